@@ -1,0 +1,381 @@
+//! `WriteBatch`: several writes, one record, applied whole or not at all.
+//!
+//! Layout: docs/format.md, "Batch". The encoded batch is what the log stores and what recovery applies: one
+//! format, one decoder ([`operations`]).
+//!
+//! * B1  `buffer` always holds a whole, valid batch, whose count is the number of its operations.
+//! * B2  An operation's sequence number is the record's first number plus its index in the batch.
+
+use std::fmt;
+
+use crate::coding::{get_bytes, get_length_prefixed, get_u8, get_u32, get_varint};
+use crate::coding::{put_length_prefixed, varint_len};
+use crate::error::{Error, Result};
+use crate::key::{MAX_KEY_BYTES, MAX_VALUE_BYTES, ValueKind};
+
+/// The format's version, its first byte.
+const BATCH_VERSION: u8 = 1;
+/// version (1), flags (1), count (4), length of the extension (a varint; 1 byte while it is empty).
+const HEADER_BYTES: usize = 7;
+const COUNT_OFFSET: usize = 2;
+/// Set on a kind byte that is followed by a keyspace id; keyspace 0 needs none.
+const HAS_KEYSPACE: u8 = 0x80;
+/// The most bytes of one encoded batch: the longest value and the longest key, with room for their lengths.
+const MAX_BATCH_BYTES: u64 = MAX_VALUE_BYTES + (MAX_KEY_BYTES as u64) + 64;
+
+/// Puts and deletes to apply together: all of them or none, also across a crash, in the order they were added.
+///
+/// A later operation on the same key wins. Costs memory for its keys and values until it is written.
+///
+/// ```
+/// let mut batch = aidb::WriteBatch::new();
+/// batch.put(b"alice", b"7")?;
+/// batch.delete(b"bob")?;
+/// assert_eq!(batch.len(), 2);
+/// # Ok::<(), aidb::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct WriteBatch {
+    buffer: Vec<u8>,
+}
+
+impl WriteBatch {
+    /// An empty batch.
+    pub fn new() -> WriteBatch {
+        let mut buffer = vec![0; HEADER_BYTES];
+        buffer[0] = BATCH_VERSION;
+        WriteBatch { buffer }
+    }
+
+    /// Adds a put of `value` (up to 4 GiB - 1) under `key` (up to 16 MiB); either may be empty.
+    ///
+    /// Errors: `InvalidArgument` if one is longer, or the batch would pass 4 GiB; the batch is unchanged then.
+    pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        check_value(value)?;
+        self.start(
+            ValueKind::Put,
+            key,
+            varint_len(value.len() as u64) + value.len(),
+        )?;
+        put_length_prefixed(&mut self.buffer, key);
+        put_length_prefixed(&mut self.buffer, value);
+        Ok(())
+    }
+
+    /// Adds a delete of `key` (up to 16 MiB); deleting an absent key is no error.
+    ///
+    /// Errors: `InvalidArgument` if the key is longer, or the batch would pass 4 GiB; the batch is unchanged then.
+    pub fn delete(&mut self, key: &[u8]) -> Result<()> {
+        self.start(ValueKind::Delete, key, 0)?;
+        put_length_prefixed(&mut self.buffer, key);
+        Ok(())
+    }
+
+    /// Adds all operations of `other` behind this batch's own.
+    ///
+    /// Errors: `InvalidArgument` if the batch would pass 4 GiB; it is unchanged then.
+    pub fn append(&mut self, other: &WriteBatch) -> Result<()> {
+        let added = &other.buffer[HEADER_BYTES..];
+        let count = self
+            .count()
+            .checked_add(other.count())
+            .ok_or_else(too_large)?;
+        self.reserve(added.len())?;
+        self.buffer.extend_from_slice(added);
+        self.set_count(count);
+        Ok(())
+    }
+
+    /// Removes all operations and keeps the memory.
+    pub fn clear(&mut self) {
+        self.buffer.truncate(HEADER_BYTES);
+        self.set_count(0);
+    }
+
+    /// The number of operations.
+    pub fn len(&self) -> usize {
+        self.count() as usize
+    }
+
+    /// Whether there is no operation.
+    pub fn is_empty(&self) -> bool {
+        self.count() == 0
+    }
+
+    /// Bytes the batch takes in memory and in the log.
+    pub fn byte_size(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// The operations, in order: `(key, Some(value))` is a put, `(key, None)` a delete.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        // B1: the buffer was encoded here, so decoding cannot fail.
+        let operations = operations(&self.buffer).ok().into_iter().flatten();
+        operations
+            .filter_map(|operation| operation.ok())
+            .map(|operation| match operation.kind {
+                ValueKind::Put => (operation.key, Some(operation.value)),
+                ValueKind::Delete => (operation.key, None),
+            })
+    }
+
+    /// The encoded batch.
+    pub(crate) fn encoded(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// Number of operations as it is encoded.
+    pub(crate) fn count(&self) -> u32 {
+        let bytes = self.buffer[COUNT_OFFSET..]
+            .first_chunk()
+            .expect("B1: the header is whole");
+        u32::from_le_bytes(*bytes)
+    }
+
+    fn set_count(&mut self, count: u32) {
+        self.buffer[COUNT_OFFSET..COUNT_OFFSET + 4].copy_from_slice(&count.to_le_bytes());
+    }
+
+    /// Checks and begins an operation that will take `rest` bytes behind its key.
+    fn start(&mut self, kind: ValueKind, key: &[u8], rest: usize) -> Result<()> {
+        check_key(key)?;
+        let count = self.count().checked_add(1).ok_or_else(too_large)?;
+        self.reserve(1 + varint_len(key.len() as u64) + key.len() + rest)?;
+        self.buffer.push(kind as u8);
+        self.set_count(count);
+        Ok(())
+    }
+
+    fn reserve(&mut self, bytes: usize) -> Result<()> {
+        if self.buffer.len() as u64 + bytes as u64 > MAX_BATCH_BYTES {
+            return Err(too_large());
+        }
+        self.buffer.try_reserve(bytes).map_err(|_| {
+            Error::invalid_argument(format!("no memory for a batch of {} more bytes", bytes))
+        })
+    }
+}
+
+impl Default for WriteBatch {
+    fn default() -> Self {
+        WriteBatch::new()
+    }
+}
+
+impl fmt::Debug for WriteBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteBatch")
+            .field("len", &self.len())
+            .field("byte_size", &self.byte_size())
+            .finish()
+    }
+}
+
+fn too_large() -> Error {
+    Error::invalid_argument(format!("a batch holds at most {MAX_BATCH_BYTES} bytes"))
+}
+
+/// Refuses a key that is too long.
+pub(crate) fn check_key(key: &[u8]) -> Result<()> {
+    if key.len() > MAX_KEY_BYTES {
+        return Err(Error::invalid_argument(format!(
+            "key has {} bytes, the longest allowed is {MAX_KEY_BYTES}",
+            key.len()
+        )));
+    }
+    Ok(())
+}
+
+fn check_value(value: &[u8]) -> Result<()> {
+    if value.len() as u64 > MAX_VALUE_BYTES {
+        return Err(Error::invalid_argument(format!(
+            "value has {} bytes, the longest allowed is {MAX_VALUE_BYTES}",
+            value.len()
+        )));
+    }
+    Ok(())
+}
+
+/// One operation of an encoded batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Operation<'a> {
+    pub(crate) kind: ValueKind,
+    pub(crate) key: &'a [u8],
+    /// Empty for a delete.
+    pub(crate) value: &'a [u8],
+}
+
+/// Decodes a batch, from a caller or from the log. The iterator ends after its first error.
+///
+/// `InvalidArgument`-free: damage is reported as `Internal` text for the caller to place (the log reader adds
+/// file and offset and makes it `Corruption`); a newer version, an unknown kind or another keyspace is
+/// `Unsupported`.
+pub(crate) fn operations(encoded: &[u8]) -> Result<Operations<'_>> {
+    let mut input = encoded;
+    let (Some(version), Some(flags)) = (get_u8(&mut input), get_u8(&mut input)) else {
+        return Err(damaged("batch is shorter than its header"));
+    };
+    if version != BATCH_VERSION || flags != 0 {
+        return Err(Error::unsupported(format!(
+            "batch version {version} with flags {flags:#x}; this build reads version {BATCH_VERSION}"
+        )));
+    }
+    let header = get_u32(&mut input).zip(get_length_prefixed(&mut input));
+    let (count, _extension) = header.ok_or_else(|| damaged("batch is shorter than its header"))?;
+    Ok(Operations { input, left: count })
+}
+
+fn damaged(message: &str) -> Error {
+    Error::internal(message)
+}
+
+/// Walks the operations of an encoded batch.
+pub(crate) struct Operations<'a> {
+    input: &'a [u8],
+    left: u32,
+}
+
+impl<'a> Operations<'a> {
+    /// How many operations are left, as the header says.
+    pub(crate) fn left(&self) -> u32 {
+        self.left
+    }
+
+    fn decode(&mut self) -> Result<Operation<'a>> {
+        let short = || damaged("batch ends inside an operation");
+        let tag = get_u8(&mut self.input).ok_or_else(short)?;
+        if tag & HAS_KEYSPACE != 0 {
+            let keyspace = get_varint(&mut self.input).ok_or_else(short)?;
+            return Err(Error::unsupported(format!(
+                "a write to keyspace {keyspace}"
+            )));
+        }
+        let kind = ValueKind::from_u8(tag)
+            .ok_or_else(|| Error::unsupported(format!("an operation of kind {tag}")))?;
+        let key_len = get_varint(&mut self.input).ok_or_else(short)?;
+        if key_len > MAX_KEY_BYTES as u64 {
+            return Err(damaged("batch holds a key longer than 16 MiB"));
+        }
+        let key = get_bytes(&mut self.input, key_len).ok_or_else(short)?;
+        let value = match kind {
+            ValueKind::Put => get_length_prefixed(&mut self.input).ok_or_else(short)?,
+            ValueKind::Delete => &[],
+        };
+        Ok(Operation { kind, key, value })
+    }
+}
+
+impl<'a> Iterator for Operations<'a> {
+    type Item = Result<Operation<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            let extra = std::mem::take(&mut self.input).len();
+            return (extra > 0).then(|| Err(damaged("batch has bytes behind its last operation")));
+        }
+        self.left -= 1;
+        let operation = self.decode();
+        if operation.is_err() {
+            (self.left, self.input) = (0, &[]);
+        }
+        Some(operation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn example() -> WriteBatch {
+        let mut batch = WriteBatch::new();
+        batch.put(b"k", b"vv").unwrap();
+        batch.delete(b"").unwrap();
+        batch.put(b"", b"").unwrap();
+        batch
+    }
+
+    #[test]
+    fn operations_come_back_in_order() {
+        let batch = example();
+        let walked: Vec<_> = batch.iter().collect();
+        assert_eq!(
+            walked,
+            [(&b"k"[..], Some(&b"vv"[..])), (b"", None), (b"", Some(b""))]
+        );
+        assert_eq!((batch.len(), batch.is_empty()), (3, false));
+    }
+
+    #[test]
+    fn append_and_clear_keep_the_count() {
+        let mut batch = example();
+        batch.append(&example()).unwrap();
+        assert_eq!((batch.len(), batch.iter().count()), (6, 6));
+        batch.clear();
+        assert_eq!((batch.len(), batch.iter().count()), (0, 0));
+    }
+
+    #[test]
+    fn every_cut_of_a_batch_is_refused() {
+        let batch = example();
+        let encoded = batch.encoded();
+        for cut in 0..encoded.len() {
+            let failed = match operations(&encoded[..cut]) {
+                Ok(mut walk) => walk.any(|operation| operation.is_err()),
+                Err(_) => true,
+            };
+            assert!(failed, "cut to {cut} bytes");
+        }
+        let mut longer = encoded.to_vec();
+        longer.push(0);
+        assert!(
+            operations(&longer)
+                .unwrap()
+                .any(|operation| operation.is_err())
+        );
+    }
+
+    #[test]
+    fn newer_versions_kinds_and_keyspaces_are_unsupported() {
+        for (offset, byte) in [(0, 2), (1, 1), (HEADER_BYTES, 3), (HEADER_BYTES, 0x81)] {
+            let mut encoded = example().encoded().to_vec();
+            encoded[offset] = byte;
+            let error = match operations(&encoded) {
+                Ok(mut walk) => walk.next().unwrap().unwrap_err(),
+                Err(error) => error,
+            };
+            assert_eq!(
+                error.kind(),
+                ErrorKind::Unsupported,
+                "byte {offset} = {byte}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_beyond_the_limit_leaves_the_batch_unchanged() {
+        let mut batch = example();
+        let before = batch.encoded().to_vec();
+        let error = batch.put(&vec![0; MAX_KEY_BYTES + 1], b"").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        assert_eq!(batch.encoded(), before);
+    }
+
+    #[test]
+    fn the_documented_example_is_what_is_encoded() {
+        let (_, text) = include_str!("../../docs/format.md")
+            .split_once("<!-- replay: batch -->")
+            .unwrap();
+        let lines = text.split("```").nth(1).unwrap().lines().skip(1);
+        let digits = lines.flat_map(|line| line.split("  ").next().unwrap_or("").split(' '));
+        let documented: Vec<u8> = digits
+            .filter(|text| !text.is_empty())
+            .map(|text| u8::from_str_radix(text, 16).unwrap())
+            .collect();
+        let mut batch = WriteBatch::new();
+        batch.put(b"key", b"hi").unwrap();
+        batch.delete(b"old").unwrap();
+        batch.put(b"", b"").unwrap();
+        assert_eq!(batch.encoded(), documented);
+    }
+}

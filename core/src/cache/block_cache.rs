@@ -1,0 +1,317 @@
+//! The block cache: which data blocks stay in memory, at most so many bytes of them, over all tables.
+//!
+//! Every open table owns [`BlockSlots`], a slot per data block. A lookup asks the table for block number i and
+//! never comes here; this file fills slots, empties them, and counts. Callers: `sstable/reader.rs` only.
+//!
+//! * C1  The blocks in all slots take at most `capacity` bytes: room is reserved, and other blocks evicted, before
+//!       a block enters its slot. A block larger than the capacity is never admitted.
+//! * C2  A slot changes only under the lock of its shard. Each full slot has one entry in that shard's ring, at
+//!       the block's `ring_position`, and each entry one full slot.
+//! * C3  When a table closes, its entries leave the rings at once, and their bytes are free.
+//! * C4  No lock is held while reading a file, nor two at a time.
+//! * C5  A hit writes to no memory that other threads write to, but for the block's mark when it is clear.
+//!
+//! A shard is a CLOCK: a ring of entries and a hand. A hit marks its block; the hand clears marks and evicts the
+//! first block without one. Evicted blocks that a value or an iterator still holds are counted as pinned.
+
+use crate::cache::MemoryGauge;
+use crate::sstable::Block;
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Arc, ArcSwapOption, Guard, Mutex, process};
+
+const SHARDS: usize = 16;
+const _: () = assert!(SHARDS.is_power_of_two());
+
+/// The slots of one table's data blocks.
+pub(crate) struct BlockSlots {
+    slots: Box<[ArcSwapOption<Block>]>,
+    /// Spreads the blocks of different tables over the shards.
+    seed: usize,
+}
+
+impl BlockSlots {
+    /// What is in slot `number`. The guard must not outlive the call that took it (T7).
+    #[inline]
+    pub(crate) fn load(&self, number: usize) -> Guard<Option<Arc<Block>>> {
+        self.slots[number].load()
+    }
+
+    fn shard(&self, number: usize) -> usize {
+        (self.seed + number) % SHARDS
+    }
+
+    /// Bytes of memory that the slots take, without the blocks.
+    pub(crate) fn memory(&self) -> usize {
+        size_of::<BlockSlots>() + size_of_val(&*self.slots)
+    }
+}
+
+/// A full slot (C2).
+struct Entry {
+    slots: Arc<BlockSlots>,
+    number: usize,
+}
+
+/// Entries in the order the hand passes them; holes are filled before the ring grows.
+#[derive(Default)]
+struct Ring {
+    entries: Vec<Option<Entry>>,
+    holes: Vec<u32>,
+    hand: usize,
+}
+
+impl Ring {
+    fn is_empty(&self) -> bool {
+        self.entries.len() == self.holes.len()
+    }
+
+    /// Takes the entry at `position` out, and its block out of its slot.
+    fn remove(&mut self, position: usize) -> Option<Arc<Block>> {
+        let entry = self.entries.get_mut(position)?.take()?;
+        self.holes.push(position as u32);
+        entry.slots.slots[entry.number].swap(None)
+    }
+
+    /// Puts `block` into its slot. The ring holds less than 2^32 entries: each takes more than 64 bytes elsewhere.
+    fn insert(&mut self, slots: &Arc<BlockSlots>, number: usize, block: Arc<Block>) {
+        let entry = Some(Entry {
+            slots: Arc::clone(slots),
+            number,
+        });
+        let position = match self.holes.pop() {
+            Some(hole) => {
+                self.entries[hole as usize] = entry;
+                hole
+            }
+            None => {
+                self.entries.push(entry);
+                (self.entries.len() - 1) as u32
+            }
+        };
+        block.ring_position.store(position, Ordering::Relaxed);
+        slots.slots[number].store(Some(block));
+    }
+
+    /// Evicts the first block behind the hand that was not hit since the hand last passed.
+    fn evict(&mut self) -> Option<Arc<Block>> {
+        if self.is_empty() {
+            return None;
+        }
+        // After one round every mark was cleared once; blocks hit again meanwhile must not make this endless.
+        let mut spared = self.entries.len();
+        loop {
+            self.hand = match self.hand + 1 {
+                next if next < self.entries.len() => next,
+                _ => 0,
+            };
+            let Some(entry) = &self.entries[self.hand] else {
+                continue;
+            };
+            let touched = match &*entry.slots.load(entry.number) {
+                Some(block) => block.take_touched(),
+                None => false,
+            };
+            if touched && spared > 0 {
+                spared -= 1;
+                continue;
+            }
+            return self.remove(self.hand);
+        }
+    }
+}
+
+/// Counters that many threads add to: each thread has one of a few, on a cache line of its own.
+#[derive(Default)]
+#[repr(align(128))]
+struct Counters {
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+/// The counters' index of this thread.
+fn lane() -> usize {
+    static NEXT: process::AtomicUsize = process::AtomicUsize::new(0);
+    thread_local! {
+        static LANE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
+    }
+    LANE.with(|lane| *lane)
+}
+
+/// What the cache holds and did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct BlockCacheStats {
+    pub(crate) capacity: usize,
+    /// Bytes of blocks in the cache.
+    pub(crate) used: usize,
+    /// Bytes of blocks in use that are not in the cache: evicted, never admitted, or just read.
+    pub(crate) pinned: usize,
+    pub(crate) blocks: usize,
+    pub(crate) hits: u64,
+    pub(crate) misses: u64,
+    pub(crate) inserts: u64,
+    pub(crate) evictions: u64,
+    /// Blocks not admitted for want of room.
+    pub(crate) refused: u64,
+}
+
+/// Shared by all tables of a database, or of several.
+pub(crate) struct BlockCache {
+    capacity: usize,
+    shards: [Mutex<Ring>; SHARDS],
+    /// Bytes in slots or reserved for a block about to enter one (C1).
+    used: AtomicUsize,
+    gauge: Arc<MemoryGauge>,
+    lanes: [Counters; SHARDS],
+    inserts: AtomicU64,
+    evictions: AtomicU64,
+    refused: AtomicU64,
+    next_seed: AtomicUsize,
+}
+
+impl BlockCache {
+    /// A cache of at most `capacity` bytes; 0 keeps nothing.
+    pub(crate) fn new(capacity: usize) -> Arc<BlockCache> {
+        Arc::new(BlockCache {
+            capacity,
+            shards: Default::default(),
+            used: AtomicUsize::new(0),
+            gauge: Arc::default(),
+            lanes: Default::default(),
+            inserts: AtomicU64::new(0),
+            evictions: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            next_seed: AtomicUsize::new(0),
+        })
+    }
+
+    /// Slots for a table of `blocks` data blocks; `None` if there is no memory for them.
+    pub(crate) fn slots(&self, blocks: usize) -> Option<Arc<BlockSlots>> {
+        let mut slots = Vec::new();
+        slots.try_reserve_exact(blocks).ok()?;
+        slots.resize_with(blocks, ArcSwapOption::empty);
+        Some(Arc::new(BlockSlots {
+            slots: slots.into_boxed_slice(),
+            seed: self.next_seed.fetch_add(7, Ordering::Relaxed),
+        }))
+    }
+
+    /// Where blocks count their memory.
+    pub(crate) fn gauge(&self) -> &Arc<MemoryGauge> {
+        &self.gauge
+    }
+
+    /// Counts a hit and marks its block (C5).
+    #[inline]
+    pub(crate) fn note_hit(&self, block: &Block) {
+        block.touch();
+        self.lanes[lane()].hits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_miss(&self) {
+        self.lanes[lane()].misses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Puts `block` into slot `number`, unless another thread was faster; returns the block that is to be used.
+    pub(crate) fn insert(
+        &self,
+        slots: &Arc<BlockSlots>,
+        number: usize,
+        block: Arc<Block>,
+    ) -> Arc<Block> {
+        let charge = block.charge();
+        let home = slots.shard(number);
+        if !self.reserve(charge, home) {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return block;
+        }
+        let mut ring = self.shards[home].lock();
+        if let Some(present) = slots.slots[number].load_full() {
+            drop(ring);
+            self.used.fetch_sub(charge, Ordering::Relaxed);
+            return present;
+        }
+        ring.insert(slots, number, Arc::clone(&block));
+        drop(ring);
+        self.inserts.fetch_add(1, Ordering::Relaxed);
+        block
+    }
+
+    /// Takes `charge` bytes of the capacity, evicting from shard `home` on; false if that cannot be done (C1).
+    fn reserve(&self, charge: usize, home: usize) -> bool {
+        if charge > self.capacity {
+            return false;
+        }
+        let mut used = self.used.fetch_add(charge, Ordering::Relaxed) + charge;
+        let mut shard = home;
+        let mut empty = 0;
+        while used > self.capacity {
+            let evicted = self.shards[shard].lock().evict();
+            match evicted {
+                Some(block) => {
+                    empty = 0;
+                    self.evictions.fetch_add(1, Ordering::Relaxed);
+                    let freed = block.charge();
+                    used = self.used.fetch_sub(freed, Ordering::Relaxed) - freed;
+                }
+                None if empty == SHARDS => {
+                    // Everything is reserved by others who are inserting right now.
+                    self.used.fetch_sub(charge, Ordering::Relaxed);
+                    return false;
+                }
+                None => {
+                    empty += 1;
+                    shard = (shard + 1) % SHARDS;
+                    used = self.used.load(Ordering::Relaxed);
+                }
+            }
+        }
+        true
+    }
+
+    /// Empties the slots of a table that closes (C3). Nobody inserts into them any more; others may evict.
+    pub(crate) fn release(&self, slots: &Arc<BlockSlots>) {
+        for number in 0..slots.slots.len() {
+            if slots.load(number).is_none() {
+                continue;
+            }
+            let mut ring = self.shards[slots.shard(number)].lock();
+            let Some(block) = slots.slots[number].load_full() else {
+                continue;
+            };
+            let position = block.ring_position.load(Ordering::Relaxed);
+            let removed = ring.remove(position as usize);
+            drop(ring);
+            debug_assert!(
+                removed.is_some_and(|removed| Arc::ptr_eq(&removed, &block)),
+                "C2: a full slot has its entry"
+            );
+            self.used.fetch_sub(block.charge(), Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn stats(&self) -> BlockCacheStats {
+        let used = self.used.load(Ordering::Relaxed);
+        let sum = |of: fn(&Counters) -> &AtomicU64| {
+            let counts = self
+                .lanes
+                .iter()
+                .map(|lane| of(lane).load(Ordering::Relaxed));
+            counts.sum()
+        };
+        let blocks = |shard: &Mutex<Ring>| {
+            let ring = shard.lock();
+            ring.entries.len() - ring.holes.len()
+        };
+        BlockCacheStats {
+            capacity: self.capacity,
+            used,
+            pinned: self.gauge.bytes().saturating_sub(used),
+            blocks: self.shards.iter().map(blocks).sum(),
+            hits: sum(|lane| &lane.hits),
+            misses: sum(|lane| &lane.misses),
+            inserts: self.inserts.load(Ordering::Relaxed),
+            evictions: self.evictions.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The table cache: which tables are open, at most so many of them.
+//!
+//! A version's file metadata embeds an `Arc<TableHandle>`; the handle has the slot with the open table, so a hit
+//! is one load. A miss opens the table and registers its handle here; when too many are open, a CLOCK over the
+//! handles closes those that were not used lately. Closing frees index, filter, cached blocks and the file.
+//!
+//! * O1  At most `max_open_files` slots are full. A table that an iterator or a value still uses stays open beyond
+//!       that until they let go.
+//! * O2  One thread opens a table while others wait for it: a handle's `opening` lock is held over the opening,
+//!       the ring's lock never over I/O.
+//! * O3  A handle that is dropped closes its table; the ring holds handles weakly and forgets them in passing.
+
+use std::ops::Deref;
+use std::path::PathBuf;
+
+use crate::cache::BlockCache;
+use crate::env::Env;
+use crate::error::Result;
+use crate::filename::table_path;
+use crate::key::FileNumber;
+use crate::sstable::Table;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Arc, ArcSwapOption, Guard, Mutex, Weak};
+
+/// A table that may or may not be open. Lives in the file metadata of a version.
+pub(crate) struct TableHandle {
+    pub(crate) number: FileNumber,
+    /// The random id in the file's header.
+    pub(crate) file_id: u64,
+    /// The file's length in bytes.
+    pub(crate) size: u64,
+    slot: ArcSwapOption<Table>,
+    touched: AtomicBool,
+    opening: Mutex<()>,
+}
+
+impl TableHandle {
+    pub(crate) fn new(number: FileNumber, file_id: u64, size: u64) -> Arc<TableHandle> {
+        Arc::new(TableHandle {
+            number,
+            file_id,
+            size,
+            slot: ArcSwapOption::empty(),
+            touched: AtomicBool::new(false),
+            opening: Mutex::new(()),
+        })
+    }
+
+    /// Whether the table is open now.
+    #[cfg(test)]
+    pub(crate) fn is_open(&self) -> bool {
+        self.slot.load().is_some()
+    }
+}
+
+/// An open table for the length of one call; derefs to it. What lasts longer takes an `Arc` from it.
+pub(crate) struct TableGuard(Guard<Option<Arc<Table>>>);
+
+impl Deref for TableGuard {
+    type Target = Arc<Table>;
+
+    #[inline]
+    fn deref(&self) -> &Arc<Table> {
+        // Checked by the only two places that make a guard.
+        self.0
+            .as_ref()
+            .expect("a table guard is made of a full slot")
+    }
+}
+
+#[derive(Default)]
+struct Ring {
+    handles: Vec<Weak<TableHandle>>,
+    hand: usize,
+}
+
+/// See the head of the file.
+pub(crate) struct TableCache {
+    env: Arc<dyn Env>,
+    dir: PathBuf,
+    block_cache: Arc<BlockCache>,
+    max_open_files: usize,
+    ring: Mutex<Ring>,
+    opens: AtomicU64,
+}
+
+impl TableCache {
+    /// A cache of the tables in `dir`; at least one may be open.
+    pub(crate) fn new(
+        env: Arc<dyn Env>,
+        dir: impl Into<PathBuf>,
+        block_cache: Arc<BlockCache>,
+        max_open_files: usize,
+    ) -> Arc<TableCache> {
+        Arc::new(TableCache {
+            env,
+            dir: dir.into(),
+            block_cache,
+            max_open_files: max_open_files.max(1),
+            ring: Mutex::new(Ring::default()),
+            opens: AtomicU64::new(0),
+        })
+    }
+
+    /// The open table of `handle`, for the length of a call; opens it if need be.
+    #[inline]
+    pub(crate) fn get(&self, handle: &Arc<TableHandle>) -> Result<TableGuard> {
+        let guard = handle.slot.load();
+        if guard.is_some() {
+            if !handle.touched.load(Ordering::Relaxed) {
+                handle.touched.store(true, Ordering::Relaxed);
+            }
+            return Ok(TableGuard(guard));
+        }
+        let table = self.fill(handle)?;
+        Ok(TableGuard(Guard::from_inner(Some(table))))
+    }
+
+    /// The open table of `handle`, for as long as the reference is kept; opens it if need be.
+    pub(crate) fn open(&self, handle: &Arc<TableHandle>) -> Result<Arc<Table>> {
+        Ok(Arc::clone(&*self.get(handle)?))
+    }
+
+    #[cold]
+    fn fill(&self, handle: &Arc<TableHandle>) -> Result<Arc<Table>> {
+        let _opening = handle.opening.lock();
+        if let Some(table) = handle.slot.load_full() {
+            return Ok(table);
+        }
+        // Room first, so that the limit on open files holds while this one is opened (O1).
+        self.close_down_to(self.max_open_files - 1);
+        let path = table_path(&self.dir, handle.number);
+        let cache = Arc::clone(&self.block_cache);
+        let table = Table::open(&*self.env, &path, handle.file_id, handle.size, cache)?;
+        self.opens.fetch_add(1, Ordering::Relaxed);
+        handle.touched.store(true, Ordering::Relaxed);
+        handle.slot.store(Some(Arc::clone(&table)));
+        self.ring.lock().handles.push(Arc::downgrade(handle));
+        // Others may have opened tables meanwhile.
+        self.close_down_to(self.max_open_files);
+        Ok(table)
+    }
+
+    /// Closes tables until at most `count` are open.
+    fn close_down_to(&self, count: usize) {
+        loop {
+            let mut ring = self.ring.lock();
+            if ring.handles.len() <= count {
+                return;
+            }
+            let closed = ring.evict();
+            drop(ring);
+            // Frees index, filter and blocks, outside the lock (O2).
+            drop(closed);
+        }
+    }
+
+    /// Closes the table of `handle`.
+    #[cfg(test)]
+    pub(crate) fn evict(&self, handle: &Arc<TableHandle>) {
+        let mut ring = self.ring.lock();
+        let weak = Arc::downgrade(handle);
+        ring.handles.retain(|other| !other.ptr_eq(&weak));
+        let closed = handle.slot.swap(None);
+        drop(ring);
+        drop(closed);
+    }
+
+    /// How many tables are open, how many were opened in all, and the memory of their indexes and filters in bytes.
+    pub(crate) fn stats(&self) -> TableCacheStats {
+        let ring = self.ring.lock();
+        let mut stats = TableCacheStats {
+            opens: self.opens.load(Ordering::Relaxed),
+            ..TableCacheStats::default()
+        };
+        let handles: Vec<_> = ring.handles.iter().filter_map(Weak::upgrade).collect();
+        drop(ring);
+        for handle in handles {
+            if let Some(table) = &*handle.slot.load() {
+                stats.open += 1;
+                stats.memory += table.memory();
+            }
+        }
+        stats
+    }
+}
+
+/// See [`TableCache::stats`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct TableCacheStats {
+    pub(crate) open: usize,
+    pub(crate) opens: u64,
+    pub(crate) memory: usize,
+}
+
+impl Ring {
+    /// Takes one handle out of the ring, and its table (if it still has one) out of its slot.
+    fn evict(&mut self) -> Option<Arc<Table>> {
+        let mut spared = self.handles.len();
+        loop {
+            if self.hand >= self.handles.len() {
+                self.hand = 0;
+            }
+            let handle = self.handles.get(self.hand)?.upgrade();
+            if let Some(handle) = &handle
+                && spared > 0
+                && handle.touched.swap(false, Ordering::Relaxed)
+            {
+                spared -= 1;
+                self.hand += 1;
+                continue;
+            }
+            // Order does not matter much among few tables; the last one gets its turn a little earlier.
+            self.handles.swap_remove(self.hand);
+            self.hand += 1;
+            return handle.and_then(|handle| handle.slot.swap(None));
+        }
+    }
+}

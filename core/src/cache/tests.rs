@@ -1,0 +1,307 @@
+//! Both caches, over real tables in memory.
+
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::compression::Compression;
+use crate::env::{Env, MemEnv};
+use crate::error::ErrorKind;
+use crate::filename::table_path;
+use crate::iterator::InternalIterator;
+use crate::key::{FileNumber, KeyRef, SequenceNumber, Trailer, ValueKind};
+use crate::sstable::{Builder, Table, TableOptions};
+use crate::sync::Arc;
+
+const DIR: &str = "/db";
+/// Entries of each table, one block each.
+const BLOCKS: u64 = 100;
+
+fn key(number: u64) -> [u8; 8] {
+    number.to_be_bytes()
+}
+
+/// A table of [`BLOCKS`] blocks of about 1 KiB.
+fn build(env: &MemEnv, number: u64) -> Arc<TableHandle> {
+    env.create_dir_all(Path::new(DIR)).unwrap();
+    let path = table_path(Path::new(DIR), FileNumber(number));
+    let options = TableOptions {
+        block_size: 512,
+        compression: Compression::None,
+        ..TableOptions::default()
+    };
+    let file = env.create_new(&path).unwrap();
+    let mut builder = Builder::new(file, path, number, options).unwrap();
+    for entry in 0..BLOCKS {
+        let trailer = Trailer::new(SequenceNumber(entry + 1), ValueKind::Put);
+        let value = vec![number as u8; 1000];
+        builder
+            .add(KeyRef::new(&key(entry), trailer), &value)
+            .unwrap();
+    }
+    let size = builder.finish().unwrap().file_size;
+    TableHandle::new(FileNumber(number), number, size)
+}
+
+fn open(env: &MemEnv, number: u64, cache: &Arc<BlockCache>) -> Arc<Table> {
+    let handle = build(env, number);
+    let path = table_path(Path::new(DIR), FileNumber(number));
+    let table = Table::open(env, &path, number, handle.size, Arc::clone(cache)).unwrap();
+    assert_eq!(table.blocks() as u64, BLOCKS);
+    table
+}
+
+fn read(table: &Table, entry: u64, fill_cache: bool) {
+    let found = table.get(&key(entry), Trailer::NEWEST, fill_cache);
+    assert_eq!(found.unwrap().unwrap().1.len(), 1000);
+}
+
+#[test]
+fn reads_fill_the_cache_up_to_its_capacity_and_no_further() {
+    let env = MemEnv::new();
+    let cache = BlockCache::new(50_000);
+    let tables: Vec<_> = (1..4).map(|number| open(&env, number, &cache)).collect();
+    for round in 0..3 {
+        for entry in 0..BLOCKS {
+            for table in &tables {
+                read(table, entry, true);
+                let stats = cache.stats();
+                assert!(stats.used <= 50_000, "C1, round {round}");
+            }
+        }
+    }
+    let stats = cache.stats();
+    assert!(
+        stats.used > 45_000,
+        "the capacity is made use of: {stats:?}"
+    );
+    assert_eq!(stats.hits + stats.misses, 3 * 3 * BLOCKS);
+    assert_eq!(stats.inserts, stats.misses);
+    assert_eq!(stats.inserts - stats.evictions, stats.blocks as u64);
+    assert_eq!((stats.pinned, stats.refused), (0, 0));
+    drop(tables);
+    let stats = cache.stats();
+    assert_eq!((stats.used, stats.pinned, stats.blocks), (0, 0, 0), "C3");
+}
+
+#[test]
+fn a_scan_without_fill_cache_uses_cached_blocks_and_adds_none() {
+    let env = MemEnv::new();
+    let cache = BlockCache::new(1 << 20);
+    let table = open(&env, 1, &cache);
+    for entry in 0..10 {
+        read(&table, entry, true);
+    }
+    let before = cache.stats();
+    for readahead in [0, 64 << 10] {
+        let mut iterator = table.iter(false, readahead);
+        iterator.seek_to_first().unwrap();
+        let mut entries = 0;
+        while iterator.valid() {
+            entries += 1;
+            iterator.next().unwrap();
+        }
+        assert_eq!(entries, BLOCKS);
+    }
+    let after = cache.stats();
+    assert_eq!(after.inserts, 10);
+    assert_eq!(after.hits - before.hits, 2 * 10);
+    assert_eq!(after.misses - before.misses, 2 * (BLOCKS - 10));
+}
+
+#[test]
+fn a_block_that_is_hit_again_and_again_stays() {
+    let env = MemEnv::new();
+    let cache = BlockCache::new(40_000);
+    let table = open(&env, 1, &cache);
+    read(&table, 0, true);
+    for round in 0..20 {
+        for entry in 1..BLOCKS {
+            read(&table, entry, true);
+            assert!(
+                table.cached_block(0).is_some(),
+                "round {round}, entry {entry}"
+            );
+        }
+    }
+    assert!(cache.stats().evictions > 1000);
+}
+
+#[test]
+fn a_block_larger_than_the_capacity_is_not_admitted_but_read() {
+    let env = MemEnv::new();
+    for capacity in [0, 1000] {
+        let cache = BlockCache::new(capacity);
+        let table = open(&env, 1 + capacity as u64, &cache);
+        read(&table, 5, true);
+        read(&table, 5, true);
+        let stats = cache.stats();
+        assert_eq!((stats.hits, stats.misses, stats.refused), (0, 2, 2));
+        assert_eq!((stats.used, stats.pinned), (0, 0));
+    }
+}
+
+#[test]
+fn evicted_blocks_that_are_still_held_are_counted_as_pinned() {
+    let env = MemEnv::new();
+    let cache = BlockCache::new(10_000);
+    let table = open(&env, 1, &cache);
+    let (_, value) = table.get(&key(7), Trailer::NEWEST, true).unwrap().unwrap();
+    assert_eq!(cache.stats().pinned, 0);
+    for _ in 0..2 {
+        for entry in 20..BLOCKS {
+            read(&table, entry, true);
+        }
+    }
+    assert!(table.cached_block(7).is_none());
+    assert_eq!(cache.stats().pinned, value.pinned_bytes());
+    assert_eq!(value[0], 1, "T7: the value outlives the eviction");
+    drop(value);
+    assert_eq!(cache.stats().pinned, 0);
+}
+
+#[test]
+fn threads_share_a_small_cache_while_tables_come_and_go() {
+    let env = MemEnv::new();
+    let cache = BlockCache::new(60_000);
+    let shared = open(&env, 1, &cache);
+    let handles: Vec<_> = (2..6).map(|number| build(&env, number)).collect();
+    std::thread::scope(|scope| {
+        for thread in 0..4u64 {
+            let (env, cache, shared, handles) = (&env, &cache, &shared, &handles);
+            scope.spawn(move || {
+                let handle = &handles[thread as usize];
+                let path = table_path(Path::new(DIR), handle.number);
+                for round in 0..60 {
+                    let id = handle.file_id;
+                    let cache = Arc::clone(cache);
+                    let own = Table::open(env, &path, id, handle.size, cache).unwrap();
+                    for step in 0..60 {
+                        let entry = (step * 37 + round * 11 + thread) % BLOCKS;
+                        read(shared, entry, true);
+                        read(&own, entry, true);
+                    }
+                    assert!(own.slots_in_use() > 0);
+                }
+            });
+        }
+    });
+    let stats = cache.stats();
+    assert!(stats.used <= 60_000);
+    assert_eq!(stats.blocks, shared.slots_in_use(), "C2, C3");
+    drop(shared);
+    let stats = cache.stats();
+    assert_eq!((stats.used, stats.pinned, stats.blocks), (0, 0, 0));
+}
+
+fn table_cache(env: &MemEnv, max_open_files: usize) -> Arc<TableCache> {
+    let env: Arc<dyn Env> = Arc::new(env.clone());
+    TableCache::new(
+        env,
+        PathBuf::from(DIR),
+        BlockCache::new(1 << 20),
+        max_open_files,
+    )
+}
+
+#[test]
+fn at_most_so_many_tables_are_open_and_used_ones_stay() {
+    let env = MemEnv::new();
+    let handles: Vec<_> = (1..11).map(|number| build(&env, number)).collect();
+    let tables = table_cache(&env, 4);
+    for round in 0..3 {
+        for handle in &handles[1..] {
+            let table = tables.get(handle).unwrap();
+            read(&table, 3, true);
+            drop(table);
+            read(&tables.get(&handles[0]).unwrap(), 4, true);
+            let open = handles.iter().filter(|handle| handle.is_open()).count();
+            assert!(open <= 4, "O1, round {round}: {open}");
+            assert_eq!(tables.stats().open, open);
+        }
+    }
+    let stats = tables.stats();
+    assert_eq!(stats.opens, 1 + 3 * 9, "table 1 was opened once: {stats:?}");
+    assert!(stats.memory > 4 * 1000);
+}
+
+#[test]
+fn a_closed_table_lives_on_in_its_iterator() {
+    let env = MemEnv::new();
+    let handle = build(&env, 1);
+    let tables = table_cache(&env, 1);
+    let table = tables.open(&handle).unwrap();
+    let mut iterator = table.iter(true, 0);
+    drop(table);
+    tables.evict(&handle);
+    assert!(!handle.is_open());
+    assert_eq!(tables.stats().open, 0);
+    iterator.seek_to_first().unwrap();
+    assert_eq!(iterator.key().user_key, key(0));
+    drop(iterator);
+    read(&tables.get(&handle).unwrap(), 0, true);
+    assert_eq!(tables.stats().opens, 2);
+}
+
+#[test]
+fn a_dropped_handle_closes_its_table_and_makes_room() {
+    let env = MemEnv::new();
+    let tables = table_cache(&env, 2);
+    for number in 1..20 {
+        let handle = build(&env, number);
+        read(&tables.get(&handle).unwrap(), 0, true);
+    }
+    assert_eq!(tables.stats().open, 0, "O3");
+}
+
+#[test]
+fn threads_open_a_table_once() {
+    let env = MemEnv::new();
+    let handles: Vec<_> = (1..9).map(|number| build(&env, number)).collect();
+    let tables = table_cache(&env, 100);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for handle in &handles {
+                    read(&tables.get(handle).unwrap(), 9, true);
+                }
+            });
+        }
+    });
+    assert_eq!(tables.stats().opens, 8, "O2");
+    // And with room for two only, every answer is still right.
+    let tables = table_cache(&env, 2);
+    let handles: Vec<_> = handles
+        .iter()
+        .map(|handle| TableHandle::new(handle.number, handle.file_id, handle.size))
+        .collect();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (handles, tables) = (&handles, &tables);
+            scope.spawn(move || {
+                for step in 0..200 {
+                    let handle = &handles[(step * 5 + thread) % 8];
+                    read(&tables.get(handle).unwrap(), step as u64 % BLOCKS, true);
+                }
+            });
+        }
+    });
+    assert!(tables.stats().open <= 2);
+}
+
+#[test]
+fn a_missing_or_foreign_table_is_an_error_and_is_tried_again() {
+    let env = MemEnv::new();
+    let handle = build(&env, 1);
+    let tables = table_cache(&env, 2);
+    let missing = TableHandle::new(FileNumber(2), 2, handle.size);
+    assert!(tables.open(&missing).is_err());
+    let foreign = TableHandle::new(FileNumber(1), 99, handle.size);
+    let error = tables.open(&foreign).map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corruption);
+    let path = table_path(Path::new(DIR), FileNumber(1));
+    let moved = table_path(Path::new(DIR), FileNumber(2));
+    env.rename(&path, &moved).unwrap();
+    let found = TableHandle::new(FileNumber(2), 1, handle.size);
+    assert!(tables.open(&found).is_ok());
+    assert!(tables.open(&handle).is_err());
+}

@@ -1,0 +1,18 @@
+//! Merges tables downward, so that reads look into few tables and dead entries go.
+//!
+//! * `picker.rs`    decides what to compact: pure, from a version to a plan
+//! * `job.rs`       carries a plan out: from a plan to a version edit
+//! * `retention.rs` decides which entries survive: pure, one key at a time
+//!
+//! Elsewhere: when to run, how many at once, applying the edit and deleting files (`db`).
+
+mod job;
+mod picker;
+mod retention;
+
+pub(crate) use job::{JobContext, run};
+pub(crate) use picker::{
+    PickerOptions, Plan, RangePlan, RunningCompaction, debt_bytes, pick, plan_range, plan_rewrite,
+    scores,
+};
+pub(crate) use retention::Retention;

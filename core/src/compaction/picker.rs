@@ -1,0 +1,483 @@
+//! Decides what to compact next. Pure: from a version and what is running to a plan; touches no file.
+//!
+//! A level's score is its number of tables over the trigger (level 0) or its bytes over its target (deeper); the
+//! highest score of at least 1 goes first. In a deeper level the table with the least overlap below it, for its own
+//! size, is chosen: it moves the most data for the least rewriting, and needs no pointer to remember. A table full of
+//! tombstones counts as larger, up to three times, because moving it down frees more than it holds.
+//!
+//! * P1  No table is in two running compactions.
+//! * P2  No two running compactions write overlapping key ranges into one level, not even into a gap between tables.
+//! * P3  At most one compaction of level 0 runs, and it takes with a table every table of level 0 that overlaps
+//!       it, directly or through others. Otherwise an older entry could pass a newer one (V3).
+//! * P4  A plan has all tables of the output level that its range touches, so that V2 holds after it. As levels
+//!       keep all versions of a key in one table (V2), no boundary needs widening for a shared key.
+
+use std::collections::HashSet;
+
+use crate::key::FileNumber;
+use crate::sync::Arc;
+use crate::version::{FileMeta, LEVELS, Version, VersionEdit};
+
+/// An output overlaps at most this many target sizes of the level below it, so that its own compaction stays small.
+const GRANDPARENT_FACTOR: u64 = 10;
+/// A plan is not widened beyond this many target sizes, and a manual one is cut about there.
+const PLAN_FACTOR: u64 = 25;
+/// How much more a table of nothing but tombstones counts than its bytes.
+const TOMBSTONE_WEIGHT: f64 = 2.0;
+
+/// The most bytes of the level below the output level that one output should overlap.
+pub(super) fn max_grandparent_bytes(target_file_size: u64) -> u64 {
+    target_file_size.saturating_mul(GRANDPARENT_FACTOR)
+}
+
+/// What the picker needs of the options.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PickerOptions {
+    /// Tables in level 0 that make it due.
+    pub(crate) level0_trigger: usize,
+    /// Target bytes of level 1.
+    pub(crate) level_base_size: u64,
+    /// How many times larger each next level's target is.
+    pub(crate) level_size_multiplier: u64,
+    /// Bytes of one output table, about.
+    pub(crate) target_file_size: u64,
+}
+
+impl PickerOptions {
+    /// The bytes above which `level` (1 or deeper) is due.
+    pub(crate) fn level_target(&self, level: usize) -> u64 {
+        let deeper = level.saturating_sub(1) as u32;
+        let factor = self.level_size_multiplier.saturating_pow(deeper);
+        self.level_base_size.saturating_mul(factor).max(1)
+    }
+
+    fn max_plan_bytes(&self) -> u64 {
+        self.target_file_size.saturating_mul(PLAN_FACTOR)
+    }
+}
+
+/// A compaction that has not ended yet: what others must keep off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RunningCompaction {
+    level: usize,
+    output_level: usize,
+    files: Vec<FileNumber>,
+    smallest: Vec<u8>,
+    largest: Vec<u8>,
+}
+
+impl RunningCompaction {
+    /// Tells it from every other running one: as they share no table (P1), the number of its first.
+    pub(crate) fn id(&self) -> FileNumber {
+        self.files[0]
+    }
+}
+
+/// What to compact.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    level: usize,
+    output_level: usize,
+    /// Tables of `level`, at least one; by key, except of level 0.
+    pub(super) upper: Files,
+    /// Tables of `output_level`, by key; none if it is the same level.
+    pub(super) lower: Files,
+    smallest: Vec<u8>,
+    largest: Vec<u8>,
+    is_trivial_move: bool,
+    /// For each level below the output level the tables that the range touches.
+    pub(super) deeper: Vec<Files>,
+}
+
+impl Plan {
+    fn new(
+        version: &Version,
+        level: usize,
+        output_level: usize,
+        upper: Files,
+        lower: Files,
+    ) -> Plan {
+        let (smallest, largest) = bounds(upper.iter().chain(&lower));
+        let (smallest, largest) = (smallest.to_vec(), largest.to_vec());
+        let below = output_level + 1..LEVELS;
+        let deeper = below.map(|level| version.overlapping(level, Some(&smallest), Some(&largest)));
+        Plan {
+            level,
+            output_level,
+            deeper: deeper.collect(),
+            upper,
+            lower,
+            smallest,
+            largest,
+            is_trivial_move: false,
+        }
+    }
+
+    /// The level that is taken down.
+    pub(crate) fn level(&self) -> usize {
+        self.level
+    }
+
+    /// The level below, or the same one if tables are rewritten in place.
+    pub(crate) fn output_level(&self) -> usize {
+        self.output_level
+    }
+
+    /// Every input.
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = &Arc<FileMeta>> {
+        self.upper.iter().chain(&self.lower)
+    }
+
+    /// Bytes of the inputs.
+    pub(crate) fn input_bytes(&self) -> u64 {
+        bytes(&self.upper) + bytes(&self.lower)
+    }
+
+    /// Whether it is one table with nothing in its way, which [`Plan::trivial_edit`] alone moves.
+    pub(crate) fn is_trivial_move(&self) -> bool {
+        self.is_trivial_move
+    }
+
+    /// The tables of the level below the output level that the range touches.
+    pub(super) fn grandparents(&self) -> &[Arc<FileMeta>] {
+        self.deeper.first().map_or(&[], |files| files)
+    }
+
+    /// Tells it from every other plan that runs at the same time.
+    pub(crate) fn id(&self) -> FileNumber {
+        self.upper[0].number
+    }
+
+    /// What others must keep off while this plan runs.
+    pub(crate) fn running(&self) -> RunningCompaction {
+        RunningCompaction {
+            level: self.level,
+            output_level: self.output_level,
+            files: self.inputs().map(|file| file.number).collect(),
+            smallest: self.smallest.clone(),
+            largest: self.largest.clone(),
+        }
+    }
+
+    /// The edit that removes the inputs.
+    pub(super) fn removal(&self) -> VersionEdit {
+        let mut edit = VersionEdit::default();
+        for file in &self.upper {
+            edit.remove(self.level, file.number);
+        }
+        for file in &self.lower {
+            edit.remove(self.output_level, file.number);
+        }
+        edit
+    }
+
+    /// The edit that carries out a trivial move.
+    pub(crate) fn trivial_edit(&self) -> VersionEdit {
+        debug_assert!(self.is_trivial_move && self.lower.is_empty());
+        let mut edit = self.removal();
+        for file in &self.upper {
+            edit.add(self.output_level, file.info.clone());
+        }
+        edit
+    }
+
+    /// Where a walk over a range goes on after this plan: the first user key behind the upper level's inputs.
+    pub(crate) fn next_start(&self) -> Vec<u8> {
+        let mut next = bounds(self.upper.iter()).1.to_vec();
+        next.push(0);
+        next
+    }
+}
+
+/// What [`plan_range`] and [`plan_rewrite`] answer.
+#[derive(Debug)]
+pub(crate) enum RangePlan {
+    /// Nothing is left to do.
+    Done,
+    /// A running compaction is in the way: ask again when one has ended.
+    Busy,
+    /// Do this, then ask again from [`Plan::next_start`].
+    Ready(Plan),
+}
+
+type Files = Vec<Arc<FileMeta>>;
+
+/// The smallest and largest user key of `files`.
+fn bounds<'a>(files: impl Iterator<Item = &'a Arc<FileMeta>> + Clone) -> (&'a [u8], &'a [u8]) {
+    let smallest = files.clone().map(|file| file.smallest_key().user_key).min();
+    let largest = files.map(|file| file.largest_key().user_key).max();
+    (smallest.unwrap_or_default(), largest.unwrap_or_default())
+}
+
+fn bytes(files: &[Arc<FileMeta>]) -> u64 {
+    files.iter().map(|file| file.size).sum()
+}
+
+/// The picker's question at one moment.
+struct Picker<'a> {
+    version: &'a Version,
+    running: &'a [RunningCompaction],
+    busy: HashSet<FileNumber>,
+    options: &'a PickerOptions,
+}
+
+impl<'a> Picker<'a> {
+    fn new(
+        version: &'a Version,
+        running: &'a [RunningCompaction],
+        options: &'a PickerOptions,
+    ) -> Picker<'a> {
+        let busy = running.iter().flat_map(|other| other.files.iter().copied());
+        Picker {
+            version,
+            running,
+            busy: busy.collect(),
+            options,
+        }
+    }
+
+    fn is_busy(&self, file: &FileMeta) -> bool {
+        self.busy.contains(&file.number)
+    }
+
+    /// P1 to P3 for a plan against what is running.
+    fn is_free(&self, plan: &Plan) -> bool {
+        let meets = |other: &RunningCompaction| {
+            (other.output_level == plan.output_level
+                && other.smallest <= plan.largest
+                && plan.smallest <= other.largest)
+                || (other.level == 0 && plan.level == 0)
+        };
+        !plan.inputs().any(|file| self.is_busy(file)) && !self.running.iter().any(meets)
+    }
+
+    /// The plan that takes `upper` down one level.
+    fn downward(&self, level: usize, upper: Files) -> Plan {
+        let below = level + 1;
+        let (start, end) = bounds(upper.iter());
+        let lower = self.version.overlapping(below, Some(start), Some(end));
+        let upper = self.widen(level, upper, &lower);
+        let is_alone = upper.len() == 1 && lower.is_empty();
+        let mut plan = Plan::new(self.version, level, below, upper, lower);
+        let limit = max_grandparent_bytes(self.options.target_file_size);
+        plan.is_trivial_move = is_alone && bytes(plan.grandparents()) <= limit;
+        plan
+    }
+
+    /// Takes along what else of the upper level lies over the same lower tables, if that costs no more of them.
+    fn widen(&self, level: usize, upper: Files, lower: &[Arc<FileMeta>]) -> Files {
+        if lower.is_empty() {
+            return upper;
+        }
+        let (start, end) = bounds(upper.iter().chain(lower));
+        let wide = self.touched(level, Some(start), Some(end));
+        let (start, end) = bounds(wide.iter());
+        let below = self.version.overlapping(level + 1, Some(start), Some(end));
+        let is_better = wide.len() > upper.len()
+            && below.len() == lower.len()
+            && bytes(&wide) + bytes(lower) <= self.options.max_plan_bytes()
+            && !wide.iter().any(|file| self.is_busy(file));
+        if is_better { wide } else { upper }
+    }
+
+    /// The tables of `level` that reach into the range; of level 0 with all that P3 demands.
+    fn touched(&self, level: usize, start: Option<&[u8]>, end: Option<&[u8]>) -> Files {
+        if level > 0 {
+            return self.version.overlapping(level, start, end);
+        }
+        let mut groups = level0_groups(self.version);
+        groups.retain(|group| group.iter().any(|file| file.overlaps(start, end)));
+        groups.concat()
+    }
+
+    fn pick_level0(&self) -> Option<Plan> {
+        if self.running.iter().any(|other| other.level == 0) {
+            return None;
+        }
+        let groups = level0_groups(self.version).into_iter();
+        let mut plans = groups.map(|group| self.downward(0, group));
+        plans.find(|plan| self.is_free(plan))
+    }
+
+    fn pick_deeper(&self, level: usize) -> Option<Plan> {
+        let files = self.version.files(level).iter();
+        let free = files.filter(|file| !self.is_busy(file));
+        let mut candidates: Vec<(f64, &Arc<FileMeta>)> =
+            free.map(|file| (self.cost(level, file), file)).collect();
+        candidates.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let candidates = candidates.into_iter();
+        let mut plans = candidates.map(|(_, file)| self.downward(level, vec![file.clone()]));
+        plans.find(|plan| self.is_free(plan))
+    }
+
+    /// Bytes to rewrite for each byte that goes down with `file`.
+    fn cost(&self, level: usize, file: &FileMeta) -> f64 {
+        let (start, end) = (file.smallest_key().user_key, file.largest_key().user_key);
+        let below = bytes(&self.version.overlapping(level + 1, Some(start), Some(end)));
+        let dead = file.tombstones as f64 / file.entries.max(1) as f64;
+        below as f64 / (file.size.max(1) as f64 * (1.0 + TOMBSTONE_WEIGHT * dead))
+    }
+
+    /// How urgent each level is, without what already leaves it.
+    fn scores(&self) -> [f64; LEVELS] {
+        std::array::from_fn(|level| match level {
+            0 => self.version.files(0).len() as f64 / self.options.level0_trigger.max(1) as f64,
+            // There is no level below the last.
+            _ if level == LEVELS - 1 => 0.0,
+            _ => {
+                let leaving = self.running.iter().filter(|other| other.level == level);
+                let leaving: HashSet<_> = leaving.flat_map(|other| &other.files).collect();
+                let files = self.version.files(level).iter();
+                let staying = files.filter(|file| !leaving.contains(&file.number));
+                let bytes: u64 = staying.map(|file| file.size).sum();
+                bytes as f64 / self.options.level_target(level) as f64
+            }
+        })
+    }
+}
+
+/// The tables of level 0 in groups that do not overlap each other, the one with the oldest table first (P3).
+fn level0_groups(version: &Version) -> Vec<Files> {
+    let newest_first = version.files(0);
+    let mut by_key: Vec<usize> = (0..newest_first.len()).collect();
+    by_key.sort_by_key(|&index| newest_first[index].smallest_key().user_key);
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    let mut reach: &[u8] = &[];
+    for index in by_key {
+        let file = &newest_first[index];
+        let largest = file.largest_key().user_key;
+        match groups.last_mut() {
+            Some(group) if file.smallest_key().user_key <= reach => {
+                group.push(index);
+                reach = reach.max(largest);
+            }
+            _ => {
+                groups.push(vec![index]);
+                reach = largest;
+            }
+        }
+    }
+    for group in &mut groups {
+        group.sort();
+    }
+    // The oldest table has the largest index.
+    groups.sort_by_key(|group| std::cmp::Reverse(group.last().copied()));
+    let files = |group: Vec<usize>| -> Files {
+        let files = group.into_iter().map(|index| newest_first[index].clone());
+        files.collect()
+    };
+    groups.into_iter().map(files).collect()
+}
+
+/// How urgent each level's compaction is; 1 and more is due.
+pub(crate) fn scores(version: &Version, options: &PickerOptions) -> [f64; LEVELS] {
+    Picker::new(version, &[], options).scores()
+}
+
+/// Bytes to be moved before no level is due any more, about: what writers are slowed by.
+pub(crate) fn debt_bytes(version: &Version, options: &PickerOptions) -> u64 {
+    let is_due = version.files(0).len() >= options.level0_trigger.max(1);
+    let mut arriving = if is_due { version.level_bytes(0) } else { 0 };
+    let mut debt = arriving;
+    for level in 1..LEVELS - 1 {
+        let bytes = version.level_bytes(level).saturating_add(arriving);
+        arriving = bytes.saturating_sub(options.level_target(level));
+        debt = debt.saturating_add(arriving);
+    }
+    debt
+}
+
+/// The most urgent compaction that can start beside those `running`; `None` if nothing is due or all is in use.
+pub(crate) fn pick(
+    version: &Version,
+    running: &[RunningCompaction],
+    options: &PickerOptions,
+) -> Option<Plan> {
+    let picker = Picker::new(version, running, options);
+    let mut due: Vec<(f64, usize)> = picker.scores().into_iter().zip(0..).collect();
+    due.retain(|(score, _)| *score >= 1.0);
+    due.sort_by(|a, b| b.0.total_cmp(&a.0));
+    due.into_iter().find_map(|(_, level)| match level {
+        0 => picker.pick_level0(),
+        _ => picker.pick_deeper(level),
+    })
+}
+
+/// The next step of taking what `level` holds in user keys `[start, end]` down to the next level.
+///
+/// A manual compaction asks this for each level above the deepest that holds the range, until `Done`, going on
+/// from [`Plan::next_start`]; then [`plan_rewrite`] for the deepest.
+pub(crate) fn plan_range(
+    version: &Version,
+    level: usize,
+    start: Option<&[u8]>,
+    end: Option<&[u8]>,
+    running: &[RunningCompaction],
+    options: &PickerOptions,
+) -> RangePlan {
+    if level + 1 >= LEVELS || start.zip(end).is_some_and(|(start, end)| start > end) {
+        return RangePlan::Done;
+    }
+    let picker = Picker::new(version, running, options);
+    let mut upper = picker.touched(level, start, end);
+    if level > 0 {
+        upper = cut(upper, options);
+    }
+    if upper.is_empty() {
+        return RangePlan::Done;
+    }
+    let plan = picker.downward(level, upper);
+    if picker.is_free(&plan) {
+        RangePlan::Ready(plan)
+    } else {
+        RangePlan::Busy
+    }
+}
+
+/// The next step of rewriting the tables of `level` (1 or deeper) with user keys in `[start, end]` in place, so that
+/// tombstones and old versions go. Tables numbered `before` or later are new enough and left alone.
+pub(crate) fn plan_rewrite(
+    version: &Version,
+    level: usize,
+    start: Option<&[u8]>,
+    end: Option<&[u8]>,
+    before: FileNumber,
+    running: &[RunningCompaction],
+    options: &PickerOptions,
+) -> RangePlan {
+    debug_assert!(level > 0, "level 0 goes down, it is not rewritten");
+    if level == 0 || start.zip(end).is_some_and(|(start, end)| start > end) {
+        return RangePlan::Done;
+    }
+    let files = version.overlapping(level, start, end).into_iter();
+    let old = files.skip_while(|file| file.number >= before);
+    // Neighbours only, so that the plan's range holds no other table of the level (P4).
+    let files = cut(
+        old.take_while(|file| file.number < before).collect(),
+        options,
+    );
+    if files.is_empty() {
+        return RangePlan::Done;
+    }
+    let plan = Plan::new(version, level, level, files, Vec::new());
+    if Picker::new(version, running, options).is_free(&plan) {
+        RangePlan::Ready(plan)
+    } else {
+        RangePlan::Busy
+    }
+}
+
+/// The first of `files`, as many as one plan may take: at least one.
+fn cut(mut files: Files, options: &PickerOptions) -> Files {
+    let mut total = 0u64;
+    let fits = files.iter().enumerate().take_while(|(index, file)| {
+        total = total.saturating_add(file.size);
+        *index == 0 || total <= options.max_plan_bytes()
+    });
+    let count = fits.count();
+    files.truncate(count);
+    files
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! Decides which entries a flush or a compaction keeps. Pure: sees keys, not tables.
+//!
+//! Entries come in the order of the tree: for one user key the newest first. Readers exist at certain sequence
+//! numbers (`visible`, ascending; the last is the newest number published) and at any later one.
+//!
+//! * R1  An entry stays if some reader sees it: a visible number at or above its own and below that of the next
+//!       newer entry of its key. An entry above all visible numbers stays: who will see it is not known yet.
+//! * R2  A tombstone that R1 keeps goes if nothing it hides is left: no older entry of its key stays in this
+//!       compaction, and no deeper level can hold the key.
+//!
+//! As R2 depends on entries that come later, tombstones it might drop are held until an older entry of their
+//! key stays (then they do too) or the key ends (then they go).
+
+use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
+
+/// Whether some reader sees the entry with number `sequence` whose next newer entry has number `newer` (R1).
+fn is_seen(
+    sequence: SequenceNumber,
+    newer: Option<SequenceNumber>,
+    visible: &[SequenceNumber],
+) -> bool {
+    let Some(newer) = newer else {
+        return true;
+    };
+    // The first reader that does not come before the entry.
+    match visible.get(visible.partition_point(|&number| number < sequence)) {
+        Some(&reader) => reader < newer,
+        None => true,
+    }
+}
+
+/// What to do with an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Write it, behind the tombstones in [`Retention::take_held`], which are of the same key.
+    Keep,
+    /// Nobody needs it.
+    Drop,
+    /// It is a tombstone whose fate depends on older entries of its key.
+    Hold,
+}
+
+/// Walks entries in order. Memory: one key, and at most a trailer for each visible number.
+pub(crate) struct Retention {
+    visible: Vec<SequenceNumber>,
+    user_key: Vec<u8>,
+    has_key: bool,
+    /// The number of the entry before this one, if it has the same key.
+    newer: Option<SequenceNumber>,
+    held: Vec<Trailer>,
+    /// Whether no deeper level can hold the key; asked once, at its first tombstone.
+    is_bottom: Option<bool>,
+}
+
+impl Retention {
+    /// Serves readers at `visible` (ascending) and later.
+    pub(crate) fn new(visible: &[SequenceNumber]) -> Retention {
+        debug_assert!(visible.is_sorted(), "visible numbers ascend");
+        Retention {
+            visible: visible.to_vec(),
+            user_key: Vec::new(),
+            has_key: false,
+            newer: None,
+            held: Vec::new(),
+            is_bottom: None,
+        }
+    }
+
+    /// Whether the next entry stays by R1 alone: all that a flush can tell.
+    pub(crate) fn keeps(&mut self, key: KeyRef<'_>) -> bool {
+        if !self.has_key || self.user_key != key.user_key {
+            self.has_key = true;
+            self.user_key.clear();
+            self.user_key.extend_from_slice(key.user_key);
+            self.newer = None;
+            // What was held hid nothing (R2).
+            self.held.clear();
+            self.is_bottom = None;
+        }
+        let sequence = key.trailer.sequence();
+        debug_assert!(self.newer.is_none_or(|newer| sequence < newer), "K1, K2");
+        let newer = self.newer.replace(sequence);
+        is_seen(sequence, newer, &self.visible)
+    }
+
+    /// The fate of the next entry, of this kind.
+    ///
+    /// `is_bottom` tells whether no deeper level can hold the key; it is asked for ascending keys.
+    pub(super) fn fate(
+        &mut self,
+        key: KeyRef<'_>,
+        kind: ValueKind,
+        is_bottom: impl FnOnce(&[u8]) -> bool,
+    ) -> Fate {
+        if !self.keeps(key) {
+            return Fate::Drop;
+        }
+        let is_published = self.visible.last() >= Some(&key.trailer.sequence());
+        if kind == ValueKind::Delete
+            && is_published
+            && *self
+                .is_bottom
+                .get_or_insert_with(|| is_bottom(key.user_key))
+        {
+            self.held.push(key.trailer);
+            return Fate::Hold;
+        }
+        Fate::Keep
+    }
+
+    /// The held tombstones of the current key, newest first: they go before the entry that is kept.
+    pub(super) fn take_held(&mut self) -> impl Iterator<Item = Trailer> {
+        self.held.drain(..)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The entries of one key that stay, written as `5` for a put and `-5` for a tombstone at number 5.
+    fn kept(entries: &[i64], visible: &[u64], is_bottom: bool) -> Vec<i64> {
+        let visible: Vec<_> = visible
+            .iter()
+            .map(|&number| SequenceNumber(number))
+            .collect();
+        let mut retention = Retention::new(&visible);
+        let mut kept = Vec::new();
+        for &entry in entries {
+            let kind = if entry > 0 {
+                ValueKind::Put
+            } else {
+                ValueKind::Delete
+            };
+            let trailer = Trailer::new(SequenceNumber(entry.unsigned_abs()), kind);
+            if retention.fate(KeyRef::new(b"k", trailer), kind, |_| is_bottom) == Fate::Keep {
+                let held = retention.take_held();
+                kept.extend(held.map(|trailer| -(trailer.sequence().0 as i64)));
+                kept.push(entry);
+            }
+        }
+        kept
+    }
+
+    #[test]
+    fn each_visible_number_keeps_what_it_sees() {
+        let ten_to_one = [10, 9, 8, 7, 6, 5, 4, 3, 2, 1];
+        let cases: [(&[i64], &[u64], &[i64]); 10] = [
+            (&ten_to_one, &[5, 9], &[10, 9, 5]),
+            (&ten_to_one, &[10], &[10]),
+            (&ten_to_one, &[99], &[10]),
+            (&ten_to_one, &[1, 10], &[10, 1]),
+            // Above every visible number nothing goes.
+            (&ten_to_one, &[8], &[10, 9, 8]),
+            (&ten_to_one, &[0], &ten_to_one),
+            (&ten_to_one, &[], &ten_to_one),
+            // A reader between two entries sees the older, one before all of them nothing.
+            (&[20, 10], &[15, 30], &[20, 10]),
+            (&[20, 10], &[5, 30], &[20]),
+            (&[20, 10], &[15, 15, 17, 30], &[20, 10]),
+        ];
+        for (entries, visible, expected) in cases {
+            for is_bottom in [false, true] {
+                assert_eq!(
+                    kept(entries, visible, is_bottom),
+                    expected,
+                    "{entries:?} at {visible:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_tombstone_goes_when_nothing_it_hides_is_left() {
+        let cases: [(&[i64], &[u64], &[i64], &[i64]); 9] = [
+            // Entries, visible numbers, what stays above deeper data, what stays at the bottom.
+            (&[-7], &[9], &[-7], &[]),
+            (&[-7, 3], &[9], &[-7], &[]),
+            (&[-7, 3], &[5, 9], &[-7, 3], &[-7, 3]),
+            // The reader at 2 sees neither entry, so it does not need the tombstone.
+            (&[-7, 3], &[2, 9], &[-7], &[]),
+            (&[-8, -6, 3], &[7, 9], &[-8, -6], &[]),
+            (&[-8, -6, 3], &[4, 7, 9], &[-8, -6, 3], &[-8, -6, 3]),
+            (&[9, -7, 3], &[8, 9], &[9, -7], &[9]),
+            // Nobody can say yet who will see numbers above all visible ones.
+            (&[-7, 3], &[6], &[-7, 3], &[-7, 3]),
+            (&[-7], &[6], &[-7], &[-7]),
+        ];
+        for (entries, visible, above, bottom) in cases {
+            assert_eq!(
+                kept(entries, visible, false),
+                above,
+                "{entries:?} at {visible:?}"
+            );
+            assert_eq!(
+                kept(entries, visible, true),
+                bottom,
+                "{entries:?} at {visible:?}, bottom"
+            );
+        }
+    }
+
+    /// What a reader at `reader` sees; at the bottom a tombstone is like nothing.
+    fn sees(entries: &[i64], reader: u64, is_bottom: bool) -> Option<i64> {
+        let seen = entries.iter().find(|entry| entry.unsigned_abs() <= reader);
+        seen.copied().filter(|&entry| entry > 0 || !is_bottom)
+    }
+
+    #[test]
+    fn in_every_small_history_readers_see_the_same_and_nothing_unneeded_stays() {
+        // Each of five numbers is a put, a tombstone or nothing; every set of readers from 0 to 5.
+        for history in 0..3i64.pow(5) {
+            let digit = |number: i64| history / 3i64.pow(number as u32 - 1) % 3 - 1;
+            let numbers = (1..=5i64).rev().filter(|&number| digit(number) != 0);
+            let entries: Vec<i64> = numbers.map(|number| number * digit(number)).collect();
+            for set in 1..1u32 << 6 {
+                let visible: Vec<u64> = (0..6).filter(|number| set >> number & 1 == 1).collect();
+                let last = visible[visible.len() - 1];
+                for is_bottom in [false, true] {
+                    let kept = kept(&entries, &visible, is_bottom);
+                    let label = format!("{entries:?} at {visible:?}: {kept:?}");
+                    let differ = |a: &[i64], b: &[i64]| {
+                        let mut readers = visible.iter().copied().chain(last..7);
+                        readers.any(|at| sees(a, at, is_bottom) != sees(b, at, is_bottom))
+                    };
+                    assert!(!differ(&kept, &entries), "{label}");
+                    for (place, &entry) in kept.iter().enumerate() {
+                        let mut fewer = kept.clone();
+                        fewer.remove(place);
+                        // A tombstone over a tombstone that has to stay is kept, though it could go.
+                        let over = kept
+                            .get(place + 1)
+                            .is_some_and(|&next| entry < 0 && next < 0);
+                        let is_needed = differ(&fewer, &kept) || entry.unsigned_abs() > last;
+                        assert!(is_needed || over, "{label}, {entry}");
+                    }
+                }
+            }
+        }
+    }
+}

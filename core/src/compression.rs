@@ -1,0 +1,302 @@
+//! Codec numbers and codecs for the blocks of a table.
+//!
+//! A compressed payload is the raw length as a varint, then the codec's own bytes (snappy's and lz4's block
+//! formats, a zstd frame). Layout: docs/format.md, "SSTable".
+//!
+//! * Z1  A block is kept compressed only if that saves at least an eighth; otherwise it is stored as it is, so a
+//!       reader must ask the block, not the options, how it was stored.
+//! * Z2  What a codec cannot take (too long, no memory for its output) is stored as it is: compression never
+//!       makes a write fail.
+//! * Z3  A declared raw length is checked against what the codec could produce from so few bytes, and the room
+//!       for it is reserved fallibly, before anything is decompressed.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use crate::coding::{get_varint, put_varint};
+
+/// How the blocks of a table are compressed. Every codec is always built in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[repr(u8)]
+pub enum Compression {
+    /// Stored as it is.
+    None = 0,
+    /// Snappy: fast in both directions, about half the size on text.
+    #[default]
+    Snappy = 1,
+    /// LZ4's block format: like Snappy, faster to read.
+    Lz4 = 2,
+    /// Zstandard at level 3: much smaller, slower to write.
+    Zstd = 3,
+}
+
+/// The longest input that LZ4's block format takes.
+const MAX_LZ4_BYTES: usize = 0x7e00_0000;
+/// Zstandard's own default.
+const ZSTD_LEVEL: i32 = 3;
+
+impl Compression {
+    /// Every codec, in the order of their numbers.
+    pub const ALL: [Compression; 4] = [
+        Compression::None,
+        Compression::Snappy,
+        Compression::Lz4,
+        Compression::Zstd,
+    ];
+
+    /// The codec's name as options and docs spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Compression::None => "none",
+            Compression::Snappy => "snappy",
+            Compression::Lz4 => "lz4",
+            Compression::Zstd => "zstd",
+        }
+    }
+
+    /// The codec with this name, or `None` if there is none.
+    pub fn from_name(name: &str) -> Option<Compression> {
+        Compression::ALL
+            .into_iter()
+            .find(|codec| codec.name() == name)
+    }
+
+    /// The codec with this number, or `None` if this build does not know it.
+    pub(crate) fn from_u8(number: u8) -> Option<Compression> {
+        Compression::ALL
+            .into_iter()
+            .find(|codec| *codec as u8 == number)
+    }
+
+    /// The most raw bytes that `compressed` bytes of this codec can stand for (Z3), generously.
+    fn max_raw_bytes(self, compressed: usize) -> u64 {
+        let compressed = compressed as u64;
+        match self {
+            Compression::None => compressed,
+            // A copy of 64 bytes takes 3.
+            Compression::Snappy => compressed.saturating_mul(32),
+            // Every further length byte adds at most 255.
+            Compression::Lz4 => compressed.saturating_mul(256).saturating_add(64),
+            // A run-length block of 128 KiB takes 4 bytes.
+            Compression::Zstd => compressed.saturating_mul(64 << 10),
+        }
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Compresses blocks with one codec; keeps the codec's tables and the output buffer between calls.
+pub(crate) struct Encoder {
+    compression: Compression,
+    snappy: snap::raw::Encoder,
+    zstd: Option<zstd::bulk::Compressor<'static>>,
+    output: Vec<u8>,
+}
+
+impl Encoder {
+    pub(crate) fn new(compression: Compression) -> Encoder {
+        let zstd = match compression {
+            Compression::Zstd => zstd::bulk::Compressor::new(ZSTD_LEVEL).ok(),
+            _ => None,
+        };
+        Encoder {
+            compression,
+            snappy: snap::raw::Encoder::new(),
+            zstd,
+            output: Vec::new(),
+        }
+    }
+
+    /// `raw` as it should be stored: the codec to record, and the payload (Z1, Z2).
+    pub(crate) fn compress<'a>(&'a mut self, raw: &'a [u8]) -> (Compression, &'a [u8]) {
+        match self.try_compress(raw) {
+            Some(()) if self.output.len() <= raw.len() - raw.len() / 8 => {
+                (self.compression, &self.output)
+            }
+            _ => (Compression::None, raw),
+        }
+    }
+
+    /// Fills `output` with the compressed payload; `None` if the codec cannot take `raw`.
+    fn try_compress(&mut self, raw: &[u8]) -> Option<()> {
+        let bound = match self.compression {
+            Compression::None => return None,
+            Compression::Snappy => match snap::raw::max_compress_len(raw.len()) {
+                0 => return None,
+                bound => bound,
+            },
+            Compression::Lz4 if raw.len() > MAX_LZ4_BYTES => return None,
+            Compression::Lz4 => lz4_flex::block::get_maximum_output_size(raw.len()),
+            Compression::Zstd => zstd::zstd_safe::compress_bound(raw.len()),
+        };
+        // The output buffer only grows: after one huge block, give its memory back.
+        if self.output.capacity() > 4 * bound.max(1 << 20) {
+            self.output = Vec::new();
+        }
+        self.output.clear();
+        put_varint(&mut self.output, raw.len() as u64);
+        let start = self.output.len();
+        self.output.try_reserve(bound).ok()?;
+        self.output.resize(start + bound, 0);
+        let written = match self.compression {
+            Compression::None => return None,
+            Compression::Snappy => self.snappy.compress(raw, &mut self.output[start..]).ok()?,
+            Compression::Lz4 => {
+                lz4_flex::block::compress_into(raw, &mut self.output[start..]).ok()?
+            }
+            Compression::Zstd => self
+                .zstd
+                .as_mut()?
+                .compress_to_buffer(raw, &mut self.output[start..])
+                .ok()?,
+        };
+        self.output.truncate(start + written);
+        Some(())
+    }
+}
+
+thread_local! {
+    /// A zstd context costs more to make than a block to decompress.
+    static ZSTD_DECODER: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+/// The raw bytes of `payload`, at most `max_len` of them; on damage, a phrase that says what is wrong.
+pub(crate) fn decompress(
+    compression: Compression,
+    payload: &[u8],
+    max_len: u64,
+) -> Result<Vec<u8>, &'static str> {
+    const DAMAGED: &str = "compressed bytes are damaged";
+    const LENGTH: &str = "the declared raw length cannot be right";
+    let mut input = payload;
+    let declared = match compression {
+        Compression::None => payload.len() as u64,
+        _ => get_varint(&mut input).ok_or(LENGTH)?,
+    };
+    if declared > max_len || declared > compression.max_raw_bytes(input.len()) {
+        return Err(LENGTH);
+    }
+    let length = usize::try_from(declared).map_err(|_| LENGTH)?;
+    let mut raw = Vec::new();
+    raw.try_reserve_exact(length)
+        .map_err(|_| "no memory for a block of the declared length")?;
+    let written = match compression {
+        Compression::None => {
+            raw.extend_from_slice(payload);
+            length
+        }
+        Compression::Snappy => {
+            if snap::raw::decompress_len(input).map_err(|_| DAMAGED)? != length {
+                return Err(LENGTH);
+            }
+            raw.resize(length, 0);
+            let mut decoder = snap::raw::Decoder::new();
+            decoder.decompress(input, &mut raw).map_err(|_| DAMAGED)?
+        }
+        Compression::Lz4 => {
+            raw.resize(length, 0);
+            lz4_flex::block::decompress_into(input, &mut raw).map_err(|_| DAMAGED)?
+        }
+        Compression::Zstd => ZSTD_DECODER.with(|slot| {
+            let mut slot = slot.borrow_mut();
+            if slot.is_none() {
+                let decoder = zstd::bulk::Decompressor::new();
+                *slot = Some(decoder.map_err(|_| "no memory for a zstd context")?);
+            }
+            let decoder = slot.as_mut().ok_or(DAMAGED)?;
+            raw.resize(length, 0);
+            decoder
+                .decompress_to_buffer(input, &mut raw[..])
+                .map_err(|_| DAMAGED)
+        })?,
+    };
+    if written != length {
+        return Err(LENGTH);
+    }
+    Ok(raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_codec_round_trips_what_it_shrinks() {
+        let text = b"a key-value store keeps values under keys. ".repeat(100);
+        for codec in Compression::ALL {
+            let mut encoder = Encoder::new(codec);
+            for raw in [&text[..], &text[..2000]] {
+                let (stored, payload) = encoder.compress(raw);
+                assert_eq!(stored, codec);
+                assert!(codec == Compression::None || payload.len() < raw.len() / 2);
+                assert_eq!(decompress(stored, payload, 1 << 20).unwrap(), raw);
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_shrink_by_an_eighth_is_stored_as_it_is() {
+        let mut state = 1u64;
+        let noise: Vec<u8> = (0..4096)
+            .map(|_| {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1);
+                (state >> 56) as u8
+            })
+            .collect();
+        for codec in Compression::ALL {
+            for raw in [&noise[..], b"", b"x"] {
+                let mut encoder = Encoder::new(codec);
+                assert_eq!(encoder.compress(raw), (Compression::None, raw));
+            }
+        }
+    }
+
+    #[test]
+    fn a_false_length_is_refused_before_it_is_allocated() {
+        for codec in [Compression::Snappy, Compression::Lz4, Compression::Zstd] {
+            let raw = [7u8; 4096];
+            let mut encoder = Encoder::new(codec);
+            let payload = encoder.compress(&raw).1.to_vec();
+            assert!(decompress(codec, &payload, 4095).is_err());
+            let mut input = &payload[..];
+            get_varint(&mut input).unwrap();
+            for length in [0, 4095, 4097, 1 << 40, u64::MAX] {
+                let mut forged = Vec::new();
+                put_varint(&mut forged, length);
+                forged.extend_from_slice(input);
+                assert!(decompress(codec, &forged, u64::MAX).is_err(), "{length}");
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_payloads_never_panic() {
+        let raw = b"abcdefgh12345678".repeat(64);
+        for codec in [Compression::Snappy, Compression::Lz4, Compression::Zstd] {
+            let mut encoder = Encoder::new(codec);
+            let payload = encoder.compress(&raw).1.to_vec();
+            for at in 0..payload.len() {
+                for flip in [1u8, 0x80, 0xff] {
+                    let mut damaged = payload.clone();
+                    damaged[at] ^= flip;
+                    let _ = decompress(codec, &damaged, 1 << 20);
+                }
+                let _ = decompress(codec, &payload[..at], 1 << 20);
+            }
+        }
+    }
+
+    #[test]
+    fn names_and_numbers_round_trip() {
+        for codec in Compression::ALL {
+            assert_eq!(Compression::from_name(codec.name()), Some(codec));
+            assert_eq!(Compression::from_u8(codec as u8), Some(codec));
+        }
+        assert_eq!(Compression::from_name("Snappy"), None);
+        assert_eq!(Compression::from_u8(4), None);
+    }
+}

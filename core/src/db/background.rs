@@ -1,0 +1,246 @@
+//! Background work: one flush thread, several compaction threads, and manual compactions in their callers.
+//!
+//! No thread sleeps to poll: the flush thread waits for its doorbell, compaction threads for a change of the
+//! tree. After a failure a thread waits for the next event or a growing pause, whichever comes first.
+//!
+//! * T1  At most one thread flushes; compactions that run at once share no file and no output range (the
+//!       picker's promise, given the plans in `State::running`).
+//! * T2  A stop is noticed between two entries, so threads end within a bounded time.
+
+use std::time::Duration;
+
+use super::shared::Shared;
+use crate::compaction::{self, PickerOptions, Plan, RangePlan, RunningCompaction};
+use crate::error::{Error, Result};
+use crate::sync::{Arc, MutexGuard};
+use crate::version::{LEVELS, Version};
+
+/// Thread names; Linux shows 15 bytes of one.
+pub(super) const FLUSH_THREAD: &str = "aidb-flush";
+pub(super) const COMPACTION_THREAD: &str = "aidb-compact";
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+impl Shared {
+    /// The flush thread.
+    pub(super) fn flush_loop(&self) {
+        loop {
+            self.doorbell.wait();
+            while !self.state.lock().stop_flushing {
+                match self.flush_oldest() {
+                    Ok(true) => {}
+                    // A failed flush is tried again by the next ring: writers who need room, or close.
+                    Ok(false) | Err(_) => break,
+                }
+            }
+            self.delete_obsolete_tables();
+            if self.state.lock().stop_flushing {
+                return;
+            }
+        }
+    }
+
+    /// A compaction thread.
+    pub(super) fn compaction_loop(&self) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let mut state = self.state.lock();
+            let plan = loop {
+                if state.stop_compacting {
+                    return;
+                }
+                match self.pick(&mut state) {
+                    Some(plan) => break plan,
+                    None => self.changed.wait(&mut state),
+                }
+            };
+            drop(state);
+            match self.run_compaction(plan) {
+                Ok(()) => pause = FIRST_PAUSE,
+                Err(_) => {
+                    let mut state = self.state.lock();
+                    if !state.stop_compacting {
+                        self.changed.wait_for(&mut state, pause);
+                    }
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Takes the next compaction that the tree needs, if it needs one, and marks it as running.
+    pub(super) fn pick(&self, state: &mut MutexGuard<'_, super::shared::State>) -> Option<Plan> {
+        let version = Arc::clone(&self.superversion.load().version);
+        let options = self.picker_options();
+        let plan = compaction::pick(&version, &state.running, &options)?;
+        state.running.push(plan.running());
+        Some(plan)
+    }
+
+    /// Runs a plan that is marked as running, and unmarks it.
+    pub(super) fn run_compaction(&self, plan: Plan) -> Result<()> {
+        let id = plan.id();
+        let outcome = guarded(|| self.compact(plan));
+        let mut state = self.state.lock();
+        let at = state.running.iter().position(|running| running.id() == id);
+        let finished = at.map(|at| state.running.swap_remove(at));
+        state.compaction_failure = outcome.as_ref().err().cloned();
+        self.changed.notify_all();
+        let stopping = state.stop_compacting;
+        drop(state);
+        drop(finished);
+        self.delete_obsolete_tables();
+        if let Err(error) = &outcome
+            && !stopping
+        {
+            self.note(format_args!("compaction failed: {error}"));
+        }
+        outcome
+    }
+
+    /// Carries out a plan and shows its result.
+    fn compact(&self, plan: Plan) -> Result<()> {
+        if plan.is_trivial_move() {
+            let moved = plan.inputs().count() as u64;
+            self.install(plan.trivial_edit(), |_| {})?;
+            self.metrics.trivial_moves.add(moved);
+            return Ok(());
+        }
+        let context = compaction::JobContext {
+            env: &*self.env,
+            dir: &self.dir,
+            tables: &self.tables,
+            table_options: self.table_options(),
+            // N1: registered before this line, or at a number published now: kept either way.
+            visible: self.snapshots.visible(|| self.publisher.last()),
+            target_file_size: self.options.target_file_size,
+            new_file_number: &|| self.file_numbers.allocate(),
+            should_stop: &|| self.state.lock().stop_compacting,
+        };
+        let output = compaction::run(&plan, &context)?;
+        self.install(output.edit, |_| {})?;
+        self.metrics.compactions.add(1);
+        self.metrics.compaction_bytes_read.add(output.bytes_read);
+        self.metrics
+            .compaction_bytes_written
+            .add(output.bytes_written);
+        self.note(format_args!(
+            "compacted level {} into {}: {} bytes with {} entries to {} bytes with {}",
+            plan.level(),
+            plan.output_level(),
+            output.bytes_read,
+            output.entries_read,
+            output.bytes_written,
+            output.entries_written
+        ));
+        Ok(())
+    }
+
+    /// Compacts a range of user keys; see `DB::compact_range`.
+    ///
+    /// Each level above the deepest that holds the range is taken down, then that one is rewritten.
+    pub(super) fn compact_range(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> Result<()> {
+        self.flush()?;
+        if let (Some(start), Some(end)) = (start, end)
+            && start >= end
+        {
+            return Ok(());
+        }
+        let before = self.file_numbers.allocate();
+        let options = self.picker_options();
+        let version = Arc::clone(&self.superversion.load().version);
+        let holds = |level: &usize| !version.overlapping(*level, start, end).is_empty();
+        let deepest = (1..LEVELS).rev().find(holds).unwrap_or(1);
+        for level in 0..deepest {
+            self.compact_steps(start, |version, from, running| {
+                compaction::plan_range(version, level, from, end, running, &options)
+            })?;
+        }
+        self.compact_steps(start, |version, from, running| {
+            compaction::plan_rewrite(version, deepest, from, end, before, running, &options)
+        })
+    }
+
+    /// Runs the plans that `plan` answers, each from where the last one ended, until it is done.
+    fn compact_steps(
+        &self,
+        start: Option<&[u8]>,
+        plan: impl Fn(&Version, Option<&[u8]>, &[RunningCompaction]) -> RangePlan,
+    ) -> Result<()> {
+        let mut from = start.map(<[u8]>::to_vec);
+        loop {
+            self.check_open()?;
+            let mut state = self.state.lock();
+            let version = Arc::clone(&self.superversion.load().version);
+            if state.stop_compacting {
+                return Err(Error::closed("the database"));
+            }
+            match plan(&version, from.as_deref(), &state.running) {
+                RangePlan::Done => return Ok(()),
+                RangePlan::Busy => self.changed.wait(&mut state),
+                RangePlan::Ready(plan) => {
+                    state.running.push(plan.running());
+                    drop(state);
+                    from = Some(plan.next_start());
+                    self.run_compaction(plan)?;
+                }
+            }
+        }
+    }
+
+    /// What the picker needs of the options.
+    pub(super) fn picker_options(&self) -> PickerOptions {
+        PickerOptions {
+            level0_trigger: self.options.level0_compaction_trigger as usize,
+            level_base_size: self.options.level_base_size,
+            level_size_multiplier: self.options.level_size_multiplier,
+            target_file_size: self.options.target_file_size,
+        }
+    }
+
+    /// Waits until a compaction has made `done` true. Errors: that of a compaction that failed instead.
+    pub(super) fn wait_for_compaction(&self, done: impl Fn() -> bool) -> Result<()> {
+        let mut state = self.state.lock();
+        while !done() {
+            self.check_open()?;
+            if self.options.manual_background {
+                // Tries now, whatever an earlier step ran into.
+                drop(state);
+                self.run_background_step()?;
+                state = self.state.lock();
+            } else if let Some(failure) = &state.compaction_failure {
+                return Err(failure.clone());
+            } else {
+                self.changed.wait(&mut state);
+            }
+        }
+        Ok(())
+    }
+
+    /// Does one piece of background work, if there is any; whether there was.
+    pub(super) fn run_background_step(&self) -> Result<bool> {
+        if self.flush_oldest()? {
+            return Ok(true);
+        }
+        let plan = self.pick(&mut self.state.lock());
+        match plan {
+            Some(plan) => self.run_compaction(plan).map(|()| true),
+            None => {
+                self.delete_obsolete_tables();
+                Ok(false)
+            }
+        }
+    }
+}
+
+/// Runs background work; a panic in it becomes an error, and the thread lives on.
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
+        let text = text
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_default();
+        Err(Error::internal(format!("background work panicked: {text}")))
+    })
+}

@@ -1,0 +1,327 @@
+//! Checkpoints: a copy of the database, in another directory, that opens by itself.
+//!
+//! Tables never change, so the copy's tables are further names of the same files where the file system allows
+//! that, and copies where it does not. Only manifest and CURRENT are the copy's own.
+//!
+//! * C1  The copy holds a prefix of the sequence of batches, and at least those acknowledged before the call: all
+//!       memtables are flushed first, oldest first, so the tables of any later version hold such a prefix.
+//! * C2  The version is held until the last table is linked, so none of its tables is deleted meanwhile.
+//! * C3  CURRENT comes last, behind everything it leads to, and durably: what a crash leaves is no database, and
+//!       open says so.
+//! * C4  The copy's lock is held while it is made, and whatever was made is removed again after an error.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::open::remove_database;
+use super::shared::Shared;
+use crate::env::{Env, PathKind};
+use crate::error::{Error, ErrorKind, Result};
+use crate::filename::{LOCK, table_path};
+use crate::key::SequenceNumber;
+use crate::sync::Arc;
+use crate::version::{TableInfo, VersionSet};
+
+/// Bytes copied at once, and between two looks whether the database was closed.
+const COPY_BYTES: usize = 1 << 20;
+
+impl Shared {
+    /// Makes the copy in `path`; see `DB::checkpoint`.
+    pub(super) fn checkpoint(&self, path: &Path) -> Result<()> {
+        self.check_open()?;
+        let target = Target::prepare(Arc::clone(&self.env), path)?;
+        let outcome = self.fill_checkpoint(&target.dir);
+        target.finish(outcome.map_err(|error| {
+            // A directory let go may have lost the files.
+            self.check_open().err().unwrap_or(error)
+        }))?;
+        self.note(format_args!("made a checkpoint in {}", path.display()));
+        Ok(())
+    }
+
+    fn fill_checkpoint(&self, dir: &Path) -> Result<()> {
+        if !self.options.read_only {
+            // C1.
+            self.flush_all()?;
+        }
+        let (version, mut last_sequence) = {
+            let versions = self.versions.lock();
+            (versions.current(), versions.last_sequence())
+        };
+        let mut tables: Vec<(usize, TableInfo)> = Vec::new();
+        for (level, file) in version.all_files() {
+            self.check_open()?;
+            let from = table_path(&self.dir, file.number);
+            let to = table_path(dir, file.number);
+            self.link_or_copy(&from, &to, file.size)?;
+            tables.push((level, file.info.clone()));
+        }
+        if self.options.read_only {
+            // What was replayed cannot be flushed here, so it is there.
+            for sealed in &self.superversion.load_full().sealed {
+                let number = self.file_numbers.allocate();
+                if let Some(table) = self.write_table(dir, number, sealed)? {
+                    tables.push((0, table));
+                }
+                last_sequence = SequenceNumber::max(last_sequence, sealed.last_sequence);
+            }
+        }
+        // C3: the manifest will name these.
+        self.env.sync_dir(dir)?;
+        VersionSet::create_from(&*self.env, dir, tables, last_sequence)
+    }
+
+    /// Gives the `size` bytes of `from` a second name, or copies them if the file system has no such thing to
+    /// offer: `to` is on another one, or the file has too many names.
+    fn link_or_copy(&self, from: &Path, to: &Path, size: u64) -> Result<()> {
+        match self.env.hard_link(from, to) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NoSpace => Err(error),
+            Err(_) => self.copy(from, to, size),
+        }
+    }
+
+    fn copy(&self, from: &Path, to: &Path, size: u64) -> Result<()> {
+        let source = self.env.open_read(from)?;
+        let target = self.env.create_new(to)?;
+        let mut buffer = vec![0; COPY_BYTES.min(size as usize)];
+        let mut offset = 0;
+        while offset < size {
+            self.check_open()?;
+            let length = (size - offset).min(COPY_BYTES as u64) as usize;
+            let read = source.read_at(offset, &mut buffer[..length])?;
+            if read < length {
+                let what = format!("the file ends here, it should have {size} bytes");
+                return Err(Error::corruption(from, offset + read as u64, what));
+            }
+            target.write_at(offset, &buffer[..length])?;
+            target.start_writeback(offset, length as u64);
+            offset += length as u64;
+        }
+        target.sync()
+    }
+}
+
+/// An empty directory in which a database is being made, and its lock. Repair makes one too.
+pub(super) struct Target {
+    env: Arc<dyn Env>,
+    pub(super) dir: std::path::PathBuf,
+    lock: Box<dyn crate::env::DirLock>,
+    /// Whether the directory was made here.
+    is_new: bool,
+}
+
+impl Target {
+    /// Makes sure that `path` is an empty directory, and locks it (C4).
+    pub(super) fn prepare(env: Arc<dyn Env>, path: &Path) -> Result<Target> {
+        let is_new = match env.kind(path)? {
+            PathKind::Missing => {
+                env.create_dir_all(path)?;
+                true
+            }
+            PathKind::Directory => {
+                // Before the lock, which leaves a file.
+                refuse_unless_empty(&*env, path)?;
+                false
+            }
+            PathKind::File(_) | PathKind::Other => {
+                let what = format!("{} is not a directory", path.display());
+                return Err(Error::invalid_argument(what));
+            }
+        };
+        let dir = env.canonical(path)?;
+        let lock = env.lock(&dir, true, Duration::ZERO)?;
+        // Somebody may have been faster.
+        refuse_unless_empty(&*env, &dir)?;
+        Ok(Target {
+            env,
+            dir,
+            lock,
+            is_new,
+        })
+    }
+
+    /// Lets the directory go; after an error, with everything that was made in it removed (C4).
+    pub(super) fn finish(self, outcome: Result<()>) -> Result<()> {
+        if outcome.is_err() {
+            // The error is the one to tell; what is left does not open (C3).
+            let removed = remove_database(&*self.env, &self.dir);
+            drop(self.lock);
+            if removed.is_ok() && self.is_new {
+                let _ = self.env.remove_dir(&self.dir);
+            }
+        }
+        outcome
+    }
+}
+
+fn refuse_unless_empty(env: &dyn Env, dir: &Path) -> Result<()> {
+    match env.list(dir)?.iter().find(|name| *name != LOCK) {
+        None => Ok(()),
+        Some(name) => Err(Error::invalid_argument(format!(
+            "{} is not empty: it holds {name}",
+            dir.display()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::db::DB;
+    use crate::env::{Env, Fault, FaultEnv, MemEnv, Operation};
+    use crate::error::ErrorKind;
+    use crate::options::{Options, WriteOptions};
+    use crate::sync::{Arc, Mutex};
+    use std::path::Path;
+
+    const COPY: &str = "/copies/one";
+
+    fn options(env: &FaultEnv) -> Options {
+        Options::new()
+            .env(Arc::new(env.clone()))
+            .manual_background(true)
+            .write_buffer_size(4096)
+    }
+
+    /// A database with tables in two levels, a sealed memtable's worth in the log, and an overwritten key.
+    fn example(env: &FaultEnv) -> DB {
+        let db = DB::open("/db", options(env)).unwrap();
+        for key in 0..60u8 {
+            db.put(&[key], &[1; 40]).unwrap();
+        }
+        db.compact_range(None, None).unwrap();
+        for key in 30..90u8 {
+            db.put(&[key], &[2; 40]).unwrap();
+        }
+        let sync = WriteOptions { sync: true };
+        db.delete_with(&[7], &sync).unwrap();
+        db
+    }
+
+    fn entries(db: &DB) -> Vec<(Vec<u8>, Vec<u8>)> {
+        db.iter().map(|entry| entry.unwrap()).collect()
+    }
+
+    #[test]
+    fn a_failed_operation_leaves_a_whole_copy_or_nothing() {
+        for nth in 0.. {
+            let env = FaultEnv::new(Arc::new(MemEnv::new()), nth);
+            let db = example(&env);
+            let expected = entries(&db);
+            env.inject(
+                Fault::new(&Operation::ALL, libc::EIO)
+                    .on_path("/copies")
+                    .after(nth),
+            );
+            let outcome = db.checkpoint(COPY);
+            let injected = env.injected();
+            env.clear();
+            if outcome.is_err() {
+                assert_eq!(injected, 1);
+                let left = env.list(Path::new(COPY)).unwrap_or_default();
+                assert!(left.is_empty(), "operation {nth} left {left:?}");
+                db.checkpoint(COPY).unwrap();
+            }
+            let copy = DB::open(COPY, options(&env)).unwrap();
+            assert!(entries(&copy) == expected, "operation {nth}");
+            assert!(entries(&db) == expected, "operation {nth}");
+            if injected == 0 {
+                assert!(nth > 10, "only {nth} operations");
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn a_power_cut_leaves_a_whole_copy_or_nothing_that_opens() {
+        let disk = MemEnv::new();
+        let env = FaultEnv::new(Arc::new(disk.clone()), 0);
+        let db = example(&env);
+        let expected = entries(&db);
+        let cuts = Arc::new(Mutex::new(Vec::new()));
+        let (sink, cut_disk) = (Arc::clone(&cuts), disk.clone());
+        env.set_hook(Some(Arc::new(move |operation, _: &Path| {
+            if Operation::CHANGES.contains(&operation) {
+                let mut cuts = sink.lock();
+                for _ in 0..4 {
+                    let seed = cuts.len() as u64;
+                    cuts.push(cut_disk.power_cut(seed));
+                }
+            }
+        })));
+        db.checkpoint(COPY).unwrap();
+        env.set_hook(None);
+        let mut cuts = std::mem::take(&mut *cuts.lock());
+        let unfinished = cuts.len();
+        cuts.extend((0..4).map(|seed| disk.power_cut(seed)));
+        for (index, cut) in cuts.into_iter().enumerate() {
+            let left = cut.list(Path::new(COPY)).unwrap_or_default();
+            let env = FaultEnv::new(Arc::new(cut), 0);
+            match DB::open(COPY, options(&env)) {
+                // An empty directory may become a new database; it is no copy, and does not look like one.
+                Ok(copy) if left.iter().all(|name| name == "LOCK") => {
+                    assert!(index < unfinished && entries(&copy).is_empty());
+                }
+                Ok(copy) => assert!(entries(&copy) == expected, "cut {index}: {left:?}"),
+                Err(error) => {
+                    assert!(index < unfinished, "{error}");
+                    assert_eq!(error.kind(), ErrorKind::Corruption, "cut {index}: {error}");
+                    DB::destroy(COPY, &options(&env)).unwrap();
+                }
+            }
+            // The database itself is as it was, whatever became of the copy.
+            let db = DB::open("/db", options(&env)).unwrap();
+            assert!(entries(&db) == expected, "cut {index}");
+        }
+    }
+
+    #[test]
+    fn where_links_are_refused_tables_are_copied() {
+        let env = FaultEnv::new(Arc::new(MemEnv::new()), 0);
+        let db = example(&env);
+        env.inject(Fault::new(&[Operation::Link], libc::EXDEV).always());
+        db.checkpoint(COPY).unwrap();
+        assert!(env.injected() > 0);
+        let expected = entries(&db);
+        db.close().unwrap();
+        DB::destroy("/db", &options(&env)).unwrap();
+        let copy = DB::open(COPY, options(&env)).unwrap();
+        assert!(entries(&copy) == expected);
+    }
+
+    #[test]
+    fn a_read_only_database_gives_away_what_it_replayed() {
+        let env = FaultEnv::new(Arc::new(MemEnv::new()), 0);
+        let db = example(&env);
+        let expected = entries(&db);
+        drop(db);
+        let db = DB::open("/db", options(&env).read_only(true)).unwrap();
+        let names = env.list(Path::new("/db")).unwrap();
+        db.checkpoint(COPY).unwrap();
+        assert_eq!(env.list(Path::new("/db")).unwrap(), names);
+        let copy = DB::open(COPY, options(&env)).unwrap();
+        assert!(entries(&copy) == expected);
+        copy.put(b"new", b"1").unwrap();
+        assert_eq!(copy.get(b"new").unwrap().unwrap(), b"1");
+    }
+
+    #[test]
+    fn a_directory_in_use_is_refused_and_left_alone() {
+        let env = FaultEnv::new(Arc::new(MemEnv::new()), 0);
+        let db = example(&env);
+        env.create_dir_all(Path::new("/mine")).unwrap();
+        env.create_new(Path::new("/mine/notes.txt")).unwrap();
+        for path in ["/db", "/mine"] {
+            let names = env.list(Path::new(path)).unwrap();
+            let error = db.checkpoint(path).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+            assert_eq!(env.list(Path::new(path)).unwrap(), names);
+        }
+        db.checkpoint(COPY).unwrap();
+        let error = db.checkpoint(COPY).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+        db.close().unwrap();
+        let error = db.checkpoint("/other").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Closed);
+    }
+}

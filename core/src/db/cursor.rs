@@ -1,0 +1,403 @@
+//! `Cursor`: a position in the visible entries, which every language's iterators are built on.
+//!
+//! * C1  The cursor holds the superversion it began with, so what it walks never changes under it.
+//! * C2  The inner iterator stands on an entry within the bounds whenever `place` is `On`.
+
+use super::shared::Shared;
+use super::source::{Source, sources};
+use super::superversion::SuperVersion;
+use crate::error::{Error, Result};
+use crate::iterator::merging::MergingIterator;
+use crate::iterator::visible::VisibleIterator;
+use crate::key::SequenceNumber;
+use crate::options::IterOptions;
+use crate::sync::Arc;
+
+/// A position in the entries of a database as of one point in the sequence of writes.
+///
+/// A new cursor stands before the first entry. A move returns whether the cursor then stands on an entry; `next`
+/// on a new cursor goes to the first, `prev` to the last. Past an end it stands nowhere and remembers which end:
+/// only the move back returns. After an error it stands nowhere and every `next` or `prev` answers that error,
+/// as does [`Cursor::status`], until the next `seek`, `first` or `last`. It keeps memtables and tables alive:
+/// drop it when done. Errors of moves: `Io`, `Corruption`, `Closed`.
+pub struct Cursor {
+    shared: Arc<Shared>,
+    superversion: Arc<SuperVersion>,
+    sequence: SequenceNumber,
+    options: IterOptions,
+    entries: VisibleIterator<MergingIterator<Source>>,
+    place: Place,
+    error: Option<Error>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    New,
+    BeforeFirst,
+    On,
+    BehindLast,
+}
+
+/// A move on the tree's own order; `reverse` swaps their meaning before they get here.
+#[derive(Clone, Copy)]
+enum Move<'a> {
+    Smallest,
+    Largest,
+    AtOrAbove(&'a [u8]),
+    AtOrBelow(&'a [u8]),
+    Up,
+    Down,
+}
+
+impl Cursor {
+    pub(super) fn open(shared: &Arc<Shared>, options: IterOptions) -> Result<Cursor> {
+        shared.check_open()?;
+        // U2: first the superversion, then the number.
+        let superversion = shared.superversion.load_full();
+        let sequence = shared.read_sequence(options.snapshot.as_ref())?;
+        Ok(Cursor::at(
+            shared,
+            superversion,
+            sequence,
+            with_prefix_as_bounds(options),
+        ))
+    }
+
+    fn at(
+        shared: &Arc<Shared>,
+        superversion: Arc<SuperVersion>,
+        sequence: SequenceNumber,
+        options: IterOptions,
+    ) -> Cursor {
+        let merged = MergingIterator::new(sources(&superversion, &shared.tables, &options));
+        Cursor {
+            shared: Arc::clone(shared),
+            entries: VisibleIterator::new(merged, sequence),
+            superversion,
+            sequence,
+            options,
+            place: Place::New,
+            error: None,
+        }
+    }
+
+    /// A new cursor over the same entries, walking the other way.
+    pub(super) fn reversed_twin(&self) -> Cursor {
+        let options = IterOptions {
+            reverse: !self.options.reverse,
+            ..self.options.clone()
+        };
+        Cursor::at(
+            &self.shared,
+            Arc::clone(&self.superversion),
+            self.sequence,
+            options,
+        )
+    }
+
+    /// Moves to the first entry in walking order.
+    pub fn first(&mut self) -> Result<bool> {
+        let to = if self.options.reverse {
+            Move::Largest
+        } else {
+            Move::Smallest
+        };
+        self.go(to, Place::BehindLast)
+    }
+
+    /// Moves to the last entry in walking order.
+    pub fn last(&mut self) -> Result<bool> {
+        let to = if self.options.reverse {
+            Move::Smallest
+        } else {
+            Move::Largest
+        };
+        self.go(to, Place::BeforeFirst)
+    }
+
+    /// Moves to the first entry at or behind `key` in walking order (with `reverse`: the largest at or before it).
+    pub fn seek(&mut self, key: &[u8]) -> Result<bool> {
+        let to = if self.options.reverse {
+            Move::AtOrBelow(key)
+        } else {
+            Move::AtOrAbove(key)
+        };
+        self.go(to, Place::BehindLast)
+    }
+
+    /// Moves to the last entry at or before `key` in walking order (with `reverse`: the smallest at or behind it).
+    pub fn seek_for_prev(&mut self, key: &[u8]) -> Result<bool> {
+        let to = if self.options.reverse {
+            Move::AtOrAbove(key)
+        } else {
+            Move::AtOrBelow(key)
+        };
+        self.go(to, Place::BeforeFirst)
+    }
+
+    /// Moves one entry on in walking order.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it lends its entry, which Iterator cannot"
+    )]
+    pub fn next(&mut self) -> Result<bool> {
+        self.status()?;
+        match self.place {
+            Place::New | Place::BeforeFirst => self.first(),
+            Place::BehindLast => Ok(false),
+            Place::On => {
+                let to = if self.options.reverse {
+                    Move::Down
+                } else {
+                    Move::Up
+                };
+                self.go(to, Place::BehindLast)
+            }
+        }
+    }
+
+    /// Moves one entry back in walking order.
+    pub fn prev(&mut self) -> Result<bool> {
+        self.status()?;
+        match self.place {
+            Place::New | Place::BehindLast => self.last(),
+            Place::BeforeFirst => Ok(false),
+            Place::On => {
+                let to = if self.options.reverse {
+                    Move::Up
+                } else {
+                    Move::Down
+                };
+                self.go(to, Place::BeforeFirst)
+            }
+        }
+    }
+
+    /// Whether the cursor stands on an entry.
+    pub fn valid(&self) -> bool {
+        self.place == Place::On
+    }
+
+    /// The key, until the next move; empty if the cursor stands nowhere or was made without keys.
+    pub fn key(&self) -> &[u8] {
+        if self.valid() && self.options.keys {
+            self.entries.key()
+        } else {
+            &[]
+        }
+    }
+
+    /// The value, until the next move; empty if the cursor stands nowhere or was made without values.
+    pub fn value(&self) -> &[u8] {
+        if self.valid() && self.options.values {
+            self.entries.value()
+        } else {
+            &[]
+        }
+    }
+
+    /// The error that the last move ended with, if any.
+    pub fn status(&self) -> Result<()> {
+        self.error.clone().map_or(Ok(()), Err)
+    }
+
+    /// Copies this entry and those behind it in walking order into `chunk` (which is cleared first), until it
+    /// holds `max_entries` or at least `max_bytes` bytes, and moves behind the last one copied. A new cursor
+    /// starts at the first entry. Returns the number copied; 0 only at the end (or for `max_entries` 0).
+    ///
+    /// The way for bindings to cross their border once per many entries.
+    pub fn read_chunk(
+        &mut self,
+        chunk: &mut Chunk,
+        max_entries: usize,
+        max_bytes: usize,
+    ) -> Result<usize> {
+        chunk.clear();
+        self.status()?;
+        if self.place == Place::New {
+            self.first()?;
+        }
+        while self.valid() && chunk.len() < max_entries {
+            chunk.push(self.key(), self.value())?;
+            // The last entry copied is left behind even when it filled the chunk.
+            let moved = self.next();
+            if chunk.bytes.len() >= max_bytes {
+                break;
+            }
+            moved?;
+        }
+        Ok(chunk.len())
+    }
+
+    /// Carries out a move; where the cursor is if it finds no entry.
+    fn go(&mut self, to: Move<'_>, otherwise: Place) -> Result<bool> {
+        self.place = otherwise;
+        self.error = None;
+        match self
+            .shared
+            .check_open()
+            .and_then(|()| self.go_within_bounds(to))
+        {
+            Ok(true) => {
+                self.place = Place::On;
+                Ok(true)
+            }
+            Ok(false) => Ok(false),
+            Err(error) => {
+                self.error = Some(error.clone());
+                Err(error)
+            }
+        }
+    }
+
+    fn go_within_bounds(&mut self, to: Move<'_>) -> Result<bool> {
+        let (lower, upper) = (
+            self.options.lower_bound.as_deref(),
+            self.options.upper_bound.as_deref(),
+        );
+        if let (Some(lower), Some(upper)) = (lower, upper)
+            && lower >= upper
+        {
+            return Ok(false);
+        }
+        let entries = &mut self.entries;
+        match to {
+            Move::Smallest => match lower {
+                Some(lower) => entries.seek(lower)?,
+                None => entries.seek_to_first()?,
+            },
+            Move::Largest => match upper {
+                Some(upper) => entries.seek_before(upper)?,
+                None => entries.seek_to_last()?,
+            },
+            Move::AtOrAbove(key) => entries.seek(lower.map_or(key, |lower| lower.max(key)))?,
+            Move::AtOrBelow(key) => match upper {
+                Some(upper) if upper <= key => entries.seek_before(upper)?,
+                _ => entries.seek_for_prev(key)?,
+            },
+            Move::Up => entries.next()?,
+            Move::Down => entries.prev()?,
+        }
+        if !entries.valid() {
+            return Ok(false);
+        }
+        let key = entries.key();
+        Ok(lower.is_none_or(|lower| lower <= key) && upper.is_none_or(|upper| key < upper))
+    }
+}
+
+/// Turns a prefix into bounds, together with those already there.
+fn with_prefix_as_bounds(mut options: IterOptions) -> IterOptions {
+    if let Some(prefix) = options.prefix.take() {
+        if let Some(behind) = behind_prefix(&prefix) {
+            options.upper_bound = Some(match options.upper_bound.take() {
+                Some(upper) => upper.min(behind),
+                None => behind,
+            });
+        }
+        options.lower_bound = Some(match options.lower_bound.take() {
+            Some(lower) => lower.max(prefix),
+            None => prefix,
+        });
+    }
+    options
+}
+
+/// The smallest key behind all that start with `prefix`; `None` if there is none.
+fn behind_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte != 0xff)?;
+    let mut behind = prefix[..=last].to_vec();
+    behind[last] += 1;
+    Some(behind)
+}
+
+/// Many entries in one buffer; reused between calls it costs no allocation.
+#[derive(Debug, Default, Clone)]
+pub struct Chunk {
+    bytes: Vec<u8>,
+    /// For each entry, where its key and its value end in `bytes`; a key starts where the last value ended.
+    ends: Vec<(usize, usize)>,
+}
+
+impl Chunk {
+    /// An empty chunk.
+    pub fn new() -> Chunk {
+        Chunk::default()
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    fn push(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.bytes
+            .try_reserve(key.len() + value.len())
+            .map_err(|_| {
+                Error::internal(format!(
+                    "no memory for an entry of {} bytes",
+                    key.len() + value.len()
+                ))
+            })?;
+        self.bytes.extend_from_slice(key);
+        let key_end = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        self.ends.push((key_end, self.bytes.len()));
+        Ok(())
+    }
+
+    /// The number of entries.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// All keys and values, one behind the other in the order of the entries.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// For each entry, the offsets in [`Chunk::bytes`] where its key and its value end.
+    pub fn ends(&self) -> &[(usize, usize)] {
+        &self.ends
+    }
+
+    /// The entries as `(key, value)`.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
+        let mut start = 0;
+        self.ends.iter().map(move |&(key_end, value_end)| {
+            let entry = (&self.bytes[start..key_end], &self.bytes[key_end..value_end]);
+            start = value_end;
+            entry
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_of_ff_bytes_has_no_end() {
+        assert_eq!(behind_prefix(b"ab"), Some(b"ac".to_vec()));
+        assert_eq!(behind_prefix(b"a\xff\xff"), Some(b"b".to_vec()));
+        assert_eq!(behind_prefix(b"\xff\xff"), None);
+        assert_eq!(behind_prefix(b""), None);
+    }
+
+    #[test]
+    fn prefix_and_bounds_both_hold() {
+        let options = with_prefix_as_bounds(IterOptions {
+            prefix: Some(b"b".to_vec()),
+            lower_bound: Some(b"a".to_vec()),
+            upper_bound: Some(b"bb".to_vec()),
+            ..IterOptions::default()
+        });
+        assert_eq!(options.lower_bound.as_deref(), Some(&b"b"[..]));
+        assert_eq!(options.upper_bound.as_deref(), Some(&b"bb"[..]));
+    }
+}

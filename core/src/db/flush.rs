@@ -1,0 +1,143 @@
+//! Flushing: the oldest sealed memtable becomes a table in level 0.
+//!
+//! * F1  A memtable is flushed only when its last number is published: by then every insert into it is done.
+//! * F2  The edit names, as the oldest log needed, one whose header and directory entry are durable. So a missing
+//!       or headless log of that number is damage, never the trace of an ordinary crash.
+//! * F3  A log is deleted only after the edit that no longer needs it is durable.
+
+use std::path::Path;
+
+use super::background::guarded;
+use super::files::delete_old_logs;
+use super::shared::Shared;
+use super::superversion::{Sealed, SuperVersion};
+use crate::compaction::Retention;
+use crate::error::{Error, Result};
+use crate::filename::table_path;
+use crate::iterator::InternalIterator;
+use crate::key::FileNumber;
+use crate::sstable::{Builder, TableOptions};
+use crate::sync::Arc;
+use crate::version::{TableInfo, VersionEdit};
+
+impl Shared {
+    /// Flushes the oldest sealed memtable; whether there was one. Called by one thread at a time.
+    pub(super) fn flush_oldest(&self) -> Result<bool> {
+        let superversion = self.superversion.load_full();
+        let Some(sealed) = superversion.sealed.last() else {
+            return Ok(false);
+        };
+        let outcome = guarded(|| self.flush_memtable(&superversion, sealed));
+        let mut state = self.state.lock();
+        state.flush_attempts += 1;
+        state.flush_failure = outcome.as_ref().err().cloned();
+        self.changed.notify_all();
+        drop(state);
+        if let Err(error) = &outcome {
+            self.note(format_args!("flush failed: {error}"));
+        }
+        outcome.map(|()| true)
+    }
+
+    fn flush_memtable(&self, superversion: &SuperVersion, sealed: &Arc<Sealed>) -> Result<()> {
+        self.publisher.wait_for(sealed.last_sequence)?;
+        let log_number = superversion.log_after_flush();
+        let mut edit = VersionEdit {
+            log_number: Some(log_number),
+            last_sequence: Some(sealed.last_sequence),
+            ..VersionEdit::default()
+        };
+        let number = self.file_numbers.allocate();
+        let table = self.write_table(&self.dir, number, sealed)?;
+        // F2; the table's entry too.
+        self.env.sync_dir(&self.dir)?;
+        let size = table.as_ref().map_or(0, |table| table.size);
+        if let Some(table) = table {
+            edit.add(0, table);
+        }
+        self.install(edit, |shown| {
+            // Counted before those who wait for the flush are woken.
+            self.metrics.flushes.add(1);
+            self.metrics.flush_bytes_written.add(size);
+            shown.sealed.retain(|other| !Arc::ptr_eq(other, sealed));
+        })?;
+        self.note(format_args!(
+            "flushed {} entries to {size} bytes",
+            sealed.memtable.entries()
+        ));
+        self.sync_group.forget_before(log_number);
+        if let Err(error) = delete_old_logs(&*self.env, &self.dir, log_number) {
+            self.note(format_args!("{error}"));
+        }
+        Ok(())
+    }
+
+    /// Writes what some reader may still see of a memtable to the new table `number` in `dir`; `None` if that is
+    /// nothing.
+    pub(super) fn write_table(
+        &self,
+        dir: &Path,
+        number: FileNumber,
+        sealed: &Sealed,
+    ) -> Result<Option<TableInfo>> {
+        let mut entries = sealed.memtable.iter();
+        entries.seek_to_first()?;
+        if !entries.valid() {
+            return Ok(None);
+        }
+        let path = table_path(dir, number);
+        let file = self.env.create_new(&path)?;
+        let outcome = (|| {
+            let file_id = self.env.random()?;
+            let mut builder = Builder::new(file, path.clone(), file_id, self.table_options())?;
+            let visible = self.snapshots.visible(|| self.publisher.last());
+            let mut retention = Retention::new(&visible);
+            while entries.valid() {
+                if retention.keeps(entries.key()) {
+                    builder.add(entries.key(), entries.value())?;
+                }
+                entries.next()?;
+                if builder.entries().is_multiple_of(1024) && self.state.lock().stop_flushing {
+                    return Err(Error::closed("the database"));
+                }
+            }
+            Ok(TableInfo::new(number, file_id, builder.finish()?))
+        })();
+        if outcome.is_err() {
+            // Not in any version; if this fails too, the next open removes it.
+            let _ = self.env.remove_file(&path);
+        }
+        outcome.map(Some)
+    }
+
+    /// Makes `edit` durable, then shows the version it leads to, with `change` applied to the superversion.
+    pub(super) fn install(
+        &self,
+        edit: VersionEdit,
+        change: impl FnOnce(&mut SuperVersion),
+    ) -> Result<()> {
+        let mut versions = self.versions.lock();
+        let version = versions.log_and_apply(edit)?;
+        let mut state = self.state.lock();
+        let mut next = SuperVersion {
+            version,
+            ..(**self.superversion.load()).clone()
+        };
+        change(&mut next);
+        let old = self.show(&mut state, next);
+        drop(state);
+        drop(versions);
+        drop(old);
+        Ok(())
+    }
+
+    /// How new tables are built.
+    pub(super) fn table_options(&self) -> TableOptions {
+        TableOptions {
+            block_size: self.options.block_size as usize,
+            block_restart_interval: self.options.block_restart_interval as usize,
+            compression: self.options.compression,
+            bloom_bits_per_key: self.options.bloom_bits_per_key as u32,
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! `Iter`: entries as an ordinary double-ended Rust iterator, over one cursor from each end.
+
+use super::DB;
+use super::cursor::Cursor;
+use crate::error::{Error, Result};
+use crate::options::IterOptions;
+
+/// Walks entries as owned `(key, value)` pairs, from both ends. The first error is the last item.
+pub struct Iter {
+    ends: Ends,
+}
+
+/// Each cursor stands on the last entry it gave out, and the two meet there.
+enum Ends {
+    Failed(Error),
+    Open {
+        front: Box<Cursor>,
+        back: Option<Box<Cursor>>,
+    },
+    Done,
+}
+
+type Entry = (Vec<u8>, Vec<u8>);
+
+impl Iter {
+    pub(super) fn new(db: &DB, options: IterOptions) -> Iter {
+        let ends = match db.cursor(options) {
+            Ok(front) => Ends::Open {
+                front: Box::new(front),
+                back: None,
+            },
+            Err(error) => Ends::Failed(error),
+        };
+        Iter { ends }
+    }
+
+    /// The next entry from one end, unless the other end has given it out.
+    fn step(&mut self, from: From) -> Result<Option<Entry>> {
+        let (front, back) = match &mut self.ends {
+            Ends::Open { front, back } => (front, back),
+            Ends::Done => return Ok(None),
+            Ends::Failed(error) => return Err(error.clone()),
+        };
+        if from == From::Back && back.is_none() {
+            *back = Some(Box::new(front.reversed_twin()));
+        }
+        let (moved, other) = match (from, back.as_mut()) {
+            (From::Back, Some(back)) => (back, Some(front)),
+            (_, back) => (front, back),
+        };
+        if !moved.next()? {
+            return Ok(None);
+        }
+        let met = other.is_some_and(|other| {
+            other.valid()
+                && (moved.key() == other.key()
+                    || (moved.key() > other.key()) == (from == From::Front))
+        });
+        Ok((!met).then(|| (moved.key().to_vec(), moved.value().to_vec())))
+    }
+
+    /// Ends the iteration unless `step` found an entry.
+    fn finish(&mut self, step: Result<Option<Entry>>) -> Option<Result<Entry>> {
+        if !matches!(step, Ok(Some(_))) {
+            self.ends = Ends::Done;
+        }
+        step.transpose()
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum From {
+    Front,
+    Back,
+}
+
+impl Iterator for Iter {
+    type Item = Result<Entry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let found = self.step(From::Front);
+        self.finish(found)
+    }
+}
+
+impl DoubleEndedIterator for Iter {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        let found = self.step(From::Back);
+        self.finish(found)
+    }
+}

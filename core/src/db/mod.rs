@@ -1,0 +1,400 @@
+//! `DB`: the store as its users see it.
+//!
+//! This file is the public face: each method checks its arguments and that the database is open, then calls
+//! the file that does the work:
+//!
+//! * opening     `open.rs`, `recovery.rs` (replaying logs)
+//! * writing     `write.rs` (commit), `publish.rs`, `sync_group.rs`, `seal.rs`, `stall.rs`, `resume.rs`
+//! * reading     `read.rs` (get), `cursor.rs` and `iter.rs` (walking), over `superversion.rs`
+//! * background  `background.rs` (threads), `flush.rs`, `files.rs` (deleting)
+//! * trust       `checkpoint.rs`, `verify.rs`, `repair.rs`, and `report.rs` with what they answer
+//! * the rest    `shared.rs` (what all of them share, and the lock order), `stats.rs`, `close.rs`
+//!
+//! * D1  A `DB` is a counted reference: clones share one open database, and the last one dropped closes it.
+//!       Cursors and snapshots keep what they read alive themselves and answer `Closed` after `close`.
+//! * D2  After `close`, or in a child after `fork`, every call answers `Closed` and touches no lock.
+
+use std::ops::{Bound, ControlFlow, RangeBounds};
+use std::path::Path;
+
+use self::close::Unflushed;
+use self::read::Found;
+use self::shared::Shared;
+use crate::batch::WriteBatch;
+use crate::error::Result;
+use crate::options::{IterOptions, Options, ReadOptions, WriteOptions};
+use crate::snapshot::Snapshot;
+use crate::sync::Arc;
+
+mod background;
+mod checkpoint;
+mod close;
+mod cursor;
+mod doorbell;
+mod files;
+mod flush;
+mod info_log;
+mod iter;
+#[cfg(all(test, shuttle))]
+mod models;
+mod open;
+mod publish;
+mod read;
+mod recovery;
+mod repair;
+mod report;
+mod resume;
+mod seal;
+mod shared;
+mod source;
+mod stall;
+mod stats;
+mod superversion;
+mod sync_group;
+mod value;
+mod verify;
+mod write;
+
+pub use cursor::{Chunk, Cursor};
+pub use iter::Iter;
+pub use report::{Damage, Loss, RepairReport, VerifyProgress, VerifyReport};
+pub use stats::{LevelStats, Stats};
+pub use value::Value;
+
+/// An open database: an ordered map from byte-string keys to byte-string values.
+///
+/// Keys are up to 16 MiB, values up to 4 GiB - 1; both may be empty; keys sort bytewise. Any number of threads
+/// may use one `DB` and its clones at once. Every read sees one point in the sequence of writes; a read that
+/// starts after a write was acknowledged sees it. A write without `sync` survives the death of the process; with
+/// `sync` it survives loss of power, together with every write acknowledged before it.
+///
+/// ```
+/// let dir = tempfile::tempdir()?;
+/// let db = aidb::DB::open(dir.path(), aidb::Options::new())?;
+/// db.put(b"fruit", b"apple")?;
+/// assert_eq!(db.get(b"fruit")?.as_deref(), Some(&b"apple"[..]));
+/// db.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct DB {
+    handle: Arc<Handle>,
+}
+
+/// Closes the database when the last clone of its `DB` is dropped.
+struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // Nobody is left to tell; what was acknowledged is in the logs.
+        let _ = self.shared.close(Unflushed::LeaveInLogs);
+    }
+}
+
+impl DB {
+    /// Opens the database in the directory `path`, recovering what an earlier life left in its logs.
+    ///
+    /// Errors: `Locked` if another process, or this one, has it open (the message names pid, host and start time);
+    /// `InvalidArgument` for options out of range, a missing directory with `create_if_missing` off, or a
+    /// non-empty directory that is not a database; `Corruption` naming file and offset; `Unsupported` for a newer
+    /// format; `Io`, `NoSpace`. Cost: reading the manifest, and the logs since the last flush.
+    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<DB> {
+        let shared = open::open(path.as_ref(), options)?;
+        Ok(DB {
+            handle: Arc::new(Handle { shared }),
+        })
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+
+    /// Stores `value` under `key`, replacing what was there.
+    ///
+    /// Errors: `InvalidArgument` if one is too long; `Closed`; `Io` or `NoSpace` if the log cannot be written, and
+    /// then the write may or may not be there after a crash.
+    pub fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.put_with(key, value, &WriteOptions::default())
+    }
+
+    /// [`DB::put`] with options.
+    pub fn put_with(&self, key: &[u8], value: &[u8], options: &WriteOptions) -> Result<()> {
+        let mut batch = WriteBatch::new();
+        batch.put(key, value)?;
+        self.write_with(&batch, options)
+    }
+
+    /// Removes `key`; removing an absent key is no error. Errors as for [`DB::put`].
+    pub fn delete(&self, key: &[u8]) -> Result<()> {
+        self.delete_with(key, &WriteOptions::default())
+    }
+
+    /// [`DB::delete`] with options.
+    pub fn delete_with(&self, key: &[u8], options: &WriteOptions) -> Result<()> {
+        let mut batch = WriteBatch::new();
+        batch.delete(key)?;
+        self.write_with(&batch, options)
+    }
+
+    /// Applies `batch`: all of its operations or none, also across a crash. Errors as for [`DB::put`].
+    pub fn write(&self, batch: &WriteBatch) -> Result<()> {
+        self.write_with(batch, &WriteOptions::default())
+    }
+
+    /// [`DB::write`] with options.
+    pub fn write_with(&self, batch: &WriteBatch, options: &WriteOptions) -> Result<()> {
+        self.shared().commit(batch, options)
+    }
+
+    /// The value stored under `key`, or `None`.
+    ///
+    /// Errors: `Closed`; `Corruption` naming file and offset; `Io`. Cost: at most one table per level, most of
+    /// them answered by their filter without a read.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Value>> {
+        self.get_with(key, &ReadOptions::default())
+    }
+
+    /// [`DB::get`] with options. Errors also: `InvalidArgument` for a snapshot of another database.
+    pub fn get_with(&self, key: &[u8], options: &ReadOptions<'_>) -> Result<Option<Value>> {
+        self.shared().get(key, options, |found| Value::from(found))
+    }
+
+    /// The values of many keys, in their order, all as of one point in the sequence of writes.
+    ///
+    /// Cheaper than as many gets. Errors as for [`DB::get_with`]; one failing key fails the call.
+    pub fn get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Value>>> {
+        self.get_many_with(keys, &ReadOptions::default())
+    }
+
+    /// [`DB::get_many`] with options.
+    pub fn get_many_with<K: AsRef<[u8]>>(
+        &self,
+        keys: &[K],
+        options: &ReadOptions<'_>,
+    ) -> Result<Vec<Option<Value>>> {
+        self.shared().get_many(keys, options)
+    }
+
+    /// Whether `key` has a value. Errors as for [`DB::get`].
+    pub fn contains_key(&self, key: &[u8]) -> Result<bool> {
+        self.contains_key_with(key, &ReadOptions::default())
+    }
+
+    /// [`DB::contains_key`] with options.
+    pub fn contains_key_with(&self, key: &[u8], options: &ReadOptions<'_>) -> Result<bool> {
+        Ok(self
+            .shared()
+            .get(key, options, |_: Found<'_>| ())?
+            .is_some())
+    }
+
+    /// Pins the present point in the sequence of writes for reads, until it is dropped.
+    ///
+    /// Errors: `Closed`.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let shared = self.shared();
+        shared.check_open()?;
+        Ok(shared.snapshots.pin(|| shared.publisher.last()))
+    }
+
+    /// All entries in key order, from both ends. Errors come as items, and end the iteration.
+    pub fn iter(&self) -> Iter {
+        Iter::new(self, IterOptions::default())
+    }
+
+    /// The entries whose keys lie in `range`, from both ends: `db.range("a".."b")`.
+    pub fn range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Iter {
+        let owned = |bound: Bound<&K>| bound.map(|key| key.as_ref().to_vec());
+        let options = IterOptions {
+            lower_bound: lower_bound(owned(range.start_bound())),
+            upper_bound: upper_bound(owned(range.end_bound())),
+            ..IterOptions::default()
+        };
+        Iter::new(self, options)
+    }
+
+    /// The entries whose keys start with `prefix`, from both ends.
+    pub fn prefix(&self, prefix: &[u8]) -> Iter {
+        let options = IterOptions {
+            prefix: Some(prefix.to_vec()),
+            ..IterOptions::default()
+        };
+        Iter::new(self, options)
+    }
+
+    /// A cursor over the entries that `options` describes, standing before the first.
+    ///
+    /// Errors: `Closed`; `InvalidArgument` for a snapshot of another database.
+    pub fn cursor(&self, options: IterOptions) -> Result<Cursor> {
+        Cursor::open(self.shared(), options)
+    }
+
+    /// Writes everything acknowledged so far to tables, durably; returns when they survive loss of power.
+    ///
+    /// Errors: `Closed`, `Io`, `NoSpace`; nothing acknowledged is lost by a failed flush.
+    pub fn flush(&self) -> Result<()> {
+        self.shared().flush()
+    }
+
+    /// Compacts the keys in `[start, end)`, `None` meaning no bound, so that deleted and overwritten entries that
+    /// no snapshot sees give back their space. Returns when it is durable. Errors as for [`DB::flush`].
+    pub fn compact_range(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> Result<()> {
+        self.shared().compact_range(start, end)
+    }
+
+    /// About how many bytes of tables the keys in `[start, end)` take; what is still in memtables is not counted.
+    ///
+    /// Errors: `Closed`, `Io`, `Corruption`.
+    pub fn approximate_size(&self, start: &[u8], end: &[u8]) -> Result<u64> {
+        self.shared().check_open()?;
+        self.shared().approximate_size(start, end)
+    }
+
+    /// A report by name, or `None` for an unknown name; docs/guide.md lists the names.
+    ///
+    /// Errors: `Closed`.
+    pub fn property(&self, name: &str) -> Result<Option<String>> {
+        self.shared().check_open()?;
+        Ok(self.shared().property(name))
+    }
+
+    /// Counters and sizes of this open database.
+    ///
+    /// Errors: `Closed`.
+    pub fn stats(&self) -> Result<Stats> {
+        self.shared().check_open()?;
+        Ok(self.shared().stats())
+    }
+
+    /// Makes a consistent copy in the directory `path`, which must be missing or empty, while reads and writes go on.
+    ///
+    /// The copy holds every write acknowledged before the call, and perhaps some made meanwhile: a prefix of the
+    /// sequence of writes. It opens by itself, and neither database changes the other. It is durable when this
+    /// returns; after an error what was made is removed, and what a crash leaves does not open, and goes by
+    /// [`DB::destroy`]. Tables are hard links, so on one file system the copy takes no space until the
+    /// two differ; on another one they are copied.
+    ///
+    /// Errors: `InvalidArgument` if `path` is a file or a directory that is not empty; `Locked` if somebody is making a
+    /// database there; `Closed`, `Io`, `NoSpace`, `Corruption`. Cost: a flush, and a link or a copy per table.
+    pub fn checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.shared().checkpoint(path.as_ref())
+    }
+
+    /// Reads everything the database consists of from disk, past the caches, and checks it, while reads and writes
+    /// go on: every block of every table (checksum, order of keys, index, filter, and what the manifest says of the
+    /// table), the manifest, and the logs' records. Says what is damaged, by file and offset.
+    ///
+    /// Errors: `Closed` also if the database is closed meanwhile; `Internal` if memory runs out. Damage is no error
+    /// but in the report. Cost: reads every byte once, in one thread, with the memory of one table's index.
+    pub fn verify(&self) -> Result<VerifyReport> {
+        self.verify_with(&mut |_| ControlFlow::Continue(()))
+    }
+
+    /// [`DB::verify`], telling `progress` how far it has come, about once per MiB; answering
+    /// `ControlFlow::Break` ends it, and then the report covers what was looked at.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = aidb::DB::open(dir.path(), aidb::Options::new())?;
+    /// let report = db.verify_with(&mut |progress| {
+    ///     eprintln!("{} of {} bytes", progress.bytes_done, progress.bytes_total);
+    ///     std::ops::ControlFlow::Continue(())
+    /// })?;
+    /// for damage in &report.damage {
+    ///     println!("{} at byte {}: {}", damage.file.display(), damage.offset, damage.message);
+    /// }
+    /// assert!(report.is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn verify_with(
+        &self,
+        progress: &mut dyn FnMut(VerifyProgress) -> ControlFlow<()>,
+    ) -> Result<VerifyReport> {
+        self.shared().verify(progress)
+    }
+
+    /// Flushes, stops the background threads and lets the directory go. Every later call answers `Closed`, on
+    /// every clone, cursor and snapshot read.
+    ///
+    /// What was acknowledged survives loss of power when this returns `Ok`. Closing again is no error.
+    /// Errors: `Io`, `NoSpace`; the database is closed all the same, and nothing acknowledged is lost.
+    pub fn close(&self) -> Result<()> {
+        self.shared().close(Unflushed::Flush)
+    }
+
+    /// Whether the database has been closed.
+    pub fn is_closed(&self) -> bool {
+        self.shared().check_open().is_err()
+    }
+
+    /// The directory the database lives in.
+    pub fn path(&self) -> &Path {
+        &self.shared().dir
+    }
+
+    /// Removes the database in the directory `path`: its files, and the directory if nothing else is in it.
+    ///
+    /// A missing or empty directory is no error. Errors: `Locked` if it is open anywhere; `InvalidArgument` if
+    /// the directory is not a database; `Io`.
+    pub fn destroy(path: impl AsRef<Path>, options: &Options) -> Result<()> {
+        open::destroy(path.as_ref(), options)
+    }
+
+    /// Makes a new database in the directory `into`, which must be missing or empty, of what can still be read of the
+    /// damaged one in `path`, which is not changed.
+    ///
+    /// Salvages tables block by block and logs record by record, with or without CURRENT and the manifest, and keeps
+    /// the newest entry of each key. What could not be read is in the report, by file, range of keys and sequence
+    /// numbers. A deleted key may come back only if the table or record with its tombstone is lost, or if the
+    /// manifest is lost and a crash had left a table behind that was already compacted. First try to open
+    /// the database: after an ordinary crash nothing is damaged, and open needs no repair.
+    ///
+    /// `options`: how the new tables are built; `block_size`, `compression`, `target_file_size` and the like.
+    /// Errors: `Locked` if the database is open for writing; `InvalidArgument` if `path` holds nothing of a database
+    /// or `into` something; `Unsupported` if a newer AiDb wrote it; `Io`, `NoSpace` while writing; then `into` is
+    /// left empty. Cost: reads every table twice and writes what is live once; memory of one memtable, and a block
+    /// per run of tables that do not overlap.
+    pub fn repair(
+        path: impl AsRef<Path>,
+        into: impl AsRef<Path>,
+        options: &Options,
+    ) -> Result<RepairReport> {
+        repair::repair(path.as_ref(), into.as_ref(), options)
+    }
+
+    /// Does one piece of background work in a database opened with `manual_background`; whether there was any.
+    #[doc(hidden)]
+    pub fn run_background_step(&self) -> Result<bool> {
+        self.shared().check_open()?;
+        self.shared().run_background_step()
+    }
+}
+
+/// The smallest key that a range's start admits.
+fn lower_bound(bound: Bound<Vec<u8>>) -> Option<Vec<u8>> {
+    match bound {
+        Bound::Included(key) => Some(key),
+        Bound::Excluded(key) => Some(successor(key)),
+        Bound::Unbounded => None,
+    }
+}
+
+/// The first key that a range's end keeps out.
+fn upper_bound(bound: Bound<Vec<u8>>) -> Option<Vec<u8>> {
+    match bound {
+        Bound::Included(key) => Some(successor(key)),
+        Bound::Excluded(key) => Some(key),
+        Bound::Unbounded => None,
+    }
+}
+
+/// The smallest key behind `key`.
+fn successor(mut key: Vec<u8>) -> Vec<u8> {
+    key.push(0);
+    key
+}
+
+#[cfg(test)]
+mod tests;

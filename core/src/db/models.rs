@@ -1,0 +1,353 @@
+//! Models of what the database's threads share, piece by piece; of the whole in `models/whole.rs`.
+//!
+//! Each comment names changes of the code that the model is there to catch.
+
+mod whole;
+
+use std::path::{Path, PathBuf};
+
+use super::doorbell::Doorbell;
+use super::publish::Publisher;
+use super::sync_group::{LogFile, LogPlace, SyncGroup};
+use crate::compaction::Retention;
+use crate::env::{Env, FaultEnv, File, MemEnv, Operation};
+use crate::error::{Error, Result};
+use crate::key::{FileNumber, KeyRef, SequenceNumber, Trailer, ValueKind};
+use crate::snapshot::SnapshotList;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use crate::sync::checker::check;
+use crate::sync::{Arc, Mutex, thread};
+
+/// P1. Fails if `publish` does not wait for the number before its own; if it does not notify; if a waiter counts
+/// itself as parked only after it has looked at the number (a lost wakeup: shuttle reports the deadlock).
+#[test]
+fn numbers_are_published_in_order_and_wake_who_waits() {
+    check("publisher", 2_000, || {
+        let publisher = Arc::new(Publisher::new(SequenceNumber(0)));
+        let inserted: Arc<[AtomicBool; 3]> = Arc::default();
+        let mut threads = Vec::new();
+        for number in 0..3u64 {
+            let (publisher, inserted) = (publisher.clone(), inserted.clone());
+            threads.push(thread::spawn(move || {
+                inserted[number as usize].store(true, SeqCst);
+                let (before, last) = (SequenceNumber(number), SequenceNumber(number + 1));
+                publisher.publish(before, last).unwrap();
+                assert!(publisher.last() >= last);
+            }));
+        }
+        let mut seen = 0;
+        for _ in 0..4 {
+            let last = publisher.last().0;
+            assert!(last >= seen, "P1: the number only grows");
+            seen = last;
+            for flag in &inserted[..last as usize] {
+                assert!(flag.load(SeqCst), "P1: published before it was inserted");
+            }
+        }
+        publisher.wait_for(SequenceNumber(3)).unwrap();
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+    });
+}
+
+/// P2. Fails if `stop` does not notify, or sets its flag without the lock.
+#[test]
+fn a_stop_reaches_everyone_who_waits_for_a_number() {
+    check("publisher stop", 2_000, || {
+        let publisher = Arc::new(Publisher::new(SequenceNumber(0)));
+        let threads = [1u64, 2].map(|number| {
+            let publisher = publisher.clone();
+            thread::spawn(move || {
+                let (before, last) = (SequenceNumber(number), SequenceNumber(number + 1));
+                publisher.publish(before, last).unwrap_err();
+            })
+        });
+        publisher.stop();
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+    });
+}
+
+/// Fails if `ring` does not notify, notifies without the flag, or sets the flag after notifying.
+#[test]
+fn no_ring_of_the_doorbell_is_lost() {
+    check("doorbell", 2_000, || {
+        let doorbell = Arc::new(Doorbell::default());
+        let brought = Arc::new(AtomicU64::new(0));
+        let threads = [1u64, 16].map(|parcel| {
+            let (doorbell, brought) = (doorbell.clone(), brought.clone());
+            thread::spawn(move || {
+                for _ in 0..2 {
+                    brought.fetch_add(parcel, SeqCst);
+                    doorbell.ring();
+                }
+            })
+        });
+        while brought.load(SeqCst) < 34 {
+            doorbell.wait();
+        }
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+    });
+}
+
+/// A log on a disk that keeps exactly what was synced.
+#[derive(Default)]
+struct DiskLog {
+    written: AtomicU64,
+    durable: AtomicU64,
+    has_entry: AtomicBool,
+    is_noted: AtomicBool,
+    fails: AtomicBool,
+}
+
+impl File for DiskLog {
+    fn sync(&self) -> Result<()> {
+        // What is written while a sync runs may miss it.
+        let written = self.written.load(SeqCst);
+        if self.fails.swap(false, SeqCst) {
+            return Err(Error::internal("the disk failed"));
+        }
+        self.durable.fetch_max(written, SeqCst);
+        Ok(())
+    }
+
+    fn read_at(&self, _: u64, _: &mut [u8]) -> Result<usize> {
+        unreachable!("a sync group reads nothing")
+    }
+
+    fn write_at(&self, _: u64, _: &[u8]) -> Result<()> {
+        unreachable!("a sync group writes nothing")
+    }
+
+    fn start_writeback(&self, _: u64, _: u64) {}
+
+    fn len(&self) -> Result<u64> {
+        Ok(self.written.load(SeqCst))
+    }
+
+    fn set_len(&self, _: u64) -> Result<()> {
+        unreachable!("a sync group cuts nothing")
+    }
+}
+
+/// Two logs, the group, and the log's lock with which of them is appended to.
+struct Logs {
+    disk: [Arc<DiskLog>; 2],
+    files: [Arc<LogFile>; 2],
+    group: SyncGroup,
+    current: Mutex<usize>,
+    in_tables: AtomicBool,
+}
+
+impl Logs {
+    fn new() -> Arc<Logs> {
+        let disk: [Arc<DiskLog>; 2] = Default::default();
+        disk[0].has_entry.store(true, SeqCst);
+        let file = |at: usize| {
+            let disk: Arc<dyn File> = disk[at].clone();
+            LogFile::new(FileNumber(at as u64 + 1), disk, 0, 0)
+        };
+        let files = [file(0), file(1)];
+        let env = FaultEnv::new(Arc::new(MemEnv::new()), 1);
+        let second = disk[1].clone();
+        env.set_hook(Some(Arc::new(move |operation, _: &Path| {
+            if operation == Operation::SyncDir {
+                second.has_entry.store(true, SeqCst);
+            }
+        })));
+        let env: Arc<dyn Env> = Arc::new(env);
+        let noted = disk.clone();
+        let note = Box::new(move |log: FileNumber| {
+            let log = &noted[log.0 as usize - 1];
+            assert!(log.has_entry.load(SeqCst), "G2: noted, and may vanish");
+            log.is_noted.store(true, SeqCst);
+            Ok(())
+        });
+        Arc::new(Logs {
+            group: SyncGroup::new(env, PathBuf::from("/"), note, files[0].clone()),
+            disk,
+            files,
+            current: Mutex::new(0),
+            in_tables: AtomicBool::new(false),
+        })
+    }
+
+    /// Appends a record as `commit` does.
+    fn append(&self) -> LogPlace {
+        let current = self.current.lock();
+        let end = self.disk[*current].written.fetch_add(10, SeqCst) + 10;
+        self.files[*current].set_end(end);
+        LogPlace {
+            log: self.files[*current].number,
+            offset: end,
+        }
+    }
+
+    /// Goes on to the second log as `seal` does.
+    fn switch(&self) {
+        let mut current = self.current.lock();
+        self.group.add(self.files[1].clone());
+        *current = 1;
+    }
+
+    /// What an acknowledged sync promises: the record and all before it.
+    fn check(&self, place: LogPlace) {
+        let at = place.log.0 as usize - 1;
+        if at == 0 && self.in_tables.load(SeqCst) {
+            return;
+        }
+        let durable = self.disk[at].durable.load(SeqCst);
+        assert!(
+            durable >= place.offset,
+            "the record was acknowledged too early"
+        );
+        let [entry, noted] =
+            [&self.disk[at].has_entry, &self.disk[at].is_noted].map(|flag| flag.load(SeqCst));
+        assert!(entry && noted, "G2: the log may vanish");
+        if at == 1 && !self.in_tables.load(SeqCst) {
+            let [durable, written] =
+                [&self.disk[0].durable, &self.disk[0].written].map(|bytes| bytes.load(SeqCst));
+            assert!(durable == written, "G1: an earlier log has a hole");
+        }
+    }
+}
+
+/// G1 and G2, while logs are switched and forgotten. Fails if `LogFile::sync` takes the end after its sync; if it
+/// does not sync the directory; if only the newest log is synced; if the leader does not notify; if `switch`, as
+/// `seal`, lets appends into a log that the group does not know.
+#[test]
+fn a_synced_write_is_durable_with_all_before_it() {
+    check("sync group", 2_000, || {
+        let logs = Logs::new();
+        let threads = [0, 1].map(|_| {
+            let logs = logs.clone();
+            thread::spawn(move || {
+                for _ in 0..2 {
+                    let place = logs.append();
+                    logs.group.wait_for(place).unwrap();
+                    logs.check(place);
+                }
+            })
+        });
+        logs.append();
+        logs.switch();
+        let place = logs.append();
+        logs.in_tables.store(true, SeqCst);
+        logs.group.forget_before(FileNumber(2));
+        logs.group.wait_for(place).unwrap();
+        logs.check(place);
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+    });
+}
+
+/// The same without a flush, so that the first log is only ever synced.
+#[test]
+fn a_synced_write_covers_the_log_before_its_own() {
+    check("sync group switch", 2_000, || {
+        let logs = Logs::new();
+        let threads = [0, 1].map(|_| {
+            let logs = logs.clone();
+            thread::spawn(move || {
+                logs.append();
+                let place = logs.append();
+                logs.group.wait_for(place).unwrap();
+                logs.check(place);
+            })
+        });
+        logs.switch();
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+    });
+}
+
+/// G3. Fails if the leader forgets the failure it met, or if a failure leaves `has_leader` set (a deadlock).
+#[test]
+fn after_a_failed_sync_nothing_is_acknowledged_until_a_restart() {
+    check("sync group failure", 2_000, || {
+        let logs = Logs::new();
+        logs.disk[0].fails.store(true, SeqCst);
+        let threads = [0, 1].map(|_| {
+            let logs = logs.clone();
+            thread::spawn(move || {
+                let place = logs.append();
+                if logs.group.wait_for(place).is_ok() {
+                    logs.check(place);
+                    assert!(logs.in_tables.load(SeqCst), "G3");
+                }
+            })
+        });
+        let place = logs.append();
+        if logs.group.wait_for(place).is_ok() {
+            panic!("G3: acknowledged after a failure");
+        }
+        // As `start_over`: what was acknowledged is in tables, and a new log is begun.
+        logs.switch();
+        logs.in_tables.store(true, SeqCst);
+        logs.group.restart(logs.files[1].clone());
+        let place = logs.append();
+        logs.group.wait_for(place).unwrap();
+        logs.check(place);
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+    });
+}
+
+/// N1 and U2's ground. One key, written under every number; a compaction keeps what `Retention` says. Fails if `pin`
+/// reads the number before it takes the list's lock, or if `visible` leaves the pinned ones out.
+#[test]
+fn a_snapshot_finds_its_version_whatever_is_compacted() {
+    check("snapshots", 4_000, || {
+        let list = Arc::new(SnapshotList::default());
+        let published = Arc::new(AtomicU64::new(1));
+        // Newest first, as a table.
+        let versions = Arc::new(Mutex::new(vec![1u64]));
+        let latest = |published: &AtomicU64| SequenceNumber(published.load(SeqCst));
+        let writer = {
+            let (published, versions) = (published.clone(), versions.clone());
+            thread::spawn(move || {
+                for number in 2..=4 {
+                    versions.lock().insert(0, number);
+                    published.store(number, SeqCst);
+                }
+            })
+        };
+        let compactor = {
+            let (list, published) = (list.clone(), published.clone());
+            let versions = versions.clone();
+            thread::spawn(move || {
+                for _ in 0..2 {
+                    let input = versions.lock().clone();
+                    let visible = list.visible(|| latest(&published));
+                    let mut retention = Retention::new(&visible);
+                    let dropped: Vec<u64> = input
+                        .into_iter()
+                        .filter(|number| {
+                            let trailer = Trailer::new(SequenceNumber(*number), ValueKind::Put);
+                            !retention.keeps(KeyRef::new(b"key", trailer))
+                        })
+                        .collect();
+                    versions.lock().retain(|number| !dropped.contains(number));
+                }
+            })
+        };
+        for _ in 0..2 {
+            let snapshot = list.pin(|| latest(&published));
+            let at = snapshot.sequence().0;
+            for _ in 0..2 {
+                let found = versions.lock().iter().copied().find(|number| *number <= at);
+                assert_eq!(found, Some(at), "N1: what a snapshot sees was dropped");
+            }
+        }
+        writer.join().unwrap();
+        compactor.join().unwrap();
+        assert_eq!(list.len(), 0);
+    });
+}

@@ -1,0 +1,337 @@
+//! Opening: from a directory to a running database, and destroying one.
+//!
+//! In order: lock, manifest, logs, a new log, orphans, threads.
+//!
+//! * O1  Nothing is deleted or cut before the new log and a new manifest are durable: until then a crash leaves
+//!       everything as it was found. The new log's header cuts off the torn tail behind it: it names the good length.
+//! * O2  Replayed logs are synced, but that is not relied upon: if a sync failed in the last life, the kernel may have
+//!       dropped what it was for and report success now. So the first synced write waits until what was replayed
+//!       is in tables ([`Shared::wait_until_durable`]).
+//! * O3  A database opened read-only changes no byte on disk.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::background::FLUSH_THREAD;
+use super::doorbell::Doorbell;
+use super::files::{delete_orphans, log_numbers};
+use super::info_log::InfoLogger;
+use super::publish::Publisher;
+use super::recovery::{Recovered, replay};
+use super::shared::{Closing, Log, LogCounts, Shared, State};
+use super::stall::Stall;
+use super::superversion::SuperVersion;
+use super::sync_group::{LogFile, SyncGroup};
+use crate::cache::{BlockCache, TableCache};
+use crate::env::{Env, MemEnv, PathKind};
+use crate::error::{Error, ErrorKind, Result};
+use crate::filename::{FileKind, log_path, parse};
+use crate::key::FileNumber;
+use crate::memtable::Memtable;
+use crate::metrics::Metrics;
+use crate::options::Options;
+use crate::snapshot::SnapshotList;
+use crate::sync::atomic::{AtomicBool, AtomicU64};
+use crate::sync::{Arc, ArcSwap, Condvar, Mutex};
+use crate::version::{Contents, FileNumbers, ObsoleteFiles, VersionEdit, VersionSet, inspect};
+use crate::wal::Writer;
+
+/// Descriptors left to the process beside those of tables.
+const OTHER_FILES: u64 = 24;
+/// Tables kept open at once, at least and at most, where the options leave it open.
+const FEWEST_TABLES: u64 = 8;
+const MOST_TABLES: u64 = 4096;
+
+/// Opens the database in `path`; see `DB::open`.
+pub(super) fn open(path: &Path, options: Options) -> Result<Arc<Shared>> {
+    options.validate()?;
+    let env = Arc::clone(&options.env);
+    make_directory(&*env, path, &options)?;
+    let dir = env.canonical(path)?;
+    // Looked at before it is locked, because locking leaves a file in it; and again under the lock.
+    refuse_by_options(inspect(&*env, &dir)?, &dir, &options)?;
+    let timeout = Duration::from_millis(options.lock_timeout_millis);
+    let lock = env.lock(&dir, !options.read_only, timeout)?;
+    let contents = inspect(&*env, &dir)?;
+    refuse_by_options(contents, &dir, &options)?;
+    let info_log = InfoLogger::open(&*env, &options.info_log)?;
+    info_log.write(
+        &*env,
+        format_args!("opening {} with {options:?}", dir.display()),
+    );
+
+    let doorbell = Arc::new(Doorbell::default());
+    let ring = Arc::clone(&doorbell);
+    let obsolete = ObsoleteFiles::new(move || ring.ring());
+    let mut versions = match contents {
+        Contents::Database => VersionSet::recover(
+            Arc::clone(&env),
+            &dir,
+            Arc::clone(&obsolete),
+            options.read_only,
+        )?,
+        Contents::Nothing => VersionSet::create(Arc::clone(&env), &dir, Arc::clone(&obsolete))?,
+    };
+    let names = env.list(&dir)?;
+    let recovered = replay(
+        &*env,
+        &dir,
+        &log_numbers(&names),
+        versions.log_number(),
+        versions.synced_log(),
+        versions.last_sequence(),
+        options.write_buffer_size,
+    )?;
+    let last_sequence = recovered.end.last_sequence;
+    let unflushed = recovered.sealed.first().map(|sealed| sealed.last_sequence);
+    info_log.write(
+        &*env,
+        format_args!("recovered up to number {last_sequence}"),
+    );
+
+    let numbers = versions.numbers();
+    let writer = start_log(&*env, &dir, &numbers, &recovered, &options)?;
+    let log_file = LogFile::new(writer.number(), Arc::clone(writer.file()), writer.len(), 0);
+    let active = Arc::new(Memtable::new(options.write_buffer_size as usize));
+    if !options.read_only {
+        // Without anything to flush, nothing else would ever let the old logs go.
+        let log_number = recovered.sealed.is_empty().then_some(writer.number());
+        versions.log_and_apply(VersionEdit {
+            log_number,
+            ..VersionEdit::default()
+        })?;
+        for error in remove_orphans(&*env, &dir, &versions, &recovered, writer.number())? {
+            info_log.write(&*env, format_args!("{error}"));
+        }
+    }
+    let superversion = SuperVersion {
+        active: Arc::clone(&active),
+        active_log: writer.number(),
+        sealed: recovered.sealed,
+        version: versions.current(),
+    };
+    let block_cache = BlockCache::new(options.block_cache_size as usize);
+    let open_tables = open_tables(&*env, &options);
+    let tables = TableCache::new(
+        Arc::clone(&env),
+        &dir,
+        Arc::clone(&block_cache),
+        open_tables,
+    );
+    let counts = LogCounts::default();
+    let versions = Arc::new(Mutex::new(versions));
+    let to_note = Arc::clone(&versions);
+    let shared = Arc::new(Shared {
+        block_cache,
+        tables,
+        snapshots: Arc::new(SnapshotList::default()),
+        publisher: Publisher::new(last_sequence),
+        sync_group: SyncGroup::new(
+            Arc::clone(&env),
+            dir.clone(),
+            Box::new(move |log| to_note.lock().note_synced_log(log)),
+            Arc::clone(&log_file),
+        ),
+        log: Mutex::new(Log {
+            writer,
+            file: log_file,
+            memtable: active,
+            last_sequence,
+            counts,
+        }),
+        superversion: ArcSwap::from_pointee(superversion),
+        file_numbers: numbers,
+        recovered: AtomicU64::new(unflushed.map_or(0, |last| last.0)),
+        versions,
+        state: Mutex::new(State::default()),
+        changed: Condvar::new(),
+        doorbell,
+        obsolete,
+        stall: Stall::new(),
+        metrics: Metrics::default(),
+        info_log,
+        closed: AtomicBool::new(false),
+        forks: crate::env::fork_count(),
+        closing: Mutex::new(Closing {
+            threads: Vec::new(),
+            lock: Some(lock),
+        }),
+        env,
+        dir,
+        options,
+    });
+    start_threads(&shared)?;
+    Ok(shared)
+}
+
+/// Makes sure the directory is there, if the options allow it.
+fn make_directory(env: &dyn Env, path: &Path, options: &Options) -> Result<()> {
+    match env.kind(path)? {
+        PathKind::Directory => Ok(()),
+        PathKind::Missing if options.create_if_missing && !options.read_only => {
+            env.create_dir_all(path)
+        }
+        PathKind::Missing => {
+            let what = if options.read_only {
+                "read_only is set"
+            } else {
+                "create_if_missing is off"
+            };
+            Err(Error::invalid_argument(format!(
+                "{} does not exist, and {what}",
+                path.display()
+            )))
+        }
+        PathKind::File(_) | PathKind::Other => Err(not_a_directory(path)),
+    }
+}
+
+fn not_a_directory(path: &Path) -> Error {
+    Error::invalid_argument(format!("{} is not a directory", path.display()))
+}
+
+fn refuse_by_options(contents: Contents, dir: &Path, options: &Options) -> Result<()> {
+    let refuse = |what: &str| Err(Error::invalid_argument(format!("{} {what}", dir.display())));
+    match contents {
+        Contents::Database if options.error_if_exists => {
+            refuse("is a database already, and error_if_exists is set")
+        }
+        Contents::Nothing if options.read_only => refuse("holds no database, and read_only is set"),
+        Contents::Nothing if !options.create_if_missing => {
+            refuse("holds no database, and create_if_missing is off")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Starts the log that follows what was recovered, durably (O1, O2).
+fn start_log(
+    env: &dyn Env,
+    dir: &Path,
+    numbers: &FileNumbers,
+    recovered: &Recovered,
+    options: &Options,
+) -> Result<Writer> {
+    let (number, log_id, expected) = (numbers.allocate(), env.random()?, options.write_buffer_size);
+    if options.read_only {
+        // O3: nobody appends to it, so it need not exist on disk.
+        let nowhere = MemEnv::new();
+        nowhere.create_dir_all(dir)?;
+        return Writer::create(&nowhere, dir, number, log_id, recovered.end, expected);
+    }
+    // CURRENT may have been renamed by a life that was killed before it synced that.
+    env.sync_dir(dir)?;
+    for &number in &recovered.chain {
+        env.open_write(&log_path(dir, number))?.sync()?;
+    }
+    let writer = Writer::create(env, dir, number, log_id, recovered.end, expected)?;
+    env.sync_dir(dir)?;
+    Ok(writer)
+}
+
+/// Removes what crashes left behind; answers what could not be removed. `log`: the log that was just started.
+fn remove_orphans(
+    env: &dyn Env,
+    dir: &Path,
+    versions: &VersionSet,
+    recovered: &Recovered,
+    log: FileNumber,
+) -> Result<Vec<Error>> {
+    let needed = versions.log_number();
+    let version = versions.current();
+    let names = env.list(dir)?;
+    let errors = delete_orphans(env, dir, &names, |kind| match kind {
+        FileKind::Table(number) => version.all_files().any(|(_, file)| file.number == number),
+        FileKind::Log(number) => {
+            number == log || number >= needed && recovered.chain.contains(&number)
+        }
+        FileKind::Manifest(number) => number == versions.manifest_number(),
+        FileKind::Temporary => false,
+        FileKind::Current | FileKind::Lock | FileKind::InfoLog => true,
+    });
+    Ok(errors)
+}
+
+/// How many tables to keep open.
+fn open_tables(env: &dyn Env, options: &Options) -> usize {
+    let derived = (env.open_file_limit() / 2).saturating_sub(OTHER_FILES);
+    let tables = match options.max_open_files {
+        0 => derived.clamp(FEWEST_TABLES, MOST_TABLES),
+        asked => asked.max(FEWEST_TABLES),
+    };
+    tables as usize
+}
+
+/// Starts the flush thread and the compaction threads. On failure stops those that run.
+fn start_threads(shared: &Arc<Shared>) -> Result<()> {
+    if shared.options.read_only || shared.options.manual_background {
+        return Ok(());
+    }
+    let start = || -> Result<()> {
+        let flusher = Arc::clone(shared);
+        let run = move || flusher.flush_loop();
+        let thread = shared.env.spawn(FLUSH_THREAD, Box::new(run))?;
+        shared.closing.lock().threads.push(thread);
+        for _ in 0..shared.options.background_threads {
+            let compactor = Arc::clone(shared);
+            let run = move || compactor.compaction_loop();
+            let thread = shared
+                .env
+                .spawn(super::background::COMPACTION_THREAD, Box::new(run))?;
+            shared.closing.lock().threads.push(thread);
+        }
+        Ok(())
+    };
+    let started = start();
+    if started.is_err() {
+        // The error of starting is the one to tell.
+        let _ = shared.close(super::close::Unflushed::LeaveInLogs);
+    }
+    // What was recovered is flushed now.
+    shared.doorbell.ring();
+    started
+}
+
+/// Removes the database in `path`; see `DB::destroy`.
+pub(super) fn destroy(path: &Path, options: &Options) -> Result<()> {
+    let env = &*options.env;
+    match env.kind(path)? {
+        PathKind::Missing => return Ok(()),
+        PathKind::Directory => {}
+        PathKind::File(_) | PathKind::Other => return Err(not_a_directory(path)),
+    }
+    // A damaged database may be destroyed, a directory of something else may not.
+    if let Err(error) = inspect(env, path)
+        && error.kind() != ErrorKind::Corruption
+    {
+        return Err(error);
+    }
+    let timeout = Duration::from_millis(options.lock_timeout_millis);
+    let lock = env.lock(path, true, timeout)?;
+    remove_database(env, path)?;
+    drop(lock);
+    if env.list(path)?.is_empty() {
+        env.remove_dir(path)
+    } else {
+        Ok(())
+    }
+}
+
+/// Removes the files of the database, whole or half made, in `path`, whose lock the caller holds.
+pub(super) fn remove_database(env: &dyn Env, path: &Path) -> Result<()> {
+    let mut ours = env.list(path)?;
+    ours.retain(|name| parse(name).is_some());
+    // CURRENT goes first and durably: half a database must not look like a whole one. The lock goes last.
+    ours.sort_by_key(|name| match parse(name) {
+        Some(FileKind::Current) => 0,
+        Some(FileKind::Lock) => 2,
+        _ => 1,
+    });
+    for name in &ours {
+        env.remove_file(&path.join(name))?;
+        if parse(name) == Some(FileKind::Current) {
+            env.sync_dir(path)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,239 @@
+//! Replaying the logs: what the last life acknowledged and had not yet flushed.
+//!
+//! Logs form a chain: each names its predecessor, that one's final length, and its last sequence number. Replay
+//! walks it from the log the manifest names and stops where a crash cut it.
+//!
+//! * R1  The chain's first log exists with a whole header (F2): anything else is damage.
+//! * R2  Of several logs that name the same predecessor the one with the highest number counts: the others are
+//!       what an earlier recovery cut off and was killed before it could delete.
+//! * R3  A log that ends before the length its successor names is a gap. After an ordinary crash nothing behind a
+//!       gap was acknowledged as synced, so it is dropped; if something behind it was synced, or the successor knows
+//!       that what is missing was, it is damage.
+//! * R4  The chain contains the log that the manifest knows to have synced records (G2), unless that is older.
+//! * R5  Sequence numbers follow on without a hole.
+//! * R6  A log may begin with records that are in tables already: a recovery that filled several memtables from one
+//!       log was interrupted between their flushes. They are passed over, or missed if the log has lost its end.
+//!
+//! Elsewhere: telling a torn tail from damage within one log (`wal/reader.rs`).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::superversion::Sealed;
+use super::write::insert;
+use crate::batch::operations;
+use crate::env::Env;
+use crate::error::{Error, ErrorKind, Result};
+use crate::filename::log_path;
+use crate::key::{FileNumber, SequenceNumber};
+use crate::memtable::Memtable;
+use crate::sync::Arc;
+use crate::wal::{Opened, Predecessor, Reader};
+
+/// What the logs held.
+pub(super) struct Recovered {
+    /// Memtables of the replayed records, newest first; none is empty.
+    pub(super) sealed: Vec<Arc<Sealed>>,
+    /// The end of the chain: what the next log names as its predecessor.
+    pub(super) end: Predecessor,
+    /// The logs of the chain, whose bytes may not be durable yet.
+    pub(super) chain: Vec<FileNumber>,
+}
+
+/// Replays the chain that starts at `needed`.
+///
+/// `logs`: the numbers of all log files. `needed`: 0 in a database that never had one. `synced`: a log with
+/// synced records, or 0. `last_sequence`: the last
+/// number in tables. `write_buffer_size`: bytes of a memtable before the next is begun.
+pub(super) fn replay(
+    env: &dyn Env,
+    dir: &Path,
+    logs: &[FileNumber],
+    needed: FileNumber,
+    synced: FileNumber,
+    last_sequence: SequenceNumber,
+    write_buffer_size: u64,
+) -> Result<Recovered> {
+    let mut readers = BTreeMap::new();
+    for &number in logs.iter().filter(|number| **number >= needed) {
+        if let Opened::Log(reader) = Reader::open(env, &log_path(dir, number), number)? {
+            readers.insert(number, reader);
+        }
+    }
+    let first = match (needed, readers.keys().next()) {
+        // R1 begins with the first log that the manifest names.
+        (FileNumber(0), None) => {
+            let end = Predecessor {
+                last_sequence,
+                ..Predecessor::default()
+            };
+            return Ok(Recovered {
+                sealed: Vec::new(),
+                end,
+                chain: Vec::new(),
+            });
+        }
+        (FileNumber(0), Some(first)) => *first,
+        _ if !readers.contains_key(&needed) => {
+            let what = "the manifest names this log, and it is missing or has no header";
+            return Err(Error::corruption(&log_path(dir, needed), 0, what));
+        }
+        _ => needed,
+    };
+    for reader in readers.values() {
+        let last = reader.header().predecessor.last_sequence;
+        if last > SequenceNumber::MAX {
+            let what = format!("the header names the impossible number {last}");
+            return Err(Error::corruption(reader.path(), 0, what));
+        }
+    }
+    let mut replay = Replay {
+        memtables: Vec::new(),
+        write_buffer_size,
+        last_sequence: readers[&first].header().predecessor.last_sequence,
+        in_tables: last_sequence,
+    };
+    let mut chain = vec![first];
+    loop {
+        let number = chain[chain.len() - 1];
+        // R2.
+        let successor = readers
+            .iter()
+            .rev()
+            .map(|(_, reader)| *reader.header())
+            .find(|header| header.predecessor.number == number && header.number > number);
+        let reader = readers
+            .get_mut(&number)
+            .expect("the chain holds opened logs only");
+        if let Some(successor) = &successor {
+            reader.stop_at(successor.predecessor.length);
+        }
+        let (length, synced_up_to) = replay.read(reader)?;
+        let end = Predecessor::new(number, length, replay.last_sequence, synced_up_to);
+        let named = successor.map(|successor| successor.predecessor);
+        match successor {
+            Some(successor)
+                if successor.predecessor.length == length
+                    && successor.predecessor.last_sequence == end.last_sequence =>
+            {
+                chain.push(successor.number);
+            }
+            Some(successor) if successor.predecessor.length == length => {
+                let what = format!(
+                    "the log ends with number {}, its successor says {}",
+                    end.last_sequence, successor.predecessor.last_sequence
+                );
+                return Err(Error::corruption(&log_path(dir, number), length, what));
+            }
+            _ => {
+                // R3.
+                if let Some(named) = named.filter(|named| named.synced() > length) {
+                    let what = format!("the log ends, but it was synced up to {}", named.synced());
+                    return Err(Error::corruption(&log_path(dir, number), length, what));
+                }
+                // Without a successor there may still be logs whose predecessor is gone.
+                let behind = readers.range_mut((
+                    std::ops::Bound::Excluded(number),
+                    std::ops::Bound::Unbounded,
+                ));
+                for (_, later) in behind {
+                    refuse_if_synced(later, &log_path(dir, number), length)?;
+                }
+                if synced >= needed && synced != FileNumber(0) && !chain.contains(&synced) {
+                    let what = "the manifest says that this log was synced, and it is not there";
+                    return Err(Error::corruption(&log_path(dir, synced), 0, what));
+                }
+                return Ok(Recovered {
+                    sealed: replay.memtables,
+                    end,
+                    chain,
+                });
+            }
+        }
+    }
+}
+
+/// R3: refuses the gap at `length` of the log at `path` if `later`, behind it, has synced records.
+fn refuse_if_synced(later: &mut Reader, path: &Path, length: u64) -> Result<()> {
+    while later.next()?.is_some() {}
+    if later.end().is_some_and(|end| end.synced_up_to > 0) {
+        let what = format!(
+            "the log ends here, but {} behind it was synced",
+            later.path().display()
+        );
+        return Err(Error::corruption(path, length, what));
+    }
+    Ok(())
+}
+
+/// Collects records into memtables.
+struct Replay {
+    /// Newest first.
+    memtables: Vec<Arc<Sealed>>,
+    write_buffer_size: u64,
+    last_sequence: SequenceNumber,
+    /// The last number in tables (R6).
+    in_tables: SequenceNumber,
+}
+
+impl Replay {
+    /// Applies a log's records; the length up to which they are good, and the largest watermark.
+    fn read(&mut self, reader: &mut Reader) -> Result<(u64, u64)> {
+        let (path, number) = (reader.path().to_path_buf(), reader.header().number);
+        while let Some(record) = reader.next()? {
+            let expected = self.last_sequence.plus(1);
+            if record.first_sequence != expected {
+                let what = format!(
+                    "the record begins with number {}, expected {expected}",
+                    record.first_sequence
+                );
+                return Err(Error::corruption(&path, record.offset, what));
+            }
+            let count = operations(record.payload)
+                .map_err(|error| place(error, &path, record.offset))?
+                .left();
+            let last = self.last_sequence.plus(u64::from(count));
+            if last > SequenceNumber::MAX {
+                let what = format!("the record ends with the impossible number {last}");
+                return Err(Error::corruption(&path, record.offset, what));
+            }
+            if last <= self.in_tables {
+                self.last_sequence = last;
+                continue;
+            }
+            let newest = match self.memtables.first() {
+                Some(newest) if (newest.memtable.memory() as u64) < self.write_buffer_size => {
+                    newest
+                }
+                _ => {
+                    let memtable = Arc::new(Memtable::new(self.write_buffer_size as usize));
+                    let sealed = Sealed {
+                        memtable,
+                        first_log: number,
+                        last_sequence: self.last_sequence,
+                    };
+                    self.memtables.insert(0, Arc::new(sealed));
+                    &self.memtables[0]
+                }
+            };
+            insert(&newest.memtable, record.payload, self.last_sequence)
+                .map_err(|error| place(error, &path, record.offset))?;
+            self.last_sequence = last;
+            let newest = Arc::get_mut(&mut self.memtables[0]).expect("nobody else has it yet");
+            newest.last_sequence = self.last_sequence;
+        }
+        self.last_sequence = self.last_sequence.max(self.in_tables);
+        let end = reader.end();
+        Ok(end.map_or((0, 0), |end| (end.good_length, end.synced_up_to)))
+    }
+}
+
+/// Says where in a log an undecodable batch is: its checksum was right, so its writer or the log is at fault.
+fn place(error: Error, path: &Path, offset: u64) -> Error {
+    match error.kind() {
+        ErrorKind::Unsupported => {
+            error.context(format_args!("{} at byte {offset}", path.display()))
+        }
+        _ => Error::corruption(path, offset, error.message()),
+    }
+}

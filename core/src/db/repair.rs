@@ -1,0 +1,685 @@
+//! Repair: makes a new database of what can be read of a damaged one.
+//!
+//! The manifest, or what is left of it, tells which tables and logs count. Logs are replayed, passing over damage,
+//! into temporary tables of the new directory; all tables are looked at, block by block; one merge of everything
+//! writes the newest entry of each key into fresh tables in the bottom level; CURRENT makes it a database.
+//!
+//! * P1  Nothing in the old directory is changed or removed; it is locked meanwhile, as by a reader.
+//! * P2  The new directory is no database before everything is in it, durably (C3 of `checkpoint.rs`).
+//! * P3  With a whole manifest only what it names counts: leftovers of compactions and flushed logs would bring
+//!       deleted keys back. Without one, every table and log in the directory counts, but those that the edits which
+//!       can be read have removed.
+//! * P4  A log counts up to the length that its successor names, and of several logs with one predecessor only the
+//!       newest does: what is behind or beside was cut off by an earlier recovery (`recovery.rs`, R2).
+//! * P5  What was written by a newer AiDb is refused, not dropped.
+//!
+//! A deleted key comes back if the table or record with its tombstone is lost and an older entry is not; or, without a
+//! whole manifest, if a crash left a table behind that a compaction had replaced.
+//!
+//! Elsewhere: reading damaged tables (`sstable/salvage.rs`), logs (`wal/reader.rs`), manifests (`version/salvage.rs`).
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::checkpoint::Target;
+use super::report::{Loss, RepairReport};
+use super::verify::count;
+use super::write::insert;
+use crate::env::{Env, PathKind};
+use crate::error::{Error, ErrorKind, Result};
+use crate::filename::{CURRENT, FileKind, LOCK, log_path, parse, table_path};
+use crate::iterator::InternalIterator;
+use crate::key::{FileNumber, KeyRef, SequenceNumber, ValueKind};
+use crate::memtable::Memtable;
+use crate::options::Options;
+use crate::sstable::{
+    Builder, Known, SalvageIterator, SalvagedTable, TableOptions, salvage as salvage_table,
+    table_id,
+};
+use crate::sync::Arc;
+use crate::version::{LEVELS, Salvage, TableInfo, VersionSet, salvage as salvage_manifest};
+use crate::wal::{Part, Reader};
+
+/// Repairs the database in `from` into the new directory `into`; see `DB::repair`.
+pub(super) fn repair(from: &Path, into: &Path, options: &Options) -> Result<RepairReport> {
+    options.validate()?;
+    let env = Arc::clone(&options.env);
+    if env.kind(from)? != PathKind::Directory {
+        let what = format!("{} is not a directory", from.display());
+        return Err(Error::invalid_argument(what));
+    }
+    let from = env.canonical(from)?;
+    let names = env.list(&from)?;
+    let is_data = |name: &String| {
+        matches!(
+            parse(name),
+            Some(FileKind::Table(_) | FileKind::Log(_) | FileKind::Manifest(_) | FileKind::Current)
+        )
+    };
+    if !names.iter().any(is_data) {
+        let what = format!("{} holds nothing of a database", from.display());
+        return Err(Error::invalid_argument(what));
+    }
+    let timeout = Duration::from_millis(options.lock_timeout_millis);
+    let lock = env.lock(&from, false, timeout)?;
+    let outcome = Target::prepare(Arc::clone(&env), into).and_then(|target| {
+        let repair = Repair {
+            env: &*env,
+            options,
+            from: &from,
+            into: &target.dir,
+            next_file: 1,
+            report: RepairReport::default(),
+        };
+        let mut report = RepairReport::default();
+        let outcome = match target.dir.starts_with(&from) {
+            // P1.
+            true => Err(Error::invalid_argument(
+                "`into` lies in the damaged directory",
+            )),
+            false => repair.run(&names).map(|done| report = done),
+        };
+        target.finish(outcome).map(|()| report)
+    });
+    if !names.iter().any(|name| name == LOCK) {
+        // P1. Held while it goes, as `destroy` does; an empty file that stays harms nobody.
+        let _ = env.remove_file(&from.join(LOCK));
+    }
+    drop(lock);
+    outcome
+}
+
+struct Repair<'a> {
+    env: &'a dyn Env,
+    options: &'a Options,
+    from: &'a Path,
+    into: &'a Path,
+    next_file: u64,
+    report: RepairReport,
+}
+
+impl Repair<'_> {
+    fn run(mut self, names: &[String]) -> Result<RepairReport> {
+        let manifest = self.read_manifest()?;
+        self.report.last_sequence = manifest.last_sequence;
+        let mut tables = self.survey_tables(names, &manifest)?;
+        let in_tables = tables.iter().map(|table| table.largest_sequence).max();
+        let replayed = self.replay_logs(names, &manifest, in_tables.unwrap_or_default())?;
+        for path in &replayed {
+            let mut lost = Vec::new();
+            let table = salvage_table(self.env, path, None, &mut lost)?;
+            match (table, lost.pop()) {
+                (Some(table), None) => tables.push(table),
+                (_, Some(lost)) => return Err(lost.error),
+                (None, None) => {}
+            }
+        }
+        for table in &tables {
+            let last = &mut self.report.last_sequence;
+            *last = table.largest_sequence.max(*last);
+        }
+        let merged = self.merge(tables)?;
+        for path in &replayed {
+            self.env.remove_file(path)?;
+        }
+        self.env.sync_dir(self.into)?;
+        let last_sequence = self.report.last_sequence;
+        VersionSet::create_from(self.env, self.into, merged, last_sequence)?;
+        Ok(self.report)
+    }
+
+    fn read_manifest(&mut self) -> Result<Salvage> {
+        let mut faults = Vec::new();
+        let manifest = salvage_manifest(self.env, self.from, &mut faults)?;
+        let current = self.from.join(CURRENT);
+        for fault in faults {
+            self.report.add(Loss::new(current.clone(), 0, 0, &fault));
+        }
+        Ok(manifest)
+    }
+
+    /// Looks at every table that counts (P3).
+    fn survey_tables(
+        &mut self,
+        names: &[String],
+        manifest: &Salvage,
+    ) -> Result<Vec<SalvagedTable>> {
+        let numbers: BTreeMap<u64, FileNumber> = manifest
+            .tables
+            .values()
+            .map(|table| (table.file_id, table.number))
+            .collect();
+        let mut missing: HashSet<FileNumber> = manifest.tables.keys().copied().collect();
+        let mut tables = Vec::new();
+        for name in names {
+            let Some(FileKind::Table(named)) = parse(name) else {
+                continue;
+            };
+            let path = self.from.join(name);
+            // A file is known by its id, whatever its name has become; if that is damaged, by its name.
+            let own = match table_id(self.env, &path) {
+                Ok(file_id) => numbers.get(&file_id).copied(),
+                Err(error) => {
+                    refuse_newer(error)?;
+                    Some(named).filter(|named| manifest.tables.contains_key(named))
+                }
+            };
+            let counts = match own {
+                Some(_) => true,
+                None => !manifest.is_complete && !manifest.removed.contains(&named),
+            };
+            if !counts {
+                continue;
+            }
+            let info = own.and_then(|number| manifest.tables.get(&number));
+            let known = info.map(|info| Known {
+                file_id: info.file_id,
+                size: info.size,
+            });
+            let mut lost = Vec::new();
+            let table = salvage_table(self.env, &path, known, &mut lost)?;
+            for lost in lost {
+                let mut loss = Loss::new(path.clone(), lost.start, lost.end, &lost.error);
+                (loss.offset, loss.end) = (lost.start, lost.end);
+                let user_key = |key: &Vec<u8>| KeyRef::decode(key).map(|key| key.user_key.to_vec());
+                let after = lost.after.as_ref().or(info.map(|info| &info.smallest));
+                let before = lost.before.as_ref().or(info.map(|info| &info.largest));
+                loss.smallest_key = after.and_then(user_key);
+                loss.largest_key = before.and_then(user_key);
+                loss.first_sequence = info.map(|info| info.smallest_sequence);
+                loss.last_sequence = info.map(|info| info.largest_sequence);
+                self.report.add(loss);
+            }
+            if let Some(number) = own {
+                missing.remove(&number);
+            }
+            if let Some(table) = table {
+                self.report.tables += 1;
+                self.report.table_entries += table.entries;
+                tables.push(table);
+            }
+        }
+        let mut missing: Vec<FileNumber> = missing.into_iter().collect();
+        missing.sort_unstable();
+        for number in missing {
+            self.report.add(missing_table(
+                self.from,
+                &manifest.tables[&number],
+                manifest.is_complete,
+            ));
+        }
+        Ok(tables)
+    }
+
+    /// Replays the logs that count (P3, P4) into tables of the new directory: their paths.
+    ///
+    /// `in_tables`: the largest number in any table.
+    fn replay_logs(
+        &mut self,
+        names: &[String],
+        manifest: &Salvage,
+        in_tables: SequenceNumber,
+    ) -> Result<Vec<PathBuf>> {
+        let mut logs: BTreeMap<FileNumber, Reader> = BTreeMap::new();
+        let mut unread = BTreeSet::new();
+        for name in names {
+            let Some(FileKind::Log(named)) = parse(name) else {
+                continue;
+            };
+            if manifest.is_complete && named < manifest.log_number {
+                continue;
+            }
+            let path = self.from.join(name);
+            match Reader::open_damaged(self.env, &path, named) {
+                // A copy of a log says the same as the log.
+                Ok(Some(reader)) => {
+                    let number = reader.header().number;
+                    if number == named || !logs.contains_key(&number) {
+                        logs.insert(number, reader);
+                    }
+                }
+                Ok(None) => {
+                    unread.insert(named);
+                }
+                Err(error) => {
+                    refuse_newer(error.clone())?;
+                    self.report.add(Loss::new(path, 0, 0, &error));
+                }
+            }
+        }
+        if manifest.is_complete {
+            logs.retain(|number, _| *number >= manifest.log_number);
+        }
+        drop_superseded(&mut logs);
+        let successors: Vec<_> = logs
+            .values()
+            .map(|reader| reader.header().predecessor)
+            .collect();
+        let mut replay = Replay {
+            memtable: None,
+            tables: Vec::new(),
+            last: None,
+        };
+        // What was in these follows what is in tables and in the logs before; more is not known.
+        let mut missing: BTreeSet<FileNumber> = [manifest.log_number, manifest.synced_log]
+            .into_iter()
+            .filter(|number| number.0 != 0 && *number >= manifest.log_number)
+            .collect();
+        missing.retain(|number| !logs.contains_key(number) && !unread.contains(number));
+        let missing = missing
+            .into_iter()
+            .filter(|_| manifest.is_complete)
+            .map(|number| (number, "the manifest names this log, and it is missing"));
+        let unread = unread
+            .into_iter()
+            .map(|number| (number, "no record of this log can be read"));
+        for (number, what) in missing.chain(unread) {
+            let path = log_path(self.from, number);
+            let mut loss = Loss::new(path.clone(), 0, 0, &Error::corruption(&path, 0, what));
+            loss.first_sequence = Some(manifest.last_sequence.max(in_tables).plus(1));
+            self.report.add(loss);
+        }
+        if let Some(first) = logs.values().next()
+            && !manifest.is_complete
+        {
+            self.check_start(first, in_tables);
+        }
+        for (number, mut reader) in logs {
+            let successor = successors.iter().find(|one| one.number == number);
+            if let Some(successor) = successor {
+                reader.stop_at(successor.length);
+            }
+            self.replay_log(
+                &mut reader,
+                &mut replay,
+                successor.map(|one| one.last_sequence),
+            )?;
+            self.flush_replayed(&mut replay)?;
+        }
+        Ok(replay.tables)
+    }
+
+    /// Notes that what came before the first log is not all in tables, where no manifest tells.
+    fn check_start(&mut self, first: &Reader, in_tables: SequenceNumber) {
+        let predecessor = first.header().predecessor;
+        if in_tables < predecessor.last_sequence {
+            let path = first.path();
+            let what = "writes before this log are in no table: their table is lost, or they were undone since";
+            let mut loss = Loss::new(path.to_path_buf(), 0, 0, &Error::corruption(path, 0, what));
+            loss.first_sequence = Some(in_tables.plus(1));
+            loss.last_sequence = Some(predecessor.last_sequence);
+            self.report.add(loss);
+        }
+    }
+
+    fn replay_log(
+        &mut self,
+        reader: &mut Reader,
+        replay: &mut Replay,
+        last_of_log: Option<SequenceNumber>,
+    ) -> Result<()> {
+        let path = reader.path().to_path_buf();
+        let predecessor = reader.header().predecessor;
+        let expected = Some(predecessor.last_sequence).filter(|_| predecessor.number.0 != 0);
+        if let (Some(last), Some(expected)) = (replay.last, expected)
+            && last < expected
+        {
+            // Between the last log that was read and this one.
+            let path = log_path(self.from, predecessor.number);
+            let error =
+                Error::corruption(&path, 0, "the end of this log, or all of it, is missing");
+            let mut loss = Loss::new(path, 0, 0, &error);
+            loss.first_sequence = Some(last.plus(1));
+            loss.last_sequence = Some(expected);
+            self.report.add(loss);
+        }
+        replay.last = replay.last.max(expected);
+        let records = self.report.log_records;
+        let mut open: Option<Loss> = None;
+        loop {
+            let record = match reader.next_part() {
+                Ok(Some(Part::Record(record))) => record,
+                Ok(Some(Part::Damage { error, start, end })) => {
+                    refuse_newer(error.clone())?;
+                    self.close_gap(&mut open, None);
+                    let mut loss = Loss::new(path.clone(), start, end, &error);
+                    (loss.offset, loss.end) = (start, end);
+                    loss.first_sequence = replay.last.map(|last| last.plus(1));
+                    open = Some(loss);
+                    continue;
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    refuse_newer(error.clone())?;
+                    self.close_gap(&mut open, None);
+                    open = Some(Loss::new(path.clone(), 0, 0, &error));
+                    break;
+                }
+            };
+            let (offset, end, first) = (record.offset, record.end, record.first_sequence);
+            let counted = count(record.payload).and_then(|count| {
+                let last = first
+                    .0
+                    .checked_sub(1)
+                    .and_then(|before| before.checked_add(count));
+                last.filter(|last| *last <= SequenceNumber::MAX.0)
+                    .map(SequenceNumber)
+                    .ok_or_else(|| Error::internal("its sequence numbers are impossible"))
+            });
+            match counted {
+                Ok(last) => {
+                    self.close_gap(&mut open, first.0.checked_sub(1).map(SequenceNumber));
+                    let memtable = replay.memtable.get_or_insert_with(|| {
+                        Arc::new(Memtable::new(self.options.write_buffer_size as usize))
+                    });
+                    insert(memtable, record.payload, SequenceNumber(first.0 - 1))?;
+                    self.report.log_records += 1;
+                    replay.last = replay.last.max(Some(last));
+                    if memtable.memory() as u64 >= self.options.write_buffer_size {
+                        self.flush_replayed(replay)?;
+                    }
+                }
+                Err(error) => {
+                    let error = match error.kind() {
+                        ErrorKind::Unsupported => return Err(error.context(path.display())),
+                        _ => Error::corruption(&path, offset, error.message()),
+                    };
+                    self.close_gap(&mut open, None);
+                    let mut loss = Loss::new(path.clone(), offset, end, &error);
+                    loss.first_sequence = Some(first);
+                    self.report.add(loss);
+                }
+            }
+        }
+        self.close_gap(&mut open, last_of_log);
+        self.report.logs += u64::from(self.report.log_records > records);
+        Ok(())
+    }
+
+    /// Notes what is missing before the record that follows number `last`.
+    fn close_gap(&mut self, open: &mut Option<Loss>, last: Option<SequenceNumber>) {
+        if let Some(mut loss) = open.take() {
+            loss.last_sequence = last;
+            self.report.add(loss);
+        }
+    }
+
+    /// Writes the records gathered so far to a temporary table.
+    fn flush_replayed(&mut self, replay: &mut Replay) -> Result<()> {
+        let Some(memtable) = replay.memtable.take() else {
+            return Ok(());
+        };
+        let path = self.into.join(format!("{}.tmp", self.new_file()));
+        let mut entries = memtable.iter();
+        entries.seek_to_first()?;
+        if !entries.valid() {
+            return Ok(());
+        }
+        let mut builder = self.begin(&path, self.env.random()?)?;
+        while entries.valid() {
+            builder.add(entries.key(), entries.value())?;
+            entries.next()?;
+        }
+        builder.finish()?;
+        replay.tables.push(path);
+        Ok(())
+    }
+
+    fn new_file(&mut self) -> FileNumber {
+        self.next_file += 1;
+        FileNumber(self.next_file)
+    }
+
+    fn begin(&self, path: &Path, file_id: u64) -> Result<Builder> {
+        let options = TableOptions {
+            block_size: self.options.block_size as usize,
+            block_restart_interval: self.options.block_restart_interval as usize,
+            compression: self.options.compression,
+            bloom_bits_per_key: self.options.bloom_bits_per_key as u32,
+        };
+        let file = self.env.create_new(path)?;
+        let mut builder = Builder::new(file, path.to_path_buf(), file_id, options)?;
+        builder.set_created_micros(self.env.wall_micros());
+        Ok(builder)
+    }
+
+    /// Writes the newest entry of each key to new tables in the bottom level.
+    fn merge(&mut self, tables: Vec<SalvagedTable>) -> Result<Vec<(usize, TableInfo)>> {
+        let mut runs: Vec<Run> = Vec::new();
+        for tables in into_runs(tables) {
+            runs.push(Run::new(self.env, tables)?);
+        }
+        let mut written = Vec::new();
+        let mut open: Option<(FileNumber, u64, Builder)> = None;
+        let mut last: Option<Vec<u8>> = None;
+        loop {
+            let standing = runs.iter().enumerate().filter(|(_, run)| run.valid());
+            // The newest entry of the smallest key; equal entries of two files are one.
+            let Some((index, run)) = standing.min_by(|(_, a), (_, b)| a.key().cmp(&b.key())) else {
+                break;
+            };
+            let key = run.key();
+            if last.as_deref() != Some(key.user_key) {
+                let last = last.get_or_insert_default();
+                last.clear();
+                last.extend_from_slice(key.user_key);
+                if key.trailer.kind() == Some(ValueKind::Put) {
+                    if open.as_ref().is_some_and(|(_, _, builder)| {
+                        builder.estimated_size() >= self.options.target_file_size
+                    }) {
+                        finish(&mut open, &mut written)?;
+                    }
+                    if open.is_none() {
+                        let (number, file_id) = (self.new_file(), self.env.random()?);
+                        let builder = self.begin(&table_path(self.into, number), file_id)?;
+                        open = Some((number, file_id, builder));
+                    }
+                    if let Some((_, _, builder)) = &mut open {
+                        builder.add(key, runs[index].value())?;
+                        self.report.entries_written += 1;
+                    }
+                }
+            }
+            runs[index].next(self.env)?;
+        }
+        finish(&mut open, &mut written)?;
+        Ok(written)
+    }
+}
+
+/// Completes the open table.
+fn finish(
+    open: &mut Option<(FileNumber, u64, Builder)>,
+    written: &mut Vec<(usize, TableInfo)>,
+) -> Result<()> {
+    if let Some((number, file_id, builder)) = open.take() {
+        let table = TableInfo::new(number, file_id, builder.finish()?);
+        written.push((LEVELS - 1, table));
+    }
+    Ok(())
+}
+
+/// The records of logs on their way into tables.
+struct Replay {
+    memtable: Option<Arc<Memtable>>,
+    tables: Vec<PathBuf>,
+    /// The last number read, or known to have been in a log before.
+    last: Option<SequenceNumber>,
+}
+
+/// P4.
+fn drop_superseded(logs: &mut BTreeMap<FileNumber, Reader>) {
+    let headers: Vec<_> = logs.values().map(|reader| *reader.header()).collect();
+    let mut superseded: HashSet<FileNumber> = HashSet::new();
+    for header in &headers {
+        let predecessor = header.predecessor.number;
+        let is_older = predecessor.0 != 0
+            && headers.iter().any(|other| {
+                other.predecessor.number == predecessor && other.number > header.number
+            });
+        if is_older || superseded.contains(&predecessor) {
+            superseded.insert(header.number);
+        }
+    }
+    logs.retain(|number, _| !superseded.contains(number));
+}
+
+/// Tables one behind the other: no key of one is at or behind a key of the next.
+struct Run {
+    tables: std::vec::IntoIter<SalvagedTable>,
+    current: Option<SalvageIterator>,
+}
+
+impl Run {
+    fn new(env: &dyn Env, tables: Vec<SalvagedTable>) -> Result<Run> {
+        let mut run = Run {
+            tables: tables.into_iter(),
+            current: None,
+        };
+        run.enter_next(env)?;
+        Ok(run)
+    }
+
+    fn enter_next(&mut self, env: &dyn Env) -> Result<()> {
+        let next = self.tables.next();
+        self.current = next
+            .map(|table| SalvageIterator::new(env, table))
+            .transpose()?;
+        Ok(())
+    }
+
+    fn valid(&self) -> bool {
+        self.current.is_some()
+    }
+
+    fn current(&self) -> &SalvageIterator {
+        self.current.as_ref().expect("the caller asked `valid`")
+    }
+
+    fn key(&self) -> KeyRef<'_> {
+        self.current().key()
+    }
+
+    fn value(&self) -> &[u8] {
+        self.current().value()
+    }
+
+    fn next(&mut self, env: &dyn Env) -> Result<()> {
+        if let Some(current) = &mut self.current {
+            current.next(env)?;
+            if !current.valid() {
+                self.enter_next(env)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Arranges tables in few runs.
+fn into_runs(mut tables: Vec<SalvagedTable>) -> Vec<Vec<SalvagedTable>> {
+    tables.sort_by(|a, b| a.smallest_key().cmp(&b.smallest_key()));
+    let mut runs: Vec<Vec<SalvagedTable>> = Vec::new();
+    for table in tables {
+        let run = runs.iter_mut().find(|run| {
+            let last = run.last().expect("no run is empty");
+            last.largest_key() < table.smallest_key()
+        });
+        match run {
+            Some(run) => run.push(table),
+            None => runs.push(vec![table]),
+        }
+    }
+    runs
+}
+
+fn missing_table(dir: &Path, info: &TableInfo, is_complete: bool) -> Loss {
+    let path = table_path(dir, info.number);
+    let what = match is_complete {
+        true => "the manifest names this table, and it is missing",
+        false => "the table is missing; perhaps an edit that cannot be read had replaced it",
+    };
+    let mut loss = Loss::new(path.clone(), 0, 0, &Error::corruption(&path, 0, what));
+    loss.smallest_key = Some(info.smallest_key().user_key.to_vec());
+    loss.largest_key = Some(info.largest_key().user_key.to_vec());
+    loss.first_sequence = Some(info.smallest_sequence);
+    loss.last_sequence = Some(info.largest_sequence);
+    loss
+}
+
+/// P5; damage and a failing disk are what repair is for, anything else ends it.
+fn refuse_newer(error: Error) -> Result<()> {
+    match error.kind() {
+        ErrorKind::Corruption | ErrorKind::Io => Ok(()),
+        _ => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::DB;
+    use crate::env::{Fault, FaultEnv, MemEnv, Operation};
+
+    const BAD: &str = "/bad";
+    const NEW: &str = "/new";
+
+    fn options(env: &FaultEnv) -> Options {
+        Options::new()
+            .env(Arc::new(env.clone()))
+            .manual_background(true)
+            .write_buffer_size(4096)
+            .block_size(256)
+    }
+
+    /// A database with two tables and a log, not closed.
+    fn example(env: &FaultEnv) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let db = DB::open(BAD, options(env)).unwrap();
+        for key in 0..200u8 {
+            db.put(&[key / 2], &[key; 40]).unwrap();
+            if key % 80 == 60 {
+                db.compact_range(None, None).unwrap();
+            }
+        }
+        db.iter().map(|entry| entry.unwrap()).collect()
+    }
+
+    #[test]
+    fn a_failed_operation_leaves_a_whole_database_or_nothing() {
+        let mut failures = 0;
+        for nth in 0.. {
+            let disk = MemEnv::new();
+            let env = FaultEnv::new(Arc::new(disk.clone()), nth);
+            let expected = example(&env);
+            env.inject(Fault::new(&Operation::ALL, libc::EIO).after(nth));
+            let outcome = DB::repair(BAD, NEW, &options(&env));
+            let injected = env.injected();
+            env.clear();
+            match outcome {
+                Err(_) => {
+                    failures += 1;
+                    let left = env.list(Path::new(NEW)).unwrap_or_default();
+                    assert!(left.iter().all(|name| name == LOCK), "{nth}: {left:?}");
+                    DB::repair(BAD, NEW, &options(&env)).unwrap();
+                    let db = DB::open(NEW, options(&env)).unwrap();
+                    let found: Vec<_> = db.iter().map(|entry| entry.unwrap()).collect();
+                    assert!(found == expected, "operation {nth}");
+                }
+                Ok(report) => {
+                    let db = DB::open(NEW, options(&env)).unwrap();
+                    let found: Vec<_> = db.iter().map(|entry| entry.unwrap()).collect();
+                    // What could not be read is told.
+                    assert!(found == expected || !report.is_ok(), "operation {nth}");
+                    // What was durable then is durable now.
+                    let cut = FaultEnv::new(Arc::new(disk.power_cut(nth)), 0);
+                    let db = DB::open(NEW, options(&cut)).unwrap();
+                    assert_eq!(db.iter().count(), found.len());
+                }
+            }
+            if injected == 0 {
+                assert!(failures > 20 && nth > 100, "{failures} of {nth}");
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Writing again after a failed append or sync, without reopening.
+//!
+//! * A failed append: whether the record counts is unknown, so nothing may follow it in its log. A new log names the
+//!   length up to which the old one is good, and writing goes on there.
+//! * A failed sync: nothing trusts any log any more, since a later sync may report success for pages that the kernel
+//!   has dropped. The memtables still hold every acknowledged write, so all of them are flushed, and the edit that drops
+//!   the logs is made durable, before the failure is forgotten.
+//!
+//! Each later write tries this until it succeeds, and answers the first failure until then. Reads go on.
+
+use super::shared::{Log, Shared};
+use crate::error::{Error, Result};
+use crate::sync::{Arc, MutexGuard};
+
+/// Memtables that failures may seal before one of them must be flushed.
+const MAX_SEALED_BY_FAILURES: usize = 8;
+
+impl Shared {
+    /// The error that stopped the present log, if any.
+    pub(super) fn log_failure(&self, log: &Log) -> Option<Error> {
+        if let Some(failure) = log.writer.poisoned() {
+            return Some(failure.clone());
+        }
+        if self.sync_group.has_failed() {
+            self.sync_group.failure()
+        } else {
+            None
+        }
+    }
+
+    /// Starts over with a new log if the present one has failed; the error of that failure if that is still not
+    /// possible.
+    pub(super) fn resume(&self, mut log: MutexGuard<'_, Log>) -> Result<()> {
+        let Some(failure) = self.log_failure(&log) else {
+            return Ok(());
+        };
+        self.note(format_args!("trying to write again after: {failure}"));
+        self.publisher.wait_for(log.last_sequence)?;
+        if let Err(error) = self.start_over(&mut log) {
+            self.note(format_args!("still cannot write: {error}"));
+            return Err(failure);
+        }
+        self.note(format_args!("writing again, log {}", log.file.number));
+        Ok(())
+    }
+
+    fn start_over(&self, log: &mut Log) -> Result<()> {
+        let sync_failed = self.sync_group.has_failed();
+        // A new log that an earlier try has started is as good as another one.
+        if log.writer.poisoned().is_some() || !log.memtable.is_empty() {
+            if self.superversion.load().sealed.len() >= MAX_SEALED_BY_FAILURES {
+                self.wait_until_flushed(log.last_sequence)?;
+            }
+            self.seal(log)?;
+        }
+        if sync_failed {
+            self.wait_until_flushed(log.last_sequence)?;
+            self.sync_group.restart(Arc::clone(&log.file));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,158 @@
+//! What all handles, cursors and threads of one open database share, and its locks.
+//!
+//! Lock order, outermost first; never take one to the left while holding one to its right:
+//!
+//! ```text
+//! closing > log > versions > state > leaf locks (snapshots, sync group, publisher, stall, doorbell, caches)
+//! ```
+//!
+//! Readers take none of them: a get loads the superversion and the published number. No table is dropped under
+//! `state`: [`Shared::show`] hands the replaced superversion back to be dropped after the lock is released.
+
+use std::path::PathBuf;
+
+use super::doorbell::Doorbell;
+use super::info_log::InfoLogger;
+use super::publish::Publisher;
+use super::stall::{Pressure, Stall};
+use super::superversion::SuperVersion;
+use super::sync_group::{LogFile, SyncGroup};
+use crate::cache::{BlockCache, TableCache};
+use crate::compaction::RunningCompaction;
+use crate::env::{DirLock, Env, Thread};
+use crate::error::{Error, Result};
+use crate::key::SequenceNumber;
+use crate::memtable::Memtable;
+use crate::metrics::Metrics;
+use crate::options::Options;
+use crate::snapshot::SnapshotList;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Arc, ArcSwap, Condvar, Mutex, MutexGuard};
+use crate::version::{FileNumbers, ObsoleteFiles, VersionSet};
+use crate::wal;
+
+/// One open database.
+pub(super) struct Shared {
+    pub(super) dir: PathBuf,
+    pub(super) env: Arc<dyn Env>,
+    pub(super) options: Options,
+    pub(super) block_cache: Arc<BlockCache>,
+    pub(super) tables: Arc<TableCache>,
+    pub(super) snapshots: Arc<SnapshotList>,
+    pub(super) superversion: ArcSwap<SuperVersion>,
+    pub(super) publisher: Publisher,
+    /// The commit lock. `None` in a database opened read-only.
+    pub(super) log: Mutex<Log>,
+    pub(super) sync_group: SyncGroup,
+    /// The last number that was recovered from logs and is not known to be in tables yet (O2); 0 if there is none.
+    pub(super) recovered: AtomicU64,
+    /// Held while an edit is made durable and shown, so that edits are shown in their order.
+    pub(super) versions: Arc<Mutex<VersionSet>>,
+    pub(super) file_numbers: Arc<FileNumbers>,
+    pub(super) state: Mutex<State>,
+    /// Signalled, under `state`, whenever the superversion or `state` changes.
+    pub(super) changed: Condvar,
+    pub(super) doorbell: Arc<Doorbell>,
+    pub(super) obsolete: Arc<ObsoleteFiles>,
+    pub(super) stall: Stall,
+    pub(super) metrics: Metrics,
+    pub(super) info_log: InfoLogger,
+    pub(super) closed: AtomicBool,
+    /// `fork_count` when the database was opened: a child after `fork` sees another one (D2).
+    pub(super) forks: u32,
+    /// Taken by whoever closes; what only closing takes apart.
+    pub(super) closing: Mutex<Closing>,
+}
+
+/// The log being appended to and its memtable.
+pub(super) struct Log {
+    pub(super) writer: wal::Writer,
+    pub(super) file: Arc<LogFile>,
+    pub(super) memtable: Arc<Memtable>,
+    /// The number of the last operation in the log.
+    pub(super) last_sequence: SequenceNumber,
+    pub(super) counts: LogCounts,
+}
+
+/// Counters kept under the log's lock.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct LogCounts {
+    pub(super) operations: u64,
+    pub(super) batches: u64,
+    /// Bytes of the logs before the present one.
+    pub(super) bytes: u64,
+}
+
+/// What the background work and those who wait for it share.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) running: Vec<RunningCompaction>,
+    /// The error of the last flush, until one succeeds, and how many were tried.
+    pub(super) flush_failure: Option<Error>,
+    pub(super) flush_attempts: u64,
+    /// The error of the last compaction, until one succeeds.
+    pub(super) compaction_failure: Option<Error>,
+    /// No compaction starts any more, and running ones stop.
+    pub(super) stop_compacting: bool,
+    /// No flush starts any more.
+    pub(super) stop_flushing: bool,
+}
+
+/// What is taken apart at close.
+pub(super) struct Closing {
+    pub(super) threads: Vec<Box<dyn Thread>>,
+    pub(super) lock: Option<Box<dyn DirLock>>,
+}
+
+impl Shared {
+    /// Refuses every call after close, and in a child after `fork`.
+    #[inline]
+    pub(super) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) || crate::env::fork_count() != self.forks {
+            return Err(self.closed_error());
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn closed_error(&self) -> Error {
+        if crate::env::fork_count() != self.forks {
+            return Error::new(
+                crate::error::ErrorKind::Closed,
+                "the database was opened before a fork and belongs to the parent process",
+            );
+        }
+        Error::closed("the database")
+    }
+
+    /// Refuses writes after close and to a database opened read-only.
+    #[inline]
+    pub(super) fn check_writable(&self) -> Result<()> {
+        self.check_open()?;
+        if self.options.read_only {
+            return Err(Error::invalid_argument(
+                "the database was opened with read_only",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Replaces the superversion. The caller drops what is returned after it has released `state`.
+    #[must_use = "drop it after releasing the lock"]
+    pub(super) fn show(
+        &self,
+        _state: &mut MutexGuard<'_, State>,
+        next: SuperVersion,
+    ) -> Arc<SuperVersion> {
+        let pressure = Pressure::of(&next.version, &self.options, &self.picker_options());
+        let old = self.superversion.swap(Arc::new(next));
+        self.stall.update(pressure);
+        self.changed.notify_all();
+        old
+    }
+
+    /// Writes a line to the info log.
+    pub(super) fn note(&self, line: std::fmt::Arguments<'_>) {
+        self.info_log.write(&*self.env, line);
+    }
+}

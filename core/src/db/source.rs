@@ -1,0 +1,100 @@
+//! What a merge reads from: memtables, and the tables of a level.
+
+use super::superversion::SuperVersion;
+use crate::cache::TableCache;
+use crate::error::Result;
+use crate::iterator::InternalIterator;
+use crate::key::KeyRef;
+use crate::memtable::MemtableIterator;
+use crate::options::IterOptions;
+use crate::sync::Arc;
+use crate::version::LevelIterator;
+
+/// Bytes that a cursor reads ahead of itself: none, since most stop after a few entries.
+const READAHEAD_BYTES: usize = 0;
+
+/// One sorted run. An enum instead of a trait object: its moves are the inner loop of every scan.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a merge has few, in one vector; a box would cost a miss per move"
+)]
+pub(super) enum Source {
+    Memtable(MemtableIterator),
+    Tables(LevelIterator),
+}
+
+/// Every run of a superversion that may hold entries within the bounds, newest first.
+pub(super) fn sources(
+    superversion: &SuperVersion,
+    tables: &Arc<TableCache>,
+    options: &IterOptions,
+) -> Vec<Source> {
+    let sealed = superversion.sealed.iter().map(|sealed| &sealed.memtable);
+    let memtables = std::iter::once(&superversion.active).chain(sealed);
+    let mut sources: Vec<Source> = memtables
+        .filter(|memtable| !memtable.is_empty())
+        .map(|memtable| Source::Memtable(memtable.iter()))
+        .collect();
+    let (lower, upper) = (
+        options.lower_bound.as_deref(),
+        options.upper_bound.as_deref(),
+    );
+    let levels =
+        superversion
+            .version
+            .iterators(tables, options.fill_cache, READAHEAD_BYTES, lower, upper);
+    sources.extend(levels.into_iter().map(Source::Tables));
+    sources
+}
+
+macro_rules! delegate {
+    ($self:ident, $inner:ident => $call:expr) => {
+        match $self {
+            Source::Memtable($inner) => $call,
+            Source::Tables($inner) => $call,
+        }
+    };
+}
+
+impl InternalIterator for Source {
+    #[inline]
+    fn valid(&self) -> bool {
+        delegate!(self, inner => inner.valid())
+    }
+
+    fn seek_to_first(&mut self) -> Result<()> {
+        delegate!(self, inner => inner.seek_to_first())
+    }
+
+    fn seek_to_last(&mut self) -> Result<()> {
+        delegate!(self, inner => inner.seek_to_last())
+    }
+
+    fn seek(&mut self, target: KeyRef<'_>) -> Result<()> {
+        delegate!(self, inner => inner.seek(target))
+    }
+
+    fn seek_for_prev(&mut self, target: KeyRef<'_>) -> Result<()> {
+        delegate!(self, inner => inner.seek_for_prev(target))
+    }
+
+    #[inline]
+    fn next(&mut self) -> Result<()> {
+        delegate!(self, inner => inner.next())
+    }
+
+    #[inline]
+    fn prev(&mut self) -> Result<()> {
+        delegate!(self, inner => inner.prev())
+    }
+
+    #[inline]
+    fn key(&self) -> KeyRef<'_> {
+        delegate!(self, inner => inner.key())
+    }
+
+    #[inline]
+    fn value(&self) -> &[u8] {
+        delegate!(self, inner => inner.value())
+    }
+}

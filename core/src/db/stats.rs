@@ -1,0 +1,274 @@
+//! What an open database reports about itself.
+
+use std::fmt::Write;
+
+use super::shared::Shared;
+use crate::compaction::scores;
+use crate::error::Result;
+use crate::sync::Arc;
+use crate::version::LEVELS;
+
+/// Counters since open and sizes now, of one open database. Sizes and amounts are bytes unless a name says otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// The number of the last write that readers see.
+    pub sequence: u64,
+    /// Bytes held by the active memtable and those waiting for a flush.
+    pub memtable_bytes: u64,
+    /// Sealed memtables waiting for a flush.
+    pub immutable_memtables: u64,
+    /// Bytes of blocks in the cache.
+    pub block_cache_bytes: u64,
+    /// Reads answered by the block cache, in blocks.
+    pub block_cache_hits: u64,
+    /// Blocks read from disk.
+    pub block_cache_misses: u64,
+    /// Blocks that left the cache for others.
+    pub block_cache_evictions: u64,
+    /// Tables open now.
+    pub open_tables: u64,
+    /// Snapshots held, counting one number once.
+    pub snapshots: u64,
+    /// Operations written.
+    pub operations_written: u64,
+    /// Batches committed.
+    pub batches_written: u64,
+    /// Bytes appended to logs.
+    pub wal_bytes: u64,
+    /// Times a log was synced.
+    pub wal_syncs: u64,
+    /// Memtables flushed.
+    pub flushes: u64,
+    /// Bytes of tables written by flushes.
+    pub flush_bytes_written: u64,
+    /// Compactions done, trivial moves not counted.
+    pub compactions: u64,
+    /// Tables moved to the next level without rewriting.
+    pub trivial_moves: u64,
+    /// Bytes read by compactions.
+    pub compaction_bytes_read: u64,
+    /// Bytes written by compactions.
+    pub compaction_bytes_written: u64,
+    /// Microseconds that writers were delayed.
+    pub stall_micros: u64,
+    /// Every level, from 0.
+    pub levels: Vec<LevelStats>,
+}
+
+/// One level of the tree.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LevelStats {
+    /// Tables in the level.
+    pub tables: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Their entries, tombstones included.
+    pub entries: u64,
+}
+
+impl Stats {
+    fn counters(&self) -> [(&'static str, u64); 20] {
+        [
+            ("sequence", self.sequence),
+            ("memtable_bytes", self.memtable_bytes),
+            ("immutable_memtables", self.immutable_memtables),
+            ("block_cache_bytes", self.block_cache_bytes),
+            ("block_cache_hits", self.block_cache_hits),
+            ("block_cache_misses", self.block_cache_misses),
+            ("block_cache_evictions", self.block_cache_evictions),
+            ("open_tables", self.open_tables),
+            ("snapshots", self.snapshots),
+            ("operations_written", self.operations_written),
+            ("batches_written", self.batches_written),
+            ("wal_bytes", self.wal_bytes),
+            ("wal_syncs", self.wal_syncs),
+            ("flushes", self.flushes),
+            ("flush_bytes_written", self.flush_bytes_written),
+            ("compactions", self.compactions),
+            ("trivial_moves", self.trivial_moves),
+            ("compaction_bytes_read", self.compaction_bytes_read),
+            ("compaction_bytes_written", self.compaction_bytes_written),
+            ("stall_micros", self.stall_micros),
+        ]
+    }
+
+    /// The same as a JSON object; the fields keep their names.
+    pub fn to_json(&self) -> String {
+        let mut out = String::from("{");
+        for (name, value) in self.counters() {
+            let _ = write!(out, "\"{name}\":{value},");
+        }
+        let levels: Vec<String> = self.levels.iter().map(LevelStats::to_json).collect();
+        let _ = write!(out, "\"levels\":[{}]}}", levels.join(","));
+        out
+    }
+
+    /// The same as lines for a person; a level with a score of 1 or more is due for compaction.
+    fn to_text(&self, scores: &[f64]) -> String {
+        let mut out = String::from("level  tables         bytes       entries  score\n");
+        for (number, level) in self.levels.iter().enumerate() {
+            let LevelStats {
+                tables,
+                bytes,
+                entries,
+            } = level;
+            let score = scores.get(number).copied().unwrap_or_default();
+            let _ = writeln!(
+                out,
+                "{number:>5} {tables:>7} {bytes:>13} {entries:>13} {score:>6.2}"
+            );
+        }
+        for (name, value) in self.counters() {
+            let _ = writeln!(out, "{name:<24} {value}");
+        }
+        out
+    }
+}
+
+impl LevelStats {
+    fn to_json(&self) -> String {
+        let LevelStats {
+            tables,
+            bytes,
+            entries,
+        } = self;
+        format!("{{\"tables\":{tables},\"bytes\":{bytes},\"entries\":{entries}}}")
+    }
+}
+
+impl Shared {
+    pub(super) fn stats(&self) -> Stats {
+        let (counts, log_bytes) = {
+            let log = self.log.lock();
+            (log.counts, log.writer.len())
+        };
+        let superversion = self.superversion.load_full();
+        let cache = self.block_cache.stats();
+        let metrics = &self.metrics;
+        let levels = (0..LEVELS).map(|level| {
+            let files = superversion.version.files(level);
+            LevelStats {
+                tables: files.len() as u64,
+                bytes: superversion.version.level_bytes(level),
+                entries: files.iter().map(|file| file.entries).sum(),
+            }
+        });
+        Stats {
+            sequence: self.publisher.last().0,
+            memtable_bytes: superversion.memtable_bytes() as u64,
+            immutable_memtables: superversion.sealed.len() as u64,
+            block_cache_bytes: cache.used as u64,
+            block_cache_hits: cache.hits,
+            block_cache_misses: cache.misses,
+            block_cache_evictions: cache.evictions,
+            open_tables: self.tables.stats().open as u64,
+            snapshots: self.snapshots.len() as u64,
+            operations_written: counts.operations,
+            batches_written: counts.batches,
+            wal_bytes: counts.bytes + log_bytes,
+            wal_syncs: self.sync_group.syncs(),
+            flushes: metrics.flushes.get(),
+            flush_bytes_written: metrics.flush_bytes_written.get(),
+            compactions: metrics.compactions.get(),
+            trivial_moves: metrics.trivial_moves.get(),
+            compaction_bytes_read: metrics.compaction_bytes_read.get(),
+            compaction_bytes_written: metrics.compaction_bytes_written.get(),
+            stall_micros: self.stall.micros(),
+            levels: levels.collect(),
+        }
+    }
+
+    /// A report by name; LevelDB's names are understood too.
+    pub(super) fn property(&self, name: &str) -> Option<String> {
+        let name = name
+            .strip_prefix("aidb.")
+            .or_else(|| name.strip_prefix("leveldb."))?;
+        if let Some(level) = name.strip_prefix("num-files-at-level") {
+            let level = level.parse().ok().filter(|level| *level < LEVELS)?;
+            return Some(
+                self.superversion
+                    .load()
+                    .version
+                    .files(level)
+                    .len()
+                    .to_string(),
+            );
+        }
+        Some(match name {
+            "stats" => {
+                let version = Arc::clone(&self.superversion.load().version);
+                self.stats()
+                    .to_text(&scores(&version, &self.picker_options()))
+            }
+            "stats-json" => self.stats().to_json(),
+            "sstables" => self.tables_text(),
+            "options" => format!("{:#?}", self.options),
+            "approximate-memory-usage" => {
+                let memtables = self.superversion.load().memtable_bytes();
+                (memtables + self.block_cache.stats().used + self.tables.stats().memory).to_string()
+            }
+            "block-cache-usage" => self.block_cache.stats().used.to_string(),
+            "num-snapshots" => self.snapshots.len().to_string(),
+            "estimate-num-keys" => self.estimated_keys().to_string(),
+            _ => return None,
+        })
+    }
+
+    /// A line per table: level, number, bytes, entries, smallest and largest key.
+    fn tables_text(&self) -> String {
+        let mut out = String::new();
+        for (level, file) in self.superversion.load().version.all_files() {
+            let smallest = file.smallest_key().user_key.escape_ascii();
+            let largest = file.largest_key().user_key.escape_ascii();
+            let _ = writeln!(
+                out,
+                "{level} {} {} bytes {} entries [{smallest} .. {largest}]",
+                file.number, file.size, file.entries
+            );
+        }
+        out
+    }
+
+    /// Entries in tables and memtables, without tombstones and what each may hide.
+    fn estimated_keys(&self) -> u64 {
+        let superversion = self.superversion.load();
+        let tables = superversion.version.all_files();
+        let in_tables: u64 = tables
+            .map(|(_, file)| {
+                file.entries
+                    .saturating_sub(file.tombstones.saturating_mul(2))
+            })
+            .sum();
+        let sealed: u64 = superversion
+            .sealed
+            .iter()
+            .map(|sealed| sealed.memtable.entries())
+            .sum();
+        in_tables + sealed + superversion.active.entries()
+    }
+
+    /// See `DB::approximate_size`.
+    pub(super) fn approximate_size(&self, start: &[u8], end: &[u8]) -> Result<u64> {
+        if start >= end {
+            return Ok(0);
+        }
+        let version = Arc::clone(&self.superversion.load().version);
+        let mut bytes = 0;
+        for level in 0..LEVELS {
+            for file in version.overlapping(level, Some(start), Some(end)) {
+                let is_inside =
+                    file.smallest_key().user_key >= start && file.largest_key().user_key < end;
+                bytes += if is_inside {
+                    file.size
+                } else {
+                    let table = self.tables.open(&file.handle)?;
+                    let from = table.approximate_offset_of(start);
+                    table.approximate_offset_of(end).saturating_sub(from)
+                };
+            }
+        }
+        Ok(bytes)
+    }
+}

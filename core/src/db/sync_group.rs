@@ -1,0 +1,228 @@
+//! Group sync: many synced writers share one fdatasync, and a sync covers every earlier log.
+//!
+//! A writer that asked for `sync` waits until everything up to its record is durable. The first to wait becomes
+//! the leader: it notes how far the logs reach, syncs each unsynced log, oldest first, outside the lock, and
+//! wakes all it covered. Whoever came meanwhile elects the next leader. A lone writer never waits for company.
+//!
+//! * G1  `synced` is a place up to which every log, from the first unsynced one on, is on stable storage.
+//! * G2  A log's directory entry is synced, and the manifest knows that the log has synced records, before any record
+//!       in it counts as synced. So a log that was synced and is missing later is damage, not a crash's trace.
+//! * G3  After a failed sync nothing more is acknowledged as synced until [`SyncGroup::restart`]: the kernel may
+//!       have dropped the pages it could not write, and a later fdatasync would not say so.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+
+use crate::env::{Env, File};
+use crate::error::{Error, Result};
+use crate::key::FileNumber;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Arc, Condvar, Mutex};
+
+/// A place in the sequence of logs: everything in earlier logs, and this log's bytes below `offset`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct LogPlace {
+    pub(super) log: FileNumber,
+    pub(super) offset: u64,
+}
+
+/// Tells the manifest that a log has synced records (G2).
+pub(super) type NoteSynced = dyn Fn(FileNumber) -> Result<()> + Send + Sync;
+
+/// A log as the group sees it.
+pub(super) struct LogFile {
+    pub(super) number: FileNumber,
+    pub(super) file: Arc<dyn File>,
+    /// Bytes appended; the committer stores it under the log's lock.
+    end: AtomicU64,
+    /// Bytes known to be durable: the watermark that the next records carry.
+    synced: AtomicU64,
+    /// Whether G2 has been seen to.
+    entry_synced: AtomicBool,
+}
+
+impl LogFile {
+    /// A log of `end` bytes of which `synced` are durable.
+    pub(super) fn new(
+        number: FileNumber,
+        file: Arc<dyn File>,
+        end: u64,
+        synced: u64,
+    ) -> Arc<LogFile> {
+        Arc::new(LogFile {
+            number,
+            file,
+            end: AtomicU64::new(end),
+            synced: AtomicU64::new(synced),
+            entry_synced: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn set_end(&self, end: u64) {
+        self.end.store(end, Ordering::Release);
+    }
+
+    pub(super) fn synced(&self) -> u64 {
+        self.synced.load(Ordering::Relaxed)
+    }
+
+    fn sync(&self, env: &dyn Env, dir: &Path, note: &NoteSynced) -> Result<u64> {
+        let end = self.end.load(Ordering::Acquire);
+        self.file.sync()?;
+        if !self.entry_synced.load(Ordering::Relaxed) {
+            env.sync_dir(dir)?;
+            note(self.number)?;
+            self.entry_synced.store(true, Ordering::Relaxed);
+        }
+        self.synced.fetch_max(end, Ordering::Relaxed);
+        Ok(end)
+    }
+}
+
+/// The logs that are not wholly durable, and the writers that wait for them.
+pub(super) struct SyncGroup {
+    env: Arc<dyn Env>,
+    dir: PathBuf,
+    note_synced: Box<NoteSynced>,
+    state: Mutex<State>,
+    finished: Condvar,
+    syncs: AtomicU64,
+    /// Whether `State::failure` is set, readable without the lock.
+    failed: AtomicBool,
+}
+
+struct State {
+    /// Oldest first; the last is the one being appended to.
+    logs: VecDeque<Arc<LogFile>>,
+    /// G1.
+    synced: LogPlace,
+    has_leader: bool,
+    /// G3.
+    failure: Option<Error>,
+}
+
+impl SyncGroup {
+    pub(super) fn new(
+        env: Arc<dyn Env>,
+        dir: PathBuf,
+        note_synced: Box<NoteSynced>,
+        first: Arc<LogFile>,
+    ) -> SyncGroup {
+        let synced = LogPlace {
+            log: first.number,
+            offset: first.synced(),
+        };
+        let state = State {
+            logs: VecDeque::from([first]),
+            synced,
+            has_leader: false,
+            failure: None,
+        };
+        SyncGroup {
+            env,
+            dir,
+            note_synced,
+            state: Mutex::new(state),
+            finished: Condvar::new(),
+            syncs: AtomicU64::new(0),
+            failed: AtomicBool::new(false),
+        }
+    }
+
+    /// Adds the log that appends go to from now on.
+    pub(super) fn add(&self, log: Arc<LogFile>) {
+        self.state.lock().logs.push_back(log);
+    }
+
+    /// Forgets the logs before `number`: their contents are in durable tables.
+    pub(super) fn forget_before(&self, number: FileNumber) {
+        let mut state = self.state.lock();
+        while state.logs.front().is_some_and(|log| log.number < number) {
+            state.logs.pop_front();
+        }
+    }
+
+    /// Forgets every log but `log`, and a failure: all acknowledged writes are in durable tables (G3).
+    pub(super) fn restart(&self, log: Arc<LogFile>) {
+        let mut state = self.state.lock();
+        state.synced = LogPlace {
+            log: log.number,
+            offset: log.synced(),
+        };
+        state.logs = VecDeque::from([log]);
+        state.failure = None;
+        self.failed.store(false, Ordering::Release);
+    }
+
+    /// How often a log was synced.
+    pub(super) fn syncs(&self) -> u64 {
+        self.syncs.load(Ordering::Relaxed)
+    }
+
+    /// Waits until everything up to `place` is durable, syncing it if nobody else is.
+    pub(super) fn wait_for(&self, place: LogPlace) -> Result<()> {
+        let mut state = self.state.lock();
+        loop {
+            // A log that was forgotten is wholly durable in tables.
+            let oldest = state.logs.front().map(|log| log.number);
+            if state.synced >= place || oldest.is_some_and(|oldest| oldest > place.log) {
+                return Ok(());
+            }
+            if let Some(failure) = &state.failure {
+                return Err(failure.clone());
+            }
+            if state.has_leader {
+                self.finished.wait(&mut state);
+                continue;
+            }
+            state.has_leader = true;
+            let logs: Vec<Arc<LogFile>> = state.logs.iter().cloned().collect();
+            let outcome = crate::sync::MutexGuard::unlocked(&mut state, || self.sync_all(&logs));
+            state.has_leader = false;
+            match outcome {
+                Ok(reached) => {
+                    state.synced = state.synced.max(reached);
+                    // All but the last of `logs` get no more records.
+                    while state
+                        .logs
+                        .front()
+                        .is_some_and(|log| log.number < reached.log)
+                    {
+                        state.logs.pop_front();
+                    }
+                }
+                Err(error) => {
+                    state.failure = Some(error);
+                    self.failed.store(true, Ordering::Release);
+                }
+            }
+            self.finished.notify_all();
+        }
+    }
+
+    /// Syncs `logs` in order; how far the last one reached when its sync began.
+    fn sync_all(&self, logs: &[Arc<LogFile>]) -> Result<LogPlace> {
+        let mut reached = LogPlace {
+            log: FileNumber(0),
+            offset: 0,
+        };
+        for log in logs {
+            self.syncs.fetch_add(1, Ordering::Relaxed);
+            reached = LogPlace {
+                log: log.number,
+                offset: log.sync(&*self.env, &self.dir, &self.note_synced)?,
+            };
+        }
+        Ok(reached)
+    }
+
+    /// Whether an earlier sync failed (G3).
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// The failure of an earlier sync, if any (G3).
+    pub(super) fn failure(&self) -> Option<Error> {
+        self.state.lock().failure.clone()
+    }
+}

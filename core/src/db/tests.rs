@@ -1,0 +1,396 @@
+//! Tests of the database on files in memory, where background work runs when the test says so.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::env::{Env, Fault, FaultEnv, Loss, MemEnv, Operation, PowerCut};
+use crate::error::ErrorKind;
+
+fn options(env: &MemEnv) -> Options {
+    Options::new()
+        .env(Arc::new(env.clone()))
+        .manual_background(true)
+        .write_buffer_size(4096)
+}
+
+fn open(env: &MemEnv) -> DB {
+    DB::open("/db", options(env)).unwrap()
+}
+
+fn entries(db: &DB) -> Vec<(Vec<u8>, Vec<u8>)> {
+    db.iter().map(Result::unwrap).collect()
+}
+
+#[test]
+fn what_was_put_is_there_in_memory_after_a_flush_and_after_reopening() {
+    let env = MemEnv::new();
+    let db = open(&env);
+    db.put(b"b", b"2").unwrap();
+    db.put(b"", b"").unwrap();
+    db.put(b"a", b"1").unwrap();
+    db.delete(b"b").unwrap();
+    let expected = vec![(b"".to_vec(), b"".to_vec()), (b"a".to_vec(), b"1".to_vec())];
+    assert_eq!(entries(&db), expected);
+    db.flush().unwrap();
+    assert_eq!(entries(&db), expected);
+    assert_eq!(db.get(b"b").unwrap(), None);
+    drop(db);
+    let db = open(&env);
+    assert_eq!(entries(&db), expected);
+    db.put(b"c", b"3").unwrap();
+    drop(db);
+    let db = open(&env);
+    assert_eq!(db.get(b"c").unwrap().unwrap(), b"3");
+    db.close().unwrap();
+    assert_eq!(db.get(b"c").unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(open(&env).get(b"c").unwrap().unwrap(), b"3");
+}
+
+#[test]
+fn both_ends_of_an_iterator_meet_once() {
+    let env = MemEnv::new();
+    let db = open(&env);
+    for key in 0..10u8 {
+        db.put(&[key], &[key]).unwrap();
+    }
+    for front in 0..=10 {
+        let mut iter = db.iter();
+        let mut seen: Vec<u8> = iter
+            .by_ref()
+            .take(front)
+            .map(|entry| entry.unwrap().0[0])
+            .collect();
+        let back: Vec<u8> = iter.rev().map(|entry| entry.unwrap().0[0]).collect();
+        seen.extend(back.into_iter().rev());
+        assert_eq!(seen, (0..10).collect::<Vec<u8>>(), "{front} from the front");
+    }
+    let range = db.range([3u8].as_slice()..=[5u8].as_slice());
+    assert_eq!(
+        range.map(|entry| entry.unwrap().0[0]).collect::<Vec<_>>(),
+        [3, 4, 5]
+    );
+}
+
+#[test]
+fn logs_and_tables_that_are_not_needed_go_away() {
+    let env = MemEnv::new();
+    let db = open(&env);
+    for round in 0..50u32 {
+        for key in 0..40u32 {
+            db.put(&key.to_be_bytes(), &[round as u8; 50]).unwrap();
+        }
+    }
+    db.flush().unwrap();
+    while db.run_background_step().unwrap() {}
+    let names = env.list(std::path::Path::new("/db")).unwrap();
+    let logs = names.iter().filter(|name| name.ends_with(".log")).count();
+    let tables = names.iter().filter(|name| name.ends_with(".sst")).count();
+    assert_eq!(logs, 1, "{names:?}");
+    assert!(tables <= 4, "{names:?}");
+    assert_eq!(entries(&db).len(), 40);
+}
+
+/// A small generator: the tests need no more than a repeatable stream.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+#[test]
+fn equals_a_map_through_flushes_compactions_snapshots_and_reopening() {
+    for seed in 0..12 {
+        let mut random = Random(seed);
+        let env = MemEnv::new();
+        let tiny = |random: &mut Random| {
+            options(&env)
+                .level_base_size(4096 << random.below(4))
+                .target_file_size(4096)
+                .level_size_multiplier(2 + random.below(3))
+                .level0_compaction_trigger(1 + random.below(4))
+                .block_size(128 << random.below(4))
+                .block_restart_interval(1 + random.below(16))
+                .block_cache_size(random.below(3) * 10_000)
+                .bloom_bits_per_key(random.below(12))
+        };
+        let mut db = DB::open("/db", tiny(&mut random)).unwrap();
+        let mut model: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+        let mut snapshots: Vec<(Snapshot, BTreeMap<Vec<u8>, Vec<u8>>)> = Vec::new();
+        for step in 0..1500 {
+            let key = random.below(200).to_be_bytes()[6..].to_vec();
+            match random.below(40) {
+                0 => db.flush().unwrap(),
+                1 => db.compact_range(None, None).unwrap(),
+                2 => db.compact_range(Some(&key), None).unwrap(),
+                3..=6 => {
+                    db.run_background_step().unwrap();
+                }
+                7 => snapshots.push((db.snapshot().unwrap(), model.clone())),
+                8 if !snapshots.is_empty() => {
+                    let at = random.below(snapshots.len() as u64) as usize;
+                    snapshots.swap_remove(at);
+                }
+                9 if random.below(8) == 0 => {
+                    snapshots.clear();
+                    if random.below(2) == 0 {
+                        db.close().unwrap();
+                    }
+                    drop(db);
+                    db = DB::open("/db", tiny(&mut random)).unwrap();
+                }
+                10..=14 => {
+                    db.delete(&key).unwrap();
+                    model.remove(&key);
+                }
+                _ => {
+                    let value = vec![step as u8; random.below(300) as usize];
+                    db.put(&key, &value).unwrap();
+                    model.insert(key.clone(), value);
+                }
+            }
+            let got = db.get(&key).unwrap().map(Value::into_vec);
+            assert_eq!(got, model.get(&key).cloned(), "seed {seed} step {step}");
+            if step % 50 == 0 {
+                let expected: Vec<_> = model.clone().into_iter().collect();
+                assert_eq!(entries(&db), expected, "seed {seed} step {step}");
+                let backward: Vec<_> = db.iter().rev().map(Result::unwrap).collect();
+                assert!(
+                    backward.into_iter().rev().eq(expected),
+                    "seed {seed} step {step}"
+                );
+                for (snapshot, state) in &snapshots {
+                    let options = IterOptions {
+                        snapshot: Some(snapshot.clone()),
+                        ..Default::default()
+                    };
+                    let mut cursor = db.cursor(options).unwrap();
+                    let mut chunk = Chunk::new();
+                    let mut seen = Vec::new();
+                    while cursor.read_chunk(&mut chunk, 7, 1000).unwrap() > 0 {
+                        seen.extend(chunk.iter().map(|(k, v)| (k.to_vec(), v.to_vec())));
+                    }
+                    assert!(
+                        seen.into_iter().eq(state.clone()),
+                        "seed {seed} step {step}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// A seal that failed after its log was created left that log behind, naming as its predecessor's final length what the
+/// predecessor had then. Writes went on in the predecessor, and recovery cut them off there.
+#[test]
+fn a_log_whose_creation_failed_does_not_cut_off_what_its_predecessor_got_later() {
+    for (operation, sync_dir_fails) in [
+        (Operation::Sync, false),
+        (Operation::Sync, true),
+        (Operation::Write, false),
+    ] {
+        let env = MemEnv::new();
+        let faulty = FaultEnv::new(Arc::new(env.clone()), 1);
+        let options = options(&env).env(Arc::new(faulty.clone()));
+        let db = DB::open("/db", options.clone()).unwrap();
+        db.put(b"before", b"1").unwrap();
+        faulty.inject(Fault::new(&[operation], libc::EIO).on_path(".log"));
+        if sync_dir_fails {
+            faulty.inject(Fault::new(
+                &[Operation::SyncDir, Operation::Remove],
+                libc::EIO,
+            ));
+        }
+        db.flush().unwrap_err();
+        faulty.clear();
+        assert!(faulty.injected() > 0);
+        db.put_with(b"behind", b"2", &WriteOptions::synced())
+            .unwrap();
+        drop(db);
+        for survivor in [env.power_cut(7), env.clone()] {
+            let db = open(&survivor);
+            assert_eq!(
+                db.get(b"before").unwrap().unwrap(),
+                b"1",
+                "{operation:?} {sync_dir_fails}"
+            );
+            assert_eq!(
+                db.get(b"behind").unwrap().unwrap(),
+                b"2",
+                "{operation:?} {sync_dir_fails}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_flush_that_finds_a_failed_append_waits_for_its_tables_all_the_same() {
+    // Resuming after a failed append starts a new log and flushes nothing; flush used to return behind that.
+    for seed in 0..20 {
+        let env = MemEnv::new();
+        let faulty = FaultEnv::new(Arc::new(env.clone()), seed);
+        let options = options(&env).env(Arc::new(faulty.clone()));
+        let db = DB::open("/db", options).unwrap();
+        db.put(b"acknowledged", b"1").unwrap();
+        faulty.inject(Fault::new(&[Operation::Write], libc::EIO).on_path(".log"));
+        db.put(b"lost", &[0; 100]).unwrap_err();
+        faulty.clear();
+        db.flush().unwrap();
+        let survivor = open(&env.power_cut(seed));
+        assert_eq!(survivor.get(b"acknowledged").unwrap().unwrap(), b"1");
+    }
+}
+
+/// Removing the newest log, with a synced write in it, used to look like a crash before that log was durable.
+#[test]
+fn a_missing_log_that_held_a_synced_write_is_damage() {
+    let env = MemEnv::new();
+    let db = open(&env);
+    // Fills the memtable, so that the next write seals it: two logs are needed.
+    db.put(b"first", &[1; 5000]).unwrap();
+    db.put_with(b"second", b"2", &WriteOptions::synced())
+        .unwrap();
+    drop(db);
+    let dir = std::path::Path::new("/db");
+    let mut logs: Vec<String> = env.list(dir).unwrap();
+    logs.retain(|name| name.ends_with(".log"));
+    logs.sort();
+    assert_eq!(logs.len(), 2);
+    env.remove_file(&dir.join(&logs[1])).unwrap();
+    let error = DB::open("/db", options(&env)).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Corruption);
+    assert!(error.message().contains(&logs[1]), "{error}");
+}
+
+#[test]
+fn opening_removes_a_manifest_with_a_torn_tail_once() {
+    let env = MemEnv::new();
+    let db = open(&env);
+    db.put(b"k", b"v").unwrap();
+    db.flush().unwrap();
+    drop(db);
+    let manifest = std::path::Path::new("/db/MANIFEST-000001");
+    let file = env.open_write(manifest).unwrap();
+    file.write_at(file.len().unwrap(), &[7; 3]).unwrap();
+    // The first edit goes to a new manifest, and the old one is gone when the orphans are looked for.
+    let db = open(&env);
+    assert_eq!(db.get(b"k").unwrap().unwrap(), b"v");
+    assert!(
+        !env.list(std::path::Path::new("/db"))
+            .unwrap()
+            .contains(&"MANIFEST-000001".into())
+    );
+}
+
+#[test]
+fn a_recovery_that_is_interrupted_between_two_flushes_of_one_log_goes_on_later() {
+    let env = MemEnv::new();
+    let db = DB::open("/db", options(&env).write_buffer_size(1 << 20)).unwrap();
+    for key in 0..400u32 {
+        db.put(&key.to_be_bytes(), &[key as u8; 100]).unwrap();
+    }
+    let expected = entries(&db);
+    drop(db);
+    // One log, and a memtable now holds only a part of it.
+    for flushes in [1, 2, 1] {
+        let db = open(&env);
+        for _ in 0..flushes {
+            assert!(db.run_background_step().unwrap());
+        }
+        assert_eq!(entries(&db), expected);
+        drop(db);
+    }
+    let db = open(&env);
+    assert_eq!(entries(&db), expected);
+    db.flush().unwrap();
+    assert_eq!(entries(&db), expected);
+}
+
+#[test]
+fn a_synced_write_behind_a_recovery_does_not_rely_on_a_sync_that_failed_before_it() {
+    let env = MemEnv::new();
+    let faulty = FaultEnv::new(Arc::new(env.clone()), 0);
+    let db = DB::open("/db", options(&env).env(Arc::new(faulty.clone()))).unwrap();
+    faulty.inject(Fault::new(&[Operation::Sync], libc::EIO).on_path(".log"));
+    db.put(b"a", b"1").unwrap();
+    db.put_with(b"b", b"2", &WriteOptions::synced())
+        .unwrap_err();
+    drop(db);
+    // The pages that the failed sync was for are still readable, and count as clean.
+    let db = open(&env);
+    db.put_with(b"c", b"3", &WriteOptions::synced()).unwrap();
+    for seed in 0..20 {
+        assert_eq!(entries(&open(&env.power_cut(seed))).len(), 3);
+    }
+}
+
+#[test]
+fn a_recovery_makes_durable_what_it_found_before_it_removes_anything() {
+    let env = MemEnv::new();
+    let faulty = FaultEnv::new(Arc::new(env.clone()), 0);
+    let db = DB::open("/db", options(&env).env(Arc::new(faulty.clone()))).unwrap();
+    let killed = Arc::new(crate::sync::Mutex::new(Vec::new()));
+    let (list, mem) = (Arc::clone(&killed), env.clone());
+    faulty.set_hook(Some(Arc::new(move |_, _: &Path| {
+        list.lock().push(mem.process_crash())
+    })));
+    for round in 0..3u8 {
+        db.put(&[round], b"kept").unwrap();
+        db.flush().unwrap();
+    }
+    db.compact_range(None, None).unwrap();
+    faulty.set_hook(None);
+    for killed in killed.lock().iter() {
+        let found = entries(&open(killed)).len();
+        let cut = PowerCut {
+            bytes: Some(Loss::Everything),
+            names: Some(Loss::Nothing),
+            seed: 0,
+        };
+        let after = killed.power_cut_as(cut, &mut std::collections::BTreeSet::new());
+        assert_eq!(entries(&open(&after)).len(), found);
+    }
+}
+
+#[test]
+fn an_empty_synced_batch_resumes_like_any_other_write() {
+    // It answered the old failure for as long as nobody wrote anything else.
+    for operation in [Operation::Write, Operation::Sync] {
+        let env = MemEnv::new();
+        let faulty = FaultEnv::new(Arc::new(env.clone()), 1);
+        let db = DB::open("/db", options(&env).env(Arc::new(faulty.clone()))).unwrap();
+        db.put(b"a", b"1").unwrap();
+        faulty.inject(Fault::new(&[operation], libc::EIO).on_path(".log"));
+        db.put_with(b"b", b"2", &WriteOptions::synced())
+            .unwrap_err();
+        db.write_with(&WriteBatch::new(), &WriteOptions::synced())
+            .unwrap();
+        let survivor = open(&env.power_cut(3));
+        assert_eq!(survivor.get(b"a").unwrap().unwrap(), b"1");
+    }
+}
+
+#[test]
+fn a_synced_record_at_the_end_of_a_log_with_an_unsynced_successor_is_no_torn_tail() {
+    let env = MemEnv::new();
+    let db = open(&env);
+    // Fills the memtable: the next write goes to a new log, whose header is all that knows of the sync.
+    db.put_with(b"a", &[1; 5000], &WriteOptions::synced())
+        .unwrap();
+    db.put(b"b", b"2").unwrap();
+    drop(db);
+    let mut logs = env.list(std::path::Path::new("/db")).unwrap();
+    logs.retain(|name| name.ends_with(".log"));
+    logs.sort();
+    assert_eq!(logs.len(), 2);
+    let path = std::path::Path::new("/db").join(&logs[0]);
+    env.open_write(&path).unwrap().write_at(3000, b"?").unwrap();
+    let error = DB::open("/db", options(&env)).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Corruption);
+    assert!(error.message().contains(&logs[0]), "{error}");
+}

@@ -1,0 +1,153 @@
+//! The commit path: how a batch becomes visible and durable.
+//!
+//! * W1  A batch is in the log before any part of it is in a memtable.
+//! * W2  After a failed append or sync nothing more is appended to that log: its tail is unknown, and replay could
+//!       never reach a good record behind a bad one. `resume.rs` starts over with a new one.
+//! * W3  A memtable is sealed between two batches, under the log's lock: a batch is whole in one memtable, and the
+//!       log of a memtable holds no record of another.
+//!
+//! Elsewhere: sealing (`seal.rs`), slowing writers down (`stall.rs`), the record's bytes (`wal/`).
+
+use super::shared::{Log, Shared};
+use super::sync_group::LogPlace;
+use crate::batch::{WriteBatch, operations};
+use crate::error::{Error, Result};
+use crate::key::{SequenceNumber, Trailer};
+use crate::memtable::Memtable;
+use crate::options::WriteOptions;
+use crate::sync::atomic::Ordering;
+use crate::sync::{Arc, MutexGuard};
+use crate::wal;
+
+impl Shared {
+    /// Makes `batch` visible and, if asked, durable. The only caller of `wal::Writer::append`.
+    ///
+    /// 1. under the log's lock: take sequence numbers, append to the log   2. insert into the memtable
+    /// 3. publish the sequence numbers, in order                           4. wait for the group's sync, if `sync`
+    ///
+    /// Readers see nothing before step 3. If step 1 fails, 2 to 4 do not run. Acknowledged when this returns.
+    pub(super) fn commit(&self, batch: &WriteBatch, options: &WriteOptions) -> Result<()> {
+        self.check_writable()?;
+        if batch.is_empty() {
+            return if options.sync {
+                self.sync_all()
+            } else {
+                Ok(())
+            };
+        }
+        let payload = batch.encoded();
+        let checksum = wal::payload_checksum(payload);
+        self.stall.admit(payload.len() as u64, self)?;
+
+        let (memtable, before, place) = {
+            let mut log = self.log_with_room()?;
+            let before = log.last_sequence;
+            let place = self.append(&mut log, batch, checksum)?;
+            (Arc::clone(&log.memtable), before, place)
+        };
+        let last = before.plus(u64::from(batch.count()));
+        let stop = StopUnlessDefused { shared: self };
+        insert(&memtable, payload, before)?;
+        std::mem::forget(stop);
+        self.publisher.publish(before, last)?;
+        if options.sync {
+            self.wait_until_durable(place)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Appends the batch's record and takes its sequence numbers.
+    fn append(&self, log: &mut Log, batch: &WriteBatch, checksum: u32) -> Result<LogPlace> {
+        let count = u64::from(batch.count());
+        if SequenceNumber::MAX.0 - log.last_sequence.0 < count {
+            return Err(Error::unsupported("all 2^56 sequence numbers are used up"));
+        }
+        let first = log.last_sequence.plus(1);
+        let end = log
+            .writer
+            .append(first, batch.encoded(), Some(checksum), log.file.synced())
+            .inspect_err(|error| self.note(format_args!("log append failed: {error}")))?;
+        log.file.set_end(end);
+        log.last_sequence = log.last_sequence.plus(count);
+        log.counts.operations += count;
+        log.counts.batches += 1;
+        Ok(LogPlace {
+            log: log.file.number,
+            offset: end,
+        })
+    }
+
+    /// The log's lock, with a healthy log and room in the memtable.
+    fn log_with_room(&self) -> Result<MutexGuard<'_, Log>> {
+        loop {
+            let mut log = self.log.lock();
+            self.check_writable()?;
+            self.publisher.check()?;
+            if self.log_failure(&log).is_some() {
+                self.resume(log)?;
+                continue;
+            }
+            let full = log.memtable.memory() as u64 >= self.options.write_buffer_size;
+            if !full || log.memtable.is_empty() {
+                return Ok(log);
+            }
+            if self.has_room_to_seal() {
+                self.seal(&mut log)?;
+                return Ok(log);
+            }
+            drop(log);
+            self.wait_for_room_to_seal()?;
+        }
+    }
+
+    /// Makes everything acknowledged so far durable.
+    pub(super) fn sync_all(&self) -> Result<()> {
+        let place = {
+            let mut log = self.log.lock();
+            while self.log_failure(&log).is_some() {
+                self.resume(log)?;
+                log = self.log.lock();
+            }
+            LogPlace {
+                log: log.file.number,
+                offset: log.writer.len(),
+            }
+        };
+        self.wait_until_durable(place)
+    }
+
+    /// Waits until everything up to `place`, and what was recovered from older logs (O2), survives loss of power.
+    fn wait_until_durable(&self, place: LogPlace) -> Result<()> {
+        let recovered = self.recovered.load(Ordering::Relaxed);
+        if recovered > 0 {
+            self.wait_until_flushed(SequenceNumber(recovered))?;
+            self.recovered.store(0, Ordering::Relaxed);
+        }
+        self.sync_group.wait_for(place)
+    }
+}
+
+/// Inserts the operations of an encoded batch, numbered from behind `before`. Recovery uses it too.
+pub(super) fn insert(memtable: &Memtable, payload: &[u8], before: SequenceNumber) -> Result<()> {
+    let mut sequence = before;
+    for operation in operations(payload)? {
+        let operation = operation?;
+        sequence = sequence.plus(1);
+        let trailer = Trailer::new(sequence, operation.kind);
+        memtable.insert(operation.key, trailer, operation.value)?;
+    }
+    Ok(())
+}
+
+/// Stops publication if a commit ends, by an error or a panic, between its log record and its publication: the
+/// numbers it took will never be published, so no later one can be.
+struct StopUnlessDefused<'a> {
+    shared: &'a Shared,
+}
+
+impl Drop for StopUnlessDefused<'_> {
+    fn drop(&mut self) {
+        self.shared.publisher.stop();
+    }
+}

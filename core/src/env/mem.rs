@@ -1,0 +1,763 @@
+//! Files in memory, for fast tests; and what a loss of power may leave of them.
+//!
+//! Every file and directory exists twice: as running programs see it, and as the disk would have it. A change
+//! reaches the first at once and waits in a list until a sync carries it to the second.
+//! [`MemEnv::power_cut`] (`mem/cut.rs`) takes the disk's side, lets a seed decide what becomes of the waiting
+//! changes, and answers an environment that holds nothing else.
+//!
+//! * M1  What was synced is there after a power cut: bytes and length by [`File::sync`], names by
+//!       [`Env::sync_dir`]. Directories are durable when they are made or removed.
+//! * M2  What was not synced is kept, dropped, or torn, in any combination ([`Loss`]): later changes may survive
+//!       earlier ones. A rename happens as a whole or not at all.
+//! * M3  A cut sees all files at one moment, although other threads may be writing.
+//! * M4  Nothing but the clock depends on the outside: `random` counts from a fixed seed.
+//!
+//! There are no symbolic links; a relative path starts at `/`.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+mod cut;
+
+use super::{DirLock, Env, File, PathKind, Thread, ThreadName, os};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, RwLock};
+
+pub use cut::{Effect, Loss, PowerCut};
+
+/// Files take space in blocks of so many bytes.
+const BLOCK_BYTES: u64 = 4096;
+/// [`MemEnv::set_quota`] was not called.
+const NO_QUOTA: u64 = u64::MAX;
+/// [`MemEnv::hold_clock`] was not called.
+const CLOCK_RUNS: u64 = u64::MAX;
+
+/// An environment in memory. Clones share everything, so a test can close a database and open it again.
+#[derive(Clone)]
+pub struct MemEnv {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// Held for reading by every change, for writing by a power cut (M3). Taken before all other locks here.
+    still: RwLock<()>,
+    directories: Mutex<BTreeMap<PathBuf, Directory>>,
+    locks: Mutex<BTreeMap<PathBuf, Held>>,
+    lock_released: Condvar,
+    started: Instant,
+    held_clock: AtomicU64,
+    random: AtomicU64,
+    quota: AtomicU64,
+}
+
+enum Held {
+    Exclusive,
+    Shared(usize),
+}
+
+#[derive(Clone, Default)]
+struct Directory {
+    names: BTreeMap<String, Arc<MemFile>>,
+    durable: BTreeMap<String, Arc<MemFile>>,
+    /// Changes since the last sync, in order.
+    waiting: Vec<NameChange>,
+}
+
+#[derive(Clone)]
+enum NameChange {
+    Added(String, Arc<MemFile>),
+    Removed(String),
+    Renamed(String, String, Arc<MemFile>),
+}
+
+impl NameChange {
+    fn apply(self, names: &mut BTreeMap<String, Arc<MemFile>>) {
+        match self {
+            NameChange::Added(name, file) => {
+                names.insert(name, file);
+            }
+            NameChange::Removed(name) => {
+                names.remove(&name);
+            }
+            NameChange::Renamed(from, to, file) => {
+                // If the cut dropped the creation of `from`, or kept a later file there, only `to` changes.
+                if names.get(&from).is_some_and(|old| Arc::ptr_eq(old, &file)) {
+                    names.remove(&from);
+                }
+                names.insert(to, file);
+            }
+        }
+    }
+}
+
+impl Directory {
+    fn change(&mut self, change: NameChange) {
+        change.clone().apply(&mut self.names);
+        self.waiting.push(change);
+    }
+}
+
+#[derive(Default)]
+struct MemFile {
+    content: RwLock<Content>,
+}
+
+/// Copied when it is changed while a power cut's environment shares it.
+#[derive(Clone, Default)]
+struct Content {
+    bytes: Arc<Vec<u8>>,
+    durable: Arc<Vec<u8>>,
+    /// Changes since the last sync, in order.
+    waiting: Vec<ByteChange>,
+}
+
+#[derive(Clone)]
+enum ByteChange {
+    Written(u64, Arc<[u8]>),
+    Length(u64),
+}
+
+impl ByteChange {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        match self {
+            ByteChange::Written(offset, written) => write(bytes, *offset as usize, written),
+            ByteChange::Length(length) => bytes.resize(*length as usize, 0),
+        }
+    }
+}
+
+fn blocks(length: u64) -> u64 {
+    length.div_ceil(BLOCK_BYTES).saturating_mul(BLOCK_BYTES)
+}
+
+fn write(bytes: &mut Vec<u8>, offset: usize, written: &[u8]) {
+    // An appended piece is copied once, not zeroed first.
+    if bytes.len() == offset {
+        bytes.extend_from_slice(written);
+        return;
+    }
+    let end = offset + written.len();
+    if bytes.len() < end {
+        bytes.resize(end, 0);
+    }
+    bytes[offset..end].copy_from_slice(written);
+}
+
+/// A small generator for decisions that a seed must repeat: Steele, Lea & Flood's SplitMix64 (2014).
+pub(super) struct Dice(u64);
+
+impl Dice {
+    pub(super) fn new(seed: u64) -> Dice {
+        Dice(seed)
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
+    }
+
+    /// A number in `[0, end)`; `end` is at least 1.
+    pub(super) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+}
+
+impl MemEnv {
+    /// An empty environment: one directory, `/`.
+    pub fn new() -> MemEnv {
+        MemEnv::with(BTreeMap::from([(PathBuf::from("/"), Directory::default())]))
+    }
+
+    fn with(directories: BTreeMap<PathBuf, Directory>) -> MemEnv {
+        MemEnv {
+            shared: Arc::new(Shared {
+                still: RwLock::new(()),
+                directories: Mutex::new(directories),
+                locks: Mutex::default(),
+                lock_released: Condvar::new(),
+                started: Instant::now(),
+                held_clock: AtomicU64::new(CLOCK_RUNS),
+                random: AtomicU64::new(0x5eed),
+                quota: AtomicU64::new(NO_QUOTA),
+            }),
+        }
+    }
+
+    /// Lets the files hold at most `bytes`, in blocks of 4096: writes that need more get `NoSpace`. `None` lifts it.
+    pub fn set_quota(&self, bytes: Option<u64>) {
+        let value = bytes.unwrap_or(NO_QUOTA);
+        self.shared.quota.store(value, Ordering::SeqCst);
+    }
+
+    /// Bytes that the files take, in blocks of 4096.
+    pub fn used_bytes(&self) -> u64 {
+        let directories = self.shared.directories.lock();
+        let files: BTreeMap<*const MemFile, &Arc<MemFile>> = directories
+            .values()
+            .flat_map(|directory| directory.names.values())
+            .map(|file| (Arc::as_ptr(file), file))
+            .collect();
+        files
+            .values()
+            .map(|file| blocks(file.content.read().bytes.len() as u64))
+            .sum()
+    }
+
+    /// How many bytes a file may have that has `length` now, for the quota.
+    fn room_for(&self, length: u64) -> u64 {
+        match self.shared.quota.load(Ordering::SeqCst) {
+            NO_QUOTA => u64::MAX,
+            quota => {
+                let free = quota.saturating_sub(self.used_bytes()) / BLOCK_BYTES * BLOCK_BYTES;
+                blocks(length) + free
+            }
+        }
+    }
+
+    /// Stops both clocks at `micros`; call it again to move them. `None` lets them run again.
+    pub fn hold_clock(&self, micros: Option<u64>) {
+        let value = micros.unwrap_or(CLOCK_RUNS);
+        self.shared.held_clock.store(value, Ordering::SeqCst);
+    }
+
+    fn held_clock(&self) -> Option<u64> {
+        let value = self.shared.held_clock.load(Ordering::SeqCst);
+        (value != CLOCK_RUNS).then_some(value)
+    }
+
+    /// Runs `work` on the directory that holds `path`, with the name in it.
+    fn in_parent<T>(
+        &self,
+        action: &str,
+        path: &Path,
+        work: impl FnOnce(&mut Directory, String) -> std::result::Result<T, i32>,
+    ) -> Result<T> {
+        let _moving = self.shared.still.read();
+        let mut directories = self.shared.directories.lock();
+        let path = normal(path);
+        let failed = |code| Error::io(action, &path, io::Error::from_raw_os_error(code));
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(failed(libc::EISDIR));
+        };
+        if directories.contains_key(&path) {
+            return Err(failed(libc::EISDIR));
+        }
+        let name = name.to_string_lossy().into_owned();
+        match directories.get_mut(parent) {
+            Some(directory) => work(directory, name).map_err(failed),
+            None => Err(failed(libc::ENOENT)),
+        }
+    }
+
+    fn open(&self, action: &str, path: &Path) -> Result<Arc<dyn File>> {
+        let file = self.in_parent(action, path, |directory, name| {
+            directory.names.get(&name).cloned().ok_or(libc::ENOENT)
+        })?;
+        Ok(self.handle(file, path))
+    }
+
+    fn handle(&self, file: Arc<MemFile>, path: &Path) -> Arc<dyn File> {
+        Arc::new(Handle {
+            env: self.clone(),
+            file,
+            path: normal(path),
+        })
+    }
+}
+
+impl Default for MemEnv {
+    fn default() -> MemEnv {
+        MemEnv::new()
+    }
+}
+
+/// `path` from the root, without `.` and `..`.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::from("/");
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => normal.push(name),
+            Component::ParentDir => {
+                normal.pop();
+            }
+            _ => {}
+        }
+    }
+    normal
+}
+
+struct Handle {
+    env: MemEnv,
+    file: Arc<MemFile>,
+    path: PathBuf,
+}
+
+impl Handle {
+    /// Makes the file at least `end` bytes long, as far as quota and memory allow, and changes it.
+    fn change(&self, action: &str, end: u64, change: ByteChange) -> Result<()> {
+        let full = || {
+            Error::io(
+                action,
+                &self.path,
+                io::Error::from_raw_os_error(libc::ENOSPC),
+            )
+        };
+        let _moving = self.env.shared.still.read();
+        let length = self.file.content.read().bytes.len() as u64;
+        let room = match end > length {
+            true => self.env.room_for(length),
+            false => u64::MAX,
+        };
+        let mut content = self.file.content.write();
+        let added = end.min(room).saturating_sub(content.bytes.len() as u64);
+        let reserved = usize::try_from(added)
+            .is_ok_and(|added| Arc::make_mut(&mut content.bytes).try_reserve(added).is_ok());
+        if !reserved {
+            return Err(full());
+        }
+        // Like a system call, a write on a full disk leaves what fits.
+        let fitting = match change {
+            ByteChange::Written(offset, bytes) if end > room => {
+                let fits = room.saturating_sub(offset).min(bytes.len() as u64) as usize;
+                ByteChange::Written(offset, bytes[..fits].into())
+            }
+            ByteChange::Length(_) if end > room => return Err(full()),
+            fitting => fitting,
+        };
+        if !matches!(&fitting, ByteChange::Written(_, bytes) if bytes.is_empty()) {
+            fitting.apply(Arc::make_mut(&mut content.bytes));
+            content.waiting.push(fitting);
+        }
+        if end > room { Err(full()) } else { Ok(()) }
+    }
+}
+
+impl File for Handle {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        let content = self.file.content.read();
+        let start = offset.min(content.bytes.len() as u64) as usize;
+        let length = buffer.len().min(content.bytes.len() - start);
+        buffer[..length].copy_from_slice(&content.bytes[start..start + length]);
+        Ok(length)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let end = offset.saturating_add(bytes.len() as u64);
+        let change = ByteChange::Written(offset, bytes.into());
+        self.change("write", end, change)
+    }
+
+    fn sync(&self) -> Result<()> {
+        let _moving = self.env.shared.still.read();
+        let mut content = self.file.content.write();
+        let waiting = std::mem::take(&mut content.waiting);
+        if !waiting.is_empty() {
+            let durable = Arc::make_mut(&mut content.durable);
+            waiting.iter().for_each(|change| change.apply(durable));
+        }
+        Ok(())
+    }
+
+    fn start_writeback(&self, _offset: u64, _length: u64) {}
+
+    fn forget_unsynced(&self) {
+        let _moving = self.env.shared.still.read();
+        self.file.content.write().waiting.clear();
+    }
+
+    fn len(&self) -> Result<u64> {
+        Ok(self.file.content.read().bytes.len() as u64)
+    }
+
+    fn set_len(&self, length: u64) -> Result<()> {
+        self.change("change the length of", length, ByteChange::Length(length))
+    }
+}
+
+impl Env for MemEnv {
+    fn open_read(&self, path: &Path) -> Result<Arc<dyn File>> {
+        self.open("open for reading", path)
+    }
+
+    fn open_write(&self, path: &Path) -> Result<Arc<dyn File>> {
+        self.open("open for writing", path)
+    }
+
+    fn create_new(&self, path: &Path) -> Result<Arc<dyn File>> {
+        let file = self.in_parent("create", path, |directory, name| {
+            if directory.names.contains_key(&name) {
+                return Err(libc::EEXIST);
+            }
+            let file = Arc::new(MemFile::default());
+            directory.change(NameChange::Added(name, file.clone()));
+            Ok(file)
+        })?;
+        Ok(self.handle(file, path))
+    }
+
+    fn kind(&self, path: &Path) -> Result<PathKind> {
+        let path = normal(path);
+        let directories = self.shared.directories.lock();
+        if directories.contains_key(&path) {
+            return Ok(PathKind::Directory);
+        }
+        let parent = path.parent().and_then(|parent| directories.get(parent));
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        match parent.and_then(|parent| parent.names.get(&*name)) {
+            Some(file) => Ok(PathKind::File(file.content.read().bytes.len() as u64)),
+            None => Ok(PathKind::Missing),
+        }
+    }
+
+    fn list(&self, dir: &Path) -> Result<Vec<String>> {
+        let dir = normal(dir);
+        let directories = self.shared.directories.lock();
+        let Some(directory) = directories.get(&dir) else {
+            let source = io::Error::from_raw_os_error(libc::ENOENT);
+            return Err(Error::io("list", &dir, source));
+        };
+        let below = directories
+            .keys()
+            .filter(|path| path.parent() == Some(&dir))
+            .filter_map(|path| path.file_name())
+            .map(|name| name.to_string_lossy().into_owned());
+        Ok(directory.names.keys().cloned().chain(below).collect())
+    }
+
+    fn create_dir_all(&self, dir: &Path) -> Result<()> {
+        let _moving = self.shared.still.read();
+        let dir = normal(dir);
+        let mut directories = self.shared.directories.lock();
+        let mut path = PathBuf::new();
+        for component in dir.components() {
+            let name = component.as_os_str().to_string_lossy();
+            let parent = directories.get(&path);
+            if parent.is_some_and(|parent| parent.names.contains_key(&*name)) {
+                let source = io::Error::from_raw_os_error(libc::ENOTDIR);
+                return Err(Error::io("create directory", &dir, source));
+            }
+            path.push(component);
+            directories.entry(path.clone()).or_default();
+        }
+        Ok(())
+    }
+
+    fn remove_file(&self, path: &Path) -> Result<()> {
+        self.in_parent("remove", path, |directory, name| {
+            if !directory.names.contains_key(&name) {
+                return Err(libc::ENOENT);
+            }
+            directory.change(NameChange::Removed(name));
+            Ok(())
+        })
+    }
+
+    fn remove_dir(&self, dir: &Path) -> Result<()> {
+        let _moving = self.shared.still.read();
+        let dir = normal(dir);
+        let mut directories = self.shared.directories.lock();
+        let has_directories = directories.keys().any(|path| path.parent() == Some(&dir));
+        let code = match directories.get(&dir) {
+            None => libc::ENOENT,
+            Some(found) if has_directories || !found.names.is_empty() => libc::ENOTEMPTY,
+            Some(_) => {
+                directories.remove(&dir);
+                return Ok(());
+            }
+        };
+        let source = io::Error::from_raw_os_error(code);
+        Err(Error::io("remove directory", &dir, source))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        let (from, to) = (normal(from), normal(to));
+        if from == to || from.parent() != to.parent() {
+            // A rename across directories would be two changes that must survive together; AiDb makes none.
+            let source = io::Error::from_raw_os_error(libc::EXDEV);
+            return Err(Error::io("rename", &from, source));
+        }
+        let target = to.file_name().unwrap_or_default().to_string_lossy();
+        self.in_parent("rename", &from, |directory, name| {
+            let file = directory.names.get(&name).cloned().ok_or(libc::ENOENT)?;
+            directory.change(NameChange::Renamed(name, target.into_owned(), file));
+            Ok(())
+        })
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> Result<()> {
+        let file = self.in_parent("link", from, |directory, name| {
+            directory.names.get(&name).cloned().ok_or(libc::ENOENT)
+        })?;
+        self.in_parent("link", to, |directory, name| {
+            if directory.names.contains_key(&name) {
+                return Err(libc::EEXIST);
+            }
+            directory.change(NameChange::Added(name, file));
+            Ok(())
+        })
+    }
+
+    fn sync_dir(&self, dir: &Path) -> Result<()> {
+        let _moving = self.shared.still.read();
+        let dir = normal(dir);
+        match self.shared.directories.lock().get_mut(&dir) {
+            Some(directory) => {
+                directory.waiting.clear();
+                directory.durable = directory.names.clone();
+                Ok(())
+            }
+            None => {
+                let source = io::Error::from_raw_os_error(libc::ENOENT);
+                Err(Error::io("sync directory", &dir, source))
+            }
+        }
+    }
+
+    fn canonical(&self, path: &Path) -> Result<PathBuf> {
+        match self.kind(path)? {
+            PathKind::Missing => {
+                let source = io::Error::from_raw_os_error(libc::ENOENT);
+                Err(Error::io("resolve", path, source))
+            }
+            _ => Ok(normal(path)),
+        }
+    }
+
+    fn lock(&self, dir: &Path, exclusive: bool, timeout: Duration) -> Result<Box<dyn DirLock>> {
+        let dir = normal(dir);
+        if self.kind(&dir)? != PathKind::Directory {
+            let source = io::Error::from_raw_os_error(libc::ENOENT);
+            return Err(Error::io("lock", &dir, source));
+        }
+        let deadline = Instant::now().checked_add(timeout);
+        let mut locks = self.shared.locks.lock();
+        loop {
+            let now = match (locks.get(&dir), exclusive) {
+                (None, true) => Some(Held::Exclusive),
+                (None, false) => Some(Held::Shared(1)),
+                (Some(Held::Shared(count)), false) => Some(Held::Shared(count + 1)),
+                (Some(_), _) => None,
+            };
+            if let Some(now) = now {
+                locks.insert(dir.clone(), now);
+                let shared = self.shared.clone();
+                return Ok(Box::new(MemLock { shared, dir }));
+            }
+            let timed_out = match deadline {
+                Some(deadline) => self
+                    .shared
+                    .lock_released
+                    .wait_until(&mut locks, deadline)
+                    .timed_out(),
+                None => {
+                    self.shared.lock_released.wait(&mut locks);
+                    false
+                }
+            };
+            if timed_out {
+                let message = format!(
+                    "{}: this process (pid {}) already has it open in memory",
+                    dir.display(),
+                    std::process::id()
+                );
+                return Err(Error::new(ErrorKind::Locked, message));
+            }
+        }
+    }
+
+    fn now_micros(&self) -> u64 {
+        self.held_clock()
+            .unwrap_or_else(|| self.shared.started.elapsed().as_micros() as u64)
+    }
+
+    fn wall_micros(&self) -> u64 {
+        self.held_clock().unwrap_or_else(|| {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH);
+            since.map_or(0, |since| since.as_micros() as u64)
+        })
+    }
+
+    fn random(&self) -> Result<u64> {
+        let seed = self.shared.random.fetch_add(1, Ordering::Relaxed);
+        Ok(Dice::new(seed).next())
+    }
+
+    fn open_file_limit(&self) -> u64 {
+        1024
+    }
+
+    fn spawn(&self, name: ThreadName, work: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Thread>> {
+        os::spawn(name, work)
+    }
+}
+
+struct MemLock {
+    shared: Arc<Shared>,
+    dir: PathBuf,
+}
+
+impl DirLock for MemLock {
+    fn is_held(&self) -> bool {
+        true
+    }
+}
+
+impl Drop for MemLock {
+    fn drop(&mut self) {
+        let mut locks = self.shared.locks.lock();
+        match locks.get_mut(&self.dir) {
+            Some(Held::Shared(count)) if *count > 1 => *count -= 1,
+            _ => {
+                locks.remove(&self.dir);
+            }
+        }
+        drop(locks);
+        self.shared.lock_released.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn read(env: &MemEnv, path: &str) -> Option<Vec<u8>> {
+        let PathKind::File(length) = env.kind(Path::new(path)).unwrap() else {
+            return None;
+        };
+        let mut bytes = vec![0; length as usize];
+        let file = env.open_read(Path::new(path)).unwrap();
+        assert_eq!(file.read_at(0, &mut bytes).unwrap(), bytes.len());
+        Some(bytes)
+    }
+
+    #[test]
+    fn files_behave_like_files() {
+        let env = MemEnv::new();
+        assert!(env.create_new(Path::new("/db/a")).is_err());
+        env.create_dir_all(Path::new("/db/sub")).unwrap();
+        let file = env.create_new(Path::new("/db/a")).unwrap();
+        assert!(env.create_new(Path::new("/db/./a")).is_err());
+        file.write_at(2, b"xyz").unwrap();
+        file.write_at(0, b"ab").unwrap();
+        assert_eq!(read(&env, "/db/a").unwrap(), b"abxyz");
+        file.set_len(7).unwrap();
+        assert_eq!(file.len().unwrap(), 7);
+        assert!(file.set_len(u64::MAX).is_err());
+        env.hard_link(Path::new("/db/a"), Path::new("/db/b"))
+            .unwrap();
+        env.rename(Path::new("/db/a"), Path::new("/db/c")).unwrap();
+        assert_eq!(env.list(Path::new("db")).unwrap(), ["b", "c", "sub"]);
+        assert!(env.remove_dir(Path::new("/db")).is_err());
+        env.remove_file(Path::new("/db/b")).unwrap();
+        assert!(env.remove_file(Path::new("/db/b")).is_err());
+        env.remove_file(Path::new("/db/c")).unwrap();
+        env.remove_dir(Path::new("/db/sub")).unwrap();
+        env.remove_dir(Path::new("/db")).unwrap();
+        assert_eq!(env.kind(Path::new("/db")).unwrap(), PathKind::Missing);
+        assert!(env.open_read(Path::new("/")).is_err());
+    }
+
+    #[test]
+    fn what_was_synced_survives_every_power_cut() {
+        let env = MemEnv::new();
+        let file = env.create_new(Path::new("/a")).unwrap();
+        file.write_at(0, &[7; 2000]).unwrap();
+        file.sync().unwrap();
+        env.sync_dir(Path::new("/")).unwrap();
+        file.write_at(2000, &[8; 2000]).unwrap();
+        for seed in 0..200 {
+            let bytes = read(&env.power_cut(seed), "/a").expect("the name was synced");
+            assert_eq!(bytes[..2000], [7; 2000], "seed {seed}");
+        }
+        assert_eq!(read(&env, "/a").unwrap().len(), 4000);
+    }
+
+    #[test]
+    fn what_was_not_synced_meets_every_fate() {
+        let env = MemEnv::new();
+        let file = env.create_new(Path::new("/a")).unwrap();
+        env.sync_dir(Path::new("/")).unwrap();
+        file.write_at(0, &[1; 1024]).unwrap();
+        file.write_at(1024, &[2; 1024]).unwrap();
+        let outcomes: BTreeSet<Vec<u8>> = (0..500)
+            .map(|seed| {
+                let mut bytes = read(&env.power_cut(seed), "/a").unwrap();
+                bytes.dedup();
+                bytes
+            })
+            .collect();
+        for expected in [&b""[..], &[1], &[1, 2], &[0, 2], &[0], &[0, 1]] {
+            assert!(outcomes.contains(expected), "{expected:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_were_not_synced_come_and_go_but_a_rename_is_whole() {
+        let env = MemEnv::new();
+        env.create_new(Path::new("/old")).unwrap();
+        env.sync_dir(Path::new("/")).unwrap();
+        let file = env.create_new(Path::new("/new")).unwrap();
+        file.write_at(0, b"n").unwrap();
+        file.sync().unwrap();
+        env.rename(Path::new("/new"), Path::new("/old")).unwrap();
+        let mut outcomes = BTreeSet::new();
+        for seed in 0..200 {
+            let after = env.power_cut(seed);
+            let old = read(&after, "/old").expect("a rename never leaves nothing");
+            outcomes.insert((old, after.list(Path::new("/")).unwrap().len()));
+        }
+        let expected = [(vec![], 1), (vec![], 2), (b"n".to_vec(), 1)];
+        assert_eq!(outcomes, BTreeSet::from(expected));
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_cut() {
+        let env = MemEnv::new();
+        for name in ["/a", "/b", "/c"] {
+            let file = env.create_new(Path::new(name)).unwrap();
+            file.write_at(0, name.repeat(2000).as_bytes()).unwrap();
+        }
+        for seed in 0..50 {
+            let (one, two) = (env.power_cut(seed), env.power_cut(seed));
+            for name in ["/a", "/b", "/c"] {
+                assert_eq!(read(&one, name), read(&two, name), "seed {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn locks_refuse_wait_and_are_released() {
+        let env = MemEnv::new();
+        let root = Path::new("/");
+        let first = env.lock(root, true, Duration::ZERO).unwrap();
+        let refused = env.clone().lock(root, false, Duration::ZERO).err().unwrap();
+        assert_eq!(refused.kind(), ErrorKind::Locked);
+        let (other, forever) = (env.clone(), Duration::MAX);
+        let waiter = std::thread::spawn(move || other.lock(Path::new("/"), false, forever).is_ok());
+        drop(first);
+        assert!(waiter.join().unwrap());
+        let one = env.lock(root, false, Duration::ZERO).unwrap();
+        let _two = env.lock(root, false, Duration::ZERO).unwrap();
+        drop(one);
+        assert!(env.lock(root, true, Duration::ZERO).is_err());
+    }
+
+    #[test]
+    fn a_held_clock_stands_still() {
+        let env = MemEnv::new();
+        env.hold_clock(Some(5));
+        assert_eq!((env.now_micros(), env.wall_micros()), (5, 5));
+        env.hold_clock(None);
+        assert!(env.wall_micros() > 5);
+    }
+}

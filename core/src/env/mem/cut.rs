@@ -1,0 +1,325 @@
+//! What a loss of power may leave of files in memory.
+//!
+//! * C1  What was synced is kept (M1).
+//! * C2  What was not synced meets the [`Loss`] that the caller chose; a rename happens as a whole or not at all.
+//! * C3  The same history, loss and seed give the same state.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use super::{ByteChange, Content, Dice, Directory, MemEnv, MemFile, NameChange, write};
+use crate::sync::atomic::Ordering;
+use crate::sync::{Arc, RwLock};
+
+const SECTOR_BYTES: u64 = 512;
+const PAGE_BYTES: u64 = 4096;
+
+/// What becomes of the changes of one file, or of one directory's names, that no sync has covered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Loss {
+    /// All arrive.
+    Nothing,
+    /// None arrives.
+    Everything,
+    /// The first so many arrive.
+    Tail,
+    /// Each arrives or not by its own throw, later ones without earlier ones too.
+    Any,
+    /// The first so many; of the next write some sectors of 512 bytes. Names: as `Tail`.
+    Sectors,
+    /// The first so many; of the next write some pages of 4096 bytes. Names: as `Any`.
+    Pages,
+    /// The first so many; then the length of later ones, with zeros for their bytes. Names: as `Tail`.
+    Zeros,
+    /// The first so many; then the length of later ones, with garbage for their bytes. Names: as `Any`.
+    Garbage,
+}
+
+impl Loss {
+    /// Every kind.
+    pub const ALL: [Loss; 8] = [
+        Loss::Nothing,
+        Loss::Everything,
+        Loss::Tail,
+        Loss::Any,
+        Loss::Sectors,
+        Loss::Pages,
+        Loss::Zeros,
+        Loss::Garbage,
+    ];
+}
+
+/// What a power cut really did, so that a test can tell that it met every kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Effect {
+    /// A write, or a change of length, did not arrive.
+    WriteDropped,
+    /// A write arrived, and an earlier one of the same file did not.
+    WriteReordered,
+    /// A write arrived in part, in sectors of 512 bytes.
+    SectorTorn,
+    /// A write arrived in part, in pages of 4096 bytes.
+    PageTorn,
+    /// A file got longer without its bytes, which are zeros.
+    ZeroTail,
+    /// A file got longer without its bytes, which are garbage.
+    GarbageTail,
+    /// A created name is not there.
+    CreateDropped,
+    /// A rename has not happened.
+    RenameDropped,
+    /// A removed name is there again.
+    UnlinkDropped,
+    /// A change of a name arrived, and an earlier one in its directory did not.
+    NameReordered,
+}
+
+impl Effect {
+    /// Every effect.
+    pub const ALL: [Effect; 10] = [
+        Effect::WriteDropped,
+        Effect::WriteReordered,
+        Effect::SectorTorn,
+        Effect::PageTorn,
+        Effect::ZeroTail,
+        Effect::GarbageTail,
+        Effect::CreateDropped,
+        Effect::RenameDropped,
+        Effect::UnlinkDropped,
+        Effect::NameReordered,
+    ];
+}
+
+/// One way to lose power: what happens to bytes and to names. `None` throws for each file and directory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PowerCut {
+    /// The fate of files' bytes.
+    pub bytes: Option<Loss>,
+    /// The fate of directories' names.
+    pub names: Option<Loss>,
+    /// Decides what the losses leave open.
+    pub seed: u64,
+}
+
+/// Which of `count` changes arrive: the first `kept`, or any.
+struct Arrivals {
+    kept: usize,
+    any: bool,
+}
+
+impl Arrivals {
+    fn throw(loss: Loss, count: usize, dice: &mut Dice) -> Arrivals {
+        let kept = match loss {
+            Loss::Nothing => count,
+            Loss::Everything | Loss::Any => 0,
+            _ => dice.below(count as u64 + 1) as usize,
+        };
+        let any = loss == Loss::Any;
+        Arrivals { kept, any }
+    }
+
+    fn arrives(&self, index: usize, dice: &mut Dice) -> bool {
+        index < self.kept || self.any && dice.below(2) == 0
+    }
+}
+
+impl Content {
+    /// The bytes after a power cut.
+    fn after(&self, loss: Loss, dice: &mut Dice, effects: &mut BTreeSet<Effect>) -> Arc<Vec<u8>> {
+        if self.waiting.is_empty() {
+            return self.durable.clone();
+        }
+        let mut bytes = self.durable.as_ref().clone();
+        let arrivals = Arrivals::throw(loss, self.waiting.len(), dice);
+        let mut dropped = false;
+        for (index, change) in self.waiting.iter().enumerate() {
+            if arrivals.arrives(index, dice) {
+                change.apply(&mut bytes);
+                if dropped {
+                    effects.insert(Effect::WriteReordered);
+                }
+                continue;
+            }
+            dropped = true;
+            effects.insert(Effect::WriteDropped);
+            let unit = match loss {
+                Loss::Sectors => SECTOR_BYTES,
+                Loss::Pages => PAGE_BYTES,
+                _ => continue,
+            };
+            if index == arrivals.kept && change.tear(unit, dice, &mut bytes) {
+                effects.insert(match loss {
+                    Loss::Sectors => Effect::SectorTorn,
+                    _ => Effect::PageTorn,
+                });
+            }
+        }
+        let full = self.bytes.len();
+        if matches!(loss, Loss::Zeros | Loss::Garbage) && bytes.len() < full {
+            let missing = (full - bytes.len()) as u64;
+            let longer = bytes.len() + 1 + dice.below(missing) as usize;
+            while bytes.len() < longer {
+                bytes.push(match loss {
+                    Loss::Zeros => 0,
+                    _ => dice.next() as u8,
+                });
+            }
+            effects.insert(match loss {
+                Loss::Zeros => Effect::ZeroTail,
+                _ => Effect::GarbageTail,
+            });
+        }
+        Arc::new(bytes)
+    }
+}
+
+impl ByteChange {
+    /// Writes some of the `unit`-sized pieces; whether some but not all were.
+    fn tear(&self, unit: u64, dice: &mut Dice, bytes: &mut Vec<u8>) -> bool {
+        let ByteChange::Written(offset, written) = self else {
+            return false;
+        };
+        let (mut done, mut arrived, mut lost) = (0, false, false);
+        while done < written.len() {
+            let at = offset + done as u64;
+            let to_edge = (unit - at % unit) as usize;
+            let piece = &written[done..written.len().min(done + to_edge)];
+            if dice.below(2) == 0 {
+                write(bytes, at as usize, piece);
+                arrived = true;
+            } else {
+                lost = true;
+            }
+            done += piece.len();
+        }
+        arrived && lost
+    }
+}
+
+impl Directory {
+    /// The names after a power cut.
+    fn after(
+        &self,
+        loss: Loss,
+        dice: &mut Dice,
+        effects: &mut BTreeSet<Effect>,
+    ) -> BTreeMap<String, Arc<MemFile>> {
+        let mut names = self.durable.clone();
+        let loss = match loss {
+            Loss::Pages | Loss::Garbage => Loss::Any,
+            other => other,
+        };
+        let arrivals = Arrivals::throw(loss, self.waiting.len(), dice);
+        let mut dropped = false;
+        for (index, change) in self.waiting.iter().enumerate() {
+            if arrivals.arrives(index, dice) {
+                change.clone().apply(&mut names);
+                if dropped {
+                    effects.insert(Effect::NameReordered);
+                }
+                continue;
+            }
+            dropped = true;
+            effects.insert(match change {
+                NameChange::Added(..) => Effect::CreateDropped,
+                NameChange::Removed(..) => Effect::UnlinkDropped,
+                NameChange::Renamed(..) => Effect::RenameDropped,
+            });
+        }
+        names
+    }
+}
+
+impl MemEnv {
+    /// What a loss of power at this moment may leave, as `seed` decides. This environment goes on unchanged.
+    ///
+    /// In the new one nothing is locked and everything is durable.
+    pub fn power_cut(&self, seed: u64) -> MemEnv {
+        let cut = PowerCut {
+            seed,
+            ..PowerCut::default()
+        };
+        self.power_cut_as(cut, &mut BTreeSet::new())
+    }
+
+    /// [`MemEnv::power_cut`] with chosen losses; adds what it did to `effects`.
+    pub fn power_cut_as(&self, cut: PowerCut, effects: &mut BTreeSet<Effect>) -> MemEnv {
+        let _still = self.shared.still.write();
+        let mut dice = Dice::new(cut.seed);
+        let throw = |loss: Option<Loss>, dice: &mut Dice| {
+            loss.unwrap_or_else(|| Loss::ALL[dice.below(Loss::ALL.len() as u64) as usize])
+        };
+        let mut files: BTreeMap<*const MemFile, Arc<MemFile>> = BTreeMap::new();
+        let mut after: BTreeMap<PathBuf, Directory> = BTreeMap::new();
+        let env = self.empty_copy(dice.next());
+        for (path, directory) in self.shared.directories.lock().iter() {
+            let loss = throw(cut.names, &mut dice);
+            let mut names = directory.after(loss, &mut dice, effects);
+            // Two names of one file stay two names of one file.
+            for file in names.values_mut() {
+                let new = files.entry(Arc::as_ptr(file)).or_insert_with(|| {
+                    let loss = throw(cut.bytes, &mut dice);
+                    let bytes = file.content.read().after(loss, &mut dice, effects);
+                    let content = Content {
+                        durable: bytes.clone(),
+                        bytes,
+                        waiting: Vec::new(),
+                    };
+                    MemEnv::new_file(content)
+                });
+                *file = new.clone();
+            }
+            let directory = Directory {
+                durable: names.clone(),
+                names,
+                waiting: Vec::new(),
+            };
+            after.insert(path.clone(), directory);
+        }
+        *env.shared.directories.lock() = after;
+        env
+    }
+
+    /// What the death of every process at this moment leaves: all changes, those that no sync covered still at
+    /// the mercy of a later power cut. This environment goes on unchanged.
+    pub fn process_crash(&self) -> MemEnv {
+        let _still = self.shared.still.write();
+        let env = self.empty_copy(1);
+        let mut files: BTreeMap<*const MemFile, Arc<MemFile>> = BTreeMap::new();
+        let mut copy = |file: &mut Arc<MemFile>| {
+            let new = files
+                .entry(Arc::as_ptr(file))
+                .or_insert_with(|| MemEnv::new_file(file.content.read().clone()));
+            *file = new.clone();
+        };
+        let mut after: BTreeMap<PathBuf, Directory> = BTreeMap::new();
+        for (path, directory) in self.shared.directories.lock().iter() {
+            let mut directory = directory.clone();
+            directory.names.values_mut().for_each(&mut copy);
+            directory.durable.values_mut().for_each(&mut copy);
+            for change in &mut directory.waiting {
+                match change {
+                    NameChange::Added(_, file) | NameChange::Renamed(_, _, file) => copy(file),
+                    NameChange::Removed(_) => {}
+                }
+            }
+            after.insert(path.clone(), directory);
+        }
+        *env.shared.directories.lock() = after;
+        env
+    }
+
+    /// An environment without anything in it that goes on with this one's random numbers, changed by `twist`.
+    fn empty_copy(&self, twist: u64) -> MemEnv {
+        let env = MemEnv::with(BTreeMap::new());
+        let random = self.shared.random.load(Ordering::Relaxed) ^ twist;
+        env.shared.random.store(random, Ordering::Relaxed);
+        env
+    }
+
+    fn new_file(content: Content) -> Arc<MemFile> {
+        Arc::new(MemFile {
+            content: RwLock::new(content),
+        })
+    }
+}

@@ -1,0 +1,149 @@
+//! The only door to files, directory syncs, locks, clock, threads and randomness.
+//!
+//! Nothing else in this crate touches `std::fs` or `std::time` (a test reads the sources for it), so one fault
+//! injector reaches every disk access and a test can hold the clock.
+//!
+//! * `os.rs`    the operating system; its lock is in `os_lock.rs`, its unsafe code in `unix.rs`
+//! * `mem.rs`   files in memory, for fast tests; models the loss of power from a seed
+//! * `fault.rs` wraps another environment: counts operations and makes some fail, from a seed
+//!
+//! Every method names the path in its error. Offsets and lengths are bytes.
+
+mod fault;
+mod mem;
+mod os;
+mod os_lock;
+#[cfg(test)]
+pub(crate) mod test_dir;
+mod unix;
+mod utc;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::sync::Arc;
+
+pub use fault::{Fault, FaultEnv, Hook, Operation};
+pub use mem::{Effect, Loss, MemEnv, PowerCut};
+pub use os::OsEnv;
+pub(crate) use unix::fork_count;
+pub(crate) use utc::utc_text;
+
+/// A file opened by an [`Env`]. Any number of threads may use it at once; dropping it closes it.
+pub trait File: Send + Sync {
+    /// Reads into `buffer` from `offset` until it is full or the file ends; the bytes read.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize>;
+
+    /// Writes all of `bytes` at `offset`, extending the file if needed. After an error any part may be written.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()>;
+
+    /// Makes the file's bytes and length durable (fdatasync; a full flush of the drive's cache on macOS).
+    fn sync(&self) -> Result<()>;
+
+    /// Asks the system to start writing `length` bytes from `offset` back, without waiting. A hint: no promise.
+    fn start_writeback(&self, offset: u64, length: u64);
+
+    /// The file's length in bytes.
+    fn len(&self) -> Result<u64>;
+
+    /// Whether the file has no bytes.
+    fn is_empty(&self) -> Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Cuts or extends (with zeros) the file to `length` bytes.
+    fn set_len(&self, length: u64) -> Result<()>;
+
+    /// Does what a failed sync may do: what was not synced stays readable, and no later sync makes it durable.
+    /// Only environments that model a disk have an answer to this.
+    fn forget_unsynced(&self) {}
+}
+
+/// What a path is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathKind {
+    /// Nothing is there.
+    Missing,
+    /// An ordinary file of this many bytes.
+    File(u64),
+    /// A directory.
+    Directory,
+    /// Anything else: a device, a socket, a pipe.
+    Other,
+}
+
+/// Holds a database's lock until it is dropped.
+pub trait DirLock: Send + Sync {
+    /// Whether this process still holds the lock: false in a child after `fork`.
+    fn is_held(&self) -> bool;
+}
+
+/// Why [`Env::spawn`] was asked for a thread; also the thread's name.
+pub type ThreadName = &'static str;
+
+/// A running background thread.
+pub trait Thread: Send {
+    /// Waits until the thread has ended.
+    fn join(self: Box<Self>);
+}
+
+/// Files, locks, clock, threads and randomness.
+pub trait Env: Send + Sync + 'static {
+    /// Opens an existing file for reading.
+    fn open_read(&self, path: &Path) -> Result<Arc<dyn File>>;
+
+    /// Opens an existing file for reading and writing.
+    fn open_write(&self, path: &Path) -> Result<Arc<dyn File>>;
+
+    /// Creates a file for reading and writing; an error if the path exists. Durable after [`Env::sync_dir`].
+    fn create_new(&self, path: &Path) -> Result<Arc<dyn File>>;
+
+    /// What `path` is, following symbolic links.
+    fn kind(&self, path: &Path) -> Result<PathKind>;
+
+    /// The names in a directory, in no order.
+    fn list(&self, dir: &Path) -> Result<Vec<String>>;
+
+    /// Creates a directory, and its missing parents; not an error if it exists. Each created directory's parent
+    /// is synced before this returns.
+    fn create_dir_all(&self, dir: &Path) -> Result<()>;
+
+    /// Removes a file. Durable after [`Env::sync_dir`].
+    fn remove_file(&self, path: &Path) -> Result<()>;
+
+    /// Removes an empty directory.
+    fn remove_dir(&self, dir: &Path) -> Result<()>;
+
+    /// Renames a file, replacing `to`. Durable after [`Env::sync_dir`].
+    fn rename(&self, from: &Path, to: &Path) -> Result<()>;
+
+    /// Makes `to` a second name of the file `from` (a hard link). Durable after [`Env::sync_dir`].
+    fn hard_link(&self, from: &Path, to: &Path) -> Result<()>;
+
+    /// Makes the directory's entries durable: files created, renamed and removed in it.
+    fn sync_dir(&self, dir: &Path) -> Result<()>;
+
+    /// `path` made absolute, with symbolic links resolved; it must exist.
+    fn canonical(&self, path: &Path) -> Result<PathBuf>;
+
+    /// Takes the lock of the database in `dir` (its file is `LOCK`), shared with other readers or exclusive,
+    /// waiting at most `timeout`. If another opener holds it: `Locked`, naming that process's id, host and start
+    /// time. A second opener in this process is refused as well, by the directory's identity, not its name.
+    fn lock(&self, dir: &Path, exclusive: bool, timeout: Duration) -> Result<Box<dyn DirLock>>;
+
+    /// Microseconds on a clock that never goes back; its zero means nothing.
+    fn now_micros(&self) -> u64;
+
+    /// Microseconds since 1970-01-01 UTC by the system's clock, which may jump.
+    fn wall_micros(&self) -> u64;
+
+    /// 64 random bits, for file ids.
+    fn random(&self) -> Result<u64>;
+
+    /// How many files this process may have open at once.
+    fn open_file_limit(&self) -> u64;
+
+    /// Starts a thread that runs `work`.
+    fn spawn(&self, name: ThreadName, work: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Thread>>;
+}

@@ -1,0 +1,349 @@
+//! The operating system's files, clock, threads and randomness, through std.
+//!
+//! * E1  Only regular files are opened: a path that turned into a pipe or a device is refused, not waited for.
+//! * E2  Interrupted system calls are repeated; nobody above sees EINTR.
+//! * E3  A created directory is durable when [`Env::create_dir_all`] returns.
+//!
+//! Linux is tested; macOS shares this file (std's `sync_data` is a full flush there) and is untested.
+//!
+//! Elsewhere: the lock (`os_lock.rs`), what std lacks and needs unsafe code (`unix.rs`).
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::{DirLock, Env, File, PathKind, Thread, ThreadName, os_lock, unix};
+use crate::error::{Error, Result};
+use crate::sync::{Arc, thread};
+
+/// The environment of a real database: the operating system.
+#[derive(Debug)]
+pub struct OsEnv {
+    started: Instant,
+}
+
+impl OsEnv {
+    /// The operating system's environment. Its monotonic clock starts at zero now.
+    pub fn new() -> OsEnv {
+        OsEnv {
+            started: Instant::now(),
+        }
+    }
+}
+
+impl Default for OsEnv {
+    fn default() -> OsEnv {
+        OsEnv::new()
+    }
+}
+
+struct OsFile {
+    file: fs::File,
+    path: PathBuf,
+}
+
+/// Opens `path` with `options` and makes sure of E1.
+fn open(action: &str, path: &Path, options: &mut fs::OpenOptions) -> Result<Arc<dyn File>> {
+    // O_NONBLOCK means nothing to a regular file, and keeps the open of a pipe from waiting for its other end.
+    let file = retry(|| options.custom_flags(libc::O_NONBLOCK).open(path))
+        .map_err(|source| Error::io(action, path, source))?;
+    let metadata = file
+        .metadata()
+        .map_err(|source| Error::io("stat", path, source))?;
+    if !metadata.is_file() {
+        let source = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
+        return Err(Error::io(action, path, source));
+    }
+    Ok(Arc::new(OsFile {
+        file,
+        path: path.to_path_buf(),
+    }))
+}
+
+/// Runs `call` until it is not interrupted (E2).
+pub(super) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => return other,
+        }
+    }
+}
+
+impl File for OsFile {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            let read = retry(|| {
+                self.file
+                    .read_at(&mut buffer[filled..], offset + filled as u64)
+            })
+            .map_err(|source| Error::io("read", &self.path, source))?;
+            if read == 0 {
+                break;
+            }
+            filled += read;
+        }
+        Ok(filled)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.file
+            .write_all_at(bytes, offset)
+            .map_err(|source| Error::io("write", &self.path, source))
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.file
+            .sync_data()
+            .map_err(|source| Error::io("sync", &self.path, source))
+    }
+
+    fn start_writeback(&self, offset: u64, length: u64) {
+        unix::start_writeback(&self.file, offset, length);
+    }
+
+    fn len(&self) -> Result<u64> {
+        let metadata = self.file.metadata();
+        metadata
+            .map(|metadata| metadata.len())
+            .map_err(|source| Error::io("stat", &self.path, source))
+    }
+
+    fn set_len(&self, length: u64) -> Result<()> {
+        retry(|| self.file.set_len(length))
+            .map_err(|source| Error::io("change the length of", &self.path, source))
+    }
+}
+
+/// The directory that holds `path`, also for a bare name.
+fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) => Path::new("."),
+        None => path,
+    }
+}
+
+impl Env for OsEnv {
+    fn open_read(&self, path: &Path) -> Result<Arc<dyn File>> {
+        open("open for reading", path, fs::OpenOptions::new().read(true))
+    }
+
+    fn open_write(&self, path: &Path) -> Result<Arc<dyn File>> {
+        let mut options = fs::OpenOptions::new();
+        open("open for writing", path, options.read(true).write(true))
+    }
+
+    fn create_new(&self, path: &Path) -> Result<Arc<dyn File>> {
+        let mut options = fs::OpenOptions::new();
+        let options = options.read(true).write(true).create_new(true);
+        open("create", path, options)
+    }
+
+    fn kind(&self, path: &Path) -> Result<PathKind> {
+        match retry(|| fs::metadata(path)) {
+            Ok(metadata) if metadata.is_file() => Ok(PathKind::File(metadata.len())),
+            Ok(metadata) if metadata.is_dir() => Ok(PathKind::Directory),
+            Ok(_) => Ok(PathKind::Other),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(PathKind::Missing),
+            Err(error) => Err(Error::io("stat", path, error)),
+        }
+    }
+
+    fn list(&self, dir: &Path) -> Result<Vec<String>> {
+        let failed = |source| Error::io("list", dir, source);
+        let mut names = Vec::new();
+        for entry in retry(|| fs::read_dir(dir)).map_err(failed)? {
+            // A name that is not UTF-8 is none of ours; its replacement is not either, so it stays a stranger.
+            let name = entry.map_err(failed)?.file_name();
+            names.push(name.to_string_lossy().into_owned());
+        }
+        Ok(names)
+    }
+
+    fn create_dir_all(&self, dir: &Path) -> Result<()> {
+        let mut missing = Vec::new();
+        let mut at = dir;
+        while self.kind(at)? == PathKind::Missing {
+            missing.push(at);
+            let parent = parent_of(at);
+            if parent == at {
+                break;
+            }
+            at = parent;
+        }
+        for path in missing.into_iter().rev() {
+            match retry(|| fs::create_dir(path)) {
+                Ok(()) => {}
+                // Someone else made it in the meantime; its entry must be durable for us all the same (E3).
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(Error::io("create directory", path, error)),
+            }
+            self.sync_dir(parent_of(path))?;
+        }
+        match self.kind(dir)? {
+            PathKind::Directory => Ok(()),
+            _ => {
+                let source = io::Error::from_raw_os_error(libc::ENOTDIR);
+                Err(Error::io("create directory", dir, source))
+            }
+        }
+    }
+
+    fn remove_file(&self, path: &Path) -> Result<()> {
+        retry(|| fs::remove_file(path)).map_err(|source| Error::io("remove", path, source))
+    }
+
+    fn remove_dir(&self, dir: &Path) -> Result<()> {
+        retry(|| fs::remove_dir(dir)).map_err(|source| Error::io("remove directory", dir, source))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        retry(|| fs::rename(from, to)).map_err(|source| {
+            let action = format!("rename to {}:", to.display());
+            Error::io(&action, from, source)
+        })
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> Result<()> {
+        retry(|| fs::hard_link(from, to)).map_err(|source| {
+            let action = format!("link as {}:", to.display());
+            Error::io(&action, from, source)
+        })
+    }
+
+    fn sync_dir(&self, dir: &Path) -> Result<()> {
+        let failed = |source| Error::io("sync directory", dir, source);
+        let handle = retry(|| fs::File::open(dir)).map_err(failed)?;
+        match handle.sync_all() {
+            // Some network file systems have no sync of a directory, because each change of it is durable.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+            other => other.map_err(failed),
+        }
+    }
+
+    fn canonical(&self, path: &Path) -> Result<PathBuf> {
+        retry(|| fs::canonicalize(path)).map_err(|source| Error::io("resolve", path, source))
+    }
+
+    fn lock(&self, dir: &Path, exclusive: bool, timeout: Duration) -> Result<Box<dyn DirLock>> {
+        os_lock::lock(dir, exclusive, timeout)
+    }
+
+    fn now_micros(&self) -> u64 {
+        self.started.elapsed().as_micros() as u64
+    }
+
+    fn wall_micros(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        since.map_or(0, |since| since.as_micros() as u64)
+    }
+
+    fn random(&self) -> Result<u64> {
+        unix::random().map_err(|source| {
+            Error::io(
+                "read random bytes from",
+                Path::new("the operating system"),
+                source,
+            )
+        })
+    }
+
+    fn open_file_limit(&self) -> u64 {
+        unix::open_file_limit()
+    }
+
+    fn spawn(&self, name: ThreadName, work: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Thread>> {
+        spawn(name, work)
+    }
+}
+
+struct OsThread(thread::JoinHandle<()>);
+
+impl Thread for OsThread {
+    fn join(self: Box<Self>) {
+        // A panic of the thread was reported by its own hook; whoever gave it work keeps the state that tells.
+        let _ = self.0.join();
+    }
+}
+
+/// Starts an ordinary thread. Shared with the other environments.
+pub(super) fn spawn(name: ThreadName, work: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Thread>> {
+    let builder = thread::Builder::new().name(name.to_owned());
+    match builder.spawn(work) {
+        Ok(handle) => Ok(Box::new(OsThread(handle))),
+        Err(source) => Err(Error::io("start the thread", Path::new(name), source)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::test_dir::TestDir;
+
+    #[test]
+    fn a_file_reads_back_what_was_written_and_stops_at_its_end() {
+        let (dir, env) = (TestDir::new(), OsEnv::new());
+        let path = dir.path().join("f");
+        let file = env.create_new(&path).unwrap();
+        file.write_at(3, b"hello").unwrap();
+        file.start_writeback(0, 8);
+        file.sync().unwrap();
+        let mut buffer = [9; 16];
+        assert_eq!(file.read_at(0, &mut buffer).unwrap(), 8);
+        assert_eq!(&buffer[..8], b"\0\0\0hello");
+        assert_eq!(file.read_at(100, &mut buffer).unwrap(), 0);
+        file.set_len(4).unwrap();
+        assert_eq!(env.kind(&path).unwrap(), PathKind::File(4));
+        assert_eq!(file.len().unwrap(), 4);
+        assert!(env.create_new(&path).is_err());
+        env.hard_link(&path, &dir.path().join("g")).unwrap();
+        env.rename(&path, &dir.path().join("h")).unwrap();
+        env.sync_dir(dir.path()).unwrap();
+        let mut names = env.list(dir.path()).unwrap();
+        names.sort();
+        assert_eq!(names, ["g", "h"]);
+        assert_eq!(env.kind(&path).unwrap(), PathKind::Missing);
+    }
+
+    #[test]
+    fn a_pipe_and_a_directory_are_not_opened_as_files() {
+        let (dir, env) = (TestDir::new(), OsEnv::new());
+        let pipe = dir.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        if made.is_ok_and(|status| status.success()) {
+            assert_eq!(env.kind(&pipe).unwrap(), PathKind::Other);
+            assert!(env.open_read(&pipe).is_err());
+            assert!(env.open_write(&pipe).is_err());
+        }
+        assert!(env.open_read(dir.path()).is_err());
+        assert!(env.open_write(dir.path()).is_err());
+    }
+
+    #[test]
+    fn directories_are_created_with_their_parents() {
+        let (dir, env) = (TestDir::new(), OsEnv::new());
+        let deep = dir.path().join("a/b/c");
+        env.create_dir_all(&deep).unwrap();
+        env.create_dir_all(&deep).unwrap();
+        assert_eq!(env.kind(&deep).unwrap(), PathKind::Directory);
+        env.create_new(&dir.path().join("file")).unwrap();
+        assert!(env.create_dir_all(&dir.path().join("file")).is_err());
+        assert!(env.create_dir_all(&dir.path().join("file/below")).is_err());
+    }
+
+    #[test]
+    fn random_bits_differ_and_limits_are_sane() {
+        let env = OsEnv::new();
+        assert_ne!(env.random().unwrap(), env.random().unwrap());
+        assert!(env.open_file_limit() >= 16);
+        assert!(env.now_micros() <= env.now_micros());
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let thread = env.spawn("aidb-test", Box::new(move || sender.send(7).unwrap()));
+        thread.unwrap().join();
+        assert_eq!(receiver.recv(), Ok(7));
+    }
+}

@@ -1,0 +1,476 @@
+//! The lock of a database directory: `flock` on its file `LOCK`, and a table of this process's own locks.
+//!
+//! * L1  One exclusive holder, or any number of shared ones, over all processes (`flock`) and inside this one
+//!       (the table, by the directory's device and inode: a symbolic link or another spelling is no way around).
+//! * L2  A refused opener changes nothing: it neither touches the text in `LOCK` nor releases another's lock.
+//!       `flock` belongs to the open file description, so closing a second descriptor is harmless; POSIX record
+//!       locks would all go with the first descriptor closed.
+//! * L3  The exclusive holder writes its process id, host and start time into `LOCK`, and empties it on release.
+//! * L4  A forked child holds nothing: its copies of the descriptors are closed and the counter that
+//!       [`DirLock::is_held`] compares has changed (`unix.rs`, U2). It starts with an empty table, because the
+//!       parent's may have been locked by a thread that the child does not have.
+//!
+//! Waiting: an opener of this process wakes the next one; the end of another process's lock cannot be waited for
+//! with a time limit, so it is asked for again every few milliseconds, until the timeout and no longer.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::ptr;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::DirLock;
+use super::os::retry;
+use super::unix::{self, LockSlot};
+use super::utc::utc_text;
+use crate::error::{Error, ErrorKind, Result};
+use crate::sync::process::{AtomicPtr, Ordering};
+use crate::sync::{Condvar, Mutex};
+
+/// The lock file's name in the database directory.
+const LOCK_NAME: &str = "LOCK";
+/// How long to wait before asking again for a lock that another process holds.
+const ASK_AGAIN: Duration = Duration::from_millis(5);
+/// A link in the place of `LOCK` is refused, and a pipe is not waited for.
+const OPEN_FLAGS: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+/// The text in `LOCK` is shorter; more of it is not read.
+const MAX_HOLDER_BYTES: u64 = 512;
+
+/// What this process holds on one directory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Held {
+    Exclusive,
+    /// This many shared locks, at least one.
+    Shared(usize),
+}
+
+/// Device and inode of a directory.
+type Identity = (u64, u64);
+
+#[derive(Default)]
+struct Table {
+    held: Mutex<HashMap<Identity, Held>>,
+    released: Condvar,
+}
+
+static TABLE: AtomicPtr<Table> = AtomicPtr::new(ptr::null_mut());
+
+/// Makes a forked child start with an empty table (L4). Called by the fork handler: one atomic store.
+pub(super) fn forget_table() {
+    TABLE.store(ptr::null_mut(), Ordering::SeqCst);
+}
+
+/// The process's table; made on first use, never freed.
+fn table() -> &'static Table {
+    unix::leaked_or_new(&TABLE)
+}
+
+/// Takes the lock of `dir`, as [`super::Env::lock`] says.
+pub(super) fn lock(dir: &Path, exclusive: bool, timeout: Duration) -> Result<Box<dyn DirLock>> {
+    take(dir, exclusive, timeout).map(|lock| Box::new(lock) as Box<dyn DirLock>)
+}
+
+fn take(dir: &Path, exclusive: bool, timeout: Duration) -> Result<OsLock> {
+    let metadata = retry(|| fs::metadata(dir)).map_err(|error| Error::io("lock", dir, error))?;
+    if !metadata.is_dir() {
+        let source = io::Error::from_raw_os_error(libc::ENOTDIR);
+        return Err(Error::io("lock", dir, source));
+    }
+    let identity = (metadata.dev(), metadata.ino());
+    let table = table();
+    let started = Instant::now();
+    let mut held = table.held.lock();
+    loop {
+        let holder = match (held.get(&identity).copied(), exclusive) {
+            (None, _) | (Some(Held::Shared(_)), false) => {
+                match lock_file(&dir.join(LOCK_NAME), exclusive)? {
+                    FileLock::Taken(slot) => {
+                        add(&mut held, identity, exclusive);
+                        return Ok(OsLock {
+                            table,
+                            identity,
+                            exclusive,
+                            slot,
+                            forks: unix::fork_count(),
+                        });
+                    }
+                    FileLock::HeldBy(holder) => holder,
+                }
+            }
+            (Some(Held::Exclusive), _) => {
+                let text = read_holder(&dir.join(LOCK_NAME));
+                format!("this process already has it open ({text})")
+            }
+            (Some(Held::Shared(_)), true) => {
+                format!(
+                    "this process (pid {}) already has it open for reading",
+                    std::process::id()
+                )
+            }
+        };
+        let left = timeout.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            return Err(Error::new(
+                ErrorKind::Locked,
+                format!("{}: {holder}", dir.display()),
+            ));
+        }
+        table.released.wait_for(&mut held, left.min(ASK_AGAIN));
+    }
+}
+
+fn add(held: &mut HashMap<Identity, Held>, identity: Identity, exclusive: bool) {
+    let now = match (held.get(&identity), exclusive) {
+        (_, true) => Held::Exclusive,
+        (Some(&Held::Shared(count)), false) => Held::Shared(count + 1),
+        (_, false) => Held::Shared(1),
+    };
+    held.insert(identity, now);
+}
+
+enum FileLock {
+    /// Without a slot on a read-only folder that has no `LOCK`: nobody can write there.
+    Taken(Option<&'static LockSlot>),
+    /// A sentence about the holder.
+    HeldBy(String),
+}
+
+fn lock_file(path: &Path, exclusive: bool) -> Result<FileLock> {
+    let failed = |source| Error::io("lock", path, source);
+    loop {
+        let opened = unix::open_in_slot(|| open_lock_file(path, exclusive));
+        let slot = match opened {
+            Ok(slot) => slot,
+            Err(error) if !exclusive && is_read_only(&error) => {
+                return match retry(|| fs::symlink_metadata(path)) {
+                    Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
+                        Ok(FileLock::Taken(None))
+                    }
+                    _ => Err(failed(error)),
+                };
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        let outcome = slot.with(|file| take_lock(file, path, exclusive));
+        match outcome.unwrap_or(Ok(Attempt::Stale)) {
+            Ok(Attempt::Taken) => return Ok(FileLock::Taken(Some(slot))),
+            Ok(Attempt::Refused(holder)) => {
+                drop(slot.take());
+                return Ok(FileLock::HeldBy(holder));
+            }
+            Ok(Attempt::Stale) => drop(slot.take()),
+            Err(error) => {
+                drop(slot.take());
+                return Err(failed(error));
+            }
+        }
+    }
+}
+
+fn open_lock_file(path: &Path, exclusive: bool) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    let options = options.read(true).write(true).create(true).truncate(false);
+    let mut read_write = || retry(|| options.custom_flags(OPEN_FLAGS).open(path));
+    if exclusive {
+        return read_write();
+    }
+    match open_to_read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => read_write(),
+        other => other,
+    }
+}
+
+fn open_to_read(path: &Path) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    retry(|| options.read(true).custom_flags(OPEN_FLAGS).open(path))
+}
+
+fn is_read_only(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EROFS | libc::EACCES | libc::EPERM)
+    )
+}
+
+enum Attempt {
+    Taken,
+    Refused(String),
+    /// The file was removed or replaced before it was locked (by `destroy`): open the new one.
+    Stale,
+}
+
+fn take_lock(file: &fs::File, path: &Path, exclusive: bool) -> io::Result<Attempt> {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is not a regular file",
+        ));
+    }
+    let result = match exclusive {
+        true => file.try_lock(),
+        false => file.try_lock_shared(),
+    };
+    match result {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => {
+            return Ok(Attempt::Refused(describe_holder(file, path, exclusive)));
+        }
+        Err(fs::TryLockError::Error(error)) => return Err(error),
+    }
+    match retry(|| fs::symlink_metadata(path)) {
+        Ok(now) if (now.dev(), now.ino()) == (metadata.dev(), metadata.ino()) => {}
+        Ok(_) => return Ok(Attempt::Stale),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Attempt::Stale),
+        Err(error) => return Err(error),
+    }
+    if exclusive {
+        // The text helps a person and nothing else, so a full disk must not keep the database from opening.
+        let _ = write_holder(file);
+    }
+    Ok(Attempt::Taken)
+}
+
+/// Who holds the lock that was refused. A text left by a killed process is not blamed on readers.
+fn describe_holder(file: &fs::File, path: &Path, exclusive: bool) -> String {
+    if exclusive && file.try_lock_shared().is_ok() {
+        let _ = file.unlock();
+        return "another process has it open for reading".to_owned();
+    }
+    format!("another process has it open ({})", read_holder(path))
+}
+
+fn write_holder(mut file: &fs::File) -> io::Result<()> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let seconds = now.map_or(0, |since| since.as_secs());
+    let text = format!(
+        "pid {} on host {}, since {}\n",
+        std::process::id(),
+        unix::host_name(),
+        utc_text(seconds),
+    );
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(text.as_bytes())
+}
+
+fn read_holder(path: &Path) -> String {
+    let mut text = Vec::new();
+    let read =
+        open_to_read(path).and_then(|file| file.take(MAX_HOLDER_BYTES).read_to_end(&mut text));
+    let text = String::from_utf8_lossy(&text);
+    let text: String = text.chars().filter(|c| !c.is_control()).collect();
+    match read {
+        Ok(_) if !text.is_empty() => text,
+        _ => "it left no name".to_owned(),
+    }
+}
+
+struct OsLock {
+    table: &'static Table,
+    identity: Identity,
+    exclusive: bool,
+    slot: Option<&'static LockSlot>,
+    forks: u32,
+}
+
+impl DirLock for OsLock {
+    #[inline]
+    fn is_held(&self) -> bool {
+        unix::fork_count() == self.forks
+    }
+}
+
+impl Drop for OsLock {
+    fn drop(&mut self) {
+        // In a forked child the slot may have a new owner and the table may be locked for ever (L4).
+        if !self.is_held() {
+            return;
+        }
+        let mut held = self.table.held.lock();
+        if let Some(file) = self.slot.and_then(LockSlot::take) {
+            if self.exclusive {
+                let _ = file.set_len(0);
+            }
+            // Said aloud, because a program started right now may have a copy of the descriptor until its exec.
+            let _ = file.unlock();
+        }
+        match held.get(&self.identity).copied() {
+            Some(Held::Shared(count)) if count > 1 => {
+                held.insert(self.identity, Held::Shared(count - 1));
+            }
+            _ => {
+                held.remove(&self.identity);
+            }
+        }
+        drop(held);
+        self.table.released.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::test_dir::TestDir;
+    use std::process::Command;
+
+    const NOW: Duration = Duration::ZERO;
+
+    fn refusal(dir: &Path, exclusive: bool) -> String {
+        let error = lock(dir, exclusive, NOW).err().expect("the lock is held");
+        assert_eq!(error.kind(), ErrorKind::Locked);
+        error.to_string()
+    }
+
+    #[test]
+    fn a_second_opener_is_refused_and_releases_nothing() {
+        let dir = TestDir::new();
+        let first = lock(dir.path(), true, NOW).unwrap();
+        assert!(first.is_held());
+        for exclusive in [true, false] {
+            let message = refusal(dir.path(), exclusive);
+            let pid = format!("pid {}", std::process::id());
+            assert!(message.contains(&pid), "{message}");
+            assert!(message.contains("since 20"), "{message}");
+        }
+        refusal(dir.path(), true);
+        drop(first);
+        drop(lock(dir.path(), true, NOW).unwrap());
+    }
+
+    #[test]
+    fn a_symbolic_link_is_no_way_around() {
+        let dir = TestDir::new();
+        let real = dir.path().join("real");
+        fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, dir.path().join("link")).unwrap();
+        let _first = lock(&real, true, NOW).unwrap();
+        refusal(&dir.path().join("link"), true);
+        refusal(&dir.path().join("link/../real/."), false);
+    }
+
+    #[test]
+    fn a_removed_lock_file_does_not_let_this_process_in_twice() {
+        let dir = TestDir::new();
+        let _first = lock(dir.path(), true, NOW).unwrap();
+        fs::remove_file(dir.path().join(LOCK_NAME)).unwrap();
+        refusal(dir.path(), true);
+    }
+
+    #[test]
+    fn readers_share_and_keep_a_writer_out() {
+        let dir = TestDir::new();
+        let one = lock(dir.path(), false, NOW).unwrap();
+        let two = lock(dir.path(), false, NOW).unwrap();
+        drop(one);
+        assert!(refusal(dir.path(), true).contains("for reading"));
+        drop(two);
+        drop(lock(dir.path(), true, NOW).unwrap());
+    }
+
+    /// Linux lets nobody create files in /sys, not even root, for whom ordinary permissions mean nothing.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_folder_that_nobody_can_write_is_shared_without_a_lock_file() {
+        let dir = Path::new("/sys/kernel");
+        if !dir.is_dir() {
+            return;
+        }
+        let one = lock(dir, false, NOW).unwrap();
+        let two = lock(dir, false, NOW).unwrap();
+        assert!(one.is_held() && two.is_held());
+        assert!(lock(dir, true, NOW).is_err());
+        drop((one, two));
+        let error = lock(dir, true, NOW).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Io, "no reader is in the way");
+    }
+
+    #[test]
+    fn a_waiting_opener_gets_the_lock_when_it_is_released() {
+        let dir = TestDir::new();
+        let first = lock(dir.path(), true, NOW).unwrap();
+        let path = dir.path().to_path_buf();
+        let waiter = std::thread::spawn(move || {
+            lock(&path, true, Duration::from_secs(60)).map(|lock| lock.is_held())
+        });
+        drop(first);
+        assert!(waiter.join().unwrap().unwrap());
+    }
+
+    #[test]
+    fn another_process_is_refused_and_named() {
+        let dir = TestDir::new();
+        let path = dir.path().join(LOCK_NAME);
+        let program = "exec 9>>\"$0\"; flock -n 9 || exit 3; echo 'pid 1 on host moon, since 2001' >\"$0\"; \
+                       echo ready; read wait";
+        let child = Command::new("sh")
+            .args(["-c", program])
+            .arg(&path)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn();
+        let Ok(mut child) = child else { return };
+        let mut ready = [0; 5];
+        let heard = child.stdout.as_mut().unwrap().read_exact(&mut ready);
+        if heard.is_ok() {
+            assert!(refusal(dir.path(), true).contains("pid 1 on host moon"));
+            assert!(refusal(dir.path(), false).contains("pid 1 on host moon"));
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(text.contains("moon"), "a refused opener changed {text:?}");
+        }
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        drop(lock(dir.path(), true, NOW).unwrap());
+    }
+
+    #[test]
+    fn a_stale_text_is_replaced_and_release_empties_the_file() {
+        let dir = TestDir::new();
+        let path = dir.path().join(LOCK_NAME);
+        fs::write(
+            &path,
+            "pid 99999 on host gone, since long ago, and more".repeat(20),
+        )
+        .unwrap();
+        let first = lock(dir.path(), true, NOW).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with(&format!("pid {}", std::process::id())));
+        assert_eq!(text.lines().count(), 1);
+        drop(first);
+        assert_eq!(fs::read(&path).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_lock_file_that_is_a_link_or_a_directory_is_an_error() {
+        let dir = TestDir::new();
+        let path = dir.path().join(LOCK_NAME);
+        std::os::unix::fs::symlink("elsewhere", &path).unwrap();
+        assert!(lock(dir.path(), true, NOW).is_err());
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(lock(dir.path(), true, NOW).is_err());
+        assert!(lock(dir.path(), false, NOW).is_err());
+    }
+
+    /// The parent "dies": its descriptor is closed without an unlock, as the kernel does. If the child still had
+    /// its copy, the lock would live on with it.
+    #[test]
+    fn a_forked_child_neither_believes_in_nor_keeps_the_lock() {
+        let dir = TestDir::new();
+        let first = take(dir.path(), true, NOW).unwrap();
+        let child = unix::testing::Child::fork(|| if first.is_held() { 1 } else { 0 });
+        assert!(first.is_held());
+        drop(first.slot.and_then(LockSlot::take));
+        drop(first);
+        // The child's handler may not have run yet: wait for it, while the child waits to be told to end.
+        let again = lock(dir.path(), true, Duration::from_secs(10));
+        assert_eq!(
+            child.finish(),
+            0,
+            "the child believes that it holds the lock"
+        );
+        assert!(again.is_ok(), "the child kept the lock");
+    }
+}

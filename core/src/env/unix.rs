@@ -1,0 +1,275 @@
+//! The system calls that std does not offer, each behind a safe function. All unsafe code of `env/` is here.
+//!
+//! * U1  A [`LockSlot`] owns the descriptor stored in it: whoever swaps it out closes it, and nobody else does.
+//! * U2  After `fork`, the child's first act is to close every stored descriptor and to change [`fork_count`],
+//!       using only what POSIX allows there: atomics and close(2). Slots are never freed, so it can walk them.
+
+#![expect(unsafe_code, reason = "fork handlers and system calls that std lacks")]
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
+use std::ptr;
+
+use crate::sync::process::{AtomicI32, AtomicPtr, AtomicU32, Once, Ordering};
+
+/// Asks the kernel to begin writing a range back. Errors are left to the sync that follows.
+pub(super) fn start_writeback(file: &fs::File, offset: u64, length: u64) {
+    #[cfg(target_os = "linux")]
+    if let (Ok(offset), Ok(length)) = (i64::try_from(offset), i64::try_from(length)) {
+        // SAFETY: the call takes numbers only, and `file` keeps its descriptor open during it.
+        unsafe {
+            libc::sync_file_range(
+                file.as_raw_fd(),
+                offset,
+                length,
+                libc::SYNC_FILE_RANGE_WRITE,
+            );
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file.as_raw_fd(), offset, length);
+}
+
+/// 64 bits from the system's generator.
+pub(super) fn random() -> io::Result<u64> {
+    let mut bytes = [0u8; 8];
+    // SAFETY: the pointer and the length are those of `bytes`, which lives across the call.
+    let result = unsafe { libc::getentropy(bytes.as_mut_ptr().cast(), bytes.len()) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// The soft limit of open descriptors; 256 if the system will not say.
+pub(super) fn open_file_limit() -> u64 {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is a valid rlimit that the call fills in.
+    match unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } {
+        #[expect(clippy::unnecessary_cast, reason = "rlim_t is not u64 on every system")]
+        0 => limit.rlim_cur as u64,
+        _ => 256,
+    }
+}
+
+/// This machine's name, or an empty text.
+pub(super) fn host_name() -> String {
+    let mut bytes = [0u8; 256];
+    // SAFETY: one byte less than the buffer is offered, so the name ends with a zero in any case.
+    let result = unsafe { libc::gethostname(bytes.as_mut_ptr().cast(), bytes.len() - 1) };
+    if result != 0 {
+        return String::new();
+    }
+    let name = bytes.split(|&byte| byte == 0).next().unwrap_or(&[]);
+    String::from_utf8_lossy(name).into_owned()
+}
+
+/// What `place` points to, made and leaked on first use. Only this function and a store of null change `place`.
+pub(super) fn leaked_or_new<T: Default + Sync>(place: &'static AtomicPtr<T>) -> &'static T {
+    let mut at = place.load(Ordering::SeqCst);
+    if at.is_null() {
+        let new = Box::into_raw(Box::<T>::default());
+        let result = place.compare_exchange(at, new, Ordering::SeqCst, Ordering::SeqCst);
+        at = match result {
+            Ok(_) => new,
+            Err(other) => {
+                // SAFETY: `new` came from `into_raw` above, and was not published, so nobody else has it.
+                drop(unsafe { Box::from_raw(new) });
+                other
+            }
+        };
+    }
+    // SAFETY: `at` is not null and was leaked by a call of this function; nothing frees what has been published.
+    unsafe { &*at }
+}
+
+/// Holds one lock's descriptor where the fork handler finds it. Never freed; reused after [`LockSlot::take`].
+pub(super) struct LockSlot {
+    descriptor: AtomicI32,
+    next: AtomicPtr<LockSlot>,
+}
+
+const EMPTY: i32 = -1;
+/// Taken, and its descriptor is about to be stored.
+const RESERVED: i32 = -2;
+
+static SLOTS: AtomicPtr<LockSlot> = AtomicPtr::new(ptr::null_mut());
+/// How many forks lie between this process and the one that loaded the library.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+/// Forks of this process that have begun, and that are over.
+static FORKS_BEGUN: AtomicU32 = AtomicU32::new(0);
+static FORKS_OVER: AtomicU32 = AtomicU32::new(0);
+
+/// Differs between a process and the children it forks. One relaxed load.
+#[inline]
+pub(crate) fn fork_count() -> u32 {
+    FORKS.load(Ordering::Relaxed)
+}
+
+extern "C" fn before_fork() {
+    FORKS_BEGUN.fetch_add(1, Ordering::SeqCst);
+}
+
+extern "C" fn after_fork_in_parent() {
+    FORKS_OVER.fetch_add(1, Ordering::SeqCst);
+}
+
+extern "C" fn after_fork_in_child() {
+    FORKS.fetch_add(1, Ordering::SeqCst);
+    FORKS_OVER.store(FORKS_BEGUN.load(Ordering::SeqCst), Ordering::SeqCst);
+    super::os_lock::forget_table();
+    let mut at = SLOTS.load(Ordering::SeqCst);
+    // SAFETY: every pointer in the list came from `Box::leak` and is never freed (U2), so it is valid for ever.
+    while let Some(slot) = unsafe { at.as_ref() } {
+        let descriptor = slot.descriptor.swap(EMPTY, Ordering::SeqCst);
+        if descriptor >= 0 {
+            // SAFETY: the slot owned the descriptor (U1), and this child has one thread, which just took it out.
+            // Closing the child's copy leaves the parent's lock alone: it belongs to the shared description.
+            unsafe { libc::close(descriptor) };
+        }
+        at = slot.next.load(Ordering::SeqCst);
+    }
+}
+
+fn watch_forks() {
+    static REGISTERED: Once = Once::new();
+    REGISTERED.call_once(|| {
+        // SAFETY: the three functions live as long as the library, and do only what a fork handler may (U2).
+        // A failure (no memory) means that a child keeps the descriptor, as it would in any program.
+        unsafe {
+            libc::pthread_atfork(
+                Some(before_fork),
+                Some(after_fork_in_parent),
+                Some(after_fork_in_child),
+            )
+        };
+    });
+}
+
+/// Opens a file with `open` and stores it in a slot, so that no child forked at any moment keeps a descriptor
+/// of it on which the lock is taken afterwards.
+pub(super) fn open_in_slot(
+    mut open: impl FnMut() -> io::Result<fs::File>,
+) -> io::Result<&'static LockSlot> {
+    watch_forks();
+    let slot = free_slot();
+    loop {
+        let begun = FORKS_BEGUN.load(Ordering::SeqCst);
+        if FORKS_OVER.load(Ordering::SeqCst) != begun {
+            crate::sync::yield_now();
+            continue;
+        }
+        match open() {
+            Ok(file) => slot.descriptor.store(file.into_raw_fd(), Ordering::SeqCst),
+            Err(error) => {
+                slot.descriptor.store(EMPTY, Ordering::SeqCst);
+                return Err(error);
+            }
+        }
+        // A fork that began since may have copied the descriptor before it was in the slot: open another one.
+        if FORKS_BEGUN.load(Ordering::SeqCst) == begun {
+            return Ok(slot);
+        }
+        drop(slot.swap_out(RESERVED));
+    }
+}
+
+fn free_slot() -> &'static LockSlot {
+    let mut at = SLOTS.load(Ordering::SeqCst);
+    // SAFETY: as in `after_fork_in_child`: slots are leaked and never freed (U2).
+    while let Some(slot) = unsafe { at.as_ref() } {
+        let taken =
+            slot.descriptor
+                .compare_exchange(EMPTY, RESERVED, Ordering::SeqCst, Ordering::SeqCst);
+        if taken.is_ok() {
+            return slot;
+        }
+        at = slot.next.load(Ordering::SeqCst);
+    }
+    let slot: &'static LockSlot = Box::leak(Box::new(LockSlot {
+        descriptor: AtomicI32::new(RESERVED),
+        next: AtomicPtr::new(ptr::null_mut()),
+    }));
+    let pointer = ptr::from_ref(slot).cast_mut();
+    let mut head = SLOTS.load(Ordering::SeqCst);
+    loop {
+        slot.next.store(head, Ordering::SeqCst);
+        match SLOTS.compare_exchange(head, pointer, Ordering::SeqCst, Ordering::SeqCst) {
+            Ok(_) => return slot,
+            Err(now) => head = now,
+        }
+    }
+}
+
+impl LockSlot {
+    /// Takes the file out and frees the slot; `None` in a forked child, whose descriptor is closed already.
+    pub(super) fn take(&self) -> Option<fs::File> {
+        self.swap_out(EMPTY)
+    }
+
+    fn swap_out(&self, replacement: i32) -> Option<fs::File> {
+        let descriptor = self.descriptor.swap(replacement, Ordering::SeqCst);
+        // SAFETY: the slot owned the descriptor (U1); the swap made us its only owner.
+        (descriptor >= 0).then(|| unsafe { fs::File::from_raw_fd(descriptor) })
+    }
+
+    /// Runs `work` on the stored file, without taking it out. The caller is the slot's only user.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&fs::File) -> T) -> Option<T> {
+        let descriptor = self.descriptor.load(Ordering::SeqCst);
+        if descriptor < 0 {
+            return None;
+        }
+        // SAFETY: the slot's user alone calls `take`, and is here now, so the descriptor stays open during `work`
+        // (U1); ManuallyDrop leaves it to the slot.
+        let file = std::mem::ManuallyDrop::new(unsafe { fs::File::from_raw_fd(descriptor) });
+        Some(work(&file))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use std::io::{PipeWriter, pipe};
+    use std::os::fd::AsRawFd;
+
+    /// A forked child that has run a function and waits to be told to end.
+    pub(in super::super) struct Child {
+        pid: libc::pid_t,
+        tell: PipeWriter,
+    }
+
+    impl Child {
+        /// Forks; the child runs `work`, which may use nothing but atomics: other threads' locks are lost there.
+        pub(in super::super) fn fork(work: impl Fn() -> i32) -> Child {
+            let (wait, tell) = pipe().unwrap();
+            // SAFETY: the child calls `work` (atomics only, see above), close, read and _exit, all of which
+            // POSIX allows after fork in a program with threads.
+            let pid = unsafe { libc::fork() };
+            assert!(pid >= 0, "fork failed");
+            if pid == 0 {
+                let result = work();
+                let mut byte = 0u8;
+                // SAFETY: as above; `byte` is one writable byte. The descriptors are this child's copies.
+                unsafe {
+                    libc::close(tell.as_raw_fd());
+                    libc::read(wait.as_raw_fd(), (&raw mut byte).cast(), 1);
+                    libc::_exit(result);
+                }
+            }
+            Child { pid, tell }
+        }
+
+        /// Lets the child end; its exit status.
+        pub(in super::super) fn finish(self) -> i32 {
+            drop(self.tell);
+            let mut status = 0;
+            // SAFETY: `pid` is our own child, waited for once; `status` is a writable int.
+            let waited = unsafe { libc::waitpid(self.pid, &mut status, 0) };
+            assert_eq!(waited, self.pid);
+            libc::WEXITSTATUS(status)
+        }
+    }
+}

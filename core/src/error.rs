@@ -1,0 +1,296 @@
+//! The one error type of AiDb, and the table of its kinds.
+//!
+//! A kind exists only if a caller would act differently on it; detail goes into the message, causes into
+//! `source()`. A missing key is not an error. The numbers are the C API's `aidb_status` values and only grow:
+//! docs/errors.md has the same table for every language, and a test compares the two.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The result of every fallible call of AiDb.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong, as far as a caller can act on it. The number is the C API's status code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(i32)]
+pub enum ErrorKind {
+    /// An argument or option is out of its range: fix the call.
+    InvalidArgument = 1,
+    /// The operating system refused a file operation: check the disk, then reopen.
+    Io = 2,
+    /// Bytes on disk are not what was written: restore a backup or repair.
+    Corruption = 3,
+    /// Another opener holds the database: close it there first.
+    Locked = 4,
+    /// A transaction lost against another: retry it.
+    Conflict = 5,
+    /// The handle or its database has been closed: open it again.
+    Closed = 6,
+    /// Written by a newer AiDb, or asking for something this build or platform lacks: upgrade.
+    Unsupported = 7,
+    /// An invariant of AiDb does not hold: report it, it is our bug.
+    Internal = 8,
+    /// The disk or a quota is full: free space and write again; no reopening is needed.
+    NoSpace = 10,
+}
+
+impl ErrorKind {
+    /// Every kind, in the order of their numbers.
+    pub const ALL: [ErrorKind; 9] = [
+        ErrorKind::InvalidArgument,
+        ErrorKind::Io,
+        ErrorKind::Corruption,
+        ErrorKind::Locked,
+        ErrorKind::Conflict,
+        ErrorKind::Closed,
+        ErrorKind::Unsupported,
+        ErrorKind::Internal,
+        ErrorKind::NoSpace,
+    ];
+
+    /// The kind's number: what the C API returns as `aidb_status`.
+    pub fn code(self) -> i32 {
+        self as i32
+    }
+
+    /// The kind's name as it stands in docs/errors.md, for example `NoSpace`.
+    pub fn name(self) -> &'static str {
+        match self {
+            ErrorKind::InvalidArgument => "InvalidArgument",
+            ErrorKind::Io => "Io",
+            ErrorKind::Corruption => "Corruption",
+            ErrorKind::Locked => "Locked",
+            ErrorKind::Conflict => "Conflict",
+            ErrorKind::Closed => "Closed",
+            ErrorKind::Unsupported => "Unsupported",
+            ErrorKind::Internal => "Internal",
+            ErrorKind::NoSpace => "NoSpace",
+        }
+    }
+
+    /// The words that open a message of this kind.
+    fn words(self) -> &'static str {
+        match self {
+            ErrorKind::InvalidArgument => "invalid argument",
+            ErrorKind::Io => "i/o error",
+            ErrorKind::Corruption => "corruption",
+            ErrorKind::Locked => "locked",
+            ErrorKind::Conflict => "conflict",
+            ErrorKind::Closed => "closed",
+            ErrorKind::Unsupported => "unsupported",
+            ErrorKind::Internal => "internal error",
+            ErrorKind::NoSpace => "no space",
+        }
+    }
+}
+
+/// An error: its kind, a message for a person, and the cause where there is one.
+///
+/// Cheap to clone (a counted reference), because a poisoned log answers every later write with the same error.
+#[derive(Debug, Clone)]
+pub struct Error {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    source: Option<io::Error>,
+    place: Option<Place>,
+}
+
+/// Where damage is. The message ends with what is wrong there.
+#[derive(Debug, Clone)]
+struct Place {
+    path: PathBuf,
+    offset: u64,
+    detail_bytes: usize,
+}
+
+impl Error {
+    /// An error of `kind` whose message is `message` (a sentence without the kind's own words).
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error::build(kind, message.into(), None, None)
+    }
+
+    /// An argument is out of range; `message` names the argument and its range.
+    pub fn invalid_argument(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::InvalidArgument, message)
+    }
+
+    /// The bytes of `path` at `offset` are not what was written.
+    pub fn corruption(path: &Path, offset: u64, message: impl fmt::Display) -> Error {
+        let place = format!("{} at byte {offset}: ", path.display());
+        let text = format!("{place}{message}");
+        let place = Place {
+            path: path.to_path_buf(),
+            offset,
+            detail_bytes: text.len() - place.len(),
+        };
+        Error::build(ErrorKind::Corruption, text, None, Some(place))
+    }
+
+    /// The operating system refused to `action` (a verb phrase: "sync", "open for reading") `path`.
+    ///
+    /// A full disk or quota becomes [`ErrorKind::NoSpace`], everything else [`ErrorKind::Io`].
+    pub fn io(action: &str, path: &Path, source: io::Error) -> Error {
+        let full = matches!(source.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT));
+        let kind = if full || source.kind() == io::ErrorKind::StorageFull {
+            ErrorKind::NoSpace
+        } else {
+            ErrorKind::Io
+        };
+        let message = format!("cannot {action} {}: {source}", path.display());
+        Error::build(kind, message, Some(source), None)
+    }
+
+    /// The database or handle named by `what` has been closed.
+    pub fn closed(what: &str) -> Error {
+        Error::new(ErrorKind::Closed, format!("{what} has been closed"))
+    }
+
+    /// An invariant does not hold.
+    pub fn internal(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Internal, message)
+    }
+
+    /// Something written by a newer AiDb, or not available here.
+    pub fn unsupported(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Unsupported, message)
+    }
+
+    /// The same error with `context` before its message, for example the file or call it came from.
+    pub fn context(self, context: impl fmt::Display) -> Error {
+        let source = self.inner.source.as_ref().map(copy_of);
+        let message = format!("{context}: {}", self.inner.message);
+        Error::build(self.inner.kind, message, source, self.inner.place.clone())
+    }
+
+    fn build(
+        kind: ErrorKind,
+        message: String,
+        source: Option<io::Error>,
+        place: Option<Place>,
+    ) -> Error {
+        Error {
+            inner: Arc::new(Inner {
+                kind,
+                message,
+                source,
+                place,
+            }),
+        }
+    }
+
+    /// The kind, for a program to act on.
+    pub fn kind(&self) -> ErrorKind {
+        self.inner.kind
+    }
+
+    /// The message without the kind's own words.
+    pub fn message(&self) -> &str {
+        &self.inner.message
+    }
+
+    /// The file, and the byte in it, that are damaged; `None` if the error is about no such place.
+    pub fn place(&self) -> Option<(&Path, u64)> {
+        let place = self.inner.place.as_ref()?;
+        Some((&place.path, place.offset))
+    }
+
+    /// The message without the place that [`Error::place`] gives.
+    pub(crate) fn detail(&self) -> &str {
+        let message = self.message();
+        let place = self.inner.place.as_ref();
+        let start = place.map_or(0, |place| message.len() - place.detail_bytes);
+        &message[start..]
+    }
+
+    /// Whether the same call may succeed later without any change to it.
+    pub fn is_retryable(&self) -> bool {
+        match self.kind() {
+            ErrorKind::NoSpace | ErrorKind::Locked | ErrorKind::Conflict => true,
+            ErrorKind::Io => self.inner.source.as_ref().is_some_and(|source| {
+                matches!(
+                    source.kind(),
+                    io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
+                )
+            }),
+            _ => false,
+        }
+    }
+}
+
+/// An `io::Error` like `error`: the type itself cannot be cloned.
+fn copy_of(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.inner.kind.words(), self.inner.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.inner.source.as_ref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_no_space_and_retryable() {
+        for code in [libc::ENOSPC, libc::EDQUOT] {
+            let error = Error::io("write", Path::new("x"), io::Error::from_raw_os_error(code));
+            assert_eq!(error.kind(), ErrorKind::NoSpace);
+            assert!(error.is_retryable());
+        }
+        let error = Error::io(
+            "write",
+            Path::new("x"),
+            io::Error::from_raw_os_error(libc::EIO),
+        );
+        assert_eq!(error.kind(), ErrorKind::Io);
+        assert!(!error.is_retryable());
+    }
+
+    #[test]
+    fn a_message_names_kind_file_and_offset() {
+        let error = Error::corruption(Path::new("000012.sst"), 4096, "block checksum differs");
+        assert_eq!(
+            error.to_string(),
+            "corruption: 000012.sst at byte 4096: block checksum differs"
+        );
+        let error = error.context("verify");
+        assert_eq!(error.place(), Some((Path::new("000012.sst"), 4096)));
+        assert_eq!(error.detail(), "block checksum differs");
+    }
+
+    #[test]
+    fn context_keeps_kind_and_cause() {
+        let cause = io::Error::from_raw_os_error(libc::EINTR);
+        let error = Error::io("read", Path::new("x"), cause).context("flush");
+        assert_eq!(error.kind(), ErrorKind::Io);
+        assert!(error.is_retryable());
+        assert!(error.message().starts_with("flush: cannot read x"));
+        assert!(std::error::Error::source(&error).is_some());
+    }
+
+    #[test]
+    fn codes_are_unique_and_skip_not_found() {
+        let mut codes: Vec<i32> = ErrorKind::ALL.iter().map(|kind| kind.code()).collect();
+        codes.dedup();
+        assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 8, 10]);
+    }
+}

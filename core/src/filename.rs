@@ -1,0 +1,144 @@
+//! The names of the files in a database's directory: made here, read here, nowhere else.
+//!
+//! Layout: docs/format.md, "File names". A name is only recognised in the one spelling this file makes
+//! (`12.sst` is not ours, `000012.sst` is), so that two names can never mean the same file.
+
+use std::path::{Path, PathBuf};
+
+use crate::key::FileNumber;
+
+/// The name of the file that names the manifest.
+pub(crate) const CURRENT: &str = "CURRENT";
+/// The name under which the next CURRENT is written before it replaces the old one.
+pub(crate) const CURRENT_TMP: &str = "CURRENT.tmp";
+/// The name of the file whose lock keeps a second opener out.
+pub(crate) const LOCK: &str = "LOCK";
+/// The name of the info log, which people read and recovery does not.
+pub(crate) const INFO_LOG: &str = "LOG";
+/// No file has this number or a larger one: whoever drops a strange name into a directory must not bring the
+/// counting to its end.
+pub(crate) const FILE_NUMBER_LIMIT: u64 = 1 << 56;
+
+/// What a file in the database's directory is, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    /// An SSTable.
+    Table(FileNumber),
+    /// A write-ahead log.
+    Log(FileNumber),
+    /// A log of version edits.
+    Manifest(FileNumber),
+    /// Names the manifest.
+    Current,
+    /// Carries the directory's lock.
+    Lock,
+    /// Text for people, or its predecessor.
+    InfoLog,
+    /// Half-made; of no use once its maker is gone.
+    Temporary,
+}
+
+impl FileKind {
+    /// The number in the name, if its kind has one.
+    pub(crate) fn number(self) -> Option<FileNumber> {
+        match self {
+            FileKind::Table(number) | FileKind::Log(number) | FileKind::Manifest(number) => {
+                Some(number)
+            }
+            FileKind::Current | FileKind::Lock | FileKind::InfoLog | FileKind::Temporary => None,
+        }
+    }
+}
+
+/// The path of an SSTable.
+pub(crate) fn table_path(dir: &Path, number: FileNumber) -> PathBuf {
+    dir.join(format!("{number}.sst"))
+}
+
+/// The path of a write-ahead log.
+pub(crate) fn log_path(dir: &Path, number: FileNumber) -> PathBuf {
+    dir.join(format!("{number}.log"))
+}
+
+/// The path of a manifest.
+pub(crate) fn manifest_path(dir: &Path, number: FileNumber) -> PathBuf {
+    dir.join(manifest_name(number))
+}
+
+/// The name of a manifest.
+pub(crate) fn manifest_name(number: FileNumber) -> String {
+    format!("MANIFEST-{number}")
+}
+
+/// What the file called `name` is; `None` if no database makes such a name.
+pub(crate) fn parse(name: &str) -> Option<FileKind> {
+    match name {
+        CURRENT => return Some(FileKind::Current),
+        LOCK => return Some(FileKind::Lock),
+        INFO_LOG | "LOG.old" => return Some(FileKind::InfoLog),
+        _ => {}
+    }
+    if let Some(digits) = name.strip_prefix("MANIFEST-") {
+        return number(digits).map(FileKind::Manifest);
+    }
+    let (stem, extension) = name.rsplit_once('.')?;
+    match extension {
+        "sst" => number(stem).map(FileKind::Table),
+        "log" => number(stem).map(FileKind::Log),
+        "tmp" => Some(FileKind::Temporary),
+        _ => None,
+    }
+}
+
+/// The number written as `digits`, if it is written the way we write it.
+fn number(digits: &str) -> Option<FileNumber> {
+    let number = FileNumber(digits.parse().ok()?);
+    (number.0 < FILE_NUMBER_LIMIT && number.to_string() == digits).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_made_is_recognised() {
+        let dir = Path::new("db");
+        for n in [1, 12, 999_999, 1_000_000, FILE_NUMBER_LIMIT - 1] {
+            let number = FileNumber(n);
+            let kind = |path: PathBuf| parse(path.file_name().unwrap().to_str().unwrap());
+            assert_eq!(kind(table_path(dir, number)), Some(FileKind::Table(number)));
+            assert_eq!(kind(log_path(dir, number)), Some(FileKind::Log(number)));
+            assert_eq!(
+                kind(manifest_path(dir, number)),
+                Some(FileKind::Manifest(number))
+            );
+        }
+        assert_eq!(parse(CURRENT), Some(FileKind::Current));
+        assert_eq!(parse(LOCK), Some(FileKind::Lock));
+        assert_eq!(parse(INFO_LOG), Some(FileKind::InfoLog));
+        assert_eq!(parse(CURRENT_TMP), Some(FileKind::Temporary));
+    }
+
+    #[test]
+    fn other_spellings_and_other_names_are_not_ours() {
+        for name in [
+            "12.sst",
+            "0000012.sst",
+            "+00012.sst",
+            "000012.SST",
+            "000012.ldb",
+            "MANIFEST-1",
+            "MANIFEST-",
+            "MANIFEST",
+            "99999999999999999999.log",
+            "18446744073709551615.log",
+            "72057594037927936.sst",
+            ".sst",
+            "current",
+            "notes.txt",
+            "",
+        ] {
+            assert_eq!(parse(name), None, "{name}");
+        }
+    }
+}

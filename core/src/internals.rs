@@ -1,0 +1,256 @@
+//! The decoders of everything on disk, for the fuzz targets in `tests/fuzz`, which see only what is public. Built with
+//! the feature `internals` alone; no part of AiDb's interface.
+//!
+//! A function here takes bytes as they would lie in a file, decodes all of them, and answers how many things it found,
+//! or the decoder's own error. It asserts what must hold of whatever a decoder accepts, so that a wrong answer stops
+//! the fuzzer like a panic does:
+//!
+//! * I1  What was decoded lies within the bytes it was decoded from, in order.
+//! * I2  What can be encoded again decodes to the same.
+//! * I3  A table that passes its check answers every lookup and walks the same in both directions.
+//! * I4  An error is `Corruption`, `Unsupported` or, where the caller is to add the place, `Internal`.
+
+use std::path::Path;
+
+use crate::batch::{WriteBatch, operations};
+use crate::cache::{BlockCache, MemoryGauge};
+use crate::compression::{self, Compression};
+use crate::env::{Env, MemEnv};
+use crate::error::{Error, ErrorKind, Result};
+use crate::filename::{CURRENT, manifest_path};
+use crate::iterator::InternalIterator;
+use crate::key::{FileNumber, KeyRef, Trailer, ValueKind};
+use crate::sstable::{Block, BlockCursor, Damage, Table};
+use crate::sync::Arc;
+use crate::version::{ObsoleteFiles, VersionEdit, VersionSet};
+use crate::wal;
+
+/// Entries walked at most: a compressed block of a few bytes can hold millions.
+const MOST_ENTRIES: usize = 20_000;
+
+/// An entry of a block or table: internal key and value.
+type Entries = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// I4.
+fn checked<T>(result: Result<T>) -> Result<T> {
+    if let Err(error) = &result {
+        use ErrorKind::{Corruption, Internal, Unsupported};
+        let expected = matches!(error.kind(), Corruption | Internal | Unsupported);
+        assert!(expected, "I4: {error}");
+    }
+    result
+}
+
+fn file(env: &MemEnv, path: &Path, bytes: &[u8]) -> Result<()> {
+    env.create_new(path)?.write_at(0, bytes)
+}
+
+/// Reads a log, up to `limit` if the next log named one, and the batches in it; the number of records.
+pub fn wal(bytes: &[u8], limit: Option<u64>) -> Result<usize> {
+    let env = MemEnv::new();
+    let path = Path::new("/000007.log");
+    file(&env, path, bytes)?;
+    // The number that the header claims, or the reader would go no further.
+    let number = bytes.get(24..).and_then(|rest| rest.first_chunk());
+    let number = FileNumber(number.map_or(7, |bytes| u64::from_le_bytes(*bytes)));
+    let mut reader = match checked(wal::Reader::open(&env, path, number))? {
+        wal::Opened::Log(reader) => reader,
+        wal::Opened::NeverWritten => return Ok(0),
+    };
+    if let Some(limit) = limit {
+        reader.stop_at(limit);
+    }
+    let (mut records, mut last_end) = (0, 0);
+    loop {
+        match reader.next() {
+            Ok(Some(record)) => {
+                assert!(
+                    record.offset >= last_end && record.end > record.offset,
+                    "I1"
+                );
+                assert!(record.end <= bytes.len() as u64, "I1");
+                assert!(record.payload.len() < bytes.len(), "I1");
+                last_end = record.end;
+                records += 1;
+                let _ = batch(record.payload);
+            }
+            Ok(None) => break,
+            Err(error) => {
+                assert!(reader.next().is_err(), "an error of a log is final");
+                return checked(Err(error));
+            }
+        }
+    }
+    let end = reader.end().expect("the reader answered that the log ends");
+    assert!(end.good_length >= last_end && end.good_length <= bytes.len() as u64);
+    assert!(end.synced_up_to <= end.good_length || limit.is_some(), "W4");
+    Ok(records)
+}
+
+/// Decodes a batch; the number of its operations.
+pub fn batch(encoded: &[u8]) -> Result<usize> {
+    let decoded: Result<Vec<_>> = checked(operations(encoded))?.collect();
+    let decoded = checked(decoded)?;
+    let mut again = WriteBatch::new();
+    for operation in &decoded {
+        match operation.kind {
+            ValueKind::Put => again.put(operation.key, operation.value)?,
+            ValueKind::Delete => again.delete(operation.key)?,
+        }
+    }
+    let same: Result<Vec<_>> = operations(again.encoded())?.collect();
+    assert_eq!(same?, decoded, "I2");
+    Ok(decoded.len())
+}
+
+/// `batch` as the log holds it.
+pub fn encoded_batch(batch: &WriteBatch) -> Vec<u8> {
+    batch.encoded().to_vec()
+}
+
+/// Decodes an edit of the manifest; the number of tables it adds and removes.
+pub fn version_edit(encoded: &[u8]) -> Result<usize> {
+    let edit = checked(VersionEdit::decode(encoded))?;
+    let mut again = Vec::new();
+    edit.encode_to(&mut again);
+    assert_eq!(VersionEdit::decode(&again)?, edit, "I2");
+    Ok(edit.added.len() + edit.removed.len())
+}
+
+/// Recovers a directory with this CURRENT and this MANIFEST-000001, and recovers it again after one more edit; the
+/// number of tables.
+pub fn manifest(current: &[u8], manifest: &[u8]) -> Result<usize> {
+    let env = Arc::new(MemEnv::new());
+    let dir = Path::new("/db");
+    env.create_dir_all(dir)?;
+    file(&env, &dir.join(CURRENT), current)?;
+    file(&env, &manifest_path(dir, FileNumber(1)), manifest)?;
+    let recover = |is_read_only| {
+        VersionSet::recover(env.clone(), dir, ObsoleteFiles::new(|| ()), is_read_only)
+    };
+    checked(recover(true))?;
+    let mut set = recover(false).expect("what opens read-only opens");
+    let log_number = Some(FileNumber(set.log_number().0.max(3)));
+    let edit = VersionEdit {
+        log_number,
+        ..VersionEdit::default()
+    };
+    checked(set.log_and_apply(edit))?;
+    let tables = set.current().all_files().count();
+    drop(set);
+    let set = recover(false).expect("what was open before opens");
+    assert_eq!(Some(set.log_number()), log_number, "M1");
+    assert_eq!(set.current().all_files().count(), tables, "M1");
+    Ok(tables)
+}
+
+fn damage(damage: Damage) -> Error {
+    Error::internal(format!("raw byte {}: {}", damage.at, damage.what))
+}
+
+/// Walks a data block's raw bytes in both directions and looks up what it finds; the number of entries.
+pub fn block(raw: Vec<u8>) -> Result<usize> {
+    let gauge = Arc::new(MemoryGauge::default());
+    let bytes = raw.len();
+    let block = Arc::new(Block::new(raw, &gauge).map_err(damage)?);
+    let mut cursor = BlockCursor::new(Arc::clone(&block));
+    let mut entries = Entries::new();
+    let mut outcome = cursor.seek_to_first();
+    while outcome.is_ok() && cursor.valid() {
+        entries.push((cursor.key().to_vec(), cursor.value().to_vec()));
+        assert!(entries.len() <= bytes, "B5");
+        outcome = cursor.next();
+    }
+    let mut backward = 0;
+    let mut before = cursor.seek_to_last();
+    while before.is_ok() && cursor.valid() {
+        backward += 1;
+        assert!(backward <= bytes, "B5");
+        before = cursor.prev().map(|_| ());
+    }
+    for (key, _) in entries.iter().take(64) {
+        let key = KeyRef::decode(key).expect("it was encoded here");
+        let _ = block
+            .get(key)
+            .map(|found| found.map(|(_, range)| block.slice(range).len()));
+        // Back and forth from wherever a seek ends.
+        if cursor.seek(key).is_ok() && cursor.valid() {
+            let _ = cursor.prev();
+            if cursor.valid() {
+                let _ = cursor.next();
+            }
+        }
+    }
+    outcome.and(before).map_err(damage)?;
+    Ok(entries.len())
+}
+
+/// Reads a whole table: its check, both directions, every lookup. The number of its entries.
+pub fn table(bytes: &[u8]) -> Result<usize> {
+    let env = MemEnv::new();
+    let path = Path::new("/000007.sst");
+    file(&env, path, bytes)?;
+    // The id that the header claims, or the reader would go no further.
+    let file_id = bytes.get(12..).and_then(|rest| rest.first_chunk());
+    let file_id = file_id.map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    let cache = BlockCache::new(8 << 10);
+    let table = checked(Table::open(&env, path, file_id, bytes.len() as u64, cache))?;
+    let checks = &mut |_| std::ops::ControlFlow::Continue(());
+    let summary = checked(table.check(checks))?;
+    let forward = walk(&table, true);
+    let backward = walk(&table, false);
+    let read = forward.as_ref().map_or(&[][..], |entries| &entries[..]);
+    for (key, value) in read.iter().take(256) {
+        let key = KeyRef::decode(key).expect("it was encoded here");
+        let found = checked(table.get(key.user_key, key.trailer, true));
+        let _ = checked(table.get(key.user_key, Trailer::OLDEST, true));
+        if summary.is_some() {
+            let found = found.expect("I3: a lookup in a good table succeeds");
+            let (trailer, found) = found.expect("I3: a key that a walk shows is found");
+            assert!(trailer == key.trailer && found[..] == value[..], "I3");
+        }
+    }
+    let Some(summary) = summary else {
+        return forward.and(backward).map(|entries| entries.len());
+    };
+    let entries = summary.entries as usize;
+    let forward = forward.expect("I3: a good table can be walked");
+    let mut backward = backward.expect("I3: a good table can be walked backward");
+    if entries <= MOST_ENTRIES {
+        backward.reverse();
+        assert_eq!(forward.len(), entries, "I3");
+        assert!(forward == backward, "I3: both directions show the same");
+    }
+    Ok(entries)
+}
+
+fn walk(table: &Arc<Table>, is_forward: bool) -> Result<Entries> {
+    let mut entries = Entries::new();
+    let mut iterator = table.iter(true, 4 << 10);
+    match is_forward {
+        true => checked(iterator.seek_to_first())?,
+        false => checked(iterator.seek_to_last())?,
+    }
+    while iterator.valid() && entries.len() < MOST_ENTRIES {
+        entries.push((iterator.key().to_vec(), iterator.value().to_vec()));
+        match is_forward {
+            true => checked(iterator.next())?,
+            false => checked(iterator.prev())?,
+        }
+    }
+    Ok(entries)
+}
+
+/// Decompresses a payload of the codec with this number, to at most `most` bytes.
+pub fn decompress(codec: u8, payload: &[u8], most: u64) -> Option<Vec<u8>> {
+    let raw = compression::decompress(Compression::from_u8(codec)?, payload, most).ok()?;
+    assert!(raw.len() as u64 <= most, "Z3");
+    Some(raw)
+}
+
+/// The codec's number and the payload that `raw` is stored as.
+pub fn compress(compression: Compression, raw: &[u8]) -> (u8, Vec<u8>) {
+    let mut encoder = compression::Encoder::new(compression);
+    let (codec, payload) = encoder.compress(raw);
+    (codec as u8, payload.to_vec())
+}

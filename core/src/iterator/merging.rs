@@ -1,0 +1,387 @@
+//! Joins many sorted iterators into one.
+//!
+//! A binary heap of the children that stand on an entry, the next one at its top; in the other direction the
+//! order is turned around. A step costs one comparison while the same child stays in front, because the runner-up is
+//! remembered, and none while only one child is left.
+//!
+//! * G1  `heap` holds exactly the children that are valid, in heap order for `direction`; its top is current.
+//! * G2  Forward, every child in the heap stands at or behind the current entry, and everything it has behind the
+//!       current entry is still ahead of it; backward, the mirror image. A change of direction seeks every other
+//!       child to its place at the other side of the current entry.
+//! * G3  After an error the heap is empty, so the iterator is not valid until the next seek.
+//!
+//! Which of several versions a reader sees is `visible.rs`'s business.
+
+use super::InternalIterator;
+use crate::error::Result;
+use crate::key::KeyRef;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Forward,
+    Backward,
+}
+
+/// All entries of its children in one order. No two children should hold the same internal key (K2); if they
+/// do, it comes once from each.
+pub(crate) struct MergingIterator<I> {
+    children: Vec<I>,
+    /// Indexes into `children` (G1).
+    heap: Vec<usize>,
+    direction: Direction,
+    /// The place in `heap` (1 or 2) of the next child after the top, if it is known.
+    runner_up: Option<usize>,
+    /// The current user key while the direction changes; kept for its memory.
+    pivot: Vec<u8>,
+}
+
+impl<I: InternalIterator> MergingIterator<I> {
+    /// Joins `children`; stands nowhere until it is told to seek.
+    pub(crate) fn new(children: Vec<I>) -> MergingIterator<I> {
+        MergingIterator {
+            heap: Vec::with_capacity(children.len()),
+            children,
+            direction: Direction::Forward,
+            runner_up: None,
+            pivot: Vec::new(),
+        }
+    }
+
+    /// Moves every child by `seek`, then orders them.
+    fn seek_all(
+        &mut self,
+        direction: Direction,
+        mut seek: impl FnMut(&mut I) -> Result<()>,
+    ) -> Result<()> {
+        self.heap.clear();
+        for child in &mut self.children {
+            seek(child)?;
+        }
+        self.direction = direction;
+        self.build();
+        Ok(())
+    }
+
+    fn build(&mut self) {
+        let children = &self.children;
+        let valid = (0..children.len()).filter(|&index| children[index].valid());
+        self.heap.clear();
+        self.heap.extend(valid);
+        for place in (0..self.heap.len() / 2).rev() {
+            self.sift_down(place);
+        }
+    }
+
+    /// Whether the child at place `a` of the heap comes before the one at place `b`.
+    #[inline]
+    fn is_before(&self, a: usize, b: usize) -> bool {
+        let (a, b) = (
+            self.children[self.heap[a]].key(),
+            self.children[self.heap[b]].key(),
+        );
+        match self.direction {
+            Direction::Forward => a < b,
+            Direction::Backward => a > b,
+        }
+    }
+
+    fn sift_down(&mut self, mut place: usize) {
+        self.runner_up = None;
+        loop {
+            let mut first = 2 * place + 1;
+            if first >= self.heap.len() {
+                return;
+            }
+            if first + 1 < self.heap.len() && self.is_before(first + 1, first) {
+                first += 1;
+            }
+            if !self.is_before(first, place) {
+                return;
+            }
+            self.heap.swap(place, first);
+            place = first;
+        }
+    }
+
+    /// Restores G1 after the top child moved.
+    #[inline]
+    fn settle(&mut self) {
+        if !self.children[self.heap[0]].valid() {
+            self.heap.swap_remove(0);
+            self.sift_down(0);
+            return;
+        }
+        if self.heap.len() == 1 {
+            return;
+        }
+        let runner_up = match self.runner_up {
+            Some(place) => place,
+            None if self.heap.len() > 2 && self.is_before(2, 1) => 2,
+            None => 1,
+        };
+        if self.is_before(runner_up, 0) {
+            self.heap.swap(0, runner_up);
+            self.sift_down(runner_up);
+        } else {
+            self.runner_up = Some(runner_up);
+        }
+    }
+
+    /// Puts every child but the current one on the other side of the current entry (G2).
+    #[cold]
+    fn turn(&mut self, direction: Direction) -> Result<()> {
+        let current = self.heap[0];
+        let KeyRef { user_key, trailer } = self.children[current].key();
+        self.pivot.clear();
+        self.pivot.extend_from_slice(user_key);
+        let pivot = KeyRef::new(&self.pivot, trailer);
+        self.heap.clear();
+        for (index, child) in self.children.iter_mut().enumerate() {
+            if index == current {
+                continue;
+            }
+            match direction {
+                Direction::Forward => child.seek(pivot)?,
+                Direction::Backward => child.seek_for_prev(pivot)?,
+            }
+            if child.valid() && child.key() == pivot {
+                match direction {
+                    Direction::Forward => child.next()?,
+                    Direction::Backward => child.prev()?,
+                }
+            }
+        }
+        self.direction = direction;
+        self.build();
+        debug_assert_eq!(self.heap[0], current, "G2: the others lie beyond it");
+        Ok(())
+    }
+
+    fn step(&mut self, direction: Direction) -> Result<()> {
+        if self.heap.is_empty() {
+            return Ok(());
+        }
+        if self.direction != direction {
+            self.turn(direction)?;
+        }
+        let child = &mut self.children[self.heap[0]];
+        let moved = match direction {
+            Direction::Forward => child.next(),
+            Direction::Backward => child.prev(),
+        };
+        if moved.is_err() {
+            self.heap.clear();
+            return moved;
+        }
+        self.settle();
+        Ok(())
+    }
+
+    #[inline]
+    fn current(&self) -> &I {
+        &self.children[self.heap[0]]
+    }
+}
+
+impl<I: InternalIterator> InternalIterator for MergingIterator<I> {
+    #[inline]
+    fn valid(&self) -> bool {
+        !self.heap.is_empty()
+    }
+
+    fn seek_to_first(&mut self) -> Result<()> {
+        self.seek_all(Direction::Forward, I::seek_to_first)
+    }
+
+    fn seek_to_last(&mut self) -> Result<()> {
+        self.seek_all(Direction::Backward, I::seek_to_last)
+    }
+
+    fn seek(&mut self, target: KeyRef<'_>) -> Result<()> {
+        self.seek_all(Direction::Forward, |child| child.seek(target))
+    }
+
+    fn seek_for_prev(&mut self, target: KeyRef<'_>) -> Result<()> {
+        self.seek_all(Direction::Backward, |child| child.seek_for_prev(target))
+    }
+
+    #[inline]
+    fn next(&mut self) -> Result<()> {
+        self.step(Direction::Forward)
+    }
+
+    #[inline]
+    fn prev(&mut self) -> Result<()> {
+        self.step(Direction::Backward)
+    }
+
+    #[inline]
+    fn key(&self) -> KeyRef<'_> {
+        self.current().key()
+    }
+
+    #[inline]
+    fn value(&self) -> &[u8] {
+        self.current().value()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use crate::key::{SequenceNumber, Trailer, ValueKind};
+
+    /// A sorted list; fails at the given place, if any.
+    struct List {
+        entries: Vec<(Vec<u8>, Trailer)>,
+        place: Option<usize>,
+        fails_at: Option<usize>,
+    }
+
+    impl List {
+        fn new(mut entries: Vec<(Vec<u8>, Trailer)>) -> List {
+            entries.sort_by(|a, b| KeyRef::new(&a.0, a.1).cmp(&KeyRef::new(&b.0, b.1)));
+            List {
+                entries,
+                place: None,
+                fails_at: None,
+            }
+        }
+
+        fn go(&mut self, place: Option<usize>) -> Result<()> {
+            self.place = place.filter(|&place| place < self.entries.len());
+            if self.place.is_some() && self.place == self.fails_at {
+                self.place = None;
+                return Err(Error::internal("this place fails"));
+            }
+            Ok(())
+        }
+
+        fn at(&self, place: usize) -> KeyRef<'_> {
+            KeyRef::new(&self.entries[place].0, self.entries[place].1)
+        }
+    }
+
+    impl InternalIterator for List {
+        fn valid(&self) -> bool {
+            self.place.is_some()
+        }
+        fn seek_to_first(&mut self) -> Result<()> {
+            self.go(Some(0))
+        }
+        fn seek_to_last(&mut self) -> Result<()> {
+            self.go(self.entries.len().checked_sub(1))
+        }
+        fn seek(&mut self, target: KeyRef<'_>) -> Result<()> {
+            self.go((0..self.entries.len()).find(|&place| self.at(place) >= target))
+        }
+        fn seek_for_prev(&mut self, target: KeyRef<'_>) -> Result<()> {
+            let places = (0..self.entries.len()).rev();
+            self.go(places.into_iter().find(|&place| self.at(place) <= target))
+        }
+        fn next(&mut self) -> Result<()> {
+            self.go(Some(self.place.unwrap() + 1))
+        }
+        fn prev(&mut self) -> Result<()> {
+            self.go(self.place.unwrap().checked_sub(1))
+        }
+        fn key(&self) -> KeyRef<'_> {
+            self.at(self.place.unwrap())
+        }
+        fn value(&self) -> &[u8] {
+            &self.entries[self.place.unwrap()].0
+        }
+    }
+
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, limit: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            ((self.0 >> 11) % limit as u64) as usize
+        }
+    }
+
+    fn entry(key: usize, sequence: usize) -> (Vec<u8>, Trailer) {
+        let trailer = Trailer::new(SequenceNumber(sequence as u64), ValueKind::Put);
+        (format!("{key:02}").into_bytes(), trailer)
+    }
+
+    #[test]
+    fn random_walks_agree_with_one_sorted_list() {
+        for seed in 1..200 {
+            let mut random = Random(u64::wrapping_mul(seed, 0x9e37_79b9_7f4a_7c15));
+            let count = random.below(6);
+            let mut parts = vec![Vec::new(); count];
+            let mut all = Vec::new();
+            if count > 0 {
+                for sequence in 1..=random.below(60) {
+                    let entry = entry(random.below(20), sequence);
+                    all.push(entry.clone());
+                    parts[random.below(count)].push(entry);
+                }
+            }
+            let mut model = List::new(all);
+            let mut merged = MergingIterator::new(parts.into_iter().map(List::new).collect());
+            for step in 0..400 {
+                let (key, trailer) = entry(random.below(21), 1 + random.below(60));
+                let target = KeyRef::new(&key, trailer);
+                match random.below(16) {
+                    0 => {
+                        merged.seek_to_first().unwrap();
+                        model.seek_to_first().unwrap();
+                    }
+                    1 => {
+                        merged.seek_to_last().unwrap();
+                        model.seek_to_last().unwrap();
+                    }
+                    2 => {
+                        merged.seek(target).unwrap();
+                        model.seek(target).unwrap();
+                    }
+                    3 => {
+                        merged.seek_for_prev(target).unwrap();
+                        model.seek_for_prev(target).unwrap();
+                    }
+                    // Long runs in one direction, and short ones that turn often.
+                    way if model.valid() => {
+                        if (way + step / 40) % 4 > 1 {
+                            merged.next().unwrap();
+                            model.next().unwrap();
+                        } else {
+                            merged.prev().unwrap();
+                            model.prev().unwrap();
+                        }
+                    }
+                    _ => {}
+                }
+                assert_eq!(merged.valid(), model.valid(), "seed {seed}, step {step}");
+                if model.valid() {
+                    assert_eq!(merged.key(), model.key(), "seed {seed}, step {step}");
+                    assert_eq!(merged.value(), model.value(), "seed {seed}, step {step}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_ends_the_walk_until_the_next_seek() {
+        let mut bad = List::new(vec![entry(1, 1), entry(3, 3), entry(5, 5)]);
+        bad.fails_at = Some(1);
+        let good = List::new(vec![entry(2, 2), entry(4, 4)]);
+        let mut merged = MergingIterator::new(vec![bad, good]);
+        merged.seek_to_first().unwrap();
+        merged.next().unwrap_err();
+        assert!(!merged.valid());
+        let (key, trailer) = entry(4, 4);
+        merged.seek(KeyRef::new(&key, trailer)).unwrap();
+        assert_eq!(merged.key().user_key, b"04");
+        merged.prev().unwrap_err();
+        assert!(!merged.valid());
+        merged.seek_to_last().unwrap();
+        assert_eq!(merged.key().user_key, b"05");
+    }
+}

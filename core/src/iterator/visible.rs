@@ -1,0 +1,402 @@
+//! What a reader at one sequence number sees: per user key its newest visible entry, tombstones left out.
+//!
+//! * V1  Going forward, the inner iterator stands on the entry shown. Going backward, it stands before every
+//!       version of the user key shown, and key and value are copies: the newest version comes last that way.
+//! * V2  Versions of one key are stepped over one by one up to [`RESEEK_AFTER`], then by a seek: a key that was
+//!       overwritten a million times costs a few seeks.
+
+use crate::error::{Error, Result};
+use crate::iterator::InternalIterator;
+use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
+
+/// Entries stepped over before a seek is tried.
+const RESEEK_AFTER: u32 = 8;
+
+/// Walks the user keys and values visible at one sequence number.
+pub(crate) struct VisibleIterator<I> {
+    inner: I,
+    sequence: SequenceNumber,
+    at: At,
+    /// Backward: the key shown. Forward: scratch for the key being stepped over.
+    key: Vec<u8>,
+    /// Backward: the value shown.
+    value: Vec<u8>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum At {
+    Nowhere,
+    /// On an entry of `inner`.
+    Forward,
+    /// `key` and `value` hold the entry; `inner` stands before it.
+    Backward,
+}
+
+impl<I: InternalIterator> VisibleIterator<I> {
+    pub(crate) fn new(inner: I, sequence: SequenceNumber) -> VisibleIterator<I> {
+        VisibleIterator {
+            inner,
+            sequence,
+            at: At::Nowhere,
+            key: Vec::new(),
+            value: Vec::new(),
+        }
+    }
+
+    pub(crate) fn valid(&self) -> bool {
+        self.at != At::Nowhere
+    }
+
+    /// The user key; requires `valid`.
+    pub(crate) fn key(&self) -> &[u8] {
+        match self.at {
+            At::Forward => self.inner.key().user_key,
+            _ => &self.key,
+        }
+    }
+
+    /// The value; requires `valid`.
+    pub(crate) fn value(&self) -> &[u8] {
+        match self.at {
+            At::Forward => self.inner.value(),
+            _ => &self.value,
+        }
+    }
+
+    pub(crate) fn seek_to_first(&mut self) -> Result<()> {
+        self.at = At::Nowhere;
+        self.inner.seek_to_first()?;
+        self.settle_forward()
+    }
+
+    pub(crate) fn seek_to_last(&mut self) -> Result<()> {
+        self.at = At::Nowhere;
+        self.inner.seek_to_last()?;
+        self.settle_backward()
+    }
+
+    /// Moves to the first visible key at or behind `user_key`.
+    pub(crate) fn seek(&mut self, user_key: &[u8]) -> Result<()> {
+        self.at = At::Nowhere;
+        self.inner
+            .seek(KeyRef::new(user_key, Trailer::visible_at(self.sequence)))?;
+        self.settle_forward()
+    }
+
+    /// Moves to the last visible key at or before `user_key`.
+    pub(crate) fn seek_for_prev(&mut self, user_key: &[u8]) -> Result<()> {
+        self.at = At::Nowhere;
+        self.inner
+            .seek_for_prev(KeyRef::new(user_key, Trailer::OLDEST))?;
+        self.settle_backward()
+    }
+
+    /// Moves to the last visible key before `user_key`.
+    pub(crate) fn seek_before(&mut self, user_key: &[u8]) -> Result<()> {
+        self.at = At::Nowhere;
+        self.inner
+            .seek_for_prev(KeyRef::new(user_key, Trailer::NEWEST))?;
+        self.settle_backward()
+    }
+
+    /// Moves to the next visible key; requires `valid`.
+    pub(crate) fn next(&mut self) -> Result<()> {
+        match std::mem::replace(&mut self.at, At::Nowhere) {
+            At::Nowhere => Ok(()),
+            At::Forward => {
+                self.key.clear();
+                self.key.extend_from_slice(self.inner.key().user_key);
+                self.inner.next()?;
+                self.skip_versions_of_key()?;
+                self.settle_forward()
+            }
+            At::Backward => {
+                // V1: `inner` stands before all versions of `key`; go behind all of them.
+                self.inner.seek(KeyRef::new(&self.key, Trailer::OLDEST))?;
+                self.skip_versions_of_key()?;
+                self.settle_forward()
+            }
+        }
+    }
+
+    /// Moves to the visible key before this one; requires `valid`.
+    pub(crate) fn prev(&mut self) -> Result<()> {
+        match std::mem::replace(&mut self.at, At::Nowhere) {
+            At::Nowhere => Ok(()),
+            At::Forward => {
+                self.key.clear();
+                self.key.extend_from_slice(self.inner.key().user_key);
+                self.inner.prev()?;
+                self.retreat_before_key()?;
+                self.settle_backward()
+            }
+            At::Backward => self.settle_backward(),
+        }
+    }
+
+    /// Steps `inner` on until it stands on another user key than `self.key`.
+    fn skip_versions_of_key(&mut self) -> Result<()> {
+        let mut steps = 0;
+        while self.inner.valid() && self.inner.key().user_key == self.key {
+            steps += 1;
+            if steps > RESEEK_AFTER {
+                // OLDEST is number 0, which no entry has, so this lands behind every version.
+                self.inner.seek(KeyRef::new(&self.key, Trailer::OLDEST))?;
+            } else {
+                self.inner.next()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Steps `inner` back until it stands on a smaller user key than `self.key`.
+    fn retreat_before_key(&mut self) -> Result<()> {
+        let mut steps = 0;
+        while self.inner.valid() && self.inner.key().user_key == self.key {
+            steps += 1;
+            if steps > RESEEK_AFTER {
+                self.inner
+                    .seek_for_prev(KeyRef::new(&self.key, Trailer::NEWEST))?;
+            } else {
+                self.inner.prev()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// From any entry, goes forward to the first visible one that is not deleted.
+    fn settle_forward(&mut self) -> Result<()> {
+        let mut hidden = 0;
+        while self.inner.valid() {
+            let KeyRef { user_key, trailer } = self.inner.key();
+            if trailer.sequence() > self.sequence {
+                hidden += 1;
+                if hidden > RESEEK_AFTER {
+                    hidden = 0;
+                    self.key.clear();
+                    self.key.extend_from_slice(user_key);
+                    let newest = Trailer::visible_at(self.sequence);
+                    self.inner.seek(KeyRef::new(&self.key, newest))?;
+                } else {
+                    self.inner.next()?;
+                }
+                continue;
+            }
+            hidden = 0;
+            match kind_of(trailer)? {
+                ValueKind::Put => {
+                    self.at = At::Forward;
+                    return Ok(());
+                }
+                ValueKind::Delete => {
+                    self.key.clear();
+                    self.key.extend_from_slice(user_key);
+                    self.inner.next()?;
+                    self.skip_versions_of_key()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// From the last entry of any user key, goes backward to the first key that is visible and not deleted, and
+    /// leaves `inner` before it (V1).
+    fn settle_backward(&mut self) -> Result<()> {
+        while self.inner.valid() {
+            self.key.clear();
+            self.key.extend_from_slice(self.inner.key().user_key);
+            let mut found = None;
+            let mut steps = 0;
+            while self.inner.valid() && self.inner.key().user_key == self.key {
+                let trailer = self.inner.key().trailer;
+                if trailer.sequence() > self.sequence {
+                    // Only newer ones follow: all hidden.
+                    self.retreat_before_key()?;
+                    break;
+                }
+                found = Some(kind_of(trailer)?);
+                self.value.clear();
+                self.value.extend_from_slice(self.inner.value());
+                steps += 1;
+                if steps > RESEEK_AFTER {
+                    // Straight to the newest visible version; the loop ends behind it.
+                    let newest = Trailer::visible_at(self.sequence);
+                    self.inner.seek(KeyRef::new(&self.key, newest))?;
+                    let trailer = self.inner.key().trailer;
+                    found = Some(kind_of(trailer)?);
+                    self.value.clear();
+                    self.value.extend_from_slice(self.inner.value());
+                    self.inner.prev()?;
+                    self.retreat_before_key()?;
+                    break;
+                }
+                self.inner.prev()?;
+            }
+            if found == Some(ValueKind::Put) {
+                self.at = At::Backward;
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The entry's kind; `Unsupported` if a newer AiDb wrote it.
+pub(crate) fn kind_of(trailer: Trailer) -> Result<ValueKind> {
+    trailer.kind().ok_or_else(|| {
+        Error::unsupported(format!(
+            "an entry of kind {} (number {})",
+            trailer.0 as u8,
+            trailer.sequence()
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    /// Entries in a sorted vector.
+    struct Entries {
+        entries: Vec<(Vec<u8>, Trailer, Vec<u8>)>,
+        at: usize,
+    }
+
+    impl Entries {
+        fn key_at(&self, at: usize) -> KeyRef<'_> {
+            KeyRef::new(&self.entries[at].0, self.entries[at].1)
+        }
+    }
+
+    impl InternalIterator for Entries {
+        fn valid(&self) -> bool {
+            self.at < self.entries.len()
+        }
+        fn seek_to_first(&mut self) -> Result<()> {
+            self.at = 0;
+            Ok(())
+        }
+        fn seek_to_last(&mut self) -> Result<()> {
+            self.at = self.entries.len().wrapping_sub(1);
+            Ok(())
+        }
+        fn seek(&mut self, target: KeyRef<'_>) -> Result<()> {
+            self.at = (0..self.entries.len())
+                .find(|&at| self.key_at(at) >= target)
+                .unwrap_or(self.entries.len());
+            Ok(())
+        }
+        fn seek_for_prev(&mut self, target: KeyRef<'_>) -> Result<()> {
+            self.at = (0..self.entries.len())
+                .rfind(|&at| self.key_at(at) <= target)
+                .unwrap_or(usize::MAX);
+            Ok(())
+        }
+        fn next(&mut self) -> Result<()> {
+            self.at += 1;
+            Ok(())
+        }
+        fn prev(&mut self) -> Result<()> {
+            self.at = self.at.wrapping_sub(1);
+            Ok(())
+        }
+        fn key(&self) -> KeyRef<'_> {
+            self.key_at(self.at)
+        }
+        fn value(&self) -> &[u8] {
+            &self.entries[self.at].2
+        }
+    }
+
+    /// A small generator: the tests need no more than a repeatable stream.
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, bound: u64) -> u64 {
+            self.0 = self
+                .0
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 33) % bound
+        }
+    }
+
+    #[test]
+    fn equals_a_map_at_every_sequence_number_under_random_moves() {
+        for seed in 0..200 {
+            let mut random = Random(seed);
+            let keys = 1 + random.below(8);
+            let writes = 1 + random.below(60);
+            let mut entries = Vec::new();
+            let mut states = vec![BTreeMap::new()];
+            for number in 1..=writes {
+                let key = vec![b'a' + random.below(keys) as u8];
+                let value = number.to_le_bytes().to_vec();
+                let mut state = states.last().unwrap().clone();
+                let kind = if random.below(4) == 0 {
+                    state.remove(&key);
+                    ValueKind::Delete
+                } else {
+                    state.insert(key.clone(), value.clone());
+                    ValueKind::Put
+                };
+                entries.push((key, Trailer::new(SequenceNumber(number), kind), value));
+                states.push(state);
+            }
+            entries.sort_by(|a, b| KeyRef::new(&a.0, a.1).cmp(&KeyRef::new(&b.0, b.1)));
+            for (number, state) in states.iter().enumerate() {
+                let inner = Entries {
+                    entries: entries.clone(),
+                    at: usize::MAX,
+                };
+                let mut iterator = VisibleIterator::new(inner, SequenceNumber(number as u64));
+                let mut expected: Option<Vec<u8>> = None;
+                for _ in 0..60 {
+                    let target = vec![b'a' + random.below(keys + 1) as u8];
+                    match random.below(8) {
+                        0 => {
+                            iterator.seek_to_first().unwrap();
+                            expected = state.keys().next().cloned();
+                        }
+                        1 => {
+                            iterator.seek_to_last().unwrap();
+                            expected = state.keys().next_back().cloned();
+                        }
+                        2 => {
+                            iterator.seek(&target).unwrap();
+                            expected = state.range(target..).next().map(|(k, _)| k.clone());
+                        }
+                        3 => {
+                            iterator.seek_for_prev(&target).unwrap();
+                            expected = state.range(..=target).next_back().map(|(k, _)| k.clone());
+                        }
+                        4 | 5 => {
+                            if let Some(from) = expected.take() {
+                                iterator.next().unwrap();
+                                let mut behind = from;
+                                behind.push(0);
+                                expected = state.range(behind..).next().map(|(k, _)| k.clone());
+                            }
+                        }
+                        _ => {
+                            if let Some(from) = expected.take() {
+                                iterator.prev().unwrap();
+                                expected = state.range(..from).next_back().map(|(k, _)| k.clone());
+                            }
+                        }
+                    }
+                    assert_eq!(
+                        iterator.valid(),
+                        expected.is_some(),
+                        "seed {seed} number {number}"
+                    );
+                    if let Some(key) = &expected {
+                        assert_eq!(iterator.key(), key, "seed {seed} number {number}");
+                        assert_eq!(iterator.value(), state[key], "seed {seed} number {number}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Keys as the tree stores them: user key, sequence number, kind; and how they sort.
+//!
+//! * K1  Internal keys sort by user key ascending (bytewise), then by sequence number descending, then by kind
+//!       descending: the newest version of a key comes first.
+//! * K2  One sequence number belongs to one operation, so no two entries of a store share (user key, number).
+//! * K3  Encoded, an internal key is the user key followed by eight little-endian bytes, its trailer:
+//!       `sequence number << 8 | kind`. Encoded keys do not sort bytewise: always compare as [`KeyRef`].
+
+use std::cmp::Ordering;
+use std::fmt;
+
+/// The longest user key, in bytes (16 MiB).
+pub const MAX_KEY_BYTES: usize = 16 << 20;
+
+/// The longest value, in bytes (4 GiB - 1).
+pub const MAX_VALUE_BYTES: u64 = u32::MAX as u64;
+
+/// Bytes of a trailer at the end of an encoded internal key.
+pub(crate) const TRAILER_BYTES: usize = 8;
+
+/// The place of one write in the order of all writes: 56 bits, from 1; 0 is before the first write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct SequenceNumber(pub u64);
+
+impl SequenceNumber {
+    /// The largest number: 2^56 - 1. A read at this number sees everything.
+    pub const MAX: SequenceNumber = SequenceNumber((1 << 56) - 1);
+
+    /// The number `count` writes later.
+    pub fn plus(self, count: u64) -> SequenceNumber {
+        SequenceNumber(self.0 + count)
+    }
+}
+
+impl fmt::Display for SequenceNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The number in a file's name; unique over all files a database ever makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct FileNumber(pub u64);
+
+impl fmt::Display for FileNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:06}", self.0)
+    }
+}
+
+/// What an entry does to its key. Numbers 2 to 5 are reserved (range delete, merge, put with expiry, reference
+/// to a separated value): a reader refuses them with `Unsupported`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum ValueKind {
+    /// A tombstone: the key is absent as of this number.
+    Delete = 0,
+    /// The key has a value as of this number.
+    Put = 1,
+}
+
+impl ValueKind {
+    /// The kind with this number, or `None` if this build does not know it.
+    pub(crate) fn from_u8(byte: u8) -> Option<ValueKind> {
+        match byte {
+            0 => Some(ValueKind::Delete),
+            1 => Some(ValueKind::Put),
+            _ => None,
+        }
+    }
+}
+
+/// `sequence number << 8 | kind`, the part of an internal key behind the user key. Larger is newer.
+///
+/// The kind is kept as a byte: a trailer from disk may carry one that this build does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Trailer(pub(crate) u64);
+
+impl Trailer {
+    /// Sorts before every entry of its user key.
+    pub(crate) const NEWEST: Trailer = Trailer(u64::MAX);
+    /// Sorts behind every entry of its user key.
+    pub(crate) const OLDEST: Trailer = Trailer(0);
+
+    pub(crate) fn new(sequence: SequenceNumber, kind: ValueKind) -> Trailer {
+        debug_assert!(sequence <= SequenceNumber::MAX);
+        Trailer(sequence.0 << 8 | kind as u64)
+    }
+
+    /// The trailer to seek to for the newest entry that a reader at `sequence` may see.
+    pub(crate) fn visible_at(sequence: SequenceNumber) -> Trailer {
+        Trailer(sequence.0 << 8 | 0xff)
+    }
+
+    pub(crate) fn sequence(self) -> SequenceNumber {
+        SequenceNumber(self.0 >> 8)
+    }
+
+    /// The kind, or `None` if this build does not know it.
+    pub(crate) fn kind(self) -> Option<ValueKind> {
+        ValueKind::from_u8(self.0 as u8)
+    }
+}
+
+/// A borrowed internal key; `Ord` is the order of the tree (K1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KeyRef<'a> {
+    pub(crate) user_key: &'a [u8],
+    pub(crate) trailer: Trailer,
+}
+
+impl<'a> KeyRef<'a> {
+    pub(crate) fn new(user_key: &'a [u8], trailer: Trailer) -> KeyRef<'a> {
+        KeyRef { user_key, trailer }
+    }
+
+    /// Splits an encoded internal key; `None` if it is shorter than a trailer.
+    pub(crate) fn decode(encoded: &'a [u8]) -> Option<KeyRef<'a>> {
+        let (user_key, trailer) = encoded.split_last_chunk::<TRAILER_BYTES>()?;
+        Some(KeyRef {
+            user_key,
+            trailer: Trailer(u64::from_le_bytes(*trailer)),
+        })
+    }
+
+    /// Appends the encoded internal key (K3).
+    pub(crate) fn encode_to(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.user_key);
+        out.extend_from_slice(&self.trailer.0.to_le_bytes());
+    }
+
+    /// The encoded internal key (K3).
+    pub(crate) fn to_vec(self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.user_key.len() + TRAILER_BYTES);
+        self.encode_to(&mut out);
+        out
+    }
+}
+
+impl Ord for KeyRef<'_> {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.user_key
+            .cmp(other.user_key)
+            .then_with(|| other.trailer.cmp(&self.trailer))
+    }
+}
+
+impl PartialOrd for KeyRef<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(user_key: &[u8], sequence: u64, kind: ValueKind) -> KeyRef<'_> {
+        KeyRef::new(user_key, Trailer::new(SequenceNumber(sequence), kind))
+    }
+
+    #[test]
+    fn the_newest_version_of_a_key_sorts_first() {
+        let sorted = [
+            key(b"", 9, ValueKind::Put),
+            key(b"a", 7, ValueKind::Put),
+            key(b"a", 7, ValueKind::Delete),
+            key(b"a", 3, ValueKind::Put),
+            key(b"a\0", 1, ValueKind::Put),
+            key(b"b", 8, ValueKind::Delete),
+        ];
+        for pair in sorted.windows(2) {
+            assert!(pair[0] < pair[1], "{pair:?}");
+        }
+        let seek = KeyRef::new(b"a", Trailer::visible_at(SequenceNumber(7)));
+        assert!(sorted[0] < seek && seek < sorted[1]);
+    }
+
+    #[test]
+    fn encoding_round_trips_and_short_input_is_refused() {
+        let original = key(b"user", 0x1234_5678_9abc, ValueKind::Put);
+        let encoded = original.to_vec();
+        assert_eq!(encoded.len(), 4 + TRAILER_BYTES);
+        assert_eq!(KeyRef::decode(&encoded), Some(original));
+        assert_eq!(KeyRef::decode(&encoded[..7]), None);
+        assert_eq!(Trailer(5).kind(), None);
+    }
+}

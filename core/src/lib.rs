@@ -1,0 +1,81 @@
+//! AiDb: an embedded, ordered key-value store.
+//!
+//! An LSM tree: writes go to a log and a sorted buffer in memory (the memtable), which is flushed to immutable
+//! sorted files (SSTables) that background threads merge level by level. [`DB`] is where to begin.
+//!
+//! ```
+//! use aidb::{DB, Options, WriteBatch};
+//!
+//! let dir = tempfile::tempdir()?;
+//! let db = DB::open(dir.path(), Options::new())?;
+//! let mut batch = WriteBatch::new();
+//! batch.put(b"fruit/apple", b"red")?;
+//! batch.put(b"fruit/plum", b"blue")?;
+//! db.write(&batch)?;
+//! for entry in db.prefix(b"fruit/") {
+//!     let (key, value) = entry?;
+//!     println!("{} is {}", key.escape_ascii(), value.escape_ascii());
+//! }
+//! db.close()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The modules, from the top down; a module uses those below it only:
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | `db` | the store: open, commit, read, walk, background work |
+//! | `compaction` | picking what to merge, and merging it |
+//! | `version` | the live tables, edits to them, the manifest |
+//! | `iterator` | merging sorted runs; what a reader may see |
+//! | `memtable`, `wal`, `sstable` with `cache` | the write buffer, the log, the tables |
+//! | `batch`, `snapshot`, `options`, `metrics` | what calls are made of |
+//! | `key`, `filename` | internal keys and their order; names of files |
+//! | `coding`, `checksum`, `compression` | bytes |
+//! | `env` | the only door to files, clock, threads and randomness |
+//! | `sync`, `error` | locks and atomics; the one error type |
+
+#![deny(unsafe_code)]
+
+mod batch;
+mod cache;
+mod checksum;
+mod coding;
+mod compaction;
+mod compression;
+mod db;
+pub mod env;
+mod error;
+mod filename;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
+mod iterator;
+mod key;
+mod memtable;
+mod metrics;
+mod options;
+mod snapshot;
+mod sstable;
+#[cfg(not(shuttle))]
+mod sync;
+#[cfg(shuttle)]
+#[doc(hidden)]
+#[allow(missing_docs, reason = "for the models of other crates only")]
+pub mod sync;
+mod version;
+mod wal;
+
+pub use batch::WriteBatch;
+pub use compression::Compression;
+pub use db::{
+    Chunk, Cursor, DB, Damage, Iter, LevelStats, Loss, RepairReport, Stats, Value, VerifyProgress,
+    VerifyReport,
+};
+pub use error::{Error, ErrorKind, Result};
+pub use key::{FileNumber, MAX_KEY_BYTES, MAX_VALUE_BYTES, SequenceNumber, ValueKind};
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub use memtable::MeasuredMemtable;
+pub use options::{InfoLog, IterOptions, Options, ReadOptions, WriteOptions};
+pub use snapshot::Snapshot;

@@ -1,0 +1,343 @@
+//! The memory of a memtable: records, written once, never moved, freed only with the arena.
+//!
+//! Owns: chunks of 4 KiB to 1 MiB, filled from the front by any number of threads at once, and a chunk of its own
+//! for each large record. Layout of a record (in memory only, host byte order, no alignment):
+//!
+//! ```text
+//! trailer 8 | key length 4 | value length 4 | key | value
+//! ```
+//!
+//! * A1  A chunk is never moved or freed before the arena is dropped.
+//! * A2  Every byte of a chunk is handed out at most once.
+//! * A3  A record is written in full before its address leaves [`Arena::write`], and never written again.
+//! * A4  Chunks grow with the arena, a sixteenth of what it holds, so that what is allocated but not yet used stays
+//!   under a tenth of the whole once the arena holds 64 KiB.
+//!
+//! Elsewhere: the order of records (`leaf.rs`, `index.rs`).
+
+#![expect(
+    unsafe_code,
+    reason = "records are addressed by raw pointers into memory this file owns"
+)]
+
+use std::alloc::{Layout, alloc, dealloc};
+use std::marker::PhantomData;
+use std::ptr::{self, NonNull};
+
+use crate::error::{Error, Result};
+use crate::key::{KeyRef, Trailer};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+/// Bytes of a record before its key.
+const RECORD_HEADER_BYTES: usize = 16;
+
+const SMALLEST_CHUNK_BYTES: usize = 4 << 10;
+const LARGEST_CHUNK_BYTES: usize = 1 << 20;
+
+/// Chunks are aligned like this; what is laid out in them aligns itself.
+const CHUNK_ALIGN: usize = 16;
+
+/// What the allocator itself spends on a chunk.
+const ALLOCATOR_BYTES: usize = 16;
+
+/// The head of a chunk; the bytes handed out follow it.
+struct Chunk {
+    /// The chunk made before this one, in the order in which they are freed.
+    previous: *mut Chunk,
+    /// Bytes of the whole allocation.
+    bytes: usize,
+    /// Bytes handed out, the head included. Beyond `bytes` once a request did not fit.
+    used: AtomicUsize,
+}
+
+/// Bump allocation by many threads. See the head of the file.
+pub(super) struct Arena {
+    /// The chunk being filled; null before the first record.
+    current: AtomicPtr<Chunk>,
+    /// Bytes of every chunk but the current one.
+    full_bytes: AtomicUsize,
+    /// The newest chunk: the start of the list of all (A1). Held while a chunk is added.
+    newest: Mutex<NewestChunk>,
+    /// No ordinary chunk is larger than this.
+    chunk_limit: usize,
+}
+
+struct NewestChunk(*mut Chunk);
+
+// SAFETY: the list is only followed under the lock or by the arena's drop, and chunks belong to no thread.
+unsafe impl Send for NewestChunk {}
+
+impl Arena {
+    /// An empty arena which is expected to grow to `capacity` bytes. Allocates nothing.
+    pub(super) fn new(capacity: usize) -> Arena {
+        let chunk_limit = (capacity / 16).clamp(SMALLEST_CHUNK_BYTES, LARGEST_CHUNK_BYTES);
+        Arena {
+            current: AtomicPtr::new(ptr::null_mut()),
+            full_bytes: AtomicUsize::new(0),
+            newest: Mutex::new(NewestChunk(ptr::null_mut())),
+            chunk_limit,
+        }
+    }
+
+    /// Copies an entry into the arena. Any number of threads at once. Fails only for want of memory.
+    ///
+    /// `user_key` and `value`: at most `u32::MAX` bytes each.
+    pub(super) fn write(
+        &self,
+        user_key: &[u8],
+        trailer: Trailer,
+        value: &[u8],
+    ) -> Result<Record<'_>> {
+        let key_bytes = u32::try_from(user_key.len()).map_err(|_| too_long("key"))?;
+        let value_bytes = u32::try_from(value.len()).map_err(|_| too_long("value"))?;
+        let bytes = RECORD_HEADER_BYTES
+            .checked_add(user_key.len())
+            .and_then(|sum| sum.checked_add(value.len()))
+            .ok_or_else(|| no_memory(usize::MAX))?;
+        let start = self.allocate(bytes)?;
+        // SAFETY: `allocate` handed out `bytes` bytes at `start` to this call alone (A2), and the writes below add
+        // up to that many. The sources are borrowed by the caller and cannot be in memory just handed out.
+        unsafe {
+            let start = start.as_ptr();
+            start.cast::<u64>().write_unaligned(trailer.0);
+            start.add(8).cast::<u32>().write_unaligned(key_bytes);
+            start.add(12).cast::<u32>().write_unaligned(value_bytes);
+            let key_start = start.add(RECORD_HEADER_BYTES);
+            ptr::copy_nonoverlapping(user_key.as_ptr(), key_start, user_key.len());
+            ptr::copy_nonoverlapping(value.as_ptr(), key_start.add(user_key.len()), value.len());
+        }
+        Ok(Record {
+            start,
+            arena: PhantomData,
+        })
+    }
+
+    /// Bytes in use, the heads of chunks and what the allocator adds included. Grows smoothly; two loads.
+    pub(super) fn memory(&self) -> usize {
+        let current = self.current.load(Ordering::Acquire);
+        let in_current = if current.is_null() {
+            0
+        } else {
+            // SAFETY: a chunk that was ever current lives as long as the arena (A1), and Acquire shows its head.
+            let chunk = unsafe { &*current };
+            chunk.used.load(Ordering::Relaxed).min(chunk.bytes) + ALLOCATOR_BYTES
+        };
+        self.full_bytes.load(Ordering::Relaxed) + in_current
+    }
+
+    /// `bytes` bytes that nobody else has and nobody has written, without alignment.
+    pub(super) fn allocate(&self, bytes: usize) -> Result<NonNull<u8>> {
+        loop {
+            let current = self.current.load(Ordering::Acquire);
+            if !current.is_null() {
+                // SAFETY: as in `memory`.
+                let chunk = unsafe { &*current };
+                if bytes <= chunk.bytes / 4 {
+                    // Relaxed: the counter only divides the chunk; records are published elsewhere. It cannot wrap:
+                    // each failed attempt adds at most a quarter of a chunk and waits for the next chunk.
+                    let start = chunk.used.fetch_add(bytes, Ordering::Relaxed);
+                    if start + bytes <= chunk.bytes {
+                        // SAFETY: the range lies in the chunk, whose allocation has `chunk.bytes` bytes.
+                        let start = unsafe { current.cast::<u8>().add(start) };
+                        return Ok(NonNull::new(start).expect("inside an allocation"));
+                    }
+                }
+            }
+            if let Some(start) = self.grow(current, bytes)? {
+                return Ok(start);
+            }
+        }
+    }
+
+    /// Adds a chunk: one of its own for a large request, whose bytes it returns; else the next current chunk,
+    /// unless another thread has already replaced `seen`.
+    #[cold]
+    fn grow(&self, seen: *mut Chunk, bytes: usize) -> Result<Option<NonNull<u8>>> {
+        let mut newest = self.newest.lock();
+        let current = self.current.load(Ordering::Relaxed);
+        if current != seen {
+            return Ok(None);
+        }
+        let held = self.full_bytes.load(Ordering::Relaxed);
+        let next_bytes = (held / 16)
+            .next_power_of_two()
+            .clamp(SMALLEST_CHUNK_BYTES, self.chunk_limit);
+        if bytes > next_bytes / 4 {
+            let chunk = new_chunk(bytes, newest.0)?;
+            newest.0 = chunk;
+            let own_bytes = size_of::<Chunk>() + bytes + ALLOCATOR_BYTES;
+            self.full_bytes.fetch_add(own_bytes, Ordering::Relaxed);
+            // SAFETY: the allocation holds the head and then `bytes` bytes, which nobody else knows of.
+            let start = unsafe { chunk.cast::<u8>().add(size_of::<Chunk>()) };
+            return Ok(Some(NonNull::new(start).expect("inside an allocation")));
+        }
+        let chunk = new_chunk(next_bytes - size_of::<Chunk>(), newest.0)?;
+        newest.0 = chunk;
+        if !current.is_null() {
+            // SAFETY: as in `memory`.
+            let full = unsafe { (*current).bytes } + ALLOCATOR_BYTES;
+            self.full_bytes.fetch_add(full, Ordering::Relaxed);
+        }
+        // Release: whoever sees the chunk sees its head.
+        self.current.store(chunk, Ordering::Release);
+        Ok(None)
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        let mut next = self.newest.get_mut().0;
+        while !next.is_null() {
+            // SAFETY: `next` came from `new_chunk` with this layout and is freed once, here; records and leaves
+            // borrow the arena or are owned by the memtable that is being dropped with it.
+            unsafe {
+                let previous = (*next).previous;
+                let layout = Layout::from_size_align_unchecked((*next).bytes, CHUNK_ALIGN);
+                dealloc(next.cast(), layout);
+                next = previous;
+            }
+        }
+    }
+}
+
+/// A chunk with room for `room` bytes behind its head.
+fn new_chunk(room: usize, previous: *mut Chunk) -> Result<*mut Chunk> {
+    let bytes = size_of::<Chunk>()
+        .checked_add(room)
+        .ok_or_else(|| no_memory(room))?;
+    let layout = Layout::from_size_align(bytes, CHUNK_ALIGN).map_err(|_| no_memory(room))?;
+    // SAFETY: the layout is larger than a chunk's head, so not empty.
+    let chunk = unsafe { alloc(layout) }.cast::<Chunk>();
+    if chunk.is_null() {
+        return Err(no_memory(room));
+    }
+    let head = Chunk {
+        previous,
+        bytes,
+        used: AtomicUsize::new(size_of::<Chunk>()),
+    };
+    // SAFETY: just allocated, large enough, and aligned to 16, which is more than `Chunk` needs.
+    unsafe { chunk.write(head) };
+    Ok(chunk)
+}
+
+fn no_memory(bytes: usize) -> Error {
+    Error::internal(format!("no memory for {bytes} bytes of the memtable"))
+}
+
+fn too_long(what: &str) -> Error {
+    Error::invalid_argument(format!("the {what} is longer than {} bytes", u32::MAX))
+}
+
+/// An entry in the arena: its address, valid for `'a`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Record<'a> {
+    start: NonNull<u8>,
+    arena: PhantomData<&'a Arena>,
+}
+
+// SAFETY: a record is a shared reference to bytes that nobody writes any more (A3).
+unsafe impl Send for Record<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Record<'_> {}
+
+impl<'a> Record<'a> {
+    /// The record at `address`, or `None` for null.
+    ///
+    /// # Safety
+    /// `address` is null or came from [`Record::address`] of a record of an arena that outlives `'a`, over a path
+    /// that made the record's bytes visible to this thread (A3: a Release store and an Acquire load, or a lock).
+    pub(super) unsafe fn from_address(address: *mut u8) -> Option<Record<'a>> {
+        Some(Record {
+            start: NonNull::new(address)?,
+            arena: PhantomData,
+        })
+    }
+
+    /// Where the record is: what the index stores.
+    pub(super) fn address(self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+
+    pub(super) fn trailer(self) -> Trailer {
+        // SAFETY: a record begins with its header, written in full before its address was known (A3).
+        Trailer(unsafe { self.start.cast::<u64>().read_unaligned() })
+    }
+
+    pub(super) fn user_key(self) -> &'a [u8] {
+        // SAFETY: the key follows the header, has the length that the header says, is never written again (A3)
+        // and lives as long as the arena (A1), which is borrowed for 'a.
+        unsafe {
+            let length = self.start.add(8).cast::<u32>().read_unaligned() as usize;
+            std::slice::from_raw_parts(self.start.add(RECORD_HEADER_BYTES).as_ptr(), length)
+        }
+    }
+
+    pub(super) fn key(self) -> KeyRef<'a> {
+        KeyRef::new(self.user_key(), self.trailer())
+    }
+
+    pub(super) fn value(self) -> &'a [u8] {
+        let key_bytes = self.user_key().len();
+        // SAFETY: as in `user_key`; the value follows the key.
+        unsafe {
+            let length = self.start.add(12).cast::<u32>().read_unaligned() as usize;
+            let start = self.start.add(RECORD_HEADER_BYTES + key_bytes);
+            std::slice::from_raw_parts(start.as_ptr(), length)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{SequenceNumber, ValueKind};
+
+    fn put(sequence: u64) -> Trailer {
+        Trailer::new(SequenceNumber(sequence), ValueKind::Put)
+    }
+
+    #[test]
+    fn records_of_every_size_keep_their_bytes() {
+        let arena = Arena::new(64 << 10);
+        let sizes = [0usize, 1, 7, 100, 1_000, 1_024, 5_000, 70_000, 3 << 20];
+        let mut records = Vec::new();
+        for round in 0..20u8 {
+            for (index, &size) in sizes.iter().enumerate().take(8 + usize::from(round == 0)) {
+                let key = vec![round; index * 3];
+                let value = vec![round ^ 0x55; size];
+                let trailer = put(u64::from(round) * 100 + index as u64);
+                let record = arena.write(&key, trailer, &value).unwrap();
+                records.push((record, key, trailer, value));
+            }
+        }
+        for (record, key, trailer, value) in &records {
+            assert_eq!(record.user_key(), &key[..]);
+            assert_eq!(record.trailer(), *trailer);
+            assert_eq!(record.value(), &value[..]);
+        }
+    }
+
+    #[test]
+    fn threads_never_share_bytes() {
+        let arena = Arena::new(1 << 20);
+        std::thread::scope(|scope| {
+            for thread in 0..4u8 {
+                let arena = &arena;
+                scope.spawn(move || {
+                    let mut records = Vec::new();
+                    for round in 0..2_000u64 {
+                        let value = vec![thread; (round % 300) as usize];
+                        records.push((arena.write(&[thread], put(round), &value).unwrap(), value));
+                    }
+                    for (round, (record, value)) in records.iter().enumerate() {
+                        assert_eq!(record.trailer(), put(round as u64));
+                        assert_eq!(record.user_key(), [thread]);
+                        assert_eq!(record.value(), &value[..]);
+                    }
+                });
+            }
+        });
+    }
+}

@@ -1,0 +1,214 @@
+//! The order of a memtable's records: a chain of leaves, and a skip list to find one of them.
+//!
+//! The skip list, the directory, has a node for each leaf but the first, placed at the leaf's low bound. Some forty
+//! records share a node, which makes it small enough for the cache, and walking needs it once in a leaf at most.
+//!
+//! * X1  Every place in the directory is that of a record of the arena, so it lives as long as the list.
+//! * X2  Nothing is ever removed, so no node is freed before the list.
+//! * X3  The directory may lag behind the leaves: a search may end at a leaf to the left of the right one, never to its
+//!   right, and goes on along the leaves (L5).
+//!
+//! Elsewhere: searching, changing and splitting a leaf (`leaf.rs`).
+
+#![expect(
+    unsafe_code,
+    reason = "a place refers to key bytes by address: the arena's, or a caller's during one search"
+)]
+
+use std::cmp::Ordering;
+use std::ops::Bound;
+use std::ptr;
+
+use crossbeam_epoch as epoch;
+use crossbeam_skiplist::base::SkipList;
+
+use super::arena::{Arena, Record};
+use super::leaf::{Cut, Leaf, Spot, head_of};
+use crate::error::Result;
+use crate::key::{KeyRef, Trailer};
+use crate::sync::atomic::{
+    AtomicPtr,
+    Ordering::{Acquire, Release},
+};
+
+/// A key's position in the order of the tree: compared by its inline bytes first.
+#[derive(Clone, Copy)]
+struct Place {
+    /// The first sixteen bytes of the user key.
+    head: (u64, u64),
+    user_key: *const u8,
+    length: usize,
+    trailer: Trailer,
+}
+
+// SAFETY: a place in the list refers to immutable bytes of the arena (X1); one that refers to a caller's key stays
+// on the stack of the call.
+unsafe impl Send for Place {}
+// SAFETY: as above; nothing can be changed through a place.
+unsafe impl Sync for Place {}
+
+impl Place {
+    fn of(key: KeyRef<'_>) -> Place {
+        let user_key = key.user_key;
+        Place {
+            head: head_of(user_key),
+            user_key: user_key.as_ptr(),
+            length: user_key.len(),
+            trailer: key.trailer,
+        }
+    }
+
+    fn user_key(&self) -> &[u8] {
+        // SAFETY: made by `of` from a live slice: a record's, which outlives the list (X1), or a caller's, which is
+        // borrowed while the search that made this place runs.
+        unsafe { std::slice::from_raw_parts(self.user_key, self.length) }
+    }
+}
+
+impl Ord for Place {
+    #[inline]
+    fn cmp(&self, other: &Place) -> Ordering {
+        let by_key = self.head.cmp(&other.head).then_with(|| {
+            // The zeros behind a short key's end tie with real ones.
+            if self.length <= 16 && other.length <= 16 {
+                self.length.cmp(&other.length)
+            } else {
+                self.user_key().cmp(other.user_key())
+            }
+        });
+        by_key.then_with(|| other.trailer.cmp(&self.trailer))
+    }
+}
+
+impl PartialOrd for Place {
+    fn partial_cmp(&self, other: &Place) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Place) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Place {}
+
+/// The address of a leaf in the arena.
+#[derive(Clone, Copy)]
+struct LeafAddress(*const Leaf);
+
+// SAFETY: leaves live as long as the list (L1), belong to no thread and consist of atomics.
+unsafe impl Send for LeafAddress {}
+// SAFETY: as above.
+unsafe impl Sync for LeafAddress {}
+
+/// The bytes of a node: what it holds, its count and height, two levels on average, and the allocator's share.
+const NODE_BYTES: usize = size_of::<(Place, LeafAddress, usize)>() + 2 * 8 + 8;
+
+/// The ordered records. See the head of the file.
+pub(super) struct Index {
+    directory: SkipList<Place, LeafAddress>,
+    first: Box<Leaf>,
+    /// The last leaf, or one a little before it while that is being split; null if that is the first. A hint.
+    last: AtomicPtr<Leaf>,
+    /// Dropped last: all of the above refers to it.
+    arena: Arena,
+}
+
+impl Index {
+    pub(super) fn new(capacity: usize) -> Index {
+        Index {
+            directory: SkipList::new(epoch::default_collector().clone()),
+            first: Box::new(Leaf::new(None)),
+            last: AtomicPtr::new(ptr::null_mut()),
+            arena: Arena::new(capacity),
+        }
+    }
+
+    /// Copies an entry into the arena and enters it. Any number of threads at once.
+    pub(super) fn insert(&self, user_key: &[u8], trailer: Trailer, value: &[u8]) -> Result<()> {
+        let record = self.arena.write(user_key, trailer, value)?;
+        let cut = Cut::before(KeyRef::new(user_key, trailer));
+        let leaf = self.leaf_for(&cut);
+        let Some(split_off) = leaf.insert(&self.arena, record, &cut)? else {
+            return Ok(());
+        };
+        if split_off.is_last() {
+            self.last
+                .store(ptr::from_ref(split_off).cast_mut(), Release);
+        }
+        let low = split_off
+            .low()
+            .expect("L3: only the first leaf has no low bound");
+        let guard = epoch::pin();
+        let node =
+            self.directory
+                .get_or_insert(Place::of(low.key()), LeafAddress(split_off), &guard);
+        node.release(&guard);
+        Ok(())
+    }
+
+    /// The first record at or behind `key` if it has the same user key.
+    pub(super) fn get(&self, key: KeyRef<'_>) -> Option<Record<'_>> {
+        let cut = Cut::before(key);
+        let found = self.leaf_for(&cut).candidate(&cut)?;
+        (found.user_key() == key.user_key).then_some(found)
+    }
+
+    /// The first record to the right of the cut.
+    pub(super) fn first_right_of(&self, cut: &Cut<'_>) -> Option<Spot<'_>> {
+        self.leaf_for(cut).first_right_of(cut)
+    }
+
+    /// The last record to the left of the cut.
+    pub(super) fn last_left_of(&self, cut: &Cut<'_>) -> Option<Spot<'_>> {
+        self.leaf_for(cut).last_left_of(cut)
+    }
+
+    /// The first record of all.
+    pub(super) fn first(&self) -> Option<Spot<'_>> {
+        self.first.first()
+    }
+
+    /// The last record of all.
+    pub(super) fn last(&self) -> Option<Spot<'_>> {
+        self.last_leaf().unwrap_or(&self.first).last()
+    }
+
+    /// Bytes held, the struct itself aside.
+    pub(super) fn memory(&self) -> usize {
+        self.arena.memory() + size_of::<Leaf>() + self.directory.len() * NODE_BYTES
+    }
+
+    fn last_leaf(&self) -> Option<&Leaf> {
+        // SAFETY: null or a leaf of the arena (L1), complete before it was stored with Release.
+        unsafe { self.last.load(Acquire).as_ref() }
+    }
+
+    /// A leaf whose low bound lies to the left of the cut: the right one, or shortly before it (X3).
+    #[inline]
+    fn leaf_for(&self, cut: &Cut<'_>) -> &Leaf {
+        // Keys that come in ascending order all go to the last leaf.
+        if let Some(last) = self.last_leaf()
+            && last.low().is_some_and(|low| cut.is_right_of(low.key()))
+        {
+            return last;
+        }
+        let place = Place::of(cut.key);
+        let bound = if cut.after {
+            Bound::Included(&place)
+        } else {
+            Bound::Excluded(&place)
+        };
+        let guard = epoch::pin();
+        let leaf = match self.directory.upper_bound(bound, &guard) {
+            // SAFETY: a leaf of the arena (L1), complete before it was entered; the list's links are Release and
+            // Acquire.
+            Some(node) => unsafe { &*node.value().0 },
+            None => &self.first,
+        };
+        leaf.prefetch_keys();
+        leaf
+    }
+}

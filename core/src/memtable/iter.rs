@@ -1,0 +1,98 @@
+//! Walks a memtable in both directions while others insert into it.
+//!
+//! * I1  The iterator stands on a record. Records never move, so its key says exactly where that is, whatever is
+//!   inserted meanwhile: where the leaf has changed, a step looks for the neighbour of that key, so nothing is
+//!   skipped or seen twice.
+//!
+//! Nothing is locked or pinned between two calls; the iterator only keeps the memtable alive.
+
+#![expect(
+    unsafe_code,
+    reason = "the iterator refers to a record of the memtable that it keeps alive itself"
+)]
+
+use super::Memtable;
+use super::leaf::{Cut, Spot};
+use crate::error::Result;
+use crate::iterator::InternalIterator;
+use crate::key::KeyRef;
+use crate::sync::Arc;
+
+/// See the head of the file.
+pub(crate) struct MemtableIterator {
+    /// Where it stands: in `memtable`, so good as long as that, whatever its type says.
+    spot: Option<Spot<'static>>,
+    memtable: Arc<Memtable>,
+}
+
+impl MemtableIterator {
+    pub(super) fn new(memtable: Arc<Memtable>) -> MemtableIterator {
+        MemtableIterator {
+            spot: None,
+            memtable,
+        }
+    }
+
+    /// The spot that `find` returns, kept by a holder of `memtable`.
+    fn keep(spot: Option<Spot<'_>>) -> Option<Spot<'static>> {
+        // SAFETY: only called with spots of `self.memtable`, which lives as long as `self.spot`; what is handed out
+        // (`key`, `value`) borrows `self`.
+        spot.map(|spot| unsafe { spot.without_lifetime() })
+    }
+
+    fn here(&self) -> Spot<'_> {
+        self.spot.expect("the caller has checked `valid`")
+    }
+}
+
+impl InternalIterator for MemtableIterator {
+    fn valid(&self) -> bool {
+        self.spot.is_some()
+    }
+
+    fn seek_to_first(&mut self) -> Result<()> {
+        self.spot = Self::keep(self.memtable.index.first());
+        Ok(())
+    }
+
+    fn seek_to_last(&mut self) -> Result<()> {
+        self.spot = Self::keep(self.memtable.index.last());
+        Ok(())
+    }
+
+    fn seek(&mut self, target: KeyRef<'_>) -> Result<()> {
+        self.spot = Self::keep(self.memtable.index.first_right_of(&Cut::before(target)));
+        Ok(())
+    }
+
+    fn seek_for_prev(&mut self, target: KeyRef<'_>) -> Result<()> {
+        self.spot = Self::keep(self.memtable.index.last_left_of(&Cut::behind(target)));
+        Ok(())
+    }
+
+    #[inline]
+    fn next(&mut self) -> Result<()> {
+        self.spot = Self::keep(self.here().next());
+        Ok(())
+    }
+
+    #[inline]
+    fn prev(&mut self) -> Result<()> {
+        let spot = match self.here().previous() {
+            Ok(spot) => spot,
+            Err(cut) => self.memtable.index.last_left_of(&cut),
+        };
+        self.spot = Self::keep(spot);
+        Ok(())
+    }
+
+    #[inline]
+    fn key(&self) -> KeyRef<'_> {
+        self.here().record.key()
+    }
+
+    #[inline]
+    fn value(&self) -> &[u8] {
+        self.here().record.value()
+    }
+}

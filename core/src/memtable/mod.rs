@@ -1,0 +1,95 @@
+//! The memtable: every write that is not yet in a table, sorted, in memory.
+//!
+//! Any number of threads insert, read and walk it at once. An insert copies its entry into the arena and then
+//! enters it into the index; the entry is visible from then on, and the database publishes its sequence number
+//! only later, so that readers never depend on how far an insert has come.
+//!
+//! * M1  An entry is found from the return of its `insert` until the memtable is dropped; nothing is ever removed.
+//! * M2  A reader beside an insert sees the entry whole or not at all, and every older entry in any case.
+//! * M3  `memory` is within a tenth of what the allocator gave, and grows smoothly: a quarter of a chunk at most at once,
+//!   large records aside.
+//!
+//! A memtable becomes immutable when the database stops inserting into it; nothing changes here.
+//!
+//! * `arena.rs`  the bytes of the entries
+//! * `leaf.rs`   some neighbouring entries in order
+//! * `index.rs`  all leaves in order
+//! * `iter.rs`   walking them
+//!
+//! Elsewhere: when to seal and flush (`db/`), which entries a reader may see (`iterator/visible.rs`). Why this
+//! structure: docs/decisions/0005-memtable.md.
+
+mod arena;
+mod index;
+mod iter;
+mod leaf;
+#[cfg(feature = "internals")]
+mod measured;
+
+pub(crate) use iter::MemtableIterator;
+#[cfg(feature = "internals")]
+pub use measured::MeasuredMemtable;
+
+use self::index::Index;
+use crate::error::Result;
+use crate::key::{KeyRef, Trailer};
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// The sorted write buffer. See the head of the file.
+pub(crate) struct Memtable {
+    index: Index,
+    entries: AtomicU64,
+}
+
+impl Memtable {
+    /// An empty memtable, expected to be sealed when it holds `write_buffer_size` bytes.
+    pub(crate) fn new(write_buffer_size: usize) -> Memtable {
+        Memtable {
+            index: Index::new(write_buffer_size),
+            entries: AtomicU64::new(0),
+        }
+    }
+
+    /// Adds an entry. Any number of threads at once; no two inserts share user key and sequence number (K2).
+    ///
+    /// `value`: empty for a tombstone. Fails only for want of memory, and then adds nothing.
+    pub(crate) fn insert(&self, user_key: &[u8], trailer: Trailer, value: &[u8]) -> Result<()> {
+        self.index.insert(user_key, trailer, value)?;
+        self.entries.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The newest entry of `user_key` that is not newer than `trailer`: its trailer and value.
+    ///
+    /// A tombstone is an entry. To read at a sequence number pass `Trailer::visible_at` of it.
+    pub(crate) fn get(&self, user_key: &[u8], trailer: Trailer) -> Option<(Trailer, &[u8])> {
+        let record = self.index.get(KeyRef::new(user_key, trailer))?;
+        Some((record.trailer(), record.value()))
+    }
+
+    /// An iterator over all entries. It stands nowhere until its first seek, and keeps the memtable alive.
+    pub(crate) fn iter(self: &Arc<Self>) -> MemtableIterator {
+        MemtableIterator::new(Arc::clone(self))
+    }
+
+    /// Bytes held, the index included (M3). A few relaxed loads.
+    pub(crate) fn memory(&self) -> usize {
+        size_of::<Memtable>() + self.index.memory()
+    }
+
+    /// Entries inserted: versions and tombstones each count as one.
+    pub(crate) fn entries(&self) -> u64 {
+        self.entries.load(Ordering::Relaxed)
+    }
+
+    /// Whether no insert has finished yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries() == 0
+    }
+}
+
+#[cfg(all(test, shuttle))]
+mod models;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,693 @@
+//! Options: names, units, defaults and valid ranges, in one table.
+//!
+//! The snake_case names are the same in every language. [`Options::set`] takes them as text, the builder
+//! methods as values; both keep a number as it is and [`Options::validate`], which every open calls, refuses
+//! what is out of range. Everything else in the engine is derived from these.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::compression::Compression;
+use crate::env::{Env, OsEnv};
+use crate::error::{Error, Result};
+use crate::snapshot::Snapshot;
+use crate::sync::Arc;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// Where the database writes what it does: opening, recovery, flushes, compactions, errors.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum InfoLog {
+    /// Nowhere (the default).
+    #[default]
+    None,
+    /// To the standard error stream.
+    Stderr,
+    /// To a file, which is created or appended to.
+    File(PathBuf),
+}
+
+/// How to open a database. Every field has a default that suits most uses; docs/tuning.md says which to touch.
+///
+/// ```
+/// let mut options = aidb::Options::new().write_buffer_size(16 << 20);
+/// options.set("block_cache_size", "256MiB")?;
+/// assert_eq!(options.get("write_buffer_size")?, "16777216");
+/// # Ok::<(), aidb::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Options {
+    pub(crate) create_if_missing: bool,
+    pub(crate) error_if_exists: bool,
+    pub(crate) read_only: bool,
+    pub(crate) write_buffer_size: u64,
+    pub(crate) block_cache_size: u64,
+    pub(crate) block_size: u64,
+    pub(crate) block_restart_interval: u64,
+    pub(crate) compression: Compression,
+    pub(crate) bloom_bits_per_key: u64,
+    pub(crate) max_open_files: u64,
+    pub(crate) level0_compaction_trigger: u64,
+    pub(crate) level_base_size: u64,
+    pub(crate) level_size_multiplier: u64,
+    pub(crate) target_file_size: u64,
+    pub(crate) background_threads: u64,
+    pub(crate) lock_timeout_millis: u64,
+    pub(crate) info_log: InfoLog,
+    pub(crate) env: Arc<dyn Env>,
+    pub(crate) manual_background: bool,
+}
+
+/// What an option accepts, for messages and documents.
+enum Accepts {
+    Flag,
+    Size { smallest: u64, largest: u64 },
+    Count { smallest: u64, largest: u64 },
+    Millis { largest: u64 },
+    Compression,
+    InfoLog,
+}
+
+/// Name and range of every option, in the order of the documents.
+const TABLE: [(&str, Accepts); 17] = [
+    ("create_if_missing", Accepts::Flag),
+    ("error_if_exists", Accepts::Flag),
+    ("read_only", Accepts::Flag),
+    (
+        "write_buffer_size",
+        Accepts::Size {
+            smallest: 4 * KIB,
+            largest: 16 * GIB,
+        },
+    ),
+    (
+        "block_cache_size",
+        Accepts::Size {
+            smallest: 0,
+            largest: 1024 * GIB,
+        },
+    ),
+    (
+        "block_size",
+        Accepts::Size {
+            smallest: 128,
+            largest: 16 * MIB,
+        },
+    ),
+    (
+        "block_restart_interval",
+        Accepts::Count {
+            smallest: 1,
+            largest: 1024,
+        },
+    ),
+    ("compression", Accepts::Compression),
+    (
+        "bloom_bits_per_key",
+        Accepts::Count {
+            smallest: 0,
+            largest: 32,
+        },
+    ),
+    (
+        "max_open_files",
+        Accepts::Count {
+            smallest: 0,
+            largest: 1 << 20,
+        },
+    ),
+    (
+        "level0_compaction_trigger",
+        Accepts::Count {
+            smallest: 1,
+            largest: 64,
+        },
+    ),
+    (
+        "level_base_size",
+        Accepts::Size {
+            smallest: 4 * KIB,
+            largest: 1024 * GIB,
+        },
+    ),
+    (
+        "level_size_multiplier",
+        Accepts::Count {
+            smallest: 2,
+            largest: 100,
+        },
+    ),
+    (
+        "target_file_size",
+        Accepts::Size {
+            smallest: 4 * KIB,
+            largest: 64 * GIB,
+        },
+    ),
+    (
+        "background_threads",
+        Accepts::Count {
+            smallest: 1,
+            largest: 64,
+        },
+    ),
+    (
+        "lock_timeout",
+        Accepts::Millis {
+            largest: 24 * 3600 * 1000,
+        },
+    ),
+    ("info_log", Accepts::InfoLog),
+];
+
+impl Options {
+    /// The defaults.
+    pub fn new() -> Options {
+        Options {
+            create_if_missing: true,
+            error_if_exists: false,
+            read_only: false,
+            write_buffer_size: 64 * MIB,
+            block_cache_size: 256 * MIB,
+            block_size: 4 * KIB,
+            block_restart_interval: 16,
+            compression: Compression::Snappy,
+            bloom_bits_per_key: 10,
+            max_open_files: 0,
+            level0_compaction_trigger: 4,
+            level_base_size: 256 * MIB,
+            level_size_multiplier: 10,
+            target_file_size: 64 * MIB,
+            background_threads: 2,
+            lock_timeout_millis: 0,
+            info_log: InfoLog::None,
+            env: Arc::new(OsEnv::new()),
+            manual_background: false,
+        }
+    }
+
+    /// The names of all options, in the order of the documents.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        TABLE.iter().map(|(name, _)| *name)
+    }
+
+    /// Creates the database if the directory is missing or empty. Default: true.
+    pub fn create_if_missing(mut self, yes: bool) -> Self {
+        self.create_if_missing = yes;
+        self
+    }
+
+    /// Refuses to open a database that exists. Default: false.
+    pub fn error_if_exists(mut self, yes: bool) -> Self {
+        self.error_if_exists = yes;
+        self
+    }
+
+    /// Opens without writing anything: shares the directory with other readers, refuses a writer. Default: false.
+    pub fn read_only(mut self, yes: bool) -> Self {
+        self.read_only = yes;
+        self
+    }
+
+    /// Bytes of the memtable before it is sealed and flushed (4 KiB to 16 GiB). Up to three are held at once.
+    /// Default: 64 MiB.
+    pub fn write_buffer_size(mut self, bytes: u64) -> Self {
+        self.write_buffer_size = bytes;
+        self
+    }
+
+    /// Bytes of data blocks kept in memory (0 to 1 TiB; 0 keeps none). Default: 256 MiB.
+    pub fn block_cache_size(mut self, bytes: u64) -> Self {
+        self.block_cache_size = bytes;
+        self
+    }
+
+    /// Bytes of a data block before compression (128 to 16 MiB): larger blocks compress better and scan faster,
+    /// smaller ones cost less per get. Default: 4 KiB.
+    pub fn block_size(mut self, bytes: u64) -> Self {
+        self.block_size = bytes;
+        self
+    }
+
+    /// Entries between two whole keys in a block (1 to 1024). Default: 16.
+    pub fn block_restart_interval(mut self, entries: u64) -> Self {
+        self.block_restart_interval = entries;
+        self
+    }
+
+    /// The codec of new blocks; old ones stay readable. Default: Snappy.
+    pub fn compression(mut self, codec: Compression) -> Self {
+        self.compression = codec;
+        self
+    }
+
+    /// Bloom filter bits per key of new tables (0 to 32; 0 builds none). 10 bits let 1 % of absent keys through
+    /// to the disk. Default: 10.
+    pub fn bloom_bits_per_key(mut self, bits: u64) -> Self {
+        self.bloom_bits_per_key = bits;
+        self
+    }
+
+    /// Tables kept open at once (0 to 1,048,576). Default: 0, half of what the process may open.
+    pub fn max_open_files(mut self, files: u64) -> Self {
+        self.max_open_files = files;
+        self
+    }
+
+    /// Tables in level 0 that start a compaction (1 to 64). Default: 4.
+    pub fn level0_compaction_trigger(mut self, files: u64) -> Self {
+        self.level0_compaction_trigger = files;
+        self
+    }
+
+    /// Bytes of level 1 before it is compacted into level 2 (4 KiB to 1 TiB). Default: 256 MiB.
+    pub fn level_base_size(mut self, bytes: u64) -> Self {
+        self.level_base_size = bytes;
+        self
+    }
+
+    /// How many times larger each level is than the one above (2 to 100). Default: 10.
+    pub fn level_size_multiplier(mut self, factor: u64) -> Self {
+        self.level_size_multiplier = factor;
+        self
+    }
+
+    /// Bytes of a table before a compaction starts the next one (4 KiB to 64 GiB). Default: 64 MiB.
+    pub fn target_file_size(mut self, bytes: u64) -> Self {
+        self.target_file_size = bytes;
+        self
+    }
+
+    /// Compaction threads (1 to 64), beside one thread that flushes. Default: 2.
+    pub fn background_threads(mut self, threads: u64) -> Self {
+        self.background_threads = threads;
+        self
+    }
+
+    /// How long to wait for another opener to let the database go, in whole milliseconds (up to a day).
+    /// Default: zero, answer `Locked` at once.
+    pub fn lock_timeout(mut self, timeout: Duration) -> Self {
+        self.lock_timeout_millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        self
+    }
+
+    /// Where the database writes what it does. Default: nowhere.
+    pub fn info_log(mut self, log: InfoLog) -> Self {
+        self.info_log = log;
+        self
+    }
+
+    /// The environment to reach files, clock and threads through. Default: the operating system.
+    pub fn env(mut self, env: Arc<dyn Env>) -> Self {
+        self.env = env;
+        self
+    }
+
+    /// Starts no background thread: flushes and compactions run only inside `DB::run_background_step`, so that a
+    /// test decides their order.
+    #[doc(hidden)]
+    pub fn manual_background(mut self, yes: bool) -> Self {
+        self.manual_background = yes;
+        self
+    }
+
+    /// Sets the option `name` (snake_case) from text: `true`/`false`; a number; a size such as `64MiB`, `1GB` or
+    /// `4096`; a codec name; for `lock_timeout` milliseconds; for `info_log` `none`, `stderr` or a path.
+    ///
+    /// Errors: `InvalidArgument` for an unknown name (the message lists near ones) or a value out of its range
+    /// (the message says the range); the options are unchanged then.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        let (name, accepts) = lookup(name)?;
+        let refuse = || Error::invalid_argument(format!("option {name} = {value:?}: {accepts}"));
+        let number = match accepts {
+            Accepts::Size { .. } => parse_size(value),
+            _ => value.trim().parse().ok(),
+        };
+        match accepts {
+            Accepts::Flag => {
+                let flag = match value {
+                    "true" | "1" | "yes" | "on" => true,
+                    "false" | "0" | "no" | "off" => false,
+                    _ => return Err(refuse()),
+                };
+                match name {
+                    "create_if_missing" => self.create_if_missing = flag,
+                    "error_if_exists" => self.error_if_exists = flag,
+                    _ => self.read_only = flag,
+                }
+            }
+            Accepts::Compression => {
+                self.compression = Compression::from_name(value).ok_or_else(refuse)?;
+            }
+            Accepts::InfoLog => {
+                self.info_log = match value {
+                    "" | "none" => InfoLog::None,
+                    "stderr" => InfoLog::Stderr,
+                    path => InfoLog::File(PathBuf::from(path)),
+                };
+            }
+            Accepts::Size { .. } | Accepts::Count { .. } | Accepts::Millis { .. } => {
+                let in_range = number.filter(|number| accepts.contains(*number));
+                *self.number(name) = in_range.ok_or_else(refuse)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The value of the option `name` as text that [`Options::set`] takes back.
+    ///
+    /// Errors: `InvalidArgument` for an unknown name.
+    pub fn get(&self, name: &str) -> Result<String> {
+        let (name, _) = lookup(name)?;
+        Ok(match name {
+            "create_if_missing" => self.create_if_missing.to_string(),
+            "error_if_exists" => self.error_if_exists.to_string(),
+            "read_only" => self.read_only.to_string(),
+            "compression" => self.compression.name().to_string(),
+            "info_log" => match &self.info_log {
+                InfoLog::None => "none".to_string(),
+                InfoLog::Stderr => "stderr".to_string(),
+                InfoLog::File(path) => path.display().to_string(),
+            },
+            _ => self.clone().number(name).to_string(),
+        })
+    }
+
+    /// Refuses values out of their range and combinations that cannot work.
+    ///
+    /// Errors: `InvalidArgument`, naming the option and its range.
+    pub fn validate(&self) -> Result<()> {
+        let mut copy = self.clone();
+        for (name, accepts) in &TABLE {
+            if matches!(
+                accepts,
+                Accepts::Flag | Accepts::Compression | Accepts::InfoLog
+            ) {
+                continue;
+            }
+            let value = *copy.number(name);
+            if !accepts.contains(value) {
+                return Err(Error::invalid_argument(format!(
+                    "option {name} = {value}: {accepts}"
+                )));
+            }
+        }
+        if self.read_only && self.error_if_exists {
+            return Err(Error::invalid_argument(
+                "options read_only and error_if_exists exclude each other",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The field of a numeric option.
+    fn number(&mut self, name: &str) -> &mut u64 {
+        match name {
+            "write_buffer_size" => &mut self.write_buffer_size,
+            "block_cache_size" => &mut self.block_cache_size,
+            "block_size" => &mut self.block_size,
+            "block_restart_interval" => &mut self.block_restart_interval,
+            "bloom_bits_per_key" => &mut self.bloom_bits_per_key,
+            "max_open_files" => &mut self.max_open_files,
+            "level0_compaction_trigger" => &mut self.level0_compaction_trigger,
+            "level_base_size" => &mut self.level_base_size,
+            "level_size_multiplier" => &mut self.level_size_multiplier,
+            "target_file_size" => &mut self.target_file_size,
+            "background_threads" => &mut self.background_threads,
+            "lock_timeout" => &mut self.lock_timeout_millis,
+            _ => unreachable!("TABLE lists no other numeric option"),
+        }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options::new()
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Options");
+        for name in Options::names() {
+            out.field(name, &self.get(name).unwrap_or_default());
+        }
+        out.finish()
+    }
+}
+
+impl Accepts {
+    /// Whether a number is in range; what is not a number has no range.
+    fn contains(&self, value: u64) -> bool {
+        match self {
+            Accepts::Size { smallest, largest } | Accepts::Count { smallest, largest } => {
+                (*smallest..=*largest).contains(&value)
+            }
+            Accepts::Millis { largest } => value <= *largest,
+            Accepts::Flag | Accepts::Compression | Accepts::InfoLog => true,
+        }
+    }
+}
+
+impl fmt::Display for Accepts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Accepts::Flag => write!(f, "expected true or false"),
+            Accepts::Size { smallest, largest } => {
+                write!(
+                    f,
+                    "expected a size from {} to {}",
+                    size_text(*smallest),
+                    size_text(*largest)
+                )
+            }
+            Accepts::Count { smallest, largest } => {
+                write!(f, "expected a whole number from {smallest} to {largest}")
+            }
+            Accepts::Millis { largest } => write!(f, "expected milliseconds from 0 to {largest}"),
+            Accepts::Compression => write!(f, "expected none, snappy, lz4 or zstd"),
+            Accepts::InfoLog => write!(f, "expected none, stderr or a path"),
+        }
+    }
+}
+
+/// The table's row of `name`, or an error that lists names near it.
+fn lookup(name: &str) -> Result<(&'static str, &'static Accepts)> {
+    if let Some((name, accepts)) = TABLE.iter().find(|(known, _)| *known == name) {
+        return Ok((name, accepts));
+    }
+    let mut near: Vec<&str> = Options::names()
+        .filter(|known| {
+            let close = edit_distance(name, known) <= 3;
+            close || (name.len() >= 4 && (known.contains(name) || name.contains(known)))
+        })
+        .collect();
+    if near.is_empty() {
+        near = Options::names().collect();
+    }
+    Err(Error::invalid_argument(format!(
+        "unknown option {name:?}; did you mean: {}?",
+        near.join(", ")
+    )))
+}
+
+/// Insertions, deletions and replacements that turn `a` into `b` (Levenshtein).
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let replace = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = replace.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// `64MiB`, `64 mib`, `64M`, `64MB` (10^6), `4096`, `1.5GiB`; `None` if it is no size or beyond 64 bits.
+fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => KIB,
+        "kb" => 1000,
+        "m" | "mib" => MIB,
+        "mb" => 1_000_000,
+        "g" | "gib" => GIB,
+        "gb" => 1_000_000_000,
+        "t" | "tib" => 1024 * GIB,
+        "tb" => 1_000_000_000_000,
+        _ => return None,
+    };
+    if let Ok(whole) = number.parse::<u64>() {
+        return whole.checked_mul(factor);
+    }
+    let bytes = number.parse::<f64>().ok()? * factor as f64;
+    (bytes.is_finite() && bytes < u64::MAX as f64).then_some(bytes as u64)
+}
+
+fn size_text(bytes: u64) -> String {
+    for (factor, unit) in [
+        (1024 * GIB, "TiB"),
+        (GIB, "GiB"),
+        (MIB, "MiB"),
+        (KIB, "KiB"),
+    ] {
+        if bytes >= factor && bytes.is_multiple_of(factor) {
+            return format!("{}{unit}", bytes / factor);
+        }
+    }
+    format!("{bytes}")
+}
+
+/// How one write is made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WriteOptions {
+    /// Acknowledge only when this write, and every write acknowledged before it, would survive loss of power.
+    /// Default: false: the write survives the death of the process.
+    pub sync: bool,
+}
+
+impl WriteOptions {
+    /// Options that ask for durability against loss of power.
+    pub fn synced() -> WriteOptions {
+        WriteOptions { sync: true }
+    }
+}
+
+/// How one get is made.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadOptions<'a> {
+    /// Read as of this snapshot. Default: as of now.
+    pub snapshot: Option<&'a Snapshot>,
+    /// Keep blocks read from disk in the block cache. Default: true.
+    pub fill_cache: bool,
+}
+
+impl Default for ReadOptions<'_> {
+    fn default() -> Self {
+        ReadOptions {
+            snapshot: None,
+            fill_cache: true,
+        }
+    }
+}
+
+/// What a cursor or iterator walks, and how.
+///
+/// Bounds are user keys. With `prefix` and bounds both set, an entry must satisfy both.
+#[derive(Debug, Clone)]
+pub struct IterOptions {
+    /// Walk as of this snapshot. Default: as of the iterator's creation.
+    pub snapshot: Option<Snapshot>,
+    /// The smallest key to show, itself included. Default: none.
+    pub lower_bound: Option<Vec<u8>>,
+    /// The first key not to show: all shown keys are smaller. Default: none.
+    pub upper_bound: Option<Vec<u8>>,
+    /// Show only keys that start with these bytes. Default: none.
+    pub prefix: Option<Vec<u8>>,
+    /// Walk from the largest key down: `first` is the largest key, `next` goes to a smaller one, and `seek` to
+    /// the largest key at or before the target. Default: false.
+    pub reverse: bool,
+    /// Show keys. Default: true; without them `key` is empty.
+    pub keys: bool,
+    /// Show values. Default: true; without them `value` is empty.
+    pub values: bool,
+    /// Keep blocks read from disk in the block cache. Default: true.
+    pub fill_cache: bool,
+}
+
+impl Default for IterOptions {
+    fn default() -> Self {
+        IterOptions {
+            snapshot: None,
+            lower_bound: None,
+            upper_bound: None,
+            prefix: None,
+            reverse: false,
+            keys: true,
+            values: true,
+            fill_cache: true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn every_option_reads_back_what_it_was_set_to() {
+        let mut options = Options::new();
+        for name in Options::names() {
+            let text = options.get(name).unwrap();
+            options.set(name, &text).unwrap();
+            assert_eq!(options.get(name).unwrap(), text, "{name}");
+        }
+        options.set("lock_timeout", "250").unwrap();
+        assert_eq!(options.lock_timeout_millis, 250);
+        options.set("info_log", "/tmp/log").unwrap();
+        assert_eq!(options.info_log, InfoLog::File(PathBuf::from("/tmp/log")));
+    }
+
+    #[test]
+    fn sizes_take_units() {
+        for (text, bytes) in [
+            ("4096", 4096),
+            ("64MiB", 64 * MIB),
+            ("64 mib", 64 * MIB),
+            ("1GB", 1_000_000_000),
+            ("1.5KiB", 1536),
+            ("16k", 16 * KIB),
+        ] {
+            assert_eq!(parse_size(text), Some(bytes), "{text}");
+        }
+        for text in [
+            "",
+            "MiB",
+            "-1",
+            "12 parsecs",
+            "99999999999999999999",
+            "1e400GiB",
+        ] {
+            assert_eq!(parse_size(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_name_lists_near_ones() {
+        let error = Options::new().set("block_cach_size", "1").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        assert!(error.message().contains("block_cache_size"), "{error}");
+        let error = Options::new().get("zzz").unwrap_err();
+        assert!(error.message().contains("write_buffer_size"), "{error}");
+    }
+
+    #[test]
+    fn a_value_out_of_range_names_the_range() {
+        let mut options = Options::new();
+        let error = options.set("level_size_multiplier", "1").unwrap_err();
+        assert!(error.message().contains("from 2 to 100"), "{error}");
+        let error = Options::new().write_buffer_size(1).validate().unwrap_err();
+        assert!(error.message().contains("from 4KiB to 16GiB"), "{error}");
+        for (name, value) in [
+            ("compression", "rar"),
+            ("read_only", "maybe"),
+            ("block_size", "many"),
+        ] {
+            let error = Options::new().set(name, value).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{name}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Snapshots: sequence numbers that readers have pinned.
+//!
+//! * N1  A number is registered before any compaction that starts later decides what nobody can see: both
+//!       happen under the list's lock ([`SnapshotList::pin`], [`SnapshotList::visible`]).
+//! * N2  A snapshot holds its number until its last clone is dropped, also after its database is closed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::key::SequenceNumber;
+use crate::sync::{Arc, Mutex};
+
+/// A point in the order of all writes that reads can be made at, as long as it is held.
+///
+/// It sees exactly the writes acknowledged before it was taken, whatever is flushed, compacted or deleted
+/// afterwards. Cheap to clone (a counted reference) and to drop, on any thread, in any order with its database.
+/// While it is held, versions that it can see take space on disk.
+#[derive(Clone)]
+pub struct Snapshot {
+    pin: Arc<Pin>,
+}
+
+struct Pin {
+    list: Arc<SnapshotList>,
+    sequence: SequenceNumber,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.list.release(self.sequence);
+    }
+}
+
+impl Snapshot {
+    /// The number of the last write the snapshot sees.
+    pub fn sequence(&self) -> SequenceNumber {
+        self.pin.sequence
+    }
+
+    /// Whether `list` is the one this snapshot is registered in.
+    pub(crate) fn belongs_to(&self, list: &Arc<SnapshotList>) -> bool {
+        Arc::ptr_eq(&self.pin.list, list)
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Snapshot({})", self.sequence())
+    }
+}
+
+/// The numbers pinned in one database, with how often each is.
+#[derive(Default)]
+pub(crate) struct SnapshotList {
+    pinned: Mutex<BTreeMap<SequenceNumber, usize>>,
+}
+
+impl SnapshotList {
+    /// Pins the number that `latest` reads under the list's lock (N1).
+    pub(crate) fn pin(self: &Arc<Self>, latest: impl FnOnce() -> SequenceNumber) -> Snapshot {
+        let mut pinned = self.pinned.lock();
+        let sequence = latest();
+        *pinned.entry(sequence).or_insert(0) += 1;
+        Snapshot {
+            pin: Arc::new(Pin {
+                list: Arc::clone(self),
+                sequence,
+            }),
+        }
+    }
+
+    fn release(&self, sequence: SequenceNumber) {
+        let mut pinned = self.pinned.lock();
+        if let Some(count) = pinned.get_mut(&sequence) {
+            *count -= 1;
+            if *count == 0 {
+                pinned.remove(&sequence);
+            }
+        }
+    }
+
+    /// The numbers a compaction that starts now must keep visible, ascending: every pinned one and, last, what
+    /// `latest` reads under the list's lock (N1).
+    pub(crate) fn visible(&self, latest: impl FnOnce() -> SequenceNumber) -> Vec<SequenceNumber> {
+        let pinned = self.pinned.lock();
+        let latest = latest();
+        let mut numbers: Vec<_> = pinned
+            .keys()
+            .copied()
+            .filter(|number| *number < latest)
+            .collect();
+        numbers.push(latest);
+        numbers
+    }
+
+    /// How many different numbers are pinned.
+    pub(crate) fn len(&self) -> usize {
+        self.pinned.lock().len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_pinned_until_the_last_clone_goes() {
+        let list = Arc::new(SnapshotList::default());
+        let first = list.pin(|| SequenceNumber(3));
+        let twin = first.clone();
+        let other = list.pin(|| SequenceNumber(3));
+        let latest = || SequenceNumber(9);
+        assert_eq!(list.visible(latest), [SequenceNumber(3), SequenceNumber(9)]);
+        drop((first, other));
+        assert_eq!(list.visible(latest), [SequenceNumber(3), SequenceNumber(9)]);
+        drop(twin);
+        assert_eq!(list.visible(latest), [SequenceNumber(9)]);
+        assert_eq!(list.len(), 0);
+    }
+}

@@ -1,0 +1,583 @@
+//! A data block in memory, and a cursor over its entries. The inverse is `block_builder.rs`, whose B1 to B4 hold
+//! for every block that we wrote. Layout: docs/format.md, "SSTable".
+//!
+//! The bytes passed their checksum, but are not trusted: each entry is checked as it is decoded, and what does
+//! not fit is [`Damage`], never a panic or an endless loop. `reader.rs` turns it into `Corruption` with file and
+//! offset. That entries ascend is not checked here (`Table::check` does): out of order they give wrong answers,
+//! not undefined ones.
+//!
+//! * B5  The cursor's position only grows in `next` and only shrinks in `prev`, so every walk ends.
+//! * B6  A cursor holds a counted reference to its block: evicting the block from the cache does not move it.
+//!
+//! Cost: `next` allocates nothing and copies only the part of a key that is not shared. The first `prev` between
+//! two restart points decodes that stretch once; those behind it are lookups.
+
+use std::ops::Range;
+
+use crate::cache::MemoryGauge;
+use crate::key::{KeyRef, TRAILER_BYTES, Trailer};
+use crate::sstable::block_builder::MAX_REBUILT_BYTES;
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+/// What is wrong with a block's raw bytes, and at which of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Damage {
+    pub(crate) at: usize,
+    pub(crate) what: &'static str,
+}
+
+/// Bytes a cached block takes beyond its own: the struct, its counts, its place in the cache's ring.
+const OVERHEAD_BYTES: usize = size_of::<Block>() + 64;
+
+/// The raw bytes of a data block, its restart points checked.
+pub(crate) struct Block {
+    bytes: Vec<u8>,
+    /// Where the entries end and the restart points begin.
+    entries_end: usize,
+    restarts: usize,
+    /// Set by a hit, cleared by the cache's hand as it passes.
+    touched: AtomicBool,
+    /// The block's place in the ring of its cache shard; written and read under that shard's lock.
+    pub(crate) ring_position: AtomicU32,
+    gauge: Arc<MemoryGauge>,
+}
+
+/// One entry as it lies in the block.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    shared: usize,
+    suffix_start: usize,
+    suffix_end: usize,
+    trailer: Trailer,
+    value_start: usize,
+    /// Where the value ends and the next entry begins.
+    end: usize,
+}
+
+impl Block {
+    /// Checks the restart points of `bytes`. The block's memory counts in `gauge` until it is dropped.
+    pub(crate) fn new(bytes: Vec<u8>, gauge: &Arc<MemoryGauge>) -> Result<Block, Damage> {
+        let damage = |at, what| Err(Damage { at, what });
+        let Some((body, count)) = bytes.split_last_chunk::<4>() else {
+            return damage(0, "a block shorter than its restart count");
+        };
+        let restarts = u32::from_le_bytes(*count) as usize;
+        let entries_end = restarts
+            .checked_mul(4)
+            .and_then(|table| body.len().checked_sub(table));
+        let Some(entries_end) = entries_end else {
+            return damage(
+                body.len(),
+                "more restart points than the block has room for",
+            );
+        };
+        let mut previous = None;
+        for (index, restart) in body[entries_end..].chunks_exact(4).enumerate() {
+            let restart = u32::from_le_bytes([restart[0], restart[1], restart[2], restart[3]]);
+            let ascends = match previous {
+                None => restart == 0,
+                Some(previous) => restart > previous,
+            };
+            if !ascends || restart as usize >= entries_end {
+                return damage(entries_end + 4 * index, "restart points do not ascend");
+            }
+            previous = Some(restart);
+        }
+        if previous.is_none() {
+            return damage(entries_end, "a block without restart points");
+        }
+        let block = Block {
+            entries_end,
+            restarts,
+            touched: AtomicBool::new(false),
+            ring_position: AtomicU32::new(0),
+            gauge: Arc::clone(gauge),
+            bytes,
+        };
+        block.gauge.add(block.charge());
+        Ok(block)
+    }
+
+    /// The memory that the block takes.
+    pub(crate) fn charge(&self) -> usize {
+        self.bytes.capacity() + OVERHEAD_BYTES
+    }
+
+    /// Notes a hit. Writes only if nobody did since the cache's hand passed.
+    #[inline]
+    pub(crate) fn touch(&self) {
+        if !self.touched.load(Ordering::Relaxed) {
+            self.touched.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the block was hit since the last call.
+    pub(crate) fn take_touched(&self) -> bool {
+        self.touched.load(Ordering::Relaxed) && self.touched.swap(false, Ordering::Relaxed)
+    }
+
+    /// Bytes of this block; the range came from a lookup in it.
+    #[inline]
+    pub(crate) fn slice(&self, range: Range<usize>) -> &[u8] {
+        &self.bytes[range]
+    }
+
+    /// Where the restart points say that entries begin, ascending.
+    pub(crate) fn restarts(&self) -> impl Iterator<Item = usize> {
+        (0..self.restarts).map(|index| self.restart(index))
+    }
+
+    fn restart(&self, index: usize) -> usize {
+        let at = self.entries_end + 4 * index;
+        let bytes = &self.bytes[at..at + 4];
+        u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize
+    }
+
+    /// Decodes the entry at `at < entries_end`; every range in it lies within the entries.
+    #[inline]
+    fn entry(&self, at: usize) -> Result<Entry, Damage> {
+        let entries = &self.bytes[..self.entries_end];
+        let rest = &entries[at..];
+        let (shared, suffix, value, header) = match *rest {
+            [shared, suffix, value, ..] if (shared | suffix | value) < 0x80 => {
+                (u64::from(shared), u64::from(suffix), u64::from(value), 3)
+            }
+            _ => lengths(rest).ok_or(Damage {
+                at,
+                what: "an entry's lengths are cut short",
+            })?,
+        };
+        let what = "an entry longer than its block";
+        let room = (rest.len() - header) as u64;
+        if suffix > room || value > room - suffix || room - suffix - value < TRAILER_BYTES as u64 {
+            return Err(Damage { at, what });
+        }
+        let suffix_start = at + header;
+        let suffix_end = suffix_start + suffix as usize;
+        let value_start = suffix_end + TRAILER_BYTES;
+        let trailer = entries[suffix_end..]
+            .first_chunk::<TRAILER_BYTES>()
+            .ok_or(Damage { at, what })?;
+        Ok(Entry {
+            shared: usize::try_from(shared).map_err(|_| Damage { at, what })?,
+            suffix_start,
+            suffix_end,
+            trailer: Trailer(u64::from_le_bytes(*trailer)),
+            value_start,
+            end: value_start + value as usize,
+        })
+    }
+
+    /// The last restart point whose key is before `target`, or the first one.
+    fn restart_before(&self, target: KeyRef<'_>) -> Result<usize, Damage> {
+        let (mut low, mut high) = (0, self.restarts);
+        // The restart point at `low` is before the target (or is the first), the one at `high` is not.
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            let at = self.restart(middle);
+            let entry = self.entry(at)?;
+            if entry.shared != 0 {
+                return Err(SHARED_AT_RESTART.at(at));
+            }
+            let user_key = &self.bytes[entry.suffix_start..entry.suffix_end];
+            if KeyRef::new(user_key, entry.trailer) < target {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(self.restart(low))
+    }
+
+    /// The first entry at or behind `target`, if it has the same user key: its trailer and where its value is.
+    ///
+    /// Rebuilds no key: `matched`, the bytes that the entry before has in common with the target, tells how an
+    /// entry that shares more than those compares.
+    pub(crate) fn get(
+        &self,
+        target: KeyRef<'_>,
+    ) -> Result<Option<(Trailer, Range<usize>)>, Damage> {
+        let wanted = target.user_key;
+        let mut at = self.restart_before(target)?;
+        let mut matched = 0;
+        let mut length = 0;
+        let mut first = true;
+        while at < self.entries_end {
+            let entry = self.entry(at)?;
+            if first && entry.shared != 0 {
+                return Err(SHARED_AT_RESTART.at(at));
+            }
+            first = false;
+            if entry.shared > length {
+                return Err(SHARED_TOO_MUCH.at(at));
+            }
+            let suffix = &self.bytes[entry.suffix_start..entry.suffix_end];
+            length = entry.shared + suffix.len();
+            if entry.shared <= matched {
+                let rest = &wanted[entry.shared..];
+                let common = common_prefix(suffix, rest);
+                matched = entry.shared + common;
+                match (suffix.get(common), rest.get(common)) {
+                    (None, None) if entry.trailer <= target.trailer => {
+                        return Ok(Some((entry.trailer, entry.value_start..entry.end)));
+                    }
+                    (Some(_), None) => return Ok(None),
+                    (Some(have), Some(want)) if have > want => return Ok(None),
+                    _ => {}
+                }
+            }
+            at = entry.end;
+        }
+        Ok(None)
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        self.gauge.subtract(self.charge());
+    }
+}
+
+pub(crate) const SHARED_AT_RESTART: Damage = Damage {
+    at: 0,
+    what: "B1: an entry at a restart point shares bytes",
+};
+const SHARED_TOO_MUCH: Damage = Damage {
+    at: 0,
+    what: "an entry shares more bytes than the key before has",
+};
+pub(crate) const ASTRAY: Damage = Damage {
+    at: 0,
+    what: "entries do not end where the next restart point is",
+};
+
+pub(crate) const TOO_MUCH_TO_REBUILD: Damage = Damage {
+    at: 0,
+    what: "B3: the keys behind a restart point are too long",
+};
+
+impl Damage {
+    pub(crate) fn at(self, at: usize) -> Damage {
+        Damage { at, ..self }
+    }
+}
+
+/// The three lengths at the head of an entry, and the bytes they take.
+#[cold]
+fn lengths(rest: &[u8]) -> Option<(u64, u64, u64, usize)> {
+    let mut input = rest;
+    let shared = crate::coding::get_varint(&mut input)?;
+    let suffix = crate::coding::get_varint(&mut input)?;
+    let value = crate::coding::get_varint(&mut input)?;
+    Some((shared, suffix, value, rest.len() - input.len()))
+}
+
+/// How many bytes `a` and `b` have in common at their heads.
+#[inline]
+pub(crate) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    let mut done = 0;
+    for (a, b) in a.chunks_exact(8).zip(b.chunks_exact(8)) {
+        let differ = u64_of(a) ^ u64_of(b);
+        if differ != 0 {
+            return done + (differ.trailing_zeros() / 8) as usize;
+        }
+        done += 8;
+    }
+    let rest = a[done..].iter().zip(&b[done..]);
+    done + rest.take_while(|(a, b)| a == b).count()
+}
+
+#[inline]
+fn u64_of(bytes: &[u8]) -> u64 {
+    bytes
+        .first_chunk()
+        .map_or(0, |chunk| u64::from_le_bytes(*chunk))
+}
+
+/// Where the cursor's user key is.
+#[derive(Debug, Clone, Copy)]
+enum KeyPlace {
+    /// Nothing of it is shared: in the block.
+    Block { start: usize, end: usize },
+    /// Rebuilt, in `key`.
+    Buffer,
+    /// Rebuilt while going backward, in `stretch.keys`.
+    Stretch { start: usize, end: usize },
+}
+
+/// The entries from a restart point to where the cursor stood when it went backward.
+#[derive(Default)]
+struct Stretch {
+    entries: Vec<StretchEntry>,
+    keys: Vec<u8>,
+    /// The entry the cursor stands on, while it came here by `prev`.
+    position: Option<usize>,
+}
+
+#[derive(Clone, Copy)]
+struct StretchEntry {
+    at: usize,
+    key: KeyPlace,
+    trailer: Trailer,
+    value_start: usize,
+    end: usize,
+}
+
+/// Walks the entries of one block in both directions.
+pub(crate) struct BlockCursor {
+    block: Arc<Block>,
+    /// The offset of the current entry; `entries_end` when there is none.
+    at: usize,
+    /// The offset of the entry behind.
+    end: usize,
+    value_start: usize,
+    trailer: Trailer,
+    place: KeyPlace,
+    key: Vec<u8>,
+    stretch: Stretch,
+}
+
+impl BlockCursor {
+    /// A cursor on no entry.
+    pub(crate) fn new(block: Arc<Block>) -> BlockCursor {
+        let at = block.entries_end;
+        BlockCursor {
+            block,
+            at,
+            end: at,
+            value_start: at,
+            trailer: Trailer::OLDEST,
+            place: KeyPlace::Block { start: 0, end: 0 },
+            key: Vec::new(),
+            stretch: Stretch::default(),
+        }
+    }
+
+    /// Moves to another block, on no entry; keeps the buffers.
+    pub(crate) fn reset(&mut self, block: Arc<Block>) {
+        self.block = block;
+        self.invalidate();
+    }
+
+    fn invalidate(&mut self) {
+        self.at = self.block.entries_end;
+        self.end = self.at;
+        self.value_start = self.at;
+        self.place = KeyPlace::Block { start: 0, end: 0 };
+        self.stretch.position = None;
+    }
+
+    #[inline]
+    pub(crate) fn valid(&self) -> bool {
+        self.at < self.block.entries_end
+    }
+
+    /// Where the entry begins in the raw bytes. Requires `valid`.
+    pub(crate) fn offset(&self) -> usize {
+        self.at
+    }
+
+    /// Whether the entry shares bytes with the one before. Requires that the cursor came here forward.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.place, KeyPlace::Buffer)
+    }
+
+    #[inline]
+    pub(crate) fn key(&self) -> KeyRef<'_> {
+        let user_key = match self.place {
+            KeyPlace::Block { start, end } => &self.block.bytes[start..end],
+            KeyPlace::Buffer => &self.key[..],
+            KeyPlace::Stretch { start, end } => &self.stretch.keys[start..end],
+        };
+        KeyRef::new(user_key, self.trailer)
+    }
+
+    #[inline]
+    pub(crate) fn value(&self) -> &[u8] {
+        &self.block.bytes[self.value_start..self.end]
+    }
+
+    pub(crate) fn seek_to_first(&mut self) -> Result<(), Damage> {
+        self.jump(0)
+    }
+
+    pub(crate) fn seek_to_last(&mut self) -> Result<(), Damage> {
+        self.invalidate();
+        self.prev().map(|_| ())
+    }
+
+    /// Moves to the first entry at or behind `target`; on none if all are before it.
+    pub(crate) fn seek(&mut self, target: KeyRef<'_>) -> Result<(), Damage> {
+        let restart = self.block.restart_before(target)?;
+        self.jump(restart)?;
+        while self.valid() && self.key() < target {
+            self.next()?;
+        }
+        Ok(())
+    }
+
+    /// Moves to the entry at a restart point.
+    fn jump(&mut self, restart: usize) -> Result<(), Damage> {
+        self.invalidate();
+        self.end = restart;
+        // Nothing before a restart point can be shared.
+        self.place = KeyPlace::Block { start: 0, end: 0 };
+        self.step()
+    }
+
+    /// Moves to the entry behind; on none if this was the last. Requires `valid`.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Result<(), Damage> {
+        debug_assert!(self.valid());
+        self.step()
+    }
+
+    /// Decodes the entry at `self.end`, whose key shares bytes with the key at `self.place`.
+    #[inline]
+    fn step(&mut self) -> Result<(), Damage> {
+        let at = self.end;
+        if at >= self.block.entries_end {
+            self.invalidate();
+            return Ok(());
+        }
+        let entry = match self.block.entry(at) {
+            Ok(entry) => entry,
+            Err(damage) => {
+                self.invalidate();
+                return Err(damage);
+            }
+        };
+        let suffix = &self.block.bytes[entry.suffix_start..entry.suffix_end];
+        if entry.shared == 0 {
+            self.place = KeyPlace::Block {
+                start: entry.suffix_start,
+                end: entry.suffix_end,
+            };
+        } else {
+            let known = match self.place {
+                KeyPlace::Buffer => {
+                    let enough = entry.shared <= self.key.len();
+                    self.key.truncate(entry.shared);
+                    enough
+                }
+                KeyPlace::Block { start, end } => {
+                    self.key.clear();
+                    let known = self.block.bytes[start..end].get(..entry.shared);
+                    self.key.extend_from_slice(known.unwrap_or_default());
+                    known.is_some()
+                }
+                KeyPlace::Stretch { start, end } => {
+                    self.key.clear();
+                    let known = self.stretch.keys[start..end].get(..entry.shared);
+                    self.key.extend_from_slice(known.unwrap_or_default());
+                    known.is_some()
+                }
+            };
+            if !known {
+                self.invalidate();
+                return Err(SHARED_TOO_MUCH.at(at));
+            }
+            self.key.extend_from_slice(suffix);
+            self.place = KeyPlace::Buffer;
+        }
+        self.stretch.position = None;
+        self.at = at;
+        self.end = entry.end;
+        self.value_start = entry.value_start;
+        self.trailer = entry.trailer;
+        Ok(())
+    }
+
+    /// Moves to the entry before (from no entry: to the last one); on none if this was the first.
+    ///
+    /// Returns whether it stands on an entry.
+    pub(crate) fn prev(&mut self) -> Result<bool, Damage> {
+        let before = match self.stretch.position {
+            Some(position) if position > 0 => position - 1,
+            _ => {
+                if self.at == 0 {
+                    self.invalidate();
+                    return Ok(false);
+                }
+                if let Err(damage) = self.decode_stretch() {
+                    self.invalidate();
+                    return Err(damage);
+                }
+                self.stretch.entries.len() - 1
+            }
+        };
+        let entry = self.stretch.entries[before];
+        self.stretch.position = Some(before);
+        self.at = entry.at;
+        self.end = entry.end;
+        self.value_start = entry.value_start;
+        self.trailer = entry.trailer;
+        self.place = entry.key;
+        Ok(true)
+    }
+
+    /// Decodes the entries from the last restart point before `self.at > 0` up to it: at least one.
+    fn decode_stretch(&mut self) -> Result<(), Damage> {
+        let block = &self.block;
+        let (mut low, mut high) = (0, block.restarts);
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if block.restart(middle) < self.at {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        let Stretch { entries, keys, .. } = &mut self.stretch;
+        entries.clear();
+        keys.clear();
+        let mut at = block.restart(low);
+        let mut last = KeyPlace::Block { start: 0, end: 0 };
+        while at < self.at {
+            let entry = block.entry(at)?;
+            if entry.shared > 0 {
+                let start = keys.len();
+                let (from, to) = match last {
+                    KeyPlace::Stretch { start, end } => (start, end),
+                    KeyPlace::Block { start, end } => (start, end),
+                    KeyPlace::Buffer => (0, 0),
+                };
+                if entry.shared > to - from {
+                    return Err(SHARED_TOO_MUCH.at(at));
+                }
+                let suffix = &block.bytes[entry.suffix_start..entry.suffix_end];
+                if start + entry.shared + suffix.len() > MAX_REBUILT_BYTES {
+                    return Err(TOO_MUCH_TO_REBUILD.at(at));
+                }
+                let shared = from..from + entry.shared;
+                match last {
+                    KeyPlace::Stretch { .. } => keys.extend_from_within(shared),
+                    _ => keys.extend_from_slice(&block.bytes[shared]),
+                }
+                keys.extend_from_slice(suffix);
+                last = KeyPlace::Stretch {
+                    start,
+                    end: keys.len(),
+                };
+            } else {
+                last = KeyPlace::Block {
+                    start: entry.suffix_start,
+                    end: entry.suffix_end,
+                };
+            }
+            entries.push(StretchEntry {
+                at,
+                key: last,
+                trailer: entry.trailer,
+                value_start: entry.value_start,
+                end: entry.end,
+            });
+            at = entry.end;
+        }
+        if at != self.at {
+            return Err(ASTRAY.at(self.at));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! Writes the raw bytes of one data block. The inverse is `block.rs`; layout: docs/format.md, "SSTable".
+//!
+//! * B1  At a restart point nothing is shared with the entry before: its key stands in the block as a whole.
+//!       The first entry is a restart point.
+//! * B2  Only bytes of the user key are shared; the trailer of every entry is stored in full.
+//! * B3  Between two restart points the user keys that share bytes take, rebuilt, at most
+//!       [`MAX_REBUILT_BYTES`]: going backward a reader rebuilds all of them at once.
+//! * B4  Every entry begins below 4 GiB: the caller cuts the block long before (restart points are u32).
+
+use crate::coding::{MAX_VARINT_BYTES, put_u32, put_varint};
+use crate::error::{Error, Result};
+use crate::key::{KeyRef, TRAILER_BYTES};
+
+/// Bytes of rebuilt user keys between two restart points (B3).
+pub(crate) const MAX_REBUILT_BYTES: usize = 64 << 10;
+
+pub(crate) struct BlockBuilder {
+    restart_interval: usize,
+    bytes: Vec<u8>,
+    restarts: Vec<u32>,
+    since_restart: usize,
+    rebuilt: usize,
+}
+
+impl BlockBuilder {
+    pub(crate) fn new(restart_interval: usize) -> BlockBuilder {
+        BlockBuilder {
+            restart_interval: restart_interval.max(1),
+            bytes: Vec::new(),
+            restarts: Vec::new(),
+            since_restart: 0,
+            rebuilt: 0,
+        }
+    }
+
+    /// Appends an entry whose user key has its first `shared` bytes in common with the entry before.
+    pub(crate) fn add(&mut self, shared: usize, key: KeyRef<'_>, value: &[u8]) -> Result<()> {
+        let user_key = key.user_key;
+        debug_assert!(shared <= user_key.len());
+        let most = user_key.len() + TRAILER_BYTES + value.len() + 3 * MAX_VARINT_BYTES;
+        self.bytes
+            .try_reserve(most)
+            .map_err(|_| Error::internal(format!("no memory for an entry of {most} bytes")))?;
+        let restart = self.restarts.is_empty()
+            || self.since_restart >= self.restart_interval
+            || self.rebuilt + user_key.len() > MAX_REBUILT_BYTES;
+        let shared = if restart {
+            let at = u32::try_from(self.bytes.len())
+                .map_err(|_| Error::internal("B4: an entry begins behind 4 GiB of its block"))?;
+            self.restarts.push(at);
+            self.since_restart = 0;
+            self.rebuilt = 0;
+            0
+        } else {
+            shared
+        };
+        if shared > 0 {
+            self.rebuilt += user_key.len();
+        }
+        self.since_restart += 1;
+        let suffix = &user_key[shared..];
+        put_varint(&mut self.bytes, shared as u64);
+        put_varint(&mut self.bytes, suffix.len() as u64);
+        put_varint(&mut self.bytes, value.len() as u64);
+        self.bytes.extend_from_slice(suffix);
+        self.bytes.extend_from_slice(&key.trailer.0.to_le_bytes());
+        self.bytes.extend_from_slice(value);
+        Ok(())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The bytes that [`BlockBuilder::finish`] would return now.
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len() + 4 * self.restarts.len() + 4
+    }
+
+    /// Completes the block. Call [`BlockBuilder::reset`] before the next one.
+    pub(crate) fn finish(&mut self) -> &[u8] {
+        for restart in &self.restarts {
+            put_u32(&mut self.bytes, *restart);
+        }
+        put_u32(&mut self.bytes, self.restarts.len() as u32);
+        &self.bytes
+    }
+
+    /// Begins a new block; memory is kept unless the last block was huge.
+    pub(crate) fn reset(&mut self) {
+        if self.bytes.capacity() > 4 << 20 {
+            self.bytes = Vec::new();
+        }
+        self.bytes.clear();
+        self.restarts.clear();
+        self.since_restart = 0;
+        self.rebuilt = 0;
+    }
+}

@@ -1,0 +1,490 @@
+//! The fixed parts of a table file: header, block trailer, footer, properties. Bytes in, bytes out.
+//!
+//! Layout: docs/format.md, "SSTable". Blocks of entries are `block.rs`, the index is `index.rs`, the filter is
+//! `filter.rs`; `builder.rs` writes the whole and `reader.rs` reads it.
+//!
+//! * T1  Every byte of a table is under a checksum that covers the file's id and its offset: header, blocks with
+//!       their trailers, footer; and blocks follow one another without a gap (checked when a table is opened).
+//! * T2  A block's checksum also covers what kind of block it is, how it is compressed, and its length.
+
+use std::path::Path;
+
+use crate::checksum::placed_crc;
+use crate::coding::{
+    get_length_prefixed, get_u32, get_u64, get_varint, put_length_prefixed, put_u32, put_u64,
+    put_varint,
+};
+use crate::compression::{self, Compression};
+use crate::env::File;
+use crate::error::{Error, Result};
+use crate::key::{MAX_KEY_BYTES, MAX_VALUE_BYTES, SequenceNumber};
+
+/// The first eight bytes of a table.
+pub(crate) const HEADER_MAGIC: [u8; 8] = *b"AiDbSST\0";
+/// The last eight bytes of a table.
+pub(crate) const FOOTER_MAGIC: [u8; 8] = *b"AiDbEnd\0";
+/// The version this build writes, and the newest it reads.
+pub(crate) const VERSION: u32 = 1;
+
+/// Magic, version, file id, checksum.
+pub(crate) const HEADER_BYTES: usize = 24;
+const _: () = assert!(HEADER_BYTES == 8 + 4 + 8 + 4);
+
+/// Kind and compression, checksum.
+pub(crate) const BLOCK_TRAILER_BYTES: usize = 5;
+
+/// Three handles, version, checksum, magic.
+pub(crate) const FOOTER_BYTES: usize = 64;
+const _: () = assert!(FOOTER_BYTES == 3 * 16 + 4 + 4 + 8);
+
+/// More than any raw block: the longest entry in a block that was about to be cut.
+pub(crate) const MAX_RAW_BLOCK_BYTES: u64 =
+    MAX_VALUE_BYTES + MAX_KEY_BYTES as u64 + MAX_BLOCK_SIZE as u64 * 2 + (1 << 20);
+/// The largest `block_size` option.
+pub(crate) const MAX_BLOCK_SIZE: usize = 1 << 28;
+
+/// What a block holds; part of its checksum (T2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum BlockKind {
+    Data = 0,
+    Index = 1,
+    Filter = 2,
+    Properties = 3,
+}
+
+impl BlockKind {
+    /// The kind with this number.
+    pub(crate) fn from_u8(number: u8) -> Option<BlockKind> {
+        use BlockKind::{Data, Filter, Index, Properties};
+        let mut kinds = [Data, Index, Filter, Properties].into_iter();
+        kinds.find(|kind| *kind as u8 == number)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            BlockKind::Data => "data block",
+            BlockKind::Index => "index block",
+            BlockKind::Filter => "filter block",
+            BlockKind::Properties => "properties block",
+        }
+    }
+}
+
+/// Where a block's payload is. Its trailer follows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct BlockHandle {
+    pub(crate) offset: u64,
+    /// Without the trailer.
+    pub(crate) length: u64,
+}
+
+impl BlockHandle {
+    /// Where the trailer ends; `None` if that is no offset.
+    pub(crate) fn end(self) -> Option<u64> {
+        self.offset
+            .checked_add(self.length)?
+            .checked_add(BLOCK_TRAILER_BYTES as u64)
+    }
+}
+
+/// The header of the table with id `file_id`.
+pub(crate) fn encode_header(file_id: u64) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEADER_BYTES);
+    out.extend_from_slice(&HEADER_MAGIC);
+    put_u32(&mut out, VERSION);
+    put_u64(&mut out, file_id);
+    let crc = placed_crc(file_id, 0, &[&out]);
+    put_u32(&mut out, crc);
+    out
+}
+
+/// Checks a header and returns the file id in it.
+pub(crate) fn decode_header(path: &Path, bytes: &[u8]) -> Result<u64> {
+    let damaged = |what: &str| Error::corruption(path, 0, what);
+    let mut input = bytes
+        .strip_prefix(&HEADER_MAGIC)
+        .ok_or_else(|| damaged("no table begins here: the magic number differs"))?;
+    let short = || damaged("the table's header is cut short");
+    let version = get_u32(&mut input).ok_or_else(short)?;
+    let file_id = get_u64(&mut input).ok_or_else(short)?;
+    let stored = get_u32(&mut input).ok_or_else(short)?;
+    // The checksum first: a flipped bit in the version is damage, not a newer format.
+    let crc = placed_crc(file_id, 0, &[&bytes[..HEADER_BYTES - 4]]);
+    if crc != stored {
+        return Err(damaged(&format!(
+            "header checksum is {crc:08x}, expected {stored:08x}"
+        )));
+    }
+    check_version(path, version)?;
+    Ok(file_id)
+}
+
+fn check_version(path: &Path, version: u32) -> Result<()> {
+    if version == VERSION {
+        return Ok(());
+    }
+    Err(Error::unsupported(format!(
+        "{} has table format {version}, this build reads format {VERSION}",
+        path.display()
+    )))
+}
+
+/// Where the parts behind the data blocks are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Footer {
+    pub(crate) index: BlockHandle,
+    /// `None` (stored as zeros) if the table has no filter.
+    pub(crate) filter: Option<BlockHandle>,
+    pub(crate) properties: BlockHandle,
+}
+
+impl Footer {
+    /// The footer of the table with id `file_id`, to be written at `offset`.
+    pub(crate) fn encode(&self, file_id: u64, offset: u64) -> Vec<u8> {
+        let mut out = Vec::with_capacity(FOOTER_BYTES);
+        for handle in [self.index, self.filter.unwrap_or_default(), self.properties] {
+            put_u64(&mut out, handle.offset);
+            put_u64(&mut out, handle.length);
+        }
+        put_u32(&mut out, VERSION);
+        let crc = placed_crc(file_id, offset, &[&out]);
+        put_u32(&mut out, crc);
+        out.extend_from_slice(&FOOTER_MAGIC);
+        out
+    }
+
+    /// Checks the footer read from `offset`.
+    pub(crate) fn decode(path: &Path, file_id: u64, offset: u64, bytes: &[u8]) -> Result<Footer> {
+        let damaged = |what: &str| Error::corruption(path, offset, what);
+        if bytes.len() != FOOTER_BYTES || !bytes.ends_with(&FOOTER_MAGIC) {
+            return Err(damaged(
+                "no table ends here: the magic number differs or bytes are missing",
+            ));
+        }
+        let short = || damaged("the footer is cut short");
+        let mut input = bytes;
+        let mut handles = [BlockHandle::default(); 3];
+        for handle in &mut handles {
+            handle.offset = get_u64(&mut input).ok_or_else(short)?;
+            handle.length = get_u64(&mut input).ok_or_else(short)?;
+        }
+        let version = get_u32(&mut input).ok_or_else(short)?;
+        let stored = get_u32(&mut input).ok_or_else(short)?;
+        let crc = placed_crc(file_id, offset, &[&bytes[..FOOTER_BYTES - 12]]);
+        if crc != stored {
+            return Err(damaged(&format!(
+                "footer checksum is {crc:08x}, expected {stored:08x}"
+            )));
+        }
+        check_version(path, version)?;
+        let [index, filter, properties] = handles;
+        Ok(Footer {
+            index,
+            filter: (filter != BlockHandle::default()).then_some(filter),
+            properties,
+        })
+    }
+}
+
+/// The trailer of a block whose `payload` is written at `offset` (T2).
+pub(crate) fn block_trailer(
+    file_id: u64,
+    offset: u64,
+    kind: BlockKind,
+    compression: Compression,
+    payload: &[u8],
+) -> [u8; BLOCK_TRAILER_BYTES] {
+    let tag = (kind as u8) << 4 | compression as u8;
+    let crc = block_crc(file_id, offset, tag, payload).to_le_bytes();
+    [tag, crc[0], crc[1], crc[2], crc[3]]
+}
+
+fn block_crc(file_id: u64, offset: u64, tag: u8, payload: &[u8]) -> u32 {
+    let length = (payload.len() as u64).to_le_bytes();
+    placed_crc(file_id, offset, &[&length, payload, &[tag]])
+}
+
+/// Checks `stored`, a block's payload and trailer read from `offset`, and returns its raw bytes.
+///
+/// Takes the buffer, so that a block stored as it is needs no copy.
+pub(crate) fn open_block(
+    path: &Path,
+    file_id: u64,
+    offset: u64,
+    kind: BlockKind,
+    mut stored: Vec<u8>,
+) -> Result<Vec<u8>> {
+    let compression = check_block(path, file_id, offset, kind, &stored)?;
+    let length = stored.len() - BLOCK_TRAILER_BYTES;
+    if compression == Compression::None {
+        stored.truncate(length);
+        return Ok(stored);
+    }
+    decompress_block(path, offset, kind, compression, &stored[..length])
+}
+
+/// The raw bytes of a block within a larger buffer: [`open_block`] with a copy.
+pub(crate) fn copy_block(
+    path: &Path,
+    file_id: u64,
+    offset: u64,
+    kind: BlockKind,
+    stored: &[u8],
+) -> Result<Vec<u8>> {
+    let compression = check_block(path, file_id, offset, kind, stored)?;
+    let length = stored.len() - BLOCK_TRAILER_BYTES;
+    decompress_block(path, offset, kind, compression, &stored[..length])
+}
+
+fn check_block(
+    path: &Path,
+    file_id: u64,
+    offset: u64,
+    kind: BlockKind,
+    stored: &[u8],
+) -> Result<Compression> {
+    let damaged = |what: String| Error::corruption(path, offset, what);
+    let Some((payload, trailer)) = stored.split_last_chunk::<BLOCK_TRAILER_BYTES>() else {
+        return Err(damaged(format!("the {} is cut short", kind.name())));
+    };
+    let [tag, expected @ ..] = *trailer;
+    let expected = u32::from_le_bytes(expected);
+    let crc = block_crc(file_id, offset, tag, payload);
+    if crc != expected {
+        return Err(damaged(format!(
+            "{} checksum is {crc:08x}, expected {expected:08x}",
+            kind.name()
+        )));
+    }
+    if tag >> 4 != kind as u8 {
+        return Err(damaged(format!(
+            "a block of kind {} where the {} should be",
+            tag >> 4,
+            kind.name()
+        )));
+    }
+    Compression::from_u8(tag & 0xf).ok_or_else(|| {
+        Error::unsupported(format!(
+            "{} at byte {offset}: compression {} is not known to this build",
+            path.display(),
+            tag & 0xf
+        ))
+    })
+}
+
+fn decompress_block(
+    path: &Path,
+    offset: u64,
+    kind: BlockKind,
+    compression: Compression,
+    payload: &[u8],
+) -> Result<Vec<u8>> {
+    compression::decompress(compression, payload, MAX_RAW_BLOCK_BYTES).map_err(|what| {
+        Error::corruption(
+            path,
+            offset,
+            format!("{} ({compression}): {what}", kind.name()),
+        )
+    })
+}
+
+/// Reads exactly `length` bytes at `offset`; fewer is `Corruption`. The length has been checked against the file's.
+pub(crate) fn read_exact(
+    file: &dyn File,
+    path: &Path,
+    offset: u64,
+    length: u64,
+) -> Result<Vec<u8>> {
+    let no_memory = || Error::corruption(path, offset, format!("no memory for {length} bytes"));
+    let length = usize::try_from(length).map_err(|_| no_memory())?;
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(length).map_err(|_| no_memory())?;
+    buffer.resize(length, 0);
+    let read = file.read_at(offset, &mut buffer)?;
+    if read != length {
+        return Err(Error::corruption(
+            path,
+            offset,
+            format!("the file ends after {read} of {length} bytes"),
+        ));
+    }
+    Ok(buffer)
+}
+
+/// Facts about a table, stored by name so that later builds can add some.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Properties {
+    pub(crate) entries: u64,
+    pub(crate) tombstones: u64,
+    pub(crate) data_blocks: u64,
+    /// Bytes of user keys and trailers, before prefix and block compression.
+    pub(crate) raw_key_bytes: u64,
+    pub(crate) raw_value_bytes: u64,
+    pub(crate) smallest_sequence: SequenceNumber,
+    pub(crate) largest_sequence: SequenceNumber,
+    /// The compression asked for; a block says itself how it is stored.
+    pub(crate) compression: u64,
+    /// Microseconds since 1970-01-01 UTC; 0 if not known.
+    pub(crate) created_micros: u64,
+    /// The keyspace the table belongs to; 0 is the default one and the only one yet.
+    pub(crate) keyspace: u64,
+}
+
+impl Properties {
+    /// Names as stored, in the order stored.
+    const NAMES: [&'static str; 10] = [
+        "compression",
+        "created_micros",
+        "data_blocks",
+        "entries",
+        "keyspace",
+        "largest_sequence",
+        "raw_key_bytes",
+        "raw_value_bytes",
+        "smallest_sequence",
+        "tombstones",
+    ];
+
+    fn values(&self) -> [u64; 10] {
+        [
+            self.compression,
+            self.created_micros,
+            self.data_blocks,
+            self.entries,
+            self.keyspace,
+            self.largest_sequence.0,
+            self.raw_key_bytes,
+            self.raw_value_bytes,
+            self.smallest_sequence.0,
+            self.tombstones,
+        ]
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_varint(&mut out, Properties::NAMES.len() as u64);
+        for (name, value) in Properties::NAMES.iter().zip(self.values()) {
+            put_length_prefixed(&mut out, name.as_bytes());
+            put_length_prefixed(&mut out, &value.to_le_bytes());
+        }
+        out
+    }
+
+    /// Reads the properties it knows, passes over others; a known one that is missing is damage.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Properties> {
+        let mut values = [None; Properties::NAMES.len()];
+        let mut input = bytes;
+        let count = get_varint(&mut input)?;
+        for _ in 0..count {
+            let name = get_length_prefixed(&mut input)?;
+            let value = get_length_prefixed(&mut input)?;
+            let known = Properties::NAMES
+                .iter()
+                .position(|known| known.as_bytes() == name);
+            if let Some(known) = known {
+                values[known] = Some(u64::from_le_bytes(value.try_into().ok()?));
+            }
+        }
+        if !input.is_empty() {
+            return None;
+        }
+        let [
+            compression,
+            created_micros,
+            data_blocks,
+            entries,
+            keyspace,
+            largest_sequence,
+            raw_key_bytes,
+            raw_value_bytes,
+            smallest_sequence,
+            tombstones,
+        ] = values;
+        Some(Properties {
+            entries: entries?,
+            tombstones: tombstones?,
+            data_blocks: data_blocks?,
+            raw_key_bytes: raw_key_bytes?,
+            raw_value_bytes: raw_value_bytes?,
+            smallest_sequence: SequenceNumber(smallest_sequence?),
+            largest_sequence: SequenceNumber(largest_sequence?),
+            compression: compression?,
+            created_micros: created_micros?,
+            keyspace: keyspace?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn header_and_footer_round_trip_and_notice_every_flipped_bit() {
+        let path = Path::new("000001.sst");
+        let header = encode_header(77);
+        assert_eq!(header.len(), HEADER_BYTES);
+        assert_eq!(decode_header(path, &header).unwrap(), 77);
+        let footer = Footer {
+            index: BlockHandle {
+                offset: 1,
+                length: 2,
+            },
+            filter: None,
+            properties: BlockHandle {
+                offset: 3,
+                length: 4,
+            },
+        };
+        let encoded = footer.encode(77, 1000);
+        assert_eq!(encoded.len(), FOOTER_BYTES);
+        assert_eq!(Footer::decode(path, 77, 1000, &encoded).unwrap(), footer);
+        assert!(Footer::decode(path, 77, 1001, &encoded).is_err());
+        assert!(Footer::decode(path, 78, 1000, &encoded).is_err());
+        for bit in 0..HEADER_BYTES * 8 {
+            let mut damaged = header.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            let error = decode_header(path, &damaged).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corruption);
+        }
+        for bit in 0..FOOTER_BYTES * 8 {
+            let mut damaged = encoded.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            let error = Footer::decode(path, 77, 1000, &damaged).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corruption);
+        }
+    }
+
+    #[test]
+    fn a_newer_version_is_unsupported() {
+        let mut header = encode_header(5);
+        header[8..12].copy_from_slice(&2u32.to_le_bytes());
+        let crc = placed_crc(5, 0, &[&header[..HEADER_BYTES - 4]]);
+        header[HEADER_BYTES - 4..].copy_from_slice(&crc.to_le_bytes());
+        let error = decode_header(Path::new("x"), &header).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.message().contains("format 2"));
+    }
+
+    #[test]
+    fn properties_round_trip_and_unknown_names_are_passed_over() {
+        let properties = Properties {
+            entries: 3,
+            tombstones: 1,
+            largest_sequence: SequenceNumber(9),
+            ..Properties::default()
+        };
+        let encoded = properties.encode();
+        assert_eq!(Properties::decode(&encoded), Some(properties.clone()));
+        let mut grown = encoded.clone();
+        grown[0] += 1;
+        put_length_prefixed(&mut grown, b"later");
+        put_length_prefixed(&mut grown, b"anything");
+        assert_eq!(Properties::decode(&grown), Some(properties));
+        for cut in 0..encoded.len() {
+            assert_eq!(Properties::decode(&encoded[..cut]), None);
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! The index of a table: which data block a key belongs to. Built in one piece, read in one piece, and kept flat
+//! in memory. Layout: docs/format.md, "SSTable".
+//!
+//! * N1  Every data block has a fence, an internal key: all keys of the block are at or behind its fence and
+//!       before the next one's. The first fence is the smallest internal key there is.
+//! * N2  A fence is as short as N1 allows: where the user keys on both sides differ, the shortest prefix of the
+//!       right one that is behind the left one. So the entries of one user key at or behind a seek target are
+//!       never in the block before the one that [`Index::find`] names, and if that block has none, the first
+//!       entry of the next block is the one sought; and a lookup of one key touches one block only.
+//! * N3  Data blocks follow one another without a gap, so the offset of a block is the end of the one before.
+//!
+//! In memory the fences stand without their common prefix in one buffer, and beside them the next eight bytes of
+//! each as a number: a search compares numbers and looks into the buffer only where they are equal.
+
+use std::cmp::Ordering;
+
+use crate::coding::{
+    get_length_prefixed, get_u64, get_varint, put_length_prefixed, put_u64, put_varint,
+};
+use crate::key::{KeyRef, Trailer};
+use crate::sstable::block::common_prefix;
+use crate::sstable::format::{BLOCK_TRAILER_BYTES, BlockHandle};
+
+/// Collects the index while a table is written.
+#[derive(Default)]
+pub(crate) struct IndexBuilder {
+    entries: Vec<u8>,
+    count: u64,
+}
+
+impl IndexBuilder {
+    /// Adds a data block that begins behind `last` (`None`: the first block) with `first` (N1, N2).
+    pub(crate) fn add(&mut self, last: Option<KeyRef<'_>>, first: KeyRef<'_>, handle: BlockHandle) {
+        let fence = fence(last, first);
+        put_length_prefixed(&mut self.entries, fence.user_key);
+        put_u64(&mut self.entries, fence.trailer.0);
+        put_varint(&mut self.entries, handle.offset);
+        put_varint(&mut self.entries, handle.length);
+        self.count += 1;
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The bytes that [`IndexBuilder::finish`] would return now, nearly.
+    pub(crate) fn size(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn finish(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.entries.len() + 10);
+        put_varint(&mut out, self.count);
+        out.extend_from_slice(&self.entries);
+        out
+    }
+}
+
+/// The shortest internal key behind `last` and at or before `first` (N2).
+fn fence<'a>(last: Option<KeyRef<'_>>, first: KeyRef<'a>) -> KeyRef<'a> {
+    let Some(last) = last else {
+        return KeyRef::new(b"", Trailer::NEWEST);
+    };
+    debug_assert!(last < first, "N1: blocks ascend");
+    if last.user_key == first.user_key {
+        // Right behind `last`, so that a target between the two finds `first` at once.
+        return KeyRef::new(first.user_key, Trailer(last.trailer.0 - 1));
+    }
+    let common = common_prefix(last.user_key, first.user_key);
+    KeyRef::new(&first.user_key[..common + 1], Trailer::NEWEST)
+}
+
+/// The parsed index of an open table.
+pub(crate) struct Index {
+    /// What all fences but the first have in common at the head of their user keys.
+    prefix: Vec<u8>,
+    /// The fences of blocks 1, 2, ... behind `prefix`, each followed by nothing.
+    fences: Vec<u8>,
+    /// Where each of them ends.
+    ends: Vec<usize>,
+    trailers: Vec<Trailer>,
+    /// The first eight bytes of each, big-endian, padded with zeros.
+    heads: Vec<u64>,
+    /// Where each data block begins, and where the last one's trailer ends (N3).
+    starts: Vec<u64>,
+}
+
+impl Index {
+    /// Parses the raw index block of a table whose data blocks fill `[first, end)`; on damage, what is wrong.
+    pub(crate) fn parse(bytes: &[u8], first: u64, end: u64) -> Result<Index, &'static str> {
+        const SHORT: &str = "the index is cut short";
+        const MEMORY: &str = "no memory for the index";
+        let mut input = bytes;
+        let count = get_varint(&mut input).ok_or(SHORT)?;
+        // The smallest entry: an empty fence, its trailer, two handle bytes.
+        if count == 0 || count > (input.len() / 11) as u64 {
+            return Err("the index's count cannot be right");
+        }
+        let count = count as usize;
+        let mut parsed: Vec<(KeyRef<'_>, u64)> = Vec::new();
+        parsed.try_reserve_exact(count).map_err(|_| MEMORY)?;
+        let mut expected = first;
+        for _ in 0..count {
+            let user_key = get_length_prefixed(&mut input).ok_or(SHORT)?;
+            let trailer = Trailer(get_u64(&mut input).ok_or(SHORT)?);
+            let offset = get_varint(&mut input).ok_or(SHORT)?;
+            let length = get_varint(&mut input).ok_or(SHORT)?;
+            let fence = KeyRef::new(user_key, trailer);
+            let ascends = match parsed.last() {
+                None => fence == KeyRef::new(b"", Trailer::NEWEST),
+                Some((previous, _)) => *previous < fence,
+            };
+            if !ascends {
+                return Err("N1: the index's fences do not ascend");
+            }
+            if offset != expected {
+                return Err("N3: the index leaves a gap between data blocks");
+            }
+            expected = BlockHandle { offset, length }
+                .end()
+                .filter(|block_end| *block_end <= end)
+                .ok_or("the index names a block beyond the data blocks")?;
+            parsed.push((fence, offset));
+        }
+        if !input.is_empty() || expected != end {
+            return Err("the index does not end where the data blocks do");
+        }
+        Index::flatten(&parsed, end).ok_or(MEMORY)
+    }
+
+    /// `None` if there is no memory for it.
+    fn flatten(parsed: &[(KeyRef<'_>, u64)], end: u64) -> Option<Index> {
+        let fences = &parsed[1..];
+        let prefix = match fences {
+            [] => &b""[..],
+            [(one, _)] => one.user_key,
+            // They ascend, so what the first and the last have in common, all have.
+            [(first, _), .., (last, _)] => {
+                &first.user_key[..common_prefix(first.user_key, last.user_key)]
+            }
+        };
+        let total = fences
+            .iter()
+            .map(|(fence, _)| fence.user_key.len() - prefix.len())
+            .sum();
+        let mut index = Index {
+            prefix: Vec::new(),
+            fences: Vec::new(),
+            ends: Vec::new(),
+            trailers: Vec::new(),
+            heads: Vec::new(),
+            starts: Vec::new(),
+        };
+        index.prefix.try_reserve_exact(prefix.len()).ok()?;
+        index.fences.try_reserve_exact(total).ok()?;
+        index.ends.try_reserve_exact(fences.len()).ok()?;
+        index.trailers.try_reserve_exact(fences.len()).ok()?;
+        index.heads.try_reserve_exact(fences.len()).ok()?;
+        index.starts.try_reserve_exact(parsed.len() + 1).ok()?;
+        index.prefix.extend_from_slice(prefix);
+        for (fence, _) in fences {
+            let rest = &fence.user_key[prefix.len()..];
+            index.fences.extend_from_slice(rest);
+            index.ends.push(index.fences.len());
+            index.trailers.push(fence.trailer);
+            index.heads.push(head(rest));
+        }
+        index
+            .starts
+            .extend(parsed.iter().map(|(_, offset)| *offset));
+        index.starts.push(end);
+        Some(index)
+    }
+
+    /// The number of data blocks: at least one.
+    pub(crate) fn len(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// Where block `block` is.
+    pub(crate) fn handle(&self, block: usize) -> BlockHandle {
+        let offset = self.starts[block];
+        BlockHandle {
+            offset,
+            length: self.starts[block + 1] - offset - BLOCK_TRAILER_BYTES as u64,
+        }
+    }
+
+    /// The block whose fences enclose `target` (N1).
+    #[inline]
+    pub(crate) fn find(&self, target: KeyRef<'_>) -> usize {
+        let Some(rest) = target.user_key.strip_prefix(&self.prefix[..]) else {
+            return match target.user_key.cmp(&self.prefix) {
+                Ordering::Less => 0,
+                _ => self.ends.len(),
+            };
+        };
+        let wanted = head(rest);
+        let mut low = self.heads.partition_point(|head| *head < wanted);
+        if self.heads.get(low) != Some(&wanted) {
+            return low;
+        }
+        // Of the fences with this head, those at or before the target.
+        let target = KeyRef::new(rest, target.trailer);
+        let mut high = low + self.heads[low..].partition_point(|head| *head == wanted);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.short_fence(middle) <= target {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// The fence of block `position + 1`, without the prefix.
+    fn short_fence(&self, position: usize) -> KeyRef<'_> {
+        let start = match position {
+            0 => 0,
+            _ => self.ends[position - 1],
+        };
+        KeyRef::new(
+            &self.fences[start..self.ends[position]],
+            self.trailers[position],
+        )
+    }
+
+    /// Bytes of memory that the index takes.
+    pub(crate) fn memory(&self) -> usize {
+        self.prefix.capacity()
+            + self.fences.capacity()
+            + self.ends.capacity() * size_of::<usize>()
+            + self.trailers.capacity() * size_of::<Trailer>()
+            + self.heads.capacity() * size_of::<u64>()
+            + self.starts.capacity() * size_of::<u64>()
+    }
+}
+
+/// The first eight bytes as a number that sorts like them; equal for "a" and "a\0".
+#[inline]
+fn head(bytes: &[u8]) -> u64 {
+    match bytes.first_chunk() {
+        Some(chunk) => u64::from_be_bytes(*chunk),
+        None => {
+            let mut chunk = [0; 8];
+            chunk[..bytes.len()].copy_from_slice(bytes);
+            u64::from_be_bytes(chunk)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{SequenceNumber, ValueKind};
+
+    fn key(user_key: &[u8], sequence: u64) -> KeyRef<'_> {
+        KeyRef::new(
+            user_key,
+            Trailer::new(SequenceNumber(sequence), ValueKind::Put),
+        )
+    }
+
+    #[test]
+    fn a_fence_is_short_and_between_its_neighbours() {
+        let cases: [(&[u8], &[u8], &[u8]); 5] = [
+            (b"apple", b"cat", b"c"),
+            (b"a", b"a\0", b"a\0"),
+            (b"abc", b"abd", b"abd"),
+            (b"ab", b"abcdef", b"abc"),
+            (b"", b"zzz", b"z"),
+        ];
+        for (last, first, expected) in cases {
+            let (last, first) = (key(last, 9), key(first, 5));
+            let fence = fence(Some(last), first);
+            assert_eq!(fence.user_key, expected);
+            assert!(last < fence && fence <= first);
+        }
+        let fence = fence(Some(key(b"same", 9)), key(b"same", 5));
+        assert!(key(b"same", 9) < fence && fence <= key(b"same", 5));
+        assert!(
+            fence <= key(b"same", 8),
+            "a target between two blocks belongs to the second"
+        );
+    }
+
+    #[test]
+    fn find_agrees_with_a_linear_search() {
+        // Keys that share heads, pad with zeros, and have several versions.
+        let mut keys: Vec<Vec<u8>> = Vec::new();
+        for head in [
+            &b"prefix/"[..],
+            b"prefix/aaaaaaaa",
+            b"prefix/aaaaaaaa\0",
+            b"prefix/b",
+        ] {
+            for tail in [&b""[..], b"\0", b"\0\0", b"x", b"xx", b"xy\0"] {
+                for sequence in [3, 9] {
+                    keys.push(key(&[head, tail].concat(), sequence).to_vec());
+                }
+            }
+        }
+        keys.sort_by(|a, b| KeyRef::decode(a).cmp(&KeyRef::decode(b)));
+        keys.dedup();
+        let mut builder = IndexBuilder::default();
+        let mut blocks: Vec<Vec<KeyRef<'_>>> = Vec::new();
+        for chunk in keys.chunks(2) {
+            let chunk: Vec<_> = chunk.iter().map(|k| KeyRef::decode(k).unwrap()).collect();
+            let last = blocks.last().map(|block| block[block.len() - 1]);
+            let offset = 24 + 15 * blocks.len() as u64;
+            builder.add(last, chunk[0], BlockHandle { offset, length: 10 });
+            blocks.push(chunk);
+        }
+        let end = 24 + 15 * blocks.len() as u64;
+        let raw = builder.finish();
+        let index = Index::parse(&raw, 24, end).unwrap();
+        assert_eq!(index.len(), blocks.len());
+        assert_eq!(
+            index.handle(1),
+            BlockHandle {
+                offset: 39,
+                length: 10
+            }
+        );
+        for (number, block) in blocks.iter().enumerate() {
+            for key in block {
+                assert_eq!(index.find(*key), number, "{key:?}");
+                // One trailer newer: the same block, or the end of the one before (N2).
+                let newer = KeyRef::new(key.user_key, Trailer(key.trailer.0 + 1));
+                let found = index.find(newer);
+                assert!(found == number || (found + 1 == number && *key == block[0]));
+            }
+        }
+        assert_eq!(index.find(key(b"", 1)), 0);
+        assert_eq!(index.find(key(b"prefix", 1)), 0);
+        assert_eq!(index.find(key(b"q", 1)), blocks.len() - 1);
+        for cut in 0..raw.len() {
+            assert!(Index::parse(&raw[..cut], 24, end).is_err());
+        }
+        assert!(Index::parse(&raw, 24, end + 1).is_err());
+        assert!(Index::parse(&raw, 23, end).is_err());
+    }
+}

@@ -1,0 +1,216 @@
+//! Walks the entries of one table, block by block.
+//!
+//! * T8  The iterator holds its table and its current block by counted references; nothing else is held between
+//!       calls, so a slow iterator keeps one file open and one block in memory.
+//! * T9  After an error the iterator is not valid until the next seek.
+//!
+//! A scan forward over blocks that are not cached reads ahead: twice as many bytes with each read, up to the
+//! `readahead` it was made with. A seek begins anew, so that point reads stay small.
+
+use crate::error::{Error, Result};
+use crate::iterator::InternalIterator;
+use crate::key::KeyRef;
+use crate::sstable::block::{BlockCursor, Damage};
+use crate::sstable::reader::Table;
+use crate::sync::Arc;
+
+/// The first read of more than a block takes this many bytes.
+const FIRST_READAHEAD: usize = 16 << 10;
+
+/// See the head of the file.
+pub(crate) struct TableIterator {
+    table: Arc<Table>,
+    fill_cache: bool,
+    readahead: usize,
+    /// The block the cursor is in.
+    number: usize,
+    cursor: Option<BlockCursor>,
+    valid: bool,
+    run: Run,
+}
+
+/// Blocks read ahead.
+#[derive(Default)]
+struct Run {
+    buffer: Vec<u8>,
+    first: usize,
+    blocks: usize,
+    /// How much the next read takes; 0 until two blocks behind one another were missing.
+    window: usize,
+    /// The block behind the last one read from the file.
+    expected: Option<usize>,
+}
+
+impl TableIterator {
+    pub(crate) fn new(table: Arc<Table>, fill_cache: bool, readahead: usize) -> TableIterator {
+        TableIterator {
+            table,
+            fill_cache,
+            readahead,
+            number: 0,
+            cursor: None,
+            valid: false,
+            run: Run::default(),
+        }
+    }
+
+    /// Puts the cursor on no entry of block `number`.
+    fn enter(&mut self, number: usize) -> Result<&mut BlockCursor> {
+        self.valid = false;
+        if self.number != number || self.cursor.is_none() {
+            let block = match self.table.cached_block(number) {
+                Some(block) => block,
+                None => self.read(number)?,
+            };
+            self.number = number;
+            match &mut self.cursor {
+                Some(cursor) => cursor.reset(block),
+                None => self.cursor = Some(BlockCursor::new(block)),
+            }
+        }
+        self.cursor
+            .as_mut()
+            .ok_or_else(|| Error::internal("T8: no cursor after entering a block"))
+    }
+
+    #[cold]
+    fn read(&mut self, number: usize) -> Result<Arc<crate::sstable::Block>> {
+        let run = &mut self.run;
+        let held = run.first..run.first + run.blocks;
+        if !held.contains(&number) {
+            let sequential = run.expected == Some(number);
+            run.expected = Some(number + 1);
+            if self.readahead == 0 || !sequential {
+                run.window = 0;
+                run.blocks = 0;
+                return self.table.block(number, self.fill_cache);
+            }
+            run.window =
+                (run.window * 2).clamp(FIRST_READAHEAD, self.readahead.max(FIRST_READAHEAD));
+            run.blocks = 0;
+            run.blocks = self.table.read_run(number, run.window, &mut run.buffer)?;
+            run.first = number;
+            run.expected = Some(number + run.blocks);
+        }
+        self.table
+            .block_from_run(number, run.first, &run.buffer, self.fill_cache)
+    }
+
+    /// Runs `step` on the cursor of block `number`; true if it then stands on an entry.
+    fn place(
+        &mut self,
+        number: usize,
+        step: impl FnOnce(&mut BlockCursor) -> std::result::Result<(), Damage>,
+    ) -> Result<bool> {
+        let cursor = self.enter(number)?;
+        match step(cursor) {
+            Ok(()) => {
+                self.valid = cursor.valid();
+                Ok(self.valid)
+            }
+            Err(damage) => Err(self.table.damage(number, damage)),
+        }
+    }
+}
+
+impl InternalIterator for TableIterator {
+    #[inline]
+    fn valid(&self) -> bool {
+        self.valid
+    }
+
+    fn seek_to_first(&mut self) -> Result<()> {
+        self.place(0, BlockCursor::seek_to_first).map(|_| ())
+    }
+
+    fn seek_to_last(&mut self) -> Result<()> {
+        let last = self.table.blocks() - 1;
+        self.place(last, BlockCursor::seek_to_last).map(|_| ())
+    }
+
+    fn seek(&mut self, target: KeyRef<'_>) -> Result<()> {
+        let number = self.table.find_block(target);
+        if !self.place(number, |cursor| cursor.seek(target))? && number + 1 < self.table.blocks() {
+            // N1, N2: the first entry behind the target begins the next block.
+            self.place(number + 1, BlockCursor::seek_to_first)?;
+        }
+        Ok(())
+    }
+
+    fn seek_for_prev(&mut self, target: KeyRef<'_>) -> Result<()> {
+        let number = self.table.find_block(target);
+        let found = self.place(number, |cursor| {
+            cursor.seek(target)?;
+            if !cursor.valid() {
+                return cursor.seek_to_last();
+            }
+            if cursor.key() != target {
+                cursor.prev()?;
+            }
+            Ok(())
+        })?;
+        if !found && number > 0 {
+            self.place(number - 1, BlockCursor::seek_to_last)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn next(&mut self) -> Result<()> {
+        debug_assert!(self.valid);
+        let Some(cursor) = &mut self.cursor else {
+            return Ok(());
+        };
+        if let Err(damage) = cursor.next() {
+            self.valid = false;
+            return Err(self.table.damage(self.number, damage));
+        }
+        if cursor.valid() {
+            return Ok(());
+        }
+        self.valid = false;
+        if self.number + 1 < self.table.blocks() {
+            self.place(self.number + 1, BlockCursor::seek_to_first)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn prev(&mut self) -> Result<()> {
+        debug_assert!(self.valid);
+        let Some(cursor) = &mut self.cursor else {
+            return Ok(());
+        };
+        match cursor.prev() {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(damage) => {
+                self.valid = false;
+                return Err(self.table.damage(self.number, damage));
+            }
+        }
+        self.valid = false;
+        if self.number > 0 {
+            self.place(self.number - 1, BlockCursor::seek_to_last)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn key(&self) -> KeyRef<'_> {
+        debug_assert!(self.valid);
+        match &self.cursor {
+            Some(cursor) => cursor.key(),
+            None => KeyRef::new(b"", crate::key::Trailer::OLDEST),
+        }
+    }
+
+    #[inline]
+    fn value(&self) -> &[u8] {
+        debug_assert!(self.valid);
+        match &self.cursor {
+            Some(cursor) => cursor.value(),
+            None => b"",
+        }
+    }
+}

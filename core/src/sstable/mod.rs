@@ -1,0 +1,31 @@
+//! SSTables: immutable sorted files of internal entries, and everything that reads and writes them.
+//!
+//! * `format.rs`        header, block trailer, footer, properties
+//! * `block_builder.rs` writes a data block          `block.rs`  reads one
+//! * `index.rs`         which block a key belongs to  `filter.rs` which keys are certainly absent
+//! * `builder.rs`       writes a whole table          `reader.rs` opens one and answers lookups
+//! * `iter.rs`          walks a table                 `salvage.rs` reads what is left of a damaged one
+//!
+//! Layout: docs/format.md, "SSTable". Elsewhere: which tables there are (`version`), what is kept of them in
+//! memory (`cache`).
+
+mod block;
+mod block_builder;
+mod builder;
+mod filter;
+mod format;
+mod index;
+mod iter;
+mod reader;
+mod salvage;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use block::Block;
+#[cfg(feature = "internals")]
+pub(crate) use block::{BlockCursor, Damage};
+pub(crate) use builder::{Builder, TableOptions, TableSummary};
+pub(crate) use iter::TableIterator;
+pub(crate) use reader::check::Checked;
+pub(crate) use reader::{Table, TableValue};
+pub(crate) use salvage::{Known, SalvageIterator, SalvagedTable, salvage, table_id};

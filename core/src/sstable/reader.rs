@@ -1,0 +1,391 @@
+//! An open table: lookups and blocks; `reader/check.rs` checks every byte. The inverse is `builder.rs`.
+//! Layout: docs/format.md, "SSTable".
+//!
+//! Opening reads and checks the header, the footer, the properties, the index and the filter; damage in any of
+//! them is an error then, never a slower table. Index and filter stay in memory as long as the table is open.
+//!
+//! * T6  A data block comes from the table's own slot for it (a hit: one load, no hash, no lock), or from the
+//!       file, where its checksum is verified before anything is decoded.
+//! * T7  A value or an iterator holds a counted reference to its block; a slot's guard never outlives a call.
+
+pub(super) mod check;
+
+use std::ops::{Deref, Range};
+use std::path::{Path, PathBuf};
+
+use crate::cache::{BlockCache, BlockSlots};
+use crate::env::{Env, File};
+use crate::error::{Error, Result};
+use crate::key::{KeyRef, Trailer};
+use crate::sstable::block::{Block, Damage};
+use crate::sstable::filter::{self, Filter, FilterError};
+use crate::sstable::format::{
+    BLOCK_TRAILER_BYTES, BlockHandle, BlockKind, FOOTER_BYTES, Footer, HEADER_BYTES, Properties,
+    copy_block, decode_header, open_block, read_exact,
+};
+use crate::sstable::index::Index;
+use crate::sstable::iter::TableIterator;
+use crate::sync::Arc;
+
+/// An open table. Any number of threads may use it; it closes with its last reference.
+pub(crate) struct Table {
+    path: PathBuf,
+    file: Arc<dyn File>,
+    file_id: u64,
+    file_size: u64,
+    index: Index,
+    filter: Option<Filter>,
+    properties: Properties,
+    slots: Arc<BlockSlots>,
+    cache: Arc<BlockCache>,
+}
+
+/// A value in a block, which it keeps in memory. Derefs to its bytes.
+#[derive(Clone)]
+pub(crate) struct TableValue {
+    block: Arc<Block>,
+    range: Range<usize>,
+}
+
+impl TableValue {
+    /// Bytes of memory that holding the value keeps from being freed.
+    #[cfg(test)]
+    pub(crate) fn pinned_bytes(&self) -> usize {
+        self.block.charge()
+    }
+}
+
+impl Deref for TableValue {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.block.slice(self.range.clone())
+    }
+}
+
+impl Table {
+    /// Opens the table at `path`, whose header must carry `file_id` and whose length must be `file_size`.
+    pub(crate) fn open(
+        env: &dyn Env,
+        path: &Path,
+        file_id: u64,
+        file_size: u64,
+        cache: Arc<BlockCache>,
+    ) -> Result<Arc<Table>> {
+        let file = env.open_read(path)?;
+        Table::from_file(file, path, file_id, file_size, cache)
+    }
+
+    /// [`Table::open`] for a file that is already open.
+    pub(crate) fn from_file(
+        file: Arc<dyn File>,
+        path: &Path,
+        file_id: u64,
+        file_size: u64,
+        cache: Arc<BlockCache>,
+    ) -> Result<Arc<Table>> {
+        let length = file.len()?;
+        if length != file_size || file_size < (HEADER_BYTES + FOOTER_BYTES) as u64 {
+            return Err(Error::corruption(
+                path,
+                length.min(file_size),
+                format!("the file has {length} bytes, expected {file_size}"),
+            ));
+        }
+        let header = read_exact(&*file, path, 0, HEADER_BYTES as u64)?;
+        let found = decode_header(path, &header)?;
+        if found != file_id {
+            return Err(Error::corruption(
+                path,
+                0,
+                format!("the file's id is {found:016x}, expected {file_id:016x}"),
+            ));
+        }
+        let footer_at = file_size - FOOTER_BYTES as u64;
+        let footer = read_exact(&*file, path, footer_at, FOOTER_BYTES as u64)?;
+        let footer = Footer::decode(path, file_id, footer_at, &footer)?;
+        let data_end = data_end(&footer, footer_at)
+            .ok_or_else(|| Error::corruption(path, footer_at, "T1: blocks leave a gap"))?;
+
+        // Everything behind the data blocks, in one read.
+        let tail = read_exact(&*file, path, data_end, footer_at - data_end)?;
+        let part = |handle: BlockHandle, kind| {
+            let start = (handle.offset - data_end) as usize;
+            let length = handle.length as usize + BLOCK_TRAILER_BYTES;
+            copy_block(
+                path,
+                file_id,
+                handle.offset,
+                kind,
+                &tail[start..start + length],
+            )
+        };
+        let damaged = |handle: BlockHandle, what| Error::corruption(path, handle.offset, what);
+
+        let properties = part(footer.properties, BlockKind::Properties)?;
+        let properties = Properties::decode(&properties)
+            .ok_or_else(|| damaged(footer.properties, "the properties are malformed"))?;
+        let index = part(footer.index, BlockKind::Index)?;
+        let index = Index::parse(&index, HEADER_BYTES as u64, data_end)
+            .map_err(|what| damaged(footer.index, what))?;
+        if index.len() as u64 != properties.data_blocks {
+            return Err(damaged(
+                footer.properties,
+                "index and properties count data blocks differently",
+            ));
+        }
+        if properties.keyspace != 0 {
+            return Err(Error::unsupported(format!(
+                "{} belongs to keyspace {}, this build has keyspace 0",
+                path.display(),
+                properties.keyspace
+            )));
+        }
+        let filter = match footer.filter {
+            None => None,
+            Some(handle) => {
+                let block = part(handle, BlockKind::Filter)?;
+                Some(Filter::parse(block).map_err(|error| match error {
+                    FilterError::Damaged => damaged(handle, "the filter is malformed"),
+                    FilterError::Version(version) => Error::unsupported(format!(
+                        "{} has filter version {version}, this build reads version 1",
+                        path.display()
+                    )),
+                })?)
+            }
+        };
+        let slots = cache
+            .slots(index.len())
+            .ok_or_else(|| damaged(footer.index, "no memory for a slot per data block"))?;
+        Ok(Arc::new(Table {
+            path: path.to_owned(),
+            file,
+            file_id,
+            file_size,
+            index,
+            filter,
+            properties,
+            slots,
+            cache,
+        }))
+    }
+
+    /// The newest entry of `user_key` at or behind `trailer`, tombstones too: its trailer and value.
+    ///
+    /// `fill_cache`: whether a block read from the file stays in the cache.
+    pub(crate) fn get(
+        &self,
+        user_key: &[u8],
+        trailer: Trailer,
+        fill_cache: bool,
+    ) -> Result<Option<(Trailer, TableValue)>> {
+        if !self.may_contain(user_key) {
+            return Ok(None);
+        }
+        let target = KeyRef::new(user_key, trailer);
+        // N2: an entry of this user key at or behind the target is in this block or nowhere.
+        let number = self.index.find(target);
+        let guard = self.slots.load(number);
+        if let Some(block) = &*guard {
+            self.cache.note_hit(block);
+            return self.get_in(block, number, target);
+        }
+        drop(guard);
+        let block = self.fill(number, fill_cache)?;
+        self.get_in(&block, number, target)
+    }
+
+    #[inline]
+    fn get_in(
+        &self,
+        block: &Arc<Block>,
+        number: usize,
+        target: KeyRef<'_>,
+    ) -> Result<Option<(Trailer, TableValue)>> {
+        let found = block
+            .get(target)
+            .map_err(|damage| self.damage(number, damage))?;
+        Ok(found.map(|(trailer, range)| {
+            let block = Arc::clone(block);
+            (trailer, TableValue { block, range })
+        }))
+    }
+
+    /// Whether the table may hold `user_key`, in any version; `false` is certain.
+    #[inline]
+    pub(crate) fn may_contain(&self, user_key: &[u8]) -> bool {
+        match &self.filter {
+            Some(filter) => filter.may_contain(filter::key_hash(user_key)),
+            None => true,
+        }
+    }
+
+    /// An iterator over all entries, on none yet. `fill_cache` as in [`Table::get`]; a scan may read up to
+    /// `readahead` bytes of following blocks at once (0: block by block).
+    pub(crate) fn iter(self: &Arc<Table>, fill_cache: bool, readahead: usize) -> TableIterator {
+        TableIterator::new(Arc::clone(self), fill_cache, readahead)
+    }
+
+    /// About where in the file `user_key` is or would be: grows with the key.
+    pub(crate) fn approximate_offset_of(&self, user_key: &[u8]) -> u64 {
+        let block = self.index.find(KeyRef::new(user_key, Trailer::NEWEST));
+        self.index.handle(block).offset
+    }
+
+    /// The bytes of memory that the open table takes beside its cached blocks.
+    pub(crate) fn memory(&self) -> usize {
+        let filter = self.filter.as_ref().map_or(0, Filter::memory);
+        size_of::<Table>() + self.index.memory() + filter + self.slots.memory()
+    }
+
+    /// The number of data blocks: at least one.
+    pub(crate) fn blocks(&self) -> usize {
+        self.index.len()
+    }
+
+    /// The data block that `target` is in, or the one before the first entry behind it (N2).
+    pub(crate) fn find_block(&self, target: KeyRef<'_>) -> usize {
+        self.index.find(target)
+    }
+
+    /// Data block `number < blocks()`, from its slot or from the file.
+    pub(crate) fn block(&self, number: usize, fill_cache: bool) -> Result<Arc<Block>> {
+        match self.cached_block(number) {
+            Some(block) => Ok(block),
+            None => self.fill(number, fill_cache),
+        }
+    }
+
+    /// Data block `number` if it is in the cache; counts as a hit then.
+    #[inline]
+    pub(crate) fn cached_block(&self, number: usize) -> Option<Arc<Block>> {
+        let guard = self.slots.load(number);
+        let block = guard.as_ref()?;
+        self.cache.note_hit(block);
+        Some(Arc::clone(block))
+    }
+
+    /// How many data blocks are in the cache.
+    #[cfg(test)]
+    pub(crate) fn slots_in_use(&self) -> usize {
+        let blocks = 0..self.index.len();
+        blocks
+            .filter(|block| self.slots.load(*block).is_some())
+            .count()
+    }
+
+    /// Reads data block `number` from the file.
+    #[cold]
+    fn fill(&self, number: usize, fill_cache: bool) -> Result<Arc<Block>> {
+        self.cache.note_miss();
+        let handle = self.index.handle(number);
+        let length = handle.length + BLOCK_TRAILER_BYTES as u64;
+        let stored = read_exact(&*self.file, &self.path, handle.offset, length)?;
+        let raw = open_block(
+            &self.path,
+            self.file_id,
+            handle.offset,
+            BlockKind::Data,
+            stored,
+        )?;
+        self.admit(number, raw, fill_cache)
+    }
+
+    /// Reads blocks `number..` as far as they fit `readahead` bytes (at least one) into `buffer` at once; the
+    /// number of blocks read.
+    pub(crate) fn read_run(
+        &self,
+        number: usize,
+        readahead: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Result<usize> {
+        let start = self.index.handle(number).offset;
+        let end_of = |number: usize| {
+            let handle = self.index.handle(number);
+            handle.offset + handle.length + BLOCK_TRAILER_BYTES as u64
+        };
+        let mut last = number;
+        while last + 1 < self.index.len() && end_of(last + 1) - start <= readahead as u64 {
+            last += 1;
+        }
+        let length = (end_of(last) - start) as usize;
+        buffer.clear();
+        buffer
+            .try_reserve(length)
+            .map_err(|_| Error::internal(format!("no memory to read {length} bytes")))?;
+        buffer.resize(length, 0);
+        let read = self.file.read_at(start, buffer)?;
+        if read != length {
+            return Err(Error::corruption(
+                &self.path,
+                start,
+                format!("the file ends after {read} of {length} bytes"),
+            ));
+        }
+        Ok(last + 1 - number)
+    }
+
+    /// Decodes data block `number` out of a buffer that [`Table::read_run`] filled from block `first` on.
+    pub(crate) fn block_from_run(
+        &self,
+        number: usize,
+        first: usize,
+        buffer: &[u8],
+        fill_cache: bool,
+    ) -> Result<Arc<Block>> {
+        self.cache.note_miss();
+        let handle = self.index.handle(number);
+        let start = (handle.offset - self.index.handle(first).offset) as usize;
+        let stored = &buffer[start..start + handle.length as usize + BLOCK_TRAILER_BYTES];
+        let raw = copy_block(
+            &self.path,
+            self.file_id,
+            handle.offset,
+            BlockKind::Data,
+            stored,
+        )?;
+        self.admit(number, raw, fill_cache)
+    }
+
+    fn admit(&self, number: usize, raw: Vec<u8>, fill_cache: bool) -> Result<Arc<Block>> {
+        let block =
+            Block::new(raw, self.cache.gauge()).map_err(|damage| self.damage(number, damage))?;
+        let block = Arc::new(block);
+        match fill_cache {
+            true => Ok(self.cache.insert(&self.slots, number, block)),
+            false => Ok(block),
+        }
+    }
+
+    /// Damage inside data block `number`, as an error that names the file and the block's offset.
+    #[cold]
+    pub(crate) fn damage(&self, number: usize, damage: Damage) -> Error {
+        Error::corruption(
+            &self.path,
+            self.index.handle(number).offset,
+            format!("data block, raw byte {}: {}", damage.at, damage.what),
+        )
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        self.cache.release(&self.slots);
+    }
+}
+
+/// Where the data blocks end, if filter, index, properties and footer follow them without a gap (T1).
+pub(super) fn data_end(footer: &Footer, footer_at: u64) -> Option<u64> {
+    let index_at = footer.index.offset;
+    let data_end = match footer.filter {
+        Some(filter) if filter.end()? != index_at => return None,
+        Some(filter) => filter.offset,
+        None => index_at,
+    };
+    let follows = footer.index.end()? == footer.properties.offset
+        && footer.properties.end()? == footer_at
+        && data_end >= HEADER_BYTES as u64
+        && data_end <= index_at;
+    follows.then_some(data_end)
+}

@@ -1,0 +1,420 @@
+//! What can be read of a damaged table: its intact data blocks, and where the others were.
+//!
+//! * V1  An entry is answered only if its block's checksum is right, the block decodes to its end, and its keys
+//!       ascend behind those of the intact blocks before it.
+//! * V2  The index says where blocks are. If it or the footer is damaged, blocks are found one behind the other from
+//!       the beginning, by their checksums; then what follows the first damaged one is lost.
+//! * V3  The file's id comes from its header, else from the manifest, else from the footer's checksum.
+//! * V4  The filter and the properties are not needed, so damage in them loses nothing.
+//!
+//! Memory: the index, and a block at a time. The file is opened for each block, so that any number of tables can be
+//! walked at once with few descriptors.
+
+use std::path::{Path, PathBuf};
+
+use crate::cache::MemoryGauge;
+use crate::checksum::{OpenEnded, id_behind};
+use crate::compression::Compression;
+use crate::env::{Env, File};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{KeyRef, SequenceNumber};
+use crate::sstable::block::{Block, BlockCursor, Damage};
+use crate::sstable::format::{
+    BLOCK_TRAILER_BYTES, BlockHandle, BlockKind, FOOTER_BYTES, FOOTER_MAGIC, Footer, HEADER_BYTES,
+    MAX_RAW_BLOCK_BYTES, decode_header, open_block, read_exact,
+};
+use crate::sstable::index::Index;
+use crate::sstable::reader::data_end;
+use crate::sync::Arc;
+
+/// Bytes read at once in the search for blocks.
+const SEARCH_BYTES: usize = 256 << 10;
+
+/// Consecutive blocks that cannot be read.
+pub(crate) struct LostBlocks {
+    /// The first one's damage.
+    pub(crate) error: Error,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    /// The last encoded key before them, and the first behind; `None` at the table's ends.
+    pub(crate) after: Option<Vec<u8>>,
+    pub(crate) before: Option<Vec<u8>>,
+}
+
+/// A table as far as it can be read. It has at least one entry.
+pub(crate) struct SalvagedTable {
+    path: PathBuf,
+    file_id: u64,
+    blocks: Vec<BlockHandle>,
+    pub(crate) entries: u64,
+    /// The first and the last encoded key.
+    pub(crate) smallest: Vec<u8>,
+    pub(crate) largest: Vec<u8>,
+    pub(crate) largest_sequence: SequenceNumber,
+}
+
+/// What is known of a table from elsewhere: its id and size in the manifest.
+#[derive(Clone, Copy)]
+pub(crate) struct Known {
+    pub(crate) file_id: u64,
+    pub(crate) size: u64,
+}
+
+/// The id in a table's header; `Corruption` if that is damaged.
+pub(crate) fn table_id(env: &dyn Env, path: &Path) -> Result<u64> {
+    let file = env.open_read(path)?;
+    decode_header(path, &read_exact(&*file, path, 0, HEADER_BYTES as u64)?)
+}
+
+/// Looks at every block of the table at `path`; `lost` gets what cannot be read. `None` if no entry can be.
+///
+/// Errors: `Unsupported` if a newer AiDb wrote it; `Internal` if memory runs out.
+pub(crate) fn salvage(
+    env: &dyn Env,
+    path: &Path,
+    known: Option<Known>,
+    lost: &mut Vec<LostBlocks>,
+) -> Result<Option<SalvagedTable>> {
+    let opened = env.open_read(path).and_then(|file| {
+        let length = file.len()?;
+        Ok((file, length))
+    });
+    let (file, length) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            note(error, 0, 0, lost)?;
+            return Ok(None);
+        }
+    };
+    let header = read_exact(&*file, path, 0, HEADER_BYTES as u64)
+        .and_then(|header| decode_header(path, &header));
+    let own_id = match header {
+        Ok(file_id) => Some(file_id),
+        Err(error) => {
+            // No entry is in there; without another id all of them are lost, and that is told below.
+            as_damage(error)?;
+            None
+        }
+    };
+    let candidates = |known: Option<Known>| {
+        let size = known.map(|known| known.size).filter(|size| *size < length);
+        size.into_iter().chain([length])
+    };
+    let ids = [own_id, known.map(|known| known.file_id)];
+    let mut found = None;
+    for size in candidates(known) {
+        for file_id in ids.into_iter().flatten() {
+            found = found.or(by_index(&*file, path, file_id, size)?);
+        }
+        if ids == [None, None]
+            && let Some(file_id) = id_by_footer(&*file, path, size)
+        {
+            found = found.or(by_index(&*file, path, file_id, size)?);
+        }
+    }
+    let (file_id, blocks, end) = match (found, ids.into_iter().flatten().next()) {
+        (Some((file_id, blocks)), _) => (file_id, blocks, None),
+        (None, Some(file_id)) => {
+            let (blocks, end) = by_search(&*file, path, file_id, length)?;
+            (file_id, blocks, end)
+        }
+        (None, None) => {
+            let what = "the table's header and its footer are damaged";
+            note(Error::corruption(path, 0, what), 0, length, lost)?;
+            return Ok(None);
+        }
+    };
+    drop(file);
+    let mut table = SalvagedTable {
+        path: path.to_path_buf(),
+        file_id,
+        blocks: Vec::new(),
+        entries: 0,
+        smallest: Vec::new(),
+        largest: Vec::new(),
+        largest_sequence: SequenceNumber(0),
+    };
+    let first_lost = lost.len();
+    for handle in blocks {
+        let end = handle.end().unwrap_or(u64::MAX);
+        match table.look_at(env, handle) {
+            Ok(first) => {
+                for lost in &mut lost[first_lost..] {
+                    lost.before.get_or_insert_with(|| first.clone());
+                }
+            }
+            Err(error) => {
+                let error = as_damage(error)?;
+                let before = lost[first_lost..].last_mut();
+                match before.filter(|lost| lost.end == handle.offset && lost.before.is_none()) {
+                    Some(lost) => lost.end = end,
+                    None => {
+                        note(error, handle.offset, end, lost)?;
+                        table.tell_last_key(lost);
+                    }
+                }
+            }
+        }
+    }
+    if let Some(end) = end {
+        let what = "no block can be found from here on, and the index is damaged";
+        note(Error::corruption(path, end, what), end, length, lost)?;
+        table.tell_last_key(lost);
+    }
+    Ok((table.entries > 0).then_some(table))
+}
+
+/// Where the data blocks are, by the index of the table of `size` bytes; `None` if it cannot be read.
+fn by_index(
+    file: &dyn File,
+    path: &Path,
+    file_id: u64,
+    size: u64,
+) -> Result<Option<(u64, Vec<BlockHandle>)>> {
+    let Some(footer_at) = size.checked_sub(FOOTER_BYTES as u64) else {
+        return Ok(None);
+    };
+    let read = || -> Result<Vec<BlockHandle>> {
+        let footer = read_exact(file, path, footer_at, FOOTER_BYTES as u64)?;
+        let footer = Footer::decode(path, file_id, footer_at, &footer)?;
+        let damaged = |what: &str| Error::corruption(path, footer_at, what);
+        let data_end = data_end(&footer, footer_at).ok_or_else(|| damaged("T1"))?;
+        let length = footer.index.length + BLOCK_TRAILER_BYTES as u64;
+        let stored = read_exact(file, path, footer.index.offset, length)?;
+        let raw = open_block(path, file_id, footer.index.offset, BlockKind::Index, stored)?;
+        let index = Index::parse(&raw, HEADER_BYTES as u64, data_end).map_err(damaged)?;
+        Ok((0..index.len())
+            .map(|number| index.handle(number))
+            .collect())
+    };
+    match read() {
+        Ok(blocks) => Ok(Some((file_id, blocks))),
+        Err(error) => as_damage(error).map(|_| None),
+    }
+}
+
+/// The id under which the footer of the table of `size` bytes is intact (V3). The index will prove it.
+fn id_by_footer(file: &dyn File, path: &Path, size: u64) -> Option<u64> {
+    let offset = size.checked_sub(FOOTER_BYTES as u64)?;
+    let footer = read_exact(file, path, offset, FOOTER_BYTES as u64).ok()?;
+    let rest = footer.strip_suffix(&FOOTER_MAGIC)?;
+    let (covered, checksum) = rest.split_last_chunk::<4>()?;
+    Some(id_behind(u32::from_le_bytes(*checksum), offset, &[covered]))
+}
+
+/// Finds the data blocks one behind the other (V2), and where there is no further block although there should be.
+fn by_search(
+    file: &dyn File,
+    path: &Path,
+    file_id: u64,
+    length: u64,
+) -> Result<(Vec<BlockHandle>, Option<u64>)> {
+    let mut blocks = Vec::new();
+    let mut offset = HEADER_BYTES as u64;
+    loop {
+        match find_block_end(file, file_id, offset, length) {
+            Ok(Some((BlockKind::Data, handle))) => {
+                blocks.push(handle);
+                offset = handle.end().unwrap_or(length);
+            }
+            // The data blocks are complete.
+            Ok(Some(_)) => return Ok((blocks, None)),
+            Ok(None) => return Ok((blocks, Some(offset))),
+            Err(error) => {
+                as_damage(error.context(path.display()))?;
+                return Ok((blocks, Some(offset)));
+            }
+        }
+    }
+}
+
+/// The block that begins at `offset`: the first length behind which there is a trailer with the right checksum.
+fn find_block_end(
+    file: &dyn File,
+    file_id: u64,
+    offset: u64,
+    file_length: u64,
+) -> Result<Option<(BlockKind, BlockHandle)>> {
+    let mut sought = OpenEnded::new(file_id, offset);
+    let mut buffer = vec![0; SEARCH_BYTES];
+    let mut start = offset;
+    while start < file_length && start - offset <= MAX_RAW_BLOCK_BYTES {
+        let read = file.read_at(start, &mut buffer)?;
+        // The next round reads a trailer that is cut here.
+        let count = (read + 1).saturating_sub(BLOCK_TRAILER_BYTES);
+        let mut taken = 0;
+        for at in 0..count {
+            let tag = buffer[at];
+            let Some(kind) = block_kind(tag) else {
+                continue;
+            };
+            sought.extend(&buffer[taken..at]);
+            taken = at;
+            if sought.crc(&[tag]).to_le_bytes() == buffer[at + 1..at + BLOCK_TRAILER_BYTES] {
+                let length = start + at as u64 - offset;
+                return Ok(Some((kind, BlockHandle { offset, length })));
+            }
+        }
+        if count == 0 {
+            break;
+        }
+        sought.extend(&buffer[taken..count]);
+        start += count as u64;
+    }
+    Ok(None)
+}
+
+/// The kind that the first byte of a trailer names, if it is one.
+fn block_kind(tag: u8) -> Option<BlockKind> {
+    Compression::from_u8(tag & 0xf)?;
+    BlockKind::from_u8(tag >> 4)
+}
+
+/// The error if it is about the table; otherwise it ends the salvage.
+fn as_damage(error: Error) -> Result<Error> {
+    match error.kind() {
+        ErrorKind::Corruption | ErrorKind::Io => Ok(error),
+        _ => Err(error),
+    }
+}
+
+fn note(error: Error, start: u64, end: u64, lost: &mut Vec<LostBlocks>) -> Result<()> {
+    lost.push(LostBlocks {
+        error: as_damage(error)?,
+        start,
+        end,
+        after: None,
+        before: None,
+    });
+    Ok(())
+}
+
+impl SalvagedTable {
+    /// Checks a block, and counts it in if it is intact; its first key.
+    fn look_at(&mut self, env: &dyn Env, handle: BlockHandle) -> Result<Vec<u8>> {
+        let mut cursor = self.read(env, handle)?;
+        let (mut entries, mut largest_sequence) = (0, self.largest_sequence);
+        let mut last = self.largest.clone();
+        let mut first = None;
+        while cursor.valid() {
+            let key = cursor.key();
+            if KeyRef::decode(&last).is_some_and(|last| last >= key) {
+                let what = "T3: keys do not ascend";
+                return Err(Error::corruption(&self.path, handle.offset, what));
+            }
+            if key.trailer.kind().is_none() {
+                let kind = key.trailer.0 as u8;
+                let what = format!("{} holds an entry of kind {kind}", self.path.display());
+                return Err(Error::unsupported(what));
+            }
+            entries += 1;
+            largest_sequence = largest_sequence.max(key.trailer.sequence());
+            first.get_or_insert_with(|| key.to_vec());
+            last.clear();
+            key.encode_to(&mut last);
+            self.step(handle, cursor.next())?;
+        }
+        let first = first.ok_or_else(|| {
+            Error::corruption(&self.path, handle.offset, "a data block without entries")
+        })?;
+        self.blocks.push(handle);
+        self.entries += entries;
+        self.largest_sequence = largest_sequence;
+        if self.smallest.is_empty() {
+            self.smallest = first.clone();
+        }
+        self.largest = last;
+        Ok(first)
+    }
+
+    /// Says of what was lost last which key came before it.
+    fn tell_last_key(&self, lost: &mut [LostBlocks]) {
+        if let Some(lost) = lost.last_mut()
+            && self.entries > 0
+        {
+            lost.after = Some(self.largest.clone());
+        }
+    }
+
+    /// A cursor on the first entry of a block.
+    fn read(&self, env: &dyn Env, handle: BlockHandle) -> Result<BlockCursor> {
+        let file = env.open_read(&self.path)?;
+        let length = handle.length + BLOCK_TRAILER_BYTES as u64;
+        let stored = read_exact(&*file, &self.path, handle.offset, length)?;
+        let raw = open_block(
+            &self.path,
+            self.file_id,
+            handle.offset,
+            BlockKind::Data,
+            stored,
+        )?;
+        let gauge = Arc::new(MemoryGauge::default());
+        let block = self.step(handle, Block::new(raw, &gauge))?;
+        let mut cursor = BlockCursor::new(Arc::new(block));
+        self.step(handle, cursor.seek_to_first())?;
+        Ok(cursor)
+    }
+
+    fn step<T>(&self, handle: BlockHandle, done: std::result::Result<T, Damage>) -> Result<T> {
+        done.map_err(|damage| {
+            let what = format!("data block, raw byte {}: {}", damage.at, damage.what);
+            Error::corruption(&self.path, handle.offset, what)
+        })
+    }
+
+    /// The first encoded key.
+    pub(crate) fn smallest_key(&self) -> KeyRef<'_> {
+        KeyRef::decode(&self.smallest).expect("V1: a table has a key, with its trailer")
+    }
+
+    /// The last encoded key.
+    pub(crate) fn largest_key(&self) -> KeyRef<'_> {
+        KeyRef::decode(&self.largest).expect("V1: a table has a key, with its trailer")
+    }
+}
+
+/// Walks the intact entries of a table, once and forward.
+pub(crate) struct SalvageIterator {
+    table: SalvagedTable,
+    next: usize,
+    cursor: BlockCursor,
+    handle: BlockHandle,
+}
+
+impl SalvageIterator {
+    /// On the first entry.
+    pub(crate) fn new(env: &dyn Env, table: SalvagedTable) -> Result<SalvageIterator> {
+        let handle = *table.blocks.first().expect("V1: it has an entry");
+        Ok(SalvageIterator {
+            cursor: table.read(env, handle)?,
+            next: 1,
+            handle,
+            table,
+        })
+    }
+
+    pub(crate) fn valid(&self) -> bool {
+        self.cursor.valid()
+    }
+
+    pub(crate) fn key(&self) -> KeyRef<'_> {
+        self.cursor.key()
+    }
+
+    pub(crate) fn value(&self) -> &[u8] {
+        self.cursor.value()
+    }
+
+    /// Moves to the next entry. Requires `valid`.
+    pub(crate) fn next(&mut self, env: &dyn Env) -> Result<()> {
+        let moved = self.cursor.next();
+        self.table.step(self.handle, moved)?;
+        if !self.cursor.valid()
+            && let Some(&handle) = self.table.blocks.get(self.next)
+        {
+            self.cursor = self.table.read(env, handle)?;
+            (self.handle, self.next) = (handle, self.next + 1);
+        }
+        Ok(())
+    }
+}

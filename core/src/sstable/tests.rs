@@ -1,0 +1,565 @@
+//! Whole tables: built, opened, walked and damaged, against a sorted list.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use super::format::{BLOCK_TRAILER_BYTES, BlockKind, FOOTER_BYTES, HEADER_BYTES, block_trailer};
+use super::*;
+use crate::cache::BlockCache;
+use crate::compression::Compression;
+use crate::env::{Env, MemEnv};
+use crate::error::{ErrorKind, Result};
+use crate::iterator::InternalIterator;
+use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
+use crate::sync::Arc;
+
+const FILE_ID: u64 = 0x0123_4567_89ab_cdef;
+
+/// Small, fast and the same on every machine.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % below
+    }
+}
+
+/// What the check of a whole table says, or the first damage.
+fn check(table: &Table) -> Result<TableSummary> {
+    let mut damage = None;
+    let summary = table.check(&mut |checked| match checked {
+        Checked::Block { .. } => ControlFlow::Continue(()),
+        Checked::Damage { error, .. } => {
+            damage = Some(error);
+            ControlFlow::Break(())
+        }
+    })?;
+    match damage {
+        Some(error) => Err(error),
+        None => Ok(summary.unwrap()),
+    }
+}
+
+/// Encoded internal keys and values, sorted.
+type Model = Vec<(Vec<u8>, Vec<u8>)>;
+
+fn key_of(encoded: &[u8]) -> KeyRef<'_> {
+    KeyRef::decode(encoded).unwrap()
+}
+
+/// Random entries: short and long keys over a small alphabet, the empty key, several versions, tombstones, empty
+/// values and a few large ones.
+fn random_model(dice: &mut Dice, count: usize) -> Model {
+    let mut model = Model::new();
+    let mut sequence = 1;
+    while model.len() < count {
+        let mut user_key = b"some/common/prefix/"[..dice.roll(20) as usize].to_vec();
+        for _ in 0..dice.roll(12) {
+            user_key.push([0, 1, b'a', b'b', 0xff][dice.roll(5) as usize]);
+        }
+        let versions = match dice.roll(6) {
+            0 => dice.roll(40),
+            _ => 1,
+        };
+        for _ in 0..versions {
+            sequence += 1 + dice.roll(3);
+            let kind = match dice.roll(5) {
+                0 => ValueKind::Delete,
+                _ => ValueKind::Put,
+            };
+            let length = match (kind, dice.roll(20)) {
+                (ValueKind::Delete, _) | (_, 0) => 0,
+                (_, 1) => dice.roll(5000),
+                _ => dice.roll(60),
+            };
+            let value = (0..length).map(|_| b"xyz"[dice.roll(3) as usize]).collect();
+            let key = KeyRef::new(&user_key, Trailer::new(SequenceNumber(sequence), kind));
+            model.push((key.to_vec(), value));
+        }
+    }
+    model.sort_by(|a, b| key_of(&a.0).cmp(&key_of(&b.0)));
+    model
+}
+
+fn build(env: &MemEnv, path: &Path, model: &Model, options: TableOptions) -> TableSummary {
+    let file = env.create_new(path).unwrap();
+    let mut builder = Builder::new(file, path.to_owned(), FILE_ID, options).unwrap();
+    for (key, value) in model {
+        builder.add(key_of(key), value).unwrap();
+    }
+    builder.finish().unwrap()
+}
+
+fn open(env: &MemEnv, path: &Path, size: u64, cache: &Arc<BlockCache>) -> Result<Arc<Table>> {
+    Table::open(env, path, FILE_ID, size, Arc::clone(cache))
+}
+
+fn in_memory() -> (MemEnv, PathBuf) {
+    let env = MemEnv::new();
+    env.create_dir_all(Path::new("/db")).unwrap();
+    (env, PathBuf::from("/db/000001.sst"))
+}
+
+/// What the model answers to `Table::get`.
+fn lookup<'a>(model: &'a Model, target: KeyRef<'_>) -> Option<(Trailer, &'a [u8])> {
+    let at = model.partition_point(|(key, _)| key_of(key) < target);
+    let (key, value) = model.get(at)?;
+    let key = key_of(key);
+    (key.user_key == target.user_key).then_some((key.trailer, &value[..]))
+}
+
+/// A target at, or right beside, an entry; or somewhere else.
+fn random_target(dice: &mut Dice, model: &Model) -> Vec<u8> {
+    let mut target = model[dice.roll(model.len() as u64) as usize].0.clone();
+    let at = target.len() - 8;
+    match dice.roll(6) {
+        0 => {}
+        1 => target[at + 1] = target[at + 1].wrapping_add(1),
+        2 => target[at + 1] = target[at + 1].wrapping_sub(1),
+        3 => target.splice(at.., u64::MAX.to_le_bytes()).for_each(drop),
+        4 => target.insert(at, dice.roll(256) as u8),
+        _ => drop(target.remove(dice.roll(at as u64 + 1) as usize)),
+    }
+    if target.len() < 8 {
+        target.push(0);
+    }
+    target
+}
+
+fn all_options() -> Vec<TableOptions> {
+    let mut all = Vec::new();
+    for (index, block_size) in [1, 100, 700, 4096, 1 << 20].into_iter().enumerate() {
+        for (other, block_restart_interval) in [1, 2, 16, 1000].into_iter().enumerate() {
+            all.push(TableOptions {
+                block_size,
+                block_restart_interval,
+                compression: Compression::ALL[(index + other) % 4],
+                bloom_bits_per_key: [10, 0, 5][(index + other) % 3],
+            });
+        }
+    }
+    all
+}
+
+#[test]
+fn a_table_answers_like_the_sorted_list_it_was_built_from() {
+    for (round, options) in all_options().into_iter().enumerate() {
+        let seed = 0x7ab1e + round as u64;
+        println!("seed {seed:#x}, {options:?}");
+        let mut dice = Dice(seed);
+        let count = [1, 2, 50, 800][round % 4];
+        let model = random_model(&mut dice, count);
+        let (env, path) = in_memory();
+        let summary = build(&env, &path, &model, options);
+        let cache = BlockCache::new([0, 3000, 1 << 20][round % 3]);
+        let table = open(&env, &path, summary.file_size, &cache).unwrap();
+        assert_eq!(check(&table).unwrap(), summary);
+        assert_eq!(summary.entries, model.len() as u64);
+        assert_eq!(summary.smallest, model[0].0);
+        assert_eq!(summary.largest, model[model.len() - 1].0);
+        let tombstones = model
+            .iter()
+            .filter(|(key, _)| key_of(key).trailer.kind() == Some(ValueKind::Delete));
+        assert_eq!(summary.tombstones, tombstones.count() as u64);
+
+        let mut iterator = table.iter(round % 2 == 0, (round % 3) * 8192);
+        iterator.seek_to_first().unwrap();
+        for (key, value) in &model {
+            assert!(iterator.valid());
+            assert_eq!(
+                (iterator.key(), iterator.value()),
+                (key_of(key), &value[..])
+            );
+            iterator.next().unwrap();
+        }
+        assert!(!iterator.valid());
+        iterator.seek_to_last().unwrap();
+        for (key, value) in model.iter().rev() {
+            assert!(iterator.valid());
+            assert_eq!(
+                (iterator.key(), iterator.value()),
+                (key_of(key), &value[..])
+            );
+            iterator.prev().unwrap();
+        }
+        assert!(!iterator.valid());
+
+        for _ in 0..600 {
+            let target = random_target(&mut dice, &model);
+            let target = key_of(&target);
+            let found = table.get(target.user_key, target.trailer, dice.roll(2) == 0);
+            let found = found.unwrap();
+            let found = found
+                .as_ref()
+                .map(|(trailer, value)| (*trailer, &value[..]));
+            assert_eq!(found, lookup(&model, target), "{target:?}");
+            if found.is_some() {
+                assert!(table.may_contain(target.user_key));
+            }
+        }
+        walk_at_random(&mut dice, &model, &mut iterator);
+    }
+}
+
+/// Seeks and turns at any point, beside a position in the model.
+fn walk_at_random(dice: &mut Dice, model: &Model, iterator: &mut TableIterator) {
+    let mut position: Option<usize> = None;
+    for _ in 0..2000 {
+        match (dice.roll(12), position) {
+            (0, _) => {
+                let target = random_target(dice, model);
+                iterator.seek(key_of(&target)).unwrap();
+                let at = model.partition_point(|(key, _)| key_of(key) < key_of(&target));
+                position = (at < model.len()).then_some(at);
+            }
+            (1, _) => {
+                let target = random_target(dice, model);
+                iterator.seek_for_prev(key_of(&target)).unwrap();
+                let behind = model.partition_point(|(key, _)| key_of(key) <= key_of(&target));
+                position = behind.checked_sub(1);
+            }
+            (2..7, Some(at)) => {
+                iterator.next().unwrap();
+                position = (at + 1 < model.len()).then_some(at + 1);
+            }
+            (7.., Some(at)) => {
+                iterator.prev().unwrap();
+                position = at.checked_sub(1);
+            }
+            (roll, None) if roll % 2 == 0 => {
+                iterator.seek_to_first().unwrap();
+                position = Some(0);
+            }
+            (_, None) => {
+                iterator.seek_to_last().unwrap();
+                position = Some(model.len() - 1);
+            }
+        }
+        assert_eq!(iterator.valid(), position.is_some());
+        if let Some(at) = position {
+            let (key, value) = &model[at];
+            assert_eq!(
+                (iterator.key(), iterator.value()),
+                (key_of(key), &value[..])
+            );
+        }
+    }
+}
+
+#[test]
+fn a_flipped_byte_anywhere_is_corruption_or_harmless() {
+    for (round, compression) in Compression::ALL.into_iter().enumerate() {
+        let mut dice = Dice(0xf11b + round as u64);
+        let model = random_model(&mut dice, 60);
+        let (env, path) = in_memory();
+        let options = TableOptions {
+            block_size: 300,
+            compression,
+            ..TableOptions::default()
+        };
+        let summary = build(&env, &path, &model, options);
+        let file = env.open_write(&path).unwrap();
+        let mut original = vec![0; summary.file_size as usize];
+        file.read_at(0, &mut original).unwrap();
+        for at in 0..original.len() {
+            file.write_at(at as u64, &[original[at] ^ (1 << dice.roll(8))])
+                .unwrap();
+            let cache = BlockCache::new(1 << 20);
+            let error = match open(&env, &path, summary.file_size, &cache) {
+                Err(error) => error,
+                Ok(table) => {
+                    // Whatever is read without an error is right.
+                    let mut iterator = table.iter(true, 0);
+                    let mut moved = iterator.seek_to_first();
+                    for (key, value) in &model {
+                        if moved.is_err() {
+                            assert!(!iterator.valid());
+                            break;
+                        }
+                        assert_eq!(
+                            (iterator.key(), iterator.value()),
+                            (key_of(key), &value[..])
+                        );
+                        moved = iterator.next();
+                    }
+                    check(&table).expect_err("T1: every byte is checked")
+                }
+            };
+            assert_eq!(error.kind(), ErrorKind::Corruption, "byte {at}: {error}");
+            assert!(error.message().contains("000001.sst at byte"), "{error}");
+            file.write_at(at as u64, &original[at..at + 1]).unwrap();
+        }
+        // Cut short, extended, or another file's table.
+        let cache = BlockCache::new(0);
+        for length in [
+            0,
+            1,
+            23,
+            24,
+            87,
+            88,
+            summary.file_size - 1,
+            summary.file_size + 1,
+        ] {
+            file.set_len(length).unwrap();
+            for expected in [length, summary.file_size] {
+                let error = open(&env, &path, expected, &cache).map(|_| ()).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Corruption);
+            }
+        }
+        file.set_len(summary.file_size).unwrap();
+        file.write_at(0, &original).unwrap();
+        open(&env, &path, summary.file_size, &cache).unwrap();
+        let other = Table::open(&env, &path, FILE_ID + 1, summary.file_size, cache);
+        assert!(other.map(|_| ()).unwrap_err().message().contains("id"));
+    }
+}
+
+/// Bytes behind a good checksum are not trusted either.
+#[test]
+fn a_malformed_block_is_damage_and_never_panics() {
+    let mut dice = Dice(0xb10c);
+    let gauge = Arc::default();
+    let mut builder = block_builder::BlockBuilder::new(3);
+    let model = random_model(&mut dice, 40);
+    let mut last: &[u8] = b"";
+    for (key, value) in &model {
+        let key = key_of(key);
+        let shared = block::common_prefix(last, key.user_key);
+        builder.add(shared, key, value).unwrap();
+        last = key.user_key;
+    }
+    let bytes = builder.finish().to_vec();
+    let mut damages = 0;
+    for round in 0..20_000 {
+        let mut damaged = bytes.clone();
+        for _ in 0..=dice.roll(3) {
+            let at = match dice.roll(3) {
+                0 => damaged.len() as u64 - 1 - dice.roll(40),
+                _ => dice.roll(damaged.len() as u64),
+            };
+            damaged[at as usize] = match dice.roll(3) {
+                0 => 0xff,
+                1 => dice.roll(4) as u8,
+                _ => dice.roll(256) as u8,
+            };
+        }
+        if round % 7 == 0 {
+            damaged.truncate(dice.roll(damaged.len() as u64) as usize);
+        }
+        let Ok(block) = Block::new(damaged, &gauge) else {
+            damages += 1;
+            continue;
+        };
+        let block = Arc::new(block);
+        let mut cursor = block::BlockCursor::new(Arc::clone(&block));
+        let target = random_target(&mut dice, &model);
+        let mut steps = 0;
+        let mut outcome = cursor.seek_to_first();
+        while outcome.is_ok() && cursor.valid() {
+            let _ = (cursor.key(), cursor.value());
+            outcome = cursor.next();
+            steps += 1;
+            assert!(steps <= bytes.len(), "B5");
+        }
+        damages += usize::from(outcome.is_err());
+        let mut outcome = cursor.seek_to_last();
+        while outcome.is_ok() && cursor.valid() {
+            let _ = (cursor.key(), cursor.value());
+            outcome = cursor.prev().map(|_| ());
+            steps += 1;
+            assert!(steps <= 2 * bytes.len(), "B5");
+        }
+        let _ = cursor.seek(key_of(&target));
+        if cursor.valid() {
+            let _ = cursor.prev();
+        }
+        let _ = block.get(key_of(&target)).map(|found| {
+            found.map(|(_, range)| block.slice(range).len());
+        });
+    }
+    assert!(damages > 5_000, "only {damages} of 20,000 noticed");
+    assert_eq!(gauge.bytes(), 0, "every block gave its memory back");
+}
+
+#[test]
+fn a_restart_point_between_two_entries_fails_the_check() {
+    let model: Model = [&b"aaaa"[..], b"aabb", b"aacc", b"aadd"]
+        .into_iter()
+        .map(|user_key| {
+            let trailer = Trailer::new(SequenceNumber(7), ValueKind::Put);
+            (KeyRef::new(user_key, trailer).to_vec(), b"vvvv".to_vec())
+        })
+        .collect();
+    let (env, path) = in_memory();
+    let options = TableOptions {
+        block_restart_interval: 2,
+        compression: Compression::None,
+        bloom_bits_per_key: 0,
+        ..TableOptions::default()
+    };
+    let size = build(&env, &path, &model, options).file_size;
+    let file = env.open_write(&path).unwrap();
+    let mut bytes = vec![0; size as usize];
+    file.read_at(0, &mut bytes).unwrap();
+    // The one data block: header, payload, trailer, index. Its last restart point stands before the count.
+    let footer = bytes.len() - FOOTER_BYTES;
+    let index = u64::from_le_bytes(*bytes[footer..].first_chunk().unwrap()) as usize;
+    let payload = HEADER_BYTES..index - BLOCK_TRAILER_BYTES;
+    let restart = payload.end - 8;
+    let second = u32::from_le_bytes(*bytes[restart..].first_chunk().unwrap());
+    let third = second + 3 + 4 + 8 + 4;
+    for wrong in [second - 1, second + 1, third, third + 1] {
+        bytes[restart..restart + 4].copy_from_slice(&wrong.to_le_bytes());
+        let offset = payload.start as u64;
+        let raw = &bytes[payload.clone()];
+        let trailer = block_trailer(FILE_ID, offset, BlockKind::Data, Compression::None, raw);
+        bytes[payload.end..index].copy_from_slice(&trailer);
+        file.write_at(0, &bytes).unwrap();
+        let table = open(&env, &path, size, &BlockCache::new(0)).unwrap();
+        let error = check(&table).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corruption, "{error}");
+    }
+}
+
+#[test]
+fn keys_out_of_order_are_refused_and_the_builder_stays_failed() {
+    let put = |sequence| Trailer::new(SequenceNumber(sequence), ValueKind::Put);
+    let cases: [(&[u8], u64, &[u8], u64); 5] = [
+        (b"b", 1, b"a", 2),
+        (b"a", 1, b"a", 1),
+        (b"a", 1, b"a", 2),
+        (b"aa", 1, b"a", 2),
+        (b"a", 1, b"", 9),
+    ];
+    for (first, first_sequence, second, second_sequence) in cases {
+        let (env, path) = in_memory();
+        let file = env.create_new(&path).unwrap();
+        let options = TableOptions::default();
+        let mut builder = Builder::new(file, path, FILE_ID, options).unwrap();
+        builder
+            .add(KeyRef::new(first, put(first_sequence)), b"1")
+            .unwrap();
+        let second = KeyRef::new(second, put(second_sequence));
+        let error = builder.add(second, b"2").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Internal);
+        let behind = KeyRef::new(b"z", put(9));
+        assert!(builder.add(behind, b"3").is_err(), "T5");
+        assert!(builder.finish().is_err(), "T5");
+    }
+    let (env, path) = in_memory();
+    let file = env.create_new(&path).unwrap();
+    let builder = Builder::new(file, path, FILE_ID, TableOptions::default()).unwrap();
+    assert!(builder.finish().is_err(), "a table needs an entry");
+}
+
+#[test]
+fn long_keys_and_values_stand_alone_and_fences_stay_short() {
+    let (env, path) = in_memory();
+    let trailer = Trailer::new(SequenceNumber(5), ValueKind::Put);
+    let long = |tail: u8| [vec![b'k'; 100_000], vec![tail; 3]].concat();
+    let mut keys: Vec<Vec<u8>> = (0..6).map(long).collect();
+    keys.extend((0..50u8).map(|tail| vec![b'x', tail]));
+    keys.push([vec![b'y'; 2_000_000], vec![1]].concat());
+    keys.push([vec![b'z'; 3_000_000], vec![1]].concat());
+    let mut model: Model = keys
+        .iter()
+        .map(|key| (KeyRef::new(key, trailer).to_vec(), vec![7; key.len() / 2]))
+        .collect();
+    model.sort_by(|a, b| key_of(&a.0).cmp(&key_of(&b.0)));
+    let options = TableOptions {
+        compression: Compression::None,
+        ..TableOptions::default()
+    };
+    let summary = build(&env, &path, &model, options);
+    let cache = BlockCache::new(1 << 20);
+    let table = open(&env, &path, summary.file_size, &cache).unwrap();
+    assert_eq!(check(&table).unwrap(), summary);
+    assert_eq!(table.blocks(), 9, "each long entry has a block of its own");
+    assert!(
+        table.memory() < 600_000,
+        "{} bytes: only keys that share 100,000 bytes need long fences",
+        table.memory()
+    );
+    let mut iterator = table.iter(true, 1 << 20);
+    iterator.seek_to_last().unwrap();
+    for (key, value) in model.iter().rev() {
+        assert_eq!(
+            (iterator.key(), iterator.value()),
+            (key_of(key), &value[..])
+        );
+        iterator.prev().unwrap();
+    }
+    assert!(cache.stats().used <= 1 << 20);
+}
+
+#[test]
+fn offsets_grow_with_the_key() {
+    let mut dice = Dice(3);
+    let model = random_model(&mut dice, 500);
+    let (env, path) = in_memory();
+    let summary = build(&env, &path, &model, TableOptions::default());
+    let cache = BlockCache::new(0);
+    let table = open(&env, &path, summary.file_size, &cache).unwrap();
+    let mut last = 0;
+    for (key, _) in &model {
+        let offset = table.approximate_offset_of(key_of(key).user_key);
+        assert!(offset >= last && offset < summary.file_size);
+        last = offset;
+    }
+    assert!(last > 0);
+}
+
+/// The hex between the marker and the end of its code block in docs/format.md; text behind two spaces is a remark.
+fn documented_table() -> Vec<u8> {
+    let document = include_str!("../../../docs/format.md");
+    let (_, behind) = document
+        .split_once("<!-- replay: sstable -->")
+        .expect("docs/format.md has the marker");
+    let example = behind.split("```").nth(1).expect("a code block follows");
+    example
+        .lines()
+        .flat_map(|line| line.split("  ").next().unwrap_or("").split_whitespace())
+        .map(|byte| u8::from_str_radix(byte, 16).unwrap())
+        .collect()
+}
+
+#[test]
+fn the_documented_example_is_what_the_builder_writes_and_the_reader_reads() {
+    let entry = |user_key: &[u8], sequence, kind, value: &[u8]| {
+        let trailer = Trailer::new(SequenceNumber(sequence), kind);
+        (KeyRef::new(user_key, trailer).to_vec(), value.to_vec())
+    };
+    let model = vec![
+        entry(b"app", 9, ValueKind::Put, b"one"),
+        entry(b"apple", 5, ValueKind::Delete, b""),
+        entry(b"cat", 7, ValueKind::Put, b"two"),
+    ];
+    let options = TableOptions {
+        block_size: 36,
+        block_restart_interval: 16,
+        compression: Compression::None,
+        bloom_bits_per_key: 10,
+    };
+    let (env, path) = in_memory();
+    let summary = build(&env, &path, &model, options);
+    let mut built = vec![0; summary.file_size as usize];
+    let file = env.open_read(&path).unwrap();
+    file.read_at(0, &mut built).unwrap();
+    let documented = documented_table();
+    let hex: Vec<String> = built.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(built == documented, "built:\n{}", hex.join(" "));
+
+    let table = open(&env, &path, summary.file_size, &BlockCache::new(0)).unwrap();
+    assert_eq!(check(&table).unwrap(), summary);
+    assert_eq!(table.blocks(), 2);
+    let (trailer, value) = table.get(b"cat", Trailer::NEWEST, true).unwrap().unwrap();
+    assert_eq!(
+        (trailer.sequence(), &*value),
+        (SequenceNumber(7), &b"two"[..])
+    );
+}

@@ -1,0 +1,35 @@
+//! Locks, atomics, threads and shared pointers, in one place.
+//!
+//! The engine takes them from here and nowhere else (a test reads the sources for it), so that `--cfg shuttle` puts the
+//! model checker shuttle under all of it at once: `modelled.rs` has its versions, `checker.rs` runs the models.
+//! parking_lot does not poison: a panic caught under a lock stops the database instead.
+//!
+//! * Y1  In an ordinary build every name here is the crate's own that is named beside it: no wrapper, no cost.
+//! * Y2  Under the checker the process outlives many runs of a model, so what is static is real there too: [`process`].
+
+#[cfg(not(shuttle))]
+mod real {
+    pub use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+    pub use crossbeam_utils::Backoff;
+    pub use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+    pub use std::hint::spin_loop;
+    pub use std::sync::atomic;
+    pub use std::thread::{self, yield_now};
+}
+
+#[cfg(shuttle)]
+pub mod checker;
+#[cfg(shuttle)]
+mod modelled;
+
+#[cfg(shuttle)]
+pub use self::modelled::*;
+#[cfg(not(shuttle))]
+pub use self::real::*;
+pub use std::sync::{Arc, Weak};
+
+/// What statics are made of, whoever runs (Y2).
+pub mod process {
+    pub use std::sync::Once;
+    pub use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+}

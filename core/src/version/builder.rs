@@ -1,0 +1,109 @@
+//! Applies edits to a version: one at a time while running, a whole manifest at recovery.
+//!
+//! Only the levels that edits touch are copied. A file that one edit removes from a level and adds to another
+//! (a trivial move) stays the same counted file, so that its removal there does not delete it here.
+
+use std::collections::{HashMap, HashSet};
+
+use super::edit::{LEVELS, VersionEdit};
+use super::file::{FileMeta, ObsoleteFiles};
+use super::{Level, Version};
+use crate::error::{Error, Result};
+use crate::key::FileNumber;
+use crate::sync::Arc;
+
+/// A version in the making.
+pub(crate) struct Builder<'a> {
+    base: &'a Version,
+    /// The files of each touched level.
+    levels: [Option<HashMap<FileNumber, Arc<FileMeta>>>; LEVELS],
+    removed: HashMap<FileNumber, Arc<FileMeta>>,
+    obsolete: Arc<ObsoleteFiles>,
+}
+
+impl<'a> Builder<'a> {
+    /// Starts from `base`; files that edits add will queue themselves in `obsolete`.
+    pub(crate) fn new(base: &'a Version, obsolete: Arc<ObsoleteFiles>) -> Builder<'a> {
+        Builder {
+            base,
+            levels: std::array::from_fn(|_| None),
+            removed: HashMap::new(),
+            obsolete,
+        }
+    }
+
+    fn level(&mut self, level: usize) -> &mut HashMap<FileNumber, Arc<FileMeta>> {
+        self.levels[level].get_or_insert_with(|| {
+            let files = self.base.files(level).iter();
+            files.map(|file| (file.number, file.clone())).collect()
+        })
+    }
+
+    /// Applies one edit; `Internal` if it removes what is not there or adds what is.
+    pub(crate) fn apply(&mut self, edit: &VersionEdit) -> Result<()> {
+        for &(level, number) in &edit.removed {
+            let file = self.level(level).remove(&number).ok_or_else(|| {
+                let what = format!("an edit removes table {number}, not in level {level}");
+                Error::internal(what)
+            })?;
+            self.removed.insert(number, file);
+        }
+        for (level, info) in &edit.added {
+            let file = match self.removed.remove(&info.number) {
+                Some(file) if file.info == *info => file,
+                Some(_) => {
+                    let what = format!("an edit moves table {} and changes it", info.number);
+                    return Err(Error::internal(what));
+                }
+                None => FileMeta::new(info.clone(), self.obsolete.clone()),
+            };
+            if self.level(*level).insert(info.number, file).is_some() {
+                let what = format!("an edit adds table {} again", info.number);
+                return Err(Error::internal(what));
+            }
+        }
+        Ok(())
+    }
+
+    /// The version, and the files that were removed for good. `Internal` if V2 or V4 would break.
+    pub(crate) fn finish(mut self) -> Result<(Version, Vec<Arc<FileMeta>>)> {
+        let mut levels: [Arc<Level>; LEVELS] = self.base.levels.clone();
+        for (number, level) in levels.iter_mut().enumerate() {
+            let Some(files) = self.levels[number].take() else {
+                continue;
+            };
+            let mut files: Vec<Arc<FileMeta>> = files.into_values().collect();
+            match number {
+                0 => files
+                    .sort_by_key(|file| std::cmp::Reverse((file.largest_sequence, file.number))),
+                _ => {
+                    files.sort_by(|a, b| a.smallest_key().cmp(&b.smallest_key()));
+                    check_disjoint(number, &files)?;
+                }
+            }
+            *level = Arc::new(Level::new(files));
+        }
+        let version = Version { levels };
+        let mut numbers = HashSet::new();
+        for (_, file) in version.all_files() {
+            if !numbers.insert(file.number) {
+                let what = format!("table {} would be in two levels", file.number);
+                return Err(Error::internal(what));
+            }
+        }
+        Ok((version, self.removed.into_values().collect()))
+    }
+}
+
+/// V2.
+fn check_disjoint(level: usize, files: &[Arc<FileMeta>]) -> Result<()> {
+    for pair in files.windows(2) {
+        if pair[0].largest_key().user_key >= pair[1].smallest_key().user_key {
+            return Err(Error::internal(format!(
+                "tables {} and {} of level {level} overlap",
+                pair[0].number, pair[1].number
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,465 @@
+//! `VersionEdit`: one change to the set of live files, as the manifest stores it.
+//!
+//! Layout: docs/format.md, "Version edit". An edit is a row of fields, each a tag and its content, in any order.
+//! A tag this build does not know is `Unsupported`, never skipped: whoever wrote it meant it.
+//!
+//! * E1  Decoding never panics and allocates no more than the bytes it was given.
+//! * E2  A decoded edit holds only what a version may hold: levels below 7, keys with a trailer and within
+//!       their limits, bounds and sequence numbers in order.
+//!
+//! Elsewhere: where edits lie in a file (`manifest.rs`), what they do to a version (`builder.rs`).
+
+use crate::coding::{get_length_prefixed, get_varint, put_length_prefixed, put_varint};
+use crate::error::{Error, Result};
+use crate::filename::FILE_NUMBER_LIMIT;
+use crate::key::{FileNumber, KeyRef, MAX_KEY_BYTES, SequenceNumber};
+use crate::sstable::TableSummary;
+
+/// The number of levels: 0 to 6.
+pub(crate) const LEVELS: usize = 7;
+/// The version of the whole database's format.
+pub(crate) const FORMAT_VERSION: u64 = 1;
+/// The order of keys.
+pub(crate) const COMPARATOR: &[u8] = b"bytewise";
+/// The one keyspace.
+pub(crate) const DEFAULT_KEYSPACE: u64 = 0;
+
+const TAG_FORMAT_VERSION: u64 = 1;
+const TAG_COMPARATOR: u64 = 2;
+const TAG_KEYSPACE: u64 = 3;
+const TAG_LOG_NUMBER: u64 = 4;
+const TAG_NEXT_FILE_NUMBER: u64 = 5;
+const TAG_LAST_SEQUENCE: u64 = 6;
+const TAG_ADDED: u64 = 7;
+const TAG_REMOVED: u64 = 8;
+const TAG_SYNCED_LOG: u64 = 9;
+
+/// What the manifest knows of one SSTable.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct TableInfo {
+    pub(crate) number: FileNumber,
+    /// The random id in the file's own header.
+    pub(crate) file_id: u64,
+    /// Bytes of the file.
+    pub(crate) size: u64,
+    /// The first entry's key, encoded: exact.
+    pub(crate) smallest: Vec<u8>,
+    /// The last entry's key, encoded: exact.
+    pub(crate) largest: Vec<u8>,
+    pub(crate) smallest_sequence: SequenceNumber,
+    pub(crate) largest_sequence: SequenceNumber,
+    /// Entries of every kind.
+    pub(crate) entries: u64,
+    /// Entries that are tombstones.
+    pub(crate) tombstones: u64,
+}
+
+impl TableInfo {
+    /// What the manifest keeps of a table just built.
+    pub(crate) fn new(number: FileNumber, file_id: u64, table: TableSummary) -> TableInfo {
+        TableInfo {
+            number,
+            file_id,
+            size: table.file_size,
+            smallest: table.smallest,
+            largest: table.largest,
+            smallest_sequence: table.smallest_sequence,
+            largest_sequence: table.largest_sequence,
+            entries: table.entries,
+            tombstones: table.tombstones,
+        }
+    }
+
+    /// The first entry's key.
+    pub(crate) fn smallest_key(&self) -> KeyRef<'_> {
+        KeyRef::decode(&self.smallest).expect("bounds carry a trailer (E2)")
+    }
+
+    /// The last entry's key.
+    pub(crate) fn largest_key(&self) -> KeyRef<'_> {
+        KeyRef::decode(&self.largest).expect("bounds carry a trailer (E2)")
+    }
+
+    /// Refuses what no table can be (E2).
+    pub(crate) fn check(&self) -> Result<()> {
+        let fault = |what: &str| Err(Error::internal(format!("table {}: {what}", self.number)));
+        let (Some(smallest), Some(largest)) = (
+            KeyRef::decode(&self.smallest),
+            KeyRef::decode(&self.largest),
+        ) else {
+            return fault("a bound is shorter than a trailer");
+        };
+        if smallest.user_key.len() > MAX_KEY_BYTES || largest.user_key.len() > MAX_KEY_BYTES {
+            return fault("a bound is longer than the longest key");
+        }
+        if smallest > largest {
+            return fault("its bounds are in the wrong order");
+        }
+        if self.smallest_sequence > self.largest_sequence
+            || self.largest_sequence > SequenceNumber::MAX
+        {
+            return fault("its sequence numbers are in the wrong order");
+        }
+        if self.tombstones > self.entries || self.entries == 0 || self.number.0 == 0 {
+            return fault("its counts are impossible");
+        }
+        Ok(())
+    }
+}
+
+/// One change to the set of live files. Removals apply before additions: a trivial move is both.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct VersionEdit {
+    pub(crate) format_version: Option<u64>,
+    pub(crate) comparator: Option<Vec<u8>>,
+    pub(crate) keyspace: Option<u64>,
+    /// Logs with a smaller number are no longer needed.
+    pub(crate) log_number: Option<FileNumber>,
+    /// A log with a synced record: it exists unless `log_number` is larger.
+    pub(crate) synced_log: Option<FileNumber>,
+    /// No file has this number or a larger one yet. The version set fills it in.
+    pub(crate) next_file_number: Option<FileNumber>,
+    /// At least the largest sequence number in any table.
+    pub(crate) last_sequence: Option<SequenceNumber>,
+    pub(crate) added: Vec<(usize, TableInfo)>,
+    pub(crate) removed: Vec<(usize, FileNumber)>,
+}
+
+impl VersionEdit {
+    /// Adds a table to `level`.
+    pub(crate) fn add(&mut self, level: usize, table: TableInfo) {
+        debug_assert!(level < LEVELS && table.check().is_ok(), "E2");
+        self.added.push((level, table));
+    }
+
+    /// Removes a table from `level`.
+    pub(crate) fn remove(&mut self, level: usize, number: FileNumber) {
+        debug_assert!(level < LEVELS, "E2");
+        self.removed.push((level, number));
+    }
+
+    /// Appends the encoded edit.
+    pub(crate) fn encode_to(&self, out: &mut Vec<u8>) {
+        let mut number = |tag: u64, value: Option<u64>| {
+            if let Some(value) = value {
+                put_varint(out, tag);
+                put_varint(out, value);
+            }
+        };
+        number(TAG_FORMAT_VERSION, self.format_version);
+        number(TAG_KEYSPACE, self.keyspace);
+        number(TAG_LOG_NUMBER, self.log_number.map(|number| number.0));
+        number(TAG_SYNCED_LOG, self.synced_log.map(|number| number.0));
+        number(
+            TAG_NEXT_FILE_NUMBER,
+            self.next_file_number.map(|number| number.0),
+        );
+        number(TAG_LAST_SEQUENCE, self.last_sequence.map(|number| number.0));
+        if let Some(comparator) = &self.comparator {
+            put_varint(out, TAG_COMPARATOR);
+            put_length_prefixed(out, comparator);
+        }
+        for (level, number) in &self.removed {
+            put_varint(out, TAG_REMOVED);
+            put_varint(out, *level as u64);
+            put_varint(out, number.0);
+        }
+        for (level, table) in &self.added {
+            put_varint(out, TAG_ADDED);
+            put_varint(out, *level as u64);
+            for value in [table.number.0, table.file_id, table.size] {
+                put_varint(out, value);
+            }
+            put_length_prefixed(out, &table.smallest);
+            put_length_prefixed(out, &table.largest);
+            for value in [
+                table.smallest_sequence.0,
+                table.largest_sequence.0,
+                table.entries,
+                table.tombstones,
+            ] {
+                put_varint(out, value);
+            }
+        }
+    }
+
+    /// Decodes an edit.
+    ///
+    /// Damage is `Internal` text for the caller to place (the manifest adds file and offset and makes it
+    /// `Corruption`); an unknown tag, a newer format, another comparator or keyspace is `Unsupported`.
+    pub(crate) fn decode(encoded: &[u8]) -> Result<VersionEdit> {
+        let mut input = encoded;
+        let mut edit = VersionEdit::default();
+        while !input.is_empty() {
+            edit.decode_field(&mut input)?;
+        }
+        edit.check_meaning()?;
+        Ok(edit)
+    }
+
+    fn decode_field(&mut self, input: &mut &[u8]) -> Result<()> {
+        let tag = varint(input)?;
+        match tag {
+            TAG_FORMAT_VERSION => once(&mut self.format_version, varint(input)?),
+            TAG_COMPARATOR => once(&mut self.comparator, bytes(input)?.to_vec()),
+            TAG_KEYSPACE => once(&mut self.keyspace, varint(input)?),
+            TAG_LOG_NUMBER => once(&mut self.log_number, FileNumber(varint(input)?)),
+            TAG_SYNCED_LOG => once(&mut self.synced_log, FileNumber(varint(input)?)),
+            TAG_NEXT_FILE_NUMBER => once(&mut self.next_file_number, FileNumber(varint(input)?)),
+            TAG_LAST_SEQUENCE => once(&mut self.last_sequence, SequenceNumber(varint(input)?)),
+            TAG_ADDED => {
+                let level = level(input)?;
+                let table = TableInfo {
+                    number: FileNumber(varint(input)?),
+                    file_id: varint(input)?,
+                    size: varint(input)?,
+                    smallest: bytes(input)?.to_vec(),
+                    largest: bytes(input)?.to_vec(),
+                    smallest_sequence: SequenceNumber(varint(input)?),
+                    largest_sequence: SequenceNumber(varint(input)?),
+                    entries: varint(input)?,
+                    tombstones: varint(input)?,
+                };
+                table.check()?;
+                self.added.push((level, table));
+                Ok(())
+            }
+            TAG_REMOVED => {
+                let level = level(input)?;
+                self.removed.push((level, FileNumber(varint(input)?)));
+                Ok(())
+            }
+            _ => Err(Error::unsupported(format!(
+                "a version edit with field {tag}; this build knows 1 to {TAG_SYNCED_LOG}"
+            ))),
+        }
+    }
+
+    /// Refuses what this build would misread.
+    fn check_meaning(&self) -> Result<()> {
+        if let Some(version) = self.format_version
+            && version != FORMAT_VERSION
+        {
+            return Err(Error::unsupported(format!(
+                "database format {version}; this build reads format {FORMAT_VERSION}"
+            )));
+        }
+        if let Some(comparator) = &self.comparator
+            && comparator != COMPARATOR
+        {
+            return Err(Error::unsupported(format!(
+                "keys ordered by {:?}; this build orders them bytewise",
+                String::from_utf8_lossy(comparator)
+            )));
+        }
+        if let Some(keyspace) = self.keyspace
+            && keyspace != DEFAULT_KEYSPACE
+        {
+            return Err(Error::unsupported(format!("keyspace {keyspace}")));
+        }
+        if self
+            .next_file_number
+            .is_some_and(|next| next.0 > FILE_NUMBER_LIMIT)
+        {
+            return Err(Error::internal("its next file number is too large"));
+        }
+        if self
+            .last_sequence
+            .is_some_and(|last| last > SequenceNumber::MAX)
+        {
+            return Err(Error::internal("its last sequence number is too large"));
+        }
+        Ok(())
+    }
+}
+
+/// Stores a field that an edit has at most once.
+fn once<T>(field: &mut Option<T>, value: T) -> Result<()> {
+    match field.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Error::internal("a version edit has a field twice")),
+    }
+}
+
+fn short() -> Error {
+    Error::internal("a version edit ends inside a field")
+}
+
+fn varint(input: &mut &[u8]) -> Result<u64> {
+    get_varint(input).ok_or_else(short)
+}
+
+fn bytes<'a>(input: &mut &'a [u8]) -> Result<&'a [u8]> {
+    get_length_prefixed(input).ok_or_else(short)
+}
+
+fn level(input: &mut &[u8]) -> Result<usize> {
+    match usize::try_from(varint(input)?) {
+        Ok(level) if level < LEVELS => Ok(level),
+        _ => Err(Error::internal("a version edit names a level that is not")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::key::{Trailer, ValueKind};
+
+    fn table(number: u64) -> TableInfo {
+        let key = |user_key: &[u8], sequence| {
+            KeyRef::new(
+                user_key,
+                Trailer::new(SequenceNumber(sequence), ValueKind::Put),
+            )
+            .to_vec()
+        };
+        TableInfo {
+            number: FileNumber(number),
+            file_id: 0x0123_4567_89ab_cdef,
+            size: 4096,
+            smallest: key(b"a", 9),
+            largest: key(b"b", 3),
+            smallest_sequence: SequenceNumber(3),
+            largest_sequence: SequenceNumber(9),
+            entries: 2,
+            tombstones: 0,
+        }
+    }
+
+    fn full() -> VersionEdit {
+        let mut edit = VersionEdit {
+            format_version: Some(FORMAT_VERSION),
+            comparator: Some(COMPARATOR.to_vec()),
+            keyspace: Some(DEFAULT_KEYSPACE),
+            log_number: Some(FileNumber(7)),
+            next_file_number: Some(FileNumber(300)),
+            last_sequence: Some(SequenceNumber::MAX),
+            ..VersionEdit::default()
+        };
+        edit.add(0, table(12));
+        edit.add(6, table(13));
+        edit.remove(0, FileNumber(1));
+        edit
+    }
+
+    fn encode(edit: &VersionEdit) -> Vec<u8> {
+        let mut out = Vec::new();
+        edit.encode_to(&mut out);
+        out
+    }
+
+    #[test]
+    fn encoding_round_trips() {
+        for edit in [VersionEdit::default(), full()] {
+            assert_eq!(VersionEdit::decode(&encode(&edit)).unwrap(), edit);
+        }
+    }
+
+    #[test]
+    fn the_example_in_the_document_is_what_is_written() {
+        let mut edit = VersionEdit {
+            log_number: Some(FileNumber(7)),
+            next_file_number: Some(FileNumber(13)),
+            ..VersionEdit::default()
+        };
+        edit.remove(0, FileNumber(9));
+        edit.add(
+            1,
+            TableInfo {
+                number: FileNumber(12),
+                file_id: 0x55,
+                size: 300,
+                ..table(1)
+            },
+        );
+        let (_, text) = include_str!("../../../docs/format.md")
+            .split_once("<!-- replay: edit -->")
+            .unwrap();
+        let lines = text.split("```").nth(1).unwrap().lines().skip(1);
+        let digits = lines.map(|line| line.split("  ").next().unwrap_or_default());
+        let documented: Vec<&str> = digits.filter(|digits| !digits.is_empty()).collect();
+        let hex: Vec<String> = encode(&edit).iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(hex.join(" "), documented.join(" "));
+    }
+
+    #[test]
+    fn a_cut_edit_is_refused_or_is_a_whole_shorter_one() {
+        let encoded = encode(&full());
+        for cut in 0..encoded.len() {
+            if let Ok(edit) = VersionEdit::decode(&encoded[..cut]) {
+                assert_eq!(encode(&edit), &encoded[..cut], "cut to {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_newer_build_wrote_is_unsupported() {
+        let mut edits = vec![vec![TAG_SYNCED_LOG as u8 + 1, 0], vec![0]];
+        let newer = VersionEdit {
+            format_version: Some(FORMAT_VERSION + 1),
+            ..VersionEdit::default()
+        };
+        let reversed = VersionEdit {
+            comparator: Some(b"reverse".to_vec()),
+            ..VersionEdit::default()
+        };
+        let keyspace = VersionEdit {
+            keyspace: Some(1),
+            ..VersionEdit::default()
+        };
+        edits.extend([newer, reversed, keyspace].iter().map(encode));
+        for encoded in edits {
+            let error = VersionEdit::decode(&encoded).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        }
+    }
+
+    #[test]
+    fn impossible_content_is_refused() {
+        let spoil: [fn(&mut TableInfo); 7] = [
+            |table| table.smallest.truncate(7),
+            |table| std::mem::swap(&mut table.smallest, &mut table.largest),
+            |table| table.smallest_sequence = SequenceNumber(10),
+            |table| table.largest_sequence = SequenceNumber(u64::MAX),
+            |table| table.tombstones = 3,
+            |table| table.entries = 0,
+            |table| table.number = FileNumber(0),
+        ];
+        for spoil in spoil {
+            let mut edit = VersionEdit::default();
+            let mut table = table(5);
+            spoil(&mut table);
+            edit.added.push((0, table));
+            assert!(VersionEdit::decode(&encode(&edit)).is_err(), "{edit:?}");
+        }
+        let level = VersionEdit {
+            removed: vec![(LEVELS, FileNumber(1))],
+            ..VersionEdit::default()
+        };
+        assert!(VersionEdit::decode(&encode(&level)).is_err());
+        let twice = [TAG_LOG_NUMBER as u8, 1, TAG_LOG_NUMBER as u8, 2];
+        assert!(VersionEdit::decode(&twice).is_err());
+    }
+
+    #[test]
+    fn random_bytes_and_random_flips_never_panic() {
+        let mut state = 0x9e37_79b9_7f4a_7c15u64;
+        let mut random = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        let encoded = encode(&full());
+        for _ in 0..20_000 {
+            let length = random() as usize % 60;
+            let noise: Vec<u8> = (0..length).map(|_| random() as u8 % 12).collect();
+            let _ = VersionEdit::decode(&noise);
+            let mut flipped = encoded.clone();
+            let place = random() as usize % flipped.len();
+            flipped[place] ^= 1 << (random() % 8);
+            let _ = VersionEdit::decode(&flipped);
+        }
+    }
+}

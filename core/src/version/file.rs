@@ -1,0 +1,128 @@
+//! A live table file, counted, and the queue of files that nobody needs any more.
+//!
+//! * F1  A file is deleted only after the edit that removed it is durable *and* its last reader has let go: the
+//!       version set marks it, and dropping the last reference queues its number.
+//! * F2  Dropping does no disk work, takes only the queue's own lock, and cannot panic: readers drop versions
+//!       anywhere, also under other locks.
+//!
+//! Elsewhere: who empties the queue and deletes (`db`).
+
+use std::fmt;
+use std::ops::Deref;
+
+use super::edit::TableInfo;
+use crate::cache::TableHandle;
+use crate::key::FileNumber;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Mutex};
+
+/// Numbers of tables that may be deleted now.
+pub(crate) struct ObsoleteFiles {
+    numbers: Mutex<Vec<FileNumber>>,
+    /// Told when a number was queued. Runs wherever a reader let go (F2), so it must not lock or block: it sets
+    /// a flag or unparks a thread.
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+impl ObsoleteFiles {
+    /// An empty queue that calls `wake` whenever a number is added.
+    pub(crate) fn new(wake: impl Fn() + Send + Sync + 'static) -> Arc<ObsoleteFiles> {
+        Arc::new(ObsoleteFiles {
+            numbers: Mutex::new(Vec::new()),
+            wake: Box::new(wake),
+        })
+    }
+
+    /// Takes all queued numbers.
+    pub(crate) fn take(&self) -> Vec<FileNumber> {
+        std::mem::take(&mut self.numbers.lock())
+    }
+
+    /// Adds the number of a table that no version holds.
+    pub(super) fn push(&self, number: FileNumber) {
+        self.numbers.lock().push(number);
+        (self.wake)();
+    }
+}
+
+/// A live table: what the manifest knows of it (by `Deref`), and the handle the table cache opens it by.
+pub(crate) struct FileMeta {
+    pub(crate) info: TableInfo,
+    pub(crate) handle: Arc<TableHandle>,
+    is_obsolete: AtomicBool,
+    queue: Arc<ObsoleteFiles>,
+}
+
+impl FileMeta {
+    pub(crate) fn new(info: TableInfo, queue: Arc<ObsoleteFiles>) -> Arc<FileMeta> {
+        let handle = TableHandle::new(info.number, info.file_id, info.size);
+        Arc::new(FileMeta {
+            info,
+            handle,
+            is_obsolete: AtomicBool::new(false),
+            queue,
+        })
+    }
+
+    /// Has the file deleted once nobody holds it. Requires that its removal is durable (F1).
+    pub(super) fn mark_obsolete(&self) {
+        // Whoever drops the last reference sees this: dropping an Arc orders all earlier uses before it.
+        self.is_obsolete.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the table's keys reach into `[start, end]`; `None` is open.
+    pub(crate) fn overlaps(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> bool {
+        start.is_none_or(|start| self.largest_key().user_key >= start)
+            && end.is_none_or(|end| self.smallest_key().user_key <= end)
+    }
+}
+
+impl Deref for FileMeta {
+    type Target = TableInfo;
+
+    fn deref(&self) -> &TableInfo {
+        &self.info
+    }
+}
+
+impl Drop for FileMeta {
+    fn drop(&mut self) {
+        if *self.is_obsolete.get_mut() {
+            self.queue.push(self.info.number);
+        }
+    }
+}
+
+impl fmt::Debug for FileMeta {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.info.number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_reference_to_an_obsolete_file_queues_it() {
+        let woken = Arc::new(AtomicBool::new(false));
+        let flag = woken.clone();
+        let queue = ObsoleteFiles::new(move || flag.store(true, Ordering::Relaxed));
+        let info = |number| TableInfo {
+            number: FileNumber(number),
+            ..TableInfo::default()
+        };
+        let (kept, gone) = (
+            FileMeta::new(info(1), queue.clone()),
+            FileMeta::new(info(2), queue.clone()),
+        );
+        let reader = gone.clone();
+        gone.mark_obsolete();
+        drop((kept, gone));
+        assert_eq!(queue.take(), []);
+        assert!(!woken.load(Ordering::Relaxed));
+        drop(reader);
+        assert_eq!(queue.take(), [FileNumber(2)]);
+        assert!(woken.load(Ordering::Relaxed));
+    }
+}

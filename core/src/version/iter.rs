@@ -1,0 +1,200 @@
+//! Walks some tables of a level as one run, opening each when it is reached.
+//!
+//! * L1  At most one table is open at a time, and only if a seek or a step stands in it.
+//! * L2  `current` is valid whenever it is there: a table that ends is left at once.
+
+use std::ops::Range;
+
+use super::{FileMeta, Level};
+use crate::cache::TableCache;
+use crate::error::Result;
+use crate::iterator::InternalIterator;
+use crate::key::KeyRef;
+use crate::sstable::TableIterator;
+use crate::sync::Arc;
+
+/// Walks tables of a level that do not overlap. It keeps them alive.
+pub(crate) struct LevelIterator {
+    level: Arc<Level>,
+    range: Range<usize>,
+    tables: Arc<TableCache>,
+    fill_cache: bool,
+    readahead: usize,
+    /// The table it stands in, by its index in the level.
+    current: Option<(usize, TableIterator)>,
+}
+
+impl LevelIterator {
+    /// Walks the tables `range` of `level`: any of a deeper level, or one of level 0.
+    pub(super) fn new(
+        level: Arc<Level>,
+        range: Range<usize>,
+        tables: Arc<TableCache>,
+        fill_cache: bool,
+        readahead: usize,
+    ) -> LevelIterator {
+        LevelIterator {
+            level,
+            range,
+            tables,
+            fill_cache,
+            readahead,
+            current: None,
+        }
+    }
+
+    /// Walks `files`, which do not overlap and are in order.
+    pub(crate) fn over(
+        files: Vec<Arc<FileMeta>>,
+        tables: Arc<TableCache>,
+        fill_cache: bool,
+        readahead: usize,
+    ) -> LevelIterator {
+        let range = 0..files.len();
+        let level = Arc::new(Level::new(files));
+        LevelIterator::new(level, range, tables, fill_cache, readahead)
+    }
+
+    /// The iterator over table `index`, standing nowhere; the one already open if it is that one.
+    fn open(&mut self, index: usize) -> Result<TableIterator> {
+        match self.current.take() {
+            Some((open, iterator)) if open == index => Ok(iterator),
+            _ => {
+                let table = self.tables.open(&self.level.files[index].handle)?;
+                Ok(table.iter(self.fill_cache, self.readahead))
+            }
+        }
+    }
+
+    /// Stands at the first entry of the first table from `index` on that has one.
+    fn enter_forward(&mut self, mut index: usize) -> Result<()> {
+        while index < self.range.end {
+            let mut iterator = self.open(index)?;
+            iterator.seek_to_first()?;
+            if iterator.valid() {
+                self.current = Some((index, iterator));
+                return Ok(());
+            }
+            index += 1;
+        }
+        self.current = None;
+        Ok(())
+    }
+
+    /// Stands at the last entry of the last table before `end` that has one.
+    fn enter_backward(&mut self, mut end: usize) -> Result<()> {
+        while end > self.range.start {
+            end -= 1;
+            let mut iterator = self.open(end)?;
+            iterator.seek_to_last()?;
+            if iterator.valid() {
+                self.current = Some((end, iterator));
+                return Ok(());
+            }
+        }
+        self.current = None;
+        Ok(())
+    }
+
+    fn standing(&self) -> &TableIterator {
+        &self.current.as_ref().expect("the caller checked valid").1
+    }
+}
+
+impl InternalIterator for LevelIterator {
+    #[inline]
+    fn valid(&self) -> bool {
+        self.current.is_some()
+    }
+
+    fn seek_to_first(&mut self) -> Result<()> {
+        self.enter_forward(self.range.start)
+    }
+
+    fn seek_to_last(&mut self) -> Result<()> {
+        self.enter_backward(self.range.end)
+    }
+
+    fn seek(&mut self, target: KeyRef<'_>) -> Result<()> {
+        let index = match self.range.len() {
+            // One table, perhaps of level 0, where there is no order to search in.
+            1 => self.range.start,
+            _ => {
+                let reaching = self.level.first_reaching(target.user_key);
+                reaching.clamp(self.range.start, self.range.end)
+            }
+        };
+        if index == self.range.end || target > self.level.files[index].largest_key() {
+            return self.enter_forward((index + 1).min(self.range.end));
+        }
+        let mut iterator = self.open(index)?;
+        iterator.seek(target)?;
+        if iterator.valid() {
+            self.current = Some((index, iterator));
+            return Ok(());
+        }
+        self.enter_forward(index + 1)
+    }
+
+    fn seek_for_prev(&mut self, target: KeyRef<'_>) -> Result<()> {
+        let index = match self.range.len() {
+            1 => self.range.start,
+            _ => {
+                let reaching = self.level.first_reaching(target.user_key);
+                reaching.clamp(self.range.start, self.range.end)
+            }
+        };
+        if index == self.range.end || target < self.level.files[index].smallest_key() {
+            return self.enter_backward(index);
+        }
+        let mut iterator = self.open(index)?;
+        iterator.seek_for_prev(target)?;
+        if iterator.valid() {
+            self.current = Some((index, iterator));
+            return Ok(());
+        }
+        self.enter_backward(index)
+    }
+
+    #[inline]
+    fn next(&mut self) -> Result<()> {
+        let Some((index, iterator)) = &mut self.current else {
+            return Ok(());
+        };
+        let index = *index;
+        match iterator.next() {
+            Ok(()) if iterator.valid() => Ok(()),
+            Ok(()) => self.enter_forward(index + 1),
+            Err(error) => {
+                self.current = None;
+                Err(error)
+            }
+        }
+    }
+
+    #[inline]
+    fn prev(&mut self) -> Result<()> {
+        let Some((index, iterator)) = &mut self.current else {
+            return Ok(());
+        };
+        let index = *index;
+        match iterator.prev() {
+            Ok(()) if iterator.valid() => Ok(()),
+            Ok(()) => self.enter_backward(index),
+            Err(error) => {
+                self.current = None;
+                Err(error)
+            }
+        }
+    }
+
+    #[inline]
+    fn key(&self) -> KeyRef<'_> {
+        self.standing().key()
+    }
+
+    #[inline]
+    fn value(&self) -> &[u8] {
+        self.standing().value()
+    }
+}

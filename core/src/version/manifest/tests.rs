@@ -1,0 +1,232 @@
+//! Tests of the manifest: what a cut, a flip or a loss of power may do to it.
+
+use super::*;
+use crate::env::MemEnv;
+
+const NUMBER: FileNumber = FileNumber(1);
+
+fn edit(log: u64) -> VersionEdit {
+    VersionEdit {
+        log_number: Some(FileNumber(log)),
+        ..VersionEdit::default()
+    }
+}
+
+/// A manifest with the edits 0 to `last`, the first of them written at its creation.
+fn written(last: u64) -> (MemEnv, PathBuf, u64) {
+    let (env, dir) = (MemEnv::new(), PathBuf::from("/db"));
+    env.create_dir_all(&dir).unwrap();
+    let mut writer = ManifestWriter::create(&env, &dir, NUMBER, std::iter::once(edit(0))).unwrap();
+    set_current(&env, &dir, &writer).unwrap();
+    for log in 1..=last {
+        writer.append(&edit(log)).unwrap();
+    }
+    (env, dir, writer.file_id)
+}
+
+/// The logs named by the edits that count, and whether the file was clean.
+fn read(env: &MemEnv, dir: &Path) -> Result<(Vec<u64>, bool)> {
+    let (number, file_id) = read_current(env, dir)?;
+    let mut reader = ManifestReader::open(env, dir, number, file_id, true)?;
+    let mut logs = Vec::new();
+    while let Some(edit) = reader.next_edit()? {
+        logs.push(edit.log_number.unwrap().0);
+    }
+    Ok((logs, reader.into_writer().is_some()))
+}
+
+fn flip(env: &MemEnv, path: &Path, offset: u64) {
+    let file = env.open_write(path).unwrap();
+    let mut byte = [0];
+    assert_eq!(file.read_at(offset, &mut byte).unwrap(), 1, "byte {offset}");
+    file.write_at(offset, &[byte[0] ^ 0x10]).unwrap();
+}
+
+#[test]
+fn edits_come_back_and_the_writer_goes_on() {
+    let (env, dir, file_id) = written(5);
+    assert_eq!(read(&env, &dir).unwrap(), ((0..=5).collect(), true));
+    let mut reader = ManifestReader::open(&env, &dir, NUMBER, file_id, true).unwrap();
+    while reader.next_edit().unwrap().is_some() {}
+    let mut writer = reader.into_writer().unwrap();
+    writer.append(&edit(6)).unwrap();
+    assert_eq!(read(&env, &dir).unwrap(), ((0..=6).collect(), true));
+}
+
+#[test]
+fn bytes_behind_the_length_are_ignored_and_end_the_file() {
+    let (env, dir, _) = written(2);
+    let file = env.open_write(&manifest_path(&dir, NUMBER)).unwrap();
+    let length = file.len().unwrap();
+    file.write_at(length, b"half a record").unwrap();
+    assert_eq!(read(&env, &dir).unwrap(), (vec![0, 1, 2], false));
+}
+
+#[test]
+fn one_bad_slot_loses_no_edit() {
+    for last in [0, 1, 2, 3] {
+        for slot in [0, 1] {
+            let (env, dir, _) = written(last);
+            flip(&env, &manifest_path(&dir, NUMBER), Slot::offset(slot) + 3);
+            let expected = ((0..=last).collect(), false);
+            assert_eq!(
+                read(&env, &dir).unwrap(),
+                expected,
+                "{last} edits, slot {slot}"
+            );
+        }
+    }
+}
+
+#[test]
+fn two_bad_slots_are_corruption() {
+    let (env, dir, _) = written(3);
+    for slot in [0, 1] {
+        flip(&env, &manifest_path(&dir, NUMBER), Slot::offset(slot));
+    }
+    let error = read(&env, &dir).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corruption);
+    assert!(error.message().contains("MANIFEST-000001"), "{error}");
+}
+
+#[test]
+fn every_cut_of_the_file_is_corruption() {
+    let (env, dir, _) = written(3);
+    let file = env.open_write(&manifest_path(&dir, NUMBER)).unwrap();
+    for length in (0..file.len().unwrap()).rev() {
+        if length < RECORDS_OFFSET && length % 64 != 0 {
+            continue;
+        }
+        file.set_len(length).unwrap();
+        let error = read(&env, &dir).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corruption, "cut to {length}");
+    }
+}
+
+#[test]
+fn every_flipped_bit_of_head_and_records_is_noticed() {
+    let (env, dir, _) = written(3);
+    let path = manifest_path(&dir, NUMBER);
+    let length = env.open_read(&path).unwrap().len().unwrap();
+    for offset in (0..HEAD_BYTES as u64).chain(RECORDS_OFFSET..length) {
+        flip(&env, &path, offset);
+        let error = read(&env, &dir).unwrap_err();
+        assert!(
+            matches!(error.kind(), ErrorKind::Corruption | ErrorKind::Unsupported),
+            "byte {offset}: {error}"
+        );
+        flip(&env, &path, offset);
+    }
+    assert!(read(&env, &dir).is_ok());
+}
+
+#[test]
+fn every_flipped_bit_of_current_is_noticed() {
+    let (env, dir, _) = written(1);
+    let path = dir.join(CURRENT);
+    let length = env.open_read(&path).unwrap().len().unwrap();
+    for offset in 0..length {
+        flip(&env, &path, offset);
+        let error = read(&env, &dir).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corruption, "byte {offset}");
+        flip(&env, &path, offset);
+    }
+    let file = env.open_write(&path).unwrap();
+    for bytes in [&b""[..], b"aidb", b"MANIFEST-000001\n", &[0; 200]] {
+        file.set_len(0).unwrap();
+        file.write_at(0, bytes).unwrap();
+        let error = read(&env, &dir).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corruption, "{bytes:?}");
+    }
+}
+
+#[test]
+fn current_of_a_later_version_is_unsupported() {
+    let covered = "aidb 2 MANIFEST-000001 0000000000000001";
+    let text = format!("{covered} {:08x}\n", crc(covered.as_bytes()));
+    let error = parse_current(Path::new(CURRENT), text.as_bytes()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn the_example_in_the_document_is_what_is_written() {
+    let document = include_str!("../../../../docs/format.md");
+    let current = current_text(FileNumber(5), 0x0123_4567_89ab_cdef);
+    assert!(
+        document.contains(&format!("```\n{current}```\n")),
+        "{current}"
+    );
+    let slot = Slot {
+        generation: 2,
+        length: 12_300,
+        edits: 1,
+    };
+    // The bytes stand in the last column, behind at least two spaces.
+    let (_, text) = document.split_once("<!-- replay: manifest -->").unwrap();
+    let lines = text.split("```").nth(1).unwrap().lines();
+    let documented: Vec<u8> = lines
+        .filter_map(|line| line.rsplit_once("  "))
+        .map(|(_, column)| column.split(' ').map(|text| u8::from_str_radix(text, 16)))
+        .filter_map(|bytes| bytes.collect::<std::result::Result<Vec<u8>, _>>().ok())
+        .filter(|bytes| bytes.len() > 1)
+        .flatten()
+        .collect();
+    let mut expected = encode_head(1).to_vec();
+    expected.extend_from_slice(&slot.encode(1));
+    expected.extend_from_slice(&encode_record(&edit(7), 1, RECORDS_OFFSET, 0).unwrap());
+    assert_eq!(expected, documented);
+}
+
+#[test]
+fn power_cuts_keep_every_acknowledged_edit_and_no_half_one() {
+    for seed in 0..300 {
+        let (env, dir, file_id) = written(seed % 4);
+        let mut reader = ManifestReader::open(&env, &dir, NUMBER, file_id, true).unwrap();
+        while reader.next_edit().unwrap().is_some() {}
+        let writer = reader.into_writer().unwrap();
+        let record = encode_record(&edit(9), file_id, writer.slot.length, writer.slot.edits);
+        let record = record.unwrap();
+        writer.file.write_at(writer.slot.length, &record).unwrap();
+        let wrote_slot = seed % 2 == 0;
+        if wrote_slot {
+            writer.file.sync().unwrap();
+            let next = writer.slot.after(record.len() as u64);
+            let slot = next.encode(file_id);
+            // Half of it: a torn slot.
+            let offset = Slot::offset(next.generation);
+            writer.file.write_at(offset, &slot[..14]).unwrap();
+        }
+        let (logs, _) = read(&env.power_cut(seed), &dir).unwrap();
+        let acknowledged: Vec<u64> = (0..=seed % 4).collect();
+        let mut and_the_last = acknowledged.clone();
+        and_the_last.push(9);
+        assert!(
+            logs == acknowledged || (wrote_slot && logs == and_the_last),
+            "seed {seed}: {logs:?}"
+        );
+    }
+}
+
+#[test]
+fn a_snapshot_is_cut_into_records_without_loss() {
+    let mut whole = edit(3);
+    for number in 1..=40 {
+        let bound = vec![7; 100_000];
+        let table = super::super::edit::TableInfo {
+            number: FileNumber(number),
+            smallest: bound.clone(),
+            largest: bound,
+            entries: 1,
+            ..Default::default()
+        };
+        whole.added.push((2, table));
+    }
+    let parts: Vec<VersionEdit> = snapshot_records(whole.clone()).collect();
+    assert!(parts.len() > 5, "{}", parts.len());
+    let mut joined = parts[0].clone();
+    for part in &parts[1..] {
+        joined.added.extend(part.added.iter().cloned());
+    }
+    assert!(joined == whole);
+    assert_eq!(snapshot_records(edit(1)).count(), 1);
+}

@@ -1,0 +1,145 @@
+//! What a damaged database's manifest still tells, for repair.
+//!
+//! CURRENT may be missing or damaged: then every manifest in the directory is looked at, and the newest whole one
+//! counts. A manifest may be cut or damaged: then the edits before the damage count, and what they do not know of
+//! may be anything.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use super::edit::{TableInfo, VersionEdit};
+use super::manifest::{ManifestReader, read_current};
+use crate::env::{Env, PathKind};
+use crate::error::{Error, ErrorKind, Result};
+use crate::filename::{FileKind, parse, table_path};
+use crate::key::{FileNumber, SequenceNumber};
+
+/// What the manifest says.
+#[derive(Default)]
+pub(crate) struct Salvage {
+    /// The live tables, as far as is known.
+    pub(crate) tables: BTreeMap<FileNumber, TableInfo>,
+    /// Tables that were live once and are no longer.
+    pub(crate) removed: HashSet<FileNumber>,
+    /// The oldest log that is needed.
+    pub(crate) log_number: FileNumber,
+    /// A log with synced records, if `log_number` is not larger.
+    pub(crate) synced_log: FileNumber,
+    pub(crate) last_sequence: SequenceNumber,
+    /// Whether this is the whole truth: what it does not name is not part of the database.
+    pub(crate) is_complete: bool,
+}
+
+/// Reads what can be read; `faults` gets what cannot.
+///
+/// `Unsupported` if a newer AiDb wrote it; `Io` if the directory cannot be listed.
+pub(crate) fn salvage(env: &dyn Env, dir: &Path, faults: &mut Vec<Error>) -> Result<Salvage> {
+    let mut manifests: Vec<FileNumber> = Vec::new();
+    for name in env.list(dir)? {
+        if let Some(FileKind::Manifest(number)) = parse(&name) {
+            manifests.push(number);
+        }
+    }
+    manifests.sort_unstable_by(|a, b| b.cmp(a));
+    let mut current = None;
+    match read_current(env, dir) {
+        Ok((number, file_id)) => {
+            current = Some((number, file_id));
+            // The one it names comes first.
+            manifests.retain(|&other| other != number);
+            manifests.insert(0, number);
+        }
+        Err(error) => note(error, faults)?,
+    }
+    let mut best: Option<Salvage> = None;
+    for number in manifests {
+        let named = current.filter(|(named, _)| *named == number);
+        let found = match read(env, dir, number, named.map(|(_, id)| id), faults) {
+            Ok(found) => found,
+            Err(error) => {
+                note(error, faults)?;
+                continue;
+            }
+        };
+        if found.is_complete && (named.is_some() || has_all_tables(env, dir, &found)) {
+            return Ok(found);
+        }
+        let is_better = best.as_ref().is_none_or(|best| {
+            (found.is_complete, found.last_sequence) > (best.is_complete, best.last_sequence)
+        });
+        if is_better {
+            best = Some(found);
+        }
+    }
+    Ok(best.unwrap_or_default())
+}
+
+fn read(
+    env: &dyn Env,
+    dir: &Path,
+    number: FileNumber,
+    file_id: Option<u64>,
+    faults: &mut Vec<Error>,
+) -> Result<Salvage> {
+    let (mut reader, is_whole) = ManifestReader::open_damaged(env, dir, number, file_id)?;
+    let mut found = Salvage {
+        is_complete: is_whole,
+        ..Salvage::default()
+    };
+    let mut edits = 0;
+    loop {
+        match reader.next_edit() {
+            Ok(Some(edit)) => found.apply(edit),
+            Ok(None) => break,
+            Err(error) => {
+                note(error, faults)?;
+                found.is_complete = false;
+                break;
+            }
+        }
+        edits += 1;
+    }
+    if edits == 0 {
+        return Err(reader.corruption("no edit of it can be read"));
+    }
+    if !is_whole {
+        faults.push(reader.corruption("its head or its slots are damaged: its end is not known"));
+    }
+    Ok(found)
+}
+
+impl Salvage {
+    fn apply(&mut self, edit: VersionEdit) {
+        for (_, number) in edit.removed {
+            self.tables.remove(&number);
+            self.removed.insert(number);
+        }
+        for (_, table) in edit.added {
+            self.removed.remove(&table.number);
+            self.tables.insert(table.number, table);
+        }
+        self.log_number = self.log_number.max(edit.log_number.unwrap_or_default());
+        self.synced_log = self.synced_log.max(edit.synced_log.unwrap_or_default());
+        self.last_sequence = self
+            .last_sequence
+            .max(edit.last_sequence.unwrap_or_default());
+    }
+}
+
+fn has_all_tables(env: &dyn Env, dir: &Path, found: &Salvage) -> bool {
+    found.tables.keys().all(|&number| {
+        let kind = env.kind(&table_path(dir, number));
+        matches!(kind, Ok(PathKind::File(_)))
+    })
+}
+
+/// Notes what could not be read; an error of another kind ends the repair.
+fn note(error: Error, faults: &mut Vec<Error>) -> Result<()> {
+    match error.kind() {
+        ErrorKind::Corruption | ErrorKind::Io => {
+            faults.push(error);
+            Ok(())
+        }
+        _ => Err(error),
+    }
+}

@@ -1,0 +1,557 @@
+//! The current version, and how it comes to be and stays durable.
+//!
+//! * S1  Memory follows the disk: a version is installed only after its edit is durable. If that failed, the
+//!       current version stays, and whether the edit counts at the next open may be unknown. Nobody else removes
+//!       the tables it adds: the set queues them as obsolete once it is certain that nothing names them, at once
+//!       or with the next edit that succeeds.
+//! * S2  A manifest that failed a write gets nothing more. The next edit begins a new one and switches CURRENT.
+//! * S3  A switch is: new manifest complete, synced, directory synced; then CURRENT. Old manifests go after it.
+//! * S4  File numbers are never given out twice: each edit records the next one, and an open passes over every
+//!       number that stands in a name in the directory.
+//! * S5  Open never guesses: a missing CURRENT, manifest or table is an error, never an empty store.
+//! * S6  What an open reads may be in the kernel's memory only: the last life was killed before its sync, or that
+//!       sync failed. So the first edit of a life goes into a new manifest, and nothing is removed before it.
+//!
+//! `log_and_apply` syncs the disk; the database calls it under a lock of its own for the set.
+//! Elsewhere: deleting tables and logs (`db`).
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use super::edit::{COMPARATOR, DEFAULT_KEYSPACE, FORMAT_VERSION, TableInfo, VersionEdit};
+use super::file::ObsoleteFiles;
+use super::manifest::{
+    ManifestReader, ManifestWriter, read_current, set_current, snapshot_records,
+};
+use super::{Builder, Version};
+use crate::env::{Env, PathKind};
+use crate::error::{Error, Result};
+use crate::filename::{CURRENT, FileKind, manifest_path, parse, table_path};
+use crate::key::{FileNumber, SequenceNumber};
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// The manifest of a new database; the only one that an interrupted creation leaves.
+const FIRST_MANIFEST: FileNumber = FileNumber(1);
+/// A manifest may always grow to this many bytes of records.
+const MIN_ROLL_BYTES: u64 = 1 << 20;
+/// And to this many times its size when it was begun.
+const ROLL_FACTOR: u64 = 4;
+
+/// Gives out file numbers, to any thread, without a lock (S4).
+pub(crate) struct FileNumbers(AtomicU64);
+
+impl FileNumbers {
+    /// A number no file has had.
+    pub(crate) fn allocate(&self) -> FileNumber {
+        FileNumber(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn next(&self) -> FileNumber {
+        FileNumber(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// What a directory is to an opener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Contents {
+    /// A database: [`VersionSet::recover`] it.
+    Database,
+    /// Missing, empty, or the remains of an interrupted creation: [`VersionSet::create`] may go ahead.
+    Nothing,
+}
+
+/// Tells what `dir` is by its names (S5).
+///
+/// `Corruption` if it holds files of a database but no CURRENT; `InvalidArgument` if it holds something else.
+pub(crate) fn inspect(env: &dyn Env, dir: &Path) -> Result<Contents> {
+    if env.kind(dir)? == PathKind::Missing {
+        return Ok(Contents::Nothing);
+    }
+    let mut foreign = None;
+    let mut database = None;
+    for name in env.list(dir)? {
+        match parse(&name) {
+            Some(FileKind::Current) => return Ok(Contents::Database),
+            Some(FileKind::Lock | FileKind::InfoLog | FileKind::Temporary) => {}
+            Some(FileKind::Manifest(FIRST_MANIFEST)) => {}
+            Some(FileKind::Manifest(_) | FileKind::Table(_) | FileKind::Log(_)) => {
+                database = Some(name);
+            }
+            None => foreign = Some(name),
+        }
+    }
+    if let Some(name) = database {
+        return Err(Error::corruption(
+            &dir.join(CURRENT),
+            0,
+            format!("CURRENT is missing, but the directory holds {name}"),
+        ));
+    }
+    match foreign {
+        None => Ok(Contents::Nothing),
+        Some(name) => Err(Error::invalid_argument(format!(
+            "{} is not a database: it holds {name} and no CURRENT",
+            dir.display()
+        ))),
+    }
+}
+
+/// The current version and its durable history. See the head of the file.
+pub(crate) struct VersionSet {
+    env: Arc<dyn Env>,
+    dir: PathBuf,
+    current: Arc<Version>,
+    numbers: Arc<FileNumbers>,
+    obsolete: Arc<ObsoleteFiles>,
+    log_number: FileNumber,
+    synced_log: FileNumber,
+    last_sequence: SequenceNumber,
+    /// The manifest CURRENT names.
+    manifest_number: FileNumber,
+    /// `None` if the next edit must begin a new manifest (S2).
+    writer: Option<ManifestWriter>,
+    /// Whether the writer's manifest was found, not made (S6).
+    is_inherited: bool,
+    /// Bytes of records with which the manifest began.
+    snapshot_bytes: u64,
+    /// Manifests to remove after the next switch, or the next try (S3).
+    old_manifests: Vec<FileNumber>,
+    /// Whether the last edit that was tried may or may not be on the disk (S1).
+    is_in_doubt: bool,
+    /// Tables that only edits in doubt name.
+    doubtful: Vec<FileNumber>,
+    is_read_only: bool,
+}
+
+impl VersionSet {
+    /// Makes `dir` (which exists, and is [`Contents::Nothing`]) a database without tables.
+    ///
+    /// `obsolete`: gets the numbers of tables that nobody needs any more.
+    pub(crate) fn create(
+        env: Arc<dyn Env>,
+        dir: &Path,
+        obsolete: Arc<ObsoleteFiles>,
+    ) -> Result<VersionSet> {
+        for name in env.list(dir)? {
+            if let Some(FileKind::Manifest(_) | FileKind::Temporary) = parse(&name) {
+                env.remove_file(&dir.join(name))?;
+            }
+        }
+        let mut set = VersionSet {
+            env,
+            dir: dir.to_path_buf(),
+            current: Arc::new(Version::empty()),
+            numbers: Arc::new(FileNumbers(AtomicU64::new(FIRST_MANIFEST.0 + 1))),
+            obsolete,
+            log_number: FileNumber(0),
+            synced_log: FileNumber(0),
+            last_sequence: SequenceNumber(0),
+            manifest_number: FIRST_MANIFEST,
+            writer: None,
+            is_inherited: false,
+            snapshot_bytes: 0,
+            old_manifests: Vec::new(),
+            is_in_doubt: false,
+            doubtful: Vec::new(),
+            is_read_only: false,
+        };
+        let snapshot = set.snapshot(&set.current, &VersionEdit::default());
+        let writer = set.write_manifest(FIRST_MANIFEST, snapshot)?;
+        set_current(&*set.env, dir, &writer)?;
+        set.install_writer(writer);
+        Ok(set)
+    }
+
+    /// Makes `dir` a database of `tables`, each with its level, and without logs: the last step of whoever builds
+    /// one. The tables and their directory entries are durable, and there is no CURRENT. Until this returns, `dir`
+    /// either does not open or opens whole.
+    ///
+    /// `last_sequence`: at least the largest number in any table.
+    pub(crate) fn create_from(
+        env: &dyn Env,
+        dir: &Path,
+        tables: Vec<(usize, TableInfo)>,
+        last_sequence: SequenceNumber,
+    ) -> Result<()> {
+        let numbers = tables.iter().map(|(_, table)| table.number);
+        // Never the first manifest's number: that one would be taken for an interrupted creation (S5).
+        let number = numbers.fold(FIRST_MANIFEST, FileNumber::max).0 + 1;
+        let edit = VersionEdit {
+            format_version: Some(FORMAT_VERSION),
+            comparator: Some(COMPARATOR.to_vec()),
+            keyspace: Some(DEFAULT_KEYSPACE),
+            log_number: Some(FileNumber(0)),
+            synced_log: None,
+            next_file_number: Some(FileNumber(number + 1)),
+            last_sequence: Some(last_sequence),
+            added: tables,
+            removed: Vec::new(),
+        };
+        // Refuses what recovery would refuse.
+        Version::empty().apply(&edit, &ObsoleteFiles::new(|| {}))?;
+        let records = snapshot_records(edit);
+        let writer = ManifestWriter::create(env, dir, FileNumber(number), records)?;
+        set_current(env, dir, &writer)
+    }
+
+    /// Reads the version that `dir` (which is [`Contents::Database`]) was left in.
+    ///
+    /// Writes nothing. `Corruption` names the file that is damaged, shortened or missing; `Unsupported` tells of
+    /// a newer format. `is_read_only`: no edit will follow.
+    pub(crate) fn recover(
+        env: Arc<dyn Env>,
+        dir: &Path,
+        obsolete: Arc<ObsoleteFiles>,
+        is_read_only: bool,
+    ) -> Result<VersionSet> {
+        let (manifest_number, file_id) = read_current(&*env, dir)?;
+        let mut reader = ManifestReader::open(&*env, dir, manifest_number, file_id, !is_read_only)?;
+        let recovered = replay(&mut reader, &obsolete)?;
+        check_tables(&*env, dir, &recovered.version)?;
+        let mut next = recovered.next_file_number.max(manifest_number.0 + 1);
+        for name in env.list(dir)? {
+            if let Some(number) = parse(&name).and_then(FileKind::number) {
+                next = next.max(number.0.saturating_add(1));
+            }
+        }
+        let writer = reader.into_writer().filter(|_| !is_read_only);
+        let files = recovered.version.all_files();
+        // About what a manifest of this version would begin with.
+        let snapshot_bytes = files
+            .map(|(_, file)| (file.smallest.len() + file.largest.len() + 64) as u64)
+            .sum();
+        Ok(VersionSet {
+            env,
+            dir: dir.to_path_buf(),
+            current: Arc::new(recovered.version),
+            numbers: Arc::new(FileNumbers(AtomicU64::new(next))),
+            obsolete,
+            log_number: recovered.log_number,
+            synced_log: recovered.synced_log,
+            last_sequence: recovered.last_sequence,
+            manifest_number,
+            snapshot_bytes,
+            writer,
+            is_inherited: true,
+            old_manifests: Vec::new(),
+            is_in_doubt: false,
+            doubtful: Vec::new(),
+            is_read_only,
+        })
+    }
+
+    /// Makes `edit` durable and its version the current one. Syncs the disk.
+    ///
+    /// After an error nothing has changed in memory; see S1 for the disk: the tables that `edit` adds are no
+    /// longer the caller's. The next call tries with a new manifest.
+    pub(crate) fn log_and_apply(&mut self, mut edit: VersionEdit) -> Result<Arc<Version>> {
+        if self.is_read_only {
+            return Err(Error::invalid_argument("the database was opened read-only"));
+        }
+        if edit
+            .log_number
+            .is_some_and(|number| number < self.log_number)
+        {
+            return Err(Error::internal("an edit takes the log number back"));
+        }
+        let largest = edit.added.iter().map(|(_, table)| table.largest_sequence);
+        edit.last_sequence = largest.chain(edit.last_sequence).max();
+        let (version, removed) = self.current.apply(&edit, &self.obsolete)?;
+        if let Err(error) = self.persist(&mut edit, &version) {
+            self.disown(&edit);
+            return Err(error);
+        }
+        self.is_in_doubt = false;
+        self.current = Arc::new(version);
+        self.log_number = edit.log_number.unwrap_or(self.log_number);
+        self.synced_log = edit.synced_log.unwrap_or(self.synced_log);
+        self.last_sequence = edit
+            .last_sequence
+            .max(Some(self.last_sequence))
+            .unwrap_or_default();
+        for file in removed {
+            file.mark_obsolete();
+        }
+        // The disk now says what memory says, and no version ever held these.
+        if !self.doubtful.is_empty() {
+            let live = self.live_files();
+            let mut doubtful = std::mem::take(&mut self.doubtful);
+            doubtful.retain(|number| !live.contains(number));
+            doubtful
+                .into_iter()
+                .for_each(|number| self.obsolete.push(number));
+        }
+        Ok(self.current.clone())
+    }
+
+    /// Takes care of the tables that `edit`, which failed, would have added (S1).
+    fn disown(&mut self, edit: &VersionEdit) {
+        let live = self.live_files();
+        let added = edit.added.iter().map(|(_, table)| table.number);
+        for number in added.filter(|number| !live.contains(number)) {
+            if self.is_in_doubt {
+                self.doubtful.push(number);
+            } else {
+                self.obsolete.push(number);
+            }
+        }
+    }
+
+    /// Makes `edit`, which leads to `version`, durable: in the manifest, or by beginning a new one. After an
+    /// error `is_in_doubt` tells whether it may have become durable all the same.
+    fn persist(&mut self, edit: &mut VersionEdit, version: &Version) -> Result<()> {
+        self.is_in_doubt = false;
+        // Whatever fails below leaves no writer behind (S2).
+        let Some(writer) = self.writer.take() else {
+            let new = self.begin_manifest(edit, version)?;
+            return self.switch_to(new);
+        };
+        let limit = MIN_ROLL_BYTES.max(ROLL_FACTOR * self.snapshot_bytes);
+        if self.is_inherited || writer.record_bytes() > limit {
+            // If there is no room for a new manifest, the old one still serves: its next sync covers all of it.
+            if let Ok(new) = self.begin_manifest(edit, version) {
+                return self.switch_to(new);
+            }
+        }
+        self.append(writer, edit)
+    }
+
+    fn append(&mut self, mut writer: ManifestWriter, edit: &mut VersionEdit) -> Result<()> {
+        edit.next_file_number = Some(self.numbers.next());
+        self.is_in_doubt = true;
+        writer.append(edit)?;
+        self.writer = Some(writer);
+        Ok(())
+    }
+
+    /// Writes the manifest that begins with `version`; nothing names it yet.
+    fn begin_manifest(&mut self, edit: &VersionEdit, version: &Version) -> Result<ManifestWriter> {
+        let number = self.numbers.allocate();
+        let snapshot = self.snapshot(version, edit);
+        let written = self.write_manifest(number, snapshot);
+        // A full disk must not fill up with attempts.
+        if written.is_err() && self.remove_manifest(number).is_err() {
+            self.old_manifests.push(number);
+        }
+        written
+    }
+
+    fn write_manifest(&self, number: FileNumber, snapshot: VersionEdit) -> Result<ManifestWriter> {
+        ManifestWriter::create(&*self.env, &self.dir, number, snapshot_records(snapshot))
+    }
+
+    /// Makes `writer` the manifest that CURRENT names.
+    fn switch_to(&mut self, writer: ManifestWriter) -> Result<()> {
+        // Until this succeeded CURRENT may name either: both stay, and neither gets another edit.
+        self.is_in_doubt = true;
+        if let Err(error) = set_current(&*self.env, &self.dir, &writer) {
+            self.old_manifests.push(writer.number());
+            return Err(error);
+        }
+        self.old_manifests.push(self.manifest_number);
+        self.install_writer(writer);
+        self.remove_old_manifests();
+        Ok(())
+    }
+
+    fn install_writer(&mut self, writer: ManifestWriter) {
+        self.manifest_number = writer.number();
+        self.snapshot_bytes = writer.record_bytes();
+        self.is_inherited = false;
+        self.writer = Some(writer);
+    }
+
+    /// Removes manifests that CURRENT durably does not name; what cannot be removed is tried again.
+    fn remove_old_manifests(&mut self) {
+        let mut old = std::mem::take(&mut self.old_manifests);
+        old.retain(|&number| self.remove_manifest(number).is_err());
+        self.old_manifests = old;
+    }
+
+    fn remove_manifest(&self, number: FileNumber) -> Result<()> {
+        let path = manifest_path(&self.dir, number);
+        match self.env.kind(&path)? {
+            PathKind::Missing => Ok(()),
+            _ => self.env.remove_file(&path),
+        }
+    }
+
+    /// The edit that makes `version` out of nothing, after `edit` was applied.
+    fn snapshot(&self, version: &Version, edit: &VersionEdit) -> VersionEdit {
+        let files = version.all_files();
+        VersionEdit {
+            format_version: Some(FORMAT_VERSION),
+            comparator: Some(COMPARATOR.to_vec()),
+            keyspace: Some(DEFAULT_KEYSPACE),
+            log_number: Some(edit.log_number.unwrap_or(self.log_number)),
+            synced_log: Some(edit.synced_log.unwrap_or(self.synced_log)),
+            next_file_number: Some(self.numbers.next()),
+            last_sequence: edit.last_sequence.max(Some(self.last_sequence)),
+            added: files
+                .map(|(level, file)| (level, file.info.clone()))
+                .collect(),
+            removed: Vec::new(),
+        }
+    }
+
+    /// Reads CURRENT and the manifest again and compares them with what is in memory; the bytes of the manifest.
+    pub(crate) fn check_disk(&self) -> Result<u64> {
+        let (number, file_id) = read_current(&*self.env, &self.dir)?;
+        let mut reader = ManifestReader::open(&*self.env, &self.dir, number, file_id, false)?;
+        let read = replay(&mut reader, &ObsoleteFiles::new(|| {}))?;
+        let bytes = reader.length();
+        if self.writer.is_none() && !self.is_read_only {
+            // An edit failed: the disk may rightly say more, or less, until the next one (S1).
+            return Ok(bytes);
+        }
+        let tables = |version: &Version| -> Vec<(usize, TableInfo)> {
+            let files = version.all_files();
+            files
+                .map(|(level, file)| (level, file.info.clone()))
+                .collect()
+        };
+        let is_same = number == self.manifest_number
+            && read.log_number == self.log_number
+            && read.last_sequence == self.last_sequence
+            && tables(&read.version) == tables(&self.current);
+        if !is_same {
+            return Err(reader.corruption("it does not say what was written to it"));
+        }
+        Ok(bytes)
+    }
+
+    /// The current version.
+    pub(crate) fn current(&self) -> Arc<Version> {
+        self.current.clone()
+    }
+
+    /// Gives out file numbers without the set's lock.
+    pub(crate) fn numbers(&self) -> Arc<FileNumbers> {
+        self.numbers.clone()
+    }
+
+    /// Makes durable that `number` has a synced record, so that its loss will not pass for a crash before that.
+    pub(crate) fn note_synced_log(&mut self, number: FileNumber) -> Result<()> {
+        if number <= self.log_number.max(self.synced_log) {
+            return Ok(());
+        }
+        let synced_log = Some(number);
+        self.log_and_apply(VersionEdit {
+            synced_log,
+            ..VersionEdit::default()
+        })?;
+        Ok(())
+    }
+
+    /// A log with a synced record, or 0: it exists unless [`VersionSet::log_number`] is larger.
+    pub(crate) fn synced_log(&self) -> FileNumber {
+        self.synced_log
+    }
+
+    /// Logs with a smaller number are not needed.
+    pub(crate) fn log_number(&self) -> FileNumber {
+        self.log_number
+    }
+
+    /// At least the largest sequence number in any table.
+    pub(crate) fn last_sequence(&self) -> SequenceNumber {
+        self.last_sequence
+    }
+
+    /// The manifest that CURRENT names, for a checkpoint to copy.
+    pub(crate) fn manifest_number(&self) -> FileNumber {
+        self.manifest_number
+    }
+
+    /// The numbers of the current version's tables.
+    fn live_files(&self) -> HashSet<FileNumber> {
+        self.current
+            .all_files()
+            .map(|(_, file)| file.number)
+            .collect()
+    }
+}
+
+/// What a manifest says.
+struct Recovered {
+    version: Version,
+    log_number: FileNumber,
+    synced_log: FileNumber,
+    last_sequence: SequenceNumber,
+    next_file_number: u64,
+}
+
+fn replay(reader: &mut ManifestReader, obsolete: &Arc<ObsoleteFiles>) -> Result<Recovered> {
+    let empty = Version::empty();
+    let mut builder = Builder::new(&empty, obsolete.clone());
+    let (mut log_number, mut next_file_number, mut last_sequence) = (None, None, None);
+    let mut synced_log = None;
+    let mut is_first = true;
+    while let Some(edit) = reader.next_edit()? {
+        let is_whole = edit.format_version.is_some()
+            && edit.comparator.is_some()
+            && edit.keyspace.is_some()
+            && edit.log_number.is_some()
+            && edit.next_file_number.is_some()
+            && edit.last_sequence.is_some();
+        if std::mem::take(&mut is_first) && !is_whole {
+            return Err(reader.corruption("the first record lacks a field"));
+        }
+        builder
+            .apply(&edit)
+            .map_err(|error| reader.corruption(error.message()))?;
+        log_number = log_number.max(edit.log_number);
+        synced_log = synced_log.max(edit.synced_log);
+        next_file_number = next_file_number.max(edit.next_file_number);
+        last_sequence = last_sequence.max(edit.last_sequence);
+    }
+    let (Some(log_number), Some(next_file_number), Some(last_sequence)) =
+        (log_number, next_file_number, last_sequence)
+    else {
+        return Err(reader.corruption("it has no record"));
+    };
+    let (version, _) = builder
+        .finish()
+        .map_err(|error| reader.corruption(error.message()))?;
+    if let Some((_, file)) = version
+        .all_files()
+        .find(|(_, file)| file.number >= next_file_number)
+    {
+        let what = format!(
+            "table {} has a number not yet given out (next is {next_file_number})",
+            file.number
+        );
+        return Err(reader.corruption(what));
+    }
+    Ok(Recovered {
+        version,
+        log_number,
+        synced_log: synced_log.unwrap_or_default(),
+        last_sequence,
+        next_file_number: next_file_number.0,
+    })
+}
+
+/// Every table is there and as long as it was written (S5).
+fn check_tables(env: &dyn Env, dir: &Path, version: &Version) -> Result<()> {
+    for (_, file) in version.all_files() {
+        let path = table_path(dir, file.number);
+        let size = file.size;
+        match env.kind(&path)? {
+            PathKind::File(found) if found == size => {}
+            PathKind::File(found) => {
+                let what = format!("the table has {found} bytes, the manifest says {size}");
+                return Err(Error::corruption(&path, found.min(size), what));
+            }
+            _ => {
+                let what = "the manifest names this table and it is missing";
+                return Err(Error::corruption(&path, 0, what));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

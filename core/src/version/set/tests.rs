@@ -1,0 +1,425 @@
+//! Tests of the version set: what it keeps over reopening, loss of power, damage and failed writes.
+
+use super::super::tests::{Entries, build, insert};
+use super::*;
+use crate::env::{Fault, FaultEnv, MemEnv, Operation};
+use crate::error::ErrorKind;
+use crate::filename::{CURRENT_TMP, log_path};
+use crate::version::TableInfo;
+
+fn dir() -> PathBuf {
+    PathBuf::from("/db")
+}
+
+fn created() -> (MemEnv, VersionSet) {
+    let env = MemEnv::new();
+    env.create_dir_all(&dir()).unwrap();
+    let set = VersionSet::create(Arc::new(env.clone()), &dir(), ObsoleteFiles::new(|| {}));
+    (env, set.unwrap())
+}
+
+fn recover(env: &MemEnv) -> Result<VersionSet> {
+    let env = Arc::new(env.clone());
+    VersionSet::recover(env, &dir(), ObsoleteFiles::new(|| {}), false)
+}
+
+/// A synced table with one key of its own, under a new number.
+fn table(set: &VersionSet) -> TableInfo {
+    let number = set.numbers.allocate();
+    let mut entries = Entries::new();
+    insert(
+        &mut entries,
+        format!("{:05}", number.0).as_bytes(),
+        number.0,
+        Some(b"v"),
+    );
+    let info = build(&*set.env, &set.dir, number, &entries);
+    set.env.sync_dir(&set.dir).unwrap();
+    info
+}
+
+fn adding(level: usize, table: TableInfo) -> VersionEdit {
+    let mut edit = VersionEdit::default();
+    edit.add(level, table);
+    edit
+}
+
+fn numbers(set: &VersionSet) -> Vec<(usize, u64)> {
+    let version = set.current();
+    version
+        .all_files()
+        .map(|(level, file)| (level, file.number.0))
+        .collect()
+}
+
+#[test]
+fn what_was_applied_is_recovered() {
+    let (env, mut set) = created();
+    assert_eq!(inspect(&env, &dir()).unwrap(), Contents::Database);
+    let (first, second) = (table(&set), table(&set));
+    set.log_and_apply(adding(0, first.clone())).unwrap();
+    let mut edit = adding(1, second);
+    edit.remove(0, first.number);
+    edit.log_number = Some(FileNumber(9));
+    set.log_and_apply(edit).unwrap();
+    let (expected, next) = (numbers(&set), set.numbers.next());
+    let again = recover(&env).unwrap();
+    assert_eq!(numbers(&again), expected);
+    assert_eq!(again.log_number(), FileNumber(9));
+    assert_eq!(again.last_sequence(), set.last_sequence());
+    assert!(again.numbers.allocate() >= next);
+}
+
+#[test]
+fn a_removed_file_is_queued_after_its_last_reader() {
+    let (_env, mut set) = created();
+    let first = table(&set);
+    let pinned = set.log_and_apply(adding(0, first.clone())).unwrap();
+    let mut edit = VersionEdit::default();
+    edit.remove(0, first.number);
+    set.log_and_apply(edit).unwrap();
+    assert_eq!(set.obsolete.take(), []);
+    drop(pinned);
+    assert_eq!(set.obsolete.take(), [first.number]);
+}
+
+#[test]
+fn numbers_of_files_nobody_recorded_are_passed_over() {
+    let (env, set) = created();
+    drop(set);
+    env.create_new(&log_path(&dir(), FileNumber(500))).unwrap();
+    let set = recover(&env).unwrap();
+    assert_eq!(set.numbers.allocate(), FileNumber(501));
+}
+
+#[test]
+fn a_long_history_rolls_into_a_new_manifest_and_removes_the_old() {
+    let (env, mut set) = created();
+    let long = vec![b'x'; 100_000];
+    for round in 0..40 {
+        let number = set.numbers.allocate();
+        let mut entries = Entries::new();
+        insert(&mut entries, &long, round + 1, Some(b"v"));
+        let info = build(&env, &dir(), number, &entries);
+        let mut edit = adding(0, info);
+        if let Some((level, file)) = set.current().all_files().next() {
+            edit.remove(level, file.number);
+        }
+        set.log_and_apply(edit).unwrap();
+    }
+    assert_ne!(set.manifest_number(), FIRST_MANIFEST);
+    let manifests = || {
+        let names = env.list(&dir()).unwrap();
+        names
+            .iter()
+            .filter(|name| name.starts_with("MANIFEST"))
+            .count()
+    };
+    assert_eq!(manifests(), 1);
+    assert_eq!(numbers(&recover(&env).unwrap()), numbers(&set));
+}
+
+#[test]
+fn a_failed_edit_changes_nothing_and_the_next_one_begins_a_new_manifest() {
+    let (env, mut set) = created();
+    let (first, second) = (table(&set), table(&set));
+    set.log_and_apply(adding(0, first)).unwrap();
+    // As after a failed write: there is no writer any more.
+    set.writer = None;
+    // A directory in CURRENT.tmp's place makes switching fail.
+    let obstacle = dir().join(CURRENT_TMP);
+    env.create_dir_all(&obstacle).unwrap();
+    let before = numbers(&set);
+    for _ in 0..3 {
+        set.log_and_apply(adding(0, second.clone())).unwrap_err();
+        assert!(set.is_in_doubt);
+        assert_eq!(numbers(&set), before);
+        assert_eq!(numbers(&recover(&env).unwrap()), before);
+    }
+    env.remove_dir(&obstacle).unwrap();
+    set.log_and_apply(adding(0, second)).unwrap();
+    assert!(!set.is_in_doubt);
+    assert_eq!(numbers(&recover(&env).unwrap()), numbers(&set));
+    let names = env.list(&dir()).unwrap();
+    assert_eq!(
+        names
+            .iter()
+            .filter(|name| name.starts_with("MANIFEST"))
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn a_manifest_found_unclean_is_replaced_by_the_next_edit() {
+    let (env, mut set) = created();
+    let first = table(&set);
+    set.log_and_apply(adding(0, first)).unwrap();
+    let path = manifest_path(&dir(), FIRST_MANIFEST);
+    let file = env.open_write(&path).unwrap();
+    file.write_at(file.len().unwrap(), b"half").unwrap();
+    let mut again = recover(&env).unwrap();
+    let second = table(&again);
+    again.log_and_apply(adding(0, second)).unwrap();
+    assert_ne!(again.manifest_number(), FIRST_MANIFEST);
+    assert_eq!(numbers(&recover(&env).unwrap()), numbers(&again));
+}
+
+#[test]
+fn missing_and_shortened_files_are_corruption_by_name() {
+    let (env, mut set) = created();
+    let first = table(&set);
+    set.log_and_apply(adding(0, first.clone())).unwrap();
+    drop(set);
+    let path = table_path(&dir(), first.number);
+    env.open_write(&path)
+        .unwrap()
+        .set_len(first.size - 1)
+        .unwrap();
+    let error = recover(&env).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Corruption);
+    assert!(error.message().contains(".sst"), "{error}");
+    env.remove_file(&path).unwrap();
+    let error = recover(&env).err().unwrap();
+    assert!(error.message().contains("missing"), "{error}");
+    env.remove_file(&manifest_path(&dir(), FIRST_MANIFEST))
+        .unwrap();
+    let error = recover(&env).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Corruption);
+    assert!(error.message().contains("MANIFEST-000001"), "{error}");
+}
+
+#[test]
+fn a_directory_is_told_by_its_names() {
+    let corruption = Err(ErrorKind::Corruption);
+    let cases: [(&[&str], std::result::Result<Contents, ErrorKind>); 9] = [
+        (&[], Ok(Contents::Nothing)),
+        (
+            &["LOCK", "LOG", "MANIFEST-000001", "CURRENT.tmp"],
+            Ok(Contents::Nothing),
+        ),
+        (&["CURRENT", "notes.txt"], Ok(Contents::Database)),
+        (
+            &["CURRENT", "MANIFEST-000002", "000003.log"],
+            Ok(Contents::Database),
+        ),
+        (&["MANIFEST-000002"], corruption),
+        (&["MANIFEST-000001", "000002.log"], corruption),
+        (&["LOCK", "000002.sst", "notes.txt"], corruption),
+        (&["notes.txt"], Err(ErrorKind::InvalidArgument)),
+        (&["LOCK", "1.log"], Err(ErrorKind::InvalidArgument)),
+    ];
+    for (names, expected) in cases {
+        let env = MemEnv::new();
+        assert_eq!(
+            inspect(&env, &dir()).unwrap(),
+            Contents::Nothing,
+            "no directory"
+        );
+        env.create_dir_all(&dir()).unwrap();
+        for name in names {
+            env.create_new(&dir().join(name)).unwrap();
+        }
+        let found = inspect(&env, &dir()).map_err(|error| error.kind());
+        assert_eq!(found, expected, "{names:?}");
+    }
+}
+
+#[test]
+fn an_interrupted_creation_starts_over() {
+    let (env, set) = created();
+    drop(set);
+    env.remove_file(&dir().join(CURRENT)).unwrap();
+    env.create_new(&dir().join(CURRENT_TMP)).unwrap();
+    assert_eq!(inspect(&env, &dir()).unwrap(), Contents::Nothing);
+    let set = VersionSet::create(Arc::new(env.clone()), &dir(), ObsoleteFiles::new(|| {}));
+    drop(set.unwrap());
+    assert_eq!(numbers(&recover(&env).unwrap()), []);
+}
+
+#[test]
+fn every_acknowledged_edit_survives_loss_of_power() {
+    let (env, mut set) = created();
+    let mut expected = vec![numbers(&set)];
+    for round in 0..12 {
+        let info = table(&set);
+        let mut edit = adding(1 + round % 3, info);
+        if round % 4 == 3 {
+            // A manifest after a failed write.
+            set.writer = None;
+            let (level, file) = set
+                .current()
+                .all_files()
+                .next()
+                .map(|(l, f)| (l, f.number))
+                .unwrap();
+            edit.remove(level, file);
+        }
+        set.log_and_apply(edit).unwrap();
+        expected.push(numbers(&set));
+        for seed in 0..8 {
+            let after = env.power_cut(seed);
+            let recovered =
+                recover(&after).unwrap_or_else(|e| panic!("round {round}, seed {seed}: {e}"));
+            assert_eq!(
+                &numbers(&recovered),
+                expected.last().unwrap(),
+                "round {round}, seed {seed}"
+            );
+        }
+    }
+}
+
+/// What a set did before something failed, and what may be on the disk after it.
+struct Walked {
+    /// Levels and tables after the last edit that succeeded.
+    current: Vec<(usize, u64)>,
+    /// The same after the edit that failed behind it, if one did.
+    tried: Option<Vec<(usize, u64)>>,
+    failures: usize,
+}
+
+/// Creates a database and applies edits to it, trying each until it succeeds.
+fn walk(
+    env: &MemEnv,
+    faulty: &FaultEnv,
+    after_each: &mut dyn FnMut(&Walked),
+) -> Option<VersionSet> {
+    let obsolete = ObsoleteFiles::new(|| {});
+    let mut set = loop {
+        assert_eq!(inspect(env, &dir()).unwrap(), Contents::Nothing);
+        match VersionSet::create(Arc::new(faulty.clone()), &dir(), obsolete.clone()) {
+            Ok(set) => break set,
+            // The rename was made, only its sync failed: an opener finds a database.
+            Err(_) if inspect(env, &dir()).unwrap() == Contents::Database => return None,
+            Err(_) => {}
+        }
+    };
+    let mut walked = Walked {
+        current: numbers(&set),
+        tried: None,
+        failures: 0,
+    };
+    for round in 0..4 {
+        loop {
+            let number = set.numbers.allocate();
+            let mut entries = Entries::new();
+            insert(
+                &mut entries,
+                format!("{:05}", number.0).as_bytes(),
+                number.0,
+                Some(b"v"),
+            );
+            let info = build(env, &dir(), number, &entries);
+            env.sync_dir(&dir()).unwrap();
+            let mut edit = adding(1, info);
+            if round == 2 {
+                let (level, file) = walked.current[0];
+                edit.remove(level, FileNumber(file));
+            }
+            let mut tried = walked.current.clone();
+            tried.retain(|(_, file)| !edit.removed.contains(&(1, FileNumber(*file))));
+            tried.push((1, number.0));
+            match set.log_and_apply(edit) {
+                Ok(_) => {
+                    walked.current = numbers(&set);
+                    assert_eq!(walked.current, tried);
+                    walked.tried = None;
+                    after_each(&walked);
+                    break;
+                }
+                Err(_) => {
+                    assert_eq!(numbers(&set), walked.current);
+                    walked.tried = Some(tried);
+                    walked.failures += 1;
+                    after_each(&walked);
+                }
+            }
+        }
+        // What nobody needs is deleted as it is queued.
+        for number in obsolete.take() {
+            env.remove_file(&table_path(&dir(), number)).unwrap();
+        }
+    }
+    Some(set)
+}
+
+#[test]
+fn every_failing_change_leaves_the_old_or_the_new_version_and_the_next_edit_works() {
+    let mut failures = 0;
+    for nth in 0.. {
+        let env = MemEnv::new();
+        env.create_dir_all(&dir()).unwrap();
+        let faulty = FaultEnv::new(Arc::new(env.clone()), nth);
+        faulty.inject(
+            Fault::new(&Operation::CHANGES, libc::EIO)
+                .after(nth)
+                .partial(),
+        );
+        let set = walk(&env, &faulty, &mut |walked| {
+            for after in [env.clone(), env.power_cut(nth), env.power_cut(nth + 1)] {
+                let found = recover(&after).unwrap_or_else(|e| panic!("change {nth}: {e}"));
+                let found = numbers(&found);
+                assert!(
+                    found == walked.current || Some(&found) == walked.tried.as_ref(),
+                    "change {nth}: {found:?} is neither {:?} nor {:?}",
+                    walked.current,
+                    walked.tried
+                );
+            }
+            failures += walked.failures;
+        });
+        if let Some(set) = &set {
+            // Every table that nobody names is gone, and every manifest but one.
+            let mut names = env.list(&dir()).unwrap();
+            names.retain(|name| name != CURRENT && name != CURRENT_TMP);
+            assert_eq!(
+                names.len(),
+                numbers(set).len() + 1,
+                "change {nth}: {names:?}"
+            );
+        }
+        if faulty.injected() == 0 {
+            assert!(
+                nth > 20 && failures > 10,
+                "{nth} changes, {failures} failures"
+            );
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_does_not_fill_up_with_attempts() {
+    let (env, _) = created();
+    let faulty = FaultEnv::new(Arc::new(env.clone()), 1);
+    let obsolete = ObsoleteFiles::new(|| {});
+    let set = VersionSet::recover(Arc::new(faulty.clone()), &dir(), obsolete.clone(), false);
+    let mut set = set.unwrap();
+    faulty.inject(
+        Fault::new(&[Operation::Write], libc::ENOSPC)
+            .on_path("MANIFEST")
+            .always(),
+    );
+    let mut tables = Vec::new();
+    for _ in 0..5 {
+        let info = table(&set);
+        tables.push(info.number);
+        let error = set.log_and_apply(adding(0, info)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoSpace);
+    }
+    // The first edit may be on the disk; the others cannot be.
+    assert_eq!(obsolete.take(), tables[1..]);
+    let names = env.list(&dir()).unwrap();
+    assert_eq!(
+        names
+            .iter()
+            .filter(|name| name.starts_with("MANIFEST"))
+            .count(),
+        1
+    );
+    faulty.clear();
+    let info = table(&set);
+    set.log_and_apply(adding(0, info)).unwrap();
+    assert_eq!(obsolete.take(), tables[..1]);
+}

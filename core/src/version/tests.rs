@@ -1,0 +1,366 @@
+//! Tests of versions on real tables in memory, and what other tests of tables need.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::cache::BlockCache;
+use crate::env::{Env, MemEnv};
+use crate::filename::table_path;
+use crate::iterator::InternalIterator;
+use crate::key::{FileNumber, KeyRef, SequenceNumber, ValueKind};
+use crate::sstable;
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// A xorshift generator: the same numbers for the same seed.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Random {
+        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 >> 11
+    }
+
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit as u64) as usize
+    }
+}
+
+/// Entries in the order of the tree.
+pub(crate) type Entries = BTreeMap<(Vec<u8>, std::cmp::Reverse<Trailer>), Vec<u8>>;
+
+pub(crate) fn insert(entries: &mut Entries, key: &[u8], sequence: u64, value: Option<&[u8]>) {
+    let kind = match value {
+        Some(_) => ValueKind::Put,
+        None => ValueKind::Delete,
+    };
+    let trailer = Trailer::new(SequenceNumber(sequence), kind);
+    let value = value.unwrap_or_default().to_vec();
+    entries.insert((key.to_vec(), std::cmp::Reverse(trailer)), value);
+}
+
+/// A database's directory in memory, with a table cache and a counter of file numbers.
+pub(crate) struct Bench {
+    pub(crate) env: Arc<dyn Env>,
+    pub(crate) dir: PathBuf,
+    pub(crate) tables: Arc<TableCache>,
+    pub(crate) obsolete: Arc<ObsoleteFiles>,
+    next: AtomicU64,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Bench {
+        let env: Arc<dyn Env> = Arc::new(MemEnv::new());
+        let dir = PathBuf::from("/db");
+        env.create_dir_all(&dir).unwrap();
+        Bench {
+            tables: TableCache::new(env.clone(), &dir, BlockCache::new(1 << 20), 100),
+            obsolete: ObsoleteFiles::new(|| {}),
+            env,
+            dir,
+            next: AtomicU64::new(1),
+        }
+    }
+
+    /// The next file number.
+    pub(crate) fn number(&self) -> FileNumber {
+        FileNumber(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Builds a table of `entries` under the next number.
+    pub(crate) fn table(&self, entries: &Entries) -> TableInfo {
+        build(&*self.env, &self.dir, self.number(), entries)
+    }
+
+    pub(crate) fn apply(&self, version: &Version, edit: &VersionEdit) -> Version {
+        version.apply(edit, &self.obsolete).unwrap().0
+    }
+}
+
+/// Builds table `number` of `entries`.
+pub(crate) fn build(env: &dyn Env, dir: &Path, number: FileNumber, entries: &Entries) -> TableInfo {
+    let path = table_path(dir, number);
+    let file_id = env.random().unwrap();
+    let options = sstable::TableOptions {
+        block_size: 64,
+        ..sstable::TableOptions::default()
+    };
+    let file = env.create_new(&path).unwrap();
+    let mut builder = sstable::Builder::new(file, path, file_id, options).unwrap();
+    for ((key, trailer), value) in entries {
+        builder.add(KeyRef::new(key, trailer.0), value).unwrap();
+    }
+    TableInfo::new(number, file_id, builder.finish().unwrap())
+}
+
+fn added(tables: impl IntoIterator<Item = (usize, TableInfo)>) -> VersionEdit {
+    VersionEdit {
+        added: tables.into_iter().collect(),
+        ..VersionEdit::default()
+    }
+}
+
+fn puts(keys: &[(&[u8], u64)]) -> Entries {
+    let mut entries = Entries::new();
+    for (key, sequence) in keys {
+        let value = format!("{}@{sequence}", String::from_utf8_lossy(key));
+        insert(&mut entries, key, *sequence, Some(value.as_bytes()));
+    }
+    entries
+}
+
+fn get(bench: &Bench, version: &Version, key: &[u8], at: u64) -> Option<String> {
+    let trailer = Trailer::visible_at(SequenceNumber(at));
+    let found = version.get(key, trailer, &bench.tables, true).unwrap();
+    found.map(|(_, value)| String::from_utf8(value.to_vec()).unwrap())
+}
+
+#[test]
+fn level_0_answers_with_the_newest_even_if_tables_overlap_in_numbers() {
+    let bench = Bench::new();
+    // The table with the largest number of all holds the older version of "k".
+    let wide = bench.table(&puts(&[(b"a", 1), (b"k", 5), (b"z", 20)]));
+    let narrow = bench.table(&puts(&[(b"k", 15), (b"l", 18)]));
+    let old = bench.table(&puts(&[(b"k", 3)]));
+    let edit = added([(0, old), (0, narrow), (0, wide)]);
+    let version = bench.apply(&Version::empty(), &edit);
+    let numbers: Vec<u64> = version.files(0).iter().map(|file| file.number.0).collect();
+    assert_eq!(numbers, [1, 2, 3]);
+    for (at, expected) in [
+        (99, Some("k@15")),
+        (14, Some("k@5")),
+        (4, Some("k@3")),
+        (2, None),
+    ] {
+        assert_eq!(
+            get(&bench, &version, b"k", at).as_deref(),
+            expected,
+            "at {at}"
+        );
+    }
+}
+
+#[test]
+fn the_first_level_with_an_entry_answers() {
+    let bench = Bench::new();
+    let mut deleted = Entries::new();
+    insert(&mut deleted, b"m", 30, None);
+    let tables = [
+        (0, bench.table(&puts(&[(b"a", 50), (b"z", 51)]))),
+        (1, bench.table(&deleted)),
+        (3, bench.table(&puts(&[(b"b", 10), (b"m", 11)]))),
+        (3, bench.table(&puts(&[(b"n", 12), (b"y", 13)]))),
+    ];
+    let version = bench.apply(&Version::empty(), &added(tables));
+    assert_eq!(get(&bench, &version, b"m", 99).as_deref(), Some(""));
+    assert_eq!(get(&bench, &version, b"m", 29).as_deref(), Some("m@11"));
+    assert_eq!(get(&bench, &version, b"y", 99).as_deref(), Some("y@13"));
+    assert_eq!(get(&bench, &version, b"mm", 99), None);
+    assert_eq!(version.deepest_level(), Some(3));
+    assert_eq!(version.level_bytes(1), version.files(1)[0].size);
+}
+
+#[test]
+fn an_edit_that_breaks_an_invariant_is_refused_and_changes_nothing() {
+    let bench = Bench::new();
+    let ab = bench.table(&puts(&[(b"a", 1), (b"b", 2)]));
+    let bc = bench.table(&puts(&[(b"b", 3), (b"c", 4)]));
+    let version = bench.apply(&Version::empty(), &added([(1, ab.clone())]));
+    let mut removes_twice = VersionEdit::default();
+    removes_twice.remove(1, ab.number);
+    removes_twice.remove(1, ab.number);
+    let mut changes = added([(
+        2,
+        TableInfo {
+            size: ab.size + 1,
+            ..ab.clone()
+        },
+    )]);
+    changes.remove(1, ab.number);
+    let mut other_level = VersionEdit::default();
+    other_level.remove(2, ab.number);
+    let edits = [
+        added([(1, bc)]),
+        added([(1, ab.clone())]),
+        added([(4, ab.clone())]),
+        removes_twice,
+        changes,
+        other_level,
+    ];
+    for edit in edits {
+        let error = version.apply(&edit, &bench.obsolete).unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Internal, "{edit:?}");
+    }
+    assert_eq!(version.files(1).len(), 1);
+}
+
+#[test]
+fn a_trivial_move_keeps_the_file() {
+    let bench = Bench::new();
+    let table = bench.table(&puts(&[(b"a", 1)]));
+    let before = bench.apply(&Version::empty(), &added([(0, table.clone())]));
+    let mut edit = added([(1, table.clone())]);
+    edit.remove(0, table.number);
+    let (after, removed) = before.apply(&edit, &bench.obsolete).unwrap();
+    assert!(removed.is_empty());
+    assert!(Arc::ptr_eq(&before.files(0)[0], &after.files(1)[0]));
+    assert!(after.files(0).is_empty());
+}
+
+/// Level 2 with tables over random keys, and all their entries.
+fn random_level(bench: &Bench, random: &mut Random) -> (Version, Entries) {
+    let mut edit = VersionEdit::default();
+    let mut all = Entries::new();
+    let mut entries = Entries::new();
+    // Keys that share more than eight bytes, so that prefixes tie.
+    for key in 0..200 {
+        if random.below(3) == 0 {
+            continue;
+        }
+        for _ in 0..=random.below(3) {
+            let sequence = 1 + random.below(1000) as u64;
+            insert(
+                &mut entries,
+                format!("shared-by-all-{key:03}").as_bytes(),
+                sequence,
+                Some(b"v"),
+            );
+        }
+        if random.below(10) == 0 && !entries.is_empty() {
+            edit.add(2, bench.table(&entries));
+            all.append(&mut entries);
+        }
+    }
+    if !entries.is_empty() {
+        edit.add(2, bench.table(&entries));
+        all.append(&mut entries);
+    }
+    (bench.apply(&Version::empty(), &edit), all)
+}
+
+#[test]
+fn searches_in_a_level_agree_with_looking_at_every_table() {
+    for seed in 0..20 {
+        let (bench, mut random) = (Bench::new(), Random::new(seed));
+        let (version, _) = random_level(&bench, &mut random);
+        let mut keys: Vec<Vec<u8>> = (0..200)
+            .map(|key| format!("shared-by-all-{key:03}").into_bytes())
+            .collect();
+        keys.extend([b"".to_vec(), b"shared-b".to_vec(), b"z".to_vec()]);
+        for key in &keys {
+            let slow = version
+                .files(2)
+                .iter()
+                .find(|file| file.overlaps(Some(key), Some(key)));
+            let fast = version.file_for(2, key);
+            assert_eq!(
+                fast.map(|f| f.number),
+                slow.map(|f| f.number),
+                "seed {seed}"
+            );
+            let end = &keys[random.below(keys.len())];
+            for (start, end) in [(Some(key), Some(end)), (None, Some(end)), (Some(key), None)] {
+                let (start, end) = (start.map(|k| &k[..]), end.map(|k| &k[..]));
+                if start.zip(end).is_some_and(|(start, end)| start > end) {
+                    continue;
+                }
+                let fast = version.overlapping(2, start, end);
+                let slow = version
+                    .files(2)
+                    .iter()
+                    .filter(|file| file.overlaps(start, end));
+                assert!(
+                    fast.iter().map(|f| f.number).eq(slow.map(|f| f.number)),
+                    "seed {seed}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_level_walks_like_one_sorted_list() {
+    for seed in 0..20 {
+        let (bench, mut random) = (Bench::new(), Random::new(seed));
+        let (version, all) = random_level(&bench, &mut random);
+        let mut iterators = version.iterators(&bench.tables, true, 0, None, None);
+        assert_eq!(iterators.len(), 1);
+        walk_randomly(
+            &mut iterators[0],
+            &all,
+            &mut random,
+            &format!("seed {seed}"),
+        );
+    }
+}
+
+/// Walks `iterator` at random and compares each place with `entries`.
+pub(crate) fn walk_randomly(
+    iterator: &mut impl InternalIterator,
+    entries: &Entries,
+    random: &mut Random,
+    label: &str,
+) {
+    let list: Vec<_> = entries.iter().collect();
+    let mut place: Option<usize> = None;
+    for step in 0..2000 {
+        match random.below(20) {
+            0 => {
+                iterator.seek_to_first().unwrap();
+                place = (!list.is_empty()).then_some(0);
+            }
+            1 => {
+                iterator.seek_to_last().unwrap();
+                place = list.len().checked_sub(1);
+            }
+            way @ 2..=5 => {
+                let (key, trailer) = match list.get(random.below(list.len() + 1)) {
+                    Some(((key, trailer), _)) => (key.clone(), trailer.0),
+                    None => (b"zz".to_vec(), Trailer(77)),
+                };
+                let moved = trailer
+                    .0
+                    .saturating_add(random.below(3) as u64)
+                    .saturating_sub(1);
+                let target = KeyRef::new(&key, Trailer(moved));
+                let compare = |index: &usize| {
+                    let ((key, trailer), _) = list[*index];
+                    KeyRef::new(key, trailer.0).cmp(&target)
+                };
+                if way < 4 {
+                    iterator.seek(target).unwrap();
+                    place = (0..list.len()).find(|index| compare(index).is_ge());
+                } else {
+                    iterator.seek_for_prev(target).unwrap();
+                    place = (0..list.len()).rev().find(|index| compare(index).is_le());
+                }
+            }
+            way => {
+                let Some(index) = place else { continue };
+                if (way + step / 50) % 3 > 0 {
+                    iterator.next().unwrap();
+                    place = Some(index + 1).filter(|&index| index < list.len());
+                } else {
+                    iterator.prev().unwrap();
+                    place = index.checked_sub(1);
+                }
+            }
+        }
+        assert_eq!(iterator.valid(), place.is_some(), "{label}, step {step}");
+        if let Some(index) = place {
+            let ((key, trailer), value) = list[index];
+            assert_eq!(
+                iterator.key(),
+                KeyRef::new(key, trailer.0),
+                "{label}, step {step}"
+            );
+            assert_eq!(iterator.value(), value, "{label}, step {step}");
+        }
+    }
+}

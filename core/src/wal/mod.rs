@@ -1,0 +1,24 @@
+//! The write-ahead log: until its memtable is flushed, a write's only promise of surviving is its record here.
+//!
+//! Layout and the reader's answer to damage: docs/format.md, "WAL". A record's payload is opaque to this module
+//! (it is one encoded batch); a record is whole or not there.
+//!
+//! * W1  A batch is in the log before any part of it is in a memtable.
+//! * W2  After a failed append or sync the log is poisoned: later appends return that first error. The tail is
+//!       unknown, and replay could never reach a good record behind a bad one.
+//! * W3  Nothing is appended behind a torn tail; recovery always starts a new file.
+//! * W4  The watermark in a record (`synced_up_to`) is the end of a record, and everything before it had been
+//!       synced when the record was written: damage below any watermark is corruption, never a torn tail.
+//! * W5  Each log names its predecessor's number, final length and last sequence number.
+//!
+//! Elsewhere: who syncs, groups and rotates (`db/write.rs`), replay (`db/open.rs`).
+
+mod format;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub(crate) use format::{Predecessor, payload_checksum};
+pub(crate) use reader::{Opened, Part, Reader};
+pub(crate) use writer::Writer;

@@ -1,0 +1,589 @@
+//! Reads a log back, and tells damage from a torn tail. Layout: docs/format.md, "WAL"; written by `writer.rs`.
+//!
+//! * R1  A record is answered only if every fragment of it is intact, in its place, and of this life of the file.
+//! * R2  Reading stops at the first fragment that is missing or bad. If any intact fragment of the log, before or
+//!       behind that place, carries a watermark beyond the last good record, the place had been synced, and the
+//!       answer is `Corruption` (W4). Otherwise the tail is torn, and the log ends with the last good record.
+//! * R3  No length is believed before it is compared with the file's; memory grows only with bytes really read.
+
+use std::path::{Path, PathBuf};
+
+use super::format::{
+    BLOCK_BYTES, BadHeader, FILE_HEADER_BYTES, FRAGMENT_HEADER_BYTES, FragmentHeader, LogHeader,
+    Predecessor, VERSION, fragment_start, payload_checksum,
+};
+use crate::env::{Env, File};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{FileNumber, SequenceNumber};
+use crate::sync::Arc;
+
+/// Bytes read at once: whole blocks.
+const CHUNK_BYTES: u64 = 32 * BLOCK_BYTES;
+
+/// So many ids that one fragment each speaks for are kept in mind.
+const MOST_IDS: usize = 64;
+
+/// One record.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Record<'a> {
+    pub(crate) first_sequence: SequenceNumber,
+    pub(crate) payload: &'a [u8],
+    /// Where its first fragment starts in the file.
+    pub(crate) offset: u64,
+    /// Where its last fragment ends.
+    pub(crate) end: u64,
+}
+
+/// What [`Reader::next_part`] finds.
+pub(crate) enum Part<'a> {
+    Record(Record<'a>),
+    /// No record can be read in `[start, end)`.
+    Damage {
+        error: Error,
+        start: u64,
+        end: u64,
+    },
+}
+
+/// How a log ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LogEnd {
+    /// The end of the last good record. Smaller than the limit, if one was set, when the log lacks something.
+    pub(crate) good_length: u64,
+    /// The largest watermark in the log.
+    pub(crate) synced_up_to: u64,
+    /// Whether something lies behind `good_length` that is neither a record nor zeros.
+    pub(crate) torn: bool,
+}
+
+/// What [`Reader::open`] found.
+#[expect(clippy::large_enum_variant, reason = "one per log, and not kept")]
+pub(crate) enum Opened {
+    Log(Reader),
+    /// The file has no intact header and nothing behind one: its creation was never synced, so no record can have
+    /// been in it, unless another file says otherwise.
+    NeverWritten,
+}
+
+/// Iterates over a log's records.
+pub(crate) struct Reader {
+    file: Arc<dyn File>,
+    path: PathBuf,
+    header: LogHeader,
+    /// The file's length when it was opened.
+    file_length: u64,
+    limit: Option<u64>,
+    /// The file's bytes from `chunk_start` on.
+    chunk: Vec<u8>,
+    chunk_start: u64,
+    /// The end of the last good record.
+    good_length: u64,
+    synced_up_to: u64,
+    /// Whether the rest of the file was searched for watermarks: once is enough.
+    is_searched: bool,
+    /// Whether [`Reader::next_part`] has answered everything.
+    is_exhausted: bool,
+    /// A record's payload, when it was in several fragments.
+    payload: Vec<u8>,
+    outcome: Option<Result<LogEnd>>,
+}
+
+/// Why there is no fragment where one was looked for.
+enum Stop {
+    /// The file, or what was written of it, ends here.
+    End,
+    /// Bytes that are no intact fragment.
+    Bad(&'static str),
+}
+
+/// A good fragment: its header, where it starts, and where its payload is in the chunk.
+struct Fragment {
+    header: FragmentHeader,
+    offset: u64,
+    payload: std::ops::Range<usize>,
+}
+
+impl Fragment {
+    fn end(&self) -> u64 {
+        self.offset + FRAGMENT_HEADER_BYTES as u64 + u64::from(self.header.length)
+    }
+}
+
+impl Reader {
+    /// Opens the log `number` at `path` and checks its header.
+    ///
+    /// Errors: `Corruption` if the header is damaged although something was written behind it, or if it is the
+    /// header of another log; `Unsupported` if a newer AiDb wrote it.
+    pub(crate) fn open(env: &dyn Env, path: &Path, number: FileNumber) -> Result<Opened> {
+        let file = env.open_read(path)?;
+        let mut bytes = [0; FILE_HEADER_BYTES];
+        let read = file.read_at(0, &mut bytes)?;
+        if read < bytes.len() {
+            return Ok(Opened::NeverWritten);
+        }
+        let header = match LogHeader::decode(&bytes) {
+            Ok(header) => header,
+            Err(BadHeader::Checksum) => {
+                if has_data_behind_header(&*file)? {
+                    let message = "the log's header is damaged: its checksum differs";
+                    return Err(Error::corruption(path, 0, message));
+                }
+                return Ok(Opened::NeverWritten);
+            }
+            Err(BadHeader::Magic) => {
+                return Err(Error::corruption(path, 0, "it is not a log of AiDb"));
+            }
+            Err(BadHeader::Version(version)) => {
+                return Err(newer(path, version));
+            }
+        };
+        if header.number != number {
+            let message = format!("the header is that of log {}", header.number);
+            return Err(Error::corruption(path, 0, message));
+        }
+        Reader::new(file, path, header).map(Opened::Log)
+    }
+
+    /// Opens the log at `path` although [`Reader::open`] refuses it: under the number that an intact header gives,
+    /// or without one. Then the log's id follows from the first record that is intact but for that, and the
+    /// predecessor is not known. `None` if there is none.
+    ///
+    /// For [`Reader::next_part`] only. `Unsupported` as for `open`.
+    pub(crate) fn open_damaged(
+        env: &dyn Env,
+        path: &Path,
+        number: FileNumber,
+    ) -> Result<Option<Reader>> {
+        let file = env.open_read(path)?;
+        let mut bytes = [0; FILE_HEADER_BYTES];
+        if file.read_at(0, &mut bytes)? == bytes.len() {
+            match LogHeader::decode(&bytes) {
+                Ok(header) => return Reader::new(file, path, header).map(Some),
+                Err(BadHeader::Version(version)) => return Err(newer(path, version)),
+                Err(BadHeader::Checksum | BadHeader::Magic) => {}
+            }
+        }
+        let log_id = match find_id(&*file)? {
+            Some(log_id) => log_id,
+            None => return Ok(None),
+        };
+        let header = LogHeader {
+            log_id,
+            number,
+            predecessor: Predecessor::default(),
+        };
+        Reader::new(file, path, header).map(Some)
+    }
+
+    fn new(file: Arc<dyn File>, path: &Path, header: LogHeader) -> Result<Reader> {
+        Ok(Reader {
+            file_length: file.len()?,
+            file,
+            path: path.to_path_buf(),
+            header,
+            limit: None,
+            chunk: Vec::new(),
+            chunk_start: 0,
+            good_length: FILE_HEADER_BYTES as u64,
+            synced_up_to: 0,
+            is_searched: false,
+            is_exhausted: false,
+            payload: Vec::new(),
+            outcome: None,
+        })
+    }
+
+    /// What the log says of itself.
+    pub(crate) fn header(&self) -> &LogHeader {
+        &self.header
+    }
+
+    /// The log's path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Stops reading at `length`, which the successor's header names as this log's final length. What lies behind
+    /// never counted. Whether the log reaches it shows in [`LogEnd::good_length`].
+    pub(crate) fn stop_at(&mut self, length: u64) {
+        self.limit = Some(length);
+    }
+
+    /// How the log ended; `None` before [`Reader::next`] has answered `None`.
+    pub(crate) fn end(&self) -> Option<LogEnd> {
+        match self.outcome {
+            Some(Ok(end)) => Some(end),
+            _ => None,
+        }
+    }
+
+    /// The next record; `None` at the end. An error is final: every later call answers it again.
+    pub(crate) fn next(&mut self) -> Result<Option<Record<'_>>> {
+        match &self.outcome {
+            Some(Ok(_)) => return Ok(None),
+            Some(Err(error)) => return Err(error.clone()),
+            None => {}
+        }
+        match self.read_record() {
+            Ok(Some(found)) => Ok(Some(self.record(found))),
+            Ok(None) => Ok(None),
+            Err(error) => {
+                self.outcome = Some(Err(error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    fn record(&self, found: Found) -> Record<'_> {
+        Record {
+            first_sequence: found.first_sequence,
+            payload: match found.in_chunk {
+                Some(range) => &self.chunk[range],
+                None => &self.payload,
+            },
+            offset: found.offset,
+            end: self.good_length,
+        }
+    }
+
+    /// The next record, or the next place where one is missing or damaged; `None` at the end.
+    ///
+    /// For those who want what is left of a damaged log: unlike [`Reader::next`] it goes on behind damage. Recovery
+    /// must not, since a write is lost in between. An error says why the log cannot be read on.
+    pub(crate) fn next_part(&mut self) -> Result<Option<Part<'_>>> {
+        if self.is_exhausted {
+            return Ok(None);
+        }
+        let damage = match self.read_record() {
+            Ok(Some(found)) => return Ok(Some(Part::Record(self.record(found)))),
+            Ok(None) => None,
+            Err(error) => Some(error),
+        };
+        let start = self.good_length;
+        let torn = self.end().is_some_and(|end| end.torn);
+        let end = match self.skip_damage()? {
+            Some(offset) => offset,
+            None => {
+                self.is_exhausted = true;
+                let end = self.limit.unwrap_or(self.file_length);
+                if damage.is_none() && !torn && self.limit.is_none_or(|limit| start >= limit) {
+                    return Ok(None);
+                }
+                end
+            }
+        };
+        let error = damage.unwrap_or_else(|| {
+            let what = format!("there is no record from here to byte {end}");
+            Error::corruption(&self.path, start, what)
+        });
+        Ok(Some(Part::Damage { error, start, end }))
+    }
+
+    /// Goes to the first intact record behind the place where reading stopped; where it begins.
+    fn skip_damage(&mut self) -> Result<Option<u64>> {
+        let mut from = fragment_start(self.good_length) + 1;
+        while let Some(offset) = self.find_first_fragment(from)? {
+            if self.read_fragment(offset)?.is_ok() {
+                self.good_length = offset;
+                self.outcome = None;
+                return Ok(Some(offset));
+            }
+            from = offset + 1;
+        }
+        Ok(None)
+    }
+
+    /// Where the first header of a record's first fragment is, at `from` or behind it.
+    fn find_first_fragment(&mut self, mut from: u64) -> Result<Option<u64>> {
+        let end = self.limit.unwrap_or(u64::MAX).min(self.file_length);
+        while from + FRAGMENT_HEADER_BYTES as u64 <= end {
+            if let Err(error) = self.fill(from) {
+                if error.kind() != ErrorKind::Io {
+                    return Err(error);
+                }
+                // A bad sector costs its block.
+                from = (from + 1).next_multiple_of(BLOCK_BYTES);
+                continue;
+            }
+            let mut count = 0;
+            for (offset, bytes) in (from..).zip(self.chunk.windows(FRAGMENT_HEADER_BYTES)) {
+                count += 1;
+                let Some(bytes) = bytes.first_chunk::<FRAGMENT_HEADER_BYTES>() else {
+                    break;
+                };
+                let header = FragmentHeader::decode(bytes, self.header.log_id, offset);
+                if header.is_some_and(|header| header.fragment_type.is_first())
+                    && fragment_start(offset) == offset
+                {
+                    return Ok(Some(offset));
+                }
+            }
+            if count == 0 {
+                break;
+            }
+            from += count;
+        }
+        Ok(None)
+    }
+
+    fn read_record(&mut self) -> Result<Option<Found>> {
+        if self.limit.is_some_and(|limit| self.good_length >= limit) {
+            return self.finish(false);
+        }
+        let first = match self.read_fragment(self.good_length)? {
+            Ok(fragment) => fragment,
+            Err(stop) => return self.stop(self.good_length, stop),
+        };
+        if !first.header.fragment_type.is_first() {
+            return Err(self.misplaced(&first));
+        }
+        let first_sequence = first.header.first_sequence;
+        let mut found = Found {
+            first_sequence,
+            offset: first.offset,
+            in_chunk: None,
+        };
+        if first.header.fragment_type.is_last() {
+            self.good_length = first.end();
+            found.in_chunk = Some(first.payload);
+            return Ok(Some(found));
+        }
+        self.payload.clear();
+        let mut fragment = first;
+        loop {
+            self.extend_payload(&fragment)?;
+            if fragment.header.fragment_type.is_last() {
+                self.good_length = fragment.end();
+                return Ok(Some(found));
+            }
+            let end = fragment.end();
+            fragment = match self.read_fragment(end)? {
+                Ok(fragment) => fragment,
+                Err(Stop::End) => {
+                    return self.stop(end, Stop::Bad("the record's next fragment is missing"));
+                }
+                Err(stop) => return self.stop(end, stop),
+            };
+            if fragment.header.fragment_type.is_first()
+                || fragment.header.first_sequence != first_sequence
+            {
+                return Err(self.misplaced(&fragment));
+            }
+        }
+    }
+
+    fn extend_payload(&mut self, fragment: &Fragment) -> Result<()> {
+        let bytes = &self.chunk[fragment.payload.clone()];
+        if self.payload.try_reserve(bytes.len()).is_err() {
+            return Err(Error::internal(format!(
+                "no memory for the record of {} bytes so far in {}",
+                self.payload.len(),
+                self.path.display()
+            )));
+        }
+        self.payload.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Its checksum is right, so tearing did not make it: it was written like this.
+    fn misplaced(&self, fragment: &Fragment) -> Error {
+        let message = format!(
+            "a fragment of type {} cannot follow here",
+            fragment.header.fragment_type as u8
+        );
+        Error::corruption(&self.path, fragment.offset, message)
+    }
+
+    /// The fragment that starts behind `end`, the end of the one before it.
+    fn read_fragment(&mut self, end: u64) -> Result<std::result::Result<Fragment, Stop>> {
+        let offset = fragment_start(end);
+        let header_end = offset + FRAGMENT_HEADER_BYTES as u64;
+        let limit = self.limit.unwrap_or(self.file_length);
+        let readable = self.file_length.min(limit);
+        if !self.is_zero(end, offset.min(readable))? {
+            return Ok(Err(Stop::Bad("the unused end of a block is not zero")));
+        }
+        if header_end > readable {
+            let is_end = readable <= offset || self.is_zero(offset, readable)?;
+            return Ok(Err(match is_end {
+                true => Stop::End,
+                false => Stop::Bad("the file ends in a fragment header"),
+            }));
+        }
+        let log_id = self.header.log_id;
+        let bytes = self.bytes(offset, header_end)?;
+        let Some(bytes) = bytes.first_chunk::<FRAGMENT_HEADER_BYTES>() else {
+            return Ok(Err(Stop::Bad("the file became shorter")));
+        };
+        if bytes.iter().all(|&byte| byte == 0) {
+            return Ok(Err(Stop::End));
+        }
+        let Some(header) = FragmentHeader::decode(bytes, log_id, offset) else {
+            return Ok(Err(Stop::Bad("the fragment header's checksum differs")));
+        };
+        let mut fragment = Fragment {
+            header,
+            offset,
+            payload: 0..0,
+        };
+        self.synced_up_to = self.synced_up_to.max(header.synced_up_to);
+        if fragment.end() > readable {
+            return Ok(Err(Stop::Bad("the file ends in a fragment")));
+        }
+        let payload = self.bytes(header_end, fragment.end())?;
+        if payload.len() != header.length as usize {
+            return Ok(Err(Stop::Bad("the file became shorter")));
+        }
+        if payload_checksum(payload) != header.payload_checksum {
+            return Ok(Err(Stop::Bad("the payload's checksum differs")));
+        }
+        let start = (header_end - self.chunk_start) as usize;
+        fragment.payload = start..start + header.length as usize;
+        Ok(Ok(fragment))
+    }
+
+    fn is_zero(&mut self, start: u64, end: u64) -> Result<bool> {
+        if start >= end {
+            return Ok(true);
+        }
+        Ok(self.bytes(start, end)?.iter().all(|&byte| byte == 0))
+    }
+
+    /// The file's bytes in `[start, end)`, fewer if the file ends before. The range lies within one block.
+    fn bytes(&mut self, start: u64, end: u64) -> Result<&[u8]> {
+        if start < self.chunk_start || end > self.chunk_start + self.chunk.len() as u64 {
+            let from = start / BLOCK_BYTES * BLOCK_BYTES;
+            self.fill(from)?;
+        }
+        let from = (start - self.chunk_start) as usize;
+        let to = ((end - self.chunk_start) as usize).min(self.chunk.len());
+        Ok(self.chunk.get(from..to).unwrap_or(&[]))
+    }
+
+    /// Reads the chunk that starts at `from`.
+    fn fill(&mut self, from: u64) -> Result<()> {
+        let left = self.file_length.saturating_sub(from);
+        self.chunk_start = from;
+        self.chunk.resize(CHUNK_BYTES.min(left) as usize, 0);
+        let mut read = self.file.read_at(from, &mut self.chunk);
+        if read.is_err() && left > BLOCK_BYTES {
+            // What is before a bad sector counts.
+            self.chunk.truncate(BLOCK_BYTES as usize);
+            read = self.file.read_at(from, &mut self.chunk);
+        }
+        let filled = *read.as_ref().unwrap_or(&0);
+        self.chunk.truncate(filled);
+        read.map(|_| ())
+    }
+
+    /// Ends the log for want of a good fragment behind `at`, if that is no damage (R2).
+    fn stop(&mut self, at: u64, stop: Stop) -> Result<Option<Found>> {
+        let at = fragment_start(at);
+        if !self.is_searched {
+            self.search_watermarks(at)?;
+            self.is_searched = true;
+        }
+        if self.synced_up_to > self.good_length {
+            let reason = match stop {
+                Stop::End => "the log ends",
+                Stop::Bad(reason) => reason,
+            };
+            let message = format!("{reason}, but it was synced up to {}", self.synced_up_to);
+            return Err(Error::corruption(&self.path, at, message));
+        }
+        self.finish(matches!(stop, Stop::Bad(_)))
+    }
+
+    fn finish(&mut self, torn: bool) -> Result<Option<Found>> {
+        self.outcome = Some(Ok(LogEnd {
+            good_length: self.good_length,
+            synced_up_to: self.synced_up_to,
+            torn,
+        }));
+        Ok(None)
+    }
+
+    /// Looks at every byte from `at` to the file's end for an intact fragment header that knows of a later sync.
+    ///
+    /// Every byte, because behind a damaged length nobody knows where the next one starts.
+    fn search_watermarks(&mut self, at: u64) -> Result<()> {
+        let mut from = at;
+        while from + FRAGMENT_HEADER_BYTES as u64 <= self.file_length {
+            self.fill(from)?;
+            let headers = self.chunk.windows(FRAGMENT_HEADER_BYTES);
+            let count = headers.len();
+            for (index, bytes) in headers.enumerate() {
+                let Some(bytes) = bytes.first_chunk::<FRAGMENT_HEADER_BYTES>() else {
+                    break;
+                };
+                let offset = from + index as u64;
+                if let Some(header) = FragmentHeader::decode(bytes, self.header.log_id, offset) {
+                    self.synced_up_to = self.synced_up_to.max(header.synced_up_to);
+                }
+            }
+            if count == 0 {
+                break;
+            }
+            from += count as u64;
+        }
+        Ok(())
+    }
+}
+
+/// A record that was read; its payload is in the chunk or in the reader's own buffer.
+struct Found {
+    first_sequence: SequenceNumber,
+    offset: u64,
+    in_chunk: Option<std::ops::Range<usize>>,
+}
+
+fn newer(path: &Path, version: u32) -> Error {
+    Error::unsupported(format!(
+        "{} has log format {version}; this build reads up to {VERSION}",
+        path.display()
+    ))
+}
+
+/// The id of a log whose header is damaged: what two fragments with intact payloads agree on, or the only one says.
+fn find_id(file: &dyn File) -> Result<Option<u64>> {
+    let length = file.len()?;
+    let mut said = Vec::new();
+    let mut block = vec![0; BLOCK_BYTES as usize];
+    for start in (0..length).step_by(BLOCK_BYTES as usize) {
+        let read = match file.read_at(start, &mut block) {
+            Ok(read) => read,
+            Err(error) if error.kind() == ErrorKind::Io => continue,
+            Err(error) => return Err(error),
+        };
+        let skip = if start == 0 { FILE_HEADER_BYTES } else { 0 };
+        for at in skip..read {
+            let offset = start + at as u64;
+            let Some(log_id) = FragmentHeader::find_id(&block[at..read], offset) else {
+                continue;
+            };
+            // Those that disagree have damaged headers, so they are few.
+            if said.contains(&log_id) {
+                return Ok(Some(log_id));
+            }
+            if said.len() < MOST_IDS {
+                said.push(log_id);
+            }
+        }
+    }
+    Ok(said.first().copied())
+}
+
+fn has_data_behind_header(file: &dyn File) -> Result<bool> {
+    let mut buffer = vec![0; BLOCK_BYTES as usize];
+    let mut offset = FILE_HEADER_BYTES as u64;
+    loop {
+        let read = file.read_at(offset, &mut buffer)?;
+        if read == 0 {
+            return Ok(false);
+        }
+        if buffer[..read].iter().any(|&byte| byte != 0) {
+            return Ok(true);
+        }
+        offset += read as u64;
+    }
+}

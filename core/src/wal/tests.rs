@@ -1,0 +1,585 @@
+//! What a log gives back after it was written, torn, damaged or recycled.
+
+use crate::wal::reader::LogEnd;
+use std::path::Path;
+
+use super::format::{BLOCK_BYTES, FILE_HEADER_BYTES, FRAGMENT_HEADER_BYTES};
+use super::*;
+use crate::env::{Env, Fault, FaultEnv, MemEnv, Operation, PathKind};
+use crate::error::{Error, ErrorKind, Result};
+use crate::filename::log_path;
+use crate::key::{FileNumber, SequenceNumber};
+use crate::sync::Arc;
+
+const NUMBER: FileNumber = FileNumber(7);
+const ID: u64 = 0x0123_4567_89ab_cdef;
+const HEADER: u64 = FILE_HEADER_BYTES as u64;
+const FRAGMENT: u64 = FRAGMENT_HEADER_BYTES as u64;
+
+fn dir() -> &'static Path {
+    Path::new("/")
+}
+
+fn create(env: &MemEnv) -> Writer {
+    Writer::create(env, dir(), NUMBER, ID, Predecessor::default(), 0).unwrap()
+}
+
+fn bytes_of(env: &MemEnv) -> Vec<u8> {
+    let path = log_path(dir(), NUMBER);
+    let PathKind::File(length) = env.kind(&path).unwrap() else {
+        panic!("no log");
+    };
+    let mut bytes = vec![0; length as usize];
+    let file = env.open_read(&path).unwrap();
+    file.read_at(0, &mut bytes).unwrap();
+    bytes
+}
+
+/// An environment whose log has these bytes.
+fn with_bytes(bytes: &[u8]) -> MemEnv {
+    let env = MemEnv::new();
+    let file = env.create_new(&log_path(dir(), NUMBER)).unwrap();
+    file.write_at(0, bytes).unwrap();
+    env
+}
+
+type Records = Vec<(u64, Vec<u8>)>;
+
+/// All records and the end, or the error that stopped reading; and the records before it.
+fn read(env: &MemEnv, limit: Option<u64>) -> (Records, Result<LogEnd>) {
+    let mut records = Vec::new();
+    let mut reader = match Reader::open(env, &log_path(dir(), NUMBER), NUMBER) {
+        Ok(Opened::Log(reader)) => reader,
+        Ok(Opened::NeverWritten) => return (records, Err(Error::internal("never written"))),
+        Err(error) => return (records, Err(error)),
+    };
+    if let Some(limit) = limit {
+        reader.stop_at(limit);
+    }
+    loop {
+        match reader.next() {
+            Ok(Some(record)) => {
+                assert!(record.offset < record.end);
+                records.push((record.first_sequence.0, record.payload.to_vec()));
+            }
+            Ok(None) => {
+                assert_eq!(reader.next().unwrap(), None);
+                return (records, Ok(reader.end().unwrap()));
+            }
+            Err(error) => {
+                let again = reader.next().unwrap_err();
+                assert_eq!(again.to_string(), error.to_string());
+                assert_eq!(reader.end(), None);
+                return (records, Err(error));
+            }
+        }
+    }
+}
+
+/// `length` bytes that differ from record to record.
+fn payload(length: usize, seed: usize) -> Vec<u8> {
+    (0..length)
+        .map(|i| (i * 7 + i / 256 + seed) as u8)
+        .collect()
+}
+
+#[test]
+fn records_of_every_size_around_the_block_edge_come_back() {
+    let edge = (BLOCK_BYTES - HEADER - FRAGMENT) as usize;
+    let full = (BLOCK_BYTES - FRAGMENT) as usize;
+    let around = |size: usize| size - 34..size + 34;
+    let sizes = around(edge).chain(around(full)).chain(around(edge + full));
+    for size in sizes.chain([0, 1, 3_000_000]) {
+        let env = MemEnv::new();
+        let mut writer = create(&env);
+        let mut expected = Vec::new();
+        for (seed, size) in [size, 1, 0, size, 5].into_iter().enumerate() {
+            let payload = payload(size, seed);
+            let sequence = seed as u64 * 10;
+            let checksum = (seed % 2 == 0 && size < 1000).then(|| payload_checksum(&payload));
+            let end = writer.append(SequenceNumber(sequence), &payload, checksum, 0);
+            assert_eq!(end.unwrap(), writer.len());
+            expected.push((sequence, payload));
+        }
+        let (records, end) = read(&env, None);
+        assert!(records == expected, "size {size}");
+        let end = end.unwrap();
+        assert_eq!((end.good_length, end.torn), (writer.len(), false));
+    }
+}
+
+#[test]
+fn a_log_of_every_record_size_fills_its_blocks() {
+    let env = MemEnv::new();
+    let mut writer = create(&env);
+    let mut expected = Vec::new();
+    let mut synced = 0;
+    for size in (0..2000).step_by(3) {
+        let payload = payload(size, size);
+        let len = writer
+            .append(SequenceNumber(size as u64), &payload, None, synced)
+            .unwrap();
+        if size % 5 == 0 {
+            synced = len;
+        }
+        expected.push((size as u64, payload));
+    }
+    let (records, end) = read(&env, None);
+    assert!(records == expected);
+    assert!(end.unwrap().synced_up_to > 0);
+}
+
+/// Three short records; the third knows that the first was synced. Answers the ends of all three.
+fn small_log(env: &MemEnv) -> [u64; 3] {
+    let mut writer = create(env);
+    let one = writer.append(SequenceNumber(1), b"one", None, 0).unwrap();
+    let two = writer
+        .append(SequenceNumber(2), b"second", None, 0)
+        .unwrap();
+    let three = writer
+        .append(SequenceNumber(3), b"third", None, one)
+        .unwrap();
+    [one, two, three]
+}
+
+#[test]
+fn every_flipped_bit_is_noticed_and_told_from_a_torn_tail() {
+    let env = MemEnv::new();
+    let [one, two, three] = small_log(&env);
+    let good = bytes_of(&env);
+    let (all, _) = read(&env, None);
+    for bit in 0..good.len() * 8 {
+        let mut bytes = good.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let at = bit as u64 / 8;
+        let (records, end) = read(&with_bytes(&bytes), None);
+        let end = end.map_err(|error| error.kind());
+        if at < one {
+            // The header, and what the third record knows to have been synced.
+            assert_eq!(end, Err(ErrorKind::Corruption), "bit {bit}");
+            assert!(records.is_empty());
+        } else {
+            let (good_length, count) = if at < two { (one, 1) } else { (two, 2) };
+            let end = end.unwrap();
+            assert_eq!(
+                (end.good_length, end.torn),
+                (good_length, true),
+                "bit {bit}"
+            );
+            assert_eq!(records, all[..count]);
+        }
+    }
+    assert_eq!(good.len() as u64, three);
+}
+
+#[test]
+fn damage_names_the_file_and_the_offset() {
+    let env = MemEnv::new();
+    small_log(&env);
+    let mut bytes = bytes_of(&env);
+    bytes[HEADER as usize + 33] ^= 1;
+    let error = read(&with_bytes(&bytes), None).1.unwrap_err().to_string();
+    assert!(error.contains("000007.log at byte 64:"), "{error}");
+}
+
+#[test]
+fn a_log_cut_at_every_byte_keeps_its_whole_records() {
+    let env = MemEnv::new();
+    let ends = small_log(&env);
+    let good = bytes_of(&env);
+    let (all, _) = read(&env, None);
+    for length in 0..good.len() as u64 {
+        let (records, end) = read(&with_bytes(&good[..length as usize]), None);
+        if length < HEADER {
+            assert_eq!(
+                end.unwrap_err().kind(),
+                ErrorKind::Internal,
+                "never written"
+            );
+            continue;
+        }
+        let count = ends.iter().filter(|&&end| end <= length).count();
+        assert_eq!(records, all[..count], "cut to {length}");
+        let end = end.unwrap();
+        let good_length = [HEADER].iter().chain(&ends).rfind(|&&end| end <= length);
+        assert_eq!(end.good_length, *good_length.unwrap());
+        assert_eq!(end.torn, end.good_length != length);
+    }
+}
+
+#[test]
+fn zeroed_out_records_below_a_watermark_are_corruption() {
+    let env = MemEnv::new();
+    let [one, two, _] = small_log(&env);
+    let mut bytes = bytes_of(&env);
+    bytes[HEADER as usize..one as usize].fill(0);
+    let error = read(&with_bytes(&bytes), None).1.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corruption);
+    let mut bytes = bytes_of(&env);
+    bytes[one as usize..two as usize].fill(0);
+    let end = read(&with_bytes(&bytes), None).1.unwrap();
+    assert_eq!(
+        end.good_length, one,
+        "nobody said that the second was synced"
+    );
+}
+
+#[test]
+fn a_watermark_many_blocks_later_turns_a_torn_record_into_corruption() {
+    let env = MemEnv::new();
+    let mut writer = create(&env);
+    let first = writer
+        .append(SequenceNumber(1), &payload(100, 0), None, 0)
+        .unwrap();
+    for sequence in 2..60 {
+        let long = payload(50_000, 1);
+        writer
+            .append(SequenceNumber(sequence), &long, None, 0)
+            .unwrap();
+    }
+    let without = bytes_of(&env);
+    writer
+        .append(SequenceNumber(60), b"knows", None, first)
+        .unwrap();
+    let with = bytes_of(&env);
+    for (bytes, is_corrupt) in [(without, false), (with, true)] {
+        let mut bytes = bytes.clone();
+        bytes[HEADER as usize + 40] ^= 4;
+        let end = read(&with_bytes(&bytes), None).1;
+        assert_eq!(end.is_err(), is_corrupt);
+    }
+}
+
+#[test]
+fn a_pre_zeroed_tail_is_the_end_and_no_damage() {
+    for size in [32 << 10, 1 << 20, 64 << 20] {
+        let env = MemEnv::new();
+        let none = Predecessor::default();
+        let mut writer = Writer::create(&env, dir(), NUMBER, ID, none, size).unwrap();
+        for sequence in 0..200 {
+            let payload = payload(150, sequence);
+            writer
+                .append(SequenceNumber(sequence as u64), &payload, None, 0)
+                .unwrap();
+        }
+        let length = bytes_of(&env).len() as u64;
+        assert!(length > writer.len() || size == 32 << 10);
+        assert!(
+            length <= writer.len().max(size),
+            "zeroes beyond what is expected"
+        );
+        let (records, end) = read(&env, None);
+        let end = end.unwrap();
+        assert_eq!(records.len(), 200);
+        assert_eq!((end.good_length, end.torn), (writer.len(), false));
+    }
+}
+
+#[test]
+fn records_of_an_earlier_life_are_not_read() {
+    let env = MemEnv::new();
+    let mut writer = create(&env);
+    for sequence in 0..50 {
+        let old = payload(100, 9);
+        let len = writer.len();
+        writer
+            .append(SequenceNumber(sequence), &old, None, len)
+            .unwrap();
+    }
+    let old = bytes_of(&env);
+    let env = MemEnv::new();
+    let none = Predecessor::default();
+    let mut writer = Writer::create(&env, dir(), NUMBER, ID + 1, none, 0).unwrap();
+    writer
+        .append(SequenceNumber(900), &payload(100, 3), None, 0)
+        .unwrap();
+    // The new life covers the beginning of the old one, so the records behind it are at their old places.
+    let mut bytes = bytes_of(&env);
+    bytes.extend_from_slice(&old[bytes.len()..]);
+    let (records, end) = read(&with_bytes(&bytes), None);
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].0, 900);
+    let end = end.unwrap();
+    assert_eq!((end.good_length, end.synced_up_to), (writer.len(), 0));
+}
+
+#[test]
+fn a_record_in_the_wrong_place_is_not_read() {
+    let env = MemEnv::new();
+    let [one, two, _] = small_log(&env);
+    let bytes = bytes_of(&env);
+    let mut moved = bytes[..one as usize].to_vec();
+    moved.extend_from_slice(&bytes[HEADER as usize..one as usize]);
+    assert_eq!(read(&with_bytes(&moved), None).0.len(), 1);
+    moved.truncate(one as usize);
+    moved.extend_from_slice(&bytes[one as usize..two as usize]);
+    assert_eq!(read(&with_bytes(&moved), None).0.len(), 2);
+}
+
+#[test]
+fn a_limit_ends_the_log_and_a_log_short_of_it_shows() {
+    let env = MemEnv::new();
+    let [one, two, three] = small_log(&env);
+    for (limit, length, count) in [
+        (HEADER, HEADER, 0),
+        (one, one, 1),
+        (two, two, 2),
+        (two + 5, two, 2),
+        (three, three, 3),
+        (three + 100, three, 3),
+    ] {
+        let (records, end) = read(&env, Some(limit));
+        assert_eq!(records.len(), count);
+        assert_eq!(end.unwrap().good_length, length, "limit {limit}");
+    }
+}
+
+#[test]
+fn a_failed_append_poisons_and_the_good_length_stays() {
+    let env = MemEnv::new();
+    let mut writer = create(&env);
+    let end = writer.append(SequenceNumber(1), b"a", None, 0).unwrap();
+    writer.poison(Error::internal("first"));
+    writer.poison(Error::internal("second"));
+    let error = writer.append(SequenceNumber(2), b"b", None, 0).unwrap_err();
+    assert_eq!(error.message(), "first");
+    assert_eq!(writer.poisoned().unwrap().message(), "first");
+    assert_eq!(writer.len(), end);
+}
+
+#[test]
+fn whatever_write_fails_the_log_holds_the_acknowledged_records() {
+    for failing in 0.. {
+        let mem = MemEnv::new();
+        let env = FaultEnv::new(Arc::new(mem.clone()), failing);
+        let fault = Fault::new(&[Operation::Write], libc::EIO).after(failing);
+        env.inject(fault.always().partial());
+        let none = Predecessor::default();
+        let Ok(mut writer) = Writer::create(&env, dir(), NUMBER, ID, none, 64 << 10) else {
+            assert_eq!(failing, 0, "only the first write belongs to the creation");
+            continue;
+        };
+        let mut expected = Vec::new();
+        for sequence in 0..6 {
+            let payload = payload(1_500_000 * (sequence as usize % 2) + 10, 1);
+            match writer.append(SequenceNumber(sequence), &payload, None, 0) {
+                Ok(end) => assert_eq!(end, writer.len()),
+                Err(_) => {
+                    assert!(writer.poisoned().is_some());
+                    break;
+                }
+            }
+            expected.push((sequence, payload));
+        }
+        let good = writer.len();
+        let (records, end) = read(&mem, Some(good));
+        assert!(records == expected, "write {failing}");
+        assert_eq!(end.unwrap().good_length, good);
+        if env.injected() == 0 {
+            assert!(failing > 8, "the walk ended early");
+            return;
+        }
+    }
+}
+
+#[test]
+fn the_header_names_the_predecessor_and_must_match_the_name() {
+    let env = MemEnv::new();
+    let predecessor = Predecessor {
+        number: FileNumber(3),
+        length: 4096,
+        last_sequence: SequenceNumber(77),
+        unsynced: 0,
+    };
+    let writer = Writer::create(&env, dir(), NUMBER, ID, predecessor, 0).unwrap();
+    assert_eq!((writer.number(), writer.log_id()), (NUMBER, ID));
+    assert_eq!(writer.file().len().unwrap(), HEADER);
+    let path = log_path(dir(), NUMBER);
+    let Ok(Opened::Log(reader)) = Reader::open(&env, &path, NUMBER) else {
+        panic!("a fresh log opens");
+    };
+    assert_eq!(reader.header().predecessor, predecessor);
+    assert_eq!(reader.path(), path);
+    let error = Reader::open(&env, &path, FileNumber(8)).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Corruption);
+}
+
+#[test]
+fn a_torn_header_is_never_written_only_if_nothing_is_behind_it() {
+    let zeros = with_bytes(&[0; 5000]);
+    let open = |env: &MemEnv| Reader::open(env, &log_path(dir(), NUMBER), NUMBER);
+    assert!(matches!(open(&zeros), Ok(Opened::NeverWritten)));
+    let mut bytes = vec![0; 100_000];
+    bytes[99_999] = 1;
+    let error = open(&with_bytes(&bytes)).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Corruption);
+}
+
+#[test]
+fn a_power_cut_leaves_a_prefix_with_everything_synced() {
+    for seed in 0..300 {
+        let env = MemEnv::new();
+        let expected_len = if seed % 2 == 0 { 0 } else { 256 << 10 };
+        let none = Predecessor::default();
+        let mut writer = Writer::create(&env, dir(), NUMBER, ID, none, expected_len).unwrap();
+        env.sync_dir(dir()).unwrap();
+        let (mut synced, mut synced_records) = (0, 0);
+        let mut expected = Vec::new();
+        for sequence in 0..20u64 {
+            let payload = payload(700 + 3000 * (sequence as usize % 3), sequence as usize);
+            writer
+                .append(SequenceNumber(sequence), &payload, None, synced)
+                .unwrap();
+            expected.push((sequence, payload));
+            if sequence % 7 == seed % 7 {
+                writer.file().sync().unwrap();
+                (synced, synced_records) = (writer.len(), expected.len());
+            }
+        }
+        let (records, end) = read(&env.power_cut(seed), None);
+        let end = end.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert!(records.len() >= synced_records, "seed {seed}");
+        assert!(records[..] == expected[..records.len()], "seed {seed}");
+        assert!(end.good_length >= synced);
+    }
+}
+
+#[test]
+fn arbitrary_bytes_never_panic() {
+    let env = MemEnv::new();
+    let mut writer = create(&env);
+    for sequence in 0..8 {
+        let payload = payload(9000, sequence);
+        writer
+            .append(SequenceNumber(sequence as u64), &payload, None, 0)
+            .unwrap();
+    }
+    let good = bytes_of(&env);
+    let mut state = 1u64;
+    let mut next = |end: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 33) as usize % end
+    };
+    for _ in 0..300 {
+        let mut bytes = good.clone();
+        for _ in 0..1 + next(4) {
+            let (from, to) = (next(bytes.len()), next(bytes.len()));
+            let length = next(200).min(bytes.len() - from.max(to));
+            match next(3) {
+                0 => bytes.copy_within(from..from + length, to),
+                1 => bytes[from..from + length].fill(next(256) as u8),
+                _ => bytes.truncate(from.max(1)),
+            }
+        }
+        let (records, _) = read(&with_bytes(&bytes), None);
+        for (sequence, bytes) in records {
+            assert!(bytes == payload(9000, sequence as usize));
+        }
+    }
+}
+
+/// The bytes of the fenced hex block behind `marker` in docs/format.md; what follows two spaces is a remark.
+fn documented_bytes(marker: &str) -> Vec<u8> {
+    let text = include_str!("../../../docs/format.md");
+    let (_, text) = text.split_once(marker).expect("the marker is there");
+    let block = text.split("```").nth(1).expect("a fenced block follows it");
+    let lines = block.lines().skip(1);
+    let digits = lines.flat_map(|line| line.split("  ").next().unwrap_or("").split(' '));
+    let bytes = digits.filter(|digits| !digits.is_empty());
+    bytes
+        .map(|digits| u8::from_str_radix(digits, 16).unwrap())
+        .collect()
+}
+
+#[test]
+fn the_documented_example_is_what_is_written_and_read() {
+    let env = MemEnv::new();
+    let predecessor = Predecessor {
+        number: FileNumber(5),
+        length: 4096,
+        last_sequence: SequenceNumber(41),
+        unsynced: 96,
+    };
+    let mut writer = Writer::create(&env, dir(), NUMBER, ID, predecessor, 0).unwrap();
+    let mut batch = crate::WriteBatch::new();
+    batch.put(b"k", b"hi").unwrap();
+    let end = writer
+        .append(SequenceNumber(42), batch.encoded(), None, 0)
+        .unwrap();
+    writer.append(SequenceNumber(43), b"", None, end).unwrap();
+    let documented = documented_bytes("<!-- replay: wal -->");
+    assert_eq!(hex(&bytes_of(&env)), hex(&documented));
+    let (records, end) = read(&with_bytes(&documented), None);
+    assert_eq!(records[0], (42, batch.encoded().to_vec()));
+    assert_eq!(records.len(), 2);
+    assert!(!end.unwrap().torn);
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let lines = bytes.chunks(16).map(|line| {
+        let digits: Vec<String> = line.iter().map(|byte| format!("{byte:02x}")).collect();
+        digits.join(" ")
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn records_behind_damage_are_found_and_those_before_are_not_repeated() {
+    let env = MemEnv::new();
+    let mut writer = create(&env);
+    let mut ends = vec![HEADER];
+    for number in 0..60u64 {
+        // Some take several fragments.
+        let payload = vec![number as u8; if number % 7 == 3 { 70_000 } else { 300 }];
+        let first = SequenceNumber(number + 1);
+        ends.push(writer.append(first, &payload, None, 0).unwrap());
+    }
+    let whole = bytes_of(&env);
+    for step in 0..200u64 {
+        let mut bytes = whole.clone();
+        let mut hit = Vec::new();
+        for round in 0..3u64 {
+            let at = HEADER + (step * 7919 + round * 104_729) * 31 % (ends[60] - HEADER);
+            bytes[at as usize] ^= 0x20;
+            hit.push(at);
+        }
+        if step % 4 == 0 {
+            // The id is found without the header.
+            bytes[..HEADER as usize].fill(0);
+        }
+        let env = with_bytes(&bytes);
+        let path = log_path(dir(), NUMBER);
+        let mut reader = Reader::open_damaged(&env, &path, NUMBER).unwrap().unwrap();
+        let mut found = Vec::new();
+        let mut gaps = Vec::new();
+        while let Some(part) = reader.next_part().unwrap() {
+            match part {
+                Part::Record(record) => {
+                    assert_eq!(record.payload[0] as u64 + 1, record.first_sequence.0);
+                    found.push(record.first_sequence.0 as usize);
+                }
+                Part::Damage { start, end, .. } => gaps.push(start..end),
+            }
+        }
+        let is_hit = |record: &usize| {
+            let range = ends[record - 1]..ends[*record];
+            hit.iter().any(|at| range.contains(at))
+        };
+        let expected: Vec<usize> = (1..=60).filter(|record| !is_hit(record)).collect();
+        // A bit in the unused end of a block costs nothing.
+        assert!(
+            expected.iter().all(|record| found.contains(record)),
+            "step {step}"
+        );
+        assert!(found.is_sorted_by(|a, b| a < b), "step {step}");
+        for record in 1..=60 {
+            let is_told = gaps.iter().any(|gap| gap.contains(&ends[record - 1]));
+            assert!(
+                found.contains(&record) || is_told,
+                "step {step}: {record} {gaps:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Appends records to a log. Layout: docs/format.md, "WAL"; the inverse of this file is `reader.rs`.
+//!
+//! One append is one `write_at` (for payloads up to about a mebibyte), so it can run under the database's log lock.
+//! The writer never syncs after [`Writer::create`]: whoever holds [`Writer::file`] syncs outside that lock, and
+//! calls [`Writer::poison`] if that fails (W2).
+//!
+//! The file is zeroed a little ahead of the records, so that a sync finds its length unchanged and need not write
+//! metadata. Pieces are at most 64 KiB: larger ones make Linux use page-cache folios that slow every later small
+//! write down (measured: 1.7 instead of 0.75 µs).
+
+use std::path::Path;
+
+use super::format::{
+    FILE_HEADER_BYTES, FRAGMENT_HEADER_BYTES, FragmentHeader, FragmentType, LogHeader, Predecessor,
+    fragment_start, payload_checksum, room_at,
+};
+use crate::env::{Env, File};
+use crate::error::{Error, Result};
+use crate::filename::log_path;
+use crate::key::{FileNumber, SequenceNumber};
+use crate::sync::Arc;
+
+/// A write of more bytes is cut, so that a huge payload is not copied whole.
+const MAX_WRITE_BYTES: usize = 1 << 20;
+/// The kernel is asked to write back each time this many bytes have been appended.
+const WRITEBACK_BYTES: u64 = 1 << 20;
+const PAGE_BYTES: u64 = 4 << 10;
+const ZERO_PIECE_BYTES: u64 = 64 << 10;
+/// A file is zeroed at most this far ahead.
+const MAX_ZERO_AHEAD: u64 = 1 << 20;
+/// Less than this is not worth its write.
+const MIN_ZERO_AHEAD: u64 = 4 << 10;
+
+static ZEROS: [u8; ZERO_PIECE_BYTES as usize] = [0; ZERO_PIECE_BYTES as usize];
+
+/// Writes one log. Not shared: the database keeps it under its log lock.
+pub(crate) struct Writer {
+    file: Arc<dyn File>,
+    header: LogHeader,
+    /// The end of the last good record.
+    len: u64,
+    /// The file's bytes in `[len, zeroed)` are zeros.
+    zeroed: u64,
+    zero_ahead: u64,
+    /// Beyond this offset the log is expected to be given up for a new one: no zeros there.
+    expected_len: u64,
+    writeback_from: u64,
+    buffer: Vec<u8>,
+    poison: Option<Error>,
+}
+
+impl Writer {
+    /// Creates the log `number` in `dir` and syncs its header. It survives a loss of power only after the caller
+    /// has synced `dir`.
+    ///
+    /// `log_id` is random. `expected_len` is about how many bytes the log will get, to limit the zeroing ahead.
+    pub(crate) fn create(
+        env: &dyn Env,
+        dir: &Path,
+        number: FileNumber,
+        log_id: u64,
+        predecessor: Predecessor,
+        expected_len: u64,
+    ) -> Result<Writer> {
+        let header = LogHeader {
+            log_id,
+            number,
+            predecessor,
+        };
+        let file = env.create_new(&log_path(dir, number))?;
+        file.write_at(0, &header.encode())?;
+        file.sync()?;
+        let zero_ahead = match (expected_len / 8).min(MAX_ZERO_AHEAD) {
+            small if small < MIN_ZERO_AHEAD => 0,
+            ahead => ahead,
+        };
+        Ok(Writer {
+            file,
+            header,
+            len: FILE_HEADER_BYTES as u64,
+            zeroed: FILE_HEADER_BYTES as u64,
+            zero_ahead,
+            expected_len,
+            writeback_from: 0,
+            buffer: Vec::new(),
+            poison: None,
+        })
+    }
+
+    /// Appends one record; answers its end, the log's new length.
+    ///
+    /// `checksum` is [`payload_checksum`] of the payload if the caller has computed it outside its lock.
+    /// `synced_up_to` is a length of this log that a finished sync has covered (W4); 0 if none has.
+    /// Any error poisons the log (W2).
+    pub(crate) fn append(
+        &mut self,
+        first_sequence: SequenceNumber,
+        payload: &[u8],
+        checksum: Option<u32>,
+        synced_up_to: u64,
+    ) -> Result<u64> {
+        if let Some(error) = &self.poison {
+            return Err(error.clone());
+        }
+        debug_assert!(synced_up_to <= self.len, "W4: only what exists is synced");
+        match self.write_record(first_sequence, payload, checksum, synced_up_to) {
+            Ok(end) => {
+                self.len = end;
+                self.zeroed = self.zeroed.max(end);
+                self.zero_ahead();
+                self.start_writeback();
+                Ok(end)
+            }
+            Err(error) => {
+                self.poison(error.clone());
+                Err(error)
+            }
+        }
+    }
+
+    fn write_record(
+        &mut self,
+        first_sequence: SequenceNumber,
+        payload: &[u8],
+        checksum: Option<u32>,
+        synced_up_to: u64,
+    ) -> Result<u64> {
+        let mut rest = payload;
+        let mut is_first = true;
+        // `[written, written + buffer.len())` is what the buffer holds.
+        let mut written = self.len;
+        self.buffer.clear();
+        loop {
+            let end = written + self.buffer.len() as u64;
+            let start = fragment_start(end);
+            self.buffer
+                .resize(self.buffer.len() + (start - end) as usize, 0);
+            let length = rest.len().min(room_at(start) as usize);
+            let (piece, tail) = rest.split_at(length);
+            rest = tail;
+            let is_last = rest.is_empty();
+            let header = FragmentHeader {
+                payload_checksum: match checksum {
+                    Some(checksum) if is_first && is_last => {
+                        debug_assert_eq!(checksum, payload_checksum(piece));
+                        checksum
+                    }
+                    _ => payload_checksum(piece),
+                },
+                length: length as u32,
+                fragment_type: FragmentType::new(is_first, is_last),
+                first_sequence,
+                synced_up_to,
+            };
+            let header = header.encode(self.header.log_id, start);
+            self.buffer.extend_from_slice(&header);
+            self.buffer.extend_from_slice(piece);
+            is_first = false;
+            let is_full =
+                self.buffer.len() + FRAGMENT_HEADER_BYTES + room_at(0) as usize > MAX_WRITE_BYTES;
+            if is_last || is_full {
+                self.file.write_at(written, &self.buffer)?;
+                written += self.buffer.len() as u64;
+                self.buffer.clear();
+            }
+            if is_last {
+                return Ok(written);
+            }
+        }
+    }
+
+    /// Keeps the file zeroed ahead of the records, by at most one piece per append: no append waits for all of it.
+    fn zero_ahead(&mut self) {
+        let target = (self.len + self.zero_ahead).min(self.expected_len);
+        let piece = ZERO_PIECE_BYTES.min(self.zero_ahead);
+        // Pieces end with a page, so that the next one does not touch a page twice.
+        let end = (self.zeroed + piece) / PAGE_BYTES * PAGE_BYTES;
+        if piece == 0 || end > target || end <= self.zeroed {
+            return;
+        }
+        let zeros = &ZEROS[..(end - self.zeroed) as usize];
+        match self.file.write_at(self.zeroed, zeros) {
+            Ok(()) => self.zeroed = end,
+            // A full disk, most likely. Records may still fit into what is there, and their own writes will tell.
+            Err(_) => self.zero_ahead = 0,
+        }
+    }
+
+    fn start_writeback(&mut self) {
+        let length = self.len - self.writeback_from;
+        if length >= WRITEBACK_BYTES {
+            self.file.start_writeback(self.writeback_from, length);
+            self.writeback_from = self.len;
+        }
+    }
+
+    /// Makes every later append fail with `error`; the first call counts (W2).
+    pub(crate) fn poison(&mut self, error: Error) {
+        self.poison.get_or_insert(error);
+    }
+
+    /// The error that poisoned the log, if one did.
+    pub(crate) fn poisoned(&self) -> Option<&Error> {
+        self.poison.as_ref()
+    }
+
+    /// The end of the last good record, also when the log is poisoned: what a successor names as its length (W5).
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The log's file, for syncing it outside the lock that guards this writer.
+    pub(crate) fn file(&self) -> &Arc<dyn File> {
+        &self.file
+    }
+
+    /// The log's number.
+    pub(crate) fn number(&self) -> FileNumber {
+        self.header.number
+    }
+
+    /// The log before this one.
+    pub(crate) fn predecessor(&self) -> Predecessor {
+        self.header.predecessor
+    }
+
+    /// The log's random id.
+    #[cfg(test)]
+    pub(crate) fn log_id(&self) -> u64 {
+        self.header.log_id
+    }
+}

@@ -1,0 +1,193 @@
+//! `aidb_batch`: several writes, applied together.
+
+use std::ffi::{c_char, c_void};
+
+use aidb::WriteBatch;
+use parking_lot::RwLock;
+
+use crate::error::aidb_error;
+use crate::guard::{guard_ok, quietly};
+use crate::handle::{self, Object};
+use crate::options::in_use;
+use crate::ptr::bytes;
+use crate::status::aidb_status;
+
+/// Puts and deletes to apply together with aidb_write, in the order they were added; a later one on the same key
+/// wins. One thread at a time may change it; several may write it.
+pub struct aidb_batch {
+    _private: [u8; 0],
+}
+
+/// What aidb_batch_iterate calls for a put. It must return: no longjmp, no exception.
+pub type aidb_batch_put_callback = Option<
+    unsafe extern "C" fn(
+        context: *mut c_void,
+        key: *const c_char,
+        key_len: usize,
+        value: *const c_char,
+        value_len: usize,
+    ),
+>;
+
+/// What aidb_batch_iterate calls for a delete. It must return: no longjmp, no exception.
+pub type aidb_batch_delete_callback =
+    Option<unsafe extern "C" fn(context: *mut c_void, key: *const c_char, key_len: usize)>;
+
+/// An empty batch; release it with aidb_batch_free. NULL only if 16 million handles are open.
+#[unsafe(no_mangle)]
+pub extern "C" fn aidb_batch_new() -> *mut aidb_batch {
+    quietly(std::ptr::null_mut(), || {
+        handle::insert(Object::Batch(RwLock::new(WriteBatch::new())))
+    })
+}
+
+/// Releases a batch; NULL and a batch that was freed before are ignored.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_batch_free(batch: *mut aidb_batch) {
+    quietly((), || handle::take(batch, "batch").map(drop));
+}
+
+/// Adds a put.
+///
+/// @param key, value  copied; NULL only with a length of 0
+/// @return AIDB_OK; AIDB_INVALID_ARGUMENT, also if the batch would pass 4 GiB, and AIDB_CLOSED; it is unchanged then
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_batch_put(
+    batch: *mut aidb_batch,
+    key: *const c_void,
+    key_len: usize,
+    value: *const c_void,
+    value_len: usize,
+    error: *mut *mut aidb_error,
+) -> aidb_status {
+    // SAFETY: the caller keeps the contract above for each pointer.
+    unsafe {
+        guard_ok(error, || {
+            let batch = handle::get(batch, "batch")?;
+            let (key, value) = (
+                bytes(key, key_len, "key")?,
+                bytes(value, value_len, "value")?,
+            );
+            let mut batch = batch.try_write().ok_or_else(|| in_use("batch"))?;
+            batch.put(key, value)
+        })
+    }
+}
+
+/// Adds a delete; deleting an absent key is no error. Returns as aidb_batch_put.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_batch_delete(
+    batch: *mut aidb_batch,
+    key: *const c_void,
+    key_len: usize,
+    error: *mut *mut aidb_error,
+) -> aidb_status {
+    // SAFETY: the caller keeps the contract above for each pointer.
+    unsafe {
+        guard_ok(error, || {
+            let batch = handle::get(batch, "batch")?;
+            let key = bytes(key, key_len, "key")?;
+            let mut batch = batch.try_write().ok_or_else(|| in_use("batch"))?;
+            batch.delete(key)
+        })
+    }
+}
+
+/// Adds all operations of another batch behind this one's own. Returns as aidb_batch_put.
+///
+/// @param other  stays as it is; may be the same batch
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_batch_append(
+    batch: *mut aidb_batch,
+    other: *const aidb_batch,
+    error: *mut *mut aidb_error,
+) -> aidb_status {
+    // SAFETY: the caller keeps the contract above for each pointer.
+    unsafe {
+        guard_ok(error, || {
+            let is_same = std::ptr::eq(batch, other);
+            let (batch, other) = (handle::get(batch, "batch")?, handle::get(other, "other")?);
+            let mut batch = batch.try_write().ok_or_else(|| in_use("batch"))?;
+            if is_same {
+                let copy = batch.clone();
+                return batch.append(&copy);
+            }
+            let other = other.try_read().ok_or_else(|| in_use("other"))?;
+            batch.append(&other)
+        })
+    }
+}
+
+/// Removes all operations and keeps the memory for the next ones.
+///
+/// @return AIDB_OK, AIDB_INVALID_ARGUMENT or AIDB_CLOSED
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_batch_clear(
+    batch: *mut aidb_batch,
+    error: *mut *mut aidb_error,
+) -> aidb_status {
+    // SAFETY: the caller keeps the contract above for each pointer.
+    unsafe {
+        guard_ok(error, || {
+            let batch = handle::get(batch, "batch")?;
+            batch.try_write().ok_or_else(|| in_use("batch"))?.clear();
+            Ok(())
+        })
+    }
+}
+
+/// The number of operations; 0 for a handle that is no live batch.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_batch_count(batch: *const aidb_batch) -> usize {
+    quietly(0, || {
+        let batch = handle::get(batch, "batch")?;
+        let batch = batch.try_read().ok_or_else(|| in_use("batch"))?;
+        Ok(batch.len())
+    })
+}
+
+/// Bytes the batch takes in memory and in the log; 0 for a handle that is no live batch.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_batch_byte_size(batch: *const aidb_batch) -> usize {
+    quietly(0, || {
+        let batch = handle::get(batch, "batch")?;
+        let batch = batch.try_read().ok_or_else(|| in_use("batch"))?;
+        Ok(batch.byte_size())
+    })
+}
+
+/// Calls back for each operation, in order; keys and values are valid until the callback returns. A callback may
+/// call any function of this library, but cannot change the batch it is called for.
+///
+/// @param context        passed to the callbacks as it is
+/// @param on_put         NULL skips puts
+/// @param on_delete      NULL skips deletes
+/// @return AIDB_OK, AIDB_INVALID_ARGUMENT or AIDB_CLOSED
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_batch_iterate(
+    batch: *const aidb_batch,
+    context: *mut c_void,
+    on_put: aidb_batch_put_callback,
+    on_delete: aidb_batch_delete_callback,
+    error: *mut *mut aidb_error,
+) -> aidb_status {
+    // SAFETY: the caller keeps the contract above for each pointer.
+    unsafe {
+        guard_ok(error, || {
+            let batch = handle::get(batch, "batch")?;
+            let batch = batch.try_read().ok_or_else(|| in_use("batch"))?;
+            for (key, value) in batch.iter() {
+                let key_data = key.as_ptr().cast();
+                match (value, on_put, on_delete) {
+                    (Some(value), Some(on_put), _) => {
+                        let value_data = value.as_ptr().cast();
+                        on_put(context, key_data, key.len(), value_data, value.len());
+                    }
+                    (None, _, Some(on_delete)) => on_delete(context, key_data, key.len()),
+                    _ => {}
+                }
+            }
+            Ok(())
+        })
+    }
+}

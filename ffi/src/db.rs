@@ -1,0 +1,549 @@
+//! `aidb_db`: the database itself, and the options of single reads and writes.
+
+use std::ffi::{c_char, c_void};
+use std::path::Path;
+use std::ptr;
+
+use aidb::{DB, ReadOptions, Result, Snapshot, Value, WriteOptions};
+
+use crate::batch::aidb_batch;
+use crate::error::aidb_error;
+use crate::guard::{guard, guard_ok, quietly};
+use crate::handle::{self, Live, Object};
+use crate::options::{aidb_options, in_use, options_or_default};
+use crate::pinned::aidb_pinned;
+use crate::ptr::{Buffer, array, array_out, bytes, growing, optional_bytes, out, path, text};
+use crate::snapshot::aidb_snapshot;
+use crate::status::{AIDB_NOT_FOUND, AIDB_OK, aidb_status};
+
+/// An open database: an ordered map from byte-string keys (up to 16 MiB) to byte-string values (up to
+/// 4 GiB - 1). Either may be empty; keys sort bytewise. Any number of threads may share it; end it with
+/// aidb_close, on any thread, also while other threads are using it: their calls finish or answer AIDB_CLOSED.
+pub struct aidb_db {
+    _private: [u8; 0],
+}
+
+/// How one write is made. Start from AIDB_WRITE_OPTIONS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct aidb_write_options {
+    /// sizeof(aidb_write_options)
+    pub struct_size: usize,
+    /// 0 (the default): the write survives the death of the process. Otherwise it is acknowledged only when it,
+    /// and every write acknowledged before it, would survive loss of power.
+    pub sync: i32,
+    /// 0
+    pub reserved: i32,
+}
+
+/// How one read is made. Start from AIDB_READ_OPTIONS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct aidb_read_options {
+    /// sizeof(aidb_read_options)
+    pub struct_size: usize,
+    /// Read as of this snapshot; NULL (the default) as of now.
+    pub snapshot: *const aidb_snapshot,
+    /// Keep blocks read from disk in the block cache; 1 by default.
+    pub fill_cache: i32,
+    /// 0
+    pub reserved: i32,
+}
+
+/// Sizes of the first versions of the structures, which will always be accepted.
+const FIRST_WRITE_OPTIONS: usize = 16;
+const FIRST_READ_OPTIONS: usize = 24;
+const _: () = assert!(size_of::<aidb_write_options>() >= FIRST_WRITE_OPTIONS);
+const _: () = assert!(size_of::<aidb_read_options>() >= FIRST_READ_OPTIONS);
+
+/// Refuses a reserved field that is set: what it will mean is not known here.
+pub(crate) fn check_reserved(reserved: i32) -> Result<()> {
+    if reserved != 0 {
+        return Err(aidb::Error::unsupported(
+            "options.reserved is not 0: is it newer than this library?",
+        ));
+    }
+    Ok(())
+}
+
+/// # Safety
+/// As for [`growing`].
+unsafe fn write_options(options: *const aidb_write_options) -> Result<WriteOptions> {
+    if options.is_null() {
+        return Ok(WriteOptions::default());
+    }
+    let defaults = aidb_write_options {
+        struct_size: size_of::<aidb_write_options>(),
+        sync: 0,
+        reserved: 0,
+    };
+    // SAFETY: the caller's own promise; two integers beside the size, no padding.
+    let given = unsafe { growing(options, defaults, FIRST_WRITE_OPTIONS, "options")? };
+    check_reserved(given.reserved)?;
+    Ok(WriteOptions {
+        sync: given.sync != 0,
+    })
+}
+
+/// The options of a read, with the snapshot held for the length of the call.
+struct ReadArguments {
+    snapshot: Option<Live<aidb_snapshot>>,
+    fill_cache: bool,
+}
+
+impl ReadArguments {
+    /// # Safety
+    /// As for [`growing`].
+    unsafe fn new(options: *const aidb_read_options) -> Result<ReadArguments> {
+        if options.is_null() {
+            return Ok(ReadArguments {
+                snapshot: None,
+                fill_cache: true,
+            });
+        }
+        let defaults = aidb_read_options {
+            struct_size: size_of::<aidb_read_options>(),
+            snapshot: ptr::null(),
+            fill_cache: 1,
+            reserved: 0,
+        };
+        // SAFETY: the caller's own promise; a handle and two integers beside the size, no padding.
+        let given = unsafe { growing(options, defaults, FIRST_READ_OPTIONS, "options")? };
+        check_reserved(given.reserved)?;
+        let snapshot = (!given.snapshot.is_null())
+            .then(|| handle::get(given.snapshot, "options.snapshot"))
+            .transpose()?;
+        Ok(ReadArguments {
+            snapshot,
+            fill_cache: given.fill_cache != 0,
+        })
+    }
+
+    fn options(&self) -> ReadOptions<'_> {
+        let snapshot: Option<&Snapshot> = self.snapshot.as_deref();
+        ReadOptions {
+            snapshot,
+            fill_cache: self.fill_cache,
+        }
+    }
+}
+
+/// Opens the database in a directory, recovering what an earlier life left in its logs. By default a missing or
+/// empty directory becomes a new database.
+///
+/// @param path     a zero-terminated path
+/// @param options  NULL for the defaults; copied
+/// @param db_out   close it with aidb_close
+/// @return AIDB_OK; AIDB_LOCKED if another process, or this one, has it open; AIDB_INVALID_ARGUMENT,
+///         AIDB_CORRUPTION, AIDB_UNSUPPORTED, AIDB_IO or AIDB_NO_SPACE
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_open(
+    path: *const c_char,
+    options: *const aidb_options,
+    db_out: *mut *mut aidb_db,
+    error: *mut *mut aidb_error,
+) -> aidb_status {
+    // SAFETY: the caller keeps the contract above for each pointer.
+    unsafe {
+        guard_ok(error, || {
+            let path = self::path(path, "path")?;
+            let db_out = out(db_out, "db_out")?;
+            let db = DB::open(path, options_or_default(options)?)?;
+            db_out.write(handle::insert(Object::Db(db))?);
+            Ok(())
+        })
+    }
+}
+
+/// Flushes, stops the background threads and lets the directory go. The handle ends in any case; iterators and
+/// snapshots of the database then answer AIDB_CLOSED and are still to be freed.
+///
+/// What was acknowledged survives loss of power when this returns AIDB_OK.
+///
+/// @return AIDB_OK; AIDB_CLOSED if it was closed before; AIDB_IO or AIDB_NO_SPACE, and then it is closed all the
+///         same, and nothing acknowledged is lost
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_close(db: *mut aidb_db, error: *mut *mut aidb_error) -> aidb_status {
+    // SAFETY: the caller keeps the contract above for each pointer.
+    unsafe { guard_ok(error, || handle::take(db, "db")?.close()) }
+}
+
+/// Removes the database in a directory: its files, and the directory if nothing else is in it. A missing or
+/// empty directory is no error.
+///
+/// @return AIDB_OK; AIDB_LOCKED if it is open anywhere; AIDB_INVALID_ARGUMENT if the directory is not a
+///         database; AIDB_IO
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_destroy(
+    path: *const c_char,
+    options: *const aidb_options,
+    error: *mut *mut aidb_error,
+) -> aidb_status {
+    // SAFETY: the caller keeps the contract above for each pointer.
+    unsafe {
+        guard_ok(error, || {
+            DB::destroy(self::path(path, "path")?, &options_or_default(options)?)
+        })
+    }
+}
+
+/// Stores a value under a key, replacing what was there.
+///
+/// @param key, value  copied; NULL only with a length of 0
+/// @param options     NULL for the defaults
+/// @return AIDB_OK, AIDB_INVALID_ARGUMENT, AIDB_CLOSED; AIDB_IO or AIDB_NO_SPACE if the log cannot be written,
+///         and then the write may or may not be there after a crash
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_put(
+    db: *const aidb_db,
+    key: *const c_void,
+    key_len: usize,
+    value: *const c_void,
+    value_len: usize,
+    options: *const aidb_write_options,
+    error: *mut *mut aidb_error,
+) -> aidb_status {
+    // SAFETY: the caller keeps the contract above for each pointer.
+    unsafe {
+        guard_ok(error, || {
+            let db = handle::get(db, "db")?;
+            let (key, value) = (
+                bytes(key, key_len, "key")?,
+                bytes(value, value_len, "value")?,
+            );
+            db.put_with(key, value, &write_options(options)?)
+        })
+    }
+}
+
+/// Removes a key; removing an absent key is no error. Returns as aidb_put.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_delete(
+    db: *const aidb_db,
+    key: *const c_void,
+    key_len: usize,
+    options: *const aidb_write_options,
+    error: *mut *mut aidb_error,
+) -> aidb_status {
+    // SAFETY: the caller keeps the contract above for each pointer.
+    unsafe {
+        guard_ok(error, || {
+            let db = handle::get(db, "db")?;
+            db.delete_with(bytes(key, key_len, "key")?, &write_options(options)?)
+        })
+    }
+}
+
+/// Applies a batch: all of its operations or none, also across a crash. The batch stays as it is and may be
+/// written again, cleared or freed. Returns as aidb_put.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_write(
+    db: *const aidb_db,
+    batch: *const aidb_batch,
+    options: *const aidb_write_options,
+    error: *mut *mut aidb_error,
+) -> aidb_status {
+    // SAFETY: the caller keeps the contract above for each pointer.
+    unsafe {
+        guard_ok(error, || {
+            let (db, batch) = (handle::get(db, "db")?, handle::get(batch, "batch")?);
+            let batch = batch.try_read().ok_or_else(|| in_use("batch"))?;
+            db.write_with(&batch, &write_options(options)?)
+        })
+    }
+}
+
+/// Reads the value stored under a key, into a buffer of its own.
+///
+/// @param options        NULL for the defaults
+/// @param value_out      release it with aidb_free; a zero byte follows the value; an empty value is not NULL
+/// @param value_len_out  the length of the value in bytes
+/// @return AIDB_OK, AIDB_NOT_FOUND, AIDB_INVALID_ARGUMENT, AIDB_CLOSED, AIDB_IO or AIDB_CORRUPTION
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_get(
+    db: *const aidb_db,
+    key: *const c_void,
+    key_len: usize,
+    options: *const aidb_read_options,
+    value_out: *mut *mut c_char,
+    value_len_out: *mut usize,
+    error: *mut *mut aidb_error,
+) -> aidb_status {
+    // SAFETY: the caller keeps the contract above for each pointer.
+    unsafe {
+        guard(error, || {
+            let (value_out, value_len_out) = (
+                out(value_out, "value_out")?,
+                out(value_len_out, "value_len_out")?,
+            );
+            let Some(value) = read(db, key, key_len, options)? else {
+                return Ok(AIDB_NOT_FOUND);
+            };
+            value_out.write(Buffer::copy_of(&value)?.into_raw());
+            value_len_out.write(value.len());
+            Ok(AIDB_OK)
+        })
+    }
+}
+
+/// Reads the value stored under a key without copying it: a large one is lent from the block cache. For one of a
+/// few hundred bytes aidb_get is as fast.
+///
+/// @param options     NULL for the defaults
+/// @param pinned_out  release it with aidb_pinned_free
+/// @return as aidb_get
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_get_pinned(
+    db: *const aidb_db,
+    key: *const c_void,
+    key_len: usize,
+    options: *const aidb_read_options,
+    pinned_out: *mut *mut aidb_pinned,
+    error: *mut *mut aidb_error,
+) -> aidb_status {
+    // SAFETY: the caller keeps the contract above for each pointer.
+    unsafe {
+        guard(error, || {
+            let pinned_out = out(pinned_out, "pinned_out")?;
+            let Some(value) = read(db, key, key_len, options)? else {
+                return Ok(AIDB_NOT_FOUND);
+            };
+            pinned_out.write(handle::insert(Object::Pinned(value))?);
+            Ok(AIDB_OK)
+        })
+    }
+}
+
+/// Whether a key has a value: AIDB_OK if it has, AIDB_NOT_FOUND if not; otherwise as aidb_get.
+///
+/// @param options  NULL for the defaults
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_contains(
+    db: *const aidb_db,
+    key: *const c_void,
+    key_len: usize,
+    options: *const aidb_read_options,
+    error: *mut *mut aidb_error,
+) -> aidb_status {
+    // SAFETY: the caller keeps the contract above for each pointer.
+    unsafe {
+        guard(error, || match read(db, key, key_len, options)? {
+            Some(_) => Ok(AIDB_OK),
+            None => Ok(AIDB_NOT_FOUND),
+        })
+    }
+}
+
+/// # Safety
+/// As for [`bytes`] and [`growing`].
+unsafe fn read(
+    db: *const aidb_db,
+    key: *const c_void,
+    key_len: usize,
+    options: *const aidb_read_options,
+) -> Result<Option<Value>> {
+    let db = handle::get(db, "db")?;
+    // SAFETY: the caller's own promise.
+    let (key, options) = unsafe { (bytes(key, key_len, "key")?, ReadArguments::new(options)?) };
+    db.get_with(key, &options.options())
+}
+
+/// Reads the values of many keys, all as of one point in the order of writes; cheaper than as many aidb_get.
+///
+/// @param count           the number of keys, and of places in the arrays
+/// @param keys, key_lens  `count` keys and their lengths
+/// @param options         NULL for the defaults
+/// @param values_out      `count` places: where each value lies in the buffer; NULL for an absent key
+/// @param value_lens_out  `count` places: the length of each value; 0 for an absent key
+/// @param buffer_out      holds all values; release it, and with it them, with one aidb_free
+/// @return AIDB_OK, AIDB_INVALID_ARGUMENT, AIDB_CLOSED, AIDB_IO or AIDB_CORRUPTION; one failing key fails the call
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_get_many(
+    db: *const aidb_db,
+    count: usize,
+    keys: *const *const c_void,
+    key_lens: *const usize,
+    options: *const aidb_read_options,
+    values_out: *mut *const c_char,
+    value_lens_out: *mut usize,
+    buffer_out: *mut *mut c_char,
+    error: *mut *mut aidb_error,
+) -> aidb_status {
+    // SAFETY: the caller keeps the contract above for each pointer.
+    unsafe {
+        guard_ok(error, || {
+            let db = handle::get(db, "db")?;
+            let keys = array(keys, count, "keys")?.iter();
+            let key_lens = array(key_lens, count, "key_lens")?;
+            let values_out = array_out(values_out, count, "values_out")?;
+            let value_lens_out = array_out(value_lens_out, count, "value_lens_out")?;
+            let buffer_out = out(buffer_out, "buffer_out")?;
+            let options = ReadArguments::new(options)?;
+            let keys = keys
+                .zip(key_lens)
+                .map(|(key, len)| bytes(*key, *len, "a key"))
+                .collect::<Result<Vec<_>>>()?;
+            let values = db.get_many_with(&keys, &options.options())?;
+
+            // The sum of lengths of values in memory cannot overflow.
+            let total = values.iter().flatten().map(|value| value.len()).sum();
+            let mut buffer = Buffer::zeroed(total)?;
+            let mut rest = buffer.bytes_mut();
+            let places = values_out.iter_mut().zip(value_lens_out);
+            for (value, (value_out, len_out)) in values.iter().zip(places) {
+                let Some(value) = value else {
+                    value_out.write(ptr::null());
+                    len_out.write(0);
+                    continue;
+                };
+                let (place, behind) = rest.split_at_mut(value.len());
+                place.copy_from_slice(value);
+                value_out.write(place.as_ptr().cast());
+                len_out.write(value.len());
+                rest = behind;
+            }
+            buffer_out.write(buffer.into_raw());
+            Ok(())
+        })
+    }
+}
+
+/// Writes everything acknowledged so far to tables, durably; returns when it survives loss of power.
+///
+/// @return AIDB_OK, AIDB_CLOSED, AIDB_IO or AIDB_NO_SPACE; a failed flush loses nothing acknowledged
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_flush(
+    db: *const aidb_db,
+    error: *mut *mut aidb_error,
+) -> aidb_status {
+    // SAFETY: the caller keeps the contract above for each pointer.
+    unsafe { guard_ok(error, || handle::get(db, "db")?.flush()) }
+}
+
+/// Compacts the keys in [start, end), so that deleted and overwritten entries that no snapshot sees give back
+/// their space. Returns when it is durable.
+///
+/// @param start, end  NULL means no bound
+/// @return as aidb_flush, or AIDB_INVALID_ARGUMENT
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_compact_range(
+    db: *const aidb_db,
+    start: *const c_void,
+    start_len: usize,
+    end: *const c_void,
+    end_len: usize,
+    error: *mut *mut aidb_error,
+) -> aidb_status {
+    // SAFETY: the caller keeps the contract above for each pointer.
+    unsafe {
+        guard_ok(error, || {
+            let db = handle::get(db, "db")?;
+            let start = optional_bytes(start, start_len, "start")?;
+            db.compact_range(start, optional_bytes(end, end_len, "end")?)
+        })
+    }
+}
+
+/// About how many bytes of tables the keys in [start, end) take; what is still in memory is not counted.
+///
+/// @return AIDB_OK, AIDB_INVALID_ARGUMENT, AIDB_CLOSED, AIDB_IO or AIDB_CORRUPTION
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_approximate_size(
+    db: *const aidb_db,
+    start: *const c_void,
+    start_len: usize,
+    end: *const c_void,
+    end_len: usize,
+    size_out: *mut u64,
+    error: *mut *mut aidb_error,
+) -> aidb_status {
+    // SAFETY: the caller keeps the contract above for each pointer.
+    unsafe {
+        guard_ok(error, || {
+            let db = handle::get(db, "db")?;
+            let size_out = out(size_out, "size_out")?;
+            let start = bytes(start, start_len, "start")?;
+            size_out.write(db.approximate_size(start, bytes(end, end_len, "end")?)?);
+            Ok(())
+        })
+    }
+}
+
+/// A report by name; the guide lists the names.
+///
+/// @param text_out  a zero-terminated string; release it with aidb_free
+/// @return AIDB_OK, AIDB_NOT_FOUND for an unknown name, AIDB_INVALID_ARGUMENT or AIDB_CLOSED
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_property(
+    db: *const aidb_db,
+    name: *const c_char,
+    text_out: *mut *mut c_char,
+    error: *mut *mut aidb_error,
+) -> aidb_status {
+    // SAFETY: the caller keeps the contract above for each pointer.
+    unsafe {
+        guard(error, || {
+            let db = handle::get(db, "db")?;
+            let text_out = out(text_out, "text_out")?;
+            let Some(report) = db.property(text(name, "name")?)? else {
+                return Ok(AIDB_NOT_FOUND);
+            };
+            text_out.write(Buffer::copy_of(report.as_bytes())?.into_raw());
+            Ok(AIDB_OK)
+        })
+    }
+}
+
+/// Counters since open and sizes now, as a JSON object.
+///
+/// @param json_out  a zero-terminated string; release it with aidb_free
+/// @return AIDB_OK, AIDB_INVALID_ARGUMENT or AIDB_CLOSED
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_stats_json(
+    db: *const aidb_db,
+    json_out: *mut *mut c_char,
+    error: *mut *mut aidb_error,
+) -> aidb_status {
+    // SAFETY: the caller keeps the contract above for each pointer.
+    unsafe {
+        guard_ok(error, || {
+            let db = handle::get(db, "db")?;
+            let json_out = out(json_out, "json_out")?;
+            let json = db.stats()?.to_json();
+            json_out.write(Buffer::copy_of(json.as_bytes())?.into_raw());
+            Ok(())
+        })
+    }
+}
+
+/// The directory the database lives in.
+///
+/// @param path_out  a zero-terminated string; release it with aidb_free
+/// @return AIDB_OK, AIDB_INVALID_ARGUMENT or AIDB_CLOSED
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_path(
+    db: *const aidb_db,
+    path_out: *mut *mut c_char,
+    error: *mut *mut aidb_error,
+) -> aidb_status {
+    // SAFETY: the caller keeps the contract above for each pointer.
+    unsafe {
+        guard_ok(error, || {
+            let db = handle::get(db, "db")?;
+            let path_out = out(path_out, "path_out")?;
+            path_out.write(Buffer::copy_of(path_bytes(db.path()))?.into_raw());
+            Ok(())
+        })
+    }
+}
+
+/// The path as C passed it: the system's bytes, which are UTF-8 where `ptr::path` asks for that.
+fn path_bytes(path: &Path) -> &[u8] {
+    path.as_os_str().as_encoded_bytes()
+}
+
+/// Whether the database has been closed; true also for a handle that is no database.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_is_closed(db: *const aidb_db) -> bool {
+    quietly(true, || Ok(handle::get(db, "db")?.is_closed()))
+}

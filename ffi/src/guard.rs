@@ -1,0 +1,102 @@
+//! The wall between Rust and C: panics and errors become codes.
+//!
+//! * G1  Nothing unwinds into C: a panic is caught and answered as `AIDB_INTERNAL`, or the quiet answer.
+//! * G2  `*error_out` is written by every call that has one: NULL unless the call failed.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+use aidb::{Error, Result};
+
+use crate::error::{Report, aidb_error};
+use crate::handle::{self, Object};
+use crate::status::{AIDB_OK, aidb_status, status_of};
+
+/// Runs the body of a fallible function; `Ok` is its status, [`AIDB_OK`] or `AIDB_NOT_FOUND`.
+///
+/// # Safety
+/// `error_out` is NULL or points to a place for a pointer.
+pub(crate) unsafe fn guard(
+    error_out: *mut *mut aidb_error,
+    body: impl FnOnce() -> Result<aidb_status>,
+) -> aidb_status {
+    // A body that panicked leaves only objects behind their own locks, which the engine has stopped by then.
+    let outcome = catch_unwind(AssertUnwindSafe(body))
+        .unwrap_or_else(|panic| Err(Error::internal(format!("panic: {}", text_of(&*panic)))));
+    let (status, error) = match outcome {
+        Ok(status) => (status, ptr::null_mut()),
+        Err(error) if error_out.is_null() => (status_of(error.kind()), ptr::null_mut()),
+        Err(error) => {
+            let report = Object::Error(Report::new(&error));
+            // Without a handle to spare the caller still has the status.
+            let handle = handle::insert(report).unwrap_or(ptr::null_mut());
+            (status_of(error.kind()), handle)
+        }
+    };
+    if !error_out.is_null() {
+        // SAFETY: not NULL, and the caller vouches for the place.
+        unsafe { error_out.write(error) };
+    }
+    status
+}
+
+/// [`guard`] for a body whose only good end is [`AIDB_OK`].
+///
+/// # Safety
+/// As for [`guard`].
+pub(crate) unsafe fn guard_ok(
+    error_out: *mut *mut aidb_error,
+    body: impl FnOnce() -> Result<()>,
+) -> aidb_status {
+    // SAFETY: the caller's own promise.
+    unsafe { guard(error_out, || body().map(|()| AIDB_OK)) }
+}
+
+/// Runs the body of a function that cannot report: `otherwise` stands for any failure.
+pub(crate) fn quietly<T>(otherwise: T, body: impl FnOnce() -> Result<T>) -> T {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) | Err(_) => otherwise,
+    }
+}
+
+/// What a panic said.
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    let owned = panic.downcast_ref::<String>().map(String::as_str);
+    owned
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("without a message")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{AIDB_INTERNAL, AIDB_NOT_FOUND};
+    use crate::tests::message;
+
+    #[test]
+    fn a_panic_becomes_an_internal_error_with_its_text() {
+        let mut error = ptr::null_mut();
+        // SAFETY: `error` is a local place.
+        let status = unsafe { guard_ok(&mut error, || panic!("out of cheese")) };
+        assert_eq!(status, AIDB_INTERNAL);
+        assert!(message(error).contains("out of cheese"));
+        let number = 7;
+        // SAFETY: NULL is allowed.
+        let status = unsafe { guard_ok(ptr::null_mut(), || panic!("{number}")) };
+        assert_eq!(status, AIDB_INTERNAL);
+        // SAFETY: NULL is allowed.
+        let status = unsafe { guard_ok(ptr::null_mut(), || std::panic::panic_any(7)) };
+        assert_eq!(status, AIDB_INTERNAL);
+        assert_eq!(quietly(3, || panic!()), 3);
+    }
+
+    #[test]
+    fn what_is_no_error_leaves_no_error_object() {
+        let mut error = ptr::without_provenance_mut(8);
+        // SAFETY: `error` is a local place.
+        let status = unsafe { guard(&mut error, || Ok(AIDB_NOT_FOUND)) };
+        assert_eq!((status, error), (AIDB_NOT_FOUND, ptr::null_mut()));
+    }
+}

@@ -1,0 +1,50 @@
+//! AiDb's C API: libaidb.so, libaidb.a and include/aidb.h.
+//!
+//! Thin by intention: every function checks its arguments, calls `core` and hands the result over. The header
+//! is generated from these files (`tests/header.rs`), so their doc comments speak to the C programmer. Its
+//! conventions stand at its head, which is `ffi/header/preamble.h`.
+//!
+//! * `handle.rs`  what an opaque pointer means: a slot and its generation, never an address
+//! * `guard.rs`   panics and errors become codes; nothing unwinds into C
+//! * `ptr.rs`     checks of pointers, lengths and strings; buffers from malloc
+//! * a file per C noun: `db`, `options`, `batch`, `snapshot`, `iterator`, `pinned`, `error`,
+//!   `status`; and `report` for checkpoint, verify and repair
+//!
+//! * F1  Nothing the caller passes as a handle is dereferenced (`handle.rs`).
+//! * F2  Every exported function runs inside `guard.rs`.
+//! * F3  Outputs are written only with `AIDB_OK`, the error object with every call.
+
+#![expect(
+    non_camel_case_types,
+    reason = "the names of types are C's, and cbindgen copies them"
+)]
+
+// cbindgen writes the header in this order; the blank lines keep rustfmt from sorting it.
+mod status;
+
+mod error;
+
+mod version;
+
+mod options;
+
+mod db;
+
+mod report;
+
+mod pinned;
+
+mod batch;
+
+mod snapshot;
+
+mod iterator;
+
+mod ptr;
+
+mod guard;
+
+mod handle;
+
+#[cfg(test)]
+mod tests;

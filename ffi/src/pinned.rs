@@ -1,0 +1,33 @@
+//! `aidb_pinned`: a value lent without a copy.
+
+use std::ffi::c_char;
+
+use crate::guard::quietly;
+use crate::handle;
+
+/// A value lent by the database. Its bytes stay where they are until it is freed, also when the database is
+/// closed. Any number of threads may read it; release it with aidb_pinned_free.
+pub struct aidb_pinned {
+    _private: [u8; 0],
+}
+
+/// The bytes of the value, as many as aidb_pinned_len says; not zero-terminated. Valid until the value is freed.
+/// NULL for a handle that is no live value.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_pinned_data(pinned: *const aidb_pinned) -> *const c_char {
+    quietly(std::ptr::null(), || {
+        Ok(handle::get(pinned, "pinned")?.as_ptr().cast())
+    })
+}
+
+/// The number of bytes of the value; 0 for a handle that is no live value.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_pinned_len(pinned: *const aidb_pinned) -> usize {
+    quietly(0, || Ok(handle::get(pinned, "pinned")?.len()))
+}
+
+/// Releases a value; NULL and a value that was freed before are ignored.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_pinned_free(pinned: *mut aidb_pinned) {
+    quietly((), || handle::take(pinned, "pinned").map(drop));
+}

@@ -1,0 +1,48 @@
+//! `aidb_snapshot`: a point in the order of all writes to read at.
+
+use crate::db::aidb_db;
+use crate::error::aidb_error;
+use crate::guard::{guard_ok, quietly};
+use crate::handle::{self, Object};
+use crate::ptr::out;
+use crate::status::aidb_status;
+
+/// A point in the order of all writes that reads can be made at. It sees exactly the writes acknowledged before
+/// it was created, whatever happens afterwards. Any number of threads may share it; release it with
+/// aidb_snapshot_release, on any thread, before or after its database is closed.
+pub struct aidb_snapshot {
+    _private: [u8; 0],
+}
+
+/// Pins the present point in the order of all writes. While it is held, versions it can see take space on disk.
+///
+/// @return AIDB_OK, AIDB_INVALID_ARGUMENT or AIDB_CLOSED
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_snapshot_create(
+    db: *const aidb_db,
+    snapshot_out: *mut *mut aidb_snapshot,
+    error: *mut *mut aidb_error,
+) -> aidb_status {
+    // SAFETY: the caller keeps the contract above for each pointer.
+    unsafe {
+        guard_ok(error, || {
+            let db = handle::get(db, "db")?;
+            let snapshot_out = out(snapshot_out, "snapshot_out")?;
+            snapshot_out.write(handle::insert(Object::Snapshot(db.snapshot()?))?);
+            Ok(())
+        })
+    }
+}
+
+/// The number of the last write that the snapshot sees; 0 for a handle that is no live snapshot.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_snapshot_sequence(snapshot: *const aidb_snapshot) -> u64 {
+    quietly(0, || Ok(handle::get(snapshot, "snapshot")?.sequence().0))
+}
+
+/// Releases a snapshot; NULL and a snapshot that was released before are ignored. Iterators made with it keep
+/// their view.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aidb_snapshot_release(snapshot: *mut aidb_snapshot) {
+    quietly((), || handle::take(snapshot, "snapshot").map(drop));
+}

@@ -1,0 +1,94 @@
+//! `aidb_status`: what every fallible function returns.
+
+use std::ffi::c_char;
+
+use aidb::ErrorKind;
+
+/// What a call came to. The numbers never change; later versions add to them.
+#[repr(i32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum aidb_status {
+    /// It did what was asked.
+    AIDB_OK = 0,
+    /// An argument, option or handle is wrong: fix the call.
+    AIDB_INVALID_ARGUMENT = 1,
+    /// The operating system refused a file operation: check the disk, then reopen.
+    AIDB_IO = 2,
+    /// Bytes on disk are not what was written: restore a backup or repair.
+    AIDB_CORRUPTION = 3,
+    /// Another opener holds the database: close it there first.
+    AIDB_LOCKED = 4,
+    /// A transaction lost against another: retry it.
+    AIDB_CONFLICT = 5,
+    /// The handle or its database has been closed: open it again.
+    AIDB_CLOSED = 6,
+    /// Written by a newer AiDb, or asking for something this build lacks: upgrade.
+    AIDB_UNSUPPORTED = 7,
+    /// A bug in AiDb: please report it.
+    AIDB_INTERNAL = 8,
+    /// Nothing there: an absent key, or an iterator past its end. Not an error; no error object is made.
+    AIDB_NOT_FOUND = 9,
+    /// The disk, a quota or memory is full: free some and try again.
+    AIDB_NO_SPACE = 10,
+}
+
+pub(crate) use aidb_status::*;
+
+/// The status of an error's kind; a kind that this file does not know yet counts as a bug.
+pub(crate) fn status_of(kind: ErrorKind) -> aidb_status {
+    match kind {
+        ErrorKind::InvalidArgument => AIDB_INVALID_ARGUMENT,
+        ErrorKind::Io => AIDB_IO,
+        ErrorKind::Corruption => AIDB_CORRUPTION,
+        ErrorKind::Locked => AIDB_LOCKED,
+        ErrorKind::Conflict => AIDB_CONFLICT,
+        ErrorKind::Closed => AIDB_CLOSED,
+        ErrorKind::Unsupported => AIDB_UNSUPPORTED,
+        ErrorKind::NoSpace => AIDB_NO_SPACE,
+        _ => AIDB_INTERNAL,
+    }
+}
+
+/// The name of a status, for messages: "AIDB_NOT_FOUND". Static text; "unknown status" for any other number.
+#[unsafe(no_mangle)]
+pub extern "C" fn aidb_status_name(status: i32) -> *const c_char {
+    let name = match status {
+        0 => c"AIDB_OK",
+        1 => c"AIDB_INVALID_ARGUMENT",
+        2 => c"AIDB_IO",
+        3 => c"AIDB_CORRUPTION",
+        4 => c"AIDB_LOCKED",
+        5 => c"AIDB_CONFLICT",
+        6 => c"AIDB_CLOSED",
+        7 => c"AIDB_UNSUPPORTED",
+        8 => c"AIDB_INTERNAL",
+        9 => c"AIDB_NOT_FOUND",
+        10 => c"AIDB_NO_SPACE",
+        _ => c"unknown status",
+    };
+    name.as_ptr()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CStr;
+
+    #[test]
+    fn every_kind_has_its_number_and_name() {
+        for kind in ErrorKind::ALL {
+            let status = status_of(kind);
+            assert_eq!(status as i32, kind.code());
+            // SAFETY: the function returns static text.
+            let name = unsafe { CStr::from_ptr(aidb_status_name(status as i32)) };
+            assert_eq!(name.to_str().unwrap(), format!("{status:?}"));
+            let letters = name.to_str().unwrap().replace("AIDB_", "").replace('_', "");
+            assert_eq!(letters, kind.name().to_uppercase());
+        }
+        for other in [i32::MIN, -1, 11, i32::MAX] {
+            // SAFETY: as above.
+            let name = unsafe { CStr::from_ptr(aidb_status_name(other)) };
+            assert_eq!(name, c"unknown status");
+        }
+    }
+}

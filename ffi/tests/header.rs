@@ -1,0 +1,96 @@
+//! include/aidb.h is what cbindgen makes of these sources.
+//!
+//! `AIDB_UPDATE_HEADER=1 cargo test -p aidb-ffi --test header` writes it anew.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cbindgen::{Braces, Config, DocumentationStyle, EnumConfig, Language, Style};
+
+fn crate_dir() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn committed() -> PathBuf {
+    crate_dir().join("../include/aidb.h")
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn generated() -> String {
+    let macros = read(&crate_dir().join("header/macros.h"))
+        .replace("@MAJOR@", env!("CARGO_PKG_VERSION_MAJOR"))
+        .replace("@MINOR@", env!("CARGO_PKG_VERSION_MINOR"))
+        .replace("@PATCH@", env!("CARGO_PKG_VERSION_PATCH"))
+        .replace("@VERSION@", env!("CARGO_PKG_VERSION"));
+    let config = Config {
+        language: Language::C,
+        cpp_compat: true,
+        style: Style::Type,
+        braces: Braces::SameLine,
+        header: Some(
+            read(&crate_dir().join("header/preamble.h"))
+                .trim_end()
+                .to_string(),
+        ),
+        include_guard: Some("AIDB_H".to_string()),
+        no_includes: true,
+        sys_includes: ["stdbool.h", "stddef.h", "stdint.h"]
+            .map(String::from)
+            .to_vec(),
+        after_includes: Some(macros),
+        usize_is_size_t: true,
+        documentation_style: DocumentationStyle::Doxy,
+        line_length: 100,
+        tab_width: 4,
+        enumeration: EnumConfig {
+            prefix_with_name: false,
+            ..EnumConfig::default()
+        },
+        ..Config::default()
+    };
+    let bindings = cbindgen::Builder::new()
+        .with_crate(crate_dir())
+        .with_config(config)
+        .generate()
+        .expect("cbindgen reads these sources");
+    let mut header = Vec::new();
+    bindings.write(&mut header);
+    String::from_utf8(header).expect("a header is text")
+}
+
+#[test]
+fn header_is_what_the_sources_say() {
+    let new = generated();
+    if std::env::var_os("AIDB_UPDATE_HEADER").is_some() {
+        fs::write(committed(), &new).expect("include/aidb.h can be written");
+        return;
+    }
+    let hint = "run: AIDB_UPDATE_HEADER=1 cargo test -p aidb-ffi --test header";
+    let old = read(&committed());
+    for (number, (old, new)) in old.lines().zip(new.lines()).enumerate() {
+        assert_eq!(old, new, "include/aidb.h, line {}; {hint}", number + 1);
+    }
+    assert_eq!(old.len(), new.len(), "{hint}");
+}
+
+#[test]
+fn header_names_every_exported_function() {
+    let header = read(&committed());
+    let sources = fs::read_dir(crate_dir().join("src")).expect("the sources are here");
+    let mut functions = 0;
+    for source in sources {
+        let text = read(&source.expect("it can be listed").path());
+        for line in text.lines() {
+            let Some((_, name)) = line.split_once("extern \"C\" fn aidb_") else {
+                continue;
+            };
+            let name = format!("aidb_{}(", name.split('(').next().unwrap_or_default());
+            assert!(header.contains(&name), "{name}) is not in include/aidb.h");
+            functions += 1;
+        }
+    }
+    assert!(functions > 50, "only {functions} functions found");
+}

@@ -1,0 +1,576 @@
+// AiDb for C++17: the C API (aidb.h) as classes that release what they hold. Header only; link with -laidb.
+//
+//     aidb::DB db("fruit.db");
+//     db.put("apple", "red");
+//     std::optional<std::string> colour = db.get("apple");
+//     for (auto [key, value] : db.prefix("ap")) { ... }
+//
+// * Whatever fails throws aidb::Error, which carries the status; an absent key is an empty optional.
+// * Objects move and do not copy. A closed one throws AIDB_CLOSED, a moved-from one AIDB_INVALID_ARGUMENT.
+// * They may be destroyed in any order: the database may go before its iterators, snapshots and values.
+// * Threads: as in aidb.h. A DB, Snapshot or Value may be shared; an Iterator serves one thread at a time.
+
+#ifndef AIDB_HPP
+#define AIDB_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "aidb.h"
+
+namespace aidb {
+
+using Status = aidb_status;
+
+// What every failing call throws: the status, and a message for a person.
+class Error : public std::runtime_error {
+ public:
+  Error(Status status, bool retryable, const std::string& message)
+      : std::runtime_error(message), status_(status), retryable_(retryable) {}
+
+  Status status() const noexcept { return status_; }
+  // Whether the same call may succeed later without any change to it.
+  bool is_retryable() const noexcept { return retryable_; }
+
+ private:
+  Status status_;
+  bool retryable_;
+};
+
+namespace detail {
+
+// Takes the error object of one call and throws what it says.
+class Check {
+ public:
+  Check() = default;
+  Check(const Check&) = delete;
+  Check& operator=(const Check&) = delete;
+  ~Check() { aidb_error_free(error_); }
+
+  aidb_error** out() noexcept { return &error_; }
+
+  // True for AIDB_OK, false for AIDB_NOT_FOUND.
+  bool operator()(Status status) const {
+    if (status == AIDB_OK) return true;
+    if (status == AIDB_NOT_FOUND) return false;
+    const char* message = error_ ? aidb_error_message(error_) : aidb_status_name(status);
+    throw Error(status, aidb_error_is_retryable(error_), message);
+  }
+
+ private:
+  aidb_error* error_ = nullptr;
+};
+
+struct Free {
+  void operator()(void* buffer) const noexcept { aidb_free(buffer); }
+  void operator()(aidb_db* db) const noexcept { aidb_close(db, nullptr); }
+  void operator()(aidb_options* options) const noexcept { aidb_options_free(options); }
+  void operator()(aidb_batch* batch) const noexcept { aidb_batch_free(batch); }
+  void operator()(aidb_snapshot* snapshot) const noexcept { aidb_snapshot_release(snapshot); }
+  void operator()(aidb_iterator* iterator) const noexcept { aidb_iter_free(iterator); }
+  void operator()(aidb_pinned* pinned) const noexcept { aidb_pinned_free(pinned); }
+};
+
+template <typename Handle>
+using Owned = std::unique_ptr<Handle, Free>;
+
+// A zero-terminated buffer of the library as a string; released.
+inline std::string text(char* buffer) {
+  Owned<char> owned(buffer);
+  return std::string(buffer);
+}
+
+// Never NULL, because NULL means "no bound" where an empty string means an empty key.
+inline const void* data(std::string_view bytes) noexcept {
+  return bytes.data() ? bytes.data() : "";
+}
+
+}  // namespace detail
+
+// The version of the library in use.
+inline std::string_view version() { return aidb_version(); }
+
+// How to open a database: set options by name, as the guide lists them.
+class Options {
+ public:
+  Options() : handle_(aidb_options_new()) {}
+
+  // From text: "64MiB", "true", "zstd". Throws for unknown names and values out of range.
+  Options& set(const std::string& name, const std::string& value) {
+    detail::Check check;
+    check(aidb_options_set(handle_.get(), name.c_str(), value.c_str(), check.out()));
+    return *this;
+  }
+  Options& set(const std::string& name, const char* value) { return set(name, std::string(value)); }
+  Options& set(const std::string& name, bool value) {
+    detail::Check check;
+    check(aidb_options_set_flag(handle_.get(), name.c_str(), value ? 1 : 0, check.out()));
+    return *this;
+  }
+  template <typename Number,
+            std::enable_if_t<std::is_integral_v<Number> && !std::is_same_v<Number, bool>, int> = 0>
+  Options& set(const std::string& name, Number value) {
+    if constexpr (std::is_signed_v<Number>) {
+      if (value < 0) return set(name, std::to_string(value));
+    }
+    detail::Check check;
+    check(aidb_options_set_number(handle_.get(), name.c_str(), static_cast<std::uint64_t>(value),
+                                  check.out()));
+    return *this;
+  }
+  std::string get(const std::string& name) const {
+    detail::Check check;
+    char* value = nullptr;
+    check(aidb_options_get(handle_.get(), name.c_str(), &value, check.out()));
+    return detail::text(value);
+  }
+  static std::vector<std::string> names() {
+    std::vector<std::string> names;
+    while (const char* name = aidb_options_name(names.size())) names.emplace_back(name);
+    return names;
+  }
+  aidb_options* handle() const noexcept { return handle_.get(); }
+
+ private:
+  detail::Owned<aidb_options> handle_;
+};
+
+// A point in the order of all writes to read at.
+class Snapshot {
+ public:
+  std::uint64_t sequence() const noexcept { return aidb_snapshot_sequence(handle_.get()); }
+  void release() noexcept { handle_.reset(); }
+  aidb_snapshot* handle() const noexcept { return handle_.get(); }
+
+ private:
+  friend class DB;
+  explicit Snapshot(aidb_snapshot* handle) : handle_(handle) {}
+  detail::Owned<aidb_snapshot> handle_;
+};
+
+struct WriteOptions {
+  // Acknowledge only when this write, and all before it, would survive loss of power.
+  bool sync = false;
+};
+
+struct ReadOptions {
+  // Read as of this snapshot; as of now without one. It must live until the call returns.
+  const Snapshot* snapshot = nullptr;
+  bool fill_cache = true;
+};
+
+struct IterOptions {
+  // As for ReadOptions.
+  const Snapshot* snapshot = nullptr;
+  // The smallest key to show, and the first key not to show.
+  std::optional<std::string> lower_bound;
+  std::optional<std::string> upper_bound;
+  std::optional<std::string> prefix;
+  // Walk from the largest key down.
+  bool reverse = false;
+  bool keys = true;
+  bool values = true;
+  bool fill_cache = true;
+};
+
+// A value lent without a copy; its bytes stay until it is destroyed.
+class Value {
+ public:
+  std::string_view view() const noexcept {
+    return {aidb_pinned_data(handle_.get()), aidb_pinned_len(handle_.get())};
+  }
+  operator std::string_view() const noexcept { return view(); }
+  std::string str() const { return std::string(view()); }
+  const char* data() const noexcept { return aidb_pinned_data(handle_.get()); }
+  std::size_t size() const noexcept { return aidb_pinned_len(handle_.get()); }
+
+ private:
+  friend class DB;
+  explicit Value(aidb_pinned* handle) : handle_(handle) {}
+  detail::Owned<aidb_pinned> handle_;
+};
+
+// Several writes, applied together by DB::write.
+class WriteBatch {
+ public:
+  WriteBatch() : handle_(aidb_batch_new()) {}
+
+  void put(std::string_view key, std::string_view value) {
+    detail::Check check;
+    check(aidb_batch_put(handle_.get(), key.data(), key.size(), value.data(), value.size(),
+                         check.out()));
+  }
+  void erase(std::string_view key) {
+    detail::Check check;
+    check(aidb_batch_delete(handle_.get(), key.data(), key.size(), check.out()));
+  }
+  void append(const WriteBatch& other) {
+    detail::Check check;
+    check(aidb_batch_append(handle_.get(), other.handle_.get(), check.out()));
+  }
+  void clear() {
+    detail::Check check;
+    check(aidb_batch_clear(handle_.get(), check.out()));
+  }
+  std::size_t size() const noexcept { return aidb_batch_count(handle_.get()); }
+  bool empty() const noexcept { return size() == 0; }
+  std::size_t byte_size() const noexcept { return aidb_batch_byte_size(handle_.get()); }
+
+  // The operations in order: a key and its new value, or no value for a delete.
+  std::vector<std::pair<std::string, std::optional<std::string>>> operations() const {
+    using List = std::vector<std::pair<std::string, std::optional<std::string>>>;
+    struct Context {
+      List list;
+      std::exception_ptr failure;
+    } context;
+    auto put = [](void* raw, const char* key, size_t key_len, const char* value, size_t len) {
+      auto& into = *static_cast<Context*>(raw);
+      try {
+        into.list.emplace_back(std::string(key, key_len), std::string(value, len));
+      } catch (...) {
+        into.failure = std::current_exception();
+      }
+    };
+    auto erase = [](void* raw, const char* key, size_t key_len) {
+      auto& into = *static_cast<Context*>(raw);
+      try {
+        into.list.emplace_back(std::string(key, key_len), std::nullopt);
+      } catch (...) {
+        into.failure = std::current_exception();
+      }
+    };
+    detail::Check check;
+    check(aidb_batch_iterate(handle_.get(), &context, put, erase, check.out()));
+    if (context.failure) std::rethrow_exception(context.failure);
+    return std::move(context.list);
+  }
+  aidb_batch* handle() const noexcept { return handle_.get(); }
+
+ private:
+  detail::Owned<aidb_batch> handle_;
+};
+
+// A position in the entries. Moves return whether it then stands on an entry; key and value are valid until the
+// next move. It can be walked once by a range-based for.
+class Iterator {
+ public:
+  bool first() { return move(aidb_iter_first); }
+  bool last() { return move(aidb_iter_last); }
+  bool next() { return move(aidb_iter_next); }
+  bool prev() { return move(aidb_iter_prev); }
+  bool seek(std::string_view key) { return move(aidb_iter_seek, key); }
+  bool seek_for_prev(std::string_view key) { return move(aidb_iter_seek_for_prev, key); }
+  bool valid() const noexcept { return aidb_iter_valid(handle_.get()); }
+  std::string_view key() const noexcept {
+    std::size_t len = 0;
+    const char* data = aidb_iter_key(handle_.get(), &len);
+    return {data, len};
+  }
+  std::string_view value() const noexcept {
+    std::size_t len = 0;
+    const char* data = aidb_iter_value(handle_.get(), &len);
+    return {data, len};
+  }
+  aidb_iterator* handle() const noexcept { return handle_.get(); }
+
+  struct Sentinel {};
+  // Enough of an input iterator for a range-based for.
+  class Walk {
+   public:
+    using iterator_category = std::input_iterator_tag;
+    using value_type = std::pair<std::string_view, std::string_view>;
+    using difference_type = std::ptrdiff_t;
+    using pointer = const value_type*;
+    using reference = value_type;
+
+    value_type operator*() const noexcept { return {iterator_->key(), iterator_->value()}; }
+    Walk& operator++() {
+      on_entry_ = iterator_->next();
+      return *this;
+    }
+    bool operator!=(Sentinel) const noexcept { return on_entry_; }
+    bool operator==(Sentinel) const noexcept { return !on_entry_; }
+
+   private:
+    friend class Iterator;
+    explicit Walk(Iterator* iterator) : iterator_(iterator), on_entry_(iterator->first()) {}
+    Iterator* iterator_;
+    bool on_entry_;
+  };
+  Walk begin() { return Walk(this); }
+  Sentinel end() const noexcept { return {}; }
+
+ private:
+  friend class DB;
+  explicit Iterator(aidb_iterator* handle) : handle_(handle) {}
+
+  template <typename Function>
+  bool move(Function function) {
+    detail::Check check;
+    return check(function(handle_.get(), check.out()));
+  }
+  template <typename Function>
+  bool move(Function function, std::string_view key) {
+    detail::Check check;
+    return check(function(handle_.get(), key.data(), key.size(), check.out()));
+  }
+  detail::Owned<aidb_iterator> handle_;
+};
+
+// What verify and repair found: whether all is well, and the whole report as JSON (the fields are in aidb.h).
+struct Report {
+  bool is_ok;
+  std::string json;
+};
+
+// An open database. Its destructor closes it and cannot report; call close() to learn of a failure.
+class DB {
+ public:
+  explicit DB(const std::string& path, const Options& options = Options()) {
+    detail::Check check;
+    aidb_db* db = nullptr;
+    check(aidb_open(path.c_str(), options.handle(), &db, check.out()));
+    handle_.reset(db);
+  }
+  static void destroy(const std::string& path, const Options& options = Options()) {
+    detail::Check check;
+    check(aidb_destroy(path.c_str(), options.handle(), check.out()));
+  }
+  // Makes a new database in `into`, missing or empty, of what can be read of the damaged one in `path`.
+  static Report repair(const std::string& path, const std::string& into,
+                       const Options& options = Options()) {
+    detail::Check check;
+    bool is_ok = false;
+    char* json = nullptr;
+    check(aidb_repair(path.c_str(), into.c_str(), options.handle(), &is_ok, &json, check.out()));
+    return Report{is_ok, detail::text(json)};
+  }
+
+  void put(std::string_view key, std::string_view value, WriteOptions options = {}) {
+    detail::Check check;
+    aidb_write_options c = c_options(options);
+    check(aidb_put(handle_.get(), key.data(), key.size(), value.data(), value.size(), &c,
+                   check.out()));
+  }
+  void erase(std::string_view key, WriteOptions options = {}) {
+    detail::Check check;
+    aidb_write_options c = c_options(options);
+    check(aidb_delete(handle_.get(), key.data(), key.size(), &c, check.out()));
+  }
+  void write(const WriteBatch& batch, WriteOptions options = {}) {
+    detail::Check check;
+    aidb_write_options c = c_options(options);
+    check(aidb_write(handle_.get(), batch.handle(), &c, check.out()));
+  }
+
+  std::optional<std::string> get(std::string_view key, ReadOptions options = {}) const {
+    std::optional<Value> value = get_pinned(key, options);
+    if (!value) return std::nullopt;
+    return value->str();
+  }
+  std::optional<Value> get_pinned(std::string_view key, ReadOptions options = {}) const {
+    detail::Check check;
+    aidb_read_options c = c_options(options);
+    aidb_pinned* pinned = nullptr;
+    if (!check(aidb_get_pinned(handle_.get(), key.data(), key.size(), &c, &pinned, check.out()))) {
+      return std::nullopt;
+    }
+    return Value(pinned);
+  }
+  // The values of many keys, all as of one point in the order of writes.
+  template <typename Keys>
+  std::vector<std::optional<std::string>> get_many(const Keys& keys,
+                                                   ReadOptions options = {}) const {
+    std::vector<const void*> data;
+    std::vector<std::size_t> lens;
+    for (std::string_view key : keys) {
+      data.push_back(key.data());
+      lens.push_back(key.size());
+    }
+    std::vector<const char*> values(data.size());
+    std::vector<std::size_t> value_lens(data.size());
+    char* buffer = nullptr;
+    detail::Check check;
+    aidb_read_options c = c_options(options);
+    check(aidb_get_many(handle_.get(), data.size(), data.data(), lens.data(), &c, values.data(),
+                        value_lens.data(), &buffer, check.out()));
+    detail::Owned<char> owned(buffer);
+    std::vector<std::optional<std::string>> result;
+    result.reserve(values.size());
+    for (std::size_t i = 0; i < values.size(); i++) {
+      if (values[i]) {
+        result.emplace_back(std::in_place, values[i], value_lens[i]);
+      } else {
+        result.emplace_back(std::nullopt);
+      }
+    }
+    return result;
+  }
+  bool contains(std::string_view key, ReadOptions options = {}) const {
+    detail::Check check;
+    aidb_read_options c = c_options(options);
+    return check(aidb_contains(handle_.get(), key.data(), key.size(), &c, check.out()));
+  }
+
+  Snapshot snapshot() const {
+    detail::Check check;
+    aidb_snapshot* snapshot = nullptr;
+    check(aidb_snapshot_create(handle_.get(), &snapshot, check.out()));
+    return Snapshot(snapshot);
+  }
+  Iterator iterator(const IterOptions& options = {}) const {
+    aidb_iter_options c = AIDB_ITER_OPTIONS_INIT;
+    c.snapshot = options.snapshot ? options.snapshot->handle() : nullptr;
+    if (options.lower_bound) {
+      c.lower_bound = options.lower_bound->data();
+      c.lower_bound_len = options.lower_bound->size();
+    }
+    if (options.upper_bound) {
+      c.upper_bound = options.upper_bound->data();
+      c.upper_bound_len = options.upper_bound->size();
+    }
+    if (options.prefix) {
+      c.prefix = options.prefix->data();
+      c.prefix_len = options.prefix->size();
+    }
+    c.reverse = options.reverse;
+    c.keys = options.keys;
+    c.values = options.values;
+    c.fill_cache = options.fill_cache;
+    return made([&](aidb_iterator** out, aidb_error** error) {
+      return aidb_iter_create(handle_.get(), &c, out, error);
+    });
+  }
+  // The keys in [start, end).
+  Iterator range(std::string_view start, std::string_view end) const {
+    return made([&](aidb_iterator** out, aidb_error** error) {
+      return aidb_iter_range(handle_.get(), detail::data(start), start.size(), detail::data(end),
+                             end.size(), out, error);
+    });
+  }
+  Iterator prefix(std::string_view prefix) const {
+    return made([&](aidb_iterator** out, aidb_error** error) {
+      return aidb_iter_prefix(handle_.get(), prefix.data(), prefix.size(), out, error);
+    });
+  }
+
+  void flush() {
+    detail::Check check;
+    check(aidb_flush(handle_.get(), check.out()));
+  }
+  // Compacts the keys in [start, end); without a bound to that side's end.
+  void compact_range(std::optional<std::string_view> start = std::nullopt,
+                     std::optional<std::string_view> end = std::nullopt) {
+    detail::Check check;
+    check(aidb_compact_range(handle_.get(), start ? detail::data(*start) : nullptr,
+                             start ? start->size() : 0, end ? detail::data(*end) : nullptr,
+                             end ? end->size() : 0, check.out()));
+  }
+  std::uint64_t approximate_size(std::string_view start, std::string_view end) const {
+    detail::Check check;
+    std::uint64_t size = 0;
+    check(aidb_approximate_size(handle_.get(), start.data(), start.size(), end.data(), end.size(),
+                                &size, check.out()));
+    return size;
+  }
+  // A report by name; empty for an unknown name.
+  std::optional<std::string> property(const std::string& name) const {
+    detail::Check check;
+    char* report = nullptr;
+    if (!check(aidb_property(handle_.get(), name.c_str(), &report, check.out()))) {
+      return std::nullopt;
+    }
+    return detail::text(report);
+  }
+  // Makes a consistent copy in the directory `path`, missing or empty, while reads and writes go on.
+  void checkpoint(const std::string& path) {
+    detail::Check check;
+    check(aidb_checkpoint(handle_.get(), path.c_str(), check.out()));
+  }
+  // Checks every byte on disk. `progress(bytes_done, bytes_total)` answers whether to go on; what it throws ends the
+  // verification and comes out here. Damage is in the report, not thrown.
+  Report verify(const std::function<bool(std::uint64_t, std::uint64_t)>& progress = nullptr) const {
+    struct Context {
+      const std::function<bool(std::uint64_t, std::uint64_t)>* progress;
+      std::exception_ptr thrown;
+    } context{&progress, nullptr};
+    const auto call = [](void* raw, std::uint64_t done, std::uint64_t total) -> std::int32_t {
+      Context& context = *static_cast<Context*>(raw);
+      try {
+        return (*context.progress)(done, total) ? 0 : 1;
+      } catch (...) {
+        context.thrown = std::current_exception();
+        return 1;
+      }
+    };
+    detail::Check check;
+    bool is_ok = false;
+    char* json = nullptr;
+    const Status status = aidb_verify(handle_.get(), progress ? +call : nullptr, &context, &is_ok, &json,
+                                      check.out());
+    if (context.thrown) {
+      aidb_free(json);
+      std::rethrow_exception(context.thrown);
+    }
+    check(status);
+    return Report{is_ok, detail::text(json)};
+  }
+  std::string stats_json() const {
+    detail::Check check;
+    char* json = nullptr;
+    check(aidb_stats_json(handle_.get(), &json, check.out()));
+    return detail::text(json);
+  }
+  std::string path() const {
+    detail::Check check;
+    char* path = nullptr;
+    check(aidb_path(handle_.get(), &path, check.out()));
+    return detail::text(path);
+  }
+  // Closing again is no error.
+  void close() {
+    if (!handle_) return;
+    detail::Check check;
+    // The handle stays, so that later calls answer AIDB_CLOSED.
+    const Status status = aidb_close(handle_.get(), check.out());
+    if (status != AIDB_CLOSED) check(status);
+  }
+  bool is_closed() const noexcept { return aidb_is_closed(handle_.get()); }
+  aidb_db* handle() const noexcept { return handle_.get(); }
+
+ private:
+  static aidb_write_options c_options(WriteOptions options) noexcept {
+    aidb_write_options c = AIDB_WRITE_OPTIONS_INIT;
+    c.sync = options.sync;
+    return c;
+  }
+  static aidb_read_options c_options(ReadOptions options) noexcept {
+    aidb_read_options c = AIDB_READ_OPTIONS_INIT;
+    c.snapshot = options.snapshot ? options.snapshot->handle() : nullptr;
+    c.fill_cache = options.fill_cache;
+    return c;
+  }
+  template <typename Function>
+  static Iterator made(Function function) {
+    detail::Check check;
+    aidb_iterator* iterator = nullptr;
+    check(function(&iterator, check.out()));
+    return Iterator(iterator);
+  }
+  detail::Owned<aidb_db> handle_;
+};
+
+}  // namespace aidb
+
+#endif  // AIDB_HPP

@@ -1,0 +1,327 @@
+'use strict'
+
+// `AidbLevel`: AiDb as an abstract-level database.
+//
+// abstract-level checks arguments, encodes, and keeps track of what is open; the underscored methods here hand over
+// to the native half (lib/native.js). A method beyond abstract-level's does all of that itself, see `#extra`.
+
+const { AbstractLevel, AbstractSnapshot } = require('abstract-level')
+const { AbortError, LevelError } = require('./lib/errors')
+const { Iterator, KeyIterator, ValueIterator } = require('./lib/iterator')
+const { Database, Verification, port, submit, unwrap } = require('./lib/native')
+const { engineOptions } = require('./lib/options')
+const { pack, unpack } = require('./lib/pack')
+
+class Snapshot extends AbstractSnapshot {
+  #native
+
+  constructor (options, native) {
+    super(options)
+    this.#native = native
+  }
+
+  /** The native snapshot of a read's options, if there is one. */
+  static native ({ snapshot }) {
+    if (snapshot === undefined || snapshot === null) return undefined
+    if (#native in snapshot) return snapshot.#native
+    throw new LevelError('LEVEL_INVALID_ARGUMENT', 'The snapshot was not made by an AidbLevel')
+  }
+
+  async _close () {
+    this.#native.close()
+  }
+}
+
+class AidbLevel extends AbstractLevel {
+  #location
+  #native = null
+  #busy = 0
+  #onIdle = null
+
+  constructor (location, options) {
+    assertPath(location, "The first argument 'location'")
+
+    super({
+      encodings: { buffer: true, utf8: true, view: true },
+      createIfMissing: true,
+      errorIfExists: true,
+      explicitSnapshots: true,
+      implicitSnapshots: true,
+      has: true,
+      getSync: true,
+      seek: true,
+      permanence: true,
+      signals: { iterators: true },
+      additionalMethods: {
+        approximateSize: true,
+        checkpoint: true,
+        compactRange: true,
+        flush: true,
+        getProperty: true,
+        stats: true,
+        verify: true
+      }
+    }, options)
+
+    this.#location = location
+  }
+
+  static async destroy (location) {
+    assertPath(location, "The first argument 'location'")
+    await submit((number) => Database.destroy(port, number, location))
+  }
+
+  static async repair (location, into, options) {
+    assertPath(location, "The first argument 'location'")
+    assertPath(into, "The second argument 'into'")
+    const list = engineOptions(options ?? {})
+    const report = JSON.parse(
+      await submit((number) => Database.repair(port, number, location, into, list))
+    )
+
+    for (const lost of report.lost) {
+      for (const name of ['smallest_key', 'largest_key']) {
+        if (lost[name] !== null) lost[name] = Buffer.from(lost[name], 'hex')
+      }
+    }
+
+    return report
+  }
+
+  get location () {
+    return this.#location
+  }
+
+  async _open (options) {
+    const native = new Database(port)
+    const list = engineOptions(options)
+
+    await submit((number) => native.open(number, this.#location, list))
+    this.#native = native
+  }
+
+  async _close () {
+    // Calls in flight are finished first, so that they do not fail.
+    if (this.#busy > 0) await new Promise((resolve) => { this.#onIdle = resolve })
+    await submit((number) => this.#native.close(number))
+    this.#native = null
+  }
+
+  /** Like `submit`, and closing waits for it. */
+  async #call (start) {
+    this.#busy++
+
+    try {
+      return await submit(start)
+    } finally {
+      if (--this.#busy === 0 && this.#onIdle !== null) {
+        this.#onIdle()
+        this.#onIdle = null
+      }
+    }
+  }
+
+  async _put (key, value, { sync }) {
+    await this.#call((number) => this.#native.put(number, key, value, sync === true))
+  }
+
+  async _del (key, { sync }) {
+    await this.#call((number) => this.#native.del(number, key, sync === true))
+  }
+
+  async _batch (operations, { sync }) {
+    const items = new Array(operations.length * 2)
+
+    for (let i = 0; i < operations.length; i++) {
+      const { type, key, value } = operations[i]
+      items[2 * i] = key
+      items[2 * i + 1] = type === 'put' ? value : undefined
+    }
+
+    const { bytes, lengths } = pack(items)
+    await this.#call((number) => this.#native.batch(number, bytes, lengths, sync === true))
+  }
+
+  async _get (key, options) {
+    const { valueEncoding, fillCache } = options
+    const snapshot = Snapshot.native(options)
+    const value = await this.#call((number) => {
+      this.#native.get(number, key, valueEncoding === 'utf8', fillCache !== false, snapshot)
+    })
+
+    return formatted(value, valueEncoding)
+  }
+
+  _getSync (key, options) {
+    const { valueEncoding, fillCache } = options
+    const snapshot = Snapshot.native(options)
+    const value = unwrap(
+      this.#native.getSync(key, valueEncoding === 'utf8', fillCache !== false, snapshot)
+    )
+
+    return formatted(value, valueEncoding)
+  }
+
+  async _getMany (keys, options) {
+    const { bytes, lengths } = pack(keys)
+    const snapshot = Snapshot.native(options)
+    const values = await this.#call((number) => {
+      this.#native.getMany(number, bytes, lengths, options.fillCache !== false, snapshot)
+    })
+
+    return unpack(values[0], values[1], options.valueEncoding)
+  }
+
+  async _has (key, options) {
+    const snapshot = Snapshot.native(options)
+
+    return this.#call((number) => {
+      this.#native.has(number, key, options.fillCache !== false, snapshot)
+    })
+  }
+
+  async _hasMany (keys, options) {
+    const { bytes, lengths } = pack(keys)
+    const snapshot = Snapshot.native(options)
+
+    return this.#call((number) => {
+      this.#native.hasMany(number, bytes, lengths, options.fillCache !== false, snapshot)
+    })
+  }
+
+  async _clear (options) {
+    const { gte, gt, lte, lt, reverse, limit, sync } = options
+    const snapshot = Snapshot.native(options)
+
+    await this.#call((number) => {
+      this.#native.clear(number, gte, gt, lte, lt, reverse, limit, sync === true, snapshot)
+    })
+  }
+
+  _snapshot (options) {
+    return new Snapshot(options, unwrap(this.#native.snapshot()))
+  }
+
+  _iterator (options) {
+    return new Iterator(this, options, () => this.#walk(options, options.keys, options.values))
+  }
+
+  _keys (options) {
+    return new KeyIterator(this, options, () => this.#walk(options, true, false))
+  }
+
+  _values (options) {
+    return new ValueIterator(this, options, () => this.#walk(options, false, true))
+  }
+
+  /** A native iterator. */
+  #walk (options, keys, values) {
+    const { gte, gt, lte, lt, reverse, fillCache } = options
+    const snapshot = Snapshot.native(options)
+
+    return unwrap(this.#native.iterator(
+      gte, gt, lte, lt, reverse, keys, values, fillCache !== false, snapshot
+    ))
+  }
+
+  /** A call beyond abstract-level's own: waits for the database to open, and rejects if it is closed. */
+  async #extra (start) {
+    if (this.status === 'opening') return this.deferAsync(() => this.#extra(start))
+    this.#assertOpen()
+    return this.#call(start)
+  }
+
+  #assertOpen () {
+    if (this.status !== 'open') {
+      throw new LevelError('LEVEL_DATABASE_NOT_OPEN', 'Database is not open')
+    }
+  }
+
+  /** A bound of a range in the encoding of the options or the database; no bound is `undefined`. */
+  #bound (key, options) {
+    if (key === undefined || key === null) return undefined
+    const encoding = this.keyEncoding(options?.keyEncoding)
+    return this.prefixKey(encoding.encode(key), encoding.format, true)
+  }
+
+  async approximateSize (start, end, options) {
+    this._assertValidKey(start)
+    this._assertValidKey(end)
+
+    const [from, to] = [this.#bound(start, options), this.#bound(end, options)]
+    return this.#extra((number) => this.#native.approximateSize(number, from, to))
+  }
+
+  async compactRange (start, end, options) {
+    const [from, to] = [this.#bound(start, options), this.#bound(end, options)]
+    await this.#extra((number) => this.#native.compactRange(number, from, to))
+  }
+
+  async flush () {
+    await this.#extra((number) => this.#native.flush(number))
+  }
+
+  async checkpoint (location) {
+    assertPath(location, "The first argument 'location'")
+    await this.#extra((number) => this.#native.checkpoint(number, location))
+  }
+
+  async verify (options) {
+    const { progress, signal } = options ?? {}
+    if (progress !== undefined && typeof progress !== 'function') {
+      throw new TypeError("The option 'progress' must be a function")
+    }
+    if (signal?.aborted) throw new AbortError(signal.reason)
+
+    let thrown
+    let isOver = false
+    const verification = new Verification(progress && function (done, total) {
+      // Calls may be on their way when the report overtakes them.
+      if (isOver) return
+
+      try {
+        progress(done, total)
+      } catch (err) {
+        isOver = true
+        thrown = { err }
+        verification.end()
+      }
+    })
+    const onAbort = () => verification.end()
+    signal?.addEventListener('abort', onAbort)
+
+    try {
+      const json = await this.#extra((number) => this.#native.verify(number, verification))
+      if (thrown !== undefined) throw thrown.err
+      if (signal?.aborted) throw new AbortError(signal.reason)
+      const report = JSON.parse(json)
+      if (progress !== undefined) progress(report.bytes, report.bytes)
+      return report
+    } finally {
+      isOver = true
+      signal?.removeEventListener('abort', onAbort)
+    }
+  }
+
+  getProperty (name) {
+    if (typeof name !== 'string') throw new TypeError("The first argument 'name' must be a string")
+    this.#assertOpen()
+    return unwrap(this.#native.property(name)) ?? undefined
+  }
+
+  async stats () {
+    return JSON.parse(await this.#extra((number) => this.#native.stats(number)))
+  }
+}
+
+function assertPath (path, what) {
+  if (typeof path !== 'string' || path === '') throw new TypeError(`${what} must be a non-empty string`)
+}
+
+/** A value as abstract-level asked for it; the native half knows strings and buffers. */
+function formatted (value, format) {
+  if (format !== 'view' || value === undefined) return value
+  return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
+}
+
+exports.AidbLevel = AidbLevel

@@ -1,0 +1,181 @@
+'use strict'
+
+const { AbstractIterator, AbstractKeyIterator, AbstractValueIterator } = require('abstract-level')
+const { AbortError } = require('./errors')
+const { cutter } = require('./pack')
+const { submit } = require('./native')
+
+// Iterators read chunks, bounded in entries and bytes, and cut entries from them as they are asked for.
+
+const FIRST_ENTRIES = 16
+const MOST_ENTRIES = 4096
+const DEFAULT_BYTES = 64 * 1024
+
+/**
+ * What the three kinds of iterators share: the native iterator and the chunk read last.
+ *
+ * * C1  Entries `next` to `count` of the chunk have not been handed out.
+ * * C2  `target` is where the next read starts, if there was a seek since the last; the chunk is empty then.
+ */
+class Chunks {
+  constructor (make, options) {
+    // Making an iterator must not throw, because abstract-level makes it late for a database that is opening: what
+    // went wrong is for the first read to say.
+    this.native = null
+    this.failure = null
+
+    try {
+      this.native = make()
+    } catch (err) {
+      this.failure = err
+    }
+
+    this.keyFormat = options.keyEncoding
+    this.valueFormat = options.valueEncoding
+    this.signal = options.signal ?? null
+    this.mostBytes = bound(options.highWaterMarkBytes)
+    this.entries = FIRST_ENTRIES
+    this.target = undefined
+    this.next = 0
+    this.count = 0
+    this.last = false
+    this.ends = null
+    this.cutKey = null
+    this.cutValue = null
+  }
+
+  seek (target) {
+    this.target = target
+    this.next = this.count = 0
+    this.last = false
+    this.entries = FIRST_ENTRIES
+  }
+
+  /** Whether there is an entry without another read. */
+  get ready () {
+    return this.next < this.count
+  }
+
+  /** Reads the next chunk if this one is used up; afterwards the walk is over unless `ready`. */
+  async fill (entries) {
+    if (this.failure !== null) throw this.failure
+    if (this.ready || this.last) return
+
+    const target = this.target
+    this.target = undefined
+
+    const [bytes, ends, last] = await this.abortable(
+      submit((number) => this.native.read(number, target, entries, this.mostBytes))
+    )
+
+    this.ends = ends
+    this.next = 0
+    this.count = ends.length / 2
+    this.last = last
+    this.cutKey = cutter(bytes, this.keyFormat)
+    this.cutValue = this.valueFormat === this.keyFormat ? this.cutKey : cutter(bytes, this.valueFormat)
+  }
+
+  /** More entries with every chunk, because who reads many will probably read more. */
+  grow () {
+    const entries = this.entries
+    this.entries = Math.min(entries * 4, MOST_ENTRIES)
+    return entries
+  }
+
+  /** The same promise, rejected as soon as the signal is aborted. */
+  abortable (promise) {
+    const signal = this.signal
+    if (signal === null) return promise
+
+    return new Promise(function (resolve, reject) {
+      const abort = () => reject(new AbortError(signal.reason))
+      signal.addEventListener('abort', abort, { once: true })
+      promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+    })
+  }
+
+  key (i) {
+    return this.cutKey(i === 0 ? 0 : this.ends[2 * i - 1], this.ends[2 * i])
+  }
+
+  value (i) {
+    return this.cutValue(this.ends[2 * i], this.ends[2 * i + 1])
+  }
+
+  async close () {
+    this.next = this.count = 0
+    this.ends = this.cutKey = this.cutValue = null
+    if (this.native !== null) await submit((number) => this.native.close(number))
+  }
+}
+
+function bound (bytes) {
+  if (!Number.isFinite(bytes) || bytes < 0) return DEFAULT_BYTES
+  return Math.min(Math.floor(bytes), 0x7fffffff)
+}
+
+/**
+ * Adds what abstract-level asks for to one of its iterator classes. `item` says how to make an item of entry `i` of
+ * a chunk; the constructor takes a function that makes the native iterator.
+ */
+const chunked = (Base, item) => class extends Base {
+  #chunks
+
+  constructor (db, options, make) {
+    super(db, options)
+    this.#chunks = new Chunks(make, options)
+    this.item = item(options)
+  }
+
+  async _next () {
+    const chunks = this.#chunks
+    if (!chunks.ready) await chunks.fill(Math.min(chunks.grow(), this.limit - this.count))
+    return chunks.ready ? this.item(chunks, chunks.next++) : undefined
+  }
+
+  async _nextv (size) {
+    await this.#chunks.fill(Math.min(size, MOST_ENTRIES))
+    return this.#drain(size, [])
+  }
+
+  async _all () {
+    const items = []
+    const size = this.limit - this.count
+
+    do {
+      await this.#chunks.fill(Math.min(size - items.length, MOST_ENTRIES))
+      if (!this.#chunks.ready) break
+      this.#drain(size, items)
+    } while (items.length < size)
+
+    return items
+  }
+
+  /** Moves entries of the chunk to `items`, until there are `size` of those. */
+  #drain (size, items) {
+    const chunks = this.#chunks
+    while (items.length < size && chunks.ready) items.push(this.item(chunks, chunks.next++))
+    return items
+  }
+
+  _seek (target) {
+    this.#chunks.seek(target)
+  }
+
+  _close () {
+    return this.#chunks.close()
+  }
+}
+
+exports.Iterator = class Iterator extends chunked(AbstractIterator, ({ keys, values }) =>
+  (chunks, i) => [keys ? chunks.key(i) : undefined, values ? chunks.value(i) : undefined]
+) {}
+
+exports.KeyIterator = class KeyIterator extends chunked(AbstractKeyIterator, () =>
+  (chunks, i) => chunks.key(i)
+) {}
+
+exports.ValueIterator = class ValueIterator extends chunked(AbstractValueIterator, () =>
+  (chunks, i) => chunks.value(i)
+) {}

@@ -1,0 +1,84 @@
+'use strict'
+
+const { markAsUntransferable } = require('worker_threads')
+const { LevelError } = require('./errors')
+
+// Many byte strings as one buffer and a list of lengths, so that they cross the border at once.
+
+/**
+ * Packs strings (as UTF-8) and byte arrays behind each other. `undefined` takes no bytes and has the length -1.
+ *
+ * @param {Array<string | Uint8Array | undefined>} items
+ * @returns {{ bytes: Buffer, lengths: Float64Array }}
+ */
+exports.pack = function (items) {
+  const lengths = new Float64Array(items.length)
+  let total = 0
+
+  for (let i = 0; i < items.length; i++) {
+    const item = items[i]
+
+    if (item === undefined) {
+      lengths[i] = -1
+    } else {
+      lengths[i] = typeof item === 'string' ? Buffer.byteLength(item) : item.byteLength
+      total += lengths[i]
+    }
+  }
+
+  const bytes = allocate(total)
+  let offset = 0
+
+  for (let i = 0; i < items.length; i++) {
+    const item = items[i]
+    if (item === undefined) continue
+
+    if (typeof item === 'string') bytes.utf8Write(item, offset, lengths[i])
+    else bytes.set(item, offset)
+
+    offset += lengths[i]
+  }
+
+  return { bytes, lengths }
+}
+
+function allocate (total) {
+  try {
+    return Buffer.allocUnsafe(total)
+  } catch (err) {
+    throw new LevelError('LEVEL_INVALID_ARGUMENT', `${total} bytes are too many for one call`, err)
+  }
+}
+
+/**
+ * Undoes {@link exports.pack}, with the parts in the given format.
+ */
+exports.unpack = function (bytes, lengths, format) {
+  const cut = cutter(bytes, format)
+  const items = new Array(lengths.length)
+  let offset = 0
+
+  for (let i = 0; i < lengths.length; i++) {
+    if (lengths[i] < 0) {
+      items[i] = undefined
+    } else {
+      items[i] = cut(offset, offset + lengths[i])
+      offset += lengths[i]
+    }
+  }
+
+  return items
+}
+
+/**
+ * A function that makes a string, buffer or view of the part of `bytes` between two offsets.
+ */
+const cutter = exports.cutter = function (bytes, format) {
+  if (format === 'utf8') return (start, end) => bytes.utf8Slice(start, end)
+
+  // Parts share their memory with their neighbours, which a transfer to another thread would take along.
+  markAsUntransferable(bytes.buffer)
+
+  if (format === 'buffer') return (start, end) => bytes.subarray(start, end)
+  return (start, end) => new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start)
+}

@@ -1,0 +1,152 @@
+//! Both sides' types: bytes in, answers and failures out.
+
+use std::error::Error as _;
+
+use aidb::{Error, ErrorKind, Result, Value};
+use napi::Env;
+use napi::bindgen_prelude::{Array, Buffer, BufferSlice, Either, Uint32Array};
+
+/// Up to here a copy into memory that JavaScript owns is cheaper than lending it ours with a finalizer.
+const COPY_BYTES: usize = 16 << 10;
+
+/// Bytes as JavaScript hands them over: a string stands for its UTF-8.
+pub(crate) type Bytes<'env> = Either<String, &'env [u8]>;
+
+/// The bytes, copied: JavaScript may change its own at any time.
+pub(crate) fn owned(bytes: Bytes<'_>) -> Vec<u8> {
+    match bytes {
+        Either::A(text) => text.into_bytes(),
+        Either::B(bytes) => bytes.to_vec(),
+    }
+}
+
+/// What a job hands to JavaScript.
+pub(crate) enum Outcome {
+    /// Nothing to say: `undefined`.
+    Done,
+    Flag(bool),
+    Number(f64),
+    Text(String),
+    /// A value, or `undefined`; as a string if `text`.
+    Value {
+        bytes: Option<Vec<u8>>,
+        text: bool,
+    },
+    /// Many values one behind the other, with their lengths (-1: no value).
+    Values {
+        bytes: Vec<u8>,
+        lengths: Vec<f64>,
+    },
+    Flags(Vec<bool>),
+    /// Entries of an iterator: their bytes, where each key and each value ends, and whether there are no more.
+    Chunk {
+        bytes: Vec<u8>,
+        ends: Vec<u32>,
+        last: bool,
+    },
+}
+
+impl Outcome {
+    /// Copies many values behind each other.
+    pub(crate) fn values(values: Vec<Option<Value>>) -> Result<Outcome> {
+        let total: usize = values.iter().flatten().map(|value| value.len()).sum();
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(total).map_err(|_| {
+            Error::invalid_argument(format!("no memory for {total} bytes of values"))
+        })?;
+        let mut lengths = Vec::with_capacity(values.len());
+        for value in values {
+            lengths.push(value.as_ref().map_or(-1.0, |value| value.len() as f64));
+            bytes.extend_from_slice(value.as_deref().unwrap_or_default());
+        }
+        Ok(Outcome::Values { bytes, lengths })
+    }
+
+    /// Makes the JavaScript value and stores it in `out[index]`.
+    pub(crate) fn place(self, env: &Env, out: &mut Array<'_>, index: u32) -> napi::Result<()> {
+        match self {
+            Outcome::Done => out.set(index, ()),
+            Outcome::Flag(flag) => out.set(index, flag),
+            Outcome::Number(number) => out.set(index, number),
+            Outcome::Text(text) => out.set(index, text),
+            Outcome::Value { bytes: None, .. } => out.set(index, ()),
+            Outcome::Value {
+                bytes: Some(bytes),
+                text: true,
+            } => out.set(index, env.create_string(String::from_utf8_lossy(&bytes))?),
+            Outcome::Value {
+                bytes: Some(bytes), ..
+            } => place_bytes(env, out, index, bytes),
+            Outcome::Values { bytes, lengths } => {
+                let mut pair = env.create_array(2)?;
+                place_bytes(env, &mut pair, 0, bytes)?;
+                pair.set(1, lengths)?;
+                out.set(index, pair)
+            }
+            Outcome::Flags(flags) => out.set(index, flags),
+            Outcome::Chunk { bytes, ends, last } => {
+                let mut parts = env.create_array(3)?;
+                place_bytes(env, &mut parts, 0, bytes)?;
+                parts.set(1, Uint32Array::new(ends))?;
+                parts.set(2, last)?;
+                out.set(index, parts)
+            }
+        }
+    }
+}
+
+fn place_bytes(env: &Env, out: &mut Array<'_>, index: u32, bytes: Vec<u8>) -> napi::Result<()> {
+    if bytes.len() <= COPY_BYTES {
+        out.set(index, &BufferSlice::copy_from(env, bytes)?)
+    } else {
+        out.set(index, Buffer::from(bytes))
+    }
+}
+
+/// Why JavaScript did not take a value: it has no string of more than half a GiB, for example.
+pub(crate) fn refusal(error: napi::Error) -> Error {
+    Error::unsupported(format!("JavaScript cannot hold the answer: {error}"))
+}
+
+/// An error for JavaScript to make into one: `[code, message, message of the cause, errno of the cause]`.
+pub(crate) fn failure<'env>(env: &'env Env, error: &Error) -> napi::Result<Array<'env>> {
+    let mut out = env.create_array(4)?;
+    out.set(0, code(error.kind()))?;
+    out.set(1, error.to_string())?;
+    if let Some(cause) = error.source() {
+        out.set(2, cause.to_string())?;
+        let errno = cause
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::raw_os_error);
+        out.set(3, errno)?;
+    }
+    Ok(out)
+}
+
+/// The `code` of an error of this kind: abstract-level's own where it has one.
+fn code(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::InvalidArgument => "LEVEL_INVALID_ARGUMENT",
+        ErrorKind::Io => "LEVEL_IO_ERROR",
+        ErrorKind::Corruption => "LEVEL_CORRUPTION",
+        ErrorKind::Locked => "LEVEL_LOCKED",
+        ErrorKind::Conflict => "LEVEL_CONFLICT",
+        ErrorKind::Closed => "LEVEL_DATABASE_NOT_OPEN",
+        ErrorKind::Unsupported => "LEVEL_UNSUPPORTED",
+        ErrorKind::NoSpace => "LEVEL_NO_SPACE",
+        // `ErrorKind` may grow; a kind without a row here is our mistake.
+        _ => "LEVEL_INTERNAL",
+    }
+}
+
+/// Cuts `bytes` into `lengths`. `None` if they do not add up, or one is no length.
+pub(crate) fn cut<'bytes>(mut bytes: &'bytes [u8], lengths: &[f64]) -> Option<Vec<&'bytes [u8]>> {
+    let mut parts = Vec::with_capacity(lengths.len());
+    for &length in lengths {
+        let is_length = length >= 0.0 && length.fract() == 0.0;
+        let (part, rest) = bytes.split_at_checked(is_length.then_some(length as usize)?)?;
+        parts.push(part);
+        bytes = rest;
+    }
+    bytes.is_empty().then_some(parts)
+}

@@ -1,0 +1,610 @@
+//! `Database`: an open database as JavaScript holds it; each method is one call of core, on another thread.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use aidb::{DB, Error, IterOptions, Options, ReadOptions, Result, Value, WriteBatch, WriteOptions};
+use napi::bindgen_prelude::{Array, Buffer, Either, Either4};
+use napi::{Env, JsString};
+use napi_derive::napi;
+
+use crate::convert::{Bytes, Outcome, cut, failure, owned, refusal};
+use crate::iterator::Iterator;
+use crate::pool::{self, Lane};
+use crate::port::{Port, PortShared};
+use crate::snapshot::Snapshot;
+use crate::verify::Verification;
+
+/// `clear` deletes in batches of about this size, so that other writers get their turn and memory stays bounded.
+const CLEAR_ENTRIES: usize = 1000;
+const CLEAR_BYTES: usize = 256 << 10;
+
+/// What JavaScript holds of a database: nothing until `open` has answered.
+#[napi]
+pub struct Database {
+    port: Arc<PortShared>,
+    opened: Arc<Opened>,
+}
+
+/// The database itself, shared with its jobs and with the port that closes it when its thread ends.
+#[derive(Default)]
+pub(crate) struct Opened {
+    db: OnceLock<DB>,
+    /// Its JavaScript thread has ended: an open that finishes late closes at once.
+    abandoned: AtomicBool,
+}
+
+impl Opened {
+    fn get(&self) -> Result<&DB> {
+        self.db.get().ok_or_else(|| Error::closed("the database"))
+    }
+
+    fn set(&self, db: DB) {
+        if self.db.set(db).is_ok() && self.abandoned.load(Ordering::SeqCst) {
+            self.close_quietly();
+        }
+    }
+
+    /// Closes the database for a thread that has ended.
+    pub(crate) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::SeqCst);
+        self.close_quietly();
+    }
+
+    fn close_quietly(&self) {
+        if let Some(db) = self.db.get() {
+            // Nobody is left to tell; what was acknowledged is in the log all the same.
+            let _ = db.close();
+        }
+    }
+}
+
+/// One end of a range of keys.
+#[derive(Default)]
+struct Range {
+    lower: Option<Vec<u8>>,
+    upper: Option<Vec<u8>>,
+}
+
+impl Range {
+    /// From the inclusive and the exclusive ends that abstract-level knows; an inclusive one comes first.
+    fn new(
+        gte: Option<Bytes<'_>>,
+        gt: Option<Bytes<'_>>,
+        lte: Option<Bytes<'_>>,
+        lt: Option<Bytes<'_>>,
+    ) -> Range {
+        Range {
+            lower: gte
+                .map(owned)
+                .or_else(|| gt.map(|key| successor(owned(key)))),
+            upper: lte
+                .map(|key| successor(owned(key)))
+                .or_else(|| lt.map(owned)),
+        }
+    }
+}
+
+/// The smallest key behind `key`.
+fn successor(mut key: Vec<u8>) -> Vec<u8> {
+    key.push(0);
+    key
+}
+
+#[napi]
+impl Database {
+    /// A database that is not open yet.
+    #[napi(constructor)]
+    pub fn new(port: &Port) -> Database {
+        let opened = Arc::<Opened>::default();
+        port.shared.register(&opened);
+        Database {
+            port: Arc::clone(&port.shared),
+            opened,
+        }
+    }
+
+    /// The names of core's options.
+    #[napi]
+    pub fn option_names() -> Vec<&'static str> {
+        Options::names().collect()
+    }
+
+    /// The version of this library.
+    #[napi]
+    pub fn version() -> &'static str {
+        env!("CARGO_PKG_VERSION")
+    }
+
+    /// Removes the database at `location`.
+    #[napi]
+    pub fn destroy(port: &Port, env: &Env, number: u32, location: String) -> napi::Result<()> {
+        port.shared.submit_apart(env, number, move || {
+            DB::destroy(location, &Options::new())?;
+            Ok(Outcome::Done)
+        })
+    }
+
+    /// Makes a new database at `into` of what can be read of the damaged one at `location`; the report is the text
+    /// of a JSON object. `options` are names and values in turn.
+    #[napi]
+    pub fn repair(
+        port: &Port,
+        env: &Env,
+        number: u32,
+        location: String,
+        into: String,
+        options: Vec<String>,
+    ) -> napi::Result<()> {
+        port.shared.submit_apart(env, number, move || {
+            let report = DB::repair(location, into, &parsed(&options)?)?;
+            Ok(Outcome::Text(report.to_json()))
+        })
+    }
+
+    /// Opens the database at `location`; `options` are names and values in turn.
+    #[napi]
+    pub fn open(
+        &self,
+        env: &Env,
+        number: u32,
+        location: String,
+        options: Vec<String>,
+    ) -> napi::Result<()> {
+        let opened = Arc::clone(&self.opened);
+        self.port.submit_apart(env, number, move || {
+            opened.set(DB::open(location, parsed(&options)?)?);
+            Ok(Outcome::Done)
+        })
+    }
+
+    /// Closes the database.
+    #[napi]
+    pub fn close(&self, env: &Env, number: u32) -> napi::Result<()> {
+        let opened = Arc::clone(&self.opened);
+        self.port.submit_apart(env, number, move || {
+            opened.get()?.close()?;
+            Ok(Outcome::Done)
+        })
+    }
+
+    /// Stores one value.
+    #[napi]
+    pub fn put(
+        &self,
+        env: &Env,
+        number: u32,
+        key: Bytes<'_>,
+        value: Bytes<'_>,
+        sync: bool,
+    ) -> napi::Result<()> {
+        let (key, value) = (owned(key), owned(value));
+        self.write_job(env, number, sync, move |batch| batch.put(&key, &value))
+    }
+
+    /// Removes one key.
+    #[napi]
+    pub fn del(&self, env: &Env, number: u32, key: Bytes<'_>, sync: bool) -> napi::Result<()> {
+        let key = owned(key);
+        self.write_job(env, number, sync, move |batch| batch.delete(&key))
+    }
+
+    /// Applies a batch: `bytes` are keys and values one behind the other, `lengths` those of each operation's key
+    /// and value, with -1 for the value of a delete.
+    #[napi]
+    pub fn batch(
+        &self,
+        env: &Env,
+        number: u32,
+        bytes: &[u8],
+        lengths: &[f64],
+        sync: bool,
+    ) -> napi::Result<()> {
+        let (bytes, lengths) = (bytes.to_vec(), lengths.to_vec());
+        self.write_job(env, number, sync, move |batch| {
+            let mut rest = &bytes[..];
+            let mut part = |length: f64| {
+                let (part, behind) = rest
+                    .split_at_checked(length as usize)
+                    .ok_or_else(|| Error::internal("a batch's lengths pass its bytes"))?;
+                rest = behind;
+                Ok::<_, Error>(part)
+            };
+            for operation in lengths.chunks_exact(2) {
+                let key = part(operation[0])?;
+                if operation[1] < 0.0 {
+                    batch.delete(key)?;
+                } else {
+                    batch.put(key, part(operation[1])?)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Reads one value, as a string if `text`.
+    #[napi]
+    pub fn get(
+        &self,
+        env: &Env,
+        number: u32,
+        key: Bytes<'_>,
+        text: bool,
+        fill_cache: bool,
+        snapshot: Option<&Snapshot>,
+    ) -> napi::Result<()> {
+        let key = owned(key);
+        self.read_job(env, number, fill_cache, snapshot, move |db, options| {
+            let bytes = db.get_with(&key, options)?.map(Value::into_vec);
+            Ok(Outcome::Value { bytes, text })
+        })
+    }
+
+    /// Reads one value on this thread. Answers an array if that failed.
+    #[napi]
+    pub fn get_sync<'env>(
+        &self,
+        env: &'env Env,
+        key: Bytes<'_>,
+        text: bool,
+        fill_cache: bool,
+        snapshot: Option<&Snapshot>,
+    ) -> napi::Result<Either4<(), JsString<'env>, Buffer, Array<'env>>> {
+        let read = || -> Result<Option<Vec<u8>>> {
+            let pin = snapshot.map(Snapshot::share).transpose()?;
+            let options = ReadOptions {
+                snapshot: pin.as_ref(),
+                fill_cache,
+            };
+            let key = match &key {
+                Either::A(text) => text.as_bytes(),
+                Either::B(bytes) => bytes,
+            };
+            let value = self.opened.get()?.get_with(key, &options)?;
+            Ok(value.map(Value::into_vec))
+        };
+        let place = |bytes: Vec<u8>| {
+            if !text {
+                return Ok(Either4::C(Buffer::from(bytes)));
+            }
+            let text = env.create_string(String::from_utf8_lossy(&bytes));
+            text.map(Either4::B).map_err(refusal)
+        };
+        match read().and_then(|value| value.map(place).transpose()) {
+            Ok(answer) => Ok(answer.unwrap_or(Either4::A(()))),
+            Err(error) => Ok(Either4::D(failure(env, &error)?)),
+        }
+    }
+
+    /// Reads many values; `bytes` are the keys one behind the other, `lengths` theirs.
+    #[napi]
+    pub fn get_many(
+        &self,
+        env: &Env,
+        number: u32,
+        bytes: &[u8],
+        lengths: &[f64],
+        fill_cache: bool,
+        snapshot: Option<&Snapshot>,
+    ) -> napi::Result<()> {
+        let keys = Keys::new(bytes, lengths);
+        self.read_job(env, number, fill_cache, snapshot, move |db, options| {
+            Outcome::values(db.get_many_with(&keys.cut()?, options)?)
+        })
+    }
+
+    /// Whether each of many keys has a value.
+    #[napi]
+    pub fn has_many(
+        &self,
+        env: &Env,
+        number: u32,
+        bytes: &[u8],
+        lengths: &[f64],
+        fill_cache: bool,
+        snapshot: Option<&Snapshot>,
+    ) -> napi::Result<()> {
+        let keys = Keys::new(bytes, lengths);
+        self.read_job(env, number, fill_cache, snapshot, move |db, options| {
+            // One at a time, so that at most one value is in memory.
+            let has = |key: &&[u8]| Ok(db.get_with(key, options)?.is_some());
+            Ok(Outcome::Flags(
+                keys.cut()?.iter().map(has).collect::<Result<_>>()?,
+            ))
+        })
+    }
+
+    /// Whether a key has a value.
+    #[napi]
+    pub fn has(
+        &self,
+        env: &Env,
+        number: u32,
+        key: Bytes<'_>,
+        fill_cache: bool,
+        snapshot: Option<&Snapshot>,
+    ) -> napi::Result<()> {
+        let key = owned(key);
+        self.read_job(env, number, fill_cache, snapshot, move |db, options| {
+            Ok(Outcome::Flag(db.get_with(&key, options)?.is_some()))
+        })
+    }
+
+    /// Pins the present point. Answers an array if that failed.
+    #[napi]
+    pub fn snapshot<'env>(&self, env: &'env Env) -> napi::Result<Either<Snapshot, Array<'env>>> {
+        Ok(match self.opened.get().and_then(DB::snapshot) {
+            Ok(pin) => Either::A(Snapshot::new(pin)),
+            Err(error) => Either::B(failure(env, &error)?),
+        })
+    }
+
+    /// An iterator as of the snapshot, or of now. Answers an array if that failed.
+    #[napi]
+    pub fn iterator<'env>(
+        &self,
+        env: &'env Env,
+        gte: Option<Bytes<'_>>,
+        gt: Option<Bytes<'_>>,
+        lte: Option<Bytes<'_>>,
+        lt: Option<Bytes<'_>>,
+        reverse: bool,
+        keys: bool,
+        values: bool,
+        fill_cache: bool,
+        snapshot: Option<&Snapshot>,
+    ) -> napi::Result<Either<Iterator, Array<'env>>> {
+        let range = Range::new(gte, gt, lte, lt);
+        let make = || -> Result<Iterator> {
+            let options = IterOptions {
+                snapshot: Some(self.pin(snapshot)?),
+                lower_bound: range.lower,
+                upper_bound: range.upper,
+                prefix: None,
+                reverse,
+                keys,
+                values,
+                fill_cache,
+            };
+            let db = self.opened.get()?.clone();
+            Ok(Iterator::new(Arc::clone(&self.port), db, options))
+        };
+        Ok(match make() {
+            Ok(iterator) => Either::A(iterator),
+            Err(error) => Either::B(failure(env, &error)?),
+        })
+    }
+
+    /// Deletes the entries of a range as of the snapshot, or of now: `limit` of them, or all if it is negative.
+    #[napi]
+    pub fn clear(
+        &self,
+        env: &Env,
+        number: u32,
+        gte: Option<Bytes<'_>>,
+        gt: Option<Bytes<'_>>,
+        lte: Option<Bytes<'_>>,
+        lt: Option<Bytes<'_>>,
+        reverse: bool,
+        limit: f64,
+        sync: bool,
+        snapshot: Option<&Snapshot>,
+    ) -> napi::Result<()> {
+        let range = Range::new(gte, gt, lte, lt);
+        let pin = self.pin(snapshot);
+        let opened = Arc::clone(&self.opened);
+        self.port.submit_apart(env, number, move || {
+            let options = IterOptions {
+                snapshot: Some(pin?),
+                lower_bound: range.lower,
+                upper_bound: range.upper,
+                reverse,
+                values: false,
+                fill_cache: false,
+                ..IterOptions::default()
+            };
+            let limit = if limit < 0.0 { u64::MAX } else { limit as u64 };
+            clear(opened.get()?, options, limit, &WriteOptions { sync })?;
+            Ok(Outcome::Done)
+        })
+    }
+
+    /// Writes everything acknowledged so far to tables, durably.
+    #[napi]
+    pub fn flush(&self, env: &Env, number: u32) -> napi::Result<()> {
+        let opened = Arc::clone(&self.opened);
+        self.port.submit_apart(env, number, move || {
+            opened.get()?.flush()?;
+            Ok(Outcome::Done)
+        })
+    }
+
+    /// Makes a copy at `location`.
+    #[napi]
+    pub fn checkpoint(&self, env: &Env, number: u32, location: String) -> napi::Result<()> {
+        let opened = Arc::clone(&self.opened);
+        self.port.submit_apart(env, number, move || {
+            opened.get()?.checkpoint(location)?;
+            Ok(Outcome::Done)
+        })
+    }
+
+    /// Checks everything on disk; the report is the text of a JSON object.
+    #[napi]
+    pub fn verify(&self, env: &Env, number: u32, verification: &Verification) -> napi::Result<()> {
+        let opened = Arc::clone(&self.opened);
+        let mut watch = verification.watch();
+        self.port.submit_apart(env, number, move || {
+            Ok(Outcome::Text(
+                opened.get()?.verify_with(&mut watch)?.to_json(),
+            ))
+        })
+    }
+
+    /// Compacts `[start, end)`.
+    #[napi]
+    pub fn compact_range(
+        &self,
+        env: &Env,
+        number: u32,
+        start: Option<Bytes<'_>>,
+        end: Option<Bytes<'_>>,
+    ) -> napi::Result<()> {
+        let (start, end) = (start.map(owned), end.map(owned));
+        let opened = Arc::clone(&self.opened);
+        self.port.submit_apart(env, number, move || {
+            let db = opened.get()?;
+            db.compact_range(start.as_deref(), end.as_deref())?;
+            Ok(Outcome::Done)
+        })
+    }
+
+    /// About how many bytes of tables `[start, end)` takes.
+    #[napi]
+    pub fn approximate_size(
+        &self,
+        env: &Env,
+        number: u32,
+        start: Bytes<'_>,
+        end: Bytes<'_>,
+    ) -> napi::Result<()> {
+        let (start, end) = (owned(start), owned(end));
+        let opened = Arc::clone(&self.opened);
+        self.port.submit(env, Lane::Read, number, move || {
+            let bytes = opened.get()?.approximate_size(&start, &end)?;
+            Ok(Outcome::Number(bytes as f64))
+        })
+    }
+
+    /// A report by name, or `undefined`. Answers an array if that failed.
+    #[napi]
+    pub fn property<'env>(
+        &self,
+        env: &'env Env,
+        name: String,
+    ) -> napi::Result<Either<Option<String>, Array<'env>>> {
+        Ok(match self.opened.get().and_then(|db| db.property(&name)) {
+            Ok(text) => Either::A(text),
+            Err(error) => Either::B(failure(env, &error)?),
+        })
+    }
+
+    /// Counters and sizes, as the text of a JSON object.
+    #[napi]
+    pub fn stats(&self, env: &Env, number: u32) -> napi::Result<()> {
+        let opened = Arc::clone(&self.opened);
+        self.port.submit(env, Lane::Read, number, move || {
+            Ok(Outcome::Text(opened.get()?.stats()?.to_json()))
+        })
+    }
+}
+
+impl Database {
+    /// The given snapshot, or the present point (B2).
+    fn pin(&self, snapshot: Option<&Snapshot>) -> Result<aidb::Snapshot> {
+        match snapshot {
+            Some(snapshot) => snapshot.share(),
+            None => self.opened.get()?.snapshot(),
+        }
+    }
+
+    fn read_job(
+        &self,
+        env: &Env,
+        number: u32,
+        fill_cache: bool,
+        snapshot: Option<&Snapshot>,
+        read: impl FnOnce(&DB, &ReadOptions<'_>) -> Result<Outcome> + Send + 'static,
+    ) -> napi::Result<()> {
+        let pin = self.pin(snapshot);
+        let opened = Arc::clone(&self.opened);
+        self.port.submit(env, Lane::Read, number, move || {
+            let pin = pin?;
+            let options = ReadOptions {
+                snapshot: Some(&pin),
+                fill_cache,
+            };
+            read(opened.get()?, &options)
+        })
+    }
+
+    fn write_job(
+        &self,
+        env: &Env,
+        number: u32,
+        sync: bool,
+        fill: impl FnOnce(&mut WriteBatch) -> Result<()> + Send + 'static,
+    ) -> napi::Result<()> {
+        let opened = Arc::clone(&self.opened);
+        self.port.submit(env, Lane::Write, number, move || {
+            let mut batch = WriteBatch::new();
+            fill(&mut batch)?;
+            opened.get()?.write_with(&batch, &WriteOptions { sync })?;
+            Ok(Outcome::Done)
+        })
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let open = self.opened.db.get().is_some_and(|db| !db.is_closed());
+        if open {
+            // Found by the garbage collector: closing writes to disk, so not on this thread (B1).
+            let opened = Arc::clone(&self.opened);
+            if pool::run_apart(move || opened.close_quietly()).is_err() {
+                self.opened.close_quietly();
+            }
+        }
+    }
+}
+
+/// Options from names and values in turn.
+fn parsed(list: &[String]) -> Result<Options> {
+    let mut options = Options::new();
+    for pair in list.chunks_exact(2) {
+        options.set(&pair[0], &pair[1])?;
+    }
+    Ok(options)
+}
+
+/// Many keys in one piece.
+struct Keys {
+    bytes: Vec<u8>,
+    lengths: Vec<f64>,
+}
+
+impl Keys {
+    fn new(bytes: &[u8], lengths: &[f64]) -> Keys {
+        Keys {
+            bytes: bytes.to_vec(),
+            lengths: lengths.to_vec(),
+        }
+    }
+
+    fn cut(&self) -> Result<Vec<&[u8]>> {
+        cut(&self.bytes, &self.lengths)
+            .ok_or_else(|| Error::internal("the lengths of many keys do not add up"))
+    }
+}
+
+/// Deletes the first `limit` entries that `options` describes.
+fn clear(db: &DB, options: IterOptions, limit: u64, write: &WriteOptions) -> Result<()> {
+    let mut cursor = db.cursor(options)?;
+    let mut chunk = aidb::Chunk::new();
+    let mut batch = WriteBatch::new();
+    let mut left = limit;
+    while left > 0 {
+        let entries = left.min(CLEAR_ENTRIES as u64) as usize;
+        let count = cursor.read_chunk(&mut chunk, entries, CLEAR_BYTES)?;
+        if count == 0 {
+            return Ok(());
+        }
+        batch.clear();
+        for (key, _) in chunk.iter() {
+            batch.delete(key)?;
+        }
+        db.write_with(&batch, write)?;
+        left -= count as u64;
+    }
+    Ok(())
+}

@@ -1,0 +1,21 @@
+//! The native half of the npm package `aidb`: converts, calls core, converts back.
+//!
+//! Defaults, iteration and everything that abstract-level asks for are in JavaScript (`../index.js`, `../lib`).
+//! Modules, from the outside in: `database`, `iterator`, `snapshot` and `verify` are the classes JavaScript holds; `port`
+//! carries answers back to the JavaScript thread; `pool` has the threads; `convert` knows both sides' types.
+//!
+//! * B1  Nothing that may touch the disk runs on a JavaScript thread or on libuv's pool, except `getSync`.
+//! * B2  A point in time that a caller asks for (get, iterator, clear, snapshot) is pinned before the call returns,
+//!       so that a write made right after it is not seen.
+//! * B3  One crossing of the border per call, per batch, and per chunk of an iterator, never per key.
+//! * B4  No panic crosses the border: a job that panics answers `Internal`.
+
+#![deny(unsafe_code)]
+
+mod convert;
+mod database;
+mod iterator;
+mod pool;
+mod port;
+mod snapshot;
+mod verify;

@@ -1,0 +1,233 @@
+//! How answers get back to the JavaScript thread that asked.
+//!
+//! Each JavaScript thread (the main one and every worker) has one port. A call takes a number from JavaScript,
+//! its job runs elsewhere, and the answer waits in the port until the thread fetches all that are there.
+//!
+//! * A1  Each submitted number is answered exactly once, unless its JavaScript thread has ended.
+//! * A2  JavaScript is told when the first answer arrives, not for those that join it before it looks.
+//! * A3  The event loop stays alive while an answer is awaited, and not because a database is open.
+//! * A4  When a worker ends, its databases are closed before its thread is gone, unless that takes longer than
+//!       [`FAREWELL`]. At the end of the process nothing is closed: the log has every acknowledged write, and the
+//!       operating system lets go of the lock.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use aidb::{Error, ErrorKind, Result};
+use napi::bindgen_prelude::{Array, Function};
+use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi::{Env, Status};
+use napi_derive::napi;
+
+use crate::convert::{Outcome, failure, refusal};
+use crate::database::Opened;
+use crate::pool::{self, Lane};
+
+/// How long the end of a worker waits for its databases to close; they go on closing behind it.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Calls JavaScript's callback, without arguments or an error in front of them, and does not keep the loop alive.
+type Bell = ThreadsafeFunction<(), (), (), Status, false, true>;
+
+/// One JavaScript thread's end of the border. JavaScript makes one when it loads the package.
+#[napi]
+pub struct Port {
+    pub(crate) shared: Arc<PortShared>,
+}
+
+/// The part of a port that jobs hold.
+pub(crate) struct PortShared {
+    answers: Mutex<Vec<(u32, Result<Outcome>)>>,
+    /// `None` once the JavaScript thread ends: nobody listens then.
+    bell: Mutex<Option<Bell>>,
+    /// Numbers given out and not fetched yet. Only the JavaScript thread changes it.
+    awaited: AtomicUsize,
+    /// Jobs that have not finished.
+    running: Mutex<usize>,
+    finished: Condvar,
+    databases: Mutex<Vec<Weak<Opened>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[napi]
+impl Port {
+    /// `on_answers` is called when there is something to `take`; `ends_with_process` says whether this thread is
+    /// the main one (A4).
+    #[napi(constructor)]
+    pub fn new(
+        env: &Env,
+        on_answers: Function<'_, (), ()>,
+        ends_with_process: bool,
+    ) -> napi::Result<Port> {
+        let bell = on_answers
+            .build_threadsafe_function::<()>()
+            .weak::<true>()
+            .callee_handled::<false>()
+            .build()?;
+        let shared = Arc::new(PortShared {
+            answers: Mutex::new(Vec::new()),
+            bell: Mutex::new(Some(bell)),
+            awaited: AtomicUsize::new(0),
+            running: Mutex::new(0),
+            finished: Condvar::new(),
+            databases: Mutex::new(Vec::new()),
+        });
+        // Hooks run last in, first out: this one runs before the bell's own.
+        env.add_env_cleanup_hook(Arc::clone(&shared), move |shared| {
+            drop(lock(&shared.bell).take());
+            if !ends_with_process {
+                shared.close_databases();
+            }
+        })?;
+        Ok(Port { shared })
+    }
+
+    /// The answers that have arrived, flat: number, whether it went well, value or failure, and so on.
+    #[napi]
+    pub fn take<'env>(&self, env: &'env Env) -> napi::Result<Array<'env>> {
+        let answers = std::mem::take(&mut *lock(&self.shared.answers));
+        let count = u32::try_from(answers.len()).expect("each answer has a 32-bit number");
+        let mut out = env.create_array(count * 3)?;
+        let mut index = 0;
+        for (number, answer) in answers {
+            out.set(index, number)?;
+            let answer =
+                answer.and_then(|outcome| outcome.place(env, &mut out, index + 2).map_err(refusal));
+            out.set(index + 1, answer.is_ok())?;
+            if let Err(error) = answer {
+                out.set(index + 2, failure(env, &error)?)?;
+            }
+            index += 3;
+        }
+        self.shared.release(env, count as usize)?;
+        Ok(out)
+    }
+}
+
+impl PortShared {
+    /// Has `job` run in `lane`, and its answer delivered under `number`.
+    pub(crate) fn submit(
+        self: &Arc<Self>,
+        env: &Env,
+        lane: Lane,
+        number: u32,
+        job: impl FnOnce() -> Result<Outcome> + Send + 'static,
+    ) -> napi::Result<()> {
+        self.start(env, number, job, |job| pool::submit(lane, job))
+    }
+
+    /// The same on a thread of its own, for jobs that may take long.
+    pub(crate) fn submit_apart(
+        self: &Arc<Self>,
+        env: &Env,
+        number: u32,
+        job: impl FnOnce() -> Result<Outcome> + Send + 'static,
+    ) -> napi::Result<()> {
+        self.start(env, number, job, pool::run_apart)
+    }
+
+    fn start(
+        self: &Arc<Self>,
+        env: &Env,
+        number: u32,
+        job: impl FnOnce() -> Result<Outcome> + Send + 'static,
+        spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> std::io::Result<()>,
+    ) -> napi::Result<()> {
+        self.hold(env)?;
+        *lock(&self.running) += 1;
+        let port = Arc::clone(self);
+        let spawned = spawn(Box::new(move || {
+            let answer = catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(|_| {
+                Err(Error::internal("a job panicked; its message is on stderr"))
+            });
+            port.answer(number, answer);
+        }));
+        if let Err(error) = spawned {
+            let message = format!("cannot start a thread: {error}");
+            self.answer(number, Err(Error::new(ErrorKind::Io, message)));
+        }
+        Ok(())
+    }
+
+    /// Leaves the answer to `number` for JavaScript (A1, A2).
+    fn answer(&self, number: u32, answer: Result<Outcome>) {
+        let mut answers = lock(&self.answers);
+        answers.push((number, answer));
+        let first = answers.len() == 1;
+        drop(answers);
+        if first && let Some(bell) = &*lock(&self.bell) {
+            bell.call((), ThreadsafeFunctionCallMode::NonBlocking);
+        }
+        *lock(&self.running) -= 1;
+        self.finished.notify_all();
+    }
+
+    /// Keeps the event loop alive for one more answer (A3).
+    #[expect(
+        deprecated,
+        reason = "a clone would keep the loop alive for as long as a database is open"
+    )]
+    fn hold(&self, env: &Env) -> napi::Result<()> {
+        if self.awaited.fetch_add(1, Ordering::Relaxed) == 0
+            && let Some(bell) = &mut *lock(&self.bell)
+        {
+            bell.refer(env)?;
+        }
+        Ok(())
+    }
+
+    /// `count` answers have been fetched (A3).
+    #[expect(deprecated, reason = "the counterpart of `hold`")]
+    fn release(&self, env: &Env, count: usize) -> napi::Result<()> {
+        if count > 0
+            && self.awaited.fetch_sub(count, Ordering::Relaxed) == count
+            && let Some(bell) = &mut *lock(&self.bell)
+        {
+            bell.unref(env)?;
+        }
+        Ok(())
+    }
+
+    /// Remembers a database that this thread may open, to close it when the thread ends.
+    pub(crate) fn register(&self, database: &Arc<Opened>) {
+        let mut databases = lock(&self.databases);
+        databases.retain(|known| known.strong_count() > 0);
+        databases.push(Arc::downgrade(database));
+    }
+
+    /// Closes what is open and waits until no job runs, but not longer than [`FAREWELL`] (A4).
+    fn close_databases(self: &Arc<Self>) {
+        for database in lock(&self.databases).drain(..) {
+            let Some(database) = database.upgrade() else {
+                continue;
+            };
+            *lock(&self.running) += 1;
+            let port = Arc::clone(self);
+            let spawned = pool::run_apart(move || {
+                let _ = catch_unwind(AssertUnwindSafe(|| database.abandon()));
+                *lock(&port.running) -= 1;
+                port.finished.notify_all();
+            });
+            if spawned.is_err() {
+                *lock(&self.running) -= 1;
+            }
+        }
+        let deadline = Instant::now() + FAREWELL;
+        let mut running = lock(&self.running);
+        while *running > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            (running, _) = self
+                .finished
+                .wait_timeout(running, left)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}

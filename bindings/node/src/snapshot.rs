@@ -1,0 +1,40 @@
+//! `Snapshot`: a pinned point in the sequence of writes, held by JavaScript.
+
+use std::sync::{Mutex, PoisonError};
+
+use aidb::{Error, Result};
+use napi_derive::napi;
+
+/// A pinned point; `close` or the garbage collector lets it go.
+#[napi]
+pub struct Snapshot {
+    pin: Mutex<Option<aidb::Snapshot>>,
+}
+
+impl Snapshot {
+    pub(crate) fn new(pin: aidb::Snapshot) -> Snapshot {
+        Snapshot {
+            pin: Mutex::new(Some(pin)),
+        }
+    }
+
+    /// A share of the pin, for a job.
+    pub(crate) fn share(&self) -> Result<aidb::Snapshot> {
+        let pin = self.pin.lock().unwrap_or_else(PoisonError::into_inner);
+        pin.clone().ok_or_else(|| Error::closed("the snapshot"))
+    }
+}
+
+#[napi]
+impl Snapshot {
+    /// Lets go of the point; reads that hold a share keep it until they are done.
+    #[napi]
+    pub fn close(&self) {
+        let pin = self
+            .pin
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        drop(pin);
+    }
+}

@@ -1,0 +1,256 @@
+'use strict'
+
+// Iterators and clear against a model, chunk sizes, snapshots and signals.
+
+const test = require('node:test')
+const assert = require('node:assert/strict')
+const { AidbLevel } = require('aidb')
+const { random, Model } = require('./model')
+const { temporary } = require('./temporary')
+
+const seed = Number(process.env.AIDB_SEED ?? 20)
+const binary = { keyEncoding: 'buffer', valueEncoding: 'buffer' }
+
+async function open (options) {
+  const db = new AidbLevel(temporary(), { ...binary, ...options })
+  await db.open()
+  return db
+}
+
+/** Short keys from few bytes, so that ranges meet keys, prefixes of keys and gaps. */
+function randomKey (next) {
+  const bytes = [0, 1, 97, 98, 255]
+  return Buffer.from(Array.from({ length: Math.floor(next() * 4) }, () => bytes[Math.floor(next() * 5)]))
+}
+
+function randomRange (next) {
+  const range = {}
+  for (const bound of ['gte', 'gt', 'lte', 'lt']) if (next() < 0.3) range[bound] = randomKey(next)
+  if (next() < 0.5) range.reverse = true
+  if (next() < 0.3) range.limit = Math.floor(next() * 20)
+  return range
+}
+
+/** A database and a model with the same random history, in the memtable and in several tables. */
+async function history (next, operations) {
+  const db = await open({ writeBufferSize: '16KiB', blockSize: 256 })
+  const model = new Model()
+
+  for (let i = 0; i < operations; i++) {
+    const key = randomKey(next)
+
+    if (next() < 0.3) {
+      await db.del(key)
+      model.del(key)
+    } else {
+      const value = Buffer.alloc(Math.floor(next() * 40), i)
+      await db.put(key, value)
+      model.put(key, value)
+    }
+
+    if (next() < 0.01) await db.flush()
+  }
+
+  return { db, model }
+}
+
+test('iterators equal a model, with every range option, chunk size and seek', async function () {
+  const next = random(seed)
+  const { db, model } = await history(next, 600)
+
+  for (let i = 0; i < 600; i++) {
+    const range = randomRange(next)
+    const rerun = `AIDB_SEED=${seed} node --test test/iterators.test.js, range ${i}: ${JSON.stringify(range)}`
+    const options = { ...range, highWaterMarkBytes: [0, 1, 50, 65536, undefined][Math.floor(next() * 5)] }
+    const expected = model.range(range)
+
+    assert.deepEqual(await db.iterator(options).all(), expected, rerun)
+    assert.deepEqual(await db.keys(options).all(), expected.map(([key]) => key), rerun)
+    assert.deepEqual(await db.values(options).all(), expected.map(([, value]) => value), rerun)
+
+    const one = []
+    for await (const entry of db.iterator(options)) one.push(entry)
+    assert.deepEqual(one, expected, rerun)
+
+    // Parts of random sizes, then a seek to a random key: what is left of the limit goes on from there.
+    const iterator = db.iterator(options)
+    const size = 1 + Math.floor(next() * 7)
+    const taken = []
+
+    while (taken.length < expected.length && next() < 0.7) {
+      const entries = next() < 0.5 ? await iterator.nextv(size) : [await iterator.next()]
+      assert.ok(entries.length > 0 && entries.length <= size, rerun)
+      taken.push(...entries)
+    }
+
+    assert.deepEqual(taken, expected.slice(0, taken.length), rerun)
+
+    const from = randomKey(next)
+    const limit = (range.limit ?? Infinity) - taken.length
+    iterator.seek(from)
+    const rest = model.range({ ...range, limit: -1, from }).slice(0, Math.max(limit, 0))
+    assert.deepEqual(await iterator.all(), rest, `${rerun}, seek ${from.toString('hex')}`)
+  }
+
+  await db.close()
+})
+
+test('clear equals a model, and leaves what is written after it', async function () {
+  const next = random(seed + 1)
+  const { db, model } = await history(next, 300)
+
+  for (let i = 0; i < 100; i++) {
+    const range = randomRange(next)
+    const cleared = db.clear(range)
+    const late = Buffer.concat([Buffer.from('late'), Buffer.from([i])])
+    const written = db.put(late, late)
+
+    for (const [key] of model.range(range)) model.del(key)
+    model.put(late, late)
+    await Promise.all([cleared, written])
+
+    assert.deepEqual(await db.iterator().all(), model.range(),
+      `AIDB_SEED=${seed} node --test test/iterators.test.js, clear ${i}: ${JSON.stringify(range)}`)
+
+    for (let n = 0; n < 10; n++) {
+      const key = randomKey(next)
+      await db.put(key, key)
+      model.put(key, key)
+    }
+  }
+
+  await db.close()
+})
+
+test('clear of more than one batch of keys, at a snapshot', async function () {
+  const db = await open()
+  const keys = Array.from({ length: 2500 }, (_, i) => Buffer.from(String(i).padStart(5, '0')))
+
+  await db.batch(keys.map((key) => ({ type: 'put', key, value: key })))
+  const snapshot = db.snapshot()
+  await db.put(Buffer.from('x'), Buffer.from('x'))
+  await db.clear({ snapshot, limit: 2400 })
+  assert.deepEqual(await db.keys().all(), [...keys.slice(2400), Buffer.from('x')])
+  await db.clear({ snapshot })
+  assert.deepEqual(await db.keys().all(), [Buffer.from('x')])
+  await snapshot.close()
+  await db.close()
+})
+
+test('nextv gives at most what is asked for, and everything in the end', async function () {
+  const db = await open()
+  const keys = Array.from({ length: 1000 }, (_, i) => Buffer.from(String(i).padStart(4, '0')))
+  await db.batch(keys.map((key) => ({ type: 'put', key, value: Buffer.alloc(100) })))
+
+  for (const size of [1, 2, 7, 999, 1000, 1001, 5000]) {
+    const iterator = db.keys()
+    const seen = []
+
+    for (;;) {
+      const part = await iterator.nextv(size)
+      assert.ok(part.length <= size)
+      if (part.length === 0) break
+      seen.push(...part)
+    }
+
+    assert.deepEqual(seen, keys, `size ${size}`)
+    await iterator.close()
+  }
+
+  await db.close()
+})
+
+test('snapshots and iterators keep their view over writes, flush and compaction', async function () {
+  const next = random(seed + 2)
+  const { db, model } = await history(next, 200)
+  const before = model.copy()
+  const snapshot = db.snapshot()
+  const iterator = db.iterator()
+  const first = await iterator.nextv(3)
+
+  for (let i = 0; i < 500; i++) {
+    const key = randomKey(next)
+    if (next() < 0.5) await db.del(key)
+    else await db.put(key, Buffer.from('new'))
+    if (i % 100 === 99) await db.flush()
+  }
+
+  await db.clear({ gte: Buffer.from('a') })
+  await db.compactRange()
+
+  const entries = before.range()
+  const keys = entries.map(([key]) => key)
+
+  assert.deepEqual([...first, ...await iterator.all()], entries)
+  assert.deepEqual(await db.iterator({ snapshot }).all(), entries)
+  assert.deepEqual(await db.iterator({ snapshot, reverse: true }).all(), before.range({ reverse: true }))
+  assert.deepEqual(await db.getMany(keys, { snapshot }), entries.map(([, value]) => value))
+  assert.deepEqual(await db.hasMany(keys, { snapshot }), keys.map(() => true))
+
+  for (const [key, value] of entries) {
+    assert.deepEqual(await db.get(key, { snapshot }), value)
+    assert.deepEqual(db.getSync(key, { snapshot }), value)
+  }
+
+  await snapshot.close()
+  await assert.rejects(db.get(keys[0], { snapshot }), { code: 'LEVEL_SNAPSHOT_NOT_OPEN' })
+  await db.close()
+})
+
+test('a snapshot of another database is refused', async function () {
+  const [one, other] = [await open(), await open()]
+  const snapshot = other.snapshot()
+
+  await assert.rejects(one.get(Buffer.from('a'), { snapshot }), { code: 'LEVEL_INVALID_ARGUMENT' })
+  await assert.rejects(one.iterator({ snapshot }).next(), { code: 'LEVEL_INVALID_ARGUMENT' })
+  await one.close()
+  await other.close()
+})
+
+test('an iterator with a closed or foreign snapshot fails when it is read, not when it is made', async function () {
+  const db = await open()
+  const snapshot = db.snapshot()
+  await snapshot.close()
+
+  const read = db.iterator({ snapshot })
+  await assert.rejects(read.next(), { code: 'LEVEL_SNAPSHOT_NOT_OPEN' })
+
+  const foreign = db.iterator({ snapshot: { ref () {}, unref () {} } })
+  await assert.rejects(foreign.next(), { code: 'LEVEL_INVALID_ARGUMENT' })
+  await db.close()
+})
+
+test('an aborted signal ends a read in progress and all later ones', async function () {
+  const db = await open()
+  await db.put(Buffer.from('a'), Buffer.from('b'))
+
+  for (const read of ['next', 'all']) {
+    const controller = new AbortController()
+    const iterator = db.iterator({ signal: controller.signal })
+    const result = read === 'next' ? iterator.next() : iterator.all()
+
+    controller.abort(new Error('enough'))
+    await assert.rejects(result, { code: 'LEVEL_ABORTED', name: 'AbortError' })
+    await iterator.close()
+  }
+
+  await db.close()
+})
+
+test('a chunk cannot be transferred away under its other entries', async function () {
+  const db = await open()
+  await db.batch(['a', 'b'].map((key) => ({ type: 'put', key: Buffer.from(key), value: Buffer.from(key) })))
+
+  const [[key], [, value]] = await db.iterator().all()
+
+  // Older releases of Node copy instead, newer ones refuse.
+  try {
+    structuredClone(key, { transfer: [key.buffer] })
+  } catch (err) {
+    assert.equal(err.name, 'DataCloneError')
+  }
+
+  assert.deepEqual(key, Buffer.from('a'))
+  assert.deepEqual(value, Buffer.from('b'))
+  await db.close()
+})

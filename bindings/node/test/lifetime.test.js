@@ -1,0 +1,342 @@
+'use strict'
+
+// Opening, closing, sharing and ending: locks, options, handles after close, workers, the end of the process.
+
+const test = require('node:test')
+const assert = require('node:assert/strict')
+const { once } = require('node:events')
+const fs = require('node:fs')
+const path = require('node:path')
+const { spawnSync } = require('node:child_process')
+const { Worker } = require('node:worker_threads')
+const { AidbLevel } = require('aidb')
+const { temporary } = require('./temporary')
+
+async function open (options) {
+  const db = new AidbLevel(temporary(), options)
+  await db.open()
+  return db
+}
+
+/** Runs a program in its own process; it finds the package as this file does. */
+function run (source, location) {
+  return spawnSync(process.execPath, ['-e', source, location], { cwd: __dirname, encoding: 'utf8', timeout: 60_000 })
+}
+
+test('the package and the native library have the same version', function () {
+  assert.equal(require('../node_modules/aidb/lib/native').Database.version(), require('aidb/package.json').version)
+})
+
+test('a database keeps its entries over close and open', async function () {
+  const db = await open()
+
+  await db.put('a', '1')
+  await db.close()
+  await assert.rejects(db.get('a'), { code: 'LEVEL_DATABASE_NOT_OPEN' })
+  await db.open()
+  assert.equal(await db.get('a'), '1')
+  await db.close()
+
+  const again = new AidbLevel(db.location)
+  assert.equal(await again.get('a'), '1')
+  await again.close()
+})
+
+test('a second opener is refused, and told who has it', async function () {
+  const db = await open()
+  await db.put('a', '1')
+
+  await assert.rejects(new AidbLevel(db.location).open(), function (err) {
+    assert.equal(err.code, 'LEVEL_DATABASE_NOT_OPEN')
+    assert.equal(err.cause.code, 'LEVEL_LOCKED')
+    assert.match(err.cause.message, new RegExp(String(process.pid)))
+    return true
+  })
+
+  const other = run(`
+    const { AidbLevel } = require('aidb')
+    new AidbLevel(process.argv[1]).open().catch((err) => console.log(err.cause.code, err.cause.message))
+  `, db.location)
+  assert.match(other.stdout, /^LEVEL_LOCKED /, other.stderr)
+  assert.match(other.stdout, new RegExp(String(process.pid)))
+
+  assert.equal(await db.get('a'), '1')
+  await db.close()
+})
+
+test('options have both spellings, and wrong ones are refused with help', async function () {
+  const db = await open({ writeBufferSize: '1MiB', block_cache_size: 1 << 20, compression: 'zstd', lockTimeout: 5 })
+  await db.close()
+
+  // abstract-level knows these two in camel case only, and fills them in.
+  await assert.rejects(new AidbLevel(temporary(), { create_if_missing: false }).open(), /failed to open/)
+  await assert.rejects(new AidbLevel(db.location, { error_if_exists: true }).open(), /failed to open/)
+
+  for (const [options, message] of [
+    [{ blockCachSize: 1 }, /block_cache_size/],
+    [{ cacheSize: 1 }, /block_cache_size/],
+    [{ bloomBitsPerKey: 1000 }, /0 to 32/],
+    [{ compression: 'zip' }, /snappy/]
+  ]) {
+    await assert.rejects(new AidbLevel(temporary(), options).open(), function (err) {
+      assert.equal(err.cause.code, 'LEVEL_INVALID_ARGUMENT')
+      assert.match(err.cause.message, message)
+      return true
+    })
+  }
+
+  // What looks like none of ours belongs to the user's hooks.
+  await (await open({ userland: 1 })).close()
+
+  for (const location of [undefined, '', 5]) assert.throws(() => new AidbLevel(location), TypeError)
+})
+
+test('a database that is opened for reading only is read and not written', async function () {
+  const db = await open()
+  await db.put('a', '1')
+  await db.close()
+
+  const reader = new AidbLevel(db.location, { readOnly: true })
+  assert.equal(await reader.get('a'), '1')
+  await assert.rejects(reader.put('a', '2'), (err) => err.code.startsWith('LEVEL_'))
+  assert.equal(await reader.get('a'), '1')
+  await reader.close()
+})
+
+test('errors of the operating system have their cause', async function () {
+  const file = temporary()
+  fs.writeFileSync(file, 'not a folder')
+
+  await assert.rejects(new AidbLevel(path.join(file, 'db')).open(), function (err) {
+    assert.equal(err.cause.code, 'LEVEL_IO_ERROR')
+    assert.equal(err.cause.cause.code, 'ENOTDIR')
+    assert.ok(err.cause.cause.errno < 0)
+    return true
+  })
+})
+
+test('a folder that is no database is refused', async function () {
+  const folder = temporary()
+  fs.mkdirSync(folder)
+  fs.writeFileSync(path.join(folder, 'letter.txt'), 'dear reader')
+
+  await assert.rejects(new AidbLevel(folder).open(), { code: 'LEVEL_DATABASE_NOT_OPEN' })
+  assert.equal(fs.readFileSync(path.join(folder, 'letter.txt'), 'utf8'), 'dear reader')
+})
+
+test('destroy removes a closed database, and refuses an open one', async function () {
+  const db = await open()
+  await db.put('a', '1')
+  await assert.rejects(AidbLevel.destroy(db.location), { code: 'LEVEL_LOCKED' })
+  assert.equal(await db.get('a'), '1')
+  await db.close()
+  await AidbLevel.destroy(db.location)
+  assert.equal(fs.existsSync(db.location), false)
+  await assert.rejects(AidbLevel.destroy(''), TypeError)
+})
+
+test('sizes, properties and stats report; unknown properties are undefined', async function () {
+  const db = new AidbLevel(temporary())
+
+  // Before the database is open, these wait for it.
+  const early = Promise.all([db.stats(), db.approximateSize('a', 'b'), db.compactRange('a', 'b'), db.flush()])
+  assert.throws(() => db.getProperty('stats'), { code: 'LEVEL_DATABASE_NOT_OPEN' })
+  await early
+
+  for (let i = 0; i < 100; i++) await db.put(`key${i}`, Buffer.alloc(1000, i).toString('hex'))
+  await db.flush()
+
+  assert.ok(await db.approximateSize('key', 'key~') > 0)
+  assert.equal(await db.approximateSize('x', 'y'), 0)
+  await db.compactRange()
+
+  const stats = await db.stats()
+  assert.equal(stats.operations_written, 100)
+  assert.ok(stats.flushes >= 1)
+  assert.ok(Array.isArray(stats.levels))
+  assert.equal(db.getProperty('no such property'), undefined)
+
+  await db.close()
+  await assert.rejects(db.stats(), { code: 'LEVEL_DATABASE_NOT_OPEN' })
+  await assert.rejects(db.compactRange(), { code: 'LEVEL_DATABASE_NOT_OPEN' })
+  assert.throws(() => db.getProperty('stats'), { code: 'LEVEL_DATABASE_NOT_OPEN' })
+  assert.throws(() => db.getSync('a'), { code: 'LEVEL_DATABASE_NOT_OPEN' })
+})
+
+test('handles used after close reject with their own codes', async function () {
+  const db = await open()
+  const [iterator, snapshot, batch] = [db.iterator(), db.snapshot(), db.batch()]
+  const read = db.iterator()
+
+  await db.put('a', '1')
+  await read.next()
+  await db.close()
+
+  await assert.rejects(iterator.next(), { code: 'LEVEL_ITERATOR_NOT_OPEN' })
+  await assert.rejects(read.next(), { code: 'LEVEL_ITERATOR_NOT_OPEN' })
+  assert.throws(() => snapshot.ref(), { code: 'LEVEL_SNAPSHOT_NOT_OPEN' })
+  assert.throws(() => batch.put('a', 'b'), { code: 'LEVEL_BATCH_NOT_OPEN' })
+  assert.throws(() => db.iterator(), { code: 'LEVEL_DATABASE_NOT_OPEN' })
+  assert.throws(() => db.snapshot(), { code: 'LEVEL_DATABASE_NOT_OPEN' })
+  await iterator.close()
+  await snapshot.close()
+})
+
+test('closing lets operations in flight finish, and iterators end', async function () {
+  const db = await open({ writeBufferSize: '256KiB' })
+  const value = 'v'.repeat(1000)
+  const writes = []
+
+  for (let i = 0; i < 500; i++) writes.push(db.put(`key${String(i).padStart(4, '0')}`, value))
+  const reads = [db.get('key0000'), db.getMany(['key0001']), db.has('key0002')]
+  const walk = db.iterator().all()
+  const cleared = db.clear({ gte: 'x' })
+  const closed = db.close()
+
+  const settled = await Promise.allSettled([...writes, ...reads, cleared, closed])
+  assert.deepEqual(settled.filter(({ status }) => status === 'rejected'), [])
+
+  // The walk may have ended before the close, or been ended by it.
+  await walk.catch((err) => assert.equal(err.code, 'LEVEL_ITERATOR_NOT_OPEN'))
+
+  await db.open()
+  assert.equal((await db.keys().all()).length, 500)
+  await db.close()
+})
+
+test('many operations at once all get their own answer', async function () {
+  const db = await open()
+  const numbers = Array.from({ length: 2000 }, (_, i) => String(i))
+
+  await Promise.all(numbers.map((n) => db.put(n, `value ${n}`)))
+  assert.deepEqual(await Promise.all(numbers.map((n) => db.get(n))), numbers.map((n) => `value ${n}`))
+  await db.close()
+})
+
+test('a worker opens a database, and it is closed when the worker ends without doing so', async function () {
+  const location = temporary()
+
+  for (let i = 0; i < 3; i++) {
+    const worker = new Worker(`
+      const { AidbLevel } = require('aidb')
+      const { workerData: { location, i }, parentPort } = require('worker_threads')
+      const db = new AidbLevel(location)
+      db.put('worker' + i, 'here').then(function () {
+        const iterator = db.iterator()
+        return iterator.next().then(() => parentPort.postMessage('written'))
+      })
+    `, { eval: true, workerData: { location, i } })
+
+    const exit = once(worker, 'exit')
+    const [message] = await once(worker, 'message')
+    assert.equal(message, 'written')
+    await exit
+
+    const db = new AidbLevel(location)
+    assert.equal(await db.get(`worker${i}`), 'here')
+    await db.close()
+  }
+})
+
+test('workers that are ended in the middle of their work leave a good database', async function () {
+  const location = temporary()
+
+  for (let i = 0; i < 5; i++) {
+    const worker = new Worker(`
+      const { AidbLevel } = require('aidb')
+      const { workerData: location, parentPort } = require('worker_threads')
+      const db = new AidbLevel(location, { writeBufferSize: '64KiB' })
+      async function work (n) {
+        for (;;) {
+          await db.put(String(n), 'x'.repeat(n % 1000))
+          if (n % 50 === 0) await db.keys().all()
+          n += 10
+        }
+      }
+      db.open().then(function () {
+        for (let n = 0; n < 10; n++) work(n)
+        parentPort.postMessage('working')
+      })
+    `, { eval: true, workerData: location })
+
+    await once(worker, 'message')
+    await worker.terminate()
+
+    const db = new AidbLevel(location)
+    await db.open()
+    for await (const [key, value] of db.iterator()) assert.equal(value.length, Number(key) % 1000)
+    await db.close()
+  }
+})
+
+test('a process may end with a database open and work in flight', async function () {
+  const location = temporary()
+  const ways = [
+    '',
+    'process.exit(0)',
+    'db.iterator().next(); for (let i = 0; i < 1000; i++) db.put("more" + i, "x"); process.exit(0)',
+    'db.compactRange(); setImmediate(() => process.exit(0))'
+  ]
+
+  for (const [i, way] of ways.entries()) {
+    const { status, signal, stderr } = run(`
+      const { AidbLevel } = require('aidb')
+      const db = new AidbLevel(process.argv[1])
+      globalThis.keep = [db]
+      db.put('run${i}', 'acknowledged').then(async function () {
+        globalThis.keep.push(db.snapshot(), db.iterator())
+        await globalThis.keep[2].next()
+        ${way}
+      })
+    `, location)
+    assert.deepEqual({ status, signal, stderr }, { status: 0, signal: null, stderr: '' }, way)
+
+    const db = new AidbLevel(location)
+    assert.equal(await db.get(`run${i}`), 'acknowledged')
+    await db.close()
+  }
+})
+
+test('a database that is collected as garbage is closed', function () {
+  const { status, stderr } = spawnSync(process.execPath, ['--expose-gc', '-e', `
+    const { AidbLevel } = require('aidb')
+
+    async function forget (location) {
+      const db = new AidbLevel(location)
+      await db.put('a', '1')
+      await db.iterator().next()
+    }
+
+    async function main (location) {
+      await forget(location)
+      for (let turn = 0; ; turn++) {
+        gc()
+        const db = new AidbLevel(location)
+        try {
+          await db.open()
+          console.log(await db.get('a'))
+          return db.close()
+        } catch (err) {
+          if (err.cause?.code !== 'LEVEL_LOCKED' || turn === 1000) throw err
+        }
+      }
+    }
+
+    main(process.argv[1])
+  `, temporary()], { cwd: __dirname, encoding: 'utf8', timeout: 60_000 })
+  assert.equal(status, 0, stderr)
+})
+
+test('a missing native library says how to build one', function () {
+  const copy = temporary()
+  fs.cpSync(path.join(__dirname, '..', 'node_modules'), path.join(copy, 'node_modules'), { recursive: true })
+  fs.rmSync(path.join(copy, 'node_modules', 'aidb', 'prebuilds'), { recursive: true })
+
+  const { status, stderr } = spawnSync(process.execPath, ['-e', "require('aidb')"], { cwd: copy, encoding: 'utf8' })
+  assert.notEqual(status, 0)
+  assert.match(stderr, /no native library for .*rustup.*scripts.build\.js/s)
+
+  const build = spawnSync(process.execPath, [path.join(copy, 'node_modules', 'aidb', 'scripts', 'build.js')], { encoding: 'utf8' })
+  assert.notEqual(build.status, 0)
+  assert.match(build.stderr, /no checkout of AiDb/)
+})

@@ -1,0 +1,89 @@
+'use strict'
+
+// The event loop turns while the database works, and libuv's own threads stay free.
+
+const test = require('node:test')
+const assert = require('node:assert/strict')
+const fs = require('node:fs/promises')
+const { spawnSync } = require('node:child_process')
+const { AidbLevel } = require('aidb')
+const { temporary } = require('./temporary')
+
+/** Counts turns of the event loop, and the longest between two, while `work` runs. */
+async function turnsDuring (work) {
+  let turns = 0
+  let longest = 0
+  let last = performance.now()
+  let running = true
+
+  const turn = function () {
+    const now = performance.now()
+    longest = Math.max(longest, now - last)
+    last = now
+    turns++
+    if (running) setImmediate(turn)
+  }
+
+  setImmediate(turn)
+  const promise = work()
+  // What a call does before it returns is its caller's; from here on the loop is watched.
+  last = performance.now()
+  const start = last
+  await promise
+  const took = performance.now() - start
+  running = false
+  return { turns, longest, took }
+}
+
+test('the loop turns during a big batch, a flush, a compaction and a clear', async function (t) {
+  const db = new AidbLevel(temporary(), { writeBufferSize: '4MiB' })
+  await db.open()
+
+  const operations = Array.from({ length: 50_000 }, (_, i) => (
+    { type: 'put', key: String((i * 7919) % 50_000).padStart(8, '0'), value: 'v'.repeat(500) }
+  ))
+
+  for (const [name, work] of [
+    ['batch', () => db.batch(operations)],
+    ['flush', () => db.flush()],
+    ['compaction', () => db.compactRange()],
+    ['clear', () => db.clear()]
+  ]) {
+    const { turns, longest, took } = await turnsDuring(work)
+    t.diagnostic(`${name}: ${took.toFixed(0)} ms, ${turns} turns, the longest ${longest.toFixed(1)} ms`)
+
+    // A loop that is blocked turns a handful of times whatever the work takes; a free one, once in microseconds.
+    assert.ok(turns > took / 5, `${name}: ${turns} turns of the loop in ${took} ms`)
+  }
+
+  await db.close()
+})
+
+test('work of the database and work on libuv\'s pool do not wait for each other', function () {
+  // With a pool of one thread that is kept busy, a database on that pool could not open.
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['-e', `
+    const { AidbLevel } = require('aidb')
+    const { pbkdf2 } = require('crypto')
+    let hashed = false
+    pbkdf2('a', 'b', 3e6, 64, 'sha512', () => { hashed = true })
+    const db = new AidbLevel(process.argv[1])
+    db.put('a', '1').then(() => db.get('a')).then(function (value) {
+      console.log(value, hashed)
+      process.exit(0)
+    })
+  `, temporary()], { cwd: __dirname, encoding: 'utf8', timeout: 60_000, env: { ...process.env, UV_THREADPOOL_SIZE: '1' } })
+
+  assert.equal(status, 0, stderr)
+  assert.equal(stdout, '1 false\n')
+})
+
+test('compactions that run at once keep no read from its answer', async function () {
+  const db = new AidbLevel(temporary())
+  await db.batch(Array.from({ length: 20_000 }, (_, i) => ({ type: 'put', key: `k${i}`, value: 'v'.repeat(200) })))
+
+  const compactions = Array.from({ length: 20 }, () => db.compactRange())
+  assert.equal((await db.get('k1')).length, 200)
+  assert.ok((await fs.stat(db.location)).isDirectory())
+  await Promise.all(compactions)
+  await db.close()
+})

@@ -1,0 +1,55 @@
+// Compiled, not run: what a TypeScript program may write, and what it may not.
+
+import { AidbLevel, type OpenOptions, type RepairReport, type Stats, type VerifyReport } from 'aidb'
+import { type AbstractSnapshot } from 'abstract-level'
+
+export async function use (): Promise<void> {
+  const options: OpenOptions = { createIfMissing: true, block_cache_size: '256MiB', lockTimeout: 100 }
+  const db = new AidbLevel('/tmp/db', options)
+  const json = new AidbLevel<string, { n: number }>('/tmp/json', { valueEncoding: 'json', compression: 'zstd' })
+
+  await db.open({ errorIfExists: false })
+  await db.put('a', '1', { sync: true })
+  await json.put('a', { n: 1 })
+  const n: number | undefined = (await json.get('a', { fillCache: false }))?.n
+  const bytes: Buffer | undefined = db.getSync<Buffer, Buffer>(Buffer.from('a'), { keyEncoding: 'buffer', valueEncoding: 'buffer' })
+  const many: Array<string | undefined> = await db.getMany(['a', 'b'])
+  await db.batch([{ type: 'put', key: 'a', value: '1' }, { type: 'del', key: 'b' }], { sync: true })
+  await db.batch().put('a', '1').del('b').write({ sync: true })
+
+  const snapshot: AbstractSnapshot = db.snapshot()
+  for await (const [key, value] of db.iterator({ snapshot, gte: 'a', highWaterMarkBytes: 1024 })) key.concat(value)
+  for await (const key of db.keys({ reverse: true, fillCache: false })) key.length.toFixed()
+  for await (const value of json.values({ limit: 1 })) value.n.toFixed()
+  await snapshot.close()
+  await db.clear({ lt: 'b', sync: true })
+
+  const size: number = await db.approximateSize('a', 'z')
+  await db.compactRange()
+  await db.compactRange(Buffer.from('a'), undefined, { keyEncoding: 'buffer' })
+  await db.flush()
+  const property: string | undefined = db.getProperty('stats')
+  const stats: Stats = await db.stats()
+  await db.checkpoint('copy')
+  const verified: VerifyReport = await db.verify()
+  const place: [string, number] = [verified.damage[0].file, verified.damage[0].offset]
+  await db.verify({ progress: (done: number, total: number) => {}, signal: new AbortController().signal })
+  const repaired: RepairReport = await AidbLevel.repair('damaged', 'new', { compression: 'zstd' })
+  const key: Buffer | null = repaired.lost[0].smallest_key
+  const tables: number = stats.levels[0].tables + stats.flushes
+  await db.close()
+  await AidbLevel.destroy(db.location)
+
+  // @ts-expect-error: a location is needed
+  new AidbLevel()
+  // @ts-expect-error: no such option
+  new AidbLevel('/tmp/db', { blockCachSize: 1 })
+  // @ts-expect-error: no such codec
+  new AidbLevel('/tmp/db', { compression: 'zip' })
+  // @ts-expect-error: the location cannot be changed
+  db.location = 'elsewhere'
+  // @ts-expect-error: values are objects with a number
+  await json.put('a', { n: 'one' })
+
+  console.log(n, bytes, many, size, property, tables, place, key)
+}

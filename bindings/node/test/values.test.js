@@ -1,0 +1,184 @@
+'use strict'
+
+// Keys and values: every byte, every size, every encoding, and the options of reads and writes.
+
+const test = require('node:test')
+const assert = require('node:assert/strict')
+const { AidbLevel } = require('aidb')
+const { temporary } = require('./temporary')
+
+const binary = { keyEncoding: 'buffer', valueEncoding: 'buffer' }
+
+async function open (options) {
+  const db = new AidbLevel(temporary(), options)
+  await db.open()
+  return db
+}
+
+test('binary keys and values come back as they were, in bytewise order', async function () {
+  const db = await open(binary)
+  const keys = Array.from({ length: 256 }, (_, byte) => Buffer.from([byte, 0, 255 - byte]))
+
+  await db.batch(keys.map((key) => ({ type: 'put', key, value: Buffer.from(key).reverse() })))
+
+  for (const key of keys) assert.deepEqual(await db.get(key), Buffer.from(key).reverse())
+  assert.deepEqual(await db.keys().all(), keys)
+  await db.close()
+})
+
+test('empty keys and empty values are ordinary, and told from absent ones', async function () {
+  const db = await open(binary)
+  const empty = Buffer.alloc(0)
+
+  assert.equal(await db.get(empty), undefined)
+  assert.equal(await db.has(empty), false)
+
+  await db.put(empty, empty)
+  await db.put(Buffer.from('a'), empty)
+
+  assert.deepEqual(await db.get(empty), empty)
+  assert.deepEqual(db.getSync(empty), empty)
+  assert.equal(await db.has(empty), true)
+  assert.equal(await db.get('', { keyEncoding: 'utf8', valueEncoding: 'utf8' }), '')
+  assert.deepEqual(await db.getMany([empty, Buffer.from('b'), Buffer.from('a')]), [empty, undefined, empty])
+  assert.deepEqual(await db.hasMany([empty, Buffer.from('b'), Buffer.from('a')]), [true, false, true])
+  assert.deepEqual(await db.iterator().all(), [[empty, empty], [Buffer.from('a'), empty]])
+
+  await db.del(empty)
+  assert.equal(await db.has(empty), false)
+  await db.close()
+})
+
+test('null and undefined are no keys and no values', async function () {
+  const db = await open()
+
+  for (const nothing of [null, undefined]) {
+    await assert.rejects(db.get(nothing), { code: 'LEVEL_INVALID_KEY' })
+    await assert.rejects(db.put(nothing, 'x'), { code: 'LEVEL_INVALID_KEY' })
+    await assert.rejects(db.put('x', nothing), { code: 'LEVEL_INVALID_VALUE' })
+    await assert.rejects(db.approximateSize(nothing, 'x'), { code: 'LEVEL_INVALID_KEY' })
+  }
+
+  await db.close()
+})
+
+test('every encoding reads what another wrote', async function () {
+  const db = await open()
+  const text = 'grün 🌱\u0000end'
+  const bytes = Buffer.from(text)
+
+  await db.put(text, text)
+
+  for (const valueEncoding of ['utf8', 'buffer', 'view']) {
+    const expected = { utf8: text, buffer: bytes, view: new Uint8Array(bytes) }[valueEncoding]
+    const options = { keyEncoding: 'view', valueEncoding }
+    const key = new Uint8Array(bytes)
+
+    assert.deepEqual(await db.get(key, options), expected)
+    assert.deepEqual(db.getSync(key, options), expected)
+    assert.deepEqual(await db.getMany([key], options), [expected])
+    assert.deepEqual(await db.values({ valueEncoding }).all(), [expected])
+    assert.equal(Buffer.isBuffer(await db.get(key, options)), valueEncoding === 'buffer')
+  }
+
+  await db.put('json', { a: [1] }, { valueEncoding: 'json' })
+  assert.deepEqual(await db.get('json', { valueEncoding: 'json' }), { a: [1] })
+  await db.close()
+})
+
+test('bytes that are no UTF-8 and lone surrogates are replaced, not refused', async function () {
+  const db = await open()
+
+  await db.put('bytes', Buffer.from([0x61, 0xff, 0x62]), { valueEncoding: 'buffer' })
+  assert.equal(await db.get('bytes'), 'a\ufffdb')
+  assert.equal(db.getSync('bytes'), 'a\ufffdb')
+
+  await db.put('lone', '\ud800')
+  assert.equal(await db.get('lone'), '\ufffd')
+  await db.batch([{ type: 'put', key: 'lone', value: 'x\udc00' }])
+  assert.equal(await db.get('lone'), 'x\ufffd')
+  await db.close()
+})
+
+test('long values come back from memory, from tables and through every call', async function () {
+  const db = await open({ ...binary, writeBufferSize: '64KiB' })
+  const sizes = [1, 4095, 4096, 16384, 16385, 1 << 20, 5 << 20]
+  const key = (size) => Buffer.from(`k${size}`)
+
+  for (const size of sizes) await db.put(key(size), Buffer.alloc(size, size % 251))
+  await db.flush()
+
+  for (const size of sizes) {
+    const expected = Buffer.alloc(size, size % 251)
+    assert.ok(expected.equals(await db.get(key(size))), `get ${size}`)
+    assert.ok(expected.equals(db.getSync(key(size))), `getSync ${size}`)
+  }
+
+  const values = await db.getMany(sizes.map(key))
+  assert.deepEqual(values.map((value) => value.length), sizes)
+  await db.close()
+})
+
+test('what a caller does to its own buffer after a call changes nothing', async function () {
+  const db = await open(binary)
+  const key = Buffer.from('key')
+  const value = Buffer.from('value')
+  const written = db.put(key, value)
+
+  key.fill(0)
+  value.fill(0)
+  await written
+
+  assert.deepEqual(await db.get(Buffer.from('key')), Buffer.from('value'))
+  await db.close()
+})
+
+test('a key that is too long is refused', async function () {
+  const db = await open(binary)
+  const key = Buffer.alloc((16 << 20) + 1)
+
+  await assert.rejects(db.put(key, Buffer.from('x')), { code: 'LEVEL_INVALID_ARGUMENT' })
+  await assert.rejects(db.batch([{ type: 'del', key }]), { code: 'LEVEL_INVALID_ARGUMENT' })
+  await db.close()
+})
+
+test('a batch is applied in order, and the later operation on a key wins', async function () {
+  const db = await open()
+
+  await db.batch([
+    { type: 'put', key: 'a', value: '1' },
+    { type: 'put', key: 'b', value: '1' },
+    { type: 'del', key: 'a' },
+    { type: 'put', key: 'b', value: '2' }
+  ], { sync: true })
+
+  assert.deepEqual(await db.iterator().all(), [['b', '2']])
+  await db.batch().put('c', '3').del('b').write({ sync: true })
+  assert.deepEqual(await db.iterator().all(), [['c', '3']])
+  await db.close()
+})
+
+test('a read sees the writes that were awaited, and none made after it', async function () {
+  const db = await open()
+
+  await db.put('k', 'before')
+  const reads = [db.get('k'), db.getMany(['k']), db.has('later'), db.iterator().all(), db.keys().all()]
+  const writes = [db.put('k', 'after'), db.put('later', 'x')]
+
+  assert.deepEqual(await Promise.all(reads), ['before', ['before'], false, [['k', 'before']], ['k']])
+  await Promise.all(writes)
+  assert.equal(await db.get('k'), 'after')
+  await db.close()
+})
+
+test('synced writes and reads that leave the cache alone do their work', async function () {
+  const db = await open()
+
+  await db.put('a', '1', { sync: true })
+  await db.del('b', { sync: true })
+  await db.flush()
+  assert.equal(await db.get('a', { fillCache: false }), '1')
+  assert.equal(db.getSync('a', { fillCache: false }), '1')
+  assert.deepEqual(await db.values({ fillCache: false }).all(), ['1'])
+  await db.close()
+})

@@ -1,0 +1,364 @@
+"""Stubs of the native module, kept by hand; a test compares them with it (mypy.stubtest).
+
+What each call does, raises and costs stands in the docstrings of the module itself: ``help(aidb.DB.get)``.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from types import GenericAlias, TracebackType
+from typing import Any, Final, Generic, Literal, final, overload, type_check_only
+
+from _typeshed import StrOrBytesPath
+from typing_extensions import Buffer, Self, TypedDict, TypeVar, Unpack, disjoint_base
+
+from .mapping import Mapping
+
+__all__ = [
+    "DB",
+    "ERROR_KINDS",
+    "Iterator",
+    "OPTIONS",
+    "PrefixedDB",
+    "RawIterator",
+    "Reader",
+    "Snapshot",
+    "ValueBuffer",
+    "WriteBatch",
+    "Writer",
+    "__version__",
+    "destroy_db",
+    "repair_db",
+]
+
+__version__: Final[str]
+
+OPTIONS: Final[tuple[str, ...]]
+"""The canonical names of all options."""
+
+ERROR_KINDS: Final[tuple[tuple[str, int, str], ...]]
+"""Every kind of error: its name, its number, and its class in aidb.errors."""
+
+_T = TypeVar("_T")
+_Entry_co = TypeVar("_Entry_co", covariant=True, default=Any)
+
+@type_check_only
+class OpenOptions(TypedDict, total=False):
+    """Sizes are bytes, or text such as "64MiB"; None leaves the default (for compression: no compression)."""
+
+    create_if_missing: bool | None
+    """Default: True."""
+    error_if_exists: bool | None
+    """Default: False."""
+    read_only: bool | None
+    """Open without writing anything. Default: False."""
+    write_buffer_size: int | str | None
+    """Bytes of the memtable, 4KiB to 16GiB. Default: 64MiB."""
+    block_cache_size: int | str | None
+    """Bytes of blocks kept in memory, 0 to 1TiB. Default: 256MiB."""
+    block_size: int | str | None
+    """Bytes of a block before compression, 128 to 16MiB. Default: 4KiB."""
+    block_restart_interval: int | str | None
+    """Entries between two whole keys in a block, 1 to 1024. Default: 16."""
+    compression: Literal["none", "snappy", "lz4", "zstd"] | None
+    """Default: snappy."""
+    bloom_bits_per_key: int | str | None
+    """Filter bits per key, 0 to 32; 0 builds no filters. Default: 10."""
+    max_open_files: int | str | None
+    """Tables kept open. Default: 0, half of what the process may open."""
+    level0_compaction_trigger: int | str | None
+    """Tables in level 0 that start a compaction, 1 to 64. Default: 4."""
+    level_base_size: int | str | None
+    """Bytes of level 1, 4KiB to 1TiB. Default: 256MiB."""
+    level_size_multiplier: int | str | None
+    """How many times larger each level is than the one above, 2 to 100. Default: 10."""
+    target_file_size: int | str | None
+    """Bytes of a table, 4KiB to 64GiB. Default: 64MiB."""
+    background_threads: int | str | None
+    """Compaction threads, 1 to 64. Default: 2."""
+    lock_timeout: int | str | None
+    """Milliseconds to wait for another opener. Default: 0."""
+    info_log: str | os.PathLike[str] | None
+    """"none", "stderr" or a path. Default: none."""
+    lru_cache_size: int | str | None
+    """plyvel's name for block_cache_size."""
+    bloom_filter_bits: int | str | None
+    """plyvel's name for bloom_bits_per_key."""
+    max_file_size: int | str | None
+    """plyvel's name for target_file_size."""
+    paranoid_checks: bool | None
+    """Accepted for plyvel's sake; no effect: every byte from disk is checked."""
+
+@type_check_only
+class Damage(TypedDict):
+    """One place on disk that is not as it was written."""
+
+    file: str
+    offset: int
+    message: str
+
+@type_check_only
+class VerifyReport(TypedDict):
+    """What DB.verify has found."""
+
+    is_ok: bool
+    is_complete: bool
+    tables: int
+    entries: int
+    logs: int
+    records: int
+    bytes: int
+    damaged_places: int
+    damage: list[Damage]
+
+@type_check_only
+class Loss(TypedDict):
+    """Something that a repair could not read: bytes offset to end of a file; None is what is not known."""
+
+    file: str
+    offset: int
+    end: int
+    message: str
+    smallest_key: bytes | None
+    largest_key: bytes | None
+    first_sequence: int | None
+    last_sequence: int | None
+
+@type_check_only
+class RepairReport(TypedDict):
+    """What repair_db has read, written and lost."""
+
+    is_ok: bool
+    tables: int
+    table_entries: int
+    logs: int
+    log_records: int
+    entries_written: int
+    last_sequence: int
+    lost_places: int
+    lost: list[Loss]
+
+@disjoint_base
+class Reader:
+    """What can be read: the base of DB, PrefixedDB and Snapshot."""
+
+    @overload
+    def get(
+        self, key: Buffer, default: None = None, *, fill_cache: bool = True, verify_checksums: bool | None = None
+    ) -> bytes | None: ...
+    @overload
+    def get(
+        self, key: Buffer, default: _T, *, fill_cache: bool = True, verify_checksums: bool | None = None
+    ) -> bytes | _T: ...
+    @overload
+    def get_many(
+        self, keys: Iterable[Buffer], default: None = None, *, fill_cache: bool = True
+    ) -> list[bytes | None]: ...
+    @overload
+    def get_many(self, keys: Iterable[Buffer], default: _T, *, fill_cache: bool = True) -> list[bytes | _T]: ...
+    @overload
+    def get_view(self, key: Buffer, default: None = None, *, fill_cache: bool = True) -> memoryview | None: ...
+    @overload
+    def get_view(self, key: Buffer, default: _T, *, fill_cache: bool = True) -> memoryview | _T: ...
+    def __getitem__(self, key: Buffer, /) -> bytes: ...
+    def __contains__(self, key: Buffer, /) -> bool: ...
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]: ...
+    def keys(self) -> Iterator[bytes]: ...
+    def values(self) -> Iterator[bytes]: ...
+    def items(self) -> Iterator[tuple[bytes, bytes]]: ...
+    @overload
+    def iterator(
+        self,
+        reverse: bool = False,
+        start: Buffer | None = None,
+        stop: Buffer | None = None,
+        include_start: bool = True,
+        include_stop: bool = False,
+        prefix: Buffer | None = None,
+        include_key: Literal[True] = True,
+        include_value: Literal[True] = True,
+        verify_checksums: bool | None = None,
+        fill_cache: bool = True,
+    ) -> Iterator[tuple[bytes, bytes]]: ...
+    @overload
+    def iterator(
+        self,
+        reverse: bool = False,
+        start: Buffer | None = None,
+        stop: Buffer | None = None,
+        include_start: bool = True,
+        include_stop: bool = False,
+        prefix: Buffer | None = None,
+        include_key: Literal[True] = True,
+        *,
+        include_value: Literal[False],
+        verify_checksums: bool | None = None,
+        fill_cache: bool = True,
+    ) -> Iterator[bytes]: ...
+    @overload
+    def iterator(
+        self,
+        reverse: bool = False,
+        start: Buffer | None = None,
+        stop: Buffer | None = None,
+        include_start: bool = True,
+        include_stop: bool = False,
+        prefix: Buffer | None = None,
+        *,
+        include_key: Literal[False],
+        include_value: Literal[True] = True,
+        verify_checksums: bool | None = None,
+        fill_cache: bool = True,
+    ) -> Iterator[bytes]: ...
+    @overload
+    def iterator(
+        self,
+        reverse: bool = False,
+        start: Buffer | None = None,
+        stop: Buffer | None = None,
+        include_start: bool = True,
+        include_stop: bool = False,
+        prefix: Buffer | None = None,
+        *,
+        include_key: Literal[False],
+        include_value: Literal[False],
+        verify_checksums: bool | None = None,
+        fill_cache: bool = True,
+    ) -> Iterator[None]: ...
+    @overload
+    def iterator(
+        self,
+        reverse: bool = False,
+        start: Buffer | None = None,
+        stop: Buffer | None = None,
+        include_start: bool = True,
+        include_stop: bool = False,
+        prefix: Buffer | None = None,
+        include_key: bool = True,
+        include_value: bool = True,
+        verify_checksums: bool | None = None,
+        fill_cache: bool = True,
+    ) -> Iterator[Any]: ...
+    def raw_iterator(self, verify_checksums: bool | None = None, fill_cache: bool = True) -> RawIterator: ...
+
+class Writer(Reader):
+    """What can be read and written: the base of DB and PrefixedDB."""
+
+    def put(self, key: Buffer, value: Buffer, *, sync: bool = False) -> None: ...
+    def delete(self, key: Buffer, *, sync: bool = False) -> None: ...
+    def __setitem__(self, key: Buffer, value: Buffer, /) -> None: ...
+    def __delitem__(self, key: Buffer, /) -> None: ...
+    def write_batch(self, transaction: bool = False, sync: bool = False) -> WriteBatch: ...
+    def snapshot(self) -> Snapshot: ...
+    def prefixed_db(self, prefix: Buffer) -> PrefixedDB: ...
+    def mapping(self) -> Mapping: ...
+
+@disjoint_base
+class DB(Writer):
+    """An open database: an ordered map from byte-string keys to byte-string values."""
+
+    def __new__(cls, name: StrOrBytesPath, **options: Unpack[OpenOptions]) -> Self: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def closed(self) -> bool: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *exception: object) -> None: ...
+    def flush(self) -> None: ...
+    def compact_range(self, start: Buffer | None = None, stop: Buffer | None = None) -> None: ...
+    def approximate_size(self, start: Buffer, stop: Buffer) -> int: ...
+    def approximate_sizes(self, *ranges: tuple[Buffer, Buffer]) -> list[int]: ...
+    @overload
+    def get_property(self, name: str) -> str | None: ...
+    @overload
+    def get_property(self, name: Buffer) -> bytes | None: ...
+    def stats(self) -> dict[str, Any]: ...
+    def checkpoint(self, path: StrOrBytesPath) -> None: ...
+    def verify(self, progress: Callable[[int, int], object] | None = None) -> VerifyReport: ...
+
+@final
+class PrefixedDB(Writer):
+    """The entries of a database whose keys begin with a prefix, by the rest of their keys."""
+
+    @property
+    def prefix(self) -> bytes: ...
+    @property
+    def db(self) -> Writer: ...
+
+@final
+class Snapshot(Reader):
+    """Reads at one point in the sequence of writes."""
+
+    @property
+    def closed(self) -> bool: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *exception: object) -> None: ...
+
+@final
+class WriteBatch:
+    """Puts and deletes that are applied together, all or none."""
+
+    def put(self, key: Buffer, value: Buffer) -> None: ...
+    def delete(self, key: Buffer) -> None: ...
+    def append(self, source: WriteBatch) -> None: ...
+    def clear(self) -> None: ...
+    def write(self) -> None: ...
+    def approximate_size(self) -> int: ...
+    def __len__(self) -> int: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+@final
+class Iterator(Generic[_Entry_co]):
+    """Walks the entries of a range, both ways; it stands between two entries."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> _Entry_co: ...
+    def prev(self) -> _Entry_co: ...
+    def seek(self, target: Buffer) -> None: ...
+    def seek_to_start(self) -> None: ...
+    def seek_to_stop(self) -> None: ...
+    @property
+    def closed(self) -> bool: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *exception: object) -> None: ...
+    @classmethod
+    def __class_getitem__(cls, entry: Any) -> GenericAlias: ...
+
+@final
+class RawIterator:
+    """Walks all entries as LevelDB's own iterator does; it stands on an entry or on none."""
+
+    def valid(self) -> bool: ...
+    def seek_to_first(self) -> None: ...
+    def seek_to_last(self) -> None: ...
+    def seek(self, target: Buffer) -> None: ...
+    def next(self) -> None: ...
+    def prev(self) -> None: ...
+    def key(self) -> bytes: ...
+    def value(self) -> bytes: ...
+    def item(self) -> tuple[bytes, bytes]: ...
+    @property
+    def closed(self) -> bool: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *exception: object) -> None: ...
+
+@final
+class ValueBuffer:
+    """Holds a value and lends its bytes: what is behind the memoryview of get_view."""
+
+    def __len__(self) -> int: ...
+    if sys.version_info >= (3, 12):
+        def __buffer__(self, flags: int, /) -> memoryview: ...
+
+def destroy_db(name: StrOrBytesPath, **options: Unpack[OpenOptions]) -> None: ...
+def repair_db(name: StrOrBytesPath, into: StrOrBytesPath, **options: Unpack[OpenOptions]) -> RepairReport: ...

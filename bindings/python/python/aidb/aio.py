@@ -1,0 +1,280 @@
+"""AiDb for asyncio: the same database, its calls awaited.
+
+>>> import asyncio, tempfile
+>>> from aidb import aio
+>>> async def main(directory):
+...     async with await aio.open(directory) as db:
+...         await db.put(b"fruit", b"apple")
+...         return [entry async for entry in db.iterator()]
+>>> with tempfile.TemporaryDirectory() as directory:
+...     asyncio.run(main(directory))
+[(b'fruit', b'apple')]
+
+Each database runs its calls on a few threads of its own, so the event loop never waits for the disk; names,
+arguments, results and errors are those of :class:`aidb.DB`. A call whose task is cancelled still runs to its end
+in its thread: a cancelled write may have been applied.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import aidb
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from _typeshed import StrOrBytesPath
+    from typing_extensions import Buffer, ParamSpec, Self, Unpack
+
+    from ._aidb import OpenOptions, VerifyReport
+
+    _P = ParamSpec("_P")
+
+__all__ = ["DB", "Iterator", "Reader", "Snapshot", "WriteBatch", "open"]
+
+_T = TypeVar("_T")
+
+# Entries that an iterator takes from its thread at once.
+_CHUNK_ENTRIES = 512
+_THREADS = 4
+
+
+class _Worker:
+    """The threads of one database."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="aidb")
+        self._stopped = False
+
+    async def run(self, call: Callable[_P, _T], *arguments: _P.args, **keywords: _P.kwargs) -> _T:
+        if self._stopped:
+            # The database is closed: the call answers so at once.
+            return call(*arguments, **keywords)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, lambda: call(*arguments, **keywords))
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._threads.shutdown(wait=False)
+
+
+class Reader:
+    """What can be read: the base of :class:`DB` and :class:`Snapshot`."""
+
+    def __init__(self, reader: aidb.Reader, worker: _Worker) -> None:
+        """Made by :func:`open` and :meth:`DB.snapshot`."""
+        self._reader = reader
+        self._worker = worker
+
+    async def get(self, key: Buffer, default: Any = None, *, fill_cache: bool = True) -> Any:
+        """Return the value stored under ``key`` as bytes, or ``default``."""
+        return await self._worker.run(self._reader.get, key, default, fill_cache=fill_cache)
+
+    async def get_many(self, keys: Iterable[Buffer], default: Any = None, *, fill_cache: bool = True) -> list[Any]:
+        """Return the values of ``keys`` in their order, all as of one point in the sequence of writes."""
+        return await self._worker.run(self._reader.get_many, list(keys), default, fill_cache=fill_cache)
+
+    async def get_view(self, key: Buffer, default: Any = None, *, fill_cache: bool = True) -> Any:
+        """Return the value stored under ``key`` as a read-only memoryview, or ``default``."""
+        return await self._worker.run(self._reader.get_view, key, default, fill_cache=fill_cache)
+
+    def iterator(self, **keywords: Any) -> Iterator[Any]:
+        """Return an asynchronous iterator over a range; the keywords are those of :meth:`aidb.DB.iterator`.
+
+        It sees one point in the sequence of writes: that of its first entry, or of the snapshot.
+        """
+        return Iterator(self._reader, self._worker, keywords)
+
+    def __aiter__(self) -> Iterator[Any]:
+        return self.iterator()
+
+
+class DB(Reader):
+    """An open database, its calls awaited; from :func:`open`. Leaving its ``async with`` block closes it."""
+
+    _reader: aidb.DB
+
+    @property
+    def name(self) -> str:
+        """The directory, as it was given."""
+        return self._reader.name
+
+    @property
+    def closed(self) -> bool:
+        """Whether the database has been closed."""
+        return self._reader.closed
+
+    async def put(self, key: Buffer, value: Buffer, *, sync: bool = False) -> None:
+        """Store ``value`` under ``key``; ``sync`` waits until it survives loss of power."""
+        await self._worker.run(self._reader.put, key, value, sync=sync)
+
+    async def delete(self, key: Buffer, *, sync: bool = False) -> None:
+        """Remove ``key``; removing an absent key is no error."""
+        await self._worker.run(self._reader.delete, key, sync=sync)
+
+    def write_batch(self, transaction: bool = False, sync: bool = False) -> WriteBatch:
+        """Return an empty batch; an ``async with`` block writes it at its end, as the batch of :class:`aidb.DB`."""
+        return WriteBatch(self._reader.write_batch(transaction, sync), self._worker, transaction)
+
+    async def snapshot(self) -> Snapshot:
+        """Return a snapshot: reads at this point in the sequence of writes, until it is closed."""
+        return Snapshot(await self._worker.run(self._reader.snapshot), self._worker)
+
+    async def flush(self) -> None:
+        """Write everything acknowledged so far to tables, durably."""
+        await self._worker.run(self._reader.flush)
+
+    async def compact_range(self, start: Buffer | None = None, stop: Buffer | None = None) -> None:
+        """Compact the keys from ``start`` to ``stop`` (excluded), so that deleted entries give back their space."""
+        await self._worker.run(self._reader.compact_range, start, stop)
+
+    async def approximate_size(self, start: Buffer, stop: Buffer) -> int:
+        """Return about how many bytes of files the keys from ``start`` to ``stop`` take."""
+        return await self._worker.run(self._reader.approximate_size, start, stop)
+
+    async def get_property(self, name: str) -> str | None:
+        """Return a report by its name, or None for an unknown name."""
+        return await self._worker.run(self._reader.get_property, name)
+
+    async def stats(self) -> dict[str, Any]:
+        """Return counters since open and sizes now."""
+        return await self._worker.run(self._reader.stats)
+
+    async def checkpoint(self, path: StrOrBytesPath) -> None:
+        """Make a consistent copy in the directory ``path``, as :meth:`aidb.DB.checkpoint`."""
+        await self._worker.run(self._reader.checkpoint, path)
+
+    async def verify(self, progress: Callable[[int, int], object] | None = None) -> VerifyReport:
+        """Check everything on disk, as :meth:`aidb.DB.verify`; ``progress`` is called in a thread of the database."""
+        return await self._worker.run(self._reader.verify, progress)
+
+    async def close(self) -> None:
+        """Close the database, as :meth:`aidb.DB.close`; closing again is no error."""
+        try:
+            await self._worker.run(self._reader.close)
+        finally:
+            self._worker.stop()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+
+class Snapshot(Reader):
+    """Reads at one point in the sequence of writes; leaving its ``async with`` block closes it."""
+
+    _reader: aidb.Snapshot
+
+    @property
+    def closed(self) -> bool:
+        """Whether the snapshot or its database has been closed."""
+        return self._reader.closed
+
+    async def close(self) -> None:
+        """Let the point in time go; closing again is no error."""
+        self._reader.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+
+class WriteBatch:
+    """Puts and deletes that are applied together, all or none; only :meth:`write` is awaited."""
+
+    def __init__(self, batch: aidb.WriteBatch, worker: _Worker, transaction: bool) -> None:
+        """Made by :meth:`DB.write_batch`."""
+        self._batch = batch
+        self._worker = worker
+        self._transaction = transaction
+        self.put = batch.put
+        self.delete = batch.delete
+        self.clear = batch.clear
+        self.approximate_size = batch.approximate_size
+
+    def __len__(self) -> int:
+        return len(self._batch)
+
+    async def write(self) -> None:
+        """Apply the operations to the database; they stay in the batch."""
+        await self._worker.run(self._batch.write)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._transaction and kind is not None:
+            self._batch.clear()
+        else:
+            await self.write()
+
+
+class Iterator(AsyncIterator[_T], Generic[_T]):
+    """Walks the entries of a range, many of them per visit to a thread; leaving its block closes it."""
+
+    def __init__(self, reader: aidb.Reader, worker: _Worker, keywords: dict[str, Any]) -> None:
+        """Made by :meth:`Reader.iterator`."""
+        self._reader = reader
+        self._worker = worker
+        self._keywords = keywords
+        self._entries: aidb.Iterator[_T] | None = None
+        self._chunk: list[_T] = []
+        self._failure: aidb.Error | None = None
+        self._fetching = asyncio.Lock()
+
+    def _fetch(self) -> list[_T]:
+        if self._entries is None:
+            self._entries = self._reader.iterator(**self._keywords)
+        chunk: list[_T] = []
+        try:
+            chunk.extend(islice(self._entries, _CHUNK_ENTRIES))
+        except aidb.Error as error:
+            # What came before the failure is yielded first.
+            self._failure = error
+        chunk.reverse()
+        return chunk
+
+    async def __anext__(self) -> _T:
+        async with self._fetching:
+            if not self._chunk and self._failure is None:
+                self._chunk = await self._worker.run(self._fetch)
+            if self._chunk:
+                return self._chunk.pop()
+            if self._failure is not None:
+                raise self._failure
+            raise StopAsyncIteration
+
+    async def close(self) -> None:
+        """Let go of the memory and files it pins; later steps raise ``ClosedError``."""
+        async with self._fetching:
+            self._chunk = []
+            self._failure = aidb.ClosedError("closed: the iterator has been closed")
+            if self._entries is not None:
+                self._entries.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+
+async def open(path: StrOrBytesPath, **options: Unpack[OpenOptions]) -> DB:
+    """Open the database in the directory ``path``; options and errors are those of :class:`aidb.DB`."""
+    worker = _Worker()
+    try:
+        return DB(await worker.run(aidb.DB, path, **options), worker)
+    except BaseException:
+        worker.stop()
+        raise

@@ -1,0 +1,114 @@
+"""The exceptions of AiDb, all under :class:`Error`.
+
+A class exists only if a program would act differently on it; docs/errors.md has the same table for every
+language. A missing key is no error. Errors can be pickled. Those of the operating system carry its ``errno``.
+"""
+
+import builtins
+import errno as _errno
+
+__all__ = [
+    "ClosedError",
+    "ConflictError",
+    "CorruptionError",
+    "Error",
+    "IOError",
+    "InternalError",
+    "InvalidArgumentError",
+    "IteratorInvalidError",
+    "LockedError",
+    "NoSpaceError",
+    "UnsupportedError",
+]
+
+
+class Error(Exception):
+    """The base of every exception of AiDb.
+
+    ``code``: the kind's number, the same as the status of the C library.
+    """
+
+    code: int = 0
+
+    @property
+    def is_retryable(self) -> bool:
+        """Whether the same call may succeed later without any change to it."""
+        return False
+
+
+class InvalidArgumentError(Error, ValueError):
+    """An argument or option is out of its range, or a directory is not a database: fix the call."""
+
+    code = 1
+
+
+class IteratorInvalidError(InvalidArgumentError):
+    """A raw iterator stands on no entry: check ``valid()`` first."""
+
+
+class IOError(Error, builtins.OSError):
+    """The operating system refused a file operation: check the disk, then reopen."""
+
+    code = 2
+
+    @property
+    def is_retryable(self) -> bool:
+        """Whether the operating system only asked to try again."""
+        return self.errno in (_errno.EINTR, _errno.EAGAIN)
+
+
+class NoSpaceError(IOError):
+    """The disk or a quota is full: free space and write again; no reopening is needed."""
+
+    code = 10
+
+    @property
+    def is_retryable(self) -> bool:
+        """True: once there is space again."""
+        return True
+
+
+class CorruptionError(Error):
+    """Bytes on disk are not what was written; the message names file and offset: restore a backup or repair."""
+
+    code = 3
+
+
+class LockedError(Error):
+    """Another opener holds the database; the message names it: close it there first."""
+
+    code = 4
+
+    @property
+    def is_retryable(self) -> bool:
+        """True: once the other opener has closed it."""
+        return True
+
+
+class ConflictError(Error):
+    """A transaction lost against another: retry it."""
+
+    code = 5
+
+    @property
+    def is_retryable(self) -> bool:
+        """True: with a new transaction."""
+        return True
+
+
+class ClosedError(Error, RuntimeError):
+    """The handle or its database has been closed: open it again."""
+
+    code = 6
+
+
+class UnsupportedError(Error):
+    """Written by a newer AiDb, or asking for something this build or platform lacks: upgrade."""
+
+    code = 7
+
+
+class InternalError(Error):
+    """An invariant of AiDb does not hold: report it, it is our bug."""
+
+    code = 8

@@ -1,0 +1,104 @@
+//! `WriteBatch`: several writes applied together.
+
+use std::sync::{Arc, Mutex};
+
+use aidb::WriteOptions;
+use pyo3::prelude::*;
+
+use crate::bytes::BytesLike;
+use crate::db::Store;
+use crate::errors::{detached, lock, lock_detached, to_python};
+
+/// Puts and deletes that are applied together, all or none, also across a crash; from `DB.write_batch`.
+///
+/// A later operation on the same key wins. As a context manager it is written when the block ends; if the block
+/// raises, it is written all the same, unless it was made with `transaction=True`: then it is cleared. Keys of a
+/// `PrefixedDB`'s batch are behind its prefix. Costs memory for its keys and values, at most 4 GiB together.
+#[pyclass(frozen, weakref, module = "aidb")]
+pub(crate) struct WriteBatch {
+    pub(crate) store: Arc<Store>,
+    pub(crate) prefix: Vec<u8>,
+    pub(crate) transaction: bool,
+    pub(crate) options: WriteOptions,
+    pub(crate) operations: Mutex<aidb::WriteBatch>,
+}
+
+impl WriteBatch {
+    fn change(
+        &self,
+        py: Python<'_>,
+        change: impl FnOnce(&mut aidb::WriteBatch) -> aidb::Result<()>,
+    ) -> PyResult<()> {
+        let outcome = change(&mut *lock(py, &self.operations)?);
+        outcome.map_err(|error| to_python(py, &error))
+    }
+}
+
+#[pymethods]
+impl WriteBatch {
+    /// Adds a put of `value` under `key`. Raises `InvalidArgumentError` if one is too long; the batch is
+    /// unchanged then.
+    fn put(&self, py: Python<'_>, key: BytesLike<'_>, value: BytesLike<'_>) -> PyResult<()> {
+        let key = key.behind(&self.prefix);
+        self.change(py, |batch| batch.put(&key, value.as_slice()))
+    }
+
+    /// Adds a delete of `key`. Raises `InvalidArgumentError` if it is too long.
+    fn delete(&self, py: Python<'_>, key: BytesLike<'_>) -> PyResult<()> {
+        let key = key.behind(&self.prefix);
+        self.change(py, |batch| batch.delete(&key))
+    }
+
+    /// Adds all operations of another batch, `source`, behind this one's own, with the keys as they are there.
+    fn append(&self, py: Python<'_>, source: &Bound<'_, WriteBatch>) -> PyResult<()> {
+        // A copy first: `source` may be this batch, and two locks at once could be taken in two orders.
+        let added = lock(py, &source.get().operations)?.clone();
+        self.change(py, |batch| batch.append(&added))
+    }
+
+    /// Removes all operations.
+    fn clear(&self, py: Python<'_>) -> PyResult<()> {
+        self.change(py, |batch| {
+            batch.clear();
+            Ok(())
+        })
+    }
+
+    /// Applies the operations to the database, all or none; they stay in the batch. An empty batch is no error.
+    ///
+    /// Errors as for `DB.put`; after `IOError` or `NoSpaceError` the batch may or may not be there after a crash.
+    fn write(&self, py: Python<'_>) -> PyResult<()> {
+        detached(py, || {
+            let operations = lock_detached(&self.operations)?;
+            self.store.write_with(&operations, &self.options)
+        })
+    }
+
+    /// Returns the bytes that the batch takes in memory and in the log.
+    fn approximate_size(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(lock(py, &self.operations)?.byte_size())
+    }
+
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(lock(py, &self.operations)?.len())
+    }
+
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exception_type: &Bound<'_, PyAny>,
+        exception: &Bound<'_, PyAny>,
+        traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let _ = (exception, traceback);
+        if self.transaction && !exception_type.is_none() {
+            self.clear(py)
+        } else {
+            self.write(py)
+        }
+    }
+}

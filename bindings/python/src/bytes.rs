@@ -1,0 +1,107 @@
+//! Bytes across the border: bytes-like arguments in, `bytes` and memoryviews out.
+#![expect(
+    unsafe_code,
+    reason = "the buffer protocol lends a pointer, and Python has no safe call for it"
+)]
+
+use std::borrow::Cow;
+use std::ffi::c_int;
+
+use pyo3::exceptions::{PyBufferError, PyTypeError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyMemoryView};
+
+/// A `bytes` above this length is allocated by the call that can fail instead of panicking.
+const LARGE_BYTES: usize = 1 << 20;
+
+/// A bytes-like argument: `bytes` as it is, any other object with the buffer protocol as a copy, because its
+/// owner could change it while the interpreter is released.
+pub(crate) struct BytesLike<'py>(Bound<'py, PyBytes>);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for BytesLike<'py> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(bytes) = object.cast::<PyBytes>() {
+            return Ok(BytesLike(bytes.to_owned()));
+        }
+        let Ok(view) = PyMemoryView::from(&object) else {
+            let found = object.get_type().name()?;
+            return Err(PyTypeError::new_err(format!(
+                "a bytes-like object is required, not '{found}'"
+            )));
+        };
+        let copy = view.call_method0(pyo3::intern!(object.py(), "tobytes"))?;
+        Ok(BytesLike(copy.cast_into()?))
+    }
+}
+
+impl BytesLike<'_> {
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
+    /// The key as the database knows it: behind the `prefix` of a prefixed view.
+    pub(crate) fn behind<'a>(&'a self, prefix: &[u8]) -> Cow<'a, [u8]> {
+        if prefix.is_empty() {
+            Cow::Borrowed(self.as_slice())
+        } else {
+            Cow::Owned([prefix, self.as_slice()].concat())
+        }
+    }
+}
+
+/// Copies `bytes` into a new Python object; a failed allocation is a `MemoryError`. Runs no Python code (Y2).
+pub(crate) fn to_python<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    if bytes.len() < LARGE_BYTES {
+        return Ok(PyBytes::new(py, bytes));
+    }
+    PyBytes::new_with(py, bytes.len(), |buffer| {
+        buffer.copy_from_slice(bytes);
+        Ok(())
+    })
+}
+
+/// Holds a value read from the database and lends its bytes, read-only: what is behind `DB.get_view`.
+///
+/// Use it through the memoryview that `get_view` returns; the bytes live until the last view of them is released.
+#[pyclass(frozen, module = "aidb")]
+pub(crate) struct ValueBuffer(pub(crate) aidb::Value);
+
+#[pymethods]
+impl ValueBuffer {
+    fn __len__(&self) -> usize {
+        self.0.len()
+    }
+
+    unsafe fn __getbuffer__(
+        slf: Bound<'_, Self>,
+        view: *mut ffi::Py_buffer,
+        flags: c_int,
+    ) -> PyResult<()> {
+        if view.is_null() {
+            return Err(PyBufferError::new_err("no buffer to fill"));
+        }
+        let bytes: &[u8] = &slf.get().0;
+        // SAFETY: Python passes a `view` to fill, which is not NULL. The pointer stays good while it is lent:
+        // PyBuffer_FillInfo stores a new reference to `slf` in the view, `slf` is frozen and an object does not
+        // move, so its `Value` and the bytes behind it neither change nor go before that reference does. The
+        // view is read-only (FillInfo refuses PyBUF_WRITABLE), so the cast to a mutable pointer is never used.
+        let status = unsafe {
+            ffi::PyBuffer_FillInfo(
+                view,
+                slf.as_ptr(),
+                bytes.as_ptr().cast_mut().cast(),
+                bytes.len() as ffi::Py_ssize_t,
+                1,
+                flags,
+            )
+        };
+        if status == 0 {
+            Ok(())
+        } else {
+            Err(PyErr::fetch(slf.py()))
+        }
+    }
+}

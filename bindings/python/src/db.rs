@@ -1,0 +1,253 @@
+//! `DB`: an open database, and `Store`, what keeps it open.
+
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
+
+use crate::bytes::BytesLike;
+use crate::errors::{detached, drop_detached};
+use crate::options;
+use crate::reader::{Reader, View};
+use crate::report;
+use crate::writer::{Writer, view};
+
+/// A core database that every handle of it holds (Y3): it is closed when the last one goes.
+pub(crate) struct Store {
+    /// Empty only while it is dropped.
+    db: Option<aidb::DB>,
+}
+
+impl Store {
+    fn new(db: aidb::DB) -> Arc<Store> {
+        Arc::new(Store { db: Some(db) })
+    }
+}
+
+impl Deref for Store {
+    type Target = aidb::DB;
+
+    fn deref(&self) -> &aidb::DB {
+        self.db.as_ref().expect("only Drop takes it")
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // The last handle closes the database: it flushes, and waits for threads.
+        drop_detached(self.db.take());
+    }
+}
+
+/// An open database: an ordered map from byte-string keys to byte-string values.
+///
+/// `DB(name, **options)` opens the directory `name` (str, bytes or path-like), creating it unless
+/// `create_if_missing=False`. Options are numbers, flags, or text such as `"64MiB"`; `aidb.OPTIONS` lists their
+/// names and docs/guide.md their meaning; plyvel's `lru_cache_size`, `bloom_filter_bits` and `max_file_size` are
+/// other names for `block_cache_size`, `bloom_bits_per_key` and `target_file_size`.
+///
+/// Raises `LockedError` if it is open already, here or in another process; `InvalidArgumentError` for an unknown
+/// option, a value out of range, a missing directory with `create_if_missing=False`, or a directory that is not a
+/// database; `CorruptionError`, `UnsupportedError` (a newer format), `IOError`, `NoSpaceError`.
+///
+/// Any number of threads may use it at once. Close it, or use it in a `with` block; a database that is dropped
+/// without that is closed when its last iterator, snapshot and batch are gone too. In a child process after `fork`
+/// every call raises `ClosedError`.
+#[pyclass(frozen, subclass, extends = Writer, weakref, module = "aidb")]
+pub(crate) struct DB {
+    name: String,
+}
+
+/// A path argument as text for people and as the path for the operating system.
+pub(crate) fn path_of(name: &Bound<'_, PyAny>) -> PyResult<(String, PathBuf)> {
+    let text = name
+        .py()
+        .import(intern!(name.py(), "os"))?
+        .call_method1(intern!(name.py(), "fsdecode"), (name,))?;
+    let path: PathBuf = text.extract()?;
+    Ok((path.display().to_string(), path))
+}
+
+#[pymethods]
+impl DB {
+    #[new]
+    #[pyo3(signature = (name, **options))]
+    fn new(
+        name: &Bound<'_, PyAny>,
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let (name_text, path) = path_of(name)?;
+        let options = options::from_keywords(options)?;
+        let db = detached(name.py(), || aidb::DB::open(path, options))?;
+        let view = View {
+            store: Store::new(db),
+            prefix: Vec::new(),
+            pinned: None,
+        };
+        Ok(PyClassInitializer::from(Reader { view })
+            .add_subclass(Writer)
+            .add_subclass(DB { name: name_text }))
+    }
+
+    /// The directory, as it was given.
+    #[getter]
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Closes the database: flushes, stops its threads and lets the directory go. Closing again is no error.
+    ///
+    /// When it returns, everything written survives loss of power. Later calls on the database, its iterators,
+    /// snapshots and batches raise `ClosedError`. Raises `IOError` or `NoSpaceError` if the flush fails; the
+    /// database is closed all the same, and nothing acknowledged is lost.
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let db = &view(slf.as_super()).store;
+        detached(slf.py(), || db.close())
+    }
+
+    /// Whether the database has been closed.
+    #[getter]
+    fn closed(slf: &Bound<'_, Self>) -> bool {
+        view(slf.as_super()).store.is_closed()
+    }
+
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*exception))]
+    fn __exit__(slf: &Bound<'_, Self>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
+        let _ = exception;
+        Self::close(slf)
+    }
+
+    /// Writes everything acknowledged so far to tables; when it returns, that survives loss of power.
+    fn flush(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let db = &view(slf.as_super()).store;
+        detached(slf.py(), || db.flush())
+    }
+
+    /// Compacts the keys from `start` to `stop` (`None`: no bound; `stop` itself excluded), so that deleted and
+    /// overwritten entries that no snapshot sees give back their space. Returns when that is durable.
+    #[pyo3(signature = (start=None, stop=None))]
+    fn compact_range(
+        slf: &Bound<'_, Self>,
+        start: Option<BytesLike<'_>>,
+        stop: Option<BytesLike<'_>>,
+    ) -> PyResult<()> {
+        let db = &view(slf.as_super()).store;
+        let start = start.as_ref().map(BytesLike::as_slice);
+        let stop = stop.as_ref().map(BytesLike::as_slice);
+        detached(slf.py(), || db.compact_range(start, stop))
+    }
+
+    /// Returns about how many bytes of files the keys from `start` to `stop` (excluded) take; what is still in
+    /// memory is not counted.
+    fn approximate_size(
+        slf: &Bound<'_, Self>,
+        start: BytesLike<'_>,
+        stop: BytesLike<'_>,
+    ) -> PyResult<u64> {
+        let db = &view(slf.as_super()).store;
+        let (start, stop) = (start.as_slice(), stop.as_slice());
+        detached(slf.py(), || db.approximate_size(start, stop))
+    }
+
+    /// Returns `approximate_size` of each `(start, stop)` given, as a list.
+    #[pyo3(signature = (*ranges))]
+    fn approximate_sizes(slf: &Bound<'_, Self>, ranges: &Bound<'_, PyTuple>) -> PyResult<Vec<u64>> {
+        ranges
+            .iter()
+            .map(|range| {
+                let (start, stop) = range.extract()?;
+                Self::approximate_size(slf, start, stop)
+            })
+            .collect()
+    }
+
+    /// Returns a report by its `name`, or `None` for an unknown name; docs/guide.md lists the names.
+    ///
+    /// `name` is `str` or, as in plyvel, `bytes`; the answer is of the same type.
+    fn get_property<'py>(
+        slf: &Bound<'py, Self>,
+        name: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = slf.py();
+        let db = &view(slf.as_super()).store;
+        if let Ok(text) = name.cast::<PyString>() {
+            let text: String = text.extract()?;
+            let report = detached(py, || db.property(&text))?;
+            return Ok(report.map(|report| PyString::new(py, &report).into_any()));
+        }
+        let Ok(bytes) = name.extract::<BytesLike<'_>>() else {
+            return Err(PyTypeError::new_err("a property's name is str or bytes"));
+        };
+        let Ok(text) = std::str::from_utf8(bytes.as_slice()) else {
+            return Ok(None);
+        };
+        let report = detached(py, || db.property(text))?;
+        Ok(report.map(|report| PyBytes::new(py, report.as_bytes()).into_any()))
+    }
+
+    /// Returns counters since open and sizes now as a dict: numbers (bytes unless a name says otherwise), and
+    /// under `levels` a list with a dict per level.
+    fn stats<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let db = &view(slf.as_super()).store;
+        let json = detached(py, || Ok(db.stats()?.to_json()))?;
+        py.import(intern!(py, "json"))?
+            .call_method1(intern!(py, "loads"), (json,))
+    }
+
+    /// Makes a consistent copy in the directory `path`, which must be missing or empty, while reads and writes go on.
+    ///
+    /// The copy holds everything written before the call, opens by itself, and survives loss of power when this
+    /// returns. Its tables are hard links where the file system allows that. Raises `InvalidArgumentError` if
+    /// `path` is a file or a directory that is not empty, `LockedError`, `IOError`, `NoSpaceError`; what was made is
+    /// removed then.
+    fn checkpoint(slf: &Bound<'_, Self>, path: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (_, path) = path_of(path)?;
+        let db = &view(slf.as_super()).store;
+        detached(slf.py(), || db.checkpoint(path))
+    }
+
+    /// Reads everything the database consists of from disk, past the caches, and checks it, while reads and writes
+    /// go on; returns what was found as a dict.
+    ///
+    /// `is_ok` tells whether all is well; `damage` lists up to 1000 of the `damaged_places`, each a dict with `file`,
+    /// `offset` and `message`: damage is reported, not raised. `progress(bytes_done, bytes_total)` is called about
+    /// once per MiB; if it returns `False` the verification ends (`is_complete` is false then), and what it raises is
+    /// raised. Raises `ClosedError`, also if the database is closed meanwhile.
+    #[pyo3(signature = (progress=None))]
+    fn verify<'py>(
+        slf: &Bound<'py, Self>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        report::verify(slf.py(), &view(slf.as_super()).store, progress)
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let name = PyString::new(slf.py(), &slf.get().name).repr()?;
+        let state = if Self::closed(slf) { "closed" } else { "open" };
+        Ok(format!("<aidb.DB {name} {state}>"))
+    }
+}
+
+/// Removes the database in the directory `name`: its files, and the directory if nothing else is in it.
+///
+/// A missing or empty directory is no error. Raises `LockedError` if it is open anywhere, `InvalidArgumentError` if
+/// the directory is not a database, `IOError`. Options as for `DB`, for plyvel's sake.
+#[pyfunction]
+#[pyo3(signature = (name, **options))]
+pub(crate) fn destroy_db(
+    name: &Bound<'_, PyAny>,
+    options: Option<&Bound<'_, PyDict>>,
+) -> PyResult<()> {
+    let (_, path) = path_of(name)?;
+    let options = options::from_keywords(options)?;
+    detached(name.py(), || aidb::DB::destroy(path, &options))
+}

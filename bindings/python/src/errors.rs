@@ -1,0 +1,110 @@
+//! Core's errors as the exceptions of `aidb.errors`, and the way to call core detached from the interpreter.
+
+use std::error::Error as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use aidb::{Error, ErrorKind};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
+use pyo3::types::PyTuple;
+
+/// The exception class for a kind, by its name in `aidb.errors`.
+fn class_name(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::InvalidArgument => "InvalidArgumentError",
+        ErrorKind::Io => "IOError",
+        ErrorKind::Corruption => "CorruptionError",
+        ErrorKind::Locked => "LockedError",
+        ErrorKind::Conflict => "ConflictError",
+        ErrorKind::Closed => "ClosedError",
+        ErrorKind::Unsupported => "UnsupportedError",
+        ErrorKind::NoSpace => "NoSpaceError",
+        // The kinds may grow before this table does: what is not known here is a bug of this package.
+        _ => "InternalError",
+    }
+}
+
+/// Core's kinds as a tuple of `(kind, number, class name)`, for the test that compares them with `aidb.errors`.
+pub(crate) fn kinds(py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
+    let rows = ErrorKind::ALL.map(|kind| (kind.name(), kind.code(), class_name(kind)));
+    PyTuple::new(py, rows)
+}
+
+/// `error` as an instance of its Python class. An error of the operating system carries its `errno`.
+pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
+    let os_code = error
+        .source()
+        .and_then(|source| source.downcast_ref::<std::io::Error>())
+        .and_then(std::io::Error::raw_os_error);
+    match (error.kind(), os_code) {
+        (ErrorKind::Io | ErrorKind::NoSpace, Some(code)) => {
+            raise(py, class_name(error.kind()), (code, error.to_string()))
+        }
+        _ => raise(py, class_name(error.kind()), (error.to_string(),)),
+    }
+}
+
+/// A move or read on a raw iterator that stands on no entry.
+pub(crate) fn iterator_invalid(py: Python<'_>) -> PyErr {
+    raise(
+        py,
+        "IteratorInvalidError",
+        ("the iterator stands on no entry",),
+    )
+}
+
+fn raise<'py>(py: Python<'py>, class: &str, arguments: impl pyo3::call::PyCallArgs<'py>) -> PyErr {
+    let instance = py
+        .import(intern!(py, "aidb.errors"))
+        .and_then(|module| module.getattr(class))
+        .and_then(|class| class.call1(arguments));
+    match instance {
+        Ok(instance) => PyErr::from_value(instance),
+        Err(error) => error,
+    }
+}
+
+/// Calls core with the interpreter released (Y1). A panic there, which would be our bug, becomes an `InternalError`.
+pub(crate) fn detached<T: Send>(
+    py: Python<'_>,
+    call: impl FnOnce() -> aidb::Result<T> + Send,
+) -> PyResult<T> {
+    let outcome = py.detach(|| {
+        catch_unwind(AssertUnwindSafe(call))
+            .unwrap_or_else(|_| Err(Error::internal("a panic; the message is on stderr")))
+    });
+    outcome.map_err(|error| to_python(py, &error))
+}
+
+/// Locks while attached, waiting detached (Y2). The guard must go before anything may run Python code.
+pub(crate) fn lock<'a, T>(py: Python<'_>, mutex: &'a Mutex<T>) -> PyResult<MutexGuard<'a, T>> {
+    mutex
+        .lock_py_attached(py)
+        .map_err(|_| to_python(py, &poisoned()))
+}
+
+/// Locks while detached.
+pub(crate) fn lock_detached<T>(mutex: &Mutex<T>) -> aidb::Result<MutexGuard<'_, T>> {
+    mutex.lock().map_err(|_| poisoned())
+}
+
+/// What the mutex of a handle holds, also after a panic, for it to be dropped.
+pub(crate) fn take<T>(mutex: &Mutex<Option<T>>) -> Option<T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+fn poisoned() -> Error {
+    Error::internal("a call on this object panicked earlier")
+}
+
+/// Drops `value`, whose drop may wait for the disk, detached from the interpreter (Y3). Where there is no
+/// interpreter to let go of, it is dropped all the same.
+pub(crate) fn drop_detached<T: Send>(value: T) {
+    let dropping = || {
+        // A panic in a destructor must not cross Python's deallocation.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(value)));
+    };
+    let _ = Python::try_attach(|py| py.detach(dropping));
+}

@@ -1,0 +1,183 @@
+//! `Iterator`: plyvel's iterator, a place between two entries.
+
+use std::sync::{Arc, Mutex};
+
+use pyo3::IntoPyObjectExt;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyGenericAlias, PyType};
+
+use crate::bytes::{BytesLike, to_python};
+use crate::db::Store;
+use crate::errors::{
+    detached, drop_detached, lock, lock_detached, take, to_python as error_to_python,
+};
+use crate::walk::{Step, Walk};
+
+/// What an iterator yields of an entry.
+#[derive(Clone, Copy)]
+pub(crate) struct Shown {
+    pub(crate) keys: bool,
+    pub(crate) values: bool,
+}
+
+/// Walks the entries of a range, both ways; from the `iterator` method of a database, snapshot or prefixed view.
+///
+/// It stands between two entries: `next(it)` passes the one ahead and yields it, `it.prev()` passes the one behind
+/// and returns it; at an end they raise `StopIteration`. Ahead is ascending, or descending with `reverse=True`. It
+/// sees one point in the sequence of writes. It may raise `ClosedError`, `CorruptionError` and `IOError`; after one
+/// of the latter two it stays failed until it seeks. Threads may share it: each entry goes to one of them.
+#[pyclass(frozen, weakref, module = "aidb")]
+pub(crate) struct Iterator {
+    store: Arc<Store>,
+    /// The prefix of the view it was made from: not part of the keys shown.
+    prefix: Vec<u8>,
+    shown: Shown,
+    /// None once closed.
+    walk: Mutex<Option<Walk>>,
+}
+
+impl Iterator {
+    pub(crate) fn new(store: Arc<Store>, prefix: Vec<u8>, shown: Shown, walk: Walk) -> Iterator {
+        Iterator {
+            store,
+            prefix,
+            shown,
+            walk: Mutex::new(Some(walk)),
+        }
+    }
+
+    /// Passes one entry. One that was fetched already is handed out attached; the next chunk is fetched detached.
+    fn step<'py>(&self, py: Python<'py>, step: Step) -> PyResult<Option<Bound<'py, PyAny>>> {
+        loop {
+            if self.store.is_closed() {
+                return Err(error_to_python(py, &aidb::Error::closed("the database")));
+            }
+            let mut walk = lock(py, &self.walk)?;
+            let Some(open) = walk.as_mut() else {
+                drop(walk);
+                return Err(error_to_python(py, &closed()));
+            };
+            if let Some((key, value)) = open.pass(step) {
+                let key = self.shown.keys.then(|| &key[self.prefix.len()..]);
+                let value = self.shown.values.then_some(value);
+                let key = key.map(|key| to_python(py, key)).transpose();
+                let value = value.map(|value| to_python(py, value)).transpose();
+                // Building a tuple may run the garbage collector, so the lock goes first (Y2).
+                drop(walk);
+                return self.entry(py, key?, value?).map(Some);
+            }
+            drop(walk);
+            let found = detached(py, || {
+                let mut walk = lock_detached(&self.walk)?;
+                walk.as_mut().ok_or_else(closed)?.fetch(step)
+            })?;
+            // Another thread may take what was found; then the loop fetches again.
+            if !found {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn entry<'py>(
+        &self,
+        py: Python<'py>,
+        key: Option<Bound<'py, PyBytes>>,
+        value: Option<Bound<'py, PyBytes>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match (key, value) {
+            (Some(key), Some(value)) => (key, value).into_bound_py_any(py),
+            (key, value) => key.or(value).into_bound_py_any(py),
+        }
+    }
+
+    fn place(&self, py: Python<'_>, place: impl FnOnce(&mut Walk) + Send) -> PyResult<()> {
+        if self.store.is_closed() {
+            return Err(error_to_python(py, &aidb::Error::closed("the database")));
+        }
+        match lock(py, &self.walk)?.as_mut() {
+            Some(walk) => {
+                place(walk);
+                Ok(())
+            }
+            None => Err(error_to_python(py, &closed())),
+        }
+    }
+}
+
+fn closed() -> aidb::Error {
+    aidb::Error::closed("the iterator")
+}
+
+#[pymethods]
+impl Iterator {
+    /// `Iterator[bytes]`, for annotations.
+    #[classmethod]
+    fn __class_getitem__<'py>(
+        cls: &Bound<'py, PyType>,
+        entry: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyGenericAlias>> {
+        PyGenericAlias::new(cls.py(), cls, entry)
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.step(py, Step::Ahead)
+    }
+
+    /// Moves one step back and returns the entry passed: after `next` the same one again. Raises `StopIteration`
+    /// at the beginning.
+    fn prev<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.step(py, Step::Back)?
+            .ok_or_else(|| pyo3::exceptions::PyStopIteration::new_err(()))
+    }
+
+    /// Moves to just before where `target` is or would be in the order of keys, also with `reverse`: going up from
+    /// there, the first entry is the smallest key at or above `target`. A target outside the range means its end.
+    fn seek(&self, py: Python<'_>, target: BytesLike<'_>) -> PyResult<()> {
+        let target = target.behind(&self.prefix).into_owned();
+        self.place(py, |walk| walk.seek(target))
+    }
+
+    /// Moves before the smallest key of the range, also with `reverse`.
+    fn seek_to_start(&self, py: Python<'_>) -> PyResult<()> {
+        self.place(py, Walk::seek_to_start)
+    }
+
+    /// Moves behind the largest key of the range, also with `reverse`.
+    fn seek_to_stop(&self, py: Python<'_>) -> PyResult<()> {
+        self.place(py, Walk::seek_to_stop)
+    }
+
+    /// Lets go of the memory and files it pins; later calls raise `ClosedError`. Closing again is no error.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        detached(py, || {
+            drop(take(&self.walk));
+            Ok(())
+        })
+    }
+
+    /// Whether the iterator or its database has been closed.
+    #[getter]
+    fn closed(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.store.is_closed() || lock(py, &self.walk)?.is_none())
+    }
+
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*exception))]
+    fn __exit__(&self, py: Python<'_>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
+        let _ = exception;
+        self.close(py)
+    }
+}
+
+impl Drop for Iterator {
+    fn drop(&mut self) {
+        drop_detached(take(&self.walk));
+    }
+}

@@ -1,0 +1,282 @@
+//! `Reader`: reading, which databases, snapshots and prefixed views share.
+
+use std::sync::{Arc, Mutex};
+
+use aidb::{IterOptions, ReadOptions};
+use pyo3::exceptions::PyKeyError;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyMemoryView};
+
+use crate::bytes::{BytesLike, ValueBuffer, to_python};
+use crate::db::Store;
+use crate::errors::{detached, lock, to_python as error_to_python};
+use crate::iterator::{Iterator, Shown};
+use crate::raw_iterator::RawIterator;
+use crate::walk::Walk;
+
+/// What a reader reads: a database, the keys behind a prefix (which may be empty), now or as of a snapshot.
+pub(crate) struct View {
+    pub(crate) store: Arc<Store>,
+    pub(crate) prefix: Vec<u8>,
+    /// The snapshot read at, which `Snapshot.close` takes away; none reads as of now.
+    pub(crate) pinned: Option<Arc<Mutex<Option<aidb::Snapshot>>>>,
+}
+
+impl View {
+    /// The snapshot to read at, or `ClosedError` if it has been closed.
+    fn snapshot(&self, py: Python<'_>) -> PyResult<Option<aidb::Snapshot>> {
+        let Some(pinned) = &self.pinned else {
+            return Ok(None);
+        };
+        match &*lock(py, pinned)? {
+            Some(snapshot) => Ok(Some(snapshot.clone())),
+            None => Err(error_to_python(py, &aidb::Error::closed("the snapshot"))),
+        }
+    }
+
+    fn read(
+        &self,
+        py: Python<'_>,
+        key: &BytesLike<'_>,
+        fill_cache: bool,
+    ) -> PyResult<Option<aidb::Value>> {
+        let snapshot = self.snapshot(py)?;
+        let (key, db) = (key.behind(&self.prefix), &self.store);
+        detached(py, || {
+            let options = ReadOptions {
+                snapshot: snapshot.as_ref(),
+                fill_cache,
+            };
+            db.get_with(&key, &options)
+        })
+    }
+
+    /// Options of a cursor over everything the view shows.
+    fn cursor_options(&self, py: Python<'_>, fill_cache: bool) -> PyResult<IterOptions> {
+        Ok(IterOptions {
+            snapshot: self.snapshot(py)?,
+            prefix: (!self.prefix.is_empty()).then(|| self.prefix.clone()),
+            fill_cache,
+            ..IterOptions::default()
+        })
+    }
+
+    fn walk(&self, py: Python<'_>, options: IterOptions, shown: Shown) -> PyResult<Iterator> {
+        let db = Arc::clone(&self.store);
+        let walk = detached(py, || Walk::new(&db, options))?;
+        Ok(Iterator::new(db, self.prefix.clone(), shown, walk))
+    }
+}
+
+/// What can be read: the base of `DB`, `PrefixedDB` and `Snapshot`. It is not made directly.
+///
+/// Keys are bytes-like objects up to 16 MiB, values up to 4 GiB - 1; both may be empty; keys sort bytewise. Any
+/// number of threads may read at once. Any call may raise `ClosedError` (the database or snapshot was closed),
+/// `CorruptionError` (bytes on disk are not what was written), `IOError` and `TypeError`.
+#[pyclass(frozen, subclass, module = "aidb")]
+pub(crate) struct Reader {
+    pub(crate) view: View,
+}
+
+#[pymethods]
+impl Reader {
+    /// Returns the value stored under `key` as `bytes`, or `default` if there is none.
+    ///
+    /// `fill_cache`: keep what is read from disk in the block cache. `verify_checksums` is accepted for programs
+    /// written for plyvel and has no effect: checksums are always verified. Cost: at most one table per level,
+    /// most of them answered by their filter without a read; the value is copied once.
+    #[pyo3(signature = (key, default=None, *, fill_cache=true, verify_checksums=None))]
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        key: BytesLike<'py>,
+        default: Option<Bound<'py, PyAny>>,
+        fill_cache: bool,
+        verify_checksums: Option<bool>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let _ = verify_checksums;
+        match self.view.read(py, &key, fill_cache)? {
+            Some(value) => Ok(Some(to_python(py, &value)?.into_any())),
+            None => Ok(default),
+        }
+    }
+
+    /// Returns the values of `keys`, an iterable of bytes-like objects, as a list in their order, with `default`
+    /// where there is none, all as of one point in the sequence of writes.
+    ///
+    /// Cheaper than as many gets: the interpreter is released once. `fill_cache` as for `get`.
+    #[pyo3(signature = (keys, default=None, *, fill_cache=true))]
+    fn get_many<'py>(
+        &self,
+        py: Python<'py>,
+        keys: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+        fill_cache: bool,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let keys: Vec<BytesLike<'_>> = keys
+            .try_iter()?
+            .map(|key| key?.extract())
+            .collect::<PyResult<_>>()?;
+        let keys: Vec<_> = keys
+            .iter()
+            .map(|key| key.behind(&self.view.prefix))
+            .collect();
+        let (snapshot, db) = (self.view.snapshot(py)?, &self.view.store);
+        let values = detached(py, || {
+            let options = ReadOptions {
+                snapshot: snapshot.as_ref(),
+                fill_cache,
+            };
+            db.get_many_with(&keys, &options)
+        })?;
+        let list = PyList::empty(py);
+        for value in values {
+            match value {
+                Some(value) => list.append(to_python(py, &value)?)?,
+                None => list.append(&default)?,
+            }
+        }
+        Ok(list)
+    }
+
+    /// Returns the value stored under `key` as a read-only `memoryview`, or `default` if there is none.
+    ///
+    /// The bytes are not copied into a Python object: the view holds the value, for large ones the block of the
+    /// cache they lie in, until it is released. Worth it from some KiB on. `fill_cache` as for `get`.
+    #[pyo3(signature = (key, default=None, *, fill_cache=true))]
+    fn get_view<'py>(
+        &self,
+        py: Python<'py>,
+        key: BytesLike<'py>,
+        default: Option<Bound<'py, PyAny>>,
+        fill_cache: bool,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self.view.read(py, &key, fill_cache)? {
+            Some(value) => {
+                let buffer = Bound::new(py, ValueBuffer(value))?;
+                Ok(Some(PyMemoryView::from(&buffer)?.into_any()))
+            }
+            None => Ok(default),
+        }
+    }
+
+    fn __getitem__<'py>(
+        &self,
+        py: Python<'py>,
+        key: BytesLike<'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match self.view.read(py, &key, true)? {
+            Some(value) => Ok(to_python(py, &value)?.into_any()),
+            None => Err(PyKeyError::new_err(to_python(py, key.as_slice())?.unbind())),
+        }
+    }
+
+    fn __contains__(&self, py: Python<'_>, key: BytesLike<'_>) -> PyResult<bool> {
+        Ok(self.view.read(py, &key, true)?.is_some())
+    }
+
+    /// Returns an `Iterator` over the entries from `start` to `stop` whose keys begin with `prefix`.
+    ///
+    /// It yields `(key, value)`, or only what `include_key` and `include_value` ask for (`None` for neither), in
+    /// ascending order of keys, with `reverse` in descending order; `start` is the smaller bound all the same.
+    /// `include_start` and `include_stop` say whether the bounds themselves belong to the range. With `prefix` and
+    /// bounds, an entry must satisfy both (plyvel refuses that). It sees one point in the sequence of writes: that
+    /// of this call, or of the snapshot. `fill_cache` and `verify_checksums` as for `get`.
+    ///
+    /// Cost: entries are fetched by the chunk, up to 1,024 entries or 128 KiB; close it, or use it in a `with`
+    /// block, to let the memory and files that it pins go early.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the keywords of plyvel's iterator"
+    )]
+    #[pyo3(signature = (reverse=false, start=None, stop=None, include_start=true, include_stop=false, prefix=None,
+        include_key=true, include_value=true, verify_checksums=None, fill_cache=true))]
+    fn iterator(
+        &self,
+        py: Python<'_>,
+        reverse: bool,
+        start: Option<BytesLike<'_>>,
+        stop: Option<BytesLike<'_>>,
+        include_start: bool,
+        include_stop: bool,
+        prefix: Option<BytesLike<'_>>,
+        include_key: bool,
+        include_value: bool,
+        verify_checksums: Option<bool>,
+        fill_cache: bool,
+    ) -> PyResult<Iterator> {
+        let _ = verify_checksums;
+        let bound = |key: BytesLike<'_>, behind: bool| {
+            let mut key = key.behind(&self.view.prefix).into_owned();
+            if behind {
+                // The smallest key behind `key`.
+                key.push(0);
+            }
+            key
+        };
+        let mut options = self.view.cursor_options(py, fill_cache)?;
+        options.reverse = reverse;
+        options.values = include_value;
+        options.lower_bound = start.map(|key| bound(key, !include_start));
+        options.upper_bound = stop.map(|key| bound(key, include_stop));
+        if let Some(prefix) = prefix {
+            let whole = prefix.behind(&self.view.prefix).into_owned();
+            options.prefix = (!whole.is_empty()).then_some(whole);
+        }
+        let shown = Shown {
+            keys: include_key,
+            values: include_value,
+        };
+        self.view.walk(py, options, shown)
+    }
+
+    /// Returns a `RawIterator` over all entries: LevelDB's own way to walk. It stands on no entry yet.
+    #[pyo3(signature = (verify_checksums=None, fill_cache=true))]
+    fn raw_iterator(
+        &self,
+        py: Python<'_>,
+        verify_checksums: Option<bool>,
+        fill_cache: bool,
+    ) -> PyResult<RawIterator> {
+        let _ = verify_checksums;
+        let options = self.view.cursor_options(py, fill_cache)?;
+        let db = Arc::clone(&self.view.store);
+        let cursor = detached(py, || db.cursor(options))?;
+        Ok(RawIterator::new(db, self.view.prefix.clone(), cursor))
+    }
+
+    fn __iter__(&self, py: Python<'_>) -> PyResult<Iterator> {
+        self.items(py)
+    }
+
+    /// Returns an `Iterator` over all keys, ascending.
+    fn keys(&self, py: Python<'_>) -> PyResult<Iterator> {
+        let mut options = self.view.cursor_options(py, true)?;
+        options.values = false;
+        let shown = Shown {
+            keys: true,
+            values: false,
+        };
+        self.view.walk(py, options, shown)
+    }
+
+    /// Returns an `Iterator` over all values, in the order of their keys.
+    fn values(&self, py: Python<'_>) -> PyResult<Iterator> {
+        let options = self.view.cursor_options(py, true)?;
+        let shown = Shown {
+            keys: false,
+            values: true,
+        };
+        self.view.walk(py, options, shown)
+    }
+
+    /// Returns an `Iterator` over all `(key, value)` pairs, in the order of their keys.
+    fn items(&self, py: Python<'_>) -> PyResult<Iterator> {
+        let options = self.view.cursor_options(py, true)?;
+        let shown = Shown {
+            keys: true,
+            values: true,
+        };
+        self.view.walk(py, options, shown)
+    }
+}

@@ -1,0 +1,72 @@
+//! `Snapshot`: reads at one point in the sequence of writes.
+
+use std::sync::{Arc, Mutex};
+
+use pyo3::prelude::*;
+
+use crate::db::Store;
+use crate::errors::{detached, drop_detached, lock, take};
+use crate::reader::{Reader, View};
+
+/// Reads at one point in the sequence of writes, whatever is written, flushed or compacted later; from
+/// `DB.snapshot` or `PrefixedDB.snapshot`.
+///
+/// Close it, or use it in a `with` block: while it is held, what it sees takes space on disk. Iterators made from
+/// it keep the point in time themselves.
+#[pyclass(frozen, extends = Reader, weakref, module = "aidb")]
+pub(crate) struct Snapshot {
+    /// Shared with the reader below, which reads at it.
+    pinned: Arc<Mutex<Option<aidb::Snapshot>>>,
+}
+
+impl Snapshot {
+    pub(crate) fn new(
+        py: Python<'_>,
+        store: Arc<Store>,
+        prefix: Vec<u8>,
+        snapshot: aidb::Snapshot,
+    ) -> PyResult<Py<Self>> {
+        let pinned = Arc::new(Mutex::new(Some(snapshot)));
+        let view = View {
+            store,
+            prefix,
+            pinned: Some(Arc::clone(&pinned)),
+        };
+        let layers = PyClassInitializer::from(Reader { view }).add_subclass(Snapshot { pinned });
+        Py::new(py, layers)
+    }
+}
+
+#[pymethods]
+impl Snapshot {
+    /// Lets the point in time go; later reads raise `ClosedError`. Closing again is no error.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        detached(py, || {
+            drop(take(&self.pinned));
+            Ok(())
+        })
+    }
+
+    /// Whether the snapshot or its database has been closed.
+    #[getter]
+    fn closed(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let gone = lock(slf.py(), &slf.get().pinned)?.is_none();
+        Ok(gone || slf.as_super().get().view.store.is_closed())
+    }
+
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*exception))]
+    fn __exit__(&self, py: Python<'_>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
+        let _ = exception;
+        self.close(py)
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        drop_detached(take(&self.pinned));
+    }
+}

@@ -1,0 +1,266 @@
+//! A place between two entries, over a core cursor, with the entries around it fetched by the chunk.
+//!
+//! * W1  `window` holds entries that are neighbours in the walk; the place is before its entry `at` in the order
+//!       in which it was filled (`at == len`: behind its last). With an empty window, `place` says where it is.
+//! * W2  `follows` is true only while the cursor stands right behind the window's last entry, in the direction
+//!       in which it was filled; otherwise a fetch first seeks that entry's key.
+//! * W3  A failed fetch is kept and answered again until a seek: an error is never taken for the end.
+
+use std::mem;
+
+use aidb::{Chunk, Cursor, DB, Error, IterOptions, Result};
+
+/// Entries of the first fetch after a start or seek; each further one takes twice as many, up to the most.
+const FIRST_ENTRIES: usize = 16;
+const MOST_ENTRIES: usize = 1024;
+/// Bytes after which a fetch ends; one entry may be longer.
+const MOST_BYTES: usize = 128 << 10;
+
+/// A direction: the way the cursor walks, or against it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Ahead,
+    Back,
+}
+
+/// Where the walk is while no entry has been fetched.
+enum Place {
+    /// Before the first entry in walking order.
+    Begin,
+    /// Behind the last entry in walking order.
+    End,
+    /// Between the keys below this one and the rest.
+    Below(Vec<u8>),
+}
+
+/// Neighbouring entries, in the order in which the cursor passed them.
+enum Window {
+    Ahead(Chunk),
+    Back(Entries),
+}
+
+/// Entries collected against the walking order, which core's `Chunk` is not filled in.
+#[derive(Default)]
+struct Entries {
+    bytes: Vec<u8>,
+    /// As in `Chunk`: where each key and each value ends.
+    ends: Vec<(usize, usize)>,
+}
+
+impl Window {
+    fn filled(&self) -> Step {
+        match self {
+            Window::Ahead(_) => Step::Ahead,
+            Window::Back(_) => Step::Back,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Window::Ahead(chunk) => chunk.len(),
+            Window::Back(entries) => entries.ends.len(),
+        }
+    }
+
+    fn entry(&self, index: usize) -> (&[u8], &[u8]) {
+        let (bytes, ends) = match self {
+            Window::Ahead(chunk) => (chunk.bytes(), chunk.ends()),
+            Window::Back(entries) => (&entries.bytes[..], &entries.ends[..]),
+        };
+        let start = if index == 0 { 0 } else { ends[index - 1].1 };
+        let (key_end, value_end) = ends[index];
+        (&bytes[start..key_end], &bytes[key_end..value_end])
+    }
+}
+
+/// See the head of this file.
+pub(crate) struct Walk {
+    cursor: Cursor,
+    reverse: bool,
+    place: Place,
+    window: Window,
+    /// The buffer of an earlier window, to fill again.
+    spare: Chunk,
+    at: usize,
+    follows: bool,
+    next_entries: usize,
+    failed: Option<Error>,
+}
+
+impl Walk {
+    /// Stands before the first entry in walking order; fetches nothing yet.
+    pub(crate) fn new(db: &DB, options: IterOptions) -> Result<Walk> {
+        let reverse = options.reverse;
+        Ok(Walk {
+            cursor: db.cursor(options)?,
+            reverse,
+            place: Place::Begin,
+            window: Window::Ahead(Chunk::new()),
+            spare: Chunk::new(),
+            at: 0,
+            follows: false,
+            next_entries: FIRST_ENTRIES,
+            failed: None,
+        })
+    }
+
+    /// Passes one entry that has been fetched, if the window has one that way. Touches no disk.
+    pub(crate) fn pass(&mut self, step: Step) -> Option<(&[u8], &[u8])> {
+        if self.failed.is_some() {
+            return None;
+        }
+        let index = if step == self.window.filled() {
+            let index = self.at;
+            if index == self.window.len() {
+                return None;
+            }
+            self.at += 1;
+            index
+        } else {
+            self.at = self.at.checked_sub(1)?;
+            self.at
+        };
+        Some(self.window.entry(index))
+    }
+
+    /// Fetches entries in the direction of `step`, unless the window still has one; false at the end.
+    pub(crate) fn fetch(&mut self, step: Step) -> Result<bool> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let outcome = self.try_fetch(step);
+        if let Err(error) = &outcome {
+            self.failed = Some(error.clone());
+        }
+        outcome
+    }
+
+    /// Moves between the keys below `target` and the rest.
+    pub(crate) fn seek(&mut self, target: Vec<u8>) {
+        self.move_to(Place::Below(target));
+    }
+
+    /// Moves before the smallest key.
+    pub(crate) fn seek_to_start(&mut self) {
+        self.move_to(if self.reverse {
+            Place::End
+        } else {
+            Place::Begin
+        });
+    }
+
+    /// Moves behind the largest key.
+    pub(crate) fn seek_to_stop(&mut self) {
+        self.move_to(if self.reverse {
+            Place::Begin
+        } else {
+            Place::End
+        });
+    }
+
+    fn move_to(&mut self, place: Place) {
+        self.place = place;
+        self.window = Window::Ahead(Chunk::new());
+        (self.at, self.follows) = (0, false);
+        self.next_entries = FIRST_ENTRIES;
+        self.failed = None;
+    }
+
+    fn try_fetch(&mut self, step: Step) -> Result<bool> {
+        let ahead_in_window = step == self.window.filled();
+        let left = if ahead_in_window {
+            self.window.len() - self.at
+        } else {
+            self.at
+        };
+        if left > 0 {
+            return Ok(true);
+        }
+        let stands = if self.window.len() == 0 {
+            self.start(step)?
+        } else if ahead_in_window && self.follows {
+            true
+        } else {
+            self.follows = false;
+            let edge = if ahead_in_window {
+                self.window.len() - 1
+            } else {
+                0
+            };
+            let key = self.window.entry(edge).0;
+            // The walk sees one point in time, so the key is still there.
+            self.cursor.seek(key)? && advance(&mut self.cursor, step)?
+        };
+        if !stands {
+            return Ok(false);
+        }
+        let window = match step {
+            Step::Ahead => {
+                let mut chunk = mem::take(&mut self.spare);
+                self.cursor
+                    .read_chunk(&mut chunk, self.next_entries, MOST_BYTES)?;
+                Window::Ahead(chunk)
+            }
+            Step::Back => Window::Back(self.collect_back()?),
+        };
+        if window.len() == 0 {
+            return Ok(false);
+        }
+        if let Window::Ahead(used) = mem::replace(&mut self.window, window) {
+            self.spare = used;
+        }
+        (self.at, self.follows) = (0, true);
+        self.next_entries = (self.next_entries * 2).min(MOST_ENTRIES);
+        Ok(true)
+    }
+
+    /// Puts the cursor on the first entry of the direction `step` from `place`; false if there is none.
+    fn start(&mut self, step: Step) -> Result<bool> {
+        let target = match (&self.place, step) {
+            (Place::Begin, Step::Ahead) => return self.cursor.first(),
+            (Place::End, Step::Back) => return self.cursor.last(),
+            (Place::Begin, Step::Back) | (Place::End, Step::Ahead) => return Ok(false),
+            (Place::Below(target), _) => target,
+        };
+        let found = match step {
+            Step::Ahead => self.cursor.seek(target)?,
+            Step::Back => self.cursor.seek_for_prev(target)?,
+        };
+        // Going down from below the target, the target itself is not on the way.
+        let descending = (step == Step::Back) != self.reverse;
+        if found && descending && self.cursor.key() == target {
+            return advance(&mut self.cursor, step);
+        }
+        Ok(found)
+    }
+
+    /// Collects this entry and those before it in walking order, and moves before the last one collected: the
+    /// counterpart of `Cursor::read_chunk`.
+    fn collect_back(&mut self) -> Result<Entries> {
+        let mut entries = Entries::default();
+        while self.cursor.valid()
+            && entries.ends.len() < self.next_entries
+            && entries.bytes.len() < MOST_BYTES
+        {
+            let (key, value) = (self.cursor.key(), self.cursor.value());
+            let room = key.len() + value.len();
+            entries.bytes.try_reserve(room).map_err(|_| {
+                Error::invalid_argument(format!("no memory for an entry of {room} bytes"))
+            })?;
+            entries.bytes.extend_from_slice(key);
+            let key_end = entries.bytes.len();
+            entries.bytes.extend_from_slice(value);
+            entries.ends.push((key_end, entries.bytes.len()));
+            self.cursor.prev()?;
+        }
+        Ok(entries)
+    }
+}
+
+/// Moves the cursor one entry in the direction `step`.
+fn advance(cursor: &mut Cursor, step: Step) -> Result<bool> {
+    match step {
+        Step::Ahead => cursor.next(),
+        Step::Back => cursor.prev(),
+    }
+}

@@ -1,0 +1,124 @@
+//! `Writer`: writing, which databases and prefixed views share.
+
+use std::sync::{Arc, Mutex};
+
+use aidb::WriteOptions;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use crate::batch::WriteBatch;
+use crate::bytes::BytesLike;
+use crate::errors::detached;
+use crate::prefixed::PrefixedDB;
+use crate::reader::{Reader, View};
+use crate::snapshot::Snapshot;
+
+/// What can be read and written: the base of `DB` and `PrefixedDB`. It is not made directly.
+///
+/// A write survives the death of the process once its call has returned; with `sync=True` it survives loss of
+/// power, together with every write acknowledged before it. Beside the errors of `Reader`, writes raise
+/// `InvalidArgumentError` (a key or value is too long) and `NoSpaceError` (free space and write again).
+#[pyclass(frozen, subclass, extends = Reader, module = "aidb")]
+pub(crate) struct Writer;
+
+/// The part of a writer or reader that all the classes below it share.
+pub(crate) fn view<'a>(writer: &'a Bound<'_, Writer>) -> &'a View {
+    &writer.as_super().get().view
+}
+
+fn put(
+    writer: &Bound<'_, Writer>,
+    key: &BytesLike<'_>,
+    value: &BytesLike<'_>,
+    sync: bool,
+) -> PyResult<()> {
+    let view = view(writer);
+    let (key, value, db) = (key.behind(&view.prefix), value.as_slice(), &view.store);
+    detached(writer.py(), || {
+        db.put_with(&key, value, &WriteOptions { sync })
+    })
+}
+
+fn delete(writer: &Bound<'_, Writer>, key: &BytesLike<'_>, sync: bool) -> PyResult<()> {
+    let view = view(writer);
+    let (key, db) = (key.behind(&view.prefix), &view.store);
+    detached(writer.py(), || db.delete_with(&key, &WriteOptions { sync }))
+}
+
+#[pymethods]
+impl Writer {
+    /// Stores `value` under `key`, replacing what was there; `sync` waits until it survives loss of power.
+    #[pyo3(signature = (key, value, *, sync=false))]
+    fn put(
+        slf: &Bound<'_, Self>,
+        key: BytesLike<'_>,
+        value: BytesLike<'_>,
+        sync: bool,
+    ) -> PyResult<()> {
+        put(slf, &key, &value, sync)
+    }
+
+    /// Removes `key`; removing an absent key is no error. `sync` as for `put`.
+    #[pyo3(signature = (key, *, sync=false))]
+    fn delete(slf: &Bound<'_, Self>, key: BytesLike<'_>, sync: bool) -> PyResult<()> {
+        delete(slf, &key, sync)
+    }
+
+    fn __setitem__(
+        slf: &Bound<'_, Self>,
+        key: BytesLike<'_>,
+        value: BytesLike<'_>,
+    ) -> PyResult<()> {
+        put(slf, &key, &value, false)
+    }
+
+    fn __delitem__(slf: &Bound<'_, Self>, key: BytesLike<'_>) -> PyResult<()> {
+        delete(slf, &key, false)
+    }
+
+    /// Returns an empty `WriteBatch` for this database: several writes that are applied together or not at all.
+    ///
+    /// Used in a `with` block it is written at the end; with `transaction`, not if the block raises. `sync` as
+    /// for `put`.
+    #[pyo3(signature = (transaction=false, sync=false))]
+    fn write_batch(slf: &Bound<'_, Self>, transaction: bool, sync: bool) -> WriteBatch {
+        let view = view(slf);
+        WriteBatch {
+            store: Arc::clone(&view.store),
+            prefix: view.prefix.clone(),
+            transaction,
+            options: WriteOptions { sync },
+            operations: Mutex::new(aidb::WriteBatch::new()),
+        }
+    }
+
+    /// Returns a `Snapshot`: reads at this point in the sequence of writes, until it is closed or dropped.
+    ///
+    /// While it is held, what it can see takes space on disk, also after it was overwritten or deleted.
+    fn snapshot(slf: &Bound<'_, Self>) -> PyResult<Py<Snapshot>> {
+        let view = view(slf);
+        let db = &view.store;
+        let snapshot = detached(slf.py(), || db.snapshot())?;
+        Snapshot::new(
+            slf.py(),
+            Arc::clone(&view.store),
+            view.prefix.clone(),
+            snapshot,
+        )
+    }
+
+    /// Returns a `PrefixedDB`: the entries whose keys begin with `prefix`, by the rest of their keys.
+    fn prefixed_db(slf: &Bound<'_, Self>, prefix: BytesLike<'_>) -> PyResult<Py<PrefixedDB>> {
+        PrefixedDB::new(slf, &prefix)
+    }
+
+    /// Returns this database as a `collections.abc.MutableMapping` of bytes to bytes.
+    ///
+    /// `iter` yields keys, `del` of an absent key is a `KeyError`, and `len` counts by walking all entries.
+    fn mapping<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        py.import(intern!(py, "aidb.mapping"))?
+            .getattr(intern!(py, "Mapping"))?
+            .call1((slf,))
+    }
+}

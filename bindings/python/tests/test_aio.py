@@ -1,0 +1,110 @@
+"""The database for asyncio: the same answers, without waiting in the event loop."""
+
+import asyncio
+import doctest
+
+import aidb
+import pytest
+from aidb import aio
+
+
+def test_every_call_answers_as_the_plain_database_does(path):
+    async def main():
+        async with await aio.open(path, block_size="4KiB") as db:
+            assert (db.name, db.closed) == (str(path), False)
+            await db.put(b"a", b"1", sync=True)
+            async with db.write_batch(sync=True) as batch:
+                batch.put(b"b", b"2")
+                batch.put(b"c", b"3")
+                batch.delete(b"c")
+                assert len(batch) == 3 and await db.get(b"b") is None
+            assert (await db.get(b"b"), await db.get(b"x", 7)) == (b"2", 7)
+            assert await db.get_many([b"b", b"x", b"a"]) == [b"2", None, b"1"]
+            assert bytes(await db.get_view(b"a")) == b"1"
+            async with await db.snapshot() as snapshot:
+                await db.delete(b"a")
+                assert [entry async for entry in snapshot] == [(b"a", b"1"), (b"b", b"2")]
+                assert await snapshot.get(b"a") == b"1"
+            assert snapshot.closed
+            assert [key async for key in db.iterator(reverse=True, include_value=False)] == [b"b"]
+            await db.flush()
+            await db.compact_range()
+            assert await db.approximate_size(b"", b"z") > 0
+            assert (await db.stats())["flushes"] >= 1
+            assert await db.get_property("nonsense") is None
+            with pytest.raises(TypeError):
+                await db.get("text")
+        assert db.closed
+        await db.close()
+        with pytest.raises(aidb.ClosedError):
+            await db.get(b"a")
+
+    asyncio.run(main())
+
+
+def test_a_transaction_that_raises_writes_nothing(path):
+    async def main():
+        async with await aio.open(path) as db:
+            with pytest.raises(ZeroDivisionError):
+                async with db.write_batch(transaction=True) as batch:
+                    batch.put(b"a", b"1")
+                    raise ZeroDivisionError
+            assert [entry async for entry in db] == []
+
+    asyncio.run(main())
+
+
+def test_many_tasks_share_a_database_and_an_iterator(path):
+    async def main():
+        async with await aio.open(path) as db:
+            await asyncio.gather(*(db.put(b"%05d" % number, b"") for number in range(2000)))
+            entries = db.iterator(include_value=False)
+
+            async def take():
+                return [key async for key in entries]
+
+            parts = await asyncio.gather(*(take() for _ in range(5)))
+            assert sorted(sum(parts, [])) == [b"%05d" % number for number in range(2000)]
+
+    asyncio.run(main())
+
+
+def test_a_closed_iterator_raises(path):
+    async def main():
+        async with await aio.open(path) as db:
+            await db.put(b"a", b"1")
+            for steps in (0, 1):
+                async with db.iterator() as entries:
+                    for _ in range(steps):
+                        assert await anext(entries) == (b"a", b"1")
+                with pytest.raises(aidb.ClosedError):
+                    await anext(entries)
+
+    asyncio.run(main())
+
+
+def test_the_event_loop_goes_on_while_a_call_waits(path):
+    async def main():
+        first = await aio.open(path)
+        # The second open waits for the lock until this loop has closed the first.
+        second = asyncio.create_task(aio.open(path, lock_timeout=60_000))
+        await asyncio.sleep(0)
+        await first.close()
+        async with await second as db:
+            await db.put(b"a", b"1")
+
+    asyncio.run(main())
+
+
+def test_a_failed_open_is_the_plain_ones_error(path):
+    async def main():
+        with pytest.raises(aidb.InvalidArgumentError):
+            await aio.open(path, create_if_missing=False)
+        with pytest.raises(aidb.InvalidArgumentError):
+            await aio.open(path, nonsense=1)
+
+    asyncio.run(main())
+
+
+def test_the_sample_runs():
+    assert doctest.testmod(aio).failed == 0

@@ -1,0 +1,106 @@
+"""Write batches: applied together or not at all."""
+
+import aidb
+import pytest
+
+
+def test_a_batch_is_invisible_until_written(db):
+    batch = db.write_batch()
+    for number in range(1000):
+        batch.put(b"%d" % number, b"value")
+    batch.delete(b"2")
+    assert len(batch) == 1001 and batch.approximate_size() > 1000 * 7
+    assert list(db) == []
+    batch.write()
+    assert db.get(b"1") == b"value" and db.get(b"2") is None
+    assert len(list(db)) == 999
+
+
+def test_operations_stay_in_the_batch_and_can_be_cleared(db):
+    batch = db.write_batch(sync=True)
+    batch.put(b"key", b"value")
+    batch.write()
+    db.delete(b"key")
+    batch.write()
+    assert db.get(b"key") == b"value"
+    batch.clear()
+    assert len(batch) == 0
+    db.delete(b"key")
+    batch.write()
+    assert db.get(b"key") is None
+
+
+def test_append_adds_the_other_batch_and_also_itself(db):
+    first, second = db.write_batch(), db.write_batch()
+    first.put(b"a", b"1")
+    second.delete(b"a")
+    second.put(b"b", b"2")
+    first.append(second)
+    first.append(first)
+    assert (len(first), len(second)) == (6, 2)
+    first.write()
+    assert list(db) == [(b"b", b"2")]
+    with pytest.raises(TypeError):
+        first.append([(b"a", b"1")])
+
+
+def test_the_last_operation_on_a_key_wins(db):
+    with db.write_batch() as batch:
+        batch.put(b"k", b"1")
+        batch.delete(b"k")
+        batch.put(b"k", b"2")
+        batch.put(b"gone", b"")
+        batch.delete(b"gone")
+    assert list(db) == [(b"k", b"2")]
+
+
+def test_a_block_writes_at_its_end(db):
+    with db.write_batch() as batch:
+        batch.put(b"key", b"value")
+        assert db.get(b"key") is None
+    assert db.get(b"key") == b"value"
+
+
+def test_a_block_that_raises_writes_unless_it_is_a_transaction(db):
+    with pytest.raises(ZeroDivisionError), db.write_batch() as batch:
+        batch.put(b"plain", b"")
+        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError), db.write_batch(transaction=True) as batch:
+        batch.put(b"transaction", b"")
+        raise ZeroDivisionError
+    assert len(batch) == 0
+    assert list(db.keys()) == [b"plain"]
+    with db.write_batch(transaction=True, sync=True) as batch:
+        batch.put(b"transaction", b"")
+    assert b"transaction" in db
+
+
+def test_a_refused_operation_leaves_the_batch_as_it_was(db):
+    batch = db.write_batch()
+    batch.put(b"key", b"value")
+    with pytest.raises(aidb.InvalidArgumentError):
+        batch.put(bytes((16 << 20) + 1), b"")
+    batch.write()
+    assert (len(batch), list(db)) == (1, [(b"key", b"value")])
+
+
+def test_a_batch_of_a_closed_database_is_closed(path):
+    with aidb.open(path) as db:
+        batch = db.write_batch()
+    batch.put(b"key", b"value")
+    with pytest.raises(aidb.ClosedError):
+        batch.write()
+
+
+def test_a_batch_larger_than_a_memtable_is_whole(tiny_db):
+    with tiny_db.write_batch() as batch:
+        for number in range(2000):
+            batch.put(b"%05d" % number, bytes(50))
+    assert sum(1 for _ in tiny_db) == 2000
+
+
+def test_an_empty_batch_writes_nothing(db):
+    db.write_batch().write()
+    with db.write_batch():
+        pass
+    assert list(db) == []

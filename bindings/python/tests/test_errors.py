@@ -1,0 +1,141 @@
+"""The exceptions: one table, their bases, pickling, and damage on disk."""
+
+import builtins
+import copy
+import errno
+import inspect
+import os
+import pickle
+import resource
+import subprocess
+import sys
+
+import aidb
+import pytest
+from aidb import _aidb, errors
+
+CLASSES = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, errors.Error)]
+
+
+def test_every_kind_of_the_engine_has_its_class():
+    for kind, number, name in _aidb.ERROR_KINDS:
+        cls = getattr(errors, name)
+        assert cls.code == number and issubclass(cls, aidb.Error)
+        assert name.lower() == f"{kind}error".lower()
+    named = {name for _, _, name in _aidb.ERROR_KINDS} | {"Error", "IteratorInvalidError"}
+    assert named == {cls.__name__ for cls in CLASSES} == set(errors.__all__)
+    assert all(getattr(aidb, cls.__name__) is cls for cls in CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("cls", "bases"),
+    [
+        (aidb.IOError, [aidb.Error, builtins.OSError, builtins.IOError]),
+        (aidb.NoSpaceError, [aidb.IOError, OSError]),
+        (aidb.InvalidArgumentError, [aidb.Error, ValueError]),
+        (aidb.IteratorInvalidError, [aidb.InvalidArgumentError, ValueError]),
+        (aidb.ClosedError, [aidb.Error, RuntimeError]),
+        (aidb.LockedError, [aidb.Error]),
+        (aidb.ConflictError, [aidb.Error]),
+        (aidb.CorruptionError, [aidb.Error]),
+        (aidb.UnsupportedError, [aidb.Error]),
+        (aidb.InternalError, [aidb.Error]),
+        (aidb.Error, [Exception]),
+    ],
+)
+def test_each_class_has_its_bases(cls, bases):
+    for base in bases:
+        assert issubclass(cls, base)
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_every_class_can_be_pickled_and_copied(cls, protocol):
+    arguments = (errno.EIO, "cannot read x") if issubclass(cls, OSError) else ("what happened",)
+    error = cls(*arguments)
+    for twin in (pickle.loads(pickle.dumps(error, protocol)), copy.copy(error)):
+        assert type(twin) is cls and twin.args == error.args and str(twin) == str(error)
+        assert twin.code == error.code
+        if isinstance(error, OSError):
+            assert twin.errno == errno.EIO
+
+
+def test_what_is_retryable():
+    assert aidb.NoSpaceError(errno.ENOSPC, "full").is_retryable
+    assert aidb.LockedError("held").is_retryable and aidb.ConflictError("lost").is_retryable
+    assert aidb.IOError(errno.EINTR, "interrupted").is_retryable
+    assert not aidb.IOError(errno.EIO, "broken").is_retryable
+    assert not aidb.IOError("no number").is_retryable
+    assert not aidb.ClosedError("closed").is_retryable
+
+
+def test_a_raised_error_can_be_pickled(db):
+    db.close()
+    with pytest.raises(aidb.ClosedError) as caught:
+        db.get(b"key")
+    twin = pickle.loads(pickle.dumps(caught.value))
+    assert type(twin) is aidb.ClosedError and str(twin) == str(caught.value) != ""
+
+
+def test_an_error_of_the_operating_system_carries_its_number(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_bytes(b"")
+    with pytest.raises(aidb.Error) as caught:
+        aidb.open(blocked / "db")
+    if isinstance(caught.value, aidb.IOError):
+        assert caught.value.errno == errno.ENOTDIR
+        assert pickle.loads(pickle.dumps(caught.value)).errno == errno.ENOTDIR
+
+
+def damage(path, suffixes):
+    """Flips a byte in the middle of every file with one of these endings; answers how many there were."""
+    files = [file for file in path.iterdir() if file.suffix in suffixes and file.stat().st_size > 0]
+    for file in files:
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 0x40
+        file.write_bytes(content)
+    return len(files)
+
+
+def test_damage_is_an_error_for_reads_and_never_the_end_of_a_walk(path):
+    with aidb.open(path, compression="none") as db:
+        for number in range(2000):
+            db.put(b"%05d" % number, os.urandom(100))
+        db.compact_range()
+        keys = list(db.keys())
+    assert damage(path, {".sst"}) > 0
+    with pytest.raises(aidb.CorruptionError, match=r"\.sst"), aidb.open(path) as db:
+        it = db.iterator(include_value=False)
+        seen = []
+        with pytest.raises(aidb.CorruptionError) as caught:
+            seen.extend(it)
+        assert ".sst" in str(caught.value)
+        # A failed iterator stays failed, and does not look exhausted, until it seeks.
+        for move in (lambda: next(it), it.prev):
+            with pytest.raises(aidb.CorruptionError):
+                move()
+        it.seek_to_start()
+        assert next(it) == keys[0]
+        for key in keys:
+            db.get(key)
+
+
+FULL = """
+import resource, signal, sys
+import aidb
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+try:
+    with aidb.open(sys.argv[1]) as db:
+        for number in range(64):
+            db.put(b"%d" % number, bytes(1 << 16))
+except aidb.IOError as error:
+    print(type(error).__name__, error.errno)
+"""
+
+
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="needs a limit on the size of files")
+def test_a_file_that_may_not_grow_is_an_io_error_with_its_number(path):
+    run = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split() in (["IOError", str(errno.EFBIG)], ["NoSpaceError", str(errno.ENOSPC)])

@@ -1,0 +1,131 @@
+"""The package as it is installed: from the wheel, with its stubs, licences, documentation and version."""
+
+import doctest
+import inspect
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+
+import aidb
+import pytest
+from aidb import _aidb, aio, errors, mapping
+
+REPOSITORY = pathlib.Path(os.environ.get("AIDB_REPOSITORY", pathlib.Path(__file__).parents[3]))
+
+
+def test_the_installed_package_is_the_wheels():
+    assert REPOSITORY.resolve() / "bindings" not in pathlib.Path(aidb.__file__).resolve().parents
+    assert "site-packages" in aidb.__file__ and "site-packages" in _aidb.__file__
+
+
+def test_the_version_is_the_workspaces():
+    workspace = tomllib.loads((REPOSITORY / "Cargo.toml").read_text())
+    from importlib.metadata import version
+
+    assert aidb.__version__ == version("aidb") == workspace["workspace"]["package"]["version"]
+
+
+def test_the_wheel_has_stubs_and_licences_and_serves_every_python_from_3_11():
+    wheel = pathlib.Path(os.environ.get("AIDB_WHEEL") or pytest.skip("AIDB_WHEEL names no wheel"))
+    names = zipfile.ZipFile(wheel).namelist()
+    for wanted in (
+        "aidb/py.typed",
+        "aidb/_aidb.pyi",
+        "aidb/__init__.py",
+        "aidb/aio.py",
+        "aidb/errors.py",
+        "aidb/mapping.py",
+        "licenses/LICENSE-MIT",
+        "licenses/LICENSE-APACHE",
+    ):
+        assert any(name.endswith(wanted) for name in names), wanted
+    assert "cp311-abi3" in wheel.name
+
+
+def test_the_stubs_are_the_modules():
+    run = subprocess.run(
+        [sys.executable, "-m", "mypy.stubtest", "aidb"], capture_output=True, text=True, timeout=300
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+USES = """
+from collections.abc import MutableMapping
+from typing import assert_type
+import aidb
+
+with aidb.open("x", block_size="4KiB", compression=None) as db:
+    assert_type(db, aidb.DB)
+    assert_type(db.get(b"k"), bytes | None)
+    assert_type(db.get(b"k", b""), bytes)
+    assert_type(db.get_many([b"k"], 0), list[bytes | int])
+    assert_type(db[b"k"], bytes)
+    for key, value in db:
+        assert_type(value, bytes)
+    assert_type(next(db.iterator(include_value=False)), bytes)
+    assert_type(next(db.iterator(reverse=True)), tuple[bytes, bytes])
+    assert_type(next(db.iterator(include_key=False, include_value=False)), None)
+    assert_type(db.snapshot().get(b"k"), bytes | None)
+    assert_type(db.get_property("x"), str | None)
+    m: MutableMapping[bytes, bytes] = db.mapping()
+    p: aidb.Writer = db.prefixed_db(bytearray(b"p"))
+    it: aidb.Iterator[bytes] = db.keys()
+db.get("text")  # type: ignore[call-overload]
+aidb.open("x", block_sise=1)  # type: ignore[call-arg]
+"""
+
+
+def test_a_program_that_uses_the_package_is_checked_against_its_types(tmp_path):
+    (tmp_path / "uses.py").write_text(USES)
+    run = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "uses.py"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=tmp_path,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def public(owner):
+    for name, member in vars(owner).items():
+        if not name.startswith("_") and (inspect.isroutine(member) or inspect.isclass(member) or inspect.isgetsetdescriptor(member) or isinstance(member, property)):
+            yield name, member
+
+
+@pytest.mark.parametrize("module", [aidb, _aidb, aio, errors, mapping], ids=lambda module: module.__name__)
+def test_everything_public_is_documented(module):
+    assert module.__doc__
+    for name in getattr(module, "__all__", None) or dir(module):
+        member = getattr(module, name)
+        if inspect.isclass(member) and member.__module__.startswith("aidb"):
+            assert member.__doc__, name
+            for inner, method in public(member):
+                assert method.__doc__, f"{name}.{inner}"
+        elif inspect.isroutine(member):
+            assert member.__doc__, name
+
+
+def test_the_samples_of_the_package_and_its_readme_run(tmp_path, monkeypatch):
+    assert doctest.testmod(aidb).failed == 0
+    monkeypatch.chdir(tmp_path)
+    readme = (REPOSITORY / "bindings/python/README.md").read_text()
+    samples = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert samples
+    for sample in samples:
+        exec(sample, {})
+
+
+@pytest.mark.parametrize("example", sorted((REPOSITORY / "examples/python").glob("*.py")), ids=lambda path: path.name)
+def test_the_examples_run(example, tmp_path):
+    run = subprocess.run(
+        [sys.executable, example, tmp_path / "db"], capture_output=True, text=True, timeout=120, cwd=tmp_path
+    )
+    assert (run.returncode, run.stderr) == (0, ""), run.stderr
+    assert run.stdout
+    if example.name == "hello.py":
+        assert run.stdout.splitlines()[-1] == "before the batch: {b'apple': b'red'}"

@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# Compiles the programs beside this script, and the C and C++ examples, against include/ and libaidb, and runs them:
+# linked shared and static, and with memory checked. Any warning, leak or failed check fails the run.
+#
+#   PROFILE   release (the default) or debug: which libaidb of target/; built first
+#   VALGRIND  the command of valgrind; empty or unset: gcc's AddressSanitizer checks the programs instead
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+profile=${PROFILE:-release}
+target=${CARGO_TARGET_DIR:-$PWD/target}
+out=$target/c-tests
+lib=$out/lib
+failed=0
+
+flags=()
+[ "$profile" = release ] && flags=(--release)
+cargo build -q -p aidb-ffi "${flags[@]}"
+
+rm -rf "$out"
+mkdir -p "$lib"
+# As an installation has it: the file, its SONAME, and the name that -laidb looks for.
+cp "$target/$profile/libaidb.so" "$lib/libaidb.so.0"
+ln -s libaidb.so.0 "$lib/libaidb.so"
+ln -s "$target/$profile/libaidb.a" "$lib/libaidb.a"
+
+say() { printf -- '-- %s\n' "$*"; }
+fail() {
+    printf 'FAILED: %s\n' "$*" >&2
+    failed=1
+}
+
+# run NAME COMMAND...: the program gets an empty place for its database as its last argument.
+run() {
+    local name=$1
+    shift
+    say "$name"
+    rm -rf "$out/db"
+    "$@" "$out/db" || fail "$name"
+}
+
+strict=(-Wall -Wextra -pedantic -Werror -g -O1 -Iinclude)
+c() { gcc -std=c99 -D_POSIX_C_SOURCE=200809L "${strict[@]}" "$@"; }
+cpp() { g++ -std=c++17 "${strict[@]}" "$@"; }
+shared=(-L"$lib" -Wl,-rpath,"$lib" -laidb -pthread)
+# What Rust's standard library and zstd need of the system; the same list is in ffi/packaging/aidb.pc.in.
+static=("$lib/libaidb.a" -pthread -lm -ldl)
+
+say 'aidb.h alone, as C99 and as C++11; the other headers alone'
+for header in aidb.h aidb_leveldb.h; do
+    echo "#include <$header>" | gcc -std=c99 "${strict[@]}" -xc -fsyntax-only - || fail "$header as C99"
+    echo "#include <$header>" | g++ -std=c++11 "${strict[@]}" -xc++ -fsyntax-only - || fail "$header as C++11"
+done
+echo '#include <aidb.hpp>' | g++ -std=c++17 "${strict[@]}" -xc++ -fsyntax-only - || fail 'aidb.hpp'
+
+say 'what libaidb.so exports'
+exported=$(nm -D --defined-only "$lib/libaidb.so" | awk '{ print $3 }' | sort)
+others=$(grep -v '^aidb_' <<<"$exported" || true)
+[ -z "$others" ] || fail "libaidb.so exports more than aidb_*: $others"
+declared=$(sed 's|//.*||' include/aidb.h | grep -o '\baidb_[a-z_]*(' | tr -d '(' | sort -u)
+[ "$declared" = "$exported" ] || fail "header and library differ: $(diff <(echo "$declared") <(echo "$exported"))"
+soname=$(readelf -d "$lib/libaidb.so" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
+[ "$soname" = libaidb.so.0 ] || fail "the SONAME is '$soname'"
+
+# A program written for LevelDB finds its header under LevelDB's name.
+mkdir -p "$out/leveldb"
+echo '#include <aidb_leveldb.h>' >"$out/leveldb/c.h"
+
+sources=(tests/c/*.c tests/c/*.cpp examples/c/*.c examples/cpp/*.cpp)
+for source in "${sources[@]}"; do
+    compiler=c
+    [[ $source == *.cpp ]] && compiler=cpp
+    includes=(-I"$out")
+    "$compiler" "$source" -o "$out/shared" "${includes[@]}" "${shared[@]}" || { fail "$source"; continue; }
+    run "$source, shared" "$out/shared"
+    "$compiler" "$source" -o "$out/static" "${includes[@]}" "${static[@]}" || { fail "$source"; continue; }
+    run "$source, static" "$out/static"
+    if [ -n "${VALGRIND:-}" ]; then
+        run "$source, under valgrind" $VALGRIND --quiet --error-exitcode=99 --leak-check=full \
+            --errors-for-leak-kinds=definite --show-leak-kinds=definite --fair-sched=yes "$out/shared"
+    else
+        "$compiler" -fsanitize=address "$source" -o "$out/checked" "${includes[@]}" "${shared[@]}"
+        run "$source, under AddressSanitizer" "$out/checked"
+    fi
+done
+
+[ $failed = 0 ] || exit 1
+say 'all C and C++ programs passed'

@@ -1,0 +1,234 @@
+// aidb.hpp as a C++ program meets it: test_aidb_cpp DIRECTORY
+//
+// What the C program beside this one has tested of the functions below is not repeated; this is about the classes:
+// that they throw what they should, release what they hold, and survive any order of destruction.
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "aidb.hpp"
+#include "check.h"
+
+namespace {
+
+// The status that `call` throws; AIDB_OK if it does not.
+template <typename Call>
+aidb::Status thrown(Call call) {
+  try {
+    call();
+    return AIDB_OK;
+  } catch (const aidb::Error& error) {
+    CHECK(std::string(error.what()) != "");
+    return error.status();
+  }
+}
+
+using Entries = std::vector<std::pair<std::string, std::string>>;
+
+Entries entries(aidb::Iterator iterator) {
+  Entries result;
+  for (auto [key, value] : iterator) result.emplace_back(key, value);
+  return result;
+}
+
+void test_options(const std::string& path) {
+  aidb::Options options;
+  options.set("block_cache_size", "1MiB").set("block_size", 8192).set("create_if_missing", false);
+  options.set("write_buffer_size", std::size_t{1} << 20).set("background_threads", 1u);
+  CHECK(options.get("block_cache_size") == "1048576");
+  CHECK(options.get("write_buffer_size") == "1048576");
+  CHECK(options.get("create_if_missing") == "false");
+  CHECK(thrown([&] { options.set("block_size", -1); }) == AIDB_INVALID_ARGUMENT);
+  CHECK(thrown([&] { options.set("no such option", 1); }) == AIDB_INVALID_ARGUMENT);
+  CHECK(thrown([&] { aidb::DB db(path, options); }) == AIDB_INVALID_ARGUMENT);
+  CHECK(aidb::Options::names().size() > 10);
+  aidb::Options moved = std::move(options);
+  CHECK(moved.get("block_size") == "8192");
+  CHECK(thrown([&] { options.get("block_size"); }) == AIDB_INVALID_ARGUMENT);
+  CHECK(aidb::version() == AIDB_VERSION);
+}
+
+void test_reads_and_writes(aidb::DB& db) {
+  using namespace std::string_literals;
+  const std::string binary = "\0\xff\0"s;
+  aidb::WriteOptions durable;
+  durable.sync = true;
+  db.put("a", "1");
+  db.put(binary, binary, durable);
+  db.put("", "");
+  CHECK(db.get("a") == "1");
+  CHECK(db.get(binary) == binary);
+  CHECK(db.get("") == "");
+  CHECK(!db.get("b"));
+  CHECK(db.contains("a") && !db.contains("b"));
+  db.erase("", durable);
+  db.erase(binary);
+  CHECK(!db.contains(""));
+
+  std::optional<aidb::Value> value = db.get_pinned("a");
+  db.put("a", "2");
+  CHECK(value && value->view() == "1" && value->size() == 1 && *value->data() == '1');
+  CHECK(!db.get_pinned("b"));
+
+  const std::vector<std::string> keys = {"a", "b", "a"};
+  const auto values = db.get_many(keys);
+  CHECK(values.size() == 3 && values[0] == "2" && !values[1] && values[2] == "2");
+  CHECK(db.get_many(std::vector<std::string>()).empty());
+  db.erase("a");
+}
+
+void test_batches(aidb::DB& db) {
+  aidb::WriteBatch batch, more;
+  CHECK(batch.empty());
+  batch.put("x", "1");
+  batch.put("y", "");
+  more.erase("x");
+  batch.append(more);
+  CHECK(batch.size() == 3 && batch.byte_size() > 7);
+  const auto operations = batch.operations();
+  CHECK(operations.size() == 3 && operations[0].first == "x" && operations[0].second == "1");
+  CHECK(operations[1].second == "" && !operations[2].second);
+  db.write(batch);
+  CHECK(!db.contains("x") && db.get("y") == "");
+  batch.clear();
+  batch.erase("y");
+  db.write(batch);
+  CHECK(!db.contains("y"));
+  aidb::WriteBatch moved(std::move(batch));
+  CHECK(moved.size() == 1 && batch.size() == 0);
+  CHECK(thrown([&] { db.write(batch); }) == AIDB_INVALID_ARGUMENT);
+}
+
+void test_iterators(aidb::DB& db) {
+  for (const char* key : {"i1", "i2", "i3", "i4"}) db.put(key, std::string("v") + key);
+  const aidb::Snapshot snapshot = db.snapshot();
+  db.erase("i2");
+  CHECK((entries(db.prefix("i")) == Entries{{"i1", "vi1"}, {"i3", "vi3"}, {"i4", "vi4"}}));
+  CHECK((entries(db.range("i2", "i4")) == Entries{{"i3", "vi3"}}));
+  CHECK(entries(db.range("", "")).empty());
+  aidb::IterOptions options;
+  options.snapshot = &snapshot;
+  options.lower_bound = "i2";
+  options.upper_bound = "i4";
+  options.reverse = true;
+  CHECK((entries(db.iterator(options)) == Entries{{"i3", "vi3"}, {"i2", "vi2"}}));
+  options.values = false;
+  options.prefix = "i3";
+  CHECK((entries(db.iterator(options)) == Entries{{"i3", ""}}));
+
+  aidb::Iterator walk = db.iterator();
+  CHECK(!walk.valid() && walk.key().empty());
+  CHECK(walk.seek("i2") && walk.key() == "i3" && walk.value() == "vi3");
+  CHECK(walk.seek_for_prev("i2") && walk.key() == "i1");
+  CHECK(walk.next() && walk.key() == "i3");
+  CHECK(walk.prev() && walk.key() == "i1");
+  CHECK(walk.first() && walk.last() && !walk.next() && !walk.valid());
+  aidb::Iterator moved = std::move(walk);
+  CHECK(moved.first() && !walk.valid());
+  CHECK(thrown([&] { walk.next(); }) == AIDB_INVALID_ARGUMENT);
+
+  aidb::ReadOptions read;
+  read.snapshot = &snapshot;
+  CHECK(db.get("i2", read) == "vi2" && !db.get("i2") && snapshot.sequence() > 0);
+}
+
+void test_maintenance(aidb::DB& db, const std::string& path) {
+  db.flush();
+  db.compact_range();
+  db.compact_range("i", "j");
+  CHECK(db.approximate_size("", "zzz") > 0);
+  CHECK(db.stats_json().front() == '{');
+  CHECK(!db.property("no such property"));
+  CHECK(db.path() == path && !db.is_closed());
+  try {
+    aidb::DB second(path);
+    CHECK(!"a second opener is refused");
+  } catch (const aidb::Error& error) {
+    CHECK(error.status() == AIDB_LOCKED && error.is_retryable());
+  }
+}
+
+void test_copies(aidb::DB& db, const std::string& path) {
+  const std::string copy_path = path + "-copy", repaired_path = path + "-repaired";
+  aidb::DB::destroy(copy_path);
+  aidb::DB::destroy(repaired_path);
+  db.put("copied", "yes");
+  db.checkpoint(copy_path);
+  CHECK(thrown([&] { db.checkpoint(copy_path); }) == AIDB_INVALID_ARGUMENT);
+  {
+    aidb::DB copy(copy_path);
+    CHECK(copy.get("copied") == "yes");
+    std::uint64_t last = 0;
+    aidb::Report report = copy.verify([&](std::uint64_t done, std::uint64_t total) {
+      CHECK(last <= done && done <= total);
+      last = done;
+      return true;
+    });
+    CHECK(report.is_ok && report.json.front() == '{');
+    CHECK(copy.verify().is_ok);
+    CHECK(!copy.verify([](std::uint64_t, std::uint64_t) { return false; }).is_ok);
+    bool came_out = false;
+    try {
+      copy.verify([](std::uint64_t, std::uint64_t) -> bool { throw 7; });
+    } catch (int number) {
+      came_out = number == 7;
+    }
+    CHECK(came_out);
+    CHECK(thrown([&] { aidb::DB::repair(copy_path, repaired_path); }) == AIDB_LOCKED);
+  }
+  CHECK(aidb::DB::repair(copy_path, repaired_path).is_ok);
+  CHECK(aidb::DB(repaired_path).get("copied") == "yes");
+  aidb::DB::destroy(copy_path);
+  aidb::DB::destroy(repaired_path);
+}
+
+void test_any_order_of_destruction(const std::string& path) {
+  auto db = std::make_unique<aidb::DB>(path);
+  db->put("k", "v");
+  aidb::Iterator iterator = db->iterator();
+  CHECK(iterator.first());
+  aidb::Snapshot snapshot = db->snapshot();
+  std::optional<aidb::Value> value = db->get_pinned("k");
+  std::vector<std::thread> threads;
+  aidb_db* shared = db->handle();
+  for (int i = 0; i < 4; i++) {
+    threads.emplace_back([shared] {
+      while (aidb_put(shared, "t", 1, "t", 1, nullptr, nullptr) == AIDB_OK) {
+      }
+    });
+  }
+  db.reset();
+  for (std::thread& thread : threads) thread.join();
+  CHECK(value->view() == "v");
+  CHECK(thrown([&] { iterator.next(); }) == AIDB_CLOSED);
+  snapshot.release();
+
+  aidb::DB closed(path);
+  closed.close();
+  closed.close();
+  CHECK(closed.is_closed());
+  CHECK(thrown([&] { closed.put("k", "v"); }) == AIDB_CLOSED);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: %s DIRECTORY\n", argv[0]);
+    return 2;
+  }
+  const std::string path = argv[1];
+  test_options(path);
+  {
+    aidb::DB db(path);
+    test_reads_and_writes(db);
+    test_batches(db);
+    test_iterators(db);
+    test_maintenance(db, path);
+    test_copies(db, path);
+  }
+  test_any_order_of_destruction(path);
+  aidb::DB::destroy(path);
+  return REPORT();
+}

@@ -1,0 +1,85 @@
+//! Seed and duration of a run.
+//!
+//! By default the seed is the day's, so that every day tries other points and a failure is still the same for
+//! everybody; it is printed with the line that reruns it. `AIDB_TORTURE_SECONDS` (what `make torture` sets) makes
+//! every test of this binary walk all points, for that long.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use aidb_tests::Random;
+
+/// The seed's variable.
+pub const SEED: &str = "AIDB_TORTURE_SEED";
+/// The duration's variable: seconds per test.
+pub const SECONDS: &str = "AIDB_TORTURE_SECONDS";
+
+/// How long to go on, from which seed, and how thoroughly.
+pub struct Budget {
+    pub seed: u64,
+    /// Every point instead of chosen ones.
+    pub all: bool,
+    deadline: Instant,
+}
+
+impl Budget {
+    /// The budget of the test `name`: `seconds` long unless the environment says otherwise.
+    pub fn new(name: &str, seconds: u64) -> Budget {
+        let days = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs() / 86_400);
+        let seed = match std::env::var(SEED) {
+            Ok(_) => Random::seed_from(SEED).0,
+            Err(_) => Random::new(days).next() >> 32,
+        };
+        let asked = std::env::var(SECONDS).ok().map(|text| {
+            text.parse::<u64>()
+                .unwrap_or_else(|_| panic!("{SECONDS}={text:?}: expected a number"))
+        });
+        println!(
+            "{name}: rerun with {SEED}={seed:#x} cargo test -p aidb-tests --test crash {name} -- --nocapture"
+        );
+        Budget {
+            seed,
+            all: asked.is_some(),
+            deadline: Instant::now() + Duration::from_secs(asked.unwrap_or(seconds)),
+        }
+    }
+
+    /// Whether the time is up.
+    pub fn is_spent(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+}
+
+/// Collects what went wrong, prints the first of each kind at once, and fails the test at the end.
+#[derive(Default)]
+pub struct Violations {
+    count: u64,
+    first: String,
+    kinds: BTreeSet<String>,
+}
+
+impl Violations {
+    /// Notes a violation, found at `place`.
+    pub fn add(&mut self, place: &str, what: &str) {
+        self.count += 1;
+        if self.first.is_empty() {
+            self.first = format!("{what} ({place})");
+        }
+        let kind = what.replace(|c: char| c.is_ascii_digit(), "");
+        if self.kinds.len() < 40 && self.kinds.insert(kind) {
+            println!("VIOLATION {what} ({place})");
+        }
+    }
+
+    /// The first one.
+    pub fn first(&self) -> &str {
+        &self.first
+    }
+
+    /// How many there were.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+}

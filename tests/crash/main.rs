@@ -1,0 +1,18 @@
+//! The promises of docs/durability.md, tried against loss of power, faults, damage, a full disk and small limits.
+//!
+//! Almost everything runs on files in memory (`aidb::env::MemEnv`), where a disk's every legal state can be made,
+//! and with background work done when the test says so: a seed repeats a run exactly.
+//!
+//! * `budget.rs`  which seed, and for how long
+//! * `story.rs`   a workload, and the ledger of what the database must hold
+//! * `power.rs`   power is cut at every change of the disk
+//! * `faults.rs`  every operation fails, once and for good
+//! * `damage.rs`  every byte and every file is damaged
+
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod budget;
+mod damage;
+mod faults;
+mod power;
+mod story;

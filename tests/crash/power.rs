@@ -1,0 +1,223 @@
+//! Power is cut at every change of the disk, and what a legal disk may hold then is opened.
+//!
+//! For each state: it opens without a flag; every batch acknowledged as synced, and every one before it, is
+//! there; the rest is a prefix; a cut during that recovery keeps the same; a cut behind it takes nothing more
+//! away and brings nothing back; the database takes writes and keeps them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use aidb::env::{Effect, Env, FaultEnv, Hook, Loss, MemEnv, Operation, PowerCut};
+use aidb::{DB, Options, WriteOptions};
+use aidb_tests::Random;
+
+use crate::budget::{Budget, Violations};
+use crate::story::{DIR, Ledger, Story};
+
+/// What a run has seen.
+#[derive(Default)]
+pub struct Tally {
+    pub points: u64,
+    pub states: u64,
+    pub second_crashes: u64,
+    pub effects: BTreeSet<Effect>,
+    pub violations: Violations,
+}
+
+/// Steps of one story.
+const STEPS: u64 = 220;
+
+#[test]
+fn power_is_cut_at_every_change_of_the_disk() {
+    let budget = Budget::new("power_is_cut_at_every_change_of_the_disk", 60);
+    let tally = Arc::new(Mutex::new(Tally::default()));
+    let mut stories = 0;
+    while !budget.is_spent() {
+        let seed = budget.seed.wrapping_add(stories);
+        tell(seed, budget.all, &tally, &|| budget.is_spent());
+        stories += 1;
+    }
+    let tally = tally.lock().unwrap();
+    println!(
+        "power: {stories} stories, {} points, {} states, {} cuts during recovery, {} violations",
+        tally.points,
+        tally.states,
+        tally.second_crashes,
+        tally.violations.count()
+    );
+    assert_eq!(tally.violations.count(), 0);
+    for effect in Effect::ALL {
+        assert!(
+            tally.effects.contains(&effect),
+            "{effect:?} was never tried"
+        );
+    }
+}
+
+/// Runs one story, cutting power at its points.
+fn tell(seed: u64, all: bool, tally: &Arc<Mutex<Tally>>, is_spent: &dyn Fn() -> bool) {
+    let mut random = Random::new(seed);
+    let options = random.options().manual_background(true);
+    let mem = MemEnv::new();
+    mem.create_dir_all(Path::new("/home")).unwrap();
+    let env = FaultEnv::new(Arc::new(mem.clone()), seed);
+    let mut story = Story::new(seed, options.clone().env(Arc::new(env.clone())));
+    let hook = {
+        let (ledger, tally, mem) = (story.ledger.clone(), tally.clone(), mem.clone());
+        let cutter = Mutex::new((random, 0u64));
+        move |operation: Operation, path: &Path| {
+            if !Operation::CHANGES.contains(&operation) {
+                return;
+            }
+            let mut cutter = cutter.lock().unwrap();
+            let (random, point) = &mut *cutter;
+            *point += 1;
+            if !all && !random.one_in(6) {
+                return;
+            }
+            let mut tally = tally.lock().unwrap();
+            tally.points += 1;
+            for _ in 0..if all { 12 } else { 3 } {
+                let place = format!("seed {seed:#x} point {point}, before {operation:?} {path:?}");
+                let ledger = ledger.lock().unwrap();
+                crash_and_check(&mem, &options, &ledger, random, &place, &mut tally);
+            }
+        }
+    };
+    env.set_hook(Some(Arc::new(hook) as Hook));
+    for step in 0..STEPS {
+        if is_spent() {
+            break;
+        }
+        if let Err(error) = story.step() {
+            let mut tally = tally.lock().unwrap();
+            tally
+                .violations
+                .add(&format!("seed {seed:#x} step {step}"), &error.to_string());
+            break;
+        }
+    }
+    env.set_hook(None);
+}
+
+/// One state behind a kill or a cut of power, and everything that must hold of it.
+pub fn crash_and_check(
+    mem: &MemEnv,
+    options: &Options,
+    ledger: &Ledger,
+    random: &mut Random,
+    place: &str,
+    tally: &mut Tally,
+) {
+    let cut = (!random.one_in(5)).then(|| throw_cut(random));
+    let (after, floor) = match cut {
+        Some(cut) => (mem.power_cut_as(cut, &mut tally.effects), ledger.durable),
+        None => (mem.process_crash(), ledger.states.len() - 1),
+    };
+    tally.states += 1;
+    let second = match check(&after, options, ledger, floor, random) {
+        Ok(second) => second,
+        Err(what) => return tally.violations.add(&format!("{place}, {cut:?}"), &what),
+    };
+    if let Some((after, again)) = second {
+        tally.second_crashes += 1;
+        if let Err(what) = check(&after, options, ledger, ledger.durable, random) {
+            let place = format!("{place}, {cut:?}, then in recovery {again:?}");
+            tally.violations.add(&place, &what);
+        }
+    }
+}
+
+/// A cut of any kind.
+pub fn throw_cut(random: &mut Random) -> PowerCut {
+    let mut loss = || match random.below(10) {
+        0..=1 => None,
+        2..=3 => Some(Loss::Everything),
+        _ => Some(*random.pick(&Loss::ALL)),
+    };
+    PowerCut {
+        bytes: loss(),
+        names: loss(),
+        seed: random.next(),
+    }
+}
+
+/// A state that a cut in the middle of a recovery left, and that cut.
+type Second = Option<(MemEnv, PowerCut)>;
+
+/// Opens `disk` and checks it; also a state that a cut during this recovery would have left.
+pub fn check(
+    disk: &MemEnv,
+    options: &Options,
+    ledger: &Ledger,
+    floor: usize,
+    random: &mut Random,
+) -> Result<Second, String> {
+    // The cut in the middle of the recovery.
+    let env = FaultEnv::new(Arc::new(disk.clone()), 0);
+    let second: Arc<Mutex<Second>> = Arc::default();
+    let (slot, mem, cut) = (second.clone(), disk.clone(), throw_cut(random));
+    let left = Mutex::new(random.below(14));
+    env.set_hook(Some(Arc::new(move |operation, _: &Path| {
+        let mut left = left.lock().unwrap();
+        if Operation::CHANGES.contains(&operation) {
+            if *left == 0 && slot.lock().unwrap().is_none() {
+                let after = mem.power_cut_as(cut, &mut BTreeSet::new());
+                *slot.lock().unwrap() = Some((after, cut));
+            }
+            *left = left.saturating_sub(1);
+        }
+    })));
+    let db = DB::open(DIR, options.clone().env(Arc::new(env.clone())))
+        .map_err(|error| format!("does not open: {error}"))?;
+    env.set_hook(None);
+    let found = ledger.check(&db, floor)?;
+
+    // Nothing that was cut off comes back, and nothing durable goes.
+    let again = disk.power_cut_as(throw_cut(random), &mut BTreeSet::new());
+    reopen(&again, options, |db| {
+        match ledger.check(db, ledger.durable)? {
+            fewer if fewer <= found => Ok(()),
+            more => Err(format!("state {more} came back, it was {found}")),
+        }
+    })
+    .map_err(|what| format!("power lost again behind the recovery: {what}"))?;
+
+    // It takes writes and keeps them.
+    let steps = random.below(3);
+    for _ in 0..steps {
+        db.run_background_step()
+            .map_err(|error| format!("background: {error}"))?;
+    }
+    let mut expected = match found < ledger.states.len() {
+        true => ledger.states[found].clone(),
+        false => ledger.extra.clone().expect("it was found"),
+    };
+    let probe = b"probe".to_vec();
+    db.put_with(&probe, b"1", &WriteOptions::synced())
+        .map_err(|error| format!("takes no write: {error}"))?;
+    expected.entries.insert(probe, b"1"[..].into());
+    let again = match random.below(3) {
+        0 => {
+            db.close().map_err(|error| format!("close: {error}"))?;
+            disk.power_cut_as(throw_cut(random), &mut BTreeSet::new())
+        }
+        1 => disk.power_cut_as(throw_cut(random), &mut BTreeSet::new()),
+        _ => disk.process_crash(),
+    };
+    drop(db);
+    reopen(&again, options, |db| expected.compare(db))
+        .map_err(|what| format!("after a write behind the recovery: {what}"))?;
+    Ok(second.lock().unwrap().take())
+}
+
+fn reopen(
+    disk: &MemEnv,
+    options: &Options,
+    check: impl FnOnce(&DB) -> Result<(), String>,
+) -> Result<(), String> {
+    let db = DB::open(DIR, options.clone().env(Arc::new(disk.clone())))
+        .map_err(|error| format!("does not open: {error}"))?;
+    check(&db)
+}

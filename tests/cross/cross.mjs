@@ -1,0 +1,59 @@
+// Node's turn in the cross-language test; the rules are in README.md beside this file.
+
+import assert from 'node:assert/strict'
+import { AidbLevel } from 'aidb'
+
+const bytes = (length, byte) => Buffer.from(Uint8Array.from({ length }, (_, at) => byte(at)))
+const key = (turn, index) => Buffer.from([turn, index, 0x00, 0xff])
+
+// What the turn writes, beside the delete.
+function written (turn) {
+  const entries = []
+  for (let index = 0; index < 200; index++) {
+    const value = bytes((7 * index) % 50, at => (31 * turn + index + at) % 256)
+    entries.push([key(turn, index), value])
+  }
+  entries.push([Buffer.from([0xff, 0xff, turn]), Buffer.alloc(0)])
+  entries.push([Buffer.from([...Buffer.from('big'), turn]), bytes(100_000, at => (turn + at) % 251)])
+  entries.push([Buffer.alloc(0), Buffer.from([turn])])
+  return entries
+}
+
+// What is there behind so many turns.
+function expected (turns) {
+  const entries = new Map()
+  for (let turn = 0; turn < turns; turn++) {
+    for (const entry of written(turn)) entries.set(entry[0].toString('hex'), entry)
+    if (turn > 0) entries.delete(key(turn - 1, 5).toString('hex'))
+  }
+  return [...entries.values()].sort((a, b) => Buffer.compare(a[0], b[0]))
+}
+
+async function compare (db, entries, options) {
+  const walked = await db.iterator(options).all()
+  assert.equal(walked.length, entries.length)
+  for (let i = 0; i < entries.length; i++) {
+    assert.ok(entries[i][0].equals(walked[i][0]), 'iterator: key')
+    assert.ok(entries[i][1].equals(walked[i][1]), 'iterator: value')
+  }
+  const values = await db.getMany(entries.map(entry => entry[0]), options)
+  values.forEach((value, i) => assert.ok(entries[i][1].equals(value), 'getMany'))
+  const [first] = entries
+  if (first) assert.ok(first[1].equals(await db.get(first[0], options)), 'get')
+}
+
+const [location, turn] = [process.argv[2], Number(process.argv[3])]
+const db = new AidbLevel(location, { keyEncoding: 'buffer', valueEncoding: 'buffer' })
+await db.open()
+const before = expected(turn)
+const now = expected(turn + 1)
+await compare(db, before)
+const snapshot = db.snapshot()
+const batch = written(turn).map(([key, value]) => ({ type: 'put', key, value }))
+if (turn > 0) batch.push({ type: 'del', key: key(turn - 1, 5) })
+await db.batch(batch)
+await compare(db, before, { snapshot })
+await compare(db, now)
+await snapshot.close()
+await db.close()
+console.log(`turn ${turn}: Node   read ${before.length} entries and left ${now.length}`)

@@ -1,0 +1,57 @@
+"""Python's turn in the cross-language test; the rules are in README.md beside this file."""
+
+import sys
+
+import aidb
+
+
+def key(turn, index):
+    return bytes([turn, index, 0x00, 0xFF])
+
+
+def written(turn):
+    """What the turn writes, beside the delete."""
+    entries = {}
+    for index in range(200):
+        entries[key(turn, index)] = bytes((31 * turn + index + at) % 256 for at in range(7 * index % 50))
+    entries[b"\xff\xff" + bytes([turn])] = b""
+    entries[b"big" + bytes([turn])] = bytes((turn + at) % 251 for at in range(100_000))
+    entries[b""] = bytes([turn])
+    return entries
+
+
+def expected(turns):
+    """What is there behind so many turns."""
+    entries = {}
+    for turn in range(turns):
+        entries.update(written(turn))
+        if turn > 0:
+            del entries[key(turn - 1, 5)]
+    return sorted(entries.items())
+
+
+def compare(reader, entries):
+    if list(reader) != entries:
+        sys.exit("Python: the iterator differs")
+    for name, value in entries:
+        if reader.get(name) != value:
+            sys.exit(f"Python: get differs at {name!r}")
+
+
+def main(path, turn):
+    with aidb.open(path) as db:
+        before, now = expected(turn), expected(turn + 1)
+        compare(db, before)
+        with db.snapshot() as snapshot:
+            with db.write_batch(transaction=True) as batch:
+                for name, value in written(turn).items():
+                    batch.put(name, value)
+                if turn > 0:
+                    batch.delete(key(turn - 1, 5))
+            compare(snapshot, before)
+            compare(db, now)
+    print(f"turn {turn}: Python read {len(before)} entries and left {len(now)}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,190 @@
+//! The layers of `core` and the one door to the system.
+//!
+//! docs/architecture.md draws the order; this is its text. A module may name the ones below it, and itself.
+
+use std::path::Path;
+
+use crate::{files, read, root, shown};
+
+/// From top to bottom; modules of one line do not know each other, except those that a slash joins.
+const LAYERS: &[&str] = &[
+    "lib",
+    "internals",
+    "checkpoint",
+    "db",
+    "compaction",
+    "version",
+    "memtable wal sstable/cache",
+    "iterator",
+    "batch",
+    "options",
+    "snapshot",
+    "filename",
+    "key compression",
+    "coding checksum",
+    "env",
+    "metrics",
+    "sync",
+    "error",
+];
+
+/// The layer of a module and its group in it.
+fn place(module: &str) -> Option<(usize, &'static str)> {
+    LAYERS.iter().enumerate().find_map(|(layer, names)| {
+        names
+            .split(' ')
+            .find(|group| group.split('/').any(|name| name == module))
+            .map(|group| (layer, group))
+    })
+}
+
+/// The module that a file of `core/src` belongs to: the first part of its path.
+fn module_of(path: &Path) -> String {
+    let inside = path.strip_prefix(root().join("core/src")).unwrap();
+    let first = inside.components().next().unwrap();
+    let name = Path::new(first.as_os_str());
+    name.file_stem().unwrap().to_string_lossy().into_owned()
+}
+
+/// The part of a file above its tests.
+fn without_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod tests").next().unwrap_or(text)
+}
+
+/// The modules that a file names after `crate::`, in code and not in comments, with the line.
+fn named(text: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for (number, line) in without_tests(text).lines().enumerate() {
+        if line.trim_start().starts_with("//") {
+            continue;
+        }
+        for part in line.split("crate::").skip(1) {
+            let end = part
+                .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                .unwrap_or(part.len());
+            if part[..end].starts_with(|c: char| c.is_ascii_lowercase()) {
+                found.push((number + 1, part[..end].to_string()));
+            }
+        }
+        assert!(
+            !line.contains("use crate::{"),
+            "line {}: one `use crate::` line per module, so that this test reads them",
+            number + 1
+        );
+    }
+    found
+}
+
+#[test]
+fn no_module_of_core_uses_one_above_it() {
+    let mut climbing = Vec::new();
+    for path in files("core/src", "rs") {
+        let module = module_of(&path);
+        let text = std::fs::read_to_string(&path).unwrap();
+        if module == "lib" || module == "tests" || path.ends_with("tests.rs") {
+            continue;
+        }
+        let here = place(&module)
+            .unwrap_or_else(|| panic!("{} is in no layer: add it to LAYERS", shown(&path)));
+        for (line, other) in named(&text) {
+            if other == module {
+                continue;
+            }
+            let Some(there) = place(&other) else {
+                climbing.push(format!("{}:{line}: unknown module {other}", shown(&path)));
+                continue;
+            };
+            let sideways = there.0 == here.0 && there.1 != here.1;
+            if there.0 < here.0 || sideways {
+                climbing.push(format!("{}:{line}: {module} -> {other}", shown(&path)));
+            }
+        }
+    }
+    assert!(
+        climbing.is_empty(),
+        "arrows that climb:\n{}",
+        climbing.join("\n")
+    );
+}
+
+#[test]
+fn only_env_touches_files_clock_and_threads() {
+    const FORBIDDEN: [&str; 8] = [
+        "std::fs",
+        "std::thread",
+        "std::time::Instant",
+        "std::time::SystemTime",
+        "std::net",
+        "File::open",
+        "OpenOptions",
+        "libc::",
+    ];
+    let mut found = Vec::new();
+    for path in files("core/src", "rs") {
+        let module = module_of(&path);
+        // error.rs names two error numbers of libc and calls nothing; sync.rs passes threads on to env.
+        if module == "env" || path.ends_with("tests.rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (number, line) in without_tests(&text).lines().enumerate() {
+            if line.trim_start().starts_with("//") {
+                continue;
+            }
+            for word in FORBIDDEN {
+                let constants = module == "error" && word == "libc::";
+                let passes_on = module == "sync" && word == "std::thread";
+                if line.contains(word) && !constants && !passes_on {
+                    found.push(format!("{}:{}: {word}", shown(&path), number + 1));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "outside env/:\n{}", found.join("\n"));
+}
+
+#[test]
+fn only_sync_names_the_crates_of_locks_and_atomics() {
+    const FORBIDDEN: [&str; 5] = [
+        "std::sync",
+        "parking_lot::",
+        "arc_swap::",
+        "crossbeam_utils::",
+        "std::hint::spin_loop",
+    ];
+    let mut found = Vec::new();
+    for path in files("core/src", "rs") {
+        // error.rs is below sync.rs and takes `Arc`, which the model checker does not replace.
+        if matches!(&module_of(&path)[..], "sync" | "error") || path.ends_with("tests.rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (number, line) in without_tests(&text).lines().enumerate() {
+            let is_code = !line.trim_start().starts_with("//");
+            for word in FORBIDDEN
+                .iter()
+                .filter(|word| is_code && line.contains(**word))
+            {
+                found.push(format!("{}:{}: {word}", shown(&path), number + 1));
+            }
+        }
+    }
+    assert!(found.is_empty(), "outside sync.rs:\n{}", found.join("\n"));
+}
+
+#[test]
+fn core_denies_unsafe_code_and_every_exception_gives_its_reason() {
+    assert!(read("core/src/lib.rs").contains("#![deny(unsafe_code)]"));
+    for path in files("core/src", "rs") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (at, _) in text.match_indices("(unsafe_code") {
+            let rest = &text[at..text.len().min(at + 400)];
+            let whole = path.ends_with("lib.rs");
+            assert!(
+                whole || rest.split(']').next().unwrap_or("").contains("reason"),
+                "{}: unsafe code without a reason",
+                shown(&path)
+            );
+        }
+    }
+}

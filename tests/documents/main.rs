@@ -1,0 +1,57 @@
+//! What the documents say about the code, and what the code says about its own shape, checked by reading files.
+//!
+//! * `errors.rs`   docs/errors.md, the Rust kinds, the C header, the Python classes and the Node codes are one table
+//! * `layers.rs`   modules of `core` use only modules below them, and only `env/` touches the system
+//! * `links.rs`    every link in a document leads somewhere
+//! * `versions.rs` one version everywhere
+
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod errors;
+mod layers;
+mod links;
+mod versions;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The root of the repository.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the package lies in the repository")
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The files under `dir` with this extension, sorted, without build output and installed packages.
+fn files(dir: impl AsRef<Path>, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![root().join(dir)];
+    while let Some(dir) = open.pop() {
+        let Ok(entries) = fs::read_dir(&dir) else {
+            continue;
+        };
+        for path in entries.map(|entry| entry.unwrap().path()) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if path.is_dir() {
+                if !matches!(name.as_ref(), "target" | "node_modules") && !name.starts_with('.') {
+                    open.push(path);
+                }
+            } else if path.extension().is_some_and(|found| found == extension) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// `path` as a reader knows it, from the root on.
+fn shown(path: &Path) -> String {
+    let path = path.strip_prefix(root()).unwrap_or(path);
+    path.display().to_string()
+}

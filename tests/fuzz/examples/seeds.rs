@@ -1,0 +1,235 @@
+//! Writes the seed corpus, `corpus/`, from what the engine itself writes; the same bytes every time.
+//!
+//! `cargo run --example seeds` in tests/fuzz, after a change to a format.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aidb::env::{Env, MemEnv};
+use aidb::{Compression, DB, Options, WriteBatch, internals};
+
+fn main() {
+    wal_batch_table_manifest();
+    blocks();
+    options();
+    interface();
+}
+
+fn save(target: &str, name: &str, parts: &[&[u8]]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("corpus")
+        .join(target);
+    std::fs::create_dir_all(&path).expect("the corpus can be written");
+    std::fs::write(path.join(name), parts.concat()).expect("the corpus can be written");
+}
+
+/// The files of a database in which `work` was done, by name.
+fn files(options: Options, work: impl FnOnce(&DB)) -> Vec<(String, Vec<u8>)> {
+    let env = MemEnv::new();
+    env.hold_clock(Some(1_700_000_000_000_000));
+    let options = options.env(Arc::new(env.clone())).manual_background(true);
+    let db = DB::open("/db", options).expect("an empty environment");
+    work(&db);
+    let mut names = env.list(Path::new("/db")).expect("it exists");
+    names.sort();
+    let read = |name: &String| {
+        let path: PathBuf = Path::new("/db").join(name);
+        let file = env.open_read(&path).expect("it is listed");
+        let mut bytes = vec![0; file.len().expect("it is open") as usize];
+        file.read_at(0, &mut bytes).expect("it is open");
+        bytes
+    };
+    names
+        .iter()
+        .map(|name| (name.clone(), read(name)))
+        .collect()
+}
+
+fn batch(entries: u32, value: usize) -> WriteBatch {
+    let mut batch = WriteBatch::new();
+    for number in 0..entries {
+        let key = format!("key{number:03}");
+        match number % 5 {
+            4 => batch.delete(key.as_bytes()),
+            _ => batch.put(key.as_bytes(), &vec![b'v'; value]),
+        }
+        .expect("keys and values are short");
+    }
+    batch
+}
+
+fn wal_batch_table_manifest() {
+    for (name, entries, value) in [
+        ("empty", 0, 0),
+        ("one", 1, 5),
+        ("many", 30, 7),
+        ("long", 2, 900),
+    ] {
+        save(
+            "batch",
+            name,
+            &[&internals::encoded_batch(&batch(entries, value))],
+        );
+    }
+    let small = || Options::new().block_size(128).block_restart_interval(4);
+
+    let logs = [("records", 3), ("fragments", 17_000)].map(|(name, value)| {
+        let files = files(small(), |db| {
+            for entries in [1, 4, 2] {
+                let options = aidb::WriteOptions { sync: entries == 4 };
+                let value = if entries == 2 { value } else { 9 };
+                db.write_with(&batch(entries, value), &options)
+                    .expect("nothing fails");
+            }
+        });
+        (name, files)
+    });
+    for (name, files) in &logs {
+        for (_, bytes) in files.iter().filter(|(name, _)| name.ends_with(".log")) {
+            // The log was given room in advance.
+            let written = bytes
+                .iter()
+                .rposition(|byte| *byte != 0)
+                .map_or(0, |last| last + 1);
+            save("wal", name, &[&[0, 0, 0], &bytes[..written]]);
+            save(
+                "wal",
+                &format!("{name}-up-to-a-limit"),
+                &[&[2, 90, 0], &bytes[..written.min(400)]],
+            );
+        }
+    }
+    for codec in Compression::ALL {
+        let options = small().compression(codec);
+        let files = files(options, |db| {
+            db.write(&batch(3, 5)).expect("nothing fails");
+            let _snapshot = db.snapshot().expect("it is open");
+            db.write(&batch(20, 40)).expect("nothing fails");
+            db.flush().expect("nothing fails");
+        });
+        for (_, bytes) in files.iter().filter(|(name, _)| name.ends_with(".sst")) {
+            save("table", codec.name(), &[&[0], bytes]);
+        }
+        if codec == Compression::None {
+            manifest("one-table", &files);
+        }
+    }
+    for (name, bits) in [("no-filter", 0), ("filter", 10)] {
+        let files = files(Options::new().bloom_bits_per_key(bits), |db| {
+            db.write(&batch(3, 5)).expect("nothing fails");
+            db.flush().expect("nothing fails");
+        });
+        for (_, bytes) in files.iter().filter(|(name, _)| name.ends_with(".sst")) {
+            save("table", name, &[&[0], bytes]);
+        }
+    }
+    manifest("new", &files(small(), |_| ()));
+    let reopened = files(small().level0_compaction_trigger(2), |db| {
+        for _ in 0..4 {
+            db.write(&batch(10, 20)).expect("nothing fails");
+            db.flush().expect("nothing fails");
+            while db.run_background_step().expect("nothing fails") {}
+        }
+    });
+    manifest("edits", &reopened);
+}
+
+fn manifest(name: &str, files: &[(String, Vec<u8>)]) {
+    let find = |wanted: &str| {
+        let found = files.iter().find(|(name, _)| name == wanted);
+        &found.expect("every database has it").1
+    };
+    let (current, manifest) = (find("CURRENT"), find("MANIFEST-000001"));
+    let packed = aidb_fuzz::pack_manifest(manifest);
+    save(
+        "manifest",
+        name,
+        &[&[0, current.len() as u8], current, &packed],
+    );
+    // Behind head and slots: records of checksum, length and payload.
+    let mut records = &packed[aidb_fuzz::PACKED_BYTES..];
+    for number in 0.. {
+        let Some(length) = records.get(4..8) else {
+            break;
+        };
+        let length = u32::from_le_bytes(length.try_into().expect("four bytes")) as usize;
+        save(
+            "version_edit",
+            &format!("{name}-{number}"),
+            &[&records[8..8 + length]],
+        );
+        records = &records[8 + length..];
+    }
+}
+
+fn blocks() {
+    // Entries: shared, suffix and value lengths, suffix, trailer, value; then the restart points and their count.
+    let mut raw = Vec::new();
+    for number in 0..24u8 {
+        let shared = if number % 4 == 0 { 0 } else { 3 };
+        let key = [b'k', b'e', b'y', b'a' + number];
+        raw.extend([shared, 4 - shared, number]);
+        raw.extend(&key[shared as usize..]);
+        raw.extend((u64::from(number) << 8 | 1).to_le_bytes());
+        raw.extend(vec![b'v'; number.into()]);
+    }
+    let mut restarts: Vec<u32> = Vec::new();
+    let mut at = 0u32;
+    for number in 0..24u32 {
+        let shared = if number % 4 == 0 { 0 } else { 3 };
+        if shared == 0 {
+            restarts.push(at);
+        }
+        at += 3 + (4 - shared) + 8 + number;
+    }
+    raw.extend(restarts.iter().flat_map(|restart| restart.to_le_bytes()));
+    raw.extend((restarts.len() as u32).to_le_bytes());
+    assert_eq!(internals::block(raw.clone()).ok(), Some(24));
+    for codec in Compression::ALL {
+        let (number, payload) = internals::compress(codec, &raw);
+        save("block", codec.name(), &[&[number], &payload]);
+    }
+}
+
+fn options() {
+    let mut every = String::new();
+    for name in Options::names() {
+        let value = Options::new().get(name).expect("it is listed");
+        every.push_str(&format!("{name}={value}\n"));
+    }
+    save("options", "defaults", &[every.as_bytes()]);
+    let units = "write_buffer_size=64MiB\nblock_size=1.5 kib\ncompression=zstd\nread_only=yes\nlock_timeout=250\n";
+    save("options", "units", &[units.as_bytes()]);
+    save(
+        "options",
+        "mistakes",
+        &[b"block_cach_size=1\ncompression=rar\nblock_size=-1\nx"],
+    );
+}
+
+/// Operations as `src/interface.rs` reads them, a few of each kind.
+fn interface() {
+    let mut state = 1u64;
+    let mut random = |count: usize| -> Vec<u8> {
+        let mut next = || {
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            (state >> 56) as u8
+        };
+        (0..count).map(|_| next()).collect()
+    };
+    for (name, bytes) in [("short", 60), ("middle", 400), ("long", 1000)] {
+        save("interface", name, &[&random(bytes)]);
+    }
+    // Each kind of operation behind a few writes.
+    let mut every = vec![0; 11];
+    for operation in 8..32 {
+        for key in [17, 90, 163] {
+            every.extend([0, key, operation, 1, 200, operation, 1]);
+        }
+        every.push(operation);
+        every.extend([3, 1, 2, 9, 5, 1, 4, 6]);
+    }
+    save("interface", "every-operation", &[&every]);
+}

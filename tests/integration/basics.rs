@@ -1,0 +1,156 @@
+//! Put, get, delete, batches and multi-get: before and behind a flush, with every kind of key and value.
+
+use aidb::{ErrorKind, MAX_KEY_BYTES, WriteBatch, WriteOptions};
+
+use crate::{all, get, small_db};
+
+#[test]
+fn a_value_is_read_back_before_and_behind_flush_and_compaction() {
+    let (_dir, db) = small_db();
+    db.put(b"fruit", b"apple").unwrap();
+    assert_eq!(get(&db, "fruit").unwrap(), b"apple");
+    db.flush().unwrap();
+    assert_eq!(get(&db, "fruit").unwrap(), b"apple");
+    db.put(b"fruit", b"pear").unwrap();
+    assert_eq!(get(&db, "fruit").unwrap(), b"pear");
+    db.compact_range(None, None).unwrap();
+    assert_eq!(get(&db, "fruit").unwrap(), b"pear");
+    db.delete(b"fruit").unwrap();
+    assert_eq!(get(&db, "fruit"), None);
+    db.compact_range(None, None).unwrap();
+    assert_eq!(get(&db, "fruit"), None);
+    assert!(all(&db).is_empty());
+}
+
+#[test]
+fn empty_and_binary_keys_and_values_are_ordinary() {
+    let (_dir, db) = small_db();
+    let keys: [&[u8]; 6] = [b"", b"\0", b"\0\0", b"a\0b", b"\xff", b"\xff\xff"];
+    for (index, key) in keys.iter().enumerate() {
+        db.put(key, &vec![index as u8; index]).unwrap();
+    }
+    for round in 0..2 {
+        for (index, key) in keys.iter().enumerate() {
+            assert_eq!(get(&db, key), Some(vec![index as u8; index]), "{round}");
+        }
+        let walked: Vec<_> = all(&db).into_iter().map(|(key, _)| key).collect();
+        assert_eq!(walked, keys.map(<[u8]>::to_vec));
+        db.flush().unwrap();
+    }
+    db.delete(b"").unwrap();
+    assert_eq!(get(&db, ""), None);
+    assert_eq!(all(&db).len(), 5);
+}
+
+#[test]
+fn deleting_an_absent_key_is_no_error() {
+    let (_dir, db) = small_db();
+    db.delete(b"nothing").unwrap();
+    assert!(!db.contains_key(b"nothing").unwrap());
+}
+
+#[test]
+fn the_last_operation_of_a_batch_wins() {
+    let (_dir, db) = small_db();
+    let mut batch = WriteBatch::new();
+    batch.put(b"k", b"1").unwrap();
+    batch.delete(b"k").unwrap();
+    batch.put(b"k", b"2").unwrap();
+    batch.put(b"gone", b"1").unwrap();
+    batch.delete(b"gone").unwrap();
+    db.write(&batch).unwrap();
+    assert_eq!(get(&db, "k").unwrap(), b"2");
+    assert_eq!(get(&db, "gone"), None);
+    db.write(&WriteBatch::new()).unwrap();
+    db.write_with(&WriteBatch::new(), &WriteOptions::synced())
+        .unwrap();
+}
+
+#[test]
+fn get_many_answers_in_the_order_of_its_keys() {
+    let (_dir, db) = small_db();
+    for number in 0..500u32 {
+        db.put(&number.to_be_bytes(), &number.to_le_bytes())
+            .unwrap();
+    }
+    let keys: Vec<[u8; 4]> = [499u32, 0, 777, 250, 0].map(u32::to_be_bytes).to_vec();
+    let values = db.get_many(&keys).unwrap();
+    let values: Vec<Option<Vec<u8>>> = values
+        .into_iter()
+        .map(|value| value.map(aidb::Value::into_vec))
+        .collect();
+    let expected = [Some(499u32), Some(0), None, Some(250), Some(0)]
+        .map(|n| n.map(|n| n.to_le_bytes().into()));
+    assert_eq!(values, expected);
+}
+
+#[test]
+fn a_value_larger_than_a_memtable_is_kept() {
+    let (dir, db) = small_db();
+    let big: Vec<u8> = (0..5_000_000u32).map(|at| (at / 7) as u8).collect();
+    db.put(b"big", &big).unwrap();
+    db.put(b"small", b"1").unwrap();
+    assert!(get(&db, "big").unwrap() == big);
+    db.compact_range(None, None).unwrap();
+    assert!(get(&db, "big").unwrap() == big);
+    db.close().unwrap();
+    let db = aidb::DB::open(dir.path().join("db"), crate::small_options()).unwrap();
+    assert!(get(&db, "big").unwrap() == big);
+    assert_eq!(get(&db, "small").unwrap(), b"1");
+}
+
+#[test]
+fn a_key_of_16_mib_works_and_a_longer_one_is_refused() {
+    let (_dir, db) = small_db();
+    let mut key = vec![b'k'; MAX_KEY_BYTES];
+    db.put(&key, b"long").unwrap();
+    assert_eq!(get(&db, &key).unwrap(), b"long");
+    db.flush().unwrap();
+    assert_eq!(get(&db, &key).unwrap(), b"long");
+    assert_eq!(all(&db)[0].0.len(), MAX_KEY_BYTES);
+    key.push(b'k');
+    for error in [
+        db.put(&key, b"").unwrap_err(),
+        db.delete(&key).unwrap_err(),
+        db.get(&key).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+    }
+}
+
+#[test]
+fn approximate_size_grows_with_what_was_flushed() {
+    let (_dir, db) = small_db();
+    for number in 0..2000u32 {
+        let noise = u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        db.put(&number.to_be_bytes(), &noise.to_le_bytes().repeat(4))
+            .unwrap();
+    }
+    db.flush().unwrap();
+    let whole = db.approximate_size(b"", b"\xff").unwrap();
+    let half = db
+        .approximate_size(&0u32.to_be_bytes(), &1000u32.to_be_bytes())
+        .unwrap();
+    assert!(whole > 20_000, "{whole}");
+    assert!(
+        half > whole / 4 && half < whole * 3 / 4,
+        "{half} of {whole}"
+    );
+    assert_eq!(db.approximate_size(b"x", b"y").unwrap(), 0);
+}
+
+#[test]
+fn stats_count_writes_and_flushes() {
+    let (_dir, db) = small_db();
+    for number in 0..100u32 {
+        db.put(&number.to_be_bytes(), b"value").unwrap();
+    }
+    db.flush().unwrap();
+    let stats = db.stats().unwrap();
+    assert_eq!(stats.operations_written, 100);
+    assert!(stats.flushes >= 1);
+    let entries: u64 = stats.levels.iter().map(|level| level.entries).sum();
+    assert_eq!(entries, 100);
+    assert!(stats.to_json().contains("\"operations_written\""));
+    assert_eq!(db.property("no.such.property").unwrap(), None);
+}

@@ -1,0 +1,105 @@
+//! Handles close in any order, on any thread, with calls in flight; what is closed answers `Closed`.
+
+use aidb::{DB, ErrorKind, IterOptions, ReadOptions, Result};
+
+use crate::{small_db, small_options};
+
+fn kind<T>(result: Result<T>) -> Option<ErrorKind> {
+    result.err().map(|error| error.kind())
+}
+
+#[test]
+fn every_call_behind_close_answers_closed() {
+    let (_dir, db) = small_db();
+    for number in 0..1000u32 {
+        db.put(&number.to_be_bytes(), &[1; 30]).unwrap();
+    }
+    let snapshot = db.snapshot().unwrap();
+    let mut cursor = db.cursor(IterOptions::default()).unwrap();
+    assert!(cursor.next().unwrap());
+    let twin = db.clone();
+    db.close().unwrap();
+    db.close().unwrap();
+    assert!(twin.is_closed());
+    let closed = Some(ErrorKind::Closed);
+    assert_eq!(kind(twin.put(b"k", b"v")), closed);
+    assert_eq!(kind(twin.delete(b"k")), closed);
+    assert_eq!(kind(twin.get(b"k")), closed);
+    assert_eq!(kind(twin.get_many(&[b"k"])), closed);
+    assert_eq!(kind(twin.snapshot()), closed);
+    assert_eq!(kind(twin.cursor(IterOptions::default())), closed);
+    assert_eq!(kind(twin.flush()), closed);
+    assert_eq!(kind(twin.compact_range(None, None)), closed);
+    assert_eq!(kind(twin.approximate_size(b"a", b"b")), closed);
+    assert_eq!(kind(twin.stats()), closed);
+    assert_eq!(kind(twin.property("stats")), closed);
+    assert_eq!(kind(cursor.seek(b"k")), closed);
+    assert_eq!(kind(cursor.next()), closed);
+    let options = ReadOptions {
+        snapshot: Some(&snapshot),
+        ..ReadOptions::default()
+    };
+    assert_eq!(kind(twin.get_with(b"k", &options)), closed);
+    let mut iter = twin.iter();
+    assert_eq!(iter.next().map(kind), Some(closed));
+    assert!(iter.next().is_none(), "an error ends the iteration");
+}
+
+#[test]
+fn close_lets_the_directory_go_while_handles_live() {
+    let (dir, db) = small_db();
+    db.put(b"k", b"v").unwrap();
+    let snapshot = db.snapshot().unwrap();
+    let cursor = db.cursor(IterOptions::default()).unwrap();
+    db.close().unwrap();
+    let again = DB::open(dir.path().join("db"), small_options()).unwrap();
+    assert_eq!(crate::get(&again, "k").unwrap(), b"v");
+    drop((again, cursor, snapshot, db));
+}
+
+#[test]
+fn close_with_calls_in_flight_ends_them_with_closed() {
+    for _ in 0..10 {
+        let (dir, db) = small_db();
+        let acknowledged = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..4u32)
+                .map(|worker| {
+                    let db = db.clone();
+                    scope.spawn(move || {
+                        for number in 0u32.. {
+                            let key = [worker.to_be_bytes(), number.to_be_bytes()].concat();
+                            match db.put(&key, &[9; 50]) {
+                                Ok(()) => {}
+                                Err(error) => {
+                                    assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+                                    return number;
+                                }
+                            }
+                            match db.get(&key) {
+                                Ok(value) => assert!(value.is_some()),
+                                Err(error) => {
+                                    assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+                                    return number + 1;
+                                }
+                            }
+                        }
+                        unreachable!("the database closes before 2^32 writes")
+                    })
+                })
+                .collect();
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            db.close().unwrap();
+            workers
+                .into_iter()
+                .map(|worker| worker.join().unwrap())
+                .collect::<Vec<u32>>()
+        });
+        let db = DB::open(dir.path().join("db"), small_options()).unwrap();
+        for (worker, count) in (0u32..).zip(acknowledged) {
+            for number in 0..count {
+                let key = [worker.to_be_bytes(), number.to_be_bytes()].concat();
+                assert!(db.contains_key(&key).unwrap(), "{worker} {number}");
+            }
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Random histories: one seed draws operations, options and faults; a model knows what may be uncertain.
+//!
+//! A history without faults and power cuts runs under two sets of options, which must answer alike. What fails is
+//! shrunk and printed with the one line that reruns it. `operation.rs` says what is drawn, `run.rs` what is checked,
+//! `possible.rs` what a database may hold after a crash; docs/testing.md has the commands and what this has found.
+//!
+//! * `AIDB_META_SEED`     reruns one history
+//! * `AIDB_META_SECONDS`  how long to draw new ones (45); their seeds follow from the day
+
+mod operation;
+mod possible;
+mod run;
+mod shrink;
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use aidb_tests::Random;
+
+use operation::{Flavour, History, NAMES, Operation, calls};
+use run::{Tally, fault_name, options, run};
+
+const SEED_VARIABLE: &str = "AIDB_META_SEED";
+const SECONDS_VARIABLE: &str = "AIDB_META_SECONDS";
+const USUAL_SECONDS: u64 = 45;
+/// From here on every kind of operation and fault must have been used.
+const ENOUGH_HISTORIES: u64 = 300;
+const SHRINK_TIME: Duration = Duration::from_secs(20);
+/// A history takes milliseconds: one that takes this long hangs.
+const HANGS_AFTER: Duration = Duration::from_secs(60);
+
+thread_local! {
+    /// Panics in a history are reported with it, not as they happen.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+#[test]
+fn random_histories_hold_what_is_promised() {
+    hush_panics();
+    let (seed, given) = match std::env::var(SEED_VARIABLE) {
+        Ok(_) => Random::seed_from(SEED_VARIABLE),
+        Err(_) => (seed_of_the_day(), false),
+    };
+    if given {
+        let _watched = watch(seed);
+        if let Err(failure) = check(&History::draw(seed)) {
+            report(seed, &failure);
+        }
+        return;
+    }
+    let seconds = match std::env::var(SECONDS_VARIABLE) {
+        Ok(text) => text.parse().expect("AIDB_META_SECONDS is a number"),
+        Err(_) => USUAL_SECONDS,
+    };
+    eprintln!("random histories: seed of the day {seed:#x}, {seconds} s");
+    let until = Instant::now() + Duration::from_secs(seconds);
+    let next = AtomicU64::new(0);
+    let failed: Mutex<Option<(u64, String)>> = Mutex::new(None);
+    let tally = Mutex::new(Tally::default());
+    let threads = std::thread::available_parallelism().map_or(2, |threads| threads.get().min(8));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while Instant::now() < until && failed.lock().unwrap().is_none() {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let seed = Random::new(seed.wrapping_add(number)).next();
+                    let _watched = watch(seed);
+                    match check(&History::draw(seed)) {
+                        Ok(new) => tally.lock().unwrap().add(&new),
+                        Err(failure) => {
+                            failed.lock().unwrap().get_or_insert((seed, failure));
+                        }
+                    }
+                }
+            });
+        }
+    });
+    if let Some((seed, failure)) = failed.into_inner().unwrap() {
+        report(seed, &failure);
+    }
+    summarize(next.into_inner(), &tally.into_inner().unwrap());
+}
+
+#[test]
+fn a_seed_repeats_its_history_exactly() {
+    hush_panics();
+    for seed in 0..20 {
+        let history = History::draw(seed);
+        let (answers, first) = run(&history, 0).unwrap_or_else(|failure| report(seed, &failure));
+        let (again, second) = run(&History::draw(seed), 0).unwrap();
+        assert!(answers == again, "seed {seed:#x}: the answers differ");
+        assert_eq!(first.injected, second.injected, "seed {seed:#x}");
+        assert_eq!(first.faults, second.faults, "seed {seed:#x}");
+    }
+}
+
+/// The same all day, so that a failure in the morning is one in the afternoon.
+fn seed_of_the_day() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    Random::new(since.map_or(0, |since| since.as_secs() / 86_400)).next()
+}
+
+/// Runs a history on all sides. Errors: what is wrong, in words.
+fn check(history: &History) -> Result<Tally, String> {
+    QUIET.set(true);
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let (answers, tally) = run(history, 0)?;
+        if history.flavour == Flavour::Plain {
+            let (others, _) = run(history, 1).map_err(|what| format!("other options: {what}"))?;
+            if answers != others {
+                let at = answers.iter().zip(&others).take_while(|(a, b)| a == b);
+                return Err(format!("answer {} depends on the options", at.count()));
+            }
+        }
+        Ok(tally)
+    }));
+    QUIET.set(false);
+    outcome.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(format!("panic: {}", text.unwrap_or_default()))
+    })
+}
+
+/// Shrinks and prints a failing history, and fails.
+fn report(seed: u64, failure: &str) -> ! {
+    let history = History::draw(seed);
+    let with = |operations: &[Operation]| History {
+        operations: operations.to_vec(),
+        ..history.clone()
+    };
+    let deadline = Instant::now() + SHRINK_TIME;
+    let fails = |operations: &[Operation]| check(&with(operations)).is_err();
+    let mut fewest = shrink::shrink(&history.operations, deadline, fails);
+    for at in 0..fewest.len() {
+        if let Operation::Batch { entries, sync } = fewest[at].clone() {
+            let mut trial = fewest.clone();
+            let entries = shrink::shrink(&entries, deadline, |entries| {
+                let mut trial = trial.clone();
+                let entries = entries.to_vec();
+                trial[at] = Operation::Batch { entries, sync };
+                fails(&trial)
+            });
+            trial[at] = Operation::Batch { entries, sync };
+            fewest = trial;
+        }
+    }
+    let shrunk = check(&with(&fewest)).err();
+    eprintln!(
+        "history {seed:#x} ({:?}) failed: {failure}",
+        history.flavour
+    );
+    eprintln!(
+        "shrunk from {} to {} operations, which fail with: {}",
+        history.operations.len(),
+        fewest.len(),
+        shrunk.as_deref().unwrap_or(failure)
+    );
+    for (at, operation) in fewest.iter().enumerate() {
+        eprintln!("  {at:3}  {operation:?}");
+    }
+    eprintln!("first options: {:?}", options(history.options));
+    eprintln!(
+        "rerun: {SEED_VARIABLE}={seed:#x} cargo test -p aidb-tests --test metamorphic random_histories"
+    );
+    panic!("a random history failed; it is printed above");
+}
+
+fn summarize(histories: u64, tally: &Tally) {
+    let operations: u64 = tally.operations.values().sum();
+    eprintln!(
+        "{histories} histories, {operations} operations, {} faults injected, {} power cuts, {} writes and {} opens \
+         failed, {} levels",
+        tally.injected, tally.power_cuts, tally.writes_failed, tally.opens_failed, tally.deepest
+    );
+    eprintln!("operations: {:?}", tally.operations);
+    eprintln!("faults: {:?}", tally.faults);
+    if histories < ENOUGH_HISTORIES {
+        return;
+    }
+    let mut unused: Vec<String> = NAMES
+        .iter()
+        .filter(|name| !tally.operations.contains_key(*name))
+        .map(|name| name.to_string())
+        .collect();
+    let hows = ["EIO", "ENOSPC", "once", "sticky", "in part"];
+    let faults = calls().map(fault_name).chain(hows.map(String::from));
+    unused.extend(faults.filter(|name| !tally.faults.contains_key(name)));
+    assert!(unused.is_empty(), "never used: {unused:?}");
+    assert!(
+        tally.deepest >= 3,
+        "only {} levels were used",
+        tally.deepest
+    );
+}
+
+fn hush_panics() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !QUIET.get() {
+                usual(panic);
+            }
+        }));
+    });
+}
+
+/// Ends the process, naming the seed, if what is returned is not dropped in time.
+fn watch(seed: u64) -> Watched {
+    let done = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&done);
+    let waiting = std::thread::spawn(move || {
+        let begun = Instant::now();
+        while begun.elapsed() < HANGS_AFTER {
+            std::thread::park_timeout(HANGS_AFTER);
+            if seen.load(Ordering::Acquire) {
+                return;
+            }
+        }
+        eprintln!(
+            "a history hangs; rerun: {SEED_VARIABLE}={seed:#x} cargo test -p aidb-tests --test metamorphic"
+        );
+        std::process::exit(1);
+    });
+    Watched {
+        done,
+        waiting: waiting.thread().clone(),
+    }
+}
+
+struct Watched {
+    done: Arc<AtomicBool>,
+    waiting: std::thread::Thread,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.done.store(true, Ordering::Release);
+        self.waiting.unpark();
+    }
+}

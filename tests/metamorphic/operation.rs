@@ -1,0 +1,470 @@
+//! Operations as plain data: what a history is made of, and how a seed draws one.
+//!
+//! * O1  An operation says everything it needs, so a history stays meaningful when any others are taken out.
+//! * O2  Indices of snapshots and cursors count modulo how many there are; with none the operation does nothing.
+
+use aidb::env::{Fault, Operation as Call};
+use aidb_tests::{Random, Walk};
+
+/// A value, as its length and the number that decides its bytes: short to print.
+#[derive(Clone, Copy, Debug)]
+pub struct Content {
+    pub length: usize,
+    pub tag: u32,
+}
+
+impl Content {
+    /// The bytes; of two contents with different tags they differ wherever there is room.
+    pub fn bytes(self) -> Vec<u8> {
+        let noise = Random::new(u64::from(self.tag)).next().to_le_bytes();
+        let byte = |at: usize| match at {
+            0..4 => self.tag.to_le_bytes()[at],
+            _ if at % 16 < 8 => noise[at % 8],
+            _ => b'.',
+        };
+        (0..self.length).map(byte).collect()
+    }
+}
+
+/// A key, and the value put there; `None` deletes.
+pub type Entry = (Vec<u8>, Option<Content>);
+
+/// A move of a cursor.
+#[derive(Clone, Debug)]
+pub enum Move {
+    First,
+    Last,
+    Seek(Vec<u8>),
+    SeekForPrev(Vec<u8>),
+    Next,
+    Prev,
+    /// As many entries in one chunk.
+    Chunk(usize),
+}
+
+/// Which disk accesses fail, and how.
+#[derive(Clone, Debug)]
+pub struct FaultPlan {
+    pub call: Call,
+    pub code: i32,
+    pub path: &'static str,
+    pub after: u64,
+    /// `u64::MAX`: until cleared.
+    pub times: u64,
+    pub partial: bool,
+}
+
+impl FaultPlan {
+    pub fn fault(&self) -> Fault {
+        let fault = Fault::new(&[self.call], self.code)
+            .on_path(self.path)
+            .after(self.after)
+            .times(self.times);
+        match self.partial {
+            true => fault.partial(),
+            false => fault,
+        }
+    }
+}
+
+/// How a life of the database ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Close,
+    Drop,
+    PowerCut { seed: u64 },
+}
+
+#[derive(Clone, Debug)]
+pub enum Operation {
+    Put {
+        key: Vec<u8>,
+        value: Content,
+        sync: bool,
+    },
+    Delete {
+        key: Vec<u8>,
+        sync: bool,
+    },
+    Batch {
+        entries: Vec<Entry>,
+        sync: bool,
+    },
+    Get {
+        key: Vec<u8>,
+        snapshot: Option<usize>,
+        fill_cache: bool,
+    },
+    GetMany {
+        keys: Vec<Vec<u8>>,
+        snapshot: Option<usize>,
+    },
+    Snapshot,
+    DropSnapshot(usize),
+    OpenCursor {
+        walk: Walk,
+        snapshot: Option<usize>,
+        keys: bool,
+        values: bool,
+        fill_cache: bool,
+    },
+    MoveCursor {
+        cursor: usize,
+        moves: Vec<Move>,
+    },
+    DropCursor(usize),
+    /// Takes entries from both ends, `true` meaning the back, then the rest from the front.
+    Iterate {
+        lower: Option<Vec<u8>>,
+        upper: Option<Vec<u8>>,
+        from_the_back: Vec<bool>,
+    },
+    Flush,
+    Compact {
+        start: Option<Vec<u8>>,
+        end: Option<Vec<u8>>,
+    },
+    BackgroundSteps(usize),
+    Checkpoint {
+        options: u64,
+        read_only: bool,
+        cut: u64,
+    },
+    Reopen {
+        end: End,
+        options: Option<u64>,
+        look_first: bool,
+        faults: Vec<FaultPlan>,
+    },
+    Inject(Vec<FaultPlan>),
+    ClearFaults,
+    Report,
+    Compare,
+}
+
+/// The names that [`Operation::name`] answers.
+pub const NAMES: [&str; 25] = [
+    "put",
+    "delete",
+    "batch",
+    "synced write",
+    "get",
+    "get at a snapshot",
+    "get_many",
+    "snapshot",
+    "drop a snapshot",
+    "cursor",
+    "move a cursor",
+    "drop a cursor",
+    "iterate",
+    "flush",
+    "compact_range",
+    "background step",
+    "checkpoint",
+    "reopen after close",
+    "reopen after drop",
+    "reopen after a power cut",
+    "reopen with other options",
+    "inject faults",
+    "clear faults",
+    "report",
+    "compare all",
+];
+
+impl Operation {
+    /// What is counted.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Operation::Put { sync: true, .. }
+            | Operation::Delete { sync: true, .. }
+            | Operation::Batch { sync: true, .. } => "synced write",
+            Operation::Put { .. } => "put",
+            Operation::Delete { .. } => "delete",
+            Operation::Batch { .. } => "batch",
+            Operation::Get { snapshot: None, .. } => "get",
+            Operation::Get { .. } => "get at a snapshot",
+            Operation::GetMany { .. } => "get_many",
+            Operation::Snapshot => "snapshot",
+            Operation::DropSnapshot(_) => "drop a snapshot",
+            Operation::OpenCursor { .. } => "cursor",
+            Operation::MoveCursor { .. } => "move a cursor",
+            Operation::DropCursor(_) => "drop a cursor",
+            Operation::Iterate { .. } => "iterate",
+            Operation::Flush => "flush",
+            Operation::Compact { .. } => "compact_range",
+            Operation::BackgroundSteps(_) => "background step",
+            Operation::Checkpoint { .. } => "checkpoint",
+            Operation::Reopen {
+                options: Some(_), ..
+            } => "reopen with other options",
+            Operation::Reopen { end, .. } => match end {
+                End::Close => "reopen after close",
+                End::Drop => "reopen after drop",
+                End::PowerCut { .. } => "reopen after a power cut",
+            },
+            Operation::Inject(_) => "inject faults",
+            Operation::ClearFaults => "clear faults",
+            Operation::Report => "report",
+            Operation::Compare => "compare all",
+        }
+    }
+}
+
+/// What may go wrong in a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    /// Nothing: two sets of options must answer alike.
+    Plain,
+    /// Power cuts.
+    Cuts,
+    /// Power cuts and faults.
+    Faults,
+}
+
+/// One history, before it is run.
+#[derive(Clone, Debug)]
+pub struct History {
+    pub flavour: Flavour,
+    /// What decides the options of the first life.
+    pub options: u64,
+    pub operations: Vec<Operation>,
+}
+
+/// The calls that can fail in these histories: all but the start of a thread, of which there is none, and the change
+/// of a file's length, which the engine does not ask for.
+pub fn calls() -> impl Iterator<Item = Call> {
+    let unused = [Call::Spawn, Call::SetLen];
+    Call::ALL
+        .into_iter()
+        .filter(move |call| !unused.contains(call))
+}
+
+impl History {
+    /// The history of a seed.
+    pub fn draw(seed: u64) -> History {
+        let mut random = Random::new(seed);
+        let flavour = match random.below(10) {
+            0..3 => Flavour::Plain,
+            3..6 => Flavour::Cuts,
+            _ => Flavour::Faults,
+        };
+        let pool = 4 + random.below(150);
+        let mut drawer = Drawer {
+            keys: (0..pool).map(|_| random.key()).collect(),
+            flavour,
+            tag: 0,
+            syncs_one_in: *random.pick(&[3, 10, 50]),
+            largest: *random.pick(&[40, 300, 1000]),
+            random,
+        };
+        let options = drawer.random.next();
+        let count = 20 + drawer.random.below(380);
+        let mut operations = vec![drawer.reopen()];
+        operations.extend((0..count).map(|_| drawer.operation()));
+        History {
+            flavour,
+            options,
+            operations,
+        }
+    }
+}
+
+struct Drawer {
+    random: Random,
+    keys: Vec<Vec<u8>>,
+    flavour: Flavour,
+    tag: u32,
+    syncs_one_in: u64,
+    largest: u64,
+}
+
+impl Drawer {
+    fn key(&mut self) -> Vec<u8> {
+        match self.random.one_in(20) {
+            true => self.random.key(),
+            false => self.random.pick(&self.keys).clone(),
+        }
+    }
+
+    fn some_key(&mut self, one_in: u64) -> Option<Vec<u8>> {
+        self.random.one_in(one_in).then(|| self.key())
+    }
+
+    fn content(&mut self) -> Content {
+        self.tag += 1;
+        let length = match self.random.below(60) {
+            0 => 0,
+            1 => 20_000,
+            2..6 => 3_000,
+            _ => 4 + self.random.below(self.largest),
+        };
+        Content {
+            length: length as usize,
+            tag: self.tag,
+        }
+    }
+
+    fn entries(&mut self, at_most: u64) -> Vec<Entry> {
+        (0..self.random.below(at_most))
+            .map(|_| {
+                let put = !self.random.one_in(3);
+                (self.key(), put.then(|| self.content()))
+            })
+            .collect()
+    }
+
+    fn slot(&mut self, one_in: u64) -> Option<usize> {
+        self.random
+            .one_in(one_in)
+            .then(|| self.random.below(8) as usize)
+    }
+
+    fn sync(&mut self) -> bool {
+        self.random.one_in(self.syncs_one_in)
+    }
+
+    fn operation(&mut self) -> Operation {
+        match self.random.below(1000) {
+            0..250 => Operation::Put {
+                key: self.key(),
+                value: self.content(),
+                sync: self.sync(),
+            },
+            250..340 => Operation::Delete {
+                key: self.key(),
+                sync: self.sync(),
+            },
+            340..440 => Operation::Batch {
+                entries: self.entries(25),
+                sync: self.sync(),
+            },
+            440..530 => Operation::Get {
+                key: self.key(),
+                snapshot: self.slot(3),
+                fill_cache: self.random.one_in(2),
+            },
+            530..560 => Operation::GetMany {
+                keys: (0..self.random.below(12)).map(|_| self.key()).collect(),
+                snapshot: self.slot(3),
+            },
+            560..590 => Operation::Snapshot,
+            590..610 => Operation::DropSnapshot(self.random.below(8) as usize),
+            610..640 => Operation::OpenCursor {
+                walk: Walk {
+                    lower: self.some_key(3),
+                    upper: self.some_key(3),
+                    prefix: self.some_key(4).map(|mut key| {
+                        key.truncate(2);
+                        key
+                    }),
+                    reverse: self.random.one_in(2),
+                },
+                snapshot: self.slot(3),
+                keys: !self.random.one_in(8),
+                values: !self.random.one_in(8),
+                fill_cache: self.random.one_in(2),
+            },
+            640..710 => Operation::MoveCursor {
+                cursor: self.random.below(8) as usize,
+                moves: (0..1 + self.random.below(20))
+                    .map(|_| self.cursor_move())
+                    .collect(),
+            },
+            710..715 => Operation::DropCursor(self.random.below(8) as usize),
+            715..725 => Operation::Iterate {
+                lower: self.some_key(3),
+                upper: self.some_key(3),
+                from_the_back: (0..self.random.below(40))
+                    .map(|_| self.random.one_in(2))
+                    .collect(),
+            },
+            725..755 => Operation::Flush,
+            755..785 => Operation::Compact {
+                start: self.some_key(2),
+                end: self.some_key(2),
+            },
+            785..850 => Operation::BackgroundSteps(1 + self.random.below(5) as usize),
+            850..862 => Operation::Checkpoint {
+                options: self.random.next(),
+                read_only: self.random.one_in(2),
+                cut: self.random.next(),
+            },
+            862..892 => self.reopen(),
+            892..950 if self.flavour == Flavour::Faults => Operation::Inject(self.faults()),
+            950..980 if self.flavour == Flavour::Faults => Operation::ClearFaults,
+            980..985 => Operation::Report,
+            985..995 => Operation::Compare,
+            _ => Operation::Batch {
+                entries: self.entries(60),
+                sync: self.sync(),
+            },
+        }
+    }
+
+    fn cursor_move(&mut self) -> Move {
+        match self.random.below(20) {
+            0 => Move::First,
+            1 => Move::Last,
+            2..4 => Move::Seek(self.key()),
+            4..6 => Move::SeekForPrev(self.key()),
+            6..12 => Move::Prev,
+            12 => Move::Chunk(1 + self.random.below(9) as usize),
+            _ => Move::Next,
+        }
+    }
+
+    fn reopen(&mut self) -> Operation {
+        let end = match self.random.below(5) {
+            0 => End::Close,
+            1 | 2 => End::Drop,
+            _ if self.flavour == Flavour::Plain => End::Close,
+            _ => End::PowerCut {
+                seed: self.random.next(),
+            },
+        };
+        let faults = match self.flavour == Flavour::Faults && self.random.one_in(3) {
+            true => self.faults(),
+            false => Vec::new(),
+        };
+        Operation::Reopen {
+            end,
+            options: self.random.one_in(2).then(|| self.random.next()),
+            look_first: self.random.one_in(4),
+            faults,
+        }
+    }
+
+    fn faults(&mut self) -> Vec<FaultPlan> {
+        let count = 1 + u64::from(self.random.one_in(4));
+        (0..count).map(|_| self.fault()).collect()
+    }
+
+    fn fault(&mut self) -> FaultPlan {
+        // Writes and syncs are where durability is lost or won; the others are rare, so that they must be hit surely.
+        let (call, is_frequent) = match self.random.below(4) {
+            0 => (Call::Write, true),
+            1 => (Call::Sync, true),
+            _ => {
+                let call = *self.random.pick(&calls().collect::<Vec<_>>());
+                (call, matches!(call, Call::Write | Call::Sync | Call::Read))
+            }
+        };
+        let path = match is_frequent {
+            true => *self
+                .random
+                .pick::<&str>(&["", "", "", ".log", ".sst", "MANIFEST"]),
+            false => "",
+        };
+        FaultPlan {
+            call,
+            code: *self.random.pick(&[libc::EIO, libc::ENOSPC]),
+            path,
+            after: match is_frequent && self.random.one_in(2) {
+                true => self.random.below(12),
+                false => self.random.below(2),
+            },
+            times: *self.random.pick(&[1, 1, 2, u64::MAX]),
+            partial: call == Call::Write && self.random.one_in(2),
+        }
+    }
+}

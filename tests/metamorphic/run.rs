@@ -1,0 +1,881 @@
+//! Runs a history against the engine, on files in memory, and checks every answer.
+//!
+//! * X1  Nothing but the history decides what happens: no threads, a clock that stands still, random bits from a seed.
+//! * X2  A call may fail only if a fault was injected while it ran, with the error kind of that fault.
+//! * X3  What a call answers without an error is right, whatever else failed.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use aidb::env::{Env, FaultEnv, MemEnv, Operation as Call};
+use aidb::{
+    Chunk, Cursor, DB, ErrorKind, IterOptions, Options, ReadOptions, Snapshot, WriteBatch,
+    WriteOptions,
+};
+use aidb_tests::{Model, ModelCursor, Random, Walk};
+
+use crate::operation::{End, Entry, FaultPlan, History, Move, Operation};
+use crate::possible::{Possible, difference};
+
+/// Where the database is.
+const DIR: &str = "/db";
+
+/// What is counted over all histories.
+#[derive(Default)]
+pub struct Tally {
+    pub operations: BTreeMap<&'static str, u64>,
+    /// By the call that failed, and by how: EIO, ENOSPC, once, sticky, in part.
+    pub faults: BTreeMap<String, u64>,
+    pub injected: u64,
+    pub power_cuts: u64,
+    pub opens_failed: u64,
+    pub writes_failed: u64,
+    pub deepest: usize,
+}
+
+impl Tally {
+    pub fn add(&mut self, other: &Tally) {
+        for (name, count) in &other.operations {
+            *self.operations.entry(name).or_default() += count;
+        }
+        for (name, count) in &other.faults {
+            *self.faults.entry(name.clone()).or_default() += count;
+        }
+        self.injected += other.injected;
+        self.power_cuts += other.power_cuts;
+        self.opens_failed += other.opens_failed;
+        self.writes_failed += other.writes_failed;
+        self.deepest = self.deepest.max(other.deepest);
+    }
+}
+
+/// What went wrong, in words.
+pub type Checked<T> = Result<T, String>;
+
+/// Runs the history under the options of one side; a digest of each answer, and what was counted.
+pub fn run(history: &History, side: u64) -> Checked<(Vec<u64>, Tally)> {
+    let mut run = Run::new(history, side);
+    for (at, operation) in history.operations.iter().enumerate() {
+        run.step(operation)
+            .map_err(|what| format!("operation {at}, {operation:?}: {what}"))?;
+    }
+    run.finish()
+        .map_err(|what| format!("behind the last operation: {what}"))?;
+    Ok((run.answers, run.tally))
+}
+
+/// The options that a number decides, so small that a few hundred writes reach several levels.
+pub fn options(number: u64) -> Options {
+    let mut random = Random::new(number);
+    let options = random.options();
+    let buffer = *random.pick(&[4 << 10, 4 << 10, 8 << 10, 32 << 10, 1 << 20]);
+    options
+        .write_buffer_size(buffer)
+        .bloom_bits_per_key(random.below(17))
+        .manual_background(true)
+}
+
+struct OpenCursor {
+    cursor: Cursor,
+    model: ModelCursor,
+    keys: bool,
+    values: bool,
+}
+
+struct Run {
+    disk: MemEnv,
+    faults: FaultEnv,
+    /// The faults in force, to tell which of them strikes.
+    plans: Vec<FaultPlan>,
+    /// Injected in earlier environments, and how many of this one's are counted.
+    counted: u64,
+    db: Option<DB>,
+    side: u64,
+    options: u64,
+    possible: Possible,
+    /// What a read-only open found, which the next ordinary one must find too.
+    looked: Option<Model>,
+    snapshots: Vec<(Snapshot, Model)>,
+    cursors: Vec<OpenCursor>,
+    checkpoints: u64,
+    answers: Vec<u64>,
+    tally: Tally,
+}
+
+fn quiet_disk(disk: &MemEnv) {
+    disk.hold_clock(Some(1));
+}
+
+fn digest(answer: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    answer.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn contents(db: &DB) -> aidb::Result<Model> {
+    let mut model = Model::new();
+    for entry in db.iter() {
+        let (key, value) = entry?;
+        model.put(&key, &value);
+    }
+    Ok(model)
+}
+
+impl Run {
+    fn new(history: &History, side: u64) -> Run {
+        let disk = MemEnv::new();
+        quiet_disk(&disk);
+        Run {
+            faults: FaultEnv::new(Arc::new(disk.clone()), 0),
+            disk,
+            plans: Vec::new(),
+            counted: 0,
+            db: None,
+            side,
+            options: history.options,
+            possible: Possible::default(),
+            looked: None,
+            snapshots: Vec::new(),
+            cursors: Vec::new(),
+            checkpoints: 0,
+            answers: Vec::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// The two sides draw different options from one number.
+    fn options(&self, number: u64) -> Options {
+        options(number.wrapping_add(self.side.wrapping_mul(0x9e37_79b9)))
+    }
+
+    fn step(&mut self, operation: &Operation) -> Checked<()> {
+        *self.tally.operations.entry(operation.name()).or_default() += 1;
+        match operation {
+            Operation::Inject(plans) => self.inject(plans),
+            Operation::ClearFaults => self.clear_faults(),
+            Operation::Reopen {
+                end,
+                options,
+                look_first,
+                faults,
+            } => self.reopen(*end, *options, *look_first, faults)?,
+            _ => {
+                // An earlier open failed: this one may too, while faults last.
+                if self.db.is_none() {
+                    self.open()?;
+                }
+                if let Some(db) = self.db.clone() {
+                    self.on_open(&db, operation)?;
+                }
+            }
+        }
+        self.count_faults();
+        Ok(())
+    }
+
+    fn on_open(&mut self, db: &DB, operation: &Operation) -> Checked<()> {
+        match operation {
+            Operation::Put { key, value, sync } => {
+                let options = WriteOptions { sync: *sync };
+                let entries = [(key.clone(), Some(*value))];
+                self.write(db, &entries, *sync, || {
+                    db.put_with(key, &value.bytes(), &options)
+                })
+            }
+            Operation::Delete { key, sync } => {
+                let options = WriteOptions { sync: *sync };
+                let entries = [(key.clone(), None)];
+                self.write(db, &entries, *sync, || db.delete_with(key, &options))
+            }
+            Operation::Batch { entries, sync } => {
+                let mut batch = WriteBatch::new();
+                for (key, content) in entries {
+                    match content {
+                        Some(content) => batch.put(key, &content.bytes()),
+                        None => batch.delete(key),
+                    }
+                    .map_err(|error| error.to_string())?;
+                }
+                let options = WriteOptions { sync: *sync };
+                self.write(db, entries, *sync, || db.write_with(&batch, &options))
+            }
+            Operation::Get {
+                key,
+                snapshot,
+                fill_cache,
+            } => self.get(db, key, *snapshot, *fill_cache),
+            Operation::GetMany { keys, snapshot } => self.get_many(db, keys, *snapshot),
+            Operation::Snapshot => {
+                let snapshot = self.sure("snapshot", db.snapshot())?;
+                self.snapshots.push((snapshot, self.possible.now.clone()));
+                Ok(())
+            }
+            Operation::DropSnapshot(at) => {
+                if !self.snapshots.is_empty() {
+                    self.snapshots.swap_remove(at % self.snapshots.len());
+                }
+                Ok(())
+            }
+            Operation::OpenCursor {
+                walk,
+                snapshot,
+                keys,
+                values,
+                fill_cache,
+            } => {
+                let (snapshot, model) = self.at(*snapshot);
+                let options = IterOptions {
+                    snapshot: snapshot.cloned(),
+                    lower_bound: walk.lower.clone(),
+                    upper_bound: walk.upper.clone(),
+                    prefix: walk.prefix.clone(),
+                    reverse: walk.reverse,
+                    keys: *keys,
+                    values: *values,
+                    fill_cache: *fill_cache,
+                };
+                let model = ModelCursor::new(model, walk);
+                let cursor = self.sure("cursor", db.cursor(options))?;
+                self.cursors.push(OpenCursor {
+                    cursor,
+                    model,
+                    keys: *keys,
+                    values: *values,
+                });
+                Ok(())
+            }
+            Operation::MoveCursor { cursor, moves } => self.move_cursor(*cursor, moves),
+            Operation::DropCursor(at) => {
+                if !self.cursors.is_empty() {
+                    self.cursors.swap_remove(at % self.cursors.len());
+                }
+                Ok(())
+            }
+            Operation::Iterate {
+                lower,
+                upper,
+                from_the_back,
+            } => self.iterate(db, lower, upper, from_the_back),
+            Operation::Flush => self.durably("flush", || db.flush()),
+            Operation::Compact { start, end } => self.durably("compact_range", || {
+                db.compact_range(start.as_deref(), end.as_deref())
+            }),
+            Operation::BackgroundSteps(steps) => {
+                for _ in 0..*steps {
+                    let before = self.faults.injected();
+                    let outcome = db.run_background_step();
+                    if self.may_fail("background step", before, outcome)? == Some(false) {
+                        break;
+                    }
+                }
+                self.measure(db);
+                Ok(())
+            }
+            Operation::Checkpoint {
+                options,
+                read_only,
+                cut,
+            } => self.checkpoint(db, *options, *read_only, *cut),
+            Operation::Report => {
+                let before = self.faults.injected();
+                let size = db.approximate_size(b"a", b"b");
+                self.may_fail("approximate_size", before, size)?;
+                self.sure("property", db.property("aidb.stats"))?;
+                self.measure(db);
+                Ok(())
+            }
+            Operation::Compare => self.compare(db),
+            Operation::Inject(_) | Operation::ClearFaults | Operation::Reopen { .. } => Ok(()),
+        }
+    }
+
+    /// X2: what a call answered, or `None` if it failed as a fault made it.
+    fn may_fail<T>(&self, call: &str, before: u64, outcome: aidb::Result<T>) -> Checked<Option<T>> {
+        let error = match outcome {
+            Ok(answer) => return Ok(Some(answer)),
+            Err(error) => error,
+        };
+        if self.faults.injected() == before {
+            return Err(format!(
+                "{call} failed although no fault was injected: {error}"
+            ));
+        }
+        match error.kind() {
+            ErrorKind::Io | ErrorKind::NoSpace => Ok(None),
+            _ => Err(format!("{call} made something else of a fault: {error}")),
+        }
+    }
+
+    /// What a call answered that touches no disk.
+    fn sure<T>(&self, call: &str, outcome: aidb::Result<T>) -> Checked<T> {
+        outcome.map_err(|error| format!("{call} failed: {error}"))
+    }
+
+    fn at(&self, snapshot: Option<usize>) -> (Option<&Snapshot>, &Model) {
+        match snapshot {
+            Some(at) if !self.snapshots.is_empty() => {
+                let (snapshot, model) = &self.snapshots[at % self.snapshots.len()];
+                (Some(snapshot), model)
+            }
+            _ => (None, &self.possible.now),
+        }
+    }
+
+    fn write(
+        &mut self,
+        db: &DB,
+        entries: &[Entry],
+        sync: bool,
+        write: impl FnOnce() -> aidb::Result<()>,
+    ) -> Checked<()> {
+        let number = |outcome: aidb::Result<Snapshot>| self.sure("snapshot", outcome);
+        let first = number(db.snapshot())?.sequence().0;
+        let before = self.faults.injected();
+        let outcome = self.may_fail("the write", before, write())?;
+        let taken = number(db.snapshot())?.sequence().0 - first;
+        if taken != 0 && taken != entries.len() as u64 {
+            return Err(format!("{taken} of {} operations are seen", entries.len()));
+        }
+        match outcome {
+            Some(()) if taken != entries.len() as u64 => {
+                return Err("the write was acknowledged and is not seen".to_string());
+            }
+            Some(()) => {
+                self.possible.wrote(entries, true);
+                if sync {
+                    self.possible.all_durable();
+                }
+            }
+            None => {
+                self.tally.writes_failed += 1;
+                match taken {
+                    0 => self.possible.failed_unseen(entries),
+                    _ => self.possible.wrote(entries, false),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn durably(&mut self, call: &str, work: impl FnOnce() -> aidb::Result<()>) -> Checked<()> {
+        let before = self.faults.injected();
+        if self.may_fail(call, before, work())?.is_some() {
+            self.possible.all_durable();
+        }
+        Ok(())
+    }
+
+    fn get(
+        &mut self,
+        db: &DB,
+        key: &[u8],
+        snapshot: Option<usize>,
+        fill_cache: bool,
+    ) -> Checked<()> {
+        let before = self.faults.injected();
+        let (snapshot, model) = self.at(snapshot);
+        let options = ReadOptions {
+            snapshot,
+            fill_cache,
+        };
+        let found = self.may_fail("get", before, db.get_with(key, &options))?;
+        let held = self.may_fail("contains_key", before, db.contains_key_with(key, &options))?;
+        if let Some(found) = &found
+            && found.as_deref() != model.get(key)
+        {
+            return Err(format!(
+                "get found {:?} bytes instead of {:?}",
+                found.as_deref().map(<[u8]>::len),
+                model.get(key).map(<[u8]>::len)
+            ));
+        }
+        if held.is_some_and(|held| held != model.get(key).is_some()) {
+            return Err(format!("contains_key answered {held:?}"));
+        }
+        let answer = digest(found.as_ref().map(|found| found.as_deref()));
+        self.answers.push(answer);
+        Ok(())
+    }
+
+    fn get_many(&mut self, db: &DB, keys: &[Vec<u8>], snapshot: Option<usize>) -> Checked<()> {
+        let before = self.faults.injected();
+        let (snapshot, model) = self.at(snapshot);
+        let options = ReadOptions {
+            snapshot,
+            ..ReadOptions::default()
+        };
+        let found = self.may_fail("get_many", before, db.get_many_with(keys, &options))?;
+        let Some(found) = found else { return Ok(()) };
+        if found.len() != keys.len() {
+            return Err(format!("{} answers for {} keys", found.len(), keys.len()));
+        }
+        for (key, value) in keys.iter().zip(&found) {
+            if value.as_deref() != model.get(key) {
+                return Err(format!("wrong value for \"{}\"", key.escape_ascii()));
+            }
+        }
+        let answer: Vec<_> = found.iter().map(|value| value.as_deref()).collect();
+        let answer = digest(answer);
+        self.answers.push(answer);
+        Ok(())
+    }
+
+    fn move_cursor(&mut self, at: usize, moves: &[Move]) -> Checked<()> {
+        if self.cursors.is_empty() {
+            return Ok(());
+        }
+        let at = at % self.cursors.len();
+        let mut open = self.cursors.swap_remove(at);
+        for step in moves {
+            let before = self.faults.injected();
+            let moved = self
+                .move_one(&mut open, step)
+                .map_err(|what| format!("{step:?}: {what}"))?;
+            let Some(answer) = moved else {
+                // After an error it stands nowhere until it is placed anew.
+                if self.faults.injected() == before {
+                    return Err(format!("{step:?} failed although no fault was injected"));
+                }
+                if open.cursor.valid() || open.cursor.status().is_ok() || open.cursor.next().is_ok()
+                {
+                    return Err(format!("{step:?} failed, and the cursor forgot it"));
+                }
+                return Ok(());
+            };
+            self.answers.push(answer);
+        }
+        self.cursors.push(open);
+        Ok(())
+    }
+
+    /// Moves cursor and model; a digest of where they stand, or `None` after an error.
+    fn move_one(&self, open: &mut OpenCursor, step: &Move) -> Checked<Option<u64>> {
+        let OpenCursor {
+            cursor,
+            model,
+            keys,
+            values,
+        } = open;
+        let (keys, values) = (*keys, *values);
+        let shown = |key: &[u8], value: &[u8]| {
+            let key = if keys { key.to_vec() } else { Vec::new() };
+            let value = if values { value.to_vec() } else { Vec::new() };
+            (key, value)
+        };
+        let before = self.faults.injected();
+        let moved = match step {
+            Move::First => {
+                model.first();
+                cursor.first()
+            }
+            Move::Last => {
+                model.last();
+                cursor.last()
+            }
+            Move::Seek(key) => {
+                model.seek(key);
+                cursor.seek(key)
+            }
+            Move::SeekForPrev(key) => {
+                model.seek_for_prev(key);
+                cursor.seek_for_prev(key)
+            }
+            Move::Next => {
+                model.next();
+                cursor.next()
+            }
+            Move::Prev => {
+                model.prev();
+                cursor.prev()
+            }
+            Move::Chunk(most) => {
+                if model.is_new() {
+                    model.first();
+                }
+                let mut expected = Vec::new();
+                while expected.len() < *most
+                    && let Some((key, value)) = model.entry()
+                {
+                    expected.push(shown(key, value));
+                    model.next();
+                }
+                let mut chunk = Chunk::new();
+                let outcome = cursor.read_chunk(&mut chunk, *most, usize::MAX);
+                let Some(_) = self.may_fail("read_chunk", before, outcome)? else {
+                    return Ok(None);
+                };
+                let found: Vec<_> = chunk
+                    .iter()
+                    .map(|(k, v)| (k.to_vec(), v.to_vec()))
+                    .collect();
+                if found != expected {
+                    return Err(format!(
+                        "{} entries, expected {}, or others",
+                        found.len(),
+                        expected.len()
+                    ));
+                }
+                // What follows the chunk may have failed already: the next move says so.
+                if cursor.status().is_err() {
+                    return Ok(None);
+                }
+                return Ok(Some(digest(found)));
+            }
+        };
+        let Some(on) = self.may_fail("the move", before, moved)? else {
+            return Ok(None);
+        };
+        let found = on.then(|| shown(cursor.key(), cursor.value()));
+        let expected = model.entry().map(|(key, value)| shown(key, value));
+        if found != expected || cursor.valid() != on {
+            let key = |entry: &Option<(Vec<u8>, Vec<u8>)>| {
+                entry
+                    .as_ref()
+                    .map(|(key, _)| key.escape_ascii().to_string())
+            };
+            return Err(format!(
+                "stands at {:?} instead of {:?}, or its value is wrong",
+                key(&found),
+                key(&expected)
+            ));
+        }
+        Ok(Some(digest(found)))
+    }
+
+    fn iterate(
+        &mut self,
+        db: &DB,
+        lower: &Option<Vec<u8>>,
+        upper: &Option<Vec<u8>>,
+        from_the_back: &[bool],
+    ) -> Checked<()> {
+        use std::ops::Bound;
+        let before = self.faults.injected();
+        let bound = (
+            lower.clone().map_or(Bound::Unbounded, Bound::Included),
+            upper.clone().map_or(Bound::Unbounded, Bound::Excluded),
+        );
+        let walk = Walk {
+            lower: lower.clone(),
+            upper: upper.clone(),
+            ..Walk::default()
+        };
+        let expected = self.possible.now.entries(&walk);
+        let mut iter = db.range::<Vec<u8>>(bound);
+        let (mut front, mut back) = (Vec::new(), Vec::new());
+        for from_the_back in from_the_back.iter().copied() {
+            let (item, to) = match from_the_back {
+                true => (iter.next_back(), &mut back),
+                false => (iter.next(), &mut front),
+            };
+            let Some(item) = item else { break };
+            let Some(entry) = self.may_fail("iterate", before, item)? else {
+                return Ok(());
+            };
+            to.push(entry);
+        }
+        for item in iter {
+            let Some(entry) = self.may_fail("iterate", before, item)? else {
+                return Ok(());
+            };
+            front.push(entry);
+        }
+        front.extend(back.into_iter().rev());
+        if front != expected {
+            return Err(format!(
+                "{} entries, expected {}, or others",
+                front.len(),
+                expected.len()
+            ));
+        }
+        self.answers.push(digest(front));
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, db: &DB, number: u64, read_only: bool, cut: u64) -> Checked<()> {
+        self.checkpoints += 1;
+        let path = format!("/copy-{}", self.checkpoints);
+        let before = self.faults.injected();
+        if self
+            .may_fail("checkpoint", before, db.checkpoint(&path))?
+            .is_none()
+        {
+            return Ok(());
+        }
+        self.possible.all_durable();
+        let after_cut = self.disk.power_cut(cut);
+        quiet_disk(&after_cut);
+        for (disk, when) in [(&self.disk, "now"), (&after_cut, "after a power cut")] {
+            let options = self.options(number).env(Arc::new(disk.clone()));
+            let copy = DB::open(&path, options.clone().read_only(read_only));
+            let copy = copy.map_err(|error| format!("the copy does not open {when}: {error}"))?;
+            let found = contents(&copy).map_err(|error| format!("the copy {when}: {error}"))?;
+            if found != self.possible.now {
+                let difference = difference(&self.possible.now, &found);
+                return Err(format!("the copy {when}: {difference}"));
+            }
+            drop(copy);
+            let destroyed = DB::destroy(&path, &options);
+            destroyed.map_err(|error| format!("destroying the copy {when}: {error}"))?;
+        }
+        Ok(())
+    }
+
+    fn measure(&mut self, db: &DB) {
+        if let Ok(stats) = db.stats() {
+            let deepest = stats.levels.iter().rposition(|level| level.tables > 0);
+            self.tally.deepest = self.tally.deepest.max(deepest.map_or(0, |at| at + 1));
+        }
+    }
+
+    /// Everything, now and at every snapshot, by walking and by get.
+    fn compare(&mut self, db: &DB) -> Checked<()> {
+        let before = self.faults.injected();
+        if let Some(found) = self.may_fail("iterate", before, contents(db))?
+            && found != self.possible.now
+        {
+            return Err(difference(&self.possible.now, &found));
+        }
+        for (key, value) in self.possible.now.iter() {
+            let before = self.faults.injected();
+            if let Some(found) = self.may_fail("get", before, db.get(key))?
+                && found.as_deref() != Some(value)
+            {
+                return Err(format!(
+                    "get finds another value at \"{}\"",
+                    key.escape_ascii()
+                ));
+            }
+        }
+        for (snapshot, model) in &self.snapshots {
+            let before = self.faults.injected();
+            let options = IterOptions {
+                snapshot: Some(snapshot.clone()),
+                ..IterOptions::default()
+            };
+            let mut cursor = self.sure("cursor", db.cursor(options))?;
+            let mut found = Model::new();
+            loop {
+                match self.may_fail("walking a snapshot", before, cursor.next())? {
+                    Some(true) => found.put(cursor.key(), cursor.value()),
+                    Some(false) => break,
+                    None => return Ok(()),
+                }
+            }
+            if found != *model {
+                let difference = difference(model, &found);
+                return Err(format!("at snapshot {}: {difference}", snapshot.sequence()));
+            }
+        }
+        Ok(())
+    }
+
+    fn reopen(
+        &mut self,
+        end: End,
+        options: Option<u64>,
+        look_first: bool,
+        faults: &[FaultPlan],
+    ) -> Checked<()> {
+        self.end_life(end)?;
+        self.options = options.unwrap_or(self.options);
+        if look_first
+            && self
+                .disk
+                .list(DIR.as_ref())
+                .is_ok_and(|names| !names.is_empty())
+        {
+            self.look()?;
+        }
+        self.count_faults();
+        if !faults.is_empty() {
+            self.inject(faults);
+        }
+        self.open()
+    }
+
+    fn end_life(&mut self, end: End) -> Checked<()> {
+        if let End::PowerCut { seed } = end {
+            let after = self.disk.power_cut(seed);
+            quiet_disk(&after);
+            // The old life ends on the old disk, where nobody looks any more.
+            self.snapshots.clear();
+            self.cursors.clear();
+            self.db = None;
+            self.replace_disk(after, seed);
+            self.possible.power_cut();
+            // What a read-only open saw may be gone.
+            self.looked = None;
+            self.tally.power_cuts += 1;
+            return Ok(());
+        }
+        let Some(db) = self.db.take() else {
+            return Ok(());
+        };
+        if end == End::Close {
+            self.durably("close", || db.close())?;
+            let closed = |outcome: Option<aidb::Error>| {
+                outcome.is_some_and(|error| error.kind() == ErrorKind::Closed)
+            };
+            if !closed(db.get(b"a").err()) || !closed(db.put(b"a", b"b").err()) {
+                return Err("a closed database answers".to_string());
+            }
+            for open in &mut self.cursors {
+                if !closed(open.cursor.first().err()) {
+                    return Err("a cursor of a closed database moves".to_string());
+                }
+            }
+        }
+        self.cursors.clear();
+        self.snapshots.clear();
+        Ok(())
+    }
+
+    fn replace_disk(&mut self, disk: MemEnv, seed: u64) {
+        self.count_faults();
+        self.faults = FaultEnv::new(Arc::new(disk.clone()), seed);
+        self.plans.clear();
+        self.counted = 0;
+        self.disk = disk;
+    }
+
+    /// Opens read-only, without faults, and keeps what is seen for the ordinary open that follows.
+    fn look(&mut self) -> Checked<()> {
+        let options = self.options(self.options).env(Arc::new(self.disk.clone()));
+        let db = match DB::open(DIR, options.read_only(true)) {
+            Ok(db) => db,
+            // A database whose creation was cut short holds nothing, and only a writer may create it.
+            Err(error) if error.kind() == ErrorKind::InvalidArgument && self.tally_is_empty() => {
+                return Ok(());
+            }
+            Err(error) => return Err(format!("read-only open: {error}")),
+        };
+        let found = contents(&db).map_err(|error| format!("read-only iterate: {error}"))?;
+        let refused = db.put(b"a", b"b").err();
+        if refused.is_none_or(|error| error.kind() != ErrorKind::InvalidArgument) {
+            return Err("a read-only database took a write".to_string());
+        }
+        self.looked = Some(found);
+        Ok(())
+    }
+
+    fn tally_is_empty(&self) -> bool {
+        self.possible.now.is_empty()
+    }
+
+    fn open(&mut self) -> Checked<()> {
+        let options = self
+            .options(self.options)
+            .env(Arc::new(self.faults.clone()));
+        let before = self.faults.injected();
+        let Some(db) = self.may_fail("open", before, DB::open(DIR, options))? else {
+            self.tally.opens_failed += 1;
+            return Ok(());
+        };
+        let before = self.faults.injected();
+        let found = match self.may_fail("iterate", before, contents(&db))? {
+            Some(found) => found,
+            None => {
+                self.count_faults();
+                self.faults.clear();
+                self.plans.clear();
+                contents(&db).map_err(|error| format!("iterate without faults: {error}"))?
+            }
+        };
+        if let Some(looked) = self.looked.take()
+            && looked != found
+        {
+            let difference = difference(&looked, &found);
+            return Err(format!("a read-only open saw something else: {difference}"));
+        }
+        self.possible.reopened(found)?;
+        self.db = Some(db);
+        Ok(())
+    }
+
+    fn inject(&mut self, plans: &[FaultPlan]) {
+        self.count_faults();
+        self.faults.clear();
+        for plan in plans {
+            self.faults.inject(plan.fault());
+        }
+        self.plans = plans.to_vec();
+    }
+
+    fn clear_faults(&mut self) {
+        self.count_faults();
+        self.faults.clear();
+        self.plans.clear();
+    }
+
+    /// Counts what was injected since the last time; by kind where only one fault can have struck.
+    fn count_faults(&mut self) {
+        let injected = self.faults.injected();
+        let new = injected - self.counted;
+        self.counted = injected;
+        self.tally.injected += new;
+        if let ([plan], 1..) = (&self.plans[..], new) {
+            let code = if plan.code == libc::EIO {
+                "EIO"
+            } else {
+                "ENOSPC"
+            };
+            let often = if plan.times == u64::MAX {
+                "sticky"
+            } else {
+                "once"
+            };
+            let mut names = vec![
+                format!("{:?}", plan.call),
+                code.to_string(),
+                often.to_string(),
+            ];
+            if plan.partial {
+                names.push("in part".to_string());
+            }
+            for name in names {
+                *self.tally.faults.entry(name).or_default() += new;
+            }
+        }
+    }
+
+    /// Without faults everything works again, and holds across one more life; nothing is left lying about.
+    fn finish(&mut self) -> Checked<()> {
+        self.clear_faults();
+        if self.db.is_none() {
+            self.open()?;
+        }
+        let db = self.db.clone().ok_or("open failed without faults")?;
+        self.compare(&db)?;
+        self.durably("flush", || db.flush())?;
+        self.compare(&db)?;
+        self.durably("compact_range", || db.compact_range(None, None))?;
+        self.compare(&db)?;
+        drop(db);
+        self.reopen(End::Close, None, true, &[])?;
+        let db = self.db.clone().ok_or("open failed without faults")?;
+        self.compare(&db)?;
+        while self.sure("background step", db.run_background_step())? {}
+        self.measure(&db);
+        let names = self.sure("list", self.disk.list(DIR.as_ref()))?;
+        let count = |end: &str| names.iter().filter(|name| name.ends_with(end)).count();
+        let tables: u64 = self
+            .sure("stats", db.stats())?
+            .levels
+            .iter()
+            .map(|level| level.tables)
+            .sum();
+        if count(".log") != 1 || count(".sst") as u64 != tables {
+            return Err(format!(
+                "{tables} tables, and files that nobody needs: {names:?}"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The name under which a failing call is counted.
+pub fn fault_name(call: Call) -> String {
+    format!("{call:?}")
+}

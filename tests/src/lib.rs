@@ -1,0 +1,9 @@
+//! What the tests share: seeded randomness, option sets that reach every corner, and a model of the database.
+//!
+//! Nothing here is published. docs/testing.md says which test lives where and how to rerun one with its seed.
+
+pub mod model;
+pub mod random;
+
+pub use model::{Entries, Model, ModelCursor, Walk};
+pub use random::Random;

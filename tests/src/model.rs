@@ -1,0 +1,202 @@
+//! The model: what a database must answer, kept in a `BTreeMap`, and a cursor that walks it by the documented rules.
+
+use std::collections::BTreeMap;
+
+use aidb::WriteBatch;
+
+/// Keys and values in order.
+pub type Entries = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// The contents a database must have.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Model {
+    map: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+/// Which entries a cursor shows, and in which direction.
+#[derive(Clone, Debug, Default)]
+pub struct Walk {
+    /// The smallest key shown.
+    pub lower: Option<Vec<u8>>,
+    /// The first key not shown.
+    pub upper: Option<Vec<u8>>,
+    /// What every key shown starts with.
+    pub prefix: Option<Vec<u8>>,
+    /// From the largest key down.
+    pub reverse: bool,
+}
+
+impl Model {
+    /// A model without entries.
+    pub fn new() -> Model {
+        Model::default()
+    }
+
+    /// Stores `value` under `key`.
+    pub fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.map.insert(key.to_vec(), value.to_vec());
+    }
+
+    /// Removes `key`.
+    pub fn delete(&mut self, key: &[u8]) {
+        self.map.remove(key);
+    }
+
+    /// Applies the batch's operations in order.
+    pub fn write(&mut self, batch: &WriteBatch) {
+        for (key, value) in batch.iter() {
+            match value {
+                Some(value) => self.put(key, value),
+                None => self.delete(key),
+            }
+        }
+    }
+
+    /// The value under `key`.
+    pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        self.map.get(key).map(Vec::as_slice)
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    /// Every entry, ascending.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> {
+        self.map
+            .iter()
+            .map(|(key, value)| (key.as_slice(), value.as_slice()))
+    }
+
+    /// The entries that `walk` shows, in its direction.
+    pub fn entries(&self, walk: &Walk) -> Entries {
+        let shown = |key: &[u8]| {
+            walk.lower.as_deref().is_none_or(|lower| key >= lower)
+                && walk.upper.as_deref().is_none_or(|upper| key < upper)
+                && walk
+                    .prefix
+                    .as_deref()
+                    .is_none_or(|prefix| key.starts_with(prefix))
+        };
+        let mut entries: Entries = self
+            .iter()
+            .filter(|(key, _)| shown(key))
+            .map(|(key, value)| (key.to_vec(), value.to_vec()))
+            .collect();
+        if walk.reverse {
+            entries.reverse();
+        }
+        entries
+    }
+}
+
+/// Where a cursor stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    New,
+    Before,
+    At(usize),
+    Behind,
+}
+
+/// A cursor over fixed entries that moves as [`aidb::Cursor`] says it does.
+pub struct ModelCursor {
+    entries: Entries,
+    reverse: bool,
+    place: Place,
+}
+
+impl ModelCursor {
+    /// A cursor before the first of the entries of `model` that `walk` shows.
+    pub fn new(model: &Model, walk: &Walk) -> ModelCursor {
+        ModelCursor {
+            entries: model.entries(walk),
+            reverse: walk.reverse,
+            place: Place::New,
+        }
+    }
+
+    /// Whether it has not moved yet.
+    pub fn is_new(&self) -> bool {
+        self.place == Place::New
+    }
+
+    /// The entry it stands on.
+    pub fn entry(&self) -> Option<(&[u8], &[u8])> {
+        match self.place {
+            Place::At(index) => {
+                let (key, value) = &self.entries[index];
+                Some((key, value))
+            }
+            _ => None,
+        }
+    }
+
+    /// The first entry.
+    pub fn first(&mut self) {
+        self.stand(0);
+    }
+
+    /// The last entry.
+    pub fn last(&mut self) {
+        self.stand_before(self.entries.len());
+    }
+
+    /// The first entry at or behind `key` in walking order.
+    pub fn seek(&mut self, key: &[u8]) {
+        let index = self.entries.partition_point(|(at, _)| match self.reverse {
+            false => at.as_slice() < key,
+            true => at.as_slice() > key,
+        });
+        self.stand(index);
+    }
+
+    /// The last entry at or before `key` in walking order.
+    pub fn seek_for_prev(&mut self, key: &[u8]) {
+        let count = self.entries.partition_point(|(at, _)| match self.reverse {
+            false => at.as_slice() <= key,
+            true => at.as_slice() >= key,
+        });
+        self.stand_before(count);
+    }
+
+    /// One entry on.
+    pub fn next(&mut self) {
+        match self.place {
+            Place::New | Place::Before => self.stand(0),
+            Place::At(index) => self.stand(index + 1),
+            Place::Behind => {}
+        }
+    }
+
+    /// One entry back.
+    pub fn prev(&mut self) {
+        match self.place {
+            Place::New | Place::Behind => self.stand_before(self.entries.len()),
+            Place::At(index) => self.stand_before(index),
+            Place::Before => {}
+        }
+    }
+
+    /// Stands on the entry `index`, or behind the last.
+    fn stand(&mut self, index: usize) {
+        self.place = match index < self.entries.len() {
+            true => Place::At(index),
+            false => Place::Behind,
+        };
+    }
+
+    /// Stands on the entry before `index`, or before the first.
+    fn stand_before(&mut self, index: usize) {
+        self.place = match index.checked_sub(1) {
+            Some(index) => Place::At(index),
+            None => Place::Before,
+        };
+    }
+}

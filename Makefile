@@ -1,0 +1,57 @@
+# AiDb's commands. `make help` lists them; each installs what it needs under target/ and touches nothing outside
+# this checkout. The work is done by scripts/, so that every step can be run alone.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help tools build test fuzz miri demo coverage bench install uninstall clean
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+help: ## this list
+	@echo 'AiDb: an embedded, ordered key-value store'
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo 'Sections of make test, for make test ONLY="...":'
+	@scripts/test.sh --list | sed 's/^/  /'
+
+tools: ## check that the tools are there, and say what is missing
+	@scripts/check-tools.sh
+
+build: ## the C library, the Python wheel and the Node package
+	@scripts/check-tools.sh
+	@scripts/build.sh c python node
+
+test: ## everything that must hold; ONLY="rust c" runs some sections
+	@scripts/test.sh $(ONLY)
+
+fuzz: ## fuzz each target for SECONDS=600; TARGETS="wal table" chooses some
+	@scripts/fuzz.sh "$(or $(SECONDS),600)" $(TARGETS)
+
+miri: ## the modules with unsafe code under Miri, where a nightly toolchain has it
+	@scripts/miri.sh
+
+demo: ## index the Python standard library from four languages in one database
+	@scripts/check-tools.sh
+	@scripts/demo.sh
+
+coverage: ## line coverage of core and ffi by the Rust tests
+	@scripts/check-tools.sh rust
+	@scripts/coverage.sh
+
+bench: ## AiDb beside LevelDB, interleaved, as a table
+	@scripts/check-tools.sh rust
+	@scripts/bench.sh
+
+install: ## header, library, pkg-config and CMake files below PREFIX (/usr/local)
+	@scripts/install.sh "$(DESTDIR)" "$(PREFIX)"
+
+uninstall: ## remove what install put below PREFIX
+	@scripts/install.sh --remove "$(DESTDIR)" "$(PREFIX)"
+
+clean: ## remove everything that was built or installed into the checkout
+	rm -rf target bench/target scripts/coverage/target
+	find . -name node_modules -type d -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -f bindings/node/*.node bindings/node/*.tgz

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# AddressSanitizer over the Rust code: the unit tests of the modules with unsafe code, those of the C API's handles, and
+# the C programs against a libaidb that is checked itself. `-Z sanitizer` is for nightly toolchains; RUSTC_BOOTSTRAP
+# lets the stable one take it, for these builds only.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+triple=$(rustc -vV | sed -n 's/^host: //p')
+case $triple in
+x86_64-unknown-linux-gnu | aarch64-unknown-linux-gnu) ;;
+*)
+    echo "AddressSanitizer: not run on $triple"
+    exit
+    ;;
+esac
+
+# Tests ask for more memory than there is and expect to be refused.
+export ASAN_OPTIONS=allocator_may_return_null=1
+# Dependencies without much optimisation: compiling them would take longer than the tests.
+export RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=$TARGET/asan
+export CARGO_PROFILE_DEV_DEBUG=line-tables-only
+flags=(--locked --target "$triple" --config 'profile.dev.package."*".opt-level=1')
+
+heading 'memtable, env, handles'
+cargo test -p aidb --lib "${flags[@]}" -- memtable:: env::
+cargo test -p aidb-ffi --lib "${flags[@]}"
+
+heading 'C programs against libaidb'
+cargo rustc -p aidb-ffi --lib --crate-type staticlib "${flags[@]}"
+out=$CARGO_TARGET_DIR/c
+rm -rf "$out"
+mkdir -p "$out/leveldb"
+echo '#include <aidb_leveldb.h>' >"$out/leveldb/c.h"
+# libaidb.a is linked with the runtime of rustc's own AddressSanitizer: that of gcc is an older one.
+runtime=$(echo "$(rustc --print sysroot)/lib/rustlib/$triple/lib"/librustc*_rt.asan.a)
+for source in tests/c/*.c; do
+    name=$(basename "$source" .c)
+    gcc -std=c99 -D_POSIX_C_SOURCE=200809L -g -O1 -Iinclude -I"$out" "$source" -o "$out/$name" \
+        -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive "$CARGO_TARGET_DIR/$triple/debug/libaidb.a" \
+        -pthread -lm -ldl -lrt -lresolv -rdynamic
+    rm -rf "$out/db"
+    echo "-- $source"
+    "$out/$name" "$out/db"
+done

@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Everything that must hold: test.sh [SECTION...], all of them by default. Each section prints its runner's own output
+# under a heading and its time at the end; a failed section fails the run, and the others still run.
+set -uo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+all=(tools format lint rustdoc build rust models c python node cross examples samples asan fuzz)
+
+section_tools() { scripts/check-tools.sh; }
+
+section_format() { cargo fmt --all --check && for own in bench scripts/coverage tests/fuzz; do (cd $own && cargo fmt --check) || return; done; }
+
+section_lint() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
+
+section_rustdoc() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked; }
+
+section_build() { scripts/build.sh c python node && cargo build -p aidb; }
+
+# The crates of bindings are tested through their packages, in the language they are for.
+section_rust() {
+    local without=() name
+    for name in aidb-python aidb-node; do
+        [ -d "bindings/${name#aidb-}" ] && without+=(--exclude "$name")
+    done
+    cargo test --workspace "${without[@]}" --locked --no-fail-fast
+}
+
+# Schedules of the concurrency models: docs/testing.md.
+section_models() {
+    AIDB_SHUTTLE_RUNS=${AIDB_SHUTTLE_RUNS:-15} RUSTFLAGS='--cfg shuttle' RUST_BACKTRACE=0 \
+        cargo test -p aidb --lib models --locked --target-dir target/shuttle -- --nocapture
+}
+
+section_c() {
+    if VALGRIND=$(scripts/valgrind.sh); then
+        echo "memory is checked by $VALGRIND"
+    else
+        echo 'no valgrind here and none to be had: memory is checked by gcc'\''s AddressSanitizer'
+        VALGRIND=''
+    fi
+    export VALGRIND
+    tests/c/run.sh
+}
+
+section_python() { bindings/python/test.sh; }
+section_node() { bindings/node/test.sh; }
+section_cross() { tests/cross/run.sh; }
+section_examples() { scripts/examples.sh; }
+section_samples() { "$(find_python)" scripts/samples.py; }
+section_asan() { scripts/asan.sh; }
+section_fuzz() { scripts/fuzz.sh --short 8; }
+
+if [ "${1:-}" = --list ]; then
+    echo "${all[*]}"
+    exit
+fi
+sections=("$@")
+[ $# -gt 0 ] || sections=("${all[@]}")
+for section in "${sections[@]}"; do
+    declare -F "section_$section" >/dev/null || die "no section $section; there are: ${all[*]}"
+done
+
+results=() failed=0 begun=$SECONDS
+for section in "${sections[@]}"; do
+    heading "$section"
+    started=$SECONDS
+    if ("section_$section"); then
+        word=ok colour=$green
+    else
+        word=FAILED colour=$red
+        failed=$((failed + 1))
+    fi
+    results+=("$(printf '%s%-7s%s %-10s %4d s' "$colour" "$word" "$plain" "$section" $((SECONDS - started)))")
+    printf '%s\n' "${results[-1]}"
+    [ "$section $word" = 'tools FAILED' ] && break
+done
+
+heading 'summary'
+printf '%s\n' "${results[@]}"
+if [ $failed -gt 0 ]; then
+    printf '%smake test: %d of %d sections FAILED%s in %d s\n' "$red" $failed ${#sections[@]} "$plain" $((SECONDS - begun))
+    exit 1
+fi
+printf '%smake test: all %d sections passed%s in %d s\n' "$green" ${#sections[@]} "$plain" $((SECONDS - begun))

@@ -81,7 +81,9 @@ impl Slot {
         let covered = &bytes[..bytes.len() - input.len()];
         let whole = get_u32(&mut input)? == placed_crc(file_id, offset, &[covered]);
         let in_place = Slot::offset(slot.generation) == offset && slot.length >= RECORDS_OFFSET;
-        (whole && in_place).then_some(slot)
+        // Generations are counted from 0, so none of ours comes near: the next one is always a number.
+        let counted = slot.generation <= u64::MAX / 2;
+        (whole && in_place && counted).then_some(slot)
     }
 
     /// The slot after a record of `bytes` more.

@@ -230,3 +230,20 @@ fn a_snapshot_is_cut_into_records_without_loss() {
     assert!(joined == whole);
     assert_eq!(snapshot_records(edit(1)).count(), 1);
 }
+
+#[test]
+fn a_slot_of_the_last_generation_is_damage_since_none_could_follow() {
+    let slot = Slot {
+        generation: u64::MAX,
+        length: RECORDS_OFFSET,
+        edits: 0,
+    };
+    let offset = Slot::offset(slot.generation);
+    assert_eq!(Slot::decode(&slot.encode(7), 7, offset), None);
+    let slot = Slot {
+        generation: u64::MAX / 2,
+        ..slot
+    };
+    let offset = Slot::offset(slot.generation);
+    assert_eq!(Slot::decode(&slot.encode(7), 7, offset), Some(slot));
+}

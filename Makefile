@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help tools build test fuzz miri demo coverage bench install uninstall clean
+.PHONY: help tools build test fuzz miri demo coverage bench guard install uninstall clean
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -43,6 +43,10 @@ coverage: ## line coverage of core and ffi by the Rust tests
 bench: ## AiDb beside LevelDB, interleaved, as a table
 	@scripts/check-tools.sh rust
 	@scripts/bench.sh
+
+guard: ## instructions per operation beside the recorded ones; RECORD=1 records them anew
+	@scripts/check-tools.sh rust
+	@RECORD="$(RECORD)" scripts/guard.sh
 
 install: ## header, library, pkg-config and CMake files below PREFIX (/usr/local)
 	@scripts/install.sh "$(DESTDIR)" "$(PREFIX)"

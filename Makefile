@@ -40,9 +40,10 @@ coverage: ## line coverage of core and ffi by the Rust tests
 	@scripts/check-tools.sh rust
 	@scripts/coverage.sh
 
-bench: ## AiDb beside LevelDB, interleaved, as a table
+bench: ## AiDb beside rivals: N=1000000 ROUNDS=3 SECONDS=2 ENGINES="aidb fjall" WORKLOADS="..." WITHOUT=rocksdb OUT=
 	@scripts/check-tools.sh rust
-	@scripts/bench.sh
+	@N="$(N)" ROUNDS="$(ROUNDS)" READ_SECONDS="$(SECONDS)" ENGINES="$(ENGINES)" WORKLOADS="$(WORKLOADS)" \
+		WITHOUT="$(WITHOUT)" OUT="$(OUT)" scripts/bench.sh
 
 guard: ## instructions per operation beside the recorded ones; RECORD=1 records them anew
 	@scripts/check-tools.sh rust

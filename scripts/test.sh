@@ -4,7 +4,7 @@
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-all=(tools format lint rustdoc build rust models c python node cross examples samples asan fuzz guard)
+all=(tools format lint rustdoc build rust models c python node cross examples samples asan fuzz guard bench)
 
 section_tools() { scripts/check-tools.sh; }
 
@@ -50,6 +50,7 @@ section_samples() { "$(find_python)" scripts/samples.py; }
 section_asan() { scripts/asan.sh; }
 section_fuzz() { scripts/fuzz.sh --short 8; }
 section_guard() { scripts/guard.sh; }
+section_bench() { scripts/bench.sh --smoke; }
 
 if [ "${1:-}" = --list ]; then
     echo "${all[*]}"

@@ -1,0 +1,389 @@
+//! The run of the whole: processes in turn, progress, and what is written at the end.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engines::{Failure, Kind};
+use crate::measure::Sample;
+use crate::plot;
+use crate::report::{Run, lines, markdown};
+use crate::workloads::{Dataset, Group, WORKLOADS, Workload, copy, workload};
+
+/// How to run.
+#[derive(clap::Args)]
+pub struct Plan {
+    /// Entries of the workloads; those of large values have fewer
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(100..=1_000_000_000))]
+    entries: u64,
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// For how long reads and synced writes run
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// Which engines, separated by commas; by default all that this program was built with
+    #[arg(long, value_delimiter = ',')]
+    engines: Vec<Kind>,
+    /// Which workloads, separated by commas; by default all
+    #[arg(long, value_delimiter = ',')]
+    workloads: Vec<String>,
+    /// Where the stores lie while they are measured
+    #[arg(long)]
+    data: PathBuf,
+    /// Where tables, samples and plots go
+    #[arg(long)]
+    out: PathBuf,
+    /// A sentence for the head of the tables: which commit, which day
+    #[arg(long, default_value = "")]
+    about: String,
+}
+
+/// How to show samples again.
+#[derive(clap::Args)]
+pub struct Again {
+    /// Files that runs wrote; of runs with the same entries
+    #[arg(required = true)]
+    samples: Vec<PathBuf>,
+    #[arg(long)]
+    out: PathBuf,
+}
+
+/// Everything that a run learned.
+#[derive(Serialize, Deserialize)]
+struct Results {
+    about: String,
+    engines: Vec<Kind>,
+    samples: Vec<Sample>,
+    failures: Vec<String>,
+}
+
+/// One process of the plan.
+struct Step {
+    round: u32,
+    workload: &'static Workload,
+    engine: Kind,
+}
+
+impl Step {
+    /// A guess from a machine with two cores, of which only the proportions matter once some steps are done.
+    fn typical_seconds(&self, plan: &Plan) -> f64 {
+        let millions = plan.entries as f64 / 1e6;
+        self.workload.typical_seconds * (0.5 * millions + 0.25 * plan.seconds)
+    }
+}
+
+/// Round by round; in each, workload by workload; for each, engine by engine, each round beginning with another one.
+fn steps(workloads: &[&'static Workload], engines: &[Kind], rounds: u32) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for round in 1..=rounds {
+        for (place, &workload) in workloads.iter().enumerate() {
+            for turn in 0..engines.len() {
+                steps.push(Step {
+                    round,
+                    workload,
+                    engine: engines[(turn + place + round as usize) % engines.len()],
+                });
+            }
+        }
+    }
+    steps
+}
+
+pub fn compare(plan: &Plan) -> Result<(), Failure> {
+    let engines = match plan.engines.is_empty() {
+        false => plan.engines.clone(),
+        true => Kind::ALL
+            .into_iter()
+            .filter(|&kind| kind != Kind::Rocksdb || cfg!(feature = "rocksdb"))
+            .collect(),
+    };
+    let engines: Vec<Kind> = engines
+        .into_iter()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    let workloads = match plan.workloads.is_empty() {
+        true => WORKLOADS.iter().collect(),
+        false => plan
+            .workloads
+            .iter()
+            .map(|name| workload(name).ok_or_else(|| format!("no workload {name}")))
+            .collect::<Result<Vec<_>, _>>()?,
+    };
+    let steps = steps(&workloads, &engines, plan.rounds);
+    let datasets: BTreeSet<Dataset> = workloads
+        .iter()
+        .map(|workload| workload.dataset)
+        .filter(|&dataset| dataset != Dataset::Nothing)
+        .collect();
+
+    let preparing = 6.0 * plan.entries as f64 / 1e6 * (datasets.len() * engines.len()) as f64;
+    let total: f64 = steps.iter().map(|step| step.typical_seconds(plan)).sum();
+    eprintln!(
+        "{} engines, {} workloads, {} rounds: {} processes, about {} on two idle cores",
+        engines.len(),
+        workloads.len(),
+        plan.rounds,
+        steps.len(),
+        minutes(preparing + total)
+    );
+
+    let _ = fs::remove_dir_all(&plan.data);
+    fs::create_dir_all(&plan.data)?;
+    fs::create_dir_all(&plan.out)?;
+    let mut results = Results {
+        about: about(plan),
+        engines: engines.clone(),
+        samples: Vec::new(),
+        failures: Vec::new(),
+    };
+    for &dataset in &datasets {
+        for &engine in &engines {
+            eprintln!("preparing {} for {engine}", dataset.name());
+            if let Err(error) = prepare(plan, engine, dataset) {
+                let failure = format!("{engine}, preparing {}: {error}", dataset.name());
+                eprintln!("  {failure}");
+                results.failures.push(failure);
+            }
+        }
+    }
+
+    let started = Instant::now();
+    let mut done = 0.0;
+    for (index, step) in steps.iter().enumerate() {
+        let outcome = measure(plan, step);
+        done += step.typical_seconds(plan);
+        let remaining = started.elapsed().as_secs_f64() / done * (total - done);
+        let said = match &outcome {
+            Ok(sample) => format!("{:>12.0} {}/s", sample.rate(), step.workload.unit),
+            Err(error) => format!("FAILED: {error}"),
+        };
+        eprintln!(
+            "[{}/{}] round {} {} {}: {said}   {} left",
+            index + 1,
+            steps.len(),
+            step.round,
+            step.workload.name,
+            step.engine,
+            minutes(remaining)
+        );
+        match outcome {
+            Ok(sample) => results.samples.push(sample),
+            Err(error) => results.failures.push(format!(
+                "{}, {}, round {}: {error}",
+                step.workload.name, step.engine, step.round
+            )),
+        }
+        // What is measured is kept if the run is broken off.
+        write_samples(&plan.out, &results)?;
+    }
+    let _ = fs::remove_dir_all(&plan.data);
+    show(&plan.out, &results)?;
+    match results.failures.len() {
+        0 => Ok(()),
+        count => Err(format!("{count} failures, listed above").into()),
+    }
+}
+
+pub fn report_again(again: &Again) -> Result<(), Failure> {
+    let mut all: Option<Results> = None;
+    for path in &again.samples {
+        let more: Results = serde_json::from_str(&fs::read_to_string(path)?)?;
+        match &mut all {
+            None => all = Some(more),
+            Some(all) => {
+                all.engines.extend(more.engines);
+                all.engines.sort_unstable();
+                all.engines.dedup();
+                all.samples.extend(more.samples);
+                all.failures.extend(more.failures);
+                all.about = format!("{}\n\n{}", all.about, more.about);
+            }
+        }
+    }
+    let all = all.ok_or("no samples")?;
+    let sizes: BTreeSet<u64> = all.samples.iter().map(|sample| sample.entries).collect();
+    if sizes.len() > 1 {
+        return Err(format!("samples of {sizes:?} entries do not compare").into());
+    }
+    fs::create_dir_all(&again.out)?;
+    write_samples(&again.out, &all)?;
+    show(&again.out, &all)
+}
+
+fn write_samples(out: &Path, results: &Results) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(results)?;
+    Ok(fs::write(out.join("samples.json"), text)?)
+}
+
+/// Writes tables and plots, and prints the tables.
+fn show(out: &Path, results: &Results) -> Result<(), Failure> {
+    let text = markdown(&Run {
+        about: &results.about,
+        engines: &results.engines,
+        samples: &results.samples,
+        failures: &results.failures,
+    });
+    fs::write(out.join("tables.md"), &text)?;
+    for group in Group::ALL {
+        let lines = lines(&results.samples, group);
+        if !lines.is_empty() {
+            let picture = out.join(format!("{}.svg", group.file_name()));
+            plot::draw(&picture, group, &results.engines, &lines)?;
+        }
+    }
+    println!("{text}");
+    eprintln!("tables, samples and plots are in {}", out.display());
+    Ok(())
+}
+
+/// What was run on what.
+fn about(plan: &Plan) -> String {
+    let first = |path: &str, name: &str| -> Option<String> {
+        let text = fs::read_to_string(path).ok()?;
+        let line = text.lines().find(|line| line.starts_with(name))?;
+        Some(line.split_once(':')?.1.trim().to_string())
+    };
+    let processor = first("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".into());
+    let memory = first("/proc/meminfo", "MemTotal").unwrap_or_else(|| "unknown".into());
+    let system = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    let versions: Vec<String> = Kind::ALL.into_iter().skip(1).map(version).collect();
+    format!(
+        "{}\n{} entries of 16 + 100 bytes (4 KiB: {}, 64 KiB: {}, open-after-kill: {}), {} rounds, {} s for reads and synced writes.\n\
+         {processor}, {cores} cores, {memory} memory, Linux {}. Rivals: {}.",
+        plan.about,
+        plan.entries,
+        Dataset::Values4k.entries(plan.entries),
+        Dataset::Values64k.entries(plan.entries),
+        Dataset::Killed.entries(plan.entries),
+        plan.rounds,
+        plan.seconds,
+        system.trim(),
+        versions.join(", ")
+    )
+}
+
+/// A rival and its version, as the lock file has it.
+fn version(kind: Kind) -> String {
+    let locked = |package: &str| {
+        let lock = include_str!("../Cargo.lock");
+        let name = format!("name = \"{package}\"\nversion = \"");
+        let rest = lock.split_once(&name).map_or("?\"", |(_, rest)| rest);
+        rest.split('"').next().unwrap_or("?").to_string()
+    };
+    match kind {
+        Kind::Aidb => format!("AiDb {}", locked("aidb")),
+        Kind::Rocksdb => format!("librocksdb-sys {}", locked("librocksdb-sys")),
+        Kind::Fjall => format!("fjall {}", locked("fjall")),
+        Kind::Leveldb => "LevelDB 1.23".into(),
+        Kind::Lmdb => format!("LMDB of lmdb-master-sys {}", locked("lmdb-master-sys")),
+        Kind::Redb => format!("redb {}", locked("redb")),
+    }
+}
+
+fn minutes(seconds: f64) -> String {
+    match seconds {
+        seconds if seconds < 90.0 => format!("{seconds:.0} s"),
+        seconds => format!("{:.0} min", seconds / 60.0),
+    }
+}
+
+fn dataset_path(plan: &Plan, engine: Kind, dataset: Dataset) -> PathBuf {
+    plan.data.join(format!("{}-{engine}", dataset.name()))
+}
+
+/// This program again, in a process of its own.
+fn child(plan: &Plan, words: [&str; 3], path: &Path, round: u32) -> Result<Output, Failure> {
+    Ok(Command::new(std::env::current_exe()?)
+        .args(words)
+        .arg("--path")
+        .arg(path)
+        .args(["--entries", &plan.entries.to_string()])
+        .args(["--seconds", &plan.seconds.to_string()])
+        .args(["--round", &round.to_string()])
+        .stdin(Stdio::null())
+        .output()?)
+}
+
+/// The name that the command line knows.
+fn word(engine: Kind) -> String {
+    engine.title().to_lowercase()
+}
+
+fn failure(output: &Output) -> Failure {
+    let said = String::from_utf8_lossy(&output.stderr);
+    match said.trim() {
+        "" => format!("{} without a word", output.status).into(),
+        said => said.replace('\n', " ").into(),
+    }
+}
+
+fn prepare(plan: &Plan, engine: Kind, dataset: Dataset) -> Result<(), Failure> {
+    let path = dataset_path(plan, engine, dataset);
+    let words = ["prepare", &word(engine), dataset.name()];
+    let output = child(plan, words, &path, 1)?;
+    let killed = dataset == Dataset::Killed;
+    // The process that kills itself is the one that must not end well.
+    match output.status.success() != killed && (!killed || output.stderr.is_empty()) {
+        true => Ok(()),
+        false => Err(failure(&output)),
+    }
+}
+
+fn measure(plan: &Plan, step: &Step) -> Result<Sample, Failure> {
+    let path = plan.data.join("measured");
+    let _ = fs::remove_dir_all(&path);
+    if step.workload.dataset != Dataset::Nothing {
+        copy(
+            &dataset_path(plan, step.engine, step.workload.dataset),
+            &path,
+        )?;
+    }
+    let words = ["run", &word(step.engine), step.workload.name];
+    let output = child(plan, words, &path, step.round)?;
+    let _ = fs::remove_dir_all(&path);
+    match output.status.success() {
+        true => Ok(serde_json::from_slice(&output.stdout)?),
+        false => Err(failure(&output)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engines_take_turns_and_no_engine_is_always_first() {
+        let workloads = [&WORKLOADS[0], &WORKLOADS[1]];
+        let engines = [Kind::Aidb, Kind::Fjall, Kind::Lmdb];
+        let steps = steps(&workloads, &engines, 3);
+        assert_eq!(steps.len(), 18);
+        for turn in steps.chunks(3) {
+            let mut taken: Vec<Kind> = turn.iter().map(|step| step.engine).collect();
+            assert!(
+                turn.iter()
+                    .all(|step| step.workload.name == turn[0].workload.name)
+            );
+            taken.sort_unstable();
+            assert_eq!(taken, engines);
+        }
+        let firsts: BTreeSet<Kind> = steps
+            .chunks(3)
+            .filter(|turn| turn[0].workload.name == WORKLOADS[0].name)
+            .map(|turn| turn[0].engine)
+            .collect();
+        assert_eq!(firsts.len(), 3);
+    }
+
+    #[test]
+    fn the_lock_file_knows_the_version_of_every_rival() {
+        for kind in Kind::ALL {
+            assert!(!version(kind).contains('?'), "{}", version(kind));
+        }
+    }
+}

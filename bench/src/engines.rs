@@ -1,0 +1,179 @@
+//! What every engine must do for the workloads, and the list of engines. Each has a file whose head says how it is
+//! configured and why that is fair; what they share is in [`Config`].
+
+use std::error::Error;
+use std::fmt;
+use std::hint::black_box;
+use std::path::Path;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+mod aidb;
+mod fjall;
+mod leveldb;
+mod lmdb;
+mod redb;
+#[cfg(feature = "rocksdb")]
+mod rocksdb;
+
+/// Any failure of an engine or of the bench itself.
+pub type Failure = Box<dyn Error + Send + Sync>;
+
+/// A memtable of every LSM.
+pub const MEMTABLE_BYTES: usize = 64 << 20;
+/// The block cache, or what stands for one.
+pub const CACHE_BYTES: usize = 256 << 20;
+/// A data block of every LSM, before compression.
+pub const BLOCK_BYTES: usize = 4 << 10;
+/// Of the Bloom filters of every LSM.
+pub const BLOOM_BITS: u32 = 10;
+/// For flushes and compactions.
+pub const BACKGROUND_THREADS: usize = 2;
+
+/// What a workload may change of the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Config {
+    pub cache_bytes: usize,
+    /// Every write is on the disk before it returns. Otherwise it survives the death of the process.
+    pub synced: bool,
+}
+
+/// Where a walk begins.
+#[derive(Debug, Clone, Copy)]
+pub enum Start<'a> {
+    /// At the first entry, or at the last for a walk backwards.
+    End,
+    /// At the first entry not before this key, or the last not behind it for a walk backwards.
+    Key(&'a [u8]),
+}
+
+/// An open store, shared by the threads of a workload. Reads touch the bytes they find, by [`touch`].
+pub trait Engine: Send + Sync {
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<(), Failure>;
+    fn delete(&self, key: &[u8]) -> Result<(), Failure>;
+    /// All of them or none.
+    fn put_batch(&self, entries: &[(&[u8], &[u8])]) -> Result<(), Failure>;
+    /// The length of the value.
+    fn get(&self, key: &[u8]) -> Result<Option<usize>, Failure>;
+    /// How many of the keys there are.
+    fn get_many(&self, keys: &[&[u8]]) -> Result<usize, Failure>;
+    /// How many entries a new iterator met, `most` at most.
+    fn walk(&self, start: Start<'_>, backwards: bool, most: usize) -> Result<usize, Failure>;
+    /// Begins or does whatever moves what was written out of memory and the log.
+    fn flush(&self) -> Result<(), Failure>;
+    /// Merges everything, as far as the engine knows such a thing.
+    fn compact(&self) -> Result<(), Failure>;
+}
+
+/// Reads the ends of what a store lent, so that bytes which were not there would be noticed.
+pub fn touch(bytes: &[u8]) -> usize {
+    black_box((bytes.first(), bytes.last()));
+    bytes.len()
+}
+
+/// The engines, in the order of the tables.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Aidb,
+    Rocksdb,
+    Fjall,
+    Leveldb,
+    Lmdb,
+    Redb,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 6] = [
+        Kind::Aidb,
+        Kind::Rocksdb,
+        Kind::Fjall,
+        Kind::Leveldb,
+        Kind::Lmdb,
+        Kind::Redb,
+    ];
+
+    /// As its makers write it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Kind::Aidb => "AiDb",
+            Kind::Rocksdb => "RocksDB",
+            Kind::Fjall => "fjall",
+            Kind::Leveldb => "LevelDB",
+            Kind::Lmdb => "LMDB",
+            Kind::Redb => "redb",
+        }
+    }
+
+    /// Whether it is a rival with a log and a tree of sorted runs.
+    pub fn is_rival_lsm(self) -> bool {
+        matches!(self, Kind::Rocksdb | Kind::Fjall | Kind::Leveldb)
+    }
+
+    pub fn open(self, path: &Path, config: Config) -> Result<Box<dyn Engine>, Failure> {
+        std::fs::create_dir_all(path)?;
+        Ok(match self {
+            Kind::Aidb => Box::new(aidb::AiDb::open(path, config)?),
+            #[cfg(feature = "rocksdb")]
+            Kind::Rocksdb => Box::new(rocksdb::RocksDb::open(path, config)?),
+            #[cfg(not(feature = "rocksdb"))]
+            Kind::Rocksdb => return Err("this bench was built without the feature rocksdb".into()),
+            Kind::Fjall => Box::new(fjall::Fjall::open(path, config)?),
+            Kind::Leveldb => Box::new(leveldb::LevelDb::open(path, config)?),
+            Kind::Lmdb => Box::new(lmdb::Lmdb::open(path, config)?),
+            Kind::Redb => Box::new(redb::Redb::open(path, config)?),
+        })
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.title())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every engine that is here, against the same small history.
+    #[test]
+    fn every_adapter_answers_alike() {
+        let config = Config {
+            cache_bytes: 1 << 20,
+            synced: false,
+        };
+        let here = Kind::ALL.into_iter().filter(|kind| match kind {
+            Kind::Rocksdb => cfg!(feature = "rocksdb"),
+            Kind::Leveldb => std::env::var_os("LEVELDB_LIBRARY").is_some(),
+            _ => true,
+        });
+        for kind in here {
+            let dir = tempfile::tempdir().unwrap();
+            let engine = kind.open(&dir.path().join("db"), config).unwrap();
+            for number in 0..100u8 {
+                engine.put(&[b'k', number], &[number; 7]).unwrap();
+            }
+            engine
+                .put_batch(&[(b"ka", b"batched"), (b"z", b"last")])
+                .unwrap();
+            engine.delete(&[b'k', 50]).unwrap();
+            engine.flush().unwrap();
+            engine.compact().unwrap();
+
+            assert_eq!(engine.get(&[b'k', 7]).unwrap(), Some(7), "{kind}");
+            assert_eq!(engine.get(&[b'k', 50]).unwrap(), None, "{kind}");
+            assert_eq!(engine.get_many(&[b"z", b"y", b"ka"]).unwrap(), 2, "{kind}");
+            assert_eq!(engine.walk(Start::End, false, 1000).unwrap(), 100, "{kind}");
+            assert_eq!(engine.walk(Start::End, true, 1000).unwrap(), 100, "{kind}");
+            let from = Start::Key(b"z");
+            assert_eq!(engine.walk(from, false, 10).unwrap(), 1, "{kind}");
+            assert_eq!(engine.walk(from, true, 10).unwrap(), 10, "{kind}");
+            let before = Start::Key(&[b'k', 2, 0]);
+            assert_eq!(engine.walk(before, true, 10).unwrap(), 3, "{kind}");
+        }
+    }
+}

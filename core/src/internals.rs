@@ -161,6 +161,7 @@ pub fn block(raw: Vec<u8>) -> Result<usize> {
         assert!(entries.len() <= bytes, "B5");
         outcome = cursor.next();
     }
+    let flat = block.flatten();
     let mut backward = 0;
     let mut before = cursor.seek_to_last();
     while before.is_ok() && cursor.valid() {
@@ -173,6 +174,11 @@ pub fn block(raw: Vec<u8>) -> Result<usize> {
         let _ = block
             .get(key)
             .map(|found| found.map(|(_, range)| block.slice(range).len()));
+        if let Some(flat) = &flat {
+            let found = flat.get(key).expect("a flat block is without damage");
+            let (trailer, _) = found.expect("I3: a key that a walk shows is found");
+            assert_eq!(trailer, key.trailer, "I3");
+        }
         // Back and forth from wherever a seek ends.
         if cursor.seek(key).is_ok() && cursor.valid() {
             let _ = cursor.prev();
@@ -181,6 +187,7 @@ pub fn block(raw: Vec<u8>) -> Result<usize> {
             }
         }
     }
+    assert!(flat.is_none() || outcome.is_ok(), "E1");
     outcome.and(before).map_err(damage)?;
     Ok(entries.len())
 }

@@ -236,6 +236,45 @@ impl BlockCache {
         block
     }
 
+    /// Puts the flat form of `block` in its place, if the block is in slot `number` and can be made flat; returns the
+    /// block that is to be used.
+    #[cold]
+    pub(crate) fn flatten(
+        &self,
+        slots: &Arc<BlockSlots>,
+        number: usize,
+        block: &Arc<Block>,
+    ) -> Arc<Block> {
+        let Some(flat) = block.flatten() else {
+            return Arc::clone(block);
+        };
+        let flat = Arc::new(flat);
+        let (before, after) = (block.charge(), flat.charge());
+        let home = slots.shard(number);
+        // What it takes beyond the stored form is reserved first (C1); what it takes less is freed behind.
+        if after > before && !self.reserve(after - before, home) {
+            return flat;
+        }
+        let ring = self.shards[home].lock();
+        let slot = &slots.slots[number];
+        let is_there = slot
+            .load()
+            .as_ref()
+            .is_some_and(|here| Arc::ptr_eq(here, block));
+        if is_there {
+            let position = block.ring_position.load(Ordering::Relaxed);
+            flat.ring_position.store(position, Ordering::Relaxed);
+            slot.store(Some(Arc::clone(&flat)));
+        }
+        drop(ring);
+        match is_there {
+            true if after < before => self.used.fetch_sub(before - after, Ordering::Relaxed),
+            false if after > before => self.used.fetch_sub(after - before, Ordering::Relaxed),
+            _ => 0,
+        };
+        flat
+    }
+
     /// Takes `charge` bytes of the capacity, evicting from shard `home` on; false if that cannot be done (C1).
     fn reserve(&self, charge: usize, home: usize) -> bool {
         if charge > self.capacity {

@@ -305,3 +305,27 @@ fn a_missing_or_foreign_table_is_an_error_and_is_tried_again() {
     assert!(tables.open(&found).is_ok());
     assert!(tables.open(&handle).is_err());
 }
+
+#[test]
+fn a_block_that_is_hit_again_takes_its_flat_form_and_the_bound_holds() {
+    let env = MemEnv::new();
+    for capacity in [8_000, 30_000, 1 << 20] {
+        let cache = BlockCache::new(capacity);
+        let table = open(&env, 1 + capacity as u64, &cache);
+        for round in 0..4 {
+            for entry in (0..BLOCKS).chain((0..BLOCKS).rev()) {
+                read(&table, entry, true);
+                assert!(cache.stats().used <= capacity, "C1, round {round}");
+            }
+        }
+        let flat = (0..table.blocks()).filter(|&number| {
+            let block = table.cached_block(number);
+            block.is_some_and(|block| !block.may_flatten())
+        });
+        assert!(flat.count() >= 5, "of {capacity} bytes");
+        assert_eq!(cache.stats().blocks, table.slots_in_use(), "C2");
+        drop(table);
+        let stats = cache.stats();
+        assert_eq!((stats.used, stats.pinned, stats.blocks), (0, 0, 0), "C3");
+    }
+}

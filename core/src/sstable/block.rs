@@ -1,5 +1,6 @@
 //! A data block in memory, and a cursor over its entries. The inverse is `block_builder.rs`, whose B1 to B4 hold
-//! for every block that we wrote. Layout: docs/format.md, "SSTable".
+//! for every block that we wrote. Layout: docs/format.md, "SSTable". A block has this stored form when it comes from
+//! the disk; in the cache it may be replaced by its flat form (`flat.rs`).
 //!
 //! The bytes passed their checksum, but are not trusted: each entry is checked as it is decoded, and what does
 //! not fit is [`Damage`], never a panic or an endless loop. `reader.rs` turns it into `Corruption` with file and
@@ -17,6 +18,7 @@ use std::ops::Range;
 use crate::cache::MemoryGauge;
 use crate::key::{KeyRef, TRAILER_BYTES, Trailer};
 use crate::sstable::block_builder::MAX_REBUILT_BYTES;
+use crate::sstable::flat::{Flat, Layout, flatten};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -30,17 +32,30 @@ pub(crate) struct Damage {
 /// Bytes a cached block takes beyond its own: the struct, its counts, its place in the cache's ring.
 const OVERHEAD_BYTES: usize = size_of::<Block>() + 64;
 
-/// The raw bytes of a data block, its restart points checked.
+/// The raw bytes of a data block, its restart points checked; or its flat form.
 pub(crate) struct Block {
     bytes: Vec<u8>,
+    /// Of a flat block; its `bytes` have no restart points.
+    layout: Option<Layout>,
     /// Where the entries end and the restart points begin.
     entries_end: usize,
     restarts: usize,
+    /// Whether someone has tried to make it flat.
+    flattened: AtomicBool,
     /// Set by a hit, cleared by the cache's hand as it passes.
     touched: AtomicBool,
     /// The block's place in the ring of its cache shard; written and read under that shard's lock.
     pub(crate) ring_position: AtomicU32,
     gauge: Arc<MemoryGauge>,
+}
+
+/// One entry as it is stored.
+pub(super) struct StoredEntry<'a> {
+    /// The bytes its user key shares with the one before.
+    pub(super) shared: usize,
+    pub(super) suffix: &'a [u8],
+    pub(super) trailer: Trailer,
+    pub(super) value: &'a [u8],
 }
 
 /// One entry as it lies in the block.
@@ -88,8 +103,10 @@ impl Block {
             return damage(entries_end, "a block without restart points");
         }
         let block = Block {
+            layout: None,
             entries_end,
             restarts,
+            flattened: AtomicBool::new(false),
             touched: AtomicBool::new(false),
             ring_position: AtomicU32::new(0),
             gauge: Arc::clone(gauge),
@@ -97,6 +114,68 @@ impl Block {
         };
         block.gauge.add(block.charge());
         Ok(block)
+    }
+
+    /// The same entries in the flat form, made at most once; `None` for a block that is to stay as it is.
+    #[cold]
+    pub(crate) fn flatten(&self) -> Option<Block> {
+        if self.layout.is_some() || self.flattened.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let (bytes, layout) = flatten(self)?;
+        let block = Block {
+            layout: Some(layout),
+            entries_end: 0,
+            restarts: 0,
+            flattened: AtomicBool::new(true),
+            touched: AtomicBool::new(true),
+            ring_position: AtomicU32::new(0),
+            gauge: Arc::clone(&self.gauge),
+            bytes,
+        };
+        block.gauge.add(block.charge());
+        Some(block)
+    }
+
+    /// Whether nobody has tried yet to make it flat.
+    #[inline]
+    pub(crate) fn may_flatten(&self) -> bool {
+        self.layout.is_none() && !self.flattened.load(Ordering::Relaxed)
+    }
+
+    /// How a flat block is divided; `None` for one in the stored form.
+    #[inline]
+    pub(super) fn layout(&self) -> Option<Layout> {
+        self.layout
+    }
+
+    /// All bytes of the block, in whatever form.
+    #[inline]
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The bytes that the stored form takes.
+    pub(super) fn stored_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The entries of the stored form, as far as they can be decoded.
+    pub(super) fn entries(&self) -> impl Iterator<Item = Result<StoredEntry<'_>, Damage>> {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            if at >= self.entries_end {
+                return None;
+            }
+            let entry = self.entry(at);
+            at = entry.map_or(self.entries_end, |entry| entry.end);
+            Some(entry.map(|entry| StoredEntry {
+                shared: entry.shared,
+                suffix: &self.bytes[entry.suffix_start..entry.suffix_end],
+                trailer: entry.trailer,
+                value: &self.bytes[entry.value_start..entry.end],
+            }))
+        })
     }
 
     /// The memory that the block takes.
@@ -191,13 +270,20 @@ impl Block {
     }
 
     /// The first entry at or behind `target`, if it has the same user key: its trailer and where its value is.
-    ///
-    /// Rebuilds no key: `matched`, the bytes that the entry before has in common with the target, tells how an
-    /// entry that shares more than those compares.
+    #[inline]
     pub(crate) fn get(
         &self,
         target: KeyRef<'_>,
     ) -> Result<Option<(Trailer, Range<usize>)>, Damage> {
+        match self.layout {
+            Some(layout) => Ok(Flat::new(&self.bytes, layout).get(target)),
+            None => self.get_stored(target),
+        }
+    }
+
+    /// Rebuilds no key: `matched`, the bytes that the entry before has in common with the target, tells how an
+    /// entry that shares more than those compares.
+    fn get_stored(&self, target: KeyRef<'_>) -> Result<Option<(Trailer, Range<usize>)>, Damage> {
         let wanted = target.user_key;
         let mut at = self.restart_before(target)?;
         let mut matched = 0;
@@ -324,7 +410,7 @@ struct StretchEntry {
     end: usize,
 }
 
-/// Walks the entries of one block in both directions.
+/// Walks the entries of one block in the stored form in both directions.
 pub(crate) struct BlockCursor {
     block: Arc<Block>,
     /// The offset of the current entry; `entries_end` when there is none.

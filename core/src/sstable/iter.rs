@@ -10,7 +10,8 @@
 use crate::error::{Error, Result};
 use crate::iterator::InternalIterator;
 use crate::key::KeyRef;
-use crate::sstable::block::{BlockCursor, Damage};
+use crate::sstable::block::{Block, BlockCursor, Damage};
+use crate::sstable::flat::FlatCursor;
 use crate::sstable::reader::Table;
 use crate::sync::Arc;
 
@@ -24,10 +25,102 @@ pub(crate) struct TableIterator {
     readahead: usize,
     /// The block the cursor is in.
     number: usize,
-    cursor: Option<BlockCursor>,
+    cursor: Option<AnyCursor>,
     valid: bool,
     run: Run,
 }
+
+/// A cursor over a block in either form.
+enum AnyCursor {
+    Flat(FlatCursor),
+    Stored(BlockCursor),
+}
+
+impl AnyCursor {
+    fn new(block: Arc<Block>) -> AnyCursor {
+        match FlatCursor::new(block) {
+            Ok(cursor) => AnyCursor::Flat(cursor),
+            Err(block) => AnyCursor::Stored(BlockCursor::new(block)),
+        }
+    }
+
+    /// Moves to another block, on no entry; keeps buffers where it can.
+    fn reset(&mut self, block: Arc<Block>) {
+        match (FlatCursor::new(block), &mut *self) {
+            (Ok(cursor), _) => *self = AnyCursor::Flat(cursor),
+            (Err(block), AnyCursor::Stored(cursor)) => cursor.reset(block),
+            (Err(block), _) => *self = AnyCursor::Stored(BlockCursor::new(block)),
+        }
+    }
+
+    #[inline]
+    fn valid(&self) -> bool {
+        match self {
+            AnyCursor::Flat(cursor) => cursor.valid(),
+            AnyCursor::Stored(cursor) => cursor.valid(),
+        }
+    }
+
+    #[inline]
+    fn key(&self) -> KeyRef<'_> {
+        match self {
+            AnyCursor::Flat(cursor) => cursor.key(),
+            AnyCursor::Stored(cursor) => cursor.key(),
+        }
+    }
+
+    #[inline]
+    fn value(&self) -> &[u8] {
+        match self {
+            AnyCursor::Flat(cursor) => cursor.value(),
+            AnyCursor::Stored(cursor) => cursor.value(),
+        }
+    }
+
+    fn seek_to_first(&mut self) -> Moved {
+        match self {
+            AnyCursor::Flat(cursor) => cursor.seek_to_first(),
+            AnyCursor::Stored(cursor) => cursor.seek_to_first()?,
+        }
+        Ok(())
+    }
+
+    fn seek_to_last(&mut self) -> Moved {
+        match self {
+            AnyCursor::Flat(cursor) => cursor.seek_to_last(),
+            AnyCursor::Stored(cursor) => cursor.seek_to_last()?,
+        }
+        Ok(())
+    }
+
+    fn seek(&mut self, target: KeyRef<'_>) -> Moved {
+        match self {
+            AnyCursor::Flat(cursor) => cursor.seek(target),
+            AnyCursor::Stored(cursor) => cursor.seek(target)?,
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn next(&mut self) -> Moved {
+        match self {
+            AnyCursor::Flat(cursor) => cursor.next(),
+            AnyCursor::Stored(cursor) => cursor.next()?,
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn prev(&mut self) -> Moved {
+        match self {
+            AnyCursor::Flat(cursor) => cursor.prev(),
+            AnyCursor::Stored(cursor) => cursor.prev().map(|_| ())?,
+        }
+        Ok(())
+    }
+}
+
+type Moved = std::result::Result<(), Damage>;
 
 /// Blocks read ahead.
 #[derive(Default)]
@@ -55,7 +148,7 @@ impl TableIterator {
     }
 
     /// Puts the cursor on no entry of block `number`.
-    fn enter(&mut self, number: usize) -> Result<&mut BlockCursor> {
+    fn enter(&mut self, number: usize) -> Result<&mut AnyCursor> {
         self.valid = false;
         if self.number != number || self.cursor.is_none() {
             let block = match self.table.cached_block(number) {
@@ -65,7 +158,7 @@ impl TableIterator {
             self.number = number;
             match &mut self.cursor {
                 Some(cursor) => cursor.reset(block),
-                None => self.cursor = Some(BlockCursor::new(block)),
+                None => self.cursor = Some(AnyCursor::new(block)),
             }
         }
         self.cursor
@@ -74,7 +167,7 @@ impl TableIterator {
     }
 
     #[cold]
-    fn read(&mut self, number: usize) -> Result<Arc<crate::sstable::Block>> {
+    fn read(&mut self, number: usize) -> Result<Arc<Block>> {
         let run = &mut self.run;
         let held = run.first..run.first + run.blocks;
         if !held.contains(&number) {
@@ -97,11 +190,7 @@ impl TableIterator {
     }
 
     /// Runs `step` on the cursor of block `number`; true if it then stands on an entry.
-    fn place(
-        &mut self,
-        number: usize,
-        step: impl FnOnce(&mut BlockCursor) -> std::result::Result<(), Damage>,
-    ) -> Result<bool> {
+    fn place(&mut self, number: usize, step: impl FnOnce(&mut AnyCursor) -> Moved) -> Result<bool> {
         let cursor = self.enter(number)?;
         match step(cursor) {
             Ok(()) => {
@@ -120,19 +209,19 @@ impl InternalIterator for TableIterator {
     }
 
     fn seek_to_first(&mut self) -> Result<()> {
-        self.place(0, BlockCursor::seek_to_first).map(|_| ())
+        self.place(0, AnyCursor::seek_to_first).map(|_| ())
     }
 
     fn seek_to_last(&mut self) -> Result<()> {
         let last = self.table.blocks() - 1;
-        self.place(last, BlockCursor::seek_to_last).map(|_| ())
+        self.place(last, AnyCursor::seek_to_last).map(|_| ())
     }
 
     fn seek(&mut self, target: KeyRef<'_>) -> Result<()> {
         let number = self.table.find_block(target);
         if !self.place(number, |cursor| cursor.seek(target))? && number + 1 < self.table.blocks() {
             // N1, N2: the first entry behind the target begins the next block.
-            self.place(number + 1, BlockCursor::seek_to_first)?;
+            self.place(number + 1, AnyCursor::seek_to_first)?;
         }
         Ok(())
     }
@@ -150,7 +239,7 @@ impl InternalIterator for TableIterator {
             Ok(())
         })?;
         if !found && number > 0 {
-            self.place(number - 1, BlockCursor::seek_to_last)?;
+            self.place(number - 1, AnyCursor::seek_to_last)?;
         }
         Ok(())
     }
@@ -170,7 +259,7 @@ impl InternalIterator for TableIterator {
         }
         self.valid = false;
         if self.number + 1 < self.table.blocks() {
-            self.place(self.number + 1, BlockCursor::seek_to_first)?;
+            self.place(self.number + 1, AnyCursor::seek_to_first)?;
         }
         Ok(())
     }
@@ -182,8 +271,8 @@ impl InternalIterator for TableIterator {
             return Ok(());
         };
         match cursor.prev() {
-            Ok(true) => return Ok(()),
-            Ok(false) => {}
+            Ok(()) if cursor.valid() => return Ok(()),
+            Ok(()) => {}
             Err(damage) => {
                 self.valid = false;
                 return Err(self.table.damage(self.number, damage));
@@ -191,7 +280,7 @@ impl InternalIterator for TableIterator {
         }
         self.valid = false;
         if self.number > 0 {
-            self.place(self.number - 1, BlockCursor::seek_to_last)?;
+            self.place(self.number - 1, AnyCursor::seek_to_last)?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 //!
 //! * `format.rs`        header, block trailer, footer, properties
 //! * `block_builder.rs` writes a data block          `block.rs`  reads one
+//! * `flat.rs`          a data block laid out for reading, in the cache
 //! * `index.rs`         which block a key belongs to  `filter.rs` which keys are certainly absent
 //! * `builder.rs`       writes a whole table          `reader.rs` opens one and answers lookups
 //! * `iter.rs`          walks a table                 `salvage.rs` reads what is left of a damaged one
@@ -13,6 +14,7 @@ mod block;
 mod block_builder;
 mod builder;
 mod filter;
+mod flat;
 mod format;
 mod index;
 mod iter;

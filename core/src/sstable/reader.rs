@@ -189,7 +189,11 @@ impl Table {
         let guard = self.slots.load(number);
         if let Some(block) = &*guard {
             self.cache.note_hit(block);
-            return self.get_in(block, number, target);
+            if !block.may_flatten() {
+                return self.get_in(block, number, target);
+            }
+            let flat = self.cache.flatten(&self.slots, number, block);
+            return self.get_in(&flat, number, target);
         }
         drop(guard);
         let block = self.fill(number, fill_cache)?;
@@ -263,7 +267,10 @@ impl Table {
         let guard = self.slots.load(number);
         let block = guard.as_ref()?;
         self.cache.note_hit(block);
-        Some(Arc::clone(block))
+        match block.may_flatten() {
+            true => Some(self.cache.flatten(&self.slots, number, block)),
+            false => Some(Arc::clone(block)),
+        }
     }
 
     /// How many data blocks are in the cache.

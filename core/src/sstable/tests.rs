@@ -563,3 +563,113 @@ fn the_documented_example_is_what_the_builder_writes_and_the_reader_reads() {
         (SequenceNumber(7), &b"two"[..])
     );
 }
+
+/// A block of `model`, in the stored form.
+fn block_of(model: &Model, restart_interval: usize) -> Vec<u8> {
+    let mut builder = block_builder::BlockBuilder::new(restart_interval);
+    let mut last: &[u8] = b"";
+    for (key, value) in model {
+        let key = key_of(key);
+        let shared = block::common_prefix(last, key.user_key);
+        builder.add(shared, key, value).unwrap();
+        last = key.user_key;
+    }
+    builder.finish().to_vec()
+}
+
+#[test]
+fn a_flat_block_answers_like_the_sorted_list_it_was_built_from() {
+    let gauge = Arc::default();
+    let mut flattened = 0;
+    for seed in 0x1f1a7..0x1f1a7 + 300 {
+        let mut dice = Dice(seed);
+        let count = 1 + dice.roll(if seed % 3 == 0 { 700 } else { 40 });
+        let mut model = random_model(&mut dice, count as usize);
+        for (_, value) in &mut model {
+            value.truncate(200);
+        }
+        if seed % 2 == 0 {
+            // Keys with much in common, which is left out of the heads.
+            for (key, _) in &mut model {
+                key.splice(..0, *b"tables/7/rows/");
+            }
+        }
+        let stored = Block::new(block_of(&model, 1 + dice.roll(20) as usize), &gauge).unwrap();
+        let Some(flat) = stored.flatten() else {
+            // A user key's trailer is part of the encoded key.
+            let entries = model.iter();
+            let flat: usize = entries
+                .map(|(key, value)| 8 + key.len() + value.len())
+                .sum();
+            let stored = stored.bytes().len();
+            assert!(
+                flat > 2 * stored - 16 || flat > 65_000,
+                "E2, seed {seed:#x}"
+            );
+            continue;
+        };
+        flattened += 1;
+        assert!(stored.flatten().is_none(), "it is made once");
+        assert!(flat.bytes().len() <= 2 * stored.bytes().len(), "E2");
+        let flat = Arc::new(flat);
+        let Ok(mut cursor) = flat::FlatCursor::new(Arc::clone(&flat)) else {
+            panic!("it is flat");
+        };
+        cursor.seek_to_first();
+        for (key, value) in &model {
+            assert!(cursor.valid() && cursor.key() == key_of(key) && cursor.value() == value);
+            cursor.next();
+        }
+        assert!(!cursor.valid());
+        cursor.seek_to_last();
+        for (key, value) in model.iter().rev() {
+            assert!(cursor.valid() && cursor.key() == key_of(key) && cursor.value() == value);
+            cursor.prev();
+        }
+        assert!(!cursor.valid());
+        for _ in 0..300 {
+            let target = random_target(&mut dice, &model);
+            let target = key_of(&target);
+            let expected = lookup(&model, target);
+            let found = flat.get(target).unwrap();
+            let found = found.map(|(trailer, range)| (trailer, flat.slice(range)));
+            assert_eq!(found, expected, "seed {seed:#x}, {target:?}");
+            cursor.seek(target);
+            let at = model.partition_point(|(key, _)| key_of(key) < target);
+            assert_eq!(cursor.valid(), at < model.len(), "seed {seed:#x}");
+            if cursor.valid() {
+                assert_eq!(cursor.key(), key_of(&model[at].0), "seed {seed:#x}");
+            }
+        }
+    }
+    assert!(flattened > 200, "only {flattened} of 300");
+    assert_eq!(gauge.bytes(), 0, "every block gave its memory back");
+}
+
+#[test]
+fn a_block_that_is_damaged_unordered_or_much_larger_as_a_whole_stays_stored() {
+    let gauge = Arc::default();
+    let entry = |user_key: &[u8], sequence| {
+        let trailer = Trailer::new(SequenceNumber(sequence), ValueKind::Put);
+        (KeyRef::new(user_key, trailer).to_vec(), b"v".to_vec())
+    };
+    let is_flattened = |raw: Vec<u8>| Block::new(raw, &gauge).unwrap().flatten().is_some();
+    let ordered: Model = vec![entry(b"a", 2), entry(b"a", 1), entry(b"b", 9)];
+    assert!(is_flattened(block_of(&ordered, 2)));
+    let unordered: Model = vec![entry(b"a", 1), entry(b"a", 2), entry(b"b", 9)];
+    assert!(!is_flattened(block_of(&unordered, 2)), "E1");
+    let mut damaged = block_of(&ordered, 16);
+    // The second entry begins with what it shares: more than the first key has.
+    let second = 3 + 1 + 8 + 1;
+    assert_eq!(damaged[second], 1);
+    damaged[second] = 7;
+    assert!(!is_flattened(damaged), "E1");
+    let shared = [b'k'; 400];
+    let keys = (0..50u8).map(|last| [&shared[..], &[last]].concat());
+    let long: Model = keys.map(|key| entry(&key, 1)).collect();
+    assert!(!is_flattened(block_of(&long, 16)), "E2");
+    let huge: Model = (0..70u8)
+        .map(|last| (entry(&[last], 1).0, vec![0; 1000]))
+        .collect();
+    assert!(!is_flattened(block_of(&huge, 16)), "E2");
+}

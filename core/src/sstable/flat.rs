@@ -1,0 +1,348 @@
+//! The flat form of a data block: what a block in the cache is turned into when it is hit again.
+//!
+//! The stored form is small and slow: an entry is found by decoding its neighbours, and a walk backward decodes them
+//! twice. The flat form holds every key as a whole, and arrays to find it by:
+//!
+//! ```text
+//! bytes             field
+//! 4 * count         heads     of each key, the four bytes behind what all keys share, as a number; zeros if it ends
+//! 2 * (count + 1)   offsets   where each entry begins, and where the last one ends
+//!                   entries   trailer (8), length of the user key (2), user key, value
+//! ```
+//!
+//! It exists in memory only. All numbers are little-endian.
+//!
+//! * E1  Its entries are those of the stored block, in the same order, and that is ascending: a block whose entries are
+//!       damaged or out of order stays in the stored form, which tells what is wrong where it is met.
+//! * E2  It takes less than 64 KiB, and at most twice what the stored form takes: keys that share much stay stored.
+//! * E3  `shared` is how many bytes the first and the last user key, and so all of them, have in common.
+//!
+//! Cost: a lookup reads the heads, one offset and one entry; a seek the same and now and then a second entry; a step in
+//! either direction one offset and one entry.
+
+use std::cmp::Ordering;
+
+use crate::key::{KeyRef, TRAILER_BYTES, Trailer};
+use crate::sstable::block::{Block, common_prefix};
+use crate::sync::Arc;
+
+/// Trailer and length of the user key.
+const ENTRY_HEAD_BYTES: usize = TRAILER_BYTES + 2;
+/// Entries larger than this on average are not worth copying: there are few to decode.
+const LARGEST_MEAN_ENTRY: usize = 1 << 10;
+/// More heads than this are halved before they are counted one by one.
+const COUNTED_HEADS: usize = 64;
+
+/// How a flat block's bytes are divided.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout {
+    count: usize,
+    /// E3.
+    shared: usize,
+}
+
+/// An entry of a flat block.
+#[derive(Clone, Copy)]
+struct Entry<'a> {
+    key: KeyRef<'a>,
+    /// Where its value is in the block's bytes.
+    value_start: usize,
+    end: usize,
+}
+
+/// The bytes of a flat block with their layout.
+#[derive(Clone, Copy)]
+pub(super) struct Flat<'a> {
+    bytes: &'a [u8],
+    layout: Layout,
+}
+
+/// Lays `block`, which is in the stored form, out anew; `None` if E1 or E2 forbid it or there is no memory.
+pub(super) fn flatten(block: &Block) -> Option<(Vec<u8>, Layout)> {
+    let mut count = 0usize;
+    let mut entry_bytes = 0usize;
+    let mut previous = 0;
+    for entry in block.entries() {
+        let entry = entry.ok()?;
+        if entry.shared > previous {
+            return None;
+        }
+        previous = entry.shared + entry.suffix.len();
+        entry_bytes = entry_bytes.checked_add(ENTRY_HEAD_BYTES + previous + entry.value.len())?;
+        count += 1;
+    }
+    let entries_start = 4 * count + 2 * (count + 1);
+    let total = entries_start.checked_add(entry_bytes)?;
+    let is_worthwhile = count > 0 && entry_bytes / count <= LARGEST_MEAN_ENTRY;
+    if !is_worthwhile || total > usize::from(u16::MAX) || total > 2 * block.stored_bytes() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(total).ok()?;
+    bytes.resize(entries_start, 0);
+    let offset_at = |index: usize| 4 * count + 2 * index;
+    let mut last = 0..0;
+    let mut last_trailer = Trailer::NEWEST;
+    for (index, entry) in block.entries().enumerate() {
+        let entry = entry.ok()?;
+        let at = bytes.len();
+        bytes[offset_at(index)..][..2].copy_from_slice(&(at as u16).to_le_bytes());
+        let length = entry.shared + entry.suffix.len();
+        bytes.extend_from_slice(&entry.trailer.0.to_le_bytes());
+        bytes.extend_from_slice(&(length as u16).to_le_bytes());
+        bytes.extend_from_within(last.start..last.start + entry.shared);
+        bytes.extend_from_slice(entry.suffix);
+        let user_key = at + ENTRY_HEAD_BYTES..at + ENTRY_HEAD_BYTES + length;
+        let ascends = KeyRef::new(&bytes[last.clone()], last_trailer)
+            < KeyRef::new(&bytes[user_key.clone()], entry.trailer);
+        if !ascends && index > 0 {
+            return None;
+        }
+        bytes.extend_from_slice(entry.value);
+        (last, last_trailer) = (user_key, entry.trailer);
+    }
+    let end = bytes.len() as u16;
+    bytes[offset_at(count)..][..2].copy_from_slice(&end.to_le_bytes());
+
+    let flat = Flat {
+        bytes: &bytes,
+        layout: Layout { count, shared: 0 },
+    };
+    let first = flat.entry(0).key.user_key;
+    let shared = common_prefix(first, flat.entry(count - 1).key.user_key);
+    for index in 0..count {
+        let flat = Flat {
+            bytes: &bytes,
+            layout: Layout { count, shared },
+        };
+        let head = head(&flat.entry(index).key.user_key[shared..]);
+        bytes[4 * index..][..4].copy_from_slice(&head.to_le_bytes());
+    }
+    Some((bytes, Layout { count, shared }))
+}
+
+/// The first four bytes as a number that sorts like them; equal for "a" and "a\0".
+#[inline]
+fn head(bytes: &[u8]) -> u32 {
+    match bytes.first_chunk() {
+        Some(chunk) => u32::from_be_bytes(*chunk),
+        None => {
+            let mut chunk = [0; 4];
+            chunk[..bytes.len()].copy_from_slice(bytes);
+            u32::from_be_bytes(chunk)
+        }
+    }
+}
+
+impl<'a> Flat<'a> {
+    #[inline]
+    pub(super) fn new(bytes: &'a [u8], layout: Layout) -> Flat<'a> {
+        Flat { bytes, layout }
+    }
+
+    #[inline]
+    fn offset(self, index: usize) -> usize {
+        let at = 4 * self.layout.count + 2 * index;
+        usize::from(u16::from_le_bytes([self.bytes[at], self.bytes[at + 1]]))
+    }
+
+    #[inline]
+    fn entry(self, index: usize) -> Entry<'a> {
+        let (at, end) = (self.offset(index), self.offset(index + 1));
+        let bytes = &self.bytes[at..end];
+        let trailer = bytes
+            .first_chunk()
+            .map_or(0, |chunk| u64::from_le_bytes(*chunk));
+        let length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+        let key_end = ENTRY_HEAD_BYTES + length;
+        Entry {
+            key: KeyRef::new(&bytes[ENTRY_HEAD_BYTES..key_end], Trailer(trailer)),
+            value_start: at + key_end,
+            end,
+        }
+    }
+
+    /// The number of heads below `wanted`; they ascend.
+    #[inline]
+    fn heads_below(self, wanted: u32) -> usize {
+        let mut heads = &self.bytes[..4 * self.layout.count];
+        let mut before = 0;
+        while heads.len() > 4 * COUNTED_HEADS {
+            let middle = heads.len() / 8 * 4;
+            if head_of(&heads[middle..middle + 4]) < wanted {
+                before += middle / 4;
+                heads = &heads[middle..];
+            } else {
+                heads = &heads[..middle];
+            }
+        }
+        let below = heads
+            .chunks_exact(4)
+            .map(|head| u32::from(head_of(head) < wanted));
+        before + below.sum::<u32>() as usize
+    }
+
+    #[inline]
+    fn head(self, index: usize) -> u32 {
+        head_of(&self.bytes[4 * index..4 * index + 4])
+    }
+
+    /// Of the entries from `low` on that have the head `wanted`, how many are before `target`, added to `low`.
+    #[inline]
+    fn skip_equal_heads(self, low: usize, wanted: u32, target: KeyRef<'_>) -> usize {
+        let mut high = low;
+        while high < self.layout.count && self.head(high) == wanted {
+            high += 1;
+        }
+        let mut low = low;
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.entry(middle).key < target {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// The first entry at or behind `target`, if it has the same user key: its trailer and where its value is.
+    #[inline]
+    pub(super) fn get(self, target: KeyRef<'_>) -> Option<(Trailer, std::ops::Range<usize>)> {
+        // A key without the shared bytes is in no entry, wherever its head leads.
+        let wanted = head(target.user_key.get(self.layout.shared..)?);
+        let low = self.heads_below(wanted);
+        if low >= self.layout.count || self.head(low) != wanted {
+            return None;
+        }
+        let mut entry = self.entry(low);
+        if entry.key.user_key != target.user_key || entry.key.trailer > target.trailer {
+            let index = self.skip_equal_heads(low, wanted, target);
+            if index >= self.layout.count {
+                return None;
+            }
+            entry = self.entry(index);
+            if entry.key.user_key != target.user_key {
+                return None;
+            }
+        }
+        Some((entry.key.trailer, entry.value_start..entry.end))
+    }
+
+    /// The index of the first entry at or behind `target`; `count` if there is none.
+    fn lower_bound(self, target: KeyRef<'_>) -> usize {
+        let Layout { count, shared } = self.layout;
+        let user_key = target.user_key;
+        let wanted = head(user_key.get(shared..).unwrap_or_default());
+        let low = self.heads_below(wanted);
+        // Any entry shows the shared bytes; this one is needed next.
+        let near = self.entry(low.min(count - 1)).key.user_key;
+        match user_key[..shared.min(user_key.len())].cmp(&near[..shared]) {
+            Ordering::Less => 0,
+            Ordering::Greater => count,
+            Ordering::Equal => self.skip_equal_heads(low, wanted, target),
+        }
+    }
+}
+
+#[inline]
+fn head_of(bytes: &[u8]) -> u32 {
+    bytes
+        .first_chunk()
+        .map_or(0, |chunk| u32::from_le_bytes(*chunk))
+}
+
+/// Walks the entries of a flat block in both directions.
+pub(crate) struct FlatCursor {
+    block: Arc<Block>,
+    layout: Layout,
+    /// The entry it stands on; `layout.count` if it stands on none.
+    index: usize,
+    trailer: Trailer,
+    key_start: usize,
+    value_start: usize,
+    end: usize,
+}
+
+impl FlatCursor {
+    /// A cursor on no entry; gives the block back if it is not flat.
+    pub(super) fn new(block: Arc<Block>) -> Result<FlatCursor, Arc<Block>> {
+        let Some(layout) = block.layout() else {
+            return Err(block);
+        };
+        Ok(FlatCursor {
+            block,
+            layout,
+            index: layout.count,
+            trailer: Trailer::OLDEST,
+            key_start: 0,
+            value_start: 0,
+            end: 0,
+        })
+    }
+
+    #[inline]
+    fn flat(&self) -> Flat<'_> {
+        Flat::new(self.block.bytes(), self.layout)
+    }
+
+    #[inline]
+    pub(super) fn valid(&self) -> bool {
+        self.index < self.layout.count
+    }
+
+    #[inline]
+    pub(super) fn key(&self) -> KeyRef<'_> {
+        KeyRef::new(
+            &self.block.bytes()[self.key_start..self.value_start],
+            self.trailer,
+        )
+    }
+
+    #[inline]
+    pub(super) fn value(&self) -> &[u8] {
+        &self.block.bytes()[self.value_start..self.end]
+    }
+
+    /// Moves to entry `index`; on none if it is `count`.
+    #[inline]
+    fn go(&mut self, index: usize) {
+        self.index = index;
+        if index < self.layout.count {
+            let entry = self.flat().entry(index);
+            let (trailer, length) = (entry.key.trailer, entry.key.user_key.len());
+            let (value_start, end) = (entry.value_start, entry.end);
+            self.trailer = trailer;
+            self.key_start = value_start - length;
+            self.value_start = value_start;
+            self.end = end;
+        }
+    }
+
+    pub(super) fn seek_to_first(&mut self) {
+        self.go(0);
+    }
+
+    pub(super) fn seek_to_last(&mut self) {
+        self.go(self.layout.count - 1);
+    }
+
+    /// Moves to the first entry at or behind `target`; on none if all are before it.
+    pub(super) fn seek(&mut self, target: KeyRef<'_>) {
+        let index = self.flat().lower_bound(target);
+        self.go(index);
+    }
+
+    #[inline]
+    pub(super) fn next(&mut self) {
+        debug_assert!(self.valid());
+        self.go(self.index + 1);
+    }
+
+    /// Moves to the entry before; on none if this was the first. Requires `valid`.
+    #[inline]
+    pub(super) fn prev(&mut self) {
+        debug_assert!(self.valid());
+        self.go(self.index.checked_sub(1).unwrap_or(self.layout.count));
+    }
+}

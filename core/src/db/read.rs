@@ -9,39 +9,47 @@ use crate::iterator::visible::kind_of;
 use crate::key::{SequenceNumber, Trailer, ValueKind};
 use crate::options::ReadOptions;
 use crate::snapshot::Snapshot;
-use crate::sstable::TableValue;
+use crate::sstable::{Sought, TableEntry};
+use crate::version::TOGETHER;
 
 /// A value where it was found.
 pub(super) enum Found<'a> {
     InMemtable(&'a [u8]),
-    InTable(TableValue),
+    InTable(TableEntry<'a>),
 }
 
 impl From<Found<'_>> for Value {
     fn from(found: Found<'_>) -> Value {
         match found {
             Found::InMemtable(bytes) => Value::copied(bytes),
-            Found::InTable(value) => Value::from_table(value),
+            Found::InTable(entry) => Value::from_table(entry),
         }
     }
 }
 
 impl Shared {
-    /// The value of `key`, made into what the caller wants of it while it is still pinned.
+    /// The value of `key`, made into what the caller wants of it while it is still where it was found.
     pub(super) fn get<T>(
         &self,
         key: &[u8],
         options: &ReadOptions<'_>,
-        make: impl FnOnce(Found<'_>) -> T,
+        make: impl Fn(Found<'_>) -> T,
     ) -> Result<Option<T>> {
         self.check_open()?;
         check_key(key)?;
         // U2: first the superversion, then the number.
         let superversion = self.superversion.load();
-        let sequence = self.read_sequence(options.snapshot)?;
-        Ok(self
-            .find(&superversion, key, sequence, options.fill_cache)?
-            .map(make))
+        let target = Trailer::visible_at(self.read_sequence(options.snapshot)?);
+        if let Some((trailer, value)) = find_in_memtables(&superversion, key, target) {
+            return unless_deleted(trailer, make(Found::InMemtable(value)));
+        }
+        let sought = Sought::new(key, target);
+        let make = |_, entry: TableEntry<'_>| make(Found::InTable(entry));
+        let version = &superversion.version;
+        match version.get(sought, &self.tables, options.fill_cache, make)? {
+            Some((trailer, made)) => unless_deleted(trailer, made),
+            None => Ok(None),
+        }
     }
 
     /// The values of `keys` as of one point.
@@ -51,15 +59,38 @@ impl Shared {
         options: &ReadOptions<'_>,
     ) -> Result<Vec<Option<Value>>> {
         self.check_open()?;
+        // Held for longer than the lookups of one key: counted.
         let superversion = self.superversion.load_full();
-        let sequence = self.read_sequence(options.snapshot)?;
-        keys.iter()
-            .map(|key| {
-                check_key(key.as_ref())?;
-                let found = self.find(&superversion, key.as_ref(), sequence, options.fill_cache)?;
-                Ok(found.map(Value::from))
-            })
-            .collect()
+        let target = Trailer::visible_at(self.read_sequence(options.snapshot)?);
+        let mut values = Vec::new();
+        values
+            .try_reserve_exact(keys.len())
+            .map_err(|_| Error::internal(format!("no memory for {} values", keys.len())))?;
+        let mut left = Vec::with_capacity(TOGETHER);
+        let mut places = [0; TOGETHER];
+        for keys in keys.chunks(TOGETHER) {
+            left.clear();
+            for key in keys {
+                let key = key.as_ref();
+                check_key(key)?;
+                let found = find_in_memtables(&superversion, key, target);
+                values.push(match found {
+                    Some((trailer, value)) => unless_deleted(trailer, Value::copied(value))?,
+                    None => {
+                        places[left.len()] = values.len();
+                        left.push(Sought::new(key, target));
+                        None
+                    }
+                });
+            }
+            let version = &superversion.version;
+            let note = |index: usize, trailer, entry: TableEntry<'_>| {
+                values[places[index]] = unless_deleted(trailer, Value::from_table(entry))?;
+                Ok(())
+            };
+            version.get_together(&left, &self.tables, options.fill_cache, note)?;
+        }
+        Ok(values)
     }
 
     /// The number a read is made at: that of its snapshot, or the last published one.
@@ -72,32 +103,24 @@ impl Shared {
             )),
         }
     }
-
-    fn find<'a>(
-        &self,
-        superversion: &'a SuperVersion,
-        key: &[u8],
-        sequence: SequenceNumber,
-        fill_cache: bool,
-    ) -> Result<Option<Found<'a>>> {
-        let target = Trailer::visible_at(sequence);
-        let sealed = superversion.sealed.iter().map(|sealed| &sealed.memtable);
-        for memtable in std::iter::once(&superversion.active).chain(sealed) {
-            if let Some((trailer, value)) = memtable.get(key, target) {
-                return unless_deleted(trailer, Found::InMemtable(value));
-            }
-        }
-        match superversion
-            .version
-            .get(key, target, &self.tables, fill_cache)?
-        {
-            Some((trailer, value)) => unless_deleted(trailer, Found::InTable(value)),
-            None => Ok(None),
-        }
-    }
 }
 
-fn unless_deleted<'a>(trailer: Trailer, found: Found<'a>) -> Result<Option<Found<'a>>> {
+/// The newest entry of `key` at or behind `target` in the memtables, newest memtable first.
+#[inline]
+fn find_in_memtables<'a>(
+    superversion: &'a SuperVersion,
+    key: &[u8],
+    target: Trailer,
+) -> Option<(Trailer, &'a [u8])> {
+    let sealed = superversion.sealed.iter().map(|sealed| &sealed.memtable);
+    // Whatever was published before the number was read is counted: an empty memtable has nothing to show.
+    std::iter::once(&superversion.active)
+        .chain(sealed)
+        .filter(|memtable| !memtable.is_empty())
+        .find_map(|memtable| memtable.get(key, target))
+}
+
+fn unless_deleted<T>(trailer: Trailer, found: T) -> Result<Option<T>> {
     Ok(match kind_of(trailer)? {
         ValueKind::Put => Some(found),
         ValueKind::Delete => None,

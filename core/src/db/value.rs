@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use crate::sstable::TableValue;
+use crate::sstable::{TableEntry, TableValue};
 
 /// Values up to this many bytes are copied out of their block.
 const COPIED_BYTES: usize = 512;
@@ -30,12 +30,12 @@ impl Value {
         }
     }
 
-    pub(super) fn from_table(value: TableValue) -> Value {
-        if value.len() <= COPIED_BYTES {
-            Value::copied(&value)
+    pub(super) fn from_table(entry: TableEntry<'_>) -> Value {
+        if entry.len() <= COPIED_BYTES {
+            Value::copied(&entry)
         } else {
             Value {
-                bytes: Bytes::Pinned(value),
+                bytes: Bytes::Pinned(entry.pin()),
             }
         }
     }

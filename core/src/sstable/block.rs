@@ -196,6 +196,20 @@ impl Block {
         self.touched.load(Ordering::Relaxed) && self.touched.swap(false, Ordering::Relaxed)
     }
 
+    /// Reads what a lookup reads first, to have it in the processor's cache.
+    #[inline]
+    pub(crate) fn touch_head(&self) {
+        std::hint::black_box(self.bytes[0]);
+    }
+
+    /// Reads where a flat block has the entry that a lookup of `target` reads, or one beside it.
+    #[inline]
+    pub(crate) fn touch_entry(&self, target: KeyRef<'_>) {
+        if let Some(layout) = self.layout {
+            Flat::new(&self.bytes, layout).touch(target);
+        }
+    }
+
     /// Bytes of this block; the range came from a lookup in it.
     #[inline]
     pub(crate) fn slice(&self, range: Range<usize>) -> &[u8] {

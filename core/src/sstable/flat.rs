@@ -229,6 +229,17 @@ impl<'a> Flat<'a> {
         Some((entry.key.trailer, entry.value_start..entry.end))
     }
 
+    /// Reads the first byte of the entry that `get` would look at.
+    #[inline]
+    pub(super) fn touch(self, target: KeyRef<'_>) {
+        let rest = target
+            .user_key
+            .get(self.layout.shared..)
+            .unwrap_or_default();
+        let index = self.heads_below(head(rest)).min(self.layout.count - 1);
+        std::hint::black_box(self.bytes[self.offset(index)]);
+    }
+
     /// The index of the first entry at or behind `target`; `count` if there is none.
     fn lower_bound(self, target: KeyRef<'_>) -> usize {
         let Layout { count, shared } = self.layout;

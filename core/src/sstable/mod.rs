@@ -29,5 +29,5 @@ pub(crate) use block::{BlockCursor, Damage};
 pub(crate) use builder::{Builder, TableOptions, TableSummary};
 pub(crate) use iter::TableIterator;
 pub(crate) use reader::check::Checked;
-pub(crate) use reader::{Table, TableValue};
+pub(crate) use reader::{Pending, Sought, Table, TableEntry, TableValue};
 pub(crate) use salvage::{Known, SalvageIterator, SalvagedTable, salvage, table_id};

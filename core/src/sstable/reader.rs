@@ -25,7 +25,7 @@ use crate::sstable::format::{
 };
 use crate::sstable::index::Index;
 use crate::sstable::iter::TableIterator;
-use crate::sync::Arc;
+use crate::sync::{Arc, Guard};
 
 /// An open table. Any number of threads may use it; it closes with its last reference.
 pub(crate) struct Table {
@@ -47,7 +47,82 @@ pub(crate) struct TableValue {
     range: Range<usize>,
 }
 
+/// A key sought, with its hash, which every table that is asked for it needs.
+#[derive(Clone, Copy)]
+pub(crate) struct Sought<'a> {
+    pub(crate) key: KeyRef<'a>,
+    hash: u64,
+}
+
+impl<'a> Sought<'a> {
+    /// The newest entry of `user_key` at or behind `trailer`.
+    #[inline]
+    pub(crate) fn new(user_key: &'a [u8], trailer: Trailer) -> Sought<'a> {
+        Sought {
+            key: KeyRef::new(user_key, trailer),
+            hash: filter::key_hash(user_key),
+        }
+    }
+}
+
+/// A value in a block that is held for the length of a call. Derefs to its bytes.
+pub(crate) struct TableEntry<'a> {
+    block: &'a Arc<Block>,
+    range: Range<usize>,
+}
+
+impl TableEntry<'_> {
+    /// The value for as long as it is kept.
+    pub(crate) fn pin(self) -> TableValue {
+        TableValue {
+            block: Arc::clone(self.block),
+            range: self.range,
+        }
+    }
+}
+
+impl Deref for TableEntry<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.block.slice(self.range.clone())
+    }
+}
+
+/// A lookup between its steps: the block that answers it, if that is in the cache.
+pub(crate) struct Pending {
+    number: usize,
+    block: Guard<Option<Arc<Block>>>,
+}
+
+impl Pending {
+    /// Fetches what the lookup will read of the block first.
+    #[inline]
+    pub(crate) fn touch_block(&self) {
+        if let Some(block) = &*self.block {
+            block.touch_head();
+        }
+    }
+
+    /// Fetches the entry that the lookup will read.
+    #[inline]
+    pub(crate) fn touch_entry(&self, sought: Sought<'_>) {
+        if let Some(block) = &*self.block {
+            block.touch_entry(sought.key);
+        }
+    }
+}
+
 impl TableValue {
+    /// The value for the length of a call.
+    pub(crate) fn as_entry(&self) -> TableEntry<'_> {
+        TableEntry {
+            block: &self.block,
+            range: self.range.clone(),
+        }
+    }
+
     /// Bytes of memory that holding the value keeps from being freed.
     #[cfg(test)]
     pub(crate) fn pinned_bytes(&self) -> usize {
@@ -174,46 +249,89 @@ impl Table {
     /// The newest entry of `user_key` at or behind `trailer`, tombstones too: its trailer and value.
     ///
     /// `fill_cache`: whether a block read from the file stays in the cache.
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn get(
         &self,
         user_key: &[u8],
         trailer: Trailer,
         fill_cache: bool,
     ) -> Result<Option<(Trailer, TableValue)>> {
-        if !self.may_contain(user_key) {
+        let sought = Sought::new(user_key, trailer);
+        if !self.may_hold(sought) {
             return Ok(None);
         }
-        let target = KeyRef::new(user_key, trailer);
+        self.get_with(sought, fill_cache, |trailer, entry| (trailer, entry.pin()))
+    }
+
+    /// What `make` makes of the newest entry of the key at or behind the trailer, tombstones too.
+    ///
+    /// Does not ask the filter: [`Table::may_hold`] does. `fill_cache`: whether a block read from the file stays in
+    /// the cache.
+    #[inline]
+    pub(crate) fn get_with<T>(
+        &self,
+        sought: Sought<'_>,
+        fill_cache: bool,
+        make: impl FnOnce(Trailer, TableEntry<'_>) -> T,
+    ) -> Result<Option<T>> {
+        self.finish(self.begin(sought), sought, fill_cache, make)
+    }
+
+    /// The first step of [`Table::get_with`]. Many lookups whose steps are done in turn wait for memory together.
+    #[inline]
+    pub(crate) fn begin(&self, sought: Sought<'_>) -> Pending {
         // N2: an entry of this user key at or behind the target is in this block or nowhere.
-        let number = self.index.find(target);
-        let guard = self.slots.load(number);
-        if let Some(block) = &*guard {
+        let number = self.index.find(sought.key);
+        Pending {
+            number,
+            block: self.slots.load(number),
+        }
+    }
+
+    /// The last step of [`Table::get_with`].
+    #[inline]
+    pub(crate) fn finish<T>(
+        &self,
+        pending: Pending,
+        sought: Sought<'_>,
+        fill_cache: bool,
+        make: impl FnOnce(Trailer, TableEntry<'_>) -> T,
+    ) -> Result<Option<T>> {
+        let Pending { number, block } = pending;
+        if let Some(block) = &*block {
             self.cache.note_hit(block);
             if !block.may_flatten() {
-                return self.get_in(block, number, target);
+                return self.get_in(block, number, sought, make);
             }
             let flat = self.cache.flatten(&self.slots, number, block);
-            return self.get_in(&flat, number, target);
+            return self.get_in(&flat, number, sought, make);
         }
-        drop(guard);
+        drop(block);
         let block = self.fill(number, fill_cache)?;
-        self.get_in(&block, number, target)
+        self.get_in(&block, number, sought, make)
     }
 
     #[inline]
-    fn get_in(
+    fn get_in<T>(
         &self,
         block: &Arc<Block>,
         number: usize,
-        target: KeyRef<'_>,
-    ) -> Result<Option<(Trailer, TableValue)>> {
+        sought: Sought<'_>,
+        make: impl FnOnce(Trailer, TableEntry<'_>) -> T,
+    ) -> Result<Option<T>> {
         let found = block
-            .get(target)
+            .get(sought.key)
             .map_err(|damage| self.damage(number, damage))?;
-        Ok(found.map(|(trailer, range)| {
-            let block = Arc::clone(block);
-            (trailer, TableValue { block, range })
-        }))
+        Ok(found.map(|(trailer, range)| make(trailer, TableEntry { block, range })))
+    }
+
+    /// Whether the table may hold the key, in any version; `false` is certain.
+    #[inline]
+    pub(crate) fn may_hold(&self, sought: Sought<'_>) -> bool {
+        match &self.filter {
+            Some(filter) => filter.may_contain(sought.hash),
+            None => true,
+        }
     }
 
     /// Whether the table may hold `user_key`, in any version; `false` is certain.

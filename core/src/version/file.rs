@@ -12,7 +12,7 @@ use std::ops::Deref;
 
 use super::edit::TableInfo;
 use crate::cache::TableHandle;
-use crate::key::FileNumber;
+use crate::key::{FileNumber, KeyRef};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex};
 
@@ -68,6 +68,13 @@ impl FileMeta {
     pub(super) fn mark_obsolete(&self) {
         // Whoever drops the last reference sees this: dropping an Arc orders all earlier uses before it.
         self.is_obsolete.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the table may have an entry of the key at or behind its trailer.
+    #[inline]
+    pub(super) fn may_answer(&self, key: KeyRef<'_>) -> bool {
+        self.smallest_sequence <= key.trailer.sequence()
+            && self.overlaps(Some(key.user_key), Some(key.user_key))
     }
 
     /// Whether the table's keys reach into `[start, end]`; `None` is open.

@@ -27,10 +27,10 @@ mod set;
 use std::fmt;
 use std::ops::Range;
 
-use crate::cache::TableCache;
+use crate::cache::{TableCache, TableGuard};
 use crate::error::Result;
-use crate::key::Trailer;
-use crate::sstable::TableValue;
+use crate::key::{SequenceNumber, Trailer};
+use crate::sstable::{Pending, Sought, Table, TableEntry};
 use crate::sync::Arc;
 
 pub(crate) use builder::Builder;
@@ -39,6 +39,9 @@ pub(crate) use file::{FileMeta, ObsoleteFiles};
 pub(crate) use iter::LevelIterator;
 pub(crate) use salvage::{Salvage, salvage};
 pub(crate) use set::{Contents, FileNumbers, VersionSet, inspect};
+
+/// Keys that [`Version::get_together`] takes at once: each holds a cached block, for which a thread has eight places.
+pub(crate) const TOGETHER: usize = 8;
 
 /// The tables of one level, in the order of V1 or V2.
 #[derive(Default)]
@@ -166,18 +169,18 @@ impl Version {
         (file.smallest_key().user_key <= user_key).then_some(file)
     }
 
-    /// The newest entry of `user_key` at or behind `trailer`: a value or a tombstone, for the caller to tell by
-    /// its trailer.
+    /// The newest entry of the key sought at or behind its trailer, a value or a tombstone, for the caller to tell by
+    /// its trailer; with what `make` made of it. Reads one table per deeper level at most.
     ///
-    /// `trailer`: [`Trailer::visible_at`] the reader's sequence number. Reads one table per deeper level at most.
-    pub(crate) fn get(
+    /// `make` is called again if a newer entry turns up, which happens in level 0 only.
+    pub(crate) fn get<T>(
         &self,
-        user_key: &[u8],
-        trailer: Trailer,
+        sought: Sought<'_>,
         tables: &TableCache,
         fill_cache: bool,
-    ) -> Result<Option<(Trailer, TableValue)>> {
-        let mut found: Option<(Trailer, TableValue)> = None;
+        mut make: impl FnMut(Trailer, TableEntry<'_>) -> T,
+    ) -> Result<Option<(Trailer, T)>> {
+        let mut found: Option<(Trailer, T)> = None;
         for file in self.files(0) {
             // Tables may overlap in sequence numbers too; no later one holds anything newer than this.
             if let Some((newest, _)) = &found
@@ -185,17 +188,19 @@ impl Version {
             {
                 break;
             }
-            if file.smallest_sequence > trailer.sequence()
-                || !file.overlaps(Some(user_key), Some(user_key))
-            {
+            if !file.may_answer(sought.key) {
                 continue;
             }
-            let entry = tables
-                .get(&file.handle)?
-                .get(user_key, trailer, fill_cache)?;
-            if let Some(entry) = entry
-                && found.as_ref().is_none_or(|(newest, _)| entry.0 > *newest)
-            {
+            let table = tables.get(&file.handle)?;
+            if !table.may_hold(sought) {
+                continue;
+            }
+            let newest = found.as_ref().map(|(newest, _)| *newest);
+            let entry = table.get_with(sought, fill_cache, |trailer, entry| {
+                let is_newer = newest.is_none_or(|newest| trailer > newest);
+                is_newer.then(|| (trailer, make(trailer, entry)))
+            })?;
+            if let Some(entry) = entry.flatten() {
                 found = Some(entry);
             }
         }
@@ -203,14 +208,104 @@ impl Version {
             return Ok(found);
         }
         for level in 1..LEVELS {
-            let Some(file) = self.file_for(level, user_key) else {
+            let Some(file) = self.file_for(level, sought.key.user_key) else {
                 continue;
             };
-            let entry = tables
-                .get(&file.handle)?
-                .get(user_key, trailer, fill_cache)?;
+            let table = tables.get(&file.handle)?;
+            if !table.may_hold(sought) {
+                continue;
+            }
+            let entry = table.get_with(sought, fill_cache, |trailer, entry| {
+                (trailer, make(trailer, entry))
+            })?;
             if entry.is_some() {
                 return Ok(entry);
+            }
+        }
+        Ok(None)
+    }
+
+    /// [`Version::get`] for up to [`TOGETHER`] keys, whose steps are done in turn, so that they wait for memory
+    /// together. `make` is also told which of `sought` it is; keys that are not found are left out.
+    pub(crate) fn get_together(
+        &self,
+        sought: &[Sought<'_>],
+        tables: &TableCache,
+        fill_cache: bool,
+        mut make: impl FnMut(usize, Trailer, TableEntry<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let mut open: [Option<(&FileMeta, Arc<Table>)>; TOGETHER] = Default::default();
+        let mut pending: [Option<(usize, SequenceNumber, Pending)>; TOGETHER] = Default::default();
+        // The first table that may answer, which mostly does.
+        for (&sought, pending) in sought.iter().zip(&mut pending) {
+            if let Some((file, table, rival)) = self.first_to_ask(sought, tables)? {
+                let is_same = |(other, _): &(&FileMeta, _)| std::ptr::eq(*other, file);
+                let place = open
+                    .iter()
+                    .position(|open| open.as_ref().is_none_or(is_same));
+                let place = place.unwrap_or(0);
+                let (_, table) = open[place].get_or_insert_with(|| (file, Arc::clone(&table)));
+                *pending = Some((place, rival, table.begin(sought)));
+            }
+        }
+        for (_, _, pending) in pending.iter().flatten() {
+            pending.touch_block();
+        }
+        for (&sought, pending) in sought.iter().zip(&pending) {
+            if let Some((_, _, pending)) = pending {
+                pending.touch_entry(sought);
+            }
+        }
+        for (index, (&sought, pending)) in sought.iter().zip(pending).enumerate() {
+            let Some((place, rival, pending)) = pending else {
+                continue;
+            };
+            let Some((_, table)) = &open[place] else {
+                continue;
+            };
+            let is_newest = |trailer: Trailer| trailer.sequence() >= rival;
+            let answered = table.finish(pending, sought, fill_cache, |trailer, entry| {
+                is_newest(trailer).then(|| make(index, trailer, entry))
+            })?;
+            match answered.flatten() {
+                Some(made) => made?,
+                None => {
+                    let ask_all = |trailer, entry: TableEntry<'_>| (trailer, entry.pin());
+                    if let Some((_, (trailer, value))) =
+                        self.get(sought, tables, fill_cache, ask_all)?
+                    {
+                        make(index, trailer, value.as_entry())?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The first table whose filter lets the key through, and a number: what is found there is the answer if it is not
+    /// older than that.
+    #[inline]
+    fn first_to_ask(
+        &self,
+        sought: Sought<'_>,
+        tables: &TableCache,
+    ) -> Result<Option<(&FileMeta, TableGuard, SequenceNumber)>> {
+        let files = self.files(0);
+        for (index, file) in files.iter().enumerate() {
+            if file.may_answer(sought.key) {
+                let table = tables.get(&file.handle)?;
+                if table.may_hold(sought) {
+                    let rival = files.get(index + 1).map(|next| next.largest_sequence);
+                    return Ok(Some((file, table, rival.unwrap_or_default())));
+                }
+            }
+        }
+        for level in 1..LEVELS {
+            if let Some(file) = self.file_for(level, sought.key.user_key) {
+                let table = tables.get(&file.handle)?;
+                if table.may_hold(sought) {
+                    return Ok(Some((file, table, SequenceNumber::default())));
+                }
             }
         }
         Ok(None)

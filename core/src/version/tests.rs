@@ -117,8 +117,20 @@ fn puts(keys: &[(&[u8], u64)]) -> Entries {
 
 fn get(bench: &Bench, version: &Version, key: &[u8], at: u64) -> Option<String> {
     let trailer = Trailer::visible_at(SequenceNumber(at));
-    let found = version.get(key, trailer, &bench.tables, true).unwrap();
-    found.map(|(_, value)| String::from_utf8(value.to_vec()).unwrap())
+    let sought = Sought::new(key, trailer);
+    let text = |value: &[u8]| String::from_utf8(value.to_vec()).unwrap();
+    let found = version.get(sought, &bench.tables, true, |_, value| text(&value));
+    let found = found.unwrap().map(|(_, value)| value);
+    let mut together = None;
+    let note = |_, _, value: TableEntry<'_>| {
+        together = Some(text(&value));
+        Ok(())
+    };
+    version
+        .get_together(&[sought], &bench.tables, true, note)
+        .unwrap();
+    assert_eq!(together, found);
+    found
 }
 
 #[test]

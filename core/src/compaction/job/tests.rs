@@ -8,6 +8,7 @@ use super::*;
 use crate::compaction::picker::{PickerOptions, RangePlan, pick, plan_range, plan_rewrite};
 use crate::filename::parse;
 use crate::key::Trailer;
+use crate::sstable;
 use crate::version::tests::{Bench, Entries, Random, insert};
 use crate::version::{LEVELS, Version};
 
@@ -109,11 +110,16 @@ impl Tree {
                 let trailer = Trailer::visible_at(SequenceNumber(at));
                 let found = self
                     .version
-                    .get(key, trailer, &self.bench.tables, true)
+                    .get(
+                        sstable::Sought::new(key, trailer),
+                        &self.bench.tables,
+                        true,
+                        |_, value| value.to_vec(),
+                    )
                     .unwrap();
                 let found = found
                     .filter(|(trailer, _)| trailer.kind() == Some(ValueKind::Put))
-                    .map(|(_, value)| value.to_vec());
+                    .map(|(_, value)| value);
                 assert_eq!(
                     found, expected,
                     "{label}: {key:?} at {at} in {:?}",

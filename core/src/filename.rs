@@ -15,9 +15,11 @@ pub(crate) const CURRENT_TMP: &str = "CURRENT.tmp";
 pub(crate) const LOCK: &str = "LOCK";
 /// The name of the info log, which people read and recovery does not.
 pub(crate) const INFO_LOG: &str = "LOG";
-/// No file has this number or a larger one: whoever drops a strange name into a directory must not bring the
-/// counting to its end.
+/// No file has this number or a larger one.
 pub(crate) const FILE_NUMBER_LIMIT: u64 = 1 << 56;
+/// No life of a database begins to count from a larger number, so that none reaches the limit: whoever drops a strange
+/// name into a directory, or damages a manifest, must not bring the counting to its end.
+pub(crate) const LAST_FIRST_NUMBER: u64 = FILE_NUMBER_LIMIT / 2;
 
 /// What a file in the database's directory is, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 use crate::key::FileNumber;
 use crate::sync::Arc;
 
+/// No version has more bytes or entries (V5): sums over its tables, and what a life adds to them, are numbers.
+const MOST: u64 = u64::MAX / 2;
+
 /// A version in the making.
 pub(crate) struct Builder<'a> {
     base: &'a Version,
@@ -65,7 +68,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// The version, and the files that were removed for good. `Internal` if V2 or V4 would break.
+    /// The version, and the files that were removed for good. `Internal` if V2, V4 or V5 would break.
     pub(crate) fn finish(mut self) -> Result<(Version, Vec<Arc<FileMeta>>)> {
         let mut levels: [Arc<Level>; LEVELS] = self.base.levels.clone();
         for (number, level) in levels.iter_mut().enumerate() {
@@ -85,11 +88,17 @@ impl<'a> Builder<'a> {
         }
         let version = Version { levels };
         let mut numbers = HashSet::new();
+        let (mut bytes, mut entries) = (0u64, 0u64);
         for (_, file) in version.all_files() {
             if !numbers.insert(file.number) {
                 let what = format!("table {} would be in two levels", file.number);
                 return Err(Error::internal(what));
             }
+            bytes = bytes.saturating_add(file.size);
+            entries = entries.saturating_add(file.entries);
+        }
+        if bytes.max(entries) > MOST {
+            return Err(Error::internal("the sizes of its tables are impossible"));
         }
         Ok((version, self.removed.into_values().collect()))
     }

@@ -11,7 +11,7 @@
 
 use crate::coding::{get_length_prefixed, get_varint, put_length_prefixed, put_varint};
 use crate::error::{Error, Result};
-use crate::filename::FILE_NUMBER_LIMIT;
+use crate::filename::LAST_FIRST_NUMBER;
 use crate::key::{FileNumber, KeyRef, MAX_KEY_BYTES, SequenceNumber};
 use crate::sstable::TableSummary;
 
@@ -259,7 +259,7 @@ impl VersionEdit {
         }
         if self
             .next_file_number
-            .is_some_and(|next| next.0 > FILE_NUMBER_LIMIT)
+            .is_some_and(|next| next.0 > LAST_FIRST_NUMBER)
         {
             return Err(Error::internal("its next file number is too large"));
         }

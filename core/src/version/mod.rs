@@ -8,8 +8,9 @@
 //!       table answers for a key, and all versions of a key within a level lie in one table.
 //! * V3  For one user key, every entry in a level is newer than every entry in any deeper level.
 //! * V4  A file is in a version at most once.
+//! * V5  The bytes of all its tables, and their entries, add up to at most 2^63 - 1.
 //!
-//! V1, V2 and V4 are checked whenever an edit is applied, also at recovery; V3 is the picker's business.
+//! V1, V2, V4 and V5 are checked whenever an edit is applied, also at recovery; V3 is the picker's business.
 //!
 //! * `edit.rs`      one change, encoded          * `builder.rs`  edits applied to a version
 //! * `file.rs`      a counted live file          * `manifest.rs` edits on disk, CURRENT
@@ -59,7 +60,10 @@ impl Level {
                 .iter()
                 .map(|file| prefix(file.largest_key().user_key))
                 .collect(),
-            bytes: files.iter().map(|file| file.size).sum(),
+            // Too many are refused when all levels are known (V5).
+            bytes: files
+                .iter()
+                .fold(0, |sum, file| file.size.saturating_add(sum)),
             files,
         }
     }

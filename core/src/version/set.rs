@@ -26,7 +26,7 @@ use super::manifest::{
 use super::{Builder, Version};
 use crate::env::{Env, PathKind};
 use crate::error::{Error, Result};
-use crate::filename::{CURRENT, FileKind, manifest_path, parse, table_path};
+use crate::filename::{CURRENT, FileKind, LAST_FIRST_NUMBER, manifest_path, parse, table_path};
 use crate::key::{FileNumber, SequenceNumber};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -209,10 +209,13 @@ impl VersionSet {
         let mut reader = ManifestReader::open(&*env, dir, manifest_number, file_id, !is_read_only)?;
         let recovered = replay(&mut reader, &obsolete)?;
         check_tables(&*env, dir, &recovered.version)?;
-        let mut next = recovered.next_file_number.max(manifest_number.0 + 1);
+        let mut next = recovered.next_file_number.max(FIRST_MANIFEST.0 + 1);
         for name in env.list(dir)? {
-            if let Some(number) = parse(&name).and_then(FileKind::number) {
-                next = next.max(number.0.saturating_add(1));
+            if let Some(number) = parse(&name).and_then(FileKind::number)
+                // A number that the counting never comes near needs no passing over.
+                && number.0 < LAST_FIRST_NUMBER
+            {
+                next = next.max(number.0 + 1);
             }
         }
         let writer = reader.into_writer().filter(|_| !is_read_only);

@@ -4,7 +4,7 @@ use super::super::tests::{Entries, build, insert};
 use super::*;
 use crate::env::{Fault, FaultEnv, MemEnv, Operation};
 use crate::error::ErrorKind;
-use crate::filename::{CURRENT_TMP, log_path};
+use crate::filename::{CURRENT_TMP, FILE_NUMBER_LIMIT, log_path};
 use crate::version::TableInfo;
 
 fn dir() -> PathBuf {
@@ -90,6 +90,60 @@ fn numbers_of_files_nobody_recorded_are_passed_over() {
     env.create_new(&log_path(&dir(), FileNumber(500))).unwrap();
     let set = recover(&env).unwrap();
     assert_eq!(set.numbers.allocate(), FileNumber(501));
+}
+
+#[test]
+fn a_strange_name_does_not_bring_the_counting_to_its_end() {
+    let (env, set) = created();
+    drop(set);
+    for number in [LAST_FIRST_NUMBER, FILE_NUMBER_LIMIT - 1] {
+        let path = table_path(&dir(), FileNumber(number));
+        env.create_new(&path).unwrap();
+    }
+    let set = recover(&env).unwrap();
+    let number = set.numbers.allocate();
+    assert!(number < FileNumber(1000), "{number}");
+}
+
+#[test]
+fn an_edit_whose_next_file_number_leaves_none_is_damage() {
+    let edit = |next| {
+        let mut encoded = Vec::new();
+        VersionEdit {
+            next_file_number: Some(FileNumber(next)),
+            ..VersionEdit::default()
+        }
+        .encode_to(&mut encoded);
+        VersionEdit::decode(&encoded)
+    };
+    assert!(edit(LAST_FIRST_NUMBER).is_ok());
+    for next in [LAST_FIRST_NUMBER + 1, FILE_NUMBER_LIMIT, u64::MAX] {
+        assert!(edit(next).is_err(), "{next}");
+    }
+}
+
+#[test]
+fn tables_whose_sizes_or_entries_do_not_add_up_to_a_number_are_refused() {
+    let (_, set) = created();
+    let spoil: [fn(&mut TableInfo); 2] = [
+        |table| table.size = u64::MAX / 2,
+        |table| table.entries = u64::MAX / 2,
+    ];
+    for spoil in spoil {
+        // In one level, where the sum is kept, and in two.
+        for second_level in [5, 6] {
+            let mut edit = VersionEdit::default();
+            let mut apply = |level| {
+                let mut table = table(&set);
+                spoil(&mut table);
+                edit.add(level, table);
+                set.current().apply(&edit, &set.obsolete)
+            };
+            assert!(apply(5).is_ok());
+            let error = apply(second_level).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
+        }
+    }
 }
 
 #[test]

@@ -80,13 +80,6 @@ pub(super) fn replay(
         }
         _ => needed,
     };
-    for reader in readers.values() {
-        let last = reader.header().predecessor.last_sequence;
-        if last > SequenceNumber::MAX {
-            let what = format!("the header names the impossible number {last}");
-            return Err(Error::corruption(reader.path(), 0, what));
-        }
-    }
     let mut replay = Replay {
         memtables: Vec::new(),
         write_buffer_size,

@@ -337,6 +337,8 @@ impl Repair<'_> {
         replay.last = replay.last.max(expected);
         let records = self.report.log_records;
         let mut open: Option<Loss> = None;
+        // The last number read from this log: a memtable takes each number once (K2).
+        let mut taken = SequenceNumber(0);
         loop {
             let record = match reader.next_part() {
                 Ok(Some(Part::Record(record))) => record,
@@ -359,10 +361,8 @@ impl Repair<'_> {
             };
             let (offset, end, first) = (record.offset, record.end, record.first_sequence);
             let counted = count(record.payload).and_then(|count| {
-                let last = first
-                    .0
-                    .checked_sub(1)
-                    .and_then(|before| before.checked_add(count));
+                let before = first.0.checked_sub(1).filter(|before| *before >= taken.0);
+                let last = before.and_then(|before| before.checked_add(count));
                 last.filter(|last| *last <= SequenceNumber::MAX.0)
                     .map(SequenceNumber)
                     .ok_or_else(|| Error::internal("its sequence numbers are impossible"))
@@ -375,6 +375,7 @@ impl Repair<'_> {
                     });
                     insert(memtable, record.payload, SequenceNumber(first.0 - 1))?;
                     self.report.log_records += 1;
+                    taken = last;
                     replay.last = replay.last.max(Some(last));
                     if memtable.memory() as u64 >= self.options.write_buffer_size {
                         self.flush_replayed(replay)?;
@@ -618,8 +619,10 @@ fn refuse_newer(error: Error) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::WriteBatch;
     use crate::db::DB;
     use crate::env::{Fault, FaultEnv, MemEnv, Operation};
+    use crate::wal::{Predecessor, Writer};
 
     const BAD: &str = "/bad";
     const NEW: &str = "/new";
@@ -642,6 +645,27 @@ mod tests {
             }
         }
         db.iter().map(|entry| entry.unwrap()).collect()
+    }
+
+    #[test]
+    fn a_log_that_gives_numbers_twice_keeps_the_record_that_came_first() {
+        let env = MemEnv::new();
+        let dir = Path::new(BAD);
+        env.create_dir_all(dir).unwrap();
+        let before = Predecessor::default();
+        let mut log = Writer::create(&env, dir, FileNumber(1), 7, before, 0).unwrap();
+        for (first, value) in [(1, "a"), (1, "b"), (2, "c"), (u64::MAX, "d"), (0, "e")] {
+            let mut batch = WriteBatch::new();
+            batch.put(b"key", value.as_bytes()).unwrap();
+            log.append(SequenceNumber(first), batch.encoded(), None, 0)
+                .unwrap();
+        }
+        let options = Options::new().env(Arc::new(env)).manual_background(true);
+        let report = DB::repair(BAD, NEW, &options).unwrap();
+        // Three records, and CURRENT.
+        assert_eq!((report.log_records, report.lost_places), (2, 4));
+        let db = DB::open(NEW, options).unwrap();
+        assert_eq!(db.get(b"key").unwrap().as_deref(), Some(&b"c"[..]));
     }
 
     #[test]

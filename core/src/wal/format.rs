@@ -78,6 +78,11 @@ pub(super) enum BadHeader {
 }
 
 impl LogHeader {
+    /// Whether the numbers in it are such that a log can follow on.
+    pub(super) fn is_possible(&self) -> bool {
+        self.predecessor.last_sequence <= SequenceNumber::MAX
+    }
+
     pub(super) fn encode(&self) -> [u8; FILE_HEADER_BYTES] {
         let mut out = Vec::with_capacity(FILE_HEADER_BYTES);
         out.extend_from_slice(&MAGIC);

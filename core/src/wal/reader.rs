@@ -141,6 +141,11 @@ impl Reader {
             let message = format!("the header is that of log {}", header.number);
             return Err(Error::corruption(path, 0, message));
         }
+        if !header.is_possible() {
+            let last = header.predecessor.last_sequence;
+            let message = format!("the header names the impossible number {last}");
+            return Err(Error::corruption(path, 0, message));
+        }
         Reader::new(file, path, header).map(Opened::Log)
     }
 
@@ -158,9 +163,11 @@ impl Reader {
         let mut bytes = [0; FILE_HEADER_BYTES];
         if file.read_at(0, &mut bytes)? == bytes.len() {
             match LogHeader::decode(&bytes) {
-                Ok(header) => return Reader::new(file, path, header).map(Some),
+                Ok(header) if header.is_possible() => {
+                    return Reader::new(file, path, header).map(Some);
+                }
                 Err(BadHeader::Version(version)) => return Err(newer(path, version)),
-                Err(BadHeader::Checksum | BadHeader::Magic) => {}
+                Ok(_) | Err(BadHeader::Checksum | BadHeader::Magic) => {}
             }
         }
         let log_id = match find_id(&*file)? {

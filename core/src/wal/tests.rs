@@ -405,6 +405,27 @@ fn the_header_names_the_predecessor_and_must_match_the_name() {
 }
 
 #[test]
+fn a_header_that_names_an_impossible_number_is_damage_and_its_records_are_found() {
+    for last in [SequenceNumber::MAX.0 + 1, u64::MAX] {
+        let env = MemEnv::new();
+        let predecessor = Predecessor {
+            number: FileNumber(3),
+            last_sequence: SequenceNumber(last),
+            ..Predecessor::default()
+        };
+        let mut writer = Writer::create(&env, dir(), NUMBER, ID, predecessor, 0).unwrap();
+        writer.append(SequenceNumber(1), b"x", None, 0).unwrap();
+        let path = log_path(dir(), NUMBER);
+        let error = Reader::open(&env, &path, NUMBER).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Corruption);
+        let mut reader = Reader::open_damaged(&env, &path, NUMBER).unwrap().unwrap();
+        assert_eq!(reader.header().predecessor, Predecessor::default());
+        let part = reader.next_part().unwrap().unwrap();
+        assert!(matches!(part, Part::Record(record) if record.payload == b"x"));
+    }
+}
+
+#[test]
 fn a_torn_header_is_never_written_only_if_nothing_is_behind_it() {
     let zeros = with_bytes(&[0; 5000]);
     let open = |env: &MemEnv| Reader::open(env, &log_path(dir(), NUMBER), NUMBER);

@@ -13,6 +13,7 @@ fn main() {
     blocks();
     options();
     interface();
+    directories();
 }
 
 fn save(target: &str, name: &str, parts: &[&[u8]]) {
@@ -159,6 +160,65 @@ fn manifest(name: &str, files: &[(String, Vec<u8>)]) {
             &[&records[8..8 + length]],
         );
         records = &records[8 + length..];
+    }
+}
+
+/// Directories with one table, one log, and both, of a database that was left and one that was closed.
+fn directories() {
+    let small = || Options::new().block_size(128).block_restart_interval(4);
+    let write = |db: &DB, entries, value| {
+        let options = aidb::WriteOptions { sync: true };
+        db.write_with(&batch(entries, value), &options)
+            .expect("nothing fails");
+    };
+    let log = files(small(), |db| {
+        write(db, 3, 5);
+        write(db, 20, 9);
+    });
+    let both = files(small().bloom_bits_per_key(0), |db| {
+        write(db, 20, 30);
+        db.flush().expect("nothing fails");
+        write(db, 5, 7);
+    });
+    let compacted = files(small().compression(Compression::Zstd), |db| {
+        write(db, 12, 200);
+        db.compact_range(None, None).expect("nothing fails");
+        db.delete(b"key001").expect("nothing fails");
+        db.close().expect("nothing fails");
+    });
+    for (name, mode, files) in [
+        ("log", 0, &log),
+        ("log-to-repair", 2, &log),
+        ("table-and-log", 4, &both),
+        ("table-and-log-to-repair", 2, &both),
+        ("damaged", 1, &both),
+        ("compacted", 0, &compacted),
+    ] {
+        save("open", name, &[&directory(files).encode(mode)]);
+    }
+}
+
+/// What the input holds of a directory: of the last log and table if there are several.
+fn directory(files: &[(String, Vec<u8>)]) -> aidb_fuzz::Directory {
+    let last = |is_wanted: fn(&str) -> bool| {
+        let found = files.iter().rfind(|(name, _)| is_wanted(name));
+        let (name, bytes) = found.cloned().unwrap_or_default();
+        let digits: String = name.chars().filter(char::is_ascii_digit).collect();
+        // The log was given room in advance.
+        let written = bytes.iter().rposition(|byte| *byte != 0);
+        let bytes = bytes[..written.map_or(0, |last| last + 1)].to_vec();
+        (digits.parse().unwrap_or(99), bytes)
+    };
+    let (_, current) = last(|name| name == "CURRENT");
+    let (manifest_number, manifest) = last(|name| name.starts_with("MANIFEST-"));
+    let (log_number, log) = last(|name| name.ends_with(".log"));
+    let (table_number, table) = last(|name| name.ends_with(".sst"));
+    aidb_fuzz::Directory {
+        numbers: [manifest_number, log_number, table_number],
+        current,
+        manifest: aidb_fuzz::pack_manifest(&manifest),
+        log,
+        table,
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use crate::open::STARTED_MICROS;
 use aidb::env::MemEnv;
 use aidb::{
     Compression, DB, ErrorKind, IterOptions, Options, ReadOptions, Snapshot, WriteBatch,
@@ -14,10 +15,19 @@ use aidb::{
 };
 use aidb_tests::{Model, ModelCursor, Walk};
 
-const MOST_OPERATIONS: usize = 200;
+const MOST_OPERATIONS: usize = 64;
 const MOST_SNAPSHOTS: usize = 4;
-/// A filler for values: half of it compresses.
-const FILLER: &[u8] = b"................0123456789abcdef";
+/// What values are made of: half of it compresses.
+static FILLER: [u8; 5000] = {
+    let pattern = b"................0123456789abcdef";
+    let mut filler = [0; 5000];
+    let mut at = 0;
+    while at < filler.len() {
+        filler[at] = pattern[at % pattern.len()];
+        at += 1;
+    }
+    filler
+};
 
 /// Runs the input.
 pub fn interface(input: &[u8]) {
@@ -73,12 +83,12 @@ impl Input<'_> {
         let shape = self.number();
         let length = match shape % 16 {
             0 => 0,
-            1 => 5000,
+            1 => FILLER.len(),
             2 => 1200,
             3..6 => 200,
             _ => shape / 4,
         };
-        let mut value: Vec<u8> = FILLER.iter().copied().cycle().take(length).collect();
+        let mut value = FILLER[..length].to_vec();
         if let Some(first) = value.first_mut() {
             *first = self.byte().unwrap_or(0);
         }
@@ -106,8 +116,9 @@ struct Run {
     /// `None` only between two lives.
     db: Option<DB>,
     model: Model,
-    /// What may be left after a loss of power: the state at the last sync, and each one since.
-    states: Vec<Model>,
+    /// What may be left after a loss of power: the state at the last sync, and that behind each batch since.
+    synced: Model,
+    batches: Vec<WriteBatch>,
     snapshots: Vec<(Snapshot, Model)>,
 }
 
@@ -128,13 +139,15 @@ impl Run {
             .level_size_multiplier(input.pick(&[2, 4, 10]))
             .target_file_size(input.pick(&[4 * KIB, 16 * KIB]));
         let env = MemEnv::new();
+        env.hold_clock(Some(STARTED_MICROS));
         let db = open(&env, &options);
         Run {
             env,
             options,
             db: Some(db),
             model: Model::new(),
-            states: vec![Model::new()],
+            synced: Model::new(),
+            batches: Vec::new(),
             snapshots: Vec::new(),
         }
     }
@@ -208,14 +221,15 @@ impl Run {
         let written = self.db().write_with(&batch, &WriteOptions { sync });
         written.expect("nothing fails");
         self.model.write(&batch);
-        self.states.push(self.model.clone());
+        self.batches.push(batch);
         if sync {
             self.synced();
         }
     }
 
     fn synced(&mut self) {
-        self.states = vec![self.model.clone()];
+        self.synced = self.model.clone();
+        self.batches.clear();
     }
 
     /// A snapshot, or none: the model to read it with.
@@ -332,10 +346,18 @@ impl Run {
         self.env = self.env.power_cut(input.number() as u64);
         self.db = Some(open(&self.env, &self.options));
         let left = contents(self.db(), IterOptions::default());
-        let known = self.states.iter().any(|state| *state == left);
-        assert!(known, "after a loss of power: no state since the last sync");
+        for batch in &self.batches {
+            if self.synced == left {
+                break;
+            }
+            self.synced.write(batch);
+        }
+        assert!(
+            self.synced == left,
+            "after a loss of power: no state since the last sync"
+        );
         self.model = left;
-        self.states = vec![self.model.clone()];
+        self.batches.clear();
     }
 }
 

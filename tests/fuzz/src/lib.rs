@@ -2,10 +2,11 @@
 //!
 //! A target takes any bytes. Those of the decoders begin with a byte whose lowest bit says whether checksums are
 //! left as they are; mostly they are made right (`seal.rs`), so that the fuzzer gets behind them.
-//! `interface.rs` reads its bytes as operations on a whole database. A finding is a panic, a failed assertion, an
+//! `open.rs` makes a directory of them, and `interface.rs` reads them as operations on a whole database. A finding is a panic, a failed assertion, an
 //! allocation beyond [`MOST_BYTES`] that was not asked for fallibly, or an input that takes ten seconds.
 
 mod interface;
+mod open;
 mod seal;
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -14,6 +15,7 @@ use aidb::Options;
 use aidb::internals;
 
 pub use interface::interface;
+pub use open::{Directory, open};
 
 /// No allocation is larger. Inputs have kilobytes, so whoever wants more has believed a length.
 pub const MOST_BYTES: usize = 16 << 20;
@@ -54,6 +56,18 @@ unsafe impl GlobalAlloc for Bounded {
         // SAFETY: as for `alloc`; `old` came from `System`.
         unsafe { System.dealloc(old, layout) }
     }
+}
+
+/// What the standard library seeds its hash maps from. The same in every process, so that a run with the same seed and
+/// number of executions is the same run.
+///
+/// # Safety
+/// `buffer` has room for `length` bytes, as the kernel's own demands.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn getrandom(buffer: *mut u8, length: usize, _flags: u32) -> isize {
+    // SAFETY: the caller's promise.
+    unsafe { buffer.write_bytes(0x5a, length) };
+    length as isize
 }
 
 /// The input behind its mode, and whether its checksums are to be made right.

@@ -1,0 +1,196 @@
+//! A directory of one CURRENT, one manifest, one log and one table, all from the input: opened, read, checked, written
+//! to, reopened and repaired.
+//!
+//! Whatever the bytes are, each call answers or fails with `Corruption` or `Unsupported`; what was written to a database
+//! that opened is there when it opens again; and what repair makes is a sound database of what it says it is.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aidb::env::{Env, MemEnv};
+use aidb::{DB, ErrorKind, Options, Result, WriteOptions};
+
+use crate::seal;
+
+const DAMAGED: &str = "/damaged";
+const REPAIRED: &str = "/repaired";
+/// The time does not pass: an input does the same each time.
+pub(crate) const STARTED_MICROS: u64 = 1_700_000_000_000_000;
+/// Entries walked at most: a compressed block of a few bytes can hold many.
+const MOST_ENTRIES: usize = 20_000;
+
+/// The files of a small database, as an input holds them.
+pub struct Directory {
+    /// The numbers in the names of manifest, log and table.
+    pub numbers: [u8; 3],
+    pub current: Vec<u8>,
+    /// Without the zeros between its parts.
+    pub manifest: Vec<u8>,
+    pub log: Vec<u8>,
+    pub table: Vec<u8>,
+}
+
+impl Directory {
+    /// Mode, numbers, one length of a byte and two of two bytes, then CURRENT, manifest, log and table.
+    pub fn encode(&self, mode: u8) -> Vec<u8> {
+        let mut out = vec![mode];
+        out.extend(self.numbers);
+        out.push(self.current.len() as u8);
+        out.extend((self.manifest.len() as u16).to_le_bytes());
+        out.extend((self.log.len() as u16).to_le_bytes());
+        for part in [&self.current, &self.manifest, &self.log, &self.table] {
+            out.extend(part);
+        }
+        out
+    }
+
+    /// The files, with checksums made right if the lowest bit of the mode is 0; and the mode.
+    fn decode(input: &[u8]) -> Option<(u8, Directory)> {
+        let (head, mut rest) = input.split_first_chunk::<9>()?;
+        let [mode, first, second, third, current, lengths @ ..] = *head;
+        let [a, b, c, d] = lengths;
+        let mut take = |length: usize| {
+            let (part, behind) = rest.split_at(length.min(rest.len()));
+            rest = behind;
+            part.to_vec()
+        };
+        let mut directory = Directory {
+            numbers: [first, second, third],
+            current: take(current.into()),
+            manifest: take(u16::from_le_bytes([a, b]).into()),
+            log: take(u16::from_le_bytes([c, d]).into()),
+            table: take(usize::MAX),
+        };
+        let packed = &mut directory.manifest;
+        packed.resize(packed.len().max(seal::PACKED_BYTES), 0);
+        directory.manifest = seal::unpack_manifest(packed);
+        if mode & 1 == 0 {
+            seal::current(&mut directory.current);
+            seal::manifest(&mut directory.manifest);
+            seal::wal(&mut directory.log);
+            seal::table(&mut directory.table);
+        }
+        Some((mode, directory))
+    }
+
+    fn write(&self, env: &MemEnv) {
+        let dir = Path::new(DAMAGED);
+        env.create_dir_all(dir).expect("it is empty");
+        let [manifest, log, table] = self.numbers;
+        let files = [
+            (PathBuf::from("CURRENT"), &self.current),
+            (format!("MANIFEST-{manifest:06}").into(), &self.manifest),
+            (format!("{log:06}.log").into(), &self.log),
+            (format!("{table:06}.sst").into(), &self.table),
+        ];
+        for (name, bytes) in files {
+            let file = env.create_new(&dir.join(name)).expect("names differ");
+            file.write_at(0, bytes).expect("nothing fails");
+        }
+    }
+}
+
+/// Runs the input. Bit 1 of the mode: the damaged directory is not opened before it is repaired. Bit 2: compaction
+/// is due at once.
+pub fn open(input: &[u8]) {
+    let Some((mode, directory)) = Directory::decode(input) else {
+        return;
+    };
+    let env = MemEnv::new();
+    env.hold_clock(Some(STARTED_MICROS));
+    directory.write(&env);
+    let options = Options::new()
+        .env(Arc::new(env))
+        .manual_background(true)
+        .write_buffer_size(4 << 10)
+        .block_cache_size(16 << 10)
+        .block_size(256)
+        .target_file_size(4 << 10)
+        .level0_compaction_trigger(if mode & 4 != 0 { 1 } else { 4 });
+    if mode & 2 == 0 {
+        use_and_reopen(&options);
+    }
+    repair(&options);
+}
+
+/// The answer; `None` if what was asked is damaged, or newer than this build.
+fn checked<T>(result: Result<T>) -> Option<T> {
+    match result {
+        Ok(answer) => Some(answer),
+        Err(error) => {
+            let is_damage = matches!(error.kind(), ErrorKind::Corruption | ErrorKind::Unsupported);
+            assert!(is_damage, "{error}");
+            None
+        }
+    }
+}
+
+/// Entries from the beginning, at most [`MOST_ENTRIES`].
+fn scan(db: &DB) -> Result<usize> {
+    let mut entries = 0;
+    for entry in db.iter().take(MOST_ENTRIES) {
+        entry?;
+        entries += 1;
+    }
+    Ok(entries)
+}
+
+fn use_and_reopen(options: &Options) {
+    // Nothing is changed by a reader.
+    let as_reader = DB::open(DAMAGED, options.clone().read_only(true));
+    let seen = checked(as_reader).map(|db| checked(scan(&db)));
+    let Some(db) = checked(DB::open(DAMAGED, options.clone())) else {
+        assert!(seen.is_none(), "what opens for reading opens for writing");
+        return;
+    };
+    let entries = checked(scan(&db));
+    assert_eq!(seen, Some(entries), "both see the same");
+    let backward = checked(
+        db.iter()
+            .rev()
+            .take(MOST_ENTRIES)
+            .collect::<Result<Vec<_>>>(),
+    );
+    if let (Some(entries), Some(backward)) = (entries, &backward) {
+        assert_eq!(entries, backward.len(), "both directions show the same");
+    }
+    let report = checked(db.verify());
+    let sound = report.is_some_and(|report| report.is_ok());
+    let key = b"a key that no input has";
+    let written = checked(db.put_with(key, b"value", &WriteOptions { sync: true }));
+    if written.is_some() {
+        let value = checked(db.get(key)).flatten();
+        assert!(!sound || value.as_deref() == Some(b"value"));
+    }
+    let mut steps = 0;
+    while checked(db.run_background_step()) == Some(true) {
+        steps += 1;
+        assert!(steps < 1000, "compactions end");
+    }
+    checked(db.compact_range(None, None));
+    let closed = checked(db.close());
+    if !sound || written.is_none() || closed.is_none() {
+        return;
+    }
+    let db = DB::open(DAMAGED, options.clone()).expect("what was sound and closed opens");
+    let value = db.get(key).expect("what was sound can be read");
+    assert_eq!(value.as_deref(), Some(&b"value"[..]));
+    let now = scan(&db).expect("what was sound can be read");
+    assert_eq!(
+        Some(now),
+        entries.map(|entries| (entries + 1).min(MOST_ENTRIES))
+    );
+}
+
+fn repair(options: &Options) {
+    let Some(report) = checked(DB::repair(DAMAGED, REPAIRED, options)) else {
+        return;
+    };
+    let db = DB::open(REPAIRED, options.clone()).expect("what repair makes opens");
+    let sound = db.verify();
+    assert!(sound.expect("nothing fails").is_ok());
+    let entries = scan(&db).expect("what repair makes can be read");
+    assert_eq!(entries, (report.entries_written as usize).min(MOST_ENTRIES));
+    checked(db.put(b"key", b"value"));
+    db.close().expect("what repair makes closes");
+}

@@ -3,6 +3,8 @@
 //! * N1  A number is registered before any compaction that starts later decides what nobody can see: both
 //!       happen under the list's lock ([`SnapshotList::pin`], [`SnapshotList::visible`]).
 //! * N2  A snapshot holds its number until its last clone is dropped, also after its database is closed.
+//! * N3  Dropped in a forked child it touches nothing: the list's lock may be held by a thread that only the
+//!       parent has.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,7 +29,10 @@ struct Pin {
 
 impl Drop for Pin {
     fn drop(&mut self) {
-        self.list.release(self.sequence);
+        // N3.
+        if crate::env::fork_count() == self.list.forks {
+            self.list.release(self.sequence);
+        }
     }
 }
 
@@ -50,9 +55,19 @@ impl fmt::Debug for Snapshot {
 }
 
 /// The numbers pinned in one database, with how often each is.
-#[derive(Default)]
 pub(crate) struct SnapshotList {
     pinned: Mutex<BTreeMap<SequenceNumber, usize>>,
+    /// The process it belongs to (N3).
+    forks: u32,
+}
+
+impl Default for SnapshotList {
+    fn default() -> SnapshotList {
+        SnapshotList {
+            pinned: Mutex::default(),
+            forks: crate::env::fork_count(),
+        }
+    }
 }
 
 impl SnapshotList {

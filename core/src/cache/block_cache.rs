@@ -10,6 +10,8 @@
 //! * C3  When a table closes, its entries leave the rings at once, and their bytes are free.
 //! * C4  No lock is held while reading a file, nor two at a time.
 //! * C5  A hit writes to no memory that other threads write to, but for the block's mark when it is clear.
+//! * C6  A table that is closed in a forked child leaves the cache alone: the shards' locks may be held by threads
+//!       that only the parent has.
 //!
 //! A shard is a CLOCK: a ring of entries and a hand. A hit marks its block; the hand clears marks and evicts the
 //! first block without one. Evicted blocks that a value or an iterator still holds are counted as pinned.
@@ -166,6 +168,8 @@ pub(crate) struct BlockCache {
     evictions: AtomicU64,
     refused: AtomicU64,
     next_seed: AtomicUsize,
+    /// The process it belongs to (C6).
+    forks: u32,
 }
 
 impl BlockCache {
@@ -181,6 +185,7 @@ impl BlockCache {
             evictions: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             next_seed: AtomicUsize::new(0),
+            forks: crate::env::fork_count(),
         })
     }
 
@@ -309,6 +314,9 @@ impl BlockCache {
 
     /// Empties the slots of a table that closes (C3). Nobody inserts into them any more; others may evict.
     pub(crate) fn release(&self, slots: &Arc<BlockSlots>) {
+        if crate::env::fork_count() != self.forks {
+            return;
+        }
         for number in 0..slots.slots.len() {
             if slots.load(number).is_none() {
                 continue;

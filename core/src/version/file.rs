@@ -4,6 +4,8 @@
 //!       version set marks it, and dropping the last reference queues its number.
 //! * F2  Dropping does no disk work, takes only the queue's own lock, and cannot panic: readers drop versions
 //!       anywhere, also under other locks.
+//! * F3  In a forked child nothing is queued: the files are the parent's, and so may be the thread that holds the
+//!       queue's lock.
 //!
 //! Elsewhere: who empties the queue and deletes (`db`).
 
@@ -22,6 +24,8 @@ pub(crate) struct ObsoleteFiles {
     /// Told when a number was queued. Runs wherever a reader let go (F2), so it must not lock or block: it sets
     /// a flag or unparks a thread.
     wake: Box<dyn Fn() + Send + Sync>,
+    /// The process it belongs to (F3).
+    forks: u32,
 }
 
 impl ObsoleteFiles {
@@ -30,6 +34,7 @@ impl ObsoleteFiles {
         Arc::new(ObsoleteFiles {
             numbers: Mutex::new(Vec::new()),
             wake: Box::new(wake),
+            forks: crate::env::fork_count(),
         })
     }
 
@@ -40,6 +45,9 @@ impl ObsoleteFiles {
 
     /// Adds the number of a table that no version holds.
     pub(super) fn push(&self, number: FileNumber) {
+        if crate::env::fork_count() != self.forks {
+            return;
+        }
         self.numbers.lock().push(number);
         (self.wake)();
     }

@@ -5,7 +5,7 @@
 //! handles closes those that were not used lately. Closing frees index, filter, cached blocks and the file.
 //!
 //! * O1  At most `max_open_files` slots are full. A table that an iterator or a value still uses stays open beyond
-//!       that until they let go.
+//!       that until they let go; whoever asks for it meanwhile gets the same one, not a second descriptor.
 //! * O2  One thread opens a table while others wait for it: a handle's `opening` lock is held over the opening,
 //!       the ring's lock never over I/O.
 //! * O3  A handle that is dropped closes its table; the ring holds handles weakly and forgets them in passing.
@@ -31,7 +31,8 @@ pub(crate) struct TableHandle {
     pub(crate) size: u64,
     slot: ArcSwapOption<Table>,
     touched: AtomicBool,
-    opening: Mutex<()>,
+    /// Held while the table is opened. What was opened last, which may be in use although its slot is empty.
+    opening: Mutex<Weak<Table>>,
 }
 
 impl TableHandle {
@@ -42,7 +43,7 @@ impl TableHandle {
             size,
             slot: ArcSwapOption::empty(),
             touched: AtomicBool::new(false),
-            opening: Mutex::new(()),
+            opening: Mutex::new(Weak::new()),
         })
     }
 
@@ -123,16 +124,23 @@ impl TableCache {
 
     #[cold]
     fn fill(&self, handle: &Arc<TableHandle>) -> Result<Arc<Table>> {
-        let _opening = handle.opening.lock();
+        let mut opening = handle.opening.lock();
         if let Some(table) = handle.slot.load_full() {
             return Ok(table);
         }
         // Room first, so that the limit on open files holds while this one is opened (O1).
         self.close_down_to(self.max_open_files - 1);
-        let path = table_path(&self.dir, handle.number);
-        let cache = Arc::clone(&self.block_cache);
-        let table = Table::open(&*self.env, &path, handle.file_id, handle.size, cache)?;
-        self.opens.fetch_add(1, Ordering::Relaxed);
+        let table = match opening.upgrade() {
+            Some(table) => table,
+            None => {
+                let path = table_path(&self.dir, handle.number);
+                let cache = Arc::clone(&self.block_cache);
+                let table = Table::open(&*self.env, &path, handle.file_id, handle.size, cache)?;
+                self.opens.fetch_add(1, Ordering::Relaxed);
+                *opening = Arc::downgrade(&table);
+                table
+            }
+        };
         handle.touched.store(true, Ordering::Relaxed);
         handle.slot.store(Some(Arc::clone(&table)));
         self.ring.lock().handles.push(Arc::downgrade(handle));

@@ -243,6 +243,21 @@ fn a_closed_table_lives_on_in_its_iterator() {
 }
 
 #[test]
+fn a_table_that_an_iterator_still_uses_is_not_opened_a_second_time() {
+    let env = MemEnv::new();
+    let handle = build(&env, 1);
+    let tables = table_cache(&env, 1);
+    let iterator = tables.open(&handle).unwrap().iter(true, 0);
+    tables.evict(&handle);
+    read(&tables.get(&handle).unwrap(), 0, true);
+    assert_eq!(tables.stats().opens, 1, "O1: one descriptor serves both");
+    drop(iterator);
+    tables.evict(&handle);
+    read(&tables.get(&handle).unwrap(), 0, true);
+    assert_eq!(tables.stats().opens, 2);
+}
+
+#[test]
 fn a_dropped_handle_closes_its_table_and_makes_room() {
     let env = MemEnv::new();
     let tables = table_cache(&env, 2);

@@ -25,7 +25,7 @@ use super::sync_group::{LogFile, SyncGroup};
 use crate::cache::{BlockCache, TableCache};
 use crate::env::{Env, MemEnv, PathKind};
 use crate::error::{Error, ErrorKind, Result};
-use crate::filename::{FileKind, log_path, parse};
+use crate::filename::{FileKind, LOCK, log_path, parse};
 use crate::key::FileNumber;
 use crate::memtable::Memtable;
 use crate::metrics::Metrics;
@@ -33,7 +33,9 @@ use crate::options::Options;
 use crate::snapshot::SnapshotList;
 use crate::sync::atomic::{AtomicBool, AtomicU64};
 use crate::sync::{Arc, ArcSwap, Condvar, Mutex};
-use crate::version::{Contents, FileNumbers, ObsoleteFiles, VersionEdit, VersionSet, inspect};
+use crate::version::{
+    Contents, FileNumbers, ObsoleteFiles, VersionEdit, VersionSet, inspect, read_current,
+};
 use crate::wal::Writer;
 
 /// Descriptors left to the process beside those of tables.
@@ -43,13 +45,20 @@ const FEWEST_TABLES: u64 = 8;
 const MOST_TABLES: u64 = 4096;
 
 /// Opens the database in `path`; see `DB::open`.
-pub(super) fn open(path: &Path, options: Options) -> Result<Arc<Shared>> {
+pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
     options.validate()?;
     let env = Arc::clone(&options.env);
+    let most = most_level0_trigger(&*env);
+    options.level0_compaction_trigger = options.level0_compaction_trigger.min(most);
     make_directory(&*env, path, &options)?;
     let dir = env.canonical(path)?;
     // Looked at before it is locked, because locking leaves a file in it; and again under the lock.
-    refuse_by_options(inspect(&*env, &dir)?, &dir, &options)?;
+    let contents = inspect(&*env, &dir)?;
+    refuse_by_options(contents, &dir, &options)?;
+    if contents == Contents::Database && env.kind(&dir.join(LOCK))? == PathKind::Missing {
+        // A CURRENT that is not ours is in a folder that nobody wants us to leave a file in.
+        read_current(&*env, &dir)?;
+    }
     let timeout = Duration::from_millis(options.lock_timeout_millis);
     let lock = env.lock(&dir, !options.read_only, timeout)?;
     let contents = inspect(&*env, &dir)?;
@@ -250,6 +259,13 @@ fn remove_orphans(
         FileKind::Current | FileKind::Lock | FileKind::InfoLog => true,
     });
     Ok(errors)
+}
+
+/// The largest trigger of compactions with which the tables of a full level 0, which a walk or a compaction has open
+/// all at once, take no more than half the descriptors.
+fn most_level0_trigger(env: &dyn Env) -> u64 {
+    let tables = env.open_file_limit().saturating_sub(OTHER_FILES) / 2;
+    (tables / super::stall::STOP_FACTOR).max(1)
 }
 
 /// How many tables to keep open.

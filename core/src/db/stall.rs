@@ -16,7 +16,7 @@ use crate::sync::{Condvar, Mutex};
 use crate::version::Version;
 
 const SLOW_FACTOR: u64 = 5;
-const STOP_FACTOR: u64 = 9;
+pub(super) const STOP_FACTOR: u64 = 9;
 /// Level 1 sizes of debt at which writers are slowed, and of each further step; debt alone never stops them.
 const DEBT_FACTOR: u64 = 16;
 const DEBT_STEP: u64 = 4;

@@ -38,6 +38,7 @@ pub(crate) use builder::Builder;
 pub(crate) use edit::{LEVELS, TableInfo, VersionEdit};
 pub(crate) use file::{FileMeta, ObsoleteFiles};
 pub(crate) use iter::LevelIterator;
+pub(crate) use manifest::read_current;
 pub(crate) use salvage::{Salvage, salvage};
 pub(crate) use set::{Contents, FileNumbers, VersionSet, inspect};
 

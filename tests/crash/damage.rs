@@ -13,9 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aidb::env::{Env, MemEnv};
 use aidb::{DB, Error, ErrorKind, IterOptions, Options};
-use aidb_tests::Random;
+use aidb_tests::{Budget, Random, Violations};
 
-use crate::budget::{Budget, Violations};
 use crate::story::{DIR, Ledger, State, Story};
 
 /// Remembers the largest single allocation: a length from a damaged file must not be believed.
@@ -76,7 +75,7 @@ struct Tail {
 
 #[test]
 fn damage_is_an_error_and_never_a_wrong_answer() {
-    let budget = Budget::new("damage_is_an_error_and_never_a_wrong_answer", 30);
+    let budget = Budget::new("crash", "damage_is_an_error_and_never_a_wrong_answer", 30);
     let mut violations = Violations::default();
     let mut damages: BTreeMap<String, u64> = BTreeMap::new();
     let (mut noticed, mut harmless, mut subjects) = (0u64, 0u64, 0u64);

@@ -12,9 +12,8 @@ use std::time::Duration;
 
 use aidb::ErrorKind;
 use aidb::env::{Env, Fault, FaultEnv, MemEnv, Operation};
-use aidb_tests::Random;
+use aidb_tests::{Budget, Random, Violations};
 
-use crate::budget::{Budget, Violations};
 use crate::power::{self, Tally};
 use crate::story::Story;
 
@@ -61,7 +60,7 @@ const OPERATIONS: [Operation; 11] = [
 
 #[test]
 fn every_operation_fails_once_and_for_good() {
-    let budget = Budget::new("every_operation_fails_once_and_for_good", 45);
+    let budget = Budget::new("crash", "every_operation_fails_once_and_for_good", 45);
     let mut injected: BTreeMap<String, u64> = BTreeMap::new();
     let (mut runs, mut violations) = (0u64, Violations::default());
     let mut try_plan = |plan: Plan, violations: &mut Violations| {

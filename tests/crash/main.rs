@@ -3,7 +3,6 @@
 //! Almost everything runs on files in memory (`aidb::env::MemEnv`), where a disk's every legal state can be made,
 //! and with background work done when the test says so: a seed repeats a run exactly.
 //!
-//! * `budget.rs`  which seed, and for how long
 //! * `story.rs`   a workload, and the ledger of what the database must hold
 //! * `power.rs`   power is cut at every change of the disk
 //! * `faults.rs`  every operation fails, once and for good
@@ -11,7 +10,6 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
-mod budget;
 mod damage;
 mod faults;
 mod power;

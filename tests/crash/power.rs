@@ -10,9 +10,8 @@ use std::sync::{Arc, Mutex};
 
 use aidb::env::{Effect, Env, FaultEnv, Hook, Loss, MemEnv, Operation, PowerCut};
 use aidb::{DB, Options, WriteOptions};
-use aidb_tests::Random;
+use aidb_tests::{Budget, Random, Violations};
 
-use crate::budget::{Budget, Violations};
 use crate::story::{DIR, Ledger, Story};
 
 /// What a run has seen.
@@ -30,7 +29,7 @@ const STEPS: u64 = 220;
 
 #[test]
 fn power_is_cut_at_every_change_of_the_disk() {
-    let budget = Budget::new("power_is_cut_at_every_change_of_the_disk", 60);
+    let budget = Budget::new("crash", "power_is_cut_at_every_change_of_the_disk", 60);
     let tally = Arc::new(Mutex::new(Tally::default()));
     let mut stories = 0;
     while !budget.is_spent() {

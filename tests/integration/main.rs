@@ -9,7 +9,6 @@ mod basics;
 mod checkpoint;
 mod child;
 mod close;
-mod crash;
 mod cursor;
 mod group_commit;
 mod load;

@@ -1,13 +1,13 @@
-//! Seed and duration of a run.
+//! Seed and duration of a run, and what it found.
 //!
 //! By default the seed is the day's, so that every day tries other points and a failure is still the same for
 //! everybody; it is printed with the line that reruns it. `AIDB_TORTURE_SECONDS` (what `make torture` sets) makes
-//! every test of this binary walk all points, for that long.
+//! a test walk all points, for that long.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use aidb_tests::Random;
+use crate::Random;
 
 /// The seed's variable.
 pub const SEED: &str = "AIDB_TORTURE_SEED";
@@ -16,6 +16,7 @@ pub const SECONDS: &str = "AIDB_TORTURE_SECONDS";
 
 /// How long to go on, from which seed, and how thoroughly.
 pub struct Budget {
+    /// Where everything random starts.
     pub seed: u64,
     /// Every point instead of chosen ones.
     pub all: bool,
@@ -23,8 +24,8 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// The budget of the test `name`: `seconds` long unless the environment says otherwise.
-    pub fn new(name: &str, seconds: u64) -> Budget {
+    /// The budget of the test `name` of `binary`: `seconds` long unless the environment says otherwise.
+    pub fn new(binary: &str, name: &str, seconds: u64) -> Budget {
         let days = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs() / 86_400);
@@ -37,7 +38,7 @@ impl Budget {
                 .unwrap_or_else(|_| panic!("{SECONDS}={text:?}: expected a number"))
         });
         println!(
-            "{name}: rerun with {SEED}={seed:#x} cargo test -p aidb-tests --test crash {name} -- --nocapture"
+            "{name}: rerun with {SEED}={seed:#x} cargo test -p aidb-tests --test {binary} {name} -- --nocapture"
         );
         Budget {
             seed,

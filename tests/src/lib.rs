@@ -2,8 +2,11 @@
 //!
 //! Nothing here is published. docs/testing.md says which test lives where and how to rerun one with its seed.
 
+pub mod budget;
 pub mod model;
 pub mod random;
+pub mod work;
 
+pub use budget::{Budget, Violations};
 pub use model::{Entries, Model, ModelCursor, Walk};
 pub use random::Random;

@@ -1,0 +1,300 @@
+//! Fills a small file system: `full-disk PART KIND DIR SEED`, where KIND is `ext4`, `inodes` or `tmpfs`.
+//!
+//! Every batch has a number and a mark that stays, and its number decides what else is in it. So the whole contents
+//! follow from which marks are there: those of all acknowledged batches, and any of those that answered an error.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use aidb::{DB, ErrorKind, Options, WriteBatch, WriteOptions};
+use aidb_tests::Random;
+
+use crate::{mounts, say};
+
+const DISK_BYTES: u64 = 64 << 20;
+/// What somebody else has on the disk, and removes: so many bytes, or so many files.
+const BALLAST_BYTES: usize = 12 << 20;
+const BALLAST_FILES: usize = 70;
+/// A write that fits may fail while the disk is full, and so may the next ones.
+const ATTEMPTS_ON_FULL_DISK: u64 = 20;
+/// The largest value.
+const MOST_BYTES: u64 = 30_000;
+/// Batches whose keys one clearing batch deletes.
+const CLEARED_AT_ONCE: u64 = 100;
+
+pub fn run(arguments: &[String]) {
+    let [part, kind, dir, seed] = arguments else {
+        panic!("full-disk PART KIND DIR SEED");
+    };
+    let mount = Path::new(dir).join("disk");
+    fs::create_dir(&mount).unwrap();
+    let is_root = mounts::alone();
+    match kind.as_str() {
+        "tmpfs" => mounts::tmpfs(&mount, DISK_BYTES),
+        _ if !is_root => crate::not_run("only root may use loop devices"),
+        // Full when there is no inode left for one more file, although there is space.
+        "inodes" => mounts::ext4(&mount, 4 * DISK_BYTES, &["-N", "160"]),
+        _ => mounts::ext4(&mount, DISK_BYTES, &[]),
+    }
+    let mut disk = Disk::new(&mount, seed.parse().unwrap(), kind == "inodes");
+    match part.as_str() {
+        "keeps" => disk.keeps_everything(),
+        _ => panic!("no part {part}"),
+    }
+}
+
+struct Batch {
+    /// The batches whose keys it deletes, if it is there to make room.
+    clears: Option<Range<u64>>,
+    acknowledged: bool,
+}
+
+struct Disk {
+    dir: PathBuf,
+    ballast: PathBuf,
+    seed: u64,
+    /// Whether inodes are short instead of bytes.
+    by_files: bool,
+    options: Options,
+    db: Option<DB>,
+    batches: Vec<Batch>,
+    /// Batches whose keys were not cleared yet begin here.
+    uncleared: u64,
+    refused: u64,
+    /// What the last refused write was answered.
+    refusal: String,
+}
+
+impl Disk {
+    fn new(mount: &Path, seed: u64, by_files: bool) -> Disk {
+        let random = &mut Random::new(seed);
+        let options = Options::new()
+            .write_buffer_size(*random.pick(&[256 << 10, 1 << 20]))
+            // Few files, where files are what is short.
+            .target_file_size(match by_files {
+                true => 1 << 20,
+                false => *random.pick(&[128 << 10, 512 << 10]),
+            })
+            .level_base_size(1 << 20)
+            .block_cache_size(1 << 20);
+        let mut disk = Disk {
+            dir: mount.join("db"),
+            ballast: mount.join("ballast"),
+            seed,
+            by_files,
+            options,
+            db: None,
+            batches: Vec::new(),
+            uncleared: 0,
+            refused: 0,
+            refusal: String::new(),
+        };
+        disk.open("first");
+        disk.add_ballast();
+        disk
+    }
+
+    fn db(&self) -> &DB {
+        self.db.as_ref().expect("it is open between the steps")
+    }
+
+    fn open(&mut self, when: &str) {
+        let db = DB::open(&self.dir, self.options.clone());
+        self.db = Some(db.unwrap_or_else(|error| panic!("{when}: open answers {error}")));
+    }
+
+    fn add_ballast(&mut self) {
+        fs::create_dir(&self.ballast).unwrap();
+        let (files, bytes) = match self.by_files {
+            true => (BALLAST_FILES, 0),
+            false => (1, BALLAST_BYTES),
+        };
+        for name in 0..files {
+            fs::write(self.ballast.join(name.to_string()), vec![1; bytes]).unwrap();
+        }
+    }
+
+    /// Writes the next batch; false if there was no space for it.
+    fn write(&mut self, clears: Option<Range<u64>>) -> bool {
+        let number = self.batches.len() as u64;
+        let batch = make(self.seed, number, clears.as_ref());
+        let sync = number.is_multiple_of(50);
+        let acknowledged = match self.db().write_with(&batch, &WriteOptions { sync }) {
+            Ok(()) => true,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
+                self.refused += 1;
+                self.refusal = error.to_string();
+                false
+            }
+        };
+        self.batches.push(Batch {
+            clears,
+            acknowledged,
+        });
+        acknowledged
+    }
+
+    /// Writes until there is no space, and goes on for some more attempts.
+    fn fill(&mut self) {
+        while self.write(None) {
+            assert!(self.batches.len() < 100_000, "the disk never gets full");
+        }
+        for _ in 0..ATTEMPTS_ON_FULL_DISK {
+            self.write(None);
+        }
+    }
+
+    /// Compares everything in the database with what must be there.
+    fn compare(&self, when: &str) {
+        let db = self.db();
+        let mut expected: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+        for (number, batch) in (0u64..).zip(&self.batches) {
+            let there = db.contains_key(&mark(number)).unwrap();
+            assert!(
+                there || !batch.acknowledged,
+                "{when}: batch {number} of {} was acknowledged and is gone",
+                self.batches.len()
+            );
+            if !there {
+                continue;
+            }
+            for (key, value) in make(self.seed, number, batch.clears.as_ref()).iter() {
+                match value {
+                    Some(value) => expected.insert(key.to_vec(), value.to_vec()),
+                    None => expected.remove(key),
+                };
+            }
+        }
+        let mut found = db.iter();
+        for (key, value) in &expected {
+            let entry = found.next().expect("the walk ends early").unwrap();
+            assert!(
+                entry.0 == *key && entry.1 == *value,
+                "{when}: there is {} instead of {}",
+                entry.0.escape_ascii(),
+                key.escape_ascii()
+            );
+        }
+        assert!(found.next().is_none(), "{when}: there is more");
+    }
+
+    /// Deletes the keys of all batches; false if there was no space for that.
+    fn clear(&mut self) -> bool {
+        let end = self.batches.len() as u64;
+        while self.uncleared < end {
+            let next = end.min(self.uncleared + CLEARED_AT_ONCE);
+            if !self.write(Some(self.uncleared..next)) {
+                return false;
+            }
+            self.uncleared = next;
+        }
+        true
+    }
+
+    /// Opens the database and writes to it. Where not even a log fits, there must be room first.
+    fn open_on_the_full_disk(&mut self) {
+        match DB::open(&self.dir, self.options.clone()) {
+            Ok(db) => {
+                self.db = Some(db);
+                self.compare("opened on the full disk");
+                for _ in 0..ATTEMPTS_ON_FULL_DISK {
+                    self.write(None);
+                }
+                self.compare("written to after an open on the full disk");
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
+                fs::remove_dir_all(&self.ballast).unwrap();
+                self.open("with space again");
+            }
+        }
+    }
+
+    fn keeps_everything(&mut self) {
+        for round in 0..3 {
+            self.fill();
+            self.compare("on the full disk");
+            if round < 2 {
+                let db = self.db.take().unwrap();
+                if round == 0 {
+                    // What cannot be flushed stays in the logs: nothing is lost, whatever close answers.
+                    let _ = db.close();
+                }
+                drop(db);
+                let options = self.options.clone().read_only(true);
+                self.db = Some(DB::open(&self.dir, options).expect("it opens to be read"));
+                self.compare("opened read-only on the full disk");
+                self.db = None;
+                self.open_on_the_full_disk();
+            }
+            // Somebody else makes room: the same handle goes on at once.
+            let _ = fs::remove_dir_all(&self.ballast);
+            assert!(
+                self.write(None),
+                "there is space, and a write answers {}",
+                self.refusal
+            );
+            self.db().flush().unwrap();
+            self.compare("with space again");
+            self.db.take().unwrap().close().unwrap();
+            self.open("with space again");
+            self.compare("reopened with space again");
+            assert!(self.clear(), "there is space, and a delete is refused");
+            self.db().compact_range(None, None).unwrap();
+            self.compare("after deletes and a compaction");
+            self.add_ballast();
+        }
+        assert!(self.refused > 0, "the disk was never full");
+        say(&format!(
+            "full disk: {} batches, {} refused for want of space, 0 violations",
+            self.batches.len(),
+            self.refused
+        ));
+    }
+}
+
+/// The mark of batch `number`.
+fn mark(number: u64) -> Vec<u8> {
+    format!("mark {number:08}").into_bytes()
+}
+
+/// The keys of batch `number`.
+fn keys(number: u64) -> impl Iterator<Item = Vec<u8>> {
+    (0..1 + number % 3).map(move |index| format!("key {number:08} {index}").into_bytes())
+}
+
+/// Batch `number`.
+fn make(seed: u64, number: u64, clears: Option<&Range<u64>>) -> WriteBatch {
+    let mut batch = WriteBatch::new();
+    batch.put(&mark(number), b"").unwrap();
+    for cleared in clears.cloned().into_iter().flatten() {
+        for key in keys(cleared) {
+            batch.delete(&key).unwrap();
+        }
+    }
+    if clears.is_some() {
+        return batch;
+    }
+    let mut random = Random::new(seed ^ number.wrapping_mul(0x2545_f491_4f6c_dd1d));
+    for key in keys(number) {
+        let length = match random.below(8) {
+            0 => MOST_BYTES,
+            _ => 3_000,
+        };
+        let length = random.below(length) as usize;
+        let mut value = Vec::with_capacity(length + 8);
+        while value.len() < length {
+            value.extend_from_slice(&random.next().to_le_bytes());
+        }
+        batch.put(&key, &value).unwrap();
+    }
+    if number > 0 && random.one_in(4) {
+        for key in keys(random.below(number)) {
+            batch.delete(&key).unwrap();
+        }
+    }
+    batch
+}

@@ -1,0 +1,62 @@
+//! The processes that the tests of `tests/system` start, kill, starve and fork: `child ROLE ARGUMENT...`.
+//!
+//! A role speaks in lines on its standard output. It ends with 0, with a panic if something is wrong, or with
+//! [`NOT_RUN`] behind a line that says what this machine does not allow.
+//!
+//! * `writer.rs`     writes until it is killed
+//! * `holder.rs`     opens a database and keeps it
+//! * `few_files.rs`  lives with 64 descriptors
+//! * `folders.rs`    folders that nobody may write to
+//! * `forks.rs`      forks, under load and to be killed
+//! * `full_disk.rs`  fills a small file system
+//! * `clock.rs`      a wall clock that jumps; `mounts.rs` file systems of this process alone
+
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod clock;
+mod few_files;
+mod folders;
+mod forks;
+mod full_disk;
+mod holder;
+mod mounts;
+mod writer;
+
+use std::io::Write;
+
+/// The exit status of a role that this machine does not allow.
+const NOT_RUN: i32 = 77;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (role, rest) = arguments.split_first().expect("child ROLE ARGUMENT...");
+    match role.as_str() {
+        "writer" => writer::run(rest),
+        "holder" => holder::run(rest),
+        "few-files" => few_files::run(rest),
+        "folders" => folders::run(rest),
+        "fork-handles" => forks::handles(rest),
+        "fork-load" => forks::under_load(rest),
+        "fork-lock" => forks::lock(rest),
+        "full-disk" => full_disk::run(rest),
+        _ => panic!("no role {role}"),
+    }
+}
+
+/// Says `words` in one write, so that a kill leaves the line whole or not at all.
+fn say(words: &str) {
+    let mut out = std::io::stdout().lock();
+    out.write_all(format!("{words}\n").as_bytes()).unwrap();
+    out.flush().unwrap();
+}
+
+/// Ends the process: this machine does not allow what the role is about.
+fn not_run(why: &str) -> ! {
+    say(&format!("not run: {why}"));
+    std::process::exit(NOT_RUN);
+}
+
+/// Waits until the parent closes our standard input, which its death does too.
+fn wait_for_parent() {
+    let _ = std::io::stdin().lines().next();
+}

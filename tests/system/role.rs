@@ -1,0 +1,102 @@
+//! Child processes: the program `child` in one of its roles.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The exit status of a role that this machine does not allow.
+const NOT_RUN: i32 = 77;
+/// A role that takes longer hangs.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// A child in a role; dropped, it is killed and waited for.
+pub struct Role {
+    process: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Role {
+    /// Starts the role `name`.
+    pub fn start(name: &str, arguments: &[&str]) -> Role {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_child"))
+            .arg(name)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let input = process.stdin.take();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        Role {
+            process,
+            input,
+            output,
+        }
+    }
+
+    /// The next line, or `None` when the child is gone.
+    pub fn hear(&mut self) -> Option<String> {
+        let mut line = String::new();
+        // A line without an end was cut by the child's death: it was not said.
+        if self.output.read_line(&mut line).unwrap() == 0 || !line.ends_with('\n') {
+            return None;
+        }
+        line.pop();
+        Some(line)
+    }
+
+    /// The child's process id.
+    pub fn id(&self) -> i32 {
+        self.process.id() as i32
+    }
+
+    /// Tells the child to end in order.
+    pub fn let_go(&mut self) {
+        self.input = None;
+    }
+
+    /// Waits for the child's end, whatever it is.
+    pub fn wait(&mut self) {
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// SIGKILL, as `kill -9` sends it, to a child that was not waited for yet.
+pub fn kill(pid: i32) {
+    // SAFETY: the call takes two numbers and touches no memory of ours.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+}
+
+/// Runs a role to its end and prints what it says. True if it passed, false if this machine does not allow it.
+pub fn passes(name: &str, arguments: &[&str]) -> bool {
+    let mut role = Role::start(name, arguments);
+    let pid = role.id();
+    let (done, wait) = std::sync::mpsc::channel::<()>();
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if wait.recv_timeout(LONGEST) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                kill(pid);
+            }
+        });
+        while let Some(line) = role.hear() {
+            println!("{name} {}: {line}", arguments.join(" "));
+        }
+        drop(done);
+    });
+    let status = role.process.wait().unwrap();
+    assert!(started.elapsed() < LONGEST, "{name} {arguments:?} hangs");
+    match status.code() {
+        Some(0) => true,
+        Some(NOT_RUN) => false,
+        _ => panic!("{name} {arguments:?} failed: {status}"),
+    }
+}

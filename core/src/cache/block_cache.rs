@@ -224,11 +224,33 @@ impl BlockCache {
         block: Arc<Block>,
     ) -> Arc<Block> {
         let charge = block.charge();
-        let home = slots.shard(number);
-        if !self.reserve(charge, home) {
+        if !self.reserve(charge, slots.shard(number)) {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return block;
         }
+        self.enter(slots, number, block)
+    }
+
+    /// [`BlockCache::insert`] if no other block has to go for it.
+    pub(crate) fn insert_if_room(
+        &self,
+        slots: &Arc<BlockSlots>,
+        number: usize,
+        block: Arc<Block>,
+    ) -> Arc<Block> {
+        let charge = block.charge();
+        let used = self.used.fetch_add(charge, Ordering::Relaxed) + charge;
+        if used > self.capacity {
+            self.used.fetch_sub(charge, Ordering::Relaxed);
+            return block;
+        }
+        self.enter(slots, number, block)
+    }
+
+    /// Puts `block`, for which room is reserved, into slot `number`, unless another thread was faster.
+    fn enter(&self, slots: &Arc<BlockSlots>, number: usize, block: Arc<Block>) -> Arc<Block> {
+        let charge = block.charge();
+        let home = slots.shard(number);
         let mut ring = self.shards[home].lock();
         if let Some(present) = slots.slots[number].load_full() {
             drop(ring);

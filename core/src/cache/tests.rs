@@ -344,3 +344,26 @@ fn a_block_that_is_hit_again_takes_its_flat_form_and_the_bound_holds() {
         assert_eq!((stats.used, stats.pinned, stats.blocks), (0, 0, 0), "C3");
     }
 }
+
+#[test]
+fn a_scan_longer_than_the_cache_drives_nobody_out() {
+    let env = MemEnv::new();
+    let cache = BlockCache::new(40_000);
+    let tables = [open(&env, 1, &cache), open(&env, 2, &cache)];
+    for _ in 0..2 {
+        (0..30).for_each(|entry| read(&tables[0], entry, true));
+    }
+    let before = cache.stats();
+    let mut iterator = tables[1].iter(true, 64 << 10);
+    iterator.seek_to_first().unwrap();
+    while iterator.valid() {
+        iterator.next().unwrap();
+    }
+    let after = cache.stats();
+    assert_eq!(after.misses - before.misses, BLOCKS);
+    // The first block or two are read one by one: a scan is not known for one before.
+    assert!(after.evictions - before.evictions <= 2);
+    assert!(after.blocks > before.blocks, "what room there is is used");
+    let there = (0..30).filter(|&number| tables[0].cached_block(number).is_some());
+    assert!(there.count() >= 28);
+}

@@ -10,8 +10,9 @@ use crate::options::IterOptions;
 use crate::sync::Arc;
 use crate::version::LevelIterator;
 
-/// Bytes that a cursor reads ahead of itself: none, since most stop after a few entries.
-const READAHEAD_BYTES: usize = 0;
+/// Bytes that a cursor reads ahead of itself, at most. It begins with one block, and with a few when that was the
+/// wrong guess: most cursors stop after a few entries.
+const READAHEAD_BYTES: usize = 256 << 10;
 
 /// One sorted run. An enum instead of a trait object: its moves are the inner loop of every scan.
 #[expect(
@@ -96,5 +97,15 @@ impl InternalIterator for Source {
     #[inline]
     fn value(&self) -> &[u8] {
         delegate!(self, inner => inner.value())
+    }
+
+    #[inline]
+    fn is_known_first_of_key(&self) -> bool {
+        delegate!(self, inner => inner.is_known_first_of_key())
+    }
+
+    #[inline]
+    fn is_known_last_of_key(&self) -> bool {
+        delegate!(self, inner => inner.is_known_last_of_key())
     }
 }

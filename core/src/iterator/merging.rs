@@ -177,6 +177,12 @@ impl<I: InternalIterator> MergingIterator<I> {
         Ok(())
     }
 
+    /// Whether the current child has all entries that are still ahead in `direction` (G2).
+    #[inline]
+    fn is_alone(&self, direction: Direction) -> bool {
+        self.children.len() == 1 || (self.heap.len() == 1 && self.direction == direction)
+    }
+
     #[inline]
     fn current(&self) -> &I {
         &self.children[self.heap[0]]
@@ -223,6 +229,16 @@ impl<I: InternalIterator> InternalIterator for MergingIterator<I> {
     #[inline]
     fn value(&self) -> &[u8] {
         self.current().value()
+    }
+
+    #[inline]
+    fn is_known_first_of_key(&self) -> bool {
+        self.is_alone(Direction::Backward) && self.current().is_known_first_of_key()
+    }
+
+    #[inline]
+    fn is_known_last_of_key(&self) -> bool {
+        self.is_alone(Direction::Forward) && self.current().is_known_last_of_key()
     }
 }
 
@@ -292,6 +308,15 @@ mod tests {
         fn value(&self) -> &[u8] {
             &self.entries[self.place.unwrap()].0
         }
+        fn is_known_first_of_key(&self) -> bool {
+            let place = self.place.unwrap();
+            place == 0 || self.entries[place - 1].0 != self.entries[place].0
+        }
+        fn is_known_last_of_key(&self) -> bool {
+            let place = self.place.unwrap();
+            let next = self.entries.get(place + 1);
+            next.is_none_or(|next| next.0 != self.entries[place].0)
+        }
     }
 
     struct Random(u64);
@@ -312,6 +337,7 @@ mod tests {
 
     #[test]
     fn random_walks_agree_with_one_sorted_list() {
+        let mut alone = 0;
         for seed in 1..200 {
             let mut random = Random(u64::wrapping_mul(seed, 0x9e37_79b9_7f4a_7c15));
             let count = random.below(6);
@@ -362,9 +388,23 @@ mod tests {
                 if model.valid() {
                     assert_eq!(merged.key(), model.key(), "seed {seed}, step {step}");
                     assert_eq!(merged.value(), model.value(), "seed {seed}, step {step}");
+                    let known = (
+                        merged.is_known_first_of_key(),
+                        merged.is_known_last_of_key(),
+                    );
+                    assert!(
+                        !known.0 || model.is_known_first_of_key(),
+                        "seed {seed}, step {step}"
+                    );
+                    assert!(
+                        !known.1 || model.is_known_last_of_key(),
+                        "seed {seed}, step {step}"
+                    );
+                    alone += usize::from(known.0) + usize::from(known.1);
                 }
             }
         }
+        assert!(alone > 1000, "known {alone} times only");
     }
 
     #[test]

@@ -38,4 +38,16 @@ pub(crate) trait InternalIterator: Send {
 
     /// The value of this entry (empty for a tombstone); lives until the next move. Requires `valid`.
     fn value(&self) -> &[u8];
+
+    /// Whether it is known, without looking far, that the entry before has another user key or that there is none.
+    /// Requires `valid`.
+    fn is_known_first_of_key(&self) -> bool {
+        false
+    }
+
+    /// Whether it is known, without looking far, that the entry behind has another user key or that there is none.
+    /// Requires `valid`.
+    fn is_known_last_of_key(&self) -> bool {
+        false
+    }
 }

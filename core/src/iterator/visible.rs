@@ -1,7 +1,8 @@
 //! What a reader at one sequence number sees: per user key its newest visible entry, tombstones left out.
 //!
 //! * V1  Going forward, the inner iterator stands on the entry shown. Going backward, it stands before every
-//!       version of the user key shown, and key and value are copies: the newest version comes last that way.
+//!       version of the user key shown, and key and value are copies: the newest version comes last that way. Where
+//!       the inner iterator knows that there is one version only, it stands on that in both directions.
 //! * V2  Versions of one key are stepped over one by one up to [`RESEEK_AFTER`], then by a seek: a key that was
 //!       overwritten a million times costs a few seeks.
 
@@ -17,19 +18,19 @@ pub(crate) struct VisibleIterator<I> {
     inner: I,
     sequence: SequenceNumber,
     at: At,
-    /// Backward: the key shown. Forward: scratch for the key being stepped over.
+    /// The key shown if that is copied; otherwise scratch for the key being stepped over.
     key: Vec<u8>,
-    /// Backward: the value shown.
+    /// The value shown if that is copied.
     value: Vec<u8>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum At {
     Nowhere,
-    /// On an entry of `inner`.
-    Forward,
+    /// `inner` stands on the entry.
+    Inner,
     /// `key` and `value` hold the entry; `inner` stands before it.
-    Backward,
+    Copied,
 }
 
 impl<I: InternalIterator> VisibleIterator<I> {
@@ -50,7 +51,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
     /// The user key; requires `valid`.
     pub(crate) fn key(&self) -> &[u8] {
         match self.at {
-            At::Forward => self.inner.key().user_key,
+            At::Inner => self.inner.key().user_key,
             _ => &self.key,
         }
     }
@@ -58,7 +59,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
     /// The value; requires `valid`.
     pub(crate) fn value(&self) -> &[u8] {
         match self.at {
-            At::Forward => self.inner.value(),
+            At::Inner => self.inner.value(),
             _ => &self.value,
         }
     }
@@ -103,14 +104,18 @@ impl<I: InternalIterator> VisibleIterator<I> {
     pub(crate) fn next(&mut self) -> Result<()> {
         match std::mem::replace(&mut self.at, At::Nowhere) {
             At::Nowhere => Ok(()),
-            At::Forward => {
+            At::Inner if self.inner.is_known_last_of_key() => {
+                self.inner.next()?;
+                self.settle_forward()
+            }
+            At::Inner => {
                 self.key.clear();
                 self.key.extend_from_slice(self.inner.key().user_key);
                 self.inner.next()?;
                 self.skip_versions_of_key()?;
                 self.settle_forward()
             }
-            At::Backward => {
+            At::Copied => {
                 // V1: `inner` stands before all versions of `key`; go behind all of them.
                 self.inner.seek(KeyRef::new(&self.key, Trailer::OLDEST))?;
                 self.skip_versions_of_key()?;
@@ -123,14 +128,18 @@ impl<I: InternalIterator> VisibleIterator<I> {
     pub(crate) fn prev(&mut self) -> Result<()> {
         match std::mem::replace(&mut self.at, At::Nowhere) {
             At::Nowhere => Ok(()),
-            At::Forward => {
+            At::Inner if self.inner.is_known_first_of_key() => {
+                self.inner.prev()?;
+                self.settle_backward()
+            }
+            At::Inner => {
                 self.key.clear();
                 self.key.extend_from_slice(self.inner.key().user_key);
                 self.inner.prev()?;
                 self.retreat_before_key()?;
                 self.settle_backward()
             }
-            At::Backward => self.settle_backward(),
+            At::Copied => self.settle_backward(),
         }
     }
 
@@ -185,9 +194,10 @@ impl<I: InternalIterator> VisibleIterator<I> {
             hidden = 0;
             match kind_of(trailer)? {
                 ValueKind::Put => {
-                    self.at = At::Forward;
+                    self.at = At::Inner;
                     return Ok(());
                 }
+                ValueKind::Delete if self.inner.is_known_last_of_key() => self.inner.next()?,
                 ValueKind::Delete => {
                     self.key.clear();
                     self.key.extend_from_slice(user_key);
@@ -200,9 +210,18 @@ impl<I: InternalIterator> VisibleIterator<I> {
     }
 
     /// From the last entry of any user key, goes backward to the first key that is visible and not deleted, and
-    /// leaves `inner` before it (V1).
+    /// leaves `inner` before or on it (V1).
     fn settle_backward(&mut self) -> Result<()> {
         while self.inner.valid() {
+            if self.inner.is_known_first_of_key() {
+                let trailer = self.inner.key().trailer;
+                if trailer.sequence() <= self.sequence && kind_of(trailer)? == ValueKind::Put {
+                    self.at = At::Inner;
+                    return Ok(());
+                }
+                self.inner.prev()?;
+                continue;
+            }
             self.key.clear();
             self.key.extend_from_slice(self.inner.key().user_key);
             let mut found = None;
@@ -233,7 +252,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
                 self.inner.prev()?;
             }
             if found == Some(ValueKind::Put) {
-                self.at = At::Backward;
+                self.at = At::Copied;
                 return Ok(());
             }
         }
@@ -306,6 +325,15 @@ mod tests {
         }
         fn value(&self) -> &[u8] {
             &self.entries[self.at].2
+        }
+        // Knows it here and there, as blocks do.
+        fn is_known_first_of_key(&self) -> bool {
+            !self.at.is_multiple_of(3) && self.entries[self.at - 1].0 != self.entries[self.at].0
+        }
+        fn is_known_last_of_key(&self) -> bool {
+            self.at % 3 < 2
+                && (self.entries.get(self.at + 1))
+                    .is_some_and(|next| next.0 != self.entries[self.at].0)
         }
     }
 

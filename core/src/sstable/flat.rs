@@ -7,14 +7,15 @@
 //! bytes             field
 //! 4 * count         heads     of each key, the four bytes behind what all keys share, as a number; zeros if it ends
 //! 2 * (count + 1)   offsets   where each entry begins, and where the last one ends
-//!                   entries   trailer (8), length of the user key (2), user key, value
+//!                   entries   trailer (8), length of the user key (2), user key, value; the length's highest bit
+//!                             is set if the entry before has the same user key
 //! ```
 //!
 //! It exists in memory only. All numbers are little-endian.
 //!
 //! * E1  Its entries are those of the stored block, in the same order, and that is ascending: a block whose entries are
 //!       damaged or out of order stays in the stored form, which tells what is wrong where it is met.
-//! * E2  It takes less than 64 KiB, and at most twice what the stored form takes: keys that share much stay stored.
+//! * E2  It takes less than 64 KiB, its keys less than 32 KiB each, and at most twice what the stored form takes: keys that share much stay stored.
 //! * E3  `shared` is how many bytes the first and the last user key, and so all of them, have in common.
 //!
 //! Cost: a lookup reads the heads, one offset and one entry; a seek the same and now and then a second entry; a step in
@@ -32,6 +33,9 @@ const ENTRY_HEAD_BYTES: usize = TRAILER_BYTES + 2;
 const LARGEST_MEAN_ENTRY: usize = 1 << 10;
 /// More heads than this are halved before they are counted one by one.
 const COUNTED_HEADS: usize = 64;
+
+/// In an entry's length: the entry before has the same user key.
+const REPEATS: u16 = 1 << 15;
 
 /// How a flat block's bytes are divided.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +72,9 @@ pub(super) fn flatten(block: &Block) -> Option<(Vec<u8>, Layout)> {
             return None;
         }
         previous = entry.shared + entry.suffix.len();
+        if previous >= usize::from(REPEATS) {
+            return None;
+        }
         entry_bytes = entry_bytes.checked_add(ENTRY_HEAD_BYTES + previous + entry.value.len())?;
         count += 1;
     }
@@ -93,10 +100,14 @@ pub(super) fn flatten(block: &Block) -> Option<(Vec<u8>, Layout)> {
         bytes.extend_from_within(last.start..last.start + entry.shared);
         bytes.extend_from_slice(entry.suffix);
         let user_key = at + ENTRY_HEAD_BYTES..at + ENTRY_HEAD_BYTES + length;
-        let ascends = KeyRef::new(&bytes[last.clone()], last_trailer)
-            < KeyRef::new(&bytes[user_key.clone()], entry.trailer);
-        if !ascends && index > 0 {
+        let before = KeyRef::new(&bytes[last], last_trailer);
+        let key = KeyRef::new(&bytes[user_key.clone()], entry.trailer);
+        if index > 0 && before >= key {
             return None;
+        }
+        if index > 0 && before.user_key == key.user_key {
+            let length = length as u16 | REPEATS;
+            bytes[at + TRAILER_BYTES..][..2].copy_from_slice(&length.to_le_bytes());
         }
         bytes.extend_from_slice(entry.value);
         (last, last_trailer) = (user_key, entry.trailer);
@@ -153,13 +164,21 @@ impl<'a> Flat<'a> {
         let trailer = bytes
             .first_chunk()
             .map_or(0, |chunk| u64::from_le_bytes(*chunk));
-        let length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+        let length = u16::from_le_bytes([bytes[8], bytes[9]]) & !REPEATS;
+        let length = usize::from(length);
         let key_end = ENTRY_HEAD_BYTES + length;
         Entry {
             key: KeyRef::new(&bytes[ENTRY_HEAD_BYTES..key_end], Trailer(trailer)),
             value_start: at + key_end,
             end,
         }
+    }
+
+    /// Whether entry `index` has the user key of the one before it.
+    #[inline]
+    fn repeats(self, index: usize) -> bool {
+        // The highest bit of the length is in its second byte.
+        self.bytes[self.offset(index) + TRAILER_BYTES + 1] >= 0x80
     }
 
     /// The number of heads below `wanted`; they ascend.
@@ -355,5 +374,17 @@ impl FlatCursor {
     pub(super) fn prev(&mut self) {
         debug_assert!(self.valid());
         self.go(self.index.checked_sub(1).unwrap_or(self.layout.count));
+    }
+
+    /// Whether the block has an entry before this one, with another user key. Requires `valid`.
+    #[inline]
+    pub(super) fn is_known_first_of_key(&self) -> bool {
+        self.index > 0 && !self.flat().repeats(self.index)
+    }
+
+    /// Whether the block has an entry behind this one, with another user key. Requires `valid`.
+    #[inline]
+    pub(super) fn is_known_last_of_key(&self) -> bool {
+        self.index + 1 < self.layout.count && !self.flat().repeats(self.index + 1)
     }
 }

@@ -5,7 +5,8 @@
 //! * T9  After an error the iterator is not valid until the next seek.
 //!
 //! A scan forward over blocks that are not cached reads ahead: twice as many bytes with each read, up to the
-//! `readahead` it was made with. A seek begins anew, so that point reads stay small.
+//! `readahead` it was made with. A seek begins anew, so that point reads stay small. Blocks that were read ahead enter
+//! the cache only where there is room: a long scan does not drive out what others use.
 
 use crate::error::{Error, Result};
 use crate::iterator::InternalIterator;
@@ -301,5 +302,15 @@ impl InternalIterator for TableIterator {
             Some(cursor) => cursor.value(),
             None => b"",
         }
+    }
+
+    #[inline]
+    fn is_known_first_of_key(&self) -> bool {
+        matches!(&self.cursor, Some(AnyCursor::Flat(cursor)) if cursor.is_known_first_of_key())
+    }
+
+    #[inline]
+    fn is_known_last_of_key(&self) -> bool {
+        matches!(&self.cursor, Some(AnyCursor::Flat(cursor)) if cursor.is_known_last_of_key())
     }
 }

@@ -414,7 +414,11 @@ impl Table {
             BlockKind::Data,
             stored,
         )?;
-        self.admit(number, raw, fill_cache)
+        let block = self.decode(number, raw)?;
+        match fill_cache {
+            true => Ok(self.cache.insert(&self.slots, number, block)),
+            false => Ok(block),
+        }
     }
 
     /// Reads blocks `number..` as far as they fit `readahead` bytes (at least one) into `buffer` at once; the
@@ -451,7 +455,8 @@ impl Table {
         Ok(last + 1 - number)
     }
 
-    /// Decodes data block `number` out of a buffer that [`Table::read_run`] filled from block `first` on.
+    /// Decodes data block `number` out of a buffer that [`Table::read_run`] filled from block `first` on. With
+    /// `fill_cache` it stays in the cache if there is room.
     pub(crate) fn block_from_run(
         &self,
         number: usize,
@@ -470,17 +475,18 @@ impl Table {
             BlockKind::Data,
             stored,
         )?;
-        self.admit(number, raw, fill_cache)
-    }
-
-    fn admit(&self, number: usize, raw: Vec<u8>, fill_cache: bool) -> Result<Arc<Block>> {
-        let block =
-            Block::new(raw, self.cache.gauge()).map_err(|damage| self.damage(number, damage))?;
-        let block = Arc::new(block);
+        let block = self.decode(number, raw)?;
         match fill_cache {
-            true => Ok(self.cache.insert(&self.slots, number, block)),
+            true => Ok(self.cache.insert_if_room(&self.slots, number, block)),
             false => Ok(block),
         }
+    }
+
+    fn decode(&self, number: usize, raw: Vec<u8>) -> Result<Arc<Block>> {
+        let block = Block::new(raw, self.cache.gauge());
+        Ok(Arc::new(
+            block.map_err(|damage| self.damage(number, damage))?,
+        ))
     }
 
     /// Damage inside data block `number`, as an error that names the file and the block's offset.

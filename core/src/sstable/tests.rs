@@ -616,7 +616,13 @@ fn a_flat_block_answers_like_the_sorted_list_it_was_built_from() {
             panic!("it is flat");
         };
         cursor.seek_to_first();
-        for (key, value) in &model {
+        for (at, (key, value)) in model.iter().enumerate() {
+            let is_same = |other: Option<&(Vec<u8>, Vec<u8>)>| {
+                other.is_none_or(|(other, _)| key_of(other).user_key == key_of(key).user_key)
+            };
+            let before = at.checked_sub(1).and_then(|at| model.get(at));
+            assert_eq!(cursor.is_known_first_of_key(), !is_same(before));
+            assert_eq!(cursor.is_known_last_of_key(), !is_same(model.get(at + 1)));
             assert!(cursor.valid() && cursor.key() == key_of(key) && cursor.value() == value);
             cursor.next();
         }

@@ -197,4 +197,14 @@ impl InternalIterator for LevelIterator {
     fn value(&self) -> &[u8] {
         self.standing().value()
     }
+
+    #[inline]
+    fn is_known_first_of_key(&self) -> bool {
+        self.standing().is_known_first_of_key()
+    }
+
+    #[inline]
+    fn is_known_last_of_key(&self) -> bool {
+        self.standing().is_known_last_of_key()
+    }
 }

@@ -46,17 +46,16 @@ pub fn markdown(run: &Run<'_>) -> String {
     let _ = writeln!(text, "\n### Where a rival is ahead\n\n{}", behind(&all));
     let _ = writeln!(
         text,
-        "\n### Processor time per operation, in microseconds\n\nOf all threads of the process while the clock ran; medians.\n"
+        "\n### Processor time per operation, in microseconds\n\nOf all threads of the process while the clock ran; medians. In \
+         parentheses a rival's over AiDb's: how many times as much it takes. This does not depend on what else the machine does, as \
+         the clock does.\n"
     );
-    text.push_str(&per_workload(run, |samples| {
-        let spread = Spread::of(samples.iter().map(|sample| sample.cpu_micros()).collect())?;
-        Some(format!("{:.2}", spread.median))
-    }));
+    text.push_str(&per_workload(run, processor_time));
     let _ = writeln!(
         text,
         "\n### Latency of one call: p50 / p99 / p99.9 / largest\n\nMedians over the rounds. A call of fillbatch and multi-get is the whole batch, a call of a scan the whole scan.\n"
     );
-    text.push_str(&per_workload(run, latency));
+    text.push_str(&per_workload(run, |samples, _| latency(samples)));
     if !run.failures.is_empty() {
         text.push_str("\n### Failures\n\n");
         for failure in run.failures {
@@ -140,28 +139,47 @@ fn behind(lines: &[Line]) -> String {
     }
 }
 
-/// A row for each workload that ran, and a cell for each engine.
-fn per_workload(run: &Run<'_>, show: impl Fn(&[&Sample]) -> Option<String>) -> String {
+/// A row for each workload that ran, and a cell for each engine, made of its samples and AiDb's.
+fn per_workload(run: &Run<'_>, show: impl Fn(&[&Sample], &[&Sample]) -> Option<String>) -> String {
     let mut text = String::new();
     let columns: Vec<String> = run.engines.iter().map(|kind| kind.title().into()).collect();
     head(&mut text, "", &columns);
     for workload in WORKLOADS {
-        let of_engine = |kind: &Kind| -> Vec<&Sample> {
+        let of_engine = |kind: Kind| -> Vec<&Sample> {
             let samples = run.samples.iter();
             samples
-                .filter(|sample| sample.engine == *kind && sample.workload == workload.name)
+                .filter(|sample| sample.engine == kind && sample.workload == workload.name)
                 .collect()
         };
+        let ours = of_engine(Kind::Aidb);
         let cells: Vec<String> = run
             .engines
             .iter()
-            .map(|kind| show(&of_engine(kind)).unwrap_or_else(|| "-".into()))
+            .map(|&kind| show(&of_engine(kind), &ours).unwrap_or_else(|| "-".into()))
             .collect();
         if cells.iter().any(|cell| cell != "-") {
             let _ = writeln!(text, "| {} | {} |", workload.name, cells.join(" | "));
         }
     }
     text
+}
+
+fn processor_time(samples: &[&Sample], ours: &[&Sample]) -> Option<String> {
+    let micros = |samples: &[&Sample]| -> Option<f64> {
+        let spread = Spread::of(samples.iter().map(|sample| sample.cpu_micros()).collect())?;
+        Some(spread.median)
+    };
+    let median = micros(samples)?;
+    let shown = match median < 0.995 {
+        true => format!("{median:.3}"),
+        false => ratio(median),
+    };
+    match micros(ours) {
+        Some(ours) if samples[0].engine != Kind::Aidb => {
+            Some(format!("{shown} ({})", ratio(median / ours)))
+        }
+        _ => Some(shown),
+    }
 }
 
 fn latency(samples: &[&Sample]) -> Option<String> {
@@ -214,7 +232,7 @@ mod tests {
         assert!(text.starts_with("Commit 1234567.\n"), "{text}");
         assert!(text.contains("- fillseq: LMDB (0.50)\n"), "{text}");
         assert!(
-            text.contains("| fillseq | 1000.00 | 2000.00 | 500.00 |"),
+            text.contains("| fillseq | 1000 | 2000 (2.00) | 500 (0.50) |"),
             "{text}"
         );
         let latencies = "0.90 µs / 20.0 µs / 3.00 ms / 4.00 s";

@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help tools build test fuzz miri demo coverage bench guard install uninstall clean
+.PHONY: help tools build test torture fuzz miri demo coverage bench guard install uninstall clean
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -25,6 +25,9 @@ build: ## the C library, the Python wheel and the Node package
 
 test: ## everything that must hold; ONLY="rust c" runs some sections
 	@scripts/test.sh $(ONLY)
+
+torture: ## crashes, faults, damage, kills, full disks, histories, models for MINUTES=30; PARTS="power lives", SEED=
+	@scripts/torture.sh "$(or $(MINUTES),30)" $(PARTS)
 
 fuzz: ## fuzz each target for SECONDS=600; TARGETS="wal table" chooses some
 	@scripts/fuzz.sh "$(or $(SECONDS),600)" $(TARGETS)

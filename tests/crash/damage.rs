@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aidb::env::{Env, MemEnv};
 use aidb::{DB, Error, ErrorKind, IterOptions, Options};
-use aidb_tests::{Budget, Random, Violations};
+use aidb_tests::{Budget, Random, Violations, tell_figures};
 
 use crate::story::{DIR, Ledger, State, Story};
 
@@ -78,7 +78,7 @@ fn damage_is_an_error_and_never_a_wrong_answer() {
     let budget = Budget::new("crash", "damage_is_an_error_and_never_a_wrong_answer", 30);
     let mut violations = Violations::default();
     let mut damages: BTreeMap<String, u64> = BTreeMap::new();
-    let (mut noticed, mut harmless, mut subjects) = (0u64, 0u64, 0u64);
+    let (mut noticed, mut harmless, mut subjects, mut whole) = (0u64, 0u64, 0u64, 0u64);
     std::panic::set_hook(Box::new(|_| {}));
     while !budget.is_spent() {
         let seed = budget.seed.wrapping_add(subjects);
@@ -88,10 +88,11 @@ fn damage_is_an_error_and_never_a_wrong_answer() {
             _ => killed(seed),
         };
         let mut random = Random::new(seed);
-        for (file, damage) in damages_of(&subject, budget.all, &mut random) {
-            if budget.is_spent() {
-                break;
-            }
+        let mut left = damages_of(&subject, budget.all, &mut random);
+        // In no order, so that a run that is cut short has met every file.
+        while !left.is_empty() && !budget.is_spent() {
+            let at = random.below(left.len() as u64) as usize;
+            let (file, damage) = left.swap_remove(at);
             *damages.entry(kind_of(&file, &damage)).or_default() += 1;
             let mem = subject.mem.process_crash();
             apply(&mem, &file, &damage, &mut random);
@@ -106,6 +107,7 @@ fn damage_is_an_error_and_never_a_wrong_answer() {
                 Err(_) => violations.add(&place, "it panicked"),
             }
         }
+        whole += u64::from(budget.all && left.is_empty());
     }
     drop(std::panic::take_hook());
     let total: u64 = damages.values().sum();
@@ -114,6 +116,17 @@ fn damage_is_an_error_and_never_a_wrong_answer() {
          largest allocation {} bytes, {} violations",
         LARGEST.load(Ordering::Relaxed),
         violations.count()
+    );
+    tell_figures(
+        "damage",
+        &[
+            ("histories", subjects),
+            ("whole", whole),
+            ("points", total),
+            ("states", noticed + harmless),
+            ("faults", noticed),
+            ("violations", violations.count()),
+        ],
     );
     assert_eq!(violations.count(), 0);
     assert!(noticed > 0 && harmless > 0);

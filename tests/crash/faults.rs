@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use aidb::ErrorKind;
 use aidb::env::{Env, Fault, FaultEnv, MemEnv, Operation};
-use aidb_tests::{Budget, Random, Violations};
+use aidb_tests::{Budget, Random, Violations, tell_figures};
 
 use crate::power::{self, Tally};
 use crate::story::Story;
@@ -40,6 +40,8 @@ struct Plan {
 #[derive(Default)]
 struct Outcome {
     injected: u64,
+    /// Crashes looked at.
+    states: u64,
     violations: Vec<String>,
 }
 
@@ -62,10 +64,12 @@ const OPERATIONS: [Operation; 11] = [
 fn every_operation_fails_once_and_for_good() {
     let budget = Budget::new("crash", "every_operation_fails_once_and_for_good", 45);
     let mut injected: BTreeMap<String, u64> = BTreeMap::new();
-    let (mut runs, mut violations) = (0u64, Violations::default());
+    let (mut runs, mut states, mut whole) = (0u64, 0u64, 0u64);
+    let mut violations = Violations::default();
     let mut try_plan = |plan: Plan, violations: &mut Violations| {
         let outcome = run_within(plan);
         runs += 1;
+        states += outcome.states;
         *injected.entry(format!("{:?}", plan.operation)).or_default() += outcome.injected;
         for what in outcome.violations {
             violations.add(&format!("{plan:?}"), &what);
@@ -96,10 +100,22 @@ fn every_operation_fails_once_and_for_good() {
             let at = random.below(plans.len() as u64) as usize;
             try_plan(plans.swap_remove(at), &mut violations);
         }
+        whole += u64::from(budget.all && plans.is_empty());
     }
     println!(
         "faults: {story} stories, {runs} runs, injected {injected:?}, {} violations",
         violations.count()
+    );
+    tell_figures(
+        "faults",
+        &[
+            ("histories", story),
+            ("whole", whole),
+            ("points", runs),
+            ("states", states),
+            ("faults", injected.values().sum()),
+            ("violations", violations.count()),
+        ],
     );
     assert_eq!(violations.count(), 0);
     for operation in OPERATIONS {
@@ -157,10 +173,12 @@ fn run_within(plan: Plan) -> Outcome {
         Ok(outcome) => outcome,
         Err(mpsc::RecvTimeoutError::Timeout) => Outcome {
             injected: 0,
+            states: 0,
             violations: vec!["it hangs".to_string()],
         },
         Err(mpsc::RecvTimeoutError::Disconnected) => Outcome {
             injected: 0,
+            states: 0,
             violations: vec![format!("it panicked: {:?}", thread.join().is_err())],
         },
     }
@@ -262,6 +280,7 @@ fn crash_states(mem: &MemEnv, story: &Story, random: &mut Random, outcome: &mut 
     for _ in 0..3 {
         power::crash_and_check(mem, &options, &ledger, random, "crashed", &mut tally);
     }
+    outcome.states += tally.states + tally.second_crashes;
     if tally.violations.count() > 0 {
         outcome
             .violations

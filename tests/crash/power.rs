@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use aidb::env::{Effect, Env, FaultEnv, Hook, Loss, MemEnv, Operation, PowerCut};
 use aidb::{DB, Options, WriteOptions};
-use aidb_tests::{Budget, Random, Violations};
+use aidb_tests::{Budget, Random, Violations, tell_figures};
 
 use crate::story::{DIR, Ledger, Story};
 
@@ -31,11 +31,12 @@ const STEPS: u64 = 220;
 fn power_is_cut_at_every_change_of_the_disk() {
     let budget = Budget::new("crash", "power_is_cut_at_every_change_of_the_disk", 60);
     let tally = Arc::new(Mutex::new(Tally::default()));
-    let mut stories = 0;
+    let (mut stories, mut whole) = (0, 0);
     while !budget.is_spent() {
         let seed = budget.seed.wrapping_add(stories);
-        tell(seed, budget.all, &tally, &|| budget.is_spent());
+        tell(seed, budget, &tally);
         stories += 1;
+        whole += u64::from(budget.all && !budget.is_spent());
     }
     let tally = tally.lock().unwrap();
     println!(
@@ -44,6 +45,16 @@ fn power_is_cut_at_every_change_of_the_disk() {
         tally.states,
         tally.second_crashes,
         tally.violations.count()
+    );
+    tell_figures(
+        "power",
+        &[
+            ("histories", stories),
+            ("whole", whole),
+            ("points", tally.points),
+            ("states", tally.states + tally.second_crashes),
+            ("violations", tally.violations.count()),
+        ],
     );
     assert_eq!(tally.violations.count(), 0);
     for effect in Effect::ALL {
@@ -55,7 +66,8 @@ fn power_is_cut_at_every_change_of_the_disk() {
 }
 
 /// Runs one story, cutting power at its points.
-fn tell(seed: u64, all: bool, tally: &Arc<Mutex<Tally>>, is_spent: &dyn Fn() -> bool) {
+fn tell(seed: u64, budget: Budget, tally: &Arc<Mutex<Tally>>) {
+    let all = budget.all;
     let mut random = Random::new(seed);
     let options = random.options().manual_background(true);
     let mem = MemEnv::new();
@@ -72,7 +84,7 @@ fn tell(seed: u64, all: bool, tally: &Arc<Mutex<Tally>>, is_spent: &dyn Fn() -> 
             let mut cutter = cutter.lock().unwrap();
             let (random, point) = &mut *cutter;
             *point += 1;
-            if !all && !random.one_in(6) {
+            if budget.is_spent() || !all && !random.one_in(6) {
                 return;
             }
             let mut tally = tally.lock().unwrap();
@@ -86,7 +98,7 @@ fn tell(seed: u64, all: bool, tally: &Arc<Mutex<Tally>>, is_spent: &dyn Fn() -> 
     };
     env.set_hook(Some(Arc::new(hook) as Hook));
     for step in 0..STEPS {
-        if is_spent() {
+        if budget.is_spent() {
             break;
         }
         if let Err(error) = story.step() {

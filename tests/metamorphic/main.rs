@@ -176,6 +176,16 @@ fn summarize(histories: u64, tally: &Tally) {
          failed, {} levels",
         tally.injected, tally.power_cuts, tally.writes_failed, tally.opens_failed, tally.deepest
     );
+    aidb_tests::tell_figures(
+        "metamorphic",
+        &[
+            ("histories", histories),
+            ("points", operations),
+            ("states", tally.power_cuts),
+            ("faults", tally.injected),
+            ("violations", 0),
+        ],
+    );
     eprintln!("operations: {:?}", tally.operations);
     eprintln!("faults: {:?}", tally.faults);
     if histories < ENOUGH_HISTORIES {

@@ -15,6 +15,7 @@ pub const SEED: &str = "AIDB_TORTURE_SEED";
 pub const SECONDS: &str = "AIDB_TORTURE_SECONDS";
 
 /// How long to go on, from which seed, and how thoroughly.
+#[derive(Clone, Copy)]
 pub struct Budget {
     /// Where everything random starts.
     pub seed: u64,
@@ -37,8 +38,9 @@ impl Budget {
             text.parse::<u64>()
                 .unwrap_or_else(|_| panic!("{SECONDS}={text:?}: expected a number"))
         });
+        let duration = asked.map_or(String::new(), |seconds| format!("{SECONDS}={seconds} "));
         println!(
-            "{name}: rerun with {SEED}={seed:#x} cargo test -p aidb-tests --test {binary} {name} -- --nocapture"
+            "{name}: rerun with {SEED}={seed:#x} {duration}cargo test -p aidb-tests --test {binary} {name} -- --nocapture"
         );
         Budget {
             seed,
@@ -51,6 +53,15 @@ impl Budget {
     pub fn is_spent(&self) -> bool {
         Instant::now() >= self.deadline
     }
+}
+
+/// Prints the figures of one part of a run, in the form that `make torture` makes its table of.
+pub fn tell_figures(part: &str, figures: &[(&str, u64)]) {
+    let figures: Vec<String> = figures
+        .iter()
+        .map(|(name, count)| format!("{name}={count}"))
+        .collect();
+    println!("figures of {part}: {}", figures.join(" "));
 }
 
 /// Collects what went wrong, prints the first of each kind at once, and fails the test at the end.

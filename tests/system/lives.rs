@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use aidb::{DB, ErrorKind, Options};
 use aidb_tests::work::{self, Written};
-use aidb_tests::{Budget, Random, Violations};
+use aidb_tests::{Budget, Random, Violations, tell_figures};
 
 use crate::role::{Role, kill};
 
@@ -83,6 +83,17 @@ fn killed_writers_keep_every_acknowledged_write() {
         tally.acknowledged,
         tally.counts,
         tally.violations.count()
+    );
+    let count = |what| tally.counts.get(what).copied().unwrap_or_default();
+    tell_figures(
+        "lives",
+        &[
+            ("histories", stories),
+            ("points", tally.lives),
+            ("states", count("checks") + count("whole checkpoints")),
+            ("faults", tally.lives),
+            ("violations", tally.violations.count()),
+        ],
     );
     assert_eq!(tally.violations.count(), 0, "{}", tally.violations.first());
     let clocks = if cfg!(target_os = "linux") { 0 } else { 2 };

@@ -77,6 +77,11 @@ pub fn kill(pid: i32) {
 
 /// Runs a role to its end and prints what it says. True if it passed, false if this machine does not allow it.
 pub fn passes(name: &str, arguments: &[&str]) -> bool {
+    passes_saying(name, arguments, &mut String::new())
+}
+
+/// [`passes`]; also the last line it said.
+pub fn passes_saying(name: &str, arguments: &[&str], last: &mut String) -> bool {
     let mut role = Role::start(name, arguments);
     let pid = role.id();
     let (done, wait) = std::sync::mpsc::channel::<()>();
@@ -89,6 +94,7 @@ pub fn passes(name: &str, arguments: &[&str]) -> bool {
         });
         while let Some(line) = role.hear() {
             println!("{name} {}: {line}", arguments.join(" "));
+            *last = line;
         }
         drop(done);
     });

@@ -72,6 +72,10 @@ fn tell(seed: u64, budget: Budget, tally: &Arc<Mutex<Tally>>) {
     let options = random.options().manual_background(true);
     let mem = MemEnv::new();
     mem.create_dir_all(Path::new("/home")).unwrap();
+    if random.one_in(2) {
+        // An earlier life was killed when it had just made the directory.
+        mem.leave_unsynced(Path::new(DIR)).unwrap();
+    }
     let env = FaultEnv::new(Arc::new(mem.clone()), seed);
     let mut story = Story::new(seed, options.clone().env(Arc::new(env.clone())));
     let hook = {

@@ -122,6 +122,8 @@ impl Target {
             PathKind::Directory => {
                 // Before the lock, which leaves a file.
                 refuse_unless_empty(&*env, path)?;
+                // Its own entry may not be durable yet.
+                env.create_dir_all(path)?;
                 false
             }
             PathKind::File(_) | PathKind::Other => {

@@ -79,7 +79,11 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
             Arc::clone(&obsolete),
             options.read_only,
         )?,
-        Contents::Nothing => VersionSet::create(Arc::clone(&env), &dir, Arc::clone(&obsolete))?,
+        Contents::Nothing => {
+            // It is there, but whoever made it may have been killed before that was durable.
+            env.create_dir_all(&dir)?;
+            VersionSet::create(Arc::clone(&env), &dir, Arc::clone(&obsolete))?
+        }
     };
     let names = env.list(&dir)?;
     let recovered = replay(

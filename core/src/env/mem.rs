@@ -6,7 +6,8 @@
 //! changes, and answers an environment that holds nothing else.
 //!
 //! * M1  What was synced is there after a power cut: bytes and length by [`File::sync`], names by
-//!       [`Env::sync_dir`]. Directories are durable when they are made or removed.
+//!       [`Env::sync_dir`]. Directories are durable when they are made or removed, but for
+//!       [`MemEnv::leave_unsynced`].
 //! * M2  What was not synced is kept, dropped, or torn, in any combination ([`Loss`]): later changes may survive
 //!       earlier ones. A rename happens as a whole or not at all.
 //! * M3  A cut sees all files at one moment, although other threads may be writing.
@@ -64,6 +65,8 @@ struct Directory {
     durable: BTreeMap<String, Arc<MemFile>>,
     /// Changes since the last sync, in order.
     waiting: Vec<NameChange>,
+    /// Whether its own entry in its parent is not durable.
+    is_unsynced: bool,
 }
 
 #[derive(Clone)]
@@ -218,6 +221,17 @@ impl MemEnv {
                 blocks(length) + free
             }
         }
+    }
+
+    /// Makes the directory `dir` as a process does that is killed before it syncs the parent: a power cut may take it,
+    /// and everything in it, until [`Env::create_dir_all`] or a sync of the parent.
+    pub fn leave_unsynced(&self, dir: &Path) -> Result<()> {
+        self.create_dir_all(dir)?;
+        let mut directories = self.shared.directories.lock();
+        if let Some(directory) = directories.get_mut(&normal(dir)) {
+            directory.is_unsynced = true;
+        }
+        Ok(())
     }
 
     /// Stops both clocks at `micros`; call it again to move them. `None` lets them run again.
@@ -446,7 +460,7 @@ impl Env for MemEnv {
                 return Err(Error::io("create directory", &dir, source));
             }
             path.push(component);
-            directories.entry(path.clone()).or_default();
+            directories.entry(path.clone()).or_default().is_unsynced = false;
         }
         Ok(())
     }
@@ -509,7 +523,11 @@ impl Env for MemEnv {
     fn sync_dir(&self, dir: &Path) -> Result<()> {
         let _moving = self.shared.still.read();
         let dir = normal(dir);
-        match self.shared.directories.lock().get_mut(&dir) {
+        let mut directories = self.shared.directories.lock();
+        for (path, below) in directories.iter_mut() {
+            below.is_unsynced &= path.parent() != Some(&dir);
+        }
+        match directories.get_mut(&dir) {
             Some(directory) => {
                 directory.waiting.clear();
                 directory.durable = directory.names.clone();
@@ -718,6 +736,33 @@ mod tests {
         }
         let expected = [(vec![], 1), (vec![], 2), (b"n".to_vec(), 1)];
         assert_eq!(outcomes, BTreeSet::from(expected));
+    }
+
+    #[test]
+    fn a_directory_that_was_not_synced_may_go_with_all_that_is_in_it() {
+        let env = MemEnv::new();
+        env.create_dir_all(Path::new("/home")).unwrap();
+        let db = Path::new("/home/db");
+        env.leave_unsynced(db).unwrap();
+        env.create_dir_all(Path::new("/home/other")).unwrap();
+        env.leave_unsynced(db).unwrap();
+        env.create_new(Path::new("/home/db/a")).unwrap();
+        env.sync_dir(db).unwrap();
+        let outcomes = |env: &MemEnv| -> BTreeSet<bool> {
+            let cuts = (0..200).map(|seed| env.power_cut(seed));
+            cuts.map(|after| after.kind(db).unwrap() == PathKind::Directory)
+                .collect()
+        };
+        assert_eq!(outcomes(&env), BTreeSet::from([false, true]));
+        assert_eq!(
+            outcomes(&env.process_crash()),
+            BTreeSet::from([false, true])
+        );
+        env.create_dir_all(db).unwrap();
+        assert_eq!(outcomes(&env), BTreeSet::from([true]));
+        env.leave_unsynced(db).unwrap();
+        env.sync_dir(Path::new("/home")).unwrap();
+        assert_eq!(outcomes(&env), BTreeSet::from([true]));
     }
 
     #[test]

@@ -105,8 +105,8 @@ pub trait Env: Send + Sync + 'static {
     /// The names in a directory, in no order.
     fn list(&self, dir: &Path) -> Result<Vec<String>>;
 
-    /// Creates a directory, and its missing parents; not an error if it exists. Each created directory's parent
-    /// is synced before this returns.
+    /// Creates a directory, and its missing parents; not an error if it exists. The parents of those and of the
+    /// first that exists are synced before this returns, so that all are durable.
     fn create_dir_all(&self, dir: &Path) -> Result<()>;
 
     /// Removes a file. Durable after [`Env::sync_dir`].

@@ -2,7 +2,8 @@
 //!
 //! * E1  Only regular files are opened: a path that turned into a pipe or a device is refused, not waited for.
 //! * E2  Interrupted system calls are repeated; nobody above sees EINTR.
-//! * E3  A created directory is durable when [`Env::create_dir_all`] returns.
+//! * E3  A directory is durable when [`Env::create_dir_all`] returns, also one that is there already: whoever made it
+//!       may have been killed before it was synced.
 //!
 //! Linux is tested; macOS shares this file (std's `sync_data` is a full flush there) and is untested.
 //!
@@ -174,6 +175,11 @@ impl Env for OsEnv {
                 break;
             }
             at = parent;
+        }
+        match retry(|| fs::File::open(parent_of(at))) {
+            // A parent that may not be read, as above some users' homes: `at` was not made from here.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            _ => self.sync_dir(parent_of(at))?,
         }
         for path in missing.into_iter().rev() {
             match retry(|| fs::create_dir(path)) {

@@ -72,11 +72,13 @@ pub enum Effect {
     UnlinkDropped,
     /// A change of a name arrived, and an earlier one in its directory did not.
     NameReordered,
+    /// A directory whose entry no sync had covered is gone, with everything in it.
+    DirectoryDropped,
 }
 
 impl Effect {
     /// Every effect.
-    pub const ALL: [Effect; 10] = [
+    pub const ALL: [Effect; 11] = [
         Effect::WriteDropped,
         Effect::WriteReordered,
         Effect::SectorTorn,
@@ -87,6 +89,7 @@ impl Effect {
         Effect::RenameDropped,
         Effect::UnlinkDropped,
         Effect::NameReordered,
+        Effect::DirectoryDropped,
     ];
 }
 
@@ -254,6 +257,14 @@ impl MemEnv {
         let env = self.empty_copy(dice.next());
         for (path, directory) in self.shared.directories.lock().iter() {
             let loss = throw(cut.names, &mut dice);
+            let parent_is_gone = path
+                .parent()
+                .is_some_and(|parent| !after.contains_key(parent));
+            let may_go = directory.is_unsynced && loss != Loss::Nothing;
+            if parent_is_gone || may_go && (loss == Loss::Everything || dice.below(2) == 0) {
+                effects.insert(Effect::DirectoryDropped);
+                continue;
+            }
             let mut names = directory.after(loss, &mut dice, effects);
             // Two names of one file stay two names of one file.
             for file in names.values_mut() {
@@ -273,6 +284,7 @@ impl MemEnv {
                 durable: names.clone(),
                 names,
                 waiting: Vec::new(),
+                is_unsynced: false,
             };
             after.insert(path.clone(), directory);
         }

@@ -362,6 +362,20 @@ mod tests {
     }
 
     #[test]
+    fn an_encoded_key_beyond_the_limit_is_refused() {
+        let mut encoded = WriteBatch::new().encoded().to_vec();
+        encoded[COUNT_OFFSET] = 1;
+        encoded.push(ValueKind::Delete as u8);
+        let whole = encoded.len();
+        for (length, is_good) in [(MAX_KEY_BYTES, true), (MAX_KEY_BYTES + 1, false)] {
+            encoded.truncate(whole);
+            put_length_prefixed(&mut encoded, &vec![b'k'; length]);
+            let decoded: Result<Vec<_>> = operations(&encoded).unwrap().collect();
+            assert_eq!(decoded.is_ok(), is_good, "{length}");
+        }
+    }
+
+    #[test]
     fn the_documented_example_is_what_is_encoded() {
         let (_, text) = include_str!("../../docs/format.md")
             .split_once("<!-- replay: batch -->")

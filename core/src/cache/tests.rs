@@ -180,7 +180,6 @@ fn threads_share_a_small_cache_while_tables_come_and_go() {
                         read(shared, entry, true);
                         read(&own, entry, true);
                     }
-                    assert!(own.slots_in_use() > 0);
                 }
             });
         }

@@ -394,3 +394,84 @@ fn a_synced_record_at_the_end_of_a_log_with_an_unsynced_successor_is_no_torn_tai
     assert_eq!(error.kind(), ErrorKind::Corruption);
     assert!(error.message().contains(&logs[0]), "{error}");
 }
+
+#[test]
+fn a_sync_that_fails_fails_the_call_that_needs_it() {
+    // What each call may rely on is what it has synced: of a file as of a directory.
+    type Call = fn(&DB) -> Result<()>;
+    let calls: [(&str, Call); 4] = [
+        ("put", |db| {
+            db.put_with(b"new", b"v", &WriteOptions::synced())
+        }),
+        ("flush", |db| db.flush()),
+        ("compact", |db| db.compact_range(None, None)),
+        ("checkpoint", |db| db.checkpoint("/copy")),
+    ];
+    for operation in [Operation::Sync, Operation::SyncDir] {
+        for (name, call) in calls {
+            let mut failures = 0;
+            for nth in 0.. {
+                let env = MemEnv::new();
+                let faulty = FaultEnv::new(Arc::new(env.clone()), nth);
+                let db = DB::open("/db", options(&env).env(Arc::new(faulty.clone()))).unwrap();
+                for key in 0..40u8 {
+                    db.put(&[key % 20], &[key; 100]).unwrap();
+                    if key == 20 {
+                        db.compact_range(None, None).unwrap();
+                    }
+                }
+                faulty.inject(Fault::new(&[operation], libc::EIO).after(nth));
+                let outcome = call(&db);
+                let injected = faulty.injected();
+                faulty.clear();
+                assert_eq!(
+                    outcome.is_err(),
+                    injected == 1,
+                    "{name}, {operation:?} {nth}"
+                );
+                if injected == 0 {
+                    break;
+                }
+                failures += 1;
+                // The error was told, and what was acknowledged before it is still there.
+                db.flush().unwrap();
+                let survivor = open(&env.power_cut(nth));
+                assert_eq!(
+                    survivor.get(&[19]).unwrap().as_deref(),
+                    Some(&[39; 100][..])
+                );
+            }
+            assert!(failures > 0, "{name} has no {operation:?} that could fail");
+        }
+    }
+}
+
+#[test]
+fn a_destroy_that_loses_power_leaves_a_whole_database_or_none() {
+    // CURRENT has to go first, and durably: else it may come back alone.
+    let env = MemEnv::new();
+    let db = open(&env);
+    db.put(b"k", b"v").unwrap();
+    db.close().unwrap();
+    drop(db);
+    let faulty = FaultEnv::new(Arc::new(env.clone()), 1);
+    let cuts = Arc::new(crate::sync::atomic::AtomicUsize::new(0));
+    let (disk, counted) = (env.clone(), cuts.clone());
+    faulty.set_hook(Some(Arc::new(move |operation, _: &std::path::Path| {
+        if !Operation::CHANGES.contains(&operation) {
+            return;
+        }
+        for seed in 0..40 {
+            let left = disk.power_cut(seed);
+            let has_current = left
+                .kind(std::path::Path::new("/db/CURRENT"))
+                .is_ok_and(|kind| kind != crate::env::PathKind::Missing);
+            if has_current {
+                assert_eq!(open(&left).get(b"k").unwrap().unwrap(), b"v");
+            }
+            counted.fetch_add(1, crate::sync::atomic::Ordering::Relaxed);
+        }
+    })));
+    DB::destroy("/db", &options(&env).env(Arc::new(faulty.clone()))).unwrap();
+    assert!(cuts.load(crate::sync::atomic::Ordering::Relaxed) > 100);
+}

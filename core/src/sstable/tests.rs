@@ -3,7 +3,9 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::format::{BLOCK_TRAILER_BYTES, BlockKind, FOOTER_BYTES, HEADER_BYTES, block_trailer};
+use super::format::{
+    BLOCK_TRAILER_BYTES, BlockKind, FOOTER_BYTES, Footer, HEADER_BYTES, block_trailer,
+};
 use super::*;
 use crate::cache::BlockCache;
 use crate::compression::Compression;
@@ -316,6 +318,49 @@ fn a_flipped_byte_anywhere_is_corruption_or_harmless() {
         open(&env, &path, summary.file_size, &cache).unwrap();
         let other = Table::open(&env, &path, FILE_ID + 1, summary.file_size, cache);
         assert!(other.map(|_| ()).unwrap_err().message().contains("id"));
+    }
+}
+
+/// A footer with a good checksum may still name what is not there.
+#[test]
+fn a_footer_whose_parts_do_not_follow_one_another_is_damage() {
+    let (env, path) = in_memory();
+    let model = random_model(&mut Dice(3), 50);
+    let size = build(&env, &path, &model, TableOptions::default()).file_size;
+    let mut bytes = vec![0; size as usize];
+    env.open_read(&path)
+        .unwrap()
+        .read_at(0, &mut bytes)
+        .unwrap();
+    let at = size - FOOTER_BYTES as u64;
+    let good = Footer::decode(&path, FILE_ID, at, &bytes[at as usize..]).unwrap();
+    let open_with = |spoil: &dyn Fn(&mut Footer), more: usize| {
+        let mut footer = good;
+        spoil(&mut footer);
+        let mut bytes = bytes[..at as usize].to_vec();
+        bytes.extend(footer.encode(FILE_ID, at));
+        bytes.resize(bytes.len() + more, 0);
+        let env = MemEnv::new();
+        env.create_dir_all(Path::new("/db")).unwrap();
+        env.create_new(&path).unwrap().write_at(0, &bytes).unwrap();
+        open(&env, &path, size, &BlockCache::new(1 << 20)).map(|_| ())
+    };
+    assert!(open_with(&|_| (), 0).is_ok());
+    let error = open_with(&|_| (), 1).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Corruption, "a byte behind the end");
+    for value in [0, 1, at, size, u64::MAX - 4, u64::MAX] {
+        let spoils: [&dyn Fn(&mut Footer); 5] = [
+            &|footer| footer.index.offset = value,
+            &|footer| footer.index.length = value,
+            &|footer| footer.properties.offset = value,
+            &|footer| footer.properties.length = value,
+            &|footer| footer.filter.as_mut().unwrap().length = value,
+        ];
+        for (which, spoil) in spoils.iter().enumerate() {
+            let error = open_with(spoil, 0).err();
+            let kind = error.map(|error| error.kind());
+            assert_eq!(kind, Some(ErrorKind::Corruption), "{which}: {value}");
+        }
     }
 }
 

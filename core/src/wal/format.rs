@@ -292,6 +292,18 @@ mod tests {
     }
 
     #[test]
+    fn a_fragment_longer_than_its_block_is_none() {
+        for offset in [64, 100, BLOCK_BYTES - 40] {
+            for (more, is_one) in [(0, true), (1, false), (u64::from(u32::MAX >> 1), false)] {
+                let length = (room_at(offset) + more) as u32;
+                let bytes = FragmentHeader { length, ..header() }.encode(5, offset);
+                let decoded = FragmentHeader::decode(&bytes, 5, offset);
+                assert_eq!(decoded.is_some(), is_one, "{length} bytes at {offset}");
+            }
+        }
+    }
+
+    #[test]
     fn a_file_header_is_intact_or_refused() {
         let header = LogHeader {
             log_id: 1,

@@ -325,6 +325,8 @@ fn a_limit_ends_the_log_and_a_log_short_of_it_shows() {
         (one, one, 1),
         (two, two, 2),
         (two + 5, two, 2),
+        // Behind the header, within the payload.
+        (three - 1, two, 2),
         (three, three, 3),
         (three + 100, three, 3),
     ] {

@@ -31,6 +31,7 @@ out=$CARGO_TARGET_DIR/c
 rm -rf "$out"
 mkdir -p "$out/leveldb"
 echo '#include <aidb_leveldb.h>' >"$out/leveldb/c.h"
+tests/c/misuse.py include/aidb.h >"$out/misuse_calls.h"
 # libaidb.a is linked with the runtime of rustc's own AddressSanitizer: that of gcc is an older one.
 runtime=$(echo "$(rustc --print sysroot)/lib/rustlib/$triple/lib"/librustc*_rt.asan.a)
 for source in tests/c/*.c; do
@@ -40,5 +41,5 @@ for source in tests/c/*.c; do
         -pthread -lm -ldl -lrt -lresolv -rdynamic
     rm -rf "$out/db"
     echo "-- $source"
-    "$out/$name" "$out/db"
+    AIDB_MISUSE_ROUNDS=200 "$out/$name" "$out/db"
 done

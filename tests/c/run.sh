@@ -66,6 +66,9 @@ soname=$(readelf -d "$lib/libaidb.so" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
 mkdir -p "$out/leveldb"
 echo '#include <aidb_leveldb.h>' >"$out/leveldb/c.h"
 
+# test_misuse.c calls whatever the header declares.
+tests/c/misuse.py include/aidb.h >"$out/misuse_calls.h" || fail 'misuse.py'
+
 sources=(tests/c/*.c tests/c/*.cpp examples/c/*.c examples/cpp/*.cpp)
 for source in "${sources[@]}"; do
     compiler=c
@@ -76,7 +79,7 @@ for source in "${sources[@]}"; do
     "$compiler" "$source" -o "$out/static" "${includes[@]}" "${static[@]}" || { fail "$source"; continue; }
     run "$source, static" "$out/static"
     if [ -n "${VALGRIND:-}" ]; then
-        run "$source, under valgrind" $VALGRIND --quiet --error-exitcode=99 --leak-check=full \
+        AIDB_MISUSE_ROUNDS=20 run "$source, under valgrind" $VALGRIND --quiet --error-exitcode=99 --leak-check=full \
             --errors-for-leak-kinds=definite --show-leak-kinds=definite --fair-sched=yes "$out/shared"
     else
         "$compiler" -fsanitize=address "$source" -o "$out/checked" "${includes[@]}" "${shared[@]}"

@@ -28,7 +28,7 @@ section_rust() {
 # Schedules of the concurrency models: docs/testing.md.
 section_models() {
     AIDB_SHUTTLE_RUNS=${AIDB_SHUTTLE_RUNS:-15} RUSTFLAGS='--cfg shuttle' RUST_BACKTRACE=0 \
-        cargo test -p aidb --lib models --locked --target-dir target/shuttle -- --nocapture
+        cargo test -p aidb -p aidb-ffi --lib models --locked --target-dir target/shuttle -- --nocapture
 }
 
 section_c() {
@@ -48,7 +48,7 @@ section_cross() { tests/cross/run.sh; }
 section_examples() { scripts/examples.sh; }
 section_samples() { "$(find_python)" scripts/samples.py; }
 section_asan() { scripts/asan.sh; }
-section_fuzz() { scripts/fuzz.sh --short 8; }
+section_fuzz() { scripts/fuzz.sh --fixed; }
 section_guard() { scripts/guard.sh; }
 section_bench() { scripts/bench.sh --smoke; }
 

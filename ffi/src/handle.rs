@@ -1,40 +1,24 @@
 //! Handles: what the opaque pointers of the C API stand for.
 //!
 //! A handle's pointer is a number, never an address: 32 bits of generation, 24 bits of slot, 8 bits of kind. The
-//! slot is looked up in a table that only grows, so a stale, foreign or made-up pointer finds a slot that holds
-//! something else, or no slot at all, and is refused.
-//!
-//! * H1  A slot, once made, is never freed or moved; its chunk hangs in `CHUNKS` until the process ends.
-//! * H2  An entry records the whole handle it belongs to: a lookup succeeds only on an equal one, whatever
-//!       happened to the slot in between.
-//! * H3  A slot's generation grows with every use; after the last one the slot is not used again.
-//! * H4  A call keeps its entry alive by an arc-swap guard, noted in the calling thread's own memory: no count
-//!       is shared by threads. The entry is dropped by whichever ends last: the call, or the close.
-//! * H5  No lock: a child after `fork` finds the table usable.
+//! slot is looked up in a table that only grows (`handle/table.rs`, whose H1 to H5 hold), so a stale, foreign or made-up
+//! pointer finds a slot that holds something else, or no slot at all, and is refused.
 //!
 //! Elsewhere: which object a kind holds, and how it locks it (each noun's file).
+
+mod table;
 
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use aidb::{Cursor, DB, Error, ErrorKind, Result, Snapshot, Value};
-use arc_swap::{ArcSwapOption, Guard};
 use parking_lot::{Mutex, RwLock};
 
+use self::table::{Found, Table};
 use crate::error::Report;
 
-const CHUNK_SLOTS: usize = 256;
-const MAX_CHUNKS: usize = 1 << 16;
-/// Free lists; a thread prefers its own, so that threads which make many handles do not meet.
-const SHARDS: usize = 16;
-/// No slot: the end of a free list.
-const NO_SLOT: u32 = u32::MAX;
-
 const _: () = assert!(usize::BITS == 64, "a handle needs 64 bits");
-const _: () = assert!(CHUNK_SLOTS * MAX_CHUNKS == 1 << 24, "24 bits of slot");
 
 /// What a handle holds.
 pub(crate) enum Object {
@@ -96,36 +80,11 @@ handles! {
     crate::error::aidb_error, Error, Report, 6;
 }
 
-/// An object and the handle it was given out under (H2).
-struct Entry {
-    handle: u64,
-    object: Object,
-}
-
-/// On its own cache line: a handle made often next to one used often would slow the latter.
-#[repr(align(64))]
-struct Slot {
-    entry: ArcSwapOption<Entry>,
-    /// The generation of the last handle given out (H3); 0 before the first.
-    generation: AtomicU32,
-    /// The next slot of the free list this one is on.
-    next_free: AtomicU32,
-    /// The free list it returns to.
-    shard: usize,
-}
-
-/// The table (H1).
-static CHUNKS: [AtomicPtr<Slot>; MAX_CHUNKS] =
-    [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CHUNKS];
-/// Chunks handed out so far.
-static CHUNKS_USED: AtomicUsize = AtomicUsize::new(0);
-/// Heads of the free lists: the first slot in the low half, a count of changes in the high half, so that a
-/// compare-and-swap notices a head that left and came back.
-static FREE: [AtomicU64; SHARDS] = [const { AtomicU64::new(NO_SLOT as u64) }; SHARDS];
+static TABLE: Table<Object> = Table::new();
 
 /// An object kept alive for the length of a call (H4).
 pub(crate) struct Live<H: Handle> {
-    guard: Guard<Option<Arc<Entry>>>,
+    found: Found<Object>,
     kind: PhantomData<H>,
 }
 
@@ -133,9 +92,7 @@ impl<H: Handle> Deref for Live<H> {
     type Target = H::Held;
 
     fn deref(&self) -> &H::Held {
-        let entry = self.guard.as_ref();
-        entry
-            .and_then(|entry| H::held(&entry.object))
+        H::held(&self.found)
             .expect("made only by `get` and `take`, which checked the handle and with it the kind")
     }
 }
@@ -145,15 +102,9 @@ impl<H: Handle> Deref for Live<H> {
 /// Errors: `InvalidArgument` if 16 million handles exist.
 pub(crate) fn insert<H: Handle>(object: Object) -> Result<*mut H> {
     debug_assert!(H::held(&object).is_some(), "an object under its own kind");
-    let index = pop_free()
-        .or_else(grow)
+    let handle = TABLE
+        .insert(H::TAG, object)
         .ok_or_else(|| Error::invalid_argument("more than 16 million handles are open"))?;
-    let slot = slot_at(index).expect("only slots that exist are on a free list");
-    // Between `pop_free` and the store below the slot belongs to this thread alone.
-    let generation = slot.generation.load(Ordering::Relaxed) + 1;
-    slot.generation.store(generation, Ordering::Relaxed);
-    let handle = u64::from(generation) << 32 | u64::from(index) << 8 | u64::from(H::TAG);
-    slot.entry.store(Some(Arc::new(Entry { handle, object })));
     Ok(ptr::without_provenance_mut(handle as usize))
 }
 
@@ -161,54 +112,36 @@ pub(crate) fn insert<H: Handle>(object: Object) -> Result<*mut H> {
 ///
 /// Errors: `Closed` for one that was released, `InvalidArgument` for NULL, another kind or no handle at all.
 pub(crate) fn get<H: Handle>(pointer: *const H, argument: &str) -> Result<Live<H>> {
-    let handle = pointer.addr() as u64;
-    if let Some(slot) = slot_of::<H>(handle) {
-        let guard = slot.entry.load();
-        if guard.as_ref().is_some_and(|entry| entry.handle == handle) {
-            return Ok(Live {
-                guard,
-                kind: PhantomData,
-            });
-        }
-    }
-    Err(refusal::<H>(handle, argument))
+    live(pointer, argument, Table::get)
 }
 
 /// Ends a handle: later lookups answer `Closed`; calls in flight keep the object. Exactly one caller gets it.
 ///
 /// Errors: as for [`get`].
 pub(crate) fn take<H: Handle>(pointer: *const H, argument: &str) -> Result<Live<H>> {
+    live(pointer, argument, Table::take)
+}
+
+#[inline]
+fn live<H: Handle>(
+    pointer: *const H,
+    argument: &str,
+    look_up: impl FnOnce(&Table<Object>, u64) -> Option<Found<Object>>,
+) -> Result<Live<H>> {
     let handle = pointer.addr() as u64;
-    let live = get(pointer, argument)?;
-    let slot = slot_of::<H>(handle).expect("`get` found it");
-    let before = slot.entry.compare_and_swap(&live.guard, None);
-    let won = before.as_ref().is_some_and(|entry| entry.handle == handle);
-    if !won {
-        return Err(refusal::<H>(handle, argument));
-    }
-    if slot.generation.load(Ordering::Relaxed) < u32::MAX {
-        push_free(slot, (handle >> 8) as u32 & 0xff_ffff);
-    }
-    Ok(live)
-}
-
-/// The slot a handle of this kind points at, if it can be one.
-fn slot_of<H: Handle>(handle: u64) -> Option<&'static Slot> {
-    if handle as u8 != H::TAG {
-        return None;
-    }
-    slot_at((handle >> 8) as u32 & 0xff_ffff)
-}
-
-fn slot_at(index: u32) -> Option<&'static Slot> {
-    let index = index as usize;
-    let chunk = CHUNKS.get(index / CHUNK_SLOTS)?.load(Ordering::Acquire);
-    if chunk.is_null() {
-        return None;
-    }
-    // SAFETY: a chunk is published, with release, after its CHUNK_SLOTS slots were made, and never freed (H1);
-    // the remainder is below CHUNK_SLOTS.
-    Some(unsafe { &*chunk.add(index % CHUNK_SLOTS) })
+    // Of another kind it may be live all the same.
+    let found = (handle as u8 == H::TAG)
+        .then(|| look_up(&TABLE, handle))
+        .flatten();
+    found.map_or_else(
+        || Err(refusal::<H>(handle, argument)),
+        |found| {
+            Ok(Live {
+                found,
+                kind: PhantomData,
+            })
+        },
+    )
 }
 
 /// Why `handle` is refused, once a lookup has failed.
@@ -217,10 +150,7 @@ fn refusal<H: Handle>(handle: u64, argument: &str) -> Error {
     if handle == 0 {
         return Error::invalid_argument(format!("{argument} is NULL"));
     }
-    let generation = (handle >> 32) as u32;
-    let slot = slot_at((handle >> 8) as u32 & 0xff_ffff);
-    let given_out = slot
-        .is_some_and(|slot| (1..=slot.generation.load(Ordering::Relaxed)).contains(&generation));
+    let given_out = TABLE.was_given_out(handle);
     let kind = KINDS.iter().find(|(tag, _)| *tag == handle as u8);
     match kind {
         Some((tag, _)) if given_out && *tag == H::TAG => Error::new(
@@ -235,77 +165,10 @@ fn refusal<H: Handle>(handle: u64, argument: &str) -> Error {
     }
 }
 
-/// The free list this thread prefers.
-fn shard_of_thread() -> usize {
-    static THREADS: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static SHARD: usize = THREADS.fetch_add(1, Ordering::Relaxed) % SHARDS;
-    }
-    // A thread that is ending may have lost its own number.
-    SHARD.try_with(|shard| *shard).unwrap_or(0)
-}
-
-fn pop_free() -> Option<u32> {
-    let free = &FREE[shard_of_thread()];
-    let mut head = free.load(Ordering::Acquire);
-    loop {
-        let index = head as u32;
-        // The slot may be taken by another thread meanwhile; then `next` is worthless, and the count of
-        // changes makes the exchange fail.
-        let next = slot_at(index)?.next_free.load(Ordering::Relaxed);
-        let new = changed(head, next);
-        match free.compare_exchange_weak(head, new, Ordering::Acquire, Ordering::Acquire) {
-            Ok(_) => return Some(index),
-            Err(now) => head = now,
-        }
-    }
-}
-
-fn push_free(slot: &Slot, index: u32) {
-    let free = &FREE[slot.shard];
-    let mut head = free.load(Ordering::Relaxed);
-    loop {
-        slot.next_free.store(head as u32, Ordering::Relaxed);
-        let new = changed(head, index);
-        match free.compare_exchange_weak(head, new, Ordering::Release, Ordering::Relaxed) {
-            Ok(_) => return,
-            Err(now) => head = now,
-        }
-    }
-}
-
-/// A head that points at `index`, with the next count of changes.
-fn changed(head: u64, index: u32) -> u64 {
-    ((head >> 32).wrapping_add(1) << 32) | u64::from(index)
-}
-
-/// Makes a chunk of slots, all but the first on this thread's free list; returns the first.
-fn grow() -> Option<u32> {
-    let number = CHUNKS_USED.fetch_add(1, Ordering::Relaxed);
-    if number >= MAX_CHUNKS {
-        CHUNKS_USED.fetch_sub(1, Ordering::Relaxed);
-        return None;
-    }
-    let shard = shard_of_thread();
-    let slots: Vec<Slot> = (0..CHUNK_SLOTS)
-        .map(|_| Slot {
-            entry: ArcSwapOption::const_empty(),
-            generation: AtomicU32::new(0),
-            next_free: AtomicU32::new(NO_SLOT),
-            shard,
-        })
-        .collect();
-    let slots = Vec::leak(slots);
-    CHUNKS[number].store(slots.as_mut_ptr(), Ordering::Release);
-    let first = (number * CHUNK_SLOTS) as u32;
-    for index in (first + 1..first + CHUNK_SLOTS as u32).rev() {
-        push_free(slot_at(index)?, index);
-    }
-    Some(first)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use crate::batch::aidb_batch;
     use crate::snapshot::aidb_snapshot;
@@ -410,8 +273,7 @@ mod tests {
     fn a_slot_is_retired_after_its_last_generation() {
         let handle = batch();
         let index = (handle.addr() >> 8) as u32 & 0xff_ffff;
-        let slot = slot_at(index).unwrap();
-        slot.generation.store(u32::MAX, Ordering::Relaxed);
+        TABLE.wear_out(handle.addr() as u64);
         take(handle, "it").unwrap();
         let later: Vec<_> = (0..5_000).map(|_| batch()).collect();
         for handle in later {

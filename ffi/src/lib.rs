@@ -45,6 +45,7 @@ mod ptr;
 mod guard;
 
 mod handle;
+mod sync;
 
 #[cfg(test)]
 mod tests;

@@ -34,6 +34,9 @@ const LARGEST_MEAN_ENTRY: usize = 1 << 10;
 /// More heads than this are halved before they are counted one by one.
 const COUNTED_HEADS: usize = 64;
 
+/// A step back reads a byte of the entry that so many steps later is stood on.
+const BACKWARD_TOUCH: usize = 5;
+
 /// In an entry's length: the entry before has the same user key.
 const REPEATS: u16 = 1 << 15;
 
@@ -248,7 +251,7 @@ impl<'a> Flat<'a> {
         Some((entry.key.trailer, entry.value_start..entry.end))
     }
 
-    /// Reads the first byte of the entry that `get` would look at.
+    /// Reads the first and the last byte of the entry that `get` would look at.
     #[inline]
     pub(super) fn touch(self, target: KeyRef<'_>) {
         let rest = target
@@ -256,7 +259,8 @@ impl<'a> Flat<'a> {
             .get(self.layout.shared..)
             .unwrap_or_default();
         let index = self.heads_below(head(rest)).min(self.layout.count - 1);
-        std::hint::black_box(self.bytes[self.offset(index)]);
+        let (at, end) = (self.offset(index), self.offset(index + 1));
+        std::hint::black_box((self.bytes[at], self.bytes[end - 1]));
     }
 
     /// The index of the first entry at or behind `target`; `count` if there is none.
@@ -373,6 +377,11 @@ impl FlatCursor {
     #[inline]
     pub(super) fn prev(&mut self) {
         debug_assert!(self.valid());
+        // Processors foresee walks forward only.
+        if let Some(soon) = self.index.checked_sub(BACKWARD_TOUCH) {
+            let flat = self.flat();
+            std::hint::black_box(flat.bytes[flat.offset(soon)]);
+        }
         self.go(self.index.checked_sub(1).unwrap_or(self.layout.count));
     }
 

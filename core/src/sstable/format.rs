@@ -301,7 +301,19 @@ pub(crate) fn read_exact(
     let mut buffer = Vec::new();
     buffer.try_reserve_exact(length).map_err(|_| no_memory())?;
     buffer.resize(length, 0);
-    let read = file.read_at(offset, &mut buffer)?;
+    read_into(file, path, offset, &mut buffer)?;
+    Ok(buffer)
+}
+
+/// Fills `buffer` from `offset` on; too few bytes are `Corruption`.
+pub(crate) fn read_into(
+    file: &dyn File,
+    path: &Path,
+    offset: u64,
+    buffer: &mut [u8],
+) -> Result<()> {
+    let length = buffer.len();
+    let read = file.read_at(offset, buffer)?;
     if read != length {
         return Err(Error::corruption(
             path,
@@ -309,7 +321,7 @@ pub(crate) fn read_exact(
             format!("the file ends after {read} of {length} bytes"),
         ));
     }
-    Ok(buffer)
+    Ok(())
 }
 
 /// Facts about a table, stored by name so that later builds can add some.

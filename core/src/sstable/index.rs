@@ -70,6 +70,23 @@ fn fence<'a>(last: Option<KeyRef<'_>>, first: KeyRef<'a>) -> KeyRef<'a> {
     KeyRef::new(&first.user_key[..common + 1], Trailer::NEWEST)
 }
 
+/// Searches that are advanced in turn.
+const SEARCHES: usize = 8;
+
+/// A search in an index, under way.
+#[derive(Clone, Copy)]
+enum Search<'a> {
+    Found(usize),
+    /// Among the heads from `low` on, `left` many.
+    Among {
+        /// The user key without the prefix, and its head.
+        rest: &'a [u8],
+        wanted: u64,
+        low: usize,
+        left: usize,
+    },
+}
+
 /// The parsed index of an open table.
 pub(crate) struct Index {
     /// What all fences but the first have in common at the head of their user keys.
@@ -189,19 +206,77 @@ impl Index {
     /// The block whose fences enclose `target` (N1).
     #[inline]
     pub(crate) fn find(&self, target: KeyRef<'_>) -> usize {
-        let Some(rest) = target.user_key.strip_prefix(&self.prefix[..]) else {
-            return match target.user_key.cmp(&self.prefix) {
+        match self.begin(target) {
+            Search::Found(block) => block,
+            Search::Among { rest, wanted, .. } => {
+                let low = self.heads.partition_point(|head| *head < wanted);
+                self.settle(low, wanted, KeyRef::new(rest, target.trailer))
+            }
+        }
+    }
+
+    /// [`Index::find`] for some targets, each in its index. A step of one search waits for the step before; here the
+    /// steps of all of them are taken in turn and wait together. `found` is as long as `targets`.
+    pub(crate) fn find_together<'a>(targets: &[(&'a Index, KeyRef<'a>)], found: &mut [usize]) {
+        debug_assert_eq!(targets.len(), found.len());
+        for (chunk, found) in targets.chunks(SEARCHES).zip(found.chunks_mut(SEARCHES)) {
+            let mut searches = [Search::Found(0); SEARCHES];
+            let mut steps = 0;
+            for ((index, target), search) in chunk.iter().zip(&mut searches) {
+                *search = index.begin(*target);
+                if let Search::Among { left, .. } = search {
+                    steps = steps.max(usize::BITS - left.leading_zeros());
+                }
+            }
+            for _ in 0..steps {
+                for ((index, _), search) in chunk.iter().zip(&mut searches) {
+                    if let Search::Among {
+                        wanted, low, left, ..
+                    } = search
+                        && *left > 0
+                    {
+                        let half = *left / 2;
+                        let is_below = usize::from(index.heads[*low + half] < *wanted);
+                        *low += is_below * (half + 1);
+                        // The left part has `half`, the right one what remains without the middle.
+                        *left = half - is_below * (1 - *left % 2);
+                    }
+                }
+            }
+            for (((index, target), search), found) in chunk.iter().zip(searches).zip(found) {
+                *found = match search {
+                    Search::Found(block) => block,
+                    Search::Among {
+                        rest, wanted, low, ..
+                    } => index.settle(low, wanted, KeyRef::new(rest, target.trailer)),
+                };
+            }
+        }
+    }
+
+    #[inline]
+    fn begin<'a>(&self, target: KeyRef<'a>) -> Search<'a> {
+        match target.user_key.strip_prefix(&self.prefix[..]) {
+            Some(rest) => Search::Among {
+                rest,
+                wanted: head(rest),
+                low: 0,
+                left: self.heads.len(),
+            },
+            None => Search::Found(match target.user_key.cmp(&self.prefix) {
                 Ordering::Less => 0,
                 _ => self.ends.len(),
-            };
-        };
-        let wanted = head(rest);
-        let mut low = self.heads.partition_point(|head| *head < wanted);
+            }),
+        }
+    }
+
+    /// The block of `target`, without the prefix, where `low` is the first fence whose head is not below `wanted`.
+    #[inline]
+    fn settle(&self, mut low: usize, wanted: u64, target: KeyRef<'_>) -> usize {
         if self.heads.get(low) != Some(&wanted) {
             return low;
         }
         // Of the fences with this head, those at or before the target.
-        let target = KeyRef::new(rest, target.trailer);
         let mut high = low + self.heads[low..].partition_point(|head| *head == wanted);
         while low < high {
             let middle = low + (high - low) / 2;
@@ -330,6 +405,29 @@ mod tests {
                 let newer = KeyRef::new(key.user_key, Trailer(key.trailer.0 + 1));
                 let found = index.find(newer);
                 assert!(found == number || (found + 1 == number && *key == block[0]));
+            }
+        }
+        // All at once, among indexes of other lengths.
+        let of_first = |count: usize| {
+            let mut builder = IndexBuilder::default();
+            for (number, block) in blocks[..count].iter().enumerate() {
+                let before = number.checked_sub(1);
+                let last = before.map(|before| blocks[before][blocks[before].len() - 1]);
+                let offset = 24 + 15 * number as u64;
+                builder.add(last, block[0], BlockHandle { offset, length: 10 });
+            }
+            Index::parse(&builder.finish(), 24, 24 + 15 * count as u64).unwrap()
+        };
+        let (short, tiny) = (of_first(3), of_first(1));
+        let targets: Vec<_> = blocks.iter().flatten().copied().collect();
+        for together in [1, 2, 7, 8, 9, 30] {
+            for keys in targets.chunks(together) {
+                let of = |(at, key)| ([&index, &short, &tiny][at % 3], key);
+                let queries: Vec<_> = keys.iter().copied().enumerate().map(of).collect();
+                let mut found = vec![usize::MAX; keys.len()];
+                Index::find_together(&queries, &mut found);
+                let one_by_one = queries.iter().map(|(index, key)| index.find(*key));
+                assert!(one_by_one.eq(found), "{keys:?}");
             }
         }
         assert_eq!(index.find(key(b"", 1)), 0);

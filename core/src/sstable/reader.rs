@@ -10,10 +10,12 @@
 
 pub(super) mod check;
 
+use std::cell::RefCell;
 use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 
 use crate::cache::{BlockCache, BlockSlots};
+use crate::compression::Compression;
 use crate::env::{Env, File};
 use crate::error::{Error, Result};
 use crate::key::{KeyRef, Trailer};
@@ -21,11 +23,19 @@ use crate::sstable::block::{Block, Damage};
 use crate::sstable::filter::{self, Filter, FilterError};
 use crate::sstable::format::{
     BLOCK_TRAILER_BYTES, BlockHandle, BlockKind, FOOTER_BYTES, Footer, HEADER_BYTES, Properties,
-    copy_block, decode_header, open_block, read_exact,
+    copy_block, decode_header, open_block, read_exact, read_into,
 };
 use crate::sstable::index::Index;
 use crate::sstable::iter::TableIterator;
 use crate::sync::{Arc, Guard};
+
+/// Larger stored blocks are read into memory of their own.
+const KEPT_BYTES: usize = 64 << 10;
+
+thread_local! {
+    /// A block as stored, while it is decompressed: at most [`KEPT_BYTES`].
+    static STORED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// An open table. Any number of threads may use it; it closes with its last reference.
 pub(crate) struct Table {
@@ -277,14 +287,35 @@ impl Table {
         self.finish(self.begin(sought), sought, fill_cache, make)
     }
 
-    /// The first step of [`Table::get_with`]. Many lookups whose steps are done in turn wait for memory together.
+    /// The first step of [`Table::get_with`].
     #[inline]
     pub(crate) fn begin(&self, sought: Sought<'_>) -> Pending {
         // N2: an entry of this user key at or behind the target is in this block or nowhere.
-        let number = self.index.find(sought.key);
+        self.begin_in(self.index.find(sought.key))
+    }
+
+    #[inline]
+    fn begin_in(&self, number: usize) -> Pending {
         Pending {
             number,
             block: self.slots.load(number),
+        }
+    }
+
+    /// [`Table::begin`] for some keys, each in its table; `begun` is told the number of each and what comes of it.
+    pub(crate) fn begin_together<'a>(
+        keys: &[(&'a Table, Sought<'a>)],
+        mut begun: impl FnMut(usize, Pending),
+    ) {
+        let mut targets = Vec::with_capacity(keys.len());
+        targets.extend(
+            keys.iter()
+                .map(|(table, sought)| (&table.index, sought.key)),
+        );
+        let mut numbers = vec![0; keys.len()];
+        Index::find_together(&targets, &mut numbers);
+        for (place, ((table, _), number)) in keys.iter().zip(numbers).enumerate() {
+            begun(place, table.begin_in(number));
         }
     }
 
@@ -404,21 +435,41 @@ impl Table {
     #[cold]
     fn fill(&self, number: usize, fill_cache: bool) -> Result<Arc<Block>> {
         self.cache.note_miss();
-        let handle = self.index.handle(number);
-        let length = handle.length + BLOCK_TRAILER_BYTES as u64;
-        let stored = read_exact(&*self.file, &self.path, handle.offset, length)?;
-        let raw = open_block(
-            &self.path,
-            self.file_id,
-            handle.offset,
-            BlockKind::Data,
-            stored,
-        )?;
+        let raw = self.read_raw(self.index.handle(number))?;
         let block = self.decode(number, raw)?;
         match fill_cache {
             true => Ok(self.cache.insert(&self.slots, number, block)),
             false => Ok(block),
         }
+    }
+
+    /// The raw bytes of a data block, from the file.
+    fn read_raw(&self, handle: BlockHandle) -> Result<Vec<u8>> {
+        let length = handle.length + BLOCK_TRAILER_BYTES as u64;
+        if self.properties.compression == Compression::None as u64 || length > KEPT_BYTES as u64 {
+            let stored = read_exact(&*self.file, &self.path, handle.offset, length)?;
+            return open_block(
+                &self.path,
+                self.file_id,
+                handle.offset,
+                BlockKind::Data,
+                stored,
+            );
+        }
+        // What is decompressed at once is read into memory that this thread keeps for it.
+        STORED.with_borrow_mut(|kept| {
+            let length = length as usize;
+            kept.resize(kept.len().max(length), 0);
+            let stored = &mut kept[..length];
+            read_into(&*self.file, &self.path, handle.offset, stored)?;
+            copy_block(
+                &self.path,
+                self.file_id,
+                handle.offset,
+                BlockKind::Data,
+                stored,
+            )
+        })
     }
 
     /// Reads blocks `number..` as far as they fit `readahead` bytes (at least one) into `buffer` at once; the
@@ -439,19 +490,12 @@ impl Table {
             last += 1;
         }
         let length = (end_of(last) - start) as usize;
-        buffer.clear();
+        let more = length.saturating_sub(buffer.len());
         buffer
-            .try_reserve(length)
+            .try_reserve_exact(more)
             .map_err(|_| Error::internal(format!("no memory to read {length} bytes")))?;
-        buffer.resize(length, 0);
-        let read = self.file.read_at(start, buffer)?;
-        if read != length {
-            return Err(Error::corruption(
-                &self.path,
-                start,
-                format!("the file ends after {read} of {length} bytes"),
-            ));
-        }
+        buffer.resize(buffer.len() + more, 0);
+        read_into(&*self.file, &self.path, start, &mut buffer[..length])?;
         Ok(last + 1 - number)
     }
 

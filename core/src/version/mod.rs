@@ -239,35 +239,41 @@ impl Version {
         fill_cache: bool,
         mut make: impl FnMut(usize, Trailer, TableEntry<'_>) -> Result<()>,
     ) -> Result<()> {
+        debug_assert!(sought.len() <= TOGETHER);
         let mut open: [Option<(&FileMeta, Arc<Table>)>; TOGETHER] = Default::default();
-        let mut pending: [Option<(usize, SequenceNumber, Pending)>; TOGETHER] = Default::default();
-        // The first table that may answer, which mostly does.
-        for (&sought, pending) in sought.iter().zip(&mut pending) {
+        // The first table that may answer, which mostly does: its place in `open`; and what it is up against.
+        let mut asked = [(0, 0, SequenceNumber::default()); TOGETHER];
+        let mut count = 0;
+        for (index, &sought) in sought.iter().enumerate() {
             if let Some((file, table, rival)) = self.first_to_ask(sought, tables)? {
                 let is_same = |(other, _): &(&FileMeta, _)| std::ptr::eq(*other, file);
                 let place = open
                     .iter()
                     .position(|open| open.as_ref().is_none_or(is_same));
                 let place = place.unwrap_or(0);
-                let (_, table) = open[place].get_or_insert_with(|| (file, Arc::clone(&table)));
-                *pending = Some((place, rival, table.begin(sought)));
+                open[place].get_or_insert_with(|| (file, Arc::clone(&table)));
+                asked[count] = (index, place, rival);
+                count += 1;
             }
         }
-        for (_, _, pending) in pending.iter().flatten() {
+        let asked = &asked[..count];
+        let lookups: Vec<(&Table, Sought<'_>)> = asked
+            .iter()
+            .filter_map(|&(index, place, _)| Some((&*open[place].as_ref()?.1, sought[index])))
+            .collect();
+        let mut pending: [Option<Pending>; TOGETHER] = Default::default();
+        Table::begin_together(&lookups, |at, begun| pending[at] = Some(begun));
+        for pending in pending.iter().flatten() {
             pending.touch_block();
         }
-        for (&sought, pending) in sought.iter().zip(&pending) {
-            if let Some((_, _, pending)) = pending {
-                pending.touch_entry(sought);
-            }
+        for (pending, (_, sought)) in pending.iter().flatten().zip(&lookups) {
+            pending.touch_entry(*sought);
         }
-        for (index, (&sought, pending)) in sought.iter().zip(pending).enumerate() {
-            let Some((place, rival, pending)) = pending else {
-                continue;
-            };
-            let Some((_, table)) = &open[place] else {
-                continue;
-            };
+        let lookups = lookups.iter().zip(asked);
+        for (pending, ((table, sought), &(index, _, rival))) in
+            pending.into_iter().flatten().zip(lookups)
+        {
+            let sought = *sought;
             let is_newest = |trailer: Trailer| trailer.sequence() >= rival;
             let answered = table.finish(pending, sought, fill_cache, |trailer, entry| {
                 is_newest(trailer).then(|| make(index, trailer, entry))

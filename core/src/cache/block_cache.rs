@@ -145,7 +145,7 @@ pub(crate) struct BlockCacheStats {
     pub(crate) capacity: usize,
     /// Bytes of blocks in the cache.
     pub(crate) used: usize,
-    /// Bytes of blocks in use that are not in the cache: evicted, never admitted, or just read.
+    /// Bytes of blocks in use that are not in the cache: evicted, never admitted, just read, or read ahead.
     pub(crate) pinned: usize,
     pub(crate) blocks: usize,
     pub(crate) hits: u64,

@@ -360,6 +360,9 @@ fn a_scan_longer_than_the_cache_drives_nobody_out() {
     }
     let after = cache.stats();
     assert_eq!(after.misses - before.misses, BLOCKS);
+    assert!(after.pinned >= 30 << 10, "T8: what it holds is counted");
+    drop(iterator);
+    assert_eq!(cache.stats().pinned, 0);
     // The first block or two are read one by one: a scan is not known for one before.
     assert!(after.evictions - before.evictions <= 2);
     assert!(after.blocks > before.blocks, "what room there is is used");

@@ -1,13 +1,15 @@
 //! Walks the entries of one table, block by block.
 //!
-//! * T8  The iterator holds its table and its current block by counted references; nothing else is held between
-//!       calls, so a slow iterator keeps one file open and one block in memory.
+//! * T8  The iterator holds its table and its current block by counted references, and what it read ahead; nothing
+//!       else between calls. A slow iterator keeps one file open, one block and at most `readahead` bytes in memory,
+//!       which count as pinned.
 //! * T9  After an error the iterator is not valid until the next seek.
 //!
 //! A scan forward over blocks that are not cached reads ahead: twice as many bytes with each read, up to the
 //! `readahead` it was made with. A seek begins anew, so that point reads stay small. Blocks that were read ahead enter
 //! the cache only where there is room: a long scan does not drive out what others use.
 
+use crate::cache::MemoryGauge;
 use crate::error::{Error, Result};
 use crate::iterator::InternalIterator;
 use crate::key::KeyRef;
@@ -124,9 +126,11 @@ impl AnyCursor {
 type Moved = std::result::Result<(), Damage>;
 
 /// Blocks read ahead.
-#[derive(Default)]
 struct Run {
     buffer: Vec<u8>,
+    /// Where the buffer is counted, and how many bytes of it are.
+    gauge: Arc<MemoryGauge>,
+    counted: usize,
     first: usize,
     blocks: usize,
     /// How much the next read takes; 0 until two blocks behind one another were missing.
@@ -135,16 +139,41 @@ struct Run {
     expected: Option<usize>,
 }
 
+impl Run {
+    fn new(gauge: &Arc<MemoryGauge>) -> Run {
+        Run {
+            buffer: Vec::new(),
+            gauge: Arc::clone(gauge),
+            counted: 0,
+            first: 0,
+            blocks: 0,
+            window: 0,
+            expected: None,
+        }
+    }
+
+    fn count(&mut self) {
+        self.gauge.add(self.buffer.capacity() - self.counted);
+        self.counted = self.buffer.capacity();
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.gauge.subtract(self.counted);
+    }
+}
+
 impl TableIterator {
     pub(crate) fn new(table: Arc<Table>, fill_cache: bool, readahead: usize) -> TableIterator {
         TableIterator {
+            run: Run::new(table.gauge()),
             table,
             fill_cache,
             readahead,
             number: 0,
             cursor: None,
             valid: false,
-            run: Run::default(),
         }
     }
 
@@ -182,7 +211,9 @@ impl TableIterator {
             run.window =
                 (run.window * 2).clamp(FIRST_READAHEAD, self.readahead.max(FIRST_READAHEAD));
             run.blocks = 0;
-            run.blocks = self.table.read_run(number, run.window, &mut run.buffer)?;
+            let read = self.table.read_run(number, run.window, &mut run.buffer);
+            run.count();
+            run.blocks = read?;
             run.first = number;
             run.expected = Some(number + run.blocks);
         }

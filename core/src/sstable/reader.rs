@@ -14,7 +14,7 @@ use std::cell::RefCell;
 use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 
-use crate::cache::{BlockCache, BlockSlots};
+use crate::cache::{BlockCache, BlockSlots, MemoryGauge};
 use crate::compression::Compression;
 use crate::env::{Env, File};
 use crate::error::{Error, Result};
@@ -390,6 +390,11 @@ impl Table {
     pub(crate) fn memory(&self) -> usize {
         let filter = self.filter.as_ref().map_or(0, Filter::memory);
         size_of::<Table>() + self.index.memory() + filter + self.slots.memory()
+    }
+
+    /// Where memory that is held because of this table is counted.
+    pub(crate) fn gauge(&self) -> &Arc<MemoryGauge> {
+        self.cache.gauge()
     }
 
     /// The number of data blocks: at least one.

@@ -71,7 +71,7 @@ fn fence<'a>(last: Option<KeyRef<'_>>, first: KeyRef<'a>) -> KeyRef<'a> {
 }
 
 /// Searches that are advanced in turn.
-const SEARCHES: usize = 8;
+pub(crate) const SEARCHES: usize = 8;
 
 /// A search in an index, under way.
 #[derive(Clone, Copy)]

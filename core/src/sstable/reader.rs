@@ -25,7 +25,7 @@ use crate::sstable::format::{
     BLOCK_TRAILER_BYTES, BlockHandle, BlockKind, FOOTER_BYTES, Footer, HEADER_BYTES, Properties,
     copy_block, decode_header, open_block, read_exact, read_into,
 };
-use crate::sstable::index::Index;
+use crate::sstable::index::{Index, SEARCHES};
 use crate::sstable::iter::TableIterator;
 use crate::sync::{Arc, Guard};
 
@@ -307,15 +307,17 @@ impl Table {
         keys: &[(&'a Table, Sought<'a>)],
         mut begun: impl FnMut(usize, Pending),
     ) {
-        let mut targets = Vec::with_capacity(keys.len());
-        targets.extend(
-            keys.iter()
-                .map(|(table, sought)| (&table.index, sought.key)),
-        );
-        let mut numbers = vec![0; keys.len()];
-        Index::find_together(&targets, &mut numbers);
-        for (place, ((table, _), number)) in keys.iter().zip(numbers).enumerate() {
-            begun(place, table.begin_in(number));
+        for (chunk, keys) in keys.chunks(SEARCHES).enumerate() {
+            let (table, sought) = keys[0];
+            let mut targets = [(&table.index, sought.key); SEARCHES];
+            for (target, (table, sought)) in targets.iter_mut().zip(keys) {
+                *target = (&table.index, sought.key);
+            }
+            let mut numbers = [0; SEARCHES];
+            Index::find_together(&targets[..keys.len()], &mut numbers[..keys.len()]);
+            for (place, ((table, _), number)) in keys.iter().zip(numbers).enumerate() {
+                begun(chunk * SEARCHES + place, table.begin_in(number));
+            }
         }
     }
 

@@ -257,16 +257,24 @@ impl Version {
             }
         }
         let asked = &asked[..count];
-        let lookups: Vec<(&Table, Sought<'_>)> = asked
-            .iter()
-            .filter_map(|&(index, place, _)| Some((&*open[place].as_ref()?.1, sought[index])))
-            .collect();
+        let lookup = |&(index, place, _): &(usize, usize, _)| {
+            let (_, table) = open[place].as_ref()?;
+            Some((&**table, sought[index]))
+        };
+        let Some(first) = asked.first().and_then(lookup) else {
+            return Ok(());
+        };
+        let mut lookups: [(&Table, Sought<'_>); TOGETHER] = [first; TOGETHER];
+        for (filled, lookup) in lookups.iter_mut().zip(asked.iter().filter_map(lookup)) {
+            *filled = lookup;
+        }
+        let lookups = &lookups[..asked.len()];
         let mut pending: [Option<Pending>; TOGETHER] = Default::default();
-        Table::begin_together(&lookups, |at, begun| pending[at] = Some(begun));
+        Table::begin_together(lookups, |at, begun| pending[at] = Some(begun));
         for pending in pending.iter().flatten() {
             pending.touch_block();
         }
-        for (pending, (_, sought)) in pending.iter().flatten().zip(&lookups) {
+        for (pending, (_, sought)) in pending.iter().flatten().zip(lookups) {
             pending.touch_entry(*sought);
         }
         let lookups = lookups.iter().zip(asked);

@@ -10,7 +10,11 @@ section_tools() { scripts/check-tools.sh; }
 
 section_format() { cargo fmt --all --check && for own in bench scripts/coverage tests/fuzz; do (cd $own && cargo fmt --check) || return; done; }
 
-section_lint() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
+section_lint() {
+    cargo clippy --workspace --all-targets --locked -- -D warnings || return
+    # A workspace of its own.
+    (cd tests/fuzz && cargo clippy --all-targets --locked -- -D warnings)
+}
 
 section_rustdoc() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked; }
 

@@ -96,7 +96,7 @@ impl Input<'_> {
     }
 
     fn maybe_key(&mut self) -> Option<Vec<u8>> {
-        (self.number() % 4 != 0).then(|| self.key())
+        (!self.number().is_multiple_of(4)).then(|| self.key())
     }
 
     fn walk(&mut self) -> Walk {
@@ -245,7 +245,7 @@ impl Run {
         let key = input.key();
         let options = ReadOptions {
             snapshot,
-            fill_cache: input.number() % 2 == 0,
+            fill_cache: input.number().is_multiple_of(2),
         };
         let value = self.db().get_with(&key, &options).expect("nothing fails");
         assert_eq!(value.as_deref(), model.get(&key), "{key:?}");

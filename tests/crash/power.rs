@@ -26,6 +26,8 @@ pub struct Tally {
 
 /// Steps of one story.
 const STEPS: u64 = 220;
+/// The first points of a story are all tried: some effects are possible only then.
+const FIRST_POINTS: u64 = 8;
 
 #[test]
 fn power_is_cut_at_every_change_of_the_disk() {
@@ -72,10 +74,8 @@ fn tell(seed: u64, budget: Budget, tally: &Arc<Mutex<Tally>>) {
     let options = random.options().manual_background(true);
     let mem = MemEnv::new();
     mem.create_dir_all(Path::new("/home")).unwrap();
-    if random.one_in(2) {
-        // An earlier life was killed when it had just made the directory.
-        mem.leave_unsynced(Path::new(DIR)).unwrap();
-    }
+    // An earlier life was killed when it had just made the directory.
+    mem.leave_unsynced(Path::new(DIR)).unwrap();
     let env = FaultEnv::new(Arc::new(mem.clone()), seed);
     let mut story = Story::new(seed, options.clone().env(Arc::new(env.clone())));
     let hook = {
@@ -88,7 +88,8 @@ fn tell(seed: u64, budget: Budget, tally: &Arc<Mutex<Tally>>) {
             let mut cutter = cutter.lock().unwrap();
             let (random, point) = &mut *cutter;
             *point += 1;
-            if budget.is_spent() || !all && !random.one_in(6) {
+            let is_chosen = all || *point <= FIRST_POINTS || random.one_in(6);
+            if budget.is_spent() || !is_chosen {
                 return;
             }
             let mut tally = tally.lock().unwrap();

@@ -162,6 +162,8 @@ export interface Stats {
   compaction_bytes_written: number
   /** Microseconds that writers were delayed. */
   stall_micros: number
+  /** Bytes set aside for a full disk. */
+  reserve_bytes: number
   /** Every level, from 0. */
   levels: LevelStats[]
 }

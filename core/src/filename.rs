@@ -15,6 +15,8 @@ pub(crate) const CURRENT_TMP: &str = "CURRENT.tmp";
 pub(crate) const LOCK: &str = "LOCK";
 /// The name of the info log, which people read and recovery does not.
 pub(crate) const INFO_LOG: &str = "LOG";
+/// The name of the file that sets space aside for a full disk.
+pub(crate) const RESERVE: &str = "RESERVE";
 /// No file has this number or a larger one.
 pub(crate) const FILE_NUMBER_LIMIT: u64 = 1 << 56;
 /// No life of a database begins to count from a larger number, so that none reaches the limit: whoever drops a strange
@@ -36,6 +38,8 @@ pub(crate) enum FileKind {
     Lock,
     /// Text for people, or its predecessor.
     InfoLog,
+    /// Space set aside.
+    Reserve,
     /// Half-made; of no use once its maker is gone.
     Temporary,
 }
@@ -47,7 +51,11 @@ impl FileKind {
             FileKind::Table(number) | FileKind::Log(number) | FileKind::Manifest(number) => {
                 Some(number)
             }
-            FileKind::Current | FileKind::Lock | FileKind::InfoLog | FileKind::Temporary => None,
+            FileKind::Current
+            | FileKind::Lock
+            | FileKind::InfoLog
+            | FileKind::Reserve
+            | FileKind::Temporary => None,
         }
     }
 }
@@ -77,6 +85,7 @@ pub(crate) fn parse(name: &str) -> Option<FileKind> {
     match name {
         CURRENT => return Some(FileKind::Current),
         LOCK => return Some(FileKind::Lock),
+        RESERVE => return Some(FileKind::Reserve),
         INFO_LOG | "LOG.old" => return Some(FileKind::InfoLog),
         _ => {}
     }
@@ -117,6 +126,7 @@ mod tests {
         }
         assert_eq!(parse(CURRENT), Some(FileKind::Current));
         assert_eq!(parse(LOCK), Some(FileKind::Lock));
+        assert_eq!(parse(RESERVE), Some(FileKind::Reserve));
         assert_eq!(parse(INFO_LOG), Some(FileKind::InfoLog));
         assert_eq!(parse(CURRENT_TMP), Some(FileKind::Temporary));
     }

@@ -40,6 +40,9 @@ impl File for CountingFile {
     fn len(&self) -> Result<u64> {
         self.file.len()
     }
+    fn allocate(&self, length: u64) -> Result<()> {
+        self.file.allocate(length)
+    }
     fn set_len(&self, length: u64) -> Result<()> {
         self.file.set_len(length)
     }
@@ -87,6 +90,9 @@ impl Env for CountingEnv {
     }
     fn sync_dir(&self, dir: &Path) -> Result<()> {
         self.os.sync_dir(dir)
+    }
+    fn free_space(&self, dir: &Path) -> Result<u64> {
+        self.os.free_space(dir)
     }
     fn canonical(&self, path: &Path) -> Result<PathBuf> {
         self.os.canonical(path)

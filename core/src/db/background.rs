@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use super::shared::Shared;
+use super::shared::{Shared, State};
 use crate::compaction::{self, PickerOptions, Plan, RangePlan, RunningCompaction};
 use crate::error::{Error, Result};
 use crate::sync::{Arc, MutexGuard};
@@ -25,13 +25,22 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 impl Shared {
     /// The flush thread.
     pub(super) fn flush_loop(&self) {
+        // The requests that the last flush answered with a failure.
+        let mut failed_for = None;
         loop {
             self.doorbell.wait();
-            while !self.state.lock().stop_flushing {
+            loop {
+                let state = self.state.lock();
+                let requests = Some(state.flush_requests);
+                if state.stop_flushing || failed_for == requests {
+                    break;
+                }
+                drop(state);
                 match self.flush_oldest() {
-                    Ok(true) => {}
-                    // A failed flush is tried again by the next ring: writers who need room, or close.
-                    Ok(false) | Err(_) => break,
+                    Ok(true) => failed_for = None,
+                    Ok(false) => break,
+                    // Tried again for the next who asks: a writer who needs room, a flush, close.
+                    Err(_) => failed_for = requests,
                 }
             }
             self.delete_obsolete_tables();
@@ -70,8 +79,11 @@ impl Shared {
     }
 
     /// Takes the next compaction that the tree needs, if it needs one, and marks it as running.
-    pub(super) fn pick(&self, state: &mut MutexGuard<'_, super::shared::State>) -> Option<Plan> {
+    pub(super) fn pick(&self, state: &mut MutexGuard<'_, State>) -> Option<Plan> {
         let version = Arc::clone(&self.superversion.load().version);
+        if self.is_short_of_space(state) {
+            return None;
+        }
         let options = self.picker_options();
         let plan = compaction::pick(&version, &state.running, &options)?;
         state.running.push(plan.running());
@@ -91,6 +103,7 @@ impl Shared {
         drop(state);
         drop(finished);
         self.delete_obsolete_tables();
+        self.adjust_reserve();
         if let Err(error) = &outcome
             && !stopping
         {
@@ -108,7 +121,7 @@ impl Shared {
             return Ok(());
         }
         let context = compaction::JobContext {
-            env: &*self.env,
+            env: &*self.compaction_env,
             dir: &self.dir,
             tables: &self.tables,
             table_options: self.table_options(),
@@ -149,9 +162,12 @@ impl Shared {
         }
         let before = self.file_numbers.allocate();
         let options = self.picker_options();
-        let version = Arc::clone(&self.superversion.load().version);
-        let holds = |level: &usize| !version.overlapping(*level, start, end).is_empty();
-        let deepest = (1..LEVELS).rev().find(holds).unwrap_or(1);
+        let deepest = {
+            // Not kept: what it holds could not be deleted.
+            let version = Arc::clone(&self.superversion.load().version);
+            let holds = |level: &usize| !version.overlapping(*level, start, end).is_empty();
+            (1..LEVELS).rev().find(holds).unwrap_or(1)
+        };
         for level in 0..deepest {
             self.compact_steps(start, |version, from, running| {
                 compaction::plan_range(version, level, from, end, running, &options)
@@ -176,12 +192,17 @@ impl Shared {
             if state.stop_compacting {
                 return Err(Error::closed("the database"));
             }
+            if self.is_short_of_space(&state) {
+                self.changed.wait(&mut state);
+                continue;
+            }
             match plan(&version, from.as_deref(), &state.running) {
                 RangePlan::Done => return Ok(()),
                 RangePlan::Busy => self.changed.wait(&mut state),
                 RangePlan::Ready(plan) => {
                     state.running.push(plan.running());
                     drop(state);
+                    drop(version);
                     from = Some(plan.next_start());
                     self.run_compaction(plan)?;
                 }

@@ -58,6 +58,11 @@ impl Shared {
         for thread in closing.threads.drain(..) {
             thread.join();
         }
+        if !self.options.read_only {
+            // What stopped compactions have given back is not left to others.
+            self.delete_obsolete_tables();
+            self.adjust_reserve();
+        }
         let mut state = self.state.lock();
         let empty = SuperVersion {
             active: Arc::new(Memtable::new(0)),

@@ -69,6 +69,7 @@ impl Shared {
         if let Err(error) = delete_old_logs(&*self.env, &self.dir, log_number) {
             self.note(format_args!("{error}"));
         }
+        self.adjust_reserve();
         Ok(())
     }
 

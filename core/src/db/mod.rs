@@ -4,7 +4,7 @@
 //! the file that does the work:
 //!
 //! * opening     `open.rs`, `recovery.rs` (replaying logs)
-//! * writing     `write.rs` (commit), `publish.rs`, `sync_group.rs`, `seal.rs`, `stall.rs`, `resume.rs`
+//! * writing     `write.rs` (commit), `publish.rs`, `sync_group.rs`, `seal.rs`, `stall.rs`, `resume.rs`, `reserve.rs`
 //! * reading     `read.rs` (get), `cursor.rs` and `iter.rs` (walking), over `superversion.rs`
 //! * background  `background.rs` (threads), `flush.rs`, `files.rs` (deleting)
 //! * trust       `checkpoint.rs`, `verify.rs`, `repair.rs`, and `report.rs` with what they answer
@@ -43,6 +43,7 @@ mod read;
 mod recovery;
 mod repair;
 mod report;
+mod reserve;
 mod resume;
 mod seal;
 mod shared;

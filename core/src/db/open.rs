@@ -23,7 +23,7 @@ use super::stall::Stall;
 use super::superversion::SuperVersion;
 use super::sync_group::{LogFile, SyncGroup};
 use crate::cache::{BlockCache, TableCache};
-use crate::env::{Env, MemEnv, PathKind};
+use crate::env::{Env, MemEnv, PathKind, ReservingEnv, Share};
 use crate::error::{Error, ErrorKind, Result};
 use crate::filename::{FileKind, LOCK, log_path, parse};
 use crate::key::FileNumber;
@@ -69,6 +69,19 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
         format_args!("opening {} with {options:?}", dir.display()),
     );
 
+    let reserve = match options.read_only {
+        // O3.
+        true => super::reserve::open(&nowhere(&dir)?, &dir, &options)?,
+        false => super::reserve::open(&env, &dir, &options)?,
+    };
+    let reserving = |share| -> Arc<dyn Env> {
+        Arc::new(ReservingEnv::new(
+            Arc::clone(&env),
+            Arc::clone(&reserve),
+            share,
+        ))
+    };
+    let (env, compaction_env) = (reserving(Share::All), reserving(Share::AboveFloor));
     let doorbell = Arc::new(Doorbell::default());
     let ring = Arc::clone(&doorbell);
     let obsolete = ObsoleteFiles::new(move || ring.ring());
@@ -145,11 +158,13 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
             Box::new(move |log| to_note.lock().note_synced_log(log)),
             Arc::clone(&log_file),
         ),
+        reserve,
         log: Mutex::new(Log {
             writer,
             file: log_file,
             memtable: active,
             last_sequence,
+            reserved_up_to: 0,
             counts,
         }),
         superversion: ArcSwap::from_pointee(superversion),
@@ -170,9 +185,13 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
             lock: Some(lock),
         }),
         env,
+        compaction_env,
         dir,
         options,
     });
+    if !shared.options.read_only {
+        shared.adjust_reserve();
+    }
     start_threads(&shared)?;
     Ok(shared)
 }
@@ -228,9 +247,14 @@ fn start_log(
     let (number, log_id, expected) = (numbers.allocate(), env.random()?, options.write_buffer_size);
     if options.read_only {
         // O3: nobody appends to it, so it need not exist on disk.
-        let nowhere = MemEnv::new();
-        nowhere.create_dir_all(dir)?;
-        return Writer::create(&nowhere, dir, number, log_id, recovered.end, expected);
+        return Writer::create(
+            &*nowhere(dir)?,
+            dir,
+            number,
+            log_id,
+            recovered.end,
+            expected,
+        );
     }
     // CURRENT may have been renamed by a life that was killed before it synced that.
     env.sync_dir(dir)?;
@@ -240,6 +264,13 @@ fn start_log(
     let writer = Writer::create(env, dir, number, log_id, recovered.end, expected)?;
     env.sync_dir(dir)?;
     Ok(writer)
+}
+
+/// An environment in which only `dir` exists, for what a database opened read-only must not write.
+fn nowhere(dir: &Path) -> Result<Arc<dyn Env>> {
+    let env = MemEnv::new();
+    env.create_dir_all(dir)?;
+    Ok(Arc::new(env))
 }
 
 /// Removes what crashes left behind; answers what could not be removed. `log`: the log that was just started.
@@ -260,7 +291,7 @@ fn remove_orphans(
         }
         FileKind::Manifest(number) => number == versions.manifest_number(),
         FileKind::Temporary => false,
-        FileKind::Current | FileKind::Lock | FileKind::InfoLog => true,
+        FileKind::Current | FileKind::Lock | FileKind::InfoLog | FileKind::Reserve => true,
     });
     Ok(errors)
 }

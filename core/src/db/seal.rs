@@ -45,6 +45,7 @@ impl Shared {
         let memtable = Arc::new(Memtable::new(self.options.write_buffer_size as usize));
         {
             let mut state = self.state.lock();
+            state.flush_requests += 1;
             let mut next = (**self.superversion.load()).clone();
             if !log.memtable.is_empty() {
                 let sealed = Sealed {
@@ -63,6 +64,7 @@ impl Shared {
         self.sync_group.add(Arc::clone(&file));
         log.counts.bytes += log.writer.len();
         (log.writer, log.file) = (writer, file);
+        log.reserved_up_to = 0;
         self.doorbell.ring();
         Ok(())
     }
@@ -116,6 +118,7 @@ impl Shared {
     fn wait_for_flushes(&self, done: impl Fn(&Shared) -> bool) -> Result<()> {
         let mut state = self.state.lock();
         let seen = state.flush_attempts;
+        state.flush_requests += 1;
         self.doorbell.ring();
         while !done(self) {
             if self.publisher.is_stopped() {

@@ -19,7 +19,7 @@ use super::superversion::SuperVersion;
 use super::sync_group::{LogFile, SyncGroup};
 use crate::cache::{BlockCache, TableCache};
 use crate::compaction::RunningCompaction;
-use crate::env::{DirLock, Env, Thread};
+use crate::env::{DirLock, Env, Reserve, Thread};
 use crate::error::{Error, Result};
 use crate::key::SequenceNumber;
 use crate::memtable::Memtable;
@@ -35,6 +35,8 @@ use crate::wal;
 pub(super) struct Shared {
     pub(super) dir: PathBuf,
     pub(super) env: Arc<dyn Env>,
+    /// The same for compactions, which leave flushes their part of the reserve.
+    pub(super) compaction_env: Arc<dyn Env>,
     pub(super) options: Options,
     pub(super) block_cache: Arc<BlockCache>,
     pub(super) tables: Arc<TableCache>,
@@ -44,6 +46,7 @@ pub(super) struct Shared {
     /// The commit lock. `None` in a database opened read-only.
     pub(super) log: Mutex<Log>,
     pub(super) sync_group: SyncGroup,
+    pub(super) reserve: Arc<Reserve>,
     /// The last number that was recovered from logs and is not known to be in tables yet (O2); 0 if there is none.
     pub(super) recovered: AtomicU64,
     /// Held while an edit is made durable and shown, so that edits are shown in their order.
@@ -71,6 +74,8 @@ pub(super) struct Log {
     pub(super) memtable: Arc<Memtable>,
     /// The number of the last operation in the log.
     pub(super) last_sequence: SequenceNumber,
+    /// Up to this length of the log the reserve is known to suffice (V1).
+    pub(super) reserved_up_to: u64,
     pub(super) counts: LogCounts,
 }
 
@@ -90,6 +95,8 @@ pub(super) struct State {
     /// The error of the last flush, until one succeeds, and how many were tried.
     pub(super) flush_failure: Option<Error>,
     pub(super) flush_attempts: u64,
+    /// How often somebody wanted a flush: a failed one is tried again when this has grown.
+    pub(super) flush_requests: u64,
     /// The error of the last compaction, until one succeeds.
     pub(super) compaction_failure: Option<Error>,
     /// No compaction starts any more, and running ones stop.

@@ -52,6 +52,8 @@ pub struct Stats {
     pub compaction_bytes_written: u64,
     /// Microseconds that writers were delayed.
     pub stall_micros: u64,
+    /// Bytes set aside for a full disk.
+    pub reserve_bytes: u64,
     /// Every level, from 0.
     pub levels: Vec<LevelStats>,
 }
@@ -69,7 +71,7 @@ pub struct LevelStats {
 }
 
 impl Stats {
-    fn counters(&self) -> [(&'static str, u64); 20] {
+    fn counters(&self) -> [(&'static str, u64); 21] {
         [
             ("sequence", self.sequence),
             ("memtable_bytes", self.memtable_bytes),
@@ -91,6 +93,7 @@ impl Stats {
             ("compaction_bytes_read", self.compaction_bytes_read),
             ("compaction_bytes_written", self.compaction_bytes_written),
             ("stall_micros", self.stall_micros),
+            ("reserve_bytes", self.reserve_bytes),
         ]
     }
 
@@ -176,6 +179,7 @@ impl Shared {
             compaction_bytes_read: metrics.compaction_bytes_read.get(),
             compaction_bytes_written: metrics.compaction_bytes_written.get(),
             stall_micros: self.stall.micros(),
+            reserve_bytes: self.reserve.bytes(),
             levels: levels.collect(),
         }
     }

@@ -11,7 +11,7 @@
 use super::shared::{Log, Shared};
 use super::sync_group::LogPlace;
 use crate::batch::{WriteBatch, operations};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::key::{SequenceNumber, Trailer};
 use crate::memtable::Memtable;
 use crate::options::WriteOptions;
@@ -40,7 +40,7 @@ impl Shared {
         self.stall.admit(payload.len() as u64, self)?;
 
         let (memtable, before, place) = {
-            let mut log = self.log_with_room()?;
+            let mut log = self.log_with_room(batch)?;
             let before = log.last_sequence;
             let place = self.append(&mut log, batch, checksum)?;
             (Arc::clone(&log.memtable), before, place)
@@ -78,8 +78,8 @@ impl Shared {
         })
     }
 
-    /// The log's lock, with a healthy log and room in the memtable.
-    fn log_with_room(&self) -> Result<MutexGuard<'_, Log>> {
+    /// The log's lock, with a healthy log, room in the memtable, and space on the disk for `batch`.
+    fn log_with_room(&self, batch: &WriteBatch) -> Result<MutexGuard<'_, Log>> {
         loop {
             let mut log = self.log.lock();
             self.check_writable()?;
@@ -88,16 +88,28 @@ impl Shared {
                 self.resume(log)?;
                 continue;
             }
-            let full = log.memtable.memory() as u64 >= self.options.write_buffer_size;
-            if !full || log.memtable.is_empty() {
-                return Ok(log);
-            }
-            if self.has_room_to_seal() {
+            let full = log.memtable.memory() as u64 >= self.options.write_buffer_size
+                || self.seals_early(&log);
+            if full && !log.memtable.is_empty() {
+                if self.must_wait_for_space() {
+                    drop(log);
+                    self.wait_for_space()?;
+                    continue;
+                }
+                if !self.has_room_to_seal() {
+                    drop(log);
+                    self.wait_for_room_to_seal()?;
+                    continue;
+                }
                 self.seal(&mut log)?;
-                return Ok(log);
             }
-            drop(log);
-            self.wait_for_room_to_seal()?;
+            match self.keep_reserve(&mut log, batch) {
+                Err(error) if error.kind() == ErrorKind::NoSpace && self.must_wait_for_space() => {
+                    drop(log);
+                    self.wait_for_space()?;
+                }
+                outcome => return outcome.map(|()| log),
+            }
         }
     }
 

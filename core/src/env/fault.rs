@@ -33,9 +33,9 @@ pub enum Operation {
     Write,
     /// Syncing a file.
     Sync,
-    /// Changing a file's length.
+    /// Changing a file's length, or setting space aside for it.
     SetLen,
-    /// Asking what a path is, for a file's length, or for the names in a directory.
+    /// Asking what a path is, for a file's length, for the names in a directory, or for free space.
     Look,
     /// Creating a directory.
     CreateDir,
@@ -307,6 +307,12 @@ impl File for FaultFile {
         self.inner.set_len(length)
     }
 
+    fn allocate(&self, length: u64) -> Result<()> {
+        let action = "set space aside in";
+        self.shared.check(Operation::SetLen, action, &self.path)?;
+        self.inner.allocate(length)
+    }
+
     fn forget_unsynced(&self) {
         self.inner.forget_unsynced();
     }
@@ -371,6 +377,12 @@ impl Env for FaultEnv {
         self.shared
             .check(Operation::SyncDir, "sync directory", dir)?;
         self.inner.sync_dir(dir)
+    }
+
+    fn free_space(&self, dir: &Path) -> Result<u64> {
+        let action = "ask for the free space of";
+        self.shared.check(Operation::Look, action, dir)?;
+        self.inner.free_space(dir)
     }
 
     fn canonical(&self, path: &Path) -> Result<PathBuf> {

@@ -395,6 +395,14 @@ impl File for Handle {
     fn set_len(&self, length: u64) -> Result<()> {
         self.change("change the length of", length, ByteChange::Length(length))
     }
+
+    fn allocate(&self, length: u64) -> Result<()> {
+        // Every byte of a file takes space here.
+        match self.len()? < length {
+            true => self.change("set space aside in", length, ByteChange::Length(length)),
+            false => Ok(()),
+        }
+    }
 }
 
 impl Env for MemEnv {
@@ -538,6 +546,10 @@ impl Env for MemEnv {
                 Err(Error::io("sync directory", &dir, source))
             }
         }
+    }
+
+    fn free_space(&self, _dir: &Path) -> Result<u64> {
+        Ok(self.room_for(0))
     }
 
     fn canonical(&self, path: &Path) -> Result<PathBuf> {

@@ -5,6 +5,7 @@
 //!
 //! * `os.rs`    the operating system; its lock is in `os_lock.rs`, its unsafe code in `unix.rs`
 //! * `mem.rs`   files in memory, for fast tests; models the loss of power from a seed
+//! * `reserve.rs` wraps another environment: draws on space set aside when the disk is full
 //! * `fault.rs` wraps another environment: counts operations and makes some fail, from a seed
 //!
 //! Every method names the path in its error. Offsets and lengths are bytes.
@@ -13,6 +14,7 @@ mod fault;
 mod mem;
 mod os;
 mod os_lock;
+mod reserve;
 #[cfg(test)]
 pub(crate) mod test_dir;
 mod unix;
@@ -27,6 +29,7 @@ use crate::sync::Arc;
 pub use fault::{Fault, FaultEnv, Hook, Operation};
 pub use mem::{Effect, Loss, MemEnv, PowerCut};
 pub use os::OsEnv;
+pub(crate) use reserve::{Reserve, ReservingEnv, Share};
 pub(crate) use unix::fork_count;
 pub(crate) use utc::utc_text;
 
@@ -54,6 +57,10 @@ pub trait File: Send + Sync {
 
     /// Cuts or extends (with zeros) the file to `length` bytes.
     fn set_len(&self, length: u64) -> Result<()>;
+
+    /// Makes the file, which is at most that long, `length` bytes long, with space on the disk set aside for all of
+    /// them; what is added reads as zeros. After an error it may be longer than it was.
+    fn allocate(&self, length: u64) -> Result<()>;
 
     /// Does what a failed sync may do: what was not synced stays readable, and no later sync makes it durable.
     /// Only environments that model a disk have an answer to this.
@@ -123,6 +130,9 @@ pub trait Env: Send + Sync + 'static {
 
     /// Makes the directory's entries durable: files created, renamed and removed in it.
     fn sync_dir(&self, dir: &Path) -> Result<()>;
+
+    /// Bytes that files in `dir` may still take of its file system.
+    fn free_space(&self, dir: &Path) -> Result<u64>;
 
     /// `path` made absolute, with symbolic links resolved; it must exist.
     fn canonical(&self, path: &Path) -> Result<PathBuf>;

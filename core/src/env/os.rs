@@ -40,6 +40,8 @@ impl Default for OsEnv {
     }
 }
 
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
 struct OsFile {
     file: fs::File,
     path: PathBuf,
@@ -116,6 +118,28 @@ impl File for OsFile {
     fn set_len(&self, length: u64) -> Result<()> {
         retry(|| self.file.set_len(length))
             .map_err(|source| Error::io("change the length of", &self.path, source))
+    }
+
+    fn allocate(&self, length: u64) -> Result<()> {
+        match retry(|| unix::allocate(&self.file, length)) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => self.fill(length),
+            outcome => {
+                outcome.map_err(|source| Error::io("set space aside in", &self.path, source))
+            }
+        }
+    }
+}
+
+impl OsFile {
+    /// Writes zeros up to `length`: how space is set aside where the file system has no call for it.
+    fn fill(&self, length: u64) -> Result<()> {
+        let mut end = self.len()?;
+        while end < length {
+            let piece = (length - end).min(ZEROS.len() as u64);
+            self.write_at(end, &ZEROS[..piece as usize])?;
+            end += piece;
+        }
+        Ok(())
     }
 }
 
@@ -229,6 +253,11 @@ impl Env for OsEnv {
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
             other => other.map_err(failed),
         }
+    }
+
+    fn free_space(&self, dir: &Path) -> Result<u64> {
+        retry(|| unix::free_space(dir))
+            .map_err(|source| Error::io("ask for the free space of", dir, source))
     }
 
     fn canonical(&self, path: &Path) -> Result<PathBuf> {

@@ -6,9 +6,13 @@
 
 #![expect(unsafe_code, reason = "fork handlers and system calls that std lacks")]
 
+use std::ffi::CString;
 use std::fs;
 use std::io;
+use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::ptr;
 
 use crate::sync::process::{AtomicI32, AtomicPtr, AtomicU32, Once, Ordering};
@@ -29,6 +33,39 @@ pub(super) fn start_writeback(file: &fs::File, offset: u64, length: u64) {
     }
     #[cfg(not(target_os = "linux"))]
     let _ = (file.as_raw_fd(), offset, length);
+}
+
+/// Makes `file`, which is at most that long, `length` bytes long with all of them allocated. `Unsupported` where the
+/// file system or the system cannot.
+pub(super) fn allocate(file: &fs::File, length: u64) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        let length = i64::try_from(length).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        // SAFETY: the call takes numbers only, and `file` keeps its descriptor open during it.
+        match unsafe { libc::fallocate64(file.as_raw_fd(), 0, 0, length) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (file.as_raw_fd(), length);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Bytes that an ordinary user may still write to the file system of `dir`.
+pub(super) fn free_space(dir: &Path) -> io::Result<u64> {
+    let path = CString::new(dir.as_os_str().as_bytes())?;
+    let mut answer = mem::MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: `path` ends with a zero, and `answer` has room for what the call fills in.
+    if unsafe { libc::statvfs(path.as_ptr(), answer.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call succeeded, so it has filled `answer`.
+    let answer = unsafe { answer.assume_init() };
+    #[expect(clippy::unnecessary_cast, reason = "not u64 on every system")]
+    Ok((answer.f_bavail as u64).saturating_mul(answer.f_frsize as u64))
 }
 
 /// 64 bits from the system's generator.

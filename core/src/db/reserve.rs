@@ -1,0 +1,150 @@
+//! How much space is set aside for a full disk, and who must not draw on it.
+//!
+//! Deletes, flushes, compactions, a new log, an edit of the manifest and opening draw on the reserve
+//! (`env/reserve.rs`) when the disk is full. Puts do not: they get `NoSpace` first.
+//!
+//! * V3  Puts are taken only while the reserve is whole: it holds what flushing every memtable and the largest
+//!       compaction may need, beside whatever else fills the disk.
+//!       Compactions leave flushes their part.
+//! * V4  While it is not whole one compaction runs at a time, and memtables are sealed early, so that deletes use
+//!       little space before a flush returns it; they wait for a compaction under way. After a flush or a compaction what is free is set aside again.
+//! * V5  A disk with room for it many times over holds a small one only: the rest is taken as the room shrinks.
+//!       Each step of log, flush and compaction looks. (So if something else fills a roomy disk while the database
+//!       is idle, the small reserve is all there is.)
+
+use std::path::Path;
+
+use super::shared::{Log, Shared, State};
+use crate::batch::{WriteBatch, operations};
+use crate::env::{Env, Reserve};
+use crate::error::{ErrorKind, Result};
+use crate::filename::RESERVE;
+use crate::key::ValueKind;
+use crate::options::Options;
+use crate::sync::Arc;
+use crate::version::{LEVELS, Version};
+
+/// The small reserve of V5, also the bytes of log between two looks, as a part of the write buffer.
+const STEP_DIVISOR: u64 = 64;
+const SMALLEST_STEP: u64 = 64 << 10;
+const LARGEST_STEP: u64 = 1 << 20;
+/// Bytes of log at which a memtable is sealed while the reserve is not whole, as a part of a step (V4).
+const EARLY_SEAL_DIVISOR: u64 = 4;
+/// A disk has room if so many times the reserve is free (V5).
+const ROOMY_FACTOR: u64 = 4;
+/// A compaction below level 1 takes about so many tables, those of the level below included.
+const COMPACTION_TABLES: u64 = 12;
+
+/// The reserve of the database in `dir`, as it was left.
+pub(super) fn open(env: &Arc<dyn Env>, dir: &Path, options: &Options) -> Result<Arc<Reserve>> {
+    let step = (options.write_buffer_size / STEP_DIVISOR).clamp(SMALLEST_STEP, LARGEST_STEP);
+    Reserve::open(Arc::clone(env), dir.join(RESERVE), step)
+}
+
+impl Shared {
+    /// Refuses `batch` if it would eat into the reserve (V3).
+    #[inline]
+    pub(super) fn keep_reserve(&self, log: &mut Log, batch: &WriteBatch) -> Result<()> {
+        let end = log.writer.len() + batch.encoded().len() as u64;
+        if end <= log.reserved_up_to && self.reserve.is_whole() {
+            Ok(())
+        } else {
+            self.extend_reserve(log, batch, end)
+        }
+    }
+
+    #[cold]
+    fn extend_reserve(&self, log: &mut Log, batch: &WriteBatch, end: u64) -> Result<()> {
+        let step = self.reserve.piece();
+        let coming = batch.encoded().len() as u64 + step;
+        let held = self.hold_reserve(coming, false).or_else(|_| {
+            self.delete_obsolete_tables();
+            self.hold_reserve(coming, false)
+        });
+        match held {
+            Ok(()) => {
+                log.reserved_up_to = end + step;
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::NoSpace && deletes_only(batch)? => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the reserve as large as memtables, tables and `coming` bytes more ask for; see [`Reserve::hold`].
+    fn hold_reserve(&self, coming: u64, or_less: bool) -> Result<()> {
+        let superversion = self.superversion.load_full();
+        let sealed = superversion.sealed.iter().map(|sealed| &sealed.memtable);
+        let memtables = sealed.chain([&superversion.active]);
+        let unflushed: u64 = memtables.map(|memtable| memtable.memory() as u64).sum();
+        let flushing = (self.reserve.piece() + unflushed).saturating_add(coming);
+        let needed = flushing.saturating_add(self.largest_compaction(&superversion.version));
+        let free = self.reserve.free_space()?;
+        let target = match free >= needed.saturating_mul(ROOMY_FACTOR) {
+            true => self.reserve.piece(),
+            false => needed,
+        };
+        self.reserve.set_floor(flushing.min(target));
+        self.reserve.hold(target, free, or_less).map_err(|error| {
+            error.context(format_args!(
+                "{free} bytes are free, and {target} are kept in reserve for deletes, flushes and compactions, \
+                 which still work"
+            ))
+        })
+    }
+
+    /// Bytes that the largest compaction may write: level 0 and level 1, and some tables of deeper levels.
+    fn largest_compaction(&self, version: &Version) -> u64 {
+        let deeper: u64 = (2..LEVELS).map(|level| version.level_bytes(level)).sum();
+        let some = self
+            .options
+            .target_file_size
+            .saturating_mul(COMPACTION_TABLES);
+        version.level_bytes(0) + version.level_bytes(1) + deeper.min(some)
+    }
+
+    /// Sets aside again what is needed or, on a full disk, what there is, after work that has changed both. The next
+    /// put will see if that is too little.
+    pub(super) fn adjust_reserve(&self) {
+        if let Err(error) = self.hold_reserve(0, true) {
+            self.note(format_args!("{error}"));
+        }
+    }
+
+    /// Waits for the compaction under way if space is short: it may return some (V4).
+    pub(super) fn wait_for_space(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        while self.is_short_of_space(&state) {
+            self.check_open()?;
+            self.changed.wait(&mut state);
+        }
+        Ok(())
+    }
+
+    /// Whether [`Shared::wait_for_space`] would wait.
+    pub(super) fn must_wait_for_space(&self) -> bool {
+        !self.reserve.is_whole() && self.is_short_of_space(&self.state.lock())
+    }
+
+    /// Whether a compaction under way may need all the space there is (V4).
+    pub(super) fn is_short_of_space(&self, state: &State) -> bool {
+        !self.reserve.is_whole() && !state.running.is_empty()
+    }
+
+    /// Whether the memtable of `log` is sealed before it is full (V4).
+    pub(super) fn seals_early(&self, log: &Log) -> bool {
+        !self.reserve.is_whole() && log.writer.len() >= self.reserve.piece() / EARLY_SEAL_DIVISOR
+    }
+}
+
+fn deletes_only(batch: &WriteBatch) -> Result<bool> {
+    for operation in operations(batch.encoded())? {
+        if operation?.kind != ValueKind::Delete {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,191 @@
+//! Tests of a full disk: what must still work on it, and that writing goes on once there is room again.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::db::DB;
+use crate::env::{MemEnv, PathKind};
+
+const WRITE_BUFFER: u64 = 256 << 10;
+
+fn options(env: &MemEnv) -> Options {
+    Options::new()
+        .env(Arc::new(env.clone()))
+        .write_buffer_size(WRITE_BUFFER)
+        .level_base_size(1 << 20)
+        .target_file_size(128 << 10)
+}
+
+fn open(env: &MemEnv) -> DB {
+    DB::open("/db", options(env)).unwrap()
+}
+
+/// A value that does not compress.
+fn value(dice: &mut fastrand::Rng) -> Vec<u8> {
+    (0..dice.usize(1..400)).map(|_| dice.u8(..)).collect()
+}
+
+fn key(number: u32) -> Vec<u8> {
+    format!("key{number:06}").into_bytes()
+}
+
+type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// Puts entries with keys below `keys` until the disk is full.
+fn fill(db: &DB, keys: u32, dice: &mut fastrand::Rng, model: &mut Model) {
+    loop {
+        let (key, value) = (key(dice.u32(..keys)), value(dice));
+        match db.put(&key, &value) {
+            Ok(()) => drop(model.insert(key, value)),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
+                assert!(error.is_retryable());
+                return;
+            }
+        }
+    }
+}
+
+/// Somebody else takes what is left of the disk.
+fn hog(env: &MemEnv) {
+    let path = Path::new("/hog");
+    let file = match env.kind(path).unwrap() {
+        PathKind::Missing => env.create_new(path).unwrap(),
+        _ => env.open_write(path).unwrap(),
+    };
+    let free = env.free_space(path).unwrap();
+    // Somebody else may have been faster.
+    let _ = file.allocate(file.len().unwrap() + free);
+}
+
+/// Bytes of tables.
+fn tables(db: &DB) -> u64 {
+    let stats = db.stats().unwrap();
+    stats.levels.iter().map(|level| level.bytes).sum()
+}
+
+fn check(db: &DB, model: &Model) {
+    let held: Model = db.iter().map(Result::unwrap).collect();
+    assert!(
+        held == *model,
+        "{} entries, {} expected",
+        held.len(),
+        model.len()
+    );
+}
+
+fn on_a_full_disk_of(bytes: u64, seed: u64) {
+    println!("a disk of {bytes} bytes, seed {seed}");
+    let mut dice = fastrand::Rng::with_seed(seed);
+    let env = MemEnv::new();
+    env.set_quota(Some(bytes));
+    let mut model = Model::new();
+    let db = open(&env);
+    fill(&db, 100_000, &mut dice, &mut model);
+    let filled: usize = model.values().map(Vec::len).sum();
+    assert!(filled as u64 > bytes / 5, "{filled} bytes fitted");
+    check(&db, &model);
+
+    // Opens and reads, whether it was closed well or not.
+    if dice.bool() {
+        db.close().unwrap();
+    }
+    drop(db);
+    hog(&env);
+    let db = open(&env);
+    check(&db, &model);
+
+    // Deletes, flushes and compacts.
+    let doomed: Vec<_> = model
+        .keys()
+        .filter(|_| dice.u8(..10) < 7)
+        .cloned()
+        .collect();
+    for key in doomed {
+        db.delete(&key).unwrap();
+        model.remove(&key);
+    }
+    check(&db, &model);
+    db.flush().unwrap();
+    db.compact_range(None, None).unwrap();
+    check(&db, &model);
+    let live: usize = model
+        .iter()
+        .map(|(key, value)| key.len() + value.len())
+        .sum();
+    let held = tables(&db);
+    assert!(
+        held < live as u64 * 3 / 2,
+        "{held} bytes of tables hold {live}"
+    );
+
+    // Puts again, into what compaction has freed.
+    let (mut taken, before) = (0, model.len());
+    while taken < bytes / 20 {
+        let (key, value) = (key(dice.u32(100_000..)), value(&mut dice));
+        db.put(&key, &value).unwrap();
+        taken += value.len() as u64;
+        model.insert(key, value);
+    }
+    assert!(model.len() > before);
+    check(&db, &model);
+    drop(db);
+    check(&open(&env), &model);
+}
+
+#[test]
+fn a_full_disk_still_opens_reads_deletes_and_compacts() {
+    let seed = fastrand::u64(..1000);
+    for (at, bytes) in [3 << 20, 5 << 20, 9 << 20].into_iter().enumerate() {
+        on_a_full_disk_of(bytes, seed + at as u64);
+    }
+}
+
+#[test]
+fn writing_goes_on_by_itself_when_somebody_frees_space() {
+    let env = MemEnv::new();
+    env.set_quota(Some(3 << 20));
+    let (mut dice, mut model) = (fastrand::Rng::with_seed(7), Model::new());
+    let db = open(&env);
+    for _ in 0..3 {
+        fill(&db, u32::MAX, &mut dice, &mut model);
+        hog(&env);
+        env.remove_file(Path::new("/hog")).unwrap();
+        env.set_quota(Some(env.used_bytes() + (6 << 20)));
+        for number in 0..1000 {
+            let (key, value) = (key(number), value(&mut dice));
+            db.put(&key, &value).unwrap();
+            model.insert(key, value);
+        }
+        check(&db, &model);
+    }
+}
+
+#[test]
+fn a_roomy_disk_holds_a_small_reserve_and_a_narrow_one_what_is_needed() {
+    let env = MemEnv::new();
+    let db = DB::open("/db", options(&env).manual_background(true)).unwrap();
+    let held = || db.stats().unwrap().reserve_bytes;
+    assert_eq!(held(), SMALLEST_STEP);
+    let mut dice = fastrand::Rng::with_seed(1);
+    let write = |count: u32, dice: &mut fastrand::Rng| {
+        for number in 0..count {
+            db.put(&key(number), &value(dice)).unwrap();
+        }
+    };
+    write(5000, &mut dice);
+    assert_eq!(held(), SMALLEST_STEP);
+    env.set_quota(Some(env.used_bytes() + (3 << 20)));
+    write(500, &mut dice);
+    let tables: u64 = db
+        .stats()
+        .unwrap()
+        .levels
+        .iter()
+        .map(|level| level.bytes)
+        .sum();
+    assert!(held() > tables.min(2 << 20), "{} of {tables}", held());
+    env.set_quota(None);
+    db.flush().unwrap();
+    assert_eq!(held(), SMALLEST_STEP);
+}

@@ -1,0 +1,338 @@
+//! Space set aside on the disk, and an environment whose writes draw on it when the disk is full.
+//!
+//! * V1  A write, a creation or a rename that finds no space gives a piece of the reserve back to the disk and is
+//!       tried again, until it succeeds or nothing is left. A failed sync is not: it may have dropped what it was for.
+//!       Work that others must not be kept waiting by leaves them the floor.
+//! * V2  Once a piece is gone the reserve is not whole, until [`Reserve::hold`] has filled it again.
+//!
+//! Nothing reads the file. What is in it and whether it survives a crash does not matter.
+//!
+//! Elsewhere: how much is held, and who must not draw on it (`db/reserve.rs`).
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{DirLock, Env, File, PathKind, Thread, ThreadName};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex};
+
+/// Less than this is not worth setting aside.
+const SMALLEST_PART: u64 = 4 << 10;
+
+/// A file of nothing but space.
+pub(crate) struct Reserve {
+    env: Arc<dyn Env>,
+    path: PathBuf,
+    /// Bytes of a piece.
+    piece: u64,
+    held: Mutex<Held>,
+    is_whole: AtomicBool,
+    /// Bytes that not everybody may draw on.
+    floor: AtomicU64,
+}
+
+#[derive(Default)]
+struct Held {
+    /// Opened or created when it is first needed.
+    file: Option<Arc<dyn File>>,
+    bytes: u64,
+}
+
+impl Held {
+    fn grow(&mut self, target: u64) -> Result<()> {
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        match file.allocate(target) {
+            Ok(()) => {
+                self.bytes = target;
+                Ok(())
+            }
+            Err(error) => {
+                // A part of it may have been set aside.
+                let _ = file.set_len(self.bytes);
+                Err(error)
+            }
+        }
+    }
+
+    fn shrink(&mut self, target: u64) -> Result<()> {
+        if let Some(file) = &self.file {
+            file.set_len(target)?;
+            self.bytes = target;
+        }
+        Ok(())
+    }
+
+    /// Takes as much as there is of `bytes`, or a half of that, or a quarter: the file system needs some for itself.
+    fn grow_by_at_most(&mut self, mut bytes: u64) {
+        while bytes >= SMALLEST_PART && self.grow(self.bytes + bytes).is_err() {
+            bytes /= 2;
+        }
+    }
+}
+
+impl Reserve {
+    /// The reserve in the file `path`, as large as it is found; none if it is missing. `piece`: bytes given back at
+    /// once.
+    pub(crate) fn open(env: Arc<dyn Env>, path: PathBuf, piece: u64) -> Result<Arc<Reserve>> {
+        let mut held = Held::default();
+        if env.kind(&path)? != PathKind::Missing {
+            let file = env.open_write(&path)?;
+            held.bytes = file.len()?;
+            held.file = Some(file);
+        }
+        Ok(Arc::new(Reserve {
+            env,
+            path,
+            piece,
+            held: Mutex::new(held),
+            is_whole: AtomicBool::new(false),
+            floor: AtomicU64::new(0),
+        }))
+    }
+
+    /// Whether the last [`Reserve::hold`] succeeded, and nothing has drawn on the reserve since.
+    #[inline]
+    pub(crate) fn is_whole(&self) -> bool {
+        self.is_whole.load(Ordering::Relaxed)
+    }
+
+    /// Bytes held now.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.held.lock().bytes
+    }
+
+    /// Bytes of a piece.
+    pub(crate) fn piece(&self) -> u64 {
+        self.piece
+    }
+
+    /// Bytes that are free on the disk beside the reserve.
+    pub(crate) fn free_space(&self) -> Result<u64> {
+        self.env
+            .free_space(self.path.parent().unwrap_or(&self.path))
+    }
+
+    /// Keeps `bytes` for the work that may draw on all of it.
+    pub(crate) fn set_floor(&self, bytes: u64) {
+        self.floor.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Makes the reserve `target` bytes large, or leaves it up to a piece larger. `NoSpace` if the `free` bytes beside
+    /// it do not suffice: then it keeps what it holds, and takes as much as there is if `or_less`.
+    pub(crate) fn hold(&self, target: u64, free: u64, or_less: bool) -> Result<()> {
+        let mut held = self.held.lock();
+        if held.bytes < target {
+            if held.file.is_none() {
+                held.file = Some(self.env.create_new(&self.path)?);
+            }
+            let grown = match held.bytes.saturating_add(free) < target {
+                true => Err(self.no_space()),
+                false => held.grow(target),
+            };
+            if let Err(error) = grown {
+                self.is_whole.store(false, Ordering::Relaxed);
+                if or_less && error.kind() == ErrorKind::NoSpace {
+                    let lacking = target.saturating_sub(held.bytes);
+                    held.grow_by_at_most(lacking.min(free));
+                }
+                return Err(error);
+            }
+        } else if held.bytes > target.saturating_add(self.piece) {
+            held.shrink(target)?;
+        }
+        self.is_whole.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn no_space(&self) -> Error {
+        let source = io::Error::from_raw_os_error(libc::ENOSPC);
+        Error::io("set space aside in", &self.path, source)
+    }
+
+    /// Gives at least `bytes` back to the disk, or what there is above `floor`; whether there was any.
+    fn release(&self, bytes: u64, floor: u64) -> bool {
+        let mut held = self.held.lock();
+        let rest = held.bytes.saturating_sub(bytes.max(self.piece)).max(floor);
+        if held.bytes <= rest || held.shrink(rest).is_err() {
+            return false;
+        }
+        self.is_whole.store(false, Ordering::Relaxed);
+        true
+    }
+
+    /// V1, for work that needs about `bytes`.
+    fn drawn<T>(&self, share: Share, bytes: u64, work: impl Fn() -> Result<T>) -> Result<T> {
+        loop {
+            let floor = match share {
+                Share::All => 0,
+                Share::AboveFloor => self.floor.load(Ordering::Relaxed),
+            };
+            match work() {
+                Err(error) if error.kind() == ErrorKind::NoSpace && self.release(bytes, floor) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+}
+
+/// How much of a reserve an environment may draw on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Share {
+    /// All of it.
+    All,
+    /// What is above [`Reserve::set_floor`].
+    AboveFloor,
+}
+
+/// Another environment, whose writes draw on a reserve (V1).
+pub(crate) struct ReservingEnv {
+    inner: Arc<dyn Env>,
+    reserve: Arc<Reserve>,
+    share: Share,
+}
+
+impl ReservingEnv {
+    pub(crate) fn new(inner: Arc<dyn Env>, reserve: Arc<Reserve>, share: Share) -> ReservingEnv {
+        ReservingEnv {
+            inner,
+            reserve,
+            share,
+        }
+    }
+
+    fn file(&self, inner: Arc<dyn File>) -> Arc<dyn File> {
+        Arc::new(ReservingFile {
+            inner,
+            reserve: Arc::clone(&self.reserve),
+            share: self.share,
+        })
+    }
+}
+
+struct ReservingFile {
+    inner: Arc<dyn File>,
+    reserve: Arc<Reserve>,
+    share: Share,
+}
+
+impl File for ReservingFile {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        self.inner.read_at(offset, buffer)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.reserve.drawn(self.share, bytes.len() as u64, || {
+            self.inner.write_at(offset, bytes)
+        })
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.inner.sync()
+    }
+
+    fn start_writeback(&self, offset: u64, length: u64) {
+        self.inner.start_writeback(offset, length);
+    }
+
+    fn len(&self) -> Result<u64> {
+        self.inner.len()
+    }
+
+    fn set_len(&self, length: u64) -> Result<()> {
+        self.inner.set_len(length)
+    }
+
+    fn allocate(&self, length: u64) -> Result<()> {
+        self.inner.allocate(length)
+    }
+
+    fn forget_unsynced(&self) {
+        self.inner.forget_unsynced();
+    }
+}
+
+impl Env for ReservingEnv {
+    fn open_read(&self, path: &Path) -> Result<Arc<dyn File>> {
+        self.inner.open_read(path)
+    }
+
+    fn open_write(&self, path: &Path) -> Result<Arc<dyn File>> {
+        self.inner.open_write(path).map(|file| self.file(file))
+    }
+
+    fn create_new(&self, path: &Path) -> Result<Arc<dyn File>> {
+        let created = self
+            .reserve
+            .drawn(self.share, 0, || self.inner.create_new(path));
+        created.map(|file| self.file(file))
+    }
+
+    fn kind(&self, path: &Path) -> Result<PathKind> {
+        self.inner.kind(path)
+    }
+
+    fn list(&self, dir: &Path) -> Result<Vec<String>> {
+        self.inner.list(dir)
+    }
+
+    fn create_dir_all(&self, dir: &Path) -> Result<()> {
+        self.inner.create_dir_all(dir)
+    }
+
+    fn remove_file(&self, path: &Path) -> Result<()> {
+        self.inner.remove_file(path)
+    }
+
+    fn remove_dir(&self, dir: &Path) -> Result<()> {
+        self.inner.remove_dir(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        self.reserve
+            .drawn(self.share, 0, || self.inner.rename(from, to))
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> Result<()> {
+        self.inner.hard_link(from, to)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> Result<()> {
+        self.inner.sync_dir(dir)
+    }
+
+    fn free_space(&self, dir: &Path) -> Result<u64> {
+        self.inner.free_space(dir)
+    }
+
+    fn canonical(&self, path: &Path) -> Result<PathBuf> {
+        self.inner.canonical(path)
+    }
+
+    fn lock(&self, dir: &Path, exclusive: bool, timeout: Duration) -> Result<Box<dyn DirLock>> {
+        self.inner.lock(dir, exclusive, timeout)
+    }
+
+    fn now_micros(&self) -> u64 {
+        self.inner.now_micros()
+    }
+
+    fn wall_micros(&self) -> u64 {
+        self.inner.wall_micros()
+    }
+
+    fn random(&self) -> Result<u64> {
+        self.inner.random()
+    }
+
+    fn open_file_limit(&self) -> u64 {
+        self.inner.open_file_limit()
+    }
+
+    fn spawn(&self, name: ThreadName, work: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Thread>> {
+        self.inner.spawn(name, work)
+    }
+}

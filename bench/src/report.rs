@@ -47,8 +47,8 @@ pub fn markdown(run: &Run<'_>) -> String {
     let _ = writeln!(
         text,
         "\n### Processor time per operation, in microseconds\n\nOf all threads of the process while the clock ran; medians. In \
-         parentheses a rival's over AiDb's: how many times as much it takes. This does not depend on what else the machine does, as \
-         the clock does.\n"
+         parentheses a rival's over AiDb's: how many times as much it takes. What else the machine does changes this \
+         far less than the clock.\n"
     );
     text.push_str(&per_workload(run, processor_time));
     let _ = writeln!(

@@ -7,14 +7,14 @@ use aidb_tests::{Budget, tell_figures};
 use crate::role::passes_saying;
 
 /// A disk full of bytes, a disk without inodes, and memory.
-const KINDS: [&str; 3] = ["ext4", "inodes", "tmpfs"];
+const KINDS: &[&str] = &["ext4", "inodes", "tmpfs"];
 
-fn run(name: &str, part: &str) {
+fn run(name: &str, part: &str, kinds: &[&str]) {
     let budget = Budget::new("system", name, 0);
     let (mut round, mut disks, mut refused) = (0, 0, 0);
     loop {
         let seed = budget.seed.wrapping_add(round) >> 1;
-        for kind in KINDS {
+        for kind in kinds {
             let dir = crate::directory();
             let dir = dir.path().display().to_string();
             let mut last = String::new();
@@ -46,5 +46,15 @@ fn a_full_disk_loses_nothing_and_writing_goes_on_when_there_is_space() {
     run(
         "a_full_disk_loses_nothing_and_writing_goes_on_when_there_is_space",
         "keeps",
+        KINDS,
+    );
+}
+
+#[test]
+fn a_full_disk_opens_deletes_and_compacts_without_help() {
+    run(
+        "a_full_disk_opens_deletes_and_compacts_without_help",
+        "works",
+        &["ext4", "tmpfs"],
     );
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -41,6 +42,7 @@ pub fn run(arguments: &[String]) {
     let mut disk = Disk::new(&mount, seed.parse().unwrap(), kind == "inodes");
     match part.as_str() {
         "keeps" => disk.keeps_everything(),
+        "works" => disk.works_when_full(),
         _ => panic!("no part {part}"),
     }
 }
@@ -194,7 +196,7 @@ impl Disk {
         true
     }
 
-    /// Opens the database and writes to it. Where not even a log fits, there must be room first.
+    /// Opens the database and writes to it. Where there is no inode for another log, there must be one first.
     fn open_on_the_full_disk(&mut self) {
         match DB::open(&self.dir, self.options.clone()) {
             Ok(db) => {
@@ -207,10 +209,60 @@ impl Disk {
             }
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
+                assert!(self.by_files, "open on the full disk: {error}");
                 fs::remove_dir_all(&self.ballast).unwrap();
                 self.open("with space again");
             }
         }
+    }
+
+    /// Somebody else takes what is left of the disk.
+    fn take_the_rest(&self) {
+        let file = fs::File::create(self.ballast.join("rest")).unwrap();
+        for piece in [64 << 10, 4 << 10, 1] {
+            while (&file).write_all(&vec![1; piece]).is_ok() {}
+        }
+    }
+
+    /// Nobody makes room here but the database, by deleting and compacting.
+    fn works_when_full(&mut self) {
+        self.fill();
+        self.compare("on the full disk");
+        let db = self.db.take().unwrap();
+        if self.seed.is_multiple_of(2) {
+            db.close().expect("it is closed on the full disk");
+        }
+        drop(db);
+        self.take_the_rest();
+        self.open("on the full disk");
+        self.compare("opened on the full disk");
+
+        let mut expected: BTreeMap<_, _> = self.db().iter().map(Result::unwrap).collect();
+        let random = &mut Random::new(self.seed);
+        for key in expected.keys().cloned().collect::<Vec<_>>() {
+            if !random.one_in(4) {
+                let deleted = self.db().delete(&key);
+                deleted.unwrap_or_else(|error| panic!("delete on the full disk: {error}"));
+                expected.remove(&key);
+            }
+        }
+        self.db().flush().expect("it flushes on the full disk");
+        let compacted = self.db().compact_range(None, None);
+        compacted.unwrap_or_else(|error| panic!("compaction on the full disk: {error}"));
+        for number in 0..100 {
+            let (key, value) = (format!("new {number}").into_bytes(), vec![7; 10_000]);
+            let put = self.db().put(&key, &value);
+            put.unwrap_or_else(|error| panic!("put {number} after a compaction: {error}"));
+            expected.insert(key, value);
+        }
+        for when in ["afterwards", "reopened"] {
+            let found: BTreeMap<_, _> = self.db().iter().map(Result::unwrap).collect();
+            assert!(found == expected, "{when}: not what was written");
+            self.db.take().unwrap().close().unwrap();
+            self.open("afterwards");
+        }
+        assert!(self.refused > 0, "the disk was never full");
+        say(&format!("refused for want of space: {}", self.refused));
     }
 
     fn keeps_everything(&mut self) {

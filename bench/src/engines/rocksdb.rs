@@ -9,11 +9,13 @@
 use std::path::Path;
 
 use ::rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, FlushOptions, Options, WriteBatch,
-    WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, FlushOptions, Options,
+    WriteBatch, WriteOptions,
 };
 
 use super::*;
+
+const FAMILY: &str = "default";
 
 pub struct RocksDb {
     db: DB,
@@ -35,8 +37,10 @@ impl RocksDb {
         options.set_block_based_table_factory(&table);
         let mut write = WriteOptions::default();
         write.set_sync(config.synced);
+        // Named, because only a family that was named can be asked for many keys in one batch.
+        let family = ColumnFamilyDescriptor::new(FAMILY, options.clone());
         Ok(RocksDb {
-            db: DB::open(&options, path)?,
+            db: DB::open_cf_descriptors(&options, path, [family])?,
             write,
         })
     }
@@ -56,7 +60,7 @@ impl Engine for RocksDb {
         for (key, value) in entries {
             batch.put(key, value);
         }
-        Ok(self.db.write_opt(&batch, &self.write)?)
+        Ok(self.db.write_opt(batch, &self.write)?)
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<usize>, Failure> {
@@ -66,7 +70,7 @@ impl Engine for RocksDb {
     fn get_many(&self, keys: &[&[u8]]) -> Result<usize, Failure> {
         let family = self
             .db
-            .cf_handle("default")
+            .cf_handle(FAMILY)
             .ok_or("RocksDB has no default column family")?;
         let mut found = 0;
         for value in self

@@ -2,7 +2,8 @@
 //!
 //! Committers insert into the memtable in parallel; each then waits here until every earlier number is
 //! published, and publishes its own. The wait is as long as another thread's memtable insert, so it spins
-//! first, yields next, and parks only if the earlier committer lost its processor.
+//! about that long, and parks if the earlier committer must have lost its processor: on busy cores, spinning and
+//! yielding on cost more than being woken (a third of the time of two writers, measured).
 //!
 //! * P1  `published` only grows, and n is published only when the entries of all numbers up to n are in their
 //!       memtables.
@@ -14,8 +15,8 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex, spin_loop, yield_now};
 
 /// Few under the model checker, where parking is what matters.
-const SPINS: u32 = if cfg!(shuttle) { 1 } else { 200 };
-const YIELDS: u32 = if cfg!(shuttle) { 1 } else { 20 };
+const SPINS: u32 = if cfg!(shuttle) { 1 } else { 50 };
+const YIELDS: u32 = if cfg!(shuttle) { 1 } else { 2 };
 
 /// The last number that readers may see.
 pub(super) struct Publisher {

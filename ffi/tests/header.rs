@@ -19,6 +19,19 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// The files in `dir`, and in the directories in it.
+fn sources(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).expect("the sources are here") {
+        let path = entry.expect("it can be listed").path();
+        match path.is_dir() {
+            true => found.extend(sources(&path)),
+            false => found.push(path),
+        }
+    }
+    found
+}
+
 fn generated() -> String {
     let macros = read(&crate_dir().join("header/macros.h"))
         .replace("@MAJOR@", env!("CARGO_PKG_VERSION_MAJOR"))
@@ -79,10 +92,9 @@ fn header_is_what_the_sources_say() {
 #[test]
 fn header_names_every_exported_function() {
     let header = read(&committed());
-    let sources = fs::read_dir(crate_dir().join("src")).expect("the sources are here");
     let mut functions = 0;
-    for source in sources {
-        let text = read(&source.expect("it can be listed").path());
+    for source in sources(&crate_dir().join("src")) {
+        let text = read(&source);
         for line in text.lines() {
             let Some((_, name)) = line.split_once("extern \"C\" fn aidb_") else {
                 continue;

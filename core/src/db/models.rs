@@ -132,6 +132,10 @@ impl File for DiskLog {
     fn set_len(&self, _: u64) -> Result<()> {
         unreachable!("a sync group cuts nothing")
     }
+
+    fn allocate(&self, _: u64) -> Result<()> {
+        unreachable!("a sync group sets nothing aside")
+    }
 }
 
 /// Two logs, the group, and the log's lock with which of them is appended to.

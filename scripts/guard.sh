@@ -5,7 +5,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-tolerance=${TOLERANCE:-3}
+tolerance=${TOLERANCE:-5}
 record=core/benches/guard.txt
 # Compilers differ in the code they make, processors in the instructions that the libraries choose.
 toolchain="$(rustc -V) $(rustc -vV | sed -n 's/^host: //p')"
@@ -31,9 +31,14 @@ program=$(cargo build --release --locked -p aidb --bench guard --message-format=
 
 out=$TARGET/guard
 rm -rf "$out"
-mkdir -p "$out/tmp"
+mkdir -p "$out"
+# The lengths of paths decide where the allocator puts things, and so what it costs: they are the same everywhere.
+work=$(mktemp -d /tmp/aidb-guard.XXXXXX)
+trap 'rm -rf "$work"' EXIT
+cp "$program" "$work/guard"
+program=$work/guard
 # Two at a time: counting does not mind company.
-"$program" | TMPDIR=$out/tmp xargs -P 2 -L 1 sh -c '
+"$program" | TMPDIR=$work xargs -P 2 -L 1 sh -c '
     "$0" --tool=callgrind --toggle-collect="*guard*counted*" --callgrind-out-file=/dev/null \
         --log-file="$2/$3.log" "$1" "$3" && echo "$3" "$4" >>"$2/done" || { cat "$2/$3.log" >&2; exit 255; }
 ' "$valgrind" "$program" "$out"

@@ -10,10 +10,10 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-# Ten seconds each, about, on an idle core of 2026.
+# Five seconds each, about, on an idle core of 2026.
 declare -A executions=(
-    [batch]=4000000 [block]=2000000 [interface]=8000 [manifest]=500000 [open]=25000
-    [options]=30000 [table]=500000 [version_edit]=5000000 [wal]=200000
+    [batch]=2000000 [block]=1000000 [interface]=4000 [manifest]=250000 [open]=12500
+    [options]=15000 [table]=250000 [version_edit]=2500000 [wal]=100000
 )
 
 fixed=0

@@ -260,6 +260,11 @@ impl<'a> Record<'a> {
         self.start.as_ptr()
     }
 
+    /// The same as what an item of a leaf is.
+    pub(super) fn start(self) -> NonNull<u8> {
+        self.start
+    }
+
     pub(super) fn trailer(self) -> Trailer {
         // SAFETY: a record begins with its header, written in full before its address was known (A3).
         Trailer(unsafe { self.start.cast::<u64>().read_unaligned() })

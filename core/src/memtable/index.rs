@@ -1,14 +1,16 @@
-//! The order of a memtable's records: a chain of leaves, and a skip list to find one of them.
+//! The order of a memtable's records: a chain of leaves, a chain of branches that know the leaves, and a skip list to find
+//! a branch.
 //!
-//! The skip list, the directory, has a node for each leaf but the first, placed at the leaf's low bound. Some forty
-//! records share a node, which makes it small enough for the cache, and walking needs it once in a leaf at most.
+//! The skip list, the directory, has a node for each branch but the first, placed at the branch's low bound. Some two
+//! thousand records share one, so the directory stays in the nearest caches, and a search waits for memory about three
+//! times: for a branch, for a leaf, for a record.
 //!
 //! * X1  Every place in the directory is that of a record of the arena, so it lives as long as the list.
 //! * X2  Nothing is ever removed, so no node is freed before the list.
-//! * X3  The directory may lag behind the leaves: a search may end at a leaf to the left of the right one, never to its
-//!   right, and goes on along the leaves (L5).
+//! * X3  The directory may lag behind the branches, and these behind the leaves: a search may end at a node to the left
+//!   of the right one, never to its right, and goes on along the chain (L5).
 //!
-//! Elsewhere: searching, changing and splitting a leaf (`leaf.rs`).
+//! Elsewhere: searching, changing and splitting a node (`node.rs`).
 
 #![expect(
     unsafe_code,
@@ -17,13 +19,14 @@
 
 use std::cmp::Ordering;
 use std::ops::Bound;
-use std::ptr;
+use std::ptr::{self, NonNull};
 
 use crossbeam_epoch as epoch;
 use crossbeam_skiplist::base::SkipList;
 
 use super::arena::{Arena, Record};
-use super::leaf::{Cut, Leaf, Spot, head_of};
+use super::leaf::{Leaf, Spot};
+use super::node::{Cut, Item, Node, head_of};
 use crate::error::Result;
 use crate::key::{KeyRef, Trailer};
 use crate::sync::atomic::{
@@ -94,21 +97,33 @@ impl PartialEq for Place {
 
 impl Eq for Place {}
 
-/// The address of a leaf in the arena.
+/// A node whose items are leaves. The first leaf is in none: a search that ends before the first branch's first
+/// item means it.
+type Branch = Node<Leaf>;
+
+impl Item for Leaf {
+    unsafe fn record<'a>(address: *mut Leaf) -> Option<Record<'a>> {
+        // SAFETY: the caller promises that it is null or a leaf, which then is complete and lives for 'a (L1).
+        unsafe { address.as_ref() }?.low()
+    }
+}
+
+/// The address of a branch in the arena.
 #[derive(Clone, Copy)]
-struct LeafAddress(*const Leaf);
+struct BranchAddress(*const Branch);
 
-// SAFETY: leaves live as long as the list (L1), belong to no thread and consist of atomics.
-unsafe impl Send for LeafAddress {}
+// SAFETY: branches live as long as the list (L1), belong to no thread and consist of atomics.
+unsafe impl Send for BranchAddress {}
 // SAFETY: as above.
-unsafe impl Sync for LeafAddress {}
+unsafe impl Sync for BranchAddress {}
 
-/// The bytes of a node: what it holds, its count and height, two levels on average, and the allocator's share.
-const NODE_BYTES: usize = size_of::<(Place, LeafAddress, usize)>() + 2 * 8 + 8;
+/// The bytes of a directory node: what it holds, its count and height, two levels on average, and the allocator's share.
+const DIRECTORY_NODE_BYTES: usize = size_of::<(Place, BranchAddress, usize)>() + 2 * 8 + 8;
 
 /// The ordered records. See the head of the file.
 pub(super) struct Index {
-    directory: SkipList<Place, LeafAddress>,
+    directory: SkipList<Place, BranchAddress>,
+    first_branch: Box<Branch>,
     first: Box<Leaf>,
     /// The last leaf, or one a little before it while that is being split; null if that is the first. A hint.
     last: AtomicPtr<Leaf>,
@@ -120,7 +135,8 @@ impl Index {
     pub(super) fn new(capacity: usize) -> Index {
         Index {
             directory: SkipList::new(epoch::default_collector().clone()),
-            first: Box::new(Leaf::new(None)),
+            first_branch: Box::new(Node::new(None)),
+            first: Box::new(Node::new(None)),
             last: AtomicPtr::new(ptr::null_mut()),
             arena: Arena::new(capacity),
         }
@@ -131,20 +147,34 @@ impl Index {
         let record = self.arena.write(user_key, trailer, value)?;
         let cut = Cut::before(KeyRef::new(user_key, trailer));
         let leaf = self.leaf_for(&cut);
-        let Some(split_off) = leaf.insert(&self.arena, record, &cut)? else {
-            return Ok(());
-        };
-        if split_off.is_last() {
-            self.last
-                .store(ptr::from_ref(split_off).cast_mut(), Release);
+        match leaf.insert(&self.arena, record.start(), &cut)? {
+            Some(split_off) => self.enter(split_off),
+            None => Ok(()),
         }
-        let low = split_off
+    }
+
+    /// Makes a new leaf known to a branch, and a branch that this splits off to the directory.
+    #[cold]
+    fn enter(&self, leaf: &Leaf) -> Result<()> {
+        if leaf.is_last() {
+            self.last.store(ptr::from_ref(leaf).cast_mut(), Release);
+        }
+        let low = leaf
             .low()
             .expect("L3: only the first leaf has no low bound");
+        let cut = Cut::before(low.key());
+        let branch = self.branch_for(&cut);
+        let Some(split_off) = branch.insert(&self.arena, NonNull::from(leaf), &cut)? else {
+            return Ok(());
+        };
+        let low = split_off
+            .low()
+            .expect("L3: only the first branch has no low bound");
         let guard = epoch::pin();
-        let node =
-            self.directory
-                .get_or_insert(Place::of(low.key()), LeafAddress(split_off), &guard);
+        let place = Place::of(low.key());
+        let node = self
+            .directory
+            .get_or_insert(place, BranchAddress(split_off), &guard);
         node.release(&guard);
         Ok(())
     }
@@ -178,7 +208,9 @@ impl Index {
 
     /// Bytes held, the struct itself aside.
     pub(super) fn memory(&self) -> usize {
-        self.arena.memory() + size_of::<Leaf>() + self.directory.len() * NODE_BYTES
+        self.arena.memory()
+            + size_of::<(Leaf, Branch)>()
+            + self.directory.len() * DIRECTORY_NODE_BYTES
     }
 
     fn last_leaf(&self) -> Option<&Leaf> {
@@ -195,6 +227,25 @@ impl Index {
         {
             return last;
         }
+        let branch = self.branch_for(cut);
+        branch.prefetch_keys();
+        let (leaf, _, _) = branch.look(cut, |branch, _, (index, _)| {
+            let at = index.checked_sub(1)?;
+            // SAFETY: null or a leaf (L1), complete before it became an item; Acquire shows it.
+            unsafe { branch.item(at).as_ref() }
+        });
+        debug_assert!(
+            leaf.is_some() || branch.low().is_none(),
+            "L3: the low bound is that of an item of the branch"
+        );
+        let leaf = leaf.unwrap_or(&self.first);
+        leaf.prefetch_keys();
+        leaf
+    }
+
+    /// A branch whose low bound lies to the left of the cut: the right one, or shortly before it (X3).
+    #[inline]
+    fn branch_for(&self, cut: &Cut<'_>) -> &Branch {
         let place = Place::of(cut.key);
         let bound = if cut.after {
             Bound::Included(&place)
@@ -202,13 +253,11 @@ impl Index {
             Bound::Excluded(&place)
         };
         let guard = epoch::pin();
-        let leaf = match self.directory.upper_bound(bound, &guard) {
-            // SAFETY: a leaf of the arena (L1), complete before it was entered; the list's links are Release and
+        match self.directory.upper_bound(bound, &guard) {
+            // SAFETY: a branch of the arena (L1), complete before it was entered; the list's links are Release and
             // Acquire.
             Some(node) => unsafe { &*node.value().0 },
-            None => &self.first,
-        };
-        leaf.prefetch_keys();
-        leaf
+            None => &self.first_branch,
+        }
     }
 }

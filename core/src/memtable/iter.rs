@@ -12,7 +12,8 @@
 )]
 
 use super::Memtable;
-use super::leaf::{Cut, Spot};
+use super::leaf::Spot;
+use super::node::Cut;
 use crate::error::Result;
 use crate::iterator::InternalIterator;
 use crate::key::KeyRef;

@@ -12,8 +12,9 @@
 //! A memtable becomes immutable when the database stops inserting into it; nothing changes here.
 //!
 //! * `arena.rs`  the bytes of the entries
-//! * `leaf.rs`   some neighbouring entries in order
-//! * `index.rs`  all leaves in order
+//! * `node.rs`   some neighbouring entries, or leaves, in order
+//! * `leaf.rs`   the nodes of entries
+//! * `index.rs`  all nodes in order
 //! * `iter.rs`   walking them
 //!
 //! Elsewhere: when to seal and flush (`db/`), which entries a reader may see (`iterator/visible.rs`). Why this
@@ -25,6 +26,7 @@ mod iter;
 mod leaf;
 #[cfg(feature = "internals")]
 mod measured;
+mod node;
 
 pub(crate) use iter::MemtableIterator;
 #[cfg(feature = "internals")]

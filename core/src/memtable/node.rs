@@ -1,0 +1,511 @@
+//! A node: up to 64 items of neighbouring keys, sorted, read without a lock while others insert.
+//!
+//! There are two kinds. The items of a leaf are records; those of a branch are leaves, each standing for the keys from its
+//! low bound on. Nodes of a kind form a chain in the order of the keys. A node holds the items from its low bound up to its
+//! high bound, which is the low bound of the next node. Beside each item's address lies a prefix: eight bytes of its key
+//! from behind `skip` bytes that all keys between the bounds share, so that a search rarely touches an item.
+//!
+//! * L1  Nodes and records lie in the arena (the first node of each kind in a box beside it) and are freed only with the
+//!   memtable: any address ever read from a node is good.
+//! * L2  `version` is odd while a writer holds the node. All else in it changes only then, and `low` never. A reader
+//!   that finds the same even version before and after has seen the node as it was at one time.
+//! * L3  A bound is a record. The low bound is that of the node's first item, from the start and for ever (nothing is
+//!   removed, and a smaller key belongs to the node before); only the first node has none. The high bound only
+//!   falls, when the node is split; only the last node has none.
+//! * L4  All keys from the low to the high bound begin with the same `skip` bytes; without both bounds `skip` is 0.
+//! * L5  A split links the new node to its right before anyone can find it elsewhere. So who comes to a node which the
+//!   key has left finds it by going right.
+//!
+//! Every field is an atomic and the fences follow the usual argument for sequence locks: nothing here is a data race.
+//!
+//! Elsewhere: what a leaf answers (`leaf.rs`), finding a leaf (`index.rs`).
+
+#![expect(
+    unsafe_code,
+    reason = "nodes refer to their items and to each other by address, in memory that the arena owns"
+)]
+
+use std::ptr::{self, NonNull};
+
+use super::arena::{Arena, Record};
+use crate::error::Result;
+use crate::key::KeyRef;
+use crate::sync::Backoff;
+use crate::sync::atomic::{
+    AtomicPtr, AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+    fence,
+};
+
+/// Items in a full node; few under the model checker, so that a model splits nodes in a few steps.
+const SLOTS: usize = if cfg!(shuttle) { 4 } else { 64 };
+
+/// A split makes new prefixes when they could skip this many bytes more: less is not worth reading the keys.
+const WORTHWHILE_SKIP: usize = 4;
+
+/// A place between two keys: all entries lie to its left or to its right.
+#[derive(Clone, Copy)]
+pub(super) struct Cut<'k> {
+    pub(super) key: KeyRef<'k>,
+    /// Whether an entry equal to `key` lies to the left.
+    pub(super) after: bool,
+    /// The first sixteen bytes of the user key, as by [`head_of`].
+    head: (u64, u64),
+}
+
+impl<'k> Cut<'k> {
+    /// Just before `key`.
+    pub(super) fn before(key: KeyRef<'k>) -> Cut<'k> {
+        Cut {
+            key,
+            after: false,
+            head: head_of(key.user_key),
+        }
+    }
+
+    /// Just behind `key`.
+    pub(super) fn behind(key: KeyRef<'k>) -> Cut<'k> {
+        Cut {
+            after: true,
+            ..Cut::before(key)
+        }
+    }
+
+    /// Whether `key` lies to the left of the cut.
+    pub(super) fn is_right_of(&self, key: KeyRef<'_>) -> bool {
+        key < self.key || self.after && key == self.key
+    }
+}
+
+/// The first sixteen bytes of `user_key`: they sort as the keys do, ties aside.
+pub(super) fn head_of(user_key: &[u8]) -> (u64, u64) {
+    (eight_bytes(user_key, 0), eight_bytes(user_key, 8))
+}
+
+/// Eight bytes of `key` from `offset`, big-endian, zeros behind its end.
+#[inline]
+fn eight_bytes(key: &[u8], offset: usize) -> u64 {
+    let rest = key.get(offset..).unwrap_or_default();
+    match rest.first_chunk() {
+        Some(bytes) => u64::from_be_bytes(*bytes),
+        None => {
+            let mut bytes = [0; 8];
+            bytes[..rest.len()].copy_from_slice(rest);
+            u64::from_be_bytes(bytes)
+        }
+    }
+}
+
+/// How many bytes two keys share at their beginning.
+fn shared_bytes(left: &[u8], right: &[u8]) -> usize {
+    let words = left.chunks_exact(8).zip(right.chunks_exact(8));
+    let start = words.take_while(|(left, right)| left == right).count() * 8;
+    let bytes = left[start..].iter().zip(&right[start..]);
+    start + bytes.take_while(|(left, right)| left == right).count()
+}
+
+/// Asks for the cache line at `address` without waiting for it.
+#[inline]
+fn prefetch<T>(address: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch has no effect but on the cache, whatever the address.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
+/// What a node refers to.
+pub(super) trait Item: Sized {
+    /// The record at whose key the item at `address` stands; `None` for null.
+    ///
+    /// # Safety
+    /// `address` is null or that of an item in an arena that outlives `'a`, over a path that made its bytes visible to
+    /// this thread.
+    unsafe fn record<'a>(address: *mut Self) -> Option<Record<'a>>;
+}
+
+/// See the head of the file.
+#[repr(C, align(64))]
+pub(super) struct Node<T> {
+    version: AtomicU64,
+    count: AtomicU32,
+    skip: AtomicU32,
+    /// [`head_of`] the high bound.
+    high_head: (AtomicU64, AtomicU64),
+    high: AtomicPtr<u8>,
+    low: AtomicPtr<u8>,
+    next: AtomicPtr<Node<T>>,
+    prefixes: [AtomicU64; SLOTS],
+    items: [AtomicPtr<T>; SLOTS],
+}
+
+/// A node held by this thread (L2); let go when dropped.
+struct Held<'a, T> {
+    node: &'a Node<T>,
+    version: u64,
+    changed: bool,
+}
+
+impl<T> Drop for Held<'_, T> {
+    fn drop(&mut self) {
+        let version = self.version + if self.changed { 2 } else { 0 };
+        self.node.version.store(version, Release);
+    }
+}
+
+impl<T: Item> Node<T> {
+    /// An empty node from `low`; `None` for the first node.
+    pub(super) fn new(low: Option<Record<'_>>) -> Node<T> {
+        Node {
+            version: AtomicU64::new(0),
+            count: AtomicU32::new(0),
+            skip: AtomicU32::new(0),
+            high_head: (AtomicU64::new(0), AtomicU64::new(0)),
+            high: AtomicPtr::new(ptr::null_mut()),
+            low: AtomicPtr::new(low.map_or(ptr::null_mut(), Record::address)),
+            next: AtomicPtr::new(ptr::null_mut()),
+            prefixes: [const { AtomicU64::new(0) }; SLOTS],
+            items: [const { AtomicPtr::new(ptr::null_mut()) }; SLOTS],
+        }
+    }
+
+    /// An empty node from `low` in the arena.
+    fn new_in(arena: &Arena, low: Record<'_>) -> Result<NonNull<Node<T>>> {
+        let spare = align_of::<Node<T>>() - 1;
+        let start = arena.allocate(size_of::<Node<T>>() + spare)?;
+        let to_aligned = start.as_ptr().align_offset(align_of::<Node<T>>());
+        // SAFETY: at most `spare` bytes further the address is aligned, and a node's bytes follow that nobody else
+        // has (A2).
+        unsafe {
+            let node = start.add(to_aligned).cast::<Node<T>>();
+            node.write(Node::new(Some(low)));
+            Ok(node)
+        }
+    }
+
+    /// Starts the loads of all cache lines that a search may touch.
+    #[inline]
+    pub(super) fn prefetch_keys(&self) {
+        let start = ptr::from_ref(self).cast::<u8>();
+        for line in 0..=size_of_val(&self.prefixes) / 64 {
+            prefetch(start.wrapping_add(line * 64));
+        }
+    }
+
+    /// The low bound; `None` for the first node.
+    pub(super) fn low(&self) -> Option<Record<'_>> {
+        // SAFETY: set before the node was published to a record that this thread then can read too (L1, L3).
+        unsafe { Record::from_address(self.low.load(Relaxed)) }
+    }
+
+    /// The high bound; `None` for the last node.
+    pub(super) fn high(&self) -> Option<Record<'_>> {
+        // SAFETY: null or a record (L1); stored after the Release fence of `hold`, which follows the record's writing.
+        unsafe { Record::from_address(self.high.load(Acquire)) }
+    }
+
+    /// The address of the item at `index`; null if none was ever there.
+    #[inline]
+    pub(super) fn item(&self, index: usize) -> *mut T {
+        self.items[index].load(Acquire)
+    }
+
+    /// Starts the load of the item at `index`, taken round.
+    #[inline]
+    pub(super) fn prefetch_item(&self, index: usize) {
+        prefetch(self.items[index % SLOTS].load(Relaxed));
+    }
+
+    /// The record of the item at `index`; `None` if none was ever there.
+    #[inline]
+    pub(super) fn record(&self, index: usize) -> Option<Record<'_>> {
+        // SAFETY: null or an item (L1); stored after the Release fence of `hold`, which follows the item's writing.
+        unsafe { T::record(self.item(index)) }
+    }
+
+    /// The node to the right.
+    pub(super) fn next(&self) -> Option<&Node<T>> {
+        // SAFETY: null or a node of the arena (L1), complete before it was stored with Release.
+        unsafe { self.next.load(Acquire).as_ref() }
+    }
+
+    /// Whether no node follows.
+    pub(super) fn is_last(&self) -> bool {
+        self.next.load(Relaxed).is_null()
+    }
+
+    /// The number of items.
+    #[inline]
+    pub(super) fn count(&self) -> usize {
+        self.count.load(Relaxed) as usize
+    }
+
+    /// The version, once no writer holds the node.
+    #[inline]
+    pub(super) fn start_reading(&self) -> u64 {
+        let backoff = Backoff::new();
+        loop {
+            let version = self.version.load(Acquire);
+            if version.is_multiple_of(2) {
+                return version;
+            }
+            backoff.snooze();
+        }
+    }
+
+    /// Whether `version` is current.
+    #[inline]
+    pub(super) fn is_at(&self, version: u64) -> bool {
+        self.version.load(Acquire) == version
+    }
+
+    /// Whether all that was read since `version` was current (L2).
+    #[inline]
+    pub(super) fn is_unchanged(&self, version: u64) -> bool {
+        // The fence orders the loads before it, and pairs with the writer's: who saw a change sees its odd version.
+        fence(Acquire);
+        self.version.load(Relaxed) == version
+    }
+
+    fn hold(&self) -> Held<'_, T> {
+        let backoff = Backoff::new();
+        loop {
+            let version = self.version.load(Relaxed);
+            if version.is_multiple_of(2)
+                && self
+                    .version
+                    .compare_exchange_weak(version, version + 1, Acquire, Relaxed)
+                    .is_ok()
+            {
+                // Whoever sees a store that follows sees the odd version, and all that this thread knew until here:
+                // the items whose addresses it stores, too.
+                fence(Release);
+                return Held {
+                    node: self,
+                    version,
+                    changed: false,
+                };
+            }
+            backoff.snooze();
+        }
+    }
+
+    /// Whether the high bound lies to the left of the cut, so that the cut belongs to a node further right.
+    #[inline]
+    fn ends_before(&self, cut: &Cut<'_>) -> bool {
+        let Some(high) = self.high() else {
+            return false;
+        };
+        let head = (
+            self.high_head.0.load(Relaxed),
+            self.high_head.1.load(Relaxed),
+        );
+        head < cut.head || head == cut.head && cut.is_right_of(high.key())
+    }
+
+    /// How many of the first `count` items lie to the left of the cut; and whether the next one's key may be equal
+    /// to the cut's. Requires that the cut lies between the bounds. `None` if the node is changing meanwhile.
+    #[inline]
+    fn search(&self, count: usize, cut: &Cut<'_>) -> Option<(usize, bool)> {
+        let skip = self.skip.load(Relaxed) as usize;
+        let wanted = eight_bytes(cut.key.user_key, skip);
+        let prefix = |index: usize| self.prefixes[index % SLOTS].load(Relaxed);
+        if count == 0 || prefix(count - 1) < wanted {
+            return Some((count, false));
+        }
+        // Items before `left` have smaller prefixes.
+        let mut left = 0;
+        let mut size = count;
+        while size > 1 {
+            let half = size / 2;
+            if prefix(left + half - 1) < wanted {
+                left += half;
+            }
+            size -= half;
+        }
+        left += usize::from(prefix(left) < wanted);
+        if prefix(left) != wanted {
+            return Some((left, false));
+        }
+        // Items from `left` to `right` have the same prefix: their keys decide. The last one first, since keys that
+        // come in order are added there.
+        let mut right = count;
+        if prefix(count - 1) == wanted {
+            if cut.is_right_of(self.record(count - 1)?.key()) {
+                return Some((count, false));
+            }
+            right = count - 1;
+        }
+        while left < right {
+            let middle = left + (right - left) / 2;
+            if prefix(middle) == wanted && cut.is_right_of(self.record(middle)?.key()) {
+                left = middle + 1;
+            } else {
+                right = middle;
+            }
+        }
+        Some((left, true))
+    }
+
+    /// Hands the node in which the cut lies to `look`, with the number of its items and the result of `search`, until
+    /// `look` has seen it unchanged. Requires that the low bound of this node lies to the left of the cut.
+    #[inline]
+    pub(super) fn look<'a, S>(
+        &'a self,
+        cut: &Cut<'_>,
+        look: impl Fn(&'a Node<T>, usize, (usize, bool)) -> S,
+    ) -> (S, &'a Node<T>, u64) {
+        let mut node = self;
+        loop {
+            let version = node.start_reading();
+            if node.ends_before(cut) {
+                let next = node.next();
+                if let Some(next) = next
+                    && node.is_unchanged(version)
+                {
+                    node = next;
+                }
+                continue;
+            }
+            let count = node.count();
+            let Some(found) = node.search(count, cut) else {
+                continue;
+            };
+            let seen = look(node, count, found);
+            if node.is_unchanged(version) {
+                return (seen, node, version);
+            }
+        }
+    }
+
+    /// Adds an item, and returns the node that a split made, for whoever finds nodes. Requires that the low bound lies to
+    /// the left of the item, `item` is complete and in the arena, and `cut` is before its record.
+    pub(super) fn insert<'a>(
+        &'a self,
+        arena: &'a Arena,
+        item: NonNull<T>,
+        cut: &Cut<'_>,
+    ) -> Result<Option<&'a Node<T>>> {
+        let mut held = self.hold();
+        while held.node.ends_before(cut) {
+            let next = held.node.next();
+            drop(held);
+            held = next
+                .expect("L3: a node with a high bound has one to its right")
+                .hold();
+        }
+        let node = held.node;
+        let count = node.count();
+        let (index, _) = node
+            .search(count, cut)
+            .expect("L2: nothing changes in a node that is held");
+        if count < SLOTS {
+            held.changed = true;
+            node.put(count, index, item, cut);
+            return Ok(None);
+        }
+        held.split(arena, index, item, cut).map(Some)
+    }
+
+    /// Makes room at `index` among `count` items and puts `item` there. The node is held, or not yet known.
+    fn put(&self, count: usize, index: usize, item: NonNull<T>, cut: &Cut<'_>) {
+        for slot in (index..count).rev() {
+            let prefix = self.prefixes[slot].load(Relaxed);
+            self.prefixes[slot + 1].store(prefix, Relaxed);
+            let address = self.items[slot].load(Relaxed);
+            self.items[slot + 1].store(address, Relaxed);
+        }
+        let skip = self.skip.load(Relaxed) as usize;
+        self.prefixes[index].store(eight_bytes(cut.key.user_key, skip), Relaxed);
+        self.items[index].store(item.as_ptr(), Relaxed);
+        self.count.store(count as u32 + 1, Relaxed);
+    }
+
+    /// Skips as many bytes as the bounds allow (L4) if that is worth it. The node is held, or not yet known.
+    fn shorten_prefixes(&self) {
+        let (Some(low), Some(high)) = (self.low(), self.high()) else {
+            return;
+        };
+        let shared = shared_bytes(low.user_key(), high.user_key());
+        if shared < self.skip.load(Relaxed) as usize + WORTHWHILE_SKIP {
+            return;
+        }
+        for index in 0..self.count() {
+            let record = self
+                .record(index)
+                .expect("L2: slots below `count` are filled");
+            self.prefixes[index].store(eight_bytes(record.user_key(), shared), Relaxed);
+        }
+        self.skip.store(shared as u32, Relaxed);
+    }
+}
+
+impl<'a, T: Item> Held<'a, T> {
+    /// Splits the full node, puts `item` at `index` of what it was, and returns the new node to its right.
+    ///
+    /// Half moves right. But where items come in ascending or descending order they come at an end: then the new
+    /// item gets a node of its own, and the full one stays full.
+    fn split(
+        &mut self,
+        arena: &'a Arena,
+        index: usize,
+        item: NonNull<T>,
+        cut: &Cut<'_>,
+    ) -> Result<&'a Node<T>> {
+        let left = self.node;
+        let at = match index {
+            0 | SLOTS => index,
+            _ => SLOTS / 2,
+        };
+        let low = match at {
+            // SAFETY: complete, and in the arena, which outlives 'a (L1).
+            SLOTS => unsafe { T::record(item.as_ptr()) },
+            _ => left.record(at),
+        };
+        let low = low
+            .expect("L2: the node is full, and every item but the first of all stands at a record");
+        let right_address = Node::new_in(arena, low)?;
+        // SAFETY: complete, and in the arena, which outlives 'a (L1).
+        let right: &'a Node<T> = unsafe { right_address.as_ref() };
+        // L5: the right node is finished before the left one names it.
+        right.skip.store(left.skip.load(Relaxed), Relaxed);
+        for slot in at..SLOTS {
+            let prefix = left.prefixes[slot].load(Relaxed);
+            right.prefixes[slot - at].store(prefix, Relaxed);
+            let address = left.items[slot].load(Relaxed);
+            right.items[slot - at].store(address, Relaxed);
+        }
+        right.count.store((SLOTS - at) as u32, Relaxed);
+        right.high.store(left.high.load(Relaxed), Relaxed);
+        right
+            .high_head
+            .0
+            .store(left.high_head.0.load(Relaxed), Relaxed);
+        right
+            .high_head
+            .1
+            .store(left.high_head.1.load(Relaxed), Relaxed);
+        right.next.store(left.next.load(Relaxed), Relaxed);
+        right.shorten_prefixes();
+        let goes_right = at == SLOTS || index > at;
+        if goes_right {
+            right.put(SLOTS - at, index - at, item, cut);
+        }
+
+        self.changed = true;
+        let head = head_of(low.user_key());
+        left.high_head.0.store(head.0, Relaxed);
+        left.high_head.1.store(head.1, Relaxed);
+        left.high.store(low.address(), Relaxed);
+        left.next.store(right_address.as_ptr(), Release);
+        left.count.store(at as u32, Relaxed);
+        left.shorten_prefixes();
+        if !goes_right {
+            left.put(at, index, item, cut);
+        }
+        Ok(right)
+    }
+}

@@ -18,6 +18,10 @@ const BATCH_VERSION: u8 = 1;
 /// version (1), flags (1), count (4), length of the extension (a varint; 1 byte while it is empty).
 const HEADER_BYTES: usize = 7;
 const COUNT_OFFSET: usize = 2;
+/// The encoded batch of no operations.
+const EMPTY: [u8; HEADER_BYTES] = [BATCH_VERSION, 0, 0, 0, 0, 0, 0];
+/// The most bytes of an operation beside its key and value: kind and two lengths.
+const MOST_FRAMING_BYTES: usize = 1 + 2 * 5;
 /// Set on a kind byte that is followed by a keyspace id; keyspace 0 needs none.
 const HAS_KEYSPACE: u8 = 0x80;
 /// The most bytes of one encoded batch: the longest value and the longest key, with room for their lengths.
@@ -42,9 +46,35 @@ pub struct WriteBatch {
 impl WriteBatch {
     /// An empty batch.
     pub fn new() -> WriteBatch {
-        let mut buffer = vec![0; HEADER_BYTES];
-        buffer[0] = BATCH_VERSION;
-        WriteBatch { buffer }
+        WriteBatch {
+            buffer: Vec::from(EMPTY),
+        }
+    }
+
+    /// A batch of one put, in memory for just that. Errors: as [`WriteBatch::put`].
+    pub(crate) fn of_put(key: &[u8], value: &[u8]) -> Result<WriteBatch> {
+        check_key(key)?;
+        check_value(value)?;
+        let mut batch = WriteBatch { buffer: Vec::new() };
+        batch.begin(key.len() + value.len() + MOST_FRAMING_BYTES)?;
+        batch.put(key, value)?;
+        Ok(batch)
+    }
+
+    /// A batch of one delete, in memory for just that. Errors: as [`WriteBatch::delete`].
+    pub(crate) fn of_delete(key: &[u8]) -> Result<WriteBatch> {
+        check_key(key)?;
+        let mut batch = WriteBatch { buffer: Vec::new() };
+        batch.begin(key.len() + MOST_FRAMING_BYTES)?;
+        batch.delete(key)?;
+        Ok(batch)
+    }
+
+    /// Makes room for the header and `bytes` more, and writes the header.
+    fn begin(&mut self, bytes: usize) -> Result<()> {
+        self.reserve(HEADER_BYTES + bytes)?;
+        self.buffer.extend_from_slice(&EMPTY);
+        Ok(())
     }
 
     /// Adds a put of `value` (up to 4 GiB - 1) under `key` (up to 16 MiB); either may be empty.

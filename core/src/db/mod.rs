@@ -122,9 +122,7 @@ impl DB {
 
     /// [`DB::put`] with options.
     pub fn put_with(&self, key: &[u8], value: &[u8], options: &WriteOptions) -> Result<()> {
-        let mut batch = WriteBatch::new();
-        batch.put(key, value)?;
-        self.write_with(&batch, options)
+        self.write_with(&WriteBatch::of_put(key, value)?, options)
     }
 
     /// Removes `key`; removing an absent key is no error. Errors as for [`DB::put`].
@@ -134,9 +132,7 @@ impl DB {
 
     /// [`DB::delete`] with options.
     pub fn delete_with(&self, key: &[u8], options: &WriteOptions) -> Result<()> {
-        let mut batch = WriteBatch::new();
-        batch.delete(key)?;
-        self.write_with(&batch, options)
+        self.write_with(&WriteBatch::of_delete(key)?, options)
     }
 
     /// Applies `batch`: all of its operations or none, also across a crash. Errors as for [`DB::put`].

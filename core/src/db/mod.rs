@@ -193,6 +193,8 @@ impl DB {
     pub fn snapshot(&self) -> Result<Snapshot> {
         let shared = self.shared();
         shared.check_open()?;
+        // Waits outside the list's lock; what is published meanwhile is seen too.
+        shared.publisher.read_point()?;
         Ok(shared.snapshots.pin(|| shared.publisher.last()))
     }
 

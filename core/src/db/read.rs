@@ -93,10 +93,11 @@ impl Shared {
         Ok(values)
     }
 
-    /// The number a read is made at: that of its snapshot, or the last published one.
+    /// The number a read is made at: that of its snapshot, or the last published one, at or behind every write that was
+    /// acknowledged.
     pub(super) fn read_sequence(&self, snapshot: Option<&Snapshot>) -> Result<SequenceNumber> {
         match snapshot {
-            None => Ok(self.publisher.last()),
+            None => self.publisher.read_point(),
             Some(snapshot) if snapshot.belongs_to(&self.snapshots) => Ok(snapshot.sequence()),
             Some(_) => Err(Error::invalid_argument(
                 "snapshot was taken of another database",

@@ -83,6 +83,7 @@ pub(super) struct Log {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct LogCounts {
     pub(super) operations: u64,
+    /// The ticket of the next commit (`publish.rs`).
     pub(super) batches: u64,
     /// Bytes of the logs before the present one.
     pub(super) bytes: u64,

@@ -25,7 +25,8 @@ impl Shared {
     /// 1. under the log's lock: take sequence numbers, append to the log   2. insert into the memtable
     /// 3. publish the sequence numbers, in order                           4. wait for the group's sync, if `sync`
     ///
-    /// Readers see nothing before step 3. If step 1 fails, 2 to 4 do not run. Acknowledged when this returns.
+    /// Readers see nothing before step 3, and none that begins after this has returned misses it (P3). If step 1 fails, 2
+    /// to 4 do not run. Acknowledged when this returns.
     pub(super) fn commit(&self, batch: &WriteBatch, options: &WriteOptions) -> Result<()> {
         self.check_writable()?;
         if batch.is_empty() {
@@ -39,17 +40,17 @@ impl Shared {
         let checksum = wal::payload_checksum(payload);
         self.stall.admit(payload.len() as u64, self)?;
 
-        let (memtable, before, place) = {
+        let (memtable, before, ticket, place) = {
             let mut log = self.log_with_room(batch)?;
-            let before = log.last_sequence;
+            let (before, ticket) = (log.last_sequence, log.counts.batches);
             let place = self.append(&mut log, batch, checksum)?;
-            (Arc::clone(&log.memtable), before, place)
+            (Arc::clone(&log.memtable), before, ticket, place)
         };
         let last = before.plus(u64::from(batch.count()));
         let stop = StopUnlessDefused { shared: self };
         insert(&memtable, payload, before)?;
         std::mem::forget(stop);
-        self.publisher.publish(before, last)?;
+        self.publisher.publish(ticket, last)?;
         if options.sync {
             self.wait_until_durable(place)
         } else {

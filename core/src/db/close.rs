@@ -73,6 +73,7 @@ impl Shared {
         let last = self.show(&mut state, empty);
         drop(state);
         drop(last);
+        self.spare_chunks.clear();
         closing.lock = None;
         outcome
     }

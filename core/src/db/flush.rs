@@ -33,6 +33,11 @@ impl Shared {
         state.flush_failure = outcome.as_ref().err().cloned();
         self.changed.notify_all();
         drop(state);
+        drop(superversion);
+        if self.superversion.load().active.is_empty() {
+            // Nobody writes at present, so nobody needs what the memtable left.
+            self.spare_chunks.clear();
+        }
         if let Err(error) = &outcome {
             self.note(format_args!("flush failed: {error}"));
         }

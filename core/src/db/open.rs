@@ -118,7 +118,12 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
     let numbers = versions.numbers();
     let writer = start_log(&*env, &dir, &numbers, &recovered, &options)?;
     let log_file = LogFile::new(writer.number(), Arc::clone(writer.file()), writer.len(), 0);
-    let active = Arc::new(Memtable::new(options.write_buffer_size as usize));
+    let write_buffer_size = options.write_buffer_size as usize;
+    let spare_chunks = Memtable::spare_chunks(write_buffer_size);
+    let active = Arc::new(Memtable::recycling(
+        write_buffer_size,
+        Arc::clone(&spare_chunks),
+    ));
     if !options.read_only {
         // Without anything to flush, nothing else would ever let the old logs go.
         let log_number = recovered.sealed.is_empty().then_some(writer.number());
@@ -150,6 +155,7 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
     let shared = Arc::new(Shared {
         block_cache,
         tables,
+        spare_chunks,
         snapshots: Arc::new(SnapshotList::default()),
         publisher: Publisher::new(last_sequence),
         sync_group: SyncGroup::new(

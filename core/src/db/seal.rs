@@ -42,7 +42,10 @@ impl Shared {
             }
         };
         let file = LogFile::new(number, Arc::clone(writer.file()), writer.len(), 0);
-        let memtable = Arc::new(Memtable::new(self.options.write_buffer_size as usize));
+        let memtable = Arc::new(Memtable::recycling(
+            self.options.write_buffer_size as usize,
+            Arc::clone(&self.spare_chunks),
+        ));
         {
             let mut state = self.state.lock();
             state.flush_requests += 1;

@@ -22,7 +22,7 @@ use crate::compaction::RunningCompaction;
 use crate::env::{DirLock, Env, Reserve, Thread};
 use crate::error::{Error, Result};
 use crate::key::SequenceNumber;
-use crate::memtable::Memtable;
+use crate::memtable::{Memtable, SpareChunks};
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::snapshot::SnapshotList;
@@ -40,6 +40,8 @@ pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) block_cache: Arc<BlockCache>,
     pub(super) tables: Arc<TableCache>,
+    /// Memory that flushed memtables leave to the next ones.
+    pub(super) spare_chunks: Arc<SpareChunks>,
     pub(super) snapshots: Arc<SnapshotList>,
     pub(super) superversion: ArcSwap<SuperVersion>,
     pub(super) publisher: Publisher,

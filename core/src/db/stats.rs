@@ -210,7 +210,8 @@ impl Shared {
             "sstables" => self.tables_text(),
             "options" => format!("{:#?}", self.options),
             "approximate-memory-usage" => {
-                let memtables = self.superversion.load().memtable_bytes();
+                let memtables =
+                    self.superversion.load().memtable_bytes() + self.spare_chunks.bytes();
                 (memtables + self.block_cache.stats().used + self.tables.stats().memory).to_string()
             }
             "block-cache-usage" => self.block_cache.stats().used.to_string(),

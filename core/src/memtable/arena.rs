@@ -1,6 +1,6 @@
 //! The memory of a memtable: records, written once, never moved, freed only with the arena.
 //!
-//! Owns: chunks of 4 KiB to 1 MiB, filled from the front by any number of threads at once, and a chunk of its own
+//! Owns: chunks of 4 KiB to 1 MiB, spare ones of an earlier arena if there are any, filled from the front by any number of threads at once, and a chunk of its own
 //! for each large record. Layout of a record (in memory only, host byte order, no alignment):
 //!
 //! ```text
@@ -13,43 +13,27 @@
 //! * A4  Chunks grow with the arena, a sixteenth of what it holds, so that what is allocated but not yet used stays
 //!   under a tenth of the whole once the arena holds 64 KiB.
 //!
-//! Elsewhere: the order of records (`leaf.rs`, `index.rs`).
+//! Elsewhere: chunks and spare ones (`chunk.rs`), the order of records (`leaf.rs`, `index.rs`).
 
 #![expect(
     unsafe_code,
     reason = "records are addressed by raw pointers into memory this file owns"
 )]
 
-use std::alloc::{Layout, alloc, dealloc};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
+use super::chunk::{ALLOCATOR_BYTES, Chunk, SpareChunks, no_memory};
 use crate::error::{Error, Result};
 use crate::key::{KeyRef, Trailer};
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use crate::sync::{Arc, Mutex};
 
 /// Bytes of a record before its key.
 const RECORD_HEADER_BYTES: usize = 16;
 
 const SMALLEST_CHUNK_BYTES: usize = 4 << 10;
 const LARGEST_CHUNK_BYTES: usize = 1 << 20;
-
-/// Chunks are aligned like this; what is laid out in them aligns itself.
-const CHUNK_ALIGN: usize = 16;
-
-/// What the allocator itself spends on a chunk.
-const ALLOCATOR_BYTES: usize = 16;
-
-/// The head of a chunk; the bytes handed out follow it.
-struct Chunk {
-    /// The chunk made before this one, in the order in which they are freed.
-    previous: *mut Chunk,
-    /// Bytes of the whole allocation.
-    bytes: usize,
-    /// Bytes handed out, the head included. Beyond `bytes` once a request did not fit.
-    used: AtomicUsize,
-}
 
 /// Bump allocation by many threads. See the head of the file.
 pub(super) struct Arena {
@@ -61,6 +45,7 @@ pub(super) struct Arena {
     newest: Mutex<NewestChunk>,
     /// No ordinary chunk is larger than this.
     chunk_limit: usize,
+    spare: Arc<SpareChunks>,
 }
 
 struct NewestChunk(*mut Chunk);
@@ -69,15 +54,21 @@ struct NewestChunk(*mut Chunk);
 unsafe impl Send for NewestChunk {}
 
 impl Arena {
-    /// An empty arena which is expected to grow to `capacity` bytes. Allocates nothing.
-    pub(super) fn new(capacity: usize) -> Arena {
-        let chunk_limit = (capacity / 16).clamp(SMALLEST_CHUNK_BYTES, LARGEST_CHUNK_BYTES);
+    /// An empty arena which is expected to grow to `capacity` bytes, and shares `spare` with others of that capacity.
+    /// Allocates nothing.
+    pub(super) fn new(capacity: usize, spare: Arc<SpareChunks>) -> Arena {
         Arena {
             current: AtomicPtr::new(ptr::null_mut()),
             full_bytes: AtomicUsize::new(0),
             newest: Mutex::new(NewestChunk(ptr::null_mut())),
-            chunk_limit,
+            chunk_limit: largest_chunk(capacity),
+            spare,
         }
+    }
+
+    /// Where arenas of this capacity leave up to `most` bytes of chunks for each other.
+    pub(super) fn spare_chunks(capacity: usize, most: usize) -> Arc<SpareChunks> {
+        Arc::new(SpareChunks::new(largest_chunk(capacity), most))
     }
 
     /// Copies an entry into the arena. Any number of threads at once. Fails only for want of memory.
@@ -163,8 +154,12 @@ impl Arena {
         let next_bytes = (held / 16)
             .next_power_of_two()
             .clamp(SMALLEST_CHUNK_BYTES, self.chunk_limit);
-        if bytes > next_bytes / 4 {
-            let chunk = new_chunk(bytes, newest.0)?;
+        let spare = match bytes <= self.chunk_limit / 4 {
+            true => self.spare.take(newest.0),
+            false => None,
+        };
+        if spare.is_none() && bytes > next_bytes / 4 {
+            let chunk = Chunk::allocate(bytes, newest.0)?;
             newest.0 = chunk;
             let own_bytes = size_of::<Chunk>() + bytes + ALLOCATOR_BYTES;
             self.full_bytes.fetch_add(own_bytes, Ordering::Relaxed);
@@ -172,7 +167,10 @@ impl Arena {
             let start = unsafe { chunk.cast::<u8>().add(size_of::<Chunk>()) };
             return Ok(Some(NonNull::new(start).expect("inside an allocation")));
         }
-        let chunk = new_chunk(next_bytes - size_of::<Chunk>(), newest.0)?;
+        let chunk = match spare {
+            Some(chunk) => chunk,
+            None => Chunk::allocate(next_bytes - size_of::<Chunk>(), newest.0)?,
+        };
         newest.0 = chunk;
         if !current.is_null() {
             // SAFETY: as in `memory`.
@@ -189,41 +187,20 @@ impl Drop for Arena {
     fn drop(&mut self) {
         let mut next = self.newest.get_mut().0;
         while !next.is_null() {
-            // SAFETY: `next` came from `new_chunk` with this layout and is freed once, here; records and leaves
+            // SAFETY: `next` came from `Chunk::allocate` or the spare ones and leaves this list here; records and leaves
             // borrow the arena or are owned by the memtable that is being dropped with it.
             unsafe {
                 let previous = (*next).previous;
-                let layout = Layout::from_size_align_unchecked((*next).bytes, CHUNK_ALIGN);
-                dealloc(next.cast(), layout);
+                self.spare.give(next);
                 next = previous;
             }
         }
     }
 }
 
-/// A chunk with room for `room` bytes behind its head.
-fn new_chunk(room: usize, previous: *mut Chunk) -> Result<*mut Chunk> {
-    let bytes = size_of::<Chunk>()
-        .checked_add(room)
-        .ok_or_else(|| no_memory(room))?;
-    let layout = Layout::from_size_align(bytes, CHUNK_ALIGN).map_err(|_| no_memory(room))?;
-    // SAFETY: the layout is larger than a chunk's head, so not empty.
-    let chunk = unsafe { alloc(layout) }.cast::<Chunk>();
-    if chunk.is_null() {
-        return Err(no_memory(room));
-    }
-    let head = Chunk {
-        previous,
-        bytes,
-        used: AtomicUsize::new(size_of::<Chunk>()),
-    };
-    // SAFETY: just allocated, large enough, and aligned to 16, which is more than `Chunk` needs.
-    unsafe { chunk.write(head) };
-    Ok(chunk)
-}
-
-fn no_memory(bytes: usize) -> Error {
-    Error::internal(format!("no memory for {bytes} bytes of the memtable"))
+/// The size of an arena's chunks once it has grown.
+fn largest_chunk(capacity: usize) -> usize {
+    (capacity / 16).clamp(SMALLEST_CHUNK_BYTES, LARGEST_CHUNK_BYTES)
 }
 
 fn too_long(what: &str) -> Error {
@@ -299,13 +276,37 @@ mod tests {
     use super::*;
     use crate::key::{SequenceNumber, ValueKind};
 
+    fn alone(capacity: usize) -> Arena {
+        Arena::new(capacity, Arena::spare_chunks(capacity, 0))
+    }
+
+    #[test]
+    fn the_chunks_of_an_arena_that_is_gone_are_used_again() {
+        let spare = Arena::spare_chunks(1 << 20, 1 << 20);
+        for round in 0..3 {
+            let arena = Arena::new(1 << 20, Arc::clone(&spare));
+            let before = spare.bytes();
+            assert_eq!(before > 0, round > 0);
+            let records: Vec<_> = (0..4_000u64)
+                .map(|number| arena.write(&number.to_be_bytes(), put(number), &[round; 200]))
+                .collect();
+            assert!(spare.bytes() < before || before == 0);
+            for (number, record) in (0..).zip(records) {
+                let record = record.unwrap();
+                assert_eq!(record.user_key(), u64::to_be_bytes(number));
+                assert_eq!(record.value(), [round; 200]);
+            }
+            drop(arena);
+        }
+    }
+
     fn put(sequence: u64) -> Trailer {
         Trailer::new(SequenceNumber(sequence), ValueKind::Put)
     }
 
     #[test]
     fn records_of_every_size_keep_their_bytes() {
-        let arena = Arena::new(64 << 10);
+        let arena = alone(64 << 10);
         let sizes = [0usize, 1, 7, 100, 1_000, 1_024, 5_000, 70_000, 3 << 20];
         let mut records = Vec::new();
         for round in 0..20u8 {
@@ -326,7 +327,7 @@ mod tests {
 
     #[test]
     fn threads_never_share_bytes() {
-        let arena = Arena::new(1 << 20);
+        let arena = alone(1 << 20);
         std::thread::scope(|scope| {
             for thread in 0..4u8 {
                 let arena = &arena;

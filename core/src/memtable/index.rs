@@ -25,10 +25,12 @@ use crossbeam_epoch as epoch;
 use crossbeam_skiplist::base::SkipList;
 
 use super::arena::{Arena, Record};
+use super::chunk::SpareChunks;
 use super::leaf::{Leaf, Spot};
 use super::node::{Cut, Item, Node, head_of};
 use crate::error::Result;
 use crate::key::{KeyRef, Trailer};
+use crate::sync::Arc;
 use crate::sync::atomic::{
     AtomicPtr,
     Ordering::{Acquire, Release},
@@ -132,13 +134,13 @@ pub(super) struct Index {
 }
 
 impl Index {
-    pub(super) fn new(capacity: usize) -> Index {
+    pub(super) fn new(capacity: usize, spare: Arc<SpareChunks>) -> Index {
         Index {
             directory: SkipList::new(epoch::default_collector().clone()),
             first_branch: Box::new(Node::new(None)),
             first: Box::new(Node::new(None)),
             last: AtomicPtr::new(ptr::null_mut()),
-            arena: Arena::new(capacity),
+            arena: Arena::new(capacity, spare),
         }
     }
 

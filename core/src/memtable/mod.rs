@@ -11,7 +11,7 @@
 //!
 //! A memtable becomes immutable when the database stops inserting into it; nothing changes here.
 //!
-//! * `arena.rs`  the bytes of the entries
+//! * `arena.rs`  the bytes of the entries, in the pieces of `chunk.rs`
 //! * `node.rs`   some neighbouring entries, or leaves, in order
 //! * `leaf.rs`   the nodes of entries
 //! * `index.rs`  all nodes in order
@@ -21,6 +21,7 @@
 //! structure: docs/decisions/0005-memtable.md.
 
 mod arena;
+mod chunk;
 mod index;
 mod iter;
 mod leaf;
@@ -28,10 +29,12 @@ mod leaf;
 mod measured;
 mod node;
 
+pub(crate) use chunk::SpareChunks;
 pub(crate) use iter::MemtableIterator;
 #[cfg(feature = "internals")]
 pub use measured::MeasuredMemtable;
 
+use self::arena::Arena;
 use self::index::Index;
 use crate::error::Result;
 use crate::key::{KeyRef, Trailer};
@@ -47,10 +50,20 @@ pub(crate) struct Memtable {
 impl Memtable {
     /// An empty memtable, expected to be sealed when it holds `write_buffer_size` bytes.
     pub(crate) fn new(write_buffer_size: usize) -> Memtable {
+        Memtable::recycling(write_buffer_size, Arena::spare_chunks(write_buffer_size, 0))
+    }
+
+    /// The same, taking its memory from what `spare` has, and leaving it there when it is dropped.
+    pub(crate) fn recycling(write_buffer_size: usize, spare: Arc<SpareChunks>) -> Memtable {
         Memtable {
-            index: Index::new(write_buffer_size),
+            index: Index::new(write_buffer_size, spare),
             entries: AtomicU64::new(0),
         }
+    }
+
+    /// What memtables of `write_buffer_size` leave each other: the memory of one at most.
+    pub(crate) fn spare_chunks(write_buffer_size: usize) -> Arc<SpareChunks> {
+        Arena::spare_chunks(write_buffer_size, write_buffer_size)
     }
 
     /// Adds an entry. Any number of threads at once; no two inserts share user key and sequence number (K2).

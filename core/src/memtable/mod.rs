@@ -16,12 +16,14 @@
 //! * `leaf.rs`   the nodes of entries
 //! * `index.rs`  all nodes in order
 //! * `iter.rs`   walking them
+//! * `filter.rs` which keys are certainly absent
 //!
 //! Elsewhere: when to seal and flush (`db/`), which entries a reader may see (`iterator/visible.rs`). Why this
 //! structure: docs/decisions/0005-memtable.md.
 
 mod arena;
 mod chunk;
+mod filter;
 mod index;
 mod iter;
 mod leaf;
@@ -35,6 +37,7 @@ pub(crate) use iter::MemtableIterator;
 pub use measured::MeasuredMemtable;
 
 use self::arena::Arena;
+use self::filter::Filter;
 use self::index::Index;
 use crate::error::Result;
 use crate::key::{KeyRef, Trailer};
@@ -44,6 +47,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 /// The sorted write buffer. See the head of the file.
 pub(crate) struct Memtable {
     index: Index,
+    filter: Filter,
     entries: AtomicU64,
 }
 
@@ -57,6 +61,7 @@ impl Memtable {
     pub(crate) fn recycling(write_buffer_size: usize, spare: Arc<SpareChunks>) -> Memtable {
         Memtable {
             index: Index::new(write_buffer_size, spare),
+            filter: Filter::new(write_buffer_size),
             entries: AtomicU64::new(0),
         }
     }
@@ -70,7 +75,9 @@ impl Memtable {
     ///
     /// `value`: empty for a tombstone. Fails only for want of memory, and then adds nothing.
     pub(crate) fn insert(&self, user_key: &[u8], trailer: Trailer, value: &[u8]) -> Result<()> {
+        let bits = self.filter.bits_of(user_key);
         self.index.insert(user_key, trailer, value)?;
+        self.filter.add(bits);
         self.entries.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -79,6 +86,9 @@ impl Memtable {
     ///
     /// A tombstone is an entry. To read at a sequence number pass `Trailer::visible_at` of it.
     pub(crate) fn get(&self, user_key: &[u8], trailer: Trailer) -> Option<(Trailer, &[u8])> {
+        if !self.filter.may_contain(self.filter.bits_of(user_key)) {
+            return None;
+        }
         let record = self.index.get(KeyRef::new(user_key, trailer))?;
         Some((record.trailer(), record.value()))
     }
@@ -90,7 +100,7 @@ impl Memtable {
 
     /// Bytes held, the index included (M3). A few relaxed loads.
     pub(crate) fn memory(&self) -> usize {
-        size_of::<Memtable>() + self.index.memory()
+        size_of::<Memtable>() + self.index.memory() + self.filter.memory()
     }
 
     /// Entries inserted: versions and tombstones each count as one.

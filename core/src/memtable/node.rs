@@ -106,7 +106,7 @@ fn shared_bytes(left: &[u8], right: &[u8]) -> usize {
 
 /// Asks for the cache line at `address` without waiting for it.
 #[inline]
-fn prefetch<T>(address: *const T) {
+pub(super) fn prefetch<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch has no effect but on the cache, whatever the address.
     unsafe {

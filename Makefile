@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help tools build test torture fuzz miri demo coverage bench guard install uninstall clean
+.PHONY: help tools build test torture fuzz miri demo coverage bench tune guard install uninstall clean
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -47,6 +47,10 @@ bench: ## AiDb beside rivals: N=1000000 ROUNDS=3 SECONDS=2 ENGINES="aidb fjall" 
 	@scripts/check-tools.sh rust
 	@N="$(N)" ROUNDS="$(ROUNDS)" READ_SECONDS="$(SECONDS)" ENGINES="$(ENGINES)" WORKLOADS="$(WORKLOADS)" \
 		WITHOUT="$(WITHOUT)" OUT="$(OUT)" scripts/bench.sh
+
+tune: ## what each option changes, beside the defaults: N=1000000 ROUNDS=3 SECONDS=1 TRIALS="block_size=1KiB:scan,readrandom"
+	@scripts/check-tools.sh rust
+	@N="$(N)" ROUNDS="$(ROUNDS)" READ_SECONDS="$(SECONDS)" TRIALS="$(TRIALS)" scripts/bench.sh --tune
 
 guard: ## instructions per operation beside the recorded ones; RECORD=1 records them anew
 	@scripts/check-tools.sh rust

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # AiDb beside its rivals, as bench/README.md describes. `make bench` sets the variables: N, ROUNDS, READ_SECONDS, ENGINES,
 # WORKLOADS, WITHOUT (engines to leave out), OUT. With --smoke: the bench's own tests, then every workload on a
-# handful of entries, without RocksDB, to see that it runs.
+# handful of entries, without RocksDB, to see that it runs. With --tune: what AiDb's options change; TRIALS chooses some.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -18,6 +18,7 @@ leveldb() {
 if [ "${1:-}" = --smoke ]; then
     engines=aidb,fjall,lmdb,redb
     if leveldb; then engines+=,leveldb; else echo 'LevelDB: not run, it cannot be had here'; fi
+    cargo clippy --locked --all-targets --manifest-path bench/Cargo.toml -- -D warnings
     cargo test --locked --manifest-path bench/Cargo.toml
     out=$TARGET/bench/smoke
     rm -rf "$out"
@@ -27,6 +28,16 @@ if [ "${1:-}" = --smoke ]; then
         --data "$out/data" --out "$out" >"$out.log" 2>&1 || { cat "$out.log"; die 'the bench does not run'; }
     grep -c '^\[' "$out.log" | sed 's/$/ processes ran, each on 1000 entries/'
     exit
+fi
+
+if [ "${1:-}" = --tune ]; then
+    cargo build --release --locked --manifest-path bench/Cargo.toml
+    arguments=(--data "$TARGET/bench/data")
+    [ -z "${N:-}" ] || arguments+=(--entries "$N")
+    [ -z "${ROUNDS:-}" ] || arguments+=(--rounds "$ROUNDS")
+    [ -z "${READ_SECONDS:-}" ] || arguments+=(--seconds "$READ_SECONDS")
+    read -ra trials <<<"${TRIALS:-}"
+    exec "$TARGET/bench/release/aidb-bench" tune "${arguments[@]}" "${trials[@]}"
 fi
 
 all=(aidb rocksdb fjall leveldb lmdb redb)

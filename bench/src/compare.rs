@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -11,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::engines::{Failure, Kind};
 use crate::measure::Sample;
 use crate::plot;
+use crate::processes::Processes;
 use crate::report::{Run, lines, markdown};
-use crate::workloads::{Dataset, Group, WORKLOADS, Workload, copy, workload};
+use crate::workloads::{Dataset, Group, WORKLOADS, Workload, workload};
 
 /// How to run.
 #[derive(clap::Args)]
@@ -40,6 +40,16 @@ pub struct Plan {
     /// A sentence for the head of the tables: which commit, which day
     #[arg(long, default_value = "")]
     about: String,
+}
+
+impl Plan {
+    fn processes(&self) -> Processes<'_> {
+        Processes {
+            entries: self.entries,
+            seconds: self.seconds,
+            data: &self.data,
+        }
+    }
 }
 
 /// How to show samples again.
@@ -286,7 +296,7 @@ fn version(kind: Kind) -> String {
     }
 }
 
-fn minutes(seconds: f64) -> String {
+pub fn minutes(seconds: f64) -> String {
     match seconds {
         seconds if seconds < 90.0 => format!("{seconds:.0} s"),
         seconds => format!("{:.0} min", seconds / 60.0),
@@ -297,60 +307,15 @@ fn dataset_path(plan: &Plan, engine: Kind, dataset: Dataset) -> PathBuf {
     plan.data.join(format!("{}-{engine}", dataset.name()))
 }
 
-/// This program again, in a process of its own.
-fn child(plan: &Plan, words: [&str; 3], path: &Path, round: u32) -> Result<Output, Failure> {
-    Ok(Command::new(std::env::current_exe()?)
-        .args(words)
-        .arg("--path")
-        .arg(path)
-        .args(["--entries", &plan.entries.to_string()])
-        .args(["--seconds", &plan.seconds.to_string()])
-        .args(["--round", &round.to_string()])
-        .stdin(Stdio::null())
-        .output()?)
-}
-
-/// The name that the command line knows.
-fn word(engine: Kind) -> String {
-    engine.title().to_lowercase()
-}
-
-fn failure(output: &Output) -> Failure {
-    let said = String::from_utf8_lossy(&output.stderr);
-    match said.trim() {
-        "" => format!("{} without a word", output.status).into(),
-        said => said.replace('\n', " ").into(),
-    }
-}
-
 fn prepare(plan: &Plan, engine: Kind, dataset: Dataset) -> Result<(), Failure> {
-    let path = dataset_path(plan, engine, dataset);
-    let words = ["prepare", &word(engine), dataset.name()];
-    let output = child(plan, words, &path, 1)?;
-    let killed = dataset == Dataset::Killed;
-    // The process that kills itself is the one that must not end well.
-    match output.status.success() != killed && (!killed || output.stderr.is_empty()) {
-        true => Ok(()),
-        false => Err(failure(&output)),
-    }
+    plan.processes()
+        .prepare(engine, dataset, &dataset_path(plan, engine, dataset), &[])
 }
 
 fn measure(plan: &Plan, step: &Step) -> Result<Sample, Failure> {
-    let path = plan.data.join("measured");
-    let _ = fs::remove_dir_all(&path);
-    if step.workload.dataset != Dataset::Nothing {
-        copy(
-            &dataset_path(plan, step.engine, step.workload.dataset),
-            &path,
-        )?;
-    }
-    let words = ["run", &word(step.engine), step.workload.name];
-    let output = child(plan, words, &path, step.round)?;
-    let _ = fs::remove_dir_all(&path);
-    match output.status.success() {
-        true => Ok(serde_json::from_slice(&output.stdout)?),
-        false => Err(failure(&output)),
-    }
+    let dataset = dataset_path(plan, step.engine, step.workload.dataset);
+    plan.processes()
+        .measure(step.engine, step.workload, &dataset, step.round, &[])
 }
 
 #[cfg(test)]

@@ -33,8 +33,10 @@ pub const BACKGROUND_THREADS: usize = 2;
 
 /// What a workload may change of the configuration.
 #[derive(Debug, Clone, Copy)]
-pub struct Config {
+pub struct Config<'a> {
     pub cache_bytes: usize,
+    /// AiDb's options beside these, as NAME=VALUE; rivals take none.
+    pub settings: &'a [String],
     /// Every write is on the disk before it returns. Otherwise it survives the death of the process.
     pub synced: bool,
 }
@@ -113,7 +115,7 @@ impl Kind {
         matches!(self, Kind::Rocksdb | Kind::Fjall | Kind::Leveldb)
     }
 
-    pub fn open(self, path: &Path, config: Config) -> Result<Box<dyn Engine>, Failure> {
+    pub fn open(self, path: &Path, config: Config<'_>) -> Result<Box<dyn Engine>, Failure> {
         std::fs::create_dir_all(path)?;
         Ok(match self {
             Kind::Aidb => Box::new(aidb::AiDb::open(path, config)?),
@@ -144,6 +146,7 @@ mod tests {
     fn every_adapter_answers_alike() {
         let config = Config {
             cache_bytes: 1 << 20,
+            settings: &[],
             synced: false,
         };
         let here = Kind::ALL.into_iter().filter(|kind| match kind {

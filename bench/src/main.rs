@@ -1,7 +1,7 @@
 //! AiDb beside other stores, on the same workloads in the same run. README.md beside `src` says how to read it.
 //!
 //! `compare` starts this program again for every engine, workload and round, the engines taking turns; `run` is such a process,
-//! and prints its sample as JSON; `prepare` makes what the workloads read; `report` shows the samples of earlier runs again.
+//! and prints its sample as JSON; `tune` does the same for options of AiDb; `prepare` makes what the workloads read; `report` shows the samples of earlier runs again.
 
 mod compare;
 mod data;
@@ -9,8 +9,10 @@ mod engines;
 mod goals;
 mod measure;
 mod plot;
+mod processes;
 mod report;
 mod statistics;
+mod tune;
 mod workloads;
 
 use std::path::PathBuf;
@@ -33,6 +35,8 @@ enum Command {
     Compare(compare::Plan),
     /// Tables and plots of samples that earlier runs wrote
     Report(compare::Again),
+    /// What AiDb's options change: one at a time, beside the common configuration
+    Tune(tune::Plan),
     /// The names of the workloads
     List,
     /// One workload of one engine, in this process
@@ -64,6 +68,9 @@ struct Child {
     seconds: f64,
     #[arg(long, default_value_t = 1)]
     round: u32,
+    /// AiDb's options, as NAME=VALUE
+    #[arg(long = "set")]
+    settings: Vec<String>,
 }
 
 /// Ends a process that hangs.
@@ -79,6 +86,7 @@ impl Child {
             entries: self.entries,
             seconds: self.seconds,
             round: self.round,
+            settings: self.settings,
         }
     }
 }
@@ -87,6 +95,7 @@ fn main() -> Result<(), Failure> {
     match Arguments::parse().command {
         Command::Compare(plan) => compare::compare(&plan),
         Command::Report(again) => compare::report_again(&again),
+        Command::Tune(plan) => tune::tune(&plan),
         Command::List => {
             for workload in WORKLOADS {
                 println!("{}", workload.name);

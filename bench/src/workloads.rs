@@ -84,6 +84,8 @@ pub struct Task {
     /// For how long reads and synced writes run.
     pub seconds: f64,
     pub round: u32,
+    /// As [`Config::settings`].
+    pub settings: Vec<String>,
 }
 
 impl Task {
@@ -94,6 +96,7 @@ impl Task {
     fn open(&self, cache_bytes: usize, synced: bool) -> Result<Box<dyn Engine>, Failure> {
         let config = Config {
             cache_bytes,
+            settings: &self.settings,
             synced,
         };
         self.engine.open(&self.path, config)
@@ -732,6 +735,7 @@ mod tests {
             entries: 500,
             seconds: 0.01,
             round: 1,
+            settings: Vec::new(),
         };
         prepare(&task, Dataset::Settled).unwrap();
         let db = task.open(CACHE_BYTES, false).unwrap();
@@ -750,6 +754,7 @@ mod tests {
             entries: 1000,
             seconds: 0.01,
             round: 1,
+            settings: Vec::new(),
         };
         let sample = workload("fillrandom-2").unwrap().run(&task).unwrap();
         assert_eq!(sample.operations, 1000);

@@ -1,7 +1,7 @@
 //! AiDb through its Rust interface.
 //!
 //! The common configuration and nothing else: Snappy, 4 KiB blocks, 10 bits of Bloom filter, a memtable of 64 MiB, two
-//! background threads. A range is walked with a new cursor.
+//! background threads. A range is walked with a new cursor. The only engine that takes settings, to be tuned.
 
 use std::path::Path;
 
@@ -15,14 +15,18 @@ pub struct AiDb {
 }
 
 impl AiDb {
-    pub fn open(path: &Path, config: Config) -> Result<AiDb, Failure> {
-        let options = Options::new()
+    pub fn open(path: &Path, config: Config<'_>) -> Result<AiDb, Failure> {
+        let mut options = Options::new()
             .write_buffer_size(MEMTABLE_BYTES as u64)
             .block_cache_size(config.cache_bytes as u64)
             .block_size(BLOCK_BYTES as u64)
             .bloom_bits_per_key(u64::from(BLOOM_BITS))
             .compression(Compression::Snappy)
             .background_threads(BACKGROUND_THREADS as u64);
+        for setting in config.settings {
+            let (name, value) = setting.split_once('=').ok_or("expected NAME=VALUE")?;
+            options.set(name, value)?;
+        }
         let write = match config.synced {
             true => WriteOptions::synced(),
             false => WriteOptions::default(),

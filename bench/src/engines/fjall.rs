@@ -23,7 +23,7 @@ pub struct Fjall {
 }
 
 impl Fjall {
-    pub fn open(path: &Path, config: Config) -> Result<Fjall, Failure> {
+    pub fn open(path: &Path, config: Config<'_>) -> Result<Fjall, Failure> {
         let db = Database::builder(path)
             .cache_size(config.cache_bytes as u64)
             .worker_threads(BACKGROUND_THREADS)

@@ -92,7 +92,7 @@ unsafe impl Send for LevelDb {}
 unsafe impl Sync for LevelDb {}
 
 impl LevelDb {
-    pub fn open(path: &Path, config: Config) -> Result<LevelDb, Failure> {
+    pub fn open(path: &Path, config: Config<'_>) -> Result<LevelDb, Failure> {
         let file =
             std::env::var("LEVELDB_LIBRARY").map_err(|_| "LEVELDB_LIBRARY names no library")?;
         let api = Interface::load(&file)?;

@@ -23,7 +23,7 @@ pub struct Lmdb {
 }
 
 impl Lmdb {
-    pub fn open(path: &Path, config: Config) -> Result<Lmdb, Failure> {
+    pub fn open(path: &Path, config: Config<'_>) -> Result<Lmdb, Failure> {
         let mut options = EnvOpenOptions::new();
         options.map_size(MAP_BYTES);
         // SAFETY: the directory belongs to this process alone while it runs; NO_SYNC only risks what a loss of power

@@ -49,7 +49,7 @@ impl StorageBackend for Unsynced {
 }
 
 impl Redb {
-    pub fn open(path: &Path, config: Config) -> Result<Redb, Failure> {
+    pub fn open(path: &Path, config: Config<'_>) -> Result<Redb, Failure> {
         let file = std::fs::File::options()
             .read(true)
             .write(true)

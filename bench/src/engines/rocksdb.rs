@@ -23,7 +23,7 @@ pub struct RocksDb {
 }
 
 impl RocksDb {
-    pub fn open(path: &Path, config: Config) -> Result<RocksDb, Failure> {
+    pub fn open(path: &Path, config: Config<'_>) -> Result<RocksDb, Failure> {
         let mut table = BlockBasedOptions::default();
         // 0: the charge of an entry is found out while running.
         table.set_block_cache(&Cache::new_hyper_clock_cache(config.cache_bytes, 0));

@@ -209,7 +209,7 @@ impl Replay {
                     &self.memtables[0]
                 }
             };
-            insert(&newest.memtable, record.payload, self.last_sequence)
+            insert(&newest.memtable, None, record.payload, self.last_sequence)
                 .map_err(|error| place(error, &path, record.offset))?;
             self.last_sequence = last;
             let newest = Arc::get_mut(&mut self.memtables[0]).expect("nobody else has it yet");

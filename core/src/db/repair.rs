@@ -373,7 +373,7 @@ impl Repair<'_> {
                     let memtable = replay.memtable.get_or_insert_with(|| {
                         Arc::new(Memtable::new(self.options.write_buffer_size as usize))
                     });
-                    insert(memtable, record.payload, SequenceNumber(first.0 - 1))?;
+                    insert(memtable, None, record.payload, SequenceNumber(first.0 - 1))?;
                     self.report.log_records += 1;
                     taken = last;
                     replay.last = replay.last.max(Some(last));

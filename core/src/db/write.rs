@@ -10,14 +10,17 @@
 
 use super::shared::{Log, Shared};
 use super::sync_group::LogPlace;
-use crate::batch::{WriteBatch, operations};
+use crate::batch::{Operation, WriteBatch, operations};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{SequenceNumber, Trailer};
-use crate::memtable::Memtable;
+use crate::memtable::{Location, Memtable};
 use crate::options::WriteOptions;
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, MutexGuard};
 use crate::wal;
+
+/// Operations of a batch that are located before the first of them is inserted.
+const TOGETHER: usize = 8;
 
 impl Shared {
     /// Makes `batch` visible and, if asked, durable. The only caller of `wal::Writer::append`.
@@ -40,15 +43,27 @@ impl Shared {
         let checksum = wal::payload_checksum(payload);
         self.stall.admit(payload.len() as u64, self)?;
 
-        let (memtable, before, ticket, place) = {
+        // While the log is written, the memory arrives that the insert will need.
+        let superversion = self.superversion.load();
+        let first = match operations(payload)?.next() {
+            Some(operation) => superversion.active.locate(operation?.key),
+            None => return Err(Error::internal("a batch counts operations that it has not")),
+        };
+
+        let (newer, before, ticket, place) = {
             let mut log = self.log_with_room(batch)?;
             let (before, ticket) = (log.last_sequence, log.counts.batches);
             let place = self.append(&mut log, batch, checksum)?;
-            (Arc::clone(&log.memtable), before, ticket, place)
+            let is_same = Arc::ptr_eq(&log.memtable, &superversion.active);
+            let newer = (!is_same).then(|| Arc::clone(&log.memtable));
+            (newer, before, ticket, place)
         };
         let last = before.plus(u64::from(batch.count()));
         let stop = StopUnlessDefused { shared: self };
-        insert(&memtable, payload, before)?;
+        match &newer {
+            None => insert(&superversion.active, Some(first), payload, before)?,
+            Some(memtable) => insert(memtable, None, payload, before)?,
+        }
         std::mem::forget(stop);
         self.publisher.publish(ticket, last)?;
         if options.sync {
@@ -141,16 +156,39 @@ impl Shared {
     }
 }
 
-/// Inserts the operations of an encoded batch, numbered from behind `before`. Recovery uses it too.
-pub(super) fn insert(memtable: &Memtable, payload: &[u8], before: SequenceNumber) -> Result<()> {
+/// Inserts the operations of an encoded batch, numbered from behind `before`. Recovery uses it too. `first`: where the first
+/// one goes, if it has been located.
+pub(super) fn insert(
+    memtable: &Memtable,
+    mut first: Option<Location<'_>>,
+    payload: &[u8],
+    before: SequenceNumber,
+) -> Result<()> {
     let mut sequence = before;
-    for operation in operations(payload)? {
-        let operation = operation?;
-        sequence = sequence.plus(1);
-        let trailer = Trailer::new(sequence, operation.kind);
-        memtable.insert(operation.key, trailer, operation.value)?;
+    let mut operations = operations(payload)?;
+    // Some are located before the first of them is inserted: their memory arrives together.
+    let mut group = [const { None }; TOGETHER];
+    loop {
+        let mut count = 0;
+        for (slot, operation) in group.iter_mut().zip(&mut operations) {
+            let operation = operation?;
+            let location = first
+                .take()
+                .unwrap_or_else(|| memtable.locate(operation.key));
+            *slot = Some((operation, location));
+            count += 1;
+        }
+        for slot in &mut group[..count] {
+            let Some((Operation { kind, key, value }, location)) = slot.take() else {
+                continue;
+            };
+            sequence = sequence.plus(1);
+            memtable.insert_at(location, key, Trailer::new(sequence, kind), value)?;
+        }
+        if count < TOGETHER {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 /// Stops publication if a commit ends, by an error or a panic, between its log record and its publication: the

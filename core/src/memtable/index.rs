@@ -144,11 +144,17 @@ impl Index {
         }
     }
 
-    /// Copies an entry into the arena and enters it. Any number of threads at once.
-    pub(super) fn insert(&self, user_key: &[u8], trailer: Trailer, value: &[u8]) -> Result<()> {
+    /// Copies an entry into the arena and enters it. Any number of threads at once. `leaf` came from
+    /// [`Index::leaf_for`] a cut that is not behind the entry.
+    pub(super) fn insert(
+        &self,
+        leaf: &Leaf,
+        user_key: &[u8],
+        trailer: Trailer,
+        value: &[u8],
+    ) -> Result<()> {
         let record = self.arena.write(user_key, trailer, value)?;
         let cut = Cut::before(KeyRef::new(user_key, trailer));
-        let leaf = self.leaf_for(&cut);
         match leaf.insert(&self.arena, record.start(), &cut)? {
             Some(split_off) => self.enter(split_off),
             None => Ok(()),
@@ -220,9 +226,10 @@ impl Index {
         unsafe { self.last.load(Acquire).as_ref() }
     }
 
-    /// A leaf whose low bound lies to the left of the cut: the right one, or shortly before it (X3).
+    /// A leaf whose low bound lies to the left of the cut: the right one, or shortly before it (X3). That stays so, since
+    /// low bounds never change (L3).
     #[inline]
-    fn leaf_for(&self, cut: &Cut<'_>) -> &Leaf {
+    pub(super) fn leaf_for(&self, cut: &Cut<'_>) -> &Leaf {
         // Keys that come in ascending order all go to the last leaf.
         if let Some(last) = self.last_leaf()
             && last.low().is_some_and(|low| cut.is_right_of(low.key()))

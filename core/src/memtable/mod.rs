@@ -4,7 +4,7 @@
 //! enters it into the index; the entry is visible from then on, and the database publishes its sequence number
 //! only later, so that readers never depend on how far an insert has come.
 //!
-//! * M1  An entry is found from the return of its `insert` until the memtable is dropped; nothing is ever removed.
+//! * M1  An entry is found from the return of its `insert_at` until the memtable is dropped; nothing is ever removed.
 //! * M2  A reader beside an insert sees the entry whole or not at all, and every older entry in any case.
 //! * M3  `memory` is within a tenth of what the allocator gave, and grows smoothly: a quarter of a chunk at most at once,
 //!   large records aside.
@@ -39,10 +39,17 @@ pub use measured::MeasuredMemtable;
 use self::arena::Arena;
 use self::filter::Filter;
 use self::index::Index;
+use self::node::Cut;
 use crate::error::Result;
 use crate::key::{KeyRef, Trailer};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// Where an entry will go.
+pub(crate) struct Location<'a> {
+    bits: filter::Bits,
+    leaf: &'a leaf::Leaf,
+}
 
 /// The sorted write buffer. See the head of the file.
 pub(crate) struct Memtable {
@@ -71,13 +78,37 @@ impl Memtable {
         Arena::spare_chunks(write_buffer_size, write_buffer_size)
     }
 
-    /// Adds an entry. Any number of threads at once; no two inserts share user key and sequence number (K2).
+    /// Adds an entry, as [`Memtable::insert_at`] does.
+    #[cfg(any(test, feature = "internals"))]
+    pub(crate) fn insert(&self, user_key: &[u8], trailer: Trailer, value: &[u8]) -> Result<()> {
+        self.insert_at(self.locate(user_key), user_key, trailer, value)
+    }
+
+    /// Finds where the next entry of `user_key` will go, and starts loading that memory. Good for as long as the memtable,
+    /// whatever is inserted meanwhile.
+    #[inline]
+    pub(crate) fn locate(&self, user_key: &[u8]) -> Location<'_> {
+        Location {
+            bits: self.filter.bits_of(user_key),
+            leaf: self
+                .index
+                .leaf_for(&Cut::before(KeyRef::new(user_key, Trailer::NEWEST))),
+        }
+    }
+
+    /// Adds an entry where [`Memtable::locate`] of its key has been. Any number of threads at once; no two inserts share user
+    /// key and sequence number (K2).
     ///
     /// `value`: empty for a tombstone. Fails only for want of memory, and then adds nothing.
-    pub(crate) fn insert(&self, user_key: &[u8], trailer: Trailer, value: &[u8]) -> Result<()> {
-        let bits = self.filter.bits_of(user_key);
-        self.index.insert(user_key, trailer, value)?;
-        self.filter.add(bits);
+    pub(crate) fn insert_at(
+        &self,
+        location: Location<'_>,
+        user_key: &[u8],
+        trailer: Trailer,
+        value: &[u8],
+    ) -> Result<()> {
+        self.index.insert(location.leaf, user_key, trailer, value)?;
+        self.filter.add(location.bits);
         self.entries.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

@@ -94,11 +94,16 @@ impl Level {
 }
 
 /// The first eight bytes of `user_key`, padded with zeros, as a number that sorts like the bytes do.
+#[inline]
 fn prefix(user_key: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    let length = user_key.len().min(8);
-    bytes[..length].copy_from_slice(&user_key[..length]);
-    u64::from_be_bytes(bytes)
+    match user_key.first_chunk() {
+        Some(chunk) => u64::from_be_bytes(*chunk),
+        None => {
+            let mut chunk = [0; 8];
+            chunk[..user_key.len()].copy_from_slice(user_key);
+            u64::from_be_bytes(chunk)
+        }
+    }
 }
 
 /// The live tables at one moment; never changes. Cheap to derive another from: levels are shared.
@@ -167,9 +172,13 @@ impl Version {
     }
 
     /// The one table of `level` (1 or deeper) that may hold `user_key`.
+    #[inline]
     pub(crate) fn file_for(&self, level: usize, user_key: &[u8]) -> Option<&Arc<FileMeta>> {
         debug_assert!(level > 0, "V2 holds for the deeper levels only");
         let level = &self.levels[level];
+        if level.files.is_empty() {
+            return None;
+        }
         let file = level.files.get(level.first_reaching(user_key))?;
         (file.smallest_key().user_key <= user_key).then_some(file)
     }

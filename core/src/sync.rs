@@ -9,12 +9,15 @@
 
 #[cfg(not(shuttle))]
 mod real {
-    pub use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+    pub use arc_swap::{ArcSwap, ArcSwapOption, Guard, RefCnt};
     pub use crossbeam_utils::Backoff;
     pub use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
     pub use std::hint::spin_loop;
     pub use std::sync::atomic;
     pub use std::thread::{self, yield_now};
+
+    /// A place for a counted pointer other than `Arc`, or for none.
+    pub type SwapOption<P> = arc_swap::ArcSwapAny<Option<P>>;
 }
 
 #[cfg(shuttle)]

@@ -19,14 +19,14 @@
 use crate::cache::MemoryGauge;
 use crate::sstable::Block;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Arc, ArcSwapOption, Guard, Mutex, process};
+use crate::sync::{Arc, Guard, Mutex, SwapOption, process};
 
 const SHARDS: usize = 16;
 const _: () = assert!(SHARDS.is_power_of_two());
 
 /// The slots of one table's data blocks.
 pub(crate) struct BlockSlots {
-    slots: Box<[ArcSwapOption<Block>]>,
+    slots: Box<[SwapOption<Block>]>,
     /// Spreads the blocks of different tables over the shards.
     seed: usize,
 }
@@ -34,7 +34,7 @@ pub(crate) struct BlockSlots {
 impl BlockSlots {
     /// What is in slot `number`. The guard must not outlive the call that took it (T7).
     #[inline]
-    pub(crate) fn load(&self, number: usize) -> Guard<Option<Arc<Block>>> {
+    pub(crate) fn load(&self, number: usize) -> Guard<Option<Block>> {
         self.slots[number].load()
     }
 
@@ -68,14 +68,14 @@ impl Ring {
     }
 
     /// Takes the entry at `position` out, and its block out of its slot.
-    fn remove(&mut self, position: usize) -> Option<Arc<Block>> {
+    fn remove(&mut self, position: usize) -> Option<Block> {
         let entry = self.entries.get_mut(position)?.take()?;
         self.holes.push(position as u32);
         entry.slots.slots[entry.number].swap(None)
     }
 
     /// Puts `block` into its slot. The ring holds less than 2^32 entries: each takes more than 64 bytes elsewhere.
-    fn insert(&mut self, slots: &Arc<BlockSlots>, number: usize, block: Arc<Block>) {
+    fn insert(&mut self, slots: &Arc<BlockSlots>, number: usize, block: Block) {
         let entry = Some(Entry {
             slots: Arc::clone(slots),
             number,
@@ -95,7 +95,7 @@ impl Ring {
     }
 
     /// Evicts the first block behind the hand that was not hit since the hand last passed.
-    fn evict(&mut self) -> Option<Arc<Block>> {
+    fn evict(&mut self) -> Option<Block> {
         if self.is_empty() {
             return None;
         }
@@ -193,7 +193,7 @@ impl BlockCache {
     pub(crate) fn slots(&self, blocks: usize) -> Option<Arc<BlockSlots>> {
         let mut slots = Vec::new();
         slots.try_reserve_exact(blocks).ok()?;
-        slots.resize_with(blocks, ArcSwapOption::empty);
+        slots.resize_with(blocks, || SwapOption::new(None));
         Some(Arc::new(BlockSlots {
             slots: slots.into_boxed_slice(),
             seed: self.next_seed.fetch_add(7, Ordering::Relaxed),
@@ -217,12 +217,16 @@ impl BlockCache {
     }
 
     /// Puts `block` into slot `number`, unless another thread was faster; returns the block that is to be used.
-    pub(crate) fn insert(
-        &self,
-        slots: &Arc<BlockSlots>,
-        number: usize,
-        block: Arc<Block>,
-    ) -> Arc<Block> {
+    ///
+    /// As long as there is room for everything it takes its flat form at once: the two forms differ in size, and
+    /// memory that all blocks leave in one size is of little use to the other.
+    pub(crate) fn insert(&self, slots: &Arc<BlockSlots>, number: usize, block: Block) -> Block {
+        let mut block = block;
+        if self.used.load(Ordering::Relaxed) + 2 * block.charge() <= self.capacity
+            && let Some(flat) = block.flatten()
+        {
+            block = flat;
+        }
         let charge = block.charge();
         if !self.reserve(charge, slots.shard(number)) {
             self.refused.fetch_add(1, Ordering::Relaxed);
@@ -236,8 +240,8 @@ impl BlockCache {
         &self,
         slots: &Arc<BlockSlots>,
         number: usize,
-        block: Arc<Block>,
-    ) -> Arc<Block> {
+        block: Block,
+    ) -> Block {
         let charge = block.charge();
         let used = self.used.fetch_add(charge, Ordering::Relaxed) + charge;
         if used > self.capacity {
@@ -248,7 +252,7 @@ impl BlockCache {
     }
 
     /// Puts `block`, for which room is reserved, into slot `number`, unless another thread was faster.
-    fn enter(&self, slots: &Arc<BlockSlots>, number: usize, block: Arc<Block>) -> Arc<Block> {
+    fn enter(&self, slots: &Arc<BlockSlots>, number: usize, block: Block) -> Block {
         let charge = block.charge();
         let home = slots.shard(number);
         let mut ring = self.shards[home].lock();
@@ -257,7 +261,7 @@ impl BlockCache {
             self.used.fetch_sub(charge, Ordering::Relaxed);
             return present;
         }
-        ring.insert(slots, number, Arc::clone(&block));
+        ring.insert(slots, number, block.clone());
         drop(ring);
         self.inserts.fetch_add(1, Ordering::Relaxed);
         block
@@ -266,16 +270,10 @@ impl BlockCache {
     /// Puts the flat form of `block` in its place, if the block is in slot `number` and can be made flat; returns the
     /// block that is to be used.
     #[cold]
-    pub(crate) fn flatten(
-        &self,
-        slots: &Arc<BlockSlots>,
-        number: usize,
-        block: &Arc<Block>,
-    ) -> Arc<Block> {
+    pub(crate) fn flatten(&self, slots: &Arc<BlockSlots>, number: usize, block: &Block) -> Block {
         let Some(flat) = block.flatten() else {
-            return Arc::clone(block);
+            return block.clone();
         };
-        let flat = Arc::new(flat);
         let (before, after) = (block.charge(), flat.charge());
         let home = slots.shard(number);
         // What it takes beyond the stored form is reserved first (C1); what it takes less is freed behind.
@@ -284,14 +282,11 @@ impl BlockCache {
         }
         let ring = self.shards[home].lock();
         let slot = &slots.slots[number];
-        let is_there = slot
-            .load()
-            .as_ref()
-            .is_some_and(|here| Arc::ptr_eq(here, block));
+        let is_there = slot.load().as_ref().is_some_and(|here| here.is(block));
         if is_there {
             let position = block.ring_position.load(Ordering::Relaxed);
             flat.ring_position.store(position, Ordering::Relaxed);
-            slot.store(Some(Arc::clone(&flat)));
+            slot.store(Some(flat.clone()));
         }
         drop(ring);
         match is_there {
@@ -351,7 +346,7 @@ impl BlockCache {
             let removed = ring.remove(position as usize);
             drop(ring);
             debug_assert!(
-                removed.is_some_and(|removed| Arc::ptr_eq(&removed, &block)),
+                removed.is_some_and(|removed| removed.is(&block)),
                 "C2: a full slot has its entry"
             );
             self.used.fetch_sub(block.charge(), Ordering::Relaxed);

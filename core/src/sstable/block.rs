@@ -13,7 +13,9 @@
 //! Cost: `next` allocates nothing and copies only the part of a key that is not shared. The first `prev` between
 //! two restart points decodes that stretch once; those behind it are lookups.
 
-use std::ops::Range;
+use std::ops::{Deref, Range};
+
+use triomphe::ThinArc;
 
 use crate::cache::MemoryGauge;
 use crate::key::{KeyRef, TRAILER_BYTES, Trailer};
@@ -29,24 +31,68 @@ pub(crate) struct Damage {
     pub(crate) what: &'static str,
 }
 
-/// Bytes a cached block takes beyond its own: the struct, its counts, its place in the cache's ring.
-const OVERHEAD_BYTES: usize = size_of::<Block>() + 64;
+/// Bytes a cached block takes beyond its own: the head, count and length beside it, what the allocator adds, its place in
+/// the cache's ring, and its slot.
+const OVERHEAD_BYTES: usize = size_of::<Head>() + 2 * size_of::<usize>() + 16 + 24 + 8;
 
-/// The raw bytes of a data block, its restart points checked; or its flat form.
-pub(crate) struct Block {
-    bytes: Vec<u8>,
-    /// Of a flat block; its `bytes` have no restart points.
-    layout: Option<Layout>,
+/// The raw bytes of a data block, its restart points checked; or its flat form. Cloning counts a reference.
+///
+/// A flat block's bytes stand right behind its head: a lookup in it waits for one address, not for two in turn.
+#[derive(Clone)]
+pub(crate) struct Block(ThinArc<Head, u8>);
+
+/// What a block has beside its bytes. What a hit reads comes last, beside the bytes it reads next.
+#[repr(C)]
+pub(crate) struct Head {
+    /// The bytes of the stored form; a flat block has none here.
+    stored: Vec<u8>,
     /// Where the entries end and the restart points begin.
     entries_end: usize,
     restarts: usize,
+    /// The memory that is counted for it.
+    charge: usize,
+    gauge: Arc<MemoryGauge>,
+    /// The block's place in the ring of its cache shard; written and read under that shard's lock.
+    pub(crate) ring_position: AtomicU32,
     /// Whether someone has tried to make it flat.
     flattened: AtomicBool,
     /// Set by a hit, cleared by the cache's hand as it passes.
     touched: AtomicBool,
-    /// The block's place in the ring of its cache shard; written and read under that shard's lock.
-    pub(crate) ring_position: AtomicU32,
-    gauge: Arc<MemoryGauge>,
+    /// Of a flat block; its bytes have no restart points.
+    layout: Option<Layout>,
+}
+
+impl Deref for Block {
+    type Target = Head;
+
+    #[inline]
+    fn deref(&self) -> &Head {
+        &self.0.header.header
+    }
+}
+
+// SAFETY: every method is that of the counted pointer inside, which keeps its address and its count while it is moved,
+// cloned or turned into a pointer and back; two blocks with one address are one allocation with one count. None panics.
+#[cfg(not(shuttle))]
+#[expect(unsafe_code, reason = "slots hold thin counted pointers")]
+unsafe impl crate::sync::RefCnt for Block {
+    type Base = std::ffi::c_void;
+
+    #[inline]
+    fn into_ptr(me: Block) -> *mut Self::Base {
+        ThinArc::into_raw(me.0).cast_mut()
+    }
+
+    #[inline]
+    fn as_ptr(me: &Block) -> *mut Self::Base {
+        ThinArc::as_ptr(&me.0).cast_mut()
+    }
+
+    #[inline]
+    unsafe fn from_ptr(pointer: *const Self::Base) -> Block {
+        // SAFETY: the caller's pointer came from `into_ptr` or `as_ptr`, which are `into_raw` and `as_ptr`.
+        Block(unsafe { ThinArc::from_raw(pointer) })
+    }
 }
 
 /// One entry as it is stored.
@@ -102,18 +148,20 @@ impl Block {
         if previous.is_none() {
             return damage(entries_end, "a block without restart points");
         }
-        let block = Block {
+        let charge = bytes.capacity() + OVERHEAD_BYTES;
+        gauge.add(charge);
+        let head = Head {
+            stored: bytes,
             layout: None,
             entries_end,
             restarts,
+            charge,
             flattened: AtomicBool::new(false),
             touched: AtomicBool::new(false),
             ring_position: AtomicU32::new(0),
             gauge: Arc::clone(gauge),
-            bytes,
         };
-        block.gauge.add(block.charge());
-        Ok(block)
+        Ok(Block(ThinArc::from_header_and_slice(head, &[])))
     }
 
     /// The same entries in the flat form, made at most once; `None` for a block that is to stay as it is.
@@ -122,19 +170,29 @@ impl Block {
         if self.layout.is_some() || self.flattened.swap(true, Ordering::Relaxed) {
             return None;
         }
-        let (bytes, layout) = flatten(self)?;
-        let block = Block {
-            layout: Some(layout),
-            entries_end: 0,
-            restarts: 0,
-            flattened: AtomicBool::new(true),
-            touched: AtomicBool::new(true),
-            ring_position: AtomicU32::new(0),
-            gauge: Arc::clone(&self.gauge),
-            bytes,
-        };
-        block.gauge.add(block.charge());
-        Some(block)
+        flatten(self, |bytes, layout| {
+            let charge = bytes.len() + OVERHEAD_BYTES;
+            self.gauge.add(charge);
+            // Dropped, and so subtracted again, where there is no memory for the whole.
+            let head = Head {
+                stored: Vec::new(),
+                layout: Some(layout),
+                entries_end: 0,
+                restarts: 0,
+                charge,
+                flattened: AtomicBool::new(true),
+                touched: AtomicBool::new(true),
+                ring_position: AtomicU32::new(0),
+                gauge: Arc::clone(&self.gauge),
+            };
+            let block = ThinArc::try_from_header_and_slice(head, bytes);
+            block.ok().map(Block)
+        })
+    }
+
+    /// Whether `other` is this very block.
+    pub(crate) fn is(&self, other: &Block) -> bool {
+        self.0.as_ptr() == other.0.as_ptr()
     }
 
     /// Whether nobody has tried yet to make it flat.
@@ -149,15 +207,24 @@ impl Block {
         self.layout
     }
 
+    /// A flat block and how it is divided.
+    #[inline]
+    pub(super) fn flat(&self) -> Option<Flat<'_>> {
+        Some(Flat::new(&self.0.slice, self.layout?))
+    }
+
     /// All bytes of the block, in whatever form.
     #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        match self.layout {
+            Some(_) => &self.0.slice,
+            None => &self.stored,
+        }
     }
 
     /// The bytes that the stored form takes.
     pub(super) fn stored_bytes(&self) -> usize {
-        self.bytes.len()
+        self.stored.len()
     }
 
     /// The entries of the stored form, as far as they can be decoded.
@@ -171,16 +238,16 @@ impl Block {
             at = entry.map_or(self.entries_end, |entry| entry.end);
             Some(entry.map(|entry| StoredEntry {
                 shared: entry.shared,
-                suffix: &self.bytes[entry.suffix_start..entry.suffix_end],
+                suffix: &self.stored[entry.suffix_start..entry.suffix_end],
                 trailer: entry.trailer,
-                value: &self.bytes[entry.value_start..entry.end],
+                value: &self.stored[entry.value_start..entry.end],
             }))
         })
     }
 
     /// The memory that the block takes.
     pub(crate) fn charge(&self) -> usize {
-        self.bytes.capacity() + OVERHEAD_BYTES
+        self.charge
     }
 
     /// Notes a hit. Writes only if nobody did since the cache's hand passed.
@@ -199,24 +266,25 @@ impl Block {
     /// Reads what a lookup reads first, to have it in the processor's cache.
     #[inline]
     pub(crate) fn touch_head(&self) {
-        // The heads and offsets of a usual flat block take four cache lines.
+        // The heads and offsets of a usual flat block take four cache lines behind the block's head.
+        let slice = &self.0.slice;
         for at in [0, 64, 128, 192] {
-            std::hint::black_box(self.bytes.get(at).copied());
+            std::hint::black_box(slice.get(at).copied());
         }
     }
 
     /// Reads where a flat block has the entry that a lookup of `target` reads, or one beside it.
     #[inline]
     pub(crate) fn touch_entry(&self, target: KeyRef<'_>) {
-        if let Some(layout) = self.layout {
-            Flat::new(&self.bytes, layout).touch(target);
+        if let Some(flat) = self.flat() {
+            flat.touch(target);
         }
     }
 
     /// Bytes of this block; the range came from a lookup in it.
     #[inline]
     pub(crate) fn slice(&self, range: Range<usize>) -> &[u8] {
-        &self.bytes[range]
+        &self.bytes()[range]
     }
 
     /// Where the restart points say that entries begin, ascending.
@@ -226,14 +294,14 @@ impl Block {
 
     fn restart(&self, index: usize) -> usize {
         let at = self.entries_end + 4 * index;
-        let bytes = &self.bytes[at..at + 4];
+        let bytes = &self.stored[at..at + 4];
         u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize
     }
 
     /// Decodes the entry at `at < entries_end`; every range in it lies within the entries.
     #[inline]
     fn entry(&self, at: usize) -> Result<Entry, Damage> {
-        let entries = &self.bytes[..self.entries_end];
+        let entries = &self.stored[..self.entries_end];
         let rest = &entries[at..];
         let (shared, suffix, value, header) = match *rest {
             [shared, suffix, value, ..] if (shared | suffix | value) < 0x80 => {
@@ -276,7 +344,7 @@ impl Block {
             if entry.shared != 0 {
                 return Err(SHARED_AT_RESTART.at(at));
             }
-            let user_key = &self.bytes[entry.suffix_start..entry.suffix_end];
+            let user_key = &self.stored[entry.suffix_start..entry.suffix_end];
             if KeyRef::new(user_key, entry.trailer) < target {
                 low = middle;
             } else {
@@ -292,8 +360,8 @@ impl Block {
         &self,
         target: KeyRef<'_>,
     ) -> Result<Option<(Trailer, Range<usize>)>, Damage> {
-        match self.layout {
-            Some(layout) => Ok(Flat::new(&self.bytes, layout).get(target)),
+        match self.flat() {
+            Some(flat) => Ok(flat.get(target)),
             None => self.get_stored(target),
         }
     }
@@ -315,7 +383,7 @@ impl Block {
             if entry.shared > length {
                 return Err(SHARED_TOO_MUCH.at(at));
             }
-            let suffix = &self.bytes[entry.suffix_start..entry.suffix_end];
+            let suffix = &self.stored[entry.suffix_start..entry.suffix_end];
             length = entry.shared + suffix.len();
             if entry.shared <= matched {
                 let rest = &wanted[entry.shared..];
@@ -336,9 +404,9 @@ impl Block {
     }
 }
 
-impl Drop for Block {
+impl Drop for Head {
     fn drop(&mut self) {
-        self.gauge.subtract(self.charge());
+        self.gauge.subtract(self.charge);
     }
 }
 
@@ -429,7 +497,7 @@ struct StretchEntry {
 
 /// Walks the entries of one block in the stored form in both directions.
 pub(crate) struct BlockCursor {
-    block: Arc<Block>,
+    block: Block,
     /// The offset of the current entry; `entries_end` when there is none.
     at: usize,
     /// The offset of the entry behind.
@@ -443,7 +511,7 @@ pub(crate) struct BlockCursor {
 
 impl BlockCursor {
     /// A cursor on no entry.
-    pub(crate) fn new(block: Arc<Block>) -> BlockCursor {
+    pub(crate) fn new(block: Block) -> BlockCursor {
         let at = block.entries_end;
         BlockCursor {
             block,
@@ -458,7 +526,7 @@ impl BlockCursor {
     }
 
     /// Moves to another block, on no entry; keeps the buffers.
-    pub(crate) fn reset(&mut self, block: Arc<Block>) {
+    pub(crate) fn reset(&mut self, block: Block) {
         self.block = block;
         self.invalidate();
     }
@@ -489,7 +557,7 @@ impl BlockCursor {
     #[inline]
     pub(crate) fn key(&self) -> KeyRef<'_> {
         let user_key = match self.place {
-            KeyPlace::Block { start, end } => &self.block.bytes[start..end],
+            KeyPlace::Block { start, end } => &self.block.stored[start..end],
             KeyPlace::Buffer => &self.key[..],
             KeyPlace::Stretch { start, end } => &self.stretch.keys[start..end],
         };
@@ -498,7 +566,7 @@ impl BlockCursor {
 
     #[inline]
     pub(crate) fn value(&self) -> &[u8] {
-        &self.block.bytes[self.value_start..self.end]
+        &self.block.stored[self.value_start..self.end]
     }
 
     pub(crate) fn seek_to_first(&mut self) -> Result<(), Damage> {
@@ -551,7 +619,7 @@ impl BlockCursor {
                 return Err(damage);
             }
         };
-        let suffix = &self.block.bytes[entry.suffix_start..entry.suffix_end];
+        let suffix = &self.block.stored[entry.suffix_start..entry.suffix_end];
         if entry.shared == 0 {
             self.place = KeyPlace::Block {
                 start: entry.suffix_start,
@@ -566,7 +634,7 @@ impl BlockCursor {
                 }
                 KeyPlace::Block { start, end } => {
                     self.key.clear();
-                    let known = self.block.bytes[start..end].get(..entry.shared);
+                    let known = self.block.stored[start..end].get(..entry.shared);
                     self.key.extend_from_slice(known.unwrap_or_default());
                     known.is_some()
                 }
@@ -649,14 +717,14 @@ impl BlockCursor {
                 if entry.shared > to - from {
                     return Err(SHARED_TOO_MUCH.at(at));
                 }
-                let suffix = &block.bytes[entry.suffix_start..entry.suffix_end];
+                let suffix = &block.stored[entry.suffix_start..entry.suffix_end];
                 if start + entry.shared + suffix.len() > MAX_REBUILT_BYTES {
                     return Err(TOO_MUCH_TO_REBUILD.at(at));
                 }
                 let shared = from..from + entry.shared;
                 match last {
                     KeyPlace::Stretch { .. } => keys.extend_from_within(shared),
-                    _ => keys.extend_from_slice(&block.bytes[shared]),
+                    _ => keys.extend_from_slice(&block.stored[shared]),
                 }
                 keys.extend_from_slice(suffix);
                 last = KeyPlace::Stretch {

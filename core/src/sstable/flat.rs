@@ -21,11 +21,11 @@
 //! Cost: a lookup reads the heads, one offset and one entry; a seek the same and now and then a second entry; a step in
 //! either direction one offset and one entry.
 
+use std::cell::RefCell;
 use std::cmp::Ordering;
 
 use crate::key::{KeyRef, TRAILER_BYTES, Trailer};
 use crate::sstable::block::{Block, common_prefix};
-use crate::sync::Arc;
 
 /// Trailer and length of the user key.
 const ENTRY_HEAD_BYTES: usize = TRAILER_BYTES + 2;
@@ -48,6 +48,11 @@ pub(super) struct Layout {
     shared: usize,
 }
 
+thread_local! {
+    /// Where this thread lays a block out before it gets memory of its own: less than 64 KiB (E2).
+    static LAID_OUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// An entry of a flat block.
 #[derive(Clone, Copy)]
 struct Entry<'a> {
@@ -64,8 +69,23 @@ pub(super) struct Flat<'a> {
     layout: Layout,
 }
 
-/// Lays `block`, which is in the stored form, out anew; `None` if E1 or E2 forbid it or there is no memory.
-pub(super) fn flatten(block: &Block) -> Option<(Vec<u8>, Layout)> {
+/// Lays `block`, which is in the stored form, out anew, for `make` to copy; `None` if E1 or E2 forbid it, there is no
+/// memory, or `make` makes nothing of it.
+pub(super) fn flatten<T>(
+    block: &Block,
+    make: impl FnOnce(&[u8], Layout) -> Option<T>,
+) -> Option<T> {
+    let made = LAID_OUT.try_with(|bytes| {
+        let mut bytes = bytes.borrow_mut();
+        let layout = lay_out(block, &mut bytes)?;
+        make(&bytes, layout)
+    });
+    // A thread that is about to end has no place for it any more.
+    made.ok().flatten()
+}
+
+/// Lays `block` out in `bytes`, whatever these were before.
+fn lay_out(block: &Block, bytes: &mut Vec<u8>) -> Option<Layout> {
     let mut count = 0usize;
     let mut entry_bytes = 0usize;
     let mut previous = 0;
@@ -87,7 +107,7 @@ pub(super) fn flatten(block: &Block) -> Option<(Vec<u8>, Layout)> {
     if !is_worthwhile || total > usize::from(u16::MAX) || total > 2 * block.stored_bytes() {
         return None;
     }
-    let mut bytes = Vec::new();
+    bytes.clear();
     bytes.try_reserve_exact(total).ok()?;
     bytes.resize(entries_start, 0);
     let offset_at = |index: usize| 4 * count + 2 * index;
@@ -119,20 +139,20 @@ pub(super) fn flatten(block: &Block) -> Option<(Vec<u8>, Layout)> {
     bytes[offset_at(count)..][..2].copy_from_slice(&end.to_le_bytes());
 
     let flat = Flat {
-        bytes: &bytes,
+        bytes,
         layout: Layout { count, shared: 0 },
     };
     let first = flat.entry(0).key.user_key;
     let shared = common_prefix(first, flat.entry(count - 1).key.user_key);
     for index in 0..count {
         let flat = Flat {
-            bytes: &bytes,
+            bytes,
             layout: Layout { count, shared },
         };
         let head = head(&flat.entry(index).key.user_key[shared..]);
         bytes[4 * index..][..4].copy_from_slice(&head.to_le_bytes());
     }
-    Some((bytes, Layout { count, shared }))
+    Some(Layout { count, shared })
 }
 
 /// The first four bytes as a number that sorts like them; equal for "a" and "a\0".
@@ -288,7 +308,7 @@ fn head_of(bytes: &[u8]) -> u32 {
 
 /// Walks the entries of a flat block in both directions.
 pub(crate) struct FlatCursor {
-    block: Arc<Block>,
+    block: Block,
     layout: Layout,
     /// The entry it stands on; `layout.count` if it stands on none.
     index: usize,
@@ -300,7 +320,7 @@ pub(crate) struct FlatCursor {
 
 impl FlatCursor {
     /// A cursor on no entry; gives the block back if it is not flat.
-    pub(super) fn new(block: Arc<Block>) -> Result<FlatCursor, Arc<Block>> {
+    pub(super) fn new(block: Block) -> Result<FlatCursor, Block> {
         let Some(layout) = block.layout() else {
             return Err(block);
         };

@@ -40,7 +40,7 @@ enum AnyCursor {
 }
 
 impl AnyCursor {
-    fn new(block: Arc<Block>) -> AnyCursor {
+    fn new(block: Block) -> AnyCursor {
         match FlatCursor::new(block) {
             Ok(cursor) => AnyCursor::Flat(cursor),
             Err(block) => AnyCursor::Stored(BlockCursor::new(block)),
@@ -48,7 +48,7 @@ impl AnyCursor {
     }
 
     /// Moves to another block, on no entry; keeps buffers where it can.
-    fn reset(&mut self, block: Arc<Block>) {
+    fn reset(&mut self, block: Block) {
         match (FlatCursor::new(block), &mut *self) {
             (Ok(cursor), _) => *self = AnyCursor::Flat(cursor),
             (Err(block), AnyCursor::Stored(cursor)) => cursor.reset(block),
@@ -197,7 +197,7 @@ impl TableIterator {
     }
 
     #[cold]
-    fn read(&mut self, number: usize) -> Result<Arc<Block>> {
+    fn read(&mut self, number: usize) -> Result<Block> {
         let run = &mut self.run;
         let held = run.first..run.first + run.blocks;
         if !held.contains(&number) {

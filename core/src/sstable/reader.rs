@@ -53,7 +53,7 @@ pub(crate) struct Table {
 /// A value in a block, which it keeps in memory. Derefs to its bytes.
 #[derive(Clone)]
 pub(crate) struct TableValue {
-    block: Arc<Block>,
+    block: Block,
     range: Range<usize>,
 }
 
@@ -77,7 +77,7 @@ impl<'a> Sought<'a> {
 
 /// A value in a block that is held for the length of a call. Derefs to its bytes.
 pub(crate) struct TableEntry<'a> {
-    block: &'a Arc<Block>,
+    block: &'a Block,
     range: Range<usize>,
 }
 
@@ -85,7 +85,7 @@ impl TableEntry<'_> {
     /// The value for as long as it is kept.
     pub(crate) fn pin(self) -> TableValue {
         TableValue {
-            block: Arc::clone(self.block),
+            block: self.block.clone(),
             range: self.range,
         }
     }
@@ -103,7 +103,7 @@ impl Deref for TableEntry<'_> {
 /// A lookup between its steps: the block that answers it, if that is in the cache.
 pub(crate) struct Pending {
     number: usize,
-    block: Guard<Option<Arc<Block>>>,
+    block: Guard<Option<Block>>,
 }
 
 impl Pending {
@@ -347,7 +347,7 @@ impl Table {
     #[inline]
     fn get_in<T>(
         &self,
-        block: &Arc<Block>,
+        block: &Block,
         number: usize,
         sought: Sought<'_>,
         make: impl FnOnce(Trailer, TableEntry<'_>) -> T,
@@ -410,7 +410,7 @@ impl Table {
     }
 
     /// Data block `number < blocks()`, from its slot or from the file.
-    pub(crate) fn block(&self, number: usize, fill_cache: bool) -> Result<Arc<Block>> {
+    pub(crate) fn block(&self, number: usize, fill_cache: bool) -> Result<Block> {
         match self.cached_block(number) {
             Some(block) => Ok(block),
             None => self.fill(number, fill_cache),
@@ -419,13 +419,13 @@ impl Table {
 
     /// Data block `number` if it is in the cache; counts as a hit then.
     #[inline]
-    pub(crate) fn cached_block(&self, number: usize) -> Option<Arc<Block>> {
+    pub(crate) fn cached_block(&self, number: usize) -> Option<Block> {
         let guard = self.slots.load(number);
         let block = guard.as_ref()?;
         self.cache.note_hit(block);
         match block.may_flatten() {
             true => Some(self.cache.flatten(&self.slots, number, block)),
-            false => Some(Arc::clone(block)),
+            false => Some(block.clone()),
         }
     }
 
@@ -440,7 +440,7 @@ impl Table {
 
     /// Reads data block `number` from the file.
     #[cold]
-    fn fill(&self, number: usize, fill_cache: bool) -> Result<Arc<Block>> {
+    fn fill(&self, number: usize, fill_cache: bool) -> Result<Block> {
         self.cache.note_miss();
         let raw = self.read_raw(self.index.handle(number))?;
         let block = self.decode(number, raw)?;
@@ -514,7 +514,7 @@ impl Table {
         first: usize,
         buffer: &[u8],
         fill_cache: bool,
-    ) -> Result<Arc<Block>> {
+    ) -> Result<Block> {
         self.cache.note_miss();
         let handle = self.index.handle(number);
         let start = (handle.offset - self.index.handle(first).offset) as usize;
@@ -533,11 +533,9 @@ impl Table {
         }
     }
 
-    fn decode(&self, number: usize, raw: Vec<u8>) -> Result<Arc<Block>> {
+    fn decode(&self, number: usize, raw: Vec<u8>) -> Result<Block> {
         let block = Block::new(raw, self.cache.gauge());
-        Ok(Arc::new(
-            block.map_err(|damage| self.damage(number, damage))?,
-        ))
+        block.map_err(|damage| self.damage(number, damage))
     }
 
     /// Damage inside data block `number`, as an error that names the file and the block's offset.

@@ -350,7 +350,7 @@ impl SalvagedTable {
         )?;
         let gauge = Arc::new(MemoryGauge::default());
         let block = self.step(handle, Block::new(raw, &gauge))?;
-        let mut cursor = BlockCursor::new(Arc::new(block));
+        let mut cursor = BlockCursor::new(block);
         self.step(handle, cursor.seek_to_first())?;
         Ok(cursor)
     }

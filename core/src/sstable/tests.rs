@@ -400,8 +400,7 @@ fn a_malformed_block_is_damage_and_never_panics() {
             damages += 1;
             continue;
         };
-        let block = Arc::new(block);
-        let mut cursor = block::BlockCursor::new(Arc::clone(&block));
+        let mut cursor = block::BlockCursor::new(block.clone());
         let target = random_target(&mut dice, &model);
         let mut steps = 0;
         let mut outcome = cursor.seek_to_first();
@@ -656,8 +655,7 @@ fn a_flat_block_answers_like_the_sorted_list_it_was_built_from() {
         flattened += 1;
         assert!(stored.flatten().is_none(), "it is made once");
         assert!(flat.bytes().len() <= 2 * stored.bytes().len(), "E2");
-        let flat = Arc::new(flat);
-        let Ok(mut cursor) = flat::FlatCursor::new(Arc::clone(&flat)) else {
+        let Ok(mut cursor) = flat::FlatCursor::new(flat.clone()) else {
             panic!("it is flat");
         };
         cursor.seek_to_first();

@@ -159,6 +159,8 @@ pub struct Swapped<P>(Mutex<P>);
 
 pub type ArcSwap<T> = Swapped<Arc<T>>;
 pub type ArcSwapOption<T> = Swapped<Option<Arc<T>>>;
+/// A place for a counted pointer other than `Arc`, or for none.
+pub type SwapOption<P> = Swapped<Option<P>>;
 
 /// What a [`Swapped`] held when it was read.
 pub struct Guard<P>(P);
@@ -178,6 +180,10 @@ impl<P> Deref for Guard<P> {
 }
 
 impl<P: Clone> Swapped<P> {
+    pub const fn new(pointer: P) -> Swapped<P> {
+        Swapped(Mutex::new(pointer))
+    }
+
     pub fn load_full(&self) -> P {
         self.0.lock().clone()
     }

@@ -14,7 +14,6 @@ use crate::sstable::block::{ASTRAY, BlockCursor, Damage, SHARED_AT_RESTART, TOO_
 use crate::sstable::block_builder::MAX_REBUILT_BYTES;
 use crate::sstable::builder::TableSummary;
 use crate::sstable::format::{BLOCK_TRAILER_BYTES, Properties};
-use crate::sync::Arc;
 
 /// What the check has come to.
 pub(crate) enum Checked {
@@ -105,7 +104,7 @@ impl Table {
             moved.map_err(|damage| self.damage(number, damage))
         };
         let block = self.fill(number, false)?;
-        let mut cursor = BlockCursor::new(Arc::clone(&block));
+        let mut cursor = BlockCursor::new(block.clone());
         step(cursor.seek_to_first())?;
         // Lookups and walks backward begin at restart points, so those must be entries (B1, B3).
         let mut restarts = block.restarts().peekable();

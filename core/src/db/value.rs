@@ -7,6 +7,8 @@ use crate::sstable::{TableEntry, TableValue};
 
 /// Values up to this many bytes are copied out of their block.
 const COPIED_BYTES: usize = 512;
+/// Values up to this many bytes are copied without asking for memory.
+const INLINE_BYTES: usize = 118;
 
 /// A value read from the database; derefs to its bytes.
 ///
@@ -19,15 +21,25 @@ pub struct Value {
 
 #[derive(Clone)]
 enum Bytes {
+    Inline(u8, [u8; INLINE_BYTES]),
     Copied(Vec<u8>),
     Pinned(TableValue),
 }
 
+const _: () = assert!(size_of::<Option<Value>>() == 120);
+
 impl Value {
+    #[inline]
     pub(super) fn copied(bytes: &[u8]) -> Value {
-        Value {
-            bytes: Bytes::Copied(bytes.to_vec()),
-        }
+        let mut inline = [0; INLINE_BYTES];
+        let bytes = match inline.get_mut(..bytes.len()) {
+            Some(place) => {
+                place.copy_from_slice(bytes);
+                Bytes::Inline(bytes.len() as u8, inline)
+            }
+            None => Bytes::Copied(bytes.to_vec()),
+        };
+        Value { bytes }
     }
 
     pub(super) fn from_table(entry: TableEntry<'_>) -> Value {
@@ -40,10 +52,11 @@ impl Value {
         }
     }
 
-    /// The bytes as a vector; copies them if they are held in a block.
+    /// The bytes as a vector; copies them unless they are in one.
     pub fn into_vec(self) -> Vec<u8> {
         match self.bytes {
             Bytes::Copied(bytes) => bytes,
+            Bytes::Inline(length, bytes) => bytes[..usize::from(length)].to_vec(),
             Bytes::Pinned(value) => value.to_vec(),
         }
     }
@@ -52,8 +65,10 @@ impl Value {
 impl Deref for Value {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         match &self.bytes {
+            Bytes::Inline(length, bytes) => &bytes[..usize::from(*length)],
             Bytes::Copied(bytes) => bytes,
             Bytes::Pinned(value) => value,
         }
@@ -77,5 +92,20 @@ impl fmt::Debug for Value {
 impl<T: AsRef<[u8]> + ?Sized> PartialEq<T> for Value {
     fn eq(&self, other: &T) -> bool {
         self[..] == *other.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copied_value_has_its_bytes_however_many_they_are() {
+        for length in [0, 1, INLINE_BYTES - 1, INLINE_BYTES, INLINE_BYTES + 1, 1000] {
+            let bytes: Vec<u8> = (0..length).map(|at| at as u8).collect();
+            let value = Value::copied(&bytes);
+            assert_eq!(value, bytes);
+            assert_eq!(value.clone().into_vec(), bytes);
+        }
     }
 }

@@ -21,8 +21,8 @@ export RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=$TARGET/
 export CARGO_PROFILE_DEV_DEBUG=line-tables-only
 flags=(--locked --target "$triple" --config 'profile.dev.package."*".opt-level=1')
 
-heading 'memtable, env, handles'
-cargo test -p aidb --lib "${flags[@]}" -- memtable:: env::
+heading 'memtable, tables, caches, env, handles'
+cargo test -p aidb --lib "${flags[@]}" -- memtable:: sstable:: cache:: prefetch:: env::
 cargo test -p aidb-ffi --lib "${flags[@]}"
 
 heading 'C programs against libaidb'

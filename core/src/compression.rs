@@ -170,6 +170,18 @@ pub(crate) fn decompress(
     payload: &[u8],
     max_len: u64,
 ) -> Result<Vec<u8>, &'static str> {
+    let mut raw = Vec::new();
+    decompress_into(compression, payload, max_len, &mut raw)?;
+    Ok(raw)
+}
+
+/// [`decompress`] into `raw`, whatever that was before.
+pub(crate) fn decompress_into(
+    compression: Compression,
+    payload: &[u8],
+    max_len: u64,
+    raw: &mut Vec<u8>,
+) -> Result<(), &'static str> {
     const DAMAGED: &str = "compressed bytes are damaged";
     const LENGTH: &str = "the declared raw length cannot be right";
     let mut input = payload;
@@ -181,11 +193,11 @@ pub(crate) fn decompress(
         return Err(LENGTH);
     }
     let length = usize::try_from(declared).map_err(|_| LENGTH)?;
-    let mut raw = Vec::new();
-    raw.try_reserve_exact(length)
+    raw.try_reserve_exact(length.saturating_sub(raw.len()))
         .map_err(|_| "no memory for a block of the declared length")?;
     let written = match compression {
         Compression::None => {
+            raw.clear();
             raw.extend_from_slice(payload);
             length
         }
@@ -195,11 +207,11 @@ pub(crate) fn decompress(
             }
             raw.resize(length, 0);
             let mut decoder = snap::raw::Decoder::new();
-            decoder.decompress(input, &mut raw).map_err(|_| DAMAGED)?
+            decoder.decompress(input, raw).map_err(|_| DAMAGED)?
         }
         Compression::Lz4 => {
             raw.resize(length, 0);
-            lz4_flex::block::decompress_into(input, &mut raw).map_err(|_| DAMAGED)?
+            lz4_flex::block::decompress_into(input, raw).map_err(|_| DAMAGED)?
         }
         Compression::Zstd => ZSTD_DECODER.with(|slot| {
             let mut slot = slot.borrow_mut();
@@ -217,7 +229,7 @@ pub(crate) fn decompress(
     if written != length {
         return Err(LENGTH);
     }
-    Ok(raw)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@
 //! | `key`, `filename` | internal keys and their order; names of files |
 //! | `coding`, `checksum`, `compression` | bytes |
 //! | `env` | the only door to files, clock, threads and randomness |
-//! | `sync`, `error` | locks and atomics; the one error type |
+//! | `sync`, `prefetch`, `error` | locks and atomics; memory asked for ahead; the one error type |
 
 #![deny(unsafe_code)]
 
@@ -55,6 +55,7 @@ mod key;
 mod memtable;
 mod metrics;
 mod options;
+mod prefetch;
 mod snapshot;
 mod sstable;
 #[cfg(not(shuttle))]

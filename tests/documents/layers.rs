@@ -24,7 +24,7 @@ const LAYERS: &[&str] = &[
     "coding checksum",
     "env",
     "metrics",
-    "sync",
+    "sync prefetch",
     "error",
 ];
 

@@ -17,6 +17,7 @@
 //! first block without one. Evicted blocks that a value or an iterator still holds are counted as pinned.
 
 use crate::cache::MemoryGauge;
+use crate::prefetch::prefetch;
 use crate::sstable::Block;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Guard, Mutex, SwapOption, process};
@@ -36,6 +37,12 @@ impl BlockSlots {
     #[inline]
     pub(crate) fn load(&self, number: usize) -> Guard<Option<Block>> {
         self.slots[number].load()
+    }
+
+    /// Asks for slot `number`.
+    #[inline]
+    pub(crate) fn prefetch(&self, number: usize) {
+        prefetch((&raw const self.slots[number]).cast());
     }
 
     fn shard(&self, number: usize) -> usize {

@@ -10,7 +10,7 @@ mod table_cache;
 mod tests;
 
 pub(crate) use block_cache::{BlockCache, BlockSlots};
-pub(crate) use table_cache::{TableCache, TableGuard, TableHandle};
+pub(crate) use table_cache::{TableCache, TableHandle};
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
 

@@ -10,7 +10,7 @@ use crate::key::{SequenceNumber, Trailer, ValueKind};
 use crate::options::ReadOptions;
 use crate::snapshot::Snapshot;
 use crate::sstable::{Sought, TableEntry};
-use crate::version::TOGETHER;
+use crate::version::{OpenTables, TOGETHER};
 
 /// A value where it was found.
 pub(super) enum Found<'a> {
@@ -66,6 +66,7 @@ impl Shared {
         values
             .try_reserve_exact(keys.len())
             .map_err(|_| Error::internal(format!("no memory for {} values", keys.len())))?;
+        let mut open = OpenTables::default();
         let mut left = Vec::with_capacity(TOGETHER);
         let mut places = [0; TOGETHER];
         for keys in keys.chunks(TOGETHER) {
@@ -88,7 +89,7 @@ impl Shared {
                 values[places[index]] = unless_deleted(trailer, Value::from_table(entry))?;
                 Ok(())
             };
-            version.get_together(&left, &self.tables, options.fill_cache, note)?;
+            version.get_together(&left, &self.tables, &mut open, options.fill_cache, note)?;
         }
         Ok(values)
     }

@@ -19,6 +19,7 @@ use triomphe::ThinArc;
 
 use crate::cache::MemoryGauge;
 use crate::key::{KeyRef, TRAILER_BYTES, Trailer};
+use crate::prefetch::prefetch;
 use crate::sstable::block_builder::MAX_REBUILT_BYTES;
 use crate::sstable::flat::{Flat, Layout, flatten};
 use crate::sync::Arc;
@@ -30,6 +31,9 @@ pub(crate) struct Damage {
     pub(crate) at: usize,
     pub(crate) what: &'static str,
 }
+
+/// Blocks with more bytes keep them where they came in.
+pub(super) const LARGE_BYTES: usize = 64 << 10;
 
 /// Bytes a cached block takes beyond its own: the head, count and length beside it, what the allocator adds, its place in
 /// the cache's ring, and its slot.
@@ -44,22 +48,22 @@ pub(crate) struct Block(ThinArc<Head, u8>);
 /// What a block has beside its bytes. What a hit reads comes last, beside the bytes it reads next.
 #[repr(C)]
 pub(crate) struct Head {
-    /// The bytes of the stored form; a flat block has none here.
-    stored: Vec<u8>,
-    /// Where the entries end and the restart points begin.
-    entries_end: usize,
-    restarts: usize,
+    gauge: Arc<MemoryGauge>,
+    /// The bytes of a large block in the stored form; those of any other stand behind the head.
+    large: Box<[u8]>,
     /// The memory that is counted for it.
     charge: usize,
-    gauge: Arc<MemoryGauge>,
     /// The block's place in the ring of its cache shard; written and read under that shard's lock.
     pub(crate) ring_position: AtomicU32,
+    /// How many restart points the stored form has.
+    restarts: u32,
+    /// The layout of a flat block, whose bytes have no restart points; no entries: it is stored.
+    flat_entries: u16,
+    flat_shared: u16,
     /// Whether someone has tried to make it flat.
     flattened: AtomicBool,
     /// Set by a hit, cleared by the cache's hand as it passes.
     touched: AtomicBool,
-    /// Of a flat block; its bytes have no restart points.
-    layout: Option<Layout>,
 }
 
 impl Deref for Block {
@@ -119,74 +123,51 @@ struct Entry {
 impl Block {
     /// Checks the restart points of `bytes`. The block's memory counts in `gauge` until it is dropped.
     pub(crate) fn new(bytes: Vec<u8>, gauge: &Arc<MemoryGauge>) -> Result<Block, Damage> {
-        let damage = |at, what| Err(Damage { at, what });
-        let Some((body, count)) = bytes.split_last_chunk::<4>() else {
-            return damage(0, "a block shorter than its restart count");
-        };
-        let restarts = u32::from_le_bytes(*count) as usize;
-        let entries_end = restarts
-            .checked_mul(4)
-            .and_then(|table| body.len().checked_sub(table));
-        let Some(entries_end) = entries_end else {
-            return damage(
-                body.len(),
-                "more restart points than the block has room for",
-            );
-        };
-        let mut previous = None;
-        for (index, restart) in body[entries_end..].chunks_exact(4).enumerate() {
-            let restart = u32::from_le_bytes([restart[0], restart[1], restart[2], restart[3]]);
-            let ascends = match previous {
-                None => restart == 0,
-                Some(previous) => restart > previous,
-            };
-            if !ascends || restart as usize >= entries_end {
-                return damage(entries_end + 4 * index, "restart points do not ascend");
-            }
-            previous = Some(restart);
+        if bytes.len() <= LARGE_BYTES {
+            return Block::copied(&bytes, gauge);
         }
-        if previous.is_none() {
-            return damage(entries_end, "a block without restart points");
-        }
-        let charge = bytes.capacity() + OVERHEAD_BYTES;
+        let restarts = check_restarts(&bytes)?;
+        Ok(Block::make(bytes.into(), &[], restarts, None, gauge))
+    }
+
+    /// [`Block::new`] for bytes that are somewhere else, of which there are not many.
+    pub(crate) fn copied(bytes: &[u8], gauge: &Arc<MemoryGauge>) -> Result<Block, Damage> {
+        let restarts = check_restarts(bytes)?;
+        Ok(Block::make(Box::default(), bytes, restarts, None, gauge))
+    }
+
+    fn make(
+        large: Box<[u8]>,
+        bytes: &[u8],
+        restarts: u32,
+        layout: Option<Layout>,
+        gauge: &Arc<MemoryGauge>,
+    ) -> Block {
+        let charge = large.len() + bytes.len() + OVERHEAD_BYTES;
         gauge.add(charge);
         let head = Head {
-            stored: bytes,
-            layout: None,
-            entries_end,
-            restarts,
-            charge,
-            flattened: AtomicBool::new(false),
-            touched: AtomicBool::new(false),
-            ring_position: AtomicU32::new(0),
             gauge: Arc::clone(gauge),
+            large,
+            charge,
+            ring_position: AtomicU32::new(0),
+            restarts,
+            // E2: they fit.
+            flat_entries: layout.map_or(0, |layout| layout.count as u16),
+            flat_shared: layout.map_or(0, |layout| layout.shared as u16),
+            flattened: AtomicBool::new(layout.is_some()),
+            touched: AtomicBool::new(layout.is_some()),
         };
-        Ok(Block(ThinArc::from_header_and_slice(head, &[])))
+        Block(ThinArc::from_header_and_slice(head, bytes))
     }
 
     /// The same entries in the flat form, made at most once; `None` for a block that is to stay as it is.
     #[cold]
     pub(crate) fn flatten(&self) -> Option<Block> {
-        if self.layout.is_some() || self.flattened.swap(true, Ordering::Relaxed) {
+        if self.flat_entries > 0 || self.flattened.swap(true, Ordering::Relaxed) {
             return None;
         }
         flatten(self, |bytes, layout| {
-            let charge = bytes.len() + OVERHEAD_BYTES;
-            self.gauge.add(charge);
-            // Dropped, and so subtracted again, where there is no memory for the whole.
-            let head = Head {
-                stored: Vec::new(),
-                layout: Some(layout),
-                entries_end: 0,
-                restarts: 0,
-                charge,
-                flattened: AtomicBool::new(true),
-                touched: AtomicBool::new(true),
-                ring_position: AtomicU32::new(0),
-                gauge: Arc::clone(&self.gauge),
-            };
-            let block = ThinArc::try_from_header_and_slice(head, bytes);
-            block.ok().map(Block)
+            Block::make(Box::default(), bytes, 0, Some(layout), &self.gauge)
         })
     }
 
@@ -198,49 +179,56 @@ impl Block {
     /// Whether nobody has tried yet to make it flat.
     #[inline]
     pub(crate) fn may_flatten(&self) -> bool {
-        self.layout.is_none() && !self.flattened.load(Ordering::Relaxed)
+        self.flat_entries == 0 && !self.flattened.load(Ordering::Relaxed)
     }
 
     /// How a flat block is divided; `None` for one in the stored form.
     #[inline]
     pub(super) fn layout(&self) -> Option<Layout> {
-        self.layout
+        (self.flat_entries > 0).then(|| Layout {
+            count: usize::from(self.flat_entries),
+            shared: usize::from(self.flat_shared),
+        })
     }
 
     /// A flat block and how it is divided.
     #[inline]
     pub(super) fn flat(&self) -> Option<Flat<'_>> {
-        Some(Flat::new(&self.0.slice, self.layout?))
+        Some(Flat::new(&self.0.slice, self.layout()?))
     }
 
     /// All bytes of the block, in whatever form.
     #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
-        match self.layout {
-            Some(_) => &self.0.slice,
-            None => &self.stored,
+        match &*self.large {
+            [] => &self.0.slice,
+            large => large,
         }
     }
 
-    /// The bytes that the stored form takes.
-    pub(super) fn stored_bytes(&self) -> usize {
-        self.stored.len()
+    /// Where the entries of the stored form end and its restart points begin; a flat block has none.
+    #[inline]
+    fn entries_end(&self) -> usize {
+        match self.flat_entries {
+            0 => self.bytes().len() - 4 * (self.restarts as usize + 1),
+            _ => 0,
+        }
     }
 
     /// The entries of the stored form, as far as they can be decoded.
     pub(super) fn entries(&self) -> impl Iterator<Item = Result<StoredEntry<'_>, Damage>> {
         let mut at = 0;
         std::iter::from_fn(move || {
-            if at >= self.entries_end {
+            if at >= self.entries_end() {
                 return None;
             }
             let entry = self.entry(at);
-            at = entry.map_or(self.entries_end, |entry| entry.end);
+            at = entry.map_or(self.entries_end(), |entry| entry.end);
             Some(entry.map(|entry| StoredEntry {
                 shared: entry.shared,
-                suffix: &self.stored[entry.suffix_start..entry.suffix_end],
+                suffix: &self.bytes()[entry.suffix_start..entry.suffix_end],
                 trailer: entry.trailer,
-                value: &self.stored[entry.value_start..entry.end],
+                value: &self.bytes()[entry.value_start..entry.end],
             }))
         })
     }
@@ -263,22 +251,24 @@ impl Block {
         self.touched.load(Ordering::Relaxed) && self.touched.swap(false, Ordering::Relaxed)
     }
 
-    /// Reads what a lookup reads first, to have it in the processor's cache.
+    /// Asks for what a lookup reads first.
     #[inline]
-    pub(crate) fn touch_head(&self) {
-        // The heads and offsets of a usual flat block take four cache lines behind the block's head.
-        let slice = &self.0.slice;
-        for at in [0, 64, 128, 192] {
-            std::hint::black_box(slice.get(at).copied());
+    pub(crate) fn prefetch(&self) {
+        // The head, and heads and offsets of a usual flat block, take five cache lines.
+        let head = self.0.as_ptr().cast::<u8>();
+        for line in 0..5 {
+            prefetch(head.wrapping_add(64 * line));
         }
     }
 
-    /// Reads where a flat block has the entry that a lookup of `target` reads, or one beside it.
+    /// Asks for the entry of a flat block that a lookup of `target` reads, or one beside it; returns where
+    /// [`Block::get_from`] may go on.
     #[inline]
-    pub(crate) fn touch_entry(&self, target: KeyRef<'_>) {
-        if let Some(flat) = self.flat() {
-            flat.touch(target);
-        }
+    pub(crate) fn prefetch_entry(&self, target: KeyRef<'_>) -> Option<usize> {
+        let flat = self.flat()?;
+        let low = flat.first_with_head(target);
+        flat.prefetch(low);
+        Some(low)
     }
 
     /// Bytes of this block; the range came from a lookup in it.
@@ -289,19 +279,19 @@ impl Block {
 
     /// Where the restart points say that entries begin, ascending.
     pub(crate) fn restarts(&self) -> impl Iterator<Item = usize> {
-        (0..self.restarts).map(|index| self.restart(index))
+        (0..self.restarts as usize).map(|index| self.restart(index))
     }
 
     fn restart(&self, index: usize) -> usize {
-        let at = self.entries_end + 4 * index;
-        let bytes = &self.stored[at..at + 4];
+        let at = self.entries_end() + 4 * index;
+        let bytes = &self.bytes()[at..at + 4];
         u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize
     }
 
     /// Decodes the entry at `at < entries_end`; every range in it lies within the entries.
     #[inline]
     fn entry(&self, at: usize) -> Result<Entry, Damage> {
-        let entries = &self.stored[..self.entries_end];
+        let entries = &self.bytes()[..self.entries_end()];
         let rest = &entries[at..];
         let (shared, suffix, value, header) = match *rest {
             [shared, suffix, value, ..] if (shared | suffix | value) < 0x80 => {
@@ -335,7 +325,7 @@ impl Block {
 
     /// The last restart point whose key is before `target`, or the first one.
     fn restart_before(&self, target: KeyRef<'_>) -> Result<usize, Damage> {
-        let (mut low, mut high) = (0, self.restarts);
+        let (mut low, mut high) = (0, self.restarts as usize);
         // The restart point at `low` is before the target (or is the first), the one at `high` is not.
         while high - low > 1 {
             let middle = low + (high - low) / 2;
@@ -344,7 +334,7 @@ impl Block {
             if entry.shared != 0 {
                 return Err(SHARED_AT_RESTART.at(at));
             }
-            let user_key = &self.stored[entry.suffix_start..entry.suffix_end];
+            let user_key = &self.bytes()[entry.suffix_start..entry.suffix_end];
             if KeyRef::new(user_key, entry.trailer) < target {
                 low = middle;
             } else {
@@ -354,15 +344,27 @@ impl Block {
         Ok(self.restart(low))
     }
 
-    /// The first entry at or behind `target`, if it has the same user key: its trailer and where its value is.
-    #[inline]
+    /// [`Block::get_from`] the beginning.
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn get(
         &self,
         target: KeyRef<'_>,
     ) -> Result<Option<(Trailer, Range<usize>)>, Damage> {
-        match self.flat() {
-            Some(flat) => Ok(flat.get(target)),
-            None => self.get_stored(target),
+        self.get_from(None, target)
+    }
+
+    /// The first entry at or behind `target`, if it has the same user key: its trailer and where its value is. `begun` is
+    /// what [`Block::prefetch_entry`] returned for this target in this block, if it was asked.
+    #[inline]
+    pub(crate) fn get_from(
+        &self,
+        begun: Option<usize>,
+        target: KeyRef<'_>,
+    ) -> Result<Option<(Trailer, Range<usize>)>, Damage> {
+        match (self.flat(), begun) {
+            (Some(flat), Some(low)) => Ok(flat.get_from(low, target)),
+            (Some(flat), None) => Ok(flat.get(target)),
+            (None, _) => self.get_stored(target),
         }
     }
 
@@ -374,7 +376,7 @@ impl Block {
         let mut matched = 0;
         let mut length = 0;
         let mut first = true;
-        while at < self.entries_end {
+        while at < self.entries_end() {
             let entry = self.entry(at)?;
             if first && entry.shared != 0 {
                 return Err(SHARED_AT_RESTART.at(at));
@@ -383,7 +385,7 @@ impl Block {
             if entry.shared > length {
                 return Err(SHARED_TOO_MUCH.at(at));
             }
-            let suffix = &self.stored[entry.suffix_start..entry.suffix_end];
+            let suffix = &self.bytes()[entry.suffix_start..entry.suffix_end];
             length = entry.shared + suffix.len();
             if entry.shared <= matched {
                 let rest = &wanted[entry.shared..];
@@ -432,6 +434,40 @@ impl Damage {
     pub(crate) fn at(self, at: usize) -> Damage {
         Damage { at, ..self }
     }
+}
+
+/// Checks the restart points of a stored block; how many there are.
+fn check_restarts(bytes: &[u8]) -> Result<u32, Damage> {
+    let damage = |at, what| Err(Damage { at, what });
+    let Some((body, count)) = bytes.split_last_chunk::<4>() else {
+        return damage(0, "a block shorter than its restart count");
+    };
+    let restarts = u32::from_le_bytes(*count) as usize;
+    let entries_end = restarts
+        .checked_mul(4)
+        .and_then(|table| body.len().checked_sub(table));
+    let Some(entries_end) = entries_end else {
+        return damage(
+            body.len(),
+            "more restart points than the block has room for",
+        );
+    };
+    let mut previous = None;
+    for (index, restart) in body[entries_end..].chunks_exact(4).enumerate() {
+        let restart = u32::from_le_bytes([restart[0], restart[1], restart[2], restart[3]]);
+        let ascends = match previous {
+            None => restart == 0,
+            Some(previous) => restart > previous,
+        };
+        if !ascends || restart as usize >= entries_end {
+            return damage(entries_end + 4 * index, "restart points do not ascend");
+        }
+        previous = Some(restart);
+    }
+    if previous.is_none() {
+        return damage(entries_end, "a block without restart points");
+    }
+    Ok(restarts as u32)
 }
 
 /// The three lengths at the head of an entry, and the bytes they take.
@@ -512,7 +548,7 @@ pub(crate) struct BlockCursor {
 impl BlockCursor {
     /// A cursor on no entry.
     pub(crate) fn new(block: Block) -> BlockCursor {
-        let at = block.entries_end;
+        let at = block.entries_end();
         BlockCursor {
             block,
             at,
@@ -532,7 +568,7 @@ impl BlockCursor {
     }
 
     fn invalidate(&mut self) {
-        self.at = self.block.entries_end;
+        self.at = self.block.entries_end();
         self.end = self.at;
         self.value_start = self.at;
         self.place = KeyPlace::Block { start: 0, end: 0 };
@@ -541,7 +577,7 @@ impl BlockCursor {
 
     #[inline]
     pub(crate) fn valid(&self) -> bool {
-        self.at < self.block.entries_end
+        self.at < self.block.entries_end()
     }
 
     /// Where the entry begins in the raw bytes. Requires `valid`.
@@ -557,7 +593,7 @@ impl BlockCursor {
     #[inline]
     pub(crate) fn key(&self) -> KeyRef<'_> {
         let user_key = match self.place {
-            KeyPlace::Block { start, end } => &self.block.stored[start..end],
+            KeyPlace::Block { start, end } => &self.block.bytes()[start..end],
             KeyPlace::Buffer => &self.key[..],
             KeyPlace::Stretch { start, end } => &self.stretch.keys[start..end],
         };
@@ -566,7 +602,7 @@ impl BlockCursor {
 
     #[inline]
     pub(crate) fn value(&self) -> &[u8] {
-        &self.block.stored[self.value_start..self.end]
+        &self.block.bytes()[self.value_start..self.end]
     }
 
     pub(crate) fn seek_to_first(&mut self) -> Result<(), Damage> {
@@ -608,7 +644,7 @@ impl BlockCursor {
     #[inline]
     fn step(&mut self) -> Result<(), Damage> {
         let at = self.end;
-        if at >= self.block.entries_end {
+        if at >= self.block.entries_end() {
             self.invalidate();
             return Ok(());
         }
@@ -619,7 +655,7 @@ impl BlockCursor {
                 return Err(damage);
             }
         };
-        let suffix = &self.block.stored[entry.suffix_start..entry.suffix_end];
+        let suffix = &self.block.bytes()[entry.suffix_start..entry.suffix_end];
         if entry.shared == 0 {
             self.place = KeyPlace::Block {
                 start: entry.suffix_start,
@@ -634,7 +670,7 @@ impl BlockCursor {
                 }
                 KeyPlace::Block { start, end } => {
                     self.key.clear();
-                    let known = self.block.stored[start..end].get(..entry.shared);
+                    let known = self.block.bytes()[start..end].get(..entry.shared);
                     self.key.extend_from_slice(known.unwrap_or_default());
                     known.is_some()
                 }
@@ -691,7 +727,7 @@ impl BlockCursor {
     /// Decodes the entries from the last restart point before `self.at > 0` up to it: at least one.
     fn decode_stretch(&mut self) -> Result<(), Damage> {
         let block = &self.block;
-        let (mut low, mut high) = (0, block.restarts);
+        let (mut low, mut high) = (0, block.restarts as usize);
         while high - low > 1 {
             let middle = low + (high - low) / 2;
             if block.restart(middle) < self.at {
@@ -717,14 +753,14 @@ impl BlockCursor {
                 if entry.shared > to - from {
                     return Err(SHARED_TOO_MUCH.at(at));
                 }
-                let suffix = &block.stored[entry.suffix_start..entry.suffix_end];
+                let suffix = &block.bytes()[entry.suffix_start..entry.suffix_end];
                 if start + entry.shared + suffix.len() > MAX_REBUILT_BYTES {
                     return Err(TOO_MUCH_TO_REBUILD.at(at));
                 }
                 let shared = from..from + entry.shared;
                 match last {
                     KeyPlace::Stretch { .. } => keys.extend_from_within(shared),
-                    _ => keys.extend_from_slice(&block.stored[shared]),
+                    _ => keys.extend_from_slice(&block.bytes()[shared]),
                 }
                 keys.extend_from_slice(suffix);
                 last = KeyPlace::Stretch {

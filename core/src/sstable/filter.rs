@@ -12,6 +12,7 @@
 use twox_hash::XxHash3_64;
 
 use crate::coding::{get_u8, get_u32};
+use crate::prefetch::prefetch;
 
 /// The layout that this build writes and reads.
 const FILTER_VERSION: u8 = 1;
@@ -115,6 +116,15 @@ impl Filter {
         let array = &self.block[HEAD_BYTES..];
         positions(hash, self.probes, self.bits)
             .all(|position| array[(position / 8) as usize] >> (position % 8) & 1 == 1)
+    }
+
+    /// Asks for the bits of the key with this hash.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        let array = self.block[HEAD_BYTES..].as_ptr();
+        for position in positions(hash, self.probes, self.bits) {
+            prefetch(array.wrapping_add((position / 8) as usize));
+        }
     }
 
     /// Bytes of memory that the filter takes.

@@ -25,6 +25,7 @@ use std::cell::RefCell;
 use std::cmp::Ordering;
 
 use crate::key::{KeyRef, TRAILER_BYTES, Trailer};
+use crate::prefetch::prefetch;
 use crate::sstable::block::{Block, common_prefix};
 
 /// Trailer and length of the user key.
@@ -43,9 +44,9 @@ const REPEATS: u16 = 1 << 15;
 /// How a flat block's bytes are divided.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
-    count: usize,
+    pub(super) count: usize,
     /// E3.
-    shared: usize,
+    pub(super) shared: usize,
 }
 
 thread_local! {
@@ -69,16 +70,13 @@ pub(super) struct Flat<'a> {
     layout: Layout,
 }
 
-/// Lays `block`, which is in the stored form, out anew, for `make` to copy; `None` if E1 or E2 forbid it, there is no
-/// memory, or `make` makes nothing of it.
-pub(super) fn flatten<T>(
-    block: &Block,
-    make: impl FnOnce(&[u8], Layout) -> Option<T>,
-) -> Option<T> {
+/// Lays `block`, which is in the stored form, out anew, for `make` to copy; `None` if E1 or E2 forbid it or there is
+/// no memory.
+pub(super) fn flatten<T>(block: &Block, make: impl FnOnce(&[u8], Layout) -> T) -> Option<T> {
     let made = LAID_OUT.try_with(|bytes| {
         let mut bytes = bytes.borrow_mut();
         let layout = lay_out(block, &mut bytes)?;
-        make(&bytes, layout)
+        Some(make(&bytes, layout))
     });
     // A thread that is about to end has no place for it any more.
     made.ok().flatten()
@@ -104,7 +102,7 @@ fn lay_out(block: &Block, bytes: &mut Vec<u8>) -> Option<Layout> {
     let entries_start = 4 * count + 2 * (count + 1);
     let total = entries_start.checked_add(entry_bytes)?;
     let is_worthwhile = count > 0 && entry_bytes / count <= LARGEST_MEAN_ENTRY;
-    if !is_worthwhile || total > usize::from(u16::MAX) || total > 2 * block.stored_bytes() {
+    if !is_worthwhile || total > usize::from(u16::MAX) || total > 2 * block.bytes().len() {
         return None;
     }
     bytes.clear();
@@ -251,9 +249,18 @@ impl<'a> Flat<'a> {
     /// The first entry at or behind `target`, if it has the same user key: its trailer and where its value is.
     #[inline]
     pub(super) fn get(self, target: KeyRef<'_>) -> Option<(Trailer, std::ops::Range<usize>)> {
+        self.get_from(self.first_with_head(target), target)
+    }
+
+    /// [`Flat::get`] from where [`Flat::first_with_head`] said.
+    #[inline]
+    pub(super) fn get_from(
+        self,
+        low: usize,
+        target: KeyRef<'_>,
+    ) -> Option<(Trailer, std::ops::Range<usize>)> {
         // A key without the shared bytes is in no entry, wherever its head leads.
         let wanted = head(target.user_key.get(self.layout.shared..)?);
-        let low = self.heads_below(wanted);
         if low >= self.layout.count || self.head(low) != wanted {
             return None;
         }
@@ -271,16 +278,21 @@ impl<'a> Flat<'a> {
         Some((entry.key.trailer, entry.value_start..entry.end))
     }
 
-    /// Reads the first and the last byte of the entry that `get` would look at.
+    /// The first entry whose head is not below that of `target`; `count` if there is none.
     #[inline]
-    pub(super) fn touch(self, target: KeyRef<'_>) {
-        let rest = target
-            .user_key
-            .get(self.layout.shared..)
-            .unwrap_or_default();
-        let index = self.heads_below(head(rest)).min(self.layout.count - 1);
-        let (at, end) = (self.offset(index), self.offset(index + 1));
-        std::hint::black_box((self.bytes[at], self.bytes[end - 1]));
+    pub(super) fn first_with_head(self, target: KeyRef<'_>) -> usize {
+        let rest = target.user_key.get(self.layout.shared..);
+        self.heads_below(head(rest.unwrap_or_default()))
+    }
+
+    /// Asks for the first lines of entry `index`, or of the last one.
+    #[inline]
+    pub(super) fn prefetch(self, index: usize) {
+        let at = self.offset(index.min(self.layout.count - 1));
+        let entry = self.bytes[at..].as_ptr();
+        for line in 0..3 {
+            prefetch(entry.wrapping_add(64 * line));
+        }
     }
 
     /// The index of the first entry at or behind `target`; `count` if there is none.

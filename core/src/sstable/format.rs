@@ -237,6 +237,25 @@ pub(crate) fn copy_block(
     decompress_block(path, offset, kind, compression, &stored[..length])
 }
 
+/// [`copy_block`] into `raw`, whatever that was before; a block stored as it is stays where it is.
+pub(crate) fn unpack_block<'a>(
+    path: &Path,
+    file_id: u64,
+    offset: u64,
+    kind: BlockKind,
+    stored: &'a [u8],
+    raw: &'a mut Vec<u8>,
+) -> Result<&'a [u8]> {
+    let compression = check_block(path, file_id, offset, kind, stored)?;
+    let payload = &stored[..stored.len() - BLOCK_TRAILER_BYTES];
+    if compression == Compression::None {
+        return Ok(payload);
+    }
+    compression::decompress_into(compression, payload, MAX_RAW_BLOCK_BYTES, raw)
+        .map_err(|what| damaged_block(path, offset, kind, compression, what))?;
+    Ok(raw)
+}
+
 fn check_block(
     path: &Path,
     file_id: u64,
@@ -280,13 +299,19 @@ fn decompress_block(
     compression: Compression,
     payload: &[u8],
 ) -> Result<Vec<u8>> {
-    compression::decompress(compression, payload, MAX_RAW_BLOCK_BYTES).map_err(|what| {
-        Error::corruption(
-            path,
-            offset,
-            format!("{} ({compression}): {what}", kind.name()),
-        )
-    })
+    compression::decompress(compression, payload, MAX_RAW_BLOCK_BYTES)
+        .map_err(|what| damaged_block(path, offset, kind, compression, what))
+}
+
+fn damaged_block(
+    path: &Path,
+    offset: u64,
+    kind: BlockKind,
+    compression: Compression,
+    what: &str,
+) -> Error {
+    let what = format!("{} ({compression}): {what}", kind.name());
+    Error::corruption(path, offset, what)
 }
 
 /// Reads exactly `length` bytes at `offset`; fewer is `Corruption`. The length has been checked against the file's.

@@ -15,26 +15,39 @@ use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 
 use crate::cache::{BlockCache, BlockSlots, MemoryGauge};
-use crate::compression::Compression;
 use crate::env::{Env, File};
 use crate::error::{Error, Result};
 use crate::key::{KeyRef, Trailer};
-use crate::sstable::block::{Block, Damage};
+use crate::sstable::block::{Block, Damage, LARGE_BYTES};
 use crate::sstable::filter::{self, Filter, FilterError};
 use crate::sstable::format::{
     BLOCK_TRAILER_BYTES, BlockHandle, BlockKind, FOOTER_BYTES, Footer, HEADER_BYTES, Properties,
-    copy_block, decode_header, open_block, read_exact, read_into,
+    copy_block, decode_header, open_block, read_exact, read_into, unpack_block,
 };
 use crate::sstable::index::{Index, SEARCHES};
 use crate::sstable::iter::TableIterator;
 use crate::sync::{Arc, Guard};
 
-/// Larger stored blocks are read into memory of their own.
-const KEPT_BYTES: usize = 64 << 10;
+/// What a thread keeps for the blocks it reads: at most [`LARGE_BYTES`] each. Larger ones get memory of their own.
+#[derive(Default)]
+struct Buffers {
+    stored: Vec<u8>,
+    raw: Vec<u8>,
+}
 
 thread_local! {
-    /// A block as stored, while it is decompressed: at most [`KEPT_BYTES`].
-    static STORED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static BUFFERS: RefCell<Buffers> = RefCell::default();
+}
+
+/// Runs `work` with this thread's buffers; a thread that is about to end has none any more.
+fn with_buffers<T>(work: impl FnOnce(&mut Buffers) -> T) -> T {
+    let mut buffers = BUFFERS.try_with(RefCell::take).unwrap_or_default();
+    let result = work(&mut buffers);
+    if buffers.raw.capacity() > LARGE_BYTES {
+        buffers.raw = Vec::new();
+    }
+    let _ = BUFFERS.try_with(|kept| kept.replace(buffers));
+    result
 }
 
 /// An open table. Any number of threads may use it; it closes with its last reference.
@@ -104,22 +117,16 @@ impl Deref for TableEntry<'_> {
 pub(crate) struct Pending {
     number: usize,
     block: Guard<Option<Block>>,
+    /// What is known of the entry's place in that block.
+    begun: Option<usize>,
 }
 
 impl Pending {
-    /// Fetches what the lookup will read of the block first.
+    /// Asks for the entry that the lookup will read.
     #[inline]
-    pub(crate) fn touch_block(&self) {
+    pub(crate) fn prefetch_entry(&mut self, sought: Sought<'_>) {
         if let Some(block) = &*self.block {
-            block.touch_head();
-        }
-    }
-
-    /// Fetches the entry that the lookup will read.
-    #[inline]
-    pub(crate) fn touch_entry(&self, sought: Sought<'_>) {
-        if let Some(block) = &*self.block {
-            block.touch_entry(sought.key);
+            self.begun = block.prefetch_entry(sought.key);
         }
     }
 }
@@ -296,9 +303,14 @@ impl Table {
 
     #[inline]
     fn begin_in(&self, number: usize) -> Pending {
+        let block = self.slots.load(number);
+        if let Some(block) = &*block {
+            block.prefetch();
+        }
         Pending {
             number,
-            block: self.slots.load(number),
+            block,
+            begun: None,
         }
     }
 
@@ -315,6 +327,9 @@ impl Table {
             }
             let mut numbers = [0; SEARCHES];
             Index::find_together(&targets[..keys.len()], &mut numbers[..keys.len()]);
+            for ((table, _), number) in keys.iter().zip(numbers) {
+                table.slots.prefetch(number);
+            }
             for (place, ((table, _), number)) in keys.iter().zip(numbers).enumerate() {
                 begun(chunk * SEARCHES + place, table.begin_in(number));
             }
@@ -330,18 +345,22 @@ impl Table {
         fill_cache: bool,
         make: impl FnOnce(Trailer, TableEntry<'_>) -> T,
     ) -> Result<Option<T>> {
-        let Pending { number, block } = pending;
+        let Pending {
+            number,
+            block,
+            begun,
+        } = pending;
         if let Some(block) = &*block {
             self.cache.note_hit(block);
             if !block.may_flatten() {
-                return self.get_in(block, number, sought, make);
+                return self.get_in(block, number, begun, sought, make);
             }
             let flat = self.cache.flatten(&self.slots, number, block);
-            return self.get_in(&flat, number, sought, make);
+            return self.get_in(&flat, number, None, sought, make);
         }
         drop(block);
         let block = self.fill(number, fill_cache)?;
-        self.get_in(&block, number, sought, make)
+        self.get_in(&block, number, None, sought, make)
     }
 
     #[inline]
@@ -349,11 +368,12 @@ impl Table {
         &self,
         block: &Block,
         number: usize,
+        begun: Option<usize>,
         sought: Sought<'_>,
         make: impl FnOnce(Trailer, TableEntry<'_>) -> T,
     ) -> Result<Option<T>> {
         let found = block
-            .get(sought.key)
+            .get_from(begun, sought.key)
             .map_err(|damage| self.damage(number, damage))?;
         Ok(found.map(|(trailer, range)| make(trailer, TableEntry { block, range })))
     }
@@ -364,6 +384,14 @@ impl Table {
         match &self.filter {
             Some(filter) => filter.may_contain(sought.hash),
             None => true,
+        }
+    }
+
+    /// Asks for what [`Table::may_hold`] reads.
+    #[inline]
+    pub(crate) fn prefetch_filter(&self, sought: Sought<'_>) {
+        if let Some(filter) = &self.filter {
+            filter.prefetch(sought.hash);
         }
     }
 
@@ -442,41 +470,54 @@ impl Table {
     #[cold]
     fn fill(&self, number: usize, fill_cache: bool) -> Result<Block> {
         self.cache.note_miss();
-        let raw = self.read_raw(self.index.handle(number))?;
-        let block = self.decode(number, raw)?;
+        let block = self.read_block(number)?;
         match fill_cache {
             true => Ok(self.cache.insert(&self.slots, number, block)),
             false => Ok(block),
         }
     }
 
-    /// The raw bytes of a data block, from the file.
-    fn read_raw(&self, handle: BlockHandle) -> Result<Vec<u8>> {
+    fn read_block(&self, number: usize) -> Result<Block> {
+        let handle = self.index.handle(number);
         let length = handle.length + BLOCK_TRAILER_BYTES as u64;
-        if self.properties.compression == Compression::None as u64 || length > KEPT_BYTES as u64 {
+        if length > LARGE_BYTES as u64 {
             let stored = read_exact(&*self.file, &self.path, handle.offset, length)?;
-            return open_block(
+            let raw = open_block(
                 &self.path,
                 self.file_id,
                 handle.offset,
                 BlockKind::Data,
                 stored,
-            );
+            )?;
+            let block = Block::new(raw, self.cache.gauge());
+            return block.map_err(|damage| self.damage(number, damage));
         }
-        // What is decompressed at once is read into memory that this thread keeps for it.
-        STORED.with_borrow_mut(|kept| {
+        with_buffers(|Buffers { stored, raw }| {
             let length = length as usize;
-            kept.resize(kept.len().max(length), 0);
-            let stored = &mut kept[..length];
+            stored.resize(stored.len().max(length), 0);
+            let stored = &mut stored[..length];
             read_into(&*self.file, &self.path, handle.offset, stored)?;
-            copy_block(
-                &self.path,
-                self.file_id,
-                handle.offset,
-                BlockKind::Data,
-                stored,
-            )
+            self.unpack(number, stored, raw)
         })
+    }
+
+    /// The data block `number` whose stored bytes these are; `raw` is overwritten.
+    fn unpack(&self, number: usize, stored: &[u8], raw: &mut Vec<u8>) -> Result<Block> {
+        let offset = self.index.handle(number).offset;
+        let bytes = unpack_block(
+            &self.path,
+            self.file_id,
+            offset,
+            BlockKind::Data,
+            stored,
+            raw,
+        )?;
+        let block = match bytes.len() <= LARGE_BYTES {
+            true => Block::copied(bytes, self.cache.gauge()),
+            // Much larger than it was stored, so in `raw`.
+            false => Block::new(std::mem::take(raw), self.cache.gauge()),
+        };
+        block.map_err(|damage| self.damage(number, damage))
     }
 
     /// Reads blocks `number..` as far as they fit `readahead` bytes (at least one) into `buffer` at once; the
@@ -519,23 +560,11 @@ impl Table {
         let handle = self.index.handle(number);
         let start = (handle.offset - self.index.handle(first).offset) as usize;
         let stored = &buffer[start..start + handle.length as usize + BLOCK_TRAILER_BYTES];
-        let raw = copy_block(
-            &self.path,
-            self.file_id,
-            handle.offset,
-            BlockKind::Data,
-            stored,
-        )?;
-        let block = self.decode(number, raw)?;
+        let block = with_buffers(|buffers| self.unpack(number, stored, &mut buffers.raw))?;
         match fill_cache {
             true => Ok(self.cache.insert_if_room(&self.slots, number, block)),
             false => Ok(block),
         }
-    }
-
-    fn decode(&self, number: usize, raw: Vec<u8>) -> Result<Block> {
-        let block = Block::new(raw, self.cache.gauge());
-        block.map_err(|damage| self.damage(number, damage))
     }
 
     /// Damage inside data block `number`, as an error that names the file and the block's offset.

@@ -28,7 +28,7 @@ mod set;
 use std::fmt;
 use std::ops::Range;
 
-use crate::cache::{TableCache, TableGuard};
+use crate::cache::TableCache;
 use crate::error::Result;
 use crate::key::{SequenceNumber, Trailer};
 use crate::sstable::{Pending, Sought, Table, TableEntry};
@@ -103,6 +103,38 @@ fn prefix(user_key: &[u8]) -> u64 {
             chunk[..user_key.len()].copy_from_slice(user_key);
             u64::from_be_bytes(chunk)
         }
+    }
+}
+
+/// Tables that lookups go to together, kept open from one lot to the next.
+#[derive(Default)]
+pub(crate) struct OpenTables<'a>(Vec<(&'a FileMeta, Arc<Table>)>);
+
+impl<'a> OpenTables<'a> {
+    #[inline]
+    fn place(&self, file: &FileMeta) -> Option<usize> {
+        self.0
+            .iter()
+            .position(|(other, _)| std::ptr::eq(*other, file))
+    }
+
+    /// The place of `file`'s table, if that may hold the key sought.
+    #[inline]
+    fn holding(
+        &mut self,
+        sought: Sought<'_>,
+        file: &'a FileMeta,
+        tables: &TableCache,
+    ) -> Result<Option<usize>> {
+        if let Some(place) = self.place(file) {
+            return Ok(self.0[place].1.may_hold(sought).then_some(place));
+        }
+        let table = tables.get(&file.handle)?;
+        if !table.may_hold(sought) {
+            return Ok(None);
+        }
+        self.0.push((file, Arc::clone(&table)));
+        Ok(Some(self.0.len() - 1))
     }
 }
 
@@ -240,51 +272,54 @@ impl Version {
     }
 
     /// [`Version::get`] for up to [`TOGETHER`] keys, whose steps are done in turn, so that they wait for memory
-    /// together. `make` is also told which of `sought` it is; keys that are not found are left out.
-    pub(crate) fn get_together(
-        &self,
+    /// together. `make` is also told which of `sought` it is; keys that are not found are left out. `open` is kept from
+    /// one call to the next.
+    pub(crate) fn get_together<'a>(
+        &'a self,
         sought: &[Sought<'_>],
         tables: &TableCache,
+        open: &mut OpenTables<'a>,
         fill_cache: bool,
         mut make: impl FnMut(usize, Trailer, TableEntry<'_>) -> Result<()>,
     ) -> Result<()> {
         debug_assert!(sought.len() <= TOGETHER);
-        let mut open: [Option<(&FileMeta, Arc<Table>)>; TOGETHER] = Default::default();
+        if open.0.len() > TOGETHER {
+            open.0.clear();
+        }
         // The first table that may answer, which mostly does: its place in `open`; and what it is up against.
         let mut asked = [(0, 0, SequenceNumber::default()); TOGETHER];
         let mut count = 0;
-        for (index, &sought) in sought.iter().enumerate() {
-            if let Some((file, table, rival)) = self.first_to_ask(sought, tables)? {
-                let is_same = |(other, _): &(&FileMeta, _)| std::ptr::eq(*other, file);
-                let place = open
-                    .iter()
-                    .position(|open| open.as_ref().is_none_or(is_same));
-                let place = place.unwrap_or(0);
-                open[place].get_or_insert_with(|| (file, Arc::clone(&table)));
+        let mut likely = [None; TOGETHER];
+        for (&sought, likely) in sought.iter().zip(&mut likely) {
+            *likely = self.first_candidate(sought, open);
+            if let Some((place, _)) = *likely {
+                open.0[place].1.prefetch_filter(sought);
+            }
+        }
+        for (index, (&sought, likely)) in sought.iter().zip(likely).enumerate() {
+            let found = match likely {
+                Some((place, _)) if open.0[place].1.may_hold(sought) => likely,
+                _ => self.first_to_ask(sought, tables, open)?,
+            };
+            if let Some((place, rival)) = found {
                 asked[count] = (index, place, rival);
                 count += 1;
             }
         }
         let asked = &asked[..count];
-        let lookup = |&(index, place, _): &(usize, usize, _)| {
-            let (_, table) = open[place].as_ref()?;
-            Some((&**table, sought[index]))
-        };
-        let Some(first) = asked.first().and_then(lookup) else {
+        let lookup = |&(index, place, _): &(usize, usize, _)| (&*open.0[place].1, sought[index]);
+        let Some(first) = asked.first().map(lookup) else {
             return Ok(());
         };
         let mut lookups: [(&Table, Sought<'_>); TOGETHER] = [first; TOGETHER];
-        for (filled, lookup) in lookups.iter_mut().zip(asked.iter().filter_map(lookup)) {
-            *filled = lookup;
+        for (filled, asked) in lookups.iter_mut().zip(asked) {
+            *filled = lookup(asked);
         }
         let lookups = &lookups[..asked.len()];
         let mut pending: [Option<Pending>; TOGETHER] = Default::default();
         Table::begin_together(lookups, |at, begun| pending[at] = Some(begun));
-        for pending in pending.iter().flatten() {
-            pending.touch_block();
-        }
-        for (pending, (_, sought)) in pending.iter().flatten().zip(lookups) {
-            pending.touch_entry(*sought);
+        for (pending, (_, sought)) in pending.iter_mut().flatten().zip(lookups) {
+            pending.prefetch_entry(*sought);
         }
         let lookups = lookups.iter().zip(asked);
         for (pending, ((table, sought), &(index, _, rival))) in
@@ -310,30 +345,46 @@ impl Version {
         Ok(())
     }
 
-    /// The first table whose filter lets the key through, and a number: what is found there is the answer if it is not
-    /// older than that.
+    /// What [`Version::first_to_ask`] returns if the first table that the key may be in is open already and its filter
+    /// lets the key through.
     #[inline]
-    fn first_to_ask(
+    fn first_candidate(
         &self,
         sought: Sought<'_>,
+        open: &OpenTables<'_>,
+    ) -> Option<(usize, SequenceNumber)> {
+        let files = self.files(0);
+        if let Some(index) = files.iter().position(|file| file.may_answer(sought.key)) {
+            let rival = files.get(index + 1).map(|next| next.largest_sequence);
+            return Some((open.place(&files[index])?, rival.unwrap_or_default()));
+        }
+        let file = (1..LEVELS).find_map(|level| self.file_for(level, sought.key.user_key))?;
+        Some((open.place(file)?, SequenceNumber::default()))
+    }
+
+    /// The place in `open` of the first table whose filter lets the key through, and a number: what is found there is
+    /// the answer if it is not older than that.
+    #[inline]
+    fn first_to_ask<'a>(
+        &'a self,
+        sought: Sought<'_>,
         tables: &TableCache,
-    ) -> Result<Option<(&FileMeta, TableGuard, SequenceNumber)>> {
+        open: &mut OpenTables<'a>,
+    ) -> Result<Option<(usize, SequenceNumber)>> {
         let files = self.files(0);
         for (index, file) in files.iter().enumerate() {
-            if file.may_answer(sought.key) {
-                let table = tables.get(&file.handle)?;
-                if table.may_hold(sought) {
-                    let rival = files.get(index + 1).map(|next| next.largest_sequence);
-                    return Ok(Some((file, table, rival.unwrap_or_default())));
-                }
+            if file.may_answer(sought.key)
+                && let Some(place) = open.holding(sought, file, tables)?
+            {
+                let rival = files.get(index + 1).map(|next| next.largest_sequence);
+                return Ok(Some((place, rival.unwrap_or_default())));
             }
         }
         for level in 1..LEVELS {
-            if let Some(file) = self.file_for(level, sought.key.user_key) {
-                let table = tables.get(&file.handle)?;
-                if table.may_hold(sought) {
-                    return Ok(Some((file, table, SequenceNumber::default())));
-                }
+            if let Some(file) = self.file_for(level, sought.key.user_key)
+                && let Some(place) = open.holding(sought, file, tables)?
+            {
+                return Ok(Some((place, SequenceNumber::default())));
             }
         }
         Ok(None)

@@ -127,7 +127,13 @@ fn get(bench: &Bench, version: &Version, key: &[u8], at: u64) -> Option<String> 
         Ok(())
     };
     version
-        .get_together(&[sought], &bench.tables, true, note)
+        .get_together(
+            &[sought],
+            &bench.tables,
+            &mut OpenTables::default(),
+            true,
+            note,
+        )
         .unwrap();
     assert_eq!(together, found);
     found

@@ -10,7 +10,8 @@
 //! * N3  Data blocks follow one another without a gap, so the offset of a block is the end of the one before.
 //!
 //! In memory the fences stand without their common prefix in one buffer, and beside them the next eight bytes of
-//! each as a number: a search compares numbers and looks into the buffer only where they are equal.
+//! each as a number, its head: a search compares numbers and looks into the buffer only where they are equal. Heads are
+//! searched by way of every sixteenth, which stay in the processor's cache where all of them would not.
 
 use std::cmp::Ordering;
 
@@ -18,6 +19,7 @@ use crate::coding::{
     get_length_prefixed, get_u64, get_varint, put_length_prefixed, put_u64, put_varint,
 };
 use crate::key::{KeyRef, Trailer};
+use crate::prefetch::prefetch;
 use crate::sstable::block::common_prefix;
 use crate::sstable::format::{BLOCK_TRAILER_BYTES, BlockHandle};
 
@@ -73,18 +75,26 @@ fn fence<'a>(last: Option<KeyRef<'_>>, first: KeyRef<'a>) -> KeyRef<'a> {
 /// Searches that are advanced in turn.
 pub(crate) const SEARCHES: usize = 8;
 
-/// A search in an index, under way.
+/// Heads that are searched one by one.
+const GROUP: usize = 16;
+
+/// What a search in an index begins with.
 #[derive(Clone, Copy)]
-enum Search<'a> {
+enum Begun<'a> {
     Found(usize),
-    /// Among the heads from `low` on, `left` many.
-    Among {
-        /// The user key without the prefix, and its head.
-        rest: &'a [u8],
-        wanted: u64,
-        low: usize,
-        left: usize,
-    },
+    /// The user key without the prefix, and its head.
+    Among(&'a [u8], u64),
+}
+
+/// A search among the last heads of groups, under way: the first one that is not below `wanted` is at most `left`
+/// behind `low`.
+#[derive(Clone, Copy)]
+struct Search<'a> {
+    begun: Begun<'a>,
+    lasts: &'a [u64],
+    wanted: u64,
+    low: usize,
+    left: usize,
 }
 
 /// The parsed index of an open table.
@@ -98,6 +108,8 @@ pub(crate) struct Index {
     trailers: Vec<Trailer>,
     /// The first eight bytes of each, big-endian, padded with zeros.
     heads: Vec<u64>,
+    /// The last head of each whole [`GROUP`].
+    lasts: Vec<u64>,
     /// Where each data block begins, and where the last one's trailer ends (N3).
     starts: Vec<u64>,
 }
@@ -166,6 +178,7 @@ impl Index {
             ends: Vec::new(),
             trailers: Vec::new(),
             heads: Vec::new(),
+            lasts: Vec::new(),
             starts: Vec::new(),
         };
         index.prefix.try_reserve_exact(prefix.len()).ok()?;
@@ -173,6 +186,7 @@ impl Index {
         index.ends.try_reserve_exact(fences.len()).ok()?;
         index.trailers.try_reserve_exact(fences.len()).ok()?;
         index.heads.try_reserve_exact(fences.len()).ok()?;
+        index.lasts.try_reserve_exact(fences.len() / GROUP).ok()?;
         index.starts.try_reserve_exact(parsed.len() + 1).ok()?;
         index.prefix.extend_from_slice(prefix);
         for (fence, _) in fences {
@@ -182,6 +196,8 @@ impl Index {
             index.trailers.push(fence.trailer);
             index.heads.push(head(rest));
         }
+        let groups = index.heads.chunks_exact(GROUP);
+        index.lasts.extend(groups.filter_map(<[u64]>::last));
         index
             .starts
             .extend(parsed.iter().map(|(_, offset)| *offset));
@@ -207,9 +223,10 @@ impl Index {
     #[inline]
     pub(crate) fn find(&self, target: KeyRef<'_>) -> usize {
         match self.begin(target) {
-            Search::Found(block) => block,
-            Search::Among { rest, wanted, .. } => {
-                let low = self.heads.partition_point(|head| *head < wanted);
+            Begun::Found(block) => block,
+            Begun::Among(rest, wanted) => {
+                let group = self.lasts.partition_point(|last| *last < wanted);
+                let low = self.first_in(group, wanted);
                 self.settle(low, wanted, KeyRef::new(rest, target.trailer))
             }
         }
@@ -220,54 +237,73 @@ impl Index {
     pub(crate) fn find_together<'a>(targets: &[(&'a Index, KeyRef<'a>)], found: &mut [usize]) {
         debug_assert_eq!(targets.len(), found.len());
         for (chunk, found) in targets.chunks(SEARCHES).zip(found.chunks_mut(SEARCHES)) {
-            let mut searches = [Search::Found(0); SEARCHES];
-            let mut steps = 0;
+            let nothing = Search {
+                begun: Begun::Found(0),
+                lasts: &[],
+                wanted: 0,
+                low: 0,
+                left: 0,
+            };
+            let mut searches = [nothing; SEARCHES];
+            let mut most = 0;
             for ((index, target), search) in chunk.iter().zip(&mut searches) {
-                *search = index.begin(*target);
-                if let Search::Among { left, .. } = search {
-                    steps = steps.max(usize::BITS - left.leading_zeros());
+                search.begun = index.begin(*target);
+                if let Begun::Among(_, wanted) = search.begun {
+                    search.lasts = &index.lasts;
+                    search.wanted = wanted;
+                    search.left = index.lasts.len();
+                    most = most.max(search.left);
                 }
             }
-            for _ in 0..steps {
-                for ((index, _), search) in chunk.iter().zip(&mut searches) {
-                    if let Search::Among {
-                        wanted, low, left, ..
-                    } = search
-                        && *left > 0
-                    {
-                        let half = *left / 2;
-                        let is_below = usize::from(index.heads[*low + half] < *wanted);
-                        *low += is_below * (half + 1);
-                        // The left part has `half`, the right one what remains without the middle.
-                        *left = half - is_below * (1 - *left % 2);
-                    }
+            while most > 0 {
+                for search in &mut searches {
+                    let half = search.left / 2;
+                    let middle = search.low + half;
+                    let last = search.lasts.get(middle);
+                    let is_below = last.is_some_and(|last| *last < search.wanted);
+                    // Of one nothing remains.
+                    let step = half + usize::from(search.left == 1);
+                    search.low += if is_below { step } else { 0 };
+                    search.left -= step;
+                }
+                most -= most / 2 + usize::from(most == 1);
+            }
+            for ((index, _), search) in chunk.iter().zip(&searches) {
+                if let Some(first) = index.heads.get(search.low * GROUP) {
+                    let group: *const u64 = first;
+                    prefetch(group.cast());
+                    prefetch(group.wrapping_add(GROUP / 2).cast());
                 }
             }
             for (((index, target), search), found) in chunk.iter().zip(searches).zip(found) {
-                *found = match search {
-                    Search::Found(block) => block,
-                    Search::Among {
-                        rest, wanted, low, ..
-                    } => index.settle(low, wanted, KeyRef::new(rest, target.trailer)),
+                *found = match search.begun {
+                    Begun::Found(block) => block,
+                    Begun::Among(rest, wanted) => {
+                        let low = index.first_in(search.low, wanted);
+                        index.settle(low, wanted, KeyRef::new(rest, target.trailer))
+                    }
                 };
             }
         }
     }
 
     #[inline]
-    fn begin<'a>(&self, target: KeyRef<'a>) -> Search<'a> {
+    fn begin<'a>(&self, target: KeyRef<'a>) -> Begun<'a> {
         match target.user_key.strip_prefix(&self.prefix[..]) {
-            Some(rest) => Search::Among {
-                rest,
-                wanted: head(rest),
-                low: 0,
-                left: self.heads.len(),
-            },
-            None => Search::Found(match target.user_key.cmp(&self.prefix) {
+            Some(rest) => Begun::Among(rest, head(rest)),
+            None => Begun::Found(match target.user_key.cmp(&self.prefix) {
                 Ordering::Less => 0,
                 _ => self.ends.len(),
             }),
         }
+    }
+
+    /// The first head that is not below `wanted`, which is in group `group` or the first one behind it.
+    #[inline]
+    fn first_in(&self, group: usize, wanted: u64) -> usize {
+        let start = group * GROUP;
+        let heads = &self.heads[start..self.heads.len().min(start + GROUP)];
+        start + heads.iter().filter(|head| **head < wanted).count()
     }
 
     /// The block of `target`, without the prefix, where `low` is the first fence whose head is not below `wanted`.
@@ -308,6 +344,7 @@ impl Index {
             + self.ends.capacity() * size_of::<usize>()
             + self.trailers.capacity() * size_of::<Trailer>()
             + self.heads.capacity() * size_of::<u64>()
+            + self.lasts.capacity() * size_of::<u64>()
             + self.starts.capacity() * size_of::<u64>()
     }
 }

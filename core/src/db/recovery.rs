@@ -20,13 +20,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::superversion::Sealed;
-use super::write::insert;
 use crate::batch::operations;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::filename::log_path;
-use crate::key::{FileNumber, SequenceNumber};
-use crate::memtable::Memtable;
+use crate::key::{FileNumber, SequenceNumber, Trailer};
+use crate::memtable::Loader;
 use crate::sync::Arc;
 use crate::wal::{Opened, Predecessor, Reader};
 
@@ -82,6 +81,7 @@ pub(super) fn replay(
     };
     let mut replay = Replay {
         memtables: Vec::new(),
+        filling: None,
         write_buffer_size,
         last_sequence: readers[&first].header().predecessor.last_sequence,
         in_tables: last_sequence,
@@ -136,6 +136,7 @@ pub(super) fn replay(
                     let what = "the manifest says that this log was synced, and it is not there";
                     return Err(Error::corruption(&log_path(dir, synced), 0, what));
                 }
+                replay.seal()?;
                 return Ok(Recovered {
                     sealed: replay.memtables,
                     end,
@@ -161,12 +162,19 @@ fn refuse_if_synced(later: &mut Reader, path: &Path, length: u64) -> Result<()> 
 
 /// Collects records into memtables.
 struct Replay {
-    /// Newest first.
+    /// Newest first; the one being filled is not among them.
     memtables: Vec<Arc<Sealed>>,
+    filling: Option<Filling>,
     write_buffer_size: u64,
     last_sequence: SequenceNumber,
     /// The last number in tables (R6).
     in_tables: SequenceNumber,
+}
+
+/// The memtable being filled, and the log of its first record.
+struct Filling {
+    loader: Loader,
+    first_log: FileNumber,
 }
 
 impl Replay {
@@ -182,10 +190,9 @@ impl Replay {
                 );
                 return Err(Error::corruption(&path, record.offset, what));
             }
-            let count = operations(record.payload)
-                .map_err(|error| place(error, &path, record.offset))?
-                .left();
-            let last = self.last_sequence.plus(u64::from(count));
+            let operations =
+                operations(record.payload).map_err(|error| place(error, &path, record.offset))?;
+            let last = self.last_sequence.plus(u64::from(operations.left()));
             if last > SequenceNumber::MAX {
                 let what = format!("the record ends with the impossible number {last}");
                 return Err(Error::corruption(&path, record.offset, what));
@@ -194,30 +201,48 @@ impl Replay {
                 self.last_sequence = last;
                 continue;
             }
-            let newest = match self.memtables.first() {
-                Some(newest) if (newest.memtable.memory() as u64) < self.write_buffer_size => {
-                    newest
-                }
-                _ => {
-                    let memtable = Arc::new(Memtable::new(self.write_buffer_size as usize));
-                    let sealed = Sealed {
-                        memtable,
-                        first_log: number,
-                        last_sequence: self.last_sequence,
-                    };
-                    self.memtables.insert(0, Arc::new(sealed));
-                    &self.memtables[0]
-                }
-            };
-            insert(&newest.memtable, None, record.payload, self.last_sequence)
-                .map_err(|error| place(error, &path, record.offset))?;
+            let filling = self.filling(number)?;
+            let mut sequence = expected;
+            for operation in operations {
+                let operation = operation.map_err(|error| place(error, &path, record.offset))?;
+                let trailer = Trailer::new(sequence, operation.kind);
+                filling.add(operation.key, trailer, operation.value)?;
+                sequence = sequence.plus(1);
+            }
             self.last_sequence = last;
-            let newest = Arc::get_mut(&mut self.memtables[0]).expect("nobody else has it yet");
-            newest.last_sequence = self.last_sequence;
         }
         self.last_sequence = self.last_sequence.max(self.in_tables);
         let end = reader.end();
         Ok(end.map_or((0, 0), |end| (end.good_length, end.synced_up_to)))
+    }
+
+    /// What the next record goes to: a new memtable, of log `number`, if the one being filled is full.
+    fn filling(&mut self, number: FileNumber) -> Result<&mut Loader> {
+        let is_full = |filling: &Filling| filling.loader.memory() as u64 >= self.write_buffer_size;
+        if self.filling.as_ref().is_some_and(is_full) {
+            self.seal()?;
+        }
+        let filling = self.filling.get_or_insert_with(|| Filling {
+            loader: Loader::new(self.write_buffer_size as usize),
+            first_log: number,
+        });
+        Ok(&mut filling.loader)
+    }
+
+    /// Completes the memtable being filled.
+    fn seal(&mut self) -> Result<()> {
+        if let Some(Filling { loader, first_log }) = self.filling.take() {
+            let memtable = loader.finish()?;
+            if !memtable.is_empty() {
+                let sealed = Sealed {
+                    memtable: Arc::new(memtable),
+                    first_log,
+                    last_sequence: self.last_sequence,
+                };
+                self.memtables.insert(0, Arc::new(sealed));
+            }
+        }
+        Ok(())
     }
 }
 

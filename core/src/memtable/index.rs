@@ -144,8 +144,7 @@ impl Index {
         }
     }
 
-    /// Copies an entry into the arena and enters it. Any number of threads at once. `leaf` came from
-    /// [`Index::leaf_for`] a cut that is not behind the entry.
+    /// Copies an entry into the arena and enters it; `leaf` as for [`Index::place`]. Any number of threads at once.
     pub(super) fn insert(
         &self,
         leaf: &Leaf,
@@ -153,8 +152,23 @@ impl Index {
         trailer: Trailer,
         value: &[u8],
     ) -> Result<()> {
-        let record = self.arena.write(user_key, trailer, value)?;
-        let cut = Cut::before(KeyRef::new(user_key, trailer));
+        self.place(leaf, self.write(user_key, trailer, value)?)
+    }
+
+    /// Copies an entry into the arena, for [`Index::place`].
+    pub(super) fn write(
+        &self,
+        user_key: &[u8],
+        trailer: Trailer,
+        value: &[u8],
+    ) -> Result<Record<'_>> {
+        self.arena.write(user_key, trailer, value)
+    }
+
+    /// Enters a record of this index's arena. Any number of threads at once. `leaf` came from [`Index::leaf_for`] a cut
+    /// that is not behind the record.
+    pub(super) fn place(&self, leaf: &Leaf, record: Record<'_>) -> Result<()> {
+        let cut = Cut::before(record.key());
         match leaf.insert(&self.arena, record.start(), &cut)? {
             Some(split_off) => self.enter(split_off),
             None => Ok(()),

@@ -17,6 +17,7 @@
 //! * `index.rs`  all nodes in order
 //! * `iter.rs`   walking them
 //! * `filter.rs` which keys are certainly absent
+//! * `load.rs`   filling one in bulk
 //!
 //! Elsewhere: when to seal and flush (`db/`), which entries a reader may see (`iterator/visible.rs`). Why this
 //! structure: docs/decisions/0005-memtable.md.
@@ -27,12 +28,14 @@ mod filter;
 mod index;
 mod iter;
 mod leaf;
+mod load;
 #[cfg(feature = "internals")]
 mod measured;
 mod node;
 
 pub(crate) use chunk::SpareChunks;
 pub(crate) use iter::MemtableIterator;
+pub(crate) use load::Loader;
 #[cfg(feature = "internals")]
 pub use measured::MeasuredMemtable;
 

@@ -84,7 +84,7 @@ pub(super) fn head_of(user_key: &[u8]) -> (u64, u64) {
 
 /// Eight bytes of `key` from `offset`, big-endian, zeros behind its end.
 #[inline]
-fn eight_bytes(key: &[u8], offset: usize) -> u64 {
+pub(super) fn eight_bytes(key: &[u8], offset: usize) -> u64 {
     let rest = key.get(offset..).unwrap_or_default();
     match rest.first_chunk() {
         Some(bytes) => u64::from_be_bytes(*bytes),
@@ -97,7 +97,7 @@ fn eight_bytes(key: &[u8], offset: usize) -> u64 {
 }
 
 /// How many bytes two keys share at their beginning.
-fn shared_bytes(left: &[u8], right: &[u8]) -> usize {
+pub(super) fn shared_bytes(left: &[u8], right: &[u8]) -> usize {
     let words = left.chunks_exact(8).zip(right.chunks_exact(8));
     let start = words.take_while(|(left, right)| left == right).count() * 8;
     let bytes = left[start..].iter().zip(&right[start..]);

@@ -1,0 +1,224 @@
+//! Fills a memtable that nobody else knows yet, in bulk.
+//!
+//! Entries are copied into the arena as they come, and entered into the index together, in order: then each goes to
+//! the end of the last leaf, without a search. Leaves become full, too.
+//!
+//! * L1  What waits is a record of the memtable's own arena, written in full.
+//! * L2  Every entry is in the index when [`Loader::finish`] returns the memtable; nobody sees it before.
+
+#![expect(
+    unsafe_code,
+    reason = "records wait under their addresses beside the memtable that holds them"
+)]
+
+use super::Memtable;
+use super::arena::Record;
+use super::node::{Cut, eight_bytes, shared_bytes};
+use crate::prefetch::prefetch;
+use crate::error::{Error, Result};
+use crate::key::Trailer;
+
+/// How many records before its turn one is asked of the memory.
+const AHEAD: usize = 8;
+/// What an entry takes of a full leaf, and of the directory, about.
+const INDEX_BYTES: usize = 20;
+
+/// See the head of the file.
+pub(crate) struct Loader {
+    waiting: Vec<Waiting>,
+    memtable: Memtable,
+}
+
+/// A record, and once it is sorted eight bytes of its key from behind those that all keys share.
+#[derive(Clone, Copy)]
+struct Waiting {
+    prefix: u64,
+    /// L1.
+    record: *mut u8,
+}
+
+impl Loader {
+    /// An empty memtable, as by [`Memtable::new`].
+    pub(crate) fn new(write_buffer_size: usize) -> Loader {
+        Loader {
+            waiting: Vec::new(),
+            memtable: Memtable::new(write_buffer_size),
+        }
+    }
+
+    /// Adds an entry. No two have the same user key and sequence number (K2). Fails only for want of memory.
+    pub(crate) fn add(&mut self, user_key: &[u8], trailer: Trailer, value: &[u8]) -> Result<()> {
+        if self.waiting.len() == self.waiting.capacity() {
+            let more = self.waiting.len().max(1 << 10);
+            if self.waiting.try_reserve(more).is_err() {
+                let entries = self.waiting.len();
+                return Err(Error::internal(format!(
+                    "no memory to sort {entries} entries"
+                )));
+            }
+        }
+        let bits = self.memtable.filter.bits_of(user_key);
+        let record = self.memtable.index.write(user_key, trailer, value)?;
+        self.memtable.filter.add(bits);
+        self.waiting.push(Waiting {
+            prefix: 0,
+            record: record.start().as_ptr(),
+        });
+        Ok(())
+    }
+
+    /// Bytes that the memtable will hold, about.
+    pub(crate) fn memory(&self) -> usize {
+        self.memtable.memory() + self.waiting.len() * INDEX_BYTES
+    }
+
+    /// The memtable with every entry in its place (L2). Fails only for want of memory.
+    pub(crate) fn finish(self) -> Result<Memtable> {
+        let Loader {
+            mut waiting,
+            memtable,
+        } = self;
+        sort(&mut waiting);
+        for (place, next) in waiting.iter().enumerate() {
+            if let Some(later) = waiting.get(place + AHEAD) {
+                prefetch(later.record);
+            }
+            // SAFETY: the memtable lives until this function returns it (L1).
+            let record = unsafe { next.record() };
+            let leaf = memtable.index.leaf_for(&Cut::before(record.key()));
+            memtable.index.place(leaf, record)?;
+        }
+        memtable
+            .entries
+            .store(waiting.len() as u64, crate::sync::atomic::Ordering::Relaxed);
+        Ok(memtable)
+    }
+}
+
+impl Waiting {
+    /// The record.
+    ///
+    /// # Safety
+    /// The memtable that holds it lives for `'a`.
+    unsafe fn record<'a>(self) -> Record<'a> {
+        // SAFETY: an address that `Record::address` gave to this thread (L1), of an arena that lives for 'a.
+        unsafe { Record::from_address(self.record) }.expect("L1: a record has an address")
+    }
+}
+
+/// Sorts records in the order of the tree.
+fn sort(waiting: &mut [Waiting]) {
+    // SAFETY, of all three: the caller holds the memtable.
+    let record = |waiting: &Waiting| unsafe { waiting.record() };
+    let Some(first) = waiting.first().map(record) else {
+        return;
+    };
+    let mut shared = first.user_key().len();
+    for other in waiting.iter().map(record) {
+        let key = other.user_key();
+        if key.get(..shared) != first.user_key().get(..shared) {
+            shared = shared_bytes(first.user_key(), key).min(shared);
+        }
+    }
+    for waiting in waiting.iter_mut() {
+        waiting.prefix = eight_bytes(record(waiting).user_key(), shared);
+    }
+    waiting.sort_unstable_by(|a, b| {
+        let by_prefix = a.prefix.cmp(&b.prefix);
+        by_prefix.then_with(|| record(a).key().cmp(&record(b).key()))
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::iterator::InternalIterator;
+    use crate::key::{SequenceNumber, ValueKind};
+    use crate::sync::Arc;
+
+    /// Every entry of a memtable: key, number, value.
+    fn entries(memtable: Memtable) -> Vec<(Vec<u8>, u64, Vec<u8>)> {
+        let mut iterator = Arc::new(memtable).iter();
+        iterator.seek_to_first().unwrap();
+        let mut entries = Vec::new();
+        while iterator.valid() {
+            let key = iterator.key();
+            entries.push((
+                key.user_key.to_vec(),
+                key.trailer.sequence().0,
+                iterator.value().to_vec(),
+            ));
+            iterator.next().unwrap();
+        }
+        entries
+    }
+
+    #[test]
+    fn what_is_loaded_is_what_inserting_would_have_made() {
+        let shapes: [&dyn Fn(u64) -> Vec<u8>; 6] = [
+            &|number| format!("{:016}", number * 7919 % 5000).into_bytes(),
+            &|number| format!("a long common beginning {:03}", number % 100).into_bytes(),
+            &|number| vec![0; (number * 31 % 40) as usize],
+            &|number| vec![number as u8; (number % 3) as usize],
+            &|number| [vec![b'x'; (number % 20) as usize], b"end".to_vec()].concat(),
+            &|_| b"one".to_vec(),
+        ];
+        for (shape, key) in shapes.iter().enumerate() {
+            for count in [0, 1, 2, 64, 65, 5000] {
+                let mut loader = Loader::new(1 << 20);
+                let inserted = Memtable::new(1 << 20);
+                for number in 0..count {
+                    let trailer = Trailer::new(SequenceNumber(number + 1), ValueKind::Put);
+                    let value = number.to_le_bytes();
+                    loader.add(&key(number), trailer, &value).unwrap();
+                    inserted.insert(&key(number), trailer, &value).unwrap();
+                }
+                let loaded = loader.finish().unwrap();
+                assert_eq!(loaded.entries(), count, "shape {shape}");
+                for number in 0..count {
+                    let at = Trailer::visible_at(SequenceNumber(number + 1));
+                    let found = loaded.get(&key(number), at).map(|(_, value)| value);
+                    assert_eq!(found, Some(&number.to_le_bytes()[..]), "shape {shape}");
+                }
+                let same = entries(loaded) == entries(inserted);
+                assert!(same, "shape {shape} of {count}");
+            }
+        }
+    }
+
+    #[test]
+    fn more_can_be_inserted_behind_and_between_what_was_loaded() {
+        let mut loader = Loader::new(1 << 20);
+        let trailer = |number| Trailer::new(SequenceNumber(number), ValueKind::Put);
+        for number in (0..1000u64).rev() {
+            let key = (2 * number).to_be_bytes();
+            loader.add(&key, trailer(number + 1), b"even").unwrap();
+        }
+        let memtable = loader.finish().unwrap();
+        for number in 0..1100u64 {
+            let key = (2 * number + 1).to_be_bytes();
+            memtable
+                .insert(&key, trailer(number + 5000), b"odd")
+                .unwrap();
+        }
+        let keys: Vec<_> = entries(memtable).into_iter().map(|entry| entry.0).collect();
+        assert_eq!(keys.len(), 2100);
+        assert!(keys.is_sorted());
+    }
+
+    #[test]
+    fn the_memory_foretold_is_about_what_the_memtable_holds() {
+        let mut loader = Loader::new(64 << 20);
+        for number in 0..50_000u64 {
+            let key = format!("{:016}", number * 7919 % 50_000);
+            let trailer = Trailer::new(SequenceNumber(number + 1), ValueKind::Put);
+            loader.add(key.as_bytes(), trailer, &[b'v'; 100]).unwrap();
+        }
+        let foretold = loader.memory() as f64;
+        let held = loader.finish().unwrap().memory() as f64;
+        assert!(
+            (0.95..1.05).contains(&(foretold / held)),
+            "{foretold} of {held}"
+        );
+    }
+}

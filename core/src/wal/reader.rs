@@ -517,13 +517,19 @@ impl Reader {
         let mut from = at;
         while from + FRAGMENT_HEADER_BYTES as u64 <= self.file_length {
             self.fill(from)?;
-            let headers = self.chunk.windows(FRAGMENT_HEADER_BYTES);
-            let count = headers.len();
-            for (index, bytes) in headers.enumerate() {
-                let Some(bytes) = bytes.first_chunk::<FRAGMENT_HEADER_BYTES>() else {
+            let count = (self.chunk.len() + 1).saturating_sub(FRAGMENT_HEADER_BYTES);
+            let mut index = 0;
+            while let Some(rest) = self.chunk.get(index..) {
+                // No header is all zeros at its beginning, and a log ends with many.
+                let zeros = leading_zeros(rest);
+                if zeros > FRAGMENT_HEADER_BYTES {
+                    index += zeros - FRAGMENT_HEADER_BYTES;
+                }
+                let Some(bytes) = self.chunk[index..].first_chunk::<FRAGMENT_HEADER_BYTES>() else {
                     break;
                 };
                 let offset = from + index as u64;
+                index += 1;
                 if let Some(header) = FragmentHeader::decode(bytes, self.header.log_id, offset) {
                     self.synced_up_to = self.synced_up_to.max(header.synced_up_to);
                 }
@@ -542,6 +548,14 @@ struct Found {
     first_sequence: SequenceNumber,
     offset: u64,
     in_chunk: Option<std::ops::Range<usize>>,
+}
+
+/// How many zeros `bytes` begins with.
+fn leading_zeros(bytes: &[u8]) -> usize {
+    let (words, _) = bytes.as_chunks::<16>();
+    let words = words.iter().take_while(|word| **word == [0; 16]).count();
+    let rest = bytes[words * 16..].iter();
+    words * 16 + rest.take_while(|byte| **byte == 0).count()
 }
 
 fn newer(path: &Path, version: u32) -> Error {

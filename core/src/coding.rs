@@ -26,6 +26,17 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+/// Writes `value` as a varint at the beginning of `out`, which has room for it, and answers its length.
+pub(crate) fn write_varint(out: &mut [u8], mut value: u64) -> usize {
+    let length = varint_len(value);
+    for byte in &mut out[..length] {
+        *byte = value as u8 | 0x80;
+        value >>= 7;
+    }
+    out[length - 1] &= 0x7f;
+    length
+}
+
 /// Appends the length of `bytes` as a varint, then `bytes`.
 pub(crate) fn put_length_prefixed(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len() as u64);
@@ -108,6 +119,9 @@ mod tests {
                 let mut bytes = Vec::new();
                 put_varint(&mut bytes, value);
                 assert_eq!(bytes.len(), varint_len(value));
+                let mut written = [0xff; MAX_VARINT_BYTES];
+                let length = write_varint(&mut written, value);
+                assert_eq!(written[..length], bytes);
                 let mut input = &bytes[..];
                 assert_eq!(get_varint(&mut input), Some(value));
                 assert!(input.is_empty());

@@ -13,7 +13,7 @@
 use std::cell::RefCell;
 use std::fmt;
 
-use crate::coding::{get_varint, put_varint};
+use crate::coding::{MAX_VARINT_BYTES, get_varint, write_varint};
 
 /// How the blocks of a table are compressed. Every codec is always built in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -94,6 +94,7 @@ pub(crate) struct Encoder {
     compression: Compression,
     snappy: snap::raw::Encoder,
     zstd: Option<zstd::bulk::Compressor<'static>>,
+    /// As long as the largest output so far could have become: its bytes are not made zero for every block.
     output: Vec<u8>,
 }
 
@@ -114,15 +115,15 @@ impl Encoder {
     /// `raw` as it should be stored: the codec to record, and the payload (Z1, Z2).
     pub(crate) fn compress<'a>(&'a mut self, raw: &'a [u8]) -> (Compression, &'a [u8]) {
         match self.try_compress(raw) {
-            Some(()) if self.output.len() <= raw.len() - raw.len() / 8 => {
-                (self.compression, &self.output)
+            Some(length) if length <= raw.len() - raw.len() / 8 => {
+                (self.compression, &self.output[..length])
             }
             _ => (Compression::None, raw),
         }
     }
 
-    /// Fills `output` with the compressed payload; `None` if the codec cannot take `raw`.
-    fn try_compress(&mut self, raw: &[u8]) -> Option<()> {
+    /// Fills `output` with the compressed payload, whose length is answered; `None` if the codec cannot take `raw`.
+    fn try_compress(&mut self, raw: &[u8]) -> Option<usize> {
         let bound = match self.compression {
             Compression::None => return None,
             Compression::Snappy => match snap::raw::max_compress_len(raw.len()) {
@@ -137,11 +138,12 @@ impl Encoder {
         if self.output.capacity() > 4 * bound.max(1 << 20) {
             self.output = Vec::new();
         }
-        self.output.clear();
-        put_varint(&mut self.output, raw.len() as u64);
-        let start = self.output.len();
-        self.output.try_reserve(bound).ok()?;
-        self.output.resize(start + bound, 0);
+        let room = MAX_VARINT_BYTES + bound;
+        if self.output.len() < room {
+            self.output.try_reserve(room - self.output.len()).ok()?;
+            self.output.resize(room, 0);
+        }
+        let start = write_varint(&mut self.output, raw.len() as u64);
         let written = match self.compression {
             Compression::None => return None,
             Compression::Snappy => self.snappy.compress(raw, &mut self.output[start..]).ok()?,
@@ -154,8 +156,7 @@ impl Encoder {
                 .compress_to_buffer(raw, &mut self.output[start..])
                 .ok()?,
         };
-        self.output.truncate(start + written);
-        Some(())
+        Some(start + written)
     }
 }
 
@@ -278,7 +279,7 @@ mod tests {
             get_varint(&mut input).unwrap();
             for length in [0, 4095, 4097, 1 << 40, u64::MAX] {
                 let mut forged = Vec::new();
-                put_varint(&mut forged, length);
+                crate::coding::put_varint(&mut forged, length);
                 forged.extend_from_slice(input);
                 assert!(decompress(codec, &forged, u64::MAX).is_err(), "{length}");
             }

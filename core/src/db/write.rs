@@ -156,7 +156,7 @@ impl Shared {
     }
 }
 
-/// Inserts the operations of an encoded batch, numbered from behind `before`. Recovery uses it too. `first`: where the first
+/// Inserts the operations of an encoded batch, numbered from behind `before`. Repair uses it too. `first`: where the first
 /// one goes, if it has been located.
 pub(super) fn insert(
     memtable: &Memtable,

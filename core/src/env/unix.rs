@@ -17,10 +17,26 @@ use std::ptr;
 
 use crate::sync::process::{AtomicI32, AtomicPtr, AtomicU32, Once, Ordering};
 
+/// The page cache keeps a file in pieces of up to this many bytes, and a piece is written back as a whole.
+#[cfg(target_os = "linux")]
+const PIECE_BYTES: u64 = 64 << 10;
+
 /// Asks the kernel to begin writing a range back. Errors are left to the sync that follows.
+///
+/// What the range has of its last piece is left to the next range, which begins where this one ends: the file is growing
+/// there, and the piece would be written twice.
 pub(super) fn start_writeback(file: &fs::File, offset: u64, length: u64) {
     #[cfg(target_os = "linux")]
-    if let (Ok(offset), Ok(length)) = (i64::try_from(offset), i64::try_from(length)) {
+    let (offset, length) = {
+        let start = offset / PIECE_BYTES * PIECE_BYTES;
+        let end = offset.saturating_add(length) / PIECE_BYTES * PIECE_BYTES;
+        (start, end - start)
+    };
+    #[cfg(target_os = "linux")]
+    // A length of 0 would mean everything up to the file's end.
+    if length > 0
+        && let (Ok(offset), Ok(length)) = (i64::try_from(offset), i64::try_from(length))
+    {
         // SAFETY: the call takes numbers only, and `file` keeps its descriptor open during it.
         unsafe {
             libc::sync_file_range(

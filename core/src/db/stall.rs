@@ -26,14 +26,16 @@ const FIRST_RATE: f64 = 64e6;
 const RATE_STEP: f64 = 0.8;
 const FREE: u64 = u64::MAX;
 const STOPPED: u64 = 0;
-/// No write waits longer than this for its share of the rate.
+/// No write waits longer than this for its share of the rate, nor shorter than that: a wait takes some 50 µs more than it
+/// should, so many short ones would slow writers far below the rate.
 const LONGEST_WAIT_MICROS: u64 = 50_000;
+const SHORTEST_WAIT_MICROS: u64 = 1_000;
 
 /// The rate at which writers are admitted.
 pub(super) struct Stall {
     /// Bytes per second, [`FREE`] or [`STOPPED`].
     rate: AtomicU64,
-    /// When the bytes admitted so far will have been worked off, on the environment's clock.
+    /// When the bytes admitted so far will have been worked off, in nanoseconds on the environment's clock.
     busy_until: Mutex<u64>,
     changed: Condvar,
     micros: AtomicU64,
@@ -86,9 +88,8 @@ impl Stall {
     fn wait_for_share(&self, bytes: u64, rate: u64, shared: &Shared) {
         let mut busy_until = self.busy_until.lock();
         let now = shared.env.now_micros();
-        let cost = bytes.saturating_mul(1_000_000) / rate;
-        let wait = busy_until.saturating_sub(now).min(LONGEST_WAIT_MICROS);
-        *busy_until = now + wait + cost.min(LONGEST_WAIT_MICROS);
+        let (until, wait) = share(*busy_until, now, bytes, rate);
+        *busy_until = until;
         if wait > 0 && !shared.options.manual_background {
             self.changed
                 .wait_for(&mut busy_until, Duration::from_micros(wait));
@@ -122,6 +123,21 @@ impl Pressure {
             debt_bytes: debt_bytes(version, picker),
             level_base_size: options.level_base_size,
         }
+    }
+}
+
+/// For a write of `bytes` at `now` (microseconds), where what came before is worked off at `busy_until` (nanoseconds):
+/// when it is worked off too, and how many microseconds it waits.
+fn share(busy_until: u64, now: u64, bytes: u64, rate: u64) -> (u64, u64) {
+    let most = LONGEST_WAIT_MICROS * 1000;
+    let cost = u128::from(bytes) * 1_000_000_000 / u128::from(rate);
+    let cost = u64::try_from(cost).unwrap_or(most).min(most);
+    let now = now.saturating_mul(1000);
+    let wait = busy_until.saturating_sub(now).min(most);
+    let until = now.saturating_add(wait).saturating_add(cost);
+    match wait / 1000 {
+        short if short < SHORTEST_WAIT_MICROS => (until, 0),
+        micros => (until, micros),
     }
 }
 
@@ -180,6 +196,37 @@ mod tests {
                 last = rate;
             }
             assert_eq!(rate_for(pressure(9 * trigger, trigger, 0)), STOPPED);
+        }
+    }
+
+    #[test]
+    fn small_writes_are_admitted_at_the_rate_in_few_waits() {
+        for (bytes, rate) in [
+            (1, 64_000_000),
+            (140, 64_000_000),
+            (140, 10_000_000),
+            (5000, 1),
+        ] {
+            let (mut busy_until, mut now, mut waits) = (0, 1_000_000, 0u64);
+            let writes = 100_000u64.min(rate);
+            for _ in 0..writes {
+                let (until, wait) = share(busy_until, now, bytes, rate);
+                busy_until = until;
+                // What a wait takes beyond what was asked for.
+                now += if wait > 0 { wait + 50 } else { 0 };
+                waits += u64::from(wait > 0);
+                assert!(wait <= LONGEST_WAIT_MICROS);
+            }
+            let wanted = writes * bytes * 1_000_000 / rate;
+            let took = now - 1_000_000;
+            let most = wanted + wanted / 10 + LONGEST_WAIT_MICROS;
+            assert!(took <= most, "{bytes} at {rate}: {took} of {wanted}");
+            let least = wanted.min(writes * LONGEST_WAIT_MICROS);
+            assert!(
+                took + LONGEST_WAIT_MICROS + SHORTEST_WAIT_MICROS >= least - least / 10,
+                "{bytes} at {rate}: {took} of {wanted}"
+            );
+            assert!(waits <= 1 + took / SHORTEST_WAIT_MICROS);
         }
     }
 

@@ -20,7 +20,7 @@
 
 use twox_hash::XxHash3_64;
 
-use super::node::prefetch;
+use crate::prefetch::prefetch;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The part of the write buffer that the filter takes.
@@ -54,7 +54,7 @@ impl Filter {
         let word = (((hash >> 32) * self.words.len() as u64) >> 32) as usize;
         let bit = |shift: u32| 1 << (hash >> shift & 63);
         let mask = bit(0) | bit(6) | bit(12) | bit(18);
-        prefetch(&self.words[word]);
+        prefetch((&raw const self.words[word]).cast());
         Bits { word, mask }
     }
 

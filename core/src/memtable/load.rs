@@ -14,9 +14,9 @@
 use super::Memtable;
 use super::arena::Record;
 use super::node::{Cut, eight_bytes, shared_bytes};
-use crate::prefetch::prefetch;
 use crate::error::{Error, Result};
 use crate::key::Trailer;
+use crate::prefetch::prefetch;
 
 /// How many records before its turn one is asked of the memory.
 const AHEAD: usize = 8;
@@ -108,7 +108,7 @@ impl Waiting {
 
 /// Sorts records in the order of the tree.
 fn sort(waiting: &mut [Waiting]) {
-    // SAFETY, of all three: the caller holds the memtable.
+    // SAFETY: the caller holds the memtable while these records are used.
     let record = |waiting: &Waiting| unsafe { waiting.record() };
     let Some(first) = waiting.first().map(record) else {
         return;

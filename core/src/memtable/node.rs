@@ -30,6 +30,7 @@ use std::ptr::{self, NonNull};
 use super::arena::{Arena, Record};
 use crate::error::Result;
 use crate::key::KeyRef;
+use crate::prefetch::prefetch;
 use crate::sync::Backoff;
 use crate::sync::atomic::{
     AtomicPtr, AtomicU32, AtomicU64,
@@ -102,19 +103,6 @@ pub(super) fn shared_bytes(left: &[u8], right: &[u8]) -> usize {
     let start = words.take_while(|(left, right)| left == right).count() * 8;
     let bytes = left[start..].iter().zip(&right[start..]);
     start + bytes.take_while(|(left, right)| left == right).count()
-}
-
-/// Asks for the cache line at `address` without waiting for it.
-#[inline]
-pub(super) fn prefetch<T>(address: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch has no effect but on the cache, whatever the address.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(address.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
 }
 
 /// What a node refers to.
@@ -216,7 +204,7 @@ impl<T: Item> Node<T> {
     /// Starts the load of the item at `index`, taken round.
     #[inline]
     pub(super) fn prefetch_item(&self, index: usize) {
-        prefetch(self.items[index % SLOTS].load(Relaxed));
+        prefetch(self.items[index % SLOTS].load(Relaxed).cast());
     }
 
     /// The record of the item at `index`; `None` if none was ever there.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use super::picker::{Plan, max_grandparent_bytes};
 use super::retention::{Fate, Retention};
 use crate::cache::TableCache;
-use crate::env::Env;
+use crate::env::{Env, Names};
 use crate::error::{Error, ErrorKind, Result};
 use crate::filename::table_path;
 use crate::iterator::InternalIterator;
@@ -61,6 +61,7 @@ pub(crate) struct Output {
 ///
 /// Errors: `Closed` if it was told to stop, `Corruption` if an input is damaged, `Io` or `NoSpace`.
 pub(crate) fn run(plan: &Plan, context: &JobContext<'_>) -> Result<Output> {
+    let names = Names::made_from_now(context.env);
     let mut outputs = Outputs {
         context,
         grandparents: Grandparents::new(plan.grandparents(), context.target_file_size),
@@ -72,7 +73,7 @@ pub(crate) fn run(plan: &Plan, context: &JobContext<'_>) -> Result<Output> {
         outputs.finish_open()?;
         if !outputs.finished.is_empty() {
             // The edit will refer to these names.
-            context.env.sync_dir(context.dir)?;
+            names.sync(context.env, context.dir)?;
         }
         Ok(entries_read)
     });

@@ -66,8 +66,7 @@ impl Shared {
                 last_sequence = SequenceNumber::max(last_sequence, sealed.last_sequence);
             }
         }
-        // C3: the manifest will name these.
-        self.env.sync_dir(dir)?;
+        // Syncs the directory before it makes CURRENT (C3).
         VersionSet::create_from(&*self.env, dir, tables, last_sequence)
     }
 
@@ -236,8 +235,17 @@ mod tests {
 
     #[test]
     fn a_power_cut_leaves_a_whole_copy_or_nothing_that_opens() {
+        for links in [true, false] {
+            power_cuts(links);
+        }
+    }
+
+    fn power_cuts(links: bool) {
         let disk = MemEnv::new();
         let env = FaultEnv::new(Arc::new(disk.clone()), 0);
+        if !links {
+            env.inject(Fault::new(&[Operation::Link], libc::EXDEV).always());
+        }
         let db = example(&env);
         let expected = entries(&db);
         let cuts = Arc::new(Mutex::new(Vec::new()));
@@ -278,12 +286,32 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_in_a_directory_that_was_not_durable_is() {
+        let disk = MemEnv::new();
+        let env = FaultEnv::new(Arc::new(disk.clone()), 0);
+        let db = example(&env);
+        let expected = entries(&db);
+        env.create_dir_all(Path::new("/copies")).unwrap();
+        disk.leave_unsynced(Path::new(COPY)).unwrap();
+        db.checkpoint(COPY).unwrap();
+        for seed in 0..20 {
+            let env = FaultEnv::new(Arc::new(disk.power_cut(seed)), 0);
+            assert!(
+                entries(&DB::open(COPY, options(&env).create_if_missing(false)).unwrap())
+                    == expected
+            );
+        }
+    }
+
+    #[test]
     fn where_links_are_refused_tables_are_copied() {
         let env = FaultEnv::new(Arc::new(MemEnv::new()), 0);
         let db = example(&env);
         env.inject(Fault::new(&[Operation::Link], libc::EXDEV).always());
+        env.inject(Fault::new(&[Operation::Sync], libc::EIO).on_path("/copies"));
+        let error = db.checkpoint(COPY).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io, "a copy is durable or none");
         db.checkpoint(COPY).unwrap();
-        assert!(env.injected() > 0);
         let expected = entries(&db);
         db.close().unwrap();
         DB::destroy("/db", &options(&env)).unwrap();

@@ -2,7 +2,8 @@
 //!
 //! * F1  A memtable is flushed only when its last number is published: by then every insert into it is done.
 //! * F2  The edit names, as the oldest log needed, one whose header and directory entry are durable. So a missing
-//!       or headless log of that number is damage, never the trace of an ordinary crash.
+//!       or headless log of that number is damage, never the trace of an ordinary crash. If a sync of the directory
+//!       has failed, the entry is in doubt: then the edit names none, and the older logs stay.
 //! * F3  A log is deleted only after the edit that no longer needs it is durable.
 
 use std::path::Path;
@@ -12,6 +13,7 @@ use super::files::delete_old_logs;
 use super::shared::Shared;
 use super::superversion::{Sealed, SuperVersion};
 use crate::compaction::Retention;
+use crate::env::Names;
 use crate::error::{Error, Result};
 use crate::filename::table_path;
 use crate::iterator::InternalIterator;
@@ -53,9 +55,14 @@ impl Shared {
             ..VersionEdit::default()
         };
         let number = self.file_numbers.allocate();
+        let name = Names::made_from_now(&*self.env);
         let table = self.write_table(&self.dir, number, sealed)?;
         // F2; the table's entry too.
-        self.env.sync_dir(&self.dir)?;
+        name.sync(&*self.env, &self.dir)?;
+        let names_log = self.sync_group.has_durable_name(log_number);
+        if !names_log {
+            edit.log_number = None;
+        }
         let size = table.as_ref().map_or(0, |table| table.size);
         if let Some(table) = table {
             edit.add(0, table);
@@ -71,7 +78,7 @@ impl Shared {
             sealed.memtable.entries()
         ));
         self.sync_group.forget_before(log_number);
-        if let Err(error) = delete_old_logs(&*self.env, &self.dir, log_number) {
+        if names_log && let Err(error) = delete_old_logs(&*self.env, &self.dir, log_number) {
             self.note(format_args!("{error}"));
         }
         self.adjust_reserve();

@@ -10,7 +10,7 @@ use super::doorbell::Doorbell;
 use super::publish::Publisher;
 use super::sync_group::{LogFile, LogPlace, SyncGroup};
 use crate::compaction::Retention;
-use crate::env::{Env, FaultEnv, File, MemEnv, Operation};
+use crate::env::{Env, FaultEnv, File, MemEnv, Names, Operation};
 use crate::error::{Error, Result};
 use crate::key::{FileNumber, KeyRef, SequenceNumber, Trailer, ValueKind};
 use crate::snapshot::SnapshotList;
@@ -156,12 +156,13 @@ impl Logs {
     fn new() -> Arc<Logs> {
         let disk: [Arc<DiskLog>; 2] = Default::default();
         disk[0].has_entry.store(true, SeqCst);
+        let env = FaultEnv::new(Arc::new(MemEnv::new()), 1);
+        let name = Names::made_from_now(&env);
         let file = |at: usize| {
             let disk: Arc<dyn File> = disk[at].clone();
-            LogFile::new(FileNumber(at as u64 + 1), disk, 0, 0)
+            LogFile::new(FileNumber(at as u64 + 1), disk, 0, 0, name)
         };
         let files = [file(0), file(1)];
-        let env = FaultEnv::new(Arc::new(MemEnv::new()), 1);
         let second = disk[1].clone();
         env.set_hook(Some(Arc::new(move |operation, _: &Path| {
             if operation == Operation::SyncDir {

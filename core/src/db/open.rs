@@ -23,7 +23,7 @@ use super::stall::Stall;
 use super::superversion::SuperVersion;
 use super::sync_group::{LogFile, SyncGroup};
 use crate::cache::{BlockCache, TableCache};
-use crate::env::{Env, MemEnv, PathKind, ReservingEnv, Share};
+use crate::env::{DirSyncs, Env, MemEnv, Names, PathKind, ReservingEnv, Share};
 use crate::error::{Error, ErrorKind, Result};
 use crate::filename::{FileKind, LOCK, log_path, parse};
 use crate::key::FileNumber;
@@ -74,11 +74,13 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
         true => super::reserve::open(&nowhere(&dir)?, &dir, &options)?,
         false => super::reserve::open(&env, &dir, &options)?,
     };
+    let dir_syncs = Arc::new(DirSyncs::default());
     let reserving = |share| -> Arc<dyn Env> {
         Arc::new(ReservingEnv::new(
             Arc::clone(&env),
             Arc::clone(&reserve),
             share,
+            Arc::clone(&dir_syncs),
         ))
     };
     let (env, compaction_env) = (reserving(Share::All), reserving(Share::AboveFloor));
@@ -86,12 +88,12 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
     let ring = Arc::clone(&doorbell);
     let obsolete = ObsoleteFiles::new(move || ring.ring());
     let mut versions = match contents {
-        Contents::Database => VersionSet::recover(
-            Arc::clone(&env),
-            &dir,
-            Arc::clone(&obsolete),
-            options.read_only,
-        )?,
+        Contents::Database => {
+            let obsolete = Arc::clone(&obsolete);
+            let found = VersionSet::recover(Arc::clone(&env), &dir, obsolete, options.read_only)?;
+            found.confirm_creation()?;
+            found
+        }
         Contents::Nothing => {
             // It is there, but whoever made it may have been killed before that was durable.
             env.create_dir_all(&dir)?;
@@ -116,8 +118,15 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
     );
 
     let numbers = versions.numbers();
+    let log_name = Names::made_from_now(&*env);
     let writer = start_log(&*env, &dir, &numbers, &recovered, &options)?;
-    let log_file = LogFile::new(writer.number(), Arc::clone(writer.file()), writer.len(), 0);
+    let log_file = LogFile::new(
+        writer.number(),
+        Arc::clone(writer.file()),
+        writer.len(),
+        0,
+        log_name,
+    );
     let write_buffer_size = options.write_buffer_size as usize;
     let spare_chunks = Memtable::spare_chunks(write_buffer_size);
     let active = Arc::new(Memtable::recycling(
@@ -262,12 +271,11 @@ fn start_log(
             expected,
         );
     }
-    // CURRENT may have been renamed by a life that was killed before it synced that.
-    env.sync_dir(dir)?;
     for &number in &recovered.chain {
         env.open_write(&log_path(dir, number))?.sync()?;
     }
     let writer = Writer::create(env, dir, number, log_id, recovered.end, expected)?;
+    // CURRENT too: it may have been renamed by a life that was killed before it synced that.
     env.sync_dir(dir)?;
     Ok(writer)
 }

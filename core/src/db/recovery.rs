@@ -80,6 +80,7 @@ pub(super) fn replay(
         _ => needed,
     };
     let mut replay = Replay {
+        first,
         memtables: Vec::new(),
         filling: None,
         write_buffer_size,
@@ -162,25 +163,21 @@ fn refuse_if_synced(later: &mut Reader, path: &Path, length: u64) -> Result<()> 
 
 /// Collects records into memtables.
 struct Replay {
+    /// The oldest log. The names of later ones may be in doubt, so only this one is named until all are flushed.
+    first: FileNumber,
     /// Newest first; the one being filled is not among them.
     memtables: Vec<Arc<Sealed>>,
-    filling: Option<Filling>,
+    filling: Option<Loader>,
     write_buffer_size: u64,
     last_sequence: SequenceNumber,
     /// The last number in tables (R6).
     in_tables: SequenceNumber,
 }
 
-/// The memtable being filled, and the log of its first record.
-struct Filling {
-    loader: Loader,
-    first_log: FileNumber,
-}
-
 impl Replay {
     /// Applies a log's records; the length up to which they are good, and the largest watermark.
     fn read(&mut self, reader: &mut Reader) -> Result<(u64, u64)> {
-        let (path, number) = (reader.path().to_path_buf(), reader.header().number);
+        let path = reader.path().to_path_buf();
         while let Some(record) = reader.next()? {
             let expected = self.last_sequence.plus(1);
             if record.first_sequence != expected {
@@ -201,7 +198,7 @@ impl Replay {
                 self.last_sequence = last;
                 continue;
             }
-            let filling = self.filling(number)?;
+            let filling = self.filling()?;
             let mut sequence = expected;
             for operation in operations {
                 let operation = operation.map_err(|error| place(error, &path, record.offset))?;
@@ -216,27 +213,24 @@ impl Replay {
         Ok(end.map_or((0, 0), |end| (end.good_length, end.synced_up_to)))
     }
 
-    /// What the next record goes to: a new memtable, of log `number`, if the one being filled is full.
-    fn filling(&mut self, number: FileNumber) -> Result<&mut Loader> {
-        let is_full = |filling: &Filling| filling.loader.memory() as u64 >= self.write_buffer_size;
+    /// What the next record goes to: a new memtable if the one being filled is full.
+    fn filling(&mut self) -> Result<&mut Loader> {
+        let is_full = |loader: &Loader| loader.memory() as u64 >= self.write_buffer_size;
         if self.filling.as_ref().is_some_and(is_full) {
             self.seal()?;
         }
-        let filling = self.filling.get_or_insert_with(|| Filling {
-            loader: Loader::new(self.write_buffer_size as usize),
-            first_log: number,
-        });
-        Ok(&mut filling.loader)
+        let new = || Loader::new(self.write_buffer_size as usize);
+        Ok(self.filling.get_or_insert_with(new))
     }
 
     /// Completes the memtable being filled.
     fn seal(&mut self) -> Result<()> {
-        if let Some(Filling { loader, first_log }) = self.filling.take() {
+        if let Some(loader) = self.filling.take() {
             let memtable = loader.finish()?;
             if !memtable.is_empty() {
                 let sealed = Sealed {
                     memtable: Arc::new(memtable),
-                    first_log,
+                    first_log: self.first,
                     last_sequence: self.last_sequence,
                 };
                 self.memtables.insert(0, Arc::new(sealed));

@@ -123,7 +123,6 @@ impl Repair<'_> {
         for path in &replayed {
             self.env.remove_file(path)?;
         }
-        self.env.sync_dir(self.into)?;
         let last_sequence = self.report.last_sequence;
         VersionSet::create_from(self.env, self.into, merged, last_sequence)?;
         Ok(self.report)

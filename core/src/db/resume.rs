@@ -4,13 +4,16 @@
 //!   length up to which the old one is good, and writing goes on there.
 //! * A failed sync: nothing trusts any log any more, since a later sync may report success for pages that the kernel
 //!   has dropped. The memtables still hold every acknowledged write, so all of them are flushed, and the edit that drops
-//!   the logs is made durable, before the failure is forgotten.
+//!   the logs is made durable, before the failure is forgotten. A failed sync of the directory, if the name of a log
+//!   depends on it, is no better.
 //!
 //! Each later write tries this until it succeeds, and answers the first failure until then. Reads go on.
 
 use super::shared::{Log, Shared};
+use super::sync_group::LogFile;
 use crate::error::{Error, Result};
 use crate::sync::{Arc, MutexGuard};
+use crate::version::VersionEdit;
 
 /// Memtables that failures may seal before one of them must be flushed.
 const MAX_SEALED_BY_FAILURES: usize = 8;
@@ -46,8 +49,13 @@ impl Shared {
 
     fn start_over(&self, log: &mut Log) -> Result<()> {
         let sync_failed = self.sync_group.has_failed();
+        let may_vanish = log.file.may_vanish(&*self.env);
+        if may_vanish {
+            // Each try begins a new log: not before a sync works again.
+            self.env.sync_dir(&self.dir)?;
+        }
         // A new log that an earlier try has started is as good as another one.
-        if log.writer.poisoned().is_some() || !log.memtable.is_empty() {
+        if log.writer.poisoned().is_some() || may_vanish || !log.memtable.is_empty() {
             if self.superversion.load().sealed.len() >= MAX_SEALED_BY_FAILURES {
                 self.wait_until_flushed(log.last_sequence)?;
             }
@@ -55,8 +63,23 @@ impl Shared {
         }
         if sync_failed {
             self.wait_until_flushed(log.last_sequence)?;
+            self.begin_with(&log.file)?;
             self.sync_group.restart(Arc::clone(&log.file));
         }
         Ok(())
+    }
+
+    /// Makes the manifest name `log` as the oldest one needed, if the flushes have not done so (F2): everything older is in
+    /// tables.
+    fn begin_with(&self, log: &LogFile) -> Result<()> {
+        if self.versions.lock().log_number() >= log.number {
+            return Ok(());
+        }
+        log.sync_name(&*self.env, &self.dir)?;
+        let edit = VersionEdit {
+            log_number: Some(log.number),
+            ..VersionEdit::default()
+        };
+        self.install(edit, |_| {})
     }
 }

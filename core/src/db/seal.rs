@@ -10,7 +10,7 @@
 use super::shared::{Log, Shared};
 use super::superversion::Sealed;
 use super::sync_group::LogFile;
-use crate::env::PathKind;
+use crate::env::{Names, PathKind};
 use crate::error::{Error, Result};
 use crate::filename::log_path;
 use crate::key::{FileNumber, SequenceNumber};
@@ -31,6 +31,7 @@ impl Shared {
             log.last_sequence,
             log.file.synced(),
         );
+        let name = Names::made_from_now(&*self.env);
         let writer = match self.create_log(number, predecessor) {
             Ok(writer) => writer,
             Err(error) => {
@@ -41,7 +42,7 @@ impl Shared {
                 return Err(error);
             }
         };
-        let file = LogFile::new(number, Arc::clone(writer.file()), writer.len(), 0);
+        let file = LogFile::new(number, Arc::clone(writer.file()), writer.len(), 0, name);
         let memtable = Arc::new(Memtable::recycling(
             self.options.write_buffer_size as usize,
             Arc::clone(&self.spare_chunks),
@@ -85,10 +86,11 @@ impl Shared {
     /// Removes, durably, what a failed creation may have left.
     fn remove_log(&self, number: FileNumber) -> Result<()> {
         let path = log_path(&self.dir, number);
+        let removal = Names::made_from_now(&*self.env);
         if self.env.kind(&path)? != PathKind::Missing {
             self.env.remove_file(&path)?;
         }
-        self.env.sync_dir(&self.dir)
+        removal.sync(&*self.env, &self.dir)
     }
 
     /// Whether one more memtable may be sealed (S2).

@@ -7,13 +7,15 @@
 //! * G1  `synced` is a place up to which every log, from the first unsynced one on, is on stable storage.
 //! * G2  A log's directory entry is synced, and the manifest knows that the log has synced records, before any record
 //!       in it counts as synced. So a log that was synced and is missing later is damage, not a crash's trace.
+//!       A name that a failed sync of the directory was for is in doubt for good (N1 of `env/names.rs`): such a log counts
+//!       as failed, whoever asked for that sync.
 //! * G3  After a failed sync nothing more is acknowledged as synced until [`SyncGroup::restart`]: the kernel may
 //!       have dropped the pages it could not write, and a later fdatasync would not say so.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
-use crate::env::{Env, File};
+use crate::env::{Env, File, Names};
 use crate::error::{Error, Result};
 use crate::key::FileNumber;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -37,6 +39,8 @@ pub(super) struct LogFile {
     end: AtomicU64,
     /// Bytes known to be durable: the watermark that the next records carry.
     synced: AtomicU64,
+    /// When its name was made.
+    name: Names,
     /// Whether G2 has been seen to.
     entry_synced: AtomicBool,
 }
@@ -48,12 +52,14 @@ impl LogFile {
         file: Arc<dyn File>,
         end: u64,
         synced: u64,
+        name: Names,
     ) -> Arc<LogFile> {
         Arc::new(LogFile {
             number,
             file,
             end: AtomicU64::new(end),
             synced: AtomicU64::new(synced),
+            name,
             entry_synced: AtomicBool::new(false),
         })
     }
@@ -66,11 +72,21 @@ impl LogFile {
         self.synced.load(Ordering::Relaxed)
     }
 
+    /// Whether its name may be lost, whatever is synced (G2).
+    pub(super) fn may_vanish(&self, env: &dyn Env) -> bool {
+        !self.entry_synced.load(Ordering::Relaxed) && self.name.are_in_doubt(env)
+    }
+
+    /// Makes its name durable.
+    pub(super) fn sync_name(&self, env: &dyn Env, dir: &Path) -> Result<()> {
+        self.name.sync(env, dir)
+    }
+
     fn sync(&self, env: &dyn Env, dir: &Path, note: &NoteSynced) -> Result<u64> {
         let end = self.end.load(Ordering::Acquire);
         self.file.sync()?;
         if !self.entry_synced.load(Ordering::Relaxed) {
-            env.sync_dir(dir)?;
+            self.name.sync(env, dir)?;
             note(self.number)?;
             self.entry_synced.store(true, Ordering::Relaxed);
         }
@@ -89,6 +105,8 @@ pub(super) struct SyncGroup {
     syncs: AtomicU64,
     /// Whether `State::failure` is set, readable without the lock.
     failed: AtomicBool,
+    /// The failed syncs of directories that were looked at (G2).
+    seen_failures: AtomicU64,
 }
 
 struct State {
@@ -126,6 +144,7 @@ impl SyncGroup {
             finished: Condvar::new(),
             syncs: AtomicU64::new(0),
             failed: AtomicBool::new(false),
+            seen_failures: AtomicU64::new(0),
         }
     }
 
@@ -216,9 +235,33 @@ impl SyncGroup {
         Ok(reached)
     }
 
-    /// Whether an earlier sync failed (G3).
+    /// Whether an earlier sync failed (G3), or one of a directory that a log's name needs (G2).
+    #[inline]
     pub(super) fn has_failed(&self) -> bool {
+        if self.env.failed_dir_syncs() != self.seen_failures.load(Ordering::Relaxed) {
+            self.look_at_names();
+        }
         self.failed.load(Ordering::Acquire)
+    }
+
+    #[cold]
+    fn look_at_names(&self) {
+        let mut state = self.state.lock();
+        let failures = self.env.failed_dir_syncs();
+        self.seen_failures.store(failures, Ordering::Relaxed);
+        let in_doubt = state.logs.iter().any(|log| log.may_vanish(&*self.env));
+        if in_doubt && state.failure.is_none() {
+            state.failure = self.env.dir_sync_failure();
+            self.failed
+                .store(state.failure.is_some(), Ordering::Release);
+        }
+    }
+
+    /// Whether the log `number`, which was made before the last sync of the directory, has a durable name.
+    pub(super) fn has_durable_name(&self, number: FileNumber) -> bool {
+        let state = self.state.lock();
+        let mut logs = state.logs.iter().filter(|log| log.number == number);
+        !logs.any(|log| log.may_vanish(&*self.env))
     }
 
     /// The failure of an earlier sync, if any (G3).

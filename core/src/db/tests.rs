@@ -1,5 +1,8 @@
 //! Tests of the database on files in memory, where background work runs when the test says so.
 
+mod recovering;
+mod waking;
+
 use std::collections::BTreeMap;
 
 use super::*;
@@ -186,7 +189,8 @@ fn equals_a_map_through_flushes_compactions_snapshots_and_reopening() {
 }
 
 /// A seal that failed after its log was created left that log behind, naming as its predecessor's final length what the
-/// predecessor had then. Writes went on in the predecessor, and recovery cut them off there.
+/// predecessor had then. Writes went on in the predecessor, and recovery cut them off there. Its header may be on the
+/// disk although the sync of it failed, and its name may be there again if its removal was not synced.
 #[test]
 fn a_log_whose_creation_failed_does_not_cut_off_what_its_predecessor_got_later() {
     for (operation, sync_dir_fails) in [
@@ -212,18 +216,13 @@ fn a_log_whose_creation_failed_does_not_cut_off_what_its_predecessor_got_later()
         db.put_with(b"behind", b"2", &WriteOptions::synced())
             .unwrap();
         drop(db);
-        for survivor in [env.power_cut(7), env.clone()] {
+        let cuts = (0..60).map(|seed| env.power_cut(seed));
+        for (seed, survivor) in cuts.chain([env.clone()]).enumerate() {
+            let case = format!("{operation:?} {sync_dir_fails} cut {seed}");
             let db = open(&survivor);
-            assert_eq!(
-                db.get(b"before").unwrap().unwrap(),
-                b"1",
-                "{operation:?} {sync_dir_fails}"
-            );
-            assert_eq!(
-                db.get(b"behind").unwrap().unwrap(),
-                b"2",
-                "{operation:?} {sync_dir_fails}"
-            );
+            let found = |key: &[u8]| db.get(key).unwrap().map(|value| value.to_vec());
+            assert_eq!(found(b"before").as_deref(), Some(&b"1"[..]), "{case}");
+            assert_eq!(found(b"behind").as_deref(), Some(&b"2"[..]), "{case}");
         }
     }
 }
@@ -308,6 +307,10 @@ fn a_recovery_that_is_interrupted_between_two_flushes_of_one_log_goes_on_later()
     let db = open(&env);
     assert_eq!(entries(&db), expected);
     db.flush().unwrap();
+    assert_eq!(entries(&db), expected);
+    // No record was replayed that is in a table already (R6).
+    assert_eq!(db.verify().unwrap().entries, 400);
+    db.compact_range(None, None).unwrap();
     assert_eq!(entries(&db), expected);
 }
 

@@ -4,8 +4,8 @@
 //! until [`FaultEnv::injected`] says that nothing failed any more.
 //!
 //! * F1  An operation that fails has not happened; only a partial write leaves some of its bytes, as the seed says.
-//! * F2  After a failed sync the bytes it was for stay readable and never become durable, even if a later sync
-//!       succeeds: what Linux does. (Modelled by [`super::MemEnv`]; the operating system's files cannot show it.)
+//! * F2  After a failed sync the bytes or names it was for stay visible and in doubt: they may have arrived or not, even
+//!       if a later sync succeeds. (Modelled by [`super::MemEnv`]; the operating system's files cannot show it.)
 //!
 //! Loss of power is [`super::MemEnv::power_cut`]: keep a clone of the `MemEnv` that this one wraps.
 
@@ -374,9 +374,16 @@ impl Env for FaultEnv {
     }
 
     fn sync_dir(&self, dir: &Path) -> Result<()> {
-        self.shared
-            .check(Operation::SyncDir, "sync directory", dir)?;
+        let checked = self.shared.check(Operation::SyncDir, "sync directory", dir);
+        if checked.is_err() {
+            self.inner.forget_unsynced(dir);
+            return checked;
+        }
         self.inner.sync_dir(dir)
+    }
+
+    fn forget_unsynced(&self, dir: &Path) {
+        self.inner.forget_unsynced(dir);
     }
 
     fn free_space(&self, dir: &Path) -> Result<u64> {
@@ -487,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_behind_a_failed_sync_never_become_durable() {
+    fn what_a_failed_sync_was_for_stays_in_doubt() {
         let (mem, env) = faulty();
         let file = env.create_new(Path::new("/a")).unwrap();
         env.sync_dir(Path::new("/")).unwrap();
@@ -496,15 +503,46 @@ mod tests {
         file.sync().unwrap_err();
         file.write_at(4, b"kept").unwrap();
         file.sync().unwrap();
-        for seed in 0..20 {
+        let mut found = std::collections::BTreeSet::new();
+        for seed in 0..40 {
             let after = mem.power_cut(seed).open_read(Path::new("/a")).unwrap();
             let mut bytes = [1; 8];
             assert_eq!(after.read_at(0, &mut bytes).unwrap(), 8);
-            assert_eq!(&bytes, b"\0\0\0\0kept");
+            found.insert(bytes);
         }
+        assert_eq!(found, [*b"\0\0\0\0kept", *b"lostkept"].into());
         let mut bytes = [0; 8];
         file.read_at(0, &mut bytes).unwrap();
         assert_eq!(&bytes, b"lostkept", "running programs still see it");
+    }
+
+    #[test]
+    fn names_that_a_failed_sync_of_their_directory_was_for_stay_in_doubt() {
+        let (mem, env) = faulty();
+        let root = Path::new("/");
+        env.create_new(Path::new("/old")).unwrap();
+        env.sync_dir(root).unwrap();
+        env.create_new(Path::new("/new")).unwrap();
+        env.remove_file(Path::new("/old")).unwrap();
+        env.inject(Fault::new(&[Operation::SyncDir], libc::EIO));
+        env.sync_dir(root).unwrap_err();
+        env.create_new(Path::new("/later")).unwrap();
+        env.sync_dir(root).unwrap();
+        let cuts = |mem: &MemEnv| -> std::collections::BTreeSet<Vec<String>> {
+            let cuts = (0..60).map(|seed| mem.power_cut(seed).list(root).unwrap());
+            cuts.collect()
+        };
+        let expected = [
+            &["later"][..],
+            &["later", "new"],
+            &["later", "old"],
+            &["later", "new", "old"],
+        ];
+        let text = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
+        let expected = expected.into_iter().map(text).collect();
+        assert_eq!(cuts(&mem), expected);
+        assert_eq!(cuts(&mem.process_crash()), expected);
+        assert_eq!(mem.list(root).unwrap(), ["later", "new"]);
     }
 
     #[test]

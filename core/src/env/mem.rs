@@ -9,7 +9,8 @@
 //!       [`Env::sync_dir`]. Directories are durable when they are made or removed, but for
 //!       [`MemEnv::leave_unsynced`].
 //! * M2  What was not synced is kept, dropped, or torn, in any combination ([`Loss`]): later changes may survive
-//!       earlier ones. A rename happens as a whole or not at all.
+//!       earlier ones. A rename happens as a whole or not at all. What a failed sync was for stays like that, bytes and
+//!       names, whatever is synced later ([`File::forget_unsynced`], [`Env::forget_unsynced`]).
 //! * M3  A cut sees all files at one moment, although other threads may be writing.
 //! * M4  Nothing but the clock depends on the outside: `random` counts from a fixed seed.
 //!
@@ -21,6 +22,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 mod cut;
+mod history;
 
 use super::{DirLock, Env, File, PathKind, Thread, ThreadName, os};
 use crate::error::{Error, ErrorKind, Result};
@@ -28,6 +30,8 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, RwLock};
 
 pub use cut::{Effect, Loss, PowerCut};
+
+use history::{Change, History};
 
 /// Files take space in blocks of so many bytes.
 const BLOCK_BYTES: u64 = 4096;
@@ -59,12 +63,12 @@ enum Held {
     Shared(usize),
 }
 
+type Names = BTreeMap<String, Arc<MemFile>>;
+
 #[derive(Clone, Default)]
 struct Directory {
-    names: BTreeMap<String, Arc<MemFile>>,
-    durable: BTreeMap<String, Arc<MemFile>>,
-    /// Changes since the last sync, in order.
-    waiting: Vec<NameChange>,
+    names: Names,
+    disk: History<NameChange>,
     /// Whether its own entry in its parent is not durable.
     is_unsynced: bool,
 }
@@ -76,21 +80,23 @@ enum NameChange {
     Renamed(String, String, Arc<MemFile>),
 }
 
-impl NameChange {
-    fn apply(self, names: &mut BTreeMap<String, Arc<MemFile>>) {
+impl Change for NameChange {
+    type Whole = Names;
+
+    fn apply(&self, names: &mut Names) {
         match self {
             NameChange::Added(name, file) => {
-                names.insert(name, file);
+                names.insert(name.clone(), file.clone());
             }
             NameChange::Removed(name) => {
-                names.remove(&name);
+                names.remove(name);
             }
             NameChange::Renamed(from, to, file) => {
                 // If the cut dropped the creation of `from`, or kept a later file there, only `to` changes.
-                if names.get(&from).is_some_and(|old| Arc::ptr_eq(old, &file)) {
-                    names.remove(&from);
+                if names.get(from).is_some_and(|old| Arc::ptr_eq(old, file)) {
+                    names.remove(from);
                 }
-                names.insert(to, file);
+                names.insert(to.clone(), file.clone());
             }
         }
     }
@@ -98,8 +104,8 @@ impl NameChange {
 
 impl Directory {
     fn change(&mut self, change: NameChange) {
-        change.clone().apply(&mut self.names);
-        self.waiting.push(change);
+        change.apply(&mut self.names);
+        self.disk.push(change);
     }
 }
 
@@ -112,9 +118,7 @@ struct MemFile {
 #[derive(Clone, Default)]
 struct Content {
     bytes: Arc<Vec<u8>>,
-    durable: Arc<Vec<u8>>,
-    /// Changes since the last sync, in order.
-    waiting: Vec<ByteChange>,
+    disk: History<ByteChange>,
 }
 
 #[derive(Clone)]
@@ -123,7 +127,9 @@ enum ByteChange {
     Length(u64),
 }
 
-impl ByteChange {
+impl Change for ByteChange {
+    type Whole = Vec<u8>;
+
     fn apply(&self, bytes: &mut Vec<u8>) {
         match self {
             ByteChange::Written(offset, written) => write(bytes, *offset as usize, written),
@@ -346,7 +352,7 @@ impl Handle {
         };
         if !matches!(&fitting, ByteChange::Written(_, bytes) if bytes.is_empty()) {
             fitting.apply(Arc::make_mut(&mut content.bytes));
-            content.waiting.push(fitting);
+            content.disk.push(fitting);
         }
         if end > room { Err(full()) } else { Ok(()) }
     }
@@ -372,12 +378,7 @@ impl File for Handle {
 
     fn sync(&self) -> Result<()> {
         let _moving = self.env.shared.still.read();
-        let mut content = self.file.content.write();
-        let waiting = std::mem::take(&mut content.waiting);
-        if !waiting.is_empty() {
-            let durable = Arc::make_mut(&mut content.durable);
-            waiting.iter().for_each(|change| change.apply(durable));
-        }
+        self.file.content.write().disk.sync();
         Ok(())
     }
 
@@ -385,7 +386,7 @@ impl File for Handle {
 
     fn forget_unsynced(&self) {
         let _moving = self.env.shared.still.read();
-        self.file.content.write().waiting.clear();
+        self.file.content.write().disk.fail_sync();
     }
 
     fn len(&self) -> Result<u64> {
@@ -537,14 +538,21 @@ impl Env for MemEnv {
         }
         match directories.get_mut(&dir) {
             Some(directory) => {
-                directory.waiting.clear();
-                directory.durable = directory.names.clone();
+                directory.disk.sync();
                 Ok(())
             }
             None => {
                 let source = io::Error::from_raw_os_error(libc::ENOENT);
                 Err(Error::io("sync directory", &dir, source))
             }
+        }
+    }
+
+    fn forget_unsynced(&self, dir: &Path) {
+        let _moving = self.shared.still.read();
+        let mut directories = self.shared.directories.lock();
+        if let Some(directory) = directories.get_mut(&normal(dir)) {
+            directory.disk.fail_sync();
         }
     }
 

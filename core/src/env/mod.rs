@@ -6,12 +6,14 @@
 //! * `os.rs`    the operating system; its lock is in `os_lock.rs`, its unsafe code in `unix.rs`
 //! * `mem.rs`   files in memory, for fast tests; models the loss of power from a seed
 //! * `reserve.rs` wraps another environment: draws on space set aside when the disk is full
+//! * `names.rs` whether names in a directory are durable, after syncs that failed too
 //! * `fault.rs` wraps another environment: counts operations and makes some fail, from a seed
 //!
 //! Every method names the path in its error. Offsets and lengths are bytes.
 
 mod fault;
 mod mem;
+mod names;
 mod os;
 mod os_lock;
 mod reserve;
@@ -23,11 +25,12 @@ mod utc;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sync::Arc;
 
 pub use fault::{Fault, FaultEnv, Hook, Operation};
 pub use mem::{Effect, Loss, MemEnv, PowerCut};
+pub(crate) use names::{DirSyncs, Names};
 pub use os::OsEnv;
 pub(crate) use reserve::{Reserve, ReservingEnv, Share};
 pub(crate) use unix::fork_count;
@@ -62,8 +65,8 @@ pub trait File: Send + Sync {
     /// them; what is added reads as zeros. After an error it may be longer than it was.
     fn allocate(&self, length: u64) -> Result<()>;
 
-    /// Does what a failed sync may do: what was not synced stays readable, and no later sync makes it durable.
-    /// Only environments that model a disk have an answer to this.
+    /// Does what a failed sync may do: what was not synced stays readable, is durable or not, and no later sync changes
+    /// that. Only environments that model a disk have an answer to this.
     fn forget_unsynced(&self) {}
 }
 
@@ -130,6 +133,20 @@ pub trait Env: Send + Sync + 'static {
 
     /// Makes the directory's entries durable: files created, renamed and removed in it.
     fn sync_dir(&self, dir: &Path) -> Result<()>;
+
+    /// How many calls of [`Env::sync_dir`] have failed here. Environments that do not count answer 0.
+    fn failed_dir_syncs(&self) -> u64 {
+        0
+    }
+
+    /// The error of the last of them.
+    fn dir_sync_failure(&self) -> Option<Error> {
+        None
+    }
+
+    /// Does what a failed [`Env::sync_dir`] may do: changes that were not synced stay visible, are durable or not, and no
+    /// later sync changes that. Only environments that model a disk have an answer to this.
+    fn forget_unsynced(&self, _dir: &Path) {}
 
     /// Bytes that files in `dir` may still take of its file system.
     fn free_space(&self, dir: &Path) -> Result<u64>;

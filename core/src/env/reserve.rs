@@ -13,6 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::names::DirSyncs;
 use super::{DirLock, Env, File, PathKind, Thread, ThreadName};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -188,19 +189,26 @@ pub(crate) enum Share {
     AboveFloor,
 }
 
-/// Another environment, whose writes draw on a reserve (V1).
+/// Another environment, whose writes draw on a reserve (V1), and which counts failed syncs of directories.
 pub(crate) struct ReservingEnv {
     inner: Arc<dyn Env>,
     reserve: Arc<Reserve>,
     share: Share,
+    dir_syncs: Arc<DirSyncs>,
 }
 
 impl ReservingEnv {
-    pub(crate) fn new(inner: Arc<dyn Env>, reserve: Arc<Reserve>, share: Share) -> ReservingEnv {
+    pub(crate) fn new(
+        inner: Arc<dyn Env>,
+        reserve: Arc<Reserve>,
+        share: Share,
+        dir_syncs: Arc<DirSyncs>,
+    ) -> ReservingEnv {
         ReservingEnv {
             inner,
             reserve,
             share,
+            dir_syncs,
         }
     }
 
@@ -301,7 +309,19 @@ impl Env for ReservingEnv {
     }
 
     fn sync_dir(&self, dir: &Path) -> Result<()> {
-        self.inner.sync_dir(dir)
+        self.dir_syncs.run(|| self.inner.sync_dir(dir))
+    }
+
+    fn failed_dir_syncs(&self) -> u64 {
+        self.dir_syncs.failures()
+    }
+
+    fn dir_sync_failure(&self) -> Option<Error> {
+        self.dir_syncs.last_failure()
+    }
+
+    fn forget_unsynced(&self, dir: &Path) {
+        self.inner.forget_unsynced(dir);
     }
 
     fn free_space(&self, dir: &Path) -> Result<u64> {
@@ -334,5 +354,54 @@ impl Env for ReservingEnv {
 
     fn spawn(&self, name: ThreadName, work: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Thread>> {
         self.inner.spawn(name, work)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::MemEnv;
+
+    const PIECE: u64 = 16 << 10;
+
+    #[test]
+    fn a_full_disk_draws_on_the_reserve_piece_by_piece_as_far_as_its_share_goes() {
+        let mem = MemEnv::new();
+        let disk: Arc<dyn Env> = Arc::new(mem.clone());
+        let reserve = Reserve::open(Arc::clone(&disk), PathBuf::from("/RESERVE"), PIECE).unwrap();
+        mem.set_quota(Some(8 * PIECE));
+        let held = |reserve: &Reserve| (reserve.bytes(), reserve.is_whole());
+        assert_eq!(held(&reserve), (0, false));
+        let free = reserve.free_space().unwrap();
+        reserve.hold(4 * PIECE, free, false).unwrap();
+        assert_eq!(held(&reserve), (4 * PIECE, true));
+        reserve.set_floor(3 * PIECE);
+        let env = |share| {
+            let dir_syncs = Arc::new(DirSyncs::default());
+            ReservingEnv::new(Arc::clone(&disk), Arc::clone(&reserve), share, dir_syncs)
+        };
+        let (flush, compaction) = (env(Share::All), env(Share::AboveFloor));
+        let bytes = vec![1; PIECE as usize];
+        let file = flush.create_new(Path::new("/flush")).unwrap();
+        for piece in 0..4 {
+            file.write_at(piece * PIECE, &bytes).unwrap();
+        }
+        assert_eq!(held(&reserve), (4 * PIECE, true), "there was room");
+        let other = compaction.create_new(Path::new("/compaction")).unwrap();
+        other.write_at(0, &bytes).unwrap();
+        assert_eq!(held(&reserve), (3 * PIECE, false), "V2");
+        let refused = other.write_at(PIECE, &bytes).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::NoSpace, "V1: the floor stays");
+        for piece in 4..7 {
+            file.write_at(piece * PIECE, &bytes).unwrap();
+        }
+        assert_eq!(held(&reserve), (0, false));
+        let refused = file.write_at(7 * PIECE, &bytes).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::NoSpace);
+        // Not whole again before somebody has filled it.
+        mem.set_quota(None);
+        assert!(!reserve.is_whole());
+        reserve.hold(4 * PIECE, u64::MAX, false).unwrap();
+        assert_eq!(held(&reserve), (4 * PIECE, true));
     }
 }

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use super::edit::VersionEdit;
 use crate::checksum::{crc, id_behind, placed_crc};
 use crate::coding::{get_u32, get_u64, put_u32, put_u64};
-use crate::env::{Env, File, PathKind};
+use crate::env::{Env, File, Names, PathKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::filename::{CURRENT, CURRENT_TMP, FileKind, manifest_name, manifest_path, parse};
 use crate::key::FileNumber;
@@ -146,6 +146,7 @@ impl ManifestWriter {
     ) -> Result<ManifestWriter> {
         let path = manifest_path(dir, number);
         let file_id = env.random()?;
+        let name = Names::made_from_now(env);
         let file = env.create_new(&path)?;
         let mut slot = Slot {
             generation: 0,
@@ -166,7 +167,7 @@ impl ManifestWriter {
         }
         file.sync()?;
         // CURRENT will refer to this name.
-        env.sync_dir(dir)?;
+        name.sync(env, dir)?;
         Ok(ManifestWriter {
             file,
             path,
@@ -215,6 +216,7 @@ impl ManifestWriter {
 /// After an error either the old or the new manifest may be the one the next open reads: both must stay.
 pub(crate) fn set_current(env: &dyn Env, dir: &Path, writer: &ManifestWriter) -> Result<()> {
     let temporary = dir.join(CURRENT_TMP);
+    let names = Names::made_from_now(env);
     if env.kind(&temporary)? != PathKind::Missing {
         env.remove_file(&temporary)?;
     }
@@ -224,7 +226,7 @@ pub(crate) fn set_current(env: &dyn Env, dir: &Path, writer: &ManifestWriter) ->
     drop(file);
     env.rename(&temporary, &dir.join(CURRENT))?;
     // The rename is an entry of the directory; without this the old name may come back.
-    env.sync_dir(dir)
+    names.sync(env, dir)
 }
 
 /// The content of CURRENT: one line of text with its own checksum.

@@ -164,8 +164,8 @@ impl VersionSet {
     }
 
     /// Makes `dir` a database of `tables`, each with its level, and without logs: the last step of whoever builds
-    /// one. The tables and their directory entries are durable, and there is no CURRENT. Until this returns, `dir`
-    /// either does not open or opens whole.
+    /// one. The tables are durable, their directory entries need not be, and there is no CURRENT. Until this returns,
+    /// `dir` either does not open or opens whole.
     ///
     /// `last_sequence`: at least the largest number in any table.
     pub(crate) fn create_from(
@@ -242,6 +242,17 @@ impl VersionSet {
             doubtful: Vec::new(),
             is_read_only,
         })
+    }
+
+    /// Writes CURRENT again if nothing was ever done behind it. The sync of it may have failed in the life that created the
+    /// database: then it may still vanish, and a log without it would look like what is left of a lost database.
+    pub(crate) fn confirm_creation(&self) -> Result<()> {
+        match &self.writer {
+            Some(writer) if self.log_number == FileNumber(0) => {
+                set_current(&*self.env, &self.dir, writer)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Makes `edit` durable and its version the current one. Syncs the disk.

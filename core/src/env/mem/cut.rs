@@ -2,12 +2,14 @@
 //!
 //! * C1  What was synced is kept (M1).
 //! * C2  What was not synced meets the [`Loss`] that the caller chose; a rename happens as a whole or not at all.
-//! * C3  The same history, loss and seed give the same state.
+//! * C3  What a failed sync was for arrives or not, page by page, each time anew (H1 of `history.rs`).
+//! * C4  The same history, loss and seed give the same state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::{ByteChange, Content, Dice, Directory, MemEnv, MemFile, NameChange, write};
+use super::history::{Change, Fate, History};
+use super::{ByteChange, Content, Dice, Directory, MemEnv, MemFile, NameChange, Names, write};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, RwLock};
 
@@ -126,16 +128,41 @@ impl Arrivals {
     }
 }
 
+/// Whether a change in doubt has arrived.
+fn has_arrived(loss: Loss, dice: &mut Dice) -> bool {
+    match loss {
+        Loss::Nothing => true,
+        Loss::Everything => false,
+        _ => dice.below(2) == 0,
+    }
+}
+
 impl Content {
     /// The bytes after a power cut.
     fn after(&self, loss: Loss, dice: &mut Dice, effects: &mut BTreeSet<Effect>) -> Arc<Vec<u8>> {
-        if self.waiting.is_empty() {
-            return self.durable.clone();
+        if self.disk.changes().is_empty() {
+            return self.disk.base().clone();
         }
-        let mut bytes = self.durable.as_ref().clone();
-        let arrivals = Arrivals::throw(loss, self.waiting.len(), dice);
+        let mut bytes = self.disk.base().as_ref().clone();
+        let arrivals = Arrivals::throw(loss, self.disk.waiting(), dice);
         let mut dropped = false;
-        for (index, change) in self.waiting.iter().enumerate() {
+        let mut waiting = 0..;
+        for (fate, change) in self.disk.changes() {
+            let index = match fate {
+                Fate::Durable => {
+                    change.apply(&mut bytes);
+                    continue;
+                }
+                Fate::Doubtful => {
+                    if has_arrived(loss, dice) {
+                        change.apply(&mut bytes);
+                    } else if loss != Loss::Everything {
+                        change.tear(PAGE_BYTES, dice, &mut bytes);
+                    }
+                    continue;
+                }
+                Fate::Waiting => waiting.next().unwrap_or_default(),
+            };
             if arrivals.arrives(index, dice) {
                 change.apply(&mut bytes);
                 if dropped {
@@ -201,22 +228,31 @@ impl ByteChange {
 
 impl Directory {
     /// The names after a power cut.
-    fn after(
-        &self,
-        loss: Loss,
-        dice: &mut Dice,
-        effects: &mut BTreeSet<Effect>,
-    ) -> BTreeMap<String, Arc<MemFile>> {
-        let mut names = self.durable.clone();
+    fn after(&self, loss: Loss, dice: &mut Dice, effects: &mut BTreeSet<Effect>) -> Names {
+        let mut names = self.disk.base().as_ref().clone();
         let loss = match loss {
             Loss::Pages | Loss::Garbage => Loss::Any,
             other => other,
         };
-        let arrivals = Arrivals::throw(loss, self.waiting.len(), dice);
+        let arrivals = Arrivals::throw(loss, self.disk.waiting(), dice);
         let mut dropped = false;
-        for (index, change) in self.waiting.iter().enumerate() {
+        let mut waiting = 0..;
+        for (fate, change) in self.disk.changes() {
+            let index = match fate {
+                Fate::Durable => {
+                    change.apply(&mut names);
+                    continue;
+                }
+                Fate::Doubtful => {
+                    if has_arrived(loss, dice) {
+                        change.apply(&mut names);
+                    }
+                    continue;
+                }
+                Fate::Waiting => waiting.next().unwrap_or_default(),
+            };
             if arrivals.arrives(index, dice) {
-                change.clone().apply(&mut names);
+                change.apply(&mut names);
                 if dropped {
                     effects.insert(Effect::NameReordered);
                 }
@@ -272,18 +308,16 @@ impl MemEnv {
                     let loss = throw(cut.bytes, &mut dice);
                     let bytes = file.content.read().after(loss, &mut dice, effects);
                     let content = Content {
-                        durable: bytes.clone(),
+                        disk: History::new(bytes.clone()),
                         bytes,
-                        waiting: Vec::new(),
                     };
                     MemEnv::new_file(content)
                 });
                 *file = new.clone();
             }
             let directory = Directory {
-                durable: names.clone(),
+                disk: History::new(Arc::new(names.clone())),
                 names,
-                waiting: Vec::new(),
                 is_unsynced: false,
             };
             after.insert(path.clone(), directory);
@@ -308,8 +342,8 @@ impl MemEnv {
         for (path, directory) in self.shared.directories.lock().iter() {
             let mut directory = directory.clone();
             directory.names.values_mut().for_each(&mut copy);
-            directory.durable.values_mut().for_each(&mut copy);
-            for change in &mut directory.waiting {
+            directory.disk.base_mut().values_mut().for_each(&mut copy);
+            for change in directory.disk.changes_mut() {
                 match change {
                     NameChange::Added(_, file) | NameChange::Renamed(_, _, file) => copy(file),
                     NameChange::Removed(_) => {}

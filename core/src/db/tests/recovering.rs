@@ -1,0 +1,227 @@
+//! Tests of what an open may rely on, and in which order it does things.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::filename::log_path;
+use crate::key::{FileNumber, SequenceNumber};
+use crate::sync::Mutex;
+use crate::wal;
+
+fn cut(env: &MemEnv, bytes: Loss, names: Loss) -> MemEnv {
+    let (bytes, names) = (Some(bytes), Some(names));
+    let cut = PowerCut {
+        bytes,
+        names,
+        seed: 0,
+    };
+    env.power_cut_as(cut, &mut BTreeSet::new())
+}
+
+/// Copies of the disk as `work` found it before each of its changes.
+fn copies(
+    env: &MemEnv,
+    copy: impl Fn(&MemEnv) -> MemEnv + Send + Sync + 'static,
+    work: impl FnOnce(&FaultEnv),
+) -> Vec<MemEnv> {
+    let faulty = FaultEnv::new(Arc::new(env.clone()), 0);
+    let copied = Arc::new(Mutex::new(Vec::new()));
+    let (list, mem) = (Arc::clone(&copied), env.clone());
+    faulty.set_hook(Some(Arc::new(move |operation, _: &Path| {
+        if Operation::CHANGES.contains(&operation) {
+            list.lock().push(copy(&mem));
+        }
+    })));
+    work(&faulty);
+    faulty.set_hook(None);
+    std::mem::take(&mut *copied.lock())
+}
+
+/// What kills left of a short life: its last changes are in the kernel's memory only.
+fn killed_lives() -> Vec<MemEnv> {
+    let env = MemEnv::new();
+    copies(&env, MemEnv::process_crash, |faulty| {
+        let db = DB::open("/db", options(&env).env(Arc::new(faulty.clone()))).unwrap();
+        for round in 0..2u8 {
+            db.put(&[round], b"kept").unwrap();
+            db.flush().unwrap();
+        }
+        db.compact_range(None, None).unwrap();
+        db.put(b"in a log", b"kept").unwrap();
+    })
+}
+
+#[test]
+fn power_may_be_lost_at_any_moment_of_an_open_behind_a_kill() {
+    // What open found may be in the kernel's memory only, and where there is no room for a new manifest the edits go into
+    // the one it found.
+    for (index, killed) in killed_lives().into_iter().enumerate() {
+        for full in [false, true] {
+            for (bytes, names) in [
+                (Loss::Everything, Loss::Nothing),
+                (Loss::Nothing, Loss::Everything),
+            ] {
+                let disk = killed.process_crash();
+                let taken = copies(
+                    &disk,
+                    move |mem| cut(mem, bytes, names),
+                    |faulty| {
+                        if full {
+                            let fault = Fault::new(&[Operation::Create], libc::ENOSPC);
+                            faulty.inject(fault.on_path("MANIFEST-").always());
+                        }
+                        let opened = DB::open("/db", options(&disk).env(Arc::new(faulty.clone())));
+                        // A new database needs its first manifest.
+                        assert!(opened.is_ok() || full, "kill {index}");
+                    },
+                );
+                for (moment, after) in taken.iter().chain([&cut(&disk, bytes, names)]).enumerate() {
+                    let opened = DB::open("/db", options(after));
+                    if let Err(error) = opened {
+                        panic!("kill {index} {full} {bytes:?} {names:?} at {moment}: {error}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_open_that_cannot_sync_says_so() {
+    let env = MemEnv::new();
+    let db = open(&env);
+    db.put(b"k", b"v").unwrap();
+    drop(db);
+    // Whether each of the syncs of an open, failing, fails it.
+    let outcomes = |operation: Operation, on: &str| -> Vec<bool> {
+        let mut outcomes = Vec::new();
+        loop {
+            let disk = env.process_crash();
+            let faulty = FaultEnv::new(Arc::new(disk.clone()), 0);
+            let fault = Fault::new(&[operation], libc::EIO).on_path(on);
+            faulty.inject(fault.after(outcomes.len() as u64));
+            let opened = DB::open("/db", options(&disk).env(Arc::new(faulty.clone())));
+            if faulty.injected() == 0 {
+                return outcomes;
+            }
+            outcomes.push(opened.is_err());
+            drop(opened);
+            assert_eq!(entries(&open(&disk)).len(), 1);
+        }
+    };
+    // The log that is replayed, and the header of the new one.
+    assert_eq!(outcomes(Operation::Sync, ".log"), [true, true]);
+    // Behind the new log; a new manifest, without which the old one goes on; CURRENT.
+    assert_eq!(outcomes(Operation::SyncDir, "/db"), [true, false, true]);
+}
+
+#[test]
+fn a_failed_flush_leaves_no_table_behind() {
+    for operation in [Operation::Write, Operation::Sync] {
+        let env = MemEnv::new();
+        let faulty = FaultEnv::new(Arc::new(env.clone()), 0);
+        let db = DB::open("/db", options(&env).env(Arc::new(faulty.clone()))).unwrap();
+        db.put(b"k", b"v").unwrap();
+        faulty.inject(Fault::new(&[operation], libc::EIO).on_path(".sst"));
+        db.flush().unwrap_err();
+        let names = env.list(Path::new("/db")).unwrap();
+        assert!(
+            !names.iter().any(|name| name.ends_with(".sst")),
+            "{names:?}"
+        );
+        db.flush().unwrap();
+        assert_eq!(entries(&open(&env.power_cut(0))).len(), 1);
+    }
+}
+
+#[test]
+fn power_may_be_lost_at_any_moment_of_a_life() {
+    for seed in 0..24u64 {
+        let env = MemEnv::new();
+        let moments = Arc::new(crate::sync::atomic::AtomicU64::new(seed << 32));
+        let taken = copies(
+            &env,
+            move |mem| mem.power_cut(moments.fetch_add(1, crate::sync::atomic::Ordering::SeqCst)),
+            |faulty| {
+                let db = DB::open("/db", options(&env).env(Arc::new(faulty.clone()))).unwrap();
+                for round in 0..2u8 {
+                    db.put(&[round], b"kept").unwrap();
+                    db.flush().unwrap();
+                }
+                db.put_with(&[2], b"kept", &WriteOptions::synced()).unwrap();
+                db.compact_range(None, None).unwrap();
+            },
+        );
+        for (moment, after) in taken.into_iter().enumerate() {
+            if let Err(error) = DB::open("/db", options(&after)) {
+                panic!("seed {seed} at {moment}: {error}");
+            }
+        }
+    }
+}
+
+/// The number and length of the present log, and the last number in it.
+fn present_log(db: &DB) -> (FileNumber, u64, SequenceNumber) {
+    let log = db.shared().log.lock();
+    (log.file.number, log.writer.len(), log.last_sequence)
+}
+
+#[test]
+fn a_write_that_failed_and_arrived_whole_does_not_count_behind_the_length_that_the_next_log_names()
+{
+    // The same life twice, with the same ids: in one the write succeeds.
+    let life = |fails: bool| {
+        let env = MemEnv::new();
+        let faulty = FaultEnv::new(Arc::new(env.clone()), 0);
+        let db = DB::open("/db", options(&env).env(Arc::new(faulty.clone()))).unwrap();
+        db.put(b"a", b"1").unwrap();
+        if fails {
+            faulty.inject(Fault::new(&[Operation::Write], libc::EIO).on_path(".log"));
+        }
+        assert_eq!(db.put(b"b", b"2").is_err(), fails);
+        let (number, _, _) = present_log(&db);
+        if fails {
+            db.put(b"c", b"3").unwrap();
+            assert!(present_log(&db).0 > number, "it goes on in a new log");
+        }
+        (env, log_path(Path::new("/db"), number))
+    };
+    let ((whole, path), (env, same)) = (life(false), life(true));
+    assert_eq!(path, same);
+    let mut bytes = vec![0; whole.open_read(&path).unwrap().len().unwrap() as usize];
+    let length = whole.open_read(&path).unwrap().read_at(0, &mut bytes);
+    assert_eq!(length.unwrap(), bytes.len());
+    env.open_write(&path).unwrap().write_at(0, &bytes).unwrap();
+    let found = entries(&open(&env));
+    let expected = [
+        (b"a".to_vec(), b"1".to_vec()),
+        (b"c".to_vec(), b"3".to_vec()),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_log_whose_numbers_leave_a_hole_is_damage() {
+    for hole in [0, 2] {
+        let env = MemEnv::new();
+        let db = open(&env);
+        db.put(b"a", b"1").unwrap();
+        let (number, length, last) = present_log(&db);
+        drop(db);
+        let predecessor = wal::Predecessor::new(number, length, last, 0);
+        let next = FileNumber(number.0 + 1);
+        let dir = Path::new("/db");
+        let mut writer = wal::Writer::create(&env, dir, next, 77, predecessor, 0).unwrap();
+        let mut batch = WriteBatch::new();
+        batch.put(b"b", b"2").unwrap();
+        let first = last.plus(1 + hole);
+        writer.append(first, batch.encoded(), None, 0).unwrap();
+        match DB::open("/db", options(&env)) {
+            Ok(db) => assert!(hole == 0 && entries(&db).len() == 2),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Corruption);
+                assert!(hole > 0 && error.message().contains(".log"), "{error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The disk's side of a file or a directory: what is durable, and what happened since, in order.
+//!
+//! * H1  A sync makes every waiting change durable. One that fails puts them in doubt for good: each may have arrived or
+//!       not, and no later sync makes it durable, since the kernel may have dropped what it could not write.
+//! * H2  Changes behind one in doubt are made on top of whatever became of it.
+
+use crate::sync::Arc;
+
+/// A change of a `Whole`.
+pub(super) trait Change {
+    type Whole: Clone + Default;
+
+    fn apply(&self, whole: &mut Self::Whole);
+}
+
+/// How far a change got.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// A sync has carried it.
+    Durable,
+    /// A sync for it has failed.
+    Doubtful,
+    /// No sync has been asked for yet.
+    Waiting,
+}
+
+#[derive(Clone)]
+pub(super) struct History<C: Change> {
+    /// Durable, whatever happens.
+    base: Arc<C::Whole>,
+    /// What happened since, in order; the first is not durable.
+    changes: Vec<(Fate, C)>,
+}
+
+impl<C: Change> Default for History<C> {
+    fn default() -> History<C> {
+        History::new(Arc::default())
+    }
+}
+
+impl<C: Change> History<C> {
+    /// Nothing happened since `base` became durable.
+    pub(super) fn new(base: Arc<C::Whole>) -> History<C> {
+        History {
+            base,
+            changes: Vec::new(),
+        }
+    }
+
+    pub(super) fn push(&mut self, change: C) {
+        self.changes.push((Fate::Waiting, change));
+    }
+
+    /// A sync (H1).
+    pub(super) fn sync(&mut self) {
+        self.decide(Fate::Durable);
+        let changes = self.changes.iter();
+        let settled = changes.take_while(|(fate, _)| *fate == Fate::Durable);
+        let settled = settled.count();
+        if settled > 0 {
+            let base = Arc::make_mut(&mut self.base);
+            let settled = self.changes.drain(..settled);
+            settled.for_each(|(_, change)| change.apply(base));
+        }
+    }
+
+    /// A sync that fails (H1).
+    pub(super) fn fail_sync(&mut self) {
+        self.decide(Fate::Doubtful);
+    }
+
+    fn decide(&mut self, decided: Fate) {
+        for (fate, _) in &mut self.changes {
+            if *fate == Fate::Waiting {
+                *fate = decided;
+            }
+        }
+    }
+
+    pub(super) fn base(&self) -> &Arc<C::Whole> {
+        &self.base
+    }
+
+    pub(super) fn base_mut(&mut self) -> &mut C::Whole {
+        Arc::make_mut(&mut self.base)
+    }
+
+    pub(super) fn changes(&self) -> &[(Fate, C)] {
+        &self.changes
+    }
+
+    pub(super) fn changes_mut(&mut self) -> impl Iterator<Item = &mut C> {
+        self.changes.iter_mut().map(|(_, change)| change)
+    }
+
+    /// The changes whose fate is open.
+    pub(super) fn waiting(&self) -> usize {
+        let changes = self.changes.iter();
+        changes.filter(|(fate, _)| *fate == Fate::Waiting).count()
+    }
+}

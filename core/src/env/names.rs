@@ -1,0 +1,74 @@
+//! Names in a directory, from their making to the sync that makes them durable.
+//!
+//! * N1  A failed sync of a directory leaves names in doubt for good, whoever asked for it: the kernel may have dropped what
+//!       it could not write, and a later sync would not say so. So a name counts as durable only if a sync of its directory
+//!       has succeeded, and none has failed, since it was made.
+//! * N2  Of two syncs at once the second begins when the first has been counted.
+
+use std::io;
+use std::path::Path;
+
+use super::Env;
+use crate::error::{Error, Result};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// When some names were made. Take it before they are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Names {
+    failures: u64,
+}
+
+impl Names {
+    pub(crate) fn made_from_now(env: &dyn Env) -> Names {
+        Names {
+            failures: env.failed_dir_syncs(),
+        }
+    }
+
+    /// Whether a sync of a directory has failed since (N1).
+    pub(crate) fn are_in_doubt(self, env: &dyn Env) -> bool {
+        env.failed_dir_syncs() != self.failures
+    }
+
+    /// Makes the names in `dir` durable; an error if they are not or that is in doubt.
+    pub(crate) fn sync(self, env: &dyn Env, dir: &Path) -> Result<()> {
+        env.sync_dir(dir)?;
+        if !self.are_in_doubt(env) {
+            return Ok(());
+        }
+        Err(env.dir_sync_failure().unwrap_or_else(|| {
+            let source = io::Error::from_raw_os_error(libc::EIO);
+            Error::io("sync directory", dir, source)
+        }))
+    }
+}
+
+/// Counts the syncs of directories that fail (N1, N2).
+#[derive(Default)]
+pub(crate) struct DirSyncs {
+    failures: AtomicU64,
+    last: Mutex<Option<Error>>,
+}
+
+impl DirSyncs {
+    /// Carries out a sync.
+    pub(super) fn run(&self, sync: impl FnOnce() -> Result<()>) -> Result<()> {
+        let mut last = self.last.lock();
+        let outcome = sync();
+        if let Err(error) = &outcome {
+            *last = Some(error.clone());
+            self.failures.fetch_add(1, Ordering::SeqCst);
+        }
+        outcome
+    }
+
+    #[inline]
+    pub(super) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn last_failure(&self) -> Option<Error> {
+        self.last.lock().clone()
+    }
+}

@@ -403,6 +403,71 @@ static void callbacks_that_call_back(void) {
     make_all();
 }
 
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t turned = PTHREAD_COND_INITIALIZER;
+static int is_inside, may_return;
+
+static int32_t stay_inside(void *context, uint64_t done, uint64_t total) {
+    (void)context, (void)done, (void)total;
+    pthread_mutex_lock(&turn);
+    is_inside = 1;
+    pthread_cond_broadcast(&turned);
+    while (!may_return) pthread_cond_wait(&turned, &turn);
+    pthread_mutex_unlock(&turn);
+    return 0;
+}
+
+static void *verify_for_ever(void *context) {
+    bool is_ok = false;
+    char *report = NULL;
+    aidb_status status = aidb_verify(live[DB], stay_inside, NULL, &is_ok, &report, NULL);
+    CHECK(status == AIDB_CLOSED && report == NULL);
+    return context;
+}
+
+static int32_t never(void *context, uint64_t done, uint64_t total) {
+    (void)done, (void)total;
+    *(int *)context += 1;
+    return 0;
+}
+
+static void never_put(void *context, const char *key, size_t key_len, const char *value, size_t value_len) {
+    (void)key, (void)key_len, (void)value, (void)value_len;
+    *(int *)context += 1;
+}
+
+static void never_delete(void *context, const char *key, size_t key_len) {
+    (void)key, (void)key_len;
+    *(int *)context += 1;
+}
+
+/* Callbacks that never come, for want of anything to tell, and one that does not come back: nobody waits for it. */
+static void callbacks_that_never_come(void) {
+    int calls = 0;
+    bool is_ok = false;
+    char *report = NULL;
+    pthread_t thread;
+    aidb_batch *batch = aidb_batch_new();
+    CHECK(aidb_batch_iterate(batch, &calls, never_put, never_delete, NULL) == AIDB_OK);
+    CHECK(aidb_batch_iterate(closed[BATCH], &calls, never_put, never_delete, NULL) == AIDB_CLOSED);
+    CHECK(aidb_verify(closed[DB], never, &calls, &is_ok, &report, NULL) == AIDB_CLOSED);
+    CHECK(calls == 0 && report == NULL);
+    aidb_batch_free(batch);
+    pthread_create(&thread, NULL, verify_for_ever, NULL);
+    pthread_mutex_lock(&turn);
+    while (!is_inside) pthread_cond_wait(&turned, &turn);
+    pthread_mutex_unlock(&turn);
+    CHECK(aidb_put(live[DB], "meanwhile", 9, "", 0, NULL, NULL) == AIDB_OK);
+    CHECK(aidb_close(live[DB], NULL) == AIDB_OK);
+    pthread_mutex_lock(&turn);
+    may_return = 1;
+    pthread_cond_broadcast(&turned);
+    pthread_mutex_unlock(&turn);
+    pthread_join(thread, NULL);
+    end_all();
+    make_all();
+}
+
 static aidb_db *shared;
 
 static int in_order(aidb_status status) {
@@ -468,6 +533,7 @@ int main(int argc, char **argv) {
     too_long();
     overlapping();
     callbacks_that_call_back();
+    callbacks_that_never_come();
     end_all();
     close_under_use(rounds ? atoi(rounds) : 1000);
     CHECK(aidb_destroy(path, NULL, NULL) == AIDB_OK);

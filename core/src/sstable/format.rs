@@ -495,6 +495,31 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_block_of_another_kind_is_damage() {
+        use BlockKind::{Data, Filter, Index, Properties};
+        let path = Path::new("x");
+        for written in [Data, Index, Filter, Properties] {
+            let mut stored = b"payload".to_vec();
+            let trailer = block_trailer(7, 99, written, Compression::None, &stored);
+            stored.extend_from_slice(&trailer);
+            for wanted in [Data, Index, Filter, Properties] {
+                for opened in [
+                    open_block(path, 7, 99, wanted, stored.clone()),
+                    copy_block(path, 7, 99, wanted, &stored),
+                ] {
+                    match opened {
+                        Ok(raw) => assert!(wanted == written && raw == b"payload"),
+                        Err(error) => {
+                            assert_eq!(error.kind(), ErrorKind::Corruption);
+                            assert!(wanted != written, "{error}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_newer_version_is_unsupported() {
         let mut header = encode_header(5);
         header[8..12].copy_from_slice(&2u32.to_le_bytes());
@@ -523,5 +548,7 @@ mod tests {
         for cut in 0..encoded.len() {
             assert_eq!(Properties::decode(&encoded[..cut]), None);
         }
+        let longer = [&encoded[..], &[0]].concat();
+        assert_eq!(Properties::decode(&longer), None);
     }
 }

@@ -476,4 +476,38 @@ mod tests {
         assert!(Index::parse(&raw, 24, end + 1).is_err());
         assert!(Index::parse(&raw, 23, end).is_err());
     }
+
+    #[test]
+    fn a_whole_index_that_breaks_an_invariant_is_refused() {
+        let parse = |entries: [(&[u8], Trailer, u64, u64); 2]| {
+            let mut raw = Vec::new();
+            put_varint(&mut raw, 2);
+            for (user_key, trailer, offset, length) in entries {
+                put_length_prefixed(&mut raw, user_key);
+                put_u64(&mut raw, trailer.0);
+                put_varint(&mut raw, offset);
+                put_varint(&mut raw, length);
+            }
+            Index::parse(&raw, 24, 54).err()
+        };
+        let (newest, later) = (Trailer::NEWEST, key(b"", 5).trailer);
+        let first = (&b""[..], newest, 24, 10);
+        assert_eq!(parse([first, (b"m", newest, 39, 10)]), None);
+        // N1: the first fence is the smallest key, and each is behind the one before.
+        assert!(parse([(b"", later, 24, 10), (b"m", newest, 39, 10)]).is_some());
+        assert!(parse([(b"a", newest, 24, 10), (b"m", newest, 39, 10)]).is_some());
+        assert!(parse([first, (b"", newest, 39, 10)]).is_some());
+        // A count that the bytes have no room for is told before anything is allocated for it.
+        let mut many = Vec::new();
+        put_varint(&mut many, 1 << 30);
+        many.resize(60, 0);
+        let refused = Index::parse(&many, 24, 54).err();
+        assert_eq!(refused, Some("the index's count cannot be right"));
+        // N3, and no block beyond the last.
+        assert!(parse([first, (b"m", newest, 40, 9)]).is_some());
+        assert!(parse([first, (b"m", newest, 38, 11)]).is_some());
+        assert!(parse([first, (b"m", newest, 39, 9)]).is_some());
+        assert!(parse([first, (b"m", newest, 39, u64::MAX)]).is_some());
+        assert!(parse([(b"", newest, 24, 1 << 40), (b"m", newest, 39, 10)]).is_some());
+    }
 }

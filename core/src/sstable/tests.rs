@@ -722,3 +722,45 @@ fn a_block_that_is_damaged_unordered_or_much_larger_as_a_whole_stays_stored() {
         .collect();
     assert!(!is_flattened(block_of(&huge, 16)), "E2");
 }
+
+/// A raw block of these entries (shared bytes, suffix, value), with one restart point.
+fn raw_block(entries: &[(u8, &[u8], &[u8])]) -> Vec<u8> {
+    let mut raw = Vec::new();
+    for (number, (shared, suffix, value)) in entries.iter().enumerate() {
+        raw.extend_from_slice(&[*shared, suffix.len() as u8, value.len() as u8]);
+        raw.extend_from_slice(suffix);
+        let sequence = SequenceNumber(100 - number as u64);
+        raw.extend_from_slice(&Trailer::new(sequence, ValueKind::Put).0.to_le_bytes());
+        raw.extend_from_slice(value);
+    }
+    raw.extend_from_slice(&0u32.to_le_bytes());
+    raw.extend_from_slice(&1u32.to_le_bytes());
+    raw
+}
+
+#[test]
+fn a_lookup_in_a_whole_block_with_impossible_lengths_answers_damage() {
+    let cache = BlockCache::new(0);
+    let get = |raw: Vec<u8>, user_key: &[u8]| {
+        let block = super::block::Block::new(raw, cache.gauge()).unwrap();
+        let target = KeyRef::new(user_key, Trailer::NEWEST);
+        let found = block.get(target).map_err(|damage| damage.what)?;
+        Ok::<_, &str>(found.map(|(_, range)| block.slice(range).to_vec()))
+    };
+    let good = raw_block(&[(0, b"ab", b"1"), (1, b"c", b"2")]);
+    assert_eq!(get(good, b"ac").unwrap().unwrap(), b"2");
+    // More shared than the key before has.
+    let shares = raw_block(&[(0, b"ab", b"1"), (3, b"c", b"2")]);
+    assert!(get(shares.clone(), b"ac").is_err());
+    assert!(get(shares, b"abxc").is_err());
+    // Shared at a restart point.
+    assert!(get(raw_block(&[(1, b"ab", b"1")]), b"ab").is_err());
+    // An entry, a suffix and a value that end behind the entries.
+    for at in [1, 2] {
+        let mut raw = raw_block(&[(0, b"ab", b"1")]);
+        for length in [3, 12, 100, 127] {
+            raw[at] = length;
+            assert!(get(raw.clone(), b"ab").is_err(), "byte {at} is {length}");
+        }
+    }
+}

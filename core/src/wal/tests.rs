@@ -3,7 +3,9 @@
 use crate::wal::reader::LogEnd;
 use std::path::Path;
 
-use super::format::{BLOCK_BYTES, FILE_HEADER_BYTES, FRAGMENT_HEADER_BYTES};
+use super::format::{
+    BLOCK_BYTES, FILE_HEADER_BYTES, FRAGMENT_HEADER_BYTES, FragmentHeader, FragmentType,
+};
 use super::*;
 use crate::env::{Env, Fault, FaultEnv, MemEnv, Operation, PathKind};
 use crate::error::{Error, ErrorKind, Result};
@@ -604,5 +606,41 @@ fn records_behind_damage_are_found_and_those_before_are_not_repeated() {
                 "step {step}: {record} {gaps:?}"
             );
         }
+    }
+}
+
+#[test]
+fn intact_fragments_that_make_no_record_are_corruption() {
+    use FragmentType::{First, Full, Last, Middle};
+    let log_of = |fragments: &[(FragmentType, u64)]| {
+        let env = MemEnv::new();
+        create(&env);
+        let mut bytes = bytes_of(&env);
+        for &(fragment_type, first_sequence) in fragments {
+            let header = FragmentHeader {
+                payload_checksum: payload_checksum(b"piece"),
+                length: 5,
+                fragment_type,
+                first_sequence: SequenceNumber(first_sequence),
+                synced_up_to: 0,
+            };
+            bytes.extend_from_slice(&header.encode(ID, bytes.len() as u64));
+            bytes.extend_from_slice(b"piece");
+        }
+        read(&with_bytes(&bytes), None)
+    };
+    let (records, end) = log_of(&[(First, 1), (Middle, 1), (Last, 1), (Full, 2)]);
+    assert_eq!((records.len(), end.unwrap().torn), (2, false));
+    for wrong in [
+        &[(Last, 1)][..],
+        &[(Middle, 1)],
+        &[(First, 1), (First, 1)],
+        &[(First, 1), (Full, 1)],
+        &[(First, 1), (Last, 2)],
+        &[(First, 1), (Middle, 1), (Middle, 2)],
+    ] {
+        let (records, end) = log_of(wrong);
+        assert_eq!(end.unwrap_err().kind(), ErrorKind::Corruption, "{wrong:?}");
+        assert!(records.is_empty());
     }
 }

@@ -9,6 +9,7 @@
 //! * `folders.rs`    folders that nobody may write to
 //! * `forks.rs`      forks, under load and to be killed
 //! * `full_disk.rs`  fills a small file system
+//! * `syncs.rs`      watches its own syncs, and makes some fail
 //! * `clock.rs`      a wall clock that jumps; `mounts.rs` file systems of this process alone
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
@@ -20,6 +21,8 @@ mod forks;
 mod full_disk;
 mod holder;
 mod mounts;
+#[cfg(target_os = "linux")]
+mod syncs;
 mod writer;
 
 use std::io::Write;
@@ -39,6 +42,8 @@ fn main() {
         "fork-load" => forks::under_load(rest),
         "fork-lock" => forks::lock(rest),
         "full-disk" => full_disk::run(rest),
+        #[cfg(target_os = "linux")]
+        "syncs" => syncs::run(rest),
         _ => panic!("no role {role}"),
     }
 }

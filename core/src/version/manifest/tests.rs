@@ -1,7 +1,7 @@
 //! Tests of the manifest: what a cut, a flip or a loss of power may do to it.
 
 use super::*;
-use crate::env::MemEnv;
+use crate::env::{Fault, FaultEnv, MemEnv, Operation};
 
 const NUMBER: FileNumber = FileNumber(1);
 
@@ -246,4 +246,50 @@ fn a_slot_of_the_last_generation_is_damage_since_none_could_follow() {
     };
     let offset = Slot::offset(slot.generation);
     assert_eq!(Slot::decode(&slot.encode(7), 7, offset), Some(slot));
+}
+
+#[test]
+fn nothing_is_appended_behind_a_failed_append() {
+    for operation in [Operation::Write, Operation::Sync] {
+        for nth in 0..2 {
+            let (mem, dir) = (MemEnv::new(), PathBuf::from("/db"));
+            mem.create_dir_all(&dir).unwrap();
+            let env = FaultEnv::new(Arc::new(mem.clone()), 0);
+            let first = std::iter::once(edit(0));
+            let mut writer = ManifestWriter::create(&env, &dir, NUMBER, first).unwrap();
+            set_current(&env, &dir, &writer).unwrap();
+            env.inject(Fault::new(&[operation], libc::EIO).after(nth));
+            writer.append(&edit(1)).unwrap_err();
+            env.clear();
+            let changes = env.count(Operation::Write) + env.count(Operation::Sync);
+            writer.append(&edit(2)).unwrap_err();
+            let after = env.count(Operation::Write) + env.count(Operation::Sync);
+            assert_eq!(after, changes, "M5");
+            for seed in 0..40 {
+                let (logs, _) = read(&mem.power_cut(seed), &dir).unwrap();
+                assert!(
+                    logs == [0] || logs == [0, 1],
+                    "{operation:?} {nth}: {logs:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_whole_slot_that_counts_other_edits_than_there_are_is_corruption() {
+    for difference in [1, u64::MAX] {
+        let (env, dir, file_id) = written(3);
+        let path = manifest_path(&dir, NUMBER);
+        let reader = ManifestReader::open(&env, &dir, NUMBER, file_id, false).unwrap();
+        let slot = Slot {
+            generation: reader.slot.generation + 1,
+            edits: reader.slot.edits.wrapping_add(difference),
+            ..reader.slot
+        };
+        let file = env.open_write(&path).unwrap();
+        let offset = Slot::offset(slot.generation);
+        file.write_at(offset, &slot.encode(file_id)).unwrap();
+        assert_eq!(read(&env, &dir).unwrap_err().kind(), ErrorKind::Corruption);
+    }
 }

@@ -1,0 +1,14 @@
+//! The operating system is asked for every sync, and its refusals are told.
+
+use crate::role::passes;
+
+#[test]
+fn every_sync_reaches_the_operating_system_and_every_failure_is_told() {
+    let dir = crate::directory();
+    let path = dir.path().display().to_string();
+    if cfg!(target_os = "linux") {
+        assert!(passes("syncs", &[&path]));
+    } else {
+        println!("not run: calls are watched on Linux only");
+    }
+}

@@ -225,3 +225,51 @@ fn a_log_whose_numbers_leave_a_hole_is_damage() {
         }
     }
 }
+
+#[test]
+fn a_missing_log_that_the_manifest_names_is_damage_although_nothing_in_it_was_synced() {
+    let env = MemEnv::new();
+    let db = open(&env);
+    db.put(b"a", b"1").unwrap();
+    db.flush().unwrap();
+    db.put(b"b", b"2").unwrap();
+    let path = log_path(Path::new("/db"), present_log(&db).0);
+    drop(db);
+    env.remove_file(&path).unwrap();
+    let error = DB::open("/db", options(&env)).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Corruption);
+    assert!(error.message().contains(path.to_str().unwrap()), "{error}");
+}
+
+#[test]
+fn a_repair_tells_the_numbers_that_a_missing_log_held() {
+    let env = MemEnv::new();
+    let db = open(&env);
+    // Each put takes one number. Where the logs begin:
+    let mut logs = vec![(present_log(&db).0, 1)];
+    for number in 1.. {
+        db.put(&[number as u8], &[7; 1000]).unwrap();
+        let present = present_log(&db).0;
+        if present != logs[logs.len() - 1].0 {
+            logs.push((present, number));
+        }
+        if logs.len() == 3 {
+            break;
+        }
+    }
+    drop(db);
+    let path = log_path(Path::new("/db"), logs[1].0);
+    env.remove_file(&path).unwrap();
+    let report = DB::repair("/db", "/repaired", &options(&env)).unwrap();
+    let lost: Vec<_> = report
+        .lost
+        .iter()
+        .map(|loss| {
+            let numbers = [loss.first_sequence, loss.last_sequence];
+            (loss.file.clone(), numbers.map(|number| number.unwrap().0))
+        })
+        .collect();
+    assert_eq!(lost, [(path, [logs[1].1, logs[2].1 - 1])]);
+    let db = DB::open("/repaired", options(&env)).unwrap();
+    assert_eq!(entries(&db).len() as u64, logs[1].1);
+}

@@ -10,6 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use aidb::env::{Env, MemEnv};
 use aidb::{DB, Error, ErrorKind, IterOptions, Options};
@@ -21,6 +23,12 @@ use crate::story::{DIR, Ledger, State, Story};
 struct Watched;
 
 static LARGEST: AtomicUsize = AtomicUsize::new(0);
+
+/// Every kind of file that a database needs.
+const FILES: [&str; 4] = [".sst", ".log", "MANIFEST-", "CURRENT"];
+
+/// An examination that takes longer hangs.
+const LONGEST_EXAMINATION: Duration = Duration::from_secs(120);
 
 /// No test of this binary needs more at once.
 const LARGEST_ALLOCATION: usize = 64 << 20;
@@ -80,6 +88,8 @@ fn damage_is_an_error_and_never_a_wrong_answer() {
     let mut damages: BTreeMap<String, u64> = BTreeMap::new();
     let (mut noticed, mut harmless, mut subjects, mut whole) = (0u64, 0u64, 0u64, 0u64);
     std::panic::set_hook(Box::new(|_| {}));
+    let (begun, watched) = mpsc::channel::<Option<String>>();
+    std::thread::spawn(move || end_if_one_hangs(&watched));
     while !budget.is_spent() {
         let seed = budget.seed.wrapping_add(subjects);
         subjects += 1;
@@ -98,6 +108,7 @@ fn damage_is_an_error_and_never_a_wrong_answer() {
             apply(&mem, &file, &damage, &mut random);
             let place = format!("seed {seed:#x} {}: {file} {damage:?}", subject.name);
             let read_only = random.one_in(5);
+            begun.send(Some(place.clone())).unwrap();
             match catch_unwind(AssertUnwindSafe(|| {
                 examine(&subject, &mem, &file, &damage, read_only)
             })) {
@@ -106,6 +117,7 @@ fn damage_is_an_error_and_never_a_wrong_answer() {
                 Ok(Err(what)) => violations.add(&place, &what),
                 Err(_) => violations.add(&place, "it panicked"),
             }
+            begun.send(None).unwrap();
         }
         whole += u64::from(budget.all && left.is_empty());
     }
@@ -130,7 +142,33 @@ fn damage_is_an_error_and_never_a_wrong_answer() {
     );
     assert_eq!(violations.count(), 0);
     assert!(noticed > 0 && harmless > 0);
+    let kinds = [
+        "Flip",
+        "Zero",
+        "Overwrite",
+        "Cut",
+        "Extend",
+        "Swap",
+        "CopyOver",
+        "CopyAs",
+        "Remove",
+    ];
+    for part in kinds.iter().chain(&FILES) {
+        let tried = damages.keys().any(|key| key.contains(part));
+        assert!(tried, "{part} was never damaged or never tried");
+    }
     assert!(LARGEST.load(Ordering::Relaxed) <= LARGEST_ALLOCATION);
+}
+
+/// Ends the process when an examination that was begun is not over in time.
+fn end_if_one_hangs(watched: &mpsc::Receiver<Option<String>>) {
+    while let Ok(place) = watched.recv() {
+        let Some(place) = place else { continue };
+        if watched.recv_timeout(LONGEST_EXAMINATION) == Err(mpsc::RecvTimeoutError::Timeout) {
+            println!("VIOLATION it hangs ({place})");
+            std::process::abort();
+        }
+    }
 }
 
 fn kind_of(file: &str, damage: &Damage) -> String {
@@ -442,9 +480,7 @@ fn answers(db: &DB, state: &State) -> Result<bool, String> {
 /// Whether `error` is what a damage may answer: it names a file and a place in it.
 fn proper(error: &Error) -> Result<(), String> {
     let message = error.message();
-    let names_file = [".sst", ".log", "MANIFEST-", "CURRENT"]
-        .iter()
-        .any(|part| message.contains(part));
+    let names_file = FILES.iter().any(|part| message.contains(part));
     if error.kind() == ErrorKind::Corruption && names_file && message.contains("at byte") {
         return Ok(());
     }

@@ -170,6 +170,8 @@ pub struct Story {
     snapshots: Vec<(Snapshot, State)>,
     /// Whether background work is done in steps.
     pub manual: bool,
+    /// Checkpoints that were tried.
+    copies: u64,
     /// An error left open whether the batch in flight was committed.
     is_unsure: bool,
 }
@@ -187,6 +189,7 @@ impl Story {
             db: None,
             snapshots: Vec::new(),
             manual: true,
+            copies: 0,
             is_unsure: false,
         }
     }
@@ -271,6 +274,14 @@ impl Story {
                 db.write_with(&WriteBatch::new(), &WriteOptions::synced())?;
                 self.ledger().all_durable();
             }
+            26 => {
+                self.copies += 1;
+                let copy = format!("{DIR}-copy-{}", self.copies);
+                db.checkpoint(&copy)?;
+                self.ledger().all_durable();
+                self.check_copy(&copy)?;
+                DB::destroy(&copy, &self.options)?;
+            }
             _ => {
                 let sync = self.random.one_in(8);
                 self.write(&db, sync)?;
@@ -301,12 +312,26 @@ impl Story {
             snapshot: Some(snapshot),
             ..IterOptions::default()
         };
-        match state.compare_walk(db, options) {
-            // A fault was in the way: the caller knows whether that is right.
-            Err(what) if what.contains("no space") => Err(Error::new(ErrorKind::NoSpace, what)),
-            Err(what) if what.starts_with("walk: ") => Err(Error::new(ErrorKind::Io, what)),
-            Err(what) => panic!("a snapshot shows something else: {what}"),
-            Ok(()) => Ok(()),
-        }
+        or_fault("a snapshot", state.compare_walk(db, options))
+    }
+
+    /// The copy holds what was acknowledged.
+    fn check_copy(&self, copy: &str) -> Result<(), Error> {
+        let db = DB::open(copy, self.options.clone().create_if_missing(false))?;
+        let compared = self
+            .ledger()
+            .last()
+            .compare_walk(&db, IterOptions::default());
+        or_fault("a copy", compared)
+    }
+}
+
+/// The error of a fault that was in the way of a comparison: the caller knows whether that is right.
+fn or_fault(of: &str, compared: Result<(), String>) -> Result<(), Error> {
+    match compared {
+        Err(what) if what.contains("no space") => Err(Error::new(ErrorKind::NoSpace, what)),
+        Err(what) if what.starts_with("walk: ") => Err(Error::new(ErrorKind::Io, what)),
+        Err(what) => panic!("{of} shows something else: {what}"),
+        Ok(()) => Ok(()),
     }
 }

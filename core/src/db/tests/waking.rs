@@ -30,10 +30,12 @@ fn a_flush_that_fails_wakes_who_waits_for_it_and_the_next_one_tries_again() {
     for _ in 0..5 {
         let (faulty, db) = threaded();
         db.put(b"k", b"v").unwrap();
-        faulty.inject(Fault::new(&[Operation::Create], libc::EIO).on_path(".sst"));
+        let fault = Fault::new(&[Operation::Create], libc::EIO);
+        faulty.inject(fault.on_path(".sst").always());
         let waiting = db.clone();
         let error = within("a failed flush", move || waiting.flush()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Io);
+        faulty.clear();
         let waiting = db.clone();
         within("the next flush", move || waiting.flush()).unwrap();
         assert_eq!(db.stats().unwrap().levels[0].tables, 1);

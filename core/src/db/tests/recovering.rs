@@ -273,3 +273,17 @@ fn a_repair_tells_the_numbers_that_a_missing_log_held() {
     let db = DB::open("/repaired", options(&env)).unwrap();
     assert_eq!(entries(&db).len() as u64, logs[1].1);
 }
+
+#[test]
+fn a_new_database_makes_the_directory_durable_that_it_finds() {
+    let env = MemEnv::new();
+    env.create_dir_all(Path::new("/home")).unwrap();
+    env.leave_unsynced(Path::new("/home/db")).unwrap();
+    let db = DB::open("/home/db", options(&env)).unwrap();
+    db.put_with(b"a", b"1", &WriteOptions::synced()).unwrap();
+    for seed in 0..20 {
+        let options = options(&env.power_cut(seed)).create_if_missing(false);
+        let db = DB::open("/home/db", options).unwrap();
+        assert_eq!(db.get(b"a").unwrap().unwrap(), b"1");
+    }
+}

@@ -1,0 +1,134 @@
+//! Tests of names in doubt: a sync of the directory has failed, and the names it was for may be lost whatever is synced
+//! later (N1 of `env/names.rs`).
+
+use super::*;
+
+struct Doubtful {
+    disk: MemEnv,
+    faulty: FaultEnv,
+}
+
+impl Doubtful {
+    fn new() -> Doubtful {
+        let disk = MemEnv::new();
+        let faulty = FaultEnv::new(Arc::new(disk.clone()), 0);
+        Doubtful { disk, faulty }
+    }
+
+    fn open(&self) -> DB {
+        let options = options(&self.disk).env(Arc::new(self.faulty.clone()));
+        DB::open("/db", options).unwrap()
+    }
+
+    /// Runs `work` while syncs of directories fail.
+    fn failing<T>(&self, work: impl FnOnce() -> Result<T>) {
+        self.faulty
+            .inject(Fault::new(&[Operation::SyncDir], libc::EIO).always());
+        assert!(work().is_err());
+        self.faulty.clear();
+    }
+
+    /// Whatever a loss of power makes of the names, these keys are there.
+    fn keeps(&self, keys: &[&[u8]]) {
+        for seed in 0..60 {
+            let db = match DB::open("/db", options(&self.disk.power_cut(seed))) {
+                Ok(db) => db,
+                Err(error) => panic!("cut {seed}: {error}"),
+            };
+            for key in keys {
+                assert!(db.get(key).unwrap().is_some(), "cut {seed}: {key:?}");
+            }
+        }
+    }
+
+    /// A flush whose table and new log are in doubt, tried again without a new log.
+    fn flushed_again(&self) -> DB {
+        let db = self.open();
+        db.put(b"a", b"1").unwrap();
+        self.failing(|| db.flush());
+        assert!(db.run_background_step().unwrap());
+        db
+    }
+}
+
+#[test]
+fn a_flush_does_not_name_a_log_that_may_be_lost_and_keeps_the_one_before() {
+    let doubtful = Doubtful::new();
+    let _db = doubtful.flushed_again();
+    doubtful.keeps(&[b"a"]);
+}
+
+#[test]
+fn a_synced_write_does_not_rely_on_a_log_that_may_be_lost() {
+    // Behind a flush, so that nothing waits in memory, and before one.
+    let doubtful = Doubtful::new();
+    let db = doubtful.flushed_again();
+    db.put_with(b"b", b"2", &WriteOptions::synced()).unwrap();
+    doubtful.keeps(&[b"a", b"b"]);
+    let doubtful = Doubtful::new();
+    let db = doubtful.open();
+    db.put(b"a", b"1").unwrap();
+    doubtful.failing(|| db.flush());
+    db.put_with(b"b", b"2", &WriteOptions::synced()).unwrap();
+    db.put_with(b"c", b"3", &WriteOptions::synced()).unwrap();
+    doubtful.keeps(&[b"a", b"b", b"c"]);
+}
+
+#[test]
+fn what_was_replayed_from_a_log_that_may_be_lost_is_flushed_before_it_is_named() {
+    let doubtful = Doubtful::new();
+    let db = doubtful.open();
+    for key in 0..4u8 {
+        db.put(&[key], &[key; 1500]).unwrap();
+    }
+    // A second log was begun; its name is in doubt now.
+    doubtful.failing(|| db.put_with(b"unsure", b"", &WriteOptions::synced()));
+    drop(db);
+    let db = doubtful.open();
+    assert!(db.run_background_step().unwrap());
+    doubtful.keeps(&[&[0]]);
+    while db.run_background_step().unwrap() {}
+    db.put_with(b"b", b"2", &WriteOptions::synced()).unwrap();
+    doubtful.keeps(&[&[0], &[1], &[2], &[3], b"b"]);
+}
+
+#[test]
+fn a_compaction_and_a_manifest_whose_names_may_be_lost_are_made_again() {
+    let doubtful = Doubtful::new();
+    let db = doubtful.open();
+    for round in 0..3u8 {
+        db.put(&[round], &[round; 100]).unwrap();
+        db.put(b"again", &[round; 100]).unwrap();
+        db.flush().unwrap();
+    }
+    doubtful.failing(|| db.compact_range(None, None));
+    db.compact_range(None, None).unwrap();
+    doubtful.keeps(&[&[0], &[1], &[2], b"again"]);
+}
+
+#[test]
+fn a_creation_that_may_be_lost_is_confirmed_by_the_next_open() {
+    let doubtful = Doubtful::new();
+    let fault = Fault::new(&[Operation::SyncDir], libc::EIO).after(1);
+    doubtful.faulty.inject(fault);
+    let options_of = |env: &FaultEnv| options(&doubtful.disk).env(Arc::new(env.clone()));
+    assert!(DB::open("/db", options_of(&doubtful.faulty)).is_err());
+    doubtful.faulty.clear();
+    // A cut before each change of the next open.
+    let cuts = Arc::new(crate::sync::Mutex::new(Vec::new()));
+    let (list, disk) = (Arc::clone(&cuts), doubtful.disk.clone());
+    doubtful
+        .faulty
+        .set_hook(Some(Arc::new(move |operation, _: &Path| {
+            if Operation::CHANGES.contains(&operation) {
+                list.lock().extend((0..20).map(|seed| disk.power_cut(seed)));
+            }
+        })));
+    let db = doubtful.open();
+    doubtful.faulty.set_hook(None);
+    for cut in cuts.lock().iter() {
+        DB::open("/db", options(cut)).unwrap();
+    }
+    db.put_with(b"a", b"1", &WriteOptions::synced()).unwrap();
+    doubtful.keeps(&[b"a"]);
+}

@@ -194,32 +194,31 @@ fn equals_a_map_through_flushes_compactions_snapshots_and_reopening() {
 /// disk although the sync of it failed, and its name may be there again if its removal was not synced.
 #[test]
 fn a_log_whose_creation_failed_does_not_cut_off_what_its_predecessor_got_later() {
-    for (operation, sync_dir_fails) in [
-        (Operation::Sync, false),
-        (Operation::Sync, true),
-        (Operation::Write, false),
-    ] {
+    let cases: [(Operation, &[Operation]); 4] = [
+        (Operation::Sync, &[]),
+        (Operation::Sync, &[Operation::Remove]),
+        (Operation::Sync, &[Operation::SyncDir]),
+        (Operation::Write, &[]),
+    ];
+    for (operation, then) in cases {
         let env = MemEnv::new();
         let faulty = FaultEnv::new(Arc::new(env.clone()), 1);
         let options = options(&env).env(Arc::new(faulty.clone()));
         let db = DB::open("/db", options.clone()).unwrap();
-        db.put(b"before", b"1").unwrap();
+        // Synced, so that the name of the log needs no later sync.
+        db.put_with(b"before", b"1", &WriteOptions::synced())
+            .unwrap();
         faulty.inject(Fault::new(&[operation], libc::EIO).on_path(".log"));
-        if sync_dir_fails {
-            faulty.inject(Fault::new(
-                &[Operation::SyncDir, Operation::Remove],
-                libc::EIO,
-            ));
-        }
+        faulty.inject(Fault::new(then, libc::EIO));
         db.flush().unwrap_err();
         faulty.clear();
-        assert!(faulty.injected() > 0);
+        assert_eq!(faulty.injected(), 1 + then.len() as u64);
         db.put_with(b"behind", b"2", &WriteOptions::synced())
             .unwrap();
         drop(db);
         let cuts = (0..60).map(|seed| env.power_cut(seed));
         for (seed, survivor) in cuts.chain([env.clone()]).enumerate() {
-            let case = format!("{operation:?} {sync_dir_fails} cut {seed}");
+            let case = format!("{operation:?} {then:?} cut {seed}");
             let db = open(&survivor);
             let found = |key: &[u8]| db.get(key).unwrap().map(|value| value.to_vec());
             assert_eq!(found(b"before").as_deref(), Some(&b"1"[..]), "{case}");

@@ -7,7 +7,7 @@ use crate::compression::Compression;
 use crate::db::DB;
 use crate::env::MemEnv;
 use crate::error::ErrorKind;
-use crate::options::{Options, ReadOptions, WriteOptions};
+use crate::options::{IterOptions, Options, ReadOptions, WriteOptions};
 use crate::sync::checker::check;
 use crate::sync::{Arc, thread};
 
@@ -111,10 +111,9 @@ fn two_writers_and_a_reader_agree() {
     });
 }
 
-/// U2. Fails if `get` reads the number before the superversion.
-#[test]
-fn a_read_beside_a_flush_finds_the_newest_version_it_may_see() {
-    check("read and flush", 200, || {
+/// U2. Fails if the read takes its number before its superversion.
+fn a_read_beside_a_flush(name: &str, finds: fn(&DB) -> bool) {
+    check(name, 200, move || {
         let env = environment();
         let db = DB::open("/db", options(&env).manual_background(true)).unwrap();
         db.put(b"k", b"one").unwrap();
@@ -126,9 +125,29 @@ fn a_read_beside_a_flush_finds_the_newest_version_it_may_see() {
             })
         };
         for _ in 0..40 {
-            assert!(db.get(b"k").unwrap().is_some(), "the key was never deleted");
+            assert!(finds(&db), "the key was never deleted");
         }
         writer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_get_beside_a_flush_finds_the_newest_version_it_may_see() {
+    a_read_beside_a_flush("get and flush", |db| db.get(b"k").unwrap().is_some());
+}
+
+#[test]
+fn a_multi_get_beside_a_flush_finds_the_newest_version_it_may_see() {
+    a_read_beside_a_flush("multi-get and flush", |db| {
+        db.get_many(&[b"k"]).unwrap()[0].is_some()
+    });
+}
+
+#[test]
+fn a_cursor_beside_a_flush_finds_the_newest_version_it_may_see() {
+    a_read_beside_a_flush("cursor and flush", |db| {
+        let mut cursor = db.cursor(IterOptions::default()).unwrap();
+        cursor.first().unwrap()
     });
 }
 

@@ -17,7 +17,7 @@
 //! Elsewhere: telling a torn tail from damage within one log (`wal/reader.rs`).
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::superversion::Sealed;
 use crate::batch::operations;
@@ -103,21 +103,13 @@ pub(super) fn replay(
             reader.stop_at(successor.predecessor.length);
         }
         let (length, synced_up_to) = replay.read(reader)?;
-        let end = Predecessor::new(number, length, replay.last_sequence, synced_up_to);
         let named = successor.map(|successor| successor.predecessor);
         match successor {
-            Some(successor)
-                if successor.predecessor.length == length
-                    && successor.predecessor.last_sequence == end.last_sequence =>
-            {
-                chain.push(successor.number);
-            }
             Some(successor) if successor.predecessor.length == length => {
-                let what = format!(
-                    "the log ends with number {}, its successor says {}",
-                    end.last_sequence, successor.predecessor.last_sequence
-                );
-                return Err(Error::corruption(&log_path(dir, number), length, what));
+                replay.go_on_behind(successor.predecessor.last_sequence, || {
+                    (log_path(dir, number), length)
+                })?;
+                chain.push(successor.number);
             }
             _ => {
                 // R3.
@@ -138,9 +130,10 @@ pub(super) fn replay(
                     return Err(Error::corruption(&log_path(dir, synced), 0, what));
                 }
                 replay.seal()?;
+                let last_sequence = replay.last_sequence.max(replay.in_tables);
                 return Ok(Recovered {
                     sealed: replay.memtables,
-                    end,
+                    end: Predecessor::new(number, length, last_sequence, synced_up_to),
                     chain,
                 });
             }
@@ -208,9 +201,25 @@ impl Replay {
             }
             self.last_sequence = last;
         }
-        self.last_sequence = self.last_sequence.max(self.in_tables);
         let end = reader.end();
         Ok(end.map_or((0, 0), |end| (end.good_length, end.synced_up_to)))
+    }
+
+    /// Goes on behind a log, given by its path and end, whose successor says that `named` is the last number before it. A log
+    /// that was torn when that successor was made ends earlier, if what it lost is in tables.
+    fn go_on_behind(
+        &mut self,
+        named: SequenceNumber,
+        log: impl FnOnce() -> (PathBuf, u64),
+    ) -> Result<()> {
+        let ended = self.last_sequence;
+        if named != ended && (named < ended || named > self.in_tables) {
+            let (path, end) = log();
+            let what = format!("the log ends with number {ended}, its successor says {named}");
+            return Err(Error::corruption(&path, end, what));
+        }
+        self.last_sequence = named;
+        Ok(())
     }
 
     /// What the next record goes to: a new memtable if the one being filled is full.

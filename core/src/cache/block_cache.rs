@@ -8,7 +8,7 @@
 //! * C2  A slot changes only under the lock of its shard. Each full slot has one entry in that shard's ring, at
 //!       the block's `ring_position`, and each entry one full slot.
 //! * C3  When a table closes, its entries leave the rings at once, and their bytes are free.
-//! * C4  No lock is held while reading a file, nor two at a time.
+//! * C4  No lock is held while reading a file, nor two at a time, but for that of the slabs, which is taken last.
 //! * C5  A hit writes to no memory that other threads write to, but for the block's mark when it is clear.
 //! * C6  A table that is closed in a forked child leaves the cache alone: the shards' locks may be held by threads
 //!       that only the parent has.
@@ -186,7 +186,7 @@ impl BlockCache {
             capacity,
             shards: Default::default(),
             used: AtomicUsize::new(0),
-            gauge: Arc::default(),
+            gauge: Arc::new(MemoryGauge::of_cache(capacity)),
             lanes: Default::default(),
             inserts: AtomicU64::new(0),
             evictions: AtomicU64::new(0),

@@ -2,9 +2,10 @@
 //!
 //! Both are CLOCKs over slots that live with what they cache: a table has a slot per data block, a version's file
 //! metadata a slot for the open table. A hit is one load; locks are taken only to fill and to evict.
-//! Why so: docs/decisions/0010.
+//! Why so: docs/decisions/0010. The blocks of a large cache have memory of their own, `slabs.rs`: docs/decisions/0024.
 
 mod block_cache;
+mod slabs;
 mod table_cache;
 #[cfg(test)]
 mod tests;
@@ -12,22 +13,40 @@ mod tests;
 pub(crate) use block_cache::{BlockCache, BlockSlots};
 pub(crate) use table_cache::{TableCache, TableHandle};
 
+pub(crate) use slabs::Slabs;
+
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
-/// Counts bytes in use; whoever adds subtracts the same when it goes.
+/// Counts bytes in use; whoever adds subtracts the same when it goes. That of a large cache has memory for its blocks.
 #[derive(Default)]
-pub(crate) struct MemoryGauge(AtomicUsize);
+pub(crate) struct MemoryGauge {
+    bytes: AtomicUsize,
+    slabs: Option<Slabs>,
+}
 
 impl MemoryGauge {
+    /// That of a cache of `capacity` bytes.
+    fn of_cache(capacity: usize) -> MemoryGauge {
+        MemoryGauge {
+            bytes: AtomicUsize::new(0),
+            slabs: Slabs::new(capacity),
+        }
+    }
+
+    /// Memory for blocks, if there is any beside the allocator's.
+    pub(crate) fn slabs(&self) -> Option<&Slabs> {
+        self.slabs.as_ref()
+    }
+
     pub(crate) fn add(&self, bytes: usize) {
-        self.0.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn subtract(&self, bytes: usize) {
-        self.0.fetch_sub(bytes, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.bytes.load(Ordering::Relaxed)
     }
 }

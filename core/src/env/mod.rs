@@ -5,6 +5,7 @@
 //!
 //! * `os.rs`    the operating system; its lock is in `os_lock.rs`, its unsafe code in `unix.rs`
 //! * `mem.rs`   files in memory, for fast tests; models the loss of power from a seed
+//! * `pages.rs` memory from the system, in huge pages
 //! * `reserve.rs` wraps another environment: draws on space set aside when the disk is full
 //! * `names.rs` whether names in a directory are durable, after syncs that failed too
 //! * `fault.rs` wraps another environment: counts operations and makes some fail, from a seed
@@ -16,6 +17,7 @@ mod mem;
 mod names;
 mod os;
 mod os_lock;
+mod pages;
 mod reserve;
 #[cfg(test)]
 pub(crate) mod test_dir;
@@ -32,6 +34,7 @@ pub use fault::{Fault, FaultEnv, Hook, Operation};
 pub use mem::{Effect, Loss, MemEnv, PowerCut};
 pub(crate) use names::{DirSyncs, Names};
 pub use os::OsEnv;
+pub(crate) use pages::Mapping;
 pub(crate) use reserve::{Reserve, ReservingEnv, Share};
 pub(crate) use unix::fork_count;
 pub(crate) use utc::utc_text;

@@ -13,17 +13,23 @@
 //! Cost: `next` allocates nothing and copies only the part of a key that is not shared. The first `prev` between
 //! two restart points decodes that stretch once; those behind it are lookups.
 
+#![expect(
+    unsafe_code,
+    reason = "a block is a counted pointer to its head, with its bytes behind"
+)]
+
+use std::alloc::{self, handle_alloc_error};
 use std::ops::{Deref, Range};
+use std::ptr::{self, NonNull};
 
-use triomphe::ThinArc;
-
-use crate::cache::MemoryGauge;
+use crate::cache::{MemoryGauge, Slabs};
 use crate::key::{KeyRef, TRAILER_BYTES, Trailer};
 use crate::prefetch::prefetch;
 use crate::sstable::block_builder::MAX_REBUILT_BYTES;
 use crate::sstable::flat::{Flat, Layout, flatten};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::sync::process::AtomicUsize;
 
 /// What is wrong with a block's raw bytes, and at which of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,15 +41,26 @@ pub(crate) struct Damage {
 /// Blocks with more bytes keep them where they came in.
 pub(super) const LARGE_BYTES: usize = 64 << 10;
 
-/// Bytes a cached block takes beyond its own: the head, count and length beside it, what the allocator adds, its place in
-/// the cache's ring, and its slot.
-const OVERHEAD_BYTES: usize = size_of::<Head>() + 2 * size_of::<usize>() + 16 + 24 + 8;
+/// Bytes a cached block takes beyond its own and its head: its place in the cache's ring, and its slot.
+const OVERHEAD_BYTES: usize = 24 + 8;
+/// What an allocator adds to each allocation.
+const ALLOCATOR_BYTES: usize = 16;
 
 /// The raw bytes of a data block, its restart points checked; or its flat form. Cloning counts a reference.
 ///
-/// A flat block's bytes stand right behind its head: a lookup in it waits for one address, not for two in turn.
-#[derive(Clone)]
-pub(crate) struct Block(ThinArc<Head, u8>);
+/// A block's bytes stand right behind its head: a lookup in it waits for one address, not for two in turn.
+///
+/// * B7  A block's memory begins with its `Shared`, whose `length` bytes follow it. They do not change while somebody
+///       holds the block; whoever lets it go last gives the memory back.
+pub(crate) struct Block(NonNull<Shared>);
+
+#[repr(C)]
+struct Shared {
+    /// How many hold the block.
+    references: AtomicUsize,
+    length: usize,
+    head: Head,
+}
 
 /// What a block has beside its bytes. What a hit reads comes last, beside the bytes it reads next.
 #[repr(C)]
@@ -60,10 +77,139 @@ pub(crate) struct Head {
     /// The layout of a flat block, whose bytes have no restart points; no entries: it is stored.
     flat_entries: u16,
     flat_shared: u16,
+    /// Whether its memory is a piece of the gauge's slabs.
+    in_slab: bool,
     /// Whether someone has tried to make it flat.
     flattened: AtomicBool,
     /// Set by a hit, cleared by the cache's hand as it passes.
     touched: AtomicBool,
+}
+
+/// One cache line; the model checker's atomics are larger.
+#[cfg(not(shuttle))]
+const _: () = assert!(size_of::<Shared>() == 64);
+
+// SAFETY: what all holders share is read only, atomic, or an `Arc` of something that is `Send` and `Sync`.
+unsafe impl Send for Block {}
+// SAFETY: as above.
+unsafe impl Sync for Block {}
+
+impl Block {
+    /// A block of a copy of `bytes`, counted in `gauge` until nobody holds it.
+    fn make(
+        large: Box<[u8]>,
+        bytes: &[u8],
+        restarts: u32,
+        layout: Option<Layout>,
+        gauge: &Arc<MemoryGauge>,
+    ) -> Block {
+        let size = size_of::<Shared>() + bytes.len();
+        let piece = gauge.slabs().and_then(|slabs| slabs.allocate(size));
+        let taken = match piece {
+            Some(_) => Slabs::piece_bytes(size),
+            None => size + ALLOCATOR_BYTES,
+        };
+        let charge = large.len() + taken + OVERHEAD_BYTES;
+        gauge.add(charge);
+        let shared = Shared {
+            references: AtomicUsize::new(1),
+            length: bytes.len(),
+            head: Head {
+                gauge: Arc::clone(gauge),
+                large,
+                charge,
+                ring_position: AtomicU32::new(0),
+                restarts,
+                // E2: they fit.
+                flat_entries: layout.map_or(0, |layout| layout.count as u16),
+                flat_shared: layout.map_or(0, |layout| layout.shared as u16),
+                in_slab: piece.is_some(),
+                flattened: AtomicBool::new(layout.is_some()),
+                touched: AtomicBool::new(layout.is_some()),
+            },
+        };
+        let place = piece.unwrap_or_else(|| {
+            let layout = memory_layout(bytes.len());
+            // SAFETY: the layout is not of size zero: it has room for a `Shared`.
+            let place = unsafe { alloc::alloc(layout) };
+            NonNull::new(place).unwrap_or_else(|| handle_alloc_error(layout))
+        });
+        // SAFETY: the memory is this function's alone, aligned for a `Shared` (slabs align to 64), and has room for it
+        // and the bytes behind it (B7). It does not overlap `bytes`, which somebody else has.
+        unsafe {
+            let place = place.cast::<Shared>();
+            place.write(shared);
+            let behind = place.add(1).cast::<u8>();
+            ptr::copy_nonoverlapping(bytes.as_ptr(), behind.as_ptr(), bytes.len());
+            Block(place)
+        }
+    }
+
+    /// The bytes behind the head.
+    #[inline]
+    fn slice_behind(&self) -> &[u8] {
+        // SAFETY: B7: that many bytes follow, initialised by `make`, unchanged and in place while `self` is held.
+        unsafe {
+            let behind = self.0.add(1).cast::<u8>();
+            std::slice::from_raw_parts(behind.as_ptr(), self.0.as_ref().length)
+        }
+    }
+
+    /// Gives the memory back.
+    ///
+    /// # Safety
+    ///
+    /// Nobody holds the block any more, and this is called once.
+    #[cold]
+    unsafe fn give_back(place: NonNull<Shared>) {
+        // SAFETY: it was written by `make`, and nobody looks at it again: from here on it is `shared`, which is dropped
+        // last, and with it perhaps the slabs that the memory goes back to.
+        let shared = unsafe { place.read() };
+        let head = &shared.head;
+        match (head.in_slab, head.gauge.slabs()) {
+            // SAFETY: these slabs gave the piece to `make`, and nobody uses it any more.
+            (true, Some(slabs)) => unsafe { slabs.free(place.cast()) },
+            // SAFETY: `make` allocated it with this very layout.
+            _ => unsafe { alloc::dealloc(place.as_ptr().cast(), memory_layout(shared.length)) },
+        }
+        head.gauge.subtract(head.charge);
+    }
+}
+
+/// The memory of a block with so many bytes behind its head.
+fn memory_layout(length: usize) -> alloc::Layout {
+    alloc::Layout::from_size_align(size_of::<Shared>() + length, align_of::<Shared>())
+        .expect("a slice's length and a cache line fit half the address space")
+}
+
+impl Clone for Block {
+    #[inline]
+    fn clone(&self) -> Block {
+        // SAFETY: B7: it lives while `self` is held.
+        let before = unsafe { self.0.as_ref() }
+            .references
+            .fetch_add(1, Ordering::Relaxed);
+        // So many clones were forgotten, or the count would come around and the block go while it is held.
+        if before > usize::MAX / 2 {
+            std::process::abort();
+        }
+        Block(self.0)
+    }
+}
+
+impl Drop for Block {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: B7: it lives while `self` is held. What others did with the block before they let it go comes before
+        // the last one's `give_back`: each of them releases, the last one acquires.
+        unsafe {
+            let references = &self.0.as_ref().references;
+            if references.fetch_sub(1, Ordering::Release) == 1 {
+                references.load(Ordering::Acquire);
+                Block::give_back(self.0);
+            }
+        }
+    }
 }
 
 impl Deref for Block {
@@ -71,31 +217,31 @@ impl Deref for Block {
 
     #[inline]
     fn deref(&self) -> &Head {
-        &self.0.header.header
+        // SAFETY: B7: it lives while `self` is held.
+        unsafe { &(*self.0.as_ptr()).head }
     }
 }
 
-// SAFETY: every method is that of the counted pointer inside, which keeps its address and its count while it is moved,
-// cloned or turned into a pointer and back; two blocks with one address are one allocation with one count. None panics.
+// SAFETY: the pointer is the block's only part, so its value goes through as it is, together with the reference that the
+// block counts; two blocks with one address are one allocation with one count. None of these panics.
 #[cfg(not(shuttle))]
-#[expect(unsafe_code, reason = "slots hold thin counted pointers")]
 unsafe impl crate::sync::RefCnt for Block {
     type Base = std::ffi::c_void;
 
     #[inline]
     fn into_ptr(me: Block) -> *mut Self::Base {
-        ThinArc::into_raw(me.0).cast_mut()
+        std::mem::ManuallyDrop::new(me).0.as_ptr().cast()
     }
 
     #[inline]
     fn as_ptr(me: &Block) -> *mut Self::Base {
-        ThinArc::as_ptr(&me.0).cast_mut()
+        me.0.as_ptr().cast()
     }
 
     #[inline]
     unsafe fn from_ptr(pointer: *const Self::Base) -> Block {
-        // SAFETY: the caller's pointer came from `into_ptr` or `as_ptr`, which are `into_raw` and `as_ptr`.
-        Block(unsafe { ThinArc::from_raw(pointer) })
+        // SAFETY: the caller's pointer came from `into_ptr` or `as_ptr`, so it is not null.
+        Block(unsafe { NonNull::new_unchecked(pointer.cast_mut().cast()) })
     }
 }
 
@@ -136,30 +282,6 @@ impl Block {
         Ok(Block::make(Box::default(), bytes, restarts, None, gauge))
     }
 
-    fn make(
-        large: Box<[u8]>,
-        bytes: &[u8],
-        restarts: u32,
-        layout: Option<Layout>,
-        gauge: &Arc<MemoryGauge>,
-    ) -> Block {
-        let charge = large.len() + bytes.len() + OVERHEAD_BYTES;
-        gauge.add(charge);
-        let head = Head {
-            gauge: Arc::clone(gauge),
-            large,
-            charge,
-            ring_position: AtomicU32::new(0),
-            restarts,
-            // E2: they fit.
-            flat_entries: layout.map_or(0, |layout| layout.count as u16),
-            flat_shared: layout.map_or(0, |layout| layout.shared as u16),
-            flattened: AtomicBool::new(layout.is_some()),
-            touched: AtomicBool::new(layout.is_some()),
-        };
-        Block(ThinArc::from_header_and_slice(head, bytes))
-    }
-
     /// The same entries in the flat form, made at most once; `None` for a block that is to stay as it is.
     #[cold]
     pub(crate) fn flatten(&self) -> Option<Block> {
@@ -173,7 +295,7 @@ impl Block {
 
     /// Whether `other` is this very block.
     pub(crate) fn is(&self, other: &Block) -> bool {
-        self.0.as_ptr() == other.0.as_ptr()
+        self.0 == other.0
     }
 
     /// Whether nobody has tried yet to make it flat.
@@ -194,14 +316,14 @@ impl Block {
     /// A flat block and how it is divided.
     #[inline]
     pub(super) fn flat(&self) -> Option<Flat<'_>> {
-        Some(Flat::new(&self.0.slice, self.layout()?))
+        Some(Flat::new(self.slice_behind(), self.layout()?))
     }
 
     /// All bytes of the block, in whatever form.
     #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
         match &*self.large {
-            [] => &self.0.slice,
+            [] => self.slice_behind(),
             large => large,
         }
     }
@@ -403,12 +525,6 @@ impl Block {
             at = entry.end;
         }
         Ok(None)
-    }
-}
-
-impl Drop for Head {
-    fn drop(&mut self) {
-        self.gauge.subtract(self.charge);
     }
 }
 

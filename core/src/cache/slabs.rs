@@ -1,0 +1,280 @@
+//! The memory of cached blocks, in huge pages.
+//!
+//! A large cache is read all over: with pages of 4 KiB nearly every block costs a walk through the page tables before its
+//! memory is asked for. Slabs of 2 MiB are one page each, where the system has such pages.
+//!
+//! * M1  A slab is divided in pages of 256 KiB, and a page that is in use in pieces of one size, a multiple of 64 bytes. A
+//!       page's head lies at its beginning and is read and written under the lock only, as are pieces that nobody has.
+//! * M2  A piece belongs to whom [`Slabs::allocate`] gave it until he gives it back.
+//! * M3  Slabs are unmapped with the `Slabs`, which outlives its pieces: whoever holds one holds that too.
+//! * M4  There are at most as many slabs as the cache may hold bytes; who gets nothing here goes to the allocator.
+//! * M5  A forked child gives nothing back: a thread that only its parent has may hold the lock.
+//!
+//! The first slab is of small pages, so that little costs little; a small cache has no slabs at all.
+
+#![expect(unsafe_code, reason = "it hands out memory")]
+
+use std::ptr::NonNull;
+
+use crate::env::Mapping;
+use crate::sync::Mutex;
+
+const SLAB_BYTES: usize = 2 << 20;
+const PAGE_BYTES: usize = 256 << 10;
+/// Sizes of pieces are multiples of this, and so are their addresses.
+const STEP_BYTES: usize = 64;
+/// Larger pieces would leave much of a page unused.
+const LARGEST_BYTES: usize = 16 << 10;
+const CLASSES: usize = LARGEST_BYTES / STEP_BYTES + 1;
+/// Smaller caches have no slabs.
+const SMALLEST_CACHE: usize = 32 << 20;
+/// Of a page in no list.
+const NOWHERE: u32 = u32::MAX;
+
+/// At the beginning of each page.
+#[repr(C)]
+struct PageHead {
+    /// The size of its pieces.
+    piece_bytes: u32,
+    /// How many of them are handed out.
+    used: u32,
+    /// Where the first piece that was never handed out would begin.
+    fresh: u32,
+    /// Where a piece is that was given back, and at its beginning where the next is; 0: there is none.
+    free: u32,
+    /// Its place in the list of pages of its size with something left.
+    place: u32,
+}
+
+const _: () = assert!(size_of::<PageHead>() <= STEP_BYTES);
+
+type Page = NonNull<PageHead>;
+
+struct State {
+    slabs: Vec<Mapping>,
+    /// Pages of no size.
+    empty: Vec<Page>,
+    /// By size, the pages with something left.
+    partial: Vec<Vec<Page>>,
+}
+
+// SAFETY: pages belong to no thread; they are reached under the lock only (M1).
+unsafe impl Send for State {}
+
+/// See the head of the file.
+pub(crate) struct Slabs {
+    state: Mutex<State>,
+    most: usize,
+    /// The process it belongs to (M5).
+    forks: u32,
+}
+
+impl Slabs {
+    /// For a cache of `capacity` bytes; `None` for a small one.
+    pub(crate) fn new(capacity: usize) -> Option<Slabs> {
+        (capacity >= SMALLEST_CACHE).then(|| Slabs {
+            state: Mutex::new(State {
+                slabs: Vec::new(),
+                empty: Vec::new(),
+                partial: (0..CLASSES).map(|_| Vec::new()).collect(),
+            }),
+            most: capacity / SLAB_BYTES,
+            forks: crate::env::fork_count(),
+        })
+    }
+
+    /// The bytes that a piece for `bytes` takes.
+    pub(crate) fn piece_bytes(bytes: usize) -> usize {
+        bytes.next_multiple_of(STEP_BYTES)
+    }
+
+    /// A piece of at least `bytes`, aligned to 64; `None` if it is to come from elsewhere.
+    pub(crate) fn allocate(&self, bytes: usize) -> Option<NonNull<u8>> {
+        if bytes == 0 || bytes > LARGEST_BYTES || crate::env::fork_count() != self.forks {
+            return None;
+        }
+        let class = bytes.div_ceil(STEP_BYTES);
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let page = match state.partial[class].last() {
+            Some(page) => *page,
+            None => {
+                let page = state.empty_page(self.most)?;
+                let head = PageHead {
+                    piece_bytes: (class * STEP_BYTES) as u32,
+                    used: 0,
+                    fresh: STEP_BYTES as u32,
+                    free: 0,
+                    place: 0,
+                };
+                // SAFETY: the page lies in a slab, aligned, and nothing in it is in use (M1).
+                unsafe { page.write(head) };
+                state.partial[class].push(page);
+                page
+            }
+        };
+        // SAFETY: the page is in a slab, its head was written above or when it was taken, and the lock is held (M1). A
+        // page in the list has a piece left: at `free`, where one was given back, with the next one's place at its
+        // beginning, or at `fresh`, with a whole piece's room behind it.
+        unsafe {
+            let head = &mut *page.as_ptr();
+            let start = page.cast::<u8>();
+            let piece = match head.free {
+                0 => {
+                    let piece = start.add(head.fresh as usize);
+                    head.fresh += head.piece_bytes;
+                    piece
+                }
+                free => {
+                    let piece = start.add(free as usize);
+                    head.free = piece.cast::<u32>().read();
+                    piece
+                }
+            };
+            head.used += 1;
+            if head.free == 0 && (head.fresh + head.piece_bytes) as usize > PAGE_BYTES {
+                head.place = NOWHERE;
+                state.partial[class].pop();
+            }
+            Some(piece)
+        }
+    }
+
+    /// Takes a piece back.
+    ///
+    /// # Safety
+    ///
+    /// [`Slabs::allocate`] of this `Slabs` gave the piece, and nobody uses it any more.
+    pub(crate) unsafe fn free(&self, piece: NonNull<u8>) {
+        if crate::env::fork_count() != self.forks {
+            return;
+        }
+        let offset = piece.addr().get() % PAGE_BYTES;
+        let mut state = self.state.lock();
+        // SAFETY: pages are aligned to their size, so this is the head of the piece's page, which was written when the
+        // page was taken; the lock is held (M1). The piece is its caller's to give (M2), and large and aligned enough
+        // for the place of the next.
+        unsafe {
+            let page = piece.sub(offset).cast::<PageHead>();
+            let head = &mut *page.as_ptr();
+            piece.cast::<u32>().write(head.free);
+            head.free = offset as u32;
+            head.used -= 1;
+            let class = head.piece_bytes as usize / STEP_BYTES;
+            if head.place == NOWHERE {
+                head.place = state.partial[class].len() as u32;
+                state.partial[class].push(page);
+            }
+            if head.used == 0 {
+                let place = head.place as usize;
+                state.partial[class].swap_remove(place);
+                if let Some(moved) = state.partial[class].get(place) {
+                    (*moved.as_ptr()).place = place as u32;
+                }
+                state.empty.push(page);
+            }
+        }
+    }
+}
+
+impl State {
+    fn empty_page(&mut self, most: usize) -> Option<Page> {
+        if let Some(page) = self.empty.pop() {
+            return Some(page);
+        }
+        if self.slabs.len() >= most {
+            return None;
+        }
+        let slab = Mapping::new(SLAB_BYTES, !self.slabs.is_empty())?;
+        let pages = (0..SLAB_BYTES / PAGE_BYTES).rev();
+        // SAFETY: all of these lie in the slab.
+        let pages = pages.map(|page| unsafe { slab.start().add(page * PAGE_BYTES).cast() });
+        self.empty.extend(pages);
+        self.slabs.push(slab);
+        self.empty.pop()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slabs() -> Slabs {
+        Slabs::new(SMALLEST_CACHE).unwrap()
+    }
+
+    fn fill(piece: NonNull<u8>, bytes: usize, with: u8) {
+        // SAFETY: the piece has so many bytes and is the test's.
+        unsafe { piece.write_bytes(with, bytes) };
+    }
+
+    fn is_filled(piece: NonNull<u8>, bytes: usize, with: u8) -> bool {
+        // SAFETY: as above, and they were written.
+        let bytes = unsafe { std::slice::from_raw_parts(piece.as_ptr(), bytes) };
+        bytes.iter().all(|byte| *byte == with)
+    }
+
+    #[test]
+    fn pieces_of_all_sizes_keep_their_bytes_while_others_come_and_go() {
+        let slabs = slabs();
+        let mut held: Vec<(NonNull<u8>, usize, u8)> = Vec::new();
+        let mut random = fastrand::Rng::with_seed(7);
+        for step in 0..40_000u32 {
+            if held.len() > 3000 || (random.bool() && !held.is_empty()) {
+                let (piece, bytes, with) = held.swap_remove(random.usize(..held.len()));
+                assert!(is_filled(piece, bytes, with), "M2");
+                // SAFETY: it came from there and is forgotten here.
+                unsafe { slabs.free(piece) };
+            } else {
+                let bytes = match random.u8(..4) {
+                    0 => random.usize(1..=LARGEST_BYTES),
+                    _ => random.usize(4000..4200),
+                };
+                let Some(piece) = slabs.allocate(bytes) else {
+                    continue;
+                };
+                assert_eq!(piece.addr().get() % STEP_BYTES, 0);
+                let with = step as u8;
+                fill(piece, bytes, with);
+                held.push((piece, bytes, with));
+            }
+        }
+        for (piece, bytes, with) in held {
+            assert!(is_filled(piece, bytes, with), "M2");
+            // SAFETY: as above.
+            unsafe { slabs.free(piece) };
+        }
+        let state = slabs.state.lock();
+        assert!(state.partial.iter().all(Vec::is_empty));
+        let pages = state.slabs.len() * (SLAB_BYTES / PAGE_BYTES);
+        assert_eq!(
+            state.empty.len(),
+            pages,
+            "every page is free for any size again"
+        );
+    }
+
+    #[test]
+    fn memory_given_back_in_one_size_serves_another_and_there_is_a_limit() {
+        let slabs = slabs();
+        for bytes in [4600, 4100, 16 << 10, 1] {
+            let mut held = Vec::new();
+            while let Some(piece) = slabs.allocate(bytes) {
+                held.push(piece);
+            }
+            let handed_out = held.len() * Slabs::piece_bytes(bytes);
+            assert!(
+                handed_out > SMALLEST_CACHE / 16 * 14,
+                "{bytes}: {handed_out}"
+            );
+            assert!(handed_out <= SMALLEST_CACHE, "M4");
+            for piece in held {
+                // SAFETY: it came from there and is not used again.
+                unsafe { slabs.free(piece) };
+            }
+        }
+        assert!(slabs.allocate(LARGEST_BYTES + 1).is_none());
+        assert!(slabs.allocate(0).is_none());
+        assert!(Slabs::new(SMALLEST_CACHE - 1).is_none());
+    }
+}

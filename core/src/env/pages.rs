@@ -1,0 +1,88 @@
+//! Memory from the system itself, in pages as large as it has them.
+
+#![expect(unsafe_code, reason = "mapping memory")]
+
+use std::ptr::{self, NonNull};
+
+/// Memory that is mapped, zeroed, aligned to its size, and unmapped when this is dropped.
+pub(crate) struct Mapping {
+    start: NonNull<u8>,
+    bytes: usize,
+}
+
+// SAFETY: a mapping belongs to the process, not to a thread.
+unsafe impl Send for Mapping {}
+
+impl Mapping {
+    /// Maps `bytes`, a power of two and whole pages; `None` if the system has no memory. With `huge` it is asked to back
+    /// them with huge pages.
+    pub(crate) fn new(bytes: usize, huge: bool) -> Option<Mapping> {
+        debug_assert!(bytes.is_power_of_two());
+        let whole = bytes.checked_mul(2)?;
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: a new mapping of memory, at an address that the system chooses, touches nothing that exists.
+        let mapped = unsafe { libc::mmap(ptr::null_mut(), whole, protection, flags, -1, 0) };
+        if mapped == libc::MAP_FAILED {
+            return None;
+        }
+        let first = mapped.cast::<u8>();
+        let before = first.addr().next_multiple_of(bytes) - first.addr();
+        let start = first.wrapping_add(before);
+        // SAFETY: both parts lie in what was just mapped, beside what is kept, and nobody knows of them. The length of
+        // one may be zero, which the system refuses without doing anything. Advice changes no contents.
+        unsafe {
+            libc::munmap(first.cast(), before);
+            libc::munmap(start.wrapping_add(bytes).cast(), bytes - before);
+            #[cfg(target_os = "linux")]
+            if huge {
+                libc::madvise(start.cast(), bytes, libc::MADV_HUGEPAGE);
+            }
+        }
+        let _ = huge;
+        let start = NonNull::new(start)?;
+        Some(Mapping { start, bytes })
+    }
+
+    /// Where it begins; valid for reads and writes of its length as long as the mapping lives.
+    pub(crate) fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: `new` mapped these bytes, and whoever uses them keeps the mapping.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.bytes) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapping_is_aligned_zeroed_and_its_own() {
+        for huge in [false, true] {
+            let bytes = 1 << 21;
+            let mappings: Vec<_> = (0..3).map(|_| Mapping::new(bytes, huge).unwrap()).collect();
+            for (number, mapping) in mappings.iter().enumerate() {
+                let start = mapping.start().as_ptr();
+                assert_eq!(start.addr() % bytes, 0);
+                // SAFETY: the mapping lives, and both bytes are in it.
+                unsafe {
+                    assert_eq!((*start, *start.add(bytes - 1)), (0, 0));
+                    *start = number as u8;
+                    *start.add(bytes - 1) = number as u8;
+                }
+            }
+            for (number, mapping) in mappings.iter().enumerate() {
+                let start = mapping.start().as_ptr();
+                // SAFETY: as above.
+                let ends = unsafe { (*start, *start.add(bytes - 1)) };
+                assert_eq!(ends, (number as u8, number as u8));
+            }
+        }
+        assert!(Mapping::new(1 << 62, false).is_none());
+    }
+}

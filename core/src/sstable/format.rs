@@ -456,6 +456,7 @@ impl Properties {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env::{Env, MemEnv};
     use crate::error::ErrorKind;
 
     #[test]
@@ -479,6 +480,9 @@ mod tests {
         assert_eq!(encoded.len(), FOOTER_BYTES);
         assert_eq!(Footer::decode(path, 77, 1000, &encoded).unwrap(), footer);
         assert!(Footer::decode(path, 77, 1001, &encoded).is_err());
+        let magic_at = FOOTER_BYTES - FOOTER_MAGIC.len();
+        let longer = [&encoded[..magic_at], &[0], &FOOTER_MAGIC].concat();
+        assert!(Footer::decode(path, 77, 1000, &longer).is_err());
         assert!(Footer::decode(path, 78, 1000, &encoded).is_err());
         for bit in 0..HEADER_BYTES * 8 {
             let mut damaged = header.clone();
@@ -492,6 +496,16 @@ mod tests {
             let error = Footer::decode(path, 77, 1000, &damaged).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Corruption);
         }
+    }
+
+    #[test]
+    fn a_file_that_ends_within_what_is_read_is_damage() {
+        let (env, path) = (MemEnv::new(), Path::new("/000001.sst"));
+        let file = env.create_new(path).unwrap();
+        file.write_at(0, &[7; 10]).unwrap();
+        assert_eq!(read_exact(&*file, path, 2, 8).unwrap(), [7; 8]);
+        let error = read_exact(&*file, path, 2, 9).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corruption);
     }
 
     #[test]

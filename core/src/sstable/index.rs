@@ -506,6 +506,11 @@ mod tests {
         // N3, and no block beyond the last.
         assert!(parse([first, (b"m", newest, 40, 9)]).is_some());
         assert!(parse([first, (b"m", newest, 38, 11)]).is_some());
+        let beyond = parse([first, (b"m", newest, 39, 11)]);
+        assert_eq!(
+            beyond,
+            Some("the index names a block beyond the data blocks")
+        );
         assert!(parse([first, (b"m", newest, 39, 9)]).is_some());
         assert!(parse([first, (b"m", newest, 39, u64::MAX)]).is_some());
         assert!(parse([(b"", newest, 24, 1 << 40), (b"m", newest, 39, 10)]).is_some());

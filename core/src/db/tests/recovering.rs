@@ -244,19 +244,9 @@ fn a_missing_log_that_the_manifest_names_is_damage_although_nothing_in_it_was_sy
 #[test]
 fn a_repair_tells_the_numbers_that_a_missing_log_held() {
     let env = MemEnv::new();
-    let db = open(&env);
-    // Each put takes one number. Where the logs begin:
-    let mut logs = vec![(present_log(&db).0, 1)];
-    for number in 1.. {
-        db.put(&[number as u8], &[7; 1000]).unwrap();
-        let present = present_log(&db).0;
-        if present != logs[logs.len() - 1].0 {
-            logs.push((present, number));
-        }
-        if logs.len() == 3 {
-            break;
-        }
-    }
+    let (db, logs) = three_logs(&env, |db, number| {
+        db.put(&[number], &[7; 1000]).unwrap();
+    });
     drop(db);
     let path = log_path(Path::new("/db"), logs[1].0);
     env.remove_file(&path).unwrap();
@@ -286,4 +276,82 @@ fn a_new_database_makes_the_directory_durable_that_it_finds() {
         let db = DB::open("/home/db", options).unwrap();
         assert_eq!(db.get(b"a").unwrap().unwrap(), b"1");
     }
+}
+
+/// A database whose memtables wait, and where its logs begin: each put takes one number.
+fn three_logs(env: &MemEnv, mut put: impl FnMut(&DB, u8)) -> (DB, Vec<(FileNumber, u64)>) {
+    let db = open(env);
+    let mut logs = vec![(present_log(&db).0, 1)];
+    for number in 1.. {
+        put(&db, number as u8);
+        let present = present_log(&db).0;
+        if present != logs[logs.len() - 1].0 {
+            logs.push((present, number));
+        }
+        if logs.len() == 3 {
+            break;
+        }
+    }
+    (db, logs)
+}
+
+#[test]
+fn a_read_finds_the_newest_of_several_memtables() {
+    let key_of = |number: u8| [number % 2];
+    let env = MemEnv::new();
+    let (db, _) = three_logs(&env, |db, number| {
+        db.put(&key_of(number), &[number; 1000]).unwrap();
+    });
+    assert_eq!(db.shared().superversion.load().sealed.len(), 2);
+    // The last put is alone in the active memtable; both sealed ones have the key of the one before.
+    let last = present_log(&db).2.0 as u8;
+    for number in [last, last - 1] {
+        let key = key_of(number);
+        assert_eq!(db.get(&key).unwrap().unwrap()[0], number);
+        assert_eq!(db.get_many(&[key]).unwrap()[0].as_ref().unwrap()[0], number);
+    }
+}
+
+#[test]
+fn a_gap_in_front_of_a_synced_log_is_damage_by_its_place() {
+    let env = MemEnv::new();
+    let (db, logs) = three_logs(&env, |db, number| {
+        db.put(&[number], &[number; 1000]).unwrap();
+    });
+    db.put_with(b"a", b"1", &WriteOptions::synced()).unwrap();
+    // This one knows of that sync.
+    db.put(b"b", b"2").unwrap();
+    drop(db);
+    let cut = log_path(Path::new("/db"), logs[0].0);
+    env.open_write(&cut).unwrap().set_len(1500).unwrap();
+    let error = DB::open("/db", options(&env)).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Corruption);
+    let place = [cut.to_str().unwrap(), "behind it was synced"];
+    assert!(
+        place.iter().all(|part| error.message().contains(part)),
+        "{error}"
+    );
+}
+
+#[test]
+fn damage_in_front_of_a_record_that_knows_of_a_sync_is_no_torn_tail() {
+    let env = MemEnv::new();
+    let db = open(&env);
+    db.put_with(b"a", b"1", &WriteOptions::synced()).unwrap();
+    db.put(b"b", b"2").unwrap();
+    let (number, length, _) = present_log(&db);
+    drop(db);
+    let path = log_path(Path::new("/db"), number);
+    let file = env.open_write(&path).unwrap();
+    // Within the first record, behind the log's header of 64 bytes.
+    for at in [64, 70, 80, 100] {
+        assert!(at < length);
+        let mut byte = [0];
+        assert_eq!(file.read_at(at, &mut byte).unwrap(), 1);
+        file.write_at(at, &[byte[0] ^ 1]).unwrap();
+        let error = DB::open("/db", options(&env)).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Corruption, "byte {at}: {error}");
+        file.write_at(at, &byte).unwrap();
+    }
+    assert_eq!(entries(&open(&env)).len(), 2);
 }

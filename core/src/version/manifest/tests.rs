@@ -293,3 +293,25 @@ fn a_whole_slot_that_counts_other_edits_than_there_are_is_corruption() {
         assert_eq!(read(&env, &dir).unwrap_err().kind(), ErrorKind::Corruption);
     }
 }
+
+#[test]
+fn lengths_and_ids_are_compared_before_a_record_is_read() {
+    let (env, dir, file_id) = written(1);
+    let path = manifest_path(&dir, NUMBER);
+    let told = |file_id: u64| {
+        let opened = ManifestReader::open(&env, &dir, NUMBER, file_id, false);
+        let read = opened.and_then(|mut reader| reader.next_edit());
+        read.unwrap_err().message().to_string()
+    };
+    assert!(told(file_id + 1).contains("its file id is not the one CURRENT names"));
+    let file = env.open_write(&path).unwrap();
+    let length = file.len().unwrap();
+    let mut stored = [0; 4];
+    let at = RECORDS_OFFSET + 4;
+    assert_eq!(file.read_at(at, &mut stored).unwrap(), 4);
+    file.write_at(at, &(1u32 << 28).to_le_bytes()).unwrap();
+    assert!(told(file_id).contains("a record is longer than what is left"));
+    file.write_at(at, &stored).unwrap();
+    file.set_len(length - 1).unwrap();
+    assert!(told(file_id).contains("the file ends here"));
+}

@@ -2,15 +2,18 @@
 //!
 //! * C1  The cursor holds the superversion it began with, so what it walks never changes under it.
 //! * C2  The inner iterator stands on an entry within the bounds whenever `place` is `On`.
+//! * C3  Only then there may be a span, which begins where the inner iterator stands. While there is one, it has the
+//!       current entry, and the inner iterator is told of that before it moves on.
 
 use super::shared::Shared;
 use super::source::{Source, sources};
 use super::superversion::SuperVersion;
 use crate::error::{Error, Result};
-use crate::iterator::merging::MergingIterator;
+use crate::iterator::merging::{MergingIterator, Reach};
 use crate::iterator::visible::VisibleIterator;
-use crate::key::SequenceNumber;
+use crate::key::{KeyRef, SequenceNumber, Trailer};
 use crate::options::IterOptions;
+use crate::sstable::Span;
 use crate::sync::Arc;
 
 /// A position in the entries of a database as of one point in the sequence of writes.
@@ -26,6 +29,7 @@ pub struct Cursor {
     sequence: SequenceNumber,
     options: IterOptions,
     entries: VisibleIterator<MergingIterator<Source>>,
+    span: Option<Span>,
     place: Place,
     error: Option<Error>,
 }
@@ -76,6 +80,7 @@ impl Cursor {
             superversion,
             sequence,
             options,
+            span: None,
             place: Place::New,
             error: None,
         }
@@ -140,7 +145,15 @@ impl Cursor {
         clippy::should_implement_trait,
         reason = "it lends its entry, which Iterator cannot"
     )]
+    #[inline]
     pub fn next(&mut self) -> Result<bool> {
+        match self.step_in_span(!self.options.reverse) {
+            true => Ok(true),
+            false => self.next_beyond_span(),
+        }
+    }
+
+    fn next_beyond_span(&mut self) -> Result<bool> {
         self.status()?;
         match self.place {
             Place::New | Place::BeforeFirst => self.first(),
@@ -157,7 +170,15 @@ impl Cursor {
     }
 
     /// Moves one entry back in walking order.
+    #[inline]
     pub fn prev(&mut self) -> Result<bool> {
+        match self.step_in_span(self.options.reverse) {
+            true => Ok(true),
+            false => self.prev_beyond_span(),
+        }
+    }
+
+    fn prev_beyond_span(&mut self) -> Result<bool> {
         self.status()?;
         match self.place {
             Place::New | Place::BehindLast => self.last(),
@@ -174,25 +195,28 @@ impl Cursor {
     }
 
     /// Whether the cursor stands on an entry.
+    #[inline]
     pub fn valid(&self) -> bool {
         self.place == Place::On
     }
 
     /// The key, until the next move; empty if the cursor stands nowhere or was made without keys.
+    #[inline]
     pub fn key(&self) -> &[u8] {
-        if self.valid() && self.options.keys {
-            self.entries.key()
-        } else {
-            &[]
+        match &self.span {
+            _ if !self.valid() || !self.options.keys => &[],
+            Some(span) => span.key(),
+            None => self.entries.key(),
         }
     }
 
     /// The value, until the next move; empty if the cursor stands nowhere or was made without values.
+    #[inline]
     pub fn value(&self) -> &[u8] {
-        if self.valid() && self.options.values {
-            self.entries.value()
-        } else {
-            &[]
+        match &self.span {
+            _ if !self.valid() || !self.options.values => &[],
+            Some(span) => span.value(),
+            None => self.entries.value(),
         }
     }
 
@@ -229,15 +253,82 @@ impl Cursor {
         Ok(chunk.len())
     }
 
+    /// Takes a step on the tree's own order within the span; whether it could.
+    #[inline]
+    fn step_in_span(&mut self, up: bool) -> bool {
+        match &mut self.span {
+            Some(span) if self.shared.check_open().is_ok() => match up {
+                true => span.forward(),
+                false => span.backward(),
+            },
+            _ => false,
+        }
+    }
+
+    /// Leaves the span for a step that it cannot take, or begins one for a step; whether that is taken.
+    fn change_spans(&mut self, up: bool) -> bool {
+        match self.span.take() {
+            Some(span) => {
+                if let Some(merged) = self.entries.standing() {
+                    merged.current_mut().resume(&span);
+                }
+                false
+            }
+            None => {
+                self.span = self.begin_span();
+                let stepped = self.step_in_span(up);
+                if !stepped {
+                    // It still stands where the inner iterator does.
+                    self.span = None;
+                }
+                stepped
+            }
+        }
+    }
+
+    /// The span from where the inner iterator stands, within the bounds and the reach of one source.
+    fn begin_span(&mut self) -> Option<Span> {
+        let merged = self.entries.standing()?;
+        let mut span = merged.current().span(self.sequence)?;
+        match merged.reach() {
+            Reach::Everything => {}
+            Reach::Forward(rival) => {
+                span.begin_here();
+                if let Some(rival) = rival {
+                    span.end_before(rival);
+                }
+            }
+            Reach::Backward(rival) => {
+                span.end_here();
+                if let Some(rival) = rival {
+                    // The rival is a newer version of its key than any in the span.
+                    span.begin_at(KeyRef::new(rival.user_key, Trailer::OLDEST));
+                }
+            }
+        }
+        if let Some(lower) = &self.options.lower_bound {
+            span.begin_at(KeyRef::new(lower, Trailer::NEWEST));
+        }
+        if let Some(upper) = &self.options.upper_bound {
+            span.end_before(KeyRef::new(upper, Trailer::NEWEST));
+        }
+        Some(span)
+    }
+
     /// Carries out a move; where the cursor is if it finds no entry.
     fn go(&mut self, to: Move<'_>, otherwise: Place) -> Result<bool> {
+        let open = self.shared.check_open();
+        match to {
+            Move::Up | Move::Down if open.is_ok() => {
+                if self.change_spans(matches!(to, Move::Up)) {
+                    return Ok(true);
+                }
+            }
+            _ => self.span = None,
+        }
         self.place = otherwise;
         self.error = None;
-        match self
-            .shared
-            .check_open()
-            .and_then(|()| self.go_within_bounds(to))
-        {
+        match open.and_then(|()| self.go_within_bounds(to)) {
             Ok(true) => {
                 self.place = Place::On;
                 Ok(true)

@@ -4,9 +4,10 @@ use super::superversion::SuperVersion;
 use crate::cache::TableCache;
 use crate::error::Result;
 use crate::iterator::InternalIterator;
-use crate::key::KeyRef;
+use crate::key::{KeyRef, SequenceNumber};
 use crate::memtable::MemtableIterator;
 use crate::options::IterOptions;
+use crate::sstable::Span;
 use crate::sync::Arc;
 use crate::version::LevelIterator;
 
@@ -14,7 +15,7 @@ use crate::version::LevelIterator;
 /// wrong guess: most cursors stop after a few entries.
 const READAHEAD_BYTES: usize = 256 << 10;
 
-/// One sorted run. An enum instead of a trait object: its moves are the inner loop of every scan.
+/// One sorted span. An enum instead of a trait object: its moves are the inner loop of every scan.
 #[expect(
     clippy::large_enum_variant,
     reason = "a merge has few, in one vector; a box would cost a miss per move"
@@ -46,6 +47,25 @@ pub(super) fn sources(
             .iterators(tables, options.fill_cache, READAHEAD_BYTES, lower, upper);
     sources.extend(levels.into_iter().map(Source::Tables));
     sources
+}
+
+impl Source {
+    /// A span of the entries around this one; none through a memtable. Requires `valid`, and that a reader at
+    /// `sequence` sees this entry.
+    pub(super) fn span(&self, sequence: SequenceNumber) -> Option<Span> {
+        match self {
+            Source::Memtable(_) => None,
+            Source::Tables(tables) => tables.span(sequence),
+        }
+    }
+
+    /// Moves to where a span of it has ended.
+    pub(super) fn resume(&mut self, span: &Span) {
+        match self {
+            Source::Memtable(_) => debug_assert!(false, "no span is from a memtable"),
+            Source::Tables(tables) => tables.resume(span.index()),
+        }
+    }
 }
 
 macro_rules! delegate {

@@ -22,6 +22,16 @@ enum Direction {
     Backward,
 }
 
+/// Between which entries no other child than the current one has any. In the open directions they reach to the end.
+pub(crate) enum Reach<'a> {
+    /// There is no other child.
+    Everything,
+    /// From the current entry to before this one, which is another child's.
+    Forward(Option<KeyRef<'a>>),
+    /// From behind this entry, which is another child's, to the current one.
+    Backward(Option<KeyRef<'a>>),
+}
+
 /// All entries of its children in one order. No two children should hold the same internal key (K2); if they
 /// do, it comes once from each.
 pub(crate) struct MergingIterator<I> {
@@ -103,6 +113,16 @@ impl<I: InternalIterator> MergingIterator<I> {
         }
     }
 
+    /// The place in the heap of the next child after the top. Requires that there is one.
+    #[inline]
+    fn runner_up(&self) -> usize {
+        match self.runner_up {
+            Some(place) => place,
+            None if self.heap.len() > 2 && self.is_before(2, 1) => 2,
+            None => 1,
+        }
+    }
+
     /// Restores G1 after the top child moved.
     #[inline]
     fn settle(&mut self) {
@@ -114,11 +134,7 @@ impl<I: InternalIterator> MergingIterator<I> {
         if self.heap.len() == 1 {
             return;
         }
-        let runner_up = match self.runner_up {
-            Some(place) => place,
-            None if self.heap.len() > 2 && self.is_before(2, 1) => 2,
-            None => 1,
-        };
+        let runner_up = self.runner_up();
         if self.is_before(runner_up, 0) {
             self.heap.swap(0, runner_up);
             self.sift_down(runner_up);
@@ -177,14 +193,33 @@ impl<I: InternalIterator> MergingIterator<I> {
         Ok(())
     }
 
+    /// How far the current child has all entries. Requires `valid`.
+    pub(crate) fn reach(&mut self) -> Reach<'_> {
+        if self.children.len() == 1 {
+            return Reach::Everything;
+        }
+        let rival = (self.heap.len() > 1).then(|| self.runner_up());
+        let rival = rival.map(|place| self.children[self.heap[place]].key());
+        match self.direction {
+            Direction::Forward => Reach::Forward(rival),
+            Direction::Backward => Reach::Backward(rival),
+        }
+    }
+
+    /// The child that has the current entry, to be moved within its reach only. Requires `valid`.
+    pub(crate) fn current_mut(&mut self) -> &mut I {
+        &mut self.children[self.heap[0]]
+    }
+
     /// Whether the current child has all entries that are still ahead in `direction` (G2).
     #[inline]
     fn is_alone(&self, direction: Direction) -> bool {
         self.children.len() == 1 || (self.heap.len() == 1 && self.direction == direction)
     }
 
+    /// The child that has the current entry. Requires `valid`.
     #[inline]
-    fn current(&self) -> &I {
+    pub(crate) fn current(&self) -> &I {
         &self.children[self.heap[0]]
     }
 }

@@ -44,6 +44,11 @@ impl<I: InternalIterator> VisibleIterator<I> {
         }
     }
 
+    /// The inner iterator, if it stands on the entry shown: it may be moved to another one that is to be shown.
+    pub(crate) fn standing(&mut self) -> Option<&mut I> {
+        (self.at == At::Inner).then_some(&mut self.inner)
+    }
+
     pub(crate) fn valid(&self) -> bool {
         self.at != At::Nowhere
     }

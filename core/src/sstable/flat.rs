@@ -195,6 +195,26 @@ impl<'a> Flat<'a> {
         }
     }
 
+    /// Entry `index`, whose bytes are `[at, end)`.
+    #[inline]
+    fn spot(self, index: usize, at: usize, end: usize) -> Spot {
+        let (trailer, length) = match self.bytes[at..end].first_chunk::<ENTRY_HEAD_BYTES>() {
+            Some([trailer @ .., low, high]) => (
+                u64::from_le_bytes(*trailer),
+                u16::from_le_bytes([*low, *high]),
+            ),
+            None => (0, 0),
+        };
+        Spot {
+            index,
+            trailer: Trailer(trailer),
+            repeats: length & REPEATS != 0,
+            at,
+            value_start: at + ENTRY_HEAD_BYTES + usize::from(length & !REPEATS),
+            end,
+        }
+    }
+
     /// Whether entry `index` has the user key of the one before it.
     #[inline]
     fn repeats(self, index: usize) -> bool {
@@ -318,16 +338,26 @@ fn head_of(bytes: &[u8]) -> u32 {
         .map_or(0, |chunk| u32::from_le_bytes(*chunk))
 }
 
+/// Where a cursor stands in a flat block.
+#[derive(Clone, Copy)]
+pub(super) struct Spot {
+    index: usize,
+    pub(super) trailer: Trailer,
+    /// Whether the entry before has the same user key.
+    pub(super) repeats: bool,
+    /// Where its bytes are.
+    at: usize,
+    value_start: usize,
+    end: usize,
+}
+
 /// Walks the entries of a flat block in both directions.
+#[derive(Clone)]
 pub(crate) struct FlatCursor {
     block: Block,
     layout: Layout,
-    /// The entry it stands on; `layout.count` if it stands on none.
-    index: usize,
-    trailer: Trailer,
-    key_start: usize,
-    value_start: usize,
-    end: usize,
+    /// Its index is `layout.count` if the cursor stands on no entry.
+    spot: Spot,
 }
 
 impl FlatCursor {
@@ -339,11 +369,14 @@ impl FlatCursor {
         Ok(FlatCursor {
             block,
             layout,
-            index: layout.count,
-            trailer: Trailer::OLDEST,
-            key_start: 0,
-            value_start: 0,
-            end: 0,
+            spot: Spot {
+                index: layout.count,
+                trailer: Trailer::OLDEST,
+                repeats: false,
+                at: 0,
+                value_start: 0,
+                end: 0,
+            },
         })
     }
 
@@ -354,35 +387,69 @@ impl FlatCursor {
 
     #[inline]
     pub(super) fn valid(&self) -> bool {
-        self.index < self.layout.count
+        self.spot.index < self.layout.count
     }
 
     #[inline]
     pub(super) fn key(&self) -> KeyRef<'_> {
-        KeyRef::new(
-            &self.block.bytes()[self.key_start..self.value_start],
-            self.trailer,
-        )
+        let Spot {
+            at,
+            trailer,
+            value_start,
+            ..
+        } = self.spot;
+        let bytes = self.block.bytes();
+        KeyRef::new(&bytes[at + ENTRY_HEAD_BYTES..value_start], trailer)
     }
 
     #[inline]
     pub(super) fn value(&self) -> &[u8] {
-        &self.block.bytes()[self.value_start..self.end]
+        &self.block.bytes()[self.spot.value_start..self.spot.end]
+    }
+
+    /// The number of entries in the block.
+    pub(super) fn count(&self) -> usize {
+        self.layout.count
+    }
+
+    /// The number of entries before this one; all of them if it stands on none.
+    #[inline]
+    pub(super) fn index(&self) -> usize {
+        self.spot.index
     }
 
     /// Moves to entry `index`; on none if it is `count`.
     #[inline]
-    fn go(&mut self, index: usize) {
-        self.index = index;
+    pub(super) fn go(&mut self, index: usize) {
+        self.spot.index = index;
         if index < self.layout.count {
-            let entry = self.flat().entry(index);
-            let (trailer, length) = (entry.key.trailer, entry.key.user_key.len());
-            let (value_start, end) = (entry.value_start, entry.end);
-            self.trailer = trailer;
-            self.key_start = value_start - length;
-            self.value_start = value_start;
-            self.end = end;
+            let flat = self.flat();
+            self.spot = flat.spot(index, flat.offset(index), flat.offset(index + 1));
         }
+    }
+
+    /// The spot of the entry behind. Requires that there is one.
+    #[inline]
+    pub(super) fn behind(&self) -> Spot {
+        let (flat, index) = (self.flat(), self.spot.index + 1);
+        flat.spot(index, self.spot.end, flat.offset(index + 1))
+    }
+
+    /// The spot of the entry before. Requires that there is one.
+    #[inline]
+    pub(super) fn before(&self) -> Spot {
+        let (flat, index) = (self.flat(), self.spot.index - 1);
+        // Processors foresee walks forward only.
+        if let Some(soon) = index.checked_sub(BACKWARD_TOUCH) {
+            std::hint::black_box(flat.bytes[flat.offset(soon)]);
+        }
+        flat.spot(index, flat.offset(index), self.spot.at)
+    }
+
+    /// Moves to a spot that came from [`FlatCursor::behind`] or [`FlatCursor::before`].
+    #[inline]
+    pub(super) fn stand(&mut self, spot: Spot) {
+        self.spot = spot;
     }
 
     pub(super) fn seek_to_first(&mut self) {
@@ -395,37 +462,45 @@ impl FlatCursor {
 
     /// Moves to the first entry at or behind `target`; on none if all are before it.
     pub(super) fn seek(&mut self, target: KeyRef<'_>) {
-        let index = self.flat().lower_bound(target);
-        self.go(index);
+        self.go(self.lower_bound(target));
+    }
+
+    /// The number of entries before `target`.
+    pub(super) fn lower_bound(&self, target: KeyRef<'_>) -> usize {
+        self.flat().lower_bound(target)
     }
 
     #[inline]
     pub(super) fn next(&mut self) {
         debug_assert!(self.valid());
-        self.go(self.index + 1);
+        if self.spot.index + 1 < self.layout.count {
+            self.spot = self.behind();
+        } else {
+            self.spot.index = self.layout.count;
+        }
     }
 
     /// Moves to the entry before; on none if this was the first. Requires `valid`.
     #[inline]
     pub(super) fn prev(&mut self) {
         debug_assert!(self.valid());
-        // Processors foresee walks forward only.
-        if let Some(soon) = self.index.checked_sub(BACKWARD_TOUCH) {
-            let flat = self.flat();
-            std::hint::black_box(flat.bytes[flat.offset(soon)]);
+        if self.spot.index > 0 {
+            self.spot = self.before();
+        } else {
+            self.spot.index = self.layout.count;
         }
-        self.go(self.index.checked_sub(1).unwrap_or(self.layout.count));
     }
 
-    /// Whether the block has an entry before this one, with another user key. Requires `valid`.
+    /// Whether the entry before this one has another user key; `None` if it is in another block. Requires `valid`.
     #[inline]
-    pub(super) fn is_known_first_of_key(&self) -> bool {
-        self.index > 0 && !self.flat().repeats(self.index)
+    pub(super) fn is_first_of_key(&self) -> Option<bool> {
+        (self.spot.index > 0).then_some(!self.spot.repeats)
     }
 
-    /// Whether the block has an entry behind this one, with another user key. Requires `valid`.
+    /// Whether the entry behind this one has another user key; `None` if it is in another block. Requires `valid`.
     #[inline]
-    pub(super) fn is_known_last_of_key(&self) -> bool {
-        self.index + 1 < self.layout.count && !self.flat().repeats(self.index + 1)
+    pub(super) fn is_last_of_key(&self) -> Option<bool> {
+        let next = self.spot.index + 1;
+        (next < self.layout.count).then(|| !self.flat().repeats(next))
     }
 }

@@ -219,6 +219,13 @@ impl Index {
         }
     }
 
+    /// Whether the last user key before block `block` is known to differ from its first one (N2).
+    #[inline]
+    pub(crate) fn is_between_keys(&self, block: usize) -> bool {
+        let fence = block.checked_sub(1);
+        fence.is_some_and(|fence| self.trailers.get(fence) == Some(&Trailer::NEWEST))
+    }
+
     /// The block whose fences enclose `target` (N1).
     #[inline]
     pub(crate) fn find(&self, target: KeyRef<'_>) -> usize {

@@ -12,10 +12,11 @@
 use crate::cache::MemoryGauge;
 use crate::error::{Error, Result};
 use crate::iterator::InternalIterator;
-use crate::key::KeyRef;
+use crate::key::{KeyRef, SequenceNumber};
 use crate::sstable::block::{Block, BlockCursor, Damage};
 use crate::sstable::flat::FlatCursor;
 use crate::sstable::reader::Table;
+use crate::sstable::span::Span;
 use crate::sync::Arc;
 
 /// The first read of more than a block takes this many bytes.
@@ -174,6 +175,27 @@ impl TableIterator {
             number: 0,
             cursor: None,
             valid: false,
+        }
+    }
+
+    /// A span of this block for a reader at `sequence`, which sees this entry and, as far as this table goes, no
+    /// other version of its key. `None` if the block is in the stored form. Requires `valid`.
+    pub(crate) fn span(&self, sequence: SequenceNumber) -> Option<Span> {
+        let Some(AnyCursor::Flat(cursor)) = &self.cursor else {
+            return None;
+        };
+        let mut span = Span::new(cursor, sequence);
+        if !self.table.is_between_keys(self.number) {
+            span.leave_out_first();
+        }
+        Some(span)
+    }
+
+    /// Moves to entry `index` of this block, where a span has ended. Requires `valid`.
+    pub(crate) fn resume(&mut self, index: usize) {
+        if let Some(AnyCursor::Flat(cursor)) = &mut self.cursor {
+            cursor.go(index);
+            debug_assert!(cursor.valid());
         }
     }
 
@@ -337,11 +359,21 @@ impl InternalIterator for TableIterator {
 
     #[inline]
     fn is_known_first_of_key(&self) -> bool {
-        matches!(&self.cursor, Some(AnyCursor::Flat(cursor)) if cursor.is_known_first_of_key())
+        match &self.cursor {
+            Some(AnyCursor::Flat(cursor)) => cursor
+                .is_first_of_key()
+                .unwrap_or_else(|| self.table.is_between_keys(self.number)),
+            _ => false,
+        }
     }
 
     #[inline]
     fn is_known_last_of_key(&self) -> bool {
-        matches!(&self.cursor, Some(AnyCursor::Flat(cursor)) if cursor.is_known_last_of_key())
+        match &self.cursor {
+            Some(AnyCursor::Flat(cursor)) => cursor
+                .is_last_of_key()
+                .unwrap_or_else(|| self.table.is_between_keys(self.number + 1)),
+            _ => false,
+        }
     }
 }

@@ -5,7 +5,8 @@
 //! * `flat.rs`          a data block laid out for reading, in the cache
 //! * `index.rs`         which block a key belongs to  `filter.rs` which keys are certainly absent
 //! * `builder.rs`       writes a whole table          `reader.rs` opens one and answers lookups
-//! * `iter.rs`          walks a table                 `salvage.rs` reads what is left of a damaged one
+//! * `iter.rs`          walks a table                 `span.rs`   walks a stretch of a block, without asking anyone
+//! * `salvage.rs`       reads what is left of a damaged table
 //!
 //! Layout: docs/format.md, "SSTable". Elsewhere: which tables there are (`version`), what is kept of them in
 //! memory (`cache`).
@@ -20,6 +21,7 @@ mod index;
 mod iter;
 mod reader;
 mod salvage;
+mod span;
 #[cfg(test)]
 mod tests;
 
@@ -31,3 +33,4 @@ pub(crate) use iter::TableIterator;
 pub(crate) use reader::check::Checked;
 pub(crate) use reader::{Pending, Sought, Table, TableEntry, TableValue};
 pub(crate) use salvage::{Known, SalvageIterator, SalvagedTable, salvage, table_id};
+pub(crate) use span::Span;

@@ -437,6 +437,12 @@ impl Table {
         self.index.find(target)
     }
 
+    /// Whether data blocks `number - 1` and `number` exist and are known to share no user key.
+    #[inline]
+    pub(crate) fn is_between_keys(&self, number: usize) -> bool {
+        self.index.is_between_keys(number)
+    }
+
     /// Data block `number < blocks()`, from its slot or from the file.
     pub(crate) fn block(&self, number: usize, fill_cache: bool) -> Result<Block> {
         match self.cached_block(number) {

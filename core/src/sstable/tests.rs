@@ -207,6 +207,100 @@ fn a_table_answers_like_the_sorted_list_it_was_built_from() {
     }
 }
 
+/// The entries that a reader at `sequence` sees: the newest version of each key up to that, unless it is a tombstone.
+fn seen_at(model: &Model, sequence: SequenceNumber) -> Vec<&(Vec<u8>, Vec<u8>)> {
+    let up_to = model
+        .iter()
+        .filter(|(key, _)| key_of(key).trailer.sequence() <= sequence);
+    let mut newest: Vec<&(Vec<u8>, Vec<u8>)> = Vec::new();
+    for entry in up_to {
+        let before = newest.last().map(|(key, _)| key_of(key).user_key);
+        if before != Some(key_of(&entry.0).user_key) {
+            newest.push(entry);
+        }
+    }
+    newest.retain(|(key, _)| key_of(key).trailer.kind() == Some(ValueKind::Put));
+    newest
+}
+
+#[test]
+fn a_span_shows_what_its_reader_sees_and_stops_where_that_is_uncertain() {
+    let (mut forward, mut backward, mut stops) = (0, 0, 0);
+    for (round, options) in all_options().into_iter().enumerate() {
+        let mut dice = Dice(0x59a9 + round as u64);
+        let model = random_model(&mut dice, 800);
+        let (env, path) = in_memory();
+        let summary = build(&env, &path, &model, options);
+        let cache = BlockCache::new(64 << 20);
+        let table = open(&env, &path, summary.file_size, &cache).unwrap();
+        for (key, _) in model.iter().chain(&model) {
+            let key = key_of(key);
+            table.get(key.user_key, key.trailer, true).unwrap();
+        }
+        let newest = model
+            .iter()
+            .map(|(key, _)| key_of(key).trailer.sequence().0);
+        let newest = newest.max().unwrap();
+        let mut iterator = table.iter(true, 0);
+        for walk in 0..400 {
+            let sequence = match walk % 2 {
+                0 => SequenceNumber(newest),
+                _ => SequenceNumber(dice.roll(newest) + 1),
+            };
+            let seen = seen_at(&model, sequence);
+            if seen.is_empty() {
+                continue;
+            }
+            let mut at = dice.roll(seen.len() as u64) as usize;
+            iterator.seek(key_of(&seen[at].0)).unwrap();
+            let Some(mut span) = iterator.span(sequence) else {
+                continue;
+            };
+            let lowest = dice.roll(at as u64 + 1) as usize;
+            let limit = at + 1 + dice.roll((seen.len() - at) as u64) as usize;
+            match walk % 4 {
+                0 => span.begin_here(),
+                1 => span.end_here(),
+                2 => span.begin_at(key_of(&seen[lowest].0)),
+                _ if limit < seen.len() => span.end_before(key_of(&seen[limit].0)),
+                _ => {}
+            }
+            let within = match walk % 4 {
+                0 => at..seen.len(),
+                1 => 0..at + 1,
+                2 => lowest..seen.len(),
+                _ => 0..limit,
+            };
+            for _ in 0..100 {
+                if dice.roll(10) < 5 + walk % 2 {
+                    let stepped = span.forward();
+                    at += usize::from(stepped);
+                    forward += usize::from(stepped);
+                    stops += usize::from(!stepped);
+                } else {
+                    let stepped = span.backward();
+                    at -= usize::from(stepped);
+                    backward += usize::from(stepped);
+                    stops += usize::from(!stepped);
+                }
+                assert!(within.contains(&at));
+                let (key, value) = seen[at];
+                assert_eq!(
+                    (span.key(), span.value()),
+                    (key_of(key).user_key, &value[..])
+                );
+            }
+            iterator.resume(span.index());
+            assert_eq!(iterator.key(), key_of(&seen[at].0));
+        }
+    }
+    let few = forward.min(backward).min(stops);
+    assert!(
+        few > 10_000,
+        "{forward} steps forward, {backward} back, {stops} not taken"
+    );
+}
+
 /// Seeks and turns at any point, beside a position in the model.
 fn walk_at_random(dice: &mut Dice, model: &Model, iterator: &mut TableIterator) {
     let mut position: Option<usize> = None;
@@ -660,12 +754,11 @@ fn a_flat_block_answers_like_the_sorted_list_it_was_built_from() {
         };
         cursor.seek_to_first();
         for (at, (key, value)) in model.iter().enumerate() {
-            let is_same = |other: Option<&(Vec<u8>, Vec<u8>)>| {
-                other.is_none_or(|(other, _)| key_of(other).user_key == key_of(key).user_key)
-            };
+            let is_other =
+                |(other, _): &(Vec<u8>, Vec<u8>)| key_of(other).user_key != key_of(key).user_key;
             let before = at.checked_sub(1).and_then(|at| model.get(at));
-            assert_eq!(cursor.is_known_first_of_key(), !is_same(before));
-            assert_eq!(cursor.is_known_last_of_key(), !is_same(model.get(at + 1)));
+            assert_eq!(cursor.is_first_of_key(), before.map(is_other));
+            assert_eq!(cursor.is_last_of_key(), model.get(at + 1).map(is_other));
             assert!(cursor.valid() && cursor.key() == key_of(key) && cursor.value() == value);
             cursor.next();
         }

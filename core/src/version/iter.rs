@@ -9,8 +9,8 @@ use super::{FileMeta, Level};
 use crate::cache::TableCache;
 use crate::error::Result;
 use crate::iterator::InternalIterator;
-use crate::key::KeyRef;
-use crate::sstable::TableIterator;
+use crate::key::{KeyRef, SequenceNumber};
+use crate::sstable::{Span, TableIterator};
 use crate::sync::Arc;
 
 /// Walks tables of a level that do not overlap. It keeps them alive.
@@ -55,24 +55,37 @@ impl LevelIterator {
         LevelIterator::new(level, range, tables, fill_cache, readahead)
     }
 
-    /// The iterator over table `index`, standing nowhere; the one already open if it is that one.
-    fn open(&mut self, index: usize) -> Result<TableIterator> {
-        match self.current.take() {
-            Some((open, iterator)) if open == index => Ok(iterator),
-            _ => {
-                let table = self.tables.open(&self.level.files[index].handle)?;
-                Ok(table.iter(self.fill_cache, self.readahead))
-            }
+    /// Puts the iterator over table `index` into `current`; the one already there if it is that one.
+    fn open(&mut self, index: usize) -> Result<&mut TableIterator> {
+        if self.current.as_ref().is_none_or(|(open, _)| *open != index) {
+            self.current = None;
+            let table = self.tables.open(&self.level.files[index].handle)?;
+            self.current = Some((index, table.iter(self.fill_cache, self.readahead)));
         }
+        let (_, iterator) = self.current.as_mut().expect("put there just now");
+        Ok(iterator)
+    }
+
+    /// Moves in table `index` by `step`; whether it then stands on an entry.
+    fn enter(
+        &mut self,
+        index: usize,
+        step: impl FnOnce(&mut TableIterator) -> Result<()>,
+    ) -> Result<bool> {
+        let iterator = self.open(index)?;
+        let moved = step(iterator);
+        let stands = iterator.valid();
+        if !stands {
+            // L2.
+            self.current = None;
+        }
+        moved.map(|()| stands)
     }
 
     /// Stands at the first entry of the first table from `index` on that has one.
     fn enter_forward(&mut self, mut index: usize) -> Result<()> {
         while index < self.range.end {
-            let mut iterator = self.open(index)?;
-            iterator.seek_to_first()?;
-            if iterator.valid() {
-                self.current = Some((index, iterator));
+            if self.enter(index, TableIterator::seek_to_first)? {
                 return Ok(());
             }
             index += 1;
@@ -85,15 +98,24 @@ impl LevelIterator {
     fn enter_backward(&mut self, mut end: usize) -> Result<()> {
         while end > self.range.start {
             end -= 1;
-            let mut iterator = self.open(end)?;
-            iterator.seek_to_last()?;
-            if iterator.valid() {
-                self.current = Some((end, iterator));
+            if self.enter(end, TableIterator::seek_to_last)? {
                 return Ok(());
             }
         }
         self.current = None;
         Ok(())
+    }
+
+    /// [`TableIterator::span`], of the table it stands in. Requires `valid`.
+    pub(crate) fn span(&self, sequence: SequenceNumber) -> Option<Span> {
+        self.standing().span(sequence)
+    }
+
+    /// [`TableIterator::resume`], in the table it stands in. Requires `valid`.
+    pub(crate) fn resume(&mut self, index: usize) {
+        if let Some((_, iterator)) = &mut self.current {
+            iterator.resume(index);
+        }
     }
 
     fn standing(&self) -> &TableIterator {
@@ -127,10 +149,7 @@ impl InternalIterator for LevelIterator {
         if index == self.range.end || target > self.level.files[index].largest_key() {
             return self.enter_forward((index + 1).min(self.range.end));
         }
-        let mut iterator = self.open(index)?;
-        iterator.seek(target)?;
-        if iterator.valid() {
-            self.current = Some((index, iterator));
+        if self.enter(index, |iterator| iterator.seek(target))? {
             return Ok(());
         }
         self.enter_forward(index + 1)
@@ -147,10 +166,7 @@ impl InternalIterator for LevelIterator {
         if index == self.range.end || target < self.level.files[index].smallest_key() {
             return self.enter_backward(index);
         }
-        let mut iterator = self.open(index)?;
-        iterator.seek_for_prev(target)?;
-        if iterator.valid() {
-            self.current = Some((index, iterator));
+        if self.enter(index, |iterator| iterator.seek_for_prev(target))? {
             return Ok(());
         }
         self.enter_backward(index)

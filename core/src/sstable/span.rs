@@ -1,0 +1,119 @@
+//! A span: entries of one flat block that lie beside each other in what a reader sees, walked without asking anyone.
+//!
+//! An iterator over many sources asks several layers at each step, only to hear that the next entry is the one beside
+//! the last. Where the iterator can tell that of a whole stretch, whoever holds it takes a span, walks that, and tells the
+//! iterator afterwards where it has ended.
+//!
+//! * W1  A span stands within its limits, on an entry that its reader sees: the newest version of its key up to the
+//!       reader's number, and no tombstone. A step that would break this is not taken.
+//! * W2  Whoever sets the limits knows that no other source has an entry between those within, and that the key at the
+//!       lower limit has no newer version before it. Within them the block tells where a key begins (E1).
+//!
+//! Cost: a step reads an offset and the head of an entry.
+
+use std::ops::Range;
+
+use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
+use crate::sstable::flat::{FlatCursor, Spot};
+
+/// See the head of the file.
+pub(crate) struct Span {
+    cursor: FlatCursor,
+    within: Range<usize>,
+    sequence: SequenceNumber,
+}
+
+impl Span {
+    /// From where `cursor` stands, as far as its block reaches. Requires `valid`, and W1 of that entry.
+    pub(super) fn new(cursor: &FlatCursor, sequence: SequenceNumber) -> Span {
+        debug_assert!(cursor.valid());
+        Span {
+            within: 0..cursor.count(),
+            cursor: cursor.clone(),
+            sequence,
+        }
+    }
+
+    /// Leaves out the block's first entry, unless it stands there: the block before may have newer versions of its key.
+    pub(super) fn leave_out_first(&mut self) {
+        self.within.start = self.index().min(1);
+    }
+
+    /// Leaves out what is before the entry it stands on.
+    pub(crate) fn begin_here(&mut self) {
+        self.within.start = self.index();
+    }
+
+    /// Leaves out what is behind the entry it stands on.
+    pub(crate) fn end_here(&mut self) {
+        self.within.end = self.index() + 1;
+    }
+
+    /// Leaves out what is before `limit`, which is not behind the entry it stands on.
+    pub(crate) fn begin_at(&mut self, limit: KeyRef<'_>) {
+        let start = self.cursor.lower_bound(limit);
+        debug_assert!(start <= self.index(), "W1: it stands within its limits");
+        self.within.start = self.within.start.max(start);
+    }
+
+    /// Leaves out what is not before `limit`, which is behind the entry it stands on.
+    pub(crate) fn end_before(&mut self, limit: KeyRef<'_>) {
+        let end = self.cursor.lower_bound(limit);
+        debug_assert!(end > self.index(), "W1: it stands within its limits");
+        self.within.end = self.within.end.min(end);
+    }
+
+    /// Where it stands in the block.
+    #[inline]
+    pub(crate) fn index(&self) -> usize {
+        self.cursor.index()
+    }
+
+    /// The user key of this entry.
+    #[inline]
+    pub(crate) fn key(&self) -> &[u8] {
+        self.cursor.key().user_key
+    }
+
+    /// The value of this entry.
+    #[inline]
+    pub(crate) fn value(&self) -> &[u8] {
+        self.cursor.value()
+    }
+
+    /// Moves to the entry behind; false, without a move, if that is not certain to be what the reader sees next.
+    #[inline]
+    pub(crate) fn forward(&mut self) -> bool {
+        if self.index() + 1 >= self.within.end {
+            return false;
+        }
+        let spot = self.cursor.behind();
+        // An older version of the key it stands on is not seen.
+        if spot.repeats || !self.sees(spot) {
+            return false;
+        }
+        self.cursor.stand(spot);
+        true
+    }
+
+    /// Moves to the entry before; false, without a move, if that is not certain to be what the reader sees there.
+    #[inline]
+    pub(crate) fn backward(&mut self) -> bool {
+        if self.index() <= self.within.start {
+            return false;
+        }
+        let spot = self.cursor.before();
+        // The newest version of a key comes last: there must be no other.
+        if spot.repeats || !self.sees(spot) {
+            return false;
+        }
+        self.cursor.stand(spot);
+        true
+    }
+
+    #[inline]
+    fn sees(&self, spot: Spot) -> bool {
+        spot.trailer <= Trailer::visible_at(self.sequence)
+            && spot.trailer.kind() == Some(ValueKind::Put)
+    }
+}

@@ -23,6 +23,12 @@ pub(crate) fn prefetch(address: *const u8) {
     let _ = address;
 }
 
+/// Asks for the cache line of byte `at`, which may lie outside.
+#[inline]
+pub(crate) fn prefetch_byte(bytes: &[u8], at: usize) {
+    prefetch(bytes.as_ptr().wrapping_add(at));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

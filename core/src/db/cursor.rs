@@ -295,14 +295,13 @@ impl Cursor {
             Reach::Forward(rival) => {
                 span.begin_here();
                 if let Some(rival) = rival {
-                    span.end_before(rival);
+                    span.end_before_rival(rival.user_key);
                 }
             }
             Reach::Backward(rival) => {
                 span.end_here();
                 if let Some(rival) = rival {
-                    // The rival is a newer version of its key than any in the span.
-                    span.begin_at(KeyRef::new(rival.user_key, Trailer::OLDEST));
+                    span.begin_behind_rival(rival.user_key);
                 }
             }
         }

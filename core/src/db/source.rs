@@ -16,10 +16,6 @@ use crate::version::LevelIterator;
 const READAHEAD_BYTES: usize = 256 << 10;
 
 /// One sorted span. An enum instead of a trait object: its moves are the inner loop of every scan.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a merge has few, in one vector; a box would cost a miss per move"
-)]
 pub(super) enum Source {
     Memtable(MemtableIterator),
     Tables(LevelIterator),
@@ -31,21 +27,25 @@ pub(super) fn sources(
     tables: &Arc<TableCache>,
     options: &IterOptions,
 ) -> Vec<Source> {
+    let version = &superversion.version;
     let sealed = superversion.sealed.iter().map(|sealed| &sealed.memtable);
-    let memtables = std::iter::once(&superversion.active).chain(sealed);
-    let mut sources: Vec<Source> = memtables
-        .filter(|memtable| !memtable.is_empty())
-        .map(|memtable| Source::Memtable(memtable.iter()))
-        .collect();
-    let (lower, upper) = (
+    let memtables = std::iter::once(&superversion.active)
+        .chain(sealed)
+        .filter(|memtable| !memtable.is_empty());
+    let most = memtables.clone().count() + version.most_iterators();
+    // One allocation: most cursors live for a few entries.
+    let mut sources = Vec::with_capacity(most);
+    for memtable in memtables {
+        sources.push(Source::Memtable(memtable.iter()));
+    }
+    version.iterators(
+        tables,
+        options.fill_cache,
+        READAHEAD_BYTES,
         options.lower_bound.as_deref(),
         options.upper_bound.as_deref(),
+        |level| sources.push(Source::Tables(level)),
     );
-    let levels =
-        superversion
-            .version
-            .iterators(tables, options.fill_cache, READAHEAD_BYTES, lower, upper);
-    sources.extend(levels.into_iter().map(Source::Tables));
     sources
 }
 
@@ -102,6 +102,11 @@ impl InternalIterator for Source {
     #[inline]
     fn next(&mut self) -> Result<()> {
         delegate!(self, inner => inner.next())
+    }
+
+    #[inline]
+    fn next_key(&mut self, user_key: &[u8]) -> Result<()> {
+        delegate!(self, inner => inner.next_key(user_key))
     }
 
     #[inline]

@@ -173,18 +173,20 @@ impl<I: InternalIterator> MergingIterator<I> {
         Ok(())
     }
 
-    fn step(&mut self, direction: Direction) -> Result<()> {
+    /// Moves the current child by `step`, and with it to the next entry in `direction`.
+    #[inline]
+    fn step(
+        &mut self,
+        direction: Direction,
+        step: impl FnOnce(&mut I) -> Result<()>,
+    ) -> Result<()> {
         if self.heap.is_empty() {
             return Ok(());
         }
         if self.direction != direction {
             self.turn(direction)?;
         }
-        let child = &mut self.children[self.heap[0]];
-        let moved = match direction {
-            Direction::Forward => child.next(),
-            Direction::Backward => child.prev(),
-        };
+        let moved = step(&mut self.children[self.heap[0]]);
         if moved.is_err() {
             self.heap.clear();
             return moved;
@@ -211,10 +213,15 @@ impl<I: InternalIterator> MergingIterator<I> {
         &mut self.children[self.heap[0]]
     }
 
-    /// Whether the current child has all entries that are still ahead in `direction` (G2).
+    /// Whether no other child has an entry with the current user key still ahead in `direction` (G2).
     #[inline]
-    fn is_alone(&self, direction: Direction) -> bool {
-        self.children.len() == 1 || (self.heap.len() == 1 && self.direction == direction)
+    fn has_key_alone(&self, direction: Direction) -> bool {
+        self.children.len() == 1
+            || self.direction == direction
+                && (self.heap.len() == 1 || {
+                    let rival = &self.children[self.heap[self.runner_up()]];
+                    rival.key().user_key != self.key().user_key
+                })
     }
 
     /// The child that has the current entry. Requires `valid`.
@@ -248,12 +255,20 @@ impl<I: InternalIterator> InternalIterator for MergingIterator<I> {
 
     #[inline]
     fn next(&mut self) -> Result<()> {
-        self.step(Direction::Forward)
+        self.step(Direction::Forward, I::next)
     }
 
     #[inline]
     fn prev(&mut self) -> Result<()> {
-        self.step(Direction::Backward)
+        self.step(Direction::Backward, I::prev)
+    }
+
+    fn next_key(&mut self, user_key: &[u8]) -> Result<()> {
+        // Only the children that have the key move.
+        while self.valid() && self.key().user_key == user_key {
+            self.step(Direction::Forward, |child| child.next_key(user_key))?;
+        }
+        Ok(())
     }
 
     #[inline]
@@ -268,12 +283,12 @@ impl<I: InternalIterator> InternalIterator for MergingIterator<I> {
 
     #[inline]
     fn is_known_first_of_key(&self) -> bool {
-        self.is_alone(Direction::Backward) && self.current().is_known_first_of_key()
+        self.current().is_known_first_of_key() && self.has_key_alone(Direction::Backward)
     }
 
     #[inline]
     fn is_known_last_of_key(&self) -> bool {
-        self.is_alone(Direction::Forward) && self.current().is_known_last_of_key()
+        self.current().is_known_last_of_key() && self.has_key_alone(Direction::Forward)
     }
 }
 

@@ -5,10 +5,13 @@
 //! and `value`. After an error the iterator is not valid and stays so until the next seek.
 
 use crate::error::Result;
-use crate::key::KeyRef;
+use crate::key::{KeyRef, Trailer};
 
 pub(crate) mod merging;
 pub(crate) mod visible;
+
+/// Versions of a key that are stepped over before a seek is tried.
+pub(crate) const RESEEK_AFTER: u32 = 8;
 
 /// Walks internal entries (every version, tombstones too) in the order of [`KeyRef`].
 pub(crate) trait InternalIterator: Send {
@@ -33,6 +36,14 @@ pub(crate) trait InternalIterator: Send {
     /// Moves to the entry before this one. Requires `valid`.
     fn prev(&mut self) -> Result<()>;
 
+    /// Moves behind all entries with the user key of this one, of which `user_key` is a copy. Requires `valid`.
+    ///
+    /// Steps over [`RESEEK_AFTER`] of them, then seeks: a key that was overwritten a million times costs one seek.
+    #[inline]
+    fn next_key(&mut self, user_key: &[u8]) -> Result<()> {
+        step_over_key(self, user_key)
+    }
+
     /// The key of this entry; lives until the next move. Requires `valid`.
     fn key(&self) -> KeyRef<'_>;
 
@@ -50,4 +61,20 @@ pub(crate) trait InternalIterator: Send {
     fn is_known_last_of_key(&self) -> bool {
         false
     }
+}
+
+/// [`InternalIterator::next_key`] for those that know no better.
+#[inline]
+pub(crate) fn step_over_key(
+    iterator: &mut (impl InternalIterator + ?Sized),
+    user_key: &[u8],
+) -> Result<()> {
+    for _ in 0..RESEEK_AFTER {
+        iterator.next()?;
+        if !iterator.valid() || iterator.key().user_key != user_key {
+            return Ok(());
+        }
+    }
+    // OLDEST is number 0, which no entry has, so this lands behind every version.
+    iterator.seek(KeyRef::new(user_key, Trailer::OLDEST))
 }

@@ -7,11 +7,8 @@
 //!       overwritten a million times costs a few seeks.
 
 use crate::error::{Error, Result};
-use crate::iterator::InternalIterator;
+use crate::iterator::{InternalIterator, RESEEK_AFTER};
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
-
-/// Entries stepped over before a seek is tried.
-const RESEEK_AFTER: u32 = 8;
 
 /// Walks the user keys and values visible at one sequence number.
 pub(crate) struct VisibleIterator<I> {
@@ -116,14 +113,12 @@ impl<I: InternalIterator> VisibleIterator<I> {
             At::Inner => {
                 self.key.clear();
                 self.key.extend_from_slice(self.inner.key().user_key);
-                self.inner.next()?;
-                self.skip_versions_of_key()?;
+                self.inner.next_key(&self.key)?;
                 self.settle_forward()
             }
             At::Copied => {
-                // V1: `inner` stands before all versions of `key`; go behind all of them.
+                // V1: `inner` stands before all versions of `key`; go behind all of them, whose numbers are not 0.
                 self.inner.seek(KeyRef::new(&self.key, Trailer::OLDEST))?;
-                self.skip_versions_of_key()?;
                 self.settle_forward()
             }
         }
@@ -146,21 +141,6 @@ impl<I: InternalIterator> VisibleIterator<I> {
             }
             At::Copied => self.settle_backward(),
         }
-    }
-
-    /// Steps `inner` on until it stands on another user key than `self.key`.
-    fn skip_versions_of_key(&mut self) -> Result<()> {
-        let mut steps = 0;
-        while self.inner.valid() && self.inner.key().user_key == self.key {
-            steps += 1;
-            if steps > RESEEK_AFTER {
-                // OLDEST is number 0, which no entry has, so this lands behind every version.
-                self.inner.seek(KeyRef::new(&self.key, Trailer::OLDEST))?;
-            } else {
-                self.inner.next()?;
-            }
-        }
-        Ok(())
     }
 
     /// Steps `inner` back until it stands on a smaller user key than `self.key`.
@@ -206,8 +186,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
                 ValueKind::Delete => {
                     self.key.clear();
                     self.key.extend_from_slice(user_key);
-                    self.inner.next()?;
-                    self.skip_versions_of_key()?;
+                    self.inner.next_key(&self.key)?;
                 }
             }
         }

@@ -26,7 +26,7 @@ use crate::cache::{MemoryGauge, Slabs};
 use crate::key::{KeyRef, TRAILER_BYTES, Trailer};
 use crate::prefetch::prefetch;
 use crate::sstable::block_builder::MAX_REBUILT_BYTES;
-use crate::sstable::flat::{Flat, Layout, flatten};
+use crate::sstable::flat::{Flat, Layout, Way, flatten};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sync::process::AtomicUsize;
@@ -380,6 +380,14 @@ impl Block {
         let head = self.0.as_ptr().cast::<u8>();
         for line in 0..5 {
             prefetch(head.wrapping_add(64 * line));
+        }
+    }
+
+    /// Asks for what a walk that enters a flat block at its first or last entry reads first.
+    #[inline]
+    pub(crate) fn prefetch_edge(&self, way: Way) {
+        if let Some(flat) = self.flat() {
+            flat.prefetch_edge(way);
         }
     }
 

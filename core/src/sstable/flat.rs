@@ -23,9 +23,10 @@
 
 use std::cell::RefCell;
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use crate::key::{KeyRef, TRAILER_BYTES, Trailer};
-use crate::prefetch::prefetch;
+use crate::prefetch::{prefetch, prefetch_byte};
 use crate::sstable::block::{Block, common_prefix};
 
 /// Trailer and length of the user key.
@@ -35,11 +36,23 @@ const LARGEST_MEAN_ENTRY: usize = 1 << 10;
 /// More heads than this are halved before they are counted one by one.
 const COUNTED_HEADS: usize = 64;
 
-/// A step back reads a byte of the entry that so many steps later is stood on.
-const BACKWARD_TOUCH: usize = 5;
+/// How far ahead a step asks for bytes.
+const STEP_AHEAD_BYTES: usize = 512;
+/// How much a walk that enters a block asks for.
+const EDGE_BYTES: usize = 512;
+/// How many lines behind the entry that a seek finds it asks for.
+const SEEK_LINES: usize = 8;
+const LINE_BYTES: usize = 64;
 
 /// In an entry's length: the entry before has the same user key.
 const REPEATS: u16 = 1 << 15;
+
+/// Which way a walk goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Forward,
+    Backward,
+}
 
 /// How a flat block's bytes are divided.
 #[derive(Debug, Clone, Copy)]
@@ -268,7 +281,7 @@ impl<'a> Flat<'a> {
 
     /// The first entry at or behind `target`, if it has the same user key: its trailer and where its value is.
     #[inline]
-    pub(super) fn get(self, target: KeyRef<'_>) -> Option<(Trailer, std::ops::Range<usize>)> {
+    pub(super) fn get(self, target: KeyRef<'_>) -> Option<(Trailer, Range<usize>)> {
         self.get_from(self.first_with_head(target), target)
     }
 
@@ -278,7 +291,7 @@ impl<'a> Flat<'a> {
         self,
         low: usize,
         target: KeyRef<'_>,
-    ) -> Option<(Trailer, std::ops::Range<usize>)> {
+    ) -> Option<(Trailer, Range<usize>)> {
         // A key without the shared bytes is in no entry, wherever its head leads.
         let wanted = head(target.user_key.get(self.layout.shared..)?);
         if low >= self.layout.count || self.head(low) != wanted {
@@ -315,6 +328,22 @@ impl<'a> Flat<'a> {
         }
     }
 
+    /// Asks for the offsets and the entries at one end.
+    #[inline]
+    pub(super) fn prefetch_edge(self, way: Way) {
+        let entries = 6 * self.layout.count;
+        let start = match way {
+            Way::Forward => 4 * self.layout.count,
+            Way::Backward => {
+                prefetch_byte(self.bytes, entries);
+                self.bytes.len().saturating_sub(EDGE_BYTES)
+            }
+        };
+        for at in (start..start + EDGE_BYTES).step_by(LINE_BYTES) {
+            prefetch_byte(self.bytes, at);
+        }
+    }
+
     /// The index of the first entry at or behind `target`; `count` if there is none.
     fn lower_bound(self, target: KeyRef<'_>) -> usize {
         let Layout { count, shared } = self.layout;
@@ -323,12 +352,38 @@ impl<'a> Flat<'a> {
         let low = self.heads_below(wanted);
         // Any entry shows the shared bytes; this one is needed next.
         let near = self.entry(low.min(count - 1)).key.user_key;
-        match user_key[..shared.min(user_key.len())].cmp(&near[..shared]) {
+        match compare_shared(user_key, near, shared) {
             Ordering::Less => 0,
             Ordering::Greater => count,
             Ordering::Equal => self.skip_equal_heads(low, wanted, target),
         }
     }
+
+    /// How many entries certainly have user keys smaller than `user_key`, and up to where they may have one that is not
+    /// larger: what the heads tell. `near` is the user key of any entry.
+    #[inline]
+    fn around(self, user_key: &[u8], near: &[u8]) -> Range<usize> {
+        let Layout { count, shared } = self.layout;
+        match compare_shared(user_key, near, shared) {
+            Ordering::Less => 0..0,
+            Ordering::Greater => count..count,
+            Ordering::Equal => {
+                let wanted = head(&user_key[shared..]);
+                let below = self.heads_below(wanted);
+                let mut end = below;
+                while end < count && self.head(end) == wanted {
+                    end += 1;
+                }
+                below..end
+            }
+        }
+    }
+}
+
+/// How the first `shared` bytes of `user_key` compare with those of `near`, which has them all.
+#[inline]
+fn compare_shared(user_key: &[u8], near: &[u8], shared: usize) -> Ordering {
+    user_key[..shared.min(user_key.len())].cmp(&near[..shared])
 }
 
 #[inline]
@@ -432,6 +487,7 @@ impl FlatCursor {
     #[inline]
     pub(super) fn behind(&self) -> Spot {
         let (flat, index) = (self.flat(), self.spot.index + 1);
+        prefetch_byte(flat.bytes, self.spot.end + STEP_AHEAD_BYTES);
         flat.spot(index, self.spot.end, flat.offset(index + 1))
     }
 
@@ -439,10 +495,7 @@ impl FlatCursor {
     #[inline]
     pub(super) fn before(&self) -> Spot {
         let (flat, index) = (self.flat(), self.spot.index - 1);
-        // Processors foresee walks forward only.
-        if let Some(soon) = index.checked_sub(BACKWARD_TOUCH) {
-            std::hint::black_box(flat.bytes[flat.offset(soon)]);
-        }
+        prefetch_byte(flat.bytes, self.spot.at.wrapping_sub(STEP_AHEAD_BYTES));
         flat.spot(index, flat.offset(index), self.spot.at)
     }
 
@@ -462,12 +515,29 @@ impl FlatCursor {
 
     /// Moves to the first entry at or behind `target`; on none if all are before it.
     pub(super) fn seek(&mut self, target: KeyRef<'_>) {
-        self.go(self.lower_bound(target));
+        // Found by the heads, and needed together with them: ask for both at once.
+        let offsets = 4 * self.layout.count;
+        prefetch_byte(self.block.bytes(), offsets);
+        prefetch_byte(self.block.bytes(), offsets + LINE_BYTES);
+        let index = self.lower_bound(target);
+        self.go(index);
+        // The entries of a short walk in either direction.
+        for line in 1..=SEEK_LINES {
+            let bytes = self.block.bytes();
+            prefetch_byte(bytes, self.spot.at.wrapping_add(line * LINE_BYTES));
+        }
     }
 
     /// The number of entries before `target`.
     pub(super) fn lower_bound(&self, target: KeyRef<'_>) -> usize {
         self.flat().lower_bound(target)
+    }
+
+    /// How many entries certainly have user keys smaller than `user_key`, and up to where they may have one that is not
+    /// larger. Cheaper than [`FlatCursor::lower_bound`]. Requires `valid`.
+    #[inline]
+    pub(super) fn around(&self, user_key: &[u8]) -> Range<usize> {
+        self.flat().around(user_key, self.key().user_key)
     }
 
     #[inline]

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::iterator::InternalIterator;
 use crate::key::{KeyRef, SequenceNumber};
 use crate::sstable::block::{Block, BlockCursor, Damage};
-use crate::sstable::flat::FlatCursor;
+use crate::sstable::flat::{FlatCursor, Way};
 use crate::sstable::reader::Table;
 use crate::sstable::span::Span;
 use crate::sync::Arc;
@@ -37,14 +37,15 @@ pub(crate) struct TableIterator {
 /// A cursor over a block in either form.
 enum AnyCursor {
     Flat(FlatCursor),
-    Stored(BlockCursor),
+    /// Seldom needed, and three times as large: in a box it makes every cursor cheaper to make and to move.
+    Stored(Box<BlockCursor>),
 }
 
 impl AnyCursor {
     fn new(block: Block) -> AnyCursor {
         match FlatCursor::new(block) {
             Ok(cursor) => AnyCursor::Flat(cursor),
-            Err(block) => AnyCursor::Stored(BlockCursor::new(block)),
+            Err(block) => AnyCursor::Stored(Box::new(BlockCursor::new(block))),
         }
     }
 
@@ -53,7 +54,7 @@ impl AnyCursor {
         match (FlatCursor::new(block), &mut *self) {
             (Ok(cursor), _) => *self = AnyCursor::Flat(cursor),
             (Err(block), AnyCursor::Stored(cursor)) => cursor.reset(block),
-            (Err(block), _) => *self = AnyCursor::Stored(BlockCursor::new(block)),
+            (Err(block), _) => *self = AnyCursor::Stored(Box::new(BlockCursor::new(block))),
         }
     }
 
@@ -127,10 +128,10 @@ impl AnyCursor {
 type Moved = std::result::Result<(), Damage>;
 
 /// Blocks read ahead.
+#[derive(Default)]
 struct Run {
     buffer: Vec<u8>,
-    /// Where the buffer is counted, and how many bytes of it are.
-    gauge: Arc<MemoryGauge>,
+    /// How many bytes of the buffer the table's gauge counts.
     counted: usize,
     first: usize,
     blocks: usize,
@@ -141,34 +142,25 @@ struct Run {
 }
 
 impl Run {
-    fn new(gauge: &Arc<MemoryGauge>) -> Run {
-        Run {
-            buffer: Vec::new(),
-            gauge: Arc::clone(gauge),
-            counted: 0,
-            first: 0,
-            blocks: 0,
-            window: 0,
-            expected: None,
-        }
-    }
-
-    fn count(&mut self) {
-        self.gauge.add(self.buffer.capacity() - self.counted);
+    /// Counts the buffer as it is now.
+    fn count(&mut self, gauge: &MemoryGauge) {
+        gauge.add(self.buffer.capacity() - self.counted);
         self.counted = self.buffer.capacity();
     }
 }
 
-impl Drop for Run {
+impl Drop for TableIterator {
     fn drop(&mut self) {
-        self.gauge.subtract(self.counted);
+        if self.run.counted > 0 {
+            self.table.gauge().subtract(self.run.counted);
+        }
     }
 }
 
 impl TableIterator {
     pub(crate) fn new(table: Arc<Table>, fill_cache: bool, readahead: usize) -> TableIterator {
         TableIterator {
-            run: Run::new(table.gauge()),
+            run: Run::default(),
             table,
             fill_cache,
             readahead,
@@ -207,6 +199,12 @@ impl TableIterator {
                 Some(block) => block,
                 None => self.read(number)?,
             };
+            // A walk goes on; a seek leads elsewhere.
+            if number == self.number + 1 {
+                self.table.prefetch(number + 1, Way::Forward);
+            } else if number + 1 == self.number {
+                self.table.prefetch(number.wrapping_sub(1), Way::Backward);
+            }
             self.number = number;
             match &mut self.cursor {
                 Some(cursor) => cursor.reset(block),
@@ -234,7 +232,7 @@ impl TableIterator {
                 (run.window * 2).clamp(FIRST_READAHEAD, self.readahead.max(FIRST_READAHEAD));
             run.blocks = 0;
             let read = self.table.read_run(number, run.window, &mut run.buffer);
-            run.count();
+            run.count(self.table.gauge());
             run.blocks = read?;
             run.first = number;
             run.expected = Some(number + run.blocks);

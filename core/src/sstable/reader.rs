@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::key::{KeyRef, Trailer};
 use crate::sstable::block::{Block, Damage, LARGE_BYTES};
 use crate::sstable::filter::{self, Filter, FilterError};
+use crate::sstable::flat::Way;
 use crate::sstable::format::{
     BLOCK_TRAILER_BYTES, BlockHandle, BlockKind, FOOTER_BYTES, Footer, HEADER_BYTES, Properties,
     copy_block, decode_header, open_block, read_exact, read_into, unpack_block,
@@ -460,6 +461,25 @@ impl Table {
         match block.may_flatten() {
             true => Some(self.cache.flatten(&self.slots, number, block)),
             false => Some(block.clone()),
+        }
+    }
+
+    /// Asks for what a walk will read that enters block `next` soon, and later the block behind that.
+    pub(crate) fn prefetch(&self, next: usize, way: Way) {
+        if next >= self.blocks() {
+            return;
+        }
+        if let Some(block) = &*self.slots.load(next) {
+            block.prefetch_edge(way);
+        }
+        let later = match way {
+            Way::Forward => next + 1,
+            Way::Backward => next.wrapping_sub(1),
+        };
+        if later < self.blocks()
+            && let Some(block) = &*self.slots.load(later)
+        {
+            block.prefetch();
         }
     }
 

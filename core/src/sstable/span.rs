@@ -20,7 +20,8 @@ use crate::sstable::flat::{FlatCursor, Spot};
 pub(crate) struct Span {
     cursor: FlatCursor,
     within: Range<usize>,
-    sequence: SequenceNumber,
+    /// The newest that its reader sees.
+    newest: Trailer,
 }
 
 impl Span {
@@ -30,7 +31,7 @@ impl Span {
         Span {
             within: 0..cursor.count(),
             cursor: cursor.clone(),
-            sequence,
+            newest: Trailer::visible_at(sequence),
         }
     }
 
@@ -47,6 +48,20 @@ impl Span {
     /// Leaves out what is behind the entry it stands on.
     pub(crate) fn end_here(&mut self) {
         self.within.end = self.index() + 1;
+    }
+
+    /// Leaves out what another source's `user_key` does not certainly come before. The entry it stands on does.
+    #[inline]
+    pub(crate) fn end_before_rival(&mut self, user_key: &[u8]) {
+        let end = self.cursor.around(user_key).start.max(self.index() + 1);
+        self.within.end = self.within.end.min(end);
+    }
+
+    /// Leaves out what does not certainly come behind another source's `user_key`. The entry it stands on does.
+    #[inline]
+    pub(crate) fn begin_behind_rival(&mut self, user_key: &[u8]) {
+        let start = self.cursor.around(user_key).end.min(self.index());
+        self.within.start = self.within.start.max(start);
     }
 
     /// Leaves out what is before `limit`, which is not behind the entry it stands on.
@@ -113,7 +128,6 @@ impl Span {
 
     #[inline]
     fn sees(&self, spot: Spot) -> bool {
-        spot.trailer <= Trailer::visible_at(self.sequence)
-            && spot.trailer.kind() == Some(ValueKind::Put)
+        spot.trailer <= self.newest && spot.trailer.kind() == Some(ValueKind::Put)
     }
 }

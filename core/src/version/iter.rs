@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::{FileMeta, Level};
 use crate::cache::TableCache;
 use crate::error::Result;
-use crate::iterator::InternalIterator;
+use crate::iterator::{InternalIterator, step_over_key};
 use crate::key::{KeyRef, SequenceNumber};
 use crate::sstable::{Span, TableIterator};
 use crate::sync::Arc;
@@ -185,6 +185,14 @@ impl InternalIterator for LevelIterator {
                 self.current = None;
                 Err(error)
             }
+        }
+    }
+
+    #[inline]
+    fn next_key(&mut self, user_key: &[u8]) -> Result<()> {
+        match self.standing().is_known_last_of_key() {
+            true => self.next(),
+            false => step_over_key(self, user_key),
         }
     }
 

@@ -390,8 +390,8 @@ impl Version {
         Ok(None)
     }
 
-    /// One iterator for each table of level 0 and for each deeper level, as far as they reach into user keys
-    /// `[lower, upper]`; `None` is open. They open tables when they first stand in them; `readahead` is in bytes.
+    /// Hands `take` one iterator for each table of level 0 and for each deeper level, as far as they reach into user
+    /// keys `[lower, upper]`; `None` is open. They open tables when they first stand in them; `readahead` is in bytes.
     pub(crate) fn iterators(
         &self,
         tables: &Arc<TableCache>,
@@ -399,11 +399,11 @@ impl Version {
         readahead: usize,
         lower: Option<&[u8]>,
         upper: Option<&[u8]>,
-    ) -> Vec<LevelIterator> {
-        let mut iterators = Vec::new();
+        mut take: impl FnMut(LevelIterator),
+    ) {
         let mut add = |level: &Arc<Level>, range: Range<usize>| {
             let (level, tables) = (level.clone(), tables.clone());
-            iterators.push(LevelIterator::new(
+            take(LevelIterator::new(
                 level, range, tables, fill_cache, readahead,
             ));
         };
@@ -412,13 +412,23 @@ impl Version {
                 add(&self.levels[0], index..index + 1);
             }
         }
-        for level in &self.levels[1..] {
+        for level in self.deeper_levels() {
             let range = level.range(lower, upper);
             if !range.is_empty() {
                 add(level, range);
             }
         }
-        iterators
+    }
+
+    /// The largest number of iterators that [`Version::iterators`] has.
+    pub(crate) fn most_iterators(&self) -> usize {
+        self.files(0).len() + self.deeper_levels().count()
+    }
+
+    /// The levels below level 0 that have tables.
+    fn deeper_levels(&self) -> impl Iterator<Item = &Arc<Level>> {
+        let levels = self.levels[1..].iter();
+        levels.filter(|level| !level.files.is_empty())
     }
 }
 

@@ -307,7 +307,9 @@ fn a_level_walks_like_one_sorted_list() {
     for seed in 0..20 {
         let (bench, mut random) = (Bench::new(), Random::new(seed));
         let (version, all) = random_level(&bench, &mut random);
-        let mut iterators = version.iterators(&bench.tables, true, 0, None, None);
+        let mut iterators = Vec::new();
+        let take = |iterator| iterators.push(iterator);
+        version.iterators(&bench.tables, true, 0, None, None, take);
         assert_eq!(iterators.len(), 1);
         walk_randomly(
             &mut iterators[0],

@@ -11,8 +11,9 @@
 //!       that what is missing was, it is damage.
 //! * R4  The chain contains the log that the manifest knows to have synced records (G2), unless that is older.
 //! * R5  Sequence numbers follow on without a hole.
-//! * R6  A log may begin with records that are in tables already: a recovery that filled several memtables from one
-//!       log was interrupted between their flushes. They are passed over, or missed if the log has lost its end.
+//! * R6  Logs may begin with records that are in tables already, or hold nothing else: a recovery that filled several
+//!       memtables was interrupted between their flushes, or a flush could not name a later log (F2). They are passed
+//!       over, or missed if a log has lost its end.
 //!
 //! Elsewhere: telling a torn tail from damage within one log (`wal/reader.rs`).
 

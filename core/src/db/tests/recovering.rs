@@ -355,3 +355,31 @@ fn damage_in_front_of_a_record_that_knows_of_a_sync_is_no_torn_tail() {
     }
     assert_eq!(entries(&open(&env)).len(), 2);
 }
+
+#[test]
+fn a_recovery_that_is_interrupted_between_two_flushes_of_several_logs_goes_on_later() {
+    // The first memtable has all of one log and a part of the next: its table knows numbers that the first log has not.
+    for buffer in [5000, 6000, 7000, 9000] {
+        let env = MemEnv::new();
+        let (db, _) = three_logs(&env, |db, number| {
+            db.put(&[number], &[number; 1000]).unwrap();
+        });
+        let expected = entries(&db);
+        drop(db);
+        let larger = || options(&env).write_buffer_size(buffer);
+        for _ in 0..3 {
+            let db = DB::open("/db", larger()).unwrap();
+            assert!(entries(&db) == expected, "{buffer}");
+            db.run_background_step().unwrap();
+            assert!(entries(&db) == expected, "{buffer}");
+        }
+        let db = DB::open("/db", larger()).unwrap();
+        db.put_with(b"behind", b"1", &WriteOptions::synced())
+            .unwrap();
+        assert_eq!(entries(&open(&env.power_cut(0))).len(), expected.len() + 1);
+        drop(db);
+        let db = DB::open("/db", larger()).unwrap();
+        assert_eq!(entries(&db).len(), expected.len() + 1);
+        assert_eq!(db.verify().unwrap().damaged_places, 0);
+    }
+}

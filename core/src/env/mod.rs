@@ -36,7 +36,7 @@ pub(crate) use names::{DirSyncs, Names};
 pub use os::OsEnv;
 pub(crate) use pages::Mapping;
 pub(crate) use reserve::{Reserve, ReservingEnv, Share};
-pub(crate) use unix::{fork_count, prefer_huge_pages};
+pub(crate) use unix::fork_count;
 pub(crate) use utc::utc_text;
 
 /// A file opened by an [`Env`]. Any number of threads may use it at once; dropping it closes it.

@@ -51,21 +51,6 @@ pub(super) fn start_writeback(file: &fs::File, offset: u64, length: u64) {
     let _ = (file.as_raw_fd(), offset, length);
 }
 
-/// Asks the system for huge pages behind a range of addresses, where it has any and they are left to those who ask.
-pub(crate) fn prefer_huge_pages(start: usize, bytes: usize) {
-    #[cfg(target_os = "linux")]
-    // SAFETY: the advice changes no byte of any memory, whatever the addresses. That it fails is no harm.
-    unsafe {
-        libc::madvise(
-            ptr::with_exposed_provenance_mut(start),
-            bytes,
-            libc::MADV_HUGEPAGE,
-        );
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = (start, bytes);
-}
-
 /// Makes `file`, which is at most that long, `length` bytes long with all of them allocated. `Unsupported` where the
 /// file system or the system cannot.
 pub(super) fn allocate(file: &fs::File, length: u64) -> io::Result<()> {

@@ -1,8 +1,7 @@
 //! The memory of a memtable: records, written once, never moved, freed only with the arena.
 //!
-//! Owns: chunks of 4 KiB to 2 MiB, spare ones of an earlier arena if there are any, filled from the front by any number of
-//! threads at once, and a chunk of its own for each large record. Layout of a record (in memory only, host byte order, no
-//! alignment):
+//! Owns: chunks of 4 KiB to 1 MiB, spare ones of an earlier arena if there are any, filled from the front by any number of threads at once, and a chunk of its own
+//! for each large record. Layout of a record (in memory only, host byte order, no alignment):
 //!
 //! ```text
 //! trailer 8 | key length 4 | value length 4 | key | value
@@ -24,7 +23,7 @@
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
-use super::chunk::{ALLOCATOR_BYTES, Chunk, HUGE_CHUNK_BYTES, SpareChunks, no_memory};
+use super::chunk::{ALLOCATOR_BYTES, Chunk, SpareChunks, no_memory};
 use crate::error::{Error, Result};
 use crate::key::{KeyRef, Trailer};
 use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
@@ -34,6 +33,7 @@ use crate::sync::{Arc, Mutex};
 const RECORD_HEADER_BYTES: usize = 16;
 
 const SMALLEST_CHUNK_BYTES: usize = 4 << 10;
+const LARGEST_CHUNK_BYTES: usize = 1 << 20;
 
 /// Bump allocation by many threads. See the head of the file.
 pub(super) struct Arena {
@@ -200,7 +200,7 @@ impl Drop for Arena {
 
 /// The size of an arena's chunks once it has grown.
 fn largest_chunk(capacity: usize) -> usize {
-    (capacity / 16).clamp(SMALLEST_CHUNK_BYTES, HUGE_CHUNK_BYTES)
+    (capacity / 16).clamp(SMALLEST_CHUNK_BYTES, LARGEST_CHUNK_BYTES)
 }
 
 fn too_long(what: &str) -> Error {

@@ -4,9 +4,6 @@
 //! time of a put of a small value and half of that of a large one. So the chunks of a memtable that is gone are kept for
 //! the next, while somebody writes.
 //!
-//! The largest chunks are huge pages where the system has them: the entries of a memtable are read and written in an order
-//! that looks random, and a processor knows where only so many pages are.
-//!
 //! * C1  A chunk is in one list at a time, that of an arena or the spare one, and freed once.
 //! * C2  Spare chunks hold at most `most` bytes. Arenas take them before they allocate, so that both together never
 //!   hold more than arenas alone would have at their most.
@@ -23,11 +20,8 @@ use crate::error::{Error, Result};
 use crate::sync::Mutex;
 use crate::sync::atomic::AtomicUsize;
 
-/// Chunks are aligned like this, huge pages aside; what is laid out in them aligns itself.
+/// Chunks are aligned like this; what is laid out in them aligns itself.
 const CHUNK_ALIGN: usize = 16;
-
-/// The size of the largest ordinary chunk: that of a huge page where ordinary ones have 4 KiB.
-pub(super) const HUGE_CHUNK_BYTES: usize = 2 << 20;
 
 /// What the allocator itself spends on a chunk.
 pub(super) const ALLOCATOR_BYTES: usize = 16;
@@ -48,14 +42,11 @@ impl Chunk {
         let bytes = size_of::<Chunk>()
             .checked_add(room)
             .ok_or_else(|| no_memory(room))?;
-        let layout = layout(bytes).ok_or_else(|| no_memory(room))?;
+        let layout = Layout::from_size_align(bytes, CHUNK_ALIGN).map_err(|_| no_memory(room))?;
         // SAFETY: the layout is larger than a chunk's head, so not empty.
         let chunk = unsafe { alloc(layout) }.cast::<Chunk>();
         if chunk.is_null() {
             return Err(no_memory(room));
-        }
-        if bytes == HUGE_CHUNK_BYTES {
-            crate::env::prefer_huge_pages(chunk.addr(), bytes);
         }
         let head = Chunk {
             previous,
@@ -74,19 +65,10 @@ impl Chunk {
     unsafe fn free(chunk: *mut Chunk) {
         // SAFETY: the caller's promise; the layout is the one it was allocated with.
         unsafe {
-            let layout = layout((*chunk).bytes).expect("it was allocated with it");
+            let layout = Layout::from_size_align_unchecked((*chunk).bytes, CHUNK_ALIGN);
             dealloc(chunk.cast(), layout);
         }
     }
-}
-
-/// How a chunk of `bytes` is allocated; `None` if there can be none.
-fn layout(bytes: usize) -> Option<Layout> {
-    let align = match bytes {
-        HUGE_CHUNK_BYTES => HUGE_CHUNK_BYTES,
-        _ => CHUNK_ALIGN,
-    };
-    Layout::from_size_align(bytes, align).ok()
 }
 
 pub(super) fn no_memory(bytes: usize) -> Error {
@@ -197,18 +179,6 @@ mod tests {
 
     fn chunk(bytes: usize) -> *mut Chunk {
         Chunk::allocate(bytes - size_of::<Chunk>(), ptr::null_mut()).unwrap()
-    }
-
-    #[test]
-    fn the_largest_chunks_can_be_huge_pages() {
-        let spare = SpareChunks::new(HUGE_CHUNK_BYTES, 2 * HUGE_CHUNK_BYTES);
-        for _ in 0..3 {
-            let chunk = chunk(HUGE_CHUNK_BYTES);
-            assert_eq!(chunk.addr() % HUGE_CHUNK_BYTES, 0);
-            // SAFETY: just allocated, and nobody else knows of it. The third is freed.
-            unsafe { spare.give(chunk) };
-        }
-        assert_eq!(spare.bytes(), 2 * HUGE_CHUNK_BYTES);
     }
 
     #[test]

@@ -44,11 +44,14 @@ impl Shared {
             return unless_deleted(trailer, make(Found::InMemtable(value)));
         }
         let sought = Sought::new(key, target);
-        let make = |_, entry: TableEntry<'_>| make(Found::InTable(entry));
+        // Noted here and not passed up: a value is large to move.
+        let mut made = None;
+        let note = |_, entry: TableEntry<'_>| made = Some(make(Found::InTable(entry)));
         let version = &superversion.version;
-        match version.get(sought, &self.tables, options.fill_cache, make)? {
-            Some((trailer, made)) => unless_deleted(trailer, made),
-            None => Ok(None),
+        let found = version.get(sought, &self.tables, options.fill_cache, note)?;
+        match found.map(|(trailer, ())| kind_of(trailer)).transpose()? {
+            Some(ValueKind::Put) => Ok(made),
+            Some(ValueKind::Delete) | None => Ok(None),
         }
     }
 

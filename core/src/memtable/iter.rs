@@ -63,6 +63,9 @@ impl InternalIterator for MemtableIterator {
 
     fn seek(&mut self, target: KeyRef<'_>) -> Result<()> {
         self.spot = Self::keep(self.memtable.index.first_right_of(&Cut::before(target)));
+        if let Some(spot) = self.spot {
+            spot.prefetch_next();
+        }
         Ok(())
     }
 
@@ -74,6 +77,24 @@ impl InternalIterator for MemtableIterator {
     #[inline]
     fn next(&mut self) -> Result<()> {
         self.spot = Self::keep(self.here().next());
+        Ok(())
+    }
+
+    #[inline]
+    fn next_key(&mut self, user_key: &[u8]) -> Result<()> {
+        self.next()?;
+        if self
+            .spot
+            .is_none_or(|spot| spot.record.user_key() != user_key)
+        {
+            return Ok(());
+        }
+        // There are more versions, perhaps very many: the leaf is searched for their end, and else the directory.
+        let spot = match self.here().behind_key(user_key) {
+            Ok(spot) => spot,
+            Err(cut) => self.memtable.index.first_right_of(&cut),
+        };
+        self.spot = Self::keep(spot);
         Ok(())
     }
 

@@ -10,7 +10,13 @@
 )]
 
 use super::arena::Record;
-use super::node::{Cut, Item, Node};
+use super::node::{Cut, Item, Node, SLOTS};
+use crate::key::{KeyRef, Trailer};
+use crate::prefetch::prefetch;
+
+/// A step asks for the record that so many steps later is stood on.
+const STEPS_AHEAD: usize = 4;
+const LINE_BYTES: usize = 64;
 
 /// A node whose items are records.
 pub(super) type Leaf = Node<u8>;
@@ -136,8 +142,7 @@ impl<'a> Spot<'a> {
                 if let Some(record) = leaf.record(index)
                     && leaf.is_unchanged(version)
                 {
-                    // What the caller will read a few steps later.
-                    leaf.prefetch_item(index + 4);
+                    self.prefetch_record(index.wrapping_add(STEPS_AHEAD));
                     return Some(Spot {
                         record,
                         index,
@@ -155,6 +160,38 @@ impl<'a> Spot<'a> {
         leaf.first_right_of(&Cut::behind(self.record.key()))
     }
 
+    /// The first spot behind all records of this one's user key, of which `user_key` is a copy, if it is found from this
+    /// leaf: else `Err`, and the caller must look for the leaf.
+    #[inline]
+    pub(super) fn behind_key<'k>(
+        self,
+        user_key: &'k [u8],
+    ) -> std::result::Result<Option<Spot<'a>>, Cut<'k>> {
+        let cut = Cut::behind(KeyRef::new(user_key, Trailer::OLDEST));
+        // If that changes meanwhile, what follows finds the right leaf all the same.
+        match self.leaf.ends_before(&cut) {
+            true => Err(cut),
+            // The low bound is at or before this record, so left of the cut.
+            false => Ok(self.leaf.first_right_of(&cut)),
+        }
+    }
+
+    /// Asks for what the next steps forward will read.
+    #[inline]
+    pub(super) fn prefetch_next(self) {
+        for steps in 1..=STEPS_AHEAD {
+            self.prefetch_record(self.index.wrapping_add(steps));
+        }
+    }
+
+    /// Asks for the record at `index`, or for another one if the leaf has none there.
+    #[inline]
+    fn prefetch_record(self, index: usize) {
+        let record = self.leaf.item(index % SLOTS);
+        prefetch(record);
+        prefetch(record.wrapping_add(LINE_BYTES));
+    }
+
     /// The spot of the record before this one, if it is found from this leaf: else `Err`, and the caller must look for
     /// the leaf to its left.
     #[inline]
@@ -165,7 +202,7 @@ impl<'a> Spot<'a> {
             && let Some(record) = leaf.record(self.index - 1)
             && leaf.is_unchanged(version)
         {
-            leaf.prefetch_item(self.index.wrapping_sub(5));
+            self.prefetch_record(self.index.wrapping_sub(1 + STEPS_AHEAD));
             return Ok(Some(Spot {
                 record,
                 index: self.index - 1,

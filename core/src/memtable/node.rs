@@ -39,7 +39,7 @@ use crate::sync::atomic::{
 };
 
 /// Items in a full node; few under the model checker, so that a model splits nodes in a few steps.
-const SLOTS: usize = if cfg!(shuttle) { 4 } else { 64 };
+pub(super) const SLOTS: usize = if cfg!(shuttle) { 4 } else { 64 };
 
 /// A split makes new prefixes when they could skip this many bytes more: less is not worth reading the keys.
 const WORTHWHILE_SKIP: usize = 4;
@@ -201,12 +201,6 @@ impl<T: Item> Node<T> {
         self.items[index].load(Acquire)
     }
 
-    /// Starts the load of the item at `index`, taken round.
-    #[inline]
-    pub(super) fn prefetch_item(&self, index: usize) {
-        prefetch(self.items[index % SLOTS].load(Relaxed).cast());
-    }
-
     /// The record of the item at `index`; `None` if none was ever there.
     #[inline]
     pub(super) fn record(&self, index: usize) -> Option<Record<'_>> {
@@ -283,7 +277,7 @@ impl<T: Item> Node<T> {
 
     /// Whether the high bound lies to the left of the cut, so that the cut belongs to a node further right.
     #[inline]
-    fn ends_before(&self, cut: &Cut<'_>) -> bool {
+    pub(super) fn ends_before(&self, cut: &Cut<'_>) -> bool {
         let Some(high) = self.high() else {
             return false;
         };

@@ -206,6 +206,31 @@ fn a_read_at_a_number_sees_the_version_of_that_number() {
 }
 
 #[test]
+fn stepping_over_a_key_lands_behind_all_its_versions_in_one_leaf_or_many() {
+    for versions in [1, 2, 3, 50, 70, 1_000] {
+        let memtable = Arc::new(Memtable::new(1 << 20));
+        for sequence in 1..=versions {
+            for key in [&b"before"[..], b"hot", b"later"] {
+                memtable
+                    .insert(key, trailer(sequence, ValueKind::Put), b"value")
+                    .unwrap();
+            }
+        }
+        let mut iterator = memtable.iter();
+        for from in 1..=versions {
+            let target = KeyRef::new(b"hot", trailer(from, ValueKind::Put));
+            iterator.seek(target).unwrap();
+            assert_eq!(iterator.key(), target);
+            iterator.next_key(b"hot").unwrap();
+            let later = KeyRef::new(b"later", trailer(versions, ValueKind::Put));
+            assert_eq!(iterator.key(), later, "from {from} of {versions} versions");
+            iterator.next_key(b"later").unwrap();
+            assert!(!iterator.valid(), "from {from} of {versions} versions");
+        }
+    }
+}
+
+#[test]
 fn every_shape_of_keys_reads_as_a_btreemap_does() {
     for keys in ALL_KEYS {
         for seed in 0..3 {
@@ -263,7 +288,11 @@ fn walk(keys: Keys, seed: u64, moves: usize, insert: usize) {
         if action >= 8 && iterator.valid() {
             let at = iterator.key();
             let at = (at.user_key.to_vec(), Reverse(at.trailer));
-            if forward {
+            if forward && random.below(4) == 0 {
+                iterator.next_key(&at.0).unwrap();
+                let behind = Bound::Excluded((at.0, Reverse(Trailer::OLDEST)));
+                same(&iterator, model.range((behind, Bound::Unbounded)).next());
+            } else if forward {
                 iterator.next().unwrap();
                 same(
                     &iterator,

@@ -12,6 +12,8 @@
 //! * C5  A hit writes to no memory that other threads write to, but for the block's mark when it is clear.
 //! * C6  A table that is closed in a forked child leaves the cache alone: the shards' locks may be held by threads
 //!       that only the parent has.
+//! * C7  The blocks in slots and the unused parts of slabs take at most a sixteenth more than the capacity: beyond that only
+//!       blocks with a piece of a slab enter, which takes nothing more.
 //!
 //! A shard is a CLOCK: a ring of entries and a hand. A hit marks its block; the hand clears marks and evicts the
 //! first block without one. Evicted blocks that a value or an iterator still holds are counted as pinned.
@@ -24,6 +26,10 @@ use crate::sync::{Arc, Guard, Mutex, SwapOption, process};
 
 const SHARDS: usize = 16;
 const _: () = assert!(SHARDS.is_power_of_two());
+/// The part of the capacity that unused parts of slabs may take beyond it (C7).
+const UNUSED_SHARE: usize = 16;
+/// How many blocks go when one is refused for C7.
+const SHED: usize = 4;
 
 /// The slots of one table's data blocks.
 pub(crate) struct BlockSlots {
@@ -234,12 +240,36 @@ impl BlockCache {
         {
             block = flat;
         }
+        if !self.has_memory_for(&block) {
+            self.shed(slots.shard(number));
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return block;
+        }
         let charge = block.charge();
         if !self.reserve(charge, slots.shard(number)) {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return block;
         }
         self.enter(slots, number, block)
+    }
+
+    /// Whether the memory that the block lies in may be the cache's (C7). If sizes shift, the slabs' pages become half empty
+    /// before they serve another size, and what finds no piece in them would come on top.
+    fn has_memory_for(&self, block: &Block) -> bool {
+        let most = self.capacity + self.capacity / UNUSED_SHARE;
+        block.is_in_slab() || self.used.load(Ordering::Relaxed) + self.gauge.unused() <= most
+    }
+
+    /// Evicts a few blocks, so that pages of the slabs become empty.
+    #[cold]
+    fn shed(&self, home: usize) {
+        for shard in (0..SHED).map(|turn| (home + turn) % SHARDS) {
+            let evicted = self.shards[shard].lock().evict();
+            if let Some(block) = evicted {
+                self.evictions.fetch_add(1, Ordering::Relaxed);
+                self.used.fetch_sub(block.charge(), Ordering::Relaxed);
+            }
+        }
     }
 
     /// [`BlockCache::insert`] if no other block has to go for it.
@@ -251,7 +281,7 @@ impl BlockCache {
     ) -> Block {
         let charge = block.charge();
         let used = self.used.fetch_add(charge, Ordering::Relaxed) + charge;
-        if used > self.capacity {
+        if used > self.capacity || !self.has_memory_for(&block) {
             self.used.fetch_sub(charge, Ordering::Relaxed);
             return block;
         }
@@ -284,7 +314,7 @@ impl BlockCache {
         let (before, after) = (block.charge(), flat.charge());
         let home = slots.shard(number);
         // What it takes beyond the stored form is reserved first (C1); what it takes less is freed behind.
-        if after > before && !self.reserve(after - before, home) {
+        if !self.has_memory_for(&flat) || after > before && !self.reserve(after - before, home) {
             return flat;
         }
         let ring = self.shards[home].lock();

@@ -21,6 +21,8 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Default)]
 pub(crate) struct MemoryGauge {
     bytes: AtomicUsize,
+    /// Bytes of the pieces of the slabs that are handed out.
+    in_slabs: AtomicUsize,
     slabs: Option<Slabs>,
 }
 
@@ -29,6 +31,7 @@ impl MemoryGauge {
     fn of_cache(capacity: usize) -> MemoryGauge {
         MemoryGauge {
             bytes: AtomicUsize::new(0),
+            in_slabs: AtomicUsize::new(0),
             slabs: Slabs::new(capacity),
         }
     }
@@ -44,6 +47,22 @@ impl MemoryGauge {
 
     pub(crate) fn subtract(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// A piece of so many bytes is handed out.
+    pub(crate) fn add_piece(&self, bytes: usize) {
+        self.in_slabs.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A piece of so many bytes is given back.
+    pub(crate) fn subtract_piece(&self, bytes: usize) {
+        self.in_slabs.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of slabs that nobody uses.
+    fn unused(&self) -> usize {
+        let slabs = self.slabs.as_ref().map_or(0, Slabs::mapped_bytes);
+        slabs.saturating_sub(self.in_slabs.load(Ordering::Relaxed))
     }
 
     pub(crate) fn bytes(&self) -> usize {

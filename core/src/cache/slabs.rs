@@ -3,8 +3,9 @@
 //! A large cache is read all over: with pages of 4 KiB nearly every block costs a walk through the page tables before its
 //! memory is asked for. Slabs of 2 MiB are one page each, where the system has such pages.
 //!
-//! * M1  A slab is divided in pages of 256 KiB, and a page that is in use in pieces of one size, a multiple of 64 bytes. A
-//!       page's head lies at its beginning and is read and written under the lock only, as are pieces that nobody has.
+//! * M1  A slab is divided in pages of 256 KiB, and a page that is in use in pieces of one size. There are few sizes, four for
+//!       each doubling, so that what blocks of one size leave serves those that come: a stored block and its flat form mostly
+//!       take the same. A page's head lies at its beginning and is read and written under the lock only, as are pieces that nobody has.
 //! * M2  A piece belongs to whom [`Slabs::allocate`] gave it until he gives it back.
 //! * M3  Slabs are unmapped with the `Slabs`, which outlives its pieces: whoever holds one holds that too.
 //! * M4  There are at most as many slabs as the cache may hold bytes; who gets nothing here goes to the allocator.
@@ -18,10 +19,11 @@ use std::ptr::NonNull;
 
 use crate::env::Mapping;
 use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 const SLAB_BYTES: usize = 2 << 20;
 const PAGE_BYTES: usize = 256 << 10;
-/// Sizes of pieces are multiples of this, and so are their addresses.
+/// Sizes of pieces are multiples of this, and so are their addresses. An eighth of a power of two from 512 on.
 const STEP_BYTES: usize = 64;
 /// Larger pieces would leave much of a page unused.
 const LARGEST_BYTES: usize = 16 << 10;
@@ -64,6 +66,8 @@ unsafe impl Send for State {}
 /// See the head of the file.
 pub(crate) struct Slabs {
     state: Mutex<State>,
+    /// Bytes of the slabs there are.
+    mapped: AtomicUsize,
     most: usize,
     /// The process it belongs to (M5).
     forks: u32,
@@ -78,6 +82,7 @@ impl Slabs {
                 empty: Vec::new(),
                 partial: (0..CLASSES).map(|_| Vec::new()).collect(),
             }),
+            mapped: AtomicUsize::new(0),
             most: capacity / SLAB_BYTES,
             forks: crate::env::fork_count(),
         })
@@ -85,7 +90,12 @@ impl Slabs {
 
     /// The bytes that a piece for `bytes` takes.
     pub(crate) fn piece_bytes(bytes: usize) -> usize {
-        bytes.next_multiple_of(STEP_BYTES)
+        bytes.next_multiple_of((bytes.next_power_of_two() / 8).max(STEP_BYTES))
+    }
+
+    /// The bytes of all slabs, whatever of them is in use.
+    pub(crate) fn mapped_bytes(&self) -> usize {
+        self.mapped.load(Ordering::Relaxed)
     }
 
     /// A piece of at least `bytes`, aligned to 64; `None` if it is to come from elsewhere.
@@ -93,13 +103,15 @@ impl Slabs {
         if bytes == 0 || bytes > LARGEST_BYTES || crate::env::fork_count() != self.forks {
             return None;
         }
-        let class = bytes.div_ceil(STEP_BYTES);
+        let class = Slabs::piece_bytes(bytes) / STEP_BYTES;
         let mut state = self.state.lock();
         let state = &mut *state;
         let page = match state.partial[class].last() {
             Some(page) => *page,
             None => {
                 let page = state.empty_page(self.most)?;
+                self.mapped
+                    .store(state.slabs.len() * SLAB_BYTES, Ordering::Relaxed);
                 let head = PageHead {
                     piece_bytes: (class * STEP_BYTES) as u32,
                     used: 0,

@@ -9,7 +9,7 @@ use crate::error::ErrorKind;
 use crate::filename::table_path;
 use crate::iterator::InternalIterator;
 use crate::key::{FileNumber, KeyRef, SequenceNumber, Trailer, ValueKind};
-use crate::sstable::{Builder, Table, TableOptions};
+use crate::sstable::{Block, Builder, Table, TableOptions};
 use crate::sync::Arc;
 
 const DIR: &str = "/db";
@@ -81,6 +81,52 @@ fn reads_fill_the_cache_up_to_its_capacity_and_no_further() {
     drop(tables);
     let stats = cache.stats();
     assert_eq!((stats.used, stats.pinned, stats.blocks), (0, 0, 0), "C3");
+}
+
+/// A stored block of `bytes` bytes with one restart point; of entries that make no sense.
+fn block(cache: &BlockCache, bytes: usize) -> Block {
+    let mut raw = vec![0; bytes - 4];
+    raw.extend_from_slice(&1u32.to_le_bytes());
+    Block::copied(&raw, cache.gauge()).unwrap()
+}
+
+#[test]
+fn a_shift_of_block_sizes_takes_no_more_memory_than_the_cache_may_have() {
+    // Blocks of one size fill the slabs; those of another find no piece until whole pages have become empty.
+    const CAPACITY: usize = 32 << 20;
+    let cache = BlockCache::new(CAPACITY);
+    let mut random = fastrand::Rng::with_seed(3);
+    let mut most = 0;
+    let mut phases = Vec::new();
+    for bytes in [1_000, 3_000, 9_000, 1_500] {
+        let blocks = 4 * CAPACITY / bytes;
+        let slots = cache.slots(blocks).unwrap();
+        for number in 0..blocks {
+            cache.insert(&slots, number, block(&cache, bytes));
+            if let Some(block) = &*slots.load(random.usize(..=number)) {
+                // Some stay longer than others, so that pages do not become empty in turn.
+                block.touch();
+            }
+            most = most.max(cache.stats().used + cache.gauge().unused());
+        }
+        let stats = cache.stats();
+        assert!(stats.used <= CAPACITY, "C1");
+        assert!(
+            stats.used > CAPACITY / 2,
+            "blocks of {bytes} bytes take the others' place: {stats:?}"
+        );
+        phases.push(slots);
+    }
+    // The places of blocks in rings count in `used`, and their number changes with the sizes.
+    let limit = CAPACITY + CAPACITY / 16 + CAPACITY / 32;
+    assert!(most <= limit, "C7: {most}");
+    assert!(
+        cache.stats().refused > 0,
+        "sizes never met a lack of pieces"
+    );
+    for slots in &phases {
+        cache.release(slots);
+    }
 }
 
 #[test]

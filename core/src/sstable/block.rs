@@ -111,6 +111,9 @@ impl Block {
         };
         let charge = large.len() + taken + OVERHEAD_BYTES;
         gauge.add(charge);
+        if piece.is_some() {
+            gauge.add_piece(taken);
+        }
         let shared = Shared {
             references: AtomicUsize::new(1),
             length: bytes.len(),
@@ -167,8 +170,12 @@ impl Block {
         let shared = unsafe { place.read() };
         let head = &shared.head;
         match (head.in_slab, head.gauge.slabs()) {
-            // SAFETY: these slabs gave the piece to `make`, and nobody uses it any more.
-            (true, Some(slabs)) => unsafe { slabs.free(place.cast()) },
+            (true, Some(slabs)) => {
+                let size = size_of::<Shared>() + shared.length;
+                head.gauge.subtract_piece(Slabs::piece_bytes(size));
+                // SAFETY: these slabs gave the piece to `make`, and nobody uses it any more.
+                unsafe { slabs.free(place.cast()) }
+            }
             // SAFETY: `make` allocated it with this very layout.
             _ => unsafe { alloc::dealloc(place.as_ptr().cast(), memory_layout(shared.length)) },
         }
@@ -353,6 +360,11 @@ impl Block {
                 value: &self.bytes()[entry.value_start..entry.end],
             }))
         })
+    }
+
+    /// Whether all of its memory is a piece of the slabs.
+    pub(crate) fn is_in_slab(&self) -> bool {
+        self.in_slab && self.large.is_empty()
     }
 
     /// The memory that the block takes.

@@ -66,7 +66,11 @@ impl Shared {
                 log.reserved_up_to = end + step;
                 Ok(())
             }
-            Err(error) if error.kind() == ErrorKind::NoSpace && deletes_only(batch)? => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NoSpace && deletes_only(batch)? => {
+                // They would draw on the reserve like records.
+                log.writer.stop_zeroing();
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }

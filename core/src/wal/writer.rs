@@ -186,6 +186,11 @@ impl Writer {
         }
     }
 
+    /// Zeroes no further: on a full disk that space is for records.
+    pub(crate) fn stop_zeroing(&mut self) {
+        self.zero_ahead = 0;
+    }
+
     fn start_writeback(&mut self) {
         let length = self.len - self.writeback_from;
         if length >= WRITEBACK_BYTES {

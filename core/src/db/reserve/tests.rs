@@ -142,6 +142,30 @@ fn a_full_disk_still_opens_reads_deletes_and_compacts() {
 }
 
 #[test]
+fn deletes_on_a_full_disk_zero_no_log_ahead_of_its_records() {
+    // Zeros draw on the reserve as records do, and there are more of them than of a delete's bytes.
+    let env = MemEnv::new();
+    env.set_quota(Some(4 << 20));
+    let db = DB::open("/db", options(&env).manual_background(true)).unwrap();
+    let (mut dice, mut model) = (fastrand::Rng::with_seed(5), Model::new());
+    fill(&db, 2000, &mut dice, &mut model);
+    hog(&env);
+    let mut most = 0;
+    for key in model.keys().take(200) {
+        db.delete(key).unwrap();
+        let newest = env.list(Path::new("/db")).unwrap();
+        let newest = newest.iter().filter(|name| name.ends_with(".log")).max();
+        let newest = Path::new("/db").join(newest.unwrap());
+        let PathKind::File(length) = env.kind(&newest).unwrap() else {
+            panic!("a log is a file");
+        };
+        most = most.max(length);
+    }
+    // A memtable is sealed at a quarter of a piece of the reserve; a piece of zeros alone has 32 KiB.
+    assert!(most < SMALLEST_STEP / EARLY_SEAL_DIVISOR + 1024, "{most}");
+}
+
+#[test]
 fn writing_goes_on_by_itself_when_somebody_frees_space() {
     let env = MemEnv::new();
     env.set_quota(Some(3 << 20));

@@ -210,6 +210,15 @@ impl Error {
         &message[start..]
     }
 
+    /// Whether the process, or the system, may open no more files.
+    pub(crate) fn is_out_of_files(&self) -> bool {
+        let source = std::error::Error::source(self);
+        let code = source
+            .and_then(|source| source.downcast_ref::<io::Error>())
+            .and_then(io::Error::raw_os_error);
+        matches!(code, Some(libc::EMFILE | libc::ENFILE))
+    }
+
     /// Whether the same call may succeed later without any change to it.
     pub fn is_retryable(&self) -> bool {
         match self.kind() {

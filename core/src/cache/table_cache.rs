@@ -9,6 +9,7 @@
 //! * O2  One thread opens a table while others wait for it: a handle's `opening` lock is held over the opening,
 //!       the ring's lock never over I/O.
 //! * O3  A handle that is dropped closes its table; the ring holds handles weakly and forgets them in passing.
+//! * O4  Where the process may open no more files, every table that nobody uses is closed before an open fails for it.
 
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -133,9 +134,14 @@ impl TableCache {
         let table = match opening.upgrade() {
             Some(table) => table,
             None => {
-                let path = table_path(&self.dir, handle.number);
-                let cache = Arc::clone(&self.block_cache);
-                let table = Table::open(&*self.env, &path, handle.file_id, handle.size, cache)?;
+                let table = match self.open_file(handle) {
+                    Err(error) if error.is_out_of_files() => {
+                        // O4.
+                        self.close_down_to(0);
+                        self.open_file(handle)?
+                    }
+                    outcome => outcome?,
+                };
                 self.opens.fetch_add(1, Ordering::Relaxed);
                 *opening = Arc::downgrade(&table);
                 table
@@ -147,6 +153,12 @@ impl TableCache {
         // Others may have opened tables meanwhile.
         self.close_down_to(self.max_open_files);
         Ok(table)
+    }
+
+    fn open_file(&self, handle: &TableHandle) -> Result<Arc<Table>> {
+        let path = table_path(&self.dir, handle.number);
+        let cache = Arc::clone(&self.block_cache);
+        Table::open(&*self.env, &path, handle.file_id, handle.size, cache)
     }
 
     /// Closes tables until at most `count` are open.

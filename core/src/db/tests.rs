@@ -315,6 +315,32 @@ fn a_recovery_that_is_interrupted_between_two_flushes_of_one_log_goes_on_later()
 }
 
 #[test]
+fn tables_that_nobody_reads_are_closed_where_no_more_files_may_be_opened() {
+    let env = MemEnv::new();
+    let faulty = FaultEnv::new(Arc::new(env.clone()), 0);
+    let db = DB::open("/db", options(&env).env(Arc::new(faulty.clone()))).unwrap();
+    for key in 0..3u8 {
+        db.put(&[key], b"v").unwrap();
+        db.flush().unwrap();
+    }
+    drop(db);
+    for code in [libc::EMFILE, libc::ENFILE] {
+        let db = DB::open("/db", options(&env).env(Arc::new(faulty.clone()))).unwrap();
+        let open = |db: &DB| db.stats().unwrap().open_tables;
+        for key in 0..2u8 {
+            db.get(&[key]).unwrap().unwrap();
+        }
+        let before = open(&db);
+        assert!(before > 0);
+        let injected = faulty.injected();
+        faulty.inject(Fault::new(&[Operation::Open], code).on_path(".sst"));
+        db.get(&[2]).unwrap().unwrap();
+        assert_eq!(faulty.injected(), injected + 1);
+        assert_eq!(open(&db), 1, "the others made room");
+    }
+}
+
+#[test]
 fn a_recovery_that_is_interrupted_behind_a_flush_over_two_logs_goes_on_later() {
     // The recovered memtable holds all of the first log and a part of the second. Its flush leaves both needed, and the
     // numbers in tables reach beyond the first log's end: that is no contradiction to the second one's header.

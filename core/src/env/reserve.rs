@@ -2,7 +2,8 @@
 //!
 //! * V1  A write, a creation or a rename that finds no space gives a piece of the reserve back to the disk and is
 //!       tried again, until it succeeds or nothing is left. A failed sync is not: it may have dropped what it was for.
-//!       Work that others must not be kept waiting by leaves them the floor.
+//!       Work that others must not be kept waiting by leaves them the floor. Each further piece of the same work is twice
+//!       as large: where names are what is short, a file system may take long to say so, and no piece helps.
 //! * V2  Once a piece is gone the reserve is not whole, until [`Reserve::hold`] has filled it again.
 //!
 //! Nothing reads the file. What is in it and whether it survives a crash does not matter.
@@ -157,7 +158,7 @@ impl Reserve {
     /// Gives at least `bytes` back to the disk, or what there is above `floor`; whether there was any.
     fn release(&self, bytes: u64, floor: u64) -> bool {
         let mut held = self.held.lock();
-        let rest = held.bytes.saturating_sub(bytes.max(self.piece)).max(floor);
+        let rest = held.bytes.saturating_sub(bytes).max(floor);
         if held.bytes <= rest || held.shrink(rest).is_err() {
             return false;
         }
@@ -167,13 +168,16 @@ impl Reserve {
 
     /// V1, for work that needs about `bytes`.
     fn drawn<T>(&self, share: Share, bytes: u64, work: impl Fn() -> Result<T>) -> Result<T> {
+        let mut piece = bytes.max(self.piece);
         loop {
             let floor = match share {
                 Share::All => 0,
                 Share::AboveFloor => self.floor.load(Ordering::Relaxed),
             };
             match work() {
-                Err(error) if error.kind() == ErrorKind::NoSpace && self.release(bytes, floor) => {}
+                Err(error) if error.kind() == ErrorKind::NoSpace && self.release(piece, floor) => {
+                    piece = piece.saturating_mul(2);
+                }
                 outcome => return outcome,
             }
         }
@@ -360,7 +364,7 @@ impl Env for ReservingEnv {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::env::MemEnv;
+    use crate::env::{Fault, FaultEnv, MemEnv, Operation};
 
     const PIECE: u64 = 16 << 10;
 
@@ -403,5 +407,22 @@ mod tests {
         assert!(!reserve.is_whole());
         reserve.hold(4 * PIECE, u64::MAX, false).unwrap();
         assert_eq!(held(&reserve), (4 * PIECE, true));
+    }
+
+    #[test]
+    fn where_names_are_short_the_reserve_is_given_back_in_few_attempts() {
+        // On ext4 without inodes each attempt waits for the journal, four times.
+        let env = FaultEnv::new(Arc::new(MemEnv::new()), 1);
+        let disk: Arc<dyn Env> = Arc::new(env.clone());
+        let reserve = Reserve::open(Arc::clone(&disk), PathBuf::from("/RESERVE"), PIECE).unwrap();
+        reserve.hold(1023 * PIECE, u64::MAX, false).unwrap();
+        let (share, dir_syncs) = (Share::All, Arc::new(DirSyncs::default()));
+        let drawing = ReservingEnv::new(disk, Arc::clone(&reserve), share, dir_syncs);
+        env.inject(Fault::new(&[Operation::Create], libc::ENOSPC).always());
+        let refused = drawing.create_new(Path::new("/log")).err().unwrap();
+        assert_eq!(refused.kind(), ErrorKind::NoSpace);
+        assert_eq!(reserve.bytes(), 0);
+        // Without a piece, with one, with two more, ... with 512 more.
+        assert_eq!(env.injected(), 11);
     }
 }

@@ -1,15 +1,16 @@
 //! Background work: one flush thread, several compaction threads, and manual compactions in their callers.
 //!
 //! No thread sleeps to poll: the flush thread waits for its doorbell, compaction threads for a change of the
-//! tree. After a failure a thread waits for the next event or a growing pause, whichever comes first.
+//! tree. A failed flush is tried again for the next who asks; a failed compaction also when another one succeeds, or
+//! after a growing pause.
 //!
 //! * T1  At most one thread flushes; compactions that run at once share no file and no output range (the
 //!       picker's promise, given the plans in `State::running`).
 //! * T2  A stop is noticed between two entries, so threads end within a bounded time.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::shared::{Shared, State};
+use super::shared::{CompactionFailure, Shared, State};
 use crate::compaction::{self, PickerOptions, Plan, RangePlan, RunningCompaction};
 use crate::error::{Error, Result};
 use crate::sync::{Arc, MutexGuard};
@@ -68,14 +69,22 @@ impl Shared {
             match self.run_compaction(plan) {
                 Ok(()) => pause = FIRST_PAUSE,
                 Err(_) => {
-                    let mut state = self.state.lock();
-                    if !state.stop_compacting {
-                        self.changed.wait_for(&mut state, pause);
-                    }
+                    self.pause_compacting(pause);
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
             }
         }
+    }
+
+    /// Waits, after a failure, until another compaction succeeds or a writer waits for one, at most as long as `pause`.
+    fn pause_compacting(&self, pause: Duration) {
+        let mut state = self.state.lock();
+        let until = Instant::now() + pause;
+        while !state.stop_compacting
+            && let Some(failure) = &state.compaction_failure
+            && failure.requests == state.compaction_requests
+            && !self.changed.wait_until(&mut state, until).timed_out()
+        {}
     }
 
     /// Takes the next compaction that the tree needs, if it needs one, and marks it as running.
@@ -93,11 +102,15 @@ impl Shared {
     /// Runs a plan that is marked as running, and unmarks it.
     pub(super) fn run_compaction(&self, plan: Plan) -> Result<()> {
         let id = plan.id();
+        let requests = self.state.lock().compaction_requests;
         let outcome = guarded(|| self.compact(plan));
         let mut state = self.state.lock();
         let at = state.running.iter().position(|running| running.id() == id);
         let finished = at.map(|at| state.running.swap_remove(at));
-        state.compaction_failure = outcome.as_ref().err().cloned();
+        state.compaction_failure = outcome.as_ref().err().map(|error| CompactionFailure {
+            error: error.clone(),
+            requests,
+        });
         self.changed.notify_all();
         let stopping = state.stop_compacting;
         drop(state);
@@ -220,9 +233,12 @@ impl Shared {
         }
     }
 
-    /// Waits until a compaction has made `done` true. Errors: that of a compaction that failed instead.
+    /// Waits until a compaction has made `done` true. Errors: that of a compaction that began after this call and failed.
     pub(super) fn wait_for_compaction(&self, done: impl Fn() -> bool) -> Result<()> {
         let mut state = self.state.lock();
+        state.compaction_requests += 1;
+        let request = state.compaction_requests;
+        self.changed.notify_all();
         while !done() {
             self.check_open()?;
             if self.options.manual_background {
@@ -230,8 +246,10 @@ impl Shared {
                 drop(state);
                 self.run_background_step()?;
                 state = self.state.lock();
-            } else if let Some(failure) = &state.compaction_failure {
-                return Err(failure.clone());
+            } else if let Some(failure) = &state.compaction_failure
+                && failure.requests >= request
+            {
+                return Err(failure.error.clone());
             } else {
                 self.changed.wait(&mut state);
             }

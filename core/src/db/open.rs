@@ -205,6 +205,8 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
         options,
     });
     if !shared.options.read_only {
+        let version = Arc::clone(&shared.superversion.load().version);
+        shared.stall.update(shared.pressure(&version));
         shared.adjust_reserve();
     }
     start_threads(&shared)?;

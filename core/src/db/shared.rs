@@ -28,7 +28,7 @@ use crate::options::Options;
 use crate::snapshot::SnapshotList;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, ArcSwap, Condvar, Mutex, MutexGuard};
-use crate::version::{FileNumbers, ObsoleteFiles, VersionSet};
+use crate::version::{FileNumbers, ObsoleteFiles, Version, VersionSet};
 use crate::wal;
 
 /// One open database.
@@ -100,12 +100,21 @@ pub(super) struct State {
     pub(super) flush_attempts: u64,
     /// How often somebody wanted a flush: a failed one is tried again when this has grown.
     pub(super) flush_requests: u64,
-    /// The error of the last compaction, until one succeeds.
-    pub(super) compaction_failure: Option<Error>,
+    /// The failure of the last compaction, until one succeeds.
+    pub(super) compaction_failure: Option<CompactionFailure>,
+    /// How often a writer had to wait for a compaction: after a failure the next one does not pause when this has grown.
+    pub(super) compaction_requests: u64,
     /// No compaction starts any more, and running ones stop.
     pub(super) stop_compacting: bool,
     /// No flush starts any more.
     pub(super) stop_flushing: bool,
+}
+
+/// Why a compaction failed.
+pub(super) struct CompactionFailure {
+    pub(super) error: Error,
+    /// [`State::compaction_requests`] when it began.
+    pub(super) requests: u64,
 }
 
 /// What is taken apart at close.
@@ -154,11 +163,16 @@ impl Shared {
         _state: &mut MutexGuard<'_, State>,
         next: SuperVersion,
     ) -> Arc<SuperVersion> {
-        let pressure = Pressure::of(&next.version, &self.options, &self.picker_options());
+        let pressure = self.pressure(&next.version);
         let old = self.superversion.swap(Arc::new(next));
         self.stall.update(pressure);
         self.changed.notify_all();
         old
+    }
+
+    /// How far compaction is behind in `version`.
+    pub(super) fn pressure(&self, version: &Version) -> Pressure {
+        Pressure::of(version, &self.options, &self.picker_options())
     }
 
     /// Writes a line to the info log.

@@ -1,7 +1,7 @@
 //! Tests with the database's own threads: who waits is woken, also by a failure, and nobody need wait for work to be done.
 
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 
@@ -62,4 +62,60 @@ fn a_sealed_memtable_is_flushed_although_nobody_waits_for_it() {
         flushed.expect("the flush thread heard of the sealed memtable");
         faulty.set_hook(None);
     }
+}
+
+/// A database of so many tables in level 0, where every compaction fails; its attempts are told to `attempt`.
+fn where_compactions_fail(
+    tables: u8,
+    attempt: impl Fn() + Send + Sync + 'static,
+) -> (FaultEnv, DB) {
+    let env = FaultEnv::new(Arc::new(MemEnv::new()), 0);
+    let options = options(&MemEnv::new()).env(Arc::new(env.clone()));
+    let options = options.level0_compaction_trigger(2);
+    let db = DB::open("/db", options.clone()).unwrap();
+    for table in 0..tables {
+        db.put(b"k", &[table]).unwrap();
+        db.flush().unwrap();
+    }
+    drop(db);
+    let fault = Fault::new(&[Operation::Create], libc::EIO);
+    env.inject(fault.on_path(".sst").always());
+    env.set_hook(Some(Arc::new(move |operation, path: &Path| {
+        if operation == Operation::Create && path.extension().is_some_and(|end| end == "sst") {
+            attempt();
+        }
+    })));
+    let db = DB::open("/db", options.manual_background(false)).unwrap();
+    (env, db)
+}
+
+#[test]
+fn a_compaction_that_fails_is_not_tried_again_at_once_by_the_other_thread() {
+    let (send, receive) = mpsc::channel();
+    let (_env, _db) = where_compactions_fail(2, move || {
+        let _ = send.send(Instant::now());
+        // A slow disk: the other thread has come to its pause when this attempt fails.
+        std::thread::sleep(Duration::from_millis(5));
+    });
+    let attempts: Vec<Instant> = (0..6)
+        .map(|_| receive.recv_timeout(LONGEST).expect("it is tried again"))
+        .collect();
+    // Each of two threads tries at once, after 50 ms, and after 100 ms more.
+    let took = attempts[5] - attempts[0];
+    assert!(took >= Duration::from_millis(100), "{took:?}");
+}
+
+#[test]
+fn a_writer_who_is_stopped_gets_the_error_of_a_new_compaction_or_goes_on_at_once() {
+    let (env, db) = where_compactions_fail(18, || ());
+    let stopped = db.clone();
+    let refused = within("a write behind a failed compaction", move || {
+        stopped.put(b"k", b"v")
+    });
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Io);
+    env.clear();
+    let written = within("a write where compactions succeed again", move || {
+        db.put(b"k", b"v")
+    });
+    written.unwrap();
 }

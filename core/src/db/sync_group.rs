@@ -1,8 +1,10 @@
 //! Group sync: many synced writers share one fdatasync, and a sync covers every earlier log.
 //!
-//! A writer that asked for `sync` waits until everything up to its record is durable. The first to wait becomes
-//! the leader: it notes how far the logs reach, syncs each unsynced log, oldest first, outside the lock, and
-//! wakes all it covered. Whoever came meanwhile elects the next leader. A lone writer never waits for company.
+//! A writer that asked for `sync` waits until everything up to its record is durable. One of them leads: it notes how
+//! far the logs reach, syncs each unsynced log, oldest first, outside the lock, and wakes all. Those that it covered
+//! mostly come again with their next write. So the next to lead is who makes the company complete again: as many as
+//! waited, covered or not, when the last sync ended. Should one of them stay away, another, the watcher, leads after a
+//! part of the time that a sync takes. A lone writer never waits for company.
 //!
 //! * G1  `synced` is a place up to which every log, from the first unsynced one on, is on stable storage.
 //! * G2  A log's directory entry is synced, and the manifest knows that the log has synced records, before any record
@@ -11,15 +13,22 @@
 //!       as failed, whoever asked for that sync.
 //! * G3  After a failed sync nothing more is acknowledged as synced until [`SyncGroup::restart`]: the kernel may
 //!       have dropped the pages it could not write, and a later fdatasync would not say so.
+//! * G4  Where somebody waits there is a leader or a watcher, and both wake all when they cease.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::env::{Env, File, Names};
 use crate::error::{Error, Result};
 use crate::key::FileNumber;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{Arc, Condvar, Mutex};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+/// For company a sync waits this part of the time that the last one took, within these bounds.
+const PATIENCE_DIVISOR: u64 = 2;
+const LEAST_PATIENCE_MICROS: u64 = 20;
+const MOST_PATIENCE_MICROS: u64 = 1_000;
 
 /// A place in the sequence of logs: everything in earlier logs, and this log's bytes below `offset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,8 +124,37 @@ struct State {
     /// G1.
     synced: LogPlace,
     has_leader: bool,
+    /// Whether one of those who wait for company is the watcher (G4).
+    has_watcher: bool,
+    /// The places that are waited for and that no sync has reached.
+    waiting: Vec<LogPlace>,
+    /// How many places were waited for when the last sync ended, and how long it took.
+    company: usize,
+    sync_micros: u64,
     /// G3.
     failure: Option<Error>,
+}
+
+impl State {
+    /// Whether a sync need not wait for others.
+    fn is_complete(&self) -> bool {
+        self.waiting.len() >= self.company
+    }
+
+    fn patience(&self) -> Duration {
+        let micros = self.sync_micros / PATIENCE_DIVISOR;
+        Duration::from_micros(micros.clamp(LEAST_PATIENCE_MICROS, MOST_PATIENCE_MICROS))
+    }
+
+    /// That everything up to `place` is durable, or why it will not be, if either is known.
+    fn outcome(&self, place: LogPlace) -> Option<Result<()>> {
+        // A log that was forgotten is wholly durable in tables.
+        let is_forgotten = |oldest: &Arc<LogFile>| oldest.number > place.log;
+        if self.synced >= place || self.logs.front().is_some_and(is_forgotten) {
+            return Some(Ok(()));
+        }
+        self.failure.clone().map(Err)
+    }
 }
 
 impl SyncGroup {
@@ -134,6 +172,10 @@ impl SyncGroup {
             logs: VecDeque::from([first]),
             synced,
             has_leader: false,
+            has_watcher: false,
+            waiting: Vec::new(),
+            company: 0,
+            sync_micros: 0,
             failure: None,
         };
         SyncGroup {
@@ -181,42 +223,74 @@ impl SyncGroup {
     /// Waits until everything up to `place` is durable, syncing it if nobody else is.
     pub(super) fn wait_for(&self, place: LogPlace) -> Result<()> {
         let mut state = self.state.lock();
-        loop {
-            // A log that was forgotten is wholly durable in tables.
-            let oldest = state.logs.front().map(|log| log.number);
-            if state.synced >= place || oldest.is_some_and(|oldest| oldest > place.log) {
-                return Ok(());
-            }
-            if let Some(failure) = &state.failure {
-                return Err(failure.clone());
+        if let Some(outcome) = state.outcome(place) {
+            return outcome;
+        }
+        state.waiting.push(place);
+        let mut is_patient = true;
+        let outcome = loop {
+            if let Some(outcome) = state.outcome(place) {
+                break outcome;
             }
             if state.has_leader {
                 self.finished.wait(&mut state);
-                continue;
+            } else if state.is_complete() || !is_patient {
+                self.lead(&mut state);
+            } else if state.has_watcher {
+                self.finished.wait(&mut state);
+            } else {
+                is_patient = self.watch(&mut state);
             }
-            state.has_leader = true;
-            let logs: Vec<Arc<LogFile>> = state.logs.iter().cloned().collect();
-            let outcome = crate::sync::MutexGuard::unlocked(&mut state, || self.sync_all(&logs));
-            state.has_leader = false;
-            match outcome {
-                Ok(reached) => {
-                    state.synced = state.synced.max(reached);
-                    // All but the last of `logs` get no more records.
-                    while state
-                        .logs
-                        .front()
-                        .is_some_and(|log| log.number < reached.log)
-                    {
-                        state.logs.pop_front();
-                    }
-                }
-                Err(error) => {
-                    state.failure = Some(error);
-                    self.failed.store(true, Ordering::Release);
-                }
-            }
+        };
+        // The sync that reached it has taken it from the list, unless a flush did that for it.
+        if let Some(at) = state.waiting.iter().position(|other| *other == place) {
+            state.waiting.swap_remove(at);
+        }
+        outcome
+    }
+
+    /// Waits for company; whether there is time left for it.
+    fn watch(&self, state: &mut MutexGuard<'_, State>) -> bool {
+        state.has_watcher = true;
+        let patience = state.patience();
+        let woken = self.finished.wait_for(state, patience);
+        state.has_watcher = false;
+        if !state.has_leader {
+            // Should this one have nothing to wait for any more, another goes on.
             self.finished.notify_all();
         }
+        !woken.timed_out()
+    }
+
+    /// Syncs the logs and wakes all.
+    fn lead(&self, state: &mut MutexGuard<'_, State>) {
+        state.has_leader = true;
+        let logs: Vec<Arc<LogFile>> = state.logs.iter().cloned().collect();
+        let (outcome, micros) = MutexGuard::unlocked(state, || {
+            let started = self.env.now_micros();
+            let outcome = self.sync_all(&logs);
+            (outcome, self.env.now_micros().saturating_sub(started))
+        });
+        state.has_leader = false;
+        state.company = state.waiting.len();
+        state.sync_micros = micros;
+        match outcome {
+            Ok(reached) => {
+                state.synced = state.synced.max(reached);
+                // All but the last of `logs` get no more records.
+                let number = reached.log;
+                while state.logs.front().is_some_and(|log| log.number < number) {
+                    state.logs.pop_front();
+                }
+                let synced = state.synced;
+                state.waiting.retain(|place| *place > synced);
+            }
+            Err(error) => {
+                state.failure = Some(error);
+                self.failed.store(true, Ordering::Release);
+            }
+        }
+        self.finished.notify_all();
     }
 
     /// Syncs `logs` in order; how far the last one reached when its sync began.

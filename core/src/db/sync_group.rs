@@ -4,7 +4,8 @@
 //! far the logs reach, syncs each unsynced log, oldest first, outside the lock, and wakes all. Those that it covered
 //! mostly come again with their next write. So the next to lead is who makes the company complete again: as many as
 //! waited, covered or not, when the last sync ended. Should one of them stay away, another, the watcher, leads after a
-//! part of the time that a sync takes. A lone writer never waits for company.
+//! part of the time that a sync takes, and the next syncs do not wait: the more of them, the more often that was in vain. A
+//! lone writer never waits for company.
 //!
 //! * G1  `synced` is a place up to which every log, from the first unsynced one on, is on stable storage.
 //! * G2  A log's directory entry is synced, and the manifest knows that the log has synced records, before any record
@@ -29,6 +30,8 @@ use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
 const PATIENCE_DIVISOR: u64 = 2;
 const LEAST_PATIENCE_MICROS: u64 = 20;
 const MOST_PATIENCE_MICROS: u64 = 1_000;
+/// So many syncs do not wait, at most, after one that waited in vain.
+const MOST_HASTY: u32 = 63;
 
 /// A place in the sequence of logs: everything in earlier logs, and this log's bytes below `offset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -131,6 +134,9 @@ struct State {
     /// How many places were waited for when the last sync ended, and how long it took.
     company: usize,
     sync_micros: u64,
+    /// How many of the next syncs do not wait, and how many did not after the last wait in vain.
+    hasty: u32,
+    last_hasty: u32,
     /// G3.
     failure: Option<Error>,
 }
@@ -138,7 +144,19 @@ struct State {
 impl State {
     /// Whether a sync need not wait for others.
     fn is_complete(&self) -> bool {
-        self.waiting.len() >= self.company
+        self.hasty > 0 || self.waiting.len() >= self.company
+    }
+
+    /// Learns from whether the company has come.
+    fn learn(&mut self) {
+        if self.hasty > 0 {
+            self.hasty -= 1;
+        } else if self.waiting.len() >= self.company {
+            self.last_hasty = 0;
+        } else {
+            self.last_hasty = (2 * self.last_hasty + 1).min(MOST_HASTY);
+            self.hasty = self.last_hasty;
+        }
     }
 
     fn patience(&self) -> Duration {
@@ -176,6 +194,8 @@ impl SyncGroup {
             waiting: Vec::new(),
             company: 0,
             sync_micros: 0,
+            hasty: 0,
+            last_hasty: 0,
             failure: None,
         };
         SyncGroup {
@@ -265,6 +285,7 @@ impl SyncGroup {
     /// Syncs the logs and wakes all.
     fn lead(&self, state: &mut MutexGuard<'_, State>) {
         state.has_leader = true;
+        state.learn();
         let logs: Vec<Arc<LogFile>> = state.logs.iter().cloned().collect();
         let (outcome, micros) = MutexGuard::unlocked(state, || {
             let started = self.env.now_micros();
@@ -341,5 +362,62 @@ impl SyncGroup {
     /// The failure of an earlier sync, if any (G3).
     pub(super) fn failure(&self) -> Option<Error> {
         self.state.lock().failure.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::MemEnv;
+
+    fn group() -> SyncGroup {
+        let env: Arc<dyn Env> = Arc::new(MemEnv::new());
+        let file = env.create_new(Path::new("/log")).unwrap();
+        let name = Names::made_from_now(&*env);
+        let first = LogFile::new(FileNumber(1), file, 0, 0, name);
+        SyncGroup::new(env, "/".into(), Box::new(|_| Ok(())), first)
+    }
+
+    #[test]
+    fn a_sync_waits_for_company_less_often_the_more_often_that_was_in_vain() {
+        let group = group();
+        let mut state = group.state.lock();
+        let place = |offset| LogPlace {
+            log: FileNumber(1),
+            offset,
+        };
+        state.company = 2;
+        state.waiting = vec![place(1)];
+        let mut waits = Vec::new();
+        for sync in 0..200 {
+            if !state.is_complete() {
+                waits.push(sync);
+            }
+            state.learn();
+        }
+        assert_eq!(waits, [0, 2, 6, 14, 30, 62, 126, 190]);
+        // It came once, as soon as it was waited for: the next ones wait again.
+        while state.hasty > 0 {
+            state.learn();
+        }
+        state.waiting.push(place(2));
+        assert!(state.is_complete());
+        state.learn();
+        state.waiting.pop();
+        assert!(!state.is_complete());
+    }
+
+    #[test]
+    fn a_lone_writer_is_complete_company() {
+        let group = group();
+        let mut state = group.state.lock();
+        state.waiting = vec![LogPlace {
+            log: FileNumber(1),
+            offset: 1,
+        }];
+        for company in [0, 1] {
+            state.company = company;
+            assert!(state.is_complete());
+        }
     }
 }

@@ -216,6 +216,17 @@ impl Disk {
         }
     }
 
+    /// Ends the role, and tells what is needed to find out why.
+    fn fail(&self, what: &str, error: &aidb::Error) -> ! {
+        say(&format!("{:?}", self.db().stats()));
+        for entry in fs::read_dir(&self.dir).unwrap().map(Result::unwrap) {
+            let bytes = entry.metadata().map_or(0, |metadata| metadata.len());
+            say(&format!("{} {bytes}", entry.file_name().display()));
+        }
+        say(&fs::read_to_string(self.dir.join("LOG")).unwrap_or_default());
+        panic!("{what}: {error}");
+    }
+
     /// Somebody else takes what is left of the disk.
     fn take_the_rest(&self) {
         let file = fs::File::create(self.ballast.join("rest")).unwrap();
@@ -242,17 +253,19 @@ impl Disk {
         for key in expected.keys().cloned().collect::<Vec<_>>() {
             if !random.one_in(4) {
                 let deleted = self.db().delete(&key);
-                deleted.unwrap_or_else(|error| panic!("delete on the full disk: {error}"));
+                deleted.unwrap_or_else(|error| self.fail("delete on the full disk", &error));
                 expected.remove(&key);
             }
         }
         self.db().flush().expect("it flushes on the full disk");
         let compacted = self.db().compact_range(None, None);
-        compacted.unwrap_or_else(|error| panic!("compaction on the full disk: {error}"));
+        compacted.unwrap_or_else(|error| self.fail("compaction on the full disk", &error));
         for number in 0..100 {
             let (key, value) = (format!("new {number}").into_bytes(), vec![7; 10_000]);
             let put = self.db().put(&key, &value);
-            put.unwrap_or_else(|error| panic!("put {number} after a compaction: {error}"));
+            put.unwrap_or_else(|error| {
+                self.fail(&format!("put {number} after a compaction"), &error)
+            });
             expected.insert(key, value);
         }
         for when in ["afterwards", "reopened"] {

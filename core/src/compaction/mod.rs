@@ -12,7 +12,7 @@ mod retention;
 
 pub(crate) use job::{JobContext, run};
 pub(crate) use picker::{
-    PickerOptions, Plan, RangePlan, RunningCompaction, debt_bytes, pick, plan_range, plan_rewrite,
-    scores,
+    LARGEST_PLAN_TABLES, PLAN_TABLES, PickerOptions, Plan, RangePlan, RunningCompaction,
+    debt_bytes, pick, plan_range, plan_rewrite, scores,
 };
 pub(crate) use retention::Retention;

@@ -20,8 +20,10 @@ use crate::version::{FileMeta, LEVELS, Version, VersionEdit};
 
 /// An output overlaps at most this many target sizes of the level below it, so that its own compaction stays small.
 const GRANDPARENT_FACTOR: u64 = 10;
-/// A plan is not widened beyond this many target sizes, and a manual one is cut about there.
-const PLAN_FACTOR: u64 = 25;
+/// [`PickerOptions::max_plan_tables`] where there is space.
+pub(crate) const PLAN_TABLES: u64 = 25;
+/// The most target sizes that a plan for one table takes: itself, what it may overlap, and a table more at either end of that.
+pub(crate) const LARGEST_PLAN_TABLES: u64 = GRANDPARENT_FACTOR + 3;
 /// How much more a table of nothing but tombstones counts than its bytes.
 const TOMBSTONE_WEIGHT: f64 = 2.0;
 
@@ -41,6 +43,9 @@ pub(crate) struct PickerOptions {
     pub(crate) level_size_multiplier: u64,
     /// Bytes of one output table, about.
     pub(crate) target_file_size: u64,
+    /// A plan is not widened beyond this many target sizes, and a manual one is cut about there; what it takes of the
+    /// output level counts.
+    pub(crate) max_plan_tables: u64,
 }
 
 impl PickerOptions {
@@ -52,7 +57,7 @@ impl PickerOptions {
     }
 
     fn max_plan_bytes(&self) -> u64 {
-        self.target_file_size.saturating_mul(PLAN_FACTOR)
+        self.target_file_size.saturating_mul(self.max_plan_tables)
     }
 }
 
@@ -421,7 +426,9 @@ pub(crate) fn plan_range(
     let picker = Picker::new(version, running, options);
     let mut upper = picker.touched(level, start, end);
     if level > 0 {
-        upper = cut(upper, options);
+        upper = cut(upper, options, |start, end| {
+            bytes(&version.overlapping(level + 1, Some(start), Some(end)))
+        });
     }
     if upper.is_empty() {
         return RangePlan::Done;
@@ -455,6 +462,7 @@ pub(crate) fn plan_rewrite(
     let files = cut(
         old.take_while(|file| file.number < before).collect(),
         options,
+        |_, _| 0,
     );
     if files.is_empty() {
         return RangePlan::Done;
@@ -467,12 +475,14 @@ pub(crate) fn plan_rewrite(
     }
 }
 
-/// The first of `files`, as many as one plan may take: at least one.
-fn cut(mut files: Files, options: &PickerOptions) -> Files {
+/// The first of `files`, as many as one plan may take: at least one. `below`: the bytes that a plan for these user keys takes
+/// of the output level.
+fn cut(mut files: Files, options: &PickerOptions, below: impl Fn(&[u8], &[u8]) -> u64) -> Files {
     let mut total = 0u64;
     let fits = files.iter().enumerate().take_while(|(index, file)| {
         total = total.saturating_add(file.size);
-        *index == 0 || total <= options.max_plan_bytes()
+        let (start, end) = bounds(files.iter().take(index + 1));
+        *index == 0 || total.saturating_add(below(start, end)) <= options.max_plan_bytes()
     });
     let count = fits.count();
     files.truncate(count);

@@ -174,7 +174,6 @@ impl Shared {
             return Ok(());
         }
         let before = self.file_numbers.allocate();
-        let options = self.picker_options();
         let deepest = {
             // Not kept: what it holds could not be deleted.
             let version = Arc::clone(&self.superversion.load().version);
@@ -182,12 +181,12 @@ impl Shared {
             (1..LEVELS).rev().find(holds).unwrap_or(1)
         };
         for level in 0..deepest {
-            self.compact_steps(start, |version, from, running| {
-                compaction::plan_range(version, level, from, end, running, &options)
+            self.compact_steps(start, |version, from, running, options| {
+                compaction::plan_range(version, level, from, end, running, options)
             })?;
         }
-        self.compact_steps(start, |version, from, running| {
-            compaction::plan_rewrite(version, deepest, from, end, before, running, &options)
+        self.compact_steps(start, |version, from, running, options| {
+            compaction::plan_rewrite(version, deepest, from, end, before, running, options)
         })
     }
 
@@ -195,7 +194,7 @@ impl Shared {
     fn compact_steps(
         &self,
         start: Option<&[u8]>,
-        plan: impl Fn(&Version, Option<&[u8]>, &[RunningCompaction]) -> RangePlan,
+        plan: impl Fn(&Version, Option<&[u8]>, &[RunningCompaction], &PickerOptions) -> RangePlan,
     ) -> Result<()> {
         let mut from = start.map(<[u8]>::to_vec);
         loop {
@@ -209,7 +208,8 @@ impl Shared {
                 self.changed.wait(&mut state);
                 continue;
             }
-            match plan(&version, from.as_deref(), &state.running) {
+            let options = self.picker_options();
+            match plan(&version, from.as_deref(), &state.running, &options) {
                 RangePlan::Done => return Ok(()),
                 RangePlan::Busy => self.changed.wait(&mut state),
                 RangePlan::Ready(plan) => {
@@ -230,6 +230,10 @@ impl Shared {
             level_base_size: self.options.level_base_size,
             level_size_multiplier: self.options.level_size_multiplier,
             target_file_size: self.options.target_file_size,
+            max_plan_tables: match self.is_roomy() {
+                true => compaction::PLAN_TABLES,
+                false => compaction::LARGEST_PLAN_TABLES,
+            },
         }
     }
 

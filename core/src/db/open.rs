@@ -174,6 +174,7 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
             Arc::clone(&log_file),
         ),
         reserve,
+        is_roomy: AtomicBool::new(false),
         log: Mutex::new(Log {
             writer,
             file: log_file,

@@ -4,8 +4,8 @@
 //! (`env/reserve.rs`) when the disk is full. Puts do not: they get `NoSpace` first.
 //!
 //! * V3  Puts are taken only while the reserve is whole: it holds what flushing every memtable and the largest
-//!       compaction may need, beside whatever else fills the disk.
-//!       Compactions leave flushes their part.
+//!       compaction may need, beside whatever else fills the disk. Where the disk has not room for more than that, no
+//!       compaction takes more tables than one table needs. Compactions leave flushes their part.
 //! * V4  While it is not whole one compaction runs at a time, and memtables are sealed early, so that deletes use
 //!       little space before a flush returns it; they wait for a compaction under way. After a flush or a compaction what is free is set aside again.
 //! * V5  A disk with room for it many times over holds a small one only: the rest is taken as the room shrinks.
@@ -16,12 +16,14 @@ use std::path::Path;
 
 use super::shared::{Log, Shared, State};
 use crate::batch::{WriteBatch, operations};
+use crate::compaction::LARGEST_PLAN_TABLES;
 use crate::env::{Env, Reserve};
 use crate::error::{ErrorKind, Result};
 use crate::filename::RESERVE;
 use crate::key::ValueKind;
 use crate::options::Options;
 use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
 use crate::version::{LEVELS, Version};
 
 /// The small reserve of V5, also the bytes of log between two looks, as a part of the write buffer.
@@ -32,8 +34,6 @@ const LARGEST_STEP: u64 = 1 << 20;
 const EARLY_SEAL_DIVISOR: u64 = 4;
 /// A disk has room if so many times the reserve is free (V5).
 const ROOMY_FACTOR: u64 = 4;
-/// A compaction below level 1 takes about so many tables, those of the level below included.
-const COMPACTION_TABLES: u64 = 12;
 
 /// The reserve of the database in `dir`, as it was left.
 pub(super) fn open(env: &Arc<dyn Env>, dir: &Path, options: &Options) -> Result<Arc<Reserve>> {
@@ -84,7 +84,9 @@ impl Shared {
         let flushing = (self.reserve.piece() + unflushed).saturating_add(coming);
         let needed = flushing.saturating_add(self.largest_compaction(&superversion.version));
         let free = self.reserve.free_space()?;
-        let target = match free >= needed.saturating_mul(ROOMY_FACTOR) {
+        let is_roomy = free >= needed.saturating_mul(ROOMY_FACTOR);
+        self.is_roomy.store(is_roomy, Ordering::Relaxed);
+        let target = match is_roomy {
             true => self.reserve.piece(),
             false => needed,
         };
@@ -97,13 +99,18 @@ impl Shared {
         })
     }
 
-    /// Bytes that the largest compaction may write: level 0 and level 1, and some tables of deeper levels.
+    /// Whether the disk had room for the largest compactions (V5) when it was looked at last.
+    pub(super) fn is_roomy(&self) -> bool {
+        self.reserve.is_whole() && self.is_roomy.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that the largest compaction may write where the disk is not roomy: level 0 and level 1, and some tables of deeper levels.
     fn largest_compaction(&self, version: &Version) -> u64 {
         let deeper: u64 = (2..LEVELS).map(|level| version.level_bytes(level)).sum();
         let some = self
             .options
             .target_file_size
-            .saturating_mul(COMPACTION_TABLES);
+            .saturating_mul(LARGEST_PLAN_TABLES);
         version.level_bytes(0) + version.level_bytes(1) + deeper.min(some)
     }
 

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::compaction::PLAN_TABLES;
 use crate::compaction::picker::{PickerOptions, RangePlan, pick, plan_range, plan_rewrite};
 use crate::filename::parse;
 use crate::key::Trailer;
@@ -17,6 +18,7 @@ const OPTIONS: PickerOptions = PickerOptions {
     level_base_size: 3000,
     level_size_multiplier: 3,
     target_file_size: 700,
+    max_plan_tables: PLAN_TABLES,
 };
 
 /// A tree, and every write that ever went into it.

@@ -9,6 +9,7 @@ const OPTIONS: PickerOptions = PickerOptions {
     level_base_size: 1000,
     level_size_multiplier: 10,
     target_file_size: 100,
+    max_plan_tables: PLAN_TABLES,
 };
 
 /// A table as (level, number, smallest, largest, bytes). Its sequence numbers grow with its number.
@@ -291,4 +292,30 @@ fn debt_counts_what_has_to_move() {
     // 500 bytes into level 2, and as many out of it again.
     assert_eq!(debt_bytes(&behind, &OPTIONS), 1000);
     assert!((scores(&behind, &OPTIONS)[1] - 1.5).abs() < 1e-9);
+}
+
+#[test]
+fn a_manual_plan_of_small_tables_is_cut_where_they_lie_over_much() {
+    // Tables of tombstones: small, and each lies over five tables of the level below.
+    let rows = [
+        (1, 1, "a", "b", 10),
+        (1, 2, "c", "d", 10),
+        (1, 3, "e", "f", 10),
+        (2, 4, "a", "b", 500),
+        (2, 5, "c", "d", 500),
+        (2, 6, "e", "f", 500),
+    ];
+    let found = |max_plan_tables| {
+        let options = PickerOptions {
+            max_plan_tables,
+            ..OPTIONS
+        };
+        match plan_range(&version(&rows), 1, None, None, &[], &options) {
+            RangePlan::Ready(plan) => shown(Some(&plan)),
+            other => format!("{other:?}"),
+        }
+    };
+    assert_eq!(found(25), "1>2: 1 2 3 4 5 6");
+    assert_eq!(found(13), "1>2: 1 2 4 5");
+    assert_eq!(found(1), "1>2: 1 4");
 }

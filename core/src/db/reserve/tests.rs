@@ -142,6 +142,35 @@ fn a_full_disk_still_opens_reads_deletes_and_compacts() {
 }
 
 #[test]
+fn a_full_disk_compacts_a_few_tombstones_over_many_tables_step_by_step() {
+    // The tombstones of a level fit into one plan, and what they lie over does not fit into the reserve.
+    let env = MemEnv::new();
+    env.set_quota(Some(24 << 20));
+    let db = DB::open("/db", options(&env).manual_background(true)).unwrap();
+    let (mut dice, mut model) = (fastrand::Rng::with_seed(11), Model::new());
+    let mut number = 0;
+    loop {
+        let value: Vec<u8> = (0..8000).map(|_| dice.u8(..)).collect();
+        match db.put(&key(number), &value) {
+            Ok(()) => drop(model.insert(key(number), value)),
+            Err(error) => break assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}"),
+        }
+        number += 1;
+        while db.run_background_step().unwrap() {}
+    }
+    hog(&env);
+    let doomed: Vec<_> = model.keys().step_by(2).cloned().collect();
+    for key in doomed {
+        db.delete(&key).unwrap();
+        model.remove(&key);
+    }
+    let before = tables(&db);
+    db.compact_range(None, None).unwrap();
+    assert!(tables(&db) < before * 2 / 3);
+    check(&db, &model);
+}
+
+#[test]
 fn deletes_on_a_full_disk_zero_no_log_ahead_of_its_records() {
     // Zeros draw on the reserve as records do, and there are more of them than of a delete's bytes.
     let env = MemEnv::new();

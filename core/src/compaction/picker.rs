@@ -76,6 +76,11 @@ impl RunningCompaction {
     pub(crate) fn id(&self) -> FileNumber {
         self.files[0]
     }
+
+    /// Whether it makes level 0 smaller.
+    pub(crate) fn is_of_level0(&self) -> bool {
+        self.level == 0
+    }
 }
 
 /// What to compact.
@@ -481,8 +486,10 @@ fn cut(mut files: Files, options: &PickerOptions, below: impl Fn(&[u8], &[u8]) -
     let mut total = 0u64;
     let fits = files.iter().enumerate().take_while(|(index, file)| {
         total = total.saturating_add(file.size);
-        let (start, end) = bounds(files.iter().take(index + 1));
-        *index == 0 || total.saturating_add(below(start, end)) <= options.max_plan_bytes()
+        // They are in the order of their keys.
+        let (start, end) = (files[0].smallest_key(), file.largest_key());
+        let most = options.max_plan_bytes();
+        *index == 0 || total.saturating_add(below(start.user_key, end.user_key)) <= most
     });
     let count = fits.count();
     files.truncate(count);

@@ -1,8 +1,8 @@
 //! Background work: one flush thread, several compaction threads, and manual compactions in their callers.
 //!
 //! No thread sleeps to poll: the flush thread waits for its doorbell, compaction threads for a change of the
-//! tree. A failed flush is tried again for the next who asks; a failed compaction also when another one succeeds, or
-//! after a growing pause.
+//! tree. A failed flush is tried again for the next who asks; a failed compaction also when the tree has changed,
+//! or after a growing pause.
 //!
 //! * T1  At most one thread flushes; compactions that run at once share no file and no output range (the
 //!       picker's promise, given the plans in `State::running`).
@@ -76,13 +76,15 @@ impl Shared {
         }
     }
 
-    /// Waits, after a failure, until another compaction succeeds or a writer waits for one, at most as long as `pause`.
+    /// Waits, after a failure, until the tree changes or a writer waits for a compaction, at most as long as `pause`.
     fn pause_compacting(&self, pause: Duration) {
         let mut state = self.state.lock();
+        let failed_on = Arc::clone(&self.superversion.load().version);
         let until = Instant::now() + pause;
         while !state.stop_compacting
             && let Some(failure) = &state.compaction_failure
             && failure.requests == state.compaction_requests
+            && Arc::ptr_eq(&self.superversion.load().version, &failed_on)
             && !self.changed.wait_until(&mut state, until).timed_out()
         {}
     }
@@ -90,7 +92,7 @@ impl Shared {
     /// Takes the next compaction that the tree needs, if it needs one, and marks it as running.
     pub(super) fn pick(&self, state: &mut MutexGuard<'_, State>) -> Option<Plan> {
         let version = Arc::clone(&self.superversion.load().version);
-        if self.is_short_of_space(state) {
+        if !self.has_space_to_compact(state) {
             return None;
         }
         let options = self.picker_options();
@@ -174,6 +176,8 @@ impl Shared {
             return Ok(());
         }
         let before = self.file_numbers.allocate();
+        // The disk may have filled since the last look.
+        self.adjust_reserve();
         let deepest = {
             // Not kept: what it holds could not be deleted.
             let version = Arc::clone(&self.superversion.load().version);
@@ -204,7 +208,7 @@ impl Shared {
             if state.stop_compacting {
                 return Err(Error::closed("the database"));
             }
-            if self.is_short_of_space(&state) {
+            if !self.has_space_to_compact(&state) {
                 self.changed.wait(&mut state);
                 continue;
             }
@@ -237,7 +241,8 @@ impl Shared {
         }
     }
 
-    /// Waits until a compaction has made `done` true. Errors: that of a compaction that began after this call and failed.
+    /// Waits until a compaction of level 0 has made `done` true. Errors: that of a compaction that began after this call and
+    /// failed, unless one of level 0 is under way.
     pub(super) fn wait_for_compaction(&self, done: impl Fn() -> bool) -> Result<()> {
         let mut state = self.state.lock();
         state.compaction_requests += 1;
@@ -252,6 +257,7 @@ impl Shared {
                 state = self.state.lock();
             } else if let Some(failure) = &state.compaction_failure
                 && failure.requests >= request
+                && !state.running.iter().any(RunningCompaction::is_of_level0)
             {
                 return Err(failure.error.clone());
             } else {

@@ -6,8 +6,9 @@
 //! * V3  Puts are taken only while the reserve is whole: it holds what flushing every memtable and the largest
 //!       compaction may need, beside whatever else fills the disk. Where the disk has not room for more than that, no
 //!       compaction takes more tables than one table needs. Compactions leave flushes their part.
-//! * V4  While it is not whole one compaction runs at a time, and memtables are sealed early, so that deletes use
-//!       little space before a flush returns it; they wait for a compaction under way. After a flush or a compaction what is free is set aside again.
+//! * V4  Unless the disk is roomy one compaction runs at a time. While the reserve is not whole memtables are sealed early, so
+//!       that deletes use little space before a flush returns it; they wait for a compaction under way. After a flush or a
+//!       compaction what is free is set aside again.
 //! * V5  A disk with room for it many times over holds a small one only: the rest is taken as the room shrinks.
 //!       Each step of log, flush and compaction looks. (So if something else fills a roomy disk while the database
 //!       is idle, the small reserve is all there is.)
@@ -140,6 +141,11 @@ impl Shared {
     /// Whether a compaction under way may need all the space there is (V4).
     pub(super) fn is_short_of_space(&self, state: &State) -> bool {
         !self.reserve.is_whole() && !state.running.is_empty()
+    }
+
+    /// Whether another compaction may begin (V4).
+    pub(super) fn has_space_to_compact(&self, state: &State) -> bool {
+        state.running.is_empty() || self.is_roomy()
     }
 
     /// Whether the memtable of `log` is sealed before it is full (V4).

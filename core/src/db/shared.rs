@@ -49,7 +49,7 @@ pub(super) struct Shared {
     pub(super) log: Mutex<Log>,
     pub(super) sync_group: SyncGroup,
     pub(super) reserve: Arc<Reserve>,
-    /// What [`Shared::is_roomy`] was when the reserve was last adjusted.
+    /// Whether the disk had room for the largest compactions when the reserve was last adjusted.
     pub(super) is_roomy: AtomicBool,
     /// The last number that was recovered from logs and is not known to be in tables yet (O2); 0 if there is none.
     pub(super) recovered: AtomicU64,

@@ -43,6 +43,10 @@ impl Shared {
         let checksum = wal::payload_checksum(payload);
         self.stall.admit(payload.len() as u64, self)?;
 
+        if !self.reserve.is_whole() {
+            // Whoever waits for space must not hold the old version, whose tables take it.
+            drop(self.log_with_room(batch)?);
+        }
         // While the log is written, the memory arrives that the insert will need.
         let superversion = self.superversion.load();
         let first = match operations(payload)?.next() {

@@ -171,6 +171,32 @@ fn a_full_disk_compacts_a_few_tombstones_over_many_tables_step_by_step() {
 }
 
 #[test]
+fn unless_the_disk_is_roomy_one_compaction_runs_at_a_time() {
+    let env = MemEnv::new();
+    let options = options(&env).manual_background(true);
+    let db = DB::open("/db", options.clone()).unwrap();
+    let mut dice = fastrand::Rng::with_seed(3);
+    for number in 0..20_000 {
+        db.put(&key(number), &value(&mut dice)).unwrap();
+    }
+    db.compact_range(None, None).unwrap();
+    drop(db);
+    // Now every table of level 1 is due.
+    let db = DB::open("/db", options.level_base_size(64 << 10)).unwrap();
+    let picks = |room: u64| {
+        env.set_quota(Some(env.used_bytes() + room));
+        db.shared().adjust_reserve();
+        let mut state = db.shared().state.lock();
+        let plans: Vec<_> = std::iter::from_fn(|| db.shared().pick(&mut state)).collect();
+        state.running.clear();
+        plans.len()
+    };
+    assert!(picks(1 << 30) > 1);
+    assert_eq!(picks(2 << 20), 1);
+    assert_eq!(picks(0), 1);
+}
+
+#[test]
 fn deletes_on_a_full_disk_zero_no_log_ahead_of_its_records() {
     // Zeros draw on the reserve as records do, and there are more of them than of a delete's bytes.
     let env = MemEnv::new();

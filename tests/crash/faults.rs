@@ -46,7 +46,7 @@ struct Outcome {
 }
 
 /// The operations that a story reaches.
-const OPERATIONS: [Operation; 11] = [
+const OPERATIONS: [Operation; 13] = [
     Operation::Write,
     Operation::Sync,
     Operation::SyncDir,
@@ -58,6 +58,8 @@ const OPERATIONS: [Operation; 11] = [
     Operation::Look,
     Operation::Random,
     Operation::Lock,
+    Operation::SetLen,
+    Operation::Link,
 ];
 
 #[test]

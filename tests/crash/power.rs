@@ -59,6 +59,7 @@ fn power_is_cut_at_every_change_of_the_disk() {
         ],
     );
     assert_eq!(tally.violations.count(), 0);
+    assert!(tally.second_crashes > 0, "no recovery was cut");
     for effect in Effect::ALL {
         assert!(
             tally.effects.contains(&effect),

@@ -164,6 +164,12 @@ impl State {
         Duration::from_micros(micros.clamp(LEAST_PATIENCE_MICROS, MOST_PATIENCE_MICROS))
     }
 
+    fn forget_before(&mut self, number: FileNumber) {
+        while self.logs.front().is_some_and(|log| log.number < number) {
+            self.logs.pop_front();
+        }
+    }
+
     /// That everything up to `place` is durable, or why it will not be, if either is known.
     fn outcome(&self, place: LogPlace) -> Option<Result<()>> {
         // A log that was forgotten is wholly durable in tables.
@@ -217,10 +223,7 @@ impl SyncGroup {
 
     /// Forgets the logs before `number`: their contents are in durable tables.
     pub(super) fn forget_before(&self, number: FileNumber) {
-        let mut state = self.state.lock();
-        while state.logs.front().is_some_and(|log| log.number < number) {
-            state.logs.pop_front();
-        }
+        self.state.lock().forget_before(number);
     }
 
     /// Forgets every log but `log`, and a failure: all acknowledged writes are in durable tables (G3).
@@ -243,9 +246,6 @@ impl SyncGroup {
     /// Waits until everything up to `place` is durable, syncing it if nobody else is.
     pub(super) fn wait_for(&self, place: LogPlace) -> Result<()> {
         let mut state = self.state.lock();
-        if let Some(outcome) = state.outcome(place) {
-            return outcome;
-        }
         state.waiting.push(place);
         let mut is_patient = true;
         let outcome = loop {
@@ -299,10 +299,7 @@ impl SyncGroup {
             Ok(reached) => {
                 state.synced = state.synced.max(reached);
                 // All but the last of `logs` get no more records.
-                let number = reached.log;
-                while state.logs.front().is_some_and(|log| log.number < number) {
-                    state.logs.pop_front();
-                }
+                state.forget_before(reached.log);
                 let synced = state.synced;
                 state.waiting.retain(|place| *place > synced);
             }

@@ -286,8 +286,8 @@ fn damages_of(subject: &Subject, all: bool, random: &mut Random) -> Vec<(String,
     for file in &names {
         let length = bytes_of(&subject.mem, file).len() as u64;
         // Nobody reads what is in the reserve.
-        let is_read = file != "RESERVE";
-        let step = if all && is_read { 1 } else { 1 + length / 24 };
+        let every = all && file != "RESERVE";
+        let step = if every { 1 } else { 1 + length / 24 };
         let mut at = random.below(step);
         while at < length {
             damages.push((file.clone(), Damage::Flip(at, 1 << random.below(8))));
@@ -299,11 +299,7 @@ fn damages_of(subject: &Subject, all: bool, random: &mut Random) -> Vec<(String,
                 damages.push((file.clone(), Damage::Zero(at / 512 * 512, size)));
                 damages.push((file.clone(), Damage::Overwrite(at / 512 * 512, size)));
             }
-            at += if all && is_read {
-                1
-            } else {
-                1 + random.below(2 * step)
-            };
+            at += if every { 1 } else { 1 + random.below(2 * step) };
         }
         for extension in [1, 32, 5000] {
             damages.push((file.clone(), Damage::Extend(extension, random.one_in(2))));

@@ -16,7 +16,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use aidb_tests::Random;
 
@@ -42,7 +42,7 @@ fn random_histories_hold_what_is_promised() {
     hush_panics();
     let (seed, given) = match std::env::var(SEED_VARIABLE) {
         Ok(_) => Random::seed_from(SEED_VARIABLE),
-        Err(_) => (first_seed(), false),
+        Err(_) => (aidb_tests::first_seed(), false),
     };
     if given {
         let _watched = watch(seed);
@@ -95,15 +95,6 @@ fn a_seed_repeats_its_history_exactly() {
         assert_eq!(first.injected, second.injected, "seed {seed:#x}");
         assert_eq!(first.faults, second.faults, "seed {seed:#x}");
     }
-}
-
-/// That of `make torture`, or the same all day, so that a failure in the morning is one in the afternoon.
-fn first_seed() -> u64 {
-    if std::env::var_os(aidb_tests::SEED).is_some() {
-        return Random::seed_from(aidb_tests::SEED).0;
-    }
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    Random::new(since.map_or(0, |since| since.as_secs() / 86_400)).next()
 }
 
 /// Runs a history on all sides. Errors: what is wrong, in words.

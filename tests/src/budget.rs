@@ -14,6 +14,17 @@ pub const SEED: &str = "AIDB_TORTURE_SEED";
 /// The duration's variable: seconds per test.
 pub const SECONDS: &str = "AIDB_TORTURE_SECONDS";
 
+/// The seed that was asked for, or the day's: the same all day, so that a failure in the morning is one in the afternoon.
+pub fn first_seed() -> u64 {
+    match std::env::var_os(SEED) {
+        Some(_) => Random::seed_from(SEED).0,
+        None => {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH);
+            Random::new(since.map_or(0, |since| since.as_secs() / 86_400)).next() >> 32
+        }
+    }
+}
+
 /// How long to go on, from which seed, and how thoroughly.
 #[derive(Clone, Copy)]
 pub struct Budget {
@@ -27,13 +38,7 @@ pub struct Budget {
 impl Budget {
     /// The budget of the test `name` of `binary`: `seconds` long unless the environment says otherwise.
     pub fn new(binary: &str, name: &str, seconds: u64) -> Budget {
-        let days = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs() / 86_400);
-        let seed = match std::env::var(SEED) {
-            Ok(_) => Random::seed_from(SEED).0,
-            Err(_) => Random::new(days).next() >> 32,
-        };
+        let seed = first_seed();
         let asked = std::env::var(SECONDS).ok().map(|text| {
             text.parse::<u64>()
                 .unwrap_or_else(|_| panic!("{SECONDS}={text:?}: expected a number"))

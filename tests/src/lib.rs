@@ -7,6 +7,6 @@ pub mod model;
 pub mod random;
 pub mod work;
 
-pub use budget::{Budget, SEED, Violations, tell_figures};
+pub use budget::{Budget, Violations, first_seed, tell_figures};
 pub use model::{Entries, Model, ModelCursor, Walk};
 pub use random::Random;

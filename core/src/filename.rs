@@ -17,6 +17,8 @@ pub(crate) const LOCK: &str = "LOCK";
 pub(crate) const INFO_LOG: &str = "LOG";
 /// The name of the file that sets space aside for a full disk.
 pub(crate) const RESERVE: &str = "RESERVE";
+/// The name of the file that tells how far the newest log was synced.
+pub(crate) const SYNCED: &str = "SYNCED";
 /// No file has this number or a larger one.
 pub(crate) const FILE_NUMBER_LIMIT: u64 = 1 << 56;
 /// No life of a database begins to count from a larger number, so that none reaches the limit: whoever drops a strange
@@ -40,6 +42,8 @@ pub(crate) enum FileKind {
     InfoLog,
     /// Space set aside.
     Reserve,
+    /// Tells how far the newest log was synced.
+    Synced,
     /// Half-made; of no use once its maker is gone.
     Temporary,
 }
@@ -55,6 +59,7 @@ impl FileKind {
             | FileKind::Lock
             | FileKind::InfoLog
             | FileKind::Reserve
+            | FileKind::Synced
             | FileKind::Temporary => None,
         }
     }
@@ -86,6 +91,7 @@ pub(crate) fn parse(name: &str) -> Option<FileKind> {
         CURRENT => return Some(FileKind::Current),
         LOCK => return Some(FileKind::Lock),
         RESERVE => return Some(FileKind::Reserve),
+        SYNCED => return Some(FileKind::Synced),
         INFO_LOG | "LOG.old" => return Some(FileKind::InfoLog),
         _ => {}
     }

@@ -17,7 +17,7 @@ use super::doorbell::Doorbell;
 use super::files::{delete_orphans, log_numbers};
 use super::info_log::InfoLogger;
 use super::publish::Publisher;
-use super::recovery::{Recovered, replay};
+use super::recovery::{Expected, Recovered, replay};
 use super::shared::{Closing, Log, LogCounts, Shared, State};
 use super::stall::Stall;
 use super::superversion::SuperVersion;
@@ -36,7 +36,7 @@ use crate::sync::{Arc, ArcSwap, Condvar, Mutex};
 use crate::version::{
     Contents, FileNumbers, ObsoleteFiles, VersionEdit, VersionSet, inspect, read_current,
 };
-use crate::wal::Writer;
+use crate::wal::{Watermark, WatermarkWriter, Writer};
 
 /// Descriptors left to the process beside those of tables.
 const OTHER_FILES: u64 = 24;
@@ -105,9 +105,12 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
         &*env,
         &dir,
         &log_numbers(&names),
-        versions.log_number(),
-        versions.synced_log(),
-        versions.last_sequence(),
+        &Expected {
+            needed: versions.log_number(),
+            synced: versions.synced_log(),
+            watermark: Watermark::read(&*env, &dir),
+            last_sequence: versions.last_sequence(),
+        },
         options.write_buffer_size,
     )?;
     let last_sequence = recovered.end.last_sequence;
@@ -122,11 +125,18 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
     let writer = start_log(&*env, &dir, &numbers, &recovered, &options)?;
     let log_file = LogFile::new(
         writer.number(),
+        writer.log_id(),
         Arc::clone(writer.file()),
         writer.len(),
         0,
         log_name,
     );
+    let watermark = match options.read_only {
+        true => None,
+        false => WatermarkWriter::open(&*env, &dir)
+            .inspect_err(|error| info_log.write(&*env, format_args!("{error}")))
+            .ok(),
+    };
     let write_buffer_size = options.write_buffer_size as usize;
     let spare_chunks = Memtable::spare_chunks(write_buffer_size);
     let active = Arc::new(Memtable::recycling(
@@ -171,6 +181,7 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
             Arc::clone(&env),
             dir.clone(),
             Box::new(move |log| to_note.lock().note_synced_log(log)),
+            watermark,
             Arc::clone(&log_file),
         ),
         reserve,
@@ -308,7 +319,11 @@ fn remove_orphans(
         }
         FileKind::Manifest(number) => number == versions.manifest_number(),
         FileKind::Temporary => false,
-        FileKind::Current | FileKind::Lock | FileKind::InfoLog | FileKind::Reserve => true,
+        FileKind::Current
+        | FileKind::Lock
+        | FileKind::InfoLog
+        | FileKind::Reserve
+        | FileKind::Synced => true,
     });
     Ok(errors)
 }

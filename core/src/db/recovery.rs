@@ -14,6 +14,7 @@
 //! * R6  Logs may begin with records that are in tables already, or hold nothing else: a recovery that filled several
 //!       memtables was interrupted between their flushes, or a flush could not name a later log (F2). They are passed
 //!       over, or missed if a log has lost its end.
+//! * R7  No log ends before the place up to which the file SYNCED says it was synced.
 //!
 //! Elsewhere: telling a torn tail from damage within one log (`wal/reader.rs`).
 
@@ -28,7 +29,7 @@ use crate::filename::log_path;
 use crate::key::{FileNumber, SequenceNumber, Trailer};
 use crate::memtable::Loader;
 use crate::sync::Arc;
-use crate::wal::{Opened, Predecessor, Reader};
+use crate::wal::{Opened, Predecessor, Reader, Watermark};
 
 /// What the logs held.
 pub(super) struct Recovered {
@@ -40,20 +41,33 @@ pub(super) struct Recovered {
     pub(super) chain: Vec<FileNumber>,
 }
 
-/// Replays the chain that starts at `needed`.
+/// What is known of the logs before they are read.
+pub(super) struct Expected {
+    /// Where the chain begins; 0 in a database that never had a log.
+    pub(super) needed: FileNumber,
+    /// A log with synced records, or 0.
+    pub(super) synced: FileNumber,
+    pub(super) watermark: Watermark,
+    /// The last number in tables.
+    pub(super) last_sequence: SequenceNumber,
+}
+
+/// Replays the chain of logs in `dir`.
 ///
-/// `logs`: the numbers of all log files. `needed`: 0 in a database that never had one. `synced`: a log with
-/// synced records, or 0. `last_sequence`: the last
-/// number in tables. `write_buffer_size`: bytes of a memtable before the next is begun.
+/// `logs`: the numbers of all log files. `write_buffer_size`: bytes of a memtable before the next is begun.
 pub(super) fn replay(
     env: &dyn Env,
     dir: &Path,
     logs: &[FileNumber],
-    needed: FileNumber,
-    synced: FileNumber,
-    last_sequence: SequenceNumber,
+    expected: &Expected,
     write_buffer_size: u64,
 ) -> Result<Recovered> {
+    let &Expected {
+        needed,
+        synced,
+        watermark,
+        last_sequence,
+    } = expected;
     let mut readers = BTreeMap::new();
     for &number in logs.iter().filter(|number| **number >= needed) {
         if let Opened::Log(reader) = Reader::open(env, &log_path(dir, number), number)? {
@@ -104,6 +118,11 @@ pub(super) fn replay(
             reader.stop_at(successor.predecessor.length);
         }
         let (length, synced_up_to) = replay.read(reader)?;
+        let synced_up_to = synced_up_to.max(watermark.length_of(reader.header()));
+        if synced_up_to > length {
+            let what = format!("the log ends, but it was synced up to {synced_up_to}");
+            return Err(Error::corruption(&log_path(dir, number), length, what));
+        }
         let named = successor.map(|successor| successor.predecessor);
         match successor {
             Some(successor) if successor.predecessor.length == length => {

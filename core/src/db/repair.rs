@@ -39,7 +39,7 @@ use crate::sstable::{
 };
 use crate::sync::Arc;
 use crate::version::{LEVELS, Salvage, TableInfo, VersionSet, salvage as salvage_manifest};
-use crate::wal::{Part, Reader};
+use crate::wal::{Part, Reader, Watermark};
 
 /// Repairs the database in `from` into the new directory `into`; see `DB::repair`.
 pub(super) fn repair(from: &Path, into: &Path, options: &Options) -> Result<RepairReport> {
@@ -259,6 +259,7 @@ impl Repair<'_> {
             memtable: None,
             tables: Vec::new(),
             last: None,
+            watermark: Watermark::read(self.env, self.from),
         };
         // What was in these follows what is in tables and in the logs before; more is not known.
         let mut missing: BTreeSet<FileNumber> = [manifest.log_number, manifest.synced_log]
@@ -338,6 +339,7 @@ impl Repair<'_> {
         let mut open: Option<Loss> = None;
         // The last number read from this log: a memtable takes each number once (K2).
         let mut taken = SequenceNumber(0);
+        let mut reached = 0;
         loop {
             let record = match reader.next_part() {
                 Ok(Some(Part::Record(record))) => record,
@@ -346,6 +348,7 @@ impl Repair<'_> {
                     self.close_gap(&mut open, None);
                     let mut loss = Loss::new(path.clone(), start, end, &error);
                     (loss.offset, loss.end) = (start, end);
+                    reached = end;
                     loss.first_sequence = replay.last.map(|last| last.plus(1));
                     open = Some(loss);
                     continue;
@@ -359,6 +362,7 @@ impl Repair<'_> {
                 }
             };
             let (offset, end, first) = (record.offset, record.end, record.first_sequence);
+            reached = end;
             let counted = count(record.payload).and_then(|count| {
                 let before = first.0.checked_sub(1).filter(|before| *before >= taken.0);
                 let last = before.and_then(|before| before.checked_add(count));
@@ -391,6 +395,14 @@ impl Repair<'_> {
                     self.report.add(loss);
                 }
             }
+        }
+        let synced = replay.watermark.length_of(reader.header());
+        if reached < synced && open.is_none() {
+            let what = format!("the log ends, but it was synced up to {synced}");
+            let error = Error::corruption(&path, reached, what);
+            let mut loss = Loss::new(path, reached, synced, &error);
+            loss.first_sequence = replay.last.map(|last| last.plus(1));
+            open = Some(loss);
         }
         self.close_gap(&mut open, last_of_log);
         self.report.logs += u64::from(self.report.log_records > records);
@@ -506,6 +518,7 @@ struct Replay {
     tables: Vec<PathBuf>,
     /// The last number read, or known to have been in a log before.
     last: Option<SequenceNumber>,
+    watermark: Watermark,
 }
 
 /// P4.

@@ -42,7 +42,14 @@ impl Shared {
                 return Err(error);
             }
         };
-        let file = LogFile::new(number, Arc::clone(writer.file()), writer.len(), 0, name);
+        let file = LogFile::new(
+            number,
+            writer.log_id(),
+            Arc::clone(writer.file()),
+            writer.len(),
+            0,
+            name,
+        );
         let memtable = Arc::new(Memtable::recycling(
             self.options.write_buffer_size as usize,
             Arc::clone(&self.spare_chunks),

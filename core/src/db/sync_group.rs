@@ -14,7 +14,8 @@
 //!       as failed, whoever asked for that sync.
 //! * G3  After a failed sync nothing more is acknowledged as synced until [`SyncGroup::restart`]: the kernel may
 //!       have dropped the pages it could not write, and a later fdatasync would not say so.
-//! * G4  Where somebody waits there is a leader or a watcher, and both wake all when they cease.
+//! * G4  What is acknowledged as synced is noted in the file SYNCED before (W6 of `wal/`), if that can be written.
+//! * G5  Where somebody waits there is a leader or a watcher, and both wake all when they cease.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ use crate::error::{Error, Result};
 use crate::key::FileNumber;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
+use crate::wal::{Watermark, WatermarkWriter};
 
 /// For company a sync waits this part of the time that the last one took, within these bounds.
 const PATIENCE_DIVISOR: u64 = 2;
@@ -46,6 +48,7 @@ pub(super) type NoteSynced = dyn Fn(FileNumber) -> Result<()> + Send + Sync;
 /// A log as the group sees it.
 pub(super) struct LogFile {
     pub(super) number: FileNumber,
+    log_id: u64,
     pub(super) file: Arc<dyn File>,
     /// Bytes appended; the committer stores it under the log's lock.
     end: AtomicU64,
@@ -61,6 +64,7 @@ impl LogFile {
     /// A log of `end` bytes of which `synced` are durable.
     pub(super) fn new(
         number: FileNumber,
+        log_id: u64,
         file: Arc<dyn File>,
         end: u64,
         synced: u64,
@@ -68,6 +72,7 @@ impl LogFile {
     ) -> Arc<LogFile> {
         Arc::new(LogFile {
             number,
+            log_id,
             file,
             end: AtomicU64::new(end),
             synced: AtomicU64::new(synced),
@@ -112,6 +117,7 @@ pub(super) struct SyncGroup {
     env: Arc<dyn Env>,
     dir: PathBuf,
     note_synced: Box<NoteSynced>,
+    watermark: Option<WatermarkWriter>,
     state: Mutex<State>,
     finished: Condvar,
     syncs: AtomicU64,
@@ -127,7 +133,7 @@ struct State {
     /// G1.
     synced: LogPlace,
     has_leader: bool,
-    /// Whether one of those who wait for company is the watcher (G4).
+    /// Whether one of those who wait for company is the watcher (G5).
     has_watcher: bool,
     /// The places that are waited for and that no sync has reached.
     waiting: Vec<LogPlace>,
@@ -186,6 +192,7 @@ impl SyncGroup {
         env: Arc<dyn Env>,
         dir: PathBuf,
         note_synced: Box<NoteSynced>,
+        watermark: Option<WatermarkWriter>,
         first: Arc<LogFile>,
     ) -> SyncGroup {
         let synced = LogPlace {
@@ -208,6 +215,7 @@ impl SyncGroup {
             env,
             dir,
             note_synced,
+            watermark,
             state: Mutex::new(state),
             finished: Condvar::new(),
             syncs: AtomicU64::new(0),
@@ -324,6 +332,13 @@ impl SyncGroup {
                 offset: log.sync(&*self.env, &self.dir, &self.note_synced)?,
             };
         }
+        if let (Some(file), Some(log)) = (&self.watermark, logs.last()) {
+            file.write(Watermark {
+                number: log.number,
+                log_id: log.log_id,
+                length: reached.offset,
+            });
+        }
         Ok(reached)
     }
 
@@ -371,8 +386,8 @@ mod tests {
         let env: Arc<dyn Env> = Arc::new(MemEnv::new());
         let file = env.create_new(Path::new("/log")).unwrap();
         let name = Names::made_from_now(&*env);
-        let first = LogFile::new(FileNumber(1), file, 0, 0, name);
-        SyncGroup::new(env, "/".into(), Box::new(|_| Ok(())), first)
+        let first = LogFile::new(FileNumber(1), 0, file, 0, 0, name);
+        SyncGroup::new(env, "/".into(), Box::new(|_| Ok(())), None, first)
     }
 
     #[test]

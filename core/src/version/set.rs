@@ -73,8 +73,14 @@ pub(crate) fn inspect(env: &dyn Env, dir: &Path) -> Result<Contents> {
     for name in env.list(dir)? {
         match parse(&name) {
             Some(FileKind::Current) => return Ok(Contents::Database),
-            Some(FileKind::Lock | FileKind::InfoLog | FileKind::Reserve | FileKind::Temporary) => {}
-            Some(FileKind::Manifest(FIRST_MANIFEST)) => {}
+            Some(
+                FileKind::Lock
+                | FileKind::InfoLog
+                | FileKind::Reserve
+                | FileKind::Synced
+                | FileKind::Temporary
+                | FileKind::Manifest(FIRST_MANIFEST),
+            ) => {}
             Some(FileKind::Manifest(_) | FileKind::Table(_) | FileKind::Log(_)) => {
                 database = Some(name);
             }

@@ -10,6 +10,7 @@
 //! * W4  The watermark in a record (`synced_up_to`) is the end of a record, and everything before it had been
 //!       synced when the record was written: damage below any watermark is corruption, never a torn tail.
 //! * W5  Each log names its predecessor's number, final length and last sequence number.
+//! * W6  How far a log was synced that ends with a synced record is in a file beside it (`watermark.rs`).
 //!
 //! Elsewhere: who syncs, groups and rotates (`db/write.rs`), replay (`db/open.rs`).
 
@@ -17,8 +18,10 @@ mod format;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod watermark;
 mod writer;
 
 pub(crate) use format::{Predecessor, payload_checksum};
 pub(crate) use reader::{Opened, Part, Reader};
+pub(crate) use watermark::{Watermark, WatermarkWriter};
 pub(crate) use writer::Writer;

@@ -230,7 +230,6 @@ impl Writer {
     }
 
     /// The log's random id.
-    #[cfg(test)]
     pub(crate) fn log_id(&self) -> u64 {
         self.header.log_id
     }

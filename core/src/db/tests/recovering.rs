@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::env::File;
 use crate::filename::log_path;
 use crate::key::{FileNumber, SequenceNumber};
 use crate::sync::Mutex;
@@ -354,6 +355,50 @@ fn damage_in_front_of_a_record_that_knows_of_a_sync_is_no_torn_tail() {
         file.write_at(at, &byte).unwrap();
     }
     assert_eq!(entries(&open(&env)).len(), 2);
+}
+
+#[test]
+fn damage_to_the_last_record_is_no_torn_tail_if_that_was_synced() {
+    let env = MemEnv::new();
+    let db = open(&env);
+    db.put(b"a", b"1").unwrap();
+    let (number, before, last) = present_log(&db);
+    db.put_with(b"b", b"2", &WriteOptions::synced()).unwrap();
+    let (_, length, _) = present_log(&db);
+    let killed = env.process_crash();
+    drop(db);
+    let path = log_path(Path::new("/db"), number);
+    let refused = |what: &str, damage: &dyn Fn(&dyn File)| {
+        let env = killed.process_crash();
+        damage(&*env.open_write(&path).unwrap());
+        let error = DB::open("/db", options(&env)).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Corruption, "{what}: {error}");
+        let place = format!("{number}.log at byte {before}");
+        assert!(error.message().contains(&place), "{what}: {error}");
+        let report = DB::repair("/db", "/saved", &options(&env)).unwrap();
+        assert_eq!(report.lost.len(), 1, "{what}: {report:?}");
+        let loss = &report.lost[0];
+        assert_eq!(
+            (loss.offset, loss.first_sequence),
+            (before, Some(last.plus(1))),
+            "{what}: {loss:?}"
+        );
+    };
+    for at in before..length {
+        refused(&format!("byte {at}"), &|file| {
+            let mut byte = [0];
+            assert_eq!(file.read_at(at, &mut byte).unwrap(), 1);
+            file.write_at(at, &[byte[0] ^ 4]).unwrap();
+        });
+        refused(&format!("cut to {at}"), &|file| file.set_len(at).unwrap());
+    }
+    refused("zeros", &|file| file.write_at(before, &[0; 512]).unwrap());
+    // What tells of the sync may itself be missing or damaged: nothing else is.
+    let synced = Path::new("/db").join(crate::filename::SYNCED);
+    killed.open_write(&synced).unwrap().set_len(7).unwrap();
+    assert_eq!(entries(&open(&killed.process_crash())).len(), 2);
+    killed.remove_file(&synced).unwrap();
+    assert_eq!(entries(&open(&killed)).len(), 2);
 }
 
 #[test]

@@ -108,9 +108,13 @@ impl Shared {
     /// Bytes that the largest compaction may write where the disk is not roomy: level 0 and level 1, and some tables of deeper levels.
     fn largest_compaction(&self, version: &Version) -> u64 {
         let deeper: u64 = (2..LEVELS).map(|level| version.level_bytes(level)).sum();
+        // Tables may be larger than the target: moved from level 0, or from a life with another one.
+        let tables = version.all_files().filter(|(level, _)| *level >= 2);
+        let largest = tables.map(|(_, file)| file.info.size).max().unwrap_or(0);
         let some = self
             .options
             .target_file_size
+            .max(largest)
             .saturating_mul(LARGEST_PLAN_TABLES);
         version.level_bytes(0) + version.level_bytes(1) + deeper.min(some)
     }

@@ -241,6 +241,33 @@ fn writing_goes_on_by_itself_when_somebody_frees_space() {
 }
 
 #[test]
+fn tables_larger_than_the_target_are_kept_more_in_reserve_for() {
+    let env = MemEnv::new();
+    let of_target = |bytes| {
+        let options = options(&env).target_file_size(bytes);
+        DB::open("/db", options.manual_background(true)).unwrap()
+    };
+    let db = of_target(1 << 20);
+    let mut dice = fastrand::Rng::with_seed(3);
+    for number in 0..60_000 {
+        db.put(&key(number), &value(&mut dice)).unwrap();
+        while db.run_background_step().unwrap() {}
+    }
+    db.close().unwrap();
+    let db = of_target(64 << 10);
+    let level = db.stats().unwrap().levels.swap_remove(2);
+    let usual = level.bytes / level.tables;
+    assert!(usual > 3 * (64 << 10), "{level:?}");
+    env.set_quota(Some(env.used_bytes() + level.bytes / 2));
+    db.put(b"a", b"1").unwrap();
+    let held = db.stats().unwrap().reserve_bytes;
+    assert!(
+        held > usual * LARGEST_PLAN_TABLES,
+        "{held} for tables of {usual}"
+    );
+}
+
+#[test]
 fn a_roomy_disk_holds_a_small_reserve_and_a_narrow_one_what_is_needed() {
     let env = MemEnv::new();
     let db = DB::open("/db", options(&env).manual_background(true)).unwrap();

@@ -42,11 +42,28 @@ impl Shared {
         let payload = batch.encoded();
         let checksum = wal::payload_checksum(payload);
         self.stall.admit(payload.len() as u64, self)?;
-
-        if !self.reserve.is_whole() {
-            // Whoever waits for space must not hold the old version, whose tables take it.
-            drop(self.log_with_room(batch)?);
+        let place = loop {
+            match self.try_commit(batch, payload, checksum)? {
+                Ok(place) => break place,
+                Err(Obstacle::Space) => self.wait_for_space()?,
+                Err(Obstacle::Sealed) => self.wait_for_room_to_seal()?,
+            }
+        };
+        if options.sync {
+            self.wait_until_durable(place)
+        } else {
+            Ok(())
         }
+    }
+
+    /// Steps 1 to 3, or what is in the way of them. It does not wait itself: it holds a version, and the tables of that may be
+    /// what takes the space.
+    pub(super) fn try_commit(
+        &self,
+        batch: &WriteBatch,
+        payload: &[u8],
+        checksum: u32,
+    ) -> Result<std::result::Result<LogPlace, Obstacle>> {
         // While the log is written, the memory arrives that the insert will need.
         let superversion = self.superversion.load();
         let first = match operations(payload)?.next() {
@@ -55,7 +72,10 @@ impl Shared {
         };
 
         let (newer, before, ticket, place) = {
-            let mut log = self.log_with_room(batch)?;
+            let mut log = match self.log_with_room(batch)? {
+                Ok(log) => log,
+                Err(obstacle) => return Ok(Err(obstacle)),
+            };
             let (before, ticket) = (log.last_sequence, log.counts.batches);
             let place = self.append(&mut log, batch, checksum)?;
             let is_same = Arc::ptr_eq(&log.memtable, &superversion.active);
@@ -70,11 +90,7 @@ impl Shared {
         }
         std::mem::forget(stop);
         self.publisher.publish(ticket, last)?;
-        if options.sync {
-            self.wait_until_durable(place)
-        } else {
-            Ok(())
-        }
+        Ok(Ok(place))
     }
 
     /// Appends the batch's record and takes its sequence numbers.
@@ -98,38 +114,34 @@ impl Shared {
         })
     }
 
-    /// The log's lock, with a healthy log, room in the memtable, and space on the disk for `batch`.
-    fn log_with_room(&self, batch: &WriteBatch) -> Result<MutexGuard<'_, Log>> {
-        loop {
-            let mut log = self.log.lock();
-            self.check_writable()?;
-            self.publisher.check()?;
-            if self.log_failure(&log).is_some() {
-                self.resume(log)?;
-                continue;
+    /// The log's lock, with a healthy log, room in the memtable, and space on the disk for `batch`; or what to wait for.
+    fn log_with_room(
+        &self,
+        batch: &WriteBatch,
+    ) -> Result<std::result::Result<MutexGuard<'_, Log>, Obstacle>> {
+        let mut log = self.log.lock();
+        self.check_writable()?;
+        self.publisher.check()?;
+        while self.log_failure(&log).is_some() {
+            self.resume(log)?;
+            log = self.log.lock();
+        }
+        let full = log.memtable.memory() as u64 >= self.options.write_buffer_size
+            || self.seals_early(&log);
+        if full && !log.memtable.is_empty() {
+            if self.must_wait_for_space() {
+                return Ok(Err(Obstacle::Space));
             }
-            let full = log.memtable.memory() as u64 >= self.options.write_buffer_size
-                || self.seals_early(&log);
-            if full && !log.memtable.is_empty() {
-                if self.must_wait_for_space() {
-                    drop(log);
-                    self.wait_for_space()?;
-                    continue;
-                }
-                if !self.has_room_to_seal() {
-                    drop(log);
-                    self.wait_for_room_to_seal()?;
-                    continue;
-                }
-                self.seal(&mut log)?;
+            if !self.has_room_to_seal() {
+                return Ok(Err(Obstacle::Sealed));
             }
-            match self.keep_reserve(&mut log, batch) {
-                Err(error) if error.kind() == ErrorKind::NoSpace && self.must_wait_for_space() => {
-                    drop(log);
-                    self.wait_for_space()?;
-                }
-                outcome => return outcome.map(|()| log),
+            self.seal(&mut log)?;
+        }
+        match self.keep_reserve(&mut log, batch) {
+            Err(error) if error.kind() == ErrorKind::NoSpace && self.must_wait_for_space() => {
+                Ok(Err(Obstacle::Space))
             }
+            outcome => outcome.map(|()| Ok(log)),
         }
     }
 
@@ -193,6 +205,15 @@ pub(super) fn insert(
             return Ok(());
         }
     }
+}
+
+/// Why a batch cannot be committed yet.
+#[derive(Debug)]
+pub(super) enum Obstacle {
+    /// A compaction under way may need the space that there is.
+    Space,
+    /// As many memtables as may be wait for their flush.
+    Sealed,
 }
 
 /// Stops publication if a commit ends, by an error or a panic, between its log record and its publication: the

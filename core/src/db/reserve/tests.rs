@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::db::DB;
+use crate::db::write::Obstacle;
 use crate::env::{MemEnv, PathKind};
 
 const WRITE_BUFFER: u64 = 256 << 10;
@@ -194,6 +195,22 @@ fn unless_the_disk_is_roomy_one_compaction_runs_at_a_time() {
     assert!(picks(1 << 30) > 1);
     assert_eq!(picks(2 << 20), 1);
     assert_eq!(picks(0), 1);
+    // A put has to wait for it. It says so before it waits, so that it holds no version meanwhile.
+    let running = db.shared().pick(&mut db.shared().state.lock());
+    assert!(running.is_some());
+    let mut batch = WriteBatch::new();
+    batch.put(b"a", b"1").unwrap();
+    let payload = batch.encoded();
+    let checksum = crate::wal::payload_checksum(payload);
+    let tried = db.shared().try_commit(&batch, payload, checksum);
+    assert!(matches!(tried, Ok(Err(Obstacle::Space))));
+    assert!(db.get(b"a").unwrap().is_none());
+    db.shared().state.lock().running.clear();
+    // Now nothing under way could help.
+    let refused = db.put(b"a", b"1").unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NoSpace);
+    env.set_quota(None);
+    db.put(b"a", b"1").unwrap();
 }
 
 #[test]

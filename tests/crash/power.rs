@@ -20,6 +20,8 @@ pub struct Tally {
     pub points: u64,
     pub states: u64,
     pub second_crashes: u64,
+    /// Recoveries that were cut at each of their changes.
+    pub walked_recoveries: u64,
     pub effects: BTreeSet<Effect>,
     pub violations: Violations,
 }
@@ -28,6 +30,8 @@ pub struct Tally {
 const STEPS: u64 = 220;
 /// The first points of a story are all tried: some effects are possible only then.
 const FIRST_POINTS: u64 = 8;
+/// One of so many recoveries is cut at every change, the others at one.
+const WALKED_RECOVERIES: u64 = 50;
 
 #[test]
 fn power_is_cut_at_every_change_of_the_disk() {
@@ -42,10 +46,12 @@ fn power_is_cut_at_every_change_of_the_disk() {
     }
     let tally = tally.lock().unwrap();
     println!(
-        "power: {stories} stories, {} points, {} states, {} cuts during recovery, {} violations",
+        "power: {stories} stories, {} points, {} states, {} cuts during recovery, {} recoveries cut at every change, \
+         {} violations",
         tally.points,
         tally.states,
         tally.second_crashes,
+        tally.walked_recoveries,
         tally.violations.count()
     );
     tell_figures(
@@ -60,6 +66,10 @@ fn power_is_cut_at_every_change_of_the_disk() {
     );
     assert_eq!(tally.violations.count(), 0);
     assert!(tally.second_crashes > 0, "no recovery was cut");
+    assert!(
+        tally.walked_recoveries > 0,
+        "no recovery was cut at every change"
+    );
     for effect in Effect::ALL {
         assert!(
             tally.effects.contains(&effect),
@@ -133,13 +143,15 @@ pub fn crash_and_check(
         None => (mem.process_crash(), ledger.states.len() - 1),
     };
     tally.states += 1;
-    let second = match check(&after, options, ledger, floor, random) {
-        Ok(second) => second,
+    let walk = random.one_in(WALKED_RECOVERIES);
+    let cuts = match check(&after, options, ledger, floor, random, walk) {
+        Ok(cuts) => cuts,
         Err(what) => return tally.violations.add(&format!("{place}, {cut:?}"), &what),
     };
-    if let Some((after, again)) = second {
+    tally.walked_recoveries += u64::from(walk && cuts.len() > 1);
+    for (after, again) in cuts {
         tally.second_crashes += 1;
-        if let Err(what) = check(&after, options, ledger, ledger.durable, random) {
+        if let Err(what) = check(&after, options, ledger, ledger.durable, random, false) {
             let place = format!("{place}, {cut:?}, then in recovery {again:?}");
             tally.violations.add(&place, &what);
         }
@@ -160,30 +172,38 @@ pub fn throw_cut(random: &mut Random) -> PowerCut {
     }
 }
 
-/// A state that a cut in the middle of a recovery left, and that cut.
-type Second = Option<(MemEnv, PowerCut)>;
+/// States that cuts in the middle of a recovery left, and those cuts.
+type Cuts = Vec<(MemEnv, PowerCut)>;
 
-/// Opens `disk` and checks it; also a state that a cut during this recovery would have left.
+/// Opens `disk` and checks it; also answers what a cut before one of the changes of this recovery would have left, or
+/// before each if it is to be walked.
 pub fn check(
     disk: &MemEnv,
     options: &Options,
     ledger: &Ledger,
     floor: usize,
     random: &mut Random,
-) -> Result<Second, String> {
-    // The cut in the middle of the recovery.
+    walk: bool,
+) -> Result<Cuts, String> {
     let env = FaultEnv::new(Arc::new(disk.clone()), 0);
-    let second: Arc<Mutex<Second>> = Arc::default();
-    let (slot, mem, cut) = (second.clone(), disk.clone(), throw_cut(random));
-    let left = Mutex::new(random.below(14));
+    let cuts: Arc<Mutex<Cuts>> = Arc::default();
+    let (kept, mem) = (cuts.clone(), disk.clone());
+    let dice = Mutex::new((Random::new(random.next()), 0));
     env.set_hook(Some(Arc::new(move |operation, _: &Path| {
-        let mut left = left.lock().unwrap();
-        if Operation::CHANGES.contains(&operation) {
-            if *left == 0 && slot.lock().unwrap().is_none() {
-                let after = mem.power_cut_as(cut, &mut BTreeSet::new());
-                *slot.lock().unwrap() = Some((after, cut));
+        if !Operation::CHANGES.contains(&operation) {
+            return;
+        }
+        let (dice, changes) = &mut *dice.lock().unwrap();
+        *changes += 1;
+        // Each change is as likely as the others to be the one, however many there will be.
+        if walk || dice.one_in(*changes) {
+            let cut = throw_cut(dice);
+            let after = mem.power_cut_as(cut, &mut BTreeSet::new());
+            let mut kept = kept.lock().unwrap();
+            if !walk {
+                kept.clear();
             }
-            *left = left.saturating_sub(1);
+            kept.push((after, cut));
         }
     })));
     let db = DB::open(DIR, options.clone().env(Arc::new(env.clone())))
@@ -226,7 +246,7 @@ pub fn check(
     drop(db);
     reopen(&again, options, |db| expected.compare(db))
         .map_err(|what| format!("after a write behind the recovery: {what}"))?;
-    Ok(second.lock().unwrap().take())
+    Ok(std::mem::take(&mut *cuts.lock().unwrap()))
 }
 
 fn reopen(

@@ -32,6 +32,8 @@ pub struct Budget {
     pub seed: u64,
     /// Every point instead of chosen ones.
     pub all: bool,
+    /// How long to go on.
+    pub seconds: u64,
     deadline: Instant,
 }
 
@@ -47,10 +49,12 @@ impl Budget {
         println!(
             "{name}: rerun with {SEED}={seed:#x} {duration}cargo test -p aidb-tests --test {binary} {name} -- --nocapture"
         );
+        let seconds = asked.unwrap_or(seconds);
         Budget {
             seed,
             all: asked.is_some(),
-            deadline: Instant::now() + Duration::from_secs(asked.unwrap_or(seconds)),
+            seconds,
+            deadline: Instant::now() + Duration::from_secs(seconds),
         }
     }
 

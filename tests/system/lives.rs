@@ -23,6 +23,10 @@ use crate::role::{Role, kill};
 const NAME: &str = "killed_writers_keep_every_acknowledged_write";
 /// Lives of one database.
 const LIVES: u64 = 40;
+/// Lives that a run has at least, for each second of it, on a busy machine too; a quiet one has four times as many.
+const LIVES_A_SECOND: u64 = 3;
+/// One death in so many, at least, falls inside open. Two blows in five are aimed there.
+const LIVES_PER_OPEN: u64 = 10;
 /// Databases that are written and killed beside each other.
 const STORIES_AT_ONCE: u64 = 6;
 /// A life that was not killed by then hangs.
@@ -96,6 +100,18 @@ fn killed_writers_keep_every_acknowledged_write() {
         ],
     );
     assert_eq!(tally.violations.count(), 0, "{}", tally.violations.first());
+    let least = LIVES_A_SECOND * budget.seconds;
+    assert!(
+        tally.lives >= least,
+        "only {} of {least} lives",
+        tally.lives
+    );
+    let in_open = count("open");
+    assert!(
+        in_open >= tally.lives / LIVES_PER_OPEN,
+        "only {in_open} of {} deaths inside open",
+        tally.lives
+    );
     let clocks = if cfg!(target_os = "linux") { 0 } else { 2 };
     for what in PLACES.iter().chain(&EVENTS[clocks..]) {
         assert!(tally.counts.contains_key(what), "{what} never happened");

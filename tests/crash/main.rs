@@ -5,11 +5,12 @@
 //!
 //! * `story.rs`   a workload, and the ledger of what the database must hold
 //! * `power.rs`   power is cut at every change of the disk
-//! * `faults.rs`  every operation fails, once and for good
+//! * `faults.rs`  every operation fails, once and for good; `bearable.rs`: which of that need not be told
 //! * `damage.rs`  every byte and every file is damaged
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+mod bearable;
 mod damage;
 mod faults;
 mod power;

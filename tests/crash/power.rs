@@ -244,7 +244,7 @@ pub fn check(
         _ => disk.process_crash(),
     };
     drop(db);
-    reopen(&again, options, |db| expected.compare(db))
+    reopen(&again, options, |db| Ok(expected.compare(db)?))
         .map_err(|what| format!("after a write behind the recovery: {what}"))?;
     Ok(std::mem::take(&mut *cuts.lock().unwrap()))
 }

@@ -4,9 +4,10 @@
 //! state and the state that a crash left can be told by one key.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use aidb::{DB, Error, ErrorKind, IterOptions, Options, Snapshot, WriteBatch, WriteOptions};
+use aidb::{DB, Error, IterOptions, Options, Snapshot, WriteBatch, WriteOptions};
 use aidb_tests::Random;
 
 /// The key of the number of the last batch; behind all others.
@@ -17,6 +18,36 @@ pub const COUNTER: &[u8] = b"\xff\xff\xff\xff\xff\xff\xff\xff#";
 pub struct State {
     pub number: u64,
     pub entries: BTreeMap<Vec<u8>, Arc<[u8]>>,
+}
+
+/// Why a call, or a comparison with what must be there, did not succeed.
+#[derive(Debug)]
+pub enum Mismatch {
+    /// It answered an error: whoever knows of a fault knows whether that is right.
+    Failed(Error),
+    /// It answered something else than what is there.
+    Differs(String),
+}
+
+impl From<Error> for Mismatch {
+    fn from(error: Error) -> Mismatch {
+        Mismatch::Failed(error)
+    }
+}
+
+impl From<Mismatch> for String {
+    fn from(mismatch: Mismatch) -> String {
+        mismatch.to_string()
+    }
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mismatch::Failed(error) => error.fmt(f),
+            Mismatch::Differs(what) => f.write_str(what),
+        }
+    }
 }
 
 /// What was committed, and how much of it must survive what.
@@ -88,19 +119,22 @@ impl Ledger {
 
     /// Compares `db` with the states from `floor` on; the index of the one it holds (one more than the last:
     /// `extra`).
-    pub fn check(&self, db: &DB, floor: usize) -> Result<usize, String> {
-        let number = counter(db).map_err(|error| format!("get: {error}"))?;
+    pub fn check(&self, db: &DB, floor: usize) -> Result<usize, Mismatch> {
+        let number = counter(db)?;
         let found = self.states.iter().position(|state| state.number == number);
         let (index, state) = match (found, &self.extra) {
             (Some(index), _) => (index, &self.states[index]),
             (None, Some(extra)) if extra.number == number => (self.states.len(), extra),
-            _ => return Err(format!("batch {number} was never committed")),
+            _ => {
+                let what = format!("batch {number} was never committed");
+                return Err(Mismatch::Differs(what));
+            }
         };
         if index < floor {
-            return Err(format!(
+            return Err(Mismatch::Differs(format!(
                 "lost: batch {number} is the last, {} must be there",
                 self.states[floor].number
-            ));
+            )));
         }
         state.compare(db)?;
         Ok(index)
@@ -109,53 +143,108 @@ impl Ledger {
 
 impl State {
     /// Whether `db` holds exactly this.
-    pub fn compare(&self, db: &DB) -> Result<(), String> {
+    pub fn compare(&self, db: &DB) -> Result<(), Mismatch> {
         self.compare_walk(db, IterOptions::default())?;
-        if let Some((key, value)) = self.entries.iter().next() {
-            let got = db.get(key).map_err(|error| format!("get: {error}"))?;
-            if got.as_deref() != Some(value) {
-                return Err(format!("get of {} differs", key.escape_ascii()));
-            }
+        match self.entries.keys().next() {
+            Some(key) => self.compare_get(db, key),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Whether a get of `key` answers what is here.
+    pub fn compare_get(&self, db: &DB, key: &[u8]) -> Result<(), Mismatch> {
+        let got = db.get(key).map_err(|error| error.context("get"))?;
+        self.compare_value(key, got.as_deref())
+    }
+
+    /// Whether a get of all `keys` at once answers what is here.
+    pub fn compare_gets(&self, db: &DB, keys: &[Vec<u8>]) -> Result<(), Mismatch> {
+        let got = db
+            .get_many(keys)
+            .map_err(|error| error.context("get_many"))?;
+        let mut pairs = keys.iter().zip(&got);
+        pairs.try_for_each(|(key, value)| self.compare_value(key, value.as_deref()))
+    }
+
+    fn compare_value(&self, key: &[u8], got: Option<&[u8]>) -> Result<(), Mismatch> {
+        let expected = self.entries.get(key).map(|value| &value[..]);
+        if got == expected {
+            return Ok(());
+        }
+        Err(Mismatch::Differs(format!(
+            "after batch {} a get of {} answers {:?} bytes, expected {:?}",
+            self.number,
+            key.escape_ascii(),
+            got.map(<[u8]>::len),
+            expected.map(<[u8]>::len)
+        )))
     }
 
     /// Whether a walk shows exactly this.
-    pub fn compare_walk(&self, db: &DB, options: IterOptions) -> Result<(), String> {
-        let walk = |error: Error| format!("walk: {error}");
+    pub fn compare_walk(&self, db: &DB, options: IterOptions) -> Result<(), Mismatch> {
+        let walk = |error: Error| error.context("walk");
         let mut cursor = db.cursor(options).map_err(walk)?;
         let mut expected = self.entries.iter();
         cursor.first().map_err(walk)?;
         while cursor.valid() {
-            match expected.next() {
-                Some((key, value)) if cursor.key() == key && cursor.value() == &value[..] => {}
-                other => {
-                    return Err(format!(
-                        "after batch {} there is {} = {} bytes, expected {:?}",
-                        self.number,
-                        cursor.key().escape_ascii(),
-                        cursor.value().len(),
-                        other.map(|(key, value)| (key.escape_ascii().to_string(), value.len()))
-                    ));
-                }
-            }
+            self.compare_entry(cursor.key(), cursor.value(), expected.next())?;
             cursor.next().map_err(walk)?;
         }
         cursor.status().map_err(walk)?;
-        match expected.next() {
+        self.compare_end(expected.next())
+    }
+
+    /// Whether a walk from the last entry to the first shows exactly this.
+    pub fn compare_walk_back(&self, db: &DB) -> Result<(), Mismatch> {
+        let walk = |error: Error| error.context("walk back");
+        let mut cursor = db.cursor(IterOptions::default()).map_err(walk)?;
+        let mut expected = self.entries.iter().rev();
+        cursor.last().map_err(walk)?;
+        while cursor.valid() {
+            self.compare_entry(cursor.key(), cursor.value(), expected.next())?;
+            cursor.prev().map_err(walk)?;
+        }
+        cursor.status().map_err(walk)?;
+        self.compare_end(expected.next())
+    }
+
+    fn compare_entry(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        expected: Option<(&Vec<u8>, &Arc<[u8]>)>,
+    ) -> Result<(), Mismatch> {
+        if let Some((right_key, right_value)) = expected
+            && key == right_key
+            && value == &right_value[..]
+        {
+            return Ok(());
+        }
+        Err(Mismatch::Differs(format!(
+            "after batch {} there is {} = {} bytes, expected {:?}",
+            self.number,
+            key.escape_ascii(),
+            value.len(),
+            expected.map(|(key, value)| (key.escape_ascii().to_string(), value.len()))
+        )))
+    }
+
+    /// At the end of a walk, which should have shown `expected` next.
+    fn compare_end(&self, expected: Option<(&Vec<u8>, &Arc<[u8]>)>) -> Result<(), Mismatch> {
+        match expected {
             None => Ok(()),
-            Some((key, _)) => Err(format!(
+            Some((key, _)) => Err(Mismatch::Differs(format!(
                 "after batch {} {} is missing",
                 self.number,
                 key.escape_ascii()
-            )),
+            ))),
         }
     }
 }
 
 /// The number of the last batch in `db`.
 pub fn counter(db: &DB) -> Result<u64, Error> {
-    let value = db.get(COUNTER)?;
+    let value = db.get(COUNTER).map_err(|error| error.context("get"))?;
     Ok(value.map_or(0, |value| {
         u64::from_be_bytes(value.as_ref().try_into().expect("eight bytes were written"))
     }))
@@ -231,7 +320,7 @@ impl Story {
     }
 
     /// One step of the workload.
-    pub fn step(&mut self) -> Result<(), Error> {
+    pub fn step(&mut self) -> Result<(), Mismatch> {
         let db = self.open()?.clone();
         self.settle()?;
         match self.random.below(100) {
@@ -307,31 +396,18 @@ impl Story {
         Ok(())
     }
 
-    fn check_snapshot(&self, db: &DB, snapshot: Snapshot, state: &State) -> Result<(), Error> {
+    fn check_snapshot(&self, db: &DB, snapshot: Snapshot, state: &State) -> Result<(), Mismatch> {
         let options = IterOptions {
             snapshot: Some(snapshot),
             ..IterOptions::default()
         };
-        or_fault("a snapshot", state.compare_walk(db, options))
+        state.compare_walk(db, options)
     }
 
     /// The copy holds what was acknowledged.
-    fn check_copy(&self, copy: &str) -> Result<(), Error> {
+    fn check_copy(&self, copy: &str) -> Result<(), Mismatch> {
         let db = DB::open(copy, self.options.clone().create_if_missing(false))?;
-        let compared = self
-            .ledger()
-            .last()
-            .compare_walk(&db, IterOptions::default());
-        or_fault("a copy", compared)
-    }
-}
-
-/// The error of a fault that was in the way of a comparison: the caller knows whether that is right.
-fn or_fault(of: &str, compared: Result<(), String>) -> Result<(), Error> {
-    match compared {
-        Err(what) if what.contains("no space") => Err(Error::new(ErrorKind::NoSpace, what)),
-        Err(what) if what.starts_with("walk: ") => Err(Error::new(ErrorKind::Io, what)),
-        Err(what) => panic!("{of} shows something else: {what}"),
-        Ok(()) => Ok(()),
+        let ledger = self.ledger();
+        ledger.last().compare_walk(&db, IterOptions::default())
     }
 }

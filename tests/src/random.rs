@@ -63,6 +63,13 @@ impl Random {
         &choices[self.below(choices.len() as u64) as usize]
     }
 
+    /// Puts `items` in any order.
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for at in (1..items.len()).rev() {
+            items.swap(at, self.below(at as u64 + 1) as usize);
+        }
+    }
+
     /// A key from a small, dense set with many common prefixes, the empty key and the bytes 0x00 and 0xff.
     pub fn key(&mut self) -> Vec<u8> {
         const ALPHABET: [u8; 5] = [0x00, b'a', b'b', b'c', 0xff];

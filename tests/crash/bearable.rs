@@ -1,0 +1,265 @@
+//! Which failed operations a call may bear: all others are told by an error of the call in which they failed.
+//!
+//! Judged by the operations that the call asked for, in their order, which only a run without threads knows.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use aidb::env::Operation;
+
+use crate::story::DIR;
+
+/// An operation that a call asked for.
+pub struct Asked {
+    pub operation: Operation,
+    pub path: PathBuf,
+    /// Whether it was made to fail.
+    pub is_due: bool,
+}
+
+impl Asked {
+    fn is(&self, operation: Operation, kind: Kind) -> bool {
+        self.operation == operation && Kind::of(&self.path) == kind
+    }
+
+    fn works(&self, operation: Operation, kind: Kind) -> bool {
+        self.is(operation, kind) && !self.is_due
+    }
+
+    fn is_like(&self, other: &Asked) -> bool {
+        self.operation == other.operation && self.path == other.path
+    }
+}
+
+/// What a path names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Table,
+    Log,
+    Manifest,
+    Current,
+    /// The next CURRENT, before it has its name.
+    Temporary,
+    Reserve,
+    /// The database's directory, or a copy's.
+    Directory,
+    Other,
+}
+
+impl Kind {
+    fn of(path: &Path) -> Kind {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        match &name[..] {
+            "CURRENT" => Kind::Current,
+            "CURRENT.tmp" => Kind::Temporary,
+            "RESERVE" => Kind::Reserve,
+            _ if name.starts_with("MANIFEST-") => Kind::Manifest,
+            _ if name.ends_with(".sst") => Kind::Table,
+            _ if name.ends_with(".log") => Kind::Log,
+            _ if path.to_string_lossy().starts_with(DIR) && name.starts_with("db") => {
+                Kind::Directory
+            }
+            _ => Kind::Other,
+        }
+    }
+}
+
+/// A failed operation, among all that its call asked for.
+struct Failure<'a> {
+    before: &'a [Asked],
+    failed: &'a Asked,
+    after: &'a [Asked],
+}
+
+/// Operations that may fail in a call that succeeds.
+struct Bearable {
+    reason: &'static str,
+    operations: &'static [Operation],
+    kinds: &'static [Kind],
+    /// What else must be so.
+    condition: fn(&Failure<'_>) -> bool,
+}
+
+/// Everything that may be borne. So these are always told: a sync of a log, of a table, of CURRENT, of a manifest that is
+/// in use, or of a directory for their names; a write of any of them; a read of a table, a manifest or CURRENT; the lock;
+/// the making of a directory.
+const BEARABLE: [Bearable; 9] = [
+    // A full disk stops puts and nothing else (docs/durability.md): what finds no space draws on the reserve and is tried
+    // again, and the last try is judged by itself.
+    Bearable {
+        reason: "drawn on the reserve",
+        operations: &[Operation::Write, Operation::Create, Operation::Rename],
+        kinds: &[Kind::Table, Kind::Log, Kind::Manifest, Kind::Temporary],
+        condition: |failure| {
+            let mut after = failure.after.iter();
+            after
+                .next()
+                .is_some_and(|next| next.works(Operation::SetLen, Kind::Reserve))
+                && after
+                    .next()
+                    .is_some_and(|next| next.is_like(failure.failed))
+        },
+    },
+    // Without room for a new manifest the one that was found, or has grown long, takes the edit: its sync covers all of it
+    // (`VersionSet::persist`).
+    Bearable {
+        reason: "the old manifest serves",
+        operations: &[
+            Operation::Random,
+            Operation::Create,
+            Operation::Write,
+            Operation::Sync,
+            Operation::SyncDir,
+        ],
+        kinds: &[Kind::Manifest, Kind::Directory, Kind::Other],
+        condition: |failure| {
+            // What was begun is looked for and removed.
+            let Some((removal, rest)) = failure.after.split_first() else {
+                return false;
+            };
+            let is_another = |asked: &&Asked| {
+                asked.works(Operation::Sync, Kind::Manifest) && asked.path != removal.path
+            };
+            // The record, then the slot that makes it count.
+            removal.is(Operation::Look, Kind::Manifest)
+                && rest.iter().filter(is_another).count() >= 2
+        },
+    },
+    // Zeros ahead of the records spare syncs the file's length; the next record's write tells what is wrong.
+    Bearable {
+        reason: "zeros ahead of a log",
+        operations: &[Operation::Write],
+        kinds: &[Kind::Log],
+        condition: |failure| {
+            let of_log = |asked: &&Asked| asked.path == failure.failed.path && !asked.is_due;
+            let last = failure.before.iter().rev().find(of_log);
+            last.is_some_and(|last| last.operation == Operation::Write)
+        },
+    },
+    // Space is set aside again after each flush and compaction, and before the next put, which is refused without it.
+    Bearable {
+        reason: "space set aside",
+        operations: &[Operation::Create, Operation::SetLen],
+        kinds: &[Kind::Reserve],
+        condition: |_| true,
+    },
+    // The same asks how much is free; and a flush lists the logs that it may remove. An open needs to know its files: only
+    // its last look, at what is free, may fail. What a copy's open overlooks the comparison with the copy shows.
+    Bearable {
+        reason: "free space, old logs",
+        operations: &[Operation::Look],
+        kinds: &[Kind::Directory],
+        condition: |failure| {
+            let is_lock = |asked: &Asked| {
+                asked.operation == Operation::Lock && asked.path == failure.failed.path
+            };
+            let mut others = failure.before.iter().chain(failure.after);
+            let is_copy = failure.failed.path != Path::new(DIR);
+            is_copy || failure.after.is_empty() || !others.any(is_lock)
+        },
+    },
+    // No number is given out twice, so files that nobody needs do no harm, and the next open removes them. Not so in
+    // `destroy`, which begins with CURRENT.
+    Bearable {
+        reason: "removal of what nobody needs",
+        operations: &[Operation::Remove],
+        kinds: &[Kind::Table, Kind::Log, Kind::Manifest],
+        condition: |failure| {
+            let dir = failure.failed.path.parent();
+            let is_end = |asked: &Asked| {
+                asked.is(Operation::Remove, Kind::Current) && asked.path.parent() == dir
+            };
+            !failure.before.iter().any(is_end)
+        },
+    },
+    // A manifest is looked for before it is removed.
+    Bearable {
+        reason: "removal of what nobody needs",
+        operations: &[Operation::Look],
+        kinds: &[Kind::Manifest],
+        condition: |failure| {
+            let is_opened = |asked: &Asked| asked.is(Operation::Open, Kind::Current);
+            let is_named = |asked: &Asked| asked.works(Operation::Rename, Kind::Temporary);
+            !failure.before.iter().any(is_opened) || failure.before.iter().any(is_named)
+        },
+    },
+    // Where a file system has no links a checkpoint copies.
+    Bearable {
+        reason: "copied instead of linked",
+        operations: &[Operation::Link],
+        kinds: &[Kind::Table],
+        condition: |failure| {
+            let is_copy = |asked: &Asked| {
+                asked.works(Operation::Create, Kind::Table) && asked.path == failure.failed.path
+            };
+            failure.after.iter().any(is_copy)
+        },
+    },
+    // What lies before a bad sector of a log counts: it is read again, in smaller pieces.
+    Bearable {
+        reason: "a log read again",
+        operations: &[Operation::Read],
+        kinds: &[Kind::Log],
+        condition: |failure| {
+            let next = failure.after.first();
+            next.is_some_and(|next| next.is_like(failure.failed) && !next.is_due)
+        },
+    },
+];
+
+/// Why the call that asked for all of `asked` may succeed although `asked[at]` failed; `None` if it must not.
+pub fn reason(asked: &[Asked], at: usize) -> Option<&'static str> {
+    let failure = Failure {
+        before: &asked[..at],
+        failed: &asked[at],
+        after: &asked[at + 1..],
+    };
+    let kind = Kind::of(&failure.failed.path);
+    let row = BEARABLE.iter().find(|row| {
+        row.operations.contains(&failure.failed.operation)
+            && row.kinds.contains(&kind)
+            && (row.condition)(&failure)
+    });
+    row.map(|row| row.reason)
+}
+
+/// What tells `asked[at]` from other operations of its kind: what it is for, and what came before it.
+pub fn place(asked: &[Asked], at: usize) -> String {
+    let before = at.checked_sub(1).map(|before| &asked[before]);
+    let before = before.map(|before| (before.operation, Kind::of(&before.path)));
+    format!("{:?} behind {before:?}", Kind::of(&asked[at].path))
+}
+
+/// What the call under way has asked for. Clones share it.
+#[derive(Clone, Default)]
+pub struct Trace {
+    asked: Arc<Mutex<Vec<Asked>>>,
+    is_over: Arc<Mutex<bool>>,
+}
+
+impl Trace {
+    /// Another call begins.
+    pub fn begin(&self) {
+        self.asked.lock().unwrap().clear();
+    }
+
+    /// Takes in an operation, which will fail if it `is_due` and faults have not ended.
+    pub fn note(&self, operation: Operation, path: &Path, is_due: bool) {
+        let is_due = is_due && !*self.is_over.lock().unwrap();
+        self.asked.lock().unwrap().push(Asked {
+            operation,
+            path: path.to_path_buf(),
+            is_due,
+        });
+    }
+
+    /// Faults have ended.
+    pub fn nothing_fails_any_more(&self) {
+        *self.is_over.lock().unwrap() = true;
+    }
+
+    /// What the call asked for.
+    pub fn asked(&self) -> Vec<Asked> {
+        std::mem::take(&mut *self.asked.lock().unwrap())
+    }
+}

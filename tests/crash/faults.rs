@@ -355,7 +355,7 @@ impl Run {
         for step in 0..STEPS {
             // Opening is a call of its own: what it may bear is less.
             let opened = self.call("open", |story| Ok(story.open().map(drop)?));
-            let told = match opened {
+            let has_worked = match opened {
                 true => self.call("step", Story::step),
                 false => false,
             };
@@ -365,7 +365,7 @@ impl Run {
             }
             if is_injected {
                 under_fault += 1;
-                if under_fault == 1 || !told && self.random.one_in(4) {
+                if under_fault == 1 || !has_worked && self.random.one_in(4) {
                     self.crash();
                 }
             }
@@ -439,8 +439,10 @@ impl Run {
             ));
         }
         let number = self.story.ledger().last().number;
-        let told = |wrong: String| format!("{what} behind batch {number}: {wrong}");
-        self.outcome.violations.extend(wrong.into_iter().map(told));
+        let placed = |wrong: String| format!("{what} behind batch {number}: {wrong}");
+        self.outcome
+            .violations
+            .extend(wrong.into_iter().map(placed));
         answer.is_ok()
     }
 

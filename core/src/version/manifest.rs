@@ -437,11 +437,16 @@ impl ManifestReader {
             return Err(self.corruption(what));
         }
         if std::mem::take(&mut self.one_slot) {
-            // M4; an error here means that no whole record is there.
-            if let Ok(payload) = self.read_record(self.file_length) {
-                let edit = self.decode(&payload)?;
-                self.slot = self.slot.after(self.offset - self.slot.length);
-                return Ok(Some(edit));
+            // M4.
+            match self.read_record(self.file_length) {
+                Ok(payload) => {
+                    let edit = self.decode(&payload)?;
+                    self.slot = self.slot.after(self.offset - self.slot.length);
+                    return Ok(Some(edit));
+                }
+                // No whole record is there. What cannot be read may be one.
+                Err(error) if error.kind() == ErrorKind::Corruption => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(None)

@@ -25,7 +25,7 @@ fn written(last: u64) -> (MemEnv, PathBuf, u64) {
 }
 
 /// The logs named by the edits that count, and whether the file was clean.
-fn read(env: &MemEnv, dir: &Path) -> Result<(Vec<u64>, bool)> {
+fn read(env: &dyn Env, dir: &Path) -> Result<(Vec<u64>, bool)> {
     let (number, file_id) = read_current(env, dir)?;
     let mut reader = ManifestReader::open(env, dir, number, file_id, true)?;
     let mut logs = Vec::new();
@@ -75,6 +75,22 @@ fn one_bad_slot_loses_no_edit() {
                 "{last} edits, slot {slot}"
             );
         }
+    }
+}
+
+#[test]
+fn a_record_behind_a_bad_slot_that_cannot_be_read_is_not_taken_for_none() {
+    let (env, dir, _) = written(5);
+    let path = manifest_path(&dir, NUMBER);
+    // The slot of the last edit: generation 6.
+    flip(&env, &path, Slot::offset(6));
+    let faulty = FaultEnv::new(Arc::new(env.clone()), 0);
+    assert_eq!(read(&faulty, &dir).unwrap().0, [0, 1, 2, 3, 4, 5]);
+    for nth in 0..faulty.count(Operation::Read) {
+        faulty.inject(Fault::new(&[Operation::Read], libc::EIO).after(nth));
+        let error = read(&faulty, &dir).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io, "read {nth}");
+        faulty.clear();
     }
 }
 

@@ -357,15 +357,23 @@ static void too_long(void) {
     aidb_batch_free(batch);
 }
 
-/* Key and value in one buffer; a batch behind itself; results over one another. */
-static void overlapping(void) {
+/* Key and value in one buffer; a batch behind itself; what the library returned or lent, given back to it. */
+static void overlapping_inputs(void) {
     char text[] = "abcdefgh";
     char *value = NULL;
     size_t len = 0;
+    aidb_pinned *pinned = NULL;
     aidb_batch *batch = aidb_batch_new();
     CHECK(aidb_put(live[DB], text, 6, text + 2, 6, NULL, NULL) == AIDB_OK);
     CHECK(aidb_get(live[DB], text, 6, NULL, &value, &len, NULL) == AIDB_OK);
     CHECK(len == 6 && memcmp(value, "cdefgh", 6) == 0);
+    CHECK(aidb_put(live[DB], value, len, value, len, NULL, NULL) == AIDB_OK);
+    CHECK(aidb_get_pinned(live[DB], value, len, NULL, &pinned, NULL) == AIDB_OK);
+    CHECK(aidb_put(live[DB], aidb_pinned_data(pinned), 6, aidb_pinned_data(pinned) + 1, 5, NULL, NULL) == AIDB_OK);
+    CHECK(aidb_pinned_len(pinned) == 6 && memcmp(aidb_pinned_data(pinned), value, 6) == 0);
+    CHECK(aidb_delete(live[DB], aidb_pinned_data(pinned), 6, NULL, NULL) == AIDB_OK);
+    CHECK(aidb_contains(live[DB], value, len, NULL, NULL) == AIDB_NOT_FOUND);
+    aidb_pinned_free(pinned);
     aidb_free(value);
     CHECK(aidb_batch_put(batch, text, 8, text, 8, NULL) == AIDB_OK);
     CHECK(aidb_batch_append(batch, batch, NULL) != AIDB_INTERNAL);
@@ -373,6 +381,124 @@ static void overlapping(void) {
     aidb_batch_free(batch);
     CHECK(aidb_delete(live[DB], text, 6, NULL, NULL) == AIDB_OK);
     CHECK(aidb_delete(live[DB], text, 8, NULL, NULL) == AIDB_OK);
+    CHECK(aidb_options_set(live[OPTIONS], "compression", "compression", NULL) == AIDB_INVALID_ARGUMENT);
+    CHECK(aidb_checkpoint(live[DB], path, NULL) == AIDB_INVALID_ARGUMENT);
+    CHECK(aidb_repair(path, path, NULL, NULL, NULL, NULL) == AIDB_LOCKED);
+}
+
+/* An iterator is sent to the key that it lends, and that key is put, deleted and walked from. */
+static void keys_of_the_iterator_itself(int reverse, int fill_cache) {
+    aidb_iter_options options = AIDB_ITER_OPTIONS_INIT;
+    aidb_iterator *iterator = NULL;
+    char key[16], copy[16] = "";
+    int number, source;
+    options.reverse = reverse != 0;
+    options.fill_cache = fill_cache != 0;
+    options.prefix = "self";
+    options.prefix_len = 4;
+    /* By turns in three tables and in memory. */
+    for (source = 0; source < 4; source++) {
+        for (number = source; number < 400; number += 4) {
+            snprintf(key, sizeof key, "self %06d", number);
+            CHECK(aidb_put(live[DB], key, 11, key, 11, NULL, NULL) == AIDB_OK);
+        }
+        if (source < 3) CHECK(aidb_flush(live[DB], NULL) == AIDB_OK);
+    }
+    CHECK(aidb_iter_create(live[DB], &options, &iterator, NULL) == AIDB_OK);
+    for (number = 0; number < 400; number++) {
+        aidb_iterator *other = NULL;
+        size_t len = 0;
+        /* One that went astray goes no further. */
+        if (!CHECK(aidb_iter_next(iterator, NULL) == AIDB_OK)) break;
+        memcpy(copy, aidb_iter_key(iterator, &len), 11);
+        if (!CHECK(len == 11 && atoi(copy + 5) == (reverse ? 399 - number : number))) break;
+        CHECK(aidb_iter_seek(iterator, aidb_iter_key(iterator, NULL), 11, NULL) == AIDB_OK);
+        CHECK(memcmp(aidb_iter_key(iterator, NULL), copy, 11) == 0);
+        CHECK(aidb_iter_seek_for_prev(iterator, aidb_iter_value(iterator, NULL), 11, NULL) == AIDB_OK);
+        CHECK(memcmp(aidb_iter_key(iterator, NULL), copy, 11) == 0);
+        CHECK(aidb_iter_prefix(live[DB], aidb_iter_key(iterator, NULL), 11, &other, NULL) == AIDB_OK);
+        CHECK(aidb_iter_seek(other, aidb_iter_key(iterator, NULL), 11, NULL) == AIDB_OK);
+        aidb_iter_free(other);
+        CHECK(aidb_put(live[DB], aidb_iter_key(iterator, NULL), 11, aidb_iter_key(iterator, NULL), 9, NULL, NULL) ==
+              AIDB_OK);
+        CHECK(aidb_delete(live[DB], aidb_iter_value(iterator, NULL), 11, NULL, NULL) == AIDB_OK);
+    }
+    CHECK(aidb_iter_next(iterator, NULL) == AIDB_NOT_FOUND);
+    aidb_iter_free(iterator);
+}
+
+/* Results over the arguments that they are computed from, and over one another. */
+static void overlapping_outputs(void) {
+    static const char long_key[] = "sixteen bytes ..";
+    union {
+        char key[16];
+        struct { char *value; size_t len; } out;
+        const void *keys[2];
+        const char *values[2];
+    } one;
+    union { size_t key_lens[2]; size_t value_lens[2]; } lens;
+    union { aidb_entry entries[4]; char buffer[4 * sizeof(aidb_entry)]; size_t counts[2]; } many;
+    union { const char *value; char *buffer; } same;
+    const void *key = "key";
+    size_t len = 3, both = 99;
+    memcpy(one.key, long_key, 16);
+    CHECK(aidb_put(live[DB], one.key, 16, one.key, 16, NULL, NULL) == AIDB_OK);
+    CHECK(aidb_get(live[DB], one.key, 16, NULL, &one.out.value, &one.out.len, NULL) == AIDB_OK);
+    CHECK(one.out.len == 16 && memcmp(one.out.value, long_key, 16) == 0);
+    aidb_free(one.out.value);
+
+    one.keys[0] = long_key;
+    one.keys[1] = "key";
+    lens.key_lens[0] = 16;
+    lens.key_lens[1] = 3;
+    CHECK(aidb_get_many(live[DB], 2, one.keys, lens.key_lens, NULL, one.values, lens.value_lens, &same.buffer, NULL) ==
+          AIDB_OK);
+    CHECK(lens.value_lens[0] == 16 && memcmp(one.values[0], long_key, 16) == 0);
+    CHECK(lens.value_lens[1] == 5 && memcmp(one.values[1], "value", 5) == 0);
+    aidb_free(same.buffer);
+    /* The first value begins where the buffer does. */
+    CHECK(aidb_get_many(live[DB], 1, &key, &len, NULL, &same.value, &len, &same.buffer, NULL) == AIDB_OK);
+    CHECK(len == 5 && memcmp(same.buffer, "value", 5) == 0);
+    aidb_free(same.buffer);
+
+    CHECK(aidb_iter_first(live[ITERATOR], NULL) == AIDB_OK);
+    CHECK(aidb_iter_next_many(live[ITERATOR], many.entries, 4, many.buffer, sizeof many, &both, &both, NULL) ==
+          AIDB_OK);
+    CHECK(both == 0);
+    CHECK(aidb_iter_first(live[ITERATOR], NULL) == AIDB_OK);
+    CHECK(aidb_iter_next_many(live[ITERATOR], many.entries, 4, at.space, sizeof at.space, &many.counts[0],
+                              &many.counts[1], NULL) == AIDB_OK);
+    CHECK(many.counts[0] == 1 && many.counts[1] == 0);
+    CHECK(aidb_delete(live[DB], long_key, 16, NULL, NULL) == AIDB_OK);
+}
+
+/* One place for all errors; a handle's place for what is made with it, and for the error. */
+static void one_place_for_all(void) {
+    void *place = NULL, *other;
+    aidb_error **error = (aidb_error **)&place;
+    CHECK(aidb_put(closed[DB], "k", 1, "v", 1, NULL, error) == AIDB_CLOSED);
+    CHECK(aidb_error_code(place) == AIDB_CLOSED);
+    /* The error is the handle, and its place is where the answer goes. */
+    other = place;
+    CHECK(aidb_close(place, error) == AIDB_INVALID_ARGUMENT && place != other);
+    CHECK(aidb_error_code(other) == AIDB_CLOSED && aidb_error_code(place) == AIDB_INVALID_ARGUMENT);
+    aidb_error_free(other);
+    aidb_error_free(place);
+    place = live[DB];
+    CHECK(aidb_open(path, NULL, (aidb_db **)&place, NULL) == AIDB_LOCKED && place == live[DB]);
+    CHECK(aidb_snapshot_create(place, (aidb_snapshot **)&place, NULL) == AIDB_OK && place != live[DB]);
+    CHECK(aidb_snapshot_create(place, (aidb_snapshot **)&place, NULL) == AIDB_INVALID_ARGUMENT);
+    aidb_snapshot_release(place);
+    CHECK(aidb_snapshot_create(place, (aidb_snapshot **)&place, error) == AIDB_INVALID_ARGUMENT);
+    CHECK(aidb_error_code(place) == AIDB_INVALID_ARGUMENT);
+    aidb_error_free(place);
+    CHECK(aidb_get(closed[DB], "key", 3, NULL, (char **)&place, (size_t *)(void *)&place, error) == AIDB_CLOSED);
+    CHECK(aidb_error_code(place) == AIDB_CLOSED);
+    aidb_error_free(place);
+    /* An error's place is always written, last: it is NULL, and what was there is lost. */
+    place = live[PINNED];
+    CHECK(aidb_get(live[DB], "no key", 6, NULL, (char **)&place, (size_t *)(void *)&place, error) == AIDB_NOT_FOUND);
+    CHECK(place == NULL);
 }
 
 static int32_t close_meanwhile(void *context, uint64_t done, uint64_t total) {
@@ -386,6 +512,7 @@ static int32_t close_meanwhile(void *context, uint64_t done, uint64_t total) {
 static void write_meanwhile(void *context, const char *key, size_t key_len, const char *value, size_t value_len) {
     /* The batch is being walked: it may be read, and not changed under the walk. */
     (void)aidb_batch_count(context);
+    CHECK(aidb_batch_put(context, key, key_len, value, value_len, NULL) == AIDB_INVALID_ARGUMENT);
     CHECK(aidb_put(live[DB], key, key_len, value, value_len, NULL, NULL) == AIDB_OK);
 }
 
@@ -523,19 +650,160 @@ static void close_under_use(int rounds) {
     }
 }
 
+/* What several threads use and end at once. */
+static const enum kind ended[] = {DB, SNAPSHOT, ITERATOR, BATCH, PINNED};
+#define ENDED ((int)(sizeof ended / sizeof *ended))
+#define ORDERS 120
+#define CLOSERS 4
+#define USERS 4
+static void *common[HANDLES];
+static int are_ready, may_close;
+/* The last acknowledged write. */
+static uint32_t last;
+
+static int in_order_or_in_use(aidb_status status) {
+    return in_order(status) || status == AIDB_INVALID_ARGUMENT;
+}
+
+/* Uses all handles until the database is closed; others may have ended the rest before. */
+static void *use_common(void *argument) {
+    const int way = (int)(size_t)argument;
+    uint32_t number = 0;
+    pthread_mutex_lock(&turn);
+    are_ready++;
+    pthread_cond_broadcast(&turned);
+    pthread_mutex_unlock(&turn);
+    while (!aidb_is_closed(common[DB])) {
+        aidb_read_options options = AIDB_READ_OPTIONS_INIT;
+        aidb_pinned *pinned = NULL;
+        aidb_status status;
+        switch (way) {
+        case 0:
+            number++;
+            status = aidb_put(common[DB], "last", 4, &number, sizeof number, NULL, NULL);
+            if (status == AIDB_OK) last = number;
+            CHECK(status == AIDB_OK || status == AIDB_CLOSED);
+            CHECK(in_order_or_in_use(aidb_write(common[DB], common[BATCH], NULL, NULL)));
+            CHECK(in_order_or_in_use(aidb_batch_clear(common[BATCH], NULL)));
+            break;
+        case 1:
+            options.snapshot = common[SNAPSHOT];
+            CHECK(in_order(aidb_get_pinned(common[DB], "key", 3, &options, &pinned, NULL)));
+            aidb_pinned_free(pinned);
+            CHECK(aidb_pinned_len(common[PINNED]) == 5 || aidb_pinned_data(common[PINNED]) == NULL);
+            CHECK(in_order_or_in_use(aidb_batch_put(common[BATCH], "key", 3, "value", 5, NULL)));
+            break;
+        default:
+            /* Two of them: the iterator serves one at a time. */
+            CHECK(in_order_or_in_use(aidb_iter_first(common[ITERATOR], NULL)));
+            do {
+                status = aidb_iter_next(common[ITERATOR], NULL);
+                CHECK(in_order_or_in_use(status));
+            } while (status == AIDB_OK);
+        }
+    }
+    return NULL;
+}
+
+/* Ends all handles in order number `*argument` of all orders there are; the status of the close takes its place. */
+static void *end_common(void *argument) {
+    int *const place = argument;
+    enum kind left[ENDED];
+    int count, orders = ORDERS, order = *place;
+    memcpy(left, ended, sizeof ended);
+    pthread_mutex_lock(&turn);
+    while (!may_close) pthread_cond_wait(&turned, &turn);
+    pthread_mutex_unlock(&turn);
+    for (count = ENDED; count > 0; count--) {
+        enum kind kind;
+        orders /= count;
+        kind = left[order / orders];
+        memmove(&left[order / orders], &left[order / orders + 1], (size_t)(count - 1 - order / orders) * sizeof *left);
+        order %= orders;
+        if (kind == DB) {
+            *place = aidb_close(common[DB], NULL);
+        } else {
+            end(kind, common[kind]);
+        }
+    }
+    return NULL;
+}
+
+/* Several end the same handles, in all orders, while others write, read and iterate: one of them has closed the
+ * database, and nothing acknowledged is lost. */
+static void several_closers(int rounds) {
+    int round, each;
+    for (round = 0; round < rounds; round++) {
+        pthread_t users[USERS], closers[CLOSERS];
+        int orders[CLOSERS], closes = 0, refusals = 0;
+        aidb_error *error = NULL;
+        char *value = NULL;
+        size_t len = 0;
+        uint32_t found = 0;
+        are_ready = may_close = 0;
+        last = 0;
+        live[DB] = make(DB);
+        CHECK(aidb_put(live[DB], "key", 3, "value", 5, NULL, NULL) == AIDB_OK);
+        for (each = 0; each < ENDED; each++) {
+            common[ended[each]] = ended[each] == DB ? live[DB] : make(ended[each]);
+        }
+        for (each = 0; each < USERS; each++) {
+            pthread_create(&users[each], NULL, use_common, (void *)(size_t)each);
+        }
+        for (each = 0; each < CLOSERS; each++) {
+            /* Now in orders of their own, now all in the same. */
+            orders[each] = (round / 2 + round % 2 * each * (ORDERS / CLOSERS)) % ORDERS;
+            pthread_create(&closers[each], NULL, end_common, &orders[each]);
+        }
+        pthread_mutex_lock(&turn);
+        while (are_ready < USERS) pthread_cond_wait(&turned, &turn);
+        may_close = 1;
+        pthread_cond_broadcast(&turned);
+        pthread_mutex_unlock(&turn);
+        for (each = 0; each < CLOSERS; each++) {
+            pthread_join(closers[each], NULL);
+            closes += orders[each] == AIDB_OK;
+            refusals += orders[each] == AIDB_CLOSED;
+        }
+        for (each = 0; each < USERS; each++) pthread_join(users[each], NULL);
+        CHECK(closes == 1 && refusals == CLOSERS - 1);
+        CHECK(aidb_close(common[DB], &error) == AIDB_CLOSED && aidb_error_code(error) == AIDB_CLOSED);
+        aidb_error_free(error);
+        CHECK(aidb_iter_next(common[ITERATOR], NULL) == AIDB_CLOSED);
+        CHECK(aidb_batch_clear(common[BATCH], NULL) == AIDB_CLOSED);
+        CHECK(aidb_pinned_data(common[PINNED]) == NULL && aidb_snapshot_sequence(common[SNAPSHOT]) == 0);
+
+        live[DB] = make(DB);
+        if (last > 0 && CHECK(aidb_get(live[DB], "last", 4, NULL, &value, &len, NULL) == AIDB_OK)) {
+            memcpy(&found, value, sizeof found);
+            /* One more may have been written and not acknowledged. */
+            CHECK(len == sizeof found && (found == last || found == last + 1));
+            aidb_free(value);
+        }
+        CHECK(aidb_delete(live[DB], "last", 4, NULL, NULL) == AIDB_OK);
+        end(DB, live[DB]);
+    }
+}
+
 int main(int argc, char **argv) {
     const char *rounds = getenv("AIDB_MISUSE_ROUNDS");
+    int way;
     if (argc != 2) return 2;
     path = argv[1];
     bytes = calloc(BYTES_LEN, 1);
     make_all();
     misuse_everything();
     too_long();
-    overlapping();
+    overlapping_inputs();
+    for (way = 0; way < 4; way++) keys_of_the_iterator_itself(way / 2, way % 2);
+    overlapping_outputs();
+    one_place_for_all();
     callbacks_that_call_back();
     callbacks_that_never_come();
     end_all();
     close_under_use(rounds ? atoi(rounds) : 1000);
+    /* At least once through all orders. */
+    several_closers(2 * ORDERS / CLOSERS + (rounds ? atoi(rounds) : 1000) / 5);
     CHECK(aidb_destroy(path, NULL, NULL) == AIDB_OK);
     free(bytes);
     return REPORT();

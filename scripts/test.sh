@@ -38,6 +38,8 @@ section_models() {
 section_c() {
     if VALGRIND=$(scripts/valgrind.sh); then
         echo "memory is checked by $VALGRIND"
+    elif [ "${VALGRIND_REQUIRED:-0}" = 1 ]; then
+        die 'no valgrind here and none to be had, and it is required (VALGRIND_REQUIRED=1)'
     else
         echo 'no valgrind here and none to be had: memory is checked by gcc'\''s AddressSanitizer'
         VALGRIND=''

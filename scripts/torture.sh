@@ -3,7 +3,8 @@
 # full disks for long: torture.sh [MINUTES] [PART...], 30 minutes and all parts by default, beside the time to build.
 #
 # The parts run beside each other, as many as there are cores. Each says its figures, a table comes last, and the run
-# fails if a part failed; the lines that rerun it are printed then. SEED chooses the seed. Logs: target/torture/logs.
+# fails if a part failed; the lines that rerun it are printed then. From 20 minutes on it says where no history was walked
+# whole, and from 30 on that fails too. SEED chooses the seed. Logs: target/torture/logs.
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -37,7 +38,7 @@ mkdir -p "$logs"
 heading "building"
 cargo test -p aidb-tests --tests --no-run --locked --target-dir "$out" || exit 1
 if [[ " ${parts[*]} " == *' models '* ]]; then
-    RUSTFLAGS='--cfg shuttle' cargo test -p aidb --lib --no-run --locked --target-dir "$TARGET/shuttle" || exit 1
+    RUSTFLAGS='--cfg shuttle' cargo test -p aidb -p aidb-ffi --lib --no-run --locked --target-dir "$TARGET/shuttle" || exit 1
 fi
 
 # Arguments: the binary and the test.
@@ -48,7 +49,7 @@ run_models() {
     local until=$((SECONDS + $1)) next=$((seed % 1000000)) result=0
     while [ $SECONDS -lt $until ] && [ $result = 0 ]; do
         AIDB_SHUTTLE_SEED=$next AIDB_SHUTTLE_RUNS=5 RUSTFLAGS='--cfg shuttle' \
-            cargo test -p aidb --lib models --locked --target-dir "$TARGET/shuttle" -- --nocapture || result=1
+            cargo test -p aidb -p aidb-ffi --lib models --locked --target-dir "$TARGET/shuttle" -- --nocapture || result=1
         next=$((next + 1))
     done
     return $result
@@ -115,6 +116,14 @@ for part in "${parts[@]}"; do
     for column in "${columns[@]}"; do printf ' %11s' "$(figure "$part" "$column")"; done
     [ "$(cat "$logs/$part.result")" = 0 ] && printf '\n' || printf ' %sFAILED%s\n' "$red" "$plain"
 done
+# With enough time every point and byte of one history at least was walked.
+if [ "$minutes" -ge 20 ]; then
+    for part in power faults damage; do
+        [ "$(cat "$logs/$part.result" 2>/dev/null)" = 0 ] && [ "$(figure "$part" whole)" = 0 ] || continue
+        printf '%s: no history was walked whole within the time\n' "$part"
+        [ "$minutes" -lt 30 ] || failed=$((failed + 1))
+    done
+fi
 if [ $failed -gt 0 ]; then
     printf '%smake torture: %d of %d parts FAILED%s in %d s; seed %s\n' "$red" $failed ${#parts[@]} "$plain" $((SECONDS - begun)) "$seed"
     exit 1

@@ -1,14 +1,48 @@
 #!/usr/bin/env bash
 # Unit tests of the modules with unsafe code under Miri, which finds undefined behaviour that no run shows. Miri
-# interprets: a test takes a thousand times as long. MIRI_TESTS chooses other tests.
+# interprets: a test takes a thousand times as long. MIRI_TESTS chooses other tests of core.
+#
+#   --check   only whether each name below is part of the name of a test, which needs no Miri
+#
+# Beyond Miri: files of the system, and foreign calls, so env/ with its system calls, the mapped memory of the cache's
+# slabs, and zstd. AddressSanitizer runs those (scripts/asan.sh).
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+core=(
+    memtable::arena memtable::chunk memtable::filter
+    memtable::load::tests::more_can_be_inserted
+    memtable::tests::an_empty memtable::tests::a_read_at memtable::tests::large_records
+    memtable::tests::readers_beside_writers_of_few_keys
+    prefetch
+    sstable::tests::the_documented_example sstable::tests::a_malformed_block
+)
+ffi=(
+    guard ptr::tests::null ptr::tests::structures
+    handle::tests::a_handle_finds handle::tests::a_reused_slot handle::tests::an_object_in_use
+    handle::tests::what_is_no_live_handle
+)
+[ -z "${MIRI_TESTS:-}" ] || { read -ra core <<<"$MIRI_TESTS"; ffi=(); }
+
+# check PACKAGE NAME...: a test that was renamed is not left out silently.
+check() {
+    local package=$1 tests name
+    shift
+    tests=$(cargo test -q -p "$package" --lib --locked -- --list)
+    for name in "$@"; do
+        grep -qF "$name" <<<"$tests" || die "scripts/miri.sh: no test of $package is called $name"
+    done
+}
+check aidb "${core[@]}"
+[ ${#ffi[@]} = 0 ] || check aidb-ffi "${ffi[@]}"
+echo "Miri: its $((${#core[@]} + ${#ffi[@]})) names all name tests"
+[ "${1:-}" != --check ] || exit 0
 
 if ! cargo +nightly miri --version >/dev/null 2>&1; then
     echo 'Miri: not run, no nightly toolchain here has it (rustup component add miri --toolchain nightly)'
     exit
 fi
-read -ra tests <<<"${MIRI_TESTS:-memtable::arena memtable::tests::an_empty memtable::tests::a_read_at memtable::tests::readers_beside_writers_of_few_keys}"
-# Files of the system are beyond Miri; the skip list's epochs leave memory to the end of the process.
+# The skip list's epochs leave memory to the end of the process.
 export MIRIFLAGS='-Zmiri-disable-isolation -Zmiri-ignore-leaks -Zmiri-tree-borrows' CARGO_TARGET_DIR=$TARGET/miri
-cargo +nightly miri test -p aidb --lib --locked -- "${tests[@]}"
+cargo +nightly miri test -p aidb --lib --locked -- "${core[@]}"
+[ ${#ffi[@]} = 0 ] || cargo +nightly miri test -p aidb-ffi --lib --locked -- "${ffi[@]}"

@@ -26,7 +26,8 @@ section_rust() {
     for name in aidb-python aidb-node; do
         [ -d "bindings/${name#aidb-}" ] && without+=(--exclude "$name")
     done
-    cargo test --workspace "${without[@]}" --locked --no-fail-fast
+    cargo test --workspace "${without[@]}" --locked --no-fail-fast || return
+    scripts/miri.sh --check
 }
 
 # Schedules of the concurrency models: docs/testing.md.

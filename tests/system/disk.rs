@@ -1,6 +1,7 @@
 //! A full disk: `child/full_disk.rs` on file systems of 64 MiB that are mounted for it alone.
 //!
-//! It loses nothing, opens, reads, and goes on without reopening when somebody else has made room.
+//! It loses nothing, opens, reads, and goes on without reopening when somebody else has made room; also where somebody
+//! else has filled it.
 
 use aidb_tests::{Budget, tell_figures};
 
@@ -55,6 +56,15 @@ fn a_full_disk_opens_deletes_and_compacts_without_help() {
     run(
         "a_full_disk_opens_deletes_and_compacts_without_help",
         "works",
+        &["ext4", "tmpfs"],
+    );
+}
+
+#[test]
+fn a_roomy_disk_that_others_fill_loses_nothing_and_opens_reads_and_deletes() {
+    run(
+        "a_roomy_disk_that_others_fill_loses_nothing_and_opens_reads_and_deletes",
+        "filled",
         &["ext4", "tmpfs"],
     );
 }

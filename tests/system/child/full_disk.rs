@@ -18,6 +18,12 @@ const DISK_BYTES: u64 = 64 << 20;
 /// What somebody else has on the disk, and removes: so many bytes, or so many files.
 const BALLAST_BYTES: usize = 12 << 20;
 const BALLAST_FILES: usize = 70;
+/// Batches that leave a disk roomy.
+const ROOMY_BATCHES: u64 = 300;
+/// The reserve of a roomy disk, with the write buffers that are used here.
+const ROOMY_RESERVE_BYTES: u64 = 64 << 10;
+/// Keys that are deleted where others have filled the disk, before and behind an open.
+const DELETED_AT_ONCE: usize = 100;
 /// A write that fits may fail while the disk is full, and so may the next ones.
 const ATTEMPTS_ON_FULL_DISK: u64 = 20;
 /// The largest value.
@@ -43,6 +49,7 @@ pub fn run(arguments: &[String]) {
     match part.as_str() {
         "keeps" => disk.keeps_everything(),
         "works" => disk.works_when_full(),
+        "filled" => disk.keeps_when_others_fill_it(),
         _ => panic!("no part {part}"),
     }
 }
@@ -275,6 +282,73 @@ impl Disk {
             self.open("afterwards");
         }
         assert!(self.refused > 0, "the disk was never full");
+        say(&format!("refused for want of space: {}", self.refused));
+    }
+
+    /// Deletes some of what is expected: that works on a full disk too.
+    fn delete_some(&self, expected: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
+        let stride = (expected.len() / DELETED_AT_ONCE).max(1);
+        let some: Vec<_> = expected.keys().step_by(stride).cloned().collect();
+        for key in &some {
+            let deleted = self.db().delete(key);
+            deleted.unwrap_or_else(|error| self.fail("delete on a filled disk", &error));
+            expected.remove(key);
+        }
+    }
+
+    /// Compares everything in the database with what is expected.
+    fn holds(&self, expected: &BTreeMap<Vec<u8>, Vec<u8>>, when: &str) {
+        let found: BTreeMap<_, _> = self.db().iter().map(Result::unwrap).collect();
+        assert!(found == *expected, "{when}: not what was written");
+    }
+
+    /// Somebody else fills a disk that is roomy, while the database is open and idle and its reserve a small one.
+    fn keeps_when_others_fill_it(&mut self) {
+        for _ in 0..ROOMY_BATCHES {
+            assert!(self.write(None), "there is space: {}", self.refusal);
+        }
+        let reserve = self.db().stats().unwrap().reserve_bytes;
+        assert_eq!(reserve, ROOMY_RESERVE_BYTES, "the disk is roomy");
+        self.take_the_rest();
+        self.compare("on the filled disk");
+        self.fill();
+        self.compare("on the filled disk, after refused writes");
+
+        let mut expected: BTreeMap<_, _> = self.db().iter().map(Result::unwrap).collect();
+        self.delete_some(&mut expected);
+        self.holds(&expected, "after deletes on the filled disk");
+        // Closed, killed, or open all the time.
+        let way = self.seed % 3;
+        if way < 2 {
+            let db = self.db.take().unwrap();
+            if way == 0 {
+                // What cannot be flushed stays in the logs, whatever close answers.
+                let _ = db.close();
+            }
+            drop(db);
+            let options = self.options.clone().read_only(true);
+            self.db = Some(DB::open(&self.dir, options).expect("it opens to be read"));
+            self.holds(&expected, "opened read-only on the filled disk");
+            self.db = None;
+            self.open("on the filled disk");
+            self.holds(&expected, "opened on the filled disk");
+            self.delete_some(&mut expected);
+            self.holds(&expected, "after deletes behind an open on the filled disk");
+        }
+        // The same handle goes on at once.
+        fs::remove_dir_all(&self.ballast).unwrap();
+        for number in 0..100 {
+            let (key, value) = (format!("new {number}").into_bytes(), vec![7; 10_000]);
+            let put = self.db().put(&key, &value);
+            put.unwrap_or_else(|error| self.fail("put where there is space again", &error));
+            expected.insert(key, value);
+        }
+        self.db().flush().unwrap();
+        self.db().compact_range(None, None).unwrap();
+        self.holds(&expected, "with space again");
+        self.db.take().unwrap().close().unwrap();
+        self.open("with space again");
+        self.holds(&expected, "reopened with space again");
         say(&format!("refused for want of space: {}", self.refused));
     }
 

@@ -3,6 +3,7 @@
 //! * `errors.rs`   docs/errors.md, the Rust kinds, the C header, the Python classes and the Node codes are one table
 //! * `layers.rs`   modules of `core` use only modules below them, and only `env/` touches the system
 //! * `links.rs`    every link in a document leads somewhere
+//! * `promises.rs` the tests that docs/durability.md names are there
 //! * `versions.rs` one version everywhere
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
@@ -10,6 +11,7 @@
 mod errors;
 mod layers;
 mod links;
+mod promises;
 mod versions;
 
 use std::fs;

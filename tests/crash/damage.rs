@@ -83,7 +83,7 @@ struct Tail {
 
 #[test]
 fn damage_is_an_error_and_never_a_wrong_answer() {
-    let budget = Budget::new("crash", "damage_is_an_error_and_never_a_wrong_answer", 30);
+    let budget = Budget::new("crash", "damage_is_an_error_and_never_a_wrong_answer");
     let mut violations = Violations::default();
     let mut damages: BTreeMap<String, u64> = BTreeMap::new();
     let (mut noticed, mut harmless, mut subjects, mut whole) = (0u64, 0u64, 0u64, 0u64);

@@ -180,7 +180,7 @@ impl Total {
 
 #[test]
 fn every_operation_fails_once_and_for_good() {
-    let budget = Budget::new("crash", "every_operation_fails_once_and_for_good", 45);
+    let budget = Budget::new("crash", "every_operation_fails_once_and_for_good");
     let total = Mutex::new(Total::default());
     let run = |plan| {
         let outcome = run_within(plan);

@@ -35,7 +35,7 @@ const WALKED_RECOVERIES: u64 = 50;
 
 #[test]
 fn power_is_cut_at_every_change_of_the_disk() {
-    let budget = Budget::new("crash", "power_is_cut_at_every_change_of_the_disk", 60);
+    let budget = Budget::new("crash", "power_is_cut_at_every_change_of_the_disk");
     let tally = Arc::new(Mutex::new(Tally::default()));
     let (mut stories, mut whole) = (0, 0);
     while !budget.is_spent() {

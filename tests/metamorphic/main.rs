@@ -25,7 +25,6 @@ use run::{Tally, fault_name, options, run};
 
 const SEED_VARIABLE: &str = "AIDB_META_SEED";
 const SECONDS_VARIABLE: &str = "AIDB_META_SECONDS";
-const USUAL_SECONDS: u64 = 45;
 /// From here on every kind of operation and fault must have been used.
 const ENOUGH_HISTORIES: u64 = 300;
 const SHRINK_TIME: Duration = Duration::from_secs(20);
@@ -53,7 +52,7 @@ fn random_histories_hold_what_is_promised() {
     }
     let seconds = match std::env::var(SECONDS_VARIABLE) {
         Ok(text) => text.parse().expect("AIDB_META_SECONDS is a number"),
-        Err(_) => USUAL_SECONDS,
+        Err(_) => aidb_tests::budget::usual_seconds("random_histories_hold_what_is_promised"),
     };
     eprintln!("random histories: first seed {seed:#x}, {seconds} s");
     let until = Instant::now() + Duration::from_secs(seconds);

@@ -14,6 +14,35 @@ pub const SEED: &str = "AIDB_TORTURE_SEED";
 /// The duration's variable: seconds per test.
 pub const SECONDS: &str = "AIDB_TORTURE_SECONDS";
 
+/// The tests that choose points, seeds and lives by the clock, and the seconds each goes on in `make test`; with 0 it
+/// does one round of what it does.
+pub const USUAL_SECONDS: &[(&str, u64)] = &[
+    ("power_is_cut_at_every_change_of_the_disk", 60),
+    ("every_operation_fails_once_and_for_good", 45),
+    ("damage_is_an_error_and_never_a_wrong_answer", 30),
+    ("killed_writers_keep_every_acknowledged_write", 35),
+    ("random_histories_hold_what_is_promised", 45),
+    (
+        "a_full_disk_loses_nothing_and_writing_goes_on_when_there_is_space",
+        0,
+    ),
+    ("a_full_disk_opens_deletes_and_compacts_without_help", 0),
+    (
+        "a_roomy_disk_that_others_fill_loses_nothing_and_opens_reads_and_deletes",
+        0,
+    ),
+    (
+        "hundreds_of_tables_are_read_written_and_compacted_with_64_descriptors",
+        0,
+    ),
+];
+
+/// How long the test `name` goes on in `make test`.
+pub fn usual_seconds(name: &str) -> u64 {
+    let found = USUAL_SECONDS.iter().find(|(test, _)| *test == name);
+    found.unwrap_or_else(|| panic!("{name} has no budget")).1
+}
+
 /// The seed that was asked for, or the day's: the same all day, so that a failure in the morning is one in the afternoon.
 pub fn first_seed() -> u64 {
     match std::env::var_os(SEED) {
@@ -38,8 +67,9 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// The budget of the test `name` of `binary`: `seconds` long unless the environment says otherwise.
-    pub fn new(binary: &str, name: &str, seconds: u64) -> Budget {
+    /// The budget of the test `name` of `binary`: as in [`USUAL_SECONDS`] unless the environment says otherwise.
+    pub fn new(binary: &str, name: &str) -> Budget {
+        let seconds = usual_seconds(name);
         let seed = first_seed();
         let asked = std::env::var(SECONDS).ok().map(|text| {
             text.parse::<u64>()
@@ -102,5 +132,25 @@ impl Violations {
     /// How many there were.
     pub fn count(&self) -> u64 {
         self.count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What docs/testing.md says of `make test`.
+    const MOST_SECONDS: u64 = 6 * 60;
+    /// What a test that does one round is counted with: twice what the slowest takes on two cores.
+    const ROUND_SECONDS: u64 = 30;
+
+    #[test]
+    fn make_test_spends_six_minutes_at_most_on_crashes_faults_and_histories() {
+        let seconds = USUAL_SECONDS.iter().map(|(_, seconds)| match seconds {
+            0 => ROUND_SECONDS,
+            seconds => *seconds,
+        });
+        let seconds: u64 = seconds.sum();
+        assert!(seconds <= MOST_SECONDS, "{seconds} s");
     }
 }

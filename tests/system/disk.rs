@@ -11,7 +11,7 @@ use crate::role::passes_saying;
 const KINDS: &[&str] = &["ext4", "inodes", "tmpfs"];
 
 fn run(name: &str, part: &str, kinds: &[&str]) {
-    let budget = Budget::new("system", name, 0);
+    let budget = Budget::new("system", name);
     let (mut round, mut disks, mut refused) = (0, 0, 0);
     loop {
         let seed = budget.seed.wrapping_add(round) >> 1;

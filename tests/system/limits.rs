@@ -11,7 +11,7 @@ use crate::role::{Role, passes};
 #[test]
 fn hundreds_of_tables_are_read_written_and_compacted_with_64_descriptors() {
     let name = "hundreds_of_tables_are_read_written_and_compacted_with_64_descriptors";
-    let budget = Budget::new("system", name, 0);
+    let budget = Budget::new("system", name);
     let dir = crate::directory();
     let path = dir.path().join("db").display().to_string();
     let seed = budget.seed >> 1;

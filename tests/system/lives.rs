@@ -66,7 +66,7 @@ impl Tally {
 
 #[test]
 fn killed_writers_keep_every_acknowledged_write() {
-    let budget = Budget::new("system", NAME, 35);
+    let budget = Budget::new("system", NAME);
     let tally = Mutex::new(Tally::default());
     let stories = AtomicU64::new(0);
     // Lives wait for the disk most of the time.

@@ -1,5 +1,6 @@
 //! `aidb_iterator`: a position in the entries of a database.
 
+use std::borrow::Cow;
 use std::ffi::{c_char, c_void};
 use std::mem::MaybeUninit;
 
@@ -229,6 +230,16 @@ unsafe fn moved(
     }
 }
 
+/// `key`, or a copy of it if the cursor lends it: a move changes what it lends.
+fn apart_from<'a>(cursor: &Cursor, key: &'a [u8]) -> Cow<'a, [u8]> {
+    let (start, end) = (key.as_ptr(), key.as_ptr_range().end);
+    let overlaps = |lent: &[u8]| lent.as_ptr() < end && start < lent.as_ptr_range().end;
+    match cursor.valid() && (overlaps(cursor.key()) || overlaps(cursor.value())) {
+        true => Cow::Owned(key.to_vec()),
+        false => Cow::Borrowed(key),
+    }
+}
+
 /// Moves to the first entry in walking order.
 ///
 /// @return AIDB_OK if the iterator stands on an entry, AIDB_NOT_FOUND if there is none; AIDB_IO,
@@ -264,7 +275,8 @@ pub unsafe extern "C" fn aidb_iter_seek(
     // SAFETY: the caller keeps the contract above for each pointer.
     unsafe {
         moved(iterator, error, |cursor| {
-            cursor.seek(bytes(key, key_len, "key")?)
+            let key = bytes(key, key_len, "key")?;
+            cursor.seek(&apart_from(cursor, key))
         })
     }
 }
@@ -281,7 +293,8 @@ pub unsafe extern "C" fn aidb_iter_seek_for_prev(
     // SAFETY: the caller keeps the contract above for each pointer.
     unsafe {
         moved(iterator, error, |cursor| {
-            cursor.seek_for_prev(bytes(key, key_len, "key")?)
+            let key = bytes(key, key_len, "key")?;
+            cursor.seek_for_prev(&apart_from(cursor, key))
         })
     }
 }

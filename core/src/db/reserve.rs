@@ -10,8 +10,9 @@
 //!       that deletes use little space before a flush returns it; they wait for a compaction under way. After a flush or a
 //!       compaction what is free is set aside again.
 //! * V5  A disk with room for it many times over holds a small one only: the rest is taken as the room shrinks.
-//!       Each step of log, flush and compaction looks. (So if something else fills a roomy disk while the database
-//!       is idle, the small reserve is all there is.)
+//!       Each step of log, flush and compaction looks, and each put that goes beyond what the log has zeroed: zeros never draw on
+//!       the reserve. (So if something else fills a roomy disk while the database is idle, the small reserve is all there
+//!       is, and no put takes it.)
 
 use std::path::Path;
 
@@ -46,8 +47,10 @@ impl Shared {
     /// Refuses `batch` if it would eat into the reserve (V3).
     #[inline]
     pub(super) fn keep_reserve(&self, log: &mut Log, batch: &WriteBatch) -> Result<()> {
-        let end = log.writer.len() + batch.encoded().len() as u64;
-        if end <= log.reserved_up_to && self.reserve.is_whole() {
+        let coming = batch.encoded().len() as u64;
+        let end = log.writer.len() + coming;
+        let has_space = end <= log.reserved_up_to && log.writer.has_space_for(coming);
+        if has_space && self.reserve.is_whole() {
             Ok(())
         } else {
             self.extend_reserve(log, batch, end)

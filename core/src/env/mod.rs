@@ -47,6 +47,11 @@ pub trait File: Send + Sync {
     /// Writes all of `bytes` at `offset`, extending the file if needed. After an error any part may be written.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()>;
 
+    /// As [`File::write_at`], for bytes that nobody will miss: they never draw on space that was set aside for others.
+    fn write_if_room(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.write_at(offset, bytes)
+    }
+
     /// Makes the file's bytes and length durable (fdatasync; a full flush of the drive's cache on macOS).
     fn sync(&self) -> Result<()>;
 

@@ -243,6 +243,10 @@ impl File for ReservingFile {
         })
     }
 
+    fn write_if_room(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.inner.write_at(offset, bytes)
+    }
+
     fn sync(&self) -> Result<()> {
         self.inner.sync()
     }

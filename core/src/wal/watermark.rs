@@ -92,7 +92,7 @@ impl WatermarkWriter {
     /// Notes that `watermark` is durable.
     pub(crate) fn write(&self, watermark: Watermark) {
         // What it speaks of is durable without it: a disk that has no room for it, or refuses it, is no reason to fail.
-        let _ = self.0.write_at(0, &watermark.encode());
+        let _ = self.0.write_if_room(0, &watermark.encode());
     }
 }
 

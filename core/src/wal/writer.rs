@@ -11,8 +11,8 @@
 use std::path::Path;
 
 use super::format::{
-    FILE_HEADER_BYTES, FRAGMENT_HEADER_BYTES, FragmentHeader, FragmentType, LogHeader, Predecessor,
-    fragment_start, payload_checksum, room_at,
+    BLOCK_BYTES, FILE_HEADER_BYTES, FRAGMENT_HEADER_BYTES, FragmentHeader, FragmentType, LogHeader,
+    Predecessor, fragment_start, payload_checksum, room_at,
 };
 use crate::env::{Env, File};
 use crate::error::{Error, Result};
@@ -179,7 +179,7 @@ impl Writer {
             return;
         }
         let zeros = &ZEROS[..(end - self.zeroed) as usize];
-        match self.file.write_at(self.zeroed, zeros) {
+        match self.file.write_if_room(self.zeroed, zeros) {
             Ok(()) => self.zeroed = end,
             // A full disk, most likely. Records may still fit into what is there, and their own writes will tell.
             Err(_) => self.zero_ahead = 0,
@@ -189,6 +189,14 @@ impl Writer {
     /// Zeroes no further: on a full disk that space is for records.
     pub(crate) fn stop_zeroing(&mut self) {
         self.zero_ahead = 0;
+    }
+
+    /// Whether a record with `payload` bytes lies in what was zeroed, so that the disk has the space for it.
+    #[inline]
+    pub(crate) fn has_space_for(&self, payload: u64) -> bool {
+        // The header of each fragment, and what may be left unused at the end of the present block.
+        let headers = (payload / BLOCK_BYTES + 3) * FRAGMENT_HEADER_BYTES as u64;
+        self.len.saturating_add(payload + headers) <= self.zeroed
     }
 
     fn start_writeback(&mut self) {

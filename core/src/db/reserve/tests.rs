@@ -215,26 +215,55 @@ fn unless_the_disk_is_roomy_one_compaction_runs_at_a_time() {
 
 #[test]
 fn deletes_on_a_full_disk_zero_no_log_ahead_of_its_records() {
-    // Zeros draw on the reserve as records do, and there are more of them than of a delete's bytes.
+    // There would be more zeros than bytes of a delete, and they would take the space that was set aside.
     let env = MemEnv::new();
     env.set_quota(Some(4 << 20));
     let db = DB::open("/db", options(&env).manual_background(true)).unwrap();
     let (mut dice, mut model) = (fastrand::Rng::with_seed(5), Model::new());
     fill(&db, 2000, &mut dice, &mut model);
+    let newest_log = || {
+        let names = env.list(Path::new("/db")).unwrap();
+        let logs = names.into_iter().filter(|name| name.ends_with(".log"));
+        logs.max().unwrap()
+    };
     hog(&env);
-    let mut most = 0;
-    for key in model.keys().take(200) {
+    let found = newest_log();
+    let mut looked_at = 0;
+    for key in model.keys().cycle().take(10_000) {
         db.delete(key).unwrap();
-        let newest = env.list(Path::new("/db")).unwrap();
-        let newest = newest.iter().filter(|name| name.ends_with(".log")).max();
-        let newest = Path::new("/db").join(newest.unwrap());
-        let PathKind::File(length) = env.kind(&newest).unwrap() else {
-            panic!("a log is a file");
-        };
-        most = most.max(length);
+        let newest = newest_log();
+        if newest != found {
+            let file = env.open_read(&Path::new("/db").join(newest)).unwrap();
+            let mut last = [0];
+            file.read_at(file.len().unwrap() - 1, &mut last).unwrap();
+            assert_ne!(last, [0], "zeros ahead of the log's records");
+            looked_at += 1;
+        }
     }
-    // A memtable is sealed at a quarter of a piece of the reserve; a piece of zeros alone has 32 KiB.
-    assert!(most < SMALLEST_STEP / EARLY_SEAL_DIVISOR + 1024, "{most}");
+    assert!(looked_at > 100);
+}
+
+#[test]
+fn a_put_on_a_disk_that_others_filled_leaves_the_reserve_alone() {
+    // The disk is roomy when the database looks, and full when the next put comes.
+    for value_bytes in [10, 3_000, 50_000] {
+        let env = MemEnv::new();
+        env.set_quota(Some(64 << 20));
+        // The log is zeroed in several pieces.
+        let options = options(&env).write_buffer_size(8 << 20);
+        let db = DB::open("/db", options.manual_background(true)).unwrap();
+        db.put(b"a", b"1").unwrap();
+        let held = db.stats().unwrap().reserve_bytes;
+        assert!(held > 0);
+        hog(&env);
+        let value = vec![7; value_bytes];
+        let refused = (0..10_000).find_map(|number| db.put(&key(number), &value).err());
+        assert_eq!(refused.unwrap().kind(), ErrorKind::NoSpace);
+        assert_eq!(db.stats().unwrap().reserve_bytes, held, "{value_bytes}");
+        for number in 0..200 {
+            db.delete(&key(number)).unwrap();
+        }
+    }
 }
 
 #[test]

@@ -41,6 +41,7 @@ enum Kind {
     /// The next CURRENT, before it has its name.
     Temporary,
     Reserve,
+    Synced,
     /// The database's directory, or a copy's.
     Directory,
     Other,
@@ -53,6 +54,7 @@ impl Kind {
             "CURRENT" => Kind::Current,
             "CURRENT.tmp" => Kind::Temporary,
             "RESERVE" => Kind::Reserve,
+            "SYNCED" => Kind::Synced,
             _ if name.starts_with("MANIFEST-") => Kind::Manifest,
             _ if name.ends_with(".sst") => Kind::Table,
             _ if name.ends_with(".log") => Kind::Log,
@@ -83,7 +85,7 @@ struct Bearable {
 /// Everything that may be borne. So these are always told: a sync of a log, of a table, of CURRENT, of a manifest that is
 /// in use, or of a directory for their names; a write of any of them; a read of a table, a manifest or CURRENT; the lock;
 /// the making of a directory.
-const BEARABLE: [Bearable; 9] = [
+const BEARABLE: [Bearable; 10] = [
     // A full disk stops puts and nothing else (docs/durability.md): what finds no space draws on the reserve and is tried
     // again, and the last try is judged by itself.
     Bearable {
@@ -141,6 +143,19 @@ const BEARABLE: [Bearable; 9] = [
         reason: "space set aside",
         operations: &[Operation::Create, Operation::SetLen],
         kinds: &[Kind::Reserve],
+        condition: |_| true,
+    },
+    // How far the newest log was synced is of use to an open behind damage only (decision 0029).
+    Bearable {
+        reason: "a note of what was synced",
+        operations: &[
+            Operation::Look,
+            Operation::Create,
+            Operation::Open,
+            Operation::Read,
+            Operation::Write,
+        ],
+        kinds: &[Kind::Synced],
         condition: |_| true,
     },
     // The same asks how much is free; and a flush lists the logs that it may remove. An open needs to know its files: only

@@ -1,31 +1,30 @@
 //! Every file of a small database is damaged: bits flipped, sectors zeroed or overwritten, cut, extended, swapped
-//! with another of its kind, copied over another, under another number, removed.
+//! with another, copied over another, under another number, removed, put back as it was before, taken from another
+//! database.
 //!
 //! For each: every answer is right, or an error that names a file (and a byte of it); only behind what is known to
 //! be synced in the newest log may a damage leave a prefix instead. No panic, and no allocation beyond a bound.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use aidb::env::{Env, MemEnv};
-use aidb::{DB, Error, ErrorKind, IterOptions, Options};
 use aidb_tests::{Budget, Random, Violations, tell_figures};
 
-use crate::story::{DIR, Ledger, State, Story};
+use crate::examination::{Counts, Deed, Examination, FILES, OUTCOMES};
+use crate::story::DIR;
+use crate::subject::{Subject, bytes_of, closed, killed, path, records_end};
 
 /// Remembers the largest single allocation: a length from a damaged file must not be believed.
 struct Watched;
 
 static LARGEST: AtomicUsize = AtomicUsize::new(0);
-
-/// Every kind of file that a database needs.
-const FILES: [&str; 4] = [".sst", ".log", "MANIFEST-", "CURRENT"];
 
 /// An examination that takes longer hangs.
 const LONGEST_EXAMINATION: Duration = Duration::from_secs(120);
@@ -50,8 +49,16 @@ unsafe impl GlobalAlloc for Watched {
 #[global_allocator]
 static ALLOCATOR: Watched = Watched;
 
+thread_local! {
+    /// Whether a panic of this thread is a violation, which is told with its place.
+    static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What is done to a file.
 #[derive(Debug, Clone)]
 enum Damage {
+    /// Nothing: what is found wrong then is made up.
+    Nothing,
     Flip(u64, u8),
     Zero(u64, u64),
     Overwrite(u64, u64),
@@ -61,33 +68,57 @@ enum Damage {
     CopyOver(String),
     CopyAs(String),
     Remove,
+    /// What a file of this name has held before, by its number among what it has held.
+    Earlier(String, usize),
+    /// A manifest of earlier, beside the one that counts.
+    Beside(usize),
+    /// CURRENT of an earlier moment and the manifest that it named; whether the newer one is removed.
+    Head(usize, bool),
+    /// What another database has held under the same name.
+    Foreign(usize),
 }
 
-/// A database that nobody has open, and what it must answer.
-struct Subject {
-    name: &'static str,
-    mem: MemEnv,
-    options: Options,
-    ledger: Ledger,
-    /// The newest log, and from where on records of it know that `ledger.durable` was synced, if it was in this log.
-    tail: Option<Tail>,
+impl Damage {
+    /// Whether there is one for every byte of a file.
+    fn is_of_bytes(&self) -> bool {
+        matches!(
+            self,
+            Damage::Flip(..) | Damage::Zero(..) | Damage::Overwrite(..) | Damage::Cut(_)
+        )
+    }
 }
 
-struct Tail {
-    log: String,
-    /// Where the records begin that know of the last sync; 0 if there are none.
-    start: u64,
-    /// Where the last of them begins.
-    last: u64,
-}
+/// The kinds of damage, each of which must have been tried.
+const DAMAGES: [&str; 14] = [
+    "Nothing",
+    "Flip",
+    "Zero",
+    "Overwrite",
+    "Cut",
+    "Extend",
+    "Swap",
+    "CopyOver",
+    "CopyAs",
+    "Remove",
+    "Earlier",
+    "Beside",
+    "Head",
+    "Foreign",
+];
 
 #[test]
 fn damage_is_an_error_and_never_a_wrong_answer() {
     let budget = Budget::new("crash", "damage_is_an_error_and_never_a_wrong_answer");
     let mut violations = Violations::default();
     let mut damages: BTreeMap<String, u64> = BTreeMap::new();
+    let mut outcomes = Counts::new();
     let (mut noticed, mut harmless, mut subjects, mut whole) = (0u64, 0u64, 0u64, 0u64);
-    std::panic::set_hook(Box::new(|_| {}));
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !IS_CAUGHT.get() {
+            told(panic);
+        }
+    }));
     let (begun, watched) = mpsc::channel::<Option<String>>();
     std::thread::spawn(move || end_if_one_hangs(&watched));
     while !budget.is_spent() {
@@ -98,20 +129,43 @@ fn damage_is_an_error_and_never_a_wrong_answer() {
             _ => killed(seed),
         };
         let mut random = Random::new(seed);
-        let mut left = damages_of(&subject, budget.all, &mut random);
-        // In no order, so that a run that is cut short has met every file.
-        while !left.is_empty() && !budget.is_spent() {
+        let damages_left = damages_of(&subject, budget.all, &mut random);
+        let (mut bytes, mut files): (Vec<_>, Vec<_>) = damages_left
+            .into_iter()
+            .partition(|(_, damage)| damage.is_of_bytes());
+        // In no order, so that a run that is cut short has met every file, and more bytes than there is time for
+        // do not keep it from whole files.
+        while !(bytes.is_empty() && files.is_empty() || budget.is_spent()) {
+            let left = match bytes.is_empty() || !files.is_empty() && random.one_in(3) {
+                true => &mut files,
+                false => &mut bytes,
+            };
             let at = random.below(left.len() as u64) as usize;
             let (file, damage) = left.swap_remove(at);
             *damages.entry(kind_of(&file, &damage)).or_default() += 1;
             let mem = subject.mem.process_crash();
-            apply(&mem, &file, &damage, &mut random);
-            let place = format!("seed {seed:#x} {}: {file} {damage:?}", subject.name);
-            let read_only = random.one_in(5);
+            apply(&subject, &mem, &file, &damage, &mut random);
+            let deed = Deed::pick(&mut random);
+            let place = format!(
+                "seed {seed:#x} {}: {file} {damage:?} {deed:?}",
+                subject.name
+            );
             begun.send(Some(place.clone())).unwrap();
-            match catch_unwind(AssertUnwindSafe(|| {
-                examine(&subject, &mem, &file, &damage, read_only)
-            })) {
+            let mut examination = Examination {
+                subject: &subject,
+                mem: &mem,
+                touched: touched(&subject, &file, &damage),
+                is_intact: is_intact(&file, &damage),
+                floor: fewest(&subject, &file, &damage),
+                is_untold: is_untold(&subject, &file, &damage),
+                has_other_log: matches!(damage, Damage::Foreign(_)) && file.ends_with(".log"),
+                counts: &mut outcomes,
+                random: &mut random,
+            };
+            IS_CAUGHT.set(true);
+            let outcome = catch_unwind(AssertUnwindSafe(|| examination.run(deed)));
+            IS_CAUGHT.set(false);
+            match outcome {
                 Ok(Ok(true)) => noticed += 1,
                 Ok(Ok(false)) => harmless += 1,
                 Ok(Err(what)) => violations.add(&place, &what),
@@ -119,13 +173,13 @@ fn damage_is_an_error_and_never_a_wrong_answer() {
             }
             begun.send(None).unwrap();
         }
-        whole += u64::from(budget.all && left.is_empty());
+        whole += u64::from(budget.all && bytes.is_empty() && files.is_empty());
     }
     drop(std::panic::take_hook());
     let total: u64 = damages.values().sum();
     println!(
         "damage: {subjects} databases, {total} damages {damages:?}, {noticed} answered by an error, {harmless} harmless, \
-         largest allocation {} bytes, {} violations",
+         then {outcomes:?}, largest allocation {} bytes, {} violations",
         LARGEST.load(Ordering::Relaxed),
         violations.count()
     );
@@ -142,20 +196,20 @@ fn damage_is_an_error_and_never_a_wrong_answer() {
     );
     assert_eq!(violations.count(), 0);
     assert!(noticed > 0 && harmless > 0);
-    let kinds = [
-        "Flip",
-        "Zero",
-        "Overwrite",
-        "Cut",
-        "Extend",
-        "Swap",
-        "CopyOver",
-        "CopyAs",
-        "Remove",
-    ];
-    for part in kinds.iter().chain(&FILES) {
+    for part in DAMAGES.iter().chain(&FILES) {
         let tried = damages.keys().any(|key| key.contains(part));
         assert!(tried, "{part} was never damaged or never tried");
+    }
+    for file in FILES {
+        for damage in ["Flip", "Swap", "Foreign"] {
+            let pair = format!("{file} {damage}");
+            // All bytes of one database, which may have one table only, can take all the time.
+            let is_tried = budget.all || damages.contains_key(&pair);
+            assert!(is_tried, "never tried: {pair}");
+        }
+    }
+    for outcome in OUTCOMES {
+        assert!(outcomes.contains_key(outcome), "none was ever {outcome}");
     }
     assert!(LARGEST.load(Ordering::Relaxed) <= LARGEST_ALLOCATION);
 }
@@ -173,111 +227,8 @@ fn end_if_one_hangs(watched: &mpsc::Receiver<Option<String>>) {
 
 fn kind_of(file: &str, damage: &Damage) -> String {
     let damage = format!("{damage:?}");
-    let file: String = file.chars().filter(|c| !c.is_ascii_digit()).collect();
-    format!("{file} {}", damage.split('(').next().unwrap_or_default())
-}
-
-fn begin(seed: u64) -> (MemEnv, Options, Story) {
-    let mem = MemEnv::new();
-    mem.create_dir_all(Path::new("/home")).unwrap();
-    let options = Random::new(seed).options().manual_background(true);
-    let mut story = Story::new(seed, options.clone().env(Arc::new(mem.clone())));
-    for _ in 0..150 {
-        story.step().unwrap();
-    }
-    (mem, options, story)
-}
-
-/// Closed in order: everything is durable.
-fn closed(seed: u64) -> Subject {
-    let (mem, options, mut story) = begin(seed);
-    story.open().unwrap();
-    story.db.take().unwrap().close().unwrap();
-    let ledger = take_ledger(&story);
-    Subject {
-        name: "closed",
-        mem,
-        options,
-        ledger,
-        tail: None,
-    }
-}
-
-/// Killed with several logs; the newest has synced records and others behind them.
-fn killed(seed: u64) -> Subject {
-    let (mem, options, mut story) = begin(seed);
-    let db = story.open().unwrap().clone();
-    story.write(&db, true).unwrap();
-    // The last log holds a synced batch and a tail of some kilobytes that knows of it.
-    let mut tail: Option<Tail> = None;
-    let mut since = 0;
-    for _ in 0..60 {
-        let log = newest_log(&mem);
-        if tail.as_ref().is_none_or(|tail| tail.log != log) {
-            story.write(&db, true).unwrap();
-            if newest_log(&mem) != log {
-                continue;
-            }
-            let start = records_end(&mem, &log);
-            let (log, last) = (log.clone(), start);
-            tail = Some(Tail { log, start, last });
-            since = 0;
-        }
-        if let Some(tail) = &mut tail {
-            tail.last = records_end(&mem, &log);
-        }
-        story.write(&db, false).unwrap();
-        since += 1;
-        if since >= 12 && newest_log(&mem) == log {
-            break;
-        }
-    }
-    let newest = newest_log(&mem);
-    let tail = tail.filter(|tail| tail.log == newest).or(Some(Tail {
-        log: newest,
-        start: 0,
-        last: 0,
-    }));
-    drop(db);
-    drop(story.db.take());
-    let ledger = take_ledger(&story);
-    Subject {
-        name: "killed",
-        mem,
-        options,
-        ledger,
-        tail,
-    }
-}
-
-fn take_ledger(story: &Story) -> Ledger {
-    std::mem::replace(&mut *story.ledger(), Ledger::new())
-}
-
-fn path(file: &str) -> PathBuf {
-    Path::new(DIR).join(file)
-}
-
-fn newest_log(mem: &MemEnv) -> String {
-    let mut logs = mem.list(Path::new(DIR)).unwrap();
-    logs.retain(|name| name.ends_with(".log"));
-    logs.into_iter().max().unwrap()
-}
-
-fn bytes_of(mem: &MemEnv, file: &str) -> Vec<u8> {
-    let file = mem.open_read(&path(file)).unwrap();
-    let mut bytes = vec![0; file.len().unwrap() as usize];
-    file.read_at(0, &mut bytes).unwrap();
-    bytes
-}
-
-/// Where the zeros ahead of a log's records begin.
-fn records_end(mem: &MemEnv, log: &str) -> u64 {
-    let bytes = bytes_of(mem, log);
-    bytes
-        .iter()
-        .rposition(|&byte| byte != 0)
-        .map_or(0, |at| at + 1) as u64
+    let damage = damage.split('(').next().unwrap_or_default();
+    format!("{} {damage}", kind(file))
 }
 
 fn damages_of(subject: &Subject, all: bool, random: &mut Random) -> Vec<(String, Damage)> {
@@ -304,23 +255,68 @@ fn damages_of(subject: &Subject, all: bool, random: &mut Random) -> Vec<(String,
         for extension in [1, 32, 5000] {
             damages.push((file.clone(), Damage::Extend(extension, random.one_in(2))));
         }
-        let extension = file.rsplit('.').next().unwrap_or_default();
         for other in &names {
-            if other != file && file.contains('.') && other.ends_with(extension) {
+            let is_needed = file != "RESERVE" && other != "RESERVE";
+            let is_same_kind = kind(file) == kind(other);
+            if other != file && is_needed && (is_same_kind || random.one_in(4)) {
                 damages.push((file.clone(), Damage::Swap(other.clone())));
                 damages.push((file.clone(), Damage::CopyOver(other.clone())));
             }
         }
-        if file.contains('.') {
+        if let Some((before, after)) = number_of(file) {
             let number = *random.pick(&["000001", "000500", "999999"]);
-            let copy = format!("{number}.{extension}");
+            let copy = format!("{before}{number}{after}");
             if !names.contains(&copy) {
                 damages.push((file.clone(), Damage::CopyAs(copy)));
             }
         }
         damages.push((file.clone(), Damage::Remove));
+        let few = |count: usize, random: &mut Random| -> Vec<usize> {
+            let step = if all { 1 } else { 1 + count as u64 / 4 };
+            let first = random.below(step) as usize;
+            (first..count).step_by(step as usize).collect()
+        };
+        if file != "RESERVE" {
+            let held = &subject.past.versions[file];
+            for version in few(held.len() - 1, random) {
+                damages.push((file.clone(), Damage::Earlier(file.clone(), version)));
+            }
+            let others = subject.other.versions.get(file);
+            for version in few(others.map_or(0, Vec::len), random) {
+                damages.push((file.clone(), Damage::Foreign(version)));
+            }
+        }
+    }
+    let newest = &subject.past.heads[subject.past.heads.len() - 1].name;
+    for (at, head) in subject.past.heads.iter().enumerate() {
+        if !all && !random.one_in(4) && at > 0 {
+            continue;
+        }
+        damages.push(("CURRENT".to_string(), Damage::Head(at, random.one_in(2))));
+        if head.name != *newest {
+            damages.push((head.name.clone(), Damage::Beside(at)));
+            let version = subject.past.versions[&head.name].len() - 1;
+            let earlier = Damage::Earlier(head.name.clone(), version);
+            damages.push((newest.clone(), earlier));
+        }
+    }
+    for _ in 0..20 {
+        damages.push(("CURRENT".to_string(), Damage::Nothing));
     }
     damages
+}
+
+/// What stands before and behind the number in a file's name.
+fn number_of(file: &str) -> Option<(&str, &str)> {
+    let start = file.find(|c: char| c.is_ascii_digit())?;
+    let end = file.rfind(|c: char| c.is_ascii_digit())? + 1;
+    Some((&file[..start], &file[end..]))
+}
+
+fn kind(file: &str) -> String {
+    number_of(file).map_or(file.to_string(), |(before, after)| {
+        format!("{before}{after}")
+    })
 }
 
 fn replace(mem: &MemEnv, file: &str, bytes: &[u8]) {
@@ -329,11 +325,33 @@ fn replace(mem: &MemEnv, file: &str, bytes: &[u8]) {
     mem.create_new(&path).unwrap().write_at(0, bytes).unwrap();
 }
 
-fn apply(mem: &MemEnv, file: &str, damage: &Damage, random: &mut Random) {
-    let mut bytes = bytes_of(mem, file);
+fn apply(subject: &Subject, mem: &MemEnv, file: &str, damage: &Damage, random: &mut Random) {
+    let past = &subject.past;
     let range = |at: u64, size: u64, length: usize| {
         (at as usize).min(length)..((at + size) as usize).min(length)
     };
+    match damage {
+        Damage::Nothing => return,
+        Damage::Remove => return mem.remove_file(&path(file)).unwrap(),
+        Damage::Earlier(name, version) => {
+            return replace(mem, file, &past.versions[name][*version]);
+        }
+        Damage::Foreign(version) => {
+            return replace(mem, file, &subject.other.versions[file][*version]);
+        }
+        Damage::Beside(head) => return replace(mem, file, &past.heads[*head].manifest),
+        Damage::Head(head, alone) => {
+            if *alone {
+                let newest = &past.heads[past.heads.len() - 1].name;
+                mem.remove_file(&path(newest)).unwrap();
+            }
+            let head = &past.heads[*head];
+            replace(mem, &head.name, &head.manifest);
+            return replace(mem, file, &head.current);
+        }
+        _ => {}
+    }
+    let mut bytes = bytes_of(mem, file);
     let length = bytes.len();
     match damage {
         Damage::Flip(at, bit) => bytes[*at as usize] ^= bit,
@@ -352,139 +370,74 @@ fn apply(mem: &MemEnv, file: &str, damage: &Damage, random: &mut Random) {
             bytes = others;
         }
         Damage::CopyOver(other) | Damage::CopyAs(other) => replace(mem, other, &bytes),
-        Damage::Remove => return mem.remove_file(&path(file)).unwrap(),
+        _ => unreachable!("whole files were put back above"),
     }
     replace(mem, file, &bytes);
 }
 
-/// Whether the damage was answered by an error; what is wrong otherwise.
-fn examine(
-    subject: &Subject,
-    mem: &MemEnv,
-    file: &str,
-    damage: &Damage,
-    read_only: bool,
-) -> Result<bool, String> {
-    let options = subject.options.clone().env(Arc::new(mem.clone()));
-    let db = match DB::open(DIR, options.clone().read_only(read_only)) {
-        Ok(db) => db,
-        Err(error) => return proper(&error).map(|()| true),
-    };
-    let last = subject.ledger.states.len() - 1;
-    let number = match crate::story::counter(&db) {
-        Ok(number) => number,
-        Err(error) => {
-            proper(&error)?;
-            subject.ledger.states[last].number
+/// The files that are not what they were.
+fn touched(subject: &Subject, file: &str, damage: &Damage) -> Vec<String> {
+    let heads = &subject.past.heads;
+    match damage {
+        Damage::Nothing => Vec::new(),
+        Damage::CopyOver(other) | Damage::CopyAs(other) => vec![other.clone()],
+        Damage::Swap(other) => vec![file.to_string(), other.clone()],
+        Damage::Head(head, _) => {
+            let newest = heads[heads.len() - 1].name.clone();
+            vec![file.to_string(), heads[*head].name.clone(), newest]
         }
-    };
-    let states = &subject.ledger.states;
-    let Some(index) = states.iter().position(|state| state.number == number) else {
-        return Err(format!("batch {number} was never written"));
-    };
-    if index < last && index < fewest(subject, file, damage) {
-        return Err(format!(
-            "answers as after batch {number} of {} without an error",
-            states[last].number
-        ));
+        _ => vec![file.to_string()],
     }
-    let mut noticed = answers(&db, &states[index])?;
-    if !read_only && !noticed && index == last {
-        // What was harmless stays harmless.
-        db.put(b"probe", b"1").map_err(|error| error.to_string())?;
-        drop(db);
-        let db = DB::open(DIR, options).map_err(|error| format!("second open: {error}"))?;
-        let mut state = states[index].clone();
-        state.entries.insert(b"probe".to_vec(), b"1"[..].into());
-        noticed = answers(&db, &state)?;
+}
+
+/// Whether everything that the database needs is as it was.
+fn is_intact(file: &str, damage: &Damage) -> bool {
+    match damage {
+        Damage::Nothing | Damage::CopyAs(_) | Damage::Beside(_) => true,
+        _ => file == "RESERVE",
     }
-    Ok(noticed)
 }
 
 /// The first state that may be answered although something is lost: in the newest log, behind what is known to be
 /// synced, a damage looks like the torn tail of a crash.
 fn fewest(subject: &Subject, file: &str, damage: &Damage) -> usize {
     let all = subject.ledger.states.len() - 1;
-    let Some(tail) = subject.tail.as_ref().filter(|_| file.ends_with(".log")) else {
+    let Some(tail) = &subject.tail else {
         return all;
     };
-    if file != tail.log {
-        // Its successor knows how far it was synced, or was synced itself.
+    let touched = touched(subject, file, damage);
+    let mut logs = touched.iter().filter(|name| name.ends_with(".log"));
+    if matches!(damage, Damage::CopyAs(_) | Damage::Extend(..)) || logs.clone().next().is_none() {
+        return all;
+    }
+    let is_other = matches!(damage, Damage::Foreign(_));
+    if is_other || logs.any(|name| *name != tail.log) {
+        // Its successor knows how far it was synced, or was synced itself. A log of another database may name the same
+        // predecessor and take off its un-synced end, as a recovery does.
         return subject.ledger.durable;
     }
-    // Whether a record is left that knows how far the log was synced.
-    let is_known = match damage {
-        _ if tail.start == 0 => false,
-        Damage::Cut(length) => *length >= tail.start + 64,
+    // Where the damage begins, and whether a record is left that knows how far the log was synced.
+    let cut = |length: u64| (length, length >= tail.start + 64);
+    let (at, is_known) = match damage {
+        Damage::Flip(at, _) => (*at, true),
+        Damage::Cut(length) => cut(*length),
+        Damage::Earlier(name, version) => cut(records_end(&subject.past.versions[name][*version])),
         Damage::Zero(at, size) | Damage::Overwrite(at, size) => {
-            *at >= tail.start + 64 || at + size <= tail.last
+            (*at, *at >= tail.start + 64 || at + size <= tail.last)
         }
-        _ => true,
+        _ => (0, true),
     };
-    if is_known { subject.ledger.durable } else { 0 }
+    let known = match is_known && tail.start > 0 {
+        true => subject.ledger.durable,
+        false => 0,
+    };
+    known.max(tail.state_before(at))
 }
 
-/// Compares every answer of `db` with `state`; whether some were errors.
-fn answers(db: &DB, state: &State) -> Result<bool, String> {
-    let mut noticed = false;
-    let mut note = |error: Error| -> Result<(), String> {
-        noticed = true;
-        proper(&error)
-    };
-    for (key, value) in &state.entries {
-        match db.get(key) {
-            Ok(Some(got)) if got.as_ref() == &value[..] => {}
-            Ok(got) => {
-                return Err(format!(
-                    "get of {} answers {:?} bytes",
-                    key.escape_ascii(),
-                    got.map(|got| got.len())
-                ));
-            }
-            Err(error) => note(error)?,
-        }
-    }
-    for reverse in [false, true] {
-        let options = IterOptions {
-            reverse,
-            ..IterOptions::default()
-        };
-        let mut expected: Vec<_> = state.entries.iter().collect();
-        if reverse {
-            expected.reverse();
-        }
-        let mut cursor = match db.cursor(options) {
-            Ok(cursor) => cursor,
-            Err(error) => {
-                note(error)?;
-                continue;
-            }
-        };
-        let mut moved = cursor.first();
-        let mut at = 0;
-        while moved.is_ok() && cursor.valid() {
-            match expected.get(at) {
-                Some((key, value)) if cursor.key() == *key && cursor.value() == &value[..] => {}
-                _ => return Err(format!("the walk shows {}", cursor.key().escape_ascii())),
-            }
-            at += 1;
-            moved = cursor.next();
-        }
-        match cursor.status() {
-            Err(error) => note(error)?,
-            Ok(()) if at < expected.len() => return Err("the walk ends early".to_string()),
-            Ok(()) => {}
-        }
-    }
-    Ok(noticed)
-}
-
-/// Whether `error` is what a damage may answer: it names a file and a place in it.
-fn proper(error: &Error) -> Result<(), String> {
-    let message = error.message();
-    let names_file = FILES.iter().any(|part| message.contains(part));
-    if error.kind() == ErrorKind::Corruption && names_file && message.contains("at byte") {
-        return Ok(());
-    }
-    Err(format!("answers {error}"))
+/// Whether the damage cannot be told: a log of another database under the name of the first log that counts. The
+/// manifest knows logs by their numbers alone.
+fn is_untold(subject: &Subject, file: &str, damage: &Damage) -> bool {
+    let names = subject.mem.list(Path::new(DIR)).unwrap();
+    let first = names.iter().filter(|name| name.ends_with(".log")).min();
+    matches!(damage, Damage::Foreign(_)) && first.is_some_and(|first| first == file)
 }

@@ -6,12 +6,14 @@
 //! * `story.rs`   a workload, and the ledger of what the database must hold
 //! * `power.rs`   power is cut at every change of the disk
 //! * `faults.rs`  every operation fails, once and for good; `bearable.rs`: which of that need not be told
-//! * `damage.rs`  every byte and every file is damaged
+//! * `damage.rs`  every byte and every file is damaged: a database of `subject.rs`, by what `examination.rs` asks of it
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod bearable;
 mod damage;
+mod examination;
 mod faults;
 mod power;
 mod story;
+mod subject;

@@ -299,6 +299,12 @@ impl Story {
         Ok(self.db.as_ref().expect("it was just opened"))
     }
 
+    /// Lets go of the database, which is the last to hold it if it was open.
+    pub fn leave(&mut self) -> Option<DB> {
+        self.snapshots.clear();
+        self.db.take()
+    }
+
     /// Finds out whether a batch that answered an error was committed all the same. False if that is not known.
     pub fn settle(&mut self) -> Result<bool, Error> {
         let Some(db) = self.db.as_ref() else {
@@ -351,9 +357,8 @@ impl Story {
                 self.check_snapshot(&db, snapshot, &state)?;
             }
             24 => {
-                self.snapshots.clear();
                 drop(db);
-                let db = self.db.take().expect("it is open");
+                let db = self.leave().expect("it is open");
                 if self.random.one_in(2) {
                     db.close()?;
                     self.ledger().all_durable();

@@ -1,0 +1,590 @@
+//! What is asked of a damaged database, and what it may answer: what is right, or an error that names a file and a
+//! byte of it.
+//!
+//! Every examination opens it and reads: every key and some that are not there, alone and many at once, whole walks,
+//! bounded ones, seeks. Then it does one [`Deed`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aidb::env::{Env, MemEnv};
+use aidb::{Cursor, DB, Error, ErrorKind, IterOptions, Loss, Options, RepairReport};
+use aidb_tests::{Model, ModelCursor, Random, Walk};
+
+use crate::story::{DIR, Ledger, State, counter};
+use crate::subject::{Subject, bytes_of};
+
+/// Every kind of file that a database needs.
+pub const FILES: [&str; 4] = [".sst", ".log", "MANIFEST-", "CURRENT"];
+
+/// Where a checkpoint and a repair put the new database.
+const NEW: &str = "/home/new";
+
+/// What is done with a damaged database beside reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// Opened read-only: read.
+    Look,
+    /// Opened read-only: verified.
+    VerifyReadOnly,
+    /// A write, and opened again.
+    Write,
+    Flush,
+    Compact,
+    Verify,
+    Checkpoint,
+    /// Repaired, before it is opened.
+    Repair,
+}
+
+impl Deed {
+    /// The dear ones more rarely.
+    pub fn pick(random: &mut Random) -> Deed {
+        match random.below(20) {
+            0..=1 => Deed::Look,
+            2 => Deed::VerifyReadOnly,
+            3..=8 => Deed::Write,
+            9..=10 => Deed::Flush,
+            11..=12 => Deed::Compact,
+            13..=15 => Deed::Verify,
+            16..=17 => Deed::Checkpoint,
+            _ => Deed::Repair,
+        }
+    }
+
+    fn is_read_only(self) -> bool {
+        matches!(self, Deed::Look | Deed::VerifyReadOnly)
+    }
+}
+
+/// What came of the deeds, and how often.
+pub type Counts = BTreeMap<&'static str, u64>;
+
+/// What must have come of some deed by the end of a run.
+pub const OUTCOMES: [&str; 11] = [
+    "read",
+    "written",
+    "flushed",
+    "compacted",
+    "compaction refused",
+    "verified",
+    "verify found it",
+    "copied",
+    "copied with the damage",
+    "repaired",
+    "repaired with losses",
+];
+
+/// One damage, and what may come of it.
+pub struct Examination<'a> {
+    pub subject: &'a Subject,
+    pub mem: &'a MemEnv,
+    /// The files that are not what they were.
+    pub touched: Vec<String>,
+    /// Nothing that the database needs is touched.
+    pub is_intact: bool,
+    /// The first state that may be answered without an error.
+    pub floor: usize,
+    /// What is wrong cannot be told from what is there.
+    pub is_untold: bool,
+    /// A log of the other database is there: repair may salvage it too, but not without a word.
+    pub has_other_log: bool,
+    pub counts: &'a mut Counts,
+    pub random: &'a mut Random,
+}
+
+impl Examination<'_> {
+    fn options(&self) -> Options {
+        let env = Arc::new(self.mem.clone());
+        self.subject.options.clone().env(env)
+    }
+
+    fn count(&mut self, outcome: &'static str) {
+        *self.counts.entry(outcome).or_default() += 1;
+    }
+
+    /// Whether the damage was answered by an error; what is wrong otherwise.
+    pub fn run(&mut self, deed: Deed) -> Result<bool, String> {
+        if deed == Deed::Repair {
+            self.repair()?;
+        }
+        let options = self.options().read_only(deed.is_read_only());
+        let db = match DB::open(DIR, options) {
+            Ok(db) => db,
+            // A log that stands under a number it does not have is in the way, though nobody needs it.
+            Err(error)
+                if self.is_intact && !self.touched.iter().any(|name| name.ends_with(".log")) =>
+            {
+                return Err(format!("nothing is damaged: {error}"));
+            }
+            Err(error) => return proper(&error).map(|()| true),
+        };
+        if self.is_untold {
+            return self.was_written(&db).map(|()| false);
+        }
+        let states = &self.subject.ledger.states;
+        let last = states.len() - 1;
+        let index = match counter(&db) {
+            Ok(number) => self.state_of(number)?,
+            Err(error) => proper(&error).map(|()| last)?,
+        };
+        if index < self.floor {
+            return Err(format!(
+                "answers as after batch {} of {} without an error",
+                states[index].number, states[last].number
+            ));
+        }
+        let state = states[index].clone();
+        let before = self.answers(&db, &state)?;
+        if self.is_intact && !before.is_whole {
+            return Err("nothing is damaged, and it answers an error".to_string());
+        }
+        match deed {
+            Deed::Look | Deed::Repair => self.count("read"),
+            Deed::Write if !before.is_whole => {}
+            Deed::Write => {
+                let state = self.probe(&db, state)?;
+                drop(db);
+                self.reopen(&state, &before)?;
+                self.count("written");
+            }
+            Deed::Flush | Deed::Compact => self.rewrite(db, state, &before, deed)?,
+            Deed::Verify | Deed::VerifyReadOnly => self.verify(&db, &before)?,
+            Deed::Checkpoint => self.checkpoint(&db, &state, &before)?,
+        }
+        Ok(!before.is_whole)
+    }
+
+    /// The state behind batch `number`.
+    fn state_of(&self, number: u64) -> Result<usize, String> {
+        let states = &self.subject.ledger.states;
+        let found = states.iter().position(|state| state.number == number);
+        found.ok_or_else(|| format!("batch {number} was never written"))
+    }
+
+    /// Writes a key that no story writes: `state` with it.
+    fn probe(&self, db: &DB, mut state: State) -> Result<State, String> {
+        db.put(b"probe", b"1")
+            .map_err(|error| format!("put: {error}"))?;
+        state.entries.insert(b"probe".to_vec(), b"1"[..].into());
+        Ok(state)
+    }
+
+    /// What was open opens again, and answers no less.
+    fn reopen(&mut self, state: &State, before: &Answers) -> Result<(), String> {
+        let db = DB::open(DIR, self.options()).map_err(|error| format!("opened again: {error}"))?;
+        self.answers_no_less(&db, state, before)
+    }
+
+    fn answers_no_less(&mut self, db: &DB, state: &State, before: &Answers) -> Result<(), String> {
+        let after = self.answers(db, state)?;
+        if before.is_whole && !after.is_whole {
+            return Err("what was whole answers an error".to_string());
+        }
+        match after.unread.difference(&before.unread).next() {
+            Some(key) => Err(format!("{} cannot be read any more", key.escape_ascii())),
+            None => Ok(()),
+        }
+    }
+
+    /// A flush or a compaction works, or is refused and costs nothing.
+    fn rewrite(
+        &mut self,
+        db: DB,
+        state: State,
+        before: &Answers,
+        deed: Deed,
+    ) -> Result<(), String> {
+        let state = match self.probe(&db, state) {
+            Ok(state) => state,
+            // A writer may have to wait for a compaction, which meets the damage.
+            Err(_) if !before.is_whole => return Ok(()),
+            Err(what) => return Err(what),
+        };
+        let outcome = match deed {
+            Deed::Flush => db.flush(),
+            _ => db.compact_range(None, None),
+        };
+        match (&outcome, deed) {
+            (Ok(()), Deed::Flush) => self.count("flushed"),
+            (Ok(()), _) => self.count("compacted"),
+            (Err(error), _) if before.is_whole => return Err(format!("{deed:?}: {error}")),
+            (Err(error), _) => {
+                proper(error).map_err(|what| format!("{deed:?} {what}"))?;
+                self.count("compaction refused");
+            }
+        }
+        let about = |what: String| format!("behind {deed:?} ({}): {what}", outcome.is_ok());
+        self.answers_no_less(&db, &state, before).map_err(about)?;
+        drop(db);
+        self.reopen(&state, before).map_err(about)
+    }
+
+    /// Verification finds what reads found, in a file that is not what it was, and nothing where nothing is.
+    fn verify(&mut self, db: &DB, before: &Answers) -> Result<(), String> {
+        let report = db.verify().map_err(|error| format!("verify: {error}"))?;
+        if !report.is_complete || report.damaged_places < report.damage.len() as u64 {
+            return Err(format!("verify reports nonsense: {}", report.to_json()));
+        }
+        if report.is_ok() {
+            self.count("verified");
+            return match before.is_whole {
+                true => Ok(()),
+                false => Err("reads met damage that verify does not find".to_string()),
+            };
+        }
+        self.count("verify found it");
+        let is_touched = |path: &PathBuf| self.touched.iter().any(|name| path.ends_with(name));
+        match report.damage.iter().find(|one| !is_touched(&one.file)) {
+            _ if self.is_intact => Err(format!("verify finds {}", report.to_json())),
+            Some(other) => Err(format!(
+                "verify accuses {}: {}",
+                other.file.display(),
+                other.message
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// A copy answers like its source, or is refused.
+    fn checkpoint(&mut self, db: &DB, state: &State, before: &Answers) -> Result<(), String> {
+        let about = |what: String| format!("checkpoint: {what}");
+        let refused = match db.checkpoint(NEW) {
+            Ok(()) => match DB::open(NEW, self.options().create_if_missing(false)) {
+                Ok(copy) => {
+                    self.answers_no_less(&copy, state, before).map_err(about)?;
+                    self.count(match before.is_whole {
+                        true => "copied",
+                        false => "copied with the damage",
+                    });
+                    return self.answers_no_less(db, state, before).map_err(about);
+                }
+                Err(error) => error,
+            },
+            Err(error) => {
+                if DB::open(NEW, self.options().create_if_missing(false)).is_ok() {
+                    return Err("what a refused checkpoint left opens".to_string());
+                }
+                error
+            }
+        };
+        if before.is_whole {
+            return Err(about(refused.to_string()));
+        }
+        proper(&refused).map_err(about)?;
+        self.answers_no_less(db, state, before).map_err(about)
+    }
+
+    /// Repair changes nothing in the damaged directory, makes up no value, and tells of what it lacks.
+    fn repair(&mut self) -> Result<(), String> {
+        let about = |what: String| format!("repair: {what}");
+        let found = contents(self.mem);
+        let report = DB::repair(DIR, NEW, &self.options());
+        let report = report.map_err(|error| about(error.to_string()))?;
+        if contents(self.mem) != found {
+            return Err(about("the damaged directory has changed".to_string()));
+        }
+        let db = DB::open(NEW, self.options()).map_err(|error| about(error.to_string()))?;
+        let verified = db.verify().map_err(|error| about(error.to_string()))?;
+        if !verified.is_ok() {
+            return Err(about(verified.to_json()));
+        }
+        if self.is_untold {
+            return self.was_written(&db).map_err(about);
+        }
+        let salvaged: BTreeMap<Vec<u8>, Vec<u8>> = db
+            .iter()
+            .collect::<aidb::Result<_>>()
+            .map_err(|error| about(error.to_string()))?;
+        self.count(match report.is_ok() {
+            true => "repaired",
+            false => "repaired with losses",
+        });
+        if self.is_intact && !report.is_ok() {
+            return Err(about(format!("nothing is damaged: {}", report.to_json())));
+        }
+        self.compare_salvaged(&salvaged, &report).map_err(about)
+    }
+
+    /// What was salvaged is a state that may be answered, or every difference lies in a loss that `report` tells of.
+    fn compare_salvaged(
+        &self,
+        salvaged: &BTreeMap<Vec<u8>, Vec<u8>>,
+        report: &RepairReport,
+    ) -> Result<(), String> {
+        let ledger = &self.subject.ledger;
+        let is_state = |state: &State| {
+            state.entries.len() == salvaged.len()
+                && salvaged.iter().all(|(key, value)| holds(state, key, value))
+        };
+        if ledger.states[self.floor..].iter().any(is_state) {
+            return Ok(());
+        }
+        let others = self.has_other_log.then_some(&self.subject.others);
+        let was =
+            |key, value| had(ledger, key, value) || others.is_some_and(|one| had(one, key, value));
+        if let Some((key, _)) = salvaged.iter().find(|(key, value)| !was(key, value)) {
+            return Err(format!("{} is made up", key.escape_ascii()));
+        }
+        let last = &ledger.last().entries;
+        let is_told = |key: &Vec<u8>| match self.has_other_log {
+            // What it says may be about any key.
+            true => !report.is_ok(),
+            false => report.lost.iter().any(|loss| covers(loss, key)),
+        };
+        let is_newest = |key: &Vec<u8>| {
+            salvaged.get(key).map(Vec::as_slice) == last.get(key).map(|value| &value[..])
+        };
+        let mut keys = salvaged.keys().chain(last.keys());
+        match keys.find(|key| !is_newest(key) && !is_told(key)) {
+            Some(key) => Err(format!(
+                "{} is not what it was, and no loss tells of it: {}",
+                key.escape_ascii(),
+                report.to_json()
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Every entry was written, to this database or the other.
+    fn was_written(&self, db: &DB) -> Result<(), String> {
+        for entry in db.iter() {
+            let (key, value) = match entry {
+                Ok(entry) => entry,
+                Err(error) => return proper(&error),
+            };
+            if !had(&self.subject.ledger, &key, &value) && !had(&self.subject.others, &key, &value)
+            {
+                return Err(format!("{} was never written", key.escape_ascii()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares every answer of `db` with `state`.
+    fn answers(&mut self, db: &DB, state: &State) -> Result<Answers, String> {
+        let mut answers = Answers::default();
+        let mut model = Model::new();
+        for (key, value) in &state.entries {
+            model.put(key, value);
+        }
+        for (key, value) in model.iter() {
+            match db.get(key) {
+                Ok(Some(got)) if got.as_ref() == value => {}
+                Ok(got) => {
+                    return Err(format!(
+                        "get of {} answers {:?} bytes",
+                        key.escape_ascii(),
+                        got.map(|got| got.len())
+                    ));
+                }
+                Err(error) => {
+                    proper(&error)?;
+                    answers.unread.insert(key.to_vec());
+                }
+            }
+        }
+        answers.is_whole = answers.unread.is_empty();
+        let mut keys: Vec<Vec<u8>> = (0..12).map(|_| self.random.key()).collect();
+        for key in &keys {
+            let expected = model.get(key);
+            match db.get(key) {
+                Ok(got) if got.as_deref() == expected => {}
+                Ok(_) => return Err(format!("get of {} differs", key.escape_ascii())),
+                Err(error) => answers.note(&error)?,
+            }
+        }
+        keys.extend(model.iter().map(|(key, _)| key.to_vec()));
+        for _ in 0..4 {
+            let keys: Vec<&Vec<u8>> = (0..8).map(|_| self.random.pick(&keys)).collect();
+            match db.get_many(&keys) {
+                Ok(got) => {
+                    let differs = |at: &usize| got[*at].as_deref() != model.get(keys[*at]);
+                    if got.len() != keys.len() || (0..keys.len()).any(|at| differs(&at)) {
+                        return Err("get_many answers something else than get".to_string());
+                    }
+                }
+                Err(error) => answers.note(&error)?,
+            }
+        }
+        for reverse in [false, true] {
+            let walk = Walk {
+                reverse,
+                ..Walk::default()
+            };
+            self.walk(db, &model, &walk, &mut answers)?;
+        }
+        for _ in 0..3 {
+            let bound = |random: &mut Random| random.one_in(2).then(|| random.key());
+            let walk = Walk {
+                lower: bound(self.random),
+                upper: bound(self.random),
+                prefix: self.random.one_in(3).then(|| {
+                    let mut prefix = self.random.key();
+                    prefix.truncate(2);
+                    prefix
+                }),
+                reverse: self.random.one_in(2),
+            };
+            self.walk(db, &model, &walk, &mut answers)?;
+            self.seeks(db, &model, &walk, &mut answers)?;
+        }
+        Ok(answers)
+    }
+
+    /// A whole walk shows what it should.
+    fn walk(
+        &self,
+        db: &DB,
+        model: &Model,
+        walk: &Walk,
+        answers: &mut Answers,
+    ) -> Result<(), String> {
+        let mut expected = ModelCursor::new(model, walk);
+        let mut cursor = match db.cursor(options_of(walk)) {
+            Ok(cursor) => cursor,
+            Err(error) => return answers.note(&error),
+        };
+        expected.first();
+        let mut moved = cursor.first();
+        loop {
+            if let Err(error) = moved {
+                return answers.note(&error);
+            }
+            if !agree(&cursor, &expected) {
+                return Err(differs("walk", walk, &cursor, &expected));
+            }
+            if !cursor.valid() {
+                return cursor.status().or_else(|error| answers.note(&error));
+            }
+            expected.next();
+            moved = cursor.next();
+        }
+    }
+
+    /// Seeks land where they should, and so do steps from there.
+    fn seeks(
+        &mut self,
+        db: &DB,
+        model: &Model,
+        walk: &Walk,
+        answers: &mut Answers,
+    ) -> Result<(), String> {
+        let mut expected = ModelCursor::new(model, walk);
+        let mut cursor = match db.cursor(options_of(walk)) {
+            Ok(cursor) => cursor,
+            Err(error) => return answers.note(&error),
+        };
+        for _ in 0..12 {
+            let key = self.random.key();
+            let moved = match self.random.below(6) {
+                0..=1 => {
+                    expected.seek(&key);
+                    cursor.seek(&key)
+                }
+                2 => {
+                    expected.seek_for_prev(&key);
+                    cursor.seek_for_prev(&key)
+                }
+                3 => {
+                    expected.last();
+                    cursor.last()
+                }
+                4 => {
+                    expected.next();
+                    cursor.next()
+                }
+                _ => {
+                    expected.prev();
+                    cursor.prev()
+                }
+            };
+            match moved {
+                Err(error) => return answers.note(&error),
+                Ok(_) if agree(&cursor, &expected) => {}
+                Ok(_) => return Err(differs("seek", walk, &cursor, &expected)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What came of reading everything.
+#[derive(Default)]
+struct Answers {
+    /// Keys that are there and whose read was an error.
+    unread: BTreeSet<Vec<u8>>,
+    /// No read was an error.
+    is_whole: bool,
+}
+
+impl Answers {
+    fn note(&mut self, error: &Error) -> Result<(), String> {
+        self.is_whole = false;
+        proper(error)
+    }
+}
+
+fn options_of(walk: &Walk) -> IterOptions {
+    IterOptions {
+        lower_bound: walk.lower.clone(),
+        upper_bound: walk.upper.clone(),
+        prefix: walk.prefix.clone(),
+        reverse: walk.reverse,
+        ..IterOptions::default()
+    }
+}
+
+fn agree(cursor: &Cursor, expected: &ModelCursor) -> bool {
+    match expected.entry() {
+        Some((key, value)) => cursor.valid() && cursor.key() == key && cursor.value() == value,
+        None => !cursor.valid(),
+    }
+}
+
+fn differs(what: &str, walk: &Walk, cursor: &Cursor, expected: &ModelCursor) -> String {
+    let found = cursor
+        .valid()
+        .then(|| cursor.key().escape_ascii().to_string());
+    let expected = expected
+        .entry()
+        .map(|(key, _)| key.escape_ascii().to_string());
+    format!("the {what} shows {found:?} instead of {expected:?} in {walk:?}")
+}
+
+fn holds(state: &State, key: &[u8], value: &[u8]) -> bool {
+    state.entries.get(key).is_some_and(|had| had[..] == *value)
+}
+
+/// Whether `key` had `value` at some time.
+fn had(ledger: &Ledger, key: &[u8], value: &[u8]) -> bool {
+    ledger.states.iter().any(|state| holds(state, key, value))
+}
+
+fn covers(loss: &Loss, key: &[u8]) -> bool {
+    loss.smallest_key
+        .as_deref()
+        .is_none_or(|smallest| smallest <= key)
+        && loss
+            .largest_key
+            .as_deref()
+            .is_none_or(|largest| key <= largest)
+}
+
+fn contents(mem: &MemEnv) -> BTreeMap<String, Vec<u8>> {
+    let names = mem.list(Path::new(DIR)).unwrap().into_iter();
+    names
+        .map(|name| (name.clone(), bytes_of(mem, &name)))
+        .collect()
+}
+
+/// Whether `error` is what a damage may answer: it names a file and a place in it.
+fn proper(error: &Error) -> Result<(), String> {
+    let message = error.message();
+    let names_file = FILES.iter().any(|part| message.contains(part));
+    if error.kind() == ErrorKind::Corruption && names_file && message.contains("at byte") {
+        return Ok(());
+    }
+    Err(format!("answers {error}"))
+}

@@ -1,0 +1,294 @@
+//! A database that nobody has open, what it must answer, and the files that it had before.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aidb::env::{Env, Fault, FaultEnv, MemEnv, Operation, PathKind};
+use aidb::{DB, Options};
+use aidb_tests::Random;
+
+use crate::story::{DIR, Ledger, Story};
+
+/// Bytes of a log before its first record.
+const LOG_HEADER: u64 = 64;
+
+/// Steps in the life of a database, and in that of the other one.
+const STEPS: usize = 150;
+const OTHER_STEPS: usize = 15;
+
+/// File ids are random numbers, and files in memory count them from a fixed seed: another database begins so far on.
+const OTHER_IDS: u64 = 100_000;
+
+/// A database at rest.
+pub struct Subject {
+    pub name: &'static str,
+    pub mem: MemEnv,
+    pub options: Options,
+    pub ledger: Ledger,
+    /// The newest log, unless the database was closed: then no log holds anything that is in no table.
+    pub tail: Option<Tail>,
+    /// Its files at earlier moments.
+    pub past: Past,
+    /// The files of another database, and what it held.
+    pub other: Past,
+    pub others: Ledger,
+}
+
+/// The newest log, and what its records are known to hold.
+pub struct Tail {
+    pub log: String,
+    /// The state at which it begins: everything before is in older logs and in tables.
+    begins: usize,
+    /// Where the records up to a state end, ascending.
+    ends: Vec<(u64, usize)>,
+    /// From where on records know that `Ledger::durable` was synced, if it was in this log; 0 if there are none.
+    pub start: u64,
+    /// Where the last of them begins.
+    pub last: u64,
+}
+
+impl Tail {
+    fn new() -> Tail {
+        Tail {
+            log: String::new(),
+            begins: 0,
+            ends: Vec::new(),
+            start: 0,
+            last: 0,
+        }
+    }
+
+    /// Looks at the newest log after the ledger went from state `before` to state `after`.
+    fn follow(&mut self, mem: &MemEnv, before: usize, after: usize) {
+        let log = newest_log(mem);
+        let end = records_end(&bytes_of(mem, &log));
+        if log != self.log {
+            // Whether the last batch was written before the log was begun.
+            let begins = if end > LOG_HEADER { before } else { after };
+            *self = Tail {
+                log,
+                begins,
+                ..Tail::new()
+            };
+        }
+        // The last byte of a record may be zero.
+        self.ends.push((end + 1, after));
+    }
+
+    /// The state that everything before byte `at` makes.
+    pub fn state_before(&self, at: u64) -> usize {
+        let whole = self.ends.iter().rev().find(|(end, _)| *end <= at);
+        whole.map_or(self.begins, |(_, state)| *state)
+    }
+}
+
+/// CURRENT and the manifest that it named, at one moment.
+pub struct Head {
+    pub current: Arc<[u8]>,
+    pub name: String,
+    pub manifest: Arc<[u8]>,
+}
+
+/// The files of a database at earlier moments.
+#[derive(Default)]
+pub struct Past {
+    /// What each file has held, in order.
+    pub versions: BTreeMap<String, Vec<Arc<[u8]>>>,
+    /// The last is the one of now.
+    pub heads: Vec<Head>,
+}
+
+impl Past {
+    /// Keeps every file that has changed.
+    fn note(&mut self, mem: &MemEnv) {
+        for name in mem.list(Path::new(DIR)).unwrap() {
+            let bytes = bytes_of(mem, &name);
+            let versions = self.versions.entry(name).or_default();
+            if versions.last().is_none_or(|last| last[..] != bytes[..]) {
+                versions.push(bytes.into());
+            }
+        }
+        let newest = |name: &str| Arc::clone(self.versions[name].last().unwrap());
+        let current = newest("CURRENT");
+        let name = str::from_utf8(&current).unwrap().split(' ').nth(2).unwrap();
+        let (name, manifest) = (name.to_string(), newest(name));
+        let is_new = self.heads.last().is_none_or(|head| {
+            !Arc::ptr_eq(&head.current, &current) || !Arc::ptr_eq(&head.manifest, &manifest)
+        });
+        if is_new {
+            self.heads.push(Head {
+                current,
+                name,
+                manifest,
+            });
+        }
+    }
+}
+
+/// A database at work, with the files it has had.
+struct Life {
+    mem: MemEnv,
+    options: Options,
+    story: Story,
+    past: Past,
+    tail: Tail,
+}
+
+impl Life {
+    fn new(seed: u64, mem: MemEnv, steps: usize) -> Life {
+        mem.create_dir_all(Path::new("/home")).unwrap();
+        let options = Random::new(seed).options().manual_background(true);
+        let mut life = Life {
+            story: Story::new(seed, options.clone().env(Arc::new(mem.clone()))),
+            mem,
+            options,
+            past: Past::default(),
+            tail: Tail::new(),
+        };
+        life.be_born();
+        for _ in 0..steps {
+            life.follow(|story| story.step().unwrap());
+        }
+        life
+    }
+
+    /// Is made by an open that fails behind CURRENT, before there is a log.
+    fn be_born(&mut self) {
+        for nth in 0.. {
+            let env = FaultEnv::new(Arc::new(self.mem.clone()), 0);
+            env.inject(Fault::new(&[Operation::Create], libc::EIO).after(nth));
+            assert!(DB::open(DIR, self.options.clone().env(Arc::new(env))).is_err());
+            let names = self.mem.list(Path::new(DIR)).unwrap();
+            if names.contains(&"CURRENT".to_string()) {
+                return self.past.note(&self.mem);
+            }
+        }
+    }
+
+    /// Makes files of the numbers that `names` have: those that an open gives begin behind all in the directory.
+    fn go_along(&mut self, names: &[String]) {
+        let mut numbers: Vec<u64> = names
+            .iter()
+            .filter_map(|name| name.split(['-', '.']).find_map(|part| part.parse().ok()))
+            .collect();
+        numbers.sort_unstable();
+        for number in numbers {
+            drop(self.story.leave());
+            // Behind the log there are the manifest, the next log, the table.
+            let before = number.saturating_sub(1 + self.story.random.below(4));
+            let passed = path(&format!("{before:06}.sst"));
+            let is_free = self.mem.kind(&passed).unwrap() == PathKind::Missing;
+            if is_free {
+                self.mem.create_new(&passed).unwrap();
+            }
+            for _ in 0..4 {
+                self.write(false);
+            }
+            self.follow(|story| story.open().unwrap().flush().unwrap());
+        }
+    }
+
+    fn last_state(&self) -> usize {
+        self.story.ledger().states.len() - 1
+    }
+
+    /// Does `work`, and looks at what it has made of the files.
+    fn follow(&mut self, work: impl FnOnce(&mut Story)) {
+        let before = self.last_state();
+        work(&mut self.story);
+        let after = self.last_state();
+        self.tail.follow(&self.mem, before, after);
+        self.past.note(&self.mem);
+    }
+
+    fn write(&mut self, sync: bool) {
+        self.follow(|story| {
+            let db = story.open().unwrap().clone();
+            story.write(&db, sync).unwrap();
+        });
+    }
+
+    fn end(mut self, seed: u64, name: &'static str) -> Subject {
+        drop(self.story.leave());
+        let mem = MemEnv::new();
+        for _ in 0..OTHER_IDS {
+            mem.random().unwrap();
+        }
+        let mut other = Life::new(!seed, mem, OTHER_STEPS);
+        other.go_along(&self.mem.list(Path::new(DIR)).unwrap());
+        Subject {
+            name,
+            ledger: take_ledger(&self.story),
+            mem: self.mem,
+            options: self.options,
+            tail: (name == "killed").then_some(self.tail),
+            past: self.past,
+            others: take_ledger(&other.story),
+            other: other.past,
+        }
+    }
+}
+
+/// Closed in order: everything is durable.
+pub fn closed(seed: u64) -> Subject {
+    let mut life = Life::new(seed, MemEnv::new(), STEPS);
+    life.follow(|story| {
+        story.open().unwrap();
+        story.db.take().unwrap().close().unwrap();
+    });
+    life.end(seed, "closed")
+}
+
+/// Killed with several logs; the newest has synced records and others behind them.
+pub fn killed(seed: u64) -> Subject {
+    let mut life = Life::new(seed, MemEnv::new(), STEPS);
+    life.write(true);
+    // The last log holds a synced batch and a tail of some kilobytes that knows of it.
+    let mut since = 0;
+    for _ in 0..60 {
+        if life.tail.start == 0 {
+            let log = life.tail.log.clone();
+            life.write(true);
+            if life.tail.log != log {
+                continue;
+            }
+            life.tail.start = records_end(&bytes_of(&life.mem, &log));
+            since = 0;
+        }
+        life.tail.last = records_end(&bytes_of(&life.mem, &life.tail.log));
+        life.write(false);
+        since += 1;
+        if since >= 12 && life.tail.start > 0 {
+            break;
+        }
+    }
+    life.end(seed, "killed")
+}
+
+fn take_ledger(story: &Story) -> Ledger {
+    std::mem::replace(&mut *story.ledger(), Ledger::new())
+}
+
+pub fn path(file: &str) -> PathBuf {
+    Path::new(DIR).join(file)
+}
+
+fn newest_log(mem: &MemEnv) -> String {
+    let mut logs = mem.list(Path::new(DIR)).unwrap();
+    logs.retain(|name| name.ends_with(".log"));
+    logs.into_iter().max().unwrap()
+}
+
+pub fn bytes_of(mem: &MemEnv, file: &str) -> Vec<u8> {
+    let file = mem.open_read(&path(file)).unwrap();
+    let mut bytes = vec![0; file.len().unwrap() as usize];
+    file.read_at(0, &mut bytes).unwrap();
+    bytes
+}
+
+/// Where the zeros ahead of a log's records begin.
+pub fn records_end(log: &[u8]) -> u64 {
+    let last = log.iter().rposition(|&byte| byte != 0);
+    last.map_or(0, |at| at + 1) as u64
+}

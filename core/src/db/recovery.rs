@@ -15,6 +15,8 @@
 //!       memtables was interrupted between their flushes, or a flush could not name a later log (F2). They are passed
 //!       over, or missed if a log has lost its end.
 //! * R7  No log ends before the place up to which the file SYNCED says it was synced.
+//! * R8  Where the manifest knows of no log there was none before the first: an older manifest in the place of the newest, with
+//!       its CURRENT, would pass for a new database otherwise.
 //!
 //! Elsewhere: telling a torn tail from damage within one log (`wal/reader.rs`).
 
@@ -87,7 +89,16 @@ pub(super) fn replay(
                 chain: Vec::new(),
             });
         }
-        (FileNumber(0), Some(first)) => *first,
+        (FileNumber(0), Some(first)) => {
+            // R8.
+            let predecessor = readers[first].header().predecessor.number;
+            if predecessor != FileNumber(0) {
+                let what =
+                    format!("log {predecessor} came before it, and the manifest knows of none");
+                return Err(Error::corruption(&log_path(dir, *first), 0, what));
+            }
+            *first
+        }
         _ if !readers.contains_key(&needed) => {
             let what = "the manifest names this log, and it is missing or has no header";
             return Err(Error::corruption(&log_path(dir, needed), 0, what));

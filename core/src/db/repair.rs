@@ -281,7 +281,7 @@ impl Repair<'_> {
             self.report.add(loss);
         }
         if let Some(first) = logs.values().next()
-            && !manifest.is_complete
+            && (!manifest.is_complete || manifest.log_number.0 == 0)
         {
             self.check_start(first, in_tables);
         }
@@ -333,6 +333,12 @@ impl Repair<'_> {
             loss.first_sequence = Some(last.plus(1));
             loss.last_sequence = Some(expected);
             self.report.add(loss);
+        }
+        if let (Some(last), Some(expected)) = (replay.last, expected)
+            && last > expected
+        {
+            let error = Error::corruption(&path, 0, "this log does not follow the one before it");
+            self.report.add(Loss::new(path.clone(), 0, 0, &error));
         }
         replay.last = replay.last.max(expected);
         let records = self.report.log_records;

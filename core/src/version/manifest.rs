@@ -351,7 +351,7 @@ impl ManifestReader {
     }
 
     /// Opens manifest `number` whatever is damaged, to read what edits it still has; and whether everything but its
-    /// records is as it should be.
+    /// records is as it should be, its id included.
     ///
     /// `file_id`: what CURRENT says, if it says anything. `Corruption` if not even a record can be told.
     pub(super) fn open_damaged(
@@ -370,12 +370,12 @@ impl ManifestReader {
             Err(error) if error.kind() == ErrorKind::Unsupported => return Err(error),
             Err(_) => None,
         };
-        if let Some(file_id) = own_id.or(file_id)
-            && let Ok(mut reader) = ManifestReader::open(env, dir, number, file_id, false)
+        if let Some(id) = own_id.or(file_id)
+            && let Ok(mut reader) = ManifestReader::open(env, dir, number, id, false)
         {
-            // Its own id, which may be another than CURRENT says.
-            reader.file_id = file_id;
-            return Ok((reader, true));
+            reader.file_id = id;
+            let is_named = file_id.is_none_or(|named| named == id);
+            return Ok((reader, is_named));
         }
         let mut reader = ManifestReader {
             file,

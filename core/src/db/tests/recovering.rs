@@ -358,6 +358,56 @@ fn damage_in_front_of_a_record_that_knows_of_a_sync_is_no_torn_tail() {
 }
 
 #[test]
+fn a_manifest_from_before_the_first_log_is_no_new_database_where_later_logs_are() {
+    let env = MemEnv::new();
+    let kept = copies(&env, MemEnv::process_crash, |faulty| {
+        let db = DB::open("/db", options(&env).env(Arc::new(faulty.clone()))).unwrap();
+        for key in 0..3u8 {
+            db.put(&[key], b"kept").unwrap();
+            db.flush().unwrap();
+        }
+    });
+    let dir = Path::new("/db");
+    let files = |env: &MemEnv| {
+        let mut names = env.list(dir).unwrap_or_default();
+        names.retain(|name| name == "CURRENT" || name.starts_with("MANIFEST"));
+        names
+    };
+    // The last moment at which CURRENT is there, and no log yet.
+    let has_log = |disk: &MemEnv| {
+        disk.list(dir)
+            .unwrap()
+            .iter()
+            .any(|name| name.ends_with(".log"))
+    };
+    let mut moments = kept.iter();
+    let old = moments.rfind(|disk| files(disk).len() == 2 && !has_log(disk));
+    let old = old.unwrap();
+    for name in files(&env) {
+        env.remove_file(&dir.join(name)).unwrap();
+    }
+    for name in files(old) {
+        let from = old.open_read(&dir.join(&name)).unwrap();
+        let mut bytes = vec![0; from.len().unwrap() as usize];
+        from.read_at(0, &mut bytes).unwrap();
+        let to = env.create_new(&dir.join(&name)).unwrap();
+        to.write_at(0, &bytes).unwrap();
+    }
+    let tables = || {
+        let names = env.list(dir).unwrap();
+        names.iter().filter(|name| name.ends_with(".sst")).count()
+    };
+    let before = tables();
+    assert!(before > 0);
+    let error = DB::open("/db", options(&env)).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Corruption, "{error}");
+    assert!(error.message().contains(".log at byte 0"), "{error}");
+    assert_eq!(tables(), before);
+    let report = DB::repair("/db", "/saved", &options(&env)).unwrap();
+    assert!(!report.is_ok(), "{report:?}");
+}
+
+#[test]
 fn damage_to_the_last_record_is_no_torn_tail_if_that_was_synced() {
     let env = MemEnv::new();
     let db = open(&env);

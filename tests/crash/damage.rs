@@ -394,7 +394,8 @@ fn touched(subject: &Subject, file: &str, damage: &Damage) -> Vec<String> {
 fn is_intact(file: &str, damage: &Damage) -> bool {
     match damage {
         Damage::Nothing | Damage::CopyAs(_) | Damage::Beside(_) => true,
-        _ => file == "RESERVE",
+        Damage::Swap(_) | Damage::CopyOver(_) | Damage::Head(..) => false,
+        _ => file == "RESERVE" || file == "SYNCED",
     }
 }
 
@@ -416,22 +417,15 @@ fn fewest(subject: &Subject, file: &str, damage: &Damage) -> usize {
         // predecessor and take off its un-synced end, as a recovery does.
         return subject.ledger.durable;
     }
-    // Where the damage begins, and whether a record is left that knows how far the log was synced.
-    let cut = |length: u64| (length, length >= tail.start + 64);
-    let (at, is_known) = match damage {
-        Damage::Flip(at, _) => (*at, true),
-        Damage::Cut(length) => cut(*length),
-        Damage::Earlier(name, version) => cut(records_end(&subject.past.versions[name][*version])),
-        Damage::Zero(at, size) | Damage::Overwrite(at, size) => {
-            (*at, *at >= tail.start + 64 || at + size <= tail.last)
+    let at = match damage {
+        Damage::Flip(at, _) | Damage::Zero(at, _) | Damage::Overwrite(at, _) | Damage::Cut(at) => {
+            *at
         }
-        _ => (0, true),
+        Damage::Earlier(name, version) => records_end(&subject.past.versions[name][*version]),
+        _ => 0,
     };
-    let known = match is_known && tail.start > 0 {
-        true => subject.ledger.durable,
-        false => 0,
-    };
-    known.max(tail.state_before(at))
+    // How far it was synced is in SYNCED.
+    subject.ledger.durable.max(tail.state_before(at))
 }
 
 /// Whether the damage cannot be told: a log of another database under the name of the first log that counts. The

@@ -30,6 +30,7 @@ pub use self::modelled::*;
 #[cfg(not(shuttle))]
 pub use self::real::*;
 pub use std::sync::{Arc, Weak};
+pub use std::thread::panicking;
 
 /// What statics are made of, whoever runs (Y2).
 pub mod process {

@@ -431,6 +431,31 @@ fn an_empty_synced_batch_resumes_like_any_other_write() {
 }
 
 #[test]
+fn a_panic_under_the_logs_lock_stops_writing_and_loses_nothing() {
+    let env = MemEnv::new();
+    let faulty = FaultEnv::new(Arc::new(env.clone()), 1);
+    let db = DB::open("/db", options(&env).env(Arc::new(faulty.clone()))).unwrap();
+    db.put(b"a", b"1").unwrap();
+    faulty.set_hook(Some(Arc::new(|operation, path: &std::path::Path| {
+        let is_log = path.extension().is_some_and(|end| end == "log");
+        assert!(operation != Operation::Write || !is_log, "as asked for");
+    })));
+    let hit = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| db.put(b"b", b"2")));
+    assert!(hit.is_err());
+    faulty.set_hook(None);
+    // What the log ends with is not known.
+    let error = db.put(b"c", b"3").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
+    assert!(error.message().contains("reopen"), "{error}");
+    assert_eq!(db.get(b"a").unwrap().unwrap(), b"1");
+    assert_eq!(entries(&db).len(), 1);
+    let _ = db.close();
+    let again = open(&env);
+    assert_eq!(again.get(b"a").unwrap().unwrap(), b"1");
+    again.put(b"c", b"3").unwrap();
+}
+
+#[test]
 fn a_synced_record_at_the_end_of_a_log_with_an_unsynced_successor_is_no_torn_tail() {
     let env = MemEnv::new();
     let db = open(&env);

@@ -16,7 +16,7 @@ use crate::key::{SequenceNumber, Trailer};
 use crate::memtable::{Location, Memtable};
 use crate::options::WriteOptions;
 use crate::sync::atomic::Ordering;
-use crate::sync::{Arc, MutexGuard};
+use crate::sync::{Arc, MutexGuard, panicking};
 use crate::wal;
 
 /// Operations of a batch that are located before the first of them is inserted.
@@ -71,19 +71,23 @@ impl Shared {
             None => return Err(Error::internal("a batch counts operations that it has not")),
         };
 
-        let (newer, before, ticket, place) = {
+        let (stop, newer, before, ticket, place) = {
             let mut log = match self.log_with_room(batch)? {
                 Ok(log) => log,
                 Err(obstacle) => return Ok(Err(obstacle)),
             };
+            let mut stop = StopUnlessDefused {
+                shared: self,
+                is_numbered: false,
+            };
             let (before, ticket) = (log.last_sequence, log.counts.batches);
             let place = self.append(&mut log, batch, checksum)?;
+            stop.is_numbered = true;
             let is_same = Arc::ptr_eq(&log.memtable, &superversion.active);
             let newer = (!is_same).then(|| Arc::clone(&log.memtable));
-            (newer, before, ticket, place)
+            (stop, newer, before, ticket, place)
         };
         let last = before.plus(u64::from(batch.count()));
-        let stop = StopUnlessDefused { shared: self };
         match &newer {
             None => insert(&superversion.active, Some(first), payload, before)?,
             Some(memtable) => insert(memtable, None, payload, before)?,
@@ -216,14 +220,18 @@ pub(super) enum Obstacle {
     Sealed,
 }
 
-/// Stops publication if a commit ends, by an error or a panic, between its log record and its publication: the
-/// numbers it took will never be published, so no later one can be.
+/// Stops publication, and with it writing, if a commit panics, whatever it held; or if it ends by an error between its log
+/// record and its publication: the numbers it took will never be published, so no later one can be.
 struct StopUnlessDefused<'a> {
     shared: &'a Shared,
+    /// Whether it has taken its numbers.
+    is_numbered: bool,
 }
 
 impl Drop for StopUnlessDefused<'_> {
     fn drop(&mut self) {
-        self.shared.publisher.stop();
+        if self.is_numbered || panicking() {
+            self.shared.publisher.stop();
+        }
     }
 }

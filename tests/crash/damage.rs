@@ -201,7 +201,17 @@ fn damage_is_an_error_and_never_a_wrong_answer() {
         assert!(tried, "{part} was never damaged or never tried");
     }
     for file in FILES {
-        for damage in ["Flip", "Swap", "Foreign"] {
+        for damage in [
+            "Flip",
+            "Zero",
+            "Overwrite",
+            "Cut",
+            "Extend",
+            "Swap",
+            "CopyOver",
+            "Remove",
+            "Foreign",
+        ] {
             let pair = format!("{file} {damage}");
             // All bytes of one database, which may have one table only, can take all the time.
             let is_tried = budget.all || damages.contains_key(&pair);

@@ -61,8 +61,6 @@ pub struct Budget {
     pub seed: u64,
     /// Every point instead of chosen ones.
     pub all: bool,
-    /// How long to go on.
-    pub seconds: u64,
     deadline: Instant,
 }
 
@@ -83,7 +81,6 @@ impl Budget {
         Budget {
             seed,
             all: asked.is_some(),
-            seconds,
             deadline: Instant::now() + Duration::from_secs(seconds),
         }
     }

@@ -740,6 +740,46 @@ mod tests {
     }
 
     #[test]
+    fn each_page_is_written_back_up_to_a_moment_of_its_own() {
+        let env = MemEnv::new();
+        let path = Path::new("/a");
+        let file = env.create_new(path).unwrap();
+        env.sync_dir(Path::new("/")).unwrap();
+        file.write_at(0, &[1; 3 * 4096]).unwrap();
+        file.sync().unwrap();
+        for value in [2, 3] {
+            file.write_at(1000, &[value; 2 * 4096]).unwrap();
+        }
+        let mut met = BTreeSet::new();
+        let mut effects = BTreeSet::new();
+        for seed in 0..200 {
+            let cut = PowerCut {
+                bytes: Some(Loss::Writeback),
+                names: None,
+                seed,
+            };
+            let after = env.power_cut_as(cut, &mut effects);
+            let mut bytes = vec![0; 3 * 4096];
+            let file = after.open_read(path).unwrap();
+            assert_eq!(file.read_at(0, &mut bytes).unwrap(), bytes.len());
+            let pages = [1000..4096, 4096..8192, 8192..9192].map(|page| {
+                let values: BTreeSet<u8> = bytes[page].iter().copied().collect();
+                assert_eq!(values.len(), 1, "a page is of one moment");
+                values.into_iter().next().unwrap()
+            });
+            assert!(
+                bytes[..1000]
+                    .iter()
+                    .chain(&bytes[9192..])
+                    .all(|&byte| byte == 1)
+            );
+            met.insert(pages);
+        }
+        assert_eq!(met.len(), 27, "each page has its own moment");
+        assert!(effects.contains(&Effect::PagesApart));
+    }
+
+    #[test]
     fn names_that_were_not_synced_come_and_go_but_a_rename_is_whole() {
         let env = MemEnv::new();
         env.create_new(Path::new("/old")).unwrap();

@@ -31,6 +31,8 @@ pub enum Loss {
     Sectors,
     /// The first so many; of the next write some pages of 4096 bytes. Names: as `Any`.
     Pages,
+    /// Each page of 4096 bytes has the writes up to a moment of its own, as the kernel writes them back. Names: as `Any`.
+    Writeback,
     /// The first so many; then the length of later ones, with zeros for their bytes. Names: as `Tail`.
     Zeros,
     /// The first so many; then the length of later ones, with garbage for their bytes. Names: as `Any`.
@@ -39,13 +41,14 @@ pub enum Loss {
 
 impl Loss {
     /// Every kind.
-    pub const ALL: [Loss; 8] = [
+    pub const ALL: [Loss; 9] = [
         Loss::Nothing,
         Loss::Everything,
         Loss::Tail,
         Loss::Any,
         Loss::Sectors,
         Loss::Pages,
+        Loss::Writeback,
         Loss::Zeros,
         Loss::Garbage,
     ];
@@ -62,6 +65,8 @@ pub enum Effect {
     SectorTorn,
     /// A write arrived in part, in pages of 4096 bytes.
     PageTorn,
+    /// A page has a write, and another of the same file lacks an earlier one or a part of that one.
+    PagesApart,
     /// A file got longer without its bytes, which are zeros.
     ZeroTail,
     /// A file got longer without its bytes, which are garbage.
@@ -80,11 +85,12 @@ pub enum Effect {
 
 impl Effect {
     /// Every effect.
-    pub const ALL: [Effect; 11] = [
+    pub const ALL: [Effect; 12] = [
         Effect::WriteDropped,
         Effect::WriteReordered,
         Effect::SectorTorn,
         Effect::PageTorn,
+        Effect::PagesApart,
         Effect::ZeroTail,
         Effect::GarbageTail,
         Effect::CreateDropped,
@@ -145,6 +151,7 @@ impl Content {
         }
         let mut bytes = self.disk.base().as_ref().clone();
         let arrivals = Arrivals::throw(loss, self.disk.waiting(), dice);
+        let mut pages = Pages::new(self.disk.waiting());
         let mut dropped = false;
         let mut waiting = 0..;
         for (fate, change) in self.disk.changes() {
@@ -163,6 +170,10 @@ impl Content {
                 }
                 Fate::Waiting => waiting.next().unwrap_or_default(),
             };
+            if loss == Loss::Writeback {
+                pages.take(change, index, dice, &mut bytes);
+                continue;
+            }
             if arrivals.arrives(index, dice) {
                 change.apply(&mut bytes);
                 if dropped {
@@ -184,6 +195,9 @@ impl Content {
                 });
             }
         }
+        if pages.are_apart {
+            effects.insert(Effect::PagesApart);
+        }
         let full = self.bytes.len();
         if matches!(loss, Loss::Zeros | Loss::Garbage) && bytes.len() < full {
             let missing = (full - bytes.len()) as u64;
@@ -200,6 +214,53 @@ impl Content {
             });
         }
         Arc::new(bytes)
+    }
+}
+
+/// Up to which of `count` waiting changes each page was written back.
+struct Pages {
+    count: usize,
+    moments: BTreeMap<u64, usize>,
+    is_lacking: bool,
+    are_apart: bool,
+}
+
+impl Pages {
+    fn new(count: usize) -> Pages {
+        Pages {
+            count,
+            moments: BTreeMap::new(),
+            is_lacking: false,
+            are_apart: false,
+        }
+    }
+
+    /// Takes the pieces of change `index` whose page was written back behind it.
+    fn take(&mut self, change: &ByteChange, index: usize, dice: &mut Dice, bytes: &mut Vec<u8>) {
+        let mut arrives = |page: u64, dice: &mut Dice| {
+            let throw = || dice.below(self.count as u64 + 1) as usize;
+            let arrives = *self.moments.entry(page).or_insert_with(throw) > index;
+            self.are_apart |= arrives && self.is_lacking;
+            self.is_lacking |= !arrives;
+            arrives
+        };
+        match change {
+            ByteChange::Written(offset, written) => {
+                let mut done = 0;
+                while done < written.len() {
+                    let at = offset + done as u64;
+                    let to_edge = (PAGE_BYTES - at % PAGE_BYTES) as usize;
+                    let piece = &written[done..written.len().min(done + to_edge)];
+                    if arrives(at / PAGE_BYTES, dice) {
+                        write(bytes, at as usize, piece);
+                    }
+                    done += piece.len();
+                }
+            }
+            // The length is not in a page of the file.
+            _ if arrives(u64::MAX, dice) => change.apply(bytes),
+            _ => {}
+        }
     }
 }
 
@@ -231,7 +292,7 @@ impl Directory {
     fn after(&self, loss: Loss, dice: &mut Dice, effects: &mut BTreeSet<Effect>) -> Names {
         let mut names = self.disk.base().as_ref().clone();
         let loss = match loss {
-            Loss::Pages | Loss::Garbage => Loss::Any,
+            Loss::Pages | Loss::Writeback | Loss::Garbage => Loss::Any,
             other => other,
         };
         let arrivals = Arrivals::throw(loss, self.disk.waiting(), dice);

@@ -133,7 +133,8 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
     );
     let watermark = match options.read_only {
         true => None,
-        false => WatermarkWriter::open(&*env, &dir)
+        // Nobody needs it, so it draws on no reserve.
+        false => WatermarkWriter::open(&*options.env, &dir)
             .inspect_err(|error| info_log.write(&*env, format_args!("{error}")))
             .ok(),
     };

@@ -15,8 +15,8 @@
 //!       memtables was interrupted between their flushes, or a flush could not name a later log (F2). They are passed
 //!       over, or missed if a log has lost its end.
 //! * R7  No log ends before the place up to which the file SYNCED says it was synced.
-//! * R8  Where the manifest knows of no log there was none before the first: an older manifest in the place of the newest, with
-//!       its CURRENT, would pass for a new database otherwise.
+//! * R8  Where the manifest knows of no log nothing was written before the first: an older manifest in the place of the newest,
+//!       with its CURRENT, would pass for a new database otherwise.
 //!
 //! Elsewhere: telling a torn tail from damage within one log (`wal/reader.rs`).
 
@@ -91,10 +91,12 @@ pub(super) fn replay(
         }
         (FileNumber(0), Some(first)) => {
             // R8.
-            let predecessor = readers[first].header().predecessor.number;
-            if predecessor != FileNumber(0) {
-                let what =
-                    format!("log {predecessor} came before it, and the manifest knows of none");
+            let predecessor = readers[first].header().predecessor;
+            if predecessor.last_sequence > last_sequence {
+                let what = format!(
+                    "{} writes came before it, and the manifest knows of {}",
+                    predecessor.last_sequence, last_sequence
+                );
                 return Err(Error::corruption(&log_path(dir, *first), 0, what));
             }
             *first

@@ -345,7 +345,7 @@ impl Repair<'_> {
         let mut open: Option<Loss> = None;
         // The last number read from this log: a memtable takes each number once (K2).
         let mut taken = SequenceNumber(0);
-        let mut reached = 0;
+        let mut reached = Reader::FIRST_RECORD;
         loop {
             let record = match reader.next_part() {
                 Ok(Some(Part::Record(record))) => record,

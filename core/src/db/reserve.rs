@@ -49,12 +49,18 @@ impl Shared {
     pub(super) fn keep_reserve(&self, log: &mut Log, batch: &WriteBatch) -> Result<()> {
         let coming = batch.encoded().len() as u64;
         let end = log.writer.len() + coming;
-        let has_space = end <= log.reserved_up_to && log.writer.has_space_for(coming);
-        if has_space && self.reserve.is_whole() {
+        let was_seen = end <= log.reserved_up_to && self.reserve.is_whole();
+        if was_seen && (log.writer.has_space_for(coming) || self.is_free(coming)?) {
             Ok(())
         } else {
             self.extend_reserve(log, batch, end)
         }
+    }
+
+    /// Whether the disk has room for `bytes` without the reserve.
+    #[cold]
+    fn is_free(&self, bytes: u64) -> Result<bool> {
+        Ok(self.reserve.free_space()? >= bytes.saturating_add(self.reserve.piece()))
     }
 
     #[cold]
@@ -113,12 +119,14 @@ impl Shared {
         let deeper: u64 = (2..LEVELS).map(|level| version.level_bytes(level)).sum();
         // Tables may be larger than the target: moved from level 0, or from a life with another one.
         let tables = version.all_files().filter(|(level, _)| *level >= 2);
-        let largest = tables.map(|(_, file)| file.info.size).max().unwrap_or(0);
+        let mut sizes: Vec<u64> = tables.map(|(_, file)| file.info.size).collect();
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        let largest = sizes.iter().take(LARGEST_PLAN_TABLES as usize).sum();
         let some = self
             .options
             .target_file_size
-            .max(largest)
-            .saturating_mul(LARGEST_PLAN_TABLES);
+            .saturating_mul(LARGEST_PLAN_TABLES)
+            .max(largest);
         version.level_bytes(0) + version.level_bytes(1) + deeper.min(some)
     }
 

@@ -56,7 +56,7 @@ impl Shared {
         }
     }
 
-    /// Steps 1 to 3, or what is in the way of them. It does not wait itself: it holds a version, and the tables of that may be
+    /// Steps 1 to 3, or what is in the way of them. Its caller waits for that: it holds a version itself, whose tables may be
     /// what takes the space.
     pub(super) fn try_commit(
         &self,
@@ -79,6 +79,7 @@ impl Shared {
             let mut stop = StopUnlessDefused {
                 shared: self,
                 is_numbered: false,
+                was_panicking: panicking(),
             };
             let (before, ticket) = (log.last_sequence, log.counts.batches);
             let place = self.append(&mut log, batch, checksum)?;
@@ -123,13 +124,16 @@ impl Shared {
         &self,
         batch: &WriteBatch,
     ) -> Result<std::result::Result<MutexGuard<'_, Log>, Obstacle>> {
-        let mut log = self.log.lock();
-        self.check_writable()?;
-        self.publisher.check()?;
-        while self.log_failure(&log).is_some() {
+        let mut log = loop {
+            let log = self.log.lock();
+            // Under the lock, whenever it is taken: a close, or a panic, may have come in between.
+            self.check_writable()?;
+            self.publisher.check()?;
+            if self.log_failure(&log).is_none() {
+                break log;
+            }
             self.resume(log)?;
-            log = self.log.lock();
-        }
+        };
         let full = log.memtable.memory() as u64 >= self.options.write_buffer_size
             || self.seals_early(&log);
         if full && !log.memtable.is_empty() {
@@ -226,11 +230,13 @@ struct StopUnlessDefused<'a> {
     shared: &'a Shared,
     /// Whether it has taken its numbers.
     is_numbered: bool,
+    /// Whether a panic that is none of its own had begun before.
+    was_panicking: bool,
 }
 
 impl Drop for StopUnlessDefused<'_> {
     fn drop(&mut self) {
-        if self.is_numbered || panicking() {
+        if self.is_numbered || panicking() && !self.was_panicking {
             self.shared.publisher.stop();
         }
     }

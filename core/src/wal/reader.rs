@@ -110,6 +110,9 @@ impl Fragment {
 }
 
 impl Reader {
+    /// Where the first record begins.
+    pub(crate) const FIRST_RECORD: u64 = FILE_HEADER_BYTES as u64;
+
     /// Opens the log `number` at `path` and checks its header.
     ///
     /// Errors: `Corruption` if the header is damaged although something was written behind it, or if it is the

@@ -358,6 +358,53 @@ fn damage_in_front_of_a_record_that_knows_of_a_sync_is_no_torn_tail() {
 }
 
 #[test]
+fn a_log_that_was_synced_without_a_record_has_lost_none() {
+    let env = MemEnv::new();
+    let db = open(&env);
+    db.write_with(&WriteBatch::new(), &WriteOptions::synced())
+        .unwrap();
+    let killed = env.process_crash();
+    let synced = killed.kind(&Path::new("/db").join(crate::filename::SYNCED));
+    assert_eq!(synced.unwrap(), crate::env::PathKind::File(32));
+    let report = DB::repair("/db", "/saved", &options(&killed)).unwrap();
+    assert!(report.is_ok(), "{report:?}");
+    open(&killed);
+}
+
+#[test]
+fn a_first_open_that_failed_and_a_second_that_lost_power_leave_a_new_database() {
+    // The log of the first may have vanished, and that of the second names it.
+    for failing in [Operation::Sync, Operation::SyncDir] {
+        for nth in 0..8 {
+            for (bytes, names) in [
+                (Loss::Everything, Loss::Nothing),
+                (Loss::Nothing, Loss::Everything),
+                (Loss::Everything, Loss::Everything),
+            ] {
+                let env = MemEnv::new();
+                let faulty = FaultEnv::new(Arc::new(env.clone()), 0);
+                faulty.inject(Fault::new(&[failing], libc::EIO).after(nth));
+                if DB::open("/db", options(&env).env(Arc::new(faulty))).is_ok() {
+                    continue;
+                }
+                let copy = move |mem: &MemEnv| cut(mem, bytes, names);
+                let disks = copies(&env, copy, |faulty| {
+                    DB::open("/db", options(&env).env(Arc::new(faulty.clone()))).unwrap();
+                });
+                assert!(!disks.is_empty());
+                for disk in disks {
+                    let opened = DB::open("/db", options(&disk));
+                    let opened = opened.unwrap_or_else(|error| {
+                        panic!("{failing:?} {nth}, {bytes:?} {names:?}: {error}")
+                    });
+                    assert!(entries(&opened).is_empty());
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_manifest_from_before_the_first_log_is_no_new_database_where_later_logs_are() {
     let env = MemEnv::new();
     let kept = copies(&env, MemEnv::process_crash, |faulty| {

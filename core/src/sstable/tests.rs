@@ -565,6 +565,71 @@ fn a_restart_point_between_two_entries_fails_the_check() {
 }
 
 #[test]
+fn the_check_compares_entries_with_their_order_the_index_the_filter_and_the_properties() {
+    let keys = [&b"kaaa"[..], b"kbbb", b"kccc", b"kddd"];
+    let entry = |user_key: &&[u8]| {
+        let trailer = Trailer::new(SequenceNumber(7), ValueKind::Put);
+        (KeyRef::new(user_key, trailer).to_vec(), b"vvvv".to_vec())
+    };
+    let model: Model = keys.iter().map(entry).collect();
+    // What an edit of the first data block, whose checksum is made right again, is answered.
+    let edited_of = |block_size: usize, edit: &dyn Fn(&mut [u8])| {
+        let (env, path) = in_memory();
+        let options = TableOptions {
+            block_size,
+            block_restart_interval: 1,
+            compression: Compression::None,
+            ..TableOptions::default()
+        };
+        let size = build(&env, &path, &model, options).file_size;
+        let file = env.open_write(&path).unwrap();
+        let mut bytes = vec![0; size as usize];
+        file.read_at(0, &mut bytes).unwrap();
+        let sealed = |raw: &[u8]| {
+            let offset = HEADER_BYTES as u64;
+            block_trailer(FILE_ID, offset, BlockKind::Data, Compression::None, raw)
+        };
+        let ends = |end: &usize| bytes[*end..].starts_with(&sealed(&bytes[HEADER_BYTES..*end]));
+        let payload = HEADER_BYTES..(HEADER_BYTES..bytes.len()).find(ends).unwrap();
+        edit(&mut bytes[payload.clone()]);
+        let trailer = sealed(&bytes[payload.clone()]);
+        bytes[payload.end..payload.end + BLOCK_TRAILER_BYTES].copy_from_slice(&trailer);
+        file.write_at(0, &bytes).unwrap();
+        let table = open(&env, &path, size, &BlockCache::new(0)).unwrap();
+        check(&table).map_err(|error| error.to_string())
+    };
+    let place = |payload: &[u8], key: &[u8]| {
+        let mut windows = payload.windows(key.len());
+        windows.position(|window| window == key).unwrap()
+    };
+    let put = |payload: &mut [u8], old: &[u8], new: &[u8]| {
+        let at = place(payload, old);
+        payload[at..at + new.len()].copy_from_slice(new);
+    };
+    let edited = |edit: &dyn Fn(&mut [u8])| edited_of(4096, edit);
+    edited(&|_| ()).unwrap();
+    let swapped = edited(&|payload| {
+        let (second, third) = (place(payload, keys[1]), place(payload, keys[2]));
+        payload[second..second + 4].copy_from_slice(keys[2]);
+        payload[third..third + 4].copy_from_slice(keys[1]);
+    });
+    assert!(swapped.unwrap_err().contains("T3"));
+    // With a block for each entry, the first one holds the second's key.
+    let outside = edited_of(1, &|payload| put(payload, keys[0], keys[1]));
+    assert!(outside.unwrap_err().contains("N1"));
+    let unknown = edited(&|payload| put(payload, keys[1], b"kbbc"));
+    assert!(unknown.unwrap_err().contains("F1"));
+    let renumbered = edited(&|payload| {
+        let behind = place(payload, keys[1]) + 4;
+        let sequence = payload[behind..behind + 8]
+            .iter()
+            .position(|&byte| byte == 7);
+        payload[behind + sequence.unwrap()] = 9;
+    });
+    assert!(renumbered.unwrap_err().contains("properties"));
+}
+
+#[test]
 fn keys_out_of_order_are_refused_and_the_builder_stays_failed() {
     let put = |sequence| Trailer::new(SequenceNumber(sequence), ValueKind::Put);
     let cases: [(&[u8], u64, &[u8], u64); 5] = [

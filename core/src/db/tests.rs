@@ -431,6 +431,42 @@ fn an_empty_synced_batch_resumes_like_any_other_write() {
 }
 
 #[test]
+fn verify_compares_the_manifest_with_what_the_database_knows() {
+    let env = MemEnv::new();
+    let db = open(&env);
+    let dir = std::path::Path::new("/db");
+    let manifest = || {
+        let names = env.list(dir).unwrap();
+        let name = names.into_iter().find(|name| name.starts_with("MANIFEST"));
+        dir.join(name.unwrap())
+    };
+    let bytes_of = |path: &std::path::Path| {
+        let file = env.open_read(path).unwrap();
+        let mut bytes = vec![0; file.len().unwrap() as usize];
+        file.read_at(0, &mut bytes).unwrap();
+        bytes
+    };
+    db.put(b"a", b"1").unwrap();
+    db.flush().unwrap();
+    let (path, older) = (manifest(), bytes_of(&manifest()));
+    db.put(b"b", b"2").unwrap();
+    db.flush().unwrap();
+    assert_eq!(manifest(), path);
+    assert!(db.verify().unwrap().is_ok());
+    // Whole in itself, and of a moment ago.
+    let file = env.open_write(&path).unwrap();
+    file.set_len(0).unwrap();
+    file.write_at(0, &older).unwrap();
+    let report = db.verify().unwrap();
+    assert_eq!(report.damage.len(), 1, "{report:?}");
+    let message = &report.damage[0].message;
+    assert!(
+        message.contains("does not say what was written"),
+        "{message}"
+    );
+}
+
+#[test]
 fn a_panic_under_the_logs_lock_stops_writing_and_loses_nothing() {
     let env = MemEnv::new();
     let faulty = FaultEnv::new(Arc::new(env.clone()), 1);

@@ -120,6 +120,8 @@ struct Run {
     synced: Model,
     batches: Vec<WriteBatch>,
     snapshots: Vec<(Snapshot, Model)>,
+    /// Other databases that were made. Each has a name of its own: what is destroyed may come back with a loss of power.
+    others: usize,
 }
 
 impl Run {
@@ -149,6 +151,7 @@ impl Run {
             synced: Model::new(),
             batches: Vec::new(),
             snapshots: Vec::new(),
+            others: 0,
         }
     }
 
@@ -198,13 +201,71 @@ impl Run {
             }
             28 => self.reopen(),
             29 | 30 => self.lose_power(input),
-            _ => {
-                let (start, end) = (input.key(), input.key());
-                let size = self.db().approximate_size(&start, &end);
-                assert!(size.expect("nothing fails") < 1 << 24);
-                self.compare_all();
-            }
+            _ => match operation / 32 {
+                0 | 1 => {
+                    let verified = self.db().verify().expect("nothing fails");
+                    assert!(verified.is_ok(), "{verified:?}");
+                }
+                2 | 3 => self.copy(),
+                4 => self.repair(),
+                5 => self.read_only(),
+                _ => {
+                    let (start, end) = (input.key(), input.key());
+                    let size = self.db().approximate_size(&start, &end);
+                    assert!(size.expect("nothing fails") < 1 << 24);
+                    self.compare_all();
+                }
+            },
         }
+    }
+
+    /// A checkpoint holds everything, makes it durable, opens by itself, and can be destroyed.
+    fn copy(&mut self) {
+        let dir = self.next_other();
+        self.db().checkpoint(&dir).expect("nothing fails");
+        self.synced();
+        self.is_whole(&dir);
+    }
+
+    /// A database that nothing has damaged loses nothing by a repair.
+    fn repair(&mut self) {
+        self.snapshots.clear();
+        self.db = None;
+        let options = self.options.clone().env(Arc::new(self.env.clone()));
+        let dir = self.next_other();
+        let report = DB::repair("/db", &dir, &options).expect("nothing fails");
+        assert!(report.is_ok(), "{report:?}");
+        self.is_whole(&dir);
+        self.reopen();
+    }
+
+    fn next_other(&mut self) -> String {
+        self.others += 1;
+        format!("/other {}", self.others)
+    }
+
+    /// Whether another database holds the same; it is destroyed.
+    fn is_whole(&self, dir: &str) {
+        let options = self.options.clone().env(Arc::new(self.env.clone()));
+        let other = DB::open(dir, options.clone()).expect("it opens by itself");
+        let found = contents(&other, IterOptions::default());
+        assert!(found == self.model, "{dir} differs");
+        drop(other);
+        DB::destroy(dir, &options).expect("nothing fails");
+    }
+
+    /// Opened read-only it shows the same and takes no write.
+    fn read_only(&mut self) {
+        self.snapshots.clear();
+        self.db = None;
+        let options = self.options.clone().env(Arc::new(self.env.clone()));
+        let read_only = DB::open("/db", options.read_only(true)).expect("nothing fails");
+        let found = contents(&read_only, IterOptions::default());
+        assert!(found == self.model, "read-only it differs");
+        let refused = read_only.put(b"", b"").map_err(|error| error.kind());
+        assert_eq!(refused, Err(ErrorKind::InvalidArgument));
+        drop(read_only);
+        self.reopen();
     }
 
     fn write(&mut self, operations: usize, input: &mut Input<'_>) {

@@ -21,26 +21,37 @@ use crate::examination::{Counts, Deed, Examination, FILES, OUTCOMES};
 use crate::story::DIR;
 use crate::subject::{Subject, bytes_of, closed, killed, path, records_end};
 
-/// Remembers the largest single allocation: a length from a damaged file must not be believed.
+/// Remembers the largest single allocation, and the most that was allocated at once: a length from a damaged file must not be
+/// believed.
 struct Watched;
 
 static LARGEST: AtomicUsize = AtomicUsize::new(0);
+static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
 
 /// An examination that takes longer hangs.
 const LONGEST_EXAMINATION: Duration = Duration::from_secs(120);
 
-/// No test of this binary needs more at once.
+/// No test of this binary allocates more in one piece.
 const LARGEST_ALLOCATION: usize = 64 << 20;
+
+/// Nor do all of them together have more.
+const MOST_ALLOCATED: usize = 1 << 30;
 
 // SAFETY: every call goes to the system's allocator unchanged, which keeps the trait's contract.
 unsafe impl GlobalAlloc for Watched {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
+        let allocated = ALLOCATED.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
+        if allocated > MOST.load(Ordering::Relaxed) {
+            MOST.fetch_max(allocated, Ordering::Relaxed);
+        }
         // SAFETY: the caller keeps the contract for `layout`, which is passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        ALLOCATED.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: `pointer` came from `System` through `alloc` with this layout.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -179,8 +190,10 @@ fn damage_is_an_error_and_never_a_wrong_answer() {
     let total: u64 = damages.values().sum();
     println!(
         "damage: {subjects} databases, {total} damages {damages:?}, {noticed} answered by an error, {harmless} harmless, \
-         then {outcomes:?}, largest allocation {} bytes, {} violations",
+         then {outcomes:?}, largest allocation {} bytes, {} at once, \
+         {} violations",
         LARGEST.load(Ordering::Relaxed),
+        MOST.load(Ordering::Relaxed),
         violations.count()
     );
     tell_figures(
@@ -222,6 +235,7 @@ fn damage_is_an_error_and_never_a_wrong_answer() {
         assert!(outcomes.contains_key(outcome), "none was ever {outcome}");
     }
     assert!(LARGEST.load(Ordering::Relaxed) <= LARGEST_ALLOCATION);
+    assert!(MOST.load(Ordering::Relaxed) <= MOST_ALLOCATED);
 }
 
 /// Ends the process when an examination that was begun is not over in time.

@@ -369,6 +369,9 @@ impl Run {
                     self.crash();
                 }
             }
+            if under_fault == STEPS_UNDER_FAULT {
+                self.must_be_told();
+            }
             if under_fault > STEPS_UNDER_FAULT {
                 self.clear();
             }
@@ -390,6 +393,35 @@ impl Run {
     fn clear(&mut self) {
         self.env.clear();
         self.trace.nothing_fails_any_more();
+    }
+
+    /// What fails for good is told at the latest by a write and a flush, whoever runs the flush.
+    fn must_be_told(&mut self) {
+        let is_needed = matches!(
+            self.plan.operation,
+            Operation::Write | Operation::Sync | Operation::SyncDir | Operation::Create
+        );
+        let Some(db) = self
+            .story
+            .db
+            .clone()
+            .filter(|_| self.plan.sticky && is_needed)
+        else {
+            return;
+        };
+        let is_written = self.call("write", |story| {
+            story.settle()?;
+            Ok(story.write(&db, false)?)
+        });
+        let is_flushed = self.call("flush", |story| {
+            db.flush()?;
+            story.ledger().all_durable();
+            Ok(())
+        });
+        if is_written && is_flushed {
+            let what = "a write and a flush succeed, though what they need fails for good";
+            self.outcome.violations.push(what.to_string());
+        }
     }
 
     /// Makes a call and judges its answer by what has failed in it; whether it succeeded.

@@ -224,7 +224,7 @@ pub(super) enum Obstacle {
     Sealed,
 }
 
-/// Stops publication, and with it writing, if a commit panics, whatever it held; or if it ends by an error between its log
+/// Stops publication, and with it writing, if a commit panics once it may append; or if it ends by an error between its log
 /// record and its publication: the numbers it took will never be published, so no later one can be.
 struct StopUnlessDefused<'a> {
     shared: &'a Shared,

@@ -217,6 +217,18 @@ impl Content {
     }
 }
 
+/// What a write at `offset` has in each `unit`-sized piece of the file, and where that begins.
+fn pieces(offset: u64, written: &[u8], unit: u64) -> impl Iterator<Item = (u64, &[u8])> {
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        let at = offset + done as u64;
+        let to_edge = (unit - at % unit) as usize;
+        let piece = &written[done..written.len().min(done + to_edge)];
+        done += piece.len();
+        (!piece.is_empty()).then_some((at, piece))
+    })
+}
+
 /// Up to which of `count` waiting changes each page was written back.
 struct Pages {
     count: usize,
@@ -246,15 +258,10 @@ impl Pages {
         };
         match change {
             ByteChange::Written(offset, written) => {
-                let mut done = 0;
-                while done < written.len() {
-                    let at = offset + done as u64;
-                    let to_edge = (PAGE_BYTES - at % PAGE_BYTES) as usize;
-                    let piece = &written[done..written.len().min(done + to_edge)];
+                for (at, piece) in pieces(*offset, written, PAGE_BYTES) {
                     if arrives(at / PAGE_BYTES, dice) {
                         write(bytes, at as usize, piece);
                     }
-                    done += piece.len();
                 }
             }
             // The length is not in a page of the file.
@@ -270,18 +277,14 @@ impl ByteChange {
         let ByteChange::Written(offset, written) = self else {
             return false;
         };
-        let (mut done, mut arrived, mut lost) = (0, false, false);
-        while done < written.len() {
-            let at = offset + done as u64;
-            let to_edge = (unit - at % unit) as usize;
-            let piece = &written[done..written.len().min(done + to_edge)];
+        let (mut arrived, mut lost) = (false, false);
+        for (at, piece) in pieces(*offset, written, unit) {
             if dice.below(2) == 0 {
                 write(bytes, at as usize, piece);
                 arrived = true;
             } else {
                 lost = true;
             }
-            done += piece.len();
         }
         arrived && lost
     }

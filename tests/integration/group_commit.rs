@@ -1,6 +1,6 @@
-//! Group commit: synced writers that come together share a sync.
+//! Group commit: synced writers that come together share a sync; and what is not synced is not written before its time.
 //!
-//! The environment here is the operating system's with two changes: it counts the syncs of files, and each takes
+//! The environment here is the operating system's with two changes: it counts what is asked of files, and each sync takes
 //! at least as long as on a fast disk, so that the test means the same on a file system whose sync is free.
 
 use std::path::{Path, PathBuf};
@@ -11,15 +11,23 @@ use std::time::Duration;
 use aidb::env::{DirLock, Env, File, OsEnv, PathKind, Thread, ThreadName};
 use aidb::{DB, Options, Result, WriteOptions};
 
-/// Counts syncs of log files, which is every file but tables and manifest.
+/// What was asked of all files that were made or opened for writing.
+#[derive(Default)]
+struct Counts {
+    syncs: AtomicU64,
+    /// Bytes whose writing back was asked for, of logs alone.
+    log_writeback: AtomicU64,
+}
+
 struct CountingEnv {
     os: OsEnv,
-    syncs: Arc<AtomicU64>,
+    counts: Arc<Counts>,
 }
 
 struct CountingFile {
     file: Arc<dyn File>,
-    syncs: Arc<AtomicU64>,
+    is_log: bool,
+    counts: Arc<Counts>,
 }
 
 impl File for CountingFile {
@@ -30,11 +38,15 @@ impl File for CountingFile {
         self.file.write_at(offset, bytes)
     }
     fn sync(&self) -> Result<()> {
-        self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.counts.syncs.fetch_add(1, Ordering::Relaxed);
         std::thread::sleep(Duration::from_micros(100));
         self.file.sync()
     }
     fn start_writeback(&self, offset: u64, length: u64) {
+        if self.is_log {
+            let counter = &self.counts.log_writeback;
+            counter.fetch_add(length, Ordering::Relaxed);
+        }
         self.file.start_writeback(offset, length);
     }
     fn len(&self) -> Result<u64> {
@@ -49,10 +61,11 @@ impl File for CountingFile {
 }
 
 impl CountingEnv {
-    fn wrap(&self, file: Arc<dyn File>) -> Arc<dyn File> {
+    fn wrap(&self, path: &Path, file: Arc<dyn File>) -> Arc<dyn File> {
         Arc::new(CountingFile {
             file,
-            syncs: Arc::clone(&self.syncs),
+            is_log: path.extension().is_some_and(|extension| extension == "log"),
+            counts: Arc::clone(&self.counts),
         })
     }
 }
@@ -62,10 +75,10 @@ impl Env for CountingEnv {
         self.os.open_read(path)
     }
     fn open_write(&self, path: &Path) -> Result<Arc<dyn File>> {
-        Ok(self.wrap(self.os.open_write(path)?))
+        Ok(self.wrap(path, self.os.open_write(path)?))
     }
     fn create_new(&self, path: &Path) -> Result<Arc<dyn File>> {
-        Ok(self.wrap(self.os.create_new(path)?))
+        Ok(self.wrap(path, self.os.create_new(path)?))
     }
     fn kind(&self, path: &Path) -> Result<PathKind> {
         self.os.kind(path)
@@ -117,21 +130,21 @@ impl Env for CountingEnv {
     }
 }
 
-fn open() -> (tempfile::TempDir, DB, Arc<AtomicU64>) {
+fn open() -> (tempfile::TempDir, DB, Arc<Counts>) {
     let dir = tempfile::tempdir().unwrap();
-    let syncs = Arc::new(AtomicU64::new(0));
+    let counts = Arc::new(Counts::default());
     let env = CountingEnv {
         os: OsEnv::new(),
-        syncs: Arc::clone(&syncs),
+        counts: Arc::clone(&counts),
     };
     let db = DB::open(dir.path(), Options::new().env(Arc::new(env))).unwrap();
-    syncs.store(0, Ordering::Relaxed);
-    (dir, db, syncs)
+    counts.syncs.store(0, Ordering::Relaxed);
+    (dir, db, counts)
 }
 
 #[test]
 fn eight_synced_writers_share_their_syncs() {
-    let (_dir, db, syncs) = open();
+    let (_dir, db, counts) = open();
     let before = db.stats().unwrap().wal_syncs;
     std::thread::scope(|scope| {
         for writer in 0..8u32 {
@@ -145,7 +158,7 @@ fn eight_synced_writers_share_their_syncs() {
             });
         }
     });
-    let counted = syncs.load(Ordering::Relaxed);
+    let counted = counts.syncs.load(Ordering::Relaxed);
     let reported = db.stats().unwrap().wal_syncs - before;
     println!("8,000 synced puts from 8 threads: {counted} syncs, {reported} of logs by stats()");
     assert!((1000..4000).contains(&counted), "{counted} syncs");
@@ -158,14 +171,50 @@ fn eight_synced_writers_share_their_syncs() {
 
 #[test]
 fn a_lone_synced_writer_syncs_each_write() {
-    let (_dir, db, syncs) = open();
+    let (_dir, db, counts) = open();
     for number in 0..50u32 {
         db.put_with(&number.to_be_bytes(), b"value", &WriteOptions::synced())
             .unwrap();
-        let counted = syncs.load(Ordering::Relaxed);
+        let counted = counts.syncs.load(Ordering::Relaxed);
         assert!(
             counted > u64::from(number),
             "{counted} syncs at put {number}"
         );
+    }
+}
+
+#[test]
+fn logs_are_written_back_early_only_where_somebody_syncs() {
+    let (_dir, db, counts) = open();
+    let put = |number: u32, options: &WriteOptions| {
+        db.put_with(&number.to_be_bytes(), &[7; 10_000], options)
+            .unwrap();
+    };
+    let unsynced = WriteOptions::default();
+    for number in 0..500 {
+        put(number, &unsynced);
+    }
+    assert_eq!(counts.log_writeback.load(Ordering::Relaxed), 0);
+    put(0, &WriteOptions::synced());
+    for number in 0..500 {
+        put(number, &unsynced);
+    }
+    let asked = counts.log_writeback.load(Ordering::Relaxed);
+    assert!(asked > 8_000_000, "{asked} bytes of 10 MB");
+
+    // In the next log too, but not in the one behind a log that nobody synced.
+    for is_asked in [true, false] {
+        db.flush().unwrap();
+        counts.log_writeback.store(0, Ordering::Relaxed);
+        for number in 0..500 {
+            put(number, &unsynced);
+        }
+        let asked = counts.log_writeback.load(Ordering::Relaxed);
+        let expected = if is_asked {
+            4_000_000..=5_100_000
+        } else {
+            0..=0
+        };
+        assert!(expected.contains(&asked), "{asked} bytes of 5 MB");
     }
 }

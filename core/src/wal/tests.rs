@@ -278,6 +278,21 @@ fn a_pre_zeroed_tail_is_the_end_and_no_damage() {
 }
 
 #[test]
+fn a_large_record_is_zeroed_for_only_where_somebody_syncs() {
+    let env = MemEnv::new();
+    let none = Predecessor::default();
+    let mut writer = Writer::create(&env, dir(), NUMBER, ID, none, 64 << 20).unwrap();
+    let large = payload(100_000, 1);
+    writer.append(SequenceNumber(1), &large, None, 0).unwrap();
+    assert_eq!(bytes_of(&env).len() as u64, writer.len());
+    let synced = writer.len();
+    writer
+        .append(SequenceNumber(2), &large, None, synced)
+        .unwrap();
+    assert!(bytes_of(&env).len() as u64 > writer.len());
+}
+
+#[test]
 fn records_of_an_earlier_life_are_not_read() {
     let env = MemEnv::new();
     let mut writer = create(&env);

@@ -17,11 +17,14 @@
 //!
 //! A shard is a CLOCK: a ring of entries and a hand. A hit marks its block; the hand clears marks and evicts the
 //! first block without one. Evicted blocks that a value or an iterator still holds are counted as pinned.
+//!
+//! A full cache admits a block at its second miss, if that comes before blocks of about the cache's size were passed over:
+//! a block that is read once drives nobody out, and nobody waits for that (docs/decisions/0031).
 
 use crate::cache::MemoryGauge;
 use crate::prefetch::prefetch;
 use crate::sstable::Block;
-use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Guard, Mutex, SwapOption, process};
 
 const SHARDS: usize = 16;
@@ -34,6 +37,8 @@ const SHED: usize = 4;
 /// The slots of one table's data blocks.
 pub(crate) struct BlockSlots {
     slots: Box<[SwapOption<Block>]>,
+    /// The period in which each block was last passed over; 0 if it never was.
+    passed: Box<[AtomicU8]>,
     /// Spreads the blocks of different tables over the shards.
     seed: usize,
 }
@@ -57,7 +62,7 @@ impl BlockSlots {
 
     /// Bytes of memory that the slots take, without the blocks.
     pub(crate) fn memory(&self) -> usize {
-        size_of::<BlockSlots>() + size_of_val(&*self.slots)
+        size_of::<BlockSlots>() + size_of_val(&*self.slots) + size_of_val(&*self.passed)
     }
 }
 
@@ -167,6 +172,8 @@ pub(crate) struct BlockCacheStats {
     pub(crate) evictions: u64,
     /// Blocks not admitted for want of room.
     pub(crate) refused: u64,
+    /// Blocks not admitted because the cache was full and they had not been missed shortly before.
+    pub(crate) passed: u64,
 }
 
 /// Shared by all tables of a database, or of several.
@@ -180,6 +187,9 @@ pub(crate) struct BlockCache {
     inserts: AtomicU64,
     evictions: AtomicU64,
     refused: AtomicU64,
+    passed: AtomicU64,
+    /// Bytes of blocks that were passed over.
+    passed_bytes: AtomicUsize,
     next_seed: AtomicUsize,
     /// The process it belongs to (C6).
     forks: u32,
@@ -197,6 +207,8 @@ impl BlockCache {
             inserts: AtomicU64::new(0),
             evictions: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            passed: AtomicU64::new(0),
+            passed_bytes: AtomicUsize::new(0),
             next_seed: AtomicUsize::new(0),
             forks: crate::env::fork_count(),
         })
@@ -207,8 +219,12 @@ impl BlockCache {
         let mut slots = Vec::new();
         slots.try_reserve_exact(blocks).ok()?;
         slots.resize_with(blocks, || SwapOption::new(None));
+        let mut passed = Vec::new();
+        passed.try_reserve_exact(blocks).ok()?;
+        passed.resize_with(blocks, || AtomicU8::new(0));
         Some(Arc::new(BlockSlots {
             slots: slots.into_boxed_slice(),
+            passed: passed.into_boxed_slice(),
             seed: self.next_seed.fetch_add(7, Ordering::Relaxed),
         }))
     }
@@ -229,16 +245,26 @@ impl BlockCache {
         self.lanes[lane()].misses.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Puts `block` into slot `number`, unless another thread was faster; returns the block that is to be used.
+    /// Puts `block` into slot `number`, unless another thread was faster or the cache is full and has not missed it shortly
+    /// before; returns the block that is to be used.
     ///
     /// As long as there is room for everything it takes its flat form at once: the two forms differ in size, and
     /// memory that all blocks leave in one size is of little use to the other.
     pub(crate) fn insert(&self, slots: &Arc<BlockSlots>, number: usize, block: Block) -> Block {
         let mut block = block;
-        if self.used.load(Ordering::Relaxed) + 2 * block.charge() <= self.capacity
+        let room = self
+            .capacity
+            .saturating_sub(self.used.load(Ordering::Relaxed));
+        if 2 * block.charge() <= room
             && let Some(flat) = block.flatten()
         {
             block = flat;
+        }
+        let charge = block.charge();
+        let is_full = charge > room && charge <= self.capacity;
+        if is_full && !self.was_just_passed(slots, number, charge) {
+            self.passed.fetch_add(1, Ordering::Relaxed);
+            return block;
         }
         if !self.has_memory_for(&block) {
             self.shed(slots.shard(number));
@@ -251,6 +277,17 @@ impl BlockCache {
             return block;
         }
         self.enter(slots, number, block)
+    }
+
+    /// Whether block `number` was passed over in this period or the one before; notes that it is now. A period ends when the
+    /// blocks passed over would have filled the cache.
+    fn was_just_passed(&self, slots: &BlockSlots, number: usize, charge: usize) -> bool {
+        const PERIODS: usize = u8::MAX as usize;
+        let passed = self.passed_bytes.fetch_add(charge, Ordering::Relaxed);
+        let period = passed / self.capacity.max(1) % PERIODS;
+        let name = |period: usize| (period + 1) as u8;
+        let before = slots.passed[number].swap(name(period), Ordering::Relaxed);
+        before == name(period) || before == name((period + PERIODS - 1) % PERIODS)
     }
 
     /// Whether the memory that the block lies in may be the cache's (C7). If sizes shift, the slabs' pages become half empty
@@ -413,6 +450,7 @@ impl BlockCache {
             inserts: self.inserts.load(Ordering::Relaxed),
             evictions: self.evictions.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
+            passed: self.passed.load(Ordering::Relaxed),
         }
     }
 }

@@ -483,13 +483,17 @@ impl Table {
         }
     }
 
+    /// Whether data block `number` is in the cache; leaves no trace of the question.
+    #[cfg(test)]
+    pub(crate) fn is_cached(&self, number: usize) -> bool {
+        self.slots.load(number).is_some()
+    }
+
     /// How many data blocks are in the cache.
     #[cfg(test)]
     pub(crate) fn slots_in_use(&self) -> usize {
         let blocks = 0..self.index.len();
-        blocks
-            .filter(|block| self.slots.load(*block).is_some())
-            .count()
+        blocks.filter(|block| self.is_cached(*block)).count()
     }
 
     /// Reads data block `number` from the file.

@@ -20,6 +20,8 @@ const HEADER_BYTES: usize = 7;
 const COUNT_OFFSET: usize = 2;
 /// The encoded batch of no operations.
 const EMPTY: [u8; HEADER_BYTES] = [BATCH_VERSION, 0, 0, 0, 0, 0, 0];
+/// What the encoded batch of exactly one operation begins with. The log need not store it (`wal/format.rs`).
+pub(crate) const HEADER_OF_ONE: [u8; HEADER_BYTES] = [BATCH_VERSION, 0, 1, 0, 0, 0, 0];
 /// The most bytes of an operation beside its key and value: kind and two lengths.
 const MOST_FRAMING_BYTES: usize = 1 + 2 * 5;
 /// Set on a kind byte that is followed by a keyspace id; keyspace 0 needs none.
@@ -334,6 +336,22 @@ mod tests {
             [(&b"k"[..], Some(&b"vv"[..])), (b"", None), (b"", Some(b""))]
         );
         assert_eq!((batch.len(), batch.is_empty()), (3, false));
+    }
+
+    #[test]
+    fn a_batch_of_one_operation_begins_like_every_other() {
+        let mut one = example();
+        one.clear();
+        one.delete(b"x").unwrap();
+        for batch in [
+            one,
+            WriteBatch::of_put(b"key", b"value").unwrap(),
+            WriteBatch::of_delete(b"").unwrap(),
+        ] {
+            assert!(batch.encoded().starts_with(&HEADER_OF_ONE));
+        }
+        assert!(!example().encoded().starts_with(&HEADER_OF_ONE));
+        assert!(!WriteBatch::new().encoded().starts_with(&HEADER_OF_ONE));
     }
 
     #[test]

@@ -48,6 +48,13 @@ pub(crate) fn varint_len(value: u64) -> usize {
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }
 
+/// Reads two little-endian bytes.
+pub(crate) fn get_u16(input: &mut &[u8]) -> Option<u16> {
+    let (head, tail) = input.split_first_chunk()?;
+    *input = tail;
+    Some(u16::from_le_bytes(*head))
+}
+
 /// Reads four little-endian bytes.
 pub(crate) fn get_u32(input: &mut &[u8]) -> Option<u32> {
     let (head, tail) = input.split_first_chunk()?;
@@ -60,6 +67,15 @@ pub(crate) fn get_u64(input: &mut &[u8]) -> Option<u64> {
     let (head, tail) = input.split_first_chunk()?;
     *input = tail;
     Some(u64::from_le_bytes(*head))
+}
+
+/// Reads a number of `width` little-endian bytes, at most eight.
+#[inline]
+pub(crate) fn get_narrow(input: &mut &[u8], width: u8) -> Option<u64> {
+    let (head, tail) = input.split_at_checked(width.into())?;
+    *input = tail;
+    let put_behind = |number, byte: &u8| number << 8 | u64::from(*byte);
+    (width <= 8).then(|| head.iter().rev().fold(0, put_behind))
 }
 
 /// Reads one byte.
@@ -152,5 +168,24 @@ mod tests {
         assert_eq!(get_length_prefixed(&mut &bytes[..]), None);
         assert_eq!(get_u32(&mut &b"abc"[..]), None);
         assert_eq!(get_u64(&mut &b"abcdefg"[..]), None);
+        assert_eq!(get_u16(&mut &b"a"[..]), None);
+    }
+
+    #[test]
+    fn a_number_of_any_width_is_read_and_no_wider_one() {
+        let bytes = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+        for width in 0..=9u8 {
+            let mut input = &bytes[..];
+            let mut wide = [0; 8];
+            let expected = (width <= 8).then(|| {
+                wide[..width.into()].copy_from_slice(&bytes[..width.into()]);
+                u64::from_le_bytes(wide)
+            });
+            assert_eq!(get_narrow(&mut input, width), expected);
+            assert_eq!(input, &bytes[width.into()..]);
+            let short = &bytes[..usize::from(width).saturating_sub(1)];
+            let cut = get_narrow(&mut &short[..], width);
+            assert_eq!(cut, (width == 0).then_some(0));
+        }
     }
 }

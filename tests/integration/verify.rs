@@ -168,16 +168,17 @@ fn damage_in_the_log_and_the_manifest_is_found_while_they_are_open() {
     let (_dir, db) = filled();
     // The one before it may just be going.
     let log = &files(db.path(), "log").into_iter().max().unwrap();
-    // In the third record: each takes a header of 32 bytes and 19 of payload behind the file's 64.
-    flip(log, 64 + 2 * 51 + 40);
+    // In the third record: each takes a header of 13 bytes and 12 of payload behind the file's 64.
+    let third = 64 + 2 * 25;
+    flip(log, third + 20);
     let report = db.verify().unwrap();
     assert_eq!(report.damaged_places, 1, "{report:?}");
-    assert_eq!(report.damage[0].offset, 64 + 2 * 51, "{report:?}");
+    assert_eq!(report.damage[0].offset, third, "{report:?}");
     assert_eq!(
         report.records, 49,
         "what is behind the damage was looked at"
     );
-    flip(log, 64 + 2 * 51 + 40);
+    flip(log, third + 20);
     flip(log, 3);
     assert_eq!(db.verify().unwrap().damage[0].offset, 0);
     flip(log, 3);

@@ -640,7 +640,7 @@ mod tests {
     use crate::batch::WriteBatch;
     use crate::db::DB;
     use crate::env::{Fault, FaultEnv, MemEnv, Operation};
-    use crate::wal::{Predecessor, Writer};
+    use crate::wal::{Payload, Predecessor, Writer};
 
     const BAD: &str = "/bad";
     const NEW: &str = "/new";
@@ -672,11 +672,20 @@ mod tests {
         env.create_dir_all(dir).unwrap();
         let before = Predecessor::default();
         let mut log = Writer::create(&env, dir, FileNumber(1), 7, before, 0).unwrap();
-        for (first, value) in [(1, "a"), (1, "b"), (2, "c"), (u64::MAX, "d"), (0, "e")] {
+        let last = SequenceNumber::MAX.0;
+        for (first, value, count) in [
+            (1, "a", 1),
+            (1, "b", 1),
+            (2, "c", 1),
+            (last, "d", 2),
+            (0, "e", 1),
+        ] {
             let mut batch = WriteBatch::new();
-            batch.put(b"key", value.as_bytes()).unwrap();
-            log.append(SequenceNumber(first), batch.encoded(), None, 0)
-                .unwrap();
+            for _ in 0..count {
+                batch.put(b"key", value.as_bytes()).unwrap();
+            }
+            let payload = Payload::new(batch.encoded());
+            log.append(SequenceNumber(first), &payload, 0).unwrap();
         }
         let options = Options::new().env(Arc::new(env)).manual_background(true);
         let report = DB::repair(BAD, NEW, &options).unwrap();

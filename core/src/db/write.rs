@@ -39,11 +39,10 @@ impl Shared {
                 Ok(())
             };
         }
-        let payload = batch.encoded();
-        let checksum = wal::payload_checksum(payload);
-        self.stall.admit(payload.len() as u64, self)?;
+        let payload = wal::Payload::new(batch.encoded());
+        self.stall.admit(payload.encoded().len() as u64, self)?;
         let place = loop {
-            match self.try_commit(batch, payload, checksum)? {
+            match self.try_commit(batch, &payload)? {
                 Ok(place) => break place,
                 Err(Obstacle::Space) => self.wait_for_space()?,
                 Err(Obstacle::Sealed) => self.wait_for_room_to_seal()?,
@@ -61,12 +60,11 @@ impl Shared {
     pub(super) fn try_commit(
         &self,
         batch: &WriteBatch,
-        payload: &[u8],
-        checksum: u32,
+        payload: &wal::Payload<'_>,
     ) -> Result<std::result::Result<LogPlace, Obstacle>> {
         // While the log is written, the memory arrives that the insert will need.
         let superversion = self.superversion.load();
-        let first = match operations(payload)?.next() {
+        let first = match operations(payload.encoded())?.next() {
             Some(operation) => superversion.active.locate(operation?.key),
             None => return Err(Error::internal("a batch counts operations that it has not")),
         };
@@ -82,7 +80,7 @@ impl Shared {
                 was_panicking: panicking(),
             };
             let (before, ticket) = (log.last_sequence, log.counts.batches);
-            let place = self.append(&mut log, batch, checksum)?;
+            let place = self.append(&mut log, batch, payload)?;
             stop.is_numbered = true;
             let is_same = Arc::ptr_eq(&log.memtable, &superversion.active);
             let newer = (!is_same).then(|| Arc::clone(&log.memtable));
@@ -90,8 +88,8 @@ impl Shared {
         };
         let last = before.plus(u64::from(batch.count()));
         match &newer {
-            None => insert(&superversion.active, Some(first), payload, before)?,
-            Some(memtable) => insert(memtable, None, payload, before)?,
+            None => insert(&superversion.active, Some(first), payload.encoded(), before)?,
+            Some(memtable) => insert(memtable, None, payload.encoded(), before)?,
         }
         std::mem::forget(stop);
         self.publisher.publish(ticket, last)?;
@@ -99,7 +97,12 @@ impl Shared {
     }
 
     /// Appends the batch's record and takes its sequence numbers.
-    fn append(&self, log: &mut Log, batch: &WriteBatch, checksum: u32) -> Result<LogPlace> {
+    fn append(
+        &self,
+        log: &mut Log,
+        batch: &WriteBatch,
+        payload: &wal::Payload<'_>,
+    ) -> Result<LogPlace> {
         let count = u64::from(batch.count());
         if SequenceNumber::MAX.0 - log.last_sequence.0 < count {
             return Err(Error::unsupported("all 2^56 sequence numbers are used up"));
@@ -107,7 +110,7 @@ impl Shared {
         let first = log.last_sequence.plus(1);
         let end = log
             .writer
-            .append(first, batch.encoded(), Some(checksum), log.file.synced())
+            .append(first, payload, log.file.synced())
             .inspect_err(|error| self.note(format_args!("log append failed: {error}")))?;
         log.file.set_end(end);
         log.last_sequence = log.last_sequence.plus(count);

@@ -3,8 +3,9 @@
 //! Decoders answer `None` or a reason for bytes that were not written by [`LogHeader::encode`] or
 //! [`FragmentHeader::encode`] for this place; they never panic.
 
+use crate::batch::HEADER_OF_ONE;
 use crate::checksum::{crc, id_behind, placed_crc};
-use crate::coding::{get_bytes, get_u8, get_u32, get_u64, put_u32, put_u64};
+use crate::coding::{get_bytes, get_narrow, get_u16, get_u32, get_u64, put_u32, put_u64};
 use crate::key::{FileNumber, SequenceNumber};
 
 /// No fragment crosses a multiple of this offset.
@@ -17,8 +18,17 @@ pub(super) const VERSION: u32 = 1;
 pub(super) const FILE_HEADER_BYTES: usize = 64;
 const _: () = assert!(FILE_HEADER_BYTES == 8 + 4 + 4 + 8 + 8 + 3 * 8 + 4 + 4);
 
-pub(super) const FRAGMENT_HEADER_BYTES: usize = 32;
-const _: () = assert!(FRAGMENT_HEADER_BYTES == 4 + 4 + 4 + 1 + 3 + 8 + 8);
+/// The fields that every fragment's header begins with, up to the control byte. That is never 0, so neither are they all.
+pub(super) const FIXED_HEADER_BYTES: usize = 11;
+const CONTROL_OFFSET: usize = FIXED_HEADER_BYTES - 1;
+/// In the control byte: `is_bare`.
+const BARE: u8 = 4;
+const _: () = assert!(FIXED_HEADER_BYTES == 4 + 4 + 2 + 1);
+
+/// The longest header: behind the control byte, a sequence number and a watermark. Room is made for this one.
+pub(super) const MOST_HEADER_BYTES: usize = 26;
+const _: () = assert!(MOST_HEADER_BYTES == FIXED_HEADER_BYTES + 7 + 8);
+const _: () = assert!(SequenceNumber::MAX.0 < 1 << (7 * 8));
 
 /// The log before a log: what of it counts. All zero if there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -134,10 +144,10 @@ impl LogHeader {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum FragmentType {
-    Full = 1,
-    First = 2,
-    Middle = 3,
-    Last = 4,
+    Full = 0,
+    First = 1,
+    Middle = 2,
+    Last = 3,
 }
 
 impl FragmentType {
@@ -150,13 +160,12 @@ impl FragmentType {
         }
     }
 
-    fn from_u8(byte: u8) -> Option<FragmentType> {
-        match byte {
-            1 => Some(FragmentType::Full),
-            2 => Some(FragmentType::First),
-            3 => Some(FragmentType::Middle),
-            4 => Some(FragmentType::Last),
-            _ => None,
+    fn of_control(control: u8) -> FragmentType {
+        match control & 3 {
+            0 => FragmentType::Full,
+            1 => FragmentType::First,
+            2 => FragmentType::Middle,
+            _ => FragmentType::Last,
         }
     }
 
@@ -169,93 +178,245 @@ impl FragmentType {
     }
 }
 
-/// The checksum of a fragment's payload. It knows no place, so a writer can compute it before it has one; the
-/// header's checksum covers it together with the place.
+/// The checksum of a fragment's payload as it is stored. It knows no place, so a writer can compute it before it has
+/// one; the header's checksum covers it together with the place.
 #[inline]
-pub(crate) fn payload_checksum(payload: &[u8]) -> u32 {
-    crc(payload)
+pub(super) fn payload_checksum(stored: &[u8]) -> u32 {
+    crc(stored)
+}
+
+/// An encoded batch on its way into a log, with all that can be known before its place is: a commit makes it before
+/// it takes the log's lock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Payload<'a> {
+    encoded: &'a [u8],
+    /// What is stored of it if one fragment holds that: all, or what follows [`HEADER_OF_ONE`].
+    pub(super) stored: &'a [u8],
+    /// Of `stored`; 0 if that is too long for any fragment.
+    pub(super) checksum: u32,
+}
+
+impl<'a> Payload<'a> {
+    #[inline]
+    pub(crate) fn new(encoded: &'a [u8]) -> Payload<'a> {
+        let stored = encoded.strip_prefix(&HEADER_OF_ONE).unwrap_or(encoded);
+        let checksum = match stored.len() as u64 <= room_at(0) {
+            true => payload_checksum(stored),
+            false => 0,
+        };
+        Payload {
+            encoded,
+            stored,
+            checksum,
+        }
+    }
+
+    /// The whole batch.
+    #[inline]
+    pub(crate) fn encoded(&self) -> &'a [u8] {
+        self.encoded
+    }
+
+    #[inline]
+    pub(super) fn is_bare(&self) -> bool {
+        self.stored.len() < self.encoded.len()
+    }
 }
 
 /// What stands before each fragment's payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FragmentHeader {
     pub(super) payload_checksum: u32,
-    pub(super) length: u32,
+    /// Of the payload as it is stored.
+    pub(super) length: u16,
     pub(super) fragment_type: FragmentType,
+    /// Whether the record's payload begins with [`HEADER_OF_ONE`], which is not stored. Of full fragments only.
+    pub(super) is_bare: bool,
     pub(super) first_sequence: SequenceNumber,
     pub(super) synced_up_to: u64,
 }
 
-impl FragmentHeader {
-    #[inline]
-    pub(super) fn encode(&self, log_id: u64, offset: u64) -> [u8; FRAGMENT_HEADER_BYTES] {
-        let mut out = [0u8; FRAGMENT_HEADER_BYTES];
-        out[4..8].copy_from_slice(&self.payload_checksum.to_le_bytes());
-        out[8..12].copy_from_slice(&self.length.to_le_bytes());
-        out[12] = self.fragment_type as u8;
-        out[16..24].copy_from_slice(&self.first_sequence.0.to_le_bytes());
-        out[24..32].copy_from_slice(&self.synced_up_to.to_le_bytes());
-        let checksum = placed_crc(log_id, offset, &[&out[4..]]);
-        out[..4].copy_from_slice(&checksum.to_le_bytes());
-        out
-    }
+/// The bytes of a header.
+pub(super) struct EncodedHeader {
+    bytes: [u8; MOST_HEADER_BYTES],
+    length: usize,
+}
 
-    /// The header at `offset` of the log, or `None` if these are not its bytes.
-    pub(super) fn decode(
-        bytes: &[u8; FRAGMENT_HEADER_BYTES],
-        log_id: u64,
-        offset: u64,
-    ) -> Option<FragmentHeader> {
-        let mut input = &bytes[..];
-        let checksum = get_u32(&mut input)?;
-        let covered = input;
-        let payload_checksum = get_u32(&mut input)?;
-        let length = get_u32(&mut input)?;
-        let fragment_type = FragmentType::from_u8(get_u8(&mut input)?)?;
-        // The cheap conditions come first: a search for headers asks at every byte of a file.
-        if get_bytes(&mut input, 3)? != [0; 3]
-            || u64::from(length) > room_at(offset)
-            || checksum != placed_crc(log_id, offset, &[covered])
-        {
-            return None;
-        }
-        Some(FragmentHeader {
-            payload_checksum,
-            length,
-            fragment_type,
-            first_sequence: SequenceNumber(get_u64(&mut input)?),
-            synced_up_to: get_u64(&mut input)?,
-        })
+impl EncodedHeader {
+    #[inline]
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
     }
 }
 
 impl FragmentHeader {
+    #[inline]
+    pub(super) fn encode(&self, log_id: u64, offset: u64) -> EncodedHeader {
+        debug_assert!(self.first_sequence <= SequenceNumber::MAX);
+        debug_assert!(!self.is_bare || self.fragment_type == FragmentType::Full);
+        let mut bytes = [0u8; MOST_HEADER_BYTES];
+        bytes[4..8].copy_from_slice(&self.payload_checksum.to_le_bytes());
+        bytes[8..10].copy_from_slice(&self.length.to_le_bytes());
+        bytes[CONTROL_OFFSET] = self.control();
+        // Both are written in eight bytes: the second covers what is too much of the first, and ends behind the header.
+        let watermark = FIXED_HEADER_BYTES + self.sequence_bytes();
+        bytes[FIXED_HEADER_BYTES..][..8].copy_from_slice(&self.first_sequence.0.to_le_bytes());
+        bytes[watermark..][..8].copy_from_slice(&self.synced_up_to.to_le_bytes());
+        let length = watermark + self.watermark_bytes();
+        let checksum = placed_crc(log_id, offset, &[&bytes[4..length]]);
+        bytes[..4].copy_from_slice(&checksum.to_le_bytes());
+        EncodedHeader { bytes, length }
+    }
+
+    /// What else the header holds and how long it is. Never 0.
+    #[inline]
+    fn control(&self) -> u8 {
+        self.fragment_type as u8
+            | if self.is_bare { BARE } else { 0 }
+            | (self.sequence_bytes() as u8) << 3
+            | (self.watermark_bytes() as u8 / 4) << 6
+    }
+
+    #[inline]
+    fn sequence_bytes(&self) -> usize {
+        let bits = u64::BITS - self.first_sequence.0.leading_zeros();
+        (bits.div_ceil(8) as usize).clamp(1, 7)
+    }
+
+    #[inline]
+    fn watermark_bytes(&self) -> usize {
+        match self.synced_up_to {
+            0 => 0,
+            1..=0xffff_ffff => 4,
+            _ => 8,
+        }
+    }
+
+    /// Bytes of the header itself.
+    #[inline]
+    pub(super) fn header_bytes(&self) -> usize {
+        FIXED_HEADER_BYTES + self.sequence_bytes() + self.watermark_bytes()
+    }
+
+    /// How long the header is that `bytes` begin with, if they do and its control byte is among them.
+    pub(super) fn expected_bytes(bytes: &[u8]) -> Option<usize> {
+        let control = usize::from(*bytes.get(CONTROL_OFFSET)?);
+        let length = FIXED_HEADER_BYTES + (control >> 3 & 7) + 4 * (control >> 6);
+        Some(length.min(MOST_HEADER_BYTES))
+    }
+
+    /// What `bytes` say if they begin with a header at `offset` of a log. No checksum has been asked, only what costs
+    /// little: a search tries every byte of a file.
+    #[inline]
+    fn parse(bytes: &[u8], offset: u64) -> Option<FragmentHeader> {
+        let control = *bytes.get(CONTROL_OFFSET)?;
+        let fragment_type = FragmentType::of_control(control);
+        let is_bare = control & BARE != 0;
+        let (sequence_bytes, watermark_bytes) = (control >> 3 & 7, 4 * (control >> 6));
+        if sequence_bytes == 0
+            || watermark_bytes > 8
+            || is_bare && fragment_type != FragmentType::Full
+        {
+            return None;
+        }
+        let mut input = bytes.get(4..)?;
+        let payload_checksum = get_u32(&mut input)?;
+        let length = get_u16(&mut input)?;
+        let room = room_at(offset);
+        if room == 0 || u64::from(length) > room {
+            return None;
+        }
+        let mut input = bytes.get(FIXED_HEADER_BYTES..)?;
+        let header = FragmentHeader {
+            payload_checksum,
+            length,
+            fragment_type,
+            is_bare,
+            first_sequence: SequenceNumber(get_narrow(&mut input, sequence_bytes)?),
+            synced_up_to: get_narrow(&mut input, watermark_bytes)?,
+        };
+        // No number is wider than it must be, and what a record knows to be synced is before it (W4).
+        let is_possible = header.control() == control && header.synced_up_to <= offset;
+        is_possible.then_some(header)
+    }
+
+    /// The header at `offset` of the log, or `None` if `bytes` do not begin with it.
+    #[inline]
+    pub(super) fn decode(bytes: &[u8], log_id: u64, offset: u64) -> Option<FragmentHeader> {
+        FragmentHeader::decode_sought(bytes, log_id, offset, |_| true)
+    }
+
+    /// Like [`FragmentHeader::decode`], and `None` if it is not one that is sought: that is asked before its checksum.
+    #[inline]
+    fn decode_sought(
+        bytes: &[u8],
+        log_id: u64,
+        offset: u64,
+        is_sought: impl FnOnce(&FragmentHeader) -> bool,
+    ) -> Option<FragmentHeader> {
+        let header = FragmentHeader::parse(bytes, offset).filter(is_sought)?;
+        let (checksum, covered) = header.checksum_and_covered(bytes)?;
+        (checksum == placed_crc(log_id, offset, &[covered])).then_some(header)
+    }
+
+    /// Whether `bytes` begin with the header of a record's first fragment at `offset` of the log.
+    #[inline]
+    pub(super) fn begins_record(bytes: &[u8], log_id: u64, offset: u64) -> bool {
+        let is_first = |header: &FragmentHeader| header.fragment_type.is_first();
+        FragmentHeader::decode_sought(bytes, log_id, offset, is_first).is_some()
+    }
+
+    /// The watermark, if it is beyond `known`, of a fragment at `offset` of the log with which `bytes` begin.
+    ///
+    /// The fragment must be there with its payload, and both checksums right: among the bytes of a torn log one of 32
+    /// bits is right by chance too often to be believed.
+    #[inline]
+    pub(super) fn find_watermark(
+        bytes: &[u8],
+        log_id: u64,
+        offset: u64,
+        known: u64,
+    ) -> Option<u64> {
+        let is_news = |header: &FragmentHeader| header.synced_up_to > known;
+        let header = FragmentHeader::decode_sought(bytes, log_id, offset, is_news)?;
+        header.has_payload(bytes).then_some(header.synced_up_to)
+    }
+
     /// The log's id, if a fragment with an intact payload begins at `bytes`, which are at `offset` of the log.
     ///
     /// The payload's checksum covers no id, so it tells a fragment from noise when the id is not known.
     pub(super) fn find_id(bytes: &[u8], offset: u64) -> Option<u64> {
-        let (header, rest) = bytes.split_first_chunk::<FRAGMENT_HEADER_BYTES>()?;
-        FragmentType::from_u8(header[12])?;
-        let mut input = &header[..];
-        let checksum = get_u32(&mut input)?;
-        let covered = input;
-        let payload_crc = get_u32(&mut input)?;
-        let length = get_u32(&mut input)?;
-        let payload = rest.get(..length as usize)?;
-        let is_plausible = header[13..16] == [0; 3] && length > 0;
-        (is_plausible && payload_checksum(payload) == payload_crc)
+        let header = FragmentHeader::parse(bytes, offset)?;
+        let (checksum, covered) = header.checksum_and_covered(bytes)?;
+        (header.length > 0 && header.has_payload(bytes))
             .then(|| id_behind(checksum, offset, &[covered]))
+    }
+
+    /// The header's checksum, and the bytes that it covers beside the place.
+    #[inline]
+    fn checksum_and_covered<'a>(&self, bytes: &'a [u8]) -> Option<(u32, &'a [u8])> {
+        let mut covered = bytes.get(..self.header_bytes())?;
+        let checksum = get_u32(&mut covered)?;
+        Some((checksum, covered))
+    }
+
+    /// Whether the payload follows the header, which `bytes` begin with.
+    #[inline]
+    fn has_payload(&self, bytes: &[u8]) -> bool {
+        let behind = bytes.get(self.header_bytes()..).unwrap_or(&[]);
+        let payload = behind.get(..usize::from(self.length));
+        payload.is_some_and(|payload| payload_checksum(payload) == self.payload_checksum)
     }
 }
 
 /// How many payload bytes a fragment at `offset` can have; 0 if none can start there.
 #[inline]
 pub(super) fn room_at(offset: u64) -> u64 {
-    (BLOCK_BYTES - offset % BLOCK_BYTES).saturating_sub(FRAGMENT_HEADER_BYTES as u64)
+    (BLOCK_BYTES - offset % BLOCK_BYTES).saturating_sub(MOST_HEADER_BYTES as u64)
 }
 
 /// Where the next fragment starts if the last one ended at `offset`: there, or at the next block if the rest of
-/// this one cannot hold a header and a byte. The bytes skipped are zero.
+/// this one cannot hold the longest header and a byte. The bytes skipped are zero.
 #[inline]
 pub(super) fn fragment_start(offset: u64) -> u64 {
     match room_at(offset) {
@@ -273,33 +434,203 @@ mod tests {
             payload_checksum: payload_checksum(b"x"),
             length: 1,
             fragment_type: FragmentType::Full,
+            is_bare: true,
             first_sequence: SequenceNumber(7),
             synced_up_to: 64,
         }
     }
 
+    /// Each number that is the smallest or the largest of its width, with that width.
+    fn sequences() -> Vec<(u64, usize)> {
+        let ends = |width: usize| {
+            let smallest = if width == 1 {
+                0
+            } else {
+                1 << (8 * (width - 1))
+            };
+            [(smallest, width), ((1 << (8 * width)) - 1, width)]
+        };
+        (1..=7).flat_map(ends).collect()
+    }
+
+    /// Where records can begin in a log that is longer than 4 GiB.
+    const FAR: u64 = 1 << 40;
+    const MARKS: [(u64, usize); 5] = [(0, 0), (1, 4), (u32::MAX as u64, 4), (1 << 32, 8), (FAR, 8)];
+
+    /// Makes the header's checksum right for `bytes` as they are.
+    fn sealed(mut bytes: Vec<u8>, log_id: u64, offset: u64) -> Vec<u8> {
+        let checksum = placed_crc(log_id, offset, &[&bytes[4..]]);
+        bytes[..4].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
     #[test]
     fn a_fragment_header_is_good_at_its_place_only() {
-        let bytes = header().encode(5, 100);
-        assert_eq!(FragmentHeader::decode(&bytes, 5, 100), Some(header()));
-        assert_eq!(FragmentHeader::decode(&bytes, 6, 100), None);
-        assert_eq!(FragmentHeader::decode(&bytes, 5, 101), None);
-        for bit in 0..bytes.len() * 8 {
-            let mut flipped = bytes;
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(FragmentHeader::decode(&flipped, 5, 100), None, "bit {bit}");
+        let header = header();
+        let bytes = header.encode(5, 100);
+        let bytes = bytes.as_bytes();
+        assert_eq!(FragmentHeader::decode(bytes, 5, 100), Some(header));
+        assert_eq!(FragmentHeader::decode(bytes, 6, 100), None);
+        assert_eq!(FragmentHeader::decode(bytes, 5, 101), None);
+    }
+
+    #[test]
+    fn numbers_of_every_width_come_back_and_no_flipped_bit_does() {
+        use FragmentType::{First, Full, Last, Middle};
+        let kinds = [Full, First, Middle, Last].map(|kind| (kind, false));
+        for (fragment_type, is_bare) in kinds.into_iter().chain([(Full, true)]) {
+            for (sequence, width) in sequences() {
+                for (synced_up_to, mark) in MARKS {
+                    let header = FragmentHeader {
+                        fragment_type,
+                        is_bare,
+                        first_sequence: SequenceNumber(sequence),
+                        synced_up_to,
+                        ..header()
+                    };
+                    let encoded = header.encode(5, FAR);
+                    let bytes = encoded.as_bytes();
+                    assert_eq!(bytes.len(), FIXED_HEADER_BYTES + width + mark);
+                    assert_eq!(header.header_bytes(), bytes.len());
+                    assert_eq!(FragmentHeader::expected_bytes(bytes), Some(bytes.len()));
+                    assert_eq!(FragmentHeader::decode(bytes, 5, FAR), Some(header));
+                    let more = [bytes, &[0xff; 40]].concat();
+                    assert_eq!(FragmentHeader::decode(&more, 5, FAR), Some(header));
+                    for cut in 0..bytes.len() {
+                        assert_eq!(FragmentHeader::decode(&bytes[..cut], 5, FAR), None);
+                    }
+                    for bit in 0..bytes.len() * 8 {
+                        let mut flipped = more.clone();
+                        flipped[bit / 8] ^= 1 << (bit % 8);
+                        assert_eq!(FragmentHeader::decode(&flipped, 5, FAR), None, "bit {bit}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_control_byte_that_no_writer_makes_is_of_no_header() {
+        // With the right checksum, and as many bytes as the control byte says.
+        let good = header().encode(5, FAR).as_bytes().to_vec();
+        let mut accepted = 0;
+        for control in 0..=255u8 {
+            let (width, mark) = (control >> 3 & 7, control >> 6);
+            let is_one = width > 0 && mark < 3 && (control & BARE == 0 || control & 3 == 0);
+            let mut bytes = good[..FIXED_HEADER_BYTES].to_vec();
+            bytes[CONTROL_OFFSET] = control;
+            // As large as the width asks for, but not larger than the offset.
+            bytes.extend(vec![1; width.into()]);
+            bytes.extend([1; 5].iter().chain(&[0; 7]).take(4 * usize::from(mark)));
+            let decoded = FragmentHeader::decode(&sealed(bytes, 5, FAR), 5, FAR);
+            assert_eq!(decoded.is_some(), is_one, "{control:#010b}");
+            accepted += usize::from(is_one);
+        }
+        assert_eq!(accepted, 5 * 7 * 3);
+    }
+
+    #[test]
+    fn a_number_wider_than_it_must_be_is_of_no_header() {
+        let bytes_of = |sequence: u64, width: usize, mark: u64, mark_width: usize| {
+            let mut bytes = header().encode(5, FAR).as_bytes()[..FIXED_HEADER_BYTES].to_vec();
+            bytes[CONTROL_OFFSET] = (width << 3 | (mark_width / 4) << 6) as u8;
+            bytes.extend(&sequence.to_le_bytes()[..width]);
+            bytes.extend(&mark.to_le_bytes()[..mark_width]);
+            sealed(bytes, 5, FAR)
+        };
+        for (sequence, needed) in sequences() {
+            for width in needed..=7 {
+                let decoded = FragmentHeader::decode(&bytes_of(sequence, width, 0, 0), 5, FAR);
+                assert_eq!(decoded.is_some(), width == needed, "{sequence} in {width}");
+            }
+        }
+        for (mark, needed) in MARKS {
+            for width in [0, 4, 8].into_iter().filter(|width| *width >= needed) {
+                let decoded = FragmentHeader::decode(&bytes_of(1, 1, mark, width), 5, FAR);
+                assert_eq!(decoded.is_some(), width == needed, "{mark} in {width}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_fragment_knows_no_sync_of_what_is_behind_it() {
+        for (synced_up_to, is_one) in [(100, true), (101, false)] {
+            let header = FragmentHeader {
+                synced_up_to,
+                ..header()
+            };
+            let encoded = header.encode(5, 100);
+            let decoded = FragmentHeader::decode(encoded.as_bytes(), 5, 100);
+            assert_eq!(decoded.is_some(), is_one);
+        }
+    }
+
+    #[test]
+    fn a_fragment_is_whole_only_with_its_payload() {
+        let header = header();
+        let bytes = [header.encode(5, 100).as_bytes(), b"xyz"].concat();
+        let whole = header.header_bytes() + 1;
+        let find = |bytes: &[u8]| FragmentHeader::find_watermark(bytes, 5, 100, 63);
+        assert_eq!(find(&bytes), Some(64));
+        assert_eq!(find(&bytes[..whole]), Some(64));
+        assert_eq!(find(&bytes[..whole - 1]), None);
+        assert_eq!(FragmentHeader::find_watermark(&bytes, 5, 100, 64), None);
+        let mut other = bytes.clone();
+        other[whole - 1] = b'y';
+        assert_eq!(find(&other), None);
+        assert_eq!(FragmentHeader::decode(&other, 5, 100), Some(header));
+        // Of an empty payload nothing but the header is there, and no id is told by it.
+        let empty = FragmentHeader {
+            payload_checksum: payload_checksum(b""),
+            length: 0,
+            ..header
+        };
+        assert_eq!(find(empty.encode(5, 100).as_bytes()), Some(64));
+        let find_id = |bytes: &[u8]| FragmentHeader::find_id(bytes, 100);
+        assert_eq!(find_id(empty.encode(5, 100).as_bytes()), None);
+        assert_eq!(find_id(&other), None);
+        let id = find_id(&bytes).unwrap();
+        assert_eq!(FragmentHeader::decode(&bytes, id, 100), Some(header));
+    }
+
+    #[test]
+    fn only_the_usual_beginning_of_a_batch_is_left_out() {
+        let of_one = [&HEADER_OF_ONE[..], b"operation"].concat();
+        let mut of_two = of_one.clone();
+        of_two[2] = 2;
+        for (encoded, stored) in [
+            (&of_one[..], &b"operation"[..]),
+            (&of_two, &of_two),
+            (&HEADER_OF_ONE, b""),
+            (&HEADER_OF_ONE[..6], &HEADER_OF_ONE[..6]),
+            (b"", b""),
+        ] {
+            let payload = Payload::new(encoded);
+            assert_eq!((payload.encoded(), payload.stored), (encoded, stored));
+            assert_eq!(payload.checksum, payload_checksum(stored));
+            assert_eq!(payload.is_bare(), encoded != stored);
         }
     }
 
     #[test]
     fn a_fragment_longer_than_its_block_is_none() {
         for offset in [64, 100, BLOCK_BYTES - 40] {
-            for (more, is_one) in [(0, true), (1, false), (u64::from(u32::MAX >> 1), false)] {
-                let length = (room_at(offset) + more) as u32;
-                let bytes = FragmentHeader { length, ..header() }.encode(5, offset);
-                let decoded = FragmentHeader::decode(&bytes, 5, offset);
+            let room = room_at(offset);
+            for (length, is_one) in [(room, true), (room + 1, false), (0xffff, false)] {
+                let length = length as u16;
+                let encoded = FragmentHeader { length, ..header() }.encode(5, offset);
+                let decoded = FragmentHeader::decode(encoded.as_bytes(), 5, offset);
                 assert_eq!(decoded.is_some(), is_one, "{length} bytes at {offset}");
             }
+        }
+        for (offset, is_one) in [(BLOCK_BYTES - 27, true), (BLOCK_BYTES - 26, false)] {
+            let empty = FragmentHeader {
+                length: 0,
+                ..header()
+            };
+            let encoded = empty.encode(5, offset);
+            let decoded = FragmentHeader::decode(encoded.as_bytes(), 5, offset);
+            assert_eq!(decoded.is_some(), is_one, "none starts at {offset}");
         }
     }
 
@@ -331,7 +662,7 @@ mod tests {
 
     #[test]
     fn a_block_tail_that_holds_no_header_and_byte_is_skipped() {
-        let header = FRAGMENT_HEADER_BYTES as u64;
+        let header = MOST_HEADER_BYTES as u64;
         assert_eq!(fragment_start(64), 64);
         assert_eq!(
             fragment_start(BLOCK_BYTES - header - 1),

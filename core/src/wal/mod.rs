@@ -1,7 +1,7 @@
 //! The write-ahead log: until its memtable is flushed, a write's only promise of surviving is its record here.
 //!
-//! Layout and the reader's answer to damage: docs/format.md, "WAL". A record's payload is opaque to this module
-//! (it is one encoded batch); a record is whole or not there.
+//! Layout and the reader's answer to damage: docs/format.md, "WAL". A record's payload is one encoded batch, opaque
+//! to this module but for its beginning, which is not stored if it is the usual one; a record is whole or not there.
 //!
 //! * W1  A batch is in the log before any part of it is in a memtable.
 //! * W2  After a failed append or sync the log is poisoned: later appends return that first error. The tail is
@@ -21,7 +21,7 @@ mod tests;
 mod watermark;
 mod writer;
 
-pub(crate) use format::{Predecessor, payload_checksum};
+pub(crate) use format::{Payload, Predecessor};
 pub(crate) use reader::{Opened, Part, Reader};
 pub(crate) use watermark::{Watermark, WatermarkWriter};
 pub(crate) use writer::Writer;

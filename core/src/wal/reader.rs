@@ -4,14 +4,17 @@
 //! * R2  Reading stops at the first fragment that is missing or bad. If any intact fragment of the log, before or
 //!       behind that place, carries a watermark beyond the last good record, the place had been synced, and the
 //!       answer is `Corruption` (W4). Otherwise the tail is torn, and the log ends with the last good record.
+//!       In the place where one is expected its header is enough; elsewhere its payload must be intact as well,
+//!       since among many torn bytes a checksum of 32 bits is right by chance too often.
 //! * R3  No length is believed before it is compared with the file's; memory grows only with bytes really read.
 
 use std::path::{Path, PathBuf};
 
 use super::format::{
-    BLOCK_BYTES, BadHeader, FILE_HEADER_BYTES, FRAGMENT_HEADER_BYTES, FragmentHeader, LogHeader,
-    Predecessor, VERSION, fragment_start, payload_checksum,
+    BLOCK_BYTES, BadHeader, FILE_HEADER_BYTES, FIXED_HEADER_BYTES, FragmentHeader, LogHeader,
+    MOST_HEADER_BYTES, Predecessor, VERSION, fragment_start, payload_checksum,
 };
+use crate::batch::HEADER_OF_ONE;
 use crate::env::{Env, File};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{FileNumber, SequenceNumber};
@@ -73,7 +76,7 @@ pub(crate) struct Reader {
     /// The file's length when it was opened.
     file_length: u64,
     limit: Option<u64>,
-    /// The file's bytes from `chunk_start` on.
+    /// The file's bytes from `chunk_start` on, where a block begins: a fragment is in it as a whole, or ends with the file.
     chunk: Vec<u8>,
     chunk_start: u64,
     /// The end of the last good record.
@@ -83,7 +86,7 @@ pub(crate) struct Reader {
     is_searched: bool,
     /// Whether [`Reader::next_part`] has answered everything.
     is_exhausted: bool,
-    /// A record's payload, when it was in several fragments.
+    /// A record's payload, when it was in several fragments or stored without its beginning.
     payload: Vec<u8>,
     outcome: Option<Result<LogEnd>>,
 }
@@ -105,7 +108,7 @@ struct Fragment {
 
 impl Fragment {
     fn end(&self) -> u64 {
-        self.offset + FRAGMENT_HEADER_BYTES as u64 + u64::from(self.header.length)
+        self.offset + self.header.header_bytes() as u64 + u64::from(self.header.length)
     }
 }
 
@@ -306,8 +309,8 @@ impl Reader {
     /// Where the first header of a record's first fragment is, at `from` or behind it.
     fn find_first_fragment(&mut self, mut from: u64) -> Result<Option<u64>> {
         let end = self.limit.unwrap_or(u64::MAX).min(self.file_length);
-        while from + FRAGMENT_HEADER_BYTES as u64 <= end {
-            if let Err(error) = self.fill(from) {
+        while from < end {
+            if let Err(error) = self.fill(from / BLOCK_BYTES * BLOCK_BYTES) {
                 if error.kind() != ErrorKind::Io {
                     return Err(error);
                 }
@@ -315,23 +318,18 @@ impl Reader {
                 from = (from + 1).next_multiple_of(BLOCK_BYTES);
                 continue;
             }
-            let mut count = 0;
-            for (offset, bytes) in (from..).zip(self.chunk.windows(FRAGMENT_HEADER_BYTES)) {
-                count += 1;
-                let Some(bytes) = bytes.first_chunk::<FRAGMENT_HEADER_BYTES>() else {
-                    break;
-                };
-                let header = FragmentHeader::decode(bytes, self.header.log_id, offset);
-                if header.is_some_and(|header| header.fragment_type.is_first())
-                    && fragment_start(offset) == offset
-                {
+            let chunk_end = end.min(self.chunk_start + self.chunk.len() as u64);
+            if chunk_end <= from {
+                break;
+            }
+            let chunk = &self.chunk[..(chunk_end - self.chunk_start) as usize];
+            for offset in from..chunk_end {
+                let bytes = &chunk[(offset - self.chunk_start) as usize..];
+                if FragmentHeader::begins_record(bytes, self.header.log_id, offset) {
                     return Ok(Some(offset));
                 }
             }
-            if count == 0 {
-                break;
-            }
-            from += count;
+            from = chunk_end;
         }
         Ok(None)
     }
@@ -354,8 +352,16 @@ impl Reader {
             in_chunk: None,
         };
         if first.header.fragment_type.is_last() {
-            self.good_length = first.end();
-            found.in_chunk = Some(first.payload);
+            let end = first.end();
+            match first.header.is_bare {
+                true => {
+                    self.payload.clear();
+                    self.payload.extend_from_slice(&HEADER_OF_ONE);
+                    self.extend_payload(&first)?;
+                }
+                false => found.in_chunk = Some(first.payload),
+            }
+            self.good_length = end;
             return Ok(Some(found));
         }
         self.payload.clear();
@@ -407,29 +413,30 @@ impl Reader {
     /// The fragment that starts behind `end`, the end of the one before it.
     fn read_fragment(&mut self, end: u64) -> Result<std::result::Result<Fragment, Stop>> {
         let offset = fragment_start(end);
-        let header_end = offset + FRAGMENT_HEADER_BYTES as u64;
         let limit = self.limit.unwrap_or(self.file_length);
         let readable = self.file_length.min(limit);
         if !self.is_zero(end, offset.min(readable))? {
             return Ok(Err(Stop::Bad("the unused end of a block is not zero")));
         }
-        if header_end > readable {
-            let is_end = readable <= offset || self.is_zero(offset, readable)?;
-            return Ok(Err(match is_end {
-                true => Stop::End,
-                false => Stop::Bad("the file ends in a fragment header"),
-            }));
+        if offset >= readable {
+            return Ok(Err(Stop::End));
         }
         let log_id = self.header.log_id;
-        let bytes = self.bytes(offset, header_end)?;
-        let Some(bytes) = bytes.first_chunk::<FRAGMENT_HEADER_BYTES>() else {
+        let most_end = readable.min(offset + MOST_HEADER_BYTES as u64);
+        let bytes = self.bytes(offset, most_end)?;
+        if bytes.len() < (most_end - offset) as usize {
             return Ok(Err(Stop::Bad("the file became shorter")));
-        };
-        if bytes.iter().all(|&byte| byte == 0) {
+        }
+        if bytes.iter().take(FIXED_HEADER_BYTES).all(|&byte| byte == 0) {
             return Ok(Err(Stop::End));
         }
         let Some(header) = FragmentHeader::decode(bytes, log_id, offset) else {
-            return Ok(Err(Stop::Bad("the fragment header's checksum differs")));
+            let length = FragmentHeader::expected_bytes(bytes);
+            let is_cut = length.is_none_or(|length| length > bytes.len());
+            return Ok(Err(Stop::Bad(match is_cut {
+                true => "the file ends in a fragment header",
+                false => "the fragment header's checksum differs",
+            })));
         };
         let mut fragment = Fragment {
             header,
@@ -440,6 +447,7 @@ impl Reader {
         if fragment.end() > readable {
             return Ok(Err(Stop::Bad("the file ends in a fragment")));
         }
+        let header_end = offset + header.header_bytes() as u64;
         let payload = self.bytes(header_end, fragment.end())?;
         if payload.len() != header.length as usize {
             return Ok(Err(Stop::Bad("the file became shorter")));
@@ -513,34 +521,33 @@ impl Reader {
         Ok(None)
     }
 
-    /// Looks at every byte from `at` to the file's end for an intact fragment header that knows of a later sync.
+    /// Looks at every byte from `at` to the file's end for an intact fragment that knows of a later sync.
     ///
     /// Every byte, because behind a damaged length nobody knows where the next one starts.
     fn search_watermarks(&mut self, at: u64) -> Result<()> {
         let mut from = at;
-        while from + FRAGMENT_HEADER_BYTES as u64 <= self.file_length {
-            self.fill(from)?;
-            let count = (self.chunk.len() + 1).saturating_sub(FRAGMENT_HEADER_BYTES);
-            let mut index = 0;
-            while let Some(rest) = self.chunk.get(index..) {
-                // No header is all zeros at its beginning, and a log ends with many.
-                let zeros = leading_zeros(rest);
-                if zeros > FRAGMENT_HEADER_BYTES {
-                    index += zeros - FRAGMENT_HEADER_BYTES;
-                }
-                let Some(bytes) = self.chunk[index..].first_chunk::<FRAGMENT_HEADER_BYTES>() else {
-                    break;
-                };
-                let offset = from + index as u64;
-                index += 1;
-                if let Some(header) = FragmentHeader::decode(bytes, self.header.log_id, offset) {
-                    self.synced_up_to = self.synced_up_to.max(header.synced_up_to);
-                }
-            }
-            if count == 0 {
+        while from < self.file_length {
+            self.fill(from / BLOCK_BYTES * BLOCK_BYTES)?;
+            let mut index = (from - self.chunk_start) as usize;
+            if index >= self.chunk.len() {
                 break;
             }
-            from += count as u64;
+            from = self.chunk_start + self.chunk.len() as u64;
+            while let Some(rest) = self.chunk.get(index..).filter(|rest| !rest.is_empty()) {
+                // The beginning of a header is not all zeros, and a log ends with many.
+                let zeros = leading_zeros(rest);
+                if zeros >= FIXED_HEADER_BYTES {
+                    index += zeros - FIXED_HEADER_BYTES + 1;
+                }
+                let (bytes, offset) = (&self.chunk[index..], self.chunk_start + index as u64);
+                let (log_id, known) = (self.header.log_id, self.synced_up_to);
+                if let Some(watermark) =
+                    FragmentHeader::find_watermark(bytes, log_id, offset, known)
+                {
+                    self.synced_up_to = watermark;
+                }
+                index += 1;
+            }
         }
         Ok(())
     }

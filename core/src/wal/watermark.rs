@@ -105,7 +105,7 @@ mod tests {
     const WATERMARK: Watermark = Watermark {
         number: FileNumber(7),
         log_id: 0x0123_4567_89ab_cdef,
-        length: 109,
+        length: 82,
     };
 
     fn header(number: u64, log_id: u64) -> LogHeader {
@@ -127,7 +127,7 @@ mod tests {
         let _opened_again = WatermarkWriter::open(&env, dir).unwrap();
         let read = Watermark::read(&env, dir);
         assert_eq!(read, WATERMARK);
-        assert_eq!(read.length_of(&header(7, WATERMARK.log_id)), 109);
+        assert_eq!(read.length_of(&header(7, WATERMARK.log_id)), 82);
         assert_eq!(read.length_of(&header(8, WATERMARK.log_id)), 0);
         assert_eq!(read.length_of(&header(7, 1)), 0);
     }

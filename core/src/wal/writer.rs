@@ -16,8 +16,8 @@
 use std::path::Path;
 
 use super::format::{
-    BLOCK_BYTES, FILE_HEADER_BYTES, FRAGMENT_HEADER_BYTES, FragmentHeader, FragmentType, LogHeader,
-    Predecessor, fragment_start, payload_checksum, room_at,
+    BLOCK_BYTES, FILE_HEADER_BYTES, FragmentHeader, FragmentType, LogHeader, MOST_HEADER_BYTES,
+    Payload, Predecessor, fragment_start, payload_checksum, room_at,
 };
 use crate::env::{Env, File};
 use crate::error::{Error, Result};
@@ -96,21 +96,19 @@ impl Writer {
 
     /// Appends one record; answers its end, the log's new length.
     ///
-    /// `checksum` is [`payload_checksum`] of the payload if the caller has computed it outside its lock.
     /// `synced_up_to` is a length of this log that a finished sync has covered (W4); 0 if none has.
     /// Any error poisons the log (W2).
     pub(crate) fn append(
         &mut self,
         first_sequence: SequenceNumber,
-        payload: &[u8],
-        checksum: Option<u32>,
+        payload: &Payload<'_>,
         synced_up_to: u64,
     ) -> Result<u64> {
         if let Some(error) = &self.poison {
             return Err(error.clone());
         }
         debug_assert!(synced_up_to <= self.len, "W4: only what exists is synced");
-        match self.write_record(first_sequence, payload, checksum, synced_up_to) {
+        match self.write_record(first_sequence, payload, synced_up_to) {
             Ok(end) => {
                 let is_large = end - self.len >= LARGE_RECORD_BYTES;
                 let is_syncing = synced_up_to > 0 || self.header.predecessor.synced() > 0;
@@ -134,11 +132,14 @@ impl Writer {
     fn write_record(
         &mut self,
         first_sequence: SequenceNumber,
-        payload: &[u8],
-        checksum: Option<u32>,
+        payload: &Payload<'_>,
         synced_up_to: u64,
     ) -> Result<u64> {
-        let mut rest = payload;
+        let room = room_at(fragment_start(self.len));
+        let (mut rest, is_bare) = match payload.stored.len() as u64 <= room {
+            true => (payload.stored, payload.is_bare()),
+            false => (payload.encoded(), false),
+        };
         let mut is_first = true;
         // `[written, written + buffer.len())` is what the buffer holds.
         let mut written = self.len;
@@ -153,24 +154,23 @@ impl Writer {
             rest = tail;
             let is_last = rest.is_empty();
             let header = FragmentHeader {
-                payload_checksum: match checksum {
-                    Some(checksum) if is_first && is_last => {
-                        debug_assert_eq!(checksum, payload_checksum(piece));
-                        checksum
-                    }
-                    _ => payload_checksum(piece),
+                payload_checksum: match is_first && is_last {
+                    true => payload.checksum,
+                    false => payload_checksum(piece),
                 },
-                length: length as u32,
+                length: length as u16,
                 fragment_type: FragmentType::new(is_first, is_last),
+                is_bare,
                 first_sequence,
                 synced_up_to,
             };
+            debug_assert_eq!(header.payload_checksum, payload_checksum(piece));
             let header = header.encode(self.header.log_id, start);
-            self.buffer.extend_from_slice(&header);
+            self.buffer.extend_from_slice(header.as_bytes());
             self.buffer.extend_from_slice(piece);
             is_first = false;
             let is_full =
-                self.buffer.len() + FRAGMENT_HEADER_BYTES + room_at(0) as usize > MAX_WRITE_BYTES;
+                self.buffer.len() + MOST_HEADER_BYTES + room_at(0) as usize > MAX_WRITE_BYTES;
             if is_last || is_full {
                 self.file.write_at(written, &self.buffer)?;
                 written += self.buffer.len() as u64;
@@ -208,7 +208,7 @@ impl Writer {
     #[inline]
     pub(crate) fn has_space_for(&self, payload: u64) -> bool {
         // The header of each fragment, and what may be left unused at the end of the present block.
-        let headers = (payload / BLOCK_BYTES + 3) * FRAGMENT_HEADER_BYTES as u64;
+        let headers = (payload / BLOCK_BYTES + 3) * MOST_HEADER_BYTES as u64;
         self.len.saturating_add(payload + headers) <= self.zeroed
     }
 

@@ -13,7 +13,9 @@ pub const PACKED_BYTES: usize = HEAD_BYTES + 2 * SLOT_BYTES;
 
 const LOG_HEADER_BYTES: usize = 64;
 const LOG_BLOCK_BYTES: usize = 32 << 10;
-const FRAGMENT_HEADER_BYTES: usize = 32;
+/// What every fragment's header begins with, and the longest one.
+const FIXED_HEADER_BYTES: usize = 11;
+const MOST_HEADER_BYTES: usize = 26;
 
 const TABLE_HEADER_BYTES: usize = 24;
 const FOOTER_BYTES: usize = 64;
@@ -26,6 +28,11 @@ fn placed(file_id: u64, offset: usize, parts: &[&[u8]]) -> [u8; 4] {
         hasher.update(part);
     }
     hasher.finalize().to_le_bytes()
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    let bytes = bytes.get(at..)?.first_chunk()?;
+    Some(u16::from_le_bytes(*bytes))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<usize> {
@@ -50,14 +57,17 @@ fn seal_wal(log: &mut [u8]) -> Option<()> {
     let log_id = u64_at(log, 16)?;
     let mut at = LOG_HEADER_BYTES;
     loop {
-        if LOG_BLOCK_BYTES - at % LOG_BLOCK_BYTES <= FRAGMENT_HEADER_BYTES {
+        if LOG_BLOCK_BYTES - at % LOG_BLOCK_BYTES <= MOST_HEADER_BYTES {
             at = at.next_multiple_of(LOG_BLOCK_BYTES);
         }
-        let payload = at + FRAGMENT_HEADER_BYTES;
-        if log.get(at..payload)?.iter().all(|byte| *byte == 0) {
+        let fixed = log.get(at..at + FIXED_HEADER_BYTES)?;
+        let (length, control) = (usize::from(u16_at(fixed, 8)?), usize::from(fixed[10]));
+        let (sequence, watermark) = (control >> 3 & 7, 4 * (control >> 6));
+        if sequence == 0 || watermark > 8 {
             return None;
         }
-        let end = payload.checked_add(u32_at(log, at + 8)?)?;
+        let payload = at + FIXED_HEADER_BYTES + sequence + watermark;
+        let end = payload + length;
         let checksum = crc32fast::hash(log.get(payload..end)?);
         log[at + 4..at + 8].copy_from_slice(&checksum.to_le_bytes());
         let checksum = placed(log_id, at, &[&log[at + 4..payload]]);

@@ -200,9 +200,8 @@ fn unless_the_disk_is_roomy_one_compaction_runs_at_a_time() {
     assert!(running.is_some());
     let mut batch = WriteBatch::new();
     batch.put(b"a", b"1").unwrap();
-    let payload = batch.encoded();
-    let checksum = crate::wal::payload_checksum(payload);
-    let tried = db.shared().try_commit(&batch, payload, checksum);
+    let payload = crate::wal::Payload::new(batch.encoded());
+    let tried = db.shared().try_commit(&batch, &payload);
     assert!(matches!(tried, Ok(Err(Obstacle::Space))));
     assert!(db.get(b"a").unwrap().is_none());
     db.shared().state.lock().running.clear();

@@ -5,9 +5,9 @@
 //! calls [`Writer::poison`] if that fails (W2).
 //!
 //! The file is zeroed a little ahead of the records: a sync then finds its length unchanged and need not write
-//! metadata, and a small write into a page that is there takes half the time of one that grows the file. Pieces are at
-//! most 64 KiB: larger ones make Linux use page-cache folios that slow every later small write down (measured: 1.7
-//! instead of 0.75 µs).
+//! metadata, and a small write into a page that is there takes half the time of one that grows the file. Pieces are small:
+//! those of a mebibyte make Linux use page-cache folios that slow every later small write down (measured: 1.7 instead of
+//! 0.75 µs).
 //!
 //! Where nobody syncs, large records are not zeroed for, and the kernel is not asked to write back: a log whose
 //! memtable is flushed goes away before it would have to be on the disk, and its bytes would only be in the way of the
@@ -30,7 +30,8 @@ const MAX_WRITE_BYTES: usize = 1 << 20;
 /// Where somebody syncs, the kernel is asked to write back each time this many bytes have been appended.
 const WRITEBACK_BYTES: u64 = 1 << 20;
 const PAGE_BYTES: u64 = 4 << 10;
-const ZERO_PIECE_BYTES: u64 = 64 << 10;
+/// The larger, the more puts wait for one; the smaller, the more often a put does, and a sync writes metadata.
+const ZERO_PIECE_BYTES: u64 = 32 << 10;
 /// A file is zeroed at most this far ahead.
 const MAX_ZERO_AHEAD: u64 = 1 << 20;
 /// Less than this is not worth its write.

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod basics;
+mod blank_log;
 mod checkpoint;
 mod child;
 mod close;

@@ -37,6 +37,10 @@ impl Shared {
                     break;
                 }
                 drop(state);
+                // Before the flush: the next memtable may be full before this one is a table.
+                if !self.superversion.load().sealed.is_empty() {
+                    self.prepare_log();
+                }
                 match self.flush_oldest() {
                     Ok(true) => failed_for = None,
                     Ok(false) => break,

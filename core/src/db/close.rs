@@ -61,6 +61,7 @@ impl Shared {
         if !self.options.read_only {
             // What stopped compactions have given back is not left to others.
             self.delete_obsolete_tables();
+            self.remove_blank_log();
             self.adjust_reserve();
         }
         let mut state = self.state.lock();

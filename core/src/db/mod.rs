@@ -27,6 +27,7 @@ use crate::snapshot::Snapshot;
 use crate::sync::Arc;
 
 mod background;
+mod blank_log;
 mod checkpoint;
 mod close;
 mod cursor;

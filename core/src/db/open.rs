@@ -178,6 +178,7 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
         spare_chunks,
         snapshots: Arc::new(SnapshotList::default()),
         publisher: Publisher::new(last_sequence),
+        blank_log: Mutex::new(None),
         sync_group: SyncGroup::new(
             Arc::clone(&env),
             dir.clone(),

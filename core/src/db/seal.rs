@@ -24,15 +24,22 @@ const MAX_SEALED: usize = 2;
 impl Shared {
     /// Starts a new log, and seals the active memtable for a new one unless it is empty.
     pub(super) fn seal(&self, log: &mut Log) -> Result<()> {
-        let number = self.file_numbers.allocate();
+        let blank = self.take_blank_log(log.file.number);
+        let (number, name) = match &blank {
+            Some(blank) => (blank.log.number(), blank.name),
+            None => (
+                self.file_numbers.allocate(),
+                Names::made_from_now(&*self.env),
+            ),
+        };
         let predecessor = wal::Predecessor::new(
             log.file.number,
             log.writer.len(),
             log.last_sequence,
             log.file.synced(),
         );
-        let name = Names::made_from_now(&*self.env);
-        let writer = match self.create_log(number, predecessor) {
+        let blank = blank.map(|blank| blank.log);
+        let writer = match self.create_log(number, blank, predecessor) {
             Ok(writer) => writer,
             Err(error) => {
                 self.note(format_args!("cannot start a log: {error}"));
@@ -80,14 +87,20 @@ impl Shared {
         Ok(())
     }
 
-    /// Creates a log whose header is durable.
-    pub(super) fn create_log(
+    /// Creates the log `number`, in `blank` if that is its file, with a durable header.
+    fn create_log(
         &self,
         number: FileNumber,
+        blank: Option<wal::Blank>,
         predecessor: wal::Predecessor,
     ) -> Result<wal::Writer> {
         let (log_id, expected) = (self.env.random()?, self.options.write_buffer_size);
-        wal::Writer::create(&*self.env, &self.dir, number, log_id, predecessor, expected)
+        match blank {
+            Some(blank) => wal::Writer::create_in(blank, log_id, predecessor, expected),
+            None => {
+                wal::Writer::create(&*self.env, &self.dir, number, log_id, predecessor, expected)
+            }
+        }
     }
 
     /// Removes, durably, what a failed creation may have left.

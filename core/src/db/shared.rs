@@ -3,7 +3,8 @@
 //! Lock order, outermost first; never take one to the left while holding one to its right:
 //!
 //! ```text
-//! closing > log > versions > state > leaf locks (snapshots, sync group, publisher, stall, doorbell, caches)
+//! closing > log > versions > state > leaf locks (snapshots, sync group, blank log, publisher, stall,
+//! doorbell, caches)
 //! ```
 //!
 //! Readers take none of them: a get loads the superversion and the published number. No table is dropped under
@@ -11,6 +12,7 @@
 
 use std::path::PathBuf;
 
+use super::blank_log::BlankLog;
 use super::doorbell::Doorbell;
 use super::info_log::InfoLogger;
 use super::publish::Publisher;
@@ -48,6 +50,7 @@ pub(super) struct Shared {
     /// The commit lock. `None` in a database opened read-only.
     pub(super) log: Mutex<Log>,
     pub(super) sync_group: SyncGroup,
+    pub(super) blank_log: Mutex<Option<BlankLog>>,
     pub(super) reserve: Arc<Reserve>,
     /// Whether the disk had room for the largest compactions when the reserve was last adjusted.
     pub(super) is_roomy: AtomicBool,

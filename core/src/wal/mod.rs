@@ -24,4 +24,4 @@ mod writer;
 pub(crate) use format::{Payload, Predecessor};
 pub(crate) use reader::{Opened, Part, Reader};
 pub(crate) use watermark::{Watermark, WatermarkWriter};
-pub(crate) use writer::Writer;
+pub(crate) use writer::{Blank, Writer};

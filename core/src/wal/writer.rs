@@ -30,8 +30,10 @@ const MAX_WRITE_BYTES: usize = 1 << 20;
 /// Where somebody syncs, the kernel is asked to write back each time this many bytes have been appended.
 const WRITEBACK_BYTES: u64 = 1 << 20;
 const PAGE_BYTES: u64 = 4 << 10;
-/// The larger, the more puts wait for one; the smaller, the more often a put does, and a sync writes metadata.
-const ZERO_PIECE_BYTES: u64 = 32 << 10;
+/// A put that needs zeros waits for so many.
+const ZERO_PIECE_BYTES: u64 = 16 << 10;
+/// Where somebody syncs: the first sync behind new zeros writes metadata too.
+const SYNCED_ZERO_PIECE_BYTES: u64 = 64 << 10;
 /// A file is zeroed at most this far ahead.
 const MAX_ZERO_AHEAD: u64 = 1 << 20;
 /// Less than this is not worth its write.
@@ -39,7 +41,7 @@ const MIN_ZERO_AHEAD: u64 = 4 << 10;
 /// Zeros for a record of this many bytes cost more than they save, unless it is synced.
 const LARGE_RECORD_BYTES: u64 = 32 << 10;
 
-static ZEROS: [u8; ZERO_PIECE_BYTES as usize] = [0; ZERO_PIECE_BYTES as usize];
+static ZEROS: [u8; SYNCED_ZERO_PIECE_BYTES as usize] = [0; SYNCED_ZERO_PIECE_BYTES as usize];
 
 /// Writes one log. Not shared: the database keeps it under its log lock.
 pub(crate) struct Writer {
@@ -57,6 +59,27 @@ pub(crate) struct Writer {
     poison: Option<Error>,
 }
 
+/// A file that holds nothing but zeros, in which a log is to begin.
+pub(crate) struct Blank {
+    number: FileNumber,
+    file: Arc<dyn File>,
+}
+
+impl Blank {
+    /// Creates the file of log `number` in `dir` with durable zeros; its name is not durable, as in [`Writer::create`].
+    pub(crate) fn create(env: &dyn Env, dir: &Path, number: FileNumber) -> Result<Blank> {
+        let file = env.create_new(&log_path(dir, number))?;
+        file.write_if_room(0, &ZEROS)?;
+        file.sync()?;
+        Ok(Blank { number, file })
+    }
+
+    /// The number of the log that begins in it.
+    pub(crate) fn number(&self) -> FileNumber {
+        self.number
+    }
+}
+
 impl Writer {
     /// Creates the log `number` in `dir` and syncs its header. It survives a loss of power only after the caller
     /// has synced `dir`.
@@ -70,12 +93,37 @@ impl Writer {
         predecessor: Predecessor,
         expected_len: u64,
     ) -> Result<Writer> {
+        let file = env.create_new(&log_path(dir, number))?;
         let header = LogHeader {
             log_id,
             number,
             predecessor,
         };
-        let file = env.create_new(&log_path(dir, number))?;
+        Writer::begin(file, FILE_HEADER_BYTES as u64, header, expected_len)
+    }
+
+    /// Like [`Writer::create`], in a file that is there already.
+    pub(crate) fn create_in(
+        blank: Blank,
+        log_id: u64,
+        predecessor: Predecessor,
+        expected_len: u64,
+    ) -> Result<Writer> {
+        let header = LogHeader {
+            log_id,
+            number: blank.number,
+            predecessor,
+        };
+        Writer::begin(blank.file, ZEROS.len() as u64, header, expected_len)
+    }
+
+    /// Begins a log in a file of zeros up to `zeroed`, or an empty one.
+    fn begin(
+        file: Arc<dyn File>,
+        zeroed: u64,
+        header: LogHeader,
+        expected_len: u64,
+    ) -> Result<Writer> {
         file.write_at(0, &header.encode())?;
         file.sync()?;
         let zero_ahead = match (expected_len / 8).min(MAX_ZERO_AHEAD) {
@@ -86,7 +134,7 @@ impl Writer {
             file,
             header,
             len: FILE_HEADER_BYTES as u64,
-            zeroed: FILE_HEADER_BYTES as u64,
+            zeroed,
             zero_ahead,
             expected_len,
             writeback_from: 0,
@@ -115,11 +163,11 @@ impl Writer {
                 let is_syncing = synced_up_to > 0 || self.header.predecessor.synced() > 0;
                 self.len = end;
                 self.zeroed = self.zeroed.max(end);
-                if is_syncing || !is_large {
-                    self.zero_ahead();
-                }
                 if is_syncing {
+                    self.zero_ahead(SYNCED_ZERO_PIECE_BYTES);
                     self.start_writeback();
+                } else if !is_large {
+                    self.zero_ahead(ZERO_PIECE_BYTES);
                 }
                 Ok(end)
             }
@@ -184,9 +232,9 @@ impl Writer {
     }
 
     /// Keeps the file zeroed ahead of the records, by at most one piece per append: no append waits for all of it.
-    fn zero_ahead(&mut self) {
+    fn zero_ahead(&mut self, piece: u64) {
         let target = (self.len + self.zero_ahead).min(self.expected_len);
-        let piece = ZERO_PIECE_BYTES.min(self.zero_ahead);
+        let piece = piece.min(self.zero_ahead);
         // Pieces end with a page, so that the next one does not touch a page twice.
         let end = (self.zeroed + piece) / PAGE_BYTES * PAGE_BYTES;
         if piece == 0 || end > target || end <= self.zeroed {

@@ -1,0 +1,60 @@
+//! The log that is made ahead: used by the next memtable, passed over by open, and gone after close.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use aidb::{DB, Options};
+
+/// The logs in `dir`, oldest first, and whether each is blank.
+fn logs(dir: &Path) -> Vec<(PathBuf, bool)> {
+    let mut logs: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
+        .map(|path| {
+            let bytes = fs::read(&path).unwrap();
+            let is_blank = !bytes.is_empty() && bytes.iter().all(|&byte| byte == 0);
+            (path, is_blank)
+        })
+        .collect();
+    logs.sort();
+    logs
+}
+
+#[test]
+fn a_log_made_ahead_is_used_next_passed_over_by_open_and_gone_after_close() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = DB::open(dir.path(), Options::new()).unwrap();
+    db.put(b"a", b"1").unwrap();
+    assert!(logs(dir.path()).iter().all(|(_, is_blank)| !is_blank));
+    // The flush thread makes the next log before it flushes.
+    db.flush().unwrap();
+    let before = logs(dir.path());
+    let blank: Vec<_> = before.iter().filter(|(_, is_blank)| *is_blank).collect();
+    assert_eq!(blank.len(), 1, "{before:?}");
+    assert_eq!(before.last(), Some(blank[0]), "it has the highest number");
+
+    // As a crash would leave it.
+    db.put(b"b", b"2").unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let recovered = DB::open(copy.path(), Options::new()).unwrap();
+    assert_eq!(recovered.iter().count(), 2);
+    assert!(!logs(copy.path()).iter().any(|(_, is_blank)| *is_blank));
+    recovered.close().unwrap();
+
+    db.flush().unwrap();
+    let used = logs(dir.path())
+        .into_iter()
+        .find(|(path, _)| *path == blank[0].0);
+    assert_eq!(used, Some((blank[0].0.clone(), false)));
+    db.put(b"c", b"3").unwrap();
+    db.close().unwrap();
+    let after = logs(dir.path());
+    assert!(after.iter().all(|(_, is_blank)| !is_blank), "{after:?}");
+    let again = DB::open(dir.path(), Options::new()).unwrap();
+    assert_eq!(again.iter().count(), 3);
+}

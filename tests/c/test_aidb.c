@@ -431,27 +431,28 @@ static int32_t count_progress(void *context, uint64_t done, uint64_t total) {
     return done > total;
 }
 
-/* Flips a bit in the first block of some table of a directory; of the same one the next time. */
+/* Flips a bit in the first block of the table with the lowest number, which a copy has from its database; back the next time. */
 static void damage_a_table(const char *directory) {
     DIR *entries = opendir(directory);
     struct dirent *entry;
+    char name[256] = "", file[4096];
+    FILE *table;
+    int byte;
     CHECK(entries != NULL);
     while ((entry = readdir(entries)) != NULL) {
-        if (strstr(entry->d_name, ".sst") != NULL) {
-            char file[4096];
-            FILE *table;
-            int byte;
-            snprintf(file, sizeof file, "%s/%s", directory, entry->d_name);
-            table = fopen(file, "r+b");
-            CHECK(table != NULL && fseek(table, 30, SEEK_SET) == 0);
-            byte = fgetc(table);
-            CHECK(fseek(table, 30, SEEK_SET) == 0 && fputc(byte ^ 1, table) != EOF);
-            CHECK(fclose(table) == 0);
-            break;
+        bool is_first = name[0] == 0 || strcmp(entry->d_name, name) < 0;
+        if (strstr(entry->d_name, ".sst") != NULL && is_first) {
+            snprintf(name, sizeof name, "%s", entry->d_name);
         }
     }
-    CHECK(entry != NULL);
+    CHECK(name[0] != 0);
     closedir(entries);
+    snprintf(file, sizeof file, "%s/%s", directory, name);
+    table = fopen(file, "r+b");
+    CHECK(table != NULL && fseek(table, 30, SEEK_SET) == 0);
+    byte = fgetc(table);
+    CHECK(fseek(table, 30, SEEK_SET) == 0 && fputc(byte ^ 1, table) != EOF);
+    CHECK(fclose(table) == 0);
 }
 
 static void test_copies(aidb_db *db) {

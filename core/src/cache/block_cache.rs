@@ -188,7 +188,7 @@ pub(crate) struct BlockCache {
     evictions: AtomicU64,
     refused: AtomicU64,
     passed: AtomicU64,
-    /// Bytes of blocks that were passed over.
+    /// Bytes of blocks that were missed while it was full.
     passed_bytes: AtomicUsize,
     next_seed: AtomicUsize,
     /// The process it belongs to (C6).
@@ -271,7 +271,6 @@ impl BlockCache {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return block;
         }
-        let charge = block.charge();
         if !self.reserve(charge, slots.shard(number)) {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return block;

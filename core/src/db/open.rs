@@ -190,6 +190,7 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
         is_roomy: AtomicBool::new(false),
         log: Mutex::new(Log {
             writer,
+            newest: log_file.number,
             file: log_file,
             memtable: active,
             last_sequence,

@@ -7,6 +7,7 @@
 //! * S3  The new log's header is durable, its directory entry not yet: the sync group syncs that before it
 //!       acknowledges a synced record in it (G2), and a flush before the manifest names it (F2).
 
+use super::blank_log::BlankLog;
 use super::shared::{Log, Shared};
 use super::superversion::Sealed;
 use super::sync_group::LogFile;
@@ -24,21 +25,20 @@ const MAX_SEALED: usize = 2;
 impl Shared {
     /// Starts a new log, and seals the active memtable for a new one unless it is empty.
     pub(super) fn seal(&self, log: &mut Log) -> Result<()> {
-        let blank = self.take_blank_log(log.file.number);
-        let (number, name) = match &blank {
-            Some(blank) => (blank.log.number(), blank.name),
-            None => (
-                self.file_numbers.allocate(),
-                Names::made_from_now(&*self.env),
-            ),
+        let (number, name, blank) = match self.take_blank_log(log.newest) {
+            Some(BlankLog { log, name }) => (log.number(), name, Some(log)),
+            None => {
+                let name = Names::made_from_now(&*self.env);
+                (self.file_numbers.allocate(), name, None)
+            }
         };
+        log.newest = number;
         let predecessor = wal::Predecessor::new(
             log.file.number,
             log.writer.len(),
             log.last_sequence,
             log.file.synced(),
         );
-        let blank = blank.map(|blank| blank.log);
         let writer = match self.create_log(number, blank, predecessor) {
             Ok(writer) => writer,
             Err(error) => {

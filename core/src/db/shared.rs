@@ -23,7 +23,7 @@ use crate::cache::{BlockCache, TableCache};
 use crate::compaction::RunningCompaction;
 use crate::env::{DirLock, Env, Reserve, Thread};
 use crate::error::{Error, Result};
-use crate::key::SequenceNumber;
+use crate::key::{FileNumber, SequenceNumber};
 use crate::memtable::{Memtable, SpareChunks};
 use crate::metrics::Metrics;
 use crate::options::Options;
@@ -79,6 +79,8 @@ pub(super) struct Log {
     pub(super) writer: wal::Writer,
     pub(super) file: Arc<LogFile>,
     pub(super) memtable: Arc<Memtable>,
+    /// The highest number that a log was begun with, this one's or that of one whose beginning failed.
+    pub(super) newest: FileNumber,
     /// The number of the last operation in the log.
     pub(super) last_sequence: SequenceNumber,
     /// Up to this length of the log the reserve is known to suffice (V1).

@@ -11,6 +11,8 @@ use crate::key::FileNumber;
 pub(crate) const CURRENT: &str = "CURRENT";
 /// The name under which the next CURRENT is written before it replaces the old one.
 pub(crate) const CURRENT_TMP: &str = "CURRENT.tmp";
+/// The name of the file in which the next log is to begin.
+pub(crate) const BLANK_LOG_TMP: &str = "BLANK-LOG.tmp";
 /// The name of the file whose lock keeps a second opener out.
 pub(crate) const LOCK: &str = "LOCK";
 /// The name of the info log, which people read and recovery does not.
@@ -135,6 +137,7 @@ mod tests {
         assert_eq!(parse(RESERVE), Some(FileKind::Reserve));
         assert_eq!(parse(INFO_LOG), Some(FileKind::InfoLog));
         assert_eq!(parse(CURRENT_TMP), Some(FileKind::Temporary));
+        assert_eq!(parse(BLANK_LOG_TMP), Some(FileKind::Temporary));
     }
 
     #[test]

@@ -40,6 +40,8 @@ enum Kind {
     Current,
     /// The next CURRENT, before it has its name.
     Temporary,
+    /// What the next log is to begin in.
+    BlankLog,
     Reserve,
     Synced,
     /// The database's directory, or a copy's.
@@ -53,6 +55,7 @@ impl Kind {
         match &name[..] {
             "CURRENT" => Kind::Current,
             "CURRENT.tmp" => Kind::Temporary,
+            "BLANK-LOG.tmp" => Kind::BlankLog,
             "RESERVE" => Kind::Reserve,
             "SYNCED" => Kind::Synced,
             _ if name.starts_with("MANIFEST-") => Kind::Manifest,
@@ -85,7 +88,7 @@ struct Bearable {
 /// Everything that may be borne. So these are always told: a sync of a log, of a table, of CURRENT, of a manifest that is
 /// in use, or of a directory for their names; a write of any of them; a read of a table, a manifest or CURRENT; the lock;
 /// the making of a directory.
-const BEARABLE: [Bearable; 10] = [
+const BEARABLE: [Bearable; 12] = [
     // A full disk stops puts and nothing else (docs/durability.md): what finds no space draws on the reserve and is tried
     // again, and the last try is judged by itself.
     Bearable {
@@ -138,6 +141,27 @@ const BEARABLE: [Bearable; 10] = [
             last.is_some_and(|last| last.operation == Operation::Write)
         },
     },
+    // A log can do without a file made ahead (decision 0032).
+    Bearable {
+        reason: "a log made ahead",
+        operations: &[
+            Operation::Create,
+            Operation::Write,
+            Operation::Sync,
+            Operation::Rename,
+        ],
+        kinds: &[Kind::BlankLog],
+        condition: |_| true,
+    },
+    Bearable {
+        reason: "a log made ahead",
+        operations: &[Operation::Open],
+        kinds: &[Kind::Log],
+        condition: |failure| {
+            let before = failure.before.last();
+            before.is_some_and(|before| before.works(Operation::Rename, Kind::BlankLog))
+        },
+    },
     // Space is set aside again after each flush and compaction, and before the next put, which is refused without it.
     Bearable {
         reason: "space set aside",
@@ -178,7 +202,7 @@ const BEARABLE: [Bearable; 10] = [
     Bearable {
         reason: "removal of what nobody needs",
         operations: &[Operation::Remove],
-        kinds: &[Kind::Table, Kind::Log, Kind::Manifest],
+        kinds: &[Kind::Table, Kind::Log, Kind::BlankLog, Kind::Manifest],
         condition: |failure| {
             let dir = failure.failed.path.parent();
             let is_end = |asked: &Asked| {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use aidb::env::{Effect, Env, FaultEnv, Hook, Loss, MemEnv, Operation, PowerCut};
+use aidb::env::{Effect, Env, FaultEnv, Hook, Loss, MemEnv, Operation, PathKind, PowerCut};
 use aidb::{DB, Options, WriteOptions};
 use aidb_tests::{Budget, Random, Violations, tell_figures};
 
@@ -18,6 +18,8 @@ use crate::story::{DIR, Ledger, Story};
 #[derive(Default)]
 pub struct Tally {
     pub points: u64,
+    /// Those of `points` at which there was a log made ahead.
+    pub blank_logs: u64,
     pub states: u64,
     pub second_crashes: u64,
     /// Recoveries that were cut at each of their changes.
@@ -46,9 +48,10 @@ fn power_is_cut_at_every_change_of_the_disk() {
     }
     let tally = tally.lock().unwrap();
     println!(
-        "power: {stories} stories, {} points, {} states, {} cuts during recovery, {} recoveries cut at every change, \
-         {} violations",
+        "power: {stories} stories, {} points, {} with a log made ahead, {} states, {} cuts during recovery, \
+         {} recoveries cut at every change, {} violations",
         tally.points,
+        tally.blank_logs,
         tally.states,
         tally.second_crashes,
         tally.walked_recoveries,
@@ -65,6 +68,7 @@ fn power_is_cut_at_every_change_of_the_disk() {
         ],
     );
     assert_eq!(tally.violations.count(), 0);
+    assert!(tally.blank_logs > 0, "no log was made ahead");
     assert!(tally.second_crashes > 0, "no recovery was cut");
     assert!(
         tally.walked_recoveries > 0,
@@ -105,6 +109,7 @@ fn tell(seed: u64, budget: Budget, tally: &Arc<Mutex<Tally>>) {
             }
             let mut tally = tally.lock().unwrap();
             tally.points += 1;
+            tally.blank_logs += u64::from(has_blank_log(&mem));
             for _ in 0..if all { 12 } else { 3 } {
                 let place = format!("seed {seed:#x} point {point}, before {operation:?} {path:?}");
                 let ledger = ledger.lock().unwrap();
@@ -126,6 +131,12 @@ fn tell(seed: u64, budget: Budget, tally: &Arc<Mutex<Tally>>) {
         }
     }
     env.set_hook(None);
+}
+
+/// Whether there is a log made ahead.
+fn has_blank_log(mem: &MemEnv) -> bool {
+    let blank = Path::new(DIR).join("BLANK-LOG.tmp");
+    mem.kind(&blank).unwrap() != PathKind::Missing
 }
 
 /// One state behind a kill or a cut of power, and everything that must hold of it.

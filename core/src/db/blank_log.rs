@@ -1,120 +1,116 @@
-//! A log file that waits to be the next one.
+//! A file of zeros that waits for the next log to begin in it.
 //!
-//! The sync of a new file waits for the file system's journal, which may be busy for a tenth of a second with tables that a
-//! compaction has deleted, and writers would wait for that whenever a memtable is full. So the flush thread makes the next
-//! file ahead. Sealing overwrites zeros in it, and their sync is one of bytes alone.
+//! The sync of a new file waits for more than its bytes, and writers would wait for that whenever a memtable is full. So
+//! whoever flushes first makes the file of the next log. Sealing gives it the log's name and overwrites zeros in it, and
+//! their sync is one of bytes alone.
 //!
-//! * L1  Until it is taken it holds zeros: recovery passes over it as over a log whose creation was not finished.
-//! * L2  The numbers of logs ascend in the order in which they are begun, whether that succeeds: recovery prefers the highest of
-//!       those that name one predecessor (R2 of `recovery.rs`). While the blank log was made, a seal may have begun one of a higher
-//!       number itself: then the blank one is of no use.
+//! * L1  It has the name of a log only once its zeros are durable: a loss of power may leave anything in a file whose bytes are not.
+//!       Recovery passes over a log of zeros, whose creation was not finished.
+
+use std::path::PathBuf;
 
 use super::shared::Shared;
-use crate::env::Names;
 use crate::error::Result;
-use crate::filename::log_path;
+use crate::filename::{BLANK_LOG_TMP, log_path};
 use crate::key::FileNumber;
+use crate::sync::atomic::Ordering;
 use crate::wal;
 
-/// See the head of the file.
-pub(super) struct BlankLog {
-    pub(super) log: wal::Blank,
-    /// When its name was made.
-    pub(super) name: Names,
-}
-
 impl Shared {
-    /// Makes a blank log unless there is one. Failing that, or on a disk with little room, the next seal makes its log itself.
+    /// Makes a blank log unless there is one, or the database is being closed. Failing that, or on a disk with little room, the
+    /// next seal makes its log itself. Called by one thread at a time.
     pub(super) fn prepare_log(&self) {
-        if self.blank_log.lock().is_some() || !self.is_roomy() {
+        if self.has_blank_log.load(Ordering::Acquire)
+            || self.check_open().is_err()
+            || !self.is_roomy()
+        {
             return;
         }
-        match self.make_blank_log() {
-            Ok(blank) => *self.blank_log.lock() = Some(blank),
-            Err(error) => self.note(format_args!("cannot make a log ahead: {error}")),
+        match wal::Blank::create(&*self.env, &self.blank_path()) {
+            Ok(()) => self.has_blank_log.store(true, Ordering::Release),
+            Err(error) => {
+                self.note(format_args!("cannot make a log ahead: {error}"));
+                self.discard_blank();
+            }
         }
     }
 
-    /// The flush thread alone calls it, so there is one blank log at most.
-    fn make_blank_log(&self) -> Result<BlankLog> {
-        let name = Names::made_from_now(&*self.env);
-        let number = self.file_numbers.allocate();
-        let log = wal::Blank::create(&*self.env, &self.dir, number).inspect_err(|_| {
-            self.discard_blank(number);
-        })?;
-        Ok(BlankLog { log, name })
-    }
-
-    /// The blank log, for a log to begin in it when `newest` is the highest number that was begun (L2); not one whose name is
-    /// in doubt.
-    pub(super) fn take_blank_log(&self, newest: FileNumber) -> Option<BlankLog> {
-        let blank = self.blank_log.lock().take()?;
-        if blank.log.number() < newest || blank.name.are_in_doubt(&*self.env) {
-            self.discard_blank(blank.log.number());
+    /// Makes the blank log, if there is one, the file of log `number`.
+    pub(super) fn take_blank_log(&self, number: FileNumber) -> Option<wal::Blank> {
+        if !self.has_blank_log.swap(false, Ordering::AcqRel) {
             return None;
         }
-        Some(blank)
+        match self.rename_blank(number) {
+            Ok(blank) => Some(blank),
+            Err(error) => {
+                self.note(format_args!("cannot use the log made ahead: {error}"));
+                self.discard_blank();
+                None
+            }
+        }
+    }
+
+    fn rename_blank(&self, number: FileNumber) -> Result<wal::Blank> {
+        let path = log_path(&self.dir, number);
+        self.env.rename(&self.blank_path(), &path)?;
+        wal::Blank::open(&*self.env, &self.dir, number).inspect_err(|_| {
+            let _ = self.env.remove_file(&path);
+        })
     }
 
     /// Removes the blank log, if there is one.
     pub(super) fn remove_blank_log(&self) {
-        if let Some(blank) = self.blank_log.lock().take() {
-            self.discard_blank(blank.log.number());
+        if self.has_blank_log.swap(false, Ordering::AcqRel) {
+            self.discard_blank();
         }
     }
 
-    /// Removes the file of a blank log; if that fails, the next open does.
-    fn discard_blank(&self, number: FileNumber) {
-        let _ = self.env.remove_file(&log_path(&self.dir, number));
+    /// Removes the file; if that fails, the next open does.
+    fn discard_blank(&self) {
+        let _ = self.env.remove_file(&self.blank_path());
+    }
+
+    fn blank_path(&self) -> PathBuf {
+        self.dir.join(BLANK_LOG_TMP)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use crate::db::DB;
-    use crate::env::{Fault, FaultEnv, MemEnv, Operation};
+    use crate::env::{Env, Fault, FaultEnv, MemEnv, Operation, PathKind};
+    use crate::filename::BLANK_LOG_TMP;
     use crate::options::Options;
     use crate::sync::Arc;
+    use std::path::Path;
 
     #[test]
-    fn a_blank_log_that_a_seal_has_overtaken_is_not_used() {
-        let env: Arc<MemEnv> = Arc::new(MemEnv::new());
-        let open = || {
-            let options = Options::new().env(env.clone()).manual_background(true);
-            DB::open("/db", options).unwrap()
-        };
-        let db = open();
-        let blank = db.shared().make_blank_log().unwrap();
-        db.put(b"a", b"1").unwrap();
-        db.flush().unwrap();
-        *db.shared().blank_log.lock() = Some(blank);
-        db.put(b"b", b"2").unwrap();
-        db.flush().unwrap();
-        assert!(db.shared().blank_log.lock().is_none());
-        db.put(b"c", b"3").unwrap();
-        drop(db);
-        assert_eq!(open().iter().count(), 3);
-    }
-
-    #[test]
-    fn a_blank_log_does_not_follow_one_of_a_higher_number_that_failed_and_stayed() {
-        let env = FaultEnv::new(Arc::new(MemEnv::new()), 0);
-        let open = || {
+    fn a_blank_log_that_cannot_be_made_or_used_is_done_without() {
+        let cases = [
+            (Operation::Create, BLANK_LOG_TMP),
+            (Operation::Write, BLANK_LOG_TMP),
+            (Operation::Sync, BLANK_LOG_TMP),
+            (Operation::Rename, BLANK_LOG_TMP),
+            (Operation::Open, ".log"),
+        ];
+        for (operation, path) in cases {
+            let mem = Arc::new(MemEnv::new());
+            let env = FaultEnv::new(mem.clone(), 0);
             let options = Options::new().env(Arc::new(env.clone()));
-            DB::open("/db", options.manual_background(true)).unwrap()
-        };
-        let db = open();
-        let blank = db.shared().make_blank_log().unwrap();
-        db.put(b"a", b"1").unwrap();
-        // A log has its header, and neither its sync nor its removal succeeds.
-        env.inject(Fault::new(&[Operation::Sync], libc::EIO).on_path(".log"));
-        env.inject(Fault::new(&[Operation::Remove], libc::EIO).on_path(".log"));
-        assert!(db.flush().is_err());
-        assert_eq!(env.injected(), 2);
-        env.clear();
-        *db.shared().blank_log.lock() = Some(blank);
-        db.put(b"b", b"2").unwrap();
-        drop(db);
-        assert_eq!(open().iter().count(), 2);
+            let db = DB::open("/db", options.clone().manual_background(true)).unwrap();
+            env.inject(Fault::new(&[operation], libc::EIO).on_path(path));
+            for key in [b"a", b"b", b"c"] {
+                db.put(key, b"1").unwrap();
+                db.flush().unwrap();
+            }
+            assert_eq!(env.injected(), 1, "{operation:?}");
+            let blank = Path::new("/db").join(BLANK_LOG_TMP);
+            assert_ne!(mem.kind(&blank).unwrap(), PathKind::Missing, "the next one");
+            db.put(b"d", b"1").unwrap();
+            db.close().unwrap();
+            assert_eq!(mem.kind(&blank).unwrap(), PathKind::Missing);
+            let db = DB::open("/db", options.manual_background(true)).unwrap();
+            assert_eq!(db.iter().count(), 4);
+        }
     }
 }

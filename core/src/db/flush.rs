@@ -29,7 +29,11 @@ impl Shared {
         let Some(sealed) = superversion.sealed.last() else {
             return Ok(false);
         };
-        let outcome = guarded(|| self.flush_memtable(&superversion, sealed));
+        let outcome = guarded(|| {
+            // First: the next memtable may be full before this one is a table.
+            self.prepare_log();
+            self.flush_memtable(&superversion, sealed)
+        });
         let mut state = self.state.lock();
         state.flush_attempts += 1;
         state.flush_failure = outcome.as_ref().err().cloned();

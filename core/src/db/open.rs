@@ -178,7 +178,7 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
         spare_chunks,
         snapshots: Arc::new(SnapshotList::default()),
         publisher: Publisher::new(last_sequence),
-        blank_log: Mutex::new(None),
+        has_blank_log: AtomicBool::new(false),
         sync_group: SyncGroup::new(
             Arc::clone(&env),
             dir.clone(),
@@ -190,7 +190,6 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
         is_roomy: AtomicBool::new(false),
         log: Mutex::new(Log {
             writer,
-            newest: log_file.number,
             file: log_file,
             memtable: active,
             last_sequence,

@@ -7,7 +7,6 @@
 //! * S3  The new log's header is durable, its directory entry not yet: the sync group syncs that before it
 //!       acknowledges a synced record in it (G2), and a flush before the manifest names it (F2).
 
-use super::blank_log::BlankLog;
 use super::shared::{Log, Shared};
 use super::superversion::Sealed;
 use super::sync_group::LogFile;
@@ -25,21 +24,15 @@ const MAX_SEALED: usize = 2;
 impl Shared {
     /// Starts a new log, and seals the active memtable for a new one unless it is empty.
     pub(super) fn seal(&self, log: &mut Log) -> Result<()> {
-        let (number, name, blank) = match self.take_blank_log(log.newest) {
-            Some(BlankLog { log, name }) => (log.number(), name, Some(log)),
-            None => {
-                let name = Names::made_from_now(&*self.env);
-                (self.file_numbers.allocate(), name, None)
-            }
-        };
-        log.newest = number;
+        let number = self.file_numbers.allocate();
+        let name = Names::made_from_now(&*self.env);
         let predecessor = wal::Predecessor::new(
             log.file.number,
             log.writer.len(),
             log.last_sequence,
             log.file.synced(),
         );
-        let writer = match self.create_log(number, blank, predecessor) {
+        let writer = match self.create_log(number, predecessor) {
             Ok(writer) => writer,
             Err(error) => {
                 self.note(format_args!("cannot start a log: {error}"));
@@ -87,15 +80,10 @@ impl Shared {
         Ok(())
     }
 
-    /// Creates the log `number`, in `blank` if that is its file, with a durable header.
-    fn create_log(
-        &self,
-        number: FileNumber,
-        blank: Option<wal::Blank>,
-        predecessor: wal::Predecessor,
-    ) -> Result<wal::Writer> {
+    /// Creates the log `number`, in the blank file if there is one, with a durable header.
+    fn create_log(&self, number: FileNumber, predecessor: wal::Predecessor) -> Result<wal::Writer> {
         let (log_id, expected) = (self.env.random()?, self.options.write_buffer_size);
-        match blank {
+        match self.take_blank_log(number) {
             Some(blank) => wal::Writer::create_in(blank, log_id, predecessor, expected),
             None => {
                 wal::Writer::create(&*self.env, &self.dir, number, log_id, predecessor, expected)

@@ -12,7 +12,6 @@
 
 use std::path::PathBuf;
 
-use super::blank_log::BlankLog;
 use super::doorbell::Doorbell;
 use super::info_log::InfoLogger;
 use super::publish::Publisher;
@@ -23,7 +22,7 @@ use crate::cache::{BlockCache, TableCache};
 use crate::compaction::RunningCompaction;
 use crate::env::{DirLock, Env, Reserve, Thread};
 use crate::error::{Error, Result};
-use crate::key::{FileNumber, SequenceNumber};
+use crate::key::SequenceNumber;
 use crate::memtable::{Memtable, SpareChunks};
 use crate::metrics::Metrics;
 use crate::options::Options;
@@ -50,7 +49,8 @@ pub(super) struct Shared {
     /// The commit lock. `None` in a database opened read-only.
     pub(super) log: Mutex<Log>,
     pub(super) sync_group: SyncGroup,
-    pub(super) blank_log: Mutex<Option<BlankLog>>,
+    /// Whether there is a file in which the next log is to begin.
+    pub(super) has_blank_log: AtomicBool,
     pub(super) reserve: Arc<Reserve>,
     /// Whether the disk had room for the largest compactions when the reserve was last adjusted.
     pub(super) is_roomy: AtomicBool,
@@ -79,8 +79,6 @@ pub(super) struct Log {
     pub(super) writer: wal::Writer,
     pub(super) file: Arc<LogFile>,
     pub(super) memtable: Arc<Memtable>,
-    /// The highest number that a log was begun with, this one's or that of one whose beginning failed.
-    pub(super) newest: FileNumber,
     /// The number of the last operation in the log.
     pub(super) last_sequence: SequenceNumber,
     /// Up to this length of the log the reserve is known to suffice (V1).

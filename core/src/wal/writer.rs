@@ -59,24 +59,40 @@ pub(crate) struct Writer {
     poison: Option<Error>,
 }
 
-/// A file that holds nothing but zeros, in which a log is to begin.
+/// A file of zeros, or an empty one, in which a log is to begin. Its name is not durable.
 pub(crate) struct Blank {
     number: FileNumber,
     file: Arc<dyn File>,
+    /// How many zeros it holds; they are durable.
+    zeros: u64,
 }
 
 impl Blank {
-    /// Creates the file of log `number` in `dir` with durable zeros; its name is not durable, as in [`Writer::create`].
-    pub(crate) fn create(env: &dyn Env, dir: &Path, number: FileNumber) -> Result<Blank> {
-        let file = env.create_new(&log_path(dir, number))?;
+    /// Creates a file with durable zeros at `path`, which no log has.
+    pub(crate) fn create(env: &dyn Env, path: &Path) -> Result<()> {
+        let file = env.create_new(path)?;
         file.write_if_room(0, &ZEROS)?;
-        file.sync()?;
-        Ok(Blank { number, file })
+        file.sync()
     }
 
-    /// The number of the log that begins in it.
-    pub(crate) fn number(&self) -> FileNumber {
-        self.number
+    /// Such a file that has since got the name of log `number` in `dir`.
+    pub(crate) fn open(env: &dyn Env, dir: &Path, number: FileNumber) -> Result<Blank> {
+        let file = env.open_write(&log_path(dir, number))?;
+        Ok(Blank {
+            number,
+            file,
+            zeros: ZEROS.len() as u64,
+        })
+    }
+
+    /// Creates the file of log `number` in `dir`, with nothing.
+    fn empty(env: &dyn Env, dir: &Path, number: FileNumber) -> Result<Blank> {
+        let file = env.create_new(&log_path(dir, number))?;
+        Ok(Blank {
+            number,
+            file,
+            zeros: 0,
+        })
     }
 }
 
@@ -93,13 +109,8 @@ impl Writer {
         predecessor: Predecessor,
         expected_len: u64,
     ) -> Result<Writer> {
-        let file = env.create_new(&log_path(dir, number))?;
-        let header = LogHeader {
-            log_id,
-            number,
-            predecessor,
-        };
-        Writer::begin(file, FILE_HEADER_BYTES as u64, header, expected_len)
+        let blank = Blank::empty(env, dir, number)?;
+        Writer::create_in(blank, log_id, predecessor, expected_len)
     }
 
     /// Like [`Writer::create`], in a file that is there already.
@@ -109,32 +120,28 @@ impl Writer {
         predecessor: Predecessor,
         expected_len: u64,
     ) -> Result<Writer> {
+        let Blank {
+            number,
+            file,
+            zeros,
+        } = blank;
         let header = LogHeader {
             log_id,
-            number: blank.number,
+            number,
             predecessor,
         };
-        Writer::begin(blank.file, ZEROS.len() as u64, header, expected_len)
-    }
-
-    /// Begins a log in a file of zeros up to `zeroed`, or an empty one.
-    fn begin(
-        file: Arc<dyn File>,
-        zeroed: u64,
-        header: LogHeader,
-        expected_len: u64,
-    ) -> Result<Writer> {
         file.write_at(0, &header.encode())?;
         file.sync()?;
         let zero_ahead = match (expected_len / 8).min(MAX_ZERO_AHEAD) {
             small if small < MIN_ZERO_AHEAD => 0,
             ahead => ahead,
         };
+        let len = FILE_HEADER_BYTES as u64;
         Ok(Writer {
             file,
             header,
-            len: FILE_HEADER_BYTES as u64,
-            zeroed,
+            len,
+            zeroed: zeros.max(len),
             zero_ahead,
             expected_len,
             writeback_from: 0,

@@ -32,25 +32,26 @@ impl Shared {
             self.doorbell.wait();
             loop {
                 let state = self.state.lock();
+                if state.stop_flushing {
+                    return;
+                }
                 let requests = Some(state.flush_requests);
-                if state.stop_flushing || failed_for == requests {
+                drop(state);
+                if failed_for != requests {
+                    match self.flush_oldest() {
+                        Ok(true) => {
+                            failed_for = None;
+                            continue;
+                        }
+                        Ok(false) => {}
+                        // Tried again for the next who asks: a writer who needs room, a flush, close.
+                        Err(_) => failed_for = requests,
+                    }
+                }
+                // One at a time: the next memtable may be full meanwhile.
+                if !self.delete_obsolete_table() {
                     break;
                 }
-                drop(state);
-                // Before the flush: the next memtable may be full before this one is a table.
-                if !self.superversion.load().sealed.is_empty() {
-                    self.prepare_log();
-                }
-                match self.flush_oldest() {
-                    Ok(true) => failed_for = None,
-                    Ok(false) => break,
-                    // Tried again for the next who asks: a writer who needs room, a flush, close.
-                    Err(_) => failed_for = requests,
-                }
-            }
-            self.delete_obsolete_tables();
-            if self.state.lock().stop_flushing {
-                return;
             }
         }
     }

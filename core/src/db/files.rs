@@ -9,15 +9,21 @@ use crate::filename::{self, FileKind};
 use crate::key::FileNumber;
 
 impl Shared {
-    /// Removes the tables that left the version and that the last reader has let go. A table that cannot be
-    /// removed now is removed by the next open.
+    /// Removes the tables that left the version and that the last reader has let go.
     pub(super) fn delete_obsolete_tables(&self) {
-        for number in self.obsolete.take() {
-            let path = filename::table_path(&self.dir, number);
-            if let Err(error) = self.env.remove_file(&path) {
-                self.note(format_args!("{error}"));
-            }
+        while self.delete_obsolete_table() {}
+    }
+
+    /// Removes one of them; whether there was one. If it cannot be removed now, the next open removes it.
+    pub(super) fn delete_obsolete_table(&self) -> bool {
+        let Some(number) = self.obsolete.pop() else {
+            return false;
+        };
+        let path = filename::table_path(&self.dir, number);
+        if let Err(error) = self.env.remove_file(&path) {
+            self.note(format_args!("{error}"));
         }
+        true
     }
 }
 

@@ -11,7 +11,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -41,6 +41,9 @@ impl Default for OsEnv {
 }
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+/// So much of a removed file's space is given back at once.
+const RELEASED_BYTES: u64 = 2 << 20;
 
 struct OsFile {
     file: fs::File,
@@ -152,6 +155,25 @@ fn parent_of(path: &Path) -> &Path {
     }
 }
 
+/// Gives back the space of a removed file in pieces: where the file system tells the drive of what it frees (ext4 with `discard`), a
+/// sync by anybody waits for the piece that is being given back, and for a whole table that would be a tenth of a second.
+/// A file that has another name, in a checkpoint, keeps everything.
+fn release(file: &fs::File) {
+    let Ok(metadata) = file.metadata() else {
+        return;
+    };
+    if !metadata.is_file() || metadata.nlink() > 0 {
+        return;
+    }
+    let mut length = metadata.len();
+    while length > RELEASED_BYTES {
+        length = (length - 1) / RELEASED_BYTES * RELEASED_BYTES;
+        if file.set_len(length).is_err() {
+            return;
+        }
+    }
+}
+
 impl Env for OsEnv {
     fn open_read(&self, path: &Path) -> Result<Arc<dyn File>> {
         open("open for reading", path, fs::OpenOptions::new().read(true))
@@ -224,7 +246,16 @@ impl Env for OsEnv {
     }
 
     fn remove_file(&self, path: &Path) -> Result<()> {
-        retry(|| fs::remove_file(path)).map_err(|source| Error::io("remove", path, source))
+        // Without a handle, for want of descriptors say, its space goes at once.
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
+            .open(path);
+        retry(|| fs::remove_file(path)).map_err(|source| Error::io("remove", path, source))?;
+        if let Ok(file) = file {
+            release(&file);
+        }
+        Ok(())
     }
 
     fn remove_dir(&self, dir: &Path) -> Result<()> {
@@ -342,6 +373,37 @@ mod tests {
         names.sort();
         assert_eq!(names, ["g", "h"]);
         assert_eq!(env.kind(&path).unwrap(), PathKind::Missing);
+    }
+
+    #[test]
+    fn a_removed_file_gives_its_space_back_in_pieces_unless_it_has_another_name() {
+        let dir = TestDir::new();
+        let env = OsEnv::new();
+        let large = 3 * RELEASED_BYTES + 1;
+        let create = |name: &str| {
+            let path = dir.path().join(name);
+            let file = fs::File::create(&path).unwrap();
+            file.set_len(large).unwrap();
+            (path, file)
+        };
+        let length = |file: &fs::File| file.metadata().unwrap().len();
+
+        let (path, file) = create("one name");
+        env.remove_file(&path).unwrap();
+        assert_eq!(env.kind(&path).unwrap(), PathKind::Missing);
+        assert_eq!(length(&file), RELEASED_BYTES);
+
+        let (path, file) = create("two names");
+        fs::hard_link(&path, dir.path().join("other name")).unwrap();
+        env.remove_file(&path).unwrap();
+        assert_eq!(length(&file), large);
+
+        let (path, file) = create("behind a link");
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        env.remove_file(&link).unwrap();
+        assert_eq!(env.kind(&link).unwrap(), PathKind::Missing);
+        assert_eq!(length(&file), large);
     }
 
     #[test]

@@ -38,7 +38,13 @@ impl ObsoleteFiles {
         })
     }
 
+    /// Takes the number that was queued last.
+    pub(crate) fn pop(&self) -> Option<FileNumber> {
+        self.numbers.lock().pop()
+    }
+
     /// Takes all queued numbers.
+    #[cfg(test)]
     pub(crate) fn take(&self) -> Vec<FileNumber> {
         std::mem::take(&mut self.numbers.lock())
     }

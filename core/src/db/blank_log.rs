@@ -6,6 +6,7 @@
 //!
 //! * L1  It has the name of a log only once its zeros are durable: a loss of power may leave anything in a file whose bytes are not.
 //!       Recovery passes over a log of zeros, whose creation was not finished.
+//! * L2  `has_blank_log` is false only while there is no file by that name, so the next one is made behind the renaming of the last.
 
 use std::path::PathBuf;
 
@@ -35,19 +36,18 @@ impl Shared {
         }
     }
 
-    /// Makes the blank log, if there is one, the file of log `number`.
+    /// Makes the blank log, if there is one, the file of log `number`. Called under the log's lock.
     pub(super) fn take_blank_log(&self, number: FileNumber) -> Option<wal::Blank> {
-        if !self.has_blank_log.swap(false, Ordering::AcqRel) {
+        if !self.has_blank_log.load(Ordering::Acquire) {
             return None;
         }
-        match self.rename_blank(number) {
-            Ok(blank) => Some(blank),
-            Err(error) => {
-                self.note(format_args!("cannot use the log made ahead: {error}"));
-                self.discard_blank();
-                None
-            }
-        }
+        let renamed = self.rename_blank(number).inspect_err(|error| {
+            self.note(format_args!("cannot use the log made ahead: {error}"));
+            self.discard_blank();
+        });
+        // L2.
+        self.has_blank_log.store(false, Ordering::Release);
+        renamed.ok()
     }
 
     fn rename_blank(&self, number: FileNumber) -> Result<wal::Blank> {

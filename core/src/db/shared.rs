@@ -3,7 +3,7 @@
 //! Lock order, outermost first; never take one to the left while holding one to its right:
 //!
 //! ```text
-//! closing > log > versions > state > leaf locks (snapshots, sync group, blank log, publisher, stall,
+//! closing > log > versions > state > leaf locks (snapshots, sync group, publisher, stall,
 //! doorbell, caches)
 //! ```
 //!

@@ -198,6 +198,10 @@ impl Walk<'_> {
         loop {
             let record = match reader.next_part() {
                 Ok(Some(Part::Record(record))) => record,
+                // Y2: what is removed is cut short.
+                Ok(Some(Part::Damage { error, .. })) if self.is_superfluous(log.number) => {
+                    return Ok(Err(error));
+                }
                 Ok(Some(Part::Damage { error, start, .. })) => {
                     self.damage(&path, start, error)?;
                     next = None;
@@ -222,6 +226,7 @@ impl Walk<'_> {
                     // From disk, so it may be anything.
                     next = Some(SequenceNumber(first.0.saturating_add(count)));
                 }
+                Err(error) if self.is_superfluous(log.number) => return Ok(Err(error)),
                 Err(error) => {
                     self.damage(&path, offset, error)?;
                     next = None;

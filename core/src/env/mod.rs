@@ -127,8 +127,7 @@ pub trait Env: Send + Sync + 'static {
     /// first that exists are synced before this returns, so that all are durable.
     fn create_dir_all(&self, dir: &Path) -> Result<()>;
 
-    /// Removes a file. Durable after [`Env::sync_dir`]. Nobody reads it any more: unless it has another name, who has it open may
-    /// find it cut short.
+    /// Removes a file. Durable after [`Env::sync_dir`]. Unless it has another name, who still reads it may find it cut short.
     fn remove_file(&self, path: &Path) -> Result<()>;
 
     /// Removes an empty directory.

@@ -6,7 +6,8 @@
 //!
 //! * L1  It has the name of a log only once its zeros are durable: a loss of power may leave anything in a file whose bytes are not.
 //!       Recovery passes over a log of zeros, whose creation was not finished.
-//! * L2  `has_blank_log` is false only while there is no file by that name, so the next one is made behind the renaming of the last.
+//! * L2  `has_blank_log` is false only behind the renaming of the last one, or behind a try to remove it, so the next one is never
+//!       made under a name that is about to be taken.
 
 use std::path::PathBuf;
 

@@ -1,7 +1,8 @@
 //! Writing again after a failed append or sync, without reopening.
 //!
 //! * A failed append: whether the record counts is unknown, so nothing may follow it in its log. A new log names the
-//!   length up to which the old one is good, and writing goes on there.
+//!   length up to which the old one is good, and writing goes on there once the new one's name is durable: without it
+//!   the record might count again after a loss of power.
 //! * A failed sync: nothing trusts any log any more, since a later sync may report success for pages that the kernel
 //!   has dropped. The memtables still hold every acknowledged write, so all of them are flushed, and the edit that drops
 //!   the logs is made durable, before the failure is forgotten. A failed sync of the directory, if the name of a log
@@ -60,6 +61,10 @@ impl Shared {
                 self.wait_until_flushed(log.last_sequence)?;
             }
             self.seal(log)?;
+            if let Err(error) = log.file.sync_name(&*self.env, &self.dir) {
+                log.writer.poison(error.clone());
+                return Err(error);
+            }
         }
         if sync_failed {
             self.wait_until_flushed(log.last_sequence)?;

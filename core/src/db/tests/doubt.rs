@@ -132,3 +132,35 @@ fn a_creation_that_may_be_lost_is_confirmed_by_the_next_open() {
     db.put_with(b"a", b"1", &WriteOptions::synced()).unwrap();
     doubtful.keeps(&[b"a"]);
 }
+
+/// How often a write that failed is there after a loss of power, if `work` succeeded between the two.
+fn failed_writes_that_came_back(work: impl Fn(&DB)) -> usize {
+    let mut came_back = 0;
+    for seed in 0..60 {
+        let disk = MemEnv::new();
+        let faulty = FaultEnv::new(Arc::new(disk.clone()), seed);
+        let db = DB::open("/db", options(&disk).env(Arc::new(faulty.clone()))).unwrap();
+        for _ in 0..2 {
+            // The next log begins in a file of zeros.
+            db.put(b"a", b"1").unwrap();
+            db.flush().unwrap();
+        }
+        let fault = Fault::new(&[Operation::Write], libc::EIO).on_path(".log");
+        faulty.inject(fault.partial());
+        // The record ends with a zero: all but its last byte is the whole of it.
+        db.put(b"b", b"").unwrap_err();
+        work(&db);
+        for cut in 0..10 {
+            let survivor = open(&disk.power_cut(cut));
+            assert_eq!(survivor.get(b"a").unwrap().unwrap(), b"1");
+            came_back += usize::from(survivor.get(b"b").unwrap().is_some());
+        }
+    }
+    came_back
+}
+
+#[test]
+fn a_write_that_failed_does_not_come_back_behind_a_flush_that_had_nothing_to_flush() {
+    assert!(failed_writes_that_came_back(|_| ()) > 0);
+    assert_eq!(failed_writes_that_came_back(|db| db.flush().unwrap()), 0);
+}

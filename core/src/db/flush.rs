@@ -32,7 +32,9 @@ impl Shared {
         let outcome = guarded(|| {
             // First: the next memtable may be full before this one is a table.
             self.prepare_log();
-            self.flush_memtable(&superversion, sealed)
+            let flushed = self.flush_memtable(&superversion, sealed);
+            self.adjust_reserve();
+            flushed
         });
         let mut state = self.state.lock();
         state.flush_attempts += 1;
@@ -85,7 +87,6 @@ impl Shared {
         if names_log && let Err(error) = delete_old_logs(&*self.env, &self.dir, log_number) {
             self.note(format_args!("{error}"));
         }
-        self.adjust_reserve();
         Ok(())
     }
 
@@ -103,7 +104,7 @@ impl Shared {
             return Ok(None);
         }
         let path = table_path(dir, number);
-        let file = self.env.create_new(&path)?;
+        let file = self.flush_env.create_new(&path)?;
         let outcome = (|| {
             let file_id = self.env.random()?;
             let mut builder = Builder::new(file, path.clone(), file_id, self.table_options())?;

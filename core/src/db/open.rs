@@ -83,7 +83,8 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
             Arc::clone(&dir_syncs),
         ))
     };
-    let (env, compaction_env) = (reserving(Share::All), reserving(Share::AboveFloor));
+    let env = reserving(Share::All);
+    let (flush_env, compaction_env) = (reserving(Share::AboveLeast), reserving(Share::AboveFloor));
     let doorbell = Arc::new(Doorbell::default());
     let ring = Arc::clone(&doorbell);
     let obsolete = ObsoleteFiles::new(move || ring.ring());
@@ -214,6 +215,7 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
             lock: Some(lock),
         }),
         env,
+        flush_env,
         compaction_env,
         dir,
         options,

@@ -5,10 +5,11 @@
 //!
 //! * V3  Puts are taken only while the reserve is whole: it holds what flushing every memtable and the largest
 //!       compaction may need, beside whatever else fills the disk. Where the disk has not room for more than that, no
-//!       compaction takes more tables than one table needs. Compactions leave flushes their part.
+//!       compaction takes more tables than one table needs. Compactions leave flushes their part, and flushes the log and the
+//!       manifest theirs: while one that will not fit runs, deletes go on, and the next open has space if it is killed.
 //! * V4  Unless the disk is roomy one compaction runs at a time. While the reserve is not whole memtables are sealed early, so
 //!       that deletes use little space before a flush returns it; they wait for a compaction under way. After a flush or a
-//!       compaction what is free is set aside again.
+//!       compaction, failed or not, what is free is set aside again.
 //! * V5  A disk with room for it many times over holds a small one only: the rest is taken as the room shrinks.
 //!       Each step of log, flush and compaction looks, and each put that goes beyond what the log has zeroed: zeros never draw on
 //!       the reserve. (So if something else fills a roomy disk while the database is idle, the small reserve is all there

@@ -36,7 +36,9 @@ use crate::wal;
 pub(super) struct Shared {
     pub(super) dir: PathBuf,
     pub(super) env: Arc<dyn Env>,
-    /// The same for compactions, which leave flushes their part of the reserve.
+    /// The same for flushes, which leave deletes and the next open their part of the reserve.
+    pub(super) flush_env: Arc<dyn Env>,
+    /// The same for compactions, which leave flushes theirs.
     pub(super) compaction_env: Arc<dyn Env>,
     pub(super) options: Options,
     pub(super) block_cache: Arc<BlockCache>,

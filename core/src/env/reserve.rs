@@ -1,10 +1,11 @@
 //! Space set aside on the disk, and an environment whose writes draw on it when the disk is full.
 //!
-//! * V1  A write, a creation or a rename that finds no space gives a piece of the reserve back to the disk and is
+//! * V1  A write, a creation or a rename that finds no space gives a part of the reserve back to the disk and is
 //!       tried again, until it succeeds or nothing is left. A failed sync is not: it may have dropped what it was for.
-//!       Work that others must not be kept waiting by leaves them the floor. Each further piece of the same work is twice
-//!       as large: where names are what is short, a file system may take long to say so, and no piece helps.
-//! * V2  Once a piece is gone the reserve is not whole, until [`Reserve::hold`] has filled it again.
+//!       Work that others must not be kept waiting by leaves them theirs. The first part is a small one, because anybody
+//!       may take what is given back. Each further one for the same work is twice as large: where names are what is
+//!       short, a file system may take long to say so, and no part helps.
+//! * V2  Once a part is gone the reserve is not whole, until [`Reserve::hold`] has filled it again.
 //!
 //! Nothing reads the file. What is in it and whether it survives a crash does not matter.
 //!
@@ -20,6 +21,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex};
 
+/// What everybody but the log and the manifest leaves alone, as a part of a piece.
+const LEAST_DIVISOR: u64 = 2;
+/// What is given back first, unless more is needed, as a part of a piece.
+const FIRST_DIVISOR: u64 = 8;
 /// Less than this is not worth setting aside.
 const SMALLEST_PART: u64 = 4 << 10;
 
@@ -27,7 +32,7 @@ const SMALLEST_PART: u64 = 4 << 10;
 pub(crate) struct Reserve {
     env: Arc<dyn Env>,
     path: PathBuf,
-    /// Bytes of a piece.
+    /// Bytes of the smallest reserve.
     piece: u64,
     held: Mutex<Held>,
     is_whole: AtomicBool,
@@ -77,8 +82,8 @@ impl Held {
 }
 
 impl Reserve {
-    /// The reserve in the file `path`, as large as it is found; none if it is missing. `piece`: bytes given back at
-    /// first.
+    /// The reserve in the file `path`, as large as it is found; none if it is missing. `piece`: bytes of the smallest one
+    /// that is held.
     pub(crate) fn open(env: Arc<dyn Env>, path: PathBuf, piece: u64) -> Result<Arc<Reserve>> {
         let mut held = Held::default();
         if env.kind(&path)? != PathKind::Missing {
@@ -107,7 +112,7 @@ impl Reserve {
         self.held.lock().bytes
     }
 
-    /// Bytes of a piece.
+    /// Bytes of the smallest reserve.
     pub(crate) fn piece(&self) -> u64 {
         self.piece
     }
@@ -169,15 +174,16 @@ impl Reserve {
 
     /// V1, for work that needs about `bytes`.
     fn drawn<T>(&self, share: Share, bytes: u64, work: impl Fn() -> Result<T>) -> Result<T> {
-        let mut piece = bytes.max(self.piece);
+        let mut part = bytes.max(self.piece / FIRST_DIVISOR);
         loop {
             let floor = match share {
                 Share::All => 0,
+                Share::AboveLeast => self.piece / LEAST_DIVISOR,
                 Share::AboveFloor => self.floor.load(Ordering::Relaxed),
             };
             match work() {
-                Err(error) if error.kind() == ErrorKind::NoSpace && self.release(piece, floor) => {
-                    piece = piece.saturating_mul(2);
+                Err(error) if error.kind() == ErrorKind::NoSpace && self.release(part, floor) => {
+                    part = part.saturating_mul(2);
                 }
                 outcome => return outcome,
             }
@@ -190,6 +196,8 @@ impl Reserve {
 pub(crate) enum Share {
     /// All of it.
     All,
+    /// What is above a half of a piece.
+    AboveLeast,
     /// What is above [`Reserve::set_floor`].
     AboveFloor,
 }
@@ -374,7 +382,7 @@ mod tests {
     const PIECE: u64 = 16 << 10;
 
     #[test]
-    fn a_full_disk_draws_on_the_reserve_piece_by_piece_as_far_as_its_share_goes() {
+    fn a_full_disk_draws_on_the_reserve_part_by_part_as_far_as_its_share_goes() {
         let mem = MemEnv::new();
         let disk: Arc<dyn Env> = Arc::new(mem.clone());
         let reserve = Reserve::open(Arc::clone(&disk), PathBuf::from("/RESERVE"), PIECE).unwrap();
@@ -389,7 +397,8 @@ mod tests {
             let dir_syncs = Arc::new(DirSyncs::default());
             ReservingEnv::new(Arc::clone(&disk), Arc::clone(&reserve), share, dir_syncs)
         };
-        let (flush, compaction) = (env(Share::All), env(Share::AboveFloor));
+        let (log, flush) = (env(Share::All), env(Share::AboveLeast));
+        let compaction = env(Share::AboveFloor);
         let bytes = vec![1; PIECE as usize];
         let file = flush.create_new(Path::new("/flush")).unwrap();
         for piece in 0..4 {
@@ -401,11 +410,16 @@ mod tests {
         assert_eq!(held(&reserve), (3 * PIECE, false), "V2");
         let refused = other.write_at(PIECE, &bytes).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::NoSpace, "V1: the floor stays");
-        for piece in 4..7 {
+        for piece in 4..6 {
             file.write_at(piece * PIECE, &bytes).unwrap();
         }
+        let refused = file.write_at(6 * PIECE, &bytes).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::NoSpace, "V1: so does the least");
+        assert_eq!(held(&reserve), (PIECE / 2, false));
+        let file = log.create_new(Path::new("/log")).unwrap();
+        file.write_at(0, &bytes[..bytes.len() / 2]).unwrap();
         assert_eq!(held(&reserve), (0, false));
-        let refused = file.write_at(7 * PIECE, &bytes).unwrap_err();
+        let refused = file.write_at(PIECE, &bytes).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::NoSpace);
         // Not whole again before somebody has filled it.
         mem.set_quota(None);
@@ -427,7 +441,7 @@ mod tests {
         let refused = drawing.create_new(Path::new("/log")).err().unwrap();
         assert_eq!(refused.kind(), ErrorKind::NoSpace);
         assert_eq!(reserve.bytes(), 0);
-        // Without a piece, with one, with two more, ... with 512 more.
-        assert_eq!(env.injected(), 11);
+        // Without anything, with the eighth of a piece, with twice that, ... with 512 pieces more.
+        assert_eq!(env.injected(), 14);
     }
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::db::DB;
 use crate::db::write::Obstacle;
-use crate::env::{MemEnv, PathKind};
+use crate::env::{FaultEnv, MemEnv, Operation, PathKind};
+use crate::sync::atomic::AtomicU64;
 
 const WRITE_BUFFER: u64 = 256 << 10;
 
@@ -263,6 +264,39 @@ fn a_put_on_a_disk_that_others_filled_leaves_the_reserve_alone() {
             db.delete(&key(number)).unwrap();
         }
     }
+}
+
+#[test]
+fn a_flush_that_will_not_fit_leaves_deletes_their_part_and_gives_back_what_it_took() {
+    let env = MemEnv::new();
+    env.set_quota(Some(64 << 20));
+    let faulty = FaultEnv::new(Arc::new(env.clone()), 0);
+    let options = options(&env).env(Arc::new(faulty.clone()));
+    let db = DB::open("/db", options.manual_background(true)).unwrap();
+    let mut dice = fastrand::Rng::with_seed(9);
+    for number in 0..800 {
+        db.put(&key(number), &value(&mut dice)).unwrap();
+    }
+    let held = db.stats().unwrap().reserve_bytes;
+    hog(&env);
+    // At the end of its attempt, where it has taken what it may.
+    let (deleting, deleted) = (db.clone(), Arc::new(AtomicU64::new(0)));
+    let (count, disk) = (Arc::clone(&deleted), env.clone());
+    faulty.set_hook(Some(Arc::new(move |operation, path: &Path| {
+        if operation == Operation::Remove && path.extension().is_some_and(|kind| kind == "sst") {
+            hog(&disk);
+            for number in 0..200 {
+                deleting.delete(&key(number)).unwrap();
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    })));
+    let refused = db.flush().unwrap_err();
+    faulty.set_hook(None);
+    assert_eq!(refused.kind(), ErrorKind::NoSpace);
+    assert_eq!(deleted.load(Ordering::Relaxed), 200);
+    assert!(db.stats().unwrap().reserve_bytes > held / 2);
+    assert_eq!(db.iter().count(), 600);
 }
 
 #[test]

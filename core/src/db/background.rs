@@ -118,12 +118,19 @@ impl Shared {
             error: error.clone(),
             requests,
         });
+        state.tidying += 1;
         self.changed.notify_all();
         let stopping = state.stop_compacting;
         drop(state);
         drop(finished);
-        self.delete_obsolete_tables();
-        self.adjust_reserve();
+        let tidied = guarded(|| {
+            self.delete_obsolete_tables();
+            self.adjust_reserve();
+            Ok(())
+        });
+        self.state.lock().tidying -= 1;
+        self.changed.notify_all();
+        let outcome = outcome.and(tidied);
         if let Err(error) = &outcome
             && !stopping
         {

@@ -31,10 +31,7 @@ impl Shared {
         self.check_open()?;
         let target = Target::prepare(Arc::clone(&self.env), path)?;
         let outcome = self.fill_checkpoint(&target.dir);
-        target.finish(outcome.map_err(|error| {
-            // A directory let go may have lost the files.
-            self.check_open().err().unwrap_or(error)
-        }))?;
+        target.finish(outcome.map_err(|error| self.closed_or(error)))?;
         self.note(format_args!("made a checkpoint in {}", path.display()));
         Ok(())
     }

@@ -51,7 +51,7 @@ impl Shared {
         {
             // Manual compactions run in their callers' threads: they must be over before the lock is let go.
             let mut state = self.state.lock();
-            while !state.running.is_empty() {
+            while !state.running.is_empty() || state.tidying > 0 {
                 self.changed.wait(&mut state);
             }
         }

@@ -334,6 +334,7 @@ impl Cursor {
             }
             Ok(false) => Ok(false),
             Err(error) => {
+                let error = self.shared.closed_or(error);
                 self.error = Some(error.clone());
                 Err(error)
             }

@@ -48,7 +48,9 @@ impl Shared {
         let mut made = None;
         let note = |_, entry: TableEntry<'_>| made = Some(make(Found::InTable(entry)));
         let version = &superversion.version;
-        let found = version.get(sought, &self.tables, options.fill_cache, note)?;
+        let found = version
+            .get(sought, &self.tables, options.fill_cache, note)
+            .map_err(|error| self.closed_or(error))?;
         match found.map(|(trailer, ())| kind_of(trailer)).transpose()? {
             Some(ValueKind::Put) => Ok(made),
             Some(ValueKind::Delete) | None => Ok(None),
@@ -92,7 +94,9 @@ impl Shared {
                 values[places[index]] = unless_deleted(trailer, Value::from_table(entry))?;
                 Ok(())
             };
-            version.get_together(&left, &self.tables, &mut open, options.fill_cache, note)?;
+            version
+                .get_together(&left, &self.tables, &mut open, options.fill_cache, note)
+                .map_err(|error| self.closed_or(error))?;
         }
         Ok(values)
     }

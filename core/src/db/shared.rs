@@ -102,6 +102,8 @@ pub(super) struct LogCounts {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) running: Vec<RunningCompaction>,
+    /// Compactions that have ended and whose tables are being removed.
+    pub(super) tidying: usize,
     /// The error of the last flush, until one succeeds, and how many were tried.
     pub(super) flush_failure: Option<Error>,
     pub(super) flush_attempts: u64,
@@ -138,6 +140,12 @@ impl Shared {
             return Err(self.closed_error());
         }
         Ok(())
+    }
+
+    /// What a call answers that met `error`: if the database was closed meanwhile that it was, since the files may be gone.
+    #[cold]
+    pub(super) fn closed_or(&self, error: Error) -> Error {
+        self.check_open().err().unwrap_or(error)
     }
 
     #[cold]

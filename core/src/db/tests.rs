@@ -1,5 +1,6 @@
 //! Tests of the database on files in memory, where background work runs when the test says so.
 
+mod closing;
 mod doubt;
 mod recovering;
 mod waking;

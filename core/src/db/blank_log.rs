@@ -6,73 +6,103 @@
 //!
 //! * L1  It has the name of a log only once its zeros are durable: a loss of power may leave anything in a file whose bytes are not.
 //!       Recovery passes over a log of zeros, whose creation was not finished.
-//! * L2  `has_blank_log` is false only behind the renaming of the last one, or behind a try to remove it, so the next one is never
+//! * L2  `is_there` is false only behind the renaming of the last one, or behind a try to remove it, so the next one is never
 //!       made under a name that is about to be taken.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::shared::Shared;
+use crate::env::Env;
 use crate::error::Result;
 use crate::filename::{BLANK_LOG_TMP, log_path};
 use crate::key::FileNumber;
-use crate::sync::atomic::Ordering;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::wal;
+
+/// Whether there is such a file in a database's directory.
+#[derive(Default)]
+pub(super) struct BlankLog {
+    is_there: AtomicBool,
+}
+
+impl BlankLog {
+    fn is_there(&self) -> bool {
+        self.is_there.load(Ordering::Acquire)
+    }
+
+    /// Makes the file unless it is there. Called by one thread at a time.
+    pub(super) fn make(&self, env: &dyn Env, dir: &Path) -> Result<()> {
+        if self.is_there() {
+            return Ok(());
+        }
+        wal::Blank::create(env, &path(dir)).inspect_err(|_| discard(env, dir))?;
+        self.is_there.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Makes it the file of log `number`, if it is there.
+    pub(super) fn take(
+        &self,
+        env: &dyn Env,
+        dir: &Path,
+        number: FileNumber,
+    ) -> Result<Option<wal::Blank>> {
+        if !self.is_there() {
+            return Ok(None);
+        }
+        let renamed = env
+            .rename(&path(dir), &log_path(dir, number))
+            .inspect_err(|_| discard(env, dir));
+        // L2.
+        self.is_there.store(false, Ordering::Release);
+        renamed?;
+        let opened = wal::Blank::open(env, dir, number).inspect_err(|_| {
+            let _ = env.remove_file(&log_path(dir, number));
+        });
+        opened.map(Some)
+    }
+
+    /// Removes it, if it is there.
+    fn remove(&self, env: &dyn Env, dir: &Path) {
+        if self.is_there.swap(false, Ordering::AcqRel) {
+            discard(env, dir);
+        }
+    }
+}
+
+fn path(dir: &Path) -> PathBuf {
+    dir.join(BLANK_LOG_TMP)
+}
+
+/// Removes the file; if that fails, the next open does.
+fn discard(env: &dyn Env, dir: &Path) {
+    let _ = env.remove_file(&path(dir));
+}
 
 impl Shared {
     /// Makes a blank log unless there is one, or the database is being closed. Failing that, or on a disk with little room, the
     /// next seal makes its log itself. Called by one thread at a time.
     pub(super) fn prepare_log(&self) {
-        if self.has_blank_log.load(Ordering::Acquire)
-            || self.check_open().is_err()
-            || !self.is_roomy()
-        {
+        if self.check_open().is_err() || !self.is_roomy() {
             return;
         }
-        match wal::Blank::create(&*self.env, &self.blank_path()) {
-            Ok(()) => self.has_blank_log.store(true, Ordering::Release),
-            Err(error) => {
-                self.note(format_args!("cannot make a log ahead: {error}"));
-                self.discard_blank();
-            }
+        if let Err(error) = self.blank_log.make(&*self.env, &self.dir) {
+            self.note(format_args!("cannot make a log ahead: {error}"));
         }
     }
 
     /// Makes the blank log, if there is one, the file of log `number`. Called under the log's lock.
     pub(super) fn take_blank_log(&self, number: FileNumber) -> Option<wal::Blank> {
-        if !self.has_blank_log.load(Ordering::Acquire) {
-            return None;
-        }
-        let renamed = self.rename_blank(number).inspect_err(|error| {
+        let taken = self.blank_log.take(&*self.env, &self.dir, number);
+        taken.unwrap_or_else(|error| {
             self.note(format_args!("cannot use the log made ahead: {error}"));
-            self.discard_blank();
-        });
-        // L2.
-        self.has_blank_log.store(false, Ordering::Release);
-        renamed.ok()
-    }
-
-    fn rename_blank(&self, number: FileNumber) -> Result<wal::Blank> {
-        let path = log_path(&self.dir, number);
-        self.env.rename(&self.blank_path(), &path)?;
-        wal::Blank::open(&*self.env, &self.dir, number).inspect_err(|_| {
-            let _ = self.env.remove_file(&path);
+            None
         })
     }
 
     /// Removes the blank log, if there is one.
     pub(super) fn remove_blank_log(&self) {
-        if self.has_blank_log.swap(false, Ordering::AcqRel) {
-            self.discard_blank();
-        }
-    }
-
-    /// Removes the file; if that fails, the next open does.
-    fn discard_blank(&self) {
-        let _ = self.env.remove_file(&self.blank_path());
-    }
-
-    fn blank_path(&self) -> PathBuf {
-        self.dir.join(BLANK_LOG_TMP)
+        self.blank_log.remove(&*self.env, &self.dir);
     }
 }
 

@@ -4,14 +4,17 @@
 
 mod whole;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::blank_log::BlankLog;
 use super::doorbell::Doorbell;
 use super::publish::Publisher;
 use super::sync_group::{LogFile, LogPlace, SyncGroup};
 use crate::compaction::Retention;
-use crate::env::{Env, FaultEnv, File, MemEnv, Names, Operation};
+use crate::env::{Env, FaultEnv, File, Loss, MemEnv, Names, Operation, PowerCut};
 use crate::error::{Error, Result};
+use crate::filename::log_path;
 use crate::key::{FileNumber, KeyRef, SequenceNumber, Trailer, ValueKind};
 use crate::snapshot::SnapshotList;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -307,6 +310,41 @@ fn after_a_failed_sync_nothing_is_acknowledged_until_a_restart() {
         threads
             .into_iter()
             .for_each(|thread| thread.join().unwrap());
+    });
+}
+
+/// L1 and L2 of `blank_log.rs`. Fails if `take` says that there is none before it has given it a log's name, or if `make` says
+/// that there is one before its zeros are durable.
+#[test]
+fn a_log_made_ahead_has_durable_zeros_when_it_gets_a_logs_name() {
+    check("blank log", 2_000, || {
+        let (env, dir) = (MemEnv::new(), Path::new("/db"));
+        env.create_dir_all(dir).unwrap();
+        let blank_log = Arc::new(BlankLog::default());
+        let maker = {
+            let (env, blank_log) = (env.clone(), blank_log.clone());
+            thread::spawn(move || {
+                for _ in 0..8 {
+                    let _ = blank_log.make(&env, dir);
+                }
+            })
+        };
+        for number in (1..=8).map(FileNumber) {
+            if let Ok(Some(_)) = blank_log.take(&env, dir, number) {
+                let cut = PowerCut {
+                    bytes: Some(Loss::Everything),
+                    names: Some(Loss::Nothing),
+                    seed: 0,
+                };
+                let after = env.power_cut_as(cut, &mut BTreeSet::new());
+                let file = after.open_read(&log_path(dir, number)).unwrap();
+                let mut bytes = vec![1; file.len().unwrap() as usize];
+                file.read_at(0, &mut bytes).unwrap();
+                assert!(!bytes.is_empty() && bytes.iter().all(|byte| *byte == 0));
+            }
+            thread::yield_now();
+        }
+        maker.join().unwrap();
     });
 }
 

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::background::FLUSH_THREAD;
+use super::blank_log::BlankLog;
 use super::doorbell::Doorbell;
 use super::files::{delete_orphans, log_numbers};
 use super::info_log::InfoLogger;
@@ -179,7 +180,7 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
         spare_chunks,
         snapshots: Arc::new(SnapshotList::default()),
         publisher: Publisher::new(last_sequence),
-        has_blank_log: AtomicBool::new(false),
+        blank_log: BlankLog::default(),
         sync_group: SyncGroup::new(
             Arc::clone(&env),
             dir.clone(),

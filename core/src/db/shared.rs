@@ -12,6 +12,7 @@
 
 use std::path::PathBuf;
 
+use super::blank_log::BlankLog;
 use super::doorbell::Doorbell;
 use super::info_log::InfoLogger;
 use super::publish::Publisher;
@@ -52,7 +53,7 @@ pub(super) struct Shared {
     pub(super) log: Mutex<Log>,
     pub(super) sync_group: SyncGroup,
     /// Whether there is a file in which the next log is to begin.
-    pub(super) has_blank_log: AtomicBool,
+    pub(super) blank_log: BlankLog,
     pub(super) reserve: Arc<Reserve>,
     /// Whether the disk had room for the largest compactions when the reserve was last adjusted.
     pub(super) is_roomy: AtomicBool,

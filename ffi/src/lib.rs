@@ -1,7 +1,7 @@
 //! AiDb's C API: libaidb.so, libaidb.a and include/aidb.h.
 //!
 //! Thin by intention: every function checks its arguments, calls `core` and hands the result over. The header
-//! is generated from these files (`tests/header.rs`), so their doc comments speak to the C programmer. Its
+//! is generated from these files (`tests/documents/header.rs`), so their doc comments speak to the C programmer. Its
 //! conventions stand at its head, which is `ffi/header/preamble.h`.
 //!
 //! * `handle.rs`  what an opaque pointer means: a slot and its generation, never an address

@@ -1,39 +1,17 @@
-//! include/aidb.h is what cbindgen makes of these sources.
+//! include/aidb.h is what cbindgen makes of `ffi/`.
 //!
-//! `AIDB_UPDATE_HEADER=1 cargo test -p aidb-ffi --test header` writes it anew.
+//! `AIDB_UPDATE_HEADER=1 cargo test -p aidb-tests --test documents header` writes it anew.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use cbindgen::{Braces, Config, DocumentationStyle, EnumConfig, Language, Style};
 
-fn crate_dir() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
+use crate::{files, read, root, shown};
 
-fn committed() -> PathBuf {
-    crate_dir().join("../include/aidb.h")
-}
-
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// The files in `dir`, and in the directories in it.
-fn sources(dir: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).expect("the sources are here") {
-        let path = entry.expect("it can be listed").path();
-        match path.is_dir() {
-            true => found.extend(sources(&path)),
-            false => found.push(path),
-        }
-    }
-    found
-}
+const HEADER: &str = "include/aidb.h";
 
 fn generated() -> String {
-    let macros = read(&crate_dir().join("header/macros.h"))
+    let macros = read("ffi/header/macros.h")
         .replace("@MAJOR@", env!("CARGO_PKG_VERSION_MAJOR"))
         .replace("@MINOR@", env!("CARGO_PKG_VERSION_MINOR"))
         .replace("@PATCH@", env!("CARGO_PKG_VERSION_PATCH"))
@@ -43,11 +21,7 @@ fn generated() -> String {
         cpp_compat: true,
         style: Style::Type,
         braces: Braces::SameLine,
-        header: Some(
-            read(&crate_dir().join("header/preamble.h"))
-                .trim_end()
-                .to_string(),
-        ),
+        header: Some(read("ffi/header/preamble.h").trim_end().to_string()),
         include_guard: Some("AIDB_H".to_string()),
         no_includes: true,
         sys_includes: ["stdbool.h", "stddef.h", "stdint.h"]
@@ -65,7 +39,7 @@ fn generated() -> String {
         ..Config::default()
     };
     let bindings = cbindgen::Builder::new()
-        .with_crate(crate_dir())
+        .with_crate(root().join("ffi"))
         .with_config(config)
         .generate()
         .expect("cbindgen reads these sources");
@@ -78,11 +52,11 @@ fn generated() -> String {
 fn header_is_what_the_sources_say() {
     let new = generated();
     if std::env::var_os("AIDB_UPDATE_HEADER").is_some() {
-        fs::write(committed(), &new).expect("include/aidb.h can be written");
+        fs::write(root().join(HEADER), &new).expect("include/aidb.h can be written");
         return;
     }
-    let hint = "run: AIDB_UPDATE_HEADER=1 cargo test -p aidb-ffi --test header";
-    let old = read(&committed());
+    let hint = "run: AIDB_UPDATE_HEADER=1 cargo test -p aidb-tests --test documents header";
+    let old = read(HEADER);
     for (number, (old, new)) in old.lines().zip(new.lines()).enumerate() {
         assert_eq!(old, new, "include/aidb.h, line {}; {hint}", number + 1);
     }
@@ -91,16 +65,19 @@ fn header_is_what_the_sources_say() {
 
 #[test]
 fn header_names_every_exported_function() {
-    let header = read(&committed());
+    let header = read(HEADER);
     let mut functions = 0;
-    for source in sources(&crate_dir().join("src")) {
-        let text = read(&source);
-        for line in text.lines() {
+    for source in files("ffi/src", "rs") {
+        for line in read(&source).lines() {
             let Some((_, name)) = line.split_once("extern \"C\" fn aidb_") else {
                 continue;
             };
             let name = format!("aidb_{}(", name.split('(').next().unwrap_or_default());
-            assert!(header.contains(&name), "{name}) is not in include/aidb.h");
+            assert!(
+                header.contains(&name),
+                "{name}) of {} is not in {HEADER}",
+                shown(&source)
+            );
             functions += 1;
         }
     }

@@ -16,10 +16,9 @@ esac
 
 # Tests ask for more memory than there is and expect to be refused.
 export ASAN_OPTIONS=allocator_may_return_null=1
-# Dependencies without much optimisation: compiling them would take longer than the tests.
 export RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=$TARGET/asan
 export CARGO_PROFILE_DEV_DEBUG=line-tables-only
-flags=(--locked --target "$triple" --config 'profile.dev.package."*".opt-level=1')
+flags=(--locked --target "$triple")
 
 heading 'memtable, tables, caches, env, handles'
 cargo test -p aidb --lib "${flags[@]}" -- memtable:: sstable:: cache:: prefetch:: env::

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the fuzz targets of tests/fuzz, one after the other: fuzz.sh SECONDS [TARGET...], all by default. Stable
+# Runs the fuzz targets of tests/fuzz, as many at once as there are cores: fuzz.sh SECONDS [TARGET...], all by default. Stable
 # toolchain: libFuzzer is compiled by its crate, and SanitizerCoverage is a pass of LLVM that rustc is told to run.
 #
 # Findings are kept under target/fuzz/findings, and what a run learned under target/fuzz/corpus. Every run has a new
@@ -53,10 +53,10 @@ else
 fi
 still=()
 ! setarch -R true 2>/dev/null || still=(setarch -R)
-failed=0
-for name in "${targets[@]}"; do
-    learned=$out/corpus/$name
-    limit=(-max_total_time="${duration:-}")
+# Runs one target and says what came of it.
+run_target() {
+    local name=$1 learned=$out/corpus/$1 findings=$out/findings/$1 result=0 begun=$SECONDS executed covered
+    local limit=(-max_total_time="${duration:-}")
     if [ $fixed = 1 ]; then
         learned=$out/fixed/$name
         rm -rf "$learned"
@@ -67,9 +67,7 @@ for name in "${targets[@]}"; do
     interface) limit+=(-entropic=0 -max_len=400) ;;
     open) limit+=(-entropic=0) ;;
     esac
-    findings=$out/findings/$name
     mkdir -p "$learned" "$findings"
-    result=0 begun=$SECONDS
     "${still[@]}" "$out/$triple/release/$name" "${limit[@]}" -seed="$seed" -timeout=10 -rss_limit_mb=2048 \
         -print_final_stats=1 -artifact_prefix="$findings/" "$learned" "tests/fuzz/corpus/$name" \
         >"$out/$name.out" 2>&1 || result=$?
@@ -79,10 +77,18 @@ for name in "${targets[@]}"; do
         printf '%-13s %10s executions  %6s edges covered  %4d s  no finding\n' "$name" "$executed" "$covered" \
             $((SECONDS - begun))
     else
-        failed=1
         tail -40 "$out/$name.out"
         printf '%sFAILED: %s%s; again: target/fuzz/%s/release/%s FILE, with FILE from %s\n' \
             "$red" "$name" "$plain" "$triple" "$name" "${findings#"$ROOT"/}"
+        return 1
     fi
+}
+
+cores=$(nproc)
+rm -f "$out/failed"
+for name in "${targets[@]}"; do
+    [ "$(jobs -pr | wc -l)" -lt "$cores" ] || wait -n
+    { run_target "$name" || touch "$out/failed"; } &
 done
-exit $failed
+wait
+[ ! -e "$out/failed" ]

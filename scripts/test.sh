@@ -1,10 +1,16 @@
 #!/usr/bin/env bash
 # Everything that must hold: test.sh [SECTION...], all of them by default. Each section prints its runner's own output
 # under a heading and its time at the end; a failed section fails the run, and the others still run.
+#
+# Named sections run one after the other. Of all of them the last ones run beside each other: one lane builds, in target
+# directories of its own, while the programs of the other mostly use one core. What the first prints is shown at its end.
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-all=(tools format lint rustdoc build rust models c python node cross examples samples asan fuzz guard bench)
+first=(tools format lint rustdoc build rust)
+building=(models asan fuzz bench)
+running=(c python node cross examples samples guard)
+all=("${first[@]}" "${building[@]}" "${running[@]}")
 
 section_tools() { scripts/check-tools.sh; }
 
@@ -69,25 +75,40 @@ for section in "${sections[@]}"; do
     declare -F "section_$section" >/dev/null || die "no section $section; there are: ${all[*]}"
 done
 
-results=() failed=0 begun=$SECONDS
-for section in "${sections[@]}"; do
-    heading "$section"
-    started=$SECONDS
-    if ("section_$section"); then
+mkdir -p "$TARGET"
+logs=$(mktemp -d "$TARGET/test-XXXXXX")
+trap 'rm -rf "$logs"' EXIT
+begun=$SECONDS
+
+# The sections, one after the other; false if the tools are not there. A line of each goes to $logs/results.
+run() {
+    local section started word colour
+    for section in "$@"; do
+        heading "$section"
+        started=$SECONDS
         word=ok colour=$green
-    else
-        word=FAILED colour=$red
-        failed=$((failed + 1))
-    fi
-    results+=("$(printf '%s%-7s%s %-10s %4d s' "$colour" "$word" "$plain" "$section" $((SECONDS - started)))")
-    printf '%s\n' "${results[-1]}"
-    [ "$section $word" = 'tools FAILED' ] && break
-done
+        ("section_$section") || word=FAILED colour=$red
+        printf '%s%-7s%s %-10s %4d s\n' "$colour" "$word" "$plain" "$section" $((SECONDS - started)) |
+            tee -a "$logs/results"
+        [ "$section $word" != 'tools FAILED' ] || return 1
+    done
+}
+
+if [ $# -gt 0 ]; then
+    run "${sections[@]}"
+elif run "${first[@]}"; then
+    heading "beside what follows: ${building[*]}"
+    run "${building[@]}" >"$logs/building" 2>&1 &
+    run "${running[@]}"
+    wait
+    cat "$logs/building"
+fi
 
 heading 'summary'
-printf '%s\n' "${results[@]}"
-if [ $failed -gt 0 ]; then
-    printf '%smake test: %d of %d sections FAILED%s in %d s\n' "$red" $failed ${#sections[@]} "$plain" $((SECONDS - begun))
+cat "$logs/results"
+failed=$(grep -c FAILED "$logs/results")
+if [ "$failed" -gt 0 ]; then
+    printf '%smake test: %d of %d sections FAILED%s in %d s\n' "$red" "$failed" ${#sections[@]} "$plain" $((SECONDS - begun))
     exit 1
 fi
 printf '%smake test: all %d sections passed%s in %d s\n' "$green" ${#sections[@]} "$plain" $((SECONDS - begun))

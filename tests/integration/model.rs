@@ -3,11 +3,14 @@
 //! `AIDB_MODEL_SEED` reruns one history; `AIDB_MODEL_HISTORIES` runs more than the usual number.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use aidb::{Cursor, DB, IterOptions, Options, ReadOptions, Snapshot, WriteBatch, WriteOptions};
 use aidb_tests::{Model, ModelCursor, Random, Walk};
 
 const SEED_VARIABLE: &str = "AIDB_MODEL_SEED";
+/// Histories at once: most of one is waiting for the disk.
+const THREADS: usize = 4;
 
 #[test]
 fn random_histories_match_a_btreemap() {
@@ -17,24 +20,38 @@ fn random_histories_match_a_btreemap() {
         Err(_) if given => 1,
         Err(_) => 30,
     };
-    let mut deepest = 0;
-    for history in 0..histories {
-        let seed = seed.wrapping_add(history);
-        match catch_unwind(AssertUnwindSafe(|| History::new(seed).run())) {
-            Ok(levels) => deepest = deepest.max(levels),
-            Err(panic) => {
-                eprintln!(
-                    "rerun: {SEED_VARIABLE}={seed:#x} cargo test -p aidb-tests --test integration \
-                     random_histories_match_a_btreemap"
-                );
-                resume_unwind(panic);
+    let (next, deepest) = (AtomicU64::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        let walk = || {
+            loop {
+                let history = next.fetch_add(1, Ordering::Relaxed);
+                if history >= histories {
+                    return;
+                }
+                let levels = run_history(seed.wrapping_add(history));
+                deepest.fetch_max(levels, Ordering::Relaxed);
             }
+        };
+        for _ in 0..THREADS {
+            scope.spawn(walk);
         }
-    }
+    });
+    let deepest = deepest.into_inner();
     assert!(
         given || deepest >= 3,
         "the histories must reach level 2 and beyond, not only {deepest} levels"
     );
+}
+
+/// Runs the history of a seed; how many levels it reached.
+fn run_history(seed: u64) -> usize {
+    catch_unwind(AssertUnwindSafe(|| History::new(seed).run())).unwrap_or_else(|panic| {
+        eprintln!(
+            "rerun: {SEED_VARIABLE}={seed:#x} cargo test -p aidb-tests --test integration \
+             random_histories_match_a_btreemap"
+        );
+        resume_unwind(panic)
+    })
 }
 
 struct History {

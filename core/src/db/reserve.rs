@@ -33,8 +33,9 @@ use crate::version::{LEVELS, Version};
 const STEP_DIVISOR: u64 = 64;
 const SMALLEST_STEP: u64 = 64 << 10;
 const LARGEST_STEP: u64 = 1 << 20;
-/// Bytes of log at which a memtable is sealed while the reserve is not whole, as a part of a step (V4).
-const EARLY_SEAL_DIVISOR: u64 = 4;
+/// Bytes of log at which a memtable is sealed while the reserve is not whole, as a part of a step (V4): the logs of three
+/// memtables and what flushes leave alone are less than the smallest reserve.
+const EARLY_SEAL_DIVISOR: u64 = 8;
 /// A disk has room if so many times the reserve is free (V5).
 const ROOMY_FACTOR: u64 = 4;
 

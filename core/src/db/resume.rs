@@ -8,7 +8,7 @@
 //!   the logs is made durable, before the failure is forgotten. A failed sync of the directory, if the name of a log
 //!   depends on it, is no better.
 //!
-//! Each later write tries this until it succeeds, and answers the first failure until then. Reads go on.
+//! Each later write tries this until it succeeds, and answers the failure of the present log until then. Reads go on.
 
 use super::shared::{Log, Shared};
 use super::sync_group::LogFile;

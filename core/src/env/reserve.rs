@@ -22,7 +22,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex};
 
 /// What everybody but the log and the manifest leaves alone, as a part of a piece.
-const LEAST_DIVISOR: u64 = 2;
+const LEAST_DIVISOR: u64 = 4;
 /// What is given back first, unless more is needed, as a part of a piece.
 const FIRST_DIVISOR: u64 = 8;
 /// Less than this is not worth setting aside.
@@ -196,7 +196,7 @@ impl Reserve {
 pub(crate) enum Share {
     /// All of it.
     All,
-    /// What is above a half of a piece.
+    /// What is above a quarter of a piece.
     AboveLeast,
     /// What is above [`Reserve::set_floor`].
     AboveFloor,
@@ -415,9 +415,9 @@ mod tests {
         }
         let refused = file.write_at(6 * PIECE, &bytes).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::NoSpace, "V1: so does the least");
-        assert_eq!(held(&reserve), (PIECE / 2, false));
+        assert_eq!(held(&reserve), (PIECE / 4, false));
         let file = log.create_new(Path::new("/log")).unwrap();
-        file.write_at(0, &bytes[..bytes.len() / 2]).unwrap();
+        file.write_at(0, &bytes[..bytes.len() / 4]).unwrap();
         assert_eq!(held(&reserve), (0, false));
         let refused = file.write_at(PIECE, &bytes).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::NoSpace);

@@ -123,19 +123,27 @@ impl Shared {
         let stopping = state.stop_compacting;
         drop(state);
         drop(finished);
-        let tidied = guarded(|| {
+        let tidied = self.tidy(|| {
             self.delete_obsolete_tables();
             self.adjust_reserve();
-            Ok(())
         });
-        self.state.lock().tidying -= 1;
-        self.changed.notify_all();
         let outcome = outcome.and(tidied);
         if let Err(error) = &outcome
             && !stopping
         {
             self.note(format_args!("compaction failed: {error}"));
         }
+        outcome
+    }
+
+    /// Does what `State::tidying` has been raised for.
+    fn tidy(&self, work: impl FnOnce()) -> Result<()> {
+        let outcome = guarded(|| {
+            work();
+            Ok(())
+        });
+        self.state.lock().tidying -= 1;
+        self.changed.notify_all();
         outcome
     }
 
@@ -188,8 +196,15 @@ impl Shared {
             return Ok(());
         }
         let before = self.file_numbers.allocate();
+        {
+            let mut state = self.state.lock();
+            if state.stop_compacting {
+                return Err(Error::closed("the database"));
+            }
+            state.tidying += 1;
+        }
         // The disk may have filled since the last look.
-        self.adjust_reserve();
+        self.tidy(|| self.adjust_reserve())?;
         let deepest = {
             // Not kept: what it holds could not be deleted.
             let version = Arc::clone(&self.superversion.load().version);

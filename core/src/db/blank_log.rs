@@ -19,7 +19,7 @@ use crate::key::FileNumber;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::wal;
 
-/// Whether there is such a file in a database's directory.
+/// Such a file in a database's directory, if there is one.
 #[derive(Default)]
 pub(super) struct BlankLog {
     is_there: AtomicBool,

@@ -52,7 +52,7 @@ pub(super) struct Shared {
     /// The commit lock. `None` in a database opened read-only.
     pub(super) log: Mutex<Log>,
     pub(super) sync_group: SyncGroup,
-    /// Whether there is a file in which the next log is to begin.
+    /// The file in which the next log is to begin, if it has been made.
     pub(super) blank_log: BlankLog,
     pub(super) reserve: Arc<Reserve>,
     /// Whether the disk had room for the largest compactions when the reserve was last adjusted.
@@ -103,7 +103,7 @@ pub(super) struct LogCounts {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) running: Vec<RunningCompaction>,
-    /// Compactions that have ended and whose tables are being removed.
+    /// How many threads change files beside those of running compactions and of the background; `close` waits for them.
     pub(super) tidying: usize,
     /// The error of the last flush, until one succeeds, and how many were tried.
     pub(super) flush_failure: Option<Error>,

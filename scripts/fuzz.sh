@@ -27,6 +27,9 @@ fi
 shift
 mapfile -t targets < <(printf '%s\n' "${!executions[@]}" | sort)
 [ $# -eq 0 ] || targets=("$@")
+for name in "${targets[@]}"; do
+    [ -n "${executions[$name]:-}" ] || die "no target $name; there are: ${!executions[*]}"
+done
 
 triple=$(rustc -vV | sed -n 's/^host: //p')
 case $triple in
@@ -84,11 +87,14 @@ run_target() {
     fi
 }
 
-cores=$(nproc)
-rm -f "$out/failed"
+cores=$(nproc) passed=0
+rm -f "$out"/*.passed
 for name in "${targets[@]}"; do
-    [ "$(jobs -pr | wc -l)" -lt "$cores" ] || wait -n
-    { run_target "$name" || touch "$out/failed"; } &
+    [ "$(jobs -pr | wc -l)" -lt "$cores" ] || wait -n || true
+    { run_target "$name" && touch "$out/$name.passed"; } &
 done
 wait
-[ ! -e "$out/failed" ]
+for name in "${targets[@]}"; do
+    [ ! -e "$out/$name.passed" ] || passed=$((passed + 1))
+done
+[ $passed = ${#targets[@]} ]

@@ -13,8 +13,8 @@ minutes=${1:-30}
 shift $(($# > 0 ? 1 : 0))
 
 # Shares of the time, the longest first, so that no core waits for long.
-order=(faults damage power models metamorphic lives disk)
-declare -A share=([faults]=30 [damage]=20 [power]=18 [models]=12 [metamorphic]=10 [lives]=7 [disk]=3)
+order=(damage faults power models metamorphic lives disk)
+declare -A share=([damage]=30 [faults]=22 [power]=16 [models]=12 [metamorphic]=10 [lives]=7 [disk]=3)
 parts=("$@")
 [ $# -gt 0 ] || parts=("${order[@]}")
 for part in "${parts[@]}"; do

@@ -7,6 +7,7 @@
 //!       their trailers, footer; and blocks follow one another without a gap (checked when a table is opened).
 //! * T2  A block's checksum also covers what kind of block it is, how it is compressed, and its length.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use crate::checksum::placed_crc;
@@ -237,7 +238,10 @@ pub(crate) fn copy_block(
     decompress_block(path, offset, kind, compression, &stored[..length])
 }
 
-/// [`copy_block`] into `raw`, whatever that was before; a block stored as it is stays where it is.
+/// [`open_block`] for stored bytes that stay their owner's: borrows them if they are the raw bytes, and otherwise
+/// unpacks into `raw`, whatever that was before. More than `most` unpacked bytes leave `raw` and are owned.
+///
+/// `raw` cannot be reached while the answer is borrowed, so that nobody takes it for a block that was never in it.
 pub(crate) fn unpack_block<'a>(
     path: &Path,
     file_id: u64,
@@ -245,15 +249,19 @@ pub(crate) fn unpack_block<'a>(
     kind: BlockKind,
     stored: &'a [u8],
     raw: &'a mut Vec<u8>,
-) -> Result<&'a [u8]> {
+    most: usize,
+) -> Result<Cow<'a, [u8]>> {
     let compression = check_block(path, file_id, offset, kind, stored)?;
     let payload = &stored[..stored.len() - BLOCK_TRAILER_BYTES];
     if compression == Compression::None {
-        return Ok(payload);
+        return Ok(Cow::Borrowed(payload));
     }
     compression::decompress_into(compression, payload, MAX_RAW_BLOCK_BYTES, raw)
         .map_err(|what| damaged_block(path, offset, kind, compression, what))?;
-    Ok(raw)
+    match raw.len() > most {
+        true => Ok(Cow::Owned(std::mem::take(raw))),
+        false => Ok(Cow::Borrowed(raw)),
+    }
 }
 
 fn check_block(

@@ -10,6 +10,7 @@
 
 pub(super) mod check;
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
@@ -541,11 +542,12 @@ impl Table {
             BlockKind::Data,
             stored,
             raw,
+            LARGE_BYTES,
         )?;
-        let block = match bytes.len() <= LARGE_BYTES {
-            true => Block::copied(bytes, self.cache.gauge()),
-            // Much larger than it was stored, so in `raw`.
-            false => Block::new(std::mem::take(raw), self.cache.gauge()),
+        let gauge = self.cache.gauge();
+        let block = match bytes {
+            Cow::Borrowed(bytes) if bytes.len() <= LARGE_BYTES => Block::copied(bytes, gauge),
+            bytes => Block::new(bytes.into_owned(), gauge),
         };
         block.map_err(|damage| self.damage(number, damage))
     }

@@ -20,7 +20,7 @@ const SEEKS: u64 = 2_000;
 const BATCH: u64 = 100;
 
 /// Name and number of operations.
-const WORKLOADS: [(&str, u64); 13] = [
+const WORKLOADS: [(&str, u64); 15] = [
     ("put", OPERATIONS),
     ("put-ascending", OPERATIONS),
     ("batch-put", OPERATIONS),
@@ -33,6 +33,8 @@ const WORKLOADS: [(&str, u64); 13] = [
     ("next", ENTRIES),
     ("prev", ENTRIES),
     ("flush", ENTRIES),
+    ("compact", ENTRIES),
+    ("fill-compact", ENTRIES),
     ("recovery", ENTRIES),
 ];
 
@@ -115,7 +117,15 @@ fn get(db: &DB) -> Result<(), Failure> {
 fn run(workload: &str) -> Result<(), Failure> {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("db");
-    let db = DB::open(&path, options())?;
+    let options = match workload {
+        // Some ten flushes, and compactions on the way.
+        "compact" | "fill-compact" => options()
+            .write_buffer_size(256 << 10)
+            .level_base_size(512 << 10)
+            .target_file_size(256 << 10),
+        _ => options(),
+    };
+    let db = DB::open(&path, options.clone())?;
     match workload {
         "put" => {
             fill(&db)?;
@@ -222,13 +232,23 @@ fn run(workload: &str) -> Result<(), Failure> {
             fill(&db)?;
             counted(&mut || Ok(db.flush()?))?;
         }
+        "compact" => {
+            fill(&db)?;
+            db.flush()?;
+            counted(&mut || Ok(db.compact_range(None, None)?))?;
+        }
+        // All that a write costs until its entry lies where it stays.
+        "fill-compact" => counted(&mut || {
+            fill(&db)?;
+            Ok(db.compact_range(None, None)?)
+        })?,
         "recovery" => {
             fill(&db)?;
             // Dropped, not closed: what was written is in the log alone.
             drop(db);
             let mut opened = None;
             counted(&mut || {
-                opened = Some(DB::open(&path, options())?);
+                opened = Some(DB::open(&path, options.clone())?);
                 Ok(())
             })?;
             let db = opened.ok_or("nothing was opened")?;

@@ -18,6 +18,7 @@ pub(crate) fn put_u64(out: &mut Vec<u8>, value: u64) {
 }
 
 /// Appends `value` as a varint of one to ten bytes.
+#[inline]
 pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -38,6 +39,7 @@ pub(crate) fn write_varint(out: &mut [u8], mut value: u64) -> usize {
 }
 
 /// Appends the length of `bytes` as a varint, then `bytes`.
+#[inline]
 pub(crate) fn put_length_prefixed(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
@@ -88,6 +90,17 @@ pub(crate) fn get_u8(input: &mut &[u8]) -> Option<u8> {
 /// Reads a varint.
 #[inline]
 pub(crate) fn get_varint(input: &mut &[u8]) -> Option<u64> {
+    match **input {
+        [byte, ref rest @ ..] if byte < 0x80 => {
+            *input = rest;
+            Some(u64::from(byte))
+        }
+        _ => get_long_varint(input),
+    }
+}
+
+/// [`get_varint`] of more than one byte.
+fn get_long_varint(input: &mut &[u8]) -> Option<u64> {
     let mut value = 0u64;
     for (index, &byte) in input.iter().enumerate().take(MAX_VARINT_BYTES) {
         let bits = u64::from(byte & 0x7f);

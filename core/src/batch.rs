@@ -5,13 +5,15 @@
 //!
 //! * B1  `buffer` always holds a whole, valid batch, whose count is the number of its operations.
 //! * B2  An operation's sequence number is the record's first number plus its index in the batch.
+//! * B3  Each operation has its digest in `contents`, made of what the caller gave (`content.rs`, SUM-2).
 
 use std::fmt;
 
 use crate::coding::{get_bytes, get_length_prefixed, get_u8, get_u32, get_varint};
 use crate::coding::{put_length_prefixed, varint_len};
+use crate::content::{Content, Sum};
 use crate::error::{Error, Result};
-use crate::key::{MAX_KEY_BYTES, MAX_VALUE_BYTES, ValueKind};
+use crate::key::{MAX_KEY_BYTES, MAX_VALUE_BYTES, SequenceNumber, ValueKind};
 
 /// The format's version, its first byte.
 const BATCH_VERSION: u8 = 1;
@@ -43,6 +45,10 @@ const MAX_BATCH_BYTES: u64 = MAX_VALUE_BYTES + (MAX_KEY_BYTES as u64) + 64;
 #[derive(Clone)]
 pub struct WriteBatch {
     buffer: Vec<u8>,
+    /// The digest of a single operation, which takes no allocation; and those of several, in order (B3).
+    content: Content,
+    contents: Vec<Content>,
+    tombstones: u32,
 }
 
 impl WriteBatch {
@@ -50,6 +56,9 @@ impl WriteBatch {
     pub fn new() -> WriteBatch {
         WriteBatch {
             buffer: Vec::from(EMPTY),
+            content: Content::default(),
+            contents: Vec::new(),
+            tombstones: 0,
         }
     }
 
@@ -57,8 +66,7 @@ impl WriteBatch {
     pub(crate) fn of_put(key: &[u8], value: &[u8]) -> Result<WriteBatch> {
         check_key(key)?;
         check_value(value)?;
-        let mut batch = WriteBatch { buffer: Vec::new() };
-        batch.begin(key.len() + value.len() + MOST_FRAMING_BYTES)?;
+        let mut batch = WriteBatch::for_one(key.len() + value.len())?;
         batch.put(key, value)?;
         Ok(batch)
     }
@@ -66,17 +74,24 @@ impl WriteBatch {
     /// A batch of one delete, in memory for just that. Errors: as [`WriteBatch::delete`].
     pub(crate) fn of_delete(key: &[u8]) -> Result<WriteBatch> {
         check_key(key)?;
-        let mut batch = WriteBatch { buffer: Vec::new() };
-        batch.begin(key.len() + MOST_FRAMING_BYTES)?;
+        let mut batch = WriteBatch::for_one(key.len())?;
         batch.delete(key)?;
         Ok(batch)
     }
 
-    /// Makes room for the header and `bytes` more, and writes the header.
-    fn begin(&mut self, bytes: usize) -> Result<()> {
-        self.reserve(HEADER_BYTES + bytes)?;
-        self.buffer.extend_from_slice(&EMPTY);
-        Ok(())
+    /// An empty batch with room for one operation of `bytes` bytes of key and value.
+    #[inline]
+    fn for_one(bytes: usize) -> Result<WriteBatch> {
+        let bytes = HEADER_BYTES + bytes + MOST_FRAMING_BYTES;
+        let mut buffer = Vec::new();
+        buffer.try_reserve(bytes).map_err(|_| no_memory(bytes))?;
+        buffer.extend_from_slice(&EMPTY);
+        Ok(WriteBatch {
+            buffer,
+            content: Content::default(),
+            contents: Vec::new(),
+            tombstones: 0,
+        })
     }
 
     /// Adds a put of `value` (up to 4 GiB - 1) under `key` (up to 16 MiB); either may be empty.
@@ -87,6 +102,7 @@ impl WriteBatch {
         self.start(
             ValueKind::Put,
             key,
+            value,
             varint_len(value.len() as u64) + value.len(),
         )?;
         put_length_prefixed(&mut self.buffer, key);
@@ -98,7 +114,7 @@ impl WriteBatch {
     ///
     /// Errors: `InvalidArgument` if the key is longer, or the batch would pass 4 GiB; the batch is unchanged then.
     pub fn delete(&mut self, key: &[u8]) -> Result<()> {
-        self.start(ValueKind::Delete, key, 0)?;
+        self.start(ValueKind::Delete, key, &[], 0)?;
         put_length_prefixed(&mut self.buffer, key);
         Ok(())
     }
@@ -113,6 +129,14 @@ impl WriteBatch {
             .checked_add(other.count())
             .ok_or_else(too_large)?;
         self.reserve(added.len())?;
+        self.reserve_contents(count)?;
+        let more = other.contents();
+        if !more.is_empty() {
+            self.gather_contents();
+            self.contents.extend_from_slice(more);
+            self.content = self.contents[0];
+        }
+        self.tombstones += other.tombstones;
         self.buffer.extend_from_slice(added);
         self.set_count(count);
         Ok(())
@@ -121,6 +145,8 @@ impl WriteBatch {
     /// Removes all operations and keeps the memory.
     pub fn clear(&mut self) {
         self.buffer.truncate(HEADER_BYTES);
+        self.contents.clear();
+        self.tombstones = 0;
         self.set_count(0);
     }
 
@@ -134,7 +160,7 @@ impl WriteBatch {
         self.count() == 0
     }
 
-    /// Bytes the batch takes in memory and in the log.
+    /// Bytes the batch takes in the log; in memory it takes 24 more for each operation but the first.
     pub fn byte_size(&self) -> usize {
         self.buffer.len()
     }
@@ -156,6 +182,51 @@ impl WriteBatch {
         &self.buffer
     }
 
+    /// The sum of the entries that the operations will be, if the first gets the number after `before` (B2, B3).
+    #[inline]
+    pub(crate) fn sum(&self, before: SequenceNumber) -> Sum {
+        let mut sequence = before;
+        let mut terms = 0u64;
+        for content in self.contents() {
+            sequence = sequence.plus(1);
+            terms = terms.wrapping_add(content.term(sequence));
+        }
+        let tombstones = u64::from(self.tombstones);
+        Sum {
+            terms,
+            puts: u64::from(self.count()) - tombstones,
+            tombstones,
+        }
+    }
+
+    /// The digest of each operation, in order (B3).
+    #[inline]
+    pub(crate) fn contents(&self) -> &[Content] {
+        match self.count() {
+            0 => &[],
+            1 => std::slice::from_ref(&self.content),
+            _ => &self.contents,
+        }
+    }
+
+    /// Makes room for the digests of `count` operations.
+    fn reserve_contents(&mut self, count: u32) -> Result<()> {
+        if count > 1 {
+            let more = (count as usize).saturating_sub(self.contents.len());
+            let reserved = self.contents.try_reserve(more);
+            reserved.map_err(|_| no_memory(more * size_of::<Content>()))?;
+        }
+        Ok(())
+    }
+
+    /// Puts the digest of a single operation where those of several are; there is room.
+    fn gather_contents(&mut self) {
+        if self.count() == 1 {
+            self.contents.clear();
+            self.contents.push(self.content);
+        }
+    }
+
     /// Number of operations as it is encoded.
     pub(crate) fn count(&self) -> u32 {
         let bytes = self.buffer[COUNT_OFFSET..]
@@ -169,22 +240,37 @@ impl WriteBatch {
     }
 
     /// Checks and begins an operation that will take `rest` bytes behind its key.
-    fn start(&mut self, kind: ValueKind, key: &[u8], rest: usize) -> Result<()> {
+    #[inline]
+    fn start(&mut self, kind: ValueKind, key: &[u8], value: &[u8], rest: usize) -> Result<()> {
         check_key(key)?;
         let count = self.count().checked_add(1).ok_or_else(too_large)?;
+        self.reserve_contents(count)?;
         self.reserve(1 + varint_len(key.len() as u64) + key.len() + rest)?;
         self.buffer.push(kind as u8);
+        self.note(kind, key, value);
         self.set_count(count);
         Ok(())
+    }
+
+    /// Begins to note an operation: its digest (B3).
+    #[inline]
+    fn note(&mut self, kind: ValueKind, key: &[u8], value: &[u8]) {
+        let content = Content::of(kind, key, value);
+        self.tombstones += u32::from(kind == ValueKind::Delete);
+        match self.count() {
+            0 => self.content = content,
+            _ => {
+                self.gather_contents();
+                self.contents.push(content);
+            }
+        }
     }
 
     fn reserve(&mut self, bytes: usize) -> Result<()> {
         if self.buffer.len() as u64 + bytes as u64 > MAX_BATCH_BYTES {
             return Err(too_large());
         }
-        self.buffer.try_reserve(bytes).map_err(|_| {
-            Error::invalid_argument(format!("no memory for a batch of {} more bytes", bytes))
-        })
+        self.buffer.try_reserve(bytes).map_err(|_| no_memory(bytes))
     }
 }
 
@@ -201,6 +287,11 @@ impl fmt::Debug for WriteBatch {
             .field("byte_size", &self.byte_size())
             .finish()
     }
+}
+
+#[cold]
+fn no_memory(bytes: usize) -> Error {
+    Error::invalid_argument(format!("no memory for a batch of {bytes} more bytes"))
 }
 
 fn too_large() -> Error {
@@ -273,6 +364,7 @@ impl<'a> Operations<'a> {
         self.left
     }
 
+    #[inline]
     fn decode(&mut self) -> Result<Operation<'a>> {
         let short = || damaged("batch ends inside an operation");
         let tag = get_u8(&mut self.input).ok_or_else(short)?;
@@ -300,6 +392,7 @@ impl<'a> Operations<'a> {
 impl<'a> Iterator for Operations<'a> {
     type Item = Result<Operation<'a>>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.left == 0 {
             let extra = std::mem::take(&mut self.input).len();

@@ -101,6 +101,8 @@ struct Inner {
     message: String,
     source: Option<io::Error>,
     place: Option<Place>,
+    /// See [`Error::is_unaccounted`].
+    is_unaccounted: bool,
 }
 
 /// Where damage is. The message ends with what is wrong there.
@@ -158,6 +160,15 @@ impl Error {
         Error::new(ErrorKind::Internal, message)
     }
 
+    /// Entries do not add up, or are not in order, in what a flush or compaction read or wrote.
+    pub(crate) fn unaccounted(message: impl Into<String>) -> Error {
+        let mut inner = Error::parts(ErrorKind::Internal, message.into(), None, None);
+        inner.is_unaccounted = true;
+        Error {
+            inner: Arc::new(inner),
+        }
+    }
+
     /// Something written by a newer AiDb, or not available here.
     pub fn unsupported(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Unsupported, message)
@@ -177,13 +188,28 @@ impl Error {
         place: Option<Place>,
     ) -> Error {
         Error {
-            inner: Arc::new(Inner {
-                kind,
-                message,
-                source,
-                place,
-            }),
+            inner: Arc::new(Error::parts(kind, message, source, place)),
         }
+    }
+
+    fn parts(
+        kind: ErrorKind,
+        message: String,
+        source: Option<io::Error>,
+        place: Option<Place>,
+    ) -> Inner {
+        Inner {
+            kind,
+            message,
+            source,
+            place,
+            is_unaccounted: false,
+        }
+    }
+
+    /// Whether entries did not add up: a fault of ours, or of the memory, that was noticed before it was installed.
+    pub(crate) fn is_unaccounted(&self) -> bool {
+        self.inner.is_unaccounted
     }
 
     /// The kind, for a program to act on.

@@ -137,6 +137,26 @@ impl<'a> KeyRef<'a> {
     }
 }
 
+/// The first sixteen bytes of `user_key`: they sort as the keys do, ties aside.
+#[inline]
+pub(crate) fn head_of(user_key: &[u8]) -> (u64, u64) {
+    (eight_bytes(user_key, 0), eight_bytes(user_key, 8))
+}
+
+/// Eight bytes of `key` from `offset`, big-endian, zeros behind its end.
+#[inline]
+pub(crate) fn eight_bytes(key: &[u8], offset: usize) -> u64 {
+    let rest = key.get(offset..).unwrap_or_default();
+    match rest.first_chunk() {
+        Some(bytes) => u64::from_be_bytes(*bytes),
+        None => {
+            let mut bytes = [0; 8];
+            bytes[..rest.len()].copy_from_slice(rest);
+            u64::from_be_bytes(bytes)
+        }
+    }
+}
+
 impl Ord for KeyRef<'_> {
     #[inline]
     fn cmp(&self, other: &Self) -> Ordering {

@@ -30,6 +30,7 @@
 //! | `iterator` | merging sorted runs; what a reader may see |
 //! | `memtable`, `wal`, `sstable` with `cache` | the write buffer, the log, the tables |
 //! | `batch`, `snapshot`, `options`, `metrics` | what calls are made of |
+//! | `content` | sums by which entries are accounted for |
 //! | `key`, `filename` | internal keys and their order; names of files |
 //! | `coding`, `checksum`, `compression` | bytes |
 //! | `env` | the only door to files, clock, threads and randomness |
@@ -43,6 +44,7 @@ mod checksum;
 mod coding;
 mod compaction;
 mod compression;
+mod content;
 mod db;
 pub mod env;
 mod error;

@@ -19,7 +19,7 @@ const LAYERS: &[&str] = &[
     "batch",
     "options",
     "snapshot",
-    "filename",
+    "filename content",
     "key compression",
     "coding checksum",
     "env",

@@ -104,6 +104,18 @@ impl TableCache {
         })
     }
 
+    /// A cache for the same folder that has nothing open and keeps no blocks: what goes through it comes from the files,
+    /// if the handles are new too.
+    pub(crate) fn past(&self) -> Arc<TableCache> {
+        let env = Arc::clone(&self.env);
+        TableCache::new(
+            env,
+            self.dir.clone(),
+            BlockCache::new(0),
+            self.max_open_files,
+        )
+    }
+
     /// The open table of `handle`, for the length of a call; opens it if need be.
     #[inline]
     pub(crate) fn get(&self, handle: &Arc<TableHandle>) -> Result<TableGuard> {

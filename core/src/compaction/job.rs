@@ -3,23 +3,27 @@
 //! * J1  Outputs and their directory entries are synced before the edit is returned.
 //! * J2  On an error or a stop every output is removed; the inputs are never touched.
 //! * J3  All versions of a user key lie in one output (V2).
-//! * J4  As many entries are read as the manifest says the inputs hold: a table that loses some on the way would
-//!       otherwise lose them for good here.
+//! * J4  What was read is what the manifest says of the inputs, and what was written is that without what was dropped
+//!       (LEDGER-1). A job that does not add up, or meets damage, is tried once more past all caches. If it fails again,
+//!       each input is read by itself to find the one that is not what the manifest says.
 //!
 //! Elsewhere: which entries stay (`retention.rs`), making the edit durable and deleting the inputs (`db`).
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use super::ledger::{Ledger, Reason};
 use super::picker::{Plan, max_grandparent_bytes};
 use super::retention::{Fate, Retention};
 use crate::cache::TableCache;
+use crate::content::Sum;
 use crate::env::{Env, Names};
 use crate::error::{Error, ErrorKind, Result};
 use crate::filename::table_path;
 use crate::iterator::InternalIterator;
 use crate::iterator::merging::MergingIterator;
-use crate::key::{FileNumber, KeyRef, SequenceNumber, ValueKind};
-use crate::sstable::{Builder, TableOptions};
+use crate::key::{FileNumber, KeyRef, SequenceNumber};
+use crate::sstable::{Builder, Checked, Table, TableOptions, TableSummary};
 use crate::sync::Arc;
 use crate::version::{FileMeta, LevelIterator, TableInfo, VersionEdit};
 
@@ -42,6 +46,8 @@ pub(crate) struct JobContext<'a> {
     pub(crate) new_file_number: &'a dyn Fn() -> FileNumber,
     /// Asked often; if it answers true the job ends with `Closed`.
     pub(crate) should_stop: &'a dyn Fn() -> bool,
+    /// Told of the error of a first try (J4).
+    pub(crate) note: &'a dyn Fn(&Error),
 }
 
 /// What a job did.
@@ -57,10 +63,88 @@ pub(crate) struct Output {
     pub(crate) entries_written: u64,
 }
 
-/// Carries out `plan` and returns the edit to apply; nothing refers to the outputs before that (J1, J2).
+/// Why a job failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    /// The inputs that no job should try again: the one that is damaged, or all if none can be told.
+    pub(crate) set_aside: Vec<FileNumber>,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure {
+            error,
+            set_aside: Vec::new(),
+        }
+    }
+}
+
+/// Carries out `plan` and returns the edit to apply; nothing refers to the outputs before that (J1, J2, J4).
 ///
-/// Errors: `Closed` if it was told to stop, `Corruption` if an input is damaged, `Io` or `NoSpace`.
-pub(crate) fn run(plan: &Plan, context: &JobContext<'_>) -> Result<Output> {
+/// Errors: `Closed` if it was told to stop, `Corruption` if an input is damaged or is not what the manifest says of it,
+/// `Internal` if entries do not add up for another reason, `Io` or `NoSpace`.
+pub(crate) fn run(plan: &Plan, context: &JobContext<'_>) -> std::result::Result<Output, Failure> {
+    let is_fault = |error: &Error| error.is_unaccounted() || error.kind() == ErrorKind::Corruption;
+    match attempt(plan, context, context.tables) {
+        Err(error) if is_fault(&error) => (context.note)(&error),
+        outcome => return Ok(outcome?),
+    }
+    let tables = context.tables.past();
+    match attempt(&plan.past_caches(), context, &tables) {
+        Err(error) if is_fault(&error) => Err(blame(plan, context, error)),
+        outcome => Ok(outcome?),
+    }
+}
+
+/// Reads every input by itself and answers which of them is not what the manifest says; if all are, `error` is ours.
+fn blame(plan: &Plan, context: &JobContext<'_>, error: Error) -> Failure {
+    let tables = context.tables.past();
+    for file in plan.past_caches().inputs() {
+        let outcome = tables.open(&file.handle).and_then(|table| contents(&table));
+        let found = outcome.map(|found| TableInfo::new(file.number, file.file_id, found));
+        let fault = match found {
+            Ok(found) if file.agrees_with(&found) => continue,
+            Ok(_) => {
+                let path = table_path(context.dir, file.number);
+                Error::corruption(&path, 0, "it holds other entries than the manifest says")
+            }
+            Err(error) => error,
+        };
+        let is_damage = fault.kind() == ErrorKind::Corruption;
+        return Failure {
+            set_aside: is_damage.then_some(file.number).into_iter().collect(),
+            error: fault,
+        };
+    }
+    Failure {
+        // What was damaged and no longer is may be tried again.
+        set_aside: match error.is_unaccounted() {
+            true => plan.inputs().map(|file| file.number).collect(),
+            false => Vec::new(),
+        },
+        error,
+    }
+}
+
+/// What a table holds, read block by block past the caches.
+fn contents(table: &Table) -> Result<TableSummary> {
+    let mut damage = None;
+    let summary = table.check(&mut |checked| match checked {
+        Checked::Block { .. } => ControlFlow::Continue(()),
+        Checked::Damage { error, .. } => {
+            damage = Some(error);
+            ControlFlow::Break(())
+        }
+    })?;
+    match (damage, summary) {
+        (None, Some(summary)) => Ok(summary),
+        (damage, _) => Err(damage.unwrap_or_else(|| Error::internal("a check ended early"))),
+    }
+}
+
+/// One try at `plan`, reading its inputs through `tables`.
+fn attempt(plan: &Plan, context: &JobContext<'_>, tables: &Arc<TableCache>) -> Result<Output> {
     let names = Names::made_from_now(context.env);
     let mut outputs = Outputs {
         context,
@@ -69,22 +153,21 @@ pub(crate) fn run(plan: &Plan, context: &JobContext<'_>) -> Result<Output> {
         created: Vec::new(),
         finished: Vec::new(),
     };
-    let merged = merge(plan, context, &mut outputs).and_then(|entries_read| {
-        outputs.finish_open()?;
+    let merged = merge(plan, context, tables, &mut outputs).and_then(|read| {
         if !outputs.finished.is_empty() {
             // The edit will refer to these names.
             names.sync(context.env, context.dir)?;
         }
-        Ok(entries_read)
+        Ok(read)
     });
     match merged {
-        Ok(entries_read) => {
+        Ok(read) => {
             let mut edit = plan.removal();
             let finished = outputs.finished;
             let output = Output {
                 bytes_read: plan.input_bytes(),
                 bytes_written: finished.iter().map(|table| table.size).sum(),
-                entries_read,
+                entries_read: read.entries(),
                 entries_written: finished.iter().map(|table| table.entries).sum(),
                 edit: VersionEdit::default(),
             };
@@ -100,10 +183,25 @@ pub(crate) fn run(plan: &Plan, context: &JobContext<'_>) -> Result<Output> {
     }
 }
 
-/// Merges the inputs into `outputs`; the number of entries read.
-fn merge(plan: &Plan, context: &JobContext<'_>, outputs: &mut Outputs<'_>) -> Result<u64> {
+/// What the inputs hold: what the manifest says, or for a table of format version 1, of which it says nothing, what is
+/// found in it.
+fn expected(plan: &Plan, tables: &Arc<TableCache>) -> Result<Sum> {
+    let sums = plan.inputs().map(|file| match file.content() {
+        Some(sum) => Ok(sum),
+        None => Ok(contents(&*tables.open(&file.handle)?)?.sum),
+    });
+    sums.sum()
+}
+
+/// Merges the inputs into `outputs` and accounts for every entry; what was read.
+fn merge(
+    plan: &Plan,
+    context: &JobContext<'_>,
+    tables: &Arc<TableCache>,
+    outputs: &mut Outputs<'_>,
+) -> Result<Sum> {
     let run_over = |files: Vec<Arc<FileMeta>>| {
-        LevelIterator::over(files, context.tables.clone(), false, READAHEAD_BYTES)
+        LevelIterator::over(files, tables.clone(), false, READAHEAD_BYTES)
     };
     let mut sources = Vec::new();
     match plan.level() {
@@ -113,13 +211,20 @@ fn merge(plan: &Plan, context: &JobContext<'_>, outputs: &mut Outputs<'_>) -> Re
     if !plan.lower.is_empty() {
         sources.push(run_over(plan.lower.clone()));
     }
+    let read = expected(plan, tables)?;
     let mut input = MergingIterator::new(sources);
     let mut retention = Retention::new(&context.visible);
+    let mut ledger = Ledger::new(&context.visible);
+    // Asked of every table, not of a place that keeps step: what the ledger judges by is not what retention went by.
+    let holds_deeper = |key: &[u8]| {
+        let mut files = plan.deeper.iter().flatten();
+        files.any(|file| file.overlaps(Some(key), Some(key)))
+    };
     let mut deeper: Vec<Cursor<'_>> = plan.deeper.iter().map(|files| Cursor::new(files)).collect();
-    let (mut entries, mut bytes_since, mut entries_since) = (0u64, 0u64, 0u64);
+    let (mut bytes_since, mut entries_since) = (0u64, STOP_ENTRIES);
     input.seek_to_first()?;
     while input.valid() {
-        if entries_since == STOP_ENTRIES || bytes_since >= STOP_BYTES || entries == 0 {
+        if entries_since == STOP_ENTRIES || bytes_since >= STOP_BYTES {
             (bytes_since, entries_since) = (0, 0);
             if (context.should_stop)() {
                 return Err(Error::new(
@@ -129,35 +234,34 @@ fn merge(plan: &Plan, context: &JobContext<'_>, outputs: &mut Outputs<'_>) -> Re
             }
         }
         let (key, value) = (input.key(), input.value());
-        entries += 1;
         entries_since += 1;
         bytes_since += (key.user_key.len() + value.len()) as u64;
         let kind = key.trailer.kind().ok_or_else(|| {
             let kind = key.trailer.0 as u8;
             Error::unsupported(format!("a table holds an entry of kind {kind}"))
         })?;
+        ledger.read(key, holds_deeper)?;
         let is_bottom = |user_key: &[u8]| !deeper.iter_mut().any(|level| level.may_hold(user_key));
-        if retention.fate(key, kind, is_bottom) == Fate::Keep {
-            for trailer in retention.take_held() {
-                debug_assert_eq!(trailer.kind(), Some(ValueKind::Delete), "R2");
-                outputs.add(KeyRef::new(key.user_key, trailer), &[])?;
+        match retention.fate(key, kind, is_bottom)? {
+            Fate::Keep => {
+                for trailer in retention.take_held() {
+                    let tombstone = KeyRef::new(key.user_key, trailer);
+                    ledger.kept_after_all(Reason::Bottom, tombstone);
+                    ledger.written(tombstone);
+                    outputs.add(tombstone, &[])?;
+                }
+                ledger.written(key);
+                outputs.add(key, value)?;
             }
-            outputs.add(key, value)?;
+            Fate::Hold => ledger.dropped(Reason::Bottom, key, value),
+            Fate::Drop => ledger.dropped(Reason::Shadowed, key, value),
         }
         input.next()?;
     }
-    let expected: u64 = plan.inputs().map(|file| file.entries).sum();
-    if entries != expected {
-        let names: Vec<String> = plan.inputs().map(|file| file.number.to_string()).collect();
-        return Err(Error::new(
-            ErrorKind::Corruption,
-            format!(
-                "tables {} hold {entries} entries, the manifest says {expected}",
-                names.join(", ")
-            ),
-        ));
-    }
-    Ok(entries)
+    outputs.finish_open()?;
+    let written = outputs.finished.iter().filter_map(TableInfo::content).sum();
+    ledger.balance(read, written, holds_deeper)?;
+    Ok(read)
 }
 
 /// Tells whether any table of a sorted level may hold a key; the keys asked for ascend.
@@ -224,22 +328,18 @@ struct OpenOutput {
     number: FileNumber,
     file_id: u64,
     builder: Builder,
-    last_user_key: Vec<u8>,
 }
 
 impl Outputs<'_> {
     /// Appends an entry, to a new output if it is time and the user key is another (J3).
     fn add(&mut self, key: KeyRef<'_>, value: &[u8]) -> Result<()> {
-        if let Some(open) = &mut self.open
-            && open.last_user_key != key.user_key
+        if let Some(open) = &self.open
+            && open.builder.last_user_key() != key.user_key
         {
             let is_full = open.builder.estimated_size() >= self.context.target_file_size;
             // Asked in any case: it keeps step with the keys.
             if self.grandparents.ends_output(key.user_key) || is_full {
                 self.finish_open()?;
-            } else {
-                open.last_user_key.clear();
-                open.last_user_key.extend_from_slice(key.user_key);
             }
         }
         match &mut self.open {
@@ -264,7 +364,6 @@ impl Outputs<'_> {
             number,
             file_id,
             builder,
-            last_user_key: user_key.to_vec(),
         }))
     }
 

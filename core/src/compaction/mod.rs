@@ -3,16 +3,19 @@
 //! * `picker.rs`    decides what to compact: pure, from a version to a plan
 //! * `job.rs`       carries a plan out: from a plan to a version edit
 //! * `retention.rs` decides which entries survive: pure, one key at a time
+//! * `ledger.rs`    accounts for every entry, of flushes too
 //!
 //! Elsewhere: when to run, how many at once, applying the edit and deleting files (`db`).
 
 mod job;
+mod ledger;
 mod picker;
 mod retention;
 
 pub(crate) use job::{JobContext, run};
+pub(crate) use ledger::{Ledger, Reason};
 pub(crate) use picker::{
     LARGEST_PLAN_TABLES, PLAN_TABLES, PickerOptions, Plan, RangePlan, RunningCompaction,
-    debt_bytes, pick, plan_range, plan_rewrite, scores,
+    debt_bytes, level0_waits_for, pick, plan_range, plan_rewrite, scores,
 };
 pub(crate) use retention::Retention;

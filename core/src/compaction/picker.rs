@@ -77,6 +77,22 @@ impl RunningCompaction {
         self.files[0]
     }
 
+    /// What keeps everyone off a table that no compaction should try again; it is in nobody's way otherwise.
+    pub(crate) fn of_table_set_aside(file: FileNumber) -> RunningCompaction {
+        RunningCompaction {
+            level: LEVELS,
+            output_level: LEVELS,
+            files: vec![file],
+            smallest: Vec::new(),
+            largest: Vec::new(),
+        }
+    }
+
+    /// Whether it stands for a table that was set aside.
+    fn is_set_aside(&self) -> bool {
+        self.level == LEVELS
+    }
+
     /// Whether it makes level 0 smaller.
     pub(crate) fn is_of_level0(&self) -> bool {
         self.level == 0
@@ -120,6 +136,19 @@ impl Plan {
             smallest,
             largest,
             is_trivial_move: false,
+        }
+    }
+
+    /// The same plan over inputs that are to be opened anew.
+    pub(super) fn past_caches(&self) -> Plan {
+        let anew = |files: &Files| files.iter().map(|file| file.past_caches()).collect();
+        Plan {
+            upper: anew(&self.upper),
+            lower: anew(&self.lower),
+            smallest: self.smallest.clone(),
+            largest: self.largest.clone(),
+            deeper: self.deeper.clone(),
+            ..*self
         }
     }
 
@@ -206,6 +235,8 @@ pub(crate) enum RangePlan {
     Done,
     /// A running compaction is in the way: ask again when one has ended.
     Busy,
+    /// A table that was set aside would have to take part.
+    SetAside(FileNumber),
     /// Do this, then ask again from [`Plan::next_start`].
     Ready(Plan),
 }
@@ -259,6 +290,22 @@ impl<'a> Picker<'a> {
                 || (other.level == 0 && plan.level == 0)
         };
         !plan.inputs().any(|file| self.is_busy(file)) && !self.running.iter().any(meets)
+    }
+
+    /// The input of `plan` that was set aside, if one was.
+    fn set_aside_input(&self, plan: &Plan) -> Option<FileNumber> {
+        let set_aside = self.running.iter().filter(|other| other.is_set_aside());
+        let mut numbers = set_aside.flat_map(|other| &other.files).copied();
+        numbers.find(|number| plan.inputs().any(|file| file.number == *number))
+    }
+
+    /// What [`plan_range`] and [`plan_rewrite`] answer about a plan.
+    fn judge(&self, plan: Plan) -> RangePlan {
+        match self.set_aside_input(&plan) {
+            Some(number) => RangePlan::SetAside(number),
+            None if self.is_free(&plan) => RangePlan::Ready(plan),
+            None => RangePlan::Busy,
+        }
     }
 
     /// The plan that takes `upper` down one level.
@@ -413,6 +460,24 @@ pub(crate) fn pick(
     })
 }
 
+/// The table set aside that every way to make level 0 smaller would have to take; `None` if some way is open, or will be
+/// when a running compaction has ended.
+pub(crate) fn level0_waits_for(
+    version: &Version,
+    running: &[RunningCompaction],
+    options: &PickerOptions,
+) -> Option<FileNumber> {
+    let picker = Picker::new(version, running, options);
+    if running.iter().any(RunningCompaction::is_of_level0) {
+        return None;
+    }
+    let mut waits_for = None;
+    for group in level0_groups(version) {
+        waits_for = Some(picker.set_aside_input(&picker.downward(0, group))?);
+    }
+    waits_for
+}
+
 /// The next step of taking what `level` holds in user keys `[start, end]` down to the next level.
 ///
 /// A manual compaction asks this for each level above the deepest that holds the range, until `Done`, going on
@@ -438,12 +503,7 @@ pub(crate) fn plan_range(
     if upper.is_empty() {
         return RangePlan::Done;
     }
-    let plan = picker.downward(level, upper);
-    if picker.is_free(&plan) {
-        RangePlan::Ready(plan)
-    } else {
-        RangePlan::Busy
-    }
+    picker.judge(picker.downward(level, upper))
 }
 
 /// The next step of rewriting the tables of `level` (1 or deeper) with user keys in `[start, end]` in place, so that
@@ -473,11 +533,7 @@ pub(crate) fn plan_rewrite(
         return RangePlan::Done;
     }
     let plan = Plan::new(version, level, level, files, Vec::new());
-    if Picker::new(version, running, options).is_free(&plan) {
-        RangePlan::Ready(plan)
-    } else {
-        RangePlan::Busy
-    }
+    Picker::new(version, running, options).judge(plan)
 }
 
 /// The first of `files`, as many as one plan may take: at least one. `below`: the bytes that a plan for these user keys takes

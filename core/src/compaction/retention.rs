@@ -11,6 +11,9 @@
 //! As R2 depends on entries that come later, tombstones it might drop are held until an older entry of their
 //! key stays (then they do too) or the key ends (then they go).
 
+use std::cmp::Ordering;
+
+use crate::error::{Error, Result};
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
 
 /// Whether some reader sees the entry with number `sequence` whose next newer entry has number `newer` (R1).
@@ -67,8 +70,17 @@ impl Retention {
     }
 
     /// Whether the next entry stays by R1 alone: all that a flush can tell.
-    pub(crate) fn keeps(&mut self, key: KeyRef<'_>) -> bool {
-        if !self.has_key || self.user_key != key.user_key {
+    ///
+    /// Errors: `Internal`, unaccounted, if the entry does not sort after the one before it.
+    pub(crate) fn keeps(&mut self, key: KeyRef<'_>) -> Result<bool> {
+        let order = match self.has_key {
+            true => self.user_key.as_slice().cmp(key.user_key),
+            false => Ordering::Less,
+        };
+        if order == Ordering::Greater {
+            return Err(unordered());
+        }
+        if order == Ordering::Less {
             self.has_key = true;
             self.user_key.clear();
             self.user_key.extend_from_slice(key.user_key);
@@ -78,9 +90,11 @@ impl Retention {
             self.is_bottom = None;
         }
         let sequence = key.trailer.sequence();
-        debug_assert!(self.newer.is_none_or(|newer| sequence < newer), "K1, K2");
         let newer = self.newer.replace(sequence);
-        is_seen(sequence, newer, &self.visible)
+        if newer.is_some_and(|newer| sequence >= newer) {
+            return Err(unordered());
+        }
+        Ok(is_seen(sequence, newer, &self.visible))
     }
 
     /// The fate of the next entry, of this kind.
@@ -91,9 +105,9 @@ impl Retention {
         key: KeyRef<'_>,
         kind: ValueKind,
         is_bottom: impl FnOnce(&[u8]) -> bool,
-    ) -> Fate {
-        if !self.keeps(key) {
-            return Fate::Drop;
+    ) -> Result<Fate> {
+        if !self.keeps(key)? {
+            return Ok(Fate::Drop);
         }
         let is_published = self.visible.last() >= Some(&key.trailer.sequence());
         if kind == ValueKind::Delete
@@ -103,15 +117,21 @@ impl Retention {
                 .get_or_insert_with(|| is_bottom(key.user_key))
         {
             self.held.push(key.trailer);
-            return Fate::Hold;
+            return Ok(Fate::Hold);
         }
-        Fate::Keep
+        Ok(Fate::Keep)
     }
 
     /// The held tombstones of the current key, newest first: they go before the entry that is kept.
     pub(super) fn take_held(&mut self) -> impl Iterator<Item = Trailer> {
         self.held.drain(..)
     }
+}
+
+/// K1, K2: the merge, or what it read, is at fault.
+#[cold]
+fn unordered() -> Error {
+    Error::unaccounted("entries were met out of order")
 }
 
 #[cfg(test)]
@@ -133,7 +153,8 @@ mod tests {
                 ValueKind::Delete
             };
             let trailer = Trailer::new(SequenceNumber(entry.unsigned_abs()), kind);
-            if retention.fate(KeyRef::new(b"k", trailer), kind, |_| is_bottom) == Fate::Keep {
+            let fate = retention.fate(KeyRef::new(b"k", trailer), kind, |_| is_bottom);
+            if fate.unwrap() == Fate::Keep {
                 let held = retention.take_held();
                 kept.extend(held.map(|trailer| -(trailer.sequence().0 as i64)));
                 kept.push(entry);

@@ -8,11 +8,13 @@
 //!       picker's promise, given the plans in `State::running`).
 //! * T2  A stop is noticed between two entries, so threads end within a bounded time.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use super::shared::{CompactionFailure, Shared, State};
 use crate::compaction::{self, PickerOptions, Plan, RangePlan, RunningCompaction};
 use crate::error::{Error, Result};
+use crate::key::FileNumber;
 use crate::sync::{Arc, MutexGuard};
 use crate::version::{LEVELS, Version};
 
@@ -22,6 +24,26 @@ pub(super) const COMPACTION_THREAD: &str = "aidb-compact";
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+impl State {
+    /// What a new compaction must keep off: running ones, and tables set aside.
+    fn taken(&self) -> Cow<'_, [RunningCompaction]> {
+        if self.set_aside.is_empty() {
+            return Cow::Borrowed(&self.running);
+        }
+        let set_aside = self.set_aside.iter();
+        let set_aside = set_aside.map(|(number, _)| RunningCompaction::of_table_set_aside(*number));
+        Cow::Owned(self.running.iter().cloned().chain(set_aside).collect())
+    }
+
+    fn why_set_aside(&self, number: FileNumber) -> Error {
+        let found = self.set_aside.iter().find(|(other, _)| *other == number);
+        found.map_or_else(
+            || Error::internal(format!("table {number} was set aside")),
+            |(_, error)| error.clone(),
+        )
+    }
+}
 
 impl Shared {
     /// The flush thread.
@@ -101,7 +123,7 @@ impl Shared {
             return None;
         }
         let options = self.picker_options();
-        let plan = compaction::pick(&version, &state.running, &options)?;
+        let plan = compaction::pick(&version, &state.taken(), &options)?;
         state.running.push(plan.running());
         Some(plan)
     }
@@ -165,8 +187,12 @@ impl Shared {
             target_file_size: self.options.target_file_size,
             new_file_number: &|| self.file_numbers.allocate(),
             should_stop: &|| self.state.lock().stop_compacting,
+            note: &|error| self.note(format_args!("compaction, to be tried once more: {error}")),
         };
-        let output = compaction::run(&plan, &context)?;
+        let output = compaction::run(&plan, &context).map_err(|failure| {
+            self.set_aside(&failure.set_aside, &failure.error);
+            failure.error
+        })?;
         self.install(output.edit, |_| {})?;
         self.metrics.compactions.add(1);
         self.metrics.compaction_bytes_read.add(output.bytes_read);
@@ -183,6 +209,20 @@ impl Shared {
             output.entries_written
         ));
         Ok(())
+    }
+
+    /// Keeps compactions off `tables`, which stay readable, until the database is opened again.
+    fn set_aside(&self, tables: &[FileNumber], error: &Error) {
+        let mut state = self.state.lock();
+        for &number in tables {
+            state.set_aside.push((number, error.clone()));
+        }
+        drop(state);
+        for number in tables {
+            self.note(format_args!(
+                "table {number} is left out of compactions: {error}"
+            ));
+        }
     }
 
     /// Compacts a range of user keys; see `DB::compact_range`.
@@ -240,9 +280,10 @@ impl Shared {
                 continue;
             }
             let options = self.picker_options();
-            match plan(&version, from.as_deref(), &state.running, &options) {
+            match plan(&version, from.as_deref(), &state.taken(), &options) {
                 RangePlan::Done => return Ok(()),
                 RangePlan::Busy => self.changed.wait(&mut state),
+                RangePlan::SetAside(number) => return Err(state.why_set_aside(number)),
                 RangePlan::Ready(plan) => {
                     state.running.push(plan.running());
                     drop(state);
@@ -277,6 +318,9 @@ impl Shared {
         self.changed.notify_all();
         while !done() {
             self.check_open()?;
+            if let Some(number) = self.level0_waits_for(&state) {
+                return Err(state.why_set_aside(number));
+            }
             if self.options.manual_background {
                 // Tries now, whatever an earlier step ran into.
                 drop(state);
@@ -292,6 +336,15 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    /// The table that was set aside without which level 0 cannot become smaller, if there is one.
+    fn level0_waits_for(&self, state: &State) -> Option<FileNumber> {
+        if state.set_aside.is_empty() {
+            return None;
+        }
+        let version = Arc::clone(&self.superversion.load().version);
+        compaction::level0_waits_for(&version, &state.taken(), &self.picker_options())
     }
 
     /// Does one piece of background work, if there is any; whether there was.

@@ -4,6 +4,8 @@
 //! * F2  The edit names, as the oldest log needed, one whose header and directory entry are durable. So a missing
 //!       or headless log of that number is damage, never the trace of an ordinary crash. If a sync of the directory
 //!       has failed, the entry is in doubt: then the edit names none, and the older logs stay.
+//! * F4  A table is installed only if its entries, and those that were dropped, are those that commits inserted
+//!       (LEDGER-1). If they do not add up the memtable stays, and its log: nothing is lost, and the next try may do.
 //! * F3  A log is deleted only after the edit that no longer needs it is durable.
 
 use std::path::Path;
@@ -12,7 +14,7 @@ use super::background::guarded;
 use super::files::delete_old_logs;
 use super::shared::Shared;
 use super::superversion::{Sealed, SuperVersion};
-use crate::compaction::Retention;
+use crate::compaction::{Ledger, Reason, Retention};
 use crate::env::Names;
 use crate::error::{Error, Result};
 use crate::filename::table_path;
@@ -62,7 +64,13 @@ impl Shared {
         };
         let number = self.file_numbers.allocate();
         let name = Names::made_from_now(&*self.env);
-        let table = self.write_table(&self.dir, number, sealed)?;
+        let table = match self.write_table(&self.dir, number, sealed) {
+            Err(error) if error.is_unaccounted() => {
+                self.note(format_args!("flush, to be tried once more: {error}"));
+                self.write_table(&self.dir, number, sealed)?
+            }
+            outcome => outcome?,
+        };
         // F2; the table's entry too.
         name.sync(&*self.env, &self.dir)?;
         let names_log = self.sync_group.has_durable_name(log_number);
@@ -110,16 +118,24 @@ impl Shared {
             let mut builder = Builder::new(file, path.clone(), file_id, self.table_options())?;
             let visible = self.snapshots.visible(|| self.publisher.last());
             let mut retention = Retention::new(&visible);
+            let mut ledger = Ledger::new(&visible);
             while entries.valid() {
-                if retention.keeps(entries.key()) {
-                    builder.add(entries.key(), entries.value())?;
+                let (key, value) = (entries.key(), entries.value());
+                ledger.read(key, |_| true)?;
+                if retention.keeps(key)? {
+                    builder.add(key, value)?;
+                    ledger.written(key);
+                } else {
+                    ledger.dropped(Reason::Shadowed, key, value);
                 }
                 entries.next()?;
                 if builder.entries().is_multiple_of(1024) && self.state.lock().stop_flushing {
                     return Err(Error::closed("the database"));
                 }
             }
-            Ok(TableInfo::new(number, file_id, builder.finish()?))
+            let table = builder.finish()?;
+            ledger.balance(sealed.memtable.sum(), table.sum, |_| true)?;
+            Ok(TableInfo::new(number, file_id, table))
         })();
         if outcome.is_err() {
             // Not in any version; if this fails too, the next open removes it.

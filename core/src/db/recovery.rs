@@ -271,7 +271,7 @@ impl Replay {
             let memtable = loader.finish()?;
             if !memtable.is_empty() {
                 let sealed = Sealed {
-                    memtable: Arc::new(memtable),
+                    memtable,
                     first_log: self.first,
                     last_sequence: self.last_sequence,
                 };

@@ -25,13 +25,13 @@ use std::time::Duration;
 use super::checkpoint::Target;
 use super::report::{Loss, RepairReport};
 use super::verify::count;
-use super::write::insert;
+use crate::batch::{Operation, operations};
 use crate::env::{Env, PathKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::filename::{CURRENT, FileKind, LOCK, log_path, parse, table_path};
 use crate::iterator::InternalIterator;
-use crate::key::{FileNumber, KeyRef, SequenceNumber, ValueKind};
-use crate::memtable::Memtable;
+use crate::key::{FileNumber, KeyRef, SequenceNumber, Trailer, ValueKind};
+use crate::memtable::Loader;
 use crate::options::Options;
 use crate::sstable::{
     Builder, Known, SalvageIterator, SalvagedTable, TableOptions, salvage as salvage_table,
@@ -380,9 +380,13 @@ impl Repair<'_> {
                 Ok(last) => {
                     self.close_gap(&mut open, first.0.checked_sub(1).map(SequenceNumber));
                     let memtable = replay.memtable.get_or_insert_with(|| {
-                        Arc::new(Memtable::new(self.options.write_buffer_size as usize))
+                        Loader::new(self.options.write_buffer_size as usize)
                     });
-                    insert(memtable, None, record.payload, SequenceNumber(first.0 - 1))?;
+                    for (index, operation) in operations(record.payload)?.enumerate() {
+                        let Operation { kind, key, value } = operation?;
+                        let trailer = Trailer::new(first.plus(index as u64), kind);
+                        memtable.add(key, trailer, value)?;
+                    }
                     self.report.log_records += 1;
                     taken = last;
                     replay.last = replay.last.max(Some(last));
@@ -425,9 +429,10 @@ impl Repair<'_> {
 
     /// Writes the records gathered so far to a temporary table.
     fn flush_replayed(&mut self, replay: &mut Replay) -> Result<()> {
-        let Some(memtable) = replay.memtable.take() else {
+        let Some(loader) = replay.memtable.take() else {
             return Ok(());
         };
+        let memtable = loader.finish()?;
         let path = self.into.join(format!("{}.tmp", self.new_file()));
         let mut entries = memtable.iter();
         entries.seek_to_first()?;
@@ -520,7 +525,7 @@ fn finish(
 
 /// The records of logs on their way into tables.
 struct Replay {
-    memtable: Option<Arc<Memtable>>,
+    memtable: Option<Loader>,
     tables: Vec<PathBuf>,
     /// The last number read, or known to have been in a log before.
     last: Option<SequenceNumber>,

@@ -23,7 +23,7 @@ use crate::cache::{BlockCache, TableCache};
 use crate::compaction::RunningCompaction;
 use crate::env::{DirLock, Env, Reserve, Thread};
 use crate::error::{Error, Result};
-use crate::key::SequenceNumber;
+use crate::key::{FileNumber, SequenceNumber};
 use crate::memtable::{Memtable, SpareChunks};
 use crate::metrics::Metrics;
 use crate::options::Options;
@@ -103,6 +103,8 @@ pub(super) struct LogCounts {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) running: Vec<RunningCompaction>,
+    /// Tables that no compaction takes any more, because one with them did not add up or met damage, each with why.
+    pub(super) set_aside: Vec<(FileNumber, Error)>,
     /// How many threads change files beside those of running compactions and of the background; `close` waits for them.
     pub(super) tidying: usize,
     /// The error of the last flush, until one succeeds, and how many were tried.

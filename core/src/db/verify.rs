@@ -289,7 +289,9 @@ impl Walk<'_> {
             return Ok(ControlFlow::Break(()));
         }
         if let Some(summary) = summary
-            && TableInfo::new(file.number, file.file_id, summary) != file.info
+            && !file
+                .info
+                .agrees_with(&TableInfo::new(file.number, file.file_id, summary))
         {
             let what = "the table holds something else than the manifest says";
             self.damage(&path, 0, Error::corruption(&path, 0, what))?;

@@ -10,7 +10,7 @@
 
 use super::shared::{Log, Shared};
 use super::sync_group::LogPlace;
-use crate::batch::{Operation, WriteBatch, operations};
+use crate::batch::{Operation, Operations, WriteBatch, operations};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{SequenceNumber, Trailer};
 use crate::memtable::{Location, Memtable};
@@ -64,10 +64,12 @@ impl Shared {
     ) -> Result<std::result::Result<LogPlace, Obstacle>> {
         // While the log is written, the memory arrives that the insert will need.
         let superversion = self.superversion.load();
-        let first = match operations(payload.encoded())?.next() {
-            Some(operation) => superversion.active.locate(operation?.key),
-            None => return Err(Error::internal("a batch counts operations that it has not")),
+        let mut others = operations(batch.encoded())?;
+        let first = others.next().transpose()?.zip(batch.contents().first());
+        let Some((first, content)) = first else {
+            return Err(Error::internal("a batch counts operations that it has not"));
         };
+        let location = superversion.active.locate(first.key, content.key_hash);
 
         let (stop, newer, before, ticket, place) = {
             let mut log = match self.log_with_room(batch)? {
@@ -88,8 +90,17 @@ impl Shared {
         };
         let last = before.plus(u64::from(batch.count()));
         match &newer {
-            None => insert(&superversion.active, Some(first), payload.encoded(), before)?,
-            Some(memtable) => insert(memtable, None, payload.encoded(), before)?,
+            None => insert(
+                &superversion.active,
+                (first, location),
+                others,
+                batch,
+                before,
+            )?,
+            Some(memtable) => {
+                let location = memtable.locate(first.key, content.key_hash);
+                insert(memtable, (first, location), others, batch, before)?;
+            }
         }
         std::mem::forget(stop);
         self.publisher.publish(ticket, last)?;
@@ -183,38 +194,54 @@ impl Shared {
     }
 }
 
-/// Inserts the operations of an encoded batch, numbered from behind `before`. Repair uses it too. `first`: where the first
-/// one goes, if it has been located.
-pub(super) fn insert(
-    memtable: &Memtable,
-    mut first: Option<Location<'_>>,
-    payload: &[u8],
+/// Accounts for the operations of a batch and inserts them, numbered from after `before`: the `first`, which has been
+/// located, and the `others`.
+fn insert<'a>(
+    memtable: &'a Memtable,
+    first: (Operation<'a>, Location<'a>),
+    mut others: Operations<'a>,
+    batch: &'a WriteBatch,
     before: SequenceNumber,
 ) -> Result<()> {
+    memtable.account(batch.sum(before));
     let mut sequence = before;
-    let mut operations = operations(payload)?;
-    // Some are located before the first of them is inserted: their memory arrives together.
-    let mut group = [const { None }; TOGETHER];
-    loop {
-        let mut count = 0;
-        for (slot, operation) in group.iter_mut().zip(&mut operations) {
-            let operation = operation?;
-            let location = first
-                .take()
-                .unwrap_or_else(|| memtable.locate(operation.key));
-            *slot = Some((operation, location));
-            count += 1;
+    let mut insert = |(operation, location): (Operation<'a>, Location<'a>)| {
+        sequence = sequence.plus(1);
+        let Operation { kind, key, value } = operation;
+        memtable.insert_at(location, key, Trailer::new(sequence, kind), value)
+    };
+    match batch.contents() {
+        [] | [_] => insert(first)?,
+        [_, contents @ ..] => {
+            // Some are located before the first of them is inserted: their memory arrives together.
+            let mut located = [const { None }; TOGETHER];
+            located[0] = Some(first);
+            let mut count = 1;
+            for content in contents {
+                let Some(operation) = others.next().transpose()? else {
+                    break;
+                };
+                if count == TOGETHER {
+                    located
+                        .iter_mut()
+                        .filter_map(Option::take)
+                        .try_for_each(&mut insert)?;
+                    count = 0;
+                }
+                let location = memtable.locate(operation.key, content.key_hash);
+                located[count] = Some((operation, location));
+                count += 1;
+            }
+            located
+                .iter_mut()
+                .filter_map(Option::take)
+                .try_for_each(&mut insert)?;
         }
-        for slot in &mut group[..count] {
-            let Some((Operation { kind, key, value }, location)) = slot.take() else {
-                continue;
-            };
-            sequence = sequence.plus(1);
-            memtable.insert_at(location, key, Trailer::new(sequence, kind), value)?;
-        }
-        if count < TOGETHER {
-            return Ok(());
-        }
+    }
+    // What was accounted for is there, and no more (M5).
+    match sequence == before.plus(u64::from(batch.count())) && others.next().is_none() {
+        true => Ok(()),
+        false => Err(Error::internal("a batch was not inserted whole")),
     }
 }
 

@@ -8,13 +8,15 @@
 //! * G2  Forward, every child in the heap stands at or behind the current entry, and everything it has behind the
 //!       current entry is still ahead of it; backward, the mirror image. A change of direction seeks every other
 //!       child to its place at the other side of the current entry.
+//! * G4  The heap has the first bytes of each child's key, so that most comparisons ask no child. They are renewed when a
+//!       child is ordered anew; the current one may move within its reach meanwhile, where it stays in front.
 //! * G3  After an error the heap is empty, so the iterator is not valid until the next seek.
 //!
 //! Which of several versions a reader sees is `visible.rs`'s business.
 
 use super::InternalIterator;
 use crate::error::Result;
-use crate::key::KeyRef;
+use crate::key::{KeyRef, head_of};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Direction {
@@ -32,12 +34,20 @@ pub(crate) enum Reach<'a> {
     Backward(Option<KeyRef<'a>>),
 }
 
+/// A child that stands on an entry.
+struct Standing {
+    /// The first bytes of its key (G4).
+    head: (u64, u64),
+    /// Its index in `children`.
+    child: usize,
+}
+
 /// All entries of its children in one order. No two children should hold the same internal key (K2); if they
 /// do, it comes once from each.
 pub(crate) struct MergingIterator<I> {
     children: Vec<I>,
-    /// Indexes into `children` (G1).
-    heap: Vec<usize>,
+    /// G1.
+    heap: Vec<Standing>,
     direction: Direction,
     /// The place in `heap` (1 or 2) of the next child after the top, if it is known.
     runner_up: Option<usize>,
@@ -76,7 +86,16 @@ impl<I: InternalIterator> MergingIterator<I> {
         let children = &self.children;
         let valid = (0..children.len()).filter(|&index| children[index].valid());
         self.heap.clear();
-        self.heap.extend(valid);
+        self.heap.extend(valid.map(|child| Standing {
+            head: (0, 0),
+            child,
+        }));
+        if self.heap.len() < 2 {
+            return;
+        }
+        for standing in &mut self.heap {
+            standing.head = head_of(self.children[standing.child].key().user_key);
+        }
         for place in (0..self.heap.len() / 2).rev() {
             self.sift_down(place);
         }
@@ -85,10 +104,11 @@ impl<I: InternalIterator> MergingIterator<I> {
     /// Whether the child at place `a` of the heap comes before the one at place `b`.
     #[inline]
     fn is_before(&self, a: usize, b: usize) -> bool {
-        let (a, b) = (
-            self.children[self.heap[a]].key(),
-            self.children[self.heap[b]].key(),
-        );
+        let (a, b) = (&self.heap[a], &self.heap[b]);
+        if a.head != b.head {
+            return (a.head < b.head) == (self.direction == Direction::Forward);
+        }
+        let (a, b) = (self.children[a.child].key(), self.children[b.child].key());
         match self.direction {
             Direction::Forward => a < b,
             Direction::Backward => a > b,
@@ -126,7 +146,7 @@ impl<I: InternalIterator> MergingIterator<I> {
     /// Restores G1 after the top child moved.
     #[inline]
     fn settle(&mut self) {
-        if !self.children[self.heap[0]].valid() {
+        if !self.children[self.heap[0].child].valid() {
             self.heap.swap_remove(0);
             self.sift_down(0);
             return;
@@ -134,6 +154,8 @@ impl<I: InternalIterator> MergingIterator<I> {
         if self.heap.len() == 1 {
             return;
         }
+        let top = &mut self.heap[0];
+        top.head = head_of(self.children[top.child].key().user_key);
         let runner_up = self.runner_up();
         if self.is_before(runner_up, 0) {
             self.heap.swap(0, runner_up);
@@ -146,7 +168,7 @@ impl<I: InternalIterator> MergingIterator<I> {
     /// Puts every child but the current one on the other side of the current entry (G2).
     #[cold]
     fn turn(&mut self, direction: Direction) -> Result<()> {
-        let current = self.heap[0];
+        let current = self.heap[0].child;
         let KeyRef { user_key, trailer } = self.children[current].key();
         self.pivot.clear();
         self.pivot.extend_from_slice(user_key);
@@ -169,7 +191,7 @@ impl<I: InternalIterator> MergingIterator<I> {
         }
         self.direction = direction;
         self.build();
-        debug_assert_eq!(self.heap[0], current, "G2: the others lie beyond it");
+        debug_assert_eq!(self.heap[0].child, current, "G2: the others lie beyond it");
         Ok(())
     }
 
@@ -186,7 +208,7 @@ impl<I: InternalIterator> MergingIterator<I> {
         if self.direction != direction {
             self.turn(direction)?;
         }
-        let moved = step(&mut self.children[self.heap[0]]);
+        let moved = step(&mut self.children[self.heap[0].child]);
         if moved.is_err() {
             self.heap.clear();
             return moved;
@@ -201,7 +223,7 @@ impl<I: InternalIterator> MergingIterator<I> {
             return Reach::Everything;
         }
         let rival = (self.heap.len() > 1).then(|| self.runner_up());
-        let rival = rival.map(|place| self.children[self.heap[place]].key());
+        let rival = rival.map(|place| self.children[self.heap[place].child].key());
         match self.direction {
             Direction::Forward => Reach::Forward(rival),
             Direction::Backward => Reach::Backward(rival),
@@ -210,7 +232,7 @@ impl<I: InternalIterator> MergingIterator<I> {
 
     /// The child that has the current entry, to be moved within its reach only. Requires `valid`.
     pub(crate) fn current_mut(&mut self) -> &mut I {
-        &mut self.children[self.heap[0]]
+        &mut self.children[self.heap[0].child]
     }
 
     /// Whether no other child has an entry with the current user key still ahead in `direction` (G2).
@@ -219,7 +241,7 @@ impl<I: InternalIterator> MergingIterator<I> {
         self.children.len() == 1
             || self.direction == direction
                 && (self.heap.len() == 1 || {
-                    let rival = &self.children[self.heap[self.runner_up()]];
+                    let rival = &self.children[self.heap[self.runner_up()].child];
                     rival.key().user_key != self.key().user_key
                 })
     }
@@ -227,7 +249,7 @@ impl<I: InternalIterator> MergingIterator<I> {
     /// The child that has the current entry. Requires `valid`.
     #[inline]
     pub(crate) fn current(&self) -> &I {
-        &self.children[self.heap[0]]
+        &self.children[self.heap[0].child]
     }
 }
 

@@ -18,8 +18,6 @@
     )
 )]
 
-use twox_hash::XxHash3_64;
-
 use crate::prefetch::prefetch;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -46,10 +44,9 @@ impl Filter {
         }
     }
 
-    /// Where the bits of `user_key` are; starts loading them.
+    /// Where the bits of the key with this hash (`content::key_hash`) are; starts loading them.
     #[inline]
-    pub(super) fn bits_of(&self, user_key: &[u8]) -> Bits {
-        let hash = XxHash3_64::oneshot(user_key);
+    pub(super) fn bits_of(&self, hash: u64) -> Bits {
         // The upper half chooses the word, pieces of the lower one the bits.
         let word = (((hash >> 32) * self.words.len() as u64) >> 32) as usize;
         let bit = |shift: u32| 1 << (hash >> shift & 63);
@@ -100,20 +97,21 @@ fn zeros(count: usize) -> Box<[AtomicU64]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::key_hash;
 
     #[test]
     fn added_keys_are_found_and_few_others() {
         let filter = Filter::new(1 << 20);
-        let key = |number: u32| format!("user{number:012}").into_bytes();
+        let key = |number: u32| key_hash(format!("user{number:012}").as_bytes());
         // As many as fit a mebibyte with values of 100 bytes.
         for number in 0..7_000 {
-            filter.add(filter.bits_of(&key(number)));
+            filter.add(filter.bits_of(key(number)));
         }
         for number in 0..7_000 {
-            assert!(filter.may_contain(filter.bits_of(&key(number))), "M4");
+            assert!(filter.may_contain(filter.bits_of(key(number))), "M4");
         }
         let wrong = (7_000..107_000)
-            .filter(|number| filter.may_contain(filter.bits_of(&key(*number))))
+            .filter(|number| filter.may_contain(filter.bits_of(key(*number))))
             .count();
         assert!(wrong < 1_000, "{wrong} of 100,000 absent keys");
     }

@@ -27,9 +27,9 @@ use crossbeam_skiplist::base::SkipList;
 use super::arena::{Arena, Record};
 use super::chunk::SpareChunks;
 use super::leaf::{Leaf, Spot};
-use super::node::{Cut, Item, Node, head_of};
+use super::node::{Cut, Item, Node};
 use crate::error::Result;
-use crate::key::{KeyRef, Trailer};
+use crate::key::{KeyRef, Trailer, head_of};
 use crate::sync::Arc;
 use crate::sync::atomic::{
     AtomicPtr,

@@ -13,10 +13,13 @@
 
 use super::Memtable;
 use super::arena::Record;
-use super::node::{Cut, eight_bytes, shared_bytes};
+use super::node::{Cut, shared_bytes};
+use crate::content::{Content, Sum};
 use crate::error::{Error, Result};
-use crate::key::Trailer;
+use crate::iterator::InternalIterator;
+use crate::key::{Trailer, eight_bytes};
 use crate::prefetch::prefetch;
+use crate::sync::Arc;
 
 /// How many records before its turn one is asked of the memory.
 const AHEAD: usize = 8;
@@ -27,6 +30,7 @@ const INDEX_BYTES: usize = 20;
 pub(crate) struct Loader {
     waiting: Vec<Waiting>,
     memtable: Memtable,
+    sum: Sum,
 }
 
 /// A record, and once it is sorted eight bytes of its key from behind those that all keys share.
@@ -43,6 +47,7 @@ impl Loader {
         Loader {
             waiting: Vec::new(),
             memtable: Memtable::new(write_buffer_size),
+            sum: Sum::default(),
         }
     }
 
@@ -57,13 +62,18 @@ impl Loader {
                 )));
             }
         }
-        let bits = self.memtable.filter.bits_of(user_key);
+        let kind = trailer
+            .kind()
+            .ok_or_else(|| Error::internal("an entry of unknown kind reached a memtable"))?;
+        let content = Content::of(kind, user_key, value);
+        let bits = self.memtable.filter.bits_of(content.key_hash);
         let record = self.memtable.index.write(user_key, trailer, value)?;
         self.memtable.filter.add(bits);
         self.waiting.push(Waiting {
             prefix: 0,
             record: record.start().as_ptr(),
         });
+        self.sum.add(kind, content, trailer.sequence());
         Ok(())
     }
 
@@ -72,11 +82,13 @@ impl Loader {
         self.memtable.memory() + self.waiting.len() * INDEX_BYTES
     }
 
-    /// The memtable with every entry in its place (L2). Fails only for want of memory.
-    pub(crate) fn finish(self) -> Result<Memtable> {
+    /// The memtable with every entry in its place (L2), as a walk through it has shown. Fails for want of memory, and with
+    /// `Internal` if it does not hold what was added.
+    pub(crate) fn finish(self) -> Result<Arc<Memtable>> {
         let Loader {
             mut waiting,
             memtable,
+            sum,
         } = self;
         sort(&mut waiting);
         for (place, next) in waiting.iter().enumerate() {
@@ -88,11 +100,30 @@ impl Loader {
             let leaf = memtable.index.leaf_for(&Cut::before(record.key()));
             memtable.index.place(leaf, record)?;
         }
-        memtable
-            .entries
-            .store(waiting.len() as u64, crate::sync::atomic::Ordering::Relaxed);
-        Ok(memtable)
+        drop(waiting);
+        memtable.account(sum);
+        let memtable = Arc::new(memtable);
+        let found = walked(&memtable)?;
+        match found == sum {
+            true => Ok(memtable),
+            false => Err(Error::internal(format!(
+                "a memtable was loaded with {sum}, and holds {found}"
+            ))),
+        }
     }
+}
+
+/// The sum of what a walk through the memtable finds.
+fn walked(memtable: &Arc<Memtable>) -> Result<Sum> {
+    let mut sum = Sum::default();
+    let mut entries = memtable.iter();
+    entries.seek_to_first()?;
+    while entries.valid() {
+        let key = entries.key();
+        sum.add_entry(key.user_key, key.trailer, entries.value());
+        entries.next()?;
+    }
+    Ok(sum)
 }
 
 impl Waiting {
@@ -132,13 +163,11 @@ fn sort(waiting: &mut [Waiting]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::iterator::InternalIterator;
     use crate::key::{SequenceNumber, ValueKind};
-    use crate::sync::Arc;
 
     /// Every entry of a memtable: key, number, value.
-    fn entries(memtable: Memtable) -> Vec<(Vec<u8>, u64, Vec<u8>)> {
-        let mut iterator = Arc::new(memtable).iter();
+    fn entries(memtable: Arc<Memtable>) -> Vec<(Vec<u8>, u64, Vec<u8>)> {
+        let mut iterator = memtable.iter();
         iterator.seek_to_first().unwrap();
         let mut entries = Vec::new();
         while iterator.valid() {
@@ -180,7 +209,7 @@ mod tests {
                     let found = loaded.get(&key(number), at).map(|(_, value)| value);
                     assert_eq!(found, Some(&number.to_le_bytes()[..]), "shape {shape}");
                 }
-                let same = entries(loaded) == entries(inserted);
+                let same = entries(loaded) == entries(Arc::new(inserted));
                 assert!(same, "shape {shape} of {count}");
             }
         }

@@ -9,6 +9,9 @@
 //! * M3  `memory` is within a tenth of what the allocator gave, and grows smoothly: a quarter of a chunk at most at once,
 //!   large records aside.
 //!
+//! * M5  What [`Memtable::account`] was told is what a walk finds, once every insert that was announced by it has
+//!   returned: a flush compares the two.
+//!
 //! A memtable becomes immutable when the database stops inserting into it; nothing changes here.
 //!
 //! * `arena.rs`  the bytes of the entries, in the pieces of `chunk.rs`
@@ -43,6 +46,7 @@ use self::arena::Arena;
 use self::filter::Filter;
 use self::index::Index;
 use self::node::Cut;
+use crate::content::{Sum, key_hash};
 use crate::error::Result;
 use crate::key::{KeyRef, Trailer};
 use crate::sync::Arc;
@@ -58,7 +62,10 @@ pub(crate) struct Location<'a> {
 pub(crate) struct Memtable {
     index: Index,
     filter: Filter,
+    /// The sum of what it holds, or is about to (M5).
+    terms: AtomicU64,
     entries: AtomicU64,
+    tombstones: AtomicU64,
 }
 
 impl Memtable {
@@ -72,7 +79,9 @@ impl Memtable {
         Memtable {
             index: Index::new(write_buffer_size, spare),
             filter: Filter::new(write_buffer_size),
+            terms: AtomicU64::new(0),
             entries: AtomicU64::new(0),
+            tombstones: AtomicU64::new(0),
         }
     }
 
@@ -81,25 +90,50 @@ impl Memtable {
         Arena::spare_chunks(write_buffer_size, write_buffer_size)
     }
 
-    /// Adds an entry, as [`Memtable::insert_at`] does.
+    /// Accounts for an entry and adds it.
     #[cfg(any(test, feature = "internals"))]
     pub(crate) fn insert(&self, user_key: &[u8], trailer: Trailer, value: &[u8]) -> Result<()> {
-        self.insert_at(self.locate(user_key), user_key, trailer, value)
+        let mut sum = Sum::default();
+        sum.add_entry(user_key, trailer, value);
+        self.account(sum);
+        let location = self.locate(user_key, key_hash(user_key));
+        self.insert_at(location, user_key, trailer, value)
     }
 
-    /// Finds where the next entry of `user_key` will go, and starts loading that memory. Good for as long as the memtable,
-    /// whatever is inserted meanwhile.
+    /// Announces entries that will be inserted now (M5). Any number of threads at once.
     #[inline]
-    pub(crate) fn locate(&self, user_key: &[u8]) -> Location<'_> {
+    pub(crate) fn account(&self, sum: Sum) {
+        // Relaxed: whoever needs the whole waits for the inserts first.
+        self.terms.fetch_add(sum.terms, Ordering::Relaxed);
+        self.entries.fetch_add(sum.entries(), Ordering::Relaxed);
+        if sum.tombstones > 0 {
+            self.tombstones.fetch_add(sum.tombstones, Ordering::Relaxed);
+        }
+    }
+
+    /// What it was told to account for: the sum of its entries, once all inserts have returned (M5).
+    pub(crate) fn sum(&self) -> Sum {
+        let tombstones = self.tombstones.load(Ordering::Relaxed);
+        Sum {
+            terms: self.terms.load(Ordering::Relaxed),
+            puts: self.entries().wrapping_sub(tombstones),
+            tombstones,
+        }
+    }
+
+    /// Finds where the next entry of `user_key`, whose hash is `key_hash`, will go, and starts loading that memory. Good for
+    /// as long as the memtable, whatever is inserted meanwhile.
+    #[inline]
+    pub(crate) fn locate(&self, user_key: &[u8], key_hash: u64) -> Location<'_> {
         Location {
-            bits: self.filter.bits_of(user_key),
+            bits: self.filter.bits_of(key_hash),
             leaf: self
                 .index
                 .leaf_for(&Cut::before(KeyRef::new(user_key, Trailer::NEWEST))),
         }
     }
 
-    /// Adds an entry where [`Memtable::locate`] of its key has been. Any number of threads at once; no two inserts share user
+    /// Adds an entry that has been accounted for, where [`Memtable::locate`] of its key has been. Any number of threads at once; no two inserts share user
     /// key and sequence number (K2).
     ///
     /// `value`: empty for a tombstone. Fails only for want of memory, and then adds nothing.
@@ -112,7 +146,6 @@ impl Memtable {
     ) -> Result<()> {
         self.index.insert(location.leaf, user_key, trailer, value)?;
         self.filter.add(location.bits);
-        self.entries.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -120,7 +153,10 @@ impl Memtable {
     ///
     /// A tombstone is an entry. To read at a sequence number pass `Trailer::visible_at` of it.
     pub(crate) fn get(&self, user_key: &[u8], trailer: Trailer) -> Option<(Trailer, &[u8])> {
-        if !self.filter.may_contain(self.filter.bits_of(user_key)) {
+        if !self
+            .filter
+            .may_contain(self.filter.bits_of(key_hash(user_key)))
+        {
             return None;
         }
         let record = self.index.get(KeyRef::new(user_key, trailer))?;
@@ -137,12 +173,12 @@ impl Memtable {
         size_of::<Memtable>() + self.index.memory() + self.filter.memory()
     }
 
-    /// Entries inserted: versions and tombstones each count as one.
+    /// Entries inserted or about to be: versions and tombstones each count as one.
     pub(crate) fn entries(&self) -> u64 {
         self.entries.load(Ordering::Relaxed)
     }
 
-    /// Whether no insert has finished yet.
+    /// Whether nothing was inserted nor is about to be.
     pub(crate) fn is_empty(&self) -> bool {
         self.entries() == 0
     }

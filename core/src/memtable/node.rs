@@ -29,7 +29,7 @@ use std::ptr::{self, NonNull};
 
 use super::arena::{Arena, Record};
 use crate::error::Result;
-use crate::key::KeyRef;
+use crate::key::{KeyRef, eight_bytes, head_of};
 use crate::prefetch::prefetch;
 use crate::sync::Backoff;
 use crate::sync::atomic::{
@@ -75,25 +75,6 @@ impl<'k> Cut<'k> {
     /// Whether `key` lies to the left of the cut.
     pub(super) fn is_right_of(&self, key: KeyRef<'_>) -> bool {
         key < self.key || self.after && key == self.key
-    }
-}
-
-/// The first sixteen bytes of `user_key`: they sort as the keys do, ties aside.
-pub(super) fn head_of(user_key: &[u8]) -> (u64, u64) {
-    (eight_bytes(user_key, 0), eight_bytes(user_key, 8))
-}
-
-/// Eight bytes of `key` from `offset`, big-endian, zeros behind its end.
-#[inline]
-pub(super) fn eight_bytes(key: &[u8], offset: usize) -> u64 {
-    let rest = key.get(offset..).unwrap_or_default();
-    match rest.first_chunk() {
-        Some(bytes) => u64::from_be_bytes(*bytes),
-        None => {
-            let mut bytes = [0; 8];
-            bytes[..rest.len()].copy_from_slice(rest);
-            u64::from_be_bytes(bytes)
-        }
     }
 }
 

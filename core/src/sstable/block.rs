@@ -273,6 +273,53 @@ struct Entry {
     end: usize,
 }
 
+/// The raw bytes of a block in the stored form, wherever they are, its restart points checked.
+#[derive(Clone, Copy)]
+pub(super) struct Stored<'a> {
+    bytes: &'a [u8],
+    restarts: u32,
+}
+
+impl<'a> Stored<'a> {
+    /// Checks the restart points.
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<Stored<'a>, Damage> {
+        let restarts = check_restarts(bytes)?;
+        Ok(Stored { bytes, restarts })
+    }
+
+    /// Where the entries end and the restart points begin.
+    #[inline]
+    pub(super) fn entries_end(self) -> usize {
+        self.bytes.len() - 4 * (self.restarts as usize + 1)
+    }
+
+    /// Where the restart points say that entries begin, ascending.
+    pub(super) fn restarts(self) -> impl Iterator<Item = usize> {
+        let points = &self.bytes[self.entries_end()..self.bytes.len() - 4];
+        let point = |bytes: &[u8]| {
+            bytes
+                .first_chunk()
+                .map_or(0, |bytes| u32::from_le_bytes(*bytes))
+        };
+        points
+            .chunks_exact(4)
+            .map(move |bytes| point(bytes) as usize)
+    }
+
+    /// The entry at `at < entries_end`, and where the next one begins.
+    #[inline(always)]
+    pub(super) fn entry(self, at: usize) -> Result<(StoredEntry<'a>, usize), Damage> {
+        let entry = decode_entry(&self.bytes[..self.entries_end()], at)?;
+        let stored = StoredEntry {
+            shared: entry.shared,
+            suffix: &self.bytes[entry.suffix_start..entry.suffix_end],
+            trailer: entry.trailer,
+            value: &self.bytes[entry.value_start..entry.end],
+        };
+        Ok((stored, entry.end))
+    }
+}
+
 impl Block {
     /// Checks the restart points of `bytes`. The block's memory counts in `gauge` until it is dropped.
     pub(crate) fn new(bytes: Vec<u8>, gauge: &Arc<MemoryGauge>) -> Result<Block, Damage> {
@@ -419,11 +466,6 @@ impl Block {
         &self.bytes()[range]
     }
 
-    /// Where the restart points say that entries begin, ascending.
-    pub(crate) fn restarts(&self) -> impl Iterator<Item = usize> {
-        (0..self.restarts as usize).map(|index| self.restart(index))
-    }
-
     fn restart(&self, index: usize) -> usize {
         let at = self.entries_end() + 4 * index;
         let bytes = &self.bytes()[at..at + 4];
@@ -433,36 +475,7 @@ impl Block {
     /// Decodes the entry at `at < entries_end`; every range in it lies within the entries.
     #[inline]
     fn entry(&self, at: usize) -> Result<Entry, Damage> {
-        let entries = &self.bytes()[..self.entries_end()];
-        let rest = &entries[at..];
-        let (shared, suffix, value, header) = match *rest {
-            [shared, suffix, value, ..] if (shared | suffix | value) < 0x80 => {
-                (u64::from(shared), u64::from(suffix), u64::from(value), 3)
-            }
-            _ => lengths(rest).ok_or(Damage {
-                at,
-                what: "an entry's lengths are cut short",
-            })?,
-        };
-        let what = "an entry longer than its block";
-        let room = (rest.len() - header) as u64;
-        if suffix > room || value > room - suffix || room - suffix - value < TRAILER_BYTES as u64 {
-            return Err(Damage { at, what });
-        }
-        let suffix_start = at + header;
-        let suffix_end = suffix_start + suffix as usize;
-        let value_start = suffix_end + TRAILER_BYTES;
-        let trailer = entries[suffix_end..]
-            .first_chunk::<TRAILER_BYTES>()
-            .ok_or(Damage { at, what })?;
-        Ok(Entry {
-            shared: usize::try_from(shared).map_err(|_| Damage { at, what })?,
-            suffix_start,
-            suffix_end,
-            trailer: Trailer(u64::from_le_bytes(*trailer)),
-            value_start,
-            end: value_start + value as usize,
-        })
+        decode_entry(&self.bytes()[..self.entries_end()], at)
     }
 
     /// The last restart point whose key is before `target`, or the first one.
@@ -552,7 +565,7 @@ pub(crate) const SHARED_AT_RESTART: Damage = Damage {
     at: 0,
     what: "B1: an entry at a restart point shares bytes",
 };
-const SHARED_TOO_MUCH: Damage = Damage {
+pub(super) const SHARED_TOO_MUCH: Damage = Damage {
     at: 0,
     what: "an entry shares more bytes than the key before has",
 };
@@ -604,6 +617,40 @@ fn check_restarts(bytes: &[u8]) -> Result<u32, Damage> {
         return damage(entries_end, "a block without restart points");
     }
     Ok(restarts as u32)
+}
+
+/// Decodes the entry at `at`, which is less than the length of `entries`; every range in it lies within them.
+#[inline(always)]
+fn decode_entry(entries: &[u8], at: usize) -> Result<Entry, Damage> {
+    let rest = &entries[at..];
+    let (shared, suffix, value, header) = match *rest {
+        [shared, suffix, value, ..] if (shared | suffix | value) < 0x80 => {
+            (u64::from(shared), u64::from(suffix), u64::from(value), 3)
+        }
+        _ => lengths(rest).ok_or(Damage {
+            at,
+            what: "an entry's lengths are cut short",
+        })?,
+    };
+    let what = "an entry longer than its block";
+    let room = (rest.len() - header) as u64;
+    if suffix > room || value > room - suffix || room - suffix - value < TRAILER_BYTES as u64 {
+        return Err(Damage { at, what });
+    }
+    let suffix_start = at + header;
+    let suffix_end = suffix_start + suffix as usize;
+    let value_start = suffix_end + TRAILER_BYTES;
+    let trailer = entries[suffix_end..]
+        .first_chunk::<TRAILER_BYTES>()
+        .ok_or(Damage { at, what })?;
+    Ok(Entry {
+        shared: usize::try_from(shared).map_err(|_| Damage { at, what })?,
+        suffix_start,
+        suffix_end,
+        trailer: Trailer(u64::from_le_bytes(*trailer)),
+        value_start,
+        end: value_start + value as usize,
+    })
 }
 
 /// The three lengths at the head of an entry, and the bytes they take.
@@ -714,16 +761,6 @@ impl BlockCursor {
     #[inline]
     pub(crate) fn valid(&self) -> bool {
         self.at < self.block.entries_end()
-    }
-
-    /// Where the entry begins in the raw bytes. Requires `valid`.
-    pub(crate) fn offset(&self) -> usize {
-        self.at
-    }
-
-    /// Whether the entry shares bytes with the one before. Requires that the cursor came here forward.
-    pub(crate) fn is_shared(&self) -> bool {
-        matches!(self.place, KeyPlace::Buffer)
     }
 
     #[inline]

@@ -59,9 +59,15 @@ impl BlockBuilder {
         }
         self.since_restart += 1;
         let suffix = &user_key[shared..];
-        put_varint(&mut self.bytes, shared as u64);
-        put_varint(&mut self.bytes, suffix.len() as u64);
-        put_varint(&mut self.bytes, value.len() as u64);
+        match [shared, suffix.len(), value.len()] {
+            lengths if lengths.iter().all(|&length| length < 0x80) => {
+                self.bytes
+                    .extend_from_slice(&lengths.map(|length| length as u8));
+            }
+            lengths => lengths
+                .into_iter()
+                .for_each(|length| put_varint(&mut self.bytes, length as u64)),
+        }
         self.bytes.extend_from_slice(suffix);
         self.bytes.extend_from_slice(&key.trailer.0.to_le_bytes());
         self.bytes.extend_from_slice(value);

@@ -3,32 +3,44 @@
 //! * T3  Keys arrive in strictly ascending order (checked in every build).
 //! * T4  When `finish` returns, the file's bytes are durable. Its name is not: the caller syncs the directory
 //!       before anything relies on the table.
+//! * T10 What the table is said to hold comes from its finished blocks: every entry is decoded again. Of the first blocks,
+//!       of every sixteenth later one and of all that are not compressed these are the bytes that go to the file, which
+//!       are checked and unpacked as a reader would; of the others those that go into the codec, since unpacking all would
+//!       cost more than all other checks. The filter is made of the keys found so, and asked for the first ones and for
+//!       every sixteenth later one.
 //! * T5  After an error the builder answers every call with that error, and the file is garbage: the caller
 //!       removes it.
 //!
 //! Writes go out in pieces of about 256 KiB (a larger block by itself), and every MiB the system is asked to
 //! start writing them back, so that the sync at the end finds little left to do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::compression::{Compression, Encoder};
+use crate::content::Sum;
 use crate::env::File;
 use crate::error::{Error, Result};
-use crate::key::{
-    KeyRef, MAX_KEY_BYTES, MAX_VALUE_BYTES, SequenceNumber, TRAILER_BYTES, Trailer, ValueKind,
-};
-use crate::sstable::block::common_prefix;
+use crate::key::{KeyRef, MAX_KEY_BYTES, MAX_VALUE_BYTES, SequenceNumber, TRAILER_BYTES, Trailer};
+use crate::sstable::block::{Damage, common_prefix};
 use crate::sstable::block_builder::BlockBuilder;
-use crate::sstable::filter;
+use crate::sstable::filter::{self, Filter};
 use crate::sstable::format::{
     BLOCK_TRAILER_BYTES, BlockHandle, BlockKind, FOOTER_BYTES, Footer, HEADER_BYTES,
-    MAX_BLOCK_SIZE, Properties, block_trailer, encode_header,
+    MAX_BLOCK_SIZE, Properties, VERSION, block_trailer, encode_header, unpack_parts,
 };
 use crate::sstable::index::IndexBuilder;
+use crate::sstable::tally::Tally;
 use crate::sync::Arc;
 
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 256 << 10;
+/// The first blocks of a table, all of which are unpacked again; of later ones it is one in `CHECKED_ONE_IN` (T10).
+const CHECKED_BLOCKS: u64 = 64;
+/// The first keys of a table, each of which the filter is asked for; of later ones it is one in `CHECKED_ONE_IN`.
+const CHECKED_KEYS: usize = 1024;
+const CHECKED_ONE_IN: usize = 16;
+/// What is kept of the memory that a block was unpacked in.
+const MAX_KEPT_BYTES: usize = 4 << 20;
 /// Bytes written before the system is asked to write them back.
 const WRITEBACK_BYTES: u64 = 1 << 20;
 
@@ -59,8 +71,8 @@ impl Default for TableOptions {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TableSummary {
     pub(crate) file_size: u64,
-    pub(crate) entries: u64,
-    pub(crate) tombstones: u64,
+    /// What its entries come to, told from the blocks as they can be read.
+    pub(crate) sum: Sum,
     /// The first and last encoded internal key.
     pub(crate) smallest: Vec<u8>,
     pub(crate) largest: Vec<u8>,
@@ -77,10 +89,12 @@ pub(crate) struct Builder {
     encoder: Encoder,
     block: BlockBuilder,
     index: IndexBuilder,
-    /// The hash of every distinct user key.
+    /// What the finished blocks hold, and the hash of every distinct user key in them (T10).
+    tally: Tally,
     hashes: Vec<u64>,
-    properties: Properties,
-    smallest: Vec<u8>,
+    /// Entries that were added.
+    entries: u64,
+    created_micros: u64,
     last_user_key: Vec<u8>,
     last_trailer: Trailer,
     /// The first key of the block being built, and the last key of the one before (encoded).
@@ -110,6 +124,7 @@ impl Builder {
             buffer: Vec::with_capacity(WRITE_BYTES + (16 << 10)),
             written: 0,
             writeback_from: 0,
+            unpacked: Vec::new(),
         };
         output.buffer.extend_from_slice(&encode_header(file_id));
         Ok(Builder {
@@ -117,13 +132,10 @@ impl Builder {
             encoder: Encoder::new(options.compression),
             block: BlockBuilder::new(options.block_restart_interval),
             index: IndexBuilder::default(),
+            tally: Tally::default(),
             hashes: Vec::new(),
-            properties: Properties {
-                compression: options.compression as u64,
-                smallest_sequence: SequenceNumber::MAX,
-                ..Properties::default()
-            },
-            smallest: Vec::new(),
+            entries: 0,
+            created_micros: 0,
             last_user_key: Vec::new(),
             last_trailer: Trailer::NEWEST,
             block_first: Vec::new(),
@@ -135,7 +147,7 @@ impl Builder {
 
     /// Records when the table was made, in microseconds since 1970-01-01 UTC; without it, "not known".
     pub(crate) fn set_created_micros(&mut self, micros: u64) {
-        self.properties.created_micros = micros;
+        self.created_micros = micros;
     }
 
     /// Appends an entry; `key` sorts behind every key before it (T3).
@@ -156,13 +168,8 @@ impl Builder {
                 value.len()
             )));
         }
-        let Some(kind) = key.trailer.kind() else {
-            return Err(Error::internal("an entry of unknown kind reached a table"));
-        };
         let shared = common_prefix(&self.last_user_key, user_key);
-        let is_first = self.properties.entries == 0;
-        let same_key = shared == user_key.len() && shared == self.last_user_key.len() && !is_first;
-        if !is_first {
+        if self.entries > 0 {
             // The first byte that is not shared decides; then the trailer.
             let ascends = match (self.last_user_key.get(shared), user_key.get(shared)) {
                 (Some(last), Some(this)) => last < this,
@@ -187,24 +194,10 @@ impl Builder {
         }
         self.block.add(shared, key, value)?;
 
-        if is_first {
-            self.smallest = key.to_vec();
-        }
         self.last_user_key.truncate(shared);
         self.last_user_key.extend_from_slice(&user_key[shared..]);
         self.last_trailer = key.trailer;
-        if !same_key && self.options.bloom_bits_per_key > 0 {
-            self.hashes.push(filter::key_hash(user_key));
-        }
-        let properties = &mut self.properties;
-        properties.entries += 1;
-        properties.tombstones += u64::from(kind == ValueKind::Delete);
-        properties.raw_key_bytes += (user_key.len() + TRAILER_BYTES) as u64;
-        properties.raw_value_bytes += value.len() as u64;
-        let sequence = key.trailer.sequence();
-        properties.smallest_sequence = properties.smallest_sequence.min(sequence);
-        properties.largest_sequence = properties.largest_sequence.max(sequence);
-
+        self.entries += 1;
         if self.block.size() >= self.options.block_size {
             self.finish_block()?;
         }
@@ -222,9 +215,24 @@ impl Builder {
     fn finish_block(&mut self) -> Result<()> {
         let raw = self.block.finish();
         let (compression, payload) = self.encoder.compress(raw);
-        let handle = self
-            .output
-            .write_block(BlockKind::Data, compression, payload)?;
+        let (tally, hashes) = (&mut self.tally, &mut self.hashes);
+        let has_filter = self.options.bloom_bits_per_key > 0;
+        let number = self.index.count();
+        let is_checked = number < CHECKED_BLOCKS || number.is_multiple_of(CHECKED_ONE_IN as u64);
+        let known = match is_checked {
+            true => None,
+            false => Some(raw),
+        };
+        let handle =
+            self.output
+                .write_block(BlockKind::Data, compression, payload, known, |raw| {
+                    tally.add_block(raw, |told| {
+                        if has_filter && told.is_first_of_key {
+                            hashes.push(told.key_hash);
+                        }
+                        Ok(())
+                    })
+                })?;
         self.block.reset();
         let decode = |bytes| {
             KeyRef::decode(bytes).ok_or_else(|| Error::internal("a block without first key"))
@@ -247,64 +255,133 @@ impl Builder {
             + FOOTER_BYTES as u64
     }
 
-    /// Entries added so far.
-    pub(crate) fn entries(&self) -> u64 {
-        self.properties.entries
+    /// The user key added last; empty before the first.
+    pub(crate) fn last_user_key(&self) -> &[u8] {
+        &self.last_user_key
     }
 
-    /// Completes the file and makes its bytes durable (T4). A table without entries is an error.
+    /// Entries added so far.
+    pub(crate) fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// Completes the file and makes its bytes durable (T4). A table without entries is an error, and so is one whose
+    /// blocks do not hold as many entries as were added: `Internal`, before its last byte is written.
     pub(crate) fn finish(mut self) -> Result<TableSummary> {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        if self.properties.entries == 0 {
+        if self.entries == 0 {
             return Err(Error::internal("a table needs an entry"));
         }
         if !self.block.is_empty() {
             self.finish_block()?;
+        }
+        if self.tally.sum.entries() != self.entries {
+            return Err(Error::internal(format!(
+                "{} was given {} entries, its blocks hold {}",
+                self.output.path.display(),
+                self.entries,
+                self.tally.sum.entries()
+            )));
         }
         let filter = match self.options.bloom_bits_per_key {
             0 => None,
             bits_per_key => {
                 let block = filter::build(&self.hashes, bits_per_key)
                     .ok_or_else(|| Error::internal("no memory for a table's filter"))?;
-                Some(
-                    self.output
-                        .write_block(BlockKind::Filter, Compression::None, &block)?,
-                )
+                let handle = self.output.write_block(
+                    BlockKind::Filter,
+                    Compression::None,
+                    &block,
+                    None,
+                    |_| Ok(()),
+                )?;
+                check_filter(block, &self.hashes, &self.output.path)?;
+                Some(handle)
             }
         };
         let raw = self.index.finish();
         let (compression, payload) = self.encoder.compress(&raw);
-        let index = self
-            .output
-            .write_block(BlockKind::Index, compression, payload)?;
-        self.properties.data_blocks = self.index.count();
-        let raw = self.properties.encode();
-        let properties = self
-            .output
-            .write_block(BlockKind::Properties, Compression::None, &raw)?;
+        let index = self.output.write_block(
+            BlockKind::Index,
+            compression,
+            payload,
+            None,
+            |read| match read == raw {
+                true => Ok(()),
+                false => Err(UNLIKE),
+            },
+        )?;
+        let properties = self.properties();
+        let raw = properties.encode();
+        let properties = self.output.write_block(
+            BlockKind::Properties,
+            Compression::None,
+            &raw,
+            None,
+            |_| Ok(()),
+        )?;
         let footer = Footer {
             index,
             filter,
             properties,
+            version: VERSION,
         };
         let encoded = footer.encode(self.output.file_id, self.output.offset());
         self.output.buffer.extend_from_slice(&encoded);
         self.output.flush()?;
         self.output.file.sync()?;
-        let properties = self.properties;
+        let tally = self.tally;
         Ok(TableSummary {
             file_size: self.output.written,
-            entries: properties.entries,
-            tombstones: properties.tombstones,
-            smallest: self.smallest,
-            largest: KeyRef::new(&self.last_user_key, self.last_trailer).to_vec(),
-            smallest_sequence: properties.smallest_sequence,
-            largest_sequence: properties.largest_sequence,
-            raw_key_bytes: properties.raw_key_bytes,
-            raw_value_bytes: properties.raw_value_bytes,
+            largest: tally.largest(),
+            smallest_sequence: tally.smallest_sequence,
+            largest_sequence: tally.largest_sequence,
+            raw_key_bytes: tally.key_bytes,
+            raw_value_bytes: tally.value_bytes,
+            sum: tally.sum,
+            smallest: tally.smallest,
         })
+    }
+
+    /// The table's facts, all blocks being finished.
+    fn properties(&self) -> Properties {
+        let tally = &self.tally;
+        Properties {
+            entries: tally.sum.entries(),
+            tombstones: tally.sum.tombstones,
+            data_blocks: self.index.count(),
+            raw_key_bytes: tally.key_bytes,
+            raw_value_bytes: tally.value_bytes,
+            smallest_sequence: tally.smallest_sequence,
+            largest_sequence: tally.largest_sequence,
+            compression: self.options.compression as u64,
+            created_micros: self.created_micros,
+            keyspace: 0,
+            content_sum: Some(tally.sum.terms),
+        }
+    }
+}
+
+/// A block that is read back as something else than was written.
+const UNLIKE: Damage = Damage {
+    at: 0,
+    what: "it does not hold what was written",
+};
+
+/// Asks the finished filter for keys that it was made of (F1, T10).
+fn check_filter(block: Vec<u8>, hashes: &[u64], path: &Path) -> Result<()> {
+    let (first, later) = hashes.split_at(hashes.len().min(CHECKED_KEYS));
+    let mut asked = first.iter().chain(later.iter().step_by(CHECKED_ONE_IN));
+    let knows_all =
+        Filter::parse(block).is_ok_and(|filter| asked.all(|&hash| filter.may_contain(hash)));
+    match knows_all {
+        true => Ok(()),
+        false => Err(Error::internal(format!(
+            "the filter of {} does not know all of its keys",
+            path.display()
+        ))),
     }
 }
 
@@ -317,6 +394,8 @@ struct Output {
     /// Bytes handed to the file.
     written: u64,
     writeback_from: u64,
+    /// Where a block is unpacked when it is read back.
+    unpacked: Vec<u8>,
 }
 
 impl Output {
@@ -325,22 +404,56 @@ impl Output {
         self.written + self.buffer.len() as u64
     }
 
+    /// Writes a block, and reads it back from the bytes that the file will get: `check` sees its raw bytes. If these are
+    /// `known` and the block is compressed it is not unpacked, and `check` sees those (T10).
     fn write_block(
         &mut self,
         kind: BlockKind,
         compression: Compression,
         payload: &[u8],
+        known: Option<&[u8]>,
+        check: impl FnOnce(&[u8]) -> std::result::Result<(), Damage>,
     ) -> Result<BlockHandle> {
         let handle = BlockHandle {
             offset: self.offset(),
             length: payload.len() as u64,
         };
         let trailer = block_trailer(self.file_id, handle.offset, kind, compression, payload);
-        if payload.len() >= WRITE_BYTES {
+        let is_large = payload.len() >= WRITE_BYTES;
+        let start = self.buffer.len();
+        if !is_large {
+            self.buffer.extend_from_slice(payload);
+        }
+        let finished = match is_large {
+            true => payload,
+            false => &self.buffer[start..],
+        };
+        let wrong = |what: &str| {
+            Error::internal(format!(
+                "a block for {} at byte {} cannot be read back: {what}",
+                self.path.display(),
+                handle.offset
+            ))
+        };
+        let raw = match known {
+            Some(raw) if compression != Compression::None => Ok(raw),
+            _ => unpack_parts(
+                &self.path,
+                self.file_id,
+                handle.offset,
+                kind,
+                finished,
+                trailer,
+                &mut self.unpacked,
+            ),
+        };
+        check(raw.map_err(|error| wrong(error.message()))?).map_err(|damage| wrong(damage.what))?;
+        if self.unpacked.capacity() > MAX_KEPT_BYTES {
+            self.unpacked = Vec::new();
+        }
+        if is_large {
             self.flush()?;
             self.write(payload)?;
-        } else {
-            self.buffer.extend_from_slice(payload);
         }
         self.buffer.extend_from_slice(&trailer);
         debug_assert_eq!(

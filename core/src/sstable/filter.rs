@@ -1,15 +1,13 @@
 //! A Bloom filter over the user keys of a table: "certainly absent" without touching a data block.
 //!
 //! Layout: docs/format.md, "SSTable"; why one flat filter and not cache-line blocks: docs/decisions/0011.
-//! The hash, the two numbers derived from it and the mapping to bits are part of the format and never change
+//! The hash (`content::key_hash`), the two numbers derived from it and the mapping to bits are part of the format and never change
 //! within a filter version.
 //!
 //! * F1  A key that was added is never reported absent.
 //! * F2  The rate of false positives is that of the textbook formula `(1 - e^(-kn/m))^k` (a test holds it to 20 %).
 //!
 //! Source: Kirsch & Mitzenmacher, "Less Hashing, Same Performance: Building a Better Bloom Filter" (2006).
-
-use twox_hash::XxHash3_64;
 
 use crate::coding::{get_u8, get_u32};
 use crate::prefetch::prefetch;
@@ -20,12 +18,6 @@ const FILTER_VERSION: u8 = 1;
 const HEAD_BYTES: usize = 8;
 /// The most probes a key can take.
 const MAX_PROBES: u8 = 30;
-
-/// The filter's hash of a user key: XXH3-64, seed 0.
-#[inline]
-pub(crate) fn key_hash(user_key: &[u8]) -> u64 {
-    XxHash3_64::oneshot(user_key)
-}
 
 /// The bits of one key: `probes` numbers in `[0, bits)`, by double hashing and multiply-shift range reduction.
 #[inline]
@@ -136,6 +128,7 @@ impl Filter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::key_hash;
 
     fn filter_of(keys: impl Iterator<Item = Vec<u8>>, bits_per_key: u32) -> Filter {
         let hashes: Vec<u64> = keys.map(|key| key_hash(&key)).collect();

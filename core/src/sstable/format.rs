@@ -24,8 +24,10 @@ use crate::key::{MAX_KEY_BYTES, MAX_VALUE_BYTES, SequenceNumber};
 pub(crate) const HEADER_MAGIC: [u8; 8] = *b"AiDbSST\0";
 /// The last eight bytes of a table.
 pub(crate) const FOOTER_MAGIC: [u8; 8] = *b"AiDbEnd\0";
-/// The version this build writes, and the newest it reads.
-pub(crate) const VERSION: u32 = 1;
+/// The version this build writes, and the newest it reads. Version 1 has no content sum.
+pub(crate) const VERSION: u32 = 2;
+/// The first version with a content sum among the properties.
+const VERSION_WITH_SUM: u32 = 2;
 
 /// Magic, version, file id, checksum.
 pub(crate) const HEADER_BYTES: usize = 24;
@@ -122,11 +124,11 @@ pub(crate) fn decode_header(path: &Path, bytes: &[u8]) -> Result<u64> {
 }
 
 fn check_version(path: &Path, version: u32) -> Result<()> {
-    if version == VERSION {
+    if (1..=VERSION).contains(&version) {
         return Ok(());
     }
     Err(Error::unsupported(format!(
-        "{} has table format {version}, this build reads format {VERSION}",
+        "{} has table format {version}, this build reads formats 1 to {VERSION}",
         path.display()
     )))
 }
@@ -138,6 +140,8 @@ pub(crate) struct Footer {
     /// `None` (stored as zeros) if the table has no filter.
     pub(crate) filter: Option<BlockHandle>,
     pub(crate) properties: BlockHandle,
+    /// The table's format version.
+    pub(crate) version: u32,
 }
 
 impl Footer {
@@ -148,7 +152,7 @@ impl Footer {
             put_u64(&mut out, handle.offset);
             put_u64(&mut out, handle.length);
         }
-        put_u32(&mut out, VERSION);
+        put_u32(&mut out, self.version);
         let crc = placed_crc(file_id, offset, &[&out]);
         put_u32(&mut out, crc);
         out.extend_from_slice(&FOOTER_MAGIC);
@@ -184,6 +188,7 @@ impl Footer {
             index,
             filter: (filter != BlockHandle::default()).then_some(filter),
             properties,
+            version,
         })
     }
 }
@@ -264,6 +269,26 @@ pub(crate) fn unpack_block<'a>(
     }
 }
 
+/// Checks a block's payload and trailer, which stand apart, and returns its raw bytes: the payload itself, or what is
+/// unpacked into `raw`.
+pub(crate) fn unpack_parts<'a>(
+    path: &Path,
+    file_id: u64,
+    offset: u64,
+    kind: BlockKind,
+    payload: &'a [u8],
+    trailer: [u8; BLOCK_TRAILER_BYTES],
+    raw: &'a mut Vec<u8>,
+) -> Result<&'a [u8]> {
+    let compression = check_parts(path, file_id, offset, kind, payload, trailer)?;
+    if compression == Compression::None {
+        return Ok(payload);
+    }
+    compression::decompress_into(compression, payload, MAX_RAW_BLOCK_BYTES, raw)
+        .map_err(|what| damaged_block(path, offset, kind, compression, what))?;
+    Ok(raw)
+}
+
 fn check_block(
     path: &Path,
     file_id: u64,
@@ -271,11 +296,23 @@ fn check_block(
     kind: BlockKind,
     stored: &[u8],
 ) -> Result<Compression> {
-    let damaged = |what: String| Error::corruption(path, offset, what);
-    let Some((payload, trailer)) = stored.split_last_chunk::<BLOCK_TRAILER_BYTES>() else {
-        return Err(damaged(format!("the {} is cut short", kind.name())));
+    let Some((payload, trailer)) = stored.split_last_chunk() else {
+        let what = format!("the {} is cut short", kind.name());
+        return Err(Error::corruption(path, offset, what));
     };
-    let [tag, expected @ ..] = *trailer;
+    check_parts(path, file_id, offset, kind, payload, *trailer)
+}
+
+fn check_parts(
+    path: &Path,
+    file_id: u64,
+    offset: u64,
+    kind: BlockKind,
+    payload: &[u8],
+    trailer: [u8; BLOCK_TRAILER_BYTES],
+) -> Result<Compression> {
+    let damaged = |what: String| Error::corruption(path, offset, what);
+    let [tag, expected @ ..] = trailer;
     let expected = u32::from_le_bytes(expected);
     let crc = block_crc(file_id, offset, tag, payload);
     if crc != expected {
@@ -374,12 +411,15 @@ pub(crate) struct Properties {
     pub(crate) created_micros: u64,
     /// The keyspace the table belongs to; 0 is the default one and the only one yet.
     pub(crate) keyspace: u64,
+    /// The sum of the terms of all entries (`content.rs`); `None` in a table of version 1.
+    pub(crate) content_sum: Option<u64>,
 }
 
 impl Properties {
     /// Names as stored, in the order stored.
-    const NAMES: [&'static str; 10] = [
+    const NAMES: [&'static str; 11] = [
         "compression",
+        "content_sum",
         "created_micros",
         "data_blocks",
         "entries",
@@ -391,33 +431,37 @@ impl Properties {
         "tombstones",
     ];
 
-    fn values(&self) -> [u64; 10] {
+    fn values(&self) -> [Option<u64>; 11] {
         [
-            self.compression,
-            self.created_micros,
-            self.data_blocks,
-            self.entries,
-            self.keyspace,
-            self.largest_sequence.0,
-            self.raw_key_bytes,
-            self.raw_value_bytes,
-            self.smallest_sequence.0,
-            self.tombstones,
+            Some(self.compression),
+            self.content_sum,
+            Some(self.created_micros),
+            Some(self.data_blocks),
+            Some(self.entries),
+            Some(self.keyspace),
+            Some(self.largest_sequence.0),
+            Some(self.raw_key_bytes),
+            Some(self.raw_value_bytes),
+            Some(self.smallest_sequence.0),
+            Some(self.tombstones),
         ]
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        put_varint(&mut out, Properties::NAMES.len() as u64);
-        for (name, value) in Properties::NAMES.iter().zip(self.values()) {
+        let values = self.values();
+        put_varint(&mut out, values.iter().flatten().count() as u64);
+        let named = Properties::NAMES.iter().zip(values);
+        for (name, value) in named.filter_map(|(name, value)| Some((name, value?))) {
             put_length_prefixed(&mut out, name.as_bytes());
             put_length_prefixed(&mut out, &value.to_le_bytes());
         }
         out
     }
 
-    /// Reads the properties it knows, passes over others; a known one that is missing is damage.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Properties> {
+    /// Reads the properties that it knows of a table of format `version`, passes over others; one that is missing or not
+    /// of that version is damage.
+    pub(crate) fn decode(bytes: &[u8], version: u32) -> Option<Properties> {
         let mut values = [None; Properties::NAMES.len()];
         let mut input = bytes;
         let count = get_varint(&mut input)?;
@@ -436,6 +480,7 @@ impl Properties {
         }
         let [
             compression,
+            content_sum,
             created_micros,
             data_blocks,
             entries,
@@ -446,7 +491,11 @@ impl Properties {
             smallest_sequence,
             tombstones,
         ] = values;
+        if content_sum.is_some() != (version >= VERSION_WITH_SUM) {
+            return None;
+        }
         Some(Properties {
+            content_sum,
             entries: entries?,
             tombstones: tombstones?,
             data_blocks: data_blocks?,
@@ -483,6 +532,7 @@ mod tests {
                 offset: 3,
                 length: 4,
             },
+            version: VERSION,
         };
         let encoded = footer.encode(77, 1000);
         assert_eq!(encoded.len(), FOOTER_BYTES);
@@ -544,12 +594,12 @@ mod tests {
     #[test]
     fn a_newer_version_is_unsupported() {
         let mut header = encode_header(5);
-        header[8..12].copy_from_slice(&2u32.to_le_bytes());
+        header[8..12].copy_from_slice(&(VERSION + 1).to_le_bytes());
         let crc = placed_crc(5, 0, &[&header[..HEADER_BYTES - 4]]);
         header[HEADER_BYTES - 4..].copy_from_slice(&crc.to_le_bytes());
         let error = decode_header(Path::new("x"), &header).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert!(error.message().contains("format 2"));
+        assert!(error.message().contains("format 3"));
     }
 
     #[test]
@@ -558,19 +608,27 @@ mod tests {
             entries: 3,
             tombstones: 1,
             largest_sequence: SequenceNumber(9),
+            content_sum: Some(77),
             ..Properties::default()
         };
         let encoded = properties.encode();
-        assert_eq!(Properties::decode(&encoded), Some(properties.clone()));
+        assert_eq!(Properties::decode(&encoded, 2), Some(properties.clone()));
+        assert_eq!(Properties::decode(&encoded, 1), None);
+        let without = Properties {
+            content_sum: None,
+            ..properties.clone()
+        };
+        assert_eq!(Properties::decode(&without.encode(), 2), None);
+        assert_eq!(Properties::decode(&without.encode(), 1), Some(without));
         let mut grown = encoded.clone();
         grown[0] += 1;
         put_length_prefixed(&mut grown, b"later");
         put_length_prefixed(&mut grown, b"anything");
-        assert_eq!(Properties::decode(&grown), Some(properties));
+        assert_eq!(Properties::decode(&grown, 2), Some(properties));
         for cut in 0..encoded.len() {
-            assert_eq!(Properties::decode(&encoded[..cut]), None);
+            assert_eq!(Properties::decode(&encoded[..cut], 2), None);
         }
         let longer = [&encoded[..], &[0]].concat();
-        assert_eq!(Properties::decode(&longer), None);
+        assert_eq!(Properties::decode(&longer, 2), None);
     }
 }

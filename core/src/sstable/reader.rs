@@ -16,11 +16,12 @@ use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 
 use crate::cache::{BlockCache, BlockSlots, MemoryGauge};
+use crate::content::key_hash;
 use crate::env::{Env, File};
 use crate::error::{Error, Result};
 use crate::key::{KeyRef, Trailer};
 use crate::sstable::block::{Block, Damage, LARGE_BYTES};
-use crate::sstable::filter::{self, Filter, FilterError};
+use crate::sstable::filter::{Filter, FilterError};
 use crate::sstable::flat::Way;
 use crate::sstable::format::{
     BLOCK_TRAILER_BYTES, BlockHandle, BlockKind, FOOTER_BYTES, Footer, HEADER_BYTES, Properties,
@@ -85,7 +86,7 @@ impl<'a> Sought<'a> {
     pub(crate) fn new(user_key: &'a [u8], trailer: Trailer) -> Sought<'a> {
         Sought {
             key: KeyRef::new(user_key, trailer),
-            hash: filter::key_hash(user_key),
+            hash: key_hash(user_key),
         }
     }
 }
@@ -218,7 +219,7 @@ impl Table {
         let damaged = |handle: BlockHandle, what| Error::corruption(path, handle.offset, what);
 
         let properties = part(footer.properties, BlockKind::Properties)?;
-        let properties = Properties::decode(&properties)
+        let properties = Properties::decode(&properties, footer.version)
             .ok_or_else(|| damaged(footer.properties, "the properties are malformed"))?;
         let index = part(footer.index, BlockKind::Index)?;
         let index = Index::parse(&index, HEADER_BYTES as u64, data_end)
@@ -394,15 +395,6 @@ impl Table {
     pub(crate) fn prefetch_filter(&self, sought: Sought<'_>) {
         if let Some(filter) = &self.filter {
             filter.prefetch(sought.hash);
-        }
-    }
-
-    /// Whether the table may hold `user_key`, in any version; `false` is certain.
-    #[inline]
-    pub(crate) fn may_contain(&self, user_key: &[u8]) -> bool {
-        match &self.filter {
-            Some(filter) => filter.may_contain(filter::key_hash(user_key)),
-            None => true,
         }
     }
 

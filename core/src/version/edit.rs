@@ -1,7 +1,8 @@
 //! `VersionEdit`: one change to the set of live files, as the manifest stores it.
 //!
 //! Layout: docs/format.md, "Version edit". An edit is a row of fields, each a tag and its content, in any order.
-//! A tag this build does not know is `Unsupported`, never skipped: whoever wrote it meant it.
+//! A tag this build does not know is `Unsupported`: whoever wrote it meant it. Only tags from [`FIRST_SKIPPABLE`] on
+//! are skipped, which a later build may use for what a reader can do without. So it is in the tail of an added table.
 //!
 //! * E1  Decoding never panics and allocates no more than the bytes it was given.
 //! * E2  A decoded edit holds only what a version may hold: levels below 7, keys with a trailer and within
@@ -10,6 +11,7 @@
 //! Elsewhere: where edits lie in a file (`manifest.rs`), what they do to a version (`builder.rs`).
 
 use crate::coding::{get_length_prefixed, get_varint, put_length_prefixed, put_varint};
+use crate::content::Sum;
 use crate::error::{Error, Result};
 use crate::filename::LAST_FIRST_NUMBER;
 use crate::key::{FileNumber, KeyRef, MAX_KEY_BYTES, SequenceNumber};
@@ -17,8 +19,8 @@ use crate::sstable::TableSummary;
 
 /// The number of levels: 0 to 6.
 pub(crate) const LEVELS: usize = 7;
-/// The version of the whole database's format.
-pub(crate) const FORMAT_VERSION: u64 = 1;
+/// The version of the whole database's format. Version 1, which this build reads too, has no content sums.
+pub(crate) const FORMAT_VERSION: u64 = 2;
 /// The order of keys.
 pub(crate) const COMPARATOR: &[u8] = b"bytewise";
 /// The one keyspace.
@@ -30,9 +32,18 @@ const TAG_KEYSPACE: u64 = 3;
 const TAG_LOG_NUMBER: u64 = 4;
 const TAG_NEXT_FILE_NUMBER: u64 = 5;
 const TAG_LAST_SEQUENCE: u64 = 6;
-const TAG_ADDED: u64 = 7;
+/// A table of which no content sum is known: written by a build of format version 1.
+const TAG_ADDED_WITHOUT_TAIL: u64 = 7;
 const TAG_REMOVED: u64 = 8;
 const TAG_SYNCED_LOG: u64 = 9;
+const TAG_ADDED: u64 = 10;
+const LAST_TAG: u64 = TAG_ADDED;
+
+/// In the tail of an added table.
+const TAIL_CONTENT_SUM: u64 = 1;
+
+/// Unknown tags from here on, of edits and of tails, are skipped; each is followed by a length and as many bytes.
+const FIRST_SKIPPABLE: u64 = 64;
 
 /// What the manifest knows of one SSTable.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -52,6 +63,8 @@ pub(crate) struct TableInfo {
     pub(crate) entries: u64,
     /// Entries that are tombstones.
     pub(crate) tombstones: u64,
+    /// The sum of the terms of its entries (`content.rs`); `None` if it was written by a build of format version 1.
+    pub(crate) content_sum: Option<u64>,
 }
 
 impl TableInfo {
@@ -65,9 +78,28 @@ impl TableInfo {
             largest: table.largest,
             smallest_sequence: table.smallest_sequence,
             largest_sequence: table.largest_sequence,
-            entries: table.entries,
-            tombstones: table.tombstones,
+            entries: table.sum.entries(),
+            tombstones: table.sum.tombstones,
+            content_sum: Some(table.sum.terms),
         }
+    }
+
+    /// What its entries come to, if that is known.
+    pub(crate) fn content(&self) -> Option<Sum> {
+        Some(Sum {
+            terms: self.content_sum?,
+            puts: self.entries.saturating_sub(self.tombstones),
+            tombstones: self.tombstones,
+        })
+    }
+
+    /// Whether `found`, told from the table itself, is what this says; a sum that is not known is not compared.
+    pub(crate) fn agrees_with(&self, found: &TableInfo) -> bool {
+        let found = TableInfo {
+            content_sum: self.content_sum.and(found.content_sum),
+            ..found.clone()
+        };
+        *self == found
     }
 
     /// The first entry's key.
@@ -78,6 +110,31 @@ impl TableInfo {
     /// The last entry's key.
     pub(crate) fn largest_key(&self) -> KeyRef<'_> {
         KeyRef::decode(&self.largest).expect("bounds carry a trailer (E2)")
+    }
+
+    /// Reads the fields that follow the ones that every version has.
+    fn decode_tail(&mut self, mut tail: &[u8]) -> Result<()> {
+        while !tail.is_empty() {
+            let (tag, content) = (varint(&mut tail)?, bytes(&mut tail)?);
+            match tag {
+                TAIL_CONTENT_SUM => {
+                    let sum = content
+                        .try_into()
+                        .map_err(|_| Error::internal("a content sum does not have 8 bytes"))?;
+                    once(&mut self.content_sum, u64::from_le_bytes(sum))?;
+                }
+                FIRST_SKIPPABLE.. => {}
+                _ => {
+                    return Err(Error::unsupported(format!(
+                        "an added table with field {tag}; this build knows {TAIL_CONTENT_SUM}"
+                    )));
+                }
+            }
+        }
+        match self.content_sum {
+            Some(_) => Ok(()),
+            None => Err(Error::internal("an added table lacks its content sum")),
+        }
     }
 
     /// Refuses what no table can be (E2).
@@ -165,7 +222,11 @@ impl VersionEdit {
             put_varint(out, number.0);
         }
         for (level, table) in &self.added {
-            put_varint(out, TAG_ADDED);
+            let tag = match table.content_sum {
+                Some(_) => TAG_ADDED,
+                None => TAG_ADDED_WITHOUT_TAIL,
+            };
+            put_varint(out, tag);
             put_varint(out, *level as u64);
             for value in [table.number.0, table.file_id, table.size] {
                 put_varint(out, value);
@@ -179,6 +240,12 @@ impl VersionEdit {
                 table.tombstones,
             ] {
                 put_varint(out, value);
+            }
+            if let Some(sum) = table.content_sum {
+                let mut tail = Vec::new();
+                put_varint(&mut tail, TAIL_CONTENT_SUM);
+                put_length_prefixed(&mut tail, &sum.to_le_bytes());
+                put_length_prefixed(out, &tail);
             }
         }
     }
@@ -207,9 +274,9 @@ impl VersionEdit {
             TAG_SYNCED_LOG => once(&mut self.synced_log, FileNumber(varint(input)?)),
             TAG_NEXT_FILE_NUMBER => once(&mut self.next_file_number, FileNumber(varint(input)?)),
             TAG_LAST_SEQUENCE => once(&mut self.last_sequence, SequenceNumber(varint(input)?)),
-            TAG_ADDED => {
+            TAG_ADDED | TAG_ADDED_WITHOUT_TAIL => {
                 let level = level(input)?;
-                let table = TableInfo {
+                let mut table = TableInfo {
                     number: FileNumber(varint(input)?),
                     file_id: varint(input)?,
                     size: varint(input)?,
@@ -219,7 +286,11 @@ impl VersionEdit {
                     largest_sequence: SequenceNumber(varint(input)?),
                     entries: varint(input)?,
                     tombstones: varint(input)?,
+                    content_sum: None,
                 };
+                if tag == TAG_ADDED {
+                    table.decode_tail(bytes(input)?)?;
+                }
                 table.check()?;
                 self.added.push((level, table));
                 Ok(())
@@ -229,8 +300,9 @@ impl VersionEdit {
                 self.removed.push((level, FileNumber(varint(input)?)));
                 Ok(())
             }
+            FIRST_SKIPPABLE.. => bytes(input).map(|_| ()),
             _ => Err(Error::unsupported(format!(
-                "a version edit with field {tag}; this build knows 1 to {TAG_SYNCED_LOG}"
+                "a version edit with field {tag}; this build knows 1 to {LAST_TAG}"
             ))),
         }
     }
@@ -238,10 +310,10 @@ impl VersionEdit {
     /// Refuses what this build would misread.
     fn check_meaning(&self) -> Result<()> {
         if let Some(version) = self.format_version
-            && version != FORMAT_VERSION
+            && !(1..=FORMAT_VERSION).contains(&version)
         {
             return Err(Error::unsupported(format!(
-                "database format {version}; this build reads format {FORMAT_VERSION}"
+                "database format {version}; this build reads formats 1 to {FORMAT_VERSION}"
             )));
         }
         if let Some(comparator) = &self.comparator
@@ -324,6 +396,7 @@ mod tests {
             largest_sequence: SequenceNumber(9),
             entries: 2,
             tombstones: 0,
+            content_sum: Some(0x1122_3344_5566_7788),
         }
     }
 
@@ -339,6 +412,11 @@ mod tests {
         };
         edit.add(0, table(12));
         edit.add(6, table(13));
+        let of_version_1 = TableInfo {
+            content_sum: None,
+            ..table(14)
+        };
+        edit.add(6, of_version_1);
         edit.remove(0, FileNumber(1));
         edit
     }
@@ -395,7 +473,11 @@ mod tests {
 
     #[test]
     fn what_a_newer_build_wrote_is_unsupported() {
-        let mut edits = vec![vec![TAG_SYNCED_LOG as u8 + 1, 0], vec![0]];
+        let mut edits = vec![
+            vec![LAST_TAG as u8 + 1, 0],
+            vec![0],
+            vec![FIRST_SKIPPABLE as u8 - 1, 0],
+        ];
         let newer = VersionEdit {
             format_version: Some(FORMAT_VERSION + 1),
             ..VersionEdit::default()

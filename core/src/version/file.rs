@@ -78,6 +78,11 @@ impl FileMeta {
         })
     }
 
+    /// The same file under a handle of its own, which nobody has opened yet. It deletes nothing.
+    pub(crate) fn past_caches(&self) -> Arc<FileMeta> {
+        FileMeta::new(self.info.clone(), Arc::clone(&self.queue))
+    }
+
     /// Has the file deleted once nobody holds it. Requires that its removal is durable (F1).
     pub(super) fn mark_obsolete(&self) {
         // Whoever drops the last reference sees this: dropping an Arc orders all earlier uses before it.

@@ -8,7 +8,7 @@ use super::*;
 use crate::compaction::PLAN_TABLES;
 use crate::compaction::picker::{PickerOptions, RangePlan, pick, plan_range, plan_rewrite};
 use crate::filename::parse;
-use crate::key::Trailer;
+use crate::key::{Trailer, ValueKind};
 use crate::sstable;
 use crate::version::tests::{Bench, Entries, Random, insert};
 use crate::version::{LEVELS, Version};
@@ -76,6 +76,19 @@ impl Tree {
     }
 
     fn run(&self, plan: &Plan, should_stop: &dyn Fn() -> bool) -> Result<Output> {
+        let first_tries = Cell::new(0);
+        let outcome = self.run_noting(plan, should_stop, &first_tries);
+        assert_eq!(first_tries.get(), 0, "nothing had to be tried once more");
+        outcome.map_err(|failure| failure.error)
+    }
+
+    /// Counts the first tries that failed.
+    fn run_noting(
+        &self,
+        plan: &Plan,
+        should_stop: &dyn Fn() -> bool,
+        first_tries: &Cell<u32>,
+    ) -> std::result::Result<Output, Failure> {
         let numbers = self.pinned.iter().chain([&self.last]);
         let mut visible: Vec<_> = numbers.map(|&number| SequenceNumber(number)).collect();
         visible.sort();
@@ -91,8 +104,20 @@ impl Tree {
             target_file_size: OPTIONS.target_file_size,
             new_file_number: &|| self.bench.number(),
             should_stop,
+            note: &|_| first_tries.set(first_tries.get() + 1),
         };
         run(plan, &context)
+    }
+
+    /// Runs a plan that has to fail twice and leave nothing behind; why, and what is set aside.
+    fn fail(&self, plan: &Plan) -> Failure {
+        let before = self.table_names();
+        let first_tries = Cell::new(0);
+        let outcome = self.run_noting(plan, &|| false, &first_tries);
+        let failure = outcome.expect_err("a job that must not succeed");
+        assert_eq!(first_tries.get(), 1, "a second try past the caches");
+        assert_eq!(self.table_names(), before);
+        failure
     }
 
     fn compact(&mut self, plan: &Plan) {
@@ -145,7 +170,7 @@ impl Tree {
                 };
                 match found {
                     RangePlan::Done => break,
-                    RangePlan::Busy => panic!("nothing runs"),
+                    RangePlan::Busy | RangePlan::SetAside(_) => panic!("nothing is in the way"),
                     RangePlan::Ready(plan) => {
                         self.compact(&plan);
                         start = plan.next_start();
@@ -284,7 +309,7 @@ fn a_stopped_job_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_damaged_input_is_an_error_and_leaves_nothing_behind() {
+fn a_damaged_input_is_named_set_aside_and_leaves_nothing_behind() {
     let (tree, plan) = tree_with_a_plan();
     let file = plan.inputs().next().unwrap();
     let path = table_path(&tree.bench.dir, file.number);
@@ -292,10 +317,112 @@ fn a_damaged_input_is_an_error_and_leaves_nothing_behind() {
     let mut byte = [0];
     handle.read_at(file.size / 3, &mut byte).unwrap();
     handle.write_at(file.size / 3, &[byte[0] ^ 1]).unwrap();
-    let before = tree.table_names();
-    let error = tree.run(&plan, &|| false).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corruption, "{error}");
-    assert_eq!(tree.table_names(), before);
+    let failure = tree.fail(&plan);
+    assert_eq!(failure.error.kind(), ErrorKind::Corruption);
+    assert_eq!(failure.error.place().unwrap().0, path);
+    assert_eq!(failure.set_aside, [file.number]);
+}
+
+/// A tree with two tables in level 0, of which the manifest says what `spoil` makes of the truth about the second.
+fn tree_that_is_lied_to(spoil: impl Fn(&mut TableInfo)) -> (Tree, Plan) {
+    let mut tree = Tree::new();
+    let mut edit = VersionEdit::default();
+    for sequence in [1, 3] {
+        let mut entries = Entries::new();
+        insert(&mut entries, b"k", sequence, Some(b"v"));
+        insert(&mut entries, b"l", sequence + 1, Some(b"w"));
+        edit.add(0, tree.bench.table(&entries));
+    }
+    spoil(&mut edit.added[1].1);
+    tree.last = 4;
+    tree.apply(&edit);
+    let plan = pick(&tree.version, &[], &OPTIONS).unwrap();
+    (tree, plan)
+}
+
+#[test]
+fn an_input_that_is_not_what_the_manifest_says_is_corruption_that_names_it() {
+    let spoils: [fn(&mut TableInfo); 3] = [
+        |table| table.content_sum = table.content_sum.map(|sum| sum ^ 1),
+        |table| table.entries += 1,
+        |table| table.tombstones += 1,
+    ];
+    for spoil in spoils {
+        let (tree, plan) = tree_that_is_lied_to(spoil);
+        let failure = tree.fail(&plan);
+        assert_eq!(failure.error.kind(), ErrorKind::Corruption, "{failure:?}");
+        let liar = tree.version.files(0)[0].number;
+        assert_eq!(failure.set_aside, [liar], "{}", failure.error);
+        let path = table_path(&tree.bench.dir, liar);
+        assert_eq!(failure.error.place().unwrap().0, path);
+    }
+}
+
+#[test]
+fn a_job_that_does_not_add_up_although_its_inputs_do_sets_all_of_them_aside() {
+    let (tree, plan) = tree_that_is_lied_to(|_| ());
+    let failure = blame(
+        &plan,
+        &JobContext {
+            env: &*tree.bench.env,
+            dir: &tree.bench.dir,
+            tables: &tree.bench.tables,
+            table_options: TableOptions::default(),
+            visible: Vec::new(),
+            target_file_size: 1,
+            new_file_number: &|| tree.bench.number(),
+            should_stop: &|| false,
+            note: &|_| (),
+        },
+        Error::unaccounted("an entry was lost"),
+    );
+    assert_eq!(failure.error.kind(), ErrorKind::Internal);
+    let inputs: Vec<_> = plan.inputs().map(|file| file.number).collect();
+    assert_eq!(failure.set_aside, inputs);
+}
+
+#[test]
+fn damage_that_is_gone_at_the_second_look_is_passed_over() {
+    let (mut tree, plan) = tree_with_a_plan();
+    let file = plan.inputs().next().unwrap();
+    let path = table_path(&tree.bench.dir, file.number);
+    let handle = tree.bench.env.open_write(&path).unwrap();
+    let mut byte = [0];
+    handle.read_at(file.size / 3, &mut byte).unwrap();
+    handle.write_at(file.size / 3, &[byte[0] ^ 1]).unwrap();
+    let first_tries = Cell::new(0);
+    let context = JobContext {
+        env: &*tree.bench.env,
+        dir: &tree.bench.dir,
+        tables: &tree.bench.tables,
+        table_options: TableOptions::default(),
+        visible: vec![SequenceNumber(tree.last)],
+        target_file_size: OPTIONS.target_file_size,
+        new_file_number: &|| tree.bench.number(),
+        should_stop: &|| false,
+        note: &|_| {
+            first_tries.set(first_tries.get() + 1);
+            handle.write_at(file.size / 3, &byte).unwrap();
+        },
+    };
+    let output = run(&plan, &context)
+        .map_err(|failure| failure.error)
+        .unwrap();
+    assert_eq!(first_tries.get(), 1);
+    tree.apply(&output.edit);
+    tree.check("after the second try");
+}
+
+#[test]
+fn a_table_without_a_known_sum_is_read_first_and_gets_one() {
+    let (mut tree, plan) = tree_that_is_lied_to(|table| table.content_sum = None);
+    let output = tree.run(&plan, &|| false).unwrap();
+    tree.apply(&output.edit);
+    assert!(
+        tree.version
+            .all_files()
+            .all(|(_, file)| file.content_sum.is_some())
+    );
 }
 
 #[test]
@@ -314,10 +441,8 @@ fn an_input_with_fewer_entries_than_the_manifest_says_is_corruption() {
     tree.last = 2;
     tree.apply(&edit);
     let plan = pick(&tree.version, &[], &OPTIONS).unwrap();
-    let before = tree.table_names();
-    let error = tree.run(&plan, &|| false).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corruption, "{error}");
-    assert_eq!(tree.table_names(), before);
+    let failure = tree.fail(&plan);
+    assert_eq!(failure.error.kind(), ErrorKind::Corruption);
 }
 
 #[test]

@@ -9,11 +9,10 @@ use std::ops::ControlFlow;
 
 use super::Table;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{KeyRef, SequenceNumber, TRAILER_BYTES, ValueKind};
-use crate::sstable::block::{ASTRAY, BlockCursor, Damage, SHARED_AT_RESTART, TOO_MUCH_TO_REBUILD};
-use crate::sstable::block_builder::MAX_REBUILT_BYTES;
+use crate::sstable::block::Damage;
 use crate::sstable::builder::TableSummary;
 use crate::sstable::format::{BLOCK_TRAILER_BYTES, Properties};
+use crate::sstable::tally::{Tally, UNKNOWN_KIND};
 
 /// What the check has come to.
 pub(crate) enum Checked {
@@ -21,13 +20,6 @@ pub(crate) enum Checked {
     Block { bytes: u64, entries: u64 },
     /// Something is wrong with what begins at `offset`.
     Damage { offset: u64, error: Error },
-}
-
-/// What the entries so far say.
-struct Walk {
-    found: Properties,
-    smallest: Option<Vec<u8>>,
-    last: Option<Vec<u8>>,
 }
 
 impl Table {
@@ -39,25 +31,14 @@ impl Table {
         &self,
         visit: &mut dyn FnMut(Checked) -> ControlFlow<()>,
     ) -> Result<Option<TableSummary>> {
-        let mut walk = Walk {
-            found: Properties {
-                smallest_sequence: SequenceNumber::MAX,
-                data_blocks: self.index.len() as u64,
-                compression: self.properties.compression,
-                created_micros: self.properties.created_micros,
-                keyspace: self.properties.keyspace,
-                ..Properties::default()
-            },
-            smallest: None,
-            last: None,
-        };
+        let mut tally = Tally::default();
         let mut is_whole = true;
         for number in 0..self.index.len() {
             let handle = self.index.handle(number);
-            let (offset, before) = (handle.offset, walk.found.entries);
+            let (offset, before) = (handle.offset, tally.sum.entries());
             let mut entries = 0;
-            match self.check_block(number, &mut walk) {
-                Ok(()) => entries = walk.found.entries - before,
+            match self.check_block(number, &mut tally) {
+                Ok(()) => entries = tally.sum.entries() - before,
                 Err(error) => {
                     is_whole = false;
                     let error = as_damage(error)?;
@@ -71,7 +52,18 @@ impl Table {
                 return Ok(None);
             }
         }
-        let found = walk.found;
+        let found = Properties {
+            entries: tally.sum.entries(),
+            tombstones: tally.sum.tombstones,
+            raw_key_bytes: tally.key_bytes,
+            raw_value_bytes: tally.value_bytes,
+            smallest_sequence: tally.smallest_sequence,
+            largest_sequence: tally.largest_sequence,
+            data_blocks: self.index.len() as u64,
+            // A table of version 1 has no sum to compare.
+            content_sum: self.properties.content_sum.map(|_| tally.sum.terms),
+            ..self.properties.clone()
+        };
         if is_whole && found != self.properties {
             is_whole = false;
             let what = format!(
@@ -86,80 +78,52 @@ impl Table {
         }
         Ok(is_whole.then(|| TableSummary {
             file_size: self.file_size,
-            entries: found.entries,
-            tombstones: found.tombstones,
-            smallest: walk.smallest.unwrap_or_default(),
-            largest: walk.last.unwrap_or_default(),
-            smallest_sequence: found.smallest_sequence,
-            largest_sequence: found.largest_sequence,
-            raw_key_bytes: found.raw_key_bytes,
-            raw_value_bytes: found.raw_value_bytes,
+            largest: tally.largest(),
+            smallest_sequence: tally.smallest_sequence,
+            largest_sequence: tally.largest_sequence,
+            raw_key_bytes: tally.key_bytes,
+            raw_value_bytes: tally.value_bytes,
+            sum: tally.sum,
+            smallest: tally.smallest,
         }))
     }
 
-    fn check_block(&self, number: usize, walk: &mut Walk) -> Result<()> {
+    fn check_block(&self, number: usize, tally: &mut Tally) -> Result<()> {
         let offset = self.index.handle(number).offset;
-        let wrong = |what: &str| Error::corruption(&self.path, offset, what);
-        let step = |moved: std::result::Result<(), Damage>| {
-            moved.map_err(|damage| self.damage(number, damage))
-        };
         let block = self.fill(number, false)?;
-        let mut cursor = BlockCursor::new(block.clone());
-        step(cursor.seek_to_first())?;
-        // Lookups and walks backward begin at restart points, so those must be entries (B1, B3).
-        let mut restarts = block.restarts().peekable();
-        let mut rebuilt = 0;
-        let found = &mut walk.found;
-        while cursor.valid() {
-            let (at, key) = (cursor.offset(), cursor.key());
-            let is_restart = restarts.next_if_eq(&at).is_some();
-            match cursor.is_shared() {
-                true if is_restart => return Err(self.damage(number, SHARED_AT_RESTART.at(at))),
-                true => rebuilt += key.user_key.len(),
-                false if is_restart => rebuilt = 0,
-                false => {}
+        let outcome = tally.add_block(block.bytes(), |told| {
+            if self.index.find(told.key) != number {
+                return Err(ASTRAY_KEY.at(told.at));
             }
-            if rebuilt > MAX_REBUILT_BYTES {
-                return Err(self.damage(number, TOO_MUCH_TO_REBUILD.at(at)));
+            if self
+                .filter
+                .as_ref()
+                .is_some_and(|filter| !filter.may_contain(told.key_hash))
+            {
+                return Err(UNKNOWN_KEY.at(told.at));
             }
-            let previous = walk.last.as_deref().and_then(KeyRef::decode);
-            if previous.is_some_and(|previous| previous >= key) {
-                return Err(wrong("T3: keys do not ascend"));
-            }
-            if self.index.find(key) != number {
-                return Err(wrong("N1: a key lies outside its block's fences"));
-            }
-            if !self.may_contain(key.user_key) {
-                return Err(wrong("F1: the filter does not know a key"));
-            }
-            let Some(kind) = key.trailer.kind() else {
-                return Err(Error::unsupported(format!(
-                    "{} at byte {offset}: an entry of kind {}",
-                    self.path.display(),
-                    key.trailer.0 as u8
-                )));
-            };
-            found.entries += 1;
-            found.tombstones += u64::from(kind == ValueKind::Delete);
-            found.raw_key_bytes += (key.user_key.len() + TRAILER_BYTES) as u64;
-            found.raw_value_bytes += cursor.value().len() as u64;
-            let sequence = key.trailer.sequence();
-            found.smallest_sequence = found.smallest_sequence.min(sequence);
-            found.largest_sequence = found.largest_sequence.max(sequence);
-            if walk.smallest.is_none() {
-                walk.smallest = Some(key.to_vec());
-            }
-            let last = walk.last.get_or_insert_default();
-            last.clear();
-            key.encode_to(last);
-            step(cursor.next())?;
-        }
-        match restarts.next() {
-            Some(astray) => Err(self.damage(number, ASTRAY.at(astray))),
-            None => Ok(()),
-        }
+            Ok(())
+        });
+        outcome.map_err(|damage| match damage.what == UNKNOWN_KIND.what {
+            true => Error::unsupported(format!(
+                "{} at byte {offset}: an entry of a kind that this build does not know",
+                self.path.display()
+            )),
+            false => self.damage(number, damage),
+        })
     }
 }
+
+/// A key that lookups seek in another block (N1).
+const ASTRAY_KEY: Damage = Damage {
+    at: 0,
+    what: "a key lies outside its block's fences",
+};
+/// A key that the filter says is absent (F1).
+const UNKNOWN_KEY: Damage = Damage {
+    at: 0,
+    what: "the filter does not know a key",
+};
 
 /// The error if it is about the table; otherwise it ends the check.
 fn as_damage(error: Error) -> Result<Error> {

@@ -1,0 +1,161 @@
+//! What a ledger notices, and what it lets pass.
+
+use super::*;
+use crate::compaction::retention::{Fate, Retention};
+
+fn trailer(entry: i64) -> Trailer {
+    let kind = match entry > 0 {
+        true => ValueKind::Put,
+        false => ValueKind::Delete,
+    };
+    Trailer::new(SequenceNumber(entry.unsigned_abs()), kind)
+}
+
+fn trailers(entries: &[i64]) -> Vec<Trailer> {
+    entries.iter().map(|&entry| trailer(entry)).collect()
+}
+
+fn numbers(numbers: &[u64]) -> Vec<SequenceNumber> {
+    numbers
+        .iter()
+        .map(|&number| SequenceNumber(number))
+        .collect()
+}
+
+/// The entries of one key that retention keeps, newest first.
+fn retained(entries: &[i64], visible: &[SequenceNumber], is_bottom: bool) -> Vec<i64> {
+    let mut retention = Retention::new(visible);
+    let mut kept = Vec::new();
+    for &entry in entries {
+        let trailer = trailer(entry);
+        let kind = trailer.kind().unwrap();
+        let fate = retention.fate(KeyRef::new(b"k", trailer), kind, |_| is_bottom);
+        if fate.unwrap() == Fate::Keep {
+            let held = retention.take_held();
+            kept.extend(held.map(|trailer| -(trailer.sequence().0 as i64)));
+            kept.push(entry);
+        }
+    }
+    kept
+}
+
+#[test]
+fn of_every_small_history_each_entry_that_retention_keeps_is_missed_by_somebody() {
+    for history in 0..3i64.pow(5) {
+        let digit = |number: i64| history / 3i64.pow(number as u32 - 1) % 3 - 1;
+        let entries: Vec<i64> = (1..=5i64)
+            .rev()
+            .map(|number| number * digit(number))
+            .filter(|&entry| entry != 0)
+            .collect();
+        for set in 1..1u32 << 6 {
+            let visible: Vec<u64> = (0..6).filter(|number| set >> number & 1 == 1).collect();
+            let visible = numbers(&visible);
+            for is_bottom in [false, true] {
+                let kept = retained(&entries, &visible, is_bottom);
+                let wronged = |written: &[i64]| {
+                    let read = trailers(&entries);
+                    wronged_reader(&visible, &read, &trailers(written), || !is_bottom)
+                };
+                let label = format!("{entries:?} at {visible:?}, bottom {is_bottom}: {kept:?}");
+                assert_eq!(wronged(&kept), None, "{label}");
+                for place in 0..kept.len() {
+                    let mut fewer = kept.clone();
+                    let gone = fewer.remove(place);
+                    // A tombstone may be spared where another one, or nothing, says the same.
+                    let is_spared =
+                        gone < 0 && (is_bottom || fewer.get(place).is_some_and(|&next| next < 0));
+                    assert!(wronged(&fewer).is_some() || is_spared, "{label}, {gone}");
+                }
+            }
+        }
+    }
+}
+
+/// Plays entries through a ledger: key, entry, whether it is written.
+fn play(entries: &[(&str, i64, bool)], visible: &[u64], holds_deeper: bool) -> Result<()> {
+    let visible = numbers(visible);
+    let mut ledger = Ledger::new(&visible);
+    let (mut read, mut written) = (Sum::default(), Sum::default());
+    for &(key, entry, is_written) in entries {
+        let key = KeyRef::new(key.as_bytes(), trailer(entry));
+        read.add_entry(key.user_key, key.trailer, b"v");
+        ledger.read(key, |_| holds_deeper)?;
+        match is_written {
+            true => {
+                ledger.written(key);
+                written.add_entry(key.user_key, key.trailer, b"v");
+            }
+            false => ledger.dropped(Reason::Shadowed, key, b"v"),
+        }
+    }
+    ledger.balance(read, written, |_| holds_deeper)
+}
+
+#[test]
+fn a_version_that_a_reader_needs_is_missed_in_the_first_keys_and_in_many_later_ones() {
+    let names: Vec<String> = (0..5000).map(|number| format!("{number:05}")).collect();
+    let mut noticed = 0;
+    for spoilt in (0..names.len()).step_by(7) {
+        let mut entries = Vec::new();
+        for (number, name) in names.iter().enumerate() {
+            entries.push((name.as_str(), 20, true));
+            entries.push((name.as_str(), 10, number != spoilt));
+        }
+        let outcome = play(&entries, &[15, 30], false);
+        if spoilt < JUDGED_ENTRIES as usize / 2 {
+            assert!(outcome.is_err(), "key {spoilt}");
+        }
+        noticed += u32::from(outcome.is_err());
+        entries.retain(|(name, _, _)| *name != names[spoilt]);
+        play(&entries, &[15, 30], false).unwrap();
+    }
+    assert!(noticed > 80, "{noticed}");
+}
+
+#[test]
+fn the_last_key_and_the_empty_key_are_judged_too() {
+    play(&[("", 20, true), ("", 10, false)], &[30], true).unwrap();
+    assert!(play(&[("", 20, true), ("", 10, false)], &[15, 30], true).is_err());
+    assert!(play(&[("", 5, true), ("a", 20, false)], &[30], true).is_err());
+    // A tombstone hides what lies deeper; where nothing does it may go.
+    assert!(play(&[("a", -20, false)], &[30], true).is_err());
+    play(&[("a", -20, false)], &[30], false).unwrap();
+    // Above all visible numbers everything stays.
+    assert!(play(&[("a", 20, true), ("a", 19, false)], &[15], true).is_err());
+}
+
+#[test]
+fn an_entry_that_is_neither_written_nor_dropped_or_written_twice_or_changed_is_unaccounted_for() {
+    let visible = numbers(&[9]);
+    let mut read = Sum::default();
+    read.add_entry(b"a", trailer(5), b"1");
+    read.add_entry(b"b", trailer(6), b"2");
+    let mut changed = Sum::default();
+    changed.add_entry(b"a", trailer(5), b"1");
+    let half = changed;
+    changed.add_entry(b"b", trailer(6), b"3");
+    let mut twice = read;
+    twice += half;
+    for written in [half, changed, twice, Sum::default()] {
+        let error = Ledger::new(&visible)
+            .balance(read, written, |_| false)
+            .unwrap_err();
+        assert!(error.is_unaccounted(), "{error}");
+    }
+    Ledger::new(&visible)
+        .balance(read, read, |_| false)
+        .unwrap();
+}
+
+#[test]
+fn a_tombstone_that_was_held_back_and_is_written_after_all_is_not_dropped() {
+    let visible = numbers(&[9]);
+    let mut ledger = Ledger::new(&visible);
+    let key = KeyRef::new(b"a", trailer(-5));
+    let mut read = Sum::default();
+    read.add_entry(b"a", key.trailer, b"");
+    ledger.dropped(Reason::Bottom, key, b"");
+    ledger.kept_after_all(Reason::Bottom, key);
+    ledger.balance(read, read, |_| false).unwrap();
+}

@@ -1,0 +1,168 @@
+//! What the entries of a table come to, told from the raw bytes of its data blocks in order.
+//!
+//! The builder tells it of each block as it will be read, and the check of a table of each block as it was read: a
+//! table's facts and its sum come from bytes that a reader could have, never from what somebody meant to write.
+//!
+//! * TALLY-1  A block that it accepts is well formed: every entry lies within it, the restart points are entries, and
+//!            internal keys ascend strictly, from one block to the next too (B1 to B3, T3).
+//! * TALLY-2  After an error it tells nothing of the block that failed, but goes on with the next one.
+
+use std::cmp::Ordering;
+
+use crate::content::{Content, Sum};
+use crate::key::{KeyRef, SequenceNumber, TRAILER_BYTES, Trailer};
+use crate::sstable::block::{
+    ASTRAY, Damage, SHARED_AT_RESTART, SHARED_TOO_MUCH, Stored, TOO_MUCH_TO_REBUILD,
+};
+use crate::sstable::block_builder::MAX_REBUILT_BYTES;
+
+/// An entry that does not sort after the one before it.
+pub(super) const UNORDERED: Damage = Damage {
+    at: 0,
+    what: "keys do not ascend",
+};
+/// An entry of a kind that this build does not know; its number is looked up by whoever tells a person.
+pub(super) const UNKNOWN_KIND: Damage = Damage {
+    at: 0,
+    what: "an entry of an unknown kind",
+};
+
+/// See the head of the file.
+pub(super) struct Tally {
+    pub(super) sum: Sum,
+    /// Bytes of user keys and trailers.
+    pub(super) key_bytes: u64,
+    pub(super) value_bytes: u64,
+    /// The first entry's key, encoded; empty before the first block.
+    pub(super) smallest: Vec<u8>,
+    /// Of the sequence numbers; before the first block the largest there is.
+    pub(super) smallest_sequence: SequenceNumber,
+    pub(super) largest_sequence: SequenceNumber,
+    last_user_key: Vec<u8>,
+    last_trailer: Option<Trailer>,
+}
+
+/// An entry as `visit` is shown it.
+pub(super) struct Told<'a> {
+    pub(super) key: KeyRef<'a>,
+    pub(super) key_hash: u64,
+    /// Whether the entry before it has another user key, or there is none.
+    pub(super) is_first_of_key: bool,
+    pub(super) at: usize,
+}
+
+impl Tally {
+    /// Adds the block whose raw bytes these are; `visit` sees each entry, and may find fault with it.
+    pub(super) fn add_block(
+        &mut self,
+        raw: &[u8],
+        visit: impl FnMut(Told<'_>) -> Result<(), Damage>,
+    ) -> Result<(), Damage> {
+        let before = (self.last_user_key.clone(), self.last_trailer);
+        let outcome = self.walk(raw, visit);
+        if outcome.is_err() {
+            (self.last_user_key, self.last_trailer) = before;
+        }
+        outcome
+    }
+
+    fn walk(
+        &mut self,
+        raw: &[u8],
+        mut visit: impl FnMut(Told<'_>) -> Result<(), Damage>,
+    ) -> Result<(), Damage> {
+        let block = Stored::parse(raw)?;
+        let mut restarts = block.restarts().peekable();
+        let (mut at, mut rebuilt) = (0, 0);
+        let mut block_sum = Sum::default();
+        let (mut key_bytes, mut value_bytes) = (0, 0);
+        let (mut smallest_sequence, mut largest_sequence) =
+            (self.smallest_sequence, self.largest_sequence);
+        let is_first_block = self.last_trailer.is_none();
+        while at < block.entries_end() {
+            let (entry, end) = block.entry(at)?;
+            let is_restart = restarts.next_if_eq(&at).is_some();
+            if is_restart {
+                rebuilt = 0;
+            }
+            if entry.shared > 0 {
+                if is_restart {
+                    return Err(SHARED_AT_RESTART.at(at));
+                }
+                rebuilt += entry.shared + entry.suffix.len();
+                if rebuilt > MAX_REBUILT_BYTES {
+                    return Err(TOO_MUCH_TO_REBUILD.at(at));
+                }
+            }
+            let Some(behind) = self.last_user_key.get(entry.shared..) else {
+                return Err(SHARED_TOO_MUCH.at(at));
+            };
+            // What is not shared decides, mostly its first byte; then the trailer.
+            let order = match (behind.first(), entry.suffix.first()) {
+                (Some(last), Some(this)) if last != this => last.cmp(this),
+                _ => behind.cmp(entry.suffix),
+            };
+            let is_first_of_key = match (order, self.last_trailer) {
+                (_, None) | (Ordering::Less, _) => true,
+                (Ordering::Equal, Some(last)) if entry.trailer < last => false,
+                _ => return Err(UNORDERED.at(at)),
+            };
+            self.last_user_key.truncate(entry.shared);
+            self.last_user_key.extend_from_slice(entry.suffix);
+            self.last_trailer = Some(entry.trailer);
+            let Some(kind) = entry.trailer.kind() else {
+                return Err(UNKNOWN_KIND.at(at));
+            };
+            let content = Content::of(kind, &self.last_user_key, entry.value);
+            let sequence = entry.trailer.sequence();
+            block_sum.add(kind, content, sequence);
+            key_bytes += (self.last_user_key.len() + TRAILER_BYTES) as u64;
+            value_bytes += entry.value.len() as u64;
+            smallest_sequence = smallest_sequence.min(sequence);
+            largest_sequence = largest_sequence.max(sequence);
+            let key = KeyRef::new(&self.last_user_key, entry.trailer);
+            if is_first_block && at == 0 {
+                self.smallest = key.to_vec();
+            }
+            visit(Told {
+                key,
+                key_hash: content.key_hash,
+                is_first_of_key,
+                at,
+            })?;
+            at = end;
+        }
+        if let Some(astray) = restarts.next() {
+            return Err(ASTRAY.at(astray));
+        }
+        self.sum += block_sum;
+        self.key_bytes += key_bytes;
+        self.value_bytes += value_bytes;
+        self.smallest_sequence = smallest_sequence;
+        self.largest_sequence = largest_sequence;
+        Ok(())
+    }
+
+    /// The last entry's key, encoded; empty before the first block.
+    pub(super) fn largest(&self) -> Vec<u8> {
+        let last = self
+            .last_trailer
+            .map(|trailer| KeyRef::new(&self.last_user_key, trailer));
+        last.map(KeyRef::to_vec).unwrap_or_default()
+    }
+}
+
+impl Default for Tally {
+    fn default() -> Tally {
+        Tally {
+            sum: Sum::default(),
+            key_bytes: 0,
+            value_bytes: 0,
+            smallest: Vec::new(),
+            smallest_sequence: SequenceNumber::MAX,
+            largest_sequence: SequenceNumber(0),
+            last_user_key: Vec::new(),
+            last_trailer: None,
+        }
+    }
+}

@@ -4,6 +4,8 @@
 //! * Y2  It looks at one moment: the version and the logs that were there when it began. The version is held, so
 //!       none of its tables is deleted meanwhile; a log that a flush has made superfluous is passed over.
 //! * Y3  Damage is collected, not returned: an error means that the verification could not go on.
+//! * Y5  What readers get from the block cache is compared with the file, block by block: a fault of ours there is
+//!       reported as `Internal`.
 //! * Y4  It holds no lock while it reads, but for the manifest: edits wait that long, writes do not.
 
 use std::ops::ControlFlow;
@@ -296,7 +298,35 @@ impl Walk<'_> {
             let what = "the table holds something else than the manifest says";
             self.damage(&path, 0, Error::corruption(&path, 0, what))?;
         }
+        if self.cached_blocks(file, &path)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
         self.advance_to(end)
+    }
+
+    /// Compares what readers find of a table in the block cache with the file (Y5).
+    fn cached_blocks(&mut self, file: &Arc<FileMeta>, path: &Path) -> Result<ControlFlow<()>> {
+        let Some(table) = file.handle.opened() else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        for number in 0..table.blocks() {
+            match table.cached_block_is_sound(number) {
+                Ok(None) => continue,
+                Ok(Some(true)) => {}
+                Ok(Some(false)) => {
+                    let what = format!("data block {number} is something else in the cache");
+                    self.report
+                        .add(Damage::new(path.into(), 0, &Error::internal(what)));
+                }
+                // The block in the file is damaged, which the check of the file has told.
+                Err(error) if error.kind() == ErrorKind::Corruption => {}
+                Err(error) => return Err(error),
+            }
+            if self.tell()?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 }
 

@@ -462,6 +462,61 @@ fn a_flipped_byte_anywhere_is_corruption_or_harmless() {
 }
 
 /// A footer with a good checksum may still name what is not there.
+/// A table of a few blocks, all of them in the cache, stored or (if read twice) flat.
+fn cached_table(reads: usize) -> Arc<Table> {
+    let (env, path) = in_memory();
+    let model: Model = (0..100u64)
+        .map(|number| {
+            let trailer = Trailer::new(SequenceNumber(number + 1), ValueKind::Put);
+            let key = KeyRef::new(&number.to_be_bytes(), trailer).to_vec();
+            (key, vec![number as u8; 20])
+        })
+        .collect();
+    let options = TableOptions {
+        block_size: 300,
+        ..TableOptions::default()
+    };
+    let summary = build(&env, &path, &model, options);
+    let table = open(&env, &path, summary.file_size, &BlockCache::new(1 << 20)).unwrap();
+    for number in (0..table.blocks()).cycle().take(reads * table.blocks()) {
+        table.block(number, true).unwrap();
+    }
+    table
+}
+
+#[test]
+fn a_cached_block_is_compared_with_the_file_in_both_forms() {
+    for reads in [1, 3] {
+        let table = cached_table(reads);
+        for number in 0..table.blocks() {
+            assert_eq!(table.cached_block_is_sound(number).unwrap(), Some(true));
+        }
+    }
+    assert_eq!(cached_table(0).cached_block_is_sound(0).unwrap(), None);
+}
+
+#[test]
+fn a_block_in_the_place_of_another_is_never_handed_out() {
+    let table = cached_table(1);
+    table.put_in_slot(1, table.block(2, true).unwrap());
+    assert_eq!(table.cached_block_is_sound(1).unwrap(), Some(false));
+    let is_refused = |error: Option<crate::error::Error>| {
+        let kind = error.map(|error| error.kind());
+        assert_eq!(kind, Some(ErrorKind::Internal));
+    };
+    is_refused(table.cached_block(1).err());
+    is_refused(table.block(1, true).err());
+    let mut keys = (0..100u64).map(|number| number.to_be_bytes());
+    let key = keys
+        .find(|key| table.find_block(KeyRef::new(key, Trailer::NEWEST)) == 1)
+        .unwrap();
+    is_refused(table.get(&key, Trailer::NEWEST, true).err());
+    let mut walk = table.iter(true, 0);
+    walk.seek_to_first().unwrap();
+    let failed = std::iter::repeat_with(|| walk.next()).find_map(Result::err);
+    is_refused(failed);
+}
+
 #[test]
 fn a_footer_whose_parts_do_not_follow_one_another_is_damage() {
     let (env, path) = in_memory();
@@ -536,7 +591,7 @@ fn a_malformed_block_is_damage_and_never_panics() {
         if round % 7 == 0 {
             damaged.truncate(dice.roll(damaged.len() as u64) as usize);
         }
-        let Ok(block) = Block::new(damaged, &gauge) else {
+        let Ok(block) = Block::unchecked(damaged, &gauge) else {
             damages += 1;
             continue;
         };
@@ -843,7 +898,8 @@ fn a_flat_block_answers_like_the_sorted_list_it_was_built_from() {
                 key.splice(..0, *b"tables/7/rows/");
             }
         }
-        let stored = Block::new(block_of(&model, 1 + dice.roll(20) as usize), &gauge).unwrap();
+        let stored =
+            Block::unchecked(block_of(&model, 1 + dice.roll(20) as usize), &gauge).unwrap();
         let Some(flat) = stored.flatten() else {
             // A user key's trailer is part of the encoded key.
             let entries = model.iter();
@@ -906,7 +962,7 @@ fn a_block_that_is_damaged_unordered_or_much_larger_as_a_whole_stays_stored() {
         let trailer = Trailer::new(SequenceNumber(sequence), ValueKind::Put);
         (KeyRef::new(user_key, trailer).to_vec(), b"v".to_vec())
     };
-    let is_flattened = |raw: Vec<u8>| Block::new(raw, &gauge).unwrap().flatten().is_some();
+    let is_flattened = |raw: Vec<u8>| Block::unchecked(raw, &gauge).unwrap().flatten().is_some();
     let ordered: Model = vec![entry(b"a", 2), entry(b"a", 1), entry(b"b", 9)];
     assert!(is_flattened(block_of(&ordered, 2)));
     let unordered: Model = vec![entry(b"a", 1), entry(b"a", 2), entry(b"b", 9)];
@@ -946,7 +1002,7 @@ fn raw_block(entries: &[(u8, &[u8], &[u8])]) -> Vec<u8> {
 fn a_lookup_in_a_whole_block_with_impossible_lengths_answers_damage() {
     let cache = BlockCache::new(0);
     let get = |raw: Vec<u8>, user_key: &[u8]| {
-        let block = super::block::Block::new(raw, cache.gauge()).unwrap();
+        let block = super::block::Block::unchecked(raw, cache.gauge()).unwrap();
         let target = KeyRef::new(user_key, Trailer::NEWEST);
         let found = block.get(target).map_err(|damage| damage.what)?;
         Ok::<_, &str>(found.map(|(_, range)| block.slice(range).to_vec()))

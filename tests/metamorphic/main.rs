@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use aidb_tests::Random;
 
 use operation::{Flavour, History, NAMES, Operation, calls};
-use run::{Tally, fault_name, options, run};
+use run::{Tally, fault_name, options, run, shown};
 
 const SEED_VARIABLE: &str = "AIDB_META_SEED";
 const SECONDS_VARIABLE: &str = "AIDB_META_SECONDS";
@@ -153,7 +153,7 @@ fn report(seed: u64, failure: &str) -> ! {
         shrunk.as_deref().unwrap_or(failure)
     );
     for (at, operation) in fewest.iter().enumerate() {
-        eprintln!("  {at:3}  {operation:?}");
+        eprintln!("  {at:3}  {}", shown(operation));
     }
     eprintln!("first options: {:?}", options(history.options));
     eprintln!(

@@ -58,17 +58,30 @@ pub fn run(history: &History, side: u64) -> Checked<(Vec<u64>, Tally)> {
     let mut run = Run::new(history, side);
     for (at, operation) in history.operations.iter().enumerate() {
         run.step(operation)
-            .map_err(|what| format!("operation {at}, {operation:?}: {what}"))?;
+            .map_err(|what| format!("operation {at}, {}: {what}", shown(operation)))?;
     }
     run.finish()
         .map_err(|what| format!("behind the last operation: {what}"))?;
     Ok((run.answers, run.tally))
 }
 
+/// An operation as it is printed: keys may have megabytes.
+pub fn shown(operation: &Operation) -> String {
+    const MOST: usize = 2000;
+    let mut text = format!("{operation:?}");
+    if text.len() > MOST {
+        let rest = text.len() - MOST;
+        // What Debug makes of bytes and names is ASCII.
+        text.truncate(MOST);
+        text.push_str(&format!("... and {rest} characters more"));
+    }
+    text
+}
+
 /// The options that a number decides, so small that a few hundred writes reach several levels.
 pub fn options(number: u64) -> Options {
     let mut random = Random::new(number);
-    let options = random.options();
+    let options = aidb_tests::options(&mut random);
     let buffer = *random.pick(&[4 << 10, 4 << 10, 8 << 10, 32 << 10, 1 << 20]);
     options
         .write_buffer_size(buffer)
@@ -286,6 +299,7 @@ impl Run {
                 Ok(())
             }
             Operation::Compare => self.compare(db),
+            Operation::Refuse { length } => self.refuse(db, *length),
             Operation::Inject(_) | Operation::ClearFaults | Operation::Reopen { .. } => Ok(()),
         }
     }
@@ -620,6 +634,28 @@ impl Run {
             destroyed.map_err(|error| format!("destroying the copy {when}: {error}"))?;
         }
         Ok(())
+    }
+
+    /// Keys of `length` bytes are refused, whatever else goes on, and nothing changes.
+    fn refuse(&self, db: &DB, length: usize) -> Checked<()> {
+        let key = vec![b'k'; length];
+        let mut batch = WriteBatch::new();
+        for outcome in [
+            db.put(&key, b"v"),
+            db.delete(&key),
+            batch.put(&key, b"v"),
+            batch.delete(&key),
+        ] {
+            match outcome {
+                Err(error) if error.kind() == ErrorKind::InvalidArgument => {}
+                Err(error) => return Err(format!("a long key met another error: {error}")),
+                Ok(()) => return Err(format!("a key of {length} bytes was taken")),
+            }
+        }
+        match batch.is_empty() {
+            true => Ok(()),
+            false => Err("a batch kept what it refused".to_string()),
+        }
     }
 
     fn measure(&mut self, db: &DB) {

@@ -1,8 +1,8 @@
 //! Random histories: one seed draws operations, options and faults; a model knows what may be uncertain.
 //!
-//! A history without faults and power cuts runs under two sets of options, which must answer alike. What fails is
-//! shrunk and printed with the one line that reruns it. `operation.rs` says what is drawn, `run.rs` what is checked,
-//! `possible.rs` what a database may hold after a crash; docs/testing.md has the commands and what this has found.
+//! A history without faults and power cuts runs under two sets of options and on SQLite, which must all answer alike. What
+//! fails is shrunk and printed with the one line that reruns it. `operation.rs` says what is drawn, `run.rs` what is
+//! checked, `possible.rs` what a database may hold after a crash, `sqlite.rs` what SQLite answers; docs/testing.md has the commands and what this has found.
 //!
 //! * `AIDB_META_SEED`     reruns one history
 //! * `AIDB_META_SECONDS`  how long to draw new ones (45); their seeds follow from the day
@@ -11,6 +11,7 @@ mod operation;
 mod possible;
 mod run;
 mod shrink;
+mod sqlite;
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -104,8 +105,13 @@ fn check(history: &History) -> Result<Tally, String> {
         if history.flavour == Flavour::Plain {
             let (others, _) = run(history, 1).map_err(|what| format!("other options: {what}"))?;
             if answers != others {
-                let at = answers.iter().zip(&others).take_while(|(a, b)| a == b);
-                return Err(format!("answer {} depends on the options", at.count()));
+                let at = same(&answers, &others);
+                return Err(format!("answer {at} depends on the options"));
+            }
+            let others = sqlite::answers(history)?;
+            if answers != others {
+                let at = same(&answers, &others);
+                return Err(format!("answer {at} is another in SQLite"));
             }
         }
         Ok(tally)
@@ -116,6 +122,12 @@ fn check(history: &History) -> Result<Tally, String> {
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
         Err(format!("panic: {}", text.unwrap_or_default()))
     })
+}
+
+/// How many answers are the same at the beginning.
+fn same(answers: &[u64], others: &[u64]) -> usize {
+    let pairs = answers.iter().zip(others);
+    pairs.take_while(|(one, other)| one == other).count()
 }
 
 /// Shrinks and prints a failing history, and fails.

@@ -9,7 +9,7 @@ use aidb::{
     Cursor, DB, IterOptions, MAX_KEY_BYTES, Options, ReadOptions, Snapshot, WriteBatch,
     WriteOptions,
 };
-use aidb_tests::{Model, ModelCursor, Random, Sizes, Walk};
+use aidb_tests::{Model, ModelCursor, Random, Sizes, Walk, shown};
 
 const SEED_VARIABLE: &str = "AIDB_MODEL_SEED";
 /// Histories at once: most of one is waiting for the disk.
@@ -55,12 +55,6 @@ fn run_history(seed: u64) -> usize {
         );
         resume_unwind(panic)
     })
-}
-
-/// A key as it is printed: it may have megabytes.
-fn shown(key: &[u8]) -> String {
-    let head = &key[..key.len().min(40)];
-    format!("\"{}\" ({} bytes)", head.escape_ascii(), key.len())
 }
 
 struct History {

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use aidb_tests::Random;
 
 use operation::{Flavour, History, NAMES, Operation, calls};
-use run::{Tally, fault_name, options, run, shown};
+use run::{Tally, fault_name, options, printed, run};
 
 const SEED_VARIABLE: &str = "AIDB_META_SEED";
 const SECONDS_VARIABLE: &str = "AIDB_META_SECONDS";
@@ -165,7 +165,7 @@ fn report(seed: u64, failure: &str) -> ! {
         shrunk.as_deref().unwrap_or(failure)
     );
     for (at, operation) in fewest.iter().enumerate() {
-        eprintln!("  {at:3}  {}", shown(operation));
+        eprintln!("  {at:3}  {}", printed(operation));
     }
     eprintln!("first options: {:?}", options(history.options));
     eprintln!(

@@ -13,7 +13,7 @@ use aidb::{
     Chunk, Cursor, DB, ErrorKind, IterOptions, Options, ReadOptions, Snapshot, WriteBatch,
     WriteOptions,
 };
-use aidb_tests::{Model, ModelCursor, Random, Walk};
+use aidb_tests::{Model, ModelCursor, Random, Walk, shown};
 
 use crate::operation::{End, Entry, FaultPlan, History, Move, Operation};
 use crate::possible::{Possible, difference};
@@ -58,7 +58,7 @@ pub fn run(history: &History, side: u64) -> Checked<(Vec<u64>, Tally)> {
     let mut run = Run::new(history, side);
     for (at, operation) in history.operations.iter().enumerate() {
         run.step(operation)
-            .map_err(|what| format!("operation {at}, {}: {what}", shown(operation)))?;
+            .map_err(|what| format!("operation {at}, {}: {what}", printed(operation)))?;
     }
     run.finish()
         .map_err(|what| format!("behind the last operation: {what}"))?;
@@ -66,7 +66,7 @@ pub fn run(history: &History, side: u64) -> Checked<(Vec<u64>, Tally)> {
 }
 
 /// An operation as it is printed: keys may have megabytes.
-pub fn shown(operation: &Operation) -> String {
+pub fn printed(operation: &Operation) -> String {
     const MOST: usize = 2000;
     let mut text = format!("{operation:?}");
     if text.len() > MOST {
@@ -427,7 +427,7 @@ impl Run {
         }
         for (key, value) in keys.iter().zip(&found) {
             if value.as_deref() != model.get(key) {
-                return Err(format!("wrong value for \"{}\"", key.escape_ascii()));
+                return Err(format!("wrong value for \"{}\"", shown(key)));
             }
         }
         let answer: Vec<_> = found.iter().map(|value| value.as_deref()).collect();
@@ -473,7 +473,7 @@ impl Run {
             values,
         } = open;
         let (keys, values) = (*keys, *values);
-        let shown = |key: &[u8], value: &[u8]| {
+        let visible = |key: &[u8], value: &[u8]| {
             let key = if keys { key.to_vec() } else { Vec::new() };
             let value = if values { value.to_vec() } else { Vec::new() };
             (key, value)
@@ -512,7 +512,7 @@ impl Run {
                 while expected.len() < *most
                     && let Some((key, value)) = model.entry()
                 {
-                    expected.push(shown(key, value));
+                    expected.push(visible(key, value));
                     model.next();
                 }
                 let mut chunk = Chunk::new();
@@ -541,14 +541,11 @@ impl Run {
         let Some(on) = self.may_fail("the move", before, moved)? else {
             return Ok(None);
         };
-        let found = on.then(|| shown(cursor.key(), cursor.value()));
-        let expected = model.entry().map(|(key, value)| shown(key, value));
+        let found = on.then(|| visible(cursor.key(), cursor.value()));
+        let expected = model.entry().map(|(key, value)| visible(key, value));
         if found != expected || cursor.valid() != on {
-            let key = |entry: &Option<(Vec<u8>, Vec<u8>)>| {
-                entry
-                    .as_ref()
-                    .map(|(key, _)| key.escape_ascii().to_string())
-            };
+            let key =
+                |entry: &Option<(Vec<u8>, Vec<u8>)>| entry.as_ref().map(|(key, _)| shown(key));
             return Err(format!(
                 "stands at {:?} instead of {:?}, or its value is wrong",
                 key(&found),
@@ -679,10 +676,7 @@ impl Run {
             if let Some(found) = self.may_fail("get", before, db.get(key))?
                 && found.as_deref() != Some(value)
             {
-                return Err(format!(
-                    "get finds another value at \"{}\"",
-                    key.escape_ascii()
-                ));
+                return Err(format!("get finds another value at \"{}\"", shown(key)));
             }
         }
         for (snapshot, model) in &self.snapshots {

@@ -3,7 +3,7 @@
 
 use aidb::{DB, Result, WriteBatch, WriteOptions};
 
-use crate::{Entries, Model, Random, Walk};
+use crate::{Entries, Model, Random, Walk, shown};
 
 /// The key under which `writer` keeps the number of its last batch.
 pub fn counter_key(writer: u64) -> [u8; 2] {
@@ -91,7 +91,7 @@ impl Written {
             .count();
         let show = |entries: &Entries| {
             let entry = entries.get(at);
-            entry.map(|(key, value)| format!("{} ({} bytes)", key.escape_ascii(), value.len()))
+            entry.map(|(key, value)| format!("{} ({} bytes)", shown(key), value.len()))
         };
         Err(format!(
             "writer {} after {} batches: entry {at} is {:?}, expected {:?}",

@@ -5,6 +5,15 @@ use crate::{Fill, Random, Sizes};
 /// Long keys begin with one of so many stems of each kind, so that some share nearly all of their bytes and some nothing.
 const STEMS: u64 = 3;
 
+/// A key as a test prints it: it may have megabytes.
+pub fn shown(key: &[u8]) -> String {
+    const MOST: usize = 40;
+    match key.len() > MOST {
+        true => format!("{}... ({} bytes)", key[..MOST].escape_ascii(), key.len()),
+        false => key.escape_ascii().to_string(),
+    }
+}
+
 impl Random {
     /// A short key from a small, dense set with many common prefixes, the empty key and the bytes 0x00 and 0xff.
     pub fn key(&mut self) -> Vec<u8> {

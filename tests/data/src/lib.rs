@@ -23,6 +23,7 @@ mod random;
 mod sizes;
 mod thresholds;
 
+pub use draw::shown;
 pub use fill::Fill;
 pub use random::Random;
 pub use sizes::{Sizes, edges};

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use aidb_test_data::{THRESHOLDS, Unit, edges};
 use aidb_tests::Random;
 
 use operation::{Flavour, History, NAMES, Operation, calls};
@@ -28,6 +29,8 @@ const SEED_VARIABLE: &str = "AIDB_META_SEED";
 const SECONDS_VARIABLE: &str = "AIDB_META_SECONDS";
 /// From here on every kind of operation and fault must have been used.
 const ENOUGH_HISTORIES: u64 = 300;
+/// Values of this length and one byte more or less come in so many histories many times.
+const LARGEST_SURE_TO_BE_MET: u64 = 256 << 10;
 const SHRINK_TIME: Duration = Duration::from_secs(20);
 /// A history takes milliseconds: one that takes this long hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
@@ -204,6 +207,18 @@ fn summarize(histories: u64, tally: &Tally) {
     let hows = ["EIO", "ENOSPC", "once", "sticky", "in part"];
     let faults = calls().map(fault_name).chain(hows.map(String::from));
     unused.extend(faults.filter(|name| !tally.faults.contains_key(name)));
+    let thresholds = THRESHOLDS.iter().filter(|threshold| {
+        threshold.unit == Unit::Bytes && threshold.value <= LARGEST_SURE_TO_BE_MET
+    });
+    unused.extend(
+        thresholds
+            .filter(|threshold| {
+                !edges(threshold)
+                    .iter()
+                    .any(|edge| tally.lengths.contains(edge))
+            })
+            .map(|threshold| format!("a value at {} bytes: {}", threshold.value, threshold.name)),
+    );
     assert!(unused.is_empty(), "never used: {unused:?}");
     assert!(
         tally.deepest >= 3,

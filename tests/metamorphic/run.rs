@@ -4,7 +4,7 @@
 //! * X2  A call may fail only if a fault was injected while it ran, with the error kind of that fault.
 //! * X3  What a call answers without an error is right, whatever else failed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -32,6 +32,8 @@ pub struct Tally {
     pub opens_failed: u64,
     pub writes_failed: u64,
     pub deepest: usize,
+    /// The lengths of values that were written.
+    pub lengths: BTreeSet<u64>,
 }
 
 impl Tally {
@@ -47,6 +49,7 @@ impl Tally {
         self.opens_failed += other.opens_failed;
         self.writes_failed += other.writes_failed;
         self.deepest = self.deepest.max(other.deepest);
+        self.lengths.extend(&other.lengths);
     }
 }
 
@@ -357,6 +360,10 @@ impl Run {
                 return Err("the write was acknowledged and is not seen".to_string());
             }
             Some(()) => {
+                let lengths = entries.iter().flat_map(|(_, content)| content);
+                self.tally
+                    .lengths
+                    .extend(lengths.map(|content| content.length as u64));
                 self.possible.wrote(entries, true);
                 if sync {
                     self.possible.all_durable();

@@ -4,10 +4,10 @@
 //! * T4  When `finish` returns, the file's bytes are durable. Its name is not: the caller syncs the directory
 //!       before anything relies on the table.
 //! * T10 What the table is said to hold comes from its finished blocks: every entry is decoded again. Of the first blocks,
-//!       of every sixteenth later one and of all that are not compressed these are the bytes that go to the file, which
-//!       are checked and unpacked as a reader would; of the others those that go into the codec, since unpacking all would
-//!       cost more than all other checks. The filter is made of the keys found so, and asked for the first ones and for
-//!       every sixteenth later one.
+//!       of every second later one and of all that are not compressed these are the bytes that go to the file, checked and
+//!       unpacked as a reader would; of the others those that go into the codec, since to unpack all would cost more than
+//!       all other checks. The filter is made of the keys found so, and is asked for the first ones and for every sixteenth
+//!       later one.
 //! * T5  After an error the builder answers every call with that error, and the file is garbage: the caller
 //!       removes it.
 //!
@@ -34,11 +34,12 @@ use crate::sync::Arc;
 
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 256 << 10;
-/// The first blocks of a table, all of which are unpacked again; of later ones it is one in `CHECKED_ONE_IN` (T10).
+/// The first blocks of a table, all of which are unpacked again, and of how many later ones it is one (T10).
 const CHECKED_BLOCKS: u64 = 64;
-/// The first keys of a table, each of which the filter is asked for; of later ones it is one in `CHECKED_ONE_IN`.
+const CHECKED_BLOCK_IN: u64 = 2;
+/// The first keys of a table, each of which the filter is asked for, and of how many later ones it is one.
 const CHECKED_KEYS: usize = 1024;
-const CHECKED_ONE_IN: usize = 16;
+const CHECKED_KEY_IN: usize = 16;
 /// What is kept of the memory that a block was unpacked in.
 const MAX_KEPT_BYTES: usize = 4 << 20;
 /// Bytes written before the system is asked to write them back.
@@ -218,7 +219,7 @@ impl Builder {
         let (tally, hashes) = (&mut self.tally, &mut self.hashes);
         let has_filter = self.options.bloom_bits_per_key > 0;
         let number = self.index.count();
-        let is_checked = number < CHECKED_BLOCKS || number.is_multiple_of(CHECKED_ONE_IN as u64);
+        let is_checked = number < CHECKED_BLOCKS || number.is_multiple_of(CHECKED_BLOCK_IN);
         let known = match is_checked {
             true => None,
             false => Some(raw),
@@ -373,7 +374,7 @@ const UNLIKE: Damage = Damage {
 /// Asks the finished filter for keys that it was made of (F1, T10).
 fn check_filter(block: Vec<u8>, hashes: &[u64], path: &Path) -> Result<()> {
     let (first, later) = hashes.split_at(hashes.len().min(CHECKED_KEYS));
-    let mut asked = first.iter().chain(later.iter().step_by(CHECKED_ONE_IN));
+    let mut asked = first.iter().chain(later.iter().step_by(CHECKED_KEY_IN));
     let knows_all =
         Filter::parse(block).is_ok_and(|filter| asked.all(|&hash| filter.may_contain(hash)));
     match knows_all {

@@ -924,3 +924,6 @@ impl BlockCursor {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -97,3 +97,6 @@ impl BlockBuilder {
         self.rebuilt = 0;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -418,3 +418,6 @@ impl SalvageIterator {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,6 +44,12 @@ fn searches_by_groups_agree_with_a_walk_over_all_blocks() {
             let keys = keys_in_runs(count, run);
             let (index, _) = index_of(&keys);
             assert_eq!(index.len(), count);
+            let fences: Vec<_> = (1..count)
+                .map(|block| {
+                    let short = index.short_fence(block - 1);
+                    ([&index.prefix[..], short.user_key].concat(), short.trailer)
+                })
+                .collect();
             let mut targets = keys.clone();
             for key in &keys {
                 // Between the heads, behind the tails, and without a tail.
@@ -75,12 +81,10 @@ fn searches_by_groups_agree_with_a_walk_over_all_blocks() {
                 assert!(expected(target).contains(&found), "{label}: {found}");
                 assert_eq!(together, found, "{label}");
                 // Exactly: the last block whose fence is at or before the target.
-                let fences = (1..count).filter(|&block| {
-                    let short = index.short_fence(block - 1);
-                    let whole = [&index.prefix[..], short.user_key].concat();
-                    KeyRef::new(&whole, short.trailer) <= key(target, 7)
+                let fences = fences.partition_point(|(user_key, trailer)| {
+                    KeyRef::new(user_key, *trailer) <= key(target, 7)
                 });
-                assert_eq!(found, fences.count(), "{label}");
+                assert_eq!(found, fences, "{label}");
             }
         }
     }

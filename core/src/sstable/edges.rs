@@ -1,0 +1,267 @@
+//! What whole tables are cut into, and what their iterators read, to the byte.
+
+use std::path::{Path, PathBuf};
+
+use super::format::{FOOTER_BYTES, Footer};
+use super::*;
+use crate::cache::BlockCache;
+use crate::compression::Compression;
+use crate::env::{Env, FaultEnv, MemEnv, Operation};
+use crate::iterator::InternalIterator;
+use crate::key::{KeyRef, MAX_KEY_BYTES, SequenceNumber, Trailer, ValueKind};
+use crate::sync::Arc;
+
+const FILE_ID: u64 = 7;
+
+fn trailer(number: u64) -> Trailer {
+    Trailer::new(SequenceNumber(number), ValueKind::Put)
+}
+
+fn options(block_size: usize) -> TableOptions {
+    TableOptions {
+        block_size,
+        compression: Compression::None,
+        ..TableOptions::default()
+    }
+}
+
+/// A disk in memory that counts reads, and a table on it.
+struct Disk {
+    env: FaultEnv,
+    path: PathBuf,
+}
+
+impl Disk {
+    fn new() -> Disk {
+        let env = FaultEnv::new(Arc::new(MemEnv::new()), 1);
+        env.create_dir_all(Path::new("/db")).unwrap();
+        Disk {
+            env,
+            path: PathBuf::from("/db/000001.sst"),
+        }
+    }
+
+    fn builder(&self, options: TableOptions) -> Builder {
+        let file = self.env.create_new(&self.path).unwrap();
+        Builder::new(file, self.path.clone(), FILE_ID, options).unwrap()
+    }
+
+    fn open(&self, cache_bytes: usize) -> Arc<Table> {
+        let size = self.env.open_read(&self.path).unwrap().len().unwrap();
+        let cache = BlockCache::new(cache_bytes);
+        Table::open(&self.env, &self.path, FILE_ID, size, cache).unwrap()
+    }
+
+    fn reads(&self) -> u64 {
+        self.env.count(Operation::Read)
+    }
+}
+
+/// A table of entries with one-byte keys and values of these lengths: in which block each of them is.
+fn blocks_of(block_size: usize, values: &[usize]) -> Vec<usize> {
+    let disk = Disk::new();
+    let mut builder = disk.builder(options(block_size));
+    for (number, value) in values.iter().enumerate() {
+        let key = [number as u8];
+        builder
+            .add(KeyRef::new(&key, trailer(7)), &vec![b'v'; *value])
+            .unwrap();
+    }
+    builder.finish().unwrap();
+    let table = disk.open(0);
+    (0..values.len())
+        .map(|number| table.find_block(KeyRef::new(&[number as u8], Trailer::NEWEST)))
+        .collect()
+}
+
+#[test]
+fn an_entry_of_a_block_or_more_stands_alone() {
+    // Nine bytes of key and trailer.
+    for (value, alone) in [(990, false), (991, true), (992, true), (5000, true)] {
+        let blocks = blocks_of(1000, &[10, value, 10]);
+        let expected = if alone { [0, 1, 2] } else { [0, 0, 1] };
+        assert_eq!(blocks, expected, "a value of {value}");
+    }
+}
+
+#[test]
+fn a_block_ends_before_an_entry_too_many_only_if_it_is_seven_eighths_full() {
+    // An entry takes 12 bytes and its value (13 from 128 on); a restart point and the count take 8.
+    let first = |size: usize| size - 8 - 13;
+    for (size, second, together) in [
+        // Less than seven eighths of 800: whatever comes is taken along.
+        (699, 700, true),
+        (699, 92, true),
+        // As much: only what would fill it up to the brim, counted without what frames it.
+        (700, 91, true),
+        (700, 92, false),
+        (700, 600, false),
+        (799, 1, false),
+        (791, 0, true),
+        (792, 0, false),
+    ] {
+        let blocks = blocks_of(800, &[first(size), second]);
+        let expected = usize::from(!together);
+        assert_eq!(blocks, [0, expected], "{size} and a value of {second}");
+    }
+    // A full one ends behind its last entry.
+    assert_eq!(blocks_of(800, &[first(800), 0]), [0, 1]);
+}
+
+#[test]
+fn a_key_of_the_largest_size_is_taken_and_a_larger_one_is_refused() {
+    let disk = Disk::new();
+    let mut builder = disk.builder(options(4096));
+    let key = vec![b'k'; MAX_KEY_BYTES + 1];
+    let largest = KeyRef::new(&key[..MAX_KEY_BYTES], trailer(7));
+    builder.add(largest, b"v").unwrap();
+    let error = builder
+        .add(KeyRef::new(&key, trailer(7)), b"v")
+        .unwrap_err();
+    assert_eq!(error.kind(), crate::error::ErrorKind::Internal);
+}
+
+/// The bytes of the filter's block; 0 if there is none.
+fn filter_bytes(disk: &Disk) -> u64 {
+    let file = disk.env.open_read(&disk.path).unwrap();
+    let at = file.len().unwrap() - FOOTER_BYTES as u64;
+    let mut footer = [0; FOOTER_BYTES];
+    file.read_at(at, &mut footer).unwrap();
+    let footer = Footer::decode(&disk.path, FILE_ID, at, &footer).unwrap();
+    footer.filter.map_or(0, |filter| filter.length)
+}
+
+#[test]
+fn the_filter_has_each_user_key_once_and_the_empty_one_too() {
+    let filter_of = |keys: &[(&[u8], u64)], bloom_bits_per_key| {
+        let disk = Disk::new();
+        let mut builder = disk.builder(TableOptions {
+            bloom_bits_per_key,
+            ..options(4096)
+        });
+        for (key, number) in keys {
+            builder
+                .add(KeyRef::new(key, trailer(*number)), b"v")
+                .unwrap();
+        }
+        builder.finish().unwrap();
+        let table = disk.open(0);
+        for (key, _) in keys {
+            assert!(table.may_contain(key), "{key:?}");
+        }
+        filter_bytes(&disk)
+    };
+    let one = filter_of(&[(b"a", 1)], 10);
+    let versions: Vec<(&[u8], u64)> = (1..=500).rev().map(|number| (&b"a"[..], number)).collect();
+    assert_eq!(filter_of(&versions, 10), one);
+    let keys: Vec<[u8; 2]> = (0..500u16).map(|key| key.to_be_bytes()).collect();
+    let keys: Vec<(&[u8], u64)> = keys.iter().map(|key| (&key[..], 1)).collect();
+    assert!(filter_of(&keys, 10) >= 500 * 10 / 8);
+    filter_of(&[(b"", 9), (b"", 8), (b"x", 1)], 10);
+    filter_of(&[(b"", 9)], 10);
+    assert_eq!(filter_of(&keys, 0), 0);
+}
+
+#[test]
+fn the_size_that_is_estimated_on_the_way_is_about_that_of_the_file() {
+    for bloom_bits_per_key in [0, 10] {
+        for count in [1, 10, 300, 3000] {
+            let disk = Disk::new();
+            let mut builder = disk.builder(TableOptions {
+                bloom_bits_per_key,
+                ..options(1000)
+            });
+            for number in 0..count {
+                let key = format!("{number:05}");
+                builder
+                    .add(KeyRef::new(key.as_bytes(), trailer(7)), b"value")
+                    .unwrap();
+            }
+            let estimated = builder.estimated_size();
+            let size = builder.finish().unwrap().file_size;
+            // The properties and what frames the last blocks are not counted.
+            let missing = size as i64 - estimated as i64;
+            assert!((0..400).contains(&missing), "{missing} of {size}");
+        }
+    }
+}
+
+#[test]
+fn a_scan_reads_ahead_twice_as_much_each_time_up_to_its_limit_and_a_seek_begins_anew() {
+    let disk = Disk::new();
+    let mut builder = disk.builder(options(1000));
+    let key = |number: usize| format!("{number:05}").into_bytes();
+    // A block for each.
+    for number in 0..200 {
+        builder
+            .add(KeyRef::new(&key(number), trailer(7)), &[b'v'; 1000])
+            .unwrap();
+    }
+    builder.finish().unwrap();
+    let table = disk.open(0);
+    let block_bytes = table.approximate_offset_of(&key(1)) - table.approximate_offset_of(&key(0));
+    // The numbers of the blocks at which a scan from `start` reads.
+    let read_at = |readahead: usize, start: usize| {
+        let mut iterator = table.iter(false, readahead);
+        iterator
+            .seek(KeyRef::new(&key(start), Trailer::NEWEST))
+            .unwrap();
+        let mut read_at = vec![start];
+        for number in start + 1..200 {
+            let before = disk.reads();
+            iterator.next().unwrap();
+            assert_eq!(iterator.key().user_key, key(number));
+            assert_eq!(iterator.value().len(), 1000);
+            if disk.reads() > before {
+                assert_eq!(disk.reads(), before + 1);
+                read_at.push(number);
+            }
+        }
+        iterator.next().unwrap();
+        assert!(!iterator.valid());
+        read_at
+    };
+    assert_eq!(read_at(0, 0), (0..200).collect::<Vec<_>>());
+    for (start, readahead) in [
+        (0, 1),
+        (0, 16 << 10),
+        (0, 40 << 10),
+        (7, 64 << 10),
+        (150, 1 << 20),
+    ] {
+        let mut expected = vec![start];
+        let (mut next, mut window) = (start + 1, 16 << 10);
+        while next < 200 {
+            expected.push(next);
+            next += window / block_bytes as usize;
+            window = (window * 2).min(readahead.max(16 << 10));
+        }
+        assert_eq!(
+            read_at(readahead, start),
+            expected,
+            "{readahead} from {start}"
+        );
+    }
+    // After a seek a read of one block, then the small window again.
+    let mut iterator = table.iter(false, 64 << 10);
+    let mut reads = Vec::new();
+    for start in [0, 100, 50] {
+        let before = disk.reads();
+        iterator
+            .seek(KeyRef::new(&key(start), Trailer::NEWEST))
+            .unwrap();
+        reads.push(disk.reads() - before);
+        (0..16).for_each(|_| iterator.next().unwrap());
+        reads.push(disk.reads() - before);
+    }
+    assert_eq!(reads, [1, 3, 1, 3, 1, 3]);
+    // The second is behind the first, and read together with those that follow it: the third needs no read.
+    let before = disk.reads();
+    for start in [180, 181, 185] {
+        iterator
+            .seek(KeyRef::new(&key(start), Trailer::NEWEST))
+            .unwrap();
+        assert_eq!(iterator.key().user_key, key(start));
+    }
+    assert_eq!(disk.reads() - before, 2);
+}

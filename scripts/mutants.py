@@ -304,6 +304,8 @@ def try_each(mutants, filters, out):
     command += ["--profile", PROFILE, "--output", out, "--timeout", "60", "--build-timeout", "600", "--no-shuffle"]
     command += ["--cargo-arg=--lib", "--cargo-test-arg=--"]
     command += [f"--cargo-test-arg={name}" for name in sorted({name.split("-")[0] for name in filters})]
+    # It tries fields of structs whatever --re says: naming the files leaves out those of others.
+    command += [f"--file={file}" for file in sorted({mutant["file"] for mutant in mutants})]
     command += [f"--re=^{re.escape(mutant['name'])}$" for mutant in mutants]
     run = subprocess.run(command, env=ENVIRONMENT, preexec_fn=limits)
     outcomes = json.loads((out / "mutants.out/outcomes.json").read_text())["outcomes"]
@@ -375,7 +377,7 @@ OUTCOMES = ["caught", "missed", "timeout", "unviable"]
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path, help="a folder with list.json, which cargo mutants --list --json printed")
-    parser.add_argument("filters", nargs="+", help="parts of names of tests, each with parts of those left out: in-out-out")
+    parser.add_argument("filters", nargs="+", help="parts of tests' names, with parts of those left out: in-out-out")
     parser.add_argument("--sample", type=int, default=0)
     parser.add_argument("--seed", default="1")
     parser.add_argument("--file", default="", help="only mutants of files whose path ends so")

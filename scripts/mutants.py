@@ -9,6 +9,7 @@ constant functions, and functions whose result has no name (`-> impl Trait`). So
 import argparse
 import collections
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -202,10 +203,14 @@ def build():
     return None, errors
 
 
+def function_of(mutant):
+    return mutant["file"], json.dumps(mutant["function"])
+
+
 def build_together(sources, mutants):
     """A binary of the mutants that compile, and of each other one whether it is "unviable" or to be tried "alone"."""
     left_out = {m["number"]: "alone" for m in mutants if not m["function"]}
-    while True:
+    for builds in itertools.count(1):
         arms = write_together(sources, mutants, left_out)
         print(f"building {sum(map(len, arms.values()))} mutants together", flush=True)
         begun = time.monotonic()
@@ -222,6 +227,11 @@ def build_together(sources, mutants):
         if not found:
             sys.exit("an error beside the mutants:\n" + "\n".join(e["rendered"] for e in errors[:5]))
         left_out.update((number, "unviable") for number in found)
+        # Once the types are right the compiler tells of one wrong mutant of a function at a time.
+        wrong = {function_of(mutants[number - 1]) for number in found} if builds > 2 else ()
+        for mutant in mutants:
+            if mutant["genre"] == "FnValue" and function_of(mutant) in wrong:
+                left_out.setdefault(mutant["number"], "alone")
 
 
 def limits():

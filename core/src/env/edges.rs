@@ -255,3 +255,18 @@ fn the_host_has_the_name_that_the_system_says() {
         assert_eq!(unix::host_name(), name.trim_end());
     }
 }
+
+#[test]
+fn a_sync_reaches_the_disk_through_a_reserve() {
+    let dir = Path::new("/db");
+    let disk = Arc::new(FaultEnv::new(Arc::new(MemEnv::new()), 1));
+    disk.create_dir_all(dir).unwrap();
+    let file = reserving(disk.clone(), dir)
+        .create_new(&dir.join("file"))
+        .unwrap();
+    let before = disk.count(Operation::Sync);
+    file.sync().unwrap();
+    assert_eq!(disk.count(Operation::Sync), before + 1);
+    disk.inject(Fault::new(&[Operation::Sync], libc::EIO));
+    assert_eq!(file.sync().unwrap_err().kind(), ErrorKind::Io);
+}

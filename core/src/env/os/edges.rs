@@ -11,6 +11,8 @@ fn a_file_is_filled_with_zeros_piece_by_piece_up_to_a_length_and_never_cut() {
     let options = options.read(true).write(true).create_new(true);
     let file = options.open(&path).unwrap();
     let file = OsFile { file, path };
+    file.fill(1).unwrap();
+    assert_eq!(file.len().unwrap(), 1);
     file.write_at(0, b"abc").unwrap();
     let piece = ZEROS.len() as u64;
     for length in [2, 3, 4, piece + 2, piece + 3, piece + 4, 4 * piece + 5] {

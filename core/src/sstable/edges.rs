@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::filter::{Filter, build};
 use super::format::{FOOTER_BYTES, Footer};
 use super::*;
 use crate::cache::BlockCache;
@@ -264,4 +265,89 @@ fn a_scan_reads_ahead_twice_as_much_each_time_up_to_its_limit_and_a_seek_begins_
         assert_eq!(iterator.key().user_key, key(start));
     }
     assert_eq!(disk.reads() - before, 2);
+}
+
+#[test]
+fn a_filter_takes_the_memory_of_its_block() {
+    for keys in [1, 100, 10_000] {
+        let hashes: Vec<u64> = (0..keys).collect();
+        let block = build(&hashes, 10).unwrap();
+        let length = block.len();
+        let memory = Filter::parse(block).unwrap().memory();
+        assert!(
+            (length..length + 64).contains(&memory),
+            "{memory} for {length}"
+        );
+    }
+}
+
+#[test]
+fn a_table_goes_out_in_pieces_of_a_quarter_mebibyte_and_counts_its_entries() {
+    for (value, entries) in [(1000, 2000), (300 << 10, 7)] {
+        let disk = Disk::new();
+        let mut builder = disk.builder(options(4096));
+        let before = disk.env.count(Operation::Write);
+        for number in 0..entries {
+            assert_eq!(builder.entries(), number);
+            let key = format!("{number:05}");
+            builder
+                .add(KeyRef::new(key.as_bytes(), trailer(7)), &vec![b'v'; value])
+                .unwrap();
+        }
+        assert_eq!(builder.entries(), entries);
+        let size = builder.finish().unwrap().file_size;
+        let writes = disk.env.count(Operation::Write) - before;
+        let pieces = size / (256 << 10);
+        // A block as large as a piece goes out by itself, with what was gathered before it.
+        assert!(
+            (pieces..=2 * pieces + 2).contains(&writes),
+            "{writes} for {size} bytes"
+        );
+    }
+}
+
+#[test]
+fn an_iterator_claims_of_a_key_what_is_true_and_knows_it_within_a_flat_block() {
+    let disk = Disk::new();
+    let mut builder = disk.builder(options(300));
+    let mut entries = Vec::new();
+    for key in 0..200u64 {
+        let key_text = format!("{key:05}");
+        for number in (1..=1 + key % 5).rev() {
+            entries.push((key_text.clone(), number));
+        }
+    }
+    for (key, number) in &entries {
+        let key = KeyRef::new(key.as_bytes(), trailer(*number));
+        builder.add(key, b"value").unwrap();
+    }
+    builder.finish().unwrap();
+    let mut known = Vec::new();
+    // What is not kept stays in the stored form; what is kept becomes flat when it is met again.
+    let (none, kept) = (disk.open(0), disk.open(1 << 20));
+    for table in [&none, &kept, &kept, &kept] {
+        let mut counts = (0, 0);
+        let mut iterator = table.iter(true, 0);
+        iterator.seek_to_first().unwrap();
+        for (place, (key, number)) in entries.iter().enumerate() {
+            assert_eq!(
+                iterator.key(),
+                KeyRef::new(key.as_bytes(), trailer(*number))
+            );
+            let has_key =
+                |other: Option<&(String, u64)>| other.is_some_and(|other| other.0 == *key);
+            let before = place.checked_sub(1).and_then(|before| entries.get(before));
+            let is_first = !has_key(before);
+            let is_last = !has_key(entries.get(place + 1));
+            assert!(is_first || !iterator.is_known_first_of_key(), "{place}");
+            assert!(is_last || !iterator.is_known_last_of_key(), "{place}");
+            counts.0 += usize::from(iterator.is_known_first_of_key());
+            counts.1 += usize::from(iterator.is_known_last_of_key());
+            iterator.next().unwrap();
+        }
+        known.push(counts);
+    }
+    assert_eq!(known[0], (0, 0), "the stored form does not tell");
+    // All but the table's first key and its last, of which nothing is known.
+    assert_eq!(known[3], (199, 199));
 }

@@ -102,12 +102,17 @@ fn a_lookup_and_a_seek_read_restart_points_and_one_stretch_only() {
     }
     // In the others the damage is met, at its place.
     for (key, at) in [(b"c", 12), (b"g", 5 * 12), (b"o", 13 * 12)] {
-        let damage = SHARED_TOO_MUCH.at(at);
+        let what = SHARED_TOO_MUCH.what;
+        let damage = Damage { at, what };
         assert_eq!(block.get(seek_key(key)), Err(damage));
         let mut cursor = BlockCursor::new(block.clone());
         assert_eq!(cursor.seek(seek_key(key)), Err(damage));
         assert!(!cursor.valid());
     }
+    // Going backward it is met first.
+    let mut cursor = BlockCursor::new(block);
+    let (at, what) = (13 * 12, SHARED_TOO_MUCH.what);
+    assert_eq!(cursor.seek_to_last(), Err(Damage { at, what }));
 }
 
 #[test]
@@ -326,4 +331,19 @@ fn a_block_that_is_too_much_to_rebuild_is_damage_going_backward_at_its_byte() {
             _ => assert_eq!(outcome, Err(TOO_MUCH_TO_REBUILD.at(third))),
         }
     }
+}
+
+#[test]
+fn a_small_block_of_a_large_cache_lies_in_its_slabs_and_a_large_one_does_not() {
+    let cache = crate::cache::BlockCache::new(1 << 30);
+    let gauge = cache.gauge();
+    if gauge.slabs().is_none() {
+        return;
+    }
+    let small = Block::new(four_stretches(), gauge).unwrap();
+    assert!(small.is_in_slab());
+    let mut bytes = vec![0; LARGE_BYTES];
+    bytes.extend_from_slice(&[0, 0, 0, 0, 1, 0, 0, 0]);
+    let large = Block::new(bytes, gauge).unwrap();
+    assert!(!large.is_in_slab());
 }

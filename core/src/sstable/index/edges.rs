@@ -30,7 +30,13 @@ fn keys_in_runs(count: usize, run: usize) -> Vec<Vec<u8>> {
     (0..count)
         .map(|number| {
             let (head, tail) = (2 * (number / run) as u64, number % run);
-            [&b"p"[..], &head.to_be_bytes(), &[tail as u8]].concat()
+            [
+                &b"p"[..],
+                &head.to_be_bytes(),
+                b"behind the head",
+                &[tail as u8],
+            ]
+            .concat()
         })
         .collect()
 }
@@ -148,4 +154,12 @@ fn a_count_that_the_bytes_have_no_room_for_is_refused_before_memory_is_asked_for
         assert_eq!(message(count, bytes), refused, "{count} in {bytes}");
         assert_ne!(message(count, 11 * count as usize), refused, "{count}");
     }
+}
+
+#[test]
+fn a_head_is_the_first_eight_bytes_and_sorts_like_them() {
+    assert_eq!(head(b""), 0);
+    assert_eq!(head(b"a"), 0x6100_0000_0000_0000);
+    assert_eq!(head(b"abcdefgh"), 0x6162_6364_6566_6768);
+    assert_eq!(head(b"abcdefghi"), head(b"abcdefgh"));
 }

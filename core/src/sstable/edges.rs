@@ -351,3 +351,87 @@ fn an_iterator_claims_of_a_key_what_is_true_and_knows_it_within_a_flat_block() {
     // All but the table's first key and its last, of which nothing is known.
     assert_eq!(known[3], (199, 199));
 }
+
+#[test]
+fn lookups_alone_and_together_find_what_is_there_and_the_filter_knows_most_that_is_not() {
+    let disk = Disk::new();
+    let mut builder = disk.builder(options(300));
+    let key = |number: usize| format!("{number:05}").into_bytes();
+    for number in 0..300 {
+        let value = format!("value of {number}");
+        builder
+            .add(KeyRef::new(&key(2 * number), trailer(7)), value.as_bytes())
+            .unwrap();
+    }
+    builder.finish().unwrap();
+    let table = disk.open(1 << 20);
+    let keys: Vec<_> = (0..600).map(key).collect();
+    let sought: Vec<_> = (keys.iter())
+        .map(|key| Sought::new(key, Trailer::NEWEST))
+        .collect();
+    let expected = |number: usize| {
+        let value = format!("value of {}", number / 2).into_bytes();
+        number.is_multiple_of(2).then_some(value)
+    };
+    // Three times: from the file, from the cache, from the flat form.
+    for _ in 0..3 {
+        for count in [1, 7, 8, 9, 17, 600] {
+            let together: Vec<_> = sought[..count].iter().map(|one| (&*table, *one)).collect();
+            let mut begun = Vec::new();
+            Table::begin_together(&together, |place, pending| begun.push((place, pending)));
+            assert!(begun.iter().map(|(place, _)| *place).eq(0..count));
+            for (place, pending) in begun {
+                let found = table.finish(pending, sought[place], true, |_, entry| entry.to_vec());
+                assert_eq!(found.unwrap(), expected(place), "{place} of {count}");
+            }
+        }
+        for (number, sought) in sought.iter().enumerate() {
+            let found = table.get_with(*sought, true, |_, entry| entry.to_vec());
+            assert_eq!(found.unwrap(), expected(number));
+        }
+    }
+    let held = sought.iter().filter(|sought| table.may_hold(**sought));
+    assert!((300..330).contains(&held.count()));
+}
+
+#[test]
+fn the_memory_of_an_open_table_counts_its_index_its_filter_and_a_place_for_each_block() {
+    let memory_of = |blocks: usize, bloom_bits_per_key| {
+        let disk = Disk::new();
+        let mut builder = disk.builder(TableOptions {
+            bloom_bits_per_key,
+            ..options(1)
+        });
+        for number in 0..blocks {
+            let key = format!("{number:05}");
+            builder
+                .add(KeyRef::new(key.as_bytes(), trailer(7)), b"")
+                .unwrap();
+        }
+        builder.finish().unwrap();
+        (disk.open(0).memory() as u64, filter_bytes(&disk))
+    };
+    let (without, _) = memory_of(1000, 0);
+    let (with, filter) = memory_of(1000, 10);
+    assert!((filter..filter + 64).contains(&(with - without)));
+    // In the index three numbers and the last bytes of a fence; a slot; and a sixteenth of another number.
+    let (one, _) = memory_of(1, 0);
+    let each = (without - one) as f64 / 999.0;
+    assert!((34.0..80.0).contains(&each), "{each} bytes for each block");
+}
+
+#[test]
+fn a_file_too_short_for_a_table_is_damage() {
+    for length in 0..200 {
+        let disk = Disk::new();
+        let file = disk.env.create_new(&disk.path).unwrap();
+        file.set_len(length).unwrap();
+        let opened = Table::open(&disk.env, &disk.path, FILE_ID, length, BlockCache::new(0));
+        let error = opened.err().unwrap();
+        assert_eq!(
+            error.kind(),
+            crate::error::ErrorKind::Corruption,
+            "{length}"
+        );
+    }
+}

@@ -253,7 +253,7 @@ def run_filter(binary, name, number, seconds):
     """Runs the tests whose names contain `name`, without those of which a part follows behind a "-". Stops at the first
     that fails."""
     wanted, *skipped = name.split("-")
-    scratch = WORK / "tmp"
+    scratch = WORK / f"tmp-{os.getpid()}"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     process = subprocess.Popen(
@@ -435,6 +435,7 @@ def main():
         print(f"{len(alone)} mutants with a build for each", flush=True)
         for mutant, outcome, by in try_each(alone, arguments.filters, out):
             note(mutant, outcome, by)
+    shutil.rmtree(WORK / f"tmp-{os.getpid()}", ignore_errors=True)
     print(f"{time.monotonic() - begun:.0f} s", flush=True)
     if not report(out.name, records, len(records) >= len(everything) and not os.environ.get("SHARD")):
         sys.exit(1)

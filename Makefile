@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help tools build test torture fuzz miri demo coverage bench tune guard install uninstall clean
+.PHONY: help tools build test torture fuzz mutants miri demo coverage bench tune guard install uninstall clean
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -31,6 +31,11 @@ torture: ## crashes, faults, damage, kills, full disks, histories, models for MI
 
 fuzz: ## fuzz each target for SECONDS=600; TARGETS="wal table" chooses some
 	@scripts/fuzz.sh "$(or $(SECONDS),600)" $(TARGETS)
+
+mutants: ## change core an operator at a time; does a test notice? MODULE=iterator; SHARD=0/4 SAMPLE=200 FILE=span.rs AGAIN=1 EACH=1
+	@scripts/check-tools.sh rust
+	@MODULE="$(MODULE)" SHARD="$(SHARD)" SAMPLE="$(SAMPLE)" SEED="$(SEED)" FILE="$(FILE)" AGAIN="$(AGAIN)" \
+		EACH="$(EACH)" scripts/mutants.sh
 
 miri: ## the modules with unsafe code under Miri, where a nightly toolchain has it
 	@scripts/miri.sh

@@ -534,3 +534,38 @@ mod tests {
         assert_eq!(batch.encoded(), documented);
     }
 }
+
+#[cfg(test)]
+mod edges {
+    use super::*;
+
+    #[test]
+    fn the_operations_that_are_left_are_counted_down() {
+        let mut batch = WriteBatch::new();
+        for key in [b"a", b"b", b"c"] {
+            batch.put(key, b"v").unwrap();
+        }
+        let mut operations = operations(batch.encoded()).unwrap();
+        for left in [3, 2, 1] {
+            assert_eq!(operations.left(), left);
+            operations.next().unwrap().unwrap();
+        }
+        assert_eq!(operations.left(), 0);
+        assert!(operations.next().is_none());
+    }
+
+    #[test]
+    fn a_batch_grows_to_its_limit_and_not_one_byte_beyond() {
+        let mut batch = WriteBatch::new();
+        batch.put(b"key", b"value").unwrap();
+        let before = batch.encoded().to_vec();
+        let room = MAX_BATCH_BYTES - before.len() as u64;
+        let refused = batch.reserve(room as usize + 1).unwrap_err();
+        assert_eq!(refused.to_string(), too_large().to_string());
+        assert_eq!(batch.encoded(), before);
+        // A system that has so little memory says so.
+        if let Err(error) = batch.reserve(room as usize) {
+            assert!(error.message().contains("no memory"), "{error}");
+        }
+    }
+}

@@ -202,3 +202,29 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod edges {
+    use super::*;
+
+    #[test]
+    fn fixed_integers_are_little_endian_and_leave_the_rest() {
+        let mut out = Vec::new();
+        put_u32(&mut out, 0x0102_0304);
+        put_u64(&mut out, 0x0506_0708_090a_0b0c);
+        out.extend_from_slice(&[0x0e, 0x0d, 0x0f]);
+        assert_eq!(out[..4], [4, 3, 2, 1]);
+        let mut input = &out[..];
+        assert_eq!(get_u32(&mut input), Some(0x0102_0304));
+        assert_eq!(get_u64(&mut input), Some(0x0506_0708_090a_0b0c));
+        assert_eq!(get_u16(&mut input), Some(0x0d0e));
+        assert_eq!(get_u8(&mut input), Some(0x0f));
+        assert_eq!(get_u8(&mut input), None);
+        // What is too short stays as it is.
+        let mut short = &b"abc"[..];
+        assert_eq!((get_u32(&mut short), get_u64(&mut short)), (None, None));
+        assert_eq!(get_bytes(&mut short, 4), None);
+        assert_eq!(get_bytes(&mut short, 2), Some(&b"ab"[..]));
+        assert_eq!(short, b"c");
+    }
+}

@@ -309,3 +309,51 @@ mod tests {
         assert_eq!(Compression::from_u8(4), None);
     }
 }
+
+#[cfg(test)]
+mod edges {
+    use super::*;
+
+    /// So many bytes, of which the first ones do not compress.
+    fn mixed(length: usize, random: usize) -> Vec<u8> {
+        let mut state = 0x9e37_79b9_7f4a_7c15u64;
+        let mut bytes = vec![0; length];
+        for byte in &mut bytes[..random] {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            *byte = (state >> 32) as u8;
+        }
+        bytes
+    }
+
+    #[test]
+    fn what_saves_an_eighth_is_stored_compressed_and_nothing_else_is() {
+        for codec in [Compression::Snappy, Compression::Lz4, Compression::Zstd] {
+            let mut counts = [0, 0];
+            for length in [8, 64, 801, 1000, 4096] {
+                for random in 0..=length.min(1000) {
+                    // Every byte about seven eighths.
+                    let random = length - random.min(length);
+                    let raw = mixed(length, random);
+                    let compressed = Encoder::new(codec).try_compress(&raw);
+                    let saves = compressed.is_some_and(|bytes| bytes <= length - length / 8);
+                    let mut encoder = Encoder::new(codec);
+                    let (stored_as, stored) = encoder.compress(&raw);
+                    let expected = if saves { codec } else { Compression::None };
+                    assert_eq!(stored_as, expected, "{random} of {length} bytes");
+                    // Exactly as much room as there is suffices, and a byte less does not.
+                    let stored = stored.to_vec();
+                    let most = length as u64;
+                    assert_eq!(
+                        decompress(stored_as, &stored, most).as_deref(),
+                        Ok(&raw[..])
+                    );
+                    assert!(decompress(stored_as, &stored, most - 1).is_err());
+                    counts[usize::from(saves)] += 1;
+                }
+            }
+            assert!(counts[0] > 100 && counts[1] > 100, "{codec:?}: {counts:?}");
+        }
+    }
+}

@@ -329,3 +329,6 @@ mod tests {
         assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 8, 10]);
     }
 }
+
+#[cfg(test)]
+mod edges;

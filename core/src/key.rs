@@ -207,3 +207,32 @@ mod tests {
         assert_eq!(Trailer(5).kind(), None);
     }
 }
+
+#[cfg(test)]
+mod edges {
+    use super::*;
+
+    #[test]
+    fn a_trailer_is_a_number_above_a_kind() {
+        for (number, kind, bits) in [
+            (1, ValueKind::Put, 0x101),
+            (0x1234_5678_9abc, ValueKind::Delete, 0x12_3456_789a_bc00),
+            (SequenceNumber::MAX.0, ValueKind::Put, 0xffff_ffff_ffff_ff01),
+        ] {
+            let trailer = Trailer::new(SequenceNumber(number), kind);
+            assert_eq!(trailer.0, bits);
+            assert_eq!(trailer.sequence(), SequenceNumber(number));
+            assert_eq!(trailer.kind(), Some(kind));
+            // A reader at the number sees it, one before does not.
+            assert!(Trailer::visible_at(SequenceNumber(number)) >= trailer);
+            assert!(Trailer::visible_at(SequenceNumber(number - 1)) < trailer);
+            assert_eq!(
+                Trailer::visible_at(SequenceNumber(number)).sequence(),
+                SequenceNumber(number)
+            );
+        }
+        assert_eq!(Trailer(0x102).kind(), None);
+        assert_eq!(SequenceNumber(5).plus(3), SequenceNumber(8));
+        assert_eq!(FileNumber(7).to_string(), "000007");
+    }
+}

@@ -691,3 +691,6 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod edges;

@@ -133,3 +133,25 @@ mod tests {
         assert_eq!(list.len(), 0);
     }
 }
+
+#[cfg(test)]
+mod edges {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_knows_its_number_and_its_list_which_counts_different_numbers() {
+        let (list, other) = (Arc::new(SnapshotList::default()), Arc::default());
+        let held: Vec<_> = [3, 5, 3, 8]
+            .map(|number| list.pin(|| SequenceNumber(number)))
+            .into();
+        assert_eq!(list.len(), 3);
+        assert_eq!(held[1].sequence(), SequenceNumber(5));
+        assert!(held[0].belongs_to(&list) && !held[0].belongs_to(&other));
+        // What is pinned at the latest number, or behind it, is the latest number once.
+        for (latest, expected) in [(8, vec![3, 5, 8]), (5, vec![3, 5]), (9, vec![3, 5, 8, 9])] {
+            let visible = list.visible(|| SequenceNumber(latest));
+            let visible: Vec<u64> = visible.iter().map(|number| number.0).collect();
+            assert_eq!(visible, expected);
+        }
+    }
+}

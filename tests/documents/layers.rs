@@ -78,7 +78,7 @@ fn named(text: &str) -> Vec<(usize, String)> {
 /// Whether a file holds nothing but tests.
 fn is_test(path: &Path) -> bool {
     path.iter()
-        .any(|part| part == "tests" || part == "tests.rs")
+        .any(|part| part == "tests" || part == "tests.rs" || part == "edges.rs")
 }
 
 #[test]

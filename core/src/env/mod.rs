@@ -12,6 +12,8 @@
 //!
 //! Every method names the path in its error. Offsets and lengths are bytes.
 
+#[cfg(test)]
+mod edges;
 mod fault;
 mod mem;
 mod names;

@@ -444,3 +444,6 @@ mod tests {
         assert_eq!(receiver.recv(), Ok(7));
     }
 }
+
+#[cfg(test)]
+mod edges;

@@ -43,3 +43,6 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod edges;

@@ -8,6 +8,8 @@ use crate::error::Result;
 use crate::key::{KeyRef, Trailer};
 
 pub(crate) mod merging;
+#[cfg(test)]
+mod tests;
 pub(crate) mod visible;
 
 /// Versions of a key that are stepped over before a seek is tried.

@@ -284,3 +284,6 @@ impl Index {
         }
     }
 }
+
+#[cfg(test)]
+mod edges;

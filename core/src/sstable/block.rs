@@ -1001,3 +1001,6 @@ impl BlockCursor {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

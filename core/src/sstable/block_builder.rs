@@ -103,3 +103,6 @@ impl BlockBuilder {
         self.rebuilt = 0;
     }
 }
+
+#[cfg(test)]
+mod tests;

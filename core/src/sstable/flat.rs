@@ -574,3 +574,6 @@ impl FlatCursor {
         (next < self.layout.count).then(|| !self.flat().repeats(next))
     }
 }
+
+#[cfg(test)]
+mod tests;

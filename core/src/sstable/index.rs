@@ -523,3 +523,6 @@ mod tests {
         assert!(parse([(b"", newest, 24, 1 << 40), (b"m", newest, 39, 10)]).is_some());
     }
 }
+
+#[cfg(test)]
+mod edges;

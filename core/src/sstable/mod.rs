@@ -15,6 +15,8 @@
 mod block;
 mod block_builder;
 mod builder;
+#[cfg(test)]
+mod edges;
 mod filter;
 mod flat;
 mod format;

@@ -419,3 +419,6 @@ impl SalvageIterator {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -131,3 +131,6 @@ impl Span {
         spot.trailer <= self.newest && spot.trailer.kind() == Some(ValueKind::Put)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -440,6 +440,8 @@ impl fmt::Debug for Version {
     }
 }
 
+#[cfg(test)]
+mod edges;
 #[cfg(all(test, shuttle))]
 mod models;
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What a log gives back after it was written, torn, damaged or recycled.
 
+mod edges;
+
 use crate::wal::reader::LogEnd;
 use std::path::Path;
 

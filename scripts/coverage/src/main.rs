@@ -39,7 +39,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut files = BTreeMap::new();
         for (path, result) in &report.files {
             let inside = path.strip_prefix(&root).unwrap_or(path);
-            if inside.starts_with(source) && !inside.ends_with("tests.rs") {
+            let is_test = inside.ends_with("tests.rs") || inside.ends_with("edges.rs");
+            if inside.starts_with(source) && !is_test {
                 files.insert(inside.to_path_buf(), lines(&root.join(inside), result)?);
             }
         }

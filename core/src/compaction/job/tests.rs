@@ -1,6 +1,8 @@
 //! Tests of the job, alone and under the picker: random histories on real tables in memory, compared with a model
 //! at every pinned number before and after each compaction.
 
+mod edges;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 

@@ -1,5 +1,7 @@
 //! Tests of the picker: tables of versions and what should be picked.
 
+mod edges;
+
 use super::*;
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
 use crate::version::{ObsoleteFiles, TableInfo};

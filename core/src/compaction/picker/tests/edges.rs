@@ -1,0 +1,191 @@
+//! The picker's decisions one step to either side of where they change.
+
+use super::*;
+
+/// A table with so many of ten entries deleted.
+fn with_tombstones(tombstones: u64, table: TableInfo) -> TableInfo {
+    TableInfo {
+        tombstones,
+        ..table
+    }
+}
+
+fn ready(found: RangePlan) -> Plan {
+    match found {
+        RangePlan::Ready(plan) => plan,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// "Done", "Busy" or the plan.
+fn named(found: &RangePlan) -> String {
+    match found {
+        RangePlan::Ready(plan) => shown(Some(plan)),
+        other => format!("{other:?}"),
+    }
+}
+
+/// What is picked of level 1, where two tables of the same size are due.
+fn of_two(first: (u64, u64), second: (u64, u64)) -> String {
+    let mut edit = VersionEdit::default();
+    edit.add(1, with_tombstones(first.0, info(1, "a", "c", 600)));
+    edit.add(1, with_tombstones(second.0, info(2, "e", "g", 600)));
+    edit.add(2, info(3, "a", "b", first.1));
+    edit.add(2, info(4, "e", "f", second.1));
+    let obsolete = ObsoleteFiles::new(|| {});
+    let version = Version::empty().apply(&edit, &obsolete).unwrap().0;
+    shown(pick(&version, &[], &OPTIONS).as_ref())
+}
+
+#[test]
+fn a_table_of_tombstones_counts_three_times_and_others_in_proportion() {
+    // (tombstones of ten entries, bytes below): the one that costs less for its weight goes.
+    assert_eq!(of_two((1, 300), (0, 200)), "1>2: 2 4");
+    assert_eq!(of_two((1, 239), (0, 200)), "1>2: 1 3");
+    assert_eq!(of_two((3, 319), (0, 200)), "1>2: 1 3");
+    assert_eq!(of_two((3, 321), (0, 200)), "1>2: 2 4");
+    assert_eq!(of_two((10, 599), (0, 200)), "1>2: 1 3");
+    assert_eq!(of_two((10, 601), (0, 200)), "1>2: 2 4");
+}
+
+#[test]
+fn a_plan_and_the_running_compaction_that_it_becomes_tell_who_they_are() {
+    let tree = version(&[
+        (0, 9, "a", "c", 30),
+        (1, 5, "b", "d", 500),
+        (1, 6, "k", "l", 7),
+    ]);
+    let plan = ready(plan_range(&tree, 0, None, None, &[], &OPTIONS));
+    assert_eq!(shown(Some(&plan)), "0>1: 9 5");
+    assert_eq!(plan.input_bytes(), 530);
+    assert_eq!(plan.id(), FileNumber(9));
+    assert_eq!(plan.running().id(), FileNumber(9));
+    assert!(plan.running().is_of_level0());
+    let plan = ready(plan_range(&tree, 1, Some(b"k"), None, &[], &OPTIONS));
+    assert_eq!(plan.running().id(), FileNumber(6));
+    assert!(!plan.running().is_of_level0());
+}
+
+#[test]
+fn a_gap_in_the_range_of_a_running_compaction_is_kept_free_though_no_table_is_shared() {
+    let rows = [
+        (1, 1, "a", "b", 10),
+        (1, 2, "y", "z", 10),
+        (2, 3, "a", "c", 10),
+        (2, 4, "x", "z", 10),
+        (4, 5, "n", "n", 10),
+    ];
+    let wide = ready(plan_range(&version(&rows), 1, None, None, &[], &OPTIONS));
+    assert_eq!(shown(Some(&wide)), "1>2: 1 2 3 4");
+    let mut rows = rows.to_vec();
+    rows.push((1, 9, "m", "n", 10));
+    let after = version(&rows);
+    let running = [wide.running()];
+    let gap = plan_range(&after, 1, Some(b"m"), Some(b"n"), &running, &OPTIONS);
+    assert_eq!(named(&gap), "Busy");
+    // Into another level the same keys may go.
+    let other = plan_range(&after, 4, Some(b"m"), Some(b"n"), &running, &OPTIONS);
+    assert_eq!(named(&other), "4>5: 5!");
+}
+
+#[test]
+fn ranges_that_share_one_end_key_only_keep_off_each_other() {
+    let tree = version(&[
+        (1, 1, "c", "e", 10),
+        (2, 2, "a", "c", 10),
+        (2, 3, "e", "g", 10),
+        (1, 4, "h", "i", 10),
+    ]);
+    let middle = ready(plan_range(&tree, 1, Some(b"c"), Some(b"e"), &[], &OPTIONS));
+    assert_eq!(shown(Some(&middle)), "1>2: 1 2 3");
+    let mut rest = Vec::new();
+    // The plan of another moment: its range begins, or ends, with the key that the running one has last, or first.
+    for (first, last) in [("g", "g"), ("a", "a"), ("g\0", "h"), ("0", "9")] {
+        let one = version(&[(1, 8, first, last, 10)]);
+        let found = plan_range(&one, 1, None, None, &[middle.running()], &OPTIONS);
+        rest.push(named(&found));
+    }
+    assert_eq!(rest, ["Busy", "Busy", "1>2: 8!", "1>2: 8!"]);
+}
+
+#[test]
+fn a_second_compaction_of_level_0_waits_for_the_first_and_deeper_ones_do_not() {
+    let tree = version(&[
+        (0, 8, "a", "b", 10),
+        (0, 9, "x", "y", 10),
+        (1, 5, "m", "n", 10),
+    ]);
+    let first = ready(plan_range(&tree, 0, Some(b"a"), Some(b"b"), &[], &OPTIONS));
+    assert_eq!(shown(Some(&first)), "0>1: 8!");
+    let running = [first.running()];
+    let range = |level, start: &[u8]| {
+        named(&plan_range(
+            &tree,
+            level,
+            Some(start),
+            None,
+            &running,
+            &OPTIONS,
+        ))
+    };
+    assert_eq!(range(0, b"x"), "Busy");
+    assert_eq!(range(1, b"m"), "1>2: 5!");
+}
+
+#[test]
+fn a_manual_plan_of_level_0_takes_all_that_overlaps_whatever_its_size() {
+    let tree = version(&[
+        (0, 7, "a", "k", 2000),
+        (0, 8, "c", "m", 2000),
+        (0, 9, "l", "p", 2000),
+    ]);
+    let plan = plan_range(&tree, 0, Some(b"a"), Some(b"a"), &[], &OPTIONS);
+    assert_eq!(named(&plan), "0>1: 9 8 7");
+}
+
+#[test]
+fn tables_of_the_last_level_go_nowhere_and_are_no_debt() {
+    let tree = version(&[(LEVELS - 1, 1, "a", "z", 1 << 40)]);
+    let found = plan_range(&tree, LEVELS - 1, None, None, &[], &OPTIONS);
+    assert_eq!(named(&found), "Done");
+    assert_eq!(debt_bytes(&tree, &OPTIONS), 0);
+    let above = version(&[(LEVELS - 2, 1, "a", "z", 1 << 40)]);
+    let found = plan_range(&above, LEVELS - 2, None, None, &[], &OPTIONS);
+    assert_eq!(named(&found), "5>6: 1!");
+    let target = OPTIONS.level_target(LEVELS - 2);
+    assert_eq!(debt_bytes(&above, &OPTIONS), (1 << 40) - target);
+}
+
+#[test]
+fn a_rewrite_takes_neighbours_older_than_asked_within_a_range_of_at_least_one_key() {
+    let tree = version(&[
+        (3, 1, "a", "d", 10),
+        (3, 20, "f", "g", 10),
+        (3, 2, "h", "i", 10),
+        (3, 3, "k", "z", 10),
+    ]);
+    let rewrite = |start: &[u8], end: &[u8]| {
+        let before = FileNumber(20);
+        let (start, end) = (Some(start), Some(end));
+        let found = plan_rewrite(&tree, 3, start, end, before, &[], &OPTIONS);
+        named(&found)
+    };
+    // Table 20 is new enough; what lies beyond it is the next plan's.
+    assert_eq!(rewrite(b"a", b"z"), "3>3: 1");
+    assert_eq!(rewrite(b"e", b"z"), "3>3: 2 3");
+    assert_eq!(rewrite(b"m", b"m"), "3>3: 3");
+    // No key is in a range that ends before it starts, though a table lies over both.
+    assert_eq!(rewrite(b"n", b"m"), "Done");
+    assert_eq!(
+        named(&plan_range(&tree, 3, Some(b"n"), Some(b"m"), &[], &OPTIONS)),
+        "Done"
+    );
+}
+
+#[test]
+fn the_largest_plan_for_one_table_is_thirteen_target_sizes() {
+    // Itself, ten below it, and the tables that only its ends touch (`db/reserve.rs` reserves so much).
+    assert_eq!(LARGEST_PLAN_TABLES, 13);
+    assert_eq!(max_grandparent_bytes(7), 70);
+    assert_eq!(max_grandparent_bytes(u64::MAX), u64::MAX);
+}

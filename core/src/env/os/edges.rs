@@ -1,0 +1,43 @@
+//! What the system's files do where its calls fall short.
+
+use super::*;
+use crate::env::test_dir::TestDir;
+
+#[test]
+fn a_file_is_filled_with_zeros_piece_by_piece_up_to_a_length_and_never_cut() {
+    let dir = TestDir::new();
+    let path = dir.path().join("file");
+    let mut options = fs::OpenOptions::new();
+    let options = options.read(true).write(true).create_new(true);
+    let file = options.open(&path).unwrap();
+    let file = OsFile { file, path };
+    file.fill(1).unwrap();
+    assert_eq!(file.len().unwrap(), 1);
+    file.write_at(0, b"abc").unwrap();
+    let piece = ZEROS.len() as u64;
+    for length in [2, 3, 4, piece + 2, piece + 3, piece + 4, 4 * piece + 5] {
+        let before = file.len().unwrap();
+        file.fill(length).unwrap();
+        assert_eq!(file.len().unwrap(), before.max(length));
+    }
+    let mut bytes = vec![0xff; 4 * piece as usize + 6];
+    assert_eq!(file.read_at(0, &mut bytes).unwrap() as u64, 4 * piece + 5);
+    assert_eq!(bytes[..3], *b"abc");
+    assert!(
+        bytes[3..4 * piece as usize + 5]
+            .iter()
+            .all(|byte| *byte == 0)
+    );
+}
+
+#[test]
+fn a_pipe_is_removed_without_waiting_for_whoever_would_read_it() {
+    let dir = TestDir::new();
+    let pipe = dir.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    if made.is_ok_and(|status| status.success()) {
+        let env = OsEnv::new();
+        env.remove_file(&pipe).unwrap();
+        assert_eq!(env.kind(&pipe).unwrap(), PathKind::Missing);
+    }
+}

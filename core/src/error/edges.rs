@@ -1,0 +1,91 @@
+//! Every kind's words and what a caller may do about it, and what becomes of a cause.
+
+use super::*;
+use std::error::Error as _;
+
+#[test]
+fn every_kind_opens_its_message_with_its_words_and_says_whether_to_try_again() {
+    let told: Vec<_> = ErrorKind::ALL
+        .iter()
+        .map(|kind| {
+            let error = Error::new(*kind, "the rest");
+            assert_eq!(error.message(), "the rest");
+            assert_eq!(error.detail(), "the rest");
+            assert!(error.place().is_none() && !error.is_out_of_files());
+            (kind.name(), error.to_string(), error.is_retryable())
+        })
+        .collect();
+    let told: Vec<_> = told
+        .iter()
+        .map(|(name, text, again)| (*name, &text[..], *again))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("InvalidArgument", "invalid argument: the rest", false),
+            ("Io", "i/o error: the rest", false),
+            ("Corruption", "corruption: the rest", false),
+            ("Locked", "locked: the rest", true),
+            ("Conflict", "conflict: the rest", true),
+            ("Closed", "closed: the rest", false),
+            ("Unsupported", "unsupported: the rest", false),
+            ("Internal", "internal error: the rest", false),
+            ("NoSpace", "no space: the rest", true),
+        ]
+    );
+    assert_eq!(
+        Error::closed("the iterator").to_string(),
+        "closed: the iterator has been closed"
+    );
+    assert_eq!(Error::internal("x").kind(), ErrorKind::Internal);
+    assert_eq!(Error::unsupported("x").kind(), ErrorKind::Unsupported);
+    assert_eq!(
+        Error::invalid_argument("x").kind(),
+        ErrorKind::InvalidArgument
+    );
+}
+
+#[test]
+fn what_the_system_said_decides_kind_and_retry_and_outlives_a_context() {
+    let of_code = |code| Error::io("open", Path::new("x"), io::Error::from_raw_os_error(code));
+    // (code, is retryable, is out of files)
+    for (code, again, files) in [
+        (libc::EINTR, true, false),
+        (libc::EAGAIN, true, false),
+        (libc::EMFILE, false, true),
+        (libc::ENFILE, false, true),
+        (libc::EIO, false, false),
+        (libc::ENOENT, false, false),
+    ] {
+        for error in [of_code(code), of_code(code).context("open")] {
+            assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+            assert_eq!(error.is_retryable(), again, "{error}");
+            assert_eq!(error.is_out_of_files(), files, "{error}");
+            let source = error.source().unwrap().downcast_ref::<io::Error>().unwrap();
+            assert_eq!(source.raw_os_error(), Some(code));
+        }
+    }
+    // A cause that is no number of the system.
+    let full = io::Error::new(io::ErrorKind::StorageFull, "all of it");
+    let error = Error::io("write", Path::new("x"), full).context("flush");
+    assert_eq!(error.kind(), ErrorKind::NoSpace);
+    assert_eq!(error.message(), "flush: cannot write x: all of it");
+    let source = error.source().unwrap().downcast_ref::<io::Error>().unwrap();
+    assert_eq!(
+        (source.kind(), source.to_string()),
+        (io::ErrorKind::StorageFull, "all of it".into())
+    );
+}
+
+#[test]
+fn damage_keeps_its_place_and_its_detail_through_contexts() {
+    let error = Error::corruption(Path::new("a: b.sst"), 7, "c: d")
+        .context("e: f")
+        .context("g");
+    assert_eq!(error.place(), Some((Path::new("a: b.sst"), 7)));
+    assert_eq!(error.detail(), "c: d");
+    assert_eq!(
+        error.to_string(),
+        "corruption: g: e: f: a: b.sst at byte 7: c: d"
+    );
+}

@@ -24,7 +24,7 @@ fn stored(entries: &[(&[u8], &[u8])], restart_interval: usize) -> Vec<u8> {
 }
 
 fn block_of(bytes: &[u8]) -> Block {
-    Block::new(bytes.to_vec(), &Arc::default()).unwrap()
+    Block::unchecked(bytes.to_vec(), &Arc::default()).unwrap()
 }
 
 /// Sixteen one-byte keys with no value, a restart point at every fourth: entries of 12 bytes.
@@ -133,7 +133,11 @@ fn going_backward_decodes_a_stretch_once_and_then_looks_it_up() {
 
 #[test]
 fn damage_to_restart_points_is_told_with_its_byte() {
-    let refused = |bytes: &[u8]| Block::new(bytes.to_vec(), &Arc::default()).err().unwrap();
+    let refused = |bytes: &[u8]| {
+        Block::unchecked(bytes.to_vec(), &Arc::default())
+            .err()
+            .unwrap()
+    };
     for length in 0..4 {
         let what = "a block shorter than its restart count";
         assert_eq!(refused(&vec![0; length]), Damage { at: 0, what });
@@ -224,7 +228,7 @@ fn a_block_counts_its_bytes_and_what_lies_around_them_until_nobody_holds_it() {
         let gauge: Arc<MemoryGauge> = Arc::default();
         let mut bytes = vec![0; length - 8];
         bytes.extend_from_slice(&[0, 0, 0, 0, 1, 0, 0, 0]);
-        let block = Block::new(bytes.clone(), &gauge).unwrap();
+        let block = Block::unchecked(bytes.clone(), &gauge).unwrap();
         assert_eq!(block.bytes(), &bytes[..]);
         // The bytes of a large one are kept where they came in.
         assert_eq!(
@@ -319,7 +323,7 @@ fn a_block_that_is_too_much_to_rebuild_is_damage_going_backward_at_its_byte() {
         let third = entry(length, b"c");
         entry(0, b"d");
         bytes.extend_from_slice(&[0, 0, 0, 0, 1, 0, 0, 0]);
-        let block = Block::new(bytes, &Arc::default()).unwrap();
+        let block = Block::unchecked(bytes, &Arc::default()).unwrap();
         let mut cursor = BlockCursor::new(block);
         let outcome = cursor.seek_to_last();
         match excess {
@@ -340,10 +344,10 @@ fn a_small_block_of_a_large_cache_lies_in_its_slabs_and_a_large_one_does_not() {
     if gauge.slabs().is_none() {
         return;
     }
-    let small = Block::new(four_stretches(), gauge).unwrap();
+    let small = Block::unchecked(four_stretches(), gauge).unwrap();
     assert!(small.is_in_slab());
     let mut bytes = vec![0; LARGE_BYTES];
     bytes.extend_from_slice(&[0, 0, 0, 0, 1, 0, 0, 0]);
-    let large = Block::new(bytes, gauge).unwrap();
+    let large = Block::unchecked(bytes, gauge).unwrap();
     assert!(!large.is_in_slab());
 }

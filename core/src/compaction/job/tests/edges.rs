@@ -145,13 +145,15 @@ fn the_names_of_the_outputs_are_durable_when_the_edit_is_returned() {
         target_file_size: 1 << 20,
         new_file_number: &|| tree.bench.number(),
         should_stop: &|| false,
+        note: &|error| panic!("tried once more: {error}"),
     };
     let output = run(&plan, &context).unwrap();
     assert_eq!(output.edit.added.len(), 1);
     assert_eq!(env.count(Operation::SyncDir), 1);
     env.inject(Fault::new(&[Operation::SyncDir], libc::EIO));
     let before = tree.table_names();
-    let error = run(&plan, &context).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+    let failure = run(&plan, &context).unwrap_err();
+    assert_eq!(failure.error.kind(), ErrorKind::Io, "{failure:?}");
+    assert_eq!(failure.set_aside, []);
     assert_eq!(tree.table_names(), before, "J2");
 }

@@ -617,13 +617,16 @@ aidb_status aidb_checkpoint(const aidb_db *db,
 
 /**
  * Reads everything the database consists of from disk, past the caches, and checks it, while reads and writes go
- * on. Damage is no error: it is in the report, by file and offset.
+ * on; then reads everything as of one point as a user does, and compares. Damage is no error: it is in the report, by
+ * file and offset. Cost: reads every table seven times, of which the system's file cache mostly answers five.
  *
  * @param progress    told how far it has come; may be NULL
  * @param context     passed to `progress`
  * @param is_ok_out   whether everything was looked at and nothing is damaged; may be NULL
  * @param report_out  a JSON object: is_ok, is_complete, tables, entries, logs, records, bytes, damaged_places, and
- *                    damage, an array of {file, offset, message}; release it with aidb_free; may be NULL
+ *                    damage, an array of {file, offset, message, kind}, the kind being "Corruption", "Io", "Unsupported",
+ *                    or "Internal" if the bytes are right and a way of reading does not find what is there, which
+ *                    is a fault of AiDb; release it with aidb_free; may be NULL
  * @return AIDB_OK, damaged or not; AIDB_INVALID_ARGUMENT; AIDB_CLOSED, also if it is closed meanwhile
  */
 aidb_status aidb_verify(const aidb_db *db,

@@ -209,14 +209,16 @@ export interface VerifyReport {
   damage: Damage[]
 }
 
-/** One place on disk that is not as it was written. */
+/** One place on disk that is not as it was written, or that is read otherwise than it is. */
 export interface Damage {
-  /** The file. */
+  /** The file; the folder of the database if reading all of it together goes wrong. */
   file: string
   /** The byte in it: where the damaged block or record begins. */
   offset: number
   /** What is wrong, in a sentence. */
   message: string
+  /** `Internal` if the bytes are right and a way of reading does not find what is there: a fault of AiDb. */
+  kind: 'Corruption' | 'Io' | 'Unsupported' | 'Internal'
 }
 
 /** What {@link AidbLevel.repair} has read, written and lost. */
@@ -397,8 +399,10 @@ export class AidbLevel<KDefault = string, VDefault = string>
   checkpoint (location: string): Promise<void>
 
   /**
-   * Reads everything the database consists of from disk, past the caches, and checks it, while reads and writes go on.
-   * Damage does not reject: it is in the report, by file and offset. Closing the database waits for it.
+   * Reads everything the database consists of from disk, past the caches, and checks it, while reads and writes go on;
+   * then reads everything as of one point as you do, and compares. Damage does not reject: it is in the report, by file
+   * and offset. Closing the database waits for it. Cost: reads every table seven times, of which the system's file
+   * cache mostly answers five.
    *
    * Errors: `LEVEL_DATABASE_NOT_OPEN`; `LEVEL_ABORTED` by its signal.
    */

@@ -67,6 +67,7 @@ fn damage<'py>(py: Python<'py>, damage: &Damage) -> PyResult<Bound<'py, PyDict>>
     dict.set_item("file", path_text(py, &damage.file)?)?;
     dict.set_item("offset", damage.offset)?;
     dict.set_item("message", &damage.message)?;
+    dict.set_item("kind", damage.kind.name())?;
     Ok(dict)
 }
 

@@ -91,11 +91,12 @@ class OpenOptions(TypedDict, total=False):
 
 @type_check_only
 class Damage(TypedDict):
-    """One place on disk that is not as it was written."""
+    """One place on disk that is not as it was written; of kind "Internal", one that is read otherwise than it is."""
 
     file: str
     offset: int
     message: str
+    kind: str
 
 @type_check_only
 class VerifyReport(TypedDict):

@@ -223,7 +223,7 @@ export interface Damage {
 
 /** What {@link AidbLevel.repair} has read, written and lost. */
 export interface RepairReport {
-  /** Whether everything could be read. */
+  /** Whether everything could be read, and is what it should be. */
   is_ok: boolean
   /** Tables of which something was read. */
   tables: number
@@ -237,19 +237,22 @@ export interface RepairReport {
   entries_written: number
   /** The last sequence number of the new database. */
   last_sequence: number
-  /** How many places could not be read. */
+  /** How many places could not be read, and tables hold other entries than they should. */
   lost_places: number
   /** The first 1000 of them. */
   lost: Loss[]
 }
 
-/** Something that a repair could not read: bytes `offset` to `end` of a file. What is not known is `null`. */
+/**
+ * Something that a repair could not read: bytes `offset` to `end` of a file. Or a table that it read whole and that holds
+ * other entries than the manifest or the table itself says, all of which are kept. What is not known is `null`.
+ */
 export interface Loss {
   /** The file. */
   file: string
   /** Its bytes from here could not be read. */
   offset: number
-  /** To here, exclusively; 0 like `offset` if the file is missing. */
+  /** To here, exclusively; 0 like `offset` if the file is missing, or if all of it could be read. */
   end: number
   /** What is wrong, in a sentence. */
   message: string

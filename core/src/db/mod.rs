@@ -352,14 +352,15 @@ impl DB {
     ///
     /// Salvages tables block by block and logs record by record, with or without CURRENT and the manifest, and keeps
     /// the newest entry of each key. What could not be read is in the report, by file, range of keys and sequence
-    /// numbers. A deleted key may come back only if the table or record with its tombstone is lost, or if the
+    /// numbers; so is a table that was read whole and holds other entries than the manifest or the table itself says,
+    /// all of which are kept. A deleted key may come back only if the table or record with its tombstone is lost, or if the
     /// manifest is lost and a crash had left a table behind that was already compacted. First try to open
     /// the database: after an ordinary crash nothing is damaged, and open needs no repair.
     ///
     /// `options`: how the new tables are built; `block_size`, `compression`, `target_file_size` and the like.
     /// Errors: `Locked` if the database is open for writing; `InvalidArgument` if `path` holds nothing of a database
     /// or `into` something; `Unsupported` if a newer AiDb wrote it; `Io`, `NoSpace` while writing; then `into` is
-    /// left empty. Cost: reads every table twice and writes what is live once; memory of one memtable, and a block
+    /// left empty; `Internal` if what was read is not accounted for in what was written, and then too. Cost: reads every table twice and writes what is live once; memory of one memtable, and a block
     /// per run of tables that do not overlap.
     pub fn repair(
         path: impl AsRef<Path>,

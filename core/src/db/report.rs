@@ -121,13 +121,14 @@ impl VerifyReport {
     }
 }
 
-/// Something that a repair could not read.
+/// Something that a repair could not read, or a table that it read whole and that holds other entries than it should.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Loss {
     /// The file.
     pub file: PathBuf,
-    /// Its bytes `[offset, end)` could not be read; both 0 if the file is missing.
+    /// Its bytes `[offset, end)` could not be read; both 0 if the file is missing, and if all of its blocks could be read
+    /// but hold other entries than the manifest or the table's own properties say.
     pub offset: u64,
     /// See `offset`.
     pub end: u64,
@@ -173,14 +174,14 @@ pub struct RepairReport {
     pub entries_written: u64,
     /// The last sequence number of the new database; writes go on behind it.
     pub last_sequence: SequenceNumber,
-    /// What could not be read; of more than 1000 places the first 1000.
+    /// What could not be read, and which tables hold other entries than they should; of more than 1000 the first 1000.
     pub lost: Vec<Loss>,
-    /// How many places could not be read.
+    /// How many of these there are.
     pub lost_places: u64,
 }
 
 impl RepairReport {
-    /// Whether everything could be read.
+    /// Whether everything could be read, and is what it should be.
     pub fn is_ok(&self) -> bool {
         self.lost_places == 0
     }

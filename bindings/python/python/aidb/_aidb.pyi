@@ -114,7 +114,8 @@ class VerifyReport(TypedDict):
 
 @type_check_only
 class Loss(TypedDict):
-    """Something that a repair could not read: bytes offset to end of a file; None is what is not known."""
+    """Bytes offset to end of a file that a repair could not read, both 0 if the file is missing or if it is a table that
+    was read whole and holds other entries than it should; None is what is not known."""
 
     file: str
     offset: int

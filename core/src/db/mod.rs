@@ -285,9 +285,9 @@ impl DB {
     /// Reads everything the database consists of from disk, past the caches, and checks it, while reads and writes
     /// go on: every block of every table (checksum, order of keys, index, filter, and what the manifest says of the
     /// table and of the sum of its entries), the manifest, and the logs' records. Then reads everything as of one
-    /// point as you do, with cursors both ways and gets of a sample of the keys and of all large values, and compares
-    /// that with what tables and memtables hold. Says what is damaged, by file and offset; a way of reading that does
-    /// not find what is there is damage of the kind `Internal`, and our fault.
+    /// point as you do, with cursors both ways and gets and seeks of a sample of the keys and of all large values, and
+    /// compares that with what tables and memtables hold. Says what is damaged, by file and offset; a way of reading
+    /// that does not find what is there is damage of the kind `Internal`, and our fault.
     ///
     /// Errors: `Closed` also if the database is closed meanwhile; `Internal` if memory runs out. Damage is no error
     /// but in the report. Cost: in one thread, reads every table seven times, of which the system's file cache mostly

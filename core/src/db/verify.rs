@@ -41,7 +41,7 @@ use crate::wal::{Opened, Part, Predecessor, Reader};
 const REPORT_BYTES: u64 = 1 << 20;
 /// How often a table is read by itself: its raw bytes, and one walk each of READS-1.
 const READS_OF_A_TABLE: u64 = 4;
-/// How often all tables are read together: the merge, and a cursor each way. Gets are few beside them.
+/// How often all tables are read together: the merge, and a cursor each way. Gets and seeks are few beside them.
 const READS_OF_ALL: u64 = 3;
 
 /// Told how far a verification has come; may end it.
@@ -489,6 +489,7 @@ impl Walk<'_> {
             number,
             forward: cursor(),
             backward: cursor(),
+            seeking: cursor(),
             get: |key: &[u8], value: Option<&[u8]>| {
                 let found = shared.get(key, &get_options, |found| Value::from(found))?;
                 Ok(match (found, value) {
@@ -550,6 +551,10 @@ impl Pairs for Cursor {
 
     fn last(&mut self) -> Result<bool> {
         Cursor::last(self)
+    }
+
+    fn seek(&mut self, key: &[u8]) -> Result<bool> {
+        Cursor::seek(self, key)
     }
 
     fn seek_for_prev(&mut self, key: &[u8]) -> Result<bool> {

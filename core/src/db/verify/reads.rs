@@ -5,7 +5,8 @@
 //! * READS-2  A merge of all tables and memtables at one number meets what they hold, each walked by itself.
 //! * READS-3  What a reader at that number sees is told from the merge by the plainest rule, which is stated here and
 //!            nowhere else: of each key the newest entry at or below the number, and nothing if that is a tombstone. A
-//!            cursor forward is compared with it pair by pair, a cursor backward by the stretch, gets by the sample.
+//!            cursor forward is compared with it pair by pair, a cursor backward by the stretch, gets and seeks into
+//!            the gap before a key by the sample.
 //! * READS-4  A difference is a fault of ours, or of the memory: the bytes on disk were found to be right before.
 //!            Memory: a few entries, and the blocks that the iterators hold.
 //!
@@ -128,6 +129,7 @@ pub(super) trait Pairs {
     fn next(&mut self) -> Result<bool>;
     fn prev(&mut self) -> Result<bool>;
     fn last(&mut self) -> Result<bool>;
+    fn seek(&mut self, key: &[u8]) -> Result<bool>;
     fn seek_for_prev(&mut self, key: &[u8]) -> Result<bool>;
     fn key(&self) -> &[u8];
     fn value(&self) -> &[u8];
@@ -147,6 +149,7 @@ pub(super) struct Comparison<I, C, G> {
     pub(super) number: SequenceNumber,
     pub(super) forward: C,
     pub(super) backward: C,
+    pub(super) seeking: C,
     pub(super) get: G,
 }
 
@@ -155,9 +158,9 @@ pub(super) struct Comparison<I, C, G> {
 pub(super) struct Outcome {
     /// READS-2: the entries at or below the number that the merge has met.
     pub(super) met: Sum,
-    /// In a sentence each: the first difference of each cursor, and the first of the gets.
+    /// In a sentence each: the first difference of each cursor, and of the gets.
     pub(super) differences: Vec<String>,
-    /// Keys that were looked up.
+    /// Keys that were looked up, and if they have a value sought too.
     pub(super) looked_up: u64,
     /// Pairs that a reader sees.
     pub(super) visible: u64,
@@ -176,12 +179,13 @@ where
             number,
             mut forward,
             backward,
+            mut seeking,
             mut get,
         } = self;
         let mut expected = Expected::new(merged, number);
         let mut outcome = Outcome::default();
         let mut back = Back::new(backward);
-        let (mut forward_differs, mut get_differs) = (false, false);
+        let (mut forward_differs, mut get_differs, mut seek_differs) = (false, false, false);
         let (mut keys, mut told) = (0u64, 0);
         // A copy of the last visible key, for messages.
         let mut last: Option<Vec<u8>> = None;
@@ -196,6 +200,19 @@ where
                     get_differs = true;
                     outcome.differences.push(wrong_answer(key, value, answer));
                 }
+                if let (Some(value), false) = (value, seek_differs) {
+                    // Right behind the pair before, where no key is: this one is next, be it in another block or table.
+                    let mut gap = last.clone().unwrap_or_default();
+                    gap.extend(last.is_some().then_some(0));
+                    let found = seeking.seek(&gap)?;
+                    if !(found && seeking.key() == key && seeking.value() == value) {
+                        seek_differs = true;
+                        let found = found.then(|| seeking.key());
+                        let step = Step::Seek;
+                        let difference = wrong_step(step, last.as_deref(), Some(key), found);
+                        outcome.differences.push(difference);
+                    }
+                }
             }
             keys += 1;
             if let Some(value) = value {
@@ -206,7 +223,8 @@ where
                     if !is_same {
                         forward_differs = true;
                         let found = found.then(|| forward.key());
-                        let difference = wrong_step(last.as_deref(), Some(key), found);
+                        let step = Step::Next;
+                        let difference = wrong_step(step, last.as_deref(), Some(key), found);
                         outcome.differences.push(difference);
                     }
                 }
@@ -224,7 +242,7 @@ where
         }
         if !forward_differs && forward.next()? {
             let found = Some(forward.key());
-            let difference = wrong_step(last.as_deref(), None, found);
+            let difference = wrong_step(Step::Next, last.as_deref(), None, found);
             outcome.differences.push(difference);
         }
         back.finish(&mut outcome.differences)?;
@@ -387,15 +405,18 @@ impl<C: Pairs> Back<C> {
             return Ok(());
         }
         self.differs = true;
-        differences.push(format!(
-            "a cursor going backward from {} to {} meets {} pairs of {}, and then {} where {} is next",
+        let mut difference = format!(
+            "a cursor going backward from {} to {} meets other pairs than there are, {} instead of {}",
             Shown(&stretch.last),
             Shown(&stretch.first),
             sum.puts,
             stretch.sum.puts,
-            Place(next),
-            Place(self.before.as_deref()),
-        ));
+        );
+        if next != self.before.as_deref() {
+            let (next, before) = (Place(next), Place(self.before.as_deref()));
+            difference.push_str(&format!("; and then {next}, where {before} is next"));
+        }
+        differences.push(difference);
         Ok(())
     }
 }
@@ -405,19 +426,32 @@ fn add_pair(sum: &mut Sum, key: &[u8], value: &[u8]) {
     sum.add_entry(key, Trailer::new(SequenceNumber(0), ValueKind::Put), value);
 }
 
+/// How a cursor comes to the next pair.
+#[derive(Clone, Copy)]
+enum Step {
+    Next,
+    Seek,
+}
+
 /// A cursor has gone from `before` to `found` where `expected` is next.
-fn wrong_step(before: Option<&[u8]>, expected: Option<&[u8]>, found: Option<&[u8]>) -> String {
+fn wrong_step(
+    step: Step,
+    before: Option<&[u8]>,
+    expected: Option<&[u8]>,
+    found: Option<&[u8]>,
+) -> String {
+    let cursor = match step {
+        Step::Next => "a cursor going forward",
+        Step::Seek => "a cursor that seeks",
+    };
     let behind = match before {
         Some(before) => Shown(before).to_string(),
         None => "the beginning".to_owned(),
     };
     match expected == found {
-        true => format!(
-            "a cursor going forward meets another value under {}",
-            Place(found)
-        ),
+        true => format!("{cursor} meets another value under {}", Place(found)),
         false => format!(
-            "a cursor going forward meets {} behind {behind}, where {} is next",
+            "{cursor} meets {} behind {behind}, where {} is next",
             Place(found),
             Place(expected)
         ),

@@ -76,6 +76,10 @@ impl Pairs for MapCursor {
         self.at = self.pairs.len();
         Ok(self.stands())
     }
+    fn seek(&mut self, key: &[u8]) -> Result<bool> {
+        self.at = 1 + self.pairs.partition_point(|(other, _)| &other[..] < key);
+        Ok(self.stands())
+    }
     fn seek_for_prev(&mut self, key: &[u8]) -> Result<bool> {
         self.at = self.pairs.partition_point(|(other, _)| &other[..] <= key);
         Ok(self.stands())
@@ -94,6 +98,7 @@ struct Case {
     number: SequenceNumber,
     forward: Map,
     backward: Map,
+    seeks: Map,
     gets: Map,
 }
 
@@ -140,6 +145,7 @@ impl Case {
             number,
             forward: map.clone(),
             backward: map.clone(),
+            seeks: map.clone(),
             gets: map,
         }
     }
@@ -155,6 +161,7 @@ impl Case {
             number: self.number,
             forward: MapCursor::over(&self.forward),
             backward: MapCursor::over(&self.backward),
+            seeking: MapCursor::over(&self.seeks),
             get: |key: &[u8], value: Option<&[u8]>| {
                 let found = self.gets.get(key).map(|value| &value[..]);
                 Ok(match found {
@@ -264,13 +271,51 @@ fn a_get_that_finds_nothing_or_another_value_or_a_deleted_key_is_a_difference() 
 }
 
 #[test]
+fn a_seek_that_passes_over_a_key_or_finds_another_value_or_a_key_that_is_not_there_is_a_difference()
+{
+    let whole = Case::new();
+    let mut sampled = (0..).step_by(16).map(key);
+    let first = sampled.next().unwrap();
+    let later = sampled.find(|key| whole.seeks.contains_key(key)).unwrap();
+    for key in [first, later] {
+        let mut case = Case::new();
+        case.seeks.remove(&key);
+        let difference = case.difference("passed over");
+        let named = Shown(&key).to_string();
+        assert!(
+            difference.contains("a cursor that seeks meets"),
+            "{difference}"
+        );
+        assert!(difference.contains(&named), "{difference}");
+
+        let mut case = Case::new();
+        case.seeks.insert(key.clone(), b"other".to_vec());
+        let difference = case.difference("changed");
+        assert!(difference.contains("another value"), "{difference}");
+
+        // Between the key before and this one.
+        let mut case = Case::new();
+        let mut extra = key[..key.len() - 1].to_vec();
+        extra.push(key[key.len() - 1] - 1);
+        extra.push(b'x');
+        case.seeks.insert(extra, vec![]);
+        assert!(case.difference("made up").contains("seeks"));
+    }
+}
+
+#[test]
 fn every_large_value_is_looked_up() {
     let mut case = Case::of(0);
     for at in 0..40 {
         let trailer = Trailer::new(SequenceNumber(1), ValueKind::Put);
         let value = vec![at as u8; SAMPLED_VALUE_BYTES + 1];
         case.entries.entries.push((key(at), trailer, value.clone()));
-        for map in [&mut case.forward, &mut case.backward, &mut case.gets] {
+        for map in [
+            &mut case.forward,
+            &mut case.backward,
+            &mut case.seeks,
+            &mut case.gets,
+        ] {
             map.insert(key(at), value.clone());
         }
     }
@@ -354,6 +399,7 @@ fn a_walk_and_a_comparison_end_within_a_mebibyte_when_they_are_told_to() {
         case.forward.insert(key(at), vec![0; 100_000]);
     }
     case.backward = case.forward.clone();
+    case.seeks = case.forward.clone();
     case.gets = case.forward.clone();
     let mut most = 0;
     let mut calls = 0;

@@ -12,7 +12,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 # Five seconds each, about, on an idle core of 2026.
 declare -A executions=(
-    [batch]=2000000 [block]=1000000 [interface]=4000 [manifest]=250000 [open]=12500
+    [batch]=2000000 [block]=1000000 [interface]=3000 [manifest]=250000 [open]=12500
     [options]=15000 [table]=250000 [version_edit]=2500000 [wal]=100000
 )
 

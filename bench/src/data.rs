@@ -1,4 +1,7 @@
 //! Keys, values and the orders in which workloads ask for them: the same for every engine, from fixed seeds.
+//!
+//! Not made by the generator of the tests (`tests/data`): that one looks for thresholds, and grows with them, while figures
+//! can be compared only as long as the data of a workload stays as it is, to the byte.
 
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;

@@ -166,6 +166,16 @@ export interface Stats {
   reserve_bytes: number
   /** Every level, from 0. */
   levels: LevelStats[]
+  /** Tables that compactions leave out since one with them did not add up or met damage. They stay readable. */
+  set_aside: SetAside[]
+}
+
+/** A table that compactions leave out until the database is opened again. */
+export interface SetAside {
+  /** The number in the table's file name. */
+  table: number
+  /** Why, in a sentence for a person that begins with the kind of the error. */
+  error: string
 }
 
 /** One level of the tree. */

@@ -235,6 +235,8 @@ pub(crate) fn decompress_into(
 
 #[cfg(test)]
 mod tests {
+    use aidb_test_data::Fill;
+
     use super::*;
 
     #[test]
@@ -253,13 +255,7 @@ mod tests {
 
     #[test]
     fn what_does_not_shrink_by_an_eighth_is_stored_as_it_is() {
-        let mut state = 1u64;
-        let noise: Vec<u8> = (0..4096)
-            .map(|_| {
-                state = state.wrapping_mul(6364136223846793005).wrapping_add(1);
-                (state >> 56) as u8
-            })
-            .collect();
+        let noise = Fill::Noise.bytes(1, 4096);
         for codec in Compression::ALL {
             for raw in [&noise[..], b"", b"x"] {
                 let mut encoder = Encoder::new(codec);

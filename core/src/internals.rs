@@ -152,7 +152,7 @@ fn damage(damage: Damage) -> Error {
 pub fn block(raw: Vec<u8>) -> Result<usize> {
     let gauge = Arc::new(MemoryGauge::default());
     let bytes = raw.len();
-    let block = Block::new(raw, &gauge).map_err(damage)?;
+    let block = Block::unchecked(raw, &gauge).map_err(damage)?;
     let mut cursor = BlockCursor::new(block.clone());
     let mut entries = Entries::new();
     let mut outcome = cursor.seek_to_first();

@@ -38,6 +38,9 @@ const LARGEST_ALLOCATION: usize = 64 << 20;
 /// Nor do all of them together have more.
 const MOST_ALLOCATED: usize = 1 << 30;
 
+/// A short run goes on to the next database after so many: some kinds fit few databases only.
+const FEW_DAMAGES: usize = 200;
+
 // SAFETY: every call goes to the system's allocator unchanged, which keeps the trait's contract.
 unsafe impl GlobalAlloc for Watched {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -146,12 +149,21 @@ fn damage_is_an_error_and_never_a_wrong_answer() {
             .partition(|(_, damage)| damage.is_of_bytes());
         // In no order, so that a run that is cut short has met every file, and more bytes than there is time for
         // do not keep it from whole files.
-        while !(bytes.is_empty() && files.is_empty() || budget.is_spent()) {
+        let mut left_here = if budget.all { usize::MAX } else { FEW_DAMAGES };
+        while !(bytes.is_empty() && files.is_empty() || budget.is_spent() || left_here == 0) {
+            left_here -= 1;
             let left = match bytes.is_empty() || !files.is_empty() && random.one_in(3) {
                 true => &mut files,
                 false => &mut bytes,
             };
-            let at = random.below(left.len() as u64) as usize;
+            let mut at = random.below(left.len() as u64) as usize;
+            // A kind that few databases offer is tried in the first that does.
+            if random.one_in(8) {
+                let is_new = |(file, damage): &(String, Damage)| {
+                    !damages.contains_key(&kind_of(file, damage))
+                };
+                at = left.iter().position(is_new).unwrap_or(at);
+            }
             let (file, damage) = left.swap_remove(at);
             *damages.entry(kind_of(&file, &damage)).or_default() += 1;
             let mem = subject.mem.process_crash();

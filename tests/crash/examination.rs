@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use aidb::env::{Env, MemEnv};
 use aidb::{Cursor, DB, Error, ErrorKind, IterOptions, Loss, Options, RepairReport};
-use aidb_tests::{Model, ModelCursor, Random, Walk};
+use aidb_tests::{Model, ModelCursor, Random, Walk, shown};
 
 use crate::story::{DIR, Ledger, State, counter};
 use crate::subject::{Subject, bytes_of};
@@ -183,7 +183,7 @@ impl Examination<'_> {
             return Err("what was whole answers an error".to_string());
         }
         match after.unread.difference(&before.unread).next() {
-            Some(key) => Err(format!("{} cannot be read any more", key.escape_ascii())),
+            Some(key) => Err(format!("{} cannot be read any more", shown(key))),
             None => Ok(()),
         }
     }
@@ -325,7 +325,7 @@ impl Examination<'_> {
         let was =
             |key, value| had(ledger, key, value) || others.is_some_and(|one| had(one, key, value));
         if let Some((key, _)) = salvaged.iter().find(|(key, value)| !was(key, value)) {
-            return Err(format!("{} is made up", key.escape_ascii()));
+            return Err(format!("{} is made up", shown(key)));
         }
         let last = &ledger.last().entries;
         let is_told = |key: &Vec<u8>| match self.has_other_log {
@@ -340,7 +340,7 @@ impl Examination<'_> {
         match keys.find(|key| !is_newest(key) && !is_told(key)) {
             Some(key) => Err(format!(
                 "{} is not what it was, and no loss tells of it: {}",
-                key.escape_ascii(),
+                shown(key),
                 report.to_json()
             )),
             None => Ok(()),
@@ -356,7 +356,7 @@ impl Examination<'_> {
             };
             if !had(&self.subject.ledger, &key, &value) && !had(&self.subject.others, &key, &value)
             {
-                return Err(format!("{} was never written", key.escape_ascii()));
+                return Err(format!("{} was never written", shown(&key)));
             }
         }
         Ok(())
@@ -375,7 +375,7 @@ impl Examination<'_> {
                 Ok(got) => {
                     return Err(format!(
                         "get of {} answers {:?} bytes",
-                        key.escape_ascii(),
+                        shown(key),
                         got.map(|got| got.len())
                     ));
                 }
@@ -391,7 +391,7 @@ impl Examination<'_> {
             let expected = model.get(key);
             match db.get(key) {
                 Ok(got) if got.as_deref() == expected => {}
-                Ok(_) => return Err(format!("get of {} differs", key.escape_ascii())),
+                Ok(_) => return Err(format!("get of {} differs", shown(key))),
                 Err(error) => answers.note(&error)?,
             }
         }
@@ -544,12 +544,8 @@ fn agree(cursor: &Cursor, expected: &ModelCursor) -> bool {
 }
 
 fn differs(what: &str, walk: &Walk, cursor: &Cursor, expected: &ModelCursor) -> String {
-    let found = cursor
-        .valid()
-        .then(|| cursor.key().escape_ascii().to_string());
-    let expected = expected
-        .entry()
-        .map(|(key, _)| key.escape_ascii().to_string());
+    let found = cursor.valid().then(|| shown(cursor.key()));
+    let expected = expected.entry().map(|(key, _)| shown(key));
     format!("the {what} shows {found:?} instead of {expected:?} in {walk:?}")
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use aidb::env::{Env, Fault, FaultEnv, MemEnv, Operation};
 use aidb::{DB, ErrorKind, IterOptions};
-use aidb_tests::{Budget, Random, Violations, tell_figures};
+use aidb_tests::{Budget, Random, Violations, options, tell_figures};
 
 use crate::bearable::{Asked, Trace, place, reason};
 use crate::power::{self, Tally};
@@ -332,8 +332,7 @@ impl Run {
                 trace.note(operation, path, is_due);
             })));
         }
-        let options = Random::new(plan.seed)
-            .options()
+        let options = options(&mut Random::new(plan.seed))
             .manual_background(!plan.threads)
             .env(Arc::new(env.clone()));
         let mut story = Story::new(plan.seed, options);

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use aidb::env::{Effect, Env, FaultEnv, Hook, Loss, MemEnv, Operation, PathKind, PowerCut};
 use aidb::{DB, Options, WriteOptions};
-use aidb_tests::{Budget, Random, Violations, tell_figures};
+use aidb_tests::{Budget, Random, Violations, options, tell_figures};
 
 use crate::story::{DIR, Ledger, Story};
 
@@ -86,7 +86,7 @@ fn power_is_cut_at_every_change_of_the_disk() {
 fn tell(seed: u64, budget: Budget, tally: &Arc<Mutex<Tally>>) {
     let all = budget.all;
     let mut random = Random::new(seed);
-    let options = random.options().manual_background(true);
+    let options = options(&mut random).manual_background(true);
     let mem = MemEnv::new();
     mem.create_dir_all(Path::new("/home")).unwrap();
     // An earlier life was killed when it had just made the directory.

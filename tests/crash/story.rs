@@ -8,10 +8,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use aidb::{DB, Error, IterOptions, Options, Snapshot, WriteBatch, WriteOptions};
-use aidb_tests::Random;
+use aidb_tests::{Random, Sizes, shown};
 
 /// The key of the number of the last batch; behind all others.
 pub const COUNTER: &[u8] = b"\xff\xff\xff\xff\xff\xff\xff\xff#";
+
+/// No value of a story is larger, and no key longer.
+const LARGEST_VALUE: usize = (1 << 18) + 1;
+const LONGEST_KEY: usize = (1 << 16) + 1;
 
 /// The contents after some batch.
 #[derive(Clone, Default)]
@@ -76,25 +80,26 @@ impl Ledger {
         self.states.last().expect("the first is always there")
     }
 
-    /// A batch that `random` decides; it is `extra` until it is committed.
-    fn next_batch(&mut self, random: &mut Random) -> WriteBatch {
+    /// A batch that `random` decides, of data of these sizes; it is `extra` until it is committed.
+    fn next_batch(&mut self, random: &mut Random, sizes: &Sizes) -> WriteBatch {
         self.attempts += 1;
         let mut state = State {
             number: self.attempts,
             entries: self.last().entries.clone(),
         };
         let mut batch = WriteBatch::new();
-        let count = match random.below(4) {
-            0 => 1 + random.below(12),
+        let count = match random.below(40) {
+            0 => random.count(70),
+            1..10 => 1 + random.below(12),
             _ => 1,
         };
         for _ in 0..count {
-            let key = random.key();
+            let key = random.any_key(&sizes.at_most(LONGEST_KEY));
             if random.one_in(4) {
                 batch.delete(&key).unwrap();
                 state.entries.remove(&key);
             } else {
-                let value = random.value();
+                let value = random.value_of(sizes);
                 batch.put(&key, &value).unwrap();
                 state.entries.insert(key, value.into());
             }
@@ -174,7 +179,7 @@ impl State {
         Err(Mismatch::Differs(format!(
             "after batch {} a get of {} answers {:?} bytes, expected {:?}",
             self.number,
-            key.escape_ascii(),
+            shown(key),
             got.map(<[u8]>::len),
             expected.map(<[u8]>::len)
         )))
@@ -223,9 +228,9 @@ impl State {
         Err(Mismatch::Differs(format!(
             "after batch {} there is {} = {} bytes, expected {:?}",
             self.number,
-            key.escape_ascii(),
+            shown(key),
             value.len(),
-            expected.map(|(key, value)| (key.escape_ascii().to_string(), value.len()))
+            expected.map(|(key, value)| (shown(key), value.len()))
         )))
     }
 
@@ -236,7 +241,7 @@ impl State {
             Some((key, _)) => Err(Mismatch::Differs(format!(
                 "after batch {} {} is missing",
                 self.number,
-                key.escape_ascii()
+                shown(key)
             ))),
         }
     }
@@ -253,6 +258,7 @@ pub fn counter(db: &DB) -> Result<u64, Error> {
 /// A database at work.
 pub struct Story {
     pub random: Random,
+    sizes: Sizes,
     pub ledger: Arc<Mutex<Ledger>>,
     pub options: Options,
     pub db: Option<DB>,
@@ -271,8 +277,12 @@ pub const DIR: &str = "/home/db";
 impl Story {
     /// A story over `options`, which name the environment. Nothing is opened yet.
     pub fn new(seed: u64, options: Options) -> Story {
+        let mut random = Random::new(seed);
+        // Each place of a fault runs the story again, so large data is for few stories.
+        let mean = *random.pick(&[100, 300, 700, 3000]);
         Story {
-            random: Random::new(seed),
+            random,
+            sizes: Sizes::new(LARGEST_VALUE, mean),
             ledger: Arc::new(Mutex::new(Ledger::new())),
             options,
             db: None,
@@ -388,7 +398,7 @@ impl Story {
     pub fn write(&mut self, db: &DB, sync: bool) -> Result<(), Error> {
         let batch = {
             let mut ledger = self.ledger.lock().unwrap();
-            ledger.next_batch(&mut self.random)
+            ledger.next_batch(&mut self.random, &self.sizes)
         };
         self.is_unsure = true;
         db.write_with(&batch, &WriteOptions { sync })?;

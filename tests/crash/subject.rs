@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aidb::env::{Env, Fault, FaultEnv, MemEnv, Operation, PathKind};
 use aidb::{DB, Options};
-use aidb_tests::Random;
+use aidb_tests::{Random, options};
 
 use crate::story::{DIR, Ledger, Story};
 
@@ -132,7 +132,7 @@ struct Life {
 impl Life {
     fn new(seed: u64, mem: MemEnv, steps: usize) -> Life {
         mem.create_dir_all(Path::new("/home")).unwrap();
-        let options = Random::new(seed).options().manual_background(true);
+        let options = options(&mut Random::new(seed)).manual_background(true);
         let mut life = Life {
             story: Story::new(seed, options.clone().env(Arc::new(mem.clone()))),
             mem,

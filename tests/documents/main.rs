@@ -1,5 +1,6 @@
 //! What the documents say about the code, and what the code says about its own shape, checked by reading files.
 //!
+//! * `constants.rs` every integer constant of `core` is known to the generator of test data, or changes no path
 //! * `errors.rs`   docs/errors.md, the Rust kinds, the C header, the Python classes and the Node codes are one table
 //! * `header.rs`   include/aidb.h is what cbindgen makes of `ffi/`
 //! * `layers.rs`   modules of `core` use only modules below them, and only `env/` touches the system
@@ -9,6 +10,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+mod constants;
 mod errors;
 mod header;
 mod layers;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aidb::{Compression, DB, ErrorKind, MAX_KEY_BYTES, Options, WriteBatch, WriteOptions};
-use aidb_tests::Random;
+use aidb_tests::Fill;
 
 use crate::{all, get, small_db};
 
@@ -158,12 +158,6 @@ fn stats_count_writes_and_flushes() {
     assert_eq!(db.property("no.such.property").unwrap(), None);
 }
 
-/// Bytes that no codec shrinks.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut random = Random::new(seed);
-    (0..length).map(|_| random.next() as u8).collect()
-}
-
 #[test]
 fn large_keys_and_values_that_do_not_compress_stay_beside_small_ones_that_do() {
     // With default options: a block above 64 KiB that was stored as it is was read as the block before it, so
@@ -175,8 +169,11 @@ fn large_keys_and_values_that_do_not_compress_stay_beside_small_ones_that_do() {
         for number in 0..200u64 {
             let key = format!("{number:06}").into_bytes();
             match number % 20 {
-                7 => entries.insert([key, noise(number, 100_000)].concat(), b"long key".to_vec()),
-                19 => entries.insert(key, noise(number, 100_000)),
+                7 => entries.insert(
+                    [key, Fill::Noise.bytes(number, 100_000)].concat(),
+                    b"long key".to_vec(),
+                ),
+                19 => entries.insert(key, Fill::Noise.bytes(number, 100_000)),
                 _ => entries.insert(key, vec![b'd'; 6000]),
             };
         }

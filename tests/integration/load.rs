@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aidb::{DB, IterOptions, Options, ReadOptions, WriteBatch, WriteOptions};
-use aidb_tests::{Model, Random, Walk};
+use aidb_tests::{Model, Random, Sizes, Walk};
 
 const THREADS: u64 = 8;
+const LONG_KEYS: Sizes = Sizes::new((1 << 16) + 1, 2000);
 const SEED_VARIABLE: &str = "AIDB_LOAD_SEED";
 
 fn options() -> Options {
@@ -110,7 +111,12 @@ impl Worker<'_> {
     fn key(&mut self) -> Vec<u8> {
         let number = self.random.below(5000) as u16;
         let [high, low] = number.to_be_bytes();
-        vec![self.owner as u8, high, low]
+        let mut key = vec![self.owner as u8, high, low];
+        // Few are long, each as long whenever it comes again.
+        if number.is_multiple_of(100) {
+            key.extend(Random::new(u64::from(number)).long_key(&LONG_KEYS));
+        }
+        key
     }
 
     fn step(&mut self) {

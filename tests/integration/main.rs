@@ -20,6 +20,7 @@ mod model;
 mod open;
 mod options;
 mod repair;
+mod set_aside;
 mod snapshots;
 mod verify;
 

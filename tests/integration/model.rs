@@ -5,8 +5,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use aidb::{Cursor, DB, IterOptions, Options, ReadOptions, Snapshot, WriteBatch, WriteOptions};
-use aidb_tests::{Model, ModelCursor, Random, Walk};
+use aidb::{
+    Cursor, DB, IterOptions, MAX_KEY_BYTES, Options, ReadOptions, Snapshot, WriteBatch,
+    WriteOptions,
+};
+use aidb_tests::{Model, ModelCursor, Random, Sizes, Walk, shown};
 
 const SEED_VARIABLE: &str = "AIDB_MODEL_SEED";
 /// Histories at once: most of one is waiting for the disk.
@@ -61,6 +64,10 @@ struct History {
     model: Model,
     snapshots: Vec<(Snapshot, Model)>,
     random: Random,
+    sizes: Sizes,
+    /// Long keys that come again.
+    long_keys: Vec<Vec<u8>>,
+    steps: u64,
     levels: usize,
 }
 
@@ -68,7 +75,10 @@ impl History {
     fn new(seed: u64) -> History {
         let mut random = Random::new(seed);
         let dir = tempfile::tempdir().unwrap();
-        let options = random.options();
+        let options = aidb_tests::options(&mut random);
+        let (sizes, shorter) = Sizes::of_a_history(&mut random);
+        let key_sizes = sizes.at_most(MAX_KEY_BYTES);
+        let long_keys = (0..3).map(|_| random.long_key(&key_sizes)).collect();
         let db = DB::open(dir.path(), options.clone()).unwrap();
         History {
             dir,
@@ -77,13 +87,16 @@ impl History {
             model: Model::new(),
             snapshots: Vec::new(),
             random,
+            sizes,
+            long_keys,
+            steps: 3000 / shorter,
             levels: 0,
         }
     }
 
     /// Runs the whole history; how many levels were in use at its fullest.
     fn run(mut self) -> usize {
-        for _ in 0..3000 {
+        for _ in 0..self.steps {
             self.step();
         }
         self.compare_all();
@@ -92,10 +105,21 @@ impl History {
         self.levels
     }
 
+    fn key(&mut self) -> Vec<u8> {
+        match self.random.one_in(40) {
+            true => self.random.pick(&self.long_keys).clone(),
+            false => self.random.key(),
+        }
+    }
+
+    fn value(&mut self) -> Vec<u8> {
+        self.random.value_of(&self.sizes)
+    }
+
     fn step(&mut self) {
         match self.random.below(1000) {
             0..450 => {
-                let (key, value) = (self.random.key(), self.random.value());
+                let (key, value) = (self.key(), self.value());
                 let sync = self.random.one_in(100);
                 self.db
                     .put_with(&key, &value, &WriteOptions { sync })
@@ -103,36 +127,46 @@ impl History {
                 self.model.put(&key, &value);
             }
             450..550 => {
-                let key = self.random.key();
+                let key = self.key();
                 self.db.delete(&key).unwrap();
                 self.model.delete(&key);
             }
             550..620 => {
                 let mut batch = WriteBatch::new();
-                for _ in 0..self.random.below(30) {
-                    let key = self.random.key();
+                let operations = match self.random.one_in(8) {
+                    true => self.random.count(300),
+                    false => self.random.below(30),
+                };
+                for _ in 0..operations {
+                    let key = self.key();
                     match self.random.one_in(3) {
                         true => batch.delete(&key).unwrap(),
-                        false => batch.put(&key, &self.random.value()).unwrap(),
+                        false => batch.put(&key, &self.value()).unwrap(),
                     }
                 }
                 self.db.write(&batch).unwrap();
                 self.model.write(&batch);
             }
             620..800 => {
-                let key = self.random.key();
+                let key = self.key();
                 let found = self.db.get(&key).unwrap();
-                assert!(found.as_deref() == self.model.get(&key), "get {key:?}");
+                assert!(
+                    found.as_deref() == self.model.get(&key),
+                    "get {}",
+                    shown(&key)
+                );
                 assert_eq!(self.db.contains_key(&key).unwrap(), found.is_some());
             }
             800..850 => {
-                let keys: Vec<_> = (0..self.random.below(20))
-                    .map(|_| self.random.key())
-                    .collect();
+                let keys: Vec<_> = (0..self.random.below(20)).map(|_| self.key()).collect();
                 let found = self.db.get_many(&keys).unwrap();
                 assert_eq!(found.len(), keys.len());
                 for (key, value) in keys.iter().zip(&found) {
-                    assert!(value.as_deref() == self.model.get(key), "get_many {key:?}");
+                    assert!(
+                        value.as_deref() == self.model.get(key),
+                        "get_many {}",
+                        shown(key)
+                    );
                 }
             }
             850..930 => self.walk(),
@@ -147,7 +181,7 @@ impl History {
             }
             985..991 => self.db.flush().unwrap(),
             991..995 => {
-                let (start, end) = (self.random.key(), self.random.key());
+                let (start, end) = (self.key(), self.key());
                 let whole = self.random.one_in(3);
                 let bound = |key: Vec<u8>| (!whole).then_some(key);
                 let (start, end) = (bound(start), bound(end));
@@ -174,7 +208,7 @@ impl History {
         let parked = tempfile::tempdir().unwrap();
         self.db = DB::open(parked.path(), Options::new()).unwrap();
         if self.random.one_in(3) {
-            self.options = self.random.options();
+            self.options = aidb_tests::options(&mut self.random);
         }
         self.db = DB::open(self.dir.path(), self.options.clone()).unwrap();
     }
@@ -211,26 +245,33 @@ impl History {
             return;
         }
         let index = self.random.below(self.snapshots.len() as u64) as usize;
-        let (snapshot, model) = &self.snapshots[index];
+        let (snapshot, model) = self.snapshots[index].clone();
         let options = ReadOptions {
-            snapshot: Some(snapshot),
+            snapshot: Some(&snapshot),
             fill_cache: self.random.one_in(2),
         };
         for _ in 0..10 {
-            let key = self.random.key();
+            let key = self.key();
             let found = self.db.get_with(&key, &options).unwrap();
-            assert!(found.as_deref() == model.get(&key), "snapshot get {key:?}");
+            assert!(
+                found.as_deref() == model.get(&key),
+                "snapshot get {}",
+                shown(&key)
+            );
         }
     }
 
     /// Random moves of a cursor with random bounds, beside the model's cursor; sometimes with writes between.
     fn walk(&mut self) {
-        let some_key = |random: &mut Random| random.one_in(3).then(|| random.key());
+        let some_key = |this: &mut History| this.random.one_in(3).then(|| this.key());
         let walk = Walk {
-            lower: some_key(&mut self.random),
-            upper: some_key(&mut self.random),
-            prefix: some_key(&mut self.random).map(|mut key| {
-                key.truncate(2);
+            lower: some_key(self),
+            upper: some_key(self),
+            prefix: some_key(self).map(|mut key| {
+                key.truncate(match key.len() {
+                    0..1000 => 2,
+                    length => length - 2,
+                });
                 key
             }),
             reverse: self.random.one_in(2),
@@ -262,7 +303,7 @@ impl History {
         for _ in 0..self.random.below(60) {
             self.move_both(&mut cursor, &mut expected, &walk);
             if self.random.one_in(30) {
-                let (key, value) = (self.random.key(), self.random.value());
+                let (key, value) = (self.key(), self.value());
                 self.db.put(&key, &value).unwrap();
                 self.model.put(&key, &value);
             }
@@ -271,7 +312,7 @@ impl History {
 
     fn move_both(&mut self, cursor: &mut Cursor, expected: &mut ModelCursor, walk: &Walk) {
         let choice = self.random.below(20);
-        let target = self.random.key();
+        let target = self.key();
         let on = match choice {
             0 => {
                 expected.first();
@@ -301,9 +342,11 @@ impl History {
         let found = on.unwrap().then(|| (cursor.key(), cursor.value()));
         assert!(
             found == expected.entry(),
-            "move {choice} (to {target:?}) in {walk:?}: at {:?} instead of {:?}",
-            found.map(|(key, _)| key),
-            expected.entry().map(|(key, _)| key),
+            "move {choice} (to {}), {}: at {:?} instead of {:?}",
+            shown(&target),
+            if walk.reverse { "downwards" } else { "upwards" },
+            found.map(|(key, _)| shown(key)),
+            expected.entry().map(|(key, _)| shown(key)),
         );
         assert_eq!(cursor.valid(), found.is_some());
     }

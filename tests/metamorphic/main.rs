@@ -1,8 +1,8 @@
 //! Random histories: one seed draws operations, options and faults; a model knows what may be uncertain.
 //!
-//! A history without faults and power cuts runs under two sets of options, which must answer alike. What fails is
-//! shrunk and printed with the one line that reruns it. `operation.rs` says what is drawn, `run.rs` what is checked,
-//! `possible.rs` what a database may hold after a crash; docs/testing.md has the commands and what this has found.
+//! A history without faults and power cuts runs under two sets of options and on SQLite, which must all answer alike. What
+//! fails is shrunk and printed with the one line that reruns it. `operation.rs` says what is drawn, `run.rs` what is
+//! checked, `possible.rs` what a database may hold after a crash, `sqlite.rs` what SQLite answers; docs/testing.md has the commands and what this has found.
 //!
 //! * `AIDB_META_SEED`     reruns one history
 //! * `AIDB_META_SECONDS`  how long to draw new ones (45); their seeds follow from the day
@@ -11,6 +11,7 @@ mod operation;
 mod possible;
 mod run;
 mod shrink;
+mod sqlite;
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,15 +19,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use aidb_test_data::{THRESHOLDS, Unit, edges};
 use aidb_tests::Random;
 
 use operation::{Flavour, History, NAMES, Operation, calls};
-use run::{Tally, fault_name, options, run};
+use run::{Tally, fault_name, options, printed, run};
 
 const SEED_VARIABLE: &str = "AIDB_META_SEED";
 const SECONDS_VARIABLE: &str = "AIDB_META_SECONDS";
 /// From here on every kind of operation and fault must have been used.
 const ENOUGH_HISTORIES: u64 = 300;
+/// Values of this length and one byte more or less come in so many histories many times.
+const LARGEST_SURE_TO_BE_MET: u64 = 256 << 10;
 const SHRINK_TIME: Duration = Duration::from_secs(20);
 /// A history takes milliseconds: one that takes this long hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
@@ -104,8 +108,13 @@ fn check(history: &History) -> Result<Tally, String> {
         if history.flavour == Flavour::Plain {
             let (others, _) = run(history, 1).map_err(|what| format!("other options: {what}"))?;
             if answers != others {
-                let at = answers.iter().zip(&others).take_while(|(a, b)| a == b);
-                return Err(format!("answer {} depends on the options", at.count()));
+                let at = same(&answers, &others);
+                return Err(format!("answer {at} depends on the options"));
+            }
+            let others = sqlite::answers(history)?;
+            if answers != others {
+                let at = same(&answers, &others);
+                return Err(format!("answer {at} is another in SQLite"));
             }
         }
         Ok(tally)
@@ -116,6 +125,12 @@ fn check(history: &History) -> Result<Tally, String> {
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
         Err(format!("panic: {}", text.unwrap_or_default()))
     })
+}
+
+/// How many answers are the same at the beginning.
+fn same(answers: &[u64], others: &[u64]) -> usize {
+    let pairs = answers.iter().zip(others);
+    pairs.take_while(|(one, other)| one == other).count()
 }
 
 /// Shrinks and prints a failing history, and fails.
@@ -153,7 +168,7 @@ fn report(seed: u64, failure: &str) -> ! {
         shrunk.as_deref().unwrap_or(failure)
     );
     for (at, operation) in fewest.iter().enumerate() {
-        eprintln!("  {at:3}  {operation:?}");
+        eprintln!("  {at:3}  {}", printed(operation));
     }
     eprintln!("first options: {:?}", options(history.options));
     eprintln!(
@@ -192,6 +207,18 @@ fn summarize(histories: u64, tally: &Tally) {
     let hows = ["EIO", "ENOSPC", "once", "sticky", "in part"];
     let faults = calls().map(fault_name).chain(hows.map(String::from));
     unused.extend(faults.filter(|name| !tally.faults.contains_key(name)));
+    let thresholds = THRESHOLDS.iter().filter(|threshold| {
+        threshold.unit == Unit::Bytes && threshold.value <= LARGEST_SURE_TO_BE_MET
+    });
+    unused.extend(
+        thresholds
+            .filter(|threshold| {
+                !edges(threshold)
+                    .iter()
+                    .any(|edge| tally.lengths.contains(edge))
+            })
+            .map(|threshold| format!("a value at {} bytes: {}", threshold.value, threshold.name)),
+    );
     assert!(unused.is_empty(), "never used: {unused:?}");
     assert!(
         tally.deepest >= 3,

@@ -4,25 +4,24 @@
 //! * O2  Indices of snapshots and cursors count modulo how many there are; with none the operation does nothing.
 
 use aidb::env::{Fault, Operation as Call};
-use aidb_tests::{Random, Walk};
+use aidb_tests::{Fill, Random, Sizes, Walk};
 
-/// A value, as its length and the number that decides its bytes: short to print.
+/// A value, as its length, its kind and the number that decides its bytes: short to print.
 #[derive(Clone, Copy, Debug)]
 pub struct Content {
     pub length: usize,
+    pub fill: Fill,
     pub tag: u32,
 }
 
 impl Content {
     /// The bytes; of two contents with different tags they differ wherever there is room.
     pub fn bytes(self) -> Vec<u8> {
-        let noise = Random::new(u64::from(self.tag)).next().to_le_bytes();
-        let byte = |at: usize| match at {
-            0..4 => self.tag.to_le_bytes()[at],
-            _ if at % 16 < 8 => noise[at % 8],
-            _ => b'.',
-        };
-        (0..self.length).map(byte).collect()
+        let mut bytes = self.fill.bytes(u64::from(self.tag), self.length);
+        for (byte, tag) in bytes.iter_mut().zip(self.tag.to_le_bytes()) {
+            *byte = tag;
+        }
+        bytes
     }
 }
 
@@ -140,10 +139,14 @@ pub enum Operation {
     ClearFaults,
     Report,
     Compare,
+    /// Writes with a key of so many bytes, more than a key may have.
+    Refuse {
+        length: usize,
+    },
 }
 
 /// The names that [`Operation::name`] answers.
-pub const NAMES: [&str; 25] = [
+pub const NAMES: [&str; 26] = [
     "put",
     "delete",
     "batch",
@@ -169,6 +172,7 @@ pub const NAMES: [&str; 25] = [
     "clear faults",
     "report",
     "compare all",
+    "refuse a long key",
 ];
 
 impl Operation {
@@ -206,6 +210,7 @@ impl Operation {
             Operation::ClearFaults => "clear faults",
             Operation::Report => "report",
             Operation::Compare => "compare all",
+            Operation::Refuse { .. } => "refuse a long key",
         }
     }
 }
@@ -244,17 +249,20 @@ impl History {
             3..6 => Flavour::Cuts,
             _ => Flavour::Faults,
         };
-        let pool = 4 + random.below(150);
+        let (sizes, shorter) = Sizes::of_a_history(&mut random);
+        let key_sizes = sizes.at_most(aidb::MAX_KEY_BYTES);
+        let pool = (4 + random.below(150)) / shorter + 1;
         let mut drawer = Drawer {
-            keys: (0..pool).map(|_| random.key()).collect(),
+            keys: (0..pool).map(|_| random.any_key(&key_sizes)).collect(),
             flavour,
             tag: 0,
             syncs_one_in: *random.pick(&[3, 10, 50]),
-            largest: *random.pick(&[40, 300, 1000]),
+            sizes,
+            key_sizes,
             random,
         };
         let options = drawer.random.next();
-        let count = 20 + drawer.random.below(380);
+        let count = (20 + drawer.random.below(380)) / shorter;
         let mut operations = vec![drawer.reopen()];
         operations.extend((0..count).map(|_| drawer.operation()));
         History {
@@ -271,13 +279,14 @@ struct Drawer {
     flavour: Flavour,
     tag: u32,
     syncs_one_in: u64,
-    largest: u64,
+    sizes: Sizes,
+    key_sizes: Sizes,
 }
 
 impl Drawer {
     fn key(&mut self) -> Vec<u8> {
         match self.random.one_in(20) {
-            true => self.random.key(),
+            true => self.random.any_key(&self.key_sizes),
             false => self.random.pick(&self.keys).clone(),
         }
     }
@@ -288,20 +297,19 @@ impl Drawer {
 
     fn content(&mut self) -> Content {
         self.tag += 1;
-        let length = match self.random.below(60) {
-            0 => 0,
-            1 => 20_000,
-            2..6 => 3_000,
-            _ => 4 + self.random.below(self.largest),
-        };
         Content {
-            length: length as usize,
+            length: self.random.size(&self.sizes),
+            fill: *self.random.pick(&Fill::ALL),
             tag: self.tag,
         }
     }
 
     fn entries(&mut self, at_most: u64) -> Vec<Entry> {
-        (0..self.random.below(at_most))
+        let count = match self.random.one_in(8) {
+            true => self.random.count(300),
+            false => self.random.below(at_most),
+        };
+        (0..count)
             .map(|_| {
                 let put = !self.random.one_in(3);
                 (self.key(), put.then(|| self.content()))
@@ -390,6 +398,9 @@ impl Drawer {
             950..980 if self.flavour == Flavour::Faults => Operation::ClearFaults,
             980..985 => Operation::Report,
             985..995 => Operation::Compare,
+            995 => Operation::Refuse {
+                length: aidb::MAX_KEY_BYTES + 1 + self.random.below(2) as usize,
+            },
             _ => Operation::Batch {
                 entries: self.entries(60),
                 sync: self.sync(),
@@ -437,9 +448,11 @@ impl Drawer {
 
     fn fault(&mut self) -> FaultPlan {
         // Writes and syncs are where durability is lost or won; the others are rare, so that they must be hit surely.
-        let (call, is_frequent) = match self.random.below(4) {
-            0 => (Call::Write, true),
-            1 => (Call::Sync, true),
+        let (call, is_frequent) = match self.random.below(16) {
+            0..4 => (Call::Write, true),
+            4..8 => (Call::Sync, true),
+            // Only a reserve that shrinks sets a length.
+            8 => (Call::SetLen, false),
             _ => {
                 let call = *self.random.pick(&calls().collect::<Vec<_>>());
                 (call, matches!(call, Call::Write | Call::Sync | Call::Read))

@@ -6,7 +6,7 @@
 //! * P3  After a power cut they are those of some prefix of the writes that ends at or behind the last durable one.
 //! * P4  A failed write that was not seen may still be the last of such a prefix.
 
-use aidb_tests::Model;
+use aidb_tests::{Model, shown};
 
 use crate::operation::Entry;
 
@@ -150,17 +150,17 @@ pub fn difference(expected: &Model, found: &Model) -> String {
     keys.sort();
     keys.dedup();
     keys.retain(|key| expected.get(key) != found.get(key));
-    let shown: Vec<String> = keys
+    let texts: Vec<String> = keys
         .iter()
         .take(5)
         .map(|key| {
             format!(
                 "\"{}\" has {} instead of {}",
-                key.escape_ascii(),
+                shown(key),
                 text(found.get(key)),
                 text(expected.get(key))
             )
         })
         .collect();
-    format!("{} keys differ: {}", keys.len(), shown.join("; "))
+    format!("{} keys differ: {}", keys.len(), texts.join("; "))
 }

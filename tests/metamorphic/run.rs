@@ -4,7 +4,7 @@
 //! * X2  A call may fail only if a fault was injected while it ran, with the error kind of that fault.
 //! * X3  What a call answers without an error is right, whatever else failed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use aidb::{
     Chunk, Cursor, DB, ErrorKind, IterOptions, Options, ReadOptions, Snapshot, WriteBatch,
     WriteOptions,
 };
-use aidb_tests::{Model, ModelCursor, Random, Walk};
+use aidb_tests::{Model, ModelCursor, Random, Walk, shown};
 
 use crate::operation::{End, Entry, FaultPlan, History, Move, Operation};
 use crate::possible::{Possible, difference};
@@ -32,6 +32,8 @@ pub struct Tally {
     pub opens_failed: u64,
     pub writes_failed: u64,
     pub deepest: usize,
+    /// The lengths of values that were written.
+    pub lengths: BTreeSet<u64>,
 }
 
 impl Tally {
@@ -47,6 +49,7 @@ impl Tally {
         self.opens_failed += other.opens_failed;
         self.writes_failed += other.writes_failed;
         self.deepest = self.deepest.max(other.deepest);
+        self.lengths.extend(&other.lengths);
     }
 }
 
@@ -58,17 +61,30 @@ pub fn run(history: &History, side: u64) -> Checked<(Vec<u64>, Tally)> {
     let mut run = Run::new(history, side);
     for (at, operation) in history.operations.iter().enumerate() {
         run.step(operation)
-            .map_err(|what| format!("operation {at}, {operation:?}: {what}"))?;
+            .map_err(|what| format!("operation {at}, {}: {what}", printed(operation)))?;
     }
     run.finish()
         .map_err(|what| format!("behind the last operation: {what}"))?;
     Ok((run.answers, run.tally))
 }
 
+/// An operation as it is printed: keys may have megabytes.
+pub fn printed(operation: &Operation) -> String {
+    const MOST: usize = 2000;
+    let mut text = format!("{operation:?}");
+    if text.len() > MOST {
+        let rest = text.len() - MOST;
+        // What Debug makes of bytes and names is ASCII.
+        text.truncate(MOST);
+        text.push_str(&format!("... and {rest} characters more"));
+    }
+    text
+}
+
 /// The options that a number decides, so small that a few hundred writes reach several levels.
 pub fn options(number: u64) -> Options {
     let mut random = Random::new(number);
-    let options = random.options();
+    let options = aidb_tests::options(&mut random);
     let buffer = *random.pick(&[4 << 10, 4 << 10, 8 << 10, 32 << 10, 1 << 20]);
     options
         .write_buffer_size(buffer)
@@ -107,7 +123,8 @@ fn quiet_disk(disk: &MemEnv) {
     disk.hold_clock(Some(1));
 }
 
-fn digest(answer: impl Hash) -> u64 {
+/// A number that stands for an answer.
+pub fn digest(answer: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     answer.hash(&mut hasher);
     hasher.finish()
@@ -286,6 +303,7 @@ impl Run {
                 Ok(())
             }
             Operation::Compare => self.compare(db),
+            Operation::Refuse { length } => self.refuse(db, *length),
             Operation::Inject(_) | Operation::ClearFaults | Operation::Reopen { .. } => Ok(()),
         }
     }
@@ -342,6 +360,10 @@ impl Run {
                 return Err("the write was acknowledged and is not seen".to_string());
             }
             Some(()) => {
+                let lengths = entries.iter().flat_map(|(_, content)| content);
+                self.tally
+                    .lengths
+                    .extend(lengths.map(|content| content.length as u64));
                 self.possible.wrote(entries, true);
                 if sync {
                     self.possible.all_durable();
@@ -412,7 +434,7 @@ impl Run {
         }
         for (key, value) in keys.iter().zip(&found) {
             if value.as_deref() != model.get(key) {
-                return Err(format!("wrong value for \"{}\"", key.escape_ascii()));
+                return Err(format!("wrong value for \"{}\"", shown(key)));
             }
         }
         let answer: Vec<_> = found.iter().map(|value| value.as_deref()).collect();
@@ -458,7 +480,7 @@ impl Run {
             values,
         } = open;
         let (keys, values) = (*keys, *values);
-        let shown = |key: &[u8], value: &[u8]| {
+        let visible = |key: &[u8], value: &[u8]| {
             let key = if keys { key.to_vec() } else { Vec::new() };
             let value = if values { value.to_vec() } else { Vec::new() };
             (key, value)
@@ -497,7 +519,7 @@ impl Run {
                 while expected.len() < *most
                     && let Some((key, value)) = model.entry()
                 {
-                    expected.push(shown(key, value));
+                    expected.push(visible(key, value));
                     model.next();
                 }
                 let mut chunk = Chunk::new();
@@ -526,14 +548,11 @@ impl Run {
         let Some(on) = self.may_fail("the move", before, moved)? else {
             return Ok(None);
         };
-        let found = on.then(|| shown(cursor.key(), cursor.value()));
-        let expected = model.entry().map(|(key, value)| shown(key, value));
+        let found = on.then(|| visible(cursor.key(), cursor.value()));
+        let expected = model.entry().map(|(key, value)| visible(key, value));
         if found != expected || cursor.valid() != on {
-            let key = |entry: &Option<(Vec<u8>, Vec<u8>)>| {
-                entry
-                    .as_ref()
-                    .map(|(key, _)| key.escape_ascii().to_string())
-            };
+            let key =
+                |entry: &Option<(Vec<u8>, Vec<u8>)>| entry.as_ref().map(|(key, _)| shown(key));
             return Err(format!(
                 "stands at {:?} instead of {:?}, or its value is wrong",
                 key(&found),
@@ -622,6 +641,28 @@ impl Run {
         Ok(())
     }
 
+    /// Keys of `length` bytes are refused, whatever else goes on, and nothing changes.
+    fn refuse(&self, db: &DB, length: usize) -> Checked<()> {
+        let key = vec![b'k'; length];
+        let mut batch = WriteBatch::new();
+        for outcome in [
+            db.put(&key, b"v"),
+            db.delete(&key),
+            batch.put(&key, b"v"),
+            batch.delete(&key),
+        ] {
+            match outcome {
+                Err(error) if error.kind() == ErrorKind::InvalidArgument => {}
+                Err(error) => return Err(format!("a long key met another error: {error}")),
+                Ok(()) => return Err(format!("a key of {length} bytes was taken")),
+            }
+        }
+        match batch.is_empty() {
+            true => Ok(()),
+            false => Err("a batch kept what it refused".to_string()),
+        }
+    }
+
     fn measure(&mut self, db: &DB) {
         if let Ok(stats) = db.stats() {
             let deepest = stats.levels.iter().rposition(|level| level.tables > 0);
@@ -642,10 +683,7 @@ impl Run {
             if let Some(found) = self.may_fail("get", before, db.get(key))?
                 && found.as_deref() != Some(value)
             {
-                return Err(format!(
-                    "get finds another value at \"{}\"",
-                    key.escape_ascii()
-                ));
+                return Err(format!("get finds another value at \"{}\"", shown(key)));
             }
         }
         for (snapshot, model) in &self.snapshots {
@@ -858,6 +896,9 @@ impl Run {
         self.compare(&db)?;
         while self.sure("background step", db.run_background_step())? {}
         self.measure(&db);
+        let left: Vec<_> = self.possible.now.iter().collect();
+        let left = digest(left);
+        self.answers.push(left);
         let names = self.sure("list", self.disk.list(DIR.as_ref()))?;
         let count = |end: &str| names.iter().filter(|name| name.ends_with(end)).count();
         let tables: u64 = self

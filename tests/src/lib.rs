@@ -4,9 +4,10 @@
 
 pub mod budget;
 pub mod model;
-pub mod random;
+pub mod options;
 pub mod work;
 
+pub use aidb_test_data::{Fill, Random, Sizes, shown};
 pub use budget::{Budget, Violations, first_seed, tell_figures};
 pub use model::{Entries, Model, ModelCursor, Walk};
-pub use random::Random;
+pub use options::options;

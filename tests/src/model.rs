@@ -1,16 +1,17 @@
 //! The model: what a database must answer, kept in a `BTreeMap`, and a cursor that walks it by the documented rules.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use aidb::WriteBatch;
 
 /// Keys and values in order.
 pub type Entries = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// The contents a database must have.
+/// The contents a database must have. Copies share the bytes, so that a state of megabytes can be kept a hundred times.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Model {
-    map: BTreeMap<Vec<u8>, Vec<u8>>,
+    map: BTreeMap<Arc<[u8]>, Arc<[u8]>>,
 }
 
 /// Which entries a cursor shows, and in which direction.
@@ -34,7 +35,7 @@ impl Model {
 
     /// Stores `value` under `key`.
     pub fn put(&mut self, key: &[u8], value: &[u8]) {
-        self.map.insert(key.to_vec(), value.to_vec());
+        self.map.insert(key.into(), value.into());
     }
 
     /// Removes `key`.
@@ -54,7 +55,7 @@ impl Model {
 
     /// The value under `key`.
     pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.map.get(key).map(Vec::as_slice)
+        self.map.get(key).map(|value| &value[..])
     }
 
     /// How many entries there are.
@@ -69,9 +70,7 @@ impl Model {
 
     /// Every entry, ascending.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> {
-        self.map
-            .iter()
-            .map(|(key, value)| (key.as_slice(), value.as_slice()))
+        self.map.iter().map(|(key, value)| (&key[..], &value[..]))
     }
 
     /// The entries that `walk` shows, in its direction.

@@ -3,7 +3,10 @@
 
 use aidb::{DB, Result, WriteBatch, WriteOptions};
 
-use crate::{Entries, Model, Random, Walk};
+use crate::{Entries, Model, Random, Sizes, Walk, shown};
+
+/// Of the few keys that are long.
+const KEYS: Sizes = Sizes::new((1 << 16) + 1, 500);
 
 /// The key under which `writer` keeps the number of its last batch.
 pub fn counter_key(writer: u64) -> [u8; 2] {
@@ -22,7 +25,7 @@ pub fn batch(seed: u64, writer: u64, number: u64) -> (WriteBatch, WriteOptions) 
     };
     let fits = "a key and a value of a test are far below the limits";
     for _ in 0..count {
-        let key = [vec![writer as u8], random.key()].concat();
+        let key = [vec![writer as u8], random.any_key(&KEYS)].concat();
         match random.one_in(4) {
             true => batch.delete(&key).expect(fits),
             false => batch.put(&key, &random.value()).expect(fits),
@@ -91,7 +94,7 @@ impl Written {
             .count();
         let show = |entries: &Entries| {
             let entry = entries.get(at);
-            entry.map(|(key, value)| format!("{} ({} bytes)", key.escape_ascii(), value.len()))
+            entry.map(|(key, value)| format!("{} ({} bytes)", shown(key), value.len()))
         };
         Err(format!(
             "writer {} after {} batches: entry {at} is {:?}, expected {:?}",

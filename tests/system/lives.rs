@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use aidb::{DB, ErrorKind, Options};
 use aidb_tests::work::{self, Written};
-use aidb_tests::{Budget, Random, Violations, tell_figures};
+use aidb_tests::{Budget, Random, Violations, options, tell_figures};
 
 use crate::role::{Role, kill};
 
@@ -161,7 +161,7 @@ impl Story {
             seed,
             // Every other one in memory, where lives are shorter and blows fall between other system calls.
             dir: crate::directory_in(seed.is_multiple_of(2)),
-            options: Random::new(seed).options(),
+            options: options(&mut Random::new(seed)),
             writers,
             acknowledged: vec![0; writers as usize],
             models: (0..writers)

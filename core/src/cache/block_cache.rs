@@ -44,6 +44,12 @@ pub(crate) struct BlockSlots {
 }
 
 impl BlockSlots {
+    /// Puts a block into slot `number`, whichever it is.
+    #[cfg(test)]
+    pub(crate) fn put(&self, number: usize, block: Block) {
+        self.slots[number].store(Some(block));
+    }
+
     /// What is in slot `number`. The guard must not outlive the call that took it (T7).
     #[inline]
     pub(crate) fn load(&self, number: usize) -> Guard<Option<Block>> {

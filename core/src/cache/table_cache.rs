@@ -48,6 +48,11 @@ impl TableHandle {
         })
     }
 
+    /// The table if it is open now.
+    pub(crate) fn opened(&self) -> Option<Arc<Table>> {
+        self.slot.load_full()
+    }
+
     /// Whether the table is open now.
     #[cfg(test)]
     pub(crate) fn is_open(&self) -> bool {

@@ -88,7 +88,7 @@ fn reads_fill_the_cache_up_to_its_capacity_and_no_further() {
 fn block(cache: &BlockCache, bytes: usize) -> Block {
     let mut raw = vec![0; bytes - 4];
     raw.extend_from_slice(&1u32.to_le_bytes());
-    Block::copied(&raw, cache.gauge()).unwrap()
+    Block::unchecked(raw, cache.gauge()).unwrap()
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_block_that_is_hit_again_and_again_stays() {
         for entry in (1..BLOCKS).flat_map(|entry| [entry, entry]) {
             read(&table, entry, true);
             assert!(
-                table.cached_block(0).is_some(),
+                table.cached_block(0).unwrap().is_some(),
                 "round {round}, entry {entry}"
             );
         }
@@ -234,7 +234,7 @@ fn evicted_blocks_that_are_still_held_are_counted_as_pinned() {
     for entry in (20..BLOCKS).flat_map(|entry| [entry; 4]) {
         read(&table, entry, true);
     }
-    assert!(table.cached_block(7).is_none());
+    assert!(!table.is_cached(7));
     assert_eq!(cache.stats().pinned, value.pinned_bytes());
     assert_eq!(value[0], 1, "T7: the value outlives the eviction");
     drop(value);
@@ -415,7 +415,7 @@ fn a_block_that_is_hit_again_takes_its_flat_form_and_the_bound_holds() {
             }
         }
         let flat = (0..table.blocks()).filter(|&number| {
-            let block = table.cached_block(number);
+            let block = table.cached_block(number).unwrap();
             block.is_some_and(|block| !block.may_flatten())
         });
         assert!(flat.count() >= 5, "of {capacity} bytes");
@@ -448,6 +448,6 @@ fn a_scan_longer_than_the_cache_drives_nobody_out() {
     // The first block or two are read one by one: a scan is not known for one before.
     assert!(after.evictions - before.evictions <= 2);
     assert!(after.blocks > before.blocks, "what room there is is used");
-    let there = (0..30).filter(|&number| tables[0].cached_block(number).is_some());
+    let there = (0..30).filter(|&number| tables[0].is_cached(number));
     assert!(there.count() >= 28);
 }

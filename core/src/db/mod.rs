@@ -60,7 +60,7 @@ mod write;
 pub use cursor::{Chunk, Cursor};
 pub use iter::Iter;
 pub use report::{Damage, Loss, RepairReport, VerifyProgress, VerifyReport};
-pub use stats::{LevelStats, Stats};
+pub use stats::{LevelStats, SetAside, Stats};
 pub use value::Value;
 
 /// An open database: an ordered map from byte-string keys to byte-string values.

@@ -2,11 +2,13 @@
 
 use std::fmt::Write;
 
+use super::report::json_text;
 use super::shared::Shared;
 use crate::compaction::scores;
 use crate::error::Result;
+use crate::key::FileNumber;
 use crate::sync::Arc;
-use crate::version::LEVELS;
+use crate::version::{LEVELS, Version};
 
 /// Counters since open and sizes now, of one open database. Sizes and amounts are bytes unless a name says otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,6 +58,19 @@ pub struct Stats {
     pub reserve_bytes: u64,
     /// Every level, from 0.
     pub levels: Vec<LevelStats>,
+    /// Tables that compactions leave out since one with them did not add up or met damage. They stay readable. Empty
+    /// unless something is wrong: see `docs/errors.md`, "When a table is set aside".
+    pub set_aside: Vec<SetAside>,
+}
+
+/// A table that compactions leave out until the database is opened again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SetAside {
+    /// The number in the table's file name.
+    pub table: FileNumber,
+    /// Why, in a sentence for a person that begins with the kind of the error.
+    pub error: String,
 }
 
 /// One level of the tree.
@@ -104,7 +119,13 @@ impl Stats {
             let _ = write!(out, "\"{name}\":{value},");
         }
         let levels: Vec<String> = self.levels.iter().map(LevelStats::to_json).collect();
-        let _ = write!(out, "\"levels\":[{}]}}", levels.join(","));
+        let set_aside: Vec<String> = self.set_aside.iter().map(SetAside::to_json).collect();
+        let _ = write!(
+            out,
+            "\"levels\":[{}],\"set_aside\":[{}]}}",
+            levels.join(","),
+            set_aside.join(",")
+        );
         out
     }
 
@@ -126,7 +147,17 @@ impl Stats {
         for (name, value) in self.counters() {
             let _ = writeln!(out, "{name:<24} {value}");
         }
+        for SetAside { table, error } in &self.set_aside {
+            let _ = writeln!(out, "set aside: table {table}: {error}");
+        }
         out
+    }
+}
+
+impl SetAside {
+    fn to_json(&self) -> String {
+        let SetAside { table, error } = self;
+        format!("{{\"table\":{},\"error\":{}}}", table.0, json_text(error))
     }
 }
 
@@ -181,7 +212,23 @@ impl Shared {
             stall_micros: self.stall.micros(),
             reserve_bytes: self.reserve.bytes(),
             levels: levels.collect(),
+            set_aside: self.set_aside_tables(&superversion.version),
         }
+    }
+
+    /// The tables of `version` that compactions leave out.
+    fn set_aside_tables(&self, version: &Version) -> Vec<SetAside> {
+        let set_aside = self.state.lock().set_aside.clone();
+        let is_live = |number: FileNumber| {
+            let mut files = version.all_files();
+            files.any(|(_, file)| file.number == number)
+        };
+        let live = set_aside.into_iter().filter(|(table, _)| is_live(*table));
+        live.map(|(table, error)| SetAside {
+            table,
+            error: error.to_string(),
+        })
+        .collect()
     }
 
     /// A report by name; LevelDB's names are understood too.

@@ -10,6 +10,8 @@ mod waking;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use aidb_test_data::Random;
+
 use super::*;
 use crate::env::{Env, Fault, FaultEnv, Loss, MemEnv, Operation, PowerCut};
 use crate::error::ErrorKind;
@@ -100,23 +102,10 @@ fn logs_and_tables_that_are_not_needed_go_away() {
     assert_eq!(entries(&db).len(), 40);
 }
 
-/// A small generator: the tests need no more than a repeatable stream.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-}
-
 #[test]
 fn equals_a_map_through_flushes_compactions_snapshots_and_reopening() {
     for seed in 0..12 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let env = MemEnv::new();
         let tiny = |random: &mut Random| {
             options(&env)
@@ -159,7 +148,7 @@ fn equals_a_map_through_flushes_compactions_snapshots_and_reopening() {
                     model.remove(&key);
                 }
                 _ => {
-                    let value = vec![step as u8; random.below(300) as usize];
+                    let value = random.value();
                     db.put(&key, &value).unwrap();
                     model.insert(key.clone(), value);
                 }

@@ -9,6 +9,8 @@
 //! * Y4  It holds no lock while it reads, but for the manifest: edits wait that long, writes do not.
 //! * Y5  Reads are compared only where the bytes on disk are right: what they meet otherwise has been told already.
 //!       They are made at a number that is pinned before the superversion is loaded: that has every entry up to it.
+//! * Y6  What readers get from the block cache is compared with the file, block by block: a fault of ours there is
+//!       reported as `Internal`.
 
 mod reads;
 
@@ -364,6 +366,9 @@ impl Walk<'_> {
         if is_ended {
             return Ok(ControlFlow::Break(()));
         }
+        if self.cached_blocks(file, &path)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
         let Some(summary) = summary else {
             self.is_comparable = false;
             return Ok(ControlFlow::Continue(()));
@@ -409,6 +414,31 @@ impl Walk<'_> {
             if (way, readahead) == (Way::Forward, 0) {
                 self.held.seen += walked.seen;
                 self.held.bytes += walked.bytes;
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Compares what readers find of a table in the block cache with the file (Y6).
+    fn cached_blocks(&mut self, file: &Arc<FileMeta>, path: &Path) -> Result<ControlFlow<()>> {
+        let Some(table) = file.handle.opened() else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        for number in 0..table.blocks() {
+            match table.cached_block_is_sound(number) {
+                Ok(None) => continue,
+                Ok(Some(true)) => {}
+                Ok(Some(false)) => {
+                    let what = format!("data block {number} is something else in the cache");
+                    self.report
+                        .add(Damage::new(path.into(), 0, &Error::internal(what)));
+                }
+                // The block in the file is damaged, which the check of the file has told.
+                Err(error) if error.kind() == ErrorKind::Corruption => {}
+                Err(error) => return Err(error),
+            }
+            if self.tell()?.is_break() {
+                return Ok(ControlFlow::Break(()));
             }
         }
         Ok(ControlFlow::Continue(()))

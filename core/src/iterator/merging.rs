@@ -316,6 +316,8 @@ impl<I: InternalIterator> InternalIterator for MergingIterator<I> {
 
 #[cfg(test)]
 mod tests {
+    use aidb_test_data::Random;
+
     use super::*;
     use crate::error::Error;
     use crate::key::{SequenceNumber, Trailer, ValueKind};
@@ -391,17 +393,6 @@ mod tests {
         }
     }
 
-    struct Random(u64);
-
-    impl Random {
-        fn below(&mut self, limit: usize) -> usize {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            ((self.0 >> 11) % limit as u64) as usize
-        }
-    }
-
     fn entry(key: usize, sequence: usize) -> (Vec<u8>, Trailer) {
         let trailer = Trailer::new(SequenceNumber(sequence as u64), ValueKind::Put);
         (format!("{key:02}").into_bytes(), trailer)
@@ -411,23 +402,23 @@ mod tests {
     fn random_walks_agree_with_one_sorted_list() {
         let mut alone = 0;
         for seed in 1..200 {
-            let mut random = Random(u64::wrapping_mul(seed, 0x9e37_79b9_7f4a_7c15));
-            let count = random.below(6);
+            let mut random = Random::new(seed);
+            let count = random.index(6);
             let mut parts = vec![Vec::new(); count];
             let mut all = Vec::new();
             if count > 0 {
-                for sequence in 1..=random.below(60) {
-                    let entry = entry(random.below(20), sequence);
+                for sequence in 1..=random.index(60) {
+                    let entry = entry(random.index(20), sequence);
                     all.push(entry.clone());
-                    parts[random.below(count)].push(entry);
+                    parts[random.index(count)].push(entry);
                 }
             }
             let mut model = List::new(all);
             let mut merged = MergingIterator::new(parts.into_iter().map(List::new).collect());
             for step in 0..400 {
-                let (key, trailer) = entry(random.below(21), 1 + random.below(60));
+                let (key, trailer) = entry(random.index(21), 1 + random.index(60));
                 let target = KeyRef::new(&key, trailer);
-                match random.below(16) {
+                match random.index(16) {
                     0 => {
                         merged.seek_to_first().unwrap();
                         model.seek_to_first().unwrap();

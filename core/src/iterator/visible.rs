@@ -257,6 +257,8 @@ pub(crate) fn kind_of(trailer: Trailer) -> Result<ValueKind> {
 
 #[cfg(test)]
 mod tests {
+    use aidb_test_data::Random;
+
     use super::*;
     use std::collections::BTreeMap;
 
@@ -321,23 +323,10 @@ mod tests {
         }
     }
 
-    /// A small generator: the tests need no more than a repeatable stream.
-    struct Random(u64);
-
-    impl Random {
-        fn below(&mut self, bound: u64) -> u64 {
-            self.0 = self
-                .0
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (self.0 >> 33) % bound
-        }
-    }
-
     #[test]
     fn equals_a_map_at_every_sequence_number_under_random_moves() {
         for seed in 0..200 {
-            let mut random = Random(seed);
+            let mut random = Random::new(seed);
             let keys = 1 + random.below(8);
             let writes = 1 + random.below(60);
             let mut entries = Vec::new();

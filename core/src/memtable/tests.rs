@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Acquire, Ordering::Rele
 
 use std::ops::Bound;
 
+use aidb_test_data::{Fill, Random, Sizes};
+
 use super::*;
 use crate::iterator::InternalIterator;
 use crate::key::{SequenceNumber, ValueKind};
@@ -45,23 +47,6 @@ fn taken(layout: Layout) -> usize {
     (layout.size() + 8).next_multiple_of(16)
 }
 
-/// splitmix64: every test names its seed.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-}
-
 /// The keys a test draws from: each variant is a shape that an index may get wrong.
 #[derive(Debug, Clone, Copy)]
 enum Keys {
@@ -79,9 +64,15 @@ enum Keys {
     Ascending,
     /// A counter, downwards.
     Descending,
+    /// Lengths around the thresholds, sharing nearly everything or nothing.
+    Long,
 }
 
-const ALL_KEYS: [Keys; 7] = [
+/// Keys and values around every threshold up to the largest chunk; the large ones are rare.
+const SIZES: Sizes = Sizes::new((1 << 20) + 1, 300);
+const LONG_KEYS: Sizes = Sizes::new(70_000, 500);
+
+const ALL_KEYS: [Keys; 8] = [
     Keys::Digits,
     Keys::Prefixes,
     Keys::Binary,
@@ -89,24 +80,26 @@ const ALL_KEYS: [Keys; 7] = [
     Keys::Hot,
     Keys::Ascending,
     Keys::Descending,
+    Keys::Long,
 ];
 
 impl Keys {
     fn draw(self, random: &mut Random, step: u64) -> Vec<u8> {
         match self {
-            Keys::Digits => format!("{:016}", random.below(100_000)).into_bytes(),
-            Keys::Prefixes => (0..random.below(6))
-                .map(|_| [0u8, 1, 255][random.below(3)])
+            Keys::Digits => format!("{:016}", random.index(100_000)).into_bytes(),
+            Keys::Prefixes => (0..random.index(6))
+                .map(|_| [0u8, 1, 255][random.index(3)])
                 .collect(),
-            Keys::Binary => (0..random.below(41)).map(|_| random.next() as u8).collect(),
+            Keys::Binary => (0..random.index(41)).map(|_| random.next() as u8).collect(),
             Keys::SharedPrefix => {
-                let mut key = vec![b'p'; [3, 30, 300][random.below(3)]];
-                key.extend_from_slice(format!("{:04}", random.below(3_000)).as_bytes());
+                let mut key = vec![b'p'; [3, 30, 300][random.index(3)]];
+                key.extend_from_slice(format!("{:04}", random.index(3_000)).as_bytes());
                 key
             }
-            Keys::Hot => vec![b'h', random.below(10) as u8],
+            Keys::Hot => vec![b'h', random.index(10) as u8],
             Keys::Ascending => format!("key{step:09}").into_bytes(),
             Keys::Descending => format!("key{:09}", 999_999_999 - step).into_bytes(),
+            Keys::Long => random.long_key(&LONG_KEYS),
         }
     }
 }
@@ -118,13 +111,18 @@ fn trailer(sequence: u64, kind: ValueKind) -> Trailer {
     Trailer::new(SequenceNumber(sequence), kind)
 }
 
-/// Inserts one drawn entry into both; its value says its sequence number.
+/// Inserts one drawn entry into both; its value begins with its sequence number.
 fn insert_one(memtable: &Memtable, model: &mut Model, keys: Keys, random: &mut Random, step: u64) {
     let key = keys.draw(random, step);
     let sequence = step + 1;
-    let (kind, value) = match random.below(5) {
+    let (kind, value) = match random.index(5) {
         0 => (ValueKind::Delete, Vec::new()),
-        _ => (ValueKind::Put, sequence.to_string().into_bytes()),
+        _ => {
+            let mut value = sequence.to_string().into_bytes();
+            let length = random.size(&SIZES);
+            value.extend(Fill::Runs.bytes(sequence, length.saturating_sub(value.len())));
+            (ValueKind::Put, value)
+        }
     };
     let trailer = trailer(sequence, kind);
     memtable.insert(&key, trailer, &value).unwrap();
@@ -235,7 +233,7 @@ fn every_shape_of_keys_reads_as_a_btreemap_does() {
     for keys in ALL_KEYS {
         for seed in 0..3 {
             println!("{keys:?} seed {seed}");
-            let mut random = Random(seed);
+            let mut random = Random::new(seed);
             let steps = [300, 3_000, 10_000][seed as usize];
             let memtable = Arc::new(Memtable::new(1 << 20));
             let mut model = Model::new();
@@ -265,7 +263,7 @@ fn every_shape_of_keys_reads_as_a_btreemap_does() {
 /// Walks at random and compares with the model after every move; `insert` in a hundred moves insert instead.
 fn walk(keys: Keys, seed: u64, moves: usize, insert: usize) {
     println!("walk({keys:?}, {seed}, {moves}, {insert})");
-    let mut random = Random(seed ^ 0x5eed);
+    let mut random = Random::new(seed ^ 0x5eed);
     let memtable = Arc::new(Memtable::new(64 << 10));
     let mut model = Model::new();
     let mut step = 0;
@@ -276,19 +274,19 @@ fn walk(keys: Keys, seed: u64, moves: usize, insert: usize) {
     let mut iterator = memtable.iter();
     let mut forward = true;
     for _ in 0..moves {
-        if random.below(100) < insert {
+        if random.index(100) < insert {
             insert_one(&memtable, &mut model, keys, &mut random, step);
             step += 1;
             continue;
         }
-        if random.below(20) == 0 {
+        if random.index(20) == 0 {
             forward = !forward;
         }
-        let action = random.below(100);
+        let action = random.index(100);
         if action >= 8 && iterator.valid() {
             let at = iterator.key();
             let at = (at.user_key.to_vec(), Reverse(at.trailer));
-            if forward && random.below(4) == 0 {
+            if forward && random.index(4) == 0 {
                 iterator.next_key(&at.0).unwrap();
                 let behind = Bound::Excluded((at.0, Reverse(Trailer::OLDEST)));
                 same(&iterator, model.range((behind, Bound::Unbounded)).next());
@@ -306,7 +304,7 @@ fn walk(keys: Keys, seed: u64, moves: usize, insert: usize) {
         }
         let target_step = random.next() % step;
         let key = keys.draw(&mut random, target_step);
-        let trailer = match random.below(3) {
+        let trailer = match random.index(3) {
             0 => Trailer::NEWEST,
             1 => Trailer::OLDEST,
             _ => trailer(random.next() % (step + 2), ValueKind::Put),
@@ -385,7 +383,7 @@ fn memory_is_what_the_allocator_gave_within_a_tenth() {
         (64 << 20, 100, Keys::Digits),
         (64 << 20, 40_000, Keys::Digits),
     ] {
-        let mut random = Random(11);
+        let mut random = Random::new(11);
         let value = vec![1u8; value_bytes];
         // Only what the memtable's own calls allocate, and nothing that they free: that may be what other tests'
         // threads left behind with their epochs.
@@ -465,7 +463,7 @@ fn stress(seed: u64, writers: u64, keys: u64, hot: bool) {
         for reader in 0..2u64 {
             let (memtable, published, done) = (&memtable, &published, &done);
             scope.spawn(move || {
-                let mut random = Random(seed * 31 + reader);
+                let mut random = Random::new(seed * 31 + reader);
                 loop {
                     let last_round = done.load(Acquire);
                     let counts: Vec<u64> =

@@ -27,6 +27,7 @@ use crate::key::{KeyRef, TRAILER_BYTES, Trailer};
 use crate::prefetch::prefetch;
 use crate::sstable::block_builder::MAX_REBUILT_BYTES;
 use crate::sstable::flat::{Flat, Layout, Way, flatten};
+use crate::sstable::format::RawBlock;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sync::process::AtomicUsize;
@@ -68,8 +69,7 @@ pub(crate) struct Head {
     gauge: Arc<MemoryGauge>,
     /// The bytes of a large block in the stored form; those of any other stand behind the head.
     large: Box<[u8]>,
-    /// The memory that is counted for it.
-    charge: usize,
+    id: BlockId,
     /// The block's place in the ring of its cache shard; written and read under that shard's lock.
     pub(crate) ring_position: AtomicU32,
     /// How many restart points the stored form has.
@@ -83,6 +83,25 @@ pub(crate) struct Head {
     flattened: AtomicBool,
     /// Set by a hit, cleared by the cache's hand as it passes.
     touched: AtomicBool,
+}
+
+/// Which block it is: what a block that is handed out is asked, lest one stand for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BlockId {
+    /// The lower half of the table's random file id.
+    table: u32,
+    number: u32,
+}
+
+impl BlockId {
+    /// Of data block `number` of the table with this file id.
+    #[inline]
+    pub(crate) fn new(file_id: u64, number: usize) -> BlockId {
+        BlockId {
+            table: file_id as u32,
+            number: number as u32,
+        }
+    }
 }
 
 /// One cache line; the model checker's atomics are larger.
@@ -99,20 +118,16 @@ impl Block {
     fn make(
         large: Box<[u8]>,
         bytes: &[u8],
+        id: BlockId,
         restarts: u32,
         layout: Option<Layout>,
         gauge: &Arc<MemoryGauge>,
     ) -> Block {
         let size = size_of::<Shared>() + bytes.len();
         let piece = gauge.slabs().and_then(|slabs| slabs.allocate(size));
-        let taken = match piece {
-            Some(_) => Slabs::piece_bytes(size),
-            None => size + ALLOCATOR_BYTES,
-        };
-        let charge = large.len() + taken + OVERHEAD_BYTES;
-        gauge.add(charge);
+        gauge.add(charge_of(large.len(), size, piece.is_some()));
         if piece.is_some() {
-            gauge.add_piece(taken);
+            gauge.add_piece(Slabs::piece_bytes(size));
         }
         let shared = Shared {
             references: AtomicUsize::new(1),
@@ -120,7 +135,7 @@ impl Block {
             head: Head {
                 gauge: Arc::clone(gauge),
                 large,
-                charge,
+                id,
                 ring_position: AtomicU32::new(0),
                 restarts,
                 // E2: they fit.
@@ -169,9 +184,9 @@ impl Block {
         // last, and with it perhaps the slabs that the memory goes back to.
         let shared = unsafe { place.read() };
         let head = &shared.head;
+        let size = size_of::<Shared>() + shared.length;
         match (head.in_slab, head.gauge.slabs()) {
             (true, Some(slabs)) => {
-                let size = size_of::<Shared>() + shared.length;
                 head.gauge.subtract_piece(Slabs::piece_bytes(size));
                 // SAFETY: these slabs gave the piece to `make`, and nobody uses it any more.
                 unsafe { slabs.free(place.cast()) }
@@ -179,8 +194,18 @@ impl Block {
             // SAFETY: `make` allocated it with this very layout.
             _ => unsafe { alloc::dealloc(place.as_ptr().cast(), memory_layout(shared.length)) },
         }
-        head.gauge.subtract(head.charge);
+        let charge = charge_of(head.large.len(), size, head.in_slab);
+        head.gauge.subtract(charge);
     }
+}
+
+/// The memory that is counted for a block whose head and bytes behind it take `size` bytes.
+fn charge_of(large: usize, size: usize, in_slab: bool) -> usize {
+    let taken = match in_slab {
+        true => Slabs::piece_bytes(size),
+        false => size + ALLOCATOR_BYTES,
+    };
+    large + taken + OVERHEAD_BYTES
 }
 
 /// The memory of a block with so many bytes behind its head.
@@ -321,19 +346,27 @@ impl<'a> Stored<'a> {
 }
 
 impl Block {
-    /// Checks the restart points of `bytes`. The block's memory counts in `gauge` until it is dropped.
-    pub(crate) fn new(bytes: Vec<u8>, gauge: &Arc<MemoryGauge>) -> Result<Block, Damage> {
-        if bytes.len() <= LARGE_BYTES {
-            return Block::copied(&bytes, gauge);
-        }
-        let restarts = check_restarts(&bytes)?;
-        Ok(Block::make(bytes.into(), &[], restarts, None, gauge))
+    /// Checks the restart points of `raw`, the bytes of block `id`. The block's memory counts in `gauge` until it is
+    /// dropped.
+    pub(crate) fn new(
+        raw: RawBlock<'_>,
+        id: BlockId,
+        gauge: &Arc<MemoryGauge>,
+    ) -> Result<Block, Damage> {
+        let restarts = check_restarts(&raw)?;
+        Ok(match raw.len() <= LARGE_BYTES {
+            true => Block::make(Box::default(), &raw, id, restarts, None, gauge),
+            false => {
+                let bytes = raw.into_bytes().into_owned();
+                Block::make(bytes.into(), &[], id, restarts, None, gauge)
+            }
+        })
     }
 
-    /// [`Block::new`] for bytes that are somewhere else, of which there are not many.
-    pub(crate) fn copied(bytes: &[u8], gauge: &Arc<MemoryGauge>) -> Result<Block, Damage> {
-        let restarts = check_restarts(bytes)?;
-        Ok(Block::make(Box::default(), bytes, restarts, None, gauge))
+    /// A block of bytes that nobody checked.
+    #[cfg(any(test, feature = "internals"))]
+    pub(crate) fn unchecked(bytes: Vec<u8>, gauge: &Arc<MemoryGauge>) -> Result<Block, Damage> {
+        Block::new(RawBlock::unchecked(bytes), BlockId::new(0, 0), gauge)
     }
 
     /// The same entries in the flat form, made at most once; `None` for a block that is to stay as it is.
@@ -343,7 +376,7 @@ impl Block {
             return None;
         }
         flatten(self, |bytes, layout| {
-            Block::make(Box::default(), bytes, 0, Some(layout), &self.gauge)
+            Block::make(Box::default(), bytes, self.id, 0, Some(layout), &self.gauge)
         })
     }
 
@@ -416,7 +449,14 @@ impl Block {
 
     /// The memory that the block takes.
     pub(crate) fn charge(&self) -> usize {
-        self.charge
+        let size = size_of::<Shared>() + self.slice_behind().len();
+        charge_of(self.large.len(), size, self.in_slab)
+    }
+
+    /// Which block it is.
+    #[inline]
+    pub(crate) fn id(&self) -> BlockId {
+        self.id
     }
 
     /// Notes a hit. Writes only if nobody did since the cache's hand passed.

@@ -8,6 +8,7 @@
 //! * T2  A block's checksum also covers what kind of block it is, how it is compressed, and its length.
 
 use std::borrow::Cow;
+use std::ops::Deref;
 use std::path::Path;
 
 use crate::checksum::placed_crc;
@@ -211,6 +212,44 @@ fn block_crc(file_id: u64, offset: u64, tag: u8, payload: &[u8]) -> u32 {
     placed_crc(file_id, offset, &[&length, payload, &[tag]])
 }
 
+/// The raw bytes of one block, owned or borrowed: exactly those that came of stored bytes with a right checksum, and of
+/// which block that was. Only the functions below make one, and none takes another's buffer for its own bytes.
+pub(crate) struct RawBlock<'a> {
+    bytes: Cow<'a, [u8]>,
+    file_id: u64,
+    offset: u64,
+}
+
+impl<'a> RawBlock<'a> {
+    /// Whether these are the bytes of the block at `offset` of the file with this id.
+    pub(crate) fn is_at(&self, file_id: u64, offset: u64) -> bool {
+        self.file_id == file_id && self.offset == offset
+    }
+
+    /// The bytes, borrowed if they belong to somebody else.
+    pub(crate) fn into_bytes(self) -> Cow<'a, [u8]> {
+        self.bytes
+    }
+
+    /// Bytes that nobody checked, for tests and fuzzing of what is behind the checksum.
+    #[cfg(any(test, feature = "internals"))]
+    pub(crate) fn unchecked(bytes: Vec<u8>) -> RawBlock<'static> {
+        RawBlock {
+            bytes: Cow::Owned(bytes),
+            file_id: 0,
+            offset: 0,
+        }
+    }
+}
+
+impl Deref for RawBlock<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// Checks `stored`, a block's payload and trailer read from `offset`, and returns its raw bytes.
 ///
 /// Takes the buffer, so that a block stored as it is needs no copy.
@@ -220,33 +259,22 @@ pub(crate) fn open_block(
     offset: u64,
     kind: BlockKind,
     mut stored: Vec<u8>,
-) -> Result<Vec<u8>> {
+) -> Result<RawBlock<'static>> {
     let compression = check_block(path, file_id, offset, kind, &stored)?;
-    let length = stored.len() - BLOCK_TRAILER_BYTES;
-    if compression == Compression::None {
-        stored.truncate(length);
-        return Ok(stored);
-    }
-    decompress_block(path, offset, kind, compression, &stored[..length])
-}
-
-/// The raw bytes of a block within a larger buffer: [`open_block`] with a copy.
-pub(crate) fn copy_block(
-    path: &Path,
-    file_id: u64,
-    offset: u64,
-    kind: BlockKind,
-    stored: &[u8],
-) -> Result<Vec<u8>> {
-    let compression = check_block(path, file_id, offset, kind, stored)?;
-    let length = stored.len() - BLOCK_TRAILER_BYTES;
-    decompress_block(path, offset, kind, compression, &stored[..length])
+    stored.truncate(stored.len() - BLOCK_TRAILER_BYTES);
+    let bytes = match compression {
+        Compression::None => stored,
+        _ => decompress_block(path, offset, kind, compression, &stored)?,
+    };
+    Ok(RawBlock {
+        bytes: Cow::Owned(bytes),
+        file_id,
+        offset,
+    })
 }
 
 /// [`open_block`] for stored bytes that stay their owner's: borrows them if they are the raw bytes, and otherwise
 /// unpacks into `raw`, whatever that was before. More than `most` unpacked bytes leave `raw` and are owned.
-///
-/// `raw` cannot be reached while the answer is borrowed, so that nobody takes it for a block that was never in it.
 pub(crate) fn unpack_block<'a>(
     path: &Path,
     file_id: u64,
@@ -255,18 +283,25 @@ pub(crate) fn unpack_block<'a>(
     stored: &'a [u8],
     raw: &'a mut Vec<u8>,
     most: usize,
-) -> Result<Cow<'a, [u8]>> {
+) -> Result<RawBlock<'a>> {
     let compression = check_block(path, file_id, offset, kind, stored)?;
     let payload = &stored[..stored.len() - BLOCK_TRAILER_BYTES];
-    if compression == Compression::None {
-        return Ok(Cow::Borrowed(payload));
-    }
-    compression::decompress_into(compression, payload, MAX_RAW_BLOCK_BYTES, raw)
-        .map_err(|what| damaged_block(path, offset, kind, compression, what))?;
-    match raw.len() > most {
-        true => Ok(Cow::Owned(std::mem::take(raw))),
-        false => Ok(Cow::Borrowed(raw)),
-    }
+    let bytes = match compression {
+        Compression::None => Cow::Borrowed(payload),
+        _ => {
+            compression::decompress_into(compression, payload, MAX_RAW_BLOCK_BYTES, raw)
+                .map_err(|what| damaged_block(path, offset, kind, compression, what))?;
+            match raw.len() > most {
+                true => Cow::Owned(std::mem::take(raw)),
+                false => Cow::Borrowed(&raw[..]),
+            }
+        }
+    };
+    Ok(RawBlock {
+        bytes,
+        file_id,
+        offset,
+    })
 }
 
 /// Checks a block's payload and trailer, which stand apart, and returns its raw bytes: the payload itself, or what is
@@ -575,12 +610,13 @@ mod tests {
             let trailer = block_trailer(7, 99, written, Compression::None, &stored);
             stored.extend_from_slice(&trailer);
             for wanted in [Data, Index, Filter, Properties] {
+                let mut buffer = Vec::new();
                 for opened in [
                     open_block(path, 7, 99, wanted, stored.clone()),
-                    copy_block(path, 7, 99, wanted, &stored),
+                    unpack_block(path, 7, 99, wanted, &stored, &mut buffer, 0),
                 ] {
                     match opened {
-                        Ok(raw) => assert!(wanted == written && raw == b"payload"),
+                        Ok(raw) => assert!(wanted == written && *raw == *b"payload"),
                         Err(error) => {
                             assert_eq!(error.kind(), ErrorKind::Corruption);
                             assert!(wanted != written, "{error}");

@@ -125,6 +125,19 @@ impl AnyCursor {
     }
 }
 
+/// Whether two blocks, each in whatever form, hold the same entries in the same order.
+pub(super) fn hold_the_same(a: Block, b: Block) -> bool {
+    let (mut a, mut b) = (AnyCursor::new(a), AnyCursor::new(b));
+    let mut moved = a.seek_to_first().and_then(|()| b.seek_to_first());
+    while moved.is_ok() && a.valid() && b.valid() {
+        if a.key() != b.key() || a.value() != b.value() {
+            return false;
+        }
+        moved = a.next().and_then(|()| b.next());
+    }
+    moved.is_ok() && !a.valid() && !b.valid()
+}
+
 type Moved = std::result::Result<(), Damage>;
 
 /// Blocks read ahead.
@@ -195,7 +208,7 @@ impl TableIterator {
     fn enter(&mut self, number: usize) -> Result<&mut AnyCursor> {
         self.valid = false;
         if self.number != number || self.cursor.is_none() {
-            let block = match self.table.cached_block(number) {
+            let block = match self.table.cached_block(number)? {
                 Some(block) => block,
                 None => self.read(number)?,
             };

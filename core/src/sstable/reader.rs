@@ -6,11 +6,12 @@
 //!
 //! * T6  A data block comes from the table's own slot for it (a hit: one load, no hash, no lock), or from the
 //!       file, where its checksum is verified before anything is decoded.
+//! * T11 A block knows whose it is: it is made of the raw bytes of that place of that file only, and is handed out for no
+//!       other.
 //! * T7  A value or an iterator holds a counted reference to its block; a slot's guard never outlives a call.
 
 pub(super) mod check;
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
@@ -20,15 +21,15 @@ use crate::content::key_hash;
 use crate::env::{Env, File};
 use crate::error::{Error, Result};
 use crate::key::{KeyRef, Trailer};
-use crate::sstable::block::{Block, Damage, LARGE_BYTES};
+use crate::sstable::block::{Block, BlockId, Damage, LARGE_BYTES};
 use crate::sstable::filter::{Filter, FilterError};
 use crate::sstable::flat::Way;
 use crate::sstable::format::{
     BLOCK_TRAILER_BYTES, BlockHandle, BlockKind, FOOTER_BYTES, Footer, HEADER_BYTES, Properties,
-    copy_block, decode_header, open_block, read_exact, read_into, unpack_block,
+    RawBlock, decode_header, open_block, read_exact, read_into, unpack_block,
 };
 use crate::sstable::index::{Index, SEARCHES};
-use crate::sstable::iter::TableIterator;
+use crate::sstable::iter::{TableIterator, hold_the_same};
 use crate::sync::{Arc, Guard};
 
 /// What a thread keeps for the blocks it reads: at most [`LARGE_BYTES`] each. Larger ones get memory of their own.
@@ -207,14 +208,10 @@ impl Table {
         let tail = read_exact(&*file, path, data_end, footer_at - data_end)?;
         let part = |handle: BlockHandle, kind| {
             let start = (handle.offset - data_end) as usize;
-            let length = handle.length as usize + BLOCK_TRAILER_BYTES;
-            copy_block(
-                path,
-                file_id,
-                handle.offset,
-                kind,
-                &tail[start..start + length],
-            )
+            let stored = &tail[start..start + handle.length as usize + BLOCK_TRAILER_BYTES];
+            let mut raw = Vec::new();
+            let block = unpack_block(path, file_id, handle.offset, kind, stored, &mut raw, 0)?;
+            Ok(block.into_bytes().into_owned())
         };
         let damaged = |handle: BlockHandle, what| Error::corruption(path, handle.offset, what);
 
@@ -354,6 +351,7 @@ impl Table {
             begun,
         } = pending;
         if let Some(block) = &*block {
+            self.check_identity(block, number)?;
             self.cache.note_hit(block);
             if !block.may_flatten() {
                 return self.get_in(block, number, begun, sought, make);
@@ -439,7 +437,7 @@ impl Table {
 
     /// Data block `number < blocks()`, from its slot or from the file.
     pub(crate) fn block(&self, number: usize, fill_cache: bool) -> Result<Block> {
-        match self.cached_block(number) {
+        match self.cached_block(number)? {
             Some(block) => Ok(block),
             None => self.fill(number, fill_cache),
         }
@@ -447,14 +445,46 @@ impl Table {
 
     /// Data block `number` if it is in the cache; counts as a hit then.
     #[inline]
-    pub(crate) fn cached_block(&self, number: usize) -> Option<Block> {
+    pub(crate) fn cached_block(&self, number: usize) -> Result<Option<Block>> {
         let guard = self.slots.load(number);
-        let block = guard.as_ref()?;
+        let Some(block) = guard.as_ref() else {
+            return Ok(None);
+        };
+        self.check_identity(block, number)?;
         self.cache.note_hit(block);
-        match block.may_flatten() {
-            true => Some(self.cache.flatten(&self.slots, number, block)),
-            false => Some(block.clone()),
+        Ok(Some(match block.may_flatten() {
+            true => self.cache.flatten(&self.slots, number, block),
+            false => block.clone(),
+        }))
+    }
+
+    /// Refuses to hand out another block than number `number` of this table (T11).
+    #[inline]
+    fn check_identity(&self, block: &Block, number: usize) -> Result<()> {
+        match block.id() == BlockId::new(self.file_id, number) {
+            true => Ok(()),
+            false => Err(self.astray(number)),
         }
+    }
+
+    #[cold]
+    fn astray(&self, number: usize) -> Error {
+        Error::internal(format!(
+            "another block stands where data block {number} of {} should",
+            self.path.display()
+        ))
+    }
+
+    /// Whether data block `number` holds in the cache what it holds in the file; `None` if it is not in the cache.
+    ///
+    /// Counts no hit, and puts nothing in the cache.
+    pub(crate) fn cached_block_is_sound(&self, number: usize) -> Result<Option<bool>> {
+        let Some(cached) = (*self.slots.load(number)).clone() else {
+            return Ok(None);
+        };
+        let fresh = self.read_block(number)?;
+        let is_same = cached.id() == fresh.id() && hold_the_same(cached, fresh);
+        Ok(Some(is_same))
     }
 
     /// Asks for what a walk will read that enters block `next` soon, and later the block behind that.
@@ -474,6 +504,12 @@ impl Table {
         {
             block.prefetch();
         }
+    }
+
+    /// Puts a block into the slot of data block `number`, whichever it is.
+    #[cfg(test)]
+    pub(crate) fn put_in_slot(&self, number: usize, block: Block) {
+        self.slots.put(number, block);
     }
 
     /// Whether data block `number` is in the cache; leaves no trace of the question.
@@ -505,15 +541,9 @@ impl Table {
         let length = handle.length + BLOCK_TRAILER_BYTES as u64;
         if length > LARGE_BYTES as u64 {
             let stored = read_exact(&*self.file, &self.path, handle.offset, length)?;
-            let raw = open_block(
-                &self.path,
-                self.file_id,
-                handle.offset,
-                BlockKind::Data,
-                stored,
-            )?;
-            let block = Block::new(raw, self.cache.gauge());
-            return block.map_err(|damage| self.damage(number, damage));
+            let (offset, kind) = (handle.offset, BlockKind::Data);
+            let raw = open_block(&self.path, self.file_id, offset, kind, stored)?;
+            return self.make_block(number, raw);
         }
         with_buffers(|Buffers { stored, raw }| {
             let length = length as usize;
@@ -526,22 +556,26 @@ impl Table {
 
     /// The data block `number` whose stored bytes these are; `raw` is overwritten.
     fn unpack(&self, number: usize, stored: &[u8], raw: &mut Vec<u8>) -> Result<Block> {
-        let offset = self.index.handle(number).offset;
-        let bytes = unpack_block(
+        let (offset, kind) = (self.index.handle(number).offset, BlockKind::Data);
+        let raw = unpack_block(
             &self.path,
             self.file_id,
             offset,
-            BlockKind::Data,
+            kind,
             stored,
             raw,
             LARGE_BYTES,
         )?;
-        let gauge = self.cache.gauge();
-        let block = match bytes {
-            Cow::Borrowed(bytes) if bytes.len() <= LARGE_BYTES => Block::copied(bytes, gauge),
-            bytes => Block::new(bytes.into_owned(), gauge),
-        };
-        block.map_err(|damage| self.damage(number, damage))
+        self.make_block(number, raw)
+    }
+
+    /// Data block `number` of its raw bytes; those of another block are refused (T11).
+    fn make_block(&self, number: usize, raw: RawBlock<'_>) -> Result<Block> {
+        if !raw.is_at(self.file_id, self.index.handle(number).offset) {
+            return Err(self.astray(number));
+        }
+        Block::new(raw, BlockId::new(self.file_id, number), self.cache.gauge())
+            .map_err(|damage| self.damage(number, damage))
     }
 
     /// Reads blocks `number..` as far as they fit `readahead` bytes (at least one) into `buffer` at once; the

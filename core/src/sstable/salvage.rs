@@ -20,7 +20,7 @@ use crate::content::Sum;
 use crate::env::{Env, File};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyRef, SequenceNumber};
-use crate::sstable::block::{Block, BlockCursor, Damage};
+use crate::sstable::block::{Block, BlockCursor, BlockId, Damage};
 use crate::sstable::format::{
     BLOCK_TRAILER_BYTES, BlockHandle, BlockKind, FOOTER_BYTES, FOOTER_MAGIC, Footer, HEADER_BYTES,
     MAX_RAW_BLOCK_BYTES, Properties, decode_header, open_block, read_exact,
@@ -404,7 +404,8 @@ impl SalvagedTable {
             stored,
         )?;
         let gauge = Arc::new(MemoryGauge::default());
-        let block = self.step(handle, Block::new(raw, &gauge))?;
+        let id = BlockId::new(self.file_id, 0);
+        let block = self.step(handle, Block::new(raw, id, &gauge))?;
         let mut cursor = BlockCursor::new(block);
         self.step(handle, cursor.seek_to_first())?;
         Ok(cursor)

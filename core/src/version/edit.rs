@@ -374,6 +374,8 @@ fn level(input: &mut &[u8]) -> Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use aidb_test_data::Random;
+
     use super::*;
     use crate::error::ErrorKind;
     use crate::key::{Trailer, ValueKind};
@@ -526,21 +528,15 @@ mod tests {
 
     #[test]
     fn random_bytes_and_random_flips_never_panic() {
-        let mut state = 0x9e37_79b9_7f4a_7c15u64;
-        let mut random = || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state
-        };
+        let mut random = Random::new(1);
         let encoded = encode(&full());
         for _ in 0..20_000 {
-            let length = random() as usize % 60;
-            let noise: Vec<u8> = (0..length).map(|_| random() as u8 % 12).collect();
+            let length = random.index(60);
+            let noise: Vec<u8> = (0..length).map(|_| random.below(12) as u8).collect();
             let _ = VersionEdit::decode(&noise);
             let mut flipped = encoded.clone();
-            let place = random() as usize % flipped.len();
-            flipped[place] ^= 1 << (random() % 8);
+            let place = random.index(flipped.len());
+            flipped[place] ^= 1 << random.below(8);
             let _ = VersionEdit::decode(&flipped);
         }
     }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use aidb_test_data::Random;
+
 use super::*;
 use crate::cache::BlockCache;
 use crate::env::{Env, MemEnv};
@@ -11,26 +13,6 @@ use crate::iterator::InternalIterator;
 use crate::key::{FileNumber, KeyRef, SequenceNumber, ValueKind};
 use crate::sstable;
 use crate::sync::atomic::{AtomicU64, Ordering};
-
-/// A xorshift generator: the same numbers for the same seed.
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Random {
-        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 >> 11
-    }
-
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-}
 
 /// Entries in the order of the tree.
 pub(crate) type Entries = BTreeMap<(Vec<u8>, std::cmp::Reverse<Trailer>), Vec<u8>>;
@@ -238,11 +220,11 @@ fn random_level(bench: &Bench, random: &mut Random) -> (Version, Entries) {
     let mut entries = Entries::new();
     // Keys that share more than eight bytes, so that prefixes tie.
     for key in 0..200 {
-        if random.below(3) == 0 {
+        if random.index(3) == 0 {
             continue;
         }
-        for _ in 0..=random.below(3) {
-            let sequence = 1 + random.below(1000) as u64;
+        for _ in 0..=random.index(3) {
+            let sequence = 1 + random.index(1000) as u64;
             insert(
                 &mut entries,
                 format!("shared-by-all-{key:03}").as_bytes(),
@@ -250,7 +232,7 @@ fn random_level(bench: &Bench, random: &mut Random) -> (Version, Entries) {
                 Some(b"v"),
             );
         }
-        if random.below(10) == 0 && !entries.is_empty() {
+        if random.index(10) == 0 && !entries.is_empty() {
             edit.add(2, bench.table(&entries));
             all.append(&mut entries);
         }
@@ -282,7 +264,7 @@ fn searches_in_a_level_agree_with_looking_at_every_table() {
                 slow.map(|f| f.number),
                 "seed {seed}"
             );
-            let end = &keys[random.below(keys.len())];
+            let end = &keys[random.index(keys.len())];
             for (start, end) in [(Some(key), Some(end)), (None, Some(end)), (Some(key), None)] {
                 let (start, end) = (start.map(|k| &k[..]), end.map(|k| &k[..]));
                 if start.zip(end).is_some_and(|(start, end)| start > end) {
@@ -330,7 +312,7 @@ pub(crate) fn walk_randomly(
     let list: Vec<_> = entries.iter().collect();
     let mut place: Option<usize> = None;
     for step in 0..2000 {
-        match random.below(20) {
+        match random.index(20) {
             0 => {
                 iterator.seek_to_first().unwrap();
                 place = (!list.is_empty()).then_some(0);
@@ -340,13 +322,13 @@ pub(crate) fn walk_randomly(
                 place = list.len().checked_sub(1);
             }
             way @ 2..=5 => {
-                let (key, trailer) = match list.get(random.below(list.len() + 1)) {
+                let (key, trailer) = match list.get(random.index(list.len() + 1)) {
                     Some(((key, trailer), _)) => (key.clone(), trailer.0),
                     None => (b"zz".to_vec(), Trailer(77)),
                 };
                 let moved = trailer
                     .0
-                    .saturating_add(random.below(3) as u64)
+                    .saturating_add(random.index(3) as u64)
                     .saturating_sub(1);
                 let target = KeyRef::new(&key, Trailer(moved));
                 let compare = |index: &usize| {

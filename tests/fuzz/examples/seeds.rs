@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use aidb::env::{Env, MemEnv};
 use aidb::{Compression, DB, Options, WriteBatch, internals};
+use aidb_test_data::Random;
 
 fn main() {
     wal_batch_table_manifest();
@@ -269,16 +270,9 @@ fn options() {
 
 /// Operations as `src/interface.rs` reads them, a few of each kind.
 fn interface() {
-    let mut state = 1u64;
-    let mut random = |count: usize| -> Vec<u8> {
-        let mut next = || {
-            state = state
-                .wrapping_mul(6364136223846793005)
-                .wrapping_add(1442695040888963407);
-            (state >> 56) as u8
-        };
-        (0..count).map(|_| next()).collect()
-    };
+    let mut random = Random::new(1);
+    let mut random =
+        |count: usize| -> Vec<u8> { (0..count).map(|_| random.next() as u8).collect() };
     for (name, bytes) in [("short", 60), ("middle", 400), ("long", 1000)] {
         save("interface", name, &[&random(bytes)]);
     }
@@ -292,4 +286,22 @@ fn interface() {
         every.extend([3, 1, 2, 9, 5, 1, 4, 6]);
     }
     save("interface", "every-operation", &[&every]);
+    // Values at thresholds, noise and one byte over and over in turn, then long keys; flushed and walked.
+    for (name, first) in [("thresholds", 0u8), ("large-thresholds", 60)] {
+        let mut large = vec![0; 11];
+        for number in 0..30u8 {
+            // Put, two bytes of key, no deletion, a value at a threshold, its number, its fill, its first byte, no sync.
+            let fill = [3, 0][usize::from(number % 2)];
+            large.extend([0, number | 1, 1, 1, 1, first + number, fill, number, 0]);
+        }
+        for number in 0..8u8 {
+            // A long key: its number and its last byte.
+            large.extend([0, 255, 8 * number, number, 1, 200, 1, 0]);
+        }
+        // Flush, then walk: no snapshot, no bounds, moves.
+        large.extend([
+            20, 15, 9, 0, 23, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5,
+        ]);
+        save("interface", name, &[&large]);
+    }
 }

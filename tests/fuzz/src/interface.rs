@@ -1,11 +1,12 @@
 //! A database in memory beside a model: bytes in, operations out, every answer compared.
 //!
 //! The first bytes choose options so small that a few hundred operations use several levels; then each operation
-//! takes a byte and its arguments more of them. Background work runs only where the input says so. Beside the calls of the
+//! takes a byte and its arguments more of them. A key, a value or a batch can ask for a length at a threshold of the engine by
+//! its number, and for bytes that compress well or not, so that small inputs reach the ways that large data takes. Background work runs only where the input says so. Beside the calls of the
 //! interface the database is closed, left without closing, and loses its power; then what is left must be a state
 //! that the model had since the last sync.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::open::STARTED_MICROS;
 use aidb::env::MemEnv;
@@ -13,25 +14,40 @@ use aidb::{
     Compression, DB, ErrorKind, IterOptions, Options, ReadOptions, Snapshot, WriteBatch,
     WriteOptions,
 };
+use aidb_test_data::{Fill, THRESHOLDS, Unit, edges, shown};
 use aidb_tests::{Model, ModelCursor, Walk};
 
 const MOST_OPERATIONS: usize = 64;
 const MOST_SNAPSHOTS: usize = 4;
-/// What values are made of: half of it compresses.
-static FILLER: [u8; 5000] = {
-    let pattern = b"................0123456789abcdef";
-    let mut filler = [0; 5000];
-    let mut at = 0;
-    while at < filler.len() {
-        filler[at] = pattern[at % pattern.len()];
-        at += 1;
-    }
-    filler
-};
+/// The largest value and key that an input can ask for in two bytes.
+const LARGEST_VALUE: u64 = (256 << 10) + 1;
+const LARGEST_KEY: u64 = (64 << 10) + 1;
+/// What an input can ask for in all: beyond this, data is short.
+const MOST_DATA: usize = 400 << 10;
+
+/// Sizes or counts on both sides of the thresholds up to `largest`.
+fn edges_of(unit: Unit, largest: u64) -> Vec<usize> {
+    let thresholds = THRESHOLDS.iter().filter(|one| one.unit == unit);
+    let mut found: Vec<usize> = thresholds
+        .flat_map(edges)
+        .filter(|edge| *edge <= largest)
+        .map(|edge| edge as usize)
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+static VALUE_LENGTHS: LazyLock<Vec<usize>> = LazyLock::new(|| edges_of(Unit::Bytes, LARGEST_VALUE));
+static KEY_LENGTHS: LazyLock<Vec<usize>> = LazyLock::new(|| edges_of(Unit::Bytes, LARGEST_KEY));
+static COUNTS: LazyLock<Vec<usize>> = LazyLock::new(|| edges_of(Unit::Count, 300));
 
 /// Runs the input.
 pub fn interface(input: &[u8]) {
-    let mut input = Input { left: input };
+    let mut input = Input {
+        left: input,
+        data: MOST_DATA,
+    };
     let mut run = Run::new(&mut input);
     for _ in 0..MOST_OPERATIONS {
         let Some(operation) = input.byte() else {
@@ -47,6 +63,8 @@ pub fn interface(input: &[u8]) {
 
 struct Input<'a> {
     left: &'a [u8],
+    /// Bytes of keys and values that it may still ask for.
+    data: usize,
 }
 
 impl Input<'_> {
@@ -69,6 +87,9 @@ impl Input<'_> {
     fn key(&mut self) -> Vec<u8> {
         const ALPHABET: [u8; 8] = [0, 1, b'a', b'b', b'c', b'd', 0xfe, 0xff];
         let shape = self.number();
+        if shape == 255 {
+            return self.long_key();
+        }
         let length = shape % 8;
         let mut bits = shape / 8 + 32 * self.number();
         let mut key = Vec::new();
@@ -79,20 +100,56 @@ impl Input<'_> {
         key
     }
 
+    /// A length at a threshold, as far as there is data left.
+    fn edge(&mut self, lengths: &[usize]) -> usize {
+        let length = self.pick(lengths);
+        match self.data.checked_sub(length) {
+            Some(left) => {
+                self.data = left;
+                length
+            }
+            None => 100,
+        }
+    }
+
+    /// A key of a length at a threshold that shares all but its last byte with others.
+    fn long_key(&mut self) -> Vec<u8> {
+        let length = self.edge(&KEY_LENGTHS);
+        let shape = self.number();
+        let fill = [Fill::Constant, Fill::Noise][shape % 2];
+        let mut key = fill.bytes(0, length);
+        if let Some(last) = key.last_mut() {
+            *last = shape as u8 / 2;
+        }
+        key
+    }
+
     fn value(&mut self) -> Vec<u8> {
         let shape = self.number();
         let length = match shape % 16 {
             0 => 0,
-            1 => FILLER.len(),
+            1 => self.edge(&VALUE_LENGTHS),
             2 => 1200,
             3..6 => 200,
             _ => shape / 4,
         };
-        let mut value = FILLER[..length].to_vec();
+        let fill = match length {
+            ..100 => Fill::Half,
+            _ => self.pick(&Fill::ALL),
+        };
+        let mut value = fill.bytes(shape as u64, length);
         if let Some(first) = value.first_mut() {
             *first = self.byte().unwrap_or(0);
         }
         value
+    }
+
+    /// How many operations a batch has.
+    fn operations(&mut self) -> usize {
+        match self.number() {
+            few @ ..240 => few % 12,
+            _ => self.pick(&COUNTS),
+        }
     }
 
     fn maybe_key(&mut self) -> Option<Vec<u8>> {
@@ -163,7 +220,7 @@ impl Run {
         match operation % 32 {
             0..=7 => self.write(1, input),
             8 | 9 => {
-                let operations = input.number() % 12;
+                let operations = input.operations();
                 self.write(operations, input);
             }
             10..=13 => self.get(input),
@@ -309,7 +366,7 @@ impl Run {
             fill_cache: input.number().is_multiple_of(2),
         };
         let value = self.db().get_with(&key, &options).expect("nothing fails");
-        assert_eq!(value.as_deref(), model.get(&key), "{key:?}");
+        assert!(value.as_deref() == model.get(&key), "{}", shown(&key));
         let known = self.db().contains_key_with(&key, &options);
         assert_eq!(known.expect("nothing fails"), model.get(&key).is_some());
     }
@@ -323,7 +380,7 @@ impl Run {
         };
         let values = self.db().get_many_with(&keys, &options);
         for (key, value) in keys.iter().zip(values.expect("nothing fails")) {
-            assert_eq!(value.as_deref(), model.get(key), "{key:?}");
+            assert!(value.as_deref() == model.get(key), "{}", shown(key));
         }
     }
 
@@ -372,7 +429,14 @@ impl Run {
             let found = moved
                 .expect("nothing fails")
                 .then(|| (cursor.key(), cursor.value()));
-            assert_eq!(found, expected.entry(), "{walk:?}");
+            assert!(
+                found == expected.entry(),
+                "{} instead of {}",
+                found.map_or(String::new(), |(key, _)| shown(key)),
+                expected
+                    .entry()
+                    .map_or(String::new(), |(key, _)| shown(key)),
+            );
         }
     }
 

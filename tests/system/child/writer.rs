@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aidb::{DB, WriteBatch, WriteOptions};
-use aidb_tests::{Random, work};
+use aidb_tests::{Random, options, work};
 
 use crate::{clock, say};
 
@@ -30,7 +30,7 @@ pub fn run(arguments: &[String]) {
     let mut copies = 0;
     loop {
         say("opening");
-        let db = DB::open(dir, Random::new(seed).options()).unwrap();
+        let db = DB::open(dir, options(&mut Random::new(seed))).unwrap();
         let counts: Vec<u64> = (0..writers)
             .map(|writer| work::held(&db, writer).unwrap())
             .collect();

@@ -4,13 +4,15 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
+use aidb_test_data::{Random, Sizes};
+
 use super::*;
 use crate::compaction::PLAN_TABLES;
 use crate::compaction::picker::{PickerOptions, RangePlan, pick, plan_range, plan_rewrite};
 use crate::filename::parse;
 use crate::key::{Trailer, ValueKind};
 use crate::sstable;
-use crate::version::tests::{Bench, Entries, Random, insert};
+use crate::version::tests::{Bench, Entries, insert};
 use crate::version::{LEVELS, Version};
 
 const OPTIONS: PickerOptions = PickerOptions {
@@ -20,6 +22,9 @@ const OPTIONS: PickerOptions = PickerOptions {
     target_file_size: 700,
     max_plan_tables: PLAN_TABLES,
 };
+
+/// Values of which the target size takes several.
+const SMALL: Sizes = Sizes::new(60, 60);
 
 /// A tree, and every write that ever went into it.
 struct Tree {
@@ -62,14 +67,14 @@ impl Tree {
         self.apply(&edit);
     }
 
-    fn flush_randomly(&mut self, random: &mut Random) {
-        let count = 1 + random.below(40);
-        let start = random.below(100);
-        let width = 1 + random.below(100);
+    fn flush_randomly(&mut self, random: &mut Random, sizes: &Sizes) {
+        let count = 1 + random.index(40);
+        let start = random.index(100);
+        let width = 1 + random.index(100);
         let mut writes = Vec::new();
         for _ in 0..count {
-            let key = format!("key-{:03}", start + random.below(width)).into_bytes();
-            let value = (random.below(4) > 0).then(|| vec![b'v'; random.below(60)]);
+            let key = format!("key-{:03}", start + random.index(width)).into_bytes();
+            let value = (!random.one_in(4)).then(|| random.value_of(sizes));
             writes.push((key, value));
         }
         self.flush(writes);
@@ -201,13 +206,14 @@ fn random_histories_read_the_same_through_every_compaction() {
     for seed in 0..12 {
         let mut random = Random::new(seed + 1);
         let mut tree = Tree::new();
+        let sizes = [SMALL, Sizes::new(1 << 19, 2000)][seed as usize % 2];
         for round in 0..60 {
-            tree.flush_randomly(&mut random);
-            if random.below(4) == 0 {
+            tree.flush_randomly(&mut random, &sizes);
+            if random.index(4) == 0 {
                 tree.pinned.push(tree.last);
             }
-            if tree.pinned.len() > 4 || random.below(6) == 0 && !tree.pinned.is_empty() {
-                let released = random.below(tree.pinned.len());
+            if tree.pinned.len() > 4 || random.index(6) == 0 && !tree.pinned.is_empty() {
+                let released = random.index(tree.pinned.len());
                 tree.pinned.remove(released);
             }
             // Several at once, finished in any order, with flushes in between.
@@ -216,15 +222,15 @@ fn random_histories_read_the_same_through_every_compaction() {
             while let Some(plan) = pick(&tree.version, &running, &OPTIONS) {
                 running.push(plan.running());
                 plans.push(plan);
-                if random.below(3) == 0 || plans.len() == 4 {
+                if random.index(3) == 0 || plans.len() == 4 {
                     break;
                 }
             }
             while !plans.is_empty() {
-                if random.below(3) == 0 {
-                    tree.flush_randomly(&mut random);
+                if random.index(3) == 0 {
+                    tree.flush_randomly(&mut random, &sizes);
                 }
-                let plan = plans.swap_remove(random.below(plans.len()));
+                let plan = plans.swap_remove(random.index(plans.len()));
                 tree.compact(&plan);
                 tree.check(&format!("seed {seed}, round {round}, {plan:?}"));
             }
@@ -253,7 +259,7 @@ fn tree_with_a_plan() -> (Tree, Plan) {
     let mut random = Random::new(7);
     let mut tree = Tree::new();
     for _ in 0..8 {
-        tree.flush_randomly(&mut random);
+        tree.flush_randomly(&mut random, &SMALL);
     }
     let plan = pick(&tree.version, &[], &OPTIONS).unwrap();
     assert!(!plan.is_trivial_move());

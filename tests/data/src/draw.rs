@@ -1,0 +1,76 @@
+//! Whole keys and values.
+
+use crate::{Fill, Random, Sizes};
+
+/// Long keys begin with one of so many stems of each kind, so that some share nearly all of their bytes and some nothing.
+const STEMS: u64 = 3;
+
+/// A key as a test prints it: it may have megabytes.
+pub fn shown(key: &[u8]) -> String {
+    const MOST: usize = 40;
+    match key.len() > MOST {
+        true => format!("{}... ({} bytes)", key[..MOST].escape_ascii(), key.len()),
+        false => key.escape_ascii().to_string(),
+    }
+}
+
+impl Random {
+    /// A short key from a small, dense set with many common prefixes, the empty key and the bytes 0x00 and 0xff.
+    pub fn key(&mut self) -> Vec<u8> {
+        const ALPHABET: [u8; 5] = [0x00, b'a', b'b', b'c', 0xff];
+        let length = self.below(7);
+        (0..length).map(|_| *self.pick(&ALPHABET)).collect()
+    }
+
+    /// A key whose length comes from `sizes`: a stem that a few others begin with too, then a short key.
+    pub fn long_key(&mut self, sizes: &Sizes) -> Vec<u8> {
+        let (length, tail) = (self.size(sizes), self.key());
+        let stem = self.below(STEMS);
+        let fill = *self.pick(&[Fill::Constant, Fill::Text, Fill::Noise]);
+        let mut key = fill.bytes(stem, length.saturating_sub(tail.len()));
+        key.extend_from_slice(&tail[tail.len().saturating_sub(length)..]);
+        key
+    }
+
+    /// A key: mostly short, one in fifty of a length from `sizes`.
+    pub fn any_key(&mut self, sizes: &Sizes) -> Vec<u8> {
+        match self.one_in(50) {
+            true => self.long_key(sizes),
+            false => self.key(),
+        }
+    }
+
+    /// A value of the usual sizes: often short, sometimes empty, now and then at a threshold.
+    pub fn value(&mut self) -> Vec<u8> {
+        self.value_of(&Sizes::USUAL)
+    }
+
+    /// A value whose length comes from `sizes`, of any kind of bytes.
+    pub fn value_of(&mut self, sizes: &Sizes) -> Vec<u8> {
+        let length = self.size(sizes);
+        let fill = *self.pick(&Fill::ALL);
+        fill.bytes(self.next(), length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_keys_share_long_beginnings_and_have_the_length_drawn() {
+        let sizes = Sizes::new(70_000, 10_000);
+        let mut random = Random::new(1);
+        let mut keys: Vec<Vec<u8>> = (0..3000).map(|_| random.long_key(&sizes)).collect();
+        assert!(keys.iter().all(|key| key.len() <= 70_000));
+        assert!(keys.iter().any(|key| key.len() > 65_536));
+        keys.sort();
+        keys.dedup();
+        let shared = |pair: &[Vec<u8>]| {
+            let pairs = pair[0].iter().zip(&pair[1]);
+            pairs.take_while(|(one, other)| one == other).count()
+        };
+        let far = keys.windows(2).filter(|pair| shared(pair) > 32_768);
+        assert!(far.count() > 10);
+    }
+}

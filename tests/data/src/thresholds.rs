@@ -1,0 +1,140 @@
+//! The constants of the engine at which code takes another way.
+//!
+//! To add one: a row here, with the file below `core/src` that defines it. Sizes and counts near it are then drawn by every
+//! random test that can afford them. `tests/documents/constants.rs` fails while a constant is neither here nor in
+//! its list of those that change no path, and if a value here is not the constant's.
+
+/// What a threshold counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Bytes of a key, a value, or something made of them.
+    Bytes,
+    /// Entries, operations, versions, fragments.
+    Count,
+}
+
+/// A number on whose two sides code takes different ways.
+#[derive(Clone, Copy, Debug)]
+pub struct Threshold {
+    /// The constant, or what the number is if no constant has it.
+    pub name: &'static str,
+    /// The file below `core/src`; empty where the number is no constant.
+    pub file: &'static str,
+    /// The number.
+    pub value: u64,
+    /// What it counts.
+    pub unit: Unit,
+}
+
+const fn bytes(file: &'static str, name: &'static str, value: u64) -> Threshold {
+    Threshold {
+        name,
+        file,
+        value,
+        unit: Unit::Bytes,
+    }
+}
+
+const fn count(file: &'static str, name: &'static str, value: u64) -> Threshold {
+    Threshold {
+        name,
+        file,
+        value,
+        unit: Unit::Count,
+    }
+}
+
+/// Every threshold; those of constants first, by file.
+pub const THRESHOLDS: &[Threshold] = &[
+    bytes(
+        "batch.rs",
+        "MAX_BATCH_BYTES",
+        (1 << 32) - 1 + (16 << 20) + 64,
+    ),
+    bytes("cache/slabs.rs", "SLAB_BYTES", 2 << 20),
+    bytes("cache/slabs.rs", "PAGE_BYTES", 256 << 10),
+    bytes("cache/slabs.rs", "STEP_BYTES", 64),
+    bytes("cache/slabs.rs", "LARGEST_BYTES", 16 << 10),
+    count("compaction/ledger.rs", "JUDGED_ENTRIES", 1024),
+    count("compaction/ledger.rs", "SKIPPED_ENTRIES", 64),
+    bytes("compaction/job.rs", "READAHEAD_BYTES", 256 << 10),
+    count("compaction/job.rs", "STOP_ENTRIES", 256),
+    bytes("compaction/job.rs", "STOP_BYTES", 1 << 20),
+    bytes("compression.rs", "MAX_LZ4_BYTES", 0x7e00_0000),
+    bytes("db/checkpoint.rs", "COPY_BYTES", 1 << 20),
+    bytes("db/source.rs", "READAHEAD_BYTES", 256 << 10),
+    bytes("db/value.rs", "COPIED_BYTES", 512),
+    bytes("db/value.rs", "INLINE_BYTES", 118),
+    bytes("db/verify.rs", "REPORT_BYTES", 1 << 20),
+    bytes("db/verify/reads.rs", "SAMPLED_VALUE_BYTES", 32 << 10),
+    count("db/write.rs", "TOGETHER", 8),
+    bytes("env/os.rs", "RELEASED_BYTES", 2 << 20),
+    bytes("env/unix.rs", "PIECE_BYTES", 64 << 10),
+    count("iterator/mod.rs", "RESEEK_AFTER", 8),
+    bytes("key.rs", "MAX_KEY_BYTES", 16 << 20),
+    bytes("key.rs", "MAX_VALUE_BYTES", (1 << 32) - 1),
+    bytes("memtable/arena.rs", "SMALLEST_CHUNK_BYTES", 4 << 10),
+    bytes("memtable/arena.rs", "LARGEST_CHUNK_BYTES", 1 << 20),
+    count("memtable/leaf.rs", "STEPS_AHEAD", 4),
+    count("memtable/load.rs", "AHEAD", 8),
+    count("memtable/node.rs", "SLOTS", 64),
+    bytes("memtable/node.rs", "WORTHWHILE_SKIP", 4),
+    bytes("sstable/block.rs", "LARGE_BYTES", 64 << 10),
+    bytes("sstable/block_builder.rs", "MAX_REBUILT_BYTES", 64 << 10),
+    bytes("sstable/builder.rs", "WRITE_BYTES", 256 << 10),
+    bytes("sstable/builder.rs", "WRITEBACK_BYTES", 1 << 20),
+    bytes("sstable/builder.rs", "MAX_KEPT_BYTES", 4 << 20),
+    count("sstable/builder.rs", "CHECKED_BLOCKS", 64),
+    count("sstable/builder.rs", "CHECKED_KEYS", 1024),
+    count("sstable/builder.rs", "CHECKED_ONE_IN", 16),
+    bytes("sstable/flat.rs", "LARGEST_MEAN_ENTRY", 1 << 10),
+    count("sstable/flat.rs", "COUNTED_HEADS", 64),
+    bytes("sstable/flat.rs", "STEP_AHEAD_BYTES", 512),
+    bytes("sstable/flat.rs", "EDGE_BYTES", 512),
+    count("sstable/flat.rs", "SEEK_LINES", 8),
+    bytes("sstable/flat.rs", "REPEATS", 1 << 15),
+    bytes("sstable/format.rs", "MAX_BLOCK_SIZE", 1 << 28),
+    bytes(
+        "sstable/format.rs",
+        "MAX_RAW_BLOCK_BYTES",
+        (1 << 32) - 1 + (16 << 20) + (2 << 28) + (1 << 20),
+    ),
+    count("sstable/index.rs", "SEARCHES", 8),
+    count("sstable/index.rs", "GROUP", 16),
+    bytes("sstable/iter.rs", "FIRST_READAHEAD", 16 << 10),
+    bytes("sstable/salvage.rs", "SEARCH_BYTES", 256 << 10),
+    bytes("version/manifest.rs", "SNAPSHOT_RECORD_BYTES", 256 << 10),
+    count("version/mod.rs", "TOGETHER", 8),
+    bytes("version/set.rs", "MIN_ROLL_BYTES", 1 << 20),
+    bytes("wal/format.rs", "BLOCK_BYTES", 32 << 10),
+    bytes("wal/reader.rs", "CHUNK_BYTES", 1 << 20),
+    count("wal/reader.rs", "MOST_IDS", 64),
+    bytes("wal/writer.rs", "MAX_WRITE_BYTES", 1 << 20),
+    bytes("wal/writer.rs", "WRITEBACK_BYTES", 1 << 20),
+    bytes("wal/writer.rs", "PAGE_BYTES", 4 << 10),
+    bytes("wal/writer.rs", "ZERO_PIECE_BYTES", 16 << 10),
+    bytes("wal/writer.rs", "SYNCED_ZERO_PIECE_BYTES", 64 << 10),
+    bytes("wal/writer.rs", "MAX_ZERO_AHEAD", 1 << 20),
+    bytes("wal/writer.rs", "MIN_ZERO_AHEAD", 4 << 10),
+    bytes("wal/writer.rs", "LARGE_RECORD_BYTES", 32 << 10),
+    // Numbers that are no constant of their own.
+    bytes("", "the smallest length that takes two bytes", 1 << 7),
+    bytes("", "the smallest length that takes three bytes", 1 << 14),
+    bytes("", "the smallest length that takes four bytes", 1 << 21),
+    bytes("", "the smallest length that a u8 does not hold", 1 << 8),
+    bytes("", "the smallest length that a u16 does not hold", 1 << 16),
+    bytes("", "a block size of the random options", 2 << 10),
+    bytes("", "a write buffer of the random options", 8 << 10),
+];
+
+/// The values in this unit, each once, ascending.
+pub(crate) fn values(unit: Unit) -> Vec<u64> {
+    let mut values: Vec<u64> = THRESHOLDS
+        .iter()
+        .filter(|threshold| threshold.unit == unit)
+        .map(|threshold| threshold.value)
+        .collect();
+    values.sort_unstable();
+    values.dedup();
+    values
+}

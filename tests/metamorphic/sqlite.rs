@@ -1,0 +1,403 @@
+//! A second oracle, which nobody here wrote: the answers that SQLite gives to a history.
+//!
+//! Engine and model have the same authors, who may have understood a rule wrongly in both. SQLite orders blobs by their
+//! bytes, as we do, and has had its own testers for decades. A history without faults is run on a table of keys and
+//! values; a batch is a transaction, and whatever looks at a moment (a snapshot, a cursor) is a connection of its own with an
+//! open read transaction, so that the views are SQLite's too.
+//!
+//! * Q1  What is digested, and in which order, is what `run.rs` digests: only then are equal answers equal numbers.
+//! * Q2  Everything is asked in SQL, one row or one range at a time; nothing here keeps what was written.
+//!
+//! Flushes, compactions, checkpoints and other options change no answer, so they do nothing here. Only the moves of a
+//! cursor beyond its ends follow our documents: SQL has no such cursor.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
+
+use aidb_tests::Walk;
+
+use crate::operation::{Entry, History, Move, Operation};
+use crate::run::digest;
+
+type Result<T> = rusqlite::Result<T>;
+type Pair = (Vec<u8>, Vec<u8>);
+
+/// The answers to a history that has neither faults nor power cuts.
+pub fn answers(history: &History) -> std::result::Result<Vec<u64>, String> {
+    // Files in memory where the system has them: nothing here has to survive.
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    let dir = dir.map_err(|error| error.to_string())?;
+    let mut database = Database::new(dir.path().join("oracle"))
+        .map_err(|error| format!("SQLite does not open: {error}"))?;
+    for (at, operation) in history.operations.iter().enumerate() {
+        database
+            .step(operation)
+            .map_err(|error| format!("SQLite fails at operation {at}: {error}"))?;
+    }
+    database
+        .finish()
+        .map_err(|error| format!("SQLite fails at the end: {error}"))?;
+    Ok(database.answers)
+}
+
+/// Where a cursor stands.
+enum Place {
+    New,
+    Before,
+    At(Pair),
+    Behind,
+}
+
+struct Cursor {
+    view: Rc<Connection>,
+    walk: Walk,
+    keys: bool,
+    values: bool,
+    place: Place,
+}
+
+struct Database {
+    path: PathBuf,
+    connection: Connection,
+    /// Connections of views that are over, to be used again.
+    idle: Vec<Connection>,
+    snapshots: Vec<Rc<Connection>>,
+    cursors: Vec<Cursor>,
+    answers: Vec<u64>,
+}
+
+fn connect(path: &PathBuf) -> Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    // The journal that lets others read an older state while one writes.
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "OFF")?;
+    Ok(connection)
+}
+
+fn get(connection: &Connection, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    let mut statement = connection.prepare_cached("SELECT value FROM entries WHERE key = ?")?;
+    statement.query_row([key], |row| row.get(0)).optional()
+}
+
+fn pair(row: &Row<'_>) -> Result<Pair> {
+    Ok((row.get(0)?, row.get(1)?))
+}
+
+/// Which side of a key is asked for.
+#[derive(Clone, Copy)]
+enum Side {
+    Below,
+    UpTo,
+    From,
+    Above,
+}
+
+impl Database {
+    fn new(path: PathBuf) -> Result<Database> {
+        let connection = connect(&path)?;
+        connection.execute_batch(
+            "CREATE TABLE entries (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL) WITHOUT ROWID",
+        )?;
+        Ok(Database {
+            path,
+            connection,
+            idle: Vec::new(),
+            snapshots: Vec::new(),
+            cursors: Vec::new(),
+            answers: Vec::new(),
+        })
+    }
+
+    /// A connection that sees the present state from now on.
+    fn view(&mut self) -> Result<Rc<Connection>> {
+        let view = match self.idle.pop() {
+            Some(view) => view,
+            None => connect(&self.path)?,
+        };
+        // The transaction's view is taken by its first read.
+        view.execute_batch("BEGIN; SELECT count(*) FROM (SELECT 1 FROM entries LIMIT 1)")?;
+        Ok(Rc::new(view))
+    }
+
+    /// The connection of snapshot `at`, or one that sees the present state from now on.
+    fn view_at(&mut self, at: Option<usize>) -> Result<Rc<Connection>> {
+        match at {
+            Some(at) if !self.snapshots.is_empty() => {
+                Ok(Rc::clone(&self.snapshots[at % self.snapshots.len()]))
+            }
+            _ => self.view(),
+        }
+    }
+
+    /// Lets go of a view, which ends with the last that has it.
+    fn release(&mut self, view: Rc<Connection>) -> Result<()> {
+        if let Some(view) = Rc::into_inner(view) {
+            view.execute_batch("COMMIT")?;
+            self.idle.push(view);
+        }
+        Ok(())
+    }
+
+    fn at(&self, snapshot: Option<usize>) -> &Connection {
+        match snapshot {
+            Some(at) if !self.snapshots.is_empty() => &self.snapshots[at % self.snapshots.len()],
+            _ => &self.connection,
+        }
+    }
+
+    fn step(&mut self, operation: &Operation) -> Result<()> {
+        match operation {
+            Operation::Put { key, value, .. } => self.write(&[(key.clone(), Some(*value))]),
+            Operation::Delete { key, .. } => self.write(&[(key.clone(), None)]),
+            Operation::Batch { entries, .. } => self.write(entries),
+            Operation::Get { key, snapshot, .. } => {
+                let found = get(self.at(*snapshot), key)?;
+                self.answers.push(digest(Some(found.as_deref())));
+                Ok(())
+            }
+            Operation::GetMany { keys, snapshot } => {
+                let view = self.at(*snapshot);
+                let found: Result<Vec<_>> = keys.iter().map(|key| get(view, key)).collect();
+                self.answers.push(digest(found?));
+                Ok(())
+            }
+            Operation::Snapshot => {
+                let view = self.view()?;
+                self.snapshots.push(view);
+                Ok(())
+            }
+            Operation::DropSnapshot(at) => {
+                if self.snapshots.is_empty() {
+                    return Ok(());
+                }
+                let view = self.snapshots.swap_remove(at % self.snapshots.len());
+                self.release(view)
+            }
+            Operation::OpenCursor {
+                walk,
+                snapshot,
+                keys,
+                values,
+                ..
+            } => {
+                let view = self.view_at(*snapshot)?;
+                self.cursors.push(Cursor {
+                    view,
+                    walk: walk.clone(),
+                    keys: *keys,
+                    values: *values,
+                    place: Place::New,
+                });
+                Ok(())
+            }
+            Operation::MoveCursor { cursor, moves } => {
+                if self.cursors.is_empty() {
+                    return Ok(());
+                }
+                let mut open = self.cursors.swap_remove(cursor % self.cursors.len());
+                for step in moves {
+                    let answer = open.step(step)?;
+                    self.answers.push(answer);
+                }
+                self.cursors.push(open);
+                Ok(())
+            }
+            Operation::DropCursor(at) => {
+                if self.cursors.is_empty() {
+                    return Ok(());
+                }
+                let cursor = self.cursors.swap_remove(at % self.cursors.len());
+                self.release(cursor.view)
+            }
+            Operation::Iterate { lower, upper, .. } => {
+                let walk = Walk {
+                    lower: lower.clone(),
+                    upper: upper.clone(),
+                    ..Walk::default()
+                };
+                let found = entries(&self.connection, &walk)?;
+                self.answers.push(digest(found));
+                Ok(())
+            }
+            Operation::Reopen { .. } => {
+                for cursor in std::mem::take(&mut self.cursors) {
+                    self.release(cursor.view)?;
+                }
+                for view in std::mem::take(&mut self.snapshots) {
+                    self.release(view)?;
+                }
+                Ok(())
+            }
+            Operation::Flush
+            | Operation::Compact { .. }
+            | Operation::BackgroundSteps(_)
+            | Operation::Checkpoint { .. }
+            | Operation::Inject(_)
+            | Operation::ClearFaults
+            | Operation::Report
+            | Operation::Compare
+            | Operation::Refuse { .. } => Ok(()),
+        }
+    }
+
+    fn write(&mut self, entries: &[Entry]) -> Result<()> {
+        let transaction = self.connection.transaction()?;
+        {
+            let mut put =
+                transaction.prepare_cached("INSERT OR REPLACE INTO entries VALUES (?, ?)")?;
+            let mut delete = transaction.prepare_cached("DELETE FROM entries WHERE key = ?")?;
+            for (key, content) in entries {
+                match content {
+                    Some(content) => put.execute(params![key, content.bytes()])?,
+                    None => delete.execute([key])?,
+                };
+            }
+        }
+        transaction.commit()
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        let found = entries(&self.connection, &Walk::default())?;
+        self.answers.push(digest(found));
+        Ok(())
+    }
+}
+
+/// A statement for what `walk` shows on one side of a key, and its parameters.
+fn select<'a>(
+    connection: &'a Connection,
+    walk: &'a Walk,
+    side: Option<(Side, &'a [u8])>,
+    descending: bool,
+    limit: &str,
+) -> Result<(CachedStatement<'a>, Vec<&'a [u8]>)> {
+    let mut conditions = vec!["1"];
+    let mut parameters: Vec<&[u8]> = Vec::new();
+    if let Some(lower) = &walk.lower {
+        conditions.push("key >= ?");
+        parameters.push(lower);
+    }
+    if let Some(upper) = &walk.upper {
+        conditions.push("key < ?");
+        parameters.push(upper);
+    }
+    // Of an empty blob substr answers NULL, which equals nothing.
+    if let Some(prefix) = walk.prefix.as_ref().filter(|prefix| !prefix.is_empty()) {
+        conditions.push("substr(key, 1, length(?)) = ?");
+        parameters.extend([&prefix[..], prefix]);
+    }
+    if let Some((side, key)) = side {
+        conditions.push(match side {
+            Side::Below => "key < ?",
+            Side::UpTo => "key <= ?",
+            Side::From => "key >= ?",
+            Side::Above => "key > ?",
+        });
+        parameters.push(key);
+    }
+    let order = if descending { "DESC" } else { "ASC" };
+    let sql = format!(
+        "SELECT key, value FROM entries WHERE {} ORDER BY key {order} {limit}",
+        conditions.join(" AND ")
+    );
+    Ok((connection.prepare_cached(&sql)?, parameters))
+}
+
+fn entries(connection: &Connection, walk: &Walk) -> Result<Vec<Pair>> {
+    let (mut statement, parameters) = select(connection, walk, None, walk.reverse, "")?;
+    let rows = statement.query_map(rusqlite::params_from_iter(parameters), pair)?;
+    rows.collect()
+}
+
+impl Cursor {
+    /// The first entry of one side, upwards or downwards in key order.
+    fn find(&self, side: Option<(Side, &[u8])>, descending: bool) -> Result<Option<Pair>> {
+        let (mut statement, parameters) =
+            select(&self.view, &self.walk, side, descending, "LIMIT 1")?;
+        statement
+            .query_row(rusqlite::params_from_iter(parameters), pair)
+            .optional()
+    }
+
+    /// The next entry in walking order on this side of where `side` says for an ascending walk.
+    fn ahead(&mut self, side: Option<(Side, &[u8])>) -> Result<()> {
+        let found = self.find(side.map(|side| self.turned(side)), self.walk.reverse)?;
+        self.place = found.map_or(Place::Behind, Place::At);
+        Ok(())
+    }
+
+    fn back(&mut self, side: Option<(Side, &[u8])>) -> Result<()> {
+        let found = self.find(side.map(|side| self.turned(side)), !self.walk.reverse)?;
+        self.place = found.map_or(Place::Before, Place::At);
+        Ok(())
+    }
+
+    /// What a side of an ascending walk is in this one.
+    fn turned<'a>(&self, (side, key): (Side, &'a [u8])) -> (Side, &'a [u8]) {
+        let side = match (self.walk.reverse, side) {
+            (false, side) => side,
+            (true, Side::Below) => Side::Above,
+            (true, Side::UpTo) => Side::From,
+            (true, Side::From) => Side::UpTo,
+            (true, Side::Above) => Side::Below,
+        };
+        (side, key)
+    }
+
+    fn next(&mut self) -> Result<()> {
+        match std::mem::replace(&mut self.place, Place::Behind) {
+            Place::New | Place::Before => self.ahead(None),
+            Place::At((key, _)) => self.ahead(Some((Side::Above, &key))),
+            Place::Behind => Ok(()),
+        }
+    }
+
+    fn prev(&mut self) -> Result<()> {
+        match std::mem::replace(&mut self.place, Place::Before) {
+            Place::New | Place::Behind => self.back(None),
+            Place::At((key, _)) => self.back(Some((Side::Below, &key))),
+            Place::Before => Ok(()),
+        }
+    }
+
+    /// Where it stands, as far as it shows keys and values.
+    fn shown(&self) -> Option<Pair> {
+        let Place::At((key, value)) = &self.place else {
+            return None;
+        };
+        let part = |is_shown: bool, bytes: &Vec<u8>| match is_shown {
+            true => bytes.clone(),
+            false => Vec::new(),
+        };
+        Some((part(self.keys, key), part(self.values, value)))
+    }
+
+    /// Moves it; a digest of what it shows then.
+    fn step(&mut self, step: &Move) -> Result<u64> {
+        match step {
+            Move::First => self.ahead(None)?,
+            Move::Last => self.back(None)?,
+            Move::Seek(key) => self.ahead(Some((Side::From, key)))?,
+            Move::SeekForPrev(key) => self.back(Some((Side::UpTo, key)))?,
+            Move::Next => self.next()?,
+            Move::Prev => self.prev()?,
+            Move::Chunk(most) => {
+                if matches!(self.place, Place::New) {
+                    self.ahead(None)?;
+                }
+                let mut chunk = Vec::new();
+                while chunk.len() < *most
+                    && let Some(entry) = self.shown()
+                {
+                    chunk.push(entry);
+                    self.next()?;
+                }
+                return Ok(digest(chunk));
+            }
+        }
+        Ok(digest(self.shown()))
+    }
+}

@@ -617,13 +617,16 @@ aidb_status aidb_checkpoint(const aidb_db *db,
 
 /**
  * Reads everything the database consists of from disk, past the caches, and checks it, while reads and writes go
- * on. Damage is no error: it is in the report, by file and offset.
+ * on; then reads everything as of one point as a user does, and compares. Damage is no error: it is in the report, by
+ * file and offset. Cost: reads every table seven times, of which the system's file cache mostly answers five.
  *
  * @param progress    told how far it has come; may be NULL
  * @param context     passed to `progress`
  * @param is_ok_out   whether everything was looked at and nothing is damaged; may be NULL
  * @param report_out  a JSON object: is_ok, is_complete, tables, entries, logs, records, bytes, damaged_places, and
- *                    damage, an array of {file, offset, message}; release it with aidb_free; may be NULL
+ *                    damage, an array of {file, offset, message, kind}, the kind being "Corruption", "Io", "Unsupported",
+ *                    or "Internal" if the bytes are right and a way of reading does not find what is there, which
+ *                    is a fault of AiDb; release it with aidb_free; may be NULL
  * @return AIDB_OK, damaged or not; AIDB_INVALID_ARGUMENT; AIDB_CLOSED, also if it is closed meanwhile
  */
 aidb_status aidb_verify(const aidb_db *db,
@@ -636,20 +639,22 @@ aidb_status aidb_verify(const aidb_db *db,
 /**
  * Makes a new database of what can still be read of a damaged one, which is not changed: tables block by block, logs
  * record by record, with or without the manifest. First try to open the database: after an ordinary crash
- * nothing is damaged. A deleted key may come back only if the table or record with its tombstone is lost, or the
+ * nothing is damaged. A table that is read whole and holds other entries than the manifest or the table itself says is
+ * reported too, with offset and end 0, and keeps all its entries. A deleted key may come back only if the table or record with its tombstone is lost, or the
  * manifest is and a crash had left a table behind that was already compacted.
  *
  * @param path        the damaged database, closed
  * @param into        the directory of the new one: missing or empty
  * @param options     how new tables are built; NULL for the defaults
- * @param is_ok_out   whether everything could be read; may be NULL
+ * @param is_ok_out   whether everything could be read and is what it should be; may be NULL
  * @param report_out  a JSON object: is_ok, tables, table_entries, logs, log_records, entries_written,
  *                    last_sequence, lost_places, and lost, an array of {file, offset, end, message, smallest_key,
  *                    largest_key, first_sequence, last_sequence}, keys in hexadecimal and null for what is not known;
  *                    release it with aidb_free; may be NULL
  * @return AIDB_OK, whatever was lost; AIDB_LOCKED if the database is open for writing; AIDB_INVALID_ARGUMENT if
  *         `path` holds nothing of a database or `into` something; AIDB_UNSUPPORTED if a newer AiDb wrote it;
- *         AIDB_IO or AIDB_NO_SPACE while writing, and then `into` is left empty
+ *         AIDB_IO or AIDB_NO_SPACE while writing, and then `into` is left empty; AIDB_INTERNAL if what was read is not
+ *         accounted for in what was written, and then too
  */
 aidb_status aidb_repair(const char *path,
                         const char *into,

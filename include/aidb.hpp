@@ -498,7 +498,7 @@ class DB {
     detail::Check check;
     check(aidb_checkpoint(handle_.get(), path.c_str(), check.out()));
   }
-  // Checks every byte on disk. `progress(bytes_done, bytes_total)` answers whether to go on; what it throws ends the
+  // Checks every byte on disk, and that reads find what is there. `progress(bytes_done, bytes_total)` answers whether to go on; what it throws ends the
   // verification and comes out here. Damage is in the report, not thrown.
   Report verify(const std::function<bool(std::uint64_t, std::uint64_t)>& progress = nullptr) const {
     struct Context {

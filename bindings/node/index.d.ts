@@ -219,19 +219,21 @@ export interface VerifyReport {
   damage: Damage[]
 }
 
-/** One place on disk that is not as it was written. */
+/** One place on disk that is not as it was written, or that is read otherwise than it is. */
 export interface Damage {
-  /** The file. */
+  /** The file; the folder of the database if reading all of it together goes wrong. */
   file: string
   /** The byte in it: where the damaged block or record begins. */
   offset: number
   /** What is wrong, in a sentence. */
   message: string
+  /** `Internal` if the bytes are right and a way of reading does not find what is there: a fault of AiDb. */
+  kind: 'Corruption' | 'Io' | 'Unsupported' | 'Internal'
 }
 
 /** What {@link AidbLevel.repair} has read, written and lost. */
 export interface RepairReport {
-  /** Whether everything could be read. */
+  /** Whether everything could be read, and is what it should be. */
   is_ok: boolean
   /** Tables of which something was read. */
   tables: number
@@ -245,19 +247,22 @@ export interface RepairReport {
   entries_written: number
   /** The last sequence number of the new database. */
   last_sequence: number
-  /** How many places could not be read. */
+  /** How many places could not be read, and tables hold other entries than they should. */
   lost_places: number
   /** The first 1000 of them. */
   lost: Loss[]
 }
 
-/** Something that a repair could not read: bytes `offset` to `end` of a file. What is not known is `null`. */
+/**
+ * Something that a repair could not read: bytes `offset` to `end` of a file. Or a table that it read whole and that holds
+ * other entries than the manifest or the table itself says, all of which are kept. What is not known is `null`.
+ */
 export interface Loss {
   /** The file. */
   file: string
   /** Its bytes from here could not be read. */
   offset: number
-  /** To here, exclusively; 0 like `offset` if the file is missing. */
+  /** To here, exclusively; 0 like `offset` if the file is missing, or if all of it could be read. */
   end: number
   /** What is wrong, in a sentence. */
   message: string
@@ -407,8 +412,10 @@ export class AidbLevel<KDefault = string, VDefault = string>
   checkpoint (location: string): Promise<void>
 
   /**
-   * Reads everything the database consists of from disk, past the caches, and checks it, while reads and writes go on.
-   * Damage does not reject: it is in the report, by file and offset. Closing the database waits for it.
+   * Reads everything the database consists of from disk, past the caches, and checks it, while reads and writes go on;
+   * then reads everything as of one point as you do, and compares. Damage does not reject: it is in the report, by file
+   * and offset. Closing the database waits for it. Cost: reads every table seven times, of which the system's file
+   * cache mostly answers five.
    *
    * Errors: `LEVEL_DATABASE_NOT_OPEN`; `LEVEL_ABORTED` by its signal.
    */

@@ -47,7 +47,7 @@ fn is_test(path: &Path) -> bool {
         let part = part.to_string_lossy();
         matches!(
             part.trim_end_matches(".rs"),
-            "tests" | "models" | "test_dir"
+            "tests" | "edges" | "models" | "test_dir"
         )
     })
 }

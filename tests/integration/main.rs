@@ -11,6 +11,7 @@ mod checkpoint;
 mod child;
 mod close;
 mod cursor;
+mod golden;
 mod group_commit;
 mod load;
 mod lock;

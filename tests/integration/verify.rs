@@ -91,6 +91,56 @@ fn an_undamaged_database_is_ok_and_every_byte_was_looked_at() {
 }
 
 #[test]
+fn values_of_every_size_old_versions_and_a_warm_cache_are_read_as_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = DB::open(
+        dir.path(),
+        small_options().compression(aidb::Compression::None),
+    )
+    .unwrap();
+    let sizes = [
+        0,
+        1,
+        511,
+        513,
+        4096,
+        32 << 10,
+        (32 << 10) + 1,
+        65_535,
+        65_536,
+        70_000,
+        300_000,
+    ];
+    for number in 0..300u32 {
+        let size = sizes[number as usize % sizes.len()];
+        db.put(&key(number), &vec![number as u8; size]).unwrap();
+    }
+    db.compact_range(None, None).unwrap();
+    let old = db.snapshot().unwrap();
+    for number in (0..300).step_by(3) {
+        match number % 2 {
+            0 => db.delete(&key(number)).unwrap(),
+            _ => db.put(&key(number), b"newer").unwrap(),
+        }
+    }
+    // Twice: the second time finds blocks in the cache, and brings them into the form for many reads.
+    for _ in 0..3 {
+        assert_eq!(crate::all(&db).len(), 250);
+        for number in 0..300 {
+            get(&db, key(number));
+        }
+    }
+    db.put(b"in the memtable", b"1").unwrap();
+    let report = db.verify_with(&mut |progress| {
+        assert!(progress.bytes_done <= progress.bytes_total, "{progress:?}");
+        ControlFlow::Continue(())
+    });
+    let report = report.unwrap();
+    assert!(report.is_ok(), "{report:?}");
+    drop(old);
+}
+
+#[test]
 fn damage_in_tables_is_told_by_file_and_offset_although_the_cache_is_warm() {
     let (_dir, db) = filled();
     // Every block is in the cache now, and stays readable.

@@ -66,6 +66,7 @@ test('verify tells its progress, and damage by file and offset', async function 
   assert.equal(damaged.damage[0].file, fs.realpathSync(file))
   assert.equal(damaged.damage[0].offset, 24)
   assert.match(damaged.damage[0].message, /checksum/)
+  assert.equal(damaged.damage[0].kind, 'Corruption')
   damage(db.location)
   assert.equal((await db.verify({})).is_ok, true)
   await db.close()

@@ -216,12 +216,14 @@ impl DB {
     }
 
     /// Reads everything the database consists of from disk, past the caches, and checks it, while reads and writes
-    /// go on; returns what was found as a dict.
+    /// go on; then reads everything as of one point as you do, and compares. Returns what was found as a dict.
     ///
     /// `is_ok` tells whether all is well; `damage` lists up to 1000 of the `damaged_places`, each a dict with `file`,
-    /// `offset` and `message`: damage is reported, not raised. `progress(bytes_done, bytes_total)` is called about
-    /// once per MiB; if it returns `False` the verification ends (`is_complete` is false then), and what it raises is
-    /// raised. Raises `ClosedError`, also if the database is closed meanwhile.
+    /// `offset`, `message` and `kind`: damage is reported, not raised. The kind is "Corruption", "Io", "Unsupported",
+    /// or "Internal" if the bytes are right and a way of reading does not find what is there, which is a fault of AiDb.
+    /// `progress(bytes_done, bytes_total)` is called about once per MiB; if it returns `False` the verification ends
+    /// (`is_complete` is false then), and what it raises is raised. Raises `ClosedError`, also if the database is closed
+    /// meanwhile. Cost: reads every table seven times, of which the system's file cache mostly answers five.
     #[pyo3(signature = (progress=None))]
     fn verify<'py>(
         slf: &Bound<'py, Self>,

@@ -67,6 +67,7 @@ fn damage<'py>(py: Python<'py>, damage: &Damage) -> PyResult<Bound<'py, PyDict>>
     dict.set_item("file", path_text(py, &damage.file)?)?;
     dict.set_item("offset", damage.offset)?;
     dict.set_item("message", &damage.message)?;
+    dict.set_item("kind", damage.kind.name())?;
     Ok(dict)
 }
 
@@ -80,7 +81,9 @@ fn path_text<'py>(py: Python<'py>, path: &Path) -> PyResult<Bound<'py, PyAny>> {
 ///
 /// First try to open the database: after an ordinary crash nothing is damaged. `is_ok` tells whether everything could
 /// be read; `lost` lists up to 1000 of the `lost_places`, each a dict with `file`, `offset`, `end`, `message`, and,
-/// where known and otherwise `None`, `smallest_key`, `largest_key`, `first_sequence` and `last_sequence`. A deleted
+/// where known and otherwise `None`, `smallest_key`, `largest_key`, `first_sequence` and `last_sequence`. A table that
+/// was read whole and holds other entries than the manifest or the table itself says is listed too, with `offset` and
+/// `end` 0; all its entries are kept. A deleted
 /// key may come back only if the table or record with its tombstone is lost, or the manifest is and a crash had left
 /// a table behind that was already compacted. `options`: how the new tables are built, as for `DB`.
 ///

@@ -81,6 +81,7 @@ def test_verify_reports_damage_by_file_and_offset(db, path):
     assert not report["is_ok"] and report["damaged_places"] == 1
     [damage] = report["damage"]
     assert damage["file"] == str(table) and damage["offset"] == 24 and "checksum" in damage["message"]
+    assert damage["kind"] == "Corruption"
     flip(table)
     assert db.verify(progress=None)["is_ok"]
 

@@ -67,7 +67,8 @@ impl Cursor {
         ))
     }
 
-    fn at(
+    /// A cursor over what `superversion` holds at `sequence`, which has to have every entry up to it.
+    pub(super) fn at(
         shared: &Arc<Shared>,
         superversion: Arc<SuperVersion>,
         sequence: SequenceNumber,

@@ -284,10 +284,15 @@ impl DB {
 
     /// Reads everything the database consists of from disk, past the caches, and checks it, while reads and writes
     /// go on: every block of every table (checksum, order of keys, index, filter, and what the manifest says of the
-    /// table), the manifest, and the logs' records. Says what is damaged, by file and offset.
+    /// table and of the sum of its entries), the manifest, and the logs' records. Then reads everything as of one
+    /// point as you do, with cursors both ways and gets and seeks of a sample of the keys and of all large values, and
+    /// compares that with what tables and memtables hold. Says what is damaged, by file and offset; a way of reading
+    /// that does not find what is there is damage of the kind `Internal`, and our fault.
     ///
     /// Errors: `Closed` also if the database is closed meanwhile; `Internal` if memory runs out. Damage is no error
-    /// but in the report. Cost: reads every byte once, in one thread, with the memory of one table's index.
+    /// but in the report. Cost: in one thread, reads every table seven times, of which the system's file cache mostly
+    /// answers five, and puts no block into the block cache; the memory of one table's index, and what a cursor keeps
+    /// that is open as long: the memtables and files of the moment it began.
     pub fn verify(&self) -> Result<VerifyReport> {
         self.verify_with(&mut |_| ControlFlow::Continue(()))
     }
@@ -347,14 +352,15 @@ impl DB {
     ///
     /// Salvages tables block by block and logs record by record, with or without CURRENT and the manifest, and keeps
     /// the newest entry of each key. What could not be read is in the report, by file, range of keys and sequence
-    /// numbers. A deleted key may come back only if the table or record with its tombstone is lost, or if the
+    /// numbers; so is a table that was read whole and holds other entries than the manifest or the table itself says,
+    /// all of which are kept. A deleted key may come back only if the table or record with its tombstone is lost, or if the
     /// manifest is lost and a crash had left a table behind that was already compacted. First try to open
     /// the database: after an ordinary crash nothing is damaged, and open needs no repair.
     ///
     /// `options`: how the new tables are built; `block_size`, `compression`, `target_file_size` and the like.
     /// Errors: `Locked` if the database is open for writing; `InvalidArgument` if `path` holds nothing of a database
     /// or `into` something; `Unsupported` if a newer AiDb wrote it; `Io`, `NoSpace` while writing; then `into` is
-    /// left empty. Cost: reads every table twice and writes what is live once; memory of one memtable, and a block
+    /// left empty; `Internal` if what was read is not accounted for in what was written, and then too. Cost: reads every table twice and writes what is live once; memory of one memtable, and a block
     /// per run of tables that do not overlap.
     pub fn repair(
         path: impl AsRef<Path>,

@@ -12,6 +12,10 @@
 //! * P4  A log counts up to the length that its successor names, and of several logs with one predecessor only the
 //!       newest does: what is behind or beside was cut off by an earlier recovery (`recovery.rs`, R2).
 //! * P5  What was written by a newer AiDb is refused, not dropped.
+//! * P6  A table whose blocks can all be read, and which holds other entries than the manifest or its own properties
+//!       say, gives all of them to the new database, and is told.
+//! * P7  What was read is what was written, and what was dropped as overwritten or as a tombstone (`content.rs`). What
+//!       does not add up is no database.
 //!
 //! A deleted key comes back if the table or record with its tombstone is lost and an older entry is not; or, without a
 //! whole manifest, if a crash left a table behind that a compaction had replaced.
@@ -26,6 +30,7 @@ use super::checkpoint::Target;
 use super::report::{Loss, RepairReport};
 use super::verify::count;
 use crate::batch::{Operation, operations};
+use crate::content::Sum;
 use crate::env::{Env, PathKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::filename::{CURRENT, FileKind, LOCK, log_path, parse, table_path};
@@ -34,7 +39,7 @@ use crate::key::{FileNumber, KeyRef, SequenceNumber, Trailer, ValueKind};
 use crate::memtable::Loader;
 use crate::options::Options;
 use crate::sstable::{
-    Builder, Known, SalvageIterator, SalvagedTable, TableOptions, salvage as salvage_table,
+    Builder, Known, Said, SalvageIterator, SalvagedTable, TableOptions, salvage as salvage_table,
     table_id,
 };
 use crate::sync::Arc;
@@ -106,21 +111,26 @@ impl Repair<'_> {
         let mut tables = self.survey_tables(names, &manifest)?;
         let in_tables = tables.iter().map(|table| table.largest_sequence).max();
         let replayed = self.replay_logs(names, &manifest, in_tables.unwrap_or_default())?;
-        for path in &replayed {
+        for (path, sum) in &replayed {
             let mut lost = Vec::new();
             let table = salvage_table(self.env, path, None, &mut lost)?;
-            match (table, lost.pop()) {
-                (Some(table), None) => tables.push(table),
-                (_, Some(lost)) => return Err(lost.error),
-                (None, None) => {}
+            if let Some(lost) = lost.pop() {
+                return Err(lost.error);
             }
+            let found = table.as_ref().map(|table| table.sum).unwrap_or_default();
+            if found != *sum {
+                return Err(Error::unaccounted(format!(
+                    "the records of a log held {sum}, and the table made of them holds {found}"
+                )));
+            }
+            tables.extend(table);
         }
         for table in &tables {
             let last = &mut self.report.last_sequence;
             *last = table.largest_sequence.max(*last);
         }
         let merged = self.merge(tables)?;
-        for path in &replayed {
+        for (path, _) in &replayed {
             self.env.remove_file(path)?;
         }
         let last_sequence = self.report.last_sequence;
@@ -178,6 +188,11 @@ impl Repair<'_> {
             });
             let mut lost = Vec::new();
             let table = salvage_table(self.env, &path, known, &mut lost)?;
+            if let Some(table) = &table
+                && lost.is_empty()
+            {
+                self.compare(&path, table, info);
+            }
             for lost in lost {
                 let mut loss = Loss::new(path.clone(), lost.start, lost.end, &lost.error);
                 (loss.offset, loss.end) = (lost.start, lost.end);
@@ -195,7 +210,7 @@ impl Repair<'_> {
             }
             if let Some(table) = table {
                 self.report.tables += 1;
-                self.report.table_entries += table.entries;
+                self.report.table_entries += table.sum.entries();
                 tables.push(table);
             }
         }
@@ -211,7 +226,25 @@ impl Repair<'_> {
         Ok(tables)
     }
 
-    /// Replays the logs that count (P3, P4) into tables of the new directory: their paths.
+    /// P6, for a table whose blocks can all be read.
+    fn compare(&mut self, path: &Path, table: &SalvagedTable, info: Option<&TableInfo>) {
+        let manifest = info.map(|info| Said {
+            entries: info.entries,
+            tombstones: info.tombstones,
+            terms: info.content_sum,
+        });
+        let Some(what) = other_entries(table.sum, manifest, table.said) else {
+            return;
+        };
+        let mut loss = Loss::new(path.to_path_buf(), 0, 0, &Error::corruption(path, 0, what));
+        loss.smallest_key = info.map(|info| info.smallest_key().user_key.to_vec());
+        loss.largest_key = info.map(|info| info.largest_key().user_key.to_vec());
+        loss.first_sequence = info.map(|info| info.smallest_sequence);
+        loss.last_sequence = info.map(|info| info.largest_sequence);
+        self.report.add(loss);
+    }
+
+    /// Replays the logs that count (P3, P4) into tables of the new directory: their paths, and what they hold.
     ///
     /// `in_tables`: the largest number in any table.
     fn replay_logs(
@@ -219,7 +252,7 @@ impl Repair<'_> {
         names: &[String],
         manifest: &Salvage,
         in_tables: SequenceNumber,
-    ) -> Result<Vec<PathBuf>> {
+    ) -> Result<Vec<(PathBuf, Sum)>> {
         let mut logs: BTreeMap<FileNumber, Reader> = BTreeMap::new();
         let mut unread = BTreeSet::new();
         for name in names {
@@ -445,7 +478,7 @@ impl Repair<'_> {
             entries.next()?;
         }
         builder.finish()?;
-        replay.tables.push(path);
+        replay.tables.push((path, memtable.sum()));
         Ok(())
     }
 
@@ -469,6 +502,8 @@ impl Repair<'_> {
 
     /// Writes the newest entry of each key to new tables in the bottom level.
     fn merge(&mut self, tables: Vec<SalvagedTable>) -> Result<Vec<(usize, TableInfo)>> {
+        let read = tables.iter().map(|table| table.sum).sum();
+        let (mut shadowed, mut tombstones) = (Sum::default(), Sum::default());
         let mut runs: Vec<Run> = Vec::new();
         for tables in into_runs(tables) {
             runs.push(Run::new(self.env, tables)?);
@@ -482,8 +517,10 @@ impl Repair<'_> {
             let Some((index, run)) = standing.min_by(|(_, a), (_, b)| a.key().cmp(&b.key())) else {
                 break;
             };
-            let key = run.key();
-            if last.as_deref() != Some(key.user_key) {
+            let (key, value) = (run.key(), run.value());
+            if last.as_deref() == Some(key.user_key) {
+                shadowed.add_entry(key.user_key, key.trailer, value);
+            } else {
                 let last = last.get_or_insert_default();
                 last.clear();
                 last.extend_from_slice(key.user_key);
@@ -499,16 +536,50 @@ impl Repair<'_> {
                         open = Some((number, file_id, builder));
                     }
                     if let Some((_, _, builder)) = &mut open {
-                        builder.add(key, runs[index].value())?;
+                        builder.add(key, value)?;
                         self.report.entries_written += 1;
                     }
+                } else {
+                    tombstones.add_entry(key.user_key, key.trailer, value);
                 }
             }
             runs[index].next(self.env)?;
         }
         finish(&mut open, &mut written)?;
+        let kept = written
+            .iter()
+            .filter_map(|(_, table)| table.content())
+            .sum();
+        balance(read, shadowed, tombstones, kept)?;
         Ok(written)
     }
+}
+
+/// P7.
+fn balance(read: Sum, shadowed: Sum, tombstones: Sum, written: Sum) -> Result<()> {
+    if read - shadowed - tombstones == written {
+        return Ok(());
+    }
+    Err(Error::unaccounted(format!(
+        "entries are unaccounted for: of {read}, {shadowed} were dropped as overwritten and {tombstones} as \
+         tombstones, and {written} were written"
+    )))
+}
+
+/// How a table, whose blocks can all be read and hold `found`, is not what is said of it; `None` if it is (P6).
+fn other_entries(found: Sum, manifest: Option<Said>, properties: Option<Said>) -> Option<String> {
+    let said = [
+        (manifest, "the manifest says"),
+        (properties, "its own properties say"),
+    ];
+    let mut said = said.into_iter();
+    let (said, who) = said.find_map(|(said, who)| {
+        let said = said.filter(|said| !said.agrees_with(found))?;
+        Some((said, who))
+    })?;
+    Some(format!(
+        "all its blocks can be read, and what they hold is in the new database; but that is {found}, and {who} {said}"
+    ))
 }
 
 /// Completes the open table.
@@ -526,7 +597,7 @@ fn finish(
 /// The records of logs on their way into tables.
 struct Replay {
     memtable: Option<Loader>,
-    tables: Vec<PathBuf>,
+    tables: Vec<(PathBuf, Sum)>,
     /// The last number read, or known to have been in a log before.
     last: Option<SequenceNumber>,
     watermark: Watermark,
@@ -698,6 +769,122 @@ mod tests {
         assert_eq!((report.log_records, report.lost_places), (2, 4));
         let db = DB::open(NEW, options).unwrap();
         assert_eq!(db.get(b"key").unwrap().as_deref(), Some(&b"c"[..]));
+    }
+
+    #[test]
+    fn a_table_that_is_not_what_the_manifest_says_gives_all_it_has_and_is_told() {
+        for spoil in [
+            (|info| info.content_sum = Some(7)) as fn(&mut TableInfo),
+            |info| info.entries += 1,
+        ] {
+            let disk = MemEnv::new();
+            let env = FaultEnv::new(Arc::new(disk.clone()), 0);
+            let expected = example(&env);
+            let db = DB::open(BAD, options(&env)).unwrap();
+            let superversion = db.shared().superversion.load_full();
+            let (level, file) = superversion.version.all_files().next().unwrap();
+            let file = Arc::clone(file);
+            // The same table under another number, since an edit that removes a table has its file deleted.
+            let mut info = file.info.clone();
+            info.number = db.shared().file_numbers.allocate();
+            spoil(&mut info);
+            let path = table_path(Path::new(BAD), info.number);
+            let whole = disk.open_read(&table_path(Path::new(BAD), file.number));
+            let mut bytes = vec![0; file.size as usize];
+            whole.unwrap().read_at(0, &mut bytes).unwrap();
+            let copy = disk.create_new(&path).unwrap();
+            copy.write_at(0, &bytes).unwrap();
+            let mut edit = crate::version::VersionEdit::default();
+            edit.remove(level, file.number);
+            edit.add(level, info.clone());
+            db.shared().install(edit, |_| {}).unwrap();
+            let replaced = table_path(Path::new(BAD), file.number);
+            drop((file, superversion, db));
+            let _ = disk.remove_file(&replaced);
+
+            let report = DB::repair(BAD, NEW, &options(&env)).unwrap();
+            assert!(!report.is_ok());
+            assert_eq!(report.lost_places, 1, "{report:?}");
+            let lost = &report.lost[0];
+            assert_eq!((&lost.file, lost.offset, lost.end), (&path, 0, 0));
+            assert!(lost.message.contains("the manifest says"), "{lost:?}");
+            let largest = Some(info.largest_key().user_key.to_vec());
+            assert_eq!(lost.largest_key, largest);
+            assert_eq!(lost.last_sequence, Some(info.largest_sequence));
+            let db = DB::open(NEW, options(&env)).unwrap();
+            let found: Vec<_> = db.iter().map(|entry| entry.unwrap()).collect();
+            assert!(found == expected);
+            assert!(db.verify().unwrap().is_ok());
+        }
+    }
+
+    #[test]
+    fn entries_are_others_if_their_number_or_their_sum_is_not_what_somebody_says() {
+        let found = Sum {
+            terms: 5,
+            puts: 3,
+            tombstones: 1,
+        };
+        let right = Said {
+            entries: 4,
+            tombstones: 1,
+            terms: Some(5),
+        };
+        // Of a table of format version 1 no sum is known.
+        let older = Said {
+            terms: None,
+            ..right
+        };
+        for said in [None, Some(right), Some(older)] {
+            assert_eq!(other_entries(found, said, None), None);
+            assert_eq!(other_entries(found, None, said), None);
+        }
+        let wrong = [
+            Said {
+                entries: 5,
+                ..older
+            },
+            Said {
+                tombstones: 2,
+                ..right
+            },
+            Said {
+                terms: Some(6),
+                ..right
+            },
+        ];
+        for said in wrong {
+            let told = other_entries(found, Some(said), Some(right)).unwrap();
+            assert!(told.contains("the manifest says"), "{told}");
+            let told = other_entries(found, Some(right), Some(said)).unwrap();
+            assert!(told.contains("its own properties say"), "{told}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_and_neither_written_nor_rightly_dropped_does_not_add_up() {
+        let sum = |numbers: &[u64]| {
+            let mut sum = Sum::default();
+            for number in numbers {
+                let trailer = Trailer::new(SequenceNumber(*number), ValueKind::Put);
+                sum.add_entry(b"key", trailer, b"value");
+            }
+            sum
+        };
+        let none = Sum::default();
+        balance(sum(&[1, 2, 3]), sum(&[1]), sum(&[2]), sum(&[3])).unwrap();
+        balance(sum(&[1]), none, none, sum(&[1])).unwrap();
+        for (shadowed, tombstones, written) in [
+            (none, sum(&[2]), sum(&[3])),
+            (sum(&[1]), none, sum(&[3])),
+            (sum(&[1]), sum(&[2]), none),
+            (sum(&[1]), sum(&[2]), sum(&[3, 3])),
+            (sum(&[1]), sum(&[2]), sum(&[4])),
+        ] {
+            let error = balance(sum(&[1, 2, 3]), shadowed, tombstones, written).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Internal);
+            assert!(error.is_unaccounted());
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::key::SequenceNumber;
 
 /// So much damage is listed; the rest is counted.
@@ -19,16 +19,19 @@ pub struct VerifyProgress {
     pub bytes_total: u64,
 }
 
-/// One place on disk that is not as it was written.
+/// One place on disk that is not as it was written, or that is read otherwise than it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Damage {
-    /// The file.
+    /// The file; the database's directory if reading all of it together goes wrong.
     pub file: PathBuf,
     /// The byte in it: where the damaged block or record begins.
     pub offset: u64,
     /// What is wrong, in a sentence for a person.
     pub message: String,
+    /// `Corruption` if the bytes are not what was written, `Io` if they cannot be read, `Unsupported` if a newer AiDb
+    /// wrote them; `Internal` if they are right, and a way of reading does not find what is there: our fault.
+    pub kind: ErrorKind,
 }
 
 impl Damage {
@@ -39,11 +42,13 @@ impl Damage {
                 file: path.to_path_buf(),
                 offset,
                 message: error.detail().to_owned(),
+                kind: error.kind(),
             },
             None => Damage {
                 file,
                 offset,
                 message: error.to_string(),
+                kind: error.kind(),
             },
         }
     }
@@ -104,10 +109,11 @@ impl VerifyReport {
             let comma = if index == 0 { "" } else { "," };
             let _ = write!(
                 out,
-                "{comma}{{\"file\":{},\"offset\":{},\"message\":{}}}",
+                "{comma}{{\"file\":{},\"offset\":{},\"message\":{},\"kind\":\"{}\"}}",
                 json_text(&damage.file.to_string_lossy()),
                 damage.offset,
-                json_text(&damage.message)
+                json_text(&damage.message),
+                damage.kind.name()
             );
         }
         out.push_str("]}");
@@ -115,13 +121,14 @@ impl VerifyReport {
     }
 }
 
-/// Something that a repair could not read.
+/// Something that a repair could not read, or a table that it read whole and that holds other entries than it should.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Loss {
     /// The file.
     pub file: PathBuf,
-    /// Its bytes `[offset, end)` could not be read; both 0 if the file is missing.
+    /// Its bytes `[offset, end)` could not be read; both 0 if the file is missing, and if all of its blocks could be read
+    /// but hold other entries than the manifest or the table's own properties say.
     pub offset: u64,
     /// See `offset`.
     pub end: u64,
@@ -167,14 +174,14 @@ pub struct RepairReport {
     pub entries_written: u64,
     /// The last sequence number of the new database; writes go on behind it.
     pub last_sequence: SequenceNumber,
-    /// What could not be read; of more than 1000 places the first 1000.
+    /// What could not be read, and which tables hold other entries than they should; of more than 1000 the first 1000.
     pub lost: Vec<Loss>,
-    /// How many places could not be read.
+    /// How many of these there are.
     pub lost_places: u64,
 }
 
 impl RepairReport {
-    /// Whether everything could be read.
+    /// Whether everything could be read, and is what it should be.
     pub fn is_ok(&self) -> bool {
         self.lost_places == 0
     }
@@ -273,7 +280,7 @@ mod tests {
             report.to_json(),
             "{\"is_ok\":false,\"is_complete\":true,\"tables\":0,\"entries\":0,\"logs\":0,\"records\":0,\
              \"bytes\":0,\"damaged_places\":1,\"damage\":[{\"file\":\"a \\\"b\\\"\\u000a\\\\/000001.sst\",\
-             \"offset\":7,\"message\":\"it is\\u0009damaged\"}]}"
+             \"offset\":7,\"message\":\"it is\\u0009damaged\",\"kind\":\"Corruption\"}]}"
         );
     }
 

@@ -13,7 +13,7 @@ use crate::version::LevelIterator;
 
 /// Bytes that a cursor reads ahead of itself, at most. It begins with one block, and with a few when that was the
 /// wrong guess: most cursors stop after a few entries.
-const READAHEAD_BYTES: usize = 256 << 10;
+pub(super) const READAHEAD_BYTES: usize = 256 << 10;
 
 /// One sorted span. An enum instead of a trait object: its moves are the inner loop of every scan.
 pub(super) enum Source {

@@ -2,6 +2,8 @@
 
 mod closing;
 mod doubt;
+mod golden;
+mod misread;
 mod recovering;
 mod waking;
 

@@ -1,23 +1,39 @@
-//! Verification: reads every byte that the open database depends on and checks it, while it goes on working.
+//! Verification: reads every byte that the open database depends on and checks it, while it goes on working; then reads
+//! everything as users do and compares (`verify/reads.rs`).
 //!
-//! * Y1  Everything comes from the files: tables are opened anew, past the caches, the manifest is read again.
-//! * Y2  It looks at one moment: the version and the logs that were there when it began. The version is held, so
-//!       none of its tables is deleted meanwhile; a log that a flush has made superfluous is passed over.
+//! * Y1  Bytes come from the files: tables are opened anew, past the caches, the manifest is read again. Only reads as
+//!       users make them go through the caches, and put no block there.
+//! * Y2  It looks at one moment: the superversion and the logs that were there when it began. The superversion is held,
+//!       so none of its tables is deleted meanwhile; a log that a flush has made superfluous is passed over.
 //! * Y3  Damage is collected, not returned: an error means that the verification could not go on.
-//! * Y5  What readers get from the block cache is compared with the file, block by block: a fault of ours there is
-//!       reported as `Internal`.
 //! * Y4  It holds no lock while it reads, but for the manifest: edits wait that long, writes do not.
+//! * Y5  Reads are compared only where the bytes on disk are right: what they meet otherwise has been told already.
+//!       They are made at a number that is pinned before the superversion is loaded: that has every entry up to it.
+//! * Y6  What readers get from the block cache is compared with the file, block by block: a fault of ours there is
+//!       reported as `Internal`.
+
+mod reads;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use self::reads::{Answer, Comparison, Pairs, Walked, Way, first_difference, walk};
+use super::cursor::Cursor;
 use super::report::{Damage, VerifyProgress, VerifyReport};
 use super::shared::Shared;
+use super::source::{READAHEAD_BYTES, sources};
+use super::superversion::SuperVersion;
+use super::value::Value;
 use crate::batch::operations;
 use crate::cache::BlockCache;
+use crate::content::Sum;
 use crate::error::{Error, ErrorKind, Result};
 use crate::filename::{CURRENT, log_path, table_path};
+use crate::iterator::merging::MergingIterator;
 use crate::key::{FileNumber, SequenceNumber};
+use crate::memtable::Memtable;
+use crate::options::{IterOptions, ReadOptions};
+use crate::snapshot::Snapshot;
 use crate::sstable::{Checked, Table};
 use crate::sync::Arc;
 use crate::version::{FileMeta, TableInfo};
@@ -25,13 +41,17 @@ use crate::wal::{Opened, Part, Predecessor, Reader};
 
 /// Bytes between two reports of progress.
 const REPORT_BYTES: u64 = 1 << 20;
+/// How often a table is read by itself: its raw bytes, and one walk each of READS-1.
+const READS_OF_A_TABLE: u64 = 4;
+/// How often all tables are read together: the merge, and a cursor each way. Gets and seeks are few beside them.
+const READS_OF_ALL: u64 = 3;
 
 /// Told how far a verification has come; may end it.
 pub(super) type Progress<'a> = &'a mut dyn FnMut(VerifyProgress) -> ControlFlow<()>;
 
 impl Shared {
     /// Checks everything; see `DB::verify`.
-    pub(super) fn verify(&self, progress: Progress<'_>) -> Result<VerifyReport> {
+    pub(super) fn verify(self: &Arc<Shared>, progress: Progress<'_>) -> Result<VerifyReport> {
         self.check_open()?;
         let mut walk = Walk {
             shared: self,
@@ -39,6 +59,8 @@ impl Shared {
             report: VerifyReport::default(),
             at: VerifyProgress::default(),
             told: 0,
+            held: Walked::default(),
+            is_comparable: true,
         };
         let ended = walk.everything()?;
         walk.report.is_complete = ended.is_continue();
@@ -84,12 +106,28 @@ impl Shared {
 
 /// A verification under way.
 struct Walk<'a> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     progress: Progress<'a>,
     report: VerifyReport,
     at: VerifyProgress,
     /// `bytes_done` when progress was last reported.
     told: u64,
+    /// What tables and memtables hold, each walked by itself.
+    held: Walked,
+    /// Y5: whether all of that could be read.
+    is_comparable: bool,
+}
+
+/// What is looked at (Y5).
+struct Moment {
+    snapshot: Snapshot,
+    superversion: Arc<SuperVersion>,
+}
+
+impl Moment {
+    fn number(&self) -> SequenceNumber {
+        self.snapshot.sequence()
+    }
 }
 
 impl Walk<'_> {
@@ -97,9 +135,16 @@ impl Walk<'_> {
         let shared = self.shared;
         // In this order, so that a write that is flushed in between is met twice rather than never.
         let logs = shared.logs();
-        let version = Arc::clone(&shared.superversion.load().version);
-        self.at.bytes_total = version.all_files().map(|(_, file)| file.size).sum::<u64>()
-            + logs.iter().map(|log| log.length).sum::<u64>();
+        let snapshot = shared.snapshots.pin(|| shared.publisher.last());
+        let superversion = shared.superversion.load_full();
+        let moment = Moment {
+            snapshot,
+            superversion,
+        };
+        let version = &moment.superversion.version;
+        let in_tables = version.all_files().map(|(_, file)| file.size).sum::<u64>();
+        let of_logs = logs.iter().map(|log| log.length).sum::<u64>();
+        self.at.bytes_total = in_tables * (READS_OF_A_TABLE + READS_OF_ALL) + of_logs;
         self.manifest()?;
         if self.tell()?.is_break() {
             return Ok(ControlFlow::Break(()));
@@ -111,10 +156,18 @@ impl Walk<'_> {
         }
         let cache = BlockCache::new(0);
         for (_, file) in version.all_files() {
-            if self.table(file, &cache)?.is_break() {
+            let end = self.at.bytes_done + file.size * READS_OF_A_TABLE;
+            if self.table(file, moment.number(), &cache)?.is_break()
+                || self.advance_to(end)?.is_break()
+            {
                 return Ok(ControlFlow::Break(()));
             }
         }
+        let end = self.at.bytes_done + in_tables * READS_OF_ALL;
+        if self.memtables(&moment)?.is_break() || self.reads(&moment, end)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        self.at.bytes_done = end;
         self.tell()
     }
 
@@ -123,12 +176,28 @@ impl Walk<'_> {
         // After close anything may be missing.
         self.shared.check_open()?;
         match error.kind() {
-            ErrorKind::Corruption | ErrorKind::Io | ErrorKind::Unsupported => {
-                let damage = Damage::new(PathBuf::from(file), offset, &error);
-                self.report.add(damage);
-                Ok(())
+            ErrorKind::Corruption | ErrorKind::Io | ErrorKind::Unsupported => {}
+            ErrorKind::Internal if error.is_unaccounted() => {}
+            _ => return Err(error),
+        }
+        let damage = Damage::new(PathBuf::from(file), offset, &error);
+        self.report.add(damage);
+        Ok(())
+    }
+
+    /// Notes that a way of reading does not find in `file` what is there.
+    fn misread(&mut self, file: &Path, what: impl Into<String>) -> Result<()> {
+        self.damage(file, 0, Error::unaccounted(what))
+    }
+
+    /// The outcome of reading `file` as users do; `None` if that met damage, which is noted.
+    fn noted<T>(&mut self, file: &Path, outcome: Result<T>) -> Result<Option<T>> {
+        match outcome {
+            Ok(read) => Ok(Some(read)),
+            Err(error) => {
+                self.is_comparable = false;
+                self.damage(file, 0, error).map(|()| None)
             }
-            _ => Err(error),
         }
     }
 
@@ -245,7 +314,13 @@ impl Walk<'_> {
         Ok(Ok(ControlFlow::Continue(())))
     }
 
-    fn table(&mut self, file: &Arc<FileMeta>, cache: &Arc<BlockCache>) -> Result<ControlFlow<()>> {
+    /// Checks a table, and reads it as cursors do (READS-1).
+    fn table(
+        &mut self,
+        file: &Arc<FileMeta>,
+        number: SequenceNumber,
+        cache: &Arc<BlockCache>,
+    ) -> Result<ControlFlow<()>> {
         let shared = self.shared;
         let end = self.at.bytes_done + file.size;
         let path = table_path(&shared.dir, file.number);
@@ -260,8 +335,9 @@ impl Walk<'_> {
         let table = match table {
             Ok(table) => table,
             Err(error) => {
+                self.is_comparable = false;
                 self.damage(&path, 0, error)?;
-                return self.advance_to(end);
+                return Ok(ControlFlow::Continue(()));
             }
         };
         let mut failure = None;
@@ -290,21 +366,60 @@ impl Walk<'_> {
         if is_ended {
             return Ok(ControlFlow::Break(()));
         }
-        if let Some(summary) = summary
-            && !file
-                .info
-                .agrees_with(&TableInfo::new(file.number, file.file_id, summary))
-        {
-            let what = "the table holds something else than the manifest says";
-            self.damage(&path, 0, Error::corruption(&path, 0, what))?;
-        }
         if self.cached_blocks(file, &path)?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
-        self.advance_to(end)
+        let Some(summary) = summary else {
+            self.is_comparable = false;
+            return Ok(ControlFlow::Continue(()));
+        };
+        let (expected, bytes) = (
+            summary.sum,
+            summary
+                .raw_key_bytes
+                .saturating_add(summary.raw_value_bytes),
+        );
+        let found = TableInfo::new(file.number, file.file_id, summary);
+        if !file.info.agrees_with(&found) {
+            let what = "the table holds something else than the manifest says";
+            self.is_comparable = false;
+            self.damage(&path, 0, Error::corruption(&path, 0, what))?;
+            return Ok(ControlFlow::Continue(()));
+        }
+        if self.advance_to(end)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        for (way, readahead, words) in [
+            (Way::Forward, 0, "forward, block by block,"),
+            (Way::Forward, READAHEAD_BYTES, "forward, reading ahead,"),
+            (Way::Backward, READAHEAD_BYTES, "backward"),
+        ] {
+            let mut entries = table.iter(false, readahead);
+            let outcome = walk(&mut entries, way, number, &mut |walked| {
+                self.advance(in_proportion(walked, file.size, bytes))
+            });
+            let walked = match self.noted(&path, outcome)? {
+                Some(Some(walked)) => walked,
+                Some(None) => return Ok(ControlFlow::Break(())),
+                None => return Ok(ControlFlow::Continue(())),
+            };
+            if walked.all != expected {
+                let place = self.where_walks_part(&table, file);
+                let what = format!(
+                    "a walk {words} meets {}, and the table's blocks hold {expected}: {place}",
+                    walked.all
+                );
+                self.misread(&path, what)?;
+            }
+            if (way, readahead) == (Way::Forward, 0) {
+                self.held.seen += walked.seen;
+                self.held.bytes += walked.bytes;
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
-    /// Compares what readers find of a table in the block cache with the file (Y5).
+    /// Compares what readers find of a table in the block cache with the file (Y6).
     fn cached_blocks(&mut self, file: &Arc<FileMeta>, path: &Path) -> Result<ControlFlow<()>> {
         let Some(table) = file.handle.opened() else {
             return Ok(ControlFlow::Continue(()));
@@ -327,6 +442,161 @@ impl Walk<'_> {
             }
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Where the two ways forward part, or between which keys the table lies if they do not.
+    fn where_walks_part(&self, table: &Arc<Table>, file: &FileMeta) -> String {
+        let mut one = table.iter(false, 0);
+        let mut other = table.iter(false, READAHEAD_BYTES);
+        match first_difference(&mut one, &mut other) {
+            Ok(Some(difference)) => difference,
+            Ok(None) => {
+                let [first, last] = [file.smallest_key(), file.largest_key()];
+                format!(
+                    "somewhere between {} and {}",
+                    reads::Shown(first.user_key),
+                    reads::Shown(last.user_key)
+                )
+            }
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// Walks each memtable by itself; a sealed one whose last number is published has to hold what was inserted.
+    fn memtables(&mut self, moment: &Moment) -> Result<ControlFlow<()>> {
+        let dir = &self.shared.dir;
+        let superversion = &moment.superversion;
+        let sealed = superversion.sealed.iter().map(|sealed| {
+            let is_complete = sealed.last_sequence <= moment.number();
+            (&sealed.memtable, is_complete.then(|| sealed.memtable.sum()))
+        });
+        for (memtable, inserted) in sealed.chain([(&superversion.active, None)]) {
+            let Some(found) = self.memtable(memtable, moment.number())? else {
+                return Ok(ControlFlow::Break(()));
+            };
+            if let Some(difference) = unlike_inserted(found.all, inserted) {
+                self.misread(dir, difference)?;
+            }
+            self.held.seen += found.seen;
+            self.held.bytes += found.bytes;
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn memtable(
+        &mut self,
+        memtable: &Arc<Memtable>,
+        number: SequenceNumber,
+    ) -> Result<Option<Walked>> {
+        // In memory: no bytes of files, but it may be asked to end.
+        walk(&mut memtable.iter(), Way::Forward, number, &mut |_| {
+            self.tell()
+        })
+    }
+
+    /// Reads the whole database in each way that users do (READS-2, READS-3).
+    fn reads(&mut self, moment: &Moment, end: u64) -> Result<ControlFlow<()>> {
+        if !self.is_comparable {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let shared = self.shared;
+        let (number, bytes) = (moment.number(), self.held.bytes);
+        let share = end - self.at.bytes_done;
+        let options = IterOptions {
+            fill_cache: false,
+            ..IterOptions::default()
+        };
+        let cursor = || {
+            let superversion = Arc::clone(&moment.superversion);
+            Cursor::at(shared, superversion, number, options.clone())
+        };
+        let get_options = ReadOptions {
+            snapshot: Some(&moment.snapshot),
+            fill_cache: false,
+        };
+        let comparison = Comparison {
+            merged: MergingIterator::new(sources(&moment.superversion, &shared.tables, &options)),
+            number,
+            forward: cursor(),
+            backward: cursor(),
+            seeking: cursor(),
+            get: |key: &[u8], value: Option<&[u8]>| {
+                let found = shared.get(key, &get_options, |found| Value::from(found))?;
+                Ok(match (found, value) {
+                    (None, None) => Answer::Right,
+                    (None, Some(_)) => Answer::Missing,
+                    (Some(found), Some(value)) if found == value => Answer::Right,
+                    (Some(_), _) => Answer::Another,
+                })
+            },
+        };
+        let outcome = comparison.run(&mut |walked| {
+            let part = in_proportion(walked, share, bytes);
+            // What is inserted meanwhile is walked over too.
+            self.at.bytes_done = end.min(self.at.bytes_done + part);
+            self.tell()
+        });
+        let outcome = match self.noted(&shared.dir, outcome)? {
+            Some(Some(outcome)) => outcome,
+            Some(None) => return Ok(ControlFlow::Break(())),
+            None => return Ok(ControlFlow::Continue(())),
+        };
+        if outcome.met != self.held.seen {
+            let what = format!(
+                "at number {number} a merge of all tables and memtables meets {}, and they hold {}",
+                outcome.met, self.held.seen
+            );
+            self.misread(&shared.dir, what)?;
+        }
+        for difference in outcome.differences {
+            let what = format!("at number {number} {difference}");
+            self.misread(&shared.dir, what)?;
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// What is wrong with a memtable whose walk has met `found`, if it is known what was `inserted`.
+fn unlike_inserted(found: Sum, inserted: Option<Sum>) -> Option<String> {
+    let inserted = inserted.filter(|inserted| *inserted != found)?;
+    Some(format!(
+        "a walk through a sealed memtable meets {found}, and {inserted} were inserted"
+    ))
+}
+
+/// The part of `share` bytes of files that `walked` of `all` bytes of keys and values stand for.
+fn in_proportion(walked: u64, share: u64, all: u64) -> u64 {
+    let part = u128::from(walked) * u128::from(share) / u128::from(all.max(1));
+    u64::try_from(part).map_or(share, |part| part.min(share))
+}
+
+impl Pairs for Cursor {
+    fn next(&mut self) -> Result<bool> {
+        Cursor::next(self)
+    }
+
+    fn prev(&mut self) -> Result<bool> {
+        Cursor::prev(self)
+    }
+
+    fn last(&mut self) -> Result<bool> {
+        Cursor::last(self)
+    }
+
+    fn seek(&mut self, key: &[u8]) -> Result<bool> {
+        Cursor::seek(self, key)
+    }
+
+    fn seek_for_prev(&mut self, key: &[u8]) -> Result<bool> {
+        Cursor::seek_for_prev(self, key)
+    }
+
+    fn key(&self) -> &[u8] {
+        Cursor::key(self)
+    }
+
+    fn value(&self) -> &[u8] {
+        Cursor::value(self)
     }
 }
 

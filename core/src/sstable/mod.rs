@@ -36,5 +36,5 @@ pub(crate) use builder::{Builder, TableOptions, TableSummary};
 pub(crate) use iter::TableIterator;
 pub(crate) use reader::check::Checked;
 pub(crate) use reader::{Pending, Sought, Table, TableEntry, TableValue};
-pub(crate) use salvage::{Known, SalvageIterator, SalvagedTable, salvage, table_id};
+pub(crate) use salvage::{Known, Said, SalvageIterator, SalvagedTable, salvage, table_id};
 pub(crate) use span::Span;

@@ -5,7 +5,8 @@
 //! * V2  The index says where blocks are. If it or the footer is damaged, blocks are found one behind the other from
 //!       the beginning, by their checksums; then what follows the first damaged one is lost.
 //! * V3  The file's id comes from its header, else from the manifest, else from the footer's checksum.
-//! * V4  The filter and the properties are not needed, so damage in them loses nothing.
+//! * V4  The filter and the properties are not needed, so damage in them loses nothing. If the properties can be read,
+//!       what they say of the entries is told beside what was found.
 //!
 //! Memory: the index, and a block at a time. The file is opened for each block, so that any number of tables can be
 //! walked at once with few descriptors.
@@ -15,13 +16,14 @@ use std::path::{Path, PathBuf};
 use crate::cache::MemoryGauge;
 use crate::checksum::{OpenEnded, id_behind};
 use crate::compression::Compression;
+use crate::content::Sum;
 use crate::env::{Env, File};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyRef, SequenceNumber};
 use crate::sstable::block::{Block, BlockCursor, BlockId, Damage};
 use crate::sstable::format::{
     BLOCK_TRAILER_BYTES, BlockHandle, BlockKind, FOOTER_BYTES, FOOTER_MAGIC, Footer, HEADER_BYTES,
-    MAX_RAW_BLOCK_BYTES, decode_header, open_block, read_exact,
+    MAX_RAW_BLOCK_BYTES, Properties, decode_header, open_block, read_exact,
 };
 use crate::sstable::index::Index;
 use crate::sstable::reader::data_end;
@@ -46,11 +48,42 @@ pub(crate) struct SalvagedTable {
     path: PathBuf,
     file_id: u64,
     blocks: Vec<BlockHandle>,
-    pub(crate) entries: u64,
+    /// Of the entries that can be read.
+    pub(crate) sum: Sum,
+    /// What its own properties say of all of its entries; `None` if they cannot be read.
+    pub(crate) said: Option<Said>,
     /// The first and the last encoded key.
     pub(crate) smallest: Vec<u8>,
     pub(crate) largest: Vec<u8>,
     pub(crate) largest_sequence: SequenceNumber,
+}
+
+/// What somebody says of the entries of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) entries: u64,
+    pub(crate) tombstones: u64,
+    /// The sum of their terms; `None` of a table of format version 1.
+    pub(crate) terms: Option<u64>,
+}
+
+impl Said {
+    /// Whether the entries that were found, all of a table, may be those that are meant.
+    pub(crate) fn agrees_with(&self, found: Sum) -> bool {
+        (self.entries, self.tombstones) == (found.entries(), found.tombstones)
+            && self.terms.is_none_or(|terms| terms == found.terms)
+    }
+}
+
+impl std::fmt::Display for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let puts = self.entries.saturating_sub(self.tombstones);
+        write!(f, "{puts} puts and {} deletes", self.tombstones)?;
+        match self.terms {
+            Some(terms) => write!(f, " with sum {terms:016x}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What is known of a table from elsewhere: its id and size in the manifest.
@@ -112,11 +145,18 @@ pub(crate) fn salvage(
             found = found.or(by_index(&*file, path, file_id, size)?);
         }
     }
-    let (file_id, blocks, end) = match (found, ids.into_iter().flatten().next()) {
-        (Some((file_id, blocks)), _) => (file_id, blocks, None),
+    let (file_id, blocks, said, end) = match (found, ids.into_iter().flatten().next()) {
+        (
+            Some(Indexed {
+                file_id,
+                blocks,
+                said,
+            }),
+            _,
+        ) => (file_id, blocks, said, None),
         (None, Some(file_id)) => {
             let (blocks, end) = by_search(&*file, path, file_id, length)?;
-            (file_id, blocks, end)
+            (file_id, blocks, None, end)
         }
         (None, None) => {
             let what = "the table's header and its footer are damaged";
@@ -129,7 +169,8 @@ pub(crate) fn salvage(
         path: path.to_path_buf(),
         file_id,
         blocks: Vec::new(),
-        entries: 0,
+        sum: Sum::default(),
+        said,
         smallest: Vec::new(),
         largest: Vec::new(),
         largest_sequence: SequenceNumber(0),
@@ -161,34 +202,49 @@ pub(crate) fn salvage(
         note(Error::corruption(path, end, what), end, length, lost)?;
         table.tell_last_key(lost);
     }
-    Ok((table.entries > 0).then_some(table))
+    Ok((table.sum.entries() > 0).then_some(table))
+}
+
+/// What the index of a table tells.
+struct Indexed {
+    file_id: u64,
+    blocks: Vec<BlockHandle>,
+    said: Option<Said>,
 }
 
 /// Where the data blocks are, by the index of the table of `size` bytes; `None` if it cannot be read.
-fn by_index(
-    file: &dyn File,
-    path: &Path,
-    file_id: u64,
-    size: u64,
-) -> Result<Option<(u64, Vec<BlockHandle>)>> {
+fn by_index(file: &dyn File, path: &Path, file_id: u64, size: u64) -> Result<Option<Indexed>> {
     let Some(footer_at) = size.checked_sub(FOOTER_BYTES as u64) else {
         return Ok(None);
     };
-    let read = || -> Result<Vec<BlockHandle>> {
+    let read = || -> Result<Indexed> {
         let footer = read_exact(file, path, footer_at, FOOTER_BYTES as u64)?;
         let footer = Footer::decode(path, file_id, footer_at, &footer)?;
         let damaged = |what: &str| Error::corruption(path, footer_at, what);
         let data_end = data_end(&footer, footer_at).ok_or_else(|| damaged("T1"))?;
-        let length = footer.index.length + BLOCK_TRAILER_BYTES as u64;
-        let stored = read_exact(file, path, footer.index.offset, length)?;
-        let raw = open_block(path, file_id, footer.index.offset, BlockKind::Index, stored)?;
+        let part = |handle: BlockHandle, kind| {
+            let length = handle.length + BLOCK_TRAILER_BYTES as u64;
+            let stored = read_exact(file, path, handle.offset, length)?;
+            open_block(path, file_id, handle.offset, kind, stored)
+        };
+        let raw = part(footer.index, BlockKind::Index)?;
         let index = Index::parse(&raw, HEADER_BYTES as u64, data_end).map_err(damaged)?;
-        Ok((0..index.len())
-            .map(|number| index.handle(number))
-            .collect())
+        let properties = part(footer.properties, BlockKind::Properties).ok();
+        let properties = properties.and_then(|raw| Properties::decode(&raw, footer.version));
+        Ok(Indexed {
+            file_id,
+            blocks: (0..index.len())
+                .map(|number| index.handle(number))
+                .collect(),
+            said: properties.map(|properties| Said {
+                entries: properties.entries,
+                tombstones: properties.tombstones,
+                terms: properties.content_sum,
+            }),
+        })
     };
     match read() {
-        Ok(blocks) => Ok(Some((file_id, blocks))),
+        Ok(indexed) => Ok(Some(indexed)),
         Err(error) => as_damage(error).map(|_| None),
     }
 }
@@ -293,7 +349,7 @@ impl SalvagedTable {
     /// Checks a block, and counts it in if it is intact; its first key.
     fn look_at(&mut self, env: &dyn Env, handle: BlockHandle) -> Result<Vec<u8>> {
         let mut cursor = self.read(env, handle)?;
-        let (mut entries, mut largest_sequence) = (0, self.largest_sequence);
+        let (mut sum, mut largest_sequence) = (Sum::default(), self.largest_sequence);
         let mut last = self.largest.clone();
         let mut first = None;
         while cursor.valid() {
@@ -302,12 +358,11 @@ impl SalvagedTable {
                 let what = "T3: keys do not ascend";
                 return Err(Error::corruption(&self.path, handle.offset, what));
             }
-            if key.trailer.kind().is_none() {
+            if !sum.add_entry(key.user_key, key.trailer, cursor.value()) {
                 let kind = key.trailer.0 as u8;
                 let what = format!("{} holds an entry of kind {kind}", self.path.display());
                 return Err(Error::unsupported(what));
             }
-            entries += 1;
             largest_sequence = largest_sequence.max(key.trailer.sequence());
             first.get_or_insert_with(|| key.to_vec());
             last.clear();
@@ -318,7 +373,7 @@ impl SalvagedTable {
             Error::corruption(&self.path, handle.offset, "a data block without entries")
         })?;
         self.blocks.push(handle);
-        self.entries += entries;
+        self.sum += sum;
         self.largest_sequence = largest_sequence;
         if self.smallest.is_empty() {
             self.smallest = first.clone();
@@ -330,7 +385,7 @@ impl SalvagedTable {
     /// Says of what was lost last which key came before it.
     fn tell_last_key(&self, lost: &mut [LostBlocks]) {
         if let Some(lost) = lost.last_mut()
-            && self.entries > 0
+            && self.sum.entries() > 0
         {
             lost.after = Some(self.largest.clone());
         }

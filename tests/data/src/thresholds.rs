@@ -66,6 +66,7 @@ pub const THRESHOLDS: &[Threshold] = &[
     bytes("db/value.rs", "COPIED_BYTES", 512),
     bytes("db/value.rs", "INLINE_BYTES", 118),
     bytes("db/verify.rs", "REPORT_BYTES", 1 << 20),
+    bytes("db/verify/reads.rs", "SAMPLED_VALUE_BYTES", 32 << 10),
     count("db/write.rs", "TOGETHER", 8),
     bytes("env/os.rs", "RELEASED_BYTES", 2 << 20),
     bytes("env/unix.rs", "PIECE_BYTES", 64 << 10),

@@ -91,11 +91,12 @@ class OpenOptions(TypedDict, total=False):
 
 @type_check_only
 class Damage(TypedDict):
-    """One place on disk that is not as it was written."""
+    """One place on disk that is not as it was written; of kind "Internal", one that is read otherwise than it is."""
 
     file: str
     offset: int
     message: str
+    kind: str
 
 @type_check_only
 class VerifyReport(TypedDict):
@@ -113,7 +114,8 @@ class VerifyReport(TypedDict):
 
 @type_check_only
 class Loss(TypedDict):
-    """Something that a repair could not read: bytes offset to end of a file; None is what is not known."""
+    """Bytes offset to end of a file that a repair could not read, both 0 if the file is missing or if it is a table that
+    was read whole and holds other entries than it should; None is what is not known."""
 
     file: str
     offset: int

@@ -131,7 +131,7 @@ impl Subject {
             assert!(expected.is_empty(), "nothing is answered of {blocks:?}");
             return;
         };
-        assert_eq!(table.entries, expected.len() as u64);
+        assert_eq!(table.sum.entries(), expected.len() as u64);
         let (first, last) = (expected.first().unwrap(), expected.last().unwrap());
         assert_eq!((&table.smallest, &table.largest), (&first.0, &last.0));
         assert_eq!(table.smallest_key().to_vec(), first.0);
@@ -408,4 +408,67 @@ fn a_block_that_does_not_decode_is_lost_with_the_byte_that_is_wrong() {
     assert_eq!(lost.len(), 1);
     let message = lost[0].error.to_string();
     assert!(message.contains("data block, raw byte 0"), "{message}");
+}
+
+#[test]
+fn what_the_properties_say_of_the_entries_is_told_beside_what_was_found() {
+    let (env, path, file_id) = (MemEnv::new(), Path::new("/000007.sst"), 7);
+    let file = env.create_new(path).unwrap();
+    let options = TableOptions::default();
+    let mut builder = Builder::new(file, path.to_path_buf(), file_id, options).unwrap();
+    for key in 0..100u8 {
+        let kind = [ValueKind::Put, ValueKind::Delete][usize::from(key % 10 == 3)];
+        let trailer = Trailer::new(SequenceNumber(u64::from(key) + 1), kind);
+        let value: &[u8] = if kind == ValueKind::Put {
+            b"value"
+        } else {
+            b""
+        };
+        builder.add(KeyRef::new(&[key], trailer), value).unwrap();
+    }
+    let written = builder.finish().unwrap();
+    let salvaged = || {
+        let mut lost = Vec::new();
+        let table = salvage(&env, path, None, &mut lost).unwrap().unwrap();
+        assert_eq!((lost.len(), table.sum), (0, written.sum));
+        table.said
+    };
+    let said = salvaged().expect("they can be read");
+    assert!(said.agrees_with(written.sum));
+
+    // Other properties, as valid as the first.
+    let file = env.open_write(path).unwrap();
+    let footer_at = written.file_size - FOOTER_BYTES as u64;
+    let footer = read_exact(&*file, path, footer_at, FOOTER_BYTES as u64).unwrap();
+    let footer = Footer::decode(path, file_id, footer_at, &footer).unwrap();
+    let BlockHandle { offset, length } = footer.properties;
+    let stored = read_exact(&*file, path, offset, length + BLOCK_TRAILER_BYTES as u64);
+    let raw = open_block(
+        path,
+        file_id,
+        offset,
+        BlockKind::Properties,
+        stored.unwrap(),
+    );
+    let right = Properties::decode(&raw.unwrap(), footer.version).unwrap();
+    type Spoil = fn(&mut Properties);
+    let spoils: [Spoil; 3] = [
+        |wrong| wrong.entries += 1,
+        |wrong| wrong.tombstones += 1,
+        |wrong| wrong.content_sum = wrong.content_sum.map(|sum| sum ^ 1),
+    ];
+    for spoil in spoils {
+        let mut wrong = right.clone();
+        spoil(&mut wrong);
+        let payload = wrong.encode();
+        assert_eq!(payload.len() as u64, length);
+        file.write_at(offset, &payload).unwrap();
+        let kind = BlockKind::Properties;
+        let trailer = block_trailer(file_id, offset, kind, Compression::None, &payload);
+        file.write_at(offset + length, &trailer).unwrap();
+        let said = salvaged().expect("they can be read");
+        assert!(!said.agrees_with(written.sum), "{said}");
+    }
+    file.write_at(offset, b"damage").unwrap();
+    assert_eq!(salvaged(), None);
 }

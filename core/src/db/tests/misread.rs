@@ -1,0 +1,172 @@
+//! Verification, where the bytes on disk are right and reads do not find what is there, or the manifest says otherwise.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::compression::Compression;
+use crate::content::Sum;
+use crate::filename::table_path;
+use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
+use crate::sstable::Builder;
+use crate::version::{FileMeta, VersionEdit};
+
+const PAIRS: u8 = 40;
+const VALUE_BYTES: usize = 100_000;
+
+fn only_table(db: &DB) -> (usize, Arc<FileMeta>) {
+    let superversion = db.shared().superversion.load_full();
+    let mut files = superversion.version.all_files();
+    let (level, file) = files.next().unwrap();
+    assert!(files.next().is_none(), "one table");
+    (level, Arc::clone(file))
+}
+
+fn bytes_of(env: &MemEnv, path: &Path) -> Vec<u8> {
+    let file = env.open_read(path).unwrap();
+    let mut bytes = vec![0; file.len().unwrap() as usize];
+    file.read_at(0, &mut bytes).unwrap();
+    bytes
+}
+
+fn overwrite(env: &MemEnv, path: &Path, bytes: &[u8]) {
+    env.open_write(path).unwrap().write_at(0, bytes).unwrap();
+}
+
+/// A table of some megabytes, alone in its database, and its path.
+fn large_table(env: &MemEnv) -> (DB, PathBuf) {
+    let options = options(env)
+        .write_buffer_size(64 << 20)
+        .compression(Compression::None);
+    let db = DB::open("/db", options).unwrap();
+    for key in 0..PAIRS {
+        db.put(&[key], &[key; VALUE_BYTES]).unwrap();
+    }
+    db.flush().unwrap();
+    let (_, file) = only_table(&db);
+    let path = table_path(&db.shared().dir, file.number);
+    (db, path)
+}
+
+/// The bytes of a whole table with this one's id and layout, in which one value is another.
+fn with_another_value(env: &MemEnv, db: &DB) -> Vec<u8> {
+    let (_, file) = only_table(db);
+    let path = PathBuf::from("/other");
+    let options = db.shared().table_options();
+    let made = env.create_new(&path).unwrap();
+    let mut builder = Builder::new(made, path.clone(), file.file_id, options).unwrap();
+    for key in 0..PAIRS {
+        let trailer = Trailer::new(SequenceNumber(u64::from(key) + 1), ValueKind::Put);
+        let mut value = vec![key; VALUE_BYTES];
+        if key == PAIRS / 2 {
+            value[777] ^= 1;
+        }
+        builder.add(KeyRef::new(&[key], trailer), &value).unwrap();
+    }
+    assert_eq!(builder.finish().unwrap().file_size, file.size);
+    bytes_of(env, &path)
+}
+
+#[test]
+fn reads_that_find_other_entries_than_the_check_of_the_blocks_did_are_our_fault() {
+    // From one place of the verification to another the file serves other bytes, as valid as the first. The check of
+    // the raw bytes is the first seventh, then come three walks of the table, then the merge and the cursors.
+    for (from, to, words) in [
+        (1.1, 2.0, "a walk forward, block by block, meets"),
+        (2.1, 3.0, "a walk forward, reading ahead, meets"),
+        (3.1, 4.0, "a walk backward meets"),
+        (4.1, 7.0, "a merge of all tables and memtables meets"),
+    ] {
+        let env = MemEnv::new();
+        let (db, path) = large_table(&env);
+        let (right, wrong) = (bytes_of(&env, &path), with_another_value(&env, &db));
+        let size = right.len() as f64;
+        let report = db.verify_with(&mut |at| {
+            let done = at.bytes_done as f64 / size;
+            let is_spoiled = from <= done && done < to;
+            overwrite(&env, &path, if is_spoiled { &wrong } else { &right });
+            ControlFlow::Continue(())
+        });
+        let report = report.unwrap();
+        assert!(!report.is_ok() && report.is_complete, "{words}");
+        let told = report.damage.iter().find(|one| one.message.contains(words));
+        let told = told.unwrap_or_else(|| panic!("{words}: {report:?}"));
+        assert!(
+            report
+                .damage
+                .iter()
+                .all(|one| one.kind == ErrorKind::Internal)
+        );
+        let is_of_table = words.starts_with("a walk");
+        assert_eq!(told.file == path, is_of_table, "{told:?}");
+        overwrite(&env, &path, &right);
+        assert!(db.verify().unwrap().is_ok());
+    }
+}
+
+#[test]
+fn a_table_with_another_sum_than_the_manifest_says_is_damage_by_name() {
+    let env = MemEnv::new();
+    let (db, path) = large_table(&env);
+    let (level, file) = only_table(&db);
+    // The same table under another number, since an edit that removes a table has its file deleted.
+    let mut info = file.info.clone();
+    info.number = db.shared().file_numbers.allocate();
+    info.content_sum = info.content_sum.map(|sum| sum ^ 1);
+    let copy = table_path(&db.shared().dir, info.number);
+    let made = env.create_new(&copy).unwrap();
+    made.write_at(0, &bytes_of(&env, &path)).unwrap();
+    let mut edit = VersionEdit::default();
+    edit.remove(level, file.number);
+    edit.add(level, info);
+    drop(file);
+    db.shared().install(edit, |_| {}).unwrap();
+    let report = db.verify().unwrap();
+    assert_eq!(report.damaged_places, 1, "{report:?}");
+    let damage = &report.damage[0];
+    assert_eq!((&damage.file, damage.kind), (&copy, ErrorKind::Corruption));
+    assert!(
+        damage.message.contains("than the manifest says"),
+        "{damage:?}"
+    );
+}
+
+#[test]
+fn a_sealed_memtable_that_does_not_hold_what_was_inserted_is_our_fault() {
+    let env = MemEnv::new();
+    let db = open(&env);
+    // Without a background thread they wait for their flush.
+    for key in 0..200u8 {
+        if db.shared().superversion.load().sealed.is_empty() {
+            db.put(&[key], &[key; 100]).unwrap();
+        }
+    }
+    assert!(db.verify().unwrap().is_ok());
+    let mut sum = Sum::default();
+    let trailer = Trailer::new(SequenceNumber(1), ValueKind::Delete);
+    sum.add_entry(b"never inserted", trailer, b"");
+    db.shared().superversion.load().sealed[0]
+        .memtable
+        .account(sum);
+    let report = db.verify().unwrap();
+    assert_eq!(report.damaged_places, 1, "{report:?}");
+    let damage = &report.damage[0];
+    assert_eq!(damage.kind, ErrorKind::Internal);
+    assert!(damage.message.contains("sealed memtable"), "{damage:?}");
+}
+
+#[test]
+fn a_verification_puts_no_block_into_the_cache() {
+    let env = MemEnv::new();
+    let db = open(&env);
+    for key in 0..200u8 {
+        db.put(&[key], &[key; 100]).unwrap();
+    }
+    db.flush().unwrap();
+    drop(db);
+    let db = open(&env);
+    assert!(db.verify().unwrap().is_ok());
+    assert_eq!(db.shared().block_cache.stats().used, 0);
+    db.get(&[7]).unwrap();
+    assert!(db.shared().block_cache.stats().used > 0);
+}

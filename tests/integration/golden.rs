@@ -1,0 +1,116 @@
+//! Databases that earlier builds wrote are read, written and compacted: one directory per format of files.
+
+use std::path::{Path, PathBuf};
+
+use aidb::{DB, Options};
+use tempfile::TempDir;
+
+use crate::all;
+
+type Entries = Vec<(Vec<u8>, Vec<u8>)>;
+
+fn golden(format: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("golden/format-{format}"))
+}
+
+/// A copy of the golden directory of a format, and what it holds.
+fn copy(format: u32) -> (TempDir, Entries) {
+    let dir = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(golden(format).join("db")).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let text = std::fs::read_to_string(golden(format).join("entries.txt")).unwrap();
+    let parse = |line: &str| {
+        let (key, value) = line.rsplit_once(' ').unwrap();
+        let digits = |at| u8::from_str_radix(&value[at..at + 2], 16).unwrap();
+        let value = (0..value.len()).step_by(2).map(digits).collect();
+        (key.as_bytes().to_vec(), value)
+    };
+    let mut entries: Entries = text.lines().map(parse).collect();
+    entries.sort();
+    (dir, entries)
+}
+
+/// The format version that the first record of the current manifest names: its first field, after three sectors and the
+/// record's own eight bytes.
+fn format_version(dir: &Path) -> u8 {
+    let current = std::fs::read_to_string(dir.join("CURRENT")).unwrap();
+    let name = current.split(' ').nth(2).unwrap();
+    let manifest = std::fs::read(dir.join(name)).unwrap();
+    let [tag, version] = manifest[3 * 4096 + 8..][..2] else {
+        panic!("two bytes");
+    };
+    assert_eq!(tag, 1, "the field of the format version");
+    version
+}
+
+/// Checks that each way of reading finds what there is.
+fn check(db: &DB, entries: &Entries, about: &str) {
+    assert!(all(db) == *entries, "{about}: a walk forward");
+    let mut backward: Entries = db.iter().rev().map(Result::unwrap).collect();
+    backward.reverse();
+    assert!(backward == *entries, "{about}: a walk backward");
+    for (key, value) in entries {
+        let found = db.get(key).unwrap();
+        assert_eq!(found.as_deref(), Some(&value[..]), "{about}");
+    }
+    for number in 0..400 {
+        let key = format!("key {number:04}").into_bytes();
+        let is_there = entries
+            .binary_search_by(|(other, _)| other.cmp(&key))
+            .is_ok();
+        assert_eq!(db.contains_key(&key).unwrap(), is_there, "{about}");
+    }
+    let report = db.verify().unwrap();
+    assert!(report.is_ok(), "{about}: {report:?}");
+}
+
+#[test]
+fn a_database_of_format_1_is_read_written_and_compacted_into_one_of_format_2() {
+    let (dir, mut entries) = copy(1);
+    assert!(entries.len() > 300);
+    assert_eq!(format_version(dir.path()), 1);
+    let read_only = DB::open(dir.path(), Options::new().read_only(true)).unwrap();
+    check(&read_only, &entries, "read-only");
+    drop(read_only);
+    assert_eq!(format_version(dir.path()), 1, "reading changes nothing");
+
+    let calm = || Options::new().level0_compaction_trigger(64);
+    let db = DB::open(dir.path(), calm()).unwrap();
+    check(&db, &entries, "open for writing");
+    let levels = db.stats().unwrap().levels;
+    assert!(levels[0].tables >= 3 && levels[1].tables == 2, "{levels:?}");
+    assert_eq!(format_version(dir.path()), 2);
+    db.delete(&entries.remove(0).0).unwrap();
+    db.put(b"new", b"value").unwrap();
+    entries.push((b"new".to_vec(), b"value".to_vec()));
+    entries.sort();
+    db.flush().unwrap();
+    check(&db, &entries, "old tables and a new one");
+
+    db.compact_range(None, None).unwrap();
+    check(&db, &entries, "compacted");
+    let levels = db.stats().unwrap().levels;
+    assert_eq!(levels[0].tables, 0, "{levels:?}");
+    db.close().unwrap();
+    let db = DB::open(dir.path(), calm().create_if_missing(false)).unwrap();
+    check(&db, &entries, "opened again");
+    assert_eq!(format_version(dir.path()), 2);
+}
+
+#[test]
+fn a_database_of_format_1_can_be_copied_and_repaired() {
+    let (dir, entries) = copy(1);
+    let into = tempfile::tempdir().unwrap();
+    let report = DB::repair(dir.path(), into.path().join("repaired"), &Options::new()).unwrap();
+    assert!(report.is_ok(), "{report:?}");
+    let repaired = DB::open(into.path().join("repaired"), Options::new()).unwrap();
+    check(&repaired, &entries, "repaired");
+
+    let db = DB::open(dir.path(), Options::new()).unwrap();
+    db.checkpoint(into.path().join("copy")).unwrap();
+    db.close().unwrap();
+    let copy = DB::open(into.path().join("copy"), Options::new()).unwrap();
+    check(&copy, &entries, "copied");
+}

@@ -239,7 +239,10 @@ impl DB {
     }
 
     /// Compacts the keys in `[start, end)`, `None` meaning no bound, so that deleted and overwritten entries that
-    /// no snapshot sees give back their space. Returns when it is durable. Errors as for [`DB::flush`].
+    /// no snapshot sees give back their space. Returns when it is durable.
+    ///
+    /// Errors as for [`DB::flush`]; also the reason why a table in the range is left out of compactions
+    /// ([`Stats::set_aside`]).
     pub fn compact_range(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> Result<()> {
         self.shared().compact_range(start, end)
     }

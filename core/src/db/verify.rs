@@ -41,6 +41,8 @@ use crate::wal::{Opened, Part, Predecessor, Reader};
 
 /// Bytes between two reports of progress.
 const REPORT_BYTES: u64 = 1 << 20;
+/// Blocks of the cache between two of them.
+const CACHED_BLOCKS: usize = 256;
 /// How often a table is read by itself: its raw bytes, and one walk each of READS-1.
 const READS_OF_A_TABLE: u64 = 4;
 /// How often all tables are read together: the merge, and a cursor each way. Gets and seeks are few beside them.
@@ -437,7 +439,7 @@ impl Walk<'_> {
                 Err(error) if error.kind() == ErrorKind::Corruption => {}
                 Err(error) => return Err(error),
             }
-            if self.tell()?.is_break() {
+            if number.is_multiple_of(CACHED_BLOCKS) && self.tell()?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }

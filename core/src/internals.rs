@@ -220,7 +220,7 @@ pub fn table(bytes: &[u8]) -> Result<usize> {
     let Some(summary) = summary else {
         return forward.and(backward).map(|entries| entries.len());
     };
-    let entries = summary.entries as usize;
+    let entries = summary.sum.entries() as usize;
     let forward = forward.expect("I3: a good table can be walked");
     let mut backward = backward.expect("I3: a good table can be walked backward");
     if entries <= MOST_ENTRIES {

@@ -119,7 +119,7 @@ mod tests {
                 assert!(drawn.contains(&edge), "{threshold:?}: {edge}");
             }
         }
-        let counts: BTreeSet<u64> = (0..10_000).map(|_| random.count(300)).collect();
+        let counts: BTreeSet<u64> = (0..20_000).map(|_| random.count(2000)).collect();
         for threshold in THRESHOLDS.iter().filter(|one| one.unit == Unit::Count) {
             for edge in edges(threshold) {
                 assert!(counts.contains(&edge), "{threshold:?}: {edge}");

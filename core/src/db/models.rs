@@ -379,7 +379,7 @@ fn a_snapshot_finds_its_version_whatever_is_compacted() {
                         .into_iter()
                         .filter(|number| {
                             let trailer = Trailer::new(SequenceNumber(*number), ValueKind::Put);
-                            !retention.keeps(KeyRef::new(b"key", trailer))
+                            !retention.keeps(KeyRef::new(b"key", trailer)).unwrap()
                         })
                         .collect();
                     versions.lock().retain(|number| !dropped.contains(number));

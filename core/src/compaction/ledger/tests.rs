@@ -114,6 +114,30 @@ fn a_version_that_a_reader_needs_is_missed_in_the_first_keys_and_in_many_later_o
 }
 
 #[test]
+fn later_keys_are_judged_at_a_steady_pace_and_each_from_its_first_entry() {
+    let names: Vec<String> = (0..900).map(|number| format!("{number:05}")).collect();
+    let history = |spoilt: usize| {
+        let mut entries: Vec<(&str, i64, bool)> = Vec::new();
+        for (number, name) in names.iter().enumerate() {
+            // The third version is rightly dropped, the second only in the spoilt key.
+            entries.push((name, 30, true));
+            entries.push((name, 20, number != spoilt));
+            entries.push((name, 10, false));
+        }
+        entries
+    };
+    play(&history(usize::MAX), &[25, 40], true).unwrap();
+    let first_later = JUDGED_ENTRIES as usize / 3 + 1;
+    let is_noticed = |spoilt: &usize| play(&history(*spoilt), &[25, 40], true).is_err();
+    let noticed: Vec<usize> = (first_later..names.len()).filter(is_noticed).collect();
+    let gaps: Vec<usize> = noticed.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let expected = SKIPPED_ENTRIES as usize / 3;
+    assert!(gaps.len() > 20, "{noticed:?}");
+    let is_steady = |gap: &usize| (expected..expected + 3).contains(gap);
+    assert!(gaps.iter().all(is_steady), "{gaps:?}");
+}
+
+#[test]
 fn the_last_key_and_the_empty_key_are_judged_too() {
     play(&[("", 20, true), ("", 10, false)], &[30], true).unwrap();
     assert!(play(&[("", 20, true), ("", 10, false)], &[15, 30], true).is_err());

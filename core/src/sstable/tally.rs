@@ -166,3 +166,6 @@ impl Default for Tally {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

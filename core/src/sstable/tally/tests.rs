@@ -1,0 +1,67 @@
+//! Blocks made by hand, as no builder would make them.
+
+use super::*;
+use crate::coding::{put_u32, put_varint};
+use crate::key::ValueKind;
+
+/// The raw bytes of a block with one restart point: bytes shared, suffix and sequence number of each entry.
+fn block(entries: &[(usize, &[u8], u64)]) -> Vec<u8> {
+    let mut raw = Vec::new();
+    for (shared, suffix, number) in entries {
+        put_varint(&mut raw, *shared as u64);
+        put_varint(&mut raw, suffix.len() as u64);
+        put_varint(&mut raw, 1);
+        raw.extend_from_slice(suffix);
+        let trailer = Trailer::new(SequenceNumber(*number), ValueKind::Put);
+        raw.extend_from_slice(&trailer.0.to_le_bytes());
+        raw.push(b'v');
+    }
+    put_u32(&mut raw, 0);
+    put_u32(&mut raw, 1);
+    raw
+}
+
+fn told(tally: &mut Tally, raw: &[u8]) -> Option<&'static str> {
+    let outcome = tally.add_block(raw, |_| Ok(()));
+    outcome.err().map(|damage| damage.what)
+}
+
+#[test]
+fn versions_of_a_key_that_do_not_descend_are_told_within_a_block_and_from_one_to_the_next() {
+    let newer_first = block(&[(0, b"k", 9), (1, b"", 8)]);
+    assert_eq!(told(&mut Tally::default(), &newer_first), None);
+    for number in [9, 10] {
+        let raw = block(&[(0, b"k", 9), (1, b"", number)]);
+        assert_eq!(told(&mut Tally::default(), &raw), Some(UNORDERED.what));
+        let mut tally = Tally::default();
+        assert_eq!(told(&mut tally, &block(&[(0, b"k", 9)])), None);
+        assert_eq!(
+            told(&mut tally, &block(&[(0, b"k", number)])),
+            Some(UNORDERED.what)
+        );
+        // What failed is not counted, and the next block is compared with the last good one.
+        assert_eq!(tally.sum.entries(), 1);
+        assert_eq!(
+            told(&mut tally, &block(&[(0, b"k", 8), (0, b"l", 1)])),
+            None
+        );
+        assert_eq!(tally.sum.entries(), 3);
+    }
+    let shorter = block(&[(0, b"kk", 9), (1, b"", 8)]);
+    assert_eq!(told(&mut Tally::default(), &shorter), Some(UNORDERED.what));
+}
+
+#[test]
+fn the_keys_that_share_bytes_take_64_kib_rebuilt_and_not_a_byte_more() {
+    // Keys of 64 bytes, of which four are not shared.
+    let first = [&[b'k'; 60][..], &0u32.to_be_bytes()].concat();
+    let suffixes: Vec<[u8; 4]> = (1..=1025u32).map(u32::to_be_bytes).collect();
+    let with = |count: usize| {
+        let shared = suffixes[..count].iter().map(|suffix| (60, &suffix[..], 1));
+        let entries: Vec<_> = std::iter::once((0, &first[..], 1)).chain(shared).collect();
+        told(&mut Tally::default(), &block(&entries))
+    };
+    assert_eq!(MAX_REBUILT_BYTES, 1024 * 64);
+    assert_eq!(with(1024), None);
+    assert_eq!(with(1025), Some(TOO_MUCH_TO_REBUILD.what));
+}

@@ -489,3 +489,6 @@ impl Output {
 }
 
 const _: () = assert!(HEADER_BYTES < WRITE_BYTES);
+
+#[cfg(test)]
+mod tests;

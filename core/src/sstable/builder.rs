@@ -179,7 +179,7 @@ impl Builder {
                 (None, None) => key.trailer < self.last_trailer,
             };
             if !ascends {
-                return Err(Error::internal(format!(
+                return Err(Error::unaccounted(format!(
                     "T3: keys reached {} out of order",
                     self.output.path.display()
                 )));
@@ -279,7 +279,7 @@ impl Builder {
             self.finish_block()?;
         }
         if self.tally.sum.entries() != self.entries {
-            return Err(Error::internal(format!(
+            return Err(Error::unaccounted(format!(
                 "{} was given {} entries, its blocks hold {}",
                 self.output.path.display(),
                 self.entries,
@@ -379,7 +379,7 @@ fn check_filter(block: Vec<u8>, hashes: &[u64], path: &Path) -> Result<()> {
         Filter::parse(block).is_ok_and(|filter| asked.all(|&hash| filter.may_contain(hash)));
     match knows_all {
         true => Ok(()),
-        false => Err(Error::internal(format!(
+        false => Err(Error::unaccounted(format!(
             "the filter of {} does not know all of its keys",
             path.display()
         ))),
@@ -430,7 +430,7 @@ impl Output {
             false => &self.buffer[start..],
         };
         let wrong = |what: &str| {
-            Error::internal(format!(
+            Error::unaccounted(format!(
                 "a block for {} at byte {} cannot be read back: {what}",
                 self.path.display(),
                 handle.offset

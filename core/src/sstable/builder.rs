@@ -425,6 +425,8 @@ impl Output {
         if !is_large {
             self.buffer.extend_from_slice(payload);
         }
+        #[cfg(test)]
+        spoiling::spoil(&mut self.buffer[start..]);
         let finished = match is_large {
             true => payload,
             false => &self.buffer[start..],
@@ -490,5 +492,7 @@ impl Output {
 
 const _: () = assert!(HEADER_BYTES < WRITE_BYTES);
 
+#[cfg(test)]
+pub(crate) mod spoiling;
 #[cfg(test)]
 mod tests;

@@ -32,6 +32,8 @@ mod tests;
 pub(crate) use block::Block;
 #[cfg(feature = "internals")]
 pub(crate) use block::{BlockCursor, Damage};
+#[cfg(test)]
+pub(crate) use builder::spoiling;
 pub(crate) use builder::{Builder, TableOptions, TableSummary};
 pub(crate) use iter::TableIterator;
 pub(crate) use reader::check::Checked;

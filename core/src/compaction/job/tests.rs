@@ -14,6 +14,7 @@ use crate::compaction::picker::{PickerOptions, RangePlan, pick, plan_range, plan
 use crate::filename::parse;
 use crate::key::{Trailer, ValueKind};
 use crate::sstable;
+use crate::sstable::spoiling::while_spoiling;
 use crate::version::tests::{Bench, Entries, insert};
 use crate::version::{LEVELS, Version};
 
@@ -417,6 +418,26 @@ fn damage_that_is_gone_at_the_second_look_is_passed_over() {
         .map_err(|failure| failure.error)
         .unwrap();
     assert_eq!(first_tries.get(), 1);
+    tree.apply(&output.edit);
+    tree.check("after the second try");
+}
+
+#[test]
+fn an_output_that_its_builder_refuses_is_tried_once_more_and_then_sets_the_inputs_aside() {
+    let (mut tree, plan) = tree_with_a_plan();
+    let first_tries = Cell::new(0);
+    let (outcome, spoiled) =
+        while_spoiling(0..1, || tree.run_noting(&plan, &|| false, &first_tries));
+    assert_eq!((spoiled, first_tries.get()), (1, 1));
+    let output = outcome.map_err(|failure| failure.error).unwrap();
+    // Each try ends at its first spoiled block.
+    let (failure, spoiled) = while_spoiling(0..u64::MAX, || tree.fail(&plan));
+    assert_eq!(spoiled, 2);
+    assert_eq!(failure.error.kind(), ErrorKind::Internal);
+    let message = failure.error.message();
+    assert!(message.contains("cannot be read back"), "{message}");
+    let inputs: Vec<_> = plan.inputs().map(|file| file.number).collect();
+    assert_eq!(failure.set_aside, inputs, "none of them is to blame");
     tree.apply(&output.edit);
     tree.check("after the second try");
 }

@@ -1,0 +1,50 @@
+//! Spoils finished blocks on their way into the file, as a bad memory cell would: for tests of what notices it.
+
+use std::cell::Cell;
+use std::ops::Range;
+
+/// Blocks that builders of one thread have finished, which of them get a wrong byte, and how many got one.
+#[derive(Clone, Copy)]
+struct Spoiling {
+    finished: u64,
+    first: u64,
+    end: u64,
+    spoiled: u64,
+}
+
+const NONE: Spoiling = Spoiling {
+    finished: 0,
+    first: 0,
+    end: 0,
+    spoiled: 0,
+};
+
+thread_local! {
+    static SPOILING: Cell<Spoiling> = const { Cell::new(NONE) };
+}
+
+/// While `work` runs, the blocks with these `numbers` that builders of this thread finish get a wrong byte; numbers count
+/// from 0, over all tables. What `work` answers, and how many blocks were spoiled.
+pub(crate) fn while_spoiling<T>(numbers: Range<u64>, work: impl FnOnce() -> T) -> (T, u64) {
+    SPOILING.set(Spoiling {
+        first: numbers.start,
+        end: numbers.end,
+        ..NONE
+    });
+    let answer = work();
+    (answer, SPOILING.replace(NONE).spoiled)
+}
+
+/// A block of these stored bytes is finished.
+pub(super) fn spoil(stored: &mut [u8]) {
+    let mut spoiling = SPOILING.get();
+    let is_due = (spoiling.first..spoiling.end).contains(&spoiling.finished);
+    if let Some(last) = stored.last_mut()
+        && is_due
+    {
+        *last ^= 1;
+        spoiling.spoiled += 1;
+    }
+    spoiling.finished += 1;
+    SPOILING.set(spoiling);
+}

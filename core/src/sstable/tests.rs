@@ -733,6 +733,57 @@ fn the_check_compares_entries_with_their_order_the_index_the_filter_and_the_prop
 }
 
 #[test]
+fn the_check_tells_of_every_block_and_of_damage_once_and_ends_when_it_is_told_to() {
+    let (env, path) = in_memory();
+    let model: Model = (0..4u64)
+        .map(|number| {
+            let trailer = Trailer::new(SequenceNumber(number + 1), ValueKind::Put);
+            let key = KeyRef::new(&number.to_be_bytes(), trailer).to_vec();
+            (key, vec![b'v'; 100])
+        })
+        .collect();
+    let options = TableOptions {
+        block_size: 200,
+        compression: Compression::None,
+        ..TableOptions::default()
+    };
+    let size = build(&env, &path, &model, options).file_size;
+    // What is told: the bytes and entries of a block, or where damage is. It ends at what is told last of `most`.
+    let told = |most: usize| {
+        let table = open(&env, &path, size, &BlockCache::new(0)).unwrap();
+        assert_eq!(table.blocks(), 2);
+        let mut told = Vec::new();
+        let summary = table.check(&mut |checked| {
+            told.push(match checked {
+                Checked::Block { bytes, entries } => (bytes, Some(entries)),
+                Checked::Damage { offset, error } => {
+                    assert_eq!(error.kind(), ErrorKind::Corruption);
+                    (offset, None)
+                }
+            });
+            match told.len() == most {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        });
+        (told, summary.unwrap().is_some())
+    };
+    // Three lengths, a key, a trailer and a value for each of two entries; one restart point and the count.
+    let block = 2 * (3 + 8 + 8 + 100) - 7 + 8 + BLOCK_TRAILER_BYTES as u64;
+    let (whole, first) = ((block, Some(2)), HEADER_BYTES as u64);
+    assert_eq!(told(9), (vec![whole, whole], true));
+    assert_eq!(told(1), (vec![whole], false));
+    let file = env.open_write(&path).unwrap();
+    file.write_at(first + 50, b"x").unwrap();
+    let damaged = [(first, None), (block, Some(0)), whole];
+    // What the properties say of the other entries is no further damage.
+    assert_eq!(told(9), (damaged.to_vec(), false));
+    for most in [1, 2] {
+        assert_eq!(told(most), (damaged[..most].to_vec(), false));
+    }
+}
+
+#[test]
 fn keys_out_of_order_are_refused_and_the_builder_stays_failed() {
     let put = |sequence| Trailer::new(SequenceNumber(sequence), ValueKind::Put);
     let cases: [(&[u8], u64, &[u8], u64); 5] = [

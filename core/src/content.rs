@@ -190,6 +190,23 @@ mod tests {
     }
 
     #[test]
+    fn a_sum_counts_the_entries_of_each_kind_and_leaves_out_those_of_unknown_kind() {
+        use ValueKind::{Delete, Put};
+        let puts = sum(&[(Put, b"a", b"1", 7), (Put, b"b", b"2", 8)]);
+        assert_eq!((puts.puts, puts.tombstones, puts.entries()), (2, 0, 2));
+        let tombstones = [(Delete, &b"c"[..], &b""[..], 9); 3];
+        let tombstones = sum(&tombstones);
+        let counts = (tombstones.puts, tombstones.tombstones);
+        assert_eq!((counts, tombstones.entries()), ((0, 3), 3));
+        let mut whole: Sum = [puts, tombstones].into_iter().sum();
+        assert_eq!((whole.puts, whole.tombstones, whole.entries()), (2, 3, 5));
+        assert_eq!(whole - tombstones, puts);
+        let before = whole;
+        assert!(!whole.add_entry(b"d", Trailer(0xff), b"3"));
+        assert_eq!(whole, before);
+    }
+
+    #[test]
     fn every_bit_of_an_entry_changes_about_half_of_its_term() {
         let term = |key: &[u8], value: &[u8], sequence| {
             sum(&[(ValueKind::Put, key, value, sequence)]).terms

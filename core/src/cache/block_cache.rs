@@ -459,3 +459,6 @@ impl BlockCache {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

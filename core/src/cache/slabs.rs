@@ -289,4 +289,34 @@ mod tests {
         assert!(slabs.allocate(0).is_none());
         assert!(Slabs::new(SMALLEST_CACHE - 1).is_none());
     }
+
+    #[test]
+    fn pieces_come_in_four_sizes_for_each_doubling() {
+        for (bytes, piece) in [
+            (1, 64),
+            (64, 64),
+            (65, 128),
+            (512, 512),
+            (513, 640),
+            (1_024, 1_024),
+            (1_025, 1_280),
+            (1_281, 1_536),
+            (4_097, 5_120),
+            (14_337, 16 << 10),
+        ] {
+            assert_eq!(Slabs::piece_bytes(bytes), piece, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_handed_out_to_its_last_byte() {
+        // Its head takes one step of the 4096.
+        for (bytes, pieces) in [(64, 4095), (128, 2047), (16 << 10, 15)] {
+            let slabs = slabs();
+            let page = || slabs.allocate(bytes).unwrap().addr().get() / PAGE_BYTES;
+            let first = page();
+            let of_it = 1 + (0..).take_while(|_| page() == first).count();
+            assert_eq!(of_it, pieces, "of {bytes} bytes");
+        }
+    }
 }

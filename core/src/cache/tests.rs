@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::compression::Compression;
-use crate::env::{Env, MemEnv};
+use crate::env::{Env, Fault, FaultEnv, MemEnv, Operation};
 use crate::error::ErrorKind;
 use crate::filename::table_path;
 use crate::iterator::InternalIterator;
@@ -303,6 +303,60 @@ fn at_most_so_many_tables_are_open_and_used_ones_stay() {
     let stats = tables.stats();
     assert_eq!(stats.opens, 1 + 3 * 9, "table 1 was opened once: {stats:?}");
     assert!(stats.memory > 4 * 1000);
+}
+
+#[test]
+fn the_hand_closes_the_first_table_that_was_not_used_since_it_passed() {
+    let env = MemEnv::new();
+    let handles: Vec<_> = (0..8).map(|number| build(&env, number + 1)).collect();
+    let tables = table_cache(&env, 3);
+    let mut closed = Vec::new();
+    for (number, handle) in handles.iter().enumerate() {
+        let open = |handles: &[Arc<TableHandle>]| -> Vec<usize> {
+            (0..number)
+                .filter(|&other| handles[other].is_open())
+                .collect()
+        };
+        let before = open(&handles);
+        tables.get(handle).unwrap();
+        let after = open(&handles);
+        closed.extend(before.into_iter().filter(|other| !after.contains(other)));
+    }
+    // Opening is a use, so the hand goes once around before it closes the first one. The last table takes the place of a
+    // closed one and gets its turn earlier: 4 goes before 3.
+    assert_eq!(closed, [0, 1, 2, 4, 3]);
+}
+
+#[test]
+fn room_is_made_before_a_table_is_opened_and_no_more_than_that() {
+    let env = MemEnv::new();
+    let handles: Vec<_> = (1..4).map(|number| build(&env, number)).collect();
+    for (most, open) in [(3, 2), (4, 3)] {
+        let tables = table_cache(&env, most);
+        for handle in &handles {
+            tables.get(handle).unwrap();
+        }
+        let missing = TableHandle::new(FileNumber(9), 9, handles[0].size);
+        assert!(tables.open(&missing).is_err());
+        assert_eq!(tables.stats().open, open, "O1: of {most}");
+        handles.iter().for_each(|handle| tables.evict(handle));
+    }
+}
+
+#[test]
+fn every_table_is_closed_where_the_process_may_open_no_more_files() {
+    let env = MemEnv::new();
+    let handles: Vec<_> = (1..4).map(|number| build(&env, number)).collect();
+    let faulty = FaultEnv::new(Arc::new(env), 0);
+    let blocks = BlockCache::new(0);
+    let tables = TableCache::new(Arc::new(faulty.clone()), PathBuf::from(DIR), blocks, 10);
+    for handle in &handles[..2] {
+        tables.get(handle).unwrap();
+    }
+    faulty.inject(Fault::new(&[Operation::Open], libc::EMFILE));
+    tables.get(&handles[2]).unwrap();
+    assert_eq!(faulty.injected(), 1);
+    assert_eq!(tables.stats().open, 1, "O4");
 }
 
 #[test]

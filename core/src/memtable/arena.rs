@@ -325,6 +325,72 @@ mod tests {
         }
     }
 
+    /// Bytes of the chunk being filled.
+    fn current_bytes(arena: &Arena) -> usize {
+        // SAFETY: the arena lives, has a chunk, and nobody else uses it.
+        unsafe { (*arena.current.load(Ordering::Relaxed)).bytes }
+    }
+
+    #[test]
+    fn memory_is_counted_to_the_byte() {
+        let head = size_of::<Chunk>();
+        let arena = alone(64 << 10);
+        assert_eq!(arena.memory(), 0);
+        // Records of 16 bytes of header, 4 of key and 80 of value.
+        let write = |number: u32| {
+            let key = number.to_be_bytes();
+            arena.write(&key, put(u64::from(number)), &[1; 80]).unwrap();
+        };
+        let in_chunk = (SMALLEST_CHUNK_BYTES - head) / 100;
+        for number in 1..=in_chunk {
+            write(number as u32);
+            let held = head + number * 100 + ALLOCATOR_BYTES;
+            assert_eq!(arena.memory(), held, "{number} records");
+        }
+        assert_eq!(current_bytes(&arena), SMALLEST_CHUNK_BYTES);
+        // One more makes a second chunk; the first one counts as a whole.
+        write(0);
+        let held = SMALLEST_CHUNK_BYTES + ALLOCATOR_BYTES + head + 100 + ALLOCATOR_BYTES;
+        assert_eq!(arena.memory(), held);
+        // More than a quarter of a chunk has a chunk of its own, as large as it is.
+        let large = SMALLEST_CHUNK_BYTES / 4 + 1 - RECORD_HEADER_BYTES;
+        arena.write(&[], put(1), &vec![1; large]).unwrap();
+        let own = head + RECORD_HEADER_BYTES + large + ALLOCATOR_BYTES;
+        assert_eq!(arena.memory(), held + own);
+        write(1);
+        assert_eq!(arena.memory(), held + own + 100);
+    }
+
+    #[test]
+    fn chunks_grow_as_a_sixteenth_of_the_arena_up_to_one_of_its_capacity() {
+        for (capacity, limit) in [
+            (0, 4 << 10),
+            (64 << 10, 4 << 10),
+            (1 << 20, 64 << 10),
+            (16 << 20, 1 << 20),
+            (64 << 20, 1 << 20),
+        ] {
+            let arena = alone(capacity);
+            let mut largest = 0;
+            while arena.memory() < 20 << 20 {
+                let held = arena.full_bytes.load(Ordering::Relaxed);
+                arena.write(b"key", put(1), &[1; 400]).unwrap();
+                let chunk = current_bytes(&arena);
+                if arena.full_bytes.load(Ordering::Relaxed) == held {
+                    continue;
+                }
+                largest = largest.max(chunk);
+                assert!(chunk <= limit, "{chunk} of a capacity of {capacity}");
+                assert!(
+                    chunk <= (held / 8).max(SMALLEST_CHUNK_BYTES),
+                    "A4: {chunk} of {held}"
+                );
+                assert!(chunk >= (held / 16).min(limit), "{chunk} of {held}");
+            }
+            assert_eq!(largest, limit, "of a capacity of {capacity}");
+        }
+    }
+
     #[test]
     fn threads_never_share_bytes() {
         let arena = alone(1 << 20);

@@ -115,4 +115,11 @@ mod tests {
             .count();
         assert!(wrong < 1_000, "{wrong} of 100,000 absent keys");
     }
+
+    #[test]
+    fn it_takes_a_sixty_fourth_of_the_write_buffer() {
+        for (capacity, bytes) in [(0, 64), (4_096, 64), (8_192, 128), (1 << 20, 16 << 10)] {
+            assert_eq!(Filter::new(capacity).memory(), bytes, "of {capacity}");
+        }
+    }
 }

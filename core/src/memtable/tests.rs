@@ -42,6 +42,11 @@ unsafe impl GlobalAlloc for CountingAllocator {
     }
 }
 
+/// The bytes that this thread has allocated until now, and those that it has freed.
+pub(super) fn allocated_and_freed() -> (usize, usize) {
+    (ALLOCATED.get(), FREED.get())
+}
+
 /// What an allocation takes of memory: malloc keeps eight bytes before it, and deals in sixteens.
 fn taken(layout: Layout) -> usize {
     (layout.size() + 8).next_multiple_of(16)
@@ -414,6 +419,38 @@ fn memory_is_what_the_allocator_gave_within_a_tenth() {
             (said - held).abs() <= 0.1 * held,
             "M3: says {said}, held {held}"
         );
+    }
+}
+
+#[test]
+fn an_empty_memtable_says_what_it_and_its_filter_take() {
+    let memtable = Memtable::new(1 << 20);
+    // The filter is a sixty-fourth of the write buffer.
+    let own = size_of::<Memtable>() + (16 << 10);
+    assert_eq!(memtable.memory() - memtable.index.memory(), own);
+}
+
+#[test]
+fn spare_chunks_are_freed_when_they_are_cleared_and_with_whoever_has_them_last() {
+    for is_cleared in [false, true] {
+        let before = allocated_and_freed();
+        let spare = Arena::spare_chunks(1 << 20, 1 << 20);
+        let arena = Arena::new(1 << 20, Arc::clone(&spare));
+        while arena.memory() < 500_000 {
+            let trailer = trailer(1, ValueKind::Put);
+            arena.write(b"key", trailer, &[1; 1000]).unwrap();
+        }
+        drop(arena);
+        let kept = spare.bytes();
+        assert!(kept > 200_000);
+        let freed = allocated_and_freed().1;
+        if is_cleared {
+            spare.clear();
+            assert!(allocated_and_freed().1 - freed >= kept);
+        }
+        drop(spare);
+        let after = allocated_and_freed();
+        assert_eq!(after.1 - before.1, after.0 - before.0);
     }
 }
 

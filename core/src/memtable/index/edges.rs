@@ -1,7 +1,9 @@
-//! A place sorts like the key that it was made of, however long that is.
+//! A place sorts like the key that it was made of, however long that is; and what the index takes.
 
 use super::*;
 use crate::key::{SequenceNumber, ValueKind};
+use crate::memtable::node::SLOTS;
+use crate::memtable::tests::allocated_and_freed;
 
 #[test]
 fn places_sort_like_their_keys_on_both_sides_of_sixteen_bytes() {
@@ -31,5 +33,54 @@ fn places_sort_like_their_keys_on_both_sides_of_sixteen_bytes() {
             assert_eq!(places.0.partial_cmp(&places.1), Some(expected));
             assert_eq!(places.0 == places.1, left == right, "{left:?} {right:?}");
         }
+    }
+}
+
+/// An index of so many keys in this order.
+fn index_of(numbers: impl Iterator<Item = u32>) -> Index {
+    let index = Index::new(1 << 20, Arena::spare_chunks(1 << 20, 0));
+    for number in numbers {
+        let key = number.to_be_bytes();
+        let trailer = Trailer::new(SequenceNumber(1), ValueKind::Put);
+        let leaf = index.leaf_for(&Cut::before(KeyRef::new(&key, trailer)));
+        index.insert(leaf, &key, trailer, b"").unwrap();
+    }
+    index
+}
+
+#[test]
+fn an_empty_index_takes_a_leaf_and_a_branch() {
+    let index = index_of(0..0);
+    assert_eq!(index.memory(), size_of::<Leaf>() + size_of::<Branch>());
+}
+
+#[test]
+fn a_node_of_the_directory_takes_on_average_what_is_said() {
+    let keys: Vec<_> = (0..20_000u32).map(u32::to_be_bytes).collect();
+    let guard = epoch::pin();
+    let directory = SkipList::new(epoch::default_collector().clone());
+    let before = allocated_and_freed().0;
+    for key in &keys {
+        let place = Place::of(KeyRef::new(key, Trailer::NEWEST));
+        let node = directory.get_or_insert(place, BranchAddress(ptr::null()), &guard);
+        node.release(&guard);
+    }
+    let mean = (allocated_and_freed().0 - before) / keys.len();
+    let said = DIRECTORY_NODE_BYTES;
+    assert!(
+        said.abs_diff(mean) * 10 < mean,
+        "{said} is said, {mean} taken"
+    );
+}
+
+#[test]
+fn keys_that_come_in_order_leave_full_leaves() {
+    let count = 100 * SLOTS as u32;
+    let ways: [Box<dyn Iterator<Item = u32>>; 2] = [Box::new(0..count), Box::new((0..count).rev())];
+    for numbers in ways {
+        let index = index_of(numbers);
+        let leaves = std::iter::successors(Some(&*index.first), |leaf| leaf.next());
+        let partial = leaves.filter(|leaf| leaf.count() < SLOTS).count();
+        assert!(partial <= 2, "{partial} leaves have room");
     }
 }

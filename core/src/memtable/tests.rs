@@ -436,7 +436,7 @@ fn spare_chunks_are_freed_when_they_are_cleared_and_with_whoever_has_them_last()
         let before = allocated_and_freed();
         let spare = Arena::spare_chunks(1 << 20, 1 << 20);
         let arena = Arena::new(1 << 20, Arc::clone(&spare));
-        while arena.memory() < 500_000 {
+        while arena.memory() < 1_000_000 {
             let trailer = trailer(1, ValueKind::Put);
             arena.write(b"key", trailer, &[1; 1000]).unwrap();
         }

@@ -49,6 +49,19 @@ fn index_of(numbers: impl Iterator<Item = u32>) -> Index {
 }
 
 #[test]
+fn a_node_tells_whether_anything_was_inserted_since_it_was_read() {
+    let index = index_of(0..3);
+    let leaf = &index.first;
+    let before = leaf.start_reading();
+    assert!(leaf.is_at(before) && leaf.is_unchanged(before));
+    let trailer = Trailer::new(SequenceNumber(2), ValueKind::Put);
+    index.insert(leaf, b"key", trailer, b"").unwrap();
+    assert!(!leaf.is_at(before) && !leaf.is_unchanged(before), "L2");
+    let after = leaf.start_reading();
+    assert!(leaf.is_at(after) && leaf.is_unchanged(after));
+}
+
+#[test]
 fn an_empty_index_takes_a_leaf_and_a_branch() {
     let index = index_of(0..0);
     assert_eq!(index.memory(), size_of::<Leaf>() + size_of::<Branch>());

@@ -250,6 +250,18 @@ fn a_reserve_takes_exactly_what_there_is_and_of_less_a_half_or_a_quarter() {
 }
 
 #[test]
+fn less_than_a_block_is_not_worth_setting_aside() {
+    let env: Arc<dyn Env> = Arc::new(MemEnv::new());
+    let held = |free: u64| {
+        let path = Path::new("/").join(format!("RESERVE-{free}"));
+        let reserve = Reserve::open(Arc::clone(&env), path, PIECE).unwrap();
+        reserve.hold(PIECE, free, true).unwrap_err();
+        reserve.bytes()
+    };
+    assert_eq!((held(4095), held(4096)), (0, 4096));
+}
+
+#[test]
 fn the_host_has_the_name_that_the_system_says() {
     if let Ok(name) = std::fs::read_to_string("/proc/sys/kernel/hostname") {
         assert_eq!(unix::host_name(), name.trim_end());

@@ -388,6 +388,15 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_that_is_not_there_is_none_that_nobody_can_write() {
+        let dir = TestDir::new();
+        let path = dir.path().join("gone").join(LOCK_NAME);
+        for exclusive in [true, false] {
+            assert!(lock_file(&path, exclusive).is_err());
+        }
+    }
+
+    #[test]
     fn a_waiting_opener_gets_the_lock_when_it_is_released() {
         let dir = TestDir::new();
         let first = lock(dir.path(), true, NOW).unwrap();

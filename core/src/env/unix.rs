@@ -326,3 +326,26 @@ pub(super) mod testing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// U1.
+    #[test]
+    fn a_slot_gives_its_file_out_once() {
+        // Not in the list, so that no lock takes it meanwhile.
+        let slot = LockSlot {
+            descriptor: AtomicI32::new(EMPTY),
+            next: AtomicPtr::new(ptr::null_mut()),
+        };
+        let take = || slot.take().is_some();
+        assert!(!take());
+        let file = fs::File::open("/dev/null").unwrap();
+        slot.descriptor.store(file.into_raw_fd(), Ordering::SeqCst);
+        assert!(slot.with(|file| file.metadata().is_ok()).unwrap());
+        assert!(take());
+        assert!(!take());
+        assert!(slot.with(|_| ()).is_none());
+    }
+}

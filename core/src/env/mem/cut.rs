@@ -433,3 +433,6 @@ impl MemEnv {
         })
     }
 }
+
+#[cfg(test)]
+mod edges;

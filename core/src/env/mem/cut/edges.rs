@@ -1,0 +1,188 @@
+//! What each loss leaves, and no other: of bytes, of names and of directories.
+
+use std::path::Path;
+
+use super::*;
+use crate::env::{Env, File, PathKind};
+
+const PATH: &str = "/file";
+
+/// An environment with one empty file, whose name is durable.
+fn with_file() -> (MemEnv, Arc<dyn File>) {
+    let env = MemEnv::new();
+    let file = env.create_new(Path::new(PATH)).unwrap();
+    env.sync_dir(Path::new("/")).unwrap();
+    (env, file)
+}
+
+fn content(env: &MemEnv) -> Vec<u8> {
+    let file = env.open_read(Path::new(PATH)).unwrap();
+    let mut bytes = vec![0; file.len().unwrap() as usize];
+    file.read_at(0, &mut bytes).unwrap();
+    bytes
+}
+
+/// What is left of the file by any of many cuts of one kind, and what they did.
+fn outcomes(env: &MemEnv, loss: Loss) -> (BTreeSet<Vec<u8>>, BTreeSet<Effect>) {
+    let mut effects = BTreeSet::new();
+    let left = (0..200).map(|seed| {
+        let cut = PowerCut {
+            bytes: Some(loss),
+            names: None,
+            seed,
+        };
+        content(&env.power_cut_as(cut, &mut effects))
+    });
+    (left.collect(), effects)
+}
+
+fn set<const COUNT: usize>(left: [&[u8]; COUNT]) -> BTreeSet<Vec<u8>> {
+    left.into_iter().map(<[u8]>::to_vec).collect()
+}
+
+#[test]
+fn each_loss_leaves_the_writes_that_it_says() {
+    let (env, file) = with_file();
+    for (offset, byte) in [(0, b"a"), (1, b"b"), (2, b"c")] {
+        file.write_at(offset, byte).unwrap();
+    }
+    let beginnings = set([b"", b"a", b"ab", b"abc"]);
+    let (left, effects) = outcomes(&env, Loss::Nothing);
+    assert_eq!((left, effects), (set([b"abc"]), BTreeSet::new()));
+    let (left, effects) = outcomes(&env, Loss::Everything);
+    assert_eq!(left, set([b""]));
+    assert_eq!(effects, [Effect::WriteDropped].into());
+    let (left, effects) = outcomes(&env, Loss::Tail);
+    assert_eq!(left, beginnings);
+    assert_eq!(effects, [Effect::WriteDropped].into());
+    let (left, effects) = outcomes(&env, Loss::Any);
+    let any: [&[u8]; 8] = [b"", b"a", b"ab", b"abc", b"\0b", b"\0bc", b"\0\0c", b"a\0c"];
+    assert_eq!(left, set(any));
+    assert_eq!(
+        effects,
+        [Effect::WriteDropped, Effect::WriteReordered].into()
+    );
+}
+
+#[test]
+fn of_the_first_write_that_is_lost_some_sectors_or_pages_arrive() {
+    for (loss, unit, torn) in [
+        (Loss::Sectors, SECTOR_BYTES, Effect::SectorTorn),
+        (Loss::Pages, PAGE_BYTES, Effect::PageTorn),
+    ] {
+        let (env, file) = with_file();
+        let unit = unit as usize;
+        file.write_at(0, &vec![1; 2 * unit]).unwrap();
+        let (left, effects) = outcomes(&env, loss);
+        let both = vec![1; 2 * unit];
+        let second = [vec![0; unit], vec![1; unit]].concat();
+        let expected = set([b"", &both[..unit], &second, &both]);
+        assert!(left == expected, "{loss:?}");
+        assert_eq!(effects, [Effect::WriteDropped, torn].into());
+        // What is of one piece cannot be torn, and nothing behind the first that is lost arrives.
+        let (env, file) = with_file();
+        for offset in 0..3 {
+            file.write_at(offset, b"x").unwrap();
+        }
+        let (left, effects) = outcomes(&env, loss);
+        assert_eq!(left, set([b"", b"x", b"xx", b"xxx"]));
+        assert_eq!(effects, [Effect::WriteDropped].into());
+    }
+}
+
+#[test]
+fn a_file_gets_longer_without_its_bytes_by_any_part_of_what_it_lacks() {
+    for (loss, effect) in [
+        (Loss::Zeros, Effect::ZeroTail),
+        (Loss::Garbage, Effect::GarbageTail),
+    ] {
+        let (env, file) = with_file();
+        file.write_at(0, b"kept").unwrap();
+        file.sync().unwrap();
+        file.write_at(4, b"xyz").unwrap();
+        let (left, effects) = outcomes(&env, loss);
+        let lengths: BTreeSet<usize> = left.iter().map(Vec::len).collect();
+        assert_eq!(lengths, [5, 6, 7].into());
+        assert!(left.iter().all(|bytes| bytes.starts_with(b"kept")));
+        assert!(effects.contains(&effect));
+    }
+}
+
+#[test]
+fn a_page_that_is_written_back_has_all_writes_up_to_its_moment() {
+    let (env, file) = with_file();
+    for (offset, byte) in [(0, b"a"), (1, b"b"), (2, b"c")] {
+        file.write_at(offset, byte).unwrap();
+    }
+    let (left, effects) = outcomes(&env, Loss::Writeback);
+    assert_eq!(left, set([b"", b"a", b"ab", b"abc"]));
+    // A page alone is not apart from another.
+    assert!(!effects.contains(&Effect::PagesApart));
+}
+
+#[test]
+fn a_change_of_length_is_written_back_or_not() {
+    let (env, file) = with_file();
+    file.write_at(0, b"abc").unwrap();
+    file.sync().unwrap();
+    file.set_len(1).unwrap();
+    let (left, _) = outcomes(&env, Loss::Writeback);
+    assert_eq!(left, set([b"a", b"abc"]));
+}
+
+/// C3.
+#[test]
+fn what_a_failed_sync_was_for_arrives_page_by_page_unless_everything_is_lost_or_nothing() {
+    let (env, file) = with_file();
+    let page = PAGE_BYTES as usize;
+    let both = vec![1; 2 * page];
+    file.write_at(0, &both).unwrap();
+    file.forget_unsynced();
+    file.sync().unwrap();
+    let second = [vec![0; page], vec![1; page]].concat();
+    let (left, _) = outcomes(&env, Loss::Tail);
+    assert!(left == set([b"", &both[..page], &second, &both]));
+    assert!(outcomes(&env, Loss::Everything).0 == set([b""]));
+    assert!(outcomes(&env, Loss::Nothing).0 == set([&both]));
+}
+
+#[test]
+fn a_directory_that_was_not_synced_goes_if_everything_is_lost_and_stays_if_nothing_is() {
+    let env = MemEnv::new();
+    let dir = Path::new("/db");
+    env.leave_unsynced(dir).unwrap();
+    let stays = |names: Loss| {
+        let cuts = (0..40).map(|seed| PowerCut {
+            bytes: None,
+            names: Some(names),
+            seed,
+        });
+        let kinds = cuts.map(|cut| {
+            let after = env.power_cut_as(cut, &mut BTreeSet::new());
+            after.kind(dir).unwrap() == PathKind::Directory
+        });
+        kinds.collect::<BTreeSet<bool>>()
+    };
+    assert_eq!(stays(Loss::Nothing), [true].into());
+    assert_eq!(stays(Loss::Everything), [false].into());
+    assert_eq!(stays(Loss::Tail), [false, true].into());
+}
+
+#[test]
+fn what_a_crash_left_does_not_change_with_the_files_that_live_on() {
+    let env = MemEnv::new();
+    let file = env.create_new(Path::new(PATH)).unwrap();
+    file.write_at(0, b"before").unwrap();
+    let crashed = env.process_crash();
+    file.write_at(0, b"behind").unwrap();
+    file.sync().unwrap();
+    assert_eq!(content(&crashed), b"before");
+    // Also where the name was not durable yet.
+    let cut = PowerCut {
+        bytes: Some(Loss::Nothing),
+        names: Some(Loss::Nothing),
+        seed: 0,
+    };
+    let after = crashed.power_cut_as(cut, &mut BTreeSet::new());
+    assert_eq!(content(&after), b"before");
+}

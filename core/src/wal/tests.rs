@@ -359,6 +359,7 @@ fn among_torn_bytes_only_a_whole_fragment_tells_of_a_sync() {
         good + 5000,
         // The last that one block, and one chunk of blocks, can hold, and the first of the next.
         BLOCK_BYTES - most,
+        BLOCK_BYTES + 1,
         (1 << 20) - most,
         1 << 20,
         (1 << 20) + 1,
@@ -455,6 +456,12 @@ fn a_large_record_is_zeroed_for_only_where_somebody_syncs() {
     assert_eq!(bytes_of(&env).len() as u64, writer.len());
     let synced = writer.len();
     writer.append(SequenceNumber(2), &large, synced).unwrap();
+    assert!(bytes_of(&env).len() as u64 > writer.len());
+    // Also by what is known of the log before.
+    let predecessor = Predecessor::new(FileNumber(3), 4096, SequenceNumber(0), 4000);
+    let env = MemEnv::new();
+    let mut writer = Writer::create(&env, dir(), NUMBER, ID, predecessor, 64 << 20).unwrap();
+    writer.append(SequenceNumber(1), &large, 0).unwrap();
     assert!(bytes_of(&env).len() as u64 > writer.len());
 }
 
@@ -574,6 +581,7 @@ fn the_header_names_the_predecessor_and_must_match_the_name() {
     };
     let writer = Writer::create(&env, dir(), NUMBER, ID, predecessor, 0).unwrap();
     assert_eq!((writer.number(), writer.log_id()), (NUMBER, ID));
+    assert_eq!(writer.predecessor(), predecessor);
     assert_eq!(writer.file().len().unwrap(), HEADER);
     let path = log_path(dir(), NUMBER);
     let Ok(Opened::Log(reader)) = Reader::open(&env, &path, NUMBER) else {

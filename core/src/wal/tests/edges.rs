@@ -115,3 +115,76 @@ fn what_is_before_a_sector_that_cannot_be_read_counts_if_that_is_another_block()
     env.inject(Fault::new(&[Operation::Read], libc::EIO));
     assert_eq!(reader.next().err().unwrap().kind(), ErrorKind::Io);
 }
+
+/// A log that is expected to get so many bytes, with one record in it.
+fn expecting(env: &MemEnv, expected_len: u64) -> Writer {
+    let none = Predecessor::default();
+    let mut writer = Writer::create(env, dir(), NUMBER, ID, none, expected_len).unwrap();
+    append(&mut writer, 1, b"x", 0).unwrap();
+    writer
+}
+
+#[test]
+fn a_log_is_zeroed_an_eighth_of_what_is_expected_ahead_and_less_than_a_page_is_not() {
+    const PAGE: u64 = 4096;
+    for (expected_len, most) in [(8 * PAGE - 1, 0), (8 * PAGE, PAGE), (64 * PAGE, 8 * PAGE)] {
+        let env = MemEnv::new();
+        let mut writer = expecting(&env, expected_len);
+        let mut ahead = 0;
+        while writer.len() < expected_len - 2 * PAGE {
+            append(&mut writer, 1, &[b'y'; 500], 0).unwrap();
+            ahead = ahead.max(bytes_of(&env).len() as u64 - writer.len());
+        }
+        assert!(ahead <= most, "{ahead} of {most}");
+        assert!(ahead > most / 2 || most == 0, "{ahead} of {most}");
+    }
+    let env = MemEnv::new();
+    let mut writer = expecting(&env, 64 * PAGE);
+    let zeroed = bytes_of(&env).len();
+    writer.stop_zeroing();
+    append(&mut writer, 1, b"another", 0).unwrap();
+    assert_eq!(bytes_of(&env).len(), zeroed);
+}
+
+#[test]
+fn there_is_space_for_a_record_if_it_and_its_headers_fit_into_what_was_zeroed() {
+    for least in [100, BLOCK_BYTES, 2 * BLOCK_BYTES + 100] {
+        let env = MemEnv::new();
+        let mut writer = expecting(&env, 64 << 20);
+        let ahead = |writer: &Writer| bytes_of(&env).len() as u64 - writer.len();
+        while ahead(&writer) < least {
+            let synced = writer.len();
+            append(&mut writer, 1, b"another", synced).unwrap();
+        }
+        writer.stop_zeroing();
+        let room = ahead(&writer);
+        // A header for each block, for the rest of this one, and one that finds no room in it.
+        let takes = |payload: u64| payload + (payload / BLOCK_BYTES + 3) * MOST_HEADER_BYTES as u64;
+        for payload in 0..=room {
+            let fits = takes(payload) <= room;
+            assert_eq!(writer.has_space_for(payload), fits, "{payload} in {room}");
+        }
+        let largest = (0..=room).rev().find(|payload| takes(*payload) <= room);
+        let largest = largest.unwrap() as usize;
+        let before = bytes_of(&env).len();
+        append(&mut writer, 1, &payload(largest, 1), 0).unwrap();
+        assert_eq!(bytes_of(&env).len(), before, "the disk had the space");
+    }
+}
+
+#[test]
+fn the_id_is_found_where_a_fragment_begins_with_a_block() {
+    let env = MemEnv::new();
+    let mut writer = create(&env);
+    // The header is damaged, and so is the whole block; two fragments at the beginning of the next one agree.
+    up_to(&mut writer, MOST_HEADER_BYTES as u64);
+    append(&mut writer, 3, b"z", 0).unwrap();
+    append(&mut writer, 4, b"z", 0).unwrap();
+    assert!(writer.len() < BLOCK_BYTES + HEADER);
+    let mut bytes = bytes_of(&env);
+    bytes[..BLOCK_BYTES as usize].fill(0xff);
+    let env = with_bytes(&bytes);
+    let path = log_path(dir(), NUMBER);
+    let reader = Reader::open_damaged(&env, &path, NUMBER).unwrap().unwrap();
+    assert_eq!(reader.header().log_id, ID);
+}

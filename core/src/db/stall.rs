@@ -231,6 +231,26 @@ mod tests {
     }
 
     #[test]
+    fn a_write_waits_for_what_came_before_unless_that_is_shorter_than_a_wait_or_too_long() {
+        let now = 1_000_000;
+        // (microseconds until what came before is worked off, microseconds waited)
+        for (ahead, wait) in [
+            (0, 0),
+            (SHORTEST_WAIT_MICROS - 1, 0),
+            (SHORTEST_WAIT_MICROS, SHORTEST_WAIT_MICROS),
+            (LONGEST_WAIT_MICROS, LONGEST_WAIT_MICROS),
+            (LONGEST_WAIT_MICROS + 1, LONGEST_WAIT_MICROS),
+        ] {
+            let busy_until = (now + ahead) * 1000;
+            let (until, waits) = share(busy_until, now, 100, 1_000_000);
+            assert_eq!(waits, wait, "{ahead}");
+            // A hundred bytes at a megabyte per second take a hundred microseconds.
+            let before = ahead.min(LONGEST_WAIT_MICROS);
+            assert_eq!(until, (now + before + 100) * 1000, "{ahead}");
+        }
+    }
+
+    #[test]
     fn debt_slows_but_never_stops() {
         assert_eq!(rate_for(pressure(0, 4, 15_999)), FREE);
         assert_eq!(rate_for(pressure(0, 4, 16_000)), FIRST_RATE as u64);

@@ -426,6 +426,30 @@ mod tests {
     }
 
     #[test]
+    fn a_sync_waits_for_company_half_as_long_as_the_last_one_took_within_bounds() {
+        let group = group();
+        let mut state = group.state.lock();
+        for (took, waits) in [(0, 20), (41, 20), (43, 21), (999, 499), (5000, 1000)] {
+            state.sync_micros = took;
+            assert_eq!(state.patience(), Duration::from_micros(waits), "{took}");
+        }
+    }
+
+    #[test]
+    fn a_log_is_durable_up_to_where_its_last_sync_began() {
+        let group = group();
+        let log = group.state.lock().logs[0].clone();
+        log.set_end(30);
+        group
+            .wait_for(LogPlace {
+                log: FileNumber(1),
+                offset: 30,
+            })
+            .unwrap();
+        assert_eq!((log.synced(), group.syncs()), (30, 1));
+    }
+
+    #[test]
     fn a_lone_writer_is_complete_company() {
         let group = group();
         let mut state = group.state.lock();

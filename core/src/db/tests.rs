@@ -4,8 +4,10 @@ mod closing;
 mod doubt;
 mod golden;
 mod misread;
+mod opening;
 mod recovering;
 mod waking;
+mod walking;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

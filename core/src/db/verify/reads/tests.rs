@@ -320,6 +320,13 @@ fn every_large_value_is_looked_up() {
         }
     }
     assert_eq!(case.run().looked_up, 40);
+    // One that is as large as that is not.
+    let mut smaller = Case::of(0);
+    smaller.entries.entries = case.entries.entries.clone();
+    for entry in &mut smaller.entries.entries {
+        entry.2.pop();
+    }
+    assert_eq!(smaller.run().looked_up, 40_u64.div_ceil(SAMPLED_KEYS));
     for at in 0..40 {
         let value = case.gets.remove(&key(at)).unwrap();
         assert!(case.difference("large").contains("finds nothing"));
@@ -403,6 +410,19 @@ fn a_walk_and_a_comparison_end_within_a_mebibyte_when_they_are_told_to() {
     case.gets = case.forward.clone();
     let mut most = 0;
     let mut calls = 0;
+    let whole: u64 = case
+        .entries
+        .entries
+        .iter()
+        .map(|one| one.0.len() as u64 + 100_000)
+        .sum();
+    let mut told = 0;
+    let compared = case.compare(&mut |bytes| {
+        told += bytes;
+        Ok(ControlFlow::Continue(()))
+    });
+    assert!(compared.unwrap().is_some());
+    assert_eq!(told, whole);
     let outcome = case.compare(&mut |bytes| {
         most = most.max(bytes);
         calls += 1;
@@ -417,4 +437,19 @@ fn a_walk_and_a_comparison_end_within_a_mebibyte_when_they_are_told_to() {
     let stop: Walking<'_> = &mut |_| Ok(ControlFlow::Break(()));
     let walked = walk(&mut case.entries, Way::Backward, case.number, stop);
     assert_eq!(walked.unwrap(), None);
+}
+
+#[test]
+fn progress_is_in_proportion_to_what_was_walked_and_no_more_than_there_is() {
+    use crate::db::verify::in_proportion;
+    for (walked, all, part) in [
+        (0, 10, 0),
+        (5, 10, 50),
+        (10, 10, 100),
+        (20, 10, 100),
+        (3, 0, 100),
+    ] {
+        assert_eq!(in_proportion(walked, 100, all), part, "{walked} of {all}");
+    }
+    assert_eq!(in_proportion(u64::MAX, u64::MAX, 1), u64::MAX);
 }

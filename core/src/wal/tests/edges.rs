@@ -171,20 +171,3 @@ fn there_is_space_for_a_record_if_it_and_its_headers_fit_into_what_was_zeroed() 
         assert_eq!(bytes_of(&env).len(), before, "the disk had the space");
     }
 }
-
-#[test]
-fn the_id_is_found_where_a_fragment_begins_with_a_block() {
-    let env = MemEnv::new();
-    let mut writer = create(&env);
-    // The header is damaged, and so is the whole block; two fragments at the beginning of the next one agree.
-    up_to(&mut writer, MOST_HEADER_BYTES as u64);
-    append(&mut writer, 3, b"z", 0).unwrap();
-    append(&mut writer, 4, b"z", 0).unwrap();
-    assert!(writer.len() < BLOCK_BYTES + HEADER);
-    let mut bytes = bytes_of(&env);
-    bytes[..BLOCK_BYTES as usize].fill(0xff);
-    let env = with_bytes(&bytes);
-    let path = log_path(dir(), NUMBER);
-    let reader = Reader::open_damaged(&env, &path, NUMBER).unwrap().unwrap();
-    assert_eq!(reader.header().log_id, ID);
-}

@@ -368,7 +368,10 @@ impl Walk<'_> {
         if is_ended {
             return Ok(ControlFlow::Break(()));
         }
-        if self.cached_blocks(file, &path)?.is_break() {
+        if self
+            .cached_blocks(file, &path, summary.is_some())?
+            .is_break()
+        {
             return Ok(ControlFlow::Break(()));
         }
         let Some(summary) = summary else {
@@ -421,8 +424,14 @@ impl Walk<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Compares what readers find of a table in the block cache with the file (Y6).
-    fn cached_blocks(&mut self, file: &Arc<FileMeta>, path: &Path) -> Result<ControlFlow<()>> {
+    /// Compares what readers find of a table in the block cache with the file (Y6), all of which could be read just now
+    /// if `is_whole`.
+    fn cached_blocks(
+        &mut self,
+        file: &Arc<FileMeta>,
+        path: &Path,
+        is_whole: bool,
+    ) -> Result<ControlFlow<()>> {
         let Some(table) = file.handle.opened() else {
             return Ok(ControlFlow::Continue(()));
         };
@@ -435,9 +444,13 @@ impl Walk<'_> {
                     self.report
                         .add(Damage::new(path.into(), 0, &Error::internal(what)));
                 }
-                // The block in the file is damaged, which the check of the file has told.
-                Err(error) if error.kind() == ErrorKind::Corruption => {}
-                Err(error) => return Err(error),
+                // The check of the file has told of the block that is damaged or cannot be read there.
+                Err(error)
+                    if !is_whole
+                        && matches!(error.kind(), ErrorKind::Corruption | ErrorKind::Io) => {}
+                Err(error) => {
+                    self.noted(path, Err::<(), _>(error))?;
+                }
             }
             if number.is_multiple_of(CACHED_BLOCKS) && self.tell()?.is_break() {
                 return Ok(ControlFlow::Break(()));

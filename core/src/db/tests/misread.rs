@@ -99,6 +99,9 @@ fn reads_that_find_other_entries_than_the_check_of_the_blocks_did_are_our_fault(
         );
         let is_of_table = words.starts_with("a walk");
         assert_eq!(told.file == path, is_of_table, "{told:?}");
+        // Where the ways part, or between which keys that is.
+        let is_placed = told.message.contains("behind \"") || told.message.contains("between \"");
+        assert_eq!(is_placed, is_of_table, "{told:?}");
         overwrite(&env, &path, &right);
         assert!(db.verify().unwrap().is_ok());
     }
@@ -169,4 +172,56 @@ fn a_verification_puts_no_block_into_the_cache() {
     assert_eq!(db.shared().block_cache.stats().used, 0);
     db.get(&[7]).unwrap();
     assert!(db.shared().block_cache.stats().used > 0);
+}
+
+#[test]
+fn a_read_that_fails_is_damage_and_never_ends_a_verification() {
+    // Also that of a block which is in the cache, and is compared with the file.
+    let env = MemEnv::new();
+    let faulty = FaultEnv::new(Arc::new(env.clone()), 0);
+    let db = DB::open("/db", options(&env).env(Arc::new(faulty.clone()))).unwrap();
+    for key in 0..20u8 {
+        db.put(&[key], &[key; 500]).unwrap();
+    }
+    db.flush().unwrap();
+    for key in 0..20u8 {
+        db.get(&[key]).unwrap();
+    }
+    let mut told = 0;
+    for nth in 0.. {
+        let before = faulty.injected();
+        faulty.inject(Fault::new(&[Operation::Read], libc::EIO).after(nth));
+        let report = db
+            .verify()
+            .unwrap_or_else(|error| panic!("read {nth}: {error}"));
+        faulty.clear();
+        if faulty.injected() == before {
+            assert!(report.is_ok(), "{report:?}");
+            break;
+        }
+        let damage = report.damage.iter();
+        told += damage.filter(|one| one.kind == ErrorKind::Io).count();
+    }
+    assert!(told > 5, "{told} of the reads were told");
+}
+
+#[test]
+fn the_records_behind_one_with_a_wrong_number_are_looked_at_too() {
+    let env = MemEnv::new();
+    let db = open(&env);
+    db.put(b"a", b"1").unwrap();
+    let batch = WriteBatch::of_put(b"b", b"2").unwrap();
+    for number in [50, 51] {
+        let payload = crate::wal::Payload::new(batch.encoded());
+        let mut log = db.shared().log.lock();
+        let number = SequenceNumber(number);
+        log.writer.append(number, &payload, 0).unwrap();
+    }
+    let report = db.verify().unwrap();
+    assert_eq!((report.logs, report.records), (1, 2), "{report:?}");
+    let message = &report.damage[0].message;
+    assert!(
+        message.contains("begins with number 50, expected 2"),
+        "{message}"
+    );
 }

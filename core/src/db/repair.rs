@@ -766,9 +766,66 @@ mod tests {
         let options = Options::new().env(Arc::new(env)).manual_background(true);
         let report = DB::repair(BAD, NEW, &options).unwrap();
         // Three records, and CURRENT.
-        assert_eq!((report.log_records, report.lost_places), (2, 4));
+        let counts = (report.logs, report.log_records, report.lost_places);
+        assert_eq!(counts, (1, 2, 4));
         let db = DB::open(NEW, options).unwrap();
         assert_eq!(db.get(b"key").unwrap().as_deref(), Some(&b"c"[..]));
+    }
+
+    /// P4.
+    #[test]
+    fn of_logs_with_one_predecessor_the_newest_counts_and_nothing_behind_the_others() {
+        let env = MemEnv::new();
+        let dir = Path::new("/");
+        let mut logs = BTreeMap::new();
+        for (number, predecessor) in [(1, 0), (2, 1), (3, 2), (4, 1), (5, 4)] {
+            let number = FileNumber(number);
+            let before = Predecessor {
+                number: FileNumber(predecessor),
+                ..Predecessor::default()
+            };
+            Writer::create(&env, dir, number, 7, before, 0).unwrap();
+            let reader = Reader::open_damaged(&env, &log_path(dir, number), number);
+            logs.insert(number, reader.unwrap().unwrap());
+        }
+        drop_superseded(&mut logs);
+        let left: Vec<u64> = logs.into_keys().map(|number| number.0).collect();
+        assert_eq!(left, [1, 4, 5]);
+    }
+
+    /// P5.
+    #[test]
+    fn what_a_newer_version_wrote_ends_a_repair_and_damage_does_not() {
+        let path = Path::new("file");
+        refuse_newer(Error::corruption(path, 0, "damaged")).unwrap();
+        let failing = std::io::Error::from_raw_os_error(libc::EIO);
+        refuse_newer(Error::io("read", path, failing)).unwrap();
+        for error in [Error::unsupported("newer"), Error::internal("no memory")] {
+            let kind = error.kind();
+            assert_eq!(refuse_newer(error).unwrap_err().kind(), kind);
+        }
+    }
+
+    #[test]
+    fn a_log_that_the_manifest_needs_is_missed_and_one_that_was_flushed_is_not() {
+        let disk = MemEnv::new();
+        let env = FaultEnv::new(Arc::new(disk.clone()), 0);
+        let db = DB::open(BAD, options(&env)).unwrap();
+        let synced = crate::options::WriteOptions::synced();
+        db.put_with(b"k", b"v", &synced).unwrap();
+        db.flush().unwrap();
+        drop(db);
+        let report = DB::repair(BAD, NEW, &options(&env)).unwrap();
+        assert!(report.is_ok(), "{report:?}");
+        let dir = Path::new(BAD);
+        let mut names = disk.list(dir).unwrap();
+        names.retain(|name| name.ends_with(".log"));
+        assert_eq!(names.len(), 1);
+        disk.remove_file(&dir.join(&names[0])).unwrap();
+        let report = DB::repair(BAD, "/other", &options(&env)).unwrap();
+        assert_eq!(report.lost_places, 1, "{report:?}");
+        let message = &report.lost[0].message;
+        assert!(message.contains("the manifest names this log"), "{message}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod golden;
 mod misread;
 mod opening;
 mod recovering;
+mod reports;
 mod waking;
 mod walking;
 

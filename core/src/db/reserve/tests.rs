@@ -374,3 +374,16 @@ fn a_roomy_disk_holds_a_small_reserve_and_a_narrow_one_what_is_needed() {
     db.flush().unwrap();
     assert_eq!(held(), SMALLEST_STEP);
 }
+
+#[test]
+fn a_put_within_what_was_set_aside_for_looks_at_the_free_space_alone() {
+    let env = MemEnv::new();
+    // So small a log is not zeroed ahead.
+    let db = DB::open("/db", options(&env).write_buffer_size(4096)).unwrap();
+    let reserved_up_to = || db.shared().log.lock().reserved_up_to;
+    db.put(b"a", b"1").unwrap();
+    let reserved = reserved_up_to();
+    assert!(reserved > db.shared().log.lock().writer.len());
+    db.put(b"b", b"2").unwrap();
+    assert_eq!(reserved_up_to(), reserved);
+}

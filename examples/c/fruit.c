@@ -7,10 +7,13 @@
 
 #include <aidb.h>
 
-/* Ends the program with the reason if a call failed. An absent key is no failure. */
-static aidb_status check(aidb_status status, aidb_error *error) {
+/*
+ * Ends the program with the reason if a call failed. An absent key is no failure. `error` is a pointer to the call's
+ * own: its value, as a second argument beside the call, could be read before the call writes it.
+ */
+static aidb_status check(aidb_status status, aidb_error **error) {
     if (status != AIDB_OK && status != AIDB_NOT_FOUND) {
-        fprintf(stderr, "%s\n", aidb_error_message(error));
+        fprintf(stderr, "%s\n", aidb_error_message(*error));
         exit(1);
     }
     return status;
@@ -19,25 +22,25 @@ static aidb_status check(aidb_status status, aidb_error *error) {
 int main(int argc, char **argv) {
     aidb_error *error = NULL;
     aidb_db *db = NULL;
-    check(aidb_open(argc > 1 ? argv[1] : "fruit.db", NULL, &db, &error), error);
+    check(aidb_open(argc > 1 ? argv[1] : "fruit.db", NULL, &db, &error), &error);
 
     /* Both fruits appear together, or neither; with sync, also after loss of power. */
     aidb_batch *batch = aidb_batch_new();
     aidb_write_options durable = AIDB_WRITE_OPTIONS_INIT;
     durable.sync = 1;
-    check(aidb_batch_put(batch, "fruit:apple", 11, "red", 3, &error), error);
-    check(aidb_batch_put(batch, "fruit:banana", 12, "yellow", 6, &error), error);
-    check(aidb_write(db, batch, &durable, &error), error);
+    check(aidb_batch_put(batch, "fruit:apple", 11, "red", 3, &error), &error);
+    check(aidb_batch_put(batch, "fruit:banana", 12, "yellow", 6, &error), &error);
+    check(aidb_write(db, batch, &durable, &error), &error);
     aidb_batch_free(batch);
 
     /* A snapshot keeps its view while the database changes. */
     aidb_snapshot *before = NULL;
-    check(aidb_snapshot_create(db, &before, &error), error);
-    check(aidb_put(db, "fruit:apple", 11, "green", 5, NULL, &error), error);
+    check(aidb_snapshot_create(db, &before, &error), &error);
+    check(aidb_put(db, "fruit:apple", 11, "green", 5, NULL, &error), &error);
 
     char *colour = NULL;
     size_t length = 0;
-    if (check(aidb_get(db, "fruit:apple", 11, NULL, &colour, &length, &error), error) == AIDB_OK) {
+    if (check(aidb_get(db, "fruit:apple", 11, NULL, &colour, &length, &error), &error) == AIDB_OK) {
         printf("apples are %.*s now\n", (int)length, colour);
         aidb_free(colour);
     }
@@ -47,8 +50,8 @@ int main(int argc, char **argv) {
     options.prefix = "fruit:";
     options.prefix_len = 6;
     aidb_iterator *iterator = NULL;
-    check(aidb_iter_create(db, &options, &iterator, &error), error);
-    while (check(aidb_iter_next(iterator, &error), error) == AIDB_OK) {
+    check(aidb_iter_create(db, &options, &iterator, &error), &error);
+    while (check(aidb_iter_next(iterator, &error), &error) == AIDB_OK) {
         size_t key_len, value_len;
         const char *key = aidb_iter_key(iterator, &key_len);
         const char *value = aidb_iter_value(iterator, &value_len);
@@ -56,6 +59,6 @@ int main(int argc, char **argv) {
     }
     aidb_iter_free(iterator);
     aidb_snapshot_release(before);
-    check(aidb_close(db, &error), error);
+    check(aidb_close(db, &error), &error);
     return 0;
 }

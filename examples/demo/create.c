@@ -26,9 +26,10 @@ static void fail(const char *what, const char *detail) {
     exit(1);
 }
 
-static void check(aidb_status status, aidb_error *error, const char *what) {
+/* `error` is where the call puts its error: the call and the error's value may be made in any order as arguments. */
+static void check(aidb_status status, aidb_error **error, const char *what) {
     if (status != AIDB_OK) {
-        fail(what, error != NULL ? aidb_error_message(error) : "no reason given");
+        fail(what, *error != NULL ? aidb_error_message(*error) : "no reason given");
     }
 }
 
@@ -123,7 +124,7 @@ static void add(aidb_batch *batch, const char *name, size_t name_length, const c
     }
     key[name_length] = '\0';
     memcpy(key + name_length + 1, path, path_length);
-    check(aidb_batch_put(batch, key, name_length + 1 + path_length, value, (size_t)digits, &error), error, "batch");
+    check(aidb_batch_put(batch, key, name_length + 1 + path_length, value, (size_t)digits, &error), &error, "batch");
 }
 
 /* Fills the batch with the index of one file; how many entries it has. */
@@ -175,8 +176,8 @@ int main(int argc, char **argv) {
     if (argc != 4) {
         fail("usage", "create DATABASE ROOT LIST");
     }
-    check(aidb_options_set(options, "error_if_exists", "true", &error), error, "options");
-    check(aidb_open(argv[1], options, &db, &error), error, "open");
+    check(aidb_options_set(options, "error_if_exists", "true", &error), &error, "options");
+    check(aidb_open(argv[1], options, &db, &error), &error, "open");
     aidb_options_free(options);
     list = read_file(argv[3], &length);
     for (at = 0; at < length; at++) {
@@ -193,12 +194,12 @@ int main(int argc, char **argv) {
         memcpy(path, line, end);
         path[end] = '\0';
         entries += index_file(batch, argv[2], path);
-        check(aidb_write(db, batch, NULL, &error), error, "write");
-        check(aidb_batch_clear(batch, &error), error, "clear");
+        check(aidb_write(db, batch, NULL, &error), &error, "write");
+        check(aidb_batch_clear(batch, &error), &error, "clear");
         progress(++done, files);
     }
     aidb_batch_free(batch);
-    check(aidb_close(db, &error), error, "close");
+    check(aidb_close(db, &error), &error, "close");
     free(list);
     spent = seconds() - started;
     printf("C:      created the database from %lu files: %lu entries in %.1f s (%.0f entries/s)\n",

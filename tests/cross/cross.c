@@ -22,9 +22,10 @@ static void fail(const char *what) {
     exit(1);
 }
 
-static void check(aidb_status status, aidb_error *error) {
+/* `error` is where the call puts its error: the call and the error's value may be made in any order as arguments. */
+static void check(aidb_status status, aidb_error **error) {
     if (status != AIDB_OK) {
-        fail(error != NULL ? aidb_error_message(error) : "a call failed without an error");
+        fail(*error != NULL ? aidb_error_message(*error) : "a call failed without an error");
     }
 }
 
@@ -109,13 +110,13 @@ static void compare(aidb_db *db, aidb_snapshot *snapshot, const entry *entries, 
     size_t at;
     walk.snapshot = snapshot;
     read.snapshot = snapshot;
-    check(aidb_iter_create(db, &walk, &iterator, &error), error);
+    check(aidb_iter_create(db, &walk, &iterator, &error), &error);
     for (at = 0; at < count; at++) {
         const entry *wanted = &entries[at];
         const char *key, *value;
         char *found = NULL;
         size_t key_len = 0, value_len = 0;
-        check(at == 0 ? aidb_iter_first(iterator, &error) : aidb_iter_next(iterator, &error), error);
+        check(at == 0 ? aidb_iter_first(iterator, &error) : aidb_iter_next(iterator, &error), &error);
         key = aidb_iter_key(iterator, &key_len);
         value = aidb_iter_value(iterator, &value_len);
         if (key_len != wanted->key_len || value_len != wanted->value_len ||
@@ -123,7 +124,7 @@ static void compare(aidb_db *db, aidb_snapshot *snapshot, const entry *entries, 
             (value_len > 0 && memcmp(value, wanted->value, value_len) != 0)) {
             fail("the iterator differs");
         }
-        check(aidb_get(db, wanted->key, wanted->key_len, &read, &found, &value_len, &error), error);
+        check(aidb_get(db, wanted->key, wanted->key_len, &read, &found, &value_len, &error), &error);
         if (value_len != wanted->value_len || memcmp(found, wanted->value, value_len) != 0) {
             fail("aidb_get differs");
         }
@@ -147,29 +148,29 @@ int main(int argc, char **argv) {
         fail("usage: cross DIRECTORY TURN");
     }
     turn = atoi(argv[2]);
-    check(aidb_open(argv[1], NULL, &db, &error), error);
+    check(aidb_open(argv[1], NULL, &db, &error), &error);
     count_before = expected(before, turn);
     count_now = expected(now, turn + 1);
     compare(db, NULL, before, count_before);
-    check(aidb_snapshot_create(db, &snapshot, &error), error);
+    check(aidb_snapshot_create(db, &snapshot, &error), &error);
     for (at = 0; at < count_now; at++) {
         const entry *mine = &now[at];
         int own = mine->key_len == 0 || mine->key[mine->key_len == 4 && mine->key[2] == 0 ? 0 : mine->key_len - 1] == turn;
         if (own) {
-            check(aidb_batch_put(batch, mine->key, mine->key_len, mine->value, mine->value_len, &error), error);
+            check(aidb_batch_put(batch, mine->key, mine->key_len, mine->value, mine->value_len, &error), &error);
         }
     }
     if (turn > 0) {
         unsigned char gone[4] = {0, 5, 0x00, 0xff};
         gone[0] = (unsigned char)(turn - 1);
-        check(aidb_batch_delete(batch, gone, sizeof gone, &error), error);
+        check(aidb_batch_delete(batch, gone, sizeof gone, &error), &error);
     }
-    check(aidb_write(db, batch, NULL, &error), error);
+    check(aidb_write(db, batch, NULL, &error), &error);
     aidb_batch_free(batch);
     compare(db, snapshot, before, count_before);
     compare(db, NULL, now, count_now);
     aidb_snapshot_release(snapshot);
-    check(aidb_close(db, &error), error);
+    check(aidb_close(db, &error), &error);
     printf("turn %d: C      read %lu entries and left %lu\n", turn, (unsigned long)count_before, (unsigned long)count_now);
     release(before, count_before);
     release(now, count_now);

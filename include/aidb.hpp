@@ -506,11 +506,11 @@ class DB {
       std::exception_ptr thrown;
     } context{&progress, nullptr};
     const auto call = [](void* raw, std::uint64_t done, std::uint64_t total) -> std::int32_t {
-      Context& context = *static_cast<Context*>(raw);
+      Context& into = *static_cast<Context*>(raw);
       try {
-        return (*context.progress)(done, total) ? 0 : 1;
+        return (*into.progress)(done, total) ? 0 : 1;
       } catch (...) {
-        context.thrown = std::current_exception();
+        into.thrown = std::current_exception();
         return 1;
       }
     };

@@ -7,26 +7,38 @@
  * What is different
  *
  * Directories   AiDb has its own format: it opens AiDb directories, and refuses LevelDB's instead of harming them.
- * Comparators   the order of keys is bytewise, as LevelDB's default is. Opening with another comparator fails,
- *               and says so.
+ * Comparators   the order of keys is bytewise, as LevelDB's default is. A comparator of the program's own is
+ *               accepted if it puts a fixed set of probe keys (the empty key, prefixes, several lengths, bytes
+ *               below and above 0x80) into that order, and up to 1,000 pairs of neighbours in the database.
+ *               Opening or repairing with any other fails, and says so.
  * Filters       a Bloom filter policy sets AiDb's bits per key; a policy of the program's own is not called,
  *               because filters never change an answer.
  * Caches        leveldb_cache_create_lru gives a capacity; each database has a block cache of that size of its
  *               own, also if several are given the same cache.
  * Ignored       environments, loggers, paranoid checks and verify_checksums: AiDb always checks.
- * Repair        leveldb_repair_db makes a new database beside the damaged one, as NAME.repaired, and then gives it
- *               NAME; the damaged one stays, as NAME.damaged. What was lost is in aidb_repair's report only.
+ * Limits        sizes and counts that LevelDB would clip are clipped as LevelDB does it. Keys have at most 16 MiB,
+ *               values and batches 4 GiB - 1: a batch that was given more keeps in mind that it refused it, and
+ *               leveldb_write fails until leveldb_writebatch_clear.
+ * Repair        leveldb_repair_db makes a new database beside the damaged one, as NAME.repairing, and then gives it
+ *               NAME, the permissions of the old directory, and files in it that are not AiDb's. If something was
+ *               lost the damaged one stays, as NAME.damaged or NAME.damaged-2, and so on. It may be called again
+ *               and again, also after it was killed. What was lost is in aidb_repair's report only.
  * Iterators     that are made with a snapshot keep it, also if it is released before them.
  *
  * Errors are returned as LevelDB does it: *errptr must be NULL or a string from malloc, which is then replaced.
+ * A message begins with LevelDB's word for its kind: "Corruption: ", "Invalid argument: ", "Not implemented: ", and
+ * "IO error: " for all others, a lock that another process holds among them.
  */
 #ifndef AIDB_LEVELDB_H
 #define AIDB_LEVELDB_H
 
+#include <dirent.h>
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "aidb.h"
 
@@ -35,8 +47,6 @@ extern "C" {
 #endif
 
 typedef struct leveldb_t { aidb_db *db; } leveldb_t;
-typedef struct leveldb_snapshot_t { aidb_snapshot *snapshot; } leveldb_snapshot_t;
-typedef struct leveldb_writebatch_t { aidb_batch *batch; } leveldb_writebatch_t;
 typedef struct leveldb_writeoptions_t { aidb_write_options options; } leveldb_writeoptions_t;
 typedef struct leveldb_cache_t { size_t capacity; } leveldb_cache_t;
 typedef struct leveldb_env_t { int unused; } leveldb_env_t;
@@ -46,26 +56,40 @@ typedef struct leveldb_randomfile_t leveldb_randomfile_t;
 typedef struct leveldb_seqfile_t leveldb_seqfile_t;
 typedef struct leveldb_writablefile_t leveldb_writablefile_t;
 
+/* LevelDB's snapshots are always made: what reads at one that was not made answer is its error. */
+typedef struct leveldb_snapshot_t {
+    aidb_snapshot *snapshot;
+    char *error;
+    struct leveldb_snapshot_t *self; /* what leveldb_release_snapshot, which gets a const, frees */
+} leveldb_snapshot_t;
+
+/* Why the batch refused an operation; it has no other way out than leveldb_write. NULL if it took all. */
+typedef struct leveldb_writebatch_t {
+    aidb_batch *batch;
+    char *error;
+} leveldb_writebatch_t;
+
 /* The error that a creation met has no other way out than leveldb_iter_get_error. */
 typedef struct leveldb_iterator_t {
     aidb_iterator *iterator;
     char *error;
 } leveldb_iterator_t;
 
+typedef struct leveldb_comparator_t {
+    void *state;
+    void (*destructor)(void *);
+    int (*compare)(void *, const char *a, size_t alen, const char *b, size_t blen);
+} leveldb_comparator_t;
+
 typedef struct leveldb_options_t {
     aidb_options *options;
-    int other_comparator;
+    const leveldb_comparator_t *comparator;
 } leveldb_options_t;
 
 typedef struct leveldb_readoptions_t {
     const leveldb_snapshot_t *snapshot;
     int fill_cache;
 } leveldb_readoptions_t;
-
-typedef struct leveldb_comparator_t {
-    void *state;
-    void (*destructor)(void *);
-} leveldb_comparator_t;
 
 typedef struct leveldb_filterpolicy_t {
     void *state;
@@ -77,6 +101,12 @@ enum { leveldb_no_compression = 0, leveldb_snappy_compression = 1, leveldb_zstd_
 
 /* ---- What the functions below share; not part of LevelDB's API ---- */
 
+#ifdef __cplusplus
+#define AIDB_LEVELDB_CAST(type, value) static_cast<type>(value)
+#else
+#define AIDB_LEVELDB_CAST(type, value) ((type)(value))
+#endif
+
 /* Memory for a small object; a program that has none left cannot be told, as in LevelDB. */
 static inline void *aidb_leveldb_new(size_t size) {
     void *memory = calloc(1, size);
@@ -86,50 +116,221 @@ static inline void *aidb_leveldb_new(size_t size) {
     return memory;
 }
 
-/* Copies a text into memory from malloc, which leveldb_free and free both take back. */
-static inline char *aidb_leveldb_copy(const char *text) {
-    size_t size = strlen(text) + 1;
-    char *copy = (char *)aidb_leveldb_new(size);
-    memcpy(copy, text, size);
-    return copy;
+/* Three texts as one, in memory from malloc, which leveldb_free and free both take back. */
+static inline char *aidb_leveldb_join(const char *first, const char *second, const char *third) {
+    size_t lengths[3];
+    char *text;
+    lengths[0] = strlen(first);
+    lengths[1] = strlen(second);
+    lengths[2] = strlen(third);
+    text = AIDB_LEVELDB_CAST(char *, aidb_leveldb_new(lengths[0] + lengths[1] + lengths[2] + 1));
+    memcpy(text, first, lengths[0]);
+    memcpy(text + lengths[0], second, lengths[1]);
+    memcpy(text + lengths[0] + lengths[1], third, lengths[2]);
+    return text;
 }
 
-static inline void aidb_leveldb_report(char **errptr, const char *text) {
+/* Puts a message of LevelDB's kind `kind` into *errptr. */
+static inline void aidb_leveldb_report(char **errptr, const char *kind, const char *what,
+                                       const char *detail) {
     free(*errptr);
-    *errptr = aidb_leveldb_copy(text);
+    *errptr = aidb_leveldb_join(kind, what, detail);
 }
 
-/* Ends a call: 1 for AIDB_OK; otherwise 0, and a message in *errptr unless the call only found nothing. */
+/* Puts a failed call's message into *errptr, AiDb's word for its kind replaced by LevelDB's where it has one. */
+static inline void aidb_leveldb_fail(char **errptr, aidb_status status, const aidb_error *error) {
+    const char *message = error != NULL ? aidb_error_message(error) : aidb_status_name(status);
+    const char *behind = strstr(message, ": ");
+    const char *kind = status == AIDB_IO                 ? "IO error: "
+                       : status == AIDB_CORRUPTION       ? "Corruption: "
+                       : status == AIDB_INVALID_ARGUMENT ? "Invalid argument: "
+                       : status == AIDB_UNSUPPORTED      ? "Not implemented: "
+                                                         : NULL;
+    if (kind == NULL || behind == NULL) {
+        aidb_leveldb_report(errptr, kind != NULL ? kind : "IO error: ", message, "");
+    } else {
+        aidb_leveldb_report(errptr, kind, behind + 2, "");
+    }
+}
+
+/*
+ * Ends a call: 1 for AIDB_OK; otherwise 0, and a message in *errptr unless the call only found nothing. The status
+ * is always taken in a statement of its own: as an argument beside `error` it could be made after `error` was read.
+ */
 static inline int aidb_leveldb_done(aidb_status status, aidb_error *error, char **errptr) {
     if (status != AIDB_OK && status != AIDB_NOT_FOUND) {
-        aidb_leveldb_report(errptr, error != NULL ? aidb_error_message(error)
-                                                  : aidb_status_name((int32_t)status));
+        aidb_leveldb_fail(errptr, status, error);
     }
     aidb_error_free(error);
     return status == AIDB_OK;
 }
 
-/* An option whose range LevelDB does not know: a value that AiDb refuses is left at its default. */
+/* Sets an option to `value`, or to the end of the range that is nearer. */
 static inline void aidb_leveldb_number(leveldb_options_t *options, const char *name,
-                                       uint64_t value) {
-    (void)aidb_options_set_number(options->options, name, value, NULL);
+                                       uint64_t value, uint64_t smallest, uint64_t largest) {
+    uint64_t clipped = value < smallest ? smallest : value > largest ? largest : value;
+    (void)aidb_options_set_number(options->options, name, clipped, NULL);
+}
+
+/* `name` without slashes at its end, and with `suffix`. */
+static inline char *aidb_leveldb_beside(const char *name, const char *suffix) {
+    char *path = aidb_leveldb_join(name, "", suffix);
+    size_t length = strlen(name);
+    while (length > 1 && name[length - 1] == '/') {
+        length--;
+    }
+    memcpy(path + length, suffix, strlen(suffix) + 1);
+    return path;
+}
+
+static inline int aidb_leveldb_exists(const char *path) {
+    struct stat about;
+    return stat(path, &about) == 0;
+}
+
+/* Ends a repair that was killed when the damaged database had its new name and the repaired one not yet. */
+static inline void aidb_leveldb_end_repair(const char *name) {
+    char *path = aidb_leveldb_beside(name, "");
+    char *repairing = aidb_leveldb_beside(name, ".repairing");
+    if (!aidb_leveldb_exists(path) && aidb_leveldb_exists(repairing)) {
+        (void)rename(repairing, path);
+    }
+    free(path);
+    free(repairing);
+}
+
+/* ---- Whether a comparator of the program's own puts keys into AiDb's order ---- */
+
+/* A comparator that reads a fixed number of bytes finds zeros behind a shorter key. */
+struct aidb_leveldb_probe {
+    size_t length;
+    char bytes[24];
+};
+
+/* Whether `comparator` finds these keys in this order, which is the bytewise one. */
+static inline int aidb_leveldb_probes_agree(const leveldb_comparator_t *comparator) {
+    static const struct aidb_leveldb_probe probes[] = {
+        {0, ""},
+        {1, "\0"},
+        {2, "\0\0"},
+        {8, "\0\0\0\0\0\0\1\0"},
+        {8, "\0\0\0\0\0\1\0\0"},
+        {4, "\0\0\1\0"},
+        {4, "\0\1\0\0"},
+        {1, "\1"},
+        {2, "\1\0"},
+        {1, " "},
+        {2, "10"},
+        {1, "2"},
+        {1, "A"},
+        {2, "AB"},
+        {1, "B"},
+        {1, "a"},
+        {2, "a\0"},
+        {3, "a\0b"},
+        {2, "aa"},
+        {3, "aab"},
+        {16, "abcdefghijklmnop"},
+        {16, "abcdefghijklmnoq"},
+        {1, "b"},
+        {1, "\177"},
+        {2, "\177\377"},
+        {1, "\200"},
+        {2, "\200\0"},
+        {2, "\200\177"},
+        {2, "\200\200"},
+        {1, "\377"},
+        {2, "\377\0"},
+        {8, "\377\377\377\377\377\377\377\376"},
+        {8, "\377\377\377\377\377\377\377\377"},
+    };
+    const size_t count = sizeof probes / sizeof probes[0];
+    size_t a, b;
+    for (a = 0; a < count; a++) {
+        for (b = 0; b < count; b++) {
+            int found = comparator->compare(comparator->state, probes[a].bytes, probes[a].length,
+                                            probes[b].bytes, probes[b].length);
+            if ((found > 0) - (found < 0) != (a > b) - (a < b)) {
+                return 0;
+            }
+        }
+    }
+    return 1;
+}
+
+/*
+ * Whether `comparator` finds the first 500 pairs of neighbours of a walk in order, or with `reverse` the last 500
+ * against it. What cannot be read is no reason to refuse: reads will tell.
+ */
+static inline int aidb_leveldb_neighbours_agree(const leveldb_comparator_t *comparator,
+                                                const aidb_db *db, int reverse) {
+    aidb_iter_options walk = AIDB_ITER_OPTIONS_INIT;
+    aidb_iterator *iterator = NULL;
+    char *last = NULL;
+    size_t last_length = 0;
+    int agree = 1, at;
+    walk.reverse = reverse;
+    walk.values = 0;
+    walk.fill_cache = 0;
+    if (aidb_iter_create(db, &walk, &iterator, NULL) != AIDB_OK) {
+        return 1;
+    }
+    for (at = 0; agree && at <= 500 && aidb_iter_next(iterator, NULL) == AIDB_OK; at++) {
+        size_t length = 0;
+        const char *key = aidb_iter_key(iterator, &length);
+        if (last != NULL) {
+            int found = comparator->compare(comparator->state, last, last_length, key, length);
+            agree = reverse ? found > 0 : found < 0;
+        }
+        free(last);
+        last = AIDB_LEVELDB_CAST(char *, aidb_leveldb_new(length + 1));
+        memcpy(last, key, length);
+        last_length = length;
+    }
+    free(last);
+    aidb_iter_free(iterator);
+    return agree;
+}
+
+/* Whether a database with these options can be opened or repaired at all; a message in *errptr if not. */
+static inline int aidb_leveldb_possible(const leveldb_options_t *options, char **errptr) {
+    if (options->options == NULL) {
+        aidb_leveldb_report(errptr, "IO error: ", "the options could not be made", "");
+        return 0;
+    }
+    if (options->comparator != NULL && !aidb_leveldb_probes_agree(options->comparator)) {
+        aidb_leveldb_report(errptr, "Not implemented: ",
+                            "a comparator that sorts otherwise than bytewise", "");
+        return 0;
+    }
+    return 1;
 }
 
 /* ---- The database ---- */
 
 static inline leveldb_t *leveldb_open(const leveldb_options_t *options, const char *name,
                                       char **errptr) {
+    const leveldb_comparator_t *comparator = options->comparator;
     aidb_db *db = NULL;
     aidb_error *error = NULL;
+    aidb_status status;
     leveldb_t *result;
-    if (options->other_comparator) {
-        aidb_leveldb_report(errptr, "unsupported: a comparator of the program's own");
+    if (!aidb_leveldb_possible(options, errptr)) {
         return NULL;
     }
-    if (!aidb_leveldb_done(aidb_open(name, options->options, &db, &error), error, errptr)) {
+    aidb_leveldb_end_repair(name);
+    status = aidb_open(name, options->options, &db, &error);
+    if (!aidb_leveldb_done(status, error, errptr)) {
         return NULL;
     }
-    result = (leveldb_t *)aidb_leveldb_new(sizeof(leveldb_t));
+    if (comparator != NULL && !(aidb_leveldb_neighbours_agree(comparator, db, 0) &&
+                                aidb_leveldb_neighbours_agree(comparator, db, 1))) {
+        (void)aidb_close(db, NULL);
+        aidb_leveldb_report(errptr, "Invalid argument: ", name,
+                            ": the comparator does not sort the keys that are there bytewise");
+        return NULL;
+    }
+    result = AIDB_LEVELDB_CAST(leveldb_t *, aidb_leveldb_new(sizeof(leveldb_t)));
     result->db = db;
     return result;
 }
@@ -143,51 +344,62 @@ static inline void leveldb_put(leveldb_t *db, const leveldb_writeoptions_t *opti
                                const char *key, size_t keylen, const char *val, size_t vallen,
                                char **errptr) {
     aidb_error *error = NULL;
-    (void)aidb_leveldb_done(
-        aidb_put(db->db, key, keylen, val, vallen, &options->options, &error), error, errptr);
+    aidb_status status = aidb_put(db->db, key, keylen, val, vallen, &options->options, &error);
+    (void)aidb_leveldb_done(status, error, errptr);
 }
 
 static inline void leveldb_delete(leveldb_t *db, const leveldb_writeoptions_t *options,
                                   const char *key, size_t keylen, char **errptr) {
     aidb_error *error = NULL;
-    (void)aidb_leveldb_done(aidb_delete(db->db, key, keylen, &options->options, &error), error,
-                            errptr);
+    aidb_status status = aidb_delete(db->db, key, keylen, &options->options, &error);
+    (void)aidb_leveldb_done(status, error, errptr);
 }
 
 static inline void leveldb_write(leveldb_t *db, const leveldb_writeoptions_t *options,
                                  leveldb_writebatch_t *batch, char **errptr) {
     aidb_error *error = NULL;
-    (void)aidb_leveldb_done(aidb_write(db->db, batch->batch, &options->options, &error), error,
-                            errptr);
+    aidb_status status;
+    if (batch->error != NULL) {
+        aidb_leveldb_report(errptr, batch->error, "", "");
+        return;
+    }
+    status = aidb_write(db->db, batch->batch, &options->options, &error);
+    (void)aidb_leveldb_done(status, error, errptr);
 }
 
 static inline char *leveldb_get(leveldb_t *db, const leveldb_readoptions_t *options,
                                 const char *key, size_t keylen, size_t *vallen, char **errptr) {
+    const leveldb_snapshot_t *snapshot = options->snapshot;
     aidb_read_options read = AIDB_READ_OPTIONS_INIT;
     aidb_error *error = NULL;
     char *value = NULL;
     aidb_status status;
-    read.snapshot = options->snapshot != NULL ? options->snapshot->snapshot : NULL;
-    read.fill_cache = options->fill_cache;
-    status = aidb_get(db->db, key, keylen, &read, &value, vallen, &error);
-    if (!aidb_leveldb_done(status, error, errptr)) {
-        *vallen = 0;
+    *vallen = 0;
+    if (snapshot != NULL && snapshot->error != NULL) {
+        aidb_leveldb_report(errptr, snapshot->error, "", "");
         return NULL;
     }
-    return value;
+    read.snapshot = snapshot != NULL ? snapshot->snapshot : NULL;
+    read.fill_cache = options->fill_cache;
+    status = aidb_get(db->db, key, keylen, &read, &value, vallen, &error);
+    return aidb_leveldb_done(status, error, errptr) ? value : NULL;
 }
 
 static inline const leveldb_snapshot_t *leveldb_create_snapshot(leveldb_t *db) {
     leveldb_snapshot_t *result =
-        (leveldb_snapshot_t *)aidb_leveldb_new(sizeof(leveldb_snapshot_t));
-    (void)aidb_snapshot_create(db->db, &result->snapshot, NULL);
+        AIDB_LEVELDB_CAST(leveldb_snapshot_t *, aidb_leveldb_new(sizeof(leveldb_snapshot_t)));
+    aidb_error *error = NULL;
+    aidb_status status = aidb_snapshot_create(db->db, &result->snapshot, &error);
+    (void)aidb_leveldb_done(status, error, &result->error);
+    result->self = result;
     return result;
 }
 
 static inline void leveldb_release_snapshot(leveldb_t *db, const leveldb_snapshot_t *snapshot) {
     (void)db;
     aidb_snapshot_release(snapshot->snapshot);
-    free((void *)snapshot);
+    free(snapshot->error);
+    free(snapshot->self);
 }
 
 static inline char *leveldb_property_value(leveldb_t *db, const char *propname) {
@@ -216,7 +428,7 @@ static inline void leveldb_compact_range(leveldb_t *db, const char *start_key,
                                          size_t limit_key_len) {
     char *behind = NULL;
     if (limit_key != NULL) {
-        behind = (char *)aidb_leveldb_new(limit_key_len + 1);
+        behind = AIDB_LEVELDB_CAST(char *, aidb_leveldb_new(limit_key_len + 1));
         memcpy(behind, limit_key, limit_key_len);
         limit_key_len++;
     }
@@ -227,40 +439,111 @@ static inline void leveldb_compact_range(leveldb_t *db, const char *start_key,
 
 static inline void leveldb_destroy_db(const leveldb_options_t *options, const char *name,
                                       char **errptr) {
+    char *repairing = aidb_leveldb_beside(name, ".repairing");
     aidb_error *error = NULL;
-    (void)aidb_leveldb_done(aidb_destroy(name, options->options, &error), error, errptr);
+    aidb_status status = aidb_destroy(name, options->options, &error);
+    if (aidb_leveldb_done(status, error, errptr)) {
+        /* What a repair that was killed has left; it must not come back as this database. */
+        (void)aidb_destroy(repairing, options->options, NULL);
+    }
+    free(repairing);
 }
 
-/* `name` without slashes at its end, and with `suffix`. */
-static inline char *aidb_leveldb_beside(const char *name, const char *suffix) {
-    size_t length = strlen(name);
-    char *path = (char *)aidb_leveldb_new(length + strlen(suffix) + 1);
-    while (length > 1 && name[length - 1] == '/') {
-        length--;
+/* ---- Repair ---- */
+
+/* Whether AiDb gives such names to its files: 000012.sst, 000013.log, and capitals such as MANIFEST-000014. */
+static inline int aidb_leveldb_is_own_name(const char *name) {
+    size_t digits = strspn(name, "0123456789");
+    size_t capitals = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-0123456789");
+    const char *end = name + (digits > 0 ? digits : capitals);
+    if (digits > 0) {
+        return strcmp(end, ".sst") == 0 || strcmp(end, ".log") == 0 || strcmp(end, ".tmp") == 0;
     }
-    memcpy(path, name, length);
-    strcpy(path + length, suffix);
+    return capitals > 0 &&
+           (*end == '\0' || strcmp(end, ".tmp") == 0 || strcmp(end, ".old") == 0);
+}
+
+/* Moves what is in the directory `from` and is not AiDb's into `into`; what is there already stays. */
+static inline void aidb_leveldb_move_others(const char *from, const char *into) {
+    DIR *directory = opendir(from);
+    struct dirent *entry;
+    if (directory == NULL) {
+        return;
+    }
+    while ((entry = readdir(directory)) != NULL) {
+        const char *name = entry->d_name;
+        if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && !aidb_leveldb_is_own_name(name)) {
+            char *source = aidb_leveldb_join(from, "/", name);
+            char *place = aidb_leveldb_join(into, "/", name);
+            if (!aidb_leveldb_exists(place)) {
+                (void)rename(source, place);
+            }
+            free(source);
+            free(place);
+        }
+    }
+    (void)closedir(directory);
+}
+
+/* The first of NAME.damaged, NAME.damaged-2, ... that nothing has. */
+static inline char *aidb_leveldb_damaged(const char *name) {
+    char *path = aidb_leveldb_beside(name, ".damaged");
+    unsigned number;
+    for (number = 2; aidb_leveldb_exists(path); number++) {
+        char suffix[32];
+        (void)snprintf(suffix, sizeof suffix, ".damaged-%u", number);
+        free(path);
+        path = aidb_leveldb_beside(name, suffix);
+    }
     return path;
+}
+
+/* Gives the database in `repairing` the place of the one in `path`, which becomes `damaged`: whether it did. */
+static inline int aidb_leveldb_swap(const char *path, const char *repairing, const char *damaged,
+                                    char **errptr) {
+    struct stat about;
+    char *place;
+    int cause;
+    if (stat(path, &about) == 0 && chmod(repairing, about.st_mode & 07777) == 0 &&
+        rename(path, damaged) == 0) {
+        if (rename(repairing, path) == 0) {
+            aidb_leveldb_move_others(damaged, path);
+            return 1;
+        }
+        cause = errno;
+        (void)rename(damaged, path);
+    } else {
+        cause = errno;
+    }
+    place = aidb_leveldb_join(path, ": what was repaired cannot take its place: ", "");
+    aidb_leveldb_report(errptr, "IO error: ", place, strerror(cause));
+    free(place);
+    return 0;
 }
 
 static inline void leveldb_repair_db(const leveldb_options_t *options, const char *name,
                                      char **errptr) {
     char *path = aidb_leveldb_beside(name, "");
-    char *repaired = aidb_leveldb_beside(name, ".repaired");
-    char *damaged = aidb_leveldb_beside(name, ".damaged");
+    char *repairing = aidb_leveldb_beside(name, ".repairing");
+    char *damaged = aidb_leveldb_damaged(name);
     aidb_error *error = NULL;
-    if (aidb_leveldb_done(aidb_repair(name, repaired, options->options, NULL, NULL, &error), error,
-                          errptr)) {
-        if (rename(path, damaged) != 0) {
-            aidb_leveldb_report(errptr, "i/o error: the repaired database is NAME.repaired, because "
-                                        "NAME cannot be renamed to NAME.damaged");
-        } else if (rename(repaired, path) != 0) {
-            (void)rename(damaged, path);
-            aidb_leveldb_report(errptr, "i/o error: NAME.repaired cannot be renamed to NAME");
+    bool is_ok = false;
+    aidb_leveldb_end_repair(name);
+    if (aidb_leveldb_possible(options, errptr)) {
+        aidb_status status;
+        /* What a repair that was killed has left. */
+        (void)aidb_destroy(repairing, options->options, NULL);
+        status = aidb_repair(path, repairing, options->options, &is_ok, NULL, &error);
+        if (aidb_leveldb_done(status, error, errptr)) {
+            if (!aidb_leveldb_swap(path, repairing, damaged, errptr)) {
+                (void)aidb_destroy(repairing, options->options, NULL);
+            } else if (is_ok) {
+                (void)aidb_destroy(damaged, options->options, NULL);
+            }
         }
     }
     free(path);
-    free(repaired);
+    free(repairing);
     free(damaged);
 }
 
@@ -274,11 +557,16 @@ static inline int leveldb_minor_version(void) { return 23; }
 static inline leveldb_iterator_t *leveldb_create_iterator(leveldb_t *db,
                                                           const leveldb_readoptions_t *options) {
     leveldb_iterator_t *result =
-        (leveldb_iterator_t *)aidb_leveldb_new(sizeof(leveldb_iterator_t));
+        AIDB_LEVELDB_CAST(leveldb_iterator_t *, aidb_leveldb_new(sizeof(leveldb_iterator_t)));
+    const leveldb_snapshot_t *snapshot = options->snapshot;
     aidb_iter_options walk = AIDB_ITER_OPTIONS_INIT;
     aidb_error *error = NULL;
     aidb_status status;
-    walk.snapshot = options->snapshot != NULL ? options->snapshot->snapshot : NULL;
+    if (snapshot != NULL && snapshot->error != NULL) {
+        result->error = aidb_leveldb_join(snapshot->error, "", "");
+        return result;
+    }
+    walk.snapshot = snapshot != NULL ? snapshot->snapshot : NULL;
     walk.fill_cache = options->fill_cache;
     status = aidb_iter_create(db->db, &walk, &result->iterator, &error);
     (void)aidb_leveldb_done(status, error, &result->error);
@@ -325,44 +613,66 @@ static inline const char *leveldb_iter_value(const leveldb_iterator_t *iterator,
 
 static inline void leveldb_iter_get_error(const leveldb_iterator_t *iterator, char **errptr) {
     aidb_error *error = NULL;
+    aidb_status status;
     if (iterator->error != NULL) {
-        aidb_leveldb_report(errptr, iterator->error);
+        aidb_leveldb_report(errptr, iterator->error, "", "");
         return;
     }
-    (void)aidb_leveldb_done(aidb_iter_status(iterator->iterator, &error), error, errptr);
+    status = aidb_iter_status(iterator->iterator, &error);
+    (void)aidb_leveldb_done(status, error, errptr);
 }
 
 /* ---- Batches ---- */
 
 static inline leveldb_writebatch_t *leveldb_writebatch_create(void) {
     leveldb_writebatch_t *result =
-        (leveldb_writebatch_t *)aidb_leveldb_new(sizeof(leveldb_writebatch_t));
+        AIDB_LEVELDB_CAST(leveldb_writebatch_t *, aidb_leveldb_new(sizeof(leveldb_writebatch_t)));
     result->batch = aidb_batch_new();
     return result;
 }
 
 static inline void leveldb_writebatch_destroy(leveldb_writebatch_t *batch) {
     aidb_batch_free(batch->batch);
+    free(batch->error);
     free(batch);
 }
 
 static inline void leveldb_writebatch_clear(leveldb_writebatch_t *batch) {
     (void)aidb_batch_clear(batch->batch, NULL);
+    free(batch->error);
+    batch->error = NULL;
+}
+
+/* Ends a call that adds to a batch: the first refusal stays with it. */
+static inline void aidb_leveldb_added(leveldb_writebatch_t *batch, aidb_status status,
+                                      aidb_error *error) {
+    char *later = NULL;
+    (void)aidb_leveldb_done(status, error, batch->error == NULL ? &batch->error : &later);
+    free(later);
 }
 
 static inline void leveldb_writebatch_put(leveldb_writebatch_t *batch, const char *key,
                                           size_t klen, const char *val, size_t vlen) {
-    (void)aidb_batch_put(batch->batch, key, klen, val, vlen, NULL);
+    aidb_error *error = NULL;
+    aidb_status status = aidb_batch_put(batch->batch, key, klen, val, vlen, &error);
+    aidb_leveldb_added(batch, status, error);
 }
 
 static inline void leveldb_writebatch_delete(leveldb_writebatch_t *batch, const char *key,
                                              size_t klen) {
-    (void)aidb_batch_delete(batch->batch, key, klen, NULL);
+    aidb_error *error = NULL;
+    aidb_status status = aidb_batch_delete(batch->batch, key, klen, &error);
+    aidb_leveldb_added(batch, status, error);
 }
 
 static inline void leveldb_writebatch_append(leveldb_writebatch_t *destination,
                                              const leveldb_writebatch_t *source) {
-    (void)aidb_batch_append(destination->batch, source->batch, NULL);
+    aidb_error *error = NULL;
+    aidb_status status = aidb_batch_append(destination->batch, source->batch, &error);
+    aidb_leveldb_added(destination, status, error);
+    if (source->error != NULL && destination->error == NULL) {
+        destination->error = aidb_leveldb_join(source->error, "", "");
+    }
 }
 
 static inline void leveldb_writebatch_iterate(
@@ -375,7 +685,8 @@ static inline void leveldb_writebatch_iterate(
 /* ---- Options ---- */
 
 static inline leveldb_options_t *leveldb_options_create(void) {
-    leveldb_options_t *result = (leveldb_options_t *)aidb_leveldb_new(sizeof(leveldb_options_t));
+    leveldb_options_t *result =
+        AIDB_LEVELDB_CAST(leveldb_options_t *, aidb_leveldb_new(sizeof(leveldb_options_t)));
     result->options = aidb_options_new();
     /* LevelDB's default, unlike AiDb's. */
     (void)aidb_options_set_flag(result->options, "create_if_missing", 0, NULL);
@@ -389,13 +700,13 @@ static inline void leveldb_options_destroy(leveldb_options_t *options) {
 
 static inline void leveldb_options_set_comparator(leveldb_options_t *options,
                                                   leveldb_comparator_t *comparator) {
-    options->other_comparator = comparator != NULL;
+    options->comparator = comparator;
 }
 
 static inline void leveldb_options_set_filter_policy(leveldb_options_t *options,
                                                      leveldb_filterpolicy_t *policy) {
     uint64_t bits = policy != NULL ? policy->bits_per_key : 0;
-    aidb_leveldb_number(options, "bloom_bits_per_key", bits > 32 ? 32 : bits);
+    aidb_leveldb_number(options, "bloom_bits_per_key", bits, 0, 32);
 }
 
 static inline void leveldb_options_set_create_if_missing(leveldb_options_t *options,
@@ -426,29 +737,31 @@ static inline void leveldb_options_set_info_log(leveldb_options_t *options,
 }
 
 static inline void leveldb_options_set_write_buffer_size(leveldb_options_t *options, size_t s) {
-    aidb_leveldb_number(options, "write_buffer_size", s);
+    aidb_leveldb_number(options, "write_buffer_size", s, 64 << 10, 1 << 30);
 }
 
 static inline void leveldb_options_set_max_open_files(leveldb_options_t *options, int n) {
-    aidb_leveldb_number(options, "max_open_files", n > 0 ? (uint64_t)n : 0);
+    uint64_t files = n > 0 ? AIDB_LEVELDB_CAST(uint64_t, n) : 0;
+    aidb_leveldb_number(options, "max_open_files", files, 74, 50000);
 }
 
 static inline void leveldb_options_set_cache(leveldb_options_t *options, leveldb_cache_t *cache) {
     if (cache != NULL) {
-        aidb_leveldb_number(options, "block_cache_size", cache->capacity);
+        aidb_leveldb_number(options, "block_cache_size", cache->capacity, 0, UINT64_C(1) << 40);
     }
 }
 
 static inline void leveldb_options_set_block_size(leveldb_options_t *options, size_t s) {
-    aidb_leveldb_number(options, "block_size", s);
+    aidb_leveldb_number(options, "block_size", s, 1 << 10, 4 << 20);
 }
 
 static inline void leveldb_options_set_block_restart_interval(leveldb_options_t *options, int n) {
-    aidb_leveldb_number(options, "block_restart_interval", n > 0 ? (uint64_t)n : 1);
+    uint64_t entries = n > 0 ? AIDB_LEVELDB_CAST(uint64_t, n) : 1;
+    aidb_leveldb_number(options, "block_restart_interval", entries, 1, 1024);
 }
 
 static inline void leveldb_options_set_max_file_size(leveldb_options_t *options, size_t s) {
-    aidb_leveldb_number(options, "target_file_size", s);
+    aidb_leveldb_number(options, "target_file_size", s, 1 << 20, 1 << 30);
 }
 
 static inline void leveldb_options_set_compression(leveldb_options_t *options, int t) {
@@ -460,7 +773,7 @@ static inline void leveldb_options_set_compression(leveldb_options_t *options, i
 
 static inline leveldb_readoptions_t *leveldb_readoptions_create(void) {
     leveldb_readoptions_t *result =
-        (leveldb_readoptions_t *)aidb_leveldb_new(sizeof(leveldb_readoptions_t));
+        AIDB_LEVELDB_CAST(leveldb_readoptions_t *, aidb_leveldb_new(sizeof(leveldb_readoptions_t)));
     result->fill_cache = 1;
     return result;
 }
@@ -485,7 +798,7 @@ static inline void leveldb_readoptions_set_snapshot(leveldb_readoptions_t *optio
 
 static inline leveldb_writeoptions_t *leveldb_writeoptions_create(void) {
     leveldb_writeoptions_t *result =
-        (leveldb_writeoptions_t *)aidb_leveldb_new(sizeof(leveldb_writeoptions_t));
+        AIDB_LEVELDB_CAST(leveldb_writeoptions_t *, aidb_leveldb_new(sizeof(leveldb_writeoptions_t)));
     result->options.struct_size = sizeof(aidb_write_options);
     return result;
 }
@@ -504,11 +817,11 @@ static inline leveldb_comparator_t *leveldb_comparator_create(
     int (*compare)(void *, const char *a, size_t alen, const char *b, size_t blen),
     const char *(*name)(void *)) {
     leveldb_comparator_t *result =
-        (leveldb_comparator_t *)aidb_leveldb_new(sizeof(leveldb_comparator_t));
-    (void)compare;
+        AIDB_LEVELDB_CAST(leveldb_comparator_t *, aidb_leveldb_new(sizeof(leveldb_comparator_t)));
     (void)name;
     result->state = state;
     result->destructor = destructor;
+    result->compare = compare;
     return result;
 }
 
@@ -527,7 +840,7 @@ static inline leveldb_filterpolicy_t *leveldb_filterpolicy_create(
                                    size_t filter_length),
     const char *(*name)(void *)) {
     leveldb_filterpolicy_t *result =
-        (leveldb_filterpolicy_t *)aidb_leveldb_new(sizeof(leveldb_filterpolicy_t));
+        AIDB_LEVELDB_CAST(leveldb_filterpolicy_t *, aidb_leveldb_new(sizeof(leveldb_filterpolicy_t)));
     (void)create_filter;
     (void)key_may_match;
     (void)name;
@@ -540,7 +853,7 @@ static inline leveldb_filterpolicy_t *leveldb_filterpolicy_create(
 static inline leveldb_filterpolicy_t *leveldb_filterpolicy_create_bloom(int bits_per_key) {
     leveldb_filterpolicy_t *result =
         leveldb_filterpolicy_create(NULL, aidb_leveldb_no_state, NULL, NULL, NULL);
-    result->bits_per_key = bits_per_key > 0 ? (uint64_t)bits_per_key : 0;
+    result->bits_per_key = bits_per_key > 0 ? AIDB_LEVELDB_CAST(uint64_t, bits_per_key) : 0;
     return result;
 }
 
@@ -550,7 +863,7 @@ static inline void leveldb_filterpolicy_destroy(leveldb_filterpolicy_t *policy) 
 }
 
 static inline leveldb_cache_t *leveldb_cache_create_lru(size_t capacity) {
-    leveldb_cache_t *result = (leveldb_cache_t *)aidb_leveldb_new(sizeof(leveldb_cache_t));
+    leveldb_cache_t *result = AIDB_LEVELDB_CAST(leveldb_cache_t *, aidb_leveldb_new(sizeof(leveldb_cache_t)));
     result->capacity = capacity;
     return result;
 }
@@ -558,7 +871,7 @@ static inline leveldb_cache_t *leveldb_cache_create_lru(size_t capacity) {
 static inline void leveldb_cache_destroy(leveldb_cache_t *cache) { free(cache); }
 
 static inline leveldb_env_t *leveldb_create_default_env(void) {
-    return (leveldb_env_t *)aidb_leveldb_new(sizeof(leveldb_env_t));
+    return AIDB_LEVELDB_CAST(leveldb_env_t *, aidb_leveldb_new(sizeof(leveldb_env_t)));
 }
 
 static inline void leveldb_env_destroy(leveldb_env_t *env) { free(env); }
@@ -573,7 +886,7 @@ static inline char *leveldb_env_get_test_directory(leveldb_env_t *env) {
     if (directory == NULL || directory[0] == '\0') {
         directory = "/tmp";
     }
-    return aidb_leveldb_copy(directory);
+    return aidb_leveldb_join(directory, "", "");
 }
 
 #ifdef __cplusplus

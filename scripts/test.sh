@@ -51,7 +51,13 @@ section_c() {
         echo 'no valgrind here and none to be had: memory is checked by gcc'\''s AddressSanitizer'
         VALGRIND=''
     fi
-    export VALGRIND
+    if CLANG=$(scripts/clang.sh); then
+        echo "gcc and $CLANG compile the programs for LevelDB"
+    else
+        echo 'no clang here and none to be had: gcc alone compiles the programs for LevelDB'
+        CLANG=''
+    fi
+    export VALGRIND CLANG
     tests/c/run.sh
 }
 

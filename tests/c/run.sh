@@ -4,6 +4,8 @@
 #
 #   PROFILE   release (the default) or debug: which libaidb of target/; built first
 #   VALGRIND  the command of valgrind; empty or unset: gcc's AddressSanitizer checks the programs instead
+#   CLANG     the command of clang, or empty: with it the programs for LevelDB are compiled by both compilers, which make
+#             the arguments of a call in opposite orders
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -46,12 +48,17 @@ shared=(-L"$lib" -Wl,-rpath,"$lib" -laidb -pthread)
 # What Rust's standard library and zstd need of the system; the same list is in ffi/packaging/aidb.pc.in.
 static=("$lib/libaidb.a" -pthread -lm -ldl)
 
-say 'aidb.h alone, as C99 and as C++11; the other headers alone'
+# What careful programs compile with: a header must not bring warnings into them.
+careful=("${strict[@]}" -Wconversion -Wsign-conversion -Wshadow -Wcast-qual -Wundef -Wformat=2 -Wdouble-promotion)
+careful_cpp=("${careful[@]}" -Wold-style-cast -Wuseless-cast -Wextra-semi -Wnon-virtual-dtor -Woverloaded-virtual)
+
+say 'aidb.h alone, as C99 and as C++11; the other headers alone; aidb.hpp in use'
 for header in aidb.h aidb_leveldb.h; do
-    echo "#include <$header>" | gcc -std=c99 "${strict[@]}" -xc -fsyntax-only - || fail "$header as C99"
-    echo "#include <$header>" | g++ -std=c++11 "${strict[@]}" -xc++ -fsyntax-only - || fail "$header as C++11"
+    echo "#include <$header>" | gcc -std=c99 "${careful[@]}" -Wstrict-prototypes -xc -fsyntax-only - || fail "$header as C99"
+    echo "#include <$header>" | g++ -std=c++11 "${careful_cpp[@]}" -xc++ -fsyntax-only - || fail "$header as C++11"
 done
-echo '#include <aidb.hpp>' | g++ -std=c++17 "${strict[@]}" -xc++ -fsyntax-only - || fail 'aidb.hpp'
+echo '#include <aidb.hpp>' | g++ -std=c++17 "${careful_cpp[@]}" -xc++ -fsyntax-only - || fail 'aidb.hpp'
+g++ -std=c++17 "${careful_cpp[@]}" -fsyntax-only tests/c/test_aidb.cpp || fail 'aidb.hpp in use'
 
 say 'what libaidb.so exports'
 exported=$(nm -D --defined-only "$lib/libaidb.so" | awk '{ print $3 }' | sort)
@@ -86,6 +93,24 @@ for source in "${sources[@]}"; do
         run "$source, under AddressSanitizer" "$out/checked"
     fi
 done
+
+# Programs for LevelDB, whose calls are compiled into them: leaks are looked for, and each way of compiling is tried.
+for source in tests/c/test_leveldb*.c; do
+    c -fsanitize=address "$source" -o "$out/checked" -I"$out" "${shared[@]}" || { fail "$source"; continue; }
+    ASAN_OPTIONS=detect_leaks=1 run "$source, under AddressSanitizer with a search for leaks" "$out/checked"
+    g++ -xc++ -std=c++17 "${strict[@]}" "$source" -xnone -o "$out/cpp" -I"$out" "${shared[@]}" || { fail "$source as C++"; continue; }
+    run "$source, as C++" "$out/cpp"
+    if [ -n "${CLANG:-}" ]; then
+        "$CLANG" -std=c99 -D_POSIX_C_SOURCE=200809L "${strict[@]}" "$source" -o "$out/clang" -I"$out" "${shared[@]}" ||
+            { fail "$source by clang"; continue; }
+        run "$source, by clang" "$out/clang"
+    fi
+done
+
+say 'an example that cannot open its database says why'
+c examples/c/fruit.c -o "$out/fruit" "${shared[@]}"
+"$out/fruit" /dev/null/fruit.db 2>"$out/why" && fail 'fruit.c opened a database below /dev/null'
+grep -q '/dev/null/fruit.db' "$out/why" || fail "fruit.c says: $(cat "$out/why")"
 
 [ $failed = 0 ] || exit 1
 say 'all C and C++ programs passed'

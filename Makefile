@@ -5,8 +5,15 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help tools build test torture fuzz mutants miri demo coverage bench tune guard install uninstall clean
 
-PREFIX ?= /usr/local
+# Where things are installed; the names in small letters are GNU's. scripts/install.sh says what each is.
+PREFIX ?= $(or $(prefix),/usr/local)
 DESTDIR ?=
+LIBDIR ?= $(libdir)
+INCLUDEDIR ?= $(includedir)
+DOCDIR ?= $(docdir)
+STRIP ?= strip
+places = LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" PKGCONFIGDIR="$(PKGCONFIGDIR)" CMAKEDIR="$(CMAKEDIR)" \
+	DOCDIR="$(DOCDIR)" DEBUGDIR="$(DEBUGDIR)" STRIP="$(STRIP)"
 
 help: ## this list
 	@echo 'AiDb: an embedded, ordered key-value store'
@@ -61,11 +68,11 @@ guard: ## instructions per operation beside the recorded ones; RECORD=1 records 
 	@scripts/check-tools.sh rust
 	@RECORD="$(RECORD)" scripts/guard.sh
 
-install: ## header, library, pkg-config and CMake files below PREFIX (/usr/local)
-	@scripts/install.sh "$(DESTDIR)" "$(PREFIX)"
+install: ## headers, libraries, pkg-config and CMake files below PREFIX (/usr/local); LIBDIR= INCLUDEDIR= DESTDIR= STRIP=
+	@$(places) scripts/install.sh "$(DESTDIR)" "$(PREFIX)"
 
-uninstall: ## remove what install put below PREFIX
-	@scripts/install.sh --remove "$(DESTDIR)" "$(PREFIX)"
+uninstall: ## remove what install put there, with the same PREFIX and so on
+	@$(places) scripts/install.sh --remove "$(DESTDIR)" "$(PREFIX)"
 
 clean: ## remove everything that was built or installed into the checkout
 	rm -rf target bench/target scripts/coverage/target

@@ -20,8 +20,10 @@ changed() {
 keep() { mv "$1.new" "$1"; }
 
 build_c() {
-    cargo build --release -p aidb-ffi
-    scripts/install.sh '' "$TARGET/prefix" >/dev/null
+    cargo build --release --locked -p aidb-ffi
+    # Here, whatever the caller's own installations look like.
+    env -u LIBDIR -u INCLUDEDIR -u PKGCONFIGDIR -u CMAKEDIR -u DOCDIR -u DEBUGDIR -u STRIP \
+        scripts/install.sh '' "$TARGET/prefix" >/dev/null
     echo "built target/prefix/lib/libaidb.so"
 }
 

@@ -1,6 +1,13 @@
 #!/usr/bin/env bash
-# Installs the C library: install.sh [--remove] DESTDIR PREFIX. Headers, libaidb.so with its SONAME links, libaidb.a,
-# and the files for pkg-config and CMake. DESTDIR (may be empty) stands before PREFIX and is not written into any file.
+# Installs the C library: install.sh [--remove] DESTDIR PREFIX. Headers, libaidb.so with its SONAME links, libaidb.a, the
+# files for pkg-config and CMake, and the licences. DESTDIR (may be empty) stands before every path and is not written into
+# any file. A path that is not absolute is below PREFIX:
+#
+#   LIBDIR        libraries (lib)                   PKGCONFIGDIR  aidb.pc (LIBDIR/pkgconfig)
+#   INCLUDEDIR    headers (include)                 CMAKEDIR      CMake's files (LIBDIR/cmake/aidb)
+#   DOCDIR        licences (share/doc/aidb)
+#   STRIP         the program that takes debug information out of the libraries (strip); empty: it stays in
+#   DEBUGDIR      where that of libaidb.so goes, as gdb looks for it (/usr/lib/debug); empty, the default: nowhere
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -8,29 +15,84 @@ remove=0
 [ "${1:-}" = --remove ] && { remove=1; shift; }
 [ $# = 2 ] || die 'usage: install.sh [--remove] DESTDIR PREFIX'
 case $2 in /*) ;; *) die "PREFIX must be an absolute path, not '$2'" ;; esac
-base=$1$2
+destdir=$1
 prefix=$2
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n1)
 major=${version%%.*}
 
+below_prefix() { case $1 in /*) echo "$1" ;; *) echo "$prefix/$1" ;; esac; }
+libdir=$(below_prefix "${LIBDIR:-lib}")
+includedir=$(below_prefix "${INCLUDEDIR:-include}")
+pkgconfigdir=$(below_prefix "${PKGCONFIGDIR:-$libdir/pkgconfig}")
+cmakedir=$(below_prefix "${CMAKEDIR:-$libdir/cmake/aidb}")
+docdir=$(below_prefix "${DOCDIR:-share/doc/aidb}")
+debugfile=${DEBUGDIR:+$DEBUGDIR$libdir/libaidb.so.$version.debug}
+
+# prune ROOT DIRECTORY...: removes the directories and those above them up to ROOT, as far as they are empty. The system's
+# own stay.
+prune() {
+    local root=$1 directory
+    for directory in "${@:2}"; do
+        while [[ $directory == "$root"/* || $directory == "$root" ]]; do
+            case $directory in
+            /usr | /usr/lib | /usr/lib/debug | /usr/local | /usr/local/lib | /usr/local/include | /usr/local/share) break ;;
+            esac
+            rmdir "$destdir$directory" 2>/dev/null || break
+            directory=$(dirname "$directory")
+        done
+    done
+}
+
 if [ $remove = 1 ]; then
-    for header in include/*; do rm -f "$base/include/$(basename "$header")"; done
-    rm -f "$base"/lib/libaidb.{a,so,so."$major",so."$version"} "$base/lib/pkgconfig/aidb.pc"
-    rm -rf "$base/lib/cmake/aidb"
-    echo "removed AiDb $version from $base"
+    for header in include/*; do rm -f "$destdir$includedir/$(basename "$header")"; done
+    rm -f "$destdir$libdir"/libaidb.{a,so,so."$major",so."$version"} "$destdir$pkgconfigdir/aidb.pc"
+    for template in ffi/packaging/*.cmake.in; do rm -f "$destdir$cmakedir/$(basename "$template" .in)"; done
+    for text in LICENSE-* ffi/THIRD-PARTY-LICENSES; do rm -f "$destdir$docdir/$(basename "$text")"; done
+    if [ -n "$debugfile" ]; then
+        rm -f "$destdir$debugfile"
+        prune "$DEBUGDIR" "$(dirname "$debugfile")"
+    fi
+    prune "$prefix" "$cmakedir" "$pkgconfigdir" "$docdir" "$includedir" "$libdir"
+    echo "removed AiDb $version from $destdir$prefix"
     exit
 fi
 
-[ -f target/release/libaidb.so ] || cargo build --release -p aidb-ffi
-install -d "$base/include" "$base/lib/pkgconfig" "$base/lib/cmake/aidb"
-install -m 644 include/*.h include/*.hpp "$base/include/"
-install -m 644 target/release/libaidb.a "$base/lib/"
-install -m 755 target/release/libaidb.so "$base/lib/libaidb.so.$version"
-ln -sf "libaidb.so.$version" "$base/lib/libaidb.so.$major"
-ln -sf "libaidb.so.$major" "$base/lib/libaidb.so"
-fill() { sed -e "s|@PREFIX@|$prefix|g" -e "s|@VERSION@|$version|g" -e "s|@MAJOR@|$major|g" "$1"; }
-fill ffi/packaging/aidb.pc.in >"$base/lib/pkgconfig/aidb.pc"
+[ -f target/release/libaidb.so ] || cargo build --release --locked -p aidb-ffi
+made=$(mktemp -d "$TARGET/install-XXXXXX")
+trap 'rm -rf "$made"' EXIT
+scripts/static-library.sh target/release/libaidb.a "$made/libaidb.a"
+cp target/release/libaidb.so "$made/libaidb.so"
+if [ -n "$debugfile" ]; then
+    (cd "$made" && objcopy --only-keep-debug libaidb.so "$(basename "$debugfile")")
+fi
+if [ -n "${STRIP-strip}" ]; then
+    "${STRIP-strip}" --strip-unneeded "$made/libaidb.so"
+    "${STRIP-strip}" --strip-unneeded --enable-deterministic-archives "$made/libaidb.a"
+fi
+if [ -n "$debugfile" ]; then
+    (cd "$made" && objcopy --add-gnu-debuglink="$(basename "$debugfile")" libaidb.so)
+    install -D -m 644 "$made/$(basename "$debugfile")" "$destdir$debugfile"
+fi
+
+install -d "$destdir$includedir" "$destdir$libdir" "$destdir$pkgconfigdir" "$destdir$cmakedir" "$destdir$docdir"
+install -m 644 include/*.h include/*.hpp "$destdir$includedir/"
+install -m 644 LICENSE-* ffi/THIRD-PARTY-LICENSES "$destdir$docdir/"
+install -m 644 "$made/libaidb.a" "$destdir$libdir/"
+install -m 755 "$made/libaidb.so" "$destdir$libdir/libaidb.so.$version"
+ln -sf "libaidb.so.$version" "$destdir$libdir/libaidb.so.$major"
+ln -sf "libaidb.so.$major" "$destdir$libdir/libaidb.so"
+
+# A directory as pkg-config likes it: by way of ${prefix}, where it is below it.
+by_prefix() { case $1 in "$prefix"/*) echo "\${prefix}${1#"$prefix"}" ;; *) echo "$1" ;; esac; }
+from_cmake() { realpath --no-symlinks --canonicalize-missing --relative-to="$cmakedir" "$1"; }
+fill() {
+    sed -e "s|@PREFIX@|$prefix|g" -e "s|@VERSION@|$version|g" -e "s|@MAJOR@|$major|g" \
+        -e "s|@LIBDIR@|$(by_prefix "$libdir")|g" -e "s|@INCLUDEDIR@|$(by_prefix "$includedir")|g" \
+        -e "s|@LIBDIR_FROM_CMAKE@|$(from_cmake "$libdir")|g" \
+        -e "s|@INCLUDEDIR_FROM_CMAKE@|$(from_cmake "$includedir")|g" "$1"
+}
+fill ffi/packaging/aidb.pc.in >"$destdir$pkgconfigdir/aidb.pc"
 for template in ffi/packaging/*.cmake.in; do
-    fill "$template" >"$base/lib/cmake/aidb/$(basename "$template" .in)"
+    fill "$template" >"$destdir$cmakedir/$(basename "$template" .in)"
 done
-echo "installed AiDb $version in $base"
+echo "installed AiDb $version in $destdir$prefix"

@@ -24,7 +24,7 @@ mkdir -p "$lib"
 # As an installation has it: the file, its SONAME, and the name that -laidb looks for.
 cp "$target/$profile/libaidb.so" "$lib/libaidb.so.0"
 ln -s libaidb.so.0 "$lib/libaidb.so"
-ln -s "$target/$profile/libaidb.a" "$lib/libaidb.a"
+scripts/static-library.sh "$target/$profile/libaidb.a" "$lib/libaidb.a"
 
 say() { printf -- '-- %s\n' "$*"; }
 fail() {
@@ -69,6 +69,10 @@ declared=$(sed 's|//.*||' include/aidb.h | grep -o '\baidb_[a-z_]*(' | tr -d '('
 soname=$(readelf -d "$lib/libaidb.so" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
 [ "$soname" = libaidb.so.0 ] || fail "the SONAME is '$soname'"
 
+say 'what libaidb.a shows'
+shown=$(readelf -sW "$lib/libaidb.a" | awk '($5 == "GLOBAL" || $5 == "WEAK") && $7 ~ /^[0-9A-Z]+$/ && $7 != "UND" { print $8 }' | sort)
+[ "$declared" = "$shown" ] || fail "header and libaidb.a differ: $(diff <(echo "$declared") <(echo "$shown"))"
+
 # A program written for LevelDB finds its header under LevelDB's name.
 mkdir -p "$out/leveldb"
 echo '#include <aidb_leveldb.h>' >"$out/leveldb/c.h"
@@ -106,6 +110,17 @@ for source in tests/c/test_leveldb*.c; do
         run "$source, by clang" "$out/clang"
     fi
 done
+
+# A program may have a zstd of its own, and another library of Rust with the same standard library.
+say 'libaidb.a beside a program with names of zstd and beside another static library of Rust, in both orders'
+rustc --edition 2024 -O --crate-type staticlib --crate-name neighbour tests/c/neighbours/neighbour.rs -o "$lib/libneighbour.a"
+for order in "$lib/libaidb.a $lib/libneighbour.a" "$lib/libneighbour.a $lib/libaidb.a"; do
+    # shellcheck disable=SC2086
+    c tests/c/neighbours/main.c -o "$out/neighbours" $order -pthread -lm -ldl || { fail "does not link: $order"; continue; }
+    run "neighbours: $order" "$out/neighbours"
+done
+
+tests/c/install.sh || fail 'tests/c/install.sh'
 
 say 'an example that cannot open its database says why'
 c examples/c/fruit.c -o "$out/fruit" "${shared[@]}"

@@ -7,6 +7,7 @@
  * What is different
  *
  * Directories   AiDb has its own format: it opens AiDb directories, and refuses LevelDB's instead of harming them.
+ *               A new database needs a directory that is missing or empty; its parents are made.
  * Comparators   the order of keys is bytewise, as LevelDB's default is. A comparator of the program's own is
  *               accepted if it puts a fixed set of probe keys (the empty key, prefixes, several lengths, bytes
  *               below and above 0x80) into that order, and up to 1,000 pairs of neighbours in the database.
@@ -632,9 +633,11 @@ static inline leveldb_writebatch_t *leveldb_writebatch_create(void) {
 }
 
 static inline void leveldb_writebatch_destroy(leveldb_writebatch_t *batch) {
-    aidb_batch_free(batch->batch);
-    free(batch->error);
-    free(batch);
+    if (batch != NULL) {
+        aidb_batch_free(batch->batch);
+        free(batch->error);
+        free(batch);
+    }
 }
 
 static inline void leveldb_writebatch_clear(leveldb_writebatch_t *batch) {
@@ -694,8 +697,10 @@ static inline leveldb_options_t *leveldb_options_create(void) {
 }
 
 static inline void leveldb_options_destroy(leveldb_options_t *options) {
-    aidb_options_free(options->options);
-    free(options);
+    if (options != NULL) {
+        aidb_options_free(options->options);
+        free(options);
+    }
 }
 
 static inline void leveldb_options_set_comparator(leveldb_options_t *options,
@@ -826,8 +831,10 @@ static inline leveldb_comparator_t *leveldb_comparator_create(
 }
 
 static inline void leveldb_comparator_destroy(leveldb_comparator_t *comparator) {
-    comparator->destructor(comparator->state);
-    free(comparator);
+    if (comparator != NULL) {
+        comparator->destructor(comparator->state);
+        free(comparator);
+    }
 }
 
 static inline void aidb_leveldb_no_state(void *state) { (void)state; }
@@ -858,8 +865,10 @@ static inline leveldb_filterpolicy_t *leveldb_filterpolicy_create_bloom(int bits
 }
 
 static inline void leveldb_filterpolicy_destroy(leveldb_filterpolicy_t *policy) {
-    policy->destructor(policy->state);
-    free(policy);
+    if (policy != NULL) {
+        policy->destructor(policy->state);
+        free(policy);
+    }
 }
 
 static inline leveldb_cache_t *leveldb_cache_create_lru(size_t capacity) {

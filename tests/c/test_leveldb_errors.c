@@ -171,6 +171,19 @@ static void test_what_outlives_its_database_answers_and_can_be_freed(const char 
     leveldb_release_snapshot(NULL, snapshot);
 }
 
+/* LevelDB deletes these objects as C++ does, where NULL is nothing. */
+static void test_destroying_nothing_is_harmless(void) {
+    leveldb_options_destroy(NULL);
+    leveldb_readoptions_destroy(NULL);
+    leveldb_writeoptions_destroy(NULL);
+    leveldb_writebatch_destroy(NULL);
+    leveldb_comparator_destroy(NULL);
+    leveldb_filterpolicy_destroy(NULL);
+    leveldb_cache_destroy(NULL);
+    leveldb_env_destroy(NULL);
+    leveldb_free(NULL);
+}
+
 static void test_numbers_out_of_range_are_clipped(const char *path) {
     leveldb_options_t *odd = leveldb_options_create();
     leveldb_cache_t *none = leveldb_cache_create_lru(0), *huge = leveldb_cache_create_lru((size_t)-1);
@@ -486,6 +499,7 @@ int main(int argc, char **argv) {
     test_reads_at_a_snapshot_that_was_not_made_fail(db);
     leveldb_close(db);
     test_what_outlives_its_database_answers_and_can_be_freed(argv[1]);
+    test_destroying_nothing_is_harmless();
     test_numbers_out_of_range_are_clipped(argv[1]);
     test_a_comparator_is_accepted_only_if_it_is_bytewise(argv[1]);
     test_a_comparator_that_sorts_what_is_there_otherwise_is_refused(argv[1]);

@@ -17,6 +17,7 @@ section_tools() { scripts/check-tools.sh; }
 section_format() { cargo fmt --all --check && for own in bench scripts/coverage tests/fuzz; do (cd $own && cargo fmt --check) || return; done; }
 
 section_lint() {
+    "$(find_python)" scripts/notices.py --check || return
     cargo clippy --workspace --all-targets --locked -- -D warnings || return
     # A workspace of its own.
     (cd tests/fuzz && cargo clippy --all-targets --locked -- -D warnings)

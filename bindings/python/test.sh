@@ -18,9 +18,11 @@ mkdir -p "$target"
 "$target/venv-build/bin/python" -m pip install --quiet --disable-pip-version-check \
     --requirement "$here/requirements-build.txt"
 
-rm -f "$target"/wheels/aidb-*.whl
+rm -f "$target"/wheels/aidb-*.whl "$target"/wheels/aidb-*.tar.gz
 "$target/venv-build/bin/maturin" build --release --locked \
     --manifest-path "$here/Cargo.toml" --interpreter "$python" --out "$target/wheels"
+
+"$target/venv-build/bin/maturin" sdist --manifest-path "$here/Cargo.toml" --out "$target/wheels"
 
 "$python" -m venv --clear "$target/venv-test"
 "$target/venv-test/bin/python" -m pip install --quiet --disable-pip-version-check \
@@ -31,6 +33,6 @@ away="$(mktemp -d "$target/python-test.XXXXXX")"
 trap 'rm -rf "$away"' EXIT
 cd "$away"
 unset PYTHONPATH
-AIDB_WHEEL="$(echo "$target"/wheels/aidb-*.whl)" AIDB_REPOSITORY="$here/../.." \
+AIDB_WHEEL="$(echo "$target"/wheels/aidb-*.whl)" AIDB_SDIST="$(echo "$target"/wheels/aidb-*.tar.gz)" AIDB_REPOSITORY="$here/../.." \
     "$target/venv-test/bin/python" -m pytest --rootdir "$here/tests" --config-file "$here/pyproject.toml" \
     -p no:cacheprovider --import-mode=importlib "$here/tests" "$@"

@@ -4,6 +4,7 @@
 //! * `errors.rs`   docs/errors.md, the Rust kinds, the C header, the Python classes and the Node codes are one table
 //! * `header.rs`   include/aidb.h is what cbindgen makes of `ffi/`
 //! * `layers.rs`   modules of `core` use only modules below them, and only `env/` touches the system
+//! * `licences.rs` the packages carry the texts of their licences, and of what is linked in
 //! * `links.rs`    every link in a document leads somewhere
 //! * `promises.rs` the tests that docs/durability.md names are there
 //! * `versions.rs` one version everywhere
@@ -14,6 +15,7 @@ mod constants;
 mod errors;
 mod header;
 mod layers;
+mod licences;
 mod links;
 mod promises;
 mod versions;

@@ -1,0 +1,31 @@
+'use strict'
+
+// The package as it is installed: its licences, and a native half without debug information.
+
+const test = require('node:test')
+const assert = require('node:assert')
+const fs = require('fs')
+const path = require('path')
+
+const folder = path.dirname(require.resolve('aidb/package.json'))
+const read = (name) => fs.readFileSync(path.join(folder, name))
+
+test('the package holds the texts of its licences and of what is linked in', () => {
+  assert.match(read('LICENSE-MIT').toString(), /Permission is hereby granted/)
+  const apache = read('LICENSE-APACHE').toString()
+  assert(apache.includes('Apache License') && apache.length > 10000)
+  const notices = read('THIRD-PARTY-LICENSES').toString()
+  for (const part of ['zstd-sys ', 'napi ', 'Redistribution and use in source and binary forms']) {
+    assert(notices.includes(part), part)
+  }
+})
+
+test('the native half is stripped of debug information and symbols', () => {
+  const addons = fs.readdirSync(path.join(folder, 'prebuilds'), { recursive: true }).filter((name) => name.endsWith('.node'))
+  assert.strictEqual(addons.length, 1)
+  const addon = read(path.join('prebuilds', addons[0]))
+  // As the names of an ELF file's sections stand in it.
+  const has = (section) => addon.includes(`\0${section}\0`)
+  assert(!has('.debug_line') && !has('.symtab'))
+  assert(process.platform !== 'linux' || has('.dynsym'))
+})

@@ -174,9 +174,9 @@ struct IterOptions {
   // As for ReadOptions.
   const Snapshot* snapshot = nullptr;
   // The smallest key to show, and the first key not to show.
-  std::optional<std::string> lower_bound;
-  std::optional<std::string> upper_bound;
-  std::optional<std::string> prefix;
+  std::optional<std::string> lower_bound{};
+  std::optional<std::string> upper_bound{};
+  std::optional<std::string> prefix{};
   // Walk from the largest key down.
   bool reverse = false;
   bool keys = true;
@@ -231,8 +231,8 @@ class WriteBatch {
   std::vector<std::pair<std::string, std::optional<std::string>>> operations() const {
     using List = std::vector<std::pair<std::string, std::optional<std::string>>>;
     struct Context {
-      List list;
-      std::exception_ptr failure;
+      List list{};
+      std::exception_ptr failure{};
     } context;
     auto put = [](void* raw, const char* key, size_t key_len, const char* value, size_t len) {
       auto& into = *static_cast<Context*>(raw);
@@ -568,7 +568,7 @@ class DB {
     check(function(&iterator, check.out()));
     return Iterator(iterator);
   }
-  detail::Owned<aidb_db> handle_;
+  detail::Owned<aidb_db> handle_{};
 };
 
 }  // namespace aidb

@@ -50,7 +50,7 @@ static=("$lib/libaidb.a" -pthread -lm -ldl)
 
 # What careful programs compile with: a header must not bring warnings into them.
 careful=("${strict[@]}" -Wconversion -Wsign-conversion -Wshadow -Wcast-qual -Wundef -Wformat=2 -Wdouble-promotion)
-careful_cpp=("${careful[@]}" -Wold-style-cast -Wuseless-cast -Wextra-semi -Wnon-virtual-dtor -Woverloaded-virtual)
+careful_cpp=("${careful[@]}" -Wold-style-cast -Wuseless-cast -Wextra-semi -Wnon-virtual-dtor -Woverloaded-virtual -Weffc++)
 
 say 'aidb.h alone, as C99 and as C++11; the other headers alone; aidb.hpp in use'
 for header in aidb.h aidb_leveldb.h; do

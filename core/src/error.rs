@@ -238,11 +238,12 @@ impl Error {
 
     /// Whether the process, or the system, may open no more files.
     pub(crate) fn is_out_of_files(&self) -> bool {
-        let source = std::error::Error::source(self);
-        let code = source
-            .and_then(|source| source.downcast_ref::<io::Error>())
-            .and_then(io::Error::raw_os_error);
-        matches!(code, Some(libc::EMFILE | libc::ENFILE))
+        matches!(self.os_code(), Some(libc::EMFILE | libc::ENFILE))
+    }
+
+    /// The operating system's number for the cause, if it has one.
+    pub(crate) fn os_code(&self) -> Option<i32> {
+        self.inner.source.as_ref().and_then(io::Error::raw_os_error)
     }
 
     /// Whether the same call may succeed later without any change to it.

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use crate::key::FileNumber;
 
+/// The name of the file that marks a copy which is not complete, or a database that is being destroyed. The name alone
+/// tells that AiDb made the folder; what is in the file is for people.
+pub(crate) const INCOMPLETE: &str = "AIDB-INCOMPLETE";
 /// The name of the file that names the manifest.
 pub(crate) const CURRENT: &str = "CURRENT";
 /// The name under which the next CURRENT is written before it replaces the old one.
@@ -48,6 +51,8 @@ pub(crate) enum FileKind {
     Synced,
     /// Half-made; of no use once its maker is gone.
     Temporary,
+    /// Marks a folder that is no database, or no longer one.
+    Incomplete,
 }
 
 impl FileKind {
@@ -62,7 +67,8 @@ impl FileKind {
             | FileKind::InfoLog
             | FileKind::Reserve
             | FileKind::Synced
-            | FileKind::Temporary => None,
+            | FileKind::Temporary
+            | FileKind::Incomplete => None,
         }
     }
 }
@@ -82,6 +88,11 @@ pub(crate) fn manifest_path(dir: &Path, number: FileNumber) -> PathBuf {
     dir.join(manifest_name(number))
 }
 
+/// The path of a table that repair needs only while it runs.
+pub(crate) fn temporary_path(dir: &Path, number: FileNumber) -> PathBuf {
+    dir.join(format!("{number}.tmp"))
+}
+
 /// The name of a manifest.
 pub(crate) fn manifest_name(number: FileNumber) -> String {
     format!("MANIFEST-{number}")
@@ -95,6 +106,9 @@ pub(crate) fn parse(name: &str) -> Option<FileKind> {
         RESERVE => return Some(FileKind::Reserve),
         SYNCED => return Some(FileKind::Synced),
         INFO_LOG | "LOG.old" => return Some(FileKind::InfoLog),
+        INCOMPLETE => return Some(FileKind::Incomplete),
+        // A user may have files that end in .tmp too.
+        CURRENT_TMP | BLANK_LOG_TMP => return Some(FileKind::Temporary),
         _ => {}
     }
     if let Some(digits) = name.strip_prefix("MANIFEST-") {
@@ -104,7 +118,7 @@ pub(crate) fn parse(name: &str) -> Option<FileKind> {
     match extension {
         "sst" => number(stem).map(FileKind::Table),
         "log" => number(stem).map(FileKind::Log),
-        "tmp" => Some(FileKind::Temporary),
+        "tmp" => number(stem).map(|_| FileKind::Temporary),
         _ => None,
     }
 }
@@ -131,6 +145,7 @@ mod tests {
                 kind(manifest_path(dir, number)),
                 Some(FileKind::Manifest(number))
             );
+            assert_eq!(kind(temporary_path(dir, number)), Some(FileKind::Temporary));
         }
         assert_eq!(parse(CURRENT), Some(FileKind::Current));
         assert_eq!(parse(LOCK), Some(FileKind::Lock));
@@ -138,6 +153,7 @@ mod tests {
         assert_eq!(parse(INFO_LOG), Some(FileKind::InfoLog));
         assert_eq!(parse(CURRENT_TMP), Some(FileKind::Temporary));
         assert_eq!(parse(BLANK_LOG_TMP), Some(FileKind::Temporary));
+        assert_eq!(parse(INCOMPLETE), Some(FileKind::Incomplete));
     }
 
     #[test]
@@ -157,6 +173,9 @@ mod tests {
             ".sst",
             "current",
             "notes.txt",
+            "notes.tmp",
+            "12.tmp",
+            "aidb-incomplete",
             "",
         ] {
             assert_eq!(parse(name), None, "{name}");
@@ -182,6 +201,7 @@ mod edges {
             INFO_LOG,
             "LOG.old",
             CURRENT_TMP,
+            INCOMPLETE,
         ] {
             assert!(parse(name).is_some(), "{name}");
             assert_eq!(told(name), None, "{name}");

@@ -198,7 +198,7 @@ const BEARABLE: [Bearable; 12] = [
         },
     },
     // No number is given out twice, so files that nobody needs do no harm, and the next open removes them. Not so in
-    // `destroy`, which begins with CURRENT.
+    // `destroy`, which begins by giving CURRENT another name.
     Bearable {
         reason: "removal of what nobody needs",
         operations: &[Operation::Remove],
@@ -206,7 +206,7 @@ const BEARABLE: [Bearable; 12] = [
         condition: |failure| {
             let dir = failure.failed.path.parent();
             let is_end = |asked: &Asked| {
-                asked.is(Operation::Remove, Kind::Current) && asked.path.parent() == dir
+                asked.is(Operation::Rename, Kind::Current) && asked.path.parent() == dir
             };
             !failure.before.iter().any(is_end)
         },

@@ -6,18 +6,15 @@
 //! * C1  The copy holds a prefix of the sequence of batches, and at least those acknowledged before the call: all
 //!       memtables are flushed first, oldest first, so the tables of any later version hold such a prefix.
 //! * C2  The version is held until the last table is linked, so none of its tables is deleted meanwhile.
-//! * C3  CURRENT comes last, behind everything it leads to, and durably: what a crash leaves is no database, and
-//!       open says so.
-//! * C4  The copy's lock is held while it is made, and whatever was made is removed again after an error.
+//! * C3  CURRENT comes after everything it leads to, and durably. Until that is done the copy's folder is marked as
+//!       incomplete (`destination.rs`), so what a crash leaves is no database, and open says so.
 
 use std::path::Path;
-use std::time::Duration;
 
-use super::open::remove_database;
+use super::destination::Destination;
 use super::shared::Shared;
-use crate::env::{Env, PathKind};
 use crate::error::{Error, ErrorKind, Result};
-use crate::filename::{LOCK, table_path};
+use crate::filename::table_path;
 use crate::key::SequenceNumber;
 use crate::sync::Arc;
 use crate::version::{TableInfo, VersionSet};
@@ -29,7 +26,7 @@ impl Shared {
     /// Makes the copy in `path`; see `DB::checkpoint`.
     pub(super) fn checkpoint(&self, path: &Path) -> Result<()> {
         self.check_open()?;
-        let target = Target::prepare(Arc::clone(&self.env), path)?;
+        let target = Destination::prepare(Arc::clone(&self.env), path)?;
         let outcome = self.fill_checkpoint(&target.dir);
         target.finish(outcome.map_err(|error| self.closed_or(error)))?;
         self.note(format_args!("made a checkpoint in {}", path.display()));
@@ -95,71 +92,6 @@ impl Shared {
             offset += length as u64;
         }
         target.sync()
-    }
-}
-
-/// An empty directory in which a database is being made, and its lock. Repair makes one too.
-pub(super) struct Target {
-    env: Arc<dyn Env>,
-    pub(super) dir: std::path::PathBuf,
-    lock: Box<dyn crate::env::DirLock>,
-    /// Whether the directory was made here.
-    is_new: bool,
-}
-
-impl Target {
-    /// Makes sure that `path` is an empty directory, and locks it (C4).
-    pub(super) fn prepare(env: Arc<dyn Env>, path: &Path) -> Result<Target> {
-        let is_new = match env.kind(path)? {
-            PathKind::Missing => {
-                env.create_dir_all(path)?;
-                true
-            }
-            PathKind::Directory => {
-                // Before the lock, which leaves a file.
-                refuse_unless_empty(&*env, path)?;
-                // Its own entry may not be durable yet.
-                env.create_dir_all(path)?;
-                false
-            }
-            PathKind::File(_) | PathKind::Other => {
-                let what = format!("{} is not a directory", path.display());
-                return Err(Error::invalid_argument(what));
-            }
-        };
-        let dir = env.canonical(path)?;
-        let lock = env.lock(&dir, true, Duration::ZERO)?;
-        // Somebody may have been faster.
-        refuse_unless_empty(&*env, &dir)?;
-        Ok(Target {
-            env,
-            dir,
-            lock,
-            is_new,
-        })
-    }
-
-    /// Lets the directory go; after an error, with everything that was made in it removed (C4).
-    pub(super) fn finish(self, outcome: Result<()>) -> Result<()> {
-        if outcome.is_err() {
-            // The error is the one to tell; what is left does not open (C3).
-            let removed = remove_database(&*self.env, &self.dir);
-            drop(self.lock);
-            if removed.is_ok() && self.is_new {
-                let _ = self.env.remove_dir(&self.dir);
-            }
-        }
-        outcome
-    }
-}
-
-fn refuse_unless_empty(env: &dyn Env, dir: &Path) -> Result<()> {
-    match env.list(dir)?.iter().find(|name| *name != LOCK) {
-        None => Ok(()),
-        Some(name) => Err(Error::invalid_argument(format!(
-            "{} is not empty: it holds {name}",
-            dir.display()
-        ))),
     }
 }
 

@@ -3,11 +3,12 @@
 //! This file is the public face: each method checks its arguments and that the database is open, then calls
 //! the file that does the work:
 //!
-//! * opening     `open.rs`, `recovery.rs` (replaying logs)
+//! * opening     `open.rs`, `recovery.rs` (replaying logs), `location.rs` (which paths); `destroy.rs`
 //! * writing     `write.rs` (commit), `publish.rs`, `sync_group.rs`, `seal.rs`, `stall.rs`, `resume.rs`, `reserve.rs`
 //! * reading     `read.rs` (get), `cursor.rs` and `iter.rs` (walking), over `superversion.rs`
 //! * background  `background.rs` (threads), `flush.rs`, `files.rs` (deleting)
-//! * trust       `checkpoint.rs`, `verify.rs`, `repair.rs`, and `report.rs` with what they answer
+//! * trust       `checkpoint.rs`, `verify.rs`, `repair.rs`, `destination.rs` (where a copy is made), and `report.rs` with
+//!               what they answer
 //! * the rest    `shared.rs` (what all of them share, and the lock order), `stats.rs`, `close.rs`
 //!
 //! * D1  A `DB` is a counted reference: clones share one open database, and the last one dropped closes it.
@@ -31,11 +32,14 @@ mod blank_log;
 mod checkpoint;
 mod close;
 mod cursor;
+mod destination;
+mod destroy;
 mod doorbell;
 mod files;
 mod flush;
 mod info_log;
 mod iter;
+mod location;
 #[cfg(all(test, shuttle))]
 mod models;
 mod open;
@@ -100,8 +104,9 @@ impl DB {
     ///
     /// Errors: `Locked` if another process, or this one, has it open (the message names pid, host and start time);
     /// `InvalidArgument` for options out of range, a missing directory with `create_if_missing` off, or a
-    /// non-empty directory that is not a database; `Corruption` naming file and offset; `Unsupported` for a newer
-    /// format; `Io`, `NoSpace`. Cost: reading the manifest, and the logs since the last flush.
+    /// non-empty directory that is not a database, naming the other engine where it can be told; `Corruption` naming file
+    /// and offset, also for a copy that is not complete, telling what to do; `Unsupported` for a newer format, and for a
+    /// path (of the info log too) that begins with a scheme, as `aidb://host/db` does; `Io`, `NoSpace`. Cost: reading the manifest, and the logs since the last flush.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<DB> {
         let shared = open::open(path.as_ref(), options)?;
         Ok(DB {
@@ -271,16 +276,17 @@ impl DB {
         Ok(self.shared().stats())
     }
 
-    /// Makes a consistent copy in the directory `path`, which must be missing or empty, while reads and writes go on.
+    /// Makes a consistent copy in the directory `path`, which must be missing, empty, or an incomplete copy, while reads and
+    /// writes go on.
     ///
     /// The copy holds every write acknowledged before the call, and perhaps some made meanwhile: a prefix of the
     /// sequence of writes. It opens by itself, and neither database changes the other. It is durable when this
-    /// returns; after an error what was made is removed, and what a crash leaves does not open, and goes by
-    /// [`DB::destroy`]. Tables are hard links, so on one file system the copy takes no space until the
+    /// returns; after an error what was made is removed. What a crash leaves does not open, and says so; a new copy into the
+    /// same directory replaces it, and [`DB::destroy`] removes it. Tables are hard links, so on one file system the copy takes no space until the
     /// two differ; on another one they are copied.
     ///
-    /// Errors: `InvalidArgument` if `path` is a file or a directory that is not empty; `Locked` if somebody is making a
-    /// database there; `Closed`, `Io`, `NoSpace`, `Corruption`. Cost: a flush, and a link or a copy per table.
+    /// Errors: `InvalidArgument` if `path` is a file or a directory that is not empty; `Unsupported` if it begins with a
+    /// scheme; `Locked` if somebody is making a database there; `Closed`, `Io`, `NoSpace`, `Corruption`. Cost: a flush, and a link or a copy per table.
     pub fn checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
         self.shared().checkpoint(path.as_ref())
     }
@@ -344,13 +350,17 @@ impl DB {
 
     /// Removes the database in the directory `path`: its files, and the directory if nothing else is in it.
     ///
-    /// A missing or empty directory is no error. Errors: `Locked` if it is open anywhere; `InvalidArgument` if
-    /// the directory is not a database; `Io`.
+    /// Durable when this returns. Damaged and incomplete databases are removed too, and one that is half destroyed. Other
+    /// files in the directory stay. Nothing is touched unless a file that only AiDb writes shows that the directory is its
+    /// own. A missing or empty directory is no error.
+    ///
+    /// Errors: `Locked` if it is open anywhere; `InvalidArgument` if the directory is not AiDb's, naming the other engine
+    /// where it can be told; `Unsupported` if `path` begins with a scheme; `Io`: call again to finish.
     pub fn destroy(path: impl AsRef<Path>, options: &Options) -> Result<()> {
-        open::destroy(path.as_ref(), options)
+        destroy::destroy(path.as_ref(), options)
     }
 
-    /// Makes a new database in the directory `into`, which must be missing or empty, of what can still be read of the
+    /// Makes a new database in the directory `into`, which must be missing, empty, or an incomplete copy, of what can still be read of the
     /// damaged one in `path`, which is not changed.
     ///
     /// Salvages tables block by block and logs record by record, with or without CURRENT and the manifest, and keeps
@@ -361,8 +371,9 @@ impl DB {
     /// the database: after an ordinary crash nothing is damaged, and open needs no repair.
     ///
     /// `options`: how the new tables are built; `block_size`, `compression`, `target_file_size` and the like.
-    /// Errors: `Locked` if the database is open for writing; `InvalidArgument` if `path` holds nothing of a database
-    /// or `into` something; `Unsupported` if a newer AiDb wrote it; `Io`, `NoSpace` while writing; then `into` is
+    /// Errors: `Locked` if the database is open for writing; `InvalidArgument` if `path` holds nothing of a
+    /// database of AiDb, or `into` something; `Corruption` if `path` is an incomplete copy; `Unsupported` if a newer AiDb wrote
+    /// it, or a path begins with a scheme; `Io`, `NoSpace` while writing; then `into` is
     /// left empty; `Internal` if what was read is not accounted for in what was written, and then too. Cost: reads every table twice and writes what is live once; memory of one memtable, and a block
     /// per run of tables that do not overlap.
     pub fn repair(

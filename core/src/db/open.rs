@@ -1,4 +1,4 @@
-//! Opening: from a directory to a running database, and destroying one.
+//! Opening: from a directory to a running database.
 //!
 //! In order: lock, manifest, logs, a new log, orphans, threads.
 //!
@@ -14,9 +14,11 @@ use std::time::Duration;
 
 use super::background::FLUSH_THREAD;
 use super::blank_log::BlankLog;
+use super::destroy::incomplete;
 use super::doorbell::Doorbell;
 use super::files::{delete_orphans, log_numbers};
 use super::info_log::InfoLogger;
+use super::location::refuse_scheme;
 use super::publish::Publisher;
 use super::recovery::{Expected, Recovered, replay};
 use super::shared::{Closing, Log, LogCounts, Shared, State};
@@ -25,17 +27,17 @@ use super::superversion::SuperVersion;
 use super::sync_group::{LogFile, SyncGroup};
 use crate::cache::{BlockCache, TableCache};
 use crate::env::{DirSyncs, Env, MemEnv, Names, PathKind, ReservingEnv, Share};
-use crate::error::{Error, ErrorKind, Result};
-use crate::filename::{FileKind, LOCK, log_path, parse};
+use crate::error::{Error, Result};
+use crate::filename::{FileKind, log_path};
 use crate::key::FileNumber;
 use crate::memtable::Memtable;
 use crate::metrics::Metrics;
-use crate::options::Options;
+use crate::options::{InfoLog, Options};
 use crate::snapshot::SnapshotList;
 use crate::sync::atomic::{AtomicBool, AtomicU64};
 use crate::sync::{Arc, ArcSwap, Condvar, Mutex};
 use crate::version::{
-    Contents, FileNumbers, ObsoleteFiles, VersionEdit, VersionSet, inspect, read_current,
+    Contents, FileNumbers, ObsoleteFiles, VersionEdit, VersionSet, inspect, not_a_directory,
 };
 use crate::wal::{Watermark, WatermarkWriter, Writer};
 
@@ -48,6 +50,10 @@ const MOST_TABLES: u64 = 4096;
 /// Opens the database in `path`; see `DB::open`.
 pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
     options.validate()?;
+    refuse_scheme(path)?;
+    if let InfoLog::File(path) = &options.info_log {
+        refuse_scheme(path)?;
+    }
     let env = Arc::clone(&options.env);
     let most = most_level0_trigger(&*env);
     options.level0_compaction_trigger = options.level0_compaction_trigger.min(most);
@@ -56,14 +62,13 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
     // Looked at before it is locked, because locking leaves a file in it; and again under the lock.
     let contents = inspect(&*env, &dir)?;
     refuse_by_options(contents, &dir, &options)?;
-    if contents == Contents::Database && env.kind(&dir.join(LOCK))? == PathKind::Missing {
-        // A CURRENT that is not ours is in a folder that nobody wants us to leave a file in.
-        read_current(&*env, &dir)?;
-    }
     let timeout = Duration::from_millis(options.lock_timeout_millis);
     let lock = env.lock(&dir, !options.read_only, timeout)?;
     let contents = inspect(&*env, &dir)?;
     refuse_by_options(contents, &dir, &options)?;
+    if contents == Contents::Incomplete {
+        return Err(incomplete(&*env, &dir));
+    }
     let info_log = InfoLogger::open(&*env, &options.info_log)?;
     info_log.write(
         &*env,
@@ -96,6 +101,7 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
             found.confirm_creation()?;
             found
         }
+        Contents::Incomplete => return Err(incomplete(&*env, &dir)),
         Contents::Nothing => {
             // It is there, but whoever made it may have been killed before that was durable.
             env.create_dir_all(&dir)?;
@@ -248,12 +254,8 @@ fn make_directory(env: &dyn Env, path: &Path, options: &Options) -> Result<()> {
                 path.display()
             )))
         }
-        PathKind::File(_) | PathKind::Other => Err(not_a_directory(path)),
+        PathKind::File(_) | PathKind::Other => Err(not_a_directory(env, path)),
     }
-}
-
-fn not_a_directory(path: &Path) -> Error {
-    Error::invalid_argument(format!("{} is not a directory", path.display()))
 }
 
 fn refuse_by_options(contents: Contents, dir: &Path, options: &Options) -> Result<()> {
@@ -328,7 +330,8 @@ fn remove_orphans(
         | FileKind::Lock
         | FileKind::InfoLog
         | FileKind::Reserve
-        | FileKind::Synced => true,
+        | FileKind::Synced
+        | FileKind::Incomplete => true,
     });
     Ok(errors)
 }
@@ -378,48 +381,4 @@ fn start_threads(shared: &Arc<Shared>) -> Result<()> {
     // What was recovered is flushed now.
     shared.doorbell.ring();
     started
-}
-
-/// Removes the database in `path`; see `DB::destroy`.
-pub(super) fn destroy(path: &Path, options: &Options) -> Result<()> {
-    let env = &*options.env;
-    match env.kind(path)? {
-        PathKind::Missing => return Ok(()),
-        PathKind::Directory => {}
-        PathKind::File(_) | PathKind::Other => return Err(not_a_directory(path)),
-    }
-    // A damaged database may be destroyed, a directory of something else may not.
-    if let Err(error) = inspect(env, path)
-        && error.kind() != ErrorKind::Corruption
-    {
-        return Err(error);
-    }
-    let timeout = Duration::from_millis(options.lock_timeout_millis);
-    let lock = env.lock(path, true, timeout)?;
-    remove_database(env, path)?;
-    drop(lock);
-    if env.list(path)?.is_empty() {
-        env.remove_dir(path)
-    } else {
-        Ok(())
-    }
-}
-
-/// Removes the files of the database, whole or half made, in `path`, whose lock the caller holds.
-pub(super) fn remove_database(env: &dyn Env, path: &Path) -> Result<()> {
-    let mut ours = env.list(path)?;
-    ours.retain(|name| parse(name).is_some());
-    // CURRENT goes first and durably: half a database must not look like a whole one. The lock goes last.
-    ours.sort_by_key(|name| match parse(name) {
-        Some(FileKind::Current) => 0,
-        Some(FileKind::Lock) => 2,
-        _ => 1,
-    });
-    for name in &ours {
-        env.remove_file(&path.join(name))?;
-        if parse(name) == Some(FileKind::Current) {
-            env.sync_dir(path)?;
-        }
-    }
-    Ok(())
 }

@@ -5,7 +5,7 @@
 //! writes the newest entry of each key into fresh tables in the bottom level; CURRENT makes it a database.
 //!
 //! * P1  Nothing in the old directory is changed or removed; it is locked meanwhile, as by a reader.
-//! * P2  The new directory is no database before everything is in it, durably (C3 of `checkpoint.rs`).
+//! * P2  The new directory is no database before everything is in it, durably (`destination.rs`).
 //! * P3  With a whole manifest only what it names counts: leftovers of compactions and flushed logs would bring
 //!       deleted keys back. Without one, every table and log in the directory counts, but those that the edits which
 //!       can be read have removed.
@@ -26,14 +26,18 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::checkpoint::Target;
+use super::destination::Destination;
+use super::destroy::incomplete;
+use super::location::refuse_scheme;
 use super::report::{Loss, RepairReport};
 use super::verify::count;
 use crate::batch::{Operation, operations};
 use crate::content::Sum;
 use crate::env::{Env, PathKind};
 use crate::error::{Error, ErrorKind, Result};
-use crate::filename::{CURRENT, FileKind, LOCK, log_path, parse, table_path};
+use crate::filename::{
+    CURRENT, FileKind, INCOMPLETE, LOCK, log_path, parse, table_path, temporary_path,
+};
 use crate::iterator::InternalIterator;
 use crate::key::{FileNumber, KeyRef, SequenceNumber, Trailer, ValueKind};
 use crate::memtable::Loader;
@@ -43,32 +47,27 @@ use crate::sstable::{
     table_id,
 };
 use crate::sync::Arc;
-use crate::version::{LEVELS, Salvage, TableInfo, VersionSet, salvage as salvage_manifest};
+use crate::version::{
+    LEVELS, Salvage, TableInfo, VersionSet, foreign, is_ours, not_a_directory,
+    salvage as salvage_manifest,
+};
 use crate::wal::{Part, Reader, Watermark};
 
 /// Repairs the database in `from` into the new directory `into`; see `DB::repair`.
 pub(super) fn repair(from: &Path, into: &Path, options: &Options) -> Result<RepairReport> {
     options.validate()?;
+    refuse_scheme(from)?;
+    refuse_scheme(into)?;
     let env = Arc::clone(&options.env);
     if env.kind(from)? != PathKind::Directory {
-        let what = format!("{} is not a directory", from.display());
-        return Err(Error::invalid_argument(what));
+        return Err(not_a_directory(&*env, from));
     }
     let from = env.canonical(from)?;
     let names = env.list(&from)?;
-    let is_data = |name: &String| {
-        matches!(
-            parse(name),
-            Some(FileKind::Table(_) | FileKind::Log(_) | FileKind::Manifest(_) | FileKind::Current)
-        )
-    };
-    if !names.iter().any(is_data) {
-        let what = format!("{} holds nothing of a database", from.display());
-        return Err(Error::invalid_argument(what));
-    }
+    refuse_unless_damaged(&*env, &from, &names)?;
     let timeout = Duration::from_millis(options.lock_timeout_millis);
     let lock = env.lock(&from, false, timeout)?;
-    let outcome = Target::prepare(Arc::clone(&env), into).and_then(|target| {
+    let outcome = Destination::prepare(Arc::clone(&env), into).and_then(|target| {
         let repair = Repair {
             env: &*env,
             options,
@@ -93,6 +92,33 @@ pub(super) fn repair(from: &Path, into: &Path, options: &Options) -> Result<Repa
     }
     drop(lock);
     outcome
+}
+
+/// Refuses a folder in which no database was, before anything is done to it (IDENTITY-1).
+fn refuse_unless_damaged(env: &dyn Env, from: &Path, names: &[String]) -> Result<()> {
+    let is_data = |name: &&String| {
+        matches!(
+            parse(name),
+            Some(FileKind::Table(_) | FileKind::Log(_) | FileKind::Manifest(_) | FileKind::Current)
+        )
+    };
+    let data = names.iter().find(is_data);
+    if !is_ours(env, from, names)?
+        && let Some(name) = data.or(names.first())
+    {
+        return Err(foreign(env, from, names, name));
+    }
+    if names.iter().any(|name| name == INCOMPLETE) {
+        // A part of a copy is no damaged database, and its source is better than anything made of it.
+        return Err(incomplete(env, from));
+    }
+    match data {
+        Some(_) => Ok(()),
+        None => {
+            let what = format!("{} holds nothing of a database", from.display());
+            Err(Error::invalid_argument(what))
+        }
+    }
 }
 
 struct Repair<'a> {
@@ -466,7 +492,8 @@ impl Repair<'_> {
             return Ok(());
         };
         let memtable = loader.finish()?;
-        let path = self.into.join(format!("{}.tmp", self.new_file()));
+        let number = self.new_file();
+        let path = temporary_path(self.into, number);
         let mut entries = memtable.iter();
         entries.seek_to_first()?;
         if !entries.valid() {

@@ -570,33 +570,3 @@ fn a_sync_that_fails_fails_the_call_that_needs_it() {
         }
     }
 }
-
-#[test]
-fn a_destroy_that_loses_power_leaves_a_whole_database_or_none() {
-    // CURRENT has to go first, and durably: else it may come back alone.
-    let env = MemEnv::new();
-    let db = open(&env);
-    db.put(b"k", b"v").unwrap();
-    db.close().unwrap();
-    drop(db);
-    let faulty = FaultEnv::new(Arc::new(env.clone()), 1);
-    let cuts = Arc::new(crate::sync::atomic::AtomicUsize::new(0));
-    let (disk, counted) = (env.clone(), cuts.clone());
-    faulty.set_hook(Some(Arc::new(move |operation, _: &std::path::Path| {
-        if !Operation::CHANGES.contains(&operation) {
-            return;
-        }
-        for seed in 0..40 {
-            let left = disk.power_cut(seed);
-            let has_current = left
-                .kind(std::path::Path::new("/db/CURRENT"))
-                .is_ok_and(|kind| kind != crate::env::PathKind::Missing);
-            if has_current {
-                assert_eq!(open(&left).get(b"k").unwrap().unwrap(), b"v");
-            }
-            counted.fetch_add(1, crate::sync::atomic::Ordering::Relaxed);
-        }
-    })));
-    DB::destroy("/db", &options(&env).env(Arc::new(faulty.clone()))).unwrap();
-    assert!(cuts.load(crate::sync::atomic::Ordering::Relaxed) > 100);
-}

@@ -7,7 +7,7 @@
 //!
 //! * M1  What was synced is there after a power cut: bytes and length by [`File::sync`], names by
 //!       [`Env::sync_dir`]. Directories are durable when they are made or removed, but for
-//!       [`MemEnv::leave_unsynced`].
+//!       [`MemEnv::leave_unsynced`]; when they are renamed, by a sync of their parent.
 //! * M2  What was not synced is kept, dropped, or torn, in any combination ([`Loss`]): later changes may survive
 //!       earlier ones. A rename happens as a whole or not at all. What a failed sync was for stays like that, bytes and
 //!       names, whatever is synced later ([`File::forget_unsynced`], [`Env::forget_unsynced`]).
@@ -71,6 +71,8 @@ struct Directory {
     disk: History<NameChange>,
     /// Whether its own entry in its parent is not durable.
     is_unsynced: bool,
+    /// Where it was before a rename that is not durable.
+    old_path: Option<PathBuf>,
 }
 
 #[derive(Clone)]
@@ -106,6 +108,12 @@ impl Directory {
     fn change(&mut self, change: NameChange) {
         change.apply(&mut self.names);
         self.disk.push(change);
+    }
+
+    /// Its parent was synced.
+    fn settle(&mut self) {
+        self.is_unsynced = false;
+        self.old_path = None;
     }
 }
 
@@ -273,6 +281,50 @@ impl MemEnv {
             Some(directory) => work(directory, name).map_err(failed),
             None => Err(failed(libc::ENOENT)),
         }
+    }
+
+    /// Renames a directory with all that is in it; `to` is missing, or an empty directory.
+    fn rename_dir(&self, from: &Path, to: &Path) -> Result<()> {
+        let _moving = self.shared.still.read();
+        let mut directories = self.shared.directories.lock();
+        let is_used = directories.iter().any(|(path, directory)| {
+            path.parent() == Some(to) || path == to && !directory.names.is_empty()
+        });
+        let parent = to.parent().and_then(|parent| directories.get(parent));
+        let name = to.file_name().unwrap_or_default().to_string_lossy();
+        let is_file = parent.is_some_and(|parent| parent.names.contains_key(&*name));
+        if is_used || is_file {
+            let code = if is_file {
+                libc::ENOTDIR
+            } else {
+                libc::ENOTEMPTY
+            };
+            return Err(Error::io(
+                "rename",
+                from,
+                io::Error::from_raw_os_error(code),
+            ));
+        }
+        let below: Vec<PathBuf> = directories
+            .keys()
+            .filter(|path| path.starts_with(from))
+            .cloned()
+            .collect();
+        for old in below {
+            let Some(mut directory) = directories.remove(&old) else {
+                continue;
+            };
+            let new = match old.strip_prefix(from) {
+                Ok(rest) if rest.as_os_str().is_empty() => {
+                    directory.old_path.get_or_insert(old);
+                    to.to_path_buf()
+                }
+                Ok(rest) => to.join(rest),
+                Err(_) => old,
+            };
+            directories.insert(new, directory);
+        }
+        Ok(())
     }
 
     fn open(&self, action: &str, path: &Path) -> Result<Arc<dyn File>> {
@@ -469,7 +521,7 @@ impl Env for MemEnv {
                 return Err(Error::io("create directory", &dir, source));
             }
             path.push(component);
-            directories.entry(path.clone()).or_default().is_unsynced = false;
+            directories.entry(path.clone()).or_default().settle();
         }
         Ok(())
     }
@@ -508,6 +560,9 @@ impl Env for MemEnv {
             let source = io::Error::from_raw_os_error(libc::EXDEV);
             return Err(Error::io("rename", &from, source));
         }
+        if self.kind(&from)? == PathKind::Directory {
+            return self.rename_dir(&from, &to);
+        }
         let target = to.file_name().unwrap_or_default().to_string_lossy();
         self.in_parent("rename", &from, |directory, name| {
             let file = directory.names.get(&name).cloned().ok_or(libc::ENOENT)?;
@@ -534,7 +589,9 @@ impl Env for MemEnv {
         let dir = normal(dir);
         let mut directories = self.shared.directories.lock();
         for (path, below) in directories.iter_mut() {
-            below.is_unsynced &= path.parent() != Some(&dir);
+            if path.parent() == Some(&dir) {
+                below.settle();
+            }
         }
         match directories.get_mut(&dir) {
             Some(directory) => {

@@ -135,7 +135,8 @@ pub trait Env: Send + Sync + 'static {
     /// Removes an empty directory.
     fn remove_dir(&self, dir: &Path) -> Result<()>;
 
-    /// Renames a file, replacing `to`. Durable after [`Env::sync_dir`].
+    /// Renames a file, replacing `to`, or a directory, where `to` is missing or an empty one. Durable after
+    /// [`Env::sync_dir`] of the directory that holds it.
     fn rename(&self, from: &Path, to: &Path) -> Result<()>;
 
     /// Makes `to` a second name of the file `from` (a hard link). Durable after [`Env::sync_dir`].

@@ -103,6 +103,16 @@ pub(crate) fn encode_header(file_id: u64) -> Vec<u8> {
     out
 }
 
+/// Whether a file that begins with `head` is a table, of whatever version.
+pub(crate) fn begins_table(head: &[u8]) -> bool {
+    head.starts_with(&HEADER_MAGIC)
+}
+
+/// Whether a file that ends with `tail` is a table, of whatever version.
+pub(crate) fn ends_table(tail: &[u8]) -> bool {
+    tail.ends_with(&FOOTER_MAGIC)
+}
+
 /// Checks a header and returns the file id in it.
 pub(crate) fn decode_header(path: &Path, bytes: &[u8]) -> Result<u64> {
     let damaged = |what: &str| Error::corruption(path, 0, what);

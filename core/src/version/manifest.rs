@@ -236,6 +236,19 @@ fn current_text(number: FileNumber, file_id: u64) -> String {
     format!("{covered} {:08x}\n", crc(covered.as_bytes()))
 }
 
+/// Whether a file that begins with `head` is a manifest, of whatever version.
+pub(super) fn begins_manifest(head: &[u8]) -> bool {
+    head.starts_with(&MAGIC)
+}
+
+/// Whether a file that begins with `head` is a CURRENT of AiDb, of whatever version.
+pub(super) fn begins_current(head: &[u8]) -> bool {
+    let version = head.strip_prefix(b"aidb ");
+    version
+        .and_then(<[u8]>::first)
+        .is_some_and(u8::is_ascii_digit)
+}
+
 /// Reads CURRENT: the manifest's number and file id.
 pub(crate) fn read_current(env: &dyn Env, dir: &Path) -> Result<(FileNumber, u64)> {
     let path = dir.join(CURRENT);

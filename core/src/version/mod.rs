@@ -16,10 +16,13 @@
 //! * `file.rs`      a counted live file          * `manifest.rs` edits on disk, CURRENT
 //! * `salvage.rs`   what a damaged one still tells
 //! * `iter.rs`      walks one level              * `set.rs`      the current version and its durable history
+//! * `identity.rs`  whose a folder is            * `foreign.rs`  other engines
 
 mod builder;
 mod edit;
 mod file;
+mod foreign;
+mod identity;
 mod iter;
 mod manifest;
 mod salvage;
@@ -37,10 +40,12 @@ use crate::sync::Arc;
 pub(crate) use builder::Builder;
 pub(crate) use edit::{LEVELS, TableInfo, VersionEdit};
 pub(crate) use file::{FileMeta, ObsoleteFiles};
+pub(crate) use identity::{
+    Contents, Owner, belongs, foreign, inspect, is_ours, not_a_directory, owner,
+};
 pub(crate) use iter::LevelIterator;
-pub(crate) use manifest::read_current;
 pub(crate) use salvage::{Salvage, salvage};
-pub(crate) use set::{Contents, FileNumbers, VersionSet, inspect};
+pub(crate) use set::{FileNumbers, VersionSet};
 
 /// Keys that [`Version::get_together`] takes at once: each holds a cached block, for which a thread has eight places.
 pub(crate) const TOGETHER: usize = 8;

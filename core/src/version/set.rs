@@ -13,7 +13,7 @@
 //!       sync failed. So the first edit of a life goes into a new manifest, and nothing is removed before it.
 //!
 //! `log_and_apply` syncs the disk; the database calls it under a lock of its own for the set.
-//! Elsewhere: deleting tables and logs (`db`).
+//! Elsewhere: telling a database from what is none (`identity.rs`), deleting tables and logs (`db`).
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -26,13 +26,13 @@ use super::manifest::{
 use super::{Builder, Version};
 use crate::env::{Env, PathKind};
 use crate::error::{Error, Result};
-use crate::filename::{CURRENT, FileKind, LAST_FIRST_NUMBER, manifest_path, parse, table_path};
+use crate::filename::{FileKind, LAST_FIRST_NUMBER, manifest_path, parse, table_path};
 use crate::key::{FileNumber, SequenceNumber};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The manifest of a new database; the only one that an interrupted creation leaves.
-const FIRST_MANIFEST: FileNumber = FileNumber(1);
+pub(super) const FIRST_MANIFEST: FileNumber = FileNumber(1);
 /// A manifest may always grow to this many bytes of records.
 const MIN_ROLL_BYTES: u64 = 1 << 20;
 /// And to this many times its size when it was begun.
@@ -49,57 +49,6 @@ impl FileNumbers {
 
     fn next(&self) -> FileNumber {
         FileNumber(self.0.load(Ordering::Relaxed))
-    }
-}
-
-/// What a directory is to an opener.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Contents {
-    /// A database: [`VersionSet::recover`] it.
-    Database,
-    /// Missing, empty, or the remains of an interrupted creation: [`VersionSet::create`] may go ahead.
-    Nothing,
-}
-
-/// Tells what `dir` is by its names (S5).
-///
-/// `Corruption` if it holds files of a database but no CURRENT; `InvalidArgument` if it holds something else.
-pub(crate) fn inspect(env: &dyn Env, dir: &Path) -> Result<Contents> {
-    if env.kind(dir)? == PathKind::Missing {
-        return Ok(Contents::Nothing);
-    }
-    let mut foreign = None;
-    let mut database = None;
-    for name in env.list(dir)? {
-        match parse(&name) {
-            Some(FileKind::Current) => return Ok(Contents::Database),
-            Some(
-                FileKind::Lock
-                | FileKind::InfoLog
-                | FileKind::Reserve
-                | FileKind::Synced
-                | FileKind::Temporary
-                | FileKind::Manifest(FIRST_MANIFEST),
-            ) => {}
-            Some(FileKind::Manifest(_) | FileKind::Table(_) | FileKind::Log(_)) => {
-                database = Some(name);
-            }
-            None => foreign = Some(name),
-        }
-    }
-    if let Some(name) = database {
-        return Err(Error::corruption(
-            &dir.join(CURRENT),
-            0,
-            format!("CURRENT is missing, but the directory holds {name}"),
-        ));
-    }
-    match foreign {
-        None => Ok(Contents::Nothing),
-        Some(name) => Err(Error::invalid_argument(format!(
-            "{} is not a database: it holds {name} and no CURRENT",
-            dir.display()
-        ))),
     }
 }
 
@@ -131,7 +80,7 @@ pub(crate) struct VersionSet {
 }
 
 impl VersionSet {
-    /// Makes `dir` (which exists, and is [`Contents::Nothing`]) a database without tables.
+    /// Makes `dir` (which exists, and is [`super::Contents::Nothing`]) a database without tables.
     ///
     /// `obsolete`: gets the numbers of tables that nobody needs any more.
     pub(crate) fn create(
@@ -201,7 +150,7 @@ impl VersionSet {
         set_current(env, dir, &writer)
     }
 
-    /// Reads the version that `dir` (which is [`Contents::Database`]) was left in.
+    /// Reads the version that `dir` (which is [`super::Contents::Database`]) was left in.
     ///
     /// Writes nothing. `Corruption` names the file that is damaged, shortened or missing; `Unsupported` tells of
     /// a newer format. `is_read_only`: no edit will follow.

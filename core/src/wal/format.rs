@@ -140,6 +140,11 @@ impl LogHeader {
     }
 }
 
+/// Whether a file that begins with `head` is a log, of whatever version.
+pub(crate) fn begins_log(head: &[u8]) -> bool {
+    head.starts_with(&MAGIC)
+}
+
 /// Which part of its record a fragment is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]

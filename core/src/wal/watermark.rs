@@ -42,6 +42,12 @@ impl Watermark {
         }
     }
 
+    /// Whether `bytes` begin with what [`WatermarkWriter::write`] writes.
+    pub(crate) fn is_whole(bytes: &[u8]) -> bool {
+        let bytes = bytes.first_chunk();
+        bytes.is_some_and(|bytes| Watermark::decode(bytes).is_some())
+    }
+
     /// How many bytes of the log with this header are known to be durable.
     pub(crate) fn length_of(&self, header: &LogHeader) -> u64 {
         match (self.number, self.log_id) == (header.number, header.log_id) {

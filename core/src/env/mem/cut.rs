@@ -354,6 +354,7 @@ impl MemEnv {
         };
         let mut files: BTreeMap<*const MemFile, Arc<MemFile>> = BTreeMap::new();
         let mut after: BTreeMap<PathBuf, Directory> = BTreeMap::new();
+        let mut moved_back = Vec::new();
         let env = self.empty_copy(dice.next());
         for (path, directory) in self.shared.directories.lock().iter() {
             let loss = throw(cut.names, &mut dice);
@@ -364,6 +365,12 @@ impl MemEnv {
             if parent_is_gone || may_go && (loss == Loss::Everything || dice.below(2) == 0) {
                 effects.insert(Effect::DirectoryDropped);
                 continue;
+            }
+            if let Some(old) = &directory.old_path
+                && loss != Loss::Nothing
+                && (loss == Loss::Everything || dice.below(2) == 0)
+            {
+                moved_back.push((path.clone(), old.clone()));
             }
             let mut names = directory.after(loss, &mut dice, effects);
             // Two names of one file stay two names of one file.
@@ -383,10 +390,20 @@ impl MemEnv {
                 disk: History::new(Arc::new(names.clone())),
                 names,
                 is_unsynced: false,
+                old_path: None,
             };
             after.insert(path.clone(), directory);
         }
         *env.shared.directories.lock() = after;
+        for (path, old) in moved_back {
+            // As names are: whole, at one place or the other.
+            if env.rename_dir(&path, &old).is_ok() {
+                effects.insert(Effect::RenameDropped);
+            }
+        }
+        for directory in env.shared.directories.lock().values_mut() {
+            directory.settle();
+        }
         env
     }
 

@@ -4,8 +4,8 @@ use super::super::tests::{Entries, build, insert};
 use super::*;
 use crate::env::{Fault, FaultEnv, MemEnv, Operation};
 use crate::error::ErrorKind;
-use crate::filename::{CURRENT_TMP, FILE_NUMBER_LIMIT, log_path};
-use crate::version::TableInfo;
+use crate::filename::{CURRENT, CURRENT_TMP, FILE_NUMBER_LIMIT, log_path};
+use crate::version::{Contents, TableInfo, inspect};
 
 fn dir() -> PathBuf {
     PathBuf::from("/db")
@@ -241,42 +241,6 @@ fn missing_and_shortened_files_are_corruption_by_name() {
     let error = recover(&env).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Corruption);
     assert!(error.message().contains("MANIFEST-000001"), "{error}");
-}
-
-#[test]
-fn a_directory_is_told_by_its_names() {
-    let corruption = Err(ErrorKind::Corruption);
-    let cases: [(&[&str], std::result::Result<Contents, ErrorKind>); 9] = [
-        (&[], Ok(Contents::Nothing)),
-        (
-            &["LOCK", "LOG", "MANIFEST-000001", "CURRENT.tmp"],
-            Ok(Contents::Nothing),
-        ),
-        (&["CURRENT", "notes.txt"], Ok(Contents::Database)),
-        (
-            &["CURRENT", "MANIFEST-000002", "000003.log"],
-            Ok(Contents::Database),
-        ),
-        (&["MANIFEST-000002"], corruption),
-        (&["MANIFEST-000001", "000002.log"], corruption),
-        (&["LOCK", "000002.sst", "notes.txt"], corruption),
-        (&["notes.txt"], Err(ErrorKind::InvalidArgument)),
-        (&["LOCK", "1.log"], Err(ErrorKind::InvalidArgument)),
-    ];
-    for (names, expected) in cases {
-        let env = MemEnv::new();
-        assert_eq!(
-            inspect(&env, &dir()).unwrap(),
-            Contents::Nothing,
-            "no directory"
-        );
-        env.create_dir_all(&dir()).unwrap();
-        for name in names {
-            env.create_new(&dir().join(name)).unwrap();
-        }
-        let found = inspect(&env, &dir()).map_err(|error| error.kind());
-        assert_eq!(found, expected, "{names:?}");
-    }
 }
 
 #[test]

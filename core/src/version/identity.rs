@@ -1,0 +1,336 @@
+//! What a folder is: a database, room for one, a copy that is not complete, or something of somebody else.
+//!
+//! * IDENTITY-1  Nothing in a folder is changed unless a file in it, one that only AiDb writes, proves that the folder is
+//!               AiDb's; or unless the folder has nothing in it but what a creation leaves that was cut short.
+//! * IDENTITY-2  A CURRENT as LevelDB and its descendants write it makes the folder theirs, whatever else is in it.
+//! * IDENTITY-3  A folder with the mark of incompleteness is no database, whatever else is in it (`db/destination.rs`).
+//!
+//! In a folder that is AiDb's a name tells whose a file is (`filename.rs`), since a damaged file is to go with the rest; but
+//! for the info log, whose name others like too.
+
+use std::path::Path;
+
+use super::foreign::{engine, engine_of_file, names_a_manifest};
+use super::manifest::{begins_current, begins_manifest};
+use super::set::FIRST_MANIFEST;
+use crate::env::{Env, PathKind};
+use crate::error::{Error, Result};
+use crate::filename::{CURRENT, FileKind, INCOMPLETE, LOCK, parse};
+use crate::sstable::{begins_table, ends_table};
+use crate::wal::{Reader, Watermark, begins_log};
+
+/// So much of a file's beginning is looked at.
+const HEAD_BYTES: usize = 128;
+/// So much of a table's end.
+const TAIL_BYTES: usize = 8;
+/// What a LOCK begins with while it is held, or if its holder was killed.
+const HOLDER: &[u8] = b"pid ";
+/// A line of the info log begins with a date like this one.
+const DATE: &[u8] = b"0000-00-00 00:00:00";
+
+/// What a directory is to an opener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Contents {
+    /// A database: recover it.
+    Database,
+    /// Missing, empty, or the remains of an interrupted creation: making one may go ahead.
+    Nothing,
+    /// Marked as incomplete: a copy that was cut short, or a database that is half destroyed.
+    Incomplete,
+}
+
+/// Tells what `dir` is, by its names and by what AiDb alone writes. Changes nothing.
+///
+/// `Corruption` if it holds files of a database but no CURRENT; `InvalidArgument`, which names the engine where it can be
+/// told, if it holds something else.
+pub(crate) fn inspect(env: &dyn Env, dir: &Path) -> Result<Contents> {
+    if env.kind(dir)? == PathKind::Missing {
+        return Ok(Contents::Nothing);
+    }
+    let names = env.list(dir)?;
+    let has_current = names.iter().any(|name| name == CURRENT);
+    if has_current && is_of_others(env, dir)? {
+        return Err(foreign(env, dir, &names, CURRENT));
+    }
+    if names.iter().any(|name| name == INCOMPLETE) {
+        return Ok(Contents::Incomplete);
+    }
+    if has_current {
+        return match proof(env, dir, &names)? {
+            Some(_) => Ok(Contents::Database),
+            None => Err(foreign(env, dir, &names, CURRENT)),
+        };
+    }
+    let mut strange = None;
+    let mut data = None;
+    for name in &names {
+        match parse(name) {
+            Some(kind) if is_left_by_creation(kind) => {
+                if is_strange(env, dir, name, kind)? {
+                    strange = Some(name);
+                }
+            }
+            Some(_) => data = Some(name),
+            None => strange = Some(name),
+        }
+    }
+    if let Some(name) = data {
+        return Err(match proof(env, dir, &names)? {
+            Some(_) => {
+                let what = format!("CURRENT is missing, but the directory holds {name}");
+                Error::corruption(&dir.join(CURRENT), 0, what)
+            }
+            None => foreign(env, dir, &names, name),
+        });
+    }
+    match strange {
+        None => Ok(Contents::Nothing),
+        Some(name) => Err(foreign(env, dir, &names, name)),
+    }
+}
+
+/// Whose a folder is, to somebody who wants to remove the database in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// AiDb's; the name of a file that proves it.
+    Ours(String),
+    /// Nobody's: it has nothing in it, or an empty LOCK.
+    Nobody,
+}
+
+/// Tells whose `dir` is, which holds `names`. `InvalidArgument` as from [`inspect`] if it is somebody else's.
+pub(crate) fn owner(env: &dyn Env, dir: &Path, names: &[String]) -> Result<Owner> {
+    if names.iter().any(|name| name == CURRENT) && is_of_others(env, dir)? {
+        return Err(foreign(env, dir, names, CURRENT));
+    }
+    if let Some(name) = proof(env, dir, names)? {
+        return Ok(Owner::Ours(name.clone()));
+    }
+    let Some(first) = names.first() else {
+        return Ok(Owner::Nobody);
+    };
+    let mut strange = None;
+    for name in names {
+        let is_strange = match parse(name).filter(|kind| is_left_by_creation(*kind)) {
+            Some(kind) => is_strange(env, dir, name, kind)?,
+            None => true,
+        };
+        if is_strange {
+            strange = Some(name);
+        }
+    }
+    let lock = head_of(env, &dir.join(LOCK))?;
+    match strange {
+        None if lock.as_ref().is_some_and(|head| head.starts_with(HOLDER)) => {
+            Ok(Owner::Ours(LOCK.to_string()))
+        }
+        None if names == [LOCK] && lock.is_some_and(|head| is_blank(&head)) => Ok(Owner::Nobody),
+        strange => Err(foreign(env, dir, names, strange.unwrap_or(first))),
+    }
+}
+
+/// Whether `dir`, which holds `names`, is AiDb's beyond doubt, although none of its files may have kept its beginning.
+///
+/// Reads logs from end to end if nothing else tells.
+pub(crate) fn is_ours(env: &dyn Env, dir: &Path, names: &[String]) -> Result<bool> {
+    // One that cannot be read is a part of the damage.
+    if names.iter().any(|name| name == CURRENT) && is_of_others(env, dir).unwrap_or(false) {
+        return Ok(false);
+    }
+    if proof(env, dir, names)?.is_some() {
+        return Ok(true);
+    }
+    for name in names {
+        if let Some(FileKind::Log(number)) = parse(name)
+            && Reader::open_damaged(env, &dir.join(name), number)?.is_some()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether the file `name` in a folder that is AiDb's goes with the database.
+pub(crate) fn belongs(env: &dyn Env, dir: &Path, name: &str) -> Result<bool> {
+    let path = dir.join(name);
+    Ok(match parse(name) {
+        None => false,
+        Some(kind @ FileKind::InfoLog) => !is_strange(env, dir, name, kind)?,
+        // A folder under such a name is a user's own.
+        Some(_) => matches!(env.kind(&path)?, PathKind::File(_)),
+    })
+}
+
+/// The error for `dir`, which holds `names`, among them `name`, and is not AiDb's.
+pub(crate) fn foreign(env: &dyn Env, dir: &Path, names: &[String], name: &str) -> Error {
+    let shown = dir.display();
+    Error::invalid_argument(match engine(env, dir, names) {
+        Some(engine) => format!("{shown} is a database of {engine}, not of AiDb"),
+        None if name == CURRENT => {
+            format!("{shown} is not a database: it holds a CURRENT that AiDb did not write")
+        }
+        None if parse(name).is_some() => {
+            format!(
+                "{shown} is not a database: it holds {name}, and nothing shows that AiDb wrote it"
+            )
+        }
+        None => format!("{shown} is not a database: it holds {name} and no CURRENT"),
+    })
+}
+
+/// The error for a path that is no directory.
+pub(crate) fn not_a_directory(env: &dyn Env, path: &Path) -> Error {
+    let shown = path.display();
+    Error::invalid_argument(match engine_of_file(env, path) {
+        Some(engine) => format!("{shown} is not a directory, but a database of {engine}"),
+        None => format!("{shown} is not a directory"),
+    })
+}
+
+/// The name of a file that proves that `dir` is AiDb's. The cheapest proofs come first.
+fn proof<'a>(env: &dyn Env, dir: &Path, names: &'a [String]) -> Result<Option<&'a String>> {
+    let rank = |kind: FileKind| match kind {
+        FileKind::Incomplete => 0,
+        FileKind::Current => 1,
+        FileKind::Manifest(_) => 2,
+        FileKind::Synced => 3,
+        FileKind::Log(_) | FileKind::Temporary => 4,
+        FileKind::Table(_) => 5,
+        FileKind::Lock | FileKind::InfoLog | FileKind::Reserve => 6,
+    };
+    let ours = names.iter().filter_map(|name| Some((name, parse(name)?)));
+    let mut ours: Vec<_> = ours.collect();
+    ours.sort_by_key(|(_, kind)| rank(*kind));
+    let mut unread = None;
+    for (name, kind) in ours {
+        match proves(env, &dir.join(name), kind) {
+            Ok(true) => return Ok(Some(name)),
+            Ok(false) => {}
+            // Another file may prove it.
+            Err(error) => unread = Some(error),
+        }
+    }
+    unread.map_or(Ok(None), Err)
+}
+
+fn proves(env: &dyn Env, path: &Path, kind: FileKind) -> Result<bool> {
+    let head = match kind {
+        FileKind::Incomplete => return Ok(matches!(env.kind(path)?, PathKind::File(_))),
+        FileKind::Lock | FileKind::InfoLog | FileKind::Reserve => return Ok(false),
+        _ => head_of(env, path)?,
+    };
+    let Some(head) = head else {
+        return Ok(false);
+    };
+    Ok(match kind {
+        FileKind::Current => begins_current(&head),
+        FileKind::Manifest(_) => begins_manifest(&head),
+        FileKind::Synced => Watermark::is_whole(&head),
+        FileKind::Log(_) => begins_log(&head),
+        FileKind::Table(_) => begins_table(&head) || ends_table(&tail_of(env, path)?),
+        FileKind::Temporary => begins_current(&head) || begins_log(&head) || begins_table(&head),
+        FileKind::Incomplete | FileKind::Lock | FileKind::InfoLog | FileKind::Reserve => false,
+    })
+}
+
+/// Whether CURRENT is one of another engine (IDENTITY-2).
+fn is_of_others(env: &dyn Env, dir: &Path) -> Result<bool> {
+    let head = head_of(env, &dir.join(CURRENT))?;
+    Ok(head.is_some_and(|head| names_a_manifest(&head)))
+}
+
+/// Whether a creation that is cut short may leave such a file.
+fn is_left_by_creation(kind: FileKind) -> bool {
+    match kind {
+        FileKind::Lock
+        | FileKind::InfoLog
+        | FileKind::Reserve
+        | FileKind::Synced
+        | FileKind::Temporary
+        | FileKind::Manifest(FIRST_MANIFEST) => true,
+        FileKind::Manifest(_)
+        | FileKind::Table(_)
+        | FileKind::Log(_)
+        | FileKind::Current
+        | FileKind::Incomplete => false,
+    }
+}
+
+/// Whether somebody else wrote a file of a kind that a creation leaves. A loss of power may leave anything of AiDb's own,
+/// but no text.
+fn is_strange(env: &dyn Env, dir: &Path, name: &str, kind: FileKind) -> Result<bool> {
+    let path = dir.join(name);
+    let Some(head) = head_of(env, &path)? else {
+        // Removed meanwhile, or no file.
+        return Ok(env.kind(&path)? != PathKind::Missing);
+    };
+    if is_blank(&head) {
+        return Ok(false);
+    }
+    let is_ours = match kind {
+        FileKind::Lock => begins_like(&head, HOLDER),
+        FileKind::InfoLog => begins_with_date(&head),
+        FileKind::Temporary => begins_like(&head, b"aidb "),
+        _ => false,
+    };
+    Ok(!is_ours && (is_text(&head) || kind == FileKind::InfoLog))
+}
+
+fn begins_like(head: &[u8], start: &[u8]) -> bool {
+    head.starts_with(start) || start.starts_with(head)
+}
+
+fn begins_with_date(head: &[u8]) -> bool {
+    head.iter().zip(DATE).all(|(byte, shape)| match shape {
+        b'0' => byte.is_ascii_digit(),
+        shape => byte == shape,
+    })
+}
+
+fn is_blank(head: &[u8]) -> bool {
+    head.iter().all(|byte| *byte == 0)
+}
+
+fn is_text(head: &[u8]) -> bool {
+    // The last character may be cut.
+    let text = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default()
+        }
+        Err(_) => return false,
+    };
+    !text.is_empty()
+        && text
+            .chars()
+            .all(|c| !c.is_control() || "\t\r\n".contains(c))
+}
+
+/// The first bytes of a file; `None` if there is no file.
+pub(super) fn head_of(env: &dyn Env, path: &Path) -> Result<Option<Vec<u8>>> {
+    if !matches!(env.kind(path)?, PathKind::File(_)) {
+        return Ok(None);
+    }
+    let file = match env.open_read(path) {
+        Ok(file) => file,
+        // Somebody has removed it.
+        Err(_) if env.kind(path)? == PathKind::Missing => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut head = vec![0; HEAD_BYTES];
+    let read = file.read_at(0, &mut head)?;
+    head.truncate(read);
+    Ok(Some(head))
+}
+
+fn tail_of(env: &dyn Env, path: &Path) -> Result<Vec<u8>> {
+    let file = env.open_read(path)?;
+    let mut tail = vec![0; TAIL_BYTES];
+    let start = file.len()?.saturating_sub(TAIL_BYTES as u64);
+    let read = file.read_at(start, &mut tail)?;
+    tail.truncate(read);
+    Ok(tail)
+}
+
+#[cfg(test)]
+mod tests;

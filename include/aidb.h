@@ -432,11 +432,12 @@ aidb_status aidb_close(aidb_db *db,
                        aidb_error **error);
 
 /**
- * Removes the database in a directory: its files, and the directory if nothing else is in it. A missing or
- * empty directory is no error.
+ * Removes the database in a directory: its files, and the directory if nothing else is in it; durable when this
+ * returns. Nothing is touched unless a file that only AiDb writes shows that the directory is its own. A missing
+ * or empty directory is no error.
  *
- * @return AIDB_OK; AIDB_LOCKED if it is open anywhere; AIDB_INVALID_ARGUMENT if the directory is not a
- *         database; AIDB_IO
+ * @return AIDB_OK; AIDB_LOCKED if it is open anywhere; AIDB_INVALID_ARGUMENT if the directory is not AiDb's (the
+ *         message names the other engine where it can be told); AIDB_UNSUPPORTED for a path with a scheme; AIDB_IO
  */
 aidb_status aidb_destroy(const char *path,
                          const aidb_options *options,
@@ -563,6 +564,7 @@ aidb_status aidb_compact_range(const aidb_db *db,
 /**
  * About how many bytes of tables the keys in [start, end) take; what is still in memory is not counted.
  *
+ * @param start, end  NULL means no bound
  * @return AIDB_OK, AIDB_INVALID_ARGUMENT, AIDB_CLOSED, AIDB_IO or AIDB_CORRUPTION
  */
 aidb_status aidb_approximate_size(const aidb_db *db,

@@ -477,11 +477,14 @@ class DB {
                              start ? start->size() : 0, end ? detail::data(*end) : nullptr,
                              end ? end->size() : 0, check.out()));
   }
-  std::uint64_t approximate_size(std::string_view start, std::string_view end) const {
+  // About how many bytes of tables the keys in [start, end) take; without a bound to that side's end.
+  std::uint64_t approximate_size(std::optional<std::string_view> start = std::nullopt,
+                                 std::optional<std::string_view> end = std::nullopt) const {
     detail::Check check;
     std::uint64_t size = 0;
-    check(aidb_approximate_size(handle_.get(), start.data(), start.size(), end.data(), end.size(),
-                                &size, check.out()));
+    check(aidb_approximate_size(handle_.get(), start ? detail::data(*start) : nullptr,
+                                start ? start->size() : 0, end ? detail::data(*end) : nullptr,
+                                end ? end->size() : 0, &size, check.out()));
     return size;
   }
   // A report by name; empty for an unknown name.

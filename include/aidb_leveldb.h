@@ -417,9 +417,11 @@ static inline void leveldb_approximate_sizes(leveldb_t *db, int num_ranges,
     int at;
     for (at = 0; at < num_ranges; at++) {
         sizes[at] = 0;
-        (void)aidb_approximate_size(db->db, range_start_key[at], range_start_key_len[at],
-                                    range_limit_key[at], range_limit_key_len[at], &sizes[at],
-                                    NULL);
+        /* An empty key may be NULL here, which is no bound there. */
+        const char *start = range_start_key[at] != NULL ? range_start_key[at] : "";
+        const char *limit = range_limit_key[at] != NULL ? range_limit_key[at] : "";
+        (void)aidb_approximate_size(db->db, start, range_start_key_len[at], limit,
+                                    range_limit_key_len[at], &sizes[at], NULL);
     }
 }
 

@@ -378,12 +378,13 @@ export class AidbLevel<KDefault = string, VDefault = string>
   clear<K = KDefault> (options: AbstractClearOptions<K> & WriteOptions): Promise<void>
 
   /**
-   * About how many bytes of tables the keys in `[start, end)` take; what is still in memory is not counted.
+   * About how many bytes of tables the keys in `[start, end)` take; no bound means no end. What is still in memory is not
+   * counted.
    *
-   * Errors: `LEVEL_INVALID_KEY`, `LEVEL_DATABASE_NOT_OPEN`, `LEVEL_IO_ERROR`, `LEVEL_CORRUPTION`.
+   * Errors: `LEVEL_DATABASE_NOT_OPEN`, `LEVEL_IO_ERROR`, `LEVEL_CORRUPTION`.
    */
-  approximateSize (start: KDefault, end: KDefault): Promise<number>
-  approximateSize<K = KDefault> (start: K, end: K, options: KeyOptions<K>): Promise<number>
+  approximateSize (start?: KDefault | null, end?: KDefault | null): Promise<number>
+  approximateSize<K = KDefault> (start: K | null | undefined, end: K | null | undefined, options: KeyOptions<K>): Promise<number>
 
   /**
    * Compacts the keys in `[start, end)`, so that deleted and overwritten entries that no snapshot sees give back

@@ -245,9 +245,6 @@ class AidbLevel extends AbstractLevel {
   }
 
   async approximateSize (start, end, options) {
-    this._assertValidKey(start)
-    this._assertValidKey(end)
-
     const [from, to] = [this.#bound(start, options), this.#bound(end, options)]
     return this.#extra((number) => this.#native.approximateSize(number, from, to))
   }

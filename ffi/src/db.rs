@@ -168,11 +168,12 @@ pub unsafe extern "C" fn aidb_close(db: *mut aidb_db, error: *mut *mut aidb_erro
     unsafe { guard_ok(error, || handle::take(db, "db")?.close()) }
 }
 
-/// Removes the database in a directory: its files, and the directory if nothing else is in it. A missing or
-/// empty directory is no error.
+/// Removes the database in a directory: its files, and the directory if nothing else is in it; durable when this
+/// returns. Nothing is touched unless a file that only AiDb writes shows that the directory is its own. A missing
+/// or empty directory is no error.
 ///
-/// @return AIDB_OK; AIDB_LOCKED if it is open anywhere; AIDB_INVALID_ARGUMENT if the directory is not a
-///         database; AIDB_IO
+/// @return AIDB_OK; AIDB_LOCKED if it is open anywhere; AIDB_INVALID_ARGUMENT if the directory is not AiDb's (the
+///         message names the other engine where it can be told); AIDB_UNSUPPORTED for a path with a scheme; AIDB_IO
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn aidb_destroy(
     path: *const c_char,
@@ -446,6 +447,7 @@ pub unsafe extern "C" fn aidb_compact_range(
 
 /// About how many bytes of tables the keys in [start, end) take; what is still in memory is not counted.
 ///
+/// @param start, end  NULL means no bound
 /// @return AIDB_OK, AIDB_INVALID_ARGUMENT, AIDB_CLOSED, AIDB_IO or AIDB_CORRUPTION
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn aidb_approximate_size(
@@ -462,8 +464,9 @@ pub unsafe extern "C" fn aidb_approximate_size(
         guard_ok(error, || {
             let db = handle::get(db, "db")?;
             let size_out = out(size_out, "size_out")?;
-            let start = bytes(start, start_len, "start")?;
-            size_out.write(db.approximate_size(start, bytes(end, end_len, "end")?)?);
+            let start = optional_bytes(start, start_len, "start")?;
+            let end = optional_bytes(end, end_len, "end")?;
+            size_out.write(db.approximate_size(start, end)?);
             Ok(())
         })
     }

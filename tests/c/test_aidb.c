@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -418,6 +419,14 @@ static void test_reports(aidb_db *db) {
     OK(aidb_flush(db, &error));
     OK(aidb_approximate_size(db, "m:", 2, "m;", 2, &size, &error));
     CHECK(size > 0 && size < 1000000);
+    {
+        uint64_t all = 0, above = 0;
+        OK(aidb_approximate_size(db, NULL, 0, NULL, 0, &all, &error));
+        OK(aidb_approximate_size(db, "m:", 2, NULL, 0, &above, &error));
+        CHECK(all >= above && above >= size);
+        OK(aidb_approximate_size(db, NULL, 0, "", 0, &above, &error));
+        CHECK(above == 0);
+    }
     OK(aidb_stats_json(db, &text, &error));
     CHECK(text[0] == '{' && strstr(text, "\"flushes\"") != NULL);
     aidb_free(text);
@@ -453,6 +462,76 @@ static void damage_a_table(const char *directory) {
     byte = fgetc(table);
     CHECK(fseek(table, 30, SEEK_SET) == 0 && fputc(byte ^ 1, table) != EOF);
     CHECK(fclose(table) == 0);
+}
+
+/* Paths that begin with a scheme name no folder. */
+static void test_schemes(aidb_db *db) {
+    static const char *const urls[] = {"aidb://host/db", "s3://bucket", "s3:/bucket", "file:///db"};
+    aidb_db *other = NULL;
+    size_t at;
+    for (at = 0; at < sizeof urls / sizeof urls[0]; at++) {
+        aidb_options *options = aidb_options_new();
+        FAILS(AIDB_UNSUPPORTED, urls[at], aidb_open(urls[at], NULL, &other, &error));
+        FAILS(AIDB_UNSUPPORTED, urls[at], aidb_destroy(urls[at], NULL, &error));
+        FAILS(AIDB_UNSUPPORTED, urls[at], aidb_checkpoint(db, urls[at], &error));
+        FAILS(AIDB_UNSUPPORTED, urls[at], aidb_repair(urls[at], path, NULL, NULL, NULL, &error));
+        FAILS(AIDB_UNSUPPORTED, urls[at], aidb_repair(path, urls[at], NULL, NULL, NULL, &error));
+        OK(aidb_options_set(options, "info_log", urls[at], &error));
+        FAILS(AIDB_UNSUPPORTED, urls[at], aidb_open(path, options, &other, &error));
+        aidb_options_free(options);
+    }
+}
+
+static void write_file(const char *directory, const char *name, const char *text) {
+    char file[4096];
+    FILE *stream;
+    snprintf(file, sizeof file, "%s/%s", directory, name);
+    stream = fopen(file, "w");
+    CHECK(stream != NULL && fputs(text, stream) >= 0 && fclose(stream) == 0);
+}
+
+static bool has_file(const char *directory, const char *name, const char *text) {
+    char file[4096], found[64] = "";
+    FILE *stream;
+    snprintf(file, sizeof file, "%s/%s", directory, name);
+    stream = fopen(file, "r");
+    if (stream == NULL) {
+        return false;
+    }
+    found[fread(found, 1, sizeof found - 1, stream)] = 0;
+    fclose(stream);
+    return strcmp(found, text) == 0;
+}
+
+/* What another engine wrote, or nobody knows who, is left alone. */
+static void test_foreign_folders(void) {
+    char folder[4096], into[4096], file[8192];
+    aidb_db *other = NULL;
+    snprintf(folder, sizeof folder, "%s-foreign", path);
+    snprintf(into, sizeof into, "%s-into", path);
+    CHECK(mkdir(folder, 0700) == 0);
+    write_file(folder, "CURRENT", "MANIFEST-000004\n");
+    write_file(folder, "000005.log", "precious");
+    write_file(folder, "LOCK", "x");
+    FAILS(AIDB_INVALID_ARGUMENT, "LevelDB", aidb_destroy(folder, NULL, &error));
+    FAILS(AIDB_INVALID_ARGUMENT, "LevelDB", aidb_open(folder, NULL, &other, &error));
+    FAILS(AIDB_INVALID_ARGUMENT, "LevelDB",
+          aidb_repair(folder, into, NULL, NULL, NULL, &error));
+    CHECK(has_file(folder, "CURRENT", "MANIFEST-000004\n"));
+    CHECK(has_file(folder, "000005.log", "precious"));
+    CHECK(has_file(folder, "LOCK", "x"));
+    snprintf(file, sizeof file, "%s/CURRENT", folder);
+    CHECK(remove(file) == 0);
+    FAILS(AIDB_INVALID_ARGUMENT, "000005.log", aidb_destroy(folder, NULL, &error));
+    /* A copy that was cut short is neither opened nor taken for an empty folder. */
+    snprintf(file, sizeof file, "%s/000005.log", folder);
+    CHECK(remove(file) == 0);
+    snprintf(file, sizeof file, "%s/LOCK", folder);
+    CHECK(remove(file) == 0);
+    write_file(folder, "AIDB-INCOMPLETE", "");
+    FAILS(AIDB_CORRUPTION, "destroy it", aidb_open(folder, NULL, &other, &error));
+    OK(aidb_destroy(folder, NULL, &error));
+    CHECK(rmdir(folder) != 0);
 }
 
 static void test_copies(aidb_db *db) {
@@ -657,6 +736,8 @@ int main(int argc, char **argv) {
     test_next_many(db);
     test_reports(db);
     test_copies(db);
+    test_schemes(db);
+    test_foreign_folders();
     test_wrong_handles(db);
     OK(aidb_close(db, &error));
     db = open_db();

@@ -138,6 +138,9 @@ void test_maintenance(aidb::DB& db, const std::string& path) {
   db.compact_range();
   db.compact_range("i", "j");
   CHECK(db.approximate_size("", "zzz") > 0);
+  CHECK(db.approximate_size() >= db.approximate_size("", "zzz"));
+  CHECK(db.approximate_size(std::nullopt, "") == 0);
+  CHECK(thrown([] { aidb::DB remote("aidb://host/db"); }) == AIDB_UNSUPPORTED);
   CHECK(db.stats_json().front() == '{');
   CHECK(!db.property("no such property"));
   CHECK(db.path() == path && !db.is_closed());

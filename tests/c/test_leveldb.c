@@ -215,6 +215,14 @@ int main(int argc, char **argv) {
     CHECK(leveldb_open(options, argv[1], &error) == NULL && error != NULL);
     leveldb_free(error);
     error = NULL;
+    leveldb_destroy_db(options, "s3://bucket/db", &error);
+    CHECK(error != NULL);
+    leveldb_free(error);
+    error = NULL;
+    leveldb_repair_db(options, "s3://bucket/db", &error);
+    CHECK(error != NULL);
+    leveldb_free(error);
+    error = NULL;
     leveldb_destroy_db(options, argv[1], &error);
     CHECK(error == NULL);
 

@@ -130,16 +130,28 @@ fn approximate_size_grows_with_what_was_flushed() {
             .unwrap();
     }
     db.flush().unwrap();
-    let whole = db.approximate_size(b"", b"\xff").unwrap();
+    let whole = db.approximate_size(Some(b""), Some(b"\xff")).unwrap();
     let half = db
-        .approximate_size(&0u32.to_be_bytes(), &1000u32.to_be_bytes())
+        .approximate_size(Some(&0u32.to_be_bytes()), Some(&1000u32.to_be_bytes()))
         .unwrap();
     assert!(whole > 20_000, "{whole}");
     assert!(
         half > whole / 4 && half < whole * 3 / 4,
         "{half} of {whole}"
     );
-    assert_eq!(db.approximate_size(b"x", b"y").unwrap(), 0);
+    assert_eq!(db.approximate_size(Some(b"x"), Some(b"y")).unwrap(), 0);
+    // No bound is no bound, on each side.
+    assert_eq!(db.approximate_size(None, None).unwrap(), whole);
+    assert_eq!(db.approximate_size(None, Some(b"\xff")).unwrap(), whole);
+    let middle = 1000u32.to_be_bytes();
+    let (below, above) = (
+        db.approximate_size(None, Some(&middle)).unwrap(),
+        db.approximate_size(Some(&middle), None).unwrap(),
+    );
+    assert!(
+        below > 0 && above > 0 && below + above >= whole,
+        "{below} and {above} of {whole}"
+    );
 }
 
 #[test]

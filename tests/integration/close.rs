@@ -30,7 +30,7 @@ fn every_call_behind_close_answers_closed() {
     assert_eq!(kind(twin.cursor(IterOptions::default())), closed);
     assert_eq!(kind(twin.flush()), closed);
     assert_eq!(kind(twin.compact_range(None, None)), closed);
-    assert_eq!(kind(twin.approximate_size(b"a", b"b")), closed);
+    assert_eq!(kind(twin.approximate_size(Some(b"a"), Some(b"b"))), closed);
     assert_eq!(kind(twin.stats()), closed);
     assert_eq!(kind(twin.property("stats")), closed);
     assert_eq!(kind(cursor.seek(b"k")), closed);

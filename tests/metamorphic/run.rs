@@ -296,7 +296,7 @@ impl Run {
             } => self.checkpoint(db, *options, *read_only, *cut),
             Operation::Report => {
                 let before = self.faults.injected();
-                let size = db.approximate_size(b"a", b"b");
+                let size = db.approximate_size(Some(b"a"), Some(b"b"));
                 self.may_fail("approximate_size", before, size)?;
                 self.sure("property", db.property("aidb.stats"))?;
                 self.measure(db);

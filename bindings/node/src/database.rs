@@ -459,19 +459,20 @@ impl Database {
         })
     }
 
-    /// About how many bytes of tables `[start, end)` takes.
+    /// About how many bytes of tables `[start, end)` takes; no bound means no end.
     #[napi]
     pub fn approximate_size(
         &self,
         env: &Env,
         number: u32,
-        start: Bytes<'_>,
-        end: Bytes<'_>,
+        start: Option<Bytes<'_>>,
+        end: Option<Bytes<'_>>,
     ) -> napi::Result<()> {
-        let (start, end) = (owned(start), owned(end));
+        let (start, end) = (start.map(owned), end.map(owned));
         let opened = Arc::clone(&self.opened);
         self.port.submit(env, Lane::Read, number, move || {
-            let bytes = opened.get()?.approximate_size(&start, &end)?;
+            let db = opened.get()?;
+            let bytes = db.approximate_size(start.as_deref(), end.as_deref())?;
             Ok(Outcome::Number(bytes as f64))
         })
     }

@@ -135,6 +135,53 @@ test('destroy removes a closed database, and refuses an open one', async functio
   await assert.rejects(AidbLevel.destroy(''), TypeError)
 })
 
+const foreign = {
+  LevelDB: { CURRENT: 'MANIFEST-000004\n', '000005.log': 'x', LOCK: '', LOG: 'x' },
+  RocksDB: { CURRENT: 'MANIFEST-000005\n', IDENTITY: 'x', '000009.sst': 'x' },
+  'AiDb did not write': { CURRENT: 'my own file\n', '000001.log': 'precious' },
+  '000001.log': { '000001.log': 'precious' },
+  LOCK: { LOCK: 'x', LOG: 'x' }
+}
+
+for (const [named, files] of Object.entries(foreign)) {
+  test(`a folder of somebody else's is not touched: ${named}`, async function () {
+    const folder = temporary()
+    fs.mkdirSync(folder)
+    for (const [name, text] of Object.entries(files)) fs.writeFileSync(path.join(folder, name), text)
+
+    const refused = (error) => error.code === 'LEVEL_INVALID_ARGUMENT' && error.message.includes(named)
+    const into = temporary()
+    await assert.rejects(AidbLevel.destroy(folder), refused)
+    await assert.rejects(AidbLevel.repair(folder, into), refused)
+    await assert.rejects(new AidbLevel(folder).open(), (error) => refused(error.cause))
+
+    const names = fs.readdirSync(folder)
+    const left = names.map((name) => [name, fs.readFileSync(path.join(folder, name), 'utf8')])
+    assert.deepEqual(Object.fromEntries(left), files)
+    assert.equal(fs.existsSync(into), false)
+  })
+}
+
+test('a path with a scheme is unsupported and makes no folder', async function () {
+  const db = await open()
+
+  for (const url of ['aidb://host/db', 's3://bucket/db', 'file:///tmp/db', path.join('s3://bucket', 'db')]) {
+    const unsupported = { code: 'LEVEL_UNSUPPORTED' }
+    await assert.rejects(AidbLevel.destroy(url), unsupported)
+    await assert.rejects(AidbLevel.repair(url, temporary()), unsupported)
+    await assert.rejects(AidbLevel.repair(db.location, url), unsupported)
+    await assert.rejects(db.checkpoint(url), unsupported)
+    await assert.rejects(new AidbLevel(url).open(), (error) => error.cause.code === 'LEVEL_UNSUPPORTED')
+    await assert.rejects(
+      new AidbLevel(temporary(), { infoLog: url }).open(),
+      (error) => error.cause.code === 'LEVEL_UNSUPPORTED'
+    )
+    assert.equal(fs.existsSync(url.slice(0, url.indexOf('/'))), false)
+  }
+
+  await db.close()
+})
+
 test('sizes, properties and stats report; unknown properties are undefined', async function () {
   const db = new AidbLevel(temporary())
 
@@ -148,6 +195,9 @@ test('sizes, properties and stats report; unknown properties are undefined', asy
 
   assert.ok(await db.approximateSize('key', 'key~') > 0)
   assert.equal(await db.approximateSize('x', 'y'), 0)
+  assert.equal(await db.approximateSize(), await db.approximateSize('key', 'key~'))
+  assert.ok(await db.approximateSize('key') > 0)
+  assert.equal(await db.approximateSize(null, 'a'), 0)
   await db.compactRange()
 
   const stats = await db.stats()

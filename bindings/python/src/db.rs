@@ -145,15 +145,17 @@ impl DB {
         detached(slf.py(), || db.compact_range(start, stop))
     }
 
-    /// Returns about how many bytes of files the keys from `start` to `stop` (excluded) take; what is still in
-    /// memory is not counted.
+    /// Returns about how many bytes of files the keys from `start` to `stop` (`None`: no bound; `stop` itself excluded)
+    /// take; what is still in memory is not counted.
+    #[pyo3(signature = (start=None, stop=None))]
     fn approximate_size(
         slf: &Bound<'_, Self>,
-        start: BytesLike<'_>,
-        stop: BytesLike<'_>,
+        start: Option<BytesLike<'_>>,
+        stop: Option<BytesLike<'_>>,
     ) -> PyResult<u64> {
         let db = &view(slf.as_super()).store;
-        let (start, stop) = (start.as_slice(), stop.as_slice());
+        let start = start.as_ref().map(BytesLike::as_slice);
+        let stop = stop.as_ref().map(BytesLike::as_slice);
         detached(slf.py(), || db.approximate_size(start, stop))
     }
 

@@ -91,8 +91,9 @@ def test_what_is_not_bytes_like_is_a_type_error(db, wrong):
         lambda: it.seek(wrong),
         lambda: raw.seek(wrong),
         lambda: db.prefixed_db(wrong),
-        lambda: db.approximate_size(wrong, b""),
-        lambda: db.approximate_sizes((b"", wrong)),
+        # None is no bound there.
+        lambda: db.approximate_size(1 if wrong is None else wrong, b""),
+        lambda: db.approximate_sizes((b"", 1 if wrong is None else wrong)),
     ):
         with pytest.raises(TypeError):
             call()
@@ -298,6 +299,8 @@ def test_sizes_grow_with_what_is_in_the_range(db):
     assert 1_000_000 < whole < 5_000_000
     half, none = db.approximate_sizes((b"000000", b"010000"), (b"x", b"y"))
     assert none < half < whole
+    assert db.approximate_size() == db.approximate_size(None, None) == whole
+    assert db.approximate_sizes((None, b"x"), (b"x", None)) == [whole, 0]
     assert db.approximate_sizes() == []
 
 
@@ -372,6 +375,57 @@ def test_destroy_removes_the_database(path):
     aidb.destroy_db(path, lru_cache_size=1)
     with pytest.raises(TypeError):
         aidb.destroy_db(None)
+
+
+FOREIGN = {
+    "LevelDB": {"CURRENT": "MANIFEST-000004\n", "000005.log": "x", "LOCK": "", "LOG": "x"},
+    "RocksDB": {"CURRENT": "MANIFEST-000005\n", "IDENTITY": "x", "000009.sst": "x"},
+    "AiDb did not write": {"CURRENT": "my own file\n", "000001.log": "precious"},
+    "000001.log": {"000001.log": "precious"},
+    "LOCK": {"LOCK": "x", "LOG": "x"},
+}
+
+
+@pytest.mark.parametrize("named", FOREIGN)
+def test_a_folder_of_somebody_elses_is_not_touched(tmp_path, named):
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    for name, text in FOREIGN[named].items():
+        (folder / name).write_text(text)
+    for call in (
+        lambda: aidb.destroy_db(folder),
+        lambda: aidb.open(folder),
+        lambda: aidb.open(folder, read_only=True),
+        lambda: aidb.open(folder, error_if_exists=True),
+        lambda: aidb.repair_db(folder, tmp_path / "new"),
+    ):
+        with pytest.raises(aidb.InvalidArgumentError, match=named):
+            call()
+    found = {file.name: file.read_text() for file in folder.iterdir()}
+    assert found == FOREIGN[named]
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("url", ["aidb://host/db", "s3://bucket/db", "file:///tmp/db", "S3://x"])
+def test_a_path_with_a_scheme_is_unsupported_and_makes_no_folder(path, tmp_path, monkeypatch, url):
+    monkeypatch.chdir(tmp_path)
+    with aidb.open(path) as db:
+        with pytest.raises(aidb.UnsupportedError, match="scheme|begins|URL"):
+            db.checkpoint(url)
+    before = sorted(os.listdir())
+    for given in (url, url.encode(), pathlib.Path(url)):
+        for call in (
+            lambda: aidb.open(given),
+            lambda: aidb.DB(given),
+            lambda: aidb.destroy_db(given),
+            lambda: aidb.repair_db(given, tmp_path / "new"),
+            lambda: aidb.repair_db(path, given),
+        ):
+            with pytest.raises(aidb.UnsupportedError):
+                call()
+    with pytest.raises(aidb.UnsupportedError):
+        aidb.open(path, info_log=url)
+    assert sorted(os.listdir()) == before
 
 
 def test_destroy_refuses_what_is_not_a_database(tmp_path):

@@ -252,10 +252,11 @@ impl DB {
         self.shared().compact_range(start, end)
     }
 
-    /// About how many bytes of tables the keys in `[start, end)` take; what is still in memtables is not counted.
+    /// About how many bytes of tables the keys in `[start, end)` take, `None` meaning no bound; what is still in memtables
+    /// is not counted.
     ///
     /// Errors: `Closed`, `Io`, `Corruption`.
-    pub fn approximate_size(&self, start: &[u8], end: &[u8]) -> Result<u64> {
+    pub fn approximate_size(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> Result<u64> {
         self.shared().check_open()?;
         self.shared().approximate_size(start, end)
     }

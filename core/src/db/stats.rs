@@ -302,22 +302,24 @@ impl Shared {
     }
 
     /// See `DB::approximate_size`.
-    pub(super) fn approximate_size(&self, start: &[u8], end: &[u8]) -> Result<u64> {
-        if start >= end {
+    pub(super) fn approximate_size(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> Result<u64> {
+        if start.zip(end).is_some_and(|(start, end)| start >= end) {
             return Ok(0);
         }
         let version = Arc::clone(&self.superversion.load().version);
         let mut bytes = 0;
         for level in 0..LEVELS {
-            for file in version.overlapping(level, Some(start), Some(end)) {
-                let is_inside =
-                    file.smallest_key().user_key >= start && file.largest_key().user_key < end;
+            for file in version.overlapping(level, start, end) {
+                let (smallest, largest) = (file.smallest_key(), file.largest_key());
+                let is_inside = start.is_none_or(|start| smallest.user_key >= start)
+                    && end.is_none_or(|end| largest.user_key < end);
                 bytes += if is_inside {
                     file.size
                 } else {
                     let table = self.tables.open(&file.handle)?;
-                    let from = table.approximate_offset_of(start);
-                    table.approximate_offset_of(end).saturating_sub(from)
+                    let from = start.map_or(0, |start| table.approximate_offset_of(start));
+                    let to = end.map_or(file.size, |end| table.approximate_offset_of(end));
+                    to.saturating_sub(from)
                 };
             }
         }

@@ -268,7 +268,7 @@ impl Run {
                 5 => self.read_only(),
                 _ => {
                     let (start, end) = (input.key(), input.key());
-                    let size = self.db().approximate_size(&start, &end);
+                    let size = self.db().approximate_size(Some(&start), Some(&end));
                     assert!(size.expect("nothing fails") < 1 << 24);
                     self.compare_all();
                 }

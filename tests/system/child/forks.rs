@@ -92,7 +92,7 @@ impl Handles {
             closed(db.cursor(IterOptions::default())),
             closed(db.flush()),
             closed(db.compact_range(None, None)),
-            closed(db.approximate_size(b"a", b"b")),
+            closed(db.approximate_size(Some(b"a"), Some(b"b"))),
             closed(db.stats()),
             closed(db.verify()),
             closed(db.checkpoint(dir.with_extension("of-a-child"))),

@@ -133,7 +133,9 @@ class DB(Reader):
         """Compact the keys from ``start`` to ``stop`` (excluded), so that deleted entries give back their space."""
         await self._worker.run(self._reader.compact_range, start, stop)
 
-    async def approximate_size(self, start: Buffer, stop: Buffer) -> int:
+    async def approximate_size(
+        self, start: Buffer | None = None, stop: Buffer | None = None
+    ) -> int:
         """Return about how many bytes of files the keys from ``start`` to ``stop`` take."""
         return await self._worker.run(self._reader.approximate_size, start, stop)
 

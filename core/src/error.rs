@@ -241,8 +241,33 @@ impl Error {
         matches!(self.os_code(), Some(libc::EMFILE | libc::ENFILE))
     }
 
-    /// The operating system's number for the cause, if it has one.
-    pub(crate) fn os_code(&self) -> Option<i32> {
+    /// Whether an empty folder was not removed for a reason that is none to worry about: a symbolic link leads to it, it is
+    /// mounted or somebody's working directory, its parent may not be changed, or somebody has put something into it.
+    pub(crate) fn is_of_a_folder_that_stays(&self) -> bool {
+        let mounted = [libc::ENOTDIR, libc::EBUSY, libc::EINVAL];
+        let code = self.os_code();
+        let is_mounted = code.is_some_and(|code| mounted.contains(&code));
+        is_mounted || self.is_denied() || matches!(code, Some(libc::ENOTEMPTY | libc::EEXIST))
+    }
+
+    /// Whether the caller may not do that.
+    pub(crate) fn is_denied(&self) -> bool {
+        matches!(self.os_code(), Some(libc::EACCES | libc::EPERM))
+    }
+
+    /// Whether this is how a file system says that it renames no folders.
+    pub(crate) fn is_of_no_renaming(&self) -> bool {
+        let codes = [
+            libc::EXDEV,
+            libc::EINVAL,
+            libc::ENOSYS,
+            libc::EOPNOTSUPP,
+            libc::EPERM,
+        ];
+        self.os_code().is_some_and(|code| codes.contains(&code))
+    }
+
+    fn os_code(&self) -> Option<i32> {
         self.inner.source.as_ref().and_then(io::Error::raw_os_error)
     }
 

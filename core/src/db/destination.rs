@@ -134,7 +134,7 @@ fn make_marked(env: &dyn Env, path: &Path) -> Result<bool> {
             match env.kind(path)? {
                 // Somebody was faster: the lock decides.
                 PathKind::Directory => Ok(false),
-                _ if error.os_code().is_some_and(cannot_rename) => {
+                _ if error.is_of_no_renaming() => {
                     env.create_dir_all(path)?;
                     mark(env, path)
                 }
@@ -142,18 +142,6 @@ fn make_marked(env: &dyn Env, path: &Path) -> Result<bool> {
             }
         }
     }
-}
-
-/// Whether this is how a file system says that it renames no folders.
-fn cannot_rename(code: i32) -> bool {
-    [
-        libc::EXDEV,
-        libc::EINVAL,
-        libc::ENOSYS,
-        libc::EOPNOTSUPP,
-        libc::EPERM,
-    ]
-    .contains(&code)
 }
 
 /// Puts the mark into `dir`, durably; whether it was missing.
@@ -205,6 +193,26 @@ fn refuse_unless_free(env: &dyn Env, dir: &Path) -> Result<()> {
 
 fn not_empty(dir: &Path, name: &str) -> Error {
     Error::invalid_argument(format!("{} is not empty: it holds {name}", dir.display()))
+}
+
+/// The error for a folder that is marked: what it is, and what to do.
+pub(super) fn incomplete(env: &dyn Env, dir: &Path) -> Error {
+    let mark = dir.join(INCOMPLETE);
+    let mut head = [0; 8];
+    let read = env
+        .open_read(&mark)
+        .and_then(|file| file.read_at(0, &mut head));
+    let head = &head[..read.unwrap_or_default()];
+    let what = if head.starts_with(b"aidb ") {
+        // The mark was CURRENT.
+        "this database was being destroyed, and that was cut short: destroy it again"
+    } else if TEXT.as_bytes().starts_with(head) {
+        "this is a copy (a checkpoint or a repair) that is not complete: make it again into this folder, or destroy it"
+    } else {
+        "this is a copy (a checkpoint or a repair) that is not complete, or a database that was being destroyed: if it is a \
+         copy, make it again into this folder, or destroy it"
+    };
+    Error::corruption(&mark, 0, what)
 }
 
 #[cfg(test)]

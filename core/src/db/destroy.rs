@@ -12,22 +12,10 @@ use std::time::Duration;
 
 use super::location::refuse_scheme;
 use crate::env::{Env, PathKind};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::filename::{CURRENT, INCOMPLETE, LOCK};
 use crate::options::Options;
 use crate::version::{Owner, belongs, not_a_directory, owner};
-
-/// Why an empty folder may have to stay: a symbolic link leads to it, it is mounted or somebody's working directory, its
-/// parent may not be changed, or somebody has put something in it.
-const FOLDER_STAYS: [i32; 7] = [
-    libc::ENOTDIR,
-    libc::EBUSY,
-    libc::EINVAL,
-    libc::EACCES,
-    libc::EPERM,
-    libc::ENOTEMPTY,
-    libc::EEXIST,
-];
 
 /// Removes the database in `path`; see `DB::destroy`.
 pub(super) fn destroy(path: &Path, options: &Options) -> Result<()> {
@@ -106,10 +94,7 @@ pub(super) fn remove_database(env: &dyn Env, dir: &Path) -> Result<()> {
 /// Removes the empty folder `path`, which is `dir` without symbolic links.
 fn remove_folder(env: &dyn Env, path: &Path, dir: &Path) -> Result<()> {
     if let Err(error) = env.remove_dir(path) {
-        let stays = error
-            .os_code()
-            .is_some_and(|code| FOLDER_STAYS.contains(&code));
-        return match stays || env.kind(path)? == PathKind::Missing {
+        return match error.is_of_a_folder_that_stays() || env.kind(path)? == PathKind::Missing {
             true => Ok(()),
             false => Err(error),
         };
@@ -117,28 +102,9 @@ fn remove_folder(env: &dyn Env, path: &Path, dir: &Path) -> Result<()> {
     // DESTROY-4.
     match env.sync_dir(dir.parent().unwrap_or(dir)) {
         // A parent that may be changed and not read: nobody can sync it, and no more than an empty folder comes back.
-        Err(error) if error.os_code() == Some(libc::EACCES) => Ok(()),
+        Err(error) if error.is_denied() => Ok(()),
         outcome => outcome,
     }
-}
-
-/// The error for a folder that is marked.
-pub(super) fn incomplete(env: &dyn Env, dir: &Path) -> Error {
-    let mark = dir.join(INCOMPLETE);
-    let mut head = [0; 8];
-    let read = env
-        .open_read(&mark)
-        .and_then(|file| file.read_at(0, &mut head));
-    // What was CURRENT begins otherwise.
-    let what = match read {
-        Ok(_) if head.starts_with(b"aidb ") => {
-            "this database was being destroyed, and that was cut short: destroy it again"
-        }
-        _ => {
-            "this is a copy (a checkpoint or a repair) that is not complete: make it again into this folder, or destroy it"
-        }
-    };
-    Error::corruption(&mark, 0, what)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::background::FLUSH_THREAD;
 use super::blank_log::BlankLog;
-use super::destroy::incomplete;
+use super::destination::incomplete;
 use super::doorbell::Doorbell;
 use super::files::{delete_orphans, log_numbers};
 use super::info_log::InfoLogger;

@@ -26,8 +26,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::destination::Destination;
-use super::destroy::incomplete;
+use super::destination::{Destination, incomplete};
 use super::location::refuse_scheme;
 use super::report::{Loss, RepairReport};
 use super::verify::count;

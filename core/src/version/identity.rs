@@ -109,16 +109,16 @@ pub(crate) fn owner(env: &dyn Env, dir: &Path, names: &[String]) -> Result<Owner
     let Some(first) = names.first() else {
         return Ok(Owner::Nobody);
     };
-    let mut strange = None;
+    let (mut strange, mut other) = (None, None);
     for name in names {
-        let is_strange = match parse(name).filter(|kind| is_left_by_creation(*kind)) {
-            Some(kind) => is_strange(env, dir, name, kind)?,
-            None => true,
-        };
-        if is_strange {
-            strange = Some(name);
+        match parse(name).filter(|kind| is_left_by_creation(*kind)) {
+            Some(kind) if is_strange(env, dir, name, kind)? => strange = Some(name),
+            Some(_) => {}
+            None => other = Some(name),
         }
     }
+    // What is no part of any creation says more than a LOCK.
+    let strange = other.or(strange);
     let lock = head_of(env, &dir.join(LOCK))?;
     match strange {
         None if lock.as_ref().is_some_and(|head| head.starts_with(HOLDER)) => {

@@ -101,9 +101,12 @@ fn refuse_unless_damaged(env: &dyn Env, from: &Path, names: &[String]) -> Result
             Some(FileKind::Table(_) | FileKind::Log(_) | FileKind::Manifest(_) | FileKind::Current)
         )
     };
-    let data = names.iter().find(is_data);
+    let mut data: Vec<&String> = names.iter().filter(is_data).collect();
+    // CURRENT first, and the same message whatever the order in which the system lists them.
+    data.sort_unstable_by_key(|name| (*name != CURRENT, *name));
+    let data = data.first().copied();
     if !is_ours(env, from, names)?
-        && let Some(name) = data.or(names.first())
+        && let Some(name) = data.or(names.iter().min())
     {
         return Err(foreign(env, from, names, name));
     }

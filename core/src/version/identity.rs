@@ -47,7 +47,9 @@ pub(crate) fn inspect(env: &dyn Env, dir: &Path) -> Result<Contents> {
     if env.kind(dir)? == PathKind::Missing {
         return Ok(Contents::Nothing);
     }
-    let names = env.list(dir)?;
+    let mut names = env.list(dir)?;
+    // A folder has one message, whatever the order in which the system lists it.
+    names.sort_unstable();
     let has_current = names.iter().any(|name| name == CURRENT);
     if has_current && is_of_others(env, dir)? {
         return Err(foreign(env, dir, &names, CURRENT));
@@ -67,11 +69,15 @@ pub(crate) fn inspect(env: &dyn Env, dir: &Path) -> Result<Contents> {
         match parse(name) {
             Some(kind) if is_left_by_creation(kind) => {
                 if is_strange(env, dir, name, kind)? {
-                    strange = Some(name);
+                    strange.get_or_insert(name);
                 }
             }
-            Some(_) => data = Some(name),
-            None => strange = Some(name),
+            Some(_) => {
+                data.get_or_insert(name);
+            }
+            None => {
+                strange.get_or_insert(name);
+            }
         }
     }
     if let Some(name) = data {
@@ -110,15 +116,22 @@ pub(crate) fn owner(env: &dyn Env, dir: &Path, names: &[String]) -> Result<Owner
         return Ok(Owner::Nobody);
     };
     let (mut strange, mut other) = (None, None);
-    for name in names {
+    let mut sorted: Vec<&String> = names.iter().collect();
+    sorted.sort_unstable();
+    for name in sorted {
         match parse(name).filter(|kind| is_left_by_creation(*kind)) {
-            Some(kind) if is_strange(env, dir, name, kind)? => strange = Some(name),
+            Some(kind) if is_strange(env, dir, name, kind)? => {
+                strange.get_or_insert(name);
+            }
             Some(_) => {}
-            None => other = Some(name),
+            None => {
+                other.get_or_insert(name);
+            }
         }
     }
-    // What is no part of any creation says more than a LOCK.
-    let strange = other.or(strange);
+    // What is no part of any creation says more than a LOCK, and CURRENT the most.
+    let current = names.iter().find(|name| *name == CURRENT);
+    let strange = current.or(other).or(strange);
     let lock = head_of(env, &dir.join(LOCK))?;
     match strange {
         None if lock.as_ref().is_some_and(|head| head.starts_with(HOLDER)) => {

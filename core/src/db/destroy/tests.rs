@@ -113,6 +113,27 @@ fn a_destroy_that_loses_power_leaves_a_whole_database_or_what_can_be_destroyed()
 }
 
 #[test]
+fn the_parent_of_a_folder_that_goes_is_synced_last() {
+    // Folders in memory are gone for good as soon as they are removed, so the disk cannot show it.
+    let (_, env) = example();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&asked);
+    env.set_hook(Some(Arc::new(move |operation, path: &Path| {
+        if Operation::CHANGES.contains(&operation) {
+            sink.lock().push((operation, path.to_path_buf()));
+        }
+    })));
+    DB::destroy(DIR, &options(&env)).unwrap();
+    let asked = std::mem::take(&mut *asked.lock());
+    let last = [
+        (Operation::SyncDir, Path::new(DIR).to_path_buf()),
+        (Operation::Remove, Path::new(DIR).to_path_buf()),
+        (Operation::SyncDir, Path::new("/").to_path_buf()),
+    ];
+    assert!(asked.ends_with(&last), "{asked:?}");
+}
+
+#[test]
 fn a_destroy_of_a_folder_that_stays_is_durable_too() {
     let (disk, env) = example();
     write(&env, "notes.txt", b"mine");

@@ -76,6 +76,12 @@ export interface EngineOptions {
 
   /** Where the database writes what it does: `'none'`, `'stderr'` or a path. Default: `'none'`. */
   infoLog?: string | undefined
+
+  /** Bytes of the info log's file before it is renamed to `NAME.1` and a new one begun (0 to 1 TiB); 0: never. Default: 16 MiB. */
+  infoLogFileSize?: Size | undefined
+
+  /** Files of the info log that are kept, renamed ones included (1 to 1000). Default: 4. */
+  infoLogFiles?: number | undefined
 }
 
 type SnakeCase<Name extends string> = Name extends `${infer First}${infer Rest}`

@@ -212,6 +212,12 @@ impl Error {
         self.inner.is_unaccounted
     }
 
+    /// Whether the operating system refuses the call itself, as sandboxes do, whatever it is asked for.
+    pub(crate) fn is_refusal(&self) -> bool {
+        let code = self.inner.source.as_ref().and_then(io::Error::raw_os_error);
+        matches!(code, Some(libc::EPERM | libc::ENOSYS))
+    }
+
     /// The kind, for a program to act on.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind

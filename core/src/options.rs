@@ -57,8 +57,13 @@ pub struct Options {
     pub(crate) background_threads: u64,
     pub(crate) lock_timeout_millis: u64,
     pub(crate) info_log: InfoLog,
+    pub(crate) info_log_file_size: u64,
+    pub(crate) info_log_files: u64,
     pub(crate) env: Arc<dyn Env>,
     pub(crate) manual_background: bool,
+    /// See `db/steps.rs`.
+    #[cfg(test)]
+    pub(crate) step_hook: Option<Arc<dyn Fn(&'static str) + Send + Sync>>,
 }
 
 /// What an option accepts, for messages and documents.
@@ -72,7 +77,7 @@ enum Accepts {
 }
 
 /// Name and range of every option, in the order of the documents.
-const TABLE: [(&str, Accepts); 17] = [
+const TABLE: [(&str, Accepts); 19] = [
     ("create_if_missing", Accepts::Flag),
     ("error_if_exists", Accepts::Flag),
     ("read_only", Accepts::Flag),
@@ -161,6 +166,20 @@ const TABLE: [(&str, Accepts); 17] = [
         },
     ),
     ("info_log", Accepts::InfoLog),
+    (
+        "info_log_file_size",
+        Accepts::Size {
+            smallest: 0,
+            largest: 1024 * GIB,
+        },
+    ),
+    (
+        "info_log_files",
+        Accepts::Count {
+            smallest: 1,
+            largest: 1000,
+        },
+    ),
 ];
 
 impl Options {
@@ -184,8 +203,12 @@ impl Options {
             background_threads: 2,
             lock_timeout_millis: 0,
             info_log: InfoLog::None,
+            info_log_file_size: 16 * MIB,
+            info_log_files: 4,
             env: Arc::new(OsEnv::new()),
             manual_background: false,
+            #[cfg(test)]
+            step_hook: None,
         }
     }
 
@@ -294,9 +317,23 @@ impl Options {
         self
     }
 
-    /// Where the database writes what it does. Default: nowhere.
+    /// Where the database writes what it does, a line per event. A line that cannot be written is dropped. Several
+    /// databases and processes may share a file, and anybody may rename, empty or remove it. Default: nowhere.
     pub fn info_log(mut self, log: InfoLog) -> Self {
         self.info_log = log;
+        self
+    }
+
+    /// Bytes of the info log's file (0 to 1 TiB) before it is renamed to its name with `.1` behind it, and a new one begun;
+    /// 0: never. Default: 16 MiB.
+    pub fn info_log_file_size(mut self, bytes: u64) -> Self {
+        self.info_log_file_size = bytes;
+        self
+    }
+
+    /// Files of the info log that are kept, renamed ones included (1 to 1000). With 1 a full file is emptied. Default: 4.
+    pub fn info_log_files(mut self, files: u64) -> Self {
+        self.info_log_files = files;
         self
     }
 
@@ -418,6 +455,8 @@ impl Options {
             "target_file_size" => &mut self.target_file_size,
             "background_threads" => &mut self.background_threads,
             "lock_timeout" => &mut self.lock_timeout_millis,
+            "info_log_file_size" => &mut self.info_log_file_size,
+            "info_log_files" => &mut self.info_log_files,
             _ => unreachable!("TABLE lists no other numeric option"),
         }
     }

@@ -136,3 +136,19 @@ fn refused_openers_are_told_who_holds_the_lock_and_take_nothing_from_it() {
     let db = DB::open(&link, Options::new()).expect("a killed holder's lock is gone");
     assert_eq!(db.get(b"k").unwrap().as_deref(), Some(&b"v"[..]));
 }
+
+#[test]
+fn a_limit_of_the_size_of_files_fails_no_write_that_fits_and_ends_no_process() {
+    // Below the largest reserve, at the smallest of it, and where everything but the reserve is small too.
+    for bytes in [1_000_000, 64 << 10, 300_000] {
+        let dir = crate::directory();
+        let path = dir.path().display().to_string();
+        assert!(passes("file-size", &[&path, &bytes.to_string()]));
+    }
+}
+
+#[test]
+fn what_is_written_to_closed_standard_streams_never_meets_a_file_of_the_engine() {
+    let dir = crate::directory();
+    assert!(passes("no-streams", &[&dir.path().display().to_string()]));
+}

@@ -7,6 +7,7 @@
 //! * `limits.rs`  64 descriptors; folders that are read-only, not ours, no folders, links
 //! * `forks.rs`   what a forked child may and may not do
 //! * `disk.rs`    a full disk, on file systems of 64 MiB
+//! * `refused.rs` sandboxes that refuse system calls
 //! * `syncs.rs`   the syncs that the operating system is asked for
 //! * `role.rs`    how a child is started and heard
 
@@ -16,6 +17,7 @@ mod disk;
 mod forks;
 mod limits;
 mod lives;
+mod refused;
 mod role;
 mod syncs;
 

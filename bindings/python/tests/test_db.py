@@ -201,6 +201,8 @@ def test_every_option_is_taken_by_name(path, tmp_path):
         background_threads=1,
         lock_timeout=10,
         info_log=tmp_path / "log",
+        info_log_file_size="1MiB",
+        info_log_files=2,
     )
     assert sorted(options) == sorted(aidb.OPTIONS)
     with aidb.open(path, **options) as db:

@@ -7,6 +7,8 @@
 //! * T1  At most one thread flushes; compactions that run at once share no file and no output range (the
 //!       picker's promise, given the plans in `State::running`).
 //! * T2  A stop is noticed between two entries, so threads end within a bounded time.
+//! * T3  A panic ends a round of a thread's work, never the thread: those who wait for that work get it as an error, what
+//!       was marked as running is unmarked, and the thread goes on with its next round.
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -15,6 +17,7 @@ use super::shared::{CompactionFailure, Shared, State};
 use crate::compaction::{self, PickerOptions, Plan, RangePlan, RunningCompaction};
 use crate::error::{Error, Result};
 use crate::key::FileNumber;
+use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, MutexGuard};
 use crate::version::{LEVELS, Version};
 
@@ -50,30 +53,41 @@ impl Shared {
     pub(super) fn flush_loop(&self) {
         // The requests that the last flush answered with a failure.
         let mut failed_for = None;
+        let mut is_stopped = false;
+        while !is_stopped {
+            match guarded(|| self.flush_round(&mut failed_for)) {
+                Ok(ended) => is_stopped = ended,
+                Err(panicked) => self.flush_failed(panicked),
+            }
+        }
+    }
+
+    /// Waits for work of the flush thread and does it; whether it was told to stop.
+    fn flush_round(&self, failed_for: &mut Option<u64>) -> Result<bool> {
+        self.doorbell.wait();
+        self.step("the flush thread wakes");
         loop {
-            self.doorbell.wait();
-            loop {
-                let state = self.state.lock();
-                if state.stop_flushing {
-                    return;
-                }
-                let requests = Some(state.flush_requests);
-                drop(state);
-                if failed_for != requests {
-                    match self.flush_oldest() {
-                        Ok(true) => {
-                            failed_for = None;
-                            continue;
-                        }
-                        Ok(false) => {}
-                        // Tried again for the next who asks: a writer who needs room, a flush, close.
-                        Err(_) => failed_for = requests,
+            let state = self.state.lock();
+            if state.stop_flushing {
+                return Ok(true);
+            }
+            let requests = Some(state.flush_requests);
+            drop(state);
+            if *failed_for != requests {
+                // Tried again for the next who asks, unless it succeeds: a writer who needs room, a flush, close.
+                let before = std::mem::replace(failed_for, requests);
+                match self.flush_oldest() {
+                    Ok(true) => {
+                        *failed_for = None;
+                        continue;
                     }
+                    Ok(false) => *failed_for = before,
+                    Err(_) => {}
                 }
-                // One at a time: the next memtable may be full meanwhile.
-                if !self.delete_obsolete_table() {
-                    break;
-                }
+            }
+            // One at a time: the next memtable may be full meanwhile.
+            if !self.delete_obsolete_table() {
+                return Ok(false);
             }
         }
     }
@@ -81,26 +95,42 @@ impl Shared {
     /// A compaction thread.
     pub(super) fn compaction_loop(&self) {
         let mut pause = FIRST_PAUSE;
-        loop {
-            let mut state = self.state.lock();
-            let plan = loop {
-                if state.stop_compacting {
-                    return;
-                }
-                match self.pick(&mut state) {
-                    Some(plan) => break plan,
-                    None => self.changed.wait(&mut state),
-                }
-            };
-            drop(state);
-            match self.run_compaction(plan) {
-                Ok(()) => pause = FIRST_PAUSE,
-                Err(_) => {
+        let mut is_stopped = false;
+        while !is_stopped {
+            match guarded(|| self.compaction_round(&mut pause)) {
+                Ok(ended) => is_stopped = ended,
+                Err(panicked) => {
+                    self.compaction_failed(panicked);
                     self.pause_compacting(pause);
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
             }
         }
+    }
+
+    /// Waits for a compaction to be needed and runs it; whether the thread was told to stop.
+    fn compaction_round(&self, pause: &mut Duration) -> Result<bool> {
+        let mut state = self.state.lock();
+        let plan = loop {
+            if state.stop_compacting {
+                return Ok(true);
+            }
+            self.step("a compaction thread looks for work");
+            match self.pick(&mut state) {
+                Some(plan) => break plan,
+                None => self.changed.wait(&mut state),
+            }
+        };
+        drop(state);
+        match self.run_compaction(plan) {
+            Ok(()) => *pause = FIRST_PAUSE,
+            Err(_) => {
+                self.step("a compaction thread pauses");
+                self.pause_compacting(*pause);
+                *pause = (*pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+        Ok(false)
     }
 
     /// Waits, after a failure, until the tree changes or a writer waits for a compaction, at most as long as `pause`.
@@ -119,7 +149,8 @@ impl Shared {
     /// Takes the next compaction that the tree needs, if it needs one, and marks it as running.
     pub(super) fn pick(&self, state: &mut MutexGuard<'_, State>) -> Option<Plan> {
         let version = Arc::clone(&self.superversion.load().version);
-        if !self.has_space_to_compact(state) {
+        // After a stop nothing can be installed.
+        if !self.has_space_to_compact(state) || self.publisher.is_stopped() {
             return None;
         }
         let options = self.picker_options();
@@ -130,22 +161,32 @@ impl Shared {
 
     /// Runs a plan that is marked as running, and unmarks it.
     pub(super) fn run_compaction(&self, plan: Plan) -> Result<()> {
-        let id = plan.id();
+        let marked = Marked {
+            shared: self,
+            id: plan.id(),
+        };
         let requests = self.state.lock().compaction_requests;
-        let outcome = guarded(|| self.compact(plan));
+        let outcome = guarded(|| {
+            self.step("a compaction begins");
+            let outcome = self.compact(plan);
+            self.step("a compaction has ended");
+            outcome
+        });
+        self.step("a compaction is to be told of");
         let mut state = self.state.lock();
-        let at = state.running.iter().position(|running| running.id() == id);
-        let finished = at.map(|at| state.running.swap_remove(at));
+        let finished = marked.remove(&mut state);
         state.compaction_failure = outcome.as_ref().err().map(|error| CompactionFailure {
             error: error.clone(),
             requests,
         });
-        state.tidying += 1;
+        let tidying = self.begin_tidying(&mut state);
         self.changed.notify_all();
         let stopping = state.stop_compacting;
         drop(state);
+        self.step("a compaction was told of");
         drop(finished);
-        let tidied = self.tidy(|| {
+        let tidied = tidying.run(|| {
+            self.step("a compaction is tidied up after");
             self.delete_obsolete_tables();
             self.adjust_reserve();
         });
@@ -155,18 +196,14 @@ impl Shared {
         {
             self.note(format_args!("compaction failed: {error}"));
         }
+        self.step("a compaction was noted");
         outcome
     }
 
-    /// Does what `State::tidying` has been raised for.
-    fn tidy(&self, work: impl FnOnce()) -> Result<()> {
-        let outcome = guarded(|| {
-            work();
-            Ok(())
-        });
-        self.state.lock().tidying -= 1;
-        self.changed.notify_all();
-        outcome
+    /// Announces work on files to `close`, which waits for its end.
+    fn begin_tidying(&self, state: &mut State) -> Tidying<'_> {
+        state.tidying += 1;
+        Tidying(self)
     }
 
     /// Carries out a plan and shows its result.
@@ -186,13 +223,17 @@ impl Shared {
             visible: self.snapshots.visible(|| self.publisher.last()),
             target_file_size: self.options.target_file_size,
             new_file_number: &|| self.file_numbers.allocate(),
-            should_stop: &|| self.state.lock().stop_compacting,
+            should_stop: &|| {
+                self.step("entries are compacted");
+                self.state.lock().stop_compacting
+            },
             note: &|error| self.note(format_args!("compaction, to be tried once more: {error}")),
         };
         let output = compaction::run(&plan, &context).map_err(|failure| {
             self.set_aside(&failure.set_aside, &failure.error);
             failure.error
         })?;
+        self.step("a compaction's tables are written");
         self.install(output.edit, |_| {})?;
         self.metrics.compactions.add(1);
         self.metrics.compaction_bytes_read.add(output.bytes_read);
@@ -236,15 +277,15 @@ impl Shared {
             return Ok(());
         }
         let before = self.file_numbers.allocate();
-        {
+        let tidying = {
             let mut state = self.state.lock();
             if state.stop_compacting {
                 return Err(Error::closed("the database"));
             }
-            state.tidying += 1;
-        }
+            self.begin_tidying(&mut state)
+        };
         // The disk may have filled since the last look.
-        self.tidy(|| self.adjust_reserve())?;
+        tidying.run(|| self.adjust_reserve())?;
         let deepest = {
             // Not kept: what it holds could not be deleted.
             let version = Arc::clone(&self.superversion.load().version);
@@ -270,6 +311,7 @@ impl Shared {
         let mut from = start.map(<[u8]>::to_vec);
         loop {
             self.check_open()?;
+            self.publisher.check()?;
             let mut state = self.state.lock();
             let version = Arc::clone(&self.superversion.load().version);
             if state.stop_compacting {
@@ -318,10 +360,11 @@ impl Shared {
         self.changed.notify_all();
         while !done() {
             self.check_open()?;
+            self.publisher.check()?;
             if let Some(number) = self.level0_waits_for(&state) {
                 return Err(state.why_set_aside(number));
             }
-            if self.options.manual_background {
+            if self.works_in_callers() {
                 // Tries now, whatever an earlier step ran into.
                 drop(state);
                 self.run_background_step()?;
@@ -347,10 +390,34 @@ impl Shared {
         compaction::level0_waits_for(&version, &state.taken(), &self.picker_options())
     }
 
+    /// Whether no thread does the background work.
+    pub(super) fn works_in_callers(&self) -> bool {
+        self.options.manual_background || self.has_no_threads.load(Ordering::Relaxed)
+    }
+
+    /// Flushes the oldest memtable, and, unless a test decides when, does what compaction is needed by then.
+    pub(super) fn flush_in_caller(&self) -> Result<()> {
+        // T1.
+        let _callers = self.callers.lock();
+        self.flush_oldest()?;
+        if !self.options.manual_background {
+            let next = || self.pick(&mut self.state.lock());
+            // What fails is told to those who need it, and tried again after the next flush.
+            while let Some(plan) = next()
+                && self.run_compaction(plan).is_ok()
+            {}
+            self.delete_obsolete_tables();
+        }
+        Ok(())
+    }
+
     /// Does one piece of background work, if there is any; whether there was.
     pub(super) fn run_background_step(&self) -> Result<bool> {
-        if self.flush_oldest()? {
-            return Ok(true);
+        {
+            let _callers = self.callers.lock();
+            if self.flush_oldest()? {
+                return Ok(true);
+            }
         }
         let plan = self.pick(&mut self.state.lock());
         match plan {
@@ -360,6 +427,54 @@ impl Shared {
                 Ok(false)
             }
         }
+    }
+}
+
+/// A compaction that is marked as running, until it is unmarked, which a panic does too (T3).
+struct Marked<'a> {
+    shared: &'a Shared,
+    id: FileNumber,
+}
+
+impl Marked<'_> {
+    /// Unmarks it. The caller drops what is returned after it has released `state`, and tells those who wait.
+    fn remove(self, state: &mut State) -> Option<RunningCompaction> {
+        let found = self.find(state);
+        std::mem::forget(self);
+        found
+    }
+
+    fn find(&self, state: &mut State) -> Option<RunningCompaction> {
+        let mut running = state.running.iter();
+        let at = running.position(|running| running.id() == self.id);
+        at.map(|at| state.running.swap_remove(at))
+    }
+}
+
+impl Drop for Marked<'_> {
+    fn drop(&mut self) {
+        let finished = self.find(&mut self.shared.state.lock());
+        self.shared.changed.notify_all();
+        drop(finished);
+    }
+}
+
+/// Work on files that `close` waits for; over when it is dropped.
+struct Tidying<'a>(&'a Shared);
+
+impl Tidying<'_> {
+    fn run(self, work: impl FnOnce()) -> Result<()> {
+        guarded(|| {
+            work();
+            Ok(())
+        })
+    }
+}
+
+impl Drop for Tidying<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().tidying -= 1;
+        self.0.changed.notify_all();
     }
 }
 

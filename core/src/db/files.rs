@@ -19,6 +19,7 @@ impl Shared {
         let Some(number) = self.obsolete.pop() else {
             return false;
         };
+        self.step("a table is to be removed");
         let path = filename::table_path(&self.dir, number);
         if let Err(error) = self.env.remove_file(&path) {
             self.note(format_args!("{error}"));

@@ -6,6 +6,8 @@
 //!       has failed, the entry is in doubt: then the edit names none, and the older logs stay.
 //! * F4  A table is installed only if its entries, and those that were dropped, are those that commits inserted
 //!       (LEDGER-1). If they do not add up the memtable stays, and its log: nothing is lost, and the next try may do.
+//! * F5  A panic between the two halves of an installation, on disk and in memory, stops writing: the next one would be
+//!       made from what is no longer so. Reads go on, and the next open finds what is durable.
 //! * F3  A log is deleted only after the edit that no longer needs it is durable.
 
 use std::path::Path;
@@ -32,17 +34,21 @@ impl Shared {
             return Ok(false);
         };
         let outcome = guarded(|| {
+            self.step("a flush begins");
             // First: the next memtable may be full before this one is a table.
             self.prepare_log();
             let flushed = self.flush_memtable(&superversion, sealed);
+            self.step("a flush has ended");
             self.adjust_reserve();
             flushed
         });
+        self.step("a flush is to be told of");
         let mut state = self.state.lock();
         state.flush_attempts += 1;
         state.flush_failure = outcome.as_ref().err().cloned();
         self.changed.notify_all();
         drop(state);
+        self.step("a flush was told of");
         drop(superversion);
         if self.superversion.load().active.is_empty() {
             // Nobody writes at present, so nobody needs what the memtable left.
@@ -51,11 +57,13 @@ impl Shared {
         if let Err(error) = &outcome {
             self.note(format_args!("flush failed: {error}"));
         }
+        self.step("a flush was noted");
         outcome.map(|()| true)
     }
 
     fn flush_memtable(&self, superversion: &SuperVersion, sealed: &Arc<Sealed>) -> Result<()> {
         self.publisher.wait_for(sealed.last_sequence)?;
+        self.step("a memtable is published");
         let log_number = superversion.log_after_flush();
         let mut edit = VersionEdit {
             log_number: Some(log_number),
@@ -71,6 +79,7 @@ impl Shared {
             }
             outcome => outcome?,
         };
+        self.step("a table is written");
         // F2; the table's entry too.
         name.sync(&*self.env, &self.dir)?;
         let names_log = self.sync_group.has_durable_name(log_number);
@@ -87,6 +96,7 @@ impl Shared {
             self.metrics.flush_bytes_written.add(size);
             shown.sealed.retain(|other| !Arc::ptr_eq(other, sealed));
         })?;
+        self.step("a flushed table is shown");
         self.note(format_args!(
             "flushed {} entries to {size} bytes",
             sealed.memtable.entries()
@@ -129,8 +139,11 @@ impl Shared {
                     ledger.dropped(Reason::Shadowed, key, value);
                 }
                 entries.next()?;
-                if builder.entries().is_multiple_of(1024) && self.state.lock().stop_flushing {
-                    return Err(Error::closed("the database"));
+                if builder.entries().is_multiple_of(1024) {
+                    self.step("1024 entries are flushed");
+                    if self.state.lock().stop_flushing {
+                        return Err(Error::closed("the database"));
+                    }
                 }
             }
             let table = builder.finish()?;
@@ -150,8 +163,13 @@ impl Shared {
         edit: VersionEdit,
         change: impl FnOnce(&mut SuperVersion),
     ) -> Result<()> {
+        // What another installation has left half done cannot be built upon.
+        self.publisher.check()?;
         let mut versions = self.versions.lock();
+        self.step("an edit is to be made durable");
         let version = versions.log_and_apply(edit)?;
+        let half_done = StopUnlessShown(self);
+        self.step("an edit is durable");
         let mut state = self.state.lock();
         let mut next = SuperVersion {
             version,
@@ -159,7 +177,9 @@ impl Shared {
         };
         change(&mut next);
         let old = self.show(&mut state, next);
+        std::mem::forget(half_done);
         drop(state);
+        self.step("an edit is shown");
         drop(versions);
         drop(old);
         Ok(())
@@ -173,5 +193,14 @@ impl Shared {
             compression: self.options.compression,
             bloom_bits_per_key: self.options.bloom_bits_per_key as u32,
         }
+    }
+}
+
+/// Stops writing if it is dropped, which a panic does (F5).
+struct StopUnlessShown<'a>(&'a Shared);
+
+impl Drop for StopUnlessShown<'_> {
+    fn drop(&mut self) {
+        self.0.publisher.stop();
     }
 }

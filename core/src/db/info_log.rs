@@ -1,55 +1,166 @@
 //! The info log: a line per event worth knowing afterwards. Never in the way: a line that cannot be written is
 //! dropped.
+//!
+//! * NOTE-1  A line is one line, in one write, whatever its words hold. It says of which database it speaks, because
+//!           several may share a file.
+//! * NOTE-2  A file that has reached its size is renamed to `NAME.1`, `NAME.1` to `NAME.2` and so on, and the last one is
+//!           replaced. Of several who share it one does so at a time. Others, and whoever renames or removes it from
+//!           outside, are noticed before the next line.
 
-use std::fmt;
+use std::fmt::{self, Write};
+use std::path::{Path, PathBuf};
 
-use crate::env::{Env, File, PathKind, utc_text};
-use crate::error::Result;
-use crate::options::InfoLog;
+use crate::env::{Env, LogFile, PathKind, utc_text, write_to_stderr};
+use crate::error::{ErrorKind, Result};
+use crate::options::{InfoLog, Options};
 use crate::sync::{Arc, Mutex};
 
 /// Where the lines go.
-pub(super) enum InfoLogger {
+pub(super) struct InfoLogger {
+    /// The database, at the head of each line.
+    dir: PathBuf,
+    target: Target,
+}
+
+enum Target {
     Nowhere,
     Stderr,
-    File {
-        file: Arc<dyn File>,
-        end: Mutex<u64>,
-    },
+    File(Rotated),
 }
 
 impl InfoLogger {
-    /// Opens the log that the options ask for.
-    pub(super) fn open(env: &dyn Env, log: &InfoLog) -> Result<InfoLogger> {
-        Ok(match log {
-            InfoLog::None => InfoLogger::Nowhere,
-            InfoLog::Stderr => InfoLogger::Stderr,
-            InfoLog::File(path) => {
-                let file = match env.kind(path)? {
-                    PathKind::Missing => env.create_new(path)?,
-                    _ => env.open_write(path)?,
-                };
-                let end = Mutex::new(file.len()?);
-                InfoLogger::File { file, end }
-            }
+    /// Opens the log that the options ask for, for the database in `dir`. A disk that is full keeps nobody from opening.
+    pub(super) fn open(dir: &Path, options: &Options) -> Result<InfoLogger> {
+        let target = match &options.info_log {
+            InfoLog::None => Target::Nowhere,
+            InfoLog::Stderr => Target::Stderr,
+            InfoLog::File(path) => Target::File(Rotated::open(path, options)?),
+        };
+        Ok(InfoLogger {
+            dir: dir.to_path_buf(),
+            target,
         })
     }
 
-    /// Writes one line, with the time before it.
+    /// Writes one line, with the time and the database before it.
     pub(super) fn write(&self, env: &dyn Env, line: fmt::Arguments<'_>) {
-        if matches!(self, InfoLogger::Nowhere) {
+        if matches!(self.target, Target::Nowhere) {
             return;
         }
-        let text = format!("{} {line}\n", utc_text(env.wall_micros() / 1_000_000));
-        match self {
-            InfoLogger::Nowhere => {}
-            InfoLogger::Stderr => eprint!("aidb: {text}"),
-            InfoLogger::File { file, end } => {
-                let mut end = end.lock();
-                if file.write_at(*end, text.as_bytes()).is_ok() {
-                    *end += text.len() as u64;
-                }
-            }
+        let time = utc_text(env.wall_micros() / 1_000_000);
+        let mut text = String::new();
+        let is_whole = write!(OneLine(&mut text), "{time} {}: {line}", self.dir.display());
+        if is_whole.is_err() {
+            return;
+        }
+        text.push('\n');
+        match &self.target {
+            Target::Nowhere => {}
+            Target::Stderr => write_to_stderr(format!("aidb: {text}").as_bytes()),
+            Target::File(file) => file.write(text.as_bytes()),
         }
     }
 }
+
+/// Writes control characters as escapes (NOTE-1).
+struct OneLine<'a>(&'a mut String);
+
+impl fmt::Write for OneLine<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for char in text.chars() {
+            match char.is_control() {
+                true => self.0.extend(char.escape_default()),
+                false => self.0.push(char),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A file that is renamed when it has become large (NOTE-2).
+struct Rotated {
+    env: Arc<dyn Env>,
+    /// Absolute: the program may change its working directory.
+    path: PathBuf,
+    /// Bytes that it may have.
+    most_bytes: u64,
+    /// Files that are kept, this one included.
+    files: u64,
+    open: Mutex<Option<Box<dyn LogFile>>>,
+}
+
+impl Rotated {
+    fn open(path: &Path, options: &Options) -> Result<Rotated> {
+        let env = Arc::clone(&options.env);
+        let opened = match env.open_log(path) {
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == ErrorKind::NoSpace => None,
+            Err(error) => return Err(error),
+        };
+        let path = match &opened {
+            Some(_) => env.canonical(path)?,
+            None => std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()),
+        };
+        Ok(Rotated {
+            env,
+            path,
+            most_bytes: match options.info_log_file_size {
+                0 => u64::MAX,
+                bytes => bytes,
+            }
+            .min(options.env.largest_file()),
+            files: options.info_log_files,
+            open: Mutex::new(opened),
+        })
+    }
+
+    fn write(&self, line: &[u8]) {
+        let mut open = self.open.lock();
+        if !open.as_ref().is_some_and(|file| file.has_name(&self.path)) {
+            *open = self.env.open_log(&self.path).ok();
+        }
+        if let Some(file) = &*open
+            && self.is_full(&**file, line)
+        {
+            file.alone(&mut || self.rotate(&**file, line));
+            *open = self.env.open_log(&self.path).ok();
+        }
+        if let Some(file) = &*open {
+            let _ = file.append(line);
+        }
+    }
+
+    /// Whether `line` would make the file too large. A single line never does.
+    fn is_full(&self, file: &dyn LogFile, line: &[u8]) -> bool {
+        let bytes = file.len().unwrap_or(0);
+        bytes > 0 && bytes.saturating_add(line.len() as u64) > self.most_bytes
+    }
+
+    /// Makes room for `line`, unless somebody was faster.
+    fn rotate(&self, file: &dyn LogFile, line: &[u8]) {
+        if !file.has_name(&self.path) || !self.is_full(file, line) {
+            return;
+        }
+        let is_free =
+            |number: &u64| matches!(self.env.kind(&self.old(*number)), Ok(PathKind::Missing));
+        let last = self.files.saturating_sub(1);
+        let free = (1..last).find(is_free).unwrap_or(last);
+        for number in (1..free).rev() {
+            let _ = self.env.rename(&self.old(number), &self.old(number + 1));
+        }
+        let is_moved = self.files > 1 && self.env.rename(&self.path, &self.old(1)).is_ok();
+        if !is_moved {
+            let _ = file.clear();
+        }
+    }
+
+    /// The name of the `number`-th file that was renamed, counted from the newest.
+    fn old(&self, number: u64) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(format!(".{number}"));
+        PathBuf::from(name)
+    }
+}
+
+#[cfg(test)]
+mod tests;

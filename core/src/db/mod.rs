@@ -55,6 +55,7 @@ mod shared;
 mod source;
 mod stall;
 mod stats;
+mod steps;
 mod superversion;
 mod sync_group;
 mod value;

@@ -34,7 +34,7 @@ use crate::memtable::Memtable;
 use crate::metrics::Metrics;
 use crate::options::{InfoLog, Options};
 use crate::snapshot::SnapshotList;
-use crate::sync::atomic::{AtomicBool, AtomicU64};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, ArcSwap, Condvar, Mutex};
 use crate::version::{
     Contents, FileNumbers, ObsoleteFiles, VersionEdit, VersionSet, inspect, not_a_directory,
@@ -43,6 +43,8 @@ use crate::wal::{Watermark, WatermarkWriter, Writer};
 
 /// Descriptors left to the process beside those of tables.
 const OTHER_FILES: u64 = 24;
+/// Memtables and tables are not made smaller than this, the least that their options take, in bytes.
+const SMALLEST_FILE: u64 = 4 << 10;
 /// Tables kept open at once, at least and at most, where the options leave it open.
 const FEWEST_TABLES: u64 = 8;
 const MOST_TABLES: u64 = 4096;
@@ -57,6 +59,7 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
     let env = Arc::clone(&options.env);
     let most = most_level0_trigger(&*env);
     options.level0_compaction_trigger = options.level0_compaction_trigger.min(most);
+    keep_files_small(&mut options);
     make_directory(&*env, path, &options)?;
     let dir = env.canonical(path)?;
     // Looked at before it is locked, because locking leaves a file in it; and again under the lock.
@@ -69,11 +72,8 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
     if contents == Contents::Incomplete {
         return Err(incomplete(&*env, &dir));
     }
-    let info_log = InfoLogger::open(&*env, &options.info_log)?;
-    info_log.write(
-        &*env,
-        format_args!("opening {} with {options:?}", dir.display()),
-    );
+    let info_log = InfoLogger::open(&dir, &options)?;
+    info_log.write(&*env, format_args!("opening with {options:?}"));
 
     let reserve = match options.read_only {
         // O3.
@@ -209,6 +209,8 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
         recovered: AtomicU64::new(unflushed.map_or(0, |last| last.0)),
         versions,
         state: Mutex::new(State::default()),
+        has_no_threads: AtomicBool::new(false),
+        callers: Mutex::new(()),
         changed: Condvar::new(),
         doorbell,
         obsolete,
@@ -343,6 +345,14 @@ fn most_level0_trigger(env: &dyn Env) -> u64 {
     (tables / super::stall::STOP_FACTOR).max(1)
 }
 
+/// Where the size of files is limited: makes the memtable, whose log and whose table are files, and the tables of compactions
+/// half as large as a file may be, so that they fit in with what is added to them.
+fn keep_files_small(options: &mut Options) {
+    let most = (options.env.largest_file() / 2).max(SMALLEST_FILE);
+    options.write_buffer_size = options.write_buffer_size.min(most);
+    options.target_file_size = options.target_file_size.min(most);
+}
+
 /// How many tables to keep open.
 fn open_tables(env: &dyn Env, options: &Options) -> usize {
     let derived = (env.open_file_limit() / 2).saturating_sub(OTHER_FILES);
@@ -353,7 +363,8 @@ fn open_tables(env: &dyn Env, options: &Options) -> usize {
     tables as usize
 }
 
-/// Starts the flush thread and the compaction threads. On failure stops those that run.
+/// Starts the flush thread and the compaction threads. On failure stops those that run. In a sandbox that refuses every
+/// thread, callers do their work.
 fn start_threads(shared: &Arc<Shared>) -> Result<()> {
     if shared.options.read_only || shared.options.manual_background {
         return Ok(());
@@ -361,7 +372,14 @@ fn start_threads(shared: &Arc<Shared>) -> Result<()> {
     let start = || -> Result<()> {
         let flusher = Arc::clone(shared);
         let run = move || flusher.flush_loop();
-        let thread = shared.env.spawn(FLUSH_THREAD, Box::new(run))?;
+        let thread = match shared.env.spawn(FLUSH_THREAD, Box::new(run)) {
+            Err(error) if error.is_refusal() => {
+                shared.note(format_args!("callers do the background work: {error}"));
+                shared.has_no_threads.store(true, Ordering::Relaxed);
+                return Ok(());
+            }
+            outcome => outcome?,
+        };
         shared.closing.lock().threads.push(thread);
         for _ in 0..shared.options.background_threads {
             let compactor = Arc::clone(shared);

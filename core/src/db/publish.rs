@@ -9,7 +9,8 @@
 //!
 //! * P1  `published` only grows, and n is published only when the entries of all numbers up to n are in their
 //!       memtables.
-//! * P2  Once stopped (an insert failed or panicked, so P1 can never advance), every waiter gets an error.
+//! * P2  Once stopped (an insert failed or panicked, so P1 can never advance, or tables that are durable were not shown), every
+//!       waiter gets an error.
 //! * P3  A number from [`Publisher::read_point`] is at or behind that of every write acknowledged before the call.
 
 use crate::error::{Error, Result};
@@ -205,7 +206,7 @@ impl Publisher {
 
 fn stopped() -> Error {
     Error::internal(
-        "a write failed half way in memory, so no later one can be made; reopen the database",
+        "a write or flush failed half way in memory, so no later one can be made; reopen the database",
     )
 }
 

@@ -52,7 +52,7 @@ impl Shared {
         let coming = batch.encoded().len() as u64;
         let end = log.writer.len() + coming;
         let was_seen = end <= log.reserved_up_to && self.reserve.is_whole();
-        if was_seen && (log.writer.has_space_for(coming) || self.is_free(coming)?) {
+        if was_seen && (log.writer.has_space_for(coming) || self.is_free(coming)) {
             Ok(())
         } else {
             self.extend_reserve(log, batch, end)
@@ -61,8 +61,8 @@ impl Shared {
 
     /// Whether the disk has room for `bytes` without the reserve.
     #[cold]
-    fn is_free(&self, bytes: u64) -> Result<bool> {
-        Ok(self.reserve.free_space()? >= bytes.saturating_add(self.reserve.piece()))
+    fn is_free(&self, bytes: u64) -> bool {
+        self.reserve.free_space() >= bytes.saturating_add(self.reserve.piece())
     }
 
     #[cold]
@@ -95,7 +95,7 @@ impl Shared {
         let unflushed: u64 = memtables.map(|memtable| memtable.memory() as u64).sum();
         let flushing = (self.reserve.piece() + unflushed).saturating_add(coming);
         let needed = flushing.saturating_add(self.largest_compaction(&superversion.version));
-        let free = self.reserve.free_space()?;
+        let free = self.reserve.free_space();
         let is_roomy = free >= needed.saturating_mul(ROOMY_FACTOR);
         self.is_roomy.store(is_roomy, Ordering::Relaxed);
         let target = match is_roomy {

@@ -145,9 +145,9 @@ impl Shared {
             {
                 return Err(failure.clone());
             }
-            if self.options.manual_background {
+            if self.works_in_callers() {
                 drop(state);
-                self.flush_oldest()?;
+                self.flush_in_caller()?;
                 state = self.state.lock();
                 continue;
             }

@@ -3,7 +3,7 @@
 //! Lock order, outermost first; never take one to the left while holding one to its right:
 //!
 //! ```text
-//! closing > log > versions > state > leaf locks (snapshots, sync group, publisher, stall,
+//! closing > log > callers > versions > state > leaf locks (snapshots, sync group, publisher, stall,
 //! doorbell, caches)
 //! ```
 //!
@@ -63,6 +63,10 @@ pub(super) struct Shared {
     pub(super) versions: Arc<Mutex<VersionSet>>,
     pub(super) file_numbers: Arc<FileNumbers>,
     pub(super) state: Mutex<State>,
+    /// Whether no thread can be started here, so that callers do the background work.
+    pub(super) has_no_threads: AtomicBool,
+    /// Held by the caller that does it.
+    pub(super) callers: Mutex<()>,
     /// Signalled, under `state`, whenever the superversion or `state` changes.
     pub(super) changed: Condvar,
     pub(super) doorbell: Arc<Doorbell>,
@@ -186,6 +190,24 @@ impl Shared {
         self.stall.update(pressure);
         self.changed.notify_all();
         old
+    }
+
+    /// Tells those who wait for a flush that the thread which makes them met `error`.
+    pub(super) fn flush_failed(&self, error: Error) {
+        let mut state = self.state.lock();
+        state.flush_attempts += 1;
+        state.flush_failure = Some(error);
+        self.changed.notify_all();
+    }
+
+    /// Tells those who wait for a compaction that a thread which makes them met `error`.
+    pub(super) fn compaction_failed(&self, error: Error) {
+        let mut state = self.state.lock();
+        state.compaction_failure = Some(CompactionFailure {
+            error,
+            requests: state.compaction_requests,
+        });
+        self.changed.notify_all();
     }
 
     /// How far compaction is behind in `version`.

@@ -90,7 +90,7 @@ impl Stall {
         let now = shared.env.now_micros();
         let (until, wait) = share(*busy_until, now, bytes, rate);
         *busy_until = until;
-        if wait > 0 && !shared.options.manual_background {
+        if wait > 0 && !shared.works_in_callers() {
             self.changed
                 .wait_for(&mut busy_until, Duration::from_micros(wait));
         }

@@ -3,6 +3,7 @@
 mod closing;
 mod doubt;
 mod golden;
+mod killed;
 mod misread;
 mod opening;
 mod recovering;

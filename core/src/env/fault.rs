@@ -420,6 +420,10 @@ impl Env for FaultEnv {
         self.inner.open_file_limit()
     }
 
+    fn largest_file(&self) -> u64 {
+        self.inner.largest_file()
+    }
+
     fn spawn(&self, name: ThreadName, work: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Thread>> {
         let path = Path::new(name);
         self.shared

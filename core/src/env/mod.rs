@@ -3,7 +3,9 @@
 //! Nothing else in this crate touches `std::fs` or `std::time` (a test reads the sources for it), so one fault
 //! injector reaches every disk access and a test can hold the clock.
 //!
-//! * `os.rs`    the operating system; its lock is in `os_lock.rs`, its unsafe code in `unix.rs`
+//! * `os.rs`    the operating system; its lock is in `os_lock.rs`, its unsafe code in `unix.rs` and in `descriptors.rs`,
+//!   which keeps files off the standard streams' descriptors
+//! * `log_file.rs` files of lines for people; `stderr.rs` the standard error stream
 //! * `mem.rs`   files in memory, for fast tests; models the loss of power from a seed
 //! * `pages.rs` memory from the system, in huge pages
 //! * `reserve.rs` wraps another environment: draws on space set aside when the disk is full
@@ -12,15 +14,18 @@
 //!
 //! Every method names the path in its error. Offsets and lengths are bytes.
 
+mod descriptors;
 #[cfg(test)]
 mod edges;
 mod fault;
+mod log_file;
 mod mem;
 mod names;
 mod os;
 mod os_lock;
 mod pages;
 mod reserve;
+mod stderr;
 #[cfg(test)]
 pub(crate) mod test_dir;
 mod unix;
@@ -33,11 +38,13 @@ use crate::error::{Error, Result};
 use crate::sync::Arc;
 
 pub use fault::{Fault, FaultEnv, Hook, Operation};
+pub use log_file::LogFile;
 pub use mem::{Effect, Loss, MemEnv, PowerCut};
 pub(crate) use names::{DirSyncs, Names};
 pub use os::OsEnv;
 pub(crate) use pages::Mapping;
 pub(crate) use reserve::{Reserve, ReservingEnv, Share};
+pub(crate) use stderr::write_to_stderr;
 pub(crate) use unix::fork_count;
 pub(crate) use utc::utc_text;
 
@@ -119,6 +126,11 @@ pub trait Env: Send + Sync + 'static {
     /// Creates a file for reading and writing; an error if the path exists. Durable after [`Env::sync_dir`].
     fn create_new(&self, path: &Path) -> Result<Arc<dyn File>>;
 
+    /// Opens a file of lines for people, created if it is missing.
+    fn open_log(&self, path: &Path) -> Result<Box<dyn LogFile>> {
+        Ok(Box::new(log_file::PlainLog::open(self, path)?))
+    }
+
     /// What `path` is, following symbolic links.
     fn kind(&self, path: &Path) -> Result<PathKind>;
 
@@ -159,7 +171,7 @@ pub trait Env: Send + Sync + 'static {
     /// later sync changes that. Only environments that model a disk have an answer to this.
     fn forget_unsynced(&self, _dir: &Path) {}
 
-    /// Bytes that files in `dir` may still take of its file system.
+    /// Bytes that files in `dir` may still take of its file system; `u64::MAX` if it knows no bound.
     fn free_space(&self, dir: &Path) -> Result<u64>;
 
     /// `path` made absolute, with symbolic links resolved; it must exist.
@@ -181,6 +193,11 @@ pub trait Env: Send + Sync + 'static {
 
     /// How many files this process may have open at once.
     fn open_file_limit(&self) -> u64;
+
+    /// How many bytes long a file may be: `u64::MAX` where nobody has set a limit.
+    fn largest_file(&self) -> u64 {
+        u64::MAX
+    }
 
     /// Starts a thread that runs `work`.
     fn spawn(&self, name: ThreadName, work: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Thread>>;

@@ -4,19 +4,25 @@
 //! * E2  Interrupted system calls are repeated; nobody above sees EINTR.
 //! * E3  A directory is durable when [`Env::create_dir_all`] returns, also one that is there already: whoever made it
 //!       may have been killed before it was synced.
+//! * E4  No write goes beyond the process's limit of a file's size, where the system would send a signal whose default is to
+//!       end the process: it is refused with the same error instead, and the signal is the program's own affair.
 //!
 //! Linux is tested; macOS shares this file (std's `sync_data` is a full flush there) and is untested.
 //!
 //! Elsewhere: the lock (`os_lock.rs`), what std lacks and needs unsafe code (`unix.rs`).
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::{DirLock, Env, File, PathKind, Thread, ThreadName, os_lock, unix};
+use super::log_file::OsLog;
+use super::{
+    DirLock, Env, File, LogFile, PathKind, Thread, ThreadName, descriptors, os_lock, unix,
+};
 use crate::error::{Error, Result};
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, thread};
 
 /// The environment of a real database: the operating system.
@@ -48,12 +54,14 @@ const RELEASED_BYTES: u64 = 2 << 20;
 struct OsFile {
     file: fs::File,
     path: PathBuf,
+    /// The limit of a file's size, in bytes, when it was last looked at (E4).
+    largest: AtomicU64,
 }
 
 /// Opens `path` with `options` and makes sure of E1.
 fn open(action: &str, path: &Path, options: &mut fs::OpenOptions) -> Result<Arc<dyn File>> {
     // O_NONBLOCK means nothing to a regular file, and keeps the open of a pipe from waiting for its other end.
-    let file = retry(|| options.custom_flags(libc::O_NONBLOCK).open(path))
+    let file = descriptors::open(path, options.custom_flags(libc::O_NONBLOCK))
         .map_err(|source| Error::io(action, path, source))?;
     let metadata = file
         .metadata()
@@ -65,6 +73,7 @@ fn open(action: &str, path: &Path, options: &mut fs::OpenOptions) -> Result<Arc<
     Ok(Arc::new(OsFile {
         file,
         path: path.to_path_buf(),
+        largest: AtomicU64::new(unix::file_size_limit()),
     }))
 }
 
@@ -96,8 +105,8 @@ impl File for OsFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        self.file
-            .write_all_at(bytes, offset)
+        self.check_end(offset.saturating_add(bytes.len() as u64))
+            .and_then(|()| self.file.write_all_at(bytes, offset))
             .map_err(|source| Error::io("write", &self.path, source))
     }
 
@@ -119,13 +128,19 @@ impl File for OsFile {
     }
 
     fn set_len(&self, length: u64) -> Result<()> {
-        retry(|| self.file.set_len(length))
-            .map_err(|source| Error::io("change the length of", &self.path, source))
+        let failed = |source| Error::io("change the length of", &self.path, source);
+        if self.check_end(length).is_err() && self.len()? < length {
+            return Err(failed(too_large()));
+        }
+        retry(|| self.file.set_len(length)).map_err(failed)
     }
 
     fn allocate(&self, length: u64) -> Result<()> {
-        match retry(|| unix::allocate(&self.file, length)) {
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => self.fill(length),
+        let allocated = self
+            .check_end(length)
+            .and_then(|()| retry(|| unix::allocate(&self.file, length)));
+        match allocated {
+            Err(error) if !is_about_the_disk(&error) => self.fill(length),
             outcome => {
                 outcome.map_err(|source| Error::io("set space aside in", &self.path, source))
             }
@@ -133,7 +148,40 @@ impl File for OsFile {
     }
 }
 
+/// Whether a refusal of space says something about the disk, and not about the call: file systems do not have it, and
+/// sandboxes refuse it with any error they like.
+fn is_about_the_disk(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG | libc::EIO)
+    )
+}
+
+/// What the system answers, beside a signal, to a write beyond the limit of a file's size.
+fn too_large() -> io::Error {
+    io::Error::from_raw_os_error(libc::EFBIG)
+}
+
 impl OsFile {
+    /// Refuses a file that ends at `end` if it may not be that long (E4). The limit may have been raised since it was seen.
+    #[inline]
+    fn check_end(&self, end: u64) -> io::Result<()> {
+        match end <= self.largest.load(Ordering::Relaxed) {
+            true => Ok(()),
+            false => self.look_at_limit(end),
+        }
+    }
+
+    #[cold]
+    fn look_at_limit(&self, end: u64) -> io::Result<()> {
+        let limit = unix::file_size_limit();
+        self.largest.store(limit, Ordering::Relaxed);
+        match end <= limit {
+            true => Ok(()),
+            false => Err(too_large()),
+        }
+    }
+
     /// Writes zeros up to `length`: how space is set aside where the file system has no call for it.
     fn fill(&self, length: u64) -> Result<()> {
         let mut end = self.len()?;
@@ -144,6 +192,22 @@ impl OsFile {
         }
         Ok(())
     }
+}
+
+/// Whether a sandbox or an old system has not let us make the call at all.
+fn is_refused(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ENOSYS | libc::EPERM | libc::EACCES)
+    )
+}
+
+/// 64 random bits from the system's generator, where there is no call for it.
+fn random_from_device() -> io::Result<u64> {
+    let device = Path::new("/dev/urandom");
+    let mut bytes = [0; 8];
+    descriptors::open(device, fs::OpenOptions::new().read(true))?.read_exact(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
 }
 
 /// The directory that holds `path`, also for a bare name.
@@ -190,6 +254,10 @@ impl Env for OsEnv {
         open("create", path, options)
     }
 
+    fn open_log(&self, path: &Path) -> Result<Box<dyn LogFile>> {
+        Ok(Box::new(OsLog::open(path)?))
+    }
+
     fn kind(&self, path: &Path) -> Result<PathKind> {
         match retry(|| fs::metadata(path)) {
             Ok(metadata) if metadata.is_file() => Ok(PathKind::File(metadata.len())),
@@ -203,7 +271,7 @@ impl Env for OsEnv {
     fn list(&self, dir: &Path) -> Result<Vec<String>> {
         let failed = |source| Error::io("list", dir, source);
         let mut names = Vec::new();
-        for entry in retry(|| fs::read_dir(dir)).map_err(failed)? {
+        for entry in descriptors::read_dir(dir).map_err(failed)? {
             // A name that is not UTF-8 is none of ours; its replacement is not either, so it stays a stranger.
             let name = entry.map_err(failed)?.file_name();
             names.push(name.to_string_lossy().into_owned());
@@ -222,7 +290,7 @@ impl Env for OsEnv {
             }
             at = parent;
         }
-        match retry(|| fs::File::open(parent_of(at))) {
+        match descriptors::open_dir(parent_of(at)) {
             // A parent that may not be read, as above some users' homes: `at` was not made from here.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
             _ => self.sync_dir(parent_of(at))?,
@@ -247,10 +315,11 @@ impl Env for OsEnv {
 
     fn remove_file(&self, path: &Path) -> Result<()> {
         // Without a handle, for want of descriptors say, its space goes at once.
-        let file = fs::OpenOptions::new()
+        let mut options = fs::OpenOptions::new();
+        options
             .write(true)
-            .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
-            .open(path);
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW);
+        let file = descriptors::open(path, &options);
         retry(|| fs::remove_file(path)).map_err(|source| Error::io("remove", path, source))?;
         if let Ok(file) = file {
             release(&file);
@@ -278,7 +347,7 @@ impl Env for OsEnv {
 
     fn sync_dir(&self, dir: &Path) -> Result<()> {
         let failed = |source| Error::io("sync directory", dir, source);
-        let handle = retry(|| fs::File::open(dir)).map_err(failed)?;
+        let handle = descriptors::open_dir(dir).map_err(failed)?;
         match handle.sync_all() {
             // Some network file systems have no sync of a directory, because each change of it is durable.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
@@ -292,7 +361,12 @@ impl Env for OsEnv {
     }
 
     fn canonical(&self, path: &Path) -> Result<PathBuf> {
-        retry(|| fs::canonicalize(path)).map_err(|source| Error::io("resolve", path, source))
+        match retry(|| fs::canonicalize(path)) {
+            // A sandbox without readlink: links stay in the path, which is good for opening it and for messages.
+            Err(error) if is_refused(&error) => std::path::absolute(path),
+            outcome => outcome,
+        }
+        .map_err(|source| Error::io("resolve", path, source))
     }
 
     fn lock(&self, dir: &Path, exclusive: bool, timeout: Duration) -> Result<Box<dyn DirLock>> {
@@ -309,7 +383,11 @@ impl Env for OsEnv {
     }
 
     fn random(&self) -> Result<u64> {
-        unix::random().map_err(|source| {
+        let random = match unix::random() {
+            Err(error) if is_refused(&error) => random_from_device(),
+            outcome => outcome,
+        };
+        random.map_err(|source| {
             Error::io(
                 "read random bytes from",
                 Path::new("the operating system"),
@@ -320,6 +398,10 @@ impl Env for OsEnv {
 
     fn open_file_limit(&self) -> u64 {
         unix::open_file_limit()
+    }
+
+    fn largest_file(&self) -> u64 {
+        unix::file_size_limit()
     }
 
     fn spawn(&self, name: ThreadName, work: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Thread>> {
@@ -339,6 +421,10 @@ impl Thread for OsThread {
 /// Starts an ordinary thread. Shared with the other environments.
 pub(super) fn spawn(name: ThreadName, work: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Thread>> {
     let builder = thread::Builder::new().name(name.to_owned());
+    let work = move || {
+        unix::hold_off_cancellation();
+        work();
+    };
     match builder.spawn(work) {
         Ok(handle) => Ok(Box::new(OsThread(handle))),
         Err(source) => Err(Error::io("start the thread", Path::new(name), source)),
@@ -418,6 +504,41 @@ mod tests {
         }
         assert!(env.open_read(dir.path()).is_err());
         assert!(env.open_write(dir.path()).is_err());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_file_system_that_reports_no_blocks_is_not_a_full_one() {
+        let env = OsEnv::new();
+        assert_eq!(env.free_space(Path::new("/proc")).unwrap(), u64::MAX);
+        assert_ne!(env.free_space(Path::new("/")).unwrap(), u64::MAX);
+    }
+
+    #[test]
+    fn a_file_is_refused_what_is_beyond_its_limit_and_taken_once_that_is_raised() {
+        let (dir, env) = (TestDir::new(), OsEnv::new());
+        let file = OsFile {
+            file: fs::File::create_new(dir.path().join("f")).unwrap(),
+            path: dir.path().join("f"),
+            largest: AtomicU64::new(3),
+        };
+        // The process has no limit, which is looked at again before anything is refused.
+        file.write_at(0, b"four").unwrap();
+        assert_eq!(file.largest.load(Ordering::Relaxed), env.largest_file());
+        assert_eq!(too_large().raw_os_error(), Some(libc::EFBIG));
+        for (code, is_about) in [
+            (libc::ENOSPC, true),
+            (libc::EDQUOT, true),
+            (libc::EFBIG, true),
+            (libc::EIO, true),
+            (libc::EPERM, false),
+            (libc::ENOSYS, false),
+            (libc::EOPNOTSUPP, false),
+        ] {
+            let error = io::Error::from_raw_os_error(code);
+            assert_eq!(is_about_the_disk(&error), is_about, "{error}");
+        }
+        assert_ne!(random_from_device().unwrap(), random_from_device().unwrap());
     }
 
     #[test]

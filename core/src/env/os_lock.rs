@@ -21,10 +21,10 @@ use std::path::Path;
 use std::ptr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::DirLock;
 use super::os::retry;
 use super::unix::{self, LockSlot};
 use super::utc::utc_text;
+use super::{DirLock, descriptors};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::process::{AtomicPtr, Ordering};
 use crate::sync::{Condvar, Mutex};
@@ -172,7 +172,7 @@ fn lock_file(path: &Path, exclusive: bool) -> Result<FileLock> {
 fn open_lock_file(path: &Path, exclusive: bool) -> io::Result<fs::File> {
     let mut options = fs::OpenOptions::new();
     let options = options.read(true).write(true).create(true).truncate(false);
-    let mut read_write = || retry(|| options.custom_flags(OPEN_FLAGS).open(path));
+    let mut read_write = || descriptors::open(path, options.custom_flags(OPEN_FLAGS));
     if exclusive {
         return read_write();
     }
@@ -184,7 +184,7 @@ fn open_lock_file(path: &Path, exclusive: bool) -> io::Result<fs::File> {
 
 fn open_to_read(path: &Path) -> io::Result<fs::File> {
     let mut options = fs::OpenOptions::new();
-    retry(|| options.read(true).custom_flags(OPEN_FLAGS).open(path))
+    descriptors::open(path, options.read(true).custom_flags(OPEN_FLAGS))
 }
 
 fn is_read_only(error: &io::Error) -> bool {

@@ -6,6 +6,8 @@
 //!       may take what is given back. Each further one for the same work is twice as large: where names are what is
 //!       short, a file system may take long to say so, and no part helps.
 //! * V2  Once a part is gone the reserve is not whole, until [`Reserve::hold`] has filled it again.
+//! * V6  A reserve is a help, and whatever keeps it from being made or looked at, other than a full disk, fails nothing: a
+//!       sandbox without statfs or fallocate, a limit of a file's size, a broken sector.
 //!
 //! Nothing reads the file. What is in it and whether it survives a crash does not matter.
 //!
@@ -16,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::names::DirSyncs;
-use super::{DirLock, Env, File, PathKind, Thread, ThreadName};
+use super::{DirLock, Env, File, LogFile, PathKind, Thread, ThreadName};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex};
@@ -117,10 +119,10 @@ impl Reserve {
         self.piece
     }
 
-    /// Bytes that are free on the disk beside the reserve.
-    pub(crate) fn free_space(&self) -> Result<u64> {
-        self.env
-            .free_space(self.path.parent().unwrap_or(&self.path))
+    /// Bytes that are free on the disk beside the reserve; `u64::MAX` if nobody will say (V6).
+    pub(crate) fn free_space(&self) -> u64 {
+        let dir = self.path.parent().unwrap_or(&self.path);
+        self.env.free_space(dir).unwrap_or(u64::MAX)
     }
 
     /// Keeps `bytes` for the work that may draw on all of it.
@@ -129,24 +131,21 @@ impl Reserve {
     }
 
     /// Makes the reserve `target` bytes large, or leaves it up to a piece larger. `NoSpace` if the `free` bytes beside
-    /// it do not suffice: then it keeps what it holds, and takes as much as there is if `or_less`.
+    /// it do not suffice: then it keeps what it holds, and takes as much as there is if `or_less`. That is the only error:
+    /// where space cannot be set aside at all, what it holds counts as whole (V6).
     pub(crate) fn hold(&self, target: u64, free: u64, or_less: bool) -> Result<()> {
         let mut held = self.held.lock();
         if held.bytes < target {
-            if held.file.is_none() {
-                held.file = Some(self.env.create_new(&self.path)?);
-            }
-            let grown = match held.bytes.saturating_add(free) < target {
-                true => Err(self.no_space()),
-                false => held.grow(target),
-            };
-            if let Err(error) = grown {
-                self.is_whole.store(false, Ordering::Relaxed);
-                if or_less && error.kind() == ErrorKind::NoSpace {
-                    let lacking = target.saturating_sub(held.bytes);
-                    held.grow_by_at_most(lacking.min(free));
+            match self.grow(&mut held, target, free) {
+                Err(error) if error.kind() == ErrorKind::NoSpace => {
+                    self.is_whole.store(false, Ordering::Relaxed);
+                    if or_less {
+                        let lacking = target.saturating_sub(held.bytes);
+                        held.grow_by_at_most(lacking.min(free));
+                    }
+                    return Err(error);
                 }
-                return Err(error);
+                Ok(()) | Err(_) => {}
             }
         } else if held.bytes > target.saturating_add(self.piece) {
             // Should that fail, it holds more than it need.
@@ -154,6 +153,16 @@ impl Reserve {
         }
         self.is_whole.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn grow(&self, held: &mut Held, target: u64, free: u64) -> Result<()> {
+        if held.file.is_none() {
+            held.file = Some(self.env.create_new(&self.path)?);
+        }
+        match held.bytes.saturating_add(free) < target {
+            true => Err(self.no_space()),
+            false => held.grow(target),
+        }
     }
 
     fn no_space(&self) -> Error {
@@ -296,6 +305,10 @@ impl Env for ReservingEnv {
         created.map(|file| self.file(file))
     }
 
+    fn open_log(&self, path: &Path) -> Result<Box<dyn LogFile>> {
+        self.inner.open_log(path)
+    }
+
     fn kind(&self, path: &Path) -> Result<PathKind> {
         self.inner.kind(path)
     }
@@ -369,6 +382,10 @@ impl Env for ReservingEnv {
         self.inner.open_file_limit()
     }
 
+    fn largest_file(&self) -> u64 {
+        self.inner.largest_file()
+    }
+
     fn spawn(&self, name: ThreadName, work: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Thread>> {
         self.inner.spawn(name, work)
     }
@@ -389,7 +406,7 @@ mod tests {
         mem.set_quota(Some(8 * PIECE));
         let held = |reserve: &Reserve| (reserve.bytes(), reserve.is_whole());
         assert_eq!(held(&reserve), (0, false));
-        let free = reserve.free_space().unwrap();
+        let free = reserve.free_space();
         reserve.hold(4 * PIECE, free, false).unwrap();
         assert_eq!(held(&reserve), (4 * PIECE, true));
         reserve.set_floor(3 * PIECE);
@@ -426,6 +443,32 @@ mod tests {
         assert!(!reserve.is_whole());
         reserve.hold(4 * PIECE, u64::MAX, false).unwrap();
         assert_eq!(held(&reserve), (4 * PIECE, true));
+    }
+
+    #[test]
+    fn what_cannot_be_set_aside_or_looked_at_fails_nothing() {
+        for (operation, code) in [
+            (Operation::SetLen, libc::EFBIG),
+            (Operation::SetLen, libc::EPERM),
+            (Operation::Create, libc::EACCES),
+            (Operation::Look, libc::ENOSYS),
+        ] {
+            let env = FaultEnv::new(Arc::new(MemEnv::new()), 1);
+            let disk: Arc<dyn Env> = Arc::new(env.clone());
+            let reserve = Reserve::open(disk, PathBuf::from("/RESERVE"), PIECE).unwrap();
+            env.inject(Fault::new(&[operation], code).always());
+            let free = reserve.free_space();
+            reserve.hold(4 * PIECE, free, false).unwrap();
+            assert!(env.injected() > 0, "{operation:?}");
+            assert!(reserve.is_whole(), "puts are taken");
+            if operation != Operation::Look {
+                assert_eq!(reserve.bytes(), 0);
+            }
+            // As soon as it can, it does.
+            env.clear();
+            reserve.hold(4 * PIECE, u64::MAX, false).unwrap();
+            assert_eq!(reserve.bytes(), 4 * PIECE);
+        }
     }
 
     #[test]

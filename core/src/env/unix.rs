@@ -70,7 +70,8 @@ pub(super) fn allocate(file: &fs::File, length: u64) -> io::Result<()> {
     }
 }
 
-/// Bytes that an ordinary user may still write to the file system of `dir`.
+/// Bytes that an ordinary user may still write to the file system of `dir`; `u64::MAX` if it does not say: ramfs, and a
+/// tmpfs without a limit, have 0 blocks in all.
 pub(super) fn free_space(dir: &Path) -> io::Result<u64> {
     let path = CString::new(dir.as_os_str().as_bytes())?;
     let mut answer = mem::MaybeUninit::<libc::statvfs>::uninit();
@@ -80,6 +81,9 @@ pub(super) fn free_space(dir: &Path) -> io::Result<u64> {
     }
     // SAFETY: the call succeeded, so it has filled `answer`.
     let answer = unsafe { answer.assume_init() };
+    if answer.f_blocks == 0 {
+        return Ok(u64::MAX);
+    }
     #[expect(clippy::unnecessary_cast, reason = "not u64 on every system")]
     Ok((answer.f_bavail as u64).saturating_mul(answer.f_frsize as u64))
 }
@@ -107,6 +111,40 @@ pub(super) fn open_file_limit() -> u64 {
         0 => limit.rlim_cur as u64,
         _ => 256,
     }
+}
+
+/// How many bytes long a file of this process may be (`RLIMIT_FSIZE`); no bound if the system will not say.
+pub(super) fn file_size_limit() -> u64 {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is a valid rlimit that the call fills in.
+    match unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) } {
+        #[expect(clippy::unnecessary_cast, reason = "rlim_t is not u64 on every system")]
+        0 if limit.rlim_cur != libc::RLIM_INFINITY => limit.rlim_cur as u64,
+        _ => u64::MAX,
+    }
+}
+
+/// Keeps the calling thread from being ended by `pthread_cancel`, for good: it would leave locks behind. For the engine's
+/// own threads.
+pub(super) fn hold_off_cancellation() {
+    #[cfg(all(target_os = "linux", not(miri)))]
+    {
+        let mut before = 0;
+        // SAFETY: the call stores the former state in `before` and changes nothing but this thread's own state.
+        unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &mut before) };
+    }
+}
+
+#[cfg(all(target_os = "linux", not(miri)))]
+const PTHREAD_CANCEL_DISABLE: libc::c_int = 1;
+
+#[cfg(all(target_os = "linux", not(miri)))]
+unsafe extern "C" {
+    /// POSIX; the crate libc does not declare it.
+    fn pthread_setcancelstate(state: libc::c_int, before: *mut libc::c_int) -> libc::c_int;
 }
 
 /// This machine's name, or an empty text.

@@ -12,7 +12,7 @@ fn texts(options: &Options) -> Vec<(&'static str, String)> {
 #[test]
 fn each_call_sets_its_own_option_and_no_other() {
     type Call = fn(Options) -> Options;
-    let calls: [(&str, &str, Call); 17] = [
+    let calls: [(&str, &str, Call); 19] = [
         ("create_if_missing", "false", |o| o.create_if_missing(false)),
         ("error_if_exists", "true", |o| o.error_if_exists(true)),
         ("read_only", "true", |o| o.read_only(true)),
@@ -38,6 +38,8 @@ fn each_call_sets_its_own_option_and_no_other() {
             o.lock_timeout(Duration::from_millis(62))
         }),
         ("info_log", "stderr", |o| o.info_log(InfoLog::Stderr)),
+        ("info_log_file_size", "5011", |o| o.info_log_file_size(5011)),
+        ("info_log_files", "63", |o| o.info_log_files(63)),
     ];
     assert!(calls.iter().map(|call| call.0).eq(Options::names()));
     let usual = texts(&Options::new());
@@ -133,7 +135,7 @@ fn numbers_are_taken_from_the_smallest_to_the_largest_and_none_beyond() {
             }
         }
     }
-    assert_eq!(numbers, 12);
+    assert_eq!(numbers, 14);
 }
 
 #[test]
@@ -162,6 +164,8 @@ fn the_ranges_are_those_of_the_documents() {
             "background_threads: expected a whole number from 1 to 64",
             "lock_timeout: expected milliseconds from 0 to 86400000",
             "info_log: expected none, stderr or a path",
+            "info_log_file_size: expected a size from 0 to 1TiB",
+            "info_log_files: expected a whole number from 1 to 1000",
         ]
     );
 }

@@ -9,6 +9,8 @@
 //! * `folders.rs`    folders that nobody may write to
 //! * `forks.rs`      forks, under load and to be killed
 //! * `full_disk.rs`  fills a small file system
+//! * `limits.rs`     files of a limited size; no standard streams
+//! * `refused.rs`    a sandbox that refuses system calls
 //! * `syncs.rs`      watches its own syncs, and makes some fail
 //! * `clock.rs`      a wall clock that jumps; `mounts.rs` file systems of this process alone
 
@@ -20,7 +22,10 @@ mod folders;
 mod forks;
 mod full_disk;
 mod holder;
+mod limits;
 mod mounts;
+#[cfg(target_os = "linux")]
+mod refused;
 #[cfg(target_os = "linux")]
 mod syncs;
 mod writer;
@@ -42,6 +47,10 @@ fn main() {
         "fork-load" => forks::under_load(rest),
         "fork-lock" => forks::lock(rest),
         "full-disk" => full_disk::run(rest),
+        "file-size" => limits::file_size(rest),
+        "no-streams" => limits::no_streams(rest),
+        #[cfg(target_os = "linux")]
+        "refused" => refused::run(rest),
         #[cfg(target_os = "linux")]
         "syncs" => syncs::run(rest),
         _ => panic!("no role {role}"),

@@ -80,6 +80,10 @@ class OpenOptions(TypedDict, total=False):
     """Milliseconds to wait for another opener. Default: 0."""
     info_log: str | os.PathLike[str] | None
     """"none", "stderr" or a path. Default: none."""
+    info_log_file_size: int | str | None
+    """Bytes of the info log's file before it is renamed to NAME.1, 0 to 1TiB; 0: never. Default: 16MiB."""
+    info_log_files: int | str | None
+    """Files of the info log that are kept, 1 to 1000. Default: 4."""
     lru_cache_size: int | str | None
     """plyvel's name for block_cache_size."""
     bloom_filter_bits: int | str | None

@@ -42,6 +42,43 @@ fn a_flush_that_fails_wakes_who_waits_for_it_and_the_next_one_tries_again() {
     }
 }
 
+/// A sandbox without threads, whose callers come from several all the same: the filter may be younger than they are.
+#[test]
+fn where_no_thread_can_be_started_callers_flush_and_compact() {
+    let faulty = FaultEnv::new(Arc::new(MemEnv::new()), 0);
+    faulty.inject(Fault::new(&[Operation::Spawn], libc::EPERM).always());
+    let options = options(&MemEnv::new())
+        .env(Arc::new(faulty.clone()))
+        .manual_background(false)
+        .level0_compaction_trigger(2)
+        .target_file_size(4096);
+    let db = DB::open("/db", options.clone()).unwrap();
+    assert_eq!(faulty.injected(), 1);
+    std::thread::scope(|scope| {
+        for writer in 0..3u8 {
+            let db = &db;
+            scope.spawn(move || {
+                for key in 0..100u8 {
+                    db.put(&[writer, key], &[key; 500]).unwrap();
+                }
+                db.flush().unwrap();
+            });
+        }
+    });
+    assert_eq!(entries(&db).len(), 300);
+    let stats = db.stats().unwrap();
+    assert!(stats.levels[0].tables < 4, "{:?}", stats.levels);
+    assert!(stats.levels[1].tables > 0, "{:?}", stats.levels);
+    db.put(b"last", b"").unwrap();
+    let closing = db.clone();
+    within("close", move || closing.close()).unwrap();
+    // Another failure to start one is an error.
+    faulty.clear();
+    faulty.inject(Fault::new(&[Operation::Spawn], libc::EAGAIN));
+    assert!(DB::open("/db", options.clone()).is_err());
+    assert_eq!(entries(&DB::open("/db", options).unwrap()).len(), 301);
+}
+
 #[test]
 fn a_sealed_memtable_is_flushed_although_nobody_waits_for_it() {
     for _ in 0..5 {

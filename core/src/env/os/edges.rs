@@ -10,7 +10,11 @@ fn a_file_is_filled_with_zeros_piece_by_piece_up_to_a_length_and_never_cut() {
     let mut options = fs::OpenOptions::new();
     let options = options.read(true).write(true).create_new(true);
     let file = options.open(&path).unwrap();
-    let file = OsFile { file, path };
+    let file = OsFile {
+        file,
+        path,
+        largest: AtomicU64::new(u64::MAX),
+    };
     file.fill(1).unwrap();
     assert_eq!(file.len().unwrap(), 1);
     file.write_at(0, b"abc").unwrap();

@@ -1,0 +1,228 @@
+//! Each background thread is killed, by a panic, at each of its steps and at each of its operations on files, once per run.
+//!
+//! Whoever waits for the work of that thread gets an error, nobody hangs, and nothing that was acknowledged is lost. The
+//! thread works again afterwards, unless it was killed between the two halves of an installation, which stops writing.
+
+use std::collections::BTreeSet;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::*;
+use crate::db::background::{COMPACTION_THREAD, FLUSH_THREAD};
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// What takes longer hangs.
+const LONGEST: Duration = Duration::from_secs(60);
+const KEYS: u8 = 10;
+const TRIGGER: u64 = 2;
+
+/// Ends a thread at the n-th thing it does.
+struct Killer {
+    thread: &'static str,
+    nth: u64,
+    done: AtomicU64,
+    killed_at: Mutex<Option<String>>,
+}
+
+impl Killer {
+    fn pass(&self, what: impl FnOnce() -> String) {
+        if std::thread::current().name() != Some(self.thread)
+            || self.done.fetch_add(1, Ordering::SeqCst) != self.nth
+        {
+            return;
+        }
+        let what = what();
+        *self.killed_at.lock() = Some(what.clone());
+        // As a panic, without a message on the standard error stream.
+        std::panic::resume_unwind(Box::new(format!("killed: {what}")));
+    }
+
+    fn has_killed(&self) -> bool {
+        self.killed_at.lock().is_some()
+    }
+}
+
+/// One life of a database, and what it promised.
+struct Life {
+    killer: Arc<Killer>,
+    env: FaultEnv,
+    db: DB,
+    /// Per key, the last round whose put was acknowledged.
+    acknowledged: BTreeMap<u8, u8>,
+    /// Calls that were told of the kill.
+    errors: u64,
+}
+
+impl Life {
+    fn new(thread: &'static str, nth: u64) -> Life {
+        let killer = Arc::new(Killer {
+            thread,
+            nth,
+            done: AtomicU64::new(0),
+            killed_at: Mutex::new(None),
+        });
+        let env = FaultEnv::new(Arc::new(MemEnv::new()), 0);
+        let (files, steps) = (Arc::clone(&killer), Arc::clone(&killer));
+        env.set_hook(Some(Arc::new(move |operation, path: &Path| {
+            files.pass(|| format!("{operation:?} {}", path.display()));
+        })));
+        let mut options = Life::options(&env).manual_background(false);
+        options.step_hook = Some(Arc::new(move |step| steps.pass(|| step.to_owned())));
+        Life {
+            killer,
+            db: DB::open("/db", options).unwrap(),
+            env,
+            acknowledged: BTreeMap::new(),
+            errors: 0,
+        }
+    }
+
+    fn options(env: &FaultEnv) -> Options {
+        options(&MemEnv::new())
+            .env(Arc::new(env.clone()))
+            .level0_compaction_trigger(TRIGGER)
+            .target_file_size(4096)
+            .background_threads(1)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.db.shared().publisher.is_stopped()
+    }
+
+    /// Notes how a call ended. With `strictly` it must have succeeded.
+    fn told(&mut self, what: &str, outcome: Result<()>, strictly: bool) -> bool {
+        if let Err(error) = &outcome {
+            assert_eq!(error.kind(), ErrorKind::Internal, "{what}: {error}");
+            assert!(!strictly, "{what}: {error}");
+            self.errors += 1;
+        }
+        outcome.is_ok()
+    }
+
+    fn write(&mut self, rounds: std::ops::Range<u8>) {
+        // Once a thread was killed, and what it did could be done again, everything works.
+        let strictly = self.killer.has_killed() && !self.is_stopped();
+        for round in rounds {
+            for key in 0..KEYS {
+                let put = self.db.put(&[key], &[round; 700]);
+                if self.told("put", put, strictly) {
+                    self.acknowledged.insert(key, round);
+                }
+            }
+            let flushed = self.db.flush();
+            self.told("flush", flushed, strictly);
+            self.settle();
+        }
+    }
+
+    /// Waits until the compaction thread has nothing to do, or has been killed.
+    fn settle(&self) {
+        let shared = self.db.shared();
+        let mut state = shared.state.lock();
+        let is_busy = |state: &crate::db::shared::State| {
+            let version = Arc::clone(&shared.superversion.load().version);
+            !state.running.is_empty() || version.files(0).len() >= TRIGGER as usize
+        };
+        while is_busy(&state)
+            && state.compaction_failure.is_none()
+            && !shared.publisher.is_stopped()
+        {
+            shared.changed.wait(&mut state);
+        }
+    }
+
+    /// Closes the database, opens it again, and finds what was acknowledged.
+    fn end(mut self) -> (Option<String>, u64) {
+        let strictly = self.killer.has_killed() && !self.is_stopped();
+        let closed = self.db.close();
+        self.told("close", closed, strictly);
+        self.env.set_hook(None);
+        let at = self.killer.killed_at.lock().clone();
+        let db = DB::open("/db", Life::options(&self.env)).unwrap();
+        for (key, round) in &self.acknowledged {
+            let value = db.get(&[*key]).unwrap();
+            let found = value.unwrap_or_else(|| panic!("{at:?}: key {key} is lost"));
+            assert!(found[0] >= *round, "{at:?}: key {key} went back");
+        }
+        let report = db.verify().unwrap();
+        assert!(report.is_ok(), "{at:?}: {report:?}");
+        db.compact_range(None, None).unwrap();
+        db.close().unwrap();
+        (at, self.errors)
+    }
+}
+
+/// Runs `work` on a thread of its own, so that a call which hangs fails the test.
+fn within<T: Send + 'static>(what: String, work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (send, receive) = mpsc::channel();
+    std::thread::spawn(move || send.send(work()));
+    receive
+        .recv_timeout(LONGEST)
+        .unwrap_or_else(|_| panic!("{what}: hangs or failed"))
+}
+
+fn kill_everywhere(thread: &'static str, steps: &[&str]) {
+    let mut met = BTreeSet::new();
+    let (mut kills, mut errors) = (0, 0);
+    for nth in 0.. {
+        let (at, told) = within(format!("{thread} killed at its step {nth}"), move || {
+            let mut life = Life::new(thread, nth);
+            life.write(0..4);
+            life.write(4..6);
+            life.end()
+        });
+        let Some(at) = at else {
+            break;
+        };
+        kills += 1;
+        errors += told;
+        met.insert(at);
+    }
+    println!("{thread}: {kills} kills, {errors} calls were told");
+    let unmet: Vec<_> = steps.iter().filter(|step| !met.contains(**step)).collect();
+    assert!(unmet.is_empty(), "never killed at {unmet:?}");
+    assert!(kills > steps.len() as u64 && errors > 0);
+}
+
+#[test]
+fn a_flush_thread_that_panics_anywhere_is_told_of_hangs_nobody_and_loses_nothing() {
+    kill_everywhere(
+        FLUSH_THREAD,
+        &[
+            "the flush thread wakes",
+            "a flush begins",
+            "a memtable is published",
+            "a table is written",
+            "an edit is to be made durable",
+            "an edit is durable",
+            "an edit is shown",
+            "a flushed table is shown",
+            "a flush has ended",
+            "a flush is to be told of",
+            "a flush was told of",
+            "a flush was noted",
+        ],
+    );
+}
+
+#[test]
+fn a_compaction_thread_that_panics_anywhere_is_told_of_hangs_nobody_and_loses_nothing() {
+    kill_everywhere(
+        COMPACTION_THREAD,
+        &[
+            "a compaction thread looks for work",
+            "a compaction begins",
+            "entries are compacted",
+            "a compaction's tables are written",
+            "an edit is to be made durable",
+            "an edit is durable",
+            "an edit is shown",
+            "a compaction has ended",
+            "a compaction is to be told of",
+            "a compaction was told of",
+            "a compaction is tidied up after",
+            "a table is to be removed",
+            "a compaction was noted",
+        ],
+    );
+}

@@ -1,0 +1,97 @@
+//! Opening files without touching the standard streams' descriptors.
+//!
+//! A daemon may have closed descriptors 0 to 2. The system gives the lowest free number to whatever is opened next, and
+//! any library of the program may write to 1 or 2 without asking: into a file of the database, if that is what is there.
+//!
+//! * FD-1  No file or directory that the engine opens has a descriptor below 3.
+//! * FD-2  While it opens one, closed descriptors below 3 are taken by something that cannot be read or written, and are
+//!         closed again afterwards: the program finds them as it left them.
+//!
+//! Two threads that open at once may let go of each other's placeholders. A file that was opened low all the same is
+//! moved up before anybody uses it; a directory that is being listed cannot be written to by anybody.
+
+#![expect(unsafe_code, reason = "descriptors as numbers")]
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::Path;
+
+use super::os::retry;
+
+/// The first descriptor that is no standard stream's.
+const FIRST: i32 = 3;
+
+/// Opens `path` with `options` (FD-1); interrupted calls are repeated.
+pub(super) fn open(path: &Path, options: &fs::OpenOptions) -> io::Result<fs::File> {
+    let file = {
+        let _placeholders = Placeholders::take();
+        retry(|| options.open(path))?
+    };
+    above_standard_streams(file)
+}
+
+/// Opens a directory, to be synced.
+pub(super) fn open_dir(path: &Path) -> io::Result<fs::File> {
+    open(path, fs::OpenOptions::new().read(true))
+}
+
+/// Starts listing a directory.
+pub(super) fn read_dir(path: &Path) -> io::Result<fs::ReadDir> {
+    let _placeholders = Placeholders::take();
+    retry(|| fs::read_dir(path))
+}
+
+/// The same open file under a number that is no standard stream's.
+fn above_standard_streams(file: fs::File) -> io::Result<fs::File> {
+    if file.as_raw_fd() >= FIRST {
+        return Ok(file);
+    }
+    // SAFETY: the call takes numbers only, and `file` keeps its descriptor open during it.
+    let moved = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, FIRST) };
+    if moved < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor was just made for us, and nobody else knows of it.
+    Ok(unsafe { fs::File::from_raw_fd(moved) })
+}
+
+/// Holds the closed ones of the standard streams' descriptors until it is dropped (FD-2).
+struct Placeholders {
+    _held: [Option<OwnedFd>; FIRST as usize],
+}
+
+impl Placeholders {
+    fn take() -> Placeholders {
+        let mut held = [const { None }; FIRST as usize];
+        for place in &mut held {
+            if (0..FIRST).all(is_open) {
+                break;
+            }
+            *place = placeholder();
+        }
+        Placeholders { _held: held }
+    }
+}
+
+fn is_open(descriptor: i32) -> bool {
+    // SAFETY: the call takes numbers only and changes nothing.
+    let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFD) };
+    flags >= 0 || io::Error::last_os_error().raw_os_error() != Some(libc::EBADF)
+}
+
+/// Takes the lowest free descriptor, if it is a standard stream's.
+fn placeholder() -> Option<OwnedFd> {
+    #[cfg(target_os = "linux")]
+    let flags = libc::O_PATH | libc::O_CLOEXEC;
+    #[cfg(not(target_os = "linux"))]
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    // SAFETY: the path is a text that ends with a zero.
+    let descriptor = unsafe { libc::open(c"/".as_ptr(), flags) };
+    if descriptor < 0 {
+        return None;
+    }
+    // SAFETY: the descriptor was just made for us, and nobody else knows of it.
+    let owned = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    (descriptor < FIRST).then_some(owned)
+}

@@ -1,0 +1,224 @@
+//! Files of lines for people, which others may write to, empty, rename or remove at any moment.
+//!
+//! * LOGFILE-1  A line is added behind the end that the file has at that moment (`O_APPEND`), in one write: what several
+//!              handles or processes add does not mix, and a file that was emptied begins again without a hole.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::os::retry;
+use super::{Env, File, PathKind, descriptors, unix};
+use crate::error::{Error, Result};
+use crate::sync::Arc;
+
+/// A file of lines, opened by [`Env::open_log`].
+pub trait LogFile: Send + Sync {
+    /// Adds `line` behind the file's end. After an error a part of it may be there.
+    fn append(&self, line: &[u8]) -> Result<()>;
+
+    /// The file's length in bytes.
+    fn len(&self) -> Result<u64>;
+
+    /// Whether the file has no bytes.
+    fn is_empty(&self) -> Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Whether `path` still names this file; true also if nobody can tell.
+    fn has_name(&self, path: &Path) -> bool;
+
+    /// Removes all lines.
+    fn clear(&self) -> Result<()>;
+
+    /// Runs `work` unless another handle of this file, in whatever process, is running some; whether it ran.
+    fn alone(&self, work: &mut dyn FnMut()) -> bool;
+}
+
+/// A log over any environment's files, for one handle at a time.
+pub(super) struct PlainLog(Arc<dyn File>);
+
+impl PlainLog {
+    pub(super) fn open(env: &(impl Env + ?Sized), path: &Path) -> Result<PlainLog> {
+        let file = match env.kind(path)? {
+            PathKind::Missing => env.create_new(path)?,
+            _ => env.open_write(path)?,
+        };
+        Ok(PlainLog(file))
+    }
+}
+
+impl LogFile for PlainLog {
+    fn append(&self, line: &[u8]) -> Result<()> {
+        self.0.write_at(self.0.len()?, line)
+    }
+
+    fn len(&self) -> Result<u64> {
+        self.0.len()
+    }
+
+    fn has_name(&self, _path: &Path) -> bool {
+        true
+    }
+
+    fn clear(&self) -> Result<()> {
+        self.0.set_len(0)
+    }
+
+    fn alone(&self, work: &mut dyn FnMut()) -> bool {
+        work();
+        true
+    }
+}
+
+/// A log of the operating system.
+pub(super) struct OsLog {
+    file: fs::File,
+    path: PathBuf,
+}
+
+impl OsLog {
+    /// Opens or creates it. Only a regular file is one.
+    pub(super) fn open(path: &Path) -> Result<OsLog> {
+        let failed = |source| Error::io("open the info log", path, source);
+        let mut options = fs::OpenOptions::new();
+        // A pipe is refused, not waited for.
+        let options = options
+            .append(true)
+            .create(true)
+            .custom_flags(libc::O_NONBLOCK);
+        let file = descriptors::open(path, options).map_err(failed)?;
+        if !file.metadata().map_err(failed)?.is_file() {
+            let what = "it is not a regular file";
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, what)));
+        }
+        Ok(OsLog {
+            file,
+            path: path.to_path_buf(),
+        })
+    }
+}
+
+impl LogFile for OsLog {
+    fn append(&self, line: &[u8]) -> Result<()> {
+        let failed = |source| Error::io("write", &self.path, source);
+        // As for every file (E4).
+        if self.len()?.saturating_add(line.len() as u64) > unix::file_size_limit() {
+            return Err(failed(io::Error::from_raw_os_error(libc::EFBIG)));
+        }
+        (&self.file).write_all(line).map_err(failed)
+    }
+
+    fn len(&self) -> Result<u64> {
+        let metadata = self.file.metadata();
+        metadata
+            .map(|metadata| metadata.len())
+            .map_err(|source| Error::io("stat", &self.path, source))
+    }
+
+    fn has_name(&self, path: &Path) -> bool {
+        let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        match (retry(|| fs::metadata(path)), self.file.metadata()) {
+            (Ok(named), Ok(held)) => identity(named) == identity(held),
+            (Err(error), _) => error.kind() != io::ErrorKind::NotFound,
+            (Ok(_), Err(_)) => true,
+        }
+    }
+
+    fn clear(&self) -> Result<()> {
+        retry(|| self.file.set_len(0)).map_err(|source| Error::io("empty", &self.path, source))
+    }
+
+    fn alone(&self, work: &mut dyn FnMut()) -> bool {
+        let locked = self.file.try_lock();
+        if matches!(locked, Err(fs::TryLockError::WouldBlock)) {
+            return false;
+        }
+        // Where there are no locks, everybody trusts in luck.
+        work();
+        if locked.is_ok() {
+            let _ = self.file.unlock();
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::test_dir::TestDir;
+    use crate::env::{MemEnv, OsEnv};
+
+    #[test]
+    fn two_handles_add_whole_lines_behind_each_other_and_behind_an_emptied_end() {
+        let dir = TestDir::new();
+        let path = dir.path().join("log");
+        let env = OsEnv::new();
+        let (one, two) = (env.open_log(&path).unwrap(), env.open_log(&path).unwrap());
+        for _ in 0..3 {
+            one.append(b"one\n").unwrap();
+            two.append(b"two\n").unwrap();
+        }
+        assert_eq!(fs::read(&path).unwrap(), b"one\ntwo\n".repeat(3));
+        fs::OpenOptions::new()
+            .write(true)
+            .truncate(true)
+            .open(&path)
+            .unwrap();
+        one.append(b"after\n").unwrap();
+        two.append(b"it\n").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"after\nit\n", "no hole");
+        assert_eq!((one.len().unwrap(), one.is_empty().unwrap()), (9, false));
+        two.clear().unwrap();
+        assert!(one.is_empty().unwrap());
+    }
+
+    #[test]
+    fn a_renamed_removed_or_replaced_log_no_longer_has_its_name() {
+        let dir = TestDir::new();
+        let (path, other) = (dir.path().join("log"), dir.path().join("other"));
+        let env = OsEnv::new();
+        let log = env.open_log(&path).unwrap();
+        assert!(log.has_name(&path));
+        fs::rename(&path, &other).unwrap();
+        assert!(!log.has_name(&path) && log.has_name(&other));
+        fs::write(&path, "new").unwrap();
+        assert!(!log.has_name(&path));
+        fs::remove_file(&other).unwrap();
+        assert!(!log.has_name(&other));
+    }
+
+    #[test]
+    fn of_two_handles_one_at_a_time_works_alone() {
+        let dir = TestDir::new();
+        let path = dir.path().join("log");
+        let env = OsEnv::new();
+        let (one, two) = (env.open_log(&path).unwrap(), env.open_log(&path).unwrap());
+        let mut inner = None;
+        assert!(one.alone(&mut || inner = Some(two.alone(&mut || ()))));
+        assert_eq!(inner, Some(false));
+        assert!(two.alone(&mut || ()), "it was let go");
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_no_log() {
+        let env = OsEnv::new();
+        assert!(env.open_log(Path::new("/dev/null")).is_err());
+        assert!(env.open_log(TestDir::new().path()).is_err());
+    }
+
+    #[test]
+    fn a_log_in_memory_goes_on_where_it_ended() {
+        let env = MemEnv::new();
+        let path = Path::new("/log");
+        env.open_log(path).unwrap().append(b"a\n").unwrap();
+        let log = env.open_log(path).unwrap();
+        log.append(b"b\n").unwrap();
+        assert_eq!((log.len().unwrap(), log.has_name(path)), (4, true));
+        let mut ran = false;
+        assert!(log.alone(&mut || ran = true) && ran);
+        log.clear().unwrap();
+        assert!(log.is_empty().unwrap());
+    }
+}

@@ -29,6 +29,10 @@
  * Structures whose first field is struct_size grow with later versions: start from their _INIT macro, set
  *            fields by name, and pass NULL for the defaults.
  * Panics     and exceptions never cross this border: a bug in AiDb is AIDB_INTERNAL.
+ * Cancelled  threads: pthread_cancel never ends a thread inside a call, nor in what a call calls back. Functions that
+ *            take `error`, but for aidb_close, are cancellation points before they do anything: a thread that was
+ *            cancelled meanwhile ends there, or at any other cancellation point of its own. So it is with deferred
+ *            cancellation, the usual kind; with PTHREAD_CANCEL_ASYNCHRONOUS a thread must not call AiDb.
  * fork       a child process gets AIDB_CLOSED from what its parent opened.
  *
  *     aidb_db *db = NULL;

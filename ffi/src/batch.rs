@@ -6,7 +6,7 @@ use aidb::WriteBatch;
 use parking_lot::RwLock;
 
 use crate::error::aidb_error;
-use crate::guard::{guard_ok, quietly};
+use crate::guard::{guard_ok, quietly, releasing};
 use crate::handle::{self, Object};
 use crate::options::in_use;
 use crate::ptr::bytes;
@@ -44,7 +44,7 @@ pub extern "C" fn aidb_batch_new() -> *mut aidb_batch {
 /// Releases a batch; NULL and a batch that was freed before are ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn aidb_batch_free(batch: *mut aidb_batch) {
-    quietly((), || handle::take(batch, "batch").map(drop));
+    releasing(|| handle::take(batch, "batch"));
 }
 
 /// Adds a put.
@@ -52,7 +52,7 @@ pub unsafe extern "C" fn aidb_batch_free(batch: *mut aidb_batch) {
 /// @param key, value  copied; NULL only with a length of 0
 /// @return AIDB_OK; AIDB_INVALID_ARGUMENT, also if the batch would pass 4 GiB, and AIDB_CLOSED; it is unchanged then
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_batch_put(
+pub unsafe extern "C-unwind" fn aidb_batch_put(
     batch: *mut aidb_batch,
     key: *const c_void,
     key_len: usize,
@@ -76,7 +76,7 @@ pub unsafe extern "C" fn aidb_batch_put(
 
 /// Adds a delete; deleting an absent key is no error. Returns as aidb_batch_put.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_batch_delete(
+pub unsafe extern "C-unwind" fn aidb_batch_delete(
     batch: *mut aidb_batch,
     key: *const c_void,
     key_len: usize,
@@ -97,7 +97,7 @@ pub unsafe extern "C" fn aidb_batch_delete(
 ///
 /// @param other  stays as it is; may be the same batch
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_batch_append(
+pub unsafe extern "C-unwind" fn aidb_batch_append(
     batch: *mut aidb_batch,
     other: *const aidb_batch,
     error: *mut *mut aidb_error,
@@ -122,7 +122,7 @@ pub unsafe extern "C" fn aidb_batch_append(
 ///
 /// @return AIDB_OK, AIDB_INVALID_ARGUMENT or AIDB_CLOSED
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_batch_clear(
+pub unsafe extern "C-unwind" fn aidb_batch_clear(
     batch: *mut aidb_batch,
     error: *mut *mut aidb_error,
 ) -> aidb_status {
@@ -164,7 +164,7 @@ pub unsafe extern "C" fn aidb_batch_byte_size(batch: *const aidb_batch) -> usize
 /// @param on_delete      NULL skips deletes
 /// @return AIDB_OK, AIDB_INVALID_ARGUMENT or AIDB_CLOSED
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_batch_iterate(
+pub unsafe extern "C-unwind" fn aidb_batch_iterate(
     batch: *const aidb_batch,
     context: *mut c_void,
     on_put: aidb_batch_put_callback,

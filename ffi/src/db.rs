@@ -8,7 +8,7 @@ use aidb::{DB, ReadOptions, Result, Snapshot, Value, WriteOptions};
 
 use crate::batch::aidb_batch;
 use crate::error::aidb_error;
-use crate::guard::{guard, guard_ok, quietly};
+use crate::guard::{guard, guard_ok, guard_uncancelled, quietly};
 use crate::handle::{self, Live, Object};
 use crate::options::{aidb_options, in_use, options_or_default};
 use crate::pinned::aidb_pinned;
@@ -137,7 +137,7 @@ impl ReadArguments {
 /// @return AIDB_OK; AIDB_LOCKED if another process, or this one, has it open; AIDB_INVALID_ARGUMENT,
 ///         AIDB_CORRUPTION, AIDB_UNSUPPORTED, AIDB_IO or AIDB_NO_SPACE
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_open(
+pub unsafe extern "C-unwind" fn aidb_open(
     path: *const c_char,
     options: *const aidb_options,
     db_out: *mut *mut aidb_db,
@@ -165,7 +165,7 @@ pub unsafe extern "C" fn aidb_open(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn aidb_close(db: *mut aidb_db, error: *mut *mut aidb_error) -> aidb_status {
     // SAFETY: the caller keeps the contract above for each pointer.
-    unsafe { guard_ok(error, || handle::take(db, "db")?.close()) }
+    unsafe { guard_uncancelled(error, || handle::take(db, "db")?.close().map(|()| AIDB_OK)) }
 }
 
 /// Removes the database in a directory: its files, and the directory if nothing else is in it; durable when this
@@ -175,7 +175,7 @@ pub unsafe extern "C" fn aidb_close(db: *mut aidb_db, error: *mut *mut aidb_erro
 /// @return AIDB_OK; AIDB_LOCKED if it is open anywhere; AIDB_INVALID_ARGUMENT if the directory is not AiDb's (the
 ///         message names the other engine where it can be told); AIDB_UNSUPPORTED for a path with a scheme; AIDB_IO
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_destroy(
+pub unsafe extern "C-unwind" fn aidb_destroy(
     path: *const c_char,
     options: *const aidb_options,
     error: *mut *mut aidb_error,
@@ -195,7 +195,7 @@ pub unsafe extern "C" fn aidb_destroy(
 /// @return AIDB_OK, AIDB_INVALID_ARGUMENT, AIDB_CLOSED; AIDB_IO or AIDB_NO_SPACE if the log cannot be written,
 ///         and then the write may or may not be there after a crash
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_put(
+pub unsafe extern "C-unwind" fn aidb_put(
     db: *const aidb_db,
     key: *const c_void,
     key_len: usize,
@@ -219,7 +219,7 @@ pub unsafe extern "C" fn aidb_put(
 
 /// Removes a key; removing an absent key is no error. Returns as aidb_put.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_delete(
+pub unsafe extern "C-unwind" fn aidb_delete(
     db: *const aidb_db,
     key: *const c_void,
     key_len: usize,
@@ -238,7 +238,7 @@ pub unsafe extern "C" fn aidb_delete(
 /// Applies a batch: all of its operations or none, also across a crash. The batch stays as it is and may be
 /// written again, cleared or freed. Returns as aidb_put.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_write(
+pub unsafe extern "C-unwind" fn aidb_write(
     db: *const aidb_db,
     batch: *const aidb_batch,
     options: *const aidb_write_options,
@@ -261,7 +261,7 @@ pub unsafe extern "C" fn aidb_write(
 /// @param value_len_out  the length of the value in bytes
 /// @return AIDB_OK, AIDB_NOT_FOUND, AIDB_INVALID_ARGUMENT, AIDB_CLOSED, AIDB_IO or AIDB_CORRUPTION
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_get(
+pub unsafe extern "C-unwind" fn aidb_get(
     db: *const aidb_db,
     key: *const c_void,
     key_len: usize,
@@ -294,7 +294,7 @@ pub unsafe extern "C" fn aidb_get(
 /// @param pinned_out  release it with aidb_pinned_free
 /// @return as aidb_get
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_get_pinned(
+pub unsafe extern "C-unwind" fn aidb_get_pinned(
     db: *const aidb_db,
     key: *const c_void,
     key_len: usize,
@@ -319,7 +319,7 @@ pub unsafe extern "C" fn aidb_get_pinned(
 ///
 /// @param options  NULL for the defaults
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_contains(
+pub unsafe extern "C-unwind" fn aidb_contains(
     db: *const aidb_db,
     key: *const c_void,
     key_len: usize,
@@ -359,7 +359,7 @@ unsafe fn read(
 /// @param buffer_out      holds all values; release it, and with it them, with one aidb_free
 /// @return AIDB_OK, AIDB_INVALID_ARGUMENT, AIDB_CLOSED, AIDB_IO or AIDB_CORRUPTION; one failing key fails the call
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_get_many(
+pub unsafe extern "C-unwind" fn aidb_get_many(
     db: *const aidb_db,
     count: usize,
     keys: *const *const c_void,
@@ -413,7 +413,7 @@ pub unsafe extern "C" fn aidb_get_many(
 ///
 /// @return AIDB_OK, AIDB_CLOSED, AIDB_IO or AIDB_NO_SPACE; a failed flush loses nothing acknowledged
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_flush(
+pub unsafe extern "C-unwind" fn aidb_flush(
     db: *const aidb_db,
     error: *mut *mut aidb_error,
 ) -> aidb_status {
@@ -427,7 +427,7 @@ pub unsafe extern "C" fn aidb_flush(
 /// @param start, end  NULL means no bound
 /// @return as aidb_flush, or AIDB_INVALID_ARGUMENT
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_compact_range(
+pub unsafe extern "C-unwind" fn aidb_compact_range(
     db: *const aidb_db,
     start: *const c_void,
     start_len: usize,
@@ -450,7 +450,7 @@ pub unsafe extern "C" fn aidb_compact_range(
 /// @param start, end  NULL means no bound
 /// @return AIDB_OK, AIDB_INVALID_ARGUMENT, AIDB_CLOSED, AIDB_IO or AIDB_CORRUPTION
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_approximate_size(
+pub unsafe extern "C-unwind" fn aidb_approximate_size(
     db: *const aidb_db,
     start: *const c_void,
     start_len: usize,
@@ -477,7 +477,7 @@ pub unsafe extern "C" fn aidb_approximate_size(
 /// @param text_out  a zero-terminated string; release it with aidb_free
 /// @return AIDB_OK, AIDB_NOT_FOUND for an unknown name, AIDB_INVALID_ARGUMENT or AIDB_CLOSED
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_property(
+pub unsafe extern "C-unwind" fn aidb_property(
     db: *const aidb_db,
     name: *const c_char,
     text_out: *mut *mut c_char,
@@ -502,7 +502,7 @@ pub unsafe extern "C" fn aidb_property(
 /// @param json_out  a zero-terminated string; release it with aidb_free
 /// @return AIDB_OK, AIDB_INVALID_ARGUMENT or AIDB_CLOSED
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_stats_json(
+pub unsafe extern "C-unwind" fn aidb_stats_json(
     db: *const aidb_db,
     json_out: *mut *mut c_char,
     error: *mut *mut aidb_error,
@@ -524,7 +524,7 @@ pub unsafe extern "C" fn aidb_stats_json(
 /// @param path_out  a zero-terminated string; release it with aidb_free
 /// @return AIDB_OK, AIDB_INVALID_ARGUMENT or AIDB_CLOSED
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_path(
+pub unsafe extern "C-unwind" fn aidb_path(
     db: *const aidb_db,
     path_out: *mut *mut c_char,
     error: *mut *mut aidb_error,

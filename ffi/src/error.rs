@@ -4,7 +4,7 @@ use std::ffi::{CString, c_char};
 
 use aidb::Error;
 
-use crate::guard::quietly;
+use crate::guard::{quietly, releasing};
 use crate::handle;
 use crate::status::{AIDB_CLOSED, AIDB_INVALID_ARGUMENT, AIDB_OK, aidb_status, status_of};
 
@@ -69,5 +69,5 @@ pub unsafe extern "C" fn aidb_error_is_retryable(error: *const aidb_error) -> bo
 /// Releases an error; NULL and an error that was freed before are ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn aidb_error_free(error: *mut aidb_error) {
-    quietly((), || handle::take(error, "error").map(drop));
+    releasing(|| handle::take(error, "error"));
 }

@@ -2,6 +2,8 @@
 //!
 //! * G1  Nothing unwinds into C: a panic is caught and answered as `AIDB_INTERNAL`, or the quiet answer.
 //! * G2  `*error_out` is written by every call that has one: NULL unless the call failed.
+//! * G3  No call in which a thread may wait is cut short by `pthread_cancel` (`cancel.rs`): a cancelled thread ends before a call
+//!       does anything, or after it.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,18 +11,38 @@ use std::ptr;
 
 use aidb::{Error, Result};
 
+use crate::cancel::{self, HoldOff};
 use crate::error::{Report, aidb_error};
 use crate::handle::{self, Object};
 use crate::status::{AIDB_OK, aidb_status, status_of};
 
-/// Runs the body of a fallible function; `Ok` is its status, [`AIDB_OK`] or `AIDB_NOT_FOUND`.
+/// Runs the body of a fallible function; `Ok` is its status, [`AIDB_OK`] or `AIDB_NOT_FOUND`. Ends the thread before that if
+/// it has been cancelled: the exported function is `extern "C-unwind"`, and holds nothing yet.
 ///
 /// # Safety
 /// `error_out` is NULL or points to a place for a pointer.
+#[inline]
 pub(crate) unsafe fn guard(
     error_out: *mut *mut aidb_error,
     body: impl FnOnce() -> Result<aidb_status>,
 ) -> aidb_status {
+    cancel::point();
+    // SAFETY: the caller's own promise.
+    unsafe { guard_uncancelled(error_out, body) }
+}
+
+/// [`guard`] that ends no thread: for what destructors call, from which C++ lets nothing escape.
+///
+/// # Safety
+/// As for [`guard`].
+// The ABI makes sure of G1 for this function itself: a panic in it ends the process.
+#[allow(improper_ctypes_definitions, reason = "called from Rust only")]
+#[inline]
+pub(crate) unsafe extern "C" fn guard_uncancelled<F: FnOnce() -> Result<aidb_status>>(
+    error_out: *mut *mut aidb_error,
+    body: F,
+) -> aidb_status {
+    let _uncancelled = HoldOff::begin();
     // A body that panicked leaves only objects behind their own locks, which the engine has stopped by then.
     let outcome = catch_unwind(AssertUnwindSafe(body))
         .unwrap_or_else(|panic| Err(Error::internal(format!("panic: {}", text_of(&*panic)))));
@@ -53,12 +75,18 @@ pub(crate) unsafe fn guard_ok(
     unsafe { guard(error_out, || body().map(|()| AIDB_OK)) }
 }
 
-/// Runs the body of a function that cannot report: `otherwise` stands for any failure.
+/// Runs the body of a function that cannot report, and neither waits nor touches a file: `otherwise` stands for any failure.
 pub(crate) fn quietly<T>(otherwise: T, body: impl FnOnce() -> Result<T>) -> T {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) | Err(_) => otherwise,
     }
+}
+
+/// Runs the body of a function that releases an object. The last one of a database may close its files.
+pub(crate) fn releasing<T>(body: impl FnOnce() -> Result<T>) {
+    let _uncancelled = HoldOff::begin();
+    quietly((), || body().map(drop));
 }
 
 /// What a panic said.

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::db::aidb_db;
 use crate::error::aidb_error;
-use crate::guard::{guard, guard_ok, quietly};
+use crate::guard::{guard, guard_ok, quietly, releasing};
 use crate::handle::{self, Object};
 use crate::options::in_use;
 use crate::ptr::{Out, array_out, bytes, growing, optional_bytes, out};
@@ -134,7 +134,7 @@ fn create(db: *const aidb_db, options: IterOptions, place: Out<*mut aidb_iterato
 /// @param iterator_out  release it with aidb_iter_free
 /// @return AIDB_OK, AIDB_INVALID_ARGUMENT, AIDB_CLOSED
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_iter_create(
+pub unsafe extern "C-unwind" fn aidb_iter_create(
     db: *const aidb_db,
     options: *const aidb_iter_options,
     iterator_out: *mut *mut aidb_iterator,
@@ -153,7 +153,7 @@ pub unsafe extern "C" fn aidb_iter_create(
 ///
 /// @param start, end  NULL means no bound
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_iter_range(
+pub unsafe extern "C-unwind" fn aidb_iter_range(
     db: *const aidb_db,
     start: *const c_void,
     start_len: usize,
@@ -177,7 +177,7 @@ pub unsafe extern "C" fn aidb_iter_range(
 
 /// Creates an iterator over the keys that start with a prefix: aidb_iter_create with a prefix.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_iter_prefix(
+pub unsafe extern "C-unwind" fn aidb_iter_prefix(
     db: *const aidb_db,
     prefix: *const c_void,
     prefix_len: usize,
@@ -199,7 +199,7 @@ pub unsafe extern "C" fn aidb_iter_prefix(
 /// Releases an iterator; NULL and an iterator that was freed before are ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn aidb_iter_free(iterator: *mut aidb_iterator) {
-    quietly((), || handle::take(iterator, "iterator").map(drop));
+    releasing(|| handle::take(iterator, "iterator"));
 }
 
 /// Runs `action` on the cursor, alone.
@@ -245,7 +245,7 @@ fn apart_from<'a>(cursor: &Cursor, key: &'a [u8]) -> Cow<'a, [u8]> {
 /// @return AIDB_OK if the iterator stands on an entry, AIDB_NOT_FOUND if there is none; AIDB_IO,
 ///         AIDB_CORRUPTION, AIDB_CLOSED or AIDB_INVALID_ARGUMENT
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_iter_first(
+pub unsafe extern "C-unwind" fn aidb_iter_first(
     iterator: *mut aidb_iterator,
     error: *mut *mut aidb_error,
 ) -> aidb_status {
@@ -255,7 +255,7 @@ pub unsafe extern "C" fn aidb_iter_first(
 
 /// Moves to the last entry in walking order. Returns as aidb_iter_first.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_iter_last(
+pub unsafe extern "C-unwind" fn aidb_iter_last(
     iterator: *mut aidb_iterator,
     error: *mut *mut aidb_error,
 ) -> aidb_status {
@@ -266,7 +266,7 @@ pub unsafe extern "C" fn aidb_iter_last(
 /// Moves to the first entry at or behind a key in walking order: the smallest key at or above it, or with
 /// `reverse` the largest at or below it. Returns as aidb_iter_first.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_iter_seek(
+pub unsafe extern "C-unwind" fn aidb_iter_seek(
     iterator: *mut aidb_iterator,
     key: *const c_void,
     key_len: usize,
@@ -284,7 +284,7 @@ pub unsafe extern "C" fn aidb_iter_seek(
 /// Moves to the last entry at or before a key in walking order: the largest key at or below it, or with
 /// `reverse` the smallest at or above it. Returns as aidb_iter_first.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_iter_seek_for_prev(
+pub unsafe extern "C-unwind" fn aidb_iter_seek_for_prev(
     iterator: *mut aidb_iterator,
     key: *const c_void,
     key_len: usize,
@@ -302,7 +302,7 @@ pub unsafe extern "C" fn aidb_iter_seek_for_prev(
 /// Moves one entry on in walking order; a new iterator goes to the first. Past the end it stands nowhere, and
 /// only aidb_iter_prev leads back. Returns as aidb_iter_first.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_iter_next(
+pub unsafe extern "C-unwind" fn aidb_iter_next(
     iterator: *mut aidb_iterator,
     error: *mut *mut aidb_error,
 ) -> aidb_status {
@@ -313,7 +313,7 @@ pub unsafe extern "C" fn aidb_iter_next(
 /// Moves one entry back in walking order; a new iterator goes to the last. Before the first it stands nowhere,
 /// and only aidb_iter_next leads back. Returns as aidb_iter_first.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_iter_prev(
+pub unsafe extern "C-unwind" fn aidb_iter_prev(
     iterator: *mut aidb_iterator,
     error: *mut *mut aidb_error,
 ) -> aidb_status {
@@ -379,7 +379,7 @@ unsafe fn lend(
 ///
 /// @return AIDB_OK, AIDB_IO, AIDB_CORRUPTION, AIDB_CLOSED or AIDB_INVALID_ARGUMENT
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_iter_status(
+pub unsafe extern "C-unwind" fn aidb_iter_status(
     iterator: *const aidb_iterator,
     error: *mut *mut aidb_error,
 ) -> aidb_status {
@@ -399,7 +399,7 @@ pub unsafe extern "C" fn aidb_iter_status(
 ///         next entry (see needed_out; the iterator has not moved); AIDB_IO, AIDB_CORRUPTION or AIDB_CLOSED
 /// Both outputs are written whatever is returned.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_iter_next_many(
+pub unsafe extern "C-unwind" fn aidb_iter_next_many(
     iterator: *mut aidb_iterator,
     entries: *mut aidb_entry,
     max_entries: usize,

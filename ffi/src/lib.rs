@@ -6,6 +6,7 @@
 //!
 //! * `handle.rs`  what an opaque pointer means: a slot and its generation, never an address
 //! * `guard.rs`   panics and errors become codes; nothing unwinds into C
+//! * `cancel.rs`  `pthread_cancel` waits for the end of a call
 //! * `ptr.rs`     checks of pointers, lengths and strings; buffers from malloc
 //! * a file per C noun: `db`, `options`, `batch`, `snapshot`, `iterator`, `pinned`, `error`,
 //!   `status`; and `report` for checkpoint, verify and repair
@@ -41,6 +42,8 @@ mod snapshot;
 mod iterator;
 
 mod ptr;
+
+mod cancel;
 
 mod guard;
 

@@ -7,7 +7,7 @@ use aidb::{Error, Options, Result};
 use parking_lot::RwLock;
 
 use crate::error::aidb_error;
-use crate::guard::{guard_ok, quietly};
+use crate::guard::{guard_ok, quietly, releasing};
 use crate::handle::{self, Object};
 use crate::ptr::{Buffer, out, text};
 use crate::status::aidb_status;
@@ -44,7 +44,7 @@ pub extern "C" fn aidb_options_new() -> *mut aidb_options {
 /// Releases options; NULL and options that were freed before are ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn aidb_options_free(options: *mut aidb_options) {
-    quietly((), || handle::take(options, "options").map(drop));
+    releasing(|| handle::take(options, "options"));
 }
 
 /// Sets an option from text.
@@ -55,7 +55,7 @@ pub unsafe extern "C" fn aidb_options_free(options: *mut aidb_options) {
 /// @return AIDB_OK, or AIDB_INVALID_ARGUMENT: an unknown name (the message lists near ones) or a value out of
 ///         its range (the message says the range); the options are unchanged then
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_options_set(
+pub unsafe extern "C-unwind" fn aidb_options_set(
     options: *mut aidb_options,
     name: *const c_char,
     value: *const c_char,
@@ -75,7 +75,7 @@ pub unsafe extern "C" fn aidb_options_set(
 ///
 /// @return AIDB_OK, or AIDB_INVALID_ARGUMENT as for aidb_options_set, also for an option that is no number
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_options_set_number(
+pub unsafe extern "C-unwind" fn aidb_options_set_number(
     options: *mut aidb_options,
     name: *const c_char,
     value: u64,
@@ -99,7 +99,7 @@ pub unsafe extern "C" fn aidb_options_set_number(
 /// @param value  0 is false, anything else true
 /// @return AIDB_OK, or AIDB_INVALID_ARGUMENT as for aidb_options_set, also for an option that is no flag
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_options_set_flag(
+pub unsafe extern "C-unwind" fn aidb_options_set_flag(
     options: *mut aidb_options,
     name: *const c_char,
     value: i32,
@@ -145,7 +145,7 @@ unsafe fn set_typed(
 /// @param value_out  a zero-terminated string; release it with aidb_free
 /// @return AIDB_OK, or AIDB_INVALID_ARGUMENT for an unknown name
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_options_get(
+pub unsafe extern "C-unwind" fn aidb_options_get(
     options: *const aidb_options,
     name: *const c_char,
     value_out: *mut *mut c_char,

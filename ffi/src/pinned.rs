@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use crate::guard::quietly;
+use crate::guard::{quietly, releasing};
 use crate::handle;
 
 /// A value lent by the database. Its bytes stay where they are until it is freed, also when the database is
@@ -29,5 +29,5 @@ pub unsafe extern "C" fn aidb_pinned_len(pinned: *const aidb_pinned) -> usize {
 /// Releases a value; NULL and a value that was freed before are ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn aidb_pinned_free(pinned: *mut aidb_pinned) {
-    quietly((), || handle::take(pinned, "pinned").map(drop));
+    releasing(|| handle::take(pinned, "pinned"));
 }

@@ -26,7 +26,7 @@ pub type aidb_progress_callback =
 /// @return AIDB_OK; AIDB_INVALID_ARGUMENT if `path` is a file or a directory that is not empty; AIDB_LOCKED,
 ///         AIDB_CLOSED, AIDB_IO, AIDB_NO_SPACE or AIDB_CORRUPTION
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_checkpoint(
+pub unsafe extern "C-unwind" fn aidb_checkpoint(
     db: *const aidb_db,
     path: *const c_char,
     error: *mut *mut aidb_error,
@@ -53,7 +53,7 @@ pub unsafe extern "C" fn aidb_checkpoint(
 ///                    is a fault of AiDb; release it with aidb_free; may be NULL
 /// @return AIDB_OK, damaged or not; AIDB_INVALID_ARGUMENT; AIDB_CLOSED, also if it is closed meanwhile
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_verify(
+pub unsafe extern "C-unwind" fn aidb_verify(
     db: *const aidb_db,
     progress: aidb_progress_callback,
     context: *mut c_void,
@@ -95,7 +95,7 @@ pub unsafe extern "C" fn aidb_verify(
 ///         AIDB_IO or AIDB_NO_SPACE while writing, and then `into` is left empty; AIDB_INTERNAL if what was read is not
 ///         accounted for in what was written, and then too
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_repair(
+pub unsafe extern "C-unwind" fn aidb_repair(
     path: *const c_char,
     into: *const c_char,
     options: *const aidb_options,

@@ -2,7 +2,7 @@
 
 use crate::db::aidb_db;
 use crate::error::aidb_error;
-use crate::guard::{guard_ok, quietly};
+use crate::guard::{guard_ok, quietly, releasing};
 use crate::handle::{self, Object};
 use crate::ptr::out;
 use crate::status::aidb_status;
@@ -18,7 +18,7 @@ pub struct aidb_snapshot {
 ///
 /// @return AIDB_OK, AIDB_INVALID_ARGUMENT or AIDB_CLOSED
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn aidb_snapshot_create(
+pub unsafe extern "C-unwind" fn aidb_snapshot_create(
     db: *const aidb_db,
     snapshot_out: *mut *mut aidb_snapshot,
     error: *mut *mut aidb_error,
@@ -44,5 +44,5 @@ pub unsafe extern "C" fn aidb_snapshot_sequence(snapshot: *const aidb_snapshot) 
 /// their view.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn aidb_snapshot_release(snapshot: *mut aidb_snapshot) {
-    quietly((), || handle::take(snapshot, "snapshot").map(drop));
+    releasing(|| handle::take(snapshot, "snapshot"));
 }

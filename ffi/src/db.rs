@@ -8,7 +8,7 @@ use aidb::{DB, ReadOptions, Result, Snapshot, Value, WriteOptions};
 
 use crate::batch::aidb_batch;
 use crate::error::aidb_error;
-use crate::guard::{guard, guard_ok, guard_uncancelled, quietly};
+use crate::guard::{guard, guard_ok, guard_reading, guard_uncancelled, quietly};
 use crate::handle::{self, Live, Object};
 use crate::options::{aidb_options, in_use, options_or_default};
 use crate::pinned::aidb_pinned;
@@ -272,7 +272,7 @@ pub unsafe extern "C-unwind" fn aidb_get(
 ) -> aidb_status {
     // SAFETY: the caller keeps the contract above for each pointer.
     unsafe {
-        guard(error, || {
+        guard_reading(error, || {
             let (value_out, value_len_out) = (
                 out(value_out, "value_out")?,
                 out(value_len_out, "value_len_out")?,
@@ -304,7 +304,7 @@ pub unsafe extern "C-unwind" fn aidb_get_pinned(
 ) -> aidb_status {
     // SAFETY: the caller keeps the contract above for each pointer.
     unsafe {
-        guard(error, || {
+        guard_reading(error, || {
             let pinned_out = out(pinned_out, "pinned_out")?;
             let Some(value) = read(db, key, key_len, options)? else {
                 return Ok(AIDB_NOT_FOUND);
@@ -328,7 +328,7 @@ pub unsafe extern "C-unwind" fn aidb_contains(
 ) -> aidb_status {
     // SAFETY: the caller keeps the contract above for each pointer.
     unsafe {
-        guard(error, || match read(db, key, key_len, options)? {
+        guard_reading(error, || match read(db, key, key_len, options)? {
             Some(_) => Ok(AIDB_OK),
             None => Ok(AIDB_NOT_FOUND),
         })

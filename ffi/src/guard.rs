@@ -31,18 +31,45 @@ pub(crate) unsafe fn guard(
     unsafe { guard_uncancelled(error_out, body) }
 }
 
+/// [`guard`] for a body that only reads: it waits for nothing but the opening, reading and closing of files, which hold
+/// cancellation off by themselves.
+///
+/// # Safety
+/// As for [`guard`].
+#[inline]
+pub(crate) unsafe fn guard_reading(
+    error_out: *mut *mut aidb_error,
+    body: impl FnOnce() -> Result<aidb_status>,
+) -> aidb_status {
+    cancel::point();
+    // SAFETY: the caller's own promise.
+    unsafe { answer(error_out, body) }
+}
+
 /// [`guard`] that ends no thread: for what destructors call, from which C++ lets nothing escape.
+///
+/// # Safety
+/// As for [`guard`].
+pub(crate) unsafe fn guard_uncancelled(
+    error_out: *mut *mut aidb_error,
+    body: impl FnOnce() -> Result<aidb_status>,
+) -> aidb_status {
+    let _uncancelled = HoldOff::begin();
+    // SAFETY: the caller's own promise.
+    unsafe { answer(error_out, body) }
+}
+
+/// Runs a body and tells how it ended.
 ///
 /// # Safety
 /// As for [`guard`].
 // The ABI makes sure of G1 for this function itself: a panic in it ends the process.
 #[allow(improper_ctypes_definitions, reason = "called from Rust only")]
 #[inline]
-pub(crate) unsafe extern "C" fn guard_uncancelled<F: FnOnce() -> Result<aidb_status>>(
+unsafe extern "C" fn answer<F: FnOnce() -> Result<aidb_status>>(
     error_out: *mut *mut aidb_error,
     body: F,
 ) -> aidb_status {
-    let _uncancelled = HoldOff::begin();
     // A body that panicked leaves only objects behind their own locks, which the engine has stopped by then.
     let outcome = catch_unwind(AssertUnwindSafe(body))
         .unwrap_or_else(|panic| Err(Error::internal(format!("panic: {}", text_of(&*panic)))));

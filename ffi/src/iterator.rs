@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::db::aidb_db;
 use crate::error::aidb_error;
-use crate::guard::{guard, guard_ok, quietly, releasing};
+use crate::guard::{guard_ok, guard_reading, quietly, releasing};
 use crate::handle::{self, Object};
 use crate::options::in_use;
 use crate::ptr::{Out, array_out, bytes, growing, optional_bytes, out};
@@ -223,7 +223,7 @@ unsafe fn moved(
 ) -> aidb_status {
     // SAFETY: the caller's own promise.
     unsafe {
-        guard(error, || match with_cursor(iterator, step)? {
+        guard_reading(error, || match with_cursor(iterator, step)? {
             true => Ok(AIDB_OK),
             false => Ok(AIDB_NOT_FOUND),
         })
@@ -412,7 +412,7 @@ pub unsafe extern "C-unwind" fn aidb_iter_next_many(
     let (mut count, mut needed) = (0, 0);
     // SAFETY: the caller keeps the contract above for each pointer.
     unsafe {
-        let status = guard(error, || {
+        let status = guard_reading(error, || {
             let entries = array_out(entries, max_entries, "entries")?;
             let buffer = array_out(buffer.cast::<u8>(), buffer_size, "buffer")?;
             if entries.is_empty() {

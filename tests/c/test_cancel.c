@@ -77,6 +77,46 @@ static void *reads(void *unused) {
     return NULL;
 }
 
+static void free_iterator(void *iterator) {
+    aidb_iter_free(iterator);
+}
+
+/* Without a cache every read is one of the disk. */
+static void *reads_of_the_disk(void *unused) {
+    aidb_read_options no_cache = AIDB_READ_OPTIONS_INIT;
+    char key[8];
+    int i;
+    (void)unused;
+    no_cache.fill_cache = 0;
+    for (i = 0;; i = (i + 1) % 400) {
+        char *value = NULL;
+        size_t length = 0;
+        snprintf(key, sizeof key, "%d", i);
+        returned(aidb_get(db, key, strlen(key), &no_cache, &value, &length, NULL));
+        aidb_free(value);
+    }
+    return NULL;
+}
+
+static void *walks(void *unused) {
+    (void)unused;
+    for (;;) {
+        aidb_iterator *iterator = NULL;
+        aidb_status status = aidb_iter_create(db, NULL, &iterator, NULL);
+        if (status == AIDB_OK) {
+            /* Cancelled in here, the thread leaves its iterator behind. */
+            pthread_cleanup_push(free_iterator, iterator);
+            status = aidb_iter_first(iterator, NULL);
+            while (status == AIDB_OK) {
+                status = aidb_iter_next(iterator, NULL);
+            }
+            pthread_cleanup_pop(1);
+        }
+        returned(status);
+    }
+    return NULL;
+}
+
 static void cancel_threads(void *(*work)(void *)) {
     int i, ended = 0;
     for (i = 0; i < CANCELLED_EACH; i++) {
@@ -122,7 +162,7 @@ int main(int argc, char **argv) {
     aidb_options *options = aidb_options_new();
     char *value = NULL;
     size_t length = 0;
-    int heard = 0;
+    int heard = 0, i;
     void *result = NULL;
     pthread_t thread;
     if (argc != 2) {
@@ -130,6 +170,7 @@ int main(int argc, char **argv) {
     }
     directory = argv[1];
     CHECK(aidb_options_set(options, "write_buffer_size", "4096", NULL) == AIDB_OK);
+    CHECK(aidb_options_set(options, "block_cache_size", "0", NULL) == AIDB_OK);
     CHECK(aidb_open(directory, options, &db, NULL) == AIDB_OK);
     aidb_options_free(options);
     cancel_threads(synced_puts);
@@ -137,6 +178,17 @@ int main(int argc, char **argv) {
     cancel_threads(compactions);
     cancel_threads(lives);
     cancel_threads(reads);
+    for (i = 0; i < 400; i++) {
+        char key[8], bytes[200];
+        memset(bytes, i, sizeof bytes);
+        snprintf(key, sizeof key, "%d", i);
+        CHECK(aidb_put(db, key, strlen(key), bytes, sizeof bytes, NULL, NULL) == AIDB_OK);
+    }
+    CHECK(aidb_flush(db, NULL) == AIDB_OK);
+    for (i = 0; i < 5; i++) {
+        cancel_threads(reads_of_the_disk);
+        cancel_threads(walks);
+    }
     CHECK(refused == 0);
 
     CHECK(pthread_create(&thread, NULL, cancelled_in_a_callback, &heard) == 0);

@@ -18,12 +18,14 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
 use super::os::retry;
+use super::unix::Uncancelled;
 
 /// The first descriptor that is no standard stream's.
 const FIRST: i32 = 3;
 
 /// Opens `path` with `options` (FD-1); interrupted calls are repeated.
 pub(super) fn open(path: &Path, options: &fs::OpenOptions) -> io::Result<fs::File> {
+    let _uncancelled = Uncancelled::begin();
     let file = {
         let _placeholders = Placeholders::take();
         retry(|| options.open(path))?

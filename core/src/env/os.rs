@@ -6,6 +6,8 @@
 //!       may have been killed before it was synced.
 //! * E4  No write goes beyond the process's limit of a file's size, where the system would send a signal whose default is to
 //!       end the process: it is refused with the same error instead, and the signal is the program's own affair.
+//! * E5  What a read needs, opening, reading and closing a file, is no place for `pthread_cancel` to end a thread. Everything
+//!       else waits so long that callers see to that (the C API's `cancel.rs`).
 //!
 //! Linux is tested; macOS shares this file (std's `sync_data` is a full flush there) and is untested.
 //!
@@ -18,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::log_file::OsLog;
+use super::unix::Uncancelled;
 use super::{
     DirLock, Env, File, LogFile, PathKind, Thread, ThreadName, descriptors, os_lock, unix,
 };
@@ -56,6 +59,14 @@ struct OsFile {
     path: PathBuf,
     /// The limit of a file's size, in bytes, when it was last looked at (E4).
     largest: AtomicU64,
+    /// Set when it is dropped, and dropped behind `file` (E5).
+    closing: Option<Uncancelled>,
+}
+
+impl Drop for OsFile {
+    fn drop(&mut self) {
+        self.closing = Some(Uncancelled::begin());
+    }
 }
 
 /// Opens `path` with `options` and makes sure of E1.
@@ -74,6 +85,7 @@ fn open(action: &str, path: &Path, options: &mut fs::OpenOptions) -> Result<Arc<
         file,
         path: path.to_path_buf(),
         largest: AtomicU64::new(unix::file_size_limit()),
+        closing: None,
     }))
 }
 
@@ -89,6 +101,7 @@ pub(super) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T>
 
 impl File for OsFile {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        let _uncancelled = Uncancelled::begin();
         let mut filled = 0;
         while filled < buffer.len() {
             let read = retry(|| {
@@ -422,7 +435,7 @@ impl Thread for OsThread {
 pub(super) fn spawn(name: ThreadName, work: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Thread>> {
     let builder = thread::Builder::new().name(name.to_owned());
     let work = move || {
-        unix::hold_off_cancellation();
+        let _uncancelled = Uncancelled::begin();
         work();
     };
     match builder.spawn(work) {
@@ -521,6 +534,7 @@ mod tests {
             file: fs::File::create_new(dir.path().join("f")).unwrap(),
             path: dir.path().join("f"),
             largest: AtomicU64::new(3),
+            closing: None,
         };
         // The process has no limit, which is looked at again before anything is refused.
         file.write_at(0, b"four").unwrap();

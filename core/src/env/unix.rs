@@ -127,24 +127,48 @@ pub(super) fn file_size_limit() -> u64 {
     }
 }
 
-/// Keeps the calling thread from being ended by `pthread_cancel`, for good: it would leave locks behind. For the engine's
-/// own threads.
-pub(super) fn hold_off_cancellation() {
-    #[cfg(all(target_os = "linux", not(miri)))]
-    {
-        let mut before = 0;
-        // SAFETY: the call stores the former state in `before` and changes nothing but this thread's own state.
-        unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &mut before) };
+/// While it lives, `pthread_cancel` does not end the thread that made it: an engine's thread for good, because it would leave
+/// locks behind; any other while it is in a function of the C library that waits (`cancel.rs` of the C API says why).
+pub(super) struct Uncancelled {
+    before: libc::c_int,
+}
+
+impl Uncancelled {
+    #[inline]
+    pub(super) fn begin() -> Uncancelled {
+        Uncancelled {
+            before: set_cancel_state(PTHREAD_CANCEL_DISABLE),
+        }
     }
 }
 
-#[cfg(all(target_os = "linux", not(miri)))]
+impl Drop for Uncancelled {
+    #[inline]
+    fn drop(&mut self) {
+        set_cancel_state(self.before);
+    }
+}
+
 const PTHREAD_CANCEL_DISABLE: libc::c_int = 1;
 
+/// Sets whether the calling thread may be cancelled; what was set before.
 #[cfg(all(target_os = "linux", not(miri)))]
-unsafe extern "C" {
-    /// POSIX; the crate libc does not declare it.
-    fn pthread_setcancelstate(state: libc::c_int, before: *mut libc::c_int) -> libc::c_int;
+#[inline]
+fn set_cancel_state(state: libc::c_int) -> libc::c_int {
+    unsafe extern "C" {
+        /// POSIX; the crate libc does not declare it.
+        fn pthread_setcancelstate(state: libc::c_int, before: *mut libc::c_int) -> libc::c_int;
+    }
+    let mut before = PTHREAD_CANCEL_DISABLE;
+    // SAFETY: the call stores the former state in `before` and changes nothing but this thread's own state.
+    unsafe { pthread_setcancelstate(state, &mut before) };
+    before
+}
+
+#[cfg(not(all(target_os = "linux", not(miri))))]
+#[inline]
+fn set_cancel_state(state: libc::c_int) -> libc::c_int {
+    state
 }
 
 /// This machine's name, or an empty text.

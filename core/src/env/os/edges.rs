@@ -14,6 +14,7 @@ fn a_file_is_filled_with_zeros_piece_by_piece_up_to_a_length_and_never_cut() {
         file,
         path,
         largest: AtomicU64::new(u64::MAX),
+        closing: None,
     };
     file.fill(1).unwrap();
     assert_eq!(file.len().unwrap(), 1);

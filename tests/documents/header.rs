@@ -69,7 +69,8 @@ fn header_names_every_exported_function() {
     let mut functions = 0;
     for source in files("ffi/src", "rs") {
         for line in read(&source).lines() {
-            let Some((_, name)) = line.split_once("extern \"C\" fn aidb_") else {
+            let exported = ["extern \"C\" fn aidb_", "extern \"C-unwind\" fn aidb_"];
+            let Some((_, name)) = exported.iter().find_map(|words| line.split_once(words)) else {
                 continue;
             };
             let name = format!("aidb_{}(", name.split('(').next().unwrap_or_default());

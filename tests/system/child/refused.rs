@@ -66,7 +66,6 @@ fn numbers(call: &str) -> Vec<libc::c_long> {
             both(libc::SYS_readlinkat)
         }
         "renameat2" => both(libc::SYS_renameat2),
-        "rseq" => both(libc::SYS_rseq),
         "rt_sigpending" => both(libc::SYS_rt_sigpending),
         "sched_getaffinity" => both(libc::SYS_sched_getaffinity),
         "sched_yield" => both(libc::SYS_sched_yield),

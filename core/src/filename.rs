@@ -115,12 +115,21 @@ pub(crate) fn parse(name: &str) -> Option<FileKind> {
         return number(digits).map(FileKind::Manifest);
     }
     let (stem, extension) = name.rsplit_once('.')?;
+    if stem == INFO_LOG && is_info_log_number(extension) {
+        return Some(FileKind::InfoLog);
+    }
     match extension {
         "sst" => number(stem).map(FileKind::Table),
         "log" => number(stem).map(FileKind::Log),
         "tmp" => number(stem).map(|_| FileKind::Temporary),
         _ => None,
     }
+}
+
+/// Whether an info log that was renamed when it was full has this behind its name: 1, 2, 3 and so on.
+fn is_info_log_number(digits: &str) -> bool {
+    let number = digits.parse::<u32>();
+    number.is_ok_and(|number| number > 0 && number.to_string() == digits)
 }
 
 /// The number written as `digits`, if it is written the way we write it.
@@ -208,5 +217,16 @@ mod edges {
         }
         assert_eq!(parse(SYNCED), Some(FileKind::Synced));
         assert_eq!(parse("LOG.old"), Some(FileKind::InfoLog));
+        for (name, is_log) in [
+            ("LOG.1", true),
+            ("LOG.12", true),
+            ("LOG.0", false),
+            ("LOG.01", false),
+            ("LOG.", false),
+            ("LOG.x", false),
+            ("log.1", false),
+        ] {
+            assert_eq!(parse(name) == Some(FileKind::InfoLog), is_log, "{name}");
+        }
     }
 }

@@ -162,7 +162,7 @@ const BEARABLE: [Bearable; 12] = [
             before.is_some_and(|before| before.works(Operation::Rename, Kind::BlankLog))
         },
     },
-    // Space is set aside again after each flush and compaction, and before the next put, which is refused without it.
+    // Space is set aside again after each flush and compaction, and before the next put. Only a full disk refuses that.
     Bearable {
         reason: "space set aside",
         operations: &[Operation::Create, Operation::SetLen],

@@ -21,6 +21,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::background::guarded;
 use crate::env::{Env, File, Names};
 use crate::error::{Error, Result};
 use crate::key::FileNumber;
@@ -297,7 +298,8 @@ impl SyncGroup {
         let logs: Vec<Arc<LogFile>> = state.logs.iter().cloned().collect();
         let (outcome, micros) = MutexGuard::unlocked(state, || {
             let started = self.env.now_micros();
-            let outcome = self.sync_all(&logs);
+            // A panic is a failed sync too: others wait for this one.
+            let outcome = guarded(|| self.sync_all(&logs));
             (outcome, self.env.now_micros().saturating_sub(started))
         });
         state.has_leader = false;

@@ -226,3 +226,57 @@ fn a_compaction_thread_that_panics_anywhere_is_told_of_hangs_nobody_and_loses_no
         ],
     );
 }
+
+/// Not a background thread, but one that others wait for: who syncs does it for all.
+#[test]
+fn a_sync_that_panics_is_told_to_all_who_wait_for_it_and_the_next_one_succeeds() {
+    let env = FaultEnv::new(Arc::new(MemEnv::new()), 0);
+    let db = DB::open("/db", Life::options(&env).manual_background(false)).unwrap();
+    let sync = WriteOptions { sync: true };
+    db.put_with(b"before", b"1", &sync).unwrap();
+    let kills = Arc::new(AtomicU64::new(0));
+    let killed = Arc::clone(&kills);
+    env.set_hook(Some(Arc::new(move |operation, path: &Path| {
+        let is_log = path.extension().is_some_and(|end| end == "log");
+        if operation == Operation::Sync && is_log && killed.fetch_add(1, Ordering::SeqCst) == 0 {
+            std::panic::resume_unwind(Box::new("killed in a sync"));
+        }
+    })));
+    let writers: Vec<_> = (0..4u8)
+        .map(|writer| {
+            let db = db.clone();
+            std::thread::spawn(move || {
+                within("a synced write".to_owned(), move || {
+                    db.put_with(&[writer], b"2", &sync)
+                })
+            })
+        })
+        .collect();
+    let outcomes: Vec<_> = writers
+        .into_iter()
+        .map(|writer| writer.join().unwrap())
+        .collect();
+    assert!(kills.load(Ordering::SeqCst) > 0);
+    let errors: Vec<_> = outcomes
+        .iter()
+        .filter_map(|outcome| outcome.as_ref().err())
+        .collect();
+    assert!(!errors.is_empty(), "the one that synced is told");
+    assert!(
+        errors
+            .iter()
+            .all(|error| error.kind() == ErrorKind::Internal),
+        "{errors:?}"
+    );
+    let next = db.clone();
+    within("the next one".to_owned(), move || {
+        next.put_with(b"after", b"3", &sync)
+    })
+    .unwrap();
+    for (writer, outcome) in (0..4u8).zip(outcomes) {
+        if outcome.is_ok() {
+            assert_eq!(db.get(&[writer]).unwrap().unwrap(), b"2");
+        }
+    }
+    db.close().unwrap();
+}

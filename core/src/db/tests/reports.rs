@@ -102,7 +102,7 @@ fn properties_are_answered_by_their_names() {
 fn a_range_is_about_as_large_as_the_tables_and_parts_of_tables_in_it() {
     let env = MemEnv::new();
     let db = with_two_tables(&env);
-    let size = |start: &[u8], end: &[u8]| db.approximate_size(start, end).unwrap();
+    let size = |start: &[u8], end: &[u8]| db.approximate_size(Some(start), Some(end)).unwrap();
     let stats = db.stats().unwrap();
     assert_eq!(size(b"a", b"z"), stats.levels[0].bytes);
     let (first, second) = (size(b"a", b"d"), size(b"m", b"z"));

@@ -72,8 +72,8 @@ mod wal;
 pub use batch::WriteBatch;
 pub use compression::Compression;
 pub use db::{
-    Chunk, Cursor, DB, Damage, Iter, LevelStats, Loss, RepairReport, SetAside, Stats, Value,
-    VerifyProgress, VerifyReport,
+    Chunk, Cursor, DB, Damage, Iter, LevelStats, Loss, Remembered, RepairReport, SetAside, Stats,
+    Value, VerifyProgress, VerifyReport,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use key::{FileNumber, MAX_KEY_BYTES, MAX_VALUE_BYTES, SequenceNumber, ValueKind};

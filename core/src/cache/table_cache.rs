@@ -53,6 +53,23 @@ impl TableHandle {
         self.slot.load_full()
     }
 
+    /// The table for the length of a call, if it is open now.
+    pub(crate) fn get(&self) -> Option<TableGuard> {
+        let guard = self.slot.load();
+        guard.is_some().then(|| {
+            self.touch();
+            TableGuard(guard)
+        })
+    }
+
+    /// Notes that the table is in use; writes only where that was not known.
+    #[inline]
+    fn touch(&self) {
+        if !self.touched.load(Ordering::Relaxed) {
+            self.touched.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Whether the table is open now.
     #[cfg(test)]
     pub(crate) fn is_open(&self) -> bool {
@@ -68,7 +85,7 @@ impl Deref for TableGuard {
 
     #[inline]
     fn deref(&self) -> &Arc<Table> {
-        // Checked by the only two places that make a guard.
+        // Checked by the three places that make a guard.
         self.0
             .as_ref()
             .expect("a table guard is made of a full slot")
@@ -126,9 +143,7 @@ impl TableCache {
     pub(crate) fn get(&self, handle: &Arc<TableHandle>) -> Result<TableGuard> {
         let guard = handle.slot.load();
         if guard.is_some() {
-            if !handle.touched.load(Ordering::Relaxed) {
-                handle.touched.store(true, Ordering::Relaxed);
-            }
+            handle.touch();
             return Ok(TableGuard(guard));
         }
         let table = self.fill(handle)?;

@@ -64,6 +64,7 @@ mod write;
 
 pub use cursor::{Chunk, Cursor};
 pub use iter::Iter;
+pub use read::Remembered;
 pub use report::{Damage, Loss, RepairReport, VerifyProgress, VerifyReport};
 pub use stats::{LevelStats, SetAside, Stats};
 pub use value::Value;
@@ -163,6 +164,30 @@ impl DB {
     /// [`DB::get`] with options. Errors also: `InvalidArgument` for a snapshot of another database.
     pub fn get_with(&self, key: &[u8], options: &ReadOptions<'_>) -> Result<Option<Value>> {
         self.shared().get(key, options, |found| Value::from(found))
+    }
+
+    /// What memory alone can tell of `key`, for a thread that must not wait, such as one that runs an event loop.
+    ///
+    /// Reads no file, unpacks no block and takes no lock. `Unknown` is no error: [`DB::get_with`] on another thread
+    /// tells, and mostly leaves the block in the cache for the next time. Of `options` the snapshot counts.
+    /// Errors: `Closed`; `InvalidArgument` for a key that is too long or a snapshot of another database.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = aidb::DB::open(dir.path(), aidb::Options::new())?;
+    /// use aidb::{ReadOptions, Remembered};
+    ///
+    /// db.put(b"fruit", b"apple")?;
+    /// let value = match db.get_in_memory(b"fruit", &ReadOptions::default())? {
+    ///     Remembered::Value(value) => Some(value),
+    ///     Remembered::Absent => None,
+    ///     Remembered::Unknown => db.get(b"fruit")?,
+    /// };
+    /// assert_eq!(value.as_deref(), Some(&b"apple"[..]));
+    /// # Ok::<(), aidb::Error>(())
+    /// ```
+    pub fn get_in_memory(&self, key: &[u8], options: &ReadOptions<'_>) -> Result<Remembered> {
+        self.shared().get_in_memory(key, options.snapshot)
     }
 
     /// The values of many keys, in their order, all as of one point in the sequence of writes.

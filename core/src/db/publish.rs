@@ -75,13 +75,21 @@ impl Publisher {
     /// The last published number, once every write acknowledged so far is (P3).
     #[inline]
     pub(super) fn read_point(&self) -> Result<SequenceNumber> {
+        match self.read_point_now() {
+            Some(published) => Ok(published),
+            None => {
+                self.wait_for(SequenceNumber(self.acknowledged.load(Acquire)))?;
+                Ok(self.last())
+            }
+        }
+    }
+
+    /// [`Publisher::read_point`] if there is nothing to wait for.
+    #[inline]
+    pub(super) fn read_point_now(&self) -> Option<SequenceNumber> {
         let published = self.last();
         let acknowledged = SequenceNumber(self.acknowledged.load(Acquire));
-        if acknowledged <= published {
-            return Ok(published);
-        }
-        self.wait_for(acknowledged)?;
-        Ok(self.last())
+        (acknowledged <= published).then_some(published)
     }
 
     /// Publishes the numbers up to `last` of the commit with this ticket, now or as soon as all before it are.
@@ -240,8 +248,10 @@ mod tests {
         publisher.publish(1, SequenceNumber(15)).unwrap();
         publisher.publish(2, SequenceNumber(16)).unwrap();
         assert_eq!(publisher.last(), SequenceNumber(10), "P1");
+        assert_eq!(publisher.read_point_now(), None, "P3");
         publisher.publish(0, SequenceNumber(12)).unwrap();
         assert_eq!(publisher.last(), SequenceNumber(16));
+        assert_eq!(publisher.read_point_now(), Some(SequenceNumber(16)));
         assert_eq!(publisher.read_point().unwrap(), SequenceNumber(16));
     }
 

@@ -9,13 +9,24 @@ use crate::iterator::visible::kind_of;
 use crate::key::{SequenceNumber, Trailer, ValueKind};
 use crate::options::ReadOptions;
 use crate::snapshot::Snapshot;
-use crate::sstable::{Sought, TableEntry};
-use crate::version::{OpenTables, TOGETHER};
+use crate::sstable::{Sought, TableEntry, Unread};
+use crate::version::{InMemory, OpenTables, Reading, TOGETHER};
 
 /// A value where it was found.
 pub(super) enum Found<'a> {
     InMemtable(&'a [u8]),
     InTable(TableEntry<'a>),
+}
+
+/// What memory alone can tell of a key: [`DB::get_in_memory`](crate::DB::get_in_memory).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Remembered {
+    /// The key has this value.
+    Value(Value),
+    /// The key has no value.
+    Absent,
+    /// The answer would have to be read or waited for: only a get can tell.
+    Unknown,
 }
 
 impl From<Found<'_>> for Value {
@@ -47,14 +58,57 @@ impl Shared {
         // Noted here and not passed up: a value is large to move.
         let mut made = None;
         let note = |_, entry: TableEntry<'_>| made = Some(make(Found::InTable(entry)));
+        let lookup = Reading {
+            tables: &self.tables,
+            fill_cache: options.fill_cache,
+        };
         let version = &superversion.version;
         let found = version
-            .get(sought, &self.tables, options.fill_cache, note)
+            .get(sought, &lookup, note)
             .map_err(|error| self.closed_or(error))?;
         match found.map(|(trailer, ())| kind_of(trailer)).transpose()? {
             Some(ValueKind::Put) => Ok(made),
             Some(ValueKind::Delete) | None => Ok(None),
         }
+    }
+
+    /// [`Shared::get`] as far as memory can answer it: waits for nobody and reads nothing.
+    pub(super) fn get_in_memory(
+        &self,
+        key: &[u8],
+        snapshot: Option<&Snapshot>,
+    ) -> Result<Remembered> {
+        self.check_open()?;
+        check_key(key)?;
+        let superversion = self.superversion.load();
+        let sequence = match snapshot {
+            None => self.publisher.read_point_now(),
+            Some(_) => Some(self.read_sequence(snapshot)?),
+        };
+        let Some(sequence) = sequence else {
+            return Ok(Remembered::Unknown);
+        };
+        let target = Trailer::visible_at(sequence);
+        let found = match find_in_memtables(&superversion, key, target) {
+            Some((trailer, value)) => Some((trailer, Value::copied(value))),
+            None => {
+                let sought = Sought::new(key, target);
+                let found = superversion
+                    .version
+                    .get(sought, &InMemory, |_, entry| Value::from_table(entry));
+                match found {
+                    Ok(found) => found,
+                    Err(Unread::NotInMemory) => return Ok(Remembered::Unknown),
+                    Err(Unread::Failed(error)) => return Err(self.closed_or(error)),
+                }
+            }
+        };
+        Ok(match found {
+            Some((trailer, value)) => {
+                unless_deleted(trailer, value)?.map_or(Remembered::Absent, Remembered::Value)
+            }
+            None => Remembered::Absent,
+        })
     }
 
     /// The values of `keys` as of one point.

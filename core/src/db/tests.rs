@@ -108,6 +108,8 @@ fn logs_and_tables_that_are_not_needed_go_away() {
 
 #[test]
 fn equals_a_map_through_flushes_compactions_snapshots_and_reopening() {
+    // How often memory alone did not know the answer, and how often it did.
+    let mut remembers = [0, 0];
     for seed in 0..12 {
         let mut random = Random::new(seed);
         let env = MemEnv::new();
@@ -157,8 +159,16 @@ fn equals_a_map_through_flushes_compactions_snapshots_and_reopening() {
                     model.insert(key.clone(), value);
                 }
             }
+            let remembered = db.get_in_memory(&key, &ReadOptions::default()).unwrap();
             let got = db.get(&key).unwrap().map(Value::into_vec);
             assert_eq!(got, model.get(&key).cloned(), "seed {seed} step {step}");
+            remembers[usize::from(remembered != Remembered::Unknown)] += 1;
+            let agrees = match remembered {
+                Remembered::Value(value) => Some(value.into_vec()) == got,
+                Remembered::Absent => got.is_none(),
+                Remembered::Unknown => true,
+            };
+            assert!(agrees, "seed {seed} step {step}");
             if step % 50 == 0 {
                 let expected: Vec<_> = model.clone().into_iter().collect();
                 assert_eq!(entries(&db), expected, "seed {seed} step {step}");
@@ -185,6 +195,53 @@ fn equals_a_map_through_flushes_compactions_snapshots_and_reopening() {
                 }
             }
         }
+    }
+    assert!(remembers.iter().all(|&times| times > 1000), "{remembers:?}");
+}
+
+#[test]
+fn memory_alone_answers_what_is_in_it_and_reads_nothing() {
+    let env = MemEnv::new();
+    let faulty = FaultEnv::new(Arc::new(env.clone()), 1);
+    let open = |cache| {
+        let options = options(&env).env(Arc::new(faulty.clone()));
+        DB::open("/db", options.block_cache_size(cache)).unwrap()
+    };
+    let ask = |db: &DB, key: &[u8]| db.get_in_memory(key, &ReadOptions::default()).unwrap();
+    let value = |bytes: &[u8]| Remembered::Value(Value::copied(bytes));
+    let db = open(1 << 20);
+    db.put(b"a", b"1").unwrap();
+    let before = db.snapshot().unwrap();
+    db.delete(b"a").unwrap();
+    assert_eq!(ask(&db, b"a"), Remembered::Absent);
+    let at = ReadOptions {
+        snapshot: Some(&before),
+        ..Default::default()
+    };
+    assert_eq!(db.get_in_memory(b"a", &at).unwrap(), value(b"1"));
+    let other = DB::open("/other", options(&env)).unwrap();
+    let error = other.get_in_memory(b"a", &at).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    drop(before);
+    db.put(b"b", &[7; 3000]).unwrap();
+    db.close().unwrap();
+    let error = db.get_in_memory(b"a", &ReadOptions::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed);
+
+    // In a table: after a get has read its block, and only if that stays in the cache.
+    for (cache, then) in [(1 << 20, value(&[7; 3000])), (0, Remembered::Unknown)] {
+        let db = open(cache);
+        faulty.inject(Fault::new(&[Operation::Read], libc::EIO));
+        assert_eq!(ask(&db, b"b"), Remembered::Unknown, "the table is not open");
+        assert_eq!(faulty.injected(), 0, "nothing was read");
+        faulty.clear();
+        assert_eq!(db.get(b"b").unwrap().unwrap(), [7; 3000]);
+        faulty.inject(Fault::new(&[Operation::Read], libc::EIO));
+        assert_eq!(ask(&db, b"b"), then);
+        assert_eq!(ask(&db, b"c"), Remembered::Absent, "the filter knows");
+        assert_eq!(faulty.injected(), 0, "nothing was read");
+        faulty.clear();
+        db.close().unwrap();
     }
 }
 

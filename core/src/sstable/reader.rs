@@ -117,6 +117,13 @@ impl Deref for TableEntry<'_> {
     }
 }
 
+/// Why a lookup that goes no further than memory has no answer.
+pub(crate) enum Unread {
+    /// The table or its block would have to be read or unpacked.
+    NotInMemory,
+    Failed(Error),
+}
+
 /// A lookup between its steps: the block that answers it, if that is in the cache.
 pub(crate) struct Pending {
     number: usize,
@@ -292,6 +299,22 @@ impl Table {
         make: impl FnOnce(Trailer, TableEntry<'_>) -> T,
     ) -> Result<Option<T>> {
         self.finish(self.begin(sought), sought, fill_cache, make)
+    }
+
+    /// [`Table::get_with`] if the block is in the cache and in the form that it keeps; reads and unpacks nothing, and
+    /// takes no lock.
+    pub(crate) fn get_in_memory<T>(
+        &self,
+        sought: Sought<'_>,
+        make: impl FnOnce(Trailer, TableEntry<'_>) -> T,
+    ) -> std::result::Result<Option<T>, Unread> {
+        let pending = self.begin(sought);
+        match &*pending.block {
+            Some(block) if !block.may_flatten() => {}
+            _ => return Err(Unread::NotInMemory),
+        }
+        self.finish(pending, sought, false, make)
+            .map_err(Unread::Failed)
     }
 
     /// The first step of [`Table::get_with`].

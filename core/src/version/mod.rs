@@ -14,7 +14,7 @@
 //!
 //! * `edit.rs`      one change, encoded          * `builder.rs`  edits applied to a version
 //! * `file.rs`      a counted live file          * `manifest.rs` edits on disk, CURRENT
-//! * `salvage.rs`   what a damaged one still tells
+//! * `salvage.rs`   what a damaged one still tells   * `lookup.rs` how far a get goes for a table
 //! * `iter.rs`      walks one level              * `set.rs`      the current version and its durable history
 //! * `identity.rs`  whose a folder is            * `foreign.rs`  other engines
 
@@ -24,6 +24,7 @@ mod file;
 mod foreign;
 mod identity;
 mod iter;
+mod lookup;
 mod manifest;
 mod salvage;
 mod set;
@@ -44,6 +45,7 @@ pub(crate) use identity::{
     Contents, Owner, belongs, foreign, inspect, is_ours, not_a_directory, owner,
 };
 pub(crate) use iter::LevelIterator;
+pub(crate) use lookup::{InMemory, Lookup, Reading};
 pub(crate) use salvage::{Salvage, salvage};
 pub(crate) use set::{FileNumbers, VersionSet};
 
@@ -224,13 +226,13 @@ impl Version {
     /// its trailer; with what `make` made of it. Reads one table per deeper level at most.
     ///
     /// `make` is called again if a newer entry turns up, which happens in level 0 only.
-    pub(crate) fn get<T>(
+    #[inline]
+    pub(crate) fn get<T, L: Lookup>(
         &self,
         sought: Sought<'_>,
-        tables: &TableCache,
-        fill_cache: bool,
+        lookup: &L,
         mut make: impl FnMut(Trailer, TableEntry<'_>) -> T,
-    ) -> Result<Option<(Trailer, T)>> {
+    ) -> std::result::Result<Option<(Trailer, T)>, L::Error> {
         let mut found: Option<(Trailer, T)> = None;
         for file in self.files(0) {
             // Tables may overlap in sequence numbers too; no later one holds anything newer than this.
@@ -242,12 +244,8 @@ impl Version {
             if !file.may_answer(sought.key) {
                 continue;
             }
-            let table = tables.get(&file.handle)?;
-            if !table.may_hold(sought) {
-                continue;
-            }
             let newest = found.as_ref().map(|(newest, _)| *newest);
-            let entry = table.get_with(sought, fill_cache, |trailer, entry| {
+            let entry = lookup.look(&file.handle, sought, |trailer, entry| {
                 let is_newer = newest.is_none_or(|newest| trailer > newest);
                 is_newer.then(|| (trailer, make(trailer, entry)))
             })?;
@@ -262,11 +260,7 @@ impl Version {
             let Some(file) = self.file_for(level, sought.key.user_key) else {
                 continue;
             };
-            let table = tables.get(&file.handle)?;
-            if !table.may_hold(sought) {
-                continue;
-            }
-            let entry = table.get_with(sought, fill_cache, |trailer, entry| {
+            let entry = lookup.look(&file.handle, sought, |trailer, entry| {
                 (trailer, make(trailer, entry))
             })?;
             if entry.is_some() {
@@ -340,7 +334,7 @@ impl Version {
                 None => {
                     let ask_all = |trailer, entry: TableEntry<'_>| (trailer, entry.pin());
                     if let Some((_, (trailer, value))) =
-                        self.get(sought, tables, fill_cache, ask_all)?
+                        self.get(sought, &Reading { tables, fill_cache }, ask_all)?
                     {
                         make(index, trailer, value.as_entry())?;
                     }

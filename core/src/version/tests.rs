@@ -101,7 +101,11 @@ fn get(bench: &Bench, version: &Version, key: &[u8], at: u64) -> Option<String> 
     let trailer = Trailer::visible_at(SequenceNumber(at));
     let sought = Sought::new(key, trailer);
     let text = |value: &[u8]| String::from_utf8(value.to_vec()).unwrap();
-    let found = version.get(sought, &bench.tables, true, |_, value| text(&value));
+    let lookup = Reading {
+        tables: &bench.tables,
+        fill_cache: true,
+    };
+    let found = version.get(sought, &lookup, |_, value| text(&value));
     let found = found.unwrap().map(|(_, value)| value);
     let mut together = None;
     let note = |_, _, value: TableEntry<'_>| {

@@ -16,7 +16,7 @@ use crate::key::{Trailer, ValueKind};
 use crate::sstable;
 use crate::sstable::spoiling::while_spoiling;
 use crate::version::tests::{Bench, Entries, insert};
-use crate::version::{LEVELS, Version};
+use crate::version::{LEVELS, Reading, Version};
 
 const OPTIONS: PickerOptions = PickerOptions {
     level0_trigger: 2,
@@ -138,6 +138,10 @@ impl Tree {
 
     /// Every key answers at every pinned number as the history says.
     fn check(&self, label: &str) {
+        let lookup = Reading {
+            tables: &self.bench.tables,
+            fill_cache: true,
+        };
         for (key, writes) in &self.history {
             for &at in self.pinned.iter().chain([&self.last]) {
                 let written = writes.iter().rev().find(|(number, _)| *number <= at);
@@ -145,12 +149,9 @@ impl Tree {
                 let trailer = Trailer::visible_at(SequenceNumber(at));
                 let found = self
                     .version
-                    .get(
-                        sstable::Sought::new(key, trailer),
-                        &self.bench.tables,
-                        true,
-                        |_, value| value.to_vec(),
-                    )
+                    .get(sstable::Sought::new(key, trailer), &lookup, |_, value| {
+                        value.to_vec()
+                    })
                     .unwrap();
                 let found = found
                     .filter(|(trailer, _)| trailer.kind() == Some(ValueKind::Put))

@@ -101,8 +101,43 @@ struct Inner {
     message: String,
     source: Option<io::Error>,
     place: Option<Place>,
+    holder: Option<Holder>,
     /// See [`Error::is_unaccounted`].
     is_unaccounted: bool,
+}
+
+/// Who holds a database that is locked, as it said when it opened it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Its process id, on its own host.
+    pub pid: u32,
+    /// The name of its host.
+    pub host: String,
+    /// When it opened the database: `2026-01-31 09:05:00 UTC`.
+    pub since: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Holder { pid, host, since } = self;
+        write!(f, "pid {pid} on host {host}, since {since}")
+    }
+}
+
+impl Holder {
+    /// The inverse of `to_string`.
+    pub(crate) fn parse(text: &str) -> Option<Holder> {
+        let (pid, rest) = text
+            .trim_end()
+            .strip_prefix("pid ")?
+            .split_once(" on host ")?;
+        let (host, since) = rest.rsplit_once(", since ")?;
+        Some(Holder {
+            pid: pid.parse().ok()?,
+            host: host.to_owned(),
+            since: since.to_owned(),
+        })
+    }
 }
 
 /// Where damage is. The message ends with what is wrong there.
@@ -155,6 +190,15 @@ impl Error {
         Error::new(ErrorKind::Closed, format!("{what} has been closed"))
     }
 
+    /// Another opener, who is known or not, holds the database; `message` says what is known.
+    pub(crate) fn locked(message: impl Into<String>, holder: Option<Holder>) -> Error {
+        let mut inner = Error::parts(ErrorKind::Locked, message.into(), None, None);
+        inner.holder = holder;
+        Error {
+            inner: Arc::new(inner),
+        }
+    }
+
     /// An invariant does not hold.
     pub fn internal(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Internal, message)
@@ -178,7 +222,11 @@ impl Error {
     pub fn context(self, context: impl fmt::Display) -> Error {
         let source = self.inner.source.as_ref().map(copy_of);
         let message = format!("{context}: {}", self.inner.message);
-        Error::build(self.inner.kind, message, source, self.inner.place.clone())
+        let mut inner = Error::parts(self.inner.kind, message, source, self.inner.place.clone());
+        inner.holder = self.inner.holder.clone();
+        Error {
+            inner: Arc::new(inner),
+        }
     }
 
     fn build(
@@ -203,6 +251,7 @@ impl Error {
             message,
             source,
             place,
+            holder: None,
             is_unaccounted: false,
         }
     }
@@ -232,6 +281,11 @@ impl Error {
     pub fn place(&self) -> Option<(&Path, u64)> {
         let place = self.inner.place.as_ref()?;
         Some((&place.path, place.offset))
+    }
+
+    /// Who holds the database, if the error is [`ErrorKind::Locked`] and the holder left its name.
+    pub fn holder(&self) -> Option<&Holder> {
+        self.inner.holder.as_ref()
     }
 
     /// The message without the place that [`Error::place`] gives.
@@ -342,6 +396,23 @@ mod tests {
         let error = error.context("verify");
         assert_eq!(error.place(), Some((Path::new("000012.sst"), 4096)));
         assert_eq!(error.detail(), "block checksum differs");
+    }
+
+    #[test]
+    fn a_holder_is_read_back_from_its_text() {
+        let holder = Holder {
+            pid: 7,
+            host: "moon, since 1969".to_owned(),
+            since: "2026-01-31 09:05:00 UTC".to_owned(),
+        };
+        assert_eq!(Holder::parse(&format!("{holder}\n")), Some(holder.clone()));
+        for text in ["", "pid 7", "pid x on host a, since b", "pid 7 on host a"] {
+            assert_eq!(Holder::parse(text), None, "{text}");
+        }
+        let error = Error::locked("held", Some(holder.clone())).context("open");
+        assert_eq!(error.kind(), ErrorKind::Locked);
+        assert_eq!(error.holder(), Some(&holder));
+        assert_eq!(Error::closed("it").holder(), None);
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub use db::{
     Chunk, Cursor, DB, Damage, Iter, LevelStats, Loss, Remembered, RepairReport, SetAside, Stats,
     Value, VerifyProgress, VerifyReport,
 };
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Holder, Result};
 pub use key::{FileNumber, MAX_KEY_BYTES, MAX_VALUE_BYTES, SequenceNumber, ValueKind};
 #[cfg(feature = "internals")]
 #[doc(hidden)]

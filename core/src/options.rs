@@ -468,6 +468,27 @@ impl Default for Options {
     }
 }
 
+/// A line per option, for a person: its value with a unit, and what the default would be where it is another.
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut defaults = Options::new();
+        let mut own = self.clone();
+        for (name, accepts) in &TABLE {
+            let text = |options: &mut Options| match accepts {
+                Accepts::Size { .. } => size_text(*options.number(name)),
+                Accepts::Millis { .. } => format!("{} ms", options.number(name)),
+                _ => options.get(name).unwrap_or_default(),
+            };
+            let (value, default) = (text(&mut own), text(&mut defaults));
+            match value == default {
+                true => writeln!(f, "{name:<26}{value}")?,
+                false => writeln!(f, "{name:<26}{value} (default {default})")?,
+            }
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Options");
@@ -675,6 +696,16 @@ mod tests {
             assert_eq!(options.get(name).unwrap(), text, "{name}");
         }
         options.set("lock_timeout", "250").unwrap();
+        options.set("block_cache_size", "1.5GiB").unwrap();
+        let text = options.to_string();
+        assert_eq!(text.lines().count(), Options::names().count());
+        for line in [
+            "lock_timeout              250 ms (default 0 ms)",
+            "block_cache_size          1536MiB (default 256MiB)",
+            "write_buffer_size         64MiB",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}: {text}");
+        }
         assert_eq!(options.lock_timeout_millis, 250);
         options.set("info_log", "/tmp/log").unwrap();
         assert_eq!(options.info_log, InfoLog::File(PathBuf::from("/tmp/log")));

@@ -29,6 +29,7 @@ impl WriteBatch {
         py: Python<'_>,
         change: impl FnOnce(&mut aidb::WriteBatch) -> aidb::Result<()>,
     ) -> PyResult<()> {
+        py.check_signals()?;
         let outcome = change(&mut *lock(py, &self.operations)?);
         outcome.map_err(|error| to_python(py, &error))
     }

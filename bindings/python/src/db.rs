@@ -12,6 +12,7 @@ use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use crate::bytes::BytesLike;
 use crate::errors::{detached, drop_detached};
 use crate::options;
+use crate::patience::{interruptible, locking};
 use crate::reader::{Reader, View};
 use crate::report;
 use crate::writer::{Writer, view};
@@ -57,6 +58,9 @@ impl Drop for Store {
 /// Any number of threads may use it at once. Close it, or use it in a `with` block; a database that is dropped
 /// without that is closed when its last iterator, snapshot and batch are gone too. In a child process after `fork`
 /// every call raises `ClosedError`.
+///
+/// Ctrl-C ends the wait for any call. What the call does it does to its end: a `flush`, `compact_range` or `close` goes on
+/// in the background, and an `open` closes what it has opened.
 #[pyclass(frozen, subclass, extends = Writer, weakref, module = "aidb")]
 pub(crate) struct DB {
     name: String,
@@ -82,7 +86,11 @@ impl DB {
     ) -> PyResult<PyClassInitializer<Self>> {
         let (name_text, path) = path_of(name)?;
         let options = options::from_keywords(options)?;
-        let db = detached(name.py(), || aidb::DB::open(path, options))?;
+        let db = interruptible(name.py(), move |abandoned| {
+            locking(&options, abandoned, |options| {
+                aidb::DB::open(&path, options)
+            })
+        })?;
         let view = View {
             store: Store::new(db),
             prefix: Vec::new(),
@@ -105,8 +113,8 @@ impl DB {
     /// snapshots and batches raise `ClosedError`. Raises `IOError` or `NoSpaceError` if the flush fails; the
     /// database is closed all the same, and nothing acknowledged is lost.
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let db = &view(slf.as_super()).store;
-        detached(slf.py(), || db.close())
+        let db = Arc::clone(&view(slf.as_super()).store);
+        interruptible(slf.py(), move |_| db.close())
     }
 
     /// Whether the database has been closed.
@@ -127,8 +135,8 @@ impl DB {
 
     /// Writes everything acknowledged so far to tables; when it returns, that survives loss of power.
     fn flush(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let db = &view(slf.as_super()).store;
-        detached(slf.py(), || db.flush())
+        let db = Arc::clone(&view(slf.as_super()).store);
+        interruptible(slf.py(), move |_| db.flush())
     }
 
     /// Compacts the keys from `start` to `stop` (`None`: no bound; `stop` itself excluded), so that deleted and
@@ -139,10 +147,12 @@ impl DB {
         start: Option<BytesLike<'_>>,
         stop: Option<BytesLike<'_>>,
     ) -> PyResult<()> {
-        let db = &view(slf.as_super()).store;
-        let start = start.as_ref().map(BytesLike::as_slice);
-        let stop = stop.as_ref().map(BytesLike::as_slice);
-        detached(slf.py(), || db.compact_range(start, stop))
+        let db = Arc::clone(&view(slf.as_super()).store);
+        let start = start.map(|key| key.as_slice().to_vec());
+        let stop = stop.map(|key| key.as_slice().to_vec());
+        interruptible(slf.py(), move |_| {
+            db.compact_range(start.as_deref(), stop.as_deref())
+        })
     }
 
     /// Returns about how many bytes of files the keys from `start` to `stop` (`None`: no bound; `stop` itself excluded)
@@ -213,8 +223,8 @@ impl DB {
     /// removed then.
     fn checkpoint(slf: &Bound<'_, Self>, path: &Bound<'_, PyAny>) -> PyResult<()> {
         let (_, path) = path_of(path)?;
-        let db = &view(slf.as_super()).store;
-        detached(slf.py(), || db.checkpoint(path))
+        let db = Arc::clone(&view(slf.as_super()).store);
+        interruptible(slf.py(), move |_| db.checkpoint(&path))
     }
 
     /// Reads everything the database consists of from disk, past the caches, and checks it, while reads and writes
@@ -253,5 +263,9 @@ pub(crate) fn destroy_db(
 ) -> PyResult<()> {
     let (_, path) = path_of(name)?;
     let options = options::from_keywords(options)?;
-    detached(name.py(), || aidb::DB::destroy(path, &options))
+    interruptible(name.py(), move |abandoned| {
+        locking(&options, abandoned, |options| {
+            aidb::DB::destroy(&path, &options)
+        })
+    })
 }

@@ -32,17 +32,30 @@ pub(crate) fn kinds(py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
     PyTuple::new(py, rows)
 }
 
-/// `error` as an instance of its Python class. An error of the operating system carries its `errno`.
+/// `error` as an instance of its Python class, whose name stands for the kind's own words. An error of the operating
+/// system carries its `errno`, and Python's message shows that number once; an error about a lock says who holds it.
 pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     let os_code = error
         .source()
         .and_then(|source| source.downcast_ref::<std::io::Error>())
         .and_then(std::io::Error::raw_os_error);
+    let message = error.message();
     match (error.kind(), os_code) {
         (ErrorKind::Io | ErrorKind::NoSpace, Some(code)) => {
-            raise(py, class_name(error.kind()), (code, error.to_string()))
+            let number = format!(" (os error {code})");
+            let message = message.strip_suffix(&number).unwrap_or(message);
+            raise(py, class_name(error.kind()), (code, message))
         }
-        _ => raise(py, class_name(error.kind()), (error.to_string(),)),
+        (ErrorKind::Locked, _) => {
+            let holder = error.holder();
+            let (pid, host, since) = (
+                holder.map(|holder| holder.pid),
+                holder.map(|holder| &holder.host),
+                holder.map(|holder| &holder.since),
+            );
+            raise(py, class_name(error.kind()), (message, pid, host, since))
+        }
+        _ => raise(py, class_name(error.kind()), (message,)),
     }
 }
 
@@ -67,15 +80,21 @@ fn raise<'py>(py: Python<'py>, class: &str, arguments: impl pyo3::call::PyCallAr
 }
 
 /// Calls core with the interpreter released (Y1). A panic there, which would be our bug, becomes an `InternalError`.
+///
+/// Handlers of signals run first: a loop that is not written in Python, such as that of `map`, never gets to them.
 pub(crate) fn detached<T: Send>(
     py: Python<'_>,
     call: impl FnOnce() -> aidb::Result<T> + Send,
 ) -> PyResult<T> {
-    let outcome = py.detach(|| {
-        catch_unwind(AssertUnwindSafe(call))
-            .unwrap_or_else(|_| Err(Error::internal("a panic; the message is on stderr")))
-    });
+    py.check_signals()?;
+    let outcome = py.detach(|| caught(call));
     outcome.map_err(|error| to_python(py, &error))
+}
+
+/// What `call` answers; a panic in it is an error.
+pub(crate) fn caught<T>(call: impl FnOnce() -> aidb::Result<T>) -> aidb::Result<T> {
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|_| Err(Error::internal("a panic; the message is on stderr")))
 }
 
 /// Locks while attached, waiting detached (Y2). The guard must go before anything may run Python code.

@@ -46,7 +46,8 @@ impl Iterator {
         }
     }
 
-    /// Passes one entry. One that was fetched already is handed out attached; the next chunk is fetched detached.
+    /// Passes one entry. One that was fetched already is handed out attached; the next chunk is fetched detached, which
+    /// runs handlers of signals first and then loses none.
     fn step<'py>(&self, py: Python<'py>, step: Step) -> PyResult<Option<Bound<'py, PyAny>>> {
         loop {
             if self.store.is_closed() {

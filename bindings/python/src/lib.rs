@@ -12,7 +12,7 @@
 //!
 //! A file per noun: `reader.rs` (what a database, a snapshot and a prefixed view share), `writer.rs`, `db.rs`,
 //! `snapshot.rs`, `prefixed.rs`, `batch.rs`, `iterator.rs` over `walk.rs`, `raw_iterator.rs`, and the conversions
-//! `bytes.rs`, `options.rs`, `errors.rs`, `report.rs`.
+//! `bytes.rs`, `options.rs`, `errors.rs`, `report.rs`. `patience.rs` has the wait that an interrupt ends.
 
 mod batch;
 mod bytes;
@@ -20,6 +20,7 @@ mod db;
 mod errors;
 mod iterator;
 mod options;
+mod patience;
 mod prefixed;
 mod raw_iterator;
 mod reader;

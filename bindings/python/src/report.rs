@@ -11,6 +11,7 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyList};
 use crate::db::{Store, path_of};
 use crate::errors::detached;
 use crate::options;
+use crate::patience::{interruptible, locking};
 
 /// Verifies `db`, calling `progress(bytes_done, bytes_total)` now and then; whatever it raises comes out here, as does
 /// an interrupt from the keyboard.
@@ -99,7 +100,11 @@ pub(crate) fn repair_db<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let ((_, path), (_, into)) = (path_of(name)?, path_of(into)?);
     let options = options::from_keywords(options)?;
-    let report = detached(name.py(), || aidb::DB::repair(path, into, &options))?;
+    let report = interruptible(name.py(), move |abandoned| {
+        locking(&options, abandoned, |options| {
+            aidb::DB::repair(&path, &into, &options)
+        })
+    })?;
     repair_report(name.py(), &report)
 }
 

@@ -47,6 +47,11 @@ impl Snapshot {
         })
     }
 
+    /// `close` by the name that LevelDB gives it.
+    fn release(&self, py: Python<'_>) -> PyResult<()> {
+        self.close(py)
+    }
+
     /// Whether the snapshot or its database has been closed.
     #[getter]
     fn closed(slf: &Bound<'_, Self>) -> PyResult<bool> {

@@ -106,5 +106,75 @@ def test_a_failed_open_is_the_plain_ones_error(path):
     asyncio.run(main())
 
 
+def test_steps_that_are_cancelled_lose_no_entry(path):
+    keys = [b"%05d" % number for number in range(5000)]
+
+    async def scan(entries):
+        seen, cancelled = [], 0
+        while True:
+            step = asyncio.ensure_future(entries.__anext__())
+            # To where it waits for its thread; one that has its entry already is done by then.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            if cancelled < 5 and step.cancel():
+                cancelled += 1
+            try:
+                seen.append(await step)
+            except asyncio.CancelledError:
+                pass
+            except StopAsyncIteration:
+                return seen, cancelled
+
+    async def main():
+        async with await aio.open(path) as db:
+            async with db.write_batch() as batch:
+                for key in keys:
+                    batch.put(key, b"")
+            seen, cancelled = await scan(db.iterator(include_value=False))
+            assert (seen, cancelled) == (keys, 5)
+            entries = db.iterator(start=1)
+            for _ in range(2):
+                with pytest.raises(TypeError):
+                    await anext(entries)
+
+    asyncio.run(main())
+
+
+def test_an_iterator_that_is_closed_while_a_cancelled_step_goes_on_is_closed(path):
+    async def main():
+        async with await aio.open(path) as db:
+            await db.put(b"a", b"1")
+            entries = db.iterator()
+            step = asyncio.ensure_future(anext(entries))
+            await asyncio.sleep(0)
+            step.cancel()
+            await entries.close()
+            with pytest.raises(aidb.ClosedError):
+                await anext(entries)
+
+    asyncio.run(main())
+
+
+def test_the_event_loop_gets_a_turn_while_memory_answers(path):
+    async def main():
+        async with await aio.open(path) as db:
+            await db.put(b"a", b"1")
+            turns = 0
+
+            async def count():
+                nonlocal turns
+                while True:
+                    turns += 1
+                    await asyncio.sleep(0)
+
+            counting = asyncio.create_task(count())
+            for _ in range(2000):
+                assert await db.get(b"a") == b"1"
+            counting.cancel()
+            assert turns >= 9
+
+    asyncio.run(main())
+
+
 def test_the_sample_runs():
     assert doctest.testmod(aio).failed == 0

@@ -2,11 +2,13 @@
 
 import builtins
 import copy
+import datetime
 import errno
 import inspect
 import os
 import pickle
 import resource
+import socket
 import subprocess
 import sys
 
@@ -85,6 +87,27 @@ def test_an_error_of_the_operating_system_carries_its_number(tmp_path):
     if isinstance(caught.value, aidb.IOError):
         assert caught.value.errno == errno.ENOTDIR
         assert pickle.loads(pickle.dumps(caught.value)).errno == errno.ENOTDIR
+
+
+def test_a_refused_opener_is_told_who_holds_the_database(db):
+    with pytest.raises(aidb.LockedError) as caught:
+        aidb.open(db.name)
+    error = caught.value
+    assert error.pid == os.getpid() and error.host == socket.gethostname()
+    age = datetime.datetime.now(datetime.timezone.utc) - error.since
+    assert datetime.timedelta(seconds=-1) <= age < datetime.timedelta(minutes=10)
+    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert (twin.pid, twin.host, twin.since) == (error.pid, error.host, error.since)
+
+
+def test_a_message_says_a_thing_once(db, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(aidb.IOError) as caught:
+        aidb.open(tmp_path / "file" / "db")
+    assert "os error" not in str(caught.value)
+    db.close()
+    with pytest.raises(aidb.ClosedError, match="^the database has been closed$"):
+        db.get(b"key")
 
 
 def damage(path, suffixes):

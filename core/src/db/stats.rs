@@ -255,7 +255,7 @@ impl Shared {
             }
             "stats-json" => self.stats().to_json(),
             "sstables" => self.tables_text(),
-            "options" => format!("{:#?}", self.options),
+            "options" => self.options.to_string(),
             "approximate-memory-usage" => {
                 let memtables =
                     self.superversion.load().memtable_bytes() + self.spare_chunks.bytes();

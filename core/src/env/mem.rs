@@ -664,7 +664,7 @@ impl Env for MemEnv {
                     dir.display(),
                     std::process::id()
                 );
-                return Err(Error::new(ErrorKind::Locked, message));
+                return Err(Error::locked(message, None));
             }
         }
     }

@@ -25,7 +25,7 @@ use super::os::retry;
 use super::unix::{self, LockSlot};
 use super::utc::utc_text;
 use super::{DirLock, descriptors};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Holder, Result};
 use crate::sync::process::{AtomicPtr, Ordering};
 use crate::sync::{Condvar, Mutex};
 
@@ -83,7 +83,7 @@ fn take(dir: &Path, exclusive: bool, timeout: Duration) -> Result<OsLock> {
     let started = Instant::now();
     let mut held = table.held.lock();
     loop {
-        let holder = match (held.get(&identity).copied(), exclusive) {
+        let refusal = match (held.get(&identity).copied(), exclusive) {
             (None, _) | (Some(Held::Shared(_)), false) => {
                 match lock_file(&dir.join(LOCK_NAME), exclusive)? {
                     FileLock::Taken(slot) => {
@@ -96,26 +96,21 @@ fn take(dir: &Path, exclusive: bool, timeout: Duration) -> Result<OsLock> {
                             forks: unix::fork_count(),
                         });
                     }
-                    FileLock::HeldBy(holder) => holder,
+                    FileLock::HeldBy(refusal) => refusal,
                 }
             }
             (Some(Held::Exclusive), _) => {
-                let text = read_holder(&dir.join(LOCK_NAME));
-                format!("this process already has it open ({text})")
+                Refusal::of_holder("this process already has it open", &dir.join(LOCK_NAME))
             }
-            (Some(Held::Shared(_)), true) => {
-                format!(
-                    "this process (pid {}) already has it open for reading",
-                    std::process::id()
-                )
-            }
+            (Some(Held::Shared(_)), true) => Refusal::unnamed(format!(
+                "this process (pid {}) already has it open for reading",
+                std::process::id()
+            )),
         };
         let left = timeout.saturating_sub(started.elapsed());
         if left.is_zero() {
-            return Err(Error::new(
-                ErrorKind::Locked,
-                format!("{}: {holder}", dir.display()),
-            ));
+            let message = format!("{}: {}", dir.display(), refusal.sentence);
+            return Err(Error::locked(message, refusal.holder));
         }
         table.released.wait_for(&mut held, left.min(ASK_AGAIN));
     }
@@ -133,8 +128,32 @@ fn add(held: &mut HashMap<Identity, Held>, identity: Identity, exclusive: bool) 
 enum FileLock {
     /// Without a slot on a read-only folder that has no `LOCK`: nobody can write there.
     Taken(Option<&'static LockSlot>),
-    /// A sentence about the holder.
-    HeldBy(String),
+    HeldBy(Refusal),
+}
+
+/// Why the lock was not given.
+struct Refusal {
+    /// What is known of the holder, for a person.
+    sentence: String,
+    holder: Option<Holder>,
+}
+
+impl Refusal {
+    fn unnamed(sentence: impl Into<String>) -> Refusal {
+        Refusal {
+            sentence: sentence.into(),
+            holder: None,
+        }
+    }
+
+    /// `what` is so by whoever left its name in the lock file at `path`.
+    fn of_holder(what: &str, path: &Path) -> Refusal {
+        let text = read_holder(path);
+        Refusal {
+            sentence: format!("{what} ({text})"),
+            holder: Holder::parse(&text),
+        }
+    }
 }
 
 fn lock_file(path: &Path, exclusive: bool) -> Result<FileLock> {
@@ -156,9 +175,9 @@ fn lock_file(path: &Path, exclusive: bool) -> Result<FileLock> {
         let outcome = slot.with(|file| take_lock(file, path, exclusive));
         match outcome.unwrap_or(Ok(Attempt::Stale)) {
             Ok(Attempt::Taken) => return Ok(FileLock::Taken(Some(slot))),
-            Ok(Attempt::Refused(holder)) => {
+            Ok(Attempt::Refused(refusal)) => {
                 drop(slot.take());
-                return Ok(FileLock::HeldBy(holder));
+                return Ok(FileLock::HeldBy(refusal));
             }
             Ok(Attempt::Stale) => drop(slot.take()),
             Err(error) => {
@@ -196,7 +215,7 @@ fn is_read_only(error: &io::Error) -> bool {
 
 enum Attempt {
     Taken,
-    Refused(String),
+    Refused(Refusal),
     /// The file was removed or replaced before it was locked (by `destroy`): open the new one.
     Stale,
 }
@@ -234,26 +253,25 @@ fn take_lock(file: &fs::File, path: &Path, exclusive: bool) -> io::Result<Attemp
 }
 
 /// Who holds the lock that was refused. A text left by a killed process is not blamed on readers.
-fn describe_holder(file: &fs::File, path: &Path, exclusive: bool) -> String {
+fn describe_holder(file: &fs::File, path: &Path, exclusive: bool) -> Refusal {
     if exclusive && file.try_lock_shared().is_ok() {
         let _ = file.unlock();
-        return "another process has it open for reading".to_owned();
+        return Refusal::unnamed("another process has it open for reading");
     }
-    format!("another process has it open ({})", read_holder(path))
+    Refusal::of_holder("another process has it open", path)
 }
 
 fn write_holder(mut file: &fs::File) -> io::Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let seconds = now.map_or(0, |since| since.as_secs());
-    let text = format!(
-        "pid {} on host {}, since {}\n",
-        std::process::id(),
-        unix::host_name(),
-        utc_text(seconds),
-    );
+    let holder = Holder {
+        pid: std::process::id(),
+        host: unix::host_name(),
+        since: utc_text(seconds),
+    };
     file.set_len(0)?;
     file.rewind()?;
-    file.write_all(text.as_bytes())
+    file.write_all(format!("{holder}\n").as_bytes())
 }
 
 fn read_holder(path: &Path) -> String {
@@ -314,6 +332,7 @@ impl Drop for OsLock {
 mod tests {
     use super::*;
     use crate::env::test_dir::TestDir;
+    use crate::error::ErrorKind;
     use std::process::Command;
 
     const NOW: Duration = Duration::ZERO;
@@ -321,6 +340,11 @@ mod tests {
     fn refusal(dir: &Path, exclusive: bool) -> String {
         let error = lock(dir, exclusive, NOW).err().expect("the lock is held");
         assert_eq!(error.kind(), ErrorKind::Locked);
+        assert!(
+            error
+                .holder()
+                .is_none_or(|holder| holder.pid == std::process::id())
+        );
         error.to_string()
     }
 

@@ -11,8 +11,9 @@
 [(b'fruit', b'apple')]
 
 Each database runs its calls on a few threads of its own, so the event loop never waits for the disk; names,
-arguments, results and errors are those of :class:`aidb.DB`. A call whose task is cancelled still runs to its end
-in its thread: a cancelled write may have been applied.
+arguments, results and errors are those of :class:`aidb.DB`. A `get` that memory alone can answer is answered at once,
+without a thread; after 200 of those in a row the event loop gets a turn. A call whose task is cancelled still runs
+to its end in its thread: a cancelled write may have been applied, and a cancelled step of an iterator loses no entry.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -42,6 +44,10 @@ _T = TypeVar("_T")
 # Entries that an iterator takes from its thread at once.
 _CHUNK_ENTRIES = 512
 _THREADS = 4
+# Calls that are answered at once before the event loop gets a turn.
+_CALLS_PER_TURN = 200
+# What no database holds: the answer of a look at memory that does not know.
+_UNKNOWN: Any = object()
 
 
 class _Worker:
@@ -50,13 +56,29 @@ class _Worker:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="aidb")
         self._stopped = False
+        self._calls = 0
+
+    async def turn(self) -> None:
+        """Let the event loop go on, now and then."""
+        self._calls += 1
+        if self._calls >= _CALLS_PER_TURN:
+            self._calls = 0
+            await asyncio.sleep(0)
+
+    def start(self, call: Callable[[], _T]) -> asyncio.Future[_T]:
+        """Run ``call`` in a thread; at once if the database is closed, which it then says."""
+        loop = asyncio.get_running_loop()
+        if not self._stopped:
+            return loop.run_in_executor(self._threads, call)
+        answer = loop.create_future()
+        try:
+            answer.set_result(call())
+        except Exception as error:
+            answer.set_exception(error)
+        return answer
 
     async def run(self, call: Callable[_P, _T], *arguments: _P.args, **keywords: _P.kwargs) -> _T:
-        if self._stopped:
-            # The database is closed: the call answers so at once.
-            return call(*arguments, **keywords)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: call(*arguments, **keywords))
+        return await self.start(partial(call, *arguments, **keywords))
 
     def stop(self) -> None:
         self._stopped = True
@@ -73,6 +95,10 @@ class Reader:
 
     async def get(self, key: Buffer, default: Any = None, *, fill_cache: bool = True) -> Any:
         """Return the value stored under ``key`` as bytes, or ``default``."""
+        value = self._reader._get_in_memory(key, default, _UNKNOWN)
+        if value is not _UNKNOWN:
+            await self._worker.turn()
+            return value
         return await self._worker.run(self._reader.get, key, default, fill_cache=fill_cache)
 
     async def get_many(self, keys: Iterable[Buffer], default: Any = None, *, fill_cache: bool = True) -> list[Any]:
@@ -183,6 +209,10 @@ class Snapshot(Reader):
         """Let the point in time go; closing again is no error."""
         self._reader.close()
 
+    async def release(self) -> None:
+        """:meth:`close` by the name that LevelDB gives it."""
+        await self.close()
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -234,6 +264,8 @@ class Iterator(AsyncIterator[_T], Generic[_T]):
         self._chunk: list[_T] = []
         self._failure: aidb.Error | None = None
         self._fetching = asyncio.Lock()
+        # A chunk on its way. It outlives a step that is cancelled, and the next step waits for it.
+        self._coming: asyncio.Future[list[_T]] | None = None
 
     def _fetch(self) -> list[_T]:
         if self._entries is None:
@@ -248,20 +280,40 @@ class Iterator(AsyncIterator[_T], Generic[_T]):
         return chunk
 
     async def __anext__(self) -> _T:
+        if self._chunk:
+            return self._chunk.pop()
         async with self._fetching:
             if not self._chunk and self._failure is None:
-                self._chunk = await self._worker.run(self._fetch)
+                await self._take_chunk()
             if self._chunk:
                 return self._chunk.pop()
             if self._failure is not None:
                 raise self._failure
             raise StopAsyncIteration
 
+    async def _take_chunk(self) -> None:
+        if self._coming is None:
+            self._coming = self._worker.start(self._fetch)
+        coming = self._coming
+        try:
+            self._chunk = await asyncio.shield(coming)
+        except asyncio.CancelledError:
+            if coming.cancelled():
+                self._coming = None
+            raise
+        except BaseException:
+            self._coming = None
+            raise
+        self._coming = None
+
     async def close(self) -> None:
         """Let go of the memory and files it pins; later steps raise ``ClosedError``."""
         async with self._fetching:
+            if self._coming is not None:
+                await asyncio.wait([self._coming])
+                self._coming = None
             self._chunk = []
-            self._failure = aidb.ClosedError("closed: the iterator has been closed")
+            self._failure = aidb.ClosedError("the iterator has been closed")
             if self._entries is not None:
                 self._entries.close()
 

@@ -4,7 +4,10 @@ A class exists only if a program would act differently on it; docs/errors.md has
 language. A missing key is no error. Errors can be pickled. Those of the operating system carry its ``errno``.
 """
 
+from __future__ import annotations
+
 import builtins
+import datetime
 import errno as _errno
 
 __all__ = [
@@ -75,14 +78,32 @@ class CorruptionError(Error):
 
 
 class LockedError(Error):
-    """Another opener holds the database; the message names it: close it there first."""
+    """Another opener holds the database: close it there first.
+
+    ``pid`` (int), ``host`` (str) and ``since`` (a :class:`datetime.datetime` in UTC) say who holds it and when it was
+    opened; each is None if the holder left no name, as readers do not.
+    """
 
     code = 4
+
+    def __init__(self, message: str = "", pid: int | None = None, host: str | None = None, since: str | None = None) -> None:
+        """``since`` is text as in the lock file: ``2026-01-31 09:05:00 UTC``."""
+        super().__init__(message)
+        self.pid = pid
+        self.host = host
+        self.since = _time(since)
 
     @property
     def is_retryable(self) -> bool:
         """True: once the other opener has closed it."""
         return True
+
+
+def _time(text: str | None) -> datetime.datetime | None:
+    try:
+        return datetime.datetime.strptime(text or "", "%Y-%m-%d %H:%M:%S UTC").replace(tzinfo=datetime.timezone.utc)
+    except ValueError:
+        return None
 
 
 class ConflictError(Error):

@@ -1,0 +1,88 @@
+//! Calls that may take long: an interrupt from the keyboard ends the wait for them.
+//!
+//! Python runs its handlers of signals in the main thread, between two of its own instructions; a thread that waits in
+//! a call into core would get to that only behind the call. So the call runs in a thread of its own, and the caller looks
+//! for signals while it waits. After an interrupt the call goes on to its end by itself, and what it answers is dropped.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use aidb::{Error, ErrorKind, Options};
+use pyo3::prelude::*;
+
+use crate::errors::{caught, detached, to_python};
+
+/// How often a waiting caller looks for signals, and a call that nobody waits for any more notices.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Whether nobody waits for a call any more.
+#[derive(Clone, Default)]
+pub(crate) struct Abandoned(Arc<AtomicBool>);
+
+impl Abandoned {
+    fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Runs `call` detached; raises what a handler of a signal raises, within [`LOOK`].
+pub(crate) fn interruptible<T: Send + 'static>(
+    py: Python<'_>,
+    call: impl Fn(&Abandoned) -> aidb::Result<T> + Send + Sync + 'static,
+) -> PyResult<T> {
+    py.check_signals()?;
+    let abandoned = Abandoned::default();
+    let (answer, answered) = sync_channel(1);
+    let call = Arc::new(call);
+    let started = thread::Builder::new().name("aidb-call".to_owned()).spawn({
+        let (call, abandoned) = (Arc::clone(&call), abandoned.clone());
+        move || {
+            let outcome = caught(|| call(&abandoned));
+            // The last reference to a database may go with it, before the answer tells that the call has ended.
+            drop(call);
+            // Nobody may be waiting any more.
+            let _ = answer.send(outcome);
+        }
+    });
+    if started.is_err() {
+        // Without a thread the call is as good, but for the interrupt.
+        return detached(py, || call(&abandoned));
+    }
+    drop(call);
+    loop {
+        match py.detach(|| answered.recv_timeout(LOOK)) {
+            Ok(outcome) => return outcome.map_err(|error| to_python(py, &error)),
+            Err(RecvTimeoutError::Timeout) => {
+                if let Err(interrupt) = py.check_signals() {
+                    abandoned.0.store(true, Ordering::Relaxed);
+                    return Err(interrupt);
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                let error = Error::internal("a call's thread ended without an answer");
+                return Err(to_python(py, &error));
+            }
+        }
+    }
+}
+
+/// Makes a call that waits for a lock as long as `options` say, unless it is abandoned.
+pub(crate) fn locking<T>(
+    options: &Options,
+    abandoned: &Abandoned,
+    call: impl Fn(Options) -> aidb::Result<T>,
+) -> aidb::Result<T> {
+    let millis = options.get("lock_timeout")?.parse().unwrap_or_default();
+    let (started, timeout) = (Instant::now(), Duration::from_millis(millis));
+    loop {
+        let left = timeout.saturating_sub(started.elapsed());
+        match call(options.clone().lock_timeout(left.min(LOOK))) {
+            Err(error)
+                if error.kind() == ErrorKind::Locked && !left.is_zero() && !abandoned.get() => {}
+            outcome => return outcome,
+        }
+    }
+}

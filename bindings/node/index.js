@@ -5,10 +5,12 @@
 // abstract-level checks arguments, encodes, and keeps track of what is open; the underscored methods here hand over
 // to the native half (lib/native.js). A method beyond abstract-level's does all of that itself, see `#extra`.
 
-const { AbstractLevel, AbstractSnapshot } = require('abstract-level')
+const { AbstractLevel, AbstractSnapshot, AbstractSublevel } = require('abstract-level')
+const { ChainedBatch } = require('./lib/chained-batch')
 const { AbortError, LevelError } = require('./lib/errors')
+const { explaining } = require('./lib/explaining')
 const { Iterator, KeyIterator, ValueIterator } = require('./lib/iterator')
-const { Database, Verification, port, submit, unwrap } = require('./lib/native')
+const { Database, Verification, mayAnswerAtOnce, port, submit, unwrap } = require('./lib/native')
 const { engineOptions } = require('./lib/options')
 const { pack, unpack } = require('./lib/pack')
 
@@ -32,7 +34,7 @@ class Snapshot extends AbstractSnapshot {
   }
 }
 
-class AidbLevel extends AbstractLevel {
+class Level extends AbstractLevel {
   #location
   #native = null
   #busy = 0
@@ -142,9 +144,20 @@ class AidbLevel extends AbstractLevel {
     await this.#call((number) => this.#native.batch(number, bytes, lengths, sync === true))
   }
 
-  async _get (key, options) {
+  // What memory can answer needs no thread, and no promise of ours.
+  _get (key, options) {
     const { valueEncoding, fillCache } = options
     const snapshot = Snapshot.native(options)
+
+    if (mayAnswerAtOnce()) {
+      const value = this.#native.getInMemory(key, valueEncoding === 'utf8', snapshot)
+      if (value !== null) return formatted(unwrap(value), valueEncoding)
+    }
+
+    return this.#read(key, valueEncoding, fillCache, snapshot)
+  }
+
+  async #read (key, valueEncoding, fillCache, snapshot) {
     const value = await this.#call((number) => {
       this.#native.get(number, key, valueEncoding === 'utf8', fillCache !== false, snapshot)
     })
@@ -196,6 +209,14 @@ class AidbLevel extends AbstractLevel {
     await this.#call((number) => {
       this.#native.clear(number, gte, gt, lte, lt, reverse, limit, sync === true, snapshot)
     })
+  }
+
+  _chainedBatch () {
+    return new ChainedBatch(this)
+  }
+
+  _sublevel (name, options) {
+    return new Sublevel(this, name, options)
   }
 
   _snapshot (options) {
@@ -320,5 +341,17 @@ function formatted (value, format) {
   if (format !== 'view' || value === undefined) return value
   return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
 }
+
+class Sublevel extends explaining(AbstractSublevel) {
+  _chainedBatch () {
+    return new ChainedBatch(this)
+  }
+
+  _sublevel (name, options) {
+    return new Sublevel(this, name, options)
+  }
+}
+
+class AidbLevel extends explaining(Level) {}
 
 exports.AidbLevel = AidbLevel

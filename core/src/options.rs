@@ -539,10 +539,14 @@ fn lookup(name: &str) -> Result<(&'static str, &'static Accepts)> {
     if let Some((name, accepts)) = TABLE.iter().find(|(known, _)| *known == name) {
         return Ok((name, accepts));
     }
+    // However it is written: block_cache_size, blockCacheSize, block-cache-size.
+    let plain = |text: &str| text.replace(['_', '-'], "").to_lowercase();
+    let given = plain(name);
     let mut near: Vec<&str> = Options::names()
         .filter(|known| {
-            let close = edit_distance(name, known) <= 3;
-            close || (name.len() >= 4 && (known.contains(name) || name.contains(known)))
+            let known = plain(known);
+            let close = edit_distance(&given, &known) <= 3;
+            close || (given.len() >= 4 && (known.contains(&given) || given.contains(&known)))
         })
         .collect();
     if near.is_empty() {
@@ -591,6 +595,10 @@ fn parse_size(text: &str) -> Option<u64> {
     };
     if let Ok(whole) = number.parse::<u64>() {
         return whole.checked_mul(factor);
+    }
+    if factor == 1 {
+        // There is no part of a byte.
+        return None;
     }
     let bytes = number.parse::<f64>().ok()? * factor as f64;
     (bytes.is_finite() && bytes < u64::MAX as f64).then_some(bytes as u64)
@@ -728,6 +736,8 @@ mod tests {
             "MiB",
             "-1",
             "12 parsecs",
+            "4096.5",
+            "0.5b",
             "99999999999999999999",
             "1e400GiB",
         ] {
@@ -740,6 +750,13 @@ mod tests {
         let error = Options::new().set("block_cach_size", "1").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
         assert!(error.message().contains("block_cache_size"), "{error}");
+        for name in ["blockCachSize", "BLOCK-CACHE-SIZE", "blockcachesize"] {
+            let error = Options::new().get(name).unwrap_err();
+            assert!(
+                error.message().ends_with("did you mean: block_cache_size?"),
+                "{error}"
+            );
+        }
         let error = Options::new().get("zzz").unwrap_err();
         assert!(error.message().contains("write_buffer_size"), "{error}");
     }

@@ -8,7 +8,8 @@ const { submit } = require('./native')
 // Iterators read chunks, bounded in entries and bytes, and cut entries from them as they are asked for.
 
 const FIRST_ENTRIES = 16
-const MOST_ENTRIES = 4096
+// As many as the event loop may be kept waiting for (native.js).
+const MOST_ENTRIES = 1000
 const DEFAULT_BYTES = 64 * 1024
 
 /**

@@ -24,14 +24,29 @@ if (!fs.existsSync(file)) {
 
 const { Port, Database, Verification } = require(file)
 
+/**
+ * Operations that are answered between two turns of the event loop, at most; an entry of an iterator counts a fifth.
+ * Without a bound a program that only awaits the database would keep timers and sockets waiting for as long as it runs:
+ * a promise that is resolved goes on before the event loop does.
+ */
+const OPERATIONS_PER_TURN = 200
+
+/** What was answered since the last turn that was waited for. */
+let answered = 0
+
 /** Promises without an answer, by number: `{ resolve, reject }`, or `null` where the number is free. */
 const waiting = []
 const free = []
 
-const port = new Port(function () {
-  const answers = port.take()
+const port = new Port(answerSome, isMainThread)
 
-  for (let i = 0; i < answers.length; i += 3) {
+function answerSome () {
+  if (answered >= OPERATIONS_PER_TURN) return setImmediate(answerAfterTurn)
+
+  const answers = port.take(OPERATIONS_PER_TURN - answered)
+  answered += answers[0]
+
+  for (let i = 1; i < answers.length; i += 3) {
     const number = answers[i]
     const { resolve, reject } = waiting[number]
 
@@ -41,7 +56,24 @@ const port = new Port(function () {
     if (answers[i + 1]) resolve(answers[i + 2])
     else reject(toError(answers[i + 2]))
   }
-}, isMainThread)
+
+  // More may have been left there, for which nothing rings.
+  if (answered >= OPERATIONS_PER_TURN) setImmediate(answerAfterTurn)
+}
+
+function answerAfterTurn () {
+  answered = 0
+  answerSome()
+}
+
+/**
+ * Whether one more operation may be answered at once, which counts it.
+ */
+function mayAnswerAtOnce () {
+  if (answered >= OPERATIONS_PER_TURN) return false
+  answered++
+  return true
+}
 
 /**
  * Calls `start` with a number, and promises the answer that arrives under it.
@@ -87,4 +119,5 @@ exports.port = port
 exports.Database = Database
 exports.Verification = Verification
 exports.submit = submit
+exports.mayAnswerAtOnce = mayAnswerAtOnce
 exports.unwrap = unwrap

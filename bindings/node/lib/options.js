@@ -1,5 +1,6 @@
 'use strict'
 
+const { LevelError } = require('./errors')
 const { Database } = require('./native')
 
 // Options of the engine, for which core has the names, the ranges and the messages.
@@ -15,8 +16,8 @@ const canonical = new Set(names.values())
 const others = new Set(['keyEncoding', 'valueEncoding', 'passive'])
 
 /**
- * Names and values in turn, as text. A misspelt name goes along, and core refuses it with a list of near ones. A
- * name that is like none is left out: abstract-level lets users hand options of their own to their hooks.
+ * Names and values in turn, as text. A misspelt name is refused with the ones that are near it. A name that is like
+ * none is left out: abstract-level lets users hand options of their own to their hooks.
  */
 exports.engineOptions = function (options) {
   const values = new Map()
@@ -25,23 +26,29 @@ exports.engineOptions = function (options) {
     if (value === undefined || value === null || others.has(name)) continue
 
     // Core's spelling wins over camel case, in which abstract-level fills in `createIfMissing` and `errorIfExists`.
-    const known = names.get(name)
-    if (known !== undefined && known !== name && (options[known] ?? null) !== null) continue
-    if (known !== undefined || canonical.has(name) || isNear(name)) values.set(known ?? name, String(value))
+    const known = names.get(name) ?? (canonical.has(name) ? name : undefined)
+    if (known === undefined) refuseSlip(name)
+    else if (known === name || (options[known] ?? null) === null) values.set(known, String(value))
   }
 
   return Array.from(values).flat()
 }
 
-/** Whether `name` looks like a slip for an option: a part of one, or a few letters away. */
-function isNear (name) {
-  const plain = (text) => text.replace(/_/g, '').toLowerCase()
+/** Throws if `name` looks like a slip for an option: a part of one, or a few letters away. */
+function refuseSlip (name) {
+  const plain = (text) => text.replace(/[_-]/g, '').toLowerCase()
   const given = plain(name)
 
-  return Array.from(canonical, plain).some(function (option) {
+  const near = Array.from(name.includes('_') ? names.values() : names.keys()).filter(function (known) {
+    const option = plain(known)
     const isPart = given.length >= 4 && (option.includes(given) || given.includes(option))
     return isPart || distance(given, option) <= 3
   })
+
+  if (near.length > 0) {
+    const message = `unknown option "${name}"; did you mean: ${near.join(', ')}?`
+    throw new LevelError('LEVEL_INVALID_ARGUMENT', message)
+  }
 }
 
 /** Insertions, deletions and replacements that turn `a` into `b` (Levenshtein). */

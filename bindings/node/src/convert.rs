@@ -7,7 +7,7 @@ use napi::Env;
 use napi::bindgen_prelude::{Array, Buffer, BufferSlice, Either, Uint32Array};
 
 /// Up to here a copy into memory that JavaScript owns is cheaper than lending it ours with a finalizer.
-const COPY_BYTES: usize = 16 << 10;
+pub(crate) const COPY_BYTES: usize = 16 << 10;
 
 /// Bytes as JavaScript hands them over: a string stands for its UTF-8.
 pub(crate) type Bytes<'env> = Either<String, &'env [u8]>;
@@ -17,6 +17,14 @@ pub(crate) fn owned(bytes: Bytes<'_>) -> Vec<u8> {
     match bytes {
         Either::A(text) => text.into_bytes(),
         Either::B(bytes) => bytes.to_vec(),
+    }
+}
+
+/// The bytes, for the length of a call.
+pub(crate) fn borrowed<'a>(bytes: &'a Bytes<'_>) -> &'a [u8] {
+    match bytes {
+        Either::A(text) => text.as_bytes(),
+        Either::B(bytes) => bytes,
     }
 }
 
@@ -46,7 +54,22 @@ pub(crate) enum Outcome {
     },
 }
 
+/// Entries of an iterator that count as much as one answer.
+const ENTRIES_PER_ANSWER: usize = 5;
+
 impl Outcome {
+    /// What JavaScript will be busy with, in answers of one value.
+    pub(crate) fn weight(&self) -> u32 {
+        let weight = match self {
+            Outcome::Values { lengths, .. } => lengths.len(),
+            Outcome::Flags(flags) => flags.len(),
+            Outcome::Chunk { ends, .. } => ends.len() / 2 / ENTRIES_PER_ANSWER,
+            _ => 1,
+        };
+        // More than 2^32 do not fit into an array.
+        weight.clamp(1, u32::MAX as usize / 2) as u32
+    }
+
     /// Copies many values behind each other.
     pub(crate) fn values(values: Vec<Option<Value>>) -> Result<Outcome> {
         let total: usize = values.iter().flatten().map(|value| value.len()).sum();

@@ -3,12 +3,15 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use aidb::{DB, Error, IterOptions, Options, ReadOptions, Result, Value, WriteBatch, WriteOptions};
-use napi::bindgen_prelude::{Array, Buffer, Either, Either4};
+use aidb::{
+    DB, Error, IterOptions, Options, ReadOptions, Remembered, Result, Value, WriteBatch,
+    WriteOptions,
+};
+use napi::bindgen_prelude::{Array, BufferSlice, Either, Either4, Null};
 use napi::{Env, JsString};
 use napi_derive::napi;
 
-use crate::convert::{Bytes, Outcome, cut, failure, owned, refusal};
+use crate::convert::{Bytes, COPY_BYTES, Outcome, borrowed, cut, failure, owned, refusal};
 use crate::iterator::Iterator;
 use crate::pool::{self, Lane};
 use crate::port::{Port, PortShared};
@@ -249,30 +252,47 @@ impl Database {
         text: bool,
         fill_cache: bool,
         snapshot: Option<&Snapshot>,
-    ) -> napi::Result<Either4<(), JsString<'env>, Buffer, Array<'env>>> {
-        let read = || -> Result<Option<Vec<u8>>> {
-            let pin = snapshot.map(Snapshot::share).transpose()?;
+    ) -> napi::Result<Answer<'env>> {
+        let pin = snapshot.map(Snapshot::share).transpose();
+        let read = pin.and_then(|pin| {
             let options = ReadOptions {
                 snapshot: pin.as_ref(),
                 fill_cache,
             };
-            let key = match &key {
-                Either::A(text) => text.as_bytes(),
-                Either::B(bytes) => bytes,
-            };
-            let value = self.opened.get()?.get_with(key, &options)?;
-            Ok(value.map(Value::into_vec))
-        };
-        let place = |bytes: Vec<u8>| {
-            if !text {
-                return Ok(Either4::C(Buffer::from(bytes)));
-            }
-            let text = env.create_string(String::from_utf8_lossy(&bytes));
-            text.map(Either4::B).map_err(refusal)
-        };
-        match read().and_then(|value| value.map(place).transpose()) {
-            Ok(answer) => Ok(answer.unwrap_or(Either4::A(()))),
+            self.opened.get()?.get_with(borrowed(&key), &options)
+        });
+        match read.and_then(|value| answer(env, value, text)) {
+            Ok(answer) => Ok(answer),
             Err(error) => Ok(Either4::D(failure(env, &error)?)),
+        }
+    }
+
+    /// What memory alone can tell: as `get_sync`, or `null` if that is nothing. Waits for nobody.
+    #[napi]
+    pub fn get_in_memory<'env>(
+        &self,
+        env: &'env Env,
+        key: Bytes<'_>,
+        text: bool,
+        snapshot: Option<&Snapshot>,
+    ) -> napi::Result<Either<Null, Answer<'env>>> {
+        let pin = snapshot.map(Snapshot::share).transpose();
+        let remembered = pin.and_then(|pin| {
+            let options = ReadOptions {
+                snapshot: pin.as_ref(),
+                ..ReadOptions::default()
+            };
+            self.opened.get()?.get_in_memory(borrowed(&key), &options)
+        });
+        let answered = match remembered {
+            Ok(Remembered::Unknown) => return Ok(Either::A(Null)),
+            Ok(Remembered::Absent) => Ok(Either4::A(())),
+            Ok(Remembered::Value(value)) => answer(env, Some(value), text),
+            Err(error) => Err(error),
+        };
+        match answered {
+            Ok(answer) => Ok(Either::B(answer)),
+            Err(error) => Ok(Either::B(Either4::D(failure(env, &error)?))),
         }
     }
 
@@ -557,6 +577,26 @@ impl Drop for Database {
             }
         }
     }
+}
+
+/// What a read on JavaScript's own thread answers: nothing, a string, a buffer, or why it failed.
+type Answer<'env> = Either4<(), JsString<'env>, BufferSlice<'env>, Array<'env>>;
+
+/// A value as a string if `text`, or else as a buffer.
+fn answer<'env>(env: &'env Env, value: Option<Value>, text: bool) -> Result<Answer<'env>> {
+    let Some(value) = value else {
+        return Ok(Either4::A(()));
+    };
+    let answer = match text {
+        true => env
+            .create_string(String::from_utf8_lossy(&value))
+            .map(Either4::B),
+        false if value.len() <= COPY_BYTES => {
+            BufferSlice::copy_from(env, &value[..]).map(Either4::C)
+        }
+        false => BufferSlice::from_data(env, value.into_vec()).map(Either4::C),
+    };
+    answer.map_err(refusal)
 }
 
 /// Options from names and values in turn.

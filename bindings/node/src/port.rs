@@ -5,11 +5,13 @@
 //!
 //! * A1  Each submitted number is answered exactly once, unless its JavaScript thread has ended.
 //! * A2  JavaScript is told when the first answer arrives, not for those that join it before it looks.
+//! * A5  JavaScript takes answers in bounded pieces. What it leaves it comes back for by itself.
 //! * A3  The event loop stays alive while an answer is awaited, and not because a database is open.
 //! * A4  When a worker ends, its databases are closed before its thread is gone, unless that takes longer than
 //!       [`FAREWELL`]. At the end of the process nothing is closed: the log has every acknowledged write, and the
 //!       operating system lets go of the lock.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -39,7 +41,7 @@ pub struct Port {
 
 /// The part of a port that jobs hold.
 pub(crate) struct PortShared {
-    answers: Mutex<Vec<(u32, Result<Outcome>)>>,
+    answers: Mutex<VecDeque<(u32, Result<Outcome>)>>,
     /// `None` once the JavaScript thread ends: nobody listens then.
     bell: Mutex<Option<Bell>>,
     /// Numbers given out and not fetched yet. Only the JavaScript thread changes it.
@@ -70,7 +72,7 @@ impl Port {
             .callee_handled::<false>()
             .build()?;
         let shared = Arc::new(PortShared {
-            answers: Mutex::new(Vec::new()),
+            answers: Mutex::new(VecDeque::new()),
             bell: Mutex::new(Some(bell)),
             awaited: AtomicUsize::new(0),
             running: Mutex::new(0),
@@ -87,13 +89,28 @@ impl Port {
         Ok(Port { shared })
     }
 
-    /// The answers that have arrived, flat: number, whether it went well, value or failure, and so on.
+    /// Answers that have arrived, in their order, until their weights come to `most` (A5). An array: the sum of the
+    /// weights, then for each its number, whether it went well, and the value or failure.
     #[napi]
-    pub fn take<'env>(&self, env: &'env Env) -> napi::Result<Array<'env>> {
-        let answers = std::mem::take(&mut *lock(&self.shared.answers));
+    pub fn take<'env>(&self, env: &'env Env, most: u32) -> napi::Result<Array<'env>> {
+        let mut arrived = lock(&self.shared.answers);
+        let mut weight = 0;
+        let taken = arrived.iter().take_while(|(_, answer)| {
+            let fits = weight < most;
+            weight += if fits {
+                answer.as_ref().map_or(1, Outcome::weight)
+            } else {
+                0
+            };
+            fits
+        });
+        let taken = taken.count();
+        let answers: Vec<_> = arrived.drain(..taken).collect();
+        drop(arrived);
         let count = u32::try_from(answers.len()).expect("each answer has a 32-bit number");
-        let mut out = env.create_array(count * 3)?;
-        let mut index = 0;
+        let mut out = env.create_array(1 + count * 3)?;
+        out.set(0, weight)?;
+        let mut index = 1;
         for (number, answer) in answers {
             out.set(index, number)?;
             let answer =
@@ -157,7 +174,7 @@ impl PortShared {
     /// Leaves the answer to `number` for JavaScript (A1, A2).
     fn answer(&self, number: u32, answer: Result<Outcome>) {
         let mut answers = lock(&self.answers);
-        answers.push((number, answer));
+        answers.push_back((number, answer));
         let first = answers.len() == 1;
         drop(answers);
         if first && let Some(bell) = &*lock(&self.bell) {

@@ -73,8 +73,12 @@ test('options have both spellings, and wrong ones are refused with help', async 
   await assert.rejects(new AidbLevel(db.location, { error_if_exists: true }).open(), /failed to open/)
 
   for (const [options, message] of [
-    [{ blockCachSize: 1 }, /block_cache_size/],
-    [{ cacheSize: 1 }, /block_cache_size/],
+    [{ blockCachSize: 1 }, /did you mean: blockCacheSize\?$/],
+    [{ cacheSize: 1 }, /did you mean: blockCacheSize\?$/],
+    [{ blok_cache_size: 1 }, /did you mean: block_cache_size, block_size\?$|did you mean: block_cache_size\?$/],
+    [{ createIfMising: false }, /createIfMissing/],
+    [{ blockSize: 4096.5 }, /block_size: .*4KiB|block_size/],
+    [{ lockTimeout: 0.5 }, /lock_timeout: expected milliseconds/],
     [{ bloomBitsPerKey: 1000 }, /0 to 32/],
     [{ compression: 'zip' }, /snappy/]
   ]) {
@@ -89,6 +93,52 @@ test('options have both spellings, and wrong ones are refused with help', async 
   await (await open({ userland: 1 })).close()
 
   for (const location of [undefined, '', 5]) assert.throws(() => new AidbLevel(location), TypeError)
+})
+
+test('every call says why a database did not open that nobody waited for', async function () {
+  const holder = await open({})
+  const calls = {
+    put: (db) => db.put('a', 'b'),
+    get: (db) => db.get('a'),
+    del: (db) => db.del('a'),
+    has: (db) => db.has('a'),
+    getMany: (db) => db.getMany(['a']),
+    hasMany: (db) => db.hasMany(['a']),
+    batch: (db) => db.batch([{ type: 'del', key: 'a' }]),
+    clear: (db) => db.clear(),
+    stats: (db) => db.stats(),
+    flush: (db) => db.flush(),
+    all: (db) => db.iterator().all(),
+    nextv: (db) => db.values().nextv(1),
+    next: (db) => db.keys().next(),
+    sublevel: (db) => db.sublevel('s').get('a'),
+    'sublevel of a sublevel': (db) => db.sublevel('s').sublevel('t').iterator().next()
+  }
+  const isExplained = function (err) {
+    assert.equal(err.code, 'LEVEL_DATABASE_NOT_OPEN')
+    assert.equal(err.cause?.code, 'LEVEL_LOCKED')
+    assert.match(err.cause.message, new RegExp(String(process.pid)))
+    return true
+  }
+
+  for (const call of Object.values(calls)) {
+    const db = new AidbLevel(holder.location)
+    await assert.rejects(call(db), isExplained)
+    await assert.rejects(async () => call(db), isExplained)
+  }
+
+  const db = new AidbLevel(holder.location)
+  const iterator = db.iterator()
+  for (let i = 0; i < 2; i++) await assert.rejects(iterator.next(), isExplained)
+  for (const call of [() => db.getSync('a'), () => db.batch(), () => db.snapshot(), () => db.getProperty('x')]) {
+    assert.throws(call, isExplained)
+  }
+
+  await holder.close()
+  await db.open()
+  assert.equal(await db.get('a'), undefined)
+  await db.close()
+  await assert.rejects(db.get('a'), (err) => err.cause === undefined)
 })
 
 test('a database that is opened for reading only is read and not written', async function () {

@@ -87,3 +87,81 @@ test('compactions that run at once keep no read from its answer', async function
   await Promise.all(compactions)
   await db.close()
 })
+
+/** The most operations, as `work` counts them, between two turns of the loop. */
+async function mostPerTurn (work) {
+  let count = 0
+  let last = 0
+  let most = 0
+  let running = true
+
+  const turn = function () {
+    most = Math.max(most, count - last)
+    last = count
+    if (running) setImmediate(turn)
+  }
+
+  setImmediate(turn)
+  await work(() => { count++ })
+  running = false
+  return Math.max(most, count - last)
+}
+
+test('the loop turns after at most 200 operations or 1000 entries', async function () {
+  const db = new AidbLevel(temporary())
+  await db.open()
+  const keys = Array.from({ length: 20000 }, (_, i) => String(i).padStart(6, '0'))
+  await db.batch(keys.map((key) => ({ type: 'put', key, value: '1' })))
+
+  const gets = async function (counted) {
+    for (const key of keys) {
+      assert.equal(await db.get(key), '1')
+      counted()
+    }
+  }
+  assert.ok(await mostPerTurn(gets) <= 201, 'gets from the memtable')
+  await db.flush()
+  await gets(() => {})
+  assert.ok(await mostPerTurn(gets) <= 201, 'gets from the cache')
+  assert.ok(await mostPerTurn(async function (counted) {
+    for (const key of keys.slice(0, 3000)) {
+      await db.put(key, '1')
+      counted()
+    }
+  }) <= 201, 'puts')
+  assert.ok(await mostPerTurn(async function (counted) {
+    for await (const _ of db.iterator()) counted()
+  }) <= 1200, 'for await')
+  assert.ok(await mostPerTurn(async function (counted) {
+    const iterator = db.keys({ reverse: true })
+    while (await iterator.next() !== undefined) counted()
+  }) <= 1200, 'next')
+  assert.ok(await mostPerTurn(async function (counted) {
+    const iterator = db.values()
+    for (let items; (items = await iterator.nextv(1000)).length > 0;) items.forEach(counted)
+  }) <= 1200, 'nextv')
+  assert.ok(await mostPerTurn((counted) => Promise.all(keys.map(async function (key) {
+    await db.has(key)
+    counted()
+  }))) <= 201, 'all at once')
+
+  await db.close()
+})
+
+test('a get that memory can answer needs no turn, one that has to read does', async function () {
+  const db = new AidbLevel(temporary())
+  await db.put('a', '1')
+  const sooner = async function (get) {
+    let turned = false
+    setImmediate(() => { turned = true })
+    const value = await get()
+    return [value, turned]
+  }
+  assert.deepEqual(await sooner(() => db.get('a')), ['1', false])
+  assert.deepEqual(await sooner(() => db.get('b')), [undefined, false])
+  const snapshot = db.snapshot()
+  await db.put('a', '2')
+  assert.deepEqual(await sooner(() => db.get('a', { snapshot })), ['1', false])
+  assert.deepEqual(await sooner(() => db.get('a', { valueEncoding: 'view' })), [new TextEncoder().encode('2'), false])
+  await db.close()
+})

@@ -183,3 +183,22 @@ test('synced writes and reads that leave the cache alone do their work', async f
   assert.deepEqual(await db.values({ fillCache: false }).all(), ['1'])
   await db.close()
 })
+
+test('a chained batch keeps what was added, whatever its owner makes of it', async function () {
+  for (const encoding of ['buffer', 'view']) {
+    const db = new AidbLevel(temporary(), { keyEncoding: encoding, valueEncoding: encoding })
+    await db.open()
+    const key = encoding === 'buffer' ? Buffer.from([1]) : Uint8Array.of(1)
+    const value = encoding === 'buffer' ? Buffer.from([2, 3]) : Uint8Array.of(2, 3)
+    const batch = db.batch().put(key, value)
+    value.fill(9)
+    key.fill(7)
+    batch.put(key, value)
+    key.fill(8)
+    batch.del(key)
+    key.fill(1)
+    await batch.write()
+    assert.deepEqual((await db.iterator().all()).map(([k, v]) => [[...k], [...v]]), [[[1], [2, 3]], [[7], [9, 9]]])
+    await db.close()
+  }
+})

@@ -25,7 +25,7 @@ mod cut;
 mod history;
 
 use super::{DirLock, Env, File, PathKind, Thread, ThreadName, os};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, RwLock};
 
@@ -723,6 +723,7 @@ impl Drop for MemLock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
     use std::collections::BTreeSet;
 
     fn read(env: &MemEnv, path: &str) -> Option<Vec<u8>> {

@@ -1,0 +1,32 @@
+'use strict'
+
+const { AbstractChainedBatch } = require('abstract-level')
+
+/**
+ * Collects operations, and writes them as one batch. Keys and values are copied when they are added: their owner may
+ * change them before the batch is written.
+ */
+exports.ChainedBatch = class ChainedBatch extends AbstractChainedBatch {
+  #operations = []
+
+  constructor (db) {
+    super(db, { add: true })
+  }
+
+  _add (operation) {
+    this.#operations.push({ ...operation, key: copy(operation.key), value: copy(operation.value) })
+  }
+
+  _clear () {
+    this.#operations = []
+  }
+
+  async _write (options) {
+    return this.db._batch(this.#operations, options)
+  }
+}
+
+/** Strings never change, and a delete has no value. */
+function copy (item) {
+  return ArrayBuffer.isView(item) ? Uint8Array.prototype.slice.call(item) : item
+}

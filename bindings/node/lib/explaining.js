@@ -1,0 +1,104 @@
+'use strict'
+
+const { LevelError } = require('./errors')
+
+/** Calls that need an open database; those that do not answer with a promise throw. */
+const ASYNCHRONOUS = [
+  'approximateSize', 'checkpoint', 'clear', 'compactRange', 'del', 'flush', 'get', 'getMany', 'has', 'hasMany', 'put',
+  'stats', 'verify'
+]
+const SYNCHRONOUS = ['getProperty', 'getSync', 'iterator', 'keys', 'snapshot', 'values']
+
+/** What abstract-level says of a database that is not open, and of an iterator that was made while it opened. */
+const NOT_OPEN = new Set(['LEVEL_DATABASE_NOT_OPEN', 'LEVEL_ITERATOR_NOT_OPEN'])
+
+/**
+ * A database of class `Base` whose calls, if it did not open, fail with the cause of that. Programs seldom await
+ * `open()`, and the first call that they do await would only say that the database is not open.
+ */
+exports.explaining = function (Base) {
+  class Explaining extends Base {
+    // Why it did not open, when it was last tried.
+    #failure = null
+
+    async _open (options) {
+      this.#failure = null
+
+      try {
+        await super._open(options)
+      } catch (err) {
+        // A sublevel fails with its parent, whose own cause is the one to tell.
+        this.#failure = err.code === 'LEVEL_DATABASE_NOT_OPEN' && err.cause ? err.cause : err
+        throw err
+      }
+    }
+
+    deferAsync (fn, options) {
+      return super.deferAsync(() => this.#explained(fn), options)
+    }
+
+    batch (...args) {
+      if (!this.#isRefusing) return super.batch(...args)
+      if (args.length > 0) return Promise.reject(this.#refusal())
+      throw this.#refusal()
+    }
+
+    iterator (options) {
+      return this.#explainedIterator(super.iterator(options))
+    }
+
+    keys (options) {
+      return this.#explainedIterator(super.keys(options))
+    }
+
+    values (options) {
+      return this.#explainedIterator(super.values(options))
+    }
+
+    get #isRefusing () {
+      return this.#failure !== null && this.status !== 'open' && this.status !== 'opening'
+    }
+
+    #refusal () {
+      return new LevelError('LEVEL_DATABASE_NOT_OPEN', 'Database is not open', this.#failure)
+    }
+
+    async #explained (fn) {
+      try {
+        return await fn()
+      } catch (err) {
+        if (NOT_OPEN.has(err.code) && err.cause === undefined && this.#failure !== null) throw this.#refusal()
+        throw err
+      }
+    }
+
+    /** One that is made while the database opens finds out later. */
+    #explainedIterator (iterator) {
+      if (this.status !== 'opening') return iterator
+
+      for (const name of ['_next', '_nextv', '_all']) {
+        const original = iterator[name]
+        iterator[name] = (...args) => this.#explained(() => original.apply(iterator, args))
+      }
+
+      return iterator
+    }
+
+    /** Puts a look at how opening went before the method `name`. */
+    static #guard (name, refuse) {
+      const method = Explaining.prototype[name]
+      if (method === undefined) return
+
+      Explaining.prototype[name] = function () {
+        return this.#isRefusing ? refuse(this.#refusal()) : method.apply(this, arguments)
+      }
+    }
+
+    static {
+      for (const name of ASYNCHRONOUS) Explaining.#guard(name, (err) => Promise.reject(err))
+      for (const name of SYNCHRONOUS) Explaining.#guard(name, (err) => { throw err })
+    }
+  }
+
+  return Explaining
+}

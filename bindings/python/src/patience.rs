@@ -35,7 +35,7 @@ pub(crate) fn interruptible<T: Send + 'static>(
 ) -> PyResult<T> {
     py.check_signals()?;
     let abandoned = Abandoned::default();
-    let (answer, answered) = sync_channel(1);
+    let (answer, mut answered) = sync_channel(1);
     let call = Arc::new(call);
     let started = thread::Builder::new().name("aidb-call".to_owned()).spawn({
         let (call, abandoned) = (Arc::clone(&call), abandoned.clone());
@@ -53,7 +53,8 @@ pub(crate) fn interruptible<T: Send + 'static>(
     }
     drop(call);
     loop {
-        match py.detach(|| answered.recv_timeout(LOOK)) {
+        let waiting = &mut answered;
+        match py.detach(move || waiting.recv_timeout(LOOK)) {
             Ok(outcome) => return outcome.map_err(|error| to_python(py, &error)),
             Err(RecvTimeoutError::Timeout) => {
                 if let Err(interrupt) = py.check_signals() {

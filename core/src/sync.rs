@@ -2,16 +2,16 @@
 //!
 //! The engine takes them from here and nowhere else (a test reads the sources for it), so that `--cfg shuttle` puts the
 //! model checker shuttle under all of it at once: `modelled.rs` has its versions, `checker.rs` runs the models.
-//! parking_lot does not poison: a panic caught under a lock stops the database instead.
+//! The locks (`locks.rs`) do not poison: a panic caught under one stops the database instead.
 //!
-//! * Y1  In an ordinary build every name here is the crate's own that is named beside it: no wrapper, no cost.
+//! * Y1  In an ordinary build every name here but the locks' is the crate's own that is named beside it: no wrapper, no cost.
 //! * Y2  Under the checker the process outlives many runs of a model, so what is static is real there too: [`process`].
 
 #[cfg(not(shuttle))]
 mod real {
+    pub use super::locks::{Condvar, Mutex, MutexGuard, RwLock};
     pub use arc_swap::{ArcSwap, ArcSwapOption, Guard, RefCnt};
     pub use crossbeam_utils::Backoff;
-    pub use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
     pub use std::hint::spin_loop;
     pub use std::sync::atomic;
     pub use std::thread::{self, yield_now};
@@ -22,6 +22,8 @@ mod real {
 
 #[cfg(shuttle)]
 pub mod checker;
+#[cfg(not(shuttle))]
+mod locks;
 #[cfg(shuttle)]
 mod modelled;
 
@@ -34,6 +36,7 @@ pub use std::thread::panicking;
 
 /// What statics are made of, whoever runs (Y2).
 pub mod process {
-    pub use std::sync::Once;
-    pub use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+    pub use std::sync::atomic::{
+        AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering,
+    };
 }

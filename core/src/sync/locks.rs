@@ -1,0 +1,364 @@
+//! The engine's locks: parking_lot's interface, by its crate `lock_api`, over waiting that survives a fork.
+//!
+//! parking_lot keeps the waiting threads of the whole process in one table. In a child made by `fork` the parent's threads
+//! are still in that table, in memory that the C library has given to others, and a part of it may be locked by a thread
+//! that the child does not have. So here a thread waits in the lock itself, by std's locks, which on Linux wait on their own
+//! words. What a child's own database locks was then never touched by its parent.
+//!
+//! * Y6  A lock that nobody else wants costs one compare-and-swap to take and one swap to release, and no call.
+//! * Y7  Whoever takes a lock after having waited marks it as wanted, since others may wait still: so a release that finds no
+//!   mark has nobody to wake.
+//! * Y8  Between a waiter's last look and its sleep it holds the inner lock, which whoever wakes takes first: no wake-up is
+//!   lost. The inner locks are held for a few instructions, never across anything that blocks.
+//! * Y9  A wait may end without a notification. Everybody who waits looks again at what was waited for.
+
+#![expect(
+    unsafe_code,
+    reason = "lock_api trusts its raw locks to exclude others"
+)]
+
+use std::sync::{self, PoisonError, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+use crossbeam_utils::Backoff;
+
+use super::atomic::{
+    AtomicU32,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+const FREE: u32 = 0;
+const TAKEN: u32 = 1;
+/// Taken, and somebody may wait for it.
+const WANTED: u32 = 2;
+
+/// A mutex around a `T`. A panic under it does not poison it.
+pub type Mutex<T> = lock_api::Mutex<RawMutex, T>;
+/// A locked [`Mutex`].
+pub type MutexGuard<'a, T> = lock_api::MutexGuard<'a, RawMutex, T>;
+
+/// What excludes the others, without what it guards.
+pub struct RawMutex {
+    state: AtomicU32,
+    /// How many threads sleep, or are about to (Y8).
+    sleepers: sync::Mutex<u32>,
+    freed: sync::Condvar,
+}
+
+// SAFETY: `state` leaves FREE only by an exchange with FREE, which one thread wins, in all three places; it becomes FREE
+// only in `unlock`, which the holder calls. Acquire there and Release here order what the holders do.
+unsafe impl lock_api::RawMutex for RawMutex {
+    #[expect(
+        clippy::declare_interior_mutable_const,
+        reason = "lock_api's own shape"
+    )]
+    const INIT: RawMutex = RawMutex {
+        state: AtomicU32::new(FREE),
+        sleepers: sync::Mutex::new(0),
+        freed: sync::Condvar::new(),
+    };
+
+    type GuardMarker = lock_api::GuardNoSend;
+
+    #[inline]
+    fn lock(&self) {
+        let taken = self
+            .state
+            .compare_exchange_weak(FREE, TAKEN, Acquire, Relaxed);
+        if taken.is_err() {
+            self.lock_wanted();
+        }
+    }
+
+    #[inline]
+    fn try_lock(&self) -> bool {
+        let taken = self.state.compare_exchange(FREE, TAKEN, Acquire, Relaxed);
+        taken.is_ok()
+    }
+
+    #[inline]
+    unsafe fn unlock(&self) {
+        if self.state.swap(FREE, Release) == WANTED {
+            self.wake();
+        }
+    }
+
+    #[inline]
+    fn is_locked(&self) -> bool {
+        self.state.load(Relaxed) != FREE
+    }
+}
+
+impl RawMutex {
+    #[cold]
+    fn lock_wanted(&self) {
+        let mut taking = TAKEN;
+        loop {
+            if self.spin(taking) {
+                return;
+            }
+            taking = WANTED;
+            let mut sleepers = held(&self.sleepers);
+            if self.state.swap(WANTED, Acquire) == FREE {
+                return;
+            }
+            *sleepers += 1;
+            sleepers = self
+                .freed
+                .wait(sleepers)
+                .unwrap_or_else(PoisonError::into_inner);
+            *sleepers -= 1;
+        }
+    }
+
+    /// Tries a little while to take the lock, leaving `taking` there.
+    fn spin(&self, taking: u32) -> bool {
+        let backoff = Backoff::new();
+        loop {
+            let state = self.state.load(Relaxed);
+            let taken = state == FREE
+                && self
+                    .state
+                    .compare_exchange_weak(FREE, taking, Acquire, Relaxed)
+                    .is_ok();
+            if taken || state == WANTED || backoff.is_completed() {
+                return taken;
+            }
+            backoff.snooze();
+        }
+    }
+
+    #[cold]
+    fn wake(&self) {
+        if *held(&self.sleepers) > 0 {
+            self.freed.notify_one();
+        }
+    }
+}
+
+/// Where threads that hold a [`Mutex`] wait for a change of what it guards.
+#[derive(Default)]
+pub struct Condvar {
+    /// How many wait. Grows under the caller's mutex only: who has changed something under it since sees them.
+    waiting: AtomicU32,
+    turn: sync::Mutex<()>,
+    called: sync::Condvar,
+}
+
+/// How a wait with a time limit ended.
+pub struct WaitTimeoutResult(bool);
+
+impl WaitTimeoutResult {
+    /// Whether the time was up.
+    pub fn timed_out(&self) -> bool {
+        self.0
+    }
+}
+
+impl Condvar {
+    pub const fn new() -> Condvar {
+        Condvar {
+            waiting: AtomicU32::new(0),
+            turn: sync::Mutex::new(()),
+            called: sync::Condvar::new(),
+        }
+    }
+
+    /// Releases the mutex, waits to be notified (Y9), and takes the mutex again.
+    pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
+        self.sleep(guard, |turn| {
+            drop(
+                self.called
+                    .wait(turn)
+                    .unwrap_or_else(PoisonError::into_inner),
+            );
+        });
+    }
+
+    /// As [`Condvar::wait`], but not longer than `limit`.
+    pub fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, limit: Duration) -> WaitTimeoutResult {
+        self.sleep(guard, |turn| {
+            let (turn, outcome) = self
+                .called
+                .wait_timeout(turn, limit)
+                .unwrap_or_else(PoisonError::into_inner);
+            drop(turn);
+            WaitTimeoutResult(outcome.timed_out())
+        })
+    }
+
+    /// As [`Condvar::wait`], but not beyond `limit`.
+    pub fn wait_until<T>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+        limit: Instant,
+    ) -> WaitTimeoutResult {
+        self.wait_for(guard, limit.saturating_duration_since(Instant::now()))
+    }
+
+    fn sleep<T, R>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+        wait: impl FnOnce(sync::MutexGuard<'_, ()>) -> R,
+    ) -> R {
+        self.waiting.fetch_add(1, Relaxed);
+        // Y8: taken before the caller's mutex is free.
+        let turn = held(&self.turn);
+        let outcome = MutexGuard::unlocked(guard, || wait(turn));
+        self.waiting.fetch_sub(1, Relaxed);
+        outcome
+    }
+
+    /// Wakes one of those who wait.
+    #[inline]
+    pub fn notify_one(&self) {
+        if self.waiting.load(Relaxed) > 0 {
+            self.pass(sync::Condvar::notify_one);
+        }
+    }
+
+    /// Wakes all who wait.
+    #[inline]
+    pub fn notify_all(&self) {
+        if self.waiting.load(Relaxed) > 0 {
+            self.pass(sync::Condvar::notify_all);
+        }
+    }
+
+    #[cold]
+    fn pass(&self, notify: impl FnOnce(&sync::Condvar)) {
+        drop(held(&self.turn));
+        notify(&self.called);
+    }
+}
+
+/// A lock that many readers or one writer hold. A panic under it does not poison it.
+#[derive(Default)]
+pub struct RwLock<T>(sync::RwLock<T>);
+
+impl<T> RwLock<T> {
+    pub const fn new(value: T) -> RwLock<T> {
+        RwLock(sync::RwLock::new(value))
+    }
+
+    pub fn read(&self) -> RwLockReadGuard<'_, T> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn write(&self) -> RwLockWriteGuard<'_, T> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn held<T>(mutex: &sync::Mutex<T>) -> sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::{Arc, thread};
+
+    const THREADS: usize = 8;
+    const TURNS: usize = 20_000;
+
+    #[test]
+    fn of_many_threads_one_at_a_time_holds_a_mutex() {
+        let counter = Mutex::new(0);
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    for turn in 0..TURNS {
+                        let mut held = counter.lock();
+                        let before = *held;
+                        if turn % 64 == 0 {
+                            // Long enough for the others to fall asleep (Y7, Y8).
+                            thread::yield_now();
+                        }
+                        *held = before + 1;
+                    }
+                });
+            }
+        });
+        assert_eq!(counter.into_inner(), THREADS * TURNS);
+    }
+
+    #[test]
+    fn a_held_mutex_refuses_who_only_tries_and_a_free_one_does_not() {
+        let mutex = Mutex::new(());
+        let held = mutex.lock();
+        assert!(mutex.is_locked() && mutex.try_lock().is_none());
+        drop(held);
+        assert!(!mutex.is_locked() && mutex.try_lock().is_some());
+    }
+
+    #[test]
+    fn a_panic_under_a_lock_leaves_it_free() {
+        let (mutex, lock) = (Arc::new(Mutex::new(1)), Arc::new(RwLock::new(1)));
+        let theirs = (Arc::clone(&mutex), Arc::clone(&lock));
+        let panicked = thread::spawn(move || {
+            let _held = (theirs.0.lock(), theirs.1.write());
+            panic!("expected by the test");
+        });
+        assert!(panicked.join().is_err());
+        assert_eq!((*mutex.lock(), *lock.read()), (1, 1));
+    }
+
+    /// Two threads hand a number to and fro: a lost wake-up would end in a hang.
+    #[test]
+    fn no_wake_up_is_lost() {
+        for wake in [Condvar::notify_one, Condvar::notify_all] {
+            let (turn, changed) = (Mutex::new(0), Condvar::new());
+            thread::scope(|scope| {
+                for side in 0..2 {
+                    let (turn, changed) = (&turn, &changed);
+                    scope.spawn(move || {
+                        for number in (side..TURNS).step_by(2) {
+                            let mut held = turn.lock();
+                            while *held != number {
+                                changed.wait(&mut held);
+                            }
+                            *held += 1;
+                            drop(held);
+                            wake(changed);
+                        }
+                    });
+                }
+            });
+            assert_eq!(turn.into_inner(), TURNS);
+            assert_eq!(changed.waiting.into_inner(), 0);
+        }
+    }
+
+    #[test]
+    fn a_notification_for_all_reaches_every_waiter() {
+        let (gate, opened) = (Mutex::new((0, false)), Condvar::new());
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    let mut held = gate.lock();
+                    held.0 += 1;
+                    while !held.1 {
+                        opened.wait(&mut held);
+                    }
+                });
+            }
+            while gate.lock().0 < THREADS {
+                thread::yield_now();
+            }
+            gate.lock().1 = true;
+            opened.notify_all();
+        });
+    }
+
+    #[test]
+    fn a_wait_with_a_limit_says_whether_its_time_was_up() {
+        let (mutex, never) = (Mutex::new(()), Condvar::new());
+        let mut held = mutex.lock();
+        let until = Instant::now() + Duration::from_millis(2);
+        while !never.wait_until(&mut held, until).timed_out() {}
+        assert!(Instant::now() >= until);
+        assert!(never.wait_for(&mut held, Duration::ZERO).timed_out());
+        assert!(mutex.is_locked());
+    }
+}

@@ -6,7 +6,8 @@
 //! times: for a branch, for a leaf, for a record.
 //!
 //! * X1  Every place in the directory is that of a record of the arena, so it lives as long as the list.
-//! * X2  Nothing is ever removed, so no node is freed before the list.
+//! * X2  Nothing is ever removed, so no node is freed before the list. No thread announces itself to the list's collector:
+//!   that collector never has anything to free.
 //! * X3  The directory may lag behind the branches, and these behind the leaves: a search may end at a node to the left
 //!   of the right one, never to its right, and goes on along the chain (L5).
 //!
@@ -14,14 +15,14 @@
 
 #![expect(
     unsafe_code,
-    reason = "a place refers to key bytes by address: the arena's, or a caller's during one search"
+    reason = "a place refers to key bytes by address: the arena's, or a caller's during one search; nothing is removed"
 )]
 
 use std::cmp::Ordering;
 use std::ops::Bound;
 use std::ptr::{self, NonNull};
 
-use crossbeam_epoch as epoch;
+use crossbeam_epoch::{self as epoch, Collector, Guard};
 use crossbeam_skiplist::base::SkipList;
 
 use super::arena::{Arena, Record};
@@ -122,6 +123,13 @@ unsafe impl Sync for BranchAddress {}
 /// The bytes of a directory node: what it holds, its count and height, two levels on average, and the allocator's share.
 const DIRECTORY_NODE_BYTES: usize = size_of::<(Place, BranchAddress, usize)>() + 2 * 8 + 8;
 
+/// What the directory asks of who reads it: that no node it sees is freed meanwhile.
+fn nothing_removed() -> &'static Guard {
+    // SAFETY: used with the directory alone, of which nothing is removed (X2), so nothing is freed that another thread
+    // may see, and nothing is deferred.
+    unsafe { epoch::unprotected() }
+}
+
 /// The ordered records. See the head of the file.
 pub(super) struct Index {
     directory: SkipList<Place, BranchAddress>,
@@ -136,7 +144,7 @@ pub(super) struct Index {
 impl Index {
     pub(super) fn new(capacity: usize, spare: Arc<SpareChunks>) -> Index {
         Index {
-            directory: SkipList::new(epoch::default_collector().clone()),
+            directory: SkipList::new(Collector::new()),
             first_branch: Box::new(Node::new(None)),
             first: Box::new(Node::new(None)),
             last: AtomicPtr::new(ptr::null_mut()),
@@ -192,12 +200,11 @@ impl Index {
         let low = split_off
             .low()
             .expect("L3: only the first branch has no low bound");
-        let guard = epoch::pin();
         let place = Place::of(low.key());
         let node = self
             .directory
-            .get_or_insert(place, BranchAddress(split_off), &guard);
-        node.release(&guard);
+            .get_or_insert(place, BranchAddress(split_off), nothing_removed());
+        node.release(nothing_removed());
         Ok(())
     }
 
@@ -275,8 +282,7 @@ impl Index {
         } else {
             Bound::Excluded(&place)
         };
-        let guard = epoch::pin();
-        match self.directory.upper_bound(bound, &guard) {
+        match self.directory.upper_bound(bound, nothing_removed()) {
             // SAFETY: a branch of the arena (L1), complete before it was entered; the list's links are Release and
             // Acquire.
             Some(node) => unsafe { &*node.value().0 },

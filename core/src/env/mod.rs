@@ -45,7 +45,7 @@ pub use os::OsEnv;
 pub(crate) use pages::Mapping;
 pub(crate) use reserve::{Reserve, ReservingEnv, Share};
 pub(crate) use stderr::write_to_stderr;
-pub(crate) use unix::fork_count;
+pub use unix::fork_count;
 pub(crate) use utc::utc_text;
 
 /// A file opened by an [`Env`]. Any number of threads may use it at once; dropping it closes it.

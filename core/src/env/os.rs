@@ -15,6 +15,7 @@
 
 use std::fs;
 use std::io::{self, Read};
+use std::mem;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -422,12 +423,37 @@ impl Env for OsEnv {
     }
 }
 
-struct OsThread(thread::JoinHandle<()>);
+/// A thread. A child of its process must neither join it nor let it go: the C library may have given the thread's place to
+/// one of the child's own, which would be meant.
+struct OsThread {
+    /// `None` once joined.
+    handle: Option<thread::JoinHandle<()>>,
+    /// The process it runs in.
+    forks: u32,
+}
+
+impl OsThread {
+    fn is_ours(&self) -> bool {
+        unix::fork_count() == self.forks
+    }
+}
 
 impl Thread for OsThread {
-    fn join(self: Box<Self>) {
-        // A panic of the thread was reported by its own hook; whoever gave it work keeps the state that tells.
-        let _ = self.0.join();
+    fn join(mut self: Box<Self>) {
+        if self.is_ours()
+            && let Some(handle) = self.handle.take()
+        {
+            // A panic of the thread was reported by its own hook; whoever gave it work keeps the state that tells.
+            let _ = handle.join();
+        }
+    }
+}
+
+impl Drop for OsThread {
+    fn drop(&mut self) {
+        if !self.is_ours() {
+            mem::forget(self.handle.take());
+        }
     }
 }
 
@@ -439,7 +465,10 @@ pub(super) fn spawn(name: ThreadName, work: Box<dyn FnOnce() + Send>) -> Result<
         work();
     };
     match builder.spawn(work) {
-        Ok(handle) => Ok(Box::new(OsThread(handle))),
+        Ok(handle) => Ok(Box::new(OsThread {
+            handle: Some(handle),
+            forks: unix::fork_count(),
+        })),
         Err(source) => Err(Error::io("start the thread", Path::new(name), source)),
     }
 }

@@ -3,19 +3,21 @@
 //! * U1  A [`LockSlot`] owns the descriptor stored in it: whoever swaps it out closes it, and nobody else does.
 //! * U2  After `fork`, the child's first act is to close every stored descriptor and to change [`fork_count`],
 //!       using only what POSIX allows there: atomics and close(2). Slots are never freed, so it can walk them.
+//! * U3  Nothing here waits for another thread to finish what it began, except for a fork to be over: in a child that
+//!       thread may not exist.
 
 #![expect(unsafe_code, reason = "fork handlers and system calls that std lacks")]
 
 use std::ffi::CString;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
 
-use crate::sync::process::{AtomicI32, AtomicPtr, AtomicU32, Once, Ordering};
+use crate::sync::process::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 /// The page cache keeps a file in pieces of up to this many bytes, and a piece is written back as a whole.
 #[cfg(target_os = "linux")]
@@ -219,9 +221,12 @@ static FORKS: AtomicU32 = AtomicU32::new(0);
 static FORKS_BEGUN: AtomicU32 = AtomicU32::new(0);
 static FORKS_OVER: AtomicU32 = AtomicU32::new(0);
 
-/// Differs between a process and the children it forks. One relaxed load.
+/// Differs between a process and the children it forks, once it has opened a database. One relaxed load.
+///
+/// What was made under another count belongs to another process: a lock of it may be held by a thread that this process
+/// does not have, and never be released.
 #[inline]
-pub(crate) fn fork_count() -> u32 {
+pub fn fork_count() -> u32 {
     FORKS.load(Ordering::Relaxed)
 }
 
@@ -250,19 +255,23 @@ extern "C" fn after_fork_in_child() {
     }
 }
 
+/// Registers the fork handlers. Threads that come here at once register them more than once, which does no harm: each of
+/// them only adds to counters and closes what is not yet closed. Waiting for one of them would (U3).
 fn watch_forks() {
-    static REGISTERED: Once = Once::new();
-    REGISTERED.call_once(|| {
-        // SAFETY: the three functions live as long as the library, and do only what a fork handler may (U2).
-        // A failure (no memory) means that a child keeps the descriptor, as it would in any program.
-        unsafe {
-            libc::pthread_atfork(
-                Some(before_fork),
-                Some(after_fork_in_parent),
-                Some(after_fork_in_child),
-            )
-        };
-    });
+    static REGISTERED: AtomicBool = AtomicBool::new(false);
+    if REGISTERED.load(Ordering::SeqCst) {
+        return;
+    }
+    // SAFETY: the three functions live as long as the library, and do only what a fork handler may (U2).
+    // A failure (no memory) means that a child keeps the descriptor, as it would in any program.
+    unsafe {
+        libc::pthread_atfork(
+            Some(before_fork),
+            Some(after_fork_in_parent),
+            Some(after_fork_in_child),
+        )
+    };
+    REGISTERED.store(true, Ordering::SeqCst);
 }
 
 /// Opens a file with `open` and stores it in a slot, so that no child forked at any moment keeps a descriptor

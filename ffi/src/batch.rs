@@ -8,7 +8,6 @@ use parking_lot::RwLock;
 use crate::error::aidb_error;
 use crate::guard::{guard_ok, quietly, releasing};
 use crate::handle::{self, Object};
-use crate::options::in_use;
 use crate::ptr::bytes;
 use crate::status::aidb_status;
 
@@ -68,7 +67,7 @@ pub unsafe extern "C-unwind" fn aidb_batch_put(
                 bytes(key, key_len, "key")?,
                 bytes(value, value_len, "value")?,
             );
-            let mut batch = batch.try_write().ok_or_else(|| in_use("batch"))?;
+            let mut batch = batch.try_write().ok_or_else(|| batch.in_use("batch"))?;
             batch.put(key, value)
         })
     }
@@ -87,7 +86,7 @@ pub unsafe extern "C-unwind" fn aidb_batch_delete(
         guard_ok(error, || {
             let batch = handle::get(batch, "batch")?;
             let key = bytes(key, key_len, "key")?;
-            let mut batch = batch.try_write().ok_or_else(|| in_use("batch"))?;
+            let mut batch = batch.try_write().ok_or_else(|| batch.in_use("batch"))?;
             batch.delete(key)
         })
     }
@@ -107,12 +106,12 @@ pub unsafe extern "C-unwind" fn aidb_batch_append(
         guard_ok(error, || {
             let is_same = std::ptr::eq(batch, other);
             let (batch, other) = (handle::get(batch, "batch")?, handle::get(other, "other")?);
-            let mut batch = batch.try_write().ok_or_else(|| in_use("batch"))?;
+            let mut batch = batch.try_write().ok_or_else(|| batch.in_use("batch"))?;
             if is_same {
                 let copy = batch.clone();
                 return batch.append(&copy);
             }
-            let other = other.try_read().ok_or_else(|| in_use("other"))?;
+            let other = other.try_read().ok_or_else(|| other.in_use("other"))?;
             batch.append(&other)
         })
     }
@@ -130,7 +129,10 @@ pub unsafe extern "C-unwind" fn aidb_batch_clear(
     unsafe {
         guard_ok(error, || {
             let batch = handle::get(batch, "batch")?;
-            batch.try_write().ok_or_else(|| in_use("batch"))?.clear();
+            batch
+                .try_write()
+                .ok_or_else(|| batch.in_use("batch"))?
+                .clear();
             Ok(())
         })
     }
@@ -141,7 +143,7 @@ pub unsafe extern "C-unwind" fn aidb_batch_clear(
 pub unsafe extern "C" fn aidb_batch_count(batch: *const aidb_batch) -> usize {
     quietly(0, || {
         let batch = handle::get(batch, "batch")?;
-        let batch = batch.try_read().ok_or_else(|| in_use("batch"))?;
+        let batch = batch.try_read().ok_or_else(|| batch.in_use("batch"))?;
         Ok(batch.len())
     })
 }
@@ -151,7 +153,7 @@ pub unsafe extern "C" fn aidb_batch_count(batch: *const aidb_batch) -> usize {
 pub unsafe extern "C" fn aidb_batch_byte_size(batch: *const aidb_batch) -> usize {
     quietly(0, || {
         let batch = handle::get(batch, "batch")?;
-        let batch = batch.try_read().ok_or_else(|| in_use("batch"))?;
+        let batch = batch.try_read().ok_or_else(|| batch.in_use("batch"))?;
         Ok(batch.byte_size())
     })
 }
@@ -175,7 +177,7 @@ pub unsafe extern "C-unwind" fn aidb_batch_iterate(
     unsafe {
         guard_ok(error, || {
             let batch = handle::get(batch, "batch")?;
-            let batch = batch.try_read().ok_or_else(|| in_use("batch"))?;
+            let batch = batch.try_read().ok_or_else(|| batch.in_use("batch"))?;
             for (key, value) in batch.iter() {
                 let key_data = key.as_ptr().cast();
                 match (value, on_put, on_delete) {

@@ -10,7 +10,7 @@ use crate::batch::aidb_batch;
 use crate::error::aidb_error;
 use crate::guard::{guard, guard_ok, guard_reading, guard_uncancelled, quietly};
 use crate::handle::{self, Live, Object};
-use crate::options::{aidb_options, in_use, options_or_default};
+use crate::options::{aidb_options, options_or_default};
 use crate::pinned::aidb_pinned;
 use crate::ptr::{Buffer, array, array_out, bytes, growing, optional_bytes, out, path, text};
 use crate::snapshot::aidb_snapshot;
@@ -248,7 +248,7 @@ pub unsafe extern "C-unwind" fn aidb_write(
     unsafe {
         guard_ok(error, || {
             let (db, batch) = (handle::get(db, "db")?, handle::get(batch, "batch")?);
-            let batch = batch.try_read().ok_or_else(|| in_use("batch"))?;
+            let batch = batch.try_read().ok_or_else(|| batch.in_use("batch"))?;
             db.write_with(&batch, &write_options(options)?)
         })
     }

@@ -4,6 +4,10 @@
 //! slot is looked up in a table that only grows (`handle/table.rs`, whose H1 to H5 hold), so a stale, foreign or made-up
 //! pointer finds a slot that holds something else, or no slot at all, and is refused.
 //!
+//! A call that needs an object alone tries its lock and is refused if another thread has it: nobody waits for one of these
+//! locks. So they may be parking_lot's, whose waiting does not survive a fork, and in a child the object that a thread of the
+//! parent was using is refused too, as closed.
+//!
 //! Elsewhere: which object a kind holds, and how it locks it (each noun's file).
 
 mod table;
@@ -12,6 +16,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr;
 
+use aidb::env::fork_count;
 use aidb::{Cursor, DB, Error, ErrorKind, Result, Snapshot, Value};
 use parking_lot::{Mutex, RwLock};
 
@@ -80,19 +85,39 @@ handles! {
     crate::error::aidb_error, Error, Report, 6;
 }
 
-static TABLE: Table<Object> = Table::new();
+/// An object of the table, and the process that made its handle.
+struct Made {
+    object: Object,
+    forks: u32,
+}
+
+static TABLE: Table<Made> = Table::new();
 
 /// An object kept alive for the length of a call (H4).
 pub(crate) struct Live<H: Handle> {
-    found: Found<Object>,
+    found: Found<Made>,
     kind: PhantomData<H>,
+}
+
+impl<H: Handle> Live<H> {
+    /// The answer to a call that finds another thread in the middle of using the object. `argument` names it.
+    #[cold]
+    pub(crate) fn in_use(&self, argument: &str) -> Error {
+        if self.found.forks == fork_count() {
+            return Error::invalid_argument(format!("{argument} is used by two threads at once"));
+        }
+        Error::new(
+            ErrorKind::Closed,
+            format!("{argument} was in use in the parent process when this one was forked"),
+        )
+    }
 }
 
 impl<H: Handle> Deref for Live<H> {
     type Target = H::Held;
 
     fn deref(&self) -> &H::Held {
-        H::held(&self.found)
+        H::held(&self.found.object)
             .expect("made only by `get` and `take`, which checked the handle and with it the kind")
     }
 }
@@ -102,8 +127,12 @@ impl<H: Handle> Deref for Live<H> {
 /// Errors: `InvalidArgument` if 16 million handles exist.
 pub(crate) fn insert<H: Handle>(object: Object) -> Result<*mut H> {
     debug_assert!(H::held(&object).is_some(), "an object under its own kind");
+    let made = Made {
+        object,
+        forks: fork_count(),
+    };
     let handle = TABLE
-        .insert(H::TAG, object)
+        .insert(H::TAG, made)
         .ok_or_else(|| Error::invalid_argument("more than 16 million handles are open"))?;
     Ok(ptr::without_provenance_mut(handle as usize))
 }
@@ -126,7 +155,7 @@ pub(crate) fn take<H: Handle>(pointer: *const H, argument: &str) -> Result<Live<
 fn live<H: Handle>(
     pointer: *const H,
     argument: &str,
-    look_up: impl FnOnce(&Table<Object>, u64) -> Option<Found<Object>>,
+    look_up: impl FnOnce(&Table<Made>, u64) -> Option<Found<Made>>,
 ) -> Result<Live<H>> {
     let handle = pointer.addr() as u64;
     // Of another kind it may be live all the same.

@@ -11,7 +11,6 @@ use crate::db::aidb_db;
 use crate::error::aidb_error;
 use crate::guard::{guard_ok, guard_reading, quietly, releasing};
 use crate::handle::{self, Object};
-use crate::options::in_use;
 use crate::ptr::{Out, array_out, bytes, growing, optional_bytes, out};
 use crate::snapshot::aidb_snapshot;
 use crate::status::{AIDB_NOT_FOUND, AIDB_OK, aidb_status};
@@ -208,7 +207,7 @@ fn with_cursor<T>(
     action: impl FnOnce(&mut Cursor) -> Result<T>,
 ) -> Result<T> {
     let held = handle::get(iterator, "iterator")?;
-    let mut cursor = held.try_lock().ok_or_else(|| in_use("iterator"))?;
+    let mut cursor = held.try_lock().ok_or_else(|| held.in_use("iterator"))?;
     action(&mut cursor)
 }
 

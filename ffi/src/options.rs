@@ -1,9 +1,10 @@
 //! `aidb_options`: how to open a database, by the options' names.
 
 use std::ffi::{CString, c_char};
-use std::sync::OnceLock;
+use std::sync::Arc;
 
 use aidb::{Error, Options, Result};
+use arc_swap::ArcSwapOption;
 use parking_lot::RwLock;
 
 use crate::error::aidb_error;
@@ -18,18 +19,13 @@ pub struct aidb_options {
     _private: [u8; 0],
 }
 
-/// The answer to a call on an object that another thread is in the middle of using.
-pub(crate) fn in_use(argument: &str) -> Error {
-    Error::invalid_argument(format!("{argument} is used by two threads at once"))
-}
-
 /// A copy of the options that a handle holds; NULL means defaults.
 pub(crate) fn options_or_default(options: *const aidb_options) -> Result<Options> {
     if options.is_null() {
         return Ok(Options::new());
     }
     let held = handle::get(options, "options")?;
-    let read = held.try_read().ok_or_else(|| in_use("options"))?;
+    let read = held.try_read().ok_or_else(|| held.in_use("options"))?;
     Ok(read.clone())
 }
 
@@ -65,7 +61,9 @@ pub unsafe extern "C-unwind" fn aidb_options_set(
     unsafe {
         guard_ok(error, || {
             let options = handle::get(options, "options")?;
-            let mut options = options.try_write().ok_or_else(|| in_use("options"))?;
+            let mut options = options
+                .try_write()
+                .ok_or_else(|| options.in_use("options"))?;
             options.set(text(name, "name")?, text(value, "value")?)
         })
     }
@@ -126,7 +124,9 @@ unsafe fn set_typed(
     unsafe {
         guard_ok(error, || {
             let options = handle::get(options, "options")?;
-            let mut options = options.try_write().ok_or_else(|| in_use("options"))?;
+            let mut options = options
+                .try_write()
+                .ok_or_else(|| options.in_use("options"))?;
             let name = text(name, "name")?;
             // `info_log` takes any text; a log file named like a number is still no number.
             if name == "info_log" || !expected.1(&options.get(name)?) {
@@ -156,7 +156,9 @@ pub unsafe extern "C-unwind" fn aidb_options_get(
         guard_ok(error, || {
             let options = handle::get(options, "options")?;
             let value_out = out(value_out, "value_out")?;
-            let options = options.try_read().ok_or_else(|| in_use("options"))?;
+            let options = options
+                .try_read()
+                .ok_or_else(|| options.in_use("options"))?;
             let value = options.get(text(name, "name")?)?;
             value_out.write(Buffer::copy_of(value.as_bytes())?.into_raw());
             Ok(())
@@ -167,15 +169,19 @@ pub unsafe extern "C-unwind" fn aidb_options_get(
 /// The name of the option number `index`, counted from 0; NULL behind the last. Static text.
 #[unsafe(no_mangle)]
 pub extern "C" fn aidb_options_name(index: usize) -> *const c_char {
-    static NAMES: OnceLock<Vec<CString>> = OnceLock::new();
+    // Set once and never replaced, so what it holds stays. Nobody waits for another thread to set it: in a child made by
+    // `fork` that thread may not exist.
+    static NAMES: ArcSwapOption<Vec<CString>> = ArcSwapOption::const_empty();
     quietly(std::ptr::null(), || {
-        let names = NAMES.get_or_init(|| {
-            Options::names()
-                .filter_map(|name| CString::new(name).ok())
-                .collect()
-        });
+        if NAMES.load().is_none() {
+            let names = Options::names().filter_map(|name| CString::new(name).ok());
+            NAMES.compare_and_swap(&None::<Arc<_>>, Some(Arc::new(names.collect())));
+        }
+        let names = NAMES.load();
         Ok(names
-            .get(index)
+            .iter()
+            .flat_map(|names| names.iter())
+            .nth(index)
             .map_or(std::ptr::null(), |name| name.as_ptr()))
     })
 }

@@ -1,13 +1,14 @@
 //! `WriteBatch`: several writes applied together.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use aidb::WriteOptions;
 use pyo3::prelude::*;
 
 use crate::bytes::BytesLike;
 use crate::db::Store;
-use crate::errors::{detached, lock, lock_detached, to_python};
+use crate::errors::{detached, to_python};
+use crate::mutex::{Mutex, lock, lock_detached};
 
 /// Puts and deletes that are applied together, all or none, also across a crash; from `DB.write_batch`.
 ///

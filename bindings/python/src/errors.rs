@@ -2,12 +2,10 @@
 
 use std::error::Error as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aidb::{Error, ErrorKind};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::MutexExt;
 use pyo3::types::PyTuple;
 
 /// The exception class for a kind, by its name in `aidb.errors`.
@@ -95,27 +93,6 @@ pub(crate) fn detached<T: Send>(
 pub(crate) fn caught<T>(call: impl FnOnce() -> aidb::Result<T>) -> aidb::Result<T> {
     catch_unwind(AssertUnwindSafe(call))
         .unwrap_or_else(|_| Err(Error::internal("a panic; the message is on stderr")))
-}
-
-/// Locks while attached, waiting detached (Y2). The guard must go before anything may run Python code.
-pub(crate) fn lock<'a, T>(py: Python<'_>, mutex: &'a Mutex<T>) -> PyResult<MutexGuard<'a, T>> {
-    mutex
-        .lock_py_attached(py)
-        .map_err(|_| to_python(py, &poisoned()))
-}
-
-/// Locks while detached.
-pub(crate) fn lock_detached<T>(mutex: &Mutex<T>) -> aidb::Result<MutexGuard<'_, T>> {
-    mutex.lock().map_err(|_| poisoned())
-}
-
-/// What the mutex of a handle holds, also after a panic, for it to be dropped.
-pub(crate) fn take<T>(mutex: &Mutex<Option<T>>) -> Option<T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner).take()
-}
-
-fn poisoned() -> Error {
-    Error::internal("a call on this object panicked earlier")
 }
 
 /// Drops `value`, whose drop may wait for the disk, detached from the interpreter (Y3). Where there is no

@@ -1,6 +1,6 @@
 //! `Iterator`: plyvel's iterator, a place between two entries.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
@@ -8,9 +8,8 @@ use pyo3::types::{PyBytes, PyGenericAlias, PyType};
 
 use crate::bytes::{BytesLike, to_python};
 use crate::db::Store;
-use crate::errors::{
-    detached, drop_detached, lock, lock_detached, take, to_python as error_to_python,
-};
+use crate::errors::{detached, drop_detached, to_python as error_to_python};
+use crate::mutex::{Mutex, lock, lock_detached, take};
 use crate::walk::{Step, Walk};
 
 /// What an iterator yields of an entry.

@@ -5,20 +5,22 @@
 //!
 //! * Y1  Whatever may touch the disk or wait runs detached from the interpreter ([`errors::detached`]).
 //! * Y2  A lock of ours that is held while attached is only held to copy bytes out, never while Python code can
-//!       run; it is waited for detached (`lock_py_attached`). So no lock is ever held in wait for the interpreter.
+//!       run; it is waited for detached ([`mutex::lock`]). So no lock is ever held in wait for the interpreter.
 //! * Y3  Every handle keeps its database open ([`db::Store`]); handles may be dropped in any order, and what a
 //!       drop has to wait for is waited for detached.
 //! * Y4  No background thread of core calls into Python.
 //!
 //! A file per noun: `reader.rs` (what a database, a snapshot and a prefixed view share), `writer.rs`, `db.rs`,
 //! `snapshot.rs`, `prefixed.rs`, `batch.rs`, `iterator.rs` over `walk.rs`, `raw_iterator.rs`, and the conversions
-//! `bytes.rs`, `options.rs`, `errors.rs`, `report.rs`. `patience.rs` has the wait that an interrupt ends.
+//! `bytes.rs`, `options.rs`, `errors.rs`, `report.rs`; `mutex.rs` is the lock of handles, `patience.rs` the wait that an
+//! interrupt ends.
 
 mod batch;
 mod bytes;
 mod db;
 mod errors;
 mod iterator;
+mod mutex;
 mod options;
 mod patience;
 mod prefixed;

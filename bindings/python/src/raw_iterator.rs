@@ -1,6 +1,6 @@
 //! `RawIterator`: LevelDB's own iterator, which stands on an entry or on none.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use aidb::{Cursor, Error};
 use pyo3::prelude::*;
@@ -8,10 +8,8 @@ use pyo3::types::PyBytes;
 
 use crate::bytes::{BytesLike, to_python};
 use crate::db::Store;
-use crate::errors::{
-    detached, drop_detached, iterator_invalid, lock, lock_detached, take,
-    to_python as error_to_python,
-};
+use crate::errors::{detached, drop_detached, iterator_invalid, to_python as error_to_python};
+use crate::mutex::{Mutex, lock, lock_detached, take};
 
 /// Walks all entries as LevelDB's own iterator does; from `raw_iterator` of a database, snapshot or prefixed view.
 ///

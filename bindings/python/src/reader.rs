@@ -1,6 +1,6 @@
 //! `Reader`: reading, which databases, snapshots and prefixed views share.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use aidb::{IterOptions, ReadOptions, Remembered};
 use pyo3::exceptions::PyKeyError;
@@ -9,8 +9,9 @@ use pyo3::types::{PyList, PyMemoryView};
 
 use crate::bytes::{BytesLike, ValueBuffer, to_python};
 use crate::db::Store;
-use crate::errors::{caught, detached, lock, to_python as error_to_python};
+use crate::errors::{caught, detached, to_python as error_to_python};
 use crate::iterator::{Iterator, Shown};
+use crate::mutex::{Mutex, lock};
 use crate::raw_iterator::RawIterator;
 use crate::walk::Walk;
 

@@ -1,11 +1,12 @@
 //! `Snapshot`: reads at one point in the sequence of writes.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use pyo3::prelude::*;
 
 use crate::db::Store;
-use crate::errors::{detached, drop_detached, lock, take};
+use crate::errors::{detached, drop_detached};
+use crate::mutex::{Mutex, lock, take};
 use crate::reader::{Reader, View};
 
 /// Reads at one point in the sequence of writes, whatever is written, flushed or compacted later; from

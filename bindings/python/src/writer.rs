@@ -1,6 +1,6 @@
 //! `Writer`: writing, which databases and prefixed views share.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use aidb::WriteOptions;
 use pyo3::intern;
@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use crate::batch::WriteBatch;
 use crate::bytes::BytesLike;
 use crate::errors::detached;
+use crate::mutex::Mutex;
 use crate::prefixed::PrefixedDB;
 use crate::reader::{Reader, View};
 use crate::snapshot::Snapshot;

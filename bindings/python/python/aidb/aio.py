@@ -19,6 +19,7 @@ to its end in its thread: a cancelled write may have been applied, and a cancell
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -56,6 +57,7 @@ class _Worker:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="aidb")
         self._stopped = False
+        self._process = os.getpid()
         self._calls = 0
 
     async def turn(self) -> None:
@@ -66,9 +68,12 @@ class _Worker:
             await asyncio.sleep(0)
 
     def start(self, call: Callable[[], _T]) -> asyncio.Future[_T]:
-        """Run ``call`` in a thread; at once if the database is closed, which it then says."""
+        """Run ``call`` in a thread.
+
+        At once if the database is closed, or belongs with its threads to a parent process, which the call then says.
+        """
         loop = asyncio.get_running_loop()
-        if not self._stopped:
+        if not self._stopped and self._process == os.getpid():
             return loop.run_in_executor(self._threads, call)
         answer = loop.create_future()
         try:
@@ -82,7 +87,8 @@ class _Worker:
 
     def stop(self) -> None:
         self._stopped = True
-        self._threads.shutdown(wait=False)
+        if self._process == os.getpid():
+            self._threads.shutdown(wait=False)
 
 
 class Reader:

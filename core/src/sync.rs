@@ -22,7 +22,7 @@ mod real {
 
 #[cfg(shuttle)]
 pub mod checker;
-#[cfg(not(shuttle))]
+#[cfg(any(test, not(shuttle)))]
 mod locks;
 #[cfg(shuttle)]
 mod modelled;

@@ -33,7 +33,10 @@
  *            take `error`, but for aidb_close, are cancellation points before they do anything: a thread that was
  *            cancelled meanwhile ends there, or at any other cancellation point of its own. So it is with deferred
  *            cancellation, the usual kind; with PTHREAD_CANCEL_ASYNCHRONOUS a thread must not call AiDb.
- * fork       a child process gets AIDB_CLOSED from what its parent opened.
+ * fork       a child process gets AIDB_CLOSED from what its parent opened, and may release it, which touches nothing
+ *            of the parent's. It may open databases of its own, whatever the threads of its parent were doing.
+ *            Options and batches of the parent can be used, unless another thread was using them at that moment:
+ *            AIDB_CLOSED.
  *
  *     aidb_db *db = NULL;
  *     aidb_error *error = NULL;

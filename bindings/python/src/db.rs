@@ -57,7 +57,7 @@ impl Drop for Store {
 ///
 /// Any number of threads may use it at once. Close it, or use it in a `with` block; a database that is dropped
 /// without that is closed when its last iterator, snapshot and batch are gone too. In a child process after `fork`
-/// every call raises `ClosedError`.
+/// every call raises `ClosedError`; the child may open a database of its own.
 ///
 /// Ctrl-C ends the wait for any call. What the call does it does to its end: a `flush`, `compact_range` or `close` goes on
 /// in the background, and an `open` closes what it has opened.

@@ -11,6 +11,9 @@
 //! * Y8  Between a waiter's last look and its sleep it holds the inner lock, which whoever wakes takes first: no wake-up is
 //!   lost. The inner locks are held for a few instructions, never across anything that blocks.
 //! * Y9  A wait may end without a notification. Everybody who waits looks again at what was waited for.
+//! * Y10 Whom a call for all wakes, it wakes one after the other, each when the one before has the mutex: at once they would
+//!   only crowd before it. They are in a room of their own: those who begin to wait after the call go to the other room, so
+//!   that none of them takes the place of one who was called.
 //!
 //! Under `--cfg shuttle` the engine waits by the checker's own locks, and `locks/models.rs` checks these.
 
@@ -147,8 +150,16 @@ impl RawMutex {
 pub struct Condvar {
     /// How many wait. Grows under the caller's mutex only: who has changed something under it since sees them.
     waiting: AtomicU32,
-    turn: sync::Mutex<()>,
-    called: sync::Condvar,
+    rooms: sync::Mutex<Rooms>,
+    called: [sync::Condvar; 2],
+}
+
+/// Who sleeps in which of the two rooms (Y10).
+#[derive(Default)]
+struct Rooms {
+    /// Where those go who come now.
+    entry: usize,
+    sleepers: [u32; 2],
 }
 
 /// How a wait with a time limit ended.
@@ -165,31 +176,28 @@ impl Condvar {
     pub const fn new() -> Condvar {
         Condvar {
             waiting: AtomicU32::new(0),
-            turn: sync::Mutex::new(()),
-            called: sync::Condvar::new(),
+            rooms: sync::Mutex::new(Rooms {
+                entry: 0,
+                sleepers: [0, 0],
+            }),
+            called: [sync::Condvar::new(), sync::Condvar::new()],
         }
     }
 
     /// Releases the mutex, waits to be notified (Y9), and takes the mutex again.
     pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
-        self.sleep(guard, |turn| {
-            drop(
-                self.called
-                    .wait(turn)
-                    .unwrap_or_else(PoisonError::into_inner),
-            );
+        self.sleep(guard, |called, rooms| {
+            let rooms = called.wait(rooms);
+            (rooms.unwrap_or_else(PoisonError::into_inner), ())
         });
     }
 
     /// As [`Condvar::wait`], but not longer than `limit`.
     pub fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, limit: Duration) -> WaitTimeoutResult {
-        self.sleep(guard, |turn| {
-            let (turn, outcome) = self
-                .called
-                .wait_timeout(turn, limit)
-                .unwrap_or_else(PoisonError::into_inner);
-            drop(turn);
-            WaitTimeoutResult(outcome.timed_out())
+        self.sleep(guard, |called, rooms| {
+            let woken = called.wait_timeout(rooms, limit);
+            let (rooms, outcome) = woken.unwrap_or_else(PoisonError::into_inner);
+            (rooms, WaitTimeoutResult(outcome.timed_out()))
         })
     }
 
@@ -202,24 +210,43 @@ impl Condvar {
         self.wait_for(guard, limit.saturating_duration_since(Instant::now()))
     }
 
-    fn sleep<T, R>(
-        &self,
+    fn sleep<'a, T, R>(
+        &'a self,
         guard: &mut MutexGuard<'_, T>,
-        wait: impl FnOnce(sync::MutexGuard<'_, ()>) -> R,
+        wait: impl FnOnce(
+            &sync::Condvar,
+            sync::MutexGuard<'a, Rooms>,
+        ) -> (sync::MutexGuard<'a, Rooms>, R),
     ) -> R {
         self.waiting.fetch_add(1, Relaxed);
         // Y8: taken before the caller's mutex is free.
-        let turn = held(&self.turn);
-        let outcome = MutexGuard::unlocked(guard, || wait(turn));
+        let mut rooms = held(&self.rooms);
+        let room = rooms.entry;
+        rooms.sleepers[room] += 1;
+        let outcome = MutexGuard::unlocked(guard, || {
+            let (mut rooms, outcome) = wait(&self.called[room], rooms);
+            rooms.sleepers[room] -= 1;
+            outcome
+        });
         self.waiting.fetch_sub(1, Relaxed);
+        self.call_next(room);
         outcome
+    }
+
+    /// Wakes the next of a room that is being emptied (Y10).
+    fn call_next(&self, room: usize) {
+        let rooms = held(&self.rooms);
+        if room != rooms.entry && rooms.sleepers[room] > 0 {
+            drop(rooms);
+            self.called[room].notify_one();
+        }
     }
 
     /// Wakes one of those who wait.
     #[inline]
     pub fn notify_one(&self) {
         if self.waiting.load(Relaxed) > 0 {
-            self.pass(sync::Condvar::notify_one);
+            self.call_one();
         }
     }
 
@@ -227,14 +254,31 @@ impl Condvar {
     #[inline]
     pub fn notify_all(&self) {
         if self.waiting.load(Relaxed) > 0 {
-            self.pass(sync::Condvar::notify_all);
+            self.call_all();
         }
     }
 
     #[cold]
-    fn pass(&self, notify: impl FnOnce(&sync::Condvar)) {
-        drop(held(&self.turn));
-        notify(&self.called);
+    fn call_one(&self) {
+        let room = held(&self.rooms).entry;
+        self.called[room].notify_one();
+    }
+
+    #[cold]
+    fn call_all(&self) {
+        let mut rooms = held(&self.rooms);
+        let (full, other) = (rooms.entry, 1 - rooms.entry);
+        if rooms.sleepers[full] == 0 {
+            return;
+        }
+        rooms.entry = other;
+        // Whoever is left of an earlier call shares the room with newcomers from now on, so nobody would call them.
+        let are_left = rooms.sleepers[other] > 0;
+        drop(rooms);
+        if are_left {
+            self.called[other].notify_all();
+        }
+        self.called[full].notify_one();
     }
 }
 
@@ -264,110 +308,4 @@ fn held<T>(mutex: &sync::Mutex<T>) -> sync::MutexGuard<'_, T> {
 mod models;
 
 #[cfg(all(test, not(shuttle)))]
-mod tests {
-    use super::*;
-    use crate::sync::{Arc, thread};
-
-    const THREADS: usize = 8;
-    const TURNS: usize = 20_000;
-
-    #[test]
-    fn of_many_threads_one_at_a_time_holds_a_mutex() {
-        let counter = Mutex::new(0);
-        thread::scope(|scope| {
-            for _ in 0..THREADS {
-                scope.spawn(|| {
-                    for turn in 0..TURNS {
-                        let mut held = counter.lock();
-                        let before = *held;
-                        if turn % 64 == 0 {
-                            // Long enough for the others to fall asleep (Y7, Y8).
-                            thread::yield_now();
-                        }
-                        *held = before + 1;
-                    }
-                });
-            }
-        });
-        assert_eq!(counter.into_inner(), THREADS * TURNS);
-    }
-
-    #[test]
-    fn a_held_mutex_refuses_who_only_tries_and_a_free_one_does_not() {
-        let mutex = Mutex::new(());
-        let held = mutex.lock();
-        assert!(mutex.is_locked() && mutex.try_lock().is_none());
-        drop(held);
-        assert!(!mutex.is_locked() && mutex.try_lock().is_some());
-    }
-
-    #[test]
-    fn a_panic_under_a_lock_leaves_it_free() {
-        let (mutex, lock) = (Arc::new(Mutex::new(1)), Arc::new(RwLock::new(1)));
-        let theirs = (Arc::clone(&mutex), Arc::clone(&lock));
-        let panicked = thread::spawn(move || {
-            let _held = (theirs.0.lock(), theirs.1.write());
-            panic!("expected by the test");
-        });
-        assert!(panicked.join().is_err());
-        assert_eq!((*mutex.lock(), *lock.read()), (1, 1));
-    }
-
-    /// Two threads hand a number to and fro: a lost wake-up would end in a hang.
-    #[test]
-    fn no_wake_up_is_lost() {
-        for wake in [Condvar::notify_one, Condvar::notify_all] {
-            let (turn, changed) = (Mutex::new(0), Condvar::new());
-            thread::scope(|scope| {
-                for side in 0..2 {
-                    let (turn, changed) = (&turn, &changed);
-                    scope.spawn(move || {
-                        for number in (side..TURNS).step_by(2) {
-                            let mut held = turn.lock();
-                            while *held != number {
-                                changed.wait(&mut held);
-                            }
-                            *held += 1;
-                            drop(held);
-                            wake(changed);
-                        }
-                    });
-                }
-            });
-            assert_eq!(turn.into_inner(), TURNS);
-            assert_eq!(changed.waiting.into_inner(), 0);
-        }
-    }
-
-    #[test]
-    fn a_notification_for_all_reaches_every_waiter() {
-        let (gate, opened) = (Mutex::new((0, false)), Condvar::new());
-        thread::scope(|scope| {
-            for _ in 0..THREADS {
-                scope.spawn(|| {
-                    let mut held = gate.lock();
-                    held.0 += 1;
-                    while !held.1 {
-                        opened.wait(&mut held);
-                    }
-                });
-            }
-            while gate.lock().0 < THREADS {
-                thread::yield_now();
-            }
-            gate.lock().1 = true;
-            opened.notify_all();
-        });
-    }
-
-    #[test]
-    fn a_wait_with_a_limit_says_whether_its_time_was_up() {
-        let (mutex, never) = (Mutex::new(()), Condvar::new());
-        let mut held = mutex.lock();
-        let until = Instant::now() + Duration::from_millis(2);
-        while !never.wait_until(&mut held, until).timed_out() {}
-        assert!(Instant::now() >= until);
-        assert!(never.wait_for(&mut held, Duration::ZERO).timed_out());
-        assert!(mutex.is_locked());
-    }
-}
+mod tests;

@@ -55,3 +55,27 @@ fn a_notification_reaches_who_waits() {
         });
     }
 }
+
+/// Y10. Fails if a call for all wakes only the first, or if those left of an earlier call are forgotten by the next.
+#[test]
+fn a_call_for_all_reaches_who_waits_in_either_room() {
+    check("condition with rooms", 4_000, || {
+        let gate = Arc::new((Mutex::new(0), Condvar::new()));
+        let waiters = [1, 1, 1, 2].map(|wanted| {
+            let gate = Arc::clone(&gate);
+            thread::spawn(move || {
+                let mut open = gate.0.lock();
+                while *open < wanted {
+                    gate.1.wait(&mut open);
+                }
+            })
+        });
+        for _ in 0..2 {
+            *gate.0.lock() += 1;
+            gate.1.notify_all();
+        }
+        for waiter in waiters {
+            waiter.join().unwrap();
+        }
+    });
+}

@@ -33,11 +33,6 @@ impl Backoff {
     pub fn snooze(&self) {
         yield_now();
     }
-
-    /// At once: parking is what matters under the checker.
-    pub fn is_completed(&self) -> bool {
-        true
-    }
 }
 
 #[derive(Default)]

@@ -319,10 +319,10 @@ fn remove_orphans(
     log: FileNumber,
 ) -> Result<Vec<Error>> {
     let needed = versions.log_number();
-    let version = versions.current();
+    let live = versions.live_files();
     let names = env.list(dir)?;
     let errors = delete_orphans(env, dir, &names, |kind| match kind {
-        FileKind::Table(number) => version.all_files().any(|(_, file)| file.number == number),
+        FileKind::Table(number) => live.contains(&number),
         FileKind::Log(number) => {
             number == log || number >= needed && recovered.chain.contains(&number)
         }

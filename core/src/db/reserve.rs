@@ -122,8 +122,13 @@ impl Shared {
         // Tables may be larger than the target: moved from level 0, or from a life with another one.
         let tables = version.all_files().filter(|(level, _)| *level >= 2);
         let mut sizes: Vec<u64> = tables.map(|(_, file)| file.info.size).collect();
-        sizes.sort_unstable_by(|a, b| b.cmp(a));
-        let largest = sizes.iter().take(LARGEST_PLAN_TABLES as usize).sum();
+        let some = LARGEST_PLAN_TABLES as usize;
+        if sizes.len() > some {
+            // Asked at every step of the log: not sorted, as there may be many.
+            sizes.select_nth_unstable_by(some, |a, b| b.cmp(a));
+            sizes.truncate(some);
+        }
+        let largest = sizes.iter().sum();
         let some = self
             .options
             .target_file_size

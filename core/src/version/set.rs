@@ -434,7 +434,7 @@ impl VersionSet {
     }
 
     /// The numbers of the current version's tables.
-    fn live_files(&self) -> HashSet<FileNumber> {
+    pub(crate) fn live_files(&self) -> HashSet<FileNumber> {
         self.current
             .all_files()
             .map(|(_, file)| file.number)

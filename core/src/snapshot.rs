@@ -3,13 +3,16 @@
 //! * N1  A number is registered before any compaction that starts later decides what nobody can see: both
 //!       happen under the list's lock ([`SnapshotList::pin`], [`SnapshotList::visible`]).
 //! * N2  A snapshot holds its number until its last clone is dropped, also after its database is closed.
+//! * N4  Whoever found that a number stands in its way is told of its release, once ([`SnapshotList::await_release`]): it is
+//!       released under the lock under which the wait was noted.
 //! * N3  Dropped in a forked child it touches nothing: the list's lock may be held by a thread that only the
 //!       parent has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::key::SequenceNumber;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex};
 
 /// A point in the order of all writes that reads can be made at, as long as it is held.
@@ -56,26 +59,37 @@ impl fmt::Debug for Snapshot {
 
 /// The numbers pinned in one database, with how often each is.
 pub(crate) struct SnapshotList {
-    pinned: Mutex<BTreeMap<SequenceNumber, usize>>,
+    pinned: Mutex<Pinned>,
+    /// Whether an awaited number was released (N4).
+    is_released: AtomicBool,
+    /// Called after that. Runs wherever a snapshot is dropped, so it must not lock or block.
+    wake: Box<dyn Fn() + Send + Sync>,
     /// The process it belongs to (N3).
     forks: u32,
 }
 
-impl Default for SnapshotList {
-    fn default() -> SnapshotList {
-        SnapshotList {
-            pinned: Mutex::default(),
-            forks: crate::env::fork_count(),
-        }
-    }
+#[derive(Default)]
+struct Pinned {
+    counts: BTreeMap<SequenceNumber, usize>,
+    awaited: BTreeSet<SequenceNumber>,
 }
 
 impl SnapshotList {
+    /// An empty list that calls `wake` when a number is released that was awaited.
+    pub(crate) fn new(wake: impl Fn() + Send + Sync + 'static) -> SnapshotList {
+        SnapshotList {
+            pinned: Mutex::default(),
+            is_released: AtomicBool::new(false),
+            wake: Box::new(wake),
+            forks: crate::env::fork_count(),
+        }
+    }
+
     /// Pins the number that `latest` reads under the list's lock (N1).
     pub(crate) fn pin(self: &Arc<Self>, latest: impl FnOnce() -> SequenceNumber) -> Snapshot {
         let mut pinned = self.pinned.lock();
         let sequence = latest();
-        *pinned.entry(sequence).or_insert(0) += 1;
+        *pinned.counts.entry(sequence).or_insert(0) += 1;
         Snapshot {
             pin: Arc::new(Pin {
                 list: Arc::clone(self),
@@ -86,12 +100,38 @@ impl SnapshotList {
 
     fn release(&self, sequence: SequenceNumber) {
         let mut pinned = self.pinned.lock();
-        if let Some(count) = pinned.get_mut(&sequence) {
-            *count -= 1;
-            if *count == 0 {
-                pinned.remove(&sequence);
-            }
+        let Some(count) = pinned.counts.get_mut(&sequence) else {
+            return;
+        };
+        *count -= 1;
+        if *count > 0 {
+            return;
         }
+        pinned.counts.remove(&sequence);
+        if pinned.awaited.remove(&sequence) {
+            drop(pinned);
+            self.is_released.store(true, Ordering::Release);
+            (self.wake)();
+        }
+    }
+
+    /// Has the next release of any of `numbers` told, in place of what was awaited before; false if one of them is not
+    /// pinned any more.
+    pub(crate) fn await_release(&self, numbers: &[SequenceNumber]) -> bool {
+        let mut pinned = self.pinned.lock();
+        pinned.awaited.clear();
+        for number in numbers {
+            if !pinned.counts.contains_key(number) {
+                return false;
+            }
+            pinned.awaited.insert(*number);
+        }
+        true
+    }
+
+    /// Whether an awaited number was released since the last call.
+    pub(crate) fn take_released(&self) -> bool {
+        self.is_released.swap(false, Ordering::Acquire)
     }
 
     /// The numbers a compaction that starts now must keep visible, ascending: every pinned one and, last, what
@@ -100,6 +140,7 @@ impl SnapshotList {
         let pinned = self.pinned.lock();
         let latest = latest();
         let mut numbers: Vec<_> = pinned
+            .counts
             .keys()
             .copied()
             .filter(|number| *number < latest)
@@ -110,7 +151,7 @@ impl SnapshotList {
 
     /// How many different numbers are pinned.
     pub(crate) fn len(&self) -> usize {
-        self.pinned.lock().len()
+        self.pinned.lock().counts.len()
     }
 }
 
@@ -120,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_number_is_pinned_until_the_last_clone_goes() {
-        let list = Arc::new(SnapshotList::default());
+        let list = Arc::new(SnapshotList::new(|| ()));
         let first = list.pin(|| SequenceNumber(3));
         let twin = first.clone();
         let other = list.pin(|| SequenceNumber(3));
@@ -139,8 +180,28 @@ mod edges {
     use super::*;
 
     #[test]
+    fn only_the_last_release_of_an_awaited_number_is_told_and_once() {
+        let woken = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&woken);
+        let list = Arc::new(SnapshotList::new(move || {
+            flag.store(true, Ordering::Relaxed)
+        }));
+        let pin = |number| list.pin(|| SequenceNumber(number));
+        let (three, again, five) = (pin(3), pin(3), pin(5));
+        assert!(!list.await_release(&[SequenceNumber(3), SequenceNumber(4)]));
+        assert!(list.await_release(&[SequenceNumber(3)]));
+        drop((three, five));
+        assert!(!woken.load(Ordering::Relaxed) && !list.take_released());
+        drop(again);
+        assert!(woken.load(Ordering::Relaxed) && list.take_released() && !list.take_released());
+        // Nobody waits any more.
+        drop(pin(3));
+        assert!(!list.take_released());
+    }
+
+    #[test]
     fn a_snapshot_knows_its_number_and_its_list_which_counts_different_numbers() {
-        let (list, other) = (Arc::new(SnapshotList::default()), Arc::default());
+        let [list, other] = [(); 2].map(|()| Arc::new(SnapshotList::new(|| ())));
         let held: Vec<_> = [3, 5, 3, 8]
             .map(|number| list.pin(|| SequenceNumber(number)))
             .into();

@@ -1,6 +1,6 @@
 //! Merges tables downward, so that reads look into few tables and dead entries go.
 //!
-//! * `picker.rs`    decides what to compact: pure, from a version to a plan
+//! * `picker.rs`    decides what to compact: pure, from a version to a plan; `picker/upkeep.rs` where no level is too large
 //! * `job.rs`       carries a plan out: from a plan to a version edit
 //! * `retention.rs` decides which entries survive: pure, one key at a time
 //! * `ledger.rs`    accounts for every entry, of flushes too
@@ -15,7 +15,7 @@ mod retention;
 pub(crate) use job::{JobContext, run};
 pub(crate) use ledger::{Ledger, Reason};
 pub(crate) use picker::{
-    LARGEST_PLAN_TABLES, PLAN_TABLES, PickerOptions, Plan, RangePlan, RunningCompaction,
-    debt_bytes, level0_waits_for, pick, plan_range, plan_rewrite, scores,
+    LARGEST_PLAN_TABLES, Moment, PLAN_TABLES, PickerOptions, Plan, RangePlan, RunningCompaction,
+    debt_bytes, level0_waits_for, pick, pick_upkeep, plan_range, plan_rewrite, scores,
 };
 pub(crate) use retention::Retention;

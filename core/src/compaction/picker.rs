@@ -12,7 +12,11 @@
 //! * P4  A plan has all tables of the output level that its range touches, so that V2 holds after it. As levels
 //!       keep all versions of a key in one table (V2), no boundary needs widening for a shared key.
 
+mod upkeep;
+
 use std::collections::HashSet;
+
+pub(crate) use upkeep::{Moment, pick_upkeep};
 
 use crate::key::FileNumber;
 use crate::sync::Arc;
@@ -26,6 +30,8 @@ pub(crate) const PLAN_TABLES: u64 = 25;
 pub(crate) const LARGEST_PLAN_TABLES: u64 = GRANDPARENT_FACTOR + 3;
 /// How much more a table of nothing but tombstones counts than its bytes.
 const TOMBSTONE_WEIGHT: f64 = 2.0;
+/// A table with nothing below it is rewritten instead of moved if one in so many of its entries is a tombstone.
+const REWRITTEN_TOMBSTONES: u64 = 4;
 
 /// The most bytes of the level below the output level that one output should overlap.
 pub(super) fn max_grandparent_bytes(target_file_size: u64) -> u64 {
@@ -317,7 +323,12 @@ impl<'a> Picker<'a> {
         let is_alone = upper.len() == 1 && lower.is_empty();
         let mut plan = Plan::new(self.version, level, below, upper, lower);
         let limit = max_grandparent_bytes(self.options.target_file_size);
-        plan.is_trivial_move = is_alone && bytes(plan.grandparents()) <= limit;
+        let is_bottom = plan.deeper.iter().all(Vec::is_empty);
+        let would_shrink = |file: &Arc<FileMeta>| {
+            is_bottom && file.tombstones.saturating_mul(REWRITTEN_TOMBSTONES) >= file.entries
+        };
+        plan.is_trivial_move =
+            is_alone && bytes(plan.grandparents()) <= limit && !plan.upper.iter().any(would_shrink);
         plan
     }
 

@@ -1,7 +1,7 @@
 //! Background work: one flush thread, several compaction threads, and manual compactions in their callers.
 //!
 //! No thread sleeps to poll: the flush thread waits for its doorbell, compaction threads for a change of the
-//! tree. A failed flush is tried again for the next who asks; a failed compaction also when the tree has changed,
+//! tree, both also for a time at which something is due (`upkeep.rs`). A failed flush is tried again for the next who asks; a failed compaction also when the tree has changed,
 //! or after a growing pause.
 //!
 //! * T1  At most one thread flushes; compactions that run at once share no file and no output range (the
@@ -30,7 +30,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 impl State {
     /// What a new compaction must keep off: running ones, and tables set aside.
-    fn taken(&self) -> Cow<'_, [RunningCompaction]> {
+    pub(super) fn taken(&self) -> Cow<'_, [RunningCompaction]> {
         if self.set_aside.is_empty() {
             return Cow::Borrowed(&self.running);
         }
@@ -64,8 +64,9 @@ impl Shared {
 
     /// Waits for work of the flush thread and does it; whether it was told to stop.
     fn flush_round(&self, failed_for: &mut Option<u64>) -> Result<bool> {
-        self.doorbell.wait();
+        self.doorbell.wait(self.until_look());
         self.step("the flush thread wakes");
+        self.look_around();
         loop {
             let state = self.state.lock();
             if state.stop_flushing {
@@ -118,7 +119,12 @@ impl Shared {
             self.step("a compaction thread looks for work");
             match self.pick(&mut state) {
                 Some(plan) => break plan,
-                None => self.changed.wait(&mut state),
+                None => match self.until_upkeep(&state) {
+                    None => self.changed.wait(&mut state),
+                    Some(limit) => {
+                        self.changed.wait_for(&mut state, limit);
+                    }
+                },
             }
         };
         drop(state);
@@ -154,7 +160,8 @@ impl Shared {
             return None;
         }
         let options = self.picker_options();
-        let plan = compaction::pick(&version, &state.taken(), &options)?;
+        let plan = compaction::pick(&version, &state.taken(), &options)
+            .or_else(|| self.pick_upkeep(state, &version, &options))?;
         state.running.push(plan.running());
         Some(plan)
     }
@@ -413,6 +420,7 @@ impl Shared {
 
     /// Does one piece of background work, if there is any; whether there was.
     pub(super) fn run_background_step(&self) -> Result<bool> {
+        self.look_around();
         {
             let _callers = self.callers.lock();
             if self.flush_oldest()? {
@@ -445,6 +453,7 @@ impl Marked<'_> {
     }
 
     fn find(&self, state: &mut State) -> Option<RunningCompaction> {
+        state.settled = None;
         let mut running = state.running.iter();
         let at = running.position(|running| running.id() == self.id);
         at.map(|at| state.running.swap_remove(at))

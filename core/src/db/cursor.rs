@@ -77,7 +77,7 @@ impl Cursor {
         let merged = MergingIterator::new(sources(&superversion, &shared.tables, &options));
         Cursor {
             shared: Arc::clone(shared),
-            entries: VisibleIterator::new(merged, sequence),
+            entries: VisibleIterator::new(merged, sequence).with_alarm(Arc::clone(&shared.met)),
             superversion,
             sequence,
             options,

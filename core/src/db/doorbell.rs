@@ -2,6 +2,8 @@
 //!
 //! Ringing takes no other lock, so it is allowed anywhere, also in the `Drop` of the last reader of a table.
 
+use std::time::Duration;
+
 use crate::sync::{Condvar, Mutex};
 
 /// A flag that one thread waits for and any thread sets.
@@ -17,11 +19,19 @@ impl Doorbell {
         self.ringing.notify_one();
     }
 
-    /// Waits until the bell has been rung since the last wait.
-    pub(super) fn wait(&self) {
+    /// Waits until the bell has been rung since the last wait, at most for `limit`.
+    pub(super) fn wait(&self, limit: Option<Duration>) {
         let mut rung = self.rung.lock();
         while !std::mem::take(&mut *rung) {
-            self.ringing.wait(&mut rung);
+            match limit {
+                None => self.ringing.wait(&mut rung),
+                Some(limit) => {
+                    self.ringing.wait_for(&mut rung, limit);
+                    // Whoever wakes for nothing looks, and waits again.
+                    *rung = false;
+                    return;
+                }
+            }
         }
     }
 }

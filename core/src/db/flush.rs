@@ -87,6 +87,8 @@ impl Shared {
             edit.log_number = None;
         }
         let size = table.as_ref().map_or(0, |table| table.size);
+        let written = table.as_ref().map_or(0, |table| table.entries);
+        self.watch.learn(sealed.memtable.sum(), written);
         if let Some(table) = table {
             edit.add(0, table);
         }
@@ -126,6 +128,7 @@ impl Shared {
         let outcome = (|| {
             let file_id = self.env.random()?;
             let mut builder = Builder::new(file, path.clone(), file_id, self.table_options())?;
+            builder.set_created_micros(self.env.wall_micros());
             let visible = self.snapshots.visible(|| self.publisher.last());
             let mut retention = Retention::new(&visible);
             let mut ledger = Ledger::new(&visible);

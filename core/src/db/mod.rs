@@ -58,6 +58,7 @@ mod stats;
 mod steps;
 mod superversion;
 mod sync_group;
+mod upkeep;
 mod value;
 mod verify;
 mod write;

@@ -94,7 +94,7 @@ fn no_ring_of_the_doorbell_is_lost() {
             })
         });
         while brought.load(SeqCst) < 34 {
-            doorbell.wait();
+            doorbell.wait(None);
         }
         threads
             .into_iter()
@@ -353,7 +353,7 @@ fn a_log_made_ahead_has_durable_zeros_when_it_gets_a_logs_name() {
 #[test]
 fn a_snapshot_finds_its_version_whatever_is_compacted() {
     check("snapshots", 4_000, || {
-        let list = Arc::new(SnapshotList::default());
+        let list = Arc::new(SnapshotList::new(|| ()));
         let published = Arc::new(AtomicU64::new(1));
         // Newest first, as a table.
         let versions = Arc::new(Mutex::new(vec![1u64]));

@@ -25,10 +25,12 @@ use super::shared::{Closing, Log, LogCounts, Shared, State};
 use super::stall::Stall;
 use super::superversion::SuperVersion;
 use super::sync_group::{LogFile, SyncGroup};
+use super::upkeep::Watch;
 use crate::cache::{BlockCache, TableCache};
 use crate::env::{DirSyncs, Env, MemEnv, Names, PathKind, ReservingEnv, Share};
 use crate::error::{Error, Result};
 use crate::filename::{FileKind, log_path};
+use crate::iterator::alarm::Alarm;
 use crate::key::FileNumber;
 use crate::memtable::Memtable;
 use crate::metrics::Metrics;
@@ -92,8 +94,11 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
     let env = reserving(Share::All);
     let (flush_env, compaction_env) = (reserving(Share::AboveLeast), reserving(Share::AboveFloor));
     let doorbell = Arc::new(Doorbell::default());
-    let ring = Arc::clone(&doorbell);
-    let obsolete = ObsoleteFiles::new(move || ring.ring());
+    let ring = || {
+        let doorbell = Arc::clone(&doorbell);
+        move || doorbell.ring()
+    };
+    let obsolete = ObsoleteFiles::new(ring());
     let mut versions = match contents {
         Contents::Database => {
             let obsolete = Arc::clone(&obsolete);
@@ -184,7 +189,7 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
         block_cache,
         tables,
         spare_chunks,
-        snapshots: Arc::new(SnapshotList::default()),
+        snapshots: Arc::new(SnapshotList::new(ring())),
         publisher: Publisher::new(last_sequence),
         blank_log: BlankLog::default(),
         sync_group: SyncGroup::new(
@@ -202,6 +207,7 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
             memtable: active,
             last_sequence,
             reserved_up_to: 0,
+            seals_next: false,
             counts,
         }),
         superversion: ArcSwap::from_pointee(superversion),
@@ -212,7 +218,9 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
         has_no_threads: AtomicBool::new(false),
         callers: Mutex::new(()),
         changed: Condvar::new(),
-        doorbell,
+        met: Alarm::new(ring()),
+        watch: Watch::default(),
+        doorbell: Arc::clone(&doorbell),
         obsolete,
         stall: Stall::new(),
         metrics: Metrics::default(),

@@ -67,6 +67,7 @@ impl Shared {
 
     #[cold]
     fn extend_reserve(&self, log: &mut Log, batch: &WriteBatch, end: u64) -> Result<()> {
+        self.watch_memtable(log);
         let step = self.reserve.piece();
         let coming = batch.encoded().len() as u64 + step;
         let held = self.hold_reserve(coming, false).or_else(|_| {

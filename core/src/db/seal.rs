@@ -76,6 +76,7 @@ impl Shared {
         log.counts.bytes += log.writer.len();
         (log.writer, log.file) = (writer, file);
         log.reserved_up_to = 0;
+        log.seals_next = false;
         self.doorbell.ring();
         Ok(())
     }

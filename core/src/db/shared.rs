@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! closing > log > callers > versions > state > leaf locks (snapshots, sync group, publisher, stall,
-//! doorbell, caches)
+//! doorbell, watch, alarm, caches)
 //! ```
 //!
 //! Readers take none of them: a get loads the superversion and the published number. No table is dropped under
@@ -19,10 +19,12 @@ use super::publish::Publisher;
 use super::stall::{Pressure, Stall};
 use super::superversion::SuperVersion;
 use super::sync_group::{LogFile, SyncGroup};
+use super::upkeep::{Settled, Watch};
 use crate::cache::{BlockCache, TableCache};
 use crate::compaction::RunningCompaction;
 use crate::env::{DirLock, Env, Reserve, Thread};
 use crate::error::{Error, Result};
+use crate::iterator::alarm::Alarm;
 use crate::key::{FileNumber, SequenceNumber};
 use crate::memtable::{Memtable, SpareChunks};
 use crate::metrics::Metrics;
@@ -71,6 +73,9 @@ pub(super) struct Shared {
     pub(super) changed: Condvar,
     pub(super) doorbell: Arc<Doorbell>,
     pub(super) obsolete: Arc<ObsoleteFiles>,
+    pub(super) watch: Watch,
+    /// Rung by cursors.
+    pub(super) met: Arc<Alarm>,
     pub(super) stall: Stall,
     pub(super) metrics: Metrics,
     pub(super) info_log: InfoLogger,
@@ -90,6 +95,8 @@ pub(super) struct Log {
     pub(super) last_sequence: SequenceNumber,
     /// Up to this length of the log the reserve is known to suffice (V1).
     pub(super) reserved_up_to: u64,
+    /// Whether its memtable is to be sealed before it is full (LOOK-3).
+    pub(super) seals_next: bool,
     pub(super) counts: LogCounts,
 }
 
@@ -120,6 +127,8 @@ pub(super) struct State {
     pub(super) compaction_failure: Option<CompactionFailure>,
     /// How often a writer had to wait for a compaction: after a failure the next one does not pause when this has grown.
     pub(super) compaction_requests: u64,
+    /// That no table is worth a compaction by itself, if that is known.
+    pub(super) settled: Option<Settled>,
     /// No compaction starts any more, and running ones stop.
     pub(super) stop_compacting: bool,
     /// No flush starts any more.

@@ -150,7 +150,9 @@ impl Shared {
         };
         let full = log.memtable.memory() as u64 >= self.options.write_buffer_size
             || self.seals_early(&log);
-        if full && !log.memtable.is_empty() {
+        if log.seals_next && self.has_room_to_seal() && !self.must_wait_for_space() {
+            self.seal(&mut log)?;
+        } else if full && !log.memtable.is_empty() {
             if self.must_wait_for_space() {
                 return Ok(Err(Obstacle::Space));
             }

@@ -2,11 +2,12 @@
 //!
 //! `memtable`, `sstable` and `version` implement it; `merging.rs` joins many into one; `visible.rs` turns
 //! internal entries into what a reader at one sequence number may see. The caller checks `valid` before `key`
-//! and `value`. After an error the iterator is not valid and stays so until the next seek.
+//! and `value`; `alarm.rs` tells when a reader had to pass over very much. After an error the iterator is not valid and stays so until the next seek.
 
 use crate::error::Result;
 use crate::key::{KeyRef, Trailer};
 
+pub(crate) mod alarm;
 pub(crate) mod merging;
 #[cfg(test)]
 mod tests;

@@ -7,8 +7,10 @@
 //!       overwritten a million times costs a few seeks.
 
 use crate::error::{Error, Result};
+use crate::iterator::alarm::{Alarm, LONG_RUN};
 use crate::iterator::{InternalIterator, RESEEK_AFTER};
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
+use crate::sync::Arc;
 
 /// Walks the user keys and values visible at one sequence number.
 pub(crate) struct VisibleIterator<I> {
@@ -19,6 +21,8 @@ pub(crate) struct VisibleIterator<I> {
     key: Vec<u8>,
     /// The value shown if that is copied.
     value: Vec<u8>,
+    /// Told of every long run of deleted keys.
+    alarm: Option<Arc<Alarm>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,7 +42,14 @@ impl<I: InternalIterator> VisibleIterator<I> {
             at: At::Nowhere,
             key: Vec::new(),
             value: Vec::new(),
+            alarm: None,
         }
+    }
+
+    /// The same, telling `alarm` of every long run of deleted keys that it has to pass over.
+    pub(crate) fn with_alarm(mut self, alarm: Arc<Alarm>) -> VisibleIterator<I> {
+        self.alarm = Some(alarm);
+        self
     }
 
     /// The inner iterator, if it stands on the entry shown: it may be moved to another one that is to be shown.
@@ -160,7 +171,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
 
     /// From any entry, goes forward to the first visible one that is not deleted.
     fn settle_forward(&mut self) -> Result<()> {
-        let mut hidden = 0;
+        let (mut hidden, mut deleted) = (0, 0);
         while self.inner.valid() {
             let KeyRef { user_key, trailer } = self.inner.key();
             if trailer.sequence() > self.sequence {
@@ -182,8 +193,17 @@ impl<I: InternalIterator> VisibleIterator<I> {
                     self.at = At::Inner;
                     return Ok(());
                 }
-                ValueKind::Delete if self.inner.is_known_last_of_key() => self.inner.next()?,
                 ValueKind::Delete => {
+                    deleted += 1;
+                    if deleted == LONG_RUN
+                        && let Some(alarm) = &self.alarm
+                    {
+                        alarm.ring(user_key);
+                    }
+                    if self.inner.is_known_last_of_key() {
+                        self.inner.next()?;
+                        continue;
+                    }
                     self.key.clear();
                     self.key.extend_from_slice(user_key);
                     self.inner.next_key(&self.key)?;
@@ -196,7 +216,14 @@ impl<I: InternalIterator> VisibleIterator<I> {
     /// From the last entry of any user key, goes backward to the first key that is visible and not deleted, and
     /// leaves `inner` before or on it (V1).
     fn settle_backward(&mut self) -> Result<()> {
+        let mut passed = 0;
         while self.inner.valid() {
+            passed += 1;
+            if passed == LONG_RUN
+                && let Some(alarm) = &self.alarm
+            {
+                alarm.ring(self.inner.key().user_key);
+            }
             if self.inner.is_known_first_of_key() {
                 let trailer = self.inner.key().trailer;
                 if trailer.sequence() <= self.sequence && kind_of(trailer)? == ValueKind::Put {

@@ -81,6 +81,10 @@ pub(crate) struct TableSummary {
     pub(crate) largest_sequence: SequenceNumber,
     pub(crate) raw_key_bytes: u64,
     pub(crate) raw_value_bytes: u64,
+    /// Entries whose key has a newer one in the table.
+    pub(crate) older_versions: u64,
+    /// When it was made, in microseconds since 1970-01-01 UTC; 0: not known.
+    pub(crate) created_micros: u64,
 }
 
 /// Writes one table.
@@ -341,6 +345,8 @@ impl Builder {
             largest_sequence: tally.largest_sequence,
             raw_key_bytes: tally.key_bytes,
             raw_value_bytes: tally.value_bytes,
+            older_versions: tally.older_versions,
+            created_micros: self.created_micros,
             sum: tally.sum,
             smallest: tally.smallest,
         })

@@ -33,6 +33,8 @@ pub(super) struct Tally {
     /// Bytes of user keys and trailers.
     pub(super) key_bytes: u64,
     pub(super) value_bytes: u64,
+    /// Entries whose key has a newer one here.
+    pub(super) older_versions: u64,
     /// The first entry's key, encoded; empty before the first block.
     pub(super) smallest: Vec<u8>,
     /// Of the sequence numbers; before the first block the largest there is.
@@ -75,7 +77,7 @@ impl Tally {
         let mut restarts = block.restarts().peekable();
         let (mut at, mut rebuilt) = (0, 0);
         let mut block_sum = Sum::default();
-        let (mut key_bytes, mut value_bytes) = (0, 0);
+        let (mut key_bytes, mut value_bytes, mut older_versions) = (0, 0, 0);
         let (mut smallest_sequence, mut largest_sequence) =
             (self.smallest_sequence, self.largest_sequence);
         let is_first_block = self.last_trailer.is_none();
@@ -118,6 +120,7 @@ impl Tally {
             block_sum.add(kind, content, sequence);
             key_bytes += (self.last_user_key.len() + TRAILER_BYTES) as u64;
             value_bytes += entry.value.len() as u64;
+            older_versions += u64::from(!is_first_of_key);
             smallest_sequence = smallest_sequence.min(sequence);
             largest_sequence = largest_sequence.max(sequence);
             let key = KeyRef::new(&self.last_user_key, entry.trailer);
@@ -138,6 +141,7 @@ impl Tally {
         self.sum += block_sum;
         self.key_bytes += key_bytes;
         self.value_bytes += value_bytes;
+        self.older_versions += older_versions;
         self.smallest_sequence = smallest_sequence;
         self.largest_sequence = largest_sequence;
         Ok(())
@@ -158,6 +162,7 @@ impl Default for Tally {
             sum: Sum::default(),
             key_bytes: 0,
             value_bytes: 0,
+            older_versions: 0,
             smallest: Vec::new(),
             smallest_sequence: SequenceNumber::MAX,
             largest_sequence: SequenceNumber(0),

@@ -41,9 +41,20 @@ const LAST_TAG: u64 = TAG_ADDED;
 
 /// In the tail of an added table.
 const TAIL_CONTENT_SUM: u64 = 1;
+const TAIL_RECLAIMABLE: u64 = 2;
+const LAST_TAIL: u64 = TAIL_RECLAIMABLE;
 
 /// Unknown tags from here on, of edits and of tails, are skipped; each is followed by a length and as many bytes.
 const FIRST_SKIPPABLE: u64 = 64;
+
+/// What tells when a table with tombstones or several versions of a key is worth another compaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Reclaimable {
+    /// Entries whose key has a newer one in the table: some snapshot saw them when it was written.
+    pub(crate) older_versions: u64,
+    /// When the table was made, in microseconds since 1970-01-01 UTC; 0: not known.
+    pub(crate) created_micros: u64,
+}
 
 /// What the manifest knows of one SSTable.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -65,6 +76,8 @@ pub(crate) struct TableInfo {
     pub(crate) tombstones: u64,
     /// The sum of the terms of its entries (`content.rs`); `None` if it was written by a build of format version 1.
     pub(crate) content_sum: Option<u64>,
+    /// Of a table that has tombstones or older versions, unless an earlier build wrote it.
+    pub(crate) reclaimable: Option<Reclaimable>,
 }
 
 impl TableInfo {
@@ -81,7 +94,16 @@ impl TableInfo {
             entries: table.sum.entries(),
             tombstones: table.sum.tombstones,
             content_sum: Some(table.sum.terms),
+            reclaimable: (table.sum.tombstones + table.older_versions > 0).then_some(Reclaimable {
+                older_versions: table.older_versions,
+                created_micros: table.created_micros,
+            }),
         }
+    }
+
+    /// Entries whose key has a newer one in the table; 0 if that is not known.
+    pub(crate) fn older_versions(&self) -> u64 {
+        self.reclaimable.map_or(0, |found| found.older_versions)
     }
 
     /// What its entries come to, if that is known.
@@ -93,10 +115,11 @@ impl TableInfo {
         })
     }
 
-    /// Whether `found`, told from the table itself, is what this says; a sum that is not known is not compared.
+    /// Whether `found`, told from the table itself, is what this says; what is not known is not compared.
     pub(crate) fn agrees_with(&self, found: &TableInfo) -> bool {
         let found = TableInfo {
             content_sum: self.content_sum.and(found.content_sum),
+            reclaimable: self.reclaimable.and(found.reclaimable),
             ..found.clone()
         };
         *self == found
@@ -123,10 +146,21 @@ impl TableInfo {
                         .map_err(|_| Error::internal("a content sum does not have 8 bytes"))?;
                     once(&mut self.content_sum, u64::from_le_bytes(sum))?;
                 }
+                TAIL_RECLAIMABLE => {
+                    let mut content = content;
+                    let reclaimable = Reclaimable {
+                        older_versions: varint(&mut content)?,
+                        created_micros: varint(&mut content)?,
+                    };
+                    if !content.is_empty() {
+                        return Err(Error::internal("a field of an added table is too long"));
+                    }
+                    once(&mut self.reclaimable, reclaimable)?;
+                }
                 FIRST_SKIPPABLE.. => {}
                 _ => {
                     return Err(Error::unsupported(format!(
-                        "an added table with field {tag}; this build knows {TAIL_CONTENT_SUM}"
+                        "an added table with field {tag}; this build knows 1 to {LAST_TAIL}"
                     )));
                 }
             }
@@ -157,7 +191,8 @@ impl TableInfo {
         {
             return fault("its sequence numbers are in the wrong order");
         }
-        if self.tombstones > self.entries || self.entries == 0 || self.number.0 == 0 {
+        let most = self.tombstones.max(self.older_versions());
+        if most > self.entries || self.entries == 0 || self.number.0 == 0 {
             return fault("its counts are impossible");
         }
         Ok(())
@@ -245,6 +280,13 @@ impl VersionEdit {
                 let mut tail = Vec::new();
                 put_varint(&mut tail, TAIL_CONTENT_SUM);
                 put_length_prefixed(&mut tail, &sum.to_le_bytes());
+                if let Some(found) = table.reclaimable {
+                    let mut content = Vec::new();
+                    put_varint(&mut content, found.older_versions);
+                    put_varint(&mut content, found.created_micros);
+                    put_varint(&mut tail, TAIL_RECLAIMABLE);
+                    put_length_prefixed(&mut tail, &content);
+                }
                 put_length_prefixed(out, &tail);
             }
         }
@@ -287,6 +329,7 @@ impl VersionEdit {
                     entries: varint(input)?,
                     tombstones: varint(input)?,
                     content_sum: None,
+                    reclaimable: None,
                 };
                 if tag == TAG_ADDED {
                     table.decode_tail(bytes(input)?)?;
@@ -399,6 +442,7 @@ mod tests {
             entries: 2,
             tombstones: 0,
             content_sum: Some(0x1122_3344_5566_7788),
+            reclaimable: None,
         }
     }
 
@@ -414,6 +458,14 @@ mod tests {
         };
         edit.add(0, table(12));
         edit.add(6, table(13));
+        let with_older_versions = TableInfo {
+            reclaimable: Some(Reclaimable {
+                older_versions: 1,
+                created_micros: 1 << 50,
+            }),
+            ..table(15)
+        };
+        edit.add(5, with_older_versions);
         let of_version_1 = TableInfo {
             content_sum: None,
             ..table(14)
@@ -501,7 +553,13 @@ mod tests {
 
     #[test]
     fn impossible_content_is_refused() {
-        let spoil: [fn(&mut TableInfo); 7] = [
+        let spoil: [fn(&mut TableInfo); 8] = [
+            |table| {
+                table.reclaimable = Some(Reclaimable {
+                    older_versions: 3,
+                    created_micros: 0,
+                });
+            },
             |table| table.smallest.truncate(7),
             |table| std::mem::swap(&mut table.smallest, &mut table.largest),
             |table| table.smallest_sequence = SequenceNumber(10),

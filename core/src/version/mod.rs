@@ -39,6 +39,8 @@ use crate::sstable::{Pending, Sought, Table, TableEntry};
 use crate::sync::Arc;
 
 pub(crate) use builder::Builder;
+#[cfg(test)]
+pub(crate) use edit::Reclaimable;
 pub(crate) use edit::{LEVELS, TableInfo, VersionEdit};
 pub(crate) use file::{FileMeta, ObsoleteFiles};
 pub(crate) use identity::{
@@ -59,6 +61,8 @@ pub(crate) struct Level {
     /// The first eight bytes of each table's largest user key, big-endian: searched before any file is touched.
     prefixes: Vec<u64>,
     bytes: u64,
+    /// Whether any table has tombstones or older versions.
+    has_reclaimable: bool,
 }
 
 impl Level {
@@ -72,6 +76,8 @@ impl Level {
             bytes: files
                 .iter()
                 .fold(0, |sum, file| file.size.saturating_add(sum)),
+            has_reclaimable: (files.iter())
+                .any(|file| file.tombstones > 0 || file.older_versions() > 0),
             files,
         }
     }
@@ -185,6 +191,11 @@ impl Version {
     /// Bytes of the tables of `level`.
     pub(crate) fn level_bytes(&self, level: usize) -> u64 {
         self.levels[level].bytes
+    }
+
+    /// Whether any table has tombstones, or older versions of a key that it has.
+    pub(crate) fn has_reclaimable(&self) -> bool {
+        self.levels.iter().any(|level| level.has_reclaimable)
     }
 
     /// The deepest level that has a table.

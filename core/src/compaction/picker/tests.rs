@@ -6,7 +6,7 @@ use super::*;
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
 use crate::version::{ObsoleteFiles, TableInfo};
 
-const OPTIONS: PickerOptions = PickerOptions {
+pub(super) const OPTIONS: PickerOptions = PickerOptions {
     level0_trigger: 4,
     level_base_size: 1000,
     level_size_multiplier: 10,
@@ -17,7 +17,7 @@ const OPTIONS: PickerOptions = PickerOptions {
 /// A table as (level, number, smallest, largest, bytes). Its sequence numbers grow with its number.
 type Row = (usize, u64, &'static str, &'static str, u64);
 
-fn info(number: u64, smallest: &str, largest: &str, size: u64) -> TableInfo {
+pub(super) fn info(number: u64, smallest: &str, largest: &str, size: u64) -> TableInfo {
     let sequence = SequenceNumber(number * 10);
     let key = |user_key: &str| {
         let trailer = Trailer::new(sequence, ValueKind::Put);
@@ -45,7 +45,7 @@ fn version(rows: &[Row]) -> Version {
 }
 
 /// "level>output: inputs", with "!" for a trivial move.
-fn shown(plan: Option<&Plan>) -> String {
+pub(super) fn shown(plan: Option<&Plan>) -> String {
     let Some(plan) = plan else {
         return "nothing".into();
     };

@@ -83,6 +83,8 @@ impl Table {
             largest_sequence: tally.largest_sequence,
             raw_key_bytes: tally.key_bytes,
             raw_value_bytes: tally.value_bytes,
+            older_versions: tally.older_versions,
+            created_micros: self.properties.created_micros,
             sum: tally.sum,
             smallest: tally.smallest,
         }))

@@ -1,0 +1,257 @@
+//! Compactions that pay although no level is too large: they free what tombstones hide, tombstones that hide nothing, and
+//! older versions that were kept for a snapshot. Pure, as the picker is: clock and snapshots are inputs.
+//!
+//! A plan is worth its while if what it is estimated to free is a large enough share of what it reads: a quarter where the
+//! garbage is fresh, less the older it is, so that what is little is taken too, but seldom, and an eighth of that where a
+//! reader has met a long run of garbage. So the bytes written for a byte freed are bounded while there is much to free.
+//!
+//! * UPKEEP-1  Nothing is picked for ever: a table is rewritten in place only for entries that will certainly go, and what is
+//!             left counts no more; taken down, a table can be as often as there are levels.
+//! * UPKEEP-2  What a snapshot keeps is not counted. If that alone stands in the way, the snapshot's number is answered: its
+//!             release is worth another look. So is the time at which something will be old enough.
+//!
+//! Elsewhere: who looks when (`db/upkeep.rs`).
+
+use super::{Files, Picker, PickerOptions, Plan, RunningCompaction, bytes, level0_groups};
+use crate::key::SequenceNumber;
+use crate::sync::Arc;
+use crate::version::{FileMeta, LEVELS, Version};
+
+/// What a plan has to free, of what it reads, if the garbage is fresh.
+const FRESH_SHARE: f64 = 0.25;
+/// Garbage of this age has to be half as much, of twice this age a third, and so on.
+const AGE_STEP_MICROS: u64 = 6 * 3600 * 1_000_000;
+/// What is less is not waited for.
+const LEAST_SHARE: f64 = 1.0 / 1024.0;
+/// How many times less is enough where a reader has met a long run of garbage.
+const HURRY: f64 = 8.0;
+
+/// What upkeep goes by beside the tables.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment<'a> {
+    /// Numbers at which somebody reads, ascending; last the newest published.
+    pub(crate) visible: &'a [SequenceNumber],
+    /// Microseconds since 1970-01-01 UTC.
+    pub(crate) wall_micros: u64,
+    /// A user key in a long run of garbage that a reader has met.
+    pub(crate) met: Option<&'a [u8]>,
+}
+
+/// What [`pick_upkeep`] answers.
+#[derive(Debug, Default)]
+pub(crate) struct Upkeep {
+    /// What pays most.
+    pub(crate) plan: Option<Plan>,
+    /// Snapshots whose release is worth another look.
+    pub(crate) waits_for: Vec<SequenceNumber>,
+    /// The time, in microseconds since 1970-01-01 UTC, from which another look is worth while.
+    pub(crate) due_micros: Option<u64>,
+}
+
+/// A plan in the making, and what comes of it, in bytes.
+struct Candidate {
+    level: usize,
+    files: Files,
+    is_in_place: bool,
+    freed: f64,
+    /// The same if there were no snapshot.
+    freed_at_last: f64,
+    cost: f64,
+    /// The newest snapshot that keeps something.
+    keeper: Option<SequenceNumber>,
+}
+
+/// The compaction that pays most and can start beside those `running`; without one, what to wait for (UPKEEP-2).
+pub(crate) fn pick_upkeep(
+    version: &Version,
+    running: &[RunningCompaction],
+    options: &PickerOptions,
+    moment: &Moment<'_>,
+) -> Upkeep {
+    let mut answer = Upkeep::default();
+    if !version.has_reclaimable() {
+        return answer;
+    }
+    let picker = Picker::new(version, running, options);
+    let mut due = Vec::new();
+    for candidate in candidates(&picker, moment) {
+        let required = required_share(&candidate, moment);
+        let share = candidate.freed / candidate.cost;
+        if candidate.freed > 0.0 && share >= required {
+            due.push((share, candidate));
+            continue;
+        }
+        if let Some(keeper) = candidate.keeper
+            && candidate.freed_at_last / candidate.cost >= required
+        {
+            answer.waits_for.push(keeper);
+        }
+        if share >= LEAST_SHARE {
+            let steps = FRESH_SHARE / share - 1.0;
+            // A second later: by then it is certain, however numbers were rounded.
+            let wait = (steps * AGE_STEP_MICROS as f64) as u64 + 1_000_000;
+            // Nothing becomes due where no time is known.
+            let at = created_micros(&candidate.files).map(|made| made.saturating_add(wait));
+            answer.due_micros = answer.due_micros.into_iter().chain(at).min();
+        }
+    }
+    due.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut plans = due.into_iter().map(|(_, candidate)| {
+        let Candidate { level, files, .. } = candidate;
+        match candidate.is_in_place {
+            true => Plan::new(version, level, level, files, Vec::new()),
+            false => picker.downward(level, files),
+        }
+    });
+    answer.plan = plans.find(|plan| picker.is_free(plan));
+    answer
+}
+
+/// What could be done about each table, or group of tables of level 0, that has something to free.
+fn candidates(picker: &Picker<'_>, moment: &Moment<'_>) -> Vec<Candidate> {
+    let mut found = Vec::new();
+    for group in level0_groups(picker.version) {
+        if group.iter().any(|file| has_reclaimable(file)) {
+            let (next, is_bottom) = below(picker.version, 0, &group);
+            found.push(Candidate::new(0, group, &next, is_bottom, false, moment));
+        }
+    }
+    for level in 1..LEVELS {
+        let files = picker.version.files(level).iter();
+        for file in files.filter(|file| has_reclaimable(file) && !picker.is_busy(file)) {
+            let files = vec![Arc::clone(file)];
+            let (next, is_bottom) = below(picker.version, level, &files);
+            found.push(Candidate::new(
+                level,
+                files.clone(),
+                &[],
+                is_bottom,
+                true,
+                moment,
+            ));
+            if !is_bottom && file.tombstones > 0 {
+                found.push(Candidate::new(level, files, &next, false, false, moment));
+            }
+        }
+    }
+    found
+}
+
+fn has_reclaimable(file: &FileMeta) -> bool {
+    file.tombstones > 0 || file.older_versions() > 0
+}
+
+/// The tables below `files` of `level` in the first level that has any, and whether tombstones that go one level down have
+/// none below them there.
+fn below(version: &Version, level: usize, files: &[Arc<FileMeta>]) -> (Files, bool) {
+    let (start, end) = super::bounds(files.iter());
+    let mut deeper =
+        (level + 1..LEVELS).map(|level| version.overlapping(level, Some(start), Some(end)));
+    if level == 0 {
+        let next = deeper.next().unwrap_or_default();
+        let rest = deeper.find(|files| !files.is_empty());
+        let is_bottom = rest.is_none();
+        return match next.is_empty() {
+            true => (rest.unwrap_or_default(), is_bottom),
+            false => (next, is_bottom),
+        };
+    }
+    let next = deeper.find(|files| !files.is_empty());
+    let is_bottom = next.is_none();
+    (next.unwrap_or_default(), is_bottom)
+}
+
+/// Bytes of `count` of a table's entries, as if all took the same.
+fn bytes_of(file: &FileMeta, count: u64) -> f64 {
+    file.size as f64 * count as f64 / file.entries.max(1) as f64
+}
+
+fn puts(file: &FileMeta) -> u64 {
+    file.entries.saturating_sub(file.tombstones)
+}
+
+/// When the oldest garbage of `files` was last written.
+fn created_micros(files: &[Arc<FileMeta>]) -> Option<u64> {
+    let known = files.iter().filter_map(|file| file.reclaimable);
+    let made = known.map(|found| found.created_micros);
+    made.filter(|micros| *micros > 0).min()
+}
+
+/// The share of what it reads that `candidate` has to free.
+fn required_share(candidate: &Candidate, moment: &Moment<'_>) -> f64 {
+    let made = created_micros(&candidate.files).unwrap_or(moment.wall_micros);
+    let age = moment.wall_micros.saturating_sub(made) as f64;
+    let required = FRESH_SHARE / (1.0 + age / AGE_STEP_MICROS as f64);
+    let is_met = |file: &Arc<FileMeta>| file.overlaps(moment.met, moment.met);
+    match moment.met.is_some() && candidate.files.iter().any(is_met) {
+        true => required / HURRY,
+        false => required,
+    }
+}
+
+impl Candidate {
+    /// Estimates what comes of taking `upper` down onto `next`, or of rewriting it in place. `is_bottom`: nothing lies below
+    /// the outputs.
+    fn new(
+        level: usize,
+        upper: Files,
+        next: &[Arc<FileMeta>],
+        is_bottom: bool,
+        is_in_place: bool,
+        moment: &Moment<'_>,
+    ) -> Candidate {
+        let tombstones: u64 = upper.iter().map(|file| file.tombstones).sum();
+        let older: u64 = upper.iter().map(|file| file.older_versions()).sum();
+        let tombstone_bytes: f64 = upper.iter().map(|f| bytes_of(f, f.tombstones)).sum();
+        let older_bytes: f64 = upper.iter().map(|f| bytes_of(f, f.older_versions())).sum();
+        // Tombstones hide what is older: lies deeper, or behind the newest table of level 0.
+        let hidden = upper.iter().skip(1).chain(next);
+        let largest = upper.iter().map(|file| file.largest_sequence).max();
+        let largest = largest.unwrap_or_default();
+        let pinned = &moment.visible[..moment.visible.len().saturating_sub(1)];
+        let newest_pin = pinned[..pinned.partition_point(|pin| *pin < largest)].last();
+        let (mut count, mut put_bytes, mut free_bytes) = (0u64, 0.0, 0.0);
+        for file in hidden {
+            let bytes = bytes_of(file, puts(file));
+            count += puts(file);
+            put_bytes += bytes;
+            free_bytes += bytes * unseen_share(file, newest_pin.copied());
+        }
+        // As many as there are tombstones, of each table alike.
+        let part = tombstones.min(count) as f64 / count.max(1) as f64;
+        let smallest = upper.iter().map(|file| file.smallest_sequence).min();
+        let keeper = newest_pin.filter(|pin| Some(**pin) >= smallest || free_bytes < put_bytes);
+        let is_kept = keeper.is_some();
+        // A tombstone with nothing below it goes unless an older version of its key has to stay.
+        let staying = tombstones.min(older.saturating_add(count)) as f64;
+        let bottom_bytes = if is_bottom { tombstone_bytes } else { 0.0 };
+        let going = match is_kept {
+            true => 1.0 - staying / tombstones.max(1) as f64,
+            false => 1.0,
+        };
+        let older_now = if is_kept { 0.0 } else { older_bytes };
+        Candidate {
+            level,
+            is_in_place,
+            freed: part * free_bytes + bottom_bytes * going + older_now,
+            freed_at_last: part * put_bytes + bottom_bytes + older_bytes,
+            cost: (bytes(&upper) + bytes(next)).max(1) as f64,
+            keeper: keeper.copied(),
+            files: upper,
+        }
+    }
+}
+
+/// The share of a table's entries that no snapshot up to `pin` sees, as if their numbers were spread evenly.
+fn unseen_share(file: &FileMeta, pin: Option<SequenceNumber>) -> f64 {
+    let (first, last) = (file.smallest_sequence.0, file.largest_sequence.0);
+    match pin {
+        Some(pin) if pin.0 >= first => {
+            last.saturating_sub(pin.0) as f64 / (last - first + 1).max(1) as f64
+        }
+        _ => 1.0,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! Tests of upkeep: tables of versions, what pays, and what is waited for.
+
+use super::super::tests::{OPTIONS, info, shown};
+use super::*;
+use crate::version::{ObsoleteFiles, Reclaimable, TableInfo, VersionEdit};
+
+const HOUR: u64 = 3600 * 1_000_000;
+/// When the tables of these tests were made.
+const MADE: u64 = 1000 * HOUR;
+
+/// A table of 100 entries and as many bytes, its numbers from 10 times its own to 9 more, made at [`MADE`].
+fn table(number: u64, smallest: &str, largest: &str, tombstones: u64, older: u64) -> TableInfo {
+    TableInfo {
+        entries: 100,
+        tombstones,
+        smallest_sequence: SequenceNumber(10 * number),
+        largest_sequence: SequenceNumber(10 * number + 9),
+        reclaimable: (tombstones + older > 0).then_some(Reclaimable {
+            older_versions: older,
+            created_micros: MADE,
+        }),
+        ..info(number, smallest, largest, 100)
+    }
+}
+
+fn version(tables: Vec<(usize, TableInfo)>) -> Version {
+    let mut edit = VersionEdit::default();
+    for (level, table) in tables {
+        edit.add(level, table);
+    }
+    Version::empty()
+        .apply(&edit, &ObsoleteFiles::new(|| {}))
+        .unwrap()
+        .0
+}
+
+fn numbers(pins: &[u64]) -> Vec<SequenceNumber> {
+    let latest = [1_000_000];
+    pins.iter()
+        .chain(&latest)
+        .copied()
+        .map(SequenceNumber)
+        .collect()
+}
+
+/// What is answered `age` after the tables were made, with snapshots at `pins`.
+fn at(version: &Version, age: u64, pins: &[u64]) -> Upkeep {
+    let visible = numbers(pins);
+    let moment = Moment {
+        visible: &visible,
+        wall_micros: MADE + age,
+        met: None,
+    };
+    pick_upkeep(version, &[], &OPTIONS, &moment)
+}
+
+fn picked(version: &Version, age: u64, pins: &[u64]) -> String {
+    shown(at(version, age, pins).plan.as_ref())
+}
+
+#[test]
+fn a_table_with_nothing_below_is_rewritten_for_a_quarter_of_tombstones_and_for_less_when_it_is_old()
+{
+    for (tombstones, due) in [(100, 0), (25, 0), (24, 1), (12, 7), (5, 24), (1, 144)] {
+        let tree = version(vec![(2, table(5, "c", "d", tombstones, 0))]);
+        assert_eq!(picked(&tree, due * HOUR, &[]), "2>2: 5", "{tombstones}");
+        if due == 0 {
+            continue;
+        }
+        let early = at(&tree, 0, &[]);
+        assert!(early.plan.is_none(), "{tombstones}");
+        let at_last = early.due_micros.expect("it is due some time") - MADE;
+        assert!(at_last <= due * HOUR, "{tombstones}: {at_last}");
+        assert_eq!(picked(&tree, at_last, &[]), "2>2: 5", "{tombstones}");
+        // A little earlier it is not: one wait is enough, and not far too long.
+        let earlier = at(&tree, at_last - 2_000_000, &[]);
+        assert_eq!(shown(earlier.plan.as_ref()), "nothing", "{tombstones}");
+        assert_eq!(earlier.due_micros, Some(MADE + at_last));
+    }
+}
+
+#[test]
+fn a_table_whose_age_is_not_known_waits_for_no_time() {
+    let mut unknown = table(5, "c", "d", 10, 0);
+    unknown.reclaimable = Some(Reclaimable::default());
+    let earlier_build = TableInfo {
+        reclaimable: None,
+        ..table(6, "f", "g", 10, 0)
+    };
+    let tree = version(vec![(2, unknown), (2, earlier_build)]);
+    let answer = at(&tree, 1000 * HOUR, &[]);
+    assert_eq!(shown(answer.plan.as_ref()), "nothing");
+    assert_eq!(answer.due_micros, None);
+    let clean = version(vec![
+        (0, table(1, "a", "b", 0, 0)),
+        (1, table(2, "a", "b", 0, 0)),
+    ]);
+    let answer = at(&clean, 1000 * HOUR, &[3]);
+    assert!(answer.plan.is_none() && answer.due_micros.is_none() && answer.waits_for.is_empty());
+}
+
+#[test]
+fn tombstones_go_down_where_what_they_hide_is_worth_what_is_rewritten() {
+    // A hundred tombstones over so many tables of a hundred puts: they hide one table's worth of them.
+    let over = |tables: u64| {
+        let mut tree = vec![(1, table(90, "a", "y", 100, 0))];
+        for (number, start) in (1..=tables).zip(b'a'..) {
+            let key = String::from_utf8(vec![start, b'1']).unwrap();
+            tree.push((2, table(number, &key, &key, 0, 0)));
+        }
+        version(tree)
+    };
+    assert_eq!(picked(&over(1), 0, &[]), "1>2: 90 1");
+    assert_eq!(picked(&over(3), 0, &[]), "1>2: 90 1 2 3");
+    let answer = at(&over(4), 0, &[]);
+    assert_eq!(shown(answer.plan.as_ref()), "nothing");
+    assert!(answer.due_micros.is_some());
+    assert_eq!(picked(&over(4), 6 * HOUR, &[]), "1>2: 90 1 2 3 4");
+    // What lies two levels below is hidden as well; the way there is free.
+    let deep = version(vec![
+        (1, table(90, "a", "b", 50, 0)),
+        (3, table(1, "a", "b", 0, 0)),
+    ]);
+    assert_eq!(picked(&deep, 0, &[]), "1>2: 90!");
+}
+
+#[test]
+fn level_0_goes_down_for_its_tombstones_before_it_has_its_number_of_tables() {
+    let over_puts = version(vec![
+        (0, table(9, "a", "c", 100, 0)),
+        (1, table(1, "a", "b", 0, 0)),
+        (1, table(2, "m", "n", 0, 0)),
+    ]);
+    assert_eq!(picked(&over_puts, 0, &[]), "0>1: 9 1");
+    // Alone, with nothing below: rewritten into nothing, not moved.
+    let alone = version(vec![(0, table(9, "a", "c", 100, 0))]);
+    assert_eq!(picked(&alone, 0, &[]), "0>1: 9");
+    let beside = version(vec![
+        (0, table(8, "a", "c", 0, 0)),
+        (0, table(9, "b", "d", 60, 0)),
+    ]);
+    assert_eq!(picked(&beside, 0, &[]), "0>1: 9 8");
+    // Older tombstones hide nothing of a newer table.
+    let under = version(vec![
+        (0, table(8, "a", "c", 30, 0)),
+        (0, table(9, "b", "d", 0, 0)),
+        (3, table(1, "x", "y", 0, 0)),
+    ]);
+    assert_eq!(picked(&under, 0, &[]), "nothing");
+}
+
+#[test]
+fn what_a_snapshot_keeps_is_not_rewritten_until_its_release() {
+    // Numbers 50 to 59; half of the entries are older versions.
+    let tree = version(vec![(2, table(5, "c", "d", 0, 50))]);
+    assert_eq!(picked(&tree, 0, &[]), "2>2: 5");
+    for (pins, waits_for) in [
+        (&[55][..], Some(55)),
+        (&[50, 58, 70], Some(58)),
+        (&[49], None),
+        (&[59], None),
+    ] {
+        let answer = at(&tree, 0, pins);
+        let expected: Vec<_> = waits_for.into_iter().map(SequenceNumber).collect();
+        assert_eq!(answer.waits_for, expected, "{pins:?}");
+        assert_eq!(answer.plan.is_none(), waits_for.is_some(), "{pins:?}");
+    }
+    // Tombstones that hide nothing go whatever is pinned; those over older versions stay with them.
+    let mixed = version(vec![(2, table(5, "c", "d", 60, 20))]);
+    assert_eq!(picked(&mixed, 0, &[55]), "2>2: 5");
+    let kept = version(vec![(2, table(5, "c", "d", 40, 40))]);
+    let answer = at(&kept, 1000 * HOUR, &[55]);
+    assert_eq!(shown(answer.plan.as_ref()), "nothing");
+    assert_eq!(answer.waits_for, [SequenceNumber(55)]);
+    // Below tombstones too: the snapshot sees what they hide, or came before it was written.
+    let over = version(vec![
+        (1, table(90, "a", "b", 100, 0)),
+        (2, table(5, "a", "b", 0, 0)),
+    ]);
+    assert_eq!(at(&over, 0, &[60]).waits_for, [SequenceNumber(60)]);
+    assert_eq!(picked(&over, 0, &[60]), "nothing");
+    assert_eq!(picked(&over, 0, &[49]), "1>2: 90 5");
+}
+
+#[test]
+fn nothing_is_picked_in_the_way_of_another_compaction_or_of_a_table_set_aside() {
+    let tree = version(vec![
+        (1, table(90, "a", "b", 100, 0)),
+        (2, table(5, "a", "b", 0, 0)),
+        (2, table(6, "c", "d", 40, 0)),
+    ]);
+    let visible = numbers(&[]);
+    let moment = Moment {
+        visible: &visible,
+        wall_micros: MADE,
+        met: None,
+    };
+    let mut running = Vec::new();
+    let mut picks = Vec::new();
+    while let Some(plan) = pick_upkeep(&tree, &running, &OPTIONS, &moment).plan {
+        running.push(plan.running());
+        picks.push(shown(Some(&plan)));
+    }
+    assert_eq!(picks, ["1>2: 90 5", "2>2: 6"]);
+    let aside = [90, 5].map(|number| {
+        let mut running = vec![RunningCompaction::of_table_set_aside(
+            crate::key::FileNumber(number),
+        )];
+        let first = pick_upkeep(&tree, &running, &OPTIONS, &moment).plan;
+        running.extend(first.iter().map(Plan::running));
+        assert!(
+            pick_upkeep(&tree, &running, &OPTIONS, &moment)
+                .plan
+                .is_none()
+        );
+        shown(first.as_ref())
+    });
+    assert_eq!(aside, ["2>2: 6", "2>2: 6"]);
+}
+
+#[test]
+fn where_a_reader_has_met_garbage_an_eighth_is_enough() {
+    let tree = version(vec![
+        (2, table(5, "c", "d", 4, 0)),
+        (2, table(6, "e", "f", 4, 0)),
+        (2, table(7, "g", "h", 3, 0)),
+    ]);
+    let visible = numbers(&[]);
+    let met = |key: &str| {
+        let moment = Moment {
+            visible: &visible,
+            wall_micros: MADE,
+            met: Some(key.as_bytes()),
+        };
+        shown(pick_upkeep(&tree, &[], &OPTIONS, &moment).plan.as_ref())
+    };
+    assert_eq!(met("c5"), "2>2: 5");
+    assert_eq!(met("f"), "2>2: 6");
+    assert_eq!(met("g"), "nothing");
+    assert_eq!(met("b"), "nothing");
+}

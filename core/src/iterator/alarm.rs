@@ -1,0 +1,56 @@
+//! Tells the database that a reader has met a long run of garbage.
+//!
+//! Ringing takes no lock but the alarm's own, so that a reader may do it anywhere.
+
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Mutex};
+
+/// Entries that a reader passes over between two that it shows before it tells.
+pub(crate) const LONG_RUN: u32 = 1 << 15;
+
+/// Rung by readers, looked at by one thread.
+pub(crate) struct Alarm {
+    is_rung: AtomicBool,
+    key: Mutex<Option<Vec<u8>>>,
+    /// Called after it was rung; must not lock or block.
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Alarm {
+    /// An alarm that calls `wake` when it is rung.
+    pub(crate) fn new(wake: impl Fn() + Send + Sync + 'static) -> Arc<Alarm> {
+        Arc::new(Alarm {
+            is_rung: AtomicBool::new(false),
+            key: Mutex::new(None),
+            wake: Box::new(wake),
+        })
+    }
+
+    /// Tells of a run in whose middle `user_key` lies. Of several only the first is kept until it has been seen to.
+    #[cold]
+    pub(crate) fn ring(&self, user_key: &[u8]) {
+        let mut key = self.key.lock();
+        if key.is_some() {
+            return;
+        }
+        *key = Some(user_key.to_vec());
+        drop(key);
+        self.is_rung.store(true, Ordering::Release);
+        (self.wake)();
+    }
+
+    /// Whether it was rung since the last call.
+    pub(crate) fn take_rung(&self) -> bool {
+        self.is_rung.swap(false, Ordering::Acquire)
+    }
+
+    /// The key it was rung for, until [`Alarm::forget`].
+    pub(crate) fn key(&self) -> Option<Vec<u8>> {
+        self.key.lock().clone()
+    }
+
+    /// The run has been seen to.
+    pub(crate) fn forget(&self) {
+        *self.key.lock() = None;
+    }
+}

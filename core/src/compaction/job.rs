@@ -25,7 +25,7 @@ use crate::iterator::merging::MergingIterator;
 use crate::key::{FileNumber, KeyRef, SequenceNumber};
 use crate::sstable::{Builder, Checked, Table, TableOptions, TableSummary};
 use crate::sync::Arc;
-use crate::version::{FileMeta, LevelIterator, TableInfo, VersionEdit};
+use crate::version::{FileMeta, LevelIterator, TableInfo, VersionEdit, shorten};
 
 /// Bytes read ahead in each input.
 const READAHEAD_BYTES: usize = 256 << 10;
@@ -163,7 +163,11 @@ fn attempt(plan: &Plan, context: &JobContext<'_>, tables: &Arc<TableCache>) -> R
     match merged {
         Ok(read) => {
             let mut edit = plan.removal();
-            let finished = outputs.finished;
+            let mut finished = outputs.finished;
+            shorten(
+                &mut finished.iter_mut().collect::<Vec<_>>(),
+                Some(plan.range()),
+            );
             let output = Output {
                 bytes_read: plan.input_bytes(),
                 bytes_written: finished.iter().map(|table| table.size).sum(),

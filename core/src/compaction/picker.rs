@@ -183,6 +183,11 @@ impl Plan {
         self.is_trivial_move
     }
 
+    /// The smallest and largest user key of the inputs' bounds.
+    pub(super) fn range(&self) -> (&[u8], &[u8]) {
+        (&self.smallest, &self.largest)
+    }
+
     /// The tables of the level below the output level that the range touches.
     pub(super) fn grandparents(&self) -> &[Arc<FileMeta>] {
         self.deeper.first().map_or(&[], |files| files)

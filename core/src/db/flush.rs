@@ -24,7 +24,7 @@ use crate::iterator::InternalIterator;
 use crate::key::FileNumber;
 use crate::sstable::{Builder, TableOptions};
 use crate::sync::Arc;
-use crate::version::{TableInfo, VersionEdit};
+use crate::version::{TableInfo, VersionEdit, shorten};
 
 impl Shared {
     /// Flushes the oldest sealed memtable; whether there was one. Called by one thread at a time.
@@ -151,7 +151,9 @@ impl Shared {
             }
             let table = builder.finish()?;
             ledger.balance(sealed.memtable.sum(), table.sum, |_| true)?;
-            Ok(TableInfo::new(number, file_id, table))
+            let mut table = TableInfo::new(number, file_id, table);
+            shorten(&mut [&mut table], None);
+            Ok(table)
         })();
         if outcome.is_err() {
             // Not in any version; if this fails too, the next open removes it.

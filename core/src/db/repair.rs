@@ -48,7 +48,7 @@ use crate::sstable::{
 use crate::sync::Arc;
 use crate::version::{
     LEVELS, Salvage, TableInfo, VersionSet, foreign, is_ours, not_a_directory,
-    salvage as salvage_manifest,
+    salvage as salvage_manifest, shorten,
 };
 use crate::wal::{Part, Reader, Watermark};
 
@@ -575,6 +575,8 @@ impl Repair<'_> {
             runs[index].next(self.env)?;
         }
         finish(&mut open, &mut written)?;
+        let tables = written.iter_mut().map(|(_, table)| table);
+        shorten(&mut tables.collect::<Vec<_>>(), None);
         let kept = written
             .iter()
             .filter_map(|(_, table)| table.content())

@@ -8,6 +8,7 @@ mod misread;
 mod opening;
 mod recovering;
 mod reports;
+mod upkeep;
 mod waking;
 mod walking;
 

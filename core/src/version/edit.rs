@@ -42,7 +42,12 @@ const LAST_TAG: u64 = TAG_ADDED;
 /// In the tail of an added table.
 const TAIL_CONTENT_SUM: u64 = 1;
 const TAIL_RECLAIMABLE: u64 = 2;
-const LAST_TAIL: u64 = TAIL_RECLAIMABLE;
+const TAIL_SHORTENED: u64 = 3;
+const LAST_TAIL: u64 = TAIL_SHORTENED;
+
+/// In the field [`TAIL_SHORTENED`].
+const SMALLEST_IS_SHORTENED: u8 = 1;
+const LARGEST_IS_SHORTENED: u8 = 2;
 
 /// Unknown tags from here on, of edits and of tails, are skipped; each is followed by a length and as many bytes.
 const FIRST_SKIPPABLE: u64 = 64;
@@ -56,6 +61,28 @@ pub(crate) struct Reclaimable {
     pub(crate) created_micros: u64,
 }
 
+/// Which bounds enclose a table's keys and are not keys of it (`bounds.rs`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Shortened {
+    pub(crate) smallest: bool,
+    pub(crate) largest: bool,
+}
+
+impl Shortened {
+    fn bits(self) -> u8 {
+        u8::from(self.smallest) * SMALLEST_IS_SHORTENED
+            | u8::from(self.largest) * LARGEST_IS_SHORTENED
+    }
+
+    fn from_bits(bits: u8) -> Option<Shortened> {
+        let shortened = Shortened {
+            smallest: bits & SMALLEST_IS_SHORTENED != 0,
+            largest: bits & LARGEST_IS_SHORTENED != 0,
+        };
+        (bits != 0 && shortened.bits() == bits).then_some(shortened)
+    }
+}
+
 /// What the manifest knows of one SSTable.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct TableInfo {
@@ -64,10 +91,11 @@ pub(crate) struct TableInfo {
     pub(crate) file_id: u64,
     /// Bytes of the file.
     pub(crate) size: u64,
-    /// The first entry's key, encoded: exact.
+    /// The first entry's key, encoded; or what sorts before it.
     pub(crate) smallest: Vec<u8>,
-    /// The last entry's key, encoded: exact.
+    /// The last entry's key, encoded; or what sorts behind it.
     pub(crate) largest: Vec<u8>,
+    pub(crate) shortened: Shortened,
     pub(crate) smallest_sequence: SequenceNumber,
     pub(crate) largest_sequence: SequenceNumber,
     /// Entries of every kind.
@@ -89,6 +117,7 @@ impl TableInfo {
             size: table.file_size,
             smallest: table.smallest,
             largest: table.largest,
+            shortened: Shortened::default(),
             smallest_sequence: table.smallest_sequence,
             largest_sequence: table.largest_sequence,
             entries: table.sum.entries(),
@@ -115,9 +144,23 @@ impl TableInfo {
         })
     }
 
-    /// Whether `found`, told from the table itself, is what this says; what is not known is not compared.
+    /// Whether `found`, told from the table itself, is what this says; what is not known is not compared, and shortened
+    /// bounds have to enclose what was found.
     pub(crate) fn agrees_with(&self, found: &TableInfo) -> bool {
+        let Shortened { smallest, largest } = self.shortened;
+        if smallest && found.smallest_key() < self.smallest_key()
+            || largest && found.largest_key() > self.largest_key()
+        {
+            return false;
+        }
+        let bound = |is_shortened, ours: &Vec<u8>, theirs: &Vec<u8>| match is_shortened {
+            true => ours.clone(),
+            false => theirs.clone(),
+        };
         let found = TableInfo {
+            smallest: bound(smallest, &self.smallest, &found.smallest),
+            largest: bound(largest, &self.largest, &found.largest),
+            shortened: self.shortened,
             content_sum: self.content_sum.and(found.content_sum),
             reclaimable: self.reclaimable.and(found.reclaimable),
             ..found.clone()
@@ -125,12 +168,12 @@ impl TableInfo {
         *self == found
     }
 
-    /// The first entry's key.
+    /// The first entry's key, or what sorts before it.
     pub(crate) fn smallest_key(&self) -> KeyRef<'_> {
         KeyRef::decode(&self.smallest).expect("bounds carry a trailer (E2)")
     }
 
-    /// The last entry's key.
+    /// The last entry's key, or what sorts behind it.
     pub(crate) fn largest_key(&self) -> KeyRef<'_> {
         KeyRef::decode(&self.largest).expect("bounds carry a trailer (E2)")
     }
@@ -145,6 +188,17 @@ impl TableInfo {
                         .try_into()
                         .map_err(|_| Error::internal("a content sum does not have 8 bytes"))?;
                     once(&mut self.content_sum, u64::from_le_bytes(sum))?;
+                }
+                TAIL_SHORTENED => {
+                    let shortened = match content {
+                        &[bits] if self.shortened == Shortened::default() => {
+                            Shortened::from_bits(bits)
+                        }
+                        _ => None,
+                    };
+                    self.shortened = shortened.ok_or_else(|| {
+                        Error::internal("an added table does not say which bounds are shortened")
+                    })?;
                 }
                 TAIL_RECLAIMABLE => {
                     let mut content = content;
@@ -280,6 +334,10 @@ impl VersionEdit {
                 let mut tail = Vec::new();
                 put_varint(&mut tail, TAIL_CONTENT_SUM);
                 put_length_prefixed(&mut tail, &sum.to_le_bytes());
+                if table.shortened != Shortened::default() {
+                    put_varint(&mut tail, TAIL_SHORTENED);
+                    put_length_prefixed(&mut tail, &[table.shortened.bits()]);
+                }
                 if let Some(found) = table.reclaimable {
                     let mut content = Vec::new();
                     put_varint(&mut content, found.older_versions);
@@ -324,6 +382,7 @@ impl VersionEdit {
                     size: varint(input)?,
                     smallest: bytes(input)?.to_vec(),
                     largest: bytes(input)?.to_vec(),
+                    shortened: Shortened::default(),
                     smallest_sequence: SequenceNumber(varint(input)?),
                     largest_sequence: SequenceNumber(varint(input)?),
                     entries: varint(input)?,
@@ -437,6 +496,7 @@ mod tests {
             size: 4096,
             smallest: key(b"a", 9),
             largest: key(b"b", 3),
+            shortened: Shortened::default(),
             smallest_sequence: SequenceNumber(3),
             largest_sequence: SequenceNumber(9),
             entries: 2,
@@ -466,6 +526,15 @@ mod tests {
             ..table(15)
         };
         edit.add(5, with_older_versions);
+        for (number, smallest, largest) in [(16, true, false), (17, false, true), (18, true, true)]
+        {
+            let shortened = Shortened { smallest, largest };
+            let table = TableInfo {
+                shortened,
+                ..table(number)
+            };
+            edit.add(4, table);
+        }
         let of_version_1 = TableInfo {
             content_sum: None,
             ..table(14)

@@ -12,12 +12,14 @@
 //!
 //! V1, V2, V4 and V5 are checked whenever an edit is applied, also at recovery; V3 is the picker's business.
 //!
+//! * `bounds.rs`    short bounds of tables with long keys
 //! * `edit.rs`      one change, encoded          * `builder.rs`  edits applied to a version
 //! * `file.rs`      a counted live file          * `manifest.rs` edits on disk, CURRENT
 //! * `salvage.rs`   what a damaged one still tells   * `lookup.rs` how far a get goes for a table
 //! * `iter.rs`      walks one level              * `set.rs`      the current version and its durable history
 //! * `identity.rs`  whose a folder is            * `foreign.rs`  other engines
 
+mod bounds;
 mod builder;
 mod edit;
 mod file;
@@ -38,6 +40,7 @@ use crate::key::{SequenceNumber, Trailer};
 use crate::sstable::{Pending, Sought, Table, TableEntry};
 use crate::sync::Arc;
 
+pub(crate) use bounds::shorten;
 pub(crate) use builder::Builder;
 #[cfg(test)]
 pub(crate) use edit::Reclaimable;

@@ -204,26 +204,29 @@ impl Candidate {
         let older: u64 = upper.iter().map(|file| file.older_versions()).sum();
         let tombstone_bytes: f64 = upper.iter().map(|f| bytes_of(f, f.tombstones)).sum();
         let older_bytes: f64 = upper.iter().map(|f| bytes_of(f, f.older_versions())).sum();
-        // Tombstones hide what is older: lies deeper, or behind the newest table of level 0.
-        let hidden = upper.iter().skip(1).chain(next);
         let largest = upper.iter().map(|file| file.largest_sequence).max();
         let largest = largest.unwrap_or_default();
         let pinned = &moment.visible[..moment.visible.len().saturating_sub(1)];
         let newest_pin = pinned[..pinned.partition_point(|pin| *pin < largest)].last();
-        let (mut count, mut put_bytes, mut free_bytes) = (0u64, 0.0, 0.0);
-        for file in hidden {
-            let bytes = bytes_of(file, puts(file));
-            count += puts(file);
-            put_bytes += bytes;
+        // A tombstone hides one put at most, in what is older: lies deeper, or follows in level 0. Newest first.
+        let (mut hiding, mut hidden, mut hidden_bytes, mut free_bytes) = (0u64, 0u64, 0.0, 0.0);
+        for (index, file) in upper.iter().chain(next).enumerate() {
+            let count = hiding.min(puts(file));
+            let bytes = bytes_of(file, count);
+            hidden += count;
+            hidden_bytes += bytes;
             free_bytes += bytes * unseen_share(file, newest_pin.copied());
+            hiding -= count;
+            // Those of the tables below hide nothing beside them.
+            if index < upper.len() {
+                hiding += file.tombstones;
+            }
         }
-        // As many as there are tombstones, of each table alike.
-        let part = tombstones.min(count) as f64 / count.max(1) as f64;
         let smallest = upper.iter().map(|file| file.smallest_sequence).min();
-        let keeper = newest_pin.filter(|pin| Some(**pin) >= smallest || free_bytes < put_bytes);
+        let keeper = newest_pin.filter(|pin| Some(**pin) >= smallest || free_bytes < hidden_bytes);
         let is_kept = keeper.is_some();
         // A tombstone with nothing below it goes unless an older version of its key has to stay.
-        let staying = tombstones.min(older.saturating_add(count)) as f64;
+        let staying = tombstones.min(older.saturating_add(hidden)) as f64;
         let bottom_bytes = if is_bottom { tombstone_bytes } else { 0.0 };
         let going = match is_kept {
             true => 1.0 - staying / tombstones.max(1) as f64,
@@ -233,8 +236,8 @@ impl Candidate {
         Candidate {
             level,
             is_in_place,
-            freed: part * free_bytes + bottom_bytes * going + older_now,
-            freed_at_last: part * put_bytes + bottom_bytes + older_bytes,
+            freed: free_bytes + bottom_bytes * going + older_now,
+            freed_at_last: hidden_bytes + bottom_bytes + older_bytes,
             cost: (bytes(&upper) + bytes(next)).max(1) as f64,
             keeper: keeper.copied(),
             files: upper,

@@ -1,0 +1,207 @@
+//! Short bounds for tables with long keys: what the manifest keeps, and memory.
+//!
+//! A table's bounds are its first and last key, unless those are long: then they are kept as shorter ones, and the table alone
+//! has the exact ones. Whoever asks whether a table may hold a key gets "perhaps" a little more often.
+//!
+//! * BOUND-1  Kept bounds enclose the table's keys.
+//! * BOUND-2  Tables that were disjoint, given together and in order, stay so: the bound between two of them is long enough
+//!            to tell the last key of one from the first key of the other.
+//! * BOUND-3  Outputs of a compaction stay within the bounds of its inputs. So they are disjoint from every other table of
+//!            their level, as those are from the inputs (P4).
+
+use super::edit::TableInfo;
+use crate::key::{KeyRef, Trailer};
+
+/// User keys of at most so many bytes are kept whole as bounds.
+pub(crate) const LONG_BOUND_BYTES: usize = 1024;
+
+/// Shortens the bounds of `tables`, which are exact, disjoint by user key, and in order; all lie in the user keys `within`.
+pub(crate) fn shorten(tables: &mut [&mut TableInfo], within: Option<(&[u8], &[u8])>) {
+    let count = tables.len();
+    let first = |index: usize| tables[index].smallest_key().user_key;
+    let last = |index: usize| tables[index].largest_key().user_key;
+    let kept: Vec<(Option<Vec<u8>>, Option<Vec<u8>>)> = (0..count)
+        .map(|index| {
+            let before = index.checked_sub(1).map(last);
+            let behind = (index + 1 < count).then(|| first(index + 1));
+            let least = within.filter(|_| index == 0).map(|(least, _)| least);
+            let most = within.filter(|_| index + 1 == count).map(|(_, most)| most);
+            (
+                lower(first(index), before, least),
+                upper(last(index), behind, most),
+            )
+        })
+        .collect();
+    for (table, (smallest, largest)) in tables.iter_mut().zip(kept) {
+        if let Some(smallest) = smallest {
+            table.smallest = KeyRef::new(&smallest, Trailer::NEWEST).to_vec();
+            table.shortened.smallest = true;
+        }
+        if let Some(largest) = largest {
+            table.largest = KeyRef::new(&largest, Trailer::OLDEST).to_vec();
+            table.shortened.largest = true;
+        }
+    }
+}
+
+/// A shorter bound at or before `key` and behind `before`, a smaller key, and not before `least`.
+fn lower(key: &[u8], before: Option<&[u8]>, least: Option<&[u8]>) -> Option<Vec<u8>> {
+    let told_apart = before.map_or(0, |before| common_bytes(before, key) + 1);
+    let mut short = key.get(..told_apart.max(LONG_BOUND_BYTES))?;
+    if let Some(least) = least {
+        short = short.max(least);
+    }
+    (short.len() < key.len()).then(|| short.to_vec())
+}
+
+/// A shorter bound at or behind `key` and before every [`lower`] of `behind`, a larger key, and not behind `most`.
+fn upper(key: &[u8], behind: Option<&[u8]>, most: Option<&[u8]>) -> Option<Vec<u8>> {
+    // The byte that tells the two apart stays, so another one is raised.
+    let told_apart = behind.map_or(0, |behind| common_bytes(key, behind) + 2);
+    let from = told_apart.max(LONG_BOUND_BYTES) - 1;
+    let rest = key.get(from..)?;
+    let raised = rest.iter().position(|byte| *byte < u8::MAX);
+    let mut short = raised.map(|place| {
+        let mut short = key[..=from + place].to_vec();
+        short[from + place] += 1;
+        short
+    });
+    if let Some(most) = most
+        && short.as_deref().is_none_or(|short| short > most)
+    {
+        short = Some(most.to_vec());
+    }
+    short.filter(|short| short.len() < key.len())
+}
+
+/// How many bytes two keys have in common at their beginning.
+fn common_bytes(one: &[u8], other: &[u8]) -> usize {
+    let pairs = one.iter().zip(other);
+    pairs.take_while(|(one, other)| one == other).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use aidb_test_data::Random;
+
+    use super::*;
+    use crate::key::{FileNumber, SequenceNumber, ValueKind};
+
+    fn table(number: u64, smallest: &[u8], largest: &[u8]) -> TableInfo {
+        let key = |user_key: &[u8]| {
+            let trailer = Trailer::new(SequenceNumber(number), ValueKind::Put);
+            KeyRef::new(user_key, trailer).to_vec()
+        };
+        TableInfo {
+            number: FileNumber(number),
+            smallest: key(smallest),
+            largest: key(largest),
+            smallest_sequence: SequenceNumber(number),
+            largest_sequence: SequenceNumber(number),
+            entries: 2,
+            ..TableInfo::default()
+        }
+    }
+
+    /// A key of some bytes in a tree of few long prefixes, so that many keys differ late only.
+    fn key(random: &mut Random) -> Vec<u8> {
+        let edges = [0, 1, 1022, 1023, 1024, 1025, 1026, 2000];
+        let mut key = vec![[b'a', 0xff][random.index(2)]; edges[random.index(edges.len())]];
+        for _ in 0..random.index(3) {
+            key.push([0, b'a', 0xfe, 0xff][random.index(4)]);
+        }
+        let end = edges[random.index(edges.len())];
+        key.resize(key.len() + end, [b'b', 0xff, 0][random.index(3)]);
+        key
+    }
+
+    #[test]
+    fn short_bounds_enclose_stay_apart_and_stay_within_under_random_long_keys() {
+        let (mut shortened, mut whole) = (0, 0);
+        for seed in 0..3000 {
+            let mut random = Random::new(seed);
+            let mut keys: Vec<Vec<u8>> =
+                (0..2 + random.index(9)).map(|_| key(&mut random)).collect();
+            keys.sort();
+            keys.dedup();
+            let exact: Vec<TableInfo> = keys
+                .chunks_exact(2)
+                .zip(1..)
+                .map(|(pair, number)| table(number, &pair[0], &pair[1]))
+                .collect();
+            if exact.is_empty() {
+                continue;
+            }
+            // Inputs that enclose them, perhaps with the very same keys, perhaps with shorter ones.
+            let (first, last) = (&keys[0], &keys[exact.len() * 2 - 1]);
+            let least = first[..first.len() - random.index(first.len() + 1)].to_vec();
+            let mut most = last.clone();
+            if random.one_in(2) {
+                most = upper(last, None, None).unwrap_or(most);
+            }
+            let within = (!random.one_in(3)).then_some((&least[..], &most[..]));
+            let mut kept = exact.clone();
+            let mut tables: Vec<&mut TableInfo> = kept.iter_mut().collect();
+            shorten(&mut tables, within);
+            for (kept, exact) in kept.iter().zip(&exact) {
+                let seed = format!("seed {seed}, table {}", exact.number);
+                kept.check().unwrap();
+                assert!(
+                    kept.smallest_key() <= exact.smallest_key(),
+                    "BOUND-1: {seed}"
+                );
+                assert!(kept.largest_key() >= exact.largest_key(), "BOUND-1: {seed}");
+                assert!(kept.agrees_with(exact), "{seed}");
+                for (kept, exact, is_short) in [
+                    (&kept.smallest, &exact.smallest, kept.shortened.smallest),
+                    (&kept.largest, &exact.largest, kept.shortened.largest),
+                ] {
+                    assert_eq!(is_short, kept.len() < exact.len(), "{seed}");
+                    assert_eq!(!is_short, kept == exact, "{seed}");
+                    shortened += u32::from(is_short);
+                    whole += u32::from(!is_short && kept.len() > LONG_BOUND_BYTES + 8);
+                }
+            }
+            for pair in kept.windows(2) {
+                let (one, other) = (pair[0].largest_key(), pair[1].smallest_key());
+                assert!(one.user_key < other.user_key, "BOUND-2: seed {seed}");
+            }
+            if let Some((least, most)) = within {
+                assert!(
+                    kept[0].smallest_key().user_key >= least,
+                    "BOUND-3: seed {seed}"
+                );
+                let last = kept[kept.len() - 1].largest_key().user_key;
+                assert!(last <= most, "BOUND-3: seed {seed}");
+            }
+        }
+        assert!(shortened > 1000 && whole > 100, "{shortened} and {whole}");
+    }
+
+    #[test]
+    fn a_bound_is_short_unless_keys_on_both_sides_of_it_are_alike_for_longer() {
+        let long = |start: &[u8]| [start, &vec![b'x'; 1 << 20]].concat();
+        let (one, two) = (long(b"one"), long(b"two"));
+        let mut tables = [table(1, &one, &two), table(2, &long(b"u"), &long(b"v"))];
+        let [a, b] = &mut tables;
+        shorten(&mut [a, b], None);
+        for bound in tables
+            .iter()
+            .flat_map(|table| [&table.smallest, &table.largest])
+        {
+            assert_eq!(bound.len(), LONG_BOUND_BYTES + 8);
+        }
+        let mut just = table(1, &one[..LONG_BOUND_BYTES], &two[..LONG_BOUND_BYTES + 1]);
+        let exact = just.clone();
+        shorten(&mut [&mut just], None);
+        assert_eq!(
+            (just.shortened.smallest, just.shortened.largest),
+            (false, true)
+        );
+        // Another table than the one whose bounds these are.
+        let other = table(1, &one[..LONG_BOUND_BYTES], &long(b"u"));
+        assert!(just.agrees_with(&exact) && !just.agrees_with(&other));
+        let other = table(1, &one[..LONG_BOUND_BYTES - 1], &two);
+        assert!(!just.agrees_with(&other));
+    }
+}

@@ -70,8 +70,8 @@ pub(crate) struct Shortened {
 
 impl Shortened {
     fn bits(self) -> u8 {
-        u8::from(self.smallest) * SMALLEST_IS_SHORTENED
-            | u8::from(self.largest) * LARGEST_IS_SHORTENED
+        let smallest = u8::from(self.smallest) * SMALLEST_IS_SHORTENED;
+        smallest + u8::from(self.largest) * LARGEST_IS_SHORTENED
     }
 
     fn from_bits(bits: u8) -> Option<Shortened> {

@@ -41,9 +41,10 @@ const LAST_TAG: u64 = TAG_ADDED;
 
 /// In the tail of an added table.
 const TAIL_CONTENT_SUM: u64 = 1;
-const TAIL_RECLAIMABLE: u64 = 2;
-const TAIL_SHORTENED: u64 = 3;
+const TAIL_SHORTENED: u64 = 2;
 const LAST_TAIL: u64 = TAIL_SHORTENED;
+/// Skippable: who does not know it begins fewer compactions.
+const TAIL_RECLAIMABLE: u64 = FIRST_SKIPPABLE;
 
 /// In the field [`TAIL_SHORTENED`].
 const SMALLEST_IS_SHORTENED: u8 = 1;
@@ -617,6 +618,49 @@ mod tests {
         for encoded in edits {
             let error = VersionEdit::decode(&encoded).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_tail_with_what_a_reader_needs_is_refused_and_with_what_it_can_do_without_is_passed_over() {
+        let with = |fields: &[u8]| {
+            let mut edit = VersionEdit::default();
+            edit.add(1, table(12));
+            let mut encoded = encode(&edit);
+            // The tail is 10 bytes behind its length, at the end.
+            let length = encoded.len() - 11;
+            assert_eq!(encoded[length], 10);
+            encoded[length] += fields.len() as u8;
+            encoded.extend_from_slice(fields);
+            VersionEdit::decode(&encoded)
+        };
+        let unknown = LAST_TAIL as u8 + 1;
+        for fields in [[unknown, 0], [0, 0], [FIRST_SKIPPABLE as u8 - 1, 0]] {
+            let error = with(&fields).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        }
+        let edit = with(&[FIRST_SKIPPABLE as u8 + 1, 3, 1, 2, 3]).unwrap();
+        assert_eq!(edit.added, [(1, table(12))]);
+        let known = TAIL_RECLAIMABLE as u8;
+        assert_eq!(
+            with(&[known, 2, 1, 7]).unwrap().added[0].1.reclaimable,
+            Some(Reclaimable {
+                older_versions: 1,
+                created_micros: 7
+            })
+        );
+        let shortened = TAIL_SHORTENED as u8;
+        let impossible: [&[u8]; 7] = [
+            &[known, 1, 1],
+            &[known, 3, 1, 7, 7],
+            &[known, 2, 1, 7, known, 2, 1, 7],
+            &[shortened, 1, 0],
+            &[shortened, 1, 4],
+            &[shortened, 2, 1, 1],
+            &[shortened, 1, 1, shortened, 1, 2],
+        ];
+        for fields in impossible {
+            assert!(with(fields).is_err(), "{fields:?}");
         }
     }
 

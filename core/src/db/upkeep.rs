@@ -58,7 +58,7 @@ impl Watch {
         self.limit.load(Ordering::Relaxed).max(SEALED_TOMBSTONES)
     }
 
-    /// Learns from a flush of `entries` of which so many were tombstones and so many were written.
+    /// Learns from the flush of a memtable of whose entries so many were written.
     pub(super) fn learn(&self, memtable: Sum, written: u64) {
         let entries = memtable.entries();
         if memtable.tombstones < SEALED_TOMBSTONES {
@@ -142,6 +142,8 @@ impl Shared {
         let mut log = self.log.lock();
         if self.check_writable().is_err() || self.log_failure(&log).is_some() {
             self.watch.due.lock().micros = None;
+            // Whoever writes next asks again.
+            log.reserved_up_to = 0;
             return;
         }
         let memtable = log.memtable.sum();

@@ -212,7 +212,7 @@ impl TableInfo {
                     }
                     once(&mut self.reclaimable, reclaimable)?;
                 }
-                FIRST_SKIPPABLE.. => {}
+                tag if tag >= FIRST_SKIPPABLE => {}
                 _ => {
                     return Err(Error::unsupported(format!(
                         "an added table with field {tag}; this build knows 1 to {LAST_TAIL}"

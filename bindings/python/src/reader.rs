@@ -143,7 +143,7 @@ impl Reader {
     ) -> PyResult<Bound<'py, PyList>> {
         let mut wanted: Vec<BytesLike<'_>> = Vec::new();
         for key in keys.try_iter()? {
-            if wanted.len() % MANY == 0 {
+            if wanted.len().is_multiple_of(MANY) {
                 py.check_signals()?;
             }
             wanted.push(key?.extract()?);

@@ -19,6 +19,14 @@ fn hundreds_of_tables_are_read_written_and_compacted_with_64_descriptors() {
 }
 
 #[test]
+fn databases_that_are_closed_give_back_memory_and_descriptors_whoever_keeps_their_handles() {
+    let dir = crate::directory();
+    if !passes("closed", &[&dir.path().display().to_string()]) {
+        println!("resident memory: not run");
+    }
+}
+
+#[test]
 fn a_folder_that_nobody_may_write_to_is_read_and_not_changed() {
     // Not below the build, which nobody but its owner may be able to enter.
     for how in ["permissions", "mount"] {

@@ -432,6 +432,22 @@ impl BlockCache {
         }
     }
 
+    /// Empties the cache, and gives its memory back but for that of blocks that somebody holds.
+    pub(crate) fn close(&self) {
+        for shard in &self.shards {
+            let mut ring = shard.lock();
+            // There are some only if a call under way still has their table, or lets it go just now.
+            for entry in std::mem::take(&mut *ring).entries.into_iter().flatten() {
+                if let Some(block) = entry.slots.slots[entry.number].swap(None) {
+                    self.used.fetch_sub(block.charge(), Ordering::Relaxed);
+                }
+            }
+        }
+        if let Some(slabs) = self.gauge.slabs() {
+            slabs.close();
+        }
+    }
+
     pub(crate) fn stats(&self) -> BlockCacheStats {
         let used = self.used.load(Ordering::Relaxed);
         let sum = |of: fn(&Counters) -> &AtomicU64| {

@@ -10,14 +10,17 @@
 //! * M3  Slabs are unmapped with the `Slabs`, which outlives its pieces: whoever holds one holds that too.
 //! * M4  There are at most as many slabs as the cache may hold bytes; who gets nothing here goes to the allocator.
 //! * M5  A forked child gives nothing back: a thread that only its parent has may hold the lock.
+//! * M6  Once closed, it hands nothing out, and the system gets back what is not in use: slabs, and of those with a piece in
+//!       use the memory between. Then `free` only counts: nobody writes to what was given back.
 //!
 //! The first slab is of small pages, so that little costs little; a small cache has no slabs at all.
 
 #![expect(unsafe_code, reason = "it hands out memory")]
 
+use std::collections::HashSet;
 use std::ptr::NonNull;
 
-use crate::env::Mapping;
+use crate::env::{Mapping, SYSTEM_PAGE_BYTES};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
@@ -54,6 +57,8 @@ type Page = NonNull<PageHead>;
 
 struct State {
     slabs: Vec<Mapping>,
+    /// Once closed, how many pages in use each slab has (M6).
+    left: Option<Vec<usize>>,
     /// Pages of no size.
     empty: Vec<Page>,
     /// By size, the pages with something left.
@@ -79,6 +84,7 @@ impl Slabs {
         (capacity >= SMALLEST_CACHE).then(|| Slabs {
             state: Mutex::new(State {
                 slabs: Vec::new(),
+                left: None,
                 empty: Vec::new(),
                 partial: (0..CLASSES).map(|_| Vec::new()).collect(),
             }),
@@ -106,12 +112,14 @@ impl Slabs {
         let class = Slabs::piece_bytes(bytes) / STEP_BYTES;
         let mut state = self.state.lock();
         let state = &mut *state;
+        if state.left.is_some() {
+            return None;
+        }
         let page = match state.partial[class].last() {
             Some(page) => *page,
             None => {
                 let page = state.empty_page(self.most)?;
-                self.mapped
-                    .store(state.slabs.len() * SLAB_BYTES, Ordering::Relaxed);
+                self.note_mapped(state);
                 let head = PageHead {
                     piece_bytes: (class * STEP_BYTES) as u32,
                     used: 0,
@@ -152,6 +160,26 @@ impl Slabs {
         }
     }
 
+    fn note_mapped(&self, state: &State) {
+        self.mapped
+            .store(state.slabs.len() * SLAB_BYTES, Ordering::Relaxed);
+    }
+
+    /// Gives back to the system what is not in use, and the rest as it is given back (M6).
+    pub(crate) fn close(&self) {
+        if crate::env::fork_count() != self.forks {
+            return;
+        }
+        let mut state = self.state.lock();
+        if state.left.is_some() {
+            return;
+        }
+        let unused = state.close();
+        self.note_mapped(&state);
+        drop(state);
+        drop(unused);
+    }
+
     /// Takes a piece back.
     ///
     /// # Safety
@@ -169,6 +197,17 @@ impl Slabs {
         unsafe {
             let page = piece.sub(offset).cast::<PageHead>();
             let head = &mut *page.as_ptr();
+            if state.left.is_some() {
+                head.used -= 1;
+                let emptied = match head.used {
+                    0 => state.give_page_back(page),
+                    _ => None,
+                };
+                self.note_mapped(&state);
+                drop(state);
+                drop(emptied);
+                return;
+            }
             piece.cast::<u32>().write(head.free);
             head.free = offset as u32;
             head.used -= 1;
@@ -189,7 +228,103 @@ impl Slabs {
     }
 }
 
+/// The pages of a slab.
+fn pages_of(slab: &Mapping) -> impl DoubleEndedIterator<Item = Page> {
+    let start = slab.start();
+    // SAFETY: all of these lie in the slab.
+    (0..SLAB_BYTES / PAGE_BYTES).map(move |page| unsafe { start.add(page * PAGE_BYTES).cast() })
+}
+
+/// The system's pages within a page of a slab that hold neither its head nor a piece in use, as offsets and lengths.
+///
+/// # Safety
+/// The page is in use, and nobody else reads or writes its head or the pieces that nobody has (M1).
+unsafe fn unused_parts(page: Page) -> Vec<(usize, usize)> {
+    const PARTS: usize = PAGE_BYTES / SYSTEM_PAGE_BYTES;
+    // SAFETY: the caller's promise: the head was written when the page was taken, and each piece that was given back begins
+    // with the place of the next.
+    let (head, free) = unsafe {
+        let head = page.read();
+        let mut free = Vec::new();
+        let mut next = head.free as usize;
+        while next != 0 {
+            free.push(next);
+            next = page.cast::<u8>().add(next).cast::<u32>().read() as usize;
+        }
+        (head, free)
+    };
+    let piece_bytes = head.piece_bytes as usize;
+    let mut is_free = vec![false; PAGE_BYTES / STEP_BYTES];
+    for piece in free {
+        is_free[piece / STEP_BYTES] = true;
+    }
+    let mut in_use = [false; PARTS];
+    in_use[0] = true;
+    for piece in (STEP_BYTES..head.fresh as usize).step_by(piece_bytes) {
+        if !is_free[piece / STEP_BYTES] {
+            let last = (piece + piece_bytes - 1) / SYSTEM_PAGE_BYTES;
+            in_use[piece / SYSTEM_PAGE_BYTES..=last].fill(true);
+        }
+    }
+    let mut parts = Vec::new();
+    let mut at = 0;
+    while at < PARTS {
+        let length = in_use[at..].iter().take_while(|in_use| !**in_use).count();
+        if length > 0 {
+            parts.push((at * SYSTEM_PAGE_BYTES, length * SYSTEM_PAGE_BYTES));
+        }
+        at += length.max(1);
+    }
+    parts
+}
+
 impl State {
+    /// Gives back what is not in use, and answers the slabs of which that is all (M6).
+    fn close(&mut self) -> Vec<Mapping> {
+        let empty: HashSet<usize> = self.empty.drain(..).map(|page| page.addr().get()).collect();
+        self.partial = Vec::new();
+        let is_empty = |page: &Page| empty.contains(&page.addr().get());
+        let slabs = std::mem::take(&mut self.slabs);
+        let (used, unused): (Vec<_>, Vec<_>) = slabs
+            .into_iter()
+            .partition(|slab| !pages_of(slab).all(|page| is_empty(&page)));
+        let mut left = Vec::new();
+        for slab in &used {
+            let mut pages = 0;
+            for (number, page) in pages_of(slab).enumerate() {
+                let offset = number * PAGE_BYTES;
+                if is_empty(&page) {
+                    slab.give_back(offset, PAGE_BYTES);
+                    continue;
+                }
+                pages += 1;
+                // SAFETY: a page that is not empty is in use, and the lock is held.
+                for (start, bytes) in unsafe { unused_parts(page) } {
+                    slab.give_back(offset + start, bytes);
+                }
+            }
+            left.push(pages);
+        }
+        self.slabs = used;
+        self.left = Some(left);
+        unused
+    }
+
+    /// Once closed: gives a page back whose last piece was, and answers its slab if that was the last page in use.
+    fn give_page_back(&mut self, page: Page) -> Option<Mapping> {
+        let left = self.left.as_mut()?;
+        let address = page.addr().get();
+        let slab_of = |slab: &Mapping| address - address % SLAB_BYTES == slab.start().addr().get();
+        let number = self.slabs.iter().position(slab_of)?;
+        left[number] -= 1;
+        if left[number] > 0 {
+            self.slabs[number].give_back(address % SLAB_BYTES, PAGE_BYTES);
+            return None;
+        }
+        left.swap_remove(number);
+        Some(self.slabs.swap_remove(number))
+    }
+
     fn empty_page(&mut self, most: usize) -> Option<Page> {
         if let Some(page) = self.empty.pop() {
             return Some(page);
@@ -198,10 +333,7 @@ impl State {
             return None;
         }
         let slab = Mapping::new(SLAB_BYTES, !self.slabs.is_empty())?;
-        let pages = (0..SLAB_BYTES / PAGE_BYTES).rev();
-        // SAFETY: all of these lie in the slab.
-        let pages = pages.map(|page| unsafe { slab.start().add(page * PAGE_BYTES).cast() });
-        self.empty.extend(pages);
+        self.empty.extend(pages_of(&slab).rev());
         self.slabs.push(slab);
         self.empty.pop()
     }
@@ -288,6 +420,77 @@ mod tests {
         assert!(slabs.allocate(LARGEST_BYTES + 1).is_none());
         assert!(slabs.allocate(0).is_none());
         assert!(Slabs::new(SMALLEST_CACHE - 1).is_none());
+    }
+
+    #[test]
+    fn once_closed_only_pieces_in_use_keep_their_memory_and_the_last_one_takes_its_slab_along() {
+        let slabs = slabs();
+        let bytes = 5_000;
+        let mut held: Vec<_> = (0..2_000).map(|_| slabs.allocate(bytes).unwrap()).collect();
+        for (number, piece) in (0..).zip(&held) {
+            fill(*piece, bytes, number as u8);
+        }
+        // Of two slabs nothing is left, of the others a piece here and there.
+        let mut random = fastrand::Rng::with_seed(3);
+        let mut kept = Vec::new();
+        for (number, piece) in (0..).zip(held.drain(..)) {
+            if number > 1_000 && random.u8(..50) == 0 {
+                kept.push((piece, number as u8));
+            } else {
+                // SAFETY: it came from there and is forgotten here.
+                unsafe { slabs.free(piece) };
+            }
+        }
+        let before = slabs.mapped_bytes();
+        slabs.close();
+        slabs.close();
+        assert!(slabs.mapped_bytes() <= before - 2 * SLAB_BYTES);
+        assert!(slabs.mapped_bytes() > 0);
+        assert!(slabs.allocate(bytes).is_none(), "M6");
+        for (piece, number) in kept {
+            assert!(is_filled(piece, bytes, number), "M2");
+            // SAFETY: as above.
+            unsafe { slabs.free(piece) };
+        }
+        assert_eq!(slabs.mapped_bytes(), 0);
+    }
+
+    #[test]
+    fn what_lies_between_pieces_in_use_is_given_back_and_nothing_of_them_is() {
+        let slabs = slabs();
+        for bytes in [64, 640, 4_096, 5_120, 16 << 10] {
+            let held: Vec<_> = (0..PAGE_BYTES / bytes - 1)
+                .map(|_| slabs.allocate(bytes).unwrap())
+                .collect();
+            let offset = |piece: &NonNull<u8>| piece.addr().get() % PAGE_BYTES;
+            for (number, piece) in held.iter().enumerate() {
+                if number % 16 != 5 {
+                    // SAFETY: it came from there and is not used again.
+                    unsafe { slabs.free(*piece) };
+                }
+            }
+            // SAFETY: the page's head is at its beginning, it is in use, and nobody else uses these slabs.
+            let parts = unsafe { unused_parts(held[0].sub(offset(&held[0])).cast()) };
+            for (number, piece) in held
+                .iter()
+                .enumerate()
+                .filter(|(number, _)| number % 16 == 5)
+            {
+                let piece = offset(piece)..offset(piece) + bytes;
+                let overlaps =
+                    |part: &&(usize, usize)| part.0 < piece.end && piece.start < part.0 + part.1;
+                assert_eq!(
+                    parts.iter().find(overlaps),
+                    None,
+                    "piece {number} of {bytes}"
+                );
+            }
+            let returned: usize = parts.iter().map(|part| part.1).sum();
+            assert!(
+                returned >= PAGE_BYTES / 3 || bytes < 640,
+                "{returned} of {bytes}"
+            );
+        }
     }
 
     #[test]

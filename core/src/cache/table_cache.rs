@@ -207,6 +207,11 @@ impl TableCache {
         }
     }
 
+    /// Closes every table that nobody uses.
+    pub(crate) fn close(&self) {
+        self.close_down_to(0);
+    }
+
     /// Closes the table of `handle`.
     #[cfg(test)]
     pub(crate) fn evict(&self, handle: &Arc<TableHandle>) {

@@ -42,6 +42,8 @@ impl Shared {
             let versions = self.versions.lock();
             (versions.current(), versions.last_sequence())
         };
+        // Behind that: what a closed database shows is nothing.
+        self.check_open()?;
         let mut tables: Vec<(usize, TableInfo)> = Vec::new();
         for (level, file) in version.all_files() {
             self.check_open()?;
@@ -52,7 +54,9 @@ impl Shared {
         }
         if self.options.read_only {
             // What was replayed cannot be flushed here, so it is there.
-            for sealed in &self.superversion.load_full().sealed {
+            let superversion = self.superversion.load_full();
+            self.check_open()?;
+            for sealed in &superversion.sealed {
                 let number = self.file_numbers.allocate();
                 if let Some(table) = self.write_table(dir, number, sealed)? {
                     tables.push((0, table));

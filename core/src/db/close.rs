@@ -1,4 +1,10 @@
-//! Closing: no new call, the background stopped, the directory let go.
+//! Closing: no new call, the background stopped, everything given back, the directory let go.
+//!
+//! * CLOSE-1  When `close` returns, what the database had of memory, descriptors and deleted tables is given back, but for
+//!            what a call under way on another thread works on until it answers `Closed`, and what was lent: the blocks of
+//!            values, and the block, or the chunk of a memtable, of the entry that a cursor stands on.
+//! * CLOSE-2  What a closed database shows is empty. Readers look whether it is open behind the load of what is shown, so
+//!            none of them takes that for an answer.
 
 use super::shared::Shared;
 use super::superversion::SuperVersion;
@@ -64,6 +70,27 @@ impl Shared {
             self.remove_blank_log();
             self.adjust_reserve();
         }
+        self.let_go();
+        if !self.options.read_only {
+            // What only cursors kept from being deleted.
+            self.delete_obsolete_tables();
+        }
+        self.info_log.let_go();
+        closing.lock = None;
+        crate::env::return_free_memory();
+        outcome
+    }
+
+    /// Gives back memory, descriptors and tables, whoever still has a handle, a cursor or a snapshot. What is lent stays with
+    /// who has it: a value's block, and that of the entry a cursor stands on.
+    fn let_go(&self) {
+        // Whoever loads what is shown from here on finds out behind that that the database is closed.
+        debug_assert!(self.closed.load(Ordering::Acquire));
+        self.holds.let_go();
+        let memtable = self.log.lock().let_go();
+        self.sync_group.let_go();
+        let mut versions = self.versions.lock();
+        let version = versions.let_go();
         let mut state = self.state.lock();
         let empty = SuperVersion {
             active: Arc::new(Memtable::new(0)),
@@ -71,11 +98,14 @@ impl Shared {
             sealed: Vec::new(),
             version: Arc::new(Version::empty()),
         };
-        let last = self.show(&mut state, empty);
+        let shown = self.show(&mut state, empty);
         drop(state);
-        drop(last);
-        self.spare_chunks.clear();
-        closing.lock = None;
-        outcome
+        drop(versions);
+        // Before the memtables go, or it would keep their memory.
+        self.spare_chunks.close();
+        drop((memtable, version, shown));
+        self.tables.close();
+        self.block_cache.close();
+        self.reserve.let_go();
     }
 }

@@ -1,14 +1,16 @@
 //! `Cursor`: a position in the visible entries, which every language's iterators are built on.
 //!
-//! * C1  The cursor holds the superversion it began with, so what it walks never changes under it.
+//! * C1  The cursor holds the superversion it began with, so what it walks never changes under it, until the database is
+//!       closed: then that is taken from it, but for the entry it stands on (`holds.rs`).
 //! * C2  The inner iterator stands on an entry within the bounds whenever `place` is `On`.
 //! * C3  Only then there may be a span, which begins where the inner iterator stands. While there is one, it has the
 //!       current entry, and the inner iterator is told of that before it moves on.
 
+use super::holds::{Lease, Walk};
 use super::shared::Shared;
-use super::source::{Source, sources};
+use super::source::sources;
 use super::superversion::SuperVersion;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::iterator::merging::{MergingIterator, Reach};
 use crate::iterator::visible::VisibleIterator;
 use crate::key::{KeyRef, SequenceNumber, Trailer};
@@ -23,12 +25,19 @@ use crate::sync::Arc;
 /// only the move back returns. After an error it stands nowhere and every `next` or `prev` answers that error,
 /// as does [`Cursor::status`], until the next `seek`, `first` or `last`. It keeps memtables and tables alive:
 /// drop it when done. Errors of moves: `Io`, `Corruption`, `Closed`.
+///
+/// [`DB::close`](super::DB::close) takes memtables and tables from every cursor, on whichever thread that is; a move under
+/// way ends first. Key and value that the cursor stands on stay until its next move, which answers `Closed`.
 pub struct Cursor {
+    lease: Lease,
+    stand: Stand,
+}
+
+/// Where a cursor is, and what it needs to know to move. It moves a [`Walk`] that it is lent for that.
+struct Stand {
     shared: Arc<Shared>,
-    superversion: Arc<SuperVersion>,
     sequence: SequenceNumber,
     options: IterOptions,
-    entries: VisibleIterator<MergingIterator<Source>>,
     span: Option<Span>,
     place: Place,
     error: Option<Error>,
@@ -56,89 +65,86 @@ enum Move<'a> {
 impl Cursor {
     pub(super) fn open(shared: &Arc<Shared>, options: IterOptions) -> Result<Cursor> {
         shared.check_open()?;
-        // U2: first the superversion, then the number.
+        // U2: first the superversion, then the number. That of a closed database is empty, and no cursor is made of it.
         let superversion = shared.superversion.load_full();
         let sequence = shared.read_sequence(options.snapshot.as_ref())?;
-        Ok(Cursor::at(
-            shared,
-            superversion,
-            sequence,
-            with_prefix_as_bounds(options),
-        ))
+        let options = with_prefix_as_bounds(options);
+        Cursor::at(shared, superversion, sequence, options)
     }
 
-    /// A cursor over what `superversion` holds at `sequence`, which has to have every entry up to it.
+    /// A cursor over what `superversion` holds at `sequence`, which has to have every entry up to it. `Closed` if the database
+    /// is.
     pub(super) fn at(
         shared: &Arc<Shared>,
         superversion: Arc<SuperVersion>,
         sequence: SequenceNumber,
         options: IterOptions,
-    ) -> Cursor {
+    ) -> Result<Cursor> {
         let merged = MergingIterator::new(sources(&superversion, &shared.tables, &options));
-        Cursor {
-            shared: Arc::clone(shared),
-            entries: VisibleIterator::new(merged, sequence).with_alarm(Arc::clone(&shared.met)),
+        let lease = shared.holds.lease(Walk {
             superversion,
+            entries: VisibleIterator::new(merged, sequence).with_alarm(Arc::clone(&shared.met)),
+        })?;
+        let stand = Stand {
+            shared: Arc::clone(shared),
             sequence,
             options,
             span: None,
             place: Place::New,
             error: None,
-        }
+        };
+        Ok(Cursor { lease, stand })
     }
 
-    /// A new cursor over the same entries, walking the other way.
-    pub(super) fn reversed_twin(&self) -> Cursor {
-        let options = IterOptions {
-            reverse: !self.options.reverse,
-            ..self.options.clone()
-        };
-        Cursor::at(
-            &self.shared,
-            Arc::clone(&self.superversion),
-            self.sequence,
+    /// A new cursor over the same entries, walking the other way. `Closed` if the database is.
+    pub(super) fn reversed_twin(&self) -> Result<Cursor> {
+        let Stand {
+            shared,
+            sequence,
             options,
-        )
+            ..
+        } = &self.stand;
+        let options = IterOptions {
+            reverse: !options.reverse,
+            ..options.clone()
+        };
+        let superversion = self.lease.superversion();
+        let superversion = superversion.ok_or_else(|| Error::closed("the database"))?;
+        Cursor::at(shared, superversion, *sequence, options)
     }
 
     /// Moves to the first entry in walking order.
     pub fn first(&mut self) -> Result<bool> {
-        let to = if self.options.reverse {
-            Move::Largest
-        } else {
-            Move::Smallest
-        };
-        self.go(to, Place::BehindLast)
+        let stand = &mut self.stand;
+        self.lease.with(|walk| stand.first(walk))
     }
 
     /// Moves to the last entry in walking order.
     pub fn last(&mut self) -> Result<bool> {
-        let to = if self.options.reverse {
-            Move::Smallest
-        } else {
-            Move::Largest
-        };
-        self.go(to, Place::BeforeFirst)
+        let stand = &mut self.stand;
+        self.lease.with(|walk| stand.last(walk))
     }
 
     /// Moves to the first entry at or behind `key` in walking order (with `reverse`: the largest at or before it).
     pub fn seek(&mut self, key: &[u8]) -> Result<bool> {
-        let to = if self.options.reverse {
-            Move::AtOrBelow(key)
-        } else {
-            Move::AtOrAbove(key)
+        let to = match self.stand.options.reverse {
+            true => Move::AtOrBelow(key),
+            false => Move::AtOrAbove(key),
         };
-        self.go(to, Place::BehindLast)
+        let stand = &mut self.stand;
+        self.lease
+            .with(|walk| stand.go(walk, to, Place::BehindLast))
     }
 
     /// Moves to the last entry at or before `key` in walking order (with `reverse`: the smallest at or behind it).
     pub fn seek_for_prev(&mut self, key: &[u8]) -> Result<bool> {
-        let to = if self.options.reverse {
-            Move::AtOrAbove(key)
-        } else {
-            Move::AtOrBelow(key)
+        let to = match self.stand.options.reverse {
+            true => Move::AtOrAbove(key),
+            false => Move::AtOrBelow(key),
         };
-        self.go(to, Place::BeforeFirst)
+        let stand = &mut self.stand;
+        self.lease
+            .with(|walk| stand.go(walk, to, Place::BeforeFirst))
     }
 
     /// Moves one entry on in walking order.
@@ -148,82 +154,52 @@ impl Cursor {
     )]
     #[inline]
     pub fn next(&mut self) -> Result<bool> {
-        match self.step_in_span(!self.options.reverse) {
+        let stand = &mut self.stand;
+        match stand.step_in_span(!stand.options.reverse) {
             true => Ok(true),
-            false => self.next_beyond_span(),
-        }
-    }
-
-    fn next_beyond_span(&mut self) -> Result<bool> {
-        self.status()?;
-        match self.place {
-            Place::New | Place::BeforeFirst => self.first(),
-            Place::BehindLast => Ok(false),
-            Place::On => {
-                let to = if self.options.reverse {
-                    Move::Down
-                } else {
-                    Move::Up
-                };
-                self.go(to, Place::BehindLast)
-            }
+            false => self.lease.with(|walk| stand.next_beyond_span(walk)),
         }
     }
 
     /// Moves one entry back in walking order.
     #[inline]
     pub fn prev(&mut self) -> Result<bool> {
-        match self.step_in_span(self.options.reverse) {
+        let stand = &mut self.stand;
+        match stand.step_in_span(stand.options.reverse) {
             true => Ok(true),
-            false => self.prev_beyond_span(),
-        }
-    }
-
-    fn prev_beyond_span(&mut self) -> Result<bool> {
-        self.status()?;
-        match self.place {
-            Place::New | Place::BehindLast => self.last(),
-            Place::BeforeFirst => Ok(false),
-            Place::On => {
-                let to = if self.options.reverse {
-                    Move::Up
-                } else {
-                    Move::Down
-                };
-                self.go(to, Place::BeforeFirst)
-            }
+            false => self.lease.with(|walk| stand.prev_beyond_span(walk)),
         }
     }
 
     /// Whether the cursor stands on an entry.
     #[inline]
     pub fn valid(&self) -> bool {
-        self.place == Place::On
+        self.stand.valid()
     }
 
     /// The key, until the next move; empty if the cursor stands nowhere or was made without keys.
     #[inline]
     pub fn key(&self) -> &[u8] {
-        match &self.span {
-            _ if !self.valid() || !self.options.keys => &[],
+        match &self.stand.span {
+            _ if !self.valid() || !self.stand.options.keys => &[],
             Some(span) => span.key(),
-            None => self.entries.key(),
+            None => self.lease.key(),
         }
     }
 
     /// The value, until the next move; empty if the cursor stands nowhere or was made without values.
     #[inline]
     pub fn value(&self) -> &[u8] {
-        match &self.span {
-            _ if !self.valid() || !self.options.values => &[],
+        match &self.stand.span {
+            _ if !self.valid() || !self.stand.options.values => &[],
             Some(span) => span.value(),
-            None => self.entries.value(),
+            None => self.lease.value(),
         }
     }
 
     /// The error that the last move ended with, if any.
     pub fn status(&self) -> Result<()> {
-        self.error.clone().map_or(Ok(()), Err)
+        self.stand.status()
     }
 
     /// Copies this entry and those behind it in walking order into `chunk` (which is cleared first), until it
@@ -238,20 +214,103 @@ impl Cursor {
         max_bytes: usize,
     ) -> Result<usize> {
         chunk.clear();
-        self.status()?;
-        if self.place == Place::New {
-            self.first()?;
-        }
-        while self.valid() && chunk.len() < max_entries {
-            chunk.push(self.key(), self.value())?;
-            // The last entry copied is left behind even when it filled the chunk.
-            let moved = self.next();
-            if chunk.bytes.len() >= max_bytes {
-                break;
+        let stand = &mut self.stand;
+        self.lease.with(|walk| {
+            stand.status()?;
+            if stand.place == Place::New {
+                stand.first(walk)?;
             }
-            moved?;
+            while stand.valid() && chunk.len() < max_entries {
+                let (key, value) = stand.entry(walk)?;
+                chunk.push(key, value)?;
+                // The last entry copied is left behind even when it filled the chunk.
+                let moved = stand.next(walk);
+                if chunk.bytes.len() >= max_bytes {
+                    break;
+                }
+                moved?;
+            }
+            Ok(chunk.len())
+        })
+    }
+}
+
+impl Stand {
+    fn first(&mut self, walk: &mut Option<Walk>) -> Result<bool> {
+        let to = match self.options.reverse {
+            true => Move::Largest,
+            false => Move::Smallest,
+        };
+        self.go(walk, to, Place::BehindLast)
+    }
+
+    fn last(&mut self, walk: &mut Option<Walk>) -> Result<bool> {
+        let to = match self.options.reverse {
+            true => Move::Smallest,
+            false => Move::Largest,
+        };
+        self.go(walk, to, Place::BeforeFirst)
+    }
+
+    #[inline]
+    fn next(&mut self, walk: &mut Option<Walk>) -> Result<bool> {
+        match self.step_in_span(!self.options.reverse) {
+            true => Ok(true),
+            false => self.next_beyond_span(walk),
         }
-        Ok(chunk.len())
+    }
+
+    fn next_beyond_span(&mut self, walk: &mut Option<Walk>) -> Result<bool> {
+        self.status()?;
+        match self.place {
+            Place::New | Place::BeforeFirst => self.first(walk),
+            Place::BehindLast => self.shared.check_open().map(|()| false),
+            Place::On => {
+                let to = match self.options.reverse {
+                    true => Move::Down,
+                    false => Move::Up,
+                };
+                self.go(walk, to, Place::BehindLast)
+            }
+        }
+    }
+
+    fn prev_beyond_span(&mut self, walk: &mut Option<Walk>) -> Result<bool> {
+        self.status()?;
+        match self.place {
+            Place::New | Place::BehindLast => self.last(walk),
+            Place::BeforeFirst => self.shared.check_open().map(|()| false),
+            Place::On => {
+                let to = match self.options.reverse {
+                    true => Move::Up,
+                    false => Move::Down,
+                };
+                self.go(walk, to, Place::BeforeFirst)
+            }
+        }
+    }
+
+    #[inline]
+    fn valid(&self) -> bool {
+        self.place == Place::On
+    }
+
+    fn status(&self) -> Result<()> {
+        self.error.clone().map_or(Ok(()), Err)
+    }
+
+    /// The entry it stands on, as far as the options want it. Requires `valid`; `Closed` if the walk was taken.
+    #[inline]
+    fn entry<'a>(&'a self, walk: &'a Option<Walk>) -> Result<(&'a [u8], &'a [u8])> {
+        let (key, value) = match (&self.span, walk) {
+            (Some(span), _) => (span.key(), span.value()),
+            (None, Some(walk)) => (walk.entries.key(), walk.entries.value()),
+            (None, None) => return Err(Error::closed("the database")),
+        };
+        Ok((
+            if self.options.keys { key } else { &[] },
+            if self.options.values { value } else { &[] },
+        ))
     }
 
     /// Takes a step on the tree's own order within the span; whether it could.
@@ -267,16 +326,16 @@ impl Cursor {
     }
 
     /// Leaves the span for a step that it cannot take, or begins one for a step; whether that is taken.
-    fn change_spans(&mut self, up: bool) -> bool {
+    fn change_spans(&mut self, walk: &mut Walk, up: bool) -> bool {
         match self.span.take() {
             Some(span) => {
-                if let Some(merged) = self.entries.standing() {
+                if let Some(merged) = walk.entries.standing() {
                     merged.current_mut().resume(&span);
                 }
                 false
             }
             None => {
-                self.span = self.begin_span();
+                self.span = self.begin_span(walk);
                 let stepped = self.step_in_span(up);
                 if !stepped {
                     // It still stands where the inner iterator does.
@@ -288,8 +347,8 @@ impl Cursor {
     }
 
     /// The span from where the inner iterator stands, within the bounds and the reach of one source.
-    fn begin_span(&mut self) -> Option<Span> {
-        let merged = self.entries.standing()?;
+    fn begin_span(&self, walk: &mut Walk) -> Option<Span> {
+        let merged = walk.entries.standing()?;
         let mut span = merged.current().span(self.sequence)?;
         match merged.reach() {
             Reach::Everything => {}
@@ -316,19 +375,24 @@ impl Cursor {
     }
 
     /// Carries out a move; where the cursor is if it finds no entry.
-    fn go(&mut self, to: Move<'_>, otherwise: Place) -> Result<bool> {
-        let open = self.shared.check_open();
-        match to {
-            Move::Up | Move::Down if open.is_ok() => {
-                if self.change_spans(matches!(to, Move::Up)) {
-                    return Ok(true);
+    fn go(&mut self, walk: &mut Option<Walk>, to: Move<'_>, otherwise: Place) -> Result<bool> {
+        let moved = match (self.shared.check_open(), walk.as_mut()) {
+            (Ok(()), Some(walk)) => {
+                match to {
+                    Move::Up | Move::Down => {
+                        if self.change_spans(walk, matches!(to, Move::Up)) {
+                            return Ok(true);
+                        }
+                    }
+                    _ => self.span = None,
                 }
+                self.go_within_bounds(walk, to)
             }
-            _ => self.span = None,
-        }
+            (open, _) => open.and(Err(Error::closed("the database"))),
+        };
         self.place = otherwise;
         self.error = None;
-        match open.and_then(|()| self.go_within_bounds(to)) {
+        match moved {
             Ok(true) => {
                 self.place = Place::On;
                 Ok(true)
@@ -336,13 +400,18 @@ impl Cursor {
             Ok(false) => Ok(false),
             Err(error) => {
                 let error = self.shared.closed_or(error);
+                if error.kind() == ErrorKind::Closed {
+                    // Nothing is walked any more.
+                    self.span = None;
+                    *walk = None;
+                }
                 self.error = Some(error.clone());
                 Err(error)
             }
         }
     }
 
-    fn go_within_bounds(&mut self, to: Move<'_>) -> Result<bool> {
+    fn go_within_bounds(&self, walk: &mut Walk, to: Move<'_>) -> Result<bool> {
         let (lower, upper) = (
             self.options.lower_bound.as_deref(),
             self.options.upper_bound.as_deref(),
@@ -352,7 +421,7 @@ impl Cursor {
         {
             return Ok(false);
         }
-        let entries = &mut self.entries;
+        let entries = &mut walk.entries;
         match to {
             Move::Smallest => match lower {
                 Some(lower) => entries.seek(lower)?,

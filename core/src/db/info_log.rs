@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::env::{Env, LogFile, PathKind, utc_text, write_to_stderr};
 use crate::error::{ErrorKind, Result};
 use crate::options::{InfoLog, Options};
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex};
 
 /// Where the lines go.
@@ -60,6 +61,13 @@ impl InfoLogger {
             Target::File(file) => file.write(text.as_bytes()),
         }
     }
+
+    /// Closes the file; later lines are dropped.
+    pub(super) fn let_go(&self) {
+        if let Target::File(file) = &self.target {
+            file.let_go();
+        }
+    }
 }
 
 /// Writes control characters as escapes (NOTE-1).
@@ -87,6 +95,8 @@ struct Rotated {
     /// Files that are kept, this one included.
     files: u64,
     open: Mutex<Option<Box<dyn LogFile>>>,
+    /// Nothing is written any more. Changed under `open`.
+    is_closed: AtomicBool,
 }
 
 impl Rotated {
@@ -111,11 +121,15 @@ impl Rotated {
             .min(options.env.largest_file()),
             files: options.info_log_files,
             open: Mutex::new(opened),
+            is_closed: AtomicBool::new(false),
         })
     }
 
     fn write(&self, line: &[u8]) {
         let mut open = self.open.lock();
+        if self.is_closed.load(Ordering::Relaxed) {
+            return;
+        }
         if !open.as_ref().is_some_and(|file| file.has_name(&self.path)) {
             *open = self.env.open_log(&self.path).ok();
         }
@@ -128,6 +142,14 @@ impl Rotated {
         if let Some(file) = &*open {
             let _ = file.append(line);
         }
+    }
+
+    fn let_go(&self) {
+        let mut open = self.open.lock();
+        self.is_closed.store(true, Ordering::Relaxed);
+        let closed = open.take();
+        drop(open);
+        drop(closed);
     }
 
     /// Whether `line` would make the file too large. A single line never does.

@@ -42,7 +42,7 @@ impl Iter {
             Ends::Failed(error) => return Err(error.clone()),
         };
         if from == From::Back && back.is_none() {
-            *back = Some(Box::new(front.reversed_twin()));
+            *back = Some(Box::new(front.reversed_twin()?));
         }
         let (moved, other) = match (from, back.as_mut()) {
             (From::Back, Some(back)) => (back, Some(front)),

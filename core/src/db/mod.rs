@@ -5,14 +5,14 @@
 //!
 //! * opening     `open.rs`, `recovery.rs` (replaying logs), `location.rs` (which paths); `destroy.rs`
 //! * writing     `write.rs` (commit), `publish.rs`, `sync_group.rs`, `seal.rs`, `stall.rs`, `resume.rs`, `reserve.rs`
-//! * reading     `read.rs` (get), `cursor.rs` and `iter.rs` (walking), over `superversion.rs`
+//! * reading     `read.rs` (get), `cursor.rs` and `iter.rs` (walking), over `superversion.rs`; `holds.rs` (what cursors hold)
 //! * background  `background.rs` (threads), `flush.rs`, `files.rs` (deleting)
 //! * trust       `checkpoint.rs`, `verify.rs`, `repair.rs`, `destination.rs` (where a copy is made), and `report.rs` with
 //!               what they answer
 //! * the rest    `shared.rs` (what all of them share, and the lock order), `stats.rs`, `close.rs`
 //!
 //! * D1  A `DB` is a counted reference: clones share one open database, and the last one dropped closes it.
-//!       Cursors and snapshots keep what they read alive themselves and answer `Closed` after `close`.
+//!       Cursors keep what they read alive, until `close` takes it from them. They and snapshots answer `Closed` then.
 //! * D2  After `close`, or in a child after `fork`, every call answers `Closed` and touches no lock.
 
 use std::ops::{Bound, ControlFlow, RangeBounds};
@@ -37,6 +37,7 @@ mod destroy;
 mod doorbell;
 mod files;
 mod flush;
+mod holds;
 mod info_log;
 mod iter;
 mod location;
@@ -119,6 +120,15 @@ impl DB {
 
     fn shared(&self) -> &Arc<Shared> {
         &self.handle.shared
+    }
+
+    /// What `look` finds, if the database is open before and behind that: what a closed one shows is nothing.
+    fn while_open<T>(&self, look: impl FnOnce(&Shared) -> Result<T>) -> Result<T> {
+        let shared = self.shared();
+        shared.check_open()?;
+        let found = look(shared).map_err(|error| shared.closed_or(error))?;
+        shared.check_open()?;
+        Ok(found)
     }
 
     /// Stores `value` under `key`, replacing what was there.
@@ -284,24 +294,21 @@ impl DB {
     ///
     /// Errors: `Closed`, `Io`, `Corruption`.
     pub fn approximate_size(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> Result<u64> {
-        self.shared().check_open()?;
-        self.shared().approximate_size(start, end)
+        self.while_open(|shared| shared.approximate_size(start, end))
     }
 
     /// A report by name, or `None` for an unknown name; docs/guide.md lists the names.
     ///
     /// Errors: `Closed`.
     pub fn property(&self, name: &str) -> Result<Option<String>> {
-        self.shared().check_open()?;
-        Ok(self.shared().property(name))
+        self.while_open(|shared| Ok(shared.property(name)))
     }
 
     /// Counters and sizes of this open database.
     ///
     /// Errors: `Closed`.
     pub fn stats(&self) -> Result<Stats> {
-        self.shared().check_open()?;
-        Ok(self.shared().stats())
+        self.while_open(|shared| Ok(shared.stats()))
     }
 
     /// Makes a consistent copy in the directory `path`, which must be missing, empty, or an incomplete copy, while reads and
@@ -359,6 +366,11 @@ impl DB {
 
     /// Flushes, stops the background threads and lets the directory go. Every later call answers `Closed`, on
     /// every clone, cursor and snapshot read.
+    ///
+    /// Memory, descriptors and the tables that only readers kept are given back before this returns, whoever still has handles;
+    /// a call under way on another thread keeps what it works on until it answers `Closed`. What was lent stays: a [`Value`]'s
+    /// block, and key and value of the entry a [`Cursor`] stands on, until its next move. An environment must not call it
+    /// from inside a move of a cursor, which it waits for. Cost beside the flush: looking through what the allocator has free.
     ///
     /// What was acknowledged survives loss of power when this returns `Ok`. Closing again is no error.
     /// Errors: `Io`, `NoSpace`; the database is closed all the same, and nothing acknowledged is lost.

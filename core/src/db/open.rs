@@ -17,6 +17,7 @@ use super::blank_log::BlankLog;
 use super::destination::incomplete;
 use super::doorbell::Doorbell;
 use super::files::{delete_orphans, log_numbers};
+use super::holds::HoldList;
 use super::info_log::InfoLogger;
 use super::location::refuse_scheme;
 use super::publish::Publisher;
@@ -190,6 +191,7 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
         tables,
         spare_chunks,
         snapshots: Arc::new(SnapshotList::new(ring())),
+        holds: Arc::new(HoldList::default()),
         publisher: Publisher::new(last_sequence),
         blank_log: BlankLog::default(),
         sync_group: SyncGroup::new(
@@ -209,6 +211,7 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
             reserved_up_to: 0,
             seals_next: false,
             counts,
+            is_closed: false,
         }),
         superversion: ArcSwap::from_pointee(superversion),
         file_numbers: numbers,

@@ -46,10 +46,10 @@ impl Shared {
         options: &ReadOptions<'_>,
         make: impl Fn(Found<'_>) -> T,
     ) -> Result<Option<T>> {
+        // U2: first the superversion, then the number. Behind both loads it is open: what a closed database shows is nothing.
+        let superversion = self.superversion.load();
         self.check_open()?;
         check_key(key)?;
-        // U2: first the superversion, then the number.
-        let superversion = self.superversion.load();
         let target = Trailer::visible_at(self.read_sequence(options.snapshot)?);
         if let Some((trailer, value)) = find_in_memtables(&superversion, key, target) {
             return unless_deleted(trailer, make(Found::InMemtable(value)));
@@ -117,9 +117,9 @@ impl Shared {
         keys: &[K],
         options: &ReadOptions<'_>,
     ) -> Result<Vec<Option<Value>>> {
-        self.check_open()?;
-        // Held for longer than the lookups of one key: counted.
+        // Held for longer than the lookups of one key: counted. Behind that, as for one key.
         let superversion = self.superversion.load_full();
+        self.check_open()?;
         let target = Trailer::visible_at(self.read_sequence(options.snapshot)?);
         let mut values = Vec::new();
         values

@@ -24,6 +24,10 @@ const MAX_SEALED: usize = 2;
 impl Shared {
     /// Starts a new log, and seals the active memtable for a new one unless it is empty.
     pub(super) fn seal(&self, log: &mut Log) -> Result<()> {
+        if log.is_closed {
+            // The directory may be another one's by now.
+            return Err(Error::closed("the database"));
+        }
         let number = self.file_numbers.allocate();
         let name = Names::made_from_now(&*self.env);
         let predecessor = wal::Predecessor::new(

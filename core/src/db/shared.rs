@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! closing > log > callers > versions > state > leaf locks (snapshots, sync group, publisher, stall,
-//! doorbell, watch, alarm, caches)
+//! doorbell, watch, alarm, list of holds)
+//! closing > a cursor's hold > caches
 //! ```
 //!
 //! Readers take none of them: a get loads the superversion and the published number. No table is dropped under
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 
 use super::blank_log::BlankLog;
 use super::doorbell::Doorbell;
+use super::holds::HoldList;
 use super::info_log::InfoLogger;
 use super::publish::Publisher;
 use super::stall::{Pressure, Stall};
@@ -49,6 +51,8 @@ pub(super) struct Shared {
     /// Memory that flushed memtables leave to the next ones.
     pub(super) spare_chunks: Arc<SpareChunks>,
     pub(super) snapshots: Arc<SnapshotList>,
+    /// What cursors hold.
+    pub(super) holds: Arc<HoldList>,
     pub(super) superversion: ArcSwap<SuperVersion>,
     pub(super) publisher: Publisher,
     /// The commit lock. `None` in a database opened read-only.
@@ -98,6 +102,18 @@ pub(super) struct Log {
     /// Whether its memtable is to be sealed before it is full (LOOK-3).
     pub(super) seals_next: bool,
     pub(super) counts: LogCounts,
+    /// Nothing is written any more: the database is closed.
+    pub(super) is_closed: bool,
+}
+
+impl Log {
+    /// Lets file and memtable go, for good. Requires that no flush needs the memtable.
+    pub(super) fn let_go(&mut self) -> Arc<Memtable> {
+        self.is_closed = true;
+        self.writer.let_go();
+        self.file.let_go();
+        std::mem::replace(&mut self.memtable, Arc::new(Memtable::new(0)))
+    }
 }
 
 /// Counters kept under the log's lock.

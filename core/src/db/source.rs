@@ -1,5 +1,6 @@
 //! What a merge reads from: memtables, and the tables of a level.
 
+use super::holds::Kept;
 use super::superversion::SuperVersion;
 use crate::cache::TableCache;
 use crate::error::Result;
@@ -56,6 +57,19 @@ impl Source {
         match self {
             Source::Memtable(_) => None,
             Source::Tables(tables) => tables.span(sequence),
+        }
+    }
+
+    /// What the bytes of the entry it stands on lie in, without everything else; from then on it stands nowhere. Requires
+    /// `valid`.
+    pub(super) fn keep_entry(&mut self) -> Option<Kept> {
+        match self {
+            Source::Memtable(memtable) => {
+                (memtable.keep_entry()).map(|chunk| -> Kept { Box::new(chunk) })
+            }
+            Source::Tables(tables) => {
+                (tables.keep_entry()).map(|block| -> Kept { Box::new(block) })
+            }
         }
     }
 

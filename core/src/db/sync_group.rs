@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::background::guarded;
-use crate::env::{Env, File, Names};
+use crate::env::{ClosedFile, Env, File, Names};
 use crate::error::{Error, Result};
 use crate::key::FileNumber;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -50,7 +50,8 @@ pub(super) type NoteSynced = dyn Fn(FileNumber) -> Result<()> + Send + Sync;
 pub(super) struct LogFile {
     pub(super) number: FileNumber,
     log_id: u64,
-    pub(super) file: Arc<dyn File>,
+    /// Closed once the database is.
+    file: Mutex<Arc<dyn File>>,
     /// Bytes appended; the committer stores it under the log's lock.
     end: AtomicU64,
     /// Bytes known to be durable: the watermark that the next records carry.
@@ -74,7 +75,7 @@ impl LogFile {
         Arc::new(LogFile {
             number,
             log_id,
-            file,
+            file: Mutex::new(file),
             end: AtomicU64::new(end),
             synced: AtomicU64::new(synced),
             name,
@@ -95,6 +96,12 @@ impl LogFile {
         !self.entry_synced.load(Ordering::Relaxed) && self.name.are_in_doubt(env)
     }
 
+    /// Closes its file.
+    pub(super) fn let_go(&self) {
+        let file = std::mem::replace(&mut *self.file.lock(), Arc::new(ClosedFile));
+        drop(file);
+    }
+
     /// Makes its name durable.
     pub(super) fn sync_name(&self, env: &dyn Env, dir: &Path) -> Result<()> {
         self.name.sync(env, dir)
@@ -102,7 +109,8 @@ impl LogFile {
 
     fn sync(&self, env: &dyn Env, dir: &Path, note: &NoteSynced) -> Result<u64> {
         let end = self.end.load(Ordering::Acquire);
-        self.file.sync()?;
+        let file = Arc::clone(&*self.file.lock());
+        file.sync()?;
         if !self.entry_synced.load(Ordering::Relaxed) {
             self.name.sync(env, dir)?;
             note(self.number)?;
@@ -245,6 +253,15 @@ impl SyncGroup {
         state.logs = VecDeque::from([log]);
         state.failure = None;
         self.failed.store(false, Ordering::Release);
+    }
+
+    /// Closes the logs' files. Whoever still waits for a sync, because a flush failed, is told that the database is closed.
+    pub(super) fn let_go(&self) {
+        let logs: Vec<_> = self.state.lock().logs.iter().cloned().collect();
+        logs.iter().for_each(|log| log.let_go());
+        if let Some(file) = &self.watermark {
+            file.let_go();
+        }
     }
 
     /// How often a log was synced.

@@ -139,6 +139,8 @@ impl Walk<'_> {
         let logs = shared.logs();
         let snapshot = shared.snapshots.pin(|| shared.publisher.last());
         let superversion = shared.superversion.load_full();
+        // Behind that: what a closed database shows is nothing.
+        shared.check_open()?;
         let moment = Moment {
             snapshot,
             superversion,
@@ -532,9 +534,9 @@ impl Walk<'_> {
         let comparison = Comparison {
             merged: MergingIterator::new(sources(&moment.superversion, &shared.tables, &options)),
             number,
-            forward: cursor(),
-            backward: cursor(),
-            seeking: cursor(),
+            forward: cursor()?,
+            backward: cursor()?,
+            seeking: cursor()?,
             get: |key: &[u8], value: Option<&[u8]>| {
                 let found = shared.get(key, &get_options, |found| Value::from(found))?;
                 Ok(match (found, value) {

@@ -173,6 +173,7 @@ impl Shared {
     pub(super) fn sync_all(&self) -> Result<()> {
         let place = {
             let mut log = self.log.lock();
+            self.check_open()?;
             while self.log_failure(&log).is_some() {
                 self.resume(log)?;
                 log = self.log.lock();

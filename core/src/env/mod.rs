@@ -10,10 +10,12 @@
 //! * `pages.rs` memory from the system, in huge pages
 //! * `reserve.rs` wraps another environment: draws on space set aside when the disk is full
 //! * `names.rs` whether names in a directory are durable, after syncs that failed too
+//! * `closed.rs` what stands for a file that was let go
 //! * `fault.rs` wraps another environment: counts operations and makes some fail, from a seed
 //!
 //! Every method names the path in its error. Offsets and lengths are bytes.
 
+mod closed;
 mod descriptors;
 #[cfg(test)]
 mod edges;
@@ -37,15 +39,17 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::sync::Arc;
 
+pub(crate) use closed::ClosedFile;
 pub use fault::{Fault, FaultEnv, Hook, Operation};
 pub use log_file::LogFile;
 pub use mem::{Effect, Loss, MemEnv, PowerCut};
 pub(crate) use names::{DirSyncs, Names};
 pub use os::OsEnv;
-pub(crate) use pages::Mapping;
+pub(crate) use pages::{Mapping, SYSTEM_PAGE_BYTES, discard};
 pub(crate) use reserve::{Reserve, ReservingEnv, Share};
 pub(crate) use stderr::write_to_stderr;
 pub use unix::fork_count;
+pub(crate) use unix::return_free_memory;
 pub(crate) use utc::utc_text;
 
 /// A file opened by an [`Env`]. Any number of threads may use it at once; dropping it closes it.

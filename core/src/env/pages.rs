@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "mapping memory")]
 
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 
 /// Memory that is mapped, zeroed, aligned to its size, and unmapped when this is dropped.
@@ -44,9 +45,39 @@ impl Mapping {
         Some(Mapping { start, bytes })
     }
 
+    /// Gives the `bytes` from `offset` on back to the system; see [`discard`]. The caller needs nothing of what is in them.
+    pub(crate) fn give_back(&self, offset: usize, bytes: usize) {
+        debug_assert!(offset + bytes <= self.bytes);
+        let start = self.start.as_ptr().wrapping_add(offset);
+        // SAFETY: the range lies in the mapping.
+        unsafe { discard(start..start.wrapping_add(bytes)) };
+    }
+
     /// Where it begins; valid for reads and writes of its length as long as the mapping lives.
     pub(crate) fn start(&self) -> NonNull<u8> {
         self.start
+    }
+}
+
+/// The system's pages, where they are smallest. Where they are larger, some of what could be given back is not.
+pub(crate) const SYSTEM_PAGE_BYTES: usize = 4 << 10;
+
+/// Gives the system's pages that lie wholly in `range` back to it: what is read there later is zeros. A hint: where that cannot
+/// be, they stay.
+///
+/// # Safety
+/// The range lies in memory that the caller has, and nobody needs what is in it.
+pub(crate) unsafe fn discard(range: Range<*mut u8>) {
+    let first = range.start.addr().next_multiple_of(SYSTEM_PAGE_BYTES);
+    let behind = range.end.addr() / SYSTEM_PAGE_BYTES * SYSTEM_PAGE_BYTES;
+    if behind <= first {
+        return;
+    }
+    #[cfg(target_os = "linux")]
+    // SAFETY: the caller's promise.
+    unsafe {
+        let start = range.start.with_addr(first).cast();
+        libc::madvise(start, behind - first, libc::MADV_DONTNEED);
     }
 }
 

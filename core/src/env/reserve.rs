@@ -103,6 +103,12 @@ impl Reserve {
         }))
     }
 
+    /// Closes the file, with what it holds: from now on nothing is given back of it.
+    pub(crate) fn let_go(&self) {
+        let held = std::mem::take(&mut *self.held.lock());
+        drop(held);
+    }
+
     /// Whether the last [`Reserve::hold`] succeeded, and nothing has drawn on the reserve since.
     #[inline]
     pub(crate) fn is_whole(&self) -> bool {

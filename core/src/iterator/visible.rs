@@ -57,6 +57,17 @@ impl<I: InternalIterator> VisibleIterator<I> {
         (self.at == At::Inner).then_some(&mut self.inner)
     }
 
+    /// Key and value of the entry shown if they are copies, where they are; nothing is shown then.
+    pub(crate) fn take_copies(&mut self) -> Option<(Vec<u8>, Vec<u8>)> {
+        let is_copied = std::mem::replace(&mut self.at, At::Nowhere) == At::Copied;
+        is_copied.then(|| {
+            (
+                std::mem::take(&mut self.key),
+                std::mem::take(&mut self.value),
+            )
+        })
+    }
+
     pub(crate) fn valid(&self) -> bool {
         self.at != At::Nowhere
     }

@@ -7,7 +7,7 @@
 //! trailer 8 | key length 4 | value length 4 | key | value
 //! ```
 //!
-//! * A1  A chunk is never moved or freed before the arena is dropped.
+//! * A1  A chunk is never moved or freed before the arena is dropped, and then not before who keeps it lets it go.
 //! * A2  Every byte of a chunk is handed out at most once.
 //! * A3  A record is written in full before its address leaves [`Arena::write`], and never written again.
 //! * A4  Chunks grow with the arena, a sixteenth of what it holds, so that what is allocated but not yet used stays
@@ -23,7 +23,7 @@
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
-use super::chunk::{ALLOCATOR_BYTES, Chunk, SpareChunks, no_memory};
+use super::chunk::{ALLOCATOR_BYTES, Chunk, Kept, KeptChunk, SpareChunks, no_memory};
 use crate::error::{Error, Result};
 use crate::key::{KeyRef, Trailer};
 use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
@@ -41,14 +41,18 @@ pub(super) struct Arena {
     current: AtomicPtr<Chunk>,
     /// Bytes of every chunk but the current one.
     full_bytes: AtomicUsize,
-    /// The newest chunk: the start of the list of all (A1). Held while a chunk is added.
+    /// The newest chunk: the start of the list of all (A1). Held while a chunk is added or kept.
     newest: Mutex<NewestChunk>,
     /// No ordinary chunk is larger than this.
     chunk_limit: usize,
     spare: Arc<SpareChunks>,
 }
 
-struct NewestChunk(*mut Chunk);
+struct NewestChunk {
+    chunk: *mut Chunk,
+    /// Chunks that may outlive the arena.
+    kept: Vec<Kept>,
+}
 
 // SAFETY: the list is only followed under the lock or by the arena's drop, and chunks belong to no thread.
 unsafe impl Send for NewestChunk {}
@@ -60,7 +64,10 @@ impl Arena {
         Arena {
             current: AtomicPtr::new(ptr::null_mut()),
             full_bytes: AtomicUsize::new(0),
-            newest: Mutex::new(NewestChunk(ptr::null_mut())),
+            newest: Mutex::new(NewestChunk {
+                chunk: ptr::null_mut(),
+                kept: Vec::new(),
+            }),
             chunk_limit: largest_chunk(capacity),
             spare,
         }
@@ -102,6 +109,14 @@ impl Arena {
             start,
             arena: PhantomData,
         })
+    }
+
+    /// The memory in which `record`, one of this arena's, lies, for longer than the arena may live.
+    pub(super) fn keep(&self, record: Record<'_>) -> Option<Arc<KeptChunk>> {
+        let mut newest = self.newest.lock();
+        let NewestChunk { chunk, kept } = &mut *newest;
+        // SAFETY: both lists are this arena's, and nobody changes them while they are locked.
+        unsafe { Kept::keep(kept, *chunk, record.address(), record.bytes()) }
     }
 
     /// Bytes in use, the heads of chunks and what the allocator adds included. Grows smoothly; two loads.
@@ -155,12 +170,12 @@ impl Arena {
             .next_power_of_two()
             .clamp(SMALLEST_CHUNK_BYTES, self.chunk_limit);
         let spare = match bytes <= self.chunk_limit / 4 {
-            true => self.spare.take(newest.0),
+            true => self.spare.take(newest.chunk),
             false => None,
         };
         if spare.is_none() && bytes > next_bytes / 4 {
-            let chunk = Chunk::allocate(bytes, newest.0)?;
-            newest.0 = chunk;
+            let chunk = Chunk::allocate(bytes, newest.chunk)?;
+            newest.chunk = chunk;
             let own_bytes = size_of::<Chunk>() + bytes + ALLOCATOR_BYTES;
             self.full_bytes.fetch_add(own_bytes, Ordering::Relaxed);
             // SAFETY: the allocation holds the head and then `bytes` bytes, which nobody else knows of.
@@ -169,9 +184,9 @@ impl Arena {
         }
         let chunk = match spare {
             Some(chunk) => chunk,
-            None => Chunk::allocate(next_bytes - size_of::<Chunk>(), newest.0)?,
+            None => Chunk::allocate(next_bytes - size_of::<Chunk>(), newest.chunk)?,
         };
-        newest.0 = chunk;
+        newest.chunk = chunk;
         if !current.is_null() {
             // SAFETY: as in `memory`.
             let full = unsafe { (*current).bytes } + ALLOCATOR_BYTES;
@@ -185,13 +200,18 @@ impl Arena {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        let mut next = self.newest.get_mut().0;
+        let NewestChunk { chunk, kept } = self.newest.get_mut();
+        let mut next = *chunk;
         while !next.is_null() {
+            let kept_at = kept.iter().position(|kept| kept.is_of(next));
             // SAFETY: `next` came from `Chunk::allocate` or the spare ones and leaves this list here; records and leaves
-            // borrow the arena or are owned by the memtable that is being dropped with it.
+            // borrow the arena or are owned by the memtable that is being dropped with it. Who keeps bytes has its chunk.
             unsafe {
                 let previous = (*next).previous;
-                self.spare.give(next);
+                match kept_at {
+                    Some(at) => kept.swap_remove(at).leave(),
+                    None => self.spare.give(next),
+                }
                 next = previous;
             }
         }
@@ -240,6 +260,11 @@ impl<'a> Record<'a> {
     /// The same as what an item of a leaf is.
     pub(super) fn start(self) -> NonNull<u8> {
         self.start
+    }
+
+    /// Bytes that it takes.
+    fn bytes(self) -> usize {
+        RECORD_HEADER_BYTES + self.user_key().len() + self.value().len()
     }
 
     pub(super) fn trailer(self) -> Trailer {
@@ -389,6 +414,52 @@ mod tests {
             }
             assert_eq!(largest, limit, "of a capacity of {capacity}");
         }
+    }
+
+    #[test]
+    fn a_chunk_that_is_kept_outlives_its_arena_and_is_not_used_again() {
+        let spare = Arena::spare_chunks(1 << 20, 1 << 20);
+        let mut kept = Vec::new();
+        for round in 0..3u8 {
+            let arena = Arena::new(1 << 20, Arc::clone(&spare));
+            for number in 0..4_000u64 {
+                let record = arena.write(&number.to_be_bytes(), put(number), &[round; 200]);
+                let record = record.unwrap();
+                if number % 1_000 == 500 {
+                    let chunk = arena.keep(record).unwrap();
+                    let (key, value) = (record.user_key(), record.value());
+                    kept.push((chunk, key.as_ptr(), value.as_ptr(), number, round));
+                }
+            }
+            let large = arena.write(b"large", put(1), &[round; 70_000]).unwrap();
+            // Twice: each lets it go by itself.
+            kept.extend([(); 2].map(|()| {
+                let chunk = arena.keep(large).unwrap();
+                (chunk, ptr::null(), large.value().as_ptr(), 0, round)
+            }));
+            let other = alone(0);
+            assert!(
+                arena
+                    .keep(other.write(b"k", put(1), b"").unwrap())
+                    .is_none()
+            );
+        }
+        for (chunk, key, value, number, round) in kept {
+            // SAFETY: both lie in the chunk that is kept.
+            unsafe {
+                if !key.is_null() {
+                    assert_eq!(std::slice::from_raw_parts(key, 8), number.to_be_bytes());
+                }
+                assert_eq!(std::slice::from_raw_parts(value, 200), [round; 200]);
+            }
+            drop(chunk);
+        }
+        spare.close();
+        assert_eq!(spare.bytes(), 0);
+        let arena = Arena::new(1 << 20, Arc::clone(&spare));
+        arena.write(b"k", put(1), &[1; 100]).unwrap();
+        drop(arena);
+        assert_eq!(spare.bytes(), 0, "nothing is kept behind a close");
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! the next, while somebody writes.
 //!
 //! * C1  A chunk is in one list at a time, that of an arena or the spare one, and freed once.
+//! * C4  Whoever needs bytes of an arena for longer than that lives keeps their chunk: then it is not used again, the system has the
+//!   rest of its pages back as soon as the arena is gone, and it is freed with its last keeper.
 //! * C2  Spare chunks hold at most `most` bytes. Arenas take them before they allocate, so that both together never
 //!   hold more than arenas alone would have at their most.
 //! * C3  In a forked child a chunk is freed without the lock, which a thread may hold that only the parent has.
@@ -15,10 +17,13 @@
 )]
 
 use std::alloc::{Layout, alloc, dealloc};
+use std::ops::Range;
+use std::ptr::NonNull;
 
+use crate::env::discard;
 use crate::error::{Error, Result};
-use crate::sync::Mutex;
 use crate::sync::atomic::AtomicUsize;
+use crate::sync::{Arc, Mutex};
 
 /// Chunks are aligned like this; what is laid out in them aligns itself.
 const CHUNK_ALIGN: usize = 16;
@@ -71,6 +76,83 @@ impl Chunk {
     }
 }
 
+/// Bytes of a chunk that may outlive its arena (C4).
+pub(super) struct Kept {
+    chunk: Arc<KeptChunk>,
+    /// Where in the chunk they are.
+    range: Range<usize>,
+}
+
+/// A chunk, freed with its last reference: its arena has one, and each who keeps it.
+pub(crate) struct KeptChunk(NonNull<Chunk>);
+
+// SAFETY: chunks belong to no thread, and this one's bytes are only read.
+unsafe impl Send for KeptChunk {}
+// SAFETY: as above.
+unsafe impl Sync for KeptChunk {}
+
+impl Kept {
+    /// Keeps the chunk with the `bytes` at `address`, of those from `newest` on, of which `all` are kept already.
+    ///
+    /// # Safety
+    /// `newest` is null or the newest chunk of an arena that lives, which gets no other one meanwhile, and whose `all` it is.
+    pub(super) unsafe fn keep(
+        all: &mut Vec<Kept>,
+        newest: *mut Chunk,
+        address: *const u8,
+        bytes: usize,
+    ) -> Option<Arc<KeptChunk>> {
+        let mut next = NonNull::new(newest);
+        while let Some(chunk) = next {
+            // SAFETY: chunks of an arena live as long as that (C1).
+            let head = unsafe { chunk.as_ref() };
+            let start = address.addr().wrapping_sub(chunk.addr().get());
+            if start >= head.bytes {
+                next = NonNull::new(head.previous);
+                continue;
+            }
+            let end = start + bytes;
+            if let Some(kept) = all.iter_mut().find(|kept| kept.chunk.0 == chunk) {
+                kept.range = kept.range.start.min(start)..kept.range.end.max(end);
+                return Some(Arc::clone(&kept.chunk));
+            }
+            let kept = Arc::new(KeptChunk(chunk));
+            all.push(Kept {
+                chunk: Arc::clone(&kept),
+                range: start..end,
+            });
+            return Some(kept);
+        }
+        None
+    }
+
+    /// Whether `chunk` is this one.
+    pub(super) fn is_of(&self, chunk: *mut Chunk) -> bool {
+        self.chunk.0.as_ptr() == chunk
+    }
+
+    /// Leaves the chunk to those who keep it.
+    ///
+    /// # Safety
+    /// Its arena is going, and nobody refers to anything in the chunk but what is kept.
+    pub(super) unsafe fn leave(self) {
+        let chunk = self.chunk.0.as_ptr();
+        // SAFETY: it lives, since this is one of its references; both ranges lie in it, and are the arena's, which is going.
+        unsafe {
+            let bytes = chunk.cast::<u8>();
+            discard(bytes.add(size_of::<Chunk>())..bytes.add(self.range.start));
+            discard(bytes.add(self.range.end)..bytes.add((*chunk).bytes));
+        }
+    }
+}
+
+impl Drop for KeptChunk {
+    fn drop(&mut self) {
+        // SAFETY: this was the last reference, so the arena, which has one as long as it lives, has left the chunk.
+        unsafe { Chunk::free(self.0.as_ptr()) };
+    }
+}
+
 pub(super) fn no_memory(bytes: usize) -> Error {
     Error::internal(format!("no memory for {bytes} bytes of the memtable"))
 }
@@ -80,7 +162,6 @@ pub(crate) struct SpareChunks {
     list: Mutex<List>,
     /// Chunks of this size are kept, others freed.
     chunk_bytes: usize,
-    most: usize,
     /// The process it belongs to (C3).
     forks: u32,
 }
@@ -88,6 +169,8 @@ pub(crate) struct SpareChunks {
 struct List {
     newest: *mut Chunk,
     bytes: usize,
+    /// Of `bytes` (C2).
+    most: usize,
 }
 
 // SAFETY: the list is only followed under the lock, and chunks belong to no thread.
@@ -99,11 +182,11 @@ impl SpareChunks {
         let list = List {
             newest: std::ptr::null_mut(),
             bytes: 0,
+            most,
         };
         SpareChunks {
             list: Mutex::new(list),
             chunk_bytes,
-            most,
             forks: crate::env::fork_count(),
         }
     }
@@ -130,7 +213,7 @@ impl SpareChunks {
         let head = unsafe { &mut *chunk };
         if head.bytes == self.chunk_bytes && crate::env::fork_count() == self.forks {
             let mut list = self.list.lock();
-            if list.bytes + head.bytes <= self.most {
+            if list.bytes + head.bytes <= list.most {
                 head.previous = list.newest;
                 list.bytes += head.bytes;
                 list.newest = chunk;
@@ -144,6 +227,12 @@ impl SpareChunks {
     /// Bytes of the spare chunks.
     pub(crate) fn bytes(&self) -> usize {
         self.list.lock().bytes
+    }
+
+    /// Frees all of them, and from now on every chunk that is given.
+    pub(crate) fn close(&self) {
+        self.list.lock().most = 0;
+        self.clear();
     }
 
     /// Frees all of them.

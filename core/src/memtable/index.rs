@@ -26,7 +26,7 @@ use crossbeam_epoch::{self as epoch, Collector, Guard};
 use crossbeam_skiplist::base::SkipList;
 
 use super::arena::{Arena, Record};
-use super::chunk::SpareChunks;
+use super::chunk::{KeptChunk, SpareChunks};
 use super::leaf::{Leaf, Spot};
 use super::node::{Cut, Item, Node};
 use crate::error::Result;
@@ -161,6 +161,11 @@ impl Index {
         value: &[u8],
     ) -> Result<()> {
         self.place(leaf, self.write(user_key, trailer, value)?)
+    }
+
+    /// The memory in which `record`, one of this index's, lies, for longer than the index may live.
+    pub(super) fn keep(&self, record: Record<'_>) -> Option<Arc<KeptChunk>> {
+        self.arena.keep(record)
     }
 
     /// Copies an entry into the arena, for [`Index::place`].

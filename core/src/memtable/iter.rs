@@ -12,6 +12,7 @@
 )]
 
 use super::Memtable;
+use super::chunk::KeptChunk;
 use super::leaf::Spot;
 use super::node::Cut;
 use crate::error::Result;
@@ -39,6 +40,12 @@ impl MemtableIterator {
         // SAFETY: only called with spots of `self.memtable`, which lives as long as `self.spot`; what is handed out
         // (`key`, `value`) borrows `self`.
         spot.map(|spot| unsafe { spot.without_lifetime() })
+    }
+
+    /// The memory in which the record that it stands on lies; it stands nowhere then.
+    pub(crate) fn keep_entry(&mut self) -> Option<Arc<KeptChunk>> {
+        let spot = self.spot.take()?;
+        self.memtable.index.keep(spot.record)
     }
 
     fn here(&self) -> Spot<'_> {

@@ -138,6 +138,11 @@ pub(super) fn hold_the_same(a: Block, b: Block) -> bool {
     moved.is_ok() && !a.valid() && !b.valid()
 }
 
+/// A block, and what was copied of it for the entry that an iterator stood on.
+pub(crate) struct KeptBlock {
+    _cursor: AnyCursor,
+}
+
 type Moved = std::result::Result<(), Damage>;
 
 /// Blocks read ahead.
@@ -202,6 +207,13 @@ impl TableIterator {
             cursor.go(index);
             debug_assert!(cursor.valid());
         }
+    }
+
+    /// What key and value of the entry it stands on lie in, where they are; it stands nowhere then.
+    pub(crate) fn keep_entry(&mut self) -> Option<KeptBlock> {
+        self.valid = false;
+        // A cursor's buffers and its block stay where they are when it is moved.
+        self.cursor.take().map(|_cursor| KeptBlock { _cursor })
     }
 
     /// Puts the cursor on no entry of block `number`.

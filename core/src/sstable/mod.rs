@@ -36,7 +36,7 @@ pub(crate) use block::{BlockCursor, Damage};
 pub(crate) use builder::spoiling;
 pub(crate) use builder::{Builder, TableOptions, TableSummary};
 pub(crate) use format::{begins_table, ends_table};
-pub(crate) use iter::TableIterator;
+pub(crate) use iter::{KeptBlock, TableIterator};
 pub(crate) use reader::check::Checked;
 pub(crate) use reader::{Pending, Sought, Table, TableEntry, TableValue, Unread};
 pub(crate) use salvage::{Known, Said, SalvageIterator, SalvagedTable, salvage, table_id};

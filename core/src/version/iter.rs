@@ -10,7 +10,7 @@ use crate::cache::TableCache;
 use crate::error::Result;
 use crate::iterator::{InternalIterator, step_over_key};
 use crate::key::{KeyRef, SequenceNumber};
-use crate::sstable::{Span, TableIterator};
+use crate::sstable::{KeptBlock, Span, TableIterator};
 use crate::sync::Arc;
 
 /// Walks tables of a level that do not overlap. It keeps them alive.
@@ -116,6 +116,12 @@ impl LevelIterator {
         if let Some((_, iterator)) = &mut self.current {
             iterator.resume(index);
         }
+    }
+
+    /// [`TableIterator::keep_entry`], of the table it stands in, which it leaves.
+    pub(crate) fn keep_entry(&mut self) -> Option<KeptBlock> {
+        let (_, mut iterator) = self.current.take()?;
+        iterator.keep_entry()
     }
 
     fn standing(&self) -> &TableIterator {

@@ -77,6 +77,7 @@ pub(crate) struct VersionSet {
     /// Tables that only edits in doubt name.
     doubtful: Vec<FileNumber>,
     is_read_only: bool,
+    is_closed: bool,
 }
 
 impl VersionSet {
@@ -110,6 +111,7 @@ impl VersionSet {
             is_in_doubt: false,
             doubtful: Vec::new(),
             is_read_only: false,
+            is_closed: false,
         };
         let snapshot = set.snapshot(&set.current, &VersionEdit::default());
         let writer = set.write_manifest(FIRST_MANIFEST, snapshot)?;
@@ -196,6 +198,7 @@ impl VersionSet {
             is_in_doubt: false,
             doubtful: Vec::new(),
             is_read_only,
+            is_closed: false,
         })
     }
 
@@ -215,6 +218,7 @@ impl VersionSet {
     /// After an error nothing has changed in memory; see S1 for the disk: the tables that `edit` adds are no
     /// longer the caller's. The next call tries with a new manifest.
     pub(crate) fn log_and_apply(&mut self, mut edit: VersionEdit) -> Result<Arc<Version>> {
+        self.check_open()?;
         if self.is_read_only {
             return Err(Error::invalid_argument("the database was opened read-only"));
         }
@@ -366,6 +370,7 @@ impl VersionSet {
 
     /// Reads CURRENT and the manifest again and compares them with what is in memory; the bytes of the manifest.
     pub(crate) fn check_disk(&self) -> Result<u64> {
+        self.check_open()?;
         let (number, file_id) = read_current(&*self.env, &self.dir)?;
         let mut reader = ManifestReader::open(&*self.env, &self.dir, number, file_id, false)?;
         let read = replay(&mut reader, &ObsoleteFiles::new(|| {}))?;
@@ -390,7 +395,21 @@ impl VersionSet {
         Ok(bytes)
     }
 
-    /// The current version.
+    /// Lets the current version and the manifest go: no edit follows.
+    pub(crate) fn let_go(&mut self) -> Arc<Version> {
+        self.is_closed = true;
+        self.writer = None;
+        std::mem::replace(&mut self.current, Arc::new(Version::empty()))
+    }
+
+    fn check_open(&self) -> Result<()> {
+        match self.is_closed {
+            true => Err(Error::closed("the database")),
+            false => Ok(()),
+        }
+    }
+
+    /// The current version; an empty one once that was let go.
     pub(crate) fn current(&self) -> Arc<Version> {
         self.current.clone()
     }

@@ -11,11 +11,11 @@ use std::path::Path;
 use super::format::LogHeader;
 use crate::checksum::crc;
 use crate::coding::{get_u32, get_u64, put_u32, put_u64};
-use crate::env::{Env, File, PathKind};
+use crate::env::{ClosedFile, Env, File, PathKind};
 use crate::error::Result;
 use crate::filename::SYNCED;
 use crate::key::FileNumber;
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex};
 
 /// The only version there is.
 const VERSION: u32 = 1;
@@ -82,7 +82,7 @@ impl Watermark {
 }
 
 /// The file SYNCED of an open database.
-pub(crate) struct WatermarkWriter(Arc<dyn File>);
+pub(crate) struct WatermarkWriter(Mutex<Arc<dyn File>>);
 
 impl WatermarkWriter {
     /// Opens the one in `dir`, or makes one. What an earlier life left in it stays until the next write.
@@ -92,13 +92,20 @@ impl WatermarkWriter {
             PathKind::Missing => env.create_new(&path)?,
             _ => env.open_write(&path)?,
         };
-        Ok(WatermarkWriter(file))
+        Ok(WatermarkWriter(Mutex::new(file)))
     }
 
     /// Notes that `watermark` is durable.
     pub(crate) fn write(&self, watermark: Watermark) {
         // What it speaks of is durable without it: a disk that has no room for it, or refuses it, is no reason to fail.
-        let _ = self.0.write_if_room(0, &watermark.encode());
+        let file = Arc::clone(&*self.0.lock());
+        let _ = file.write_if_room(0, &watermark.encode());
+    }
+
+    /// Closes the file; what is noted later is not.
+    pub(crate) fn let_go(&self) {
+        let file = std::mem::replace(&mut *self.0.lock(), Arc::new(ClosedFile));
+        drop(file);
     }
 }
 

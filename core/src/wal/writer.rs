@@ -19,7 +19,7 @@ use super::format::{
     BLOCK_BYTES, FILE_HEADER_BYTES, FragmentHeader, FragmentType, LogHeader, MOST_HEADER_BYTES,
     Payload, Predecessor, fragment_start, payload_checksum, room_at,
 };
-use crate::env::{Env, File};
+use crate::env::{ClosedFile, Env, File};
 use crate::error::{Error, Result};
 use crate::filename::log_path;
 use crate::key::{FileNumber, SequenceNumber};
@@ -253,6 +253,12 @@ impl Writer {
             // A full disk, most likely. Records may still fit into what is there, and their own writes will tell.
             Err(_) => self.zero_ahead = 0,
         }
+    }
+
+    /// Closes the file: the log gets nothing more.
+    pub(crate) fn let_go(&mut self) {
+        self.file = Arc::new(ClosedFile);
+        self.buffer = Vec::new();
     }
 
     /// Zeroes no further: on a full disk that space is for records.

@@ -5,6 +5,7 @@
 //!
 //! * `writer.rs`     writes until it is killed
 //! * `holder.rs`     opens a database and keeps it
+//! * `closed.rs`     keeps handles of databases that it closes
 //! * `few_files.rs`  lives with 64 descriptors
 //! * `folders.rs`    folders that nobody may write to
 //! * `forks.rs`      forks, under load and to be killed
@@ -17,6 +18,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod clock;
+mod closed;
 mod few_files;
 mod folders;
 mod forks;
@@ -41,6 +43,7 @@ fn main() {
     match role.as_str() {
         "writer" => writer::run(rest),
         "holder" => holder::run(rest),
+        "closed" => closed::run(rest),
         "few-files" => few_files::run(rest),
         "folders" => folders::run(rest),
         "fork-handles" => forks::handles(rest),

@@ -1,8 +1,9 @@
 //! `DB`: an open database, and `Store`, what keeps it open.
 
+use std::mem;
 use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
@@ -10,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
 use crate::bytes::BytesLike;
-use crate::errors::{detached, drop_detached};
+use crate::errors::{detached, drop_detached, take};
 use crate::options;
 use crate::patience::{interruptible, locking};
 use crate::reader::{Reader, View};
@@ -21,11 +22,57 @@ use crate::writer::{Writer, view};
 pub(crate) struct Store {
     /// Empty only while it is dropped.
     db: Option<aidb::DB>,
+    walks: Mutex<Walks>,
+}
+
+/// What iterators hold, which nobody reads any more once the database is closed.
+#[derive(Default)]
+struct Walks {
+    all: Vec<Weak<dyn Walking>>,
+    /// Those that are gone are forgotten when there are so many.
+    look_at: usize,
+}
+
+trait Walking: Send + Sync {
+    fn let_go(&self);
+}
+
+impl<T: Send> Walking for Mutex<Option<T>> {
+    /// Waits for a call that uses it.
+    fn let_go(&self) {
+        drop(take(self));
+    }
 }
 
 impl Store {
     fn new(db: aidb::DB) -> Arc<Store> {
-        Arc::new(Store { db: Some(db) })
+        Arc::new(Store {
+            db: Some(db),
+            walks: Mutex::default(),
+        })
+    }
+
+    /// Gives an iterator what it walks, until the iterator or the database is closed.
+    pub(crate) fn hold<T: Send + 'static>(&self, walk: T) -> Arc<Mutex<Option<T>>> {
+        let walk = Arc::new(Mutex::new(Some(walk)));
+        let held: Arc<dyn Walking> = walk.clone();
+        let mut walks = self.walks.lock().unwrap_or_else(PoisonError::into_inner);
+        if walks.all.len() >= walks.look_at {
+            walks.all.retain(|walk| walk.strong_count() > 0);
+            walks.look_at = 2 * walks.all.len() + 16;
+        }
+        walks.all.push(Arc::downgrade(&held));
+        walk
+    }
+
+    /// Closes the database, and lets go of what its iterators hold. Detached.
+    pub(crate) fn close(&self) -> aidb::Result<()> {
+        let outcome = aidb::DB::close(self);
+        let walks = mem::take(&mut *self.walks.lock().unwrap_or_else(PoisonError::into_inner));
+        for walk in walks.all.iter().filter_map(Weak::upgrade) {
+            walk.let_go();
+        }
+        outcome
     }
 }
 
@@ -109,8 +156,8 @@ impl DB {
 
     /// Closes the database: flushes, stops its threads and lets the directory go. Closing again is no error.
     ///
-    /// When it returns, everything written survives loss of power. Later calls on the database, its iterators,
-    /// snapshots and batches raise `ClosedError`. Raises `IOError` or `NoSpaceError` if the flush fails; the
+    /// When it returns, everything written survives loss of power, and memory and files are given back, whoever still has
+    /// handles; views of values stay. Later calls on the database, its iterators, snapshots and batches raise `ClosedError`. Raises `IOError` or `NoSpaceError` if the flush fails; the
     /// database is closed all the same, and nothing acknowledged is lost.
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         let db = Arc::clone(&view(slf.as_super()).store);

@@ -31,17 +31,17 @@ pub(crate) struct Iterator {
     /// The prefix of the view it was made from: not part of the keys shown.
     prefix: Vec<u8>,
     shown: Shown,
-    /// None once closed.
-    walk: Mutex<Option<Walk>>,
+    /// None once closed, it or the database.
+    walk: Arc<Mutex<Option<Walk>>>,
 }
 
 impl Iterator {
     pub(crate) fn new(store: Arc<Store>, prefix: Vec<u8>, shown: Shown, walk: Walk) -> Iterator {
         Iterator {
+            walk: store.hold(walk),
             store,
             prefix,
             shown,
-            walk: Mutex::new(Some(walk)),
         }
     }
 

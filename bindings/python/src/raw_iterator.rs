@@ -21,16 +21,16 @@ pub(crate) struct RawIterator {
     store: Arc<Store>,
     /// The prefix of the view it was made from: not part of the keys shown.
     prefix: Vec<u8>,
-    /// None once closed.
-    cursor: Mutex<Option<Cursor>>,
+    /// None once closed, it or the database.
+    cursor: Arc<Mutex<Option<Cursor>>>,
 }
 
 impl RawIterator {
     pub(crate) fn new(store: Arc<Store>, prefix: Vec<u8>, cursor: Cursor) -> RawIterator {
         RawIterator {
+            cursor: store.hold(cursor),
             store,
             prefix,
-            cursor: Mutex::new(Some(cursor)),
         }
     }
 

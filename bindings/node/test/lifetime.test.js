@@ -440,3 +440,54 @@ test('a missing native library says how to build one', function () {
   assert.notEqual(build.status, 0)
   assert.match(build.stderr, /no checkout of AiDb/)
 })
+
+test('closed databases hold neither memory nor descriptors, whoever keeps them', { skip: process.platform !== 'linux' }, function () {
+  const source = `
+    const fs = require('node:fs')
+    const { randomFillSync } = require('node:crypto')
+    const { AidbLevel } = require('aidb')
+
+    const descriptors = () => fs.readdirSync('/proc/self/fd').length
+    const values = randomFillSync(Buffer.allocUnsafe(1500 * 1000))
+    const kept = []
+
+    async function closed (location) {
+      const db = new AidbLevel(location, { valueEncoding: 'buffer' })
+      await db.open()
+      for (const half of [0, 1]) {
+        await db.batch(Array.from({ length: 750 }, (_, n) => {
+          const at = half * 750 + n
+          return { type: 'put', key: String(at).padStart(6, '0'), value: values.subarray(at * 1000, at * 1000 + 1000) }
+        }))
+        if (half === 0) await db.flush()
+      }
+      for await (const _ of db.iterator()) ;
+      const iterator = db.iterator()
+      await iterator.next()
+      const snapshot = db.snapshot()
+      await db.close()
+      return [db, iterator, snapshot]
+    }
+
+    async function main () {
+      let first, before
+      for (let n = 0; n < 120; n++) {
+        const location = process.argv[1] + '/' + n
+        kept.push(await closed(location))
+        await AidbLevel.destroy(location)
+        gc()
+        if (n === 39) [first, before] = [process.memoryUsage().rss, descriptors()]
+      }
+      const [last, after] = [process.memoryUsage().rss, descriptors()]
+      console.log((first >> 10) + ' KiB and ' + before + ' descriptors behind 40 databases, ' +
+        (last >> 10) + ' KiB and ' + after + ' behind 120')
+      process.exitCode = after === before && last <= first * 1.1 + 80 * 65536 ? 0 : 1
+    }
+
+    main()
+  `
+  const location = temporary()
+  const ran = spawnSync('sh', ['-c', 'ulimit -n 256; exec "$@"', 'sh', process.execPath, '--expose-gc', '-e', source, location],
+    { cwd: __dirname, encoding: 'utf8', timeout: 300_000 })
+  assert.equal(ran.status, 0, ran.stdout + ran.stderr)
+})

@@ -430,6 +430,10 @@ aidb_status aidb_open(const char *path,
  * Flushes, stops the background threads and lets the directory go. The handle ends in any case; iterators and
  * snapshots of the database then answer AIDB_CLOSED and are still to be freed.
  *
+ * Memory and descriptors are given back before this returns, whoever still has iterators or snapshots; a call under
+ * way on another thread keeps what it works on until it answers AIDB_CLOSED. What was lent stays: values from
+ * aidb_get_pinned until they are freed, key and value of an iterator until it moves or is freed.
+ *
  * What was acknowledged survives loss of power when this returns AIDB_OK.
  *
  * @return AIDB_OK; AIDB_CLOSED if it was closed before; AIDB_IO or AIDB_NO_SPACE, and then it is closed all the
@@ -868,8 +872,8 @@ aidb_status aidb_iter_prev(aidb_iterator *iterator,
 bool aidb_iter_valid(const aidb_iterator *iterator);
 
 /**
- * The key the iterator stands on; not zero-terminated. Valid until the iterator moves or is freed. NULL, and a
- * length of 0, if it stands nowhere.
+ * The key the iterator stands on; not zero-terminated. Valid until the iterator moves or is freed, also if the
+ * database is closed meanwhile. NULL, and a length of 0, if it stands nowhere.
  *
  * @param key_len_out  the length in bytes; NULL if it is not wanted
  */

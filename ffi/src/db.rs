@@ -158,6 +158,10 @@ pub unsafe extern "C-unwind" fn aidb_open(
 /// Flushes, stops the background threads and lets the directory go. The handle ends in any case; iterators and
 /// snapshots of the database then answer AIDB_CLOSED and are still to be freed.
 ///
+/// Memory and descriptors are given back before this returns, whoever still has iterators or snapshots; a call under
+/// way on another thread keeps what it works on until it answers AIDB_CLOSED. What was lent stays: values from
+/// aidb_get_pinned until they are freed, key and value of an iterator until it moves or is freed.
+///
 /// What was acknowledged survives loss of power when this returns AIDB_OK.
 ///
 /// @return AIDB_OK; AIDB_CLOSED if it was closed before; AIDB_IO or AIDB_NO_SPACE, and then it is closed all the

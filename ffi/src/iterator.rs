@@ -326,8 +326,8 @@ pub unsafe extern "C" fn aidb_iter_valid(iterator: *const aidb_iterator) -> bool
     quietly(false, || with_cursor(iterator, |cursor| Ok(cursor.valid())))
 }
 
-/// The key the iterator stands on; not zero-terminated. Valid until the iterator moves or is freed. NULL, and a
-/// length of 0, if it stands nowhere.
+/// The key the iterator stands on; not zero-terminated. Valid until the iterator moves or is freed, also if the
+/// database is closed meanwhile. NULL, and a length of 0, if it stands nowhere.
 ///
 /// @param key_len_out  the length in bytes; NULL if it is not wanted
 #[unsafe(no_mangle)]

@@ -29,6 +29,7 @@ impl Shared {
         if crate::env::fork_count() != self.forks {
             // A child's copy: threads and lock belong to the parent, and a lock here may be held for ever.
             self.closed.store(true, Ordering::Release);
+            self.holds.close();
             return Ok(());
         }
         let mut closing = self.closing.lock();
@@ -38,6 +39,7 @@ impl Shared {
             if self.closed.swap(true, Ordering::AcqRel) {
                 return Ok(());
             }
+            self.holds.close();
         }
         self.note(format_args!("closing"));
         drop(self.state.lock());
@@ -87,13 +89,14 @@ impl Shared {
         // Whoever loads what is shown from here on finds out behind that that the database is closed.
         debug_assert!(self.closed.load(Ordering::Acquire));
         self.holds.let_go();
-        let memtable = self.log.lock().let_go();
+        let active = Arc::new(Memtable::new(0));
+        let memtable = self.log.lock().let_go(&active);
         self.sync_group.let_go();
         let mut versions = self.versions.lock();
         let version = versions.let_go();
         let mut state = self.state.lock();
         let empty = SuperVersion {
-            active: Arc::new(Memtable::new(0)),
+            active,
             active_log: self.superversion.load().active_log,
             sealed: Vec::new(),
             version: Arc::new(Version::empty()),

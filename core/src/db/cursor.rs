@@ -6,7 +6,7 @@
 //! * C3  Only then there may be a span, which begins where the inner iterator stands. While there is one, it has the
 //!       current entry, and the inner iterator is told of that before it moves on.
 
-use super::holds::{Lease, Walk};
+use super::holds::{HoldList, Lease, Walk};
 use super::shared::Shared;
 use super::source::sources;
 use super::superversion::SuperVersion;
@@ -35,7 +35,7 @@ pub struct Cursor {
 
 /// Where a cursor is, and what it needs to know to move. It moves a [`Walk`] that it is lent for that.
 struct Stand {
-    shared: Arc<Shared>,
+    holds: Arc<HoldList>,
     sequence: SequenceNumber,
     options: IterOptions,
     span: Option<Span>,
@@ -82,11 +82,12 @@ impl Cursor {
     ) -> Result<Cursor> {
         let merged = MergingIterator::new(sources(&superversion, &shared.tables, &options));
         let lease = shared.holds.lease(Walk {
+            shared: Arc::clone(shared),
             superversion,
             entries: VisibleIterator::new(merged, sequence).with_alarm(Arc::clone(&shared.met)),
         })?;
         let stand = Stand {
-            shared: Arc::clone(shared),
+            holds: Arc::clone(&shared.holds),
             sequence,
             options,
             span: None,
@@ -99,18 +100,15 @@ impl Cursor {
     /// A new cursor over the same entries, walking the other way. `Closed` if the database is.
     pub(super) fn reversed_twin(&self) -> Result<Cursor> {
         let Stand {
-            shared,
-            sequence,
-            options,
-            ..
+            sequence, options, ..
         } = &self.stand;
         let options = IterOptions {
             reverse: !options.reverse,
             ..options.clone()
         };
-        let superversion = self.lease.superversion();
-        let superversion = superversion.ok_or_else(|| Error::closed("the database"))?;
-        Cursor::at(shared, superversion, *sequence, options)
+        let over = self.lease.walks_over();
+        let (shared, superversion) = over.ok_or_else(|| Error::closed("the database"))?;
+        Cursor::at(&shared, superversion, *sequence, options)
     }
 
     /// Moves to the first entry in walking order.
@@ -264,7 +262,7 @@ impl Stand {
         self.status()?;
         match self.place {
             Place::New | Place::BeforeFirst => self.first(walk),
-            Place::BehindLast => self.shared.check_open().map(|()| false),
+            Place::BehindLast => self.holds.check_open().map(|()| false),
             Place::On => {
                 let to = match self.options.reverse {
                     true => Move::Down,
@@ -279,7 +277,7 @@ impl Stand {
         self.status()?;
         match self.place {
             Place::New | Place::BehindLast => self.last(walk),
-            Place::BeforeFirst => self.shared.check_open().map(|()| false),
+            Place::BeforeFirst => self.holds.check_open().map(|()| false),
             Place::On => {
                 let to = match self.options.reverse {
                     true => Move::Up,
@@ -317,7 +315,7 @@ impl Stand {
     #[inline]
     fn step_in_span(&mut self, up: bool) -> bool {
         match &mut self.span {
-            Some(span) if self.shared.check_open().is_ok() => match up {
+            Some(span) if self.holds.check_open().is_ok() => match up {
                 true => span.forward(),
                 false => span.backward(),
             },
@@ -376,7 +374,7 @@ impl Stand {
 
     /// Carries out a move; where the cursor is if it finds no entry.
     fn go(&mut self, walk: &mut Option<Walk>, to: Move<'_>, otherwise: Place) -> Result<bool> {
-        let moved = match (self.shared.check_open(), walk.as_mut()) {
+        let moved = match (self.holds.check_open(), walk.as_mut()) {
             (Ok(()), Some(walk)) => {
                 match to {
                     Move::Up | Move::Down => {
@@ -399,7 +397,8 @@ impl Stand {
             }
             Ok(false) => Ok(false),
             Err(error) => {
-                let error = self.shared.closed_or(error);
+                // If it was closed meanwhile the files may be gone.
+                let error = self.holds.check_open().err().unwrap_or(error);
                 if error.kind() == ErrorKind::Closed {
                     // Nothing is walked any more.
                     self.span = None;

@@ -15,11 +15,13 @@
     reason = "what is lent lies behind a lock that is not held while it is lent"
 )]
 
+use super::shared::{Shared, closed_error};
 use super::source::Source;
 use super::superversion::SuperVersion;
 use crate::error::{Error, Result};
 use crate::iterator::merging::MergingIterator;
 use crate::iterator::visible::VisibleIterator;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex, Weak};
 
 /// Whatever keeps the bytes of one entry where they are.
@@ -27,6 +29,7 @@ pub(super) type Kept = Box<dyn Send>;
 
 /// What a cursor walks.
 pub(super) struct Walk {
+    pub(super) shared: Arc<Shared>,
     pub(super) superversion: Arc<SuperVersion>,
     pub(super) entries: VisibleIterator<MergingIterator<Source>>,
 }
@@ -69,8 +72,10 @@ impl Hold {
     }
 }
 
-/// The holds of all cursors of a database.
+/// The holds of all cursors of a database, and whether it is open: all that a cursor keeps of it in the end.
 pub(super) struct HoldList {
+    /// Its reads and writes know it from [`Shared::closed`], which is set before.
+    closed: AtomicBool,
     list: Mutex<List>,
     /// The process it belongs to (HOLD-4).
     forks: u32,
@@ -81,12 +86,14 @@ struct List {
     holds: Vec<Option<Weak<Hold>>>,
     /// The empty places in `holds`.
     free: Vec<usize>,
-    is_closed: bool,
+    /// The holds were taken (HOLD-3).
+    is_over: bool,
 }
 
 impl Default for HoldList {
     fn default() -> HoldList {
         HoldList {
+            closed: AtomicBool::new(false),
             list: Mutex::default(),
             forks: crate::env::fork_count(),
         }
@@ -94,6 +101,20 @@ impl Default for HoldList {
 }
 
 impl HoldList {
+    /// Refuses every move of a cursor after close, and in a child after `fork`.
+    #[inline]
+    pub(super) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) || crate::env::fork_count() != self.forks {
+            return Err(closed_error(self.forks));
+        }
+        Ok(())
+    }
+
+    /// From now on moves are refused.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
     /// Gives `walk` to a cursor. `Closed` once the database is.
     pub(super) fn lease(self: &Arc<Self>, walk: Walk) -> Result<Lease> {
         let hold = Arc::new(Hold(Mutex::new(Held {
@@ -101,7 +122,7 @@ impl HoldList {
             kept: None,
         })));
         let mut list = self.list.lock();
-        if list.is_closed {
+        if list.is_over {
             return Err(Error::closed("the database"));
         }
         let entry = Some(Arc::downgrade(&hold));
@@ -120,18 +141,18 @@ impl HoldList {
             list: Arc::clone(self),
             hold,
             place,
-            lent: Lent::default(),
+            lent: Lent::NOTHING,
         })
     }
 
     /// Takes from every cursor what it holds, but for what it lends. A move under way ends first.
     pub(super) fn let_go(&self) {
         let mut list = self.list.lock();
-        list.is_closed = true;
+
         let List { holds, .. } = std::mem::replace(
             &mut *list,
             List {
-                is_closed: true,
+                is_over: true,
                 ..List::default()
             },
         );
@@ -156,13 +177,11 @@ struct Lent {
     value: *const [u8],
 }
 
-impl Default for Lent {
-    fn default() -> Lent {
-        Lent {
-            key: &[],
-            value: &[],
-        }
-    }
+impl Lent {
+    const NOTHING: Lent = Lent {
+        key: &[],
+        value: &[],
+    };
 }
 
 // SAFETY: bytes that nobody changes, as long as they are there; `Lease` sees to that.
@@ -184,7 +203,7 @@ impl Lease {
     /// Lets `moves` move the walk (`None` if it was taken, or belongs to the process that forked this one), alone.
     #[inline]
     pub(super) fn with<T>(&mut self, moves: impl FnOnce(&mut Option<Walk>) -> T) -> T {
-        self.lent = Lent::default();
+        self.lent = Lent::NOTHING;
         if self.is_foreign() {
             return moves(&mut None);
         }
@@ -204,14 +223,13 @@ impl Lease {
     }
 
     /// What the walk is over; `None` if it was taken.
-    pub(super) fn superversion(&self) -> Option<Arc<SuperVersion>> {
+    pub(super) fn walks_over(&self) -> Option<(Arc<Shared>, Arc<SuperVersion>)> {
         if self.is_foreign() {
             return None;
         }
         let held = self.hold.0.lock();
-        held.walk
-            .as_ref()
-            .map(|walk| Arc::clone(&walk.superversion))
+        let walk = held.walk.as_ref()?;
+        Some((Arc::clone(&walk.shared), Arc::clone(&walk.superversion)))
     }
 
     /// The key of the entry that the walk stands on; empty if there was none.
@@ -242,7 +260,7 @@ impl Drop for Lease {
             return;
         }
         let mut list = self.list.list.lock();
-        if !list.is_closed {
+        if !list.is_over {
             list.holds[self.place] = None;
             list.free.push(self.place);
         }

@@ -107,12 +107,12 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Lets file and memtable go, for good. Requires that no flush needs the memtable.
-    pub(super) fn let_go(&mut self) -> Arc<Memtable> {
+    /// Lets file and memtable go, for good, for an `empty` one. Requires that no flush needs the memtable.
+    pub(super) fn let_go(&mut self, empty: &Arc<Memtable>) -> Arc<Memtable> {
         self.is_closed = true;
         self.writer.let_go();
         self.file.let_go();
-        std::mem::replace(&mut self.memtable, Arc::new(Memtable::new(0)))
+        std::mem::replace(&mut self.memtable, Arc::clone(empty))
     }
 }
 
@@ -169,7 +169,7 @@ impl Shared {
     #[inline]
     pub(super) fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Acquire) || crate::env::fork_count() != self.forks {
-            return Err(self.closed_error());
+            return Err(closed_error(self.forks));
         }
         Ok(())
     }
@@ -178,17 +178,6 @@ impl Shared {
     #[cold]
     pub(super) fn closed_or(&self, error: Error) -> Error {
         self.check_open().err().unwrap_or(error)
-    }
-
-    #[cold]
-    fn closed_error(&self) -> Error {
-        if crate::env::fork_count() != self.forks {
-            return Error::new(
-                crate::error::ErrorKind::Closed,
-                "the database was opened before a fork and belongs to the parent process",
-            );
-        }
-        Error::closed("the database")
     }
 
     /// Refuses writes after close and to a database opened read-only.
@@ -244,4 +233,16 @@ impl Shared {
     pub(super) fn note(&self, line: std::fmt::Arguments<'_>) {
         self.info_log.write(&*self.env, line);
     }
+}
+
+/// What calls on a database answer that was closed, or that another process opened: `forks` is its `fork_count`.
+#[cold]
+pub(super) fn closed_error(forks: u32) -> Error {
+    if crate::env::fork_count() != forks {
+        return Error::new(
+            crate::error::ErrorKind::Closed,
+            "the database was opened before a fork and belongs to the parent process",
+        );
+    }
+    Error::closed("the database")
 }

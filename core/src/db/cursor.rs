@@ -302,7 +302,7 @@ impl Stand {
     fn entry<'a>(&'a self, walk: &'a Option<Walk>) -> Result<(&'a [u8], &'a [u8])> {
         let (key, value) = match (&self.span, walk) {
             (Some(span), _) => (span.key(), span.value()),
-            (None, Some(walk)) => (walk.entries.key(), walk.entries.value()),
+            (None, Some(walk)) => walk.entries.entry(),
             (None, None) => return Err(Error::closed("the database")),
         };
         Ok((
@@ -440,6 +440,9 @@ impl Stand {
         }
         if !entries.valid() {
             return Ok(false);
+        }
+        if lower.is_none() && upper.is_none() {
+            return Ok(true);
         }
         let key = entries.key();
         Ok(lower.is_none_or(|lower| lower <= key) && upper.is_none_or(|upper| key < upper))

@@ -214,10 +214,8 @@ impl Lease {
         if let Some(walk) = &held.walk
             && walk.entries.valid()
         {
-            self.lent = Lent {
-                key: walk.entries.key(),
-                value: walk.entries.value(),
-            };
+            let (key, value) = walk.entries.entry();
+            self.lent = Lent { key, value };
         }
         moved
     }

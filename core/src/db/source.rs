@@ -139,6 +139,11 @@ impl InternalIterator for Source {
     }
 
     #[inline]
+    fn entry(&self) -> (&[u8], &[u8]) {
+        delegate!(self, inner => inner.entry())
+    }
+
+    #[inline]
     fn is_known_first_of_key(&self) -> bool {
         delegate!(self, inner => inner.is_known_first_of_key())
     }

@@ -304,6 +304,11 @@ impl<I: InternalIterator> InternalIterator for MergingIterator<I> {
     }
 
     #[inline]
+    fn entry(&self) -> (&[u8], &[u8]) {
+        self.current().entry()
+    }
+
+    #[inline]
     fn is_known_first_of_key(&self) -> bool {
         self.current().is_known_first_of_key() && self.has_key_alone(Direction::Backward)
     }

@@ -53,6 +53,12 @@ pub(crate) trait InternalIterator: Send {
     /// The value of this entry (empty for a tombstone); lives until the next move. Requires `valid`.
     fn value(&self) -> &[u8];
 
+    /// User key and value of the entry it stands on. Requires `valid`.
+    #[inline]
+    fn entry(&self) -> (&[u8], &[u8]) {
+        (self.key().user_key, self.value())
+    }
+
     /// Whether it is known, without looking far, that the entry before has another user key or that there is none.
     /// Requires `valid`.
     fn is_known_first_of_key(&self) -> bool {

@@ -80,11 +80,12 @@ impl<I: InternalIterator> VisibleIterator<I> {
         }
     }
 
-    /// The value; requires `valid`.
-    pub(crate) fn value(&self) -> &[u8] {
+    /// User key and value; requires `valid`.
+    #[inline]
+    pub(crate) fn entry(&self) -> (&[u8], &[u8]) {
         match self.at {
-            At::Inner => self.inner.value(),
-            _ => &self.value,
+            At::Inner => self.inner.entry(),
+            _ => (&self.key, &self.value),
         }
     }
 
@@ -432,7 +433,11 @@ mod tests {
                     );
                     if let Some(key) = &expected {
                         assert_eq!(iterator.key(), key, "seed {seed} number {number}");
-                        assert_eq!(iterator.value(), state[key], "seed {seed} number {number}");
+                        assert_eq!(
+                            iterator.entry().1,
+                            state[key],
+                            "seed {seed} number {number}"
+                        );
                     }
                 }
             }

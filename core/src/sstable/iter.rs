@@ -381,6 +381,16 @@ impl InternalIterator for TableIterator {
     }
 
     #[inline]
+    fn entry(&self) -> (&[u8], &[u8]) {
+        debug_assert!(self.valid);
+        match &self.cursor {
+            Some(AnyCursor::Flat(cursor)) => (cursor.key().user_key, cursor.value()),
+            Some(AnyCursor::Stored(cursor)) => (cursor.key().user_key, cursor.value()),
+            None => (b"", b""),
+        }
+    }
+
+    #[inline]
     fn is_known_first_of_key(&self) -> bool {
         match &self.cursor {
             Some(AnyCursor::Flat(cursor)) => cursor

@@ -229,6 +229,11 @@ impl InternalIterator for LevelIterator {
     }
 
     #[inline]
+    fn entry(&self) -> (&[u8], &[u8]) {
+        self.standing().entry()
+    }
+
+    #[inline]
     fn is_known_first_of_key(&self) -> bool {
         self.standing().is_known_first_of_key()
     }

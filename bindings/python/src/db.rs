@@ -3,7 +3,7 @@
 use std::mem;
 use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
@@ -11,7 +11,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
 use crate::bytes::BytesLike;
-use crate::errors::{detached, drop_detached, take};
+use crate::errors::{detached, drop_detached};
+use crate::mutex::{Mutex, lock_detached, take};
 use crate::options;
 use crate::patience::{interruptible, locking};
 use crate::reader::{Reader, View};
@@ -48,7 +49,7 @@ impl Store {
     fn new(db: aidb::DB) -> Arc<Store> {
         Arc::new(Store {
             db: Some(db),
-            walks: Mutex::default(),
+            walks: Mutex::new(Walks::default()),
         })
     }
 
@@ -56,21 +57,25 @@ impl Store {
     pub(crate) fn hold<T: Send + 'static>(&self, walk: T) -> Arc<Mutex<Option<T>>> {
         let walk = Arc::new(Mutex::new(Some(walk)));
         let held: Arc<dyn Walking> = walk.clone();
-        let mut walks = self.walks.lock().unwrap_or_else(PoisonError::into_inner);
-        if walks.all.len() >= walks.look_at {
-            walks.all.retain(|walk| walk.strong_count() > 0);
-            walks.look_at = 2 * walks.all.len() + 16;
+        // In a child whose parent was at it, the database is closed anyhow.
+        if let Ok(mut walks) = lock_detached(&self.walks) {
+            if walks.all.len() >= walks.look_at {
+                walks.all.retain(|walk| walk.strong_count() > 0);
+                walks.look_at = 2 * walks.all.len() + 16;
+            }
+            walks.all.push(Arc::downgrade(&held));
         }
-        walks.all.push(Arc::downgrade(&held));
         walk
     }
 
     /// Closes the database, and lets go of what its iterators hold. Detached.
     pub(crate) fn close(&self) -> aidb::Result<()> {
         let outcome = aidb::DB::close(self);
-        let walks = mem::take(&mut *self.walks.lock().unwrap_or_else(PoisonError::into_inner));
-        for walk in walks.all.iter().filter_map(Weak::upgrade) {
-            walk.let_go();
+        let walks = lock_detached(&self.walks).map(|mut walks| mem::take(&mut *walks));
+        for walk in walks.iter().flat_map(|walks| &walks.all) {
+            if let Some(walk) = walk.upgrade() {
+                walk.let_go();
+            }
         }
         outcome
     }

@@ -28,7 +28,9 @@ exports.explaining = function (Base) {
         await super._open(options)
       } catch (err) {
         // A sublevel fails with its parent, whose own cause is the one to tell.
-        this.#failure = err.code === 'LEVEL_DATABASE_NOT_OPEN' && err.cause ? err.cause : err
+        let failure = err
+        while (failure.code === 'LEVEL_DATABASE_NOT_OPEN' && failure.cause) failure = failure.cause
+        this.#failure = failure
         throw err
       }
     }

@@ -31,8 +31,9 @@ const { Port, Database, Verification } = require(file)
  */
 const OPERATIONS_PER_TURN = 200
 
-/** What was answered since the last turn that was waited for. */
+/** What was answered since the last turn that was waited for, and whether one is waited for. */
 let answered = 0
+let isWaiting = false
 
 /** Promises without an answer, by number: `{ resolve, reject }`, or `null` where the number is free. */
 const waiting = []
@@ -41,12 +42,15 @@ const free = []
 const port = new Port(answerSome, isMainThread)
 
 function answerSome () {
-  if (answered >= OPERATIONS_PER_TURN) return setImmediate(answerAfterTurn)
+  if (isWaiting) return
+  if (answered >= OPERATIONS_PER_TURN) return waitForTurn()
 
-  const answers = port.take(OPERATIONS_PER_TURN - answered)
+  const answers = port.take(OPERATIONS_PER_TURN, answered)
   answered += answers[0]
+  // What does not fit is left there, and nothing rings for it.
+  if (answers[1]) waitForTurn()
 
-  for (let i = 1; i < answers.length; i += 3) {
+  for (let i = 2; i < answers.length; i += 3) {
     const number = answers[i]
     const { resolve, reject } = waiting[number]
 
@@ -56,14 +60,15 @@ function answerSome () {
     if (answers[i + 1]) resolve(answers[i + 2])
     else reject(toError(answers[i + 2]))
   }
-
-  // More may have been left there, for which nothing rings.
-  if (answered >= OPERATIONS_PER_TURN) setImmediate(answerAfterTurn)
 }
 
-function answerAfterTurn () {
-  answered = 0
-  answerSome()
+function waitForTurn () {
+  isWaiting = true
+  setImmediate(function () {
+    isWaiting = false
+    answered = 0
+    answerSome()
+  })
 }
 
 /**

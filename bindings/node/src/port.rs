@@ -89,28 +89,34 @@ impl Port {
         Ok(Port { shared })
     }
 
-    /// Answers that have arrived, in their order, until their weights come to `most` (A5). An array: the sum of the
-    /// weights, then for each its number, whether it went well, and the value or failure.
+    /// Answers that have arrived, in their order: as many as have room beside what was `answered` before, if the weights
+    /// of all come to `most` (A5); the first one always has if nothing was. An array: the sum of the weights, whether
+    /// some are left, then for each its number, whether it went well, and the value or failure.
     #[napi]
-    pub fn take<'env>(&self, env: &'env Env, most: u32) -> napi::Result<Array<'env>> {
+    pub fn take<'env>(
+        &self,
+        env: &'env Env,
+        most: u32,
+        answered: u32,
+    ) -> napi::Result<Array<'env>> {
         let mut arrived = lock(&self.shared.answers);
         let mut weight = 0;
         let taken = arrived.iter().take_while(|(_, answer)| {
-            let fits = weight < most;
-            weight += if fits {
-                answer.as_ref().map_or(1, Outcome::weight)
-            } else {
-                0
-            };
+            let own = answer.as_ref().map_or(1, Outcome::weight);
+            let sum = answered.saturating_add(weight).saturating_add(own);
+            let fits = sum <= most || answered == 0 && weight == 0;
+            weight += if fits { own } else { 0 };
             fits
         });
         let taken = taken.count();
         let answers: Vec<_> = arrived.drain(..taken).collect();
+        let is_more = !arrived.is_empty();
         drop(arrived);
         let count = u32::try_from(answers.len()).expect("each answer has a 32-bit number");
-        let mut out = env.create_array(1 + count * 3)?;
+        let mut out = env.create_array(2 + count * 3)?;
         out.set(0, weight)?;
-        let mut index = 1;
+        out.set(1, is_more)?;
+        let mut index = 2;
         for (number, answer) in answers {
             out.set(index, number)?;
             let answer =

@@ -131,15 +131,15 @@ test('the loop turns after at most 200 operations or 1000 entries', async functi
   }) <= 201, 'puts')
   assert.ok(await mostPerTurn(async function (counted) {
     for await (const _ of db.iterator()) counted()
-  }) <= 1200, 'for await')
+  }) <= 1000, 'for await')
   assert.ok(await mostPerTurn(async function (counted) {
     const iterator = db.keys({ reverse: true })
     while (await iterator.next() !== undefined) counted()
-  }) <= 1200, 'next')
+  }) <= 1000, 'next')
   assert.ok(await mostPerTurn(async function (counted) {
     const iterator = db.values()
     for (let items; (items = await iterator.nextv(1000)).length > 0;) items.forEach(counted)
-  }) <= 1200, 'nextv')
+  }) <= 1000, 'nextv')
   assert.ok(await mostPerTurn((counted) => Promise.all(keys.map(async function (key) {
     await db.has(key)
     counted()

@@ -78,9 +78,10 @@ impl Shared {
         key: &[u8],
         snapshot: Option<&Snapshot>,
     ) -> Result<Remembered> {
+        // As in `get`: behind the load it is open.
+        let superversion = self.superversion.load();
         self.check_open()?;
         check_key(key)?;
-        let superversion = self.superversion.load();
         let sequence = match snapshot {
             None => self.publisher.read_point_now(),
             Some(_) => Some(self.read_sequence(snapshot)?),

@@ -12,6 +12,8 @@ const SYNCHRONOUS = ['getProperty', 'getSync', 'iterator', 'keys', 'snapshot', '
 /** What abstract-level says of a database that is not open, and of an iterator that was made while it opened. */
 const NOT_OPEN = new Set(['LEVEL_DATABASE_NOT_OPEN', 'LEVEL_ITERATOR_NOT_OPEN'])
 
+const kFailure = Symbol('failure')
+
 /**
  * A database of class `Base` whose calls, if it did not open, fail with the cause of that. Programs seldom await
  * `open()`, and the first call that they do await would only say that the database is not open.
@@ -19,18 +21,16 @@ const NOT_OPEN = new Set(['LEVEL_DATABASE_NOT_OPEN', 'LEVEL_ITERATOR_NOT_OPEN'])
 exports.explaining = function (Base) {
   class Explaining extends Base {
     // Why it did not open, when it was last tried.
-    #failure = null
+    [kFailure] = null
 
     async _open (options) {
-      this.#failure = null
+      this[kFailure] = null
 
       try {
         await super._open(options)
       } catch (err) {
-        // A sublevel fails with its parent, whose own cause is the one to tell.
-        let failure = err
-        while (failure.code === 'LEVEL_DATABASE_NOT_OPEN' && failure.cause) failure = failure.cause
-        this.#failure = failure
+        // A sublevel fails with its parent, and knows no cause of its own.
+        this[kFailure] = this.parent?.[kFailure] ?? err
         throw err
       }
     }
@@ -58,18 +58,18 @@ exports.explaining = function (Base) {
     }
 
     get #isRefusing () {
-      return this.#failure !== null && this.status !== 'open' && this.status !== 'opening'
+      return this[kFailure] !== null && this.status !== 'open' && this.status !== 'opening'
     }
 
     #refusal () {
-      return new LevelError('LEVEL_DATABASE_NOT_OPEN', 'Database is not open', this.#failure)
+      return new LevelError('LEVEL_DATABASE_NOT_OPEN', 'Database is not open', this[kFailure])
     }
 
     async #explained (fn) {
       try {
         return await fn()
       } catch (err) {
-        if (NOT_OPEN.has(err.code) && err.cause === undefined && this.#failure !== null) throw this.#refusal()
+        if (NOT_OPEN.has(err.code) && err.cause === undefined && this[kFailure] !== null) throw this.#refusal()
         throw err
       }
     }

@@ -77,8 +77,8 @@ test('options have both spellings, and wrong ones are refused with help', async 
     [{ cacheSize: 1 }, /did you mean: blockCacheSize\?$/],
     [{ blok_cache_size: 1 }, /did you mean: block_cache_size, block_size\?$|did you mean: block_cache_size\?$/],
     [{ createIfMising: false }, /createIfMissing/],
-    [{ blockSize: 4096.5 }, /block_size: .*4KiB|block_size/],
-    [{ lockTimeout: 0.5 }, /lock_timeout: expected milliseconds/],
+    [{ blockSize: 4096.5 }, /block_size.*expected a size/],
+    [{ lockTimeout: 0.5 }, /lock_timeout.*expected milliseconds/],
     [{ bloomBitsPerKey: 1000 }, /0 to 32/],
     [{ compression: 'zip' }, /snappy/]
   ]) {

@@ -78,7 +78,7 @@ exports.explaining = function (Base) {
     #explainedIterator (iterator) {
       if (this.status !== 'opening') return iterator
 
-      for (const name of ['_next', '_nextv', '_all']) {
+      for (const name of ['next', 'nextv', 'all']) {
         const original = iterator[name]
         iterator[name] = (...args) => this.#explained(() => original.apply(iterator, args))
       }

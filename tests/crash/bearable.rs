@@ -86,9 +86,9 @@ struct Bearable {
 }
 
 /// Everything that may be borne. So these are always told: a sync of a log, of a table, of CURRENT, of a manifest that is
-/// in use, or of a directory for their names; a write of any of them; a read of a table, a manifest or CURRENT; the lock;
-/// the making of a directory.
-const BEARABLE: [Bearable; 12] = [
+/// in use, or of a directory for their names; a write of any of them; a read of a table, a manifest or CURRENT, but for a
+/// proof of whose a folder is; the lock; the making of a directory.
+const BEARABLE: [Bearable; 13] = [
     // A full disk stops puts and nothing else (docs/durability.md): what finds no space draws on the reserve and is tried
     // again, and the last try is judged by itself.
     Bearable {
@@ -242,6 +242,22 @@ const BEARABLE: [Bearable; 12] = [
         condition: |failure| {
             let next = failure.after.first();
             next.is_some_and(|next| next.is_like(failure.failed) && !next.is_due)
+        },
+    },
+    // Whose a folder is each of several files can prove. CURRENT was read before, to see that no other engine wrote it.
+    Bearable {
+        reason: "proved by another file",
+        operations: &[Operation::Look, Operation::Open, Operation::Read],
+        kinds: &[Kind::Current],
+        condition: |failure| {
+            let path = &failure.failed.path;
+            let was_read =
+                |asked: &Asked| asked.works(Operation::Read, Kind::Current) && asked.path == *path;
+            let proves = |asked: &Asked| asked.operation == Operation::Read && !asked.is_due;
+            let rest = &failure.after;
+            // The next that is read is not CURRENT itself, which would be what the call is about.
+            let next = rest.iter().find(|asked| proves(asked));
+            failure.before.iter().any(was_read) && next.is_some_and(|next| next.path != *path)
         },
     },
 ];

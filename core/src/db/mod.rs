@@ -195,7 +195,7 @@ impl DB {
     ///     Remembered::Unknown => db.get(b"fruit")?,
     /// };
     /// assert_eq!(value.as_deref(), Some(&b"apple"[..]));
-    /// # Ok::<(), aidb::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn get_in_memory(&self, key: &[u8], options: &ReadOptions<'_>) -> Result<Remembered> {
         self.shared().get_in_memory(key, options.snapshot)

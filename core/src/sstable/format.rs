@@ -562,6 +562,17 @@ mod tests {
     use crate::error::ErrorKind;
 
     #[test]
+    fn raw_bytes_know_their_file_and_their_place() {
+        let block = RawBlock {
+            bytes: Cow::Borrowed(&[]),
+            file_id: 1,
+            offset: 2,
+        };
+        assert!(block.is_at(1, 2));
+        assert!(!block.is_at(1, 3) && !block.is_at(3, 2) && !block.is_at(2, 1));
+    }
+
+    #[test]
     fn header_and_footer_round_trip_and_notice_every_flipped_bit() {
         let path = Path::new("000001.sst");
         let header = encode_header(77);

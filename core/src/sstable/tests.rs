@@ -1081,3 +1081,18 @@ fn a_lookup_in_a_whole_block_with_impossible_lengths_answers_damage() {
         }
     }
 }
+
+#[test]
+fn a_file_too_short_for_a_table_is_refused_before_it_is_read() {
+    let shortest = HEADER_BYTES + FOOTER_BYTES;
+    for length in [0, 1, HEADER_BYTES, FOOTER_BYTES, shortest - 1] {
+        let (env, path) = in_memory();
+        let file = env.create_new(&path).unwrap();
+        file.write_at(0, &vec![0; length]).unwrap();
+        let opened = open(&env, &path, length as u64, &BlockCache::new(0));
+        let error = opened.err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Corruption);
+        let said = format!("the file has {length} bytes");
+        assert!(error.message().contains(&said), "{error}");
+    }
+}

@@ -351,3 +351,26 @@ fn a_small_block_of_a_large_cache_lies_in_its_slabs_and_a_large_one_does_not() {
     let large = Block::unchecked(bytes, gauge).unwrap();
     assert!(!large.is_in_slab());
 }
+
+#[test]
+fn blocks_hold_the_same_only_if_every_entry_is_equal_and_none_is_left() {
+    use crate::sstable::iter::hold_the_same;
+    type Entries<'a> = Vec<(&'a [u8], &'a [u8])>;
+    let whole: Entries<'_> = vec![(b"a", b"1"), (b"b", b"2"), (b"c", b"3")];
+    let same = |other: Entries<'_>| {
+        let block = |entries: &Entries<'_>| block_of(&stored(entries, 2));
+        let one_way = hold_the_same(block(&whole), block(&other));
+        assert_eq!(hold_the_same(block(&other), block(&whole)), one_way);
+        one_way
+    };
+    assert!(same(whole.clone()));
+    assert!(!same(whole[..2].to_vec()), "one entry less");
+    for index in 0..whole.len() {
+        let mut other = whole.clone();
+        other[index].1 = b"x";
+        assert!(!same(other), "another value at {index}");
+    }
+    assert!(!same(vec![(b"a", b"1"), (b"b", b"2"), (b"d", b"3")]));
+    let flat = block_of(&stored(&whole, 2)).flatten().unwrap();
+    assert!(hold_the_same(flat, block_of(&stored(&whole, 1))));
+}

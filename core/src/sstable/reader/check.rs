@@ -134,3 +134,6 @@ fn as_damage(error: Error) -> Result<Error> {
         _ => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -472,3 +472,15 @@ fn what_the_properties_say_of_the_entries_is_told_beside_what_was_found() {
     file.write_at(offset, b"damage").unwrap();
     assert_eq!(salvaged(), None);
 }
+
+#[test]
+fn what_a_table_says_of_its_entries_is_told_with_their_sum_if_it_has_one() {
+    let said = |terms| Said {
+        entries: 5,
+        tombstones: 2,
+        terms,
+    };
+    assert_eq!(said(None).to_string(), "3 puts and 2 deletes");
+    let whole = "3 puts and 2 deletes with sum 00000000000000ff";
+    assert_eq!(said(Some(0xff)).to_string(), whole);
+}

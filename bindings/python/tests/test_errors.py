@@ -144,7 +144,7 @@ def test_damage_is_an_error_for_reads_and_never_the_end_of_a_walk(path):
 
 
 FULL = """
-import resource, signal, sys
+import os, resource, signal, sys
 import aidb
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
@@ -152,6 +152,8 @@ try:
     with aidb.open(sys.argv[1]) as db:
         for number in range(64):
             db.put(b"%d" % number, bytes(1 << 16))
+        # Those fit into files of that size; this one does not.
+        db.put(b"large", os.urandom(2 << 20))
 except aidb.IOError as error:
     print(type(error).__name__, error.errno)
 """

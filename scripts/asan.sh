@@ -35,7 +35,7 @@ tests/c/misuse.py include/aidb.h >"$out/misuse_calls.h"
 runtime=$(echo "$(rustc --print sysroot)/lib/rustlib/$triple/lib"/librustc*_rt.asan.a)
 for source in tests/c/*.c; do
     name=$(basename "$source" .c)
-    gcc -std=c99 -D_POSIX_C_SOURCE=200809L -g -O1 -Iinclude -I"$out" "$source" -o "$out/$name" \
+    gcc -std=c99 -D_POSIX_C_SOURCE=200809L -DSANITIZED_LIBRARY -g -O1 -Iinclude -I"$out" "$source" -o "$out/$name" \
         -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive "$CARGO_TARGET_DIR/$triple/debug/libaidb.a" \
         -pthread -lm -ldl -lrt -lresolv -rdynamic
     rm -rf "$out/db"

@@ -113,12 +113,17 @@ pub fn open(input: &[u8]) {
     repair(&options);
 }
 
-/// The answer; `None` if what was asked is damaged, or newer than this build.
+/// The answer; `None` if what was asked is damaged, or newer than this build, or so damaged that nothing tells any more that
+/// it was a database.
 fn checked<T>(result: Result<T>) -> Option<T> {
     match result {
         Ok(answer) => Some(answer),
         Err(error) => {
-            let is_damage = matches!(error.kind(), ErrorKind::Corruption | ErrorKind::Unsupported);
+            let is_damage = match error.kind() {
+                ErrorKind::Corruption | ErrorKind::Unsupported => true,
+                ErrorKind::InvalidArgument => error.message().contains("is not a database"),
+                _ => false,
+            };
             assert!(is_damage, "{error}");
             None
         }

@@ -113,6 +113,13 @@ pub fn open(input: &[u8]) {
     repair(&options);
 }
 
+/// What is said of a folder that nothing proves to be AiDb's.
+const NOT_OURS: [&str; 3] = [
+    "is not a database",
+    "not of AiDb",
+    "holds nothing of a database",
+];
+
 /// The answer; `None` if what was asked is damaged, or newer than this build, or so damaged that nothing tells any more that
 /// it was a database.
 fn checked<T>(result: Result<T>) -> Option<T> {
@@ -121,7 +128,9 @@ fn checked<T>(result: Result<T>) -> Option<T> {
         Err(error) => {
             let is_damage = match error.kind() {
                 ErrorKind::Corruption | ErrorKind::Unsupported => true,
-                ErrorKind::InvalidArgument => error.message().contains("is not a database"),
+                ErrorKind::InvalidArgument => {
+                    NOT_OURS.iter().any(|what| error.message().contains(what))
+                }
                 _ => false,
             };
             assert!(is_damage, "{error}");

@@ -66,7 +66,15 @@ impl Shared {
     fn flush_round(&self, failed_for: &mut Option<u64>) -> Result<bool> {
         self.doorbell.wait(self.until_look());
         self.step("the flush thread wakes");
-        self.look_around();
+        let looked = guarded(|| {
+            self.look_around();
+            Ok(())
+        });
+        if let Err(panicked) = looked {
+            // Flushes and the end of the thread do not depend on it.
+            self.note(format_args!("upkeep failed: {panicked}"));
+            self.look_no_more();
+        }
         loop {
             let state = self.state.lock();
             if state.stop_flushing {

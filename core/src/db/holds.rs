@@ -148,7 +148,6 @@ impl HoldList {
     /// Takes from every cursor what it holds, but for what it lends. A move under way ends first.
     pub(super) fn let_go(&self) {
         let mut list = self.list.lock();
-
         let List { holds, .. } = std::mem::replace(
             &mut *list,
             List {

@@ -126,6 +126,7 @@ impl Shared {
     /// Does what is due: looks at the active memtable, at tables after a snapshot was released, and at both where a reader
     /// has met a long run of garbage.
     pub(super) fn look_around(&self) {
+        self.step("the flush thread looks around");
         let was_released = self.snapshots.take_released();
         let was_met = self.met.take_rung();
         if was_released || was_met {
@@ -138,10 +139,15 @@ impl Shared {
         }
     }
 
+    /// Nothing is due until a later write asks for looks again.
+    pub(super) fn look_no_more(&self) {
+        self.watch.due.lock().micros = None;
+    }
+
     fn look_at_memtable(&self, was_met: bool) {
         let mut log = self.log.lock();
         if self.check_writable().is_err() || self.log_failure(&log).is_some() {
-            self.watch.due.lock().micros = None;
+            self.look_no_more();
             // Whoever writes next asks again.
             log.reserved_up_to = 0;
             return;
@@ -154,7 +160,7 @@ impl Shared {
             || was_met && memtable.tombstones >= MET_TOMBSTONES;
         drop(version);
         if is_worth && self.has_room_to_seal() && !self.must_wait_for_space() {
-            self.watch.due.lock().micros = None;
+            self.look_no_more();
             // An error is told to the next writer, as the log is poisoned then, or does not matter.
             let _ = self.seal(&mut log);
             return;

@@ -254,12 +254,15 @@ fn what_is_in_flight_over_a_close_never_takes_the_empty_database_for_its_answer(
         db.put(b"k", b"v").unwrap();
         let asked = AtomicU64::new(0);
         std::thread::scope(|scope| {
-            for reader in 0..2 {
+            for reader in 0..3 {
                 let (db, asked) = (&db, &asked);
                 scope.spawn(move || {
                     loop {
                         let found = match reader {
                             0 => db.get(b"k").map(|value| value.is_some()),
+                            1 => db
+                                .get_in_memory(b"k", &ReadOptions::default())
+                                .map(|answer| answer != Remembered::Absent),
                             _ => db
                                 .cursor(IterOptions::default())
                                 .and_then(|mut cursor| cursor.first()),
@@ -275,7 +278,7 @@ fn what_is_in_flight_over_a_close_never_takes_the_empty_database_for_its_answer(
                     }
                 });
             }
-            while asked.load(Ordering::Relaxed) < 4 {
+            while asked.load(Ordering::Relaxed) < 6 {
                 std::thread::yield_now();
             }
             db.close().unwrap();

@@ -287,3 +287,28 @@ fn a_sync_that_panics_is_told_to_all_who_wait_for_it_and_the_next_one_succeeds()
     }
     db.close().unwrap();
 }
+
+#[test]
+fn upkeep_that_panics_every_time_stands_in_the_way_of_no_flush_and_no_close() {
+    let looks = Arc::new(AtomicU64::new(0));
+    let env = MemEnv::new();
+    let mut panicking = options(&env).manual_background(false);
+    let counted = Arc::clone(&looks);
+    panicking.step_hook = Some(Arc::new(move |step| {
+        if step == "the flush thread looks around" {
+            counted.fetch_add(1, Ordering::SeqCst);
+            std::panic::resume_unwind(Box::new(KILLED.to_owned()));
+        }
+    }));
+    let db = DB::open("/db", panicking).unwrap();
+    for round in 0..3 {
+        db.put(b"k", &[round]).unwrap();
+        db.flush().unwrap();
+    }
+    db.close().unwrap();
+    // It tries at every bell, and not again and again.
+    let looks = looks.load(Ordering::SeqCst);
+    assert!((1..100).contains(&looks), "{looks}");
+    let found = open(&env).get(b"k").unwrap();
+    assert_eq!(found.as_deref(), Some(&[2][..]));
+}

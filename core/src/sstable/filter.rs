@@ -140,6 +140,17 @@ mod tests {
     }
 
     #[test]
+    fn every_step_from_one_position_to_the_next_is_odd() {
+        for hash in (1..=64).map(|number: u64| number.wrapping_mul(0x9e37_79b9)) {
+            // So many bits that a position is the place before it.
+            let positions: Vec<u64> = positions(hash, 3, u64::MAX).collect();
+            for pair in positions.windows(2) {
+                assert_eq!(pair[1].wrapping_sub(pair[0]) % 2, 1, "of {hash}");
+            }
+        }
+    }
+
+    #[test]
     fn the_measured_rate_is_the_textbook_rate() {
         let keys = 200_000u64;
         let absent = 4_000_000u64;

@@ -573,6 +573,26 @@ mod tests {
     }
 
     #[test]
+    fn only_the_magic_at_its_edge_tells_a_table() {
+        let [begin, end] = [HEADER_MAGIC, FOOTER_MAGIC];
+        let [behind_begin, before_end] = [[&begin[..], b"x"].concat(), [b"x", &end[..]].concat()];
+        assert!(begins_table(&begin) && begins_table(&behind_begin));
+        assert!(ends_table(&end) && ends_table(&before_end));
+        for other in [&b""[..], &begin[1..], &[b"x", &begin[..]].concat()] {
+            assert!(!begins_table(other), "{other:?}");
+        }
+        for other in [&b""[..], &end[1..], &[&end[..], b"x"].concat()] {
+            assert!(!ends_table(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn the_longest_block_that_is_believed_does_not_change_with_a_build() {
+        // 4 GiB - 1 of value, 16 MiB of key, twice 256 MiB of block, and 1 MiB.
+        assert_eq!(MAX_RAW_BLOCK_BYTES, 4_849_663_999);
+    }
+
+    #[test]
     fn header_and_footer_round_trip_and_notice_every_flipped_bit() {
         let path = Path::new("000001.sst");
         let header = encode_header(77);

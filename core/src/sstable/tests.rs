@@ -390,6 +390,7 @@ fn walk_at_random(dice: &mut Random, model: &Model, iterator: &mut TableIterator
                 (iterator.key(), iterator.value()),
                 (key_of(key), &value[..])
             );
+            assert_eq!(iterator.entry(), (key_of(key).user_key, &value[..]));
         }
     }
 }
@@ -466,12 +467,17 @@ fn a_flipped_byte_anywhere_is_corruption_or_harmless() {
 /// A footer with a good checksum may still name what is not there.
 /// A table of a few blocks, all of them in the cache, stored or (if read twice) flat.
 fn cached_table(reads: usize) -> Arc<Table> {
+    cached_table_of(20, reads)
+}
+
+/// The same with values of so many bytes, which are in as many blocks.
+fn cached_table_of(value_bytes: usize, reads: usize) -> Arc<Table> {
     let (env, path) = in_memory();
     let model: Model = (0..100u64)
         .map(|number| {
             let trailer = Trailer::new(SequenceNumber(number + 1), ValueKind::Put);
             let key = KeyRef::new(&number.to_be_bytes(), trailer).to_vec();
-            (key, vec![number as u8; 20])
+            (key, vec![number as u8; value_bytes])
         })
         .collect();
     let options = TableOptions {
@@ -495,6 +501,46 @@ fn a_cached_block_is_compared_with_the_file_in_both_forms() {
         }
     }
     assert_eq!(cached_table(0).cached_block_is_sound(0).unwrap(), None);
+    // Of the same place in a table of the same name.
+    let table = cached_table(1);
+    table.put_in_slot(1, cached_table_of(21, 1).block(1, true).unwrap());
+    assert_eq!(table.cached_block_is_sound(1).unwrap(), Some(false));
+}
+
+#[test]
+fn what_memory_answers_it_answers_from_a_block_that_is_ready_and_never_wrongly() {
+    let sought = |table: &Table, number: u64| {
+        let key = number.to_be_bytes();
+        table.get_in_memory(Sought::new(&key, Trailer::NEWEST), |_, entry| {
+            entry.to_vec()
+        })
+    };
+    let table = cached_table(0);
+    assert!(matches!(sought(&table, 0), Err(Unread::NotInMemory)));
+    // In the form of the file, that nobody has laid out yet.
+    let stored = table.block(0, false).unwrap();
+    assert!(stored.may_flatten());
+    let table = cached_table(3);
+    let ready = table.block(0, true).unwrap();
+    table.put_in_slot(0, stored);
+    assert!(matches!(sought(&table, 0), Err(Unread::NotInMemory)));
+    table.put_in_slot(0, ready);
+    for number in 0..100 {
+        let found = sought(&table, number).unwrap_or_else(|_| panic!("{number}"));
+        assert_eq!(found, Some(vec![number as u8; 20]));
+    }
+    assert!(matches!(sought(&table, 100), Ok(None)));
+}
+
+#[test]
+fn the_entry_that_is_kept_outlives_the_walk() {
+    for reads in [1, 3] {
+        let mut walk = cached_table(reads).iter(true, 0);
+        walk.seek_to_first().unwrap();
+        let kept = walk.keep_entry();
+        assert!(kept.is_some() && !walk.valid());
+        assert!(walk.keep_entry().is_none(), "it stands nowhere");
+    }
 }
 
 #[test]

@@ -615,6 +615,28 @@ fn a_header_that_names_an_impossible_number_is_damage_and_its_records_are_found(
 }
 
 #[test]
+fn the_id_of_a_log_without_a_header_is_found_in_the_first_fragment_of_any_block() {
+    let env = MemEnv::new();
+    let none = Predecessor::default();
+    let mut writer = Writer::create(&env, dir(), NUMBER, ID, none, 0).unwrap();
+    // Ends a few bytes into the second block.
+    append(&mut writer, 1, &payload(BLOCK_BYTES as usize, 1), 0).unwrap();
+    let mut bytes = bytes_of(&env);
+    let second = BLOCK_BYTES as usize;
+    assert!(
+        (second + 20..second + 120).contains(&bytes.len()),
+        "{}",
+        bytes.len()
+    );
+    bytes[..second].fill(0x5a);
+    let path = log_path(dir(), NUMBER);
+    let reader = Reader::open_damaged(&with_bytes(&bytes), &path, NUMBER).unwrap();
+    // It need not be the same: checksums of 32 bits know many ids by one.
+    let id = reader.unwrap().header().log_id;
+    assert!(FragmentHeader::decode(&bytes[second..], id, second as u64).is_some());
+}
+
+#[test]
 fn a_torn_header_is_never_written_only_if_nothing_is_behind_it() {
     let zeros = with_bytes(&[0; 5000]);
     let open = |env: &MemEnv| Reader::open(env, &log_path(dir(), NUMBER), NUMBER);

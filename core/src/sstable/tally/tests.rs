@@ -52,6 +52,17 @@ fn versions_of_a_key_that_do_not_descend_are_told_within_a_block_and_from_one_to
 }
 
 #[test]
+fn every_version_behind_the_first_of_its_key_counts_as_older() {
+    let mut tally = Tally::default();
+    let first = block(&[(0, b"k", 9), (1, b"", 8), (1, b"", 7), (0, b"l", 5)]);
+    assert_eq!(told(&mut tally, &first), None);
+    assert_eq!(tally.older_versions, 2);
+    let second = block(&[(0, b"l", 4), (0, b"m", 3), (1, b"", 2)]);
+    assert_eq!(told(&mut tally, &second), None);
+    assert_eq!(tally.older_versions, 4);
+}
+
+#[test]
 fn the_keys_that_share_bytes_take_64_kib_rebuilt_and_not_a_byte_more() {
     // Keys of 64 bytes, of which four are not shared.
     let first = [&[b'k'; 60][..], &0u32.to_be_bytes()].concat();

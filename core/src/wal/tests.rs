@@ -637,6 +637,20 @@ fn the_id_of_a_log_without_a_header_is_found_in_the_first_fragment_of_any_block(
 }
 
 #[test]
+fn a_log_that_was_let_go_takes_no_record_and_begins_as_a_log() {
+    let env = MemEnv::new();
+    let none = Predecessor::default();
+    let mut writer = Writer::create(&env, dir(), NUMBER, ID, none, 0).unwrap();
+    append(&mut writer, 1, b"x", 0).unwrap();
+    writer.let_go();
+    let error = append(&mut writer, 2, b"y", 0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed);
+    let bytes = bytes_of(&env);
+    assert_eq!(read(&env, None).0, [(1, b"x".to_vec())]);
+    assert!(begins_log(&bytes) && !begins_log(&bytes[1..]) && !begins_log(b""));
+}
+
+#[test]
 fn a_torn_header_is_never_written_only_if_nothing_is_behind_it() {
     let zeros = with_bytes(&[0; 5000]);
     let open = |env: &MemEnv| Reader::open(env, &log_path(dir(), NUMBER), NUMBER);

@@ -146,6 +146,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_noted_behind_the_close_is_not_written() {
+        let env = MemEnv::new();
+        let dir = Path::new("/");
+        let writer = WatermarkWriter::open(&env, dir).unwrap();
+        writer.write(WATERMARK);
+        writer.let_go();
+        writer.write(Watermark {
+            length: 83,
+            ..WATERMARK
+        });
+        assert_eq!(Watermark::read(&env, dir), WATERMARK);
+    }
+
+    #[test]
+    fn only_an_intact_one_is_told_to_be_whole() {
+        let bytes = WATERMARK.encode();
+        assert!(Watermark::is_whole(&bytes));
+        assert!(Watermark::is_whole(&[&bytes[..], b"more"].concat()));
+        assert!(!Watermark::is_whole(&bytes[..BYTES - 1]));
+        let mut flipped = bytes;
+        flipped[BYTES - 1] ^= 1;
+        assert!(!Watermark::is_whole(&flipped));
+    }
+
+    #[test]
     fn a_damaged_one_says_nothing() {
         let good = WATERMARK.encode();
         for bit in 0..BYTES * 8 {

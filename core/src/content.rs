@@ -207,6 +207,17 @@ mod tests {
     }
 
     #[test]
+    fn a_sum_in_a_message_says_how_many_of_each_kind_and_all_digits() {
+        let sum = Sum {
+            terms: 0xab_0000_00cd,
+            puts: 2,
+            tombstones: 1,
+        };
+        let text = "2 puts and 1 deletes with sum 000000ab000000cd";
+        assert_eq!(sum.to_string(), text);
+    }
+
+    #[test]
     fn every_bit_of_an_entry_changes_about_half_of_its_term() {
         let term = |key: &[u8], value: &[u8], sequence| {
             sum(&[(ValueKind::Put, key, value, sequence)]).terms

@@ -424,6 +424,19 @@ fn damage_that_is_gone_at_the_second_look_is_passed_over() {
 }
 
 #[test]
+fn a_job_that_is_stopped_at_its_second_try_is_closed_and_blames_no_input() {
+    let (tree, plan) = tree_that_is_lied_to(|table| table.entries += 1);
+    let before = tree.table_names();
+    let first_tries = Cell::new(0);
+    let outcome = tree.run_noting(&plan, &|| first_tries.get() > 0, &first_tries);
+    let failure = outcome.expect_err("a job that was stopped");
+    assert_eq!(first_tries.get(), 1);
+    assert_eq!(failure.error.kind(), ErrorKind::Closed, "{failure:?}");
+    assert_eq!(failure.set_aside, []);
+    assert_eq!(tree.table_names(), before, "J2");
+}
+
+#[test]
 fn an_output_that_its_builder_refuses_is_tried_once_more_and_then_sets_the_inputs_aside() {
     let (mut tree, plan) = tree_with_a_plan();
     let first_tries = Cell::new(0);

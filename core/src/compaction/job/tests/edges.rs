@@ -1,5 +1,7 @@
 //! How often a job asks whether to stop, where it cuts its outputs, and what it has made durable when it ends.
 
+use aidb_test_data::Fill;
+
 use super::*;
 use crate::env::{Fault, FaultEnv, Operation};
 use crate::key::KeyRef;
@@ -129,6 +131,41 @@ fn outputs_are_cut_where_they_would_lie_over_much_and_what_lies_before_them_does
         .collect();
     // Sixteen target sizes are passed at 500, after three tables; the new output has passed none of them.
     assert_eq!(outputs, ["key-000 to key-009", "key-500 to key-604"]);
+}
+
+#[test]
+fn shortened_bounds_of_outputs_stay_within_those_of_the_inputs() {
+    let mut tree = Tree::new();
+    // So long that their bounds are shortened where there is room for it: between two keys, but not at either end.
+    let keys = [b'b', b'm', b'y'].map(|byte| vec![byte; 1500]);
+    for _ in 0..2 {
+        // Of the target size each, so that every key gets an output.
+        let value = Fill::Noise.bytes(1, OPTIONS.target_file_size as usize);
+        let writes = keys.iter().map(|key| (key.clone(), Some(value.clone())));
+        tree.flush(writes.collect());
+    }
+    let plan = pick(&tree.version, &[], &OPTIONS).unwrap();
+    assert_eq!(plan.range(), (&keys[0][..], &keys[2][..]));
+    let output = tree.run(&plan, &|| false).unwrap();
+    let outputs = output.edit.added.iter().map(|(_, table)| table);
+    let shown: Vec<_> = outputs
+        .map(|table| {
+            let ends = [table.smallest_key(), table.largest_key()];
+            let shortened = [table.shortened.smallest, table.shortened.largest];
+            (ends.map(|key| key.user_key[0]), shortened)
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ([b'b', b'b'], [false, true]),
+            ([b'm', b'm'], [true, true]),
+            ([b'y', b'y'], [true, false])
+        ]
+    );
+    // V2 is checked here.
+    tree.apply(&output.edit);
+    tree.check("after");
 }
 
 #[test]

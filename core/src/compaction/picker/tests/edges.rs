@@ -189,3 +189,63 @@ fn the_largest_plan_for_one_table_is_thirteen_target_sizes() {
     assert_eq!(max_grandparent_bytes(7), 70);
     assert_eq!(max_grandparent_bytes(u64::MAX), u64::MAX);
 }
+
+#[test]
+fn a_plan_that_would_take_a_table_set_aside_names_it_and_others_go_on() {
+    let tree = version(&[
+        (1, 5, "a", "c", 10),
+        (1, 6, "m", "n", 10),
+        (2, 3, "b", "d", 10),
+        (2, 4, "p", "q", 10),
+    ]);
+    let answers = |aside: u64| {
+        let running = [RunningCompaction::of_table_set_aside(FileNumber(aside))];
+        let down = |start: &[u8]| {
+            let found = plan_range(&tree, 1, Some(start), Some(start), &running, &OPTIONS);
+            named(&found)
+        };
+        let before = FileNumber(20);
+        let rewritten = plan_rewrite(&tree, 2, Some(b"d"), None, before, &running, &OPTIONS);
+        [down(b"b"), down(b"m"), named(&rewritten)]
+    };
+    let aside = |number| format!("{:?}", RangePlan::SetAside(FileNumber(number)));
+    let [first, second, rewrite] = ["1>2: 5 3", "1>2: 6!", "2>2: 3 4"].map(String::from);
+    assert_eq!(answers(5), [aside(5), second.clone(), rewrite.clone()]);
+    assert_eq!(answers(3), [aside(3), second.clone(), aside(3)]);
+    assert_eq!(answers(6), [first.clone(), aside(6), rewrite]);
+    assert_eq!(answers(4), [first, second, aside(4)]);
+}
+
+#[test]
+fn level_0_waits_for_a_table_set_aside_only_if_nothing_of_it_can_go_down_without() {
+    let rows = [
+        (1, 5, "b", "d", 10),
+        (0, 8, "a", "c", 10),
+        (0, 9, "x", "y", 10),
+    ];
+    let aside = |number| RunningCompaction::of_table_set_aside(FileNumber(number));
+    let waits_for = |rows: &[Row], running: &[RunningCompaction]| {
+        level0_waits_for(&version(rows), running, &OPTIONS)
+    };
+    assert_eq!(waits_for(&rows[..1], &[aside(5)]), None);
+    for number in [5, 8] {
+        // Table 9 can go, unless it is not there or set aside as well.
+        let running = [aside(number), aside(9)];
+        let expected = Some(FileNumber(number));
+        assert_eq!(waits_for(&rows, &running[..1]), None, "{number}");
+        assert_eq!(waits_for(&rows[..2], &running), expected, "{number}");
+        let either = waits_for(&rows, &running);
+        assert!(
+            [expected, Some(FileNumber(9))].contains(&either),
+            "{either:?}"
+        );
+    }
+    // What runs will end, whether it is of level 0 itself or only in its way.
+    let tree = version(&rows);
+    for (level, key) in [(0, b"x"), (1, b"b")] {
+        let (start, end) = (Some(&key[..]), Some(&key[..]));
+        let plan = ready(plan_range(&tree, level, start, end, &[], &OPTIONS));
+        let rows = if level == 0 { &rows[..2] } else { &rows[..] };
+        assert_eq!(waits_for(rows, &[plan.running(), aside(9)]), None);
+    }
+}

@@ -239,3 +239,57 @@ fn where_a_reader_has_met_garbage_an_eighth_is_enough() {
     assert_eq!(met("g"), "nothing");
     assert_eq!(met("b"), "nothing");
 }
+
+#[test]
+fn garbage_of_six_hours_has_to_be_half_as_much_and_of_twelve_a_third() {
+    for (tombstones, hours) in [(13, 6), (9, 12)] {
+        let tree = version(vec![(2, table(5, "c", "d", tombstones, 0))]);
+        assert_eq!(picked(&tree, hours * HOUR, &[]), "2>2: 5", "{tombstones}");
+        // Nine hundredths are enough after less than eleven hours, thirteen after more than five and a half.
+        let earlier = hours * HOUR * 5 / 6;
+        assert_eq!(picked(&tree, earlier, &[]), "nothing", "{tombstones}");
+    }
+}
+
+#[test]
+fn for_a_table_in_use_no_time_and_no_snapshot_is_waited_for() {
+    let tree = version(vec![
+        (2, table(5, "c", "d", 10, 0)),
+        (2, table(6, "e", "f", 0, 60)),
+    ]);
+    let visible = numbers(&[65]);
+    let moment = Moment {
+        visible: &visible,
+        wall_micros: MADE,
+        met: None,
+    };
+    let free = pick_upkeep(&tree, &[], &OPTIONS, &moment);
+    assert!(free.plan.is_none() && free.due_micros.is_some());
+    assert_eq!(free.waits_for, [SequenceNumber(65)]);
+    let aside = [5, 6].map(crate::key::FileNumber);
+    let aside = aside.map(RunningCompaction::of_table_set_aside);
+    let busy = pick_upkeep(&tree, &aside, &OPTIONS, &moment);
+    assert!(busy.plan.is_none() && busy.due_micros.is_none());
+    assert_eq!(busy.waits_for, []);
+}
+
+#[test]
+fn without_tombstones_a_table_is_rewritten_where_it_is_and_its_snapshot_named_once() {
+    let tree = version(vec![
+        (1, table(5, "a", "b", 0, 60)),
+        (2, table(1, "a", "b", 0, 0)),
+    ]);
+    assert_eq!(picked(&tree, 0, &[]), "1>1: 5");
+    assert_eq!(at(&tree, 0, &[55]).waits_for, [SequenceNumber(55)]);
+}
+
+#[test]
+fn a_snapshot_is_taken_to_see_the_share_of_a_table_that_its_number_divides() {
+    let tree = version(vec![(2, table(5, "c", "d", 0, 0))]);
+    let unseen = |pin| unseen_share(&tree.files(2)[0], Some(SequenceNumber(pin)));
+    // Numbers 50 to 59.
+    assert_eq!([0, 40, 49].map(unseen), [1.0; 3]);
+    assert_eq!([50, 54, 58].map(unseen), [0.9, 0.5, 0.1]);
+    assert_eq!([59, 60, 100].map(unseen), [0.0; 3]);
+    assert_eq!(unseen_share(&tree.files(2)[0], None), 1.0);
+}

@@ -8,7 +8,8 @@
 //! * UPKEEP-1  Nothing is picked for ever: a table is rewritten in place only for entries that will certainly go, and what is
 //!             left counts no more; taken down, a table can be as often as there are levels.
 //! * UPKEEP-2  What a snapshot keeps is not counted. If that alone stands in the way, the snapshot's number is answered: its
-//!             release is worth another look. So is the time at which something will be old enough.
+//!             release is worth another look. So is the time at which something will be old enough, also if a snapshot
+//!             keeps it until then.
 //!
 //! Elsewhere: who looks when (`db/upkeep.rs`).
 
@@ -77,17 +78,23 @@ pub(crate) fn pick_upkeep(
     for candidate in candidates(&picker, moment) {
         let required = required_share(&candidate, moment);
         let share = candidate.freed / candidate.cost;
-        if candidate.freed > 0.0 && share >= required {
+        // Which is more than nothing.
+        if share >= required {
             due.push((share, candidate));
             continue;
         }
-        if let Some(keeper) = candidate.keeper
-            && candidate.freed_at_last / candidate.cost >= required
-        {
-            answer.waits_for.push(keeper);
-        }
-        if share >= LEAST_SHARE {
-            let steps = FRESH_SHARE / share - 1.0;
+        let at_last = candidate.freed_at_last / candidate.cost;
+        // Where a snapshot and the age stand in the way, the age goes first: whoever looks then finds the snapshot, or that
+        // it was released meanwhile.
+        let awaited = match candidate.keeper {
+            Some(keeper) if at_last >= required => {
+                answer.waits_for.push(keeper);
+                share
+            }
+            _ => at_last,
+        };
+        if awaited >= LEAST_SHARE {
+            let steps = FRESH_SHARE / awaited - 1.0;
             // A second later: by then it is certain, however numbers were rounded.
             let wait = (steps * AGE_STEP_MICROS as f64) as u64 + 1_000_000;
             // Nothing becomes due where no time is known.

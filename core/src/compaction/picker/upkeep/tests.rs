@@ -293,3 +293,24 @@ fn a_snapshot_is_taken_to_see_the_share_of_a_table_that_its_number_divides() {
     assert_eq!([59, 60, 100].map(unseen), [0.0; 3]);
     assert_eq!(unseen_share(&tree.files(2)[0], None), 1.0);
 }
+
+#[test]
+fn what_a_snapshot_keeps_and_is_too_little_yet_is_looked_at_when_it_is_old_enough() {
+    // A tenth of it is garbage: enough after nine hours. Who looks only then learns of the snapshot, if it is still there.
+    let tree = version(vec![(2, table(5, "c", "d", 0, 10))]);
+    let early = at(&tree, 0, &[55]);
+    assert!(early.plan.is_none() && early.waits_for.is_empty());
+    let due = early.due_micros.expect("it is due some time") - MADE;
+    assert!((9 * HOUR..9 * HOUR + 2_000_000).contains(&due), "{due}");
+    assert_eq!(early.due_micros, at(&tree, 0, &[]).due_micros);
+    assert_eq!(picked(&tree, due, &[]), "2>2: 5");
+    let late = at(&tree, due, &[55]);
+    assert!(late.plan.is_none() && late.due_micros.is_none());
+    assert_eq!(late.waits_for, [SequenceNumber(55)]);
+    // Tombstones that are due by themselves are not waited for longer because of what the snapshot keeps beside them.
+    let mixed = version(vec![(2, table(5, "c", "d", 20, 10))]);
+    let both = at(&mixed, 0, &[55]);
+    assert_eq!(both.waits_for, [SequenceNumber(55)]);
+    let alone = version(vec![(2, table(5, "c", "d", 10, 0))]);
+    assert_eq!(both.due_micros, at(&alone, 0, &[]).due_micros);
+}

@@ -44,6 +44,8 @@ enum Kind {
     BlankLog,
     Reserve,
     Synced,
+    /// The folder of a copy before it has its name, or the mark in it.
+    Beside,
     /// The database's directory, or a copy's.
     Directory,
     Other,
@@ -58,6 +60,7 @@ impl Kind {
             "BLANK-LOG.tmp" => Kind::BlankLog,
             "RESERVE" => Kind::Reserve,
             "SYNCED" => Kind::Synced,
+            _ if path.to_string_lossy().contains("/.aidb-new-") => Kind::Beside,
             _ if name.starts_with("MANIFEST-") => Kind::Manifest,
             _ if name.ends_with(".sst") => Kind::Table,
             _ if name.ends_with(".log") => Kind::Log,
@@ -94,7 +97,13 @@ const BEARABLE: [Bearable; 13] = [
     Bearable {
         reason: "drawn on the reserve",
         operations: &[Operation::Write, Operation::Create, Operation::Rename],
-        kinds: &[Kind::Table, Kind::Log, Kind::Manifest, Kind::Temporary],
+        kinds: &[
+            Kind::Table,
+            Kind::Log,
+            Kind::Manifest,
+            Kind::Temporary,
+            Kind::Beside,
+        ],
         condition: |failure| {
             let mut after = failure.after.iter();
             after
@@ -183,7 +192,8 @@ const BEARABLE: [Bearable; 13] = [
         condition: |_| true,
     },
     // The same asks how much is free; and a flush lists the logs that it may remove. An open needs to know its files: only
-    // its last look, at what is free, may fail. What a copy's open overlooks the comparison with the copy shows.
+    // its last look, at what is free, may fail, behind which it sets space aside. What a copy's open overlooks the
+    // comparison with the copy shows.
     Bearable {
         reason: "free space, old logs",
         operations: &[Operation::Look],
@@ -194,7 +204,8 @@ const BEARABLE: [Bearable; 13] = [
             };
             let mut others = failure.before.iter().chain(failure.after);
             let is_copy = failure.failed.path != Path::new(DIR);
-            is_copy || failure.after.is_empty() || !others.any(is_lock)
+            let is_reserve = |asked: &Asked| Kind::of(&asked.path) == Kind::Reserve;
+            is_copy || failure.after.iter().all(is_reserve) || !others.any(is_lock)
         },
     },
     // No number is given out twice, so files that nobody needs do no harm, and the next open removes them. Not so in

@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn every_step_from_one_position_to_the_next_is_odd() {
         for hash in (1..=64).map(|number: u64| number.wrapping_mul(0x9e37_79b9)) {
-            // So many bits that a position is the place before it.
+            // With so many bits a position is the running number less one, so positions differ as those numbers do.
             let positions: Vec<u64> = positions(hash, 3, u64::MAX).collect();
             for pair in positions.windows(2) {
                 assert_eq!(pair[1].wrapping_sub(pair[0]) % 2, 1, "of {hash}");

@@ -587,7 +587,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_block_that_is_believed_does_not_change_with_a_build() {
+    fn the_longest_block_that_is_believed_is_part_of_the_format() {
         // 4 GiB - 1 of value, 16 MiB of key, twice 256 MiB of block, and 1 MiB.
         assert_eq!(MAX_RAW_BLOCK_BYTES, 4_849_663_999);
     }

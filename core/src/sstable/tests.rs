@@ -464,13 +464,12 @@ fn a_flipped_byte_anywhere_is_corruption_or_harmless() {
     }
 }
 
-/// A footer with a good checksum may still name what is not there.
-/// A table of a few blocks, all of them in the cache, stored or (if read twice) flat.
+/// A table of a few blocks, whose blocks are in the cache, ready to be searched, if they were read at all.
 fn cached_table(reads: usize) -> Arc<Table> {
     cached_table_of(20, reads)
 }
 
-/// The same with values of so many bytes, which are in as many blocks.
+/// The same with values of so many bytes.
 fn cached_table_of(value_bytes: usize, reads: usize) -> Arc<Table> {
     let (env, path) = in_memory();
     let model: Model = (0..100u64)
@@ -492,6 +491,13 @@ fn cached_table_of(value_bytes: usize, reads: usize) -> Arc<Table> {
     table
 }
 
+/// Data block `number` of such a table in the form of the file, which nobody has laid out.
+fn stored_block(number: usize) -> Block {
+    let block = cached_table(0).block(number, false).unwrap();
+    assert!(block.may_flatten());
+    block
+}
+
 #[test]
 fn a_cached_block_is_compared_with_the_file_in_both_forms() {
     for reads in [1, 3] {
@@ -501,10 +507,15 @@ fn a_cached_block_is_compared_with_the_file_in_both_forms() {
         }
     }
     assert_eq!(cached_table(0).cached_block_is_sound(0).unwrap(), None);
-    // Of the same place in a table of the same name.
     let table = cached_table(1);
-    table.put_in_slot(1, cached_table_of(21, 1).block(1, true).unwrap());
-    assert_eq!(table.cached_block_is_sound(1).unwrap(), Some(false));
+    let ready = table.block(1, true).unwrap();
+    assert!(!ready.may_flatten());
+    // Another table's, which has the same id and the same place there.
+    let other = cached_table_of(21, 1).block(1, true).unwrap();
+    for (block, is_sound) in [(stored_block(1), true), (other, false), (ready, true)] {
+        table.put_in_slot(1, block);
+        assert_eq!(table.cached_block_is_sound(1).unwrap(), Some(is_sound));
+    }
 }
 
 #[test]
@@ -515,14 +526,13 @@ fn what_memory_answers_it_answers_from_a_block_that_is_ready_and_never_wrongly()
             entry.to_vec()
         })
     };
-    let table = cached_table(0);
-    assert!(matches!(sought(&table, 0), Err(Unread::NotInMemory)));
-    // In the form of the file, that nobody has laid out yet.
-    let stored = table.block(0, false).unwrap();
-    assert!(stored.may_flatten());
+    assert!(matches!(
+        sought(&cached_table(0), 0),
+        Err(Unread::NotInMemory)
+    ));
     let table = cached_table(3);
     let ready = table.block(0, true).unwrap();
-    table.put_in_slot(0, stored);
+    table.put_in_slot(0, stored_block(0));
     assert!(matches!(sought(&table, 0), Err(Unread::NotInMemory)));
     table.put_in_slot(0, ready);
     for number in 0..100 {
@@ -533,13 +543,14 @@ fn what_memory_answers_it_answers_from_a_block_that_is_ready_and_never_wrongly()
 }
 
 #[test]
-fn the_entry_that_is_kept_outlives_the_walk() {
-    for reads in [1, 3] {
-        let mut walk = cached_table(reads).iter(true, 0);
+fn an_entry_is_kept_once_and_the_walk_stands_nowhere_then() {
+    // On a block in the form of the file, and on one that is ready.
+    for reads in [0, 1] {
+        let mut walk = cached_table(reads).iter(false, 0);
         walk.seek_to_first().unwrap();
         let kept = walk.keep_entry();
         assert!(kept.is_some() && !walk.valid());
-        assert!(walk.keep_entry().is_none(), "it stands nowhere");
+        assert!(walk.keep_entry().is_none());
     }
 }
 
@@ -565,6 +576,7 @@ fn a_block_in_the_place_of_another_is_never_handed_out() {
     is_refused(failed);
 }
 
+/// A footer with a good checksum may still name what is not there.
 #[test]
 fn a_footer_whose_parts_do_not_follow_one_another_is_damage() {
     let (env, path) = in_memory();

@@ -631,13 +631,13 @@ fn the_id_of_a_log_without_a_header_is_found_in_the_first_fragment_of_any_block(
     bytes[..second].fill(0x5a);
     let path = log_path(dir(), NUMBER);
     let reader = Reader::open_damaged(&with_bytes(&bytes), &path, NUMBER).unwrap();
-    // It need not be the same: checksums of 32 bits know many ids by one.
+    // It need not be the id of the writer: many ids give the same checksum of 32 bits.
     let id = reader.unwrap().header().log_id;
     assert!(FragmentHeader::decode(&bytes[second..], id, second as u64).is_some());
 }
 
 #[test]
-fn a_log_that_was_let_go_takes_no_record_and_begins_as_a_log() {
+fn a_log_that_was_let_go_takes_no_record() {
     let env = MemEnv::new();
     let none = Predecessor::default();
     let mut writer = Writer::create(&env, dir(), NUMBER, ID, none, 0).unwrap();
@@ -645,8 +645,15 @@ fn a_log_that_was_let_go_takes_no_record_and_begins_as_a_log() {
     writer.let_go();
     let error = append(&mut writer, 2, b"y", 0).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closed);
-    let bytes = bytes_of(&env);
     assert_eq!(read(&env, None).0, [(1, b"x".to_vec())]);
+}
+
+#[test]
+fn only_the_magic_at_its_beginning_tells_a_log() {
+    let env = MemEnv::new();
+    let none = Predecessor::default();
+    Writer::create(&env, dir(), NUMBER, ID, none, 0).unwrap();
+    let bytes = bytes_of(&env);
     assert!(begins_log(&bytes) && !begins_log(&bytes[1..]) && !begins_log(b""));
 }
 

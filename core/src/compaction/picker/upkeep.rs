@@ -78,14 +78,14 @@ pub(crate) fn pick_upkeep(
     for candidate in candidates(&picker, moment) {
         let required = required_share(&candidate, moment);
         let share = candidate.freed / candidate.cost;
-        // Which is more than nothing.
+        // What is required is never zero, so what is due frees something.
         if share >= required {
             due.push((share, candidate));
             continue;
         }
         let at_last = candidate.freed_at_last / candidate.cost;
-        // Where a snapshot and the age stand in the way, the age goes first: whoever looks then finds the snapshot, or that
-        // it was released meanwhile.
+        // What is too young and kept by a snapshot besides waits for its age alone. Whoever looks then names the snapshot, if
+        // it is still there.
         let awaited = match candidate.keeper {
             Some(keeper) if at_last >= required => {
                 answer.waits_for.push(keeper);

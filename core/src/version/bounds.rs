@@ -203,5 +203,14 @@ mod tests {
         assert!(just.agrees_with(&exact) && !just.agrees_with(&other));
         let other = table(1, &one[..LONG_BOUND_BYTES - 1], &two);
         assert!(!just.agrees_with(&other));
+        // A bound encloses itself: what is refused is a key beyond it, and not it.
+        let at_bounds = TableInfo {
+            smallest: just.smallest.clone(),
+            largest: just.largest.clone(),
+            ..exact
+        };
+        assert!(just.agrees_with(&at_bounds));
+        just.shortened.smallest = true;
+        assert!(just.agrees_with(&at_bounds));
     }
 }

@@ -559,6 +559,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_tables_entries_come_to_is_known_unless_version_1_wrote_it() {
+        let known = TableInfo {
+            entries: 7,
+            tombstones: 3,
+            ..table(12)
+        };
+        let sum = Sum {
+            terms: 0x1122_3344_5566_7788,
+            puts: 4,
+            tombstones: 3,
+        };
+        assert_eq!(known.content(), Some(sum));
+        let of_version_1 = TableInfo {
+            content_sum: None,
+            ..known
+        };
+        assert_eq!(of_version_1.content(), None);
+    }
+
+    #[test]
     fn the_example_in_the_document_is_what_is_written() {
         let mut edit = VersionEdit {
             log_number: Some(FileNumber(7)),

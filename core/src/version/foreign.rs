@@ -131,7 +131,7 @@ mod tests {
         bbolt.extend(0xed0c_daed_u32.to_le_bytes());
         let mut lmdb = vec![0; 16];
         lmdb.extend(0xbeef_c0de_u32.to_le_bytes());
-        let cases: [(&[(&str, &[u8])], Option<&str>); 24] = [
+        let cases: [(&[(&str, &[u8])], Option<&str>); 25] = [
             (&[CURRENT_OF_OTHERS], Some("LevelDB")),
             (&[("000005.ldb", b"")], Some("LevelDB")),
             (&[CURRENT_OF_OTHERS, ("IDENTITY", b"x")], Some("RocksDB")),
@@ -141,6 +141,13 @@ mod tests {
             ),
             (
                 &[("OPTIONS-000007", b"# RocksDB"), ("IDENTITY", b"x")],
+                Some("RocksDB"),
+            ),
+            (
+                &[
+                    CURRENT_OF_OTHERS,
+                    ("OPTIONS-000007", b"[Version]\n  rocksdb_version=9.7.3\n"),
+                ],
                 Some("RocksDB"),
             ),
             (

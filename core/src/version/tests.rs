@@ -217,6 +217,28 @@ fn a_trivial_move_keeps_the_file() {
     assert!(after.files(0).is_empty());
 }
 
+#[test]
+fn a_version_has_something_to_reclaim_while_a_table_has_tombstones_or_older_versions() {
+    let bench = Bench::new();
+    let plain = bench.table(&puts(&[(b"a", 1), (b"b", 2)]));
+    let mut deleted = Entries::new();
+    insert(&mut deleted, b"m", 30, None);
+    let before = bench.apply(&Version::empty(), &added([(1, plain)]));
+    assert!(!Version::empty().has_reclaimable() && !before.has_reclaimable());
+    for table in [
+        bench.table(&deleted),
+        bench.table(&puts(&[(b"k", 5), (b"k", 6)])),
+    ] {
+        for level in [0, 3] {
+            let with = bench.apply(&before, &added([(level, table.clone())]));
+            assert!(with.has_reclaimable(), "{table:?}");
+            let mut removal = VersionEdit::default();
+            removal.remove(level, table.number);
+            assert!(!bench.apply(&with, &removal).has_reclaimable());
+        }
+    }
+}
+
 /// Level 2 with tables over random keys, and all their entries.
 fn random_level(bench: &Bench, random: &mut Random) -> (Version, Entries) {
     let mut edit = VersionEdit::default();
@@ -367,6 +389,11 @@ pub(crate) fn walk_randomly(
                 "{label}, step {step}"
             );
             assert_eq!(iterator.value(), value, "{label}, step {step}");
+            assert_eq!(
+                iterator.entry(),
+                (&key[..], &value[..]),
+                "{label}, step {step}"
+            );
         }
     }
 }

@@ -31,7 +31,7 @@ type Files<'a> = &'a [(&'a str, &'a [u8])];
 fn a_folder_is_told_by_what_aidb_alone_writes() {
     use Contents::{Database, Incomplete, Nothing};
     let (corruption, foreign) = (Err(ErrorKind::Corruption), Err(ErrorKind::InvalidArgument));
-    let cases: [(Files<'_>, std::result::Result<Contents, ErrorKind>); 31] = [
+    let cases: [(Files<'_>, std::result::Result<Contents, ErrorKind>); 36] = [
         (&[], Ok(Nothing)),
         (&[("CURRENT", OURS)], Ok(Database)),
         (&[("CURRENT", OURS), ("notes.txt", b"mine")], Ok(Database)),
@@ -103,6 +103,13 @@ fn a_folder_is_told_by_what_aidb_alone_writes() {
         (&[("MANIFEST-000001", b"a list of goods\n")], foreign),
         (&[("CURRENT.tmp", b"my own")], foreign),
         (&[("RESERVE", b"my own")], foreign),
+        // Bytes that begin like a text, or consist of what is no text, are no text.
+        (&[("RESERVE", b"my own\xff\xfe")], Ok(Nothing)),
+        (&[("RESERVE", b"my \xc3\x28own")], Ok(Nothing)),
+        (&[("RESERVE", b"my\x01own")], Ok(Nothing)),
+        (&[("MANIFEST-000001", b"\x07\0\x01\0")], Ok(Nothing)),
+        // A text may be cut in a character.
+        (&[("RESERVE", b"my caf\xc3")], foreign),
     ];
     for (files, expected) in cases {
         let (env, _) = folder(files);
@@ -165,14 +172,18 @@ fn only_what_aidb_alone_writes_proves_that_a_folder_may_be_destroyed() {
 
 #[test]
 fn the_message_names_the_other_engine_or_the_file() {
-    let cases: [(Files<'_>, &str); 4] = [
+    let cases: [(Files<'_>, &str); 5] = [
         (
             &[("CURRENT", b"MANIFEST-000004\n"), ("IDENTITY", b"x")],
             "RocksDB",
         ),
         (&[("data.mdb", b"")], "LMDB"),
         (&[("CURRENT", b"mine")], "a CURRENT that AiDb did not write"),
-        (&[("000001.log", b"precious")], "000001.log"),
+        (
+            &[("000001.log", b"precious")],
+            "it holds 000001.log, and nothing shows that AiDb wrote it",
+        ),
+        (&[("notes.txt", b"x")], "it holds notes.txt and no CURRENT"),
     ];
     for (files, part) in cases {
         let (env, _) = folder(files);
@@ -240,6 +251,26 @@ fn a_current_that_cannot_be_read_keeps_a_folder_from_all_but_repair() {
     assert!(told.iter().all(|error| error.kind() == ErrorKind::Io));
     assert!(is_ours(&env, dir(), &names).unwrap());
     assert!(env.injected() > 2);
+}
+
+#[test]
+fn a_file_that_is_there_and_cannot_be_opened_is_not_taken_for_missing() {
+    use crate::env::{Fault, FaultEnv, Operation};
+    for name in ["CURRENT", "RESERVE"] {
+        let (env, names) = folder(&[(name, OURS)]);
+        let env = FaultEnv::new(crate::sync::Arc::new(env), 0);
+        let fault = Fault::new(&[Operation::Open], libc::EACCES);
+        env.inject(fault.on_path(name).always());
+        let told = [
+            head_of(&env, &dir().join(name)).map(|_| ()).unwrap_err(),
+            inspect(&env, dir()).map(|_| ()).unwrap_err(),
+            owner(&env, dir(), &names).map(|_| ()).unwrap_err(),
+        ];
+        for error in told {
+            assert_eq!(error.kind(), ErrorKind::Io, "{name}: {error}");
+        }
+        assert_eq!(env.injected(), 3, "{name}");
+    }
 }
 
 #[test]

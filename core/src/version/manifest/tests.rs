@@ -248,6 +248,29 @@ fn a_snapshot_is_cut_into_records_without_loss() {
 }
 
 #[test]
+fn a_record_of_a_snapshot_ends_with_the_table_that_fills_it() {
+    let with = |tables: u64, bytes: usize| {
+        let mut whole = edit(3);
+        for number in 1..=tables {
+            let table = super::super::edit::TableInfo {
+                number: FileNumber(number),
+                smallest: vec![7; 100],
+                largest: vec![7; bytes - 100 - 64],
+                entries: 1,
+                ..Default::default()
+            };
+            whole.added.push((2, table));
+        }
+        let tables = snapshot_records(whole).map(|part| part.added.len());
+        tables.collect::<Vec<_>>()
+    };
+    let quarter = SNAPSHOT_RECORD_BYTES / 4;
+    assert_eq!(with(8, quarter), [4, 4]);
+    assert_eq!(with(8, quarter - 1), [5, 3]);
+    assert_eq!(with(5, quarter + 1), [4, 1]);
+}
+
+#[test]
 fn a_slot_of_the_last_generation_is_damage_since_none_could_follow() {
     let slot = Slot {
         generation: u64::MAX,

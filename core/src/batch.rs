@@ -555,6 +555,61 @@ mod edges {
     }
 
     #[test]
+    fn the_longest_key_with_the_longest_value_fits_and_little_more() {
+        let longest = (HEADER_BYTES + MOST_FRAMING_BYTES + MAX_KEY_BYTES) as u64 + MAX_VALUE_BYTES;
+        let room = MAX_BATCH_BYTES.checked_sub(longest);
+        assert!(room.is_some_and(|room| room < 64), "{room:?}");
+    }
+
+    #[test]
+    fn a_batch_of_one_operation_takes_memory_for_just_that() {
+        let (key, value) = ([b'k'; 1000], [b'v'; 2000]);
+        let put = WriteBatch::of_put(&key, &value).unwrap();
+        let delete = WriteBatch::of_delete(&key).unwrap();
+        for batch in [put, delete] {
+            let most = batch.byte_size() + MOST_FRAMING_BYTES;
+            assert!(batch.buffer.capacity() <= most, "{batch:?}");
+            assert_eq!(batch.contents.capacity(), 0);
+        }
+    }
+
+    #[test]
+    fn digests_of_several_operations_have_room_before_any_is_added() {
+        let mut batch = WriteBatch::new();
+        batch.reserve_contents(1).unwrap();
+        assert_eq!(batch.contents.capacity(), 0);
+        for count in [2, 100] {
+            batch.reserve_contents(count).unwrap();
+            assert!(batch.contents.capacity() >= count as usize);
+        }
+    }
+
+    #[test]
+    fn a_sum_has_the_terms_of_all_operations_and_counts_each_kind() {
+        let mut batch = WriteBatch::new();
+        let mut expected = Sum::default();
+        let mut sequence = SequenceNumber(40);
+        for (number, kind) in "pppdpd".bytes().enumerate() {
+            let key = [number as u8];
+            let (kind, value) = match kind {
+                b'p' => (ValueKind::Put, &b"value"[..]),
+                _ => (ValueKind::Delete, &b""[..]),
+            };
+            match kind {
+                ValueKind::Put => batch.put(&key, value).unwrap(),
+                ValueKind::Delete => batch.delete(&key).unwrap(),
+            }
+            sequence = sequence.plus(1);
+            let term = Content::of(kind, &key, value).term(sequence);
+            expected.terms = expected.terms.wrapping_add(term);
+            expected.puts += u64::from(kind == ValueKind::Put);
+            expected.tombstones += u64::from(kind == ValueKind::Delete);
+            assert_eq!(batch.sum(SequenceNumber(40)), expected, "{number}");
+        }
+        assert_eq!((expected.puts, expected.tombstones), (4, 2));
+    }
+
+    #[test]
     fn a_batch_grows_to_its_limit_and_not_one_byte_beyond() {
         let mut batch = WriteBatch::new();
         batch.put(b"key", b"value").unwrap();

@@ -197,6 +197,12 @@ mod edges {
     use super::*;
 
     #[test]
+    fn whatever_a_life_begins_to_count_from_half_of_all_numbers_are_left_to_it() {
+        let left = FILE_NUMBER_LIMIT.checked_sub(LAST_FIRST_NUMBER);
+        assert_eq!(left, Some(1 << 55));
+    }
+
+    #[test]
     fn only_tables_logs_and_manifests_have_a_number() {
         let told = |name: &str| parse(name).and_then(FileKind::number);
         for name in ["000012.sst", "000012.log", "MANIFEST-000012"] {

@@ -213,6 +213,25 @@ mod edges {
     use super::*;
 
     #[test]
+    fn a_keys_head_is_its_first_sixteen_bytes_with_zeros_behind_its_end() {
+        for (key, head) in [
+            (&b""[..], (0, 0)),
+            (b"a", (0x61 << 56, 0)),
+            (b"abcdefgh", (0x6162_6364_6566_6768, 0)),
+            (b"abcdefghi", (0x6162_6364_6566_6768, 0x69 << 56)),
+            (
+                b"abcdefgh12345678 and more",
+                (0x6162_6364_6566_6768, 0x3132_3334_3536_3738),
+            ),
+        ] {
+            assert_eq!(head_of(key), head, "{key:?}");
+        }
+        assert_eq!(eight_bytes(b"abcdefgh12", 2), 0x6364_6566_6768_3132);
+        assert_eq!(eight_bytes(b"abc", 3), 0);
+        assert_eq!(eight_bytes(b"abc", 4), 0);
+    }
+
+    #[test]
     fn a_trailer_is_a_number_above_a_kind() {
         for (number, kind, bits) in [
             (1, ValueKind::Put, 0x101),

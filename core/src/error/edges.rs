@@ -89,3 +89,37 @@ fn damage_keeps_its_place_and_its_detail_through_contexts() {
         "corruption: g: e: f: a: b.sst at byte 7: c: d"
     );
 }
+
+#[test]
+fn what_the_system_says_of_a_folder_tells_whether_it_stays_and_whether_it_can_be_renamed() {
+    let of_code = |code| Error::io("change", Path::new("x"), io::Error::from_raw_os_error(code));
+    // (code, is of a folder that stays, is of no renaming)
+    for (code, stays, keeps_its_name) in [
+        (libc::ENOTDIR, true, false),
+        (libc::EBUSY, true, false),
+        (libc::EINVAL, true, true),
+        (libc::EACCES, true, false),
+        (libc::EPERM, true, true),
+        (libc::ENOTEMPTY, true, false),
+        (libc::EEXIST, true, false),
+        (libc::EXDEV, false, true),
+        (libc::ENOSYS, false, true),
+        (libc::EOPNOTSUPP, false, true),
+        (libc::EIO, false, false),
+        (libc::ENOSPC, false, false),
+    ] {
+        let error = of_code(code);
+        assert_eq!(error.is_of_a_folder_that_stays(), stays, "{error}");
+        assert_eq!(error.is_of_no_renaming(), keeps_its_name, "{error}");
+    }
+    let error = Error::internal("x");
+    assert!(!error.is_of_a_folder_that_stays() && !error.is_of_no_renaming());
+}
+
+#[test]
+fn entries_that_do_not_add_up_are_told_from_another_fault_of_ours() {
+    let error = Error::unaccounted("the rest");
+    assert_eq!(error.to_string(), "internal error: the rest");
+    assert!(error.is_unaccounted());
+    assert!(!Error::internal("the rest").is_unaccounted());
+}

@@ -97,3 +97,49 @@ fn placeholder() -> Option<OwnedFd> {
     let owned = unsafe { OwnedFd::from_raw_fd(descriptor) };
     (descriptor < FIRST).then_some(owned)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::test_process::{Limit, alone, limited};
+    use std::os::unix::fs::MetadataExt;
+
+    /// A file in the place of the standard input.
+    fn low() -> fs::File {
+        // SAFETY: numbers only; nothing in this process reads the standard input.
+        unsafe { libc::close(0) };
+        let file = fs::File::open("/dev/null").unwrap();
+        assert_eq!(file.as_raw_fd(), 0);
+        file
+    }
+
+    /// FD-1 and FD-2.
+    #[test]
+    fn a_file_in_the_place_of_a_standard_stream_is_moved_up() {
+        let name = "env::descriptors::tests::a_file_in_the_place_of_a_standard_stream_is_moved_up";
+        alone(name, || {
+            let moved = above_standard_streams(low()).unwrap();
+            let number = moved.as_raw_fd();
+            assert!(number >= FIRST && !is_open(0));
+            let wanted = fs::metadata("/dev/null").unwrap();
+            assert_eq!(moved.metadata().unwrap().rdev(), wanted.rdev());
+            // What stands high stays where it is.
+            let moved = above_standard_streams(moved).unwrap();
+            assert_eq!(moved.as_raw_fd(), number);
+            let held = placeholder().unwrap();
+            assert!(held.as_raw_fd() == 0 && is_open(0));
+            assert!(placeholder().is_none(), "no stream's descriptor is free");
+            drop(held);
+            assert!(!is_open(0));
+            let opened = open(Path::new("/dev/null"), fs::OpenOptions::new().read(true)).unwrap();
+            assert!(opened.as_raw_fd() >= FIRST && !is_open(0));
+            // Where there is no further descriptor, the file is closed and the error told.
+            let file = low();
+            limited(Limit::OpenFiles, FIRST as u64, || {
+                let error = above_standard_streams(file).unwrap_err();
+                assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+            });
+            assert!(!is_open(0));
+        });
+    }
+}

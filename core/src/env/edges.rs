@@ -128,8 +128,43 @@ fn names_come_move_and_go() {
 }
 
 #[test]
+fn a_directory_takes_the_place_of_an_empty_one_and_of_nothing_else() {
+    in_each(|env, dir| {
+        let path = |name: &str| dir.join(name);
+        for name in ["moved", "empty", "with-a-file", "with-a-directory/below"] {
+            env.create_dir_all(&path(name)).unwrap();
+        }
+        for name in ["moved/file", "with-a-file/file", "a-file"] {
+            env.create_new(&path(name)).unwrap();
+        }
+        for name in ["with-a-file", "with-a-directory", "a-file"] {
+            assert!(env.rename(&path("moved"), &path(name)).is_err(), "{name}");
+            let kind = env.kind(&path("moved/file")).unwrap();
+            assert_eq!(kind, PathKind::File(0), "{name}");
+        }
+        for name in ["empty", "missing"] {
+            let from = if name == "empty" { "moved" } else { "empty" };
+            env.rename(&path(from), &path(name)).unwrap();
+            assert_eq!(env.kind(&path(from)).unwrap(), PathKind::Missing);
+            let kind = env.kind(&path(name).join("file")).unwrap();
+            assert_eq!(kind, PathKind::File(0));
+        }
+    });
+}
+
+#[test]
+fn a_file_may_be_as_long_as_the_environment_behind_says_and_in_memory_as_anybody_likes() {
+    let memory = || Arc::new(MemEnv::new());
+    assert_eq!(memory().largest_file(), u64::MAX);
+    assert_eq!(FaultEnv::new(memory(), 1).largest_file(), u64::MAX);
+    let reserving = reserving(memory(), Path::new("/"));
+    assert_eq!(reserving.largest_file(), u64::MAX);
+}
+
+#[test]
 fn what_is_asked_of_the_machine_is_answered() {
     in_each(|env, dir| {
+        assert!(env.largest_file() > 1 << 20);
         assert!(env.free_space(dir).unwrap() > 1 << 20);
         assert!(env.open_file_limit() >= 16);
         let numbers: Vec<u64> = (0..4).map(|_| env.random().unwrap()).collect();

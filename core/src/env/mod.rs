@@ -30,6 +30,8 @@ mod reserve;
 mod stderr;
 #[cfg(test)]
 pub(crate) mod test_dir;
+#[cfg(test)]
+mod test_process;
 mod unix;
 mod utc;
 

@@ -116,4 +116,22 @@ mod tests {
         }
         assert!(Mapping::new(1 << 62, false).is_none());
     }
+
+    #[test]
+    #[cfg(all(target_os = "linux", not(miri)))]
+    fn what_is_given_back_is_zeros_and_what_lies_beside_it_is_kept() {
+        let mapping = Mapping::new(1 << 21, false).unwrap();
+        let start = mapping.start().as_ptr();
+        // As large as any system's pages, of which there are at least four.
+        let page = 1 << 16;
+        let places = [0, page - 1, page, 3 * page - 1, 3 * page, 4 * page - 1];
+        // SAFETY: the mapping lives, and these bytes are in it.
+        let byte = |place: usize| unsafe { &mut *start.add(place) };
+        places.iter().for_each(|place| *byte(*place) = 7);
+        mapping.give_back(page, 2 * page);
+        assert_eq!(places.map(|place| *byte(place)), [7, 7, 0, 0, 7, 7]);
+        // Less than a page is none.
+        mapping.give_back(1, page - 2);
+        assert_eq!((*byte(0), *byte(page - 1)), (7, 7));
+    }
 }

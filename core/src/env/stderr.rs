@@ -124,6 +124,20 @@ mod tests {
     }
 
     #[test]
+    fn lines_that_a_pipe_takes_whole_are_written_as_they_are() {
+        let (mut reader, writer) = pipe().unwrap();
+        let longest = [[b'z'; LONGEST_LINE - 1].as_slice(), b"\n"].concat();
+        let lines = [b"one\n", &longest[..], b"two\n"];
+        lines
+            .iter()
+            .for_each(|line| write_to(writer.as_raw_fd(), line));
+        drop(writer);
+        let mut heard = Vec::new();
+        reader.read_to_end(&mut heard).unwrap();
+        assert!(heard == lines.concat(), "{} bytes", heard.len());
+    }
+
+    #[test]
     fn a_line_that_no_pipe_takes_whole_is_cut_and_still_a_line() {
         let (mut reader, writer) = pipe().unwrap();
         write_to(writer.as_raw_fd(), &[b'y'; LONGEST_LINE + 1]);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::env::test_dir::TestDir;
+use crate::env::test_process::{Limit, alone, limited};
 
 #[test]
 fn a_file_is_filled_with_zeros_piece_by_piece_up_to_a_length_and_never_cut() {
@@ -45,4 +46,31 @@ fn a_pipe_is_removed_without_waiting_for_whoever_would_read_it() {
         env.remove_file(&pipe).unwrap();
         assert_eq!(env.kind(&pipe).unwrap(), PathKind::Missing);
     }
+}
+
+#[test]
+fn a_file_beyond_a_limit_may_get_shorter_and_is_not_filled() {
+    let name = "env::os::edges::a_file_beyond_a_limit_may_get_shorter_and_is_not_filled";
+    alone(name, || {
+        let (dir, env) = (TestDir::new(), OsEnv::new());
+        let limit = 3 * ZEROS.len() as u64;
+        let path = dir.path().join("long");
+        env.create_new(&path).unwrap().set_len(limit + 20).unwrap();
+        limited(Limit::FileSize, limit, || {
+            assert_eq!(env.largest_file(), limit);
+            let file = env.open_write(&path).unwrap();
+            // Were the system asked for more, it would end the process by a signal.
+            for more in [1, 2, limit] {
+                let error = file.set_len(limit + 20 + more).unwrap_err();
+                assert!(error.message().contains("change the length"), "{error}");
+            }
+            for length in [limit + 20, limit + 10, limit, 5] {
+                file.set_len(length).unwrap();
+                assert_eq!(file.len().unwrap(), length);
+            }
+            let error = file.allocate(limit + 1).unwrap_err();
+            assert!(error.message().contains("set space aside"), "{error}");
+            assert_eq!(file.len().unwrap(), 5);
+        });
+    });
 }

@@ -169,6 +169,31 @@ fn a_directory_that_was_not_synced_goes_if_everything_is_lost_and_stays_if_nothi
 }
 
 #[test]
+fn a_renamed_directory_is_back_if_everything_is_lost_and_stays_if_nothing_is() {
+    let env = MemEnv::new();
+    let (old, new) = (Path::new("/old"), Path::new("/new"));
+    env.create_dir_all(old).unwrap();
+    env.rename(old, new).unwrap();
+    let is_back = |names: Loss| {
+        let cuts = (0..40).map(|seed| PowerCut {
+            bytes: None,
+            names: Some(names),
+            seed,
+        });
+        let kinds = cuts.map(|cut| {
+            let after = env.power_cut_as(cut, &mut BTreeSet::new());
+            let places = [old, new].map(|path| after.kind(path).unwrap());
+            assert!(places.contains(&PathKind::Missing));
+            places[0] == PathKind::Directory
+        });
+        kinds.collect::<BTreeSet<bool>>()
+    };
+    assert_eq!(is_back(Loss::Nothing), [false].into());
+    assert_eq!(is_back(Loss::Everything), [true].into());
+    assert_eq!(is_back(Loss::Tail), [false, true].into());
+}
+
+#[test]
 fn what_a_crash_left_does_not_change_with_the_files_that_live_on() {
     let env = MemEnv::new();
     let file = env.create_new(Path::new(PATH)).unwrap();

@@ -224,6 +224,7 @@ impl Error {
         let message = format!("{context}: {}", self.inner.message);
         let mut inner = Error::parts(self.inner.kind, message, source, self.inner.place.clone());
         inner.holder = self.inner.holder.clone();
+        inner.is_unaccounted = self.inner.is_unaccounted;
         Error {
             inner: Arc::new(inner),
         }

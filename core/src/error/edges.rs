@@ -123,3 +123,15 @@ fn entries_that_do_not_add_up_are_told_from_another_fault_of_ours() {
     assert!(error.is_unaccounted());
     assert!(!Error::internal("the rest").is_unaccounted());
 }
+
+#[test]
+fn a_context_does_not_hide_that_entries_do_not_add_up() {
+    let error = Error::unaccounted("the rest").context("flush");
+    assert_eq!(error.to_string(), "internal error: flush: the rest");
+    assert!(error.is_unaccounted());
+    assert!(
+        !Error::internal("the rest")
+            .context("flush")
+            .is_unaccounted()
+    );
+}

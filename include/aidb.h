@@ -119,9 +119,13 @@ enum aidb_status
      */
     AIDB_NOT_FOUND = 9,
     /**
-     * The disk, a quota or memory is full: free some and try again.
+     * The disk or a quota is full: free some space and try again.
      */
     AIDB_NO_SPACE = 10,
+    /**
+     * There is no memory for this call: free some and call again; no reopening is needed.
+     */
+    AIDB_OUT_OF_MEMORY = 11,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

@@ -14,6 +14,7 @@ use crate::coding::{put_length_prefixed, varint_len};
 use crate::content::{Content, Sum};
 use crate::error::{Error, Result};
 use crate::key::{MAX_KEY_BYTES, MAX_VALUE_BYTES, SequenceNumber, ValueKind};
+use crate::memory;
 
 /// The format's version, its first byte.
 const BATCH_VERSION: u8 = 1;
@@ -84,7 +85,7 @@ impl WriteBatch {
     fn for_one(bytes: usize) -> Result<WriteBatch> {
         let bytes = HEADER_BYTES + bytes + MOST_FRAMING_BYTES;
         let mut buffer = Vec::new();
-        buffer.try_reserve(bytes).map_err(|_| no_memory(bytes))?;
+        memory::reserve(&mut buffer, bytes, "a batch")?;
         buffer.extend_from_slice(&EMPTY);
         Ok(WriteBatch {
             buffer,
@@ -199,6 +200,13 @@ impl WriteBatch {
         }
     }
 
+    /// The bytes of all keys and values, or a little more: some bytes of their lengths may count as well.
+    #[inline]
+    pub(crate) fn most_key_and_value_bytes(&self) -> usize {
+        // Beside them each operation has its kind and, of a byte at least, the length of its key.
+        self.buffer.len() - HEADER_BYTES - 2 * self.len()
+    }
+
     /// The digest of each operation, in order (B3).
     #[inline]
     pub(crate) fn contents(&self) -> &[Content] {
@@ -213,8 +221,7 @@ impl WriteBatch {
     fn reserve_contents(&mut self, count: u32) -> Result<()> {
         if count > 1 {
             let more = (count as usize).saturating_sub(self.contents.len());
-            let reserved = self.contents.try_reserve(more);
-            reserved.map_err(|_| no_memory(more * size_of::<Content>()))?;
+            memory::reserve(&mut self.contents, more, "a batch")?;
         }
         Ok(())
     }
@@ -270,7 +277,7 @@ impl WriteBatch {
         if self.buffer.len() as u64 + bytes as u64 > MAX_BATCH_BYTES {
             return Err(too_large());
         }
-        self.buffer.try_reserve(bytes).map_err(|_| no_memory(bytes))
+        memory::reserve(&mut self.buffer, bytes, "a batch")
     }
 }
 
@@ -287,11 +294,6 @@ impl fmt::Debug for WriteBatch {
             .field("byte_size", &self.byte_size())
             .finish()
     }
-}
-
-#[cold]
-fn no_memory(bytes: usize) -> Error {
-    Error::invalid_argument(format!("no memory for a batch of {bytes} more bytes"))
 }
 
 fn too_large() -> Error {
@@ -620,7 +622,7 @@ mod edges {
         assert_eq!(batch.encoded(), before);
         // A system that has so little memory says so.
         if let Err(error) = batch.reserve(room as usize) {
-            assert!(error.message().contains("no memory"), "{error}");
+            assert!(error.is_out_of_memory(), "{error}");
         }
     }
 }

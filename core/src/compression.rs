@@ -14,6 +14,8 @@ use std::cell::RefCell;
 use std::fmt;
 
 use crate::coding::{MAX_VARINT_BYTES, get_varint, write_varint};
+use crate::error::Error;
+use crate::memory::{self, Undecoded};
 
 /// How the blocks of a table are compressed. Every codec is always built in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -140,7 +142,8 @@ impl Encoder {
         }
         let room = MAX_VARINT_BYTES + bound;
         if self.output.len() < room {
-            self.output.try_reserve(room - self.output.len()).ok()?;
+            let more = room - self.output.len();
+            memory::reserve(&mut self.output, more, "compressed bytes").ok()?;
             self.output.resize(room, 0);
         }
         let start = write_varint(&mut self.output, raw.len() as u64);
@@ -160,17 +163,20 @@ impl Encoder {
     }
 }
 
+/// What a zstd context takes, about.
+const ZSTD_DECODER_BYTES: usize = 160 << 10;
+
 thread_local! {
     /// A zstd context costs more to make than a block to decompress.
     static ZSTD_DECODER: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
-/// The raw bytes of `payload`, at most `max_len` of them; on damage, a phrase that says what is wrong.
+/// The raw bytes of `payload`, at most `max_len` of them. Of damage, a phrase says what is wrong.
 pub(crate) fn decompress(
     compression: Compression,
     payload: &[u8],
     max_len: u64,
-) -> Result<Vec<u8>, &'static str> {
+) -> Result<Vec<u8>, Undecoded<&'static str>> {
     let mut raw = Vec::new();
     decompress_into(compression, payload, max_len, &mut raw)?;
     Ok(raw)
@@ -182,7 +188,7 @@ pub(crate) fn decompress_into(
     payload: &[u8],
     max_len: u64,
     raw: &mut Vec<u8>,
-) -> Result<(), &'static str> {
+) -> Result<(), Undecoded<&'static str>> {
     const DAMAGED: &str = "compressed bytes are damaged";
     const LENGTH: &str = "the declared raw length cannot be right";
     let mut input = payload;
@@ -191,11 +197,11 @@ pub(crate) fn decompress_into(
         _ => get_varint(&mut input).ok_or(LENGTH)?,
     };
     if declared > max_len || declared > compression.max_raw_bytes(input.len()) {
-        return Err(LENGTH);
+        return Err(LENGTH.into());
     }
     let length = usize::try_from(declared).map_err(|_| LENGTH)?;
-    raw.try_reserve_exact(length.saturating_sub(raw.len()))
-        .map_err(|_| "no memory for a block of the declared length")?;
+    let more = length.saturating_sub(raw.len());
+    memory::reserve_exact(raw, more, "a block")?;
     let written = match compression {
         Compression::None => {
             raw.clear();
@@ -204,7 +210,7 @@ pub(crate) fn decompress_into(
         }
         Compression::Snappy => {
             if snap::raw::decompress_len(input).map_err(|_| DAMAGED)? != length {
-                return Err(LENGTH);
+                return Err(LENGTH.into());
             }
             raw.resize(length, 0);
             let mut decoder = snap::raw::Decoder::new();
@@ -217,18 +223,19 @@ pub(crate) fn decompress_into(
         Compression::Zstd => ZSTD_DECODER.with(|slot| {
             let mut slot = slot.borrow_mut();
             if slot.is_none() {
-                let decoder = zstd::bulk::Decompressor::new();
-                *slot = Some(decoder.map_err(|_| "no memory for a zstd context")?);
+                let no_memory = |_| Error::out_of_memory("a zstd context", ZSTD_DECODER_BYTES);
+                memory::pass("a zstd context", ZSTD_DECODER_BYTES)?;
+                *slot = Some(zstd::bulk::Decompressor::new().map_err(no_memory)?);
             }
             let decoder = slot.as_mut().ok_or(DAMAGED)?;
             raw.resize(length, 0);
             decoder
                 .decompress_to_buffer(input, &mut raw[..])
-                .map_err(|_| DAMAGED)
+                .map_err(|_| Undecoded::Damaged(DAMAGED))
         })?,
     };
     if written != length {
-        return Err(LENGTH);
+        return Err(LENGTH.into());
     }
     Ok(())
 }
@@ -345,10 +352,7 @@ mod edges {
                     // Exactly as much room as there is suffices, and a byte less does not.
                     let stored = stored.to_vec();
                     let most = length as u64;
-                    assert_eq!(
-                        decompress(stored_as, &stored, most).as_deref(),
-                        Ok(&raw[..])
-                    );
+                    assert_eq!(decompress(stored_as, &stored, most).unwrap(), raw);
                     assert!(decompress(stored_as, &stored, most - 1).is_err());
                     counts[usize::from(saves)] += 1;
                 }

@@ -35,11 +35,13 @@ pub enum ErrorKind {
     Internal = 8,
     /// The disk or a quota is full: free space and write again; no reopening is needed.
     NoSpace = 10,
+    /// There is no memory for this call: free some and call again; no reopening is needed.
+    OutOfMemory = 11,
 }
 
 impl ErrorKind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [ErrorKind; 9] = [
+    pub const ALL: [ErrorKind; 10] = [
         ErrorKind::InvalidArgument,
         ErrorKind::Io,
         ErrorKind::Corruption,
@@ -49,6 +51,7 @@ impl ErrorKind {
         ErrorKind::Unsupported,
         ErrorKind::Internal,
         ErrorKind::NoSpace,
+        ErrorKind::OutOfMemory,
     ];
 
     /// The kind's number: what the C API returns as `aidb_status`.
@@ -68,6 +71,7 @@ impl ErrorKind {
             ErrorKind::Unsupported => "Unsupported",
             ErrorKind::Internal => "Internal",
             ErrorKind::NoSpace => "NoSpace",
+            ErrorKind::OutOfMemory => "OutOfMemory",
         }
     }
 
@@ -83,6 +87,7 @@ impl ErrorKind {
             ErrorKind::Unsupported => "unsupported",
             ErrorKind::Internal => "internal error",
             ErrorKind::NoSpace => "no space",
+            ErrorKind::OutOfMemory => "out of memory",
         }
     }
 }
@@ -173,16 +178,28 @@ impl Error {
 
     /// The operating system refused to `action` (a verb phrase: "sync", "open for reading") `path`.
     ///
-    /// A full disk or quota becomes [`ErrorKind::NoSpace`], everything else [`ErrorKind::Io`].
+    /// A full disk or quota becomes [`ErrorKind::NoSpace`], want of memory [`ErrorKind::OutOfMemory`], everything else
+    /// [`ErrorKind::Io`].
     pub fn io(action: &str, path: &Path, source: io::Error) -> Error {
         let full = matches!(source.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT));
-        let kind = if full || source.kind() == io::ErrorKind::StorageFull {
-            ErrorKind::NoSpace
-        } else {
-            ErrorKind::Io
+        let kind = match source.kind() {
+            _ if full => ErrorKind::NoSpace,
+            io::ErrorKind::StorageFull => ErrorKind::NoSpace,
+            io::ErrorKind::OutOfMemory => ErrorKind::OutOfMemory,
+            _ => ErrorKind::Io,
         };
         let message = format!("cannot {action} {}: {source}", path.display());
         Error::build(kind, message, Some(source), None)
+    }
+
+    /// There is no memory for `bytes` bytes of `what`. Whoever finds no memory says so by this, and nobody takes it for
+    /// damage or a fault of a call.
+    #[cold]
+    pub fn out_of_memory(what: impl fmt::Display, bytes: usize) -> Error {
+        Error::new(
+            ErrorKind::OutOfMemory,
+            format!("no memory for {bytes} bytes of {what}"),
+        )
     }
 
     /// The database or handle named by `what` has been closed.
@@ -297,6 +314,11 @@ impl Error {
         &message[start..]
     }
 
+    /// Whether it is want of memory, which says nothing about what was to be read or written.
+    pub(crate) fn is_out_of_memory(&self) -> bool {
+        self.kind() == ErrorKind::OutOfMemory
+    }
+
     /// Whether the process, or the system, may open no more files.
     pub(crate) fn is_out_of_files(&self) -> bool {
         matches!(self.os_code(), Some(libc::EMFILE | libc::ENFILE))
@@ -335,7 +357,10 @@ impl Error {
     /// Whether the same call may succeed later without any change to it.
     pub fn is_retryable(&self) -> bool {
         match self.kind() {
-            ErrorKind::NoSpace | ErrorKind::Locked | ErrorKind::Conflict => true,
+            ErrorKind::NoSpace
+            | ErrorKind::OutOfMemory
+            | ErrorKind::Locked
+            | ErrorKind::Conflict => true,
             ErrorKind::Io => self.inner.source.as_ref().is_some_and(|source| {
                 matches!(
                     source.kind(),
@@ -430,7 +455,7 @@ mod tests {
     fn codes_are_unique_and_skip_not_found() {
         let mut codes: Vec<i32> = ErrorKind::ALL.iter().map(|kind| kind.code()).collect();
         codes.dedup();
-        assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 8, 10]);
+        assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 8, 10, 11]);
     }
 }
 

@@ -9,6 +9,9 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use crate::error::Result;
+use crate::memory;
+
 /// The longest user key, in bytes (16 MiB).
 pub const MAX_KEY_BYTES: usize = 16 << 20;
 
@@ -123,17 +126,25 @@ impl<'a> KeyRef<'a> {
         })
     }
 
-    /// Appends the encoded internal key (K3).
-    pub(crate) fn encode_to(self, out: &mut Vec<u8>) {
+    /// Appends the encoded internal key (K3). Fails only for want of memory.
+    pub(crate) fn encode_to(self, out: &mut Vec<u8>) -> Result<()> {
+        memory::reserve(out, self.user_key.len() + TRAILER_BYTES, "a key")?;
         out.extend_from_slice(self.user_key);
         out.extend_from_slice(&self.trailer.0.to_le_bytes());
+        Ok(())
+    }
+
+    /// The encoded internal key (K3). Fails only for want of memory.
+    pub(crate) fn encoded(self) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        self.encode_to(&mut out)?;
+        Ok(out)
     }
 
     /// The encoded internal key (K3).
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn to_vec(self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.user_key.len() + TRAILER_BYTES);
-        self.encode_to(&mut out);
-        out
+        self.encoded().expect("there is memory for a test")
     }
 }
 

@@ -34,6 +34,7 @@
 //! | `key`, `filename` | internal keys and their order; names of files |
 //! | `coding`, `checksum`, `compression` | bytes |
 //! | `env` | the only door to files, clock, threads and randomness |
+//! | `memory` | the only door to memory whose amount follows from data, options or counts |
 //! | `sync`, `prefetch`, `error` | locks and atomics; memory asked for ahead; the one error type |
 
 #![deny(unsafe_code)]
@@ -54,6 +55,7 @@ mod filename;
 pub mod internals;
 mod iterator;
 mod key;
+mod memory;
 mod memtable;
 mod metrics;
 mod options;

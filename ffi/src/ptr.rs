@@ -203,9 +203,9 @@ pub(crate) struct Buffer {
 impl Buffer {
     /// A buffer of `len` bytes, all zero.
     ///
-    /// Errors: `NoSpace` if there is no memory.
+    /// Errors: `OutOfMemory`.
     pub(crate) fn zeroed(len: usize) -> Result<Buffer> {
-        let no_memory = || Error::new(ErrorKind::NoSpace, format!("no memory for {len} bytes"));
+        let no_memory = || Error::out_of_memory("a result", len);
         let with_end = len.checked_add(1).ok_or_else(no_memory)?;
         // SAFETY: calloc takes any size.
         let data = unsafe { libc::calloc(with_end, 1) };
@@ -216,7 +216,7 @@ impl Buffer {
     /// A copy of `bytes`.
     pub(crate) fn copy_of(bytes: &[u8]) -> Result<Buffer> {
         let len = bytes.len();
-        let no_memory = || Error::new(ErrorKind::NoSpace, format!("no memory for {len} bytes"));
+        let no_memory = || Error::out_of_memory("a result", len);
         // SAFETY: malloc takes any size, and a slice's length is at most isize::MAX.
         let data = unsafe { libc::malloc(len + 1) };
         let data: NonNull<u8> = NonNull::new(data.cast()).ok_or_else(no_memory)?;
@@ -332,7 +332,7 @@ mod tests {
             aidb_free(ptr::null_mut());
         }
         let error = Buffer::zeroed(usize::MAX).err().unwrap();
-        assert_eq!(error.kind(), ErrorKind::NoSpace);
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
         assert!(Buffer::zeroed(isize::MAX as usize).is_err());
     }
 }

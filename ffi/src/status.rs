@@ -28,8 +28,10 @@ pub enum aidb_status {
     AIDB_INTERNAL = 8,
     /// Nothing there: an absent key, or an iterator past its end. Not an error; no error object is made.
     AIDB_NOT_FOUND = 9,
-    /// The disk, a quota or memory is full: free some and try again.
+    /// The disk or a quota is full: free some space and try again.
     AIDB_NO_SPACE = 10,
+    /// There is no memory for this call: free some and call again; no reopening is needed.
+    AIDB_OUT_OF_MEMORY = 11,
 }
 
 pub(crate) use aidb_status::*;
@@ -45,6 +47,7 @@ pub(crate) fn status_of(kind: ErrorKind) -> aidb_status {
         ErrorKind::Closed => AIDB_CLOSED,
         ErrorKind::Unsupported => AIDB_UNSUPPORTED,
         ErrorKind::NoSpace => AIDB_NO_SPACE,
+        ErrorKind::OutOfMemory => AIDB_OUT_OF_MEMORY,
         _ => AIDB_INTERNAL,
     }
 }
@@ -64,6 +67,7 @@ pub extern "C" fn aidb_status_name(status: i32) -> *const c_char {
         8 => c"AIDB_INTERNAL",
         9 => c"AIDB_NOT_FOUND",
         10 => c"AIDB_NO_SPACE",
+        11 => c"AIDB_OUT_OF_MEMORY",
         _ => c"unknown status",
     };
     name.as_ptr()

@@ -188,7 +188,7 @@ static int call(const struct function *function, const union value *values) {
     status = function->call(values);
     if (status != NO_STATUS) {
         int failed = status != AIDB_OK && status != AIDB_NOT_FOUND;
-        CHECK(status >= AIDB_OK && status <= AIDB_NO_SPACE);
+        CHECK(status >= AIDB_OK && status <= AIDB_OUT_OF_MEMORY);
         if (!CHECK(status != AIDB_INTERNAL)) {
             fprintf(stderr, "    %s: %s\n", function->name, aidb_error_message(at.error));
         }

@@ -25,6 +25,7 @@ const LAYERS: &[&str] = &[
     "env",
     "metrics",
     "sync prefetch",
+    "memory",
     "error",
 ];
 

@@ -157,6 +157,7 @@ fn code(kind: ErrorKind) -> &'static str {
         ErrorKind::Closed => "LEVEL_DATABASE_NOT_OPEN",
         ErrorKind::Unsupported => "LEVEL_UNSUPPORTED",
         ErrorKind::NoSpace => "LEVEL_NO_SPACE",
+        ErrorKind::OutOfMemory => "LEVEL_OUT_OF_MEMORY",
         // `ErrorKind` may grow; a kind without a row here is our mistake.
         _ => "LEVEL_INTERNAL",
     }

@@ -19,6 +19,7 @@ fn class_name(kind: ErrorKind) -> &'static str {
         ErrorKind::Closed => "ClosedError",
         ErrorKind::Unsupported => "UnsupportedError",
         ErrorKind::NoSpace => "NoSpaceError",
+        ErrorKind::OutOfMemory => "OutOfMemoryError",
         // The kinds may grow before this table does: what is not known here is a bug of this package.
         _ => "InternalError",
     }

@@ -34,6 +34,7 @@ def test_every_kind_of_the_engine_has_its_class():
     [
         (aidb.IOError, [aidb.Error, builtins.OSError, builtins.IOError]),
         (aidb.NoSpaceError, [aidb.IOError, OSError]),
+        (aidb.OutOfMemoryError, [aidb.Error, MemoryError]),
         (aidb.InvalidArgumentError, [aidb.Error, ValueError]),
         (aidb.IteratorInvalidError, [aidb.InvalidArgumentError, ValueError]),
         (aidb.ClosedError, [aidb.Error, RuntimeError]),
@@ -64,6 +65,7 @@ def test_every_class_can_be_pickled_and_copied(cls, protocol):
 
 def test_what_is_retryable():
     assert aidb.NoSpaceError(errno.ENOSPC, "full").is_retryable
+    assert aidb.OutOfMemoryError("no memory").is_retryable
     assert aidb.LockedError("held").is_retryable and aidb.ConflictError("lost").is_retryable
     assert aidb.IOError(errno.EINTR, "interrupted").is_retryable
     assert not aidb.IOError(errno.EIO, "broken").is_retryable

@@ -22,6 +22,8 @@
 //! a block that is read once drives nobody out, and nobody waits for that (docs/decisions/0031).
 
 use crate::cache::MemoryGauge;
+use crate::error::Result;
+use crate::memory;
 use crate::prefetch::prefetch;
 use crate::sstable::Block;
 use crate::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -98,7 +100,17 @@ impl Ring {
         entry.slots.slots[entry.number].swap(None)
     }
 
-    /// Puts `block` into its slot. The ring holds less than 2^32 entries: each takes more than 64 bytes elsewhere.
+    /// Makes room for one more entry. Then it can be removed without any memory.
+    fn reserve(&mut self) -> Result<()> {
+        const RING: &str = "the block cache";
+        if self.holes.is_empty() {
+            memory::reserve(&mut self.entries, 1, RING)?;
+        }
+        let holes = (self.entries.len() + 1).saturating_sub(self.holes.len());
+        memory::reserve(&mut self.holes, holes, RING)
+    }
+
+    /// Puts `block` into its slot; there is room for its entry. The ring holds less than 2^32 entries: each takes more than 64 bytes elsewhere.
     fn insert(&mut self, slots: &Arc<BlockSlots>, number: usize, block: Block) {
         let entry = Some(Entry {
             slots: Arc::clone(slots),
@@ -220,15 +232,14 @@ impl BlockCache {
         })
     }
 
-    /// Slots for a table of `blocks` data blocks; `None` if there is no memory for them.
-    pub(crate) fn slots(&self, blocks: usize) -> Option<Arc<BlockSlots>> {
-        let mut slots = Vec::new();
-        slots.try_reserve_exact(blocks).ok()?;
+    /// Slots for a table of `blocks` data blocks. Fails only for want of memory.
+    pub(crate) fn slots(&self, blocks: usize) -> Result<Arc<BlockSlots>> {
+        const SLOTS: &str = "a slot per data block";
+        let mut slots = memory::room_for(blocks, SLOTS)?;
         slots.resize_with(blocks, || SwapOption::new(None));
-        let mut passed = Vec::new();
-        passed.try_reserve_exact(blocks).ok()?;
+        let mut passed = memory::room_for(blocks, SLOTS)?;
         passed.resize_with(blocks, || AtomicU8::new(0));
-        Some(Arc::new(BlockSlots {
+        Ok(Arc::new(BlockSlots {
             slots: slots.into_boxed_slice(),
             passed: passed.into_boxed_slice(),
             seed: self.next_seed.fetch_add(7, Ordering::Relaxed),
@@ -339,6 +350,12 @@ impl BlockCache {
             drop(ring);
             self.used.fetch_sub(charge, Ordering::Relaxed);
             return present;
+        }
+        if ring.reserve().is_err() {
+            drop(ring);
+            self.used.fetch_sub(charge, Ordering::Relaxed);
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return block;
         }
         ring.insert(slots, number, block.clone());
         drop(ring);

@@ -21,6 +21,7 @@ use std::collections::HashSet;
 use std::ptr::NonNull;
 
 use crate::env::{Mapping, SYSTEM_PAGE_BYTES};
+use crate::memory;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
@@ -30,6 +31,8 @@ const PAGE_BYTES: usize = 256 << 10;
 const STEP_BYTES: usize = 64;
 /// Larger pieces would leave much of a page unused.
 const LARGEST_BYTES: usize = 16 << 10;
+/// What memory for their lists is called.
+const SLABS: &str = "the block cache";
 const CLASSES: usize = LARGEST_BYTES / STEP_BYTES + 1;
 /// Smaller caches have no slabs.
 const SMALLEST_CACHE: usize = 32 << 20;
@@ -118,6 +121,7 @@ impl Slabs {
         let page = match state.partial[class].last() {
             Some(page) => *page,
             None => {
+                memory::reserve(&mut state.partial[class], 1, SLABS).ok()?;
                 let page = state.empty_page(self.most)?;
                 self.note_mapped(state);
                 let head = PageHead {
@@ -212,17 +216,22 @@ impl Slabs {
             head.free = offset as u32;
             head.used -= 1;
             let class = head.piece_bytes as usize / STEP_BYTES;
-            if head.place == NOWHERE {
-                head.place = state.partial[class].len() as u32;
-                state.partial[class].push(page);
-            }
             if head.used == 0 {
                 let place = head.place as usize;
-                state.partial[class].swap_remove(place);
-                if let Some(moved) = state.partial[class].get(place) {
-                    (*moved.as_ptr()).place = place as u32;
+                if head.place != NOWHERE {
+                    state.partial[class].swap_remove(place);
+                    if let Some(moved) = state.partial[class].get(place) {
+                        (*moved.as_ptr()).place = place as u32;
+                    }
                 }
+                // There is room for every page of every slab.
                 state.empty.push(page);
+            } else if head.place == NOWHERE
+                && memory::reserve(&mut state.partial[class], 1, SLABS).is_ok()
+            {
+                // Without memory for its place in the list, what is left of it waits for the next piece that comes back.
+                head.place = state.partial[class].len() as u32;
+                state.partial[class].push(page);
             }
         }
     }
@@ -332,6 +341,11 @@ impl State {
         if self.slabs.len() >= most {
             return None;
         }
+        const PAGES: usize = SLAB_BYTES / PAGE_BYTES;
+        // Room for all pages at once: giving one back needs no memory.
+        let all = (self.slabs.len() + 1) * PAGES - self.empty.len();
+        memory::reserve(&mut self.empty, all, SLABS).ok()?;
+        memory::reserve(&mut self.slabs, 1, SLABS).ok()?;
         let slab = Mapping::new(SLAB_BYTES, !self.slabs.is_empty())?;
         self.empty.extend(pages_of(&slab).rev());
         self.slabs.push(slab);

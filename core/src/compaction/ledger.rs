@@ -11,6 +11,7 @@
 use crate::content::Sum;
 use crate::error::{Error, Result};
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
+use crate::memory;
 
 /// Entries of a job whose keys are all judged again, so that small jobs are judged whole.
 const JUDGED_ENTRIES: u32 = 1024;
@@ -99,8 +100,7 @@ impl<'a> Ledger<'a> {
             // Perhaps in the middle of a key: the next one is judged.
             Following::None => {
                 judged.state = Following::Passing;
-                judged.user_key.clear();
-                judged.user_key.extend_from_slice(key.user_key);
+                memory::replace(&mut judged.user_key, key.user_key, "a key")?;
             }
             Following::Passing if is_same => {}
             // A key that is followed has an entry; before the first one there is none.
@@ -113,8 +113,7 @@ impl<'a> Ledger<'a> {
             Following::Passing | Following::Key => {
                 self.judge(holds_deeper)?;
                 self.judged.state = Following::Key;
-                self.judged.user_key.clear();
-                self.judged.user_key.extend_from_slice(key.user_key);
+                memory::replace(&mut self.judged.user_key, key.user_key, "a key")?;
                 self.note_read(key);
             }
         }

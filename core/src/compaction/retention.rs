@@ -15,6 +15,7 @@ use std::cmp::Ordering;
 
 use crate::error::{Error, Result};
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
+use crate::memory;
 
 /// Whether some reader sees the entry with number `sequence` whose next newer entry has number `newer` (R1).
 fn is_seen(
@@ -82,8 +83,7 @@ impl Retention {
         }
         if order == Ordering::Less {
             self.has_key = true;
-            self.user_key.clear();
-            self.user_key.extend_from_slice(key.user_key);
+            memory::replace(&mut self.user_key, key.user_key, "a key")?;
             self.newer = None;
             // What was held hid nothing (R2).
             self.held.clear();

@@ -16,6 +16,7 @@ use super::shared::Shared;
 use crate::error::{Error, ErrorKind, Result};
 use crate::filename::table_path;
 use crate::key::SequenceNumber;
+use crate::memory;
 use crate::sync::Arc;
 use crate::version::{TableInfo, VersionSet};
 
@@ -81,7 +82,7 @@ impl Shared {
     fn copy(&self, from: &Path, to: &Path, size: u64) -> Result<()> {
         let source = self.env.open_read(from)?;
         let target = self.env.create_new(to)?;
-        let mut buffer = vec![0; COPY_BYTES.min(size as usize)];
+        let mut buffer = memory::zeros(COPY_BYTES.min(size as usize), "a file to copy")?;
         let mut offset = 0;
         while offset < size {
             self.check_open()?;

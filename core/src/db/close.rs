@@ -89,7 +89,7 @@ impl Shared {
         // Whoever loads what is shown from here on finds out behind that that the database is closed.
         debug_assert!(self.closed.load(Ordering::Acquire));
         self.holds.let_go();
-        let active = Arc::new(Memtable::new(0));
+        let active = Arc::new(Memtable::empty());
         let memtable = self.log.lock().let_go(&active);
         self.sync_group.let_go();
         let mut versions = self.versions.lock();

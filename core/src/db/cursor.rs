@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::iterator::merging::{MergingIterator, Reach};
 use crate::iterator::visible::VisibleIterator;
 use crate::key::{KeyRef, SequenceNumber, Trailer};
+use crate::memory;
 use crate::options::IterOptions;
 use crate::sstable::Span;
 use crate::sync::Arc;
@@ -68,7 +69,7 @@ impl Cursor {
         // U2: first the superversion, then the number. That of a closed database is empty, and no cursor is made of it.
         let superversion = shared.superversion.load_full();
         let sequence = shared.read_sequence(options.snapshot.as_ref())?;
-        let options = with_prefix_as_bounds(options);
+        let options = with_prefix_as_bounds(options)?;
         Cursor::at(shared, superversion, sequence, options)
     }
 
@@ -80,7 +81,7 @@ impl Cursor {
         sequence: SequenceNumber,
         options: IterOptions,
     ) -> Result<Cursor> {
-        let merged = MergingIterator::new(sources(&superversion, &shared.tables, &options));
+        let merged = MergingIterator::new(sources(&superversion, &shared.tables, &options)?);
         let lease = shared.holds.lease(Walk {
             shared: Arc::clone(shared),
             superversion,
@@ -450,9 +451,9 @@ impl Stand {
 }
 
 /// Turns a prefix into bounds, together with those already there.
-fn with_prefix_as_bounds(mut options: IterOptions) -> IterOptions {
+fn with_prefix_as_bounds(mut options: IterOptions) -> Result<IterOptions> {
     if let Some(prefix) = options.prefix.take() {
-        if let Some(behind) = behind_prefix(&prefix) {
+        if let Some(behind) = behind_prefix(&prefix)? {
             options.upper_bound = Some(match options.upper_bound.take() {
                 Some(upper) => upper.min(behind),
                 None => behind,
@@ -463,16 +464,21 @@ fn with_prefix_as_bounds(mut options: IterOptions) -> IterOptions {
             None => prefix,
         });
     }
-    options
+    Ok(options)
 }
 
 /// The smallest key behind all that start with `prefix`; `None` if there is none.
-fn behind_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|byte| *byte != 0xff)?;
-    let mut behind = prefix[..=last].to_vec();
+fn behind_prefix(prefix: &[u8]) -> Result<Option<Vec<u8>>> {
+    let Some(last) = prefix.iter().rposition(|byte| *byte != 0xff) else {
+        return Ok(None);
+    };
+    let mut behind = memory::copy_of(&prefix[..=last], "a bound")?;
     behind[last] += 1;
-    Some(behind)
+    Ok(Some(behind))
 }
+
+/// What memory for it is called.
+const CHUNK: &str = "many entries";
 
 /// Many entries in one buffer; reused between calls it costs no allocation.
 #[derive(Debug, Default, Clone)]
@@ -494,14 +500,8 @@ impl Chunk {
     }
 
     fn push(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        self.bytes
-            .try_reserve(key.len() + value.len())
-            .map_err(|_| {
-                Error::internal(format!(
-                    "no memory for an entry of {} bytes",
-                    key.len() + value.len()
-                ))
-            })?;
+        memory::reserve(&mut self.bytes, key.len() + value.len(), CHUNK)?;
+        memory::reserve(&mut self.ends, 1, CHUNK)?;
         self.bytes.extend_from_slice(key);
         let key_end = self.bytes.len();
         self.bytes.extend_from_slice(value);
@@ -546,10 +546,10 @@ mod tests {
 
     #[test]
     fn a_prefix_of_ff_bytes_has_no_end() {
-        assert_eq!(behind_prefix(b"ab"), Some(b"ac".to_vec()));
-        assert_eq!(behind_prefix(b"a\xff\xff"), Some(b"b".to_vec()));
-        assert_eq!(behind_prefix(b"\xff\xff"), None);
-        assert_eq!(behind_prefix(b""), None);
+        assert_eq!(behind_prefix(b"ab").unwrap(), Some(b"ac".to_vec()));
+        assert_eq!(behind_prefix(b"a\xff\xff").unwrap(), Some(b"b".to_vec()));
+        assert_eq!(behind_prefix(b"\xff\xff").unwrap(), None);
+        assert_eq!(behind_prefix(b"").unwrap(), None);
     }
 
     #[test]
@@ -559,7 +559,8 @@ mod tests {
             lower_bound: Some(b"a".to_vec()),
             upper_bound: Some(b"bb".to_vec()),
             ..IterOptions::default()
-        });
+        })
+        .unwrap();
         assert_eq!(options.lower_bound.as_deref(), Some(&b"b"[..]));
         assert_eq!(options.upper_bound.as_deref(), Some(&b"bb"[..]));
     }

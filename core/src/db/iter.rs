@@ -3,6 +3,7 @@
 use super::DB;
 use super::cursor::Cursor;
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::options::IterOptions;
 
 /// Walks entries as owned `(key, value)` pairs, from both ends. The first error is the last item.
@@ -56,7 +57,11 @@ impl Iter {
                 && (moved.key() == other.key()
                     || (moved.key() > other.key()) == (from == From::Front))
         });
-        Ok((!met).then(|| (moved.key().to_vec(), moved.value().to_vec())))
+        if met {
+            return Ok(None);
+        }
+        let copy = |bytes| memory::copy_of(bytes, "an entry");
+        Ok(Some((copy(moved.key())?, copy(moved.value())?)))
     }
 
     /// Ends the iteration unless `step` found an entry.

@@ -174,7 +174,7 @@ impl DB {
 
     /// [`DB::get`] with options. Errors also: `InvalidArgument` for a snapshot of another database.
     pub fn get_with(&self, key: &[u8], options: &ReadOptions<'_>) -> Result<Option<Value>> {
-        self.shared().get(key, options, |found| Value::from(found))
+        self.shared().get(key, options, |found| found.to_value())
     }
 
     /// What memory alone can tell of `key`, for a thread that must not wait, such as one that runs an event loop.
@@ -226,7 +226,7 @@ impl DB {
     pub fn contains_key_with(&self, key: &[u8], options: &ReadOptions<'_>) -> Result<bool> {
         Ok(self
             .shared()
-            .get(key, options, |_: Found<'_>| ())?
+            .get(key, options, |_: Found<'_>| Ok(()))?
             .is_some())
     }
 

@@ -157,7 +157,7 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
     let active = Arc::new(Memtable::recycling(
         write_buffer_size,
         Arc::clone(&spare_chunks),
-    ));
+    )?);
     if !options.read_only {
         // Without anything to flush, nothing else would ever let the old logs go.
         let log_number = recovered.sealed.is_empty().then_some(writer.number());

@@ -7,6 +7,7 @@ use crate::batch::check_key;
 use crate::error::{Error, Result};
 use crate::iterator::visible::kind_of;
 use crate::key::{SequenceNumber, Trailer, ValueKind};
+use crate::memory;
 use crate::options::ReadOptions;
 use crate::snapshot::Snapshot;
 use crate::sstable::{Sought, TableEntry, Unread};
@@ -29,9 +30,11 @@ pub enum Remembered {
     Unknown,
 }
 
-impl From<Found<'_>> for Value {
-    fn from(found: Found<'_>) -> Value {
-        match found {
+impl Found<'_> {
+    /// The value, on its own. Fails only for want of memory.
+    #[inline]
+    pub(super) fn to_value(self) -> Result<Value> {
+        match self {
             Found::InMemtable(bytes) => Value::copied(bytes),
             Found::InTable(entry) => Value::from_table(entry),
         }
@@ -44,7 +47,7 @@ impl Shared {
         &self,
         key: &[u8],
         options: &ReadOptions<'_>,
-        make: impl Fn(Found<'_>) -> T,
+        make: impl Fn(Found<'_>) -> Result<T>,
     ) -> Result<Option<T>> {
         // U2: first the superversion, then the number. Behind both loads it is open: what a closed database shows is nothing.
         let superversion = self.superversion.load();
@@ -52,7 +55,7 @@ impl Shared {
         check_key(key)?;
         let target = Trailer::visible_at(self.read_sequence(options.snapshot)?);
         if let Some((trailer, value)) = find_in_memtables(&superversion, key, target) {
-            return unless_deleted(trailer, make(Found::InMemtable(value)));
+            return unless_deleted(trailer, || make(Found::InMemtable(value)));
         }
         let sought = Sought::new(key, target);
         // Noted here and not passed up: a value is large to move.
@@ -67,7 +70,7 @@ impl Shared {
             .get(sought, &lookup, note)
             .map_err(|error| self.closed_or(error))?;
         match found.map(|(trailer, ())| kind_of(trailer)).transpose()? {
-            Some(ValueKind::Put) => Ok(made),
+            Some(ValueKind::Put) => made.transpose(),
             Some(ValueKind::Delete) | None => Ok(None),
         }
     }
@@ -91,14 +94,16 @@ impl Shared {
         };
         let target = Trailer::visible_at(sequence);
         let found = match find_in_memtables(&superversion, key, target) {
-            Some((trailer, value)) => Some((trailer, Value::copied(value))),
+            Some((trailer, value)) => Some((trailer, Value::copied(value)?)),
             None => {
                 let sought = Sought::new(key, target);
                 let found = superversion
                     .version
                     .get(sought, &InMemory, |_, entry| Value::from_table(entry));
                 match found {
-                    Ok(found) => found,
+                    Ok(found) => found
+                        .map(|(trailer, value)| Ok((trailer, value?)))
+                        .transpose()?,
                     Err(Unread::NotInMemory) => return Ok(Remembered::Unknown),
                     Err(Unread::Failed(error)) => return Err(self.closed_or(error)),
                 }
@@ -106,7 +111,7 @@ impl Shared {
         };
         Ok(match found {
             Some((trailer, value)) => {
-                unless_deleted(trailer, value)?.map_or(Remembered::Absent, Remembered::Value)
+                unless_deleted(trailer, || Ok(value))?.map_or(Remembered::Absent, Remembered::Value)
             }
             None => Remembered::Absent,
         })
@@ -122,11 +127,9 @@ impl Shared {
         let superversion = self.superversion.load_full();
         self.check_open()?;
         let target = Trailer::visible_at(self.read_sequence(options.snapshot)?);
-        let mut values = Vec::new();
-        values
-            .try_reserve_exact(keys.len())
-            .map_err(|_| Error::internal(format!("no memory for {} values", keys.len())))?;
+        let mut values = memory::room_for(keys.len(), "the values of many keys")?;
         let mut open = OpenTables::default();
+        // Small and of one size.
         let mut left = Vec::with_capacity(TOGETHER);
         let mut places = [0; TOGETHER];
         for keys in keys.chunks(TOGETHER) {
@@ -136,7 +139,7 @@ impl Shared {
                 check_key(key)?;
                 let found = find_in_memtables(&superversion, key, target);
                 values.push(match found {
-                    Some((trailer, value)) => unless_deleted(trailer, Value::copied(value))?,
+                    Some((trailer, value)) => unless_deleted(trailer, || Value::copied(value))?,
                     None => {
                         places[left.len()] = values.len();
                         left.push(Sought::new(key, target));
@@ -146,7 +149,7 @@ impl Shared {
             }
             let version = &superversion.version;
             let note = |index: usize, trailer, entry: TableEntry<'_>| {
-                values[places[index]] = unless_deleted(trailer, Value::from_table(entry))?;
+                values[places[index]] = unless_deleted(trailer, || Value::from_table(entry))?;
                 Ok(())
             };
             version
@@ -184,9 +187,9 @@ fn find_in_memtables<'a>(
         .find_map(|memtable| memtable.get(key, target))
 }
 
-fn unless_deleted<T>(trailer: Trailer, found: T) -> Result<Option<T>> {
-    Ok(match kind_of(trailer)? {
-        ValueKind::Put => Some(found),
-        ValueKind::Delete => None,
-    })
+fn unless_deleted<T>(trailer: Trailer, found: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
+    match kind_of(trailer)? {
+        ValueKind::Put => found().map(Some),
+        ValueKind::Delete => Ok(None),
+    }
 }

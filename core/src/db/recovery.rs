@@ -261,8 +261,11 @@ impl Replay {
         if self.filling.as_ref().is_some_and(is_full) {
             self.seal()?;
         }
-        let new = || Loader::new(self.write_buffer_size as usize);
-        Ok(self.filling.get_or_insert_with(new))
+        let filling = match self.filling.take() {
+            Some(filling) => filling,
+            None => Loader::new(self.write_buffer_size as usize)?,
+        };
+        Ok(self.filling.insert(filling))
     }
 
     /// Completes the memtable being filled.
@@ -285,7 +288,7 @@ impl Replay {
 /// Says where in a log an undecodable batch is: its checksum was right, so its writer or the log is at fault.
 fn place(error: Error, path: &Path, offset: u64) -> Error {
     match error.kind() {
-        ErrorKind::Unsupported => {
+        ErrorKind::Unsupported | ErrorKind::OutOfMemory => {
             error.context(format_args!("{} at byte {offset}", path.display()))
         }
         _ => Error::corruption(path, offset, error.message()),

@@ -440,9 +440,11 @@ impl Repair<'_> {
             match counted {
                 Ok(last) => {
                     self.close_gap(&mut open, first.0.checked_sub(1).map(SequenceNumber));
-                    let memtable = replay.memtable.get_or_insert_with(|| {
-                        Loader::new(self.options.write_buffer_size as usize)
-                    });
+                    let memtable = match replay.memtable.take() {
+                        Some(memtable) => memtable,
+                        None => Loader::new(self.options.write_buffer_size as usize)?,
+                    };
+                    let memtable = replay.memtable.insert(memtable);
                     for (index, operation) in operations(record.payload)?.enumerate() {
                         let Operation { kind, key, value } = operation?;
                         let trailer = Trailer::new(first.plus(index as u64), kind);

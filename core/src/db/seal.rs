@@ -28,6 +28,11 @@ impl Shared {
             // The directory may be another one's by now.
             return Err(Error::closed("the database"));
         }
+        // First: without memory for it nothing has changed.
+        let memtable = Arc::new(Memtable::recycling(
+            self.options.write_buffer_size as usize,
+            Arc::clone(&self.spare_chunks),
+        )?);
         let number = self.file_numbers.allocate();
         let name = Names::made_from_now(&*self.env);
         let predecessor = wal::Predecessor::new(
@@ -54,10 +59,6 @@ impl Shared {
             0,
             name,
         );
-        let memtable = Arc::new(Memtable::recycling(
-            self.options.write_buffer_size as usize,
-            Arc::clone(&self.spare_chunks),
-        ));
         {
             let mut state = self.state.lock();
             state.flush_requests += 1;

@@ -6,6 +6,7 @@ use crate::cache::TableCache;
 use crate::error::Result;
 use crate::iterator::InternalIterator;
 use crate::key::{KeyRef, SequenceNumber};
+use crate::memory;
 use crate::memtable::MemtableIterator;
 use crate::options::IterOptions;
 use crate::sstable::Span;
@@ -27,7 +28,7 @@ pub(super) fn sources(
     superversion: &SuperVersion,
     tables: &Arc<TableCache>,
     options: &IterOptions,
-) -> Vec<Source> {
+) -> Result<Vec<Source>> {
     let version = &superversion.version;
     let sealed = superversion.sealed.iter().map(|sealed| &sealed.memtable);
     let memtables = std::iter::once(&superversion.active)
@@ -35,7 +36,7 @@ pub(super) fn sources(
         .filter(|memtable| !memtable.is_empty());
     let most = memtables.clone().count() + version.most_iterators();
     // One allocation: most cursors live for a few entries.
-    let mut sources = Vec::with_capacity(most);
+    let mut sources = memory::room_for(most, "what a cursor reads")?;
     for memtable in memtables {
         sources.push(Source::Memtable(memtable.iter()));
     }
@@ -47,7 +48,7 @@ pub(super) fn sources(
         options.upper_bound.as_deref(),
         |level| sources.push(Source::Tables(level)),
     );
-    sources
+    Ok(sources)
 }
 
 impl Source {

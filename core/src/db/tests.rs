@@ -4,6 +4,7 @@ mod closing;
 mod doubt;
 mod golden;
 mod killed;
+mod memory;
 mod misread;
 mod opening;
 mod recovering;
@@ -209,7 +210,7 @@ fn memory_alone_answers_what_is_in_it_and_reads_nothing() {
         DB::open("/db", options.block_cache_size(cache)).unwrap()
     };
     let ask = |db: &DB, key: &[u8]| db.get_in_memory(key, &ReadOptions::default()).unwrap();
-    let value = |bytes: &[u8]| Remembered::Value(Value::copied(bytes));
+    let value = |bytes: &[u8]| Remembered::Value(Value::copied(bytes).unwrap());
     let db = open(1 << 20);
     db.put(b"a", b"1").unwrap();
     let before = db.snapshot().unwrap();

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Deref;
 
+use crate::error::Result;
+use crate::memory;
 use crate::sstable::{TableEntry, TableValue};
 
 /// Values up to this many bytes are copied out of their block.
@@ -29,26 +31,28 @@ enum Bytes {
 const _: () = assert!(size_of::<Option<Value>>() == 120);
 
 impl Value {
+    /// A copy of `bytes`. Fails only for want of memory.
     #[inline]
-    pub(super) fn copied(bytes: &[u8]) -> Value {
+    pub(super) fn copied(bytes: &[u8]) -> Result<Value> {
         let mut inline = [0; INLINE_BYTES];
         let bytes = match inline.get_mut(..bytes.len()) {
             Some(place) => {
                 place.copy_from_slice(bytes);
                 Bytes::Inline(bytes.len() as u8, inline)
             }
-            None => Bytes::Copied(bytes.to_vec()),
+            None => Bytes::Copied(memory::copy_of(bytes, "a value")?),
         };
-        Value { bytes }
+        Ok(Value { bytes })
     }
 
-    pub(super) fn from_table(entry: TableEntry<'_>) -> Value {
+    #[inline]
+    pub(super) fn from_table(entry: TableEntry<'_>) -> Result<Value> {
         if entry.len() <= COPIED_BYTES {
             Value::copied(&entry)
         } else {
-            Value {
+            Ok(Value {
                 bytes: Bytes::Pinned(entry.pin()),
-            }
+            })
         }
     }
 
@@ -103,7 +107,7 @@ mod tests {
     fn a_copied_value_has_its_bytes_however_many_they_are() {
         for length in [0, 1, INLINE_BYTES - 1, INLINE_BYTES, INLINE_BYTES + 1, 1000] {
             let bytes: Vec<u8> = (0..length).map(|at| at as u8).collect();
-            let value = Value::copied(&bytes);
+            let value = Value::copied(&bytes).unwrap();
             assert_eq!(value, bytes);
             assert_eq!(value.clone().into_vec(), bytes);
         }

@@ -23,7 +23,6 @@ use super::report::{Damage, VerifyProgress, VerifyReport};
 use super::shared::Shared;
 use super::source::{READAHEAD_BYTES, sources};
 use super::superversion::SuperVersion;
-use super::value::Value;
 use crate::batch::operations;
 use crate::cache::BlockCache;
 use crate::content::Sum;
@@ -79,7 +78,7 @@ impl Shared {
     }
 
     /// The logs that hold what is not in tables, newest first, each with what of it counts.
-    fn logs(&self) -> Vec<Predecessor> {
+    fn logs(&self) -> Result<Vec<Predecessor>> {
         let (mut logs, mut next) = {
             let log = self.log.lock();
             let (number, length) = (log.file.number, log.writer.len());
@@ -98,11 +97,12 @@ impl Shared {
             let path = log_path(&self.dir, next.number);
             match Reader::open(&*self.env, &path, next.number) {
                 Ok(Opened::Log(reader)) => next = reader.header().predecessor,
+                Err(error) if error.is_out_of_memory() => return Err(error),
                 // What is wrong with it is told when it is looked at.
                 _ => break,
             }
         }
-        logs
+        Ok(logs)
     }
 }
 
@@ -136,7 +136,7 @@ impl Walk<'_> {
     fn everything(&mut self) -> Result<ControlFlow<()>> {
         let shared = self.shared;
         // In this order, so that a write that is flushed in between is met twice rather than never.
-        let logs = shared.logs();
+        let logs = shared.logs()?;
         let snapshot = shared.snapshots.pin(|| shared.publisher.last());
         let superversion = shared.superversion.load_full();
         // Behind that: what a closed database shows is nothing.
@@ -532,13 +532,13 @@ impl Walk<'_> {
             fill_cache: false,
         };
         let comparison = Comparison {
-            merged: MergingIterator::new(sources(&moment.superversion, &shared.tables, &options)),
+            merged: MergingIterator::new(sources(&moment.superversion, &shared.tables, &options)?),
             number,
             forward: cursor()?,
             backward: cursor()?,
             seeking: cursor()?,
             get: |key: &[u8], value: Option<&[u8]>| {
-                let found = shared.get(key, &get_options, |found| Value::from(found))?;
+                let found = shared.get(key, &get_options, |found| found.to_value())?;
                 Ok(match (found, value) {
                     (None, None) => Answer::Right,
                     (None, Some(_)) => Answer::Missing,

@@ -3,6 +3,8 @@
 //! * W1  A batch is in the log before any part of it is in a memtable.
 //! * W2  After a failed append or sync nothing more is appended to that log: its tail is unknown, and replay could
 //!       never reach a good record behind a bad one. `resume.rs` starts over with a new one.
+//! * W4  The memory that a batch takes in the memtable is asked for before its record is written: a batch for which there is
+//!       none is not in the log, and the same call succeeds when there is.
 //! * W3  A memtable is sealed between two batches, under the log's lock: a batch is whole in one memtable, and the
 //!       log of a memtable holds no record of another.
 //!
@@ -13,7 +15,7 @@ use super::sync_group::LogPlace;
 use crate::batch::{Operation, Operations, WriteBatch, operations};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{SequenceNumber, Trailer};
-use crate::memtable::{Location, Memtable};
+use crate::memtable::{Location, Memtable, Room};
 use crate::options::WriteOptions;
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, MutexGuard, panicking};
@@ -25,7 +27,8 @@ const TOGETHER: usize = 8;
 impl Shared {
     /// Makes `batch` visible and, if asked, durable. The only caller of `wal::Writer::append`.
     ///
-    /// 1. under the log's lock: take sequence numbers, append to the log   2. insert into the memtable
+    /// 1. under the log's lock: reserve memory in the memtable, take sequence numbers, append to the log
+    /// 2. insert into the memtable
     /// 3. publish the sequence numbers, in order                           4. wait for the group's sync, if `sync`
     ///
     /// Readers see nothing before step 3, and none that begins after this has returned misses it (P3). If step 1 fails, 2
@@ -71,11 +74,22 @@ impl Shared {
         };
         let location = superversion.active.locate(first.key, content.key_hash);
 
-        let (stop, newer, before, ticket, place) = {
+        let newer;
+        let (stop, memtable, room, before, ticket, place) = {
             let mut log = match self.log_with_room(batch)? {
                 Ok(log) => log,
                 Err(obstacle) => return Ok(Err(obstacle)),
             };
+            let is_same = Arc::ptr_eq(&log.memtable, &superversion.active);
+            newer = (!is_same).then(|| Arc::clone(&log.memtable));
+            let memtable = newer.as_ref().unwrap_or(&superversion.active);
+            // W4.
+            let bytes = match batch.len() {
+                1 => first.key.len() + first.value.len(),
+                _ => batch.most_key_and_value_bytes(),
+            };
+            let room = memtable.reserve_for(bytes, batch.len())?;
+            log.writer.reserve(payload)?;
             let mut stop = StopUnlessDefused {
                 shared: self,
                 is_numbered: false,
@@ -84,24 +98,14 @@ impl Shared {
             let (before, ticket) = (log.last_sequence, log.counts.batches);
             let place = self.append(&mut log, batch, payload)?;
             stop.is_numbered = true;
-            let is_same = Arc::ptr_eq(&log.memtable, &superversion.active);
-            let newer = (!is_same).then(|| Arc::clone(&log.memtable));
-            (stop, newer, before, ticket, place)
+            (stop, memtable, room, before, ticket, place)
         };
         let last = before.plus(u64::from(batch.count()));
-        match &newer {
-            None => insert(
-                &superversion.active,
-                (first, location),
-                others,
-                batch,
-                before,
-            )?,
-            Some(memtable) => {
-                let location = memtable.locate(first.key, content.key_hash);
-                insert(memtable, (first, location), others, batch, before)?;
-            }
-        }
+        let location = match &newer {
+            None => location,
+            Some(memtable) => memtable.locate(first.key, content.key_hash),
+        };
+        insert(memtable, room, (first, location), others, batch, before)?;
         std::mem::forget(stop);
         self.publisher.publish(ticket, last)?;
         Ok(Ok(place))
@@ -197,10 +201,11 @@ impl Shared {
     }
 }
 
-/// Accounts for the operations of a batch and inserts them, numbered from after `before`: the `first`, which has been
+/// Accounts for the operations of a batch and inserts them in `room`, numbered from after `before`: the `first`, which has been
 /// located, and the `others`.
 fn insert<'a>(
     memtable: &'a Memtable,
+    mut room: Room<'_>,
     first: (Operation<'a>, Location<'a>),
     mut others: Operations<'a>,
     batch: &'a WriteBatch,
@@ -211,7 +216,8 @@ fn insert<'a>(
     let mut insert = |(operation, location): (Operation<'a>, Location<'a>)| {
         sequence = sequence.plus(1);
         let Operation { kind, key, value } = operation;
-        memtable.insert_at(location, key, Trailer::new(sequence, kind), value)
+        let trailer = Trailer::new(sequence, kind);
+        memtable.insert_at(&mut room, location, key, trailer, value)
     };
     match batch.contents() {
         [] | [_] => insert(first)?,

@@ -5,6 +5,8 @@
 use std::ops::Range;
 use std::ptr::{self, NonNull};
 
+use crate::memory;
+
 /// Memory that is mapped, zeroed, aligned to its size, and unmapped when this is dropped.
 pub(crate) struct Mapping {
     start: NonNull<u8>,
@@ -20,6 +22,7 @@ impl Mapping {
     pub(crate) fn new(bytes: usize, huge: bool) -> Option<Mapping> {
         debug_assert!(bytes.is_power_of_two());
         let whole = bytes.checked_mul(2)?;
+        memory::pass("pages", bytes).ok()?;
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         // SAFETY: a new mapping of memory, at an address that the system chooses, touches nothing that exists.

@@ -31,6 +31,7 @@ fn every_kind_opens_its_message_with_its_words_and_says_whether_to_try_again() {
             ("Unsupported", "unsupported: the rest", false),
             ("Internal", "internal error: the rest", false),
             ("NoSpace", "no space: the rest", true),
+            ("OutOfMemory", "out of memory: the rest", true),
         ]
     );
     assert_eq!(
@@ -65,6 +66,10 @@ fn what_the_system_said_decides_kind_and_retry_and_outlives_a_context() {
             assert_eq!(source.raw_os_error(), Some(code));
         }
     }
+    // The system had no memory for the call itself.
+    let error = of_code(libc::ENOMEM).context("open");
+    assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
+    assert!(error.is_retryable() && error.source().is_some());
     // A cause that is no number of the system.
     let full = io::Error::new(io::ErrorKind::StorageFull, "all of it");
     let error = Error::io("write", Path::new("x"), full).context("flush");

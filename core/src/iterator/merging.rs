@@ -17,6 +17,7 @@
 use super::InternalIterator;
 use crate::error::Result;
 use crate::key::{KeyRef, head_of};
+use crate::memory;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Direction {
@@ -59,7 +60,7 @@ impl<I: InternalIterator> MergingIterator<I> {
     /// Joins `children`; stands nowhere until it is told to seek.
     pub(crate) fn new(children: Vec<I>) -> MergingIterator<I> {
         MergingIterator {
-            heap: Vec::with_capacity(children.len()),
+            heap: Vec::new(),
             children,
             direction: Direction::Forward,
             runner_up: None,
@@ -78,20 +79,20 @@ impl<I: InternalIterator> MergingIterator<I> {
             seek(child)?;
         }
         self.direction = direction;
-        self.build();
-        Ok(())
+        self.build()
     }
 
-    fn build(&mut self) {
+    fn build(&mut self) -> Result<()> {
         let children = &self.children;
         let valid = (0..children.len()).filter(|&index| children[index].valid());
         self.heap.clear();
+        memory::reserve_exact(&mut self.heap, children.len(), "what a merge reads")?;
         self.heap.extend(valid.map(|child| Standing {
             head: (0, 0),
             child,
         }));
         if self.heap.len() < 2 {
-            return;
+            return Ok(());
         }
         for standing in &mut self.heap {
             standing.head = head_of(self.children[standing.child].key().user_key);
@@ -99,6 +100,7 @@ impl<I: InternalIterator> MergingIterator<I> {
         for place in (0..self.heap.len() / 2).rev() {
             self.sift_down(place);
         }
+        Ok(())
     }
 
     /// Whether the child at place `a` of the heap comes before the one at place `b`.
@@ -170,8 +172,7 @@ impl<I: InternalIterator> MergingIterator<I> {
     fn turn(&mut self, direction: Direction) -> Result<()> {
         let current = self.heap[0].child;
         let KeyRef { user_key, trailer } = self.children[current].key();
-        self.pivot.clear();
-        self.pivot.extend_from_slice(user_key);
+        memory::replace(&mut self.pivot, user_key, "a key")?;
         let pivot = KeyRef::new(&self.pivot, trailer);
         self.heap.clear();
         for (index, child) in self.children.iter_mut().enumerate() {
@@ -190,7 +191,7 @@ impl<I: InternalIterator> MergingIterator<I> {
             }
         }
         self.direction = direction;
-        self.build();
+        self.build()?;
         debug_assert_eq!(self.heap[0].child, current, "G2: the others lie beyond it");
         Ok(())
     }

@@ -10,7 +10,11 @@ use crate::error::{Error, Result};
 use crate::iterator::alarm::{Alarm, LONG_RUN};
 use crate::iterator::{InternalIterator, RESEEK_AFTER};
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
+use crate::memory;
 use crate::sync::Arc;
+
+/// What memory for it is called.
+const ENTRY: &str = "an entry that a cursor stands on";
 
 /// Walks the user keys and values visible at one sequence number.
 pub(crate) struct VisibleIterator<I> {
@@ -134,8 +138,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
                 self.settle_forward()
             }
             At::Inner => {
-                self.key.clear();
-                self.key.extend_from_slice(self.inner.key().user_key);
+                memory::replace(&mut self.key, self.inner.key().user_key, ENTRY)?;
                 self.inner.next_key(&self.key)?;
                 self.settle_forward()
             }
@@ -156,8 +159,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
                 self.settle_backward()
             }
             At::Inner => {
-                self.key.clear();
-                self.key.extend_from_slice(self.inner.key().user_key);
+                memory::replace(&mut self.key, self.inner.key().user_key, ENTRY)?;
                 self.inner.prev()?;
                 self.retreat_before_key()?;
                 self.settle_backward()
@@ -190,8 +192,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
                 hidden += 1;
                 if hidden > RESEEK_AFTER {
                     hidden = 0;
-                    self.key.clear();
-                    self.key.extend_from_slice(user_key);
+                    memory::replace(&mut self.key, user_key, ENTRY)?;
                     let newest = Trailer::visible_at(self.sequence);
                     self.inner.seek(KeyRef::new(&self.key, newest))?;
                 } else {
@@ -216,8 +217,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
                         self.inner.next()?;
                         continue;
                     }
-                    self.key.clear();
-                    self.key.extend_from_slice(user_key);
+                    memory::replace(&mut self.key, user_key, ENTRY)?;
                     self.inner.next_key(&self.key)?;
                 }
             }
@@ -245,8 +245,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
                 self.inner.prev()?;
                 continue;
             }
-            self.key.clear();
-            self.key.extend_from_slice(self.inner.key().user_key);
+            memory::replace(&mut self.key, self.inner.key().user_key, ENTRY)?;
             let mut found = None;
             let mut steps = 0;
             while self.inner.valid() && self.inner.key().user_key == self.key {
@@ -257,8 +256,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
                     break;
                 }
                 found = Some(kind_of(trailer)?);
-                self.value.clear();
-                self.value.extend_from_slice(self.inner.value());
+                memory::replace(&mut self.value, self.inner.value(), ENTRY)?;
                 steps += 1;
                 if steps > RESEEK_AFTER {
                     // Straight to the newest visible version; the loop ends behind it.
@@ -266,8 +264,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
                     self.inner.seek(KeyRef::new(&self.key, newest))?;
                     let trailer = self.inner.key().trailer;
                     found = Some(kind_of(trailer)?);
-                    self.value.clear();
-                    self.value.extend_from_slice(self.inner.value());
+                    memory::replace(&mut self.value, self.inner.value(), ENTRY)?;
                     self.inner.prev()?;
                     self.retreat_before_key()?;
                     break;

@@ -7,7 +7,8 @@
 //! trailer 8 | key length 4 | value length 4 | key | value
 //! ```
 //!
-//! * A1  A chunk is never moved or freed before the arena is dropped, and then not before who keeps it lets it go.
+//! * A1  A chunk is never moved or freed before the arena is dropped, and then not before who keeps it lets it go; but for one
+//!       that holds nothing and that nobody knows.
 //! * A2  Every byte of a chunk is handed out at most once.
 //! * A3  A record is written in full before its address leaves [`Arena::write`], and never written again.
 //! * A4  Chunks grow with the arena, a sixteenth of what it holds, so that what is allocated but not yet used stays
@@ -87,27 +88,21 @@ impl Arena {
         trailer: Trailer,
         value: &[u8],
     ) -> Result<Record<'_>> {
-        let key_bytes = u32::try_from(user_key.len()).map_err(|_| too_long("key"))?;
-        let value_bytes = u32::try_from(value.len()).map_err(|_| too_long("value"))?;
         let bytes = RECORD_HEADER_BYTES
             .checked_add(user_key.len())
             .and_then(|sum| sum.checked_add(value.len()))
             .ok_or_else(|| no_memory(usize::MAX))?;
-        let start = self.allocate(bytes)?;
-        // SAFETY: `allocate` handed out `bytes` bytes at `start` to this call alone (A2), and the writes below add
-        // up to that many. The sources are borrowed by the caller and cannot be in memory just handed out.
-        unsafe {
-            let start = start.as_ptr();
-            start.cast::<u64>().write_unaligned(trailer.0);
-            start.add(8).cast::<u32>().write_unaligned(key_bytes);
-            start.add(12).cast::<u32>().write_unaligned(value_bytes);
-            let key_start = start.add(RECORD_HEADER_BYTES);
-            ptr::copy_nonoverlapping(user_key.as_ptr(), key_start, user_key.len());
-            ptr::copy_nonoverlapping(value.as_ptr(), key_start.add(user_key.len()), value.len());
-        }
-        Ok(Record {
-            start,
-            arena: PhantomData,
+        self.reserve(bytes)?.write(user_key, trailer, value)
+    }
+
+    /// Memory for records that take `bytes` bytes together. Any number of threads at once. Fails only for want of memory.
+    #[inline]
+    pub(super) fn reserve(&self, bytes: usize) -> Result<RecordRoom<'_>> {
+        Ok(RecordRoom {
+            start: self.allocate(bytes)?,
+            bytes,
+            used: 0,
+            arena: self,
         })
     }
 
@@ -117,6 +112,43 @@ impl Arena {
         let NewestChunk { chunk, kept } = &mut *newest;
         // SAFETY: both lists are this arena's, and nobody changes them while they are locked.
         unsafe { Kept::keep(kept, *chunk, record.address(), record.bytes()) }
+    }
+
+    /// Takes back `bytes` bytes at `start` that [`Arena::allocate`] handed out and nobody has written, if they are the last
+    /// that it did; else they stay unused.
+    #[cold]
+    fn give_back(&self, start: NonNull<u8>, bytes: usize) {
+        let mut newest = self.newest.lock();
+        let current = self.current.load(Ordering::Acquire);
+        if newest.chunk != current {
+            let own = newest.chunk;
+            // SAFETY: the newest chunk is in the list, so it lives, and its head is whole.
+            let is_it = unsafe { own.cast::<u8>().add(size_of::<Chunk>()) } == start.as_ptr();
+            if is_it {
+                // SAFETY: a chunk of its own, of which nobody else knows; it leaves the list here (A1: nothing was in it).
+                unsafe {
+                    newest.chunk = (*own).previous;
+                    self.spare.give(own);
+                }
+                let own_bytes = size_of::<Chunk>() + bytes + ALLOCATOR_BYTES;
+                self.full_bytes.fetch_sub(own_bytes, Ordering::Relaxed);
+                return;
+            }
+        }
+        // SAFETY: as in `memory`.
+        let Some(chunk) = (unsafe { current.as_ref() }) else {
+            return;
+        };
+        let place = start.addr().get().wrapping_sub(current.addr());
+        if place < chunk.bytes {
+            // Fails if more was handed out since (A2).
+            let _ = chunk.used.compare_exchange(
+                place + bytes,
+                place,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
+        }
     }
 
     /// Bytes in use, the heads of chunks and what the allocator adds included. Grows smoothly; two loads.
@@ -130,6 +162,14 @@ impl Arena {
             chunk.used.load(Ordering::Relaxed).min(chunk.bytes) + ALLOCATOR_BYTES
         };
         self.full_bytes.load(Ordering::Relaxed) + in_current
+    }
+
+    /// What is counted for an allocation of `bytes`, at least while the arena is small.
+    pub(super) fn bytes_of(&self, bytes: usize) -> usize {
+        match bytes > self.chunk_limit / 4 {
+            true => size_of::<Chunk>() + bytes + ALLOCATOR_BYTES,
+            false => bytes,
+        }
     }
 
     /// `bytes` bytes that nobody else has and nobody has written, without alignment.
@@ -216,6 +256,69 @@ impl Drop for Arena {
             }
         }
     }
+}
+
+/// Memory in the arena for records to come. What nobody has written of it when it is dropped is given back, if it can be.
+pub(super) struct RecordRoom<'a> {
+    start: NonNull<u8>,
+    bytes: usize,
+    used: usize,
+    arena: &'a Arena,
+}
+
+impl<'a> RecordRoom<'a> {
+    /// Writes the next record. `Internal` if it does not fit.
+    ///
+    /// `user_key` and `value`: at most `u32::MAX` bytes each.
+    #[inline]
+    pub(super) fn write(
+        &mut self,
+        user_key: &[u8],
+        trailer: Trailer,
+        value: &[u8],
+    ) -> Result<Record<'a>> {
+        let key_bytes = u32::try_from(user_key.len()).map_err(|_| too_long("key"))?;
+        let value_bytes = u32::try_from(value.len()).map_err(|_| too_long("value"))?;
+        let bytes = record_bytes(user_key.len(), value.len());
+        if bytes > self.bytes - self.used {
+            return Err(Error::internal(
+                "a batch takes more memory than was foreseen",
+            ));
+        }
+        // SAFETY: the room's bytes are its own alone (A2); of those behind `used`, which are unwritten, the writes below take
+        // `bytes`, which are left. The sources are borrowed by the caller and cannot be among them.
+        let start = unsafe {
+            let start = self.start.add(self.used);
+            self.used += bytes;
+            let at = start.as_ptr();
+            at.cast::<u64>().write_unaligned(trailer.0);
+            at.add(8).cast::<u32>().write_unaligned(key_bytes);
+            at.add(12).cast::<u32>().write_unaligned(value_bytes);
+            let key_start = at.add(RECORD_HEADER_BYTES);
+            ptr::copy_nonoverlapping(user_key.as_ptr(), key_start, user_key.len());
+            ptr::copy_nonoverlapping(value.as_ptr(), key_start.add(user_key.len()), value.len());
+            start
+        };
+        Ok(Record {
+            start,
+            arena: PhantomData,
+        })
+    }
+}
+
+impl Drop for RecordRoom<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.used == 0 {
+            self.arena.give_back(self.start, self.bytes);
+        }
+    }
+}
+
+/// Bytes that the record of a key and a value of these lengths takes.
+#[inline]
+pub(super) fn record_bytes(key: usize, value: usize) -> usize {
+    RECORD_HEADER_BYTES + key + value
 }
 
 /// The size of an arena's chunks once it has grown.

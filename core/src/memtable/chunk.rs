@@ -16,12 +16,13 @@
     reason = "chunks are raw memory with a head; this file makes and frees them"
 )]
 
-use std::alloc::{Layout, alloc, dealloc};
+use std::alloc::{Layout, dealloc};
 use std::ops::Range;
 use std::ptr::NonNull;
 
 use crate::env::discard;
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::sync::atomic::AtomicUsize;
 use crate::sync::{Arc, Mutex};
 
@@ -48,11 +49,9 @@ impl Chunk {
             .checked_add(room)
             .ok_or_else(|| no_memory(room))?;
         let layout = Layout::from_size_align(bytes, CHUNK_ALIGN).map_err(|_| no_memory(room))?;
-        // SAFETY: the layout is larger than a chunk's head, so not empty.
-        let chunk = unsafe { alloc(layout) }.cast::<Chunk>();
-        if chunk.is_null() {
-            return Err(no_memory(room));
-        }
+        let chunk = memory::allocate(layout, false, MEMTABLE)?
+            .as_ptr()
+            .cast::<Chunk>();
         let head = Chunk {
             previous,
             bytes,
@@ -153,8 +152,11 @@ impl Drop for KeptChunk {
     }
 }
 
+/// What memory for it is called.
+pub(super) const MEMTABLE: &str = "a memtable";
+
 pub(super) fn no_memory(bytes: usize) -> Error {
-    Error::internal(format!("no memory for {bytes} bytes of the memtable"))
+    Error::out_of_memory(MEMTABLE, bytes)
 }
 
 /// Chunks that no arena needs at present. See the head of the file.

@@ -18,11 +18,25 @@
     )
 )]
 
+#[cfg(not(shuttle))]
+use std::alloc::Layout;
+#[cfg(not(shuttle))]
+use std::ptr::NonNull;
+
+#[cfg(not(shuttle))]
+use super::chunk::MEMTABLE;
+#[cfg(not(shuttle))]
+use crate::error::Error;
+use crate::error::Result;
+#[cfg(not(shuttle))]
+use crate::memory;
 use crate::prefetch::prefetch;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The part of the write buffer that the filter takes.
 const SHARE: usize = 64;
+/// Words of the smallest filter.
+const LEAST_WORDS: usize = 8;
 
 /// Whether a key may be in the memtable. See the head of the file.
 pub(super) struct Filter {
@@ -37,10 +51,17 @@ pub(super) struct Bits {
 }
 
 impl Filter {
-    /// An empty filter for a memtable of `capacity` bytes.
-    pub(super) fn new(capacity: usize) -> Filter {
+    /// An empty filter for a memtable of `capacity` bytes. Fails only for want of memory.
+    pub(super) fn new(capacity: usize) -> Result<Filter> {
+        Ok(Filter {
+            words: zeros((capacity / SHARE / 8).max(LEAST_WORDS))?,
+        })
+    }
+
+    /// The smallest filter there is, which takes no memory worth asking for.
+    pub(super) fn smallest() -> Filter {
         Filter {
-            words: zeros((capacity / SHARE / 8).max(8)),
+            words: (0..LEAST_WORDS).map(|_| AtomicU64::new(0)).collect(),
         }
     }
 
@@ -78,20 +99,19 @@ impl Filter {
 
 /// So many zeros, whose pages the system makes as they are touched.
 #[cfg(not(shuttle))]
-fn zeros(count: usize) -> Box<[AtomicU64]> {
-    const {
-        assert!(align_of::<AtomicU64>() == align_of::<u64>());
-    }
-    let words = Box::into_raw(vec![0u64; count].into_boxed_slice()) as *mut [AtomicU64];
-    // SAFETY: the same slice, which nobody else owns. An atomic has the size and the bits of its integer, and here, as
-    // has just been checked, its alignment.
-    unsafe { Box::from_raw(words) }
+fn zeros(count: usize) -> Result<Box<[AtomicU64]>> {
+    let no_memory = |_| Error::out_of_memory(MEMTABLE, usize::MAX);
+    let layout = Layout::array::<AtomicU64>(count).map_err(no_memory)?;
+    let words = memory::allocate(layout, true, MEMTABLE)?.cast::<AtomicU64>();
+    let words = NonNull::slice_from_raw_parts(words, count);
+    // SAFETY: allocated by the global allocator as such a slice is, nobody else's, and zeros are atomics of 0.
+    Ok(unsafe { Box::from_raw(words.as_ptr()) })
 }
 
 /// The checker's atomics are more than integers.
 #[cfg(shuttle)]
-fn zeros(count: usize) -> Box<[AtomicU64]> {
-    (0..count).map(|_| AtomicU64::new(0)).collect()
+fn zeros(count: usize) -> Result<Box<[AtomicU64]>> {
+    Ok((0..count).map(|_| AtomicU64::new(0)).collect())
 }
 
 #[cfg(test)]
@@ -101,7 +121,7 @@ mod tests {
 
     #[test]
     fn added_keys_are_found_and_few_others() {
-        let filter = Filter::new(1 << 20);
+        let filter = Filter::new(1 << 20).unwrap();
         let key = |number: u32| key_hash(format!("user{number:012}").as_bytes());
         // As many as fit a mebibyte with values of 100 bytes.
         for number in 0..7_000 {
@@ -119,7 +139,11 @@ mod tests {
     #[test]
     fn it_takes_a_sixty_fourth_of_the_write_buffer() {
         for (capacity, bytes) in [(0, 64), (4_096, 64), (8_192, 128), (1 << 20, 16 << 10)] {
-            assert_eq!(Filter::new(capacity).memory(), bytes, "of {capacity}");
+            assert_eq!(
+                Filter::new(capacity).unwrap().memory(),
+                bytes,
+                "of {capacity}"
+            );
         }
     }
 }

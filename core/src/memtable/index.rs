@@ -25,17 +25,18 @@ use std::ptr::{self, NonNull};
 use crossbeam_epoch::{self as epoch, Collector, Guard};
 use crossbeam_skiplist::base::SkipList;
 
-use super::arena::{Arena, Record};
+use super::arena::{Arena, Record, RecordRoom};
 use super::chunk::{KeptChunk, SpareChunks};
 use super::leaf::{Leaf, Spot};
 use super::node::{Cut, Item, Node};
+use super::spare_nodes::SpareNodes;
 use crate::error::Result;
 use crate::key::{KeyRef, Trailer, head_of};
-use crate::sync::Arc;
 use crate::sync::atomic::{
     AtomicPtr,
     Ordering::{Acquire, Release},
 };
+use crate::sync::{Arc, Backoff};
 
 /// A key's position in the order of the tree: compared by its inline bytes first.
 #[derive(Clone, Copy)]
@@ -130,6 +131,21 @@ fn nothing_removed() -> &'static Guard {
     unsafe { epoch::unprotected() }
 }
 
+/// Memory in an index for inserts to come. What was not used when it is dropped serves others.
+pub(crate) struct Room<'a> {
+    records: RecordRoom<'a>,
+    /// How many nodes it has claimed.
+    claim: usize,
+    index: &'a Index,
+}
+
+impl Drop for Room<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.index.spare_nodes.release(self.claim);
+    }
+}
+
 /// The ordered records. See the head of the file.
 pub(super) struct Index {
     directory: SkipList<Place, BranchAddress>,
@@ -137,6 +153,7 @@ pub(super) struct Index {
     first: Box<Leaf>,
     /// The last leaf, or one a little before it while that is being split; null if that is the first. A hint.
     last: AtomicPtr<Leaf>,
+    spare_nodes: SpareNodes,
     /// Dropped last: all of the above refers to it.
     arena: Arena,
 }
@@ -148,19 +165,51 @@ impl Index {
             first_branch: Box::new(Node::new(None)),
             first: Box::new(Node::new(None)),
             last: AtomicPtr::new(ptr::null_mut()),
+            spare_nodes: SpareNodes::new(),
             arena: Arena::new(capacity, spare),
         }
     }
 
-    /// Copies an entry into the arena and enters it; `leaf` as for [`Index::place`]. Any number of threads at once.
+    /// Memory for records of `bytes` bytes together and for the leaves that inserting `operations` of them may make. Fails
+    /// only for want of memory, and changes nothing then.
+    #[inline]
+    pub(super) fn reserve(&self, bytes: usize, operations: usize) -> Result<Room<'_>> {
+        let claim = SpareNodes::claim_of(operations);
+        self.spare_nodes.claim(&self.arena, claim)?;
+        match self.arena.reserve(bytes) {
+            Ok(records) => Ok(Room {
+                records,
+                claim,
+                index: self,
+            }),
+            Err(error) => {
+                self.spare_nodes.release(claim);
+                Err(error)
+            }
+        }
+    }
+
+    /// Copies an entry into `room`, which is of this index, and enters it; `leaf` as for [`Index::place`]. Any number of
+    /// threads at once.
     pub(super) fn insert(
         &self,
+        room: &mut Room<'_>,
         leaf: &Leaf,
         user_key: &[u8],
         trailer: Trailer,
         value: &[u8],
     ) -> Result<()> {
-        self.place(leaf, self.write(user_key, trailer, value)?)
+        debug_assert!(ptr::eq(room.index, self), "room of another memtable");
+        let record = room.records.write(user_key, trailer, value)?;
+        let backoff = Backoff::new();
+        loop {
+            match self.place(leaf, record) {
+                // More leaves were split than so many random keys split, and just now there is no memory: the write is in the
+                // log, so it can neither be refused nor be left out.
+                Err(error) if error.is_out_of_memory() => backoff.snooze(),
+                outcome => return outcome,
+            }
+        }
     }
 
     /// The memory in which `record`, one of this index's, lies, for longer than the index may live.
@@ -182,15 +231,17 @@ impl Index {
     /// that is not behind the record.
     pub(super) fn place(&self, leaf: &Leaf, record: Record<'_>) -> Result<()> {
         let cut = Cut::before(record.key());
-        match leaf.insert(&self.arena, record.start(), &cut)? {
-            Some(split_off) => self.enter(split_off),
-            None => Ok(()),
+        let split_off = leaf.insert(&self.arena, &self.spare_nodes, record.start(), &cut)?;
+        if let Some(split_off) = split_off {
+            self.enter(split_off);
         }
+        Ok(())
     }
 
-    /// Makes a new leaf known to a branch, and a branch that this splits off to the directory.
+    /// Makes a new leaf known to a branch, and a branch that this splits off to the directory. Without memory for that the
+    /// leaf is found by going right (X3).
     #[cold]
-    fn enter(&self, leaf: &Leaf) -> Result<()> {
+    fn enter(&self, leaf: &Leaf) {
         if leaf.is_last() {
             self.last.store(ptr::from_ref(leaf).cast_mut(), Release);
         }
@@ -199,8 +250,9 @@ impl Index {
             .expect("L3: only the first leaf has no low bound");
         let cut = Cut::before(low.key());
         let branch = self.branch_for(&cut);
-        let Some(split_off) = branch.insert(&self.arena, NonNull::from(leaf), &cut)? else {
-            return Ok(());
+        let entered = branch.insert(&self.arena, &self.spare_nodes, NonNull::from(leaf), &cut);
+        let Ok(Some(split_off)) = entered else {
+            return;
         };
         let low = split_off
             .low()
@@ -210,7 +262,6 @@ impl Index {
             .directory
             .get_or_insert(place, BranchAddress(split_off), nothing_removed());
         node.release(nothing_removed());
-        Ok(())
     }
 
     /// The first record at or behind `key` if it has the same user key.
@@ -242,7 +293,9 @@ impl Index {
 
     /// Bytes held, the struct itself aside.
     pub(super) fn memory(&self) -> usize {
-        self.arena.memory()
+        // What was only asked for ahead will be counted when it is needed.
+        let spare = self.spare_nodes.bytes(&self.arena);
+        self.arena.memory().saturating_sub(spare)
             + size_of::<(Leaf, Branch)>()
             + self.directory.len() * DIRECTORY_NODE_BYTES
     }

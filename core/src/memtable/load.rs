@@ -13,11 +13,13 @@
 
 use super::Memtable;
 use super::arena::Record;
+use super::chunk::MEMTABLE;
 use super::node::{Cut, shared_bytes};
 use crate::content::{Content, Sum};
 use crate::error::{Error, Result};
 use crate::iterator::InternalIterator;
 use crate::key::{Trailer, eight_bytes};
+use crate::memory;
 use crate::prefetch::prefetch;
 use crate::sync::Arc;
 
@@ -42,25 +44,21 @@ struct Waiting {
 }
 
 impl Loader {
-    /// An empty memtable, as by [`Memtable::new`].
-    pub(crate) fn new(write_buffer_size: usize) -> Loader {
-        Loader {
+    /// An empty memtable, as by [`Memtable::recycling`]. Fails only for want of memory.
+    pub(crate) fn new(write_buffer_size: usize) -> Result<Loader> {
+        let spare = Memtable::no_spare_chunks(write_buffer_size);
+        Ok(Loader {
             waiting: Vec::new(),
-            memtable: Memtable::new(write_buffer_size),
+            memtable: Memtable::recycling(write_buffer_size, spare)?,
             sum: Sum::default(),
-        }
+        })
     }
 
     /// Adds an entry. No two have the same user key and sequence number (K2). Fails only for want of memory.
     pub(crate) fn add(&mut self, user_key: &[u8], trailer: Trailer, value: &[u8]) -> Result<()> {
         if self.waiting.len() == self.waiting.capacity() {
             let more = self.waiting.len().max(1 << 10);
-            if self.waiting.try_reserve(more).is_err() {
-                let entries = self.waiting.len();
-                return Err(Error::internal(format!(
-                    "no memory to sort {entries} entries"
-                )));
-            }
+            memory::reserve(&mut self.waiting, more, MEMTABLE)?;
         }
         let kind = trailer
             .kind()
@@ -194,7 +192,7 @@ mod tests {
         ];
         for (shape, key) in shapes.iter().enumerate() {
             for count in [0, 1, 2, 64, 65, 5000] {
-                let mut loader = Loader::new(1 << 20);
+                let mut loader = Loader::new(1 << 20).unwrap();
                 let inserted = Memtable::new(1 << 20);
                 for number in 0..count {
                     let trailer = Trailer::new(SequenceNumber(number + 1), ValueKind::Put);
@@ -217,7 +215,7 @@ mod tests {
 
     #[test]
     fn more_can_be_inserted_behind_and_between_what_was_loaded() {
-        let mut loader = Loader::new(1 << 20);
+        let mut loader = Loader::new(1 << 20).unwrap();
         let trailer = |number| Trailer::new(SequenceNumber(number), ValueKind::Put);
         for number in (0..1000u64).rev() {
             let key = (2 * number).to_be_bytes();
@@ -237,7 +235,7 @@ mod tests {
 
     #[test]
     fn the_memory_foretold_is_about_what_the_memtable_holds() {
-        let mut loader = Loader::new(64 << 20);
+        let mut loader = Loader::new(64 << 20).unwrap();
         for number in 0..50_000u64 {
             let key = format!("{:016}", number * 7919 % 50_000);
             let trailer = Trailer::new(SequenceNumber(number + 1), ValueKind::Put);

@@ -18,6 +18,7 @@
 //! * `node.rs`   some neighbouring entries, or leaves, in order
 //! * `leaf.rs`   the nodes of entries
 //! * `index.rs`  all nodes in order
+//! * `spare_nodes.rs` memory for nodes, asked for ahead
 //! * `iter.rs`   walking them
 //! * `filter.rs` which keys are certainly absent
 //! * `load.rs`   filling one in bulk
@@ -35,6 +36,7 @@ mod load;
 #[cfg(feature = "internals")]
 mod measured;
 mod node;
+mod spare_nodes;
 
 pub(crate) use chunk::SpareChunks;
 pub(crate) use iter::MemtableIterator;
@@ -42,9 +44,10 @@ pub(crate) use load::Loader;
 #[cfg(feature = "internals")]
 pub use measured::MeasuredMemtable;
 
-use self::arena::Arena;
+use self::arena::{Arena, record_bytes};
 use self::filter::Filter;
 use self::index::Index;
+pub(crate) use self::index::Room;
 use self::node::Cut;
 use crate::content::{Sum, key_hash};
 use crate::error::Result;
@@ -70,15 +73,28 @@ pub(crate) struct Memtable {
 
 impl Memtable {
     /// An empty memtable, expected to be sealed when it holds `write_buffer_size` bytes.
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn new(write_buffer_size: usize) -> Memtable {
-        Memtable::recycling(write_buffer_size, Arena::spare_chunks(write_buffer_size, 0))
+        let spare = Memtable::no_spare_chunks(write_buffer_size);
+        Memtable::recycling(write_buffer_size, spare).expect("there is memory for a test")
     }
 
-    /// The same, taking its memory from what `spare` has, and leaving it there when it is dropped.
-    pub(crate) fn recycling(write_buffer_size: usize, spare: Arc<SpareChunks>) -> Memtable {
+    /// A memtable that nothing will be inserted into. Asks for no memory worth mentioning.
+    pub(crate) fn empty() -> Memtable {
+        Memtable::of(0, Arena::spare_chunks(0, 0), Filter::smallest())
+    }
+
+    /// An empty memtable, expected to be sealed when it holds `write_buffer_size` bytes. It takes its memory from what `spare`
+    /// has, and leaves it there when it is dropped. Fails only for want of memory.
+    pub(crate) fn recycling(write_buffer_size: usize, spare: Arc<SpareChunks>) -> Result<Memtable> {
+        let filter = Filter::new(write_buffer_size)?;
+        Ok(Memtable::of(write_buffer_size, spare, filter))
+    }
+
+    fn of(write_buffer_size: usize, spare: Arc<SpareChunks>, filter: Filter) -> Memtable {
         Memtable {
             index: Index::new(write_buffer_size, spare),
-            filter: Filter::new(write_buffer_size),
+            filter,
             terms: AtomicU64::new(0),
             entries: AtomicU64::new(0),
             tombstones: AtomicU64::new(0),
@@ -90,14 +106,20 @@ impl Memtable {
         Arena::spare_chunks(write_buffer_size, write_buffer_size)
     }
 
+    /// Spare chunks for a memtable that leaves none.
+    fn no_spare_chunks(write_buffer_size: usize) -> Arc<SpareChunks> {
+        Arena::spare_chunks(write_buffer_size, 0)
+    }
+
     /// Accounts for an entry and adds it.
     #[cfg(any(test, feature = "internals"))]
     pub(crate) fn insert(&self, user_key: &[u8], trailer: Trailer, value: &[u8]) -> Result<()> {
         let mut sum = Sum::default();
         sum.add_entry(user_key, trailer, value);
         self.account(sum);
+        let mut room = self.reserve_for(user_key.len() + value.len(), 1)?;
         let location = self.locate(user_key, key_hash(user_key));
-        self.insert_at(location, user_key, trailer, value)
+        self.insert_at(&mut room, location, user_key, trailer, value)
     }
 
     /// Announces entries that will be inserted now (M5). Any number of threads at once.
@@ -133,18 +155,28 @@ impl Memtable {
         }
     }
 
-    /// Adds an entry that has been accounted for, where [`Memtable::locate`] of its key has been. Any number of threads at once; no two inserts share user
-    /// key and sequence number (K2).
+    /// Asks for the memory that inserting `operations` entries will take, whose keys and values have `bytes` bytes together, or
+    /// less. Any number of threads at once. Fails only for want of memory, and changes nothing then.
+    #[inline]
+    pub(crate) fn reserve_for(&self, bytes: usize, operations: usize) -> Result<Room<'_>> {
+        let records = record_bytes(0, 0) * operations + bytes;
+        self.index.reserve(records, operations)
+    }
+
+    /// Adds an entry that has been accounted for, where [`Memtable::locate`] of its key has been, in `room` of this memtable.
+    /// Any number of threads at once; no two inserts share user key and sequence number (K2).
     ///
-    /// `value`: empty for a tombstone. Fails only for want of memory, and then adds nothing.
+    /// `value`: empty for a tombstone. Fails only if there is less room than it needs.
     pub(crate) fn insert_at(
         &self,
+        room: &mut Room<'_>,
         location: Location<'_>,
         user_key: &[u8],
         trailer: Trailer,
         value: &[u8],
     ) -> Result<()> {
-        self.index.insert(location.leaf, user_key, trailer, value)?;
+        self.index
+            .insert(room, location.leaf, user_key, trailer, value)?;
         self.filter.add(location.bits);
         Ok(())
     }

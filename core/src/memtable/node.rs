@@ -28,6 +28,7 @@
 use std::ptr::{self, NonNull};
 
 use super::arena::{Arena, Record};
+use super::spare_nodes::{NODE, SpareNodes};
 use crate::error::Result;
 use crate::key::{KeyRef, eight_bytes, head_of};
 use crate::prefetch::prefetch;
@@ -141,18 +142,15 @@ impl<T: Item> Node<T> {
         }
     }
 
-    /// An empty node from `low` in the arena.
-    fn new_in(arena: &Arena, low: Record<'_>) -> Result<NonNull<Node<T>>> {
-        let spare = align_of::<Node<T>>() - 1;
-        let start = arena.allocate(size_of::<Node<T>>() + spare)?;
-        let to_aligned = start.as_ptr().align_offset(align_of::<Node<T>>());
-        // SAFETY: at most `spare` bytes further the address is aligned, and a node's bytes follow that nobody else
-        // has (A2).
-        unsafe {
-            let node = start.add(to_aligned).cast::<Node<T>>();
-            node.write(Node::new(Some(low)));
-            Ok(node)
+    /// An empty node from `low` in the arena. Fails only for want of memory, and never for who has claimed it.
+    fn new_in(arena: &Arena, spare: &SpareNodes, low: Record<'_>) -> Result<NonNull<Node<T>>> {
+        const {
+            assert!(size_of::<Node<T>>() == NODE.size() && align_of::<Node<T>>() == NODE.align());
         }
+        let node = spare.take(arena)?.cast::<Node<T>>();
+        // SAFETY: memory of a node's size and alignment that nobody else has (S1).
+        unsafe { node.write(Node::new(Some(low))) };
+        Ok(node)
     }
 
     /// Starts the loads of all cache lines that a search may touch.
@@ -346,9 +344,11 @@ impl<T: Item> Node<T> {
 
     /// Adds an item, and returns the node that a split made, for whoever finds nodes. Requires that the low bound lies to
     /// the left of the item, `item` is complete and in the arena, and `cut` is before its record.
+    /// Fails only for want of memory, and then adds nothing; never for who has claimed a node.
     pub(super) fn insert<'a>(
         &'a self,
         arena: &'a Arena,
+        spare: &SpareNodes,
         item: NonNull<T>,
         cut: &Cut<'_>,
     ) -> Result<Option<&'a Node<T>>> {
@@ -370,7 +370,7 @@ impl<T: Item> Node<T> {
             node.put(count, index, item, cut);
             return Ok(None);
         }
-        held.split(arena, index, item, cut).map(Some)
+        held.split(arena, spare, index, item, cut).map(Some)
     }
 
     /// Makes room at `index` among `count` items and puts `item` there. The node is held, or not yet known.
@@ -414,6 +414,7 @@ impl<'a, T: Item> Held<'a, T> {
     fn split(
         &mut self,
         arena: &'a Arena,
+        spare: &SpareNodes,
         index: usize,
         item: NonNull<T>,
         cut: &Cut<'_>,
@@ -430,7 +431,7 @@ impl<'a, T: Item> Held<'a, T> {
         };
         let low = low
             .expect("L2: the node is full, and every item but the first of all stands at a record");
-        let right_address = Node::new_in(arena, low)?;
+        let right_address = Node::new_in(arena, spare, low)?;
         // SAFETY: complete, and in the arena, which outlives 'a (L1).
         let right: &'a Node<T> = unsafe { right_address.as_ref() };
         // L5: the right node is finished before the left one names it.

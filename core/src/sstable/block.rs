@@ -18,12 +18,13 @@
     reason = "a block is a counted pointer to its head, with its bytes behind"
 )]
 
-use std::alloc::{self, handle_alloc_error};
+use std::alloc;
 use std::ops::{Deref, Range};
 use std::ptr::{self, NonNull};
 
 use crate::cache::{MemoryGauge, Slabs};
 use crate::key::{KeyRef, TRAILER_BYTES, Trailer};
+use crate::memory::{self, Undecoded};
 use crate::prefetch::prefetch;
 use crate::sstable::block_builder::MAX_REBUILT_BYTES;
 use crate::sstable::flat::{Flat, Layout, Way, flatten};
@@ -113,8 +114,14 @@ unsafe impl Send for Block {}
 // SAFETY: as above.
 unsafe impl Sync for Block {}
 
+impl From<Damage> for Undecoded<Damage> {
+    fn from(damage: Damage) -> Self {
+        Undecoded::Damaged(damage)
+    }
+}
+
 impl Block {
-    /// A block of a copy of `bytes`, counted in `gauge` until nobody holds it.
+    /// A block of a copy of `bytes`, counted in `gauge` until nobody holds it. Fails only for want of memory.
     fn make(
         large: Box<[u8]>,
         bytes: &[u8],
@@ -122,9 +129,13 @@ impl Block {
         restarts: u32,
         layout: Option<Layout>,
         gauge: &Arc<MemoryGauge>,
-    ) -> Block {
+    ) -> crate::error::Result<Block> {
         let size = size_of::<Shared>() + bytes.len();
         let piece = gauge.slabs().and_then(|slabs| slabs.allocate(size));
+        let place = match piece {
+            Some(piece) => piece,
+            None => memory::allocate(memory_layout(bytes.len()), false, "a block")?,
+        };
         gauge.add(charge_of(large.len(), size, piece.is_some()));
         if piece.is_some() {
             gauge.add_piece(Slabs::piece_bytes(size));
@@ -146,12 +157,6 @@ impl Block {
                 touched: AtomicBool::new(layout.is_some()),
             },
         };
-        let place = piece.unwrap_or_else(|| {
-            let layout = memory_layout(bytes.len());
-            // SAFETY: the layout is not of size zero: it has room for a `Shared`.
-            let place = unsafe { alloc::alloc(layout) };
-            NonNull::new(place).unwrap_or_else(|| handle_alloc_error(layout))
-        });
         // SAFETY: the memory is this function's alone, aligned for a `Shared` (slabs align to 64), and has room for it
         // and the bytes behind it (B7). It does not overlap `bytes`, which somebody else has.
         unsafe {
@@ -159,7 +164,7 @@ impl Block {
             place.write(shared);
             let behind = place.add(1).cast::<u8>();
             ptr::copy_nonoverlapping(bytes.as_ptr(), behind.as_ptr(), bytes.len());
-            Block(place)
+            Ok(Block(place))
         }
     }
 
@@ -352,13 +357,13 @@ impl Block {
         raw: RawBlock<'_>,
         id: BlockId,
         gauge: &Arc<MemoryGauge>,
-    ) -> Result<Block, Damage> {
+    ) -> Result<Block, Undecoded<Damage>> {
         let restarts = check_restarts(&raw)?;
         Ok(match raw.len() <= LARGE_BYTES {
-            true => Block::make(Box::default(), &raw, id, restarts, None, gauge),
+            true => Block::make(Box::default(), &raw, id, restarts, None, gauge)?,
             false => {
-                let bytes = raw.into_bytes().into_owned();
-                Block::make(bytes.into(), &[], id, restarts, None, gauge)
+                let bytes = raw.into_owned()?;
+                Block::make(bytes.into(), &[], id, restarts, None, gauge)?
             }
         })
     }
@@ -366,7 +371,8 @@ impl Block {
     /// A block of bytes that nobody checked.
     #[cfg(any(test, feature = "internals"))]
     pub(crate) fn unchecked(bytes: Vec<u8>, gauge: &Arc<MemoryGauge>) -> Result<Block, Damage> {
-        Block::new(RawBlock::unchecked(bytes), BlockId::new(0, 0), gauge)
+        let raw = RawBlock::unchecked(bytes);
+        Block::new(raw, BlockId::new(0, 0), gauge).map_err(Undecoded::damage)
     }
 
     /// The same entries in the flat form, made at most once; `None` for a block that is to stay as it is.
@@ -376,7 +382,7 @@ impl Block {
             return None;
         }
         flatten(self, |bytes, layout| {
-            Block::make(Box::default(), bytes, self.id, 0, Some(layout), &self.gauge)
+            Block::make(Box::default(), bytes, self.id, 0, Some(layout), &self.gauge).ok()
         })
     }
 

@@ -10,9 +10,13 @@
 use crate::coding::{MAX_VARINT_BYTES, put_u32, put_varint};
 use crate::error::{Error, Result};
 use crate::key::{KeyRef, TRAILER_BYTES};
+use crate::memory;
 
 /// Bytes of rebuilt user keys between two restart points (B3).
 pub(crate) const MAX_REBUILT_BYTES: usize = 64 << 10;
+
+/// What memory for it is called.
+const BLOCK: &str = "a block that is built";
 
 pub(crate) struct BlockBuilder {
     restart_interval: usize,
@@ -38,9 +42,8 @@ impl BlockBuilder {
         let user_key = key.user_key;
         debug_assert!(shared <= user_key.len());
         let most = user_key.len() + TRAILER_BYTES + value.len() + 3 * MAX_VARINT_BYTES;
-        self.bytes
-            .try_reserve(most)
-            .map_err(|_| Error::internal(format!("no memory for an entry of {most} bytes")))?;
+        memory::reserve(&mut self.bytes, most, BLOCK)?;
+        memory::reserve(&mut self.restarts, 1, BLOCK)?;
         let restart = self.restarts.is_empty()
             || self.since_restart >= self.restart_interval
             || self.rebuilt + user_key.len() > MAX_REBUILT_BYTES;
@@ -83,13 +86,14 @@ impl BlockBuilder {
         self.bytes.len() + 4 * self.restarts.len() + 4
     }
 
-    /// Completes the block. Call [`BlockBuilder::reset`] before the next one.
-    pub(crate) fn finish(&mut self) -> &[u8] {
+    /// Completes the block. Call [`BlockBuilder::reset`] before the next one. Fails only for want of memory.
+    pub(crate) fn finish(&mut self) -> Result<&[u8]> {
+        memory::reserve(&mut self.bytes, 4 * self.restarts.len() + 4, BLOCK)?;
         for restart in &self.restarts {
             put_u32(&mut self.bytes, *restart);
         }
         put_u32(&mut self.bytes, self.restarts.len() as u32);
-        &self.bytes
+        Ok(&self.bytes)
     }
 
     /// Begins a new block; memory is kept unless the last block was huge.

@@ -21,6 +21,7 @@ use crate::content::Sum;
 use crate::env::File;
 use crate::error::{Error, Result};
 use crate::key::{KeyRef, MAX_KEY_BYTES, MAX_VALUE_BYTES, SequenceNumber, TRAILER_BYTES, Trailer};
+use crate::memory::{self, Undecoded};
 use crate::sstable::block::{Damage, common_prefix};
 use crate::sstable::block_builder::BlockBuilder;
 use crate::sstable::filter::{self, Filter};
@@ -87,6 +88,9 @@ pub(crate) struct TableSummary {
     pub(crate) created_micros: u64,
 }
 
+/// What memory for it is called.
+const TABLE: &str = "a table that is written";
+
 /// Writes one table.
 pub(crate) struct Builder {
     output: Output,
@@ -126,7 +130,7 @@ impl Builder {
             file,
             path,
             file_id,
-            buffer: Vec::with_capacity(WRITE_BYTES + (16 << 10)),
+            buffer: memory::room_for(WRITE_BYTES + (16 << 10), TABLE)?,
             written: 0,
             writeback_from: 0,
             unpacked: Vec::new(),
@@ -195,12 +199,12 @@ impl Builder {
         }
         if self.block.is_empty() {
             self.block_first.clear();
-            key.encode_to(&mut self.block_first);
+            key.encode_to(&mut self.block_first)?;
         }
         self.block.add(shared, key, value)?;
 
         self.last_user_key.truncate(shared);
-        self.last_user_key.extend_from_slice(&user_key[shared..]);
+        memory::append(&mut self.last_user_key, &user_key[shared..], TABLE)?;
         self.last_trailer = key.trailer;
         self.entries += 1;
         if self.block.size() >= self.options.block_size {
@@ -218,7 +222,7 @@ impl Builder {
     }
 
     fn finish_block(&mut self) -> Result<()> {
-        let raw = self.block.finish();
+        let raw = self.block.finish()?;
         let (compression, payload) = self.encoder.compress(raw);
         let (tally, hashes) = (&mut self.tally, &mut self.hashes);
         let has_filter = self.options.bloom_bits_per_key > 0;
@@ -233,7 +237,7 @@ impl Builder {
                 .write_block(BlockKind::Data, compression, payload, known, |raw| {
                     tally.add_block(raw, |told| {
                         if has_filter && told.is_first_of_key {
-                            hashes.push(told.key_hash);
+                            memory::push(hashes, told.key_hash, TABLE)?;
                         }
                         Ok(())
                     })
@@ -243,11 +247,10 @@ impl Builder {
             KeyRef::decode(bytes).ok_or_else(|| Error::internal("a block without first key"))
         };
         let before = self.block_before.as_deref().map(decode).transpose()?;
-        self.index.add(before, decode(&self.block_first)?, handle);
+        self.index.add(before, decode(&self.block_first)?, handle)?;
         let last = self.block_before.get_or_insert_default();
         last.clear();
-        KeyRef::new(&self.last_user_key, self.last_trailer).encode_to(last);
-        Ok(())
+        KeyRef::new(&self.last_user_key, self.last_trailer).encode_to(last)
     }
 
     /// About how large the file would be if it were finished now.
@@ -293,8 +296,7 @@ impl Builder {
         let filter = match self.options.bloom_bits_per_key {
             0 => None,
             bits_per_key => {
-                let block = filter::build(&self.hashes, bits_per_key)
-                    .ok_or_else(|| Error::internal("no memory for a table's filter"))?;
+                let block = filter::build(&self.hashes, bits_per_key)?;
                 let handle = self.output.write_block(
                     BlockKind::Filter,
                     Compression::None,
@@ -306,7 +308,7 @@ impl Builder {
                 Some(handle)
             }
         };
-        let raw = self.index.finish();
+        let raw = self.index.finish()?;
         let (compression, payload) = self.encoder.compress(&raw);
         let index = self.output.write_block(
             BlockKind::Index,
@@ -315,7 +317,7 @@ impl Builder {
             None,
             |read| match read == raw {
                 true => Ok(()),
-                false => Err(UNLIKE),
+                false => Err(UNLIKE.into()),
             },
         )?;
         let properties = self.properties();
@@ -334,13 +336,13 @@ impl Builder {
             version: VERSION,
         };
         let encoded = footer.encode(self.output.file_id, self.output.offset());
-        self.output.buffer.extend_from_slice(&encoded);
+        memory::append(&mut self.output.buffer, &encoded, TABLE)?;
         self.output.flush()?;
         self.output.file.sync()?;
         let tally = self.tally;
         Ok(TableSummary {
             file_size: self.output.written,
-            largest: tally.largest(),
+            largest: tally.largest()?,
             smallest_sequence: tally.smallest_sequence,
             largest_sequence: tally.largest_sequence,
             raw_key_bytes: tally.key_bytes,
@@ -419,7 +421,7 @@ impl Output {
         compression: Compression,
         payload: &[u8],
         known: Option<&[u8]>,
-        check: impl FnOnce(&[u8]) -> std::result::Result<(), Damage>,
+        check: impl FnOnce(&[u8]) -> std::result::Result<(), Undecoded<Damage>>,
     ) -> Result<BlockHandle> {
         let handle = BlockHandle {
             offset: self.offset(),
@@ -429,7 +431,7 @@ impl Output {
         let is_large = payload.len() >= WRITE_BYTES;
         let start = self.buffer.len();
         if !is_large {
-            self.buffer.extend_from_slice(payload);
+            memory::append(&mut self.buffer, payload, TABLE)?;
         }
         #[cfg(test)]
         spoiling::spoil(&mut self.buffer[start..]);
@@ -456,7 +458,12 @@ impl Output {
                 &mut self.unpacked,
             ),
         };
-        check(raw.map_err(|error| wrong(error.message()))?).map_err(|damage| wrong(damage.what))?;
+        let raw = raw.map_err(|error| match error.is_out_of_memory() {
+            true => error,
+            false => wrong(error.message()),
+        })?;
+        check(raw).map_err(|why| why.into_error(|damage| wrong(damage.what)))?;
+
         if self.unpacked.capacity() > MAX_KEPT_BYTES {
             self.unpacked = Vec::new();
         }
@@ -464,7 +471,7 @@ impl Output {
             self.flush()?;
             self.write(payload)?;
         }
-        self.buffer.extend_from_slice(&trailer);
+        memory::append(&mut self.buffer, &trailer, TABLE)?;
         debug_assert_eq!(
             handle.end(),
             Some(self.offset()),

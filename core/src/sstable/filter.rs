@@ -10,6 +10,8 @@
 //! Source: Kirsch & Mitzenmacher, "Less Hashing, Same Performance: Building a Better Bloom Filter" (2006).
 
 use crate::coding::{get_u8, get_u32};
+use crate::error::Error;
+use crate::memory;
 use crate::prefetch::prefetch;
 
 /// The layout that this build writes and reads.
@@ -38,16 +40,19 @@ fn best_probes(bits_per_key: u32) -> u8 {
     probes.clamp(1.0, f64::from(MAX_PROBES)) as u8
 }
 
-/// The filter block of the keys with these hashes, `bits_per_key > 0`; `None` if there is no memory for it.
-pub(crate) fn build(hashes: &[u64], bits_per_key: u32) -> Option<Vec<u8>> {
+/// What memory for it is called.
+const FILTER: &str = "a table's filter";
+
+/// The filter block of the keys with these hashes, `bits_per_key > 0`. Fails only for want of memory.
+pub(crate) fn build(hashes: &[u64], bits_per_key: u32) -> crate::error::Result<Vec<u8>> {
     let probes = best_probes(bits_per_key);
     let bits = (hashes.len() as u64)
-        .checked_mul(u64::from(bits_per_key))?
+        .saturating_mul(u64::from(bits_per_key))
         .max(64);
-    let bytes = usize::try_from(bits.div_ceil(8)).ok()?;
+    let no_memory = |_| Error::out_of_memory(FILTER, usize::MAX);
+    let bytes = usize::try_from(bits.div_ceil(8)).map_err(no_memory)?;
     let bits = bytes as u64 * 8;
-    let mut out = Vec::new();
-    out.try_reserve_exact(HEAD_BYTES.checked_add(bytes)?).ok()?;
+    let mut out = memory::room_for(HEAD_BYTES + bytes, FILTER)?;
     out.extend_from_slice(&[FILTER_VERSION, probes, 0, 0, 0, 0, 0, 0]);
     out.resize(HEAD_BYTES + bytes, 0);
     let array = &mut out[HEAD_BYTES..];
@@ -56,7 +61,7 @@ pub(crate) fn build(hashes: &[u64], bits_per_key: u32) -> Option<Vec<u8>> {
             array[(position / 8) as usize] |= 1 << (position % 8);
         }
     }
-    Some(out)
+    Ok(out)
 }
 
 /// Why a filter block cannot be used.

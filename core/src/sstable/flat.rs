@@ -26,6 +26,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use crate::key::{KeyRef, TRAILER_BYTES, Trailer};
+use crate::memory;
 use crate::prefetch::{prefetch, prefetch_byte};
 use crate::sstable::block::{Block, common_prefix};
 
@@ -85,11 +86,14 @@ pub(super) struct Flat<'a> {
 
 /// Lays `block`, which is in the stored form, out anew, for `make` to copy; `None` if E1 or E2 forbid it or there is
 /// no memory.
-pub(super) fn flatten<T>(block: &Block, make: impl FnOnce(&[u8], Layout) -> T) -> Option<T> {
+pub(super) fn flatten<T>(
+    block: &Block,
+    make: impl FnOnce(&[u8], Layout) -> Option<T>,
+) -> Option<T> {
     let made = LAID_OUT.try_with(|bytes| {
         let mut bytes = bytes.borrow_mut();
         let layout = lay_out(block, &mut bytes)?;
-        Some(make(&bytes, layout))
+        make(&bytes, layout)
     });
     // A thread that is about to end has no place for it any more.
     made.ok().flatten()
@@ -119,7 +123,7 @@ fn lay_out(block: &Block, bytes: &mut Vec<u8>) -> Option<Layout> {
         return None;
     }
     bytes.clear();
-    bytes.try_reserve_exact(total).ok()?;
+    memory::reserve_exact(bytes, total, "a flat block").ok()?;
     bytes.resize(entries_start, 0);
     let offset_at = |index: usize| 4 * count + 2 * index;
     let mut last = 0..0;

@@ -20,6 +20,7 @@ use crate::compression::{self, Compression};
 use crate::env::File;
 use crate::error::{Error, Result};
 use crate::key::{MAX_KEY_BYTES, MAX_VALUE_BYTES, SequenceNumber};
+use crate::memory;
 
 /// The first eight bytes of a table.
 pub(crate) const HEADER_MAGIC: [u8; 8] = *b"AiDbSST\0";
@@ -237,8 +238,17 @@ impl<'a> RawBlock<'a> {
     }
 
     /// The bytes, borrowed if they belong to somebody else.
+    #[cfg(test)]
     pub(crate) fn into_bytes(self) -> Cow<'a, [u8]> {
         self.bytes
+    }
+
+    /// The bytes, copied if they belong to somebody else.
+    pub(crate) fn into_owned(self) -> Result<Vec<u8>> {
+        match self.bytes {
+            Cow::Borrowed(bytes) => memory::copy_of(bytes, "a block"),
+            Cow::Owned(bytes) => Ok(bytes),
+        }
     }
 
     /// Bytes that nobody checked, for tests and fuzzing of what is behind the checksum.
@@ -299,8 +309,9 @@ pub(crate) fn unpack_block<'a>(
     let bytes = match compression {
         Compression::None => Cow::Borrowed(payload),
         _ => {
-            compression::decompress_into(compression, payload, MAX_RAW_BLOCK_BYTES, raw)
-                .map_err(|what| damaged_block(path, offset, kind, compression, what))?;
+            compression::decompress_into(compression, payload, MAX_RAW_BLOCK_BYTES, raw).map_err(
+                |why| why.into_error(|what| damaged_block(path, offset, kind, compression, what)),
+            )?;
             match raw.len() > most {
                 true => Cow::Owned(std::mem::take(raw)),
                 false => Cow::Borrowed(&raw[..]),
@@ -329,8 +340,9 @@ pub(crate) fn unpack_parts<'a>(
     if compression == Compression::None {
         return Ok(payload);
     }
-    compression::decompress_into(compression, payload, MAX_RAW_BLOCK_BYTES, raw)
-        .map_err(|what| damaged_block(path, offset, kind, compression, what))?;
+    compression::decompress_into(compression, payload, MAX_RAW_BLOCK_BYTES, raw).map_err(
+        |why| why.into_error(|what| damaged_block(path, offset, kind, compression, what)),
+    )?;
     Ok(raw)
 }
 
@@ -390,7 +402,7 @@ fn decompress_block(
     payload: &[u8],
 ) -> Result<Vec<u8>> {
     compression::decompress(compression, payload, MAX_RAW_BLOCK_BYTES)
-        .map_err(|what| damaged_block(path, offset, kind, compression, what))
+        .map_err(|why| why.into_error(|what| damaged_block(path, offset, kind, compression, what)))
 }
 
 fn damaged_block(
@@ -411,11 +423,9 @@ pub(crate) fn read_exact(
     offset: u64,
     length: u64,
 ) -> Result<Vec<u8>> {
-    let no_memory = || Error::corruption(path, offset, format!("no memory for {length} bytes"));
-    let length = usize::try_from(length).map_err(|_| no_memory())?;
-    let mut buffer = Vec::new();
-    buffer.try_reserve_exact(length).map_err(|_| no_memory())?;
-    buffer.resize(length, 0);
+    let no_memory = |_| Error::out_of_memory("a file's bytes", usize::MAX);
+    let length = usize::try_from(length).map_err(no_memory)?;
+    let mut buffer = memory::zeros(length, "a file's bytes")?;
     read_into(file, path, offset, &mut buffer)?;
     Ok(buffer)
 }

@@ -16,9 +16,11 @@
 use std::cmp::Ordering;
 
 use crate::coding::{
-    get_length_prefixed, get_u64, get_varint, put_length_prefixed, put_u64, put_varint,
+    MAX_VARINT_BYTES, get_length_prefixed, get_u64, get_varint, put_length_prefixed, put_u64,
+    put_varint,
 };
-use crate::key::{KeyRef, Trailer};
+use crate::key::{KeyRef, TRAILER_BYTES, Trailer};
+use crate::memory::{self, Undecoded};
 use crate::prefetch::prefetch;
 use crate::sstable::block::common_prefix;
 use crate::sstable::format::{BLOCK_TRAILER_BYTES, BlockHandle};
@@ -32,13 +34,22 @@ pub(crate) struct IndexBuilder {
 
 impl IndexBuilder {
     /// Adds a data block that begins behind `last` (`None`: the first block) with `first` (N1, N2).
-    pub(crate) fn add(&mut self, last: Option<KeyRef<'_>>, first: KeyRef<'_>, handle: BlockHandle) {
+    /// Fails only for want of memory.
+    pub(crate) fn add(
+        &mut self,
+        last: Option<KeyRef<'_>>,
+        first: KeyRef<'_>,
+        handle: BlockHandle,
+    ) -> crate::error::Result<()> {
         let fence = fence(last, first);
+        let most = fence.user_key.len() + TRAILER_BYTES + 3 * MAX_VARINT_BYTES;
+        memory::reserve(&mut self.entries, most, INDEX)?;
         put_length_prefixed(&mut self.entries, fence.user_key);
         put_u64(&mut self.entries, fence.trailer.0);
         put_varint(&mut self.entries, handle.offset);
         put_varint(&mut self.entries, handle.length);
         self.count += 1;
+        Ok(())
     }
 
     pub(crate) fn count(&self) -> u64 {
@@ -50,11 +61,11 @@ impl IndexBuilder {
         self.entries.len()
     }
 
-    pub(crate) fn finish(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.entries.len() + 10);
+    pub(crate) fn finish(&self) -> crate::error::Result<Vec<u8>> {
+        let mut out = memory::room_for(self.entries.len() + MAX_VARINT_BYTES, INDEX)?;
         put_varint(&mut out, self.count);
         out.extend_from_slice(&self.entries);
-        out
+        Ok(out)
     }
 }
 
@@ -74,6 +85,9 @@ fn fence<'a>(last: Option<KeyRef<'_>>, first: KeyRef<'a>) -> KeyRef<'a> {
 
 /// Searches that are advanced in turn.
 pub(crate) const SEARCHES: usize = 8;
+
+/// What memory for it is called.
+const INDEX: &str = "a table's index";
 
 /// Heads that are searched one by one.
 const GROUP: usize = 16;
@@ -116,18 +130,20 @@ pub(crate) struct Index {
 
 impl Index {
     /// Parses the raw index block of a table whose data blocks fill `[first, end)`; on damage, what is wrong.
-    pub(crate) fn parse(bytes: &[u8], first: u64, end: u64) -> Result<Index, &'static str> {
+    pub(crate) fn parse(
+        bytes: &[u8],
+        first: u64,
+        end: u64,
+    ) -> Result<Index, Undecoded<&'static str>> {
         const SHORT: &str = "the index is cut short";
-        const MEMORY: &str = "no memory for the index";
         let mut input = bytes;
         let count = get_varint(&mut input).ok_or(SHORT)?;
         // The smallest entry: an empty fence, its trailer, two handle bytes.
         if count == 0 || count > (input.len() / 11) as u64 {
-            return Err("the index's count cannot be right");
+            return Err("the index's count cannot be right".into());
         }
         let count = count as usize;
-        let mut parsed: Vec<(KeyRef<'_>, u64)> = Vec::new();
-        parsed.try_reserve_exact(count).map_err(|_| MEMORY)?;
+        let mut parsed: Vec<(KeyRef<'_>, u64)> = memory::room_for(count, INDEX)?;
         let mut expected = first;
         for _ in 0..count {
             let user_key = get_length_prefixed(&mut input).ok_or(SHORT)?;
@@ -140,10 +156,10 @@ impl Index {
                 Some((previous, _)) => *previous < fence,
             };
             if !ascends {
-                return Err("N1: the index's fences do not ascend");
+                return Err("N1: the index's fences do not ascend".into());
             }
             if offset != expected {
-                return Err("N3: the index leaves a gap between data blocks");
+                return Err("N3: the index leaves a gap between data blocks".into());
             }
             expected = BlockHandle { offset, length }
                 .end()
@@ -152,13 +168,13 @@ impl Index {
             parsed.push((fence, offset));
         }
         if !input.is_empty() || expected != end {
-            return Err("the index does not end where the data blocks do");
+            return Err("the index does not end where the data blocks do".into());
         }
-        Index::flatten(&parsed, end).ok_or(MEMORY)
+        Ok(Index::flatten(&parsed, end)?)
     }
 
-    /// `None` if there is no memory for it.
-    fn flatten(parsed: &[(KeyRef<'_>, u64)], end: u64) -> Option<Index> {
+    /// Fails only for want of memory.
+    fn flatten(parsed: &[(KeyRef<'_>, u64)], end: u64) -> crate::error::Result<Index> {
         let fences = &parsed[1..];
         let prefix = match fences {
             [] => &b""[..],
@@ -173,22 +189,14 @@ impl Index {
             .map(|(fence, _)| fence.user_key.len() - prefix.len())
             .sum();
         let mut index = Index {
-            prefix: Vec::new(),
-            fences: Vec::new(),
-            ends: Vec::new(),
-            trailers: Vec::new(),
-            heads: Vec::new(),
-            lasts: Vec::new(),
-            starts: Vec::new(),
+            prefix: memory::copy_of(prefix, INDEX)?,
+            fences: memory::room_for(total, INDEX)?,
+            ends: memory::room_for(fences.len(), INDEX)?,
+            trailers: memory::room_for(fences.len(), INDEX)?,
+            heads: memory::room_for(fences.len(), INDEX)?,
+            lasts: memory::room_for(fences.len() / GROUP, INDEX)?,
+            starts: memory::room_for(parsed.len() + 1, INDEX)?,
         };
-        index.prefix.try_reserve_exact(prefix.len()).ok()?;
-        index.fences.try_reserve_exact(total).ok()?;
-        index.ends.try_reserve_exact(fences.len()).ok()?;
-        index.trailers.try_reserve_exact(fences.len()).ok()?;
-        index.heads.try_reserve_exact(fences.len()).ok()?;
-        index.lasts.try_reserve_exact(fences.len() / GROUP).ok()?;
-        index.starts.try_reserve_exact(parsed.len() + 1).ok()?;
-        index.prefix.extend_from_slice(prefix);
         for (fence, _) in fences {
             let rest = &fence.user_key[prefix.len()..];
             index.fences.extend_from_slice(rest);
@@ -202,7 +210,7 @@ impl Index {
             .starts
             .extend(parsed.iter().map(|(_, offset)| *offset));
         index.starts.push(end);
-        Some(index)
+        Ok(index)
     }
 
     /// The number of data blocks: at least one.
@@ -428,11 +436,13 @@ mod tests {
             let chunk: Vec<_> = chunk.iter().map(|k| KeyRef::decode(k).unwrap()).collect();
             let last = blocks.last().map(|block| block[block.len() - 1]);
             let offset = 24 + 15 * blocks.len() as u64;
-            builder.add(last, chunk[0], BlockHandle { offset, length: 10 });
+            builder
+                .add(last, chunk[0], BlockHandle { offset, length: 10 })
+                .unwrap();
             blocks.push(chunk);
         }
         let end = 24 + 15 * blocks.len() as u64;
-        let raw = builder.finish();
+        let raw = builder.finish().unwrap();
         let index = Index::parse(&raw, 24, end).unwrap();
         assert_eq!(index.len(), blocks.len());
         assert_eq!(
@@ -458,9 +468,11 @@ mod tests {
                 let before = number.checked_sub(1);
                 let last = before.map(|before| blocks[before][blocks[before].len() - 1]);
                 let offset = 24 + 15 * number as u64;
-                builder.add(last, block[0], BlockHandle { offset, length: 10 });
+                builder
+                    .add(last, block[0], BlockHandle { offset, length: 10 })
+                    .unwrap();
             }
-            Index::parse(&builder.finish(), 24, 24 + 15 * count as u64).unwrap()
+            Index::parse(&builder.finish().unwrap(), 24, 24 + 15 * count as u64).unwrap()
         };
         let (short, tiny) = (of_first(3), of_first(1));
         let targets: Vec<_> = blocks.iter().flatten().copied().collect();
@@ -495,7 +507,7 @@ mod tests {
                 put_varint(&mut raw, offset);
                 put_varint(&mut raw, length);
             }
-            Index::parse(&raw, 24, 54).err()
+            Index::parse(&raw, 24, 54).err().map(Undecoded::damage)
         };
         let (newest, later) = (Trailer::NEWEST, key(b"", 5).trailer);
         let first = (&b""[..], newest, 24, 10);
@@ -508,7 +520,7 @@ mod tests {
         let mut many = Vec::new();
         put_varint(&mut many, 1 << 30);
         many.resize(60, 0);
-        let refused = Index::parse(&many, 24, 54).err();
+        let refused = Index::parse(&many, 24, 54).err().map(Undecoded::damage);
         assert_eq!(refused, Some("the index's count cannot be right"));
         // N3, and no block beyond the last.
         assert!(parse([first, (b"m", newest, 40, 9)]).is_some());

@@ -21,6 +21,7 @@ use crate::content::key_hash;
 use crate::env::{Env, File};
 use crate::error::{Error, Result};
 use crate::key::{KeyRef, Trailer};
+use crate::memory;
 use crate::sstable::block::{Block, BlockId, Damage, LARGE_BYTES};
 use crate::sstable::filter::{Filter, FilterError};
 use crate::sstable::flat::Way;
@@ -218,7 +219,7 @@ impl Table {
             let stored = &tail[start..start + handle.length as usize + BLOCK_TRAILER_BYTES];
             let mut raw = Vec::new();
             let block = unpack_block(path, file_id, handle.offset, kind, stored, &mut raw, 0)?;
-            Ok(block.into_bytes().into_owned())
+            block.into_owned()
         };
         let damaged = |handle: BlockHandle, what| Error::corruption(path, handle.offset, what);
 
@@ -227,7 +228,7 @@ impl Table {
             .ok_or_else(|| damaged(footer.properties, "the properties are malformed"))?;
         let index = part(footer.index, BlockKind::Index)?;
         let index = Index::parse(&index, HEADER_BYTES as u64, data_end)
-            .map_err(|what| damaged(footer.index, what))?;
+            .map_err(|why| why.into_error(|what| damaged(footer.index, what)))?;
         if index.len() as u64 != properties.data_blocks {
             return Err(damaged(
                 footer.properties,
@@ -254,9 +255,7 @@ impl Table {
                 })?)
             }
         };
-        let slots = cache
-            .slots(index.len())
-            .ok_or_else(|| damaged(footer.index, "no memory for a slot per data block"))?;
+        let slots = cache.slots(index.len())?;
         Ok(Arc::new(Table {
             path: path.to_owned(),
             file,
@@ -570,7 +569,7 @@ impl Table {
         }
         with_buffers(|Buffers { stored, raw }| {
             let length = length as usize;
-            stored.resize(stored.len().max(length), 0);
+            memory::lengthen(stored, length, "a block")?;
             let stored = &mut stored[..length];
             read_into(&*self.file, &self.path, handle.offset, stored)?;
             self.unpack(number, stored, raw)
@@ -598,7 +597,7 @@ impl Table {
             return Err(self.astray(number));
         }
         Block::new(raw, BlockId::new(self.file_id, number), self.cache.gauge())
-            .map_err(|damage| self.damage(number, damage))
+            .map_err(|why| why.into_error(|damage| self.damage(number, damage)))
     }
 
     /// Reads blocks `number..` as far as they fit `readahead` bytes (at least one) into `buffer` at once; the
@@ -619,11 +618,7 @@ impl Table {
             last += 1;
         }
         let length = (end_of(last) - start) as usize;
-        let more = length.saturating_sub(buffer.len());
-        buffer
-            .try_reserve_exact(more)
-            .map_err(|_| Error::internal(format!("no memory to read {length} bytes")))?;
-        buffer.resize(buffer.len() + more, 0);
+        memory::lengthen(buffer, length, "blocks that are read ahead")?;
         read_into(&*self.file, &self.path, start, &mut buffer[..length])?;
         Ok(last + 1 - number)
     }

@@ -20,6 +20,7 @@ use crate::content::Sum;
 use crate::env::{Env, File};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyRef, SequenceNumber};
+use crate::memory;
 use crate::sstable::block::{Block, BlockCursor, BlockId, Damage};
 use crate::sstable::format::{
     BLOCK_TRAILER_BYTES, BlockHandle, BlockKind, FOOTER_BYTES, FOOTER_MAGIC, Footer, HEADER_BYTES,
@@ -57,6 +58,9 @@ pub(crate) struct SalvagedTable {
     pub(crate) largest: Vec<u8>,
     pub(crate) largest_sequence: SequenceNumber,
 }
+
+/// What memory for it is called.
+const SALVAGE: &str = "what a damaged table still has";
 
 /// What somebody says of the entries of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +105,7 @@ pub(crate) fn table_id(env: &dyn Env, path: &Path) -> Result<u64> {
 
 /// Looks at every block of the table at `path`; `lost` gets what cannot be read. `None` if no entry can be.
 ///
-/// Errors: `Unsupported` if a newer AiDb wrote it; `Internal` if memory runs out.
+/// Errors: `Unsupported` if a newer AiDb wrote it; `OutOfMemory`.
 pub(crate) fn salvage(
     env: &dyn Env,
     path: &Path,
@@ -140,7 +144,7 @@ pub(crate) fn salvage(
             found = found.or(by_index(&*file, path, file_id, size)?);
         }
         if ids == [None, None]
-            && let Some(file_id) = id_by_footer(&*file, path, size)
+            && let Some(file_id) = id_by_footer(&*file, path, size)?
         {
             found = found.or(by_index(&*file, path, file_id, size)?);
         }
@@ -228,14 +232,16 @@ fn by_index(file: &dyn File, path: &Path, file_id: u64, size: u64) -> Result<Opt
             open_block(path, file_id, handle.offset, kind, stored)
         };
         let raw = part(footer.index, BlockKind::Index)?;
-        let index = Index::parse(&raw, HEADER_BYTES as u64, data_end).map_err(damaged)?;
-        let properties = part(footer.properties, BlockKind::Properties).ok();
+        let index = Index::parse(&raw, HEADER_BYTES as u64, data_end)
+            .map_err(|why| why.into_error(damaged))?;
+        let properties = match part(footer.properties, BlockKind::Properties) {
+            Ok(raw) => Some(raw),
+            Err(error) => as_damage(error).map(|_| None)?,
+        };
         let properties = properties.and_then(|raw| Properties::decode(&raw, footer.version));
         Ok(Indexed {
             file_id,
-            blocks: (0..index.len())
-                .map(|number| index.handle(number))
-                .collect(),
+            blocks: memory::collect((0..index.len()).map(|number| index.handle(number)), SALVAGE)?,
             said: properties.map(|properties| Said {
                 entries: properties.entries,
                 tombstones: properties.tombstones,
@@ -250,12 +256,18 @@ fn by_index(file: &dyn File, path: &Path, file_id: u64, size: u64) -> Result<Opt
 }
 
 /// The id under which the footer of the table of `size` bytes is intact (V3). The index will prove it.
-fn id_by_footer(file: &dyn File, path: &Path, size: u64) -> Option<u64> {
-    let offset = size.checked_sub(FOOTER_BYTES as u64)?;
-    let footer = read_exact(file, path, offset, FOOTER_BYTES as u64).ok()?;
-    let rest = footer.strip_suffix(&FOOTER_MAGIC)?;
-    let (covered, checksum) = rest.split_last_chunk::<4>()?;
-    Some(id_behind(u32::from_le_bytes(*checksum), offset, &[covered]))
+fn id_by_footer(file: &dyn File, path: &Path, size: u64) -> Result<Option<u64>> {
+    let Some(offset) = size.checked_sub(FOOTER_BYTES as u64) else {
+        return Ok(None);
+    };
+    let footer = match read_exact(file, path, offset, FOOTER_BYTES as u64) {
+        Ok(footer) => footer,
+        Err(error) => return as_damage(error).map(|_| None),
+    };
+    let rest = footer.strip_suffix(&FOOTER_MAGIC);
+    let parts = rest.and_then(|rest| rest.split_last_chunk::<4>());
+    Ok(parts
+        .map(|(covered, checksum)| id_behind(u32::from_le_bytes(*checksum), offset, &[covered])))
 }
 
 /// Finds the data blocks one behind the other (V2), and where there is no further block although there should be.
@@ -270,7 +282,7 @@ fn by_search(
     loop {
         match find_block_end(file, file_id, offset, length) {
             Ok(Some((BlockKind::Data, handle))) => {
-                blocks.push(handle);
+                memory::push(&mut blocks, handle, SALVAGE)?;
                 offset = handle.end().unwrap_or(length);
             }
             // The data blocks are complete.
@@ -292,7 +304,7 @@ fn find_block_end(
     file_length: u64,
 ) -> Result<Option<(BlockKind, BlockHandle)>> {
     let mut sought = OpenEnded::new(file_id, offset);
-    let mut buffer = vec![0; SEARCH_BYTES];
+    let mut buffer = memory::zeros(SEARCH_BYTES, SALVAGE)?;
     let mut start = offset;
     while start < file_length && start - offset <= MAX_RAW_BLOCK_BYTES {
         let read = file.read_at(start, &mut buffer)?;
@@ -350,7 +362,7 @@ impl SalvagedTable {
     fn look_at(&mut self, env: &dyn Env, handle: BlockHandle) -> Result<Vec<u8>> {
         let mut cursor = self.read(env, handle)?;
         let (mut sum, mut largest_sequence) = (Sum::default(), self.largest_sequence);
-        let mut last = self.largest.clone();
+        let mut last = memory::copy_of(&self.largest, SALVAGE)?;
         let mut first = None;
         while cursor.valid() {
             let key = cursor.key();
@@ -364,15 +376,17 @@ impl SalvagedTable {
                 return Err(Error::unsupported(what));
             }
             largest_sequence = largest_sequence.max(key.trailer.sequence());
-            first.get_or_insert_with(|| key.to_vec());
+            if first.is_none() {
+                first = Some(key.encoded()?);
+            }
             last.clear();
-            key.encode_to(&mut last);
+            key.encode_to(&mut last)?;
             self.step(handle, cursor.next())?;
         }
         let first = first.ok_or_else(|| {
             Error::corruption(&self.path, handle.offset, "a data block without entries")
         })?;
-        self.blocks.push(handle);
+        memory::push(&mut self.blocks, handle, SALVAGE)?;
         self.sum += sum;
         self.largest_sequence = largest_sequence;
         if self.smallest.is_empty() {
@@ -405,17 +419,20 @@ impl SalvagedTable {
         )?;
         let gauge = Arc::new(MemoryGauge::default());
         let id = BlockId::new(self.file_id, 0);
-        let block = self.step(handle, Block::new(raw, id, &gauge))?;
+        let block = Block::new(raw, id, &gauge)
+            .map_err(|why| why.into_error(|damage| self.place(handle, damage)))?;
         let mut cursor = BlockCursor::new(block);
         self.step(handle, cursor.seek_to_first())?;
         Ok(cursor)
     }
 
     fn step<T>(&self, handle: BlockHandle, done: std::result::Result<T, Damage>) -> Result<T> {
-        done.map_err(|damage| {
-            let what = format!("data block, raw byte {}: {}", damage.at, damage.what);
-            Error::corruption(&self.path, handle.offset, what)
-        })
+        done.map_err(|damage| self.place(handle, damage))
+    }
+
+    fn place(&self, handle: BlockHandle, damage: Damage) -> Error {
+        let what = format!("data block, raw byte {}: {}", damage.at, damage.what);
+        Error::corruption(&self.path, handle.offset, what)
     }
 
     /// The first encoded key.

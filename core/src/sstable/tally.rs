@@ -11,6 +11,7 @@ use std::cmp::Ordering;
 
 use crate::content::{Content, Sum};
 use crate::key::{KeyRef, SequenceNumber, TRAILER_BYTES, Trailer};
+use crate::memory::{self, Undecoded};
 use crate::sstable::block::{
     ASTRAY, Damage, SHARED_AT_RESTART, SHARED_TOO_MUCH, Stored, TOO_MUCH_TO_REBUILD,
 };
@@ -26,6 +27,9 @@ pub(super) const UNKNOWN_KIND: Damage = Damage {
     at: 0,
     what: "an entry of an unknown kind",
 };
+
+/// What memory for it is called.
+const KEY: &str = "a key";
 
 /// See the head of the file.
 pub(super) struct Tally {
@@ -58,9 +62,12 @@ impl Tally {
     pub(super) fn add_block(
         &mut self,
         raw: &[u8],
-        visit: impl FnMut(Told<'_>) -> Result<(), Damage>,
-    ) -> Result<(), Damage> {
-        let before = (self.last_user_key.clone(), self.last_trailer);
+        visit: impl FnMut(Told<'_>) -> Result<(), Undecoded<Damage>>,
+    ) -> Result<(), Undecoded<Damage>> {
+        let before = (
+            memory::copy_of(&self.last_user_key, KEY)?,
+            self.last_trailer,
+        );
         let outcome = self.walk(raw, visit);
         if outcome.is_err() {
             (self.last_user_key, self.last_trailer) = before;
@@ -71,8 +78,8 @@ impl Tally {
     fn walk(
         &mut self,
         raw: &[u8],
-        mut visit: impl FnMut(Told<'_>) -> Result<(), Damage>,
-    ) -> Result<(), Damage> {
+        mut visit: impl FnMut(Told<'_>) -> Result<(), Undecoded<Damage>>,
+    ) -> Result<(), Undecoded<Damage>> {
         let block = Stored::parse(raw)?;
         let mut restarts = block.restarts().peekable();
         let (mut at, mut rebuilt) = (0, 0);
@@ -89,15 +96,15 @@ impl Tally {
             }
             if entry.shared > 0 {
                 if is_restart {
-                    return Err(SHARED_AT_RESTART.at(at));
+                    return Err(SHARED_AT_RESTART.at(at).into());
                 }
                 rebuilt += entry.shared + entry.suffix.len();
                 if rebuilt > MAX_REBUILT_BYTES {
-                    return Err(TOO_MUCH_TO_REBUILD.at(at));
+                    return Err(TOO_MUCH_TO_REBUILD.at(at).into());
                 }
             }
             let Some(behind) = self.last_user_key.get(entry.shared..) else {
-                return Err(SHARED_TOO_MUCH.at(at));
+                return Err(SHARED_TOO_MUCH.at(at).into());
             };
             // What is not shared decides, mostly its first byte; then the trailer.
             let order = match (behind.first(), entry.suffix.first()) {
@@ -107,13 +114,13 @@ impl Tally {
             let is_first_of_key = match (order, self.last_trailer) {
                 (_, None) | (Ordering::Less, _) => true,
                 (Ordering::Equal, Some(last)) if entry.trailer < last => false,
-                _ => return Err(UNORDERED.at(at)),
+                _ => return Err(UNORDERED.at(at).into()),
             };
             self.last_user_key.truncate(entry.shared);
-            self.last_user_key.extend_from_slice(entry.suffix);
+            memory::append(&mut self.last_user_key, entry.suffix, KEY)?;
             self.last_trailer = Some(entry.trailer);
             let Some(kind) = entry.trailer.kind() else {
-                return Err(UNKNOWN_KIND.at(at));
+                return Err(UNKNOWN_KIND.at(at).into());
             };
             let content = Content::of(kind, &self.last_user_key, entry.value);
             let sequence = entry.trailer.sequence();
@@ -125,7 +132,7 @@ impl Tally {
             largest_sequence = largest_sequence.max(sequence);
             let key = KeyRef::new(&self.last_user_key, entry.trailer);
             if is_first_block && at == 0 {
-                self.smallest = key.to_vec();
+                self.smallest = key.encoded()?;
             }
             visit(Told {
                 key,
@@ -136,7 +143,7 @@ impl Tally {
             at = end;
         }
         if let Some(astray) = restarts.next() {
-            return Err(ASTRAY.at(astray));
+            return Err(ASTRAY.at(astray).into());
         }
         self.sum += block_sum;
         self.key_bytes += key_bytes;
@@ -148,11 +155,11 @@ impl Tally {
     }
 
     /// The last entry's key, encoded; empty before the first block.
-    pub(super) fn largest(&self) -> Vec<u8> {
+    pub(super) fn largest(&self) -> crate::error::Result<Vec<u8>> {
         let last = self
             .last_trailer
             .map(|trailer| KeyRef::new(&self.last_user_key, trailer));
-        last.map(KeyRef::to_vec).unwrap_or_default()
+        last.map_or(Ok(Vec::new()), KeyRef::encoded)
     }
 }
 

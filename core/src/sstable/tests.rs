@@ -633,7 +633,7 @@ fn a_malformed_block_is_damage_and_never_panics() {
         builder.add(shared, key, value).unwrap();
         last = key.user_key;
     }
-    let bytes = builder.finish().to_vec();
+    let bytes = builder.finish().unwrap().to_vec();
     let mut damages = 0;
     for round in 0..20_000 {
         let mut damaged = bytes.clone();
@@ -989,7 +989,7 @@ fn block_of(model: &Model, restart_interval: usize) -> Vec<u8> {
         builder.add(shared, key, value).unwrap();
         last = key.user_key;
     }
-    builder.finish().to_vec()
+    builder.finish().unwrap().to_vec()
 }
 
 #[test]

@@ -11,6 +11,10 @@
 
 use super::edit::TableInfo;
 use crate::key::{KeyRef, Trailer};
+use crate::memory;
+
+/// What memory for it is called.
+const BOUND: &str = "a shorter bound of a table";
 
 /// User keys of at most so many bytes are kept whole as bounds.
 pub(crate) const LONG_BOUND_BYTES: usize = 1024;
@@ -33,12 +37,14 @@ pub(crate) fn shorten(tables: &mut [&mut TableInfo], within: Option<(&[u8], &[u8
         })
         .collect();
     for (table, (smallest, largest)) in tables.iter_mut().zip(kept) {
-        if let Some(smallest) = smallest {
-            table.smallest = KeyRef::new(&smallest, Trailer::NEWEST).to_vec();
+        // What there is no memory for stays long.
+        let bound = |key: Vec<u8>, trailer| KeyRef::new(&key, trailer).encoded().ok();
+        if let Some(smallest) = smallest.and_then(|key| bound(key, Trailer::NEWEST)) {
+            table.smallest = smallest;
             table.shortened.smallest = true;
         }
-        if let Some(largest) = largest {
-            table.largest = KeyRef::new(&largest, Trailer::OLDEST).to_vec();
+        if let Some(largest) = largest.and_then(|key| bound(key, Trailer::OLDEST)) {
+            table.largest = largest;
             table.shortened.largest = true;
         }
     }
@@ -51,7 +57,10 @@ fn lower(key: &[u8], before: Option<&[u8]>, least: Option<&[u8]>) -> Option<Vec<
     if let Some(least) = least {
         short = short.max(least);
     }
-    (short.len() < key.len()).then(|| short.to_vec())
+    match short.len() < key.len() {
+        true => memory::copy_of(short, BOUND).ok(),
+        false => None,
+    }
 }
 
 /// A shorter bound at or behind `key` and before every [`lower`] of `behind`, a larger key, and not behind `most`.
@@ -61,15 +70,18 @@ fn upper(key: &[u8], behind: Option<&[u8]>, most: Option<&[u8]>) -> Option<Vec<u
     let from = told_apart.max(LONG_BOUND_BYTES) - 1;
     let rest = key.get(from..)?;
     let raised = rest.iter().position(|byte| *byte < u8::MAX);
-    let mut short = raised.map(|place| {
-        let mut short = key[..=from + place].to_vec();
-        short[from + place] += 1;
-        short
-    });
+    let mut short = match raised {
+        Some(place) => {
+            let mut short = memory::copy_of(&key[..=from + place], BOUND).ok()?;
+            short[from + place] += 1;
+            Some(short)
+        }
+        None => None,
+    };
     if let Some(most) = most
         && short.as_deref().is_none_or(|short| short > most)
     {
-        short = Some(most.to_vec());
+        short = Some(memory::copy_of(most, BOUND).ok()?);
     }
     short.filter(|short| short.len() < key.len())
 }

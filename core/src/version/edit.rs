@@ -15,6 +15,7 @@ use crate::content::Sum;
 use crate::error::{Error, Result};
 use crate::filename::LAST_FIRST_NUMBER;
 use crate::key::{FileNumber, KeyRef, MAX_KEY_BYTES, SequenceNumber};
+use crate::memory;
 use crate::sstable::TableSummary;
 
 /// The number of levels: 0 to 6.
@@ -254,6 +255,9 @@ impl TableInfo {
     }
 }
 
+/// What memory for it is called.
+const EDIT: &str = "an edit of the manifest";
+
 /// One change to the set of live files. Removals apply before additions: a trivial move is both.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct VersionEdit {
@@ -369,7 +373,7 @@ impl VersionEdit {
         let tag = varint(input)?;
         match tag {
             TAG_FORMAT_VERSION => once(&mut self.format_version, varint(input)?),
-            TAG_COMPARATOR => once(&mut self.comparator, bytes(input)?.to_vec()),
+            TAG_COMPARATOR => once(&mut self.comparator, memory::copy_of(bytes(input)?, EDIT)?),
             TAG_KEYSPACE => once(&mut self.keyspace, varint(input)?),
             TAG_LOG_NUMBER => once(&mut self.log_number, FileNumber(varint(input)?)),
             TAG_SYNCED_LOG => once(&mut self.synced_log, FileNumber(varint(input)?)),
@@ -381,8 +385,8 @@ impl VersionEdit {
                     number: FileNumber(varint(input)?),
                     file_id: varint(input)?,
                     size: varint(input)?,
-                    smallest: bytes(input)?.to_vec(),
-                    largest: bytes(input)?.to_vec(),
+                    smallest: memory::copy_of(bytes(input)?, EDIT)?,
+                    largest: memory::copy_of(bytes(input)?, EDIT)?,
                     shortened: Shortened::default(),
                     smallest_sequence: SequenceNumber(varint(input)?),
                     largest_sequence: SequenceNumber(varint(input)?),
@@ -395,13 +399,11 @@ impl VersionEdit {
                     table.decode_tail(bytes(input)?)?;
                 }
                 table.check()?;
-                self.added.push((level, table));
-                Ok(())
+                memory::push(&mut self.added, (level, table), EDIT)
             }
             TAG_REMOVED => {
                 let level = level(input)?;
-                self.removed.push((level, FileNumber(varint(input)?)));
-                Ok(())
+                memory::push(&mut self.removed, (level, FileNumber(varint(input)?)), EDIT)
             }
             FIRST_SKIPPABLE.. => bytes(input).map(|_| ()),
             _ => Err(Error::unsupported(format!(

@@ -23,6 +23,7 @@ use crate::env::{Env, File, Names, PathKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::filename::{CURRENT, CURRENT_TMP, FileKind, manifest_name, manifest_path, parse};
 use crate::key::FileNumber;
+use crate::memory;
 use crate::sync::Arc;
 
 const MAGIC: [u8; 8] = *b"aidbMANI";
@@ -292,6 +293,9 @@ fn parse_current(path: &Path, bytes: &[u8]) -> Result<(FileNumber, u64)> {
     Ok((number, file_id))
 }
 
+/// What memory for it is called.
+const EDIT: &str = "an edit of the manifest";
+
 /// Reads a manifest's edits in order, then becomes its writer.
 pub(crate) struct ManifestReader {
     file: Arc<dyn File>,
@@ -383,12 +387,16 @@ impl ManifestReader {
             Err(error) if error.kind() == ErrorKind::Unsupported => return Err(error),
             Err(_) => None,
         };
-        if let Some(id) = own_id.or(file_id)
-            && let Ok(mut reader) = ManifestReader::open(env, dir, number, id, false)
-        {
-            reader.file_id = id;
-            let is_named = file_id.is_none_or(|named| named == id);
-            return Ok((reader, is_named));
+        if let Some(id) = own_id.or(file_id) {
+            match ManifestReader::open(env, dir, number, id, false) {
+                Ok(mut reader) => {
+                    reader.file_id = id;
+                    let is_named = file_id.is_none_or(|named| named == id);
+                    return Ok((reader, is_named));
+                }
+                Err(error) if error.is_out_of_memory() => return Err(error),
+                Err(_) => {}
+            }
         }
         let mut reader = ManifestReader {
             file,
@@ -424,14 +432,13 @@ impl ManifestReader {
         if length == 0 || u64::from(length) > self.file_length.saturating_sub(start) {
             return Err(lost());
         }
-        let mut payload = Vec::new();
-        payload
-            .try_reserve_exact(length as usize)
-            .map_err(|_| lost())?;
-        payload.resize(length as usize, 0);
+        let mut payload = memory::zeros(length as usize, EDIT)?;
         self.file.read_at(start, &mut payload)?;
         // Without an id its checksum proves nothing; that it is an edit does.
-        VersionEdit::decode(&payload).map_err(|_| lost())?;
+        VersionEdit::decode(&payload).map_err(|error| match error.is_out_of_memory() {
+            true => error,
+            false => lost(),
+        })?;
         let parts = [&0u64.to_le_bytes()[..], &length.to_le_bytes(), &payload];
         Ok(id_behind(checksum, RECORDS_OFFSET, &parts))
     }
@@ -481,11 +488,7 @@ impl ManifestReader {
         if u64::from(length) > left - RECORD_HEADER_BYTES as u64 {
             return Err(self.corruption("a record is longer than what is left"));
         }
-        let mut payload = Vec::new();
-        payload
-            .try_reserve_exact(length as usize)
-            .map_err(|_| Error::internal(format!("no memory for an edit of {length} bytes")))?;
-        payload.resize(length as usize, 0);
+        let mut payload = memory::zeros(length as usize, EDIT)?;
         let start = self.offset + RECORD_HEADER_BYTES as u64;
         if self.file.read_at(start, &mut payload)? < payload.len() {
             return Err(self.corruption("a record is cut short"));
@@ -508,7 +511,7 @@ impl ManifestReader {
 
     fn decode(&self, payload: &[u8]) -> Result<VersionEdit> {
         VersionEdit::decode(payload).map_err(|error| match error.kind() {
-            ErrorKind::Unsupported => error.context(self.path.display()),
+            ErrorKind::Unsupported | ErrorKind::OutOfMemory => error.context(self.path.display()),
             _ => self.corruption(error.message()),
         })
     }

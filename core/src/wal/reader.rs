@@ -18,6 +18,7 @@ use crate::batch::HEADER_OF_ONE;
 use crate::env::{Env, File};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{FileNumber, SequenceNumber};
+use crate::memory;
 use crate::sync::Arc;
 
 /// Bytes read at once: whole blocks.
@@ -356,7 +357,7 @@ impl Reader {
             match first.header.is_bare {
                 true => {
                     self.payload.clear();
-                    self.payload.extend_from_slice(&HEADER_OF_ONE);
+                    memory::append(&mut self.payload, &HEADER_OF_ONE, RECORD)?;
                     self.extend_payload(&first)?;
                 }
                 false => found.in_chunk = Some(first.payload),
@@ -390,15 +391,7 @@ impl Reader {
 
     fn extend_payload(&mut self, fragment: &Fragment) -> Result<()> {
         let bytes = &self.chunk[fragment.payload.clone()];
-        if self.payload.try_reserve(bytes.len()).is_err() {
-            return Err(Error::internal(format!(
-                "no memory for the record of {} bytes so far in {}",
-                self.payload.len(),
-                self.path.display()
-            )));
-        }
-        self.payload.extend_from_slice(bytes);
-        Ok(())
+        memory::append(&mut self.payload, bytes, RECORD)
     }
 
     /// Its checksum is right, so tearing did not make it: it was written like this.
@@ -482,7 +475,9 @@ impl Reader {
     fn fill(&mut self, from: u64) -> Result<()> {
         let left = self.file_length.saturating_sub(from);
         self.chunk_start = from;
-        self.chunk.resize(CHUNK_BYTES.min(left) as usize, 0);
+        self.chunk.clear();
+        let length = CHUNK_BYTES.min(left) as usize;
+        memory::lengthen(&mut self.chunk, length, RECORD)?;
         let mut read = self.file.read_at(from, &mut self.chunk);
         if read.is_err() && left > BLOCK_BYTES {
             // What is before a bad sector counts.
@@ -553,6 +548,9 @@ impl Reader {
     }
 }
 
+/// What memory for it is called.
+const RECORD: &str = "a record of a log";
+
 /// A record that was read; its payload is in the chunk or in the reader's own buffer.
 struct Found {
     first_sequence: SequenceNumber,
@@ -579,7 +577,7 @@ fn newer(path: &Path, version: u32) -> Error {
 fn find_id(file: &dyn File) -> Result<Option<u64>> {
     let length = file.len()?;
     let mut said = Vec::new();
-    let mut block = vec![0; BLOCK_BYTES as usize];
+    let mut block = memory::zeros(BLOCK_BYTES as usize, RECORD)?;
     for start in (0..length).step_by(BLOCK_BYTES as usize) {
         let read = match file.read_at(start, &mut block) {
             Ok(read) => read,
@@ -605,7 +603,7 @@ fn find_id(file: &dyn File) -> Result<Option<u64>> {
 }
 
 fn has_data_behind_header(file: &dyn File) -> Result<bool> {
-    let mut buffer = vec![0; BLOCK_BYTES as usize];
+    let mut buffer = memory::zeros(BLOCK_BYTES as usize, RECORD)?;
     let mut offset = FILE_HEADER_BYTES as u64;
     loop {
         let read = file.read_at(offset, &mut buffer)?;

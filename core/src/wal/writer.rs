@@ -23,6 +23,7 @@ use crate::env::{ClosedFile, Env, File};
 use crate::error::{Error, Result};
 use crate::filename::log_path;
 use crate::key::{FileNumber, SequenceNumber};
+use crate::memory;
 use crate::sync::Arc;
 
 /// A write of more bytes is cut, so that a huge payload is not copied whole.
@@ -153,7 +154,7 @@ impl Writer {
     /// Appends one record; answers its end, the log's new length.
     ///
     /// `synced_up_to` is a length of this log that a finished sync has covered (W4); 0 if none has.
-    /// Any error poisons the log (W2).
+    /// Any error poisons the log (W2). The memory for it comes from [`Writer::reserve`].
     pub(crate) fn append(
         &mut self,
         first_sequence: SequenceNumber,
@@ -183,6 +184,20 @@ impl Writer {
                 Err(error)
             }
         }
+    }
+
+    /// Asks for the memory that appending `payload` takes. Without it nothing has happened, and later appends go on.
+    #[inline]
+    pub(crate) fn reserve(&mut self, payload: &Payload<'_>) -> Result<()> {
+        // In each block a header, and zeros where none fits.
+        let blocks = payload.encoded().len() / BLOCK_BYTES as usize + 2;
+        let most = payload.encoded().len() + blocks * 2 * MOST_HEADER_BYTES;
+        self.buffer.clear();
+        memory::reserve(
+            &mut self.buffer,
+            most.min(MAX_WRITE_BYTES),
+            "a record of a log",
+        )
     }
 
     fn write_record(

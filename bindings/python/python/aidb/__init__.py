@@ -45,6 +45,7 @@ from .errors import (
     IteratorInvalidError,
     LockedError,
     NoSpaceError,
+    OutOfMemoryError,
     UnsupportedError,
 )
 
@@ -68,6 +69,7 @@ __all__ = [
     "IteratorInvalidError",
     "LockedError",
     "NoSpaceError",
+    "OutOfMemoryError",
     "PrefixedDB",
     "RawIterator",
     "Reader",

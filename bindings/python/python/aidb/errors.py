@@ -21,6 +21,7 @@ __all__ = [
     "IteratorInvalidError",
     "LockedError",
     "NoSpaceError",
+    "OutOfMemoryError",
     "UnsupportedError",
 ]
 
@@ -68,6 +69,17 @@ class NoSpaceError(IOError):
     @property
     def is_retryable(self) -> bool:
         """True: once there is space again."""
+        return True
+
+
+class OutOfMemoryError(Error, builtins.MemoryError):
+    """There is no memory for this call: free some and call again; no reopening is needed."""
+
+    code = 11
+
+    @property
+    def is_retryable(self) -> bool:
+        """True: once there is memory again."""
         return True
 
 

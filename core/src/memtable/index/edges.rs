@@ -3,6 +3,7 @@
 use super::*;
 use crate::key::{SequenceNumber, ValueKind};
 use crate::memtable::node::SLOTS;
+use crate::memtable::record_bytes;
 use crate::memtable::tests::allocated_and_freed;
 
 #[test]
@@ -36,6 +37,11 @@ fn places_sort_like_their_keys_on_both_sides_of_sixteen_bytes() {
     }
 }
 
+fn insert(index: &Index, leaf: &Leaf, key: &[u8], trailer: Trailer) {
+    let mut room = index.reserve(record_bytes(key.len(), 0), 1).unwrap();
+    index.insert(&mut room, leaf, key, trailer, b"").unwrap();
+}
+
 /// An index of so many keys in this order.
 fn index_of(numbers: impl Iterator<Item = u32>) -> Index {
     let index = Index::new(1 << 20, Arena::spare_chunks(1 << 20, 0));
@@ -43,7 +49,7 @@ fn index_of(numbers: impl Iterator<Item = u32>) -> Index {
         let key = number.to_be_bytes();
         let trailer = Trailer::new(SequenceNumber(1), ValueKind::Put);
         let leaf = index.leaf_for(&Cut::before(KeyRef::new(&key, trailer)));
-        index.insert(leaf, &key, trailer, b"").unwrap();
+        insert(&index, leaf, &key, trailer);
     }
     index
 }
@@ -55,7 +61,7 @@ fn a_node_tells_whether_anything_was_inserted_since_it_was_read() {
     let before = leaf.start_reading();
     assert!(leaf.is_at(before) && leaf.is_unchanged(before));
     let trailer = Trailer::new(SequenceNumber(2), ValueKind::Put);
-    index.insert(leaf, b"key", trailer, b"").unwrap();
+    insert(&index, leaf, b"key", trailer);
     assert!(!leaf.is_at(before) && !leaf.is_unchanged(before), "L2");
     let after = leaf.start_reading();
     assert!(leaf.is_at(after) && leaf.is_unchanged(after));

@@ -20,7 +20,7 @@ fn stored(entries: &[(&[u8], &[u8])], restart_interval: usize) -> Vec<u8> {
             .unwrap();
         last = key;
     }
-    builder.finish().to_vec()
+    builder.finish().unwrap().to_vec()
 }
 
 fn block_of(bytes: &[u8]) -> Block {

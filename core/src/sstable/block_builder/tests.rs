@@ -33,7 +33,7 @@ fn every_interval_of_entries_begins_with_a_restart_point_and_the_size_counts_it(
                 assert_eq!(builder.size(), entries * (3 + 1 + 8 + 2) + 4 * points + 4);
             }
             let size = builder.size();
-            let bytes = builder.finish();
+            let bytes = builder.finish().unwrap();
             assert_eq!(bytes.len(), size);
             let starts = (0..10).step_by(interval.max(1)).map(|entry| entry * 14);
             assert_eq!(restarts(bytes), starts.collect::<Vec<_>>());

@@ -88,7 +88,7 @@ fn a_block_is_read_back_from_the_bytes_that_the_file_gets() {
     let mut write = |compression, payload: &[u8], known: Option<&[u8]>| {
         let is_raw = |found: &[u8]| match found == raw {
             true => Ok(()),
-            false => Err(UNLIKE),
+            false => Err(UNLIKE.into()),
         };
         output.write_block(BlockKind::Data, compression, payload, known, is_raw)
     };

@@ -19,7 +19,7 @@ fn stored(entries: &[(&[u8], u64, &[u8])]) -> Block {
         builder.add(shared, key_ref, value).unwrap();
         last = key;
     }
-    Block::unchecked(builder.finish().to_vec(), &Arc::default()).unwrap()
+    Block::unchecked(builder.finish().unwrap().to_vec(), &Arc::default()).unwrap()
 }
 
 /// A flat block of these user keys, all of number 7 and without a value.

@@ -17,11 +17,14 @@ fn index_of(keys: &[Vec<u8>]) -> (Index, IndexBuilder) {
     for (number, user_key) in keys.iter().enumerate() {
         let offset = 24 + 15 * number as u64;
         let handle = BlockHandle { offset, length: 10 };
-        builder.add(last, key(user_key, 7), handle);
+        builder.add(last, key(user_key, 7), handle).unwrap();
         last = Some(key(user_key, 7));
     }
     let end = 24 + 15 * keys.len() as u64;
-    (Index::parse(&builder.finish(), 24, end).unwrap(), builder)
+    (
+        Index::parse(&builder.finish().unwrap(), 24, end).unwrap(),
+        builder,
+    )
 }
 
 /// Ascending keys, of which runs have their first eight bytes behind the common prefix in common; the runs begin and end
@@ -109,10 +112,12 @@ fn a_block_begins_between_two_keys_unless_one_key_reaches_into_it() {
     for (number, first) in entries.into_iter().enumerate() {
         let last = number.checked_sub(1).map(|before| entries[before]);
         let offset = 24 + 15 * number as u64;
-        builder.add(last, first, BlockHandle { offset, length: 10 });
+        builder
+            .add(last, first, BlockHandle { offset, length: 10 })
+            .unwrap();
     }
     assert_eq!(builder.count(), 5);
-    let index = Index::parse(&builder.finish(), 24, 24 + 5 * 15).unwrap();
+    let index = Index::parse(&builder.finish().unwrap(), 24, 24 + 5 * 15).unwrap();
     let known: Vec<bool> = (0..6).map(|block| index.is_between_keys(block)).collect();
     // Nothing is before the first block, and none is behind the last.
     assert_eq!(known, [false, false, true, true, false, false]);
@@ -123,7 +128,7 @@ fn an_index_says_what_it_takes_in_the_file_and_in_memory() {
     for count in [1, 2, 15, 16, 17, 18, 100] {
         let keys = keys_in_runs(count, 3);
         let (index, builder) = index_of(&keys);
-        let raw = builder.finish();
+        let raw = builder.finish().unwrap();
         assert_eq!(
             builder.size(),
             raw.len() - 1,
@@ -146,7 +151,7 @@ fn a_count_that_the_bytes_have_no_room_for_is_refused_before_memory_is_asked_for
         let mut raw = Vec::new();
         put_varint(&mut raw, count);
         raw.resize(raw.len() + bytes, 0);
-        Index::parse(&raw, 24, 24).err().unwrap()
+        Index::parse(&raw, 24, 24).err().unwrap().damage()
     };
     let refused = "the index's count cannot be right";
     assert_eq!(message(0, 40), refused);

@@ -76,9 +76,12 @@ impl Table {
                 return Ok(None);
             }
         }
-        Ok(is_whole.then(|| TableSummary {
+        if !is_whole {
+            return Ok(None);
+        }
+        Ok(Some(TableSummary {
             file_size: self.file_size,
-            largest: tally.largest(),
+            largest: tally.largest()?,
             smallest_sequence: tally.smallest_sequence,
             largest_sequence: tally.largest_sequence,
             raw_key_bytes: tally.key_bytes,
@@ -95,24 +98,25 @@ impl Table {
         let block = self.fill(number, false)?;
         let outcome = tally.add_block(block.bytes(), |told| {
             if self.index.find(told.key) != number {
-                return Err(ASTRAY_KEY.at(told.at));
+                return Err(ASTRAY_KEY.at(told.at).into());
             }
             if self
                 .filter
                 .as_ref()
                 .is_some_and(|filter| !filter.may_contain(told.key_hash))
             {
-                return Err(UNKNOWN_KEY.at(told.at));
+                return Err(UNKNOWN_KEY.at(told.at).into());
             }
             Ok(())
         });
-        outcome.map_err(|damage| match damage.what == UNKNOWN_KIND.what {
+        let told = |damage: Damage| match damage.what == UNKNOWN_KIND.what {
             true => Error::unsupported(format!(
                 "{} at byte {offset}: an entry of a kind that this build does not know",
                 self.path.display()
             )),
             false => self.damage(number, damage),
-        })
+        };
+        outcome.map_err(|why| why.into_error(told))
     }
 }
 

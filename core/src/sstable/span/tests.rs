@@ -15,7 +15,7 @@ fn cursor_at(index: usize) -> FlatCursor {
             .add(0, KeyRef::new(&user_key, trailer), b"v")
             .unwrap();
     }
-    let stored = Block::unchecked(builder.finish().to_vec(), &Arc::default()).unwrap();
+    let stored = Block::unchecked(builder.finish().unwrap().to_vec(), &Arc::default()).unwrap();
     let mut cursor = FlatCursor::new(stored.flatten().unwrap()).ok().unwrap();
     cursor.go(index);
     cursor
@@ -123,7 +123,7 @@ fn a_step_is_not_taken_onto_what_the_reader_does_not_see() {
         let key = KeyRef::new(user_key, Trailer::new(SequenceNumber(number), kind));
         builder.add(0, key, b"v").unwrap();
     }
-    let stored = Block::unchecked(builder.finish().to_vec(), &Arc::default()).unwrap();
+    let stored = Block::unchecked(builder.finish().unwrap().to_vec(), &Arc::default()).unwrap();
     let flat = stored.flatten().unwrap();
     let steps = [0, 2, 3, 5].map(|index| {
         let mut cursor = FlatCursor::new(flat.clone()).ok().unwrap();

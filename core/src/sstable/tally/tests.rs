@@ -23,7 +23,7 @@ fn block(entries: &[(usize, &[u8], u64)]) -> Vec<u8> {
 
 fn told(tally: &mut Tally, raw: &[u8]) -> Option<&'static str> {
     let outcome = tally.add_block(raw, |_| Ok(()));
-    outcome.err().map(|damage| damage.what)
+    outcome.err().map(|why| why.damage().what)
 }
 
 #[test]

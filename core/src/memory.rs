@@ -1,0 +1,224 @@
+//! The one door to memory whose amount follows from data, options or counts: asking for it may fail, and says so.
+//!
+//! Blocks, arenas, slabs, batches, indexes and whatever is made per table or per handle come through here. Want of memory
+//! is an [`Error`] of kind `OutOfMemory`; no caller makes anything else of it, and no decoder takes it for damage
+//! ([`Undecoded`]). What is small and of fixed size may be asked for elsewhere: without memory for that the process ends,
+//! as any program in Rust does.
+//!
+//! * O1  Nothing is changed by a call that fails: the same call succeeds when there is memory.
+//!
+//! A test may have the n-th pass through the door fail ([`passes`]).
+
+#![expect(unsafe_code, reason = "it asks the allocator for memory of a layout")]
+
+use std::alloc::Layout;
+use std::ptr::NonNull;
+
+use crate::error::{Error, Result};
+
+/// Why bytes were not decoded.
+#[derive(Debug)]
+pub(crate) enum Undecoded<D> {
+    /// They are not what was written.
+    Damaged(D),
+    /// There is no memory for what they hold. It says nothing about them.
+    NoMemory(Error),
+}
+
+impl<D> Undecoded<D> {
+    /// The error; `damaged` makes it of what is wrong with the bytes.
+    pub(crate) fn into_error(self, damaged: impl FnOnce(D) -> Error) -> Error {
+        match self {
+            Undecoded::Damaged(damage) => damaged(damage),
+            Undecoded::NoMemory(error) => error,
+        }
+    }
+}
+
+#[cfg(any(test, feature = "internals"))]
+impl<D> Undecoded<D> {
+    /// What is wrong with the bytes, where there is memory.
+    pub(crate) fn damage(self) -> D {
+        match self {
+            Undecoded::Damaged(damage) => damage,
+            Undecoded::NoMemory(error) => panic!("{error}"),
+        }
+    }
+}
+
+impl<D> From<Error> for Undecoded<D> {
+    fn from(error: Error) -> Self {
+        Undecoded::NoMemory(error)
+    }
+}
+
+impl From<&'static str> for Undecoded<&'static str> {
+    fn from(what: &'static str) -> Self {
+        Undecoded::Damaged(what)
+    }
+}
+
+/// Room for `more` items behind those there are, and for others to come. `what` names them in the error.
+#[inline]
+pub(crate) fn reserve<T>(items: &mut Vec<T>, more: usize, what: &str) -> Result<()> {
+    match items.capacity() - items.len() >= more {
+        true => Ok(()),
+        false => grow(items, more, what),
+    }
+}
+
+#[cold]
+fn grow<T>(items: &mut Vec<T>, more: usize, what: &str) -> Result<()> {
+    pass(what, bytes_of::<T>(more))?;
+    let reserved = items.try_reserve(more);
+    reserved.map_err(|_| Error::out_of_memory(what, bytes_of::<T>(more)))
+}
+
+/// Room for just `more` items behind those there are.
+pub(crate) fn reserve_exact<T>(items: &mut Vec<T>, more: usize, what: &str) -> Result<()> {
+    if items.capacity() - items.len() >= more {
+        return Ok(());
+    }
+    pass(what, bytes_of::<T>(more))?;
+    let reserved = items.try_reserve_exact(more);
+    reserved.map_err(|_| Error::out_of_memory(what, bytes_of::<T>(more)))
+}
+
+/// An empty vector with room for just `count` items.
+pub(crate) fn room_for<T>(count: usize, what: &str) -> Result<Vec<T>> {
+    let mut items = Vec::new();
+    reserve_exact(&mut items, count, what)?;
+    Ok(items)
+}
+
+/// `length` zeros.
+pub(crate) fn zeros(length: usize, what: &str) -> Result<Vec<u8>> {
+    let mut bytes = room_for(length, what)?;
+    bytes.resize(length, 0);
+    Ok(bytes)
+}
+
+/// Makes `bytes` a buffer of at least `length` bytes; those it gains are zeros.
+pub(crate) fn lengthen(bytes: &mut Vec<u8>, length: usize, what: &str) -> Result<()> {
+    if bytes.len() < length {
+        reserve_exact(bytes, length - bytes.len(), what)?;
+        bytes.resize(length, 0);
+    }
+    Ok(())
+}
+
+/// A copy of `items`.
+pub(crate) fn copy_of<T: Clone>(items: &[T], what: &str) -> Result<Vec<T>> {
+    let mut copy = room_for(items.len(), what)?;
+    copy.extend_from_slice(items);
+    Ok(copy)
+}
+
+/// What `items` yields, which says how many there are at most.
+pub(crate) fn collect<T>(items: impl Iterator<Item = T>, what: &str) -> Result<Vec<T>> {
+    let mut collected = room_for(items.size_hint().0, what)?;
+    for item in items {
+        push(&mut collected, item, what)?;
+    }
+    Ok(collected)
+}
+
+/// Adds an item.
+#[inline]
+pub(crate) fn push<T>(items: &mut Vec<T>, item: T, what: &str) -> Result<()> {
+    reserve(items, 1, what)?;
+    items.push(item);
+    Ok(())
+}
+
+/// Adds a copy of `added`.
+#[inline]
+pub(crate) fn append<T: Copy>(items: &mut Vec<T>, added: &[T], what: &str) -> Result<()> {
+    reserve(items, added.len(), what)?;
+    items.extend_from_slice(added);
+    Ok(())
+}
+
+/// Makes `items` a copy of `source`.
+#[inline]
+pub(crate) fn replace<T: Copy>(items: &mut Vec<T>, source: &[T], what: &str) -> Result<()> {
+    items.clear();
+    append(items, source, what)
+}
+
+/// Memory of `layout`, whose size is not zero: uninitialised, or zeroed with `is_zeroed`. `std::alloc::dealloc` takes it back.
+pub(crate) fn allocate(layout: Layout, is_zeroed: bool, what: &str) -> Result<NonNull<u8>> {
+    assert!(layout.size() > 0, "memory of no size");
+    pass(what, layout.size())?;
+    // SAFETY: the size is not zero.
+    let place = unsafe {
+        match is_zeroed {
+            true => std::alloc::alloc_zeroed(layout),
+            false => std::alloc::alloc(layout),
+        }
+    };
+    NonNull::new(place).ok_or_else(|| Error::out_of_memory(what, layout.size()))
+}
+
+/// What whoever gets memory by other means asks first. Fails in a test that wants it, never else.
+#[inline(always)]
+pub(crate) fn pass(what: &str, bytes: usize) -> Result<()> {
+    #[cfg(test)]
+    if passes::fails() {
+        return Err(Error::out_of_memory(what, bytes));
+    }
+    let _ = (what, bytes);
+    Ok(())
+}
+
+fn bytes_of<T>(count: usize) -> usize {
+    count.saturating_mul(size_of::<T>())
+}
+
+#[cfg(test)]
+pub(crate) mod passes;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn more_than_there_is_of_anything_is_out_of_memory_that_names_it() {
+        let most = usize::MAX;
+        let mut bytes = vec![1u8];
+        let errors = [
+            reserve(&mut bytes, most, "a").unwrap_err(),
+            reserve_exact(&mut bytes, most, "a").unwrap_err(),
+            lengthen(&mut bytes, most, "a").unwrap_err(),
+            room_for::<u64>(most, "a").unwrap_err(),
+            zeros(most, "a").unwrap_err(),
+        ];
+        assert_eq!(bytes, [1], "O1");
+        for error in errors {
+            assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
+            assert!(error.message().ends_with("bytes of a"), "{error}");
+            assert!(error.is_retryable());
+        }
+        let layout = Layout::from_size_align(isize::MAX as usize - 63, 64).unwrap();
+        let error = allocate(layout, false, "blocks").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
+    }
+
+    #[test]
+    fn the_pass_that_is_to_fail_does_so_once_in_this_thread_and_in_those_it_makes() {
+        let passes = passes::Passes::fail_at(2);
+        let entered = passes.enter();
+        assert!(zeros(1, "x").is_ok());
+        let inherited = passes::current();
+        let failed = std::thread::spawn(move || {
+            let _entered = inherited.map(|passes| passes.enter());
+            zeros(1, "x").is_err()
+        });
+        assert!(failed.join().unwrap());
+        assert!(zeros(1, "x").is_ok());
+        drop(entered);
+        assert!(zeros(1, "x").is_ok());
+        assert_eq!((passes.met(), passes.failed()), (3, 1));
+    }
+}

@@ -1,0 +1,94 @@
+//! Counts the passes through the door of a thread and of those that it spawns, and fails the n-th.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+thread_local! {
+    static CURRENT: RefCell<Option<Passes>> = const { RefCell::new(None) };
+}
+
+/// See the head of the file.
+#[derive(Clone)]
+pub(crate) struct Passes(Arc<Counts>);
+
+struct Counts {
+    met: AtomicU64,
+    failed: AtomicU64,
+    fails_at: AtomicU64,
+}
+
+impl Passes {
+    /// The `number`-th pass will fail, counted from 1; 0: none.
+    pub(crate) fn fail_at(number: u64) -> Passes {
+        Passes(Arc::new(Counts {
+            met: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            fails_at: AtomicU64::new(number),
+        }))
+    }
+
+    /// Counts the passes of this thread until the result is dropped.
+    pub(crate) fn enter(&self) -> Entered {
+        CURRENT.set(Some(self.clone()));
+        Entered
+    }
+
+    /// The `number`-th pass from now on will fail, counted from 1; 0: none.
+    pub(crate) fn arm(&self, number: u64) {
+        let at = match number {
+            0 => 0,
+            number => self.met() + number,
+        };
+        self.0.fails_at.store(at, Relaxed);
+    }
+
+    /// How many passes there were.
+    pub(crate) fn met(&self) -> u64 {
+        self.0.met.load(Relaxed)
+    }
+
+    /// How many of them failed.
+    pub(crate) fn failed(&self) -> u64 {
+        self.0.failed.load(Relaxed)
+    }
+}
+
+/// See [`Passes::enter`].
+pub(crate) struct Entered;
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        CURRENT.set(None);
+    }
+}
+
+/// `work` for a thread whose passes are counted with this thread's.
+pub(crate) fn inherited(work: Box<dyn FnOnce() + Send>) -> Box<dyn FnOnce() + Send> {
+    let passes = current();
+    Box::new(move || {
+        let _entered = passes.as_ref().map(Passes::enter);
+        work();
+    })
+}
+
+/// What this thread's passes are counted by: for a thread that it spawns.
+pub(crate) fn current() -> Option<Passes> {
+    CURRENT.with_borrow(Clone::clone)
+}
+
+/// Counts a pass; whether it is to fail.
+pub(super) fn fails() -> bool {
+    let fails = |passes: &Option<Passes>| {
+        let Some(Passes(counts)) = passes else {
+            return false;
+        };
+        let number = counts.met.fetch_add(1, Relaxed) + 1;
+        let fails = counts.fails_at.load(Relaxed) == number;
+        counts.failed.fetch_add(u64::from(fails), Relaxed);
+        fails
+    };
+    CURRENT
+        .try_with(|passes| passes.try_borrow().is_ok_and(|passes| fails(&passes)))
+        .unwrap_or(false)
+}

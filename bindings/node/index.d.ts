@@ -289,8 +289,8 @@ export interface Loss {
  * be empty. Work is done on threads of the package's own: nothing but {@link getSync} blocks the event loop.
  *
  * Errors have a `code`: one of abstract-level's, or `LEVEL_INVALID_ARGUMENT`, `LEVEL_IO_ERROR`, `LEVEL_CORRUPTION`,
- * `LEVEL_LOCKED`, `LEVEL_NO_SPACE`, `LEVEL_OUT_OF_MEMORY`, `LEVEL_CONFLICT`, `LEVEL_UNSUPPORTED` or `LEVEL_INTERNAL`; and a `cause` where
- * something else went wrong first. A failure to open is `LEVEL_DATABASE_NOT_OPEN`, with the reason as its `cause`.
+ * `LEVEL_LOCKED`, `LEVEL_NO_SPACE`, `LEVEL_OUT_OF_MEMORY`, `LEVEL_CONFLICT`, `LEVEL_UNSUPPORTED` or `LEVEL_INTERNAL`;
+ * and a `cause` where something else went wrong first. A failure to open is `LEVEL_DATABASE_NOT_OPEN`, with the reason as its `cause`.
  *
  * @template KDefault The type of keys, unless overridden by an operation's encoding.
  * @template VDefault The type of values, likewise.

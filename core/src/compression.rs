@@ -5,8 +5,7 @@
 //!
 //! * Z1  A block is kept compressed only if that saves at least an eighth; otherwise it is stored as it is, so a
 //!       reader must ask the block, not the options, how it was stored.
-//! * Z2  What a codec cannot take (too long, no memory for its output) is stored as it is: compression never
-//!       makes a write fail.
+//! * Z2  What is too long, or finds no memory for its output, is stored as it is: compression never makes a write fail.
 //! * Z3  A declared raw length is checked against what the codec could produce from so few bytes, and the room
 //!       for it is reserved fallibly, before anything is decompressed.
 
@@ -32,8 +31,10 @@ pub enum Compression {
     Zstd = 3,
 }
 
-/// The longest input that LZ4's block format takes.
-const MAX_LZ4_BYTES: usize = 0x7e00_0000;
+/// A longer block is stored as it is (Z2): compressing a huge value would take its memory twice more.
+const LARGEST_COMPRESSED_BYTES: usize = 16 << 20;
+// LZ4's block format takes less than 2 GiB.
+const _: () = assert!(LARGEST_COMPRESSED_BYTES < 0x7e00_0000);
 /// Zstandard's own default.
 const ZSTD_LEVEL: i32 = 3;
 
@@ -126,13 +127,15 @@ impl Encoder {
 
     /// Fills `output` with the compressed payload, whose length is answered; `None` if the codec cannot take `raw`.
     fn try_compress(&mut self, raw: &[u8]) -> Option<usize> {
+        if raw.len() > LARGEST_COMPRESSED_BYTES {
+            return None;
+        }
         let bound = match self.compression {
             Compression::None => return None,
             Compression::Snappy => match snap::raw::max_compress_len(raw.len()) {
                 0 => return None,
                 bound => bound,
             },
-            Compression::Lz4 if raw.len() > MAX_LZ4_BYTES => return None,
             Compression::Lz4 => lz4_flex::block::get_maximum_output_size(raw.len()),
             Compression::Zstd => zstd::zstd_safe::compress_bound(raw.len()),
         };

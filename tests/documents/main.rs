@@ -6,6 +6,7 @@
 //! * `layers.rs`   modules of `core` use only modules below them, and only `env/` touches the system
 //! * `licences.rs` the packages carry the texts of their licences, and of what is linked in
 //! * `links.rs`    every link in a document leads somewhere
+//! * `memory.rs`   `core` asks for memory whose amount follows from data at one door
 //! * `promises.rs` the tests that docs/durability.md names are there
 //! * `versions.rs` one version everywhere
 
@@ -17,6 +18,7 @@ mod header;
 mod layers;
 mod licences;
 mod links;
+mod memory;
 mod promises;
 mod versions;
 

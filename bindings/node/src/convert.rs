@@ -74,9 +74,8 @@ impl Outcome {
     pub(crate) fn values(values: Vec<Option<Value>>) -> Result<Outcome> {
         let total: usize = values.iter().flatten().map(|value| value.len()).sum();
         let mut bytes = Vec::new();
-        bytes.try_reserve_exact(total).map_err(|_| {
-            Error::invalid_argument(format!("no memory for {total} bytes of values"))
-        })?;
+        let reserved = bytes.try_reserve_exact(total);
+        reserved.map_err(|_| Error::out_of_memory("values", total))?;
         let mut lengths = Vec::with_capacity(values.len());
         for value in values {
             lengths.push(value.as_ref().map_or(-1.0, |value| value.len() as f64));

@@ -244,9 +244,8 @@ impl Walk {
         {
             let (key, value) = (self.cursor.key(), self.cursor.value());
             let room = key.len() + value.len();
-            entries.bytes.try_reserve(room).map_err(|_| {
-                Error::invalid_argument(format!("no memory for an entry of {room} bytes"))
-            })?;
+            let reserved = entries.bytes.try_reserve(room);
+            reserved.map_err(|_| Error::out_of_memory("an entry", room))?;
             entries.bytes.extend_from_slice(key);
             let key_end = entries.bytes.len();
             entries.bytes.extend_from_slice(value);

@@ -229,7 +229,8 @@ fn deletes_on_a_full_disk_zero_no_log_ahead_of_its_records() {
     hog(&env);
     let found = newest_log();
     let mut looked_at = 0;
-    for key in model.keys().cycle().take(10_000) {
+    // Later on compactions have freed so much that a log may be zeroed again.
+    for key in model.keys().cycle().take(5_000) {
         db.delete(key).unwrap();
         let newest = newest_log();
         if newest != found {

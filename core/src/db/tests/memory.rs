@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::compression::Compression;
-use crate::memory::passes::Passes;
+use crate::memory::tests::passes::Passes;
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 

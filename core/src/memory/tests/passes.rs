@@ -78,7 +78,7 @@ pub(crate) fn current() -> Option<Passes> {
 }
 
 /// Counts a pass; whether it is to fail.
-pub(super) fn fails() -> bool {
+pub(in crate::memory) fn fails() -> bool {
     let fails = |passes: &Option<Passes>| {
         let Some(Passes(counts)) = passes else {
             return false;

@@ -1,0 +1,117 @@
+//! `core` asks for memory whose amount follows from data, options or counts at one door, `core/src/memory.rs`.
+
+use crate::{files, root};
+
+/// What asks for an amount of memory that it is given, by itself.
+const ASKING: [&str; 6] = [
+    "::with_capacity(",
+    "try_reserve",
+    "handle_alloc_error",
+    "alloc::alloc",
+    "alloc_zeroed(",
+    ".reserve_exact(",
+];
+
+/// Where that is done all the same: the file below `core/src`, what stands in the line, and why it may.
+const EXCEPTIONS: [(&str, &str, &str); 9] = [
+    (
+        "db/read.rs",
+        "with_capacity(TOGETHER)",
+        "small, of one size",
+    ),
+    (
+        "db/report.rs",
+        "with_capacity(text.len() + 2)",
+        "a report's text",
+    ),
+    (
+        "sstable/format.rs",
+        "with_capacity(FOOTER_BYTES)",
+        "small, of one size",
+    ),
+    (
+        "sstable/format.rs",
+        "with_capacity(HEADER_BYTES)",
+        "small, of one size",
+    ),
+    (
+        "version/manifest.rs",
+        "with_capacity(HEAD_BYTES)",
+        "small, of one size",
+    ),
+    (
+        "version/manifest.rs",
+        "with_capacity(SLOT_BYTES)",
+        "small, of one size",
+    ),
+    (
+        "version/manifest.rs",
+        "vec![0; RECORD_HEADER_BYTES]",
+        "small, of one size",
+    ),
+    (
+        "wal/format.rs",
+        "with_capacity(FILE_HEADER_BYTES)",
+        "small, of one size",
+    ),
+    (
+        "wal/watermark.rs",
+        "with_capacity(BYTES)",
+        "small, of one size",
+    ),
+];
+
+/// Not part of what a program runs on: tests, models, and the environments that tests put under the engine.
+const FOR_TESTS: [&str; 11] = [
+    "/tests/",
+    "/tests.rs",
+    "/edges",
+    "/models",
+    "/mem.rs",
+    "/mem/",
+    "/fault.rs",
+    "/test_dir.rs",
+    "/internals.rs",
+    "/measured.rs",
+    "/spoiling.rs",
+];
+
+#[test]
+fn core_asks_for_memory_whose_amount_follows_from_data_at_one_door() {
+    let mut found = Vec::new();
+    let mut met = [false; EXCEPTIONS.len()];
+    for path in files("core/src", "rs") {
+        let inside = path.strip_prefix(root().join("core/src")).unwrap();
+        let file = inside.display().to_string();
+        let whole = format!("/{file}");
+        if file == "memory.rs" || FOR_TESTS.iter().any(|part| whole.contains(part)) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or(&text);
+        for (number, line) in code.lines().enumerate() {
+            let line = line.trim_start();
+            let repeats = line.contains("vec![") && line.contains("; ");
+            if line.starts_with("//")
+                || !(repeats || ASKING.iter().any(|asking| line.contains(asking)))
+            {
+                continue;
+            }
+            let exception = EXCEPTIONS
+                .iter()
+                .position(|(of, text, _)| *of == file && line.contains(text));
+            match exception {
+                Some(exception) => met[exception] = true,
+                None => found.push(format!("core/src/{file}:{}: {line}", number + 1)),
+            }
+        }
+    }
+    assert!(
+        found.is_empty(),
+        "not through core/src/memory.rs:\n{}",
+        found.join("\n")
+    );
+    for ((file, text, _), met) in EXCEPTIONS.iter().zip(met) {
+        assert!(met, "core/src/{file} has no `{text}` any more");
+    }
+}

@@ -1,4 +1,4 @@
-//! Few descriptors, folders that are not what they should be, and the lock of one process against others.
+//! Few descriptors, little memory, folders that are not what they should be, and the lock of one process against others.
 
 use std::fs;
 use std::path::Path;
@@ -23,6 +23,15 @@ fn databases_that_are_closed_give_back_memory_and_descriptors_whoever_keeps_thei
     let dir = crate::directory();
     if !passes("closed", &[&dir.path().display().to_string()]) {
         println!("resident memory: not run");
+    }
+}
+
+#[test]
+fn a_large_value_takes_its_memory_twice_at_most_in_every_step_of_its_life() {
+    let dir = crate::directory();
+    let path = dir.path().join("db").display().to_string();
+    if !passes("large-value", &[&path]) {
+        println!("the peak of memory cannot be watched: not run");
     }
 }
 

@@ -10,6 +10,7 @@
 //! * `folders.rs`    folders that nobody may write to
 //! * `forks.rs`      forks, under load and to be killed
 //! * `full_disk.rs`  fills a small file system
+//! * `large_value.rs` watches how much memory a large value takes
 //! * `limits.rs`     files of a limited size; no standard streams
 //! * `refused.rs`    a sandbox that refuses system calls
 //! * `syncs.rs`      watches its own syncs, and makes some fail
@@ -24,6 +25,7 @@ mod folders;
 mod forks;
 mod full_disk;
 mod holder;
+mod large_value;
 mod limits;
 mod mounts;
 #[cfg(target_os = "linux")]
@@ -50,6 +52,7 @@ fn main() {
         "fork-load" => forks::under_load(rest),
         "fork-lock" => forks::lock(rest),
         "full-disk" => full_disk::run(rest),
+        "large-value" => large_value::run(rest),
         "file-size" => limits::file_size(rest),
         "no-streams" => limits::no_streams(rest),
         #[cfg(target_os = "linux")]

@@ -341,9 +341,9 @@ impl State {
         if self.slabs.len() >= most {
             return None;
         }
-        const PAGES: usize = SLAB_BYTES / PAGE_BYTES;
+        let pages = SLAB_BYTES / PAGE_BYTES;
         // Room for all pages at once: giving one back needs no memory.
-        let all = (self.slabs.len() + 1) * PAGES - self.empty.len();
+        let all = (self.slabs.len() + 1) * pages - self.empty.len();
         memory::reserve(&mut self.empty, all, SLABS).ok()?;
         memory::reserve(&mut self.slabs, 1, SLABS).ok()?;
         let slab = Mapping::new(SLAB_BYTES, !self.slabs.is_empty())?;

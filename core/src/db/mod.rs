@@ -76,7 +76,8 @@ pub use value::Value;
 /// Keys are up to 16 MiB, values up to 4 GiB - 1; both may be empty; keys sort bytewise. Any number of threads
 /// may use one `DB` and its clones at once. Every read sees one point in the sequence of writes; a read that
 /// starts after a write was acknowledged sees it. A write without `sync` survives the death of the process; with
-/// `sync` it survives loss of power, together with every write acknowledged before it.
+/// `sync` it survives loss of power, together with every write acknowledged before it. Any call may answer `OutOfMemory`:
+/// nothing has happened then, and the same call succeeds when there is memory.
 ///
 /// ```
 /// let dir = tempfile::tempdir()?;

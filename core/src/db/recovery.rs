@@ -261,11 +261,13 @@ impl Replay {
         if self.filling.as_ref().is_some_and(is_full) {
             self.seal()?;
         }
-        let filling = match self.filling.take() {
-            Some(filling) => filling,
-            None => Loader::new(self.write_buffer_size as usize)?,
-        };
-        Ok(self.filling.insert(filling))
+        // Not moved: it is large, and this is asked for each record.
+        if self.filling.is_none() {
+            self.filling = Some(Loader::new(self.write_buffer_size as usize)?);
+        }
+        self.filling
+            .as_mut()
+            .ok_or_else(|| Error::internal("there is no memtable to fill"))
     }
 
     /// Completes the memtable being filled.

@@ -440,11 +440,14 @@ impl Repair<'_> {
             match counted {
                 Ok(last) => {
                     self.close_gap(&mut open, first.0.checked_sub(1).map(SequenceNumber));
-                    let memtable = match replay.memtable.take() {
-                        Some(memtable) => memtable,
-                        None => Loader::new(self.options.write_buffer_size as usize)?,
-                    };
-                    let memtable = replay.memtable.insert(memtable);
+                    if replay.memtable.is_none() {
+                        let size = self.options.write_buffer_size as usize;
+                        replay.memtable = Some(Loader::new(size)?);
+                    }
+                    let memtable = replay
+                        .memtable
+                        .as_mut()
+                        .ok_or_else(|| Error::internal("there is no memtable to fill"))?;
                     for (index, operation) in operations(record.payload)?.enumerate() {
                         let Operation { kind, key, value } = operation?;
                         let trailer = Trailer::new(first.plus(index as u64), kind);

@@ -84,11 +84,12 @@ impl Shared {
             newer = (!is_same).then(|| Arc::clone(&log.memtable));
             let memtable = newer.as_ref().unwrap_or(&superversion.active);
             // W4.
-            let bytes = match batch.len() {
+            let count = batch.len();
+            let bytes = match count {
                 1 => first.key.len() + first.value.len(),
                 _ => batch.most_key_and_value_bytes(),
             };
-            let room = memtable.reserve_for(bytes, batch.len())?;
+            let room = memtable.reserve_for(bytes, count)?;
             log.writer.reserve(payload)?;
             let mut stop = StopUnlessDefused {
                 shared: self,

@@ -270,7 +270,7 @@ impl<'a> RecordRoom<'a> {
     /// Writes the next record. `Internal` if it does not fit.
     ///
     /// `user_key` and `value`: at most `u32::MAX` bytes each.
-    #[inline]
+    #[inline(always)]
     pub(super) fn write(
         &mut self,
         user_key: &[u8],

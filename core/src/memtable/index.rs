@@ -30,7 +30,7 @@ use super::chunk::{KeptChunk, SpareChunks};
 use super::leaf::{Leaf, Spot};
 use super::node::{Cut, Item, Node};
 use super::spare_nodes::SpareNodes;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::key::{KeyRef, Trailer, head_of};
 use crate::sync::atomic::{
     AtomicPtr,
@@ -201,20 +201,30 @@ impl Index {
     ) -> Result<()> {
         debug_assert!(ptr::eq(room.index, self), "room of another memtable");
         let record = room.records.write(user_key, trailer, value)?;
-        let backoff = Backoff::new();
-        loop {
-            match self.place(leaf, record) {
-                // More leaves were split than so many random keys split, and just now there is no memory: the write is in the
-                // log, so it can neither be refused nor be left out.
-                Err(error) if error.is_out_of_memory() => backoff.snooze(),
-                outcome => return outcome,
-            }
+        match self.place(leaf, record) {
+            Ok(()) => Ok(()),
+            Err(error) => self.place_later(leaf, record, error),
         }
     }
 
     /// The memory in which `record`, one of this index's, lies, for longer than the index may live.
     pub(super) fn keep(&self, record: Record<'_>) -> Option<Arc<KeptChunk>> {
         self.arena.keep(record)
+    }
+
+    /// Enters a record for which there was no leaf: more were split than so many random keys split, and there was no memory
+    /// for one more. The write is in the log, so it can neither be refused nor be left out: this waits for memory.
+    #[cold]
+    fn place_later(&self, leaf: &Leaf, record: Record<'_>, error: Error) -> Result<()> {
+        let backoff = Backoff::new();
+        let mut outcome = Err(error);
+        while let Err(error) = &outcome
+            && error.is_out_of_memory()
+        {
+            backoff.snooze();
+            outcome = self.place(leaf, record);
+        }
+        outcome
     }
 
     /// Copies an entry into the arena, for [`Index::place`].

@@ -248,8 +248,8 @@ impl TableIterator {
         if !held.contains(&number) {
             let sequential = run.expected == Some(number);
             run.expected = Some(number + 1);
-            // One that is larger than all of that is read by itself, into memory of its own.
-            if self.readahead == 0 || !sequential || self.table.is_larger(number, self.readahead) {
+            // A large one is read by itself, into memory of its own.
+            if self.readahead == 0 || !sequential || self.table.is_large(number) {
                 run.window = 0;
                 run.blocks = 0;
                 return self.table.block(number, self.fill_cache);

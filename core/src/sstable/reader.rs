@@ -600,9 +600,9 @@ impl Table {
             .map_err(|why| why.into_error(|damage| self.damage(number, damage)))
     }
 
-    /// Whether the stored bytes of data block `number` are more than `bytes`.
-    pub(crate) fn is_larger(&self, number: usize, bytes: usize) -> bool {
-        self.index.handle(number).length > bytes as u64
+    /// Whether data block `number` gets memory of its own when it is read.
+    pub(crate) fn is_large(&self, number: usize) -> bool {
+        self.index.handle(number).length > LARGE_BYTES as u64
     }
 
     /// Reads blocks `number..` as far as they fit `readahead` bytes (at least one) into `buffer` at once; the

@@ -475,9 +475,9 @@ impl Reader {
     fn fill(&mut self, from: u64) -> Result<()> {
         let left = self.file_length.saturating_sub(from);
         self.chunk_start = from;
-        self.chunk.clear();
         let length = CHUNK_BYTES.min(left) as usize;
         memory::lengthen(&mut self.chunk, length, RECORD)?;
+        self.chunk.truncate(length);
         let mut read = self.file.read_at(from, &mut self.chunk);
         if read.is_err() && left > BLOCK_BYTES {
             // What is before a bad sector counts.

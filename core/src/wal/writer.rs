@@ -189,15 +189,12 @@ impl Writer {
     /// Asks for the memory that appending `payload` takes. Without it nothing has happened, and later appends go on.
     #[inline]
     pub(crate) fn reserve(&mut self, payload: &Payload<'_>) -> Result<()> {
-        // In each block a header, and zeros where none fits.
-        let blocks = payload.encoded().len() / BLOCK_BYTES as usize + 2;
-        let most = payload.encoded().len() + blocks * 2 * MOST_HEADER_BYTES;
+        // In each block, and in those it begins and ends in, a header, and zeros where none fits.
+        const _: () = assert!(BLOCK_BYTES as usize / 512 >= 2 * MOST_HEADER_BYTES);
+        let length = payload.encoded().len();
+        let most = (length + length / 512 + 4 * MOST_HEADER_BYTES).min(MAX_WRITE_BYTES);
         self.buffer.clear();
-        memory::reserve(
-            &mut self.buffer,
-            most.min(MAX_WRITE_BYTES),
-            "a record of a log",
-        )
+        memory::reserve(&mut self.buffer, most, "a record of a log")
     }
 
     fn write_record(

@@ -250,23 +250,19 @@ fn pages_of(slab: &Mapping) -> impl DoubleEndedIterator<Item = Page> {
 /// The page is in use, and nobody else reads or writes its head or the pieces that nobody has (M1).
 unsafe fn unused_parts(page: Page) -> Vec<(usize, usize)> {
     const PARTS: usize = PAGE_BYTES / SYSTEM_PAGE_BYTES;
+    let mut is_free = [false; PAGE_BYTES / STEP_BYTES];
     // SAFETY: the caller's promise: the head was written when the page was taken, and each piece that was given back begins
     // with the place of the next.
-    let (head, free) = unsafe {
+    let head = unsafe {
         let head = page.read();
-        let mut free = Vec::new();
         let mut next = head.free as usize;
         while next != 0 {
-            free.push(next);
+            is_free[next / STEP_BYTES] = true;
             next = page.cast::<u8>().add(next).cast::<u32>().read() as usize;
         }
-        (head, free)
+        head
     };
     let piece_bytes = head.piece_bytes as usize;
-    let mut is_free = vec![false; PAGE_BYTES / STEP_BYTES];
-    for piece in free {
-        is_free[piece / STEP_BYTES] = true;
-    }
     let mut in_use = [false; PARTS];
     in_use[0] = true;
     for piece in (STEP_BYTES..head.fresh as usize).step_by(piece_bytes) {

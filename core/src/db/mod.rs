@@ -175,7 +175,7 @@ impl DB {
 
     /// [`DB::get`] with options. Errors also: `InvalidArgument` for a snapshot of another database.
     pub fn get_with(&self, key: &[u8], options: &ReadOptions<'_>) -> Result<Option<Value>> {
-        self.shared().get(key, options, |found| found.to_value())
+        self.shared().get(key, options, |found| found.into_value())
     }
 
     /// What memory alone can tell of `key`, for a thread that must not wait, such as one that runs an event loop.

@@ -33,7 +33,7 @@ pub enum Remembered {
 impl Found<'_> {
     /// The value, on its own. Fails only for want of memory.
     #[inline]
-    pub(super) fn to_value(self) -> Result<Value> {
+    pub(super) fn into_value(self) -> Result<Value> {
         match self {
             Found::InMemtable(bytes) => Value::copied(bytes),
             Found::InTable(entry) => Value::from_table(entry),

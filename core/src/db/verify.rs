@@ -538,7 +538,7 @@ impl Walk<'_> {
             backward: cursor()?,
             seeking: cursor()?,
             get: |key: &[u8], value: Option<&[u8]>| {
-                let found = shared.get(key, &get_options, |found| found.to_value())?;
+                let found = shared.get(key, &get_options, |found| found.into_value())?;
                 Ok(match (found, value) {
                     (None, None) => Answer::Right,
                     (None, Some(_)) => Answer::Missing,

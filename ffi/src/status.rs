@@ -89,7 +89,7 @@ mod tests {
             let letters = name.to_str().unwrap().replace("AIDB_", "").replace('_', "");
             assert_eq!(letters, kind.name().to_uppercase());
         }
-        for other in [i32::MIN, -1, 11, i32::MAX] {
+        for other in [i32::MIN, -1, 12, i32::MAX] {
             // SAFETY: as above.
             let name = unsafe { CStr::from_ptr(aidb_status_name(other)) };
             assert_eq!(name, c"unknown status");

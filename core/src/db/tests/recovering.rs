@@ -267,6 +267,25 @@ fn a_repair_tells_the_numbers_that_a_missing_log_held() {
 }
 
 #[test]
+fn a_repair_does_not_miss_a_synced_log_that_was_flushed_since() {
+    let env = MemEnv::new();
+    let (db, logs) = three_logs(&env, |db, number| {
+        db.put_with(&[number], &[7; 1000], &WriteOptions::synced())
+            .unwrap();
+    });
+    let entries_then = entries(&db);
+    db.flush().unwrap();
+    assert!(present_log(&db).0 > logs[2].0);
+    drop(db);
+    let synced = log_path(Path::new("/db"), logs[2].0);
+    assert!(env.open_read(&synced).is_err(), "the log is still there");
+    let report = DB::repair("/db", "/repaired", &options(&env)).unwrap();
+    assert!(report.lost.is_empty(), "{:?}", report.lost);
+    let db = DB::open("/repaired", options(&env)).unwrap();
+    assert_eq!(entries(&db), entries_then);
+}
+
+#[test]
 fn a_new_database_makes_the_directory_durable_that_it_finds() {
     let env = MemEnv::new();
     env.create_dir_all(Path::new("/home")).unwrap();

@@ -71,8 +71,9 @@ impl Shared {
             Ok(())
         });
         if let Err(panicked) = looked {
-            // Flushes and the end of the thread do not depend on it.
+            // Flushes and the end of the thread do not depend on it, and nobody waits for it: the next who flushes is told.
             self.note(format_args!("upkeep failed: {panicked}"));
+            self.state.lock().upkeep_failure = Some(panicked);
             self.look_no_more();
         }
         loop {
@@ -285,7 +286,8 @@ impl Shared {
     ///
     /// Each level above the deepest that holds the range is taken down, then that one is rewritten.
     pub(super) fn compact_range(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> Result<()> {
-        self.flush()?;
+        self.check_writable()?;
+        self.flush_all()?;
         if let (Some(start), Some(end)) = (start, end)
             && start >= end
         {

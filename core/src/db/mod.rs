@@ -276,7 +276,8 @@ impl DB {
 
     /// Writes everything acknowledged so far to tables, durably; returns when they survive loss of power.
     ///
-    /// Errors: `Closed`, `Io`, `NoSpace`; nothing acknowledged is lost by a failed flush.
+    /// Errors: `Closed`, `Io`, `NoSpace`; nothing acknowledged is lost by a failed flush. `Internal`, once, behind a panic in
+    /// the database's own upkeep, which the message says.
     pub fn flush(&self) -> Result<()> {
         self.shared().flush()
     }

@@ -165,7 +165,13 @@ impl Shared {
     /// Makes everything acknowledged so far durable in tables; see `DB::flush`.
     pub(super) fn flush(&self) -> Result<()> {
         self.check_writable()?;
-        self.flush_all()
+        self.flush_all()?;
+        match self.state.lock().upkeep_failure.take() {
+            Some(panicked) => Err(panicked.context(format_args!(
+                "the flush succeeded, but work that the database does by itself did not"
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// Seals the active memtable if it holds anything and waits until all are in durable tables.

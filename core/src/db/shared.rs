@@ -137,6 +137,8 @@ pub(super) struct State {
     /// The error of the last flush, until one succeeds, and how many were tried.
     pub(super) flush_failure: Option<Error>,
     pub(super) flush_attempts: u64,
+    /// A panic of upkeep that nobody was told of yet.
+    pub(super) upkeep_failure: Option<Error>,
     /// How often somebody wanted a flush: a failed one is tried again when this has grown.
     pub(super) flush_requests: u64,
     /// The failure of the last compaction, until one succeeds.

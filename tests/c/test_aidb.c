@@ -465,6 +465,16 @@ static void damage_a_table(const char *directory) {
     CHECK(fclose(table) == 0);
 }
 
+/* No path at all is not the present folder. */
+static void test_empty_path(aidb_db *db) {
+    aidb_db *other = NULL;
+    FAILS(AIDB_INVALID_ARGUMENT, "empty", aidb_open("", NULL, &other, &error));
+    FAILS(AIDB_INVALID_ARGUMENT, "empty", aidb_destroy("", NULL, &error));
+    FAILS(AIDB_INVALID_ARGUMENT, "empty", aidb_checkpoint(db, "", &error));
+    FAILS(AIDB_INVALID_ARGUMENT, "empty", aidb_repair("", path, NULL, NULL, NULL, &error));
+    FAILS(AIDB_INVALID_ARGUMENT, "empty", aidb_repair(path, "", NULL, NULL, NULL, &error));
+}
+
 /* Paths that begin with a scheme name no folder. */
 static void test_schemes(aidb_db *db) {
     static const char *const urls[] = {"aidb://host/db", "s3://bucket", "s3:/bucket", "file:///db"};
@@ -897,6 +907,7 @@ int main(int argc, char **argv) {
     test_next_many(db);
     test_reports(db);
     test_copies(db);
+    test_empty_path(db);
     test_schemes(db);
     test_foreign_folders();
     test_wrong_handles(db);

@@ -212,6 +212,28 @@ for (const [named, files] of Object.entries(foreign)) {
   })
 }
 
+test('a path with a NUL byte is an invalid argument, and an empty one is none', async function () {
+  const db = await open()
+  const nul = temporary() + '\0'
+  const invalid = { code: 'LEVEL_INVALID_ARGUMENT', message: /NUL/ }
+
+  await assert.rejects(AidbLevel.destroy(nul), invalid)
+  await assert.rejects(AidbLevel.repair(nul, temporary()), invalid)
+  await assert.rejects(AidbLevel.repair(db.location, nul), invalid)
+  await assert.rejects(db.checkpoint(nul), invalid)
+  await assert.rejects(
+    new AidbLevel(nul).open(),
+    (error) => error.cause.code === 'LEVEL_INVALID_ARGUMENT'
+  )
+
+  const empty = { name: 'TypeError', message: /must be a non-empty string/ }
+  assert.throws(() => new AidbLevel(''), empty)
+  await assert.rejects(AidbLevel.destroy(''), empty)
+  await assert.rejects(AidbLevel.repair(db.location, ''), empty)
+  await assert.rejects(db.checkpoint(''), empty)
+  await db.close()
+})
+
 test('a path with a scheme is unsupported and makes no folder', async function () {
   const db = await open()
 

@@ -151,10 +151,22 @@ def test_a_name_beyond_ascii_works(tmp_path):
         assert "données ✓" in repr(db)
 
 
-@pytest.mark.parametrize("name", ["", "with\0nul"])
-def test_an_impossible_path_is_an_error_of_ours(name):
-    with pytest.raises((aidb.Error, ValueError)):
-        aidb.open(name)
+@pytest.mark.parametrize("name", ["", b"", "with\0nul", b"with\0nul"])
+def test_an_empty_path_and_one_with_a_nul_byte_are_invalid_arguments(path, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with aidb.open(path) as db, pytest.raises(aidb.InvalidArgumentError, match="empty|NUL"):
+        db.checkpoint(name)
+    before = sorted(os.listdir())
+    for call in (
+        lambda: aidb.open(name),
+        lambda: aidb.DB(name),
+        lambda: aidb.destroy_db(name),
+        lambda: aidb.repair_db(name, tmp_path / "new"),
+        lambda: aidb.repair_db(path, name),
+    ):
+        with pytest.raises(aidb.InvalidArgumentError, match="empty|NUL"):
+            call()
+    assert sorted(os.listdir()) == before
 
 
 def test_open_creates_only_if_asked(path):

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::destroy::remove_database;
-use super::location::refuse_scheme;
+use super::location::check_path;
 use crate::checksum::crc;
 use crate::env::{DirLock, Env, Names, PathKind};
 use crate::error::{Error, Result};
@@ -35,7 +35,7 @@ pub(super) struct Destination {
 impl Destination {
     /// Makes sure that `path` is a folder with nothing in it but the mark, and locks it (DESTINATION-1, 3 and 4).
     pub(super) fn prepare(env: Arc<dyn Env>, path: &Path) -> Result<Destination> {
-        refuse_scheme(path)?;
+        check_path(path)?;
         let (is_new, made_mark) = match env.kind(path)? {
             PathKind::Missing => {
                 let is_new = make_marked(&*env, path)?;

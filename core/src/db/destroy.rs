@@ -10,7 +10,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::location::refuse_scheme;
+use super::location::check_path;
 use crate::env::{Env, PathKind};
 use crate::error::Result;
 use crate::filename::{CURRENT, INCOMPLETE, LOCK};
@@ -19,7 +19,7 @@ use crate::version::{Owner, belongs, not_a_directory, owner};
 
 /// Removes the database in `path`; see `DB::destroy`.
 pub(super) fn destroy(path: &Path, options: &Options) -> Result<()> {
-    refuse_scheme(path)?;
+    check_path(path)?;
     let env = &*options.env;
     match env.kind(path)? {
         PathKind::Missing => return Ok(()),

@@ -4,13 +4,26 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// Refuses a path that begins with a scheme, `aidb://host/db` or `s3://bucket/db`: there is no client for any, and a folder
-/// of that name is not what the caller wants.
+/// Refuses what is no path: an empty one, and one with a NUL byte, which no file system has (`InvalidArgument`).
+///
+/// Refuses also a path that begins with a scheme, `aidb://host/db` or `s3://bucket/db`: there is no client for any, and a folder
+/// of that name is not what the caller wants (`Unsupported`).
 ///
 /// What makes paths out of text, Python's `pathlib` and Node's `path.join`, leaves one slash of two, so `s3:/bucket` is
 /// refused as well. `./s3:/bucket` is a folder, as is whatever else does not begin with letters and a colon.
-pub(super) fn refuse_scheme(path: &Path) -> Result<()> {
-    let Some(scheme) = scheme(path.as_os_str().as_encoded_bytes()) else {
+pub(super) fn check_path(path: &Path) -> Result<()> {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    if bytes.is_empty() {
+        let what = "the path is empty (the present folder is \".\")";
+        return Err(Error::invalid_argument(what));
+    }
+    if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
+        return Err(Error::invalid_argument(format!(
+            "the path {:?} has a NUL byte, its byte {at}, and no file system takes that",
+            path.display().to_string()
+        )));
+    }
+    let Some(scheme) = scheme(bytes) else {
         return Ok(());
     };
     let shown = path.display();
@@ -59,12 +72,11 @@ mod tests {
             "x://host",
             "aidb://",
         ] {
-            let error = refuse_scheme(Path::new(path)).unwrap_err();
+            let error = check_path(Path::new(path)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{path}");
             assert!(error.message().starts_with(path), "{error}");
         }
         for path in [
-            "",
             "db",
             "/s3://bucket",
             "./s3://bucket",
@@ -77,7 +89,7 @@ mod tests {
             "://x",
             "ä://x",
         ] {
-            refuse_scheme(Path::new(path)).unwrap();
+            check_path(Path::new(path)).unwrap();
         }
     }
 }

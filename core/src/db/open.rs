@@ -19,7 +19,7 @@ use super::doorbell::Doorbell;
 use super::files::{delete_orphans, log_numbers};
 use super::holds::HoldList;
 use super::info_log::InfoLogger;
-use super::location::refuse_scheme;
+use super::location::check_path;
 use super::publish::Publisher;
 use super::recovery::{Expected, Recovered, replay};
 use super::shared::{Closing, Log, LogCounts, Shared, State};
@@ -55,9 +55,9 @@ const MOST_TABLES: u64 = 4096;
 /// Opens the database in `path`; see `DB::open`.
 pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
     options.validate()?;
-    refuse_scheme(path)?;
+    check_path(path)?;
     if let InfoLog::File(path) = &options.info_log {
-        refuse_scheme(path)?;
+        check_path(path)?;
     }
     let env = Arc::clone(&options.env);
     let most = most_level0_trigger(&*env);

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::destination::{Destination, incomplete};
-use super::location::refuse_scheme;
+use super::location::check_path;
 use super::report::{Loss, RepairReport};
 use super::verify::count;
 use crate::batch::{Operation, operations};
@@ -55,8 +55,8 @@ use crate::wal::{Part, Reader, Watermark};
 /// Repairs the database in `from` into the new directory `into`; see `DB::repair`.
 pub(super) fn repair(from: &Path, into: &Path, options: &Options) -> Result<RepairReport> {
     options.validate()?;
-    refuse_scheme(from)?;
-    refuse_scheme(into)?;
+    check_path(from)?;
+    check_path(into)?;
     let env = Arc::clone(&options.env);
     if env.kind(from)? != PathKind::Directory {
         return Err(not_a_directory(&*env, from));

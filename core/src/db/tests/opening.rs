@@ -221,3 +221,27 @@ fn failed_appends_do_not_seal_memtables_without_end_and_flush_none_before() {
     assert!(sealed.iter().all(|count| *count <= 8), "{sealed:?}");
     assert_eq!(entries(&db).len(), 10);
 }
+
+#[test]
+fn an_empty_path_and_one_with_a_nul_byte_are_invalid_arguments_wherever_a_path_is_asked_for() {
+    let env = MemEnv::new();
+    let options = || Options::new().env(Arc::new(env.clone()));
+    let db = DB::open("/db", options()).unwrap();
+    for path in ["", "\0", "a\0b", "/db/\0", "s3://a\0b"] {
+        let outcomes = [
+            DB::open(path, options()).map(|_| ()),
+            DB::destroy(path, &options()),
+            DB::repair(path, "/into", &options()).map(|_| ()),
+            DB::repair("/db", path, &options()).map(|_| ()),
+            db.checkpoint(path),
+        ];
+        for (number, outcome) in outcomes.into_iter().enumerate() {
+            let error = outcome.unwrap_err();
+            let kind = error.kind();
+            assert_eq!(kind, ErrorKind::InvalidArgument, "{path:?}, call {number}");
+            let what = if path.is_empty() { "is empty" } else { "NUL" };
+            assert!(error.message().contains(what), "{error}");
+        }
+    }
+    assert!(env.open_read(Path::new("CURRENT")).is_err());
+}

@@ -71,6 +71,7 @@ impl Shared {
             self.delete_obsolete_tables();
             self.remove_blank_log();
             self.adjust_reserve();
+            self.leave_reserve();
         }
         self.let_go();
         if !self.options.read_only {

@@ -14,13 +14,15 @@
 //!       Each step of log, flush and compaction looks, and each put that goes beyond what the log has zeroed: zeros never draw on
 //!       the reserve. (So if something else fills a roomy disk while the database is idle, the small reserve is all there
 //!       is, and no put takes it.)
+//! * V7  Where there is room for V5, a database that closes leaves what opening it, some deletes, a flush and a compaction of its tables
+//!       need, if that is less than the small reserve: small databases are small.
 
 use std::path::Path;
 
 use super::shared::{Log, Shared, State};
 use crate::batch::{WriteBatch, operations};
 use crate::compaction::LARGEST_PLAN_TABLES;
-use crate::env::{Env, Reserve};
+use crate::env::{Env, Reserve, SMALLEST_UNIT};
 use crate::error::{ErrorKind, Result};
 use crate::filename::RESERVE;
 use crate::key::ValueKind;
@@ -33,7 +35,11 @@ use crate::version::{LEVELS, Version};
 const STEP_DIVISOR: u64 = 64;
 const SMALLEST_STEP: u64 = 64 << 10;
 const LARGEST_STEP: u64 = 1 << 20;
-/// Bytes of log at which a memtable is sealed while the reserve is not whole, as a part of a step (V4): the logs of three
+/// What a database that closes leaves beside room for its tables (V7): the next life's log and flushes get a half of all of it.
+const LEFT_BYTES: u64 = 2 * SMALLEST_UNIT;
+/// What a file takes at least.
+const FILE_BYTES: u64 = 4 << 10;
+/// Bytes of log at which a memtable is sealed while the reserve is not whole, as a part of a unit (V4): the logs of three
 /// memtables and what flushes leave alone are less than the smallest reserve.
 const EARLY_SEAL_DIVISOR: u64 = 8;
 /// A disk has room if so many times the reserve is free (V5).
@@ -103,7 +109,13 @@ impl Shared {
             true => self.reserve.piece(),
             false => needed,
         };
-        self.reserve.set_floor(flushing.min(target));
+        let is_flushed = superversion.active.is_empty() && superversion.sealed.is_empty();
+        let floor = match is_flushed && self.reserve.unit() < self.reserve.piece() {
+            // An empty memtable takes memory too, more than a small database leaves on the disk.
+            true => self.reserve.unit().saturating_add(coming),
+            false => flushing,
+        };
+        self.reserve.set_floor(floor.min(target));
         self.reserve.hold(target, free, or_less).map_err(|error| {
             error.context(format_args!(
                 "{free} bytes are free, and {target} are kept in reserve for deletes, flushes and compactions, \
@@ -146,6 +158,18 @@ impl Shared {
         }
     }
 
+    /// Leaves no more set aside than this database needs (V7); it is closing.
+    pub(super) fn leave_reserve(&self) {
+        if !self.is_roomy() {
+            return;
+        }
+        let version = Arc::clone(&self.superversion.load().version);
+        let tables = version.all_files().map(|(_, file)| file.info.size);
+        // Written anew, each rounded up, and named in the manifest.
+        let rewritten = tables.map(|size| size.next_multiple_of(FILE_BYTES) + FILE_BYTES);
+        self.reserve.leave(LEFT_BYTES + 2 * rewritten.sum::<u64>());
+    }
+
     /// Waits for the compaction under way if space is short: it may return some (V4).
     pub(super) fn wait_for_space(&self) -> Result<()> {
         let mut state = self.state.lock();
@@ -173,7 +197,7 @@ impl Shared {
 
     /// Whether the memtable of `log` is sealed before it is full (V4).
     pub(super) fn seals_early(&self, log: &Log) -> bool {
-        !self.reserve.is_whole() && log.writer.len() >= self.reserve.piece() / EARLY_SEAL_DIVISOR
+        !self.reserve.is_whole() && log.writer.len() >= self.reserve.unit() / EARLY_SEAL_DIVISOR
     }
 }
 

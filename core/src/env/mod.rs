@@ -48,7 +48,7 @@ pub use mem::{Effect, Loss, MemEnv, PowerCut};
 pub(crate) use names::{DirSyncs, Names};
 pub use os::OsEnv;
 pub(crate) use pages::{Mapping, SYSTEM_PAGE_BYTES, discard};
-pub(crate) use reserve::{Reserve, ReservingEnv, Share};
+pub(crate) use reserve::{Reserve, ReservingEnv, SMALLEST_UNIT, Share};
 pub(crate) use stderr::write_to_stderr;
 pub use unix::fork_count;
 pub(crate) use unix::return_free_memory;

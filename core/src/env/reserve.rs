@@ -23,12 +23,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex};
 
-/// What everybody but the log and the manifest leaves alone, as a part of a piece.
+/// What everybody but the log and the manifest leaves alone, as a part of a unit.
 const LEAST_DIVISOR: u64 = 4;
-/// What is given back first, unless more is needed, as a part of a piece.
+/// What is given back first, unless more is needed, as a part of a unit.
 const FIRST_DIVISOR: u64 = 8;
 /// Less than this is not worth setting aside.
 const SMALLEST_PART: u64 = 4 << 10;
+/// The smallest unit, unless a piece is less.
+pub(crate) const SMALLEST_UNIT: u64 = 32 << 10;
 
 /// A file of nothing but space.
 pub(crate) struct Reserve {
@@ -36,6 +38,8 @@ pub(crate) struct Reserve {
     path: PathBuf,
     /// Bytes of the smallest reserve.
     piece: u64,
+    /// What parts are parts of: a piece, or if less was found half of that, until a piece is held.
+    unit: AtomicU64,
     held: Mutex<Held>,
     is_whole: AtomicBool,
     /// Bytes that not everybody may draw on.
@@ -93,10 +97,16 @@ impl Reserve {
             held.bytes = file.len()?;
             held.file = Some(file);
         }
+        // A half of what was left is for the log and flushes, a half for compactions.
+        let unit = match held.file.is_some() && held.bytes < piece {
+            true => (held.bytes / 2).max(SMALLEST_UNIT).min(piece),
+            false => piece,
+        };
         Ok(Arc::new(Reserve {
             env,
             path,
             piece,
+            unit: AtomicU64::new(unit),
             held: Mutex::new(held),
             is_whole: AtomicBool::new(false),
             floor: AtomicU64::new(0),
@@ -123,6 +133,11 @@ impl Reserve {
     /// Bytes of the smallest reserve.
     pub(crate) fn piece(&self) -> u64 {
         self.piece
+    }
+
+    /// What the parts that are given back are parts of.
+    pub(crate) fn unit(&self) -> u64 {
+        self.unit.load(Ordering::Relaxed)
     }
 
     /// Bytes that are free on the disk beside the reserve; `u64::MAX` if nobody will say (V6).
@@ -157,8 +172,20 @@ impl Reserve {
             // Should that fail, it holds more than it need.
             let _ = held.shrink(target);
         }
+        if held.bytes >= self.piece {
+            self.unit.store(self.piece, Ordering::Relaxed);
+        }
         self.is_whole.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Gives what is above `bytes` back, for a database that closes. Should that fail, it holds more than it need.
+    pub(crate) fn leave(&self, bytes: u64) {
+        let mut held = self.held.lock();
+        if held.bytes > bytes {
+            self.is_whole.store(false, Ordering::Relaxed);
+            let _ = held.shrink(bytes);
+        }
     }
 
     fn grow(&self, held: &mut Held, target: u64, free: u64) -> Result<()> {
@@ -189,11 +216,11 @@ impl Reserve {
 
     /// V1, for work that needs about `bytes`.
     fn drawn<T>(&self, share: Share, bytes: u64, work: impl Fn() -> Result<T>) -> Result<T> {
-        let mut part = bytes.max(self.piece / FIRST_DIVISOR);
+        let mut part = bytes.max(self.unit() / FIRST_DIVISOR);
         loop {
             let floor = match share {
                 Share::All => 0,
-                Share::AboveLeast => self.piece / LEAST_DIVISOR,
+                Share::AboveLeast => self.unit() / LEAST_DIVISOR,
                 Share::AboveFloor => self.floor.load(Ordering::Relaxed),
             };
             match work() {
@@ -211,7 +238,7 @@ impl Reserve {
 pub(crate) enum Share {
     /// All of it.
     All,
-    /// What is above a quarter of a piece.
+    /// What is above a quarter of a unit.
     AboveLeast,
     /// What is above [`Reserve::set_floor`].
     AboveFloor,

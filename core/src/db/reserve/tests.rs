@@ -377,6 +377,54 @@ fn a_roomy_disk_holds_a_small_reserve_and_a_narrow_one_what_is_needed() {
 }
 
 #[test]
+fn a_small_database_that_was_closed_is_small_and_works_where_others_fill_the_disk() {
+    for entries in [1, 10, 1000] {
+        let env = MemEnv::new();
+        env.set_quota(Some(64 << 20));
+        let options = || Options::new().env(Arc::new(env.clone()));
+        let db = DB::open("/db", options()).unwrap();
+        let mut model = Model::new();
+        let mut dice = fastrand::Rng::with_seed(entries);
+        for number in 0..entries as u32 {
+            let (key, value) = (key(number), value(&mut dice));
+            db.put(&key, &value).unwrap();
+            model.insert(key, value);
+        }
+        assert_eq!(db.stats().unwrap().reserve_bytes, LARGEST_STEP);
+        db.close().unwrap();
+        let content: usize = model
+            .iter()
+            .map(|(key, value)| key.len() + value.len())
+            .sum();
+        let most = (128 << 10) + 4 * content as u64;
+        assert!(
+            env.used_bytes() < most,
+            "{} for {content}",
+            env.used_bytes()
+        );
+
+        // More than once: what the first life has drawn on must not be what the next one needs.
+        for _ in 0..4 {
+            hog(&env);
+            let db = DB::open("/db", options()).unwrap();
+            check(&db, &model);
+            assert_eq!(db.put(b"new", b"").unwrap_err().kind(), ErrorKind::NoSpace);
+            if let Some((key, _)) = model.pop_first() {
+                db.delete(&key).unwrap();
+            }
+            db.flush().unwrap();
+            db.compact_range(None, None).unwrap();
+            check(&db, &model);
+            db.close().unwrap();
+        }
+        env.remove_file(Path::new("/hog")).unwrap();
+        let db = DB::open("/db", options()).unwrap();
+        db.put(b"new", b"").unwrap();
+        assert_eq!(db.stats().unwrap().reserve_bytes, LARGEST_STEP);
+    }
+}
+
+#[test]
 fn a_put_within_what_was_set_aside_for_looks_at_the_free_space_alone() {
     let env = MemEnv::new();
     // So small a log is not zeroed ahead.

@@ -110,25 +110,25 @@ class Level extends AbstractLevel {
   }
 
   /** Like `submit`, and closing waits for it. */
-  async #call (start) {
+  #call (start) {
     this.#busy++
+    return submit(start, this.#onAnswer)
+  }
 
-    try {
-      return await submit(start)
-    } finally {
-      if (--this.#busy === 0 && this.#onIdle !== null) {
-        this.#onIdle()
-        this.#onIdle = null
-      }
+  #onAnswer = () => {
+    if (--this.#busy === 0 && this.#onIdle !== null) {
+      this.#onIdle()
+      this.#onIdle = null
     }
   }
 
-  async _put (key, value, { sync }) {
-    await this.#call((number) => this.#native.put(number, key, value, sync === true))
+  // No `async` on what is called most: the promise of `#call` is the answer.
+  _put (key, value, { sync }) {
+    return this.#call((number) => this.#native.put(number, key, value, sync === true))
   }
 
-  async _del (key, { sync }) {
-    await this.#call((number) => this.#native.del(number, key, sync === true))
+  _del (key, { sync }) {
+    return this.#call((number) => this.#native.del(number, key, sync === true))
   }
 
   async _batch (operations, { sync }) {

@@ -35,7 +35,7 @@ const OPERATIONS_PER_TURN = 200
 let answered = 0
 let isWaiting = false
 
-/** Promises without an answer, by number: `{ resolve, reject }`, or `null` where the number is free. */
+/** Promises without an answer, by number: `{ resolve, reject, onAnswer }`, or `null` where the number is free. */
 const waiting = []
 const free = []
 
@@ -52,10 +52,11 @@ function answerSome () {
 
   for (let i = 2; i < answers.length; i += 3) {
     const number = answers[i]
-    const { resolve, reject } = waiting[number]
+    const { resolve, reject, onAnswer } = waiting[number]
 
     waiting[number] = null
     free.push(number)
+    onAnswer?.()
 
     if (answers[i + 1]) resolve(answers[i + 2])
     else reject(toError(answers[i + 2]))
@@ -81,19 +82,20 @@ function mayAnswerAtOnce () {
 }
 
 /**
- * Calls `start` with a number, and promises the answer that arrives under it.
+ * Calls `start` with a number, and promises the answer that arrives under it; `onAnswer` is called when it has.
  */
-function submit (start) {
+function submit (start, onAnswer) {
   return new Promise(function (resolve, reject) {
     const number = free.length > 0 ? free.pop() : waiting.length
 
-    waiting[number] = { resolve, reject }
+    waiting[number] = { resolve, reject, onAnswer }
 
     try {
       start(number)
     } catch (err) {
       waiting[number] = null
       free.push(number)
+      onAnswer?.()
       reject(err)
     }
   })

@@ -557,7 +557,8 @@ impl Database {
         fill: impl FnOnce(&mut WriteBatch) -> Result<()> + Send + 'static,
     ) -> napi::Result<()> {
         let opened = Arc::clone(&self.opened);
-        self.port.submit(env, Lane::Write, number, move || {
+        let lane = if sync { Lane::SyncedWrite } else { Lane::Write };
+        self.port.submit(env, lane, number, move || {
             let mut batch = WriteBatch::new();
             fill(&mut batch)?;
             opened.get()?.write_with(&batch, &WriteOptions { sync })?;

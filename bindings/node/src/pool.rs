@@ -4,22 +4,32 @@
 //! for [`IDLE`]. Jobs that may take minutes (open, close, compaction, clear) each get a thread of their own, so
 //! that they never stand in the way of a get.
 //!
-//! * P1  At most [`WRITERS`] threads write at once: writers that wait for the disk leave threads for readers.
+//! * P1  At most [`WRITERS`] threads write at once: writers that wait for the disk leave threads for readers. At most
+//!       [`UNSYNCED`] of them write without waiting for the disk: more would only wait for each other.
 //! * P2  A lane's jobs start in the order they came; between the lanes the job that came first goes first, unless
 //!       P1 holds it back.
 //! * P3  No lock is held while a job runs.
+//! * P4  A thread is woken for a job that could start, and for none that a thread already woken, or looking, will take.
+//! * P5  One thread that has nothing to do looks for the next job for [`LOOK`] before it sleeps: who awaits one call after
+//!       the other asks again within that, and to wake a thread takes both sides longer than the job.
 
 use std::collections::VecDeque;
+use std::hint;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Threads for short jobs. More than processors: synced writers wait for the disk, and share one sync if many wait.
 const THREADS: usize = 8;
 const WRITERS: usize = 6;
+const UNSYNCED: usize = 2;
 const IDLE: Duration = Duration::from_secs(10);
+
+/// Rather more than a turn of the event loop that resolves a promise and makes the next call.
+const LOOK: Duration = Duration::from_micros(20);
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -28,29 +38,43 @@ type Job = Box<dyn FnOnce() + Send>;
 pub(crate) enum Lane {
     Read,
     Write,
+    /// Writes that wait for the disk.
+    SyncedWrite,
 }
 
+/// The order in which jobs came.
+type Queue = VecDeque<(u64, Job)>;
+
 struct State {
-    reads: VecDeque<(u64, Job)>,
-    writes: VecDeque<(u64, Job)>,
-    /// Jobs ever queued: the next one's place in the order of both lanes.
-    arrivals: u64,
+    reads: Queue,
+    writes: Queue,
+    synced: Queue,
     threads: usize,
     /// Threads that wait for a job.
     idle: usize,
-    /// Threads that run a job of the write lane.
+    /// Of these, those that were woken and have not come yet: no more than there are, maybe less.
+    woken: usize,
+    /// Whether a thread looks for a job (P5).
+    is_looking: bool,
+    /// Threads that run a job of each of the write lanes.
     writing: usize,
+    syncing: usize,
 }
 
 static STATE: Mutex<State> = Mutex::new(State {
     reads: VecDeque::new(),
     writes: VecDeque::new(),
-    arrivals: 0,
+    synced: VecDeque::new(),
     threads: 0,
     idle: 0,
+    woken: 0,
+    is_looking: false,
     writing: 0,
+    syncing: 0,
 });
 static WAKE: Condvar = Condvar::new();
+/// Jobs ever queued, for whoever looks without the lock.
+static ARRIVALS: AtomicU64 = AtomicU64::new(0);
 
 /// The lock, whatever happened to an earlier holder: P3 leaves nothing half done under it.
 fn state() -> MutexGuard<'static, State> {
@@ -58,28 +82,64 @@ fn state() -> MutexGuard<'static, State> {
 }
 
 impl State {
+    fn queue(&mut self, lane: Lane) -> &mut Queue {
+        match lane {
+            Lane::Read => &mut self.reads,
+            Lane::Write => &mut self.writes,
+            Lane::SyncedWrite => &mut self.synced,
+        }
+    }
+
+    /// How many more writers may start, of those that do not sync and of all (P1).
+    fn room_to_write(&self) -> (usize, usize) {
+        let all = WRITERS - self.writing - self.syncing;
+        (all.min(UNSYNCED - self.writing), all)
+    }
+
     /// The jobs that could start now, were there threads.
     fn startable(&self) -> usize {
-        self.reads.len() + self.writes.len().min(WRITERS - self.writing)
+        let (unsynced, all) = self.room_to_write();
+        let writes = self.writes.len().min(unsynced) + self.synced.len();
+        self.reads.len() + writes.min(all)
     }
 
     /// The next job to start (P1, P2).
     fn take(&mut self) -> Option<(Lane, Job)> {
-        let read = self.reads.front().map(|(arrival, _)| *arrival);
-        let write = self.writes.front().map(|(arrival, _)| *arrival);
-        let write = write.filter(|_| self.writing < WRITERS);
-        match (read, write) {
-            (Some(read), Some(write)) if write < read => self.take_write(),
-            (None, Some(_)) => self.take_write(),
-            (Some(_), _) => self.reads.pop_front().map(|(_, job)| (Lane::Read, job)),
-            (None, None) => None,
+        let (unsynced, all) = self.room_to_write();
+        let arrival = |queue: &Queue, may_start: bool| {
+            let first = queue.front().filter(|_| may_start);
+            first.map_or(u64::MAX, |(arrival, _)| *arrival)
+        };
+        let lanes = [
+            (arrival(&self.reads, true), Lane::Read),
+            (arrival(&self.writes, unsynced > 0), Lane::Write),
+            (arrival(&self.synced, all > 0), Lane::SyncedWrite),
+        ];
+        let (first, lane) = *lanes.iter().min_by_key(|(arrival, _)| *arrival)?;
+        if first == u64::MAX {
+            return None;
         }
+        let (_, job) = self.queue(lane).pop_front()?;
+        self.count(lane, 1);
+        Some((lane, job))
     }
 
-    fn take_write(&mut self) -> Option<(Lane, Job)> {
-        let (_, job) = self.writes.pop_front()?;
-        self.writing += 1;
-        Some((Lane::Write, job))
+    /// Notes that a job of `lane` starts (1) or has ended (-1).
+    fn count(&mut self, lane: Lane, change: isize) {
+        let running = match lane {
+            Lane::Read => return,
+            Lane::Write => &mut self.writing,
+            Lane::SyncedWrite => &mut self.syncing,
+        };
+        *running = running.wrapping_add_signed(change);
+    }
+
+    /// Whether a thread is to be woken (P4), which notes that it is.
+    fn wakes_one(&mut self) -> bool {
+        let coming = self.woken + usize::from(self.is_looking);
+        let wakes = self.woken < self.idle && coming < self.startable();
+        self.woken += usize::from(wakes);
+        wakes
     }
 }
 
@@ -88,28 +148,25 @@ impl State {
 /// Errors: the operating system's, if no thread runs and none can be started; the job is dropped then.
 pub(crate) fn submit(lane: Lane, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let mut state = state();
-    let arrival = state.arrivals;
-    state.arrivals += 1;
-    match lane {
-        Lane::Read => state.reads.push_back((arrival, Box::new(job))),
-        Lane::Write => state.writes.push_back((arrival, Box::new(job))),
-    }
-    if state.idle < state.startable() && state.threads < THREADS {
+    let arrival = ARRIVALS.fetch_add(1, Ordering::Relaxed);
+    state.queue(lane).push_back((arrival, Box::new(job)));
+    let free = state.idle + usize::from(state.is_looking);
+    if free < state.startable() && state.threads < THREADS {
         match thread::Builder::new().name("aidb-node".into()).spawn(work) {
             Ok(_) => state.threads += 1,
             Err(error) if state.threads == 0 => {
-                match lane {
-                    Lane::Read => state.reads.pop_back(),
-                    Lane::Write => state.writes.pop_back(),
-                };
+                state.queue(lane).pop_back();
                 return Err(error);
             }
             // The threads there are will come to it.
             Err(_) => {}
         }
     }
+    let wakes = state.wakes_one();
     drop(state);
-    WAKE.notify_one();
+    if wakes {
+        WAKE.notify_one();
+    }
     Ok(())
 }
 
@@ -130,6 +187,9 @@ pub(crate) fn dispose(value: impl Send + 'static) {
 
 /// A pool thread's life.
 fn work() {
+    // On one processor the other side would wait for the look.
+    let can_look = thread::available_parallelism().is_ok_and(|processors| processors.get() > 1);
+    let mut may_look = false;
     let mut state = state();
     loop {
         if let Some((lane, job)) = state.take() {
@@ -137,9 +197,18 @@ fn work() {
             // The job reports its own panics (`Port::submit`); what is left must not end this thread.
             let _ = catch_unwind(AssertUnwindSafe(job));
             state = self::state();
-            if lane == Lane::Write {
-                state.writing -= 1;
-            }
+            state.count(lane, -1);
+            may_look = !state.is_looking && can_look;
+            continue;
+        }
+        if may_look {
+            may_look = false;
+            state.is_looking = true;
+            let seen = ARRIVALS.load(Ordering::Relaxed);
+            drop(state);
+            look_for_more_than(seen);
+            state = self::state();
+            state.is_looking = false;
             continue;
         }
         state.idle += 1;
@@ -148,9 +217,21 @@ fn work() {
             .unwrap_or_else(PoisonError::into_inner);
         state = guard;
         state.idle -= 1;
+        // Who came for another reason takes one too many: then one more is woken for the next job, and finds none.
+        state.woken = state.woken.saturating_sub(1);
         if timeout.timed_out() && state.startable() == 0 {
             state.threads -= 1;
             return;
         }
+    }
+}
+
+/// Returns when there were more than `seen` jobs, or after [`LOOK`].
+fn look_for_more_than(seen: u64) {
+    let until = Instant::now() + LOOK;
+    while ARRIVALS.load(Ordering::Relaxed) == seen && Instant::now() < until {
+        (0..20).for_each(|_| hint::spin_loop());
+        // Somebody else may need the processor.
+        thread::yield_now();
     }
 }

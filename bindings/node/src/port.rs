@@ -46,10 +46,17 @@ pub(crate) struct PortShared {
     bell: Mutex<Option<Bell>>,
     /// Numbers given out and not fetched yet. Only the JavaScript thread changes it.
     awaited: AtomicUsize,
-    /// Jobs that have not finished.
-    running: Mutex<usize>,
+    running: Mutex<Running>,
     finished: Condvar,
     databases: Mutex<Vec<Weak<Opened>>>,
+}
+
+/// Jobs that have not finished.
+#[derive(Default)]
+struct Running {
+    jobs: usize,
+    /// Whether somebody waits for their end: nobody has to be told of it otherwise, and to tell takes a system call.
+    is_awaited: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -75,7 +82,7 @@ impl Port {
             answers: Mutex::new(VecDeque::new()),
             bell: Mutex::new(Some(bell)),
             awaited: AtomicUsize::new(0),
-            running: Mutex::new(0),
+            running: Mutex::default(),
             finished: Condvar::new(),
             databases: Mutex::new(Vec::new()),
         });
@@ -162,7 +169,7 @@ impl PortShared {
         spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> std::io::Result<()>,
     ) -> napi::Result<()> {
         self.hold(env)?;
-        *lock(&self.running) += 1;
+        lock(&self.running).jobs += 1;
         let port = Arc::clone(self);
         let spawned = spawn(Box::new(move || {
             let answer = catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(|_| {
@@ -186,8 +193,16 @@ impl PortShared {
         if first && let Some(bell) = &*lock(&self.bell) {
             bell.call((), ThreadsafeFunctionCallMode::NonBlocking);
         }
-        *lock(&self.running) -= 1;
-        self.finished.notify_all();
+        self.note_finished();
+    }
+
+    /// One job has.
+    fn note_finished(&self) {
+        let mut running = lock(&self.running);
+        running.jobs -= 1;
+        if running.is_awaited {
+            self.finished.notify_all();
+        }
     }
 
     /// Keeps the event loop alive for one more answer (A3).
@@ -229,20 +244,20 @@ impl PortShared {
             let Some(database) = database.upgrade() else {
                 continue;
             };
-            *lock(&self.running) += 1;
+            lock(&self.running).jobs += 1;
             let port = Arc::clone(self);
             let spawned = pool::run_apart(move || {
                 let _ = catch_unwind(AssertUnwindSafe(|| database.abandon()));
-                *lock(&port.running) -= 1;
-                port.finished.notify_all();
+                port.note_finished();
             });
             if spawned.is_err() {
-                *lock(&self.running) -= 1;
+                self.note_finished();
             }
         }
         let deadline = Instant::now() + FAREWELL;
         let mut running = lock(&self.running);
-        while *running > 0 {
+        running.is_awaited = true;
+        while running.jobs > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;

@@ -32,7 +32,6 @@ use crate::env::{DirSyncs, Env, MemEnv, Names, PathKind, ReservingEnv, Share};
 use crate::error::{Error, Result};
 use crate::filename::{FileKind, log_path};
 use crate::iterator::alarm::Alarm;
-use crate::key::FileNumber;
 use crate::memtable::Memtable;
 use crate::metrics::Metrics;
 use crate::options::{InfoLog, Options};
@@ -165,7 +164,7 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
             log_number,
             ..VersionEdit::default()
         })?;
-        for error in remove_orphans(&*env, &dir, &versions, &recovered, writer.number())? {
+        for error in remove_orphans(&*env, &dir, &names, &versions, &recovered) {
             info_log.write(&*env, format_args!("{error}"));
         }
     }
@@ -321,22 +320,19 @@ fn nowhere(dir: &Path) -> Result<Arc<dyn Env>> {
     Ok(Arc::new(env))
 }
 
-/// Removes what crashes left behind; answers what could not be removed. `log`: the log that was just started.
+/// Removes what crashes left behind; answers what could not be removed. `names`: what was there before this life wrote anything.
 fn remove_orphans(
     env: &dyn Env,
     dir: &Path,
+    names: &[String],
     versions: &VersionSet,
     recovered: &Recovered,
-    log: FileNumber,
-) -> Result<Vec<Error>> {
+) -> Vec<Error> {
     let needed = versions.log_number();
     let live = versions.live_files();
-    let names = env.list(dir)?;
-    let errors = delete_orphans(env, dir, &names, |kind| match kind {
+    delete_orphans(env, dir, names, |kind| match kind {
         FileKind::Table(number) => live.contains(&number),
-        FileKind::Log(number) => {
-            number == log || number >= needed && recovered.chain.contains(&number)
-        }
+        FileKind::Log(number) => number >= needed && recovered.chain.contains(&number),
         FileKind::Manifest(number) => number == versions.manifest_number(),
         FileKind::Temporary => false,
         FileKind::Current
@@ -345,8 +341,7 @@ fn remove_orphans(
         | FileKind::Reserve
         | FileKind::Synced
         | FileKind::Incomplete => true,
-    });
-    Ok(errors)
+    })
 }
 
 /// The largest trigger of compactions with which the tables of a full level 0, which a walk or a compaction has open

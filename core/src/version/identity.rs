@@ -47,6 +47,12 @@ pub(crate) fn inspect(env: &dyn Env, dir: &Path) -> Result<Contents> {
     if env.kind(dir)? == PathKind::Missing {
         return Ok(Contents::Nothing);
     }
+    // Most folders that are opened are databases with many files, and these two tell it.
+    if proves(env, &dir.join(CURRENT), FileKind::Current)?
+        && env.kind(&dir.join(INCOMPLETE))? == PathKind::Missing
+    {
+        return Ok(Contents::Database);
+    }
     let mut names = env.list(dir)?;
     // A folder has one message, whatever the order in which the system lists it.
     names.sort_unstable();

@@ -1,4 +1,5 @@
-//! Few descriptors, little memory, folders that are not what they should be, and the lock of one process against others.
+//! Few descriptors, little memory, memory that is reported, folders that are not what they should be, and the lock of one
+//! process against others.
 
 use std::fs;
 use std::path::Path;
@@ -32,6 +33,16 @@ fn a_large_value_takes_its_memory_twice_at_most_in_every_step_of_its_life() {
     let path = dir.path().join("db").display().to_string();
     if !passes("large-value", &[&path]) {
         println!("the peak of memory cannot be watched: not run");
+    }
+}
+
+#[test]
+fn the_memory_that_is_reported_is_the_memory_that_is_held() {
+    let dir = crate::directory();
+    let path = dir.path().join("db").display().to_string();
+    assert!(passes("memory-fill", &[&path]));
+    if !passes("memory", &[&path]) {
+        println!("memory: not run");
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct MemoryGauge {
     bytes: AtomicUsize,
     /// Bytes of the pieces of the slabs that are handed out.
     in_slabs: AtomicUsize,
+    /// Of the bytes in use, those of buffers of blocks read ahead.
+    read_ahead: AtomicUsize,
     slabs: Option<Slabs>,
 }
 
@@ -33,6 +35,7 @@ impl MemoryGauge {
             bytes: AtomicUsize::new(0),
             in_slabs: AtomicUsize::new(0),
             slabs: Slabs::new(capacity),
+            read_ahead: AtomicUsize::new(0),
         }
     }
 
@@ -47,6 +50,24 @@ impl MemoryGauge {
 
     pub(crate) fn subtract(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// A buffer of blocks read ahead that took `before` bytes takes `after`.
+    pub(crate) fn resize_read_ahead(&self, before: usize, after: usize) {
+        self.add(after);
+        self.subtract(before);
+        self.read_ahead.fetch_add(after, Ordering::Relaxed);
+        self.read_ahead.fetch_sub(before, Ordering::Relaxed);
+    }
+
+    /// The bytes of all such buffers.
+    pub(crate) fn read_ahead(&self) -> usize {
+        self.read_ahead.load(Ordering::Relaxed)
+    }
+
+    /// The bytes of memory that blocks and what is read ahead take, with the parts of slabs that nobody uses.
+    pub(crate) fn resident(&self) -> usize {
+        self.bytes() + self.unused()
     }
 
     /// A piece of so many bytes is handed out.

@@ -259,7 +259,8 @@ impl Shared {
             "approximate-memory-usage" => {
                 let memtables =
                     self.superversion.load().memtable_bytes() + self.spare_chunks.bytes();
-                (memtables + self.block_cache.stats().used + self.tables.stats().memory).to_string()
+                let blocks = self.block_cache.gauge().resident();
+                (memtables + blocks + self.tables.stats().memory).to_string()
             }
             "block-cache-usage" => self.block_cache.stats().used.to_string(),
             "num-snapshots" => self.snapshots.len().to_string(),

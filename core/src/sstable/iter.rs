@@ -21,6 +21,8 @@ use crate::sync::Arc;
 
 /// The first read of more than a block takes this many bytes.
 const FIRST_READAHEAD: usize = 16 << 10;
+/// What the buffers of all iterators take before each that reads on reads the smallest window only.
+const MOST_READAHEAD: usize = 32 << 20;
 
 /// See the head of the file.
 pub(crate) struct TableIterator {
@@ -162,15 +164,30 @@ struct Run {
 impl Run {
     /// Counts the buffer as it is now.
     fn count(&mut self, gauge: &MemoryGauge) {
-        gauge.add(self.buffer.capacity() - self.counted);
+        gauge.resize_read_ahead(self.counted, self.buffer.capacity());
         self.counted = self.buffer.capacity();
+    }
+
+    /// Twice the window of before, up to `readahead`; the smallest one if all buffers would take too much otherwise.
+    fn widen(&mut self, readahead: usize, gauge: &MemoryGauge) {
+        let wide = (self.window * 2).clamp(FIRST_READAHEAD, readahead.max(FIRST_READAHEAD));
+        let others = gauge.read_ahead().saturating_sub(self.counted);
+        self.window = match others + wide <= MOST_READAHEAD {
+            true => wide,
+            false => FIRST_READAHEAD,
+        };
+        if self.window < wide && self.buffer.capacity() > self.window {
+            self.buffer = Vec::new();
+            self.count(gauge);
+        }
     }
 }
 
 impl Drop for TableIterator {
     fn drop(&mut self) {
         if self.run.counted > 0 {
-            self.table.gauge().subtract(self.run.counted);
+            let gauge = self.table.gauge();
+            gauge.resize_read_ahead(self.run.counted, 0);
         }
     }
 }
@@ -254,9 +271,8 @@ impl TableIterator {
                 run.blocks = 0;
                 return self.table.block(number, self.fill_cache);
             }
-            run.window =
-                (run.window * 2).clamp(FIRST_READAHEAD, self.readahead.max(FIRST_READAHEAD));
             run.blocks = 0;
+            run.widen(self.readahead, self.table.gauge());
             let read = self.table.read_run(number, run.window, &mut run.buffer);
             run.count(self.table.gauge());
             run.blocks = read?;
@@ -409,5 +425,34 @@ impl InternalIterator for TableIterator {
                 .unwrap_or_else(|| self.table.is_between_keys(self.number + 1)),
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_double_until_the_buffers_of_all_take_too_much() {
+        const WIDEST: usize = 256 << 10;
+        let gauge = MemoryGauge::default();
+        let mut run = Run::default();
+        let mut widen = |run: &mut Run| {
+            run.widen(WIDEST, &gauge);
+            run.buffer.reserve_exact(run.window);
+            run.count(&gauge);
+            run.window >> 10
+        };
+        for window in [16, 32, 64, 128, 256, 256] {
+            assert_eq!(widen(&mut run), window);
+        }
+        gauge.resize_read_ahead(0, MOST_READAHEAD - WIDEST);
+        assert_eq!(widen(&mut run), 256, "it fits to the byte");
+        gauge.resize_read_ahead(0, 1);
+        assert_eq!(widen(&mut run), 16);
+        assert_eq!(run.buffer.capacity(), FIRST_READAHEAD);
+        let held = MOST_READAHEAD - WIDEST + 1 + FIRST_READAHEAD;
+        assert_eq!((gauge.read_ahead(), gauge.bytes()), (held, held));
+        assert_eq!(widen(&mut run), 32, "now it may again");
     }
 }

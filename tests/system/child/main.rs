@@ -13,6 +13,7 @@
 //! * `large_value.rs` watches how much memory a large value takes
 //! * `limits.rs`     files of a limited size; no standard streams
 //! * `refused.rs`    a sandbox that refuses system calls
+//! * `memory.rs`     compares what it holds with what is reported
 //! * `syncs.rs`      watches its own syncs, and makes some fail
 //! * `clock.rs`      a wall clock that jumps; `mounts.rs` file systems of this process alone
 
@@ -27,6 +28,7 @@ mod full_disk;
 mod holder;
 mod large_value;
 mod limits;
+mod memory;
 mod mounts;
 #[cfg(target_os = "linux")]
 mod refused;
@@ -51,6 +53,8 @@ fn main() {
         "fork-handles" => forks::handles(rest),
         "fork-load" => forks::under_load(rest),
         "fork-lock" => forks::lock(rest),
+        "memory" => memory::run(rest),
+        "memory-fill" => memory::fill(rest),
         "full-disk" => full_disk::run(rest),
         "large-value" => large_value::run(rest),
         "file-size" => limits::file_size(rest),

@@ -18,8 +18,9 @@
 //! A shard is a CLOCK: a ring of entries and a hand. A hit marks its block; the hand clears marks and evicts the
 //! first block without one. Evicted blocks that a value or an iterator still holds are counted as pinned.
 //!
-//! A full cache admits a block at its second miss, if that comes before blocks of about the cache's size were passed over:
-//! a block that is read once drives nobody out, and nobody waits for that (docs/decisions/0031).
+//! A block enters at its second miss: one that is read once takes no memory, and costs what it costs without a cache
+//! (docs/decisions/0056). If the cache is full, the second miss must come before blocks of about the cache's size were passed
+//! over: what is read rarely drives nobody out (docs/decisions/0031).
 
 use crate::cache::MemoryGauge;
 use crate::error::Result;
@@ -72,6 +73,15 @@ impl BlockSlots {
     pub(crate) fn memory(&self) -> usize {
         size_of::<BlockSlots>() + size_of_val(&*self.slots) + size_of_val(&*self.passed)
     }
+}
+
+/// When a block was last passed over.
+#[derive(Debug, PartialEq, Eq)]
+enum Passed {
+    Never,
+    /// Longer ago than in the period before this one.
+    LongAgo,
+    Lately,
 }
 
 /// A full slot (C2).
@@ -190,7 +200,7 @@ pub(crate) struct BlockCacheStats {
     pub(crate) evictions: u64,
     /// Blocks not admitted for want of room.
     pub(crate) refused: u64,
-    /// Blocks not admitted because the cache was full and they had not been missed shortly before.
+    /// Blocks not admitted because they had not been missed before, or if the cache was full not shortly before.
     pub(crate) passed: u64,
 }
 
@@ -262,48 +272,63 @@ impl BlockCache {
         self.lanes[lane()].misses.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Puts `block` into slot `number`, unless another thread was faster or the cache is full and has not missed it shortly
-    /// before; returns the block that is to be used.
-    ///
-    /// As long as there is room for everything it takes its flat form at once: the two forms differ in size, and
-    /// memory that all blocks leave in one size is of little use to the other.
+    /// Puts `block`, which was missed, into slot `number`, unless another thread was faster or it is the first miss, or if
+    /// the cache is full the first one in a while; returns the block that is to be used.
     pub(crate) fn insert(&self, slots: &Arc<BlockSlots>, number: usize, block: Block) -> Block {
-        let mut block = block;
-        let room = self
-            .capacity
-            .saturating_sub(self.used.load(Ordering::Relaxed));
-        if 2 * block.charge() <= room
-            && let Some(flat) = block.flatten()
-        {
-            block = flat;
-        }
-        let charge = block.charge();
-        let is_full = charge > room && charge <= self.capacity;
-        if is_full && !self.was_just_passed(slots, number, charge) {
+        let may_enter = match (block.charge(), self.room()) {
+            (charge, _) if charge > self.capacity => true,
+            (charge, room) if charge > room => {
+                self.note_passed(slots, number, charge) == Passed::Lately
+            }
+            (charge, _) => self.note_passed(slots, number, charge) != Passed::Never,
+        };
+        if !may_enter {
             self.passed.fetch_add(1, Ordering::Relaxed);
             return block;
         }
+        let block = self.laid_out(block);
         if !self.has_memory_for(&block) {
             self.shed(slots.shard(number));
             self.refused.fetch_add(1, Ordering::Relaxed);
             return block;
         }
-        if !self.reserve(charge, slots.shard(number)) {
+        if !self.reserve(block.charge(), slots.shard(number)) {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return block;
         }
         self.enter(slots, number, block)
     }
 
-    /// Whether block `number` was passed over in this period or the one before; notes that it is now. A period ends when the
-    /// blocks passed over would have filled the cache.
-    fn was_just_passed(&self, slots: &BlockSlots, number: usize, charge: usize) -> bool {
+    fn room(&self) -> usize {
+        self.capacity
+            .saturating_sub(self.used.load(Ordering::Relaxed))
+    }
+
+    /// The block in the form in which it is to enter.
+    ///
+    /// As long as there is room for everything that is its flat form: the two forms differ in size, and memory that all
+    /// blocks leave in one size is of little use to the other.
+    fn laid_out(&self, block: Block) -> Block {
+        let flat = match 2 * block.charge() <= self.room() {
+            true => block.flatten(),
+            false => None,
+        };
+        flat.unwrap_or(block)
+    }
+
+    /// When block `number` was last passed over; notes that it is now. A period ends when the blocks passed over would have
+    /// filled the cache.
+    fn note_passed(&self, slots: &BlockSlots, number: usize, charge: usize) -> Passed {
         const PERIODS: usize = u8::MAX as usize;
         let passed = self.passed_bytes.fetch_add(charge, Ordering::Relaxed);
         let period = passed / self.capacity.max(1) % PERIODS;
         let name = |period: usize| (period + 1) as u8;
-        let before = slots.passed[number].swap(name(period), Ordering::Relaxed);
-        before == name(period) || before == name((period + PERIODS - 1) % PERIODS)
+        match slots.passed[number].swap(name(period), Ordering::Relaxed) {
+            0 => Passed::Never,
+            before if before == name(period) => Passed::Lately,
+            before if before == name((period + PERIODS - 1) % PERIODS) => Passed::Lately,
+            _ => Passed::LongAgo,
+        }
     }
 
     /// Whether the memory that the block lies in may be the cache's (C7). If sizes shift, the slabs' pages become half empty
@@ -325,13 +350,22 @@ impl BlockCache {
         }
     }
 
-    /// [`BlockCache::insert`] if no other block has to go for it.
+    /// [`BlockCache::insert`] if no other block has to go for it; if one had to, it does not count as a miss either.
     pub(crate) fn insert_if_room(
         &self,
         slots: &Arc<BlockSlots>,
         number: usize,
         block: Block,
     ) -> Block {
+        let charge = block.charge();
+        if charge > self.room() {
+            return block;
+        }
+        if self.note_passed(slots, number, charge) == Passed::Never {
+            self.passed.fetch_add(1, Ordering::Relaxed);
+            return block;
+        }
+        let block = self.laid_out(block);
         let charge = block.charge();
         let used = self.used.fetch_add(charge, Ordering::Relaxed) + charge;
         if used > self.capacity || !self.has_memory_for(&block) {

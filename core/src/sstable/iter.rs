@@ -437,7 +437,7 @@ mod tests {
         const WIDEST: usize = 256 << 10;
         let gauge = MemoryGauge::default();
         let mut run = Run::default();
-        let mut widen = |run: &mut Run| {
+        let widen = |run: &mut Run| {
             run.widen(WIDEST, &gauge);
             run.buffer.reserve_exact(run.window);
             run.count(&gauge);

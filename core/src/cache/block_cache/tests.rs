@@ -51,6 +51,17 @@ fn is_in(slots: &BlockSlots, number: usize, block: &Block) -> bool {
         .is_some_and(|here| here.is(block))
 }
 
+/// Slots of blocks that were missed once each.
+fn missed(cache: &BlockCache, blocks: usize) -> Arc<BlockSlots> {
+    let slots = cache.slots(blocks).unwrap();
+    (0..blocks).for_each(|number| assert!(cache.note_passed(&slots, number, 0) == Passed::Never));
+    slots
+}
+
+fn was_just_passed(cache: &BlockCache, slots: &BlockSlots, number: usize, charge: usize) -> bool {
+    cache.note_passed(slots, number, charge) == Passed::Lately
+}
+
 /// A cache of 32 MiB whose slabs have nearly 4 MiB that nobody uses: pages of nine sizes, one piece of each in use. As many
 /// bytes as `used` may be, before C7 keeps blocks outside the slabs out.
 fn with_unused_slabs() -> (Arc<BlockCache>, Vec<Block>, usize) {
@@ -94,6 +105,7 @@ fn a_block_that_fits_to_the_byte_is_admitted_and_one_byte_more_is_not() {
         for (capacity, there) in [(3 * size, 3), (3 * size - 1, 2)] {
             let cache = BlockCache::new(capacity);
             let slots = cache.slots(3).unwrap();
+            (0..there).for_each(|number| _ = cache.note_passed(&slots, number, 0));
             for number in 0..3 {
                 let block = opaque(&cache, 500);
                 let answer = insert(&cache, &slots, number, block.clone());
@@ -110,9 +122,44 @@ fn a_block_that_fits_to_the_byte_is_admitted_and_one_byte_more_is_not() {
 }
 
 #[test]
+fn a_block_enters_at_its_second_miss_however_long_ago_the_first_one_was_if_there_is_room() {
+    type Insert = fn(&BlockCache, &Arc<BlockSlots>, usize, Block) -> Block;
+    let ways: [Insert; 2] = [BlockCache::insert, BlockCache::insert_if_room];
+    for insert in ways {
+        for periods in [0, 1, 2, 100, 253] {
+            let cache = BlockCache::new(MIB);
+            let slots = cache.slots(1).unwrap();
+            let first = insert(&cache, &slots, 0, stored(&cache, GROWS));
+            assert!(first.may_flatten(), "nobody lays out what is not kept");
+            assert!(slots.load(0).is_none());
+            let stats = cache.stats();
+            assert_eq!((stats.used, stats.passed, stats.inserts), (0, 1, 0));
+            cache
+                .passed_bytes
+                .fetch_add(periods * MIB, Ordering::Relaxed);
+            let second = insert(&cache, &slots, 0, stored(&cache, GROWS));
+            assert!(is_in(&slots, 0, &second) && !second.may_flatten());
+            let stats = cache.stats();
+            assert_eq!((stats.blocks, stats.passed, stats.inserts), (1, 1, 1));
+        }
+    }
+}
+
+#[test]
+fn a_scan_for_which_there_is_no_room_counts_as_no_miss() {
+    let cache = BlockCache::new(opaque(&BlockCache::new(0), 500).charge());
+    let slots = missed(&cache, 2);
+    cache.insert(&slots, 0, opaque(&cache, 500));
+    let slots = [slots, cache.slots(1).unwrap()];
+    cache.insert_if_room(&slots[1], 0, opaque(&cache, 500));
+    assert_eq!(cache.stats().passed, 0);
+    assert!(cache.note_passed(&slots[1], 0, 0) == Passed::Never);
+}
+
+#[test]
 fn whoever_comes_second_to_a_slot_gets_the_block_that_is_there() {
     let cache = BlockCache::new(MIB);
-    let slots = cache.slots(1).unwrap();
+    let slots = missed(&cache, 1);
     let first = cache.insert_if_room(&slots, 0, opaque(&cache, 500));
     let before = cache.stats();
     for other in [
@@ -129,7 +176,7 @@ fn a_block_takes_its_flat_form_at_once_if_there_is_room_for_two() {
     let (size, flat) = charges(GROWS);
     for (room, is_flat) in [(2 * size, true), (2 * size - 1, false), (size, false)] {
         let cache = BlockCache::new(room);
-        let slots = cache.slots(1).unwrap();
+        let slots = missed(&cache, 1);
         let block = cache.insert(&slots, 0, stored(&cache, GROWS));
         assert!(is_in(&slots, 0, &block));
         assert_eq!(!block.may_flatten(), is_flat, "room for {room}");
@@ -142,7 +189,7 @@ fn the_flat_form_takes_the_place_of_the_stored_one_and_is_counted_instead() {
     for restarts in [GROWS, STAYS, SHRINKS] {
         let (before, after) = charges(restarts);
         let cache = BlockCache::new(before.max(after) + 300);
-        let slots = cache.slots(20).unwrap();
+        let slots = missed(&cache, 20);
         let other = cache.insert_if_room(&slots, 1, opaque(&cache, 100));
         let block = cache.insert_if_room(&slots, 17, stored(&cache, restarts));
         assert_eq!(used(&cache), other.charge() + before);
@@ -161,7 +208,7 @@ fn the_flat_form_takes_the_place_of_the_stored_one_and_is_counted_instead() {
 fn the_flat_form_of_a_block_that_is_no_longer_there_is_used_and_not_kept() {
     for restarts in [GROWS, STAYS, SHRINKS] {
         let cache = BlockCache::new(10_000);
-        let slots = cache.slots(2).unwrap();
+        let slots = missed(&cache, 2);
         let other = cache.insert_if_room(&slots, 0, opaque(&cache, 700));
         for number in [0, 1] {
             let block = stored(&cache, restarts);
@@ -179,7 +226,7 @@ fn the_flat_form_of_a_block_that_is_no_longer_there_is_used_and_not_kept() {
 fn a_flat_form_that_the_stored_one_has_to_go_for_is_not_kept_either() {
     let (before, _) = charges(GROWS);
     let cache = BlockCache::new(before);
-    let slots = cache.slots(1).unwrap();
+    let slots = missed(&cache, 1);
     let block = cache.insert_if_room(&slots, 0, stored(&cache, GROWS));
     let flat = cache.flatten(&slots, 0, &block);
     assert!(!flat.may_flatten());
@@ -224,7 +271,7 @@ fn as_many_blocks_go_as_room_is_needed_and_no_more() {
         (100 + 4 * size, 4),
     ] {
         let cache = BlockCache::new(4 * size + 100);
-        let slots = cache.slots(4).unwrap();
+        let slots = missed(&cache, 4);
         for number in 0..4 {
             cache.insert_if_room(&slots, number, opaque(&cache, 500));
         }
@@ -240,7 +287,7 @@ fn room_is_made_in_whichever_shard_there_is_a_block() {
     for home in 0..SHARDS {
         for number in 0..SHARDS {
             let cache = BlockCache::new(1000);
-            let slots = cache.slots(SHARDS).unwrap();
+            let slots = missed(&cache, SHARDS);
             cache.insert_if_room(&slots, number, opaque(&cache, 500));
             assert!(cache.reserve(1000, home), "from {home} to {number}");
             assert_eq!((used(&cache), cache.stats().evictions), (1000, 1));
@@ -288,7 +335,7 @@ fn a_block_outside_the_slabs_enters_as_long_as_it_and_unused_slabs_take_a_sixtee
 #[test]
 fn a_block_that_is_refused_its_memory_makes_four_others_go() {
     let (cache, mut pieces, most) = with_unused_slabs();
-    let slots = cache.slots(9 + 1).unwrap();
+    let slots = missed(&cache, 9 + 1);
     for (number, piece) in pieces.drain(..).enumerate() {
         cache.insert_if_room(&slots, number, piece);
     }
@@ -324,7 +371,8 @@ fn a_flat_form_that_has_no_memory_is_used_and_the_stored_one_stays() {
     }
     raw.extend([0, 0, 0, 0, 1, 0, 0, 0]);
     let block = Block::unchecked(raw, cache.gauge()).unwrap();
-    let block = cache.insert_if_room(&slots, 0, block);
+    assert!(cache.reserve(block.charge(), 0));
+    let block = cache.enter(&slots, 0, block);
     // The stored block's piece is no longer unused.
     let full = most + (16 << 10) + 1;
     cache.used.store(full, Ordering::Relaxed);
@@ -385,7 +433,7 @@ fn a_second_miss_comes_soon_in_the_same_period_or_the_next_one_and_no_later() {
     let miss = |slots: &BlockSlots, period: usize| {
         let passed = period * CAPACITY + CAPACITY - 1;
         cache.passed_bytes.store(passed, Ordering::Relaxed);
-        cache.was_just_passed(slots, 0, 1)
+        was_just_passed(&cache, slots, 0, 1)
     };
     // Periods are named by a byte: after 255 of them names come again.
     for first in 0..600 {
@@ -405,19 +453,22 @@ fn a_second_miss_comes_soon_in_the_same_period_or_the_next_one_and_no_later() {
 fn a_period_ends_when_what_was_passed_over_would_have_filled_the_cache() {
     let cache = BlockCache::new(1000);
     let slots = cache.slots(4).unwrap();
-    assert!(!cache.was_just_passed(&slots, 0, 600));
+    assert!(!was_just_passed(&cache, &slots, 0, 600));
     assert!(
-        !cache.was_just_passed(&slots, 1, 600),
+        !was_just_passed(&cache, &slots, 1, 600),
         "at 600: still the first period"
     );
     assert!(
-        !cache.was_just_passed(&slots, 2, 799),
+        !was_just_passed(&cache, &slots, 2, 799),
         "at 1200: the second one"
     );
     assert!(
-        cache.was_just_passed(&slots, 0, 1),
+        was_just_passed(&cache, &slots, 0, 1),
         "at 1999: the one before"
     );
-    assert!(!cache.was_just_passed(&slots, 1, 0), "at 2000: two before");
-    assert!(cache.was_just_passed(&slots, 2, 0));
+    assert!(
+        !was_just_passed(&cache, &slots, 1, 0),
+        "at 2000: two before"
+    );
+    assert!(was_just_passed(&cache, &slots, 2, 0));
 }

@@ -255,6 +255,92 @@ fn a_block_stored_as_it_is_is_never_taken_for_what_was_unpacked_before_it() {
     }
 }
 
+#[test]
+fn large_values_that_do_not_compress_are_read_through_the_cache_again_and_again() {
+    // A block is missed, missed again, laid out, hit; what a thread unpacks into stands for none.
+    let mut dice = Random::new(2);
+    for compression in Compression::ALL {
+        for large in [
+            LARGE_BYTES - 1,
+            LARGE_BYTES,
+            LARGE_BYTES + 1,
+            100_000,
+            16 << 20,
+        ] {
+            if large == 16 << 20 && !matches!(compression, Compression::None | Compression::Snappy)
+            {
+                continue;
+            }
+            // Whole blocks of about the largest that is copied, too.
+            for less in [0, 30] {
+                let mut noise = || Fill::Noise.bytes(dice.next(), large - less);
+                let values = [
+                    vec![b'x'; 6000],
+                    noise(),
+                    vec![b'y'; 6000],
+                    noise(),
+                    vec![b'z'; 2 * LARGE_BYTES],
+                    noise(),
+                    vec![b'w'; 60],
+                ];
+                let model: Model = (0u64..)
+                    .zip(values)
+                    .map(|(number, value)| {
+                        let trailer = Trailer::new(SequenceNumber(number + 1), ValueKind::Put);
+                        (KeyRef::new(&number.to_be_bytes(), trailer).to_vec(), value)
+                    })
+                    .collect();
+                for capacity in [1 << 20, 256 << 20] {
+                    read_through_a_cache(&model, compression, capacity);
+                }
+            }
+        }
+    }
+}
+
+/// Walks both ways and gets, several times over.
+fn read_through_a_cache(model: &Model, compression: Compression, capacity: usize) {
+    let (env, path) = in_memory();
+    let options = TableOptions {
+        compression,
+        ..TableOptions::default()
+    };
+    let summary = build(&env, &path, model, options);
+    for first in 0..3 {
+        let cache = BlockCache::new(capacity);
+        let table = open(&env, &path, summary.file_size, &cache).unwrap();
+        for round in 0..5 {
+            let mut iterator = table.iter(true, [0, 1 << 20][round % 2]);
+            match (first + round) % 3 {
+                0 => {
+                    iterator.seek_to_first().unwrap();
+                    for (key, value) in model {
+                        assert!(iterator.valid() && iterator.key() == key_of(key));
+                        assert!(iterator.value() == value, "{compression}, round {round}");
+                        iterator.next().unwrap();
+                    }
+                }
+                1 => {
+                    iterator.seek_to_last().unwrap();
+                    for (key, value) in model.iter().rev() {
+                        assert!(iterator.valid() && iterator.key() == key_of(key));
+                        assert!(iterator.value() == value, "{compression}, round {round}");
+                        iterator.prev().unwrap();
+                    }
+                }
+                _ => {
+                    for (key, value) in model {
+                        let user_key = key_of(key).user_key;
+                        let found = table.get(user_key, Trailer::NEWEST, true).unwrap();
+                        assert!(&*found.unwrap().1 == value, "{compression}, round {round}");
+                    }
+                }
+            }
+            assert!(!iterator.valid());
+        }
+    }
+}
+
 /// The entries that a reader at `sequence` sees: the newest version of each key up to that, unless it is a tombstone.
 fn seen_at(model: &Model, sequence: SequenceNumber) -> Vec<&(Vec<u8>, Vec<u8>)> {
     let up_to = model

@@ -79,6 +79,8 @@ pub use db::{
 };
 pub use error::{Error, ErrorKind, Holder, Result};
 pub use key::{FileNumber, MAX_KEY_BYTES, MAX_VALUE_BYTES, SequenceNumber, ValueKind};
+#[doc(hidden)]
+pub use memory::copy_of;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub use memtable::MeasuredMemtable;

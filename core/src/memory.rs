@@ -107,8 +107,10 @@ pub(crate) fn lengthen(bytes: &mut Vec<u8>, length: usize, what: &str) -> Result
     Ok(())
 }
 
-/// A copy of `items`.
-pub(crate) fn copy_of<T: Clone>(items: &[T], what: &str) -> Result<Vec<T>> {
+/// A copy of `items`; `what` names them in the error. For the bindings too, whose callers lend bytes for a call alone.
+///
+/// Errors: `OutOfMemory`.
+pub fn copy_of<T: Clone>(items: &[T], what: &str) -> Result<Vec<T>> {
     let mut copy = room_for(items.len(), what)?;
     copy.extend_from_slice(items);
     Ok(copy)

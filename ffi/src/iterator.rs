@@ -116,7 +116,7 @@ unsafe fn iter_options(options: *const aidb_iter_options) -> Result<IterOptions>
 unsafe fn owned((data, len): (*const c_void, usize), name: &str) -> Result<Option<Vec<u8>>> {
     // SAFETY: the caller's own promise.
     let bytes = unsafe { optional_bytes(data, len, name)? };
-    Ok(bytes.map(<[u8]>::to_vec))
+    bytes.map(|bytes| aidb::copy_of(bytes, name)).transpose()
 }
 
 /// Makes a cursor and hands over its handle.
@@ -187,7 +187,10 @@ pub unsafe extern "C-unwind" fn aidb_iter_prefix(
     unsafe {
         guard_ok(error, || {
             let options = IterOptions {
-                prefix: Some(bytes(prefix, prefix_len, "prefix")?.to_vec()),
+                prefix: Some(aidb::copy_of(
+                    bytes(prefix, prefix_len, "prefix")?,
+                    "prefix",
+                )?),
                 ..IterOptions::default()
             };
             create(db, options, out(iterator_out, "iterator_out")?)
@@ -230,13 +233,15 @@ unsafe fn moved(
 }
 
 /// `key`, or a copy of it if the cursor lends it: a move changes what it lends.
-fn apart_from<'a>(cursor: &Cursor, key: &'a [u8]) -> Cow<'a, [u8]> {
+fn apart_from<'a>(cursor: &Cursor, key: &'a [u8]) -> Result<Cow<'a, [u8]>> {
     let (start, end) = (key.as_ptr(), key.as_ptr_range().end);
     let overlaps = |lent: &[u8]| lent.as_ptr() < end && start < lent.as_ptr_range().end;
-    match cursor.valid() && (overlaps(cursor.key()) || overlaps(cursor.value())) {
-        true => Cow::Owned(key.to_vec()),
-        false => Cow::Borrowed(key),
-    }
+    Ok(
+        match cursor.valid() && (overlaps(cursor.key()) || overlaps(cursor.value())) {
+            true => Cow::Owned(aidb::copy_of(key, "a key")?),
+            false => Cow::Borrowed(key),
+        },
+    )
 }
 
 /// Moves to the first entry in walking order.
@@ -275,7 +280,8 @@ pub unsafe extern "C-unwind" fn aidb_iter_seek(
     unsafe {
         moved(iterator, error, |cursor| {
             let key = bytes(key, key_len, "key")?;
-            cursor.seek(&apart_from(cursor, key))
+            let key = apart_from(cursor, key)?;
+            cursor.seek(&key)
         })
     }
 }
@@ -293,7 +299,8 @@ pub unsafe extern "C-unwind" fn aidb_iter_seek_for_prev(
     unsafe {
         moved(iterator, error, |cursor| {
             let key = bytes(key, key_len, "key")?;
-            cursor.seek_for_prev(&apart_from(cursor, key))
+            let key = apart_from(cursor, key)?;
+            cursor.seek_for_prev(&key)
         })
     }
 }

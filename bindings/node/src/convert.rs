@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use aidb::{Error, ErrorKind, Result, Value};
+use aidb::{Error, ErrorKind, Result, Value, copy_of};
 use napi::Env;
 use napi::bindgen_prelude::{Array, Buffer, BufferSlice, Either, Uint32Array};
 
@@ -12,11 +12,12 @@ pub(crate) const COPY_BYTES: usize = 16 << 10;
 /// Bytes as JavaScript hands them over: a string stands for its UTF-8.
 pub(crate) type Bytes<'env> = Either<String, &'env [u8]>;
 
-/// The bytes, copied: JavaScript may change its own at any time.
-pub(crate) fn owned(bytes: Bytes<'_>) -> Vec<u8> {
+/// The bytes, copied: JavaScript may change its own at any time. `OutOfMemory` is for the job to tell, so that JavaScript
+/// gets it as it gets any failure.
+pub(crate) fn owned(bytes: Bytes<'_>) -> Result<Vec<u8>> {
     match bytes {
-        Either::A(text) => text.into_bytes(),
-        Either::B(bytes) => bytes.to_vec(),
+        Either::A(text) => Ok(text.into_bytes()),
+        Either::B(bytes) => copy_of(bytes, "a key or value"),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use aidb::{
     DB, Error, IterOptions, Options, ReadOptions, Remembered, Result, Value, WriteBatch,
-    WriteOptions,
+    WriteOptions, copy_of,
 };
 use napi::bindgen_prelude::{Array, BufferSlice, Either, Either4, Null};
 use napi::{Env, JsString};
@@ -76,22 +76,22 @@ impl Range {
         gt: Option<Bytes<'_>>,
         lte: Option<Bytes<'_>>,
         lt: Option<Bytes<'_>>,
-    ) -> Range {
-        Range {
-            lower: gte
-                .map(owned)
-                .or_else(|| gt.map(|key| successor(owned(key)))),
-            upper: lte
-                .map(|key| successor(owned(key)))
-                .or_else(|| lt.map(owned)),
-        }
+    ) -> Result<Range> {
+        let behind = |key| owned(key).and_then(successor);
+        Ok(Range {
+            lower: gte.map(owned).or_else(|| gt.map(behind)).transpose()?,
+            upper: lte.map(behind).or_else(|| lt.map(owned)).transpose()?,
+        })
     }
 }
 
 /// The smallest key behind `key`.
-fn successor(mut key: Vec<u8>) -> Vec<u8> {
+fn successor(mut key: Vec<u8>) -> Result<Vec<u8>> {
+    let length = key.len() + 1;
+    let reserved = key.try_reserve_exact(1);
+    reserved.map_err(|_| Error::out_of_memory("a key", length))?;
     key.push(0);
-    key
+    Ok(key)
 }
 
 #[napi]
@@ -182,14 +182,14 @@ impl Database {
         sync: bool,
     ) -> napi::Result<()> {
         let (key, value) = (owned(key), owned(value));
-        self.write_job(env, number, sync, move |batch| batch.put(&key, &value))
+        self.write_job(env, number, sync, move |batch| batch.put(&key?, &value?))
     }
 
     /// Removes one key.
     #[napi]
     pub fn del(&self, env: &Env, number: u32, key: Bytes<'_>, sync: bool) -> napi::Result<()> {
         let key = owned(key);
-        self.write_job(env, number, sync, move |batch| batch.delete(&key))
+        self.write_job(env, number, sync, move |batch| batch.delete(&key?))
     }
 
     /// Applies a batch: `bytes` are keys and values one behind the other, `lengths` those of each operation's key
@@ -203,8 +203,9 @@ impl Database {
         lengths: &[f64],
         sync: bool,
     ) -> napi::Result<()> {
-        let (bytes, lengths) = (bytes.to_vec(), lengths.to_vec());
+        let (bytes, lengths) = (copy_of(bytes, "a batch"), copy_of(lengths, "a batch"));
         self.write_job(env, number, sync, move |batch| {
+            let (bytes, lengths) = (bytes?, lengths?);
             let mut rest = &bytes[..];
             let mut part = |length: f64| {
                 let (part, behind) = rest
@@ -238,7 +239,8 @@ impl Database {
     ) -> napi::Result<()> {
         let key = owned(key);
         self.read_job(env, number, fill_cache, snapshot, move |db, options| {
-            let bytes = db.get_with(&key, options)?.map(Value::into_vec);
+            let value = db.get_with(&key?, options)?;
+            let bytes = value.map(Value::try_into_vec).transpose()?;
             Ok(Outcome::Value { bytes, text })
         })
     }
@@ -309,7 +311,7 @@ impl Database {
     ) -> napi::Result<()> {
         let keys = Keys::new(bytes, lengths);
         self.read_job(env, number, fill_cache, snapshot, move |db, options| {
-            Outcome::values(db.get_many_with(&keys.cut()?, options)?)
+            Outcome::values(db.get_many_with(&keys?.cut()?, options)?)
         })
     }
 
@@ -329,7 +331,7 @@ impl Database {
             // One at a time, so that at most one value is in memory.
             let has = |key: &&[u8]| Ok(db.get_with(key, options)?.is_some());
             Ok(Outcome::Flags(
-                keys.cut()?.iter().map(has).collect::<Result<_>>()?,
+                keys?.cut()?.iter().map(has).collect::<Result<_>>()?,
             ))
         })
     }
@@ -346,7 +348,7 @@ impl Database {
     ) -> napi::Result<()> {
         let key = owned(key);
         self.read_job(env, number, fill_cache, snapshot, move |db, options| {
-            Ok(Outcome::Flag(db.get_with(&key, options)?.is_some()))
+            Ok(Outcome::Flag(db.get_with(&key?, options)?.is_some()))
         })
     }
 
@@ -376,6 +378,7 @@ impl Database {
     ) -> napi::Result<Either<Iterator, Array<'env>>> {
         let range = Range::new(gte, gt, lte, lt);
         let make = || -> Result<Iterator> {
+            let range = range?;
             let options = IterOptions {
                 snapshot: Some(self.pin(snapshot)?),
                 lower_bound: range.lower,
@@ -414,6 +417,7 @@ impl Database {
         let pin = self.pin(snapshot);
         let opened = Arc::clone(&self.opened);
         self.port.submit_apart(env, number, move || {
+            let range = range?;
             let options = IterOptions {
                 snapshot: Some(pin?),
                 lower_bound: range.lower,
@@ -470,11 +474,11 @@ impl Database {
         start: Option<Bytes<'_>>,
         end: Option<Bytes<'_>>,
     ) -> napi::Result<()> {
-        let (start, end) = (start.map(owned), end.map(owned));
+        let (start, end) = (start.map(owned).transpose(), end.map(owned).transpose());
         let opened = Arc::clone(&self.opened);
         self.port.submit_apart(env, number, move || {
             let db = opened.get()?;
-            db.compact_range(start.as_deref(), end.as_deref())?;
+            db.compact_range(start?.as_deref(), end?.as_deref())?;
             Ok(Outcome::Done)
         })
     }
@@ -488,11 +492,11 @@ impl Database {
         start: Option<Bytes<'_>>,
         end: Option<Bytes<'_>>,
     ) -> napi::Result<()> {
-        let (start, end) = (start.map(owned), end.map(owned));
+        let (start, end) = (start.map(owned).transpose(), end.map(owned).transpose());
         let opened = Arc::clone(&self.opened);
         self.port.submit(env, Lane::Read, number, move || {
             let db = opened.get()?;
-            let bytes = db.approximate_size(start.as_deref(), end.as_deref())?;
+            let bytes = db.approximate_size(start?.as_deref(), end?.as_deref())?;
             Ok(Outcome::Number(bytes as f64))
         })
     }
@@ -595,7 +599,7 @@ fn answer<'env>(env: &'env Env, value: Option<Value>, text: bool) -> Result<Answ
         false if value.len() <= COPY_BYTES => {
             BufferSlice::copy_from(env, &value[..]).map(Either4::C)
         }
-        false => BufferSlice::from_data(env, value.into_vec()).map(Either4::C),
+        false => BufferSlice::from_data(env, value.try_into_vec()?).map(Either4::C),
     };
     answer.map_err(refusal)
 }
@@ -616,11 +620,11 @@ struct Keys {
 }
 
 impl Keys {
-    fn new(bytes: &[u8], lengths: &[f64]) -> Keys {
-        Keys {
-            bytes: bytes.to_vec(),
-            lengths: lengths.to_vec(),
-        }
+    fn new(bytes: &[u8], lengths: &[f64]) -> Result<Keys> {
+        Ok(Keys {
+            bytes: copy_of(bytes, "keys")?,
+            lengths: copy_of(lengths, "keys")?,
+        })
     }
 
     fn cut(&self) -> Result<Vec<&[u8]>> {

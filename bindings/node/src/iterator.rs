@@ -63,12 +63,12 @@ impl Iterator {
         max_entries: u32,
         max_bytes: u32,
     ) -> napi::Result<()> {
-        let target = target.map(owned);
+        let target = target.map(owned).transpose();
         let walk = Arc::clone(&self.walk);
         self.port.submit(env, Lane::Read, number, move || {
             let mut walk = walk.lock().unwrap_or_else(PoisonError::into_inner);
             let walk = walk.as_mut().ok_or_else(|| Error::closed("the iterator"))?;
-            let read = walk.read(target, max_entries as usize, max_bytes as usize);
+            let read = walk.read(target?, max_entries as usize, max_bytes as usize);
             if let Err(error) = &read {
                 walk.failed = Some(error.clone());
             }
@@ -157,7 +157,7 @@ fn outcome(chunk: &Chunk, last: bool) -> Result<Outcome> {
         }
     }
     Ok(Outcome::Chunk {
-        bytes: chunk.bytes().to_vec(),
+        bytes: aidb::copy_of(chunk.bytes(), "entries")?,
         ends,
         last,
     })

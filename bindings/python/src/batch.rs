@@ -41,13 +41,13 @@ impl WriteBatch {
     /// Adds a put of `value` under `key`. Raises `InvalidArgumentError` if one is too long; the batch is
     /// unchanged then.
     fn put(&self, py: Python<'_>, key: BytesLike<'_>, value: BytesLike<'_>) -> PyResult<()> {
-        let key = key.behind(&self.prefix);
+        let key = key.behind(&self.prefix)?;
         self.change(py, |batch| batch.put(&key, value.as_slice()))
     }
 
     /// Adds a delete of `key`. Raises `InvalidArgumentError` if it is too long.
     fn delete(&self, py: Python<'_>, key: BytesLike<'_>) -> PyResult<()> {
-        let key = key.behind(&self.prefix);
+        let key = key.behind(&self.prefix)?;
         self.change(py, |batch| batch.delete(&key))
     }
 

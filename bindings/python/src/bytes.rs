@@ -12,6 +12,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
 
+use crate::errors::to_python as error_to_python;
+
 /// A `bytes` above this length is allocated by the call that can fail instead of panicking.
 const LARGE_BYTES: usize = 1 << 20;
 
@@ -43,12 +45,24 @@ impl BytesLike<'_> {
     }
 
     /// The key as the database knows it: behind the `prefix` of a prefixed view.
-    pub(crate) fn behind<'a>(&'a self, prefix: &[u8]) -> Cow<'a, [u8]> {
-        if prefix.is_empty() {
-            Cow::Borrowed(self.as_slice())
-        } else {
-            Cow::Owned([prefix, self.as_slice()].concat())
-        }
+    pub(crate) fn behind<'a>(&'a self, prefix: &[u8]) -> PyResult<Cow<'a, [u8]>> {
+        Ok(match prefix {
+            [] => Cow::Borrowed(self.as_slice()),
+            _ => Cow::Owned(self.copy_behind(prefix)?),
+        })
+    }
+
+    /// The same as a copy, with room for a byte more.
+    pub(crate) fn copy_behind(&self, prefix: &[u8]) -> PyResult<Vec<u8>> {
+        let mut copy = Vec::new();
+        let length = prefix.len() + self.as_slice().len();
+        copy.try_reserve_exact(length + 1).map_err(|_| {
+            let error = aidb::Error::out_of_memory("a key", length);
+            error_to_python(self.0.py(), &error)
+        })?;
+        copy.extend_from_slice(prefix);
+        copy.extend_from_slice(self.as_slice());
+        Ok(copy)
     }
 }
 

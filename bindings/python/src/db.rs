@@ -200,8 +200,8 @@ impl DB {
         stop: Option<BytesLike<'_>>,
     ) -> PyResult<()> {
         let db = Arc::clone(&view(slf.as_super()).store);
-        let start = start.map(|key| key.as_slice().to_vec());
-        let stop = stop.map(|key| key.as_slice().to_vec());
+        let owned = |key: BytesLike<'_>| key.copy_behind(&[]);
+        let (start, stop) = (start.map(owned).transpose()?, stop.map(owned).transpose()?);
         interruptible(slf.py(), move |_| {
             db.compact_range(start.as_deref(), stop.as_deref())
         })

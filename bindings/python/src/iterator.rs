@@ -137,7 +137,7 @@ impl Iterator {
     /// Moves to just before where `target` is or would be in the order of keys, also with `reverse`: going up from
     /// there, the first entry is the smallest key at or above `target`. A target outside the range means its end.
     fn seek(&self, py: Python<'_>, target: BytesLike<'_>) -> PyResult<()> {
-        let target = target.behind(&self.prefix).into_owned();
+        let target = target.copy_behind(&self.prefix)?;
         self.place(py, |walk| walk.seek(target))
     }
 

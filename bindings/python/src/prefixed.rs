@@ -24,7 +24,7 @@ impl PrefixedDB {
         let outer = view(parent);
         let view = View {
             store: Arc::clone(&outer.store),
-            prefix: prefix.behind(&outer.prefix).into_owned(),
+            prefix: prefix.copy_behind(&outer.prefix)?,
             pinned: None,
         };
         let layers = PyClassInitializer::from(Reader { view })

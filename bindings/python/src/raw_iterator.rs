@@ -110,7 +110,7 @@ impl RawIterator {
 
     /// Moves to the smallest key at or above `target`, or to none if there is none.
     fn seek(&self, py: Python<'_>, target: BytesLike<'_>) -> PyResult<()> {
-        let target = target.behind(&self.prefix);
+        let target = target.behind(&self.prefix)?;
         self.step(py, false, |cursor| cursor.seek(&target))
     }
 

@@ -45,7 +45,7 @@ impl View {
         fill_cache: bool,
     ) -> PyResult<Option<aidb::Value>> {
         let snapshot = self.snapshot(py)?;
-        let (key, db) = (key.behind(&self.prefix), &self.store);
+        let (key, db) = (key.behind(&self.prefix)?, &self.store);
         detached(py, || {
             let options = ReadOptions {
                 snapshot: snapshot.as_ref(),
@@ -120,7 +120,7 @@ impl Reader {
             snapshot: snapshot.as_ref(),
             ..ReadOptions::default()
         };
-        let key = key.behind(&self.view.prefix);
+        let key = key.behind(&self.view.prefix)?;
         let remembered = caught(|| self.view.store.get_in_memory(&key, &options));
         match remembered.map_err(|error| error_to_python(py, &error))? {
             Remembered::Value(value) => Ok(to_python(py, &value)?.into_any()),
@@ -151,7 +151,7 @@ impl Reader {
         let keys: Vec<_> = wanted
             .iter()
             .map(|key| key.behind(&self.view.prefix))
-            .collect();
+            .collect::<PyResult<_>>()?;
         let (mut snapshot, db) = (self.view.snapshot(py)?, &self.view.store);
         if snapshot.is_none() && keys.len() > MANY {
             snapshot = Some(detached(py, || db.snapshot())?);
@@ -249,20 +249,20 @@ impl Reader {
     ) -> PyResult<Iterator> {
         let _ = verify_checksums;
         let bound = |key: BytesLike<'_>, behind: bool| {
-            let mut key = key.behind(&self.view.prefix).into_owned();
+            let mut key = key.copy_behind(&self.view.prefix)?;
             if behind {
                 // The smallest key behind `key`.
                 key.push(0);
             }
-            key
+            Ok::<_, PyErr>(key)
         };
         let mut options = self.view.cursor_options(py, fill_cache)?;
         options.reverse = reverse;
         options.values = include_value;
-        options.lower_bound = start.map(|key| bound(key, !include_start));
-        options.upper_bound = stop.map(|key| bound(key, include_stop));
+        options.lower_bound = start.map(|key| bound(key, !include_start)).transpose()?;
+        options.upper_bound = stop.map(|key| bound(key, include_stop)).transpose()?;
         if let Some(prefix) = prefix {
-            let whole = prefix.behind(&self.view.prefix).into_owned();
+            let whole = prefix.copy_behind(&self.view.prefix)?;
             options.prefix = (!whole.is_empty()).then_some(whole);
         }
         let shown = Shown {

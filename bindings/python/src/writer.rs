@@ -34,7 +34,7 @@ fn put(
     sync: bool,
 ) -> PyResult<()> {
     let view = view(writer);
-    let (key, value, db) = (key.behind(&view.prefix), value.as_slice(), &view.store);
+    let (key, value, db) = (key.behind(&view.prefix)?, value.as_slice(), &view.store);
     detached(writer.py(), || {
         db.put_with(&key, value, &WriteOptions { sync })
     })
@@ -42,7 +42,7 @@ fn put(
 
 fn delete(writer: &Bound<'_, Writer>, key: &BytesLike<'_>, sync: bool) -> PyResult<()> {
     let view = view(writer);
-    let (key, db) = (key.behind(&view.prefix), &view.store);
+    let (key, db) = (key.behind(&view.prefix)?, &view.store);
     detached(writer.py(), || db.delete_with(&key, &WriteOptions { sync }))
 }
 

@@ -217,7 +217,7 @@ fn merge(
     }
     let read = expected(plan, tables)?;
     let mut input = MergingIterator::new(sources);
-    let mut retention = Retention::new(&context.visible);
+    let mut retention = Retention::new(&context.visible)?;
     let mut ledger = Ledger::new(&context.visible);
     // Asked of every table, not of a place that keeps step: what the ledger judges by is not what retention went by.
     let holds_deeper = |key: &[u8]| {

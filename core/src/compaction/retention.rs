@@ -58,16 +58,18 @@ pub(crate) struct Retention {
 
 impl Retention {
     /// Serves readers at `visible` (ascending) and later.
-    pub(crate) fn new(visible: &[SequenceNumber]) -> Retention {
+    ///
+    /// Errors: `OutOfMemory`.
+    pub(crate) fn new(visible: &[SequenceNumber]) -> Result<Retention> {
         debug_assert!(visible.is_sorted(), "visible numbers ascend");
-        Retention {
-            visible: visible.to_vec(),
+        Ok(Retention {
+            visible: memory::copy_of(visible, "numbers of snapshots")?,
             user_key: Vec::new(),
             has_key: false,
             newer: None,
             held: Vec::new(),
             is_bottom: None,
-        }
+        })
     }
 
     /// Whether the next entry stays by R1 alone: all that a flush can tell.
@@ -144,7 +146,7 @@ mod tests {
             .iter()
             .map(|&number| SequenceNumber(number))
             .collect();
-        let mut retention = Retention::new(&visible);
+        let mut retention = Retention::new(&visible).unwrap();
         let mut kept = Vec::new();
         for &entry in entries {
             let kind = if entry > 0 {

@@ -130,7 +130,7 @@ impl Shared {
             let mut builder = Builder::new(file, path.clone(), file_id, self.table_options())?;
             builder.set_created_micros(self.env.wall_micros());
             let visible = self.snapshots.visible(|| self.publisher.last());
-            let mut retention = Retention::new(&visible);
+            let mut retention = Retention::new(&visible)?;
             let mut ledger = Ledger::new(&visible);
             while entries.valid() {
                 let (key, value) = (entries.key(), entries.value());

@@ -24,8 +24,9 @@ enum Ends {
 type Entry = (Vec<u8>, Vec<u8>);
 
 impl Iter {
-    pub(super) fn new(db: &DB, options: IterOptions) -> Iter {
-        let ends = match db.cursor(options) {
+    /// `options` may have failed to be made: then that is the first item.
+    pub(super) fn new(db: &DB, options: Result<IterOptions>) -> Iter {
+        let ends = match options.and_then(|options| db.cursor(options)) {
             Ok(front) => Ends::Open {
                 front: Box::new(front),
                 back: None,

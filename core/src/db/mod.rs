@@ -23,6 +23,7 @@ use self::read::Found;
 use self::shared::Shared;
 use crate::batch::WriteBatch;
 use crate::error::Result;
+use crate::memory;
 use crate::options::{IterOptions, Options, ReadOptions, WriteOptions};
 use crate::snapshot::Snapshot;
 use crate::sync::Arc;
@@ -244,26 +245,34 @@ impl DB {
 
     /// All entries in key order, from both ends. Errors come as items, and end the iteration.
     pub fn iter(&self) -> Iter {
-        Iter::new(self, IterOptions::default())
+        Iter::new(self, Ok(IterOptions::default()))
     }
 
     /// The entries whose keys lie in `range`, from both ends: `db.range("a".."b")`.
     pub fn range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Iter {
-        let owned = |bound: Bound<&K>| bound.map(|key| key.as_ref().to_vec());
-        let options = IterOptions {
-            lower_bound: lower_bound(owned(range.start_bound())),
-            upper_bound: upper_bound(owned(range.end_bound())),
-            ..IterOptions::default()
+        let owned = |bound: Bound<&K>| {
+            Ok(match bound {
+                Bound::Included(key) => Bound::Included(memory::copy_of(key.as_ref(), "a bound")?),
+                Bound::Excluded(key) => Bound::Excluded(memory::copy_of(key.as_ref(), "a bound")?),
+                Bound::Unbounded => Bound::Unbounded,
+            })
         };
-        Iter::new(self, options)
+        let options = || {
+            Ok(IterOptions {
+                lower_bound: lower_bound(owned(range.start_bound())?),
+                upper_bound: upper_bound(owned(range.end_bound())?),
+                ..IterOptions::default()
+            })
+        };
+        Iter::new(self, options())
     }
 
     /// The entries whose keys start with `prefix`, from both ends.
     pub fn prefix(&self, prefix: &[u8]) -> Iter {
-        let options = IterOptions {
-            prefix: Some(prefix.to_vec()),
+        let options = memory::copy_of(prefix, "a bound").map(|prefix| IterOptions {
+            prefix: Some(prefix),
             ..IterOptions::default()
-        };
+        });
         Iter::new(self, options)
     }
 

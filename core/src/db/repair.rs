@@ -39,6 +39,7 @@ use crate::filename::{
 };
 use crate::iterator::InternalIterator;
 use crate::key::{FileNumber, KeyRef, SequenceNumber, Trailer, ValueKind};
+use crate::memory;
 use crate::memtable::Loader;
 use crate::options::Options;
 use crate::sstable::{
@@ -219,16 +220,19 @@ impl Repair<'_> {
             if let Some(table) = &table
                 && lost.is_empty()
             {
-                self.compare(&path, table, info);
+                self.compare(&path, table, info)?;
             }
             for lost in lost {
                 let mut loss = Loss::new(path.clone(), lost.start, lost.end, &lost.error);
                 (loss.offset, loss.end) = (lost.start, lost.end);
-                let user_key = |key: &Vec<u8>| KeyRef::decode(key).map(|key| key.user_key.to_vec());
                 let after = lost.after.as_ref().or(info.map(|info| &info.smallest));
                 let before = lost.before.as_ref().or(info.map(|info| &info.largest));
-                loss.smallest_key = after.and_then(user_key);
-                loss.largest_key = before.and_then(user_key);
+                let key_of = |key: Option<&Vec<u8>>| {
+                    let key = key.and_then(|key| KeyRef::decode(key));
+                    key.map(user_key_of).transpose()
+                };
+                loss.smallest_key = key_of(after)?;
+                loss.largest_key = key_of(before)?;
                 loss.first_sequence = info.map(|info| info.smallest_sequence);
                 loss.last_sequence = info.map(|info| info.largest_sequence);
                 self.report.add(loss);
@@ -245,31 +249,34 @@ impl Repair<'_> {
         let mut missing: Vec<FileNumber> = missing.into_iter().collect();
         missing.sort_unstable();
         for number in missing {
-            self.report.add(missing_table(
-                self.from,
-                &manifest.tables[&number],
-                manifest.is_complete,
-            ));
+            let info = &manifest.tables[&number];
+            let loss = missing_table(self.from, info, manifest.is_complete)?;
+            self.report.add(loss);
         }
         Ok(tables)
     }
 
     /// P6, for a table whose blocks can all be read.
-    fn compare(&mut self, path: &Path, table: &SalvagedTable, info: Option<&TableInfo>) {
+    fn compare(
+        &mut self,
+        path: &Path,
+        table: &SalvagedTable,
+        info: Option<&TableInfo>,
+    ) -> Result<()> {
         let manifest = info.map(|info| Said {
             entries: info.entries,
             tombstones: info.tombstones,
             terms: info.content_sum,
         });
         let Some(what) = other_entries(table.sum, manifest, table.said) else {
-            return;
+            return Ok(());
         };
         let mut loss = Loss::new(path.to_path_buf(), 0, 0, &Error::corruption(path, 0, what));
-        loss.smallest_key = info.map(|info| info.smallest_key().user_key.to_vec());
-        loss.largest_key = info.map(|info| info.largest_key().user_key.to_vec());
-        loss.first_sequence = info.map(|info| info.smallest_sequence);
-        loss.last_sequence = info.map(|info| info.largest_sequence);
+        if let Some(info) = info {
+            tell_range(&mut loss, info)?;
+        }
         self.report.add(loss);
+        Ok(())
     }
 
     /// Replays the logs that count (P3, P4) into tables of the new directory: their paths, and what they hold.
@@ -724,18 +731,28 @@ fn into_runs(mut tables: Vec<SalvagedTable>) -> Vec<Vec<SalvagedTable>> {
     runs
 }
 
-fn missing_table(dir: &Path, info: &TableInfo, is_complete: bool) -> Loss {
+fn user_key_of(key: KeyRef<'_>) -> Result<Vec<u8>> {
+    memory::copy_of(key.user_key, "a key")
+}
+
+/// The keys and numbers of a table that is lost.
+fn tell_range(loss: &mut Loss, info: &TableInfo) -> Result<()> {
+    loss.smallest_key = Some(user_key_of(info.smallest_key())?);
+    loss.largest_key = Some(user_key_of(info.largest_key())?);
+    loss.first_sequence = Some(info.smallest_sequence);
+    loss.last_sequence = Some(info.largest_sequence);
+    Ok(())
+}
+
+fn missing_table(dir: &Path, info: &TableInfo, is_complete: bool) -> Result<Loss> {
     let path = table_path(dir, info.number);
     let what = match is_complete {
         true => "the manifest names this table, and it is missing",
         false => "the table is missing; perhaps an edit that cannot be read had replaced it",
     };
     let mut loss = Loss::new(path.clone(), 0, 0, &Error::corruption(&path, 0, what));
-    loss.smallest_key = Some(info.smallest_key().user_key.to_vec());
-    loss.largest_key = Some(info.largest_key().user_key.to_vec());
-    loss.first_sequence = Some(info.smallest_sequence);
-    loss.last_sequence = Some(info.largest_sequence);
-    loss
+    tell_range(&mut loss, info)?;
+    Ok(loss)
 }
 
 /// P5; damage and a failing disk are what repair is for, anything else ends it.

@@ -56,12 +56,22 @@ impl Value {
         }
     }
 
-    /// The bytes as a vector; copies them unless they are in one.
+    /// The bytes as a vector; copies them unless they are in one. Without memory for that the process ends:
+    /// [`Value::try_into_vec`] does not.
     pub fn into_vec(self) -> Vec<u8> {
         match self.bytes {
             Bytes::Copied(bytes) => bytes,
-            Bytes::Inline(length, bytes) => bytes[..usize::from(length)].to_vec(),
-            Bytes::Pinned(value) => value.to_vec(),
+            _ => self.to_vec(),
+        }
+    }
+
+    /// The bytes as a vector; copies them unless they are in one.
+    ///
+    /// Errors: `OutOfMemory`.
+    pub fn try_into_vec(self) -> Result<Vec<u8>> {
+        match self.bytes {
+            Bytes::Copied(bytes) => Ok(bytes),
+            _ => memory::copy_of(&self, "a value"),
         }
     }
 }
@@ -110,6 +120,7 @@ mod tests {
             let value = Value::copied(&bytes).unwrap();
             assert_eq!(value, bytes);
             assert_eq!(value.clone().into_vec(), bytes);
+            assert_eq!(value.clone().try_into_vec().unwrap(), bytes);
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Ringing takes no lock but the alarm's own, so that a reader may do it anywhere.
 
+use crate::memory;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex};
 
@@ -33,7 +34,11 @@ impl Alarm {
         if key.is_some() {
             return;
         }
-        *key = Some(user_key.to_vec());
+        // Without memory the next walk that comes there rings.
+        let Ok(copy) = memory::copy_of(user_key, "a key") else {
+            return;
+        };
+        *key = Some(copy);
         drop(key);
         self.is_rung.store(true, Ordering::Release);
         (self.wake)();
@@ -46,7 +51,8 @@ impl Alarm {
 
     /// The key it was rung for, until [`Alarm::forget`].
     pub(crate) fn key(&self) -> Option<Vec<u8>> {
-        self.key.lock().clone()
+        let key = self.key.lock();
+        memory::copy_of(key.as_ref()?, "a key").ok()
     }
 
     /// The run has been seen to.

@@ -24,7 +24,7 @@ fn numbers(numbers: &[u64]) -> Vec<SequenceNumber> {
 
 /// The entries of one key that retention keeps, newest first.
 fn retained(entries: &[i64], visible: &[SequenceNumber], is_bottom: bool) -> Vec<i64> {
-    let mut retention = Retention::new(visible);
+    let mut retention = Retention::new(visible).unwrap();
     let mut kept = Vec::new();
     for &entry in entries {
         let trailer = trailer(entry);

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::iterator::InternalIterator;
 use crate::iterator::visible::kind_of;
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
+use crate::memory;
 
 /// Bytes of keys and values walked between two looks at whether it should end.
 const LOOK_BYTES: u64 = 1 << 20;
@@ -372,10 +373,9 @@ impl<C: Pairs> Back<C> {
         }
         let stretch = &mut self.stretch;
         if stretch.sum.puts == 0 {
-            stretch.first = key.to_vec();
+            memory::replace(&mut stretch.first, key, "a key")?;
         }
-        stretch.last.clear();
-        stretch.last.extend_from_slice(key);
+        memory::replace(&mut stretch.last, key, "a key")?;
         stretch.bytes += (key.len() + value.len()) as u64;
         add_pair(&mut stretch.sum, key, value);
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aidb::WriteOptions;
+use aidb::{Error, WriteOptions};
 use pyo3::prelude::*;
 
 use crate::bytes::BytesLike;
@@ -25,6 +25,18 @@ pub(crate) struct WriteBatch {
 }
 
 impl WriteBatch {
+    /// Adds to the operations. Those of a closed database are for nothing, and that is told at the first chance.
+    fn add(
+        &self,
+        py: Python<'_>,
+        add: impl FnOnce(&mut aidb::WriteBatch) -> aidb::Result<()>,
+    ) -> PyResult<()> {
+        if self.store.is_closed() {
+            return Err(to_python(py, &Error::closed("the database")));
+        }
+        self.change(py, add)
+    }
+
     fn change(
         &self,
         py: Python<'_>,
@@ -38,24 +50,26 @@ impl WriteBatch {
 
 #[pymethods]
 impl WriteBatch {
-    /// Adds a put of `value` under `key`. Raises `InvalidArgumentError` if one is too long; the batch is
-    /// unchanged then.
+    /// Adds a put of `value` under `key`. Raises `InvalidArgumentError` if one is too long, `ClosedError` if the database is
+    /// closed; the batch is unchanged then.
     fn put(&self, py: Python<'_>, key: BytesLike<'_>, value: BytesLike<'_>) -> PyResult<()> {
         let key = key.behind(&self.prefix)?;
-        self.change(py, |batch| batch.put(&key, value.as_slice()))
+        self.add(py, |batch| batch.put(&key, value.as_slice()))
     }
 
-    /// Adds a delete of `key`. Raises `InvalidArgumentError` if it is too long.
+    /// Adds a delete of `key`. Raises `InvalidArgumentError` if it is too long, `ClosedError` if the database is closed.
     fn delete(&self, py: Python<'_>, key: BytesLike<'_>) -> PyResult<()> {
         let key = key.behind(&self.prefix)?;
-        self.change(py, |batch| batch.delete(&key))
+        self.add(py, |batch| batch.delete(&key))
     }
 
     /// Adds all operations of another batch, `source`, behind this one's own, with the keys as they are there.
     fn append(&self, py: Python<'_>, source: &Bound<'_, WriteBatch>) -> PyResult<()> {
         // A copy first: `source` may be this batch, and two locks at once could be taken in two orders.
-        let added = lock(py, &source.get().operations)?.clone();
-        self.change(py, |batch| batch.append(&added))
+        let mut added = aidb::WriteBatch::new();
+        let copied = added.append(&*lock(py, &source.get().operations)?);
+        copied.map_err(|error| to_python(py, &error))?;
+        self.add(py, |batch| batch.append(&added))
     }
 
     /// Removes all operations.

@@ -86,10 +86,19 @@ def test_a_refused_operation_leaves_the_batch_as_it_was(db):
 
 def test_a_batch_of_a_closed_database_is_closed(path):
     with aidb.open(path) as db:
-        batch = db.write_batch()
-    batch.put(b"key", b"value")
-    with pytest.raises(aidb.ClosedError):
-        batch.write()
+        batch, other = db.write_batch(), db.write_batch()
+        other.put(b"other", b"value")
+    for call in (
+        lambda: batch.put(b"key", b"value"),
+        lambda: batch.delete(b"key"),
+        lambda: batch.append(other),
+        batch.write,
+        other.write,
+    ):
+        with pytest.raises(aidb.ClosedError):
+            call()
+    assert (len(batch), len(other)) == (0, 1)
+    other.clear()
 
 
 def test_a_batch_larger_than_a_memtable_is_whole(tiny_db):

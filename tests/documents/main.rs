@@ -7,6 +7,7 @@
 //! * `licences.rs` the packages carry the texts of their licences, and of what is linked in
 //! * `links.rs`    every link in a document leads somewhere
 //! * `memory.rs`   `core` asks for memory whose amount follows from data at one door
+//! * `mutants.rs`  the mutants that are accepted change lines that are there
 //! * `promises.rs` the tests that docs/durability.md names are there
 //! * `versions.rs` one version everywhere
 
@@ -19,6 +20,7 @@ mod layers;
 mod licences;
 mod links;
 mod memory;
+mod mutants;
 mod promises;
 mod versions;
 

@@ -3,8 +3,8 @@
 //! * J1  Outputs and their directory entries are synced before the edit is returned.
 //! * J2  On an error or a stop every output is removed; the inputs are never touched.
 //! * J3  All versions of a user key lie in one output (V2).
-//! * J4  What was read is what the manifest says of the inputs, and what was written is that without what was dropped
-//!       (LEDGER-1). A job that does not add up, or meets damage, is tried once more past all caches. If it fails again,
+//! * J4  What was read is what the manifest says of the inputs, their bounds and numbers too, and what was written is that
+//!       without what was dropped (LEDGER-1). A job that does not add up, or meets damage, is tried once more past all caches. If it fails again,
 //!       each input is read by itself to find the one that is not what the manifest says.
 //!
 //! Elsewhere: which entries stay (`retention.rs`), making the edit durable and deleting the inputs (`db`).
@@ -85,7 +85,10 @@ impl From<Error> for Failure {
 /// Errors: `Closed` if it was told to stop, `Corruption` if an input is damaged or is not what the manifest says of it,
 /// `Internal` if entries do not add up for another reason, `Io` or `NoSpace`.
 pub(crate) fn run(plan: &Plan, context: &JobContext<'_>) -> std::result::Result<Output, Failure> {
-    let is_fault = |error: &Error| error.is_unaccounted() || error.kind() == ErrorKind::Corruption;
+    let is_fault = |error: &Error| {
+        error.is_unaccounted()
+            || matches!(error.kind(), ErrorKind::Corruption | ErrorKind::Unsupported)
+    };
     match attempt(plan, context, context.tables) {
         Err(error) if is_fault(&error) => (context.note)(&error),
         outcome => return Ok(outcome?),
@@ -111,7 +114,7 @@ fn blame(plan: &Plan, context: &JobContext<'_>, error: Error) -> Failure {
             }
             Err(error) => error,
         };
-        let is_damage = fault.kind() == ErrorKind::Corruption;
+        let is_damage = matches!(fault.kind(), ErrorKind::Corruption | ErrorKind::Unsupported);
         return Failure {
             set_aside: is_damage.then_some(file.number).into_iter().collect(),
             error: fault,
@@ -125,6 +128,25 @@ fn blame(plan: &Plan, context: &JobContext<'_>, error: Error) -> Failure {
         },
         error,
     }
+}
+
+/// Compares what the manifest says of an input with the ends of the table and with what the table says of itself.
+fn check_ends(file: &FileMeta, table: &Arc<Table>, context: &JobContext<'_>) -> Result<()> {
+    let (mut first, mut last) = (table.iter(false, 0), table.iter(false, 0));
+    first.seek_to_first()?;
+    last.seek_to_last()?;
+    let has_ends = first.valid() && last.valid();
+    let numbers = [file.smallest_sequence, file.largest_sequence];
+    if has_ends
+        && file.bounds_are(first.key(), last.key())
+        && table.counts() == (file.entries, file.tombstones)
+        && table.numbers() == numbers
+    {
+        return Ok(());
+    }
+    let path = table_path(context.dir, file.number);
+    let what = "its bounds or counts are not what the manifest says";
+    Err(Error::corruption(&path, 0, what))
 }
 
 /// What a table holds, read block by block past the caches.
@@ -216,6 +238,9 @@ fn merge(
         sources.push(run_over(plan.lower.clone()));
     }
     let read = expected(plan, tables)?;
+    for file in plan.inputs() {
+        check_ends(file, &tables.open(&file.handle)?, context)?;
+    }
     let mut input = MergingIterator::new(sources);
     let mut retention = Retention::new(&context.visible)?;
     let mut ledger = Ledger::new(&context.visible);
@@ -225,6 +250,7 @@ fn merge(
         files.any(|file| file.overlaps(Some(key), Some(key)))
     };
     let mut deeper: Vec<Cursor<'_>> = plan.deeper.iter().map(|files| Cursor::new(files)).collect();
+    let (mut smallest, mut largest) = (SequenceNumber::MAX, SequenceNumber(0));
     let (mut bytes_since, mut entries_since) = (0u64, STOP_ENTRIES);
     input.seek_to_first()?;
     while input.valid() {
@@ -238,6 +264,8 @@ fn merge(
             }
         }
         let (key, value) = (input.key(), input.value());
+        let sequence = key.trailer.sequence();
+        (smallest, largest) = (smallest.min(sequence), largest.max(sequence));
         entries_since += 1;
         bytes_since += (key.user_key.len() + value.len()) as u64;
         let kind = key.trailer.kind().ok_or_else(|| {
@@ -265,6 +293,13 @@ fn merge(
     outputs.finish_open()?;
     let written = outputs.finished.iter().filter_map(TableInfo::content).sum();
     ledger.balance(read, written, holds_deeper)?;
+    let said = |of: fn(&Arc<FileMeta>) -> SequenceNumber| plan.inputs().map(of);
+    if said(|file| file.smallest_sequence).min() != Some(smallest)
+        || said(|file| file.largest_sequence).max() != Some(largest)
+    {
+        let what = "the inputs' smallest and largest numbers are not what the manifest says";
+        return Err(Error::unaccounted(what));
+    }
     Ok(read)
 }
 

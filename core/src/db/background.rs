@@ -182,19 +182,24 @@ impl Shared {
             id: plan.id(),
         };
         let requests = self.state.lock().compaction_requests;
+        let is_of_level0 = plan.level() == 0;
+        let mut has_set_aside = false;
         let outcome = guarded(|| {
             self.step("a compaction begins");
-            let outcome = self.compact(plan);
+            let outcome = self.compact(plan, &mut has_set_aside);
             self.step("a compaction has ended");
             outcome
         });
         self.step("a compaction is to be told of");
         let mut state = self.state.lock();
         let finished = marked.remove(&mut state);
-        state.compaction_failure = outcome.as_ref().err().map(|error| CompactionFailure {
-            error: error.clone(),
-            requests,
-        });
+        // A table below level 0 that is left out from now on is in no writer's way: if it is, he is told why.
+        if outcome.is_ok() || is_of_level0 || !has_set_aside {
+            state.compaction_failure = outcome.as_ref().err().map(|error| CompactionFailure {
+                error: error.clone(),
+                requests,
+            });
+        }
         let tidying = self.begin_tidying(&mut state);
         self.changed.notify_all();
         let stopping = state.stop_compacting;
@@ -222,8 +227,8 @@ impl Shared {
         Tidying(self)
     }
 
-    /// Carries out a plan and shows its result.
-    fn compact(&self, plan: Plan) -> Result<()> {
+    /// Carries out a plan and shows its result. Notes whether it failed and tables are left out of compactions for that.
+    fn compact(&self, plan: Plan, has_set_aside: &mut bool) -> Result<()> {
         if plan.is_trivial_move() {
             let moved = plan.inputs().count() as u64;
             self.install(plan.trivial_edit(), |_| {})?;
@@ -247,6 +252,7 @@ impl Shared {
         };
         let output = compaction::run(&plan, &context).map_err(|failure| {
             self.set_aside(&failure.set_aside, &failure.error);
+            *has_set_aside = !failure.set_aside.is_empty();
             failure.error
         })?;
         self.step("a compaction's tables are written");
@@ -369,7 +375,7 @@ impl Shared {
     }
 
     /// Waits until a compaction of level 0 has made `done` true. Errors: that of a compaction that began after this call and
-    /// failed, unless one of level 0 is under way.
+    /// failed, unless one of level 0 is under way or the failure left tables out that level 0 does not need.
     pub(super) fn wait_for_compaction(&self, done: impl Fn() -> bool) -> Result<()> {
         let mut state = self.state.lock();
         state.compaction_requests += 1;
@@ -382,10 +388,14 @@ impl Shared {
                 return Err(state.why_set_aside(number));
             }
             if self.works_in_callers() {
-                // Tries now, whatever an earlier step ran into.
+                // Tries now, whatever an earlier step ran into. One that left a table out has made the next one possible.
+                let set_aside = state.set_aside.len();
                 drop(state);
-                self.run_background_step()?;
+                let outcome = self.run_background_step();
                 state = self.state.lock();
+                if state.set_aside.len() == set_aside {
+                    outcome?;
+                }
             } else if let Some(failure) = &state.compaction_failure
                 && failure.requests >= request
                 && !state.running.iter().any(RunningCompaction::is_of_level0)

@@ -4,6 +4,7 @@ mod closing;
 mod doubt;
 mod golden;
 mod killed;
+mod left_out;
 mod memory;
 mod misread;
 mod opening;

@@ -20,7 +20,7 @@ use crate::cache::{BlockCache, BlockSlots, MemoryGauge};
 use crate::content::key_hash;
 use crate::env::{Env, File};
 use crate::error::{Error, Result};
-use crate::key::{KeyRef, Trailer};
+use crate::key::{KeyRef, SequenceNumber, Trailer};
 use crate::memory;
 use crate::sstable::block::{Block, BlockId, Damage, LARGE_BYTES};
 use crate::sstable::filter::{Filter, FilterError};
@@ -439,6 +439,21 @@ impl Table {
     /// Where memory that is held because of this table is counted.
     pub(crate) fn gauge(&self) -> &Arc<MemoryGauge> {
         self.cache.gauge()
+    }
+
+    /// How many entries and tombstones it says that it has.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.properties.entries, self.properties.tombstones)
+    }
+
+    /// The smallest and the largest number that it says its entries have.
+    pub(crate) fn numbers(&self) -> [SequenceNumber; 2] {
+        let Properties {
+            smallest_sequence,
+            largest_sequence,
+            ..
+        } = self.properties;
+        [smallest_sequence, largest_sequence]
     }
 
     /// The number of data blocks: at least one.

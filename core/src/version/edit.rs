@@ -150,9 +150,7 @@ impl TableInfo {
     /// bounds have to enclose what was found.
     pub(crate) fn agrees_with(&self, found: &TableInfo) -> bool {
         let Shortened { smallest, largest } = self.shortened;
-        if smallest && found.smallest_key() < self.smallest_key()
-            || largest && found.largest_key() > self.largest_key()
-        {
+        if !self.bounds_are(found.smallest_key(), found.largest_key()) {
             return false;
         }
         let bound = |is_shortened, ours: &Vec<u8>, theirs: &Vec<u8>| match is_shortened {
@@ -168,6 +166,19 @@ impl TableInfo {
             ..found.clone()
         };
         *self == found
+    }
+
+    /// Whether a table that begins with `first` and ends with `last` has these bounds; shortened ones enclose it.
+    pub(crate) fn bounds_are(&self, first: KeyRef<'_>, last: KeyRef<'_>) -> bool {
+        let is_first = match self.shortened.smallest {
+            true => self.smallest_key() <= first,
+            false => self.smallest_key() == first,
+        };
+        let is_last = match self.shortened.largest {
+            true => last <= self.largest_key(),
+            false => last == self.largest_key(),
+        };
+        is_first && is_last
     }
 
     /// The first entry's key, or what sorts before it.

@@ -352,10 +352,32 @@ fn tree_that_is_lied_to(spoil: impl Fn(&mut TableInfo)) -> (Tree, Plan) {
 
 #[test]
 fn an_input_that_is_not_what_the_manifest_says_is_corruption_that_names_it() {
-    let spoils: [fn(&mut TableInfo); 3] = [
-        |table| table.content_sum = table.content_sum.map(|sum| sum ^ 1),
-        |table| table.entries += 1,
-        |table| table.tombstones += 1,
+    let key = |key: &[u8], sequence| {
+        let trailer = Trailer::new(SequenceNumber(sequence), ValueKind::Put);
+        KeyRef::new(key, trailer).to_vec()
+    };
+    let spoils: Vec<Box<dyn Fn(&mut TableInfo)>> = vec![
+        Box::new(|table| table.content_sum = table.content_sum.map(|sum| sum ^ 1)),
+        Box::new(|table| table.entries += 1),
+        Box::new(|table| table.tombstones += 1),
+        // It begins with "k" at 3 and ends with "l" at 4.
+        Box::new(|table| table.smallest = key(b"kk", 3)),
+        Box::new(|table| table.smallest = key(b"k", 4)),
+        Box::new(|table| table.smallest = key(b"j", 3)),
+        Box::new(|table| {
+            table.smallest = key(b"kk", 3);
+            table.shortened.smallest = true;
+        }),
+        Box::new(|table| table.largest = key(b"kk", 4)),
+        Box::new(|table| table.largest = key(b"m", 4)),
+        Box::new(|table| {
+            table.largest = key(b"kk", 4);
+            table.shortened.largest = true;
+        }),
+        Box::new(|table| table.smallest_sequence = SequenceNumber(2)),
+        Box::new(|table| table.smallest_sequence = SequenceNumber(4)),
+        Box::new(|table| table.largest_sequence = SequenceNumber(3)),
+        Box::new(|table| table.largest_sequence = SequenceNumber(5)),
     ];
     for spoil in spoils {
         let (tree, plan) = tree_that_is_lied_to(spoil);
@@ -425,7 +447,10 @@ fn damage_that_is_gone_at_the_second_look_is_passed_over() {
 
 #[test]
 fn a_job_that_is_stopped_at_its_second_try_is_closed_and_blames_no_input() {
-    let (tree, plan) = tree_that_is_lied_to(|table| table.entries += 1);
+    // Told at the end of a try, when everything is read.
+    let (tree, plan) = tree_that_is_lied_to(|table| {
+        table.content_sum = table.content_sum.map(|sum| sum ^ 1);
+    });
     let before = tree.table_names();
     let first_tries = Cell::new(0);
     let outcome = tree.run_noting(&plan, &|| first_tries.get() > 0, &first_tries);

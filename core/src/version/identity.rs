@@ -140,9 +140,7 @@ pub(crate) fn owner(env: &dyn Env, dir: &Path, names: &[String]) -> Result<Owner
     let strange = current.or(other).or(strange);
     let lock = head_of(env, &dir.join(LOCK))?;
     match strange {
-        None if lock.as_ref().is_some_and(|head| head.starts_with(HOLDER)) => {
-            Ok(Owner::Ours(LOCK.to_string()))
-        }
+        None if lock.as_deref().is_some_and(names_a_holder) => Ok(Owner::Ours(LOCK.to_string())),
         None if names == [LOCK] && lock.is_some_and(|head| is_blank(&head)) => Ok(Owner::Nobody),
         strange => Err(foreign(env, dir, names, strange.unwrap_or(first))),
     }
@@ -293,6 +291,15 @@ fn is_strange(env: &dyn Env, dir: &Path, name: &str, kind: FileKind) -> Result<b
         _ => false,
     };
     Ok(!is_ours && (is_text(&head) || kind == FileKind::InfoLog))
+}
+
+/// Whether it is the text by which a holder of the lock is known, `pid 7 on host moon`, and not somebody's own.
+fn names_a_holder(head: &[u8]) -> bool {
+    let Some(rest) = head.strip_prefix(HOLDER) else {
+        return false;
+    };
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    digits > 0 && rest[digits..].starts_with(b" on host ")
 }
 
 fn begins_like(head: &[u8], start: &[u8]) -> bool {

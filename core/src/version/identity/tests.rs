@@ -149,7 +149,7 @@ fn only_what_aidb_alone_writes_proves_that_a_folder_may_be_destroyed() {
             "{files:?}"
         );
     }
-    let others: [Files<'_>; 12] = [
+    let others: [Files<'_>; 14] = [
         &[("CURRENT", b"my own file\n"), ("000001.log", b"precious")],
         &[("CURRENT", b"MANIFEST-000004\n"), ("000002.sst", TABLE)],
         &[("CURRENT", b"MANIFEST-000004\n"), ("LOCK", HELD)],
@@ -160,6 +160,8 @@ fn only_what_aidb_alone_writes_proves_that_a_folder_may_be_destroyed() {
         &[("LOCK", b""), ("LOG", b"x")],
         &[("LOCK", b""), ("RESERVE", b"")],
         &[("LOCK", HELD), ("notes.txt", b"x")],
+        &[("LOCK", b"pid 1234 is using this folder\n")],
+        &[("LOCK", b"pid on host moon\n")],
         &[("LOCK", HELD), ("000001.log", b"precious")],
         &[("notes.txt", b"x")],
     ];

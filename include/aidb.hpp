@@ -50,6 +50,16 @@ class Error : public std::runtime_error {
 
 namespace detail {
 
+// The text for C, which ends it at its first NUL: what comes after one would be left out without a word.
+inline const char* c_text(const std::string& text, const char* what) {
+  const auto nul = text.find('\0');
+  if (nul != std::string::npos) {
+    throw Error(AIDB_INVALID_ARGUMENT, false,
+                std::string(what) + " has a NUL byte, its byte " + std::to_string(nul));
+  }
+  return text.c_str();
+}
+
 // Takes the error object of one call and throws what it says.
 class Check {
  public:
@@ -109,13 +119,13 @@ class Options {
   // From text: "64MiB", "true", "zstd". Throws for unknown names and values out of range.
   Options& set(const std::string& name, const std::string& value) {
     detail::Check check;
-    check(aidb_options_set(handle_.get(), name.c_str(), value.c_str(), check.out()));
+    check(aidb_options_set(handle_.get(), detail::c_text(name, "the name"), detail::c_text(value, "the value"), check.out()));
     return *this;
   }
   Options& set(const std::string& name, const char* value) { return set(name, std::string(value)); }
   Options& set(const std::string& name, bool value) {
     detail::Check check;
-    check(aidb_options_set_flag(handle_.get(), name.c_str(), value ? 1 : 0, check.out()));
+    check(aidb_options_set_flag(handle_.get(), detail::c_text(name, "the name"), value ? 1 : 0, check.out()));
     return *this;
   }
   template <typename Number,
@@ -125,14 +135,14 @@ class Options {
       if (value < 0) return set(name, std::to_string(value));
     }
     detail::Check check;
-    check(aidb_options_set_number(handle_.get(), name.c_str(), static_cast<std::uint64_t>(value),
+    check(aidb_options_set_number(handle_.get(), detail::c_text(name, "the name"), static_cast<std::uint64_t>(value),
                                   check.out()));
     return *this;
   }
   std::string get(const std::string& name) const {
     detail::Check check;
     char* value = nullptr;
-    check(aidb_options_get(handle_.get(), name.c_str(), &value, check.out()));
+    check(aidb_options_get(handle_.get(), detail::c_text(name, "the name"), &value, check.out()));
     return detail::text(value);
   }
   static std::vector<std::string> names() {
@@ -340,12 +350,12 @@ class DB {
   explicit DB(const std::string& path, const Options& options = Options()) {
     detail::Check check;
     aidb_db* db = nullptr;
-    check(aidb_open(path.c_str(), options.handle(), &db, check.out()));
+    check(aidb_open(detail::c_text(path, "the path"), options.handle(), &db, check.out()));
     handle_.reset(db);
   }
   static void destroy(const std::string& path, const Options& options = Options()) {
     detail::Check check;
-    check(aidb_destroy(path.c_str(), options.handle(), check.out()));
+    check(aidb_destroy(detail::c_text(path, "the path"), options.handle(), check.out()));
   }
   // Makes a new database in `into`, missing or empty, of what can be read of the damaged one in `path`.
   static Report repair(const std::string& path, const std::string& into,
@@ -353,7 +363,7 @@ class DB {
     detail::Check check;
     bool is_ok = false;
     char* json = nullptr;
-    check(aidb_repair(path.c_str(), into.c_str(), options.handle(), &is_ok, &json, check.out()));
+    check(aidb_repair(detail::c_text(path, "the path"), detail::c_text(into, "the path"), options.handle(), &is_ok, &json, check.out()));
     return Report{is_ok, detail::text(json)};
   }
 
@@ -491,7 +501,7 @@ class DB {
   std::optional<std::string> property(const std::string& name) const {
     detail::Check check;
     char* report = nullptr;
-    if (!check(aidb_property(handle_.get(), name.c_str(), &report, check.out()))) {
+    if (!check(aidb_property(handle_.get(), detail::c_text(name, "the name"), &report, check.out()))) {
       return std::nullopt;
     }
     return detail::text(report);
@@ -499,7 +509,7 @@ class DB {
   // Makes a consistent copy in the directory `path`, missing or empty, while reads and writes go on.
   void checkpoint(const std::string& path) {
     detail::Check check;
-    check(aidb_checkpoint(handle_.get(), path.c_str(), check.out()));
+    check(aidb_checkpoint(handle_.get(), detail::c_text(path, "the path"), check.out()));
   }
   // Checks every byte on disk, and that reads find what is there. `progress(bytes_done, bytes_total)` answers whether to go on; what it throws ends the
   // verification and comes out here. Damage is in the report, not thrown.

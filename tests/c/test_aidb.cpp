@@ -216,6 +216,36 @@ void test_any_order_of_destruction(const std::string& path) {
 
 }  // namespace
 
+// C would end each of these texts at its NUL byte, and act on another folder.
+template <typename Call>
+static bool is_refused_for_nul(Call call) {
+  try {
+    call();
+  } catch (const aidb::Error& error) {
+    return error.status() == AIDB_INVALID_ARGUMENT && std::string(error.what()).find("NUL") != std::string::npos;
+  }
+  return false;
+}
+
+static void test_nul_bytes(const std::string& path) {
+  const std::string cut = path + std::string("\0/other", 7);
+  const std::string nul("on\0", 3);
+  {
+    aidb::DB db(path);
+    CHECK(is_refused_for_nul([&] { db.checkpoint(cut); }));
+    CHECK(is_refused_for_nul([&] { db.property(nul); }));
+    db.put("kept", "1");
+  }
+  CHECK(is_refused_for_nul([&] { aidb::DB db(cut); }));
+  CHECK(is_refused_for_nul([&] { aidb::DB::destroy(cut); }));
+  CHECK(is_refused_for_nul([&] { aidb::DB::repair(cut, path + "-into"); }));
+  CHECK(is_refused_for_nul([&] { aidb::DB::repair(path, cut); }));
+  CHECK(is_refused_for_nul([&] { aidb::Options().set("info_log", nul); }));
+  CHECK(is_refused_for_nul([&] { aidb::Options().set(nul, "1"); }));
+  aidb::DB db(path);
+  CHECK(db.get("kept") == std::optional<std::string>("1"));
+}
+
 int main(int argc, char** argv) {
   if (argc != 2) {
     std::fprintf(stderr, "usage: %s DIRECTORY\n", argv[0]);
@@ -232,6 +262,7 @@ int main(int argc, char** argv) {
     test_copies(db, path);
   }
   test_any_order_of_destruction(path);
+  test_nul_bytes(path);
   aidb::DB::destroy(path);
   return REPORT();
 }

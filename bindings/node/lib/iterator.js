@@ -46,7 +46,8 @@ class Chunks {
   }
 
   seek (target) {
-    this.target = target
+    // It is read later, and a buffer is the caller's.
+    this.target = typeof target === 'string' ? target : Buffer.from(target)
     this.next = this.count = 0
     this.last = false
     this.entries = FIRST_ENTRIES

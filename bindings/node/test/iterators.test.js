@@ -54,6 +54,22 @@ async function history (next, operations) {
   return { db, model }
 }
 
+test('a seek keeps the key that it was given, whatever its caller does to the buffer', async function () {
+  const db = await open()
+  for (const key of ['a', 'b', 'c']) await db.put(key, key)
+
+  for (const key of [Buffer.from('b'), new Uint8Array(Buffer.from('b'))]) {
+    const keyEncoding = Buffer.isBuffer(key) ? 'buffer' : 'view'
+    const iterator = db.iterator()
+    iterator.seek(key, { keyEncoding })
+    key.fill(0xff)
+    assert.deepEqual(await iterator.next(), ['b', 'b'])
+    await iterator.close()
+  }
+
+  await db.close()
+})
+
 test('iterators equal a model, with every range option, chunk size and seek', async function () {
   const next = random(seed)
   const { db, model } = await history(next, 600)

@@ -280,7 +280,10 @@ impl VersionSet {
             let new = self.begin_manifest(edit, version)?;
             return self.switch_to(new);
         };
-        let limit = MIN_ROLL_BYTES.max(ROLL_FACTOR * self.snapshot_bytes);
+        // Where files are small, well before it would no longer fit.
+        let limit = MIN_ROLL_BYTES
+            .max(ROLL_FACTOR * self.snapshot_bytes)
+            .min(self.env.largest_file() / 2);
         if self.is_inherited || writer.record_bytes() > limit {
             // If there is no room for a new manifest, the old one still serves: its next sync covers all of it.
             if let Ok(new) = self.begin_manifest(edit, version) {

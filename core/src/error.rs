@@ -285,6 +285,12 @@ impl Error {
         matches!(code, Some(libc::EPERM | libc::ENOSYS))
     }
 
+    /// Whether the operating system has no more threads, or no memory for one's stack.
+    pub(crate) fn is_want_of_threads(&self) -> bool {
+        let code = self.inner.source.as_ref().and_then(io::Error::raw_os_error);
+        matches!(code, Some(libc::EAGAIN | libc::ENOMEM))
+    }
+
     /// The kind, for a program to act on.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind

@@ -12,7 +12,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::background::FLUSH_THREAD;
+use super::background::{COMPACTION_THREAD, FLUSH_THREAD};
 use super::blank_log::BlankLog;
 use super::destination::incomplete;
 use super::doorbell::Doorbell;
@@ -379,7 +379,7 @@ fn start_threads(shared: &Arc<Shared>) -> Result<()> {
         let flusher = Arc::clone(shared);
         let run = move || flusher.flush_loop();
         let thread = match shared.env.spawn(FLUSH_THREAD, Box::new(run)) {
-            Err(error) if error.is_refusal() => {
+            Err(error) if error.is_refusal() || error.is_want_of_threads() => {
                 shared.note(format_args!("callers do the background work: {error}"));
                 shared.has_no_threads.store(true, Ordering::Relaxed);
                 return Ok(());
@@ -387,12 +387,16 @@ fn start_threads(shared: &Arc<Shared>) -> Result<()> {
             outcome => outcome?,
         };
         shared.closing.lock().threads.push(thread);
-        for _ in 0..shared.options.background_threads {
+        for number in 0..shared.options.background_threads {
             let compactor = Arc::clone(shared);
             let run = move || compactor.compaction_loop();
-            let thread = shared
-                .env
-                .spawn(super::background::COMPACTION_THREAD, Box::new(run))?;
+            let thread = match shared.env.spawn(COMPACTION_THREAD, Box::new(run)) {
+                Err(error) if number > 0 && error.is_want_of_threads() => {
+                    shared.note(format_args!("{number} threads compact: {error}"));
+                    break;
+                }
+                outcome => outcome?,
+            };
             shared.closing.lock().threads.push(thread);
         }
         Ok(())

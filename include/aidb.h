@@ -99,7 +99,7 @@ enum aidb_status
      */
     AIDB_LOCKED = 4,
     /**
-     * A transaction lost against another: retry it.
+     * Kept for transactions, of which there are none yet: nothing answers it.
      */
     AIDB_CONFLICT = 5,
     /**

@@ -18,7 +18,7 @@ pub enum aidb_status {
     AIDB_CORRUPTION = 3,
     /// Another opener holds the database: close it there first.
     AIDB_LOCKED = 4,
-    /// A transaction lost against another: retry it.
+    /// Kept for transactions, of which there are none yet: nothing answers it.
     AIDB_CONFLICT = 5,
     /// The handle or its database has been closed: open it again.
     AIDB_CLOSED = 6,

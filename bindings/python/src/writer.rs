@@ -79,8 +79,8 @@ impl Writer {
 
     /// Returns an empty `WriteBatch` for this database: several writes that are applied together or not at all.
     ///
-    /// Used in a `with` block it is written at the end; with `transaction`, not if the block raises. `sync` as
-    /// for `put`.
+    /// Used in a `with` block it is written at the end. If the block raises, what it had added by then is written all the
+    /// same, as in plyvel; with `transaction=True` nothing is. `sync` as for `put`.
     #[pyo3(signature = (transaction=false, sync=false))]
     fn write_batch(slf: &Bound<'_, Self>, transaction: bool, sync: bool) -> WriteBatch {
         let view = view(slf);

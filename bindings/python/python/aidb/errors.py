@@ -119,7 +119,7 @@ def _time(text: str | None) -> datetime.datetime | None:
 
 
 class ConflictError(Error):
-    """A transaction lost against another: retry it."""
+    """Kept for transactions, of which there are none yet: nothing raises it."""
 
     code = 5
 

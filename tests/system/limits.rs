@@ -169,7 +169,7 @@ fn refused_openers_are_told_who_holds_the_lock_and_take_nothing_from_it() {
 fn a_limit_of_the_size_of_files_fails_no_write_that_fits_and_ends_no_process() {
     // Below the largest reserve, at the smallest of it, where everything but the reserve is small too, and where many tables' edits
     // do not fit into one manifest.
-    for bytes in [1_000_000, 64 << 10, 300_000, 20_000] {
+    for bytes in [1_000_000, 64 << 10, 300_000, 48 << 10] {
         let dir = crate::directory();
         let path = dir.path().display().to_string();
         assert!(passes("file-size", &[&path, &bytes.to_string()]));

@@ -37,7 +37,7 @@ const SECTOR_BYTES: u64 = 4096;
 const SLOT_BYTES: usize = 28;
 const _: () = assert!(SLOT_BYTES == 8 + 8 + 8 + 4);
 /// Where the records begin.
-const RECORDS_OFFSET: u64 = 3 * SECTOR_BYTES;
+pub(super) const RECORDS_OFFSET: u64 = 3 * SECTOR_BYTES;
 /// checksum (4), length (4).
 const RECORD_HEADER_BYTES: usize = 8;
 const _: () = assert!(RECORD_HEADER_BYTES == 4 + 4);

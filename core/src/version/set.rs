@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use super::edit::{COMPARATOR, DEFAULT_KEYSPACE, FORMAT_VERSION, TableInfo, VersionEdit};
 use super::file::ObsoleteFiles;
 use super::manifest::{
-    ManifestReader, ManifestWriter, read_current, set_current, snapshot_records,
+    ManifestReader, ManifestWriter, RECORDS_OFFSET, read_current, set_current, snapshot_records,
 };
 use super::{Builder, Version};
 use crate::env::{Env, PathKind};
@@ -283,7 +283,7 @@ impl VersionSet {
         // Where files are small, well before it would no longer fit.
         let limit = MIN_ROLL_BYTES
             .max(ROLL_FACTOR * self.snapshot_bytes)
-            .min(self.env.largest_file() / 2);
+            .min(self.env.largest_file().saturating_sub(RECORDS_OFFSET) / 2);
         if self.is_inherited || writer.record_bytes() > limit {
             // If there is no room for a new manifest, the old one still serves: its next sync covers all of it.
             if let Ok(new) = self.begin_manifest(edit, version) {

@@ -48,11 +48,11 @@ pub fn file_size(arguments: &[String]) {
     let too_large = db.put(b"large", &vec![7; bytes as usize + 1]).unwrap_err();
     assert_eq!(too_large.kind(), ErrorKind::Io, "{too_large}");
     db.put(b"next", b"goes on").unwrap();
-    if bytes <= 20_000 {
-        // So many tables that the edits for them would not fit into one manifest.
-        for number in 0..20_000u32 {
-            db.put(&[&b"small"[..], &number.to_be_bytes()].concat(), &[7; 100])
-                .unwrap();
+    if bytes <= 48 << 10 {
+        // So many tables, one after the other, that the edits for them would not fit into one manifest.
+        for number in 0..150_000u32 {
+            let key = (number % 10_000).to_be_bytes();
+            db.put(&[&b"small"[..], &key].concat(), &[7; 100]).unwrap();
         }
     }
     db.flush().unwrap();

@@ -72,9 +72,27 @@ fn where_no_thread_can_be_started_callers_flush_and_compact() {
     db.put(b"last", b"").unwrap();
     let closing = db.clone();
     within("close", move || closing.close()).unwrap();
+    // As where there are no more of them, or no memory for one.
+    for code in [libc::EAGAIN, libc::ENOMEM] {
+        faulty.clear();
+        faulty.inject(Fault::new(&[Operation::Spawn], code).always());
+        let db = DB::open("/db", options.clone()).unwrap();
+        db.put(b"last", b"").unwrap();
+        db.flush().unwrap();
+        db.close().unwrap();
+    }
+    // One compaction thread does where a second cannot be had, and none does not.
+    let two = options.clone().background_threads(2);
+    for (after, opens) in [(2, true), (1, false)] {
+        faulty.clear();
+        let before = faulty.injected();
+        faulty.inject(Fault::new(&[Operation::Spawn], libc::EAGAIN).after(after));
+        assert_eq!(DB::open("/db", two.clone()).is_ok(), opens, "after {after}");
+        assert_eq!(faulty.injected(), before + 1);
+    }
     // Another failure to start one is an error.
     faulty.clear();
-    faulty.inject(Fault::new(&[Operation::Spawn], libc::EAGAIN));
+    faulty.inject(Fault::new(&[Operation::Spawn], libc::EIO));
     assert!(DB::open("/db", options.clone()).is_err());
     assert_eq!(entries(&DB::open("/db", options).unwrap()).len(), 301);
 }

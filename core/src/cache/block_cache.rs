@@ -275,13 +275,14 @@ impl BlockCache {
     /// Puts `block`, which was missed, into slot `number`, unless another thread was faster or it is the first miss, or if
     /// the cache is full the first one in a while; returns the block that is to be used.
     pub(crate) fn insert(&self, slots: &Arc<BlockSlots>, number: usize, block: Block) -> Block {
-        let may_enter = match (block.charge(), self.room()) {
-            (charge, _) if charge > self.capacity => true,
-            (charge, room) if charge > room => {
-                self.note_passed(slots, number, charge) == Passed::Lately
-            }
-            (charge, _) => self.note_passed(slots, number, charge) != Passed::Never,
-        };
+        let (charge, room) = (block.charge(), self.room());
+        // One that is larger than the cache is refused below.
+        let may_enter = charge > self.capacity
+            || match self.note_passed(slots, number, charge) {
+                Passed::Never => false,
+                Passed::LongAgo => charge <= room,
+                Passed::Lately => true,
+            };
         if !may_enter {
             self.passed.fetch_add(1, Ordering::Relaxed);
             return block;

@@ -85,10 +85,7 @@ impl From<Error> for Failure {
 /// Errors: `Closed` if it was told to stop, `Corruption` if an input is damaged or is not what the manifest says of it,
 /// `Internal` if entries do not add up for another reason, `Io` or `NoSpace`.
 pub(crate) fn run(plan: &Plan, context: &JobContext<'_>) -> std::result::Result<Output, Failure> {
-    let is_fault = |error: &Error| {
-        error.is_unaccounted()
-            || matches!(error.kind(), ErrorKind::Corruption | ErrorKind::Unsupported)
-    };
+    let is_fault = |error: &Error| error.is_unaccounted() || is_of_a_table(error);
     match attempt(plan, context, context.tables) {
         Err(error) if is_fault(&error) => (context.note)(&error),
         outcome => return Ok(outcome?),
@@ -98,6 +95,11 @@ pub(crate) fn run(plan: &Plan, context: &JobContext<'_>) -> std::result::Result<
         Err(error) if is_fault(&error) => Err(blame(plan, context, error)),
         outcome => Ok(outcome?),
     }
+}
+
+/// Whether the cause lies in a table: it is damaged, or holds what this build does not know.
+fn is_of_a_table(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corruption | ErrorKind::Unsupported)
 }
 
 /// Reads every input by itself and answers which of them is not what the manifest says; if all are, `error` is ours.
@@ -114,9 +116,9 @@ fn blame(plan: &Plan, context: &JobContext<'_>, error: Error) -> Failure {
             }
             Err(error) => error,
         };
-        let is_damage = matches!(fault.kind(), ErrorKind::Corruption | ErrorKind::Unsupported);
+        let set_aside = is_of_a_table(&fault).then_some(file.number);
         return Failure {
-            set_aside: is_damage.then_some(file.number).into_iter().collect(),
+            set_aside: set_aside.into_iter().collect(),
             error: fault,
         };
     }

@@ -193,7 +193,7 @@ impl Shared {
         self.step("a compaction is to be told of");
         let mut state = self.state.lock();
         let finished = marked.remove(&mut state);
-        // A table below level 0 that is left out from now on is in no writer's way: if it is, he is told why.
+        // If level 0 needs a table that was left out, `level0_waits_for` tells the writer so. Otherwise it blocks nobody.
         if outcome.is_ok() || is_of_level0 || !has_set_aside {
             state.compaction_failure = outcome.as_ref().err().map(|error| CompactionFailure {
                 error: error.clone(),
@@ -388,7 +388,8 @@ impl Shared {
                 return Err(state.why_set_aside(number));
             }
             if self.works_in_callers() {
-                // Tries now, whatever an earlier step ran into. One that left a table out has made the next one possible.
+                // Tries now, whatever an earlier step ran into. A step that fails and leaves tables out is no reason to
+                // stop: the next step picks others.
                 let set_aside = state.set_aside.len();
                 drop(state);
                 let outcome = self.run_background_step();

@@ -146,18 +146,22 @@ fn what_a_failed_sync_was_for_arrives_page_by_page_unless_everything_is_lost_or_
     assert!(outcomes(&env, Loss::Nothing).0 == set([&both]));
 }
 
+/// Losses of power that differ in their seeds alone.
+fn cuts_of_names(names: Loss) -> impl Iterator<Item = PowerCut> {
+    (0..40).map(move |seed| PowerCut {
+        bytes: None,
+        names: Some(names),
+        seed,
+    })
+}
+
 #[test]
 fn a_directory_that_was_not_synced_goes_if_everything_is_lost_and_stays_if_nothing_is() {
     let env = MemEnv::new();
     let dir = Path::new("/db");
     env.leave_unsynced(dir).unwrap();
     let stays = |names: Loss| {
-        let cuts = (0..40).map(|seed| PowerCut {
-            bytes: None,
-            names: Some(names),
-            seed,
-        });
-        let kinds = cuts.map(|cut| {
+        let kinds = cuts_of_names(names).map(|cut| {
             let after = env.power_cut_as(cut, &mut BTreeSet::new());
             after.kind(dir).unwrap() == PathKind::Directory
         });
@@ -175,12 +179,7 @@ fn a_renamed_directory_is_back_if_everything_is_lost_and_stays_if_nothing_is() {
     env.create_dir_all(old).unwrap();
     env.rename(old, new).unwrap();
     let is_back = |names: Loss| {
-        let cuts = (0..40).map(|seed| PowerCut {
-            bytes: None,
-            names: Some(names),
-            seed,
-        });
-        let kinds = cuts.map(|cut| {
+        let kinds = cuts_of_names(names).map(|cut| {
             let after = env.power_cut_as(cut, &mut BTreeSet::new());
             let places = [old, new].map(|path| after.kind(path).unwrap());
             assert!(places.contains(&PathKind::Missing));

@@ -31,7 +31,7 @@ exports.explaining = function (Base) {
       } catch (err) {
         // A sublevel fails with its parent, and knows no cause of its own.
         this[kFailure] = this.parent?.[kFailure] ?? err
-        throw err
+        throw this[kFailure]
       }
     }
 

@@ -112,6 +112,8 @@ test('every call says why a database did not open that nobody waited for', async
     nextv: (db) => db.values().nextv(1),
     next: (db) => db.keys().next(),
     sublevel: (db) => db.sublevel('s').get('a'),
+    'opening a sublevel': (db) => db.sublevel('s').open(),
+    'opening a sublevel of a sublevel': (db) => db.sublevel('s').sublevel('t').open(),
     'sublevel of a sublevel': (db) => db.sublevel('s').sublevel('t').iterator().next()
   }
   const isExplained = function (err) {

@@ -9,6 +9,10 @@ use crate::bytes::BytesLike;
 use crate::db::Store;
 use crate::errors::{detached, to_python};
 use crate::mutex::{Mutex, lock, lock_detached};
+use crate::patience::interruptible;
+
+/// A batch of more bytes takes so long that an interrupt is looked for meanwhile, on a thread of its own.
+const LARGE_BYTES: usize = 4 << 20;
 
 /// Puts and deletes that are applied together, all or none, also across a crash; from `DB.write_batch`.
 ///
@@ -21,7 +25,7 @@ pub(crate) struct WriteBatch {
     pub(crate) prefix: Vec<u8>,
     pub(crate) transaction: bool,
     pub(crate) options: WriteOptions,
-    pub(crate) operations: Mutex<aidb::WriteBatch>,
+    pub(crate) operations: Arc<Mutex<aidb::WriteBatch>>,
 }
 
 impl WriteBatch {
@@ -82,11 +86,20 @@ impl WriteBatch {
 
     /// Applies the operations to the database, all or none; they stay in the batch. An empty batch is no error.
     ///
-    /// Errors as for `DB.put`; after `IOError` or `NoSpaceError` the batch may or may not be there after a crash.
+    /// Errors as for `DB.put`; after `IOError` or `NoSpaceError` the batch may or may not be there after a crash. An interrupt
+    /// in a large batch (Ctrl-C) is raised at once, and the batch is applied all the same.
     fn write(&self, py: Python<'_>) -> PyResult<()> {
-        detached(py, || {
-            let operations = lock_detached(&self.operations)?;
-            self.store.write_with(&operations, &self.options)
+        if lock(py, &self.operations)?.byte_size() < LARGE_BYTES {
+            return detached(py, || {
+                let operations = lock_detached(&self.operations)?;
+                self.store.write_with(&operations, &self.options)
+            });
+        }
+        let (store, operations) = (Arc::clone(&self.store), Arc::clone(&self.operations));
+        let options = self.options;
+        interruptible(py, move |_| {
+            let operations = lock_detached(&operations)?;
+            store.write_with(&operations, &options)
         })
     }
 

@@ -89,7 +89,7 @@ impl Writer {
             prefix: view.prefix.clone(),
             transaction,
             options: WriteOptions { sync },
-            operations: Mutex::new(aidb::WriteBatch::new()),
+            operations: Arc::new(Mutex::new(aidb::WriteBatch::new())),
         }
     }
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import doctest
+import threading
+import time
 
 import aidb
 import pytest
@@ -92,6 +94,32 @@ def test_the_event_loop_goes_on_while_a_call_waits(path):
         await first.close()
         async with await second as db:
             await db.put(b"a", b"1")
+
+    asyncio.run(main())
+
+
+def test_an_open_that_is_cancelled_while_it_waits_for_the_lock_leaves_no_thread_behind(path):
+    # The interpreter waits for its threads at the end: Ctrl-C would seem to do nothing.
+    async def main():
+        async with await aio.open(path):
+            before = threading.active_count()
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(aio.open(path, lock_timeout=600_000), 0.3)
+            until = time.monotonic() + 60
+            while threading.active_count() > before:
+                assert time.monotonic() < until, "a thread still waits for the lock"
+                await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+
+
+def test_an_open_waits_for_the_lock_as_long_as_it_was_told_and_no_longer(path):
+    async def main():
+        async with await aio.open(path):
+            begin = time.monotonic()
+            with pytest.raises(aidb.LockedError):
+                await aio.open(path, lock_timeout=350)
+            assert 0.3 < time.monotonic() - begin < 60
 
     asyncio.run(main())
 

@@ -80,6 +80,20 @@ def test_a_scan_goes_on_behind_an_interrupt_where_it_was(db, interrupt_soon):
     assert interrupts == 3 and seen == keys
 
 
+def test_an_interrupt_in_a_large_batch_is_raised_and_the_batch_is_applied_all_the_same(db, interrupt_soon):
+    batch, value = db.write_batch(), bytes(1000)
+    for number in range(200_000):
+        batch.put(b"%06d" % number, value)
+    interrupt_soon()
+    with pytest.raises(Interrupted):
+        batch.write()
+        # A machine that had written it by then.
+        run(map(db.get, itertools.repeat(b"000001", 10**9)))
+    # Waits until the write is over.
+    assert len(batch) == 200_000
+    assert db.get(b"199999") == value
+
+
 def test_an_interrupted_open_does_not_take_the_lock_later(db, interrupt_soon):
     interrupt_soon()
     with pytest.raises(Interrupted):

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -330,11 +331,33 @@ class Iterator(AsyncIterator[_T], Generic[_T]):
         await self.close()
 
 
+# So long a thread waits for the lock before the task is asked whether to go on. A thread cannot be interrupted, and the
+# interpreter waits for it at its end.
+_LOCK_WAIT_MILLIS = 100
+
+
+async def _opened(worker: _Worker, path: StrOrBytesPath, options: OpenOptions) -> aidb.DB:
+    left = options.get("lock_timeout", 0)
+    if not isinstance(left, int) or left <= _LOCK_WAIT_MILLIS:
+        return await worker.run(aidb.DB, path, **options)
+    until = time.monotonic() + left / 1000
+    while True:
+        wait = max(0, min(_LOCK_WAIT_MILLIS, int((until - time.monotonic()) * 1000)))
+        try:
+            return await worker.run(aidb.DB, path, **{**options, "lock_timeout": wait})
+        except aidb.LockedError:
+            if time.monotonic() >= until:
+                raise
+
+
 async def open(path: StrOrBytesPath, **options: Unpack[OpenOptions]) -> DB:
-    """Open the database in the directory ``path``; options and errors are those of :class:`aidb.DB`."""
+    """Open the database in the directory ``path``; options and errors are those of :class:`aidb.DB`.
+
+    A wait for the lock (``lock_timeout``) ends at once if the task is cancelled.
+    """
     worker = _Worker()
     try:
-        return DB(await worker.run(aidb.DB, path, **options), worker)
+        return DB(await _opened(worker, path, options), worker)
     except BaseException:
         worker.stop()
         raise

@@ -9,6 +9,7 @@
 #   STRIP         the program that takes debug information out of the libraries (strip); empty: it stays in
 #   DEBUGDIR      where that of libaidb.so goes, as gdb looks for it (/usr/lib/debug); empty, the default: nowhere
 set -euo pipefail
+shopt -s extglob
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 remove=0
@@ -16,7 +17,7 @@ remove=0
 [ $# = 2 ] || die 'usage: install.sh [--remove] DESTDIR PREFIX'
 case $2 in /*) ;; *) die "PREFIX must be an absolute path, not '$2'" ;; esac
 destdir=$1
-prefix=$2
+prefix=${2%%+(/)}
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n1)
 major=${version%%.*}
 
@@ -52,7 +53,13 @@ if [ $remove = 1 ]; then
         rm -f "$destdir$debugfile"
         prune "$DEBUGDIR" "$(dirname "$debugfile")"
     fi
-    prune "$prefix" "$cmakedir" "$pkgconfigdir" "$docdir" "$includedir" "$libdir"
+    for directory in "$cmakedir" "$pkgconfigdir" "$docdir" "$includedir" "$libdir"; do
+        case $directory in
+        "$prefix"/*) prune "$prefix" "$directory" ;;
+        "$libdir"/*) prune "$(dirname "$libdir")" "$directory" ;;
+        *) prune "$(dirname "$directory")" "$directory" ;;
+        esac
+    done
     echo "removed AiDb $version from $destdir$prefix"
     exit
 fi
@@ -85,11 +92,14 @@ ln -sf "libaidb.so.$major" "$destdir$libdir/libaidb.so"
 # A directory as pkg-config likes it: by way of ${prefix}, where it is below it.
 by_prefix() { case $1 in "$prefix"/*) echo "\${prefix}${1#"$prefix"}" ;; *) echo "$1" ;; esac; }
 from_cmake() { realpath --no-symlinks --canonicalize-missing --relative-to="$cmakedir" "$1"; }
+# Text as it may stand in the second half of an s|||.
+literal() { printf %s "$1" | sed 's/[&|\\]/\\&/g'; }
 fill() {
-    sed -e "s|@PREFIX@|$prefix|g" -e "s|@VERSION@|$version|g" -e "s|@MAJOR@|$major|g" \
-        -e "s|@LIBDIR@|$(by_prefix "$libdir")|g" -e "s|@INCLUDEDIR@|$(by_prefix "$includedir")|g" \
-        -e "s|@LIBDIR_FROM_CMAKE@|$(from_cmake "$libdir")|g" \
-        -e "s|@INCLUDEDIR_FROM_CMAKE@|$(from_cmake "$includedir")|g" "$1"
+    sed -e "s|@PREFIX@|$(literal "$prefix")|g" -e "s|@VERSION@|$version|g" -e "s|@MAJOR@|$major|g" \
+        -e "s|@LIBDIR@|$(literal "$(by_prefix "$libdir")")|g" \
+        -e "s|@INCLUDEDIR@|$(literal "$(by_prefix "$includedir")")|g" \
+        -e "s|@LIBDIR_FROM_CMAKE@|$(literal "$(from_cmake "$libdir")")|g" \
+        -e "s|@INCLUDEDIR_FROM_CMAKE@|$(literal "$(from_cmake "$includedir")")|g" "$1"
 }
 fill ffi/packaging/aidb.pc.in >"$destdir$pkgconfigdir/aidb.pc"
 for template in ffi/packaging/*.cmake.in; do

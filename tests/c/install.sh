@@ -14,7 +14,7 @@ unset MAKEFLAGS MAKELEVEL MFLAGS
 
 # installed NAME LIBDIR INCLUDEDIR VARIABLE...: what `make install VARIABLE...` puts there can be used, and goes again.
 installed() {
-    local name=$1 libdir=$2 includedir=$3 root=$out said text stale
+    local name=$1 libdir=$2 includedir=$3 root=$out said prefix text stale
     shift 3
     printf -- '-- make install %s\n' "$*"
     rm -rf "$out"
@@ -22,7 +22,9 @@ installed() {
     [ -f "$out/$libdir/libaidb.a" ] && [ -f "$out/$includedir/aidb.h" ] || { fail "$name: not where it should be"; return; }
     # What aidb.pc says, without pkg-config, which not every machine has; DESTDIR is not in it.
     [ "$name" != stage ] || root=''
-    said=$(sed "s|\${prefix}|$(sed -n 's/^prefix=//p' "$out/$libdir/pkgconfig/aidb.pc")|" "$out/$libdir/pkgconfig/aidb.pc")
+    said=$(cat "$out/$libdir/pkgconfig/aidb.pc")
+    prefix=$(sed -n 's/^prefix=//p' <<<"$said")
+    said=${said//'${prefix}'/"$prefix"}
     grep -qx "libdir=$root/${libdir#stage/}" <<<"$said" || fail "$name: libdir in aidb.pc: $said"
     grep -qx "includedir=$root/${includedir#stage/}" <<<"$said" || fail "$name: includedir in aidb.pc: $said"
     gcc -std=c99 -I"$out/$includedir" examples/c/fruit.c -o "$out/fruit" -L"$out/$libdir" -Wl,-rpath,"$out/$libdir" -laidb
@@ -48,5 +50,8 @@ installed multiarch lib/x86_64-linux-gnu include/aidb PREFIX="$out" LIBDIR=lib/x
 installed stage stage/usr/lib64 stage/usr/include DESTDIR="$out/stage" PREFIX=/usr LIBDIR=/usr/lib64
 installed gnu lib64 include prefix="$out" libdir="$out/lib64"
 installed unstripped lib include PREFIX="$out" STRIP=
+installed apart b/lib include PREFIX="$out/a" INCLUDEDIR="$out/include" LIBDIR="$out/b/lib"
+installed slash lib include PREFIX="$out/"
+installed ampersand 'a&b|c/lib' 'a&b|c/include' PREFIX="$out/a&b|c"
 installed debug lib include PREFIX="$out" DEBUGDIR="$out/debug"
 [ $failed = 0 ]

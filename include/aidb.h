@@ -18,7 +18,8 @@
  *            read by several or changed by one. A second thread that comes in between is answered with
  *            AIDB_INVALID_ARGUMENT.
  * Status     every function that can fail returns an aidb_status and takes `error` last. AIDB_NOT_FOUND means
- *            an absent key, or the end of an iterator; it is no error.
+ *            an absent key, or the end of an iterator; it is no error. Each of them may answer
+ *            AIDB_OUT_OF_MEMORY: no description says so again.
  * Errors     `error` may be NULL. Otherwise *error is written by every call: to NULL, or, if the call failed,
  *            to an object that tells why, to be released with aidb_error_free.
  * Outputs    are written only with AIDB_OK, unless their description says otherwise.
@@ -626,7 +627,7 @@ bool aidb_is_closed(const aidb_db *db);
  *
  * @param path  the directory of the copy
  * @return AIDB_OK; AIDB_INVALID_ARGUMENT if `path` is a file or a directory that is not empty; AIDB_LOCKED,
- *         AIDB_CLOSED, AIDB_IO, AIDB_NO_SPACE or AIDB_CORRUPTION
+ *         AIDB_CLOSED, AIDB_IO, AIDB_NO_SPACE or AIDB_CORRUPTION; AIDB_UNSUPPORTED for a path with a scheme
  */
 aidb_status aidb_checkpoint(const aidb_db *db,
                             const char *path,
@@ -669,7 +670,7 @@ aidb_status aidb_verify(const aidb_db *db,
  *                    largest_key, first_sequence, last_sequence}, keys in hexadecimal and null for what is not known;
  *                    release it with aidb_free; may be NULL
  * @return AIDB_OK, whatever was lost; AIDB_LOCKED if the database is open for writing; AIDB_INVALID_ARGUMENT if
- *         `path` holds nothing of a database or `into` something; AIDB_UNSUPPORTED if a newer AiDb wrote it;
+ *         `path` holds nothing of a database or `into` something; AIDB_UNSUPPORTED if a newer AiDb wrote it or a path has a scheme;
  *         AIDB_IO or AIDB_NO_SPACE while writing, and then `into` is left empty; AIDB_INTERNAL if what was read is not
  *         accounted for in what was written, and then too
  */

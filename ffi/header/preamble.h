@@ -18,7 +18,8 @@
  *            read by several or changed by one. A second thread that comes in between is answered with
  *            AIDB_INVALID_ARGUMENT.
  * Status     every function that can fail returns an aidb_status and takes `error` last. AIDB_NOT_FOUND means
- *            an absent key, or the end of an iterator; it is no error.
+ *            an absent key, or the end of an iterator; it is no error. Each of them may answer
+ *            AIDB_OUT_OF_MEMORY: no description says so again.
  * Errors     `error` may be NULL. Otherwise *error is written by every call: to NULL, or, if the call failed,
  *            to an object that tells why, to be released with aidb_error_free.
  * Outputs    are written only with AIDB_OK, unless their description says otherwise.

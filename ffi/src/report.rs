@@ -24,7 +24,7 @@ pub type aidb_progress_callback =
 ///
 /// @param path  the directory of the copy
 /// @return AIDB_OK; AIDB_INVALID_ARGUMENT if `path` is a file or a directory that is not empty; AIDB_LOCKED,
-///         AIDB_CLOSED, AIDB_IO, AIDB_NO_SPACE or AIDB_CORRUPTION
+///         AIDB_CLOSED, AIDB_IO, AIDB_NO_SPACE or AIDB_CORRUPTION; AIDB_UNSUPPORTED for a path with a scheme
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_checkpoint(
     db: *const aidb_db,
@@ -91,7 +91,7 @@ pub unsafe extern "C-unwind" fn aidb_verify(
 ///                    largest_key, first_sequence, last_sequence}, keys in hexadecimal and null for what is not known;
 ///                    release it with aidb_free; may be NULL
 /// @return AIDB_OK, whatever was lost; AIDB_LOCKED if the database is open for writing; AIDB_INVALID_ARGUMENT if
-///         `path` holds nothing of a database or `into` something; AIDB_UNSUPPORTED if a newer AiDb wrote it;
+///         `path` holds nothing of a database or `into` something; AIDB_UNSUPPORTED if a newer AiDb wrote it or a path has a scheme;
 ///         AIDB_IO or AIDB_NO_SPACE while writing, and then `into` is left empty; AIDB_INTERNAL if what was read is not
 ///         accounted for in what was written, and then too
 #[unsafe(no_mangle)]

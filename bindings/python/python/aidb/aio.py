@@ -341,10 +341,11 @@ async def _opened(worker: _Worker, path: StrOrBytesPath, options: OpenOptions) -
     if not isinstance(left, int) or left <= _LOCK_WAIT_MILLIS:
         return await worker.run(aidb.DB, path, **options)
     until = time.monotonic() + left / 1000
+    tried = options.copy()
     while True:
-        wait = max(0, min(_LOCK_WAIT_MILLIS, int((until - time.monotonic()) * 1000)))
+        tried["lock_timeout"] = max(0, min(_LOCK_WAIT_MILLIS, int((until - time.monotonic()) * 1000)))
         try:
-            return await worker.run(aidb.DB, path, **{**options, "lock_timeout": wait})
+            return await worker.run(aidb.DB, path, **tried)
         except aidb.LockedError:
             if time.monotonic() >= until:
                 raise

@@ -164,14 +164,6 @@ impl Arena {
         self.full_bytes.load(Ordering::Relaxed) + in_current
     }
 
-    /// What is counted for an allocation of `bytes`, at least while the arena is small.
-    pub(super) fn bytes_of(&self, bytes: usize) -> usize {
-        match bytes > self.chunk_limit / 4 {
-            true => size_of::<Chunk>() + bytes + ALLOCATOR_BYTES,
-            false => bytes,
-        }
-    }
-
     /// `bytes` bytes that nobody else has and nobody has written, without alignment.
     pub(super) fn allocate(&self, bytes: usize) -> Result<NonNull<u8>> {
         loop {

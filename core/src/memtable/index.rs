@@ -29,7 +29,7 @@ use super::arena::{Arena, Record, RecordRoom};
 use super::chunk::{KeptChunk, SpareChunks};
 use super::leaf::{Leaf, Spot};
 use super::node::{Cut, Item, Node};
-use super::spare_nodes::SpareNodes;
+use super::spare_nodes::{self, SpareNodes};
 use crate::error::{Error, Result};
 use crate::key::{KeyRef, Trailer, head_of};
 use crate::sync::atomic::{
@@ -174,7 +174,7 @@ impl Index {
     /// only for want of memory, and changes nothing then.
     #[inline]
     pub(super) fn reserve(&self, bytes: usize, operations: usize) -> Result<Room<'_>> {
-        let claim = SpareNodes::claim_of(operations);
+        let claim = self.spare_nodes.claim_of(operations);
         self.spare_nodes.claim(&self.arena, claim)?;
         match self.arena.reserve(bytes) {
             Ok(records) => Ok(Room {
@@ -212,8 +212,9 @@ impl Index {
         self.arena.keep(record)
     }
 
-    /// Enters a record for which there was no leaf: more were split than so many random keys split, and there was no memory
-    /// for one more. The write is in the log, so it can neither be refused nor be left out: this waits for memory.
+    /// Enters a record for which there was no leaf: while a large batch was inserted, so many others filled leaves that it
+    /// split more than it had claimed, and there was no memory for one more. The write is in the log, so it can neither be
+    /// refused nor be left out: this waits for memory.
     #[cold]
     fn place_later(&self, leaf: &Leaf, record: Record<'_>, error: Error) -> Result<()> {
         let backoff = Backoff::new();
@@ -241,7 +242,8 @@ impl Index {
     /// that is not behind the record.
     pub(super) fn place(&self, leaf: &Leaf, record: Record<'_>) -> Result<()> {
         let cut = Cut::before(record.key());
-        let split_off = leaf.insert(&self.arena, &self.spare_nodes, record.start(), &cut)?;
+        let memory = || self.spare_nodes.take(&self.arena);
+        let split_off = leaf.insert(record.start(), &cut, memory)?;
         if let Some(split_off) = split_off {
             self.enter(split_off);
         }
@@ -260,7 +262,9 @@ impl Index {
             .expect("L3: only the first leaf has no low bound");
         let cut = Cut::before(low.key());
         let branch = self.branch_for(&cut);
-        let entered = branch.insert(&self.arena, &self.spare_nodes, NonNull::from(leaf), &cut);
+        // The nodes that were claimed are for leaves.
+        let memory = || spare_nodes::allocate(&self.arena, 1);
+        let entered = branch.insert(NonNull::from(leaf), &cut, memory);
         let Ok(Some(split_off)) = entered else {
             return;
         };
@@ -304,7 +308,7 @@ impl Index {
     /// Bytes held, the struct itself aside.
     pub(super) fn memory(&self) -> usize {
         // What was only asked for ahead will be counted when it is needed.
-        let spare = self.spare_nodes.bytes(&self.arena);
+        let spare = self.spare_nodes.bytes();
         self.arena.memory().saturating_sub(spare)
             + size_of::<(Leaf, Branch)>()
             + self.directory.len() * DIRECTORY_NODE_BYTES

@@ -27,8 +27,8 @@
 
 use std::ptr::{self, NonNull};
 
-use super::arena::{Arena, Record};
-use super::spare_nodes::{NODE, SpareNodes};
+use super::arena::Record;
+use super::spare_nodes::NODE;
 use crate::error::Result;
 use crate::key::{KeyRef, eight_bytes, head_of};
 use crate::prefetch::prefetch;
@@ -41,6 +41,10 @@ use crate::sync::atomic::{
 
 /// Items in a full node; few under the model checker, so that a model splits nodes in a few steps.
 pub(super) const SLOTS: usize = if cfg!(shuttle) { 4 } else { 64 };
+
+/// How many items a split at the end of a node moves away, if another node follows; so many inserts of any keys make the
+/// memtable one node larger at most, when its full nodes have been split.
+pub(super) const FREED: usize = SLOTS.div_ceil(8);
 
 /// A split makes new prefixes when they could skip this many bytes more: less is not worth reading the keys.
 const WORTHWHILE_SKIP: usize = 4;
@@ -142,15 +146,15 @@ impl<T: Item> Node<T> {
         }
     }
 
-    /// An empty node from `low` in the arena. Fails only for want of memory, and never for who has claimed it.
-    fn new_in(arena: &Arena, spare: &SpareNodes, low: Record<'_>) -> Result<NonNull<Node<T>>> {
+    /// An empty node from `low` in memory of the layout [`NODE`], which nobody else has.
+    fn new_in(memory: NonNull<u8>, low: Record<'_>) -> NonNull<Node<T>> {
         const {
             assert!(size_of::<Node<T>>() == NODE.size() && align_of::<Node<T>>() == NODE.align());
         }
-        let node = spare.take(arena)?.cast::<Node<T>>();
-        // SAFETY: memory of a node's size and alignment that nobody else has (S1).
+        let node = memory.cast::<Node<T>>();
+        // SAFETY: memory of a node's size and alignment that nobody else has.
         unsafe { node.write(Node::new(Some(low))) };
-        Ok(node)
+        node
     }
 
     /// Starts the loads of all cache lines that a search may touch.
@@ -343,14 +347,13 @@ impl<T: Item> Node<T> {
     }
 
     /// Adds an item, and returns the node that a split made, for whoever finds nodes. Requires that the low bound lies to
-    /// the left of the item, `item` is complete and in the arena, and `cut` is before its record.
-    /// Fails only for want of memory, and then adds nothing; never for who has claimed a node.
+    /// the left of the item, `item` is complete and in the arena, and `cut` is before its record. `memory` is where the arena
+    /// has room for a node ([`NODE`]); fails only as that does, and then adds nothing.
     pub(super) fn insert<'a>(
         &'a self,
-        arena: &'a Arena,
-        spare: &SpareNodes,
         item: NonNull<T>,
         cut: &Cut<'_>,
+        memory: impl FnOnce() -> Result<NonNull<u8>>,
     ) -> Result<Option<&'a Node<T>>> {
         let mut held = self.hold();
         while held.node.ends_before(cut) {
@@ -370,7 +373,7 @@ impl<T: Item> Node<T> {
             node.put(count, index, item, cut);
             return Ok(None);
         }
-        held.split(arena, spare, index, item, cut).map(Some)
+        Ok(Some(held.split(memory()?, index, item, cut)))
     }
 
     /// Makes room at `index` among `count` items and puts `item` there. The node is held, or not yet known.
@@ -407,21 +410,25 @@ impl<T: Item> Node<T> {
 }
 
 impl<'a, T: Item> Held<'a, T> {
-    /// Splits the full node, puts `item` at `index` of what it was, and returns the new node to its right.
+    /// Splits the full node, puts `item` at `index` of what it was, and returns the new node to its right, which lies in
+    /// `memory` of the arena ([`NODE`]).
     ///
-    /// Half moves right. But where items come in ascending or descending order they come at an end: then the new
-    /// item gets a node of its own, and the full one stays full.
+    /// Half moves right. But where items come in ascending or descending order they come at an end: at an end of all the new
+    /// item gets a node of its own, and the full one stays full. Before another node a few go with it, else items that
+    /// descend there would get a node each. So a node that is split has [`FREED`] slots free or was split off by as many
+    /// inserts, the first and the last node aside.
     fn split(
         &mut self,
-        arena: &'a Arena,
-        spare: &SpareNodes,
+        memory: NonNull<u8>,
         index: usize,
         item: NonNull<T>,
         cut: &Cut<'_>,
-    ) -> Result<&'a Node<T>> {
+    ) -> &'a Node<T> {
         let left = self.node;
         let at = match index {
-            0 | SLOTS => index,
+            0 => 0,
+            SLOTS if left.next().is_none() => SLOTS,
+            SLOTS => SLOTS - FREED,
             _ => SLOTS / 2,
         };
         let low = match at {
@@ -431,7 +438,7 @@ impl<'a, T: Item> Held<'a, T> {
         };
         let low = low
             .expect("L2: the node is full, and every item but the first of all stands at a record");
-        let right_address = Node::new_in(arena, spare, low)?;
+        let right_address = Node::new_in(memory, low);
         // SAFETY: complete, and in the arena, which outlives 'a (L1).
         let right: &'a Node<T> = unsafe { right_address.as_ref() };
         // L5: the right node is finished before the left one names it.
@@ -454,7 +461,7 @@ impl<'a, T: Item> Held<'a, T> {
             .store(left.high_head.1.load(Relaxed), Relaxed);
         right.next.store(left.next.load(Relaxed), Relaxed);
         right.shorten_prefixes();
-        let goes_right = at == SLOTS || index > at;
+        let goes_right = index == SLOTS || index > at;
         if goes_right {
             right.put(SLOTS - at, index - at, item, cut);
         }
@@ -470,6 +477,6 @@ impl<'a, T: Item> Held<'a, T> {
         if !goes_right {
             left.put(at, index, item, cut);
         }
-        Ok(right)
+        right
     }
 }

@@ -1,47 +1,54 @@
 //! Memory for the nodes that splits will make, asked for before the inserts that may split.
 //!
 //! A write that is in the log can be refused no more, so a commit claims beforehand what its inserts may need
-//! ([`super::Memtable::reserve`]). The nodes that it turns out not to need serve the next one.
+//! ([`super::Memtable::reserve`]). The nodes that it turns out not to need serve the next one; a page of memory on which none
+//! was made is never touched.
 //!
-//! * S1  A node's memory is in the list or was taken from it, once; it is the arena's, so it lives as long.
-//! * S2  The list holds as many nodes as are claimed, but for those that claimants have taken from it.
+//! * S1  A node's memory is in a run or was taken from it, once; it is the arena's, so it lives as long.
+//! * S2  The runs hold as many nodes as are claimed, but for those that claimants have taken.
 
-#![expect(unsafe_code, reason = "the list is kept in the memory of its nodes")]
+#![expect(
+    unsafe_code,
+    reason = "the list of runs is kept in the memory of their nodes"
+)]
 
 use std::alloc::Layout;
 use std::ptr::{self, NonNull};
 
 use super::arena::Arena;
+use super::chunk::no_memory;
 use super::leaf::Leaf;
+use super::node::FREED;
 use crate::error::Result;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Of each node: those of records and those of leaves take the same.
 pub(super) const NODE: Layout = Layout::new::<Leaf>();
-/// What a node takes of the arena, which aligns nothing.
-const NODE_ROOM: usize = NODE.size() + NODE.align() - 1;
-/// Up to so many operations claim a node each; of more than that, few need one.
+/// Up to so many operations claim a node each; more of them as many as they can split.
 const ONE_EACH: usize = 16;
-/// Of further operations, one of so many claims a node. Random keys need one for each 45.
-const FURTHER_PER_NODE: usize = 8;
 
 /// See the head of the file.
 pub(super) struct SpareNodes {
     /// What inserts that are under way may take.
     claimed: AtomicUsize,
-    /// What the list holds.
+    /// What the runs hold.
     held: AtomicUsize,
-    list: Mutex<List>,
+    /// How many leaves were made of what the runs held.
+    taken: AtomicUsize,
+    runs: Mutex<Runs>,
 }
 
-struct List(*mut Free);
+struct Runs(*mut Run);
 
-/// At the beginning of a node's memory that nobody has.
-struct Free(*mut Free);
+/// The memory of some nodes that nobody has: at the beginning of the first of them, which is taken last.
+struct Run {
+    nodes: usize,
+    next: *mut Run,
+}
 
-// SAFETY: the list is only followed under its lock, and what it holds belongs to no thread.
-unsafe impl Send for List {}
+// SAFETY: runs are only followed under the lock, and what they hold belongs to no thread.
+unsafe impl Send for Runs {}
 
 impl SpareNodes {
     /// None yet.
@@ -49,16 +56,21 @@ impl SpareNodes {
         SpareNodes {
             claimed: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
-            list: Mutex::new(List(ptr::null_mut())),
+            taken: AtomicUsize::new(0),
+            runs: Mutex::new(Runs(ptr::null_mut())),
         }
     }
 
-    /// How many nodes the inserts of so many operations claim.
+    /// How many nodes the inserts of so many operations claim: one each; or one for each leaf that may be full already, of
+    /// which there are no more than leaves were made or are claimed, and one for as many inserts as fill another.
     #[inline]
-    pub(super) fn claim_of(operations: usize) -> usize {
+    pub(super) fn claim_of(&self, operations: usize) -> usize {
         match operations {
             0..=ONE_EACH => operations,
-            _ => ONE_EACH + (operations - ONE_EACH) / FURTHER_PER_NODE,
+            _ => {
+                let leaves = 1 + self.taken.load(Relaxed) + self.claimed.load(Relaxed);
+                operations.min(leaves + 2 + operations / FREED)
+            }
         }
     }
 
@@ -80,43 +92,59 @@ impl SpareNodes {
         self.claimed.fetch_sub(count, Relaxed);
     }
 
-    /// Bytes of the arena that the list holds, about.
+    /// Bytes of the arena that the runs hold.
     #[inline]
-    pub(super) fn bytes(&self, arena: &Arena) -> usize {
-        self.held.load(Relaxed) * arena.bytes_of(NODE_ROOM)
+    pub(super) fn bytes(&self) -> usize {
+        self.held.load(Relaxed) * NODE.size()
     }
 
     #[cold]
     fn fill(&self, arena: &Arena, claimed: usize) -> Result<()> {
-        let mut list = self.list.lock();
-        while self.held.load(Relaxed) < claimed {
-            let node = allocate(arena)?.cast::<Free>();
-            // SAFETY: just allocated, and larger and more aligned than a `Free`.
-            unsafe { node.write(Free(list.0)) };
-            list.0 = node.as_ptr();
-            self.held.fetch_add(1, Relaxed);
+        let mut runs = self.runs.lock();
+        let nodes = claimed.saturating_sub(self.held.load(Relaxed));
+        if nodes > 0 {
+            let run = allocate(arena, nodes)?.cast::<Run>();
+            // SAFETY: just allocated, and a node is larger and more aligned than a `Run`.
+            unsafe {
+                run.write(Run {
+                    nodes,
+                    next: runs.0,
+                })
+            };
+            runs.0 = run.as_ptr();
+            self.held.fetch_add(nodes, Relaxed);
         }
         Ok(())
     }
 
-    /// The memory of a node, for good. Fails only for want of memory, and never for a claim that was large enough.
+    /// The memory of a leaf, for good. Fails only for want of memory, and never for a claim that was large enough.
     pub(super) fn take(&self, arena: &Arena) -> Result<NonNull<u8>> {
-        let mut list = self.list.lock();
-        match NonNull::new(list.0) {
-            Some(node) => {
-                // SAFETY: it is in the list, so it was written there and is nobody else's (S1).
-                list.0 = unsafe { node.read() }.0;
-                self.held.fetch_sub(1, Relaxed);
-                Ok(node.cast())
-            }
-            None => allocate(arena),
+        let mut runs = self.runs.lock();
+        self.taken.fetch_add(1, Relaxed);
+        let Some(first) = NonNull::new(runs.0) else {
+            return allocate(arena, 1);
+        };
+        // SAFETY: it is in the list, so it was written there and is nobody else's (S1).
+        let run = unsafe { first.as_ptr().as_mut() }.expect("not null");
+        run.nodes -= 1;
+        if run.nodes == 0 {
+            runs.0 = run.next;
         }
+        self.held.fetch_sub(1, Relaxed);
+        // SAFETY: so many nodes and one more began at `first`.
+        Ok(unsafe { first.cast::<u8>().add(run.nodes * NODE.size()) })
     }
 }
 
-fn allocate(arena: &Arena) -> Result<NonNull<u8>> {
-    let start = arena.allocate(NODE_ROOM)?;
+/// Memory of the arena for so many nodes, one behind the other.
+pub(super) fn allocate(arena: &Arena, nodes: usize) -> Result<NonNull<u8>> {
+    let bytes = nodes
+        .checked_mul(NODE.size())
+        .and_then(|bytes| bytes.checked_add(NODE.align() - 1))
+        .ok_or_else(|| no_memory(usize::MAX))?;
+    // The arena aligns nothing.
+    let start = arena.allocate(bytes)?;
     let to_aligned = start.as_ptr().align_offset(NODE.align());
-    // SAFETY: less than its alignment further the address is aligned, and a node's bytes follow.
+    // SAFETY: less than its alignment further the address is aligned, and the nodes' bytes follow.
     Ok(unsafe { start.add(to_aligned) })
 }

@@ -275,6 +275,38 @@ fn a_put_that_finds_no_memory_is_not_in_the_log() {
 }
 
 #[test]
+fn a_batch_that_finds_no_memory_for_the_leaves_it_splits_is_not_in_the_log() {
+    let mut refusals = 0;
+    loop {
+        let env = MemEnv::new();
+        let open = || DB::open("/db", options(&env).write_buffer_size(4 << 20)).unwrap();
+        let db = open();
+        let mut batch = WriteBatch::new();
+        // Keys in order fill leaves, of which each key of the batch then splits another one.
+        for number in 0..300 * 64u32 {
+            let key = number.to_be_bytes();
+            db.put(&key, b"").unwrap();
+            if number % 64 == 32 {
+                batch.put(&[&key[..], b"new"].concat(), b"1").unwrap();
+            }
+        }
+        let passes = Passes::fail_at(refusals + 1);
+        let entered = passes.enter();
+        let outcome = db.write(&batch);
+        drop(entered);
+        if outcome.is_ok() {
+            assert_eq!(passes.failed(), 0, "a pass behind the record");
+            break;
+        }
+        refusals += 1;
+        drop(db);
+        let found = open().get(b"\0\0\0\x20new").unwrap();
+        assert_eq!(found, None, "pass {refusals}");
+    }
+    assert!(refusals > 1, "the leaves, the records");
+}
+
+#[test]
 fn refused_puts_leave_no_memory_behind_in_the_memtable() {
     let subject = Subject::new();
     subject.db().put(b"before", &[1; 1000]).unwrap();

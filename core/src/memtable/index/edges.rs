@@ -1,5 +1,7 @@
 //! A place sorts like the key that it was made of, however long that is; and what the index takes.
 
+use aidb_test_data::Random;
+
 use super::*;
 use crate::key::{SequenceNumber, ValueKind};
 use crate::memtable::node::SLOTS;
@@ -102,4 +104,97 @@ fn keys_that_come_in_order_leave_full_leaves() {
         let partial = leaves.filter(|leaf| leaf.count() < SLOTS).count();
         assert!(partial <= 2, "{partial} leaves have room");
     }
+}
+
+#[test]
+fn keys_that_descend_to_the_right_of_a_full_leaf_share_leaves() {
+    let full = SLOTS as u32;
+    let others = 100 * full;
+    let above = full + others;
+    let ascending_by = |run: u32| {
+        (0..others / run)
+            .rev()
+            .flat_map(move |first| (0..run).map(move |next| full + first * run + next))
+    };
+    for run in [1, 2, 3, 8, 9] {
+        let index = index_of((0..full).chain([above]).chain(ascending_by(run)));
+        let leaves = std::iter::successors(Some(&*index.first), |leaf| leaf.next()).count();
+        let expected = others as usize / SLOTS;
+        assert!(
+            leaves <= expected * 7 + 4,
+            "{leaves} leaves, in runs of {run}"
+        );
+    }
+}
+
+/// How many leaves were made of what an index holds ahead.
+fn leaves_taken(index: &Index) -> usize {
+    std::iter::successors(Some(&*index.first), |leaf| leaf.next()).count() - 1
+}
+
+#[test]
+fn a_batch_claims_memory_for_as_many_leaves_as_it_can_split() {
+    let full = 200 * SLOTS as u32;
+    let before = |number: u32| number * 0x1_0000;
+    // The last key of each leaf, the first, one in the middle; then keys that split what those have left.
+    let of_each = |slot: u32| (0..full).filter(move |number| number % SLOTS as u32 == slot);
+    let zigzag = (0..400u32).flat_map(|pair| [0u32, 1].map(|next| 0x8000 - 2 * pair + next));
+    let mut random = Random::new(29);
+    let drawn: Vec<_> = (0..20_000)
+        .map(|_| random.below(u64::from(before(full))) as u32)
+        .collect();
+    let last = of_each(SLOTS as u32 - 1);
+    let ways: [(&str, Vec<u32>); 6] = [
+        (
+            "ends",
+            last.clone().map(|number| before(number) + 1).collect(),
+        ),
+        (
+            "middles",
+            of_each(31).map(|number| before(number) + 1).collect(),
+        ),
+        (
+            "ends, ascending and descending",
+            last.flat_map(|number| [3, 2, 1, 4, 5, 6].map(|next| before(number) + next))
+                .collect(),
+        ),
+        (
+            "pairs that descend",
+            zigzag
+                .map(|number| before(SLOTS as u32 - 1) + number)
+                .collect(),
+        ),
+        ("drawn", drawn),
+        (
+            "behind all",
+            (0..1000).map(|number| before(full) + number).collect(),
+        ),
+    ];
+    let mut split = 0;
+    for (name, keys) in ways {
+        for operations in [1, 2, 16, 17, 18, 100, 1_000, usize::MAX] {
+            let index = index_of((0..full).map(before));
+            assert!(leaves_taken(&index) >= 199);
+            for batch in keys.chunks(operations.min(keys.len())) {
+                let room_bytes = record_bytes(4, 0) * batch.len();
+                let taken = leaves_taken(&index);
+                let mut room = index.reserve(room_bytes, batch.len()).unwrap();
+                for number in batch {
+                    let key = number.to_be_bytes();
+                    let trailer = Trailer::new(SequenceNumber(2), ValueKind::Put);
+                    let leaf = index.leaf_for(&Cut::before(KeyRef::new(&key, trailer)));
+                    index.insert(&mut room, leaf, &key, trailer, b"").unwrap();
+                }
+                let taken = leaves_taken(&index) - taken;
+                assert!(
+                    taken <= room.claim,
+                    "{name}: a batch of {} claimed {} leaves and made {taken}",
+                    batch.len(),
+                    room.claim
+                );
+                split += taken;
+            }
+        }
+    }
+    assert!(split > 1000);
 }

@@ -47,7 +47,9 @@ pub use log_file::LogFile;
 pub use mem::{Effect, Loss, MemEnv, PowerCut};
 pub(crate) use names::{DirSyncs, Names};
 pub use os::OsEnv;
-pub(crate) use pages::{Mapping, SYSTEM_PAGE_BYTES, discard};
+#[cfg(test)]
+pub(crate) use pages::tests::{MAPPED, UNMAPPED};
+pub(crate) use pages::{Mapping, SYSTEM_PAGE_BYTES, discard, map, unmap};
 pub(crate) use reserve::{Reserve, ReservingEnv, SMALLEST_UNIT, Share};
 pub(crate) use stderr::write_to_stderr;
 pub use unix::fork_count;

@@ -1,4 +1,5 @@
-//! Memory from the system itself, in pages as large as it has them.
+//! Memory from the system itself, in pages as large as it has them. What is unmapped is the system's at once, whichever
+//! thread asked for it; an allocator may keep what it is given back.
 
 #![expect(unsafe_code, reason = "mapping memory")]
 
@@ -23,14 +24,7 @@ impl Mapping {
         debug_assert!(bytes.is_power_of_two());
         let whole = bytes.checked_mul(2)?;
         memory::pass("pages", bytes).ok()?;
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        // SAFETY: a new mapping of memory, at an address that the system chooses, touches nothing that exists.
-        let mapped = unsafe { libc::mmap(ptr::null_mut(), whole, protection, flags, -1, 0) };
-        if mapped == libc::MAP_FAILED {
-            return None;
-        }
-        let first = mapped.cast::<u8>();
+        let first = map(whole)?.as_ptr();
         let before = first.addr().next_multiple_of(bytes) - first.addr();
         let start = first.wrapping_add(before);
         // SAFETY: both parts lie in what was just mapped, beside what is kept, and nobody knows of them. The length of
@@ -62,6 +56,31 @@ impl Mapping {
     }
 }
 
+/// Maps `bytes` bytes, not none: zeroed, aligned to a page. `None` if the system has no memory. [`unmap`] takes them back.
+pub(crate) fn map(bytes: usize) -> Option<NonNull<u8>> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new mapping of memory, at an address that the system chooses, touches nothing that exists.
+    let mapped = unsafe { libc::mmap(ptr::null_mut(), bytes, protection, flags, -1, 0) };
+    if mapped == libc::MAP_FAILED {
+        return None;
+    }
+    #[cfg(test)]
+    tests::MAPPED.set(tests::MAPPED.get() + bytes);
+    NonNull::new(mapped.cast())
+}
+
+/// Unmaps them.
+///
+/// # Safety
+/// [`map`] mapped these `bytes` bytes at `start`, and nobody uses them any more.
+pub(crate) unsafe fn unmap(start: NonNull<u8>, bytes: usize) {
+    #[cfg(test)]
+    tests::UNMAPPED.set(tests::UNMAPPED.get() + bytes);
+    // SAFETY: the caller's promise.
+    unsafe { libc::munmap(start.as_ptr().cast(), bytes) };
+}
+
 /// The system's pages, where they are smallest. Where they are larger, some of what could be given back is not.
 pub(crate) const SYSTEM_PAGE_BYTES: usize = 4 << 10;
 
@@ -87,13 +106,22 @@ pub(crate) unsafe fn discard(range: Range<*mut u8>) {
 impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: `new` mapped these bytes, and whoever uses them keeps the mapping.
-        unsafe { libc::munmap(self.start.as_ptr().cast(), self.bytes) };
+        unsafe { unmap(self.start, self.bytes) };
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    thread_local! {
+        /// Bytes that this thread has mapped by [`map`].
+        pub(crate) static MAPPED: Cell<usize> = const { Cell::new(0) };
+        /// Bytes that it has unmapped by [`unmap`].
+        pub(crate) static UNMAPPED: Cell<usize> = const { Cell::new(0) };
+    }
 
     #[test]
     fn a_mapping_is_aligned_zeroed_and_its_own() {

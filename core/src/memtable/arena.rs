@@ -206,7 +206,7 @@ impl Arena {
             false => None,
         };
         if spare.is_none() && bytes > next_bytes / 4 {
-            let chunk = Chunk::allocate(bytes, newest.chunk)?;
+            let chunk = Chunk::for_one(bytes, newest.chunk)?;
             newest.chunk = chunk;
             let own_bytes = size_of::<Chunk>() + bytes + ALLOCATOR_BYTES;
             self.full_bytes.fetch_add(own_bytes, Ordering::Relaxed);
@@ -216,7 +216,7 @@ impl Arena {
         }
         let chunk = match spare {
             Some(chunk) => chunk,
-            None => Chunk::allocate(next_bytes - size_of::<Chunk>(), newest.chunk)?,
+            None => Chunk::for_many(next_bytes, newest.chunk)?,
         };
         newest.chunk = chunk;
         if !current.is_null() {
@@ -236,7 +236,7 @@ impl Drop for Arena {
         let mut next = *chunk;
         while !next.is_null() {
             let kept_at = kept.iter().position(|kept| kept.is_of(next));
-            // SAFETY: `next` came from `Chunk::allocate` or the spare ones and leaves this list here; records and leaves
+            // SAFETY: `next` was made by `Chunk` or is of the spare ones and leaves this list here; records and leaves
             // borrow the arena or are owned by the memtable that is being dropped with it. Who keeps bytes has its chunk.
             unsafe {
                 let previous = (*next).previous;

@@ -9,6 +9,9 @@
 //!   rest of its pages back as soon as the arena is gone, and it is freed with its last keeper.
 //! * C2  Spare chunks hold at most `most` bytes. Arenas take them before they allocate, so that both together never
 //!   hold more than arenas alone would have at their most.
+//! * C5  A chunk for many records that has 128 KiB or more is mapped, and unmapped when it is freed: an allocator would keep it
+//!   for the thread that asked for it, long after the database is closed. A large record's own chunk is no spare one, and an
+//!   allocator has its pages ready for the next.
 //! * C3  In a forked child a chunk is freed without the lock, which a thread may hold that only the parent has.
 
 #![expect(
@@ -20,7 +23,7 @@ use std::alloc::{Layout, dealloc};
 use std::ops::Range;
 use std::ptr::NonNull;
 
-use crate::env::discard;
+use crate::env::{discard, map, unmap};
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::sync::atomic::AtomicUsize;
@@ -28,6 +31,9 @@ use crate::sync::{Arc, Mutex};
 
 /// Chunks are aligned like this; what is laid out in them aligns itself.
 const CHUNK_ALIGN: usize = 16;
+
+/// A chunk of so many bytes is mapped (C5), but for the interpreter of the language, which does not know what that is.
+const SMALLEST_MAPPED_BYTES: usize = if cfg!(miri) { usize::MAX } else { 128 << 10 };
 
 /// What the allocator itself spends on a chunk.
 pub(super) const ALLOCATOR_BYTES: usize = 16;
@@ -40,24 +46,51 @@ pub(super) struct Chunk {
     pub(super) bytes: usize,
     /// Bytes handed out, the head included. Beyond `bytes` once a request did not fit.
     pub(super) used: AtomicUsize,
+    source: Source,
+}
+
+/// Where a chunk's memory is from (C5).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Allocator,
+    System,
 }
 
 impl Chunk {
-    /// A chunk with room for `room` bytes behind its head. Fails only for want of memory.
-    pub(super) fn allocate(room: usize, previous: *mut Chunk) -> Result<*mut Chunk> {
+    /// A chunk of `bytes` bytes, its head included, for many records. Fails only for want of memory.
+    pub(super) fn for_many(bytes: usize, previous: *mut Chunk) -> Result<*mut Chunk> {
+        let source = match bytes >= SMALLEST_MAPPED_BYTES {
+            true => Source::System,
+            false => Source::Allocator,
+        };
+        Chunk::new(bytes, previous, source)
+    }
+
+    /// A chunk with room for `room` bytes behind its head, which one takes. Fails only for want of memory.
+    pub(super) fn for_one(room: usize, previous: *mut Chunk) -> Result<*mut Chunk> {
         let bytes = size_of::<Chunk>()
             .checked_add(room)
             .ok_or_else(|| no_memory(room))?;
-        let layout = Layout::from_size_align(bytes, CHUNK_ALIGN).map_err(|_| no_memory(room))?;
-        let chunk = memory::allocate(layout, false, MEMTABLE)?
-            .as_ptr()
-            .cast::<Chunk>();
+        Chunk::new(bytes, previous, Source::Allocator)
+    }
+
+    fn new(bytes: usize, previous: *mut Chunk, source: Source) -> Result<*mut Chunk> {
+        let layout = Layout::from_size_align(bytes, CHUNK_ALIGN).map_err(|_| no_memory(bytes))?;
+        let start = match source {
+            Source::System => {
+                memory::pass(MEMTABLE, bytes)?;
+                map(bytes).ok_or_else(|| no_memory(bytes))?
+            }
+            Source::Allocator => memory::allocate(layout, false, MEMTABLE)?,
+        };
+        let chunk = start.as_ptr().cast::<Chunk>();
         let head = Chunk {
             previous,
             bytes,
             used: AtomicUsize::new(size_of::<Chunk>()),
+            source,
         };
-        // SAFETY: just allocated, large enough, and aligned to 16, which is more than `Chunk` needs.
+        // SAFETY: just allocated, large enough, and aligned to 16 at least, which is more than `Chunk` needs.
         unsafe { chunk.write(head) };
         Ok(chunk)
     }
@@ -65,12 +98,18 @@ impl Chunk {
     /// Frees a chunk.
     ///
     /// # Safety
-    /// `chunk` came from [`Chunk::allocate`], is freed only here, and nothing refers to it any more.
+    /// `chunk` was made by this type, is freed only here, and nothing refers to it any more.
     unsafe fn free(chunk: *mut Chunk) {
-        // SAFETY: the caller's promise; the layout is the one it was allocated with.
+        // SAFETY: the caller's promise; its head says how it was made.
         unsafe {
-            let layout = Layout::from_size_align_unchecked((*chunk).bytes, CHUNK_ALIGN);
-            dealloc(chunk.cast(), layout);
+            let bytes = (*chunk).bytes;
+            match (*chunk).source {
+                Source::System => unmap(NonNull::new_unchecked(chunk.cast()), bytes),
+                Source::Allocator => dealloc(
+                    chunk.cast(),
+                    Layout::from_size_align_unchecked(bytes, CHUNK_ALIGN),
+                ),
+            }
         }
     }
 }
@@ -209,7 +248,7 @@ impl SpareChunks {
     /// Keeps a chunk for the next arena, or frees it.
     ///
     /// # Safety
-    /// `chunk` came from [`Chunk::allocate`] or [`SpareChunks::take`], and nothing refers to it any more.
+    /// `chunk` was made by [`Chunk`] or came from [`SpareChunks::take`], and nothing refers to it any more.
     pub(super) unsafe fn give(&self, chunk: *mut Chunk) {
         // SAFETY: the caller has it alone.
         let head = unsafe { &mut *chunk };
@@ -266,10 +305,32 @@ impl Drop for SpareChunks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env::{MAPPED, UNMAPPED};
     use std::ptr;
 
     fn chunk(bytes: usize) -> *mut Chunk {
-        Chunk::allocate(bytes - size_of::<Chunk>(), ptr::null_mut()).unwrap()
+        Chunk::for_many(bytes, ptr::null_mut()).unwrap()
+    }
+
+    #[test]
+    #[cfg(not(miri))]
+    fn large_chunks_for_many_records_are_the_systems_again_when_they_are_freed() {
+        for (bytes, is_mapped) in [
+            (SMALLEST_MAPPED_BYTES - 1, false),
+            (SMALLEST_MAPPED_BYTES, true),
+            (SMALLEST_MAPPED_BYTES + 1, true),
+        ] {
+            let before = (MAPPED.get(), UNMAPPED.get());
+            let spare = SpareChunks::new(4096, 0);
+            // SAFETY: just made, and nobody else knows of them.
+            unsafe {
+                spare.give(chunk(bytes));
+                spare.give(Chunk::for_one(bytes, ptr::null_mut()).unwrap());
+            }
+            let mapped = if is_mapped { bytes } else { 0 };
+            let after = (MAPPED.get(), UNMAPPED.get());
+            assert_eq!(after, (before.0 + mapped, before.1 + mapped), "{bytes}");
+        }
     }
 
     #[test]

@@ -144,6 +144,9 @@ pub(crate) mod tests {
                 let ends = unsafe { (*start, *start.add(bytes - 1)) };
                 assert_eq!(ends, (number as u8, number as u8));
             }
+            let before = UNMAPPED.get();
+            drop(mappings);
+            assert_eq!(UNMAPPED.get() - before, 3 * bytes);
         }
         assert!(Mapping::new(1 << 62, false).is_none());
     }

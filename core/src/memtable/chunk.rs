@@ -32,8 +32,8 @@ use crate::sync::{Arc, Mutex};
 /// Chunks are aligned like this; what is laid out in them aligns itself.
 const CHUNK_ALIGN: usize = 16;
 
-/// A chunk of so many bytes is mapped (C5), but for the interpreter of the language, which does not know what that is.
-const SMALLEST_MAPPED_BYTES: usize = if cfg!(miri) { usize::MAX } else { 128 << 10 };
+/// A chunk of so many bytes is mapped (C5).
+const SMALLEST_MAPPED_BYTES: usize = 128 << 10;
 
 /// What the allocator itself spends on a chunk.
 pub(super) const ALLOCATOR_BYTES: usize = 16;
@@ -59,7 +59,8 @@ enum Source {
 impl Chunk {
     /// A chunk of `bytes` bytes, its head included, for many records. Fails only for want of memory.
     pub(super) fn for_many(bytes: usize, previous: *mut Chunk) -> Result<*mut Chunk> {
-        let source = match bytes >= SMALLEST_MAPPED_BYTES {
+        // Miri does not know what the system maps.
+        let source = match bytes >= SMALLEST_MAPPED_BYTES && !cfg!(miri) {
             true => Source::System,
             false => Source::Allocator,
         };

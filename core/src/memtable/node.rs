@@ -44,7 +44,7 @@ pub(super) const SLOTS: usize = if cfg!(shuttle) { 4 } else { 64 };
 
 /// How many items a split at the end of a node moves away, if another node follows; so many inserts of any keys make the
 /// memtable one node larger at most, when its full nodes have been split.
-pub(super) const FREED: usize = SLOTS.div_ceil(8);
+pub(super) const FREED: usize = (SLOTS + 7) >> 3;
 
 /// A split makes new prefixes when they could skip this many bytes more: less is not worth reading the keys.
 const WORTHWHILE_SKIP: usize = 4;

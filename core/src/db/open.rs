@@ -280,7 +280,7 @@ fn refuse_by_options(contents: Contents, dir: &Path, options: &Options) -> Resul
     };
     match contents {
         Contents::Database if options.error_if_exists => {
-            refuse("is a database already", "error_if_exists", "set")
+            refuse("exists and is a database already", "error_if_exists", "set")
         }
         Contents::Nothing if options.read_only => refuse("holds no database", "read_only", "set"),
         Contents::Nothing if !options.create_if_missing => {

@@ -7,7 +7,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use crate::env::{Env, PathKind};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::filename::{FileKind, parse};
 use crate::options::Options;
 use crate::version::{Contents, inspect};
@@ -63,11 +63,12 @@ fn is_engines(name: &str) -> bool {
     !matches!(parse(name), None | Some(FileKind::InfoLog))
 }
 
+/// Also a damaged one: a line in a file of it may be the end of what can be salvaged.
 fn is_database(env: &dyn Env, dir: &Path) -> bool {
-    matches!(
-        inspect(env, dir),
-        Ok(Contents::Database | Contents::Incomplete)
-    )
+    match inspect(env, dir) {
+        Ok(contents) => contents != Contents::Nothing,
+        Err(error) => error.kind() == ErrorKind::Corruption,
+    }
 }
 
 /// The name that a full log `file` would be given, if the database in `dir` is in a folder of that name.
@@ -117,7 +118,6 @@ mod tests {
     use super::*;
     use crate::db::DB;
     use crate::env::test_dir::TestDir;
-    use crate::error::ErrorKind;
     use crate::options::InfoLog;
     use std::fs;
     use std::os::unix::fs::symlink;
@@ -206,6 +206,12 @@ mod tests {
             // Of another database too.
             refused(name, &around.join("other"), &path, around);
             fs::remove_file(&beside).unwrap();
+        }
+        let damaged = around.join("damaged");
+        database(&damaged);
+        fs::remove_file(damaged.join("CURRENT")).unwrap();
+        for name in ["CURRENT", "000123.log"] {
+            refused(name, &around.join("other"), &damaged.join(name), around);
         }
         // A file of the engine that is a link itself.
         fs::rename(dir.join("SYNCED"), &beside).unwrap();

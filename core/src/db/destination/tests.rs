@@ -220,6 +220,31 @@ fn a_mark_that_somebody_else_made_gives_nobody_the_folder() {
     }
 }
 
+/// A torn mark stayed as it was while a copy was made beside it, and proved nothing once there were other files.
+#[test]
+fn a_torn_mark_is_made_whole_before_anything_is_put_beside_it() {
+    for (name, make) in MAKERS {
+        for torn in [&b""[..], &[0; 300], b"aidb inc"] {
+            let (disk, env) = source();
+            env.create_dir_all(Path::new(COPY)).unwrap();
+            let mark = env.create_new(&Path::new(COPY).join("AIDB-INCOMPLETE"));
+            mark.unwrap().write_at(0, torn).unwrap();
+            let mut met = BTreeSet::new();
+            for (at, left) in interrupted(&disk, &env, make).into_iter().enumerate() {
+                let about = format!("{name}, {torn:?}, cut {at}");
+                let left = FaultEnv::new(Arc::new(left), 0);
+                let found = state(&left, &about);
+                met.insert(found);
+                DB::destroy(COPY, &options(&left))
+                    .unwrap_or_else(|error| panic!("{about}: {error}"));
+                assert_eq!(list(&left, COPY), [] as [&str; 0], "{about}");
+            }
+            assert!(met.contains("incomplete"), "{met:?}");
+            assert_eq!(state(&env, name), "whole");
+        }
+    }
+}
+
 /// The mark of a database that is destroyed was CURRENT, also if that was damaged and proved nothing.
 #[test]
 fn a_database_whose_current_is_damaged_can_be_destroyed_again_wherever_that_was_cut_short() {

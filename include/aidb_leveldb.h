@@ -23,7 +23,9 @@
  * Repair        leveldb_repair_db makes a new database beside the damaged one, as NAME.repairing, and then gives it
  *               NAME, the permissions of the old directory, and files in it that are not AiDb's. If something was
  *               lost the damaged one stays, as NAME.damaged or NAME.damaged-2, and so on. It may be called again
- *               and again, also after it was killed. What was lost is in aidb_repair's report only.
+ *               and again, also after it was killed. NAME is the folder itself, where "." or a symbolic link leads.
+ *               If that is the process's working directory, the process is moved to the repaired one. What was lost
+ *               is in aidb_repair's report only.
  * Iterators     that are made with a snapshot keep it, also if it is released before them.
  *
  * Errors are returned as LevelDB does it: *errptr must be NULL or a string from malloc, which is then replaced.
@@ -40,11 +42,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "aidb.h"
 
 #ifdef __cplusplus
 extern "C" {
+#elif defined(__STRICT_ANSI__)
+/* With -std=c99 the headers above may leave these out, which every POSIX system has. */
+char *realpath(const char *path, char *resolved);
+ssize_t readlink(const char *path, char *target, size_t size);
 #endif
 
 typedef struct leveldb_t { aidb_db *db; } leveldb_t;
@@ -173,30 +180,84 @@ static inline void aidb_leveldb_number(leveldb_options_t *options, const char *n
     (void)aidb_options_set_number(options->options, name, clipped, NULL);
 }
 
-/* `name` without slashes at its end, and with `suffix`. */
-static inline char *aidb_leveldb_beside(const char *name, const char *suffix) {
-    char *path = aidb_leveldb_join(name, "", suffix);
-    size_t length = strlen(name);
-    while (length > 1 && name[length - 1] == '/') {
-        length--;
-    }
-    memcpy(path + length, suffix, strlen(suffix) + 1);
-    return path;
-}
-
 static inline int aidb_leveldb_exists(const char *path) {
     struct stat about;
     return stat(path, &about) == 0;
 }
 
-/* Ends a repair that was killed when the damaged database had its new name and the repaired one not yet. */
-static inline void aidb_leveldb_end_repair(const char *name) {
-    char *path = aidb_leveldb_beside(name, "");
-    char *repairing = aidb_leveldb_beside(name, ".repairing");
+/* Where the symbolic link `path` leads, for whoever stands where `path` is meant; NULL if it is none. From malloc. */
+static inline char *aidb_leveldb_link(const char *path) {
+    char target[4096];
+    const char *slash = strrchr(path, '/');
+    ssize_t length = readlink(path, target, sizeof target - 1);
+    char *folder, *result;
+    if (length <= 0) {
+        return NULL;
+    }
+    target[length] = '\0';
+    if (target[0] == '/' || slash == NULL) {
+        return aidb_leveldb_join(target, "", "");
+    }
+    folder = aidb_leveldb_join(path, "", "");
+    folder[slash + 1 - path] = '\0';
+    result = aidb_leveldb_join(folder, target, "");
+    free(folder);
+    return result;
+}
+
+/* The path of a folder that is missing: its parent, which is not, tells where it would be. From malloc, or NULL. */
+static inline char *aidb_leveldb_missing(const char *path) {
+    const char *slash = strrchr(path, '/');
+    const char *last = slash != NULL ? slash + 1 : path;
+    char *folder = aidb_leveldb_join(slash != NULL ? path : ".", "", "");
+    char *parent, *result = NULL;
+    if (slash != NULL) {
+        folder[slash == path ? 1 : slash - path] = '\0';
+    }
+    parent = realpath(folder, NULL);
+    if (parent != NULL && last[0] != '\0' && strcmp(last, ".") != 0 && strcmp(last, "..") != 0) {
+        result = aidb_leveldb_join(parent, strcmp(parent, "/") == 0 ? "" : "/", last);
+    }
+    free(parent);
+    free(folder);
+    return result;
+}
+
+/*
+ * The path of the folder that `name` means, absolute and without symbolic links, whether the folder is there or not: what
+ * is made beside it lies beside the folder and not beside a link to it, and what is renamed is the folder. From malloc.
+ */
+static inline char *aidb_leveldb_place(const char *name) {
+    char *path = aidb_leveldb_join(name, "", "");
+    char *place = realpath(path, NULL);
+    /* The system follows as many links. */
+    int links = 40;
+    while (place == NULL && links-- > 0) {
+        size_t length = strlen(path);
+        char *next;
+        while (length > 1 && path[length - 1] == '/') {
+            path[--length] = '\0';
+        }
+        next = aidb_leveldb_link(path);
+        if (next == NULL) {
+            place = aidb_leveldb_missing(path);
+            break;
+        }
+        free(path);
+        path = next;
+        place = realpath(path, NULL);
+    }
+    free(path);
+    /* Where nothing can be, opening or repairing says so. */
+    return place != NULL ? place : aidb_leveldb_join(name, "", "");
+}
+
+/* Ends a repair of `path` that was killed when the damaged database had its new name and the repaired one not yet. */
+static inline void aidb_leveldb_end_repair(const char *path) {
+    char *repairing = aidb_leveldb_join(path, ".repairing", "");
     if (!aidb_leveldb_exists(path) && aidb_leveldb_exists(repairing)) {
         (void)rename(repairing, path);
     }
-    free(path);
     free(repairing);
 }
 
@@ -316,10 +377,13 @@ static inline leveldb_t *leveldb_open(const leveldb_options_t *options, const ch
     aidb_error *error = NULL;
     aidb_status status;
     leveldb_t *result;
+    char *place;
     if (!aidb_leveldb_possible(options, errptr)) {
         return NULL;
     }
-    aidb_leveldb_end_repair(name);
+    place = aidb_leveldb_place(name);
+    aidb_leveldb_end_repair(place);
+    free(place);
     status = aidb_open(name, options->options, &db, &error);
     if (!aidb_leveldb_done(status, error, errptr)) {
         return NULL;
@@ -442,13 +506,15 @@ static inline void leveldb_compact_range(leveldb_t *db, const char *start_key,
 
 static inline void leveldb_destroy_db(const leveldb_options_t *options, const char *name,
                                       char **errptr) {
-    char *repairing = aidb_leveldb_beside(name, ".repairing");
+    char *place = aidb_leveldb_place(name);
+    char *repairing = aidb_leveldb_join(place, ".repairing", "");
     aidb_error *error = NULL;
     aidb_status status = aidb_destroy(name, options->options, &error);
     if (aidb_leveldb_done(status, error, errptr)) {
         /* What a repair that was killed has left; it must not come back as this database. */
         (void)aidb_destroy(repairing, options->options, NULL);
     }
+    free(place);
     free(repairing);
 }
 
@@ -488,29 +554,35 @@ static inline void aidb_leveldb_move_others(const char *from, const char *into) 
     (void)closedir(directory);
 }
 
-/* The first of NAME.damaged, NAME.damaged-2, ... that nothing has. */
-static inline char *aidb_leveldb_damaged(const char *name) {
-    char *path = aidb_leveldb_beside(name, ".damaged");
+/* The first of NAME.damaged, NAME.damaged-2, ... that nothing has, for the NAME `path`. */
+static inline char *aidb_leveldb_damaged(const char *path) {
+    char *damaged = aidb_leveldb_join(path, ".damaged", "");
     unsigned number;
-    for (number = 2; aidb_leveldb_exists(path); number++) {
+    for (number = 2; aidb_leveldb_exists(damaged); number++) {
         char suffix[32];
         (void)snprintf(suffix, sizeof suffix, ".damaged-%u", number);
-        free(path);
-        path = aidb_leveldb_beside(name, suffix);
+        free(damaged);
+        damaged = aidb_leveldb_join(path, suffix, "");
     }
-    return path;
+    return damaged;
 }
 
 /* Gives the database in `repairing` the place of the one in `path`, which becomes `damaged`: whether it did. */
 static inline int aidb_leveldb_swap(const char *path, const char *repairing, const char *damaged,
                                     char **errptr) {
-    struct stat about;
+    struct stat about, here;
     char *place;
     int cause;
     if (stat(path, &about) == 0 && chmod(repairing, about.st_mode & 07777) == 0 &&
         rename(path, damaged) == 0) {
         if (rename(repairing, path) == 0) {
             aidb_leveldb_move_others(damaged, path);
+            /* A working directory moves along with its folder, and "." would be the damaged one from now on. */
+            if (stat(".", &here) == 0 && here.st_dev == about.st_dev && here.st_ino == about.st_ino &&
+                chdir(path) != 0) {
+                aidb_leveldb_report(errptr, "IO error: ", "what was repaired is not the working directory: ",
+                                    strerror(errno));
+            }
             return 1;
         }
         cause = errno;
@@ -526,12 +598,12 @@ static inline int aidb_leveldb_swap(const char *path, const char *repairing, con
 
 static inline void leveldb_repair_db(const leveldb_options_t *options, const char *name,
                                      char **errptr) {
-    char *path = aidb_leveldb_beside(name, "");
-    char *repairing = aidb_leveldb_beside(name, ".repairing");
-    char *damaged = aidb_leveldb_damaged(name);
+    char *path = aidb_leveldb_place(name);
+    char *repairing = aidb_leveldb_join(path, ".repairing", "");
+    char *damaged = aidb_leveldb_damaged(path);
     aidb_error *error = NULL;
     bool is_ok = false;
-    aidb_leveldb_end_repair(name);
+    aidb_leveldb_end_repair(path);
     if (aidb_leveldb_possible(options, errptr)) {
         aidb_status status;
         /* What a repair that was killed has left. */

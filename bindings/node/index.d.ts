@@ -120,7 +120,7 @@ export interface ReadOptions {
 /** Additional options of iterators. */
 export interface WalkOptions extends ReadOptions {
   /**
-   * About how many bytes of entries are read ahead at once, rounded up to a whole entry. Default: 65,536.
+   * About how many bytes of entries are read ahead at once, rounded up to a whole entry: a whole number from 0. Default: 65,536.
    * Buffers that an iterator yields share the memory of their chunk, which stays while one of them does.
    */
   highWaterMarkBytes?: number | undefined

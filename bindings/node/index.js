@@ -7,6 +7,7 @@
 
 const { AbstractLevel, AbstractSnapshot, AbstractSublevel } = require('abstract-level')
 const { ChainedBatch } = require('./lib/chained-batch')
+const { checked } = require('./lib/checked')
 const { AbortError, LevelError } = require('./lib/errors')
 const { explaining } = require('./lib/explaining')
 const { Iterator, KeyIterator, ValueIterator } = require('./lib/iterator')
@@ -342,7 +343,7 @@ function formatted (value, format) {
   return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
 }
 
-class Sublevel extends explaining(AbstractSublevel) {
+class Sublevel extends explaining(checked(AbstractSublevel)) {
   _chainedBatch () {
     return new ChainedBatch(this)
   }
@@ -352,6 +353,6 @@ class Sublevel extends explaining(AbstractSublevel) {
   }
 }
 
-class AidbLevel extends explaining(Level) {}
+class AidbLevel extends explaining(checked(Level)) {}
 
 exports.AidbLevel = AidbLevel

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use crate::key::FileNumber;
 
-/// The name of the file that marks a copy which is not complete, or a database that is being destroyed. The name alone
-/// tells that AiDb made the folder; what is in the file is for people.
+/// The name of the file that marks a copy which is not complete, or a database that is being destroyed. What is in it tells
+/// whether AiDb made it (`version/identity.rs`).
 pub(crate) const INCOMPLETE: &str = "AIDB-INCOMPLETE";
 /// The name of the file that names the manifest.
 pub(crate) const CURRENT: &str = "CURRENT";

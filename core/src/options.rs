@@ -17,6 +17,8 @@ use crate::sync::Arc;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
+/// Names that are offered for one that is unknown.
+const MOST_NEAR: usize = 3;
 
 /// Where the database writes what it does: opening, recovery, flushes, compactions, errors.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -61,6 +63,8 @@ pub struct Options {
     pub(crate) info_log_files: u64,
     pub(crate) env: Arc<dyn Env>,
     pub(crate) manual_background: bool,
+    /// What the caller calls options, where that is not what core calls them.
+    spellings: Vec<(&'static str, String)>,
     /// See `db/steps.rs`.
     #[cfg(test)]
     pub(crate) step_hook: Option<Arc<dyn Fn(&'static str) + Send + Sync>>,
@@ -207,6 +211,7 @@ impl Options {
             info_log_files: 4,
             env: Arc::new(OsEnv::new()),
             manual_background: false,
+            spellings: Vec::new(),
             #[cfg(test)]
             step_hook: None,
         }
@@ -318,7 +323,8 @@ impl Options {
     }
 
     /// Where the database writes what it does, a line per event. A line that cannot be written is dropped. Several
-    /// databases and processes may share a file, and anybody may rename, empty or remove it. Default: nowhere.
+    /// databases and processes may share a file, and anybody may rename, empty or remove it. A file of the engine's own, by
+    /// whatever path, is refused when the database is opened. Default: nowhere.
     pub fn info_log(mut self, log: InfoLog) -> Self {
         self.info_log = log;
         self
@@ -351,14 +357,39 @@ impl Options {
         self
     }
 
+    /// Has messages call the option `name` by `spelling`, for callers who know it as that.
+    ///
+    /// Errors: as for [`Options::get`].
+    #[doc(hidden)]
+    pub fn spell(&mut self, name: &str, spelling: &str) -> Result<()> {
+        let (name, _) = lookup(name)?;
+        self.spellings.retain(|(known, _)| *known != name);
+        self.spellings.push((name, spelling.to_owned()));
+        Ok(())
+    }
+
+    /// What messages call the option `name`.
+    pub(crate) fn spelling<'a>(&'a self, name: &'a str) -> &'a str {
+        let spelling = self.spellings.iter().find(|(known, _)| *known == name);
+        spelling.map_or(name, |(_, spelling)| spelling)
+    }
+
+    /// The names that somebody who wrote `name` may have meant, at most three, the nearest first.
+    #[doc(hidden)]
+    pub fn names_near(name: &str) -> Vec<&'static str> {
+        near(name)
+    }
+
     /// Sets the option `name` (snake_case) from text: `true`/`false`; a number; a size such as `64MiB`, `1GB` or
     /// `4096`; a codec name; for `lock_timeout` milliseconds; for `info_log` `none`, `stderr` or a path.
     ///
-    /// Errors: `InvalidArgument` for an unknown name (the message lists near ones) or a value out of its range
+    /// Errors: `InvalidArgument` for an unknown name (the message has up to three near ones) or a value out of its range
     /// (the message says the range); the options are unchanged then.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         let (name, accepts) = lookup(name)?;
-        let refuse = || Error::invalid_argument(format!("option {name} = {value:?}: {accepts}"));
+        let shown = self.spelling(name);
+        let refusal = Error::invalid_argument(format!("option {shown} = {value:?}: {accepts}"));
+        let refuse = || refusal;
         let number = match accepts {
             Accepts::Size { .. } => parse_size(value),
             _ => value.trim().parse().ok(),
@@ -381,7 +412,9 @@ impl Options {
             }
             Accepts::InfoLog => {
                 self.info_log = match value {
-                    "" | "none" => InfoLog::None,
+                    // No path, and perhaps a variable that was never set.
+                    "" => return Err(refuse()),
+                    "none" => InfoLog::None,
                     "stderr" => InfoLog::Stderr,
                     path => InfoLog::File(PathBuf::from(path)),
                 };
@@ -428,14 +461,17 @@ impl Options {
             let value = *copy.number(name);
             if !accepts.contains(value) {
                 return Err(Error::invalid_argument(format!(
-                    "option {name} = {value}: {accepts}"
+                    "option {} = {value}: {accepts}",
+                    self.spelling(name)
                 )));
             }
         }
         if self.read_only && self.error_if_exists {
-            return Err(Error::invalid_argument(
-                "options read_only and error_if_exists exclude each other",
-            ));
+            return Err(Error::invalid_argument(format!(
+                "options {} and {} exclude each other",
+                self.spelling("read_only"),
+                self.spelling("error_if_exists")
+            )));
         }
         Ok(())
     }
@@ -465,6 +501,33 @@ impl Options {
 impl Default for Options {
     fn default() -> Self {
         Options::new()
+    }
+}
+
+/// One line for a person: `name=value` of every option, first those that have another value than the default.
+pub(crate) struct OnOneLine<'a>(pub(crate) &'a Options);
+
+impl fmt::Display for OnOneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (mut own, mut defaults) = (self.0.clone(), Options::new());
+        let (mut chosen, mut left) = (String::new(), String::new());
+        for (name, accepts) in &TABLE {
+            let text = |options: &mut Options| match accepts {
+                Accepts::Size { .. } => size_text(*options.number(name)),
+                _ => options.get(name).unwrap_or_default(),
+            };
+            let (value, default) = (text(&mut own), text(&mut defaults));
+            let out = if value == default {
+                &mut left
+            } else {
+                &mut chosen
+            };
+            *out += &format!(" {}={value}", self.0.spelling(name));
+        }
+        if chosen.is_empty() {
+            chosen.push_str(" nothing but defaults");
+        }
+        write!(f, "{}; defaults:{left}", chosen.trim_start())
     }
 }
 
@@ -534,28 +597,37 @@ impl fmt::Display for Accepts {
     }
 }
 
-/// The table's row of `name`, or an error that lists names near it.
+/// The table's row of `name`, or an error with names near it.
 fn lookup(name: &str) -> Result<(&'static str, &'static Accepts)> {
     if let Some((name, accepts)) = TABLE.iter().find(|(known, _)| *known == name) {
         return Ok((name, accepts));
     }
+    let near = near(name).join(", ");
+    let meant = match near.is_empty() {
+        true => String::new(),
+        false => format!("; did you mean: {near}?"),
+    };
+    Err(Error::invalid_argument(format!(
+        "unknown option {name:?} (docs/guide.md lists all){meant}"
+    )))
+}
+
+/// The names that are three changes away from `name`, or in which it is, or that are in it: the nearest [`MOST_NEAR`].
+fn near(name: &str) -> Vec<&'static str> {
     // However it is written: block_cache_size, blockCacheSize, block-cache-size.
     let plain = |text: &str| text.replace(['_', '-'], "").to_lowercase();
     let given = plain(name);
-    let mut near: Vec<&str> = Options::names()
-        .filter(|known| {
-            let known = plain(known);
-            let close = edit_distance(&given, &known) <= 3;
-            close || (given.len() >= 4 && (known.contains(&given) || given.contains(&known)))
+    let mut near: Vec<(usize, &str)> = Options::names()
+        .filter_map(|name| {
+            let known = plain(name);
+            let distance = edit_distance(&given, &known);
+            let is_part = given.len() >= 4 && (known.contains(&given) || given.contains(&known));
+            (distance <= 3 || is_part).then_some((distance, name))
         })
         .collect();
-    if near.is_empty() {
-        near = Options::names().collect();
-    }
-    Err(Error::invalid_argument(format!(
-        "unknown option {name:?}; did you mean: {}?",
-        near.join(", ")
-    )))
+    near.sort_by_key(|(distance, _)| *distance);
+    near.truncate(MOST_NEAR);
+    near.into_iter().map(|(_, name)| name).collect()
 }
 
 /// Insertions, deletions and replacements that turn `a` into `b` (Levenshtein).
@@ -758,7 +830,56 @@ mod tests {
             );
         }
         let error = Options::new().get("zzz").unwrap_err();
-        assert!(error.message().contains("write_buffer_size"), "{error}");
+        let message = "unknown option \"zzz\" (docs/guide.md lists all)";
+        assert_eq!(error.message(), message);
+    }
+
+    #[test]
+    fn messages_call_an_option_what_the_caller_calls_it() {
+        let mut options = Options::new().error_if_exists(true).block_size(1);
+        for name in Options::names() {
+            options.spell(name, &format!("my-{name}")).unwrap();
+        }
+        assert!(options.spell("blok_size", "blokSize").is_err());
+        let told = |error: Error| error.message().to_owned();
+        let message = told(options.set("block_size", "x").unwrap_err());
+        assert!(
+            message.starts_with("option my-block_size = \"x\": "),
+            "{message}"
+        );
+        let message = told(options.validate().unwrap_err());
+        assert!(
+            message.starts_with("option my-block_size = 1: "),
+            "{message}"
+        );
+        let options = options.block_size(4096).read_only(true);
+        let message = told(options.validate().unwrap_err());
+        assert_eq!(
+            message,
+            "options my-read_only and my-error_if_exists exclude each other"
+        );
+    }
+
+    #[test]
+    fn one_line_has_every_option_and_first_what_is_no_default() {
+        let text = OnOneLine(&Options::new()).to_string();
+        assert!(
+            text.starts_with("nothing but defaults; defaults: create_if_missing=true "),
+            "{text}"
+        );
+        let mut options = Options::new().read_only(true).block_size(8 * KIB);
+        options.set("info_log", "/tmp/log").unwrap();
+        let text = OnOneLine(&options).to_string();
+        let (chosen, defaults) = text.split_once("; defaults: ").unwrap();
+        assert_eq!(chosen, "read_only=true block_size=8KiB info_log=/tmp/log");
+        assert_eq!(defaults.split(' ').count() + 3, Options::names().count());
+        // What stands there can be set.
+        let mut again = Options::new();
+        for pair in chosen.split(' ').chain(defaults.split(' ')) {
+            let (name, value) = pair.split_once('=').unwrap();
+            again.set(name, value).unwrap();
+        }
+        assert_eq!(format!("{again:?}"), format!("{options:?}"));
     }
 
     #[test]

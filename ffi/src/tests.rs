@@ -241,6 +241,7 @@ fn options_are_read_written_and_refused_by_name() {
             aidb_options_set_flag(options, block_size, 1, null),
             aidb_options_set_number(options, read_only, 1, null),
             aidb_options_set_number(options, c"info_log".as_ptr(), 1, null),
+            aidb_options_set(options, c"info_log".as_ptr(), c"".as_ptr(), null),
             aidb_options_set(options, c"\xff".as_ptr(), c"1".as_ptr(), null),
             aidb_options_set(options, block_size, ptr::null(), null),
             aidb_options_get(options, block_size, null.cast(), null),

@@ -367,3 +367,75 @@ fn an_open_database_foreign_folders_and_full_targets_are_refused() {
     DB::repair(&path, &into, &options()).unwrap();
     assert_eq!(kind(&path, &into), ErrorKind::InvalidArgument);
 }
+
+/// What is made beside a folder, and what is renamed, is the folder that is meant: not a link, nor something inside.
+#[test]
+fn a_copy_is_made_wherever_the_path_leads_and_nothing_is_left_beside_it() {
+    let example = Example::new(200);
+    let around = tempfile::tempdir().unwrap();
+    let at = |path: &str| around.path().join(path);
+    std::os::unix::fs::symlink(example.path(), at("damaged")).unwrap();
+    std::fs::create_dir_all(at("real/below")).unwrap();
+    std::os::unix::fs::symlink(at("real"), at("link")).unwrap();
+    std::os::unix::fs::symlink("below", at("real/empty")).unwrap();
+    let names = |dir: &str| {
+        let entries = std::fs::read_dir(at(dir)).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    };
+    let (around_names, real_names) = (names(""), names("real"));
+    for into in [
+        "new",
+        "new/",
+        "./new//",
+        "link/new",
+        "link/new/",
+        "link/../new",
+        "link/below/../new/.",
+        "link/empty",
+        "link/empty/",
+        "real/empty/.",
+    ] {
+        // A path that ends so is one of a folder that is there.
+        if into.ends_with("/new/.") {
+            std::fs::create_dir(at("real/new")).unwrap();
+        }
+        let from = at(if into.ends_with('/') {
+            "damaged/"
+        } else {
+            "damaged/."
+        });
+        let report = DB::repair(&from, at(into), &options()).unwrap();
+        assert!(report.is_ok(), "{into}: {report:?}");
+        let db = DB::open(at(into), options()).unwrap();
+        assert!(
+            all(&db) == example.entries.clone().into_iter().collect::<Vec<_>>(),
+            "{into}"
+        );
+        let copy = at(into).parent().unwrap().join("copy/");
+        db.checkpoint(&copy).unwrap();
+        db.close().unwrap();
+        for made in [copy, at(into)] {
+            DB::destroy(&made, &options()).unwrap();
+        }
+        // A folder stays that was there before, where no path to it can be removed.
+        let _ = std::fs::remove_dir(at("real/new"));
+        let _ = std::fs::create_dir(at("real/below"));
+        assert_eq!(names(""), around_names, "{into}");
+        assert_eq!(names("real"), real_names, "{into}");
+    }
+    // A link to nothing is no place for a folder.
+    std::os::unix::fs::symlink("nothing", at("dangling")).unwrap();
+    DB::repair(at("damaged"), at("dangling"), &options()).unwrap_err();
+    // What lies in the damaged database is refused, whatever the path.
+    let before = names("damaged");
+    for into in ["damaged/below", "link/../damaged/below"] {
+        let error = DB::repair(at("damaged"), at(into), &options()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{into}: {error}");
+    }
+    assert_eq!(names("damaged"), before);
+    std::fs::remove_file(at("dangling")).unwrap();
+    assert_eq!(names(""), around_names);
+}

@@ -34,7 +34,8 @@ class Chunks {
     this.keyFormat = options.keyEncoding
     this.valueFormat = options.valueEncoding
     this.signal = options.signal ?? null
-    this.mostBytes = bound(options.highWaterMarkBytes)
+    // Safe integers (checked.js), of which the border takes 31 bits.
+    this.mostBytes = Math.min(options.highWaterMarkBytes ?? DEFAULT_BYTES, 0x7fffffff)
     this.entries = FIRST_ENTRIES
     this.target = undefined
     this.next = 0
@@ -110,11 +111,6 @@ class Chunks {
     this.ends = this.cutKey = this.cutValue = null
     if (this.native !== null) await submit((number) => this.native.close(number))
   }
-}
-
-function bound (bytes) {
-  if (!Number.isFinite(bytes) || bytes < 0) return DEFAULT_BYTES
-  return Math.min(Math.floor(bytes), 0x7fffffff)
 }
 
 /**

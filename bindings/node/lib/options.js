@@ -5,10 +5,10 @@ const { Database } = require('./native')
 
 // Options of the engine, for which core has the names, the ranges and the messages.
 
+const camelCase = (name) => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase())
+
 /** Camel-case names of the engine's options, and what core calls them. */
-const names = new Map(Database.optionNames().map((name) => [
-  name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase()), name
-]))
+const names = new Map(Database.optionNames().map((name) => [camelCase(name), name]))
 
 const canonical = new Set(names.values())
 
@@ -28,40 +28,27 @@ exports.engineOptions = function (options) {
     // Core's spelling wins over camel case, in which abstract-level fills in `createIfMissing` and `errorIfExists`.
     const known = names.get(name) ?? (canonical.has(name) ? name : undefined)
     if (known === undefined) refuseSlip(name)
-    else if (known === name || (options[known] ?? null) === null) values.set(known, String(value))
+    else if (known === name || (options[known] ?? null) === null) values.set(known, text(name, known, value))
   }
 
   return Array.from(values).flat()
 }
 
-/** Throws if `name` looks like a slip for an option: a part of one, or a few letters away. */
-function refuseSlip (name) {
-  const plain = (text) => text.replace(/[_-]/g, '').toLowerCase()
-  const given = plain(name)
-
-  const near = Array.from(name.includes('_') ? names.values() : names.keys()).filter(function (known) {
-    const option = plain(known)
-    const isPart = given.length >= 4 && (option.includes(given) || given.includes(option))
-    return isPart || distance(given, option) <= 3
-  })
-
-  if (near.length > 0) {
-    const message = `unknown option "${name}"; did you mean: ${near.join(', ')}?`
-    throw new LevelError('LEVEL_INVALID_ARGUMENT', message)
+/** A value as core takes it. Any object has a text, and any text would be the name of a file. */
+function text (name, known, value) {
+  if (known === 'info_log' && typeof value !== 'string') {
+    throw new LevelError('LEVEL_INVALID_ARGUMENT', `option ${name} must be a string, not of type ${typeof value}`)
   }
+
+  return String(value)
 }
 
-/** Insertions, deletions and replacements that turn `a` into `b` (Levenshtein). */
-function distance (a, b) {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
+/** Throws if `name` looks like a slip for an option: a part of one, or a few letters away. */
+function refuseSlip (name) {
+  const near = Database.optionNamesNear(name).map((known) => name.includes('_') ? known : camelCase(known))
 
-  for (let i = 0; i < a.length; i++) {
-    const next = [i + 1]
-    for (let j = 0; j < b.length; j++) {
-      next.push(Math.min(row[j] + (a[i] === b[j] ? 0 : 1), row[j + 1] + 1, next[j] + 1))
-    }
-    row = next
+  if (near.length > 0) {
+    const message = `unknown option "${name}" (index.d.ts lists all); did you mean: ${near.join(', ')}?`
+    throw new LevelError('LEVEL_INVALID_ARGUMENT', message)
   }
-
-  return row[b.length]
 }

@@ -113,6 +113,12 @@ impl Database {
         Options::names().collect()
     }
 
+    /// Those that somebody who wrote `name` may have meant, at most three, the nearest first.
+    #[napi]
+    pub fn option_names_near(name: String) -> Vec<&'static str> {
+        Options::names_near(&name)
+    }
+
     /// The version of this library.
     #[napi]
     pub fn version() -> &'static str {
@@ -604,13 +610,28 @@ fn answer<'env>(env: &'env Env, value: Option<Value>, text: bool) -> Result<Answ
     answer.map_err(refusal)
 }
 
-/// Options from names and values in turn.
+/// Options from names and values in turn. Messages call them by the names that they have in JavaScript.
 fn parsed(list: &[String]) -> Result<Options> {
     let mut options = Options::new();
+    for name in Options::names() {
+        options.spell(name, &camel_case(name))?;
+    }
     for pair in list.chunks_exact(2) {
         options.set(&pair[0], &pair[1])?;
     }
     Ok(options)
+}
+
+/// `blockSize` for `block_size`.
+fn camel_case(name: &str) -> String {
+    let mut words = name.split('_');
+    let mut camel = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let (first, rest) = word.split_at(1);
+        camel += &first.to_uppercase();
+        camel += rest;
+    }
+    camel
 }
 
 /// Many keys in one piece.

@@ -270,3 +270,43 @@ test('a chunk cannot be transferred away under its other entries', async functio
   assert.deepEqual(value, Buffer.from('b'))
   await db.close()
 })
+
+test('a number that is none is refused, and what abstract-level takes for no limit is taken', async function () {
+  const db = new AidbLevel(temporary())
+  await db.batch(Array.from({ length: 9 }, (_, i) => ({ type: 'put', key: String(i), value: String(i) })))
+  const sublevel = db.sublevel('s')
+  await sublevel.put('a', '1')
+  const invalid = (name) => ({ code: 'LEVEL_INVALID_ARGUMENT', message: new RegExp(`^option ${name} = .*: expected a whole number`) })
+  const wrong = [0.5, NaN, -2, -0.5, -Infinity, 2 ** 53, '5', true, {}, 5n]
+
+  for (const range of [db, sublevel]) {
+    const count = (await range.keys().all()).length
+    for (const [name, values] of [['limit', wrong], ['highWaterMarkBytes', [...wrong, -1, Infinity]]]) {
+      for (const value of values) {
+        const options = { [name]: value }
+        for (const walk of [range.iterator(options), range.keys(options), range.values(options)]) {
+          await assert.rejects(walk.next(), invalid(name), String(value))
+          await assert.rejects(walk.nextv(5), invalid(name), String(value))
+          await assert.rejects(walk.all(), invalid(name), String(value))
+          await assert.rejects(async function () {
+            for await (const _ of walk) assert.fail()
+          }, invalid(name))
+        }
+        await assert.rejects(range.clear(options), invalid(name), String(value))
+      }
+    }
+    for (const limit of [undefined, null, -1, Infinity, count, 1000, Number.MAX_SAFE_INTEGER]) {
+      for (const highWaterMarkBytes of [undefined, null, 0, 1, 2 ** 31, Number.MAX_SAFE_INTEGER]) {
+        assert.equal((await range.keys({ limit, highWaterMarkBytes }).all()).length, count, `${limit} ${highWaterMarkBytes}`)
+      }
+    }
+    assert.equal((await range.keys({ limit: 0 }).all()).length, 0)
+    await range.clear({ limit: 0 })
+    assert.equal((await range.keys().all()).length, count)
+    await range.clear({ limit: -1 })
+    assert.equal((await range.keys().all()).length, 0)
+    if (range === db) await sublevel.put('a', '1')
+  }
+
+  await db.close()
+})

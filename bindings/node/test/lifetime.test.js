@@ -77,8 +77,18 @@ test('options have both spellings, and wrong ones are refused with help', async 
     [{ cacheSize: 1 }, /did you mean: blockCacheSize\?$/],
     [{ blok_cache_size: 1 }, /did you mean: block_cache_size, block_size\?$|did you mean: block_cache_size\?$/],
     [{ createIfMising: false }, /createIfMissing/],
-    [{ blockSize: 4096.5 }, /block_size.*expected a size/],
-    [{ lockTimeout: 0.5 }, /lock_timeout.*expected milliseconds/],
+    [{ size: 1 }, /did you mean: blockSize, levelBaseSize, blockCacheSize\?$/],
+    [{ blockSize: 4096.5 }, /: option blockSize = "4096.5": expected a size/],
+    [{ blockSize: NaN }, /: option blockSize = "NaN": expected a size/],
+    [{ level0CompactionTrigger: -1 }, /: option level0CompactionTrigger = "-1": expected a whole number/],
+    [{ block_size: 1 }, /: option blockSize = "1": expected a size/],
+    [{ lockTimeout: 0.5 }, /: option lockTimeout = "0.5": expected milliseconds/],
+    [{ infoLog: '' }, /: option infoLog = "": expected none, stderr or a path$/],
+    [{ infoLog: {} }, /^option infoLog must be a string, not of type object$/],
+    [{ infoLog: 5 }, /^option infoLog must be a string, not of type number$/],
+    [{ readOnly: true }, /does not exist, and readOnly is set$/],
+    [{ createIfMissing: false }, /does not exist, and createIfMissing is off$/],
+    [{ readOnly: true, errorIfExists: true }, /: options readOnly and errorIfExists exclude each other$/],
     [{ bloomBitsPerKey: 1000 }, /0 to 32/],
     [{ compression: 'zip' }, /snappy/]
   ]) {
@@ -88,6 +98,17 @@ test('options have both spellings, and wrong ones are refused with help', async 
       return true
     })
   }
+
+  await assert.rejects(new AidbLevel(db.location, { errorIfExists: true }).open(), function (err) {
+    assert.match(err.cause.message, /and errorIfExists is set$/)
+    return true
+  })
+  const own = path.join(db.location, 'CURRENT')
+  await assert.rejects(new AidbLevel(db.location, { infoLog: own }).open(), function (err) {
+    assert.equal(err.cause.message, `invalid argument: option infoLog = "${own}": CURRENT is a file of the database itself`)
+    return true
+  })
+  for (const infoLog of [null, undefined, 'none']) await (await open({ infoLog })).close()
 
   // What looks like none of ours belongs to the user's hooks.
   await (await open({ userland: 1 })).close()

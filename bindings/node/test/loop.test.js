@@ -165,3 +165,74 @@ test('a get that memory can answer needs no turn, one that has to read does', as
   assert.deepEqual(await sooner(() => db.get('a', { valueEncoding: 'view' })), [new TextEncoder().encode('2'), false])
   await db.close()
 })
+
+// What the pool's constants promise, seen from outside: each in a process of its own, whose pool nobody else has used.
+const POOL = `
+  const fs = require('fs')
+  const { AidbLevel } = require('aidb')
+  const read = (tid, file) => fs.readFileSync('/proc/self/task/' + tid + '/' + file, 'utf8')
+  /** The pool's threads: those for long calls have another name. */
+  const threads = () => fs.readdirSync('/proc/self/task').filter((tid) => read(tid, 'comm') === 'aidb-node\\n')
+  /** How often a thread of the pool has gone to sleep. */
+  const sleeps = () => threads().reduce((sum, tid) => sum + Number(/^voluntary_ctxt_switches:\\s+(\\d+)/m.exec(read(tid, 'status'))[1]), 0)
+`
+
+function inPool (program) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['-e', `${POOL}
+    ;(async function () {
+      const db = new AidbLevel(process.argv[1], { writeBufferSize: '1GiB' })
+      await db.open()
+      ${program}
+      process.exit(0)
+    })().catch((err) => { console.error(err); process.exit(1) })
+  `, temporary()], { cwd: __dirname, encoding: 'utf8', timeout: 120_000 })
+  assert.equal(status, 0, stderr)
+  return JSON.parse(stdout)
+}
+
+const onLinux = { skip: process.platform !== 'linux' && 'threads are told by /proc' }
+
+// UNSYNCED: more of them would only wait for each other, and one alone would leave a processor idle.
+test('two threads write what does not wait for the disk, and readers and synced writers have theirs', onLinux, function () {
+  const [unsynced, all] = inPool(`
+    // So large that a second one comes while the first is being written.
+    const value = Buffer.alloc(4 << 20)
+    const puts = (options) => Array.from({ length: 24 }, (_, i) => db.put(String(i), value, options))
+    await Promise.all(puts({}))
+    const unsynced = threads().length
+    await Promise.all([...puts({}), ...puts({ sync: true }), ...Array.from({ length: 24 }, (_, i) => db.has(String(i)))])
+    console.log(JSON.stringify([unsynced, threads().length]))
+  `)
+  assert.equal(unsynced, 2)
+  assert.ok(all > 2, `${all} threads`)
+})
+
+// LOOK: who awaits one call after the other meets a thread that is awake, and who rests lets it sleep.
+test('a thread that has done its work looks for the next call a moment, and then sleeps', onLinux, function (t) {
+  const { slept, burnt } = inPool(`
+    const calls = 500
+    let slept = Infinity
+    // The round in which the machine had nothing else to do.
+    for (let round = 0; round < 40 && slept > calls / 4; round++) {
+      const before = sleeps()
+      for (let i = 0; i < calls; i++) await db.put('a', 'b')
+      slept = Math.min(slept, sleeps() - before)
+    }
+    // After each call the loop has no more to do until the timer.
+    const rest = () => new Promise((resolve) => setTimeout(resolve, 5))
+    const spent = process.cpuUsage()
+    for (let i = 0; i < 200; i++) {
+      await db.put('a', 'b')
+      await rest()
+    }
+    const { user, system } = process.cpuUsage(spent)
+    const spentResting = process.cpuUsage()
+    for (let i = 0; i < 200; i++) await rest()
+    const resting = process.cpuUsage(spentResting)
+    console.log(JSON.stringify({ slept: slept / calls, burnt: (user + system - resting.user - resting.system) / 200 }))
+  `)
+  t.diagnostic(`${slept} sleeps per call in a row, ${burnt} µs of the processor per call that is alone`)
+  assert.ok(slept < 0.5, `${slept} sleeps per call`)
+  // A look of a millisecond would be seen.
+  assert.ok(burnt < 700, `${burnt} µs per call`)
+})

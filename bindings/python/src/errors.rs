@@ -8,6 +8,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use crate::patience::look;
+
 /// The exception class for a kind, by its name in `aidb.errors`.
 fn class_name(kind: ErrorKind) -> &'static str {
     match kind {
@@ -85,7 +87,7 @@ pub(crate) fn detached<T: Send>(
     py: Python<'_>,
     call: impl FnOnce() -> aidb::Result<T> + Send,
 ) -> PyResult<T> {
-    py.check_signals()?;
+    look(py)?;
     let outcome = py.detach(|| caught(call));
     outcome.map_err(|error| to_python(py, &error))
 }

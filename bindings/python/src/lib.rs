@@ -13,7 +13,7 @@
 //! A file per noun: `reader.rs` (what a database, a snapshot and a prefixed view share), `writer.rs`, `db.rs`,
 //! `snapshot.rs`, `prefixed.rs`, `batch.rs`, `iterator.rs` over `walk.rs`, `raw_iterator.rs`, and the conversions
 //! `bytes.rs`, `options.rs`, `errors.rs`, `report.rs`; `mutex.rs` is the lock of handles, `patience.rs` the wait that an
-//! interrupt ends.
+//! interrupt or a cancellation ends.
 
 mod batch;
 mod bytes;
@@ -46,6 +46,8 @@ mod _aidb {
     use crate::db::{DB, destroy_db};
     #[pymodule_export]
     use crate::iterator::Iterator;
+    #[pymodule_export]
+    use crate::patience::Cancellation;
     #[pymodule_export]
     use crate::prefixed::PrefixedDB;
     #[pymodule_export]

@@ -1,11 +1,12 @@
 //! Keyword arguments as `aidb::Options`.
 
-use aidb::{Error, Options};
+use aidb::{Error, InfoLog, Options};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyInt, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyString, PyTuple};
 
+use crate::db::path_of;
 use crate::errors::to_python;
 
 /// plyvel's names for options of ours.
@@ -52,9 +53,42 @@ pub(crate) fn from_keywords(keywords: Option<&Bound<'_, PyDict>>) -> PyResult<Op
             }
             continue;
         }
+        if alias.is_some() {
+            options.spell(name, &given).map_err(fail)?;
+        }
+        if name == "info_log" {
+            options = with_info_log(options, &value)?;
+            continue;
+        }
         options.set(name, &text(&given, &value)?).map_err(fail)?;
     }
     Ok(options)
+}
+
+/// Text may be `none` or `stderr`; what is a path by its type is nothing else.
+fn with_info_log(mut options: Options, value: &Bound<'_, PyAny>) -> PyResult<Options> {
+    let py = value.py();
+    if value.is_instance_of::<PyBytes>() || value.hasattr(intern!(py, "__fspath__"))? {
+        let (_, path) = path_of(value)?;
+        return Ok(options.info_log(InfoLog::File(path)));
+    }
+    let Ok(text) = value.cast::<PyString>() else {
+        return Err(PyTypeError::new_err(format!(
+            "option info_log takes a str, bytes or os.PathLike, not '{}'",
+            value.get_type().name()?
+        )));
+    };
+    match &*text.to_string_lossy() {
+        words @ ("" | "none" | "stderr") => {
+            let set = options.set("info_log", words);
+            set.map_err(|error| to_python(py, &error))?;
+            Ok(options)
+        }
+        _ => {
+            let (_, path) = path_of(value)?;
+            Ok(options.info_log(InfoLog::File(path)))
+        }
+    }
 }
 
 /// A value as the text that `Options::set` takes.
@@ -64,13 +98,6 @@ fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
     }
     if value.is_instance_of::<PyInt>() || value.is_instance_of::<PyString>() {
         return value.str()?.extract();
-    }
-    let py = value.py();
-    if name == "info_log" && value.hasattr(intern!(py, "__fspath__"))? {
-        return py
-            .import(intern!(py, "os"))?
-            .call_method1(intern!(py, "fsdecode"), (value,))?
-            .extract();
     }
     Err(PyTypeError::new_err(format!(
         "option {name} takes a str, an int or a bool, not '{}'",

@@ -3,7 +3,10 @@
 //! Python runs its handlers of signals in the main thread, between two of its own instructions; a thread that waits in
 //! a call into core would get to that only behind the call. So the call runs in a thread of its own, and the caller looks
 //! for signals while it waits. After an interrupt the call goes on to its end by itself, and what it answers is dropped.
+//!
+//! In other threads no handler runs. There a [`Cancellation`] does what the interrupt does here.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -11,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use aidb::{Error, ErrorKind, Options};
+use pyo3::exceptions::PyInterruptedError;
 use pyo3::prelude::*;
 
 use crate::errors::{caught, detached, to_python};
@@ -28,12 +32,66 @@ impl Abandoned {
     }
 }
 
-/// Runs `call` detached; raises what a handler of a signal raises, within [`LOOK`].
+thread_local! {
+    /// The cancellation under which this thread makes its calls.
+    static CANCELLATION: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
+}
+
+/// Ends the wait for the calls that another thread makes, as an interrupt does in the main thread: for `aidb.aio`, whose
+/// threads the interpreter waits for at its end.
+#[pyclass(frozen, module = "aidb._aidb")]
+pub(crate) struct Cancellation {
+    is_cancelled: Arc<AtomicBool>,
+}
+
+#[pymethods]
+impl Cancellation {
+    #[new]
+    fn new() -> Cancellation {
+        Cancellation {
+            is_cancelled: Arc::default(),
+        }
+    }
+
+    /// Calls `call` without arguments and returns what it returns. What it waits for in AiDb raises `InterruptedError`
+    /// soon after `cancel`.
+    fn run<'py>(&self, call: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        struct Restore(Option<Arc<AtomicBool>>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                CANCELLATION.set(self.0.take());
+            }
+        }
+        let mine = Some(Arc::clone(&self.is_cancelled));
+        let _before = Restore(CANCELLATION.replace(mine));
+        call.call0()
+    }
+
+    /// Ends what `run` waits for, from any thread.
+    fn cancel(&self) {
+        self.is_cancelled.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Raises what a handler of a signal raises, or that this thread's calls are cancelled.
+pub(crate) fn look(py: Python<'_>) -> PyResult<()> {
+    py.check_signals()?;
+    let is_cancelled = CANCELLATION.with_borrow(|cancellation| {
+        let flag = cancellation.as_ref();
+        flag.is_some_and(|flag| flag.load(Ordering::Relaxed))
+    });
+    match is_cancelled {
+        true => Err(PyInterruptedError::new_err("the call was cancelled")),
+        false => Ok(()),
+    }
+}
+
+/// Runs `call` detached; raises what [`look`] raises, within [`LOOK`].
 pub(crate) fn interruptible<T: Send + 'static>(
     py: Python<'_>,
     call: impl Fn(&Abandoned) -> aidb::Result<T> + Send + Sync + 'static,
 ) -> PyResult<T> {
-    py.check_signals()?;
+    look(py)?;
     let abandoned = Abandoned::default();
     let (answer, mut answered) = sync_channel(1);
     let call = Arc::new(call);
@@ -57,7 +115,7 @@ pub(crate) fn interruptible<T: Send + 'static>(
         match py.detach(move || waiting.recv_timeout(LOOK)) {
             Ok(outcome) => return outcome.map_err(|error| to_python(py, &error)),
             Err(RecvTimeoutError::Timeout) => {
-                if let Err(interrupt) = py.check_signals() {
+                if let Err(interrupt) = look(py) {
                     abandoned.0.store(true, Ordering::Relaxed);
                     return Err(interrupt);
                 }

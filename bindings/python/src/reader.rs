@@ -12,6 +12,7 @@ use crate::db::Store;
 use crate::errors::{caught, detached, to_python as error_to_python};
 use crate::iterator::{Iterator, Shown};
 use crate::mutex::{Mutex, lock};
+use crate::patience::look;
 use crate::raw_iterator::RawIterator;
 use crate::walk::Walk;
 
@@ -144,7 +145,7 @@ impl Reader {
         let mut wanted: Vec<BytesLike<'_>> = Vec::new();
         for key in keys.try_iter()? {
             if wanted.len().is_multiple_of(MANY) {
-                py.check_signals()?;
+                look(py)?;
             }
             wanted.push(key?.extract()?);
         }

@@ -11,10 +11,10 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyList};
 use crate::db::{Store, path_of};
 use crate::errors::detached;
 use crate::options;
-use crate::patience::{interruptible, locking};
+use crate::patience::{interruptible, locking, look};
 
 /// Verifies `db`, calling `progress(bytes_done, bytes_total)` now and then; whatever it raises comes out here, as does
-/// an interrupt from the keyboard.
+/// an interrupt from the keyboard or a cancellation.
 pub(crate) fn verify<'py>(
     py: Python<'py>,
     db: &Store,
@@ -24,7 +24,7 @@ pub(crate) fn verify<'py>(
     let report = detached(py, || {
         db.verify_with(&mut |at| {
             let goes_on = Python::attach(|py| {
-                py.check_signals()?;
+                look(py)?;
                 let Some(progress) = &progress else {
                     return Ok(true);
                 };

@@ -2,6 +2,9 @@
 
 import asyncio
 import doctest
+import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -202,6 +205,110 @@ def test_the_event_loop_gets_a_turn_while_memory_answers(path):
             assert turns >= 9
 
     asyncio.run(main())
+
+
+LONG = """
+import asyncio, signal, sys
+import aidb
+from aidb import aio
+
+# Whoever runs the tests in the background has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+mode, name, path = sys.argv[1:]
+arguments = {"checkpoint": [path + "-copy"], "get_many": [[b"a"]]}.get(name, [])
+
+
+class Endless:
+    # Stands for a database whose calls take minutes: they wait as those do, for a lock that nobody lets go.
+    def __getattr__(self, name):
+        def call(*arguments, **keywords):
+            print("begun", flush=True)
+            aidb.open(path, lock_timeout=300_000)
+
+        return call
+
+
+async def main():
+    db = await aio.open(path)
+    real, db._reader = db._reader, Endless()
+    call = asyncio.ensure_future(getattr(db, name)(*arguments))
+    try:
+        await call
+    finally:
+        db._reader = real
+
+
+if mode == "run":
+    asyncio.run(main())
+else:
+    # A loop of which nobody cancels the tasks, and a task that nobody drops.
+    loop = asyncio.new_event_loop()
+    kept = loop.create_task(main())
+    loop.run_until_complete(kept)
+"""
+
+
+@pytest.mark.parametrize("mode", ["run", "left"])
+@pytest.mark.parametrize("name", ["verify", "compact_range", "checkpoint", "flush", "get_many"])
+def test_ctrl_c_ends_a_long_call_and_the_interpreter_does_not_wait_for_it(path, mode, name):
+    child = subprocess.Popen(
+        [sys.executable, "-c", LONG, mode, name, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert child.stdout.readline() == "begun\n"
+        child.send_signal(signal.SIGINT)
+        # The promise is 0.2 s; the machine may be busy.
+        _, said = child.communicate(timeout=30)
+    finally:
+        child.kill()
+    assert "KeyboardInterrupt" in said
+    assert child.returncode not in (0, None)
+
+
+def test_a_verify_whose_task_is_cancelled_stops(path):
+    async def main():
+        async with await aio.open(path, compression=None) as db:
+            for number in range(64):
+                await db.put(b"%02d" % number, bytes(1 << 18))
+            await db.flush()
+            loop, is_cancelled, calls = asyncio.get_running_loop(), threading.Event(), []
+
+            def progress(done, total):
+                calls.append(done)
+                loop.call_soon_threadsafe(verify.cancel)
+                assert is_cancelled.wait(60)
+
+            verify = asyncio.ensure_future(db.verify(progress))
+            with pytest.raises(asyncio.CancelledError):
+                await verify
+            is_cancelled.set()
+            # Other calls are not cancelled, and closing waits until the verification is over.
+            assert (await db.verify())["is_ok"]
+            assert await db.get(b"07") == bytes(1 << 18)
+        assert len(calls) == 1
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_call_leaves_its_thread_at_once_and_the_next_one_is_not_cancelled(path):
+    async def main():
+        async with await aio.open(path) as db:
+            waiting = [asyncio.ensure_future(aio.open(path, lock_timeout=300_000)) for _ in range(8)]
+            await asyncio.sleep(0)
+            for wait in waiting:
+                wait.cancel()
+            outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+            assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
+            await db.put(b"a", b"1")
+            await db.compact_range()
+            await db.checkpoint(str(path) + "-copy")
+            assert await db.get_many([b"a", b"b"]) == [b"1", None]
+
+    asyncio.run(main())
+    for thread in threading.enumerate():
+        if thread.name.startswith("aidb"):
+            thread.join(60)
+            assert not thread.is_alive()
 
 
 def test_the_sample_runs():

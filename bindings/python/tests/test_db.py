@@ -222,6 +222,129 @@ def test_every_option_is_taken_by_name(path, tmp_path):
     assert (tmp_path / "log").exists()
 
 
+def test_an_info_log_is_any_path_and_nothing_else(path, tmp_path):
+    class OwnPath:
+        def __init__(self, path):
+            self.path = path
+
+        def __fspath__(self):
+            return self.path
+
+    log = tmp_path / "log"
+    for given in (
+        log,
+        str(log),
+        os.fsencode(log),
+        OwnPath(str(log)),
+        OwnPath(os.fsencode(log)),
+        str(tmp_path / "caf\udce9"),
+        os.fsencode(tmp_path) + b"/caf\xe9",
+    ):
+        with aidb.open(path, info_log=given):
+            pass
+        written = pathlib.Path(os.fsdecode(given))
+        assert "opening with info_log=" in written.read_text(), given
+        written.unlink()
+    for given in (5, 5.0, True, [], object()):
+        with pytest.raises(TypeError, match="option info_log takes a str, bytes or os.PathLike, not '"):
+            aidb.open(path, info_log=given)
+    for given in ("", b"", OwnPath("")):
+        with pytest.raises(aidb.InvalidArgumentError, match="info_log|the path is empty"):
+            aidb.open(path, info_log=given)
+    for given in (None, "none"):
+        with aidb.open(path, info_log=given):
+            pass
+    assert not log.exists()
+
+
+def test_what_is_a_path_by_its_type_is_no_word(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for given in (pathlib.Path("none"), b"stderr"):
+        with aidb.open(path, info_log=given):
+            pass
+        assert pathlib.Path(os.fsdecode(given)).stat().st_size > 0
+
+
+@pytest.mark.parametrize("kind", [str, os.fsencode, pathlib.Path])
+def test_every_path_is_str_bytes_or_path_like(tmp_path, kind):
+    given = {name: kind(str(tmp_path / name)) for name in ("db", "copy", "new", "log")}
+    with aidb.open(given["db"], info_log=given["log"]) as db:
+        db.put(b"a", b"1")
+        db.checkpoint(given["copy"])
+    aidb.repair_db(given["copy"], given["new"])
+    for name in ("db", "copy", "new"):
+        with aidb.DB(given[name], create_if_missing=False) as db:
+            assert db.get(b"a") == b"1"
+        aidb.destroy_db(given[name])
+        assert not (tmp_path / name).exists()
+    for call in (
+        lambda: aidb.open(5),
+        lambda: aidb.destroy_db(None),
+        lambda: aidb.repair_db(5.0, given["new"]),
+        lambda: aidb.repair_db(given["db"], []),
+    ):
+        with pytest.raises(TypeError, match="str, bytes or os.PathLike"):
+            call()
+
+
+def test_an_info_log_is_no_file_of_the_database(path, tmp_path):
+    with aidb.open(path) as db:
+        db.put(b"a", b"1")
+    (tmp_path / "linked").symlink_to(path / "LOCK")
+    os.link(path / "CURRENT", tmp_path / "named")
+    before = {file.name: file.read_bytes() for file in path.iterdir()}
+    for log in [*path.iterdir(), tmp_path / "linked", tmp_path / "named", path / "000123.log", path]:
+        with pytest.raises(aidb.InvalidArgumentError, match="option info_log = "):
+            aidb.open(path, info_log=log)
+    assert {file.name: file.read_bytes() for file in path.iterdir()} == before
+
+
+def test_repair_takes_a_folder_wherever_its_path_leads(path, tmp_path, monkeypatch):
+    with aidb.open(path) as db:
+        db.put(b"a", b"1")
+    (tmp_path / "link").symlink_to(path)
+    monkeypatch.chdir(path)
+    for number, (name, into) in enumerate(
+        [(".", "../new"), ("./", "../new/"), ("../link", "../link/../new"), ("../link/", "../new/."), ("..//db//", "../new//")]
+    ):
+        if number == 3:
+            os.mkdir("../new")
+        assert aidb.repair_db(name, into)["is_ok"]
+        monkeypatch.chdir(tmp_path / "new")
+        with aidb.open(".") as db:
+            assert db.get(b"a") == b"1"
+        monkeypatch.chdir(path)
+        aidb.destroy_db("../new")
+        assert sorted(os.listdir("..")) == ["db", "link"], (name, into)
+    # Into the present folder, and what lies in the damaged one is refused.
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert aidb.repair_db("../link", ".")["is_ok"]
+    names = sorted(os.listdir(path))
+    for into in ("../link/below", "../db/below", "../link/.."):
+        with pytest.raises(aidb.InvalidArgumentError):
+            aidb.repair_db("../link", into)
+    assert sorted(os.listdir(path)) == names
+
+
+def test_an_options_error_has_the_name_that_the_caller_gave(path):
+    for name in ("lru_cache_size", "bloom_filter_bits", "max_file_size", "block_cache_size"):
+        with pytest.raises(aidb.InvalidArgumentError, match=f"^option {name} = "):
+            aidb.open(path, **{name: -1})
+
+
+def test_an_unknown_option_has_at_most_three_near_names_and_the_nearest_first(path):
+    def told(name):
+        with pytest.raises(aidb.InvalidArgumentError) as raised:
+            aidb.open(path, **{name: 1})
+        return str(raised.value)
+
+    assert told("blok_size").endswith("did you mean: block_size?")
+    near = told("size").split("did you mean: ")[1].rstrip("?").split(", ")
+    assert near == ["block_size", "level_base_size", "block_cache_size"]
+    assert told("zzzzzzz") == 'unknown option "zzzzzzz" (docs/guide.md lists all)'
+
+
 def test_plyvels_names_and_none_are_taken(path):
     with aidb.DB(
         str(path),

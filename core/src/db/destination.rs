@@ -17,11 +17,7 @@ use crate::env::{DirLock, Env, Names, PathKind};
 use crate::error::{Error, Result};
 use crate::filename::{INCOMPLETE, LOCK, parse};
 use crate::sync::Arc;
-use crate::version::{not_a_directory, owner};
-
-/// What the mark says to people.
-const TEXT: &str = "This folder is no database yet: a copy is being made in it, or was cut short. Make the copy again into \
-                    this folder, or destroy it. Opening it is refused as long as this file is here.\n";
+use crate::version::{MARK, is_marked, not_a_directory, owner};
 
 /// A folder in which a database is being made, and its lock.
 pub(super) struct Destination {
@@ -144,15 +140,23 @@ fn make_marked(env: &dyn Env, path: &Path) -> Result<bool> {
     }
 }
 
-/// Puts the mark into `dir`, durably; whether it was missing.
+/// Puts the mark into `dir`, durably; whether it was missing. A torn one is made whole, since it is to prove the folder
+/// once there is more in it (IDENTITY-4).
 fn mark(env: &dyn Env, dir: &Path) -> Result<bool> {
     let path = dir.join(INCOMPLETE);
     if env.kind(&path)? != PathKind::Missing {
+        let file = env.open_write(&path)?;
+        if !is_marked(env, dir)? {
+            file.write_at(0, MARK.as_bytes())?;
+            file.set_len(MARK.len() as u64)?;
+        }
+        // Whoever wrote it may have been killed before this.
+        file.sync()?;
         env.sync_dir(dir)?;
         return Ok(false);
     }
     let made = env.create_new(&path).and_then(|file| {
-        file.write_at(0, TEXT.as_bytes())?;
+        file.write_at(0, MARK.as_bytes())?;
         file.sync()?;
         env.sync_dir(dir)
     });
@@ -198,19 +202,23 @@ fn not_empty(dir: &Path, name: &str) -> Error {
 /// The error for a folder that is marked: what it is, and what to do.
 pub(super) fn incomplete(env: &dyn Env, dir: &Path) -> Error {
     let mark = dir.join(INCOMPLETE);
-    let mut head = [0; 8];
+    let mut head = [0; 16];
     let read = env
         .open_read(&mark)
         .and_then(|file| file.read_at(0, &mut head));
     let head = &head[..read.unwrap_or_default()];
-    let what = if head.starts_with(b"aidb ") {
-        // The mark was CURRENT.
-        "this database was being destroyed, and that was cut short: destroy it again"
-    } else if TEXT.as_bytes().starts_with(head) {
+    let what = if MARK.as_bytes().starts_with(head) {
         "this is a copy (a checkpoint or a repair) that is not complete: make it again into this folder, or destroy it"
-    } else {
+    } else if is_marked(env, dir).unwrap_or(false) {
+        // The mark was CURRENT, or another file that proved the folder.
+        "this database was being destroyed, and that was cut short: destroy it again"
+    } else if head.iter().all(|byte| *byte == 0) {
         "this is a copy (a checkpoint or a repair) that is not complete, or a database that was being destroyed: if it is a \
          copy, make it again into this folder, or destroy it"
+    } else {
+        "this file marks a database that is not complete, and AiDb did not write it, or it is damaged: remove it by hand if \
+         the database in this folder is known to be whole; if it is a copy (a checkpoint or a repair), make it again into \
+         this folder, or destroy it"
     };
     Error::corruption(&mark, 0, what)
 }

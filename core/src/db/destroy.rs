@@ -1,8 +1,9 @@
 //! Destroying: removing a database, and nothing else.
 //!
 //! * DESTROY-1  Only what is AiDb's is touched (IDENTITY-1 of `version/identity.rs`), and nothing before the lock is held.
-//! * DESTROY-2  First of all, and durably, CURRENT becomes the mark of incompleteness: from then on the folder does not
-//!              open, and it proves whose it is until the very end. A rename takes no space, so a full disk is no obstacle.
+//! * DESTROY-2  First of all, and durably, the file that proves the folder, CURRENT where that is whole, becomes the mark of
+//!              incompleteness: from then on the folder does not open, and the mark proves whose it is until the very end.
+//!              A rename takes no space, so a full disk is no obstacle.
 //! * DESTROY-3  The mark goes when the removal of everything else is durable. So whatever a kill or a loss of power leaves
 //!              is the whole database, or what can be destroyed again, or nothing.
 //! * DESTROY-4  It is durable: the folder is synced, and its parent if the folder goes too.
@@ -13,7 +14,7 @@ use std::time::Duration;
 use super::location::check_path;
 use crate::env::{Env, PathKind};
 use crate::error::Result;
-use crate::filename::{CURRENT, INCOMPLETE, LOCK};
+use crate::filename::{INCOMPLETE, LOCK};
 use crate::options::Options;
 use crate::version::{Owner, belongs, not_a_directory, owner};
 
@@ -63,12 +64,8 @@ pub(super) fn remove_database(env: &dyn Env, dir: &Path) -> Result<()> {
         }
     }
     let has = |wanted: &str| ours.iter().any(|name| name == wanted);
-    let marked = match has(CURRENT) {
-        _ if has(INCOMPLETE) => None,
-        true => Some(CURRENT.to_string()),
-        // A creation that was cut short has nothing but that.
-        false => Some(proof).filter(|proof| proof != LOCK),
-    };
+    // A mark that proves nothing (IDENTITY-4) is replaced. A creation that was cut short has nothing but a LOCK.
+    let marked = Some(proof).filter(|proof| proof != LOCK && proof != INCOMPLETE);
     if let Some(name) = &marked {
         env.rename(&dir.join(name), &dir.join(INCOMPLETE))?;
     }

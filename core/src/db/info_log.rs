@@ -6,6 +6,10 @@
 //! * NOTE-2  A file that has reached its size is renamed to `NAME.1`, `NAME.1` to `NAME.2` and so on, and the last one is
 //!           replaced. Of several who share it one does so at a time. Others, and whoever renames or removes it from
 //!           outside, are noticed before the next line.
+//!
+//! Elsewhere: which files no info log may be (`info_log/place.rs`).
+
+mod place;
 
 use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
@@ -15,6 +19,8 @@ use crate::error::{ErrorKind, Result};
 use crate::options::{InfoLog, Options};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex};
+
+pub(super) use place::refuse_own_files;
 
 /// Where the lines go.
 pub(super) struct InfoLogger {
@@ -163,14 +169,17 @@ impl Rotated {
         if !file.has_name(&self.path) || !self.is_full(file, line) {
             return;
         }
-        let is_free =
-            |number: &u64| matches!(self.env.kind(&self.old(*number)), Ok(PathKind::Missing));
+        let kind = |number: u64| self.env.kind(&self.old(number));
         let last = self.files.saturating_sub(1);
-        let free = (1..last).find(is_free).unwrap_or(last);
-        for number in (1..free).rev() {
+        let free = (1..last).find(|number| matches!(kind(*number), Ok(PathKind::Missing)));
+        let free = free.unwrap_or(last);
+        // Somebody's folder is no old log, and stays where it is.
+        let is_movable = (1..free).all(|number| matches!(kind(number), Ok(PathKind::File(_))));
+        for number in (1..free).rev().filter(|_| is_movable) {
             let _ = self.env.rename(&self.old(number), &self.old(number + 1));
         }
-        let is_moved = self.files > 1 && self.env.rename(&self.path, &self.old(1)).is_ok();
+        let is_moved =
+            is_movable && self.files > 1 && self.env.rename(&self.path, &self.old(1)).is_ok();
         if !is_moved {
             let _ = file.clear();
         }

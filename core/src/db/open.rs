@@ -18,7 +18,7 @@ use super::destination::incomplete;
 use super::doorbell::Doorbell;
 use super::files::{delete_orphans, log_numbers};
 use super::holds::HoldList;
-use super::info_log::InfoLogger;
+use super::info_log::{InfoLogger, refuse_own_files};
 use super::location::check_path;
 use super::publish::Publisher;
 use super::recovery::{Expected, Recovered, replay};
@@ -34,7 +34,7 @@ use crate::filename::{FileKind, log_path};
 use crate::iterator::alarm::Alarm;
 use crate::memtable::Memtable;
 use crate::metrics::Metrics;
-use crate::options::{InfoLog, Options};
+use crate::options::{InfoLog, OnOneLine, Options};
 use crate::snapshot::SnapshotList;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, ArcSwap, Condvar, Mutex};
@@ -55,10 +55,11 @@ const MOST_TABLES: u64 = 4096;
 pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
     options.validate()?;
     check_path(path)?;
-    if let InfoLog::File(path) = &options.info_log {
-        check_path(path)?;
-    }
     let env = Arc::clone(&options.env);
+    if let InfoLog::File(log) = &options.info_log {
+        check_path(log)?;
+        refuse_own_files(path, log, &options)?;
+    }
     let most = most_level0_trigger(&*env);
     options.level0_compaction_trigger = options.level0_compaction_trigger.min(most);
     keep_files_small(&mut options);
@@ -75,7 +76,7 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
         return Err(incomplete(&*env, &dir));
     }
     let info_log = InfoLogger::open(&dir, &options)?;
-    info_log.write(&*env, format_args!("opening with {options:?}"));
+    info_log.write(&*env, format_args!("opening with {}", OnOneLine(&options)));
 
     let reserve = match options.read_only {
         // O3.
@@ -256,14 +257,14 @@ fn make_directory(env: &dyn Env, path: &Path, options: &Options) -> Result<()> {
             env.create_dir_all(path)
         }
         PathKind::Missing => {
-            let what = if options.read_only {
-                "read_only is set"
-            } else {
-                "create_if_missing is off"
+            let (name, is) = match options.read_only {
+                true => ("read_only", "set"),
+                false => ("create_if_missing", "off"),
             };
             Err(Error::invalid_argument(format!(
-                "{} does not exist, and {what}",
-                path.display()
+                "{} does not exist, and {} is {is}",
+                path.display(),
+                options.spelling(name)
             )))
         }
         PathKind::File(_) | PathKind::Other => Err(not_a_directory(env, path)),
@@ -271,14 +272,19 @@ fn make_directory(env: &dyn Env, path: &Path, options: &Options) -> Result<()> {
 }
 
 fn refuse_by_options(contents: Contents, dir: &Path, options: &Options) -> Result<()> {
-    let refuse = |what: &str| Err(Error::invalid_argument(format!("{} {what}", dir.display())));
+    let refuse = |what: &str, name: &str, is: &str| {
+        let (dir, name) = (dir.display(), options.spelling(name));
+        Err(Error::invalid_argument(format!(
+            "{dir} {what}, and {name} is {is}"
+        )))
+    };
     match contents {
         Contents::Database if options.error_if_exists => {
-            refuse("is a database already, and error_if_exists is set")
+            refuse("exists and is a database already", "error_if_exists", "set")
         }
-        Contents::Nothing if options.read_only => refuse("holds no database, and read_only is set"),
+        Contents::Nothing if options.read_only => refuse("holds no database", "read_only", "set"),
         Contents::Nothing if !options.create_if_missing => {
-            refuse("holds no database, and create_if_missing is off")
+            refuse("holds no database", "create_if_missing", "off")
         }
         _ => Ok(()),
     }

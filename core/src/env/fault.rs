@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::mem::Dice;
-use super::{DirLock, Env, File, PathKind, Thread, ThreadName};
+use super::{DirLock, Env, File, FileIdentity, PathKind, Thread, ThreadName};
 use crate::error::{Error, Result};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, RwLock};
@@ -339,6 +339,14 @@ impl Env for FaultEnv {
     fn kind(&self, path: &Path) -> Result<PathKind> {
         self.shared.check(Operation::Look, "stat", path)?;
         self.inner.kind(path)
+    }
+
+    fn link_target(&self, path: &Path) -> Option<PathBuf> {
+        self.inner.link_target(path)
+    }
+
+    fn identity(&self, path: &Path) -> Option<FileIdentity> {
+        self.inner.identity(path)
     }
 
     fn list(&self, dir: &Path) -> Result<Vec<String>> {

@@ -108,6 +108,9 @@ pub enum PathKind {
     Other,
 }
 
+/// A file, whatever its name: its device, and its number there.
+pub type FileIdentity = (u64, u64);
+
 /// Holds a database's lock until it is dropped.
 pub trait DirLock: Send + Sync {
     /// Whether this process still holds the lock: false in a child after `fork`.
@@ -141,6 +144,16 @@ pub trait Env: Send + Sync + 'static {
 
     /// What `path` is, following symbolic links.
     fn kind(&self, path: &Path) -> Result<PathKind>;
+
+    /// Where the symbolic link `path` leads, as it is written there; `None` if it is none, or nobody can tell.
+    fn link_target(&self, _path: &Path) -> Option<PathBuf> {
+        None
+    }
+
+    /// What tells the file that `path` leads to from all others, by whatever name; `None` if there is none, or nobody can tell.
+    fn identity(&self, _path: &Path) -> Option<FileIdentity> {
+        None
+    }
 
     /// The names in a directory, in no order.
     fn list(&self, dir: &Path) -> Result<Vec<String>>;

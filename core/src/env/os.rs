@@ -23,7 +23,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::log_file::OsLog;
 use super::unix::Uncancelled;
 use super::{
-    DirLock, Env, File, LogFile, PathKind, Thread, ThreadName, descriptors, os_lock, unix,
+    DirLock, Env, File, FileIdentity, LogFile, PathKind, Thread, ThreadName, descriptors, os_lock,
+    unix,
 };
 use crate::error::{Error, Result};
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -280,6 +281,15 @@ impl Env for OsEnv {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(PathKind::Missing),
             Err(error) => Err(Error::io("stat", path, error)),
         }
+    }
+
+    fn link_target(&self, path: &Path) -> Option<PathBuf> {
+        retry(|| fs::read_link(path)).ok()
+    }
+
+    fn identity(&self, path: &Path) -> Option<FileIdentity> {
+        let metadata = retry(|| fs::metadata(path)).ok()?;
+        Some((metadata.dev(), metadata.ino()))
     }
 
     fn list(&self, dir: &Path) -> Result<Vec<String>> {

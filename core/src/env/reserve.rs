@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::names::DirSyncs;
-use super::{DirLock, Env, File, LogFile, PathKind, Thread, ThreadName};
+use super::{DirLock, Env, File, FileIdentity, LogFile, PathKind, Thread, ThreadName};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex};
@@ -344,6 +344,14 @@ impl Env for ReservingEnv {
 
     fn kind(&self, path: &Path) -> Result<PathKind> {
         self.inner.kind(path)
+    }
+
+    fn link_target(&self, path: &Path) -> Option<PathBuf> {
+        self.inner.link_target(path)
+    }
+
+    fn identity(&self, path: &Path) -> Option<FileIdentity> {
+        self.inner.identity(path)
     }
 
     fn list(&self, dir: &Path) -> Result<Vec<String>> {

@@ -3,7 +3,12 @@
 //! * IDENTITY-1  Nothing in a folder is changed unless a file in it, one that only AiDb writes, proves that the folder is
 //!               AiDb's; or unless the folder has nothing in it but what a creation leaves that was cut short.
 //! * IDENTITY-2  A CURRENT as LevelDB and its descendants write it makes the folder theirs, whatever else is in it.
-//! * IDENTITY-3  A folder with the mark of incompleteness is no database, whatever else is in it (`db/destination.rs`).
+//! * IDENTITY-3  A folder of AiDb's with the mark of incompleteness is no database, whatever else is in it
+//!               (`db/destination.rs`).
+//! * IDENTITY-4  The mark proves a folder by what is in it: AiDb's own text, or the beginning of the file that became the
+//!               mark. It is durable before anything is put beside it, so a loss of power leaves one that is torn only
+//!               where nothing is but a LOCK, and that is what a creation leaves. A mark that proves nothing leaves the
+//!               proof to the other files.
 //!
 //! In a folder that is AiDb's a name tells whose a file is (`filename.rs`), since a damaged file is to go with the rest; but
 //! for the info log, whose name others like too.
@@ -25,6 +30,12 @@ const HEAD_BYTES: usize = 128;
 const TAIL_BYTES: usize = 8;
 /// What a LOCK begins with while it is held, or if its holder was killed.
 const HOLDER: &[u8] = b"pid ";
+/// What the mark of a copy says: the first line to AiDb, the others to people.
+pub(crate) const MARK: &str = "aidb incomplete\nThis folder is no database yet: a copy is being made in it, or was cut short. Make \
+                               the copy again into this folder, or destroy it. Opening it is refused as long as this file is \
+                               here.\n";
+/// Its first line. A CURRENT, which may be the mark as well, has a digit behind `aidb `.
+const MARK_MAGIC: &[u8] = b"aidb incomplete\n";
 /// A line of the info log begins with a date like this one.
 const DATE: &[u8] = b"0000-00-00 00:00:00";
 
@@ -61,7 +72,8 @@ pub(crate) fn inspect(env: &dyn Env, dir: &Path) -> Result<Contents> {
         return Err(foreign(env, dir, &names, CURRENT));
     }
     if names.iter().any(|name| name == INCOMPLETE) {
-        return Ok(Contents::Incomplete);
+        // IDENTITY-4.
+        return owner(env, dir, &names).map(|_| Contents::Incomplete);
     }
     if has_current {
         return match proof(env, dir, &names)? {
@@ -121,6 +133,9 @@ pub(crate) fn owner(env: &dyn Env, dir: &Path, names: &[String]) -> Result<Owner
     let Some(first) = names.first() else {
         return Ok(Owner::Nobody);
     };
+    if is_begun_copy(env, dir, names)? {
+        return Ok(Owner::Ours(INCOMPLETE.to_string()));
+    }
     let (mut strange, mut other) = (None, None);
     let mut sorted: Vec<&String> = names.iter().collect();
     sorted.sort_unstable();
@@ -186,6 +201,12 @@ pub(crate) fn foreign(env: &dyn Env, dir: &Path, names: &[String], name: &str) -
         None if name == CURRENT => {
             format!("{shown} is not a database: it holds a CURRENT that AiDb did not write")
         }
+        None if name == INCOMPLETE => {
+            format!(
+                "{shown} is not a database: it holds {name}, and nothing shows that AiDb wrote it; remove that file by hand \
+                 if nobody needs it"
+            )
+        }
         None if parse(name).is_some() => {
             format!(
                 "{shown} is not a database: it holds {name}, and nothing shows that AiDb wrote it"
@@ -232,22 +253,50 @@ fn proof<'a>(env: &dyn Env, dir: &Path, names: &'a [String]) -> Result<Option<&'
 
 fn proves(env: &dyn Env, path: &Path, kind: FileKind) -> Result<bool> {
     let head = match kind {
-        FileKind::Incomplete => return Ok(matches!(env.kind(path)?, PathKind::File(_))),
         FileKind::Lock | FileKind::InfoLog | FileKind::Reserve => return Ok(false),
         _ => head_of(env, path)?,
     };
     let Some(head) = head else {
         return Ok(false);
     };
+    let is_table = || Ok(begins_table(&head) || ends_table(&tail_of(env, path)?));
     Ok(match kind {
         FileKind::Current => begins_current(&head),
         FileKind::Manifest(_) => begins_manifest(&head),
         FileKind::Synced => Watermark::is_whole(&head),
         FileKind::Log(_) => begins_log(&head),
-        FileKind::Table(_) => begins_table(&head) || ends_table(&tail_of(env, path)?),
+        FileKind::Table(_) => is_table()?,
         FileKind::Temporary => begins_current(&head) || begins_log(&head) || begins_table(&head),
-        FileKind::Incomplete | FileKind::Lock | FileKind::InfoLog | FileKind::Reserve => false,
+        // Whatever file proved the folder when it was to be destroyed may be the mark now.
+        FileKind::Incomplete => {
+            head.starts_with(MARK_MAGIC)
+                || begins_current(&head)
+                || begins_manifest(&head)
+                || Watermark::is_whole(&head)
+                || begins_log(&head)
+                || is_table()?
+        }
+        FileKind::Lock | FileKind::InfoLog | FileKind::Reserve => false,
     })
+}
+
+/// Whether the mark in `dir` proves by itself that the folder is AiDb's (IDENTITY-4).
+pub(crate) fn is_marked(env: &dyn Env, dir: &Path) -> Result<bool> {
+    proves(env, &dir.join(INCOMPLETE), FileKind::Incomplete)
+}
+
+/// Whether `dir` has nothing in it but what a copy leaves that was cut short in its first moment: a part of the mark, and
+/// perhaps a LOCK.
+fn is_begun_copy(env: &dyn Env, dir: &Path, names: &[String]) -> Result<bool> {
+    if names.iter().any(|name| name != INCOMPLETE && name != LOCK) {
+        return Ok(false);
+    }
+    let Some(head) = head_of(env, &dir.join(INCOMPLETE))? else {
+        return Ok(false);
+    };
+    let is_torn = is_blank(&head) || MARK.as_bytes().starts_with(&head);
+    let has_lock = names.iter().any(|name| name == LOCK);
+    Ok(is_torn && !(has_lock && is_strange(env, dir, LOCK, FileKind::Lock)?))
 }
 
 /// Whether CURRENT is one of another engine (IDENTITY-2).

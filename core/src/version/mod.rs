@@ -47,7 +47,7 @@ pub(crate) use edit::Reclaimable;
 pub(crate) use edit::{LEVELS, TableInfo, VersionEdit};
 pub(crate) use file::{FileMeta, ObsoleteFiles};
 pub(crate) use identity::{
-    Contents, Owner, belongs, foreign, inspect, is_ours, not_a_directory, owner,
+    Contents, MARK, Owner, belongs, foreign, inspect, is_marked, is_ours, not_a_directory, owner,
 };
 pub(crate) use iter::LevelIterator;
 pub(crate) use lookup::{InMemory, Lookup, Reading};

@@ -3,7 +3,6 @@
 What each call does, raises and costs stands in the docstrings of the module itself: ``help(aidb.DB.get)``.
 """
 
-import os
 import sys
 from collections.abc import Callable, Iterable
 from types import GenericAlias, TracebackType
@@ -15,6 +14,7 @@ from typing_extensions import Buffer, Self, TypedDict, TypeVar, Unpack, disjoint
 from .mapping import Mapping
 
 __all__ = [
+    "Cancellation",
     "DB",
     "ERROR_KINDS",
     "Iterator",
@@ -79,7 +79,7 @@ class OpenOptions(TypedDict, total=False):
     """Compaction threads, 1 to 64. Default: 2."""
     lock_timeout: int | str | None
     """Milliseconds to wait for another opener. Default: 0."""
-    info_log: str | os.PathLike[str] | None
+    info_log: StrOrBytesPath | None
     """"none", "stderr" or a path. Default: none."""
     info_log_file_size: int | str | None
     """Bytes of the info log's file before it is renamed to NAME.1, 0 to 1TiB; 0: never. Default: 16MiB."""
@@ -360,6 +360,14 @@ class RawIterator:
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *exception: object) -> None: ...
+
+@final
+class Cancellation:
+    """Ends the wait for the calls that another thread makes, as an interrupt does in the main thread."""
+
+    def __new__(cls) -> Self: ...
+    def run(self, call: Callable[[], _T]) -> _T: ...
+    def cancel(self) -> None: ...
 
 @final
 class ValueBuffer:

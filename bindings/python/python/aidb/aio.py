@@ -14,13 +14,16 @@ Each database runs its calls on a few threads of its own, so the event loop neve
 arguments, results and errors are those of :class:`aidb.DB`. A `get` that memory alone can answer is answered at once,
 without a thread; after 200 of those in a row the event loop gets a turn. A call whose task is cancelled still runs
 to its end in its thread: a cancelled write may have been applied, and a cancelled step of an iterator loses no entry.
+What may take long ends with its task, or with the interpreter, as Ctrl-C ends it for :class:`aidb.DB`: ``verify``,
+``get_many`` and the wait of ``open`` stop, and ``flush``, ``compact_range`` and ``checkpoint`` go on without anybody who
+waits for them, until they are done or the database is closed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import time
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -28,6 +31,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import aidb
+
+from ._aidb import Cancellation
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -50,6 +55,20 @@ _THREADS = 4
 _CALLS_PER_TURN = 200
 # What no database holds: the answer of a look at memory that does not know.
 _UNKNOWN: Any = object()
+
+
+# The long calls of now.
+_cancellations: set[Cancellation] = set()
+
+
+def _cancel_all() -> None:
+    for cancellation in list(_cancellations):
+        cancellation.cancel()
+
+
+# The interpreter ends by waiting for the threads of every pool, also where a loop was left without its tasks being
+# cancelled. What is registered last is called first, and the pools registered when they were imported.
+getattr(threading, "_register_atexit", lambda call: None)(_cancel_all)
 
 
 class _Worker:
@@ -86,6 +105,21 @@ class _Worker:
     async def run(self, call: Callable[_P, _T], *arguments: _P.args, **keywords: _P.kwargs) -> _T:
         return await self.start(partial(call, *arguments, **keywords))
 
+    async def run_cancellable(
+        self, call: Callable[_P, _T], *arguments: _P.args, **keywords: _P.kwargs
+    ) -> _T:
+        """Run a call that may take long, and end the wait for it with the task that waits here."""
+        cancellation = Cancellation()
+        _cancellations.add(cancellation)
+        try:
+            return await self.run(cancellation.run, partial(call, *arguments, **keywords))
+        except BaseException:
+            # Also if the task is only dropped.
+            cancellation.cancel()
+            raise
+        finally:
+            _cancellations.discard(cancellation)
+
     def stop(self) -> None:
         self._stopped = True
         if self._process == os.getpid():
@@ -110,7 +144,7 @@ class Reader:
 
     async def get_many(self, keys: Iterable[Buffer], default: Any = None, *, fill_cache: bool = True) -> list[Any]:
         """Return the values of ``keys`` in their order, all as of one point in the sequence of writes."""
-        return await self._worker.run(self._reader.get_many, list(keys), default, fill_cache=fill_cache)
+        return await self._worker.run_cancellable(self._reader.get_many, list(keys), default, fill_cache=fill_cache)
 
     async def get_view(self, key: Buffer, default: Any = None, *, fill_cache: bool = True) -> Any:
         """Return the value stored under ``key`` as a read-only memoryview, or ``default``."""
@@ -160,11 +194,11 @@ class DB(Reader):
 
     async def flush(self) -> None:
         """Write everything acknowledged so far to tables, durably."""
-        await self._worker.run(self._reader.flush)
+        await self._worker.run_cancellable(self._reader.flush)
 
     async def compact_range(self, start: Buffer | None = None, stop: Buffer | None = None) -> None:
         """Compact the keys from ``start`` to ``stop`` (excluded), so that deleted entries give back their space."""
-        await self._worker.run(self._reader.compact_range, start, stop)
+        await self._worker.run_cancellable(self._reader.compact_range, start, stop)
 
     async def approximate_size(
         self, start: Buffer | None = None, stop: Buffer | None = None
@@ -182,11 +216,11 @@ class DB(Reader):
 
     async def checkpoint(self, path: StrOrBytesPath) -> None:
         """Make a consistent copy in the directory ``path``, as :meth:`aidb.DB.checkpoint`."""
-        await self._worker.run(self._reader.checkpoint, path)
+        await self._worker.run_cancellable(self._reader.checkpoint, path)
 
     async def verify(self, progress: Callable[[int, int], object] | None = None) -> VerifyReport:
         """Check everything on disk, as :meth:`aidb.DB.verify`; ``progress`` is called in a thread of the database."""
-        return await self._worker.run(self._reader.verify, progress)
+        return await self._worker.run_cancellable(self._reader.verify, progress)
 
     async def close(self) -> None:
         """Close the database, as :meth:`aidb.DB.close`; closing again is no error."""
@@ -331,26 +365,6 @@ class Iterator(AsyncIterator[_T], Generic[_T]):
         await self.close()
 
 
-# So long a thread waits for the lock before the task is asked whether to go on. A thread cannot be interrupted, and the
-# interpreter waits for it at its end.
-_LOCK_WAIT_MILLIS = 100
-
-
-async def _opened(worker: _Worker, path: StrOrBytesPath, options: OpenOptions) -> aidb.DB:
-    left = options.get("lock_timeout", 0)
-    if not isinstance(left, int) or left <= _LOCK_WAIT_MILLIS:
-        return await worker.run(aidb.DB, path, **options)
-    until = time.monotonic() + left / 1000
-    tried = options.copy()
-    while True:
-        tried["lock_timeout"] = max(0, min(_LOCK_WAIT_MILLIS, int((until - time.monotonic()) * 1000)))
-        try:
-            return await worker.run(aidb.DB, path, **tried)
-        except aidb.LockedError:
-            if time.monotonic() >= until:
-                raise
-
-
 async def open(path: StrOrBytesPath, **options: Unpack[OpenOptions]) -> DB:
     """Open the database in the directory ``path``; options and errors are those of :class:`aidb.DB`.
 
@@ -358,7 +372,7 @@ async def open(path: StrOrBytesPath, **options: Unpack[OpenOptions]) -> DB:
     """
     worker = _Worker()
     try:
-        return DB(await _opened(worker, path, options), worker)
+        return DB(await worker.run_cancellable(aidb.DB, path, **options), worker)
     except BaseException:
         worker.stop()
         raise

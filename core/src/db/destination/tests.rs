@@ -166,7 +166,10 @@ fn an_incomplete_copy_with_something_else_in_it_is_left_alone() {
         let (_, env) = source();
         env.create_dir_all(Path::new(COPY)).unwrap();
         for file in ["AIDB-INCOMPLETE", "000007.sst", "notes.txt"] {
-            env.create_new(&Path::new(COPY).join(file)).unwrap();
+            let made = env.create_new(&Path::new(COPY).join(file)).unwrap();
+            if file == "AIDB-INCOMPLETE" {
+                made.write_at(0, crate::version::MARK.as_bytes()).unwrap();
+            }
         }
         let before = list(&env, COPY);
         let error = make(&env).unwrap_err();
@@ -175,6 +178,101 @@ fn an_incomplete_copy_with_something_else_in_it_is_left_alone() {
         assert_eq!(list(&env, COPY), before);
         DB::destroy(COPY, &options(&env)).unwrap();
         assert_eq!(list(&env, COPY), ["notes.txt"]);
+    }
+}
+
+/// The name alone told whose the folder was, and a database of others, or a user's own files, went with it.
+#[test]
+fn a_mark_that_somebody_else_made_gives_nobody_the_folder() {
+    for (name, make) in MAKERS {
+        for text in [&b""[..], &[0; 50], b"do not touch\n", b"aidb"] {
+            for others in [
+                &["CURRENT", "000005.log", "LOCK", "LOG"][..],
+                &["000007.sst"],
+                &["notes.txt"],
+            ] {
+                let (_, env) = source();
+                env.create_dir_all(Path::new(COPY)).unwrap();
+                for file in others.iter().chain(&["AIDB-INCOMPLETE"]) {
+                    let made = env.create_new(&Path::new(COPY).join(file)).unwrap();
+                    let is_mark = *file == "AIDB-INCOMPLETE";
+                    made.write_at(0, if is_mark { text } else { b"precious\n" })
+                        .unwrap();
+                }
+                let about = format!("{name}, {text:?}, {others:?}");
+                let mut before = list(&env, COPY);
+                before.sort_unstable();
+                let outcomes = [
+                    DB::destroy(COPY, &options(&env)),
+                    DB::open(COPY, options(&env)).map(|_| ()),
+                    DB::repair(COPY, "/into", &options(&env)).map(|_| ()),
+                    make(&env),
+                ];
+                for outcome in outcomes {
+                    let error = outcome.expect_err(&about);
+                    assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{about}: {error}");
+                }
+                let mut after = list(&env, COPY);
+                after.sort_unstable();
+                assert_eq!(after, before, "{about}");
+            }
+        }
+    }
+}
+
+/// A torn mark stayed as it was while a copy was made beside it, and proved nothing once there were other files.
+#[test]
+fn a_torn_mark_is_made_whole_before_anything_is_put_beside_it() {
+    for (name, make) in MAKERS {
+        for torn in [&b""[..], &[0; 300], b"aidb inc"] {
+            let (disk, env) = source();
+            env.create_dir_all(Path::new(COPY)).unwrap();
+            let mark = env.create_new(&Path::new(COPY).join("AIDB-INCOMPLETE"));
+            mark.unwrap().write_at(0, torn).unwrap();
+            let mut met = BTreeSet::new();
+            for (at, left) in interrupted(&disk, &env, make).into_iter().enumerate() {
+                let about = format!("{name}, {torn:?}, cut {at}");
+                let left = FaultEnv::new(Arc::new(left), 0);
+                let found = state(&left, &about);
+                met.insert(found);
+                DB::destroy(COPY, &options(&left))
+                    .unwrap_or_else(|error| panic!("{about}: {error}"));
+                assert_eq!(list(&left, COPY), [] as [&str; 0], "{about}");
+            }
+            assert!(met.contains("incomplete"), "{met:?}");
+            assert_eq!(state(&env, name), "whole");
+        }
+    }
+}
+
+/// The mark of a database that is destroyed was CURRENT, also if that was damaged and proved nothing.
+#[test]
+fn a_database_whose_current_is_damaged_can_be_destroyed_again_wherever_that_was_cut_short() {
+    let (disk, env) = source();
+    let current = Path::new("/db/CURRENT");
+    env.open_write(current).unwrap().set_len(0).unwrap();
+    env.sync_dir(Path::new("/db")).unwrap();
+    let left = Arc::new(Mutex::new(Vec::new()));
+    let (sink, seen) = (Arc::clone(&left), disk.clone());
+    env.set_hook(Some(Arc::new(move |operation, _: &Path| {
+        if Operation::CHANGES.contains(&operation) {
+            sink.lock().push(seen.process_crash());
+        }
+    })));
+    DB::destroy("/db", &options(&env)).unwrap();
+    env.set_hook(None);
+    let left = std::mem::take(&mut *left.lock());
+    assert!(left.len() > 4);
+    for (at, left) in left.into_iter().enumerate() {
+        let left = FaultEnv::new(Arc::new(left), 0);
+        let names = list(&left, "/db");
+        DB::destroy("/db", &options(&left))
+            .unwrap_or_else(|error| panic!("{at}: {names:?}: {error}"));
+        assert_eq!(
+            left.kind(Path::new("/db")).unwrap(),
+            PathKind::Missing,
+            "{at}: {names:?}"
+        );
     }
 }
 

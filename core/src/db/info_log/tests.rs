@@ -186,3 +186,24 @@ fn every_failure_of_the_file_costs_lines_and_a_full_disk_keeps_nobody_from_openi
     assert!(text.ends_with(b" UTC /db: there\n"));
     assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 1);
 }
+
+/// A folder was renamed with the old logs.
+#[test]
+fn a_folder_with_an_old_logs_name_stays_and_the_full_log_is_emptied() {
+    let dir = TestDir::new();
+    let path = dir.path().join("log");
+    let folder = dir.path().join("log.1");
+    fs::create_dir(&folder).unwrap();
+    let log = logger(&path, "/db", 300, 5);
+    for number in 0..20 {
+        say(&log, &format!("{number}"));
+    }
+    let mut names: Vec<_> = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["log", "log.1"]);
+    assert!(folder.is_dir());
+    assert_eq!(heard(&path).last().unwrap(), "/db: 19");
+}

@@ -31,7 +31,7 @@ type Files<'a> = &'a [(&'a str, &'a [u8])];
 fn a_folder_is_told_by_what_aidb_alone_writes() {
     use Contents::{Database, Incomplete, Nothing};
     let (corruption, foreign) = (Err(ErrorKind::Corruption), Err(ErrorKind::InvalidArgument));
-    let cases: [(Files<'_>, std::result::Result<Contents, ErrorKind>); 36] = [
+    let cases: [(Files<'_>, std::result::Result<Contents, ErrorKind>); 49] = [
         (&[], Ok(Nothing)),
         (&[("CURRENT", OURS)], Ok(Database)),
         (&[("CURRENT", OURS), ("notes.txt", b"mine")], Ok(Database)),
@@ -67,6 +67,52 @@ fn a_folder_is_told_by_what_aidb_alone_writes() {
         (
             &[("AIDB-INCOMPLETE", b""), ("CURRENT", b"MANIFEST-000004\n")],
             foreign,
+        ),
+        (&[("AIDB-INCOMPLETE", MARK.as_bytes())], Ok(Incomplete)),
+        (
+            &[("AIDB-INCOMPLETE", MARK.as_bytes()), ("notes.txt", b"x")],
+            Ok(Incomplete),
+        ),
+        // The mark was another file.
+        (
+            &[("AIDB-INCOMPLETE", OURS), ("notes.txt", b"x")],
+            Ok(Incomplete),
+        ),
+        (
+            &[("AIDB-INCOMPLETE", MANIFEST), ("notes.txt", b"x")],
+            Ok(Incomplete),
+        ),
+        (
+            &[("AIDB-INCOMPLETE", LOG), ("notes.txt", b"x")],
+            Ok(Incomplete),
+        ),
+        (
+            &[("AIDB-INCOMPLETE", TABLE), ("notes.txt", b"x")],
+            Ok(Incomplete),
+        ),
+        // Torn, as power leaves it, and that is only where nothing else is.
+        (
+            &[("AIDB-INCOMPLETE", &[0; 200]), ("LOCK", HELD)],
+            Ok(Incomplete),
+        ),
+        (
+            &[("AIDB-INCOMPLETE", b"aidb inc"), ("LOCK", b"")],
+            Ok(Incomplete),
+        ),
+        (&[("AIDB-INCOMPLETE", b""), ("notes.txt", b"x")], foreign),
+        (&[("AIDB-INCOMPLETE", b""), ("LOCK", b"x")], foreign),
+        (
+            &[
+                ("AIDB-INCOMPLETE", b"aidb inc"),
+                ("000001.log", b"precious"),
+            ],
+            foreign,
+        ),
+        // And one that somebody else wrote.
+        (&[("AIDB-INCOMPLETE", b"do not touch")], foreign),
+        (
+            &[("AIDB-INCOMPLETE", b"do not touch"), ("CURRENT", OURS)],
+            Ok(Incomplete),
         ),
         (&[("MANIFEST-000002", MANIFEST)], corruption),
         (
@@ -122,7 +168,7 @@ fn a_folder_is_told_by_what_aidb_alone_writes() {
 #[test]
 fn only_what_aidb_alone_writes_proves_that_a_folder_may_be_destroyed() {
     let headless = [&[0; 100], &b"AiDbEnd\0"[..]].concat();
-    let ours: [(Files<'_>, &str); 11] = [
+    let ours: [(Files<'_>, &str); 14] = [
         (&[("CURRENT", OURS), ("LOCK", b"")], "CURRENT"),
         (&[("CURRENT", b""), ("000002.log", LOG)], "000002.log"),
         (&[("000002.sst", TABLE), ("notes.txt", b"x")], "000002.sst"),
@@ -131,6 +177,15 @@ fn only_what_aidb_alone_writes_proves_that_a_folder_may_be_destroyed() {
         (&[("000002.tmp", TABLE)], "000002.tmp"),
         (&[("CURRENT.tmp", OURS)], "CURRENT.tmp"),
         (&[("AIDB-INCOMPLETE", b"")], "AIDB-INCOMPLETE"),
+        (
+            &[("AIDB-INCOMPLETE", MARK.as_bytes()), ("CURRENT", b"my own")],
+            "AIDB-INCOMPLETE",
+        ),
+        (
+            &[("AIDB-INCOMPLETE", &headless), ("notes.txt", b"x")],
+            "AIDB-INCOMPLETE",
+        ),
+        (&[("AIDB-INCOMPLETE", b""), ("CURRENT", OURS)], "CURRENT"),
         (&[("LOCK", HELD)], "LOCK"),
         (&[("LOCK", HELD), ("RESERVE", b""), ("LOG", INFO)], "LOCK"),
         (&[("LOCK", HELD), ("MANIFEST-000001", NOISE)], "LOCK"),
@@ -149,11 +204,14 @@ fn only_what_aidb_alone_writes_proves_that_a_folder_may_be_destroyed() {
             "{files:?}"
         );
     }
-    let others: [Files<'_>; 14] = [
+    let others: [Files<'_>; 17] = [
         &[("CURRENT", b"my own file\n"), ("000001.log", b"precious")],
         &[("CURRENT", b"MANIFEST-000004\n"), ("000002.sst", TABLE)],
         &[("CURRENT", b"MANIFEST-000004\n"), ("LOCK", HELD)],
         &[("CURRENT", b"MANIFEST-000004\n"), ("AIDB-INCOMPLETE", b"")],
+        &[("AIDB-INCOMPLETE", b""), ("CURRENT", b"my own")],
+        &[("AIDB-INCOMPLETE", b"my own")],
+        &[("AIDB-INCOMPLETE", b"my own"), ("LOCK", HELD)],
         &[("000001.log", b"precious")],
         &[("000001.log", b"")],
         &[("LOCK", b"x")],
@@ -174,7 +232,7 @@ fn only_what_aidb_alone_writes_proves_that_a_folder_may_be_destroyed() {
 
 #[test]
 fn the_message_names_the_other_engine_or_the_file() {
-    let cases: [(Files<'_>, &str); 5] = [
+    let cases: [(Files<'_>, &str); 6] = [
         (
             &[("CURRENT", b"MANIFEST-000004\n"), ("IDENTITY", b"x")],
             "RocksDB",
@@ -186,6 +244,10 @@ fn the_message_names_the_other_engine_or_the_file() {
             "it holds 000001.log, and nothing shows that AiDb wrote it",
         ),
         (&[("notes.txt", b"x")], "it holds notes.txt and no CURRENT"),
+        (
+            &[("AIDB-INCOMPLETE", b""), ("notes.txt", b"x")],
+            "AiDb wrote it; remove that file by hand",
+        ),
     ];
     for (files, part) in cases {
         let (env, _) = folder(files);

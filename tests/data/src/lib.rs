@@ -26,5 +26,5 @@ mod thresholds;
 pub use draw::shown;
 pub use fill::Fill;
 pub use random::Random;
-pub use sizes::{Sizes, edges};
+pub use sizes::{Sizes, byte_edges, edges};
 pub use thresholds::{THRESHOLDS, Threshold, Unit};

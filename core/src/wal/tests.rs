@@ -5,7 +5,7 @@ mod edges;
 use crate::wal::reader::LogEnd;
 use std::path::Path;
 
-use aidb_test_data::{Fill, byte_edges};
+use aidb_test_data::{Fill, Unit, edges_up_to};
 
 use super::format::{
     BLOCK_BYTES, FILE_HEADER_BYTES, FIXED_HEADER_BYTES, FragmentHeader, FragmentType,
@@ -106,7 +106,7 @@ fn records_of_every_size_around_the_block_edge_and_every_threshold_come_back() {
     let full = room_at(0) as usize;
     let around = |size: usize| size - 40..size + 40;
     let sizes = around(edge).chain(around(full)).chain(around(edge + full));
-    let known = byte_edges((2 << 20) + 1);
+    let known = edges_up_to((2 << 20) + 1, Unit::Bytes);
     assert!(known.contains(&((256 << 10) - 1)));
     for size in sizes.chain([0, 3_000_000]).chain(known) {
         for beginning in [&b""[..], &HEADER_OF_ONE] {

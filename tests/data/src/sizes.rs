@@ -61,12 +61,14 @@ pub fn edges(threshold: &Threshold) -> [u64; 3] {
     [value.saturating_sub(1), value, value.saturating_add(1)]
 }
 
-/// The sizes in bytes right below, at and right above every threshold, each once, ascending, up to `most`.
-pub fn byte_edges(most: usize) -> Vec<usize> {
-    let bytes = THRESHOLDS.iter().filter(|one| one.unit == Unit::Bytes);
-    let edges = bytes.flat_map(edges).filter(|edge| *edge <= most as u64);
-    let edges: BTreeSet<usize> = edges.map(|edge| edge as usize).collect();
-    edges.into_iter().collect()
+/// The numbers right below, at and right above every threshold of this unit, each once, ascending, up to `most`.
+pub fn edges_up_to(most: usize, unit: Unit) -> Vec<usize> {
+    let thresholds = THRESHOLDS.iter().filter(|one| one.unit == unit);
+    let affordable = thresholds
+        .flat_map(edges)
+        .filter(|edge| *edge <= most as u64);
+    let each_once: BTreeSet<usize> = affordable.map(|edge| edge as usize).collect();
+    each_once.into_iter().collect()
 }
 
 impl Random {

@@ -346,6 +346,10 @@ impl History {
             };
             let at = least + drawer.random.index(operations.len() + 1 - least);
             operations.insert(at, drawer.write_of(dealt));
+            // There are few large ones: most are to arrive.
+            if !dealt.is_small() && !drawer.random.one_in(3) {
+                operations.insert(at, Operation::ClearFaults);
+            }
         }
         History {
             flavour,

@@ -1,7 +1,8 @@
 //! Keys, values and the orders in which workloads ask for them: the same for every engine, from fixed seeds.
 //!
-//! Not made by the generator of the tests (`tests/data`): that one looks for thresholds, and grows with them, while figures
-//! can be compared only as long as the data of a workload stays as it is, to the byte.
+//! Not made by the generator of the tests (`tests/data`). Sizes are what a workload is, those of db_bench; that one's lie at
+//! thresholds, and change with them. Its kinds of bytes do not, but none is made as db_bench makes values, and figures can be
+//! compared only as long as the bytes that codecs and checksums see stay as they are.
 
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;

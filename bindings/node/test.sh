@@ -30,6 +30,7 @@ tools=$(node -p '
 # shellcheck disable=SC2086
 npm install --loglevel=error --no-fund --no-audit "$tarball" $tools
 cp -r "$root"/bindings/node/test "$root"/examples/node .
+cp "$root"/tests/data/edges.txt test/
 
 node test/abstract.js >abstract.tap || { grep -A20 '^not ok' abstract.tap; exit 1; }
 tail -n 5 abstract.tap

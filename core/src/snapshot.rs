@@ -149,6 +149,11 @@ impl SnapshotList {
         numbers
     }
 
+    /// Every pinned number, as it is.
+    pub(crate) fn pinned(&self) -> Vec<SequenceNumber> {
+        self.pinned.lock().counts.keys().copied().collect()
+    }
+
     /// How many different numbers are pinned.
     pub(crate) fn len(&self) -> usize {
         self.pinned.lock().counts.len()

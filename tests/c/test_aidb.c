@@ -221,6 +221,56 @@ static void test_pinned_and_many(aidb_db *db) {
           aidb_get_many(db, 3, keys, key_lens, NULL, NULL, value_lens, &buffer, &error));
 }
 
+/* `length` bytes: noise in the first half, which no codec shrinks, then one letter. */
+static char *mixed(size_t length) {
+    static unsigned long state = 1;
+    char *bytes = malloc(length + 1);
+    size_t at;
+    for (at = 0; at < length / 2; at++) {
+        state = (state * 1103515245 + 12345) % 2147483648;
+        bytes[at] = (char)(state >> 16);
+    }
+    memset(bytes + at, 'x', length - at);
+    return bytes;
+}
+
+/* Every size at which the engine takes another way, one byte less and one more, as a value and as a key. */
+static void test_thresholds(aidb_db *db) {
+    static const size_t EDGES[] = {
+#include "../data/edges.txt"
+    };
+    enum { MOST = sizeof EDGES / sizeof *EDGES, LARGEST = (1 << 20) + 1 };
+    char *data[MOST];
+    aidb_pinned *pinned = NULL;
+    size_t count = 0, at;
+    int round;
+    for (; count < MOST && EDGES[count] <= LARGEST; count++) {
+        size_t length = EDGES[count];
+        data[count] = mixed(length);
+        OK(aidb_put(db, &EDGES[count], sizeof *EDGES, data[count], length, NULL, &error));
+        OK(aidb_put(db, data[count], length, &EDGES[count], sizeof *EDGES, NULL, &error));
+    }
+    CHECK(count > 40);
+    for (round = 0; round < 2; round++) {
+        for (at = 0; at < count; at++) {
+            OK(aidb_get_pinned(db, &EDGES[at], sizeof *EDGES, NULL, &pinned, &error));
+            CHECK(aidb_pinned_len(pinned) == EDGES[at]);
+            CHECK(memcmp(aidb_pinned_data(pinned), data[at], EDGES[at]) == 0);
+            aidb_pinned_free(pinned);
+            OK(aidb_get_pinned(db, data[at], EDGES[at], NULL, &pinned, &error));
+            CHECK(aidb_pinned_len(pinned) == sizeof *EDGES);
+            CHECK(memcmp(aidb_pinned_data(pinned), &EDGES[at], sizeof *EDGES) == 0);
+            aidb_pinned_free(pinned);
+        }
+        OK(aidb_flush(db, &error));
+    }
+    for (at = 0; at < count; at++) {
+        OK(aidb_delete(db, &EDGES[at], sizeof *EDGES, NULL, &error));
+        OK(aidb_delete(db, data[at], EDGES[at], NULL, &error));
+        free(data[at]);
+    }
+}
+
 struct log {
     char text[256];
     aidb_batch *batch;
@@ -914,6 +964,7 @@ int main(int argc, char **argv) {
     OK(aidb_close(db, &error));
     db = open_db();
     CHECK(holds(db, "apple", "green", NULL));
+    test_thresholds(db);
     OK(aidb_close(db, &error));
     test_children_outlive_their_database();
     test_what_was_lent_stays_after_a_close();

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use aidb::env::{Env, Fault, FaultEnv, MemEnv, Operation};
 use aidb::{DB, ErrorKind, IterOptions};
+use aidb_tests::budget::SEEDS_BEGIN_AT;
 use aidb_tests::{Budget, Random, Violations, options, tell_figures};
 
 use crate::bearable::{Asked, Trace, place, reason};
@@ -120,6 +121,9 @@ struct Outcome {
     /// Comparisons, and those of their reads that a fault made fail.
     reads: u64,
     failed_reads: u64,
+    /// Comparisons with a key, and with a value, larger than a story usually has.
+    large_keys: u64,
+    large_values: u64,
     /// Crashes looked at.
     states: u64,
     violations: Vec<String>,
@@ -155,6 +159,9 @@ struct Total {
     borne: BTreeMap<&'static str, u64>,
     reads: u64,
     failed_reads: u64,
+    /// Of runs in which something fails.
+    large_keys: u64,
+    large_values: u64,
     violations: Violations,
 }
 
@@ -172,6 +179,10 @@ impl Total {
         }
         self.reads += outcome.reads;
         self.failed_reads += outcome.failed_reads;
+        if outcome.injected > 0 {
+            self.large_keys += outcome.large_keys;
+            self.large_values += outcome.large_values;
+        }
         for what in &outcome.violations {
             self.violations.add(&format!("{plan:?}"), what);
         }
@@ -188,10 +199,11 @@ fn every_operation_fails_once_and_for_good() {
         outcome.places
     };
     let mut random = Random::new(budget.seed);
-    let (mut story, mut whole) = (0, 0);
+    let (mut story, mut whole, mut large) = (0, 0, 0);
     while !budget.is_spent() {
         let seed = budget.seed.wrapping_add(story);
         story += 1;
+        large += u64::from(has_large(seed));
         let in_steps = run(Plan::nothing(seed, false));
         let in_threads = run(Plan::nothing(seed, true));
         let mut turns = Vec::new();
@@ -244,13 +256,15 @@ fn every_operation_fails_once_and_for_good() {
     let total = total.into_inner().unwrap();
     println!(
         "faults: {story} stories, {} runs, injected {:?}, {:?}, borne {:?}, {} comparisons with {} failed reads, \
-         {} violations",
+         {} and {} of large keys and values, {} violations",
         total.runs,
         total.by_operation,
         total.by_way,
         total.borne,
         total.reads,
         total.failed_reads,
+        total.large_keys,
+        total.large_values,
         total.violations.count()
     );
     tell_figures(
@@ -274,6 +288,15 @@ fn every_operation_fails_once_and_for_good() {
         assert!(count.unwrap_or(0) > 0, "nothing ever failed: {way}");
     }
     assert!(total.failed_reads > 0, "no read ever failed");
+    if large > 0 {
+        assert!(total.large_keys > 0, "no large key was ever read");
+        assert!(total.large_values > 0, "no large value was ever read");
+    }
+}
+
+/// Whether the story of this seed has large data: one of four, the day's second among them, since its runs take longer.
+fn has_large(seed: u64) -> bool {
+    seed % SEEDS_BEGIN_AT == 1
 }
 
 /// Runs `plan`, on another thread, so that a run that hangs or panics is noticed.
@@ -335,7 +358,7 @@ impl Run {
         let options = options(&mut Random::new(plan.seed))
             .manual_background(!plan.threads)
             .env(Arc::new(env.clone()));
-        let mut story = Story::new(plan.seed, options);
+        let mut story = Story::new(plan.seed, options).with_large(has_large(plan.seed));
         story.manual = !plan.threads;
         Run {
             plan,
@@ -350,7 +373,7 @@ impl Run {
     }
 
     fn tell(mut self) -> Outcome {
-        let mut under_fault = 0;
+        let (mut under_fault, mut last_read) = (0, 0);
         for step in 0..STEPS {
             // Opening is a call of its own: what it may bear is less.
             let opened = self.call("open", |story| Ok(story.open().map(drop)?));
@@ -359,7 +382,12 @@ impl Run {
                 false => false,
             };
             let is_injected = self.env.injected() > 0;
-            if is_injected || step % STEPS_UNREAD == 0 {
+            let is_new = {
+                let ledger = self.story.ledger();
+                let number = ledger.last().number;
+                ledger.holds_large && number != std::mem::replace(&mut last_read, number)
+            };
+            if is_injected || is_new || step % STEPS_UNREAD == 0 {
                 self.read();
             }
             if is_injected {
@@ -501,6 +529,9 @@ impl Run {
             return;
         };
         let state = self.story.ledger().last().clone();
+        let (large_key, large_value) = state.has_large();
+        self.outcome.large_keys += u64::from(large_key);
+        self.outcome.large_values += u64::from(large_value);
         let keys: Vec<Vec<u8>> = (0..4).map(|_| self.keys.key()).collect();
         self.outcome.reads += 1;
         self.read_once(|| state.compare_walk(&db, IterOptions::default()));
@@ -555,7 +586,7 @@ impl Run {
         let ledger = self.story.ledger();
         let options = self.story.options.clone().manual_background(true);
         let mut tally = Tally::default();
-        for _ in 0..3 {
+        for _ in 0..if ledger.holds_large { 1 } else { 3 } {
             let random = &mut self.random;
             power::crash_and_check(&self.mem, &options, &ledger, random, "crashed", &mut tally);
         }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use aidb::env::{Effect, Env, FaultEnv, Hook, Loss, MemEnv, Operation, PathKind, PowerCut};
 use aidb::{DB, Options, WriteOptions};
+use aidb_tests::budget::SEEDS_BEGIN_AT;
 use aidb_tests::{Budget, Random, Violations, options, tell_figures};
 
 use crate::story::{DIR, Ledger, Story};
@@ -24,6 +25,9 @@ pub struct Tally {
     pub second_crashes: u64,
     /// Recoveries that were cut at each of their changes.
     pub walked_recoveries: u64,
+    /// States of a database with a key, and with a value, larger than a story usually has.
+    pub large_keys: u64,
+    pub large_values: u64,
     pub effects: BTreeSet<Effect>,
     pub violations: Violations,
 }
@@ -32,6 +36,8 @@ pub struct Tally {
 const STEPS: u64 = 220;
 /// The first points of a story are all tried: some effects are possible only then.
 const FIRST_POINTS: u64 = 8;
+/// While there is large data a point is tried once in so many times, since each takes a second.
+const LARGE_POINTS_ONE_IN: u64 = 20;
 /// One of so many recoveries is cut at every change, the others at one.
 const WALKED_RECOVERIES: u64 = 50;
 
@@ -39,22 +45,25 @@ const WALKED_RECOVERIES: u64 = 50;
 fn power_is_cut_at_every_change_of_the_disk() {
     let budget = Budget::new("crash", "power_is_cut_at_every_change_of_the_disk");
     let tally = Arc::new(Mutex::new(Tally::default()));
-    let (mut stories, mut whole) = (0, 0);
+    let (mut stories, mut whole, mut large) = (0, 0, 0);
     while !budget.is_spent() {
         let seed = budget.seed.wrapping_add(stories);
         tell(seed, budget, &tally);
         stories += 1;
+        large += u64::from(has_large(seed));
         whole += u64::from(budget.all && !budget.is_spent());
     }
     let tally = tally.lock().unwrap();
     println!(
         "power: {stories} stories, {} points, {} with a log made ahead, {} states, {} cuts during recovery, \
-         {} recoveries cut at every change, {} violations",
+         {} recoveries cut at every change, {} and {} states with large keys and values, {} violations",
         tally.points,
         tally.blank_logs,
         tally.states,
         tally.second_crashes,
         tally.walked_recoveries,
+        tally.large_keys,
+        tally.large_values,
         tally.violations.count()
     );
     tell_figures(
@@ -74,12 +83,21 @@ fn power_is_cut_at_every_change_of_the_disk() {
         tally.walked_recoveries > 0,
         "no recovery was cut at every change"
     );
+    if large > 0 {
+        assert!(tally.large_keys > 0, "no state had a large key");
+        assert!(tally.large_values > 0, "no state had a large value");
+    }
     for effect in Effect::ALL {
         assert!(
             tally.effects.contains(&effect),
             "{effect:?} was never tried"
         );
     }
+}
+
+/// Whether the story of this seed has large data: one of four, the day's first among them.
+fn has_large(seed: u64) -> bool {
+    seed.is_multiple_of(SEEDS_BEGIN_AT)
 }
 
 /// Runs one story, cutting power at its points.
@@ -92,7 +110,8 @@ fn tell(seed: u64, budget: Budget, tally: &Arc<Mutex<Tally>>) {
     // An earlier life was killed when it had just made the directory.
     mem.leave_unsynced(Path::new(DIR)).unwrap();
     let env = FaultEnv::new(Arc::new(mem.clone()), seed);
-    let mut story = Story::new(seed, options.clone().env(Arc::new(env.clone())));
+    let mut story =
+        Story::new(seed, options.clone().env(Arc::new(env.clone()))).with_large(has_large(seed));
     let hook = {
         let (ledger, tally, mem) = (story.ledger.clone(), tally.clone(), mem.clone());
         let cutter = Mutex::new((random, 0u64));
@@ -103,14 +122,23 @@ fn tell(seed: u64, budget: Budget, tally: &Arc<Mutex<Tally>>) {
             let mut cutter = cutter.lock().unwrap();
             let (random, point) = &mut *cutter;
             *point += 1;
-            let is_chosen = all || *point <= FIRST_POINTS || random.one_in(6);
+            let holds_large = ledger.lock().unwrap().holds_large;
+            let is_chosen = match holds_large {
+                true => random.one_in(LARGE_POINTS_ONE_IN),
+                false => all || *point <= FIRST_POINTS || random.one_in(6),
+            };
             if budget.is_spent() || !is_chosen {
                 return;
             }
             let mut tally = tally.lock().unwrap();
             tally.points += 1;
             tally.blank_logs += u64::from(has_blank_log(&mem));
-            for _ in 0..if all { 12 } else { 3 } {
+            let states = match (holds_large, all) {
+                (true, _) => 1,
+                (false, true) => 12,
+                (false, false) => 3,
+            };
+            for _ in 0..states {
                 let place = format!("seed {seed:#x} point {point}, before {operation:?} {path:?}");
                 let ledger = ledger.lock().unwrap();
                 crash_and_check(&mem, &options, &ledger, random, &place, &mut tally);
@@ -154,7 +182,11 @@ pub fn crash_and_check(
         None => (mem.process_crash(), ledger.states.len() - 1),
     };
     tally.states += 1;
-    let walk = random.one_in(WALKED_RECOVERIES);
+    let (large_key, large_value) = ledger.last().has_large();
+    tally.large_keys += u64::from(large_key);
+    tally.large_values += u64::from(large_value);
+    // A recovery of large data has many changes, and each disk is a copy.
+    let walk = !ledger.holds_large && random.one_in(WALKED_RECOVERIES);
     let cuts = match check(&after, options, ledger, floor, random, walk) {
         Ok(cuts) => cuts,
         Err(what) => return tally.violations.add(&format!("{place}, {cut:?}"), &what),

@@ -8,20 +8,52 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use aidb::{DB, Error, IterOptions, Options, Snapshot, WriteBatch, WriteOptions};
-use aidb_tests::{Random, Sizes, shown};
+use aidb_tests::{Fill, Random, Sizes, Unit, edges_up_to, shown};
 
 /// The key of the number of the last batch; behind all others.
 pub const COUNTER: &[u8] = b"\xff\xff\xff\xff\xff\xff\xff\xff#";
 
-/// No value of a story is larger, and no key longer.
+/// No value of a story is larger, and no key longer, but for the large ones of some stories.
 const LARGEST_VALUE: usize = (1 << 18) + 1;
 const LONGEST_KEY: usize = (1 << 16) + 1;
+/// Values and keys that some stories have are of at most so many bytes: what follows is read again and again.
+const LARGEST_OF_ALL: usize = (16 << 20) + 1;
+/// Batches behind a large value before there is a large key, and before both go again: every state keeps its keys.
+const BEFORE_LARGE_KEY: u64 = 2;
+const BEFORE_THEY_GO: u64 = 5;
 
 /// The contents after some batch.
 #[derive(Clone, Default)]
 pub struct State {
     pub number: u64,
     pub entries: BTreeMap<Vec<u8>, Arc<[u8]>>,
+}
+
+/// Data far above what a story usually has.
+#[derive(Clone, Copy)]
+struct Large {
+    /// The batch that has the value.
+    batch: u64,
+    value: usize,
+    key: usize,
+}
+
+impl Large {
+    fn draw(random: &mut Random) -> Large {
+        let lengths = edges_up_to(LARGEST_OF_ALL, Unit::Bytes);
+        let lengths = &lengths[lengths.partition_point(|&length| length <= LARGEST_VALUE)..];
+        // Half of them at the limit of keys.
+        let mut length = || match random.one_in(2) {
+            true => LARGEST_OF_ALL - random.index(3),
+            false => *random.pick(lengths),
+        };
+        let (value, key) = (length(), length().min(aidb::MAX_KEY_BYTES));
+        Large {
+            batch: 15 + random.below(20),
+            value,
+            key,
+        }
+    }
 }
 
 /// Why a call, or a comparison with what must be there, did not succeed.
@@ -63,6 +95,9 @@ pub struct Ledger {
     /// A batch that is being written or was refused: it may be there, behind all of `states`.
     pub extra: Option<State>,
     attempts: u64,
+    large: Option<Large>,
+    /// Whether large data may be in a file.
+    pub holds_large: bool,
 }
 
 impl Ledger {
@@ -72,6 +107,8 @@ impl Ledger {
             durable: 0,
             extra: None,
             attempts: 0,
+            large: None,
+            holds_large: false,
         }
     }
 
@@ -93,6 +130,23 @@ impl Ledger {
             1..10 => 1 + random.below(12),
             _ => 1,
         };
+        if let Some((key, value)) = self.large_entry(random) {
+            self.holds_large = true;
+            batch.put(&key, &value).unwrap();
+            state.entries.insert(key, value.into());
+        }
+        if self
+            .large
+            .is_some_and(|large| self.attempts == large.batch + BEFORE_THEY_GO)
+        {
+            state.entries.retain(|key, value| {
+                let is_large = key.len() > LONGEST_KEY || value.len() > LARGEST_VALUE;
+                if is_large {
+                    batch.delete(key).unwrap();
+                }
+                !is_large
+            });
+        }
         for _ in 0..count {
             let key = random.any_key(&sizes.at_most(LONGEST_KEY));
             if random.one_in(4) {
@@ -109,6 +163,27 @@ impl Ledger {
         state.entries.insert(COUNTER.to_vec(), number[..].into());
         self.extra = Some(state);
         batch
+    }
+
+    /// Whether large data was deleted and may be in a file still.
+    fn large_is_due(&self) -> bool {
+        let last = self
+            .large
+            .map_or(u64::MAX, |large| large.batch + BEFORE_THEY_GO);
+        self.holds_large && self.attempts >= last
+    }
+
+    /// The large entry of the batch that is being made, if it has one.
+    fn large_entry(&self, random: &mut Random) -> Option<(Vec<u8>, Vec<u8>)> {
+        let large = self.large?;
+        let (key, value) = match self.attempts.checked_sub(large.batch) {
+            Some(0) => (20, large.value),
+            Some(BEFORE_LARGE_KEY) => (large.key, 100),
+            _ => return None,
+        };
+        let [of_key, of_value] = [(); 2].map(|()| *random.pick(&Fill::ALL));
+        let key = random.key_of(key, of_key);
+        Some((key, of_value.bytes(random.next(), value)))
     }
 
     /// What is in flight has been committed.
@@ -147,6 +222,13 @@ impl Ledger {
 }
 
 impl State {
+    /// Whether there are a key and a value larger than a story usually has.
+    pub fn has_large(&self) -> (bool, bool) {
+        let mut entries = self.entries.iter();
+        let key = self.entries.keys().any(|key| key.len() > LONGEST_KEY);
+        (key, entries.any(|(_, value)| value.len() > LARGEST_VALUE))
+    }
+
     /// Whether `db` holds exactly this.
     pub fn compare(&self, db: &DB) -> Result<(), Mismatch> {
         self.compare_walk(db, IterOptions::default())?;
@@ -293,6 +375,14 @@ impl Story {
         }
     }
 
+    /// The same story, with a large value and a large key if `is_large`.
+    pub fn with_large(mut self, is_large: bool) -> Story {
+        if is_large {
+            self.ledger().large = Some(Large::draw(&mut self.random));
+        }
+        self
+    }
+
     pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap()
     }
@@ -339,6 +429,15 @@ impl Story {
     pub fn step(&mut self) -> Result<(), Mismatch> {
         let db = self.open()?.clone();
         self.settle()?;
+        if self.ledger().large_is_due() {
+            // So that no more files are large than it takes.
+            self.snapshots.clear();
+            db.compact_range(None, None)?;
+            let mut ledger = self.ledger();
+            ledger.all_durable();
+            ledger.holds_large = false;
+            return Ok(());
+        }
         match self.random.below(100) {
             0..=1 => {
                 db.flush()?;

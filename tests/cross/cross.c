@@ -6,7 +6,11 @@
 
 #include "aidb.h"
 
-enum { ENTRIES = 200, BIG = 100000, MOST = 256 * (ENTRIES + 3) };
+static const size_t EDGES[] = {
+#include "../data/edges.txt"
+};
+enum { ENTRIES = 200, BIG = 100000, LARGEST_EDGE = 262145, MOST_EDGES = sizeof EDGES / sizeof *EDGES };
+enum { MOST = 256 * (ENTRIES + 3 + MOST_EDGES) };
 
 typedef struct {
     unsigned char key[4];
@@ -41,6 +45,13 @@ static void add(entry *into, const unsigned char *key, size_t key_len, size_t va
     }
 }
 
+static void fill(entry *of, int number) {
+    size_t at;
+    for (at = 0; at < of->value_len; at++) {
+        of->value[at] = (unsigned char)(((size_t)number + at) % 251);
+    }
+}
+
 /* Appends what the turn `number` writes, beside the delete, to `entries`; without the entry `left_out`. */
 static size_t written(entry *entries, int number, int left_out) {
     size_t count = 0, at;
@@ -66,10 +77,16 @@ static size_t written(entry *entries, int number, int left_out) {
     memcpy(key, "big", 3);
     key[3] = (unsigned char)number;
     add(&entries[count], key, 4, BIG);
-    for (at = 0; at < BIG; at++) {
-        entries[count].value[at] = (unsigned char)(((size_t)number + at) % 251);
+    fill(&entries[count++], number);
+    key[0] = (unsigned char)number;
+    key[2] = 0x01;
+    key[3] = 0xff;
+    for (at = 0; at < MOST_EDGES && EDGES[at] <= LARGEST_EDGE; at++) {
+        key[1] = (unsigned char)at;
+        add(&entries[count], key, 4, EDGES[at]);
+        fill(&entries[count++], number);
     }
-    return count + 1;
+    return count;
 }
 
 static int by_key(const void *left, const void *right) {
@@ -155,7 +172,7 @@ int main(int argc, char **argv) {
     check(aidb_snapshot_create(db, &snapshot, &error), &error);
     for (at = 0; at < count_now; at++) {
         const entry *mine = &now[at];
-        int own = mine->key_len == 0 || mine->key[mine->key_len == 4 && mine->key[2] == 0 ? 0 : mine->key_len - 1] == turn;
+        int own = mine->key_len == 0 || mine->key[mine->key_len == 4 && mine->key[2] <= 1 ? 0 : mine->key_len - 1] == turn;
         if (own) {
             check(aidb_batch_put(batch, mine->key, mine->key_len, mine->value, mine->value_len, &error), &error);
         }

@@ -1,9 +1,12 @@
 // Node's turn in the cross-language test; the rules are in README.md beside this file.
 
 import assert from 'node:assert/strict'
+import fs from 'node:fs'
 import { AidbLevel } from 'aidb'
 
 const bytes = (length, byte) => Buffer.from(Uint8Array.from({ length }, (_, at) => byte(at)))
+// From the root of the repository, where run.sh starts it.
+const edges = fs.readFileSync('tests/data/edges.txt', 'latin1').trim().split('\n').map(parseFloat).filter(edge => edge <= 262145)
 const key = (turn, index) => Buffer.from([turn, index, 0x00, 0xff])
 
 // What the turn writes, beside the delete.
@@ -15,6 +18,9 @@ function written (turn) {
   }
   entries.push([Buffer.from([0xff, 0xff, turn]), Buffer.alloc(0)])
   entries.push([Buffer.from([...Buffer.from('big'), turn]), bytes(100_000, at => (turn + at) % 251)])
+  edges.forEach((edge, number) => {
+    entries.push([Buffer.from([turn, number, 0x01, 0xff]), bytes(edge, at => (turn + at) % 251)])
+  })
   entries.push([Buffer.alloc(0), Buffer.from([turn])])
   return entries
 }

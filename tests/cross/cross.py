@@ -1,12 +1,21 @@
 """Python's turn in the cross-language test; the rules are in README.md beside this file."""
 
 import sys
+from pathlib import Path
 
 import aidb
+
+with open(Path(__file__).resolve().parents[1] / "data" / "edges.txt") as lines:
+    EDGES = [edge for edge in (int(line.rstrip(",\n")) for line in lines) if edge <= 262_145]
 
 
 def key(turn, index):
     return bytes([turn, index, 0x00, 0xFF])
+
+
+def pattern(turn, length):
+    round_ = bytes((turn + at) % 251 for at in range(251))
+    return (round_ * (length // 251 + 1))[:length]
 
 
 def written(turn):
@@ -15,7 +24,9 @@ def written(turn):
     for index in range(200):
         entries[key(turn, index)] = bytes((31 * turn + index + at) % 256 for at in range(7 * index % 50))
     entries[b"\xff\xff" + bytes([turn])] = b""
-    entries[b"big" + bytes([turn])] = bytes((turn + at) % 251 for at in range(100_000))
+    entries[b"big" + bytes([turn])] = pattern(turn, 100_000)
+    for number, edge in enumerate(EDGES):
+        entries[bytes([turn, number, 0x01, 0xFF])] = pattern(turn, edge)
     entries[b""] = bytes([turn])
     return entries
 

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use aidb::{DB, IterOptions, Options, ReadOptions, Snapshot, WriteBatch};
+use aidb_tests::{Unit, edges_up_to};
+
+const LARGEST_EDGE: usize = 262_145;
 
 type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 type Failure = Box<dyn std::error::Error>;
@@ -21,8 +24,14 @@ fn written(turn: u8) -> Entries {
         entries.insert(key(turn, index), value.collect());
     }
     entries.insert(vec![0xff, 0xff, turn], Vec::new());
-    let big = (0..100_000usize).map(|at| ((usize::from(turn) + at) % 251) as u8);
-    entries.insert([b"big".as_slice(), &[turn]].concat(), big.collect());
+    let pattern = |length: usize| -> Vec<u8> {
+        let bytes = (0..length).map(|at| ((usize::from(turn) + at) % 251) as u8);
+        bytes.collect()
+    };
+    entries.insert([b"big".as_slice(), &[turn]].concat(), pattern(100_000));
+    for (number, edge) in (0..).zip(edges_up_to(LARGEST_EDGE, Unit::Bytes)) {
+        entries.insert(vec![turn, number, 0x01, 0xff], pattern(edge));
+    }
     entries.insert(Vec::new(), vec![turn]);
     entries
 }

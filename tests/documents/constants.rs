@@ -8,11 +8,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use aidb_test_data::THRESHOLDS;
+use aidb_test_data::{Fill, THRESHOLDS, Unit, edges_up_to};
 
 use crate::{files, read, root};
 
 const NO_PATH: &str = "tests/documents/constants.txt";
+/// The sizes at the edges of thresholds, for the tests that are not written in Rust.
+const EDGES: &str = "tests/data/edges.txt";
+const LARGEST_EDGE: usize = (16 << 20) + 1;
+/// Where those make data of them, of the same kinds of bytes.
+const GENERATORS: [&str; 2] = [
+    "bindings/python/tests/data.py",
+    "bindings/node/test/data.js",
+];
 const INTEGERS: [&str; 12] = [
     "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize",
 ];
@@ -321,6 +329,33 @@ fn every_integer_constant_of_core_is_a_threshold_or_changes_no_path() {
         "only {} constants were found",
         constants.len()
     );
+}
+
+#[test]
+fn the_sizes_that_tests_in_other_languages_draw_are_those_of_the_generator() {
+    // A comma behind each, for `#include` in C.
+    let edges = edges_up_to(LARGEST_EDGE, Unit::Bytes).into_iter();
+    let expected: String = edges.map(|edge| format!("{edge},\n")).collect();
+    if std::env::var_os("AIDB_UPDATE_EDGES").is_some() {
+        std::fs::write(root().join(EDGES), &expected).unwrap();
+    }
+    assert!(
+        read(EDGES) == expected,
+        "{EDGES} is not what THRESHOLDS says: AIDB_UPDATE_EDGES=1 cargo test -p aidb-tests --test documents sizes"
+    );
+    for generator in GENERATORS {
+        let text = read(generator);
+        for fill in Fill::ALL {
+            let name = format!("{fill:?}").to_lowercase();
+            let makes = [
+                format!("def {name}("),
+                format!("  {name}: ("),
+                format!("  {name} ("),
+            ];
+            let is_there = makes.iter().any(|begin| text.contains(begin));
+            assert!(is_there, "{generator} makes no {name}");
+        }
+    }
 }
 
 #[test]

@@ -19,18 +19,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use aidb_test_data::{THRESHOLDS, Unit, edges};
-use aidb_tests::Random;
+use aidb_tests::{Fill, Random, Unit, edges_up_to};
 
-use operation::{Flavour, History, NAMES, Operation, calls};
-use run::{Tally, fault_name, options, printed, run};
+use operation::{
+    Flavour, History, LARGEST_SMALL, NAMES, Operation, calls, deck, seed_of, whole_deal,
+};
+use run::{Tally, Written, fault_name, options, printed, run};
 
 const SEED_VARIABLE: &str = "AIDB_META_SEED";
 const SECONDS_VARIABLE: &str = "AIDB_META_SECONDS";
 /// From here on every kind of operation and fault must have been used.
 const ENOUGH_HISTORIES: u64 = 300;
-/// Values of this length and one byte more or less come in so many histories many times.
-const LARGEST_SURE_TO_BE_MET: u64 = 256 << 10;
+/// Counts up to here and one more come in so many histories many times: batches have at most 300 operations.
+const LARGEST_COUNT: usize = 257;
 const SHRINK_TIME: Duration = Duration::from_secs(20);
 /// A history takes milliseconds: one that takes this long hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
@@ -69,7 +70,7 @@ fn random_histories_hold_what_is_promised() {
             scope.spawn(|| {
                 while Instant::now() < until && failed.lock().unwrap().is_none() {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    let seed = Random::new(seed.wrapping_add(number)).next();
+                    let seed = seed_of(seed, number);
                     let _watched = watch(seed);
                     match check(&History::draw(seed)) {
                         Ok(new) => tally.lock().unwrap().add(&new),
@@ -207,24 +208,41 @@ fn summarize(histories: u64, tally: &Tally) {
     let hows = ["EIO", "ENOSPC", "once", "sticky", "in part"];
     let faults = calls().map(fault_name).chain(hows.map(String::from));
     unused.extend(faults.filter(|name| !tally.faults.contains_key(name)));
-    let thresholds = THRESHOLDS.iter().filter(|threshold| {
-        threshold.unit == Unit::Bytes && threshold.value <= LARGEST_SURE_TO_BE_MET
-    });
-    unused.extend(
-        thresholds
-            .filter(|threshold| {
-                !edges(threshold)
-                    .iter()
-                    .any(|edge| tally.lengths.contains(edge))
-            })
-            .map(|threshold| format!("a value at {} bytes: {}", threshold.value, threshold.name)),
-    );
+    unused.extend(missed(&tally.data, histories));
     assert!(unused.is_empty(), "never used: {unused:?}");
     assert!(
         tally.deepest >= 3,
         "only {} levels were used",
         tally.deepest
     );
+}
+
+/// The kinds of data that were never written in so many histories.
+fn missed(data: &Written, histories: u64) -> Vec<String> {
+    // A fault may have hit what was dealt, so that it has to be dealt more than once.
+    let all_are_sure = histories >= 3 * whole_deal();
+    let mut missed: Vec<String> = deck()
+        .into_iter()
+        .filter(|dealt| all_are_sure || dealt.length() <= LARGEST_SMALL)
+        .filter(|dealt| !data.lengths.contains(dealt))
+        .map(|dealt| format!("{dealt:?} bytes"))
+        .collect();
+    let counts = edges_up_to(LARGEST_COUNT, Unit::Count).into_iter();
+    let counts = counts.filter(|count| !data.counts.contains(count));
+    missed.extend(counts.map(|count| format!("a batch of {count}")));
+    for fill in Fill::ALL {
+        if !data.fills.contains(&fill) {
+            missed.push(format!("a value of {fill:?}"));
+        }
+        let stems = data.stems.iter().filter(|(kind, _)| *kind == fill);
+        if stems.count() < 2 {
+            missed.push(format!("long keys of {fill:?} with different beginnings"));
+        }
+    }
+    if data.mixed_batches == 0 {
+        missed.push("a batch of values that compress and others that do not".to_string());
+    }
+    missed
 }
 
 fn hush_panics() {

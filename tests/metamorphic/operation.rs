@@ -2,9 +2,11 @@
 //!
 //! * O1  An operation says everything it needs, so a history stays meaningful when any others are taken out.
 //! * O2  Indices of snapshots and cursors count modulo how many there are; with none the operation does nothing.
+//! * O3  Sizes are dealt like cards: of histories that follow each other in a run, each gets the next ones at the edges of
+//!       thresholds, as lengths of keys and of values, until all are dealt and it begins anew.
 
 use aidb::env::{Fault, Operation as Call};
-use aidb_tests::{Fill, Random, Sizes, Walk};
+use aidb_tests::{Fill, Random, Sizes, Unit, Walk, edges_up_to};
 
 /// A value, as its length, its kind and the number that decides its bytes: short to print.
 #[derive(Clone, Copy, Debug)]
@@ -226,6 +228,77 @@ pub enum Flavour {
     Faults,
 }
 
+/// The low bits of a seed are the number of its history in a run, and decide what it is dealt (O3).
+const NUMBER_BITS: u32 = 12;
+/// The largest length that is dealt, and the largest of those of which every history gets some.
+const LARGEST_DEALT: usize = (16 << 20) + 1;
+pub const LARGEST_SMALL: usize = (256 << 10) + 1;
+/// Each history gets so many small ones; one of so many gets a large one, since that takes a second.
+const SMALL_DEALT: usize = 3;
+const LARGE_ONE_IN: usize = 24;
+
+/// A length at the edge of a threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Dealt {
+    Key(usize),
+    Value(usize),
+}
+
+impl Dealt {
+    pub fn length(self) -> usize {
+        match self {
+            Dealt::Key(length) | Dealt::Value(length) => length,
+        }
+    }
+
+    fn is_small(&self) -> bool {
+        self.length() <= LARGEST_SMALL
+    }
+}
+
+/// Every length that is dealt, the small ones first.
+pub fn deck() -> Vec<Dealt> {
+    let edges = edges_up_to(LARGEST_DEALT, Unit::Bytes);
+    let keys = edges.iter().filter(|edge| **edge <= aidb::MAX_KEY_BYTES);
+    let keys = keys.map(|edge| Dealt::Key(*edge));
+    let mut deck: Vec<Dealt> = edges
+        .iter()
+        .map(|edge| Dealt::Value(*edge))
+        .chain(keys)
+        .collect();
+    deck.sort_by_key(|dealt| (!dealt.is_small(), *dealt));
+    deck
+}
+
+/// After so many histories everything was dealt.
+pub fn whole_deal() -> u64 {
+    let (small, large): (Vec<_>, Vec<_>) = deck().into_iter().partition(Dealt::is_small);
+    small
+        .len()
+        .div_ceil(SMALL_DEALT)
+        .max(large.len() * LARGE_ONE_IN) as u64
+}
+
+/// The seed of the `number`-th history of a run.
+pub fn seed_of(first: u64, number: u64) -> u64 {
+    let mask = (1 << NUMBER_BITS) - 1;
+    Random::new(first.wrapping_add(number)).next() & !mask | number & mask
+}
+
+/// What the history of this seed is dealt.
+fn hand(seed: u64) -> Vec<Dealt> {
+    let number = (seed & ((1 << NUMBER_BITS) - 1)) as usize;
+    let (small, large): (Vec<_>, Vec<_>) = deck().into_iter().partition(Dealt::is_small);
+    let first = number * SMALL_DEALT;
+    let mut hand: Vec<Dealt> = (first..first + SMALL_DEALT)
+        .map(|at| small[at % small.len()])
+        .collect();
+    if number.is_multiple_of(LARGE_ONE_IN) {
+        hand.push(large[number / LARGE_ONE_IN % large.len()]);
+    }
+    hand
+}
+
 /// One history, before it is run.
 #[derive(Clone, Debug)]
 pub struct History {
@@ -265,6 +338,19 @@ impl History {
         let count = (20 + drawer.random.below(380)) / shorter;
         let mut operations = vec![drawer.reopen()];
         operations.extend((0..count).map(|_| drawer.operation()));
+        for dealt in hand(seed) {
+            // What is large slows down all that follows.
+            let least = match dealt.is_small() {
+                true => 1,
+                false => operations.len() - operations.len() / 10,
+            };
+            let at = least + drawer.random.index(operations.len() + 1 - least);
+            operations.insert(at, drawer.write_of(dealt));
+            // There are few large ones: most are to arrive.
+            if !dealt.is_small() && !drawer.random.one_in(3) {
+                operations.insert(at, Operation::ClearFaults);
+            }
+        }
         History {
             flavour,
             options,
@@ -302,6 +388,29 @@ impl Drawer {
             fill: *self.random.pick(&Fill::ALL),
             tag: self.tag,
         }
+    }
+
+    /// Writes what was dealt, alone or in the middle of a batch.
+    fn write_of(&mut self, dealt: Dealt) -> Operation {
+        let fill = *self.random.pick(&Fill::ALL);
+        let (mut key, mut value) = (self.key(), self.content());
+        match dealt {
+            Dealt::Key(length) => key = self.random.key_of(length, fill),
+            Dealt::Value(length) => {
+                value = Content {
+                    length,
+                    fill,
+                    ..value
+                }
+            }
+        }
+        let sync = self.sync();
+        if !self.random.one_in(3) {
+            return Operation::Put { key, value, sync };
+        }
+        let mut entries = self.entries(6);
+        entries.insert(self.random.index(entries.len() + 1), (key, Some(value)));
+        Operation::Batch { entries, sync }
     }
 
     fn entries(&mut self, at_most: u64) -> Vec<Entry> {

@@ -13,9 +13,9 @@ use aidb::{
     Chunk, Cursor, DB, ErrorKind, IterOptions, Options, ReadOptions, Snapshot, WriteBatch,
     WriteOptions,
 };
-use aidb_tests::{Model, ModelCursor, Random, Walk, shown};
+use aidb_tests::{Fill, Model, ModelCursor, Random, Walk, shown, stem_of};
 
-use crate::operation::{End, Entry, FaultPlan, History, Move, Operation};
+use crate::operation::{Dealt, End, Entry, FaultPlan, History, Move, Operation};
 use crate::possible::{Possible, difference};
 
 /// Where the database is.
@@ -32,8 +32,49 @@ pub struct Tally {
     pub opens_failed: u64,
     pub writes_failed: u64,
     pub deepest: usize,
-    /// The lengths of values that were written.
-    pub lengths: BTreeSet<u64>,
+    pub data: Written,
+}
+
+/// The kinds of data that were written and acknowledged.
+#[derive(Default)]
+pub struct Written {
+    pub lengths: BTreeSet<Dealt>,
+    /// Operations in a batch.
+    pub counts: BTreeSet<usize>,
+    /// How values of more than a few bytes were made, and the stems of long keys.
+    pub fills: BTreeSet<Fill>,
+    pub stems: BTreeSet<(Fill, u64)>,
+    /// Batches with values that compress and others that do not.
+    pub mixed_batches: u64,
+}
+
+/// A value of more bytes shows how it was made.
+const TELLING: usize = 64;
+
+impl Written {
+    fn add(&mut self, entries: &[Entry]) {
+        let contents = || entries.iter().filter_map(|(_, content)| *content);
+        let keys = entries.iter().map(|(key, _)| key);
+        self.stems
+            .extend(keys.clone().filter_map(|key| stem_of(key)));
+        self.lengths.extend(keys.map(|key| Dealt::Key(key.len())));
+        self.lengths
+            .extend(contents().map(|content| Dealt::Value(content.length)));
+        self.counts.insert(entries.len());
+        let telling = contents().filter(|content| content.length > TELLING);
+        let fills: BTreeSet<Fill> = telling.map(|content| content.fill).collect();
+        let is_mixed = fills.contains(&Fill::Noise) && fills.len() > 1;
+        self.mixed_batches += u64::from(is_mixed);
+        self.fills.extend(fills);
+    }
+
+    fn join(&mut self, other: &Written) {
+        self.lengths.extend(&other.lengths);
+        self.counts.extend(&other.counts);
+        self.fills.extend(&other.fills);
+        self.stems.extend(&other.stems);
+        self.mixed_batches += other.mixed_batches;
+    }
 }
 
 impl Tally {
@@ -49,7 +90,7 @@ impl Tally {
         self.opens_failed += other.opens_failed;
         self.writes_failed += other.writes_failed;
         self.deepest = self.deepest.max(other.deepest);
-        self.lengths.extend(&other.lengths);
+        self.data.join(&other.data);
     }
 }
 
@@ -360,10 +401,7 @@ impl Run {
                 return Err("the write was acknowledged and is not seen".to_string());
             }
             Some(()) => {
-                let lengths = entries.iter().flat_map(|(_, content)| content);
-                self.tally
-                    .lengths
-                    .extend(lengths.map(|content| content.length as u64));
+                self.tally.data.add(entries);
                 self.possible.wrote(entries, true);
                 if sync {
                     self.possible.all_durable();

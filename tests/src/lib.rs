@@ -7,7 +7,7 @@ pub mod model;
 pub mod options;
 pub mod work;
 
-pub use aidb_test_data::{Fill, Random, Sizes, shown};
+pub use aidb_test_data::{Fill, Random, Sizes, Unit, edges_up_to, shown, stem_of};
 pub use budget::{Budget, Violations, first_seed, tell_figures};
 pub use model::{Entries, Model, ModelCursor, Walk};
 pub use options::options;

@@ -6,6 +6,7 @@ const test = require('node:test')
 const assert = require('node:assert/strict')
 const { AidbLevel } = require('aidb')
 const { random, Model } = require('./model')
+const { longKey, value: randomValue } = require('./data')
 const { temporary } = require('./temporary')
 
 const seed = Number(process.env.AIDB_SEED ?? 20)
@@ -37,13 +38,13 @@ async function history (next, operations) {
   const model = new Model()
 
   for (let i = 0; i < operations; i++) {
-    const key = randomKey(next)
+    const key = next() < 0.02 ? longKey(next) : randomKey(next)
 
     if (next() < 0.3) {
       await db.del(key)
       model.del(key)
     } else {
-      const value = Buffer.alloc(Math.floor(next() * 40), i)
+      const value = randomValue(next)
       await db.put(key, value)
       model.put(key, value)
     }

@@ -6,6 +6,8 @@ const test = require('node:test')
 const assert = require('node:assert/strict')
 const { AidbLevel } = require('aidb')
 const { temporary } = require('./temporary')
+const { random } = require('./model')
+const { EDGES, MAX_KEY_BYTES, longKey, value: randomValue } = require('./data')
 
 const binary = { keyEncoding: 'buffer', valueEncoding: 'buffer' }
 
@@ -117,6 +119,45 @@ test('long values come back from memory, from tables and through every call', as
 
   const values = await db.getMany(sizes.map(key))
   assert.deepEqual(values.map((value) => value.length), sizes)
+  await db.close()
+})
+
+test('every threshold comes back as a key and as a value', async function () {
+  const db = await open(binary)
+  const seed = Number(process.env.AIDB_SEED ?? Date.now() % 2 ** 32)
+  console.log(`rerun with AIDB_SEED=${seed}`)
+  const next = random(seed)
+  const entries = []
+
+  for (const edge of EDGES) {
+    const batch = [{ type: 'put', key: Buffer.from(`value of ${edge}`), value: randomValue(next, edge) }]
+    const long = { type: 'put', key: longKey(next, edge), value: Buffer.from(String(edge)) }
+
+    if (edge <= MAX_KEY_BYTES) batch.push(long)
+    else await assert.rejects(db.put(long.key, long.value), { code: 'LEVEL_INVALID_ARGUMENT' })
+
+    await db.batch(batch)
+    entries.push(...batch)
+  }
+
+  entries.sort((a, b) => Buffer.compare(a.key, b.key))
+
+  for (const place of ['memtable and tables', 'tables']) {
+    const values = await db.getMany(entries.map(({ key }) => key))
+    const walked = await db.iterator().all()
+    assert.equal(walked.length, entries.length)
+
+    for (const [at, { key, value }] of entries.entries()) {
+      const label = `${place}: key of ${key.length} bytes, value of ${value.length}`
+      assert.ok(value.equals(values[at]), `getMany, ${label}`)
+      assert.ok(value.equals(await db.get(key)), `get, ${label}`)
+      assert.ok(key.equals(walked[at][0]) && value.equals(walked[at][1]), `iterator, ${label}`)
+    }
+
+    await db.flush()
+    await db.compactRange()
+  }
+
   await db.close()
 })
 

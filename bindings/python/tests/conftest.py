@@ -2,9 +2,13 @@
 
 import os
 import random
+import sys
 
 import aidb
 import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+from data import Data  # noqa: E402
 
 # Buffers and levels so small that a few hundred entries reach every part of the tree.
 TINY = dict(
@@ -49,3 +53,9 @@ def seeded(request):
     seed = int(os.environ.get("AIDB_SEED", random.randrange(1 << 32)))
     print(f"rerun with AIDB_SEED={seed} and -k {request.node.name}")
     return random.Random(seed)
+
+
+@pytest.fixture
+def data(seeded):
+    """Draws keys and values at the engine's thresholds, from the same seed."""
+    return Data(seeded)

@@ -6,6 +6,7 @@ import pathlib
 
 import aidb
 import pytest
+from data import EDGES, MAX_KEY_BYTES
 
 EXTREMES = [b"", b"\x00", b"\x00\x00", b"a", b"a\x00", b"\x7f", b"\x80", b"\xff", b"\xff\xff", bytes(range(256))]
 
@@ -97,6 +98,28 @@ def test_what_is_not_bytes_like_is_a_type_error(db, wrong):
     ):
         with pytest.raises(TypeError):
             call()
+
+
+def test_every_threshold_comes_back_as_a_key_and_as_a_value(db, data):
+    model = {}
+    for edge in EDGES:
+        batch = {b"value of %d" % edge: data.value(edge)}
+        if edge <= MAX_KEY_BYTES:
+            batch[data.long_key(edge)] = b"%d" % edge
+        else:
+            with pytest.raises(aidb.InvalidArgumentError):
+                db.put(data.long_key(edge), b"")
+        with db.write_batch() as writes:
+            for key, value in batch.items():
+                writes.put(key, value)
+        model.update(batch)
+    for _ in ("memtable and tables", "tables"):
+        assert all(db.get(key) == value for key, value in model.items())
+        assert db.get_many(list(model)) == list(model.values())
+        assert list(db) == sorted(model.items())
+        assert list(db.iterator(reverse=True)) == sorted(model.items(), reverse=True)
+        db.flush()
+        db.compact_range()
 
 
 def test_a_large_value_comes_back_whole(db):

@@ -192,15 +192,15 @@ def random_key(rng):
 
 
 @pytest.mark.parametrize("round_", range(6))
-def test_a_random_walk_is_the_models(tiny_db, seeded, round_):
+def test_a_random_walk_is_the_models(tiny_db, seeded, data, round_):
     rng, model = seeded, {}
     for _ in range(rng.choice([0, 5, 300, 3000])):
-        key = random_key(rng) + b"%d" % rng.randrange(1000)
+        key = data.long_key() if rng.random() < 0.01 else random_key(rng) + b"%d" % rng.randrange(1000)
         if rng.random() < 0.2:
             tiny_db.delete(key)
             model.pop(key, None)
         else:
-            value = bytes(rng.randrange(60))
+            value = data.value()
             tiny_db.put(key, value)
             model[key] = value
     if rng.random() < 0.3:

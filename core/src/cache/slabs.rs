@@ -351,6 +351,10 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use aidb_test_data::{Random, Sizes};
+
     use super::*;
 
     fn slabs() -> Slabs {
@@ -372,18 +376,25 @@ mod tests {
     fn pieces_of_all_sizes_keep_their_bytes_while_others_come_and_go() {
         let slabs = slabs();
         let mut held: Vec<(NonNull<u8>, usize, u8)> = Vec::new();
-        let mut random = fastrand::Rng::with_seed(7);
+        let (mut random, sizes) = (Random::new(7), Sizes::new(LARGEST_BYTES + 1, LARGEST_BYTES));
+        let mut drawn = BTreeSet::new();
         for step in 0..40_000u32 {
-            if held.len() > 3000 || (random.bool() && !held.is_empty()) {
-                let (piece, bytes, with) = held.swap_remove(random.usize(..held.len()));
+            if held.len() > 3000 || (random.one_in(2) && !held.is_empty()) {
+                let (piece, bytes, with) = held.swap_remove(random.index(held.len()));
                 assert!(is_filled(piece, bytes, with), "M2");
                 // SAFETY: it came from there and is forgotten here.
                 unsafe { slabs.free(piece) };
             } else {
-                let bytes = match random.u8(..4) {
-                    0 => random.usize(1..=LARGEST_BYTES),
-                    _ => random.usize(4000..4200),
+                let bytes = match random.below(4) {
+                    0 => random.size(&sizes),
+                    // At a limit of the sizes of pieces, most of which are no constant.
+                    1 => {
+                        let piece = Slabs::piece_bytes(1 + random.index(LARGEST_BYTES));
+                        piece - 1 + random.index(3)
+                    }
+                    _ => 4000 + random.index(200),
                 };
+                drawn.insert(bytes);
                 let Some(piece) = slabs.allocate(bytes) else {
                     continue;
                 };
@@ -397,6 +408,11 @@ mod tests {
             assert!(is_filled(piece, bytes, with), "M2");
             // SAFETY: as above.
             unsafe { slabs.free(piece) };
+        }
+        for limit in [STEP_BYTES, 4 << 10, 5 << 10, LARGEST_BYTES] {
+            let edges = [limit - 1, limit, limit + 1];
+            let mut missed = edges.iter().filter(|edge| !drawn.contains(edge));
+            assert_eq!(missed.next(), None, "a size that was never asked for");
         }
         let state = slabs.state.lock();
         assert!(state.partial.iter().all(Vec::is_empty));
@@ -441,10 +457,10 @@ mod tests {
             fill(*piece, bytes, number as u8);
         }
         // Of two slabs nothing is left, of the others a piece here and there.
-        let mut random = fastrand::Rng::with_seed(3);
+        let mut random = Random::new(3);
         let mut kept = Vec::new();
         for (number, piece) in (0..).zip(held.drain(..)) {
-            if number > 1_000 && random.u8(..50) == 0 {
+            if number > 1_000 && random.one_in(50) {
                 kept.push((piece, number as u8));
             } else {
                 // SAFETY: it came from there and is forgotten here.

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use aidb_test_data::{Random, Sizes};
+
 use super::*;
 use crate::compression::Compression;
 use crate::env::{Env, Fault, FaultEnv, MemEnv, Operation};
@@ -84,6 +86,9 @@ fn reads_fill_the_cache_up_to_its_capacity_and_no_further() {
     assert_eq!((stats.used, stats.pinned, stats.blocks), (0, 0, 0), "C3");
 }
 
+/// A byte of entries, one restart point, and their number.
+const LEAST_BYTES: usize = 9;
+
 /// A stored block of `bytes` bytes with one restart point; of entries that make no sense.
 fn block(cache: &BlockCache, bytes: usize) -> Block {
     let mut raw = vec![0; bytes - 4];
@@ -96,7 +101,8 @@ fn a_shift_of_block_sizes_takes_no_more_memory_than_the_cache_may_have() {
     // Blocks of one size fill the slabs; those of another find no piece until whole pages have become empty.
     const CAPACITY: usize = 32 << 20;
     let cache = BlockCache::new(CAPACITY);
-    let mut random = fastrand::Rng::with_seed(3);
+    let mut random = Random::new(3);
+    let odd = Sizes::new(20 << 10, 1_000);
     let mut most = 0;
     let mut phases = Vec::new();
     for bytes in [1_000, 3_000, 9_000, 1_500] {
@@ -104,10 +110,14 @@ fn a_shift_of_block_sizes_takes_no_more_memory_than_the_cache_may_have() {
         let slots = cache.slots(blocks).unwrap();
         for number in 0..blocks {
             // A full cache admits at the second miss.
+            let bytes = match random.one_in(16) {
+                true => random.size(&odd).max(LEAST_BYTES),
+                false => bytes,
+            };
             for _ in 0..2 {
                 cache.insert(&slots, number, block(&cache, bytes));
             }
-            if let Some(block) = &*slots.load(random.usize(..=number)) {
+            if let Some(block) = &*slots.load(random.index(number + 1)) {
                 // Some stay longer than others, so that pages do not become empty in turn.
                 block.touch();
             }

@@ -12,7 +12,7 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::ledger::{Ledger, Reason};
+use super::ledger::{Ledger, Readers, Reason};
 use super::picker::{Plan, max_grandparent_bytes};
 use super::retention::{Fate, Retention};
 use crate::cache::TableCache;
@@ -41,6 +41,8 @@ pub(crate) struct JobContext<'a> {
     pub(crate) table_options: TableOptions,
     /// Numbers at which readers must see the same before and after, ascending; last the newest published.
     pub(crate) visible: Vec<SequenceNumber>,
+    /// The same, found out in another way, after `visible` (LEDGER-3).
+    pub(crate) readers: &'a dyn Fn() -> Readers,
     /// Bytes of an output before the next one is begun.
     pub(crate) target_file_size: u64,
     pub(crate) new_file_number: &'a dyn Fn() -> FileNumber,
@@ -245,11 +247,12 @@ fn merge(
     }
     let mut input = MergingIterator::new(sources);
     let mut retention = Retention::new(&context.visible)?;
-    let mut ledger = Ledger::new(&context.visible);
-    // Asked of every table, not of a place that keeps step: what the ledger judges by is not what retention went by.
+    let mut ledger = Ledger::new((context.readers)());
+    // Asked of every table, not of a place that keeps step (LEDGER-3). Where nobody looked nothing is known to be absent.
+    let below = plan.below.as_ref();
     let holds_deeper = |key: &[u8]| {
-        let mut files = plan.deeper.iter().flatten();
-        files.any(|file| file.overlaps(Some(key), Some(key)))
+        let holds = |file: &Arc<FileMeta>| file.overlaps(Some(key), Some(key));
+        below.is_none_or(|files| files.iter().any(holds))
     };
     let mut deeper: Vec<Cursor<'_>> = plan.deeper.iter().map(|files| Cursor::new(files)).collect();
     let (mut smallest, mut largest) = (SequenceNumber::MAX, SequenceNumber(0));

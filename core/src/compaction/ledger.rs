@@ -5,6 +5,9 @@
 //! * LEDGER-2  A sum cannot tell whether an entry was rightly dropped. For the first keys of a job, and for a sample of
 //!             the others, that is judged again at the end of the key, by a rule stated in another way than in
 //!             `retention.rs`: whoever could read before the job must see the same after it.
+//! * LEDGER-3  What that rule goes by is not what retention went by: who reads is asked after retention asked, of the
+//!             pinned numbers themselves ([`Readers`]); what lies deeper is found among all tables of the version that
+//!             the plan was made of (`Plan::ready`).
 //!
 //! Elsewhere: that keys ascend, in what is read (`retention.rs`) and in what is written (`sstable/builder.rs`).
 
@@ -22,15 +25,23 @@ const SKIPPED_ENTRIES: u32 = 64;
 const SHOWN_KEY_BYTES: usize = 64;
 
 /// See the head of the file.
-pub(crate) struct Ledger<'a> {
-    /// Numbers at which somebody may read, ascending; all later ones too.
-    visible: &'a [SequenceNumber],
+pub(crate) struct Ledger {
+    readers: Readers,
     shadowed: Sum,
     bottom: Sum,
     judged: Judged,
     /// Entries until the next key is judged, and entries of the job still to be judged without a pause.
     skip: u32,
     without_pause: u32,
+}
+
+/// Who may read (LEDGER-3). Found out after what retention goes by: whoever came in between reads at a number that was
+/// published then, and whoever went needs nothing.
+pub(crate) struct Readers {
+    /// From this number on anybody may.
+    pub(crate) published: SequenceNumber,
+    /// Numbers of snapshots, in any order.
+    pub(crate) pinned: Vec<SequenceNumber>,
 }
 
 /// The key that is followed, if any: its entries and those of them that were written, newest first.
@@ -61,11 +72,11 @@ pub(crate) enum Reason {
     Bottom,
 }
 
-impl<'a> Ledger<'a> {
-    /// Serves readers at `visible` (ascending) and later.
-    pub(crate) fn new(visible: &'a [SequenceNumber]) -> Ledger<'a> {
+impl Ledger {
+    /// Judges for `readers`.
+    pub(crate) fn new(readers: Readers) -> Ledger {
         Ledger {
-            visible,
+            readers,
             shadowed: Sum::default(),
             bottom: Sum::default(),
             judged: Judged {
@@ -185,7 +196,7 @@ impl<'a> Ledger<'a> {
         } = &mut self.judged;
         if *state == Following::Key && read != written {
             let is_hidden_below = || holds_deeper(user_key);
-            if let Some(reader) = wronged_reader(self.visible, read, written, is_hidden_below) {
+            if let Some(reader) = wronged_reader(&self.readers, read, written, is_hidden_below) {
                 return Err(Error::unaccounted(format!(
                     "entries were wrongly dropped: a reader at number {reader} would no longer see the same under \"{}\"",
                     user_key[..user_key.len().min(SHOWN_KEY_BYTES)].escape_ascii()
@@ -200,7 +211,7 @@ impl<'a> Ledger<'a> {
 
 /// A reader of one key who does not see the same in `written` as in `read`, both newest first; `None` if there is none.
 fn wronged_reader(
-    visible: &[SequenceNumber],
+    readers: &Readers,
     read: &[Trailer],
     written: &[Trailer],
     mut holds_deeper: impl FnMut() -> bool,
@@ -225,13 +236,14 @@ fn wronged_reader(
             _ => true,
         }
     };
-    // Later readers may stand at any number: right at each entry above the last one known is enough.
-    let last = visible.last().copied().unwrap_or_default();
+    // Others than snapshots may stand at any number published now or later: the first of them, and right at each entry
+    // above it, is enough.
+    let published = readers.published;
     let later = read.iter().map(|entry| entry.sequence());
-    let mut later: Vec<_> = later.filter(|number| *number > last).collect();
-    later.push(SequenceNumber::MAX);
-    let mut readers = visible.iter().copied().chain(later);
-    readers.find(|reader| is_wronged(*reader))
+    let later = later.filter(|number| *number > published);
+    let pinned = readers.pinned.iter().copied();
+    let mut numbers = pinned.chain([published]).chain(later);
+    numbers.find(|number| is_wronged(*number))
 }
 
 #[cfg(test)]

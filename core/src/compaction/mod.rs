@@ -13,7 +13,7 @@ mod picker;
 mod retention;
 
 pub(crate) use job::{JobContext, run};
-pub(crate) use ledger::{Ledger, Reason};
+pub(crate) use ledger::{Ledger, Readers, Reason};
 pub(crate) use picker::{
     LARGEST_PLAN_TABLES, Moment, PLAN_TABLES, PickerOptions, Plan, RangePlan, RunningCompaction,
     debt_bytes, level0_waits_for, pick, pick_upkeep, plan_range, plan_rewrite, scores,

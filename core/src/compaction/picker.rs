@@ -119,6 +119,8 @@ pub(crate) struct Plan {
     is_trivial_move: bool,
     /// For each level below the output level the tables that the range touches.
     pub(super) deeper: Vec<Files>,
+    /// The same tables, found in another way once the plan is chosen: for the ledger ([`Plan::ready`]).
+    pub(super) below: Option<Files>,
 }
 
 impl Plan {
@@ -142,7 +144,22 @@ impl Plan {
             smallest,
             largest,
             is_trivial_move: false,
+            below: None,
         }
+    }
+
+    /// The same plan with what the ledger judges by (LEDGER-3): every table of `version`, from which the plan was made,
+    /// that lies below the output level and reaches into the range of the inputs. No ordering of a level is relied on.
+    /// Asked of the plan that is chosen only, since it looks at every table.
+    pub(super) fn ready(mut self, version: &Version) -> Plan {
+        let first = self.inputs().map(|file| file.smallest_key().user_key).min();
+        let last = self.inputs().map(|file| file.largest_key().user_key).max();
+        let files = version.all_files();
+        let files =
+            files.filter(|(level, file)| *level > self.output_level && file.overlaps(first, last));
+        let below = files.map(|(_, file)| Arc::clone(file)).collect();
+        self.below = Some(below);
+        self
     }
 
     /// The same plan over inputs that are to be opened anew.
@@ -154,6 +171,7 @@ impl Plan {
             smallest: self.smallest.clone(),
             largest: self.largest.clone(),
             deeper: self.deeper.clone(),
+            below: self.below.clone(),
             ..*self
         }
     }
@@ -314,7 +332,7 @@ impl<'a> Picker<'a> {
     fn judge(&self, plan: Plan) -> RangePlan {
         match self.set_aside_input(&plan) {
             Some(number) => RangePlan::SetAside(number),
-            None if self.is_free(&plan) => RangePlan::Ready(plan),
+            None if self.is_free(&plan) => RangePlan::Ready(plan.ready(self.version)),
             None => RangePlan::Busy,
         }
     }
@@ -470,10 +488,11 @@ pub(crate) fn pick(
     let mut due: Vec<(f64, usize)> = picker.scores().into_iter().zip(0..).collect();
     due.retain(|(score, _)| *score >= 1.0);
     due.sort_by(|a, b| b.0.total_cmp(&a.0));
-    due.into_iter().find_map(|(_, level)| match level {
+    let plan = due.into_iter().find_map(|(_, level)| match level {
         0 => picker.pick_level0(),
         _ => picker.pick_deeper(level),
-    })
+    });
+    plan.map(|plan| plan.ready(version))
 }
 
 /// The table set aside that every way to make level 0 smaller would have to take; `None` if some way is open, or will be

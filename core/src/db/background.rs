@@ -242,6 +242,7 @@ impl Shared {
             table_options: self.table_options(),
             // N1: registered before this line, or at a number published now: kept either way.
             visible: self.snapshots.visible(|| self.publisher.last()),
+            readers: &|| self.readers(),
             target_file_size: self.options.target_file_size,
             new_file_number: &|| self.file_numbers.allocate(),
             should_stop: &|| {

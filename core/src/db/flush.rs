@@ -16,7 +16,7 @@ use super::background::guarded;
 use super::files::delete_old_logs;
 use super::shared::Shared;
 use super::superversion::{Sealed, SuperVersion};
-use crate::compaction::{Ledger, Reason, Retention};
+use crate::compaction::{Ledger, Readers, Reason, Retention};
 use crate::env::Names;
 use crate::error::{Error, Result};
 use crate::filename::table_path;
@@ -131,7 +131,7 @@ impl Shared {
             builder.set_created_micros(self.env.wall_micros());
             let visible = self.snapshots.visible(|| self.publisher.last());
             let mut retention = Retention::new(&visible)?;
-            let mut ledger = Ledger::new(&visible);
+            let mut ledger = Ledger::new(self.readers());
             while entries.valid() {
                 let (key, value) = (entries.key(), entries.value());
                 ledger.read(key, |_| true)?;
@@ -188,6 +188,14 @@ impl Shared {
         drop(versions);
         drop(old);
         Ok(())
+    }
+
+    /// Who may read now, for a ledger.
+    pub(super) fn readers(&self) -> Readers {
+        Readers {
+            published: self.publisher.last(),
+            pinned: self.snapshots.pinned(),
+        }
     }
 
     /// How new tables are built.

@@ -256,7 +256,7 @@ fn a_block_stored_as_it_is_is_never_taken_for_what_was_unpacked_before_it() {
 }
 
 #[test]
-fn large_values_that_do_not_compress_are_read_through_the_cache_again_and_again() {
+fn large_keys_and_values_that_do_not_compress_are_read_through_the_cache_again_and_again() {
     // A block is missed, missed again, laid out, hit; what a thread unpacks into stands for none.
     let mut dice = Random::new(2);
     for compression in Compression::ALL {
@@ -274,28 +274,49 @@ fn large_values_that_do_not_compress_are_read_through_the_cache_again_and_again(
             // Whole blocks of about the largest that is copied, too.
             for less in [0, 30] {
                 let mut noise = || Fill::Noise.bytes(dice.next(), large - less);
-                let values = [
-                    vec![b'x'; 6000],
-                    noise(),
-                    vec![b'y'; 6000],
-                    noise(),
-                    vec![b'z'; 2 * LARGE_BYTES],
-                    noise(),
-                    vec![b'w'; 60],
-                ];
-                let model: Model = (0u64..)
-                    .zip(values)
-                    .map(|(number, value)| {
-                        let trailer = Trailer::new(SequenceNumber(number + 1), ValueKind::Put);
-                        (KeyRef::new(&number.to_be_bytes(), trailer).to_vec(), value)
-                    })
-                    .collect();
+                let short = |length| Fill::Text.bytes(3, length);
+                // A key and its value: of the large ones the value, the key, or both; the keys with no common beginning,
+                // or with all but the last bytes in common.
+                let (common, both) = (noise(), noise());
+                let model: Model = [
+                    (vec![0], short(6000)),
+                    (vec![1], noise()),
+                    (numbered(2, noise()), short(6000)),
+                    (numbered(3, noise()), short(0)),
+                    (vec![4], noise()),
+                    (numbered(5, both.clone()), both),
+                    (ending(numbered(6, common.clone()), 1), short(10)),
+                    (ending(numbered(6, common.clone()), 2), noise()),
+                    (ending(numbered(6, common), 3), short(2 * LARGE_BYTES)),
+                    (vec![7], short(60)),
+                ]
+                .into_iter()
+                // Of the largest a few will do.
+                .take(if large == 16 << 20 { 4 } else { usize::MAX })
+                .zip(1..)
+                .map(|((key, value), number)| {
+                    let trailer = Trailer::new(SequenceNumber(number), ValueKind::Put);
+                    (KeyRef::new(&key, trailer).to_vec(), value)
+                })
+                .collect();
                 for capacity in [1 << 20, 256 << 20] {
                     read_through_a_cache(&model, compression, capacity);
                 }
             }
         }
     }
+}
+
+/// `key` with `number` as its first byte, which decides its place.
+fn numbered(number: u8, mut key: Vec<u8>) -> Vec<u8> {
+    key[0] = number;
+    key
+}
+
+/// `key` with `last` as its last byte.
+fn ending(mut key: Vec<u8>, last: u8) -> Vec<u8> {
+    *key.last_mut().unwrap() = last;
+    key
 }
 
 /// Walks both ways and gets, several times over.

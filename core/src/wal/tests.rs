@@ -5,6 +5,8 @@ mod edges;
 use crate::wal::reader::LogEnd;
 use std::path::Path;
 
+use aidb_test_data::{Fill, Unit, edges_up_to};
+
 use super::format::{
     BLOCK_BYTES, FILE_HEADER_BYTES, FIXED_HEADER_BYTES, FragmentHeader, FragmentType,
     MOST_HEADER_BYTES, payload_checksum, room_at,
@@ -93,20 +95,20 @@ fn read(env: &MemEnv, limit: Option<u64>) -> (Records, Result<LogEnd>) {
     }
 }
 
-/// `length` bytes that differ from record to record.
+/// `length` bytes, of each kind in turn, that differ from record to record.
 fn payload(length: usize, seed: usize) -> Vec<u8> {
-    (0..length)
-        .map(|i| (i * 7 + i / 256 + seed) as u8)
-        .collect()
+    Fill::ALL[seed % Fill::ALL.len()].bytes(seed as u64, length)
 }
 
 #[test]
-fn records_of_every_size_around_the_block_edge_come_back() {
+fn records_of_every_size_around_the_block_edge_and_every_threshold_come_back() {
     let edge = room_at(HEADER) as usize;
     let full = room_at(0) as usize;
     let around = |size: usize| size - 40..size + 40;
     let sizes = around(edge).chain(around(full)).chain(around(edge + full));
-    for size in sizes.chain([0, 1, 3_000_000]) {
+    let known = edges_up_to((2 << 20) + 1, Unit::Bytes);
+    assert!(known.contains(&((256 << 10) - 1)));
+    for size in sizes.chain([0, 3_000_000]).chain(known) {
         for beginning in [&b""[..], &HEADER_OF_ONE] {
             let env = MemEnv::new();
             let mut writer = create(&env);
@@ -335,8 +337,8 @@ fn among_torn_bytes_only_a_whole_fragment_tells_of_a_sync() {
     let mut writer = create(&env);
     let good = append(&mut writer, 1, b"good", 0).unwrap();
     let mut bytes = bytes_of(&env);
-    let mut dice = fastrand::Rng::with_seed(0x706e);
-    bytes.resize_with(4 << 20, || dice.u8(..));
+    let noise = Fill::Noise.bytes(0x706e, (4 << 20) - bytes.len());
+    bytes.extend(noise);
     let is_corrupt = |bytes: &[u8]| match read(&with_bytes(bytes), None).1 {
         Ok(end) => {
             assert_eq!((end.good_length, end.torn), (good, true));

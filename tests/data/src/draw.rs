@@ -14,6 +14,22 @@ pub fn shown(key: &[u8]) -> String {
     }
 }
 
+/// The kind of bytes and the number of the stem that a long key begins with, if one is what it was drawn from: two with
+/// the same stem have nearly all of their bytes in common.
+pub fn stem_of(key: &[u8]) -> Option<(Fill, u64)> {
+    const ENOUGH: usize = 64;
+    if key.len() < ENOUGH {
+        return None;
+    }
+    let begins_with = |fill: Fill, stem| key.starts_with(&fill.bytes(stem, ENOUGH));
+    let stems = Fill::ALL
+        .into_iter()
+        .flat_map(|fill| (0..STEMS).map(move |stem| (fill, stem)));
+    stems
+        .into_iter()
+        .find(|&(fill, stem)| begins_with(fill, stem))
+}
+
 impl Random {
     /// A short key from a small, dense set with many common prefixes, the empty key and the bytes 0x00 and 0xff.
     pub fn key(&mut self) -> Vec<u8> {
@@ -24,9 +40,13 @@ impl Random {
 
     /// A key whose length comes from `sizes`: a stem that a few others begin with too, then a short key.
     pub fn long_key(&mut self, sizes: &Sizes) -> Vec<u8> {
-        let (length, tail) = (self.size(sizes), self.key());
-        let stem = self.below(STEMS);
-        let fill = *self.pick(&[Fill::Constant, Fill::Text, Fill::Noise]);
+        let (length, fill) = (self.size(sizes), *self.pick(&Fill::ALL));
+        self.key_of(length, fill)
+    }
+
+    /// A key of this length: as much of a stem as there is room for, then a short key.
+    pub fn key_of(&mut self, length: usize, fill: Fill) -> Vec<u8> {
+        let (tail, stem) = (self.key(), self.below(STEMS));
         let mut key = fill.bytes(stem, length.saturating_sub(tail.len()));
         key.extend_from_slice(&tail[tail.len().saturating_sub(length)..]);
         key
@@ -56,6 +76,18 @@ impl Random {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_stem_of_a_long_key_is_told_and_a_short_or_foreign_key_has_none() {
+        let mut random = Random::new(3);
+        for fill in Fill::ALL {
+            let key = random.key_of(1000, fill);
+            assert_eq!(key.len(), 1000);
+            assert_eq!(stem_of(&key).unwrap().0, fill);
+        }
+        assert_eq!(stem_of(b"key"), None);
+        assert_eq!(stem_of(&Fill::Noise.bytes(STEMS, 1000)), None);
+    }
 
     #[test]
     fn long_keys_share_long_beginnings_and_have_the_length_drawn() {

@@ -3,7 +3,7 @@
 use crate::Random;
 
 /// How the bytes of a value are made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fill {
     /// One byte over and over: compresses to nearly nothing.
     Constant,

@@ -23,8 +23,8 @@ mod random;
 mod sizes;
 mod thresholds;
 
-pub use draw::shown;
+pub use draw::{shown, stem_of};
 pub use fill::Fill;
 pub use random::Random;
-pub use sizes::{Sizes, edges};
+pub use sizes::{Sizes, edges, edges_up_to};
 pub use thresholds::{THRESHOLDS, Threshold, Unit};

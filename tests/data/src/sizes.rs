@@ -3,9 +3,10 @@
 //! A threshold counts what is around a value as well: the lengths before it, the other entries of its block, the header
 //! of its record. So beside the exact sizes -1, 0 and +1 there are some a little below.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use crate::thresholds::{Unit, values};
+use crate::thresholds::{THRESHOLDS, Unit, values};
 use crate::{Random, Threshold};
 
 /// How far below a threshold what surrounds a value may put it.
@@ -60,6 +61,16 @@ pub fn edges(threshold: &Threshold) -> [u64; 3] {
     [value.saturating_sub(1), value, value.saturating_add(1)]
 }
 
+/// The numbers right below, at and right above every threshold of this unit, each once, ascending, up to `most`.
+pub fn edges_up_to(most: usize, unit: Unit) -> Vec<usize> {
+    let thresholds = THRESHOLDS.iter().filter(|one| one.unit == unit);
+    let affordable = thresholds
+        .flat_map(edges)
+        .filter(|edge| *edge <= most as u64);
+    let each_once: BTreeSet<usize> = affordable.map(|edge| edge as usize).collect();
+    each_once.into_iter().collect()
+}
+
 impl Random {
     /// A size in bytes: small, or near a threshold.
     pub fn size(&mut self, sizes: &Sizes) -> usize {
@@ -101,10 +112,7 @@ impl Random {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
-    use crate::THRESHOLDS;
 
     #[test]
     fn every_threshold_that_is_affordable_is_met_on_both_sides() {

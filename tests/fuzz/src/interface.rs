@@ -14,33 +14,22 @@ use aidb::{
     Compression, DB, ErrorKind, IterOptions, Options, ReadOptions, Snapshot, WriteBatch,
     WriteOptions,
 };
-use aidb_test_data::{Fill, THRESHOLDS, Unit, edges, shown};
+use aidb_test_data::{Fill, Unit, edges_up_to, shown};
 use aidb_tests::{Model, ModelCursor, Walk};
 
 const MOST_OPERATIONS: usize = 64;
 const MOST_SNAPSHOTS: usize = 4;
 /// The largest value and key that an input can ask for in two bytes.
-const LARGEST_VALUE: u64 = (256 << 10) + 1;
-const LARGEST_KEY: u64 = (64 << 10) + 1;
+const LARGEST_VALUE: usize = (256 << 10) + 1;
+const LARGEST_KEY: usize = (64 << 10) + 1;
 /// What an input can ask for in all: beyond this, data is short.
 const MOST_DATA: usize = 400 << 10;
 
-/// Sizes or counts on both sides of the thresholds up to `largest`.
-fn edges_of(unit: Unit, largest: u64) -> Vec<usize> {
-    let thresholds = THRESHOLDS.iter().filter(|one| one.unit == unit);
-    let mut found: Vec<usize> = thresholds
-        .flat_map(edges)
-        .filter(|edge| *edge <= largest)
-        .map(|edge| edge as usize)
-        .collect();
-    found.sort_unstable();
-    found.dedup();
-    found
-}
-
-static VALUE_LENGTHS: LazyLock<Vec<usize>> = LazyLock::new(|| edges_of(Unit::Bytes, LARGEST_VALUE));
-static KEY_LENGTHS: LazyLock<Vec<usize>> = LazyLock::new(|| edges_of(Unit::Bytes, LARGEST_KEY));
-static COUNTS: LazyLock<Vec<usize>> = LazyLock::new(|| edges_of(Unit::Count, 300));
+/// Sizes and counts on both sides of the thresholds.
+static VALUE_LENGTHS: LazyLock<Vec<usize>> =
+    LazyLock::new(|| edges_up_to(LARGEST_VALUE, Unit::Bytes));
+static KEY_LENGTHS: LazyLock<Vec<usize>> = LazyLock::new(|| edges_up_to(LARGEST_KEY, Unit::Bytes));
+static COUNTS: LazyLock<Vec<usize>> = LazyLock::new(|| edges_up_to(300, Unit::Count));
 
 /// Runs the input.
 pub fn interface(input: &[u8]) {

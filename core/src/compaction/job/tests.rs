@@ -100,6 +100,24 @@ impl Tree {
         let numbers = self.pinned.iter().chain([&self.last]);
         let mut visible: Vec<_> = numbers.map(|&number| SequenceNumber(number)).collect();
         visible.sort();
+        self.run_for(visible, plan, should_stop, first_tries)
+    }
+
+    fn readers(&self) -> Readers {
+        Readers {
+            published: SequenceNumber(self.last),
+            pinned: self.pinned.iter().map(|&at| SequenceNumber(at)).collect(),
+        }
+    }
+
+    /// What retention is told of readers is `visible`, whoever there is.
+    fn run_for(
+        &self,
+        visible: Vec<SequenceNumber>,
+        plan: &Plan,
+        should_stop: &dyn Fn() -> bool,
+        first_tries: &Cell<u32>,
+    ) -> std::result::Result<Output, Failure> {
         let context = JobContext {
             env: &*self.bench.env,
             dir: &self.bench.dir,
@@ -109,6 +127,7 @@ impl Tree {
                 ..TableOptions::default()
             },
             visible,
+            readers: &|| self.readers(),
             target_file_size: OPTIONS.target_file_size,
             new_file_number: &|| self.bench.number(),
             should_stop,
@@ -401,6 +420,7 @@ fn a_job_that_does_not_add_up_although_its_inputs_do_sets_all_of_them_aside() {
             tables: &tree.bench.tables,
             table_options: TableOptions::default(),
             visible: Vec::new(),
+            readers: &|| tree.readers(),
             target_file_size: 1,
             new_file_number: &|| tree.bench.number(),
             should_stop: &|| false,
@@ -411,6 +431,78 @@ fn a_job_that_does_not_add_up_although_its_inputs_do_sets_all_of_them_aside() {
     assert_eq!(failure.error.kind(), ErrorKind::Internal);
     let inputs: Vec<_> = plan.inputs().map(|file| file.number).collect();
     assert_eq!(failure.set_aside, inputs);
+}
+
+/// Asserts that a job was refused since it dropped what somebody needs, and left nothing behind.
+fn assert_refused(tree: &Tree, before: usize, outcome: std::result::Result<Output, Failure>) {
+    let error = outcome.expect_err("a job that must not succeed").error;
+    assert!(error.is_unaccounted(), "{error}");
+    assert!(error.to_string().contains("wrongly dropped"), "{error}");
+    assert_eq!(tree.table_names(), before, "J2");
+}
+
+#[test]
+fn a_job_whose_retention_was_not_told_of_a_snapshot_is_refused() {
+    let mut tree = Tree::new();
+    let key = b"key".to_vec();
+    for pinned in [true, true, false] {
+        tree.flush(vec![(key.clone(), Some(vec![1]))]);
+        tree.pinned.extend(pinned.then_some(tree.last));
+    }
+    let plan = pick(&tree.version, &[], &OPTIONS).unwrap();
+    let before = tree.table_names();
+    let all = [1, 2, 3].map(SequenceNumber);
+    for missing in 0..2 {
+        let mut visible = all.to_vec();
+        visible.remove(missing);
+        let outcome = tree.run_for(visible, &plan, &|| false, &Cell::new(0));
+        assert_refused(&tree, before, outcome);
+    }
+    let outcome = tree.run_for(all.to_vec(), &plan, &|| false, &Cell::new(0));
+    assert_eq!(outcome.unwrap().entries_written, 3);
+}
+
+#[test]
+fn a_job_whose_plan_lacks_a_deeper_level_or_a_table_of_one_is_refused() {
+    // Of two levels below the output one holds the key that the tombstone hides.
+    for holder in [2, 3] {
+        let mut tree = Tree::new();
+        let put = |tree: &mut Tree, level: usize, keys: &[&[u8]]| {
+            for key in keys {
+                tree.flush(vec![(key.to_vec(), Some(vec![1]))]);
+                let mut edit = VersionEdit::default();
+                let file = tree.version.files(0)[0].clone();
+                edit.remove(0, file.number);
+                edit.add(level, file.info.clone());
+                tree.apply(&edit);
+            }
+        };
+        put(&mut tree, holder, &[b"a", b"key", b"z"]);
+        put(&mut tree, 5 - holder, &[b"a", b"z"]);
+        for key in [b"a", b"z"] {
+            tree.flush(vec![(key.to_vec(), Some(vec![2]))]);
+        }
+        tree.flush(vec![
+            (b"a".to_vec(), Some(vec![3])),
+            (b"key".to_vec(), None),
+        ]);
+        tree.flush(vec![(b"a".to_vec(), Some(vec![4])), (b"z".to_vec(), None)]);
+        let before = tree.table_names();
+        for is_whole in [true, false] {
+            let mut plan = pick(&tree.version, &[], &OPTIONS).unwrap();
+            assert_eq!((plan.level(), plan.output_level()), (0, 1));
+            let of_holder = &mut plan.deeper[holder - 2];
+            match is_whole {
+                true => of_holder.clear(),
+                false => drop(of_holder.remove(1)),
+            }
+            let outcome = tree.run_noting(&plan, &|| false, &Cell::new(0));
+            assert_refused(&tree, before, outcome);
+        }
+        let plan = pick(&tree.version, &[], &OPTIONS).unwrap();
+        tree.compact(&plan);
+        tree.check("merged");
+    }
 }
 
 #[test]
@@ -429,6 +521,7 @@ fn damage_that_is_gone_at_the_second_look_is_passed_over() {
         tables: &tree.bench.tables,
         table_options: TableOptions::default(),
         visible: vec![SequenceNumber(tree.last)],
+        readers: &|| tree.readers(),
         target_file_size: OPTIONS.target_file_size,
         new_file_number: &|| tree.bench.number(),
         should_stop: &|| false,

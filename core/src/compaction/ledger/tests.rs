@@ -22,6 +22,15 @@ fn numbers(numbers: &[u64]) -> Vec<SequenceNumber> {
         .collect()
 }
 
+/// The last of `visible` is what is published.
+fn readers(visible: &[SequenceNumber]) -> Readers {
+    let (published, pinned) = visible.split_last().unwrap();
+    Readers {
+        published: *published,
+        pinned: pinned.to_vec(),
+    }
+}
+
 /// The entries of one key that retention keeps, newest first.
 fn retained(entries: &[i64], visible: &[SequenceNumber], is_bottom: bool) -> Vec<i64> {
     let mut retention = Retention::new(visible).unwrap();
@@ -55,7 +64,7 @@ fn of_every_small_history_each_entry_that_retention_keeps_is_missed_by_somebody(
                 let kept = retained(&entries, &visible, is_bottom);
                 let wronged = |written: &[i64]| {
                     let read = trailers(&entries);
-                    wronged_reader(&visible, &read, &trailers(written), || !is_bottom)
+                    wronged_reader(&readers(&visible), &read, &trailers(written), || !is_bottom)
                 };
                 let label = format!("{entries:?} at {visible:?}, bottom {is_bottom}: {kept:?}");
                 assert_eq!(wronged(&kept), None, "{label}");
@@ -74,8 +83,7 @@ fn of_every_small_history_each_entry_that_retention_keeps_is_missed_by_somebody(
 
 /// Plays entries through a ledger: key, entry, whether it is written.
 fn play(entries: &[(&str, i64, bool)], visible: &[u64], holds_deeper: bool) -> Result<()> {
-    let visible = numbers(visible);
-    let mut ledger = Ledger::new(&visible);
+    let mut ledger = Ledger::new(readers(&numbers(visible)));
     let (mut read, mut written) = (Sum::default(), Sum::default());
     for &(key, entry, is_written) in entries {
         let key = KeyRef::new(key.as_bytes(), trailer(entry));
@@ -162,20 +170,19 @@ fn an_entry_that_is_neither_written_nor_dropped_or_written_twice_or_changed_is_u
     let mut twice = read;
     twice += half;
     for written in [half, changed, twice, Sum::default()] {
-        let error = Ledger::new(&visible)
+        let error = Ledger::new(readers(&visible))
             .balance(read, written, |_| false)
             .unwrap_err();
         assert!(error.is_unaccounted(), "{error}");
     }
-    Ledger::new(&visible)
+    Ledger::new(readers(&visible))
         .balance(read, read, |_| false)
         .unwrap();
 }
 
 #[test]
 fn a_tombstone_that_was_held_back_and_is_written_after_all_is_not_dropped() {
-    let visible = numbers(&[9]);
-    let mut ledger = Ledger::new(&visible);
+    let mut ledger = Ledger::new(readers(&numbers(&[9])));
     let key = KeyRef::new(b"a", trailer(-5));
     let mut read = Sum::default();
     read.add_entry(b"a", key.trailer, b"");

@@ -110,7 +110,8 @@ pub(crate) fn pick_upkeep(
             false => picker.downward(level, files),
         }
     });
-    answer.plan = plans.find(|plan| picker.is_free(plan));
+    let plan = plans.find(|plan| picker.is_free(plan));
+    answer.plan = plan.map(|plan| plan.ready(version));
     answer
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use aidb_test_data::{Fill, Random, Sizes};
+
 use super::*;
 use crate::db::DB;
 use crate::db::write::Obstacle;
@@ -22,9 +24,18 @@ fn open(env: &MemEnv) -> DB {
     DB::open("/db", options(env)).unwrap()
 }
 
-/// A value that does not compress.
-fn value(dice: &mut fastrand::Rng) -> Vec<u8> {
-    (0..dice.usize(1..400)).map(|_| dice.u8(..)).collect()
+/// What most entries have.
+const SMALL: Sizes = Sizes::new(1 << 10, 200);
+/// Of larger ones a few fill a write buffer, a log's zeros, or what was set aside.
+const MIXED: Sizes = Sizes::new(WRITE_BUFFER as usize + 1, 400);
+
+/// A value that does not compress: its length is what it takes on the disk.
+fn value(random: &mut Random) -> Vec<u8> {
+    let length = match random.one_in(2) {
+        true => random.size(&SMALL),
+        false => random.index(600),
+    };
+    Fill::Noise.bytes(random.next(), length)
 }
 
 fn key(number: u32) -> Vec<u8> {
@@ -33,10 +44,19 @@ fn key(number: u32) -> Vec<u8> {
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Puts entries with keys below `keys` until the disk is full.
-fn fill(db: &DB, keys: u32, dice: &mut fastrand::Rng, model: &mut Model) {
+/// An entry of any kind and size, mostly with one of so many keys.
+fn any_entry(random: &mut Random, keys: u64) -> (Vec<u8>, Vec<u8>) {
+    let key = match random.one_in(50) {
+        true => random.long_key(&MIXED),
+        false => key(random.below(keys) as u32),
+    };
+    (key, random.value_of(&MIXED))
+}
+
+/// Puts entries that `draw` makes until the disk is full.
+fn fill(db: &DB, model: &mut Model, mut draw: impl FnMut() -> (Vec<u8>, Vec<u8>)) {
     loop {
-        let (key, value) = (key(dice.u32(..keys)), value(dice));
+        let (key, value) = draw();
         match db.put(&key, &value) {
             Ok(()) => drop(model.insert(key, value)),
             Err(error) => {
@@ -78,12 +98,12 @@ fn check(db: &DB, model: &Model) {
 
 fn on_a_full_disk_of(bytes: u64, seed: u64, is_closed: bool) {
     println!("a disk of {bytes} bytes, seed {seed}, closed: {is_closed}");
-    let mut dice = fastrand::Rng::with_seed(seed);
+    let mut random = Random::new(seed);
     let env = MemEnv::new();
     env.set_quota(Some(bytes));
     let mut model = Model::new();
     let db = open(&env);
-    fill(&db, 100_000, &mut dice, &mut model);
+    fill(&db, &mut model, || any_entry(&mut random, 100_000));
     let filled: usize = model.values().map(Vec::len).sum();
     assert!(filled as u64 > bytes / 5, "{filled} bytes fitted");
     check(&db, &model);
@@ -100,7 +120,7 @@ fn on_a_full_disk_of(bytes: u64, seed: u64, is_closed: bool) {
     // Deletes, flushes and compacts.
     let doomed: Vec<_> = model
         .keys()
-        .filter(|_| dice.u8(..10) < 7)
+        .filter(|_| random.below(10) < 7)
         .cloned()
         .collect();
     for key in doomed {
@@ -124,7 +144,10 @@ fn on_a_full_disk_of(bytes: u64, seed: u64, is_closed: bool) {
     // Puts again, into what compaction has freed.
     let (mut taken, before) = (0, model.len());
     while taken < bytes / 20 {
-        let (key, value) = (key(dice.u32(100_000..)), value(&mut dice));
+        let (key, value) = (
+            key(100_000 + random.below(1 << 30) as u32),
+            value(&mut random),
+        );
         db.put(&key, &value).unwrap();
         taken += value.len() as u64;
         model.insert(key, value);
@@ -137,7 +160,10 @@ fn on_a_full_disk_of(bytes: u64, seed: u64, is_closed: bool) {
 
 #[test]
 fn a_full_disk_still_opens_reads_deletes_and_compacts() {
-    for (seed, bytes) in (0..).zip([3 << 20, 5 << 20, 9 << 20]) {
+    // What is left over for a log's zeros, a table or a log record decides where the disk becomes full.
+    let mut random = Random::new(23);
+    for (seed, mebibytes) in (0..).zip([3, 5, 9]) {
+        let bytes = (mebibytes << 20) + random.size(&Sizes::new(1 << 20, 1 << 18)) as u64;
         on_a_full_disk_of(bytes, seed, true);
         on_a_full_disk_of(bytes, seed, false);
     }
@@ -149,10 +175,10 @@ fn a_full_disk_compacts_a_few_tombstones_over_many_tables_step_by_step() {
     let env = MemEnv::new();
     env.set_quota(Some(24 << 20));
     let db = DB::open("/db", options(&env).manual_background(true)).unwrap();
-    let (mut dice, mut model) = (fastrand::Rng::with_seed(11), Model::new());
+    let (mut random, mut model) = (Random::new(11), Model::new());
     let mut number = 0;
     loop {
-        let value: Vec<u8> = (0..8000).map(|_| dice.u8(..)).collect();
+        let value = Fill::Noise.bytes(random.next(), 8000);
         match db.put(&key(number), &value) {
             Ok(()) => drop(model.insert(key(number), value)),
             Err(error) => break assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}"),
@@ -177,9 +203,9 @@ fn unless_the_disk_is_roomy_one_compaction_runs_at_a_time() {
     let env = MemEnv::new();
     let options = options(&env).manual_background(true);
     let db = DB::open("/db", options.clone()).unwrap();
-    let mut dice = fastrand::Rng::with_seed(3);
+    let mut random = Random::new(3);
     for number in 0..20_000 {
-        db.put(&key(number), &value(&mut dice)).unwrap();
+        db.put(&key(number), &value(&mut random)).unwrap();
     }
     db.compact_range(None, None).unwrap();
     drop(db);
@@ -219,8 +245,10 @@ fn deletes_on_a_full_disk_zero_no_log_ahead_of_its_records() {
     let env = MemEnv::new();
     env.set_quota(Some(4 << 20));
     let db = DB::open("/db", options(&env).manual_background(true)).unwrap();
-    let (mut dice, mut model) = (fastrand::Rng::with_seed(5), Model::new());
-    fill(&db, 2000, &mut dice, &mut model);
+    let (mut random, mut model) = (Random::new(5), Model::new());
+    fill(&db, &mut model, || {
+        (key(random.below(2000) as u32), value(&mut random))
+    });
     let newest_log = || {
         let names = env.list(Path::new("/db")).unwrap();
         let logs = names.into_iter().filter(|name| name.ends_with(".log"));
@@ -274,9 +302,9 @@ fn a_flush_that_will_not_fit_leaves_deletes_their_part_and_gives_back_what_it_to
     let faulty = FaultEnv::new(Arc::new(env.clone()), 0);
     let options = options(&env).env(Arc::new(faulty.clone()));
     let db = DB::open("/db", options.manual_background(true)).unwrap();
-    let mut dice = fastrand::Rng::with_seed(9);
+    let mut random = Random::new(9);
     for number in 0..800 {
-        db.put(&key(number), &value(&mut dice)).unwrap();
+        db.put(&key(number), &value(&mut random)).unwrap();
     }
     let held = db.stats().unwrap().reserve_bytes;
     hog(&env);
@@ -304,15 +332,15 @@ fn a_flush_that_will_not_fit_leaves_deletes_their_part_and_gives_back_what_it_to
 fn writing_goes_on_by_itself_when_somebody_frees_space() {
     let env = MemEnv::new();
     env.set_quota(Some(3 << 20));
-    let (mut dice, mut model) = (fastrand::Rng::with_seed(7), Model::new());
+    let (mut random, mut model) = (Random::new(7), Model::new());
     let db = open(&env);
     for _ in 0..3 {
-        fill(&db, u32::MAX, &mut dice, &mut model);
+        fill(&db, &mut model, || any_entry(&mut random, 1 << 32));
         hog(&env);
         env.remove_file(Path::new("/hog")).unwrap();
         env.set_quota(Some(env.used_bytes() + (6 << 20)));
         for number in 0..1000 {
-            let (key, value) = (key(number), value(&mut dice));
+            let (key, value) = (key(number), value(&mut random));
             db.put(&key, &value).unwrap();
             model.insert(key, value);
         }
@@ -328,9 +356,9 @@ fn tables_larger_than_the_target_are_kept_more_in_reserve_for() {
         DB::open("/db", options.manual_background(true)).unwrap()
     };
     let db = of_target(1 << 20);
-    let mut dice = fastrand::Rng::with_seed(3);
+    let mut random = Random::new(3);
     for number in 0..60_000 {
-        db.put(&key(number), &value(&mut dice)).unwrap();
+        db.put(&key(number), &value(&mut random)).unwrap();
         while db.run_background_step().unwrap() {}
     }
     db.close().unwrap();
@@ -353,16 +381,16 @@ fn a_roomy_disk_holds_a_small_reserve_and_a_narrow_one_what_is_needed() {
     let db = DB::open("/db", options(&env).manual_background(true)).unwrap();
     let held = || db.stats().unwrap().reserve_bytes;
     assert_eq!(held(), SMALLEST_STEP);
-    let mut dice = fastrand::Rng::with_seed(1);
-    let write = |count: u32, dice: &mut fastrand::Rng| {
+    let mut random = Random::new(1);
+    let write = |count: u32, random: &mut Random| {
         for number in 0..count {
-            db.put(&key(number), &value(dice)).unwrap();
+            db.put(&key(number), &value(random)).unwrap();
         }
     };
-    write(5000, &mut dice);
+    write(5000, &mut random);
     assert_eq!(held(), SMALLEST_STEP);
     env.set_quota(Some(env.used_bytes() + (3 << 20)));
-    write(500, &mut dice);
+    write(500, &mut random);
     let tables: u64 = db
         .stats()
         .unwrap()
@@ -384,9 +412,9 @@ fn a_small_database_that_was_closed_is_small_and_works_where_others_fill_the_dis
         let options = || Options::new().env(Arc::new(env.clone()));
         let db = DB::open("/db", options()).unwrap();
         let mut model = Model::new();
-        let mut dice = fastrand::Rng::with_seed(entries);
+        let mut random = Random::new(entries);
         for number in 0..entries as u32 {
-            let (key, value) = (key(number), value(&mut dice));
+            let (key, value) = (key(number), value(&mut random));
             db.put(&key, &value).unwrap();
             model.insert(key, value);
         }

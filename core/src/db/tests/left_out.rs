@@ -1,5 +1,7 @@
 //! Tables that compactions leave out, and who is in the way of whom.
 
+use aidb_test_data::{Random, Sizes};
+
 use super::*;
 use crate::compression::Compression;
 use crate::filename::table_path;
@@ -15,11 +17,11 @@ fn with_damage_in_level_1(env: &MemEnv) {
             .level_base_size(base)
             .level_size_multiplier(100)
     };
-    let mut dice = fastrand::Rng::with_seed(1);
+    let (mut random, sizes) = (Random::new(1), Sizes::new(600, 100));
     for base in [4 << 10, 1 << 30] {
         let db = DB::open("/db", shape(base)).unwrap();
-        for number in 0..500u32 {
-            let value: [u8; 100] = std::array::from_fn(|_| dice.u8(..));
+        for number in 0..800u32 {
+            let value = random.value_of(&sizes);
             db.put(format!("a{number:05}").as_bytes(), &value).unwrap();
         }
         db.flush().unwrap();

@@ -172,13 +172,13 @@ fn shortened_bounds_of_outputs_stay_within_those_of_the_inputs() {
 fn the_names_of_the_outputs_are_durable_when_the_edit_is_returned() {
     let (tree, plan) = plan_over(20, 10);
     let env = FaultEnv::new(tree.bench.env.clone(), 1);
-    let visible = vec![SequenceNumber(tree.last)];
     let context = JobContext {
         env: &env,
         dir: &tree.bench.dir,
         tables: &tree.bench.tables,
         table_options: TableOptions::default(),
-        visible,
+        visible: vec![SequenceNumber(tree.last)],
+        readers: &|| tree.readers(),
         target_file_size: 1 << 20,
         new_file_number: &|| tree.bench.number(),
         should_stop: &|| false,

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use aidb::env::{Effect, Env, FaultEnv, Hook, Loss, MemEnv, Operation, PathKind, PowerCut};
@@ -13,7 +14,7 @@ use aidb::{DB, Options, WriteOptions};
 use aidb_tests::budget::SEEDS_BEGIN_AT;
 use aidb_tests::{Budget, Random, Violations, options, tell_figures};
 
-use crate::story::{DIR, Ledger, Story};
+use crate::story::{DIR, LargeAtWork, Ledger, Story};
 
 /// What a run has seen.
 #[derive(Default)]
@@ -32,12 +33,28 @@ pub struct Tally {
     pub violations: Violations,
 }
 
+impl Tally {
+    /// Whether something that a run must have tried was not.
+    fn is_lacking(&self) -> bool {
+        let counts = [
+            self.blank_logs,
+            self.second_crashes,
+            self.walked_recoveries,
+            self.large_keys,
+            self.large_values,
+        ];
+        counts.contains(&0) || self.effects.len() < Effect::ALL.len()
+    }
+}
+
 /// Steps of one story.
 const STEPS: u64 = 220;
 /// The first points of a story are all tried: some effects are possible only then.
 const FIRST_POINTS: u64 = 8;
-/// While there is large data a point is tried once in so many times, since each takes a second.
+/// While there is large data a point is tried once in so many times, since each takes a second; of a short run's story at
+/// most so many.
 const LARGE_POINTS_ONE_IN: u64 = 20;
+const FEW_LARGE_POINTS: u64 = 6;
 /// One of so many recoveries is cut at every change, the others at one.
 const WALKED_RECOVERIES: u64 = 50;
 
@@ -46,9 +63,11 @@ fn power_is_cut_at_every_change_of_the_disk() {
     let budget = Budget::new("crash", "power_is_cut_at_every_change_of_the_disk");
     let tally = Arc::new(Mutex::new(Tally::default()));
     let (mut stories, mut whole, mut large) = (0, 0, 0);
-    while !budget.is_spent() {
+    while !budget.is_over(|| tally.lock().unwrap().is_lacking()) {
         let seed = budget.seed.wrapping_add(stories);
+        let at_work = has_large(seed).then(LargeAtWork::begin);
         tell(seed, budget, &tally);
+        drop(at_work);
         stories += 1;
         large += u64::from(has_large(seed));
         whole += u64::from(budget.all && !budget.is_spent());
@@ -115,6 +134,7 @@ fn tell(seed: u64, budget: Budget, tally: &Arc<Mutex<Tally>>) {
     let hook = {
         let (ledger, tally, mem) = (story.ledger.clone(), tally.clone(), mem.clone());
         let cutter = Mutex::new((random, 0u64));
+        let large_points = AtomicU64::new(0);
         move |operation: Operation, path: &Path| {
             if !Operation::CHANGES.contains(&operation) {
                 return;
@@ -124,13 +144,18 @@ fn tell(seed: u64, budget: Budget, tally: &Arc<Mutex<Tally>>) {
             *point += 1;
             let holds_large = ledger.lock().unwrap().holds_large;
             let is_chosen = match holds_large {
-                true => random.one_in(LARGE_POINTS_ONE_IN),
+                true => {
+                    let is_enough = || large_points.load(Ordering::Relaxed) >= FEW_LARGE_POINTS;
+                    let is_chosen = random.one_in(LARGE_POINTS_ONE_IN) && (all || !is_enough());
+                    large_points.fetch_add(u64::from(is_chosen), Ordering::Relaxed);
+                    is_chosen
+                }
                 false => all || *point <= FIRST_POINTS || random.one_in(6),
             };
-            if budget.is_spent() || !is_chosen {
+            let mut tally = tally.lock().unwrap();
+            if !is_chosen || budget.is_over(|| tally.is_lacking()) {
                 return;
             }
-            let mut tally = tally.lock().unwrap();
             tally.points += 1;
             tally.blank_logs += u64::from(has_blank_log(&mem));
             let states = match (holds_large, all) {
@@ -147,7 +172,7 @@ fn tell(seed: u64, budget: Budget, tally: &Arc<Mutex<Tally>>) {
     };
     env.set_hook(Some(Arc::new(hook) as Hook));
     for step in 0..STEPS {
-        if budget.is_spent() {
+        if budget.is_over(|| tally.lock().unwrap().is_lacking()) {
             break;
         }
         if let Err(error) = story.step() {

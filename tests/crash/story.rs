@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use aidb::{DB, Error, IterOptions, Options, Snapshot, WriteBatch, WriteOptions};
@@ -27,6 +28,25 @@ const BEFORE_THEY_GO: u64 = 5;
 pub struct State {
     pub number: u64,
     pub entries: BTreeMap<Vec<u8>, Arc<[u8]>>,
+}
+
+/// How many stories with large data are told at present: what they hold in memory is no other test's doing.
+pub static LARGE_AT_WORK: AtomicUsize = AtomicUsize::new(0);
+
+/// A story with large data is told until this is dropped.
+pub struct LargeAtWork;
+
+impl LargeAtWork {
+    pub fn begin() -> LargeAtWork {
+        LARGE_AT_WORK.fetch_add(1, Ordering::Relaxed);
+        LargeAtWork
+    }
+}
+
+impl Drop for LargeAtWork {
+    fn drop(&mut self) {
+        LARGE_AT_WORK.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Data far above what a story usually has.

@@ -14,6 +14,9 @@ pub const SEED: &str = "AIDB_TORTURE_SEED";
 /// The duration's variable: seconds per test.
 pub const SECONDS: &str = "AIDB_TORTURE_SECONDS";
 
+/// How much longer than usual a short run may go on.
+const MOST_TIMES: u32 = 4;
+
 /// The day's seeds are multiples of this.
 pub const SEEDS_BEGIN_AT: u64 = 4;
 
@@ -66,6 +69,8 @@ pub struct Budget {
     /// Every point instead of chosen ones.
     pub all: bool,
     deadline: Instant,
+    /// A short run that lacks something goes on until then.
+    latest: Instant,
 }
 
 impl Budget {
@@ -81,17 +86,27 @@ impl Budget {
         println!(
             "{name}: rerun with {SEED}={seed:#x} {duration}cargo test -p aidb-tests --test {binary} {name} -- --nocapture"
         );
-        let seconds = asked.unwrap_or(seconds);
+        let time = Duration::from_secs(asked.unwrap_or(seconds));
+        let all = asked.is_some();
+        let begun = Instant::now();
         Budget {
             seed,
-            all: asked.is_some(),
-            deadline: Instant::now() + Duration::from_secs(seconds),
+            all,
+            deadline: begun + time,
+            latest: begun + if all { time } else { time * MOST_TIMES },
         }
     }
 
     /// Whether the time is up.
     pub fn is_spent(&self) -> bool {
         Instant::now() >= self.deadline
+    }
+
+    /// Whether to end: the time is up, and nothing that must have been tried is lacking. How much fits into a time depends on
+    /// what else the machine does; a short run gets more of it then.
+    pub fn is_over(&self, is_lacking: impl FnOnce() -> bool) -> bool {
+        let now = Instant::now();
+        now >= self.latest || now >= self.deadline && !is_lacking()
     }
 }
 

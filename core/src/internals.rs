@@ -15,6 +15,7 @@ use std::path::Path;
 use crate::batch::{WriteBatch, operations};
 use crate::cache::{BlockCache, MemoryGauge};
 use crate::compression::{self, Compression};
+use crate::content::Sum;
 use crate::env::{Env, MemEnv};
 use crate::error::{Error, ErrorKind, Result};
 use crate::filename::{CURRENT, manifest_path};
@@ -135,7 +136,7 @@ pub fn manifest(current: &[u8], manifest: &[u8]) -> Result<usize> {
         log_number,
         ..VersionEdit::default()
     };
-    checked(set.log_and_apply(edit))?;
+    checked(set.log_and_apply(edit, Sum::default()))?;
     let tables = set.current().all_files().count();
     drop(set);
     let set = recover(false).expect("what was open before opens");

@@ -55,6 +55,8 @@ pub(crate) struct JobContext<'a> {
 /// What a job did.
 #[derive(Debug)]
 pub(crate) struct Output {
+    /// What tables hold more than before when the edit is applied: less, that is, what was dropped.
+    pub(crate) gained: Sum,
     /// Removes the inputs, adds the outputs.
     pub(crate) edit: VersionEdit,
     /// Bytes of the inputs.
@@ -194,7 +196,9 @@ fn attempt(plan: &Plan, context: &JobContext<'_>, tables: &Arc<TableCache>) -> R
                 &mut finished.iter_mut().collect::<Vec<_>>(),
                 Some(plan.range()),
             );
+            let written: Sum = finished.iter().filter_map(TableInfo::content).sum();
             let output = Output {
+                gained: written - read,
                 bytes_read: plan.input_bytes(),
                 bytes_written: finished.iter().map(|table| table.size).sum(),
                 entries_read: read.entries(),
@@ -249,11 +253,8 @@ fn merge(
     let mut retention = Retention::new(&context.visible)?;
     let mut ledger = Ledger::new((context.readers)());
     // Asked of every table, not of a place that keeps step (LEDGER-3). Where nobody looked nothing is known to be absent.
-    let below = plan.below.as_ref();
-    let holds_deeper = |key: &[u8]| {
-        let holds = |file: &Arc<FileMeta>| file.overlaps(Some(key), Some(key));
-        below.is_none_or(|files| files.iter().any(holds))
-    };
+    let below = plan.below.as_deref().map(Ranges::of);
+    let holds_deeper = |key: &[u8]| below.as_ref().is_none_or(|below| below.hold(key));
     let mut deeper: Vec<Cursor<'_>> = plan.deeper.iter().map(|files| Cursor::new(files)).collect();
     let (mut smallest, mut largest) = (SequenceNumber::MAX, SequenceNumber(0));
     let (mut bytes_since, mut entries_since) = (0u64, STOP_ENTRIES);
@@ -284,10 +285,10 @@ fn merge(
                 for trailer in retention.take_held() {
                     let tombstone = KeyRef::new(key.user_key, trailer);
                     ledger.kept_after_all(Reason::Bottom, tombstone);
-                    ledger.written(tombstone);
+                    ledger.written(tombstone)?;
                     outputs.add(tombstone, &[])?;
                 }
-                ledger.written(key);
+                ledger.written(key)?;
                 outputs.add(key, value)?;
             }
             Fate::Hold => ledger.dropped(Reason::Bottom, key, value),
@@ -306,6 +307,40 @@ fn merge(
         return Err(Error::unaccounted(what));
     }
     Ok(read)
+}
+
+/// The ranges of some tables, which may overlap each other in any way.
+struct Ranges<'a> {
+    /// Where they begin, ascending.
+    starts: Vec<&'a [u8]>,
+    /// Beside each start the furthest end of the ranges up to there.
+    ends: Vec<&'a [u8]>,
+}
+
+impl<'a> Ranges<'a> {
+    fn of(files: &'a [Arc<FileMeta>]) -> Ranges<'a> {
+        let range = |file: &'a Arc<FileMeta>| {
+            let (first, last) = (file.smallest_key(), file.largest_key());
+            (first.user_key, last.user_key)
+        };
+        let mut ranges: Vec<_> = files.iter().map(range).collect();
+        ranges.sort_unstable();
+        let mut furthest: &[u8] = &[];
+        let ends = ranges.iter().map(|(_, end)| {
+            furthest = furthest.max(end);
+            furthest
+        });
+        Ranges {
+            ends: ends.collect(),
+            starts: ranges.iter().map(|(start, _)| *start).collect(),
+        }
+    }
+
+    /// Whether any of them holds `key`.
+    fn hold(&self, key: &[u8]) -> bool {
+        let begun = self.starts.partition_point(|start| *start <= key);
+        begun > 0 && self.ends[begun - 1] >= key
+    }
 }
 
 /// Tells whether any table of a sorted level may hold a key; the keys asked for ascend.

@@ -2,9 +2,8 @@
 //!
 //! * LEDGER-1  Contents are compared as sums (`content.rs`): those of the inputs, kept since they were written; those
 //!             of the outputs, told from their finished blocks; and those of the entries dropped, by the reason.
-//! * LEDGER-2  A sum cannot tell whether an entry was rightly dropped. For the first keys of a job, and for a sample of
-//!             the others, that is judged again at the end of the key, by a rule stated in another way than in
-//!             `retention.rs`: whoever could read before the job must see the same after it.
+//! * LEDGER-2  A sum cannot tell whether an entry was rightly dropped. At the end of each key that is judged again, by a rule
+//!             stated in another way than in `retention.rs`: whoever could read before the job must see the same after it.
 //! * LEDGER-3  What that rule goes by is not what retention went by: who reads is asked after retention asked, of the
 //!             pinned numbers themselves ([`Readers`]); what lies deeper is found among all tables of the version that
 //!             the plan was made of (`Plan::ready`).
@@ -16,11 +15,6 @@ use crate::error::{Error, Result};
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
 use crate::memory;
 
-/// Entries of a job whose keys are all judged again, so that small jobs are judged whole.
-const JUDGED_ENTRIES: u32 = 1024;
-/// Behind them, entries that are passed over between two keys that are judged.
-const SKIPPED_ENTRIES: u32 = 64;
-
 /// What a message shows of a key.
 const SHOWN_KEY_BYTES: usize = 64;
 
@@ -30,9 +24,6 @@ pub(crate) struct Ledger {
     shadowed: Sum,
     bottom: Sum,
     judged: Judged,
-    /// Entries until the next key is judged, and entries of the job still to be judged without a pause.
-    skip: u32,
-    without_pause: u32,
 }
 
 /// Who may read (LEDGER-3). Found out after what retention goes by: whoever came in between reads at a number that was
@@ -44,24 +35,16 @@ pub(crate) struct Readers {
     pub(crate) pinned: Vec<SequenceNumber>,
 }
 
-/// The key that is followed, if any: its entries and those of them that were written, newest first.
+/// The key whose entries come at present: those that were read, and those of them that were written, newest first.
 #[derive(Default)]
 struct Judged {
-    state: Following,
     user_key: Vec<u8>,
     read: Vec<Trailer>,
     written: Vec<Trailer>,
 }
 
-#[derive(Default, PartialEq, Eq, Clone, Copy)]
-enum Following {
-    /// No key.
-    #[default]
-    None,
-    /// A key in whose middle it began: not judged, but where it ends the next one begins.
-    Passing,
-    Key,
-}
+/// What memory for it is called.
+const JUDGED: &str = "the versions of a key";
 
 /// Why an entry was not written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,12 +62,7 @@ impl Ledger {
             readers,
             shadowed: Sum::default(),
             bottom: Sum::default(),
-            judged: Judged {
-                state: Following::Key,
-                ..Judged::default()
-            },
-            skip: 0,
-            without_pause: JUDGED_ENTRIES,
+            judged: Judged::default(),
         }
     }
 
@@ -95,53 +73,18 @@ impl Ledger {
         key: KeyRef<'_>,
         holds_deeper: impl FnMut(&[u8]) -> bool,
     ) -> Result<()> {
-        if self.judged.state == Following::None {
-            self.skip -= 1;
-            if self.skip > 0 {
-                return Ok(());
-            }
+        // The first entry of a job begins a key, also if that is the empty one.
+        if self.judged.user_key != key.user_key || self.judged.read.is_empty() {
+            self.judge(holds_deeper)?;
+            memory::replace(&mut self.judged.user_key, key.user_key, JUDGED)?;
         }
-        self.follow(key, holds_deeper)
-    }
-
-    fn follow(&mut self, key: KeyRef<'_>, holds_deeper: impl FnMut(&[u8]) -> bool) -> Result<()> {
-        let judged = &mut self.judged;
-        let is_same = judged.user_key == key.user_key;
-        match judged.state {
-            // Perhaps in the middle of a key: the next one is judged.
-            Following::None => {
-                judged.state = Following::Passing;
-                memory::replace(&mut judged.user_key, key.user_key, "a key")?;
-            }
-            Following::Passing if is_same => {}
-            // A key that is followed has an entry; before the first one there is none.
-            Following::Key if is_same && !judged.read.is_empty() => self.note_read(key),
-            Following::Key if !judged.read.is_empty() && self.without_pause == 0 => {
-                self.judge(holds_deeper)?;
-                self.judged.state = Following::None;
-                self.skip = SKIPPED_ENTRIES;
-            }
-            Following::Passing | Following::Key => {
-                self.judge(holds_deeper)?;
-                self.judged.state = Following::Key;
-                memory::replace(&mut self.judged.user_key, key.user_key, "a key")?;
-                self.note_read(key);
-            }
-        }
-        Ok(())
-    }
-
-    fn note_read(&mut self, key: KeyRef<'_>) {
-        self.judged.read.push(key.trailer);
-        self.without_pause = self.without_pause.saturating_sub(1);
+        memory::push(&mut self.judged.read, key.trailer, JUDGED)
     }
 
     /// Notes that an entry was written. It was read before.
     #[inline]
-    pub(crate) fn written(&mut self, key: KeyRef<'_>) {
-        if self.judged.state == Following::Key {
-            self.judged.written.push(key.trailer);
-        }
+    pub(crate) fn written(&mut self, key: KeyRef<'_>) -> Result<()> {
+        memory::push(&mut self.judged.written, key.trailer, JUDGED)
     }
 
     /// Accounts for an entry that is not written.
@@ -186,26 +129,37 @@ impl Ledger {
         )))
     }
 
-    /// LEDGER-2 for the key that has ended.
-    fn judge(&mut self, mut holds_deeper: impl FnMut(&[u8]) -> bool) -> Result<()> {
+    /// LEDGER-2 for the key that has ended, if there was one.
+    #[inline]
+    fn judge(&mut self, holds_deeper: impl FnMut(&[u8]) -> bool) -> Result<()> {
+        let Judged { read, written, .. } = &self.judged;
+        let is_whole = match (&read[..], &written[..]) {
+            ([one], [same]) => one == same,
+            (read, written) => read == written,
+        };
+        if !is_whole {
+            self.judge_dropped(holds_deeper)?;
+        }
+        self.judged.read.clear();
+        self.judged.written.clear();
+        Ok(())
+    }
+
+    /// The same, where not all of its entries were written.
+    fn judge_dropped(&self, mut holds_deeper: impl FnMut(&[u8]) -> bool) -> Result<()> {
         let Judged {
-            state,
             user_key,
             read,
             written,
-        } = &mut self.judged;
-        if *state == Following::Key && read != written {
-            let is_hidden_below = || holds_deeper(user_key);
-            if let Some(reader) = wronged_reader(&self.readers, read, written, is_hidden_below) {
-                return Err(Error::unaccounted(format!(
-                    "entries were wrongly dropped: a reader at number {reader} would no longer see the same under \"{}\"",
-                    user_key[..user_key.len().min(SHOWN_KEY_BYTES)].escape_ascii()
-                )));
-            }
+        } = &self.judged;
+        let is_hidden_below = || holds_deeper(user_key);
+        match wronged_reader(&self.readers, read, written, is_hidden_below) {
+            None => Ok(()),
+            Some(reader) => Err(Error::unaccounted(format!(
+                "entries were wrongly dropped: a reader at number {reader} would no longer see the same under \"{}\"",
+                user_key[..user_key.len().min(SHOWN_KEY_BYTES)].escape_ascii()
+            ))),
         }
-        read.clear();
-        written.clear();
-        Ok(())
     }
 }
 

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use super::shared::{CompactionFailure, Shared, State};
 use crate::compaction::{self, PickerOptions, Plan, RangePlan, RunningCompaction};
-use crate::error::{Error, Result};
+use crate::content::Sum;
+use crate::error::{Error, ErrorKind, Result};
 use crate::key::FileNumber;
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, MutexGuard};
@@ -231,7 +232,8 @@ impl Shared {
     fn compact(&self, plan: Plan, has_set_aside: &mut bool) -> Result<()> {
         if plan.is_trivial_move() {
             let moved = plan.inputs().count() as u64;
-            self.install(plan.trivial_edit(), |_| {})?;
+            self.install(plan.trivial_edit(), Sum::default(), |_| {})
+                .inspect_err(|error| *has_set_aside = self.set_aside_refused(&plan, error))?;
             self.metrics.trivial_moves.add(moved);
             return Ok(());
         }
@@ -257,7 +259,8 @@ impl Shared {
             failure.error
         })?;
         self.step("a compaction's tables are written");
-        self.install(output.edit, |_| {})?;
+        self.install(output.edit, output.gained, |_| {})
+            .inspect_err(|error| *has_set_aside = self.set_aside_refused(&plan, error))?;
         self.metrics.compactions.add(1);
         self.metrics.compaction_bytes_read.add(output.bytes_read);
         self.metrics
@@ -273,6 +276,17 @@ impl Shared {
             output.entries_written
         ));
         Ok(())
+    }
+
+    /// Keeps compactions off the inputs of a plan whose edit the version set refused for what it says: it would again. Whether it
+    /// did.
+    fn set_aside_refused(&self, plan: &Plan, error: &Error) -> bool {
+        let is_refused = error.kind() == ErrorKind::Internal && !self.publisher.is_stopped();
+        if is_refused {
+            let inputs: Vec<_> = plan.inputs().map(|file| file.number).collect();
+            self.set_aside(&inputs, error);
+        }
+        is_refused
     }
 
     /// Keeps compactions off `tables`, which stay readable, until the database is opened again.

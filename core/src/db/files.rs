@@ -20,6 +20,12 @@ impl Shared {
             return false;
         };
         self.step("a table is to be removed");
+        if self.superversion.load().version.holds(number) {
+            self.note(format_args!(
+                "table {number} was to be removed, and is in use"
+            ));
+            return true;
+        }
         let path = filename::table_path(&self.dir, number);
         if let Err(error) = self.env.remove_file(&path) {
             self.note(format_args!("{error}"));

@@ -17,6 +17,7 @@ use super::files::delete_old_logs;
 use super::shared::Shared;
 use super::superversion::{Sealed, SuperVersion};
 use crate::compaction::{Ledger, Readers, Reason, Retention};
+use crate::content::Sum;
 use crate::env::Names;
 use crate::error::{Error, Result};
 use crate::filename::table_path;
@@ -89,10 +90,12 @@ impl Shared {
         let size = table.as_ref().map_or(0, |table| table.size);
         let written = table.as_ref().map_or(0, |table| table.entries);
         self.watch.learn(sealed.memtable.sum(), written);
+        // S7: what the memtable held less what nobody sees, not what the edit has.
+        let gained = table.as_ref().and_then(TableInfo::content);
         if let Some(table) = table {
             edit.add(0, table);
         }
-        self.install(edit, |shown| {
+        self.install(edit, gained.unwrap_or_default(), |shown| {
             // Counted before those who wait for the flush are woken.
             self.metrics.flushes.add(1);
             self.metrics.flush_bytes_written.add(size);
@@ -137,7 +140,7 @@ impl Shared {
                 ledger.read(key, |_| true)?;
                 if retention.keeps(key)? {
                     builder.add(key, value)?;
-                    ledger.written(key);
+                    ledger.written(key)?;
                 } else {
                     ledger.dropped(Reason::Shadowed, key, value);
                 }
@@ -162,17 +165,19 @@ impl Shared {
         outcome.map(Some)
     }
 
-    /// Makes `edit` durable, then shows the version it leads to, with `change` applied to the superversion.
+    /// Makes `edit`, by which tables gain `gained`, durable, then shows the version it leads to, with `change` applied to the
+    /// superversion.
     pub(super) fn install(
         &self,
         edit: VersionEdit,
+        gained: Sum,
         change: impl FnOnce(&mut SuperVersion),
     ) -> Result<()> {
         // What another installation has left half done cannot be built upon.
         self.publisher.check()?;
         let mut versions = self.versions.lock();
         self.step("an edit is to be made durable");
-        let version = versions.log_and_apply(edit)?;
+        let version = versions.log_and_apply(edit, gained)?;
         let half_done = StopUnlessShown(self);
         self.step("an edit is durable");
         let mut state = self.state.lock();

@@ -28,6 +28,7 @@ use super::superversion::SuperVersion;
 use super::sync_group::{LogFile, SyncGroup};
 use super::upkeep::Watch;
 use crate::cache::{BlockCache, TableCache};
+use crate::content::Sum;
 use crate::env::{DirSyncs, Env, MemEnv, Names, PathKind, ReservingEnv, Share};
 use crate::error::{Error, Result};
 use crate::filename::{FileKind, log_path};
@@ -161,10 +162,11 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
     if !options.read_only {
         // Without anything to flush, nothing else would ever let the old logs go.
         let log_number = recovered.sealed.is_empty().then_some(writer.number());
-        versions.log_and_apply(VersionEdit {
+        let edit = VersionEdit {
             log_number,
             ..VersionEdit::default()
-        })?;
+        };
+        versions.log_and_apply(edit, Sum::default())?;
         for error in remove_orphans(&*env, &dir, &names, &versions, &recovered) {
             info_log.write(&*env, format_args!("{error}"));
         }

@@ -15,8 +15,8 @@
 //!       memtables was interrupted between their flushes, or a flush could not name a later log (F2). They are passed
 //!       over, or missed if a log has lost its end.
 //! * R7  No log ends before the place up to which the file SYNCED says it was synced.
-//! * R8  Where the manifest knows of no log nothing was written before the first: an older manifest in the place of the newest,
-//!       with its CURRENT, would pass for a new database otherwise.
+//! * R8  No more was written before the first log that is needed than the manifest knows of. Otherwise an older manifest in the
+//!       place of the newest, with its CURRENT, would pass for the whole database, and so would one that let a log go too early.
 //!
 //! Elsewhere: telling a torn tail from damage within one log (`wal/reader.rs`).
 
@@ -89,24 +89,20 @@ pub(super) fn replay(
                 chain: Vec::new(),
             });
         }
-        (FileNumber(0), Some(first)) => {
-            // R8.
-            let predecessor = readers[first].header().predecessor;
-            if predecessor.last_sequence > last_sequence {
-                let what = format!(
-                    "{} writes came before it, and the manifest knows of {}",
-                    predecessor.last_sequence, last_sequence
-                );
-                return Err(Error::corruption(&log_path(dir, *first), 0, what));
-            }
-            *first
-        }
+        (FileNumber(0), Some(first)) => *first,
         _ if !readers.contains_key(&needed) => {
             let what = "the manifest names this log, and it is missing or has no header";
             return Err(Error::corruption(&log_path(dir, needed), 0, what));
         }
         _ => needed,
     };
+    // R8.
+    let before = readers[&first].header().predecessor.last_sequence;
+    if before > last_sequence {
+        let what =
+            format!("{before} writes came before it, and the manifest knows of {last_sequence}");
+        return Err(Error::corruption(&log_path(dir, first), 0, what));
+    }
     let mut replay = Replay {
         first,
         memtables: Vec::new(),

@@ -769,6 +769,7 @@ mod tests {
     use crate::batch::WriteBatch;
     use crate::db::DB;
     use crate::env::{Fault, FaultEnv, MemEnv, Operation};
+    use crate::version::gain_of;
     use crate::wal::{Payload, Predecessor, Writer};
 
     const BAD: &str = "/bad";
@@ -907,7 +908,8 @@ mod tests {
             let mut edit = crate::version::VersionEdit::default();
             edit.remove(level, file.number);
             edit.add(level, info.clone());
-            db.shared().install(edit, |_| {}).unwrap();
+            let gained = gain_of(&edit, &superversion.version);
+            db.shared().install(edit, gained, |_| {}).unwrap();
             let replaced = table_path(Path::new(BAD), file.number);
             drop((file, superversion, db));
             let _ = disk.remove_file(&replaced);

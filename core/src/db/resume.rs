@@ -12,6 +12,7 @@
 
 use super::shared::{Log, Shared};
 use super::sync_group::LogFile;
+use crate::content::Sum;
 use crate::error::{Error, Result};
 use crate::sync::{Arc, MutexGuard};
 use crate::version::VersionEdit;
@@ -85,6 +86,6 @@ impl Shared {
             log_number: Some(log.number),
             ..VersionEdit::default()
         };
-        self.install(edit, |_| {})
+        self.install(edit, Sum::default(), |_| {})
     }
 }

@@ -99,7 +99,7 @@ fn a_table_of_another_length_is_told_with_both() {
     let env = disk();
     let (mut set, _) = created(&env);
     let info = table(&env, set.numbers().allocate().0);
-    set.log_and_apply(adding(0, info.clone())).unwrap();
+    set.log_and_apply_any(adding(0, info.clone())).unwrap();
     let path = table_path(dir(), info.number);
     let file = env.open_write(&path).unwrap();
     for length in [info.size - 1, info.size + 1] {
@@ -127,7 +127,7 @@ fn the_check_of_the_disk_compares_it_with_what_is_in_memory() {
     let mut bytes = set.check_disk().unwrap();
     for level in [0, 1, 2] {
         let info = table(&env, set.numbers().allocate().0);
-        set.log_and_apply(adding(level, info)).unwrap();
+        set.log_and_apply_any(adding(level, info)).unwrap();
         let more = set.check_disk().unwrap();
         let path = manifest_path(dir(), set.manifest_number());
         assert_eq!(more, env.open_read(&path).unwrap().len().unwrap());
@@ -150,11 +150,11 @@ fn the_check_of_the_disk_compares_it_with_what_is_in_memory() {
         let env = disk();
         let (mut set, _) = created(&env);
         let info = table(&env, set.numbers().allocate().0);
-        set.log_and_apply(adding(0, info)).unwrap();
+        set.log_and_apply_any(adding(0, info)).unwrap();
         let mut other = recover(&env).unwrap();
         other.check_disk().unwrap();
         let edit = edit(&env, &other);
-        other.log_and_apply(edit).unwrap();
+        other.log_and_apply_any(edit).unwrap();
         other.check_disk().unwrap();
         let error = set.check_disk().unwrap_err();
         assert_eq!(error.detail(), "it does not say what was written to it");
@@ -184,7 +184,7 @@ fn a_synced_log_is_noted_once_and_recovered() {
         log_number: Some(FileNumber(12)),
         ..VersionEdit::default()
     };
-    set.log_and_apply(edit).unwrap();
+    set.log_and_apply_any(edit).unwrap();
     let writes = env.count(Operation::Write);
     set.note_synced_log(FileNumber(12)).unwrap();
     assert_eq!(env.count(Operation::Write), writes);
@@ -197,14 +197,14 @@ fn the_largest_number_of_a_write_is_that_of_the_tables_and_of_the_edits() {
     assert_eq!(set.last_sequence(), SequenceNumber(0));
     while set.numbers().allocate() < FileNumber(40) {}
     let info = table(&env, 40);
-    set.log_and_apply(adding(0, info)).unwrap();
+    set.log_and_apply_any(adding(0, info)).unwrap();
     assert_eq!(set.last_sequence(), SequenceNumber(40));
     for (number, expected) in [(39, 40), (41, 41)] {
         let edit = VersionEdit {
             last_sequence: Some(SequenceNumber(number)),
             ..VersionEdit::default()
         };
-        set.log_and_apply(edit).unwrap();
+        set.log_and_apply_any(edit).unwrap();
         assert_eq!(set.last_sequence(), SequenceNumber(expected));
         assert_eq!(
             recover(&env).unwrap().last_sequence(),
@@ -220,7 +220,7 @@ fn a_move_that_fails_gives_no_live_table_away() {
         let env = disk();
         let (mut set, obsolete) = created(&env);
         let info = table(&env, set.numbers().allocate().0);
-        set.log_and_apply(adding(0, info.clone())).unwrap();
+        set.log_and_apply_any(adding(0, info.clone())).unwrap();
         let mut moving = adding(1, info.clone());
         moving.remove(0, info.number);
         let new = table(&env, set.numbers().allocate().0);
@@ -228,7 +228,7 @@ fn a_move_that_fails_gives_no_live_table_away() {
         // Until the second failure there is a writer; then a new manifest is begun, and fails too.
         for _ in 0..2 {
             env.inject(Fault::new(&[operation], libc::EIO).always());
-            let outcome = set.log_and_apply(moving.clone());
+            let outcome = set.log_and_apply_any(moving.clone());
             env.clear();
             if outcome.is_ok() {
                 break;
@@ -236,7 +236,7 @@ fn a_move_that_fails_gives_no_live_table_away() {
             assert_eq!(tables(&set.current()), [(0, info.number.0)]);
         }
         let next = table(&env, set.numbers().allocate().0);
-        set.log_and_apply(adding(3, next)).unwrap();
+        set.log_and_apply_any(adding(3, next)).unwrap();
         let given_away = obsolete.take();
         assert!(
             !given_away.contains(&info.number),
@@ -260,7 +260,7 @@ fn creation_is_confirmed_only_while_nothing_was_done_behind_it() {
         log_number: Some(FileNumber(12)),
         ..VersionEdit::default()
     };
-    set.log_and_apply(edit).unwrap();
+    set.log_and_apply_any(edit).unwrap();
     let before = renames(&env);
     recover(&env).unwrap().confirm_creation().unwrap();
     assert_eq!(renames(&env), before);

@@ -50,7 +50,7 @@ impl ObsoleteFiles {
     }
 
     /// Adds the number of a table that no version holds.
-    pub(super) fn push(&self, number: FileNumber) {
+    pub(crate) fn push(&self, number: FileNumber) {
         if crate::env::fork_count() != self.forks {
             return;
         }

@@ -111,6 +111,13 @@ fn encode_head(file_id: u64) -> Vec<u8> {
 fn encode_record(edit: &VersionEdit, file_id: u64, offset: u64, index: u64) -> Result<Vec<u8>> {
     let mut out = vec![0; RECORD_HEADER_BYTES];
     edit.encode_to(&mut out);
+    // S7 of `set.rs`: what is written is what was meant.
+    let read = VersionEdit::decode(&out[RECORD_HEADER_BYTES..])?;
+    if read != *edit {
+        return Err(Error::internal(
+            "a version edit is not read as it was written",
+        ));
+    }
     let payload = out.len() - RECORD_HEADER_BYTES;
     let length = u32::try_from(payload)
         .map_err(|_| Error::internal(format!("a version edit of {payload} bytes")))?

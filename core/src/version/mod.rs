@@ -35,8 +35,9 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::cache::TableCache;
+use crate::content::Sum;
 use crate::error::Result;
-use crate::key::{SequenceNumber, Trailer};
+use crate::key::{FileNumber, SequenceNumber, Trailer};
 use crate::sstable::{Pending, Sought, Table, TableEntry};
 use crate::sync::Arc;
 
@@ -52,10 +53,19 @@ pub(crate) use identity::{
 pub(crate) use iter::LevelIterator;
 pub(crate) use lookup::{InMemory, Lookup, Reading};
 pub(crate) use salvage::{Salvage, salvage};
+#[cfg(test)]
+pub(crate) use set::gain_of;
 pub(crate) use set::{FileNumbers, VersionSet};
 
 /// Keys that [`Version::get_together`] takes at once: each holds a cached block, for which a thread has eight places.
 pub(crate) const TOGETHER: usize = 8;
+
+/// What the tables of a version hold, in sum.
+pub(crate) struct Content {
+    pub(crate) sum: Sum,
+    /// Whether the sum's terms are those of all tables: of one of format version 1 they are not known.
+    pub(crate) is_known: bool,
+}
 
 /// The tables of one level, in the order of V1 or V2.
 #[derive(Default)]
@@ -189,6 +199,28 @@ impl Version {
     pub(crate) fn all_files(&self) -> impl Iterator<Item = (usize, &Arc<FileMeta>)> {
         let levels = self.levels.iter().enumerate();
         levels.flat_map(|(level, files)| files.files().iter().map(move |file| (level, file)))
+    }
+
+    /// What all tables hold.
+    pub(crate) fn content(&self) -> Content {
+        let mut content = Content {
+            sum: Sum::default(),
+            is_known: true,
+        };
+        for (_, file) in self.all_files() {
+            content.is_known &= file.content_sum.is_some();
+            content.sum += Sum {
+                terms: file.content_sum.unwrap_or_default(),
+                puts: file.entries.saturating_sub(file.tombstones),
+                tombstones: file.tombstones,
+            };
+        }
+        content
+    }
+
+    /// Whether table `number` is in it.
+    pub(crate) fn holds(&self, number: FileNumber) -> bool {
+        self.all_files().any(|(_, file)| file.number == number)
     }
 
     /// Bytes of the tables of `level`.

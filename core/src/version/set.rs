@@ -6,6 +6,9 @@
 //!       or with the next edit that succeeds.
 //! * S2  A manifest that failed a write gets nothing more. The next edit begins a new one and switches CURRENT.
 //! * S3  A switch is: new manifest complete, synced, directory synced; then CURRENT. Old manifests go after it.
+//! * S7  An edit changes what tables hold, in sum, by what its maker says, and the record that is written says what the edit
+//!       says: a table that is left out, removed by mistake, or spoilt on its way to the disk is noticed before anything
+//!       is installed.
 //! * S4  File numbers are never given out twice: each edit records the next one, and an open passes over every
 //!       number that stands in a name in the directory.
 //! * S5  Open never guesses: a missing CURRENT, manifest or table is an error, never an empty store.
@@ -24,6 +27,7 @@ use super::manifest::{
     ManifestReader, ManifestWriter, RECORDS_OFFSET, read_current, set_current, snapshot_records,
 };
 use super::{Builder, Version};
+use crate::content::Sum;
 use crate::env::{Env, PathKind};
 use crate::error::{Error, Result};
 use crate::filename::{FileKind, LAST_FIRST_NUMBER, manifest_path, parse, table_path};
@@ -213,11 +217,16 @@ impl VersionSet {
         }
     }
 
-    /// Makes `edit` durable and its version the current one. Syncs the disk.
+    /// Makes `edit` durable and its version the current one. Syncs the disk. `gained`: what tables hold more in that than in the
+    /// current one; what they hold less, with the sum wrapped (S7).
     ///
     /// After an error nothing has changed in memory; see S1 for the disk: the tables that `edit` adds are no
     /// longer the caller's. The next call tries with a new manifest.
-    pub(crate) fn log_and_apply(&mut self, mut edit: VersionEdit) -> Result<Arc<Version>> {
+    pub(crate) fn log_and_apply(
+        &mut self,
+        mut edit: VersionEdit,
+        gained: Sum,
+    ) -> Result<Arc<Version>> {
         self.check_open()?;
         if self.is_read_only {
             return Err(Error::invalid_argument("the database was opened read-only"));
@@ -230,9 +239,14 @@ impl VersionSet {
         }
         let largest = edit.added.iter().map(|(_, table)| table.largest_sequence);
         edit.last_sequence = largest.chain(edit.last_sequence).max();
-        let (version, removed) = self.current.apply(&edit, &self.obsolete)?;
+        let applied = self.current.apply(&edit, &self.obsolete);
+        let balanced = applied.and_then(|(version, removed)| {
+            check_balance(&self.current, &version, gained)?;
+            Ok((version, removed))
+        });
+        let (version, removed) = balanced.inspect_err(|_| self.disown(&edit, false))?;
         if let Err(error) = self.persist(&mut edit, &version) {
-            self.disown(&edit);
+            self.disown(&edit, self.is_in_doubt);
             return Err(error);
         }
         self.is_in_doubt = false;
@@ -258,12 +272,19 @@ impl VersionSet {
         Ok(self.current.clone())
     }
 
-    /// Takes care of the tables that `edit`, which failed, would have added (S1).
-    fn disown(&mut self, edit: &VersionEdit) {
+    /// The same for an edit that is what it is, for tests that make up tables.
+    #[cfg(test)]
+    pub(crate) fn log_and_apply_any(&mut self, edit: VersionEdit) -> Result<Arc<Version>> {
+        let gained = gain_of(&edit, &self.current);
+        self.log_and_apply(edit, gained)
+    }
+
+    /// Takes care of the tables that `edit`, which failed, would have added (S1). `is_in_doubt`: whether the disk may name them.
+    fn disown(&mut self, edit: &VersionEdit, is_in_doubt: bool) {
         let live = self.live_files();
         let added = edit.added.iter().map(|(_, table)| table.number);
         for number in added.filter(|number| !live.contains(number)) {
-            if self.is_in_doubt {
+            if is_in_doubt {
                 self.doubtful.push(number);
             } else {
                 self.obsolete.push(number);
@@ -428,10 +449,11 @@ impl VersionSet {
             return Ok(());
         }
         let synced_log = Some(number);
-        self.log_and_apply(VersionEdit {
+        let edit = VersionEdit {
             synced_log,
             ..VersionEdit::default()
-        })?;
+        };
+        self.log_and_apply(edit, Sum::default())?;
         Ok(())
     }
 
@@ -462,6 +484,39 @@ impl VersionSet {
             .map(|(_, file)| file.number)
             .collect()
     }
+}
+
+/// Refuses an edit that leads from `before` to `after` and changes what tables hold by anything but `gained` (S7).
+fn check_balance(before: &Version, after: &Version, gained: Sum) -> Result<()> {
+    let (before, after) = (before.content(), after.content());
+    let mut due = before.sum;
+    due += gained;
+    // A table of format version 1 has counts alone.
+    let is_known = before.is_known && after.is_known;
+    if (due.puts, due.tombstones) == (after.sum.puts, after.sum.tombstones)
+        && (!is_known || due.terms == after.sum.terms)
+    {
+        return Ok(());
+    }
+    Err(Error::unaccounted(format!(
+        "an edit of the manifest leads to tables with {}, and {due} are due",
+        after.sum
+    )))
+}
+
+/// What `edit` gives tables and takes from those of `version`, as it says itself.
+#[cfg(test)]
+pub(crate) fn gain_of(edit: &VersionEdit, version: &Version) -> Sum {
+    let mut gained = Sum::default();
+    for (_, table) in &edit.added {
+        gained += table.content().unwrap_or_default();
+    }
+    for (level, number) in &edit.removed {
+        let files = version.files(*level).iter();
+        let found = files.filter(|file| file.number == *number);
+        gained = gained - found.filter_map(|file| file.content()).sum();
+    }
+    gained
 }
 
 /// What a manifest says.

@@ -55,8 +55,6 @@ pub const THRESHOLDS: &[Threshold] = &[
     bytes("cache/slabs.rs", "PAGE_BYTES", 256 << 10),
     bytes("cache/slabs.rs", "STEP_BYTES", 64),
     bytes("cache/slabs.rs", "LARGEST_BYTES", 16 << 10),
-    count("compaction/ledger.rs", "JUDGED_ENTRIES", 1024),
-    count("compaction/ledger.rs", "SKIPPED_ENTRIES", 64),
     bytes("compaction/job.rs", "READAHEAD_BYTES", 256 << 10),
     count("compaction/job.rs", "STOP_ENTRIES", 256),
     bytes("compaction/job.rs", "STOP_BYTES", 1 << 20),

@@ -4,7 +4,11 @@ use aidb_test_data::{Random, Sizes};
 
 use super::*;
 use crate::compression::Compression;
+use crate::env::PathKind;
 use crate::filename::table_path;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::version::{VersionEdit, gain_of};
 
 /// Levels 1 and 2 of a database whose level 1 is too large and lies over level 2, and is damaged as a whole.
 fn with_damage_in_level_1(env: &MemEnv) {
@@ -68,4 +72,64 @@ fn damage_in_tables_that_level_0_does_not_need_stops_no_writer() {
             assert_eq!(found.as_deref(), Some(&[7; 1000][..]));
         }
     }
+}
+
+/// Calls `meddle` once, when a compaction has written its tables.
+fn before_an_installation(options: Options, meddle: impl Fn() + Send + Sync + 'static) -> Options {
+    let is_done = AtomicBool::new(false);
+    let mut options = options;
+    options.step_hook = Some(Arc::new(move |step: &str| {
+        if step == "a compaction's tables are written" && !is_done.swap(true, Ordering::SeqCst) {
+            meddle();
+        }
+    }));
+    options
+}
+
+#[test]
+fn a_compaction_whose_edit_is_refused_leaves_no_tables_and_is_not_begun_again() {
+    let env = MemEnv::new();
+    let opened: Arc<Mutex<Option<DB>>> = Arc::default();
+    let meddler = Arc::clone(&opened);
+    // Another edit takes an input away, by mistake: then the one that follows removes what is not there.
+    let options = before_an_installation(options(&env), move || {
+        let db = meddler.lock().clone().unwrap();
+        let version = Arc::clone(&db.shared().superversion.load().version);
+        let mut edit = VersionEdit::default();
+        edit.remove(0, version.files(0)[0].number);
+        let gained = gain_of(&edit, &version);
+        db.shared().install(edit, gained, |_| {}).unwrap();
+    });
+    let db = DB::open("/db", options.level0_compaction_trigger(2)).unwrap();
+    *opened.lock() = Some(db.clone());
+    for round in 0..3u8 {
+        for key in 0..50u8 {
+            db.put(&[key], &[round; 100]).unwrap();
+        }
+        db.flush().unwrap();
+    }
+    let error = db.shared().run_background_step().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
+    assert!(!db.stats().unwrap().set_aside.is_empty());
+    while db.shared().run_background_step().unwrap() {}
+    let version = Arc::clone(&db.shared().superversion.load().version);
+    let names = env.list(Path::new("/db")).unwrap();
+    let tables = names.iter().filter(|name| name.ends_with(".sst")).count();
+    assert_eq!(tables, version.all_files().count(), "{names:?}");
+    // The cycle would keep it open.
+    *opened.lock() = None;
+}
+
+#[test]
+fn a_table_in_use_is_not_removed_though_somebody_says_that_nobody_needs_it() {
+    let env = MemEnv::new();
+    let db = open(&env);
+    db.put(b"a", b"1").unwrap();
+    db.flush().unwrap();
+    let version = Arc::clone(&db.shared().superversion.load().version);
+    let number = version.all_files().next().unwrap().1.number;
+    db.shared().obsolete.push(number);
+    db.shared().delete_obsolete_tables();
+    let table = table_path(Path::new("/db"), number);
+    assert_ne!(env.kind(&table).unwrap(), PathKind::Missing);
 }

@@ -9,7 +9,7 @@ use crate::content::Sum;
 use crate::filename::table_path;
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
 use crate::sstable::Builder;
-use crate::version::{FileMeta, VersionEdit};
+use crate::version::{FileMeta, VersionEdit, gain_of};
 
 const PAIRS: u8 = 40;
 const VALUE_BYTES: usize = 100_000;
@@ -123,7 +123,8 @@ fn a_table_with_another_sum_than_the_manifest_says_is_damage_by_name() {
     edit.remove(level, file.number);
     edit.add(level, info);
     drop(file);
-    db.shared().install(edit, |_| {}).unwrap();
+    let gained = gain_of(&edit, &db.shared().superversion.load().version);
+    db.shared().install(edit, gained, |_| {}).unwrap();
     let report = db.verify().unwrap();
     assert_eq!(report.damaged_places, 1, "{report:?}");
     let damage = &report.damage[0];

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::content::Sum;
 use crate::env::File;
 use crate::filename::log_path;
 use crate::key::{FileNumber, SequenceNumber};
 use crate::sync::Mutex;
+use crate::version::VersionEdit;
 use crate::wal;
 
 fn cut(env: &MemEnv, bytes: Loss, names: Loss) -> MemEnv {
@@ -549,4 +551,26 @@ fn a_recovery_that_is_interrupted_between_two_flushes_of_several_logs_goes_on_la
         assert_eq!(entries(&db).len(), expected.len() + 1);
         assert_eq!(db.verify().unwrap().damaged_places, 0);
     }
+}
+
+#[test]
+fn a_log_that_the_manifest_let_go_before_it_was_flushed_is_missed() {
+    let env = MemEnv::new();
+    let (db, logs) = three_logs(&env, |db, number| {
+        db.put(&[number], &[number; 1000]).unwrap();
+    });
+    let edit = VersionEdit {
+        log_number: Some(logs[2].0),
+        ..VersionEdit::default()
+    };
+    db.shared().install(edit, Sum::default(), |_| {}).unwrap();
+    let killed = env.process_crash();
+    let error = DB::open("/db", options(&killed)).map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corruption);
+    let text = error.to_string();
+    let what = format!("{} writes came before it", logs[2].1 - 1);
+    assert!(
+        text.contains(&what) && text.contains(&format!("{}", logs[2].0)),
+        "{text}"
+    );
 }

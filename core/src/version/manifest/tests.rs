@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::env::{Fault, FaultEnv, MemEnv, Operation};
+use crate::version::edit::{LEVELS, Reclaimable, TableInfo};
 
 const NUMBER: FileNumber = FileNumber(1);
 
@@ -353,4 +354,35 @@ fn lengths_and_ids_are_compared_before_a_record_is_read() {
     file.write_at(at, &stored).unwrap();
     file.set_len(length - 1).unwrap();
     assert!(told(file_id).contains("the file ends here"));
+}
+
+#[test]
+fn an_edit_that_would_not_be_read_as_it_is_meant_is_not_written() {
+    let (env, dir, _) = written(1);
+    let table = TableInfo {
+        number: FileNumber(9),
+        size: 100,
+        smallest: vec![0; 8],
+        largest: vec![0; 8],
+        entries: 2,
+        ..TableInfo::default()
+    };
+    // Without a content sum a table has no tail, so what stands there would be lost.
+    let without_tail = TableInfo {
+        reclaimable: Some(Reclaimable {
+            older_versions: 1,
+            created_micros: 5,
+        }),
+        ..table.clone()
+    };
+    for (level, table) in [(LEVELS, table), (0, without_tail)] {
+        let (number, file_id) = read_current(&env, &dir).unwrap();
+        let mut reader = ManifestReader::open(&env, &dir, number, file_id, true).unwrap();
+        while reader.next_edit().unwrap().is_some() {}
+        let mut writer = reader.into_writer().unwrap();
+        let mut spoilt = edit(2);
+        spoilt.added.push((level, table));
+        writer.append(&spoilt).unwrap_err();
+        assert_eq!(read(&env, &dir).unwrap(), (vec![0, 1], true));
+    }
 }

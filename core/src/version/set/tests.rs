@@ -57,11 +57,11 @@ fn what_was_applied_is_recovered() {
     let (env, mut set) = created();
     assert_eq!(inspect(&env, &dir()).unwrap(), Contents::Database);
     let (first, second) = (table(&set), table(&set));
-    set.log_and_apply(adding(0, first.clone())).unwrap();
+    set.log_and_apply_any(adding(0, first.clone())).unwrap();
     let mut edit = adding(1, second);
     edit.remove(0, first.number);
     edit.log_number = Some(FileNumber(9));
-    set.log_and_apply(edit).unwrap();
+    set.log_and_apply_any(edit).unwrap();
     let (expected, next) = (numbers(&set), set.numbers.next());
     let again = recover(&env).unwrap();
     assert_eq!(numbers(&again), expected);
@@ -74,10 +74,10 @@ fn what_was_applied_is_recovered() {
 fn a_removed_file_is_queued_after_its_last_reader() {
     let (_env, mut set) = created();
     let first = table(&set);
-    let pinned = set.log_and_apply(adding(0, first.clone())).unwrap();
+    let pinned = set.log_and_apply_any(adding(0, first.clone())).unwrap();
     let mut edit = VersionEdit::default();
     edit.remove(0, first.number);
-    set.log_and_apply(edit).unwrap();
+    set.log_and_apply_any(edit).unwrap();
     assert_eq!(set.obsolete.take(), []);
     drop(pinned);
     assert_eq!(set.obsolete.take(), [first.number]);
@@ -159,7 +159,7 @@ fn a_long_history_rolls_into_a_new_manifest_and_removes_the_old() {
         if let Some((level, file)) = set.current().all_files().next() {
             edit.remove(level, file.number);
         }
-        set.log_and_apply(edit).unwrap();
+        set.log_and_apply_any(edit).unwrap();
     }
     assert_ne!(set.manifest_number(), FIRST_MANIFEST);
     let manifests = || {
@@ -177,7 +177,7 @@ fn a_long_history_rolls_into_a_new_manifest_and_removes_the_old() {
 fn a_failed_edit_changes_nothing_and_the_next_one_begins_a_new_manifest() {
     let (env, mut set) = created();
     let (first, second) = (table(&set), table(&set));
-    set.log_and_apply(adding(0, first)).unwrap();
+    set.log_and_apply_any(adding(0, first)).unwrap();
     // As after a failed write: there is no writer any more.
     set.writer = None;
     // A directory in CURRENT.tmp's place makes switching fail.
@@ -185,13 +185,14 @@ fn a_failed_edit_changes_nothing_and_the_next_one_begins_a_new_manifest() {
     env.create_dir_all(&obstacle).unwrap();
     let before = numbers(&set);
     for _ in 0..3 {
-        set.log_and_apply(adding(0, second.clone())).unwrap_err();
+        set.log_and_apply_any(adding(0, second.clone()))
+            .unwrap_err();
         assert!(set.is_in_doubt);
         assert_eq!(numbers(&set), before);
         assert_eq!(numbers(&recover(&env).unwrap()), before);
     }
     env.remove_dir(&obstacle).unwrap();
-    set.log_and_apply(adding(0, second)).unwrap();
+    set.log_and_apply_any(adding(0, second)).unwrap();
     assert!(!set.is_in_doubt);
     assert_eq!(numbers(&recover(&env).unwrap()), numbers(&set));
     let names = env.list(&dir()).unwrap();
@@ -208,13 +209,13 @@ fn a_failed_edit_changes_nothing_and_the_next_one_begins_a_new_manifest() {
 fn a_manifest_found_unclean_is_replaced_by_the_next_edit() {
     let (env, mut set) = created();
     let first = table(&set);
-    set.log_and_apply(adding(0, first)).unwrap();
+    set.log_and_apply_any(adding(0, first)).unwrap();
     let path = manifest_path(&dir(), FIRST_MANIFEST);
     let file = env.open_write(&path).unwrap();
     file.write_at(file.len().unwrap(), b"half").unwrap();
     let mut again = recover(&env).unwrap();
     let second = table(&again);
-    again.log_and_apply(adding(0, second)).unwrap();
+    again.log_and_apply_any(adding(0, second)).unwrap();
     assert_ne!(again.manifest_number(), FIRST_MANIFEST);
     assert_eq!(numbers(&recover(&env).unwrap()), numbers(&again));
 }
@@ -223,7 +224,7 @@ fn a_manifest_found_unclean_is_replaced_by_the_next_edit() {
 fn missing_and_shortened_files_are_corruption_by_name() {
     let (env, mut set) = created();
     let first = table(&set);
-    set.log_and_apply(adding(0, first.clone())).unwrap();
+    set.log_and_apply_any(adding(0, first.clone())).unwrap();
     drop(set);
     let path = table_path(&dir(), first.number);
     env.open_write(&path)
@@ -273,7 +274,7 @@ fn every_acknowledged_edit_survives_loss_of_power() {
                 .unwrap();
             edit.remove(level, file);
         }
-        set.log_and_apply(edit).unwrap();
+        set.log_and_apply_any(edit).unwrap();
         expected.push(numbers(&set));
         for seed in 0..8 {
             let after = env.power_cut(seed);
@@ -338,7 +339,7 @@ fn walk(
             let mut tried = walked.current.clone();
             tried.retain(|(_, file)| !edit.removed.contains(&(1, FileNumber(*file))));
             tried.push((1, number.0));
-            match set.log_and_apply(edit) {
+            match set.log_and_apply_any(edit) {
                 Ok(_) => {
                     walked.current = numbers(&set);
                     assert_eq!(walked.current, tried);
@@ -423,7 +424,7 @@ fn a_full_disk_does_not_fill_up_with_attempts() {
     for _ in 0..5 {
         let info = table(&set);
         tables.push(info.number);
-        let error = set.log_and_apply(adding(0, info)).unwrap_err();
+        let error = set.log_and_apply_any(adding(0, info)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NoSpace);
     }
     // The first edit may be on the disk; the others cannot be.
@@ -438,6 +439,63 @@ fn a_full_disk_does_not_fill_up_with_attempts() {
     );
     faulty.clear();
     let info = table(&set);
-    set.log_and_apply(adding(0, info)).unwrap();
+    set.log_and_apply_any(adding(0, info)).unwrap();
     assert_eq!(obsolete.take(), tables[..1]);
+}
+
+#[test]
+fn an_edit_that_changes_what_tables_hold_by_anything_but_what_is_due_is_refused() {
+    let (env, mut set) = created();
+    let (first, second, third) = (table(&set), table(&set), table(&set));
+    set.log_and_apply_any(adding(0, first.clone())).unwrap();
+    let sum = |table: &TableInfo| table.content().unwrap();
+    let none = Sum::default();
+    let mut replacing = adding(1, second.clone());
+    replacing.remove(0, first.number);
+    let mut removing = VersionEdit::default();
+    removing.remove(0, first.number);
+    let other_terms = Sum {
+        terms: sum(&second).terms ^ 1,
+        ..sum(&second)
+    };
+    let wrong = [
+        ("a table came in", adding(0, second.clone()), none),
+        ("a table was left out", VersionEdit::default(), sum(&second)),
+        ("another content", adding(0, second.clone()), other_terms),
+        ("a table was lost", removing, none),
+        ("an output was left out", replacing.clone(), none),
+        ("twice", replacing.clone(), sum(&second)),
+    ];
+    let (before, manifest) = (numbers(&set), set.check_disk().unwrap());
+    for (name, edit, gained) in wrong {
+        let names_second = edit.added.iter().any(|(_, info)| *info == second);
+        let error = set.log_and_apply(edit, gained).unwrap_err();
+        assert!(error.is_unaccounted(), "{name}: {error}");
+        assert_eq!(numbers(&set), before, "{name}");
+        assert_eq!(set.check_disk().unwrap(), manifest, "{name}: not written");
+        // What it would have added is nobody's.
+        let obsolete = set.obsolete.pop();
+        assert_eq!(obsolete, names_second.then_some(second.number), "{name}");
+    }
+    let gained = sum(&second) - sum(&first);
+    set.log_and_apply(replacing, gained).unwrap();
+    set.log_and_apply(adding(0, third.clone()), sum(&third))
+        .unwrap();
+    assert_eq!(numbers(&recover(&env).unwrap()), numbers(&set));
+}
+
+#[test]
+fn tables_of_format_version_1_are_compared_by_their_counts() {
+    let (_, mut set) = created();
+    let mut old = table(&set);
+    old.content_sum = None;
+    let one = Sum {
+        terms: 7,
+        puts: 1,
+        tombstones: 0,
+    };
+    let two = Sum { puts: 2, ..one };
+    let error = set.log_and_apply(adding(0, old.clone()), two).unwrap_err();
+    assert!(error.is_unaccounted(), "{error}");
+    set.log_and_apply(adding(0, old), one).unwrap();
 }

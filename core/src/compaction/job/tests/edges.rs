@@ -1,10 +1,11 @@
 //! How often a job asks whether to stop, where it cuts its outputs, and what it has made durable when it ends.
 
-use aidb_test_data::Fill;
+use aidb_test_data::{Fill, Random};
 
 use super::*;
 use crate::env::{Fault, FaultEnv, Operation};
-use crate::key::KeyRef;
+use crate::key::{FileNumber, KeyRef, Trailer};
+use crate::version::ObsoleteFiles;
 
 /// A tree with a plan for two tables of level 0, which hold every second one of `entries` entries.
 fn plan_over(entries: usize, value_bytes: usize) -> (Tree, Plan) {
@@ -193,4 +194,34 @@ fn the_names_of_the_outputs_are_durable_when_the_edit_is_returned() {
     assert_eq!(failure.error.kind(), ErrorKind::Io, "{failure:?}");
     assert_eq!(failure.set_aside, []);
     assert_eq!(tree.table_names(), before, "J2");
+}
+
+#[test]
+fn a_key_is_held_deeper_if_any_table_ranges_over_it_whatever_order_they_are_in() {
+    let mut random = Random::new(41);
+    let obsolete = ObsoleteFiles::new(|| {});
+    for tables in 0..40u64 {
+        let files: Vec<Arc<FileMeta>> = (0..tables)
+            .map(|number| {
+                let mut ends = [(); 2].map(|()| vec![random.below(60) as u8; 1 + random.index(2)]);
+                ends.sort_unstable();
+                let encoded = |key: &[u8]| KeyRef::new(key, Trailer::NEWEST).to_vec();
+                let info = TableInfo {
+                    number: FileNumber(number + 1),
+                    smallest: encoded(&ends[0]),
+                    largest: encoded(&ends[1]),
+                    ..TableInfo::default()
+                };
+                FileMeta::new(info, Arc::clone(&obsolete))
+            })
+            .collect();
+        let ranges = Ranges::of(&files);
+        let keys = (0..62u8).flat_map(|byte| [vec![byte], vec![byte, byte], vec![byte, 0]]);
+        for key in keys.chain([Vec::new()]) {
+            let expected = files
+                .iter()
+                .any(|file| file.overlaps(Some(&key), Some(&key)));
+            assert_eq!(ranges.hold(&key), expected, "{key:?} of {tables}");
+        }
+    }
 }

@@ -229,9 +229,20 @@ impl Shared {
 
     /// Carries out a plan and shows its result. Notes whether it failed and tables are left out of compactions for that.
     fn compact(&self, plan: Plan, has_set_aside: &mut bool) -> Result<()> {
+        let refuse = |error: Error, has_set_aside: &mut bool| {
+            // Others are to be picked, not this one for ever.
+            let inputs: Vec<_> = plan.inputs().map(|file| file.number).collect();
+            self.set_aside(&inputs, &error);
+            *has_set_aside = true;
+            error
+        };
+        plan.check().map_err(|error| refuse(error, has_set_aside))?;
         if plan.is_trivial_move() {
             let moved = plan.inputs().count() as u64;
-            self.install(plan.trivial_edit(), |_| {})?;
+            let edit = plan.trivial_edit();
+            plan.check_edit(&edit)
+                .map_err(|error| refuse(error, has_set_aside))?;
+            self.install(edit, |_| {})?;
             self.metrics.trivial_moves.add(moved);
             return Ok(());
         }
@@ -257,6 +268,8 @@ impl Shared {
             failure.error
         })?;
         self.step("a compaction's tables are written");
+        plan.check_edit(&output.edit)
+            .map_err(|error| refuse(error, has_set_aside))?;
         self.install(output.edit, |_| {})?;
         self.metrics.compactions.add(1);
         self.metrics.compaction_bytes_read.add(output.bytes_read);

@@ -98,6 +98,19 @@ impl SnapshotList {
         }
     }
 
+    /// Pins the oldest number that is pinned, once more.
+    pub(crate) fn pin_oldest(self: &Arc<Self>) -> Option<Snapshot> {
+        let mut pinned = self.pinned.lock();
+        let (sequence, count) = pinned.counts.iter_mut().next()?;
+        *count += 1;
+        Some(Snapshot {
+            pin: Arc::new(Pin {
+                list: Arc::clone(self),
+                sequence: *sequence,
+            }),
+        })
+    }
+
     fn release(&self, sequence: SequenceNumber) {
         let mut pinned = self.pinned.lock();
         let Some(count) = pinned.counts.get_mut(&sequence) else {
@@ -174,9 +187,14 @@ mod tests {
         assert_eq!(list.visible(latest), [SequenceNumber(3), SequenceNumber(9)]);
         drop((first, other));
         assert_eq!(list.visible(latest), [SequenceNumber(3), SequenceNumber(9)]);
+        let again = list.pin_oldest().unwrap();
         drop(twin);
+        assert_eq!(list.visible(latest), [SequenceNumber(3), SequenceNumber(9)]);
+        assert_eq!(again.sequence(), SequenceNumber(3));
+        drop(again);
         assert_eq!(list.visible(latest), [SequenceNumber(9)]);
         assert_eq!(list.len(), 0);
+        assert!(list.pin_oldest().is_none());
     }
 }
 

@@ -1,6 +1,7 @@
 //! Merges tables downward, so that reads look into few tables and dead entries go.
 //!
-//! * `picker.rs`    decides what to compact: pure, from a version to a plan; `picker/upkeep.rs` where no level is too large
+//! * `picker.rs`    decides what to compact: pure, from a version to a plan; `picker/upkeep.rs` where no level is too large,
+//!                  and `picker/check.rs` finds again that a plan is right
 //! * `job.rs`       carries a plan out: from a plan to a version edit
 //! * `retention.rs` decides which entries survive: pure, one key at a time
 //! * `ledger.rs`    accounts for every entry, of flushes too

@@ -11,7 +11,10 @@
 //!       it, directly or through others. Otherwise an older entry could pass a newer one (V3).
 //! * P4  A plan has all tables of the output level that its range touches, so that V2 holds after it. As levels
 //!       keep all versions of a key in one table (V2), no boundary needs widening for a shared key.
+//! * P5  What P3 and P4 are for is found again of every plan that is chosen, in another way (`picker/check.rs`); one that
+//!       fails there is never carried out.
 
+mod check;
 mod upkeep;
 
 use std::collections::HashSet;
@@ -121,6 +124,8 @@ pub(crate) struct Plan {
     pub(super) deeper: Vec<Files>,
     /// The same tables, found in another way once the plan is chosen: for the ledger ([`Plan::ready`]).
     pub(super) below: Option<Files>,
+    /// Why it must not be carried out, if it must not (P5).
+    wrong: Option<String>,
 }
 
 impl Plan {
@@ -145,12 +150,13 @@ impl Plan {
             largest,
             is_trivial_move: false,
             below: None,
+            wrong: Some("nobody has looked whether it is right".into()),
         }
     }
 
     /// The same plan with what the ledger judges by (LEDGER-3): every table of `version`, from which the plan was made,
     /// that lies below the output level and reaches into the range of the inputs. No ordering of a level is relied on.
-    /// Asked of the plan that is chosen only, since it looks at every table.
+    /// And with whether it may be carried out (P5). Asked of the plan that is chosen only, since it looks at every table.
     pub(super) fn ready(mut self, version: &Version) -> Plan {
         let first = self.inputs().map(|file| file.smallest_key().user_key).min();
         let last = self.inputs().map(|file| file.largest_key().user_key).max();
@@ -159,6 +165,7 @@ impl Plan {
             files.filter(|(level, file)| *level > self.output_level && file.overlaps(first, last));
         let below = files.map(|(_, file)| Arc::clone(file)).collect();
         self.below = Some(below);
+        self.wrong = self.fault(version);
         self
     }
 
@@ -172,6 +179,7 @@ impl Plan {
             largest: self.largest.clone(),
             deeper: self.deeper.clone(),
             below: self.below.clone(),
+            wrong: self.wrong.clone(),
             ..*self
         }
     }

@@ -230,10 +230,22 @@ impl Shared {
 
     /// Carries out a plan and shows its result. Notes whether it failed and tables are left out of compactions for that.
     fn compact(&self, plan: Plan, has_set_aside: &mut bool) -> Result<()> {
+        let refuse = |error: Error, has_set_aside: &mut bool| {
+            // What was planned or written wrongly would be again: others are to be picked, not this one for ever.
+            if error.kind() == ErrorKind::Internal && !self.publisher.is_stopped() {
+                let inputs: Vec<_> = plan.inputs().map(|file| file.number).collect();
+                self.set_aside(&inputs, &error);
+                *has_set_aside = true;
+            }
+            error
+        };
+        plan.check().map_err(|error| refuse(error, has_set_aside))?;
         if plan.is_trivial_move() {
             let moved = plan.inputs().count() as u64;
-            self.install(plan.trivial_edit(), Sum::default(), |_| {})
-                .inspect_err(|error| *has_set_aside = self.set_aside_refused(&plan, error))?;
+            let edit = plan.trivial_edit();
+            let checked = plan.check_edit(&edit);
+            let installed = checked.and_then(|()| self.install(edit, Sum::default(), |_| {}));
+            installed.map_err(|error| refuse(error, has_set_aside))?;
             self.metrics.trivial_moves.add(moved);
             return Ok(());
         }
@@ -259,8 +271,13 @@ impl Shared {
             failure.error
         })?;
         self.step("a compaction's tables are written");
+        if let Err(error) = plan.check_edit(&output.edit) {
+            let written = output.edit.added.iter().map(|(_, table)| table.number);
+            written.for_each(|number| self.obsolete.push(number));
+            return Err(refuse(error, has_set_aside));
+        }
         self.install(output.edit, output.gained, |_| {})
-            .inspect_err(|error| *has_set_aside = self.set_aside_refused(&plan, error))?;
+            .map_err(|error| refuse(error, has_set_aside))?;
         self.metrics.compactions.add(1);
         self.metrics.compaction_bytes_read.add(output.bytes_read);
         self.metrics
@@ -276,17 +293,6 @@ impl Shared {
             output.entries_written
         ));
         Ok(())
-    }
-
-    /// Keeps compactions off the inputs of a plan whose edit the version set refused for what it says: it would again. Whether it
-    /// did.
-    fn set_aside_refused(&self, plan: &Plan, error: &Error) -> bool {
-        let is_refused = error.kind() == ErrorKind::Internal && !self.publisher.is_stopped();
-        if is_refused {
-            let inputs: Vec<_> = plan.inputs().map(|file| file.number).collect();
-            self.set_aside(&inputs, error);
-        }
-        is_refused
     }
 
     /// Keeps compactions off `tables`, which stay readable, until the database is opened again.

@@ -8,16 +8,19 @@
 //! * Y3  Damage is collected, not returned: an error means that the verification could not go on.
 //! * Y4  It holds no lock while it reads, but for the manifest: edits wait that long, writes do not.
 //! * Y5  Reads are compared only where the bytes on disk are right: what they meet otherwise has been told already.
-//!       They are made at a number that is pinned before the superversion is loaded: that has every entry up to it.
+//!       They are made at a number that is pinned before the superversion is loaded: that has every entry up to it; and at
+//!       the oldest that a user has pinned.
 //! * Y6  What readers get from the block cache is compared with the file, block by block: a fault of ours there is
-//!       reported as `Internal`.
+//!       reported as `Internal`. So is a key that is there and that the filter which readers ask denies.
 
 mod reads;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use self::reads::{Answer, Comparison, Pairs, Walked, Way, first_difference, walk};
+use self::reads::{
+    Answer, Comparison, Lookups, Pairs, Walked, Way, first_difference, walk, walk_with,
+};
 use super::cursor::Cursor;
 use super::report::{Damage, VerifyProgress, VerifyReport};
 use super::shared::Shared;
@@ -29,11 +32,11 @@ use crate::content::Sum;
 use crate::error::{Error, ErrorKind, Result};
 use crate::filename::{CURRENT, log_path, table_path};
 use crate::iterator::merging::MergingIterator;
-use crate::key::{FileNumber, SequenceNumber};
+use crate::key::{FileNumber, KeyRef, SequenceNumber};
 use crate::memtable::Memtable;
 use crate::options::{IterOptions, ReadOptions};
 use crate::snapshot::Snapshot;
-use crate::sstable::{Checked, Table};
+use crate::sstable::{Checked, Sought, Table};
 use crate::sync::Arc;
 use crate::version::{FileMeta, TableInfo};
 use crate::wal::{Opened, Part, Predecessor, Reader};
@@ -123,6 +126,8 @@ struct Walk<'a> {
 /// What is looked at (Y5).
 struct Moment {
     snapshot: Snapshot,
+    /// The oldest one that a user holds.
+    oldest: Option<Snapshot>,
     superversion: Arc<SuperVersion>,
 }
 
@@ -137,11 +142,14 @@ impl Walk<'_> {
         let shared = self.shared;
         // In this order, so that a write that is flushed in between is met twice rather than never.
         let logs = shared.logs()?;
+        let oldest = shared.snapshots.pin_oldest();
         let snapshot = shared.snapshots.pin(|| shared.publisher.last());
         let superversion = shared.superversion.load_full();
         // Behind that: what a closed database shows is nothing.
         shared.check_open()?;
         let moment = Moment {
+            // At the same number nothing else is seen.
+            oldest: oldest.filter(|oldest| oldest.sequence() < snapshot.sequence()),
             snapshot,
             superversion,
         };
@@ -402,9 +410,25 @@ impl Walk<'_> {
             (Way::Backward, READAHEAD_BYTES, "backward"),
         ] {
             let mut entries = table.iter(false, readahead);
-            let outcome = walk(&mut entries, way, number, &mut |walked| {
+            let is_first = (way, readahead) == (Way::Forward, 0);
+            // Its filter is in memory: what is read of the file says nothing of that.
+            let asked = file.handle.opened().filter(|_| is_first);
+            let mut denied: Option<Vec<u8>> = None;
+            let look = |key: KeyRef<'_>| {
+                if let Some(asked) = &asked
+                    && denied.is_none()
+                    && !asked.may_hold(Sought::new(key.user_key, key.trailer))
+                {
+                    denied = Some(key.user_key.to_vec());
+                }
+            };
+            let outcome = walk_with(&mut entries, way, number, look, &mut |walked| {
                 self.advance(in_proportion(walked, file.size, bytes))
             });
+            if let Some(key) = denied {
+                let what = format!("the filter denies {}, which is there", reads::Shown(&key));
+                self.misread(&path, what)?;
+            }
             let walked = match self.noted(&path, outcome)? {
                 Some(Some(walked)) => walked,
                 Some(None) => return Ok(ControlFlow::Break(())),
@@ -418,7 +442,7 @@ impl Walk<'_> {
                 );
                 self.misread(&path, what)?;
             }
-            if (way, readahead) == (Way::Forward, 0) {
+            if is_first {
                 self.held.seen += walked.seen;
                 self.held.bytes += walked.bytes;
             }
@@ -523,29 +547,26 @@ impl Walk<'_> {
             fill_cache: false,
             ..IterOptions::default()
         };
-        let cursor = || {
+        let cursor_at = |number| {
             let superversion = Arc::clone(&moment.superversion);
             Cursor::at(shared, superversion, number, options.clone())
         };
-        let get_options = ReadOptions {
-            snapshot: Some(&moment.snapshot),
-            fill_cache: false,
-        };
+        let cursor = || cursor_at(number);
+        let past = moment.oldest.as_ref().map(|snapshot| {
+            let number = snapshot.sequence();
+            Ok((number, cursor_at(number)?, LookupsAt { shared, snapshot }))
+        });
         let comparison = Comparison {
             merged: MergingIterator::new(sources(&moment.superversion, &shared.tables, &options)?),
             number,
             forward: cursor()?,
             backward: cursor()?,
             seeking: cursor()?,
-            get: |key: &[u8], value: Option<&[u8]>| {
-                let found = shared.get(key, &get_options, |found| found.into_value())?;
-                Ok(match (found, value) {
-                    (None, None) => Answer::Right,
-                    (None, Some(_)) => Answer::Missing,
-                    (Some(found), Some(value)) if found == value => Answer::Right,
-                    (Some(_), _) => Answer::Another,
-                })
+            lookups: LookupsAt {
+                shared,
+                snapshot: &moment.snapshot,
             },
+            past: past.transpose()?,
         };
         let outcome = comparison.run(&mut |walked| {
             let part = in_proportion(walked, share, bytes);
@@ -569,6 +590,12 @@ impl Walk<'_> {
             let what = format!("at number {number} {difference}");
             self.misread(&shared.dir, what)?;
         }
+        let past = moment.oldest.as_ref().map(Snapshot::sequence);
+        for difference in outcome.past_differences {
+            let number = past.unwrap_or_default();
+            let what = format!("at number {number}, which a snapshot pins, {difference}");
+            self.misread(&shared.dir, what)?;
+        }
         Ok(ControlFlow::Continue(()))
     }
 }
@@ -585,6 +612,43 @@ fn unlike_inserted(found: Sum, inserted: Option<Sum>) -> Option<String> {
 fn in_proportion(walked: u64, share: u64, all: u64) -> u64 {
     let part = u128::from(walked) * u128::from(share) / u128::from(all.max(1));
     u64::try_from(part).map_or(share, |part| part.min(share))
+}
+
+/// Gets at a snapshot, as users make them.
+struct LookupsAt<'a> {
+    shared: &'a Shared,
+    snapshot: &'a Snapshot,
+}
+
+impl LookupsAt<'_> {
+    fn options(&self) -> ReadOptions<'_> {
+        ReadOptions {
+            snapshot: Some(self.snapshot),
+            fill_cache: false,
+        }
+    }
+}
+
+impl Lookups for LookupsAt<'_> {
+    fn get(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<Answer> {
+        let found = (self.shared).get(key, &self.options(), |found| found.into_value())?;
+        Ok(match (found, value) {
+            (None, None) => Answer::Right,
+            (None, Some(_)) => Answer::Missing,
+            (Some(found), Some(value)) if found == value => Answer::Right,
+            (Some(_), _) => Answer::Another,
+        })
+    }
+
+    fn get_many(&mut self, keys: &[Vec<u8>], found: &mut dyn FnMut(usize, &[u8])) -> Result<()> {
+        let values = self.shared.get_many(keys, &self.options())?;
+        for (place, value) in values.iter().enumerate() {
+            if let Some(value) = value {
+                found(place, value);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Pairs for Cursor {

@@ -14,7 +14,7 @@
 //!
 //! Which of several versions a reader sees is `visible.rs`'s business.
 
-use super::InternalIterator;
+use super::{InternalIterator, out_of_order};
 use crate::error::Result;
 use crate::key::{KeyRef, head_of};
 use crate::memory;
@@ -192,7 +192,11 @@ impl<I: InternalIterator> MergingIterator<I> {
         }
         self.direction = direction;
         self.build()?;
-        debug_assert_eq!(self.heap[0].child, current, "G2: the others lie beyond it");
+        if self.heap[0].child != current {
+            // G2: the others lie beyond it.
+            self.heap.clear();
+            return Err(out_of_order());
+        }
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 //! internal entries into what a reader at one sequence number may see. The caller checks `valid` before `key`
 //! and `value`; `alarm.rs` tells when a reader had to pass over very much. After an error the iterator is not valid and stays so until the next seek.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::key::{KeyRef, Trailer};
 
 pub(crate) mod alarm;
@@ -85,5 +85,16 @@ pub(crate) fn step_over_key(
         }
     }
     // OLDEST is number 0, which no entry has, so this lands behind every version.
-    iterator.seek(KeyRef::new(user_key, Trailer::OLDEST))
+    iterator.seek(KeyRef::new(user_key, Trailer::OLDEST))?;
+    if iterator.valid() && iterator.key().user_key <= user_key {
+        return Err(out_of_order());
+    }
+    Ok(())
+}
+
+/// What a seek has met that does not lead beyond what was to be left: entries are not where their order has them. Whoever went
+/// on from there could be led back for ever.
+#[cold]
+fn out_of_order() -> Error {
+    Error::unaccounted("keys out of order: a seek leads to what it was to leave behind")
 }

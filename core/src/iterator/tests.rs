@@ -35,6 +35,8 @@ struct Counted {
     entries: Vec<(Vec<u8>, Trailer)>,
     at: usize,
     knows: bool,
+    /// Where every seek leads, if it does not lead where it should.
+    lands_on: Option<usize>,
     moves: Arc<Moves>,
 }
 
@@ -49,6 +51,7 @@ impl Counted {
             entries,
             at: usize::MAX,
             knows,
+            lands_on: None,
             moves: Arc::default(),
         }
     }
@@ -82,17 +85,17 @@ impl InternalIterator for Counted {
         Ok(())
     }
     fn seek(&mut self, target: KeyRef<'_>) -> Result<()> {
-        self.moves.seek.fetch_add(1, Ordering::Relaxed);
-        self.at = (0..self.entries.len())
-            .find(|&at| self.key_at(at) >= target)
-            .unwrap_or(usize::MAX);
+        let seeks = self.moves.seek.fetch_add(1, Ordering::Relaxed);
+        assert!(seeks < 1000, "it seeks for ever");
+        let right = (0..self.entries.len()).find(|&at| self.key_at(at) >= target);
+        self.at = self.lands_on.or(right).unwrap_or(usize::MAX);
         Ok(())
     }
     fn seek_for_prev(&mut self, target: KeyRef<'_>) -> Result<()> {
-        self.moves.seek.fetch_add(1, Ordering::Relaxed);
-        self.at = (0..self.entries.len())
-            .rfind(|&at| self.key_at(at) <= target)
-            .unwrap_or(usize::MAX);
+        let seeks = self.moves.seek.fetch_add(1, Ordering::Relaxed);
+        assert!(seeks < 1000, "it seeks for ever");
+        let right = (0..self.entries.len()).rfind(|&at| self.key_at(at) <= target);
+        self.at = self.lands_on.or(right).unwrap_or(usize::MAX);
         Ok(())
     }
     fn next(&mut self) -> Result<()> {
@@ -401,4 +404,105 @@ fn backward_hidden_versions_are_left_by_eight_steps_and_then_by_a_seek() {
         assert!(!iterator.valid());
         assert_eq!(counted.take(), moves, "{hidden} hidden versions");
     }
+}
+
+/// What a reader at `number` walks over entries in which every seek leads to the one at `lands_on`.
+fn misled(entries: &[(&str, u64)], number: u64, lands_on: usize) -> VisibleIterator<Counted> {
+    let mut entries = Counted::new(entries, false);
+    entries.lands_on = Some(lands_on);
+    VisibleIterator::new(entries, SequenceNumber(number))
+}
+
+fn assert_out_of_order<T: std::fmt::Debug>(outcome: Result<T>, what: &str) {
+    let error = outcome.expect_err(what);
+    assert!(
+        error.message().contains("keys out of order"),
+        "{what}: {error}"
+    );
+    assert!(error.is_unaccounted(), "{what}: {error}");
+}
+
+#[test]
+fn going_backward_a_seek_that_leads_back_to_its_key_is_an_error_and_no_endless_loop() {
+    let entries = versions("b", 20);
+    for lands_on in [0, 5, 19] {
+        let mut iterator = misled(&entries, 0, lands_on);
+        assert_out_of_order(iterator.seek_to_last(), "hidden versions");
+        assert!(!iterator.valid());
+    }
+    // "c" has one version; "b" is left by `prev` where its newest is shown.
+    let entries = [&entries[..], &[("c", 1)]].concat();
+    let mut iterator = misled(&entries, 0, 20);
+    assert_out_of_order(
+        iterator.seek_to_last().and_then(|()| iterator.prev()),
+        "beyond",
+    );
+}
+
+#[test]
+fn going_backward_a_seek_for_the_newest_version_has_to_find_one_that_is_seen() {
+    let entries = [&[("a", 1)], &versions("b", 20)[..], &[("c", 100)]].concat();
+    // Numbers 20 to 1 of "b" are at 1 to 20; the reader sees 15 and older ones.
+    for (lands_on, is_right) in [
+        (0, false),
+        (5, false),
+        (6, true),
+        (21, false),
+        (usize::MAX, false),
+    ] {
+        let mut iterator = misled(&entries, 15, lands_on);
+        let outcome = iterator.seek_to_last();
+        match is_right {
+            true => assert_eq!(iterator.key(), b"b"),
+            false => assert_out_of_order(outcome, &format!("entry {lands_on}")),
+        }
+    }
+}
+
+#[test]
+fn going_forward_a_seek_that_leads_back_is_an_error_and_no_endless_loop() {
+    let entries = [&versions("b", 20)[..], &[("c", 1)]].concat();
+    // Passing over hidden versions: number 1 is at 19.
+    for lands_on in [0, 9, 18] {
+        let mut iterator = misled(&entries, 1, lands_on);
+        assert_out_of_order(iterator.seek_to_first(), "hidden versions");
+    }
+    let mut iterator = misled(&entries, 1, 19);
+    iterator.seek_to_first().unwrap();
+    assert_eq!(iterator.key(), b"b");
+    // Leaving a key with many versions.
+    for (lands_on, is_right) in [(0, false), (19, false), (20, true)] {
+        let mut iterator = misled(&entries, 100, lands_on);
+        iterator.seek_to_first().unwrap();
+        let outcome = iterator.next();
+        match is_right {
+            true => assert_eq!(iterator.key(), b"c"),
+            false => assert_out_of_order(outcome, "older versions"),
+        }
+    }
+}
+
+#[test]
+fn a_cursor_that_turns_forward_does_not_show_its_key_again() {
+    for lands_on in [0, 1] {
+        let mut iterator = misled(&[("a", 1), ("b", 1)], 100, lands_on);
+        iterator.seek_to_last().unwrap();
+        assert_eq!(iterator.key(), b"b");
+        assert_out_of_order(iterator.next(), "the same key");
+        assert!(!iterator.valid());
+    }
+}
+
+#[test]
+fn a_merge_that_turns_to_a_child_on_the_wrong_side_is_an_error() {
+    let first = Counted::new(&[("a", 1), ("c", 1)], false);
+    let mut second = Counted::new(&[("b", 1), ("d", 1)], false);
+    second.lands_on = Some(1);
+    let mut merged = MergingIterator::new(vec![first, second]);
+    merged.seek_to_first().unwrap();
+    merged.next().unwrap();
+    merged.next().unwrap();
+    assert_eq!(merged.key().user_key, b"c");
+    assert_out_of_order(merged.prev(), "\"d\" is not before \"c\"");
+    assert!(!merged.valid());
 }

@@ -1,6 +1,7 @@
 //! Tests of the picker: tables of versions and what should be picked.
 
 mod edges;
+mod forged;
 
 use super::*;
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};

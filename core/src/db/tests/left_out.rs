@@ -3,6 +3,7 @@
 use aidb_test_data::{Random, Sizes};
 
 use super::*;
+use crate::compaction::Plan;
 use crate::compression::Compression;
 use crate::env::PathKind;
 use crate::filename::table_path;
@@ -132,4 +133,54 @@ fn a_table_in_use_is_not_removed_though_somebody_says_that_nobody_needs_it() {
     db.shared().delete_obsolete_tables();
     let table = table_path(Path::new("/db"), number);
     assert_ne!(env.kind(&table).unwrap(), PathKind::Missing);
+}
+
+#[test]
+fn a_plan_that_was_made_wrongly_changes_nothing_is_told_and_never_picked_again() {
+    // Three tables of level 0 over each other: of a plan without the oldest a newer entry would lie below an older one.
+    let env = MemEnv::new();
+    let db = DB::open("/db", options(&env).level0_compaction_trigger(3)).unwrap();
+    for round in 0..3u8 {
+        db.put(b"a", &[round]).unwrap();
+        db.put(&[b'b', round], &[round]).unwrap();
+        db.flush().unwrap();
+    }
+    let shared = db.shared();
+    let before = shared.superversion.load_full();
+    let version = &before.version;
+    let numbers: Vec<_> = version.files(0).iter().map(|file| file.number.0).collect();
+    assert_eq!(numbers.len(), 3);
+    for upper in [&numbers[..1], &numbers[..2], &numbers[1..2]] {
+        let plan = Plan::forged(version, [0, 1], upper, &[]);
+        shared.state.lock().running.push(plan.running());
+        let error = shared.run_compaction(plan).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Internal);
+        let words = "a compaction was planned wrongly: table";
+        assert!(error.message().starts_with(words), "{error}");
+    }
+    let after = shared.superversion.load_full();
+    assert!(
+        Arc::ptr_eq(&before.version, &after.version),
+        "nothing is installed"
+    );
+    assert!(shared.state.lock().running.is_empty());
+    let stats = db.stats().unwrap();
+    let mut left_out: Vec<_> = stats.set_aside.iter().map(|aside| aside.table.0).collect();
+    left_out.sort();
+    left_out.dedup();
+    let mut expected = numbers[..2].to_vec();
+    expected.sort();
+    assert_eq!(left_out, expected);
+    // Due, but left alone; who asks is told why.
+    assert!(!db.run_background_step().unwrap());
+    let error = db.compact_range(None, None).unwrap_err();
+    assert!(error.message().contains("planned wrongly"), "{error}");
+    assert_eq!(db.get(b"a").unwrap().as_deref(), Some(&[2][..]));
+    drop((before, after));
+    drop(db);
+    // Opened again all is as before, and what is planned rightly is done.
+    let db = DB::open("/db", options(&env).level0_compaction_trigger(3)).unwrap();
+    assert!(db.run_background_step().unwrap());
+    assert_eq!(db.shared().superversion.load().version.files(0).len(), 0);
+    assert_eq!(db.get(b"a").unwrap().as_deref(), Some(&[2][..]));
 }

@@ -9,7 +9,7 @@ use crate::content::Sum;
 use crate::filename::table_path;
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
 use crate::sstable::Builder;
-use crate::version::{FileMeta, VersionEdit, gain_of};
+use crate::version::{FileMeta, TableInfo, VersionEdit, gain_of};
 
 const PAIRS: u8 = 40;
 const VALUE_BYTES: usize = 100_000;
@@ -228,4 +228,130 @@ fn the_records_behind_one_with_a_wrong_number_are_looked_at_too() {
         message.contains("begins with number 50, expected 2"),
         "{message}"
     );
+}
+
+/// A table that a build of ours might have written: the newest versions of what `db`'s only table has, and nothing older.
+fn without_older_versions(env: &MemEnv, db: &DB, newest: &[(Vec<u8>, u64)]) -> VersionEdit {
+    let (level, file) = only_table(db);
+    let number = db.shared().file_numbers.allocate();
+    let path = table_path(&db.shared().dir, number);
+    let made = env.create_new(&path).unwrap();
+    let mut builder = Builder::new(made, path, 7, db.shared().table_options()).unwrap();
+    for (key, sequence) in newest {
+        let trailer = Trailer::new(SequenceNumber(*sequence), ValueKind::Put);
+        builder.add(KeyRef::new(key, trailer), &[2; 1000]).unwrap();
+    }
+    let mut edit = VersionEdit::default();
+    edit.remove(level, file.number);
+    edit.add(level, TableInfo::new(number, 7, builder.finish().unwrap()));
+    edit
+}
+
+#[test]
+fn what_gets_at_a_snapshot_do_not_find_is_our_fault_although_the_newest_is_right() {
+    let env = MemEnv::new();
+    let options = options(&env)
+        .write_buffer_size(1 << 20)
+        .compression(Compression::None);
+    let db = DB::open("/db", options).unwrap();
+    let keys: Vec<Vec<u8>> = (0..PAIRS).map(|key| vec![key]).collect();
+    for key in &keys {
+        db.put(key, &[1; 1000]).unwrap();
+    }
+    let snapshot = db.snapshot().unwrap();
+    let mut newest = Vec::new();
+    for key in &keys {
+        db.put(key, &[2; 1000]).unwrap();
+        newest.push((key.clone(), db.snapshot().unwrap().sequence().0));
+    }
+    db.flush().unwrap();
+    assert!(db.verify().unwrap().is_ok());
+    // Between the walks of the tables and the gets the older versions go, as if a compaction had dropped them.
+    let mut is_spoiled = false;
+    let report = db.verify_with(&mut |at| {
+        if at.bytes_done > at.bytes_total / 2 && !is_spoiled {
+            is_spoiled = true;
+            let edit = without_older_versions(&env, &db, &newest);
+            db.shared().install(edit, |_| {}).unwrap();
+        }
+        ControlFlow::Continue(())
+    });
+    let report = report.unwrap();
+    let number = snapshot.sequence();
+    for words in ["a get of \"", "a get of many keys"] {
+        let words = format!("at number {number}, which a snapshot pins, {words}");
+        let told = report.damage.iter().any(|one| one.message.contains(&words));
+        assert!(told, "{words}: {report:?}");
+    }
+    assert_eq!(report.damaged_places, 2, "{report:?}");
+    assert!(
+        report
+            .damage
+            .iter()
+            .all(|one| one.kind == ErrorKind::Internal)
+    );
+    assert_eq!(db.get(&keys[0]).unwrap().as_deref(), Some(&[2; 1000][..]));
+}
+
+#[test]
+fn a_database_read_at_a_snapshot_of_what_was_changed_deleted_and_added_since_is_whole() {
+    for is_flushed in [false, true] {
+        let env = MemEnv::new();
+        let db = DB::open("/db", options(&env).write_buffer_size(1 << 20)).unwrap();
+        let mut random = Random::new(7);
+        let mut snapshots = Vec::new();
+        for round in 0..4u64 {
+            for _ in 0..300 {
+                let key = random.below(400).to_be_bytes();
+                match random.below(4) {
+                    0 => db.delete(&key).unwrap(),
+                    _ => db.put(&key, &[round as u8; 30]).unwrap(),
+                }
+            }
+            if is_flushed {
+                db.flush().unwrap();
+            }
+            snapshots.push(db.snapshot().unwrap());
+        }
+        while !snapshots.is_empty() {
+            let report = db.verify().unwrap();
+            assert!(report.is_ok(), "{} held: {report:?}", snapshots.len());
+            snapshots.remove(0);
+        }
+        assert!(db.verify().unwrap().is_ok());
+    }
+}
+
+#[test]
+fn a_filter_in_memory_that_denies_a_key_of_its_table_is_our_fault() {
+    let env = MemEnv::new();
+    let (db, path) = large_table(&env);
+    let file_id = only_table(&db).1.file_id;
+    let right = bytes_of(&env, &path);
+    let options = db.shared().table_options();
+    drop(db);
+    // When readers open the table it is one of other keys, with another filter.
+    let other = PathBuf::from("/other");
+    let made = env.create_new(&other).unwrap();
+    let mut builder = Builder::new(made, other.clone(), file_id, options).unwrap();
+    for key in 0..PAIRS {
+        let trailer = Trailer::new(SequenceNumber(u64::from(key) + 1), ValueKind::Put);
+        let key = [key + 100];
+        builder
+            .add(KeyRef::new(&key, trailer), &[key[0]; VALUE_BYTES])
+            .unwrap();
+    }
+    assert_eq!(builder.finish().unwrap().file_size, right.len() as u64);
+    overwrite(&env, &path, &bytes_of(&env, &other));
+    let db = open(&env);
+    // It has no such key, but is opened to find that out.
+    assert!(db.get(&[PAIRS - 1]).unwrap().is_none());
+    overwrite(&env, &path, &right);
+    let report = db.verify().unwrap();
+    let told = report
+        .damage
+        .iter()
+        .find(|one| one.message.contains("the filter denies"));
+    let told = told.unwrap_or_else(|| panic!("{report:?}"));
+    assert_eq!((&told.file, told.kind), (&path, ErrorKind::Internal));
 }

@@ -5,8 +5,9 @@
 //! * READS-2  A merge of all tables and memtables at one number meets what they hold, each walked by itself.
 //! * READS-3  What a reader at that number sees is told from the merge by the plainest rule, which is stated here and
 //!            nowhere else: of each key the newest entry at or below the number, and nothing if that is a tombstone. A
-//!            cursor forward is compared with it pair by pair, a cursor backward by the stretch, gets and seeks into
-//!            the gap before a key by the sample.
+//!            cursor forward is compared with it pair by pair, a cursor backward by the stretch, gets, one at a time and
+//!            many together, and seeks into the gap before a key by the sample. At the oldest number that is pinned,
+//!            if one is, a cursor forward and both gets are compared too.
 //! * READS-4  A difference is a fault of ours, or of the memory: the bytes on disk were found to be right before.
 //!            Memory: a few entries, and the blocks that the iterators hold.
 //!
@@ -21,6 +22,7 @@ use crate::iterator::InternalIterator;
 use crate::iterator::visible::kind_of;
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
 use crate::memory;
+use crate::version::TOGETHER;
 
 /// Bytes of keys and values walked between two looks at whether it should end.
 const LOOK_BYTES: u64 = 1 << 20;
@@ -60,6 +62,17 @@ pub(super) fn walk(
     number: SequenceNumber,
     walking: Walking<'_>,
 ) -> Result<Option<Walked>> {
+    walk_with(entries, way, number, |_| (), walking)
+}
+
+/// The same, showing each key.
+pub(super) fn walk_with(
+    entries: &mut impl InternalIterator,
+    way: Way,
+    number: SequenceNumber,
+    mut look: impl FnMut(KeyRef<'_>),
+    walking: Walking<'_>,
+) -> Result<Option<Walked>> {
     let mut walked = Walked::default();
     let mut told = 0;
     match way {
@@ -68,6 +81,7 @@ pub(super) fn walk(
     }
     while entries.valid() {
         let (key, value) = (entries.key(), entries.value());
+        look(key);
         let mut sum = Sum::default();
         // An entry of an unknown kind counts as missing, and the raw bytes have been checked for such.
         sum.add_entry(key.user_key, key.trailer, value);
@@ -144,14 +158,24 @@ pub(super) enum Answer {
     Another,
 }
 
-/// READS-3. `get` is told a key and its value, `None` if there should be none.
-pub(super) struct Comparison<I, C, G> {
+/// The two ways of looking keys up, at one number.
+pub(super) trait Lookups {
+    /// `value`: what the key has, `None` if it should have none.
+    fn get(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<Answer>;
+    /// Calls `found` with the value of each key that has one, and its place in `keys`.
+    fn get_many(&mut self, keys: &[Vec<u8>], found: &mut dyn FnMut(usize, &[u8])) -> Result<()>;
+}
+
+/// READS-3.
+pub(super) struct Comparison<I, C, L> {
     pub(super) merged: I,
     pub(super) number: SequenceNumber,
     pub(super) forward: C,
     pub(super) backward: C,
     pub(super) seeking: C,
-    pub(super) get: G,
+    pub(super) lookups: L,
+    /// A smaller number, and a reader at it.
+    pub(super) past: Option<(SequenceNumber, C, L)>,
 }
 
 /// What came of a comparison.
@@ -161,78 +185,63 @@ pub(super) struct Outcome {
     pub(super) met: Sum,
     /// In a sentence each: the first difference of each cursor, and of the gets.
     pub(super) differences: Vec<String>,
+    /// The same at the smaller number.
+    pub(super) past_differences: Vec<String>,
     /// Keys that were looked up, and if they have a value sought too.
     pub(super) looked_up: u64,
     /// Pairs that a reader sees.
     pub(super) visible: u64,
 }
 
-impl<I, C, G> Comparison<I, C, G>
+impl<I, C, L> Comparison<I, C, L>
 where
     I: InternalIterator,
     C: Pairs,
-    G: FnMut(&[u8], Option<&[u8]>) -> Result<Answer>,
+    L: Lookups,
 {
     /// Reads everything in each way; `None` if it was told to end.
     pub(super) fn run(self, walking: Walking<'_>) -> Result<Option<Outcome>> {
-        let Comparison {
-            merged,
-            number,
-            mut forward,
-            backward,
-            mut seeking,
-            mut get,
-        } = self;
-        let mut expected = Expected::new(merged, number);
+        let past_number = self.past.as_ref().map(|(number, ..)| *number);
+        let mut expected = Expected::new(self.merged, self.number, past_number);
+        let mut past = (self.past).map(|(_, cursor, lookups)| Past::new(cursor, lookups));
         let mut outcome = Outcome::default();
-        let mut back = Back::new(backward);
-        let (mut forward_differs, mut get_differs, mut seek_differs) = (false, false, false);
+        let mut forward = Forward::new(self.forward);
+        let mut back = Back::new(self.backward);
+        let mut seeking = self.seeking;
+        let mut gets = Gets::new(self.lookups);
+        let mut seek_differs = false;
         let (mut keys, mut told) = (0u64, 0);
-        // A copy of the last visible key, for messages.
-        let mut last: Option<Vec<u8>> = None;
-        while let Some(kind) = expected.next()? {
+        while let Some(decided) = expected.next()? {
             let (key, value) = (expected.key(), expected.value());
-            let value = (kind == ValueKind::Put).then_some(value);
-            let is_large = value.is_some_and(|value| value.len() > SAMPLED_VALUE_BYTES);
-            if keys.is_multiple_of(SAMPLED_KEYS) || is_large {
-                outcome.looked_up += 1;
-                let answer = get(key, value)?;
-                if answer != Answer::Right && !get_differs {
-                    get_differs = true;
-                    outcome.differences.push(wrong_answer(key, value, answer));
-                }
-                if let (Some(value), false) = (value, seek_differs) {
-                    // Right behind the pair before, where no key is: this one is next, be it in another block or table.
-                    let mut gap = last.clone().unwrap_or_default();
-                    gap.extend(last.is_some().then_some(0));
-                    let found = seeking.seek(&gap)?;
-                    if !(found && seeking.key() == key && seeking.value() == value) {
-                        seek_differs = true;
-                        let found = found.then(|| seeking.key());
-                        let step = Step::Seek;
-                        let difference = wrong_step(step, last.as_deref(), Some(key), found);
-                        outcome.differences.push(difference);
-                    }
-                }
+            let value = (decided.kind == ValueKind::Put).then_some(value);
+            if let Some(past) = &mut past {
+                past.meet(decided, key, value, &mut outcome.past_differences)?;
             }
-            keys += 1;
-            if let Some(value) = value {
-                outcome.visible += 1;
-                if !forward_differs {
-                    let found = forward.next()?;
-                    let is_same = found && forward.key() == key && forward.value() == value;
-                    if !is_same {
-                        forward_differs = true;
-                        let found = found.then(|| forward.key());
-                        let step = Step::Next;
-                        let difference = wrong_step(step, last.as_deref(), Some(key), found);
-                        outcome.differences.push(difference);
+            if decided.is_now {
+                let is_large = value.is_some_and(|value| value.len() > SAMPLED_VALUE_BYTES);
+                if keys.is_multiple_of(SAMPLED_KEYS) || is_large {
+                    outcome.looked_up += 1;
+                    gets.look_up(key, value, &mut outcome.differences)?;
+                    if let (Some(value), false) = (value, seek_differs) {
+                        // Right behind the pair before, where no key is: this one is next, be it in another block or table.
+                        let last = forward.last.as_deref();
+                        let mut gap = last.unwrap_or_default().to_vec();
+                        gap.extend(last.is_some().then_some(0));
+                        let found = seeking.seek(&gap)?;
+                        if !(found && seeking.key() == key && seeking.value() == value) {
+                            seek_differs = true;
+                            let found = found.then(|| seeking.key());
+                            let difference = wrong_step(Step::Seek, last, Some(key), found);
+                            outcome.differences.push(difference);
+                        }
                     }
                 }
-                back.add(key, value, &mut outcome.differences)?;
-                let last = last.get_or_insert_default();
-                last.clear();
-                last.extend_from_slice(key);
+                keys += 1;
+                if let Some(value) = value {
+                    outcome.visible += 1;
+                    forward.meet(key, value, &mut outcome.differences)?;
+                    back.add(key, value, &mut outcome.differences)?;
+                }
             }
             if expected.bytes - told >= LOOK_BYTES {
                 if walking(expected.bytes - told)?.is_break() {
@@ -241,47 +250,261 @@ where
                 told = expected.bytes;
             }
         }
-        if !forward_differs && forward.next()? {
-            let found = Some(forward.key());
-            let difference = wrong_step(Step::Next, last.as_deref(), None, found);
-            outcome.differences.push(difference);
-        }
+        forward.finish(&mut outcome.differences)?;
         back.finish(&mut outcome.differences)?;
+        gets.finish(&mut outcome.differences)?;
+        if let Some(past) = past {
+            past.finish(&mut outcome.past_differences)?;
+        }
         outcome.met = expected.met;
         let ended = walking(expected.bytes - told)?;
         Ok(ended.is_continue().then_some(outcome))
     }
 }
 
-/// What a reader at `number` sees of each key (READS-3), from entries in their order.
+/// A reader at the smaller number, and what it should see.
+struct Past<C, L> {
+    forward: Forward<C>,
+    gets: Gets<L>,
+    /// The key met last, if nothing decides yet what is seen of it here.
+    undecided: Option<Vec<u8>>,
+    /// Keys of which something else is seen here than at the larger number, and others.
+    changed: u64,
+    same: u64,
+}
+
+impl<C: Pairs, L: Lookups> Past<C, L> {
+    fn new(cursor: C, lookups: L) -> Past<C, L> {
+        Past {
+            forward: Forward::new(cursor),
+            gets: Gets::new(lookups),
+            undecided: None,
+            changed: 0,
+            same: 0,
+        }
+    }
+
+    fn meet(
+        &mut self,
+        decided: Decided,
+        key: &[u8],
+        value: Option<&[u8]>,
+        differences: &mut Vec<String>,
+    ) -> Result<()> {
+        let before = self.undecided.take();
+        if decided.is_now {
+            self.absent(before, differences)?;
+        }
+        if !decided.is_then {
+            self.undecided = Some(key.to_vec());
+            return Ok(());
+        }
+        let count = match decided.is_now {
+            true => &mut self.same,
+            false => &mut self.changed,
+        };
+        let is_sampled = count.is_multiple_of(SAMPLED_KEYS);
+        *count += 1;
+        if is_sampled {
+            self.gets.look_up(key, value, differences)?;
+        }
+        match value {
+            Some(value) => self.forward.meet(key, value, differences),
+            None => Ok(()),
+        }
+    }
+
+    /// A key of which nothing is seen here, because all there is of it is newer.
+    fn absent(&mut self, key: Option<Vec<u8>>, differences: &mut Vec<String>) -> Result<()> {
+        let Some(key) = key else {
+            return Ok(());
+        };
+        self.changed += 1;
+        match (self.changed - 1).is_multiple_of(SAMPLED_KEYS) {
+            true => self.gets.look_up(&key, None, differences),
+            false => Ok(()),
+        }
+    }
+
+    fn finish(mut self, differences: &mut Vec<String>) -> Result<()> {
+        let before = self.undecided.take();
+        self.absent(before, differences)?;
+        self.forward.finish(differences)?;
+        self.gets.finish(differences)
+    }
+}
+
+/// A cursor that goes forward over the pairs there are.
+struct Forward<C> {
+    cursor: C,
+    /// The last pair's key.
+    last: Option<Vec<u8>>,
+    differs: bool,
+}
+
+impl<C: Pairs> Forward<C> {
+    fn new(cursor: C) -> Forward<C> {
+        Forward {
+            cursor,
+            last: None,
+            differs: false,
+        }
+    }
+
+    /// Takes the next pair there is.
+    fn meet(&mut self, key: &[u8], value: &[u8], differences: &mut Vec<String>) -> Result<()> {
+        if !self.differs {
+            let cursor = &mut self.cursor;
+            let found = cursor.next()?;
+            if !(found && cursor.key() == key && cursor.value() == value) {
+                self.differs = true;
+                let found = found.then(|| cursor.key());
+                let last = self.last.as_deref();
+                differences.push(wrong_step(Step::Next, last, Some(key), found));
+            }
+        }
+        memory::replace(self.last.get_or_insert_default(), key, "a key")
+    }
+
+    /// There is no other pair.
+    fn finish(&mut self, differences: &mut Vec<String>) -> Result<()> {
+        if !self.differs && self.cursor.next()? {
+            let (last, found) = (self.last.as_deref(), Some(self.cursor.key()));
+            differences.push(wrong_step(Step::Next, last, None, found));
+        }
+        Ok(())
+    }
+}
+
+/// Gets of the sample, each alone and then with others, in groups as large as those that are looked up together.
+struct Gets<L> {
+    lookups: L,
+    keys: Vec<Vec<u8>>,
+    /// The pair of each of the keys, as a sum and the bytes of its value; `None` if it should have no value.
+    pairs: Vec<Option<(Sum, usize)>>,
+    /// Bytes of the group's values.
+    bytes: usize,
+    differs: bool,
+    differs_together: bool,
+}
+
+impl<L: Lookups> Gets<L> {
+    fn new(lookups: L) -> Gets<L> {
+        Gets {
+            lookups,
+            keys: Vec::new(),
+            pairs: Vec::new(),
+            bytes: 0,
+            differs: false,
+            differs_together: false,
+        }
+    }
+
+    fn look_up(
+        &mut self,
+        key: &[u8],
+        value: Option<&[u8]>,
+        differences: &mut Vec<String>,
+    ) -> Result<()> {
+        let answer = self.lookups.get(key, value)?;
+        let bytes = value.map(<[u8]>::len);
+        if answer != Answer::Right && !self.differs {
+            self.differs = true;
+            differences.push(wrong_answer("a get of", key, bytes, answer));
+        }
+        self.keys.push(key.to_vec());
+        self.pairs
+            .push(value.map(|value| (pair_sum(key, value), value.len())));
+        self.bytes += bytes.unwrap_or_default();
+        // All values of a group are held at once.
+        match self.keys.len() == TOGETHER || self.bytes >= LOOK_BYTES as usize {
+            true => self.look_up_together(differences),
+            false => Ok(()),
+        }
+    }
+
+    fn look_up_together(&mut self, differences: &mut Vec<String>) -> Result<()> {
+        let (keys, pairs) = (
+            std::mem::take(&mut self.keys),
+            std::mem::take(&mut self.pairs),
+        );
+        self.bytes = 0;
+        let mut answers: Vec<_> = (pairs.iter())
+            .map(|pair| match pair {
+                Some(_) => Answer::Missing,
+                None => Answer::Right,
+            })
+            .collect();
+        self.lookups.get_many(&keys, &mut |place, value| {
+            let found = Some(pair_sum(&keys[place], value));
+            answers[place] = match found == pairs[place].map(|(sum, _)| sum) {
+                true => Answer::Right,
+                false => Answer::Another,
+            };
+        })?;
+        let wrong = answers.iter().position(|answer| *answer != Answer::Right);
+        if let Some(place) = wrong
+            && !self.differs_together
+        {
+            self.differs_together = true;
+            let bytes = pairs[place].map(|(_, bytes)| bytes);
+            let call = "a get of many keys, among them";
+            differences.push(wrong_answer(call, &keys[place], bytes, answers[place]));
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, differences: &mut Vec<String>) -> Result<()> {
+        match self.keys.is_empty() {
+            true => Ok(()),
+            false => self.look_up_together(differences),
+        }
+    }
+}
+
+/// What an entry decides.
+#[derive(Debug, Clone, Copy)]
+struct Decided {
+    kind: ValueKind,
+    /// What is seen of its key at the number.
+    is_now: bool,
+    /// What is seen of its key at the smaller number.
+    is_then: bool,
+}
+
+/// What a reader at `number`, and one at the smaller `past`, sees of each key (READS-3), from entries in their order.
 struct Expected<I> {
     entries: I,
     number: SequenceNumber,
+    past: Option<SequenceNumber>,
     is_begun: bool,
     /// The entry met last, and whether what is seen of its key is decided.
     user_key: Vec<u8>,
     trailer: Trailer,
     is_decided: bool,
+    is_past_decided: bool,
     met: Sum,
     bytes: u64,
 }
 
 impl<I: InternalIterator> Expected<I> {
-    fn new(entries: I, number: SequenceNumber) -> Expected<I> {
+    fn new(entries: I, number: SequenceNumber, past: Option<SequenceNumber>) -> Expected<I> {
         Expected {
             entries,
             number,
+            past,
             is_begun: false,
             user_key: Vec::new(),
             trailer: Trailer::NEWEST,
             is_decided: false,
+            is_past_decided: false,
             met: Sum::default(),
             bytes: 0,
         }
     }
 
-    /// Goes on to the entry that decides what is seen of the next key: a put or a tombstone. `None` at the end.
-    fn next(&mut self) -> Result<Option<ValueKind>> {
+    /// Goes on to the next entry that decides what is seen of its key: a put or a tombstone. `None` at the end.
+    fn next(&mut self) -> Result<Option<Decided>> {
         loop {
             let is_first = !self.is_begun;
             match std::mem::replace(&mut self.is_begun, true) {
@@ -300,7 +523,7 @@ impl<I: InternalIterator> Expected<I> {
                 )));
             }
             if is_first || user_key != self.user_key {
-                self.is_decided = false;
+                (self.is_decided, self.is_past_decided) = (false, false);
                 self.user_key.clear();
                 self.user_key.extend_from_slice(user_key);
             }
@@ -311,8 +534,15 @@ impl<I: InternalIterator> Expected<I> {
             }
             let kind = kind_of(trailer)?;
             self.met.add_entry(user_key, trailer, self.entries.value());
-            if !std::mem::replace(&mut self.is_decided, true) {
-                return Ok(Some(kind));
+            let is_now = !std::mem::replace(&mut self.is_decided, true);
+            let is_past = self.past.is_some_and(|past| trailer.sequence() <= past);
+            let is_then = is_past && !std::mem::replace(&mut self.is_past_decided, true);
+            if is_now || is_then {
+                return Ok(Some(Decided {
+                    kind,
+                    is_now,
+                    is_then,
+                }));
             }
         }
     }
@@ -426,6 +656,12 @@ fn add_pair(sum: &mut Sum, key: &[u8], value: &[u8]) {
     sum.add_entry(key, Trailer::new(SequenceNumber(0), ValueKind::Put), value);
 }
 
+fn pair_sum(key: &[u8], value: &[u8]) -> Sum {
+    let mut sum = Sum::default();
+    add_pair(&mut sum, key, value);
+    sum
+}
+
 /// How a cursor comes to the next pair.
 #[derive(Clone, Copy)]
 enum Step {
@@ -458,15 +694,15 @@ fn wrong_step(
     }
 }
 
-fn wrong_answer(key: &[u8], value: Option<&[u8]>, answer: Answer) -> String {
+/// `call` has given a wrong answer about `key`, which has a value of `bytes` bytes or none.
+fn wrong_answer(call: &str, key: &[u8], bytes: Option<usize>, answer: Answer) -> String {
     let key = Shown(key);
-    match (answer, value) {
-        (Answer::Missing, Some(value)) => {
-            let bytes = value.len();
-            format!("a get of {key} finds nothing, where a value of {bytes} bytes is")
+    match (answer, bytes) {
+        (Answer::Missing, Some(bytes)) => {
+            format!("{call} {key} finds nothing, where a value of {bytes} bytes is")
         }
-        (_, Some(_)) => format!("a get of {key} finds another value than the one that is there"),
-        (_, None) => format!("a get of {key} finds a value, where it is deleted"),
+        (_, Some(_)) => format!("{call} {key} finds another value than the one that is there"),
+        (_, None) => format!("{call} {key} finds a value, where none is to be seen"),
     }
 }
 

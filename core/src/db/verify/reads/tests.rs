@@ -100,6 +100,42 @@ struct Case {
     backward: Map,
     seeks: Map,
     gets: Map,
+    gets_of_many: Map,
+    past: Option<PastCase>,
+}
+
+/// What is made of them at a smaller number.
+struct PastCase {
+    number: SequenceNumber,
+    forward: Map,
+    gets: Map,
+    gets_of_many: Map,
+}
+
+/// Gets from maps.
+struct MapLookups<'a> {
+    gets: &'a Map,
+    gets_of_many: &'a Map,
+}
+
+impl Lookups for MapLookups<'_> {
+    fn get(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<Answer> {
+        let found = self.gets.get(key).map(|value| &value[..]);
+        Ok(match found {
+            _ if found == value => Answer::Right,
+            None => Answer::Missing,
+            Some(_) => Answer::Another,
+        })
+    }
+    fn get_many(&mut self, keys: &[Vec<u8>], found: &mut dyn FnMut(usize, &[u8])) -> Result<()> {
+        assert!((1..=TOGETHER).contains(&keys.len()), "{} keys", keys.len());
+        for (place, key) in keys.iter().enumerate() {
+            if let Some(value) = self.gets_of_many.get(key) {
+                found(place, value);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Case {
@@ -146,8 +182,33 @@ impl Case {
             forward: map.clone(),
             backward: map.clone(),
             seeks: map.clone(),
+            gets_of_many: map.clone(),
             gets: map,
+            past: None,
         }
+    }
+
+    /// The same, and what a reader at a number between those of the versions sees.
+    fn with_past() -> Case {
+        let mut case = Case::new();
+        let number = SequenceNumber(200);
+        let mut map = Map::new();
+        // Oldest first: what follows hides it.
+        for (key, trailer, value) in case.entries.entries.iter().rev() {
+            if trailer.sequence() <= number {
+                match trailer.kind() {
+                    Some(ValueKind::Put) => drop(map.insert(key.clone(), value.clone())),
+                    _ => drop(map.remove(key)),
+                }
+            }
+        }
+        case.past = Some(PastCase {
+            number,
+            forward: map.clone(),
+            gets_of_many: map.clone(),
+            gets: map,
+        });
+        case
     }
 
     fn run(&self) -> Outcome {
@@ -162,14 +223,17 @@ impl Case {
             forward: MapCursor::over(&self.forward),
             backward: MapCursor::over(&self.backward),
             seeking: MapCursor::over(&self.seeks),
-            get: |key: &[u8], value: Option<&[u8]>| {
-                let found = self.gets.get(key).map(|value| &value[..]);
-                Ok(match found {
-                    _ if found == value => Answer::Right,
-                    None => Answer::Missing,
-                    Some(_) => Answer::Another,
-                })
+            lookups: MapLookups {
+                gets: &self.gets,
+                gets_of_many: &self.gets_of_many,
             },
+            past: self.past.as_ref().map(|past| {
+                let lookups = MapLookups {
+                    gets: &past.gets,
+                    gets_of_many: &past.gets_of_many,
+                };
+                (past.number, MapCursor::over(&past.forward), lookups)
+            }),
         };
         comparison.run(walking)
     }
@@ -267,7 +331,10 @@ fn a_get_that_finds_nothing_or_another_value_or_a_deleted_key_is_a_difference() 
     assert!(case.difference("changed").contains("another value"));
     let mut case = Case::new();
     case.gets.insert(absent, b"risen".to_vec());
-    assert!(case.difference("risen").contains("it is deleted"));
+    assert!(
+        case.difference("risen")
+            .contains("where none is to be seen")
+    );
 }
 
 #[test]
@@ -304,6 +371,89 @@ fn a_seek_that_passes_over_a_key_or_finds_another_value_or_a_key_that_is_not_the
 }
 
 #[test]
+fn a_get_of_many_keys_that_finds_nothing_or_another_value_or_a_deleted_key_is_a_difference() {
+    let whole = Case::new();
+    let mut sampled = (0..).step_by(16);
+    // The last group is not full.
+    let last = (0..3 * STRETCH_PAIRS as u32).step_by(16).map(key);
+    let last = last.filter(|key| whole.gets.contains_key(key)).last();
+    let present = sampled.find(|at| whole.gets.contains_key(&key(*at)));
+    let absent = sampled.find(|at| !whole.gets.contains_key(&key(*at)));
+    let (present, absent) = (key(present.unwrap()), key(absent.unwrap()));
+    for present in [present, last.unwrap()] {
+        let mut case = Case::new();
+        case.gets_of_many.remove(&present);
+        let difference = case.difference("missing");
+        assert!(difference.contains("a get of many keys"), "{difference}");
+        let named = Shown(&present).to_string();
+        assert!(difference.contains(&named), "{difference}");
+        assert!(difference.contains("finds nothing"), "{difference}");
+        let mut case = Case::new();
+        case.gets_of_many.insert(present, b"other".to_vec());
+        assert!(case.difference("changed").contains("another value"));
+    }
+    let mut case = Case::new();
+    case.gets_of_many.insert(absent, b"risen".to_vec());
+    let difference = case.difference("risen");
+    assert!(
+        difference.contains("where none is to be seen"),
+        "{difference}"
+    );
+}
+
+#[test]
+fn what_a_reader_at_a_pinned_number_does_not_see_or_sees_too_early_is_a_difference() {
+    let outcome = Case::with_past().run();
+    assert_eq!(outcome.differences, Vec::<String>::new());
+    assert_eq!(outcome.past_differences, Vec::<String>::new());
+    // A reader who is shown the newest instead: in each way of reading there are keys that are newer, or changed.
+    let spoils: [(fn(&mut PastCase) -> &mut Map, &str); 3] = [
+        (|past| &mut past.forward, "going forward"),
+        (|past| &mut past.gets, "a get of \""),
+        (|past| &mut past.gets_of_many, "a get of many keys"),
+    ];
+    for (of, words) in spoils {
+        let mut case = Case::with_past();
+        let newest = case.gets.clone();
+        *of(case.past.as_mut().unwrap()) = newest;
+        let outcome = case.run();
+        assert_eq!(outcome.differences, Vec::<String>::new());
+        let [difference] = &outcome.past_differences[..] else {
+            panic!("{:?}", outcome.past_differences);
+        };
+        assert!(difference.contains(words), "{difference}");
+    }
+    // The last key of all, of which there is nothing yet; and one that has to be seen.
+    let mut case = Case::with_past();
+    let last = key(3 * STRETCH_PAIRS as u32);
+    let trailer = Trailer::new(SequenceNumber(300), ValueKind::Put);
+    case.entries
+        .entries
+        .push((last.clone(), trailer, b"new".to_vec()));
+    for map in [
+        &mut case.forward,
+        &mut case.backward,
+        &mut case.seeks,
+        &mut case.gets,
+        &mut case.gets_of_many,
+    ] {
+        map.insert(last.clone(), b"new".to_vec());
+    }
+    let outcome = case.run();
+    assert_eq!(
+        (outcome.differences, outcome.past_differences),
+        (vec![], vec![])
+    );
+    let past = case.past.as_mut().unwrap();
+    past.forward.insert(last, b"new".to_vec());
+    assert_eq!(case.run().past_differences.len(), 1);
+    let mut case = Case::with_past();
+    let past = case.past.as_mut().unwrap();
+    past.forward.pop_first();
+    assert_eq!(case.run().past_differences.len(), 1);
+}
+
+#[test]
 fn every_large_value_is_looked_up() {
     let mut case = Case::of(0);
     for at in 0..40 {
@@ -315,6 +465,7 @@ fn every_large_value_is_looked_up() {
             &mut case.backward,
             &mut case.seeks,
             &mut case.gets,
+            &mut case.gets_of_many,
         ] {
             map.insert(key(at), value.clone());
         }

@@ -1,0 +1,139 @@
+//! Says again what a plan has to be, from the version alone and in another way than the picker finds it: a plan that is
+//! wrong lets an older entry pass a newer one (V3), or removes a table that nobody has read, and nothing later would notice.
+//!
+//! * CHECK-1  Every table of the version is asked, by its own bounds; no order of a level and no group is relied on.
+//! * CHECK-2  A table that is not taken may reach into the range only where every newer entry stays above every older one:
+//!            in a level that no entry passes, or in level 0 with entries that are all newer than those of the inputs below it.
+//!
+//! Elsewhere: what becomes of a wrong plan (`db/background.rs`).
+
+use std::collections::HashSet;
+
+use super::{Files, Plan};
+use crate::error::{Error, Result};
+use crate::key::FileNumber;
+use crate::version::{FileMeta, LEVELS, Version, VersionEdit};
+
+/// What is told of a plan or an edit that must not be carried out.
+fn wrongly_planned(what: &str) -> Error {
+    Error::internal(format!("a compaction was planned wrongly: {what}"))
+}
+
+impl Plan {
+    /// `Internal` if it must not be carried out (P5).
+    pub(crate) fn check(&self) -> Result<()> {
+        match &self.wrong {
+            Some(what) => Err(wrongly_planned(what)),
+            None => Ok(()),
+        }
+    }
+
+    /// `Internal` if `edit`, which is to show what came of the plan, removes anything but its inputs, adds to another level,
+    /// or, as a trivial move, adds another table than it removes.
+    pub(crate) fn check_edit(&self, edit: &VersionEdit) -> Result<()> {
+        match self.fault_of(edit) {
+            Some(what) => Err(wrongly_planned(&what)),
+            None => Ok(()),
+        }
+    }
+
+    fn fault_of(&self, edit: &VersionEdit) -> Option<String> {
+        let removed: HashSet<_> = edit.removed.iter().copied().collect();
+        let upper = self.upper.iter().map(|file| (self.level, file.number));
+        let lower = (self.lower.iter()).map(|file| (self.output_level, file.number));
+        let inputs: HashSet<_> = upper.chain(lower).collect();
+        if let Some((level, number)) = removed.difference(&inputs).next() {
+            return Some(format!(
+                "its edit removes table {number} of level {level}, which it does not read"
+            ));
+        }
+        if let Some((level, number)) = inputs.difference(&removed).next() {
+            return Some(format!(
+                "its edit leaves table {number} in level {level}, which it reads"
+            ));
+        }
+        let mut added = edit.added.iter();
+        if let Some((level, table)) = added.find(|(level, _)| *level != self.output_level) {
+            return Some(format!(
+                "its edit adds table {} to level {level}",
+                table.number
+            ));
+        }
+        let added = edit.added.iter().map(|(_, table)| table);
+        let moved = self.upper.iter().map(|file| &file.info);
+        (self.is_trivial_move && !added.eq(moved))
+            .then(|| "its edit adds another table than it moves".into())
+    }
+
+    /// Why the plan, made of `version`, must not be carried out, if it must not (CHECK-1, CHECK-2).
+    pub(super) fn fault(&self, version: &Version) -> Option<String> {
+        let numbers = |files: &Files| -> HashSet<FileNumber> {
+            files.iter().map(|file| file.number).collect()
+        };
+        let (upper, lower) = (numbers(&self.upper), numbers(&self.lower));
+        let count = upper.len() + lower.len();
+        if upper.is_empty() || count != self.inputs().count() || !upper.is_disjoint(&lower) {
+            return Some("it takes no table of its level, or one twice".into());
+        }
+        if self.output_level < self.level || self.output_level >= LEVELS {
+            let (from, to) = (self.level, self.output_level);
+            return Some(format!("it goes from level {from} to level {to}"));
+        }
+        let first = self.inputs().map(|file| file.smallest_key().user_key).min();
+        let last = self.inputs().map(|file| file.largest_key().user_key).max();
+        if (first, last) != (Some(&self.smallest[..]), Some(&self.largest[..])) {
+            return Some("others are kept off another range than that of its inputs".into());
+        }
+        if self.is_trivial_move && (count > 1 || self.output_level == self.level) {
+            return Some("it is no move of one table".into());
+        }
+        let mut found = 0;
+        for (level, file) in version.all_files() {
+            let is_input = (level == self.level && upper.contains(&file.number))
+                || (level == self.output_level && lower.contains(&file.number));
+            if is_input {
+                found += 1;
+            } else if file.overlaps(first, last) && self.must_have(level, file) {
+                return Some(format!(
+                    "table {} of level {level} reaches into what goes from level {} to level {}, and is not taken",
+                    file.number, self.level, self.output_level
+                ));
+            }
+        }
+        (found != count).then(|| "an input is not in its level".into())
+    }
+
+    /// Whether `file` of `level`, which reaches into the range and is not taken, would have to be (CHECK-2).
+    fn must_have(&self, level: usize, file: &FileMeta) -> bool {
+        if level == self.level && level != self.output_level {
+            let (first, last) = (file.smallest_key().user_key, file.largest_key().user_key);
+            // Between the inputs nothing of it is passed.
+            return self.upper.iter().any(|input| {
+                let is_older = file.smallest_sequence <= input.largest_sequence;
+                input.overlaps(Some(first), Some(last)) && (level > 0 || is_older)
+            });
+        }
+        // Into it, or past it.
+        (self.level..=self.output_level).contains(&level)
+    }
+
+    /// A plan as no picker would make it, looked at as one that is chosen.
+    #[cfg(test)]
+    pub(crate) fn forged(
+        version: &Version,
+        [level, output_level]: [usize; 2],
+        upper: &[u64],
+        lower: &[u64],
+    ) -> Plan {
+        let files = |numbers: &[u64]| -> Files {
+            let found = numbers.iter().map(|number| {
+                let mut files = version.all_files();
+                let found = files.find(|(_, file)| file.number.0 == *number);
+                found.expect("a table of the version").1.clone()
+            });
+            found.collect()
+        };
+        let (upper, lower) = (files(upper), files(lower));
+        Plan::new(version, level, output_level, upper, lower).ready(version)
+    }
+}

@@ -8,6 +8,7 @@
 //!       (LEDGER-1). If they do not add up the memtable stays, and its log: nothing is lost, and the next try may do.
 //! * F5  A panic between the two halves of an installation, on disk and in memory, stops writing: the next one would be
 //!       made from what is no longer so. Reads go on, and the next open finds what is durable.
+//! * F6  A table is installed only if a reader that opens it finds what the edit says of it (OUTPUT-1).
 //! * F3  A log is deleted only after the edit that no longer needs it is durable.
 
 use std::path::Path;
@@ -16,7 +17,7 @@ use super::background::guarded;
 use super::files::delete_old_logs;
 use super::shared::Shared;
 use super::superversion::{Sealed, SuperVersion};
-use crate::compaction::{Ledger, Readers, Reason, Retention};
+use crate::compaction::{Ledger, Readers, Reason, Retention, check_added};
 use crate::env::Names;
 use crate::error::{Error, Result};
 use crate::filename::table_path;
@@ -72,10 +73,10 @@ impl Shared {
         };
         let number = self.file_numbers.allocate();
         let name = Names::made_from_now(&*self.env);
-        let table = match self.write_table(&self.dir, number, sealed) {
+        match self.write_table(&self.dir, number, sealed, &mut edit) {
             Err(error) if error.is_unaccounted() => {
                 self.note(format_args!("flush, to be tried once more: {error}"));
-                self.write_table(&self.dir, number, sealed)?
+                self.write_table(&self.dir, number, sealed, &mut edit)?
             }
             outcome => outcome?,
         };
@@ -86,12 +87,9 @@ impl Shared {
         if !names_log {
             edit.log_number = None;
         }
-        let size = table.as_ref().map_or(0, |table| table.size);
-        let written = table.as_ref().map_or(0, |table| table.entries);
+        let of_the_table = |table: &(usize, TableInfo)| (table.1.size, table.1.entries);
+        let (size, written) = edit.added.first().map_or((0, 0), of_the_table);
         self.watch.learn(sealed.memtable.sum(), written);
-        if let Some(table) = table {
-            edit.add(0, table);
-        }
         self.install(edit, |shown| {
             // Counted before those who wait for the flush are woken.
             self.metrics.flushes.add(1);
@@ -110,18 +108,19 @@ impl Shared {
         Ok(())
     }
 
-    /// Writes what some reader may still see of a memtable to the new table `number` in `dir`; `None` if that is
-    /// nothing.
+    /// Writes what some reader may still see of a memtable to the new table `number` in `dir`, and adds that to `edit`,
+    /// which adds nothing yet. If there is nothing to see there is no table. After an error `edit` is as it was.
     pub(super) fn write_table(
         &self,
         dir: &Path,
         number: FileNumber,
         sealed: &Sealed,
-    ) -> Result<Option<TableInfo>> {
+        edit: &mut VersionEdit,
+    ) -> Result<()> {
         let mut entries = sealed.memtable.iter();
         entries.seek_to_first()?;
         if !entries.valid() {
-            return Ok(None);
+            return Ok(());
         }
         let path = table_path(dir, number);
         let file = self.flush_env.create_new(&path)?;
@@ -153,13 +152,16 @@ impl Shared {
             ledger.balance(sealed.memtable.sum(), table.sum, |_| true)?;
             let mut table = TableInfo::new(number, file_id, table);
             shorten(&mut [&mut table], None);
-            Ok(table)
+            edit.add(0, table);
+            // Last: nothing is changed any more.
+            check_added(edit, &*self.env, dir)
         })();
         if outcome.is_err() {
+            edit.added.clear();
             // Not in any version; if this fails too, the next open removes it.
             let _ = self.env.remove_file(&path);
         }
-        outcome.map(Some)
+        outcome
     }
 
     /// Makes `edit` durable, then shows the version it leads to, with `change` applied to the superversion.

@@ -240,7 +240,7 @@ fn versions_of_a_key_in_two_blocks_have_a_fence_between_them() {
 #[test]
 fn a_filter_that_would_lack_a_key_of_the_blocks_is_refused_before_it_is_made() {
     let spoils: [fn(&mut Vec<u64>); 3] = [
-        |hashes| drop(hashes.pop()),
+        |hashes| hashes.truncate(2),
         |hashes| hashes[1] = 0,
         |hashes| hashes.push(0),
     ];

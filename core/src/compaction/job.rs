@@ -6,6 +6,7 @@
 //! * J4  What was read is what the manifest says of the inputs, their bounds and numbers too, and what was written is that
 //!       without what was dropped (LEDGER-1). A job that does not add up, or meets damage, is tried once more past all caches. If it fails again,
 //!       each input is read by itself to find the one that is not what the manifest says.
+//! * J5  What the edit says of each output is what a reader finds that opens it (OUTPUT-1); otherwise as for J4.
 //!
 //! Elsewhere: which entries stay (`retention.rs`), making the edit durable and deleting the inputs (`db`).
 
@@ -13,6 +14,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::ledger::{Ledger, Readers, Reason};
+use super::outputs::{check_added, is_as_said, is_of_a_table};
 use super::picker::{Plan, max_grandparent_bytes};
 use super::retention::{Fate, Retention};
 use crate::cache::TableCache;
@@ -101,11 +103,6 @@ pub(crate) fn run(plan: &Plan, context: &JobContext<'_>) -> std::result::Result<
     }
 }
 
-/// Whether the cause lies in a table: it is damaged, or holds what this build does not know.
-fn is_of_a_table(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Corruption | ErrorKind::Unsupported)
-}
-
 /// Reads every input by itself and answers which of them is not what the manifest says; if all are, `error` is ours.
 fn blame(plan: &Plan, context: &JobContext<'_>, error: Error) -> Failure {
     let tables = context.tables.past();
@@ -138,16 +135,7 @@ fn blame(plan: &Plan, context: &JobContext<'_>, error: Error) -> Failure {
 
 /// Compares what the manifest says of an input with the ends of the table and with what the table says of itself.
 fn check_ends(file: &FileMeta, table: &Arc<Table>, context: &JobContext<'_>) -> Result<()> {
-    let (mut first, mut last) = (table.iter(false, 0), table.iter(false, 0));
-    first.seek_to_first()?;
-    last.seek_to_last()?;
-    let has_ends = first.valid() && last.valid();
-    let numbers = [file.smallest_sequence, file.largest_sequence];
-    if has_ends
-        && file.bounds_are(first.key(), last.key())
-        && table.counts() == (file.entries, file.tombstones)
-        && table.numbers() == numbers
-    {
+    if is_as_said(file, table)? {
         return Ok(());
     }
     let path = table_path(context.dir, file.number);
@@ -186,35 +174,32 @@ fn attempt(plan: &Plan, context: &JobContext<'_>, tables: &Arc<TableCache>) -> R
             // The edit will refer to these names.
             names.sync(context.env, context.dir)?;
         }
-        Ok(read)
+        let mut finished = std::mem::take(&mut outputs.finished);
+        shorten(
+            &mut finished.iter_mut().collect::<Vec<_>>(),
+            Some(plan.range()),
+        );
+        let written: Sum = finished.iter().filter_map(TableInfo::content).sum();
+        let output = Output {
+            gained: written - read,
+            bytes_read: plan.input_bytes(),
+            bytes_written: finished.iter().map(|table| table.size).sum(),
+            entries_read: read.entries(),
+            entries_written: finished.iter().map(|table| table.entries).sum(),
+            edit: VersionEdit::default(),
+        };
+        let mut edit = plan.removal();
+        for table in finished {
+            edit.add(plan.output_level(), table);
+        }
+        // Last: nothing is changed any more.
+        check_added(&edit, context.env, context.dir)?;
+        Ok(Output { edit, ..output })
     });
-    match merged {
-        Ok(read) => {
-            let mut edit = plan.removal();
-            let mut finished = outputs.finished;
-            shorten(
-                &mut finished.iter_mut().collect::<Vec<_>>(),
-                Some(plan.range()),
-            );
-            let written: Sum = finished.iter().filter_map(TableInfo::content).sum();
-            let output = Output {
-                gained: written - read,
-                bytes_read: plan.input_bytes(),
-                bytes_written: finished.iter().map(|table| table.size).sum(),
-                entries_read: read.entries(),
-                entries_written: finished.iter().map(|table| table.entries).sum(),
-                edit: VersionEdit::default(),
-            };
-            for table in finished {
-                edit.add(plan.output_level(), table);
-            }
-            Ok(Output { edit, ..output })
-        }
-        Err(error) => {
-            outputs.remove_all();
-            Err(error)
-        }
+    if merged.is_err() {
+        outputs.remove_all();
     }
+    merged
 }
 
 /// What the inputs hold: what the manifest says, or for a table of format version 1, of which it says nothing, what is

@@ -5,16 +5,19 @@
 //! * `job.rs`       carries a plan out: from a plan to a version edit
 //! * `retention.rs` decides which entries survive: pure, one key at a time
 //! * `ledger.rs`    accounts for every entry, of flushes too
+//! * `outputs.rs`   compares finished tables with what the manifest will say of them, of flushes too
 //!
 //! Elsewhere: when to run, how many at once, applying the edit and deleting files (`db`).
 
 mod job;
 mod ledger;
+mod outputs;
 mod picker;
 mod retention;
 
 pub(crate) use job::{JobContext, run};
 pub(crate) use ledger::{Ledger, Readers, Reason};
+pub(crate) use outputs::check_added;
 pub(crate) use picker::{
     LARGEST_PLAN_TABLES, Moment, PLAN_TABLES, PickerOptions, Plan, RangePlan, RunningCompaction,
     debt_bytes, level0_waits_for, pick, pick_upkeep, plan_range, plan_rewrite, scores,

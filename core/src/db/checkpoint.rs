@@ -18,7 +18,7 @@ use crate::filename::table_path;
 use crate::key::SequenceNumber;
 use crate::memory;
 use crate::sync::Arc;
-use crate::version::{TableInfo, VersionSet};
+use crate::version::{TableInfo, VersionEdit, VersionSet};
 
 /// Bytes copied at once, and between two looks whether the database was closed.
 const COPY_BYTES: usize = 1 << 20;
@@ -59,9 +59,9 @@ impl Shared {
             self.check_open()?;
             for sealed in &superversion.sealed {
                 let number = self.file_numbers.allocate();
-                if let Some(table) = self.write_table(dir, number, sealed)? {
-                    tables.push((0, table));
-                }
+                let mut edit = VersionEdit::default();
+                self.write_table(dir, number, sealed, &mut edit)?;
+                tables.append(&mut edit.added);
                 last_sequence = SequenceNumber::max(last_sequence, sealed.last_sequence);
             }
         }

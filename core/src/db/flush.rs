@@ -8,6 +8,7 @@
 //!       (LEDGER-1). If they do not add up the memtable stays, and its log: nothing is lost, and the next try may do.
 //! * F5  A panic between the two halves of an installation, on disk and in memory, stops writing: the next one would be
 //!       made from what is no longer so. Reads go on, and the next open finds what is durable.
+//! * F6  A table is installed only if a reader that opens it finds what the edit says of it (OUTPUT-1).
 //! * F3  A log is deleted only after the edit that no longer needs it is durable.
 
 use std::path::Path;
@@ -16,7 +17,7 @@ use super::background::guarded;
 use super::files::delete_old_logs;
 use super::shared::Shared;
 use super::superversion::{Sealed, SuperVersion};
-use crate::compaction::{Ledger, Readers, Reason, Retention};
+use crate::compaction::{Ledger, Readers, Reason, Retention, check_added};
 use crate::content::Sum;
 use crate::env::Names;
 use crate::error::{Error, Result};
@@ -73,10 +74,11 @@ impl Shared {
         };
         let number = self.file_numbers.allocate();
         let name = Names::made_from_now(&*self.env);
-        let table = match self.write_table(&self.dir, number, sealed) {
+        // S7: what the table was found to hold, not what the edit has.
+        let gained = match self.write_table(&self.dir, number, sealed, &mut edit) {
             Err(error) if error.is_unaccounted() => {
                 self.note(format_args!("flush, to be tried once more: {error}"));
-                self.write_table(&self.dir, number, sealed)?
+                self.write_table(&self.dir, number, sealed, &mut edit)?
             }
             outcome => outcome?,
         };
@@ -87,15 +89,10 @@ impl Shared {
         if !names_log {
             edit.log_number = None;
         }
-        let size = table.as_ref().map_or(0, |table| table.size);
-        let written = table.as_ref().map_or(0, |table| table.entries);
+        let of_the_table = |table: &(usize, TableInfo)| (table.1.size, table.1.entries);
+        let (size, written) = edit.added.first().map_or((0, 0), of_the_table);
         self.watch.learn(sealed.memtable.sum(), written);
-        // S7: what the memtable held less what nobody sees, not what the edit has.
-        let gained = table.as_ref().and_then(TableInfo::content);
-        if let Some(table) = table {
-            edit.add(0, table);
-        }
-        self.install(edit, gained.unwrap_or_default(), |shown| {
+        self.install(edit, gained, |shown| {
             // Counted before those who wait for the flush are woken.
             self.metrics.flushes.add(1);
             self.metrics.flush_bytes_written.add(size);
@@ -113,18 +110,20 @@ impl Shared {
         Ok(())
     }
 
-    /// Writes what some reader may still see of a memtable to the new table `number` in `dir`; `None` if that is
-    /// nothing.
+    /// Writes what some reader may still see of a memtable to the new table `number` in `dir`, and adds that to `edit`,
+    /// which adds nothing yet; what the table holds. If there is nothing to see there is no table. After an error `edit` is as it
+    /// was.
     pub(super) fn write_table(
         &self,
         dir: &Path,
         number: FileNumber,
         sealed: &Sealed,
-    ) -> Result<Option<TableInfo>> {
+        edit: &mut VersionEdit,
+    ) -> Result<Sum> {
         let mut entries = sealed.memtable.iter();
         entries.seek_to_first()?;
         if !entries.valid() {
-            return Ok(None);
+            return Ok(Sum::default());
         }
         let path = table_path(dir, number);
         let file = self.flush_env.create_new(&path)?;
@@ -153,16 +152,21 @@ impl Shared {
                 }
             }
             let table = builder.finish()?;
-            ledger.balance(sealed.memtable.sum(), table.sum, |_| true)?;
+            let written = table.sum;
+            ledger.balance(sealed.memtable.sum(), written, |_| true)?;
             let mut table = TableInfo::new(number, file_id, table);
             shorten(&mut [&mut table], None);
-            Ok(table)
+            edit.add(0, table);
+            // Last: nothing is changed any more.
+            check_added(edit, &*self.env, dir)?;
+            Ok(written)
         })();
         if outcome.is_err() {
+            edit.added.clear();
             // Not in any version; if this fails too, the next open removes it.
             let _ = self.env.remove_file(&path);
         }
-        outcome.map(Some)
+        outcome
     }
 
     /// Makes `edit`, by which tables gain `gained`, durable, then shows the version it leads to, with `change` applied to the

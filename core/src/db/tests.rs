@@ -10,6 +10,7 @@ mod misread;
 mod opening;
 mod recovering;
 mod reports;
+mod spoiled;
 mod upkeep;
 mod waking;
 mod walking;

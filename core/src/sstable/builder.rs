@@ -4,10 +4,10 @@
 //! * T4  When `finish` returns, the file's bytes are durable. Its name is not: the caller syncs the directory
 //!       before anything relies on the table.
 //! * T10 What the table is said to hold comes from its finished blocks: every entry is decoded again. Of the first blocks,
-//!       of every second later one and of all that are not compressed these are the bytes that go to the file, checked and
+//!       of one in two later ones and of all that are not compressed these are the bytes that go to the file, checked and
 //!       unpacked as a reader would; of the others those that go into the codec, since to unpack all would cost more than
-//!       all other checks. The filter is made of the keys found so, and is asked for the first ones and for every sixteenth
-//!       later one.
+//!       all other checks. The filter is made of the keys found so, and is asked for the first ones and for one in sixteen
+//!       later ones. Which these are depends on the file's id, so that no fault can lie beside them in table after table.
 //! * T5  After an error the builder answers every call with that error, and the file is garbage: the caller
 //!       removes it.
 //!
@@ -17,7 +17,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::compression::{Compression, Encoder};
-use crate::content::Sum;
+use crate::content::{Sum, key_hash};
 use crate::env::File;
 use crate::error::{Error, Result};
 use crate::key::{KeyRef, MAX_KEY_BYTES, MAX_VALUE_BYTES, SequenceNumber, TRAILER_BYTES, Trailer};
@@ -35,12 +35,12 @@ use crate::sync::Arc;
 
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 256 << 10;
-/// The first blocks of a table, all of which are unpacked again, and of how many later ones it is one (T10).
+/// The first blocks of a table, all of which are unpacked again, and of how many later ones it is one (T10, `sample`).
 const CHECKED_BLOCKS: u64 = 64;
 const CHECKED_BLOCK_IN: u64 = 2;
 /// The first keys of a table, each of which the filter is asked for, and of how many later ones it is one.
 const CHECKED_KEYS: usize = 1024;
-const CHECKED_KEY_IN: usize = 16;
+const CHECKED_KEY_IN: u64 = 16;
 /// What is kept of the memory that a block was unpacked in.
 const MAX_KEPT_BYTES: usize = 4 << 20;
 /// Bytes written before the system is asked to write them back.
@@ -227,7 +227,9 @@ impl Builder {
         let (tally, hashes) = (&mut self.tally, &mut self.hashes);
         let has_filter = self.options.bloom_bits_per_key > 0;
         let number = self.index.count();
-        let is_checked = number < CHECKED_BLOCKS || number.is_multiple_of(CHECKED_BLOCK_IN);
+        let row = number / CHECKED_BLOCK_IN;
+        let drawn = sample(self.output.file_id, row, CHECKED_BLOCK_IN);
+        let is_checked = number < CHECKED_BLOCKS || number % CHECKED_BLOCK_IN == drawn;
         let known = match is_checked {
             true => None,
             false => Some(raw),
@@ -248,6 +250,13 @@ impl Builder {
         };
         let before = self.block_before.as_deref().map(decode).transpose()?;
         self.index.add(before, decode(&self.block_first)?, handle)?;
+        let fence = self.index.last_fence();
+        if !fence.is_some_and(|fence| self.tally.is_fence(fence)) {
+            return Err(Error::unaccounted(format!(
+                "the index of {} names another key than block {number} begins with",
+                self.output.path.display()
+            )));
+        }
         let last = self.block_before.get_or_insert_default();
         last.clear();
         KeyRef::new(&self.last_user_key, self.last_trailer).encode_to(last)
@@ -296,6 +305,7 @@ impl Builder {
         let filter = match self.options.bloom_bits_per_key {
             0 => None,
             bits_per_key => {
+                self.check_hashes()?;
                 let block = filter::build(&self.hashes, bits_per_key)?;
                 let handle = self.output.write_block(
                     BlockKind::Filter,
@@ -304,7 +314,7 @@ impl Builder {
                     None,
                     |_| Ok(()),
                 )?;
-                check_filter(block, &self.hashes, &self.output.path)?;
+                check_filter(block, self.output.file_id, &self.hashes, &self.output.path)?;
                 Some(handle)
             }
         };
@@ -354,6 +364,24 @@ impl Builder {
         })
     }
 
+    /// Whether the filter is to be made of every user key in the blocks, and of nothing else (T10).
+    fn check_hashes(&self) -> Result<()> {
+        let sum = self
+            .hashes
+            .iter()
+            .fold(0, |sum: u64, hash| sum.wrapping_add(*hash));
+        let found = (self.hashes.len() as u64, sum);
+        match found == (self.tally.user_keys(), self.tally.key_hashes) {
+            true => Ok(()),
+            false => Err(Error::unaccounted(format!(
+                "{} has {} user keys, its filter would be of {} or of others",
+                self.output.path.display(),
+                self.tally.user_keys(),
+                self.hashes.len()
+            ))),
+        }
+    }
+
     /// The table's facts, all blocks being finished.
     fn properties(&self) -> Properties {
         let tally = &self.tally;
@@ -379,10 +407,21 @@ const UNLIKE: Damage = Damage {
     what: "it does not hold what was written",
 };
 
+/// Which of each `of` blocks or keys in a row is checked, of the row with this number in this file: as good as drawn.
+fn sample(file_id: u64, row: u64, of: u64) -> u64 {
+    let place = u128::from(file_id) << 64 | u128::from(row);
+    key_hash(&place.to_le_bytes()) % of
+}
+
 /// Asks the finished filter for keys that it was made of (F1, T10).
-fn check_filter(block: Vec<u8>, hashes: &[u64], path: &Path) -> Result<()> {
+fn check_filter(block: Vec<u8>, file_id: u64, hashes: &[u64], path: &Path) -> Result<()> {
     let (first, later) = hashes.split_at(hashes.len().min(CHECKED_KEYS));
-    let mut asked = first.iter().chain(later.iter().step_by(CHECKED_KEY_IN));
+    let rows = later.chunks(CHECKED_KEY_IN as usize).zip(0..);
+    let sampled = rows.filter_map(|(keys, row)| {
+        let place = sample(file_id, row, CHECKED_KEY_IN);
+        keys.get(place as usize)
+    });
+    let mut asked = first.iter().chain(sampled);
     let knows_all =
         Filter::parse(block).is_ok_and(|filter| asked.all(|&hash| filter.may_contain(hash)));
     match knows_all {

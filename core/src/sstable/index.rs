@@ -30,6 +30,8 @@ use crate::sstable::format::{BLOCK_TRAILER_BYTES, BlockHandle};
 pub(crate) struct IndexBuilder {
     entries: Vec<u8>,
     count: u64,
+    /// Where the last block's entry begins.
+    last_at: usize,
 }
 
 impl IndexBuilder {
@@ -44,6 +46,7 @@ impl IndexBuilder {
         let fence = fence(last, first);
         let most = fence.user_key.len() + TRAILER_BYTES + 3 * MAX_VARINT_BYTES;
         memory::reserve(&mut self.entries, most, INDEX)?;
+        self.last_at = self.entries.len();
         put_length_prefixed(&mut self.entries, fence.user_key);
         put_u64(&mut self.entries, fence.trailer.0);
         put_varint(&mut self.entries, handle.offset);
@@ -54,6 +57,13 @@ impl IndexBuilder {
 
     pub(crate) fn count(&self) -> u64 {
         self.count
+    }
+
+    /// The fence of the block added last, as a reader will find it.
+    pub(crate) fn last_fence(&self) -> Option<KeyRef<'_>> {
+        let mut input = &self.entries[self.last_at..];
+        let user_key = get_length_prefixed(&mut input)?;
+        Some(KeyRef::new(user_key, Trailer(get_u64(&mut input)?)))
     }
 
     /// The bytes that [`IndexBuilder::finish`] would return now, nearly.

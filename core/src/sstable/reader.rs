@@ -446,6 +446,11 @@ impl Table {
         (self.properties.entries, self.properties.tombstones)
     }
 
+    /// The sum of the terms of its entries, as it says itself; `None` if it is of format version 1.
+    pub(crate) fn content_sum(&self) -> Option<u64> {
+        self.properties.content_sum
+    }
+
     /// The smallest and the largest number that it says its entries have.
     pub(crate) fn numbers(&self) -> [SequenceNumber; 2] {
         let Properties {

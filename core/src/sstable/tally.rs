@@ -44,8 +44,15 @@ pub(super) struct Tally {
     /// Of the sequence numbers; before the first block the largest there is.
     pub(super) smallest_sequence: SequenceNumber,
     pub(super) largest_sequence: SequenceNumber,
+    /// Added up over the distinct user keys, modulo 2^64.
+    pub(super) key_hashes: u64,
     last_user_key: Vec<u8>,
     last_trailer: Option<Trailer>,
+    /// The last key before the block told of last, and that block's first one.
+    before_user_key: Vec<u8>,
+    before_trailer: Option<Trailer>,
+    first_user_key: Vec<u8>,
+    first_trailer: Trailer,
 }
 
 /// An entry as `visit` is shown it.
@@ -64,15 +71,29 @@ impl Tally {
         raw: &[u8],
         visit: impl FnMut(Told<'_>) -> Result<(), Undecoded<Damage>>,
     ) -> Result<(), Undecoded<Damage>> {
-        let before = (
-            memory::copy_of(&self.last_user_key, KEY)?,
-            self.last_trailer,
-        );
+        self.before_user_key.clear();
+        memory::append(&mut self.before_user_key, &self.last_user_key, KEY)?;
+        self.before_trailer = self.last_trailer;
         let outcome = self.walk(raw, visit);
         if outcome.is_err() {
-            (self.last_user_key, self.last_trailer) = before;
+            std::mem::swap(&mut self.last_user_key, &mut self.before_user_key);
+            self.last_trailer = self.before_trailer;
         }
         outcome
+    }
+
+    /// Whether `fence` lies between the last block that was added and what came before it (N1).
+    pub(super) fn is_fence(&self, fence: KeyRef<'_>) -> bool {
+        let before = self
+            .before_trailer
+            .map(|trailer| KeyRef::new(&self.before_user_key, trailer));
+        before.is_none_or(|before| before < fence)
+            && fence <= KeyRef::new(&self.first_user_key, self.first_trailer)
+    }
+
+    /// Distinct user keys.
+    pub(super) fn user_keys(&self) -> u64 {
+        self.sum.entries() - self.older_versions
     }
 
     fn walk(
@@ -85,6 +106,7 @@ impl Tally {
         let (mut at, mut rebuilt) = (0, 0);
         let mut block_sum = Sum::default();
         let (mut key_bytes, mut value_bytes, mut older_versions) = (0, 0, 0);
+        let mut key_hashes = self.key_hashes;
         let (mut smallest_sequence, mut largest_sequence) =
             (self.smallest_sequence, self.largest_sequence);
         let is_first_block = self.last_trailer.is_none();
@@ -128,11 +150,19 @@ impl Tally {
             key_bytes += (self.last_user_key.len() + TRAILER_BYTES) as u64;
             value_bytes += entry.value.len() as u64;
             older_versions += u64::from(!is_first_of_key);
+            if is_first_of_key {
+                key_hashes = key_hashes.wrapping_add(content.key_hash);
+            }
             smallest_sequence = smallest_sequence.min(sequence);
             largest_sequence = largest_sequence.max(sequence);
             let key = KeyRef::new(&self.last_user_key, entry.trailer);
-            if is_first_block && at == 0 {
-                self.smallest = key.encoded()?;
+            if at == 0 {
+                self.first_user_key.clear();
+                memory::append(&mut self.first_user_key, key.user_key, KEY)?;
+                self.first_trailer = key.trailer;
+                if is_first_block {
+                    self.smallest = key.encoded()?;
+                }
             }
             visit(Told {
                 key,
@@ -149,6 +179,7 @@ impl Tally {
         self.key_bytes += key_bytes;
         self.value_bytes += value_bytes;
         self.older_versions += older_versions;
+        self.key_hashes = key_hashes;
         self.smallest_sequence = smallest_sequence;
         self.largest_sequence = largest_sequence;
         Ok(())
@@ -173,8 +204,13 @@ impl Default for Tally {
             smallest: Vec::new(),
             smallest_sequence: SequenceNumber::MAX,
             largest_sequence: SequenceNumber(0),
+            key_hashes: 0,
             last_user_key: Vec::new(),
             last_trailer: None,
+            before_user_key: Vec::new(),
+            before_trailer: None,
+            first_user_key: Vec::new(),
+            first_trailer: Trailer::NEWEST,
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Versions and their manifest one field and one damage at a time: what recovery demands, what a failed edit leaves, and
 //! what a repair can still read.
 
-use super::manifest::{ManifestWriter, set_current, snapshot_records};
+use super::manifest::{
+    ManifestWriter, RECORDS_OFFSET, encoded_record, read_current, set_current, snapshot_records,
+};
 use super::tests::{Bench, Entries, build, insert};
 use super::*;
 use crate::env::{Env, Fault, FaultEnv, MemEnv, Operation};
@@ -607,8 +609,12 @@ fn a_damaged_manifest_tells_its_edits_up_to_the_damage_and_that_there_may_be_mor
     let env = disk();
     let mut first = first_record();
     first.format_version = Some(99);
-    let writer = manifest(&env, 9, vec![first]);
+    let writer = manifest(&env, 9, vec![first_record()]);
     set_current(&*env, dir(), &writer).unwrap();
+    let (_, file_id) = read_current(&*env, dir()).unwrap();
+    let record = encoded_record(&first, file_id, RECORDS_OFFSET, 0).unwrap();
+    let file = env.open_write(&manifest_path(dir(), FileNumber(9))).unwrap();
+    file.write_at(RECORDS_OFFSET, &record).unwrap();
     let error = salvage(&*env, dir(), &mut Vec::new()).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
 }

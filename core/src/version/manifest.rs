@@ -109,15 +109,25 @@ fn encode_head(file_id: u64) -> Vec<u8> {
 
 /// The record of `edit`, the one after `index` others, at `offset`.
 fn encode_record(edit: &VersionEdit, file_id: u64, offset: u64, index: u64) -> Result<Vec<u8>> {
+    let record = encoded_record(edit, file_id, offset, index)?;
+    // S7 of `set.rs`: what is written is what was meant.
+    match VersionEdit::decode(&record[RECORD_HEADER_BYTES..])? == *edit {
+        true => Ok(record),
+        false => Err(Error::internal(
+            "a version edit is not read as it was meant",
+        )),
+    }
+}
+
+/// The record of an edit, also of one that only a later build knows how to read.
+pub(super) fn encoded_record(
+    edit: &VersionEdit,
+    file_id: u64,
+    offset: u64,
+    index: u64,
+) -> Result<Vec<u8>> {
     let mut out = vec![0; RECORD_HEADER_BYTES];
     edit.encode_to(&mut out);
-    // S7 of `set.rs`: what is written is what was meant.
-    let read = VersionEdit::decode(&out[RECORD_HEADER_BYTES..])?;
-    if read != *edit {
-        return Err(Error::internal(
-            "a version edit is not read as it was written",
-        ));
-    }
     let payload = out.len() - RECORD_HEADER_BYTES;
     let length = u32::try_from(payload)
         .map_err(|_| Error::internal(format!("a version edit of {payload} bytes")))?

@@ -97,7 +97,7 @@ fn a_compaction_whose_edit_is_refused_leaves_no_tables_and_is_not_begun_again() 
         let db = meddler.lock().clone().unwrap();
         let version = Arc::clone(&db.shared().superversion.load().version);
         let mut edit = VersionEdit::default();
-        edit.remove(0, version.files(0)[0].number);
+        edit.remove(0, version.files(0).last().unwrap().number);
         let gained = gain_of(&edit, &version);
         db.shared().install(edit, gained, |_| {}).unwrap();
     });

@@ -272,7 +272,8 @@ fn what_gets_at_a_snapshot_do_not_find_is_our_fault_although_the_newest_is_right
         if at.bytes_done > at.bytes_total / 2 && !is_spoiled {
             is_spoiled = true;
             let edit = without_older_versions(&env, &db, &newest);
-            db.shared().install(edit, |_| {}).unwrap();
+            let gained = gain_of(&edit, &db.shared().superversion.load().version);
+            db.shared().install(edit, gained, |_| {}).unwrap();
         }
         ControlFlow::Continue(())
     });

@@ -1,0 +1,63 @@
+//! Compares finished tables with what an edit is about to say of them.
+//!
+//! * OUTPUT-1  Before a flush's or a compaction's edit becomes durable, each table that it adds has been opened as any reader
+//!             opens it, past all caches, and has the counts, sum, numbers and bounds that the edit says.
+//!
+//! So a wrong footer, index or property costs a second try, not a table that nobody can open. Every block was accounted for
+//! when it was built: here only the two at the ends are read.
+
+use std::path::Path;
+
+use crate::cache::BlockCache;
+use crate::env::Env;
+use crate::error::{Error, ErrorKind, Result};
+use crate::filename::table_path;
+use crate::iterator::InternalIterator;
+use crate::sstable::Table;
+use crate::sync::Arc;
+use crate::version::{TableInfo, VersionEdit};
+
+/// Opens each table that `edit` adds, all in `dir`, and compares it with what the edit says (OUTPUT-1).
+///
+/// Errors: `Internal`, as for entries that do not add up, if one cannot be used or is another; `Io`.
+pub(crate) fn check_added(edit: &VersionEdit, env: &dyn Env, dir: &Path) -> Result<()> {
+    for (_, said) in &edit.added {
+        let path = table_path(dir, said.number);
+        let is_so = Table::open(env, &path, said.file_id, said.size, BlockCache::new(0)).and_then(
+            |table| Ok(is_as_said(said, &table)? && table.content_sum() == said.content_sum),
+        );
+        let fault = match is_so {
+            Ok(true) => continue,
+            Ok(false) => "its bounds or counts are not those of its entries",
+            Err(ref error) if is_of_a_table(error) => error.message(),
+            Err(error) => return Err(error),
+        };
+        return Err(Error::unaccounted(format!(
+            "{} was written and is not to be used: {fault}",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+/// Whether the ends of `table`, and what it says of itself, are what the manifest says.
+///
+/// Sums are not compared: those of inputs are found out by reading.
+pub(super) fn is_as_said(said: &TableInfo, table: &Arc<Table>) -> Result<bool> {
+    let (mut first, mut last) = (table.iter(false, 0), table.iter(false, 0));
+    first.seek_to_first()?;
+    last.seek_to_last()?;
+    let has_ends = first.valid() && last.valid();
+    Ok(has_ends
+        && said.bounds_are(first.key(), last.key())
+        && table.counts() == (said.entries, said.tombstones)
+        && table.numbers() == [said.smallest_sequence, said.largest_sequence])
+}
+
+/// Whether the cause lies in a table: it is damaged, or holds what this build does not know.
+pub(super) fn is_of_a_table(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corruption | ErrorKind::Unsupported)
+}
+
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::filename::{CURRENT, log_path, table_path};
 use crate::iterator::merging::MergingIterator;
 use crate::key::{FileNumber, KeyRef, SequenceNumber};
+use crate::memory;
 use crate::memtable::Memtable;
 use crate::options::{IterOptions, ReadOptions};
 use crate::snapshot::Snapshot;
@@ -413,19 +414,21 @@ impl Walk<'_> {
             let is_first = (way, readahead) == (Way::Forward, 0);
             // Its filter is in memory: what is read of the file says nothing of that.
             let asked = file.handle.opened().filter(|_| is_first);
-            let mut denied: Option<Vec<u8>> = None;
+            let mut denied: Option<Result<Vec<u8>>> = None;
             let look = |key: KeyRef<'_>| {
                 if let Some(asked) = &asked
                     && denied.is_none()
                     && !asked.may_hold(Sought::new(key.user_key, key.trailer))
                 {
-                    denied = Some(key.user_key.to_vec());
+                    let mut copy = Vec::new();
+                    let copied = memory::replace(&mut copy, key.user_key, "a key");
+                    denied = Some(copied.map(|()| copy));
                 }
             };
             let outcome = walk_with(&mut entries, way, number, look, &mut |walked| {
                 self.advance(in_proportion(walked, file.size, bytes))
             });
-            if let Some(key) = denied {
+            if let Some(key) = denied.transpose()? {
                 let what = format!("the filter denies {}, which is there", reads::Shown(&key));
                 self.misread(&path, what)?;
             }

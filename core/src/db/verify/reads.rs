@@ -225,7 +225,7 @@ where
                     if let (Some(value), false) = (value, seek_differs) {
                         // Right behind the pair before, where no key is: this one is next, be it in another block or table.
                         let last = forward.last.as_deref();
-                        let mut gap = last.unwrap_or_default().to_vec();
+                        let mut gap = forward.last.clone().unwrap_or_default();
                         gap.extend(last.is_some().then_some(0));
                         let found = seeking.seek(&gap)?;
                         if !(found && seeking.key() == key && seeking.value() == value) {
@@ -296,8 +296,7 @@ impl<C: Pairs, L: Lookups> Past<C, L> {
             self.absent(before, differences)?;
         }
         if !decided.is_then {
-            self.undecided = Some(key.to_vec());
-            return Ok(());
+            return memory::replace(self.undecided.insert(Vec::new()), key, "a key");
         }
         let count = match decided.is_now {
             true => &mut self.same,
@@ -412,7 +411,9 @@ impl<L: Lookups> Gets<L> {
             self.differs = true;
             differences.push(wrong_answer("a get of", key, bytes, answer));
         }
-        self.keys.push(key.to_vec());
+        let mut copy = Vec::new();
+        memory::replace(&mut copy, key, "a key")?;
+        self.keys.push(copy);
         self.pairs
             .push(value.map(|value| (pair_sum(key, value), value.len())));
         self.bytes += bytes.unwrap_or_default();

@@ -375,8 +375,8 @@ fn a_get_of_many_keys_that_finds_nothing_or_another_value_or_a_deleted_key_is_a_
     let whole = Case::new();
     let mut sampled = (0..).step_by(16);
     // The last group is not full.
-    let last = (0..3 * STRETCH_PAIRS as u32).step_by(16).map(key);
-    let last = last.filter(|key| whole.gets.contains_key(key)).last();
+    let mut last = (0..3 * STRETCH_PAIRS as u32).step_by(16).map(key);
+    let last = last.rfind(|key| whole.gets.contains_key(key));
     let present = sampled.find(|at| whole.gets.contains_key(&key(*at)));
     let absent = sampled.find(|at| !whole.gets.contains_key(&key(*at)));
     let (present, absent) = (key(present.unwrap()), key(absent.unwrap()));

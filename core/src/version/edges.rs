@@ -613,7 +613,9 @@ fn a_damaged_manifest_tells_its_edits_up_to_the_damage_and_that_there_may_be_mor
     set_current(&*env, dir(), &writer).unwrap();
     let (_, file_id) = read_current(&*env, dir()).unwrap();
     let record = encoded_record(&first, file_id, RECORDS_OFFSET, 0).unwrap();
-    let file = env.open_write(&manifest_path(dir(), FileNumber(9))).unwrap();
+    let file = env
+        .open_write(&manifest_path(dir(), FileNumber(9)))
+        .unwrap();
     file.write_at(RECORDS_OFFSET, &record).unwrap();
     let error = salvage(&*env, dir(), &mut Vec::new()).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Unsupported);

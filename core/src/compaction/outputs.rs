@@ -13,6 +13,7 @@ use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::filename::table_path;
 use crate::iterator::InternalIterator;
+use crate::key::KeyRef;
 use crate::sstable::Table;
 use crate::sync::Arc;
 use crate::version::{TableInfo, VersionEdit};
@@ -44,14 +45,25 @@ pub(crate) fn check_added(edit: &VersionEdit, env: &dyn Env, dir: &Path) -> Resu
 ///
 /// Sums are not compared: those of inputs are found out by reading.
 pub(super) fn is_as_said(said: &TableInfo, table: &Arc<Table>) -> Result<bool> {
-    let (mut first, mut last) = (table.iter(false, 0), table.iter(false, 0));
-    first.seek_to_first()?;
-    last.seek_to_last()?;
-    let has_ends = first.valid() && last.valid();
-    Ok(has_ends
-        && said.bounds_are(first.key(), last.key())
-        && table.counts() == (said.entries, said.tombstones)
-        && table.numbers() == [said.smallest_sequence, said.largest_sequence])
+    let (Some(first), Some(last)) = (end_of(table, false)?, end_of(table, true)?) else {
+        return Ok(false);
+    };
+    let bounds = KeyRef::decode(&first).zip(KeyRef::decode(&last));
+    Ok(
+        bounds.is_some_and(|(first, last)| said.bounds_are(first, last))
+            && table.counts() == (said.entries, said.tombstones)
+            && table.numbers() == [said.smallest_sequence, said.largest_sequence],
+    )
+}
+
+/// The first or the last key of `table`, encoded. Its block, which may be one of many megabytes, is let go here.
+fn end_of(table: &Arc<Table>, is_last: bool) -> Result<Option<Vec<u8>>> {
+    let mut entries = table.iter(false, 0);
+    match is_last {
+        true => entries.seek_to_last()?,
+        false => entries.seek_to_first()?,
+    }
+    entries.valid().then(|| entries.key().encoded()).transpose()
 }
 
 /// Whether the cause lies in a table: it is damaged, or holds what this build does not know.

@@ -57,7 +57,7 @@ pub(crate) struct JobContext<'a> {
 /// What a job did.
 #[derive(Debug)]
 pub(crate) struct Output {
-    /// What tables hold more than before when the edit is applied: less, that is, what was dropped.
+    /// The sum of what was written less that of what was read: so the content of all tables changes with the edit.
     pub(crate) gained: Sum,
     /// Removes the inputs, adds the outputs.
     pub(crate) edit: VersionEdit,
@@ -169,7 +169,7 @@ fn attempt(plan: &Plan, context: &JobContext<'_>, tables: &Arc<TableCache>) -> R
         created: Vec::new(),
         finished: Vec::new(),
     };
-    let merged = merge(plan, context, tables, &mut outputs).and_then(|read| {
+    let merged = merge(plan, context, tables, &mut outputs).and_then(|(read, written)| {
         if !outputs.finished.is_empty() {
             // The edit will refer to these names.
             names.sync(context.env, context.dir)?;
@@ -179,13 +179,12 @@ fn attempt(plan: &Plan, context: &JobContext<'_>, tables: &Arc<TableCache>) -> R
             &mut finished.iter_mut().collect::<Vec<_>>(),
             Some(plan.range()),
         );
-        let written: Sum = finished.iter().filter_map(TableInfo::content).sum();
         let output = Output {
             gained: written - read,
             bytes_read: plan.input_bytes(),
             bytes_written: finished.iter().map(|table| table.size).sum(),
             entries_read: read.entries(),
-            entries_written: finished.iter().map(|table| table.entries).sum(),
+            entries_written: written.entries(),
             edit: VersionEdit::default(),
         };
         let mut edit = plan.removal();
@@ -212,13 +211,13 @@ fn expected(plan: &Plan, tables: &Arc<TableCache>) -> Result<Sum> {
     sums.sum()
 }
 
-/// Merges the inputs into `outputs` and accounts for every entry; what was read.
+/// Merges the inputs into `outputs` and accounts for every entry; what was read and what was written.
 fn merge(
     plan: &Plan,
     context: &JobContext<'_>,
     tables: &Arc<TableCache>,
     outputs: &mut Outputs<'_>,
-) -> Result<Sum> {
+) -> Result<(Sum, Sum)> {
     let run_over = |files: Vec<Arc<FileMeta>>| {
         LevelIterator::over(files, tables.clone(), false, READAHEAD_BYTES)
     };
@@ -291,7 +290,7 @@ fn merge(
         let what = "the inputs' smallest and largest numbers are not what the manifest says";
         return Err(Error::unaccounted(what));
     }
-    Ok(read)
+    Ok((read, written))
 }
 
 /// The ranges of some tables, which may overlap each other in any way.

@@ -158,8 +158,7 @@ impl Plan {
     /// that lies below the output level and reaches into the range of the inputs. No ordering of a level is relied on.
     /// And with whether it may be carried out (P5). Asked of the plan that is chosen only, since it looks at every table.
     pub(super) fn ready(mut self, version: &Version) -> Plan {
-        let first = self.inputs().map(|file| file.smallest_key().user_key).min();
-        let last = self.inputs().map(|file| file.largest_key().user_key).max();
+        let (first, last) = self.ends();
         let files = version.all_files();
         let files =
             files.filter(|(level, file)| *level > self.output_level && file.overlaps(first, last));
@@ -167,6 +166,13 @@ impl Plan {
         self.below = Some(below);
         self.wrong = self.fault(version);
         self
+    }
+
+    /// The first and the last user key of all inputs, asked of each.
+    fn ends(&self) -> (Option<&[u8]>, Option<&[u8]>) {
+        let first = self.inputs().map(|file| file.smallest_key().user_key);
+        let last = self.inputs().map(|file| file.largest_key().user_key);
+        (first.min(), last.max())
     }
 
     /// The same plan over inputs that are to be opened anew.

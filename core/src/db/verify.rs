@@ -420,9 +420,7 @@ impl Walk<'_> {
                     && denied.is_none()
                     && !asked.may_hold(Sought::new(key.user_key, key.trailer))
                 {
-                    let mut copy = Vec::new();
-                    let copied = memory::replace(&mut copy, key.user_key, "a key");
-                    denied = Some(copied.map(|()| copy));
+                    denied = Some(memory::copy_of(key.user_key, "a key"));
                 }
             };
             let outcome = walk_with(&mut entries, way, number, look, &mut |walked| {

@@ -10,8 +10,8 @@
 //! * C2  Spare chunks hold at most `most` bytes. Arenas take them before they allocate, so that both together never
 //!   hold more than arenas alone would have at their most.
 //! * C5  A chunk for many records that has 128 KiB or more is mapped, and unmapped when it is freed: an allocator would keep it
-//!   for the thread that asked for it, long after the database is closed. A large record's own chunk is no spare one, and an
-//!   allocator has its pages ready for the next.
+//!   for the thread that asked for it, long after the database is closed. A chunk of one large record is never kept as a spare;
+//!   the allocator keeps its pages for the next one.
 //! * C3  In a forked child a chunk is freed without the lock, which a thread may hold that only the parent has.
 
 #![expect(

@@ -71,8 +71,7 @@ impl Tally {
         raw: &[u8],
         visit: impl FnMut(Told<'_>) -> Result<(), Undecoded<Damage>>,
     ) -> Result<(), Undecoded<Damage>> {
-        self.before_user_key.clear();
-        memory::append(&mut self.before_user_key, &self.last_user_key, KEY)?;
+        memory::replace(&mut self.before_user_key, &self.last_user_key, KEY)?;
         self.before_trailer = self.last_trailer;
         let outcome = self.walk(raw, visit);
         if outcome.is_err() {
@@ -157,8 +156,7 @@ impl Tally {
             largest_sequence = largest_sequence.max(sequence);
             let key = KeyRef::new(&self.last_user_key, entry.trailer);
             if at == 0 {
-                self.first_user_key.clear();
-                memory::append(&mut self.first_user_key, key.user_key, KEY)?;
+                memory::replace(&mut self.first_user_key, key.user_key, KEY)?;
                 self.first_trailer = key.trailer;
                 if is_first_block {
                     self.smallest = key.encoded()?;

@@ -141,9 +141,17 @@ impl TableInfo {
     pub(crate) fn content(&self) -> Option<Sum> {
         Some(Sum {
             terms: self.content_sum?,
+            ..self.counts()
+        })
+    }
+
+    /// How many entries it has of each kind, without their terms.
+    pub(crate) fn counts(&self) -> Sum {
+        Sum {
+            terms: 0,
             puts: self.entries.saturating_sub(self.tombstones),
             tombstones: self.tombstones,
-        })
+        }
     }
 
     /// Whether `found`, told from the table itself, is what this says; what is not known is not compared, and shortened

@@ -209,11 +209,7 @@ impl Version {
         };
         for (_, file) in self.all_files() {
             content.is_known &= file.content_sum.is_some();
-            content.sum += Sum {
-                terms: file.content_sum.unwrap_or_default(),
-                puts: file.entries.saturating_sub(file.tombstones),
-                tombstones: file.tombstones,
-            };
+            content.sum += file.content().unwrap_or_else(|| file.counts());
         }
         content
     }

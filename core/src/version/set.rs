@@ -217,8 +217,8 @@ impl VersionSet {
         }
     }
 
-    /// Makes `edit` durable and its version the current one. Syncs the disk. `gained`: what tables hold more in that than in the
-    /// current one; what they hold less, with the sum wrapped (S7).
+    /// Makes `edit` durable and its version the current one. Syncs the disk. `gained`: the sum by
+    /// which the content of all tables grows with it; it wraps where that shrinks (S7).
     ///
     /// After an error nothing has changed in memory; see S1 for the disk: the tables that `edit` adds are no
     /// longer the caller's. The next call tries with a new manifest.

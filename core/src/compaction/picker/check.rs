@@ -79,8 +79,7 @@ impl Plan {
             let (from, to) = (self.level, self.output_level);
             return Some(format!("it goes from level {from} to level {to}"));
         }
-        let first = self.inputs().map(|file| file.smallest_key().user_key).min();
-        let last = self.inputs().map(|file| file.largest_key().user_key).max();
+        let (first, last) = self.ends();
         if (first, last) != (Some(&self.smallest[..]), Some(&self.largest[..])) {
             return Some("others are kept off another range than that of its inputs".into());
         }

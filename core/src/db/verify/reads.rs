@@ -411,9 +411,7 @@ impl<L: Lookups> Gets<L> {
             self.differs = true;
             differences.push(wrong_answer("a get of", key, bytes, answer));
         }
-        let mut copy = Vec::new();
-        memory::replace(&mut copy, key, "a key")?;
-        self.keys.push(copy);
+        self.keys.push(memory::copy_of(key, "a key")?);
         self.pairs
             .push(value.map(|value| (pair_sum(key, value), value.len())));
         self.bytes += bytes.unwrap_or_default();

@@ -80,6 +80,8 @@ run_target() {
         printf '%-13s %10s executions  %6s edges covered  %4d s  no finding\n' "$name" "$executed" "$covered" \
             $((SECONDS - begun))
     else
+        # What failed is said first, the stack of it may be long.
+        grep -A 3 -e 'panicked at' -e 'ERROR: ' "$out/$name.out" | head -20 || true
         tail -40 "$out/$name.out"
         printf '%sFAILED: %s%s; again: target/fuzz/%s/release/%s FILE, with FILE from %s\n' \
             "$red" "$name" "$plain" "$triple" "$name" "${findings#"$ROOT"/}"

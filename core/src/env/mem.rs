@@ -12,7 +12,8 @@
 //!       earlier ones. A rename happens as a whole or not at all. What a failed sync was for stays like that, bytes and
 //!       names, whatever is synced later ([`File::forget_unsynced`], [`Env::forget_unsynced`]).
 //! * M3  A cut sees all files at one moment, although other threads may be writing.
-//! * M4  Nothing but the clock depends on the outside: `random` counts from a fixed seed.
+//! * M4  Nothing but the clock depends on the outside: `random` counts from a fixed seed, and behind a cut from where
+//!       that seed and the cut's lead to.
 //!
 //! There are no symbolic links; a relative path starts at `/`.
 
@@ -776,6 +777,21 @@ mod tests {
             assert_eq!(bytes[..2000], [7; 2000], "seed {seed}");
         }
         assert_eq!(read(&env, "/a").unwrap().len(), 4000);
+    }
+
+    #[test]
+    fn random_numbers_behind_cuts_of_one_seed_are_not_drawn_again() {
+        let mut env = MemEnv::new();
+        let mut drawn = BTreeSet::new();
+        for cut in 0..64 {
+            for _ in 0..16 {
+                assert!(drawn.insert(env.random().unwrap()), "before cut {cut}");
+            }
+            env = match cut % 4 {
+                3 => env.process_crash(),
+                _ => env.power_cut(7),
+            };
+        }
     }
 
     #[test]

@@ -436,10 +436,12 @@ impl MemEnv {
         env
     }
 
-    /// An environment without anything in it that goes on with this one's random numbers, changed by `twist`.
+    /// An environment without anything in it. Its random numbers begin at a place that this one's and `twist` lead to,
+    /// far from all that were drawn before: a file's id is never given twice.
     fn empty_copy(&self, twist: u64) -> MemEnv {
         let env = MemEnv::with(BTreeMap::new());
-        let random = self.shared.random.load(Ordering::Relaxed) ^ twist;
+        let drawn = self.shared.random.load(Ordering::Relaxed);
+        let random = Dice::new(Dice::new(drawn).next() ^ twist).next();
         env.shared.random.store(random, Ordering::Relaxed);
         env
     }

@@ -7,6 +7,7 @@
 //! * B2  An operation's sequence number is the record's first number plus its index in the batch.
 //! * B3  Each operation has its digest in `contents`, made of what the caller gave (`content.rs`, SUM-2).
 
+use std::cell::Cell;
 use std::fmt;
 
 use crate::coding::{get_bytes, get_length_prefixed, get_u8, get_u32, get_varint};
@@ -25,8 +26,14 @@ const COUNT_OFFSET: usize = 2;
 const EMPTY: [u8; HEADER_BYTES] = [BATCH_VERSION, 0, 0, 0, 0, 0, 0];
 /// What the encoded batch of exactly one operation begins with. The log need not store it (`wal/format.rs`).
 pub(crate) const HEADER_OF_ONE: [u8; HEADER_BYTES] = [BATCH_VERSION, 0, 1, 0, 0, 0, 0];
-/// The most bytes of an operation beside its key and value: kind and two lengths.
-const MOST_FRAMING_BYTES: usize = 1 + 2 * 5;
+/// The most bytes of a batch of one operation that a thread keeps for its next one.
+const MOST_SPARE_BYTES: usize = 4 << 10;
+
+thread_local! {
+    /// The memory of the last batch of one operation.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// Set on a kind byte that is followed by a keyspace id; keyspace 0 needs none.
 const HAS_KEYSPACE: u8 = 0x80;
 /// The most bytes of one encoded batch: the longest value and the longest key, with room for their lengths.
@@ -63,36 +70,34 @@ impl WriteBatch {
         }
     }
 
-    /// A batch of one put, in memory for just that. Errors: as [`WriteBatch::put`].
+    #[cfg(test)]
     pub(crate) fn of_put(key: &[u8], value: &[u8]) -> Result<WriteBatch> {
-        check_key(key)?;
-        check_value(value)?;
-        let mut batch = WriteBatch::for_one(key.len() + value.len())?;
+        let mut batch = WriteBatch::new();
         batch.put(key, value)?;
         Ok(batch)
     }
 
-    /// A batch of one delete, in memory for just that. Errors: as [`WriteBatch::delete`].
-    pub(crate) fn of_delete(key: &[u8]) -> Result<WriteBatch> {
-        check_key(key)?;
-        let mut batch = WriteBatch::for_one(key.len())?;
-        batch.delete(key)?;
-        Ok(batch)
-    }
-
-    /// An empty batch with room for one operation of `bytes` bytes of key and value.
+    /// A batch of the one operation that `add` adds, as `write` is shown it. Its memory is this thread's, from one write to the next.
     #[inline]
-    fn for_one(bytes: usize) -> Result<WriteBatch> {
-        let bytes = HEADER_BYTES + bytes + MOST_FRAMING_BYTES;
-        let mut buffer = Vec::new();
-        memory::reserve(&mut buffer, bytes, "a batch")?;
-        buffer.extend_from_slice(&EMPTY);
-        Ok(WriteBatch {
+    pub(crate) fn of_one(
+        add: impl FnOnce(&mut WriteBatch) -> Result<()>,
+        write: impl FnOnce(&WriteBatch) -> Result<()>,
+    ) -> Result<()> {
+        // A thread that ends may be writing still.
+        let mut buffer = SPARE.try_with(Cell::take).unwrap_or_default();
+        buffer.clear();
+        memory::append(&mut buffer, &EMPTY, "a batch")?;
+        let mut batch = WriteBatch {
             buffer,
             content: Content::default(),
             contents: Vec::new(),
             tombstones: 0,
-        })
+        };
+        let outcome = add(&mut batch).and_then(|()| write(&batch));
+        if batch.buffer.capacity() <= MOST_SPARE_BYTES {
+            let _ = SPARE.try_with(|spare| spare.set(batch.buffer));
+        }
+        outcome
     }
 
     /// Adds a put of `value` (up to 4 GiB - 1) under `key` (up to 16 MiB); either may be empty.
@@ -438,13 +443,13 @@ mod tests {
         let mut one = example();
         one.clear();
         one.delete(b"x").unwrap();
-        for batch in [
-            one,
-            WriteBatch::of_put(b"key", b"value").unwrap(),
-            WriteBatch::of_delete(b"").unwrap(),
-        ] {
+        assert!(one.encoded().starts_with(&HEADER_OF_ONE));
+        let begins = |batch: &WriteBatch| {
             assert!(batch.encoded().starts_with(&HEADER_OF_ONE));
-        }
+            Ok(())
+        };
+        WriteBatch::of_one(|batch| batch.put(b"key", b"value"), begins).unwrap();
+        WriteBatch::of_one(|batch| batch.delete(b""), begins).unwrap();
         assert!(!example().encoded().starts_with(&HEADER_OF_ONE));
         assert!(!WriteBatch::new().encoded().starts_with(&HEADER_OF_ONE));
     }
@@ -540,6 +545,7 @@ mod tests {
 #[cfg(test)]
 mod edges {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn the_operations_that_are_left_are_counted_down() {
@@ -558,21 +564,70 @@ mod edges {
 
     #[test]
     fn the_longest_key_with_the_longest_value_fits_and_little_more() {
-        let longest = (HEADER_BYTES + MOST_FRAMING_BYTES + MAX_KEY_BYTES) as u64 + MAX_VALUE_BYTES;
+        // Kind and two lengths.
+        let framing = 1 + 2 * 5;
+        let longest = (HEADER_BYTES + framing + MAX_KEY_BYTES) as u64 + MAX_VALUE_BYTES;
         let room = MAX_BATCH_BYTES.checked_sub(longest);
         assert!(room.is_some_and(|room| room < 64), "{room:?}");
     }
 
-    #[test]
-    fn a_batch_of_one_operation_takes_memory_for_just_that() {
-        let (key, value) = ([b'k'; 1000], [b'v'; 2000]);
-        let put = WriteBatch::of_put(&key, &value).unwrap();
-        let delete = WriteBatch::of_delete(&key).unwrap();
-        for batch in [put, delete] {
-            let most = batch.byte_size() + MOST_FRAMING_BYTES;
-            assert!(batch.buffer.capacity() <= most, "{batch:?}");
+    /// The operations of the batch that is written, and where its memory is.
+    fn written_alone(key: &[u8], value: Option<&[u8]>) -> *const u8 {
+        let mut place = std::ptr::null();
+        let add = |batch: &mut WriteBatch| match value {
+            Some(value) => batch.put(key, value),
+            None => batch.delete(key),
+        };
+        WriteBatch::of_one(add, |batch| {
+            assert_eq!(batch.iter().collect::<Vec<_>>(), [(key, value)]);
             assert_eq!(batch.contents.capacity(), 0);
+            place = batch.buffer.as_ptr();
+            Ok(())
+        })
+        .unwrap();
+        place
+    }
+
+    #[test]
+    fn a_thread_writes_single_operations_from_one_piece_of_memory_which_is_small() {
+        let spare = || {
+            let buffer = SPARE.take();
+            let kept = (buffer.as_ptr(), buffer.capacity());
+            SPARE.set(buffer);
+            kept
+        };
+        let first = written_alone(b"a key", Some(&[7; 1000]));
+        for value in [None, Some(&b""[..]), Some(&[8; 500])] {
+            assert_eq!(written_alone(b"another", value), first);
         }
+        assert_eq!(spare().0, first);
+        // With room for just that, and given back.
+        for bytes in [MOST_SPARE_BYTES - 1, MOST_SPARE_BYTES, 1 << 20] {
+            written_alone(b"", Some(&vec![9; bytes]));
+            let (_, capacity) = spare();
+            assert!(capacity <= MOST_SPARE_BYTES, "{bytes}: {capacity}");
+        }
+        // What is refused leaves nothing behind.
+        let refused = WriteBatch::of_one(
+            |batch| batch.delete(&vec![0; MAX_KEY_BYTES + 1]),
+            |_| Ok(()),
+        );
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidArgument);
+        written_alone(b"key", Some(b"value"));
+    }
+
+    #[test]
+    fn a_single_operation_written_while_another_is_has_memory_of_its_own() {
+        let nested = |batch: &WriteBatch| {
+            let outer = batch.buffer.as_ptr();
+            assert_ne!(written_alone(b"inner", Some(b"2")), outer);
+            assert_eq!(
+                batch.iter().collect::<Vec<_>>(),
+                [(&b"outer"[..], Some(&b"1"[..]))]
+            );
+            Ok(())
+        };
+        WriteBatch::of_one(|batch| batch.put(b"outer", b"1"), nested).unwrap();
     }
 
     #[test]

@@ -126,7 +126,7 @@ pub(crate) fn collect<T>(items: impl Iterator<Item = T>, what: &str) -> Result<V
 }
 
 /// Adds an item.
-#[inline]
+#[inline(always)]
 pub(crate) fn push<T>(items: &mut Vec<T>, item: T, what: &str) -> Result<()> {
     reserve(items, 1, what)?;
     items.push(item);

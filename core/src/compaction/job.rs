@@ -395,6 +395,7 @@ struct OpenOutput {
 
 impl Outputs<'_> {
     /// Appends an entry, to a new output if it is time and the user key is another (J3).
+    #[inline]
     fn add(&mut self, key: KeyRef<'_>, value: &[u8]) -> Result<()> {
         if let Some(open) = &self.open
             && open.builder.last_user_key() != key.user_key

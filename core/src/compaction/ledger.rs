@@ -67,7 +67,7 @@ impl Ledger {
     }
 
     /// Notes that an entry was read. `holds_deeper` tells whether a level below the outputs may hold a key.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(
         &mut self,
         key: KeyRef<'_>,
@@ -82,7 +82,7 @@ impl Ledger {
     }
 
     /// Notes that an entry was written. It was read before.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn written(&mut self, key: KeyRef<'_>) -> Result<()> {
         memory::push(&mut self.judged.written, key.trailer, JUDGED)
     }
@@ -130,7 +130,7 @@ impl Ledger {
     }
 
     /// LEDGER-2 for the key that has ended, if there was one.
-    #[inline]
+    #[inline(always)]
     fn judge(&mut self, holds_deeper: impl FnMut(&[u8]) -> bool) -> Result<()> {
         let Judged { read, written, .. } = &self.judged;
         let is_whole = match (&read[..], &written[..]) {
@@ -146,6 +146,7 @@ impl Ledger {
     }
 
     /// The same, where not all of its entries were written.
+    #[cold]
     fn judge_dropped(&self, mut holds_deeper: impl FnMut(&[u8]) -> bool) -> Result<()> {
         let Judged {
             user_key,

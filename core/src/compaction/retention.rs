@@ -75,6 +75,7 @@ impl Retention {
     /// Whether the next entry stays by R1 alone: all that a flush can tell.
     ///
     /// Errors: `Internal`, unaccounted, if the entry does not sort after the one before it.
+    #[inline(always)]
     pub(crate) fn keeps(&mut self, key: KeyRef<'_>) -> Result<bool> {
         let order = match self.has_key {
             true => self.user_key.as_slice().cmp(key.user_key),

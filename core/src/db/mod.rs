@@ -143,7 +143,10 @@ impl DB {
 
     /// [`DB::put`] with options.
     pub fn put_with(&self, key: &[u8], value: &[u8], options: &WriteOptions) -> Result<()> {
-        self.write_with(&WriteBatch::of_put(key, value)?, options)
+        WriteBatch::of_one(
+            |batch| batch.put(key, value),
+            |batch| self.write_with(batch, options),
+        )
     }
 
     /// Removes `key`; removing an absent key is no error. Errors as for [`DB::put`].
@@ -153,7 +156,10 @@ impl DB {
 
     /// [`DB::delete`] with options.
     pub fn delete_with(&self, key: &[u8], options: &WriteOptions) -> Result<()> {
-        self.write_with(&WriteBatch::of_delete(key)?, options)
+        WriteBatch::of_one(
+            |batch| batch.delete(key),
+            |batch| self.write_with(batch, options),
+        )
     }
 
     /// Applies `batch`: all of its operations or none, also across a crash. Errors as for [`DB::put`].

@@ -43,11 +43,11 @@ impl BlockBuilder {
         debug_assert!(shared <= user_key.len());
         let most = user_key.len() + TRAILER_BYTES + value.len() + 3 * MAX_VARINT_BYTES;
         memory::reserve(&mut self.bytes, most, BLOCK)?;
-        memory::reserve(&mut self.restarts, 1, BLOCK)?;
-        let restart = self.restarts.is_empty()
-            || self.since_restart >= self.restart_interval
-            || self.rebuilt + user_key.len() > MAX_REBUILT_BYTES;
+        let restart = self.since_restart >= self.restart_interval
+            || self.rebuilt + user_key.len() > MAX_REBUILT_BYTES
+            || self.restarts.is_empty();
         let shared = if restart {
+            memory::reserve(&mut self.restarts, 1, BLOCK)?;
             let at = u32::try_from(self.bytes.len())
                 .map_err(|_| Error::internal("B4: an entry begins behind 4 GiB of its block"))?;
             self.restarts.push(at);
@@ -62,12 +62,12 @@ impl BlockBuilder {
         }
         self.since_restart += 1;
         let suffix = &user_key[shared..];
-        match [shared, suffix.len(), value.len()] {
-            lengths if lengths.iter().all(|&length| length < 0x80) => {
-                self.bytes
-                    .extend_from_slice(&lengths.map(|length| length as u8));
-            }
-            lengths => lengths
+        let lengths = [shared, suffix.len(), value.len()];
+        match shared | suffix.len() | value.len() {
+            ..0x80 => self
+                .bytes
+                .extend_from_slice(&lengths.map(|length| length as u8)),
+            _ => lengths
                 .into_iter()
                 .for_each(|length| put_varint(&mut self.bytes, length as u64)),
         }

@@ -4,7 +4,7 @@
 //! * T4  When `finish` returns, the file's bytes are durable. Its name is not: the caller syncs the directory
 //!       before anything relies on the table.
 //! * T10 What the table is said to hold comes from its finished blocks: every entry is decoded again. Of the first blocks,
-//!       of one in two later ones and of all that are not compressed these are the bytes that go to the file, checked and
+//!       of one in eight later ones and of all that are not compressed these are the bytes that go to the file, checked and
 //!       unpacked as a reader would; of the others those that go into the codec, since to unpack all would cost more than
 //!       all other checks. The filter is made of the keys found so, and is asked for the first ones and for one in sixteen
 //!       later ones. Which these are depends on the file's id, so that no fault can lie beside them in table after table.
@@ -37,7 +37,7 @@ use crate::sync::Arc;
 const WRITE_BYTES: usize = 256 << 10;
 /// The first blocks of a table, all of which are unpacked again, and of how many later ones it is one (T10, `sample`).
 const CHECKED_BLOCKS: u64 = 64;
-const CHECKED_BLOCK_IN: u64 = 2;
+const CHECKED_BLOCK_IN: u64 = 8;
 /// The first keys of a table, each of which the filter is asked for, and of how many later ones it is one.
 const CHECKED_KEYS: usize = 1024;
 const CHECKED_KEY_IN: u64 = 16;
@@ -294,12 +294,12 @@ impl Builder {
         if !self.block.is_empty() {
             self.finish_block()?;
         }
-        if self.tally.sum.entries() != self.entries {
+        if self.tally.facts.sum.entries() != self.entries {
             return Err(Error::unaccounted(format!(
                 "{} was given {} entries, its blocks hold {}",
                 self.output.path.display(),
                 self.entries,
-                self.tally.sum.entries()
+                self.tally.facts.sum.entries()
             )));
         }
         let filter = match self.options.bloom_bits_per_key {
@@ -353,13 +353,13 @@ impl Builder {
         Ok(TableSummary {
             file_size: self.output.written,
             largest: tally.largest()?,
-            smallest_sequence: tally.smallest_sequence,
-            largest_sequence: tally.largest_sequence,
-            raw_key_bytes: tally.key_bytes,
-            raw_value_bytes: tally.value_bytes,
-            older_versions: tally.older_versions,
+            smallest_sequence: tally.facts.smallest_sequence,
+            largest_sequence: tally.facts.largest_sequence,
+            raw_key_bytes: tally.facts.key_bytes,
+            raw_value_bytes: tally.facts.value_bytes,
+            older_versions: tally.facts.older_versions,
             created_micros: self.created_micros,
-            sum: tally.sum,
+            sum: tally.facts.sum,
             smallest: tally.smallest,
         })
     }
@@ -371,7 +371,7 @@ impl Builder {
             .iter()
             .fold(0, |sum: u64, hash| sum.wrapping_add(*hash));
         let found = (self.hashes.len() as u64, sum);
-        match found == (self.tally.user_keys(), self.tally.key_hashes) {
+        match found == (self.tally.user_keys(), self.tally.facts.key_hashes) {
             true => Ok(()),
             false => Err(Error::unaccounted(format!(
                 "{} has {} user keys, its filter would be of {} or of others",
@@ -386,17 +386,17 @@ impl Builder {
     fn properties(&self) -> Properties {
         let tally = &self.tally;
         Properties {
-            entries: tally.sum.entries(),
-            tombstones: tally.sum.tombstones,
+            entries: tally.facts.sum.entries(),
+            tombstones: tally.facts.sum.tombstones,
             data_blocks: self.index.count(),
-            raw_key_bytes: tally.key_bytes,
-            raw_value_bytes: tally.value_bytes,
-            smallest_sequence: tally.smallest_sequence,
-            largest_sequence: tally.largest_sequence,
+            raw_key_bytes: tally.facts.key_bytes,
+            raw_value_bytes: tally.facts.value_bytes,
+            smallest_sequence: tally.facts.smallest_sequence,
+            largest_sequence: tally.facts.largest_sequence,
             compression: self.options.compression as u64,
             created_micros: self.created_micros,
             keyspace: 0,
-            content_sum: Some(tally.sum.terms),
+            content_sum: Some(tally.facts.sum.terms),
         }
     }
 }

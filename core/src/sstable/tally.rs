@@ -13,7 +13,7 @@ use crate::content::{Content, Sum};
 use crate::key::{KeyRef, SequenceNumber, TRAILER_BYTES, Trailer};
 use crate::memory::{self, Undecoded};
 use crate::sstable::block::{
-    ASTRAY, Damage, SHARED_AT_RESTART, SHARED_TOO_MUCH, Stored, TOO_MUCH_TO_REBUILD,
+    ASTRAY, Damage, SHARED_AT_RESTART, SHARED_TOO_MUCH, Stored, StoredEntry, TOO_MUCH_TO_REBUILD,
 };
 use crate::sstable::block_builder::MAX_REBUILT_BYTES;
 
@@ -32,27 +32,34 @@ pub(super) const UNKNOWN_KIND: Damage = Damage {
 const KEY: &str = "a key";
 
 /// See the head of the file.
+#[derive(Default)]
 pub(super) struct Tally {
-    pub(super) sum: Sum,
-    /// Bytes of user keys and trailers.
-    pub(super) key_bytes: u64,
-    pub(super) value_bytes: u64,
-    /// Entries whose key has a newer one here.
-    pub(super) older_versions: u64,
+    pub(super) facts: Facts,
     /// The first entry's key, encoded; empty before the first block.
     pub(super) smallest: Vec<u8>,
-    /// Of the sequence numbers; before the first block the largest there is.
-    pub(super) smallest_sequence: SequenceNumber,
-    pub(super) largest_sequence: SequenceNumber,
-    /// Added up over the distinct user keys, modulo 2^64.
-    pub(super) key_hashes: u64,
     last_user_key: Vec<u8>,
     last_trailer: Option<Trailer>,
     /// The last key before the block told of last, and that block's first one.
     before_user_key: Vec<u8>,
     before_trailer: Option<Trailer>,
     first_user_key: Vec<u8>,
-    first_trailer: Trailer,
+    first_trailer: Option<Trailer>,
+}
+
+/// What is counted and added up.
+#[derive(Clone, Copy)]
+pub(super) struct Facts {
+    pub(super) sum: Sum,
+    /// Bytes of user keys and trailers.
+    pub(super) key_bytes: u64,
+    pub(super) value_bytes: u64,
+    /// Entries whose key has a newer one here.
+    pub(super) older_versions: u64,
+    /// Of the sequence numbers; before the first block the largest there is.
+    pub(super) smallest_sequence: SequenceNumber,
+    pub(super) largest_sequence: SequenceNumber,
+    /// Added up over the distinct user keys, modulo 2^64.
+    pub(super) key_hashes: u64,
 }
 
 /// An entry as `visit` is shown it.
@@ -73,8 +80,10 @@ impl Tally {
     ) -> Result<(), Undecoded<Damage>> {
         memory::replace(&mut self.before_user_key, &self.last_user_key, KEY)?;
         self.before_trailer = self.last_trailer;
+        let before = self.facts;
         let outcome = self.walk(raw, visit);
         if outcome.is_err() {
+            self.facts = before;
             std::mem::swap(&mut self.last_user_key, &mut self.before_user_key);
             self.last_trailer = self.before_trailer;
         }
@@ -86,33 +95,33 @@ impl Tally {
         let before = self
             .before_trailer
             .map(|trailer| KeyRef::new(&self.before_user_key, trailer));
-        before.is_none_or(|before| before < fence)
-            && fence <= KeyRef::new(&self.first_user_key, self.first_trailer)
+        let first = self
+            .first_trailer
+            .map(|trailer| KeyRef::new(&self.first_user_key, trailer));
+        before.is_none_or(|before| before < fence) && first.is_some_and(|first| fence <= first)
     }
 
     /// Distinct user keys.
     pub(super) fn user_keys(&self) -> u64 {
-        self.sum.entries() - self.older_versions
+        self.facts.sum.entries() - self.facts.older_versions
     }
 
+    #[inline(never)]
     fn walk(
         &mut self,
         raw: &[u8],
         mut visit: impl FnMut(Told<'_>) -> Result<(), Undecoded<Damage>>,
     ) -> Result<(), Undecoded<Damage>> {
         let block = Stored::parse(raw)?;
-        let mut restarts = block.restarts().peekable();
+        let mut restarts = block.restarts();
+        let mut next_restart = restarts.next();
         let (mut at, mut rebuilt) = (0, 0);
-        let mut block_sum = Sum::default();
-        let (mut key_bytes, mut value_bytes, mut older_versions) = (0, 0, 0);
-        let mut key_hashes = self.key_hashes;
-        let (mut smallest_sequence, mut largest_sequence) =
-            (self.smallest_sequence, self.largest_sequence);
         let is_first_block = self.last_trailer.is_none();
         while at < block.entries_end() {
             let (entry, end) = block.entry(at)?;
-            let is_restart = restarts.next_if_eq(&at).is_some();
+            let is_restart = next_restart == Some(at);
             if is_restart {
+                next_restart = restarts.next();
                 rebuilt = 0;
             }
             if entry.shared > 0 {
@@ -128,14 +137,9 @@ impl Tally {
                 return Err(SHARED_TOO_MUCH.at(at).into());
             };
             // What is not shared decides, mostly its first byte; then the trailer.
-            let order = match (behind.first(), entry.suffix.first()) {
-                (Some(last), Some(this)) if last != this => last.cmp(this),
-                _ => behind.cmp(entry.suffix),
-            };
-            let is_first_of_key = match (order, self.last_trailer) {
-                (_, None) | (Ordering::Less, _) => true,
-                (Ordering::Equal, Some(last)) if entry.trailer < last => false,
-                _ => return Err(UNORDERED.at(at).into()),
+            let is_first_of_key = match (behind.first(), entry.suffix.first()) {
+                (Some(last), Some(this)) if last < this => true,
+                _ => self.begins_key(behind, &entry, at)?,
             };
             self.last_user_key.truncate(entry.shared);
             memory::append(&mut self.last_user_key, entry.suffix, KEY)?;
@@ -145,19 +149,20 @@ impl Tally {
             };
             let content = Content::of(kind, &self.last_user_key, entry.value);
             let sequence = entry.trailer.sequence();
-            block_sum.add(kind, content, sequence);
-            key_bytes += (self.last_user_key.len() + TRAILER_BYTES) as u64;
-            value_bytes += entry.value.len() as u64;
-            older_versions += u64::from(!is_first_of_key);
-            if is_first_of_key {
-                key_hashes = key_hashes.wrapping_add(content.key_hash);
+            let facts = &mut self.facts;
+            facts.sum.add(kind, content, sequence);
+            facts.key_bytes += (self.last_user_key.len() + TRAILER_BYTES) as u64;
+            facts.value_bytes += entry.value.len() as u64;
+            match is_first_of_key {
+                true => facts.key_hashes = facts.key_hashes.wrapping_add(content.key_hash),
+                false => facts.older_versions += 1,
             }
-            smallest_sequence = smallest_sequence.min(sequence);
-            largest_sequence = largest_sequence.max(sequence);
+            facts.smallest_sequence = facts.smallest_sequence.min(sequence);
+            facts.largest_sequence = facts.largest_sequence.max(sequence);
             let key = KeyRef::new(&self.last_user_key, entry.trailer);
             if at == 0 {
                 memory::replace(&mut self.first_user_key, key.user_key, KEY)?;
-                self.first_trailer = key.trailer;
+                self.first_trailer = Some(key.trailer);
                 if is_first_block {
                     self.smallest = key.encoded()?;
                 }
@@ -170,17 +175,25 @@ impl Tally {
             })?;
             at = end;
         }
-        if let Some(astray) = restarts.next() {
+        if let Some(astray) = next_restart {
             return Err(ASTRAY.at(astray).into());
         }
-        self.sum += block_sum;
-        self.key_bytes += key_bytes;
-        self.value_bytes += value_bytes;
-        self.older_versions += older_versions;
-        self.key_hashes = key_hashes;
-        self.smallest_sequence = smallest_sequence;
-        self.largest_sequence = largest_sequence;
         Ok(())
+    }
+
+    /// Whether an entry has another user key than the one before, whose key goes on with `behind` where this one's suffix
+    /// begins; [`UNORDERED`] unless it sorts behind it.
+    fn begins_key(
+        &self,
+        behind: &[u8],
+        entry: &StoredEntry<'_>,
+        at: usize,
+    ) -> Result<bool, Damage> {
+        match (behind.cmp(entry.suffix), self.last_trailer) {
+            (_, None) | (Ordering::Less, _) => Ok(true),
+            (Ordering::Equal, Some(last)) if entry.trailer < last => Ok(false),
+            _ => Err(UNORDERED.at(at)),
+        }
     }
 
     /// The last entry's key, encoded; empty before the first block.
@@ -192,23 +205,16 @@ impl Tally {
     }
 }
 
-impl Default for Tally {
-    fn default() -> Tally {
-        Tally {
+impl Default for Facts {
+    fn default() -> Facts {
+        Facts {
             sum: Sum::default(),
             key_bytes: 0,
             value_bytes: 0,
             older_versions: 0,
-            smallest: Vec::new(),
             smallest_sequence: SequenceNumber::MAX,
             largest_sequence: SequenceNumber(0),
             key_hashes: 0,
-            last_user_key: Vec::new(),
-            last_trailer: None,
-            before_user_key: Vec::new(),
-            before_trailer: None,
-            first_user_key: Vec::new(),
-            first_trailer: Trailer::NEWEST,
         }
     }
 }

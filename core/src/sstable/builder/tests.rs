@@ -139,7 +139,10 @@ fn a_block_is_read_back_from_the_bytes_that_the_file_gets() {
     write(Compression::None, &large, None).unwrap_err();
 }
 
-/// A table of 70 blocks.
+/// Three rows behind the first blocks, of each of which one block is unpacked again.
+const BLOCKS: u64 = CHECKED_BLOCKS + 3 * CHECKED_BLOCK_IN;
+
+/// A table of so many blocks.
 fn build_of_blocks(file_id: u64, compression: Compression) -> Result<TableSummary> {
     let file = MemEnv::new().create_new(Path::new(PATH))?;
     let options = TableOptions {
@@ -148,10 +151,10 @@ fn build_of_blocks(file_id: u64, compression: Compression) -> Result<TableSummar
         ..TableOptions::default()
     };
     let mut builder = Builder::new(file, PathBuf::from(PATH), file_id, options)?;
-    for number in 0..70u64 {
+    for number in 0..BLOCKS {
         builder.add(KeyRef::new(&number.to_be_bytes(), put(1)), &[b'v'; 500])?;
     }
-    assert_eq!(builder.index.count(), 70, "a block for each entry");
+    assert_eq!(builder.index.count(), BLOCKS, "a block for each entry");
     builder.finish()
 }
 
@@ -165,31 +168,49 @@ fn passed_over(file_id: u64, compression: Compression) -> Vec<u64> {
         assert!(error.as_ref().is_none_or(Error::is_unaccounted), "{number}");
         error.is_none()
     };
-    (0..70).filter(is_passed_over).collect()
+    (0..BLOCKS).filter(is_passed_over).collect()
 }
 
-/// T10: the first 64 blocks, one in two later ones, and whatever is not compressed.
+/// The row of a later block, and its place in it.
+fn row_of(number: u64) -> (usize, usize) {
+    let later = number - CHECKED_BLOCKS;
+    let row = later / CHECKED_BLOCK_IN;
+    (row as usize, (later % CHECKED_BLOCK_IN) as usize)
+}
+
+/// T10: the first 64 blocks, one in eight later ones, and whatever is not compressed.
 #[test]
-fn spoiled_blocks_are_noticed_among_the_first_in_one_of_two_later_and_in_all_that_are_stored_as_they_are()
+fn spoiled_blocks_are_noticed_among_the_first_in_one_of_eight_later_and_in_all_that_are_stored_as_they_are()
  {
-    for file_id in 0..32 {
+    for file_id in 0..16 {
         let missed = passed_over(file_id, Compression::Snappy);
-        let pairs: Vec<u64> = missed.iter().map(|number| number / 2).collect();
-        assert_eq!(pairs, [32, 33, 34], "{missed:?} in file {file_id}");
+        let mut of_rows = [0; 3];
+        missed
+            .iter()
+            .for_each(|number| of_rows[row_of(*number).0] += 1);
+        assert_eq!(
+            of_rows,
+            [CHECKED_BLOCK_IN - 1; 3],
+            "{missed:?} in file {file_id}"
+        );
         assert_eq!(passed_over(file_id, Compression::None), []);
     }
 }
 
 /// A fault that hit odd blocks only was never seen, when every even one was unpacked.
 #[test]
-fn odd_blocks_are_not_passed_over_in_every_file_nor_are_even_ones() {
-    let mut odd = [0; 3];
-    for file_id in 0..32 {
+fn no_place_in_a_row_of_blocks_is_passed_over_in_every_file() {
+    let mut noticed = [0; CHECKED_BLOCK_IN as usize];
+    let files = 0..24;
+    for file_id in files.clone() {
+        noticed.iter_mut().for_each(|noticed| *noticed += 3);
         for number in passed_over(file_id, Compression::Snappy) {
-            odd[(number as usize - 64) / 2] += number % 2;
+            noticed[row_of(number).1] -= 1;
         }
     }
-    assert!(odd.iter().all(|odd| (8..24).contains(odd)), "{odd:?}");
+    let all: u64 = noticed.iter().sum();
+    assert_eq!(all, 3 * files.end, "one in each row");
+    assert!(noticed.iter().all(|noticed| *noticed >= 2), "{noticed:?}");
 }
 
 /// A builder whose blocks hold one entry each, so that these are finished when they are added.

@@ -35,10 +35,10 @@ impl Table {
         let mut is_whole = true;
         for number in 0..self.index.len() {
             let handle = self.index.handle(number);
-            let (offset, before) = (handle.offset, tally.sum.entries());
+            let (offset, before) = (handle.offset, tally.facts.sum.entries());
             let mut entries = 0;
             match self.check_block(number, &mut tally) {
-                Ok(()) => entries = tally.sum.entries() - before,
+                Ok(()) => entries = tally.facts.sum.entries() - before,
                 Err(error) => {
                     is_whole = false;
                     let error = as_damage(error)?;
@@ -53,15 +53,15 @@ impl Table {
             }
         }
         let found = Properties {
-            entries: tally.sum.entries(),
-            tombstones: tally.sum.tombstones,
-            raw_key_bytes: tally.key_bytes,
-            raw_value_bytes: tally.value_bytes,
-            smallest_sequence: tally.smallest_sequence,
-            largest_sequence: tally.largest_sequence,
+            entries: tally.facts.sum.entries(),
+            tombstones: tally.facts.sum.tombstones,
+            raw_key_bytes: tally.facts.key_bytes,
+            raw_value_bytes: tally.facts.value_bytes,
+            smallest_sequence: tally.facts.smallest_sequence,
+            largest_sequence: tally.facts.largest_sequence,
             data_blocks: self.index.len() as u64,
             // A table of version 1 has no sum to compare.
-            content_sum: self.properties.content_sum.map(|_| tally.sum.terms),
+            content_sum: self.properties.content_sum.map(|_| tally.facts.sum.terms),
             ..self.properties.clone()
         };
         if is_whole && found != self.properties {
@@ -82,13 +82,13 @@ impl Table {
         Ok(Some(TableSummary {
             file_size: self.file_size,
             largest: tally.largest()?,
-            smallest_sequence: tally.smallest_sequence,
-            largest_sequence: tally.largest_sequence,
-            raw_key_bytes: tally.key_bytes,
-            raw_value_bytes: tally.value_bytes,
-            older_versions: tally.older_versions,
+            smallest_sequence: tally.facts.smallest_sequence,
+            largest_sequence: tally.facts.largest_sequence,
+            raw_key_bytes: tally.facts.key_bytes,
+            raw_value_bytes: tally.facts.value_bytes,
+            older_versions: tally.facts.older_versions,
             created_micros: self.properties.created_micros,
-            sum: tally.sum,
+            sum: tally.facts.sum,
             smallest: tally.smallest,
         }))
     }

@@ -40,12 +40,12 @@ fn versions_of_a_key_that_do_not_descend_are_told_within_a_block_and_from_one_to
             Some(UNORDERED.what)
         );
         // What failed is not counted, and the next block is compared with the last good one.
-        assert_eq!(tally.sum.entries(), 1);
+        assert_eq!(tally.facts.sum.entries(), 1);
         assert_eq!(
             told(&mut tally, &block(&[(0, b"k", 8), (0, b"l", 1)])),
             None
         );
-        assert_eq!(tally.sum.entries(), 3);
+        assert_eq!(tally.facts.sum.entries(), 3);
     }
     let shorter = block(&[(0, b"kk", 9), (1, b"", 8)]);
     assert_eq!(told(&mut Tally::default(), &shorter), Some(UNORDERED.what));
@@ -56,10 +56,10 @@ fn every_version_behind_the_first_of_its_key_counts_as_older() {
     let mut tally = Tally::default();
     let first = block(&[(0, b"k", 9), (1, b"", 8), (1, b"", 7), (0, b"l", 5)]);
     assert_eq!(told(&mut tally, &first), None);
-    assert_eq!(tally.older_versions, 2);
+    assert_eq!(tally.facts.older_versions, 2);
     let second = block(&[(0, b"l", 4), (0, b"m", 3), (1, b"", 2)]);
     assert_eq!(told(&mut tally, &second), None);
-    assert_eq!(tally.older_versions, 4);
+    assert_eq!(tally.facts.older_versions, 4);
 }
 
 #[test]

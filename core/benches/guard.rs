@@ -15,12 +15,13 @@ use aidb::{Compression, DB, IterOptions, Options, WriteBatch};
 type Failure = Box<dyn Error>;
 
 const ENTRIES: u64 = 20_000;
+const MANY_ENTRIES: u64 = 100_000;
 const OPERATIONS: u64 = 5_000;
 const SEEKS: u64 = 2_000;
 const BATCH: u64 = 100;
 
 /// Name and number of operations.
-const WORKLOADS: [(&str, u64); 15] = [
+const WORKLOADS: [(&str, u64); 16] = [
     ("put", OPERATIONS),
     ("put-ascending", OPERATIONS),
     ("batch-put", OPERATIONS),
@@ -35,6 +36,7 @@ const WORKLOADS: [(&str, u64); 15] = [
     ("flush", ENTRIES),
     ("compact", ENTRIES),
     ("fill-compact", ENTRIES),
+    ("fill-settle", MANY_ENTRIES),
     ("recovery", ENTRIES),
 ];
 
@@ -83,7 +85,11 @@ fn value(index: u64) -> [u8; 100] {
 }
 
 fn fill(db: &DB) -> Result<(), Failure> {
-    for index in 0..ENTRIES {
+    fill_with(db, ENTRIES)
+}
+
+fn fill_with(db: &DB, entries: u64) -> Result<(), Failure> {
+    for index in 0..entries {
         db.put(&scattered(index), &value(index))?;
     }
     Ok(())
@@ -123,6 +129,10 @@ fn run(workload: &str) -> Result<(), Failure> {
             .write_buffer_size(256 << 10)
             .level_base_size(512 << 10)
             .target_file_size(256 << 10),
+        // The same in tables of many more blocks than are checked one by one.
+        "fill-settle" => options()
+            .write_buffer_size(2 << 20)
+            .target_file_size(64 << 20),
         _ => options(),
     };
     let db = DB::open(&path, options.clone())?;
@@ -240,6 +250,10 @@ fn run(workload: &str) -> Result<(), Failure> {
         // All that a write costs until its entry lies where it stays.
         "fill-compact" => counted(&mut || {
             fill(&db)?;
+            Ok(db.compact_range(None, None)?)
+        })?,
+        "fill-settle" => counted(&mut || {
+            fill_with(&db, MANY_ENTRIES)?;
             Ok(db.compact_range(None, None)?)
         })?,
         "recovery" => {

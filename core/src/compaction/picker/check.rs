@@ -109,7 +109,7 @@ impl Plan {
             // Between the inputs nothing of it is passed.
             return self.upper.iter().any(|input| {
                 let is_older = file.smallest_sequence <= input.largest_sequence;
-                input.overlaps(Some(first), Some(last)) && (level > 0 || is_older)
+                is_older && input.overlaps(Some(first), Some(last))
             });
         }
         // Into it, or past it.

@@ -20,8 +20,8 @@ export RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=$TARGET/
 export CARGO_PROFILE_DEV_DEBUG=line-tables-only
 flags=(--locked --target "$triple")
 
-heading 'memtable, tables, caches, env, handles'
-cargo test -p aidb --lib "${flags[@]}" -- memtable:: sstable:: cache:: prefetch:: env::
+heading 'memtable, tables, cache, memory, env, handles'
+cargo test -p aidb --lib "${flags[@]}" -- memtable:: sstable:: cache:: memory:: prefetch:: env::
 cargo test -p aidb-ffi --lib "${flags[@]}"
 
 heading 'C programs against libaidb'

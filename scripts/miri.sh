@@ -4,7 +4,7 @@
 #
 #   --check   only whether each name below is part of the name of a test, which needs no Miri
 #
-# Beyond Miri: files of the system, and foreign calls, so env/ with its system calls, the mapped memory of the cache's
+# Beyond Miri: files of the system, and foreign calls, so env/ with its system calls, the mapped memory of the
 # slabs, and zstd. AddressSanitizer runs those (scripts/asan.sh).
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

@@ -21,7 +21,8 @@ version=27.1.0
 # The files of each module below core/src.
 declare -A files=(
     [cache]='cache/**' [compaction]='compaction/**' [core]='*.rs' [db]='db/**' [env]='env/**'
-    [iterator]='iterator/**' [memtable]='memtable/**' [sstable]='sstable/**' [version]='version/**' [wal]='wal/**'
+    [iterator]='iterator/**' [memory]='memory/**' [memtable]='memtable/**' [sstable]='sstable/**' [version]='version/**'
+    [wal]='wal/**'
 )
 # Its tests, by parts of their names, run in turn until one fails: the quick ones first. Behind a "-" stands a part of the
 # names of those left out.
@@ -32,6 +33,7 @@ declare -A tests=(
     [db]='db::-equals_a_map-full_disk-a_failed_operation-power_may-writing_goes_on-reads_that_find-verify::reads-tables_larger db::'
     [env]='env::'
     [iterator]='iterator::'
+    [memory]='memory:: sstable::block cache::-a_shift_of db::tests::memory'
     [memtable]='memtable::-memory_is memtable::'
     [sstable]='sstable::-flipped_byte-measured_rate sstable:: cache::-a_shift_of'
     [version]='version::'

@@ -13,7 +13,6 @@
 use std::path::Path;
 
 use crate::batch::{WriteBatch, operations};
-use crate::cache::{BlockCache, MemoryGauge};
 use crate::compression::{self, Compression};
 use crate::content::Sum;
 use crate::env::{Env, MemEnv};
@@ -21,7 +20,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::filename::{CURRENT, manifest_path};
 use crate::iterator::InternalIterator;
 use crate::key::{FileNumber, KeyRef, Trailer, ValueKind};
-use crate::sstable::{Block, BlockCursor, Damage, Table};
+use crate::memory::MemoryGauge;
+use crate::sstable::{Block, BlockCache, BlockCursor, Damage, Table};
 use crate::sync::Arc;
 use crate::version::{ObsoleteFiles, VersionEdit, VersionSet};
 use crate::wal;

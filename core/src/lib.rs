@@ -28,13 +28,14 @@
 //! | `compaction` | picking what to merge, and merging it |
 //! | `version` | the live tables, edits to them, the manifest |
 //! | `iterator` | merging sorted runs; what a reader may see |
-//! | `memtable`, `wal`, `sstable` with `cache` | the write buffer, the log, the tables |
+//! | `cache` | which tables are open |
+//! | `memtable`, `wal`, `sstable` | the write buffer, the log, the tables and their blocks in memory |
 //! | `batch`, `snapshot`, `options`, `metrics` | what calls are made of |
 //! | `content` | sums by which entries are accounted for |
 //! | `key`, `filename` | internal keys and their order; names of files |
 //! | `coding`, `checksum`, `compression` | bytes |
-//! | `env` | the only door to files, clock, threads and randomness |
 //! | `memory` | the only door to memory whose amount follows from data, options or counts |
+//! | `env` | the only door to files, clock, threads and randomness |
 //! | `sync`, `prefetch`, `error` | locks and atomics; memory asked for ahead; the one error type |
 
 #![deny(unsafe_code)]

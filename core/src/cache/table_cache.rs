@@ -14,12 +14,11 @@
 use std::ops::Deref;
 use std::path::PathBuf;
 
-use crate::cache::BlockCache;
 use crate::env::Env;
 use crate::error::Result;
 use crate::filename::table_path;
 use crate::key::FileNumber;
-use crate::sstable::Table;
+use crate::sstable::{BlockCache, Table};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, ArcSwapOption, Guard, Mutex, Weak};
 

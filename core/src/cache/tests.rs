@@ -11,7 +11,7 @@ use crate::error::ErrorKind;
 use crate::filename::table_path;
 use crate::iterator::InternalIterator;
 use crate::key::{FileNumber, KeyRef, SequenceNumber, Trailer, ValueKind};
-use crate::sstable::{Block, Builder, Table, TableOptions};
+use crate::sstable::{Block, BlockCache, Builder, Table, TableOptions};
 use crate::sync::Arc;
 
 const DIR: &str = "/db";

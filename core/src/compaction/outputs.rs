@@ -8,13 +8,12 @@
 
 use std::path::Path;
 
-use crate::cache::BlockCache;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::filename::table_path;
 use crate::iterator::InternalIterator;
 use crate::key::KeyRef;
-use crate::sstable::Table;
+use crate::sstable::{BlockCache, Table};
 use crate::sync::Arc;
 use crate::version::{TableInfo, VersionEdit};
 

@@ -27,7 +27,7 @@ use super::stall::Stall;
 use super::superversion::SuperVersion;
 use super::sync_group::{LogFile, SyncGroup};
 use super::upkeep::Watch;
-use crate::cache::{BlockCache, TableCache};
+use crate::cache::TableCache;
 use crate::content::Sum;
 use crate::env::{DirSyncs, Env, MemEnv, Names, PathKind, ReservingEnv, Share};
 use crate::error::{Error, Result};
@@ -37,6 +37,7 @@ use crate::memtable::Memtable;
 use crate::metrics::Metrics;
 use crate::options::{InfoLog, OnOneLine, Options};
 use crate::snapshot::SnapshotList;
+use crate::sstable::BlockCache;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, ArcSwap, Condvar, Mutex};
 use crate::version::{

@@ -31,6 +31,8 @@ mod stderr;
 #[cfg(test)]
 pub(crate) mod test_dir;
 #[cfg(test)]
+pub(crate) mod test_passes;
+#[cfg(test)]
 mod test_process;
 mod unix;
 mod utc;

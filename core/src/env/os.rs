@@ -470,7 +470,7 @@ impl Drop for OsThread {
 /// Starts an ordinary thread. Shared with the other environments.
 pub(super) fn spawn(name: ThreadName, work: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Thread>> {
     #[cfg(test)]
-    let work = crate::memory::tests::passes::inherited(work);
+    let work = super::test_passes::inherited(work);
     let builder = thread::Builder::new().name(name.to_owned());
     let work = move || {
         let _uncancelled = Uncancelled::begin();

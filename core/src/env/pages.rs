@@ -6,8 +6,6 @@
 use std::ops::Range;
 use std::ptr::{self, NonNull};
 
-use crate::memory;
-
 /// Memory that is mapped, zeroed, aligned to its size, and unmapped when this is dropped.
 pub(crate) struct Mapping {
     start: NonNull<u8>,
@@ -23,7 +21,6 @@ impl Mapping {
     pub(crate) fn new(bytes: usize, huge: bool) -> Option<Mapping> {
         debug_assert!(bytes.is_power_of_two());
         let whole = bytes.checked_mul(2)?;
-        memory::pass("pages", bytes).ok()?;
         let first = map(whole)?.as_ptr();
         let before = first.addr().next_multiple_of(bytes) - first.addr();
         let start = first.wrapping_add(before);

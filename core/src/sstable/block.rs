@@ -22,9 +22,8 @@ use std::alloc;
 use std::ops::{Deref, Range};
 use std::ptr::{self, NonNull};
 
-use crate::cache::{MemoryGauge, Slabs};
 use crate::key::{KeyRef, TRAILER_BYTES, Trailer};
-use crate::memory::{self, Undecoded};
+use crate::memory::{self, MemoryGauge, Slabs, Undecoded};
 use crate::prefetch::prefetch;
 use crate::sstable::block_builder::MAX_REBUILT_BYTES;
 use crate::sstable::flat::{Flat, Layout, Way, flatten};

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use super::filter::{Filter, build};
 use super::format::{FOOTER_BYTES, Footer};
 use super::*;
-use crate::cache::BlockCache;
 use crate::compression::Compression;
 use crate::env::{Env, FaultEnv, MemEnv, Operation};
 use crate::iterator::InternalIterator;
 use crate::key::{KeyRef, MAX_KEY_BYTES, SequenceNumber, Trailer, ValueKind};
+use crate::sstable::BlockCache;
 use crate::sync::Arc;
 
 const FILE_ID: u64 = 7;

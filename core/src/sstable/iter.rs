@@ -9,10 +9,10 @@
 //! `readahead` it was made with. A seek begins anew, so that point reads stay small. Blocks that were read ahead enter
 //! the cache only where there is room: a long scan does not drive out what others use.
 
-use crate::cache::MemoryGauge;
 use crate::error::{Error, Result};
 use crate::iterator::InternalIterator;
 use crate::key::{KeyRef, SequenceNumber};
+use crate::memory::MemoryGauge;
 use crate::sstable::block::{Block, BlockCursor, Damage};
 use crate::sstable::flat::{FlatCursor, Way};
 use crate::sstable::reader::Table;

@@ -14,6 +14,7 @@
 
 mod block;
 mod block_builder;
+mod block_cache;
 mod builder;
 #[cfg(test)]
 mod edges;
@@ -32,6 +33,7 @@ mod tests;
 pub(crate) use block::Block;
 #[cfg(feature = "internals")]
 pub(crate) use block::{BlockCursor, Damage};
+pub(crate) use block_cache::BlockCache;
 #[cfg(test)]
 pub(crate) use builder::spoiling;
 pub(crate) use builder::{Builder, TableOptions, TableSummary};

@@ -16,13 +16,13 @@ use std::cell::RefCell;
 use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 
-use crate::cache::{BlockCache, BlockSlots, MemoryGauge};
 use crate::content::key_hash;
 use crate::env::{Env, File};
 use crate::error::{Error, Result};
 use crate::key::{KeyRef, SequenceNumber, Trailer};
-use crate::memory;
+use crate::memory::{self, MemoryGauge};
 use crate::sstable::block::{Block, BlockId, Damage, LARGE_BYTES};
+use crate::sstable::block_cache::{BlockCache, BlockSlots};
 use crate::sstable::filter::{Filter, FilterError};
 use crate::sstable::flat::Way;
 use crate::sstable::format::{

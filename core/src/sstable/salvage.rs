@@ -13,14 +13,13 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cache::MemoryGauge;
 use crate::checksum::{OpenEnded, id_behind};
 use crate::compression::Compression;
 use crate::content::Sum;
 use crate::env::{Env, File};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyRef, SequenceNumber};
-use crate::memory;
+use crate::memory::{self, MemoryGauge};
 use crate::sstable::block::{Block, BlockCursor, BlockId, Damage};
 use crate::sstable::format::{
     BLOCK_TRAILER_BYTES, BlockHandle, BlockKind, FOOTER_BYTES, FOOTER_MAGIC, Footer, HEADER_BYTES,

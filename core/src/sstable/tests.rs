@@ -10,12 +10,12 @@ use super::format::{
     BLOCK_TRAILER_BYTES, BlockKind, FOOTER_BYTES, Footer, HEADER_BYTES, block_trailer,
 };
 use super::*;
-use crate::cache::BlockCache;
 use crate::compression::Compression;
 use crate::env::{Env, MemEnv};
 use crate::error::{ErrorKind, Result};
 use crate::iterator::InternalIterator;
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
+use crate::sstable::BlockCache;
 use crate::sync::Arc;
 
 const FILE_ID: u64 = 0x0123_4567_89ab_cdef;

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use aidb_test_data::Random;
 
 use super::*;
-use crate::cache::BlockCache;
 use crate::env::{Env, MemEnv};
 use crate::filename::table_path;
 use crate::iterator::InternalIterator;
 use crate::key::{FileNumber, KeyRef, SequenceNumber, ValueKind};
 use crate::sstable;
+use crate::sstable::BlockCache;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Entries in the order of the tree.

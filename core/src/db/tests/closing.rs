@@ -216,7 +216,7 @@ fn a_close_takes_everything_from_who_still_has_cursors_but_the_entries_they_stan
         assert_eq!(iter.next().unwrap().unwrap_err().kind(), ErrorKind::Closed);
         drop((iter, snapshot, value));
         assert_eq!(slabs.bytes(), 0);
-        let mapped = slabs.slabs().map(crate::cache::Slabs::mapped_bytes);
+        let mapped = slabs.slabs().map(crate::memory::Slabs::mapped_bytes);
         assert_eq!(mapped, Some(0));
     }
 }

@@ -1,4 +1,4 @@
-//! Want of memory at each pass through the door (`memory.rs`), on every path.
+//! Want of memory at each pass through the door (`memory/door.rs`), on every path.
 //!
 //! Each path is walked with its first pass failing, then with its second, and so on until a walk meets no failure. After
 //! each the kind of the error is looked at, the same call is made again without reopening, and everything that was
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::compression::Compression;
-use crate::memory::tests::passes::Passes;
+use crate::env::test_passes::Passes;
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 

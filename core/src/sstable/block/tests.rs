@@ -339,7 +339,7 @@ fn a_block_that_is_too_much_to_rebuild_is_damage_going_backward_at_its_byte() {
 
 #[test]
 fn a_small_block_of_a_large_cache_lies_in_its_slabs_and_a_large_one_does_not() {
-    let cache = crate::cache::BlockCache::new(1 << 30);
+    let cache = crate::sstable::BlockCache::new(1 << 30);
     let gauge = cache.gauge();
     if gauge.slabs().is_none() {
         return;

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::*;
-use crate::cache::BlockCache;
 use crate::env::{Env, MemEnv};
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
+use crate::sstable::BlockCache;
 use crate::sstable::{Builder, TableOptions};
 use crate::sync::Arc;
 

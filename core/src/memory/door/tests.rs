@@ -1,8 +1,7 @@
 //! Tests of the door, and how a test has a pass through it fail.
 
-pub(crate) mod passes;
-
 use super::*;
+use crate::env::test_passes as passes;
 use crate::error::ErrorKind;
 
 #[test]

@@ -20,8 +20,8 @@
 use std::collections::HashSet;
 use std::ptr::NonNull;
 
+use super::door::{pass, reserve};
 use crate::env::{Mapping, SYSTEM_PAGE_BYTES};
-use crate::memory;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
@@ -121,7 +121,7 @@ impl Slabs {
         let page = match state.partial[class].last() {
             Some(page) => *page,
             None => {
-                memory::reserve(&mut state.partial[class], 1, SLABS).ok()?;
+                reserve(&mut state.partial[class], 1, SLABS).ok()?;
                 let page = state.empty_page(self.most)?;
                 self.note_mapped(state);
                 let head = PageHead {
@@ -226,8 +226,7 @@ impl Slabs {
                 }
                 // There is room for every page of every slab.
                 state.empty.push(page);
-            } else if head.place == NOWHERE
-                && memory::reserve(&mut state.partial[class], 1, SLABS).is_ok()
+            } else if head.place == NOWHERE && reserve(&mut state.partial[class], 1, SLABS).is_ok()
             {
                 // Without memory for its place in the list, what is left of it waits for the next piece that comes back.
                 head.place = state.partial[class].len() as u32;
@@ -340,8 +339,9 @@ impl State {
         let pages = SLAB_BYTES / PAGE_BYTES;
         // Room for all pages at once: giving one back needs no memory.
         let all = (self.slabs.len() + 1) * pages - self.empty.len();
-        memory::reserve(&mut self.empty, all, SLABS).ok()?;
-        memory::reserve(&mut self.slabs, 1, SLABS).ok()?;
+        reserve(&mut self.empty, all, SLABS).ok()?;
+        reserve(&mut self.slabs, 1, SLABS).ok()?;
+        pass("pages", SLAB_BYTES).ok()?;
         let slab = Mapping::new(SLAB_BYTES, !self.slabs.is_empty())?;
         self.empty.extend(pages_of(&slab).rev());
         self.slabs.push(slab);

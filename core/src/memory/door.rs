@@ -7,7 +7,7 @@
 //!
 //! * O1  Nothing is changed by a call that fails: the same call succeeds when there is memory.
 //!
-//! A test may have the n-th pass through the door fail (`tests/passes.rs`).
+//! A test may have the n-th pass through the door fail (`env/test_passes.rs`).
 
 #![expect(unsafe_code, reason = "it asks the allocator for memory of a layout")]
 
@@ -166,7 +166,7 @@ pub(crate) fn allocate(layout: Layout, is_zeroed: bool, what: &str) -> Result<No
 #[inline(always)]
 pub(crate) fn pass(what: &str, bytes: usize) -> Result<()> {
     #[cfg(test)]
-    if tests::passes::fails() {
+    if crate::env::test_passes::fails() {
         return Err(Error::out_of_memory(what, bytes));
     }
     let _ = (what, bytes);
@@ -178,4 +178,4 @@ fn bytes_of<T>(count: usize) -> usize {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

@@ -1,4 +1,5 @@
-//! Counts the passes through the door of a thread and of those that it spawns, and fails the n-th.
+//! Counts the passes of a thread, and of those that it spawns, through the door to memory (`memory/door.rs`), and fails the
+//! n-th.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -78,7 +79,7 @@ pub(crate) fn current() -> Option<Passes> {
 }
 
 /// Counts a pass; whether it is to fail.
-pub(in crate::memory) fn fails() -> bool {
+pub(crate) fn fails() -> bool {
     let fails = |passes: &Option<Passes>| {
         let Some(Passes(counts)) = passes else {
             return false;

@@ -1,7 +1,7 @@
 //! The block cache: which data blocks stay in memory, at most so many bytes of them, over all tables.
 //!
 //! Every open table owns [`BlockSlots`], a slot per data block. A lookup asks the table for block number i and
-//! never comes here; this file fills slots, empties them, and counts. Callers: `sstable/reader.rs` only.
+//! never comes here; this file fills slots, empties them, and counts. Callers: `reader.rs` only.
 //!
 //! * C1  The blocks in all slots take at most `capacity` bytes: room is reserved, and other blocks evicted, before
 //!       a block enters its slot. A block larger than the capacity is never admitted.
@@ -22,9 +22,8 @@
 //! (docs/decisions/0056). If the cache is full, the second miss must come before blocks of about the cache's size were passed
 //! over: what is read rarely drives nobody out (docs/decisions/0031).
 
-use crate::cache::MemoryGauge;
 use crate::error::Result;
-use crate::memory;
+use crate::memory::{self, MemoryGauge};
 use crate::prefetch::prefetch;
 use crate::sstable::Block;
 use crate::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};

@@ -1,0 +1,83 @@
+//! Counts the memory of blocks and of what is read ahead, wherever it comes from: the slabs or the allocator.
+//!
+//! * GAUGE-1  Whoever adds bytes subtracts the same when they go, so that nothing is counted once nobody holds it.
+//!
+//! Elsewhere: whose memory is counted (`sstable/block/memory.rs`, `sstable/iter.rs`), and how much there may be
+//! (`sstable/block_cache.rs`).
+
+use super::Slabs;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+
+/// See the head of the file. The gauge of a large cache has memory for its blocks.
+#[derive(Default)]
+pub(crate) struct MemoryGauge {
+    bytes: AtomicUsize,
+    /// Bytes of the pieces of the slabs that are handed out.
+    in_slabs: AtomicUsize,
+    /// Of the bytes in use, those of buffers of blocks read ahead.
+    read_ahead: AtomicUsize,
+    slabs: Option<Slabs>,
+}
+
+impl MemoryGauge {
+    /// The gauge of a cache of `capacity` bytes.
+    pub(crate) fn of_cache(capacity: usize) -> MemoryGauge {
+        MemoryGauge {
+            bytes: AtomicUsize::new(0),
+            in_slabs: AtomicUsize::new(0),
+            slabs: Slabs::new(capacity),
+            read_ahead: AtomicUsize::new(0),
+        }
+    }
+
+    /// Memory for blocks, if there is any beside the allocator's.
+    pub(crate) fn slabs(&self) -> Option<&Slabs> {
+        self.slabs.as_ref()
+    }
+
+    pub(crate) fn add(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn subtract(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// A buffer of blocks read ahead that took `before` bytes takes `after`.
+    pub(crate) fn resize_read_ahead(&self, before: usize, after: usize) {
+        self.add(after);
+        self.subtract(before);
+        self.read_ahead.fetch_add(after, Ordering::Relaxed);
+        self.read_ahead.fetch_sub(before, Ordering::Relaxed);
+    }
+
+    /// The bytes of all such buffers.
+    pub(crate) fn read_ahead(&self) -> usize {
+        self.read_ahead.load(Ordering::Relaxed)
+    }
+
+    /// The bytes of memory that blocks and what is read ahead take, with the parts of slabs that nobody uses.
+    pub(crate) fn resident(&self) -> usize {
+        self.bytes() + self.unused()
+    }
+
+    /// A piece of so many bytes is handed out.
+    pub(crate) fn add_piece(&self, bytes: usize) {
+        self.in_slabs.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A piece of so many bytes is given back.
+    pub(crate) fn subtract_piece(&self, bytes: usize) {
+        self.in_slabs.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of slabs that nobody uses.
+    pub(crate) fn unused(&self) -> usize {
+        let slabs = self.slabs.as_ref().map_or(0, Slabs::mapped_bytes);
+        slabs.saturating_sub(self.in_slabs.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}

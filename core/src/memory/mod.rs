@@ -1,0 +1,20 @@
+//! Memory whose amount follows from data, options or counts.
+//!
+//! * `door.rs`  where it is asked for, and what is said when there is none
+//! * `slabs.rs` memory in huge pages for the blocks of a large cache: docs/decisions/0024
+//! * `gauge.rs` counts what blocks and what is read ahead take
+//!
+//! Elsewhere: pages from the system (`env/pages.rs`); which blocks stay in memory (`sstable/block_cache.rs`); the
+//! memtable's arenas (`memtable/chunk.rs`).
+
+mod door;
+mod gauge;
+mod slabs;
+
+pub use door::copy_of;
+pub(crate) use door::{
+    Undecoded, allocate, append, collect, lengthen, pass, push, replace, reserve, reserve_exact,
+    room_for, zeros,
+};
+pub(crate) use gauge::MemoryGauge;
+pub(crate) use slabs::Slabs;

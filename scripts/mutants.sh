@@ -8,7 +8,7 @@
 #   SAMPLE=200        so many of the module's mutants, always the same ones; SEED=2 for others
 #   AGAIN=1           only those that survived the module's last run, for instance after a new test
 #   EACH=1            a build for each, by cargo-mutants alone: slow, and what the quick way is checked against
-#   FILE=block.rs     only those of the files whose path ends so
+#   FILE=stored.rs    only those of the files whose path ends so
 #
 # Results lie below target/mutants/MODULE. The status is not 0 if a mutant survives that tests/mutants/accepted.txt does
 # not name with a reason.

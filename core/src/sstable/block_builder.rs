@@ -1,4 +1,4 @@
-//! Writes the raw bytes of one data block. The inverse is `block.rs`; layout: docs/format.md, "SSTable".
+//! Writes the raw bytes of one data block. The inverse is `block/stored.rs`; layout: docs/format.md, "SSTable".
 //!
 //! * B1  At a restart point nothing is shared with the entry before: its key stands in the block as a whole.
 //!       The first entry is a restart point.

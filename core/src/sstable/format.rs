@@ -1,6 +1,6 @@
 //! The fixed parts of a table file: header, block trailer, footer, properties. Bytes in, bytes out.
 //!
-//! Layout: docs/format.md, "SSTable". Blocks of entries are `block.rs`, the index is `index.rs`, the filter is
+//! Layout: docs/format.md, "SSTable". Blocks of entries are `block/`, the index is `index.rs`, the filter is
 //! `filter.rs`; `builder.rs` writes the whole and `reader.rs` reads it.
 //!
 //! * T1  Every byte of a table is under a checksum that covers the file's id and its offset: header, blocks with

@@ -13,8 +13,7 @@ use crate::error::{Error, Result};
 use crate::iterator::InternalIterator;
 use crate::key::{KeyRef, SequenceNumber};
 use crate::memory::MemoryGauge;
-use crate::sstable::block::{Block, BlockCursor, Damage};
-use crate::sstable::flat::{FlatCursor, Way};
+use crate::sstable::block::{AnyCursor, Block, Moved, Way};
 use crate::sstable::reader::Table;
 use crate::sstable::span::Span;
 use crate::sync::Arc;
@@ -36,116 +35,10 @@ pub(crate) struct TableIterator {
     run: Run,
 }
 
-/// A cursor over a block in either form.
-enum AnyCursor {
-    Flat(FlatCursor),
-    /// Seldom needed, and three times as large: in a box it makes every cursor cheaper to make and to move.
-    Stored(Box<BlockCursor>),
-}
-
-impl AnyCursor {
-    fn new(block: Block) -> AnyCursor {
-        match FlatCursor::new(block) {
-            Ok(cursor) => AnyCursor::Flat(cursor),
-            Err(block) => AnyCursor::Stored(Box::new(BlockCursor::new(block))),
-        }
-    }
-
-    /// Moves to another block, on no entry; keeps buffers where it can.
-    fn reset(&mut self, block: Block) {
-        match (FlatCursor::new(block), &mut *self) {
-            (Ok(cursor), _) => *self = AnyCursor::Flat(cursor),
-            (Err(block), AnyCursor::Stored(cursor)) => cursor.reset(block),
-            (Err(block), _) => *self = AnyCursor::Stored(Box::new(BlockCursor::new(block))),
-        }
-    }
-
-    #[inline]
-    fn valid(&self) -> bool {
-        match self {
-            AnyCursor::Flat(cursor) => cursor.valid(),
-            AnyCursor::Stored(cursor) => cursor.valid(),
-        }
-    }
-
-    #[inline]
-    fn key(&self) -> KeyRef<'_> {
-        match self {
-            AnyCursor::Flat(cursor) => cursor.key(),
-            AnyCursor::Stored(cursor) => cursor.key(),
-        }
-    }
-
-    #[inline]
-    fn value(&self) -> &[u8] {
-        match self {
-            AnyCursor::Flat(cursor) => cursor.value(),
-            AnyCursor::Stored(cursor) => cursor.value(),
-        }
-    }
-
-    fn seek_to_first(&mut self) -> Moved {
-        match self {
-            AnyCursor::Flat(cursor) => cursor.seek_to_first(),
-            AnyCursor::Stored(cursor) => cursor.seek_to_first()?,
-        }
-        Ok(())
-    }
-
-    fn seek_to_last(&mut self) -> Moved {
-        match self {
-            AnyCursor::Flat(cursor) => cursor.seek_to_last(),
-            AnyCursor::Stored(cursor) => cursor.seek_to_last()?,
-        }
-        Ok(())
-    }
-
-    fn seek(&mut self, target: KeyRef<'_>) -> Moved {
-        match self {
-            AnyCursor::Flat(cursor) => cursor.seek(target),
-            AnyCursor::Stored(cursor) => cursor.seek(target)?,
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn next(&mut self) -> Moved {
-        match self {
-            AnyCursor::Flat(cursor) => cursor.next(),
-            AnyCursor::Stored(cursor) => cursor.next()?,
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn prev(&mut self) -> Moved {
-        match self {
-            AnyCursor::Flat(cursor) => cursor.prev(),
-            AnyCursor::Stored(cursor) => cursor.prev().map(|_| ())?,
-        }
-        Ok(())
-    }
-}
-
-/// Whether two blocks, each in whatever form, hold the same entries in the same order.
-pub(super) fn hold_the_same(a: Block, b: Block) -> bool {
-    let (mut a, mut b) = (AnyCursor::new(a), AnyCursor::new(b));
-    let mut moved = a.seek_to_first().and_then(|()| b.seek_to_first());
-    while moved.is_ok() && a.valid() && b.valid() {
-        if a.key() != b.key() || a.value() != b.value() {
-            return false;
-        }
-        moved = a.next().and_then(|()| b.next());
-    }
-    moved.is_ok() && !a.valid() && !b.valid()
-}
-
 /// A block, and what was copied of it for the entry that an iterator stood on.
 pub(crate) struct KeptBlock {
     _cursor: AnyCursor,
 }
-
-type Moved = std::result::Result<(), Damage>;
 
 /// Blocks read ahead.
 #[derive(Default)]
@@ -192,8 +85,16 @@ impl Drop for TableIterator {
     }
 }
 
+impl Table {
+    /// An iterator over all entries, on none yet. `fill_cache` as in [`Table::get`]; a scan may read up to
+    /// `readahead` bytes of following blocks at once (0: block by block).
+    pub(crate) fn iter(self: &Arc<Table>, fill_cache: bool, readahead: usize) -> TableIterator {
+        TableIterator::new(Arc::clone(self), fill_cache, readahead)
+    }
+}
+
 impl TableIterator {
-    pub(crate) fn new(table: Arc<Table>, fill_cache: bool, readahead: usize) -> TableIterator {
+    fn new(table: Arc<Table>, fill_cache: bool, readahead: usize) -> TableIterator {
         TableIterator {
             run: Run::default(),
             table,

@@ -1,8 +1,8 @@
 //! SSTables: immutable sorted files of internal entries, and everything that reads and writes them.
 //!
 //! * `format.rs`        header, block trailer, footer, properties
-//! * `block_builder.rs` writes a data block          `block.rs`  reads one
-//! * `flat.rs`          a data block laid out for reading, in the cache
+//! * `block_builder.rs` writes a data block          `block/`     holds one in memory and reads it
+//! * `block_cache.rs`   which data blocks stay in memory
 //! * `index.rs`         which block a key belongs to  `filter.rs` which keys are certainly absent
 //! * `builder.rs`       writes a whole table          `reader.rs` opens one and answers lookups
 //! * `iter.rs`          walks a table                 `span.rs`   walks a stretch of a block, without asking anyone
@@ -19,7 +19,6 @@ mod builder;
 #[cfg(test)]
 mod edges;
 mod filter;
-mod flat;
 mod format;
 mod index;
 mod iter;

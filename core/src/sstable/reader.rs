@@ -21,16 +21,14 @@ use crate::env::{Env, File};
 use crate::error::{Error, Result};
 use crate::key::{KeyRef, SequenceNumber, Trailer};
 use crate::memory::{self, MemoryGauge};
-use crate::sstable::block::{Block, BlockId, Damage, LARGE_BYTES};
+use crate::sstable::block::{Block, BlockId, Damage, LARGE_BYTES, Way, hold_the_same};
 use crate::sstable::block_cache::{BlockCache, BlockSlots};
 use crate::sstable::filter::{Filter, FilterError};
-use crate::sstable::flat::Way;
 use crate::sstable::format::{
     BLOCK_TRAILER_BYTES, BlockHandle, BlockKind, FOOTER_BYTES, Footer, HEADER_BYTES, Properties,
     RawBlock, decode_header, open_block, read_exact, read_into, unpack_block,
 };
 use crate::sstable::index::{Index, SEARCHES};
-use crate::sstable::iter::{TableIterator, hold_the_same};
 use crate::sync::{Arc, Guard};
 
 /// What a thread keeps for the blocks it reads: at most [`LARGE_BYTES`] each. Larger ones get memory of their own.
@@ -416,12 +414,6 @@ impl Table {
         if let Some(filter) = &self.filter {
             filter.prefetch(sought.hash);
         }
-    }
-
-    /// An iterator over all entries, on none yet. `fill_cache` as in [`Table::get`]; a scan may read up to
-    /// `readahead` bytes of following blocks at once (0: block by block).
-    pub(crate) fn iter(self: &Arc<Table>, fill_cache: bool, readahead: usize) -> TableIterator {
-        TableIterator::new(Arc::clone(self), fill_cache, readahead)
     }
 
     /// About where in the file `user_key` is or would be: grows with the key.

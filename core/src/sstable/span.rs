@@ -14,7 +14,7 @@
 use std::ops::Range;
 
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
-use crate::sstable::flat::{FlatCursor, Spot};
+use crate::sstable::block::{FlatCursor, Spot};
 
 /// See the head of the file.
 pub(crate) struct Span {

@@ -1140,7 +1140,7 @@ fn a_flat_block_answers_like_the_sorted_list_it_was_built_from() {
         flattened += 1;
         assert!(stored.flatten().is_none(), "it is made once");
         assert!(flat.bytes().len() <= 2 * stored.bytes().len(), "E2");
-        let Ok(mut cursor) = flat::FlatCursor::new(flat.clone()) else {
+        let Ok(mut cursor) = block::FlatCursor::new(flat.clone()) else {
             panic!("it is flat");
         };
         cursor.seek_to_first();

@@ -2,10 +2,12 @@
 //! block is counted for, and how little of it a lookup reads.
 
 use super::*;
-use crate::key::{SequenceNumber, ValueKind};
-use crate::sstable::block_builder::BlockBuilder;
+use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
+use crate::memory::MemoryGauge;
+use crate::sstable::block_builder::{BlockBuilder, MAX_REBUILT_BYTES};
+use crate::sync::Arc;
 
-fn trailer(number: u64) -> Trailer {
+pub(super) fn trailer(number: u64) -> Trailer {
     Trailer::new(SequenceNumber(number), ValueKind::Put)
 }
 
@@ -23,12 +25,12 @@ fn stored(entries: &[(&[u8], &[u8])], restart_interval: usize) -> Vec<u8> {
     builder.finish().unwrap().to_vec()
 }
 
-fn block_of(bytes: &[u8]) -> Block {
+pub(super) fn block_of(bytes: &[u8]) -> Block {
     Block::unchecked(bytes.to_vec(), &Arc::default()).unwrap()
 }
 
 /// Sixteen one-byte keys with no value, a restart point at every fourth: entries of 12 bytes.
-fn four_stretches() -> Vec<u8> {
+pub(super) fn four_stretches() -> Vec<u8> {
     let keys: Vec<[u8; 1]> = (b'a'..b'q').map(|key| [key]).collect();
     let entries: Vec<(&[u8], &[u8])> = keys.iter().map(|key| (&key[..], &b""[..])).collect();
     let bytes = stored(&entries, 4);
@@ -113,22 +115,6 @@ fn a_lookup_and_a_seek_read_restart_points_and_one_stretch_only() {
     let mut cursor = BlockCursor::new(block);
     let (at, what) = (13 * 12, SHARED_TOO_MUCH.what);
     assert_eq!(cursor.seek_to_last(), Err(Damage { at, what }));
-}
-
-#[test]
-fn going_backward_decodes_a_stretch_once_and_then_looks_it_up() {
-    let block = block_of(&four_stretches());
-    let mut cursor = BlockCursor::new(block);
-    cursor.seek_to_last().unwrap();
-    assert_eq!(cursor.stretch.entries.len(), 4);
-    // A mark that only a lookup passes on.
-    for entry in &mut cursor.stretch.entries {
-        entry.trailer = trailer(99);
-    }
-    for (key, number) in [(b"o", 99), (b"n", 99), (b"m", 99), (b"l", 7), (b"k", 7)] {
-        assert!(cursor.prev().unwrap());
-        assert_eq!(cursor.key(), KeyRef::new(key, trailer(number)));
-    }
 }
 
 #[test]
@@ -354,7 +340,6 @@ fn a_small_block_of_a_large_cache_lies_in_its_slabs_and_a_large_one_does_not() {
 
 #[test]
 fn blocks_hold_the_same_only_if_every_entry_is_equal_and_none_is_left() {
-    use crate::sstable::iter::hold_the_same;
     type Entries<'a> = Vec<(&'a [u8], &'a [u8])>;
     let whole: Entries<'_> = vec![(b"a", b"1"), (b"b", b"2"), (b"c", b"3")];
     let same = |other: Entries<'_>| {

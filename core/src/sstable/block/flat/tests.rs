@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::key::{SequenceNumber, ValueKind};
+use crate::sstable::block::{Block, FlatCursor};
 use crate::sstable::block_builder::BlockBuilder;
 use crate::sync::Arc;
 

@@ -15,35 +15,32 @@
 //!
 //! * E1  Its entries are those of the stored block, in the same order, and that is ascending: a block whose entries are
 //!       damaged or out of order stays in the stored form, which tells what is wrong where it is met.
-//! * E2  It takes less than 64 KiB, its keys less than 32 KiB each, and at most twice what the stored form takes: keys that share much stay stored.
+//! * E2  It takes less than 64 KiB, its keys less than 32 KiB each, and at most twice what the stored form takes: keys
+//!       that share much stay stored.
 //! * E3  `shared` is how many bytes the first and the last user key, and so all of them, have in common.
 //!
-//! Cost: a lookup reads the heads, one offset and one entry; a seek the same and now and then a second entry; a step in
-//! either direction one offset and one entry.
+//! Cost: a lookup reads the heads, one offset and one entry; a seek the same and now and then a second entry.
+//!
+//! Elsewhere: the memory that it lies in (`memory.rs`); walking it (`flat_cursor.rs`).
 
-use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::ops::Range;
 
+use super::stored::{Stored, common_prefix};
 use crate::key::{KeyRef, TRAILER_BYTES, Trailer};
 use crate::memory;
 use crate::prefetch::{prefetch, prefetch_byte};
-use crate::sstable::block::{Block, common_prefix};
 
 /// Trailer and length of the user key.
-const ENTRY_HEAD_BYTES: usize = TRAILER_BYTES + 2;
+pub(super) const ENTRY_HEAD_BYTES: usize = TRAILER_BYTES + 2;
 /// Entries larger than this on average are not worth copying: there are few to decode.
 const LARGEST_MEAN_ENTRY: usize = 1 << 10;
 /// More heads than this are halved before they are counted one by one.
 const COUNTED_HEADS: usize = 64;
 
-/// How far ahead a step asks for bytes.
-const STEP_AHEAD_BYTES: usize = 512;
 /// How much a walk that enters a block asks for.
 const EDGE_BYTES: usize = 512;
-/// How many lines behind the entry that a seek finds it asks for.
-const SEEK_LINES: usize = 8;
-const LINE_BYTES: usize = 64;
+pub(super) const LINE_BYTES: usize = 64;
 
 /// In an entry's length: the entry before has the same user key.
 const REPEATS: u16 = 1 << 15;
@@ -63,11 +60,6 @@ pub(super) struct Layout {
     pub(super) shared: usize,
 }
 
-thread_local! {
-    /// Where this thread lays a block out before it gets memory of its own: less than 64 KiB (E2).
-    static LAID_OUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
 /// An entry of a flat block.
 #[derive(Clone, Copy)]
 struct Entry<'a> {
@@ -80,31 +72,17 @@ struct Entry<'a> {
 /// The bytes of a flat block with their layout.
 #[derive(Clone, Copy)]
 pub(super) struct Flat<'a> {
-    bytes: &'a [u8],
+    pub(super) bytes: &'a [u8],
     layout: Layout,
 }
 
-/// Lays `block`, which is in the stored form, out anew, for `make` to copy; `None` if E1 or E2 forbid it or there is
-/// no memory.
-pub(super) fn flatten<T>(
-    block: &Block,
-    make: impl FnOnce(&[u8], Layout) -> Option<T>,
-) -> Option<T> {
-    let made = LAID_OUT.try_with(|bytes| {
-        let mut bytes = bytes.borrow_mut();
-        let layout = lay_out(block, &mut bytes)?;
-        make(&bytes, layout)
-    });
-    // A thread that is about to end has no place for it any more.
-    made.ok().flatten()
-}
-
-/// Lays `block` out in `bytes`, whatever these were before.
-fn lay_out(block: &Block, bytes: &mut Vec<u8>) -> Option<Layout> {
+/// Lays the entries of a block out in `bytes`, whatever these were before. `None` if E1 or E2 forbid it, or there is no
+/// memory.
+pub(super) fn lay_out(stored: Stored<'_>, bytes: &mut Vec<u8>) -> Option<Layout> {
     let mut count = 0usize;
     let mut entry_bytes = 0usize;
     let mut previous = 0;
-    for entry in block.entries() {
+    for entry in stored.entries() {
         let entry = entry.ok()?;
         if entry.shared > previous {
             return None;
@@ -119,7 +97,7 @@ fn lay_out(block: &Block, bytes: &mut Vec<u8>) -> Option<Layout> {
     let entries_start = 4 * count + 2 * (count + 1);
     let total = entries_start.checked_add(entry_bytes)?;
     let is_worthwhile = count > 0 && entry_bytes / count <= LARGEST_MEAN_ENTRY;
-    if !is_worthwhile || total > usize::from(u16::MAX) || total > 2 * block.bytes().len() {
+    if !is_worthwhile || total > usize::from(u16::MAX) || total > 2 * stored.bytes().len() {
         return None;
     }
     bytes.clear();
@@ -128,7 +106,7 @@ fn lay_out(block: &Block, bytes: &mut Vec<u8>) -> Option<Layout> {
     let offset_at = |index: usize| 4 * count + 2 * index;
     let mut last = 0..0;
     let mut last_trailer = Trailer::NEWEST;
-    for (index, entry) in block.entries().enumerate() {
+    for (index, entry) in stored.entries().enumerate() {
         let entry = entry.ok()?;
         let at = bytes.len();
         bytes[offset_at(index)..][..2].copy_from_slice(&(at as u16).to_le_bytes());
@@ -190,7 +168,7 @@ impl<'a> Flat<'a> {
     }
 
     #[inline]
-    fn offset(self, index: usize) -> usize {
+    pub(super) fn offset(self, index: usize) -> usize {
         let at = 4 * self.layout.count + 2 * index;
         usize::from(u16::from_le_bytes([self.bytes[at], self.bytes[at + 1]]))
     }
@@ -214,7 +192,7 @@ impl<'a> Flat<'a> {
 
     /// Entry `index`, whose bytes are `[at, end)`.
     #[inline]
-    fn spot(self, index: usize, at: usize, end: usize) -> Spot {
+    pub(super) fn spot(self, index: usize, at: usize, end: usize) -> Spot {
         let (trailer, length) = match self.bytes[at..end].first_chunk::<ENTRY_HEAD_BYTES>() {
             Some([trailer @ .., low, high]) => (
                 u64::from_le_bytes(*trailer),
@@ -234,7 +212,7 @@ impl<'a> Flat<'a> {
 
     /// Whether entry `index` has the user key of the one before it.
     #[inline]
-    fn repeats(self, index: usize) -> bool {
+    pub(super) fn repeats(self, index: usize) -> bool {
         // The highest bit of the length is in its second byte.
         self.bytes[self.offset(index) + TRAILER_BYTES + 1] >= 0x80
     }
@@ -349,7 +327,7 @@ impl<'a> Flat<'a> {
     }
 
     /// The index of the first entry at or behind `target`; `count` if there is none.
-    fn lower_bound(self, target: KeyRef<'_>) -> usize {
+    pub(super) fn lower_bound(self, target: KeyRef<'_>) -> usize {
         let Layout { count, shared } = self.layout;
         let user_key = target.user_key;
         let wanted = head(user_key.get(shared..).unwrap_or_default());
@@ -366,7 +344,7 @@ impl<'a> Flat<'a> {
     /// How many entries certainly have user keys smaller than `user_key`, and up to where they may have one that is not
     /// larger: what the heads tell. `near` is the user key of any entry.
     #[inline]
-    fn around(self, user_key: &[u8], near: &[u8]) -> Range<usize> {
+    pub(super) fn around(self, user_key: &[u8], near: &[u8]) -> Range<usize> {
         let Layout { count, shared } = self.layout;
         match compare_shared(user_key, near, shared) {
             Ordering::Less => 0..0,
@@ -399,184 +377,15 @@ fn head_of(bytes: &[u8]) -> u32 {
 
 /// Where a cursor stands in a flat block.
 #[derive(Clone, Copy)]
-pub(super) struct Spot {
-    index: usize,
-    pub(super) trailer: Trailer,
+pub(in crate::sstable) struct Spot {
+    pub(super) index: usize,
+    pub(in crate::sstable) trailer: Trailer,
     /// Whether the entry before has the same user key.
-    pub(super) repeats: bool,
+    pub(in crate::sstable) repeats: bool,
     /// Where its bytes are.
-    at: usize,
-    value_start: usize,
-    end: usize,
-}
-
-/// Walks the entries of a flat block in both directions.
-#[derive(Clone)]
-pub(crate) struct FlatCursor {
-    block: Block,
-    layout: Layout,
-    /// Its index is `layout.count` if the cursor stands on no entry.
-    spot: Spot,
-}
-
-impl FlatCursor {
-    /// A cursor on no entry; gives the block back if it is not flat.
-    pub(super) fn new(block: Block) -> Result<FlatCursor, Block> {
-        let Some(layout) = block.layout() else {
-            return Err(block);
-        };
-        Ok(FlatCursor {
-            block,
-            layout,
-            spot: Spot {
-                index: layout.count,
-                trailer: Trailer::OLDEST,
-                repeats: false,
-                at: 0,
-                value_start: 0,
-                end: 0,
-            },
-        })
-    }
-
-    #[inline]
-    fn flat(&self) -> Flat<'_> {
-        Flat::new(self.block.bytes(), self.layout)
-    }
-
-    #[inline]
-    pub(super) fn valid(&self) -> bool {
-        self.spot.index < self.layout.count
-    }
-
-    #[inline]
-    pub(super) fn key(&self) -> KeyRef<'_> {
-        let Spot {
-            at,
-            trailer,
-            value_start,
-            ..
-        } = self.spot;
-        let bytes = self.block.bytes();
-        KeyRef::new(&bytes[at + ENTRY_HEAD_BYTES..value_start], trailer)
-    }
-
-    #[inline]
-    pub(super) fn value(&self) -> &[u8] {
-        &self.block.bytes()[self.spot.value_start..self.spot.end]
-    }
-
-    /// The number of entries in the block.
-    pub(super) fn count(&self) -> usize {
-        self.layout.count
-    }
-
-    /// The number of entries before this one; all of them if it stands on none.
-    #[inline]
-    pub(super) fn index(&self) -> usize {
-        self.spot.index
-    }
-
-    /// Moves to entry `index`; on none if it is `count`.
-    #[inline]
-    pub(super) fn go(&mut self, index: usize) {
-        self.spot.index = index;
-        if index < self.layout.count {
-            let flat = self.flat();
-            self.spot = flat.spot(index, flat.offset(index), flat.offset(index + 1));
-        }
-    }
-
-    /// The spot of the entry behind. Requires that there is one.
-    #[inline]
-    pub(super) fn behind(&self) -> Spot {
-        let (flat, index) = (self.flat(), self.spot.index + 1);
-        prefetch_byte(flat.bytes, self.spot.end + STEP_AHEAD_BYTES);
-        flat.spot(index, self.spot.end, flat.offset(index + 1))
-    }
-
-    /// The spot of the entry before. Requires that there is one.
-    #[inline]
-    pub(super) fn before(&self) -> Spot {
-        let (flat, index) = (self.flat(), self.spot.index - 1);
-        prefetch_byte(flat.bytes, self.spot.at.wrapping_sub(STEP_AHEAD_BYTES));
-        flat.spot(index, flat.offset(index), self.spot.at)
-    }
-
-    /// Moves to a spot that came from [`FlatCursor::behind`] or [`FlatCursor::before`].
-    #[inline]
-    pub(super) fn stand(&mut self, spot: Spot) {
-        self.spot = spot;
-    }
-
-    pub(super) fn seek_to_first(&mut self) {
-        self.go(0);
-    }
-
-    pub(super) fn seek_to_last(&mut self) {
-        self.go(self.layout.count - 1);
-    }
-
-    /// Moves to the first entry at or behind `target`; on none if all are before it.
-    pub(super) fn seek(&mut self, target: KeyRef<'_>) {
-        // Found by the heads, and needed together with them: ask for both at once.
-        let offsets = 4 * self.layout.count;
-        prefetch_byte(self.block.bytes(), offsets);
-        prefetch_byte(self.block.bytes(), offsets + LINE_BYTES);
-        let index = self.lower_bound(target);
-        self.go(index);
-        // The entries of a short walk in either direction.
-        for line in 1..=SEEK_LINES {
-            let bytes = self.block.bytes();
-            prefetch_byte(bytes, self.spot.at.wrapping_add(line * LINE_BYTES));
-        }
-    }
-
-    /// The number of entries before `target`.
-    pub(super) fn lower_bound(&self, target: KeyRef<'_>) -> usize {
-        self.flat().lower_bound(target)
-    }
-
-    /// How many entries certainly have user keys smaller than `user_key`, and up to where they may have one that is not
-    /// larger. Cheaper than [`FlatCursor::lower_bound`]. Requires `valid`.
-    #[inline]
-    pub(super) fn around(&self, user_key: &[u8]) -> Range<usize> {
-        self.flat().around(user_key, self.key().user_key)
-    }
-
-    #[inline]
-    pub(super) fn next(&mut self) {
-        debug_assert!(self.valid());
-        if self.spot.index + 1 < self.layout.count {
-            self.spot = self.behind();
-        } else {
-            self.spot.index = self.layout.count;
-        }
-    }
-
-    /// Moves to the entry before; on none if this was the first. Requires `valid`.
-    #[inline]
-    pub(super) fn prev(&mut self) {
-        debug_assert!(self.valid());
-        if self.spot.index > 0 {
-            self.spot = self.before();
-        } else {
-            self.spot.index = self.layout.count;
-        }
-    }
-
-    /// Whether the entry before this one has another user key; `None` if it is in another block. Requires `valid`.
-    #[inline]
-    pub(super) fn is_first_of_key(&self) -> Option<bool> {
-        (self.spot.index > 0).then_some(!self.spot.repeats)
-    }
-
-    /// Whether the entry behind this one has another user key; `None` if it is in another block. Requires `valid`.
-    #[inline]
-    pub(super) fn is_last_of_key(&self) -> Option<bool> {
-        let next = self.spot.index + 1;
-        (next < self.layout.count).then(|| !self.flat().repeats(next))
-    }
+    pub(super) at: usize,
+    pub(super) value_start: usize,
+    pub(super) end: usize,
 }
 
 #[cfg(test)]

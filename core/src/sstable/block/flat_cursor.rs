@@ -1,0 +1,188 @@
+//! Walks the entries of a flat block in both directions.
+//!
+//! * FLAT-1  The cursor stands on an entry of its block, whose index is below the count, or on none.
+//!
+//! It holds a counted reference to its block (B6). Cost: a step reads one offset and one entry.
+//!
+//! Elsewhere: walking a stretch that has been proved to be visible (`sstable/span.rs`), which takes the cursor's spots.
+
+use std::ops::Range;
+
+use super::flat::{ENTRY_HEAD_BYTES, Flat, LINE_BYTES, Layout, Spot};
+use super::memory::Block;
+use crate::key::{KeyRef, Trailer};
+use crate::prefetch::prefetch_byte;
+
+/// How far ahead a step asks for bytes.
+const STEP_AHEAD_BYTES: usize = 512;
+/// How many lines behind the entry that a seek finds it asks for.
+const SEEK_LINES: usize = 8;
+
+/// See the head of the file.
+#[derive(Clone)]
+pub(crate) struct FlatCursor {
+    block: Block,
+    layout: Layout,
+    /// Its index is `layout.count` if the cursor stands on no entry.
+    pub(super) spot: Spot,
+}
+
+impl FlatCursor {
+    /// A cursor on no entry; gives the block back if it is not flat.
+    pub(in crate::sstable) fn new(block: Block) -> Result<FlatCursor, Block> {
+        let Some(layout) = block.layout() else {
+            return Err(block);
+        };
+        Ok(FlatCursor {
+            block,
+            layout,
+            spot: Spot {
+                index: layout.count,
+                trailer: Trailer::OLDEST,
+                repeats: false,
+                at: 0,
+                value_start: 0,
+                end: 0,
+            },
+        })
+    }
+
+    #[inline]
+    pub(super) fn flat(&self) -> Flat<'_> {
+        Flat::new(self.block.bytes(), self.layout)
+    }
+
+    #[inline]
+    pub(in crate::sstable) fn valid(&self) -> bool {
+        self.spot.index < self.layout.count
+    }
+
+    #[inline]
+    pub(in crate::sstable) fn key(&self) -> KeyRef<'_> {
+        let Spot {
+            at,
+            trailer,
+            value_start,
+            ..
+        } = self.spot;
+        let bytes = self.block.bytes();
+        KeyRef::new(&bytes[at + ENTRY_HEAD_BYTES..value_start], trailer)
+    }
+
+    #[inline]
+    pub(in crate::sstable) fn value(&self) -> &[u8] {
+        &self.block.bytes()[self.spot.value_start..self.spot.end]
+    }
+
+    /// The number of entries in the block.
+    pub(in crate::sstable) fn count(&self) -> usize {
+        self.layout.count
+    }
+
+    /// The number of entries before this one; all of them if it stands on none.
+    #[inline]
+    pub(in crate::sstable) fn index(&self) -> usize {
+        self.spot.index
+    }
+
+    /// Moves to entry `index`; on none if it is `count`.
+    #[inline]
+    pub(in crate::sstable) fn go(&mut self, index: usize) {
+        self.spot.index = index;
+        if index < self.layout.count {
+            let flat = self.flat();
+            self.spot = flat.spot(index, flat.offset(index), flat.offset(index + 1));
+        }
+    }
+
+    /// The spot of the entry behind. Requires that there is one.
+    #[inline]
+    pub(in crate::sstable) fn behind(&self) -> Spot {
+        let (flat, index) = (self.flat(), self.spot.index + 1);
+        prefetch_byte(flat.bytes, self.spot.end + STEP_AHEAD_BYTES);
+        flat.spot(index, self.spot.end, flat.offset(index + 1))
+    }
+
+    /// The spot of the entry before. Requires that there is one.
+    #[inline]
+    pub(in crate::sstable) fn before(&self) -> Spot {
+        let (flat, index) = (self.flat(), self.spot.index - 1);
+        prefetch_byte(flat.bytes, self.spot.at.wrapping_sub(STEP_AHEAD_BYTES));
+        flat.spot(index, flat.offset(index), self.spot.at)
+    }
+
+    /// Moves to a spot that came from [`FlatCursor::behind`] or [`FlatCursor::before`].
+    #[inline]
+    pub(in crate::sstable) fn stand(&mut self, spot: Spot) {
+        self.spot = spot;
+    }
+
+    pub(in crate::sstable) fn seek_to_first(&mut self) {
+        self.go(0);
+    }
+
+    pub(in crate::sstable) fn seek_to_last(&mut self) {
+        self.go(self.layout.count - 1);
+    }
+
+    /// Moves to the first entry at or behind `target`; on none if all are before it.
+    pub(in crate::sstable) fn seek(&mut self, target: KeyRef<'_>) {
+        // Found by the heads, and needed together with them: ask for both at once.
+        let offsets = 4 * self.layout.count;
+        prefetch_byte(self.block.bytes(), offsets);
+        prefetch_byte(self.block.bytes(), offsets + LINE_BYTES);
+        let index = self.lower_bound(target);
+        self.go(index);
+        // The entries of a short walk in either direction.
+        for line in 1..=SEEK_LINES {
+            let bytes = self.block.bytes();
+            prefetch_byte(bytes, self.spot.at.wrapping_add(line * LINE_BYTES));
+        }
+    }
+
+    /// The number of entries before `target`.
+    pub(in crate::sstable) fn lower_bound(&self, target: KeyRef<'_>) -> usize {
+        self.flat().lower_bound(target)
+    }
+
+    /// How many entries certainly have user keys smaller than `user_key`, and up to where they may have one that is not
+    /// larger. Cheaper than [`FlatCursor::lower_bound`]. Requires `valid`.
+    #[inline]
+    pub(in crate::sstable) fn around(&self, user_key: &[u8]) -> Range<usize> {
+        self.flat().around(user_key, self.key().user_key)
+    }
+
+    #[inline]
+    pub(in crate::sstable) fn next(&mut self) {
+        debug_assert!(self.valid());
+        if self.spot.index + 1 < self.layout.count {
+            self.spot = self.behind();
+        } else {
+            self.spot.index = self.layout.count;
+        }
+    }
+
+    /// Moves to the entry before; on none if this was the first. Requires `valid`.
+    #[inline]
+    pub(in crate::sstable) fn prev(&mut self) {
+        debug_assert!(self.valid());
+        if self.spot.index > 0 {
+            self.spot = self.before();
+        } else {
+            self.spot.index = self.layout.count;
+        }
+    }
+
+    /// Whether the entry before this one has another user key; `None` if it is in another block. Requires `valid`.
+    #[inline]
+    pub(in crate::sstable) fn is_first_of_key(&self) -> Option<bool> {
+        (self.spot.index > 0).then_some(!self.spot.repeats)
+    }
+
+    /// Whether the entry behind this one has another user key; `None` if it is in another block. Requires `valid`.
+    #[inline]
+    pub(in crate::sstable) fn is_last_of_key(&self) -> Option<bool> {
+        let next = self.spot.index + 1;
+        (next < self.layout.count).then(|| !self.flat().repeats(next))
+    }
+}

@@ -1,0 +1,154 @@
+//! A data block in either form. Here one is made of bytes from the disk, in the stored form; is laid out anew, in the flat
+//! form; and is asked for a key.
+//!
+//! * FORM-1  What is noted of a block's bytes (`Form`) is what [`Stored::parse`] or [`lay_out`] found in these very
+//!           bytes: a block has restart points or flat entries, never both.
+//! * FORM-2  A block is laid out anew at most once. One that has no flat form keeps the stored one.
+//!
+//! Elsewhere: the two forms (`stored.rs`, `flat.rs`), their memory (`memory.rs`) and their cursors (`cursor.rs`,
+//! `flat_cursor.rs`); when a block is laid out anew (`sstable/block_cache.rs`).
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use super::flat::{Flat, Layout, Way, lay_out};
+use super::memory::{Block, BlockId, Form};
+use super::stored::{Damage, Stored};
+use crate::key::{KeyRef, Trailer};
+use crate::memory::{MemoryGauge, Undecoded};
+use crate::sstable::format::RawBlock;
+use crate::sync::Arc;
+
+/// Blocks with more bytes keep them where they came in.
+pub(in crate::sstable) const LARGE_BYTES: usize = 64 << 10;
+
+thread_local! {
+    /// Where this thread lays a block out before it gets memory of its own: less than 64 KiB (E2).
+    static LAID_OUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Form {
+    fn stored(restarts: u32) -> Form {
+        Form {
+            restarts,
+            flat_entries: 0,
+            flat_shared: 0,
+        }
+    }
+
+    fn flat(layout: Layout) -> Form {
+        Form {
+            restarts: 0,
+            // E2: they fit.
+            flat_entries: layout.count as u16,
+            flat_shared: layout.shared as u16,
+        }
+    }
+}
+
+impl Block {
+    /// Checks the restart points of `raw`, the bytes of block `id`. The block's memory counts in `gauge` until it is
+    /// dropped.
+    pub(crate) fn new(
+        raw: RawBlock<'_>,
+        id: BlockId,
+        gauge: &Arc<MemoryGauge>,
+    ) -> Result<Block, Undecoded<Damage>> {
+        let form = Form::stored(Stored::parse(&raw)?.restart_count());
+        Ok(match raw.len() <= LARGE_BYTES {
+            true => Block::make(Box::default(), &raw, id, form, gauge)?,
+            false => {
+                let bytes = raw.into_owned()?;
+                Block::make(bytes.into(), &[], id, form, gauge)?
+            }
+        })
+    }
+
+    /// A block of bytes that nobody checked.
+    #[cfg(any(test, feature = "internals"))]
+    pub(crate) fn unchecked(bytes: Vec<u8>, gauge: &Arc<MemoryGauge>) -> Result<Block, Damage> {
+        let raw = RawBlock::unchecked(bytes);
+        Block::new(raw, BlockId::new(0, 0), gauge).map_err(Undecoded::damage)
+    }
+
+    /// The same entries in the flat form, made at most once; `None` for a block that is to stay as it is.
+    #[cold]
+    pub(crate) fn flatten(&self) -> Option<Block> {
+        if !self.begin_to_flatten() {
+            return None;
+        }
+        let made = LAID_OUT.try_with(|bytes| {
+            let mut bytes = bytes.borrow_mut();
+            let layout = lay_out(self.stored(), &mut bytes)?;
+            self.made_anew(&bytes, Form::flat(layout)).ok()
+        });
+        // A thread that is about to end has no place for it any more.
+        made.ok().flatten()
+    }
+
+    /// The entries of a block in the stored form, which it must have.
+    #[inline]
+    pub(super) fn stored(&self) -> Stored<'_> {
+        debug_assert!(self.layout().is_none(), "FORM-1");
+        Stored::parsed(self.bytes(), self.form().restarts)
+    }
+
+    /// How a flat block is divided; `None` for one in the stored form.
+    #[inline]
+    pub(super) fn layout(&self) -> Option<Layout> {
+        let form = self.form();
+        (form.flat_entries > 0).then(|| Layout {
+            count: usize::from(form.flat_entries),
+            shared: usize::from(form.flat_shared),
+        })
+    }
+
+    /// A flat block and how it is divided; `None` for one in the stored form.
+    #[inline]
+    pub(super) fn flat(&self) -> Option<Flat<'_>> {
+        let layout = self.layout()?;
+        Some(Flat::new(self.small_bytes(), layout))
+    }
+
+    /// Asks for what a walk that enters a flat block at its first or last entry reads first.
+    #[inline]
+    pub(crate) fn prefetch_edge(&self, way: Way) {
+        if let Some(flat) = self.flat() {
+            flat.prefetch_edge(way);
+        }
+    }
+
+    /// Asks for the entry of a flat block that a lookup of `target` reads, or one beside it; returns where
+    /// [`Block::get_from`] may go on.
+    #[inline]
+    pub(crate) fn prefetch_entry(&self, target: KeyRef<'_>) -> Option<usize> {
+        let flat = self.flat()?;
+        let low = flat.first_with_head(target);
+        flat.prefetch(low);
+        Some(low)
+    }
+
+    /// [`Block::get_from`] the beginning.
+    #[cfg(any(test, feature = "internals"))]
+    pub(crate) fn get(
+        &self,
+        target: KeyRef<'_>,
+    ) -> Result<Option<(Trailer, Range<usize>)>, Damage> {
+        self.get_from(None, target)
+    }
+
+    /// The first entry that is not before `target`, if it has the same user key: its trailer and where its value is.
+    /// `begun` is what [`Block::prefetch_entry`] returned for this target in this block, if it was asked.
+    #[inline]
+    pub(crate) fn get_from(
+        &self,
+        begun: Option<usize>,
+        target: KeyRef<'_>,
+    ) -> Result<Option<(Trailer, Range<usize>)>, Damage> {
+        match (self.flat(), begun) {
+            (Some(flat), Some(low)) => Ok(flat.get_from(low, target)),
+            (Some(flat), None) => Ok(flat.get(target)),
+            (None, _) => self.stored().get(target),
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! The memory of a data block: a counted pointer to a head, with the block's bytes right after it. All unsafe code of
+//! `block/` is here, and nothing here looks into the bytes.
+//!
+//! The bytes follow their head so that a lookup waits for one address, not for two in turn (docs/decisions/0024).
+//!
+//! * B7  A block's memory begins with its `Shared`, whose `length` bytes follow it. They do not change while somebody
+//!       holds the block; whoever lets it go last gives the memory back.
+//! * B8  From `make` to `give_back` the gauge counts what [`Block::charge`] says.
+//!
+//! Elsewhere: what the bytes mean (`stored.rs`, `flat.rs`), and which of the two a block has (`form.rs`); which blocks
+//! stay in memory (`sstable/block_cache.rs`).
+
+#![expect(
+    unsafe_code,
+    reason = "a block is a counted pointer to its head, with its bytes behind"
+)]
+
+use std::alloc;
+use std::ops::{Deref, Range};
+use std::ptr::{self, NonNull};
+
+use crate::error::Result;
+use crate::memory::{self, MemoryGauge, Slabs};
+use crate::prefetch::prefetch;
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::sync::process::AtomicUsize;
+
+/// Bytes a cached block takes beyond its own and its head: its place in the cache's ring, and its slot.
+const OVERHEAD_BYTES: usize = 24 + 8;
+/// What an allocator adds to each allocation.
+const ALLOCATOR_BYTES: usize = 16;
+
+/// A data block. Cloning counts a reference.
+pub(crate) struct Block(NonNull<Shared>);
+
+#[repr(C)]
+struct Shared {
+    /// How many hold the block.
+    references: AtomicUsize,
+    length: usize,
+    head: Head,
+}
+
+/// What a block has beside its bytes. What a hit reads comes last, beside the bytes it reads next.
+#[repr(C)]
+pub(crate) struct Head {
+    gauge: Arc<MemoryGauge>,
+    /// The bytes of a large block in the stored form; those of any other stand behind the head.
+    pub(super) large: Box<[u8]>,
+    id: BlockId,
+    /// The block's place in the ring of its cache shard; written and read under that shard's lock.
+    pub(crate) ring_position: AtomicU32,
+    form: Form,
+    /// Whether its memory is a piece of the gauge's slabs.
+    in_slab: bool,
+    /// Whether someone has tried to make it flat.
+    flattened: AtomicBool,
+    /// Set by a hit, cleared by the cache's hand as it passes.
+    touched: AtomicBool,
+}
+
+/// What is noted of the bytes for whoever reads them (`form.rs`).
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Form {
+    /// How many restart points the stored form has; 0: it is flat.
+    pub(super) restarts: u32,
+    /// How many entries the flat form has; 0: it is stored.
+    pub(super) flat_entries: u16,
+    pub(super) flat_shared: u16,
+}
+
+/// Which block it is: what a block that is handed out is asked, lest one stand for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BlockId {
+    /// The lower half of the table's random file id.
+    table: u32,
+    number: u32,
+}
+
+impl BlockId {
+    /// Of data block `number` of the table with this file id.
+    #[inline]
+    pub(crate) fn new(file_id: u64, number: usize) -> BlockId {
+        BlockId {
+            table: file_id as u32,
+            number: number as u32,
+        }
+    }
+}
+
+/// One cache line; the model checker's atomics are larger.
+#[cfg(not(shuttle))]
+const _: () = assert!(size_of::<Shared>() == 64);
+
+// SAFETY: what all holders share is read only, atomic, or an `Arc` of something that is `Send` and `Sync`.
+unsafe impl Send for Block {}
+// SAFETY: as above.
+unsafe impl Sync for Block {}
+
+impl Block {
+    /// A block of a copy of `bytes`, or of `large` as it is. The gauge counts it until nobody holds it.
+    ///
+    /// Errors: `OutOfMemory`.
+    pub(super) fn make(
+        large: Box<[u8]>,
+        bytes: &[u8],
+        id: BlockId,
+        form: Form,
+        gauge: &Arc<MemoryGauge>,
+    ) -> Result<Block> {
+        let size = size_of::<Shared>() + bytes.len();
+        let piece = gauge.slabs().and_then(|slabs| slabs.allocate(size));
+        let place = match piece {
+            Some(piece) => piece,
+            None => memory::allocate(memory_layout(bytes.len()), false, "a block")?,
+        };
+        gauge.add(charge_of(large.len(), size, piece.is_some()));
+        if piece.is_some() {
+            gauge.add_piece(Slabs::piece_bytes(size));
+        }
+        let shared = Shared {
+            references: AtomicUsize::new(1),
+            length: bytes.len(),
+            head: Head {
+                gauge: Arc::clone(gauge),
+                large,
+                id,
+                ring_position: AtomicU32::new(0),
+                form,
+                in_slab: piece.is_some(),
+                flattened: AtomicBool::new(form.flat_entries > 0),
+                touched: AtomicBool::new(form.flat_entries > 0),
+            },
+        };
+        // SAFETY: the memory is this function's alone, aligned for a `Shared` (slabs align to 64), and has room for it
+        // and the bytes behind it (B7). It does not overlap `bytes`, which somebody else has.
+        unsafe {
+            let place = place.cast::<Shared>();
+            place.write(shared);
+            let behind = place.add(1).cast::<u8>();
+            ptr::copy_nonoverlapping(bytes.as_ptr(), behind.as_ptr(), bytes.len());
+            Ok(Block(place))
+        }
+    }
+
+    /// Another block of the same identity, counted in the same gauge, whose bytes are a copy of `bytes`.
+    pub(super) fn made_anew(&self, bytes: &[u8], form: Form) -> Result<Block> {
+        Block::make(Box::default(), bytes, self.id, form, &self.gauge)
+    }
+
+    /// The bytes behind the head.
+    #[inline]
+    fn slice_behind(&self) -> &[u8] {
+        // SAFETY: B7: that many bytes follow, initialised by `make`, unchanged and in place while `self` is held.
+        unsafe {
+            let behind = self.0.add(1).cast::<u8>();
+            std::slice::from_raw_parts(behind.as_ptr(), self.0.as_ref().length)
+        }
+    }
+
+    /// All bytes of the block, in whatever form.
+    #[inline]
+    pub(in crate::sstable) fn bytes(&self) -> &[u8] {
+        match &*self.large {
+            [] => self.slice_behind(),
+            large => large,
+        }
+    }
+
+    /// [`Block::bytes`] of a block that is known not to be a large one.
+    #[inline]
+    pub(super) fn small_bytes(&self) -> &[u8] {
+        debug_assert!(self.large.is_empty());
+        self.slice_behind()
+    }
+
+    /// Bytes of this block; the range came from a lookup in it.
+    #[inline]
+    pub(crate) fn slice(&self, range: Range<usize>) -> &[u8] {
+        &self.bytes()[range]
+    }
+
+    /// What [`Block::make`] was told of the bytes.
+    #[inline]
+    pub(super) fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Which block it is.
+    #[inline]
+    pub(crate) fn id(&self) -> BlockId {
+        self.id
+    }
+
+    /// Whether `other` is this very block.
+    pub(crate) fn is(&self, other: &Block) -> bool {
+        self.0 == other.0
+    }
+
+    /// Whether all of its memory is a piece of the slabs.
+    pub(crate) fn is_in_slab(&self) -> bool {
+        self.in_slab && self.large.is_empty()
+    }
+
+    /// The memory that the block takes.
+    pub(crate) fn charge(&self) -> usize {
+        let size = size_of::<Shared>() + self.slice_behind().len();
+        charge_of(self.large.len(), size, self.in_slab)
+    }
+
+    /// Notes a hit. Writes only if nobody did since the cache's hand passed.
+    #[inline]
+    pub(crate) fn touch(&self) {
+        if !self.touched.load(Ordering::Relaxed) {
+            self.touched.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the block was hit since the last call.
+    pub(crate) fn take_touched(&self) -> bool {
+        self.touched.load(Ordering::Relaxed) && self.touched.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether nobody has tried yet to make it flat.
+    #[inline]
+    pub(crate) fn may_flatten(&self) -> bool {
+        self.form.flat_entries == 0 && !self.flattened.load(Ordering::Relaxed)
+    }
+
+    /// Notes that somebody tries to make it flat; whether nobody did before.
+    pub(super) fn begin_to_flatten(&self) -> bool {
+        self.form.flat_entries == 0 && !self.flattened.swap(true, Ordering::Relaxed)
+    }
+
+    /// Asks for what a lookup reads first.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        // The head, and heads and offsets of a usual flat block, take five cache lines.
+        let head = self.0.as_ptr().cast::<u8>();
+        for line in 0..5 {
+            prefetch(head.wrapping_add(64 * line));
+        }
+    }
+
+    /// Gives the memory back.
+    ///
+    /// # Safety
+    ///
+    /// Nobody holds the block any more, and this is called once.
+    #[cold]
+    unsafe fn give_back(place: NonNull<Shared>) {
+        // SAFETY: it was written by `make`, and nobody looks at it again: from here on it is `shared`, which is dropped
+        // last, and with it perhaps the slabs that the memory goes back to.
+        let shared = unsafe { place.read() };
+        let head = &shared.head;
+        let size = size_of::<Shared>() + shared.length;
+        match (head.in_slab, head.gauge.slabs()) {
+            (true, Some(slabs)) => {
+                head.gauge.subtract_piece(Slabs::piece_bytes(size));
+                // SAFETY: these slabs gave the piece to `make`, and nobody uses it any more.
+                unsafe { slabs.free(place.cast()) }
+            }
+            // SAFETY: `make` allocated it with this very layout.
+            _ => unsafe { alloc::dealloc(place.as_ptr().cast(), memory_layout(shared.length)) },
+        }
+        let charge = charge_of(head.large.len(), size, head.in_slab);
+        head.gauge.subtract(charge);
+    }
+}
+
+/// The memory that is counted for a block whose head and bytes behind it take `size` bytes.
+fn charge_of(large: usize, size: usize, in_slab: bool) -> usize {
+    let taken = match in_slab {
+        true => Slabs::piece_bytes(size),
+        false => size + ALLOCATOR_BYTES,
+    };
+    large + taken + OVERHEAD_BYTES
+}
+
+/// The memory of a block with so many bytes behind its head.
+fn memory_layout(length: usize) -> alloc::Layout {
+    alloc::Layout::from_size_align(size_of::<Shared>() + length, align_of::<Shared>())
+        .expect("a slice's length and a cache line fit half the address space")
+}
+
+impl Clone for Block {
+    #[inline]
+    fn clone(&self) -> Block {
+        // SAFETY: B7: it lives while `self` is held.
+        let before = unsafe { self.0.as_ref() }
+            .references
+            .fetch_add(1, Ordering::Relaxed);
+        // So many clones were forgotten, or the count would come around and the block go while it is held.
+        if before > usize::MAX / 2 {
+            std::process::abort();
+        }
+        Block(self.0)
+    }
+}
+
+impl Drop for Block {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: B7: it lives while `self` is held. What others did with the block before they let it go comes before
+        // the last one's `give_back`: each of them releases, the last one acquires.
+        unsafe {
+            let references = &self.0.as_ref().references;
+            if references.fetch_sub(1, Ordering::Release) == 1 {
+                references.load(Ordering::Acquire);
+                Block::give_back(self.0);
+            }
+        }
+    }
+}
+
+impl Deref for Block {
+    type Target = Head;
+
+    #[inline]
+    fn deref(&self) -> &Head {
+        // SAFETY: B7: it lives while `self` is held.
+        unsafe { &(*self.0.as_ptr()).head }
+    }
+}
+
+// SAFETY: the pointer is the block's only part, so its value goes through as it is, together with the reference that the
+// block counts; two blocks with one address are one allocation with one count. None of these panics.
+#[cfg(not(shuttle))]
+unsafe impl crate::sync::RefCnt for Block {
+    type Base = std::ffi::c_void;
+
+    #[inline]
+    fn into_ptr(me: Block) -> *mut Self::Base {
+        std::mem::ManuallyDrop::new(me).0.as_ptr().cast()
+    }
+
+    #[inline]
+    fn as_ptr(me: &Block) -> *mut Self::Base {
+        me.0.as_ptr().cast()
+    }
+
+    #[inline]
+    unsafe fn from_ptr(pointer: *const Self::Base) -> Block {
+        // SAFETY: the caller's pointer came from `into_ptr` or `as_ptr`, so it is not null.
+        Block(unsafe { NonNull::new_unchecked(pointer.cast_mut().cast()) })
+    }
+}

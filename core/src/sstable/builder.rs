@@ -294,51 +294,10 @@ impl Builder {
         if !self.block.is_empty() {
             self.finish_block()?;
         }
-        if self.tally.facts.sum.entries() != self.entries {
-            return Err(Error::unaccounted(format!(
-                "{} was given {} entries, its blocks hold {}",
-                self.output.path.display(),
-                self.entries,
-                self.tally.facts.sum.entries()
-            )));
-        }
-        let filter = match self.options.bloom_bits_per_key {
-            0 => None,
-            bits_per_key => {
-                self.check_hashes()?;
-                let block = filter::build(&self.hashes, bits_per_key)?;
-                let handle = self.output.write_block(
-                    BlockKind::Filter,
-                    Compression::None,
-                    &block,
-                    None,
-                    |_| Ok(()),
-                )?;
-                check_filter(block, self.output.file_id, &self.hashes, &self.output.path)?;
-                Some(handle)
-            }
-        };
-        let raw = self.index.finish()?;
-        let (compression, payload) = self.encoder.compress(&raw);
-        let index = self.output.write_block(
-            BlockKind::Index,
-            compression,
-            payload,
-            None,
-            |read| match read == raw {
-                true => Ok(()),
-                false => Err(UNLIKE.into()),
-            },
-        )?;
-        let properties = self.properties();
-        let raw = properties.encode();
-        let properties = self.output.write_block(
-            BlockKind::Properties,
-            Compression::None,
-            &raw,
-            None,
-            |_| Ok(()),
-        )?;
+        self.check_entries()?;
+        let filter = self.write_filter()?;
+        let index = self.write_index()?;
+        let properties = self.write_properties()?;
         let footer = Footer {
             index,
             filter,
@@ -380,6 +339,57 @@ impl Builder {
                 self.hashes.len()
             ))),
         }
+    }
+
+    /// Checks that the blocks hold as many entries as were added.
+    fn check_entries(&self) -> Result<()> {
+        if self.tally.facts.sum.entries() != self.entries {
+            return Err(Error::unaccounted(format!(
+                "{} was given {} entries, its blocks hold {}",
+                self.output.path.display(),
+                self.entries,
+                self.tally.facts.sum.entries()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Writes the filter and asks it for its keys; `None` of a table without one.
+    fn write_filter(&mut self) -> Result<Option<BlockHandle>> {
+        let bits_per_key = self.options.bloom_bits_per_key;
+        if bits_per_key == 0 {
+            return Ok(None);
+        }
+        self.check_hashes()?;
+        let block = filter::build(&self.hashes, bits_per_key)?;
+        let (kind, compression) = (BlockKind::Filter, Compression::None);
+        let handle = self
+            .output
+            .write_block(kind, compression, &block, None, |_| Ok(()))?;
+        check_filter(block, self.output.file_id, &self.hashes, &self.output.path)?;
+        Ok(Some(handle))
+    }
+
+    fn write_index(&mut self) -> Result<BlockHandle> {
+        let raw = self.index.finish()?;
+        let (compression, payload) = self.encoder.compress(&raw);
+        self.output.write_block(
+            BlockKind::Index,
+            compression,
+            payload,
+            None,
+            |read| match read == raw {
+                true => Ok(()),
+                false => Err(UNLIKE.into()),
+            },
+        )
+    }
+
+    fn write_properties(&mut self) -> Result<BlockHandle> {
+        let raw = self.properties().encode();
+        let (kind, compression) = (BlockKind::Properties, Compression::None);
+        self.output
+            .write_block(kind, compression, &raw, None, |_| Ok(()))
     }
 
     /// The table's facts, all blocks being finished.

@@ -157,6 +157,22 @@ pub(crate) struct Footer {
 }
 
 impl Footer {
+    /// Where the data blocks end, if filter, index, properties and the footer itself, which is at `footer_at`, follow them
+    /// without a gap (T1).
+    pub(crate) fn data_end(&self, footer_at: u64) -> Option<u64> {
+        let index_at = self.index.offset;
+        let data_end = match self.filter {
+            Some(filter) if filter.end()? != index_at => return None,
+            Some(filter) => filter.offset,
+            None => index_at,
+        };
+        let follows = self.index.end()? == self.properties.offset
+            && self.properties.end()? == footer_at
+            && data_end >= HEADER_BYTES as u64
+            && data_end <= index_at;
+        follows.then_some(data_end)
+    }
+
     /// The footer of the table with id `file_id`, to be written at `offset`.
     pub(crate) fn encode(&self, file_id: u64, offset: u64) -> Vec<u8> {
         let mut out = Vec::with_capacity(FOOTER_BYTES);

@@ -6,6 +6,7 @@
 //! * `index.rs`         which block a key belongs to  `filter.rs` which keys are certainly absent
 //! * `builder.rs`       writes a whole table          `reader.rs` opens one and answers lookups
 //! * `iter.rs`          walks a table                 `span.rs`   walks a stretch of a block, without asking anyone
+//! * `tail.rs`          header, footer and what lies between the data blocks and it, as an open table needs them
 //! * `tally.rs`         what the entries of a table's blocks come to
 //! * `salvage.rs`       reads what is left of a damaged table
 //!
@@ -25,6 +26,7 @@ mod iter;
 mod reader;
 mod salvage;
 mod span;
+mod tail;
 mod tally;
 #[cfg(test)]
 mod tests;

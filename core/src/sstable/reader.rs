@@ -23,12 +23,13 @@ use crate::key::{KeyRef, SequenceNumber, Trailer};
 use crate::memory::{self, MemoryGauge};
 use crate::sstable::block::{Block, BlockId, Damage, LARGE_BYTES, Way, hold_the_same};
 use crate::sstable::block_cache::{BlockCache, BlockSlots};
-use crate::sstable::filter::{Filter, FilterError};
+use crate::sstable::filter::Filter;
 use crate::sstable::format::{
-    BLOCK_TRAILER_BYTES, BlockHandle, BlockKind, FOOTER_BYTES, Footer, HEADER_BYTES, Properties,
-    RawBlock, decode_header, open_block, read_exact, read_into, unpack_block,
+    BLOCK_TRAILER_BYTES, BlockKind, Properties, RawBlock, open_block, read_exact, read_into,
+    unpack_block,
 };
 use crate::sstable::index::{Index, SEARCHES};
+use crate::sstable::tail::{Tail, check_head};
 use crate::sync::{Arc, Guard};
 
 /// What a thread keeps for the blocks it reads: at most [`LARGE_BYTES`] each. Larger ones get memory of their own.
@@ -187,72 +188,12 @@ impl Table {
         file_size: u64,
         cache: Arc<BlockCache>,
     ) -> Result<Arc<Table>> {
-        let length = file.len()?;
-        if length != file_size || file_size < (HEADER_BYTES + FOOTER_BYTES) as u64 {
-            return Err(Error::corruption(
-                path,
-                length.min(file_size),
-                format!("the file has {length} bytes, expected {file_size}"),
-            ));
-        }
-        let header = read_exact(&*file, path, 0, HEADER_BYTES as u64)?;
-        let found = decode_header(path, &header)?;
-        if found != file_id {
-            return Err(Error::corruption(
-                path,
-                0,
-                format!("the file's id is {found:016x}, expected {file_id:016x}"),
-            ));
-        }
-        let footer_at = file_size - FOOTER_BYTES as u64;
-        let footer = read_exact(&*file, path, footer_at, FOOTER_BYTES as u64)?;
-        let footer = Footer::decode(path, file_id, footer_at, &footer)?;
-        let data_end = data_end(&footer, footer_at)
-            .ok_or_else(|| Error::corruption(path, footer_at, "T1: blocks leave a gap"))?;
-
-        // Everything behind the data blocks, in one read.
-        let tail = read_exact(&*file, path, data_end, footer_at - data_end)?;
-        let part = |handle: BlockHandle, kind| {
-            let start = (handle.offset - data_end) as usize;
-            let stored = &tail[start..start + handle.length as usize + BLOCK_TRAILER_BYTES];
-            let mut raw = Vec::new();
-            let block = unpack_block(path, file_id, handle.offset, kind, stored, &mut raw, 0)?;
-            block.into_owned()
-        };
-        let damaged = |handle: BlockHandle, what| Error::corruption(path, handle.offset, what);
-
-        let properties = part(footer.properties, BlockKind::Properties)?;
-        let properties = Properties::decode(&properties, footer.version)
-            .ok_or_else(|| damaged(footer.properties, "the properties are malformed"))?;
-        let index = part(footer.index, BlockKind::Index)?;
-        let index = Index::parse(&index, HEADER_BYTES as u64, data_end)
-            .map_err(|why| why.into_error(|what| damaged(footer.index, what)))?;
-        if index.len() as u64 != properties.data_blocks {
-            return Err(damaged(
-                footer.properties,
-                "index and properties count data blocks differently",
-            ));
-        }
-        if properties.keyspace != 0 {
-            return Err(Error::unsupported(format!(
-                "{} belongs to keyspace {}, this build has keyspace 0",
-                path.display(),
-                properties.keyspace
-            )));
-        }
-        let filter = match footer.filter {
-            None => None,
-            Some(handle) => {
-                let block = part(handle, BlockKind::Filter)?;
-                Some(Filter::parse(block).map_err(|error| match error {
-                    FilterError::Damaged => damaged(handle, "the filter is malformed"),
-                    FilterError::Version(version) => Error::unsupported(format!(
-                        "{} has filter version {version}, this build reads version 1",
-                        path.display()
-                    )),
-                })?)
-            }
-        };
+        check_head(&*file, path, file_id, file_size)?;
+        let tail = Tail::read(&*file, path, file_id, file_size)?;
+        let properties = tail.properties()?;
+        let index = tail.index()?;
+        tail.check_together(&properties, &index)?;
+        let filter = tail.filter()?;
         let slots = cache.slots(index.len())?;
         Ok(Arc::new(Table {
             path: path.to_owned(),
@@ -675,19 +616,4 @@ impl Drop for Table {
     fn drop(&mut self) {
         self.cache.release(&self.slots);
     }
-}
-
-/// Where the data blocks end, if filter, index, properties and footer follow them without a gap (T1).
-pub(super) fn data_end(footer: &Footer, footer_at: u64) -> Option<u64> {
-    let index_at = footer.index.offset;
-    let data_end = match footer.filter {
-        Some(filter) if filter.end()? != index_at => return None,
-        Some(filter) => filter.offset,
-        None => index_at,
-    };
-    let follows = footer.index.end()? == footer.properties.offset
-        && footer.properties.end()? == footer_at
-        && data_end >= HEADER_BYTES as u64
-        && data_end <= index_at;
-    follows.then_some(data_end)
 }

@@ -26,7 +26,6 @@ use crate::sstable::format::{
     MAX_RAW_BLOCK_BYTES, Properties, decode_header, open_block, read_exact,
 };
 use crate::sstable::index::Index;
-use crate::sstable::reader::data_end;
 use crate::sync::Arc;
 
 /// Bytes read at once in the search for blocks.
@@ -111,101 +110,124 @@ pub(crate) fn salvage(
     known: Option<Known>,
     lost: &mut Vec<LostBlocks>,
 ) -> Result<Option<SalvagedTable>> {
-    let opened = env.open_read(path).and_then(|file| {
-        let length = file.len()?;
-        Ok((file, length))
-    });
-    let (file, length) = match opened {
-        Ok(opened) => opened,
-        Err(error) => {
-            note(error, 0, 0, lost)?;
-            return Ok(None);
-        }
+    let Some((file, length)) = open(env, path, lost)? else {
+        return Ok(None);
     };
-    let header = read_exact(&*file, path, 0, HEADER_BYTES as u64)
-        .and_then(|header| decode_header(path, &header));
-    let own_id = match header {
-        Ok(file_id) => Some(file_id),
-        Err(error) => {
-            // No entry is in there; without another id all of them are lost, and that is told below.
-            as_damage(error)?;
-            None
-        }
-    };
-    let candidates = |known: Option<Known>| {
-        let size = known.map(|known| known.size).filter(|size| *size < length);
-        size.into_iter().chain([length])
-    };
-    let ids = [own_id, known.map(|known| known.file_id)];
-    let mut found = None;
-    for size in candidates(known) {
-        for file_id in ids.into_iter().flatten() {
-            found = found.or(by_index(&*file, path, file_id, size)?);
-        }
-        if ids == [None, None]
-            && let Some(file_id) = id_by_footer(&*file, path, size)?
-        {
-            found = found.or(by_index(&*file, path, file_id, size)?);
-        }
-    }
-    let (file_id, blocks, said, end) = match (found, ids.into_iter().flatten().next()) {
-        (
-            Some(Indexed {
-                file_id,
-                blocks,
-                said,
-            }),
-            _,
-        ) => (file_id, blocks, said, None),
-        (None, Some(file_id)) => {
-            let (blocks, end) = by_search(&*file, path, file_id, length)?;
-            (file_id, blocks, None, end)
-        }
-        (None, None) => {
-            let what = "the table's header and its footer are damaged";
-            note(Error::corruption(path, 0, what), 0, length, lost)?;
-            return Ok(None);
-        }
+    let Some(located) = locate(&*file, path, length, known, lost)? else {
+        return Ok(None);
     };
     drop(file);
     let mut table = SalvagedTable {
         path: path.to_path_buf(),
-        file_id,
+        file_id: located.file_id,
         blocks: Vec::new(),
         sum: Sum::default(),
-        said,
+        said: located.said,
         smallest: Vec::new(),
         largest: Vec::new(),
         largest_sequence: SequenceNumber(0),
     };
-    let first_lost = lost.len();
-    for handle in blocks {
-        let end = handle.end().unwrap_or(u64::MAX);
-        match table.look_at(env, handle) {
-            Ok(first) => {
-                for lost in &mut lost[first_lost..] {
-                    lost.before.get_or_insert_with(|| first.clone());
-                }
-            }
-            Err(error) => {
-                let error = as_damage(error)?;
-                let before = lost[first_lost..].last_mut();
-                match before.filter(|lost| lost.end == handle.offset && lost.before.is_none()) {
-                    Some(lost) => lost.end = end,
-                    None => {
-                        note(error, handle.offset, end, lost)?;
-                        table.tell_last_key(lost);
-                    }
-                }
-            }
-        }
-    }
-    if let Some(end) = end {
+    table.look_at_all(env, located.blocks, lost)?;
+    if let Some(end) = located.end {
         let what = "no block can be found from here on, and the index is damaged";
         note(Error::corruption(path, end, what), end, length, lost)?;
         table.tell_last_key(lost);
     }
     Ok((table.sum.entries() > 0).then_some(table))
+}
+
+/// The file and its length; `None`, which `lost` is told, if it cannot be opened.
+fn open(
+    env: &dyn Env,
+    path: &Path,
+    lost: &mut Vec<LostBlocks>,
+) -> Result<Option<(Arc<dyn File>, u64)>> {
+    let opened = env.open_read(path).and_then(|file| {
+        let length = file.len()?;
+        Ok((file, length))
+    });
+    match opened {
+        Ok(opened) => Ok(Some(opened)),
+        Err(error) => {
+            note(error, 0, 0, lost)?;
+            Ok(None)
+        }
+    }
+}
+
+/// Where the data blocks of a table are, and what was learned on the way.
+struct Located {
+    file_id: u64,
+    blocks: Vec<BlockHandle>,
+    said: Option<Said>,
+    /// Where no further block was found, although there should be one.
+    end: Option<u64>,
+}
+
+/// Finds the data blocks by the index, or else one after the other (V2); `None`, which `lost` is told, if nothing says
+/// which file this is.
+fn locate(
+    file: &dyn File,
+    path: &Path,
+    length: u64,
+    known: Option<Known>,
+    lost: &mut Vec<LostBlocks>,
+) -> Result<Option<Located>> {
+    let ids = [own_id(file, path)?, known.map(|known| known.file_id)];
+    if let Some(found) = by_any_index(file, path, length, known, ids)? {
+        return Ok(Some(Located {
+            file_id: found.file_id,
+            blocks: found.blocks,
+            said: found.said,
+            end: None,
+        }));
+    }
+    let Some(file_id) = ids.into_iter().flatten().next() else {
+        let what = "the table's header and its footer are damaged";
+        note(Error::corruption(path, 0, what), 0, length, lost)?;
+        return Ok(None);
+    };
+    let (blocks, end) = by_search(file, path, file_id, length)?;
+    Ok(Some(Located {
+        file_id,
+        blocks,
+        said: None,
+        end,
+    }))
+}
+
+/// The id in the header; `None` if that is damaged.
+fn own_id(file: &dyn File, path: &Path) -> Result<Option<u64>> {
+    let header = read_exact(file, path, 0, HEADER_BYTES as u64)
+        .and_then(|header| decode_header(path, &header));
+    match header {
+        Ok(file_id) => Ok(Some(file_id)),
+        // No entry is in there; without another id all of them are lost, and `locate` says so.
+        Err(error) => as_damage(error).map(|_| None),
+    }
+}
+
+/// The index under each id and for each length that the table may have (V3); the first that can be read.
+fn by_any_index(
+    file: &dyn File,
+    path: &Path,
+    length: u64,
+    known: Option<Known>,
+    ids: [Option<u64>; 2],
+) -> Result<Option<Indexed>> {
+    let size = known.map(|known| known.size).filter(|size| *size < length);
+    let mut found = None;
+    for size in size.into_iter().chain([length]) {
+        for file_id in ids.into_iter().flatten() {
+            found = found.or(by_index(file, path, file_id, size)?);
+        }
+        if ids == [None, None]
+            && let Some(file_id) = id_by_footer(file, path, size)?
+        {
+            found = found.or(by_index(file, path, file_id, size)?);
+        }
+    }
+    Ok(found)
 }
 
 /// What the index of a table tells.
@@ -224,7 +246,7 @@ fn by_index(file: &dyn File, path: &Path, file_id: u64, size: u64) -> Result<Opt
         let footer = read_exact(file, path, footer_at, FOOTER_BYTES as u64)?;
         let footer = Footer::decode(path, file_id, footer_at, &footer)?;
         let damaged = |what: &str| Error::corruption(path, footer_at, what);
-        let data_end = data_end(&footer, footer_at).ok_or_else(|| damaged("T1"))?;
+        let data_end = footer.data_end(footer_at).ok_or_else(|| damaged("T1"))?;
         let part = |handle: BlockHandle, kind| {
             let length = handle.length + BLOCK_TRAILER_BYTES as u64;
             let stored = read_exact(file, path, handle.offset, length)?;
@@ -357,6 +379,38 @@ fn note(error: Error, start: u64, end: u64, lost: &mut Vec<LostBlocks>) -> Resul
 }
 
 impl SalvagedTable {
+    /// Looks at each block, and tells `lost` of those that cannot be read, one entry for all that lie side by side.
+    fn look_at_all(
+        &mut self,
+        env: &dyn Env,
+        blocks: Vec<BlockHandle>,
+        lost: &mut Vec<LostBlocks>,
+    ) -> Result<()> {
+        let first_lost = lost.len();
+        for handle in blocks {
+            let end = handle.end().unwrap_or(u64::MAX);
+            match self.look_at(env, handle) {
+                Ok(first) => {
+                    for lost in &mut lost[first_lost..] {
+                        lost.before.get_or_insert_with(|| first.clone());
+                    }
+                }
+                Err(error) => {
+                    let error = as_damage(error)?;
+                    let before = lost[first_lost..].last_mut();
+                    match before.filter(|lost| lost.end == handle.offset && lost.before.is_none()) {
+                        Some(lost) => lost.end = end,
+                        None => {
+                            note(error, handle.offset, end, lost)?;
+                            self.tell_last_key(lost);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Checks a block, and counts it in if it is intact; its first key.
     fn look_at(&mut self, env: &dyn Env, handle: BlockHandle) -> Result<Vec<u8>> {
         let mut cursor = self.read(env, handle)?;

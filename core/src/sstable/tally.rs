@@ -133,17 +133,7 @@ impl Tally {
                     return Err(TOO_MUCH_TO_REBUILD.at(at).into());
                 }
             }
-            let Some(behind) = self.last_user_key.get(entry.shared..) else {
-                return Err(SHARED_TOO_MUCH.at(at).into());
-            };
-            // What is not shared decides, mostly its first byte; then the trailer.
-            let is_first_of_key = match (behind.first(), entry.suffix.first()) {
-                (Some(last), Some(this)) if last < this => true,
-                _ => self.begins_key(behind, &entry, at)?,
-            };
-            self.last_user_key.truncate(entry.shared);
-            memory::append(&mut self.last_user_key, entry.suffix, KEY)?;
-            self.last_trailer = Some(entry.trailer);
+            let is_first_of_key = self.follow(&entry, at)?;
             let Some(kind) = entry.trailer.kind() else {
                 return Err(UNKNOWN_KIND.at(at).into());
             };
@@ -181,19 +171,25 @@ impl Tally {
         Ok(())
     }
 
-    /// Whether an entry has another user key than the one before, whose key goes on with `behind` where this one's suffix
-    /// begins; [`UNORDERED`] unless it sorts behind it.
-    fn begins_key(
-        &self,
-        behind: &[u8],
-        entry: &StoredEntry<'_>,
-        at: usize,
-    ) -> Result<bool, Damage> {
-        match (behind.cmp(entry.suffix), self.last_trailer) {
-            (_, None) | (Ordering::Less, _) => Ok(true),
-            (Ordering::Equal, Some(last)) if entry.trailer < last => Ok(false),
-            _ => Err(UNORDERED.at(at)),
-        }
+    /// Makes the key of the entry at `at` the last one, which it must sort after; whether it is another user key.
+    #[inline]
+    fn follow(&mut self, entry: &StoredEntry<'_>, at: usize) -> Result<bool, Undecoded<Damage>> {
+        let Some(rest) = self.last_user_key.get(entry.shared..) else {
+            return Err(SHARED_TOO_MUCH.at(at).into());
+        };
+        // What is not shared decides, mostly its first byte; then the trailer.
+        let is_first_of_key = match (rest.first(), entry.suffix.first()) {
+            (Some(last), Some(this)) if last < this => true,
+            _ => match (rest.cmp(entry.suffix), self.last_trailer) {
+                (_, None) | (Ordering::Less, _) => true,
+                (Ordering::Equal, Some(last)) if entry.trailer < last => false,
+                _ => return Err(UNORDERED.at(at).into()),
+            },
+        };
+        self.last_user_key.truncate(entry.shared);
+        memory::append(&mut self.last_user_key, entry.suffix, KEY)?;
+        self.last_trailer = Some(entry.trailer);
+        Ok(is_first_of_key)
     }
 
     /// The last entry's key, encoded; empty before the first block.

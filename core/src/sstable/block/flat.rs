@@ -79,8 +79,23 @@ pub(super) struct Flat<'a> {
 /// Lays the entries of a block out in `bytes`, whatever these were before. `None` if E1 or E2 forbid it, or there is no
 /// memory.
 pub(super) fn lay_out(stored: Stored<'_>, bytes: &mut Vec<u8>) -> Option<Layout> {
-    let mut count = 0usize;
-    let mut entry_bytes = 0usize;
+    let (count, entry_bytes) = measure(stored)?;
+    let entries_start = 4 * count + 2 * (count + 1);
+    let total = entries_start.checked_add(entry_bytes)?;
+    let is_worthwhile = count > 0 && entry_bytes / count <= LARGEST_MEAN_ENTRY;
+    if !is_worthwhile || total > usize::from(u16::MAX) || total > 2 * stored.bytes().len() {
+        return None;
+    }
+    bytes.clear();
+    memory::reserve_exact(bytes, total, "a flat block").ok()?;
+    bytes.resize(entries_start, 0);
+    write_entries(stored, count, bytes)?;
+    Some(write_heads(count, bytes))
+}
+
+/// How many entries there are, and the bytes that they take in the flat form.
+fn measure(stored: Stored<'_>) -> Option<(usize, usize)> {
+    let (mut count, mut entry_bytes) = (0usize, 0usize);
     let mut previous = 0;
     for entry in stored.entries() {
         let entry = entry.ok()?;
@@ -94,15 +109,11 @@ pub(super) fn lay_out(stored: Stored<'_>, bytes: &mut Vec<u8>) -> Option<Layout>
         entry_bytes = entry_bytes.checked_add(ENTRY_HEAD_BYTES + previous + entry.value.len())?;
         count += 1;
     }
-    let entries_start = 4 * count + 2 * (count + 1);
-    let total = entries_start.checked_add(entry_bytes)?;
-    let is_worthwhile = count > 0 && entry_bytes / count <= LARGEST_MEAN_ENTRY;
-    if !is_worthwhile || total > usize::from(u16::MAX) || total > 2 * stored.bytes().len() {
-        return None;
-    }
-    bytes.clear();
-    memory::reserve_exact(bytes, total, "a flat block").ok()?;
-    bytes.resize(entries_start, 0);
+    Some((count, entry_bytes))
+}
+
+/// Appends the `count` entries, and sets the offsets; `None` if the keys do not ascend (E1).
+fn write_entries(stored: Stored<'_>, count: usize, bytes: &mut Vec<u8>) -> Option<()> {
     let offset_at = |index: usize| 4 * count + 2 * index;
     let mut last = 0..0;
     let mut last_trailer = Trailer::NEWEST;
@@ -130,22 +141,24 @@ pub(super) fn lay_out(stored: Stored<'_>, bytes: &mut Vec<u8>) -> Option<Layout>
     }
     let end = bytes.len() as u16;
     bytes[offset_at(count)..][..2].copy_from_slice(&end.to_le_bytes());
+    Some(())
+}
 
+/// Finds what all keys share (E3), and sets the heads; at least one entry is there.
+fn write_heads(count: usize, bytes: &mut [u8]) -> Layout {
     let flat = Flat {
         bytes,
         layout: Layout { count, shared: 0 },
     };
     let first = flat.entry(0).key.user_key;
     let shared = common_prefix(first, flat.entry(count - 1).key.user_key);
+    let layout = Layout { count, shared };
     for index in 0..count {
-        let flat = Flat {
-            bytes,
-            layout: Layout { count, shared },
-        };
+        let flat = Flat { bytes, layout };
         let head = head(&flat.entry(index).key.user_key[shared..]);
         bytes[4 * index..][..4].copy_from_slice(&head.to_le_bytes());
     }
-    Some(Layout { count, shared })
+    layout
 }
 
 /// The first four bytes as a number that sorts like them; equal for "a" and "a\0".

@@ -26,5 +26,7 @@ pub(crate) use flat::Way;
 pub(crate) use flat_cursor::FlatCursor;
 pub(super) use form::LARGE_BYTES;
 pub(crate) use memory::{Block, BlockId};
-pub(super) use stored::{ASTRAY, SHARED_AT_RESTART, SHARED_TOO_MUCH, Stored, TOO_MUCH_TO_REBUILD};
+pub(super) use stored::{
+    ASTRAY, SHARED_AT_RESTART, SHARED_TOO_MUCH, Stored, StoredEntry, TOO_MUCH_TO_REBUILD,
+};
 pub(crate) use stored::{Damage, common_prefix};

@@ -17,8 +17,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
-use super::os::retry;
-use super::unix::Uncancelled;
+use super::unix::{Uncancelled, retry};
 
 /// The first descriptor that is no standard stream's.
 const FIRST: i32 = 3;

@@ -1,4 +1,4 @@
-//! Files of lines for people, which others may write to, empty, rename or remove at any moment.
+//! Files of lines for people on the operating system, which others may write to, empty, rename or remove at any moment.
 //!
 //! * LOGFILE-1  A line is added behind the end that the file has at that moment (`O_APPEND`), in one write: what several
 //!              handles or processes add does not mix, and a file that was emptied begins again without a hole.
@@ -8,69 +8,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::os::retry;
-use super::{Env, File, PathKind, descriptors, unix};
+use super::unix::retry;
+use super::{LogFile, descriptors, unix};
 use crate::error::{Error, Result};
-use crate::sync::Arc;
-
-/// A file of lines, opened by [`Env::open_log`].
-pub trait LogFile: Send + Sync {
-    /// Adds `line` behind the file's end. After an error a part of it may be there.
-    fn append(&self, line: &[u8]) -> Result<()>;
-
-    /// The file's length in bytes.
-    fn len(&self) -> Result<u64>;
-
-    /// Whether the file has no bytes.
-    fn is_empty(&self) -> Result<bool> {
-        Ok(self.len()? == 0)
-    }
-
-    /// Whether `path` still names this file; true also if nobody can tell.
-    fn has_name(&self, path: &Path) -> bool;
-
-    /// Removes all lines.
-    fn clear(&self) -> Result<()>;
-
-    /// Runs `work` unless another handle of this file, in whatever process, is running some; whether it ran.
-    fn alone(&self, work: &mut dyn FnMut()) -> bool;
-}
-
-/// A log over any environment's files, for one handle at a time.
-pub(super) struct PlainLog(Arc<dyn File>);
-
-impl PlainLog {
-    pub(super) fn open(env: &(impl Env + ?Sized), path: &Path) -> Result<PlainLog> {
-        let file = match env.kind(path)? {
-            PathKind::Missing => env.create_new(path)?,
-            _ => env.open_write(path)?,
-        };
-        Ok(PlainLog(file))
-    }
-}
-
-impl LogFile for PlainLog {
-    fn append(&self, line: &[u8]) -> Result<()> {
-        self.0.write_at(self.0.len()?, line)
-    }
-
-    fn len(&self) -> Result<u64> {
-        self.0.len()
-    }
-
-    fn has_name(&self, _path: &Path) -> bool {
-        true
-    }
-
-    fn clear(&self) -> Result<()> {
-        self.0.set_len(0)
-    }
-
-    fn alone(&self, work: &mut dyn FnMut()) -> bool {
-        work();
-        true
-    }
-}
 
 /// A log of the operating system.
 pub(super) struct OsLog {
@@ -148,7 +88,7 @@ impl LogFile for OsLog {
 mod tests {
     use super::*;
     use crate::env::test_dir::TestDir;
-    use crate::env::{MemEnv, OsEnv};
+    use crate::env::{Env, MemEnv, OsEnv};
 
     #[test]
     fn two_handles_add_whole_lines_behind_each_other_and_behind_an_emptied_end() {

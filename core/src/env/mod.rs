@@ -5,7 +5,7 @@
 //!
 //! * `os.rs`    the operating system; its lock is in `os_lock.rs`, its unsafe code in `unix.rs` and in `descriptors.rs`,
 //!   which keeps files off the standard streams' descriptors
-//! * `log_file.rs` files of lines for people; `stderr.rs` the standard error stream
+//! * `log_file.rs` its files of lines for people; `stderr.rs` the standard error stream
 //! * `mem.rs`   files in memory, for fast tests; models the loss of power from a seed
 //! * `pages.rs` memory from the system, in huge pages
 //! * `reserve.rs` wraps another environment: draws on space set aside when the disk is full
@@ -45,7 +45,6 @@ use crate::sync::Arc;
 
 pub(crate) use closed::ClosedFile;
 pub use fault::{Fault, FaultEnv, Hook, Operation};
-pub use log_file::LogFile;
 pub use mem::{Effect, Loss, MemEnv, PowerCut};
 pub(crate) use names::{DirSyncs, Names};
 pub use os::OsEnv;
@@ -97,6 +96,29 @@ pub trait File: Send + Sync {
     fn forget_unsynced(&self) {}
 }
 
+/// A file of lines, opened by [`Env::open_log`].
+pub trait LogFile: Send + Sync {
+    /// Adds `line` behind the file's end. After an error a part of it may be there.
+    fn append(&self, line: &[u8]) -> Result<()>;
+
+    /// The file's length in bytes.
+    fn len(&self) -> Result<u64>;
+
+    /// Whether the file has no bytes.
+    fn is_empty(&self) -> Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Whether `path` still names this file; true also if nobody can tell.
+    fn has_name(&self, path: &Path) -> bool;
+
+    /// Removes all lines.
+    fn clear(&self) -> Result<()>;
+
+    /// Runs `work` unless another handle of this file, in whatever process, is running some; whether it ran.
+    fn alone(&self, work: &mut dyn FnMut()) -> bool;
+}
+
 /// What a path is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PathKind {
@@ -141,7 +163,7 @@ pub trait Env: Send + Sync + 'static {
 
     /// Opens a file of lines for people, created if it is missing.
     fn open_log(&self, path: &Path) -> Result<Box<dyn LogFile>> {
-        Ok(Box::new(log_file::PlainLog::open(self, path)?))
+        Ok(Box::new(PlainLog::open(self, path)?))
     }
 
     /// What `path` is, following symbolic links.
@@ -224,4 +246,40 @@ pub trait Env: Send + Sync + 'static {
 
     /// Starts a thread that runs `work`.
     fn spawn(&self, name: ThreadName, work: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Thread>>;
+}
+
+/// A log over any environment's files, for one handle at a time.
+struct PlainLog(Arc<dyn File>);
+
+impl PlainLog {
+    fn open(env: &(impl Env + ?Sized), path: &Path) -> Result<PlainLog> {
+        let file = match env.kind(path)? {
+            PathKind::Missing => env.create_new(path)?,
+            _ => env.open_write(path)?,
+        };
+        Ok(PlainLog(file))
+    }
+}
+
+impl LogFile for PlainLog {
+    fn append(&self, line: &[u8]) -> Result<()> {
+        self.0.write_at(self.0.len()?, line)
+    }
+
+    fn len(&self) -> Result<u64> {
+        self.0.len()
+    }
+
+    fn has_name(&self, _path: &Path) -> bool {
+        true
+    }
+
+    fn clear(&self) -> Result<()> {
+        self.0.set_len(0)
+    }
+
+    fn alone(&self, work: &mut dyn FnMut()) -> bool {
+        work();
+        true
+    }
 }

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::log_file::OsLog;
-use super::unix::Uncancelled;
+use super::unix::{Uncancelled, retry};
 use super::{
     DirLock, Env, File, FileIdentity, LogFile, PathKind, Thread, ThreadName, descriptors, os_lock,
     unix,
@@ -89,16 +89,6 @@ fn open(action: &str, path: &Path, options: &mut fs::OpenOptions) -> Result<Arc<
         largest: AtomicU64::new(unix::file_size_limit()),
         closing: None,
     }))
-}
-
-/// Runs `call` until it is not interrupted (E2).
-pub(super) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            other => return other,
-        }
-    }
 }
 
 impl File for OsFile {

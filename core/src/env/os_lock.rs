@@ -21,12 +21,11 @@ use std::path::Path;
 use std::ptr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::os::retry;
-use super::unix::{self, LockSlot};
+use super::unix::{self, LockSlot, retry};
 use super::utc::utc_text;
 use super::{DirLock, descriptors};
 use crate::error::{Error, Holder, Result};
-use crate::sync::process::{AtomicPtr, Ordering};
+use crate::sync::process::AtomicPtr;
 use crate::sync::{Condvar, Mutex};
 
 /// The lock file's name in the database directory.
@@ -57,12 +56,7 @@ struct Table {
 
 static TABLE: AtomicPtr<Table> = AtomicPtr::new(ptr::null_mut());
 
-/// Makes a forked child start with an empty table (L4). Called by the fork handler: one atomic store.
-pub(super) fn forget_table() {
-    TABLE.store(ptr::null_mut(), Ordering::SeqCst);
-}
-
-/// The process's table; made on first use, never freed.
+/// The process's table; made on first use, never freed. A forked child starts with an empty one (L4).
 fn table() -> &'static Table {
     unix::leaked_or_new(&TABLE)
 }

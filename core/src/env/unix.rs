@@ -1,8 +1,9 @@
 //! The system calls that std does not offer, each behind a safe function. All unsafe code of `env/` is here.
 //!
 //! * U1  A [`LockSlot`] owns the descriptor stored in it: whoever swaps it out closes it, and nobody else does.
-//! * U2  After `fork`, the child's first act is to close every stored descriptor and to change [`fork_count`],
-//!       using only what POSIX allows there: atomics and close(2). Slots are never freed, so it can walk them.
+//! * U2  After `fork`, the child's first act is to change [`fork_count`], to clear every place that [`leaked_or_new`]
+//!       has filled, and to close every stored descriptor, using only what POSIX allows there: atomics and close(2).
+//!       The lists that it walks to find them are never freed.
 //! * U3  Nothing here waits for another thread to finish what it began, except for a fork to be over: in a child that
 //!       thread may not exist.
 
@@ -22,6 +23,16 @@ use crate::sync::process::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering
 /// The page cache keeps a file in pieces of up to this many bytes, and a piece is written back as a whole.
 #[cfg(target_os = "linux")]
 const PIECE_BYTES: u64 = 64 << 10;
+
+/// Runs `call` until it is not interrupted (E2 of `os.rs`).
+pub(super) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => return other,
+        }
+    }
+}
 
 /// Asks the kernel to begin writing a range back. Errors are left to the sync that follows.
 ///
@@ -195,10 +206,63 @@ pub(super) fn host_name() -> String {
     String::from_utf8_lossy(name).into_owned()
 }
 
-/// What `place` points to, made and leaked on first use. Only this function and a store of null change `place`.
+/// What each process has one of its own: a forked child does not take its parent's over.
+trait PerProcess: Sync {
+    /// Makes the place empty: one atomic store.
+    fn clear(&self);
+}
+
+impl<T> PerProcess for AtomicPtr<T> {
+    fn clear(&self) {
+        self.store(ptr::null_mut(), Ordering::SeqCst);
+    }
+}
+
+/// A place that the fork handler clears. Never freed.
+struct Registered {
+    place: &'static dyn PerProcess,
+    next: AtomicPtr<Registered>,
+}
+
+static PER_PROCESS: AtomicPtr<Registered> = AtomicPtr::new(ptr::null_mut());
+
+/// Calls `visit` with each place that is registered.
+fn each_registered(mut visit: impl FnMut(&'static dyn PerProcess)) {
+    let mut at = PER_PROCESS.load(Ordering::SeqCst);
+    // SAFETY: every pointer in the list came from `Box::leak` and is never freed (U2), so it is valid for ever.
+    while let Some(registered) = unsafe { at.as_ref() } {
+        visit(registered.place);
+        at = registered.next.load(Ordering::SeqCst);
+    }
+}
+
+/// Has the fork handler clear `place`. Threads that come here at once may register it more than once, which does no
+/// harm.
+fn register(place: &'static dyn PerProcess) {
+    let mut is_registered = false;
+    each_registered(|other| is_registered |= ptr::addr_eq(other, place));
+    if is_registered {
+        return;
+    }
+    let mut head = PER_PROCESS.load(Ordering::SeqCst);
+    let next = AtomicPtr::new(head);
+    let registered: &'static Registered = Box::leak(Box::new(Registered { place, next }));
+    let pointer = ptr::from_ref(registered).cast_mut();
+    while let Err(now) =
+        PER_PROCESS.compare_exchange(head, pointer, Ordering::SeqCst, Ordering::SeqCst)
+    {
+        head = now;
+        registered.next.store(head, Ordering::SeqCst);
+    }
+}
+
+/// What `place` points to, made and leaked on first use, and made anew in a forked child. Only this function and the
+/// fork handler change `place`.
 pub(super) fn leaked_or_new<T: Default + Sync>(place: &'static AtomicPtr<T>) -> &'static T {
     let mut at = place.load(Ordering::SeqCst);
     if at.is_null() {
+        // First, so that no fork finds something there that the child would keep.
+        register(place);
         let new = Box::into_raw(Box::<T>::default());
         let result = place.compare_exchange(at, new, Ordering::SeqCst, Ordering::SeqCst);
         at = match result {
@@ -251,7 +315,7 @@ extern "C" fn after_fork_in_parent() {
 extern "C" fn after_fork_in_child() {
     FORKS.fetch_add(1, Ordering::SeqCst);
     FORKS_OVER.store(FORKS_BEGUN.load(Ordering::SeqCst), Ordering::SeqCst);
-    super::os_lock::forget_table();
+    each_registered(PerProcess::clear);
     let mut at = SLOTS.load(Ordering::SeqCst);
     // SAFETY: every pointer in the list came from `Box::leak` and is never freed (U2), so it is valid for ever.
     while let Some(slot) = unsafe { at.as_ref() } {

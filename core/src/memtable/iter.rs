@@ -27,8 +27,15 @@ pub(crate) struct MemtableIterator {
     memtable: Arc<Memtable>,
 }
 
+impl Memtable {
+    /// An iterator over all entries. It stands nowhere until its first seek, and keeps the memtable alive.
+    pub(crate) fn iter(self: &Arc<Self>) -> MemtableIterator {
+        MemtableIterator::new(Arc::clone(self))
+    }
+}
+
 impl MemtableIterator {
-    pub(super) fn new(memtable: Arc<Memtable>) -> MemtableIterator {
+    fn new(memtable: Arc<Memtable>) -> MemtableIterator {
         MemtableIterator {
             spot: None,
             memtable,

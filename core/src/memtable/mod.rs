@@ -195,11 +195,6 @@ impl Memtable {
         Some((record.trailer(), record.value()))
     }
 
-    /// An iterator over all entries. It stands nowhere until its first seek, and keeps the memtable alive.
-    pub(crate) fn iter(self: &Arc<Self>) -> MemtableIterator {
-        MemtableIterator::new(Arc::clone(self))
-    }
-
     /// Bytes held, the index included (M3). A few relaxed loads.
     pub(crate) fn memory(&self) -> usize {
         size_of::<Memtable>() + self.index.memory() + self.filter.memory()

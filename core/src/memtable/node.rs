@@ -25,10 +25,10 @@
     reason = "nodes refer to their items and to each other by address, in memory that the arena owns"
 )]
 
+use std::alloc::Layout;
 use std::ptr::{self, NonNull};
 
 use super::arena::Record;
-use super::spare_nodes::NODE;
 use crate::error::Result;
 use crate::key::{KeyRef, eight_bytes, head_of};
 use crate::prefetch::prefetch;
@@ -41,6 +41,9 @@ use crate::sync::atomic::{
 
 /// Items in a full node; few under the model checker, so that a model splits nodes in a few steps.
 pub(super) const SLOTS: usize = if cfg!(shuttle) { 4 } else { 64 };
+
+/// The memory of each node: those of records and those of leaves take the same.
+pub(super) const NODE: Layout = Layout::new::<Node<u8>>();
 
 /// How many items a split at the end of a node moves away, if another node follows; so many inserts of any keys make the
 /// memtable one node larger at most, when its full nodes have been split.

@@ -12,19 +12,15 @@
     reason = "the list of runs is kept in the memory of their nodes"
 )]
 
-use std::alloc::Layout;
 use std::ptr::{self, NonNull};
 
 use super::arena::Arena;
 use super::chunk::no_memory;
-use super::leaf::Leaf;
-use super::node::FREED;
+use super::node::{FREED, NODE};
 use crate::error::Result;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Of each node: those of records and those of leaves take the same.
-pub(super) const NODE: Layout = Layout::new::<Leaf>();
 /// Up to so many operations claim a node each; more of them as many as they can split.
 const ONE_EACH: usize = 16;
 

@@ -15,6 +15,21 @@ use crate::sync::Arc;
 /// No version has more bytes or entries (V5): sums over its tables, and what a life adds to them, are numbers.
 const MOST: u64 = u64::MAX / 2;
 
+impl Version {
+    /// The version after `edit`, and the files that are in this one only.
+    ///
+    /// `Internal` if the edit removes what is not there, or its result breaks V2 or V4.
+    pub(crate) fn apply(
+        &self,
+        edit: &VersionEdit,
+        obsolete: &Arc<ObsoleteFiles>,
+    ) -> Result<(Version, Vec<Arc<FileMeta>>)> {
+        let mut builder = Builder::new(self, obsolete.clone());
+        builder.apply(edit)?;
+        builder.finish()
+    }
+}
+
 /// A version in the making.
 pub(crate) struct Builder<'a> {
     base: &'a Version,

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::identity::head_of;
+use super::ends::head_of;
 use crate::env::Env;
 use crate::filename::CURRENT;
 

@@ -15,6 +15,7 @@
 
 use std::path::Path;
 
+use super::ends::{head_of, tail_of};
 use super::foreign::{engine, engine_of_file, names_a_manifest};
 use super::manifest::{begins_current, begins_manifest};
 use super::set::FIRST_MANIFEST;
@@ -24,10 +25,6 @@ use crate::filename::{CURRENT, FileKind, INCOMPLETE, LOCK, parse};
 use crate::sstable::{begins_table, ends_table};
 use crate::wal::{Reader, Watermark, begins_log};
 
-/// So much of a file's beginning is looked at.
-const HEAD_BYTES: usize = 128;
-/// So much of a table's end.
-const TAIL_BYTES: usize = 8;
 /// What a LOCK begins with while it is held, or if its holder was killed.
 const HOLDER: &[u8] = b"pid ";
 /// What the mark of a copy says: the first line to AiDb, the others to people.
@@ -379,32 +376,6 @@ fn is_text(head: &[u8]) -> bool {
         && text
             .chars()
             .all(|c| !c.is_control() || "\t\r\n".contains(c))
-}
-
-/// The first bytes of a file; `None` if there is no file.
-pub(super) fn head_of(env: &dyn Env, path: &Path) -> Result<Option<Vec<u8>>> {
-    if !matches!(env.kind(path)?, PathKind::File(_)) {
-        return Ok(None);
-    }
-    let file = match env.open_read(path) {
-        Ok(file) => file,
-        // Somebody has removed it.
-        Err(_) if env.kind(path)? == PathKind::Missing => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut head = vec![0; HEAD_BYTES];
-    let read = file.read_at(0, &mut head)?;
-    head.truncate(read);
-    Ok(Some(head))
-}
-
-fn tail_of(env: &dyn Env, path: &Path) -> Result<Vec<u8>> {
-    let file = env.open_read(path)?;
-    let mut tail = vec![0; TAIL_BYTES];
-    let start = file.len()?.saturating_sub(TAIL_BYTES as u64);
-    let read = file.read_at(start, &mut tail)?;
-    tail.truncate(read);
-    Ok(tail)
 }
 
 #[cfg(test)]

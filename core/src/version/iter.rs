@@ -5,13 +5,45 @@
 
 use std::ops::Range;
 
-use super::{FileMeta, Level};
+use super::{FileMeta, Level, Version};
 use crate::cache::TableCache;
 use crate::error::Result;
 use crate::iterator::{InternalIterator, step_over_key};
 use crate::key::{KeyRef, SequenceNumber};
 use crate::sstable::{KeptBlock, Span, TableIterator};
 use crate::sync::Arc;
+
+impl Version {
+    /// Hands `take` one iterator for each table of level 0 and for each deeper level, as far as they reach into user
+    /// keys `[lower, upper]`; `None` is open. They open tables when they first stand in them; `readahead` is in bytes.
+    pub(crate) fn iterators(
+        &self,
+        tables: &Arc<TableCache>,
+        fill_cache: bool,
+        readahead: usize,
+        lower: Option<&[u8]>,
+        upper: Option<&[u8]>,
+        mut take: impl FnMut(LevelIterator),
+    ) {
+        let mut add = |level: &Arc<Level>, range: Range<usize>| {
+            let (level, tables) = (level.clone(), tables.clone());
+            take(LevelIterator::new(
+                level, range, tables, fill_cache, readahead,
+            ));
+        };
+        for (index, file) in self.files(0).iter().enumerate() {
+            if file.overlaps(lower, upper) {
+                add(&self.levels[0], index..index + 1);
+            }
+        }
+        for level in self.deeper_levels() {
+            let range = level.range(lower, upper);
+            if !range.is_empty() {
+                add(level, range);
+            }
+        }
+    }
+}
 
 /// Walks tables of a level that do not overlap. It keeps them alive.
 pub(crate) struct LevelIterator {
@@ -26,7 +58,7 @@ pub(crate) struct LevelIterator {
 
 impl LevelIterator {
     /// Walks the tables `range` of `level`: any of a deeper level, or one of level 0.
-    pub(super) fn new(
+    fn new(
         level: Arc<Level>,
         range: Range<usize>,
         tables: Arc<TableCache>,

@@ -22,6 +22,7 @@
 mod bounds;
 mod builder;
 mod edit;
+mod ends;
 mod file;
 mod foreign;
 mod identity;
@@ -175,19 +176,6 @@ impl Version {
         Version {
             levels: std::array::from_fn(|_| Arc::default()),
         }
-    }
-
-    /// The version after `edit`, and the files that are in this one only.
-    ///
-    /// `Internal` if the edit removes what is not there, or its result breaks V2 or V4.
-    pub(crate) fn apply(
-        &self,
-        edit: &VersionEdit,
-        obsolete: &Arc<ObsoleteFiles>,
-    ) -> Result<(Version, Vec<Arc<FileMeta>>)> {
-        let mut builder = Builder::new(self, obsolete.clone());
-        builder.apply(edit)?;
-        builder.finish()
     }
 
     /// The tables of `level`, in the order of V1 or V2.
@@ -429,36 +417,6 @@ impl Version {
             }
         }
         Ok(None)
-    }
-
-    /// Hands `take` one iterator for each table of level 0 and for each deeper level, as far as they reach into user
-    /// keys `[lower, upper]`; `None` is open. They open tables when they first stand in them; `readahead` is in bytes.
-    pub(crate) fn iterators(
-        &self,
-        tables: &Arc<TableCache>,
-        fill_cache: bool,
-        readahead: usize,
-        lower: Option<&[u8]>,
-        upper: Option<&[u8]>,
-        mut take: impl FnMut(LevelIterator),
-    ) {
-        let mut add = |level: &Arc<Level>, range: Range<usize>| {
-            let (level, tables) = (level.clone(), tables.clone());
-            take(LevelIterator::new(
-                level, range, tables, fill_cache, readahead,
-            ));
-        };
-        for (index, file) in self.files(0).iter().enumerate() {
-            if file.overlaps(lower, upper) {
-                add(&self.levels[0], index..index + 1);
-            }
-        }
-        for level in self.deeper_levels() {
-            let range = level.range(lower, upper);
-            if !range.is_empty() {
-                add(level, range);
-            }
-        }
     }
 
     /// The largest number of iterators that [`Version::iterators`] has.

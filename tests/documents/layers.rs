@@ -1,9 +1,10 @@
-//! The layers of `core` and the one door to the system.
+//! The layers of `core`, and of the files in its folders, and the one door to the system.
 //!
-//! docs/architecture.md draws the order; this is its text. A module may name the ones below it, and itself.
+//! A module may name the ones below it, and itself; so may a file in its folder.
 
 use std::path::Path;
 
+use crate::arrows::{Folder, module_of as path_of};
 use crate::{files, read, root, shown};
 
 /// From top to bottom; modules of one line do not know each other.
@@ -30,9 +31,83 @@ const LAYERS: &[&str] = &[
     "error",
 ];
 
+/// The folders of `core/src`, and the order of what is in each, from top to bottom; files of one line do not know each
+/// other. `mod` is what the folder's `mod.rs` holds itself; what it passes on belongs to the file that it comes from.
+const FOLDERS: &[(&str, &[&str])] = &[
+    ("cache", &["table_cache"]),
+    ("compaction", &["job", "ledger outputs picker retention"]),
+    (
+        "env",
+        &[
+            "fault",
+            "mem reserve",
+            "os",
+            "log_file os_lock",
+            "descriptors utc",
+            "unix pages names closed stderr",
+            "mod",
+        ],
+    ),
+    ("iterator", &["merging visible", "alarm mod"]),
+    ("memory", &["gauge", "slabs", "door"]),
+    (
+        "memtable",
+        &[
+            "measured",
+            "load iter",
+            "mod",
+            "index filter",
+            "spare_nodes leaf",
+            "node",
+            "arena",
+            "chunk",
+        ],
+    ),
+    (
+        "sstable",
+        &[
+            "iter",
+            "reader",
+            "salvage tail builder",
+            "block_cache span tally index",
+            "block",
+            "block_builder format filter",
+        ],
+    ),
+    (
+        "sstable/block",
+        &[
+            "any_cursor",
+            "cursor flat_cursor",
+            "form",
+            "memory flat",
+            "stored",
+        ],
+    ),
+    (
+        "version",
+        &[
+            "identity",
+            "set salvage",
+            "foreign builder iter manifest",
+            "mod",
+            "lookup file ends bounds",
+            "edit",
+        ],
+    ),
+    ("wal", &["reader watermark writer", "format"]),
+];
+
+/// Folders without an order: `db` becomes rooms, and the others have a file and its tests.
+const WITHOUT_ORDER: &[&str] = &["db", "error", "options", "sync"];
+
 /// The layer of a module, counted from the top.
 fn layer_of(module: &str) -> Option<usize> {
-    LAYERS
+    place(LAYERS, module)
+}
+
+fn place(layers: &[&str], module: &str) -> Option<usize> {
+    layers
         .iter()
         .position(|names| names.split(' ').any(|name| name == module))
 }
@@ -47,7 +122,9 @@ fn module_of(path: &Path) -> String {
 
 /// The part of a file above its tests.
 fn without_tests(text: &str) -> &str {
-    text.split("#[cfg(test)]\nmod tests").next().unwrap_or(text)
+    text.split("#[cfg(test)]\nmod tests {")
+        .next()
+        .unwrap_or(text)
 }
 
 /// The modules that a file names after `crate::`, in code and not in comments, with the line.
@@ -111,6 +188,59 @@ fn no_module_of_core_uses_one_above_it() {
         "arrows that climb:\n{}",
         climbing.join("\n")
     );
+}
+
+#[test]
+fn no_file_of_a_folder_uses_one_above_it() {
+    let mut climbing = Vec::new();
+    for (folder, order) in FOLDERS {
+        let dir = root().join("core/src").join(folder);
+        let text = std::fs::read_to_string(dir.join("mod.rs")).unwrap();
+        let folder = Folder::new(path_of(Path::new(folder)), &text);
+        for path in files(&dir, "rs") {
+            let inside = path.strip_prefix(root().join("core/src")).unwrap();
+            if is_test(inside) || inside.iter().any(|part| part == "models.rs") {
+                continue;
+            }
+            let module = path_of(inside);
+            let name = folder.child(&module).unwrap_or("mod");
+            let text = std::fs::read_to_string(&path).unwrap();
+            for arrow in folder.arrows(&module, &text) {
+                let Some(other) = folder.child(&arrow.path).filter(|other| *other != name) else {
+                    continue;
+                };
+                if is_test(Path::new(other)) {
+                    continue;
+                }
+                let (here, there) = (place(order, name), place(order, other));
+                if here.is_none() || there.is_none() || there <= here {
+                    climbing.push(format!(
+                        "{}:{}: {name} -> {other}",
+                        shown(&path),
+                        arrow.line
+                    ));
+                }
+            }
+        }
+    }
+    assert!(
+        climbing.is_empty(),
+        "arrows that climb:\n{}",
+        climbing.join("\n")
+    );
+}
+
+#[test]
+fn every_folder_of_core_has_an_order() {
+    for entry in std::fs::read_dir(root().join("core/src")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let is_known = FOLDERS.iter().any(|(folder, _)| *folder == name);
+        assert!(
+            !path.is_dir() || is_known || WITHOUT_ORDER.contains(&&name[..]),
+            "core/src/{name}: add it to FOLDERS"
+        );
+    }
 }
 
 #[test]

@@ -6,12 +6,12 @@
 //! * `index.rs`         which block a key belongs to  `filter.rs` which keys are certainly absent
 //! * `builder.rs`       writes a whole table          `reader.rs` opens one and answers lookups
 //! * `iter.rs`          walks a table                 `span.rs`   walks a stretch of a block, without asking anyone
-//! * `tail.rs`          header, footer and what lies between the data blocks and it, as an open table needs them
+//! * `tail.rs`          the header, and what follows the data blocks, as an open table needs them
 //! * `tally.rs`         what the entries of a table's blocks come to
 //! * `salvage.rs`       reads what is left of a damaged table
 //!
-//! Layout: docs/format.md, "SSTable". Elsewhere: which tables there are (`version`), what is kept of them in
-//! memory (`cache`).
+//! Layout: docs/format.md, "SSTable". Elsewhere: which tables there are (`version`), and which of them are open
+//! (`cache`).
 
 mod block;
 mod block_builder;

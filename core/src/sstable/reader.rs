@@ -1,8 +1,8 @@
 //! An open table: lookups and blocks; `reader/check.rs` checks every byte. The inverse is `builder.rs`.
 //! Layout: docs/format.md, "SSTable".
 //!
-//! Opening reads and checks the header, the footer, the properties, the index and the filter; damage in any of
-//! them is an error then, never a slower table. Index and filter stay in memory as long as the table is open.
+//! Opening reads and checks the header, the footer, the properties, the index and the filter (`tail.rs`); damage in any
+//! of them is an error then, never a slower table. Index and filter stay in memory as long as the table is open.
 //!
 //! * T6  A data block comes from the table's own slot for it (a hit: one load, no hash, no lock), or from the
 //!       file, where its checksum is verified before anything is decoded.

@@ -327,6 +327,7 @@ mod tests {
     use super::*;
     use crate::env::test_dir::TestDir;
     use crate::error::ErrorKind;
+    use crate::sync::process::Ordering;
     use std::process::Command;
 
     const NOW: Duration = Duration::ZERO;
@@ -496,5 +497,18 @@ mod tests {
             "the child believes that it holds the lock"
         );
         assert!(again.is_ok(), "the child kept the lock");
+    }
+
+    /// The parent's table may be locked by a thread that the child does not have: an opener there would wait for ever.
+    #[test]
+    fn a_forked_child_does_not_take_over_the_table_of_its_parent() {
+        let dir = TestDir::new();
+        // Registers the fork handler.
+        let lock = take(dir.path(), true, NOW).unwrap();
+        let here = || TABLE.load(Ordering::SeqCst);
+        let child = unix::testing::Child::fork(|| i32::from(!here().is_null()));
+        assert!(!here().is_null());
+        assert_eq!(child.finish(), 0, "L4");
+        drop(lock);
     }
 }

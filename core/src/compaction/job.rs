@@ -211,13 +211,15 @@ fn expected(plan: &Plan, tables: &Arc<TableCache>) -> Result<Sum> {
     sums.sum()
 }
 
-/// Merges the inputs into `outputs` and accounts for every entry; what was read and what was written.
-fn merge(
+/// The inputs as one, what stands at their ends compared with the manifest.
+fn open_inputs(
     plan: &Plan,
     context: &JobContext<'_>,
     tables: &Arc<TableCache>,
-    outputs: &mut Outputs<'_>,
-) -> Result<(Sum, Sum)> {
+) -> Result<MergingIterator<LevelIterator>> {
+    for file in plan.inputs() {
+        check_ends(file, &tables.open(&file.handle)?, context)?;
+    }
     let run_over = |files: Vec<Arc<FileMeta>>| {
         LevelIterator::over(files, tables.clone(), false, READAHEAD_BYTES)
     };
@@ -229,11 +231,18 @@ fn merge(
     if !plan.lower.is_empty() {
         sources.push(run_over(plan.lower.clone()));
     }
+    Ok(MergingIterator::new(sources))
+}
+
+/// Merges the inputs into `outputs` and accounts for every entry; what was read and what was written.
+fn merge(
+    plan: &Plan,
+    context: &JobContext<'_>,
+    tables: &Arc<TableCache>,
+    outputs: &mut Outputs<'_>,
+) -> Result<(Sum, Sum)> {
     let read = expected(plan, tables)?;
-    for file in plan.inputs() {
-        check_ends(file, &tables.open(&file.handle)?, context)?;
-    }
-    let mut input = MergingIterator::new(sources);
+    let mut input = open_inputs(plan, context, tables)?;
     let mut retention = Retention::new(&context.visible)?;
     let mut ledger = Ledger::new((context.readers)());
     // Asked of every table, not of a place that keeps step (LEDGER-3). Where nobody looked nothing is known to be absent.
@@ -241,23 +250,13 @@ fn merge(
     let holds_deeper = |key: &[u8]| below.as_ref().is_none_or(|below| below.hold(key));
     let mut deeper: Vec<Cursor<'_>> = plan.deeper.iter().map(|files| Cursor::new(files)).collect();
     let (mut smallest, mut largest) = (SequenceNumber::MAX, SequenceNumber(0));
-    let (mut bytes_since, mut entries_since) = (0u64, STOP_ENTRIES);
+    let mut looks = Looks::new(context);
     input.seek_to_first()?;
     while input.valid() {
-        if entries_since == STOP_ENTRIES || bytes_since >= STOP_BYTES {
-            (bytes_since, entries_since) = (0, 0);
-            if (context.should_stop)() {
-                return Err(Error::new(
-                    ErrorKind::Closed,
-                    "the compaction was told to stop",
-                ));
-            }
-        }
         let (key, value) = (input.key(), input.value());
+        looks.pass(key.user_key.len() + value.len())?;
         let sequence = key.trailer.sequence();
         (smallest, largest) = (smallest.min(sequence), largest.max(sequence));
-        entries_since += 1;
-        bytes_since += (key.user_key.len() + value.len()) as u64;
         let kind = key.trailer.kind().ok_or_else(|| {
             let kind = key.trailer.0 as u8;
             Error::unsupported(format!("a table holds an entry of kind {kind}"))
@@ -283,6 +282,12 @@ fn merge(
     outputs.finish_open()?;
     let written = outputs.finished.iter().filter_map(TableInfo::content).sum();
     ledger.balance(read, written, holds_deeper)?;
+    check_numbers(plan, smallest, largest)?;
+    Ok((read, written))
+}
+
+/// Compares the smallest and the largest number that were met with what the manifest says of the inputs (J4).
+fn check_numbers(plan: &Plan, smallest: SequenceNumber, largest: SequenceNumber) -> Result<()> {
     let said = |of: fn(&Arc<FileMeta>) -> SequenceNumber| plan.inputs().map(of);
     if said(|file| file.smallest_sequence).min() != Some(smallest)
         || said(|file| file.largest_sequence).max() != Some(largest)
@@ -290,7 +295,41 @@ fn merge(
         let what = "the inputs' smallest and largest numbers are not what the manifest says";
         return Err(Error::unaccounted(what));
     }
-    Ok((read, written))
+    Ok(())
+}
+
+/// Looks at `should_stop` now and then: before the first entry, and after so many entries or bytes.
+struct Looks<'a> {
+    should_stop: &'a dyn Fn() -> bool,
+    bytes: u64,
+    entries: u64,
+}
+
+impl<'a> Looks<'a> {
+    fn new(context: &JobContext<'a>) -> Looks<'a> {
+        Looks {
+            should_stop: context.should_stop,
+            bytes: 0,
+            entries: STOP_ENTRIES,
+        }
+    }
+
+    /// Passes an entry of so many bytes. `Closed` if the job is to stop.
+    #[inline]
+    fn pass(&mut self, bytes: usize) -> Result<()> {
+        if self.entries == STOP_ENTRIES || self.bytes >= STOP_BYTES {
+            (self.bytes, self.entries) = (0, 0);
+            if (self.should_stop)() {
+                return Err(Error::new(
+                    ErrorKind::Closed,
+                    "the compaction was told to stop",
+                ));
+            }
+        }
+        self.entries += 1;
+        self.bytes += bytes as u64;
+        Ok(())
+    }
 }
 
 /// The ranges of some tables, which may overlap each other in any way.

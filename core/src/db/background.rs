@@ -250,7 +250,7 @@ impl Shared {
             return Ok(());
         }
         let context = compaction::JobContext {
-            env: &*self.compaction_env,
+            env: self.space.for_compactions(),
             dir: &self.dir,
             tables: &self.tables,
             table_options: self.table_options(),
@@ -388,7 +388,7 @@ impl Shared {
             level_base_size: self.options.level_base_size,
             level_size_multiplier: self.options.level_size_multiplier,
             target_file_size: self.options.target_file_size,
-            max_plan_tables: match self.is_roomy() {
+            max_plan_tables: match self.space.is_roomy() {
                 true => compaction::PLAN_TABLES,
                 false => compaction::LARGEST_PLAN_TABLES,
             },

@@ -83,7 +83,7 @@ impl Shared {
     /// Makes a blank log unless there is one, or the database is being closed. Failing that, or on a disk with little room, the
     /// next seal makes its log itself. Called by one thread at a time.
     pub(super) fn prepare_log(&self) {
-        if self.check_open().is_err() || !self.is_roomy() {
+        if self.check_open().is_err() || !self.space.is_roomy() {
             return;
         }
         if let Err(error) = self.blank_log.make(&*self.env, &self.dir) {

@@ -110,6 +110,6 @@ impl Shared {
         drop((memtable, version, shown));
         self.tables.close();
         self.block_cache.close();
-        self.reserve.let_go();
+        self.space.let_go();
     }
 }

@@ -126,7 +126,7 @@ impl Shared {
             return Ok(Sum::default());
         }
         let path = table_path(dir, number);
-        let file = self.flush_env.create_new(&path)?;
+        let file = self.space.for_flushes().create_new(&path)?;
         let outcome = (|| {
             let file_id = self.env.random()?;
             let mut builder = Builder::new(file, path.clone(), file_id, self.table_options())?;

@@ -4,7 +4,7 @@
 //! the file that does the work:
 //!
 //! * opening     `open.rs`, `recovery.rs` (replaying logs), `location.rs` (which paths); `destroy.rs`
-//! * writing     `write.rs` (commit), `publish.rs`, `sync_group.rs`, `seal.rs`, `stall.rs`, `resume.rs`, `reserve.rs`
+//! * writing     `write.rs` (commit), `publish.rs`, `sync_group.rs`, `seal.rs`, `stall.rs`, `resume.rs`, `reserve.rs` over `space/`
 //! * reading     `read.rs` (get), `cursor.rs` and `iter.rs` (walking), over `superversion.rs`; `holds.rs` (what cursors hold)
 //! * background  `background.rs` (threads), `flush.rs`, `files.rs` (deleting)
 //! * trust       `checkpoint.rs`, `verify.rs`, `repair.rs`, `destination.rs` (where a copy is made), and `report.rs` with
@@ -55,6 +55,7 @@ mod resume;
 mod seal;
 mod shared;
 mod source;
+mod space;
 mod stall;
 mod stats;
 mod steps;

@@ -23,13 +23,14 @@ use super::location::check_path;
 use super::publish::Publisher;
 use super::recovery::{Expected, Recovered, replay};
 use super::shared::{Closing, Log, LogCounts, Shared, State};
+use super::space::Space;
 use super::stall::Stall;
 use super::superversion::SuperVersion;
 use super::sync_group::{LogFile, SyncGroup};
 use super::upkeep::Watch;
 use crate::cache::TableCache;
 use crate::content::Sum;
-use crate::env::{DirSyncs, Env, MemEnv, Names, PathKind, ReservingEnv, Share};
+use crate::env::{Env, MemEnv, Names, PathKind};
 use crate::error::{Error, Result};
 use crate::filename::{FileKind, log_path};
 use crate::iterator::alarm::Alarm;
@@ -80,22 +81,11 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
     let info_log = InfoLogger::open(&dir, &options)?;
     info_log.write(&*env, format_args!("opening with {}", OnOneLine(&options)));
 
-    let reserve = match options.read_only {
+    let (space, env) = match options.read_only {
         // O3.
-        true => super::reserve::open(&nowhere(&dir)?, &dir, &options)?,
-        false => super::reserve::open(&env, &dir, &options)?,
+        true => Space::open(&env, &nowhere(&dir)?, &dir, &options)?,
+        false => Space::open(&env, &env, &dir, &options)?,
     };
-    let dir_syncs = Arc::new(DirSyncs::default());
-    let reserving = |share| -> Arc<dyn Env> {
-        Arc::new(ReservingEnv::new(
-            Arc::clone(&env),
-            Arc::clone(&reserve),
-            share,
-            Arc::clone(&dir_syncs),
-        ))
-    };
-    let env = reserving(Share::All);
-    let (flush_env, compaction_env) = (reserving(Share::AboveLeast), reserving(Share::AboveFloor));
     let doorbell = Arc::new(Doorbell::default());
     let ring = || {
         let doorbell = Arc::clone(&doorbell);
@@ -204,8 +194,7 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
             watermark,
             Arc::clone(&log_file),
         ),
-        reserve,
-        is_roomy: AtomicBool::new(false),
+        space,
         log: Mutex::new(Log {
             writer,
             file: log_file,
@@ -238,8 +227,6 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
             lock: Some(lock),
         }),
         env,
-        flush_env,
-        compaction_env,
         dir,
         options,
     });

@@ -18,13 +18,14 @@ use super::doorbell::Doorbell;
 use super::holds::HoldList;
 use super::info_log::InfoLogger;
 use super::publish::Publisher;
+use super::space::Space;
 use super::stall::{Pressure, Stall};
 use super::superversion::SuperVersion;
 use super::sync_group::{LogFile, SyncGroup};
 use super::upkeep::{Settled, Watch};
 use crate::cache::TableCache;
 use crate::compaction::RunningCompaction;
-use crate::env::{DirLock, Env, Reserve, Thread};
+use crate::env::{DirLock, Env, Thread};
 use crate::error::{Error, Result};
 use crate::iterator::alarm::Alarm;
 use crate::key::{FileNumber, SequenceNumber};
@@ -42,10 +43,6 @@ use crate::wal;
 pub(super) struct Shared {
     pub(super) dir: PathBuf,
     pub(super) env: Arc<dyn Env>,
-    /// The same for flushes, which leave deletes and the next open their part of the reserve.
-    pub(super) flush_env: Arc<dyn Env>,
-    /// The same for compactions, which leave flushes theirs.
-    pub(super) compaction_env: Arc<dyn Env>,
     pub(super) options: Options,
     pub(super) block_cache: Arc<BlockCache>,
     pub(super) tables: Arc<TableCache>,
@@ -61,9 +58,7 @@ pub(super) struct Shared {
     pub(super) sync_group: SyncGroup,
     /// The file in which the next log is to begin, if it has been made.
     pub(super) blank_log: BlankLog,
-    pub(super) reserve: Arc<Reserve>,
-    /// Whether the disk had room for the largest compactions when the reserve was last adjusted.
-    pub(super) is_roomy: AtomicBool,
+    pub(super) space: Space,
     /// The last number that was recovered from logs and is not known to be in tables yet (O2); 0 if there is none.
     pub(super) recovered: AtomicU64,
     /// Held while an edit is made durable and shown, so that edits are shown in their order.

@@ -210,7 +210,7 @@ impl Shared {
             compaction_bytes_read: metrics.compaction_bytes_read.get(),
             compaction_bytes_written: metrics.compaction_bytes_written.get(),
             stall_micros: self.stall.micros(),
-            reserve_bytes: self.reserve.bytes(),
+            reserve_bytes: self.space.bytes(),
             levels: levels.collect(),
             set_aside: self.set_aside_tables(&superversion.version),
         }

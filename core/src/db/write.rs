@@ -154,7 +154,7 @@ impl Shared {
             self.resume(log)?;
         };
         let full = log.memtable.memory() as u64 >= self.options.write_buffer_size
-            || self.seals_early(&log);
+            || self.space.seals_early(log.writer.len());
         if log.seals_next && self.has_room_to_seal() && !self.must_wait_for_space() {
             self.seal(&mut log)?;
         } else if full && !log.memtable.is_empty() {

@@ -1,16 +1,23 @@
 //! Tests of a full disk: what must still work on it, and that writing goes on once there is room again.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use aidb_test_data::{Fill, Random, Sizes};
 
 use super::*;
+use crate::compaction::LARGEST_PLAN_TABLES;
 use crate::db::DB;
 use crate::db::write::Obstacle;
-use crate::env::{FaultEnv, MemEnv, Operation, PathKind};
-use crate::sync::atomic::AtomicU64;
+use crate::env::{Env, FaultEnv, MemEnv, Operation, PathKind};
+use crate::options::Options;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 const WRITE_BUFFER: u64 = 256 << 10;
+/// The small reserve of a database with that.
+const SMALLEST_STEP: u64 = 64 << 10;
+/// That of one with the default write buffer, and the largest.
+const LARGEST_STEP: u64 = 1 << 20;
 
 fn options(env: &MemEnv) -> Options {
     Options::new()

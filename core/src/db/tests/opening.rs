@@ -102,7 +102,7 @@ fn what_the_options_leave_open_follows_from_the_machine() {
     // The smallest reserve is a 64th of the write buffer, within bounds.
     for (buffer, piece) in [(4096, 64), (16 << 20, 256), (128 << 20, 1024)] {
         let db = DB::open(DIR, options(&env).write_buffer_size(buffer)).unwrap();
-        assert_eq!(db.shared().reserve.piece(), piece << 10, "{buffer}");
+        assert_eq!(db.shared().space.step(), piece << 10, "{buffer}");
     }
     let db = DB::open(DIR, options(&env).level0_compaction_trigger(50)).unwrap();
     for key in 0..20u8 {

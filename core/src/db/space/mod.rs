@@ -1,0 +1,144 @@
+//! Space on the disk: how much there is, how much is set aside for when it is full, and who draws on that.
+//!
+//! Deletes, flushes, compactions, a new log, an edit of the manifest and opening draw on the reserve when the disk is
+//! full (`env/reserve.rs`). Puts do not: they get `NoSpace` first (`db/reserve.rs`). How much is set aside is decided in
+//! `policy.rs`.
+
+use std::path::Path;
+
+use crate::env::{DirSyncs, Env, Reserve, ReservingEnv, Share};
+use crate::error::Result;
+use crate::filename::RESERVE;
+use crate::options::Options;
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicBool, Ordering};
+
+pub(super) use self::policy::{Needs, largest_compaction};
+use self::policy::{Plan, Sizes, left_at_close, plan};
+
+mod policy;
+
+/// The smallest reserve, also the bytes of log between two looks at the disk, as a part of the write buffer.
+const STEP_DIVISOR: u64 = 64;
+const SMALLEST_STEP: u64 = 64 << 10;
+const LARGEST_STEP: u64 = 1 << 20;
+/// Bytes of log at which a memtable is sealed while the reserve is not whole, as a part of a unit: the logs of three
+/// memtables and what flushes leave alone are less than the smallest reserve.
+const EARLY_SEAL_DIVISOR: u64 = 8;
+
+/// See the head of the file.
+pub(super) struct Space {
+    reserve: Arc<Reserve>,
+    /// Whether the disk had room for the largest compactions when the reserve was last adjusted (SPACE-2).
+    is_roomy: AtomicBool,
+    flush_env: Arc<dyn Env>,
+    compaction_env: Arc<dyn Env>,
+}
+
+impl Space {
+    /// The space of the database in `dir`, its reserve as it was left in `home`, and the environment in which all but
+    /// flushes and compactions write. Both count failed syncs of directories together.
+    pub(super) fn open(
+        env: &Arc<dyn Env>,
+        home: &Arc<dyn Env>,
+        dir: &Path,
+        options: &Options,
+    ) -> Result<(Space, Arc<dyn Env>)> {
+        let step = (options.write_buffer_size / STEP_DIVISOR).clamp(SMALLEST_STEP, LARGEST_STEP);
+        let reserve = Reserve::open(Arc::clone(home), dir.join(RESERVE), step)?;
+        let dir_syncs = Arc::new(DirSyncs::default());
+        let reserving = |share| -> Arc<dyn Env> {
+            let (env, reserve) = (Arc::clone(env), Arc::clone(&reserve));
+            Arc::new(ReservingEnv::new(
+                env,
+                reserve,
+                share,
+                Arc::clone(&dir_syncs),
+            ))
+        };
+        let space = Space {
+            is_roomy: AtomicBool::new(false),
+            flush_env: reserving(Share::AboveLeast),
+            compaction_env: reserving(Share::AboveFloor),
+            reserve: Arc::clone(&reserve),
+        };
+        Ok((space, reserving(Share::All)))
+    }
+
+    /// The environment of flushes, which leave deletes and the next open their part of the reserve.
+    pub(super) fn for_flushes(&self) -> &dyn Env {
+        &*self.flush_env
+    }
+
+    /// The environment of compactions, which leave flushes theirs (SPACE-3).
+    pub(super) fn for_compactions(&self) -> &dyn Env {
+        &*self.compaction_env
+    }
+
+    /// Bytes set aside now.
+    pub(super) fn bytes(&self) -> u64 {
+        self.reserve.bytes()
+    }
+
+    /// Bytes of the log for which space is looked at and set aside at once.
+    pub(super) fn step(&self) -> u64 {
+        self.reserve.piece()
+    }
+
+    /// Whether all that is to be set aside is.
+    #[inline]
+    pub(super) fn is_whole(&self) -> bool {
+        self.reserve.is_whole()
+    }
+
+    /// Whether the disk had room for the largest compactions (SPACE-2) when it was looked at last.
+    pub(super) fn is_roomy(&self) -> bool {
+        self.is_whole() && self.is_roomy.load(Ordering::Relaxed)
+    }
+
+    /// Whether the disk has room for `bytes` without the reserve.
+    #[cold]
+    pub(super) fn has_free(&self, bytes: u64) -> bool {
+        self.reserve.free_space() >= bytes.saturating_add(self.step())
+    }
+
+    /// Whether a memtable with so many bytes of log is sealed before it is full: while the reserve is not whole, so that
+    /// deletes use little space before a flush returns it.
+    pub(super) fn seals_early(&self, log_bytes: u64) -> bool {
+        !self.is_whole() && log_bytes >= self.reserve.unit() / EARLY_SEAL_DIVISOR
+    }
+
+    /// Sets aside what `needs` ask for; with `or_less` what there is, on a full disk. `NoSpace` if that is not all.
+    pub(super) fn hold(&self, needs: Needs, or_less: bool) -> Result<()> {
+        let free = self.reserve.free_space();
+        let sizes = Sizes {
+            piece: self.reserve.piece(),
+            unit: self.reserve.unit(),
+        };
+        let Plan {
+            target,
+            floor,
+            is_roomy,
+        } = plan(free, needs, sizes);
+        self.is_roomy.store(is_roomy, Ordering::Relaxed);
+        self.reserve.set_floor(floor);
+        self.reserve.hold(target, free, or_less).map_err(|error| {
+            error.context(format_args!(
+                "{free} bytes are free, and {target} are kept in reserve for deletes, flushes and compactions, \
+                 which still work"
+            ))
+        })
+    }
+
+    /// Leaves no more set aside than a closed database with tables of these sizes needs, if the disk is roomy.
+    pub(super) fn leave(&self, tables: impl Iterator<Item = u64>) {
+        if self.is_roomy() {
+            self.reserve.leave(left_at_close(tables));
+        }
+    }
+
+    /// Closes the file that holds the space.
+    pub(super) fn let_go(&self) {
+        self.reserve.let_go();
+    }
+}

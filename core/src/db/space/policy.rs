@@ -1,0 +1,178 @@
+//! How much space is set aside on the disk: a decision about numbers. Touches nothing.
+//!
+//! * SPACE-1  The target covers what flushing every memtable and the largest compaction may need.
+//! * SPACE-2  A disk with room for the target many times over is roomy: a small reserve is enough, and it grows as the
+//!            free space shrinks.
+//! * SPACE-3  Compactions leave the floor alone: what flushes, the log and the manifest may need.
+//!
+//! Elsewhere: setting the space aside (`space/mod.rs`), who must not draw on it (`db/reserve.rs`).
+
+use crate::compaction::LARGEST_PLAN_TABLES;
+use crate::env::SMALLEST_UNIT;
+
+/// A disk is roomy if so many times the target is free.
+const ROOMY_FACTOR: u64 = 4;
+/// What a file takes at least.
+const FILE_BYTES: u64 = 4 << 10;
+/// What a closed database keeps beside room for its tables: half of all of it is for the next life's log and flushes.
+const LEFT_BYTES: u64 = 2 * SMALLEST_UNIT;
+
+/// What may need space, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::db) struct Needs {
+    /// All memtables.
+    pub(in crate::db) unflushed: u64,
+    /// Whether no memtable holds an entry. An empty one takes memory too, more than a small database leaves on the disk.
+    pub(in crate::db) is_flushed: bool,
+    /// What is about to be written to the log.
+    pub(in crate::db) coming: u64,
+    /// See [`largest_compaction`].
+    pub(in crate::db) largest_compaction: u64,
+}
+
+/// The reserve's own sizes, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sizes {
+    /// The smallest reserve that is held.
+    pub(super) piece: u64,
+    /// What its parts are parts of: `piece`, or less after a small one was found.
+    pub(super) unit: u64,
+}
+
+/// What to set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// Bytes.
+    pub(super) target: u64,
+    /// Bytes of it that compactions may not draw on; at most `target`.
+    pub(super) floor: u64,
+    pub(super) is_roomy: bool,
+}
+
+/// What to set aside on a disk that has `free` bytes beside the reserve.
+pub(super) fn plan(free: u64, needs: Needs, sizes: Sizes) -> Plan {
+    let flushing = (sizes.piece + needs.unflushed).saturating_add(needs.coming);
+    let needed = flushing.saturating_add(needs.largest_compaction);
+    let is_roomy = free >= needed.saturating_mul(ROOMY_FACTOR);
+    let target = if is_roomy { sizes.piece } else { needed };
+    let floor = match needs.is_flushed && sizes.unit < sizes.piece {
+        true => sizes.unit.saturating_add(needs.coming),
+        false => flushing,
+    };
+    debug_assert!(needed >= sizes.piece, "SPACE-1");
+    Plan {
+        target,
+        floor: floor.min(target),
+        is_roomy,
+    }
+}
+
+/// Bytes that the largest compaction may write where the disk is not roomy: `upper`, levels 0 and 1 whole, and the
+/// largest tables of the levels below them, `deeper`, as many as one plan takes.
+pub(in crate::db) fn largest_compaction(
+    upper: u64,
+    mut deeper: Vec<u64>,
+    target_file_size: u64,
+) -> u64 {
+    let all: u64 = deeper.iter().sum();
+    let some = LARGEST_PLAN_TABLES as usize;
+    if deeper.len() > some {
+        // Asked at every step of the log: not sorted, as there may be many.
+        deeper.select_nth_unstable_by(some, |a, b| b.cmp(a));
+        deeper.truncate(some);
+    }
+    // Tables may be larger than the target: moved from level 0, or from a life with another one.
+    let largest: u64 = deeper.iter().sum();
+    let planned = target_file_size.saturating_mul(LARGEST_PLAN_TABLES);
+    upper + all.min(planned.max(largest))
+}
+
+/// Bytes that a database with `tables` of these sizes leaves set aside when it closes: what opening it, some deletes, a
+/// flush and a compaction of its tables need.
+pub(super) fn left_at_close(tables: impl Iterator<Item = u64>) -> u64 {
+    // Written anew, each rounded up, and named in the manifest.
+    let rewritten = tables.map(|size| size.next_multiple_of(FILE_BYTES) + FILE_BYTES);
+    LEFT_BYTES + 2 * rewritten.sum::<u64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZES: Sizes = Sizes {
+        piece: 1000,
+        unit: 1000,
+    };
+
+    fn needs(unflushed: u64, coming: u64, largest_compaction: u64) -> Needs {
+        Needs {
+            unflushed,
+            is_flushed: unflushed == 0,
+            coming,
+            largest_compaction,
+        }
+    }
+
+    #[test]
+    fn a_disk_is_roomy_from_four_times_what_is_needed_on() {
+        // 1000 + 200 + 30 for flushing, 5000 for a compaction.
+        let needs = needs(200, 30, 5000);
+        for (free, is_roomy) in [(4 * 6230 - 1, false), (4 * 6230, true), (u64::MAX, true)] {
+            let (target, floor) = if is_roomy { (1000, 1000) } else { (6230, 1230) };
+            let expected = Plan {
+                target,
+                floor,
+                is_roomy,
+            };
+            assert_eq!(plan(free, needs, SIZES), expected, "{free} bytes free");
+        }
+    }
+
+    #[test]
+    fn the_floor_of_a_flushed_database_that_left_little_is_what_it_left() {
+        let small = Sizes { unit: 64, ..SIZES };
+        assert_eq!(plan(0, needs(0, 7, 0), small).floor, 71);
+        assert_eq!(plan(0, needs(1, 7, 0), small).floor, 1008);
+        assert_eq!(plan(0, needs(0, 7, 0), SIZES).floor, 1007);
+        assert_eq!(
+            plan(u64::MAX, needs(0, 5000, 0), SIZES).floor,
+            1000,
+            "at most the target"
+        );
+    }
+
+    #[test]
+    fn no_need_is_too_large_to_add_up() {
+        let most = needs(1, u64::MAX, u64::MAX);
+        let expected = Plan {
+            target: u64::MAX,
+            floor: u64::MAX,
+            is_roomy: false,
+        };
+        assert_eq!(plan(u64::MAX - 1, most, SIZES), expected);
+    }
+
+    #[test]
+    fn the_largest_compaction_takes_two_levels_and_as_many_tables_below_as_a_plan() {
+        let some = LARGEST_PLAN_TABLES;
+        assert_eq!(largest_compaction(70, Vec::new(), 10), 70);
+        assert_eq!(largest_compaction(70, vec![3, 4], 10), 77, "all there is");
+        let many: Vec<u64> = (0..2 * some).map(|_| 10).collect();
+        assert_eq!(largest_compaction(0, many, 10), 10 * some);
+        let larger: Vec<u64> = (0..2 * some).map(|table| 100 + table).collect();
+        let largest: u64 = (some..2 * some).map(|table| 100 + table).sum();
+        assert_eq!(largest_compaction(0, larger, 10), largest);
+    }
+
+    #[test]
+    fn a_closed_database_leaves_room_to_write_its_tables_twice() {
+        assert_eq!(left_at_close([].into_iter()), LEFT_BYTES);
+        let one = 2 * FILE_BYTES;
+        assert_eq!(left_at_close([1].into_iter()), LEFT_BYTES + 2 * one);
+        let sizes = [FILE_BYTES, FILE_BYTES + 1];
+        assert_eq!(
+            left_at_close(sizes.into_iter()),
+            LEFT_BYTES + 2 * (one + one + FILE_BYTES)
+        );
+    }
+}

@@ -71,6 +71,8 @@ pub(crate) struct SnapshotList {
 #[derive(Default)]
 struct Pinned {
     counts: BTreeMap<SequenceNumber, usize>,
+    /// How many snapshots there are.
+    total: usize,
     awaited: BTreeSet<SequenceNumber>,
 }
 
@@ -89,6 +91,7 @@ impl SnapshotList {
     pub(crate) fn pin(self: &Arc<Self>, latest: impl FnOnce() -> SequenceNumber) -> Snapshot {
         let mut pinned = self.pinned.lock();
         let sequence = latest();
+        pinned.total += 1;
         *pinned.counts.entry(sequence).or_insert(0) += 1;
         Snapshot {
             pin: Arc::new(Pin {
@@ -101,8 +104,10 @@ impl SnapshotList {
     /// Pins the oldest number that is pinned, once more.
     pub(crate) fn pin_oldest(self: &Arc<Self>) -> Option<Snapshot> {
         let mut pinned = self.pinned.lock();
+        let pinned = &mut *pinned;
         let (sequence, count) = pinned.counts.iter_mut().next()?;
         *count += 1;
+        pinned.total += 1;
         Some(Snapshot {
             pin: Arc::new(Pin {
                 list: Arc::clone(self),
@@ -113,6 +118,7 @@ impl SnapshotList {
 
     fn release(&self, sequence: SequenceNumber) {
         let mut pinned = self.pinned.lock();
+        pinned.total = pinned.total.wrapping_sub(1);
         let Some(count) = pinned.counts.get_mut(&sequence) else {
             return;
         };
@@ -165,6 +171,18 @@ impl SnapshotList {
     /// Every pinned number, as it is.
     pub(crate) fn pinned(&self) -> Vec<SequenceNumber> {
         self.pinned.lock().counts.keys().copied().collect()
+    }
+
+    /// Loses a number, as a fault would.
+    #[cfg(test)]
+    pub(crate) fn forget(&self, sequence: SequenceNumber) {
+        self.pinned.lock().counts.remove(&sequence);
+    }
+
+    /// Whether the numbers are those of all snapshots that there are.
+    pub(crate) fn is_whole(&self) -> bool {
+        let pinned = self.pinned.lock();
+        pinned.counts.values().sum::<usize>() == pinned.total
     }
 
     /// How many different numbers are pinned.
@@ -220,6 +238,19 @@ mod edges {
         // Nobody waits any more.
         drop(pin(3));
         assert!(!list.take_released());
+    }
+
+    #[test]
+    fn numbers_that_are_lost_from_the_list_show() {
+        let list = Arc::new(SnapshotList::new(|| ()));
+        let pin = |number| list.pin(|| SequenceNumber(number));
+        assert!(list.is_whole());
+        let held = (pin(3), pin(3), pin(5), list.pin_oldest());
+        assert!(list.is_whole());
+        list.forget(SequenceNumber(5));
+        assert!(!list.is_whole());
+        drop(held);
+        assert!(list.is_whole());
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Compares finished tables with what an edit is about to say of them.
 //!
 //! * OUTPUT-1  Before a flush's or a compaction's edit becomes durable, each table that it adds has been opened as any reader
-//!             opens it, past all caches, and has the counts, sum, numbers and bounds that the edit says.
+//!             opens it, past all caches, and has the counts, sum, numbers and bounds that the edit says; and every
+//!             data block lies in the file as its checksum says.
 //!
-//! So a wrong footer, index or property costs a second try, not a table that nobody can open. Every block was accounted for
-//! when it was built: here only the two at the ends are read.
+//! So a wrong footer, index or property, or a write that went elsewhere, costs a second try, not a table that nobody can
+//! use. What the blocks hold was accounted for when they were built: here only the two at the ends are unpacked.
 
 use std::path::Path;
 
@@ -24,7 +25,10 @@ pub(crate) fn check_added(edit: &VersionEdit, env: &dyn Env, dir: &Path) -> Resu
     for (_, said) in &edit.added {
         let path = table_path(dir, said.number);
         let is_so = Table::open(env, &path, said.file_id, said.size, BlockCache::new(0)).and_then(
-            |table| Ok(is_as_said(said, &table)? && table.content_sum() == said.content_sum),
+            |table| {
+                table.check_stored()?;
+                Ok(is_as_said(said, &table)? && table.content_sum() == said.content_sum)
+            },
         );
         let fault = match is_so {
             Ok(true) => continue,

@@ -23,7 +23,7 @@ use crate::env::Names;
 use crate::error::{Error, Result};
 use crate::filename::table_path;
 use crate::iterator::InternalIterator;
-use crate::key::FileNumber;
+use crate::key::{FileNumber, SequenceNumber};
 use crate::sstable::{Builder, TableOptions};
 use crate::sync::Arc;
 use crate::version::{TableInfo, VersionEdit, shorten};
@@ -202,7 +202,11 @@ impl Shared {
     /// Who may read now, for a ledger.
     pub(super) fn readers(&self) -> Readers {
         Readers {
-            published: self.publisher.last(),
+            // If a snapshot is not known, anybody may read anywhere.
+            published: match self.snapshots.is_whole() {
+                true => self.publisher.last(),
+                false => SequenceNumber(0),
+            },
             pinned: self.snapshots.pinned(),
         }
     }

@@ -220,13 +220,20 @@ impl Replay {
                 self.last_sequence = last;
                 continue;
             }
+            let count = operations.left() as usize;
             let filling = self.filling()?;
+            let held = filling.entries();
             let mut sequence = expected;
             for operation in operations {
                 let operation = operation.map_err(|error| place(error, &path, record.offset))?;
                 let trailer = Trailer::new(sequence, operation.kind);
                 filling.add(operation.key, trailer, operation.value)?;
                 sequence = sequence.plus(1);
+            }
+            if filling.entries() != held + count {
+                let what = "not every operation of a log record was loaded";
+                let place = format_args!("{} at byte {}", path.display(), record.offset);
+                return Err(Error::unaccounted(what).context(place));
             }
             self.last_sequence = last;
         }

@@ -18,9 +18,7 @@ mod reads;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use self::reads::{
-    Answer, Comparison, Lookups, Pairs, Walked, Way, first_difference, walk, walk_with,
-};
+use self::reads::{Answer, Comparison, Lookups, Pairs, Walked, Way, first_difference, walk};
 use super::cursor::Cursor;
 use super::report::{Damage, VerifyProgress, VerifyReport};
 use super::shared::Shared;
@@ -422,7 +420,7 @@ impl Walk<'_> {
                     denied = Some(memory::copy_of(key.user_key, "a key"));
                 }
             };
-            let outcome = walk_with(&mut entries, way, number, look, &mut |walked| {
+            let outcome = walk(&mut entries, way, number, look, &mut |walked| {
                 self.advance(in_proportion(walked, file.size, bytes))
             });
             if let Some(key) = denied.transpose()? {
@@ -524,15 +522,28 @@ impl Walk<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
+    /// Walks a memtable, and gets each entry that can be seen at `number` as well.
     fn memtable(
         &mut self,
         memtable: &Arc<Memtable>,
         number: SequenceNumber,
     ) -> Result<Option<Walked>> {
+        let mut not_found = 0u64;
+        let get = |key: KeyRef<'_>| {
+            let is_seen = key.trailer.sequence() <= number;
+            let found = || memtable.get(key.user_key, key.trailer);
+            let is_found = || found().is_some_and(|(trailer, _)| trailer == key.trailer);
+            not_found += u64::from(is_seen && !is_found());
+        };
         // In memory: no bytes of files, but it may be asked to end.
-        walk(&mut memtable.iter(), Way::Forward, number, &mut |_| {
-            self.tell()
-        })
+        let mut tell = |_| self.tell();
+        let walked = walk(&mut memtable.iter(), Way::Forward, number, get, &mut tell)?;
+        if not_found > 0 {
+            let dir = &self.shared.dir;
+            let what = format!("gets do not find {not_found} entries that a memtable holds");
+            self.misread(dir, what)?;
+        }
+        Ok(walked)
     }
 
     /// Reads the whole database in each way that users do (READS-2, READS-3).

@@ -85,6 +85,11 @@ impl Filter {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn forget(&self) {
+        self.words.iter().for_each(|word| word.store(0, Relaxed));
+    }
+
     /// Whether the key may have been added. `false` is certain of keys whose insert this thread knows of (M4).
     #[inline]
     pub(super) fn may_contain(&self, bits: Bits) -> bool {

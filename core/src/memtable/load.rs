@@ -75,6 +75,11 @@ impl Loader {
         Ok(())
     }
 
+    /// Entries that were added.
+    pub(crate) fn entries(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Bytes that the memtable will hold, about.
     pub(crate) fn memory(&self) -> usize {
         self.memtable.memory() + self.waiting.len() * INDEX_BYTES

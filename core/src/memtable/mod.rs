@@ -181,6 +181,12 @@ impl Memtable {
         Ok(())
     }
 
+    /// Loses every key from the filter, as a fault would.
+    #[cfg(test)]
+    pub(crate) fn forget_filter(&self) {
+        self.filter.forget();
+    }
+
     /// The newest entry of `user_key` that is not newer than `trailer`: its trailer and value.
     ///
     /// A tombstone is an entry. To read at a sequence number pass `Trailer::visible_at` of it.

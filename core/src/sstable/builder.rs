@@ -101,8 +101,10 @@ pub(crate) struct Builder {
     /// What the finished blocks hold, and the hash of every distinct user key in them (T10).
     tally: Tally,
     hashes: Vec<u64>,
-    /// Entries that were added.
+    /// Entries that were added, those of them with the key of the one before, and their smallest and largest number.
     entries: u64,
+    older_versions: u64,
+    numbers: [SequenceNumber; 2],
     created_micros: u64,
     last_user_key: Vec<u8>,
     last_trailer: Trailer,
@@ -144,6 +146,8 @@ impl Builder {
             tally: Tally::default(),
             hashes: Vec::new(),
             entries: 0,
+            older_versions: 0,
+            numbers: [SequenceNumber::MAX, SequenceNumber(0)],
             created_micros: 0,
             last_user_key: Vec::new(),
             last_trailer: Trailer::NEWEST,
@@ -184,7 +188,10 @@ impl Builder {
                 (Some(last), Some(this)) => last < this,
                 (None, Some(_)) => true,
                 (Some(_), None) => false,
-                (None, None) => key.trailer < self.last_trailer,
+                (None, None) => {
+                    self.older_versions += 1;
+                    key.trailer < self.last_trailer
+                }
             };
             if !ascends {
                 return Err(Error::unaccounted(format!(
@@ -207,6 +214,9 @@ impl Builder {
         memory::append(&mut self.last_user_key, &user_key[shared..], TABLE)?;
         self.last_trailer = key.trailer;
         self.entries += 1;
+        let sequence = key.trailer.sequence();
+        let [smallest, largest] = self.numbers;
+        self.numbers = [smallest.min(sequence), largest.max(sequence)];
         if self.block.size() >= self.options.block_size {
             self.finish_block()?;
         }
@@ -341,14 +351,22 @@ impl Builder {
         }
     }
 
-    /// Checks that the blocks hold as many entries as were added.
+    /// Compares what was added with what the blocks hold: entries, versions of keys, and numbers.
     fn check_entries(&self) -> Result<()> {
-        if self.tally.facts.sum.entries() != self.entries {
+        let facts = &self.tally.facts;
+        if facts.sum.entries() != self.entries {
             return Err(Error::unaccounted(format!(
                 "{} was given {} entries, its blocks hold {}",
                 self.output.path.display(),
                 self.entries,
-                self.tally.facts.sum.entries()
+                facts.sum.entries()
+            )));
+        }
+        let numbers = [facts.smallest_sequence, facts.largest_sequence];
+        if (facts.older_versions, numbers) != (self.older_versions, self.numbers) {
+            return Err(Error::unaccounted(format!(
+                "{} was given other sequence numbers or user keys than its blocks hold",
+                self.output.path.display()
             )));
         }
         Ok(())

@@ -362,7 +362,8 @@ pub(crate) fn unpack_parts<'a>(
     Ok(raw)
 }
 
-fn check_block(
+/// Compares a stored block with its checksum; how it is compressed.
+pub(crate) fn check_block(
     path: &Path,
     file_id: u64,
     offset: u64,

@@ -93,6 +93,56 @@ fn shortened_bounds_have_to_enclose_their_table_and_need_not_meet_it() {
     }
 }
 
+/// What was written elsewhere, or as something else, behind the builder's back.
+#[test]
+fn every_byte_of_the_blocks_that_is_another_in_the_file_is_noticed() {
+    let (env, edit) = written(&[b"b", b"c", b"d", b"e"]);
+    let path = table_path(Path::new(DIR), NUMBER);
+    let file = env.open_write(&path).unwrap();
+    // Four blocks of one entry each, behind the header.
+    for at in 40..160 {
+        let mut byte = [0];
+        file.read_at(at, &mut byte).unwrap();
+        file.write_at(at, &[byte[0] ^ 1]).unwrap();
+        let error = check(&env, &edit).expect_err("another byte");
+        assert!(error.is_unaccounted(), "byte {at}: {error}");
+        file.write_at(at, &byte).unwrap();
+    }
+    check(&env, &edit).unwrap();
+}
+
+#[test]
+fn blocks_are_compared_with_their_checksums_whatever_their_size() {
+    let (piece, most) = (256 << 10, 4 << 20);
+    for size in [1, piece - 1, piece, piece + 1, most + 1] {
+        let env = MemEnv::new();
+        let path = Path::new("/7.sst");
+        let file = env.create_new(path).unwrap();
+        let options = TableOptions::default();
+        let mut builder = Builder::new(file, path.to_path_buf(), FILE_ID, options).unwrap();
+        let value = aidb_test_data::Fill::Noise.bytes(7, size);
+        for number in 0..4 {
+            let trailer = Trailer::new(SequenceNumber(9), ValueKind::Put);
+            builder
+                .add(KeyRef::new(&[number], trailer), &value)
+                .unwrap();
+        }
+        let written = builder.finish().unwrap();
+        let open =
+            || Table::open(&env, path, FILE_ID, written.file_size, BlockCache::new(0)).unwrap();
+        open().check_stored().unwrap();
+        let file = env.open_write(path).unwrap();
+        for at in [40, 40 + 2 * size as u64] {
+            let mut byte = [0];
+            file.read_at(at, &mut byte).unwrap();
+            file.write_at(at, &[!byte[0]]).unwrap();
+            let error = open().check_stored().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corruption, "{size}, byte {at}");
+            file.write_at(at, &byte).unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_table_that_cannot_be_opened_is_a_fault_of_ours_and_a_missing_one_is_not() {
     let (env, edit) = written(&[b"b", b"c", b"d"]);

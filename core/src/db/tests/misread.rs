@@ -356,3 +356,20 @@ fn a_filter_in_memory_that_denies_a_key_of_its_table_is_our_fault() {
     let told = told.unwrap_or_else(|| panic!("{report:?}"));
     assert_eq!((&told.file, told.kind), (&path, ErrorKind::Internal));
 }
+
+#[test]
+fn a_memtables_filter_that_denies_a_key_it_holds_is_our_fault() {
+    let env = MemEnv::new();
+    let db = DB::open("/db", options(&env)).unwrap();
+    db.put(b"a", b"1").unwrap();
+    db.put(b"a", b"2").unwrap();
+    db.delete(b"b").unwrap();
+    assert!(db.verify().unwrap().is_ok());
+    db.shared().superversion.load().active.forget_filter();
+    assert_eq!(db.get(b"a").unwrap(), None, "the fault that is looked for");
+    let report = db.verify().unwrap();
+    let is_told = report.damage.iter().any(|damage| {
+        damage.kind == ErrorKind::Internal && damage.message.contains("do not find 3 entries")
+    });
+    assert!(is_told, "{report:?}");
+}

@@ -88,3 +88,27 @@ fn a_compacted_table_that_nobody_can_open_is_written_again_and_never_takes_its_i
         check_values(&open(&disk));
     }
 }
+
+/// Retention and the ledger both go by the list of snapshots.
+#[test]
+fn while_a_snapshot_is_lost_from_the_list_nothing_is_dropped() {
+    let disk = MemEnv::new();
+    let db = open(&disk);
+    db.put(b"key", b"seen").unwrap();
+    let snapshot = db.snapshot().unwrap();
+    db.put(b"key", b"newer").unwrap();
+    db.shared().snapshots.forget(snapshot.sequence());
+    let error = db.flush().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
+    let seen = |db: &DB| {
+        let options = ReadOptions {
+            snapshot: Some(&snapshot),
+            ..ReadOptions::default()
+        };
+        db.get_with(b"key", &options).unwrap().unwrap().to_vec()
+    };
+    assert_eq!(seen(&db), b"seen");
+    drop(snapshot);
+    db.flush().unwrap();
+    assert_eq!(&*db.get(b"key").unwrap().unwrap(), b"newer");
+}

@@ -55,18 +55,8 @@ pub(super) struct Walked {
     pub(super) bytes: u64,
 }
 
-/// Walks all entries from one end to the other; `None` if it was told to end.
+/// Walks all entries from one end to the other, showing each key; `None` if it was told to end.
 pub(super) fn walk(
-    entries: &mut impl InternalIterator,
-    way: Way,
-    number: SequenceNumber,
-    walking: Walking<'_>,
-) -> Result<Option<Walked>> {
-    walk_with(entries, way, number, |_| (), walking)
-}
-
-/// The same, showing each key.
-pub(super) fn walk_with(
     entries: &mut impl InternalIterator,
     way: Way,
     number: SequenceNumber,

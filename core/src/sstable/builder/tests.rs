@@ -55,6 +55,36 @@ fn properties_of(file: &dyn File) -> Properties {
     Properties::decode(&block.into_bytes(), VERSION).unwrap()
 }
 
+/// What a table is said to hold comes from its blocks alone; what was given is counted beside it.
+#[test]
+fn facts_told_of_the_blocks_that_are_not_those_of_what_was_added_are_noticed() {
+    let written = |spoil: fn(&mut Tally)| {
+        let mut builder = builder(plain(4096));
+        for (key, number) in [(b"a", 9), (b"a", 7), (b"b", 8)] {
+            builder.add(KeyRef::new(key, put(number)), b"v").unwrap();
+        }
+        builder.finish_block().unwrap();
+        spoil(&mut builder.tally);
+        builder.finish()
+    };
+    let summary = written(|_| ()).unwrap();
+    assert_eq!(summary.older_versions, 1);
+    let numbers = [summary.smallest_sequence, summary.largest_sequence];
+    assert_eq!(numbers, [7, 9].map(SequenceNumber));
+    let spoils: [fn(&mut Tally); 6] = [
+        |tally| tally.facts.older_versions += 1,
+        |tally| tally.facts.older_versions -= 1,
+        |tally| tally.facts.smallest_sequence = SequenceNumber(8),
+        |tally| tally.facts.smallest_sequence = SequenceNumber(6),
+        |tally| tally.facts.largest_sequence = SequenceNumber(8),
+        |tally| tally.facts.largest_sequence = SequenceNumber(10),
+    ];
+    for (place, spoil) in spoils.into_iter().enumerate() {
+        let error = written(spoil).unwrap_err();
+        assert!(error.is_unaccounted(), "{place}: {error}");
+    }
+}
+
 /// Whether a filter is noticed that lacks the key with this number, of 1,100, in the file with this id.
 fn is_loss_noticed(file_id: u64, forgotten: usize) -> bool {
     let hashes: Vec<u64> = (0..1100u32)

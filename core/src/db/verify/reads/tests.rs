@@ -510,16 +510,16 @@ fn an_entry_that_the_merge_loses_or_meets_in_the_wrong_place_shows() {
 fn a_walk_counts_every_entry_in_both_ways_and_those_that_can_be_seen_apart() {
     let mut case = Case::new();
     let go_on: Walking<'_> = &mut |_| Ok(ControlFlow::Continue(()));
-    let forward = walk(&mut case.entries, Way::Forward, case.number, go_on);
+    let forward = walk(&mut case.entries, Way::Forward, case.number, |_| (), go_on);
     let forward = forward.unwrap().unwrap();
-    let backward = walk(&mut case.entries, Way::Backward, case.number, go_on);
+    let backward = walk(&mut case.entries, Way::Backward, case.number, |_| (), go_on);
     assert_eq!(backward.unwrap().unwrap(), forward);
     assert_eq!(forward.seen, case.run().met);
     assert_eq!(forward.all.entries(), case.entries.entries.len() as u64);
     assert!(forward.seen.entries() < forward.all.entries());
     case.entries.entries.remove(100);
     for way in [Way::Forward, Way::Backward] {
-        let fewer = walk(&mut case.entries, way, case.number, go_on);
+        let fewer = walk(&mut case.entries, way, case.number, |_| (), go_on);
         assert_ne!(fewer.unwrap().unwrap().all, forward.all, "{way:?}");
     }
 }
@@ -586,7 +586,7 @@ fn a_walk_and_a_comparison_end_within_a_mebibyte_when_they_are_told_to() {
     assert_eq!(calls, 3);
     assert!(most < LOOK_BYTES + 100_100, "{most}");
     let stop: Walking<'_> = &mut |_| Ok(ControlFlow::Break(()));
-    let walked = walk(&mut case.entries, Way::Backward, case.number, stop);
+    let walked = walk(&mut case.entries, Way::Backward, case.number, |_| (), stop);
     assert_eq!(walked.unwrap(), None);
 }
 

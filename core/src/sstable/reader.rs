@@ -32,7 +32,7 @@ use crate::sstable::index::{Index, SEARCHES};
 use crate::sstable::tail::{Tail, check_head};
 use crate::sync::{Arc, Guard};
 
-/// What a thread keeps for the blocks it reads: at most [`LARGE_BYTES`] each. Larger ones get memory of their own.
+/// What a thread keeps for the blocks it reads: at most [`LARGE_BYTES`] each.
 #[derive(Default)]
 struct Buffers {
     stored: Vec<u8>,
@@ -47,8 +47,10 @@ thread_local! {
 fn with_buffers<T>(work: impl FnOnce(&mut Buffers) -> T) -> T {
     let mut buffers = BUFFERS.try_with(RefCell::take).unwrap_or_default();
     let result = work(&mut buffers);
-    if buffers.raw.capacity() > LARGE_BYTES {
-        buffers.raw = Vec::new();
+    for buffer in [&mut buffers.stored, &mut buffers.raw] {
+        if buffer.capacity() > LARGE_BYTES {
+            *buffer = Vec::new();
+        }
     }
     let _ = BUFFERS.try_with(|kept| kept.replace(buffers));
     result

@@ -58,7 +58,10 @@ pub(crate) fn engine(env: &dyn Env, dir: &Path, names: &[String]) -> Option<&'st
             false => Some("LevelDB"),
         };
     }
-    if has_end(".ldb") {
+    // In a manifest of theirs the name of the order of keys comes first.
+    let is_manifest = |name: &&String| name.starts_with("MANIFEST-");
+    let of_family = |name: &String| contains(&head(env, &dir.join(name)), b"leveldb.");
+    if has_end(".ldb") || names.iter().filter(is_manifest).any(of_family) {
         return Some("LevelDB");
     }
     if has("MANIFEST") && (has_end(".vlog") || has("DISCARD")) {

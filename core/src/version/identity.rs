@@ -17,7 +17,8 @@ use std::path::Path;
 
 use super::ends::{head_of, tail_of};
 use super::foreign::{engine, engine_of_file, names_a_manifest};
-use super::manifest::{begins_current, begins_manifest};
+use super::manifest::{begins_current, begins_manifest, may_begin_manifest};
+use super::salvage::salvage;
 use super::set::FIRST_MANIFEST;
 use crate::env::{Env, PathKind};
 use crate::error::{Error, Result};
@@ -104,10 +105,16 @@ pub(crate) fn inspect(env: &dyn Env, dir: &Path) -> Result<Contents> {
             None => foreign(env, dir, &names, name),
         });
     }
-    match strange {
-        None => Ok(Contents::Nothing),
-        Some(name) => Err(foreign(env, dir, &names, name)),
+    if let Some(name) = strange {
+        return Err(foreign(env, dir, &names, name));
     }
+    // CURRENT is durable before a manifest names anything.
+    let manifest = salvage(env, dir, &mut Vec::new())?;
+    if !manifest.tables.is_empty() || !manifest.removed.is_empty() {
+        let what = "CURRENT is missing, but the manifest names tables";
+        return Err(Error::corruption(&dir.join(CURRENT), 0, what));
+    }
+    Ok(Contents::Nothing)
 }
 
 /// Whose a folder is, to somebody who wants to remove the database in it.
@@ -320,7 +327,7 @@ fn is_left_by_creation(kind: FileKind) -> bool {
 }
 
 /// Whether somebody else wrote a file of a kind that a creation leaves. A loss of power may leave anything of AiDb's own,
-/// but no text.
+/// but no text, and of a manifest's first bytes each as it was written or as zero.
 fn is_strange(env: &dyn Env, dir: &Path, name: &str, kind: FileKind) -> Result<bool> {
     let path = dir.join(name);
     let Some(head) = head_of(env, &path)? else {
@@ -329,6 +336,9 @@ fn is_strange(env: &dyn Env, dir: &Path, name: &str, kind: FileKind) -> Result<b
     };
     if is_blank(&head) {
         return Ok(false);
+    }
+    if kind == FileKind::Manifest(FIRST_MANIFEST) {
+        return Ok(!may_begin_manifest(&head));
     }
     let is_ours = match kind {
         FileKind::Lock => begins_like(&head, HOLDER),

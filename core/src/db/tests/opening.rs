@@ -245,3 +245,34 @@ fn an_empty_path_and_one_with_a_nul_byte_are_invalid_arguments_wherever_a_path_i
     }
     assert!(env.open_read(Path::new("CURRENT")).is_err());
 }
+
+/// What was left of a database looked like a creation that had been cut short, and was overwritten with an empty one.
+#[test]
+fn a_first_manifest_that_names_tables_is_what_is_left_of_a_database_and_not_of_its_creation() {
+    let env = MemEnv::new();
+    let db = open(&env);
+    db.put(b"key", b"value").unwrap();
+    db.flush().unwrap();
+    db.close().unwrap();
+    let first = Path::new("/db/MANIFEST-000001");
+    let names = || env.list(Path::new("/db")).unwrap();
+    assert!(
+        names().contains(&"MANIFEST-000001".to_string()),
+        "{:?}",
+        names()
+    );
+    for name in names() {
+        if !name.starts_with("MANIFEST") {
+            env.remove_file(&Path::new("/db").join(name)).unwrap();
+        }
+    }
+    let size = env.open_read(first).unwrap().len().unwrap();
+    for _ in 0..2 {
+        let error = DB::open("/db", options(&env))
+            .err()
+            .expect("it is no creation");
+        assert_eq!(error.kind(), ErrorKind::Corruption, "{error}");
+        assert!(error.message().contains("names tables"), "{error}");
+    }
+    assert_eq!(env.open_read(first).unwrap().len().unwrap(), size);
+}

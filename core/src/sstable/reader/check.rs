@@ -7,17 +7,14 @@
 
 use std::ops::ControlFlow;
 
-use super::Table;
+use super::{Table, with_buffers};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sstable::block::Damage;
+use crate::sstable::block::{Damage, LARGE_BYTES};
 use crate::sstable::builder::TableSummary;
-use crate::sstable::format::{BLOCK_TRAILER_BYTES, BlockKind, Properties, check_block};
+use crate::sstable::format::{
+    BLOCK_TRAILER_BYTES, BlockHandle, BlockKind, Properties, check_block,
+};
 use crate::sstable::tally::{Tally, UNKNOWN_KIND};
-
-/// Bytes of stored blocks that are read at once.
-const READ_BYTES: usize = 256 << 10;
-/// What is kept of the memory of a block larger than that.
-const MOST_KEPT_BYTES: usize = 4 << 20;
 
 /// What the check has come to.
 pub(crate) enum Checked {
@@ -32,23 +29,26 @@ impl Table {
     ///
     /// Errors: `Corruption` naming the first block that is not what was written; `OutOfMemory`; `Io`.
     pub(crate) fn check_stored(&self) -> Result<()> {
-        let (mut number, mut buffer) = (0, Vec::new());
-        while number < self.index.len() {
-            let blocks = self.read_run(number, READ_BYTES, &mut buffer)?;
-            let first = self.index.handle(number).offset;
-            for number in number..number + blocks {
-                let handle = self.index.handle(number);
-                let start = (handle.offset - first) as usize;
-                let stored = &buffer[start..start + handle.length as usize + BLOCK_TRAILER_BYTES];
-                let (path, offset) = (&self.path, handle.offset);
-                check_block(path, self.file_id, offset, BlockKind::Data, stored)?;
+        with_buffers(|buffers| {
+            let mut number = 0;
+            while number < self.index.len() {
+                number += self.check_run(number, &mut buffers.stored)?;
             }
-            number += blocks;
-            if buffer.capacity() > MOST_KEPT_BYTES {
-                buffer = Vec::new();
-            }
+            Ok(())
+        })
+    }
+
+    /// The same for block `number` and those behind it that are read with it; how many these are.
+    fn check_run(&self, number: usize, buffer: &mut Vec<u8>) -> Result<usize> {
+        let blocks = self.read_run(number, LARGE_BYTES, buffer)?;
+        let first = self.index.handle(number).offset;
+        for number in number..number + blocks {
+            let BlockHandle { offset, length } = self.index.handle(number);
+            let start = (offset - first) as usize;
+            let stored = &buffer[start..start + length as usize + BLOCK_TRAILER_BYTES];
+            check_block(&self.path, self.file_id, offset, BlockKind::Data, stored)?;
         }
-        Ok(())
+        Ok(blocks)
     }
 
     /// Checks the table block by block; `visit` is told of each block and of all damage, and may end the check.

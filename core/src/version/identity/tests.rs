@@ -8,6 +8,8 @@ const LOG: &[u8] = b"AiDb.log\x01\0\0\0";
 const TABLE: &[u8] = b"AiDbSST\0\x02\0\0\0";
 const HELD: &[u8] = b"pid 1 on host moon, since 2026-01-01 00:00:00 UTC\n";
 const INFO: &[u8] = b"2026-01-31 09:05:00 UTC opening\n";
+/// How a manifest of LevelDB begins: a checksum, a length, and the name of the order of its keys.
+const LEVELDB: &[u8] = b"\x56\xf9\xb8\xf8\x1c\0\x01\x01\x1aleveldb.BytewiseComparator";
 const NOISE: &[u8] = &[0x93, 0xfe, 0, 0x12];
 
 fn folder(files: &[(&str, &[u8])]) -> (MemEnv, Vec<String>) {
@@ -31,7 +33,7 @@ type Files<'a> = &'a [(&'a str, &'a [u8])];
 fn a_folder_is_told_by_what_aidb_alone_writes() {
     use Contents::{Database, Incomplete, Nothing};
     let (corruption, foreign) = (Err(ErrorKind::Corruption), Err(ErrorKind::InvalidArgument));
-    let cases: [(Files<'_>, std::result::Result<Contents, ErrorKind>); 49] = [
+    let cases: [(Files<'_>, std::result::Result<Contents, ErrorKind>); 54] = [
         (&[], Ok(Nothing)),
         (&[("CURRENT", OURS)], Ok(Database)),
         (&[("CURRENT", OURS), ("notes.txt", b"mine")], Ok(Database)),
@@ -134,7 +136,7 @@ fn a_folder_is_told_by_what_aidb_alone_writes() {
                 ("LOCK", HELD),
                 ("LOG", INFO),
                 ("RESERVE", &[0; 300]),
-                ("MANIFEST-000001", NOISE),
+                ("MANIFEST-000001", b"aidb\0\0NI\x93\xfe"),
                 ("CURRENT.tmp", b"aidb 1 MAN"),
             ],
             Ok(Nothing),
@@ -153,7 +155,16 @@ fn a_folder_is_told_by_what_aidb_alone_writes() {
         (&[("RESERVE", b"my own\xff\xfe")], Ok(Nothing)),
         (&[("RESERVE", b"my \xc3\x28own")], Ok(Nothing)),
         (&[("RESERVE", b"my\x01own")], Ok(Nothing)),
-        (&[("MANIFEST-000001", b"\x07\0\x01\0")], Ok(Nothing)),
+        // A manifest begins as one does, or with what power took of that; another engine's never.
+        (
+            &[("MANIFEST-000001", b"\0\0\0\0\0\0\0\0\x07\x01")],
+            Ok(Nothing),
+        ),
+        (&[("MANIFEST-000001", b"aid")], Ok(Nothing)),
+        (&[("MANIFEST-000001", b"\x07\0\x01\0")], foreign),
+        (&[("MANIFEST-000001", NOISE)], foreign),
+        (&[("MANIFEST-000001", b"aidbMANJ")], foreign),
+        (&[("MANIFEST-000001", LEVELDB), ("LOCK", b"")], foreign),
         // A text may be cut in a character.
         (&[("RESERVE", b"my caf\xc3")], foreign),
     ];
@@ -188,7 +199,7 @@ fn only_what_aidb_alone_writes_proves_that_a_folder_may_be_destroyed() {
         (&[("AIDB-INCOMPLETE", b""), ("CURRENT", OURS)], "CURRENT"),
         (&[("LOCK", HELD)], "LOCK"),
         (&[("LOCK", HELD), ("RESERVE", b""), ("LOG", INFO)], "LOCK"),
-        (&[("LOCK", HELD), ("MANIFEST-000001", NOISE)], "LOCK"),
+        (&[("LOCK", HELD), ("MANIFEST-000001", b"aid\0M")], "LOCK"),
     ];
     for (files, proof) in ours {
         let (env, names) = folder(files);
@@ -204,7 +215,9 @@ fn only_what_aidb_alone_writes_proves_that_a_folder_may_be_destroyed() {
             "{files:?}"
         );
     }
-    let others: [Files<'_>; 17] = [
+    let others: [Files<'_>; 19] = [
+        &[("MANIFEST-000001", LEVELDB)],
+        &[("LOCK", HELD), ("MANIFEST-000001", NOISE)],
         &[("CURRENT", b"my own file\n"), ("000001.log", b"precious")],
         &[("CURRENT", b"MANIFEST-000004\n"), ("000002.sst", TABLE)],
         &[("CURRENT", b"MANIFEST-000004\n"), ("LOCK", HELD)],
@@ -232,7 +245,8 @@ fn only_what_aidb_alone_writes_proves_that_a_folder_may_be_destroyed() {
 
 #[test]
 fn the_message_names_the_other_engine_or_the_file() {
-    let cases: [(Files<'_>, &str); 6] = [
+    let cases: [(Files<'_>, &str); 7] = [
+        (&[("MANIFEST-000001", LEVELDB)], "LevelDB"),
         (
             &[("CURRENT", b"MANIFEST-000004\n"), ("IDENTITY", b"x")],
             "RocksDB",

@@ -148,6 +148,12 @@ impl<'a> KeyRef<'a> {
     }
 }
 
+/// Whether two user keys are the same. Neighbours mostly differ in their last byte, so that is looked at first.
+#[inline]
+pub(crate) fn is_same_user_key(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.last() == b.last() && a == b
+}
+
 /// The first sixteen bytes of `user_key`: they sort as the keys do, ties aside.
 #[inline]
 pub(crate) fn head_of(user_key: &[u8]) -> (u64, u64) {
@@ -240,6 +246,16 @@ mod edges {
         assert_eq!(eight_bytes(b"abcdefgh12", 2), 0x6364_6566_6768_3132);
         assert_eq!(eight_bytes(b"abc", 3), 0);
         assert_eq!(eight_bytes(b"abc", 4), 0);
+    }
+
+    #[test]
+    fn user_keys_are_the_same_if_every_byte_is() {
+        let keys: [&[u8]; 7] = [b"", b"a", b"b", b"ab", b"bb", b"aab", b"abb"];
+        for (place, a) in keys.iter().enumerate() {
+            for (other, b) in keys.iter().enumerate() {
+                assert_eq!(is_same_user_key(a, &b.to_vec()), place == other);
+            }
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::filename::table_path;
 use crate::iterator::InternalIterator;
 use crate::iterator::merging::MergingIterator;
-use crate::key::{FileNumber, KeyRef, SequenceNumber};
+use crate::key::{FileNumber, KeyRef, SequenceNumber, is_same_user_key};
 use crate::sstable::{Builder, Checked, Table, TableOptions, TableSummary};
 use crate::sync::Arc;
 use crate::version::{FileMeta, LevelIterator, TableInfo, VersionEdit, shorten};
@@ -437,7 +437,7 @@ impl Outputs<'_> {
     #[inline]
     fn add(&mut self, key: KeyRef<'_>, value: &[u8]) -> Result<()> {
         if let Some(open) = &self.open
-            && open.builder.last_user_key() != key.user_key
+            && !is_same_user_key(open.builder.last_user_key(), key.user_key)
         {
             let is_full = open.builder.estimated_size() >= self.context.target_file_size;
             // Asked in any case: it keeps step with the keys.

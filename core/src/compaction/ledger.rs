@@ -12,7 +12,7 @@
 
 use crate::content::Sum;
 use crate::error::{Error, Result};
-use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
+use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind, is_same_user_key};
 use crate::memory;
 
 /// What a message shows of a key.
@@ -74,7 +74,8 @@ impl Ledger {
         holds_deeper: impl FnMut(&[u8]) -> bool,
     ) -> Result<()> {
         // The first entry of a job begins a key, also if that is the empty one.
-        if self.judged.user_key != key.user_key || self.judged.read.is_empty() {
+        let is_same = is_same_user_key(&self.judged.user_key, key.user_key);
+        if !is_same || self.judged.read.is_empty() {
             self.judge(holds_deeper)?;
             memory::replace(&mut self.judged.user_key, key.user_key, JUDGED)?;
         }

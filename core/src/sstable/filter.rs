@@ -52,24 +52,28 @@ pub(crate) fn build(hashes: &[u64], bits_per_key: u32) -> crate::error::Result<V
     let no_memory = |_| Error::out_of_memory(FILTER, usize::MAX);
     let bytes = usize::try_from(bits.div_ceil(8)).map_err(no_memory)?;
     let bits = bytes as u64 * 8;
-    let mut out = memory::room_for(HEAD_BYTES + bytes, FILTER)?;
-    out.extend_from_slice(&[FILTER_VERSION, probes, 0, 0, 0, 0, 0, 0]);
-    out.resize(HEAD_BYTES + bytes, 0);
-    let array = &mut out[HEAD_BYTES..];
+    let mut words = memory::room_for(bytes.div_ceil(8), FILTER)?;
+    words.resize(bytes.div_ceil(8), 0);
     match probes {
         // The default, so often asked for that a number of rounds known beforehand pays.
-        7 => set(array, hashes, 7, bits),
-        _ => set(array, hashes, probes, bits),
+        7 => set(&mut words, hashes, 7, bits),
+        _ => set(&mut words, hashes, probes, bits),
     }
+    let mut out = memory::room_for(HEAD_BYTES + 8 * words.len(), FILTER)?;
+    out.extend_from_slice(&[FILTER_VERSION, probes, 0, 0, 0, 0, 0, 0]);
+    for word in words {
+        out.extend_from_slice(&word.to_le_bytes());
+    }
+    out.truncate(HEAD_BYTES + bytes);
     Ok(out)
 }
 
-/// Sets the bits of every key.
+/// Sets the bits of every key. Of the last word some bits may lie behind the filter's end.
 #[inline(always)]
-fn set(array: &mut [u8], hashes: &[u64], probes: u8, bits: u64) {
+fn set(words: &mut [u64], hashes: &[u64], probes: u8, bits: u64) {
     for hash in hashes {
         for position in positions(*hash, probes, bits) {
-            array[(position / 8) as usize] |= 1 << (position % 8);
+            words[(position / 64) as usize] |= 1 << (position % 64);
         }
     }
 }

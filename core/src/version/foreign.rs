@@ -58,9 +58,8 @@ pub(crate) fn engine(env: &dyn Env, dir: &Path, names: &[String]) -> Option<&'st
             false => Some("LevelDB"),
         };
     }
-    // In a manifest of theirs the name of the order of keys comes first.
     let is_manifest = |name: &&String| name.starts_with("MANIFEST-");
-    let of_family = |name: &String| contains(&head(env, &dir.join(name)), b"leveldb.");
+    let of_family = |name: &String| names_a_comparator(&head(env, &dir.join(name)));
     if has_end(".ldb") || names.iter().filter(is_manifest).any(of_family) {
         return Some("LevelDB");
     }
@@ -96,6 +95,11 @@ pub(super) fn names_a_manifest(head: &[u8]) -> bool {
     let name = head.strip_prefix(b"MANIFEST-");
     let digits = name.and_then(|name| name.strip_suffix(b"\n"));
     digits.is_some_and(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
+}
+
+/// Whether this is a manifest of LevelDB or of its descendants: the name of the order of their keys comes first in it.
+pub(super) fn names_a_comparator(head: &[u8]) -> bool {
+    contains(head, b"leveldb.") || contains(head, b"rocksdb.")
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {

@@ -16,8 +16,8 @@
 use std::path::Path;
 
 use super::ends::{head_of, tail_of};
-use super::foreign::{engine, engine_of_file, names_a_manifest};
-use super::manifest::{begins_current, begins_manifest, may_begin_manifest};
+use super::foreign::{engine, engine_of_file, names_a_comparator, names_a_manifest};
+use super::manifest::{begins_current, begins_manifest};
 use super::salvage::salvage;
 use super::set::FIRST_MANIFEST;
 use crate::env::{Env, PathKind};
@@ -327,7 +327,7 @@ fn is_left_by_creation(kind: FileKind) -> bool {
 }
 
 /// Whether somebody else wrote a file of a kind that a creation leaves. A loss of power may leave anything of AiDb's own,
-/// but no text, and of a manifest's first bytes each as it was written or as zero.
+/// but no text and no manifest of another engine.
 fn is_strange(env: &dyn Env, dir: &Path, name: &str, kind: FileKind) -> Result<bool> {
     let path = dir.join(name);
     let Some(head) = head_of(env, &path)? else {
@@ -337,16 +337,13 @@ fn is_strange(env: &dyn Env, dir: &Path, name: &str, kind: FileKind) -> Result<b
     if is_blank(&head) {
         return Ok(false);
     }
-    if kind == FileKind::Manifest(FIRST_MANIFEST) {
-        return Ok(!may_begin_manifest(&head));
-    }
     let is_ours = match kind {
         FileKind::Lock => begins_like(&head, HOLDER),
         FileKind::InfoLog => begins_with_date(&head),
         FileKind::Temporary => begins_like(&head, b"aidb "),
         _ => false,
     };
-    Ok(!is_ours && (is_text(&head) || kind == FileKind::InfoLog))
+    Ok(!is_ours && (is_text(&head) || names_a_comparator(&head) || kind == FileKind::InfoLog))
 }
 
 /// Whether it is the text by which a holder of the lock is known, `pid 7 on host moon`, and not somebody's own.

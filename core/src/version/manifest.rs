@@ -259,13 +259,6 @@ pub(super) fn begins_manifest(head: &[u8]) -> bool {
     head.starts_with(&MAGIC)
 }
 
-/// Whether a file that begins with `head` may be a manifest that was torn, or cut short.
-pub(super) fn may_begin_manifest(head: &[u8]) -> bool {
-    head.iter()
-        .zip(MAGIC)
-        .all(|(byte, magic)| *byte == magic || *byte == 0)
-}
-
 /// Whether a file that begins with `head` is a CURRENT of AiDb, of whatever version.
 pub(super) fn begins_current(head: &[u8]) -> bool {
     let version = head.strip_prefix(b"aidb ");

@@ -253,7 +253,7 @@ mod edges {
         let keys: [&[u8]; 7] = [b"", b"a", b"b", b"ab", b"bb", b"aab", b"abb"];
         for (place, a) in keys.iter().enumerate() {
             for (other, b) in keys.iter().enumerate() {
-                assert_eq!(is_same_user_key(a, &b.to_vec()), place == other);
+                assert_eq!(is_same_user_key(a, b), place == other);
             }
         }
     }

@@ -378,17 +378,17 @@ pub unsafe extern "C-unwind" fn aidb_get_many(
     unsafe {
         guard_ok(error, || {
             let db = handle::get(db, "db")?;
-            let keys = array(keys, count, "keys")?.iter();
+            let keys = array(keys, count, "keys")?;
             let key_lens = array(key_lens, count, "key_lens")?;
             let values_out = array_out(values_out, count, "values_out")?;
             let value_lens_out = array_out(value_lens_out, count, "value_lens_out")?;
             let buffer_out = out(buffer_out, "buffer_out")?;
             let options = ReadArguments::new(options)?;
-            let keys = keys
-                .zip(key_lens)
-                .map(|(key, len)| bytes(*key, *len, "a key"))
-                .collect::<Result<Vec<_>>>()?;
-            let values = db.get_many_with(&keys, &options.options())?;
+            let mut wanted = aidb::room_for(count, "keys")?;
+            for (key, len) in keys.iter().zip(key_lens) {
+                wanted.push(bytes(*key, *len, "a key")?);
+            }
+            let values = db.get_many_with(&wanted, &options.options())?;
 
             // The sum of lengths of values in memory cannot overflow.
             let total = values.iter().flatten().map(|value| value.len()).sum();

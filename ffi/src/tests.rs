@@ -18,6 +18,8 @@ use crate::snapshot::*;
 use crate::status::*;
 use crate::version::aidb_version;
 
+mod scarce;
+
 /// The message of an error, which it frees.
 pub(crate) fn message(error: *mut aidb_error) -> String {
     // SAFETY: the message is valid until the error is freed.

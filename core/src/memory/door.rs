@@ -58,9 +58,12 @@ impl From<&'static str> for Undecoded<&'static str> {
     }
 }
 
-/// Room for `more` items behind those there are, and for others to come. `what` names them in the error.
+/// Room for `more` items behind those there are, and for others to come. `what` names them in the error. For the bindings
+/// too, which take what a caller's iterator yields.
+///
+/// Errors: `OutOfMemory`.
 #[inline]
-pub(crate) fn reserve<T>(items: &mut Vec<T>, more: usize, what: &str) -> Result<()> {
+pub fn reserve<T>(items: &mut Vec<T>, more: usize, what: &str) -> Result<()> {
     match items.capacity() - items.len() >= more {
         true => Ok(()),
         false => grow(items, more, what),
@@ -84,8 +87,11 @@ pub(crate) fn reserve_exact<T>(items: &mut Vec<T>, more: usize, what: &str) -> R
     reserved.map_err(|_| Error::out_of_memory(what, bytes_of::<T>(more)))
 }
 
-/// An empty vector with room for just `count` items.
-pub(crate) fn room_for<T>(count: usize, what: &str) -> Result<Vec<T>> {
+/// An empty vector with room for just `count` items; `what` names them in the error. For the bindings too, whose callers
+/// say how many there are.
+///
+/// Errors: `OutOfMemory`.
+pub fn room_for<T>(count: usize, what: &str) -> Result<Vec<T>> {
     let mut items = Vec::new();
     reserve_exact(&mut items, count, what)?;
     Ok(items)

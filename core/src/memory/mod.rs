@@ -11,10 +11,9 @@ mod door;
 mod gauge;
 mod slabs;
 
-pub use door::copy_of;
 pub(crate) use door::{
-    Undecoded, allocate, append, collect, lengthen, pass, push, replace, reserve, reserve_exact,
-    room_for, zeros,
+    Undecoded, allocate, append, collect, lengthen, pass, push, replace, reserve_exact, zeros,
 };
+pub use door::{copy_of, reserve, room_for};
 pub(crate) use gauge::MemoryGauge;
 pub(crate) use slabs::Slabs;

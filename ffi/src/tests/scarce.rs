@@ -1,0 +1,93 @@
+//! The allocator of these tests, which has no memory for what a test says; and calls that meet it.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use super::*;
+
+struct Scarce;
+
+#[global_allocator]
+static ALLOCATOR: Scarce = Scarce;
+
+thread_local! {
+    /// This thread gets no piece of so many bytes or more.
+    static TOO_MUCH: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+fn is_too_much(bytes: usize) -> bool {
+    bytes >= TOO_MUCH.get()
+}
+
+// SAFETY: the system's allocator, whose contract is kept by the callers; NULL means that there is no memory.
+unsafe impl GlobalAlloc for Scarce {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        match is_too_much(layout.size()) {
+            true => ptr::null_mut(),
+            // SAFETY: the caller's own promise.
+            false => unsafe { System.alloc(layout) },
+        }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        match is_too_much(layout.size()) {
+            true => ptr::null_mut(),
+            // SAFETY: the caller's own promise.
+            false => unsafe { System.alloc_zeroed(layout) },
+        }
+    }
+
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        match is_too_much(size) {
+            true => ptr::null_mut(),
+            // SAFETY: the caller's own promise.
+            false => unsafe { System.realloc(place, layout, size) },
+        }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        // SAFETY: the caller's own promise; every piece came from `System`.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+/// What `call` answers while this thread gets no piece of `bytes` or more.
+fn without<T>(bytes: usize, call: impl FnOnce() -> T) -> T {
+    TOO_MUCH.set(bytes);
+    let answer = call();
+    TOO_MUCH.set(usize::MAX);
+    answer
+}
+
+/// The keys were collected by an allocation that ends the process where there is no memory for it.
+#[test]
+fn keys_of_get_many_that_do_not_fit_are_out_of_memory() {
+    const COUNT: usize = 50_000;
+    let store = Store::new();
+    assert_eq!(store.put(b"x", b"y"), AIDB_OK);
+    let (keys, key_lens) = (vec![data(b"x"); COUNT], vec![1; COUNT]);
+    let (mut values, mut lens) = (vec![ptr::null(); COUNT], vec![0; COUNT]);
+    let mut buffer = ptr::null_mut();
+    // SAFETY: the arrays have as many places as the call is told, and the outputs are local places.
+    let mut get_many = || unsafe {
+        aidb_get_many(
+            store.db,
+            COUNT,
+            keys.as_ptr(),
+            key_lens.as_ptr(),
+            ptr::null(),
+            values.as_mut_ptr(),
+            lens.as_mut_ptr(),
+            &mut buffer,
+            ptr::null_mut(),
+        )
+    };
+    // Less than any array of so many, and half the keys.
+    for bytes in [COUNT, 8 * COUNT] {
+        assert_eq!(without(bytes, &mut get_many), AIDB_OUT_OF_MEMORY);
+    }
+    assert_eq!(get_many(), AIDB_OK);
+    assert_eq!(lens, key_lens);
+    // SAFETY: what the call above handed over.
+    unsafe { aidb_free(buffer.cast()) };
+}

@@ -1,7 +1,7 @@
 //! Bytes across the border: bytes-like arguments in, `bytes` and memoryviews out.
 #![expect(
     unsafe_code,
-    reason = "the buffer protocol lends a pointer, and Python has no safe call for it"
+    reason = "the buffer protocol lends a pointer, and Python has no safe call for it or for bytes that may not fit"
 )]
 
 use std::borrow::Cow;
@@ -13,9 +13,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
 
 use crate::errors::to_python as error_to_python;
-
-/// A `bytes` above this length is allocated by the call that can fail instead of panicking.
-const LARGE_BYTES: usize = 1 << 20;
 
 /// A bytes-like argument: `bytes` as it is, any other object with the buffer protocol as a copy, because its
 /// owner could change it while the interpreter is released.
@@ -68,13 +65,13 @@ impl BytesLike<'_> {
 
 /// Copies `bytes` into a new Python object; a failed allocation is a `MemoryError`. Runs no Python code (Y2).
 pub(crate) fn to_python<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-    if bytes.len() < LARGE_BYTES {
-        return Ok(PyBytes::new(py, bytes));
+    // Not `PyBytes::new`, which panics without memory.
+    // SAFETY: the pointer and length are a slice's, which Python copies; it answers a new reference, or NULL with an error.
+    unsafe {
+        let length = bytes.len() as ffi::Py_ssize_t;
+        let copy = ffi::PyBytes_FromStringAndSize(bytes.as_ptr().cast(), length);
+        Ok(Bound::from_owned_ptr_or_err(py, copy)?.cast_into_unchecked())
     }
-    PyBytes::new_with(py, bytes.len(), |buffer| {
-        buffer.copy_from_slice(bytes);
-        Ok(())
-    })
 }
 
 /// Holds a value read from the database and lends its bytes, read-only: what is behind `DB.get_view`.

@@ -147,12 +147,14 @@ impl Reader {
             if wanted.len().is_multiple_of(MANY) {
                 look(py)?;
             }
+            aidb::reserve(&mut wanted, 1, "keys").map_err(|error| error_to_python(py, &error))?;
             wanted.push(key?.extract()?);
         }
-        let keys: Vec<_> = wanted
-            .iter()
-            .map(|key| key.behind(&self.view.prefix))
-            .collect::<PyResult<_>>()?;
+        let room = aidb::room_for(wanted.len(), "keys");
+        let mut keys = room.map_err(|error| error_to_python(py, &error))?;
+        for key in &wanted {
+            keys.push(key.behind(&self.view.prefix)?);
+        }
         let (mut snapshot, db) = (self.view.snapshot(py)?, &self.view.store);
         if snapshot.is_none() && keys.len() > MANY {
             snapshot = Some(detached(py, || db.snapshot())?);

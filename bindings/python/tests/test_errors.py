@@ -166,3 +166,41 @@ def test_a_file_that_may_not_grow_is_an_io_error_with_its_number(path):
     run = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
     assert run.stdout.split() in (["IOError", str(errno.EFBIG)], ["NoSpaceError", str(errno.ENOSPC)])
+
+
+SCARCE = """
+import resource, sys
+import aidb
+db = aidb.open(sys.argv[1], write_buffer_size="64MiB")
+db.put(b"x", b"y")
+db.put(b"long", bytes(100_000))
+keys, read = [b"x"] * 3_000_000, {
+    "list": lambda: db.get_many(keys),
+    "generator": lambda: db.get_many(b"x" for _ in range(3_000_000)),
+    "snapshot": lambda: snapshot.get_many(keys),
+    "prefixed": lambda: db.prefixed_db(b"q" * 1000).get_many(keys[:100_000]),
+    "gets": lambda: [db.get(b"long") for _ in range(20_000)],
+}[sys.argv[2]]
+snapshot = db.snapshot()
+with open("/proc/self/statm") as file:
+    taken = int(file.read().split()[0]) * resource.getpagesize()
+none = resource.RLIM_INFINITY
+resource.setrlimit(resource.RLIMIT_AS, (taken + 40_000_000, none))
+try:
+    read()
+    raised = "nothing"
+except MemoryError as error:
+    raised = type(error).__name__
+resource.setrlimit(resource.RLIMIT_AS, (none, none))
+assert db.get(b"x") == b"y"
+print(raised)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a limit of memory that the system keeps")
+@pytest.mark.parametrize("what", ["list", "generator", "snapshot", "prefixed", "gets"])
+def test_keys_and_values_that_do_not_fit_are_a_memory_error(path, what):
+    # Keys were collected, and values copied, by calls that end the process or panic where there is no memory.
+    run = subprocess.run([sys.executable, "-c", SCARCE, str(path), what], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split() in (["OutOfMemoryError"], ["MemoryError"])

@@ -19,6 +19,8 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 /// Names that are offered for one that is unknown.
 const MOST_NEAR: usize = 3;
+/// Bytes of a name or value given as text: more than the longest path that any system takes.
+const MOST_TEXT_BYTES: usize = 64 << 10;
 
 /// Where the database writes what it does: opening, recovery, flushes, compactions, errors.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -388,6 +390,13 @@ impl Options {
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         let (name, accepts) = lookup(name)?;
         let shown = self.spelling(name);
+        if value.len() > MOST_TEXT_BYTES {
+            // A message that repeats it, or a copy as a path, would take as much memory again.
+            return Err(Error::invalid_argument(format!(
+                "option {shown}: a text of {} bytes is too long: {accepts}",
+                value.len()
+            )));
+        }
         let refusal = Error::invalid_argument(format!("option {shown} = {value:?}: {accepts}"));
         let refuse = || refusal;
         let number = match accepts {
@@ -602,6 +611,12 @@ fn lookup(name: &str) -> Result<(&'static str, &'static Accepts)> {
     if let Some((name, accepts)) = TABLE.iter().find(|(known, _)| *known == name) {
         return Ok((name, accepts));
     }
+    if name.len() > MOST_TEXT_BYTES {
+        return Err(Error::invalid_argument(format!(
+            "unknown option, whose name has {} bytes (docs/guide.md lists all)",
+            name.len()
+        )));
+    }
     let near = near(name).join(", ");
     let meant = match near.is_empty() {
         true => String::new(),
@@ -614,6 +629,9 @@ fn lookup(name: &str) -> Result<(&'static str, &'static Accepts)> {
 
 /// The names that are three changes away from `name`, or in which it is, or that are in it: the nearest [`MOST_NEAR`].
 fn near(name: &str) -> Vec<&'static str> {
+    if name.len() > MOST_TEXT_BYTES {
+        return Vec::new();
+    }
     // However it is written: block_cache_size, blockCacheSize, block-cache-size.
     let plain = |text: &str| text.replace(['_', '-'], "").to_lowercase();
     let given = plain(name);

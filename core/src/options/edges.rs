@@ -1,6 +1,7 @@
 //! Each option by itself: what sets it, its range to the last number, and how sizes and near names are read.
 
 use super::*;
+use crate::error::ErrorKind;
 
 /// The options by name, as text.
 fn texts(options: &Options) -> Vec<(&'static str, String)> {
@@ -183,6 +184,32 @@ fn what_excludes_itself_is_refused_and_each_part_alone_is_not() {
     };
     assert!(both(false, false) && both(true, false) && both(false, true));
     assert!(!both(true, true));
+}
+
+/// A message that repeated the text of a caller without memory for a copy ended the process.
+#[test]
+fn names_and_values_that_no_message_can_repeat_are_refused() {
+    let mut options = Options::new();
+    let long = |bytes| "x".repeat(bytes);
+    options.set("info_log", &long(MOST_TEXT_BYTES)).unwrap();
+    let too_long = long(MOST_TEXT_BYTES + 1);
+    let name = options.get(&too_long).unwrap_err();
+    for error in [
+        options.set("info_log", &too_long).unwrap_err(),
+        options.set("block_size", &too_long).unwrap_err(),
+        options.set(&too_long, "1").unwrap_err(),
+        options.spell(&too_long, "x").unwrap_err(),
+        name,
+    ] {
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        assert!(error.message().contains("65537 bytes"), "{error}");
+        assert!(error.message().len() < 200, "{error}");
+    }
+    // One that is taken into account: the known name is a part of it.
+    let at_most = format!("block_size{}", long(MOST_TEXT_BYTES - "block_size".len()));
+    assert_eq!(Options::names_near(&at_most), ["block_size"]);
+    assert!(Options::names_near(&format!("{at_most}x")).is_empty());
+    assert_eq!(options.get("info_log").unwrap().len(), MOST_TEXT_BYTES);
 }
 
 #[test]

@@ -91,3 +91,23 @@ fn keys_of_get_many_that_do_not_fit_are_out_of_memory() {
     // SAFETY: what the call above handed over.
     unsafe { aidb_free(buffer.cast()) };
 }
+
+/// The message of the refusal repeated the text, and a path was a copy of it.
+#[test]
+fn texts_of_options_that_do_not_fit_twice_are_refused() {
+    const LONG: usize = 1 << 20;
+    let long = CString::new(vec![b'a'; LONG]).unwrap();
+    let options = aidb_options_new();
+    let (info_log, size) = (c"info_log", c"block_size");
+    for (name, value) in [(&*long, c"1"), (info_log, &*long), (size, &*long)] {
+        let mut error = ptr::null_mut();
+        let (name, value) = (name.as_ptr(), value.as_ptr());
+        // SAFETY: strings with a zero byte at their end, and a local place.
+        let set = || unsafe { aidb_options_set(options, name, value, &mut error) };
+        assert_eq!(without(LONG / 2, set), AIDB_INVALID_ARGUMENT);
+        let message = message(error);
+        assert!(message.contains("1048576 bytes"), "{message}");
+    }
+    // SAFETY: the handle made above.
+    unsafe { aidb_options_free(options) };
+}

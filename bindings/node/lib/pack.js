@@ -1,18 +1,20 @@
 'use strict'
 
+const { constants } = require('buffer')
 const { markAsUntransferable } = require('worker_threads')
 const { LevelError } = require('./errors')
 
 // Many byte strings as one buffer and a list of lengths, so that they cross the border at once.
 
 /**
- * Packs strings (as UTF-8) and byte arrays behind each other. `undefined` takes no bytes and has the length -1.
+ * Packs strings (as UTF-8) and byte arrays behind each other. `undefined` takes no bytes and has the length -1. Throws
+ * `LEVEL_INVALID_ARGUMENT` if they are more than a buffer can hold, and `LEVEL_OUT_OF_MEMORY` if there is no memory.
  *
  * @param {Array<string | Uint8Array | undefined>} items
  * @returns {{ bytes: Buffer, lengths: Float64Array }}
  */
 exports.pack = function (items) {
-  const lengths = new Float64Array(items.length)
+  const lengths = allocate(8 * items.length, () => new Float64Array(items.length))
   let total = 0
 
   for (let i = 0; i < items.length; i++) {
@@ -26,7 +28,11 @@ exports.pack = function (items) {
     }
   }
 
-  const bytes = allocate(total)
+  if (total > constants.MAX_LENGTH) {
+    throw new LevelError('LEVEL_INVALID_ARGUMENT', `${total} bytes are too many for one call`)
+  }
+
+  const bytes = allocate(total, () => Buffer.allocUnsafe(total))
   let offset = 0
 
   for (let i = 0; i < items.length; i++) {
@@ -42,11 +48,11 @@ exports.pack = function (items) {
   return { bytes, lengths }
 }
 
-function allocate (total) {
+function allocate (size, make) {
   try {
-    return Buffer.allocUnsafe(total)
+    return make()
   } catch (err) {
-    throw new LevelError('LEVEL_INVALID_ARGUMENT', `${total} bytes are too many for one call`, err)
+    throw new LevelError('LEVEL_OUT_OF_MEMORY', `no memory for ${size} bytes of keys and values`, err)
   }
 }
 

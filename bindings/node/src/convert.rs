@@ -3,29 +3,82 @@
 use std::error::Error as _;
 
 use aidb::{Error, ErrorKind, Result, Value, copy_of};
-use napi::Env;
-use napi::bindgen_prelude::{Array, Buffer, BufferSlice, Either, Uint32Array};
+use napi::bindgen_prelude::{
+    Array, Buffer, BufferSlice, Either, FromNapiValue, TypeName, Uint32Array, ValidateNapiValue,
+};
+use napi::{Env, ValueType, check_status, sys};
 
 /// Up to here a copy into memory that JavaScript owns is cheaper than lending it ours with a finalizer.
 pub(crate) const COPY_BYTES: usize = 16 << 10;
 
 /// Bytes as JavaScript hands them over: a string stands for its UTF-8.
-pub(crate) type Bytes<'env> = Either<String, &'env [u8]>;
+pub(crate) type Bytes<'env> = Either<Text, &'env [u8]>;
+
+/// A string from JavaScript as its UTF-8, or `OutOfMemory`: napi's own conversion ends the process without memory. The
+/// error is kept for the call or its job to tell, so that JavaScript gets it as it gets any failure.
+pub struct Text(Result<Vec<u8>>);
+
+impl Text {
+    /// The string.
+    pub(crate) fn string(self) -> Result<String> {
+        String::from_utf8(self.0?).map_err(|_| Error::internal("JavaScript's UTF-8 is none"))
+    }
+}
+
+impl TypeName for Text {
+    fn type_name() -> &'static str {
+        String::type_name()
+    }
+
+    fn value_type() -> ValueType {
+        String::value_type()
+    }
+}
+
+impl ValidateNapiValue for Text {}
+
+impl FromNapiValue for Text {
+    #[expect(
+        unsafe_code,
+        reason = "napi has no safe call that takes the place for a string"
+    )]
+    unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> napi::Result<Self> {
+        let (none, mut length) = (std::ptr::null_mut(), 0);
+        // SAFETY: the caller's `env` and `value`; without a place only the length is told.
+        check_status!(unsafe {
+            sys::napi_get_value_string_utf8(env, value, none, 0, &mut length)
+        })?;
+        // It is followed by a zero byte.
+        let room = aidb::room_for(length + 1, "a string");
+        let mut bytes: Vec<u8> = match room {
+            Ok(room) => room,
+            Err(error) => return Ok(Text(Err(error))),
+        };
+        let place = bytes.as_mut_ptr().cast();
+        // SAFETY: as above; `place` has `length + 1` bytes, of which the call fills no more than it is told.
+        check_status!(unsafe {
+            sys::napi_get_value_string_utf8(env, value, place, length + 1, &mut length)
+        })?;
+        // SAFETY: the call has written so many bytes, and they fit.
+        unsafe { bytes.set_len(length) };
+        Ok(Text(Ok(bytes)))
+    }
+}
 
 /// The bytes, copied: JavaScript may change its own at any time. `OutOfMemory` is for the job to tell, so that JavaScript
 /// gets it as it gets any failure.
 pub(crate) fn owned(bytes: Bytes<'_>) -> Result<Vec<u8>> {
     match bytes {
-        Either::A(text) => Ok(text.into_bytes()),
+        Either::A(text) => text.0,
         Either::B(bytes) => copy_of(bytes, "a key or value"),
     }
 }
 
 /// The bytes, for the length of a call.
-pub(crate) fn borrowed<'a>(bytes: &'a Bytes<'_>) -> &'a [u8] {
+pub(crate) fn borrowed<'a>(bytes: &'a Bytes<'_>) -> Result<&'a [u8]> {
     match bytes {
-        Either::A(text) => text.as_bytes(),
-        Either::B(bytes) => bytes,
+        Either::A(text) => text.0.as_deref().map_err(Clone::clone),
+        Either::B(bytes) => Ok(bytes),
     }
 }
 
@@ -77,7 +130,7 @@ impl Outcome {
         let mut bytes = Vec::new();
         let reserved = bytes.try_reserve_exact(total);
         reserved.map_err(|_| Error::out_of_memory("values", total))?;
-        let mut lengths = Vec::with_capacity(values.len());
+        let mut lengths = aidb::room_for(values.len(), "lengths")?;
         for value in values {
             lengths.push(value.as_ref().map_or(-1.0, |value| value.len() as f64));
             bytes.extend_from_slice(value.as_deref().unwrap_or_default());
@@ -163,14 +216,16 @@ fn code(kind: ErrorKind) -> &'static str {
     }
 }
 
-/// Cuts `bytes` into `lengths`. `None` if they do not add up, or one is no length.
-pub(crate) fn cut<'bytes>(mut bytes: &'bytes [u8], lengths: &[f64]) -> Option<Vec<&'bytes [u8]>> {
-    let mut parts = Vec::with_capacity(lengths.len());
+/// Cuts `bytes` into `lengths`. `Internal` if they do not add up, or one is no length.
+pub(crate) fn cut<'bytes>(mut bytes: &'bytes [u8], lengths: &[f64]) -> Result<Vec<&'bytes [u8]>> {
+    let no_sum = || Error::internal("the lengths of many keys do not add up");
+    let mut parts = aidb::room_for(lengths.len(), "keys")?;
     for &length in lengths {
         let is_length = length >= 0.0 && length.fract() == 0.0;
-        let (part, rest) = bytes.split_at_checked(is_length.then_some(length as usize)?)?;
+        let length = is_length.then_some(length as usize).ok_or_else(no_sum)?;
+        let (part, rest) = bytes.split_at_checked(length).ok_or_else(no_sum)?;
         parts.push(part);
         bytes = rest;
     }
-    bytes.is_empty().then_some(parts)
+    bytes.is_empty().then_some(parts).ok_or_else(no_sum)
 }

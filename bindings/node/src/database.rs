@@ -11,7 +11,7 @@ use napi::bindgen_prelude::{Array, BufferSlice, Either, Either4, Null};
 use napi::{Env, JsString};
 use napi_derive::napi;
 
-use crate::convert::{Bytes, COPY_BYTES, Outcome, borrowed, cut, failure, owned, refusal};
+use crate::convert::{Bytes, COPY_BYTES, Outcome, Text, borrowed, cut, failure, owned, refusal};
 use crate::iterator::Iterator;
 use crate::pool::{self, Lane};
 use crate::port::{Port, PortShared};
@@ -115,8 +115,10 @@ impl Database {
 
     /// Those that somebody who wrote `name` may have meant, at most three, the nearest first.
     #[napi]
-    pub fn option_names_near(name: String) -> Vec<&'static str> {
-        Options::names_near(&name)
+    pub fn option_names_near(name: Text) -> Vec<&'static str> {
+        // Without memory for a name there is none near it.
+        name.string()
+            .map_or(Vec::new(), |name| Options::names_near(&name))
     }
 
     /// The version of this library.
@@ -127,9 +129,9 @@ impl Database {
 
     /// Removes the database at `location`.
     #[napi]
-    pub fn destroy(port: &Port, env: &Env, number: u32, location: String) -> napi::Result<()> {
+    pub fn destroy(port: &Port, env: &Env, number: u32, location: Text) -> napi::Result<()> {
         port.shared.submit_apart(env, number, move || {
-            DB::destroy(location, &Options::new())?;
+            DB::destroy(location.string()?, &Options::new())?;
             Ok(Outcome::Done)
         })
     }
@@ -141,12 +143,12 @@ impl Database {
         port: &Port,
         env: &Env,
         number: u32,
-        location: String,
-        into: String,
-        options: Vec<String>,
+        location: Text,
+        into: Text,
+        options: Vec<Text>,
     ) -> napi::Result<()> {
         port.shared.submit_apart(env, number, move || {
-            let report = DB::repair(location, into, &parsed(&options)?)?;
+            let report = DB::repair(location.string()?, into.string()?, &parsed(options)?)?;
             Ok(Outcome::Text(report.to_json()))
         })
     }
@@ -157,12 +159,12 @@ impl Database {
         &self,
         env: &Env,
         number: u32,
-        location: String,
-        options: Vec<String>,
+        location: Text,
+        options: Vec<Text>,
     ) -> napi::Result<()> {
         let opened = Arc::clone(&self.opened);
         self.port.submit_apart(env, number, move || {
-            opened.set(DB::open(location, parsed(&options)?)?);
+            opened.set(DB::open(location.string()?, parsed(options)?)?);
             Ok(Outcome::Done)
         })
     }
@@ -267,7 +269,7 @@ impl Database {
                 snapshot: pin.as_ref(),
                 fill_cache,
             };
-            self.opened.get()?.get_with(borrowed(&key), &options)
+            self.opened.get()?.get_with(borrowed(&key)?, &options)
         });
         match read.and_then(|value| answer(env, value, text)) {
             Ok(answer) => Ok(answer),
@@ -290,7 +292,8 @@ impl Database {
                 snapshot: pin.as_ref(),
                 ..ReadOptions::default()
             };
-            self.opened.get()?.get_in_memory(borrowed(&key), &options)
+            let key = borrowed(&key)?;
+            self.opened.get()?.get_in_memory(key, &options)
         });
         let answered = match remembered {
             Ok(Remembered::Unknown) => return Ok(Either::A(Null)),
@@ -335,10 +338,12 @@ impl Database {
         let keys = Keys::new(bytes, lengths);
         self.read_job(env, number, fill_cache, snapshot, move |db, options| {
             // One at a time, so that at most one value is in memory.
-            let has = |key: &&[u8]| Ok(db.get_with(key, options)?.is_some());
-            Ok(Outcome::Flags(
-                keys?.cut()?.iter().map(has).collect::<Result<_>>()?,
-            ))
+            let keys = keys?;
+            let mut flags = aidb::room_for(keys.lengths.len(), "answers")?;
+            for key in keys.cut()? {
+                flags.push(db.get_with(key, options)?.is_some());
+            }
+            Ok(Outcome::Flags(flags))
         })
     }
 
@@ -451,10 +456,10 @@ impl Database {
 
     /// Makes a copy at `location`.
     #[napi]
-    pub fn checkpoint(&self, env: &Env, number: u32, location: String) -> napi::Result<()> {
+    pub fn checkpoint(&self, env: &Env, number: u32, location: Text) -> napi::Result<()> {
         let opened = Arc::clone(&self.opened);
         self.port.submit_apart(env, number, move || {
-            opened.get()?.checkpoint(location)?;
+            opened.get()?.checkpoint(location.string()?)?;
             Ok(Outcome::Done)
         })
     }
@@ -512,9 +517,10 @@ impl Database {
     pub fn property<'env>(
         &self,
         env: &'env Env,
-        name: String,
+        name: Text,
     ) -> napi::Result<Either<Option<String>, Array<'env>>> {
-        Ok(match self.opened.get().and_then(|db| db.property(&name)) {
+        let property = || self.opened.get()?.property(&name.string()?);
+        Ok(match property() {
             Ok(text) => Either::A(text),
             Err(error) => Either::B(failure(env, &error)?),
         })
@@ -611,13 +617,14 @@ fn answer<'env>(env: &'env Env, value: Option<Value>, text: bool) -> Result<Answ
 }
 
 /// Options from names and values in turn. Messages call them by the names that they have in JavaScript.
-fn parsed(list: &[String]) -> Result<Options> {
+fn parsed(list: Vec<Text>) -> Result<Options> {
     let mut options = Options::new();
     for name in Options::names() {
         options.spell(name, &camel_case(name))?;
     }
-    for pair in list.chunks_exact(2) {
-        options.set(&pair[0], &pair[1])?;
+    let mut list = list.into_iter();
+    while let (Some(name), Some(value)) = (list.next(), list.next()) {
+        options.set(&name.string()?, &value.string()?)?;
     }
     Ok(options)
 }
@@ -650,7 +657,6 @@ impl Keys {
 
     fn cut(&self) -> Result<Vec<&[u8]>> {
         cut(&self.bytes, &self.lengths)
-            .ok_or_else(|| Error::internal("the lengths of many keys do not add up"))
     }
 }
 

@@ -148,7 +148,7 @@ fn admits(options: &IterOptions, key: &[u8]) -> bool {
 
 /// A copy of the chunk for JavaScript, which keeps it for as long as it uses one of its entries.
 fn outcome(chunk: &Chunk, last: bool) -> Result<Outcome> {
-    let mut ends = Vec::with_capacity(chunk.len() * 2);
+    let mut ends = aidb::room_for(chunk.len() * 2, "entries")?;
     for &(key_end, value_end) in chunk.ends() {
         for end in [key_end, value_end] {
             ends.push(u32::try_from(end).map_err(|_| {

@@ -5,6 +5,7 @@
 const test = require('node:test')
 const assert = require('node:assert/strict')
 const { constants } = require('node:buffer')
+const { execFileSync, spawnSync } = require('node:child_process')
 const { AidbLevel } = require('aidb')
 const { temporary } = require('./temporary')
 
@@ -46,4 +47,61 @@ test('what no buffer can hold is an invalid argument', async function () {
   Object.defineProperty(value, 'byteLength', { value: constants.MAX_LENGTH })
   await assert.rejects(db.batch([{ type: 'put', key: 'a', value }]), { code: 'LEVEL_INVALID_ARGUMENT' })
   await db.close()
+})
+
+const SCARCE = `
+const fs = require('fs')
+const { execFileSync } = require('child_process')
+const { AidbLevel } = require('aidb')
+
+async function main () {
+  const db = new AidbLevel(process.argv[1])
+  await db.put('a', '1')
+  const long = Buffer.alloc(200e6, 'x').toString('latin1')
+  const pages = Number(fs.readFileSync('/proc/self/statm', 'latin1').split(' ')[0])
+  execFileSync('prlimit', ['--pid=' + process.pid, '--as=' + (pages * 4096 + 100e6)])
+
+  const calls = {
+    put: () => db.put('b', long),
+    putKey: () => db.put(long, 'b'),
+    del: () => db.del(long),
+    get: () => db.get(long),
+    getSync: () => db.getSync(long),
+    has: () => db.has(long),
+    iterator: () => db.iterator({ gt: long }).next(),
+    clear: () => db.clear({ lte: long }),
+    approximateSize: () => db.approximateSize(long),
+    compactRange: () => db.compactRange(undefined, long),
+    getProperty: () => db.getProperty(long),
+    checkpoint: () => db.checkpoint(long),
+    destroy: () => AidbLevel.destroy(long)
+  }
+  const codes = {}
+
+  for (const [name, call] of Object.entries(calls)) {
+    try {
+      await call()
+      codes[name] = 'none'
+    } catch (err) {
+      codes[name] = err.code
+    }
+  }
+
+  codes.after = await db.get('a')
+  console.log(JSON.stringify(codes))
+}
+
+main()
+`
+
+const canLimit = process.platform === 'linux' && spawnSync('prlimit', ['--version']).status === 0
+
+// A string was taken by a conversion that ends the process where there is no memory for it.
+test('strings that do not fit are out of memory', { skip: canLimit ? false : 'needs prlimit' }, function () {
+  const arguments_ = ['-e', SCARCE, temporary()]
+  const codes = JSON.parse(execFileSync(process.execPath, arguments_, { cwd: __dirname, encoding: 'utf8' }))
+  const { after, ...failed } = codes
+
+  assert.equal(after, '1')
+  for (const [name, code] of Object.entries(failed)) assert.equal(code, 'LEVEL_OUT_OF_MEMORY', name)
 })

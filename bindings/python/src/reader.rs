@@ -16,8 +16,10 @@ use crate::patience::look;
 use crate::raw_iterator::RawIterator;
 use crate::walk::Walk;
 
-/// Keys that `get_many` looks up before it looks for signals: few enough that values of 100 KiB take less than 0.2 s.
+/// Keys that `get_many` looks up before it looks for signals, at most.
 const MANY: usize = 1000;
+/// Bytes of values after which it does so too: a value may be of any size.
+const MANY_BYTES: usize = 4 << 20;
 
 /// What a reader reads: a database, the keys behind a prefix (which may be empty), now or as of a snapshot.
 pub(crate) struct View {
@@ -156,22 +158,22 @@ impl Reader {
             keys.push(key.behind(&self.view.prefix)?);
         }
         let (mut snapshot, db) = (self.view.snapshot(py)?, &self.view.store);
-        if snapshot.is_none() && keys.len() > MANY {
-            snapshot = Some(detached(py, || db.snapshot())?);
-        }
         let list = PyList::empty(py);
         // In pieces, between which an interrupt is noticed. Also none: a closed database answers so.
         let mut rest = &keys[..];
         loop {
-            let piece;
-            (piece, rest) = rest.split_at(rest.len().min(MANY));
             let values = detached(py, || {
+                if snapshot.is_none() && rest.len() > 1 {
+                    // There may be more than one piece, and all are read as of one point.
+                    snapshot = Some(db.snapshot()?);
+                }
                 let options = ReadOptions {
                     snapshot: snapshot.as_ref(),
                     fill_cache,
                 };
-                db.get_many_with(piece, &options)
+                db.get_first_of(&rest[..rest.len().min(MANY)], &options, MANY_BYTES)
             })?;
+            rest = &rest[values.len()..];
             for value in values {
                 match value {
                     Some(value) => list.append(to_python(py, &value)?)?,

@@ -111,3 +111,20 @@ def test_many_values_are_of_one_point_in_time(db):
             db.put(key, key)
         assert db.get_many(keys[:count]) == keys[:count]
     assert db.stats()["snapshots"] == 0
+
+
+def test_large_values_of_get_many_are_read_in_pieces_of_bytes(db):
+    # Pieces of a number of keys took a second where values are large. Handlers run between two pieces.
+    handled = []
+    before = signal.signal(signal.SIGALRM, lambda number, frame: handled.append(number))
+    db.put(b"k", bytes(4 << 20))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+        # In pieces of a few keys, each of which takes more than a millisecond.
+        values = db.get_many([b"k"] * 96)
+        between = len(handled)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert [len(value) for value in values] == [4 << 20] * 96
+    assert between >= 6

@@ -223,7 +223,19 @@ impl DB {
         keys: &[K],
         options: &ReadOptions<'_>,
     ) -> Result<Vec<Option<Value>>> {
-        self.shared().get_many(keys, options)
+        self.shared().get_many(keys, options, usize::MAX)
+    }
+
+    /// [`DB::get_many_with`] of the first keys, at least one: no more than some after those whose values are `most_bytes`
+    /// together. For the bindings, which have to look after other things in a long call.
+    #[doc(hidden)]
+    pub fn get_first_of<K: AsRef<[u8]>>(
+        &self,
+        keys: &[K],
+        options: &ReadOptions<'_>,
+        most_bytes: usize,
+    ) -> Result<Vec<Option<Value>>> {
+        self.shared().get_many(keys, options, most_bytes)
     }
 
     /// Whether `key` has a value. Errors as for [`DB::get`].

@@ -117,11 +117,12 @@ impl Shared {
         })
     }
 
-    /// The values of `keys` as of one point.
+    /// The values of `keys` as of one point; those of the first keys only, at least one, if they are `most_bytes` together.
     pub(super) fn get_many<K: AsRef<[u8]>>(
         &self,
         keys: &[K],
         options: &ReadOptions<'_>,
+        most_bytes: usize,
     ) -> Result<Vec<Option<Value>>> {
         // Held for longer than the lookups of one key: counted. Behind that, as for one key.
         let superversion = self.superversion.load_full();
@@ -132,6 +133,7 @@ impl Shared {
         // Small and of one size.
         let mut left = Vec::with_capacity(TOGETHER);
         let mut places = [0; TOGETHER];
+        let mut bytes = 0;
         for keys in keys.chunks(TOGETHER) {
             left.clear();
             for key in keys {
@@ -155,6 +157,11 @@ impl Shared {
             version
                 .get_together(&left, &self.tables, &mut open, options.fill_cache, note)
                 .map_err(|error| self.closed_or(error))?;
+            let these = values[values.len() - keys.len()..].iter().flatten();
+            bytes += these.map(|value| value.len()).sum::<usize>();
+            if bytes >= most_bytes {
+                break;
+            }
         }
         Ok(values)
     }

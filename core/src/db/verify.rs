@@ -652,7 +652,7 @@ impl Lookups for LookupsAt<'_> {
     }
 
     fn get_many(&mut self, keys: &[Vec<u8>], found: &mut dyn FnMut(usize, &[u8])) -> Result<()> {
-        let values = self.shared.get_many(keys, &self.options())?;
+        let values = self.shared.get_many(keys, &self.options(), usize::MAX)?;
         for (place, value) in values.iter().enumerate() {
             if let Some(value) = value {
                 found(place, value);

@@ -156,3 +156,28 @@ fn a_chunk_holds_the_entries_one_behind_the_other_and_only_the_parts_asked_for()
     assert_eq!(read(false, true), (b"df".to_vec(), vec![(0, 1), (1, 2)]));
     assert!(Chunk::new().is_empty());
 }
+
+/// A call for many keys looked after nothing else until it had all values, of whatever size.
+#[test]
+fn the_first_of_many_keys_end_with_the_bytes_of_their_values() {
+    let env = MemEnv::new();
+    let db = open(&env);
+    let keys: Vec<_> = (0..100_u8).map(|number| [number]).collect();
+    for key in &keys {
+        db.put(key, &[key[0]; 100]).unwrap();
+        if key[0] == 50 {
+            db.flush().unwrap();
+        }
+    }
+    let options = ReadOptions::default();
+    let all = db.get_many(&keys).unwrap();
+    for most_bytes in [0, 1, 799, 800, 801, 5000, 9999, 10_000, 10_001] {
+        let first = db.get_first_of(&keys, &options, most_bytes).unwrap();
+        assert_eq!(first, all[..first.len()]);
+        // They are read a few at a time.
+        let most = most_bytes.max(1).next_multiple_of(800) / 100;
+        assert_eq!(first.len(), most.min(keys.len()), "{most_bytes}");
+    }
+    let none = db.get_first_of::<&[u8]>(&[], &options, 0).unwrap();
+    assert_eq!(none, []);
+}

@@ -664,7 +664,8 @@ fn edit_distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-/// `64MiB`, `64 mib`, `64M`, `64MB` (10^6), `4096`, `1.5GiB`; `None` if it is no size or beyond 64 bits.
+/// `64MiB`, `64 mib`, `64M`, `64MB` (10^6), `4096`, `1.5GiB`; `None` if it is no size, no whole number of bytes, or beyond
+/// 64 bits.
 fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
     let split = text
@@ -690,8 +691,22 @@ fn parse_size(text: &str) -> Option<u64> {
         // There is no part of a byte.
         return None;
     }
-    let bytes = number.parse::<f64>().ok()? * factor as f64;
-    (bytes.is_finite() && bytes < u64::MAX as f64).then_some(bytes as u64)
+    let (whole, fraction) = number.split_once('.')?;
+    let whole: u64 = match whole {
+        "" if fraction.is_empty() => return None,
+        "" => 0,
+        whole => whole.parse().ok()?,
+    };
+    // In integers, from the last digit on: the sum is whole bytes only if each step is.
+    let mut part = 0;
+    for digit in fraction.chars().rev() {
+        part += u64::from(digit.to_digit(10)?) * factor;
+        if !part.is_multiple_of(10) {
+            return None;
+        }
+        part /= 10;
+    }
+    whole.checked_mul(factor)?.checked_add(part)
 }
 
 fn size_text(bytes: u64) -> String {

@@ -91,13 +91,19 @@ def test_an_error_of_the_operating_system_carries_its_number(tmp_path):
         assert pickle.loads(pickle.dumps(caught.value)).errno == errno.ENOTDIR
 
 
-def test_a_refused_opener_is_told_who_holds_the_database(db):
+def test_a_refused_opener_is_told_who_holds_the_database(db, tmp_path):
     with pytest.raises(aidb.LockedError) as caught:
         aidb.open(db.name)
     error = caught.value
     assert error.pid == os.getpid() and error.host == socket.gethostname()
     age = datetime.datetime.now(datetime.timezone.utc) - error.since
     assert datetime.timedelta(seconds=-1) <= age < datetime.timedelta(minutes=10)
+    with aidb.open(tmp_path / "read") as written:
+        written.put(b"k", b"v")
+    with aidb.open(tmp_path / "read", read_only=True), pytest.raises(aidb.LockedError) as caught:
+        aidb.open(tmp_path / "read")
+    # A reader leaves no name on the disk, but this process knows its own.
+    assert caught.value.pid == os.getpid() and caught.value.since >= error.since
     for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
         assert (twin.pid, twin.host, twin.since) == (error.pid, error.host, error.since)
 

@@ -41,8 +41,8 @@ const MAX_HOLDER_BYTES: u64 = 512;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Held {
     Exclusive,
-    /// This many shared locks, at least one.
-    Shared(usize),
+    /// This many shared locks, at least one, and when the first was taken: seconds of the wall clock.
+    Shared(usize, u64),
 }
 
 /// Device and inode of a directory.
@@ -78,7 +78,7 @@ fn take(dir: &Path, exclusive: bool, timeout: Duration) -> Result<OsLock> {
     let mut held = table.held.lock();
     loop {
         let refusal = match (held.get(&identity).copied(), exclusive) {
-            (None, _) | (Some(Held::Shared(_)), false) => {
+            (None, _) | (Some(Held::Shared(..)), false) => {
                 match lock_file(&dir.join(LOCK_NAME), exclusive)? {
                     FileLock::Taken(slot) => {
                         add(&mut held, identity, exclusive);
@@ -96,10 +96,14 @@ fn take(dir: &Path, exclusive: bool, timeout: Duration) -> Result<OsLock> {
             (Some(Held::Exclusive), _) => {
                 Refusal::of_holder("this process already has it open", &dir.join(LOCK_NAME))
             }
-            (Some(Held::Shared(_)), true) => Refusal::unnamed(format!(
-                "this process (pid {}) already has it open for reading",
-                std::process::id()
-            )),
+            (Some(Held::Shared(_, since)), true) => {
+                // Readers leave no name in the lock file; this process knows its own.
+                let holder = this_process(since);
+                Refusal {
+                    sentence: format!("this process already has it open for reading ({holder})"),
+                    holder: Some(holder),
+                }
+            }
         };
         let left = timeout.saturating_sub(started.elapsed());
         if left.is_zero() {
@@ -113,8 +117,8 @@ fn take(dir: &Path, exclusive: bool, timeout: Duration) -> Result<OsLock> {
 fn add(held: &mut HashMap<Identity, Held>, identity: Identity, exclusive: bool) {
     let now = match (held.get(&identity), exclusive) {
         (_, true) => Held::Exclusive,
-        (Some(&Held::Shared(count)), false) => Held::Shared(count + 1),
-        (_, false) => Held::Shared(1),
+        (Some(&Held::Shared(count, since)), false) => Held::Shared(count + 1, since),
+        (_, false) => Held::Shared(1, wall_seconds()),
     };
     held.insert(identity, now);
 }
@@ -255,14 +259,22 @@ fn describe_holder(file: &fs::File, path: &Path, exclusive: bool) -> Refusal {
     Refusal::of_holder("another process has it open", path)
 }
 
-fn write_holder(mut file: &fs::File) -> io::Result<()> {
+fn wall_seconds() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let seconds = now.map_or(0, |since| since.as_secs());
-    let holder = Holder {
+    now.map_or(0, |since| since.as_secs())
+}
+
+/// This process as the holder of a lock since `seconds` of the wall clock.
+fn this_process(seconds: u64) -> Holder {
+    Holder {
         pid: std::process::id(),
         host: unix::host_name(),
         since: utc_text(seconds),
-    };
+    }
+}
+
+fn write_holder(mut file: &fs::File) -> io::Result<()> {
+    let holder = this_process(wall_seconds());
     file.set_len(0)?;
     file.rewind()?;
     file.write_all(format!("{holder}\n").as_bytes())
@@ -310,8 +322,8 @@ impl Drop for OsLock {
             let _ = file.unlock();
         }
         match held.get(&self.identity).copied() {
-            Some(Held::Shared(count)) if count > 1 => {
-                held.insert(self.identity, Held::Shared(count - 1));
+            Some(Held::Shared(count, since)) if count > 1 => {
+                held.insert(self.identity, Held::Shared(count - 1, since));
             }
             _ => {
                 held.remove(&self.identity);
@@ -381,7 +393,12 @@ mod tests {
         let one = lock(dir.path(), false, NOW).unwrap();
         let two = lock(dir.path(), false, NOW).unwrap();
         drop(one);
-        assert!(refusal(dir.path(), true).contains("for reading"));
+        let error = lock(dir.path(), true, NOW).err().unwrap();
+        assert!(error.to_string().contains("for reading"), "{error}");
+        // Readers write nothing into the lock file, but those of this process are known.
+        let holder = error.holder().unwrap();
+        assert_eq!(holder.pid, std::process::id());
+        assert!(error.to_string().contains(&holder.to_string()), "{error}");
         drop(two);
         drop(lock(dir.path(), true, NOW).unwrap());
     }

@@ -583,6 +583,13 @@ impl Table {
         Ok(last + 1 - number)
     }
 
+    /// Data block `number` and its trailer in a buffer that [`Table::read_run`] filled from block `first` on.
+    fn stored_in_run<'a>(&self, number: usize, first: usize, buffer: &'a [u8]) -> &'a [u8] {
+        let handle = self.index.handle(number);
+        let start = (handle.offset - self.index.handle(first).offset) as usize;
+        &buffer[start..start + handle.length as usize + BLOCK_TRAILER_BYTES]
+    }
+
     /// Decodes data block `number` out of a buffer that [`Table::read_run`] filled from block `first` on. With
     /// `fill_cache` it stays in the cache if there is room.
     pub(crate) fn block_from_run(
@@ -593,9 +600,7 @@ impl Table {
         fill_cache: bool,
     ) -> Result<Block> {
         self.cache.note_miss();
-        let handle = self.index.handle(number);
-        let start = (handle.offset - self.index.handle(first).offset) as usize;
-        let stored = &buffer[start..start + handle.length as usize + BLOCK_TRAILER_BYTES];
+        let stored = self.stored_in_run(number, first, buffer);
         let block = with_buffers(|buffers| self.unpack(number, stored, &mut buffers.raw))?;
         match fill_cache {
             true => Ok(self.cache.insert_if_room(&self.slots, number, block)),

@@ -11,9 +11,7 @@ use super::{Table, with_buffers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sstable::block::{Damage, LARGE_BYTES};
 use crate::sstable::builder::TableSummary;
-use crate::sstable::format::{
-    BLOCK_TRAILER_BYTES, BlockHandle, BlockKind, Properties, check_block,
-};
+use crate::sstable::format::{BLOCK_TRAILER_BYTES, BlockKind, Properties, check_block};
 use crate::sstable::tally::{Tally, UNKNOWN_KIND};
 
 /// What the check has come to.
@@ -38,14 +36,12 @@ impl Table {
         })
     }
 
-    /// The same for block `number` and those behind it that are read with it; how many these are.
-    fn check_run(&self, number: usize, buffer: &mut Vec<u8>) -> Result<usize> {
-        let blocks = self.read_run(number, LARGE_BYTES, buffer)?;
-        let first = self.index.handle(number).offset;
-        for number in number..number + blocks {
-            let BlockHandle { offset, length } = self.index.handle(number);
-            let start = (offset - first) as usize;
-            let stored = &buffer[start..start + length as usize + BLOCK_TRAILER_BYTES];
+    /// The same for block `first` and those behind it that are read with it; how many these are.
+    fn check_run(&self, first: usize, buffer: &mut Vec<u8>) -> Result<usize> {
+        let blocks = self.read_run(first, LARGE_BYTES, buffer)?;
+        for number in first..first + blocks {
+            let stored = self.stored_in_run(number, first, buffer);
+            let offset = self.index.handle(number).offset;
             check_block(&self.path, self.file_id, offset, BlockKind::Data, stored)?;
         }
         Ok(blocks)

@@ -77,13 +77,13 @@ impl WriteBatch {
         Ok(batch)
     }
 
-    /// A batch of the one operation that `add` adds, as `write` is shown it. Its memory is this thread's, from one write to the next.
+    /// Hands `write` a batch of the one operation that `add` adds. The thread keeps the memory for its next such batch.
     #[inline]
     pub(crate) fn of_one(
         add: impl FnOnce(&mut WriteBatch) -> Result<()>,
         write: impl FnOnce(&WriteBatch) -> Result<()>,
     ) -> Result<()> {
-        // A thread that ends may be writing still.
+        // A thread that is ending may still write, from memory that it does not keep.
         let mut buffer = SPARE.try_with(Cell::take).unwrap_or_default();
         buffer.clear();
         memory::append(&mut buffer, &EMPTY, "a batch")?;
@@ -601,11 +601,17 @@ mod edges {
             assert_eq!(written_alone(b"another", value), first);
         }
         assert_eq!(spare().0, first);
-        // With room for just that, and given back.
-        for bytes in [MOST_SPARE_BYTES - 1, MOST_SPARE_BYTES, 1 << 20] {
-            written_alone(b"", Some(&vec![9; bytes]));
-            let (_, capacity) = spare();
-            assert!(capacity <= MOST_SPARE_BYTES, "{bytes}: {capacity}");
+        // Header, kind, and the lengths of a key of no bytes and of a value of some thousands.
+        let framing = HEADER_BYTES + 1 + 1 + 2;
+        for (bytes, is_kept) in [
+            (MOST_SPARE_BYTES - 1, true),
+            (MOST_SPARE_BYTES, true),
+            (MOST_SPARE_BYTES + 1, false),
+            (1 << 20, false),
+        ] {
+            drop(SPARE.take());
+            written_alone(b"", Some(&vec![9; bytes - framing]));
+            assert_eq!(spare().1, if is_kept { bytes } else { 0 }, "{bytes}");
         }
         // What is refused leaves nothing behind.
         let refused = WriteBatch::of_one(
@@ -614,6 +620,22 @@ mod edges {
         );
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidArgument);
         written_alone(b"key", Some(b"value"));
+    }
+
+    #[test]
+    fn a_batch_of_one_operation_takes_memory_for_just_that() {
+        let (key, value) = ([b'k'; 1000], [b'v'; 2000]);
+        let fits = |batch: &WriteBatch| {
+            // Kind and two lengths, at most.
+            let most = batch.byte_size() + 1 + 2 * 5;
+            assert!(batch.buffer.capacity() <= most, "{batch:?}");
+            assert_eq!(batch.contents.capacity(), 0);
+            Ok(())
+        };
+        drop(SPARE.take());
+        WriteBatch::of_one(|batch| batch.put(&key, &value), fits).unwrap();
+        drop(SPARE.take());
+        WriteBatch::of_one(|batch| batch.delete(&key), fits).unwrap();
     }
 
     #[test]

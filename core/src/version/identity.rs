@@ -108,13 +108,21 @@ pub(crate) fn inspect(env: &dyn Env, dir: &Path) -> Result<Contents> {
     if let Some(name) = strange {
         return Err(foreign(env, dir, &names, name));
     }
-    // CURRENT is durable before a manifest names anything.
-    let manifest = salvage(env, dir, &mut Vec::new())?;
-    if !manifest.tables.is_empty() || !manifest.removed.is_empty() {
+    if names.iter().any(|name| is_first_manifest(name)) && names_tables(env, dir)? {
         let what = "CURRENT is missing, but the manifest names tables";
         return Err(Error::corruption(&dir.join(CURRENT), 0, what));
     }
     Ok(Contents::Nothing)
+}
+
+fn is_first_manifest(name: &str) -> bool {
+    parse(name) == Some(FileKind::Manifest(FIRST_MANIFEST))
+}
+
+/// Whether the manifest in `dir` names a table, or did: then a CURRENT was there, which is durable before that.
+fn names_tables(env: &dyn Env, dir: &Path) -> Result<bool> {
+    let manifest = salvage(env, dir, &mut Vec::new())?;
+    Ok(!manifest.tables.is_empty() || !manifest.removed.is_empty())
 }
 
 /// Whose a folder is, to somebody who wants to remove the database in it.

@@ -76,3 +76,32 @@ fn the_keys_that_share_bytes_take_64_kib_rebuilt_and_not_a_byte_more() {
     assert_eq!(with(1024), None);
     assert_eq!(with(1025), Some(TOO_MUCH_TO_REBUILD.what));
 }
+
+#[test]
+fn a_fence_lies_behind_the_block_before_and_not_behind_the_first_key_of_its_own() {
+    let mut tally = Tally::default();
+    assert_eq!(told(&mut tally, &block(&[(0, b"a", 9)])), None);
+    let key = |user_key, number| {
+        KeyRef::new(
+            user_key,
+            Trailer::new(SequenceNumber(number), ValueKind::Put),
+        )
+    };
+    // Nothing lies before the first block.
+    assert!(tally.is_fence(key(b"", 1)) && tally.is_fence(key(b"a", 9)));
+    assert!(!tally.is_fence(key(b"a", 8)));
+    assert_eq!(told(&mut tally, &block(&[(0, b"c", 5)])), None);
+    for (user_key, number, is_fence) in [
+        (&b"a"[..], 9, false),
+        (b"a", 8, true),
+        (b"b", 1, true),
+        (b"c", 5, true),
+        (b"c", 4, false),
+    ] {
+        assert_eq!(
+            tally.is_fence(key(user_key, number)),
+            is_fence,
+            "{user_key:?} {number}"
+        );
+    }
+}

@@ -202,7 +202,7 @@ impl Shared {
     /// Who may read now, for a ledger.
     pub(super) fn readers(&self) -> Readers {
         Readers {
-            // If a snapshot is not known, anybody may read anywhere.
+            // While the list lacks a snapshot, there may be a reader at any number.
             published: match self.snapshots.is_whole() {
                 true => self.publisher.last(),
                 false => SequenceNumber(0),

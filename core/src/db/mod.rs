@@ -226,8 +226,8 @@ impl DB {
         self.shared().get_many(keys, options, usize::MAX)
     }
 
-    /// [`DB::get_many_with`] of the first keys, at least one: no more than some after those whose values are `most_bytes`
-    /// together. For the bindings, which have to look after other things in a long call.
+    /// [`DB::get_many_with`] that ends early: a few keys after the values have reached `most_bytes` bytes. It answers for
+    /// the keys it has looked up, at least one if there is one. For the bindings, which look for signals in a long call.
     #[doc(hidden)]
     pub fn get_first_of<K: AsRef<[u8]>>(
         &self,

@@ -117,7 +117,7 @@ impl Shared {
         })
     }
 
-    /// The values of `keys` as of one point; those of the first keys only, at least one, if they are `most_bytes` together.
+    /// The values of `keys` as of one point. Ends early, a few keys after the values have reached `most_bytes` bytes.
     pub(super) fn get_many<K: AsRef<[u8]>>(
         &self,
         keys: &[K],

@@ -530,10 +530,11 @@ impl Walk<'_> {
     ) -> Result<Option<Walked>> {
         let mut not_found = 0u64;
         let get = |key: KeyRef<'_>| {
-            let is_seen = key.trailer.sequence() <= number;
-            let found = || memtable.get(key.user_key, key.trailer);
-            let is_found = || found().is_some_and(|(trailer, _)| trailer == key.trailer);
-            not_found += u64::from(is_seen && !is_found());
+            if key.trailer.sequence() <= number {
+                let found = memtable.get(key.user_key, key.trailer);
+                let is_found = found.is_some_and(|(trailer, _)| trailer == key.trailer);
+                not_found += u64::from(!is_found);
+            }
         };
         // In memory: no bytes of files, but it may be asked to end.
         let mut tell = |_| self.tell();

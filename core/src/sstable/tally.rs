@@ -106,6 +106,7 @@ impl Tally {
         self.facts.sum.entries() - self.facts.older_versions
     }
 
+    // Never a part of its callers, whose values would take the registers that it needs.
     #[inline(never)]
     fn walk(
         &mut self,

@@ -8,16 +8,13 @@ use aidb_test_data::{Fill, Random, Sizes};
 use super::*;
 use crate::compaction::LARGEST_PLAN_TABLES;
 use crate::db::DB;
+use crate::db::space::{LARGEST_STEP, SMALLEST_STEP};
 use crate::db::write::Obstacle;
 use crate::env::{Env, FaultEnv, MemEnv, Operation, PathKind};
 use crate::options::Options;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 const WRITE_BUFFER: u64 = 256 << 10;
-/// The small reserve of a database with that.
-const SMALLEST_STEP: u64 = 64 << 10;
-/// That of one with the default write buffer, and the largest.
-const LARGEST_STEP: u64 = 1 << 20;
 
 fn options(env: &MemEnv) -> Options {
     Options::new()

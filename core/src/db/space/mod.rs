@@ -20,8 +20,8 @@ mod policy;
 
 /// The smallest reserve, also the bytes of log between two looks at the disk, as a part of the write buffer.
 const STEP_DIVISOR: u64 = 64;
-const SMALLEST_STEP: u64 = 64 << 10;
-const LARGEST_STEP: u64 = 1 << 20;
+pub(super) const SMALLEST_STEP: u64 = 64 << 10;
+pub(super) const LARGEST_STEP: u64 = 1 << 20;
 /// Bytes of log at which a memtable is sealed while the reserve is not whole, as a part of a unit: the logs of three
 /// memtables and what flushes leave alone are less than the smallest reserve.
 const EARLY_SEAL_DIVISOR: u64 = 8;

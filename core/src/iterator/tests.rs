@@ -1,6 +1,7 @@
 //! What the walks of `merging.rs` and `visible.rs` cost, and what a merging iterator tells of itself. That their
 //! answers are right, random walks beside those files show.
 
+use super::alarm::{Alarm, LONG_RUN};
 use super::merging::{MergingIterator, Reach};
 use super::visible::VisibleIterator;
 use super::*;
@@ -328,6 +329,82 @@ fn a_visible_iterator_lends_its_inner_one_only_while_that_stands_on_what_is_show
     iterator.seek_to_last().unwrap();
     assert_eq!(iterator.key(), b"b");
     assert!(iterator.standing().is_none());
+}
+
+#[test]
+fn copies_are_handed_out_once_and_only_where_copies_are_shown() {
+    let (mut iterator, _) = visible(&[("a", 1), ("b", 2), ("b", 3)], false, 9);
+    iterator.seek_to_last().unwrap();
+    assert_eq!(iterator.entry(), (&b"b"[..], &b"b"[..]));
+    assert_eq!(iterator.take_copies().unwrap(), (b"b".into(), b"b".into()));
+    assert!(!iterator.valid() && iterator.take_copies().is_none());
+    // The inner iterator's own entry is no copy.
+    iterator.seek_to_first().unwrap();
+    assert_eq!(iterator.take_copies(), None);
+    assert!(!iterator.valid());
+}
+
+#[test]
+fn a_merging_iterator_shows_key_and_value_of_one_entry() {
+    let lists = [&[("a", 3), ("c", 9)][..], &[("b", 2)]];
+    let mut merged = MergingIterator::new(lists.map(|list| Counted::new(list, true)).into());
+    merged.seek_to_first().unwrap();
+    for key in [b"a", b"b", b"c"] {
+        assert_eq!(merged.entry(), (&key[..], &key[..]));
+        merged.next().unwrap();
+    }
+}
+
+#[test]
+fn a_walk_rings_at_the_first_run_that_is_long_and_at_no_shorter_one() {
+    for (length, rings) in [(LONG_RUN - 1, 0), (LONG_RUN, 1), (LONG_RUN + 1, 1)] {
+        let keys: Vec<String> = (0..length).map(|number| format!("{number:08}")).collect();
+        let mut entries: Vec<_> = keys.iter().map(|key| (&key[..], 0)).collect();
+        entries.push(("z", 5));
+        for is_forward in [true, false] {
+            let rung = Arc::new(AtomicU32::new(0));
+            let count = Arc::clone(&rung);
+            let alarm = Alarm::new(move || _ = count.fetch_add(1, Ordering::Relaxed));
+            let (iterator, _) = visible(&entries, true, 9);
+            let mut iterator = iterator.with_alarm(Arc::clone(&alarm));
+            match is_forward {
+                true => iterator.seek_to_first().unwrap(),
+                false => iterator.seek_before(b"z").unwrap(),
+            }
+            assert_eq!(rung.load(Ordering::Relaxed), rings, "{length} {is_forward}");
+            assert_eq!(alarm.take_rung(), rings == 1);
+            // The one in whose middle the reader was then.
+            let last = match is_forward {
+                true => LONG_RUN - 1,
+                false => length.saturating_sub(LONG_RUN),
+            };
+            let expected = (rings == 1).then(|| keys[last as usize].clone().into_bytes());
+            assert_eq!(alarm.key(), expected);
+        }
+    }
+}
+
+#[test]
+fn an_alarm_keeps_the_first_key_until_it_was_seen_to() {
+    let rung = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&rung);
+    let alarm = Alarm::new(move || _ = count.fetch_add(1, Ordering::Relaxed));
+    assert!(!alarm.take_rung() && alarm.key().is_none());
+    for key in ["first", "second"] {
+        alarm.ring(key.as_bytes());
+    }
+    assert_eq!(rung.load(Ordering::Relaxed), 1);
+    assert!(alarm.take_rung());
+    assert!(!alarm.take_rung(), "it was told twice of one run");
+    // Told, and not seen to yet: others are not taken.
+    alarm.ring(b"third");
+    assert!(!alarm.take_rung());
+    assert_eq!(alarm.key().unwrap(), b"first");
+    alarm.forget();
+    assert_eq!(alarm.key(), None);
+    alarm.ring(b"fourth");
+    assert_eq!(alarm.key().unwrap(), b"fourth");
+    assert_eq!(rung.load(Ordering::Relaxed), 2);
 }
 
 #[test]

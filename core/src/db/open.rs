@@ -60,7 +60,7 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
     check_path(path)?;
     let env = Arc::clone(&options.env);
     if let InfoLog::File(log) = &options.info_log {
-        check_path(log)?;
+        check_path(log).map_err(|error| error.context("option info_log"))?;
         refuse_own_files(path, log, &options)?;
     }
     let most = most_level0_trigger(&*env);

@@ -94,8 +94,8 @@ impl Shared {
     /// Leaves no more set aside than this database needs (V7); it is closing.
     pub(super) fn leave_reserve(&self) {
         let version = Arc::clone(&self.superversion.load().version);
-        self.space
-            .leave(version.all_files().map(|(_, file)| file.info.size));
+        let sizes = version.all_files().map(|(_, file)| file.info.size);
+        self.space.leave(sizes, self.options.target_file_size);
     }
 
     /// Waits for the compaction under way if space is short: it may return some (V4).

@@ -51,6 +51,10 @@ impl Default for OsEnv {
     }
 }
 
+/// The limit of a file's size is looked at again when so many bytes have been written to a file, or a sync has been made, which
+/// is dearer: a system call, half as dear as a small write.
+const LOOK_BYTES: u64 = 4 << 10;
+
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// So much of a removed file's space is given back at once.
@@ -61,6 +65,8 @@ struct OsFile {
     path: PathBuf,
     /// The limit of a file's size, in bytes, when it was last looked at (E4).
     largest: AtomicU64,
+    /// Bytes written since then; `LOOK_BYTES` if it is time to look again.
+    unlooked: AtomicU64,
     /// Set when it is dropped, and dropped behind `file` (E5).
     closing: Option<Uncancelled>,
 }
@@ -87,6 +93,7 @@ fn open(action: &str, path: &Path, options: &mut fs::OpenOptions) -> Result<Arc<
         file,
         path: path.to_path_buf(),
         largest: AtomicU64::new(unix::file_size_limit()),
+        unlooked: AtomicU64::new(0),
         closing: None,
     }))
 }
@@ -110,12 +117,13 @@ impl File for OsFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        self.check_end(offset.saturating_add(bytes.len() as u64))
+        self.check_write(offset, bytes.len() as u64)
             .and_then(|()| self.file.write_all_at(bytes, offset))
             .map_err(|source| Error::io("write", &self.path, source))
     }
 
     fn sync(&self) -> Result<()> {
+        self.unlooked.store(LOOK_BYTES, Ordering::Relaxed);
         self.file
             .sync_data()
             .map_err(|source| Error::io("sync", &self.path, source))
@@ -134,7 +142,7 @@ impl File for OsFile {
 
     fn set_len(&self, length: u64) -> Result<()> {
         let failed = |source| Error::io("change the length of", &self.path, source);
-        if self.check_end(length).is_err() && self.len()? < length {
+        if self.check_length(length).is_err() && self.len()? < length {
             return Err(failed(too_large()));
         }
         retry(|| self.file.set_len(length)).map_err(failed)
@@ -142,7 +150,7 @@ impl File for OsFile {
 
     fn allocate(&self, length: u64) -> Result<()> {
         let allocated = self
-            .check_end(length)
+            .check_length(length)
             .and_then(|()| retry(|| unix::allocate(&self.file, length)));
         match allocated {
             Err(error) if !is_about_the_disk(&error) => self.fill(length),
@@ -168,20 +176,26 @@ fn too_large() -> io::Error {
 }
 
 impl OsFile {
-    /// Refuses a file that ends at `end` if it may not be that long (E4). The limit may have been raised since it was seen.
+    /// Refuses a write that ends beyond the limit of a file's size (E4). The limit may have been raised or lowered since it was
+    /// seen.
     #[inline]
-    fn check_end(&self, end: u64) -> io::Result<()> {
-        match end <= self.largest.load(Ordering::Relaxed) {
-            true => Ok(()),
-            false => self.look_at_limit(end),
+    fn check_write(&self, offset: u64, length: u64) -> io::Result<()> {
+        let end = offset.saturating_add(length);
+        // Two threads may both add to the same count: a look too late by one small write.
+        let unlooked = self.unlooked.load(Ordering::Relaxed).saturating_add(length);
+        if unlooked >= LOOK_BYTES || end > self.largest.load(Ordering::Relaxed) {
+            return self.check_length(end);
         }
+        self.unlooked.store(unlooked, Ordering::Relaxed);
+        Ok(())
     }
 
-    #[cold]
-    fn look_at_limit(&self, end: u64) -> io::Result<()> {
+    /// Refuses a file of `length` bytes if it is beyond the limit of now.
+    fn check_length(&self, length: u64) -> io::Result<()> {
         let limit = unix::file_size_limit();
         self.largest.store(limit, Ordering::Relaxed);
-        match end <= limit {
+        self.unlooked.store(0, Ordering::Relaxed);
+        match length <= limit {
             true => Ok(()),
             false => Err(too_large()),
         }
@@ -565,6 +579,7 @@ mod tests {
             file: fs::File::create_new(dir.path().join("f")).unwrap(),
             path: dir.path().join("f"),
             largest: AtomicU64::new(3),
+            unlooked: AtomicU64::new(0),
             closing: None,
         };
         // The process has no limit, which is looked at again before anything is refused.

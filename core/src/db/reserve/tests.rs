@@ -457,6 +457,33 @@ fn a_small_database_that_was_closed_is_small_and_works_where_others_fill_the_dis
 }
 
 #[test]
+fn what_a_small_database_leaves_set_aside_does_not_grow_with_every_table_of_one_entry() {
+    for openings in [1, 2, 9, 40] {
+        let env = MemEnv::new();
+        env.set_quota(Some(64 << 20));
+        // Each opening leaves a table.
+        let options = Options::new().env(Arc::new(env.clone()));
+        let options = options.level0_compaction_trigger(64);
+        for opening in 0..openings {
+            let db = DB::open("/db", options.clone()).unwrap();
+            db.put(b"openings", &[opening]).unwrap();
+            db.close().unwrap();
+        }
+        // A table takes a block, and a little in the manifest and in what is set aside for them together.
+        let most = (112 << 10) + (6 << 10) * u64::from(openings);
+        assert!(env.used_bytes() < most, "{} of {most}", env.used_bytes());
+        hog(&env);
+        let db = DB::open("/db", options.clone()).unwrap();
+        assert_eq!(db.get(b"openings").unwrap().unwrap(), [openings - 1]);
+        db.delete(b"openings").unwrap();
+        db.flush().unwrap();
+        db.compact_range(None, None).unwrap();
+        assert_eq!(tables(&db), 0);
+        db.close().unwrap();
+    }
+}
+
+#[test]
 fn a_put_within_what_was_set_aside_for_looks_at_the_free_space_alone() {
     let env = MemEnv::new();
     // So small a log is not zeroed ahead.

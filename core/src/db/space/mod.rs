@@ -131,9 +131,9 @@ impl Space {
     }
 
     /// Leaves no more set aside than a closed database with tables of these sizes needs, if the disk is roomy.
-    pub(super) fn leave(&self, tables: impl Iterator<Item = u64>) {
+    pub(super) fn leave(&self, tables: impl Iterator<Item = u64>, target_file_size: u64) {
         if self.is_roomy() {
-            self.reserve.leave(left_at_close(tables));
+            self.reserve.leave(left_at_close(tables, target_file_size));
         }
     }
 

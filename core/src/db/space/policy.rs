@@ -88,11 +88,12 @@ pub(in crate::db) fn largest_compaction(
 }
 
 /// Bytes that a database with `tables` of these sizes leaves set aside when it closes: what opening it, some deletes, a
-/// flush and a compaction of its tables need.
-pub(super) fn left_at_close(tables: impl Iterator<Item = u64>) -> u64 {
-    // Written anew, each rounded up, and named in the manifest.
-    let rewritten = tables.map(|size| size.next_multiple_of(FILE_BYTES) + FILE_BYTES);
-    LEFT_BYTES + 2 * rewritten.sum::<u64>()
+/// flush and a compaction of its tables into ones of `target_file_size` need.
+pub(super) fn left_at_close(tables: impl Iterator<Item = u64>, target_file_size: u64) -> u64 {
+    let (count, bytes) = tables.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size));
+    // Small tables become one. Each is rounded up, and named in the manifest.
+    let written = (bytes / target_file_size + 1).min(count);
+    LEFT_BYTES + 2 * (bytes.next_multiple_of(FILE_BYTES) + written * FILE_BYTES)
 }
 
 #[cfg(test)]
@@ -166,13 +167,28 @@ mod tests {
 
     #[test]
     fn a_closed_database_leaves_room_to_write_its_tables_twice() {
-        assert_eq!(left_at_close([].into_iter()), LEFT_BYTES);
+        let left = |sizes: &[u64], target| left_at_close(sizes.iter().copied(), target);
+        assert_eq!(left(&[], FILE_BYTES), LEFT_BYTES);
         let one = 2 * FILE_BYTES;
-        assert_eq!(left_at_close([1].into_iter()), LEFT_BYTES + 2 * one);
-        let sizes = [FILE_BYTES, FILE_BYTES + 1];
+        assert_eq!(left(&[1], FILE_BYTES), LEFT_BYTES + 2 * one);
+        // Small ones become one.
+        assert_eq!(left(&[1; 9], 1 << 20), LEFT_BYTES + 2 * one);
         assert_eq!(
-            left_at_close(sizes.into_iter()),
-            LEFT_BYTES + 2 * (one + one + FILE_BYTES)
+            left(&[FILE_BYTES; 9], 1 << 20),
+            LEFT_BYTES + 20 * FILE_BYTES
+        );
+        // Where tables are to be small, there are as many again.
+        assert_eq!(
+            left(&[FILE_BYTES; 9], FILE_BYTES),
+            LEFT_BYTES + 36 * FILE_BYTES
+        );
+        assert_eq!(
+            left(&[FILE_BYTES; 9], 4 * FILE_BYTES),
+            LEFT_BYTES + 24 * FILE_BYTES
+        );
+        assert_eq!(
+            left(&[5 * FILE_BYTES], FILE_BYTES),
+            LEFT_BYTES + 12 * FILE_BYTES
         );
     }
 }

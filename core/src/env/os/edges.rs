@@ -1,6 +1,7 @@
 //! What the system's files do where its calls fall short.
 
 use super::*;
+use crate::ErrorKind;
 use crate::env::test_dir::TestDir;
 use crate::env::test_process::{Limit, alone, limited};
 
@@ -15,6 +16,7 @@ fn a_file_is_filled_with_zeros_piece_by_piece_up_to_a_length_and_never_cut() {
         file,
         path,
         largest: AtomicU64::new(u64::MAX),
+        unlooked: AtomicU64::new(0),
         closing: None,
     };
     file.fill(1).unwrap();
@@ -72,5 +74,43 @@ fn a_file_beyond_a_limit_may_get_shorter_and_is_not_filled() {
             assert!(error.message().contains("set space aside"), "{error}");
             assert_eq!(file.len().unwrap(), 5);
         });
+    });
+}
+
+#[test]
+fn a_limit_that_is_lowered_while_a_file_is_open_is_seen_by_its_next_page_of_writes() {
+    let name = "env::os::edges::a_limit_that_is_lowered_while_a_file_is_open_is_seen_by_its_next_page_of_writes";
+    alone(name, || {
+        let (dir, env) = (TestDir::new(), OsEnv::new());
+        let page = LOOK_BYTES as usize;
+        let limit = 3 * LOOK_BYTES;
+        // Each would end the process by a signal if the limit of when the file was opened were believed.
+        type Write = fn(&dyn File, u64) -> Result<()>;
+        let writes: [(&str, Write); 5] = [
+            ("page", |file, limit| {
+                file.write_at(limit, &[1; LOOK_BYTES as usize])
+            }),
+            ("half", |file, limit| {
+                file.write_at(0, &[1; LOOK_BYTES as usize / 2])?;
+                file.write_at(limit, &[1; LOOK_BYTES as usize / 2])
+            }),
+            ("synced", |file, limit| {
+                file.sync()?;
+                file.write_at(limit, b"x")
+            }),
+            ("space", |file, limit| file.allocate(limit + 1)),
+            ("length", |file, limit| file.set_len(limit + 1)),
+        ];
+        for (name, write) in writes {
+            let file = env.create_new(&dir.path().join(name)).unwrap();
+            limited(Limit::FileSize, limit, || {
+                let error = write(&*file, limit).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Io, "{name}: {error}");
+                // One that is refused is looked at again: the next small one that fits is written.
+                file.write_at(limit - 1, b"x").unwrap();
+                file.write_at(limit - LOOK_BYTES, &vec![2; page]).unwrap();
+            });
+            write(&*file, limit).unwrap();
+        }
     });
 }

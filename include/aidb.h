@@ -356,7 +356,7 @@ void aidb_error_free(aidb_error *error);
 const char *aidb_version(void);
 
 /**
- * The default options; release them with aidb_options_free. NULL only if 16 million handles are open.
+ * The default options; release them with aidb_options_free. NULL only if 16 million handles are open, or without memory.
  */
 aidb_options *aidb_options_new(void);
 
@@ -698,7 +698,7 @@ size_t aidb_pinned_len(const aidb_pinned *pinned);
 void aidb_pinned_free(aidb_pinned *pinned);
 
 /**
- * An empty batch; release it with aidb_batch_free. NULL only if 16 million handles are open.
+ * An empty batch; release it with aidb_batch_free. NULL only if 16 million handles are open, or without memory.
  */
 aidb_batch *aidb_batch_new(void);
 

@@ -81,7 +81,7 @@ pub use db::{
 pub use error::{Error, ErrorKind, Holder, Result};
 pub use key::{FileNumber, MAX_KEY_BYTES, MAX_VALUE_BYTES, SequenceNumber, ValueKind};
 #[doc(hidden)]
-pub use memory::{copy_of, reserve, room_for};
+pub use memory::{copy_of, reserve, room_ahead, room_for};
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub use memtable::MeasuredMemtable;

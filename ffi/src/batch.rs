@@ -32,7 +32,7 @@ pub type aidb_batch_put_callback = Option<
 pub type aidb_batch_delete_callback =
     Option<unsafe extern "C" fn(context: *mut c_void, key: *const c_char, key_len: usize)>;
 
-/// An empty batch; release it with aidb_batch_free. NULL only if 16 million handles are open.
+/// An empty batch; release it with aidb_batch_free. NULL only if 16 million handles are open, or without memory.
 #[unsafe(no_mangle)]
 pub extern "C" fn aidb_batch_new() -> *mut aidb_batch {
     quietly(std::ptr::null_mut(), || {

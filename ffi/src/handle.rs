@@ -91,6 +91,9 @@ struct Made {
     forks: u32,
 }
 
+/// Pieces of memory that an object and its handle take beside what is asked for by itself; options take most.
+const OBJECT_PIECES: usize = 4;
+
 static TABLE: Table<Made> = Table::new();
 
 /// An object kept alive for the length of a call (H4).
@@ -124,9 +127,10 @@ impl<H: Handle> Deref for Live<H> {
 
 /// Gives `object` a handle of the kind `H`.
 ///
-/// Errors: `InvalidArgument` if 16 million handles exist.
+/// Errors: `InvalidArgument` if 16 million handles exist, `OutOfMemory`.
 pub(crate) fn insert<H: Handle>(object: Object) -> Result<*mut H> {
     debug_assert!(H::held(&object).is_some(), "an object under its own kind");
+    aidb::room_ahead(OBJECT_PIECES, "a handle")?;
     let made = Made {
         object,
         forks: fork_count(),

@@ -29,7 +29,7 @@ pub(crate) fn options_or_default(options: *const aidb_options) -> Result<Options
     Ok(read.clone())
 }
 
-/// The default options; release them with aidb_options_free. NULL only if 16 million handles are open.
+/// The default options; release them with aidb_options_free. NULL only if 16 million handles are open, or without memory.
 #[unsafe(no_mangle)]
 pub extern "C" fn aidb_options_new() -> *mut aidb_options {
     quietly(std::ptr::null_mut(), || {

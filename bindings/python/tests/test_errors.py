@@ -186,6 +186,10 @@ keys, read = [b"x"] * 3_000_000, {
     "snapshot": lambda: snapshot.get_many(keys),
     "prefixed": lambda: db.prefixed_db(b"q" * 1000).get_many(keys[:100_000]),
     "gets": lambda: [db.get(b"long") for _ in range(20_000)],
+    "iterators": lambda: [db.iterator() for _ in range(1_000_000)],
+    "snapshots": lambda: [db.snapshot() for _ in range(1_000_000)],
+    "views": lambda: [db.get_view(b"x") for _ in range(3_000_000)],
+    "batches": lambda: [db.write_batch() for _ in range(3_000_000)],
 }[sys.argv[2]]
 snapshot = db.snapshot()
 with open("/proc/self/statm") as file:
@@ -204,9 +208,9 @@ print(raised)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a limit of memory that the system keeps")
-@pytest.mark.parametrize("what", ["list", "generator", "snapshot", "prefixed", "gets"])
-def test_keys_and_values_that_do_not_fit_are_a_memory_error(path, what):
-    # Keys were collected, and values copied, by calls that end the process or panic where there is no memory.
+@pytest.mark.parametrize("what", ["list", "generator", "snapshot", "prefixed", "gets", "iterators", "snapshots", "views", "batches"])
+def test_what_does_not_fit_into_memory_is_a_memory_error(path, what):
+    # Keys were collected, values copied and handles made by calls that end the process or panic where there is no memory.
     run = subprocess.run([sys.executable, "-c", SCARCE, str(path), what], capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
     assert run.stdout.split() in (["OutOfMemoryError"], ["MemoryError"])

@@ -19,6 +19,9 @@ use crate::options::IterOptions;
 use crate::sstable::Span;
 use crate::sync::Arc;
 
+/// Pieces of memory that a cursor takes and does not ask for one by one.
+const CURSOR_PIECES: usize = 16;
+
 /// A position in the entries of a database as of one point in the sequence of writes.
 ///
 /// A new cursor stands before the first entry. A move returns whether the cursor then stands on an entry; `next`
@@ -81,6 +84,7 @@ impl Cursor {
         sequence: SequenceNumber,
         options: IterOptions,
     ) -> Result<Cursor> {
+        memory::room_ahead(CURSOR_PIECES, "a cursor")?;
         let merged = MergingIterator::new(sources(&superversion, &shared.tables, &options)?);
         let lease = shared.holds.lease(Walk {
             shared: Arc::clone(shared),

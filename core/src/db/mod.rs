@@ -73,6 +73,9 @@ pub use report::{Damage, Loss, RepairReport, VerifyProgress, VerifyReport};
 pub use stats::{LevelStats, SetAside, Stats};
 pub use value::Value;
 
+/// Pieces of memory that a snapshot takes: its pin, and a node of the list.
+const SNAPSHOT_PIECES: usize = 2;
+
 /// An open database: an ordered map from byte-string keys to byte-string values.
 ///
 /// Keys are up to 16 MiB, values up to 4 GiB - 1; both may be empty; keys sort bytewise. Any number of threads
@@ -259,6 +262,7 @@ impl DB {
         shared.check_open()?;
         // Waits outside the list's lock; what is published meanwhile is seen too.
         shared.publisher.read_point()?;
+        memory::room_ahead(SNAPSHOT_PIECES, "a snapshot")?;
         Ok(shared.snapshots.pin(|| shared.publisher.last()))
     }
 

@@ -34,6 +34,7 @@ use crate::env::{Env, MemEnv, Names, PathKind};
 use crate::error::{Error, Result};
 use crate::filename::{FileKind, log_path};
 use crate::iterator::alarm::Alarm;
+use crate::memory;
 use crate::memtable::Memtable;
 use crate::metrics::Metrics;
 use crate::options::{InfoLog, OnOneLine, Options};
@@ -54,10 +55,14 @@ const SMALLEST_FILE: u64 = 4 << 10;
 const FEWEST_TABLES: u64 = 8;
 const MOST_TABLES: u64 = 4096;
 
+/// Pieces of memory that a database takes and does not ask for one by one.
+const DATABASE_PIECES: usize = 256;
+
 /// Opens the database in `path`; see `DB::open`.
 pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
     options.validate()?;
     check_path(path)?;
+    memory::room_ahead(DATABASE_PIECES, "a database")?;
     let env = Arc::clone(&options.env);
     if let InfoLog::File(log) = &options.info_log {
         check_path(log).map_err(|error| error.context("option info_log"))?;

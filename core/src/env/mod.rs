@@ -33,7 +33,7 @@ pub(crate) mod test_dir;
 #[cfg(test)]
 pub(crate) mod test_passes;
 #[cfg(test)]
-mod test_process;
+pub(crate) mod test_process;
 mod unix;
 mod utc;
 

@@ -28,6 +28,8 @@ pub(crate) fn alone(name: &str, work: impl FnOnce()) {
 
 /// What the system limits for all threads of a process.
 pub(crate) enum Limit {
+    /// Bytes of memory that is mapped.
+    Addresses,
     /// Bytes of a file.
     FileSize,
     /// Descriptors, of which the largest is one less.
@@ -37,6 +39,7 @@ pub(crate) enum Limit {
 /// Runs `work` while this process has no more than `most` of what `limit` says.
 pub(crate) fn limited(limit: Limit, most: u64, work: impl FnOnce()) {
     let resource = match limit {
+        Limit::Addresses => libc::RLIMIT_AS,
         Limit::FileSize => libc::RLIMIT_FSIZE,
         Limit::OpenFiles => libc::RLIMIT_NOFILE,
     };

@@ -3,17 +3,23 @@
 //! Blocks, arenas, slabs, batches, indexes and whatever is made per table or per handle come through here. Want of memory
 //! is an [`Error`] of kind `OutOfMemory`; no caller makes anything else of it, and no decoder takes it for damage
 //! ([`Undecoded`]). What is small and of fixed size may be asked for elsewhere: without memory for that the process ends,
-//! as any program in Rust does.
+//! as any program in Rust does. Where there may be any number of such things, handles above all, the door is asked
+//! whether there is room ahead ([`room_ahead`]).
 //!
 //! * O1  Nothing is changed by a call that fails: the same call succeeds when there is memory.
 //!
 //! A test may have the n-th pass through the door fail (`env/test_passes.rs`).
 
-#![expect(unsafe_code, reason = "it asks the allocator for memory of a layout")]
+#![expect(
+    unsafe_code,
+    reason = "it asks the allocator for memory of a layout, and the system for pages"
+)]
 
 use std::alloc::Layout;
+use std::cell::Cell;
 use std::ptr::NonNull;
 
+use crate::env::{SYSTEM_PAGE_BYTES, map, unmap};
 use crate::error::{Error, Result};
 
 /// Why bytes were not decoded.
@@ -152,6 +158,46 @@ pub(crate) fn append<T: Copy>(items: &mut Vec<T>, added: &[T], what: &str) -> Re
 pub(crate) fn replace<T: Copy>(items: &mut Vec<T>, source: &[T], what: &str) -> Result<()> {
     items.clear();
     append(items, source, what)
+}
+
+/// Whether there is memory for something that cannot be refused when it is made (a `Box`, an `Arc`, a node of a map), and of
+/// which a caller may have any number: about so many `pieces`, each of a page at most. `what` names it in the error. For the
+/// bindings too.
+///
+/// Much more is asked of the system and given back, so that most calls have nothing to do. If other threads take all of it
+/// in between, the process may still end.
+///
+/// Errors: `OutOfMemory`.
+#[inline]
+pub fn room_ahead(pieces: usize, what: &str) -> Result<()> {
+    pass(what, pieces)?;
+    match SEEN_AHEAD.get().checked_sub(pieces) {
+        Some(rest) => {
+            SEEN_AHEAD.set(rest);
+            Ok(())
+        }
+        None => look_ahead(pieces, what),
+    }
+}
+
+/// What is asked of the system, not of the allocator: one that finds no room for its heap takes a page for each piece.
+const AHEAD_BYTES: usize = 4 << 20;
+/// Pieces of which half of that is trusted to be there later, if each takes a page.
+const AHEAD_PIECES: usize = AHEAD_BYTES / SYSTEM_PAGE_BYTES / 2;
+
+thread_local! {
+    /// Pieces of the room last seen that are not used.
+    static SEEN_AHEAD: Cell<usize> = const { Cell::new(0) };
+}
+
+#[cold]
+fn look_ahead(pieces: usize, what: &str) -> Result<()> {
+    debug_assert!(pieces <= AHEAD_PIECES, "{pieces} pieces of {what}");
+    let room = map(AHEAD_BYTES).ok_or_else(|| Error::out_of_memory(what, AHEAD_BYTES))?;
+    // SAFETY: just mapped, and nobody knows of it.
+    unsafe { unmap(room, AHEAD_BYTES) };
+    SEEN_AHEAD.set(AHEAD_PIECES.saturating_sub(pieces));
+    Ok(())
 }
 
 /// Memory of `layout`, whose size is not zero: uninitialised, or zeroed with `is_zeroed`. `std::alloc::dealloc` takes it back.

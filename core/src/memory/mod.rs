@@ -14,6 +14,6 @@ mod slabs;
 pub(crate) use door::{
     Undecoded, allocate, append, collect, lengthen, pass, push, replace, reserve_exact, zeros,
 };
-pub use door::{copy_of, reserve, room_for};
+pub use door::{copy_of, reserve, room_ahead, room_for};
 pub(crate) use gauge::MemoryGauge;
 pub(crate) use slabs::Slabs;

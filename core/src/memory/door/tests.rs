@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::env::test_passes as passes;
+use crate::env::test_process::{Limit, alone, limited};
+use crate::env::{MAPPED, UNMAPPED};
 use crate::error::ErrorKind;
 
 #[test]
@@ -41,4 +43,39 @@ fn the_pass_that_is_to_fail_does_so_once_in_this_thread_and_in_those_it_makes() 
     drop(entered);
     assert!(zeros(1, "x").is_ok());
     assert_eq!((passes.met(), passes.failed()), (3, 1));
+}
+
+#[test]
+fn room_ahead_is_asked_of_the_system_once_for_many_pieces() {
+    let looks = || {
+        let before = MAPPED.get();
+        room_ahead(1, "a handle").unwrap();
+        (MAPPED.get() - before) / AHEAD_BYTES
+    };
+    SEEN_AHEAD.set(0);
+    assert_eq!(looks(), 1);
+    for _ in 1..AHEAD_PIECES {
+        assert_eq!(looks(), 0);
+    }
+    assert_eq!(looks(), 1);
+    // What is not left of that is asked for anew.
+    room_ahead(AHEAD_PIECES, "a handle").unwrap();
+    assert_eq!(SEEN_AHEAD.get(), 0);
+    assert_eq!(MAPPED.get(), UNMAPPED.get());
+}
+
+#[test]
+fn without_room_ahead_nothing_is_made_and_the_next_call_looks_again() {
+    let name =
+        "memory::door::tests::without_room_ahead_nothing_is_made_and_the_next_call_looks_again";
+    alone(name, || {
+        limited(Limit::Addresses, 1, || {
+            for _ in 0..2 {
+                let error = room_ahead(1, "a handle").unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
+                assert!(error.message().ends_with("bytes of a handle"), "{error}");
+            }
+        });
+        room_ahead(1, "a handle").unwrap();
+    });
 }

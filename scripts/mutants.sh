@@ -35,7 +35,7 @@ declare -A tests=(
     [iterator]='iterator::'
     [memory]='memory:: sstable::block cache::-a_shift_of db::tests::memory'
     [memtable]='memtable::-memory_is memtable::'
-    [sstable]='sstable::-flipped_byte-measured_rate sstable:: cache::-a_shift_of'
+    [sstable]='sstable::-flipped_byte-measured_rate-large_keys sstable:: cache::-a_shift_of'
     [version]='version::'
     [wal]='wal::-among_torn-records_behind wal::'
 )

@@ -1,6 +1,7 @@
 //! What the block cache counts, to the byte, and which block goes for which.
 
 use super::*;
+use crate::env::test_passes::Passes;
 
 const MIB: usize = 1 << 20;
 /// The restart points with which a block of [`stored`] takes less than its flat form, as much, and more.
@@ -143,6 +144,48 @@ fn a_block_enters_at_its_second_miss_however_long_ago_the_first_one_was_if_there
             assert_eq!((stats.blocks, stats.passed, stats.inserts), (1, 1, 1));
         }
     }
+}
+
+#[test]
+fn a_block_as_large_as_the_cache_enters_at_its_second_miss_too() {
+    let cache = BlockCache::new(opaque(&BlockCache::new(0), 500).charge());
+    let slots = cache.slots(1).unwrap();
+    for enters in [false, true] {
+        let block = cache.insert(&slots, 0, opaque(&cache, 500));
+        assert_eq!(is_in(&slots, 0, &block), enters);
+    }
+    let stats = cache.stats();
+    assert_eq!((stats.passed, stats.refused, stats.inserts), (1, 0, 1));
+}
+
+#[test]
+fn a_ring_has_room_for_as_many_holes_as_entries_before_it_gets_one_more() {
+    let cache = BlockCache::new(MIB);
+    let slots = cache.slots(40).unwrap();
+    let mut ring = Ring::default();
+    for number in 0..40 {
+        ring.reserve().unwrap();
+        assert!(ring.entries.capacity() > number);
+        ring.insert(&slots, number, opaque(&cache, 100));
+        assert!(ring.holes.capacity() >= ring.entries.len(), "{number}");
+    }
+}
+
+#[test]
+fn a_block_without_memory_for_its_place_is_used_and_not_kept() {
+    let cache = BlockCache::new(MIB);
+    let slots = missed(&cache, 1);
+    let block = opaque(&cache, 500);
+    let passes = Passes::fail_at(1);
+    let entered = passes.enter();
+    let answer = cache.insert(&slots, 0, block.clone());
+    drop(entered);
+    assert_eq!(passes.failed(), 1);
+    assert!(answer.is(&block) && !is_in(&slots, 0, &block));
+    let stats = cache.stats();
+    assert_eq!((stats.used, stats.blocks, stats.refused), (0, 0, 1));
+    cache.insert(&slots, 0, block.clone());
+    assert!(is_in(&slots, 0, &block));
 }
 
 #[test]
@@ -321,7 +364,7 @@ fn a_block_outside_the_slabs_enters_as_long_as_it_and_unused_slabs_take_a_sixtee
     }
 
     // A block for which there is room counts itself among what is used.
-    let slots = cache.slots(2).unwrap();
+    let slots = missed(&cache, 1);
     for (excess, enters) in [(1, false), (0, true)] {
         let before = most - block.charge() + excess;
         cache.used.store(before, Ordering::Relaxed);

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 mod cut;
 mod history;
 
-use super::{DirLock, Env, File, PathKind, Thread, ThreadName, os};
+use super::{DirLock, Env, File, PathKind, Thread, ThreadName, os, os_lock};
 use crate::error::{Error, Result};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, RwLock};
@@ -59,9 +59,12 @@ struct Shared {
     quota: AtomicU64,
 }
 
+/// With the second of the wall clock at which the lock was taken, of shared ones the first.
+#[derive(Clone, Copy)]
 enum Held {
-    Exclusive,
-    Shared(usize),
+    Exclusive(u64),
+    /// How many, at least one.
+    Shared(usize, u64),
 }
 
 type Names = BTreeMap<String, Arc<MemFile>>;
@@ -637,17 +640,22 @@ impl Env for MemEnv {
         let deadline = Instant::now().checked_add(timeout);
         let mut locks = self.shared.locks.lock();
         loop {
-            let now = match (locks.get(&dir), exclusive) {
-                (None, true) => Some(Held::Exclusive),
-                (None, false) => Some(Held::Shared(1)),
-                (Some(Held::Shared(count)), false) => Some(Held::Shared(count + 1)),
-                (Some(_), _) => None,
+            let since = || Duration::from_micros(self.wall_micros()).as_secs();
+            let now = match (locks.get(&dir).copied(), exclusive) {
+                (None, true) => Ok(Held::Exclusive(since())),
+                (None, false) => Ok(Held::Shared(1, since())),
+                (Some(Held::Shared(count, since)), false) => Ok(Held::Shared(count + 1, since)),
+                (Some(Held::Shared(_, since)), true) => Err((" for reading", since)),
+                (Some(Held::Exclusive(since)), _) => Err(("", since)),
             };
-            if let Some(now) = now {
-                locks.insert(dir.clone(), now);
-                let shared = self.shared.clone();
-                return Ok(Box::new(MemLock { shared, dir }));
-            }
+            let (purpose, since) = match now {
+                Ok(now) => {
+                    locks.insert(dir.clone(), now);
+                    let shared = self.shared.clone();
+                    return Ok(Box::new(MemLock { shared, dir }));
+                }
+                Err(refusal) => refusal,
+            };
             let timed_out = match deadline {
                 Some(deadline) => self
                     .shared
@@ -660,12 +668,12 @@ impl Env for MemEnv {
                 }
             };
             if timed_out {
+                let holder = os_lock::this_process(since);
                 let message = format!(
-                    "{}: this process (pid {}) already has it open in memory",
-                    dir.display(),
-                    std::process::id()
+                    "{}: this process already has it open{purpose}, in memory ({holder})",
+                    dir.display()
                 );
-                return Err(Error::locked(message, None));
+                return Err(Error::locked(message, Some(holder)));
             }
         }
     }
@@ -711,7 +719,7 @@ impl Drop for MemLock {
     fn drop(&mut self) {
         let mut locks = self.shared.locks.lock();
         match locks.get_mut(&self.dir) {
-            Some(Held::Shared(count)) if *count > 1 => *count -= 1,
+            Some(Held::Shared(count, _)) if *count > 1 => *count -= 1,
             _ => {
                 locks.remove(&self.dir);
             }
@@ -929,6 +937,37 @@ mod tests {
         let _two = env.lock(root, false, Duration::ZERO).unwrap();
         drop(one);
         assert!(env.lock(root, true, Duration::ZERO).is_err());
+    }
+
+    #[test]
+    fn a_lock_in_memory_that_is_refused_names_its_holder_and_the_time_it_was_first_taken() {
+        let env = MemEnv::new();
+        let root = Path::new("/");
+        let refused = |exclusive| {
+            let error = env.lock(root, exclusive, Duration::ZERO).err().unwrap();
+            let holder = error.holder().cloned().expect("the holder is this process");
+            assert_eq!(holder.pid, std::process::id());
+            assert!(
+                error.to_string().ends_with(&format!("({holder})")),
+                "{error}"
+            );
+            (holder.since, error.to_string().contains("for reading"))
+        };
+        env.hold_clock(Some(951_782_399_000_000));
+        let writer = env.lock(root, true, Duration::ZERO).unwrap();
+        env.hold_clock(Some(1_000_000_000_000_000));
+        for exclusive in [true, false] {
+            assert_eq!(
+                refused(exclusive),
+                ("2000-02-28 23:59:59 UTC".to_owned(), false)
+            );
+        }
+        drop(writer);
+        let reader = env.lock(root, false, Duration::ZERO).unwrap();
+        env.hold_clock(Some(1_000_000_001_000_000));
+        let _another = env.lock(root, false, Duration::ZERO).unwrap();
+        drop(reader);
+        assert_eq!(refused(true), ("2001-09-09 01:46:40 UTC".to_owned(), true));
     }
 
     #[test]

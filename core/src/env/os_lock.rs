@@ -265,7 +265,7 @@ fn wall_seconds() -> u64 {
 }
 
 /// This process as the holder of a lock since `seconds` of the wall clock.
-fn this_process(seconds: u64) -> Holder {
+pub(super) fn this_process(seconds: u64) -> Holder {
     Holder {
         pid: std::process::id(),
         host: unix::host_name(),

@@ -11,9 +11,10 @@ const { checked } = require('./lib/checked')
 const { AbortError, LevelError } = require('./lib/errors')
 const { explaining } = require('./lib/explaining')
 const { Iterator, KeyIterator, ValueIterator } = require('./lib/iterator')
-const { Database, Verification, mayAnswerAtOnce, port, submit, unwrap } = require('./lib/native')
+const { Database, Verification, counting, mayAnswerAtOnce, port, submit, unwrap } = require('./lib/native')
 const { engineOptions } = require('./lib/options')
 const { pack, unpack } = require('./lib/pack')
+const { turning } = require('./lib/turning')
 
 class Snapshot extends AbstractSnapshot {
   #native
@@ -34,6 +35,8 @@ class Snapshot extends AbstractSnapshot {
     this.#native.close()
   }
 }
+
+counting(Snapshot.prototype, ['close'])
 
 class Level extends AbstractLevel {
   #location
@@ -343,7 +346,7 @@ function formatted (value, format) {
   return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
 }
 
-class Sublevel extends explaining(checked(AbstractSublevel)) {
+class Sublevel extends turning(explaining(checked(AbstractSublevel))) {
   _chainedBatch () {
     return new ChainedBatch(this)
   }
@@ -353,6 +356,6 @@ class Sublevel extends explaining(checked(AbstractSublevel)) {
   }
 }
 
-class AidbLevel extends explaining(checked(Level)) {}
+class AidbLevel extends turning(explaining(checked(Level))) {}
 
 exports.AidbLevel = AidbLevel

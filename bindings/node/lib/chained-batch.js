@@ -1,12 +1,13 @@
 'use strict'
 
 const { AbstractChainedBatch } = require('abstract-level')
+const { counting } = require('./native')
 
 /**
  * Collects operations, and writes them as one batch. Keys and values are copied when they are added: their owner may
  * change them before the batch is written.
  */
-exports.ChainedBatch = class ChainedBatch extends AbstractChainedBatch {
+class ChainedBatch extends AbstractChainedBatch {
   #operations = []
 
   constructor (db) {
@@ -25,6 +26,10 @@ exports.ChainedBatch = class ChainedBatch extends AbstractChainedBatch {
     return this.db._batch(this.#operations, options)
   }
 }
+
+counting(ChainedBatch.prototype, ['close', 'write'])
+
+exports.ChainedBatch = ChainedBatch
 
 /** Strings never change, and a delete has no value. */
 function copy (item) {

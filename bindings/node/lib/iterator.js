@@ -3,7 +3,7 @@
 const { AbstractIterator, AbstractKeyIterator, AbstractValueIterator } = require('abstract-level')
 const { AbortError } = require('./errors')
 const { cutter } = require('./pack')
-const { submit } = require('./native')
+const { countedBefore, submit } = require('./native')
 
 // Iterators read chunks, bounded in entries and bytes, and cut entries from them as they are asked for.
 
@@ -62,7 +62,8 @@ class Chunks {
   /** Reads the next chunk if this one is used up; afterwards the walk is over unless `ready`. */
   async fill (entries) {
     if (this.failure !== null) throw this.failure
-    if (this.ready || this.last) return
+    if (this.ready) return countedBefore()
+    if (this.last) return
 
     const target = this.target
     this.target = undefined
@@ -119,17 +120,19 @@ class Chunks {
  */
 const chunked = (Base, item) => class extends Base {
   #chunks
+  #item
 
   constructor (db, options, make) {
     super(db, options)
     this.#chunks = new Chunks(make, options)
-    this.item = item(options)
+    this.#item = item(options)
   }
 
   async _next () {
     const chunks = this.#chunks
-    if (!chunks.ready) await chunks.fill(Math.min(chunks.grow(), this.limit - this.count))
-    return chunks.ready ? this.item(chunks, chunks.next++) : undefined
+    if (chunks.ready) countedBefore()
+    else await chunks.fill(Math.min(chunks.grow(), this.limit - this.count))
+    return chunks.ready ? this.#item(chunks, chunks.next++) : undefined
   }
 
   async _nextv (size) {
@@ -153,7 +156,7 @@ const chunked = (Base, item) => class extends Base {
   /** Moves entries of the chunk to `items`, until there are `size` of those. */
   #drain (size, items) {
     const chunks = this.#chunks
-    while (items.length < size && chunks.ready) items.push(this.item(chunks, chunks.next++))
+    while (items.length < size && chunks.ready) items.push(this.#item(chunks, chunks.next++))
     return items
   }
 

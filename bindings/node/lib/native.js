@@ -35,6 +35,12 @@ const OPERATIONS_PER_TURN = 200
 let answered = 0
 let isWaiting = false
 
+/** Calls that were counted, or will be when they are answered, since the beginning. */
+let counted = 0
+
+/** What to call when the answers may go on that wait for a turn (`counting`), the oldest first. */
+const held = []
+
 /** Promises without an answer, by number: `{ resolve, reject, onAnswer }`, or `null` where the number is free. */
 const waiting = []
 const free = []
@@ -64,11 +70,19 @@ function answerSome () {
 }
 
 function waitForTurn () {
+  if (isWaiting) return
+
   isWaiting = true
   setImmediate(function () {
     isWaiting = false
-    answered = 0
+
+    // Half of a turn's answers at most, so that these and the port's do not starve each other.
+    const released = held.splice(0, OPERATIONS_PER_TURN / 2)
+    answered = released.length
+    for (const release of released) release()
+
     answerSome()
+    if (held.length > 0) waitForTurn()
   })
 }
 
@@ -78,13 +92,55 @@ function waitForTurn () {
 function mayAnswerAtOnce () {
   if (answered >= OPERATIONS_PER_TURN) return false
   answered++
+  counted++
   return true
+}
+
+/**
+ * Says that the call in hand was counted with an earlier one, which read ahead for it.
+ */
+function countedBefore () {
+  counted++
+}
+
+/**
+ * The same methods of `target`, a class's prototype or an object, with every call counted. Those that come to nothing native,
+ * because they have nothing to do or fail at once, are nowhere else: their answer waits for a turn if there were enough.
+ */
+function counting (target, names) {
+  for (const name of names) {
+    const method = target[name]
+    if (method === undefined) continue
+
+    target[name] = function () {
+      const before = counted
+      const answer = method.apply(this, arguments)
+      if (counted !== before || !(answer instanceof Promise) || mayAnswerAtOnce()) return answer
+      return hold(answer)
+    }
+  }
+
+  return target
+}
+
+async function hold (promise) {
+  counted++
+  const turned = new Promise((resolve) => held.push(resolve))
+  waitForTurn()
+
+  try {
+    return await promise
+  } finally {
+    await turned
+  }
 }
 
 /**
  * Calls `start` with a number, and promises the answer that arrives under it; `onAnswer` is called when it has.
  */
 function submit (start, onAnswer) {
+  counted++
+
   return new Promise(function (resolve, reject) {
     const number = free.length > 0 ? free.pop() : waiting.length
 
@@ -127,4 +183,6 @@ exports.Database = Database
 exports.Verification = Verification
 exports.submit = submit
 exports.mayAnswerAtOnce = mayAnswerAtOnce
+exports.countedBefore = countedBefore
+exports.counting = counting
 exports.unwrap = unwrap

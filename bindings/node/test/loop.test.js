@@ -4,6 +4,7 @@
 
 const test = require('node:test')
 const assert = require('node:assert/strict')
+const { EventEmitter } = require('node:events')
 const fs = require('node:fs/promises')
 const { spawnSync } = require('node:child_process')
 const { AidbLevel } = require('aidb')
@@ -146,6 +147,152 @@ test('the loop turns after at most 200 operations or 1000 entries', async functi
   }))) <= 201, 'all at once')
 
   await db.close()
+})
+
+/** The public methods of an object's classes, by name or symbol. */
+function methodsOf (object) {
+  const names = new Set()
+
+  for (let own = object; own !== EventEmitter.prototype && own !== Object.prototype; own = Object.getPrototypeOf(own)) {
+    for (const name of Reflect.ownKeys(own)) {
+      const isPublic = typeof name === 'string' ? !/^_|^constructor$/.test(name) : AWAITED_SYMBOLS.includes(name)
+      if (isPublic && typeof Object.getOwnPropertyDescriptor(own, name).value === 'function') names.add(name)
+    }
+  }
+
+  return [...names]
+}
+
+const AWAITED_SYMBOLS = [Symbol.asyncDispose, Symbol.asyncIterator]
+
+/** What answers without a promise, of all classes but for `clear`, which only chained batches have such. */
+const UNAWAITED = new Set([
+  'attachResource', 'defer', 'detachResource', 'getProperty', 'getSync', 'iterator', 'keyEncoding', 'keys', 'path', 'prefixKey',
+  'snapshot', 'sublevel', 'valueEncoding', 'values', 'seek', 'ref', 'unref'
+])
+
+// A promise that is resolved goes on before the event loop does, and a call that has nothing to do never sees a thread.
+test('the loop turns however soon a call is answered, and whichever it is', async function () {
+  const holder = new AidbLevel(temporary())
+  await holder.open()
+  await holder.batch([{ type: 'put', key: 'a', value: '1' }, { type: 'put', key: '!s!a', value: '1' }])
+  const aborted = { signal: AbortSignal.abort() }
+
+  const turns = async function (what, call) {
+    const most = await mostPerTurn(async function (counted) {
+      for (let i = 0; i < 250; i++) {
+        // Whether it fails does not matter here.
+        await call().catch(() => {})
+        counted()
+      }
+    })
+    assert.ok(most <= 201, `${most} of ${what} between two turns`)
+  }
+
+  /** Each method of a handle that is closed, or whose calls come to nothing for other reasons. */
+  const allTurn = async function (what, handle, calls = {}) {
+    for (const name of methodsOf(handle)) {
+      if (UNAWAITED.has(name) && !(name in calls)) continue
+      const call = calls[name] ?? (name === Symbol.asyncIterator ? () => handle[name]().next() : () => handle[name]([]))
+      if (call !== SYNCHRONOUS) await turns(`${what}.${String(name)}`, call)
+    }
+  }
+  const SYNCHRONOUS = () => {}
+
+  // Not open: closed, or it did not open.
+  const closed = async function (db) {
+    await db.close()
+    return db
+  }
+  const neverOpens = (db) => ({ open: () => db.open({ passive: true }), deferAsync: () => db.deferAsync(async () => {}, aborted) })
+  const database = await closed(new AidbLevel(temporary()))
+  const failed = new AidbLevel(holder.location)
+  await failed.open().catch(() => {})
+  for (const [what, db] of Object.entries({
+    closed: database,
+    'closed sublevel': await closed(holder.sublevel('s')),
+    failed,
+    'failed sublevel': failed.sublevel('s')
+  })) {
+    await allTurn(what, db, neverOpens(db))
+  }
+
+  // Open, with nothing to do or arguments that are wrong.
+  for (const [what, db] of Object.entries({ database: holder, sublevel: holder.sublevel('s') })) {
+    await db.open()
+    const calls = {
+      batch: () => db.batch([]),
+      clear: () => db.clear({ limit: 0 }),
+      close: SYNCHRONOUS,
+      [Symbol.asyncDispose]: SYNCHRONOUS,
+      deferAsync: () => db.deferAsync(async () => {}, aborted),
+      get: () => db.get(),
+      has: () => db.has(null),
+      put: () => db.put(),
+      del: () => db.del(undefined),
+      open: () => db.open()
+    }
+    if (db === holder) {
+      Object.assign(calls, {
+        verify: () => db.verify(aborted),
+        checkpoint: () => db.checkpoint(''),
+        approximateSize: () => db.approximateSize('a', 'b', { keyEncoding: 'none such' }),
+        compactRange: () => db.compactRange('a', 'b', { keyEncoding: 'none such' }),
+        flush: SYNCHRONOUS,
+        stats: SYNCHRONOUS
+      })
+    }
+    await allTurn(what, db, calls)
+    await turns(`wrong operations of a ${what}`, () => db.batch('none'))
+    await turns(`wrong limits of a ${what}`, () => db.clear({ limit: 0.5 }))
+
+    for (const kind of ['iterator', 'keys', 'values']) {
+      for (const options of [{}, { limit: 0.5 }]) {
+        const iterator = db[kind](options)
+        await iterator.close()
+        await allTurn(`closed ${kind} of a ${what}`, iterator)
+      }
+
+      const ended = db[kind]()
+      while ((await ended.nextv(10)).length > 0);
+      await turns(`ended ${kind} of a ${what}, next`, () => ended.next())
+      await turns(`ended ${kind} of a ${what}, nextv`, () => ended.nextv(1))
+      await turns(`empty walk by ${kind} of a ${what}`, async function () {
+        for await (const _ of db[kind]({ limit: 0 }));
+      })
+    }
+
+    const batch = db.batch()
+    await batch.close()
+    await allTurn(`chained batch of a ${what}`, batch, { put: SYNCHRONOUS, del: SYNCHRONOUS, clear: SYNCHRONOUS })
+    await turns(`empty chained batch of a ${what}`, () => db.batch().write())
+
+    const snapshot = db.snapshot()
+    await snapshot.close()
+    await allTurn(`snapshot of a ${what}`, snapshot)
+  }
+
+  const opening = new AidbLevel(temporary()).iterator()
+  await opening.close()
+  await allTurn('iterator that was made before the database was open', opening)
+
+  await turns('AidbLevel.destroy', () => AidbLevel.destroy(''))
+  await turns('AidbLevel.repair', () => AidbLevel.repair(''))
+
+  // All at once, and beside calls that threads answer: neither waits for the end of the other.
+  let done = 0
+  const most = await mostPerTurn(async function (counted) {
+    const calls = Array.from({ length: 5000 }, () => holder.batch([]).then(() => {
+      done++
+      counted()
+    }))
+    const puts = Array.from({ length: 1000 }, (_, i) => holder.put(String(i), '').then(counted))
+    await Promise.all(puts)
+    assert.ok(done < 5000, 'the threads\' answers come between the others')
+    await Promise.all(calls)
+  })
+  assert.ok(most <= 201, `${most} at once`)
+  await holder.close()
 })
 
 test('a get that memory can answer needs no turn, one that has to read does', async function () {

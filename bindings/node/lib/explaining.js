@@ -13,6 +13,7 @@ const SYNCHRONOUS = ['getProperty', 'getSync', 'iterator', 'keys', 'snapshot', '
 const NOT_OPEN = new Set(['LEVEL_DATABASE_NOT_OPEN', 'LEVEL_ITERATOR_NOT_OPEN'])
 
 const kFailure = Symbol('failure')
+const kReason = Symbol('reason')
 
 /**
  * A database of class `Base` whose calls, if it did not open, fail with the cause of that. Programs seldom await
@@ -30,8 +31,26 @@ exports.explaining = function (Base) {
         await super._open(options)
       } catch (err) {
         // A sublevel fails with its parent, and knows no cause of its own.
-        this[kFailure] = this.parent?.[kFailure] ?? err
+        this[kFailure] = this.parent?.[kReason] ?? err
         throw this[kFailure]
+      }
+    }
+
+    // Not `async`: the answer of one that opens comes with the status that it promises, before another change.
+    open (options) {
+      // Who opens passively has only waited for it.
+      if (options?.passive) return this.#explained(() => super.open(options), 'Database failed to open')
+
+      // abstract-level takes the hooks that there are before it does anything else, and keeps what they throw for the answer.
+      const { postopen } = this.hooks
+      if (postopen.noop) return super.open(options)
+      const run = postopen.run
+      postopen.run = (...args) => this.#hooked(() => run(...args))
+
+      try {
+        return super.open(options)
+      } finally {
+        postopen.run = run
       }
     }
 
@@ -57,19 +76,36 @@ exports.explaining = function (Base) {
       return this.#explainedIterator(super.values(options))
     }
 
+    /** Why it is not open, if opening it or a database that it is a part of failed. */
+    get [kReason] () {
+      if (this.status === 'open') return null
+      // A sublevel learns a little later than its parent that that has failed.
+      return this.parent?.[kReason] ?? (this.status === 'opening' ? null : this[kFailure])
+    }
+
     get #isRefusing () {
-      return this[kFailure] !== null && this.status !== 'open' && this.status !== 'opening'
+      return this[kReason] !== null
     }
 
-    #refusal () {
-      return new LevelError('LEVEL_DATABASE_NOT_OPEN', 'Database is not open', this[kFailure])
+    #refusal (message = 'Database is not open') {
+      return new LevelError('LEVEL_DATABASE_NOT_OPEN', message, this[kReason])
     }
 
-    async #explained (fn) {
+    /** The same answer, but an error that there is a cause for has it. */
+    async #explained (fn, message) {
       try {
         return await fn()
       } catch (err) {
-        if (NOT_OPEN.has(err.code) && err.cause === undefined && this[kFailure] !== null) throw this.#refusal()
+        if (NOT_OPEN.has(err.code) && err.cause === undefined && this.#isRefusing) throw this.#refusal(message)
+        throw err
+      }
+    }
+
+    async #hooked (run) {
+      try {
+        await run()
+      } catch (err) {
+        this[kFailure] = new LevelError('LEVEL_HOOK_ERROR', 'The postopen hook failed on open()', err)
         throw err
       }
     }

@@ -105,9 +105,10 @@ function countedBefore () {
 
 /**
  * The same methods of `target`, a class's prototype or an object, with every call counted. Those that come to nothing native,
- * because they have nothing to do or fail at once, are nowhere else: their answer waits for a turn if there were enough.
+ * because they have nothing to do or fail at once, are nowhere else: their answer waits for a turn if there were enough, and
+ * if `mayWait` says so of the object after the call.
  */
-function counting (target, names) {
+function counting (target, names, mayWait = () => true) {
   for (const name of names) {
     const method = target[name]
     if (method === undefined) continue
@@ -115,7 +116,7 @@ function counting (target, names) {
     target[name] = function () {
       const before = counted
       const answer = method.apply(this, arguments)
-      if (counted !== before || !(answer instanceof Promise) || mayAnswerAtOnce()) return answer
+      if (counted !== before || !(answer instanceof Promise) || !mayWait(this) || mayAnswerAtOnce()) return answer
       return hold(answer)
     }
   }

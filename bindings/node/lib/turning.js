@@ -4,9 +4,11 @@ const { counting } = require('./native')
 
 /** The calls that answer with a promise; a symbol's calls one of these. */
 const METHODS = [
-  'approximateSize', 'batch', 'checkpoint', 'clear', 'close', 'compactRange', 'deferAsync', 'del', 'flush', 'get',
-  'getMany', 'has', 'hasMany', 'open', 'put', 'stats', 'verify'
+  'approximateSize', 'batch', 'checkpoint', 'clear', 'compactRange', 'deferAsync', 'del', 'flush', 'get',
+  'getMany', 'has', 'hasMany', 'put', 'stats', 'verify'
 ]
+/** Calls that are answered when the status has changed, at once only if that is nothing to do. */
+const OF_STATUS = ['close', 'open']
 const STATIC = ['destroy', 'repair']
 const OF_ITERATORS = ['all', 'close', 'next', 'nextv']
 
@@ -32,6 +34,8 @@ exports.turning = function (Base) {
 
   counting(Turning, STATIC)
   counting(Turning.prototype, METHODS)
+  // An answer that waited would come after the next change.
+  counting(Turning.prototype, OF_STATUS, ({ status }) => status === 'open' || status === 'closed')
 
   return Turning
 }

@@ -164,6 +164,67 @@ test('every call says why a database did not open that nobody waited for', async
   await assert.rejects(db.get('a'), (err) => err.cause === undefined)
 })
 
+// It is opening until it has asked its parent, which knows by then why.
+test('every call of a sublevel says why its database did not open, also before the sublevel knows', async function () {
+  const holder = await open({})
+  const isExplained = (err) => err.code === 'LEVEL_DATABASE_NOT_OPEN' && err.cause?.code === 'LEVEL_LOCKED'
+  const calls = {
+    put: (sub) => sub.put('a', 'b'),
+    getMany: (sub) => sub.getMany([]),
+    batch: (sub) => sub.batch([]),
+    clear: (sub) => sub.clear(),
+    open: (sub) => sub.open(),
+    'opening passively': (sub) => sub.open({ passive: true }),
+    getSync: async (sub) => sub.getSync('a'),
+    'a chained batch': async (sub) => sub.batch(),
+    'a snapshot': async (sub) => sub.snapshot(),
+    all: async (sub) => sub.iterator().all(),
+    next: async (sub) => sub.keys().next(),
+    'a sublevel': async (sub) => sub.sublevel('t').values().nextv(1)
+  }
+
+  for (const [name, call] of Object.entries(calls)) {
+    for (const make of [(db) => db.sublevel('s'), (db) => db.sublevel('s').sublevel('t'), (db) => db]) {
+      const db = new AidbLevel(holder.location)
+      const sub = make(db)
+      const iterator = sub.iterator()
+      const opened = await db.open().then(() => true, () => false)
+      assert.equal(opened, false)
+      // The first call after the failure, and one when everybody knows of it.
+      await assert.rejects(call(sub), isExplained, name)
+      await new Promise(setImmediate)
+      await assert.rejects(call(sub), isExplained, name)
+      await assert.rejects(iterator.next(), isExplained, name)
+      await assert.rejects(sub.open({ passive: true }), isExplained, name)
+    }
+  }
+
+  await holder.close()
+})
+
+test('every call says which hook kept a database from opening', async function () {
+  const db = new AidbLevel(temporary())
+  const sub = db.sublevel('s')
+  const failing = async function () { throw new Error('not today') }
+  const isExplained = (err) => err.code === 'LEVEL_DATABASE_NOT_OPEN' && err.cause?.code === 'LEVEL_HOOK_ERROR'
+  db.hooks.postopen.add(failing)
+  const early = [db.get('a'), db.iterator().next(), sub.get('a')].map((one) => assert.rejects(one, isExplained))
+  await assert.rejects(db.open(), { code: 'LEVEL_HOOK_ERROR' })
+  await Promise.all(early)
+  for (const one of [db, sub, sub.sublevel('t')]) {
+    await assert.rejects(one.get('a'), isExplained)
+    await assert.rejects(async () => one.snapshot(), isExplained)
+    await assert.rejects(one.open({ passive: true }), isExplained)
+  }
+
+  db.hooks.postopen.delete(failing)
+  await db.open()
+  await sub.open()
+  assert.equal(await sub.get('a'), undefined)
+  await db.close()
+  await assert.rejects(sub.get('a'), (err) => err.cause === undefined)
+})
+
 test('a database that is opened for reading only is read and not written', async function () {
   const db = await open()
   await db.put('a', '1')

@@ -295,6 +295,17 @@ test('the loop turns however soon a call is answered, and whichever it is', asyn
   await holder.close()
 })
 
+test('open and close are answered with the status that they promise, however many calls wait for a turn', async function () {
+  const db = new AidbLevel(temporary())
+  await db.open()
+  const waiting = Array.from({ length: 450 }, () => db.batch([]))
+  const closed = db.close().then(() => db.status)
+  const opened = db.open().then(() => db.status)
+  assert.deepEqual(await Promise.all([closed, opened]), ['closed', 'open'])
+  await Promise.all(waiting)
+  await db.close()
+})
+
 test('a get that memory can answer needs no turn, one that has to read does', async function () {
   const db = new AidbLevel(temporary())
   await db.put('a', '1')

@@ -9,9 +9,12 @@
  * Directories   AiDb has its own format: it opens AiDb directories, and refuses LevelDB's instead of harming them.
  *               A new database needs a directory that is missing or empty; its parents are made.
  * Comparators   the order of keys is bytewise, as LevelDB's default is. A comparator of the program's own is
- *               accepted if it puts a fixed set of probe keys (the empty key, prefixes, several lengths, bytes
- *               below and above 0x80) into that order, and up to 1,000 pairs of neighbours in the database.
- *               Opening or repairing with any other fails, and says so.
+ *               accepted if it puts a fixed set of probe keys into that order (the empty key, prefixes, numbers,
+ *               bytes below and above 0x80, alone and in keys of up to 64 KiB), and up to 1,000 pairs of
+ *               neighbours in the database. Opening or repairing with any other fails, and says so.
+ *               No set of keys shows that a comparator is bytewise for all. So each key that is written is also
+ *               compared with the one that was written before it. After the first pair that is not sorted bytewise
+ *               all writes fail, and change nothing. The comparator must live as long as the database is open.
  * Filters       a Bloom filter policy sets AiDb's bits per key; a policy of the program's own is not called,
  *               because filters never change an answer.
  * Caches        leveldb_cache_create_lru gives a capacity; each database has a block cache of that size of its
@@ -54,7 +57,6 @@ char *realpath(const char *path, char *resolved);
 ssize_t readlink(const char *path, char *target, size_t size);
 #endif
 
-typedef struct leveldb_t { aidb_db *db; } leveldb_t;
 typedef struct leveldb_writeoptions_t { aidb_write_options options; } leveldb_writeoptions_t;
 typedef struct leveldb_cache_t { size_t capacity; } leveldb_cache_t;
 typedef struct leveldb_env_t { int unused; } leveldb_env_t;
@@ -88,6 +90,20 @@ typedef struct leveldb_comparator_t {
     void (*destructor)(void *);
     int (*compare)(void *, const char *a, size_t alen, const char *b, size_t blen);
 } leveldb_comparator_t;
+
+/* A copy of a key, whose bytes go on behind the structure. */
+typedef struct aidb_leveldb_key {
+    size_t length;
+    char bytes[1];
+} aidb_leveldb_key;
+
+typedef struct leveldb_t {
+    aidb_db *db;
+    const leveldb_comparator_t *comparator; /* the program's own, or NULL */
+    /* With a comparator, and shared by all threads: the key written last, and whether two keys were sorted otherwise. */
+    aidb_leveldb_key *last_written;
+    int comparator_disagrees;
+} leveldb_t;
 
 typedef struct leveldb_options_t {
     aidb_options *options;
@@ -266,11 +282,11 @@ static inline void aidb_leveldb_end_repair(const char *path) {
 /* A comparator that reads a fixed number of bytes finds zeros behind a shorter key. */
 struct aidb_leveldb_probe {
     size_t length;
-    char bytes[24];
+    char bytes[32];
 };
 
-/* Whether `comparator` finds these keys in this order, which is the bytewise one. */
-static inline int aidb_leveldb_probes_agree(const leveldb_comparator_t *comparator) {
+/* Keys in their bytewise order. */
+static inline const struct aidb_leveldb_probe *aidb_leveldb_probes(size_t *count) {
     static const struct aidb_leveldb_probe probes[] = {
         {0, ""},
         {1, "\0"},
@@ -278,6 +294,7 @@ static inline int aidb_leveldb_probes_agree(const leveldb_comparator_t *comparat
         {8, "\0\0\0\0\0\0\1\0"},
         {8, "\0\0\0\0\0\1\0\0"},
         {4, "\0\0\1\0"},
+        {2, "\0\1"},
         {4, "\0\1\0\0"},
         {1, "\1"},
         {2, "\1\0"},
@@ -295,19 +312,35 @@ static inline int aidb_leveldb_probes_agree(const leveldb_comparator_t *comparat
         {16, "abcdefghijklmnop"},
         {16, "abcdefghijklmnoq"},
         {1, "b"},
+        {25, "user:00000000000000000009"},
+        {25, "user:00000000000000000010"},
+        {7, "user:10"},
+        {6, "user:9"},
+        {1, "z"},
+        {2, "z\177"},
+        {3, "z\303\251"},
         {1, "\177"},
         {2, "\177\377"},
         {1, "\200"},
         {2, "\200\0"},
+        {4, "\200\0\0\0"},
+        {8, "\200\0\0\0\0\0\0\0"},
         {2, "\200\177"},
         {2, "\200\200"},
+        {8, "\300\0\0\0\0\0\0\0"},
         {1, "\377"},
         {2, "\377\0"},
         {8, "\377\377\377\377\377\377\377\376"},
         {8, "\377\377\377\377\377\377\377\377"},
     };
-    const size_t count = sizeof probes / sizeof probes[0];
-    size_t a, b;
+    *count = sizeof probes / sizeof probes[0];
+    return probes;
+}
+
+/* Whether `comparator` finds each pair of probes in order. */
+static inline int aidb_leveldb_short_probes_agree(const leveldb_comparator_t *comparator) {
+    size_t count, a, b;
+    const struct aidb_leveldb_probe *probes = aidb_leveldb_probes(&count);
     for (a = 0; a < count; a++) {
         for (b = 0; b < count; b++) {
             int found = comparator->compare(comparator->state, probes[a].bytes, probes[a].length,
@@ -318,6 +351,82 @@ static inline int aidb_leveldb_probes_agree(const leveldb_comparator_t *comparat
         }
     }
     return 1;
+}
+
+static inline int aidb_leveldb_ascends(const leveldb_comparator_t *comparator, const char *smaller,
+                                       size_t smaller_length, const char *larger,
+                                       size_t larger_length) {
+    void *state = comparator->state;
+    return comparator->compare(state, smaller, smaller_length, larger, larger_length) < 0 &&
+           comparator->compare(state, larger, larger_length, smaller, smaller_length) > 0;
+}
+
+/*
+ * Whether it finds two keys of `length` bytes in order that differ in one byte, at the beginning, in the middle or at
+ * the end; the last bytes of the others say the opposite. Both keys are that many times 'k', and are so again
+ * afterwards.
+ */
+static inline int aidb_leveldb_bytes_agree(const leveldb_comparator_t *comparator, char *smaller,
+                                           char *larger, size_t length) {
+    static const char bytes[] = "\0\1 09AZaz\177\200\377";
+    size_t places[3];
+    size_t place, at;
+    int agree = 1;
+    places[0] = 0;
+    places[1] = length / 2;
+    places[2] = length - 1;
+    for (place = 0; place < 3; place++) {
+        for (at = 0; agree && at + 2 < sizeof bytes; at++) {
+            smaller[length - 1] = 'z';
+            larger[length - 1] = 'a';
+            smaller[places[place]] = bytes[at];
+            larger[places[place]] = bytes[at + 1];
+            agree = aidb_leveldb_ascends(comparator, smaller, length, larger, length);
+        }
+        smaller[places[place]] = larger[places[place]] = 'k';
+        smaller[length - 1] = larger[length - 1] = 'k';
+    }
+    return agree;
+}
+
+/* Whether it finds neighbouring probes in order behind `length` times 'k', which both keys begin with. */
+static inline int aidb_leveldb_tails_agree(const leveldb_comparator_t *comparator, char *smaller,
+                                           char *larger, size_t length) {
+    size_t count, at;
+    const struct aidb_leveldb_probe *probes = aidb_leveldb_probes(&count);
+    int agree = 1;
+    for (at = 0; agree && at + 1 < count; at++) {
+        memcpy(smaller + length, probes[at].bytes, sizeof probes[at].bytes);
+        memcpy(larger + length, probes[at + 1].bytes, sizeof probes[at].bytes);
+        agree = aidb_leveldb_ascends(comparator, smaller, length + probes[at].length, larger,
+                                     length + probes[at + 1].length);
+    }
+    return agree;
+}
+
+/*
+ * Whether it finds longer keys in order. The lengths are those of numbers, ids and hashes, and such that a length that
+ * is kept in 8 or 16 bits runs over.
+ */
+static inline int aidb_leveldb_long_probes_agree(const leveldb_comparator_t *comparator) {
+    static const size_t lengths[] = {2,  4,  8,   12,  16,   20,   24,
+                                     32, 64, 128, 256, 1000, 4096, 65536};
+    const size_t most = 65536 + sizeof(struct aidb_leveldb_probe);
+    char *smaller = AIDB_LEVELDB_CAST(char *, aidb_leveldb_new(most));
+    char *larger = AIDB_LEVELDB_CAST(char *, aidb_leveldb_new(most));
+    size_t at;
+    int agree = 1;
+    for (at = 0; agree && at < sizeof lengths / sizeof lengths[0]; at++) {
+        memset(smaller, 'k', lengths[at]);
+        memset(larger, 'k', lengths[at]);
+        memset(smaller + lengths[at], 0, sizeof(struct aidb_leveldb_probe));
+        memset(larger + lengths[at], 0, sizeof(struct aidb_leveldb_probe));
+        agree = aidb_leveldb_bytes_agree(comparator, smaller, larger, lengths[at]) &&
+                aidb_leveldb_tails_agree(comparator, smaller, larger, lengths[at]);
+    }
+    free(smaller);
+    free(larger);
+    return agree;
 }
 
 /*
@@ -360,12 +469,72 @@ static inline int aidb_leveldb_possible(const leveldb_options_t *options, char *
         aidb_leveldb_report(errptr, "IO error: ", "the options could not be made", "");
         return 0;
     }
-    if (options->comparator != NULL && !aidb_leveldb_probes_agree(options->comparator)) {
+    if (options->comparator != NULL && !(aidb_leveldb_short_probes_agree(options->comparator) &&
+                                         aidb_leveldb_long_probes_agree(options->comparator))) {
         aidb_leveldb_report(errptr, "Not implemented: ",
                             "a comparator that sorts otherwise than bytewise", "");
         return 0;
     }
     return 1;
+}
+
+/*
+ * Whether `key` may be written: a message in *errptr if the program's comparator does not put it and the key that
+ * was written before it, by whichever thread, into bytewise order, or did not do so with two earlier ones.
+ */
+static inline int aidb_leveldb_may_write(leveldb_t *db, const char *key, size_t length,
+                                         char **errptr) {
+    aidb_leveldb_key *mine, *last;
+    if (db->comparator == NULL) {
+        return 1;
+    }
+    mine = AIDB_LEVELDB_CAST(aidb_leveldb_key *, aidb_leveldb_new(sizeof *mine + length));
+    mine->length = length;
+    if (length > 0) {
+        memcpy(mine->bytes, key, length);
+    }
+    /* Whoever takes a key out frees it, so it is nobody else's while it is compared. */
+    last = __atomic_exchange_n(&db->last_written, mine, __ATOMIC_ACQ_REL);
+    if (last != NULL) {
+        size_t shorter = last->length < length ? last->length : length;
+        int bytewise = shorter > 0 ? memcmp(last->bytes, key, shorter) : 0;
+        int found = db->comparator->compare(db->comparator->state, last->bytes, last->length, key,
+                                            length);
+        if (bytewise == 0) {
+            bytewise = (last->length > length) - (last->length < length);
+        }
+        if ((found > 0) - (found < 0) != (bytewise > 0) - (bytewise < 0)) {
+            __atomic_store_n(&db->comparator_disagrees, 1, __ATOMIC_RELAXED);
+        }
+        free(last);
+    }
+    if (__atomic_load_n(&db->comparator_disagrees, __ATOMIC_RELAXED)) {
+        aidb_leveldb_report(errptr, "Invalid argument: ",
+                            "the comparator does not sort the keys that are written bytewise", "");
+        return 0;
+    }
+    return 1;
+}
+
+/* A walk over the keys of a batch, which may all be written or not. */
+struct aidb_leveldb_batch_check {
+    leveldb_t *db;
+    char **errptr;
+    int may_write;
+};
+
+static inline void aidb_leveldb_check_delete(void *state, const char *key, size_t length) {
+    struct aidb_leveldb_batch_check *check =
+        AIDB_LEVELDB_CAST(struct aidb_leveldb_batch_check *, state);
+    check->may_write =
+        check->may_write && aidb_leveldb_may_write(check->db, key, length, check->errptr);
+}
+
+static inline void aidb_leveldb_check_put(void *state, const char *key, size_t length,
+                                          const char *value, size_t value_length) {
+    (void)value;
+    (void)value_length;
+    aidb_leveldb_check_delete(state, key, length);
 }
 
 /* ---- The database ---- */
@@ -397,11 +566,13 @@ static inline leveldb_t *leveldb_open(const leveldb_options_t *options, const ch
     }
     result = AIDB_LEVELDB_CAST(leveldb_t *, aidb_leveldb_new(sizeof(leveldb_t)));
     result->db = db;
+    result->comparator = comparator;
     return result;
 }
 
 static inline void leveldb_close(leveldb_t *db) {
     (void)aidb_close(db->db, NULL);
+    free(db->last_written);
     free(db);
 }
 
@@ -409,14 +580,22 @@ static inline void leveldb_put(leveldb_t *db, const leveldb_writeoptions_t *opti
                                const char *key, size_t keylen, const char *val, size_t vallen,
                                char **errptr) {
     aidb_error *error = NULL;
-    aidb_status status = aidb_put(db->db, key, keylen, val, vallen, &options->options, &error);
+    aidb_status status;
+    if (!aidb_leveldb_may_write(db, key, keylen, errptr)) {
+        return;
+    }
+    status = aidb_put(db->db, key, keylen, val, vallen, &options->options, &error);
     (void)aidb_leveldb_done(status, error, errptr);
 }
 
 static inline void leveldb_delete(leveldb_t *db, const leveldb_writeoptions_t *options,
                                   const char *key, size_t keylen, char **errptr) {
     aidb_error *error = NULL;
-    aidb_status status = aidb_delete(db->db, key, keylen, &options->options, &error);
+    aidb_status status;
+    if (!aidb_leveldb_may_write(db, key, keylen, errptr)) {
+        return;
+    }
+    status = aidb_delete(db->db, key, keylen, &options->options, &error);
     (void)aidb_leveldb_done(status, error, errptr);
 }
 
@@ -427,6 +606,17 @@ static inline void leveldb_write(leveldb_t *db, const leveldb_writeoptions_t *op
     if (batch->error != NULL) {
         aidb_leveldb_report(errptr, batch->error, "", "");
         return;
+    }
+    if (db->comparator != NULL) {
+        struct aidb_leveldb_batch_check check;
+        check.db = db;
+        check.errptr = errptr;
+        check.may_write = 1;
+        (void)aidb_batch_iterate(batch->batch, &check, aidb_leveldb_check_put,
+                                 aidb_leveldb_check_delete, NULL);
+        if (!check.may_write) {
+            return;
+        }
     }
     status = aidb_write(db->db, batch->batch, &options->options, &error);
     (void)aidb_leveldb_done(status, error, errptr);

@@ -100,7 +100,7 @@ typedef struct aidb_leveldb_key {
 typedef struct leveldb_t {
     aidb_db *db;
     const leveldb_comparator_t *comparator; /* the program's own, or NULL */
-    /* With a comparator, and shared by all threads: the key written last, and whether two keys were sorted otherwise. */
+    /* With a comparator, shared by all threads: the key written last, and whether two were sorted otherwise. */
     aidb_leveldb_key *last_written;
     int comparator_disagrees;
 } leveldb_t;

@@ -41,7 +41,7 @@ exports.explaining = function (Base) {
       // Who opens passively has only waited for it.
       if (options?.passive) return this.#explained(() => super.open(options), 'Database failed to open')
 
-      // abstract-level takes the hooks that there are before it does anything else, and keeps what they throw for the answer.
+      // abstract-level takes the hooks that there are before it does anything else; what they throw only the answer has.
       const { postopen } = this.hooks
       if (postopen.noop) return super.open(options)
       const run = postopen.run

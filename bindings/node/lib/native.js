@@ -104,9 +104,9 @@ function countedBefore () {
 }
 
 /**
- * The same methods of `target`, a class's prototype or an object, with every call counted. Those that come to nothing native,
- * because they have nothing to do or fail at once, are nowhere else: their answer waits for a turn if there were enough, and
- * if `mayWait` says so of the object after the call.
+ * Counts every call of these methods of `target`, a class's prototype or an object. Calls that come to nothing native,
+ * because they have nothing to do or fail at once, are counted nowhere else: their answer waits for a turn if there were
+ * enough, and if `mayWait` says so of the object after the call.
  */
 function counting (target, names, mayWait = () => true) {
   for (const name of names) {

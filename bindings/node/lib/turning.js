@@ -13,8 +13,8 @@ const STATIC = ['destroy', 'repair']
 const OF_ITERATORS = ['all', 'close', 'next', 'nextv']
 
 /**
- * A database of class `Base` that lets the event loop turn whatever is awaited of it, also calls that it answers at once.
- * Goes around everything else that may answer a call.
+ * A database of class `Base` that lets the event loop turn whatever is awaited of it, also calls that it answers at
+ * once. Goes around everything else that may answer a call.
  */
 exports.turning = function (Base) {
   class Turning extends Base {

@@ -167,8 +167,8 @@ const AWAITED_SYMBOLS = [Symbol.asyncDispose, Symbol.asyncIterator]
 
 /** What answers without a promise, of all classes but for `clear`, which only chained batches have such. */
 const UNAWAITED = new Set([
-  'attachResource', 'defer', 'detachResource', 'getProperty', 'getSync', 'iterator', 'keyEncoding', 'keys', 'path', 'prefixKey',
-  'snapshot', 'sublevel', 'valueEncoding', 'values', 'seek', 'ref', 'unref'
+  'attachResource', 'defer', 'detachResource', 'getProperty', 'getSync', 'iterator', 'keyEncoding', 'keys', 'path',
+  'prefixKey', 'snapshot', 'sublevel', 'valueEncoding', 'values', 'seek', 'ref', 'unref'
 ])
 
 // A promise that is resolved goes on before the event loop does, and a call that has nothing to do never sees a thread.
@@ -189,22 +189,27 @@ test('the loop turns however soon a call is answered, and whichever it is', asyn
     assert.ok(most <= 201, `${most} of ${what} between two turns`)
   }
 
+  /** What answers without a promise, or has something to do. */
+  const LEFT_OUT = () => {}
+
   /** Each method of a handle that is closed, or whose calls come to nothing for other reasons. */
   const allTurn = async function (what, handle, calls = {}) {
     for (const name of methodsOf(handle)) {
       if (UNAWAITED.has(name) && !(name in calls)) continue
       const call = calls[name] ?? (name === Symbol.asyncIterator ? () => handle[name]().next() : () => handle[name]([]))
-      if (call !== SYNCHRONOUS) await turns(`${what}.${String(name)}`, call)
+      if (call !== LEFT_OUT) await turns(`${what}.${String(name)}`, call)
     }
   }
-  const SYNCHRONOUS = () => {}
 
   // Not open: closed, or it did not open.
   const closed = async function (db) {
     await db.close()
     return db
   }
-  const neverOpens = (db) => ({ open: () => db.open({ passive: true }), deferAsync: () => db.deferAsync(async () => {}, aborted) })
+  const neverOpens = (db) => ({
+    open: () => db.open({ passive: true }),
+    deferAsync: () => db.deferAsync(async () => {}, aborted)
+  })
   const database = await closed(new AidbLevel(temporary()))
   const failed = new AidbLevel(holder.location)
   await failed.open().catch(() => {})
@@ -223,8 +228,8 @@ test('the loop turns however soon a call is answered, and whichever it is', asyn
     const calls = {
       batch: () => db.batch([]),
       clear: () => db.clear({ limit: 0 }),
-      close: SYNCHRONOUS,
-      [Symbol.asyncDispose]: SYNCHRONOUS,
+      close: LEFT_OUT,
+      [Symbol.asyncDispose]: LEFT_OUT,
       deferAsync: () => db.deferAsync(async () => {}, aborted),
       get: () => db.get(),
       has: () => db.has(null),
@@ -238,8 +243,8 @@ test('the loop turns however soon a call is answered, and whichever it is', asyn
         checkpoint: () => db.checkpoint(''),
         approximateSize: () => db.approximateSize('a', 'b', { keyEncoding: 'none such' }),
         compactRange: () => db.compactRange('a', 'b', { keyEncoding: 'none such' }),
-        flush: SYNCHRONOUS,
-        stats: SYNCHRONOUS
+        flush: LEFT_OUT,
+        stats: LEFT_OUT
       })
     }
     await allTurn(what, db, calls)
@@ -264,7 +269,7 @@ test('the loop turns however soon a call is answered, and whichever it is', asyn
 
     const batch = db.batch()
     await batch.close()
-    await allTurn(`chained batch of a ${what}`, batch, { put: SYNCHRONOUS, del: SYNCHRONOUS, clear: SYNCHRONOUS })
+    await allTurn(`chained batch of a ${what}`, batch, { put: LEFT_OUT, del: LEFT_OUT, clear: LEFT_OUT })
     await turns(`empty chained batch of a ${what}`, () => db.batch().write())
 
     const snapshot = db.snapshot()

@@ -356,4 +356,25 @@ mod tests {
         assert_eq!((gauge.read_ahead(), gauge.bytes()), (held, held));
         assert_eq!(widen(&mut run), 32, "now it may again");
     }
+
+    #[test]
+    fn a_buffer_goes_only_where_the_window_has_shrunk_below_it() {
+        let gauge = MemoryGauge::default();
+        let mut run = Run::default();
+        let kept = |run: &mut Run, capacity, window| {
+            run.buffer = Vec::with_capacity(capacity);
+            run.widen(FIRST_READAHEAD * 2, &gauge);
+            assert_eq!(run.window, window);
+            run.buffer.capacity()
+        };
+        // An allocation may be larger than it was to be.
+        let large = FIRST_READAHEAD * 3;
+        assert_eq!(kept(&mut run, large, FIRST_READAHEAD), large);
+        assert_eq!(kept(&mut run, large, FIRST_READAHEAD * 2), large);
+        assert_eq!(kept(&mut run, large, FIRST_READAHEAD * 2), large);
+        gauge.resize_read_ahead(0, MOST_READAHEAD);
+        assert_eq!(kept(&mut run, large, FIRST_READAHEAD), 0);
+        let small = FIRST_READAHEAD;
+        assert_eq!(kept(&mut run, small, FIRST_READAHEAD), small);
+    }
 }

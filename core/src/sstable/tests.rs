@@ -7,10 +7,12 @@ use aidb_test_data::{Fill, Random, Sizes};
 
 use super::block::LARGE_BYTES;
 use super::format::{
-    BLOCK_TRAILER_BYTES, BlockKind, FOOTER_BYTES, Footer, HEADER_BYTES, block_trailer,
+    BLOCK_TRAILER_BYTES, BlockKind, FOOTER_BYTES, Footer, HEADER_BYTES, Properties, block_trailer,
 };
+use super::tail::Tail;
 use super::*;
 use crate::compression::Compression;
+use crate::content::Sum;
 use crate::env::{Env, MemEnv};
 use crate::error::{ErrorKind, Result};
 use crate::iterator::InternalIterator;
@@ -686,6 +688,61 @@ fn a_block_in_the_place_of_another_is_never_handed_out() {
 }
 
 /// A footer with a good checksum may still name what is not there.
+#[test]
+fn a_table_says_what_its_entries_come_to() {
+    let (env, path) = in_memory();
+    let cache = Arc::new(BlockCache::new(0));
+    for seed in 0..20 {
+        let model = random_model(&mut Random::new(seed), 50);
+        let summary = build(&env, &path, &model, TableOptions::default());
+        let table = open(&env, &path, summary.file_size, &cache).unwrap();
+        let trailers = || model.iter().map(|(key, _)| key_of(key).trailer);
+        let tombstones = trailers().filter(|trailer| trailer.kind() == Some(ValueKind::Delete));
+        let counts = (model.len() as u64, tombstones.count() as u64);
+        assert_eq!(table.counts(), counts, "seed {seed}");
+        let mut sum = Sum::default();
+        for (key, value) in &model {
+            let KeyRef { user_key, trailer } = key_of(key);
+            assert!(sum.add_entry(user_key, trailer, value));
+        }
+        assert_eq!(summary.sum, sum, "seed {seed}");
+        assert_eq!(table.content_sum(), Some(sum.terms), "seed {seed}");
+        let numbers = || trailers().map(Trailer::sequence);
+        let ends = [numbers().min().unwrap(), numbers().max().unwrap()];
+        assert_eq!(table.numbers(), ends, "seed {seed}");
+        env.remove_file(&path).unwrap();
+    }
+}
+
+#[test]
+fn an_index_and_properties_that_are_not_of_one_table_are_refused() {
+    let (env, path) = in_memory();
+    let model = random_model(&mut Random::new(7), 50);
+    let options = TableOptions {
+        block_size: 100,
+        ..TableOptions::default()
+    };
+    let size = build(&env, &path, &model, options).file_size;
+    let file = env.open_read(&path).unwrap();
+    let tail = Tail::read(&*file, &path, FILE_ID, size).unwrap();
+    let (index, properties) = (tail.index().unwrap(), tail.properties().unwrap());
+    tail.check_together(&properties, &index).unwrap();
+    for data_blocks in [properties.data_blocks - 1, properties.data_blocks + 1] {
+        let other = Properties {
+            data_blocks,
+            ..properties.clone()
+        };
+        let error = tail.check_together(&other, &index).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corruption, "{error}");
+    }
+    let newer = Properties {
+        keyspace: 1,
+        ..properties
+    };
+    let error = tail.check_together(&newer, &index).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+}
+
 #[test]
 fn a_footer_whose_parts_do_not_follow_one_another_is_damage() {
     let (env, path) = in_memory();

@@ -52,6 +52,28 @@ fn versions_of_a_key_that_do_not_descend_are_told_within_a_block_and_from_one_to
 }
 
 #[test]
+fn keys_that_do_not_ascend_are_told_within_a_block_and_from_one_to_the_next() {
+    for (smaller, larger) in [
+        (&b"a"[..], &b"b"[..]),
+        (b"a", b"ab"),
+        (b"ab", b"b"),
+        (b"", b"a"),
+    ] {
+        let raw = block(&[(0, larger, 9), (0, smaller, 8)]);
+        assert_eq!(told(&mut Tally::default(), &raw), Some(UNORDERED.what));
+        let mut tally = Tally::default();
+        assert_eq!(told(&mut tally, &block(&[(0, larger, 9)])), None);
+        let next = block(&[(0, smaller, 8)]);
+        assert_eq!(told(&mut tally, &next), Some(UNORDERED.what));
+        let raw = block(&[(0, smaller, 9), (0, larger, 8)]);
+        assert_eq!(told(&mut Tally::default(), &raw), None);
+    }
+    // Behind what both share, too.
+    let raw = block(&[(0, b"kb", 9), (1, b"a", 8)]);
+    assert_eq!(told(&mut Tally::default(), &raw), Some(UNORDERED.what));
+}
+
+#[test]
 fn every_version_behind_the_first_of_its_key_counts_as_older() {
     let mut tally = Tally::default();
     let first = block(&[(0, b"k", 9), (1, b"", 8), (1, b"", 7), (0, b"l", 5)]);

@@ -109,6 +109,8 @@ struct Inner {
     holder: Option<Holder>,
     /// See [`Error::is_unaccounted`].
     is_unaccounted: bool,
+    /// See [`Error::is_given_up`].
+    is_given_up: bool,
 }
 
 /// Who holds a database that is locked, as it said when it opened it.
@@ -221,6 +223,18 @@ impl Error {
         Error::new(ErrorKind::Internal, message)
     }
 
+    /// A call would have to do more than its caller wants it to.
+    #[cold]
+    #[doc(hidden)]
+    pub fn given_up() -> Error {
+        let message = "a call gave up, and whoever made it was not told".to_owned();
+        let mut inner = Error::parts(ErrorKind::Internal, message, None, None);
+        inner.is_given_up = true;
+        Error {
+            inner: Arc::new(inner),
+        }
+    }
+
     /// Entries do not add up, or are not in order, in what a flush or compaction read or wrote.
     pub(crate) fn unaccounted(message: impl Into<String>) -> Error {
         let mut inner = Error::parts(ErrorKind::Internal, message.into(), None, None);
@@ -242,6 +256,7 @@ impl Error {
         let mut inner = Error::parts(self.inner.kind, message, source, self.inner.place.clone());
         inner.holder = self.inner.holder.clone();
         inner.is_unaccounted = self.inner.is_unaccounted;
+        inner.is_given_up = self.inner.is_given_up;
         Error {
             inner: Arc::new(inner),
         }
@@ -271,7 +286,14 @@ impl Error {
             place,
             holder: None,
             is_unaccounted: false,
+            is_given_up: false,
         }
+    }
+
+    /// Whether the call gave up because it was made within an effort, which only its caller sees.
+    #[doc(hidden)]
+    pub fn is_given_up(&self) -> bool {
+        self.inner.is_given_up
     }
 
     /// Whether entries did not add up: a fault of ours, or of the memory, that was noticed before it was installed.

@@ -36,6 +36,7 @@
 //! | `coding`, `checksum`, `compression` | bytes |
 //! | `memory` | the only door to memory whose amount follows from data, options or counts |
 //! | `env` | the only door to files, clock, threads and randomness |
+//! | `effort` | how much a call may do before it gives up |
 //! | `sync`, `prefetch`, `error` | locks and atomics; memory asked for ahead; the one error type |
 
 #![deny(unsafe_code)]
@@ -48,6 +49,7 @@ mod compaction;
 mod compression;
 mod content;
 mod db;
+mod effort;
 pub mod env;
 mod error;
 mod filename;
@@ -78,6 +80,8 @@ pub use db::{
     Chunk, Cursor, DB, Damage, Iter, LevelStats, Loss, Remembered, RepairReport, SetAside, Stats,
     Value, VerifyProgress, VerifyReport,
 };
+#[doc(hidden)]
+pub use effort::{Effort, is_spent, within};
 pub use error::{Error, ErrorKind, Holder, Result};
 pub use key::{FileNumber, MAX_KEY_BYTES, MAX_VALUE_BYTES, SequenceNumber, ValueKind};
 #[doc(hidden)]

@@ -26,7 +26,7 @@ const LAYERS: &[&str] = &[
     "coding checksum",
     "memory",
     "env",
-    "metrics",
+    "metrics effort",
     "sync prefetch",
     "error",
 ];

@@ -10,6 +10,7 @@ use super::holds::{HoldList, Lease, Walk};
 use super::shared::Shared;
 use super::source::sources;
 use super::superversion::SuperVersion;
+use crate::effort;
 use crate::error::{Error, ErrorKind, Result};
 use crate::iterator::merging::{MergingIterator, Reach};
 use crate::iterator::visible::VisibleIterator;
@@ -228,7 +229,7 @@ impl Cursor {
                 chunk.push(key, value)?;
                 // The last entry copied is left behind even when it filled the chunk.
                 let moved = stand.next(walk);
-                if chunk.bytes.len() >= max_bytes {
+                if chunk.bytes.len() >= max_bytes || (effort::is_spent() && moved.is_ok()) {
                     break;
                 }
                 moved?;
@@ -504,6 +505,8 @@ impl Chunk {
     }
 
     fn push(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        // The chunk may have room for it.
+        effort::spend(key.len() + value.len())?;
         memory::reserve(&mut self.bytes, key.len() + value.len(), CHUNK)?;
         memory::reserve(&mut self.ends, 1, CHUNK)?;
         self.bytes.extend_from_slice(key);

@@ -8,6 +8,7 @@
 //! * V3  After such a seek the inner iterator stands strictly beyond what was left, or it is an error: every loop here ends,
 //!       whatever a block holds.
 
+use crate::effort;
 use crate::error::{Error, Result};
 use crate::iterator::alarm::{Alarm, LONG_RUN};
 use crate::iterator::{InternalIterator, RESEEK_AFTER, out_of_order};
@@ -193,8 +194,10 @@ impl<I: InternalIterator> VisibleIterator<I> {
 
     /// From any entry, goes forward to the first visible one that is not deleted.
     fn settle_forward(&mut self) -> Result<()> {
-        let (mut hidden, mut deleted) = (0, 0);
+        let (mut hidden, mut deleted, mut passed) = (0, 0, 0);
         while self.inner.valid() {
+            passed += 1;
+            effort::pass_over(passed)?;
             let KeyRef { user_key, trailer } = self.inner.key();
             if trailer.sequence() > self.sequence {
                 hidden += 1;
@@ -242,6 +245,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
         let mut passed = 0;
         while self.inner.valid() {
             passed += 1;
+            effort::pass_over(passed)?;
             if passed == LONG_RUN
                 && let Some(alarm) = &self.alarm
             {
@@ -341,15 +345,14 @@ mod tests {
             Ok(())
         }
         fn seek(&mut self, target: KeyRef<'_>) -> Result<()> {
-            self.at = (0..self.entries.len())
-                .find(|&at| self.key_at(at) >= target)
-                .unwrap_or(self.entries.len());
+            self.at = (self.entries)
+                .partition_point(|(key, trailer, _)| KeyRef::new(key, *trailer) < target);
             Ok(())
         }
         fn seek_for_prev(&mut self, target: KeyRef<'_>) -> Result<()> {
-            self.at = (0..self.entries.len())
-                .rfind(|&at| self.key_at(at) <= target)
-                .unwrap_or(usize::MAX);
+            let behind = (self.entries)
+                .partition_point(|(key, trailer, _)| KeyRef::new(key, *trailer) <= target);
+            self.at = behind.wrapping_sub(1);
             Ok(())
         }
         fn next(&mut self) -> Result<()> {
@@ -456,6 +459,44 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_brief_step_gives_up_in_a_long_run_of_entries_that_it_does_not_show() {
+        const RUN: usize = 40_000;
+        let entry = |key: &str, number, kind| {
+            let trailer = Trailer::new(SequenceNumber(number), kind);
+            (key.as_bytes().to_vec(), trailer, Vec::new())
+        };
+        // Deleted, or put behind the sequence number that is read at.
+        for (number, kind) in [(1, ValueKind::Delete), (9, ValueKind::Put)] {
+            let run = (0..RUN).map(|at| entry(&format!("b{at:06}"), number, kind));
+            let mut entries = vec![entry("a", 1, ValueKind::Put)];
+            entries.extend(run);
+            entries.push(entry("c", 1, ValueKind::Put));
+            let inner = Entries {
+                entries,
+                at: usize::MAX,
+            };
+            let mut iterator = VisibleIterator::new(inner, SequenceNumber(5));
+            let brief = |step: &mut dyn FnMut() -> Result<()>| {
+                let outcome = effort::within(&effort::Effort::Brief, step);
+                outcome.is_err_and(|error| error.is_given_up())
+            };
+            iterator.seek_to_first().unwrap();
+            assert!(brief(&mut || iterator.next()));
+            assert!(!iterator.valid());
+            iterator.seek_to_first().unwrap();
+            iterator.next().unwrap();
+            assert_eq!(iterator.key(), b"c");
+            assert!(brief(&mut || iterator.prev()));
+            iterator.seek(b"c").unwrap();
+            iterator.prev().unwrap();
+            assert_eq!(iterator.key(), b"a");
+            // A part of the run is brief.
+            assert!(!brief(&mut || iterator.seek(b"b020000")));
+            assert_eq!(iterator.key(), b"c");
         }
     }
 }

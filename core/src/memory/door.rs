@@ -19,7 +19,9 @@ use std::alloc::Layout;
 use std::cell::Cell;
 use std::ptr::NonNull;
 
+use crate::effort;
 use crate::env::{SYSTEM_PAGE_BYTES, map, unmap};
+use crate::error::{Error, Result};
 use crate::error::{Error, Result};
 
 /// Why bytes were not decoded.
@@ -214,15 +216,16 @@ pub(crate) fn allocate(layout: Layout, is_zeroed: bool, what: &str) -> Result<No
     NonNull::new(place).ok_or_else(|| Error::out_of_memory(what, layout.size()))
 }
 
-/// What whoever gets memory by other means asks first. Fails in a test that wants it, never else.
+/// What whoever gets memory by other means asks first. Fails in a test that wants it, and in a call that is to give up
+/// before it does much, never else.
 #[inline(always)]
 pub(crate) fn pass(what: &str, bytes: usize) -> Result<()> {
     #[cfg(test)]
     if crate::env::test_passes::fails() {
         return Err(Error::out_of_memory(what, bytes));
     }
-    let _ = (what, bytes);
-    Ok(())
+    let _ = what;
+    effort::spend(bytes)
 }
 
 fn bytes_of<T>(count: usize) -> usize {

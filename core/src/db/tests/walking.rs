@@ -3,6 +3,7 @@
 use std::ops::Bound;
 
 use super::*;
+use crate::effort::{Effort, within};
 
 /// A database with the keys `b`, `d`, `f` and `h`, half of them in a table; each is its own value.
 fn example(env: &MemEnv) -> DB {
@@ -180,4 +181,36 @@ fn the_first_of_many_keys_end_with_the_bytes_of_their_values() {
     }
     let none = db.get_first_of::<&[u8]>(&[], &options, 0).unwrap();
     assert_eq!(none, []);
+}
+
+#[test]
+fn a_brief_read_of_a_large_value_gives_up_and_the_same_read_finds_it_later() {
+    let large = vec![7; 5 << 20];
+    let reads: [(&str, fn(&DB) -> Result<Vec<u8>>); 3] = [
+        ("get", |db| Ok(db.get(b"l")?.expect("it was put").to_vec())),
+        ("get_many", |db| {
+            let values = db.get_many(&[b"m", b"l"])?;
+            Ok(values[1].as_ref().expect("it was put").to_vec())
+        }),
+        ("read_chunk", |db| {
+            let mut chunk = Chunk::new();
+            let mut cursor = db.cursor(IterOptions::default())?;
+            cursor.read_chunk(&mut chunk, 1, usize::MAX)?;
+            Ok(chunk.iter().next().expect("it was put").1.to_vec())
+        }),
+    ];
+    for is_flushed in [false, true] {
+        for (name, read) in reads {
+            let env = MemEnv::new();
+            let db = open(&env);
+            db.put(b"l", &large).unwrap();
+            db.put(b"m", b"").unwrap();
+            if is_flushed {
+                db.flush().unwrap();
+            }
+            let gave_up = within(&Effort::Brief, || read(&db)).unwrap_err();
+            assert!(gave_up.is_given_up(), "{name}: {gave_up}");
+            assert!(read(&db).unwrap() == large, "{name}");
+        }
+    }
 }

@@ -1,0 +1,188 @@
+//! How much a call may do before it gives up, for callers that have something else to see to: Python's signals.
+//!
+//! A call cannot be asked beforehand how long it will take: a seek may have to pass over millions of tombstones, a get may
+//! find a gigabyte. So it is made [`within`] an effort, counts what it does, and gives up where that becomes much; the
+//! caller then makes it again where it may take its time.
+//!
+//! * EFFORT-1  A call gives up by an error, between two entries that it passes over or where it might have failed for want of
+//!       memory. So nothing is changed by it (O1 of `memory`), but a cursor stands nowhere until it seeks.
+//! * EFFORT-2  Nothing is counted and nothing gives up outside of [`within`], which no thread of the engine ever is.
+//!
+//! The effort is the thread's and not an argument, because what it is spent on lies at the bottom of every read.
+
+use std::cell::{Cell, RefCell};
+
+use crate::error::{Error, Result};
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicBool, Ordering};
+
+/// Bytes that a brief call may read, unpack or copy: a few milliseconds.
+const BRIEF_BYTES: usize = 16 << 20;
+/// Bytes that it may take in one piece. Three times as many, read, unpacked and copied, are within `BRIEF_BYTES`.
+const BRIEF_PIECE_BYTES: usize = 4 << 20;
+/// Bytes in one piece that are not worth counting.
+const UNCOUNTED_BYTES: usize = 64 << 10;
+/// Entries that are passed over between two counts.
+const ENTRIES: u32 = 64;
+/// Bytes that take as long to copy as it takes to pass over an entry: half a microsecond.
+const ENTRY_BYTES: usize = 512;
+
+const _: () = assert!(3 * BRIEF_PIECE_BYTES < BRIEF_BYTES && ENTRIES.is_power_of_two());
+
+/// How long a call may take.
+#[derive(Debug, Clone)]
+pub enum Effort {
+    /// It gives up before it takes longer than some ten milliseconds of the processor.
+    Brief,
+    /// It gives up soon after this has become true.
+    Until(Arc<AtomicBool>),
+}
+
+#[derive(Clone, Copy)]
+struct Count {
+    /// Whether there is an effort to count for.
+    counts: bool,
+    /// Only counted for an effort.
+    bytes: usize,
+}
+
+impl Count {
+    const NONE: Count = Count {
+        counts: false,
+        bytes: 0,
+    };
+}
+
+thread_local! {
+    static COUNT: Cell<Count> = const { Cell::new(Count::NONE) };
+    /// What ends the call that this thread makes; without it the call is brief.
+    static END: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
+}
+
+/// What `call` answers, made by this thread within `effort`. Where it gave up, `is_given_up` tells of the error.
+#[inline]
+pub fn within<T>(effort: &Effort, call: impl FnOnce() -> Result<T>) -> Result<T> {
+    struct Restore(Count);
+    impl Drop for Restore {
+        #[inline]
+        fn drop(&mut self) {
+            COUNT.set(self.0);
+        }
+    }
+    let counted = Count {
+        counts: true,
+        bytes: 0,
+    };
+    let _before = Restore(COUNT.replace(counted));
+    match effort {
+        Effort::Brief => call(),
+        Effort::Until(end) => until(end, call),
+    }
+}
+
+fn until<T>(end: &Arc<AtomicBool>, call: impl FnOnce() -> T) -> T {
+    struct Forget;
+    impl Drop for Forget {
+        fn drop(&mut self) {
+            END.take();
+        }
+    }
+    END.set(Some(Arc::clone(end)));
+    let _end = Forget;
+    call()
+}
+
+/// Whether a call that could go on later should leave it at what it has.
+#[inline]
+pub fn is_spent() -> bool {
+    COUNT.get().bytes > BRIEF_BYTES / 2
+}
+
+/// Counts so many bytes in one piece. Fails if the call is to give up.
+#[inline(always)]
+pub(crate) fn spend(bytes: usize) -> Result<()> {
+    match bytes <= UNCOUNTED_BYTES {
+        true => Ok(()),
+        false => count(bytes, BRIEF_PIECE_BYTES),
+    }
+}
+
+/// Counts the `passed`-th entry that is passed over without being shown. Fails if the call is to give up.
+#[inline(always)]
+pub(crate) fn pass_over(passed: u32) -> Result<()> {
+    match passed.is_multiple_of(ENTRIES) {
+        true => count(ENTRIES as usize * ENTRY_BYTES, usize::MAX),
+        false => Ok(()),
+    }
+}
+
+#[cold]
+fn count(bytes: usize, most: usize) -> Result<()> {
+    let mut count = COUNT.get();
+    if !count.counts {
+        return Ok(());
+    }
+    count.bytes = count.bytes.saturating_add(bytes);
+    COUNT.set(count);
+    let gives_up = END.with_borrow(|end| match end {
+        Some(end) => end.load(Ordering::Relaxed),
+        None => bytes > most || count.bytes > BRIEF_BYTES,
+    });
+    match gives_up {
+        true => Err(Error::given_up()),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pass_over_many(entries: u32) -> Result<u32> {
+        (1..=entries).try_for_each(pass_over)?;
+        Ok(entries)
+    }
+
+    /// What it answered, `None` if it gave up.
+    fn told<T>(outcome: Result<T>) -> Option<T> {
+        match outcome {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                // Also when somebody has said where.
+                assert!(error.context("somewhere").is_given_up());
+                None
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_brief_call_gives_up_where_much_is_to_be_done() {
+        let most = (BRIEF_BYTES / ENTRY_BYTES) as u32;
+        assert_eq!(pass_over_many(10 * most).unwrap(), 10 * most);
+        assert!(spend(1 << 30).is_ok());
+        let brief = |entries| told(within(&Effort::Brief, || pass_over_many(entries)));
+        assert_eq!(brief(most), Some(most));
+        assert_eq!(brief(most + ENTRIES), None);
+        let piece = |bytes| told(within(&Effort::Brief, || spend(bytes)));
+        assert_eq!(piece(BRIEF_PIECE_BYTES), Some(()));
+        assert_eq!(piece(BRIEF_PIECE_BYTES + 1), None);
+        assert!(spend(1 << 30).is_ok() && !is_spent());
+    }
+
+    #[test]
+    fn a_call_goes_on_until_its_end_comes() {
+        let end = Arc::new(AtomicBool::new(false));
+        let passed = within(&Effort::Until(Arc::clone(&end)), || {
+            pass_over_many(1 << 20)?;
+            assert!(is_spent());
+            end.store(true, Ordering::Relaxed);
+            pass_over_many(1 << 20)
+        });
+        assert_eq!(told(passed), None);
+        // It was the end of that call only.
+        assert_eq!(
+            within(&Effort::Brief, || pass_over_many(ENTRIES)).unwrap(),
+            ENTRIES
+        );
+    }
+}

@@ -62,22 +62,25 @@ thread_local! {
 /// What `call` answers, made by this thread within `effort`. Where it gave up, `is_given_up` tells of the error.
 #[inline]
 pub fn within<T>(effort: &Effort, call: impl FnOnce() -> Result<T>) -> Result<T> {
-    struct Restore(Count);
-    impl Drop for Restore {
+    struct Restore<'a>(&'a Cell<Count>, Count);
+    impl Drop for Restore<'_> {
         #[inline]
         fn drop(&mut self) {
-            COUNT.set(self.0);
+            self.0.set(self.1);
         }
     }
-    let counted = Count {
-        counts: true,
-        bytes: 0,
-    };
-    let _before = Restore(COUNT.replace(counted));
-    match effort {
-        Effort::Brief => call(),
-        Effort::Until(end) => until(end, call),
-    }
+    // Looked up once: in a shared library that is a call.
+    COUNT.with(|count| {
+        let counted = Count {
+            counts: true,
+            bytes: 0,
+        };
+        let _before = Restore(count, count.replace(counted));
+        match effort {
+            Effort::Brief => call(),
+            Effort::Until(end) => until(end, call),
+        }
+    })
 }
 
 fn until<T>(end: &Arc<AtomicBool>, call: impl FnOnce() -> T) -> T {

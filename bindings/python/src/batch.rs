@@ -5,14 +5,11 @@ use std::sync::Arc;
 use aidb::{Error, WriteOptions};
 use pyo3::prelude::*;
 
-use crate::bytes::BytesLike;
+use crate::bytes::{BytesLike, LARGE_BYTES};
 use crate::db::Store;
 use crate::errors::{detached, to_python};
 use crate::mutex::{Mutex, lock, lock_detached};
 use crate::patience::interruptible;
-
-/// A batch of more bytes takes so long that an interrupt is looked for meanwhile, on a thread of its own.
-const LARGE_BYTES: usize = 4 << 20;
 
 /// Puts and deletes that are applied together, all or none, also across a crash; from `DB.write_batch`.
 ///
@@ -55,8 +52,16 @@ impl WriteBatch {
 #[pymethods]
 impl WriteBatch {
     /// Adds a put of `value` under `key`. Raises `InvalidArgumentError` if one is too long, `ClosedError` if the database is
-    /// closed; the batch is unchanged then.
+    /// closed; the batch is unchanged then. After an interrupt (Ctrl-C) in the put of a value of more than 4 MiB it is added all
+    /// the same, soon.
     fn put(&self, py: Python<'_>, key: BytesLike<'_>, value: BytesLike<'_>) -> PyResult<()> {
+        if value.as_slice().len() > LARGE_BYTES {
+            // The check of `add` for itself, and the copy in another thread.
+            self.add(py, |_| Ok(()))?;
+            let (key, value) = (key.copy_behind(&self.prefix)?, value.shared());
+            let operations = Arc::clone(&self.operations);
+            return interruptible(py, move |_| lock_detached(&operations)?.put(&key, &value));
+        }
         let key = key.behind(&self.prefix)?;
         self.add(py, |batch| batch.put(&key, value.as_slice()))
     }
@@ -69,10 +74,25 @@ impl WriteBatch {
 
     /// Adds all operations of another batch, `source`, behind this one's own, with the keys as they are there.
     fn append(&self, py: Python<'_>, source: &Bound<'_, WriteBatch>) -> PyResult<()> {
+        let source = &source.get().operations;
         // A copy first: `source` may be this batch, and two locks at once could be taken in two orders.
-        let mut added = aidb::WriteBatch::new();
-        let copied = added.append(&*lock(py, &source.get().operations)?);
-        copied.map_err(|error| to_python(py, &error))?;
+        let copy_of = |source: &aidb::WriteBatch| {
+            let mut copy = aidb::WriteBatch::new();
+            copy.append(source).map(|()| copy)
+        };
+        let operations = lock(py, source)?;
+        if operations.byte_size() > LARGE_BYTES {
+            drop(operations);
+            self.add(py, |_| Ok(()))?;
+            let (source, operations) = (Arc::clone(source), Arc::clone(&self.operations));
+            return interruptible(py, move |_| {
+                let added = copy_of(&*lock_detached(&source)?)?;
+                lock_detached(&operations)?.append(&added)
+            });
+        }
+        let added = copy_of(&operations);
+        drop(operations);
+        let added = added.map_err(|error| to_python(py, &error))?;
         self.add(py, |batch| batch.append(&added))
     }
 

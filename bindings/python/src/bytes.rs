@@ -6,13 +6,17 @@
 
 use std::borrow::Cow;
 use std::ffi::c_int;
+use std::{ptr, slice};
 
+use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyMemoryView};
 
 use crate::errors::to_python as error_to_python;
+use crate::patience::look;
 
 /// A bytes-like argument: `bytes` as it is, any other object with the buffer protocol as a copy, because its
 /// owner could change it while the interpreter is released.
@@ -31,6 +35,18 @@ impl<'a, 'py> FromPyObject<'a, 'py> for BytesLike<'py> {
                 "a bytes-like object is required, not '{found}'"
             )));
         };
+        if let Ok(buffer) = PyBuffer::<u8>::get(&object)
+            && buffer.is_c_contiguous()
+            && buffer.len_bytes() > LARGE_BYTES
+        {
+            let copied = in_pieces(object.py(), buffer.len_bytes(), |copy| {
+                // SAFETY: the buffer is lent until it is dropped, so its bytes stay where they are, `len_bytes` of them in one
+                // piece. Whoever may change them is attached to the interpreter, as this thread is while it copies.
+                copy(unsafe { slice::from_raw_parts(buffer.buf_ptr().cast(), buffer.len_bytes()) });
+                Ok(true)
+            })?;
+            return Ok(BytesLike(copied.expect("the bytes are there")));
+        }
         let copy = view.call_method0(pyo3::intern!(object.py(), "tobytes"))?;
         Ok(BytesLike(copy.cast_into()?))
     }
@@ -39,6 +55,11 @@ impl<'a, 'py> FromPyObject<'a, 'py> for BytesLike<'py> {
 impl BytesLike<'_> {
     pub(crate) fn as_slice(&self) -> &[u8] {
         self.0.as_bytes()
+    }
+
+    /// The bytes for another thread, which may keep them.
+    pub(crate) fn shared(&self) -> PyBackedBytes {
+        PyBackedBytes::from(self.0.clone())
     }
 
     /// The key as the database knows it: behind the `prefix` of a prefixed view.
@@ -72,6 +93,54 @@ pub(crate) fn to_python<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'p
         let copy = ffi::PyBytes_FromStringAndSize(bytes.as_ptr().cast(), length);
         Ok(Bound::from_owned_ptr_or_err(py, copy)?.cast_into_unchecked())
     }
+}
+
+/// More bytes than these take so long to copy or to write that an interrupt is looked for meanwhile.
+pub(crate) const LARGE_BYTES: usize = 4 << 20;
+
+/// Makes a Python object of `length` bytes, [`LARGE_BYTES`] at a time, looking for signals in between: so no lock may be held.
+/// `source` calls what it is given with all bytes there are, or answers false if they are not there any more, and then there
+/// is no object.
+pub(crate) fn in_pieces<'py>(
+    py: Python<'py>,
+    length: usize,
+    mut source: impl FnMut(&mut dyn FnMut(&[u8])) -> PyResult<bool>,
+) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    // SAFETY: without bytes to copy Python answers a new object whose bytes are not initialised, or NULL with an error.
+    let (object, begin) = unsafe {
+        let object = ffi::PyBytes_FromStringAndSize(ptr::null(), length as ffi::Py_ssize_t);
+        let object = Bound::from_owned_ptr_or_err(py, object)?;
+        let begin = ffi::PyBytes_AsString(object.as_ptr()).cast::<u8>();
+        (object.cast_into_unchecked::<PyBytes>(), begin)
+    };
+    let mut done = 0;
+    while done < length {
+        look(py)?;
+        let next = length.min(done + LARGE_BYTES);
+        let mut copy = |bytes: &[u8]| {
+            let piece = &bytes[done..next];
+            // SAFETY: `done..next` is within the `length` bytes of the object, which nobody else knows yet: it may be
+            // written to until it is answered. `piece` lies elsewhere, as that object has not been lent to anybody.
+            unsafe { ptr::copy_nonoverlapping(piece.as_ptr(), begin.add(done), piece.len()) }
+        };
+        if !source(&mut copy)? {
+            return Ok(None);
+        }
+        done = next;
+    }
+    Ok(Some(object))
+}
+
+/// [`to_python`] for bytes however many, with no lock held.
+pub(crate) fn value_to_python<'py>(py: Python<'py>, value: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    if value.len() <= LARGE_BYTES {
+        return to_python(py, value);
+    }
+    let object = in_pieces(py, value.len(), |copy| {
+        copy(value);
+        Ok(true)
+    })?;
+    Ok(object.expect("the bytes are there"))
 }
 
 /// Holds a value read from the database and lends its bytes, read-only: what is behind `DB.get_view`.

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use aidb::{Effort, Error};
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyGenericAlias, PyType};
 
-use crate::bytes::{BytesLike, to_python};
+use crate::bytes::{BytesLike, in_pieces, to_python};
 use crate::db::Store;
-use crate::errors::{detached, drop_detached, to_python as error_to_python};
-use crate::mutex::{Mutex, lock, lock_detached, take};
+use crate::errors::to_python as error_to_python;
+use crate::mutex::{Mutex, close, discard, lock, lock_detached};
+use crate::patience::{brief_or, interruptible};
 use crate::walk::{Step, Walk};
 
 /// What an iterator yields of an entry.
@@ -24,7 +26,8 @@ pub(crate) struct Shown {
 /// It stands between two entries: `next(it)` passes the one ahead and yields it, `it.prev()` passes the one behind
 /// and returns it; at an end they raise `StopIteration`. Ahead is ascending, or descending with `reverse=True`. It
 /// sees one point in the sequence of writes. It may raise `ClosedError`, `CorruptionError` and `IOError`; after one
-/// of the latter two it stays failed until it seeks. Threads may share it: each entry goes to one of them.
+/// of the latter two it stays failed until it seeks. A step that is interrupted (Ctrl-C) loses no entry: the next one takes it
+/// again. Threads may share it: each entry goes to one of them.
 #[pyclass(frozen, weakref, module = "aidb")]
 pub(crate) struct Iterator {
     store: Arc<Store>,
@@ -57,6 +60,13 @@ impl Iterator {
                 drop(walk);
                 return Err(error_to_python(py, &closed()));
             };
+            if open.may_be_large() && open.is_large(step) {
+                drop(walk);
+                match self.pass_large(py, step)? {
+                    None => continue,
+                    entry => return Ok(entry),
+                }
+            }
             if let Some((key, value)) = open.pass(step) {
                 let key = self.shown.keys.then(|| &key[self.prefix.len()..]);
                 let value = self.shown.values.then_some(value);
@@ -67,15 +77,71 @@ impl Iterator {
                 return self.entry(py, key?, value?).map(Some);
             }
             drop(walk);
-            let found = detached(py, || {
-                let mut walk = lock_detached(&self.walk)?;
-                walk.as_mut().ok_or_else(closed)?.fetch(step)
-            })?;
+            let found = self.fetch(py, step)?;
             // Another thread may take what was found; then the loop fetches again.
             if !found {
                 return Ok(None);
             }
         }
+    }
+
+    /// Passes an entry whose value is large. `None` if it has been passed by somebody else meanwhile.
+    #[cold]
+    fn pass_large<'py>(&self, py: Python<'py>, step: Step) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let walk = lock(py, &self.walk)?;
+        let Some((open, (key, value))) = walk
+            .as_ref()
+            .and_then(|open| Some((open, open.fetched(step)?)))
+        else {
+            return Ok(None);
+        };
+        let key = self.shown.keys.then(|| &key[self.prefix.len()..]);
+        let key = key.map(|key| to_python(py, key)).transpose();
+        let (moves, length) = (open.moves(), value.len());
+        drop(walk);
+        let key = key?;
+        let there = |with: &mut dyn FnMut(&mut Walk)| -> PyResult<bool> {
+            match lock(py, &self.walk)?.as_mut() {
+                Some(walk) if walk.moves() == moves => with(walk),
+                _ => return Ok(false),
+            }
+            Ok(true)
+        };
+        let value = in_pieces(py, length, |copy| {
+            there(&mut |walk| {
+                walk.fetched(step)
+                    .into_iter()
+                    .for_each(|entry| copy(entry.1))
+            })
+        })?;
+        // Passed only now: an interrupt loses nothing.
+        let is_passed = value.is_some()
+            && there(&mut |walk| {
+                walk.pass(step);
+            })?;
+        match is_passed {
+            true => self.entry(py, key, value).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Fetches entries for `pass`; false at the end.
+    fn fetch(&self, py: Python<'_>, step: Step) -> PyResult<bool> {
+        let fetch = move |walk: &mut Option<Walk>, effort: &Effort| {
+            let walk = walk.as_mut().ok_or_else(closed)?;
+            walk.fetch(step, effort)
+        };
+        let brief = || match self.walk.try_lock()? {
+            Some(mut walk) => fetch(&mut walk, &Effort::Brief),
+            // Whoever has it may take long.
+            None => Err(Error::given_up()),
+        };
+        brief_or(py, brief, || {
+            let walk = Arc::clone(&self.walk);
+            interruptible(py, move |abandoned| {
+                fetch(&mut *lock_detached(&walk)?, &abandoned.effort())
+            })
+        })
     }
 
     fn entry<'py>(
@@ -153,10 +219,7 @@ impl Iterator {
 
     /// Lets go of the memory and files it pins; later calls raise `ClosedError`. Closing again is no error.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        detached(py, || {
-            drop(take(&self.walk));
-            Ok(())
-        })
+        close(py, &self.walk)
     }
 
     /// Whether the iterator or its database has been closed.
@@ -178,6 +241,6 @@ impl Iterator {
 
 impl Drop for Iterator {
     fn drop(&mut self) {
-        drop_detached(take(&self.walk));
+        discard(&self.walk);
     }
 }

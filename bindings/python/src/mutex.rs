@@ -3,14 +3,14 @@
 //! In a child made by `fork`, a lock that a thread of the parent held stays held: that thread is not there to release it, and
 //! what it was changing may be half changed. There the lock is refused with `Closed`, not waited for.
 
-use std::sync::{self, MutexGuard, PoisonError, TryLockError};
+use std::sync::{self, Arc, MutexGuard, PoisonError, TryLockError};
 
 use aidb::env::fork_count;
 use aidb::{Error, ErrorKind, Result};
 use pyo3::prelude::*;
-use pyo3::sync::MutexExt;
 
-use crate::errors::to_python;
+use crate::errors::{detached, drop_detached, to_python};
+use crate::patience::interruptible;
 
 /// What one thread at a time may use.
 pub(crate) struct Mutex<T> {
@@ -27,8 +27,13 @@ impl<T> Mutex<T> {
         }
     }
 
+    /// Whether a thread that is there holds it.
+    fn is_busy(&self) -> bool {
+        matches!(self.try_lock(), Ok(None))
+    }
+
     /// The lock if it is free; `None` if it must be waited for. Errors: `Closed` if that would be for ever.
-    fn try_lock(&self) -> Result<Option<MutexGuard<'_, T>>> {
+    pub(crate) fn try_lock(&self) -> Result<Option<MutexGuard<'_, T>>> {
         match self.inner.try_lock() {
             Ok(guard) => Ok(Some(guard)),
             Err(TryLockError::Poisoned(_)) => Err(poisoned()),
@@ -41,15 +46,21 @@ impl<T> Mutex<T> {
     }
 }
 
-/// Locks while attached, waiting detached (Y2). The guard must go before anything may run Python code.
-pub(crate) fn lock<'a, T>(py: Python<'_>, mutex: &'a Mutex<T>) -> PyResult<MutexGuard<'a, T>> {
-    match mutex.try_lock() {
-        Ok(Some(guard)) => Ok(guard),
-        Ok(None) => mutex
-            .inner
-            .lock_py_attached(py)
-            .map_err(|_| to_python(py, &poisoned())),
-        Err(error) => Err(to_python(py, &error)),
+/// Locks while attached. Whoever has to wait for it does so detached (Y2) and until an interrupt: it may be held by a read that
+/// takes long. The guard must go before anything may run Python code.
+pub(crate) fn lock<'a, T: Send + 'static>(
+    py: Python<'_>,
+    mutex: &'a Arc<Mutex<T>>,
+) -> PyResult<MutexGuard<'a, T>> {
+    loop {
+        match mutex.try_lock() {
+            Ok(Some(guard)) => return Ok(guard),
+            Ok(None) => {
+                let mutex = Arc::clone(mutex);
+                interruptible(py, move |_| lock_detached(&mutex).map(drop))?;
+            }
+            Err(error) => return Err(to_python(py, &error)),
+        }
     }
 }
 
@@ -70,6 +81,29 @@ pub(crate) fn take<T>(mutex: &Mutex<Option<T>>) -> Option<T> {
             let guard = mutex.inner.lock();
             guard.unwrap_or_else(PoisonError::into_inner).take()
         }
+    }
+}
+
+/// Empties the mutex of a handle that is closed. An interrupt ends the wait for a call that uses it; it is emptied all the same.
+pub(crate) fn close<T: Send + 'static>(
+    py: Python<'_>,
+    mutex: &Arc<Mutex<Option<T>>>,
+) -> PyResult<()> {
+    let empty = |mutex: &Mutex<Option<T>>| {
+        drop(take(mutex));
+        Ok(())
+    };
+    if mutex.is_busy() {
+        let mutex = Arc::clone(mutex);
+        return interruptible(py, move |_| empty(&mutex));
+    }
+    detached(py, || empty(mutex))
+}
+
+/// Empties the mutex of a handle that is dropped. What a call still uses goes with that call.
+pub(crate) fn discard<T: Send>(mutex: &Mutex<Option<T>>) {
+    if !mutex.is_busy() {
+        drop_detached(take(mutex));
     }
 }
 

@@ -4,6 +4,9 @@
 //! a call into core would get to that only behind the call. So the call runs in a thread of its own, and the caller looks
 //! for signals while it waits. After an interrupt the call goes on to its end by itself, and what it answers is dropped.
 //!
+//! A thread costs more than most reads do. So those are made by the caller's thread within a brief effort, and only what gives
+//! up there is made again in another one ([`lengthy`]). Nobody needs its end after an interrupt, so it gives up then, too.
+//!
 //! In other threads no handler runs. There a [`Cancellation`] does what the interrupt does here.
 
 use std::cell::RefCell;
@@ -13,7 +16,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aidb::{Error, ErrorKind, Options};
+use aidb::{Effort, Error, ErrorKind, Options, within};
 use pyo3::exceptions::PyInterruptedError;
 use pyo3::prelude::*;
 
@@ -29,6 +32,11 @@ pub(crate) struct Abandoned(Arc<AtomicBool>);
 impl Abandoned {
     fn get(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// How long a call may take that nobody needs to its end.
+    pub(crate) fn effort(&self) -> Effort {
+        Effort::Until(Arc::clone(&self.0))
     }
 }
 
@@ -126,6 +134,32 @@ pub(crate) fn interruptible<T: Send + 'static>(
             }
         }
     }
+}
+
+/// Runs a call that mostly is brief, and that then this thread makes as [`detached`] does; where it gives up, `lengthy` is
+/// to answer.
+#[inline]
+pub(crate) fn brief_or<T: Send>(
+    py: Python<'_>,
+    brief: impl FnOnce() -> aidb::Result<T> + Send,
+    lengthy: impl FnOnce() -> PyResult<T>,
+) -> PyResult<T> {
+    look(py)?;
+    let outcome = py.detach(|| caught(|| within(&Effort::Brief, brief)));
+    match outcome {
+        Ok(answer) => Ok(answer),
+        Err(error) if error.is_given_up() => lengthy(),
+        Err(error) => Err(to_python(py, &error)),
+    }
+}
+
+/// Runs a read that gave up where it was brief. After an interrupt it gives up for good.
+#[cold]
+pub(crate) fn lengthy<T: Send + 'static>(
+    py: Python<'_>,
+    read: impl Fn() -> aidb::Result<T> + Send + Sync + 'static,
+) -> PyResult<T> {
+    interruptible(py, move |abandoned| within(&abandoned.effort(), &read))
 }
 
 /// Makes a call that waits for a lock as long as `options` say, unless it is abandoned.

@@ -1,36 +1,125 @@
 //! `RawIterator`: LevelDB's own iterator, which stands on an entry or on none.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use aidb::{Cursor, Error};
+use aidb::{Cursor, Effort, Error, within};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::bytes::{BytesLike, to_python};
+use crate::bytes::{BytesLike, LARGE_BYTES, in_pieces, to_python};
 use crate::db::Store;
-use crate::errors::{detached, drop_detached, iterator_invalid, to_python as error_to_python};
-use crate::mutex::{Mutex, lock, lock_detached, take};
+use crate::errors::{iterator_invalid, to_python as error_to_python};
+use crate::mutex::{Mutex, close, discard, lock, lock_detached};
+use crate::patience::{brief_or, interruptible};
 
 /// Walks all entries as LevelDB's own iterator does; from `raw_iterator` of a database, snapshot or prefixed view.
 ///
 /// It stands on an entry or on none; a new one stands on none. A move that passes an end leaves it standing on
-/// none. Each move crosses into the engine: for a plain loop `iterator` is faster. Errors as for `Iterator`, and
-/// `IteratorInvalidError` for what needs an entry where there is none.
+/// none, as does one that is interrupted (Ctrl-C) after it has begun. Each move crosses into the engine: for a plain loop
+/// `iterator` is faster. Errors as for `Iterator`, and `IteratorInvalidError` for what needs an entry where there is none.
 #[pyclass(frozen, weakref, module = "aidb")]
 pub(crate) struct RawIterator {
     store: Arc<Store>,
     /// The prefix of the view it was made from: not part of the keys shown.
     prefix: Vec<u8>,
     /// None once closed, it or the database.
-    cursor: Arc<Mutex<Option<Cursor>>>,
+    stand: Arc<Mutex<Option<Stand>>>,
+    /// Whether it stands nowhere since a move of it was interrupted.
+    is_lost: AtomicBool,
+}
+
+/// A cursor that can take up a move in which it gave up.
+struct Stand {
+    cursor: Cursor,
+    /// The key that the last step was to be taken from.
+    from: Vec<u8>,
+    /// Whether the cursor gave up that step.
+    gave_up: bool,
+    /// Counts the moves.
+    moves: u64,
+}
+
+enum Move<'a> {
+    First,
+    Last,
+    Seek(Cow<'a, [u8]>),
+    Next,
+    Prev,
+}
+
+impl Move<'_> {
+    fn needs_entry(&self) -> bool {
+        matches!(self, Move::Next | Move::Prev)
+    }
+
+    fn to_owned(&self) -> Move<'static> {
+        match self {
+            Move::First => Move::First,
+            Move::Last => Move::Last,
+            Move::Seek(target) => Move::Seek(Cow::Owned(target.to_vec())),
+            Move::Next => Move::Next,
+            Move::Prev => Move::Prev,
+        }
+    }
+}
+
+impl Stand {
+    /// Carries out a move within `effort`; false if there is no entry that it needs. Where it gives up, a step is still to be
+    /// taken.
+    fn go(&mut self, to: &Move<'_>, effort: &Effort) -> aidb::Result<bool> {
+        self.moves += 1;
+        let is_at_hand = match to {
+            Move::Next => self.cursor.next_at_hand(),
+            Move::Prev => self.cursor.prev_at_hand(),
+            _ => false,
+        };
+        if is_at_hand {
+            return Ok(true);
+        }
+        let resumes = to.needs_entry() && self.gave_up;
+        if to.needs_entry() && !resumes {
+            if !self.cursor.valid() {
+                return Ok(false);
+            }
+            let key = self.cursor.key();
+            self.from.clear();
+            aidb::reserve(&mut self.from, key.len(), "a key")?;
+            self.from.extend_from_slice(key);
+        }
+        let Stand { cursor, from, .. } = self;
+        let moved = within(effort, || {
+            // It sees one point in time, so the key is still there.
+            if resumes && !cursor.seek(from)? {
+                return Ok(false);
+            }
+            match to {
+                Move::First => cursor.first(),
+                Move::Last => cursor.last(),
+                Move::Seek(target) => cursor.seek(target),
+                Move::Next => cursor.next(),
+                Move::Prev => cursor.prev(),
+            }
+        });
+        let gave_up = matches!(&moved, Err(error) if error.is_given_up());
+        self.gave_up = gave_up && to.needs_entry();
+        moved.map(|_| true)
+    }
 }
 
 impl RawIterator {
     pub(crate) fn new(store: Arc<Store>, prefix: Vec<u8>, cursor: Cursor) -> RawIterator {
         RawIterator {
-            cursor: store.hold(cursor),
+            stand: store.hold(Stand {
+                cursor,
+                from: Vec::new(),
+                gave_up: false,
+                moves: 0,
+            }),
             store,
             prefix,
+            is_lost: AtomicBool::new(false),
         }
     }
 
@@ -41,42 +130,80 @@ impl RawIterator {
         Ok(())
     }
 
-    /// Moves the cursor detached. `needs_entry`: only from an entry.
-    fn step(
-        &self,
-        py: Python<'_>,
-        needs_entry: bool,
-        step: impl FnOnce(&mut Cursor) -> aidb::Result<bool> + Send,
-    ) -> PyResult<()> {
-        let stood = detached(py, || {
+    /// Carries out a move, detached.
+    fn go(&self, py: Python<'_>, to: Move<'_>) -> PyResult<()> {
+        if !to.needs_entry() {
+            self.is_lost.store(false, Ordering::Relaxed);
+        }
+        let brief = || {
             self.refuse_closed()?;
-            let mut cursor = lock_detached(&self.cursor)?;
-            let cursor = cursor.as_mut().ok_or_else(closed)?;
-            if needs_entry && !cursor.valid() {
+            if self.is_lost() {
                 return Ok(false);
             }
-            step(cursor)?;
-            Ok(true)
+            match self.stand.try_lock()? {
+                Some(mut stand) => stand.as_mut().ok_or_else(closed)?.go(&to, &Effort::Brief),
+                // Whoever has it may take long.
+                None => Err(Error::given_up()),
+            }
+        };
+        let moved = brief_or(py, brief, || {
+            let (stand, to) = (Arc::clone(&self.stand), to.to_owned());
+            let moved = interruptible(py, move |abandoned| {
+                let mut stand = lock_detached(&stand)?;
+                let stand = stand.as_mut().ok_or_else(closed)?;
+                stand.go(&to, &abandoned.effort())
+            });
+            // Nobody knows how far a move came that nobody waited for.
+            self.is_lost.store(moved.is_err(), Ordering::Relaxed);
+            moved
         })?;
-        if stood {
-            Ok(())
-        } else {
-            Err(iterator_invalid(py))
+        match moved {
+            true => Ok(()),
+            false => Err(iterator_invalid(py)),
         }
     }
 
+    fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::Relaxed)
+    }
+
     /// Copies something out of the entry it stands on.
-    fn read<T>(&self, py: Python<'_>, read: impl FnOnce(&Cursor) -> PyResult<T>) -> PyResult<T> {
+    fn read<T>(&self, py: Python<'_>, read: impl FnOnce(&Stand) -> PyResult<T>) -> PyResult<T> {
         self.refuse_closed()
             .map_err(|error| error_to_python(py, &error))?;
-        let cursor = lock(py, &self.cursor)?;
-        let outcome = match cursor.as_ref() {
+        let stand = lock(py, &self.stand)?;
+        let outcome = match stand.as_ref() {
             None => Err(error_to_python(py, &closed())),
-            Some(cursor) if !cursor.valid() => Ok(None),
-            Some(cursor) => read(cursor).map(Some),
+            Some(stand) if self.is_lost() || !stand.cursor.valid() => Ok(None),
+            Some(stand) => read(stand).map(Some),
         };
-        drop(cursor);
+        drop(stand);
         outcome?.ok_or_else(|| iterator_invalid(py))
+    }
+
+    /// Copies the entry it stands on, whose value is large or was.
+    #[cold]
+    fn large_entry<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
+        loop {
+            let (key, moves, length) = self.read(py, |stand| {
+                let key = self.shown_key(py, &stand.cursor)?;
+                Ok((key, stand.moves, stand.cursor.value().len()))
+            })?;
+            let value = in_pieces(py, length, |copy| {
+                self.read(py, |stand| {
+                    let is_there = stand.moves == moves;
+                    is_there.then(|| copy(stand.cursor.value()));
+                    Ok(is_there)
+                })
+            })?;
+            // Another thread, or the handler of a signal, may move it meanwhile.
+            if let Some(value) = value {
+                return Ok((key, value));
+            }
+        }
     }
 
     fn shown_key<'py>(&self, py: Python<'py>, cursor: &Cursor) -> PyResult<Bound<'py, PyBytes>> {
@@ -94,65 +221,74 @@ impl RawIterator {
     fn valid(&self, py: Python<'_>) -> PyResult<bool> {
         self.refuse_closed()
             .map_err(|error| error_to_python(py, &error))?;
-        let valid = lock(py, &self.cursor)?.as_ref().map(Cursor::valid);
-        valid.ok_or_else(|| error_to_python(py, &closed()))
+        let stand = lock(py, &self.stand)?;
+        let valid = stand.as_ref().map(|stand| stand.cursor.valid());
+        drop(stand);
+        let valid = valid.ok_or_else(|| error_to_python(py, &closed()))?;
+        Ok(valid && !self.is_lost())
     }
 
     /// Moves to the first entry, or to none if there is none.
     fn seek_to_first(&self, py: Python<'_>) -> PyResult<()> {
-        self.step(py, false, Cursor::first)
+        self.go(py, Move::First)
     }
 
     /// Moves to the last entry, or to none if there is none.
     fn seek_to_last(&self, py: Python<'_>) -> PyResult<()> {
-        self.step(py, false, Cursor::last)
+        self.go(py, Move::Last)
     }
 
     /// Moves to the smallest key at or above `target`, or to none if there is none.
     fn seek(&self, py: Python<'_>, target: BytesLike<'_>) -> PyResult<()> {
         let target = target.behind(&self.prefix)?;
-        self.step(py, false, |cursor| cursor.seek(&target))
+        self.go(py, Move::Seek(target))
     }
 
     /// Moves to the next entry, or behind the last one. Raises `IteratorInvalidError` if it stands on none.
     fn next(&self, py: Python<'_>) -> PyResult<()> {
-        self.step(py, true, Cursor::next)
+        self.go(py, Move::Next)
     }
 
     /// Moves to the previous entry, or before the first one. Raises `IteratorInvalidError` if it stands on none.
     fn prev(&self, py: Python<'_>) -> PyResult<()> {
-        self.step(py, true, Cursor::prev)
+        self.go(py, Move::Prev)
     }
 
     /// Returns the key it stands on. Raises `IteratorInvalidError` if it stands on none.
     fn key<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        self.read(py, |cursor| self.shown_key(py, cursor))
+        self.read(py, |stand| self.shown_key(py, &stand.cursor))
     }
 
     /// Returns the value it stands on. Raises `IteratorInvalidError` if it stands on none.
     fn value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        self.read(py, |cursor| to_python(py, cursor.value()))
+        let value = self.read(py, |stand| match stand.cursor.value() {
+            large if large.len() > LARGE_BYTES => Ok(None),
+            value => to_python(py, value).map(Some),
+        })?;
+        value.map_or_else(|| Ok(self.large_entry(py)?.1), Ok)
     }
 
     /// Returns the `(key, value)` it stands on. Raises `IteratorInvalidError` if it stands on none.
     fn item<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
-        self.read(py, |cursor| {
-            Ok((self.shown_key(py, cursor)?, to_python(py, cursor.value())?))
-        })
+        let item = self.read(py, |stand| match stand.cursor.value() {
+            large if large.len() > LARGE_BYTES => Ok(None),
+            value => Ok(Some((
+                self.shown_key(py, &stand.cursor)?,
+                to_python(py, value)?,
+            ))),
+        })?;
+        item.map_or_else(|| self.large_entry(py), Ok)
     }
 
     /// Lets go of the memory and files it pins; later calls raise `ClosedError`. Closing again is no error.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        detached(py, || {
-            drop(take(&self.cursor));
-            Ok(())
-        })
+        close(py, &self.stand)
     }
 
     /// Whether the iterator or its database has been closed.
     #[getter]
     fn closed(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(self.store.is_closed() || lock(py, &self.cursor)?.is_none())
+        Ok(self.store.is_closed() || lock(py, &self.stand)?.is_none())
     }
 
     fn __enter__(slf: Py<Self>) -> Py<Self> {
@@ -168,6 +304,6 @@ impl RawIterator {
 
 impl Drop for RawIterator {
     fn drop(&mut self) {
-        drop_detached(take(&self.cursor));
+        discard(&self.stand);
     }
 }

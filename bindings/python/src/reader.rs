@@ -1,18 +1,19 @@
 //! `Reader`: reading, which databases, snapshots and prefixed views share.
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
 
 use aidb::{IterOptions, ReadOptions, Remembered};
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyMemoryView};
 
-use crate::bytes::{BytesLike, ValueBuffer, to_python};
+use crate::bytes::{BytesLike, ValueBuffer, to_python, value_to_python};
 use crate::db::Store;
 use crate::errors::{caught, detached, to_python as error_to_python};
 use crate::iterator::{Iterator, Shown};
 use crate::mutex::{Mutex, lock};
-use crate::patience::look;
+use crate::patience::{brief_or, lengthy, look};
 use crate::raw_iterator::RawIterator;
 use crate::walk::Walk;
 
@@ -48,13 +49,19 @@ impl View {
         fill_cache: bool,
     ) -> PyResult<Option<aidb::Value>> {
         let snapshot = self.snapshot(py)?;
-        let (key, db) = (key.behind(&self.prefix)?, &self.store);
-        detached(py, || {
+        let key = key.behind(&self.prefix)?;
+        let read = move |db: &Store, key: &[u8], snapshot: &Option<aidb::Snapshot>| {
             let options = ReadOptions {
                 snapshot: snapshot.as_ref(),
                 fill_cache,
             };
-            db.get_with(&key, &options)
+            db.get_with(key, &options)
+        };
+        let brief = || read(&self.store, &key, &snapshot);
+        brief_or(py, brief, || {
+            let (db, key) = (Arc::clone(&self.store), copy_of(py, &key)?);
+            let snapshot = snapshot.clone();
+            lengthy(py, move || read(&db, &key, &snapshot))
         })
     }
 
@@ -73,6 +80,10 @@ impl View {
         let walk = detached(py, || Walk::new(&db, options))?;
         Ok(Iterator::new(db, self.prefix.clone(), shown, walk))
     }
+}
+
+fn copy_of(py: Python<'_>, key: &[u8]) -> PyResult<Vec<u8>> {
+    aidb::copy_of(key, "a key").map_err(|error| error_to_python(py, &error))
 }
 
 /// What can be read: the base of `DB`, `PrefixedDB` and `Snapshot`. It is not made directly.
@@ -103,7 +114,7 @@ impl Reader {
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let _ = verify_checksums;
         match self.view.read(py, &key, fill_cache)? {
-            Some(value) => Ok(Some(to_python(py, &value)?.into_any())),
+            Some(value) => Ok(Some(value_to_python(py, &value)?.into_any())),
             None => Ok(default),
         }
     }
@@ -157,26 +168,40 @@ impl Reader {
         for key in &wanted {
             keys.push(key.behind(&self.view.prefix)?);
         }
-        let (mut snapshot, db) = (self.view.snapshot(py)?, &self.view.store);
+        let (snapshot, db) = (OnceLock::new(), &self.view.store);
+        if let Some(pinned) = self.view.snapshot(py)? {
+            snapshot.get_or_init(|| pinned);
+        }
+        let read = move |db: &Store, keys: &[Cow<'_, [u8]>], snapshot: Option<&aidb::Snapshot>| {
+            let options = ReadOptions {
+                snapshot,
+                fill_cache,
+            };
+            db.get_first_of(keys, &options, MANY_BYTES)
+        };
         let list = PyList::empty(py);
         // In pieces, between which an interrupt is noticed. Also none: a closed database answers so.
         let mut rest = &keys[..];
         loop {
-            let values = detached(py, || {
-                if snapshot.is_none() && rest.len() > 1 {
+            let piece = &rest[..rest.len().min(MANY)];
+            let brief = || {
+                if rest.len() > 1 && snapshot.get().is_none() {
                     // There may be more than one piece, and all are read as of one point.
-                    snapshot = Some(db.snapshot()?);
+                    let point = db.snapshot()?;
+                    snapshot.get_or_init(|| point);
                 }
-                let options = ReadOptions {
-                    snapshot: snapshot.as_ref(),
-                    fill_cache,
-                };
-                db.get_first_of(&rest[..rest.len().min(MANY)], &options, MANY_BYTES)
+                read(db, piece, snapshot.get())
+            };
+            let values = brief_or(py, brief, || {
+                let owned = piece.iter().map(|key| Ok(Cow::Owned(copy_of(py, key)?)));
+                let owned: Vec<Cow<'static, [u8]>> = owned.collect::<PyResult<_>>()?;
+                let (db, snapshot) = (Arc::clone(db), snapshot.get().cloned());
+                lengthy(py, move || read(&db, &owned, snapshot.as_ref()))
             })?;
             rest = &rest[values.len()..];
             for value in values {
                 match value {
-                    Some(value) => list.append(to_python(py, &value)?)?,
+                    Some(value) => list.append(value_to_python(py, &value)?)?,
                     None => list.append(&default)?,
                 }
             }
@@ -213,7 +238,7 @@ impl Reader {
         key: BytesLike<'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         match self.view.read(py, &key, true)? {
-            Some(value) => Ok(to_python(py, &value)?.into_any()),
+            Some(value) => Ok(value_to_python(py, &value)?.into_any()),
             None => Err(PyKeyError::new_err(to_python(py, key.as_slice())?.unbind())),
         }
     }

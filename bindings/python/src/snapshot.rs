@@ -5,8 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use crate::db::Store;
-use crate::errors::{detached, drop_detached};
-use crate::mutex::{Mutex, lock, take};
+use crate::mutex::{Mutex, close, discard, lock};
 use crate::reader::{Reader, View};
 
 /// Reads at one point in the sequence of writes, whatever is written, flushed or compacted later; from
@@ -42,10 +41,7 @@ impl Snapshot {
 impl Snapshot {
     /// Lets the point in time go; later reads raise `ClosedError`. Closing again is no error.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        detached(py, || {
-            drop(take(&self.pinned));
-            Ok(())
-        })
+        close(py, &self.pinned)
     }
 
     /// `close` by the name that LevelDB gives it.
@@ -73,6 +69,6 @@ impl Snapshot {
 
 impl Drop for Snapshot {
     fn drop(&mut self) {
-        drop_detached(take(&self.pinned));
+        discard(&self.pinned);
     }
 }

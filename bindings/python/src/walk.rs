@@ -8,7 +8,8 @@
 
 use std::mem;
 
-use aidb::{Chunk, Cursor, DB, Error, IterOptions, Result};
+use crate::bytes::LARGE_BYTES;
+use aidb::{Chunk, Cursor, DB, Effort, Error, IterOptions, Result, is_spent, within};
 
 /// Entries of the first fetch after a start or seek; each further one takes twice as many, up to the most.
 const FIRST_ENTRIES: usize = 16;
@@ -62,6 +63,14 @@ impl Window {
         }
     }
 
+    /// All keys and values.
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Window::Ahead(chunk) => chunk.bytes(),
+            Window::Back(entries) => &entries.bytes,
+        }
+    }
+
     fn entry(&self, index: usize) -> (&[u8], &[u8]) {
         let (bytes, ends) = match self {
             Window::Ahead(chunk) => (chunk.bytes(), chunk.ends()),
@@ -85,6 +94,7 @@ pub(crate) struct Walk {
     follows: bool,
     next_entries: usize,
     failed: Option<Error>,
+    moves: u64,
 }
 
 impl Walk {
@@ -101,7 +111,32 @@ impl Walk {
             follows: false,
             next_entries: FIRST_ENTRIES,
             failed: None,
+            moves: 0,
         })
+    }
+
+    /// The next entry in the direction of `step`, if it has been fetched.
+    pub(crate) fn fetched(&self, step: Step) -> Option<(&[u8], &[u8])> {
+        if self.failed.is_some() {
+            return None;
+        }
+        let index = match step == self.window.filled() {
+            true => Some(self.at).filter(|at| *at < self.window.len()),
+            false => self.at.checked_sub(1),
+        };
+        index.map(|index| self.window.entry(index))
+    }
+
+    /// Whether any entry that has been fetched may be large.
+    #[inline]
+    pub(crate) fn may_be_large(&self) -> bool {
+        self.window.bytes().len() > LARGE_BYTES
+    }
+
+    /// Whether `fetched` has a large value.
+    pub(crate) fn is_large(&self, step: Step) -> bool {
+        let fetched = self.fetched(step);
+        fetched.is_some_and(|(_, value)| value.len() > LARGE_BYTES)
     }
 
     /// Passes one entry that has been fetched, if the window has one that way. Touches no disk.
@@ -120,17 +155,27 @@ impl Walk {
             self.at = self.at.checked_sub(1)?;
             self.at
         };
+        self.moves += 1;
         Some(self.window.entry(index))
     }
 
-    /// Fetches entries in the direction of `step`, unless the window still has one; false at the end.
-    pub(crate) fn fetch(&mut self, step: Step) -> Result<bool> {
+    /// Another number whenever another entry may be the next one.
+    pub(crate) fn moves(&self) -> u64 {
+        self.moves
+    }
+
+    /// Fetches entries in the direction of `step` within `effort`, unless the window still has one; false at the end. Where it
+    /// gives up the walk is where it was, and so it is if nobody waits for what was fetched.
+    pub(crate) fn fetch(&mut self, step: Step, effort: &Effort) -> Result<bool> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        let outcome = self.try_fetch(step);
-        if let Err(error) = &outcome {
-            self.failed = Some(error.clone());
+        let outcome = within(effort, || self.try_fetch(step));
+        // Where it gave up the cursor has moved on or stands nowhere; also behind a chunk that was full by then.
+        self.follows &= outcome.is_ok() && self.cursor.status().is_ok();
+        match &outcome {
+            Err(error) if !error.is_given_up() => self.failed = Some(error.clone()),
+            _ => {}
         }
         outcome
     }
@@ -160,6 +205,7 @@ impl Walk {
 
     fn move_to(&mut self, place: Place) {
         self.place = place;
+        self.moves += 1;
         self.window = Window::Ahead(Chunk::new());
         (self.at, self.follows) = (0, false);
         self.next_entries = FIRST_ENTRIES;
@@ -206,6 +252,7 @@ impl Walk {
         if window.len() == 0 {
             return Ok(false);
         }
+        self.moves += 1;
         if let Window::Ahead(used) = mem::replace(&mut self.window, window) {
             self.spare = used;
         }
@@ -241,6 +288,7 @@ impl Walk {
         while self.cursor.valid()
             && entries.ends.len() < self.next_entries
             && entries.bytes.len() < MOST_BYTES
+            && (entries.ends.is_empty() || !is_spent())
         {
             let (key, value) = (self.cursor.key(), self.cursor.value());
             let room = key.len() + value.len();

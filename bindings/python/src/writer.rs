@@ -7,9 +7,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::batch::WriteBatch;
-use crate::bytes::BytesLike;
+use crate::bytes::{BytesLike, LARGE_BYTES};
 use crate::errors::detached;
 use crate::mutex::Mutex;
+use crate::patience::interruptible;
 use crate::prefixed::PrefixedDB;
 use crate::reader::{Reader, View};
 use crate::snapshot::Snapshot;
@@ -34,6 +35,13 @@ fn put(
     sync: bool,
 ) -> PyResult<()> {
     let view = view(writer);
+    if value.as_slice().len() > LARGE_BYTES {
+        let (key, value) = (key.copy_behind(&view.prefix)?, value.shared());
+        let db = Arc::clone(&view.store);
+        return interruptible(writer.py(), move |_| {
+            db.put_with(&key, &value, &WriteOptions { sync })
+        });
+    }
     let (key, value, db) = (key.behind(&view.prefix)?, value.as_slice(), &view.store);
     detached(writer.py(), || {
         db.put_with(&key, value, &WriteOptions { sync })
@@ -49,6 +57,9 @@ fn delete(writer: &Bound<'_, Writer>, key: &BytesLike<'_>, sync: bool) -> PyResu
 #[pymethods]
 impl Writer {
     /// Stores `value` under `key`, replacing what was there; `sync` waits until it survives loss of power.
+    ///
+    /// Ctrl-C in the put of a value of more than 4 MiB is raised at once, and the value is written all the same, perhaps after
+    /// writes that follow.
     #[pyo3(signature = (key, value, *, sync=false))]
     fn put(
         slf: &Bound<'_, Self>,

@@ -175,6 +175,20 @@ impl Cursor {
         }
     }
 
+    /// [`Cursor::next`] where that is at hand, neither read nor searched for; otherwise nothing is changed.
+    #[doc(hidden)]
+    #[inline]
+    pub fn next_at_hand(&mut self) -> bool {
+        self.stand.step_in_span(!self.stand.options.reverse)
+    }
+
+    /// [`Cursor::prev`] where that is at hand.
+    #[doc(hidden)]
+    #[inline]
+    pub fn prev_at_hand(&mut self) -> bool {
+        self.stand.step_in_span(self.stand.options.reverse)
+    }
+
     /// Whether the cursor stands on an entry.
     #[inline]
     pub fn valid(&self) -> bool {
@@ -229,7 +243,9 @@ impl Cursor {
                 chunk.push(key, value)?;
                 // The last entry copied is left behind even when it filled the chunk.
                 let moved = stand.next(walk);
-                if chunk.bytes.len() >= max_bytes || (effort::is_spent() && moved.is_ok()) {
+                // Not asked at every entry: that would be a good part of a copy.
+                let is_enough = chunk.len().is_multiple_of(4) && effort::is_spent();
+                if chunk.bytes.len() >= max_bytes || (is_enough && moved.is_ok()) {
                     break;
                 }
                 moved?;

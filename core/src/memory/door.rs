@@ -22,7 +22,6 @@ use std::ptr::NonNull;
 use crate::effort;
 use crate::env::{SYSTEM_PAGE_BYTES, map, unmap};
 use crate::error::{Error, Result};
-use crate::error::{Error, Result};
 
 /// Why bytes were not decoded.
 #[derive(Debug)]

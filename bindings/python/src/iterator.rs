@@ -144,6 +144,7 @@ impl Iterator {
         })
     }
 
+    #[inline]
     fn entry<'py>(
         &self,
         py: Python<'py>,

@@ -33,6 +33,7 @@ impl<T> Mutex<T> {
     }
 
     /// The lock if it is free; `None` if it must be waited for. Errors: `Closed` if that would be for ever.
+    #[inline]
     pub(crate) fn try_lock(&self) -> Result<Option<MutexGuard<'_, T>>> {
         match self.inner.try_lock() {
             Ok(guard) => Ok(Some(guard)),
@@ -48,6 +49,7 @@ impl<T> Mutex<T> {
 
 /// Locks while attached. Whoever has to wait for it does so detached (Y2) and until an interrupt: it may be held by a read that
 /// takes long. The guard must go before anything may run Python code.
+#[inline]
 pub(crate) fn lock<'a, T: Send + 'static>(
     py: Python<'_>,
     mutex: &'a Arc<Mutex<T>>,
@@ -55,13 +57,16 @@ pub(crate) fn lock<'a, T: Send + 'static>(
     loop {
         match mutex.try_lock() {
             Ok(Some(guard)) => return Ok(guard),
-            Ok(None) => {
-                let mutex = Arc::clone(mutex);
-                interruptible(py, move |_| lock_detached(&mutex).map(drop))?;
-            }
+            Ok(None) => wait_for(py, mutex)?,
             Err(error) => return Err(to_python(py, &error)),
         }
     }
+}
+
+#[cold]
+fn wait_for<T: Send + 'static>(py: Python<'_>, mutex: &Arc<Mutex<T>>) -> PyResult<()> {
+    let mutex = Arc::clone(mutex);
+    interruptible(py, move |_| lock_detached(&mutex).map(drop))
 }
 
 /// Locks while detached.

@@ -8,12 +8,15 @@ use pyo3::prelude::*;
 
 use crate::batch::WriteBatch;
 use crate::bytes::{BytesLike, LARGE_BYTES};
-use crate::errors::detached;
+use crate::errors::{detached, to_python};
 use crate::mutex::Mutex;
 use crate::patience::interruptible;
 use crate::prefixed::PrefixedDB;
 use crate::reader::{Reader, View};
 use crate::snapshot::Snapshot;
+
+/// Pieces of memory that a batch takes beside its operations: the lock around them, and what Python keeps.
+const BATCH_PIECES: usize = 2;
 
 /// What can be read and written: the base of `DB` and `PrefixedDB`. It is not made directly.
 ///
@@ -93,15 +96,17 @@ impl Writer {
     /// Used in a `with` block it is written at the end. If the block raises, what it had added by then is written all the
     /// same, as in plyvel; with `transaction=True` nothing is. `sync` as for `put`.
     #[pyo3(signature = (transaction=false, sync=false))]
-    fn write_batch(slf: &Bound<'_, Self>, transaction: bool, sync: bool) -> WriteBatch {
+    fn write_batch(slf: &Bound<'_, Self>, transaction: bool, sync: bool) -> PyResult<WriteBatch> {
         let view = view(slf);
-        WriteBatch {
+        let room = aidb::room_ahead(BATCH_PIECES, "a batch");
+        room.map_err(|error| to_python(slf.py(), &error))?;
+        Ok(WriteBatch {
             store: Arc::clone(&view.store),
             prefix: view.prefix.clone(),
             transaction,
             options: WriteOptions { sync },
             operations: Arc::new(Mutex::new(aidb::WriteBatch::new())),
-        }
+        })
     }
 
     /// Returns a `Snapshot`: reads at this point in the sequence of writes, until it is closed or dropped.

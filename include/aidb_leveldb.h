@@ -91,6 +91,8 @@ typedef struct leveldb_comparator_t {
     int (*compare)(void *, const char *a, size_t alen, const char *b, size_t blen);
 } leveldb_comparator_t;
 
+#define AIDB_LEVELDB_MAX_KEY_BYTES ((size_t)16 << 20)
+
 /* A copy of a key, whose bytes go on behind the structure. */
 typedef struct aidb_leveldb_key {
     size_t length;
@@ -485,10 +487,15 @@ static inline int aidb_leveldb_possible(const leveldb_options_t *options, char *
 static inline int aidb_leveldb_may_write(leveldb_t *db, const char *key, size_t length,
                                          char **errptr) {
     aidb_leveldb_key *mine, *last;
-    if (db->comparator == NULL) {
+    /* A longer one is refused. */
+    if (db->comparator == NULL || length > AIDB_LEVELDB_MAX_KEY_BYTES) {
         return 1;
     }
-    mine = AIDB_LEVELDB_CAST(aidb_leveldb_key *, aidb_leveldb_new(sizeof *mine + length));
+    mine = AIDB_LEVELDB_CAST(aidb_leveldb_key *, malloc(sizeof *mine + length));
+    if (mine == NULL) {
+        aidb_leveldb_report(errptr, "IO error: ", "out of memory", "");
+        return 0;
+    }
     mine->length = length;
     if (length > 0) {
         memcpy(mine->bytes, key, length);

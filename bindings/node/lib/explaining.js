@@ -45,12 +45,14 @@ exports.explaining = function (Base) {
       const { postopen } = this.hooks
       if (postopen.noop) return super.open(options)
       const run = postopen.run
-      postopen.run = (...args) => this.#hooked(() => run(...args))
+      const hooked = (...args) => this.#hooked(() => run(...args))
+      postopen.run = hooked
 
       try {
         return super.open(options)
       } finally {
-        postopen.run = run
+        // A listener may have changed the hooks meanwhile.
+        if (postopen.run === hooked) postopen.run = run
       }
     }
 

@@ -40,6 +40,8 @@ let counted = 0
 
 /** What to call when the answers may go on that wait for a turn (`counting`), the oldest first. */
 const held = []
+/** How many of those have been called. */
+let released = 0
 
 /** Promises without an answer, by number: `{ resolve, reject, onAnswer }`, or `null` where the number is free. */
 const waiting = []
@@ -77,12 +79,17 @@ function waitForTurn () {
     isWaiting = false
 
     // Half of a turn's answers at most, so that these and the port's do not starve each other.
-    const released = held.splice(0, OPERATIONS_PER_TURN / 2)
-    answered = released.length
-    for (const release of released) release()
+    answered = Math.min(held.length - released, OPERATIONS_PER_TURN / 2)
+    for (const end = released + answered; released < end; released++) held[released]()
+
+    // What is held grows at one end, and is cut at the other once that is most of it.
+    if (released > held.length / 2) {
+      held.splice(0, released)
+      released = 0
+    }
 
     answerSome()
-    if (held.length > 0) waitForTurn()
+    if (held.length > released) waitForTurn()
   })
 }
 

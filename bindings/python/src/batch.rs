@@ -52,15 +52,19 @@ impl WriteBatch {
 #[pymethods]
 impl WriteBatch {
     /// Adds a put of `value` under `key`. Raises `InvalidArgumentError` if one is too long, `ClosedError` if the database is
-    /// closed; the batch is unchanged then. After an interrupt (Ctrl-C) in the put of a value of more than 4 MiB it is added all
-    /// the same, soon.
+    /// closed; the batch is unchanged then. After an interrupt (Ctrl-C) in the put of a value of more than 4 MiB it has
+    /// been added or not, and nothing is added later.
     fn put(&self, py: Python<'_>, key: BytesLike<'_>, value: BytesLike<'_>) -> PyResult<()> {
         if value.as_slice().len() > LARGE_BYTES {
             // The check of `add` for itself, and the copy in another thread.
             self.add(py, |_| Ok(()))?;
             let (key, value) = (key.copy_behind(&self.prefix)?, value.shared());
             let operations = Arc::clone(&self.operations);
-            return interruptible(py, move |_| lock_detached(&operations)?.put(&key, &value));
+            return interruptible(py, move |abandoned| {
+                let mut operations = lock_detached(&operations)?;
+                abandoned.check()?;
+                operations.put(&key, &value)
+            });
         }
         let key = key.behind(&self.prefix)?;
         self.add(py, |batch| batch.put(&key, value.as_slice()))
@@ -85,9 +89,11 @@ impl WriteBatch {
             drop(operations);
             self.add(py, |_| Ok(()))?;
             let (source, operations) = (Arc::clone(source), Arc::clone(&self.operations));
-            return interruptible(py, move |_| {
+            return interruptible(py, move |abandoned| {
                 let added = copy_of(&*lock_detached(&source)?)?;
-                lock_detached(&operations)?.append(&added)
+                let mut operations = lock_detached(&operations)?;
+                abandoned.check()?;
+                operations.append(&added)
             });
         }
         let added = copy_of(&operations);

@@ -117,13 +117,15 @@ pub(crate) fn in_pieces<'py>(
     while done < length {
         look(py)?;
         let next = length.min(done + LARGE_BYTES);
+        let mut is_copied = false;
         let mut copy = |bytes: &[u8]| {
             let piece = &bytes[done..next];
+            is_copied = true;
             // SAFETY: `done..next` is within the `length` bytes of the object, which nobody else knows yet: it may be
             // written to until it is answered. `piece` lies elsewhere, as that object has not been lent to anybody.
             unsafe { ptr::copy_nonoverlapping(piece.as_ptr(), begin.add(done), piece.len()) }
         };
-        if !source(&mut copy)? {
+        if !source(&mut copy)? || !is_copied {
             return Ok(None);
         }
         done = next;

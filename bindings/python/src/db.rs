@@ -111,7 +111,7 @@ impl Drop for Store {
 /// without that is closed when its last iterator, snapshot and batch are gone too. In a child process after `fork`
 /// every call raises `ClosedError`; the child may open a database of its own.
 ///
-/// Ctrl-C ends the wait for any call, within 0.2 s. A read gives up then, and nothing of it is lost. Anything else is done to
+/// Ctrl-C ends the wait for a call, mostly within 0.2 s. A read gives up then, and nothing of it is lost. Anything else is done to
 /// its end: a `flush`, `compact_range` or `close`, and a write of more than 4 MiB, goes on in the background, and an `open`
 /// closes what it has opened. docs/guide.md says more.
 #[pyclass(frozen, subclass, extends = Writer, weakref, module = "aidb")]

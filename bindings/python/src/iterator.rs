@@ -100,25 +100,16 @@ impl Iterator {
         let (moves, length) = (open.moves(), value.len());
         drop(walk);
         let key = key?;
-        let there = |with: &mut dyn FnMut(&mut Walk)| -> PyResult<bool> {
-            match lock(py, &self.walk)?.as_mut() {
-                Some(walk) if walk.moves() == moves => with(walk),
-                _ => return Ok(false),
-            }
-            Ok(true)
+        let there = |with: &mut dyn FnMut(&mut Walk) -> Option<()>| -> PyResult<bool> {
+            let mut walk = lock(py, &self.walk)?;
+            let same = walk.as_mut().filter(|walk| walk.moves() == moves);
+            Ok(same.and_then(with).is_some())
         };
         let value = in_pieces(py, length, |copy| {
-            there(&mut |walk| {
-                walk.fetched(step)
-                    .into_iter()
-                    .for_each(|entry| copy(entry.1))
-            })
+            there(&mut |walk| walk.fetched(step).map(|entry| copy(entry.1)))
         })?;
         // Passed only now: an interrupt loses nothing.
-        let is_passed = value.is_some()
-            && there(&mut |walk| {
-                walk.pass(step);
-            })?;
+        let is_passed = value.is_some() && there(&mut |walk| walk.pass(step).map(|_| ()))?;
         match is_passed {
             true => self.entry(py, key, value).map(Some),
             false => Ok(None),
@@ -161,13 +152,8 @@ impl Iterator {
         if self.store.is_closed() {
             return Err(error_to_python(py, &aidb::Error::closed("the database")));
         }
-        match lock(py, &self.walk)?.as_mut() {
-            Some(walk) => {
-                place(walk);
-                Ok(())
-            }
-            None => Err(error_to_python(py, &closed())),
-        }
+        let placed = lock(py, &self.walk)?.as_mut().map(place);
+        placed.ok_or_else(|| error_to_python(py, &closed()))
     }
 }
 

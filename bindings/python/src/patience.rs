@@ -16,6 +16,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use aidb::env::fork_count;
 use aidb::{Effort, Error, ErrorKind, Options, within};
 use pyo3::exceptions::PyInterruptedError;
 use pyo3::prelude::*;
@@ -32,6 +33,14 @@ pub(crate) struct Abandoned(Arc<AtomicBool>);
 impl Abandoned {
     fn get(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// Fails if so. Asked with the lock of a handle held, it keeps a late call from coming behind those made since.
+    pub(crate) fn check(&self) -> aidb::Result<()> {
+        match self.get() {
+            true => Err(Error::given_up()),
+            false => Ok(()),
+        }
     }
 
     /// How long a call may take that nobody needs to its end.
@@ -118,7 +127,12 @@ pub(crate) fn interruptible<T: Send + 'static>(
         return detached(py, || call(&abandoned));
     }
     drop(call);
+    let forks = fork_count();
     loop {
+        if fork_count() != forks {
+            // The handler of a signal has forked, and in the child there is no such thread.
+            return Err(to_python(py, &Error::closed("the database")));
+        }
         let waiting = &mut answered;
         match py.detach(move || waiting.recv_timeout(LOOK)) {
             Ok(outcome) => return outcome.map_err(|error| to_python(py, &error)),

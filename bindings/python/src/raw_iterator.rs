@@ -26,8 +26,8 @@ pub(crate) struct RawIterator {
     prefix: Vec<u8>,
     /// None once closed, it or the database.
     stand: Arc<Mutex<Option<Stand>>>,
-    /// Whether it stands nowhere since a move of it was interrupted.
-    is_lost: AtomicBool,
+    /// Whether it stands nowhere since a move of it was interrupted. Only a move with the lock takes that back.
+    is_lost: Arc<AtomicBool>,
 }
 
 /// A cursor that can take up a move in which it gave up.
@@ -66,6 +66,20 @@ impl Move<'_> {
 }
 
 impl Stand {
+    /// [`Stand::go`], unless it stands nowhere and the move needs an entry.
+    fn go_unless_lost(
+        &mut self,
+        to: &Move<'_>,
+        effort: &Effort,
+        is_lost: &AtomicBool,
+    ) -> aidb::Result<bool> {
+        if to.needs_entry() && is_lost.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        is_lost.store(false, Ordering::Relaxed);
+        self.go(to, effort)
+    }
+
     /// Carries out a move within `effort`; false if there is no entry that it needs. Where it gives up, a step is still to be
     /// taken.
     fn go(&mut self, to: &Move<'_>, effort: &Effort) -> aidb::Result<bool> {
@@ -119,7 +133,7 @@ impl RawIterator {
             }),
             store,
             prefix,
-            is_lost: AtomicBool::new(false),
+            is_lost: Arc::default(),
         }
     }
 
@@ -132,29 +146,31 @@ impl RawIterator {
 
     /// Carries out a move, detached.
     fn go(&self, py: Python<'_>, to: Move<'_>) -> PyResult<()> {
-        if !to.needs_entry() {
-            self.is_lost.store(false, Ordering::Relaxed);
-        }
         let brief = || {
             self.refuse_closed()?;
-            if self.is_lost() {
-                return Ok(false);
-            }
             match self.stand.try_lock()? {
-                Some(mut stand) => stand.as_mut().ok_or_else(closed)?.go(&to, &Effort::Brief),
+                Some(mut stand) => {
+                    let stand = stand.as_mut().ok_or_else(closed)?;
+                    stand.go_unless_lost(&to, &Effort::Brief, &self.is_lost)
+                }
                 // Whoever has it may take long.
                 None => Err(Error::given_up()),
             }
         };
         let moved = brief_or(py, brief, || {
             let (stand, to) = (Arc::clone(&self.stand), to.to_owned());
+            let is_lost = Arc::clone(&self.is_lost);
             let moved = interruptible(py, move |abandoned| {
                 let mut stand = lock_detached(&stand)?;
+                // Others may have moved it since nobody waits for this move.
+                abandoned.check()?;
                 let stand = stand.as_mut().ok_or_else(closed)?;
-                stand.go(&to, &abandoned.effort())
+                stand.go_unless_lost(&to, &abandoned.effort(), &is_lost)
             });
             // Nobody knows how far a move came that nobody waited for.
-            self.is_lost.store(moved.is_err(), Ordering::Relaxed);
+            if moved.is_err() {
+                self.is_lost.store(true, Ordering::Relaxed);
+            }
             moved
         })?;
         match moved {
@@ -172,12 +188,13 @@ impl RawIterator {
         self.refuse_closed()
             .map_err(|error| error_to_python(py, &error))?;
         let stand = lock(py, &self.stand)?;
-        let outcome = match stand.as_ref() {
-            None => Err(error_to_python(py, &closed())),
-            Some(stand) if self.is_lost() || !stand.cursor.valid() => Ok(None),
-            Some(stand) => read(stand).map(Some),
-        };
+        let outcome = stand.as_ref().map(|stand| {
+            let stands = !self.is_lost() && stand.cursor.valid();
+            stands.then(|| read(stand)).transpose()
+        });
+        // Making an error may run Python code, so the lock goes first (Y2).
         drop(stand);
+        let outcome = outcome.ok_or_else(|| error_to_python(py, &closed()))?;
         outcome?.ok_or_else(|| iterator_invalid(py))
     }
 

@@ -18,7 +18,7 @@ use crate::raw_iterator::RawIterator;
 use crate::walk::Walk;
 
 /// Keys that `get_many` looks up before it looks for signals, at most.
-const MANY: usize = 1000;
+const MANY: usize = 128;
 /// Bytes of values after which it does so too: a value may be of any size.
 const MANY_BYTES: usize = 4 << 20;
 

@@ -171,12 +171,17 @@ impl Walk {
             return Err(error.clone());
         }
         let outcome = within(effort, || self.try_fetch(step));
-        // Where it gave up the cursor has moved on or stands nowhere; also behind a chunk that was full by then.
-        self.follows &= outcome.is_ok() && self.cursor.status().is_ok();
-        match &outcome {
-            Err(error) if !error.is_given_up() => self.failed = Some(error.clone()),
-            _ => {}
-        }
+        // A chunk that gave up has copied nothing, and the cursor stands where it stood. Where anything else gave up it has moved
+        // on or stands nowhere, also behind a chunk that was full by then.
+        let stays = match &outcome {
+            Ok(_) => true,
+            Err(error) if error.is_given_up() => step == Step::Ahead && self.cursor.valid(),
+            Err(error) => {
+                self.failed = Some(error.clone());
+                false
+            }
+        };
+        self.follows &= stays && self.cursor.status().is_ok();
         outcome
     }
 

@@ -338,3 +338,41 @@ def test_a_raw_iterator_stands_on_no_entry_behind_an_interrupted_move(db, interr
     assert raw.item() == (b"z", b"")
     raw.prev()
     assert raw.key() == b"a"
+
+
+def test_a_large_value_is_whole_or_an_error_whatever_a_handler_does_to_the_walk(path):
+    # A step back that fails leaves the window where it was, and nothing of it is shown any more.
+    value = b"\x07" * (32 << 20)
+    with aidb.open(path, compression="none") as db:
+        db.put(b"a", b"x" * 1000)
+        db.flush()
+        db.put(b"b", value)
+    damaged = min(path.glob("*.sst"), key=lambda table: table.stat().st_size)
+    with damaged.open("r+b") as table:
+        table.seek(500)
+        table.write(b"damage")
+    seen = collections.Counter()
+    with aidb.open(path) as db:
+        for wanted in range(1, 9):
+            entries, handled = db.iterator(), 0
+            entries.seek(b"b")
+
+            def step_back(number, frame):
+                nonlocal handled
+                handled += 1
+                if handled == wanted:
+                    with pytest.raises(aidb.CorruptionError):
+                        entries.prev()
+
+            before = signal.signal(signal.SIGALRM, step_back)
+            signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+            try:
+                key, found = next(entries)
+                assert key == b"b" and found == value
+                seen["whole"] += 1
+            except aidb.CorruptionError:
+                seen["error"] += 1
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.signal(signal.SIGALRM, before)
+    assert seen["error"] > 0

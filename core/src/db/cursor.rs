@@ -240,7 +240,11 @@ impl Cursor {
             }
             while stand.valid() && chunk.len() < max_entries {
                 let (key, value) = stand.entry(walk)?;
-                chunk.push(key, value)?;
+                match chunk.push(key, value) {
+                    // What there is, is enough; it stands on the next one.
+                    Err(error) if error.is_given_up() && chunk.len() > 0 => break,
+                    pushed => pushed?,
+                }
                 // The last entry copied is left behind even when it filled the chunk.
                 let moved = stand.next(walk);
                 // Not asked at every entry: that would be a good part of a copy.
@@ -248,7 +252,10 @@ impl Cursor {
                 if chunk.bytes.len() >= max_bytes || (is_enough && moved.is_ok()) {
                     break;
                 }
-                moved?;
+                match moved {
+                    Err(error) if error.is_given_up() => break,
+                    moved => _ = moved?,
+                }
             }
             Ok(chunk.len())
         })

@@ -373,14 +373,17 @@ fn lookups_alone_and_together_find_what_is_there_and_the_filter_knows_most_that_
         let value = format!("value of {}", number / 2).into_bytes();
         number.is_multiple_of(2).then_some(value)
     };
-    // Three times: from the file, from the cache, from the flat form.
-    for _ in 0..3 {
+    // Three times: from the file, from the cache, from the flat form; and then with entries asked for before they are read.
+    for asks_ahead in [false, false, false, true] {
         for count in [1, 7, 8, 9, 17, 600] {
             let together: Vec<_> = sought[..count].iter().map(|one| (&*table, *one)).collect();
             let mut begun = Vec::new();
             Table::begin_together(&together, |place, pending| begun.push((place, pending)));
             assert!(begun.iter().map(|(place, _)| *place).eq(0..count));
-            for (place, pending) in begun {
+            for (place, mut pending) in begun {
+                if asks_ahead {
+                    pending.prefetch_entry(sought[place]);
+                }
                 let found = table.finish(pending, sought[place], true, |_, entry| entry.to_vec());
                 assert_eq!(found.unwrap(), expected(place), "{place} of {count}");
             }

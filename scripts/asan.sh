@@ -34,6 +34,8 @@ tests/c/misuse.py include/aidb.h >"$out/misuse_calls.h"
 # libaidb.a is linked with the runtime of rustc's own AddressSanitizer: that of gcc is an older one.
 runtime=$(echo "$(rustc --print sysroot)/lib/rustlib/$triple/lib"/librustc*_rt.asan.a)
 for source in tests/c/*.c; do
+    # The sanitizer's allocator has its memory already, and takes no notice of the limit.
+    [[ $source == *test_no_memory.c ]] && continue
     name=$(basename "$source" .c)
     gcc -std=c99 -D_POSIX_C_SOURCE=200809L -DSANITIZED_LIBRARY -g -O1 -Iinclude -I"$out" "$source" -o "$out/$name" \
         -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive "$CARGO_TARGET_DIR/$triple/debug/libaidb.a" \

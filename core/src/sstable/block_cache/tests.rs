@@ -189,6 +189,23 @@ fn a_block_without_memory_for_its_place_is_used_and_not_kept() {
 }
 
 #[test]
+fn a_closed_cache_has_no_block_in_any_slot_and_gives_their_room_back() {
+    for capacity in [MIB, 32 * MIB] {
+        let cache = BlockCache::new(capacity);
+        let slots = missed(&cache, 9);
+        for number in 0..9 {
+            cache.insert(&slots, number, opaque(&cache, 500));
+        }
+        assert_eq!(cache.stats().blocks, 9);
+        cache.close();
+        assert!((0..9).all(|number| slots.load(number).is_none()));
+        let stats = cache.stats();
+        assert_eq!((stats.used, stats.blocks), (0, 0));
+        assert_eq!(cache.gauge().bytes(), 0);
+    }
+}
+
+#[test]
 fn a_scan_for_which_there_is_no_room_counts_as_no_miss() {
     let cache = BlockCache::new(opaque(&BlockCache::new(0), 500).charge());
     let slots = missed(&cache, 2);

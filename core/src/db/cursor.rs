@@ -242,7 +242,7 @@ impl Cursor {
                 let (key, value) = stand.entry(walk)?;
                 match chunk.push(key, value) {
                     // What there is, is enough; it stands on the next one.
-                    Err(error) if error.is_given_up() && chunk.len() > 0 => break,
+                    Err(error) if error.is_given_up() && !chunk.is_empty() => break,
                     pushed => pushed?,
                 }
                 // The last entry copied is left behind even when it filled the chunk.

@@ -290,6 +290,24 @@ fn tree_with_a_plan() -> (Tree, Plan) {
 }
 
 #[test]
+fn numbers_that_were_met_and_are_not_those_of_the_manifest_do_not_add_up() {
+    let (_, plan) = tree_with_a_plan();
+    let smallest = plan.inputs().map(|file| file.smallest_sequence.0).min();
+    let largest = plan.inputs().map(|file| file.largest_sequence.0).max();
+    let (smallest, largest) = (smallest.unwrap(), largest.unwrap());
+    let met = |first, last| check_numbers(&plan, SequenceNumber(first), SequenceNumber(last));
+    met(smallest, largest).unwrap();
+    for (first, last) in [
+        (smallest - 1, largest),
+        (smallest + 1, largest),
+        (smallest, largest - 1),
+        (smallest, largest + 1),
+    ] {
+        assert!(met(first, last).unwrap_err().is_unaccounted());
+    }
+}
+
+#[test]
 fn outputs_have_about_the_target_size_and_never_split_a_key() {
     let (mut tree, plan) = tree_with_a_plan();
     // Every version is pinned: keys have many.

@@ -585,6 +585,26 @@ mod tests {
         // The process has no limit, which is looked at again before anything is refused.
         file.write_at(0, b"four").unwrap();
         assert_eq!(file.largest.load(Ordering::Relaxed), env.largest_file());
+        // Up to a page of writes goes by what was seen last.
+        let unlooked = || file.unlooked.load(Ordering::Relaxed);
+        for (length, left) in [
+            (LOOK_BYTES - 2, LOOK_BYTES - 2),
+            (1, LOOK_BYTES - 1),
+            (1, 0),
+            (1, 1),
+        ] {
+            file.write_at(0, &vec![1; length as usize]).unwrap();
+            assert_eq!(unlooked(), left);
+        }
+        for (length, left) in [
+            (LOOK_BYTES - 2, LOOK_BYTES - 1),
+            (2, 0),
+            (LOOK_BYTES, 0),
+            (LOOK_BYTES + 1, 0),
+        ] {
+            file.write_at(0, &vec![1; length as usize]).unwrap();
+            assert_eq!(unlooked(), left);
+        }
         assert_eq!(too_large().raw_os_error(), Some(libc::EFBIG));
         for (code, is_about) in [
             (libc::ENOSPC, true),

@@ -171,7 +171,7 @@ pub(crate) fn replace<T: Copy>(items: &mut Vec<T>, source: &[T], what: &str) -> 
 /// Errors: `OutOfMemory`.
 #[inline]
 pub fn room_ahead(pieces: usize, what: &str) -> Result<()> {
-    pass(what, pieces)?;
+    pass(what, pieces * SYSTEM_PAGE_BYTES)?;
     match SEEN_AHEAD.get().checked_sub(pieces) {
         Some(rest) => {
             SEEN_AHEAD.set(rest);

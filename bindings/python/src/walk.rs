@@ -117,14 +117,19 @@ impl Walk {
 
     /// The next entry in the direction of `step`, if it has been fetched.
     pub(crate) fn fetched(&self, step: Step) -> Option<(&[u8], &[u8])> {
+        self.ahead(step).map(|index| self.window.entry(index))
+    }
+
+    /// Where in the window the next entry in the direction of `step` is, if it has been fetched.
+    #[inline]
+    fn ahead(&self, step: Step) -> Option<usize> {
         if self.failed.is_some() {
             return None;
         }
-        let index = match step == self.window.filled() {
+        match step == self.window.filled() {
             true => Some(self.at).filter(|at| *at < self.window.len()),
             false => self.at.checked_sub(1),
-        };
-        index.map(|index| self.window.entry(index))
+        }
     }
 
     /// Whether any entry that has been fetched may be large.
@@ -141,19 +146,10 @@ impl Walk {
 
     /// Passes one entry that has been fetched, if the window has one that way. Touches no disk.
     pub(crate) fn pass(&mut self, step: Step) -> Option<(&[u8], &[u8])> {
-        if self.failed.is_some() {
-            return None;
-        }
-        let index = if step == self.window.filled() {
-            let index = self.at;
-            if index == self.window.len() {
-                return None;
-            }
-            self.at += 1;
-            index
-        } else {
-            self.at = self.at.checked_sub(1)?;
-            self.at
+        let index = self.ahead(step)?;
+        self.at = match step == self.window.filled() {
+            true => index + 1,
+            false => index,
         };
         self.moves += 1;
         Some(self.window.entry(index))

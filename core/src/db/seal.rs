@@ -3,7 +3,8 @@
 //! * S1  The log of the new memtable names its predecessor's number, final length and last sequence number.
 //!       So once such a log may exist, its predecessor gets no more records: if a log that could not be completed
 //!       cannot be removed either, the old one is poisoned, and only a newer log goes on.
-//! * S2  At most [`MAX_SEALED`] memtables wait for their flush, except while resuming after a failed log.
+//! * S2  At most [`MAX_SEALED`] memtables wait for their flush, except while resuming after a failed log. With the active one
+//!       they take as much as that many of `write_buffer_size` do: a write that is larger than one waits until none waits.
 //! * S3  The new log's header is durable, its directory entry not yet: the sync group syncs that before it
 //!       acknowledges a synced record in it (G2), and a flush before the manifest names it (F2).
 
@@ -109,14 +110,25 @@ impl Shared {
 
     /// Whether one more memtable may be sealed (S2).
     pub(super) fn has_room_to_seal(&self) -> bool {
-        self.superversion.load().sealed.len() < MAX_SEALED
+        self.has_room_to_seal_for(0)
     }
 
-    /// Waits until a flush has made room for another sealed memtable. If flushing fails, lets it try once more
-    /// and returns the error of that attempt.
-    pub(super) fn wait_for_room_to_seal(&self) -> Result<()> {
+    /// Whether one more memtable may be sealed for a write of so many bytes (S2).
+    pub(super) fn has_room_to_seal_for(&self, bytes: u64) -> bool {
+        let superversion = self.superversion.load();
+        may_seal(
+            superversion.sealed.len(),
+            superversion.memtable_bytes() as u64,
+            bytes,
+            self.options.write_buffer_size,
+        )
+    }
+
+    /// Waits until a flush has made room for another sealed memtable and a write of so many bytes. If flushing fails, lets it
+    /// try once more and returns the error of that attempt.
+    pub(super) fn wait_for_room_to_seal(&self, bytes: u64) -> Result<()> {
         let started = self.env.now_micros();
-        let outcome = self.wait_for_flushes(|shared| shared.has_room_to_seal());
+        let outcome = self.wait_for_flushes(|shared| shared.has_room_to_seal_for(bytes));
         self.stall
             .add_micros(self.env.now_micros().saturating_sub(started));
         outcome
@@ -190,5 +202,31 @@ impl Shared {
         let last = log.last_sequence;
         drop(log);
         self.wait_until_flushed(last)
+    }
+}
+
+/// Whether, beside `sealed` memtables that take `held` bytes with the active one, one more may be sealed for a write of so many
+/// `bytes` (S2).
+fn may_seal(sealed: usize, held: u64, bytes: u64, write_buffer_size: u64) -> bool {
+    let most = write_buffer_size.saturating_mul(MAX_SEALED as u64 + 1);
+    let fits = bytes <= write_buffer_size && held.saturating_add(bytes) <= most;
+    sealed == 0 || sealed < MAX_SEALED && fits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memtables_are_sealed_until_they_or_a_write_take_more_than_they_are_to() {
+        const SIZE: u64 = 1000;
+        let may = |sealed, held, bytes| may_seal(sealed, held, bytes, SIZE);
+        assert!(may(1, 2 * SIZE, 1) && !may(2, 2 * SIZE, 1));
+        assert!(may(1, 3 * SIZE - 1, 1) && !may(1, 3 * SIZE, 1));
+        assert!(may(1, 2 * SIZE, SIZE) && !may(1, SIZE, SIZE + 1));
+        assert!(
+            may(0, u64::MAX, u64::MAX),
+            "the flush of none is waited for"
+        );
     }
 }

@@ -145,6 +145,16 @@ impl InternalIterator for Source {
     }
 
     #[inline]
+    fn rest(&mut self) {
+        delegate!(self, inner => inner.rest());
+    }
+
+    #[inline]
+    fn wake(&mut self) -> Result<()> {
+        delegate!(self, inner => inner.wake())
+    }
+
+    #[inline]
     fn is_known_first_of_key(&self) -> bool {
         delegate!(self, inner => inner.is_known_first_of_key())
     }

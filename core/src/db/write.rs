@@ -43,12 +43,13 @@ impl Shared {
             };
         }
         let payload = wal::Payload::new(batch.encoded());
-        self.stall.admit(payload.encoded().len() as u64, self)?;
+        let bytes = payload.encoded().len() as u64;
+        self.stall.admit(bytes, self)?;
         let place = loop {
             match self.try_commit(batch, &payload)? {
                 Ok(place) => break place,
                 Err(Obstacle::Space) => self.wait_for_space()?,
-                Err(Obstacle::Sealed) => self.wait_for_room_to_seal()?,
+                Err(Obstacle::Sealed) => self.wait_for_room_to_seal(bytes)?,
             }
         };
         if options.sync {
@@ -153,18 +154,21 @@ impl Shared {
             }
             self.resume(log)?;
         };
-        let full = log.memtable.memory() as u64 >= self.options.write_buffer_size
-            || self.space.seals_early(log.writer.len());
+        let (bytes, most) = (batch.encoded().len() as u64, self.options.write_buffer_size);
+        let full = log.memtable.memory() as u64 >= most || self.space.seals_early(log.writer.len());
         if log.seals_next && self.has_room_to_seal() && !self.must_wait_for_space() {
             self.seal(&mut log)?;
         } else if full && !log.memtable.is_empty() {
             if self.must_wait_for_space() {
                 return Ok(Err(Obstacle::Space));
             }
-            if !self.has_room_to_seal() {
+            if !self.has_room_to_seal_for(bytes) {
                 return Ok(Err(Obstacle::Sealed));
             }
             self.seal(&mut log)?;
+        }
+        if bytes > most && !self.has_room_to_seal_for(bytes) {
+            return Ok(Err(Obstacle::Sealed));
         }
         match self.keep_reserve(&mut log, batch) {
             Err(error) if error.kind() == ErrorKind::NoSpace && self.must_wait_for_space() => {

@@ -11,6 +11,7 @@
 //! * G4  The heap has the first bytes of each child's key, so that most comparisons ask no child. They are renewed when a
 //!       child is ordered anew; the current one may move within its reach meanwhile, where it stays in front.
 //! * G3  After an error the heap is empty, so the iterator is not valid until the next seek.
+//! * G5  Every valid child but the current one rests: large entries are in memory one at a time.
 //!
 //! Which of several versions a reader sees is `visible.rs`'s business.
 
@@ -75,11 +76,29 @@ impl<I: InternalIterator> MergingIterator<I> {
         mut seek: impl FnMut(&mut I) -> Result<()>,
     ) -> Result<()> {
         self.heap.clear();
+        let alone = self.children.len() == 1;
         for child in &mut self.children {
             seek(child)?;
+            if child.valid() && !alone {
+                child.rest();
+            }
         }
         self.direction = direction;
-        self.build()
+        self.build()?;
+        self.wake_top()
+    }
+
+    /// Wakes the child that has become the current one (G5).
+    #[inline]
+    fn wake_top(&mut self) -> Result<()> {
+        let Some(top) = self.heap.first() else {
+            return Ok(());
+        };
+        let woken = self.children[top.child].wake();
+        if woken.is_err() {
+            self.heap.clear();
+        }
+        woken
     }
 
     fn build(&mut self) -> Result<()> {
@@ -147,24 +166,26 @@ impl<I: InternalIterator> MergingIterator<I> {
 
     /// Restores G1 after the top child moved.
     #[inline]
-    fn settle(&mut self) {
+    fn settle(&mut self) -> Result<()> {
         if !self.children[self.heap[0].child].valid() {
             self.heap.swap_remove(0);
             self.sift_down(0);
-            return;
+            return self.wake_top();
         }
         if self.heap.len() == 1 {
-            return;
+            return Ok(());
         }
         let top = &mut self.heap[0];
         top.head = head_of(self.children[top.child].key().user_key);
         let runner_up = self.runner_up();
         if self.is_before(runner_up, 0) {
+            self.children[self.heap[0].child].rest();
             self.heap.swap(0, runner_up);
             self.sift_down(runner_up);
-        } else {
-            self.runner_up = Some(runner_up);
+            return self.wake_top();
         }
+        self.runner_up = Some(runner_up);
+        Ok(())
     }
 
     /// Puts every child but the current one on the other side of the current entry (G2).
@@ -188,6 +209,9 @@ impl<I: InternalIterator> MergingIterator<I> {
                     Direction::Forward => child.next()?,
                     Direction::Backward => child.prev()?,
                 }
+            }
+            if child.valid() {
+                child.rest();
             }
         }
         self.direction = direction;
@@ -218,8 +242,7 @@ impl<I: InternalIterator> MergingIterator<I> {
             self.heap.clear();
             return moved;
         }
-        self.settle();
-        Ok(())
+        self.settle()
     }
 
     /// How far the current child has all entries. Requires `valid`.
@@ -332,11 +355,15 @@ mod tests {
     use crate::error::Error;
     use crate::key::{SequenceNumber, Trailer, ValueKind};
 
-    /// A sorted list; fails at the given place, if any.
+    /// A sorted list; fails at the given place, if any. While it rests it is asked for its key only.
     struct List {
         entries: Vec<(Vec<u8>, Trailer)>,
         place: Option<usize>,
         fails_at: Option<usize>,
+        rests: bool,
+        /// How often it was told to rest.
+        rested: usize,
+        does_not_wake: bool,
     }
 
     impl List {
@@ -346,10 +373,20 @@ mod tests {
                 entries,
                 place: None,
                 fails_at: None,
+                rests: false,
+                rested: 0,
+                does_not_wake: false,
             }
         }
 
+        /// Where it stands. Requires that it is awake.
+        fn place(&self) -> usize {
+            assert!(!self.rests, "it rests");
+            self.place.unwrap()
+        }
+
         fn go(&mut self, place: Option<usize>) -> Result<()> {
+            self.rests = false;
             self.place = place.filter(|&place| place < self.entries.len());
             if self.place.is_some() && self.place == self.fails_at {
                 self.place = None;
@@ -381,23 +418,36 @@ mod tests {
             self.go(places.into_iter().find(|&place| self.at(place) <= target))
         }
         fn next(&mut self) -> Result<()> {
-            self.go(Some(self.place.unwrap() + 1))
+            self.go(Some(self.place() + 1))
         }
         fn prev(&mut self) -> Result<()> {
-            self.go(self.place.unwrap().checked_sub(1))
+            self.go(self.place().checked_sub(1))
+        }
+        fn rest(&mut self) {
+            assert!(self.valid());
+            self.rests = true;
+            self.rested += 1;
+        }
+        fn wake(&mut self) -> Result<()> {
+            assert!(self.valid());
+            self.rests = false;
+            match self.does_not_wake {
+                true => Err(Error::internal("it does not wake")),
+                false => Ok(()),
+            }
         }
         fn key(&self) -> KeyRef<'_> {
             self.at(self.place.unwrap())
         }
         fn value(&self) -> &[u8] {
-            &self.entries[self.place.unwrap()].0
+            &self.entries[self.place()].0
         }
         fn is_known_first_of_key(&self) -> bool {
-            let place = self.place.unwrap();
+            let place = self.place();
             place == 0 || self.entries[place - 1].0 != self.entries[place].0
         }
         fn is_known_last_of_key(&self) -> bool {
-            let place = self.place.unwrap();
+            let place = self.place();
             let next = self.entries.get(place + 1);
             next.is_none_or(|next| next.0 != self.entries[place].0)
         }
@@ -458,6 +508,14 @@ mod tests {
                     _ => {}
                 }
                 assert_eq!(merged.valid(), model.valid(), "seed {seed}, step {step}");
+                // G5.
+                let awake = |list: &&List| list.valid() && !list.rests;
+                let awake = merged.children.iter().filter(awake).count();
+                assert_eq!(
+                    awake,
+                    usize::from(model.valid()),
+                    "seed {seed}, step {step}"
+                );
                 if model.valid() {
                     assert_eq!(merged.key(), model.key(), "seed {seed}, step {step}");
                     assert_eq!(merged.value(), model.value(), "seed {seed}, step {step}");
@@ -478,6 +536,34 @@ mod tests {
             }
         }
         assert!(alone > 1000, "known {alone} times only");
+    }
+
+    #[test]
+    fn one_that_does_not_wake_ends_the_walk_until_the_next_seek() {
+        let mut bad = List::new(vec![entry(1, 1), entry(3, 3), entry(4, 4)]);
+        bad.does_not_wake = true;
+        let good = List::new(vec![entry(2, 2), entry(5, 5)]);
+        let mut merged = MergingIterator::new(vec![bad, good]);
+        merged.seek_to_first().unwrap_err();
+        assert!(!merged.valid());
+        let (key, trailer) = entry(2, 2);
+        merged.seek(KeyRef::new(&key, trailer)).unwrap();
+        assert_eq!(merged.key().user_key, b"02");
+        merged.next().unwrap_err();
+        assert!(!merged.valid());
+        // Its rival has ended.
+        merged.seek_to_last().unwrap();
+        merged.prev().unwrap_err();
+        assert!(!merged.valid());
+    }
+
+    #[test]
+    fn the_only_child_does_not_rest() {
+        let mut merged = MergingIterator::new(vec![List::new(vec![entry(1, 1), entry(2, 2)])]);
+        merged.seek_to_first().unwrap();
+        merged.next().unwrap();
+        merged.seek_to_last().unwrap();
+        assert_eq!((merged.value(), merged.children[0].rested), (&b"02"[..], 0));
     }
 
     #[test]

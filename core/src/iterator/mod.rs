@@ -59,6 +59,17 @@ pub(crate) trait InternalIterator: Send {
         (self.key().user_key, self.value())
     }
 
+    /// Gives back the memory of a large entry until [`InternalIterator::wake`], before which it is asked for nothing but `valid`
+    /// and `key`, and sought but not stepped. Requires `valid`.
+    #[inline]
+    fn rest(&mut self) {}
+
+    /// Takes back what it gave with [`InternalIterator::rest`]. Requires `valid`.
+    #[inline]
+    fn wake(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Whether it is known, without looking far, that the entry before has another user key or that there is none.
     /// Requires `valid`.
     fn is_known_first_of_key(&self) -> bool {

@@ -4,6 +4,8 @@
 //!       else between calls. A slow iterator keeps one file open, one block and at most `readahead` bytes in memory,
 //!       which count as pinned.
 //! * T9  After an error the iterator is not valid until the next seek.
+//! * T12 An iterator that rests has no block but a copy of its entry's key. Before anything but a seek it wakes: it reads the
+//!       block again and stands on the same entry. So a merge of many tables holds the large blocks of one of them.
 //!
 //! A scan forward over blocks that are not cached reads ahead: twice as many bytes with each read, up to the
 //! `readahead` it was made with. A seek begins anew, so that point reads stay small. Blocks that were read ahead enter
@@ -11,9 +13,9 @@
 
 use crate::error::{Error, Result};
 use crate::iterator::InternalIterator;
-use crate::key::{KeyRef, SequenceNumber};
-use crate::memory::MemoryGauge;
-use crate::sstable::block::{AnyCursor, Block, Moved, Way};
+use crate::key::{KeyRef, SequenceNumber, Trailer};
+use crate::memory::{self, MemoryGauge};
+use crate::sstable::block::{AnyCursor, Block, Damage, Moved, Way};
 use crate::sstable::reader::Table;
 use crate::sstable::span::Span;
 use crate::sync::Arc;
@@ -22,6 +24,12 @@ use crate::sync::Arc;
 const FIRST_READAHEAD: usize = 16 << 10;
 /// What the buffers of all iterators take before each that reads on reads the smallest window only.
 const MOST_READAHEAD: usize = 32 << 20;
+
+/// A block of more bytes is given back while an iterator rests: reading it again takes a millisecond, and a merge may be of
+/// dozens of tables.
+pub(super) const RESTING_BYTES: usize = 4 << 20;
+/// An entry with a longer key does not rest: its key is most of what it holds, and others are compared with that.
+pub(super) const LONGEST_RESTING_KEY: usize = 64 << 10;
 
 /// See the head of the file.
 pub(crate) struct TableIterator {
@@ -32,7 +40,17 @@ pub(crate) struct TableIterator {
     number: usize,
     cursor: Option<AnyCursor>,
     valid: bool,
+    /// Whether the block that the cursor is in is one that is given back while the iterator rests.
+    is_heavy: bool,
+    /// The entry it stands on while it rests (T12); there is no cursor then.
+    resting: Option<Box<Resting>>,
     run: Run,
+}
+
+/// The key of an entry.
+struct Resting {
+    user_key: Vec<u8>,
+    trailer: Trailer,
 }
 
 /// A block, and what was copied of it for the entry that an iterator stood on.
@@ -103,6 +121,8 @@ impl TableIterator {
             number: 0,
             cursor: None,
             valid: false,
+            is_heavy: false,
+            resting: None,
         }
     }
 
@@ -137,7 +157,12 @@ impl TableIterator {
     /// Puts the cursor on no entry of block `number`.
     fn enter(&mut self, number: usize) -> Result<&mut AnyCursor> {
         self.valid = false;
+        self.resting = None;
         if self.number != number || self.cursor.is_none() {
+            if self.is_heavy {
+                // Two such blocks are not held at once.
+                self.cursor = None;
+            }
             let block = match self.table.cached_block(number)? {
                 Some(block) => block,
                 None => self.read(number)?,
@@ -149,14 +174,55 @@ impl TableIterator {
                 self.table.prefetch(number.wrapping_sub(1), Way::Backward);
             }
             self.number = number;
-            match &mut self.cursor {
-                Some(cursor) => cursor.reset(block),
-                None => self.cursor = Some(AnyCursor::new(block)),
-            }
+            self.hold(block);
         }
         self.cursor
             .as_mut()
             .ok_or_else(|| Error::internal("T8: no cursor after entering a block"))
+    }
+
+    /// Puts the cursor on no entry of `block`.
+    fn hold(&mut self, block: Block) {
+        self.is_heavy = block.charge() > RESTING_BYTES;
+        match &mut self.cursor {
+            Some(cursor) => cursor.reset(block),
+            None => self.cursor = Some(AnyCursor::new(block)),
+        }
+    }
+
+    /// [`InternalIterator::rest`] on a block for which that is worthwhile (T12).
+    #[cold]
+    fn rest_from_heavy(&mut self) {
+        if !self.valid || self.resting.is_some() {
+            return;
+        }
+        let KeyRef { user_key, trailer } = self.key();
+        if user_key.len() > LONGEST_RESTING_KEY {
+            return;
+        }
+        let mut copy = Vec::new();
+        if memory::replace(&mut copy, user_key, "a key").is_ok() {
+            let user_key = copy;
+            self.resting = Some(Box::new(Resting { user_key, trailer }));
+            self.cursor = None;
+        }
+    }
+
+    /// [`InternalIterator::wake`] of one that rests (T12).
+    #[cold]
+    fn wake_to(&mut self, resting: &Resting) -> Result<()> {
+        self.valid = false;
+        // It has been asked for once already, by the same walk.
+        let block = self.table.block(self.number, false)?;
+        self.hold(block);
+        let key = KeyRef::new(&resting.user_key, resting.trailer);
+        let stands = self.place(self.number, |cursor| cursor.seek(key))?;
+        if !stands || self.key() != key {
+            self.valid = false;
+            let what = "it lacks an entry that it had a moment ago";
+            return Err(self.table.damage(self.number, Damage { at: 0, what }));
+        }
+        Ok(())
     }
 
     #[cold]
@@ -243,7 +309,7 @@ impl InternalIterator for TableIterator {
     fn next(&mut self) -> Result<()> {
         debug_assert!(self.valid);
         let Some(cursor) = &mut self.cursor else {
-            return Ok(());
+            return Err(stepped_without_a_block());
         };
         if let Err(damage) = cursor.next() {
             self.valid = false;
@@ -263,7 +329,7 @@ impl InternalIterator for TableIterator {
     fn prev(&mut self) -> Result<()> {
         debug_assert!(self.valid);
         let Some(cursor) = &mut self.cursor else {
-            return Ok(());
+            return Err(stepped_without_a_block());
         };
         match cursor.prev() {
             Ok(()) if cursor.valid() => return Ok(()),
@@ -283,9 +349,10 @@ impl InternalIterator for TableIterator {
     #[inline]
     fn key(&self) -> KeyRef<'_> {
         debug_assert!(self.valid);
-        match &self.cursor {
-            Some(cursor) => cursor.key(),
-            None => KeyRef::new(b"", crate::key::Trailer::OLDEST),
+        match (&self.cursor, &self.resting) {
+            (Some(cursor), _) => cursor.key(),
+            (None, Some(resting)) => KeyRef::new(&resting.user_key, resting.trailer),
+            (None, None) => KeyRef::new(b"", Trailer::OLDEST),
         }
     }
 
@@ -309,6 +376,21 @@ impl InternalIterator for TableIterator {
     }
 
     #[inline]
+    fn rest(&mut self) {
+        if self.is_heavy {
+            self.rest_from_heavy();
+        }
+    }
+
+    #[inline]
+    fn wake(&mut self) -> Result<()> {
+        match self.resting.take() {
+            None => Ok(()),
+            Some(resting) => self.wake_to(&resting),
+        }
+    }
+
+    #[inline]
     fn is_known_first_of_key(&self) -> bool {
         match &self.cursor {
             Some(AnyCursor::Flat(cursor)) => cursor
@@ -327,6 +409,12 @@ impl InternalIterator for TableIterator {
             _ => false,
         }
     }
+}
+
+/// What a step answers that had to be preceded by a seek, or by waking (T12).
+#[cold]
+fn stepped_without_a_block() -> Error {
+    Error::internal("T12: a step of a table's iterator that has no block")
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::block::LARGE_BYTES;
 use super::format::{
     BLOCK_TRAILER_BYTES, BlockKind, FOOTER_BYTES, Footer, HEADER_BYTES, Properties, block_trailer,
 };
+use super::iter::{LONGEST_RESTING_KEY, RESTING_BYTES};
 use super::tail::Tail;
 use super::*;
 use crate::compression::Compression;
@@ -307,6 +308,134 @@ fn large_keys_and_values_that_do_not_compress_are_read_through_the_cache_again_a
             }
         }
     }
+}
+
+/// What is counted for a block beside the bytes of its one entry, and a little more.
+const BESIDE: usize = 1 << 10;
+
+#[test]
+fn an_iterator_that_rests_on_a_heavy_block_holds_its_key_alone_and_wakes_on_the_same_entry() {
+    let mut dice = Random::new(0x4e57);
+    let mut entry = |key: &[u8], sequence, length| {
+        let trailer = Trailer::new(SequenceNumber(sequence), ValueKind::Put);
+        let value = Fill::Noise.bytes(dice.next(), length);
+        (KeyRef::new(key, trailer).to_vec(), value)
+    };
+    let long = |first: u8, length| [vec![first], vec![b'k'; length - 1]].concat();
+    // (the entry, whether its block is given back)
+    let entries = [
+        (entry(b"1", 9, RESTING_BYTES - BESIDE), false),
+        (entry(b"2", 8, RESTING_BYTES + 1), true),
+        (entry(b"2", 7, RESTING_BYTES + 1), true),
+        (entry(b"3", 6, 100), false),
+        (
+            entry(&long(b'4', LONGEST_RESTING_KEY), 5, RESTING_BYTES),
+            true,
+        ),
+        (
+            entry(&long(b'5', LONGEST_RESTING_KEY + 1), 4, RESTING_BYTES),
+            false,
+        ),
+        (entry(b"6", 3, 3 * RESTING_BYTES), true),
+        (entry(b"7", 2, 1), false),
+    ];
+    let model: Model = entries.iter().map(|(entry, _)| entry.clone()).collect();
+    let (env, path) = in_memory();
+    // Each entry has a block of its own.
+    let options = TableOptions {
+        block_size: 1,
+        compression: Compression::Snappy,
+        ..TableOptions::default()
+    };
+    let summary = build(&env, &path, &model, options);
+    let cache = BlockCache::new(0);
+    let table = open(&env, &path, summary.file_size, &cache).unwrap();
+    let held = || table.gauge().bytes();
+    let idle = held();
+    for readahead in [0, 1 << 20] {
+        let mut iterator = table.iter(true, readahead);
+        let is_at = |iterator: &TableIterator, (key, value): &(Vec<u8>, Vec<u8>)| {
+            iterator.valid() && iterator.key() == key_of(key) && iterator.value() == value
+        };
+        iterator.seek_to_first().unwrap();
+        for (entry, is_given_back) in &entries {
+            assert!(is_at(&iterator, entry));
+            let before = held();
+            assert!(before >= idle + entry.1.len() && before < idle + entry.1.len() + (1 << 20));
+            iterator.rest();
+            iterator.rest();
+            assert_eq!(held() < before, *is_given_back);
+            assert!(held() == before || held() < idle + LONGEST_RESTING_KEY + (1 << 20));
+            assert!(iterator.valid() && iterator.key() == key_of(&entry.0));
+            iterator.wake().unwrap();
+            iterator.wake().unwrap();
+            assert!(is_at(&iterator, entry));
+            assert_eq!(held(), before);
+            iterator.next().unwrap();
+        }
+        assert!(!iterator.valid());
+        iterator.seek_to_last().unwrap();
+        for (entry, _) in entries.iter().rev() {
+            iterator.rest();
+            iterator.wake().unwrap();
+            assert!(is_at(&iterator, entry));
+            iterator.prev().unwrap();
+        }
+        assert!(!iterator.valid());
+        // It need not wake to be sought, and its own block is read anew.
+        for (from, _) in &entries {
+            for (to, _) in &entries {
+                iterator.seek(key_of(&from.0)).unwrap();
+                iterator.rest();
+                iterator.seek_for_prev(key_of(&to.0)).unwrap();
+                iterator.wake().unwrap();
+                assert!(is_at(&iterator, to));
+            }
+        }
+    }
+}
+
+#[test]
+fn an_iterator_that_rests_is_not_stepped_and_what_it_does_not_find_again_is_damage() {
+    let heavy = |sequence| {
+        let trailer = Trailer::new(SequenceNumber(sequence), ValueKind::Put);
+        let value = Fill::Noise.bytes(sequence, RESTING_BYTES + 1);
+        (KeyRef::new(b"k", trailer).to_vec(), value)
+    };
+    let options = || TableOptions {
+        compression: Compression::None,
+        ..TableOptions::default()
+    };
+    let (env, path) = in_memory();
+    let summary = build(&env, &path, &vec![heavy(2), heavy(1)], options());
+    let cache = BlockCache::new(0);
+    let table = open(&env, &path, summary.file_size, &cache).unwrap();
+    let mut iterator = table.iter(false, 0);
+    iterator.seek_to_first().unwrap();
+    iterator.rest();
+    assert_eq!(iterator.next().unwrap_err().kind(), ErrorKind::Internal);
+    assert_eq!(iterator.prev().unwrap_err().kind(), ErrorKind::Internal);
+    iterator.wake().unwrap();
+    iterator.rest();
+
+    // The file is another one's behind its back, whose first entry has another number.
+    let other = PathBuf::from("/db/000002.sst");
+    let summary = build(&env, &other, &vec![heavy(3), heavy(1)], options());
+    let mut image = vec![0; summary.file_size as usize];
+    let (from, to) = (env.open_read(&other), env.open_write(&path).unwrap());
+    from.unwrap().read_at(0, &mut image).unwrap();
+    to.write_at(0, &image).unwrap();
+    let error = iterator.wake().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corruption);
+    assert!(error.to_string().contains("000001.sst"), "{error}");
+    assert!(!iterator.valid());
+    // Nor is a byte of it.
+    iterator.seek_to_first().unwrap();
+    iterator.rest();
+    let at = HEADER_BYTES + 100;
+    to.write_at(at as u64, &[image[at] ^ 1]).unwrap();
+    assert_eq!(iterator.wake().unwrap_err().kind(), ErrorKind::Corruption);
+    assert!(!iterator.valid());
 }
 
 /// `key` with `number` as its first byte, which decides its place.

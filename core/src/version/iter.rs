@@ -266,6 +266,25 @@ impl InternalIterator for LevelIterator {
     }
 
     #[inline]
+    fn rest(&mut self) {
+        if let Some((_, iterator)) = &mut self.current {
+            iterator.rest();
+        }
+    }
+
+    #[inline]
+    fn wake(&mut self) -> Result<()> {
+        let Some((_, iterator)) = &mut self.current else {
+            return Ok(());
+        };
+        let woken = iterator.wake();
+        if woken.is_err() {
+            self.current = None;
+        }
+        woken
+    }
+
+    #[inline]
     fn is_known_first_of_key(&self) -> bool {
         self.standing().is_known_first_of_key()
     }

@@ -108,6 +108,8 @@ pub const THRESHOLDS: &[Threshold] = &[
     count("sstable/index.rs", "SEARCHES", 8),
     count("sstable/index.rs", "GROUP", 16),
     bytes("sstable/iter.rs", "FIRST_READAHEAD", 16 << 10),
+    bytes("sstable/iter.rs", "RESTING_BYTES", 4 << 20),
+    bytes("sstable/iter.rs", "LONGEST_RESTING_KEY", 64 << 10),
     bytes("sstable/salvage.rs", "SEARCH_BYTES", 256 << 10),
     bytes("version/bounds.rs", "LONG_BOUND_BYTES", 1024),
     bytes("version/manifest.rs", "SNAPSHOT_RECORD_BYTES", 256 << 10),

@@ -1,4 +1,4 @@
-//! How much memory a large value takes at its most, in each step of its life: `large-value DIR`.
+//! How much memory large values take at their most, in each step of their life: `large-value DIR`, `large-values DIR`.
 
 use std::fs;
 
@@ -27,68 +27,136 @@ fn watch() {
     }
 }
 
-pub fn run(arguments: &[String]) {
-    let [dir] = arguments else {
-        panic!("large-value DIR");
-    };
-    let options = || {
-        Options::new()
-            .write_buffer_size(4 * MIB)
-            .block_cache_size(MIB)
-    };
-    let mut random = Random::new(1);
-    let mut value = vec![0; VALUE_BYTES as usize];
-    // Does not compress.
+/// Watches steps, and says of each how much it takes at its most.
+struct Steps {
+    before: u64,
+    value_bytes: u64,
+    over: Vec<String>,
+}
+
+impl Steps {
+    fn begin(value_bytes: u64) -> Steps {
+        watch();
+        Steps {
+            before: status("VmRSS"),
+            value_bytes,
+            over: Vec::new(),
+        }
+    }
+
+    /// Does `work`, which may take so many `values` beside the buffers.
+    fn step(&mut self, name: &str, values: u64, work: impl FnOnce()) {
+        watch();
+        work();
+        let peak = status("VmHWM").saturating_sub(self.before);
+        let bytes = self.value_bytes;
+        say(&format!(
+            "{name}: {} MiB for values of {}",
+            peak / MIB,
+            bytes / MIB
+        ));
+        if peak > values * bytes + BUFFERS {
+            self.over.push(name.to_owned());
+        }
+    }
+
+    fn end(self) {
+        let over = self.over;
+        assert!(over.is_empty(), "more than allowed: {over:?}");
+    }
+}
+
+fn options() -> Options {
+    Options::new()
+        .write_buffer_size(4 * MIB)
+        .block_cache_size(MIB)
+}
+
+/// Does not compress.
+fn noise(seed: u64, bytes: u64) -> Vec<u8> {
+    let mut random = Random::new(seed);
+    let mut value = vec![0; bytes as usize];
     for chunk in value.chunks_mut(8) {
         chunk.copy_from_slice(&random.below(u64::MAX).to_le_bytes());
     }
-    watch();
-    let before = status("VmRSS");
-    let mut over = Vec::new();
-    let mut step = |name: &str, done: &mut dyn FnMut()| {
-        watch();
-        done();
-        let peak = status("VmHWM").saturating_sub(before);
-        say(&format!(
-            "{name}: {} MiB for a value of {}",
-            peak / MIB,
-            VALUE_BYTES / MIB
-        ));
-        if peak > 2 * VALUE_BYTES + BUFFERS {
-            over.push(name.to_owned());
-        }
+    value
+}
+
+pub fn one(arguments: &[String]) {
+    let [dir] = arguments else {
+        panic!("large-value DIR");
     };
-    let mut db = Some(DB::open(dir, options()).unwrap());
-    step("put", &mut || {
-        db.as_ref().unwrap().put(b"k", &value).unwrap()
+    let value = noise(1, VALUE_BYTES);
+    let mut steps = Steps::begin(VALUE_BYTES);
+    let db = DB::open(dir, options()).unwrap();
+    steps.step("put", 2, || db.put(b"k", &value).unwrap());
+    steps.step("flush", 2, || db.flush().unwrap());
+    steps.step("get", 2, || {
+        assert!(db.get(b"k").unwrap().unwrap() == value)
     });
-    step("flush", &mut || db.as_ref().unwrap().flush().unwrap());
-    step("get", &mut || {
-        let found = db.as_ref().unwrap().get(b"k").unwrap().unwrap();
+    steps.step("walk", 2, || {
+        let (_, found) = db.iter().next().unwrap().unwrap();
         assert!(found == value);
     });
-    step("walk", &mut || {
-        let (_, found) = db.as_ref().unwrap().iter().next().unwrap().unwrap();
-        assert!(found == value);
-    });
-    step("compact", &mut || {
-        let db = db.as_ref().unwrap();
-        db.compact_range(None, None).unwrap();
-    });
-    step("overwrite", &mut || {
-        db.as_ref().unwrap().put(b"k", &value).unwrap()
-    });
-    step("recover", &mut || {
+    steps.step("compact", 2, || db.compact_range(None, None).unwrap());
+    steps.step("overwrite", 2, || db.put(b"k", &value).unwrap());
+    let mut reopened = None;
+    steps.step("recover", 2, || {
         // Without a close the value is in the log alone.
-        drop(db.take());
-        db = Some(DB::open(dir, options()).unwrap());
+        drop(db);
+        reopened = Some(DB::open(dir, options()).unwrap());
     });
-    step("flush of what was recovered", &mut || {
-        db.as_ref().unwrap().flush().unwrap();
+    let db = reopened.unwrap();
+    steps.step("flush of what was recovered", 2, || db.flush().unwrap());
+    steps.step("close", 2, || db.close().unwrap());
+    steps.end();
+}
+
+/// In tables that overlap.
+pub fn many(arguments: &[String]) {
+    const COUNT: u8 = 8;
+    // What is larger than this goes back to the system when it is freed.
+    const BYTES: u64 = 40 * MIB;
+    let [dir] = arguments else {
+        panic!("large-values DIR");
+    };
+    let mut value = noise(1, BYTES);
+    let mut steps = Steps::begin(BYTES);
+    let options = options().level0_compaction_trigger(u64::from(COUNT) + 1);
+    let db = DB::open(dir, options).unwrap();
+    // One waits for its flush, which makes a block of it, while another is in its batch.
+    steps.step("puts", 3, || {
+        for number in 0..COUNT {
+            value[0] = number;
+            // Keys that lie far apart, so that each table reaches over most of the others.
+            db.put(&[number * 3 % COUNT], &value).unwrap();
+            db.put(&[number * 3 % COUNT, 0], b"small").unwrap();
+            db.put(&[COUNT + number], b"small").unwrap();
+        }
     });
-    step("close", &mut || db.take().unwrap().close().unwrap());
-    assert!(
-        over.is_empty(),
-        "more than twice the value and the buffers: {over:?}"
-    );
+    steps.step("flush", 2, || db.flush().unwrap());
+    let stats = db.stats().unwrap();
+    assert!(stats.flushes >= u64::from(COUNT), "tables that overlap");
+    assert_eq!((stats.compactions, stats.trivial_moves), (0, 0));
+    // The caller's copy is one of them.
+    steps.step("walk", 2, || {
+        let large = db.iter().map(|entry| entry.unwrap().1);
+        assert_eq!(
+            large.filter(|value| value.len() > 10).count(),
+            usize::from(COUNT)
+        );
+    });
+    steps.step("walk back", 3, || {
+        let large = db.iter().rev().map(|entry| entry.unwrap().1);
+        assert_eq!(
+            large.filter(|value| value.len() > 10).count(),
+            usize::from(COUNT)
+        );
+    });
+    steps.step("verify", 6, || {
+        db.verify().unwrap();
+    });
+    steps.step("compact", 2, || db.compact_range(None, None).unwrap());
+    steps.step("close", 2, || db.close().unwrap());
+    steps.end();
 }

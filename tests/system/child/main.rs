@@ -56,7 +56,8 @@ fn main() {
         "memory" => memory::run(rest),
         "memory-fill" => memory::fill(rest),
         "full-disk" => full_disk::run(rest),
-        "large-value" => large_value::run(rest),
+        "large-value" => large_value::one(rest),
+        "large-values" => large_value::many(rest),
         "file-size" => limits::file_size(rest),
         "no-streams" => limits::no_streams(rest),
         #[cfg(target_os = "linux")]

@@ -145,8 +145,8 @@ impl InternalIterator for Source {
     }
 
     #[inline]
-    fn rest(&mut self) {
-        delegate!(self, inner => inner.rest());
+    fn rest(&mut self) -> bool {
+        delegate!(self, inner => inner.rest())
     }
 
     #[inline]

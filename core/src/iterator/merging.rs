@@ -51,6 +51,8 @@ pub(crate) struct MergingIterator<I> {
     /// G1.
     heap: Vec<Standing>,
     direction: Direction,
+    /// Whether a child may rest (G5).
+    has_resting: bool,
     /// The place in `heap` (1 or 2) of the next child after the top, if it is known.
     runner_up: Option<usize>,
     /// The current user key while the direction changes; kept for its memory.
@@ -64,6 +66,7 @@ impl<I: InternalIterator> MergingIterator<I> {
             heap: Vec::new(),
             children,
             direction: Direction::Forward,
+            has_resting: false,
             runner_up: None,
             pivot: Vec::new(),
         }
@@ -77,10 +80,11 @@ impl<I: InternalIterator> MergingIterator<I> {
     ) -> Result<()> {
         self.heap.clear();
         let alone = self.children.len() == 1;
+        self.has_resting = false;
         for child in &mut self.children {
             seek(child)?;
-            if child.valid() && !alone {
-                child.rest();
+            if !alone {
+                self.has_resting |= child.rest();
             }
         }
         self.direction = direction;
@@ -91,6 +95,9 @@ impl<I: InternalIterator> MergingIterator<I> {
     /// Wakes the child that has become the current one (G5).
     #[inline]
     fn wake_top(&mut self) -> Result<()> {
+        if !self.has_resting {
+            return Ok(());
+        }
         let Some(top) = self.heap.first() else {
             return Ok(());
         };
@@ -179,7 +186,7 @@ impl<I: InternalIterator> MergingIterator<I> {
         top.head = head_of(self.children[top.child].key().user_key);
         let runner_up = self.runner_up();
         if self.is_before(runner_up, 0) {
-            self.children[self.heap[0].child].rest();
+            self.has_resting |= self.children[self.heap[0].child].rest();
             self.heap.swap(0, runner_up);
             self.sift_down(runner_up);
             return self.wake_top();
@@ -210,9 +217,7 @@ impl<I: InternalIterator> MergingIterator<I> {
                     Direction::Backward => child.prev()?,
                 }
             }
-            if child.valid() {
-                child.rest();
-            }
+            self.has_resting |= child.rest();
         }
         self.direction = direction;
         self.build()?;
@@ -423,10 +428,10 @@ mod tests {
         fn prev(&mut self) -> Result<()> {
             self.go(self.place().checked_sub(1))
         }
-        fn rest(&mut self) {
-            assert!(self.valid());
-            self.rests = true;
+        fn rest(&mut self) -> bool {
+            self.rests = self.valid();
             self.rested += 1;
+            self.rests
         }
         fn wake(&mut self) -> Result<()> {
             assert!(self.valid());

@@ -59,10 +59,12 @@ pub(crate) trait InternalIterator: Send {
         (self.key().user_key, self.value())
     }
 
-    /// Gives back the memory of a large entry until [`InternalIterator::wake`], before which it is asked for nothing but `valid`
-    /// and `key`, and sought but not stepped. Requires `valid`.
+    /// Gives back the memory of a large entry, if it stands on one, and says so. Until [`InternalIterator::wake`] it is then asked
+    /// for nothing but `valid` and `key`, and sought but not stepped.
     #[inline]
-    fn rest(&mut self) {}
+    fn rest(&mut self) -> bool {
+        false
+    }
 
     /// Takes back what it gave with [`InternalIterator::rest`]. Requires `valid`.
     #[inline]

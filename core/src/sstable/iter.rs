@@ -157,11 +157,9 @@ impl TableIterator {
     /// Puts the cursor on no entry of block `number`.
     fn enter(&mut self, number: usize) -> Result<&mut AnyCursor> {
         self.valid = false;
-        self.resting = None;
         if self.number != number || self.cursor.is_none() {
             if self.is_heavy {
-                // Two such blocks are not held at once.
-                self.cursor = None;
+                self.leave_heavy();
             }
             let block = match self.table.cached_block(number)? {
                 Some(block) => block,
@@ -181,9 +179,18 @@ impl TableIterator {
             .ok_or_else(|| Error::internal("T8: no cursor after entering a block"))
     }
 
+    /// Gives back the block before another is read: two such are not held at once.
+    #[cold]
+    fn leave_heavy(&mut self) {
+        self.cursor = None;
+        self.resting = None;
+        self.is_heavy = false;
+    }
+
     /// Puts the cursor on no entry of `block`.
+    #[inline]
     fn hold(&mut self, block: Block) {
-        self.is_heavy = block.charge() > RESTING_BYTES;
+        self.is_heavy = block.bytes().len() > RESTING_BYTES;
         match &mut self.cursor {
             Some(cursor) => cursor.reset(block),
             None => self.cursor = Some(AnyCursor::new(block)),
@@ -192,19 +199,28 @@ impl TableIterator {
 
     /// [`InternalIterator::rest`] on a block for which that is worthwhile (T12).
     #[cold]
-    fn rest_from_heavy(&mut self) {
+    fn rest_from_heavy(&mut self) -> bool {
         if !self.valid || self.resting.is_some() {
-            return;
+            return self.valid;
         }
         let KeyRef { user_key, trailer } = self.key();
-        if user_key.len() > LONGEST_RESTING_KEY {
-            return;
-        }
         let mut copy = Vec::new();
-        if memory::replace(&mut copy, user_key, "a key").is_ok() {
-            let user_key = copy;
-            self.resting = Some(Box::new(Resting { user_key, trailer }));
-            self.cursor = None;
+        if user_key.len() > LONGEST_RESTING_KEY
+            || memory::replace(&mut copy, user_key, "a key").is_err()
+        {
+            return false;
+        }
+        let user_key = copy;
+        self.resting = Some(Box::new(Resting { user_key, trailer }));
+        self.cursor = None;
+        true
+    }
+
+    #[cold]
+    fn resting_key(&self) -> KeyRef<'_> {
+        match &self.resting {
+            Some(resting) => KeyRef::new(&resting.user_key, resting.trailer),
+            None => KeyRef::new(b"", Trailer::OLDEST),
         }
     }
 
@@ -349,10 +365,9 @@ impl InternalIterator for TableIterator {
     #[inline]
     fn key(&self) -> KeyRef<'_> {
         debug_assert!(self.valid);
-        match (&self.cursor, &self.resting) {
-            (Some(cursor), _) => cursor.key(),
-            (None, Some(resting)) => KeyRef::new(&resting.user_key, resting.trailer),
-            (None, None) => KeyRef::new(b"", Trailer::OLDEST),
+        match &self.cursor {
+            Some(cursor) => cursor.key(),
+            None => self.resting_key(),
         }
     }
 
@@ -376,10 +391,8 @@ impl InternalIterator for TableIterator {
     }
 
     #[inline]
-    fn rest(&mut self) {
-        if self.is_heavy {
-            self.rest_from_heavy();
-        }
+    fn rest(&mut self) -> bool {
+        self.is_heavy && self.rest_from_heavy()
     }
 
     #[inline]

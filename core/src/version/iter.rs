@@ -266,9 +266,10 @@ impl InternalIterator for LevelIterator {
     }
 
     #[inline]
-    fn rest(&mut self) {
-        if let Some((_, iterator)) = &mut self.current {
-            iterator.rest();
+    fn rest(&mut self) -> bool {
+        match &mut self.current {
+            Some((_, iterator)) => iterator.rest(),
+            None => false,
         }
     }
 

@@ -3,8 +3,8 @@
 //! * S1  The log of the new memtable names its predecessor's number, final length and last sequence number.
 //!       So once such a log may exist, its predecessor gets no more records: if a log that could not be completed
 //!       cannot be removed either, the old one is poisoned, and only a newer log goes on.
-//! * S2  At most [`MAX_SEALED`] memtables wait for their flush, except while resuming after a failed log. With the active one
-//!       they take as much as that many of `write_buffer_size` do: a write that is larger than one waits until none waits.
+//! * S2  At most [`MAX_SEALED`] memtables wait for their flush, except while resuming after a failed log; and no more than, with
+//!       the active one, take what so many of `write_buffer_size` do. A write that is larger than one waits until none waits.
 //! * S3  The new log's header is durable, its directory entry not yet: the sync group syncs that before it
 //!       acknowledges a synced record in it (G2), and a flush before the manifest names it (F2).
 
@@ -21,6 +21,8 @@ use crate::wal;
 
 /// Memtables that may wait for their flush before writers wait too.
 const MAX_SEALED: usize = 2;
+/// Memtables are taken to be of this size at least: what smaller ones hold beyond it, or a write brings, is not much.
+const SMALLEST_COUNTED_BYTES: u64 = 1 << 20;
 
 impl Shared {
     /// Starts a new log, and seals the active memtable for a new one unless it is empty.
@@ -208,9 +210,17 @@ impl Shared {
 /// Whether, beside `sealed` memtables that take `held` bytes with the active one, one more may be sealed for a write of so many
 /// `bytes` (S2).
 fn may_seal(sealed: usize, held: u64, bytes: u64, write_buffer_size: u64) -> bool {
-    let most = write_buffer_size.saturating_mul(MAX_SEALED as u64 + 1);
-    let fits = bytes <= write_buffer_size && held.saturating_add(bytes) <= most;
+    let most = write_buffer_size
+        .max(SMALLEST_COUNTED_BYTES)
+        .saturating_mul(MAX_SEALED as u64 + 1);
+    let fits =
+        !is_larger_than_a_memtable(bytes, write_buffer_size) && held.saturating_add(bytes) <= most;
     sealed == 0 || sealed < MAX_SEALED && fits
+}
+
+/// Whether a write of so many bytes waits until no memtable waits for its flush (S2).
+pub(super) fn is_larger_than_a_memtable(bytes: u64, write_buffer_size: u64) -> bool {
+    bytes > write_buffer_size.max(SMALLEST_COUNTED_BYTES)
 }
 
 #[cfg(test)]
@@ -219,14 +229,21 @@ mod tests {
 
     #[test]
     fn memtables_are_sealed_until_they_or_a_write_take_more_than_they_are_to() {
-        const SIZE: u64 = 1000;
-        let may = |sealed, held, bytes| may_seal(sealed, held, bytes, SIZE);
-        assert!(may(1, 2 * SIZE, 1) && !may(2, 2 * SIZE, 1));
-        assert!(may(1, 3 * SIZE - 1, 1) && !may(1, 3 * SIZE, 1));
-        assert!(may(1, 2 * SIZE, SIZE) && !may(1, SIZE, SIZE + 1));
-        assert!(
-            may(0, u64::MAX, u64::MAX),
-            "the flush of none is waited for"
-        );
+        const SIZE: u64 = SMALLEST_COUNTED_BYTES;
+        for smaller in [0, 1, SIZE - 1] {
+            let may = |sealed, held, bytes| may_seal(sealed, held, bytes, SIZE - smaller);
+            assert!(may(1, 2 * SIZE, 1) && !may(2, 2 * SIZE, 1));
+            assert!(may(1, 3 * SIZE - 1, 1) && !may(1, 3 * SIZE, 1));
+            assert!(may(1, 2 * SIZE, SIZE) && !may(1, SIZE, SIZE + 1));
+            assert!(
+                may(0, u64::MAX, u64::MAX),
+                "the flush of none is waited for"
+            );
+            assert!(!is_larger_than_a_memtable(SIZE, SIZE - smaller));
+            assert!(is_larger_than_a_memtable(SIZE + 1, SIZE - smaller));
+        }
+        let may = |held| may_seal(1, held, 1, 2 * SIZE);
+        assert!(may(6 * SIZE - 1) && !may(6 * SIZE));
+        assert!(!is_larger_than_a_memtable(2 * SIZE, 2 * SIZE));
     }
 }

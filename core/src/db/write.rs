@@ -10,6 +10,7 @@
 //!
 //! Elsewhere: sealing (`seal.rs`), slowing writers down (`stall.rs`), the record's bytes (`wal/`).
 
+use super::seal::is_larger_than_a_memtable;
 use super::shared::{Log, Shared};
 use super::sync_group::LogPlace;
 use crate::batch::{Operation, Operations, WriteBatch, operations};
@@ -167,7 +168,7 @@ impl Shared {
             }
             self.seal(&mut log)?;
         }
-        if bytes > most && !self.has_room_to_seal_for(bytes) {
+        if is_larger_than_a_memtable(bytes, most) && !self.has_room_to_seal_for(bytes) {
             return Ok(Err(Obstacle::Sealed));
         }
         match self.keep_reserve(&mut log, batch) {

@@ -61,6 +61,7 @@ pub const THRESHOLDS: &[Threshold] = &[
     bytes("compaction/job.rs", "STOP_BYTES", 1 << 20),
     bytes("compression.rs", "LARGEST_COMPRESSED_BYTES", 16 << 20),
     bytes("db/checkpoint.rs", "COPY_BYTES", 1 << 20),
+    bytes("db/seal.rs", "SMALLEST_COUNTED_BYTES", 1 << 20),
     bytes("db/source.rs", "READAHEAD_BYTES", 256 << 10),
     bytes("db/value.rs", "COPIED_BYTES", 512),
     bytes("db/value.rs", "INLINE_BYTES", 118),

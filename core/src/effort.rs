@@ -7,6 +7,8 @@
 //! * EFFORT-1  A call gives up by an error, between two entries that it passes over or where it might have failed for want of
 //!       memory. So nothing is changed by it (O1 of `memory`), but a cursor stands nowhere until it seeks.
 //! * EFFORT-2  Nothing is counted and nothing gives up outside of [`within`], which no thread of the engine ever is.
+//! * EFFORT-3  A write gives up where it would wait for a flush, a compaction or space, before any of it is in the log. It counts
+//!       nothing: while it waits it may have to do that work itself.
 //!
 //! The effort is the thread's and not an argument, because what it is spent on lies at the bottom of every read.
 
@@ -36,12 +38,18 @@ pub enum Effort {
     Brief,
     /// It gives up soon after this has become true.
     Until(Arc<AtomicBool>),
+    /// A write that gives up where it has to wait for others.
+    Unwaiting,
+    /// A write that waits for others, and gives up behind that if this has become true.
+    WaitingUntil(Arc<AtomicBool>),
 }
 
 #[derive(Clone, Copy)]
 struct Count {
     /// Whether there is an effort to count for.
     counts: bool,
+    /// Whether it may wait for others whatever its end says.
+    waits: bool,
     /// Only counted for an effort.
     bytes: usize,
 }
@@ -49,6 +57,7 @@ struct Count {
 impl Count {
     const NONE: Count = Count {
         counts: false,
+        waits: true,
         bytes: 0,
     };
 }
@@ -71,14 +80,16 @@ pub fn within<T>(effort: &Effort, call: impl FnOnce() -> Result<T>) -> Result<T>
     }
     // Looked up once: in a shared library that is a call.
     COUNT.with(|count| {
+        let reads = matches!(effort, Effort::Brief | Effort::Until(_));
         let counted = Count {
-            counts: true,
+            counts: reads,
+            waits: reads,
             bytes: 0,
         };
         let _before = Restore(count, count.replace(counted));
         match effort {
-            Effort::Brief => call(),
-            Effort::Until(end) => until(end, call),
+            Effort::Brief | Effort::Unwaiting => call(),
+            Effort::Until(end) | Effort::WaitingUntil(end) => until(end, call),
         }
     })
 }
@@ -116,6 +127,17 @@ pub(crate) fn pass_over(passed: u32) -> Result<()> {
     match passed.is_multiple_of(ENTRIES) {
         true => count(ENTRIES as usize * ENTRY_BYTES, usize::MAX),
         false => Ok(()),
+    }
+}
+
+/// Asked where a write has to wait for others, before and behind that. Fails if the call is to give up.
+#[cold]
+pub(crate) fn wait() -> Result<()> {
+    let waits = COUNT.get().waits
+        || END.with_borrow(|end| end.as_ref().is_some_and(|end| !end.load(Ordering::Relaxed)));
+    match waits {
+        true => Ok(()),
+        false => Err(Error::given_up()),
     }
 }
 
@@ -170,6 +192,41 @@ mod tests {
         assert_eq!(piece(BRIEF_PIECE_BYTES), Some(()));
         assert_eq!(piece(BRIEF_PIECE_BYTES + 1), None);
         assert!(spend(1 << 30).is_ok() && !is_spent());
+    }
+
+    #[test]
+    fn a_call_that_could_go_on_later_leaves_it_at_half_of_what_it_may() {
+        let spent = within(&Effort::Brief, || {
+            for _ in 0..1000 {
+                spend(64 << 10)?;
+            }
+            spend(BRIEF_BYTES / 4)?;
+            spend(BRIEF_BYTES / 4)?;
+            let at_half = is_spent();
+            spend(UNCOUNTED_BYTES + 1)?;
+            Ok((at_half, is_spent()))
+        });
+        assert_eq!(told(spent), Some((false, true)));
+    }
+
+    #[test]
+    fn a_write_waits_unless_it_is_not_to_or_no_longer() {
+        assert!(wait().is_ok());
+        assert!(within(&Effort::Brief, wait).is_ok());
+        assert_eq!(told(within(&Effort::Unwaiting, wait)), None);
+        let end = Arc::new(AtomicBool::new(false));
+        let waiting = Effort::WaitingUntil(Arc::clone(&end));
+        let twice = within(&waiting, || {
+            wait()?;
+            end.store(true, Ordering::Relaxed);
+            wait()
+        });
+        assert_eq!(told(twice), None);
+        // What it does meanwhile is not counted.
+        for effort in [Effort::Unwaiting, waiting] {
+            assert!(within(&effort, || spend(1 << 30)).is_ok());
+        }
+        assert!(wait().is_ok());
     }
 
     #[test]

@@ -7,9 +7,9 @@ use pyo3::prelude::*;
 
 use crate::bytes::{BytesLike, LARGE_BYTES};
 use crate::db::Store;
-use crate::errors::{detached, to_python};
+use crate::errors::to_python;
 use crate::mutex::{Mutex, lock, lock_detached};
-use crate::patience::interruptible;
+use crate::patience::{interruptible, unless_it_waits, waiting};
 
 /// Puts and deletes that are applied together, all or none, also across a crash; from `DB.write_batch`.
 ///
@@ -113,20 +113,28 @@ impl WriteBatch {
     /// Applies the operations to the database, all or none; they stay in the batch. An empty batch is no error.
     ///
     /// Errors as for `DB.put`; after `IOError` or `NoSpaceError` the batch may or may not be there after a crash. An interrupt
-    /// in a large batch (Ctrl-C) is raised at once, and the batch is applied all the same.
+    /// (Ctrl-C) is raised at once where the write has to wait for a flush, a compaction or space, and the batch is not applied. In
+    /// a large batch it is raised at once too, but the batch may be applied all the same.
     fn write(&self, py: Python<'_>) -> PyResult<()> {
-        if lock(py, &self.operations)?.byte_size() < LARGE_BYTES {
-            return detached(py, || {
+        let by_another_thread = || {
+            let (store, operations) = (Arc::clone(&self.store), Arc::clone(&self.operations));
+            let options = self.options;
+            waiting(py, move || {
+                let operations = lock_detached(&operations)?;
+                store.write_with(&operations, &options)
+            })
+        };
+        if lock(py, &self.operations)?.byte_size() >= LARGE_BYTES {
+            return by_another_thread();
+        }
+        unless_it_waits(
+            py,
+            || {
                 let operations = lock_detached(&self.operations)?;
                 self.store.write_with(&operations, &self.options)
-            });
-        }
-        let (store, operations) = (Arc::clone(&self.store), Arc::clone(&self.operations));
-        let options = self.options;
-        interruptible(py, move |_| {
-            let operations = lock_detached(&operations)?;
-            store.write_with(&operations, &options)
-        })
+            },
+            by_another_thread,
+        )
     }
 
     /// Returns the bytes that the batch takes in memory and in the log.

@@ -7,6 +7,9 @@
 //! A thread costs more than most reads do. So those are made by the caller's thread within a brief effort, and only what gives
 //! up there is made again in another one ([`lengthy`]). Nobody needs its end after an interrupt, so it gives up then, too.
 //!
+//! A write that has to wait for others is made again like that, too ([`unless_it_waits`]), and given up after an interrupt if it is
+//! still waiting.
+//!
 //! In other threads no handler runs. There a [`Cancellation`] does what the interrupt does here.
 
 use std::cell::RefCell;
@@ -46,6 +49,11 @@ impl Abandoned {
     /// How long a call may take that nobody needs to its end.
     pub(crate) fn effort(&self) -> Effort {
         Effort::Until(Arc::clone(&self.0))
+    }
+
+    /// How long a write may wait for others.
+    fn patience(&self) -> Effort {
+        Effort::WaitingUntil(Arc::clone(&self.0))
     }
 }
 
@@ -158,11 +166,31 @@ pub(crate) fn brief_or<T: Send>(
     brief: impl FnOnce() -> aidb::Result<T> + Send,
     lengthy: impl FnOnce() -> PyResult<T>,
 ) -> PyResult<T> {
+    with_effort(py, &Effort::Brief, brief, lengthy)
+}
+
+/// Runs a write as [`detached`] does, unless it has to wait for others: then `waiting` is to make it.
+#[inline]
+pub(crate) fn unless_it_waits<T: Send>(
+    py: Python<'_>,
+    write: impl FnOnce() -> aidb::Result<T> + Send,
+    waiting: impl FnOnce() -> PyResult<T>,
+) -> PyResult<T> {
+    with_effort(py, &Effort::Unwaiting, write, waiting)
+}
+
+#[inline]
+fn with_effort<T: Send>(
+    py: Python<'_>,
+    effort: &Effort,
+    call: impl FnOnce() -> aidb::Result<T> + Send,
+    otherwise: impl FnOnce() -> PyResult<T>,
+) -> PyResult<T> {
     look(py)?;
-    let outcome = py.detach(|| caught(|| within(&Effort::Brief, brief)));
+    let outcome = py.detach(|| caught(|| within(effort, call)));
     match outcome {
         Ok(answer) => Ok(answer),
-        Err(error) if error.is_given_up() => lengthy(),
+        Err(error) if error.is_given_up() => otherwise(),
         Err(error) => Err(to_python(py, &error)),
     }
 }
@@ -174,6 +202,15 @@ pub(crate) fn lengthy<T: Send + 'static>(
     read: impl Fn() -> aidb::Result<T> + Send + Sync + 'static,
 ) -> PyResult<T> {
     interruptible(py, move |abandoned| within(&abandoned.effort(), &read))
+}
+
+/// Runs a write that has to wait for others, or that is large. After an interrupt it is given up while it waits.
+#[cold]
+pub(crate) fn waiting<T: Send + 'static>(
+    py: Python<'_>,
+    write: impl Fn() -> aidb::Result<T> + Send + Sync + 'static,
+) -> PyResult<T> {
+    interruptible(py, move |abandoned| within(&abandoned.patience(), &write))
 }
 
 /// Makes a call that waits for a lock as long as `options` say, unless it is abandoned.

@@ -10,7 +10,7 @@ use crate::batch::WriteBatch;
 use crate::bytes::{BytesLike, LARGE_BYTES};
 use crate::errors::{detached, to_python};
 use crate::mutex::Mutex;
-use crate::patience::interruptible;
+use crate::patience::{unless_it_waits, waiting};
 use crate::prefixed::PrefixedDB;
 use crate::reader::{Reader, View};
 use crate::snapshot::Snapshot;
@@ -38,31 +38,37 @@ fn put(
     sync: bool,
 ) -> PyResult<()> {
     let view = view(writer);
-    if value.as_slice().len() > LARGE_BYTES {
+    let (py, options) = (writer.py(), WriteOptions { sync });
+    let by_another_thread = || {
         let (key, value) = (key.copy_behind(&view.prefix)?, value.shared());
         let db = Arc::clone(&view.store);
-        return interruptible(writer.py(), move |_| {
-            db.put_with(&key, &value, &WriteOptions { sync })
-        });
+        waiting(py, move || db.put_with(&key, &value, &options))
+    };
+    if value.as_slice().len() > LARGE_BYTES {
+        return by_another_thread();
     }
     let (key, value, db) = (key.behind(&view.prefix)?, value.as_slice(), &view.store);
-    detached(writer.py(), || {
-        db.put_with(&key, value, &WriteOptions { sync })
-    })
+    unless_it_waits(py, || db.put_with(&key, value, &options), by_another_thread)
 }
 
 fn delete(writer: &Bound<'_, Writer>, key: &BytesLike<'_>, sync: bool) -> PyResult<()> {
     let view = view(writer);
+    let (py, options) = (writer.py(), WriteOptions { sync });
+    let by_another_thread = || {
+        let (key, db) = (key.copy_behind(&view.prefix)?, Arc::clone(&view.store));
+        waiting(py, move || db.delete_with(&key, &options))
+    };
     let (key, db) = (key.behind(&view.prefix)?, &view.store);
-    detached(writer.py(), || db.delete_with(&key, &WriteOptions { sync }))
+    unless_it_waits(py, || db.delete_with(&key, &options), by_another_thread)
 }
 
 #[pymethods]
 impl Writer {
     /// Stores `value` under `key`, replacing what was there; `sync` waits until it survives loss of power.
     ///
-    /// Ctrl-C in the put of a value of more than 4 MiB is raised at once, and the value is written all the same, perhaps after
-    /// writes that follow.
+    /// Ctrl-C is raised at once where a put has to wait for a flush, a compaction or space, and the put is not made. In the put
+    /// of a value of more than 4 MiB it is raised at once too, but the value may be written all the same, perhaps after writes
+    /// that follow.
     #[pyo3(signature = (key, value, *, sync=false))]
     fn put(
         slf: &Bound<'_, Self>,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::shared::Shared;
 use crate::compaction::{PickerOptions, debt_bytes};
+use crate::effort;
 use crate::error::Result;
 use crate::options::Options;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -74,7 +75,11 @@ impl Stall {
     fn wait(&self, bytes: u64, shared: &Shared) -> Result<()> {
         let started = shared.env.now_micros();
         let outcome = match self.rate.load(Ordering::Relaxed) {
-            STOPPED => shared.wait_for_compaction(|| self.rate.load(Ordering::Relaxed) != STOPPED),
+            STOPPED => effort::wait()
+                .and_then(|()| {
+                    shared.wait_for_compaction(|| self.rate.load(Ordering::Relaxed) != STOPPED)
+                })
+                .and_then(|()| effort::wait()),
             FREE => Ok(()),
             rate => {
                 self.wait_for_share(bytes, rate, shared);

@@ -12,6 +12,7 @@ mod recovering;
 mod reports;
 mod spoiled;
 mod upkeep;
+mod waiting;
 mod waking;
 mod walking;
 

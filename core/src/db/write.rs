@@ -14,6 +14,7 @@ use super::seal::is_larger_than_a_memtable;
 use super::shared::{Log, Shared};
 use super::sync_group::LogPlace;
 use crate::batch::{Operation, Operations, WriteBatch, operations};
+use crate::effort;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{SequenceNumber, Trailer};
 use crate::memtable::{Location, Memtable, Room};
@@ -49,8 +50,7 @@ impl Shared {
         let place = loop {
             match self.try_commit(batch, &payload)? {
                 Ok(place) => break place,
-                Err(Obstacle::Space) => self.wait_for_space()?,
-                Err(Obstacle::Sealed) => self.wait_for_room_to_seal(bytes)?,
+                Err(obstacle) => self.wait_out(obstacle, bytes)?,
             }
         };
         if options.sync {
@@ -58,6 +58,18 @@ impl Shared {
         } else {
             Ok(())
         }
+    }
+
+    /// Waits until `obstacle` is gone for a write of so many bytes.
+    #[cold]
+    fn wait_out(&self, obstacle: Obstacle, bytes: u64) -> Result<()> {
+        effort::wait()?;
+        match obstacle {
+            Obstacle::Space => self.wait_for_space()?,
+            Obstacle::Sealed => self.wait_for_room_to_seal(bytes)?,
+        }
+        // Nobody may want the write any more.
+        effort::wait()
     }
 
     /// Steps 1 to 3, or what is in the way of them. Its caller waits for that: it holds a version itself, whose tables may be

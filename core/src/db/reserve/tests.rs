@@ -10,6 +10,7 @@ use crate::compaction::LARGEST_PLAN_TABLES;
 use crate::db::DB;
 use crate::db::space::{LARGEST_STEP, SMALLEST_STEP};
 use crate::db::write::Obstacle;
+use crate::effort::{Effort, within};
 use crate::env::{Env, FaultEnv, MemEnv, Operation, PathKind};
 use crate::options::Options;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -234,6 +235,8 @@ fn unless_the_disk_is_roomy_one_compaction_runs_at_a_time() {
     let payload = crate::wal::Payload::new(batch.encoded());
     let tried = db.shared().try_commit(&batch, &payload);
     assert!(matches!(tried, Ok(Err(Obstacle::Space))));
+    let unwaiting = within(&Effort::Unwaiting, || db.put(b"a", b"1"));
+    assert!(unwaiting.unwrap_err().is_given_up());
     assert!(db.get(b"a").unwrap().is_none());
     db.shared().state.lock().running.clear();
     // Now nothing under way could help.

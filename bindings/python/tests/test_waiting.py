@@ -1,0 +1,123 @@
+"""Writes that wait for others: Ctrl-C ends the wait, and what was interrupted is not written later."""
+
+import ctypes
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+
+import pytest
+
+# What takes longer hangs. The promise is 0.2 s; the machine may be busy.
+LONGEST = 60
+CHILD = textwrap.dedent("""
+    import signal
+    import sys
+    import time
+
+    import aidb
+
+    class Interrupted(Exception):
+        pass
+
+    def handler(number, frame):
+        raise Interrupted
+
+    def is_interrupted(write):
+        begin = time.monotonic()
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        try:
+            write()
+        except Interrupted:
+            return time.monotonic() - begin < 30
+        return False
+
+    signal.signal(signal.SIGALRM, handler)
+    db = aidb.open(sys.argv[1], write_buffer_size="1MiB", compression="none")
+    db.put(b"kept", b"")
+    print("open", flush=True)
+    sys.stdin.readline()
+
+    written = []
+
+    def fill():
+        # Far more than the memtables may take.
+        for number in range(10_000):
+            db.put(b"%05d" % number, bytes(10_000))
+            written.append(number)
+
+    def write_batch():
+        with db.write_batch(transaction=True) as batch:
+            batch.put(b"batch", b"")
+
+    view = db.prefixed_db(b"view-")
+    writes = {
+        "fill": fill,
+        "put": lambda: db.put(b"put", b""),
+        "item": lambda: view.__setitem__(b"item", b""),
+        "large put": lambda: db.put(b"large put", bytes(5 << 20)),
+        "delete": lambda: db.delete(b"kept"),
+        "batch": write_batch,
+    }
+    for name, write in writes.items():
+        print(name, is_interrupted(write), flush=True)
+    sys.stdin.readline()
+    db.flush()
+    db.put(b"last", b"")
+    keys = list(db.iterator(include_value=False))
+    assert keys == [b"%05d" % number for number in written] + [b"kept", b"last"], keys[-10:]
+    assert 100 <= len(written) < 10_000
+    db.close()
+    print("closed", flush=True)
+""")
+
+SEIZE, INTERRUPT, DETACH, ALL_THREADS = 0x4206, 0x4207, 17, 0x40000000
+
+
+def ptrace(request, thread):
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
+    if libc.ptrace(request, thread, None, None) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error), f"ptrace {request:#x} of {thread}")
+
+
+def freeze_all_but_the_main_thread(process):
+    """Stops the threads of the database, so that nothing is flushed, and returns them."""
+    threads = [int(thread) for thread in os.listdir(f"/proc/{process}/task")]
+    threads.remove(process)
+    for thread in threads:
+        ptrace(SEIZE, thread)
+        ptrace(INTERRUPT, thread)
+        os.waitpid(thread, ALL_THREADS)
+    return threads
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="stops threads as Linux can")
+def test_a_write_that_waits_ends_with_an_interrupt_and_is_not_made_later(path):
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    # Who reads from it need not wait for ever.
+    watchdog = threading.Timer(LONGEST, child.kill)
+    watchdog.start()
+    try:
+        assert child.stdout.readline() == "open\n"
+        frozen = freeze_all_but_the_main_thread(child.pid)
+        assert frozen
+        child.stdin.write("frozen\n")
+        child.stdin.flush()
+        told = [child.stdout.readline().strip() for _ in range(6)]
+        for thread in frozen:
+            ptrace(DETACH, thread)
+        rest, _ = child.communicate("goes on\n")
+    finally:
+        watchdog.cancel()
+        child.kill()
+        child.wait()
+    assert told == [f"{name} True" for name in ["fill", "put", "item", "large put", "delete", "batch"]]
+    assert (child.returncode, rest) == (0, "closed\n")

@@ -1,0 +1,89 @@
+//! Writes that are not to wait for others, or not to be made any more when they have waited.
+
+use super::*;
+use crate::db::stall::STOP_FACTOR;
+use crate::effort::{Effort, within};
+use crate::sync::atomic::{AtomicBool, Ordering};
+
+const VALUE: [u8; 1000] = [7; 1000];
+
+/// Makes the next write wait for something; the kinds of that, by what goes on meanwhile.
+fn make_wait(db: &DB, what: &str) {
+    match what {
+        "a flush" => {
+            for number in 0u64.. {
+                let put = || db.put(&number.to_be_bytes(), &VALUE);
+                if within(&Effort::Unwaiting, put).is_err() {
+                    break;
+                }
+            }
+        }
+        "a flush, for a large value" => {
+            db.put(b"1", &[1; 1 << 20]).unwrap();
+        }
+        _ => {
+            for _ in 0..STOP_FACTOR {
+                db.put(b"1", b"").unwrap();
+                db.flush().unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_write_that_would_wait_gives_up_before_any_of_it_is_in_the_log() {
+    for what in ["a flush", "a flush, for a large value", "a compaction"] {
+        let env = MemEnv::new();
+        let faulty = FaultEnv::new(Arc::new(env.clone()), 0);
+        let options = options(&env)
+            .env(Arc::new(faulty.clone()))
+            .level0_compaction_trigger(1);
+        let db = DB::open("/db", options).unwrap();
+        make_wait(&db, what);
+        let value = match what {
+            "a flush, for a large value" => vec![2; (1 << 20) + 1],
+            _ => VALUE.to_vec(),
+        };
+        let put = || db.put(b"k", &value);
+        let state = || {
+            let stats = db.stats().unwrap();
+            (stats.sequence, stats.batches_written)
+        };
+        let before = state();
+        assert!(
+            within(&Effort::Unwaiting, put).unwrap_err().is_given_up(),
+            "{what}"
+        );
+        let ended = Effort::WaitingUntil(Arc::new(AtomicBool::new(true)));
+        assert!(within(&ended, put).unwrap_err().is_given_up(), "{what}");
+        assert_eq!((db.get(b"k").unwrap(), state()), (None, before), "{what}");
+
+        // Its end comes while it waits.
+        let before = state();
+        let end = Arc::new(AtomicBool::new(false));
+        let creations = Arc::new(Mutex::new(0));
+        faulty.set_hook(Some(Arc::new({
+            let (end, creations) = (Arc::clone(&end), Arc::clone(&creations));
+            move |operation: Operation, path: &Path| {
+                if operation == Operation::Create && path.extension().is_some_and(|is| is == "sst")
+                {
+                    *creations.lock() += 1;
+                    end.store(true, Ordering::Relaxed);
+                }
+            }
+        })));
+        let waiting = Effort::WaitingUntil(Arc::clone(&end));
+        assert!(within(&waiting, put).unwrap_err().is_given_up(), "{what}");
+        faulty.set_hook(None);
+        assert!(*creations.lock() > 0, "{what}: nothing was waited for");
+        assert_eq!((db.get(b"k").unwrap(), state()), (None, before), "{what}");
+
+        make_wait(&db, what);
+        let waiting = Effort::WaitingUntil(Arc::new(AtomicBool::new(false)));
+        within(&waiting, put).unwrap();
+        assert!(
+            db.get(b"k").unwrap().as_deref() == Some(&value[..]),
+            "{what}"
+        );
+    }
+}

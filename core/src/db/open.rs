@@ -9,7 +9,7 @@
 //!       is in tables ([`Shared::wait_until_durable`]).
 //! * O3  A database opened read-only changes no byte on disk.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::background::{COMPACTION_THREAD, FLUSH_THREAD};
@@ -22,7 +22,7 @@ use super::info_log::{InfoLogger, refuse_own_files};
 use super::location::check_path;
 use super::publish::Publisher;
 use super::recovery::{Expected, Recovered, replay};
-use super::shared::{Closing, Log, LogCounts, Shared, State};
+use super::shared::{Closing, Log, Shared, State};
 use super::space::Space;
 use super::stall::Stall;
 use super::superversion::SuperVersion;
@@ -30,12 +30,13 @@ use super::sync_group::{LogFile, SyncGroup};
 use super::upkeep::Watch;
 use crate::cache::TableCache;
 use crate::content::Sum;
-use crate::env::{Env, MemEnv, Names, PathKind};
+use crate::env::{DirLock, Env, MemEnv, Names, PathKind};
 use crate::error::{Error, Result};
 use crate::filename::{FileKind, log_path};
 use crate::iterator::alarm::Alarm;
+use crate::key::FileNumber;
 use crate::memory;
-use crate::memtable::Memtable;
+use crate::memtable::{Memtable, SpareChunks};
 use crate::metrics::Metrics;
 use crate::options::{InfoLog, OnOneLine, Options};
 use crate::snapshot::SnapshotList;
@@ -59,7 +60,70 @@ const MOST_TABLES: u64 = 4096;
 const DATABASE_PIECES: usize = 256;
 
 /// Opens the database in `path`; see `DB::open`.
-pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
+pub(super) fn open(path: &Path, options: Options) -> Result<Arc<Shared>> {
+    let place = lock_directory(path, options)?;
+    let doorbell = Arc::new(Doorbell::default());
+    let (space, env) = open_space(&place)?;
+    let obsolete = ObsoleteFiles::new(ring(&doorbell));
+    let mut versions = find_version(&place, &env, &obsolete)?;
+    let names = env.list(&place.dir)?;
+    let recovered = replay_logs(&place, &*env, &versions, &names)?;
+    let log = begin_log(&place, &*env, &versions, &recovered)?;
+    if !place.options.read_only {
+        let needed = recovered.sealed.is_empty().then_some(log.writer.number());
+        settle_directory(&place, &*env, &mut versions, &recovered, needed, &names)?;
+    }
+    let found = Found {
+        env,
+        space,
+        doorbell,
+        obsolete,
+        versions,
+        recovered,
+        log,
+    };
+    let shared = assemble(place, found);
+    if !shared.options.read_only {
+        let version = Arc::clone(&shared.superversion.load().version);
+        shared.stall.update(shared.pressure(&version));
+        shared.adjust_reserve();
+    }
+    start_threads(&shared)?;
+    Ok(shared)
+}
+
+/// A directory that is ours while this is held.
+struct Place {
+    dir: PathBuf,
+    options: Options,
+    contents: Contents,
+    lock: Box<dyn DirLock>,
+    info_log: InfoLogger,
+}
+
+/// What was found in the directory, and begun in it.
+struct Found {
+    /// The one that draws on the reserve.
+    env: Arc<dyn Env>,
+    space: Space,
+    doorbell: Arc<Doorbell>,
+    obsolete: Arc<ObsoleteFiles>,
+    versions: VersionSet,
+    recovered: Recovered,
+    log: FirstLog,
+}
+
+/// The log that this life begins with, and its memtable.
+struct FirstLog {
+    writer: Writer,
+    file: Arc<LogFile>,
+    watermark: Option<WatermarkWriter>,
+    memtable: Arc<Memtable>,
+    spare_chunks: Arc<SpareChunks>,
+}
+
+/// Checks the options, and locks the directory, which it makes if it may.
+fn lock_directory(path: &Path, mut options: Options) -> Result<Place> {
     options.validate()?;
     check_path(path)?;
     memory::room_ahead(DATABASE_PIECES, "a database")?;
@@ -85,163 +149,202 @@ pub(super) fn open(path: &Path, mut options: Options) -> Result<Arc<Shared>> {
     }
     let info_log = InfoLogger::open(&dir, &options)?;
     info_log.write(&*env, format_args!("opening with {}", OnOneLine(&options)));
+    Ok(Place {
+        dir,
+        options,
+        contents,
+        lock,
+        info_log,
+    })
+}
 
-    let (space, env) = match options.read_only {
+/// The space of the database, and the environment that draws on it.
+fn open_space(place: &Place) -> Result<(Space, Arc<dyn Env>)> {
+    let (env, dir) = (&place.options.env, &place.dir);
+    match place.options.read_only {
         // O3.
-        true => Space::open(&env, &nowhere(&dir)?, &dir, &options)?,
-        false => Space::open(&env, &env, &dir, &options)?,
-    };
-    let doorbell = Arc::new(Doorbell::default());
-    let ring = || {
-        let doorbell = Arc::clone(&doorbell);
-        move || doorbell.ring()
-    };
-    let obsolete = ObsoleteFiles::new(ring());
-    let mut versions = match contents {
+        true => Space::open(env, &nowhere(dir)?, dir, &place.options),
+        false => Space::open(env, env, dir, &place.options),
+    }
+}
+
+/// What the manifest says; a new one in an empty directory.
+fn find_version(
+    place: &Place,
+    env: &Arc<dyn Env>,
+    obsolete: &Arc<ObsoleteFiles>,
+) -> Result<VersionSet> {
+    let (dir, env, obsolete) = (&place.dir, Arc::clone(env), Arc::clone(obsolete));
+    match place.contents {
         Contents::Database => {
-            let obsolete = Arc::clone(&obsolete);
-            let found = VersionSet::recover(Arc::clone(&env), &dir, obsolete, options.read_only)?;
+            let found = VersionSet::recover(env, dir, obsolete, place.options.read_only)?;
             found.confirm_creation()?;
-            found
+            Ok(found)
         }
-        Contents::Incomplete => return Err(incomplete(&*env, &dir)),
+        Contents::Incomplete => Err(incomplete(&*env, dir)),
         Contents::Nothing => {
             // It is there, but whoever made it may have been killed before that was durable.
-            env.create_dir_all(&dir)?;
-            VersionSet::create(Arc::clone(&env), &dir, Arc::clone(&obsolete))?
+            env.create_dir_all(dir)?;
+            VersionSet::create(env, dir, obsolete)
         }
-    };
-    let names = env.list(&dir)?;
+    }
+}
+
+/// What the logs among the files `names` hold that is in no table.
+fn replay_logs(
+    place: &Place,
+    env: &dyn Env,
+    versions: &VersionSet,
+    names: &[String],
+) -> Result<Recovered> {
     let recovered = replay(
-        &*env,
-        &dir,
-        &log_numbers(&names),
+        env,
+        &place.dir,
+        &log_numbers(names),
         &Expected {
             needed: versions.log_number(),
             synced: versions.synced_log(),
-            watermark: Watermark::read(&*env, &dir),
+            watermark: Watermark::read(env, &place.dir),
             last_sequence: versions.last_sequence(),
         },
-        options.write_buffer_size,
+        place.options.write_buffer_size,
     )?;
-    let last_sequence = recovered.end.last_sequence;
-    let unflushed = recovered.sealed.first().map(|sealed| sealed.last_sequence);
-    info_log.write(
-        &*env,
-        format_args!("recovered up to number {last_sequence}"),
-    );
+    let last = recovered.end.last_sequence;
+    place
+        .info_log
+        .write(env, format_args!("recovered up to number {last}"));
+    Ok(recovered)
+}
 
-    let numbers = versions.numbers();
-    let log_name = Names::made_from_now(&*env);
-    let writer = start_log(&*env, &dir, &numbers, &recovered, &options)?;
-    let log_file = LogFile::new(
+/// Begins this life's log and its memtable.
+fn begin_log(
+    place: &Place,
+    env: &dyn Env,
+    versions: &VersionSet,
+    recovered: &Recovered,
+) -> Result<FirstLog> {
+    let name = Names::made_from_now(env);
+    let (dir, options) = (&place.dir, &place.options);
+    let writer = start_log(env, dir, &versions.numbers(), recovered, options)?;
+    let file = LogFile::new(
         writer.number(),
         writer.log_id(),
         Arc::clone(writer.file()),
         writer.len(),
         0,
-        log_name,
+        name,
     );
     let watermark = match options.read_only {
         true => None,
         // Nobody needs it, so it draws on no reserve.
-        false => WatermarkWriter::open(&*options.env, &dir)
-            .inspect_err(|error| info_log.write(&*env, format_args!("{error}")))
+        false => WatermarkWriter::open(&*options.env, dir)
+            .inspect_err(|error| place.info_log.write(env, format_args!("{error}")))
             .ok(),
     };
     let write_buffer_size = options.write_buffer_size as usize;
     let spare_chunks = Memtable::spare_chunks(write_buffer_size);
-    let active = Arc::new(Memtable::recycling(
-        write_buffer_size,
-        Arc::clone(&spare_chunks),
-    )?);
-    if !options.read_only {
-        // Without anything to flush, nothing else would ever let the old logs go.
-        let log_number = recovered.sealed.is_empty().then_some(writer.number());
-        let edit = VersionEdit {
-            log_number,
-            ..VersionEdit::default()
-        };
-        versions.log_and_apply(edit, Sum::default())?;
-        for error in remove_orphans(&*env, &dir, &names, &versions, &recovered) {
-            info_log.write(&*env, format_args!("{error}"));
-        }
+    let memtable = Memtable::recycling(write_buffer_size, Arc::clone(&spare_chunks))?;
+    Ok(FirstLog {
+        writer,
+        file,
+        watermark,
+        memtable: Arc::new(memtable),
+        spare_chunks,
+    })
+}
+
+/// Makes a manifest of this life, and removes what nobody needs (O1). `needed`: the oldest log that is, if nothing waits for a
+/// flush, which would say it: nothing else would ever let the old logs go.
+fn settle_directory(
+    place: &Place,
+    env: &dyn Env,
+    versions: &mut VersionSet,
+    recovered: &Recovered,
+    needed: Option<FileNumber>,
+    names: &[String],
+) -> Result<()> {
+    let edit = VersionEdit {
+        log_number: needed,
+        ..VersionEdit::default()
+    };
+    versions.log_and_apply(edit, Sum::default())?;
+    for error in remove_orphans(env, &place.dir, names, versions, recovered) {
+        place.info_log.write(env, format_args!("{error}"));
     }
+    Ok(())
+}
+
+/// What rings `doorbell`.
+fn ring(doorbell: &Arc<Doorbell>) -> impl Fn() + Send + Sync + use<> {
+    let doorbell = Arc::clone(doorbell);
+    move || doorbell.ring()
+}
+
+/// Puts the parts of a database together.
+fn assemble(place: Place, found: Found) -> Arc<Shared> {
+    let Found { env, log, .. } = found;
+    let (recovered, versions) = (found.recovered, found.versions);
+    let last_sequence = recovered.end.last_sequence;
+    let unflushed = recovered.sealed.first().map(|sealed| sealed.last_sequence);
     let superversion = SuperVersion {
-        active: Arc::clone(&active),
-        active_log: writer.number(),
+        active: Arc::clone(&log.memtable),
+        active_log: log.writer.number(),
         sealed: recovered.sealed,
         version: versions.current(),
     };
-    let block_cache = BlockCache::new(options.block_cache_size as usize);
-    let open_tables = open_tables(&*env, &options);
+    let block_cache = BlockCache::new(place.options.block_cache_size as usize);
     let tables = TableCache::new(
         Arc::clone(&env),
-        &dir,
+        &place.dir,
         Arc::clone(&block_cache),
-        open_tables,
+        open_tables(&*env, &place.options),
     );
-    let counts = LogCounts::default();
+    let file_numbers = versions.numbers();
     let versions = Arc::new(Mutex::new(versions));
     let to_note = Arc::clone(&versions);
-    let shared = Arc::new(Shared {
+    let sync_group = SyncGroup::new(
+        Arc::clone(&env),
+        place.dir.clone(),
+        Box::new(move |log| to_note.lock().note_synced_log(log)),
+        log.watermark,
+        Arc::clone(&log.file),
+    );
+    Arc::new(Shared {
         block_cache,
         tables,
-        spare_chunks,
-        snapshots: Arc::new(SnapshotList::new(ring())),
+        spare_chunks: log.spare_chunks,
+        snapshots: Arc::new(SnapshotList::new(ring(&found.doorbell))),
         holds: Arc::new(HoldList::default()),
         publisher: Publisher::new(last_sequence),
         blank_log: BlankLog::default(),
-        sync_group: SyncGroup::new(
-            Arc::clone(&env),
-            dir.clone(),
-            Box::new(move |log| to_note.lock().note_synced_log(log)),
-            watermark,
-            Arc::clone(&log_file),
-        ),
-        space,
-        log: Mutex::new(Log {
-            writer,
-            file: log_file,
-            memtable: active,
-            last_sequence,
-            reserved_up_to: 0,
-            seals_next: false,
-            counts,
-            is_closed: false,
-        }),
+        sync_group,
+        space: found.space,
+        log: Mutex::new(Log::new(log.writer, log.file, log.memtable, last_sequence)),
         superversion: ArcSwap::from_pointee(superversion),
-        file_numbers: numbers,
+        file_numbers,
         recovered: AtomicU64::new(unflushed.map_or(0, |last| last.0)),
         versions,
         state: Mutex::new(State::default()),
         has_no_threads: AtomicBool::new(false),
         callers: Mutex::new(()),
         changed: Condvar::new(),
-        met: Alarm::new(ring()),
+        met: Alarm::new(ring(&found.doorbell)),
         watch: Watch::default(),
-        doorbell: Arc::clone(&doorbell),
-        obsolete,
+        doorbell: found.doorbell,
+        obsolete: found.obsolete,
         stall: Stall::new(),
         metrics: Metrics::default(),
-        info_log,
+        info_log: place.info_log,
         closed: AtomicBool::new(false),
         forks: crate::env::fork_count(),
         closing: Mutex::new(Closing {
             threads: Vec::new(),
-            lock: Some(lock),
+            lock: Some(place.lock),
         }),
         env,
-        dir,
-        options,
-    });
-    if !shared.options.read_only {
-        let version = Arc::clone(&shared.superversion.load().version);
-        shared.stall.update(shared.pressure(&version));
-        shared.adjust_reserve();
-    }
-    start_threads(&shared)?;
-    Ok(shared)
+        dir: place.dir,
+        options: place.options,
+    })
 }
 
 /// Makes sure the directory is there, if the options allow it.

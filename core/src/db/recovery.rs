@@ -21,6 +21,7 @@
 //! Elsewhere: telling a torn tail from damage within one log (`wal/reader.rs`).
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use super::superversion::Sealed;
@@ -31,7 +32,7 @@ use crate::filename::log_path;
 use crate::key::{FileNumber, SequenceNumber, Trailer};
 use crate::memtable::Loader;
 use crate::sync::Arc;
-use crate::wal::{Opened, Predecessor, Reader, Watermark};
+use crate::wal::{LogHeader, Opened, Predecessor, Reader, Watermark};
 
 /// What the logs held.
 pub(super) struct Recovered {
@@ -41,6 +42,21 @@ pub(super) struct Recovered {
     pub(super) end: Predecessor,
     /// The logs of the chain, whose bytes may not be durable yet.
     pub(super) chain: Vec<FileNumber>,
+}
+
+impl Recovered {
+    /// Of a database that never had a log, with this number the last in its tables.
+    fn of_no_log(last_sequence: SequenceNumber) -> Recovered {
+        let end = Predecessor {
+            last_sequence,
+            ..Predecessor::default()
+        };
+        Recovered {
+            sealed: Vec::new(),
+            end,
+            chain: Vec::new(),
+        }
+    }
 }
 
 /// What is known of the logs before they are read.
@@ -64,62 +80,23 @@ pub(super) fn replay(
     expected: &Expected,
     write_buffer_size: u64,
 ) -> Result<Recovered> {
-    let &Expected {
-        needed,
-        synced,
-        watermark,
-        last_sequence,
-    } = expected;
-    let mut readers = BTreeMap::new();
-    for &number in logs.iter().filter(|number| **number >= needed) {
-        if let Opened::Log(reader) = Reader::open(env, &log_path(dir, number), number)? {
-            readers.insert(number, reader);
-        }
-    }
-    let first = match (needed, readers.keys().next()) {
-        // R1 begins with the first log that the manifest names.
-        (FileNumber(0), None) => {
-            let end = Predecessor {
-                last_sequence,
-                ..Predecessor::default()
-            };
-            return Ok(Recovered {
-                sealed: Vec::new(),
-                end,
-                chain: Vec::new(),
-            });
-        }
-        (FileNumber(0), Some(first)) => *first,
-        _ if !readers.contains_key(&needed) => {
-            let what = "the manifest names this log, and it is missing or has no header";
-            return Err(Error::corruption(&log_path(dir, needed), 0, what));
-        }
-        _ => needed,
+    let mut readers = open_logs(env, dir, logs, expected.needed)?;
+    let Some(first) = first_of_chain(dir, &readers, expected)? else {
+        return Ok(Recovered::of_no_log(expected.last_sequence));
     };
-    // R8.
-    let before = readers[&first].header().predecessor.last_sequence;
-    if before > last_sequence {
-        let what =
-            format!("{before} writes came before it, and the manifest knows of {last_sequence}");
-        return Err(Error::corruption(&log_path(dir, first), 0, what));
-    }
     let mut replay = Replay {
         first,
         memtables: Vec::new(),
         filling: None,
         write_buffer_size,
         last_sequence: readers[&first].header().predecessor.last_sequence,
-        in_tables: last_sequence,
+        in_tables: expected.last_sequence,
     };
     let mut chain = vec![first];
     loop {
         let number = chain[chain.len() - 1];
-        // R2.
-        let successor = readers
-            .iter()
-            .rev()
-            .map(|(_, reader)| *reader.header())
-            .find(|header| header.predecessor.number == number && header.number > number);
+        let path = log_path(dir, number);
+        let successor = successor_of(number, &readers);
         let reader = readers
             .get_mut(&number)
             .expect("the chain holds opened logs only");
@@ -127,37 +104,23 @@ pub(super) fn replay(
             reader.stop_at(successor.predecessor.length);
         }
         let (length, synced_up_to) = replay.read(reader)?;
-        let synced_up_to = synced_up_to.max(watermark.length_of(reader.header()));
-        if synced_up_to > length {
-            let what = format!("the log ends, but it was synced up to {synced_up_to}");
-            return Err(Error::corruption(&log_path(dir, number), length, what));
-        }
-        let named = successor.map(|successor| successor.predecessor);
-        match successor {
-            Some(successor) if successor.predecessor.length == length => {
-                replay.go_on_behind(successor.predecessor.last_sequence, || {
-                    (log_path(dir, number), length)
-                })?;
+        let synced_up_to = synced_up_to.max(expected.watermark.length_of(reader.header()));
+        refuse_if_missing(synced_up_to, &path, length)?;
+        match successor.filter(|successor| successor.predecessor.length == length) {
+            Some(successor) => {
+                let named = successor.predecessor.last_sequence;
+                replay.go_on_behind(named, || (path, length))?;
                 chain.push(successor.number);
             }
-            _ => {
+            None => {
                 // R3.
-                if let Some(named) = named.filter(|named| named.synced() > length) {
-                    let what = format!("the log ends, but it was synced up to {}", named.synced());
-                    return Err(Error::corruption(&log_path(dir, number), length, what));
-                }
+                let named = successor.map_or(0, |successor| successor.predecessor.synced());
+                refuse_if_missing(named, &path, length)?;
                 // Without a successor there may still be logs whose predecessor is gone.
-                let behind = readers.range_mut((
-                    std::ops::Bound::Excluded(number),
-                    std::ops::Bound::Unbounded,
-                ));
-                for (_, later) in behind {
-                    refuse_if_synced(later, &log_path(dir, number), length)?;
+                for (_, later) in readers.range_mut((Bound::Excluded(number), Bound::Unbounded)) {
+                    refuse_if_synced(later, &path, length)?;
                 }
-                if synced >= needed && synced != FileNumber(0) && !chain.contains(&synced) {
-                    let what = "the manifest says that this log was synced, and it is not there";
-                    return Err(Error::corruption(&log_path(dir, synced), 0, what));
-                }
+                refuse_if_not_in(&chain, expected, dir)?;
                 replay.seal()?;
                 let last_sequence = replay.last_sequence.max(replay.in_tables);
                 return Ok(Recovered {
@@ -168,6 +131,80 @@ pub(super) fn replay(
             }
         }
     }
+}
+
+/// Readers of those of `logs`, from `needed` on, that have a whole header.
+fn open_logs(
+    env: &dyn Env,
+    dir: &Path,
+    logs: &[FileNumber],
+    needed: FileNumber,
+) -> Result<BTreeMap<FileNumber, Reader>> {
+    let mut readers = BTreeMap::new();
+    for &number in logs.iter().filter(|number| **number >= needed) {
+        if let Opened::Log(reader) = Reader::open(env, &log_path(dir, number), number)? {
+            readers.insert(number, reader);
+        }
+    }
+    Ok(readers)
+}
+
+/// The log that the chain begins with (R1, R8); `None` if there never was one.
+fn first_of_chain(
+    dir: &Path,
+    readers: &BTreeMap<FileNumber, Reader>,
+    expected: &Expected,
+) -> Result<Option<FileNumber>> {
+    let first = match expected.needed {
+        FileNumber(0) => match readers.keys().next() {
+            Some(first) => *first,
+            None => return Ok(None),
+        },
+        needed => needed,
+    };
+    let path = log_path(dir, first);
+    let Some(reader) = readers.get(&first) else {
+        let what = "the manifest names this log, and it is missing or has no header";
+        return Err(Error::corruption(&path, 0, what));
+    };
+    let (before, known) = (
+        reader.header().predecessor.last_sequence,
+        expected.last_sequence,
+    );
+    if before > known {
+        let what = format!("{before} writes came before it, and the manifest knows of {known}");
+        return Err(Error::corruption(&path, 0, what));
+    }
+    Ok(Some(first))
+}
+
+/// The header of the log that follows `number` (R2).
+fn successor_of(number: FileNumber, readers: &BTreeMap<FileNumber, Reader>) -> Option<LogHeader> {
+    let headers = readers.values().rev().map(|reader| *reader.header());
+    headers
+        .into_iter()
+        .find(|header| header.predecessor.number == number && header.number > number)
+}
+
+/// R3, R7: refuses the log at `path` that ends at `length` if it was synced further than that.
+fn refuse_if_missing(synced_up_to: u64, path: &Path, length: u64) -> Result<()> {
+    match synced_up_to > length {
+        true => {
+            let what = format!("the log ends, but it was synced up to {synced_up_to}");
+            Err(Error::corruption(path, length, what))
+        }
+        false => Ok(()),
+    }
+}
+
+/// R4.
+fn refuse_if_not_in(chain: &[FileNumber], expected: &Expected, dir: &Path) -> Result<()> {
+    let synced = expected.synced;
+    if synced >= expected.needed && synced != FileNumber(0) && !chain.contains(&synced) {
+        let what = "the manifest says that this log was synced, and it is not there";
+        return Err(Error::corruption(&log_path(dir, synced), 0, what));
+    }
+    Ok(())
 }
 
 /// R3: refuses the gap at `length` of the log at `path` if `later`, behind it, has synced records.

@@ -51,7 +51,7 @@ use crate::version::{
     LEVELS, Salvage, TableInfo, VersionSet, foreign, is_ours, not_a_directory,
     salvage as salvage_manifest, shorten,
 };
-use crate::wal::{Part, Reader, Watermark};
+use crate::wal::{Part, Predecessor, Reader, Record, Watermark};
 
 /// Repairs the database in `from` into the new directory `into`; see `DB::repair`.
 pub(super) fn repair(from: &Path, into: &Path, options: &Options) -> Result<RepairReport> {
@@ -211,39 +211,9 @@ impl Repair<'_> {
                 continue;
             }
             let info = own.and_then(|number| manifest.tables.get(&number));
-            let known = info.map(|info| Known {
-                file_id: info.file_id,
-                size: info.size,
-            });
-            let mut lost = Vec::new();
-            let table = salvage_table(self.env, &path, known, &mut lost)?;
-            if let Some(table) = &table
-                && lost.is_empty()
-            {
-                self.compare(&path, table, info)?;
-            }
-            for lost in lost {
-                let mut loss = Loss::new(path.clone(), lost.start, lost.end, &lost.error);
-                (loss.offset, loss.end) = (lost.start, lost.end);
-                let after = lost.after.as_ref().or(info.map(|info| &info.smallest));
-                let before = lost.before.as_ref().or(info.map(|info| &info.largest));
-                let key_of = |key: Option<&Vec<u8>>| {
-                    let key = key.and_then(|key| KeyRef::decode(key));
-                    key.map(user_key_of).transpose()
-                };
-                loss.smallest_key = key_of(after)?;
-                loss.largest_key = key_of(before)?;
-                loss.first_sequence = info.map(|info| info.smallest_sequence);
-                loss.last_sequence = info.map(|info| info.largest_sequence);
-                self.report.add(loss);
-            }
+            tables.extend(self.survey_table(&path, info)?);
             if let Some(number) = own {
                 missing.remove(&number);
-            }
-            if let Some(table) = table {
-                self.report.tables += 1;
-                self.report.table_entries += table.sum.entries();
-                tables.push(table);
             }
         }
         let mut missing: Vec<FileNumber> = missing.into_iter().collect();
@@ -254,6 +224,45 @@ impl Repair<'_> {
             self.report.add(loss);
         }
         Ok(tables)
+    }
+
+    /// Looks at a table of which the manifest says `info`; what can be read of it.
+    fn survey_table(
+        &mut self,
+        path: &Path,
+        info: Option<&TableInfo>,
+    ) -> Result<Option<SalvagedTable>> {
+        let known = info.map(|info| Known {
+            file_id: info.file_id,
+            size: info.size,
+        });
+        let mut lost = Vec::new();
+        let table = salvage_table(self.env, path, known, &mut lost)?;
+        if let Some(table) = &table
+            && lost.is_empty()
+        {
+            self.compare(path, table, info)?;
+        }
+        for lost in lost {
+            let mut loss = Loss::new(path.to_path_buf(), lost.start, lost.end, &lost.error);
+            (loss.offset, loss.end) = (lost.start, lost.end);
+            let after = lost.after.as_ref().or(info.map(|info| &info.smallest));
+            let before = lost.before.as_ref().or(info.map(|info| &info.largest));
+            let key_of = |key: Option<&Vec<u8>>| {
+                let key = key.and_then(|key| KeyRef::decode(key));
+                key.map(user_key_of).transpose()
+            };
+            loss.smallest_key = key_of(after)?;
+            loss.largest_key = key_of(before)?;
+            loss.first_sequence = info.map(|info| info.smallest_sequence);
+            loss.last_sequence = info.map(|info| info.largest_sequence);
+            self.report.add(loss);
+        }
+        if let Some(table) = &table {
+            self.report.tables += 1;
+            self.report.table_entries += table.sum.entries();
+        }
+        Ok(table)
     }
 
     /// P6, for a table whose blocks can all be read.
@@ -288,6 +297,44 @@ impl Repair<'_> {
         manifest: &Salvage,
         in_tables: SequenceNumber,
     ) -> Result<Vec<(PathBuf, Sum)>> {
+        let (logs, unread) = self.open_logs(names, manifest)?;
+        let successors: Vec<_> = logs
+            .values()
+            .map(|reader| reader.header().predecessor)
+            .collect();
+        let mut replay = Replay {
+            memtable: None,
+            tables: Vec::new(),
+            last: None,
+            watermark: Watermark::read(self.env, self.from),
+        };
+        self.note_unread(&logs, unread, manifest, in_tables);
+        if let Some(first) = logs.values().next()
+            && (!manifest.is_complete || manifest.log_number.0 == 0)
+        {
+            self.check_start(first, in_tables);
+        }
+        for (number, mut reader) in logs {
+            let successor = successors.iter().find(|one| one.number == number);
+            if let Some(successor) = successor {
+                reader.stop_at(successor.length);
+            }
+            self.replay_log(
+                &mut reader,
+                &mut replay,
+                successor.map(|one| one.last_sequence),
+            )?;
+            self.flush_replayed(&mut replay)?;
+        }
+        Ok(replay.tables)
+    }
+
+    /// The logs that count (P3, P4), and those of which nothing can be read.
+    fn open_logs(
+        &mut self,
+        names: &[String],
+        manifest: &Salvage,
+    ) -> Result<(BTreeMap<FileNumber, Reader>, BTreeSet<FileNumber>)> {
         let mut logs: BTreeMap<FileNumber, Reader> = BTreeMap::new();
         let mut unread = BTreeSet::new();
         for name in names {
@@ -319,25 +366,28 @@ impl Repair<'_> {
             logs.retain(|number, _| *number >= manifest.log_number);
         }
         drop_superseded(&mut logs);
-        let successors: Vec<_> = logs
-            .values()
-            .map(|reader| reader.header().predecessor)
-            .collect();
-        let mut replay = Replay {
-            memtable: None,
-            tables: Vec::new(),
-            last: None,
-            watermark: Watermark::read(self.env, self.from),
-        };
-        // What was in these follows what is in tables and in the logs before; more is not known.
-        let mut missing: BTreeSet<FileNumber> = [manifest.log_number, manifest.synced_log]
-            .into_iter()
-            .filter(|number| number.0 != 0 && *number >= manifest.log_number)
-            .collect();
-        missing.retain(|number| !logs.contains_key(number) && !unread.contains(number));
+        Ok((logs, unread))
+    }
+
+    /// Notes the logs that the manifest names and that are not among `logs`, and the `unread`. What was in them follows what is in
+    /// tables and in the logs before; more is not known.
+    fn note_unread(
+        &mut self,
+        logs: &BTreeMap<FileNumber, Reader>,
+        unread: BTreeSet<FileNumber>,
+        manifest: &Salvage,
+        in_tables: SequenceNumber,
+    ) {
+        let mut missing = BTreeSet::from([manifest.log_number, manifest.synced_log]);
+        missing.retain(|number| {
+            let is_needed = number.0 != 0 && *number >= manifest.log_number;
+            manifest.is_complete
+                && is_needed
+                && !logs.contains_key(number)
+                && !unread.contains(number)
+        });
         let missing = missing
             .into_iter()
-            .filter(|_| manifest.is_complete)
             .map(|number| (number, "the manifest names this log, and it is missing"));
         let unread = unread
             .into_iter()
@@ -348,24 +398,6 @@ impl Repair<'_> {
             loss.first_sequence = Some(manifest.last_sequence.max(in_tables).plus(1));
             self.report.add(loss);
         }
-        if let Some(first) = logs.values().next()
-            && (!manifest.is_complete || manifest.log_number.0 == 0)
-        {
-            self.check_start(first, in_tables);
-        }
-        for (number, mut reader) in logs {
-            let successor = successors.iter().find(|one| one.number == number);
-            if let Some(successor) = successor {
-                reader.stop_at(successor.length);
-            }
-            self.replay_log(
-                &mut reader,
-                &mut replay,
-                successor.map(|one| one.last_sequence),
-            )?;
-            self.flush_replayed(&mut replay)?;
-        }
-        Ok(replay.tables)
     }
 
     /// Notes that what came before the first log is not all in tables, where no manifest tells.
@@ -381,14 +413,8 @@ impl Repair<'_> {
         }
     }
 
-    fn replay_log(
-        &mut self,
-        reader: &mut Reader,
-        replay: &mut Replay,
-        last_of_log: Option<SequenceNumber>,
-    ) -> Result<()> {
-        let path = reader.path().to_path_buf();
-        let predecessor = reader.header().predecessor;
+    /// Notes what is missing before the log at `path`, or that it does not follow what was replayed.
+    fn note_place(&mut self, path: &Path, predecessor: Predecessor, replay: &mut Replay) {
         let expected = Some(predecessor.last_sequence).filter(|_| predecessor.number.0 != 0);
         if let (Some(last), Some(expected)) = (replay.last, expected)
             && last < expected
@@ -405,10 +431,42 @@ impl Repair<'_> {
         if let (Some(last), Some(expected)) = (replay.last, expected)
             && last > expected
         {
-            let error = Error::corruption(&path, 0, "this log does not follow the one before it");
-            self.report.add(Loss::new(path.clone(), 0, 0, &error));
+            let error = Error::corruption(path, 0, "this log does not follow the one before it");
+            self.report.add(Loss::new(path.to_path_buf(), 0, 0, &error));
         }
         replay.last = replay.last.max(expected);
+    }
+
+    /// Takes the operations of a record into the memtable, which becomes a table when it is full.
+    fn take(&mut self, record: &Record<'_>, replay: &mut Replay) -> Result<()> {
+        if replay.memtable.is_none() {
+            let size = self.options.write_buffer_size as usize;
+            replay.memtable = Some(Loader::new(size)?);
+        }
+        let memtable = replay
+            .memtable
+            .as_mut()
+            .ok_or_else(|| Error::internal("there is no memtable to fill"))?;
+        for (index, operation) in operations(record.payload)?.enumerate() {
+            let Operation { kind, key, value } = operation?;
+            let trailer = Trailer::new(record.first_sequence.plus(index as u64), kind);
+            memtable.add(key, trailer, value)?;
+        }
+        self.report.log_records += 1;
+        if memtable.memory() as u64 >= self.options.write_buffer_size {
+            self.flush_replayed(replay)?;
+        }
+        Ok(())
+    }
+
+    fn replay_log(
+        &mut self,
+        reader: &mut Reader,
+        replay: &mut Replay,
+        last_of_log: Option<SequenceNumber>,
+    ) -> Result<()> {
+        let path = reader.path().to_path_buf();
+        self.note_place(&path, reader.header().predecessor, replay);
         let records = self.report.log_records;
         let mut open: Option<Loss> = None;
         // The last number read from this log: a memtable takes each number once (K2).
@@ -437,35 +495,12 @@ impl Repair<'_> {
             };
             let (offset, end, first) = (record.offset, record.end, record.first_sequence);
             reached = end;
-            let counted = count(record.payload).and_then(|count| {
-                let before = first.0.checked_sub(1).filter(|before| *before >= taken.0);
-                let last = before.and_then(|before| before.checked_add(count));
-                last.filter(|last| *last <= SequenceNumber::MAX.0)
-                    .map(SequenceNumber)
-                    .ok_or_else(|| Error::internal("its sequence numbers are impossible"))
-            });
-            match counted {
+            match last_of(&record, taken) {
                 Ok(last) => {
                     self.close_gap(&mut open, first.0.checked_sub(1).map(SequenceNumber));
-                    if replay.memtable.is_none() {
-                        let size = self.options.write_buffer_size as usize;
-                        replay.memtable = Some(Loader::new(size)?);
-                    }
-                    let memtable = replay
-                        .memtable
-                        .as_mut()
-                        .ok_or_else(|| Error::internal("there is no memtable to fill"))?;
-                    for (index, operation) in operations(record.payload)?.enumerate() {
-                        let Operation { kind, key, value } = operation?;
-                        let trailer = Trailer::new(first.plus(index as u64), kind);
-                        memtable.add(key, trailer, value)?;
-                    }
-                    self.report.log_records += 1;
+                    self.take(&record, replay)?;
                     taken = last;
                     replay.last = replay.last.max(Some(last));
-                    if memtable.memory() as u64 >= self.options.write_buffer_size {
-                        self.flush_replayed(replay)?;
-                    }
                 }
                 Err(error) => {
                     let error = match error.kind() {
@@ -596,6 +631,18 @@ impl Repair<'_> {
         balance(read, shadowed, tombstones, kept)?;
         Ok(written)
     }
+}
+
+/// The last number of a record's operations, if those can all be numbered, and higher than `taken`.
+fn last_of(record: &Record<'_>, taken: SequenceNumber) -> Result<SequenceNumber> {
+    let count = count(record.payload)?;
+    let before = record.first_sequence.0.checked_sub(1);
+    let last = before
+        .filter(|before| *before >= taken.0)
+        .and_then(|before| before.checked_add(count));
+    last.filter(|last| *last <= SequenceNumber::MAX.0)
+        .map(SequenceNumber)
+        .ok_or_else(|| Error::internal("its sequence numbers are impossible"))
 }
 
 /// P7.

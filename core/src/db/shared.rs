@@ -103,6 +103,25 @@ pub(super) struct Log {
 }
 
 impl Log {
+    /// The first log of a life, which has nothing in it.
+    pub(super) fn new(
+        writer: wal::Writer,
+        file: Arc<LogFile>,
+        memtable: Arc<Memtable>,
+        last_sequence: SequenceNumber,
+    ) -> Log {
+        Log {
+            writer,
+            file,
+            memtable,
+            last_sequence,
+            reserved_up_to: 0,
+            seals_next: false,
+            counts: LogCounts::default(),
+            is_closed: false,
+        }
+    }
+
     /// Lets file and memtable go, for good, for an `empty` one. Requires that no flush needs the memtable.
     pub(super) fn let_go(&mut self, empty: &Arc<Memtable>) -> Arc<Memtable> {
         self.is_closed = true;

@@ -34,7 +34,7 @@ use crate::memory;
 use crate::memtable::Memtable;
 use crate::options::{IterOptions, ReadOptions};
 use crate::snapshot::Snapshot;
-use crate::sstable::{BlockCache, Checked, Sought, Table};
+use crate::sstable::{BlockCache, Checked, Sought, Table, TableSummary};
 use crate::sync::Arc;
 use crate::version::{FileMeta, TableInfo};
 use crate::wal::{Opened, Part, Predecessor, Reader};
@@ -335,47 +335,20 @@ impl Walk<'_> {
         let end = self.at.bytes_done + file.size;
         let path = table_path(&shared.dir, file.number);
         self.report.tables += 1;
-        let table = Table::open(
+        let opened = Table::open(
             &*shared.env,
             &path,
             file.file_id,
             file.size,
             Arc::clone(cache),
         );
-        let table = match table {
-            Ok(table) => table,
-            Err(error) => {
-                self.is_comparable = false;
-                self.damage(&path, 0, error)?;
-                return Ok(ControlFlow::Continue(()));
-            }
+        let Some(table) = self.comparable(&path, opened)? else {
+            return Ok(ControlFlow::Continue(()));
         };
-        let mut failure = None;
-        let mut is_ended = false;
-        let summary = table.check(&mut |checked| {
-            let outcome = match checked {
-                Checked::Block { bytes, entries } => {
-                    self.report.entries += entries;
-                    self.advance(bytes)
-                }
-                Checked::Damage { offset, error } => {
-                    let noted = self.damage(&path, offset, error);
-                    noted.map(|()| ControlFlow::Continue(()))
-                }
-            };
-            let flow = outcome.unwrap_or_else(|error| {
-                failure = Some(error);
-                ControlFlow::Break(())
-            });
-            is_ended |= flow.is_break();
-            flow
-        })?;
-        if let Some(error) = failure {
-            return Err(error);
-        }
-        if is_ended {
-            return Ok(ControlFlow::Break(()));
-        }
+        let summary = match self.blocks(&table, &path)? {
+            ControlFlow::Continue(summary) => summary,
+            ControlFlow::Break(()) => return Ok(ControlFlow::Break(())),
+        };
         if self
             .cached_blocks(file, &path, summary.is_some())?
             .is_break()
@@ -395,57 +368,127 @@ impl Walk<'_> {
         let found = TableInfo::new(file.number, file.file_id, summary);
         if !file.info.agrees_with(&found) {
             let what = "the table holds something else than the manifest says";
-            self.is_comparable = false;
-            self.damage(&path, 0, Error::corruption(&path, 0, what))?;
+            let error = Error::corruption(&path, 0, what);
+            self.comparable::<()>(&path, Err(error))?;
             return Ok(ControlFlow::Continue(()));
         }
         if self.advance_to(end)?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
+        let whole = Whole {
+            file,
+            table: &table,
+            path: &path,
+            expected,
+            bytes,
+        };
         for (way, readahead, words) in [
             (Way::Forward, 0, "forward, block by block,"),
             (Way::Forward, READAHEAD_BYTES, "forward, reading ahead,"),
             (Way::Backward, READAHEAD_BYTES, "backward"),
         ] {
-            let mut entries = table.iter(false, readahead);
-            let is_first = (way, readahead) == (Way::Forward, 0);
-            // Its filter is in memory: what is read of the file says nothing of that.
-            let asked = file.handle.opened().filter(|_| is_first);
-            let mut denied: Option<Result<Vec<u8>>> = None;
-            let look = |key: KeyRef<'_>| {
-                if let Some(asked) = &asked
-                    && denied.is_none()
-                    && !asked.may_hold(Sought::new(key.user_key, key.trailer))
-                {
-                    denied = Some(memory::copy_of(key.user_key, "a key"));
-                }
-            };
-            let outcome = walk(&mut entries, way, number, look, &mut |walked| {
-                self.advance(in_proportion(walked, file.size, bytes))
-            });
-            if let Some(key) = denied.transpose()? {
-                let what = format!("the filter denies {}, which is there", reads::Shown(&key));
-                self.misread(&path, what)?;
-            }
-            let walked = match self.noted(&path, outcome)? {
-                Some(Some(walked)) => walked,
-                Some(None) => return Ok(ControlFlow::Break(())),
-                None => return Ok(ControlFlow::Continue(())),
-            };
-            if walked.all != expected {
-                let place = self.where_walks_part(&table, file);
-                let what = format!(
-                    "a walk {words} meets {}, and the table's blocks hold {expected}: {place}",
-                    walked.all
-                );
-                self.misread(&path, what)?;
-            }
-            if is_first {
-                self.held.seen += walked.seen;
-                self.held.bytes += walked.bytes;
+            match self.walk_table(&whole, number, (way, readahead), words)? {
+                ControlFlow::Break(()) => return Ok(ControlFlow::Break(())),
+                ControlFlow::Continue(true) => {}
+                ControlFlow::Continue(false) => break,
             }
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// What is needed of the table at `path` for a comparison of everything, which cannot be made if that is damaged.
+    fn comparable<T>(&mut self, path: &Path, found: Result<T>) -> Result<Option<T>> {
+        match found {
+            Ok(found) => Ok(Some(found)),
+            Err(error) => {
+                self.is_comparable = false;
+                self.damage(path, 0, error).map(|()| None)
+            }
+        }
+    }
+
+    /// Checks the blocks of a table; what it holds, unless it is damaged.
+    fn blocks(
+        &mut self,
+        table: &Table,
+        path: &Path,
+    ) -> Result<ControlFlow<(), Option<TableSummary>>> {
+        let mut failure = None;
+        let mut is_ended = false;
+        let summary = table.check(&mut |checked| {
+            let outcome = match checked {
+                Checked::Block { bytes, entries } => {
+                    self.report.entries += entries;
+                    self.advance(bytes)
+                }
+                Checked::Damage { offset, error } => {
+                    let noted = self.damage(path, offset, error);
+                    noted.map(|()| ControlFlow::Continue(()))
+                }
+            };
+            let flow = outcome.unwrap_or_else(|error| {
+                failure = Some(error);
+                ControlFlow::Break(())
+            });
+            is_ended |= flow.is_break();
+            flow
+        })?;
+        match (failure, is_ended) {
+            (Some(error), _) => Err(error),
+            (None, true) => Ok(ControlFlow::Break(())),
+            (None, false) => Ok(ControlFlow::Continue(summary)),
+        }
+    }
+
+    /// Walks a table as a cursor goes `way` that reads ahead so far; `words` tell of both. Whether it could be walked.
+    fn walk_table(
+        &mut self,
+        whole: &Whole<'_>,
+        number: SequenceNumber,
+        (way, readahead): (Way, usize),
+        words: &str,
+    ) -> Result<ControlFlow<(), bool>> {
+        let &Whole {
+            file, table, path, ..
+        } = whole;
+        let mut entries = table.iter(false, readahead);
+        let is_first = (way, readahead) == (Way::Forward, 0);
+        // Its filter is in memory: what is read of the file says nothing of that.
+        let asked = file.handle.opened().filter(|_| is_first);
+        let mut denied: Option<Result<Vec<u8>>> = None;
+        let look = |key: KeyRef<'_>| {
+            if let Some(asked) = &asked
+                && denied.is_none()
+                && !asked.may_hold(Sought::new(key.user_key, key.trailer))
+            {
+                denied = Some(memory::copy_of(key.user_key, "a key"));
+            }
+        };
+        let outcome = walk(&mut entries, way, number, look, &mut |bytes| {
+            self.advance(in_proportion(bytes, file.size, whole.bytes))
+        });
+        if let Some(key) = denied.transpose()? {
+            let what = format!("the filter denies {}, which is there", reads::Shown(&key));
+            self.misread(path, what)?;
+        }
+        let found = match self.noted(path, outcome)? {
+            Some(Some(found)) => found,
+            Some(None) => return Ok(ControlFlow::Break(())),
+            None => return Ok(ControlFlow::Continue(false)),
+        };
+        if found.all != whole.expected {
+            let place = self.where_walks_part(table, file);
+            let what = format!(
+                "a walk {words} meets {}, and the table's blocks hold {}: {place}",
+                found.all, whole.expected
+            );
+            self.misread(path, what)?;
+        }
+        if is_first {
+            self.held.seen += found.seen;
+            self.held.bytes += found.bytes;
+        }
+        Ok(ControlFlow::Continue(true))
     }
 
     /// Compares what readers find of a table in the block cache with the file (Y6), all of which could be read just now
@@ -610,6 +653,16 @@ impl Walk<'_> {
         }
         Ok(ControlFlow::Continue(()))
     }
+}
+
+/// A table whose blocks are whole, to be walked in several ways.
+struct Whole<'a> {
+    file: &'a Arc<FileMeta>,
+    table: &'a Arc<Table>,
+    path: &'a Path,
+    /// What its blocks hold, and the bytes of all keys and values in them.
+    expected: Sum,
+    bytes: u64,
 }
 
 /// What is wrong with a memtable whose walk has met `found`, if it is known what was `inserted`.

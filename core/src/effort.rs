@@ -7,8 +7,8 @@
 //! * EFFORT-1  A call gives up by an error, between two entries that it passes over or where it might have failed for want of
 //!       memory. So nothing is changed by it (O1 of `memory`), but a cursor stands nowhere until it seeks.
 //! * EFFORT-2  Nothing is counted and nothing gives up outside of [`within`], which no thread of the engine ever is.
-//! * EFFORT-3  A write gives up where it would wait for a flush, a compaction or space, before any of it is in the log. It counts
-//!       nothing: while it waits it may have to do that work itself.
+//! * EFFORT-3  A write gives up where it would wait for a flush, a compaction or space, or under the log's lock, before any of it
+//!       is in the log. It counts nothing: while it waits it may have to do that work itself.
 //!
 //! The effort is the thread's and not an argument, because what it is spent on lies at the bottom of every read.
 
@@ -40,7 +40,7 @@ pub enum Effort {
     Until(Arc<AtomicBool>),
     /// A write that gives up where it has to wait for others.
     Unwaiting,
-    /// A write that waits for others, and gives up behind that if this has become true.
+    /// A write that waits for others, and is not made if this has become true before it is.
     WaitingUntil(Arc<AtomicBool>),
 }
 
@@ -130,15 +130,36 @@ pub(crate) fn pass_over(passed: u32) -> Result<()> {
     }
 }
 
-/// Asked where a write has to wait for others, before and behind that. Fails if the call is to give up.
+/// Asked where a write has to wait for others. Fails if it is to give up.
 #[cold]
 pub(crate) fn wait() -> Result<()> {
-    let waits = COUNT.get().waits
-        || END.with_borrow(|end| end.as_ref().is_some_and(|end| !end.load(Ordering::Relaxed)));
-    match waits {
+    let has_end = || END.with_borrow(Option::is_some);
+    match COUNT.get().waits || has_end() && !has_ended() {
         true => Ok(()),
         false => Err(Error::given_up()),
     }
+}
+
+/// Asked just before a write is made. Fails if nobody wants it any more.
+#[inline(always)]
+pub(crate) fn begin_write() -> Result<()> {
+    match COUNT.get().waits {
+        true => Ok(()),
+        false => begin_wanted(),
+    }
+}
+
+#[cold]
+fn begin_wanted() -> Result<()> {
+    match has_ended() {
+        true => Err(Error::given_up()),
+        false => Ok(()),
+    }
+}
+
+/// Whether there is an end, and it has come.
+fn has_ended() -> bool {
+    END.with_borrow(|end| end.as_ref().is_some_and(|end| end.load(Ordering::Relaxed)))
 }
 
 #[cold]
@@ -216,12 +237,18 @@ mod tests {
         assert_eq!(told(within(&Effort::Unwaiting, wait)), None);
         let end = Arc::new(AtomicBool::new(false));
         let waiting = Effort::WaitingUntil(Arc::clone(&end));
-        let twice = within(&waiting, || {
-            wait()?;
-            end.store(true, Ordering::Relaxed);
-            wait()
-        });
-        assert_eq!(told(twice), None);
+        for ask in [wait, begin_write] {
+            end.store(false, Ordering::Relaxed);
+            let twice = within(&waiting, || {
+                ask()?;
+                end.store(true, Ordering::Relaxed);
+                ask()
+            });
+            assert_eq!(told(twice), None);
+        }
+        for effort in [Effort::Brief, Effort::Unwaiting] {
+            assert!(within(&effort, begin_write).is_ok());
+        }
         // What it does meanwhile is not counted.
         for effort in [Effort::Unwaiting, waiting] {
             assert!(within(&effort, || spend(1 << 30)).is_ok());

@@ -113,8 +113,8 @@ impl WriteBatch {
     /// Applies the operations to the database, all or none; they stay in the batch. An empty batch is no error.
     ///
     /// Errors as for `DB.put`; after `IOError` or `NoSpaceError` the batch may or may not be there after a crash. An interrupt
-    /// (Ctrl-C) is raised at once where the write has to wait for a flush, a compaction or space, and the batch is not applied. In
-    /// a large batch it is raised at once too, but the batch may be applied all the same.
+    /// (Ctrl-C) is raised at once where the write has to wait for a flush, a compaction or space, and where the batch has more than
+    /// 4 MiB. It is applied before what is written next then, or never.
     fn write(&self, py: Python<'_>) -> PyResult<()> {
         let by_another_thread = || {
             let (store, operations) = (Arc::clone(&self.store), Arc::clone(&self.operations));

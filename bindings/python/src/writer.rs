@@ -66,9 +66,8 @@ fn delete(writer: &Bound<'_, Writer>, key: &BytesLike<'_>, sync: bool) -> PyResu
 impl Writer {
     /// Stores `value` under `key`, replacing what was there; `sync` waits until it survives loss of power.
     ///
-    /// Ctrl-C is raised at once where a put has to wait for a flush, a compaction or space, and the put is not made. In the put
-    /// of a value of more than 4 MiB it is raised at once too, but the value may be written all the same, perhaps after writes
-    /// that follow.
+    /// Ctrl-C is raised at once where a put has to wait for a flush, a compaction or space, and where its value has more than
+    /// 4 MiB. The put is made before what is written next then, or never.
     #[pyo3(signature = (key, value, *, sync=false))]
     fn put(
         slf: &Bound<'_, Self>,

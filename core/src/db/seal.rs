@@ -3,8 +3,9 @@
 //! * S1  The log of the new memtable names its predecessor's number, final length and last sequence number.
 //!       So once such a log may exist, its predecessor gets no more records: if a log that could not be completed
 //!       cannot be removed either, the old one is poisoned, and only a newer log goes on.
-//! * S2  At most [`MAX_SEALED`] memtables wait for their flush, except while resuming after a failed log; and no more than, with
-//!       the active one, take what so many of `write_buffer_size` do. A write that is larger than one waits until none waits.
+//! * S2  At most [`MAX_SEALED`] memtables wait for their flush, except while resuming after a failed log; one, if with the active
+//!       one it takes more than so many of `write_buffer_size` would. The rule is the same for every write: where small ones
+//!       could pass a large one that waits, that would wait for ever.
 //! * S3  The new log's header is durable, its directory entry not yet: the sync group syncs that before it
 //!       acknowledges a synced record in it (G2), and a flush before the manifest names it (F2).
 
@@ -112,25 +113,19 @@ impl Shared {
 
     /// Whether one more memtable may be sealed (S2).
     pub(super) fn has_room_to_seal(&self) -> bool {
-        self.has_room_to_seal_for(0)
-    }
-
-    /// Whether one more memtable may be sealed for a write of so many bytes (S2).
-    pub(super) fn has_room_to_seal_for(&self, bytes: u64) -> bool {
         let superversion = self.superversion.load();
         may_seal(
             superversion.sealed.len(),
             superversion.memtable_bytes() as u64,
-            bytes,
             self.options.write_buffer_size,
         )
     }
 
-    /// Waits until a flush has made room for another sealed memtable and a write of so many bytes. If flushing fails, lets it
-    /// try once more and returns the error of that attempt.
-    pub(super) fn wait_for_room_to_seal(&self, bytes: u64) -> Result<()> {
+    /// Waits until a flush has made room for another sealed memtable. If flushing fails, lets it try once more
+    /// and returns the error of that attempt.
+    pub(super) fn wait_for_room_to_seal(&self) -> Result<()> {
         let started = self.env.now_micros();
-        let outcome = self.wait_for_flushes(|shared| shared.has_room_to_seal_for(bytes));
+        let outcome = self.wait_for_flushes(|shared| shared.has_room_to_seal());
         self.stall
             .add_micros(self.env.now_micros().saturating_sub(started));
         outcome
@@ -207,20 +202,12 @@ impl Shared {
     }
 }
 
-/// Whether, beside `sealed` memtables that take `held` bytes with the active one, one more may be sealed for a write of so many
-/// `bytes` (S2).
-fn may_seal(sealed: usize, held: u64, bytes: u64, write_buffer_size: u64) -> bool {
+/// Whether, beside `sealed` memtables that take `held` bytes with the active one, that may be sealed too (S2).
+fn may_seal(sealed: usize, held: u64, write_buffer_size: u64) -> bool {
     let most = write_buffer_size
         .max(SMALLEST_COUNTED_BYTES)
         .saturating_mul(MAX_SEALED as u64 + 1);
-    let fits =
-        !is_larger_than_a_memtable(bytes, write_buffer_size) && held.saturating_add(bytes) <= most;
-    sealed == 0 || sealed < MAX_SEALED && fits
-}
-
-/// Whether a write of so many bytes waits until no memtable waits for its flush (S2).
-pub(super) fn is_larger_than_a_memtable(bytes: u64, write_buffer_size: u64) -> bool {
-    bytes > write_buffer_size.max(SMALLEST_COUNTED_BYTES)
+    sealed == 0 || sealed < MAX_SEALED && held <= most
 }
 
 #[cfg(test)]
@@ -228,22 +215,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memtables_are_sealed_until_they_or_a_write_take_more_than_they_are_to() {
+    fn memtables_are_sealed_until_they_take_more_than_they_are_to() {
         const SIZE: u64 = SMALLEST_COUNTED_BYTES;
-        for smaller in [0, 1, SIZE - 1] {
-            let may = |sealed, held, bytes| may_seal(sealed, held, bytes, SIZE - smaller);
-            assert!(may(1, 2 * SIZE, 1) && !may(2, 2 * SIZE, 1));
-            assert!(may(1, 3 * SIZE - 1, 1) && !may(1, 3 * SIZE, 1));
-            assert!(may(1, 2 * SIZE, SIZE) && !may(1, SIZE, SIZE + 1));
-            assert!(
-                may(0, u64::MAX, u64::MAX),
-                "the flush of none is waited for"
-            );
-            assert!(!is_larger_than_a_memtable(SIZE, SIZE - smaller));
-            assert!(is_larger_than_a_memtable(SIZE + 1, SIZE - smaller));
+        assert!(
+            may_seal(0, u64::MAX, SIZE),
+            "the flush of none is waited for"
+        );
+        assert!(!may_seal(2, 0, SIZE));
+        for size in [1, SIZE - 1, SIZE] {
+            assert!(may_seal(1, 3 * SIZE, size) && !may_seal(1, 3 * SIZE + 1, size));
         }
-        let may = |held| may_seal(1, held, 1, 2 * SIZE);
-        assert!(may(6 * SIZE - 1) && !may(6 * SIZE));
-        assert!(!is_larger_than_a_memtable(2 * SIZE, 2 * SIZE));
+        assert!(may_seal(1, 6 * SIZE, 2 * SIZE) && !may_seal(1, 6 * SIZE + 1, 2 * SIZE));
     }
 }

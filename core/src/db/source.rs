@@ -145,8 +145,12 @@ impl InternalIterator for Source {
     }
 
     #[inline]
-    fn rest(&mut self) -> bool {
-        delegate!(self, inner => inner.rest())
+    fn is_heavy(&self) -> bool {
+        delegate!(self, inner => inner.is_heavy())
+    }
+
+    fn rest(&mut self) {
+        delegate!(self, inner => inner.rest());
     }
 
     #[inline]

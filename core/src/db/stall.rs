@@ -75,11 +75,9 @@ impl Stall {
     fn wait(&self, bytes: u64, shared: &Shared) -> Result<()> {
         let started = shared.env.now_micros();
         let outcome = match self.rate.load(Ordering::Relaxed) {
-            STOPPED => effort::wait()
-                .and_then(|()| {
-                    shared.wait_for_compaction(|| self.rate.load(Ordering::Relaxed) != STOPPED)
-                })
-                .and_then(|()| effort::wait()),
+            STOPPED => effort::wait().and_then(|()| {
+                shared.wait_for_compaction(|| self.rate.load(Ordering::Relaxed) != STOPPED)
+            }),
             FREE => Ok(()),
             rate => {
                 self.wait_for_share(bytes, rate, shared);

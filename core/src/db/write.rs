@@ -5,12 +5,13 @@
 //!       never reach a good record behind a bad one. `resume.rs` starts over with a new one.
 //! * W4  The memory that a batch takes in the memtable is asked for before its record is written: a batch for which there is
 //!       none is not in the log, and the same call succeeds when there is.
+//! * W5  A write that nobody wants any more is given up under the log's lock (EFFORT-3). So whoever says that it is not wanted
+//!       finds it in the log before what it writes next, or never.
 //! * W3  A memtable is sealed between two batches, under the log's lock: a batch is whole in one memtable, and the
 //!       log of a memtable holds no record of another.
 //!
 //! Elsewhere: sealing (`seal.rs`), slowing writers down (`stall.rs`), the record's bytes (`wal/`).
 
-use super::seal::is_larger_than_a_memtable;
 use super::shared::{Log, Shared};
 use super::sync_group::LogPlace;
 use crate::batch::{Operation, Operations, WriteBatch, operations};
@@ -45,12 +46,11 @@ impl Shared {
             };
         }
         let payload = wal::Payload::new(batch.encoded());
-        let bytes = payload.encoded().len() as u64;
-        self.stall.admit(bytes, self)?;
+        self.stall.admit(payload.encoded().len() as u64, self)?;
         let place = loop {
             match self.try_commit(batch, &payload)? {
                 Ok(place) => break place,
-                Err(obstacle) => self.wait_out(obstacle, bytes)?,
+                Err(obstacle) => self.wait_out(obstacle)?,
             }
         };
         if options.sync {
@@ -60,16 +60,14 @@ impl Shared {
         }
     }
 
-    /// Waits until `obstacle` is gone for a write of so many bytes.
+    /// Waits until `obstacle` is gone.
     #[cold]
-    fn wait_out(&self, obstacle: Obstacle, bytes: u64) -> Result<()> {
+    fn wait_out(&self, obstacle: Obstacle) -> Result<()> {
         effort::wait()?;
         match obstacle {
-            Obstacle::Space => self.wait_for_space()?,
-            Obstacle::Sealed => self.wait_for_room_to_seal(bytes)?,
+            Obstacle::Space => self.wait_for_space(),
+            Obstacle::Sealed => self.wait_for_room_to_seal(),
         }
-        // Nobody may want the write any more.
-        effort::wait()
     }
 
     /// Steps 1 to 3, or what is in the way of them. Its caller waits for that: it holds a version itself, whose tables may be
@@ -162,26 +160,25 @@ impl Shared {
             // Under the lock, whenever it is taken: a close, or a panic, may have come in between.
             self.check_writable()?;
             self.publisher.check()?;
+            // W5.
+            effort::begin_write()?;
             if self.log_failure(&log).is_none() {
                 break log;
             }
             self.resume(log)?;
         };
-        let (bytes, most) = (batch.encoded().len() as u64, self.options.write_buffer_size);
-        let full = log.memtable.memory() as u64 >= most || self.space.seals_early(log.writer.len());
+        let full = log.memtable.memory() as u64 >= self.options.write_buffer_size
+            || self.space.seals_early(log.writer.len());
         if log.seals_next && self.has_room_to_seal() && !self.must_wait_for_space() {
             self.seal(&mut log)?;
         } else if full && !log.memtable.is_empty() {
             if self.must_wait_for_space() {
                 return Ok(Err(Obstacle::Space));
             }
-            if !self.has_room_to_seal_for(bytes) {
+            if !self.has_room_to_seal() {
                 return Ok(Err(Obstacle::Sealed));
             }
             self.seal(&mut log)?;
-        }
-        if is_larger_than_a_memtable(bytes, most) && !self.has_room_to_seal_for(bytes) {
-            return Ok(Err(Obstacle::Sealed));
         }
         match self.keep_reserve(&mut log, batch) {
             Err(error) if error.kind() == ErrorKind::NoSpace && self.must_wait_for_space() => {

@@ -11,7 +11,7 @@
 //! * G4  The heap has the first bytes of each child's key, so that most comparisons ask no child. They are renewed when a
 //!       child is ordered anew; the current one may move within its reach meanwhile, where it stays in front.
 //! * G3  After an error the heap is empty, so the iterator is not valid until the next seek.
-//! * G5  Every valid child but the current one rests: large entries are in memory one at a time.
+//! * G5  Every child on a heavy entry but the current one rests: large entries are in memory one at a time.
 //!
 //! Which of several versions a reader sees is `visible.rs`'s business.
 
@@ -79,17 +79,44 @@ impl<I: InternalIterator> MergingIterator<I> {
         mut seek: impl FnMut(&mut I) -> Result<()>,
     ) -> Result<()> {
         self.heap.clear();
-        let alone = self.children.len() == 1;
         self.has_resting = false;
-        for child in &mut self.children {
-            seek(child)?;
-            if !alone {
-                self.has_resting |= child.rest();
+        self.direction = direction;
+        // Of the heavy children that were sought so far, the first one: only that may become the current one.
+        let mut heavy: Option<usize> = None;
+        for index in 0..self.children.len() {
+            seek(&mut self.children[index])?;
+            if self.children[index].is_heavy() {
+                heavy = Some(match heavy {
+                    Some(other) => self.rest_later(other, index),
+                    None => index,
+                });
             }
         }
-        self.direction = direction;
         self.build()?;
-        self.wake_top()
+        match heavy {
+            Some(heavy) if self.heap[0].child != heavy => self.rest(heavy),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Lets a child rest.
+    #[cold]
+    fn rest(&mut self, child: usize) {
+        self.has_resting = true;
+        self.children[child].rest();
+    }
+
+    /// Lets the child rest that comes later; the other one.
+    #[cold]
+    fn rest_later(&mut self, a: usize, b: usize) -> usize {
+        let is_before = self.children[a].key() < self.children[b].key();
+        let (first, later) = match is_before == (self.direction == Direction::Forward) {
+            true => (a, b),
+            false => (b, a),
+        };
+        self.rest(later);
+        first
     }
 
     /// Wakes the child that has become the current one (G5).
@@ -186,7 +213,10 @@ impl<I: InternalIterator> MergingIterator<I> {
         top.head = head_of(self.children[top.child].key().user_key);
         let runner_up = self.runner_up();
         if self.is_before(runner_up, 0) {
-            self.has_resting |= self.children[self.heap[0].child].rest();
+            let left = self.heap[0].child;
+            if self.children[left].is_heavy() {
+                self.rest(left);
+            }
             self.heap.swap(0, runner_up);
             self.sift_down(runner_up);
             return self.wake_top();
@@ -217,7 +247,10 @@ impl<I: InternalIterator> MergingIterator<I> {
                     Direction::Backward => child.prev()?,
                 }
             }
-            self.has_resting |= child.rest();
+            if child.is_heavy() {
+                self.has_resting = true;
+                child.rest();
+            }
         }
         self.direction = direction;
         self.build()?;
@@ -360,14 +393,13 @@ mod tests {
     use crate::error::Error;
     use crate::key::{SequenceNumber, Trailer, ValueKind};
 
-    /// A sorted list; fails at the given place, if any. While it rests it is asked for its key only.
+    /// A sorted list; fails at the given place, if any. Every third of its entries is heavy. While it rests it is asked for its key
+    /// only.
     struct List {
         entries: Vec<(Vec<u8>, Trailer)>,
         place: Option<usize>,
         fails_at: Option<usize>,
         rests: bool,
-        /// How often it was told to rest.
-        rested: usize,
         does_not_wake: bool,
     }
 
@@ -379,7 +411,6 @@ mod tests {
                 place: None,
                 fails_at: None,
                 rests: false,
-                rested: 0,
                 does_not_wake: false,
             }
         }
@@ -428,10 +459,12 @@ mod tests {
         fn prev(&mut self) -> Result<()> {
             self.go(self.place().checked_sub(1))
         }
-        fn rest(&mut self) -> bool {
-            self.rests = self.valid();
-            self.rested += 1;
-            self.rests
+        fn is_heavy(&self) -> bool {
+            self.valid() && self.at(self.place()).trailer.sequence().0.is_multiple_of(3)
+        }
+        fn rest(&mut self) {
+            assert!(self.is_heavy());
+            self.rests = true;
         }
         fn wake(&mut self) -> Result<()> {
             assert!(self.valid());
@@ -465,7 +498,7 @@ mod tests {
 
     #[test]
     fn random_walks_agree_with_one_sorted_list() {
-        let mut alone = 0;
+        let (mut alone, mut rested) = (0, 0);
         for seed in 1..200 {
             let mut random = Random::new(seed);
             let count = random.index(6);
@@ -514,13 +547,13 @@ mod tests {
                 }
                 assert_eq!(merged.valid(), model.valid(), "seed {seed}, step {step}");
                 // G5.
-                let awake = |list: &&List| list.valid() && !list.rests;
-                let awake = merged.children.iter().filter(awake).count();
-                assert_eq!(
-                    awake,
-                    usize::from(model.valid()),
-                    "seed {seed}, step {step}"
-                );
+                for (index, list) in merged.children.iter().enumerate() {
+                    let is_current = merged.heap.first().is_some_and(|top| top.child == index);
+                    let heavy = |place| list.at(place).trailer.sequence().0.is_multiple_of(3);
+                    let rests = !is_current && merged.valid() && list.place.is_some_and(heavy);
+                    assert_eq!(list.rests, rests, "seed {seed}, step {step}, {index}");
+                    rested += usize::from(rests);
+                }
                 if model.valid() {
                     assert_eq!(merged.key(), model.key(), "seed {seed}, step {step}");
                     assert_eq!(merged.value(), model.value(), "seed {seed}, step {step}");
@@ -541,6 +574,7 @@ mod tests {
             }
         }
         assert!(alone > 1000, "known {alone} times only");
+        assert!(rested > 1000, "rested {rested} times only");
     }
 
     #[test]
@@ -549,26 +583,24 @@ mod tests {
         bad.does_not_wake = true;
         let good = List::new(vec![entry(2, 2), entry(5, 5)]);
         let mut merged = MergingIterator::new(vec![bad, good]);
-        merged.seek_to_first().unwrap_err();
-        assert!(!merged.valid());
-        let (key, trailer) = entry(2, 2);
-        merged.seek(KeyRef::new(&key, trailer)).unwrap();
+        merged.seek_to_first().unwrap();
+        merged.next().unwrap();
         assert_eq!(merged.key().user_key, b"02");
         merged.next().unwrap_err();
         assert!(!merged.valid());
-        // Its rival has ended.
-        merged.seek_to_last().unwrap();
-        merged.prev().unwrap_err();
-        assert!(!merged.valid());
-    }
-
-    #[test]
-    fn the_only_child_does_not_rest() {
-        let mut merged = MergingIterator::new(vec![List::new(vec![entry(1, 1), entry(2, 2)])]);
-        merged.seek_to_first().unwrap();
+        // Where it is the first, it has not rested.
+        let (key, trailer) = entry(3, 3);
+        merged.seek(KeyRef::new(&key, trailer)).unwrap();
+        assert_eq!(merged.value(), b"03");
         merged.next().unwrap();
-        merged.seek_to_last().unwrap();
-        assert_eq!((merged.value(), merged.children[0].rested), (&b"02"[..], 0));
+        // Its rival has ended.
+        let lone = List::new(vec![entry(1, 1)]);
+        let mut bad = List::new(vec![entry(3, 3)]);
+        bad.does_not_wake = true;
+        let mut merged = MergingIterator::new(vec![lone, bad]);
+        merged.seek_to_first().unwrap();
+        merged.next().unwrap_err();
+        assert!(!merged.valid());
     }
 
     #[test]

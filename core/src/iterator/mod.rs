@@ -59,12 +59,15 @@ pub(crate) trait InternalIterator: Send {
         (self.key().user_key, self.value())
     }
 
-    /// Gives back the memory of a large entry, if it stands on one, and says so. Until [`InternalIterator::wake`] it is then asked
-    /// for nothing but `valid` and `key`, and sought but not stepped.
+    /// Whether it stands on an entry whose memory it can give back.
     #[inline]
-    fn rest(&mut self) -> bool {
+    fn is_heavy(&self) -> bool {
         false
     }
+
+    /// Gives back the memory of a heavy entry. Until [`InternalIterator::wake`] it is then asked for nothing but `valid` and `key`,
+    /// and sought but not stepped.
+    fn rest(&mut self) {}
 
     /// Takes back what it gave with [`InternalIterator::rest`]. Requires `valid`.
     #[inline]

@@ -25,8 +25,8 @@ const FIRST_READAHEAD: usize = 16 << 10;
 /// What the buffers of all iterators take before each that reads on reads the smallest window only.
 const MOST_READAHEAD: usize = 32 << 20;
 
-/// A block of more bytes is given back while an iterator rests: reading it again takes a millisecond, and a merge may be of
-/// dozens of tables.
+/// The block of a larger value is given back while an iterator rests: reading it again takes a millisecond, and a merge may be of
+/// dozens of tables. A block that is as large with many entries is not: it would be read again for each of them.
 pub(super) const RESTING_BYTES: usize = 4 << 20;
 /// An entry with a longer key does not rest: its key is most of what it holds, and others are compared with that.
 pub(super) const LONGEST_RESTING_KEY: usize = 64 << 10;
@@ -40,8 +40,8 @@ pub(crate) struct TableIterator {
     number: usize,
     cursor: Option<AnyCursor>,
     valid: bool,
-    /// Whether the block that the cursor is in is one that is given back while the iterator rests.
-    is_heavy: bool,
+    /// Whether the block that the cursor is in may be one that is given back while the iterator rests.
+    is_in_heavy: bool,
     /// The entry it stands on while it rests (T12); there is no cursor then.
     resting: Option<Box<Resting>>,
     run: Run,
@@ -121,7 +121,7 @@ impl TableIterator {
             number: 0,
             cursor: None,
             valid: false,
-            is_heavy: false,
+            is_in_heavy: false,
             resting: None,
         }
     }
@@ -158,7 +158,7 @@ impl TableIterator {
     fn enter(&mut self, number: usize) -> Result<&mut AnyCursor> {
         self.valid = false;
         if self.number != number || self.cursor.is_none() {
-            if self.is_heavy {
+            if self.is_in_heavy {
                 self.leave_heavy();
             }
             let block = match self.table.cached_block(number)? {
@@ -172,7 +172,11 @@ impl TableIterator {
                 self.table.prefetch(number.wrapping_sub(1), Way::Backward);
             }
             self.number = number;
-            self.hold(block);
+            self.is_in_heavy = block.bytes().len() > RESTING_BYTES;
+            match &mut self.cursor {
+                Some(cursor) => cursor.reset(block),
+                None => self.cursor = Some(AnyCursor::new(block)),
+            }
         }
         self.cursor
             .as_mut()
@@ -184,36 +188,17 @@ impl TableIterator {
     fn leave_heavy(&mut self) {
         self.cursor = None;
         self.resting = None;
-        self.is_heavy = false;
+        self.is_in_heavy = false;
     }
 
-    /// Puts the cursor on no entry of `block`.
-    #[inline]
-    fn hold(&mut self, block: Block) {
-        self.is_heavy = block.bytes().len() > RESTING_BYTES;
-        match &mut self.cursor {
-            Some(cursor) => cursor.reset(block),
-            None => self.cursor = Some(AnyCursor::new(block)),
-        }
-    }
-
-    /// [`InternalIterator::rest`] on a block for which that is worthwhile (T12).
+    /// Whether the entry it stands on, in a block that is large, is most of that.
     #[cold]
-    fn rest_from_heavy(&mut self) -> bool {
-        if !self.valid || self.resting.is_some() {
-            return self.valid;
-        }
-        let KeyRef { user_key, trailer } = self.key();
-        let mut copy = Vec::new();
-        if user_key.len() > LONGEST_RESTING_KEY
-            || memory::replace(&mut copy, user_key, "a key").is_err()
-        {
+    fn is_on_large_value(&self) -> bool {
+        if !self.valid || self.cursor.is_none() {
             return false;
         }
-        let user_key = copy;
-        self.resting = Some(Box::new(Resting { user_key, trailer }));
-        self.cursor = None;
-        true
+        let (key, value) = self.entry();
+        value.len() > RESTING_BYTES && key.len() <= LONGEST_RESTING_KEY
     }
 
     #[cold]
@@ -230,7 +215,7 @@ impl TableIterator {
         self.valid = false;
         // It has been asked for once already, by the same walk.
         let block = self.table.block(self.number, false)?;
-        self.hold(block);
+        self.cursor = Some(AnyCursor::new(block));
         let key = KeyRef::new(&resting.user_key, resting.trailer);
         let stands = self.place(self.number, |cursor| cursor.seek(key))?;
         if !stands || self.key() != key {
@@ -376,7 +361,7 @@ impl InternalIterator for TableIterator {
         debug_assert!(self.valid);
         match &self.cursor {
             Some(cursor) => cursor.value(),
-            None => b"",
+            None => no_block(),
         }
     }
 
@@ -386,13 +371,25 @@ impl InternalIterator for TableIterator {
         match &self.cursor {
             Some(AnyCursor::Flat(cursor)) => (cursor.key().user_key, cursor.value()),
             Some(AnyCursor::Stored(cursor)) => (cursor.key().user_key, cursor.value()),
-            None => (b"", b""),
+            None => no_block(),
         }
     }
 
     #[inline]
-    fn rest(&mut self) -> bool {
-        self.is_heavy && self.rest_from_heavy()
+    fn is_heavy(&self) -> bool {
+        self.is_in_heavy && self.is_on_large_value()
+    }
+
+    #[cold]
+    fn rest(&mut self) {
+        let KeyRef { user_key, trailer } = self.key();
+        let mut copy = Vec::new();
+        // Without memory for the key there is none to give back either.
+        if self.resting.is_none() && memory::replace(&mut copy, user_key, "a key").is_ok() {
+            let user_key = copy;
+            self.resting = Some(Box::new(Resting { user_key, trailer }));
+            self.cursor = None;
+        }
     }
 
     #[inline]
@@ -422,6 +419,12 @@ impl InternalIterator for TableIterator {
             _ => false,
         }
     }
+}
+
+/// What asks for a value that has to be woken for it (T12): better no answer than a wrong one.
+#[cold]
+fn no_block() -> ! {
+    panic!("T12: the value of a table's iterator that has no block")
 }
 
 /// What a step answers that had to be preceded by a seek, or by waking (T12).

@@ -310,9 +310,6 @@ fn large_keys_and_values_that_do_not_compress_are_read_through_the_cache_again_a
     }
 }
 
-/// What a block takes beside the value of its one entry, with a short key, and a little more.
-const BESIDE: usize = 64;
-
 #[test]
 fn an_iterator_that_rests_on_a_heavy_block_holds_its_key_alone_and_wakes_on_the_same_entry() {
     let mut dice = Random::new(0x4e57);
@@ -324,16 +321,16 @@ fn an_iterator_that_rests_on_a_heavy_block_holds_its_key_alone_and_wakes_on_the_
     let long = |first: u8, length| [vec![first], vec![b'k'; length - 1]].concat();
     // (the entry, whether its block is given back)
     let entries = [
-        (entry(b"1", 9, RESTING_BYTES - BESIDE), false),
+        (entry(b"1", 9, RESTING_BYTES), false),
         (entry(b"2", 8, RESTING_BYTES + 1), true),
         (entry(b"2", 7, RESTING_BYTES + 1), true),
         (entry(b"3", 6, 100), false),
         (
-            entry(&long(b'4', LONGEST_RESTING_KEY), 5, RESTING_BYTES),
+            entry(&long(b'4', LONGEST_RESTING_KEY), 5, RESTING_BYTES + 1),
             true,
         ),
         (
-            entry(&long(b'5', LONGEST_RESTING_KEY + 1), 4, RESTING_BYTES),
+            entry(&long(b'5', LONGEST_RESTING_KEY + 1), 4, RESTING_BYTES + 1),
             false,
         ),
         (entry(b"6", 3, 3 * RESTING_BYTES), true),
@@ -362,8 +359,12 @@ fn an_iterator_that_rests_on_a_heavy_block_holds_its_key_alone_and_wakes_on_the_
             assert!(is_at(&iterator, entry));
             let before = held();
             assert!(before >= idle + entry.1.len() && before < idle + entry.1.len() + (1 << 20));
-            assert_eq!(iterator.rest(), *is_given_back);
-            assert_eq!(iterator.rest(), *is_given_back);
+            assert_eq!(iterator.is_heavy(), *is_given_back);
+            if *is_given_back {
+                iterator.rest();
+                iterator.rest();
+                assert!(!iterator.is_heavy());
+            }
             assert_eq!(held() < before, *is_given_back);
             assert!(held() == before || held() < idle + LONGEST_RESTING_KEY + (1 << 20));
             assert!(iterator.valid() && iterator.key() == key_of(&entry.0));
@@ -375,8 +376,11 @@ fn an_iterator_that_rests_on_a_heavy_block_holds_its_key_alone_and_wakes_on_the_
         }
         assert!(!iterator.valid());
         iterator.seek_to_last().unwrap();
-        for (entry, _) in entries.iter().rev() {
-            iterator.rest();
+        for (entry, is_given_back) in entries.iter().rev() {
+            assert_eq!(iterator.is_heavy(), *is_given_back);
+            if *is_given_back {
+                iterator.rest();
+            }
             iterator.wake().unwrap();
             assert!(is_at(&iterator, entry));
             iterator.prev().unwrap();
@@ -386,13 +390,44 @@ fn an_iterator_that_rests_on_a_heavy_block_holds_its_key_alone_and_wakes_on_the_
         for (from, _) in &entries {
             for (to, _) in &entries {
                 iterator.seek(key_of(&from.0)).unwrap();
-                iterator.rest();
+                if iterator.is_heavy() {
+                    iterator.rest();
+                }
                 iterator.seek_for_prev(key_of(&to.0)).unwrap();
                 iterator.wake().unwrap();
                 assert!(is_at(&iterator, to));
             }
         }
     }
+}
+
+#[test]
+fn a_large_block_of_many_entries_is_held_while_others_are_in_front() {
+    // It would be read again for each of them.
+    let mut dice = Random::new(0x4e58);
+    let mut noise = |length| Fill::Noise.bytes(dice.next(), length);
+    let model: Model = (0..64u8)
+        .map(|number| {
+            let trailer = Trailer::new(SequenceNumber(1), ValueKind::Put);
+            (KeyRef::new(&[number], trailer).to_vec(), noise(100_000))
+        })
+        .collect();
+    let (env, path) = in_memory();
+    let options = TableOptions {
+        block_size: 16 << 20,
+        compression: Compression::None,
+        ..TableOptions::default()
+    };
+    let summary = build(&env, &path, &model, options);
+    let table = open(&env, &path, summary.file_size, &BlockCache::new(0)).unwrap();
+    assert_eq!(table.blocks(), 1);
+    let mut iterator = table.iter(false, 0);
+    iterator.seek_to_first().unwrap();
+    for _ in &model {
+        assert!(iterator.valid() && !iterator.is_heavy());
+        iterator.next().unwrap();
+    }
+    assert!(!iterator.valid() && !iterator.is_heavy());
 }
 
 #[test]

@@ -266,10 +266,15 @@ impl InternalIterator for LevelIterator {
     }
 
     #[inline]
-    fn rest(&mut self) -> bool {
-        match &mut self.current {
-            Some((_, iterator)) => iterator.rest(),
-            None => false,
+    fn is_heavy(&self) -> bool {
+        self.current
+            .as_ref()
+            .is_some_and(|(_, iterator)| iterator.is_heavy())
+    }
+
+    fn rest(&mut self) {
+        if let Some((_, iterator)) = &mut self.current {
+            iterator.rest();
         }
     }
 

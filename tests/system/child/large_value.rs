@@ -124,8 +124,8 @@ pub fn many(arguments: &[String]) {
     let mut steps = Steps::begin(BYTES);
     let options = options().level0_compaction_trigger(u64::from(COUNT) + 1);
     let db = DB::open(dir, options).unwrap();
-    // One waits for its flush, which makes a block of it, while another is in its batch.
-    steps.step("puts", 3, || {
+    // One waits for its flush, which makes a block of it, while the next is in a memtable and the third in its batch.
+    steps.step("puts", 4, || {
         for number in 0..COUNT {
             value[0] = number;
             // Keys that lie far apart, so that each table reaches over most of the others.

@@ -18,9 +18,6 @@ fn make_wait(db: &DB, what: &str) {
                 }
             }
         }
-        "a flush, for a large value" => {
-            db.put(b"1", &[1; 1 << 20]).unwrap();
-        }
         _ => {
             for _ in 0..STOP_FACTOR {
                 db.put(b"1", b"").unwrap();
@@ -32,7 +29,7 @@ fn make_wait(db: &DB, what: &str) {
 
 #[test]
 fn a_write_that_would_wait_gives_up_before_any_of_it_is_in_the_log() {
-    for what in ["a flush", "a flush, for a large value", "a compaction"] {
+    for what in ["a flush", "a compaction"] {
         let env = MemEnv::new();
         let faulty = FaultEnv::new(Arc::new(env.clone()), 0);
         let options = options(&env)
@@ -40,11 +37,7 @@ fn a_write_that_would_wait_gives_up_before_any_of_it_is_in_the_log() {
             .level0_compaction_trigger(1);
         let db = DB::open("/db", options).unwrap();
         make_wait(&db, what);
-        let value = match what {
-            "a flush, for a large value" => vec![2; (1 << 20) + 1],
-            _ => VALUE.to_vec(),
-        };
-        let put = || db.put(b"k", &value);
+        let put = || db.put(b"k", &VALUE);
         let state = || {
             let stats = db.stats().unwrap();
             (stats.sequence, stats.batches_written)
@@ -82,8 +75,45 @@ fn a_write_that_would_wait_gives_up_before_any_of_it_is_in_the_log() {
         let waiting = Effort::WaitingUntil(Arc::new(AtomicBool::new(false)));
         within(&waiting, put).unwrap();
         assert!(
-            db.get(b"k").unwrap().as_deref() == Some(&value[..]),
+            db.get(b"k").unwrap().as_deref() == Some(&VALUE[..]),
             "{what}"
         );
     }
+}
+
+#[test]
+fn a_write_that_is_given_up_while_it_waits_for_the_logs_lock_is_not_made() {
+    let env = MemEnv::new();
+    let db = open(&env);
+    let end = Arc::new(AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let log = db.shared().log.lock();
+        let abandoned = scope.spawn(|| {
+            let waiting = Effort::WaitingUntil(Arc::clone(&end));
+            within(&waiting, || db.put(b"k", b"old"))
+        });
+        // Whoever gives it up writes next.
+        end.store(true, Ordering::Relaxed);
+        drop(log);
+        let outcome = abandoned.join().unwrap();
+        assert!(outcome.unwrap_err().is_given_up());
+    });
+    db.put(b"k", b"new").unwrap();
+    let stats = db.stats().unwrap();
+    assert_eq!((stats.sequence, stats.batches_written), (1, 1));
+}
+
+#[test]
+fn memtables_with_large_values_are_sealed_one_at_a_time() {
+    let env = MemEnv::new();
+    let db = open(&env);
+    let large = vec![7; 3 << 20];
+    db.put(b"1", &large).unwrap();
+    // None waits for its flush yet.
+    within(&Effort::Unwaiting, || db.put(b"2", &large)).unwrap();
+    let third = within(&Effort::Unwaiting, || db.put(b"3", &large));
+    assert!(third.unwrap_err().is_given_up());
+    assert_eq!(db.shared().superversion.load().sealed.len(), 1);
+    db.put(b"3", &large).unwrap();
+    assert_eq!(entries(&db).len(), 3);
 }

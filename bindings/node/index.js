@@ -14,6 +14,7 @@ const { Iterator, KeyIterator, ValueIterator } = require('./lib/iterator')
 const { Database, Verification, counting, mayAnswerAtOnce, port, submit, unwrap } = require('./lib/native')
 const { engineOptions } = require('./lib/options')
 const { pack, unpack } = require('./lib/pack')
+const pool = require('./lib/pool')
 const { turning } = require('./lib/turning')
 
 class Snapshot extends AbstractSnapshot {
@@ -154,8 +155,10 @@ class Level extends AbstractLevel {
     const snapshot = Snapshot.native(options)
 
     if (mayAnswerAtOnce()) {
-      const value = this.#native.getInMemory(key, valueEncoding === 'utf8', snapshot)
-      if (value !== null) return formatted(unwrap(value), valueEncoding)
+      const isText = valueEncoding === 'utf8'
+      const room = isText ? undefined : pool.room()
+      const value = this.#native.getInMemory(key, pool.how(isText, false), snapshot, room)
+      if (value !== null) return formatted(unpooled(unwrap(value)), valueEncoding)
     }
 
     return this.#read(key, valueEncoding, fillCache, snapshot)
@@ -172,11 +175,13 @@ class Level extends AbstractLevel {
   _getSync (key, options) {
     const { valueEncoding, fillCache } = options
     const snapshot = Snapshot.native(options)
+    const isText = valueEncoding === 'utf8'
+    const room = isText ? undefined : pool.room()
     const value = unwrap(
-      this.#native.getSync(key, valueEncoding === 'utf8', fillCache !== false, snapshot)
+      this.#native.getSync(key, pool.how(isText, fillCache !== false), snapshot, room)
     )
 
-    return formatted(value, valueEncoding)
+    return formatted(unpooled(value), valueEncoding)
   }
 
   async _getMany (keys, options) {
@@ -341,6 +346,11 @@ function assertPath (path, what) {
 }
 
 /** A value as abstract-level asked for it; the native half knows strings and buffers. */
+// A value that was read into the pool is told by its length.
+function unpooled (value) {
+  return typeof value === 'number' ? pool.take(value) : value
+}
+
 function formatted (value, format) {
   if (format !== 'view' || value === undefined) return value
   return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)

@@ -7,7 +7,7 @@ use aidb::{
     DB, Error, IterOptions, Options, ReadOptions, Remembered, Result, Value, WriteBatch,
     WriteOptions, copy_of,
 };
-use napi::bindgen_prelude::{Array, BufferSlice, Either, Either4, Null};
+use napi::bindgen_prelude::{Array, BufferSlice, Either, Either5, Null};
 use napi::{Env, JsString};
 use napi_derive::napi;
 
@@ -259,21 +259,21 @@ impl Database {
         &self,
         env: &'env Env,
         key: Bytes<'_>,
-        text: bool,
-        fill_cache: bool,
+        how: u32,
         snapshot: Option<&Snapshot>,
+        pool: Option<Pool<'_>>,
     ) -> napi::Result<Answer<'env>> {
         let pin = snapshot.map(Snapshot::share).transpose();
         let read = pin.and_then(|pin| {
             let options = ReadOptions {
                 snapshot: pin.as_ref(),
-                fill_cache,
+                fill_cache: how & FILL_CACHE != 0,
             };
             self.opened.get()?.get_with(borrowed(&key)?, &options)
         });
-        match read.and_then(|value| answer(env, value, text)) {
+        match read.and_then(|value| answer(env, value, how, pool)) {
             Ok(answer) => Ok(answer),
-            Err(error) => Ok(Either4::D(failure(env, &error)?)),
+            Err(error) => Ok(Either5::D(failure(env, &error)?)),
         }
     }
 
@@ -283,8 +283,9 @@ impl Database {
         &self,
         env: &'env Env,
         key: Bytes<'_>,
-        text: bool,
+        how: u32,
         snapshot: Option<&Snapshot>,
+        pool: Option<Pool<'_>>,
     ) -> napi::Result<Either<Null, Answer<'env>>> {
         let pin = snapshot.map(Snapshot::share).transpose();
         let remembered = pin.and_then(|pin| {
@@ -297,13 +298,13 @@ impl Database {
         });
         let answered = match remembered {
             Ok(Remembered::Unknown) => return Ok(Either::A(Null)),
-            Ok(Remembered::Absent) => Ok(Either4::A(())),
-            Ok(Remembered::Value(value)) => answer(env, Some(value), text),
+            Ok(Remembered::Absent) => Ok(Either5::A(())),
+            Ok(Remembered::Value(value)) => answer(env, Some(value), how, pool),
             Err(error) => Err(error),
         };
         match answered {
             Ok(answer) => Ok(Either::B(answer)),
-            Err(error) => Ok(Either::B(Either4::D(failure(env, &error)?))),
+            Err(error) => Ok(Either::B(Either5::D(failure(env, &error)?))),
         }
     }
 
@@ -596,24 +597,43 @@ impl Drop for Database {
     }
 }
 
-/// What a read on JavaScript's own thread answers: nothing, a string, a buffer, or why it failed.
-type Answer<'env> = Either4<(), JsString<'env>, BufferSlice<'env>, Array<'env>>;
+/// What a read on JavaScript's own thread answers: nothing, a string, a buffer, why it failed, or how many bytes of the pool it
+/// has filled.
+type Answer<'env> = Either5<(), JsString<'env>, BufferSlice<'env>, Array<'env>, u32>;
 
-/// A value as a string if `text`, or else as a buffer.
-fn answer<'env>(env: &'env Env, value: Option<Value>, text: bool) -> Result<Answer<'env>> {
+/// Memory of JavaScript's for small values.
+type Pool<'env> = &'env mut [u8];
+
+/// Bits of what a read on JavaScript's own thread is asked: for a string, and to fill the cache. Above them stands where the room
+/// in the pool begins.
+const TEXT: u32 = 1;
+const FILL_CACHE: u32 = 2;
+const HOW_BITS: u32 = 2;
+
+/// A value as a string if `how` asks for one, or else in the pool, if it fits in there, or in a buffer of its own.
+fn answer<'env>(
+    env: &'env Env,
+    value: Option<Value>,
+    how: u32,
+    pool: Option<Pool<'_>>,
+) -> Result<Answer<'env>> {
     let Some(value) = value else {
-        return Ok(Either4::A(()));
+        return Ok(Either5::A(()));
     };
-    let answer = match text {
-        true => env
-            .create_string(String::from_utf8_lossy(&value))
-            .map(Either4::B),
-        false if value.len() <= COPY_BYTES => {
-            BufferSlice::copy_from(env, &value[..]).map(Either4::C)
-        }
-        false => BufferSlice::from_data(env, value.try_into_vec()?).map(Either4::C),
+    if how & TEXT != 0 {
+        let text = env.create_string(String::from_utf8_lossy(&value));
+        return text.map(Either5::B).map_err(refusal);
+    }
+    let at = (how >> HOW_BITS) as usize;
+    if let Some(place) = pool.and_then(|pool| pool.get_mut(at..at + value.len())) {
+        place.copy_from_slice(&value);
+        return Ok(Either5::E(value.len() as u32));
+    }
+    let buffer = match value.len() <= COPY_BYTES {
+        true => BufferSlice::copy_from(env, &value[..]),
+        false => BufferSlice::from_data(env, value.try_into_vec()?),
     };
-    answer.map_err(refusal)
+    buffer.map(Either5::C).map_err(refusal)
 }
 
 /// Options from names and values in turn. Messages call them by the names that they have in JavaScript.

@@ -243,3 +243,49 @@ test('a chained batch keeps what was added, whatever its owner makes of it', asy
     await db.close()
   }
 })
+
+test('values that are read on this thread do not share a byte, whatever their size', async function () {
+  const db = new AidbLevel(temporary(), { keyEncoding: 'utf8', valueEncoding: 'buffer' })
+  await db.open()
+  const sizes = []
+
+  for (const edge of [0, 8, 512, 1024, 4096, 8192]) {
+    for (const size of [edge - 1, edge, edge + 1]) if (size >= 0) sizes.push(size)
+  }
+
+  const expected = (index) => Buffer.alloc(sizes[index], index + 1)
+  for (const index of sizes.keys()) await db.put(`${index}`, expected(index))
+
+  for (const flush of [false, true]) {
+    if (flush) await db.flush()
+    const found = []
+
+    for (let round = 0; round < 20; round++) {
+      for (const index of sizes.keys()) {
+        found.push([index, db.getSync(`${index}`)], [index, await db.get(`${index}`)])
+        const view = db.getSync(`${index}`, { valueEncoding: 'view' })
+        assert.equal(Object.getPrototypeOf(view), Uint8Array.prototype)
+        found.push([index, view])
+        assert.equal(db.getSync(`${index}`, { valueEncoding: 'hex' }), expected(index).toString('hex'))
+      }
+    }
+
+    for (const [index, value] of found) assert.deepEqual(Buffer.from(value), expected(index))
+    // What is done to one is done to no other.
+    for (const [, value] of found) value.fill(255)
+    const [index, last] = found.pop()
+    last.set(expected(index))
+    for (const [, value] of found) assert.ok(value.every((byte) => byte === 255))
+    assert.deepEqual(Buffer.from(last), expected(index))
+  }
+
+  // Whoever gives one to another thread does not take its neighbours along: it is refused, or copied by an older Node.
+  const small = db.getSync('1')
+  try {
+    structuredClone(small, { transfer: [small.buffer] })
+  } catch (error) {
+    assert.equal(error.name, 'DataCloneError')
+  }
+  assert.deepEqual(small, expected(1))
+  await db.close()
+})

@@ -1,0 +1,35 @@
+'use strict'
+
+const { markAsUntransferable } = require('worker_threads')
+
+// Small values that are read on this thread lie one behind the other in a buffer that they share, as Node's own small buffers do:
+// to make one with memory of its own takes longer than to read its value.
+const POOL_BYTES = 8 << 10
+// A value that is kept keeps its pool, so a larger one has memory of its own.
+const LARGEST_BYTES = POOL_BYTES / 8
+
+let pool = Buffer.alloc(0)
+let used = 0
+
+// Where the next value goes, with room for the largest one: the pool ends there.
+exports.room = function () {
+  if (pool.byteLength - used < LARGEST_BYTES) {
+    // Zeroed, since all of it is reachable from each value. Whoever gave it to another thread would take it from the others.
+    pool = Buffer.alloc(POOL_BYTES)
+    markAsUntransferable(pool.buffer)
+    used = 0
+  }
+  return pool
+}
+
+// What a read is asked, as the native half knows it: for a string, to fill the cache, and where the room begins.
+exports.how = function (isText, fillCache) {
+  return (used << 2) | (fillCache ? 2 : 0) | (isText ? 1 : 0)
+}
+
+// The value of `length` bytes that was put there.
+exports.take = function (length) {
+  const value = pool.subarray(used, used + length)
+  used += (length + 7) & ~7
+  return value
+}

@@ -50,7 +50,7 @@ fn constants() -> BTreeMap<Place, String> {
 }
 
 /// Whether a file is compiled for tests and models alone.
-fn is_test(path: &Path) -> bool {
+pub fn is_test(path: &Path) -> bool {
     path.iter().any(|part| {
         let part = part.to_string_lossy();
         matches!(
@@ -61,7 +61,7 @@ fn is_test(path: &Path) -> bool {
 }
 
 /// `text` without the modules that are compiled for tests alone, which begin and end at the beginning of a line.
-fn without_test_modules(text: &str) -> String {
+pub fn without_test_modules(text: &str) -> String {
     let mut kept = String::new();
     let mut rest = text;
     while let Some(at) = rest.find("#[cfg(test)]\n") {

@@ -120,11 +120,16 @@ impl<I: InternalIterator> MergingIterator<I> {
     }
 
     /// Wakes the child that has become the current one (G5).
-    #[inline]
+    #[inline(always)]
     fn wake_top(&mut self) -> Result<()> {
-        if !self.has_resting {
-            return Ok(());
+        match self.has_resting {
+            true => self.wake_if_resting(),
+            false => Ok(()),
         }
+    }
+
+    #[cold]
+    fn wake_if_resting(&mut self) -> Result<()> {
         let Some(top) = self.heap.first() else {
             return Ok(());
         };

@@ -306,7 +306,7 @@ impl InternalIterator for TableIterator {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Result<()> {
         debug_assert!(self.valid);
         let Some(cursor) = &mut self.cursor else {

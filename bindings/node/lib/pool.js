@@ -5,15 +5,15 @@ const { markAsUntransferable } = require('worker_threads')
 // Small values that are read on this thread lie one behind the other in a buffer that they share, as Node's own small buffers do:
 // to make one with memory of its own takes longer than to read its value.
 const POOL_BYTES = 8 << 10
-// A value that is kept keeps its pool, so a larger one has memory of its own.
-const LARGEST_BYTES = POOL_BYTES / 8
+// A pool with less room is left for a new one. A value that does not fit in has memory of its own.
+const LEAST_ROOM = POOL_BYTES / 8
 
 let pool = Buffer.alloc(0)
 let used = 0
 
-// Where the next value goes, with room for the largest one: the pool ends there.
+// The pool in which the next value goes.
 exports.room = function () {
-  if (pool.byteLength - used < LARGEST_BYTES) {
+  if (pool.byteLength - used < LEAST_ROOM) {
     // Zeroed, since all of it is reachable from each value. Whoever gave it to another thread would take it from the others.
     pool = Buffer.alloc(POOL_BYTES)
     markAsUntransferable(pool.buffer)

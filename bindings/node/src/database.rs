@@ -13,6 +13,7 @@ use napi_derive::napi;
 
 use crate::convert::{Bytes, COPY_BYTES, Outcome, Text, borrowed, cut, failure, owned, refusal};
 use crate::iterator::Iterator;
+use crate::place::Place;
 use crate::pool::{self, Lane};
 use crate::port::{Port, PortShared};
 use crate::snapshot::Snapshot;
@@ -261,7 +262,7 @@ impl Database {
         key: Bytes<'_>,
         how: u32,
         snapshot: Option<&Snapshot>,
-        pool: Option<Pool<'_>>,
+        pool: Option<Place>,
     ) -> napi::Result<Answer<'env>> {
         let pin = snapshot.map(Snapshot::share).transpose();
         let read = pin.and_then(|pin| {
@@ -285,7 +286,7 @@ impl Database {
         key: Bytes<'_>,
         how: u32,
         snapshot: Option<&Snapshot>,
-        pool: Option<Pool<'_>>,
+        pool: Option<Place>,
     ) -> napi::Result<Either<Null, Answer<'env>>> {
         let pin = snapshot.map(Snapshot::share).transpose();
         let remembered = pin.and_then(|pin| {
@@ -601,9 +602,6 @@ impl Drop for Database {
 /// has filled.
 type Answer<'env> = Either5<(), JsString<'env>, BufferSlice<'env>, Array<'env>, u32>;
 
-/// Memory of JavaScript's for small values.
-type Pool<'env> = &'env mut [u8];
-
 /// Bits of what a read on JavaScript's own thread is asked: for a string, and to fill the cache. Above them stands where the room
 /// in the pool begins.
 const TEXT: u32 = 1;
@@ -615,7 +613,7 @@ fn answer<'env>(
     env: &'env Env,
     value: Option<Value>,
     how: u32,
-    pool: Option<Pool<'_>>,
+    pool: Option<Place>,
 ) -> Result<Answer<'env>> {
     let Some(value) = value else {
         return Ok(Either5::A(()));
@@ -625,8 +623,7 @@ fn answer<'env>(
         return text.map(Either5::B).map_err(refusal);
     }
     let at = (how >> HOW_BITS) as usize;
-    if let Some(place) = pool.and_then(|pool| pool.get_mut(at..at + value.len())) {
-        place.copy_from_slice(&value);
+    if pool.is_some_and(|pool| pool.put(at, &value)) {
         return Ok(Either5::E(value.len() as u32));
     }
     let buffer = match value.len() <= COPY_BYTES {

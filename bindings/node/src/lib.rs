@@ -2,7 +2,8 @@
 //!
 //! Defaults, iteration and everything that abstract-level asks for are in JavaScript (`../index.js`, `../lib`).
 //! Modules, from the outside in: `database`, `iterator`, `snapshot` and `verify` are the classes JavaScript holds; `port`
-//! carries answers back to the JavaScript thread; `pool` has the threads; `convert` knows both sides' types.
+//! carries answers back to the JavaScript thread; `pool` has the threads; `convert` knows both sides' types, and `place` is where
+//! small values are put.
 //!
 //! * B1  Nothing that may touch the disk runs on a JavaScript thread or on libuv's pool, except `getSync`.
 //! * B2  A point in time that a caller asks for (get, iterator, clear, snapshot) is pinned before the call returns,
@@ -15,6 +16,7 @@
 mod convert;
 mod database;
 mod iterator;
+mod place;
 mod pool;
 mod port;
 mod snapshot;

@@ -97,8 +97,9 @@ struct Place {
     dir: PathBuf,
     options: Options,
     contents: Contents,
-    lock: Box<dyn DirLock>,
+    /// Closed before the directory is given back.
     info_log: InfoLogger,
+    lock: Box<dyn DirLock>,
 }
 
 /// What was found in the directory, and begun in it.

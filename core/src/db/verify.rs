@@ -200,7 +200,7 @@ impl Walk<'_> {
         self.damage(file, 0, Error::unaccounted(what))
     }
 
-    /// The outcome of reading `file` as users do; `None` if that met damage, which is noted.
+    /// The outcome of opening `file`, or of reading it as users do; `None` if that met damage, which is noted.
     fn noted<T>(&mut self, file: &Path, outcome: Result<T>) -> Result<Option<T>> {
         match outcome {
             Ok(read) => Ok(Some(read)),
@@ -342,7 +342,7 @@ impl Walk<'_> {
             file.size,
             Arc::clone(cache),
         );
-        let Some(table) = self.comparable(&path, opened)? else {
+        let Some(table) = self.noted(&path, opened)? else {
             return Ok(ControlFlow::Continue(()));
         };
         let summary = match self.blocks(&table, &path)? {
@@ -369,7 +369,7 @@ impl Walk<'_> {
         if !file.info.agrees_with(&found) {
             let what = "the table holds something else than the manifest says";
             let error = Error::corruption(&path, 0, what);
-            self.comparable::<()>(&path, Err(error))?;
+            self.noted::<()>(&path, Err(error))?;
             return Ok(ControlFlow::Continue(()));
         }
         if self.advance_to(end)?.is_break() {
@@ -394,17 +394,6 @@ impl Walk<'_> {
             }
         }
         Ok(ControlFlow::Continue(()))
-    }
-
-    /// What is needed of the table at `path` for a comparison of everything, which cannot be made if that is damaged.
-    fn comparable<T>(&mut self, path: &Path, found: Result<T>) -> Result<Option<T>> {
-        match found {
-            Ok(found) => Ok(Some(found)),
-            Err(error) => {
-                self.is_comparable = false;
-                self.damage(path, 0, error).map(|()| None)
-            }
-        }
     }
 
     /// Checks the blocks of a table; what it holds, unless it is damaged.

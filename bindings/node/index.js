@@ -158,7 +158,7 @@ class Level extends AbstractLevel {
       const isText = valueEncoding === 'utf8'
       const room = isText ? undefined : pool.room()
       const value = this.#native.getInMemory(key, pool.how(isText, false), snapshot, room)
-      if (value !== null) return formatted(unpooled(unwrap(value)), valueEncoding)
+      if (value !== null) return formatted(unwrap(value), valueEncoding)
     }
 
     return this.#read(key, valueEncoding, fillCache, snapshot)
@@ -181,7 +181,7 @@ class Level extends AbstractLevel {
       this.#native.getSync(key, pool.how(isText, fillCache !== false), snapshot, room)
     )
 
-    return formatted(unpooled(value), valueEncoding)
+    return formatted(value, valueEncoding)
   }
 
   async _getMany (keys, options) {
@@ -346,12 +346,9 @@ function assertPath (path, what) {
 }
 
 /** A value as abstract-level asked for it; the native half knows strings and buffers. */
-// A value that was read into the pool is told by its length.
-function unpooled (value) {
-  return typeof value === 'number' ? pool.take(value) : value
-}
-
 function formatted (value, format) {
+  // One that was read into the pool is told by its length.
+  if (typeof value === 'number') value = pool.take(value)
   if (format !== 'view' || value === undefined) return value
   return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
 }

@@ -80,7 +80,9 @@ impl<I: InternalIterator> MergingIterator<I> {
         mut seek: impl FnMut(&mut I) -> Result<()>,
     ) -> Result<()> {
         self.heap.clear();
-        if let Some(top) = self.heap.first()
+        // The only child may be sought to the block that it has.
+        if self.children.len() > 1
+            && let Some(top) = self.heap.first()
             && self.children[top.child].is_heavy()
         {
             self.rest(top.child);

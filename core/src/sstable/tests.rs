@@ -313,18 +313,29 @@ fn large_keys_and_values_that_do_not_compress_are_read_through_the_cache_again_a
 #[test]
 fn an_iterator_that_rests_on_a_heavy_block_holds_its_key_alone_and_wakes_on_the_same_entry() {
     let mut dice = Random::new(0x4e57);
-    let mut entry = |key: &[u8], sequence, length| {
+    let mut filled = |key: &[u8], sequence, length, fill: Fill| {
         let trailer = Trailer::new(SequenceNumber(sequence), ValueKind::Put);
-        let value = Fill::Noise.bytes(dice.next(), length);
+        let value = fill.bytes(dice.next(), length);
         (KeyRef::new(key, trailer).to_vec(), value)
     };
+    let texts = [RESTING_BYTES - 1, RESTING_BYTES, RESTING_BYTES + 1].map(|length| {
+        let key = format!("0{length}");
+        let entry = filled(key.as_bytes(), 10, length, Fill::Text);
+        (entry, length > RESTING_BYTES)
+    });
+    let mut entry = |key: &[u8], sequence, length| filled(key, sequence, length, Fill::Noise);
     let long = |first: u8, length| [vec![first], vec![b'k'; length - 1]].concat();
     // (the entry, whether its block is given back)
-    let entries = [
+    let noises = [
+        (entry(b"0a", 9, RESTING_BYTES - 1), false),
         (entry(b"1", 9, RESTING_BYTES), false),
         (entry(b"2", 8, RESTING_BYTES + 1), true),
         (entry(b"2", 7, RESTING_BYTES + 1), true),
         (entry(b"3", 6, 100), false),
+        (
+            entry(&long(b'3', LONGEST_RESTING_KEY - 1), 5, RESTING_BYTES + 1),
+            true,
+        ),
         (
             entry(&long(b'4', LONGEST_RESTING_KEY), 5, RESTING_BYTES + 1),
             true,
@@ -336,6 +347,7 @@ fn an_iterator_that_rests_on_a_heavy_block_holds_its_key_alone_and_wakes_on_the_
         (entry(b"6", 3, 3 * RESTING_BYTES), true),
         (entry(b"7", 2, 1), false),
     ];
+    let entries: Vec<_> = texts.into_iter().chain(noises).collect();
     let model: Model = entries.iter().map(|(entry, _)| entry.clone()).collect();
     let (env, path) = in_memory();
     // Each entry has a block of its own.

@@ -42,6 +42,9 @@ counting(Snapshot.prototype, ['close'])
 class Level extends AbstractLevel {
   #location
   #native = null
+  // What reads on this thread, as functions of the native half.
+  #getSync = null
+  #getInMemory = null
   #busy = 0
   #onIdle = null
 
@@ -105,13 +108,15 @@ class Level extends AbstractLevel {
 
     await submit((number) => native.open(number, this.#location, list))
     this.#native = native
+    this.#getSync = native.syncReader()
+    this.#getInMemory = native.memoryReader()
   }
 
   async _close () {
     // Calls in flight are finished first, so that they do not fail.
     if (this.#busy > 0) await new Promise((resolve) => { this.#onIdle = resolve })
     await submit((number) => this.#native.close(number))
-    this.#native = null
+    this.#native = this.#getSync = this.#getInMemory = null
   }
 
   /** Like `submit`, and closing waits for it. */
@@ -157,7 +162,7 @@ class Level extends AbstractLevel {
     if (mayAnswerAtOnce()) {
       const isText = valueEncoding === 'utf8'
       const room = isText ? undefined : pool.room()
-      const value = this.#native.getInMemory(key, pool.how(isText, false), snapshot, room)
+      const value = this.#getInMemory(key, pool.how(isText, false), room, snapshot)
       if (value !== null) return formatted(unwrap(value), valueEncoding)
     }
 
@@ -178,7 +183,7 @@ class Level extends AbstractLevel {
     const isText = valueEncoding === 'utf8'
     const room = isText ? undefined : pool.room()
     const value = unwrap(
-      this.#native.getSync(key, pool.how(isText, fillCache !== false), snapshot, room)
+      this.#getSync(key, pool.how(isText, fillCache !== false), room, snapshot)
     )
 
     return formatted(value, valueEncoding)

@@ -6,7 +6,7 @@ use aidb::{Error, ErrorKind, Result, Value, copy_of};
 use napi::bindgen_prelude::{
     Array, Buffer, BufferSlice, Either, FromNapiValue, TypeName, Uint32Array, ValidateNapiValue,
 };
-use napi::{Env, ValueType, check_status, sys};
+use napi::{Env, JsString, ValueType, check_status, sys};
 
 /// Up to here a copy into memory that JavaScript owns is cheaper than lending it ours with a finalizer.
 pub(crate) const COPY_BYTES: usize = 16 << 10;
@@ -19,6 +19,11 @@ pub(crate) type Bytes<'env> = Either<Text, &'env [u8]>;
 pub struct Text(Result<Vec<u8>>);
 
 impl Text {
+    /// Its UTF-8.
+    pub(crate) fn bytes(&self) -> Result<&[u8]> {
+        self.0.as_deref().map_err(Clone::clone)
+    }
+
     /// The string.
     pub(crate) fn string(self) -> Result<String> {
         String::from_utf8(self.0?).map_err(|_| Error::internal("JavaScript's UTF-8 is none"))
@@ -74,11 +79,11 @@ pub(crate) fn owned(bytes: Bytes<'_>) -> Result<Vec<u8>> {
     }
 }
 
-/// The bytes, for the length of a call.
-pub(crate) fn borrowed<'a>(bytes: &'a Bytes<'_>) -> Result<&'a [u8]> {
-    match bytes {
-        Either::A(text) => text.0.as_deref().map_err(Clone::clone),
-        Either::B(bytes) => Ok(bytes),
+/// A value as a string. One of ASCII alone is made without decoding.
+pub(crate) fn string<'env>(env: &'env Env, value: &[u8]) -> napi::Result<JsString<'env>> {
+    match value.is_ascii() {
+        true => env.create_string_latin1(value),
+        false => env.create_string(String::from_utf8_lossy(value)),
     }
 }
 
@@ -149,7 +154,7 @@ impl Outcome {
             Outcome::Value {
                 bytes: Some(bytes),
                 text: true,
-            } => out.set(index, env.create_string(String::from_utf8_lossy(&bytes))?),
+            } => out.set(index, string(env, &bytes)?),
             Outcome::Value {
                 bytes: Some(bytes), ..
             } => place_bytes(env, out, index, bytes),

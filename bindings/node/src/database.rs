@@ -4,18 +4,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use aidb::{
-    DB, Error, IterOptions, Options, ReadOptions, Remembered, Result, Value, WriteBatch,
-    WriteOptions, copy_of,
+    DB, Error, IterOptions, Options, ReadOptions, Result, Value, WriteBatch, WriteOptions, copy_of,
 };
-use napi::bindgen_prelude::{Array, BufferSlice, Either, Either5, Null};
-use napi::{Env, JsString};
+use napi::Env;
+use napi::bindgen_prelude::{Array, Either};
 use napi_derive::napi;
 
-use crate::convert::{Bytes, COPY_BYTES, Outcome, Text, borrowed, cut, failure, owned, refusal};
+use crate::convert::{Bytes, Outcome, Text, cut, failure, owned};
 use crate::iterator::Iterator;
-use crate::place::Place;
 use crate::pool::{self, Lane};
 use crate::port::{Port, PortShared};
+use crate::reader::{self, Reader};
 use crate::snapshot::Snapshot;
 use crate::verify::Verification;
 
@@ -39,7 +38,7 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    fn get(&self) -> Result<&DB> {
+    pub(crate) fn get(&self) -> Result<&DB> {
         self.db.get().ok_or_else(|| Error::closed("the database"))
     }
 
@@ -254,59 +253,16 @@ impl Database {
         })
     }
 
-    /// Reads one value on this thread. Answers an array if that failed.
+    /// `getSync`, as a function of this database (`reader.rs`).
     #[napi]
-    pub fn get_sync<'env>(
-        &self,
-        env: &'env Env,
-        key: Bytes<'_>,
-        how: u32,
-        snapshot: Option<&Snapshot>,
-        pool: Option<Place>,
-    ) -> napi::Result<Answer<'env>> {
-        let pin = snapshot.map(Snapshot::share).transpose();
-        let read = pin.and_then(|pin| {
-            let options = ReadOptions {
-                snapshot: pin.as_ref(),
-                fill_cache: how & FILL_CACHE != 0,
-            };
-            self.opened.get()?.get_with(borrowed(&key)?, &options)
-        });
-        match read.and_then(|value| answer(env, value, how, pool)) {
-            Ok(answer) => Ok(answer),
-            Err(error) => Ok(Either5::D(failure(env, &error)?)),
-        }
+    pub fn sync_reader<'env>(&self, env: &'env Env) -> napi::Result<Reader<'env>> {
+        reader::get_sync(env, Arc::clone(&self.opened))
     }
 
-    /// What memory alone can tell: as `get_sync`, or `null` if that is nothing. Waits for nobody.
+    /// The same for what memory alone can tell.
     #[napi]
-    pub fn get_in_memory<'env>(
-        &self,
-        env: &'env Env,
-        key: Bytes<'_>,
-        how: u32,
-        snapshot: Option<&Snapshot>,
-        pool: Option<Place>,
-    ) -> napi::Result<Either<Null, Answer<'env>>> {
-        let pin = snapshot.map(Snapshot::share).transpose();
-        let remembered = pin.and_then(|pin| {
-            let options = ReadOptions {
-                snapshot: pin.as_ref(),
-                ..ReadOptions::default()
-            };
-            let key = borrowed(&key)?;
-            self.opened.get()?.get_in_memory(key, &options)
-        });
-        let answered = match remembered {
-            Ok(Remembered::Unknown) => return Ok(Either::A(Null)),
-            Ok(Remembered::Absent) => Ok(Either5::A(())),
-            Ok(Remembered::Value(value)) => answer(env, Some(value), how, pool),
-            Err(error) => Err(error),
-        };
-        match answered {
-            Ok(answer) => Ok(Either::B(answer)),
-            Err(error) => Ok(Either::B(Either5::D(failure(env, &error)?))),
-        }
+    pub fn memory_reader<'env>(&self, env: &'env Env) -> napi::Result<Reader<'env>> {
+        reader::get_in_memory(env, Arc::clone(&self.opened))
     }
 
     /// Reads many values; `bytes` are the keys one behind the other, `lengths` theirs.
@@ -596,41 +552,6 @@ impl Drop for Database {
             }
         }
     }
-}
-
-/// What a read on JavaScript's own thread answers: nothing, a string, a buffer, why it failed, or how many bytes of the pool it
-/// has filled.
-type Answer<'env> = Either5<(), JsString<'env>, BufferSlice<'env>, Array<'env>, u32>;
-
-/// Bits of what a read on JavaScript's own thread is asked: for a string, and to fill the cache. Above them stands where the room
-/// in the pool begins.
-const TEXT: u32 = 1;
-const FILL_CACHE: u32 = 2;
-const HOW_BITS: u32 = 2;
-
-/// A value as a string if `how` asks for one, or else in the pool, if it fits in there, or in a buffer of its own.
-fn answer<'env>(
-    env: &'env Env,
-    value: Option<Value>,
-    how: u32,
-    pool: Option<Place>,
-) -> Result<Answer<'env>> {
-    let Some(value) = value else {
-        return Ok(Either5::A(()));
-    };
-    if how & TEXT != 0 {
-        let text = env.create_string(String::from_utf8_lossy(&value));
-        return text.map(Either5::B).map_err(refusal);
-    }
-    let at = (how >> HOW_BITS) as usize;
-    if pool.is_some_and(|pool| pool.put(at, &value)) {
-        return Ok(Either5::E(value.len() as u32));
-    }
-    let buffer = match value.len() <= COPY_BYTES {
-        true => BufferSlice::copy_from(env, &value[..]),
-        false => BufferSlice::from_data(env, value.try_into_vec()?),
-    };
-    buffer.map(Either5::C).map_err(refusal)
 }
 
 /// Options from names and values in turn. Messages call them by the names that they have in JavaScript.

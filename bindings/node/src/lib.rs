@@ -1,8 +1,8 @@
 //! The native half of the npm package `aidb`: converts, calls core, converts back.
 //!
 //! Defaults, iteration and everything that abstract-level asks for are in JavaScript (`../index.js`, `../lib`).
-//! Modules, from the outside in: `database`, `iterator`, `snapshot` and `verify` are the classes JavaScript holds; `port`
-//! carries answers back to the JavaScript thread; `pool` has the threads; `convert` knows both sides' types, and `place` is where
+//! Modules, from the outside in: `database`, `iterator`, `snapshot` and `verify` are the classes JavaScript holds, and `reader` has
+//! the functions that read on its thread; `port` carries answers back to that; `pool` has the threads; `convert` knows both sides' types, and `place` is where
 //! small values are put.
 //!
 //! * B1  Nothing that may touch the disk runs on a JavaScript thread or on libuv's pool, except `getSync`.
@@ -19,5 +19,6 @@ mod iterator;
 mod place;
 mod pool;
 mod port;
+mod reader;
 mod snapshot;
 mod verify;

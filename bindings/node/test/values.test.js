@@ -89,6 +89,27 @@ test('every encoding reads what another wrote', async function () {
   await db.close()
 })
 
+test('a string is found as what it is on both sides of what the stack holds of a key', async function () {
+  const db = await open()
+  // The native half copies a string to 256 bytes first, and a character may end or be cut off at each of the last.
+  const characters = ['x', 'é', '→', '🌱']
+  const keys = characters.flatMap((character) => {
+    const length = Buffer.byteLength(character)
+    const counts = Array.from({ length: 20 }, (_, i) => Math.floor((262 - i) / length))
+    return ['', 'a', 'ab', 'abc'].flatMap((start) => counts.map((count) => start + character.repeat(count)))
+  })
+
+  await db.batch(keys.map((key) => ({ type: 'put', key, value: `value of ${key}` })))
+  for (const key of keys) {
+    assert.equal(db.getSync(key), `value of ${key}`)
+    assert.equal(await db.get(key), `value of ${key}`)
+    assert.equal(db.getSync(key + '!'), undefined)
+    assert.equal(db.getSync(Buffer.from(key), { keyEncoding: 'buffer' }), `value of ${key}`)
+  }
+
+  await db.close()
+})
+
 test('bytes that are no UTF-8 and lone surrogates are replaced, not refused', async function () {
   const db = await open()
 

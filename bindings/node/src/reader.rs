@@ -1,0 +1,191 @@
+//! The reads that JavaScript waits for: functions of one database, not methods of its object.
+//!
+//! A read that memory answers takes less time than napi needs to look up a method's object and to convert arguments that
+//! nobody will look at. A function of its own knows its database, and converts what it needs when it needs it.
+
+use std::sync::Arc;
+
+use aidb::{ReadOptions, Remembered, Result, Value};
+use napi::bindgen_prelude::{
+    BufferSlice, ClassInstance, FromNapiValue, Function, FunctionCallContext, Null, ToNapiValue,
+};
+use napi::{Env, check_status, sys};
+
+use crate::convert::{COPY_BYTES, Text, failure, refusal, string};
+use crate::database::Opened;
+use crate::place::Place;
+use crate::snapshot::Snapshot;
+
+/// The arguments by position: the key, what is asked (below), the pool (absent for strings), a snapshot or `undefined`.
+const KEY: usize = 0;
+const HOW: usize = 1;
+const POOL: usize = 2;
+const SNAPSHOT: usize = 3;
+
+/// Bits of what is asked: for a string, and to fill the cache. Above them stands where the room in the pool begins.
+const TEXT: u32 = 1;
+const FILL_CACHE: u32 = 2;
+const HOW_BITS: u32 = 2;
+
+/// Keys up to here are copied to the stack, where they are strings.
+const SHORT_BYTES: usize = 256;
+
+/// A read on JavaScript's own thread: answers nothing, a string, a buffer, an array that says why it failed
+/// (`failure`), or how many bytes of the pool it has filled.
+pub type Reader<'env> = Function<'env, (), Answer>;
+
+/// `getSync` of `opened`.
+pub(crate) fn get_sync(env: &Env, opened: Arc<Opened>) -> napi::Result<Reader<'_>> {
+    env.create_function_from_closure("getSync", move |call: FunctionCallContext<'_>| {
+        let how = call.get::<u32>(HOW)?;
+        let key = call.get::<Key<'_>>(KEY)?;
+        let read = pin(&call)?.and_then(|pin| {
+            let options = ReadOptions {
+                snapshot: pin.as_ref(),
+                fill_cache: how & FILL_CACHE != 0,
+            };
+            opened.get()?.get_with(key.bytes()?, &options)
+        });
+        answer(&call, how, read)
+    })
+}
+
+/// What memory alone can tell: as `getSync`, or `null` if that is nothing. Waits for nobody.
+pub(crate) fn get_in_memory(env: &Env, opened: Arc<Opened>) -> napi::Result<Reader<'_>> {
+    env.create_function_from_closure("getInMemory", move |call: FunctionCallContext<'_>| {
+        let how = call.get::<u32>(HOW)?;
+        let key = call.get::<Key<'_>>(KEY)?;
+        let remembered = pin(&call)?.and_then(|pin| {
+            let options = ReadOptions {
+                snapshot: pin.as_ref(),
+                ..ReadOptions::default()
+            };
+            opened.get()?.get_in_memory(key.bytes()?, &options)
+        });
+        match remembered {
+            Ok(Remembered::Unknown) => Answer::of(call.env, Null),
+            Ok(Remembered::Absent) => answer(&call, how, Ok(None)),
+            Ok(Remembered::Value(value)) => answer(&call, how, Ok(Some(value))),
+            Err(error) => answer(&call, how, Err(error)),
+        }
+    })
+}
+
+/// A share of the snapshot that is asked for, if one is.
+fn pin(call: &FunctionCallContext<'_>) -> napi::Result<Result<Option<aidb::Snapshot>>> {
+    if call.length() <= SNAPSHOT {
+        return Ok(Ok(None));
+    }
+    let snapshot = call.get::<Option<ClassInstance<'_, Snapshot>>>(SNAPSHOT)?;
+    Ok(snapshot.map(|snapshot| snapshot.share()).transpose())
+}
+
+/// What JavaScript gets for what was read: a string if `how` asks for one, or else bytes in the pool, if they fit in
+/// there, or in a buffer of their own.
+fn answer(
+    call: &FunctionCallContext<'_>,
+    how: u32,
+    read: Result<Option<Value>>,
+) -> napi::Result<Answer> {
+    let env: &Env = call.env;
+    let told = match read {
+        Ok(None) => return Ok(Answer::UNDEFINED),
+        Ok(Some(value)) if how & TEXT != 0 => {
+            let string = string(env, &value);
+            string
+                .and_then(|string| Answer::of(env, string))
+                .map_err(refusal)
+        }
+        Ok(Some(value)) => {
+            let at = (how >> HOW_BITS) as usize;
+            if call.get::<Place>(POOL)?.put(at, &value) {
+                return Answer::of(env, value.len() as u32);
+            }
+            buffer(env, value)
+        }
+        Err(error) => Err(error),
+    };
+    match told {
+        Ok(answer) => Ok(answer),
+        Err(error) => Answer::of(env, failure(env, &error)?),
+    }
+}
+
+fn buffer(env: &Env, value: Value) -> Result<Answer> {
+    let buffer = match value.len() <= COPY_BYTES {
+        true => BufferSlice::copy_from(env, &value[..]),
+        false => BufferSlice::from_data(env, value.try_into_vec()?),
+    };
+    buffer
+        .and_then(|buffer| Answer::of(env, buffer))
+        .map_err(refusal)
+}
+
+/// A value that JavaScript has already: `create_function_from_closure` takes none that lives no longer than the call.
+pub struct Answer(sys::napi_value);
+
+impl Answer {
+    /// What napi makes of a function that returns nothing.
+    const UNDEFINED: Answer = Answer(std::ptr::null_mut());
+
+    #[expect(
+        unsafe_code,
+        reason = "napi has no safe call that makes a value of any type"
+    )]
+    fn of(env: &Env, value: impl ToNapiValue) -> napi::Result<Answer> {
+        // SAFETY: the environment of the call that this is the answer of.
+        unsafe { ToNapiValue::to_napi_value(env.raw(), value) }.map(Answer)
+    }
+}
+
+impl ToNapiValue for Answer {
+    #[expect(unsafe_code, reason = "the trait's")]
+    unsafe fn to_napi_value(_: sys::napi_env, answer: Self) -> napi::Result<sys::napi_value> {
+        Ok(answer.0)
+    }
+}
+
+/// A key for the length of a call: bytes, or a string's UTF-8.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it stays on the stack, which is its point"
+)]
+enum Key<'call> {
+    Bytes(&'call [u8]),
+    Short([u8; SHORT_BYTES], usize),
+    Long(Text),
+}
+
+impl Key<'_> {
+    fn bytes(&self) -> Result<&[u8]> {
+        match self {
+            Key::Bytes(bytes) => Ok(bytes),
+            Key::Short(bytes, length) => Ok(&bytes[..*length]),
+            Key::Long(text) => text.bytes(),
+        }
+    }
+}
+
+impl FromNapiValue for Key<'_> {
+    #[expect(unsafe_code, reason = "napi has no safe call that fills a given place")]
+    unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> napi::Result<Self> {
+        let mut short = [0_u8; SHORT_BYTES];
+        let mut length = 0;
+        // SAFETY: the caller's `env` and `value`; no more is written than there is room for, a zero byte at the end included.
+        let status = unsafe {
+            let place = short.as_mut_ptr().cast();
+            sys::napi_get_value_string_utf8(env, value, place, short.len(), &mut length)
+        };
+        if status == sys::Status::napi_string_expected {
+            // SAFETY: the caller's `env` and `value`.
+            return unsafe { FromNapiValue::from_napi_value(env, value) }.map(Key::Bytes);
+        }
+        check_status!(status)?;
+        // A character takes up to three bytes more than are left, if it was cut off.
+        if length + 4 < short.len() {
+            return Ok(Key::Short(short, length));
+        }
+        // SAFETY: the caller's `env` and `value`.
+        unsafe { Text::from_napi_value(env, value) }.map(Key::Long)
+    }
+}

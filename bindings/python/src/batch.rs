@@ -49,6 +49,17 @@ impl WriteBatch {
     }
 }
 
+/// Writes what the lock gives, which it holds meanwhile.
+fn write(
+    store: &Store,
+    operations: &Mutex<aidb::WriteBatch>,
+    options: &WriteOptions,
+) -> aidb::Result<()> {
+    let operations = lock_detached(operations)?;
+    let write = || store.write_with(&operations, options);
+    store.pace.of(options.sync, write)
+}
+
 #[pymethods]
 impl WriteBatch {
     /// Adds a put of `value` under `key`. Raises `InvalidArgumentError` if one is too long, `ClosedError` if the database is
@@ -113,28 +124,20 @@ impl WriteBatch {
     /// Applies the operations to the database, all or none; they stay in the batch. An empty batch is no error.
     ///
     /// Errors as for `DB.put`; after `IOError` or `NoSpaceError` the batch may or may not be there after a crash. An interrupt
-    /// (Ctrl-C) is raised at once where the write has to wait for a flush, a compaction or space, and where the batch has more than
-    /// 4 MiB. It is applied before what is written next then, or never.
+    /// (Ctrl-C) is raised at once where the write has to wait for a flush, a compaction, space or the disk, and where the batch has more
+    /// than 4 MiB. It is applied before what is written next then, or never.
     fn write(&self, py: Python<'_>) -> PyResult<()> {
+        let (store, options) = (&self.store, self.options);
         let by_another_thread = || {
-            let (store, operations) = (Arc::clone(&self.store), Arc::clone(&self.operations));
-            let options = self.options;
-            waiting(py, move || {
-                let operations = lock_detached(&operations)?;
-                store.write_with(&operations, &options)
-            })
+            let (store, operations) = (Arc::clone(store), Arc::clone(&self.operations));
+            waiting(py, move || write(&store, &operations, &options))
         };
-        if lock(py, &self.operations)?.byte_size() >= LARGE_BYTES {
+        let is_large = lock(py, &self.operations)?.byte_size() >= LARGE_BYTES;
+        if is_large || !store.pace.is_quick(options.sync) {
             return by_another_thread();
         }
-        unless_it_waits(
-            py,
-            || {
-                let operations = lock_detached(&self.operations)?;
-                self.store.write_with(&operations, &self.options)
-            },
-            by_another_thread,
-        )
+        let write = || write(store, &self.operations, &options);
+        unless_it_waits(py, write, by_another_thread)
     }
 
     /// Returns the bytes that the batch takes in memory and in the log.

@@ -14,6 +14,7 @@ use crate::bytes::BytesLike;
 use crate::errors::{detached, drop_detached};
 use crate::mutex::{Mutex, lock_detached, take};
 use crate::options;
+use crate::pace::Pace;
 use crate::patience::{interruptible, locking};
 use crate::reader::{Reader, View};
 use crate::report;
@@ -24,6 +25,7 @@ pub(crate) struct Store {
     /// Empty only while it is dropped.
     db: Option<aidb::DB>,
     walks: Mutex<Walks>,
+    pub(crate) pace: Pace,
 }
 
 /// What iterators hold, which nobody reads any more once the database is closed.
@@ -50,6 +52,7 @@ impl Store {
         Arc::new(Store {
             db: Some(db),
             walks: Mutex::new(Walks::default()),
+            pace: Pace::default(),
         })
     }
 

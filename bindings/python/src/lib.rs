@@ -13,15 +13,18 @@
 //! A file per noun: `reader.rs` (what a database, a snapshot and a prefixed view share), `writer.rs`, `db.rs`,
 //! `snapshot.rs`, `prefixed.rs`, `batch.rs`, `iterator.rs` over `walk.rs`, `raw_iterator.rs`, and the conversions
 //! `bytes.rs`, `options.rs`, `errors.rs`, `report.rs`; `mutex.rs` is the lock of handles, `patience.rs` the wait that an
-//! interrupt or a cancellation ends.
+//! interrupt or a cancellation ends, with `helper.rs`, the thread that works meanwhile, and `pace.rs`, which tells when
+//! that is not worth it.
 
 mod batch;
 mod bytes;
 mod db;
 mod errors;
+mod helper;
 mod iterator;
 mod mutex;
 mod options;
+mod pace;
 mod patience;
 mod prefixed;
 mod raw_iterator;

@@ -16,7 +16,6 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use aidb::env::fork_count;
@@ -25,6 +24,7 @@ use pyo3::exceptions::PyInterruptedError;
 use pyo3::prelude::*;
 
 use crate::errors::{caught, detached, to_python};
+use crate::helper;
 
 /// How often a waiting caller looks for signals, and a call that nobody waits for any more notices.
 const LOOK: Duration = Duration::from_millis(50);
@@ -120,15 +120,15 @@ pub(crate) fn interruptible<T: Send + 'static>(
     let abandoned = Abandoned::default();
     let (answer, mut answered) = sync_channel(1);
     let call = Arc::new(call);
-    let started = thread::Builder::new().name("aidb-call".to_owned()).spawn({
+    let started = helper::run({
         let (call, abandoned) = (Arc::clone(&call), abandoned.clone());
-        move || {
+        Box::new(move || {
             let outcome = caught(|| call(&abandoned));
             // The last reference to a database may go with it, before the answer tells that the call has ended.
             drop(call);
             // Nobody may be waiting any more.
             let _ = answer.send(outcome);
-        }
+        })
     });
     if started.is_err() {
         // Without a thread the call is as good, but for the interrupt.

@@ -42,13 +42,17 @@ fn put(
     let by_another_thread = || {
         let (key, value) = (key.copy_behind(&view.prefix)?, value.shared());
         let db = Arc::clone(&view.store);
-        waiting(py, move || db.put_with(&key, &value, &options))
+        waiting(py, move || {
+            db.pace.of(sync, || db.put_with(&key, &value, &options))
+        })
     };
-    if value.as_slice().len() > LARGE_BYTES {
+    let db = &view.store;
+    if value.as_slice().len() > LARGE_BYTES || !db.pace.is_quick(sync) {
         return by_another_thread();
     }
-    let (key, value, db) = (key.behind(&view.prefix)?, value.as_slice(), &view.store);
-    unless_it_waits(py, || db.put_with(&key, value, &options), by_another_thread)
+    let (key, value) = (key.behind(&view.prefix)?, value.as_slice());
+    let put = || db.pace.of(sync, || db.put_with(&key, value, &options));
+    unless_it_waits(py, put, by_another_thread)
 }
 
 fn delete(writer: &Bound<'_, Writer>, key: &BytesLike<'_>, sync: bool) -> PyResult<()> {
@@ -56,18 +60,25 @@ fn delete(writer: &Bound<'_, Writer>, key: &BytesLike<'_>, sync: bool) -> PyResu
     let (py, options) = (writer.py(), WriteOptions { sync });
     let by_another_thread = || {
         let (key, db) = (key.copy_behind(&view.prefix)?, Arc::clone(&view.store));
-        waiting(py, move || db.delete_with(&key, &options))
+        waiting(py, move || {
+            db.pace.of(sync, || db.delete_with(&key, &options))
+        })
     };
-    let (key, db) = (key.behind(&view.prefix)?, &view.store);
-    unless_it_waits(py, || db.delete_with(&key, &options), by_another_thread)
+    let db = &view.store;
+    if !db.pace.is_quick(sync) {
+        return by_another_thread();
+    }
+    let key = key.behind(&view.prefix)?;
+    let delete = || db.pace.of(sync, || db.delete_with(&key, &options));
+    unless_it_waits(py, delete, by_another_thread)
 }
 
 #[pymethods]
 impl Writer {
     /// Stores `value` under `key`, replacing what was there; `sync` waits until it survives loss of power.
     ///
-    /// Ctrl-C is raised at once where a put has to wait for a flush, a compaction or space, and where its value has more than
-    /// 4 MiB. The put is made before what is written next then, or never.
+    /// Ctrl-C is raised at once where a put has to wait for a flush, a compaction, space or the disk, and where its value has
+    /// more than 4 MiB. The put is made before what is written next then, or never.
     #[pyo3(signature = (key, value, *, sync=false))]
     fn put(
         slf: &Bound<'_, Self>,

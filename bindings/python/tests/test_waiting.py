@@ -121,3 +121,86 @@ def test_a_write_that_waits_ends_with_an_interrupt_and_is_not_made_later(path):
         child.wait()
     assert told == [f"{name} True" for name in ["put", "item", "large put", "delete", "batch"]]
     assert (child.returncode, rest) == (0, "closed\n")
+
+
+SLOW_DISK = r"""
+    #include <fcntl.h>
+    #include <stdlib.h>
+    #include <unistd.h>
+
+    /* Made durable is nothing while the file SLOW is there; who waits for that makes the file MET. */
+    int fdatasync(int file) {
+        (void)file;
+        while (access(getenv("SLOW"), F_OK) == 0) {
+            close(open(getenv("MET"), O_CREAT | O_WRONLY, 0600));
+            usleep(1000);
+        }
+        return 0;
+    }
+"""
+
+SYNCED = textwrap.dedent("""
+    import os
+    import signal
+    import sys
+    import time
+
+    import aidb
+
+    class Interrupted(Exception):
+        pass
+
+    def handler(number, frame):
+        raise Interrupted
+
+    def is_interrupted(write):
+        begin = time.monotonic()
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        try:
+            write()
+        except Interrupted:
+            return time.monotonic() - begin < 30
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        return False
+
+    def write_batch():
+        with db.write_batch(transaction=True, sync=True) as batch:
+            batch.put(b"batch", b"")
+
+    signal.signal(signal.SIGALRM, handler)
+    db = aidb.open(sys.argv[1])
+    db.put(b"kept", b"", sync=True)
+    db.put(b"removed", b"", sync=True)
+    # Longer than a quick disk is trusted to be so still.
+    time.sleep(1.5)
+    open(os.environ["SLOW"], "w").close()
+    writes = {
+        "put": lambda: db.put(b"put", b"", sync=True),
+        "delete": lambda: db.delete(b"removed", sync=True),
+        "batch": write_batch,
+    }
+    for name, write in writes.items():
+        print(name, is_interrupted(write))
+    os.remove(os.environ["SLOW"])
+    db.put(b"last", b"", sync=True)
+    # They had reached the log when their callers were interrupted.
+    assert list(db.iterator(include_value=False)) == [b"batch", b"kept", b"last", b"put"]
+    db.close()
+""")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs LD_PRELOAD")
+def test_a_write_that_waits_for_a_slow_disk_ends_with_an_interrupt_and_is_made(path, tmp_path):
+    (tmp_path / "slow.c").write_text(textwrap.dedent(SLOW_DISK))
+    library, slow, met = (tmp_path / name for name in ["slow.so", "slow", "met"])
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, tmp_path / "slow.c"], check=True)
+    child = subprocess.run(
+        [sys.executable, "-c", SYNCED, path],
+        env=dict(os.environ, LD_PRELOAD=str(library), SLOW=str(slow), MET=str(met)),
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=LONGEST,
+    )
+    assert met.exists()
+    assert child.stdout.splitlines() == [f"{name} True" for name in ["put", "delete", "batch"]]
+    assert child.returncode == 0

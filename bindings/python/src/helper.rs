@@ -1,0 +1,95 @@
+//! A thread that makes calls for others, so that those can wait in their own way.
+//!
+//! To start a thread takes about as long as a disk needs to make a small write durable, so one waits a while for the next
+//! call. It may be gone at any time, as after a fork, and is needed for nothing but speed: whoever finds none starts
+//! another.
+
+use std::io;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use aidb::env::fork_count;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// How long a thread without a call stays.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// The thread that waits for a call.
+struct Idle {
+    jobs: SyncSender<Job>,
+    thread: thread::ThreadId,
+    /// In a child made since, there is no such thread.
+    forks: u32,
+}
+
+/// Never waited for: another thread's hold on it may be a fork's to keep.
+static IDLE_HELPER: Mutex<Option<Idle>> = Mutex::new(None);
+
+/// Runs `job` in another thread, soon. Errors: the operating system's, where none can be started.
+pub(crate) fn run(job: Job) -> io::Result<()> {
+    let idle = IDLE_HELPER.try_lock().ok().and_then(|mut idle| idle.take());
+    let job = match idle.filter(|idle| idle.forks == fork_count()) {
+        Some(idle) => match idle.jobs.send(job) {
+            Ok(()) => return Ok(()),
+            Err(unsent) => unsent.0,
+        },
+        None => job,
+    };
+    thread::Builder::new()
+        .name("aidb-call".to_owned())
+        .spawn(move || help(job))
+        .map(drop)
+}
+
+/// A helper's life: `first`, and then what comes while nobody else is idle.
+fn help(first: Job) {
+    // Room for the one call that whoever takes the sender sends.
+    let (sender, jobs) = sync_channel(1);
+    let mut job = first;
+    loop {
+        job();
+        match offer(&sender).then(|| next(&jobs)).flatten() {
+            Some(next) => job = next,
+            None => return,
+        }
+    }
+}
+
+/// Becomes the idle helper, unless there is one.
+fn offer(jobs: &SyncSender<Job>) -> bool {
+    let Ok(mut idle) = IDLE_HELPER.try_lock() else {
+        return false;
+    };
+    let forks = fork_count();
+    let is_needed = idle.as_ref().is_none_or(|idle| idle.forks != forks);
+    if is_needed {
+        *idle = Some(Idle {
+            jobs: jobs.clone(),
+            thread: thread::current().id(),
+            forks,
+        });
+    }
+    is_needed
+}
+
+/// The next call; none if there was none for long.
+fn next(jobs: &Receiver<Job>) -> Option<Job> {
+    loop {
+        match jobs.recv_timeout(IDLE) {
+            Ok(job) => return Some(job),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        let Ok(mut idle) = IDLE_HELPER.try_lock() else {
+            continue;
+        };
+        let me = thread::current().id();
+        if idle.take_if(|idle| idle.thread == me).is_some() {
+            return None;
+        }
+        // Somebody has the sender, and sends.
+    }
+}

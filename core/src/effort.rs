@@ -7,8 +7,8 @@
 //! * EFFORT-1  A call gives up by an error, between two entries that it passes over or where it might have failed for want of
 //!       memory. So nothing is changed by it (O1 of `memory`), but a cursor stands nowhere until it seeks.
 //! * EFFORT-2  Nothing is counted and nothing gives up outside of [`within`], which no thread of the engine ever is.
-//! * EFFORT-3  A write gives up where it would wait for a flush, a compaction or space, or under the log's lock, before any of it
-//!       is in the log. It counts nothing: while it waits it may have to do that work itself.
+//! * EFFORT-3  A write gives up where it would wait for a flush, a compaction, space or a new log in place of one that failed, or
+//!       under the log's lock, before any of it is in the log. It counts nothing: while it waits it may have to do that work itself.
 //!
 //! The effort is the thread's and not an argument, because what it is spent on lies at the bottom of every read.
 

@@ -165,6 +165,7 @@ impl Shared {
             if self.log_failure(&log).is_none() {
                 break log;
             }
+            effort::wait()?;
             self.resume(log)?;
         };
         let full = log.memtable.memory() as u64 >= self.options.write_buffer_size

@@ -82,6 +82,28 @@ fn a_write_that_would_wait_gives_up_before_any_of_it_is_in_the_log() {
 }
 
 #[test]
+fn a_write_that_would_have_to_begin_a_new_log_gives_up_first() {
+    let env = MemEnv::new();
+    let faulty = FaultEnv::new(Arc::new(env.clone()), 1);
+    let db = DB::open("/db", options(&env).env(Arc::new(faulty.clone()))).unwrap();
+    db.put(b"kept", b"").unwrap();
+    faulty.inject(Fault::new(&[Operation::Sync], libc::EIO).on_path(".log"));
+    let synced = WriteOptions { sync: true };
+    db.put_with(b"k", b"", &synced).unwrap_err();
+    faulty.clear();
+    let log = || db.shared().log.lock().file.number;
+    let (put, failed) = (|| db.put(b"k", b""), log());
+    assert!(within(&Effort::Unwaiting, put).unwrap_err().is_given_up());
+    let ended = Effort::WaitingUntil(Arc::new(AtomicBool::new(true)));
+    assert!(within(&ended, put).unwrap_err().is_given_up());
+    assert_eq!(log(), failed);
+    let waiting = Effort::WaitingUntil(Arc::new(AtomicBool::new(false)));
+    within(&waiting, put).unwrap();
+    assert!(log() > failed);
+    within(&Effort::Unwaiting, put).unwrap();
+}
+
+#[test]
 fn a_write_that_is_given_up_while_it_waits_for_the_logs_lock_is_not_made() {
     let env = MemEnv::new();
     let db = open(&env);

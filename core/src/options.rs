@@ -67,7 +67,7 @@ pub struct Options {
     pub(crate) manual_background: bool,
     /// What the caller calls options, where that is not what core calls them.
     spellings: Vec<(&'static str, String)>,
-    /// See `db/steps.rs`.
+    /// See `db/context.rs`.
     #[cfg(test)]
     pub(crate) step_hook: Option<Arc<dyn Fn(&'static str) + Send + Sync>>,
 }

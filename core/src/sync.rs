@@ -9,7 +9,7 @@
 
 #[cfg(not(shuttle))]
 mod real {
-    pub use super::locks::{Condvar, Mutex, MutexGuard, RwLock};
+    pub use super::locks::{Condvar, Mutex, MutexGuard, RwLock, WaitTimeoutResult};
     pub use arc_swap::{ArcSwap, ArcSwapOption, Guard, RefCnt};
     pub use crossbeam_utils::Backoff;
     pub use std::hint::spin_loop;

@@ -41,12 +41,12 @@ const EXCEPTIONS: [(&str, &str, &str); 16] = [
         "small, of one size",
     ),
     (
-        "db/read.rs",
+        "db/tree/lookup.rs",
         "with_capacity(TOGETHER)",
         "small, of one size",
     ),
     (
-        "db/report.rs",
+        "db/json.rs",
         "with_capacity(text.len() + 2)",
         "a report's text",
     ),

@@ -1,10 +1,8 @@
 //! `Iter`: entries as an ordinary double-ended Rust iterator, over one cursor from each end.
 
-use super::DB;
-use super::cursor::Cursor;
+use super::read::Cursor;
 use crate::error::{Error, Result};
 use crate::memory;
-use crate::options::IterOptions;
 
 /// Walks entries as owned `(key, value)` pairs, from both ends. The first error is the last item.
 pub struct Iter {
@@ -24,9 +22,9 @@ enum Ends {
 type Entry = (Vec<u8>, Vec<u8>);
 
 impl Iter {
-    /// `options` may have failed to be made: then that is the first item.
-    pub(super) fn new(db: &DB, options: Result<IterOptions>) -> Iter {
-        let ends = match options.and_then(|options| db.cursor(options)) {
+    /// `front` may have failed to be made: then that is the first item.
+    pub(super) fn new(front: Result<Cursor>) -> Iter {
+        let ends = match front {
             Ok(front) => Ends::Open {
                 front: Box::new(front),
                 back: None,

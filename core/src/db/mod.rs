@@ -1,15 +1,19 @@
 //! `DB`: the store as its users see it.
 //!
-//! This file is the public face: each method checks its arguments and that the database is open, then calls
-//! the file that does the work:
+//! This file is the public face: each method checks its arguments and that the database is open, then calls the room that
+//! does the work. A room is a folder: a value with private fields and its own lock, known by a few doors, which names the
+//! rooms below it only. From the top:
 //!
-//! * opening     `open.rs`, `recovery.rs` (replaying logs), `location.rs` (which paths); `destroy.rs`
-//! * writing     `write.rs` (commit), `publish.rs`, `sync_group.rs`, `seal.rs`, `stall.rs`, `resume.rs`, `reserve.rs` over `space/`
-//! * reading     `read.rs` (get), `cursor.rs` and `iter.rs` (walking), over `superversion.rs`; `holds.rs` (what cursors hold)
-//! * background  `background.rs` (threads), `flush.rs`, `files.rs` (deleting)
-//! * trust       `checkpoint.rs`, `verify.rs`, `repair.rs`, `destination.rs` (where a copy is made), and `report.rs` with
-//!               what they answer
-//! * the rest    `shared.rs` (what all of them share, and the lock order), `stats.rs`, `close.rs`
+//! * `mod.rs`, `iter.rs`, `stats.rs`  the face
+//! * `trust/`    checkpoints, verify, repair, and what they answer
+//! * `life/`     opening, recovery, closing, destroying; the threads
+//! * `read/`     cursors, and what they hold
+//! * `commit/`   the commit path: log, memtable, publication
+//! * `tree/`     memtables and tables: lookups, flushes, compactions, how writers are slowed
+//! * `logs/`     the log's files: how far they are durable, the next one, old ones
+//! * `space/`    what is kept free on the disk
+//! * `order/`    which numbers are published and pinned
+//! * `context.rs`, `info_log.rs`      what all of them know; `locks.rs` the order of their locks
 //!
 //! * D1  A `DB` is a counted reference: clones share one open database, and the last one dropped closes it.
 //!       Cursors keep what they read alive, until `close` takes it from them. They and snapshots answer `Closed` then.
@@ -18,9 +22,8 @@
 use std::ops::{Bound, ControlFlow, RangeBounds};
 use std::path::Path;
 
-use self::close::Unflushed;
-use self::read::Found;
-use self::shared::Shared;
+use self::life::{Database, Unflushed};
+use self::tree::Found;
 use crate::batch::WriteBatch;
 use crate::error::Result;
 use crate::memory;
@@ -28,53 +31,32 @@ use crate::options::{IterOptions, Options, ReadOptions, WriteOptions};
 use crate::snapshot::Snapshot;
 use crate::sync::Arc;
 
-mod background;
-mod blank_log;
-mod checkpoint;
-mod close;
-mod cursor;
-mod destination;
-mod destroy;
+mod commit;
+mod context;
 mod doorbell;
-mod files;
-mod flush;
-mod holds;
 mod info_log;
 mod iter;
-mod location;
+mod json;
+mod life;
+mod locks;
+mod logs;
 #[cfg(all(test, shuttle))]
 mod models;
-mod open;
-mod publish;
+mod order;
+mod panics;
 mod read;
-mod recovery;
-mod repair;
-mod report;
-mod reserve;
-mod resume;
-mod seal;
-mod shared;
-mod source;
 mod space;
-mod stall;
 mod stats;
-mod steps;
-mod superversion;
-mod sync_group;
-mod upkeep;
+mod tree;
+mod trust;
 mod value;
-mod verify;
-mod write;
 
-pub use cursor::{Chunk, Cursor};
 pub use iter::Iter;
-pub use read::Remembered;
-pub use report::{Damage, Loss, RepairReport, VerifyProgress, VerifyReport};
+pub use read::{Chunk, Cursor};
 pub use stats::{LevelStats, SetAside, Stats};
+pub use tree::Remembered;
+pub use trust::{Damage, Loss, RepairReport, VerifyProgress, VerifyReport};
 pub use value::Value;
-
-/// Pieces of memory that a snapshot takes: its pin, and a node of the list.
-const SNAPSHOT_PIECES: usize = 2;
 
 /// An open database: an ordered map from byte-string keys to byte-string values.
 ///
@@ -99,13 +81,13 @@ pub struct DB {
 
 /// Closes the database when the last clone of its `DB` is dropped.
 struct Handle {
-    shared: Arc<Shared>,
+    database: Arc<Database>,
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
         // Nobody is left to tell; what was acknowledged is in the logs.
-        let _ = self.shared.close(Unflushed::LeaveInLogs);
+        let _ = self.database.close(Unflushed::LeaveInLogs);
     }
 }
 
@@ -118,22 +100,24 @@ impl DB {
     /// and offset, also for a copy that is not complete, telling what to do; `Unsupported` for a newer format, and for a
     /// path (of the info log too) that begins with a scheme, as `aidb://host/db` does; `Io`, `NoSpace`. Cost: reading the manifest, and the logs since the last flush.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<DB> {
-        let shared = open::open(path.as_ref(), options)?;
+        let database = life::open(path.as_ref(), options)?;
         Ok(DB {
-            handle: Arc::new(Handle { shared }),
+            handle: Arc::new(Handle { database }),
         })
     }
 
-    fn shared(&self) -> &Arc<Shared> {
-        &self.handle.shared
+    #[inline]
+    fn rooms(&self) -> &Database {
+        &self.handle.database
     }
 
-    /// What `look` finds, if the database is open before and behind that: what a closed one shows is nothing.
-    fn while_open<T>(&self, look: impl FnOnce(&Shared) -> Result<T>) -> Result<T> {
-        let shared = self.shared();
-        shared.check_open()?;
-        let found = look(shared).map_err(|error| shared.closed_or(error))?;
-        shared.check_open()?;
+    /// What `look` finds, if the database is open before and after that: what a closed one shows is nothing.
+    fn while_open<T>(&self, look: impl FnOnce(&Database) -> Result<T>) -> Result<T> {
+        let database = self.rooms();
+        let context = &database.context;
+        context.check_open()?;
+        let found = look(database).map_err(|error| context.closed_or(error))?;
+        context.check_open()?;
         Ok(found)
     }
 
@@ -173,7 +157,7 @@ impl DB {
 
     /// [`DB::write`] with options.
     pub fn write_with(&self, batch: &WriteBatch, options: &WriteOptions) -> Result<()> {
-        self.shared().commit(batch, options)
+        self.rooms().commit.commit(batch, options)
     }
 
     /// The value stored under `key`, or `None`.
@@ -186,7 +170,9 @@ impl DB {
 
     /// [`DB::get`] with options. Errors also: `InvalidArgument` for a snapshot of another database.
     pub fn get_with(&self, key: &[u8], options: &ReadOptions<'_>) -> Result<Option<Value>> {
-        self.shared().get(key, options, |found| found.into_value())
+        self.rooms()
+            .tree
+            .get(key, options, |found| found.into_value())
     }
 
     /// What memory alone can tell of `key`, for a thread that must not wait, such as one that runs an event loop.
@@ -210,7 +196,7 @@ impl DB {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn get_in_memory(&self, key: &[u8], options: &ReadOptions<'_>) -> Result<Remembered> {
-        self.shared().get_in_memory(key, options.snapshot)
+        self.rooms().tree.get_in_memory(key, options.snapshot)
     }
 
     /// The values of many keys, in their order, all as of one point in the sequence of writes.
@@ -226,7 +212,7 @@ impl DB {
         keys: &[K],
         options: &ReadOptions<'_>,
     ) -> Result<Vec<Option<Value>>> {
-        self.shared().get_many(keys, options, usize::MAX)
+        self.rooms().tree.get_many(keys, options, usize::MAX)
     }
 
     /// [`DB::get_many_with`] that ends early: a few keys after the values have reached `most_bytes` bytes. It answers for
@@ -238,7 +224,7 @@ impl DB {
         options: &ReadOptions<'_>,
         most_bytes: usize,
     ) -> Result<Vec<Option<Value>>> {
-        self.shared().get_many(keys, options, most_bytes)
+        self.rooms().tree.get_many(keys, options, most_bytes)
     }
 
     /// Whether `key` has a value. Errors as for [`DB::get`].
@@ -249,7 +235,8 @@ impl DB {
     /// [`DB::contains_key`] with options.
     pub fn contains_key_with(&self, key: &[u8], options: &ReadOptions<'_>) -> Result<bool> {
         Ok(self
-            .shared()
+            .rooms()
+            .tree
             .get(key, options, |_: Found<'_>| Ok(()))?
             .is_some())
     }
@@ -258,17 +245,13 @@ impl DB {
     ///
     /// Errors: `Closed`.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        let shared = self.shared();
-        shared.check_open()?;
-        // Waits outside the list's lock; what is published meanwhile is seen too.
-        shared.publisher.read_point()?;
-        memory::room_ahead(SNAPSHOT_PIECES, "a snapshot")?;
-        Ok(shared.snapshots.pin(|| shared.publisher.last()))
+        self.rooms().context.check_open()?;
+        self.rooms().order.snapshot()
     }
 
     /// All entries in key order, from both ends. Errors come as items, and end the iteration.
     pub fn iter(&self) -> Iter {
-        Iter::new(self, Ok(IterOptions::default()))
+        Iter::new(self.cursor(IterOptions::default()))
     }
 
     /// The entries whose keys lie in `range`, from both ends: `db.range("a".."b")`.
@@ -287,7 +270,7 @@ impl DB {
                 ..IterOptions::default()
             })
         };
-        Iter::new(self, options())
+        Iter::new(options().and_then(|options| self.cursor(options)))
     }
 
     /// The entries whose keys start with `prefix`, from both ends.
@@ -296,14 +279,14 @@ impl DB {
             prefix: Some(prefix),
             ..IterOptions::default()
         });
-        Iter::new(self, options)
+        Iter::new(options.and_then(|options| self.cursor(options)))
     }
 
     /// A cursor over the entries that `options` describes, standing before the first.
     ///
     /// Errors: `Closed`; `InvalidArgument` for a snapshot of another database.
     pub fn cursor(&self, options: IterOptions) -> Result<Cursor> {
-        Cursor::open(self.shared(), options)
+        self.rooms().walks.cursor(options)
     }
 
     /// Writes everything acknowledged so far to tables, durably; returns when they survive loss of power.
@@ -311,7 +294,7 @@ impl DB {
     /// Errors: `Closed`, `Io`, `NoSpace`; nothing acknowledged is lost by a failed flush. `Internal`, once, behind a panic in
     /// the database's own upkeep, which the message says.
     pub fn flush(&self) -> Result<()> {
-        self.shared().flush()
+        self.rooms().commit.flush()
     }
 
     /// Compacts the keys in `[start, end)`, `None` meaning no bound, so that deleted and overwritten entries that
@@ -320,7 +303,7 @@ impl DB {
     /// Errors as for [`DB::flush`]; also the reason why a table in the range is left out of compactions
     /// ([`Stats::set_aside`]).
     pub fn compact_range(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> Result<()> {
-        self.shared().compact_range(start, end)
+        self.rooms().compact_range(start, end)
     }
 
     /// About how many bytes of tables the keys in `[start, end)` take, `None` meaning no bound; what is still in memtables
@@ -328,21 +311,21 @@ impl DB {
     ///
     /// Errors: `Closed`, `Io`, `Corruption`.
     pub fn approximate_size(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> Result<u64> {
-        self.while_open(|shared| shared.approximate_size(start, end))
+        self.while_open(|database| database.tree.approximate_size(start, end))
     }
 
     /// A report by name, or `None` for an unknown name; docs/guide.md lists the names.
     ///
     /// Errors: `Closed`.
     pub fn property(&self, name: &str) -> Result<Option<String>> {
-        self.while_open(|shared| Ok(shared.property(name)))
+        self.while_open(|database| Ok(database.property(name)))
     }
 
     /// Counters and sizes of this open database.
     ///
     /// Errors: `Closed`.
     pub fn stats(&self) -> Result<Stats> {
-        self.while_open(|shared| Ok(shared.stats()))
+        self.while_open(|database| Ok(database.stats()))
     }
 
     /// Makes a consistent copy in the directory `path`, which must be missing, empty, or an incomplete copy, while reads and
@@ -357,7 +340,7 @@ impl DB {
     /// Errors: `InvalidArgument` if `path` is a file or a directory that is not empty; `Unsupported` if it begins with a
     /// scheme; `Locked` if somebody is making a database there; `Closed`, `Io`, `NoSpace`, `Corruption`. Cost: a flush, and a link or a copy per table.
     pub fn checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.shared().checkpoint(path.as_ref())
+        self.rooms().checkpoint(path.as_ref())
     }
 
     /// Reads everything the database consists of from disk, past the caches, and checks it, while reads and writes
@@ -395,7 +378,7 @@ impl DB {
         &self,
         progress: &mut dyn FnMut(VerifyProgress) -> ControlFlow<()>,
     ) -> Result<VerifyReport> {
-        self.shared().verify(progress)
+        self.rooms().verify(progress)
     }
 
     /// Flushes, stops the background threads and lets the directory go. Every later call answers `Closed`, on
@@ -409,17 +392,17 @@ impl DB {
     /// What was acknowledged survives loss of power when this returns `Ok`. Closing again is no error.
     /// Errors: `Io`, `NoSpace`; the database is closed all the same, and nothing acknowledged is lost.
     pub fn close(&self) -> Result<()> {
-        self.shared().close(Unflushed::Flush)
+        self.rooms().close(Unflushed::Flush)
     }
 
     /// Whether the database has been closed.
     pub fn is_closed(&self) -> bool {
-        self.shared().check_open().is_err()
+        self.rooms().context.check_open().is_err()
     }
 
     /// The directory the database lives in.
     pub fn path(&self) -> &Path {
-        &self.shared().dir
+        self.rooms().context.dir()
     }
 
     /// Removes the database in the directory `path`: its files, and the directory if nothing else is in it.
@@ -431,7 +414,7 @@ impl DB {
     /// Errors: `Locked` if it is open anywhere; `InvalidArgument` if the directory is not AiDb's, naming the other engine
     /// where it can be told; `Unsupported` if `path` begins with a scheme; `Io`: call again to finish.
     pub fn destroy(path: impl AsRef<Path>, options: &Options) -> Result<()> {
-        destroy::destroy(path.as_ref(), options)
+        life::destroy(path.as_ref(), options)
     }
 
     /// Makes a new database in the directory `into`, which must be missing, empty, or an incomplete copy, of what can still be read of the
@@ -455,14 +438,14 @@ impl DB {
         into: impl AsRef<Path>,
         options: &Options,
     ) -> Result<RepairReport> {
-        repair::repair(path.as_ref(), into.as_ref(), options)
+        trust::repair(path.as_ref(), into.as_ref(), options)
     }
 
     /// Does one piece of background work in a database opened with `manual_background`; whether there was any.
     #[doc(hidden)]
     pub fn run_background_step(&self) -> Result<bool> {
-        self.shared().check_open()?;
-        self.shared().run_background_step()
+        self.rooms().context.check_open()?;
+        self.rooms().work()
     }
 }
 

@@ -2,10 +2,9 @@
 
 use std::fmt::Write;
 
-use super::report::json_text;
-use super::shared::Shared;
+use super::json::json_text;
+use super::life::Database;
 use crate::compaction::scores;
-use crate::error::Result;
 use crate::key::FileNumber;
 use crate::sync::Arc;
 use crate::version::{LEVELS, Version};
@@ -172,15 +171,12 @@ impl LevelStats {
     }
 }
 
-impl Shared {
+impl Database {
     pub(super) fn stats(&self) -> Stats {
-        let (counts, log_bytes) = {
-            let log = self.log.lock();
-            (log.counts, log.writer.len())
-        };
-        let superversion = self.superversion.load_full();
-        let cache = self.block_cache.stats();
-        let metrics = &self.metrics;
+        let (counts, log_bytes) = self.commit.counts();
+        let superversion = self.tree.load_full();
+        let cache = self.tree.block_cache().stats();
+        let metrics = self.context.metrics();
         let levels = (0..LEVELS).map(|level| {
             let files = superversion.version.files(level);
             LevelStats {
@@ -190,26 +186,26 @@ impl Shared {
             }
         });
         Stats {
-            sequence: self.publisher.last().0,
+            sequence: self.order.last().0,
             memtable_bytes: superversion.memtable_bytes() as u64,
             immutable_memtables: superversion.sealed.len() as u64,
             block_cache_bytes: cache.used as u64,
             block_cache_hits: cache.hits,
             block_cache_misses: cache.misses,
             block_cache_evictions: cache.evictions,
-            open_tables: self.tables.stats().open as u64,
-            snapshots: self.snapshots.len() as u64,
+            open_tables: self.tree.tables().stats().open as u64,
+            snapshots: self.order.snapshots() as u64,
             operations_written: counts.operations,
             batches_written: counts.batches,
             wal_bytes: counts.bytes + log_bytes,
-            wal_syncs: self.sync_group.syncs(),
+            wal_syncs: self.logs.syncs(),
             flushes: metrics.flushes.get(),
             flush_bytes_written: metrics.flush_bytes_written.get(),
             compactions: metrics.compactions.get(),
             trivial_moves: metrics.trivial_moves.get(),
             compaction_bytes_read: metrics.compaction_bytes_read.get(),
             compaction_bytes_written: metrics.compaction_bytes_written.get(),
-            stall_micros: self.stall.micros(),
+            stall_micros: self.tree.stall_micros(),
             reserve_bytes: self.space.bytes(),
             levels: levels.collect(),
             set_aside: self.set_aside_tables(&superversion.version),
@@ -218,7 +214,7 @@ impl Shared {
 
     /// The tables of `version` that compactions leave out.
     fn set_aside_tables(&self, version: &Version) -> Vec<SetAside> {
-        let set_aside = self.state.lock().set_aside.clone();
+        let set_aside = self.tree.tables_set_aside();
         let is_live = |number: FileNumber| {
             let mut files = version.all_files();
             files.any(|(_, file)| file.number == number)
@@ -238,32 +234,24 @@ impl Shared {
             .or_else(|| name.strip_prefix("leveldb."))?;
         if let Some(level) = name.strip_prefix("num-files-at-level") {
             let level = level.parse().ok().filter(|level| *level < LEVELS)?;
-            return Some(
-                self.superversion
-                    .load()
-                    .version
-                    .files(level)
-                    .len()
-                    .to_string(),
-            );
+            return Some(self.tree.load().version.files(level).len().to_string());
         }
         Some(match name {
             "stats" => {
-                let version = Arc::clone(&self.superversion.load().version);
+                let version = Arc::clone(&self.tree.load().version);
                 self.stats()
-                    .to_text(&scores(&version, &self.picker_options()))
+                    .to_text(&scores(&version, &self.tree.picker_options()))
             }
             "stats-json" => self.stats().to_json(),
             "sstables" => self.tables_text(),
-            "options" => self.options.to_string(),
+            "options" => self.context.options().to_string(),
             "approximate-memory-usage" => {
-                let memtables =
-                    self.superversion.load().memtable_bytes() + self.spare_chunks.bytes();
-                let blocks = self.block_cache.gauge().resident();
-                (memtables + blocks + self.tables.stats().memory).to_string()
+                let blocks = self.tree.block_cache().gauge().resident();
+                (self.tree.memtable_bytes() + blocks + self.tree.tables().stats().memory)
+                    .to_string()
             }
-            "block-cache-usage" => self.block_cache.stats().used.to_string(),
-            "num-snapshots" => self.snapshots.len().to_string(),
+            "block-cache-usage" => self.tree.block_cache().stats().used.to_string(),
+            "num-snapshots" => self.order.snapshots().to_string(),
             "estimate-num-keys" => self.estimated_keys().to_string(),
             _ => return None,
         })
@@ -272,7 +260,7 @@ impl Shared {
     /// A line per table: level, number, bytes, entries, smallest and largest key.
     fn tables_text(&self) -> String {
         let mut out = String::new();
-        for (level, file) in self.superversion.load().version.all_files() {
+        for (level, file) in self.tree.load().version.all_files() {
             let smallest = file.smallest_key().user_key.escape_ascii();
             let largest = file.largest_key().user_key.escape_ascii();
             let _ = writeln!(
@@ -286,7 +274,7 @@ impl Shared {
 
     /// Entries in tables and memtables, without tombstones and what each may hide.
     fn estimated_keys(&self) -> u64 {
-        let superversion = self.superversion.load();
+        let superversion = self.tree.load();
         let tables = superversion.version.all_files();
         let in_tables: u64 = tables
             .map(|(_, file)| {
@@ -300,30 +288,5 @@ impl Shared {
             .map(|sealed| sealed.memtable.entries())
             .sum();
         in_tables + sealed + superversion.active.entries()
-    }
-
-    /// See `DB::approximate_size`.
-    pub(super) fn approximate_size(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> Result<u64> {
-        if start.zip(end).is_some_and(|(start, end)| start >= end) {
-            return Ok(0);
-        }
-        let version = Arc::clone(&self.superversion.load().version);
-        let mut bytes = 0;
-        for level in 0..LEVELS {
-            for file in version.overlapping(level, start, end) {
-                let (smallest, largest) = (file.smallest_key(), file.largest_key());
-                let is_inside = start.is_none_or(|start| smallest.user_key >= start)
-                    && end.is_none_or(|end| largest.user_key < end);
-                bytes += if is_inside {
-                    file.size
-                } else {
-                    let table = self.tables.open(&file.handle)?;
-                    let from = start.map_or(0, |start| table.approximate_offset_of(start));
-                    let to = end.map_or(file.size, |end| table.approximate_offset_of(end));
-                    to.saturating_sub(from)
-                };
-            }
-        }
-        Ok(bytes)
     }
 }

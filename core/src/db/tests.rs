@@ -2,6 +2,7 @@
 
 mod closing;
 mod doubt;
+mod full_disk;
 mod golden;
 mod killed;
 mod left_out;

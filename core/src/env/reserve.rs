@@ -11,7 +11,7 @@
 //!
 //! Nothing reads the file. What is in it and whether it survives a crash does not matter.
 //!
-//! Elsewhere: how much is held, and who must not draw on it (`db/reserve.rs`).
+//! Elsewhere: how much is held, and who must not draw on it (`db/tree/reserve.rs`).
 
 use std::io;
 use std::path::{Path, PathBuf};

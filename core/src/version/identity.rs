@@ -4,7 +4,7 @@
 //!               AiDb's; or unless the folder has nothing in it but what a creation leaves that was cut short.
 //! * IDENTITY-2  A CURRENT as LevelDB and its descendants write it makes the folder theirs, whatever else is in it.
 //! * IDENTITY-3  A folder of AiDb's with the mark of incompleteness is no database, whatever else is in it
-//!               (`db/destination.rs`).
+//!               (`db/life/destination.rs`).
 //! * IDENTITY-4  The mark proves a folder by what is in it: AiDb's own text, or the beginning of the file that became the
 //!               mark. It is durable before anything is put beside it, so a loss of power leaves one that is torn only
 //!               where nothing is but a LOCK, and that is what a creation leaves. A mark that proves nothing leaves the

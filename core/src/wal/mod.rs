@@ -12,7 +12,7 @@
 //! * W5  Each log names its predecessor's number, final length and last sequence number.
 //! * W6  How far a log was synced that ends with a synced record is in a file beside it (`watermark.rs`).
 //!
-//! Elsewhere: who syncs, groups and rotates (`db/write.rs`), replay (`db/open.rs`).
+//! Elsewhere: who syncs, groups and rotates (`db/commit/write.rs`), replay (`db/life/open.rs`).
 
 mod format;
 mod reader;

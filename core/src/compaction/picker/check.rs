@@ -5,7 +5,7 @@
 //! * CHECK-2  A table that is not taken may reach into the range only where every newer entry stays above every older one:
 //!            in a level that no entry passes, or in level 0 with entries that are all newer than those of the inputs below it.
 //!
-//! Elsewhere: what becomes of a wrong plan (`db/background.rs`).
+//! Elsewhere: what becomes of a wrong plan (`db/tree/compact.rs`).
 
 use std::collections::HashSet;
 

@@ -11,7 +11,7 @@
 //!             release is worth another look. So is the time at which something will be old enough, also if a snapshot
 //!             keeps it until then.
 //!
-//! Elsewhere: who looks when (`db/upkeep.rs`).
+//! Elsewhere: who looks when (`db/tree/upkeep.rs`).
 
 use super::{Files, Picker, PickerOptions, Plan, RunningCompaction, bytes, level0_groups};
 use crate::key::SequenceNumber;

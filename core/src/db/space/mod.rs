@@ -1,7 +1,7 @@
 //! Space on the disk: how much there is, how much is set aside for when it is full, and who draws on that.
 //!
 //! Deletes, flushes, compactions, a new log, an edit of the manifest and opening draw on the reserve when the disk is
-//! full (`env/reserve.rs`). Puts do not: they get `NoSpace` first (`db/reserve.rs`). How much is set aside is decided in
+//! full (`env/reserve.rs`). Puts do not: they get `NoSpace` first (`db/tree/reserve.rs`). How much is set aside is decided in
 //! `policy.rs`.
 
 use std::path::Path;

@@ -5,7 +5,7 @@
 //!            free space shrinks.
 //! * SPACE-3  Compactions leave the floor alone: what flushes, the log and the manifest may need.
 //!
-//! Elsewhere: setting the space aside (`space/mod.rs`), who must not draw on it (`db/reserve.rs`).
+//! Elsewhere: setting the space aside (`space/mod.rs`), who must not draw on it (`db/tree/reserve.rs`).
 
 use crate::compaction::LARGEST_PLAN_TABLES;
 use crate::env::SMALLEST_UNIT;

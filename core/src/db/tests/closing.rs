@@ -113,7 +113,7 @@ fn held_by(db: &DB) -> Vec<std::sync::Weak<dyn std::any::Any + Send + Sync>> {
         let held: Arc<dyn std::any::Any + Send + Sync> = Arc::clone(held) as _;
         Arc::downgrade(&held)
     }
-    let superversion = db.shared().superversion.load_full();
+    let superversion = db.rooms().tree.load_full();
     let mut held = vec![weak(&superversion.version), weak(&superversion.active)];
     held.extend(
         superversion
@@ -189,9 +189,9 @@ fn a_close_takes_everything_from_who_still_has_cursors_but_the_entries_they_stan
             })
             .collect();
         let held = held_by(&db);
-        let slabs = db.shared().block_cache.gauge().clone();
+        let slabs = db.rooms().tree.block_cache().gauge().clone();
         assert!(held.len() >= 4 && held.iter().all(|held| held.upgrade().is_some()));
-        assert_eq!(db.shared().holds.len(), cursors.len() + 2);
+        assert_eq!(db.rooms().walks.len(), cursors.len() + 2);
         if last_handle {
             drop(db);
         } else {

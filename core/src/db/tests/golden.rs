@@ -15,7 +15,7 @@ fn a_table_of_format_1_has_no_sum_until_it_is_rewritten() {
         .background_threads(1);
     let db = DB::open(dir.path(), options).unwrap();
     let sums = || -> Vec<Option<u64>> {
-        let superversion = db.shared().superversion.load();
+        let superversion = db.rooms().tree.load();
         let files = superversion.version.all_files();
         files.map(|(_, file)| file.content_sum).collect()
     };

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::*;
-use crate::db::background::{COMPACTION_THREAD, FLUSH_THREAD};
+use crate::db::life::{COMPACTION_THREAD, FLUSH_THREAD};
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// What takes longer hangs.
@@ -90,7 +90,7 @@ impl Life {
     }
 
     fn is_stopped(&self) -> bool {
-        self.db.shared().publisher.is_stopped()
+        self.db.rooms().order.is_stopped()
     }
 
     /// Notes how a call ended. With `strictly` it must have succeeded, but for one that is told of the kill: the thread
@@ -124,17 +124,17 @@ impl Life {
 
     /// Waits until the compaction thread has nothing to do, or has been killed.
     fn settle(&self) {
-        let shared = self.db.shared();
-        let mut state = shared.state.lock();
-        let is_busy = |state: &crate::db::shared::State| {
-            let version = Arc::clone(&shared.superversion.load().version);
+        let tree = &self.db.rooms().tree;
+        let mut state = tree.state();
+        let is_busy = |state: &crate::db::tree::State| {
+            let version = Arc::clone(&tree.load().version);
             !state.running.is_empty() || version.files(0).len() >= TRIGGER as usize
         };
         while is_busy(&state)
             && state.compaction_failure.is_none()
-            && !shared.publisher.is_stopped()
+            && !self.db.rooms().order.is_stopped()
         {
-            shared.changed.wait(&mut state);
+            state.wait(tree.changed());
         }
     }
 
@@ -310,7 +310,7 @@ fn upkeep_that_panics_every_time_is_told_of_and_stands_in_the_way_of_no_flush_an
             assert_eq!(error.kind(), ErrorKind::Internal);
             assert!(error.message().contains("the flush succeeded"), "{error}");
         }
-        assert!(db.shared().superversion.load().active.is_empty());
+        assert!(db.rooms().tree.load().active.is_empty());
     }
     db.close().unwrap();
     // It tries at every bell, and not again and again.

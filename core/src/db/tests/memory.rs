@@ -310,7 +310,7 @@ fn a_batch_that_finds_no_memory_for_the_leaves_it_splits_is_not_in_the_log() {
 fn refused_puts_leave_no_memory_behind_in_the_memtable() {
     let subject = Subject::new();
     subject.db().put(b"before", &[1; 1000]).unwrap();
-    let memory = || subject.db().shared().superversion.load().memtable_bytes();
+    let memory = || subject.db().rooms().tree.load().memtable_bytes();
     let mut failures = 0;
     loop {
         let before = memory();
@@ -351,11 +351,11 @@ fn flush_and_compaction_threads_try_again_when_there_is_memory() {
             }
         }
         // The compaction of the two tables begins by itself, and again if it fails.
-        let shared = db.shared();
+        let tree = &db.rooms().tree;
         let until = Instant::now() + Duration::from_secs(60);
-        let mut state = shared.state.lock();
-        while shared.superversion.load().version.files(0).len() >= 2 {
-            let timed_out = shared.changed.wait_until(&mut state, until).timed_out();
+        let mut state = tree.state();
+        while tree.load().version.files(0).len() >= 2 {
+            let timed_out = state.wait_until(tree.changed(), until).timed_out();
             assert!(!timed_out, "pass {number}: it was not tried again");
         }
         drop(state);

@@ -15,7 +15,7 @@ const PAIRS: u8 = 40;
 const VALUE_BYTES: usize = 100_000;
 
 fn only_table(db: &DB) -> (usize, Arc<FileMeta>) {
-    let superversion = db.shared().superversion.load_full();
+    let superversion = db.rooms().tree.load_full();
     let mut files = superversion.version.all_files();
     let (level, file) = files.next().unwrap();
     assert!(files.next().is_none(), "one table");
@@ -44,7 +44,7 @@ fn large_table(env: &MemEnv) -> (DB, PathBuf) {
     }
     db.flush().unwrap();
     let (_, file) = only_table(&db);
-    let path = table_path(&db.shared().dir, file.number);
+    let path = table_path(db.rooms().context.dir(), file.number);
     (db, path)
 }
 
@@ -52,7 +52,7 @@ fn large_table(env: &MemEnv) -> (DB, PathBuf) {
 fn with_another_value(env: &MemEnv, db: &DB) -> Vec<u8> {
     let (_, file) = only_table(db);
     let path = PathBuf::from("/other");
-    let options = db.shared().table_options();
+    let options = db.rooms().tree.table_options();
     let made = env.create_new(&path).unwrap();
     let mut builder = Builder::new(made, path.clone(), file.file_id, options).unwrap();
     for key in 0..PAIRS {
@@ -114,17 +114,17 @@ fn a_table_with_another_sum_than_the_manifest_says_is_damage_by_name() {
     let (level, file) = only_table(&db);
     // The same table under another number, since an edit that removes a table has its file deleted.
     let mut info = file.info.clone();
-    info.number = db.shared().file_numbers.allocate();
+    info.number = db.rooms().tree.new_number();
     info.content_sum = info.content_sum.map(|sum| sum ^ 1);
-    let copy = table_path(&db.shared().dir, info.number);
+    let copy = table_path(db.rooms().context.dir(), info.number);
     let made = env.create_new(&copy).unwrap();
     made.write_at(0, &bytes_of(&env, &path)).unwrap();
     let mut edit = VersionEdit::default();
     edit.remove(level, file.number);
     edit.add(level, info);
     drop(file);
-    let gained = gain_of(&edit, &db.shared().superversion.load().version);
-    db.shared().install(edit, gained, |_| {}).unwrap();
+    let gained = gain_of(&edit, &db.rooms().tree.load().version);
+    db.rooms().tree.install(edit, gained, |_| {}).unwrap();
     let report = db.verify().unwrap();
     assert_eq!(report.damaged_places, 1, "{report:?}");
     let damage = &report.damage[0];
@@ -141,7 +141,7 @@ fn a_sealed_memtable_that_does_not_hold_what_was_inserted_is_our_fault() {
     let db = open(&env);
     // Without a background thread they wait for their flush.
     for key in 0..200u8 {
-        if db.shared().superversion.load().sealed.is_empty() {
+        if db.rooms().tree.load().sealed.is_empty() {
             db.put(&[key], &[key; 100]).unwrap();
         }
     }
@@ -149,9 +149,7 @@ fn a_sealed_memtable_that_does_not_hold_what_was_inserted_is_our_fault() {
     let mut sum = Sum::default();
     let trailer = Trailer::new(SequenceNumber(1), ValueKind::Delete);
     sum.add_entry(b"never inserted", trailer, b"");
-    db.shared().superversion.load().sealed[0]
-        .memtable
-        .account(sum);
+    db.rooms().tree.load().sealed[0].memtable.account(sum);
     let report = db.verify().unwrap();
     assert_eq!(report.damaged_places, 1, "{report:?}");
     let damage = &report.damage[0];
@@ -170,12 +168,12 @@ fn a_verification_puts_no_block_into_the_cache() {
     drop(db);
     let db = open(&env);
     assert!(db.verify().unwrap().is_ok());
-    assert_eq!(db.shared().block_cache.stats().used, 0);
+    assert_eq!(db.rooms().tree.block_cache().stats().used, 0);
     // Nor does it count as a miss: a block enters at its second one.
     db.get(&[7]).unwrap();
-    assert_eq!(db.shared().block_cache.stats().used, 0);
+    assert_eq!(db.rooms().tree.block_cache().stats().used, 0);
     db.get(&[7]).unwrap();
-    assert!(db.shared().block_cache.stats().used > 0);
+    assert!(db.rooms().tree.block_cache().stats().used > 0);
 }
 
 #[test]
@@ -217,7 +215,7 @@ fn the_records_behind_one_with_a_wrong_number_are_looked_at_too() {
     let batch = WriteBatch::of_put(b"b", b"2").unwrap();
     for number in [50, 51] {
         let payload = crate::wal::Payload::new(batch.encoded());
-        let mut log = db.shared().log.lock();
+        let mut log = db.rooms().commit.log();
         let number = SequenceNumber(number);
         log.writer.append(number, &payload, 0).unwrap();
     }
@@ -233,10 +231,10 @@ fn the_records_behind_one_with_a_wrong_number_are_looked_at_too() {
 /// A table that a build of ours might have written: the newest versions of what `db`'s only table has, and nothing older.
 fn without_older_versions(env: &MemEnv, db: &DB, newest: &[(Vec<u8>, u64)]) -> VersionEdit {
     let (level, file) = only_table(db);
-    let number = db.shared().file_numbers.allocate();
-    let path = table_path(&db.shared().dir, number);
+    let number = db.rooms().tree.new_number();
+    let path = table_path(db.rooms().context.dir(), number);
     let made = env.create_new(&path).unwrap();
-    let mut builder = Builder::new(made, path, 7, db.shared().table_options()).unwrap();
+    let mut builder = Builder::new(made, path, 7, db.rooms().tree.table_options()).unwrap();
     for (key, sequence) in newest {
         let trailer = Trailer::new(SequenceNumber(*sequence), ValueKind::Put);
         builder.add(KeyRef::new(key, trailer), &[2; 1000]).unwrap();
@@ -272,8 +270,8 @@ fn what_gets_at_a_snapshot_do_not_find_is_our_fault_although_the_newest_is_right
         if at.bytes_done > at.bytes_total / 2 && !is_spoiled {
             is_spoiled = true;
             let edit = without_older_versions(&env, &db, &newest);
-            let gained = gain_of(&edit, &db.shared().superversion.load().version);
-            db.shared().install(edit, gained, |_| {}).unwrap();
+            let gained = gain_of(&edit, &db.rooms().tree.load().version);
+            db.rooms().tree.install(edit, gained, |_| {}).unwrap();
         }
         ControlFlow::Continue(())
     });
@@ -329,7 +327,7 @@ fn a_filter_in_memory_that_denies_a_key_of_its_table_is_our_fault() {
     let (db, path) = large_table(&env);
     let file_id = only_table(&db).1.file_id;
     let right = bytes_of(&env, &path);
-    let options = db.shared().table_options();
+    let options = db.rooms().tree.table_options();
     drop(db);
     // When readers open the table it is one of other keys, with another filter.
     let other = PathBuf::from("/other");
@@ -365,7 +363,7 @@ fn a_memtables_filter_that_denies_a_key_it_holds_is_our_fault() {
     db.put(b"a", b"2").unwrap();
     db.delete(b"b").unwrap();
     assert!(db.verify().unwrap().is_ok());
-    db.shared().superversion.load().active.forget_filter();
+    db.rooms().tree.load().active.forget_filter();
     assert_eq!(db.get(b"a").unwrap(), None, "the fault that is looked for");
     let report = db.verify().unwrap();
     let is_told = report.damage.iter().any(|damage| {

@@ -97,12 +97,12 @@ fn what_the_options_leave_open_follows_from_the_machine() {
     // Of 1024 descriptors half is left to others, and so are 24 of the rest; a full level 0 has nine times the trigger.
     let large = options(&env).level0_compaction_trigger(64);
     let db = DB::open(DIR, large).unwrap();
-    assert_eq!(db.shared().options.level0_compaction_trigger, 55);
+    assert_eq!(db.rooms().context.options().level0_compaction_trigger, 55);
     drop(db);
     // The smallest reserve is a 64th of the write buffer, within bounds.
     for (buffer, piece) in [(4096, 64), (16 << 20, 256), (128 << 20, 1024)] {
         let db = DB::open(DIR, options(&env).write_buffer_size(buffer)).unwrap();
-        assert_eq!(db.shared().space.step(), piece << 10, "{buffer}");
+        assert_eq!(db.rooms().space.step(), piece << 10, "{buffer}");
     }
     let db = DB::open(DIR, options(&env).level0_compaction_trigger(50)).unwrap();
     for key in 0..20u8 {
@@ -131,7 +131,7 @@ fn what_was_acknowledged_survives_loss_of_power_behind_a_close() {
 
 #[test]
 fn a_log_that_names_itself_as_its_predecessor_ends_the_chain() {
-    use crate::db::recovery::{Expected, replay};
+    use crate::db::life::{Expected, replay};
     use crate::key::{FileNumber, SequenceNumber};
     use crate::wal::{Predecessor, Watermark, Writer};
     let env = MemEnv::new();
@@ -153,7 +153,7 @@ fn a_log_that_names_itself_as_its_predecessor_ends_the_chain() {
 
 #[test]
 fn a_log_that_ends_with_another_number_than_its_successor_says_is_damage() {
-    use crate::db::recovery::{Expected, replay};
+    use crate::db::life::{Expected, replay};
     use crate::key::{FileNumber, SequenceNumber};
     use crate::wal::{Payload, Predecessor, Watermark, Writer};
     let (dir, numbers) = (Path::new("/"), [FileNumber(1), FileNumber(2)]);
@@ -197,7 +197,7 @@ fn as_many_memtables_as_may_wait_for_their_flush_and_no_more() {
     let mut most = 0;
     for key in 0..100u8 {
         db.put(&[key], &[key; 1000]).unwrap();
-        most = most.max(db.shared().superversion.load().sealed.len());
+        most = most.max(db.rooms().tree.load().sealed.len());
     }
     assert_eq!(most, 2);
     assert_eq!(entries(&db).len(), 100);
@@ -215,7 +215,7 @@ fn failed_appends_do_not_seal_memtables_without_end_and_flush_none_before() {
         db.put(b"lost", b"v").unwrap_err();
         faulty.clear();
         db.put(&[key], b"w").unwrap();
-        sealed.push(db.shared().superversion.load().sealed.len());
+        sealed.push(db.rooms().tree.load().sealed.len());
     }
     assert_eq!(sealed[..8], [1, 2, 3, 4, 5, 6, 7, 8]);
     assert!(sealed.iter().all(|count| *count <= 8), "{sealed:?}");

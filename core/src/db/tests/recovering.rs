@@ -165,7 +165,7 @@ fn power_may_be_lost_at_any_moment_of_a_life() {
 
 /// The number and length of the present log, and the last number in it.
 fn present_log(db: &DB) -> (FileNumber, u64, SequenceNumber) {
-    let log = db.shared().log.lock();
+    let log = db.rooms().commit.log();
     (log.file.number, log.writer.len(), log.last_sequence)
 }
 
@@ -325,7 +325,7 @@ fn a_read_finds_the_newest_of_several_memtables() {
     let (db, _) = three_logs(&env, |db, number| {
         db.put(&key_of(number), &[number; 1000]).unwrap();
     });
-    assert_eq!(db.shared().superversion.load().sealed.len(), 2);
+    assert_eq!(db.rooms().tree.load().sealed.len(), 2);
     // The last put is alone in the active memtable; both sealed ones have the key of the one before.
     let last = present_log(&db).2.0 as u8;
     for number in [last, last - 1] {
@@ -563,7 +563,10 @@ fn a_log_that_the_manifest_let_go_before_it_was_flushed_is_missed() {
         log_number: Some(logs[2].0),
         ..VersionEdit::default()
     };
-    db.shared().install(edit, Sum::default(), |_| {}).unwrap();
+    db.rooms()
+        .tree
+        .install(edit, Sum::default(), |_| {})
+        .unwrap();
     let killed = env.process_crash();
     let error = DB::open("/db", options(&killed)).map(|_| ()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corruption);

@@ -97,7 +97,7 @@ fn while_a_snapshot_is_lost_from_the_list_nothing_is_dropped() {
     db.put(b"key", b"seen").unwrap();
     let snapshot = db.snapshot().unwrap();
     db.put(b"key", b"newer").unwrap();
-    db.shared().snapshots.forget(snapshot.sequence());
+    db.rooms().order.forget(snapshot.sequence());
     let error = db.flush().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
     let seen = |db: &DB| {

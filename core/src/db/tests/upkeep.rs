@@ -27,12 +27,12 @@ fn settle(db: &DB) -> usize {
 }
 
 fn table_bytes(db: &DB) -> u64 {
-    let version = Arc::clone(&db.shared().superversion.load().version);
+    let version = Arc::clone(&db.rooms().tree.load().version);
     version.all_files().map(|(_, file)| file.size).sum()
 }
 
 fn has_reclaimable(db: &DB) -> bool {
-    db.shared().superversion.load().version.has_reclaimable()
+    db.rooms().tree.load().version.has_reclaimable()
 }
 
 fn key(number: u32) -> [u8; 4] {
@@ -73,7 +73,7 @@ fn everything_deleted_in_a_deep_tree_comes_back_and_nothing_is_rewritten_for_eve
     db.flush().unwrap();
     settle(&db);
     let filled = table_bytes(&db);
-    assert!(db.shared().superversion.load().version.deepest_level() >= Some(2));
+    assert!(db.rooms().tree.load().version.deepest_level() >= Some(2));
     for number in 0..1000 {
         db.delete(&key(number)).unwrap();
     }
@@ -156,14 +156,18 @@ fn an_idle_memtable_is_flushed_for_what_its_tombstones_hide_and_for_nothing_else
     };
     // Only puts: looked at twice, and then no more.
     assert_eq!((look(19), look(20), look(40)), (0, 0, 0));
-    assert_eq!(db.shared().until_look(), None, "nobody is woken any more");
+    assert_eq!(
+        db.rooms().commit.until_look(),
+        None,
+        "nobody is woken any more"
+    );
     assert_eq!(db.stats().unwrap().flushes, 0);
     db.flush().unwrap();
     for number in 0..1000 {
         db.delete(&key(number)).unwrap();
     }
     assert!(
-        db.shared().until_look().is_some(),
+        db.rooms().commit.until_look().is_some(),
         "the first write asked for a look"
     );
     assert_eq!(look(59), 0);
@@ -175,12 +179,12 @@ fn an_idle_memtable_is_flushed_for_what_its_tombstones_hide_and_for_nothing_else
     assert_eq!(look(80), 0);
     db.delete(&key(2)).unwrap();
     assert_eq!(look(100), 0);
-    assert!(db.shared().until_look().is_some());
+    assert!(db.rooms().commit.until_look().is_some());
     assert_eq!(look(120), 0);
-    assert_eq!(db.shared().until_look(), None);
+    assert_eq!(db.rooms().commit.until_look(), None);
     db.put(&key(1), b"").unwrap();
     assert!(
-        db.shared().until_look().is_some(),
+        db.rooms().commit.until_look().is_some(),
         "a write in the same memtable asks again"
     );
 }
@@ -196,7 +200,7 @@ fn little_garbage_waits_until_it_is_old() {
     }
     db.flush().unwrap();
     assert_eq!(settle(&db), 0);
-    let until = db.shared().until_upkeep(&db.shared().state.lock());
+    let until = db.rooms().tree.until_upkeep(&db.rooms().tree.state());
     let until = until.expect("it is due some time").as_micros() as u64;
     assert!((12 * HOUR..48 * HOUR).contains(&until), "{until}");
     env.hold_clock(Some(START + until - SECOND));
@@ -204,7 +208,7 @@ fn little_garbage_waits_until_it_is_old() {
     env.hold_clock(Some(START + until + SECOND));
     assert!(settle(&db) > 0);
     assert!(!has_reclaimable(&db));
-    assert_eq!(db.shared().until_upkeep(&db.shared().state.lock()), None);
+    assert_eq!(db.rooms().tree.until_upkeep(&db.rooms().tree.state()), None);
     // What is known of its age outlives the process.
     fill(&db, 0..1000, 3);
     for number in 2000..2050 {
@@ -317,7 +321,7 @@ fn equals_a_map_where_keys_are_long_and_alike_for_long() {
                 db = DB::open("/db", tiny.clone()).unwrap();
             }
         }
-        let version = Arc::clone(&db.shared().superversion.load().version);
+        let version = Arc::clone(&db.rooms().tree.load().version);
         let short =
             |file: &crate::version::TableInfo| file.shortened.smallest || file.shortened.largest;
         shortened += version

@@ -1,7 +1,7 @@
 //! Writes that are not to wait for others, or not to be made any more when they have waited.
 
 use super::*;
-use crate::db::stall::STOP_FACTOR;
+use crate::db::tree::STOP_FACTOR;
 use crate::effort::{Effort, within};
 use crate::sync::atomic::{AtomicBool, Ordering};
 
@@ -91,7 +91,7 @@ fn a_write_that_would_have_to_begin_a_new_log_gives_up_first() {
     let synced = WriteOptions { sync: true };
     db.put_with(b"k", b"", &synced).unwrap_err();
     faulty.clear();
-    let log = || db.shared().log.lock().file.number;
+    let log = || db.rooms().commit.log().file.number;
     let (put, failed) = (|| db.put(b"k", b""), log());
     assert!(within(&Effort::Unwaiting, put).unwrap_err().is_given_up());
     let ended = Effort::WaitingUntil(Arc::new(AtomicBool::new(true)));
@@ -109,7 +109,7 @@ fn a_write_that_is_given_up_while_it_waits_for_the_logs_lock_is_not_made() {
     let db = open(&env);
     let end = Arc::new(AtomicBool::new(false));
     std::thread::scope(|scope| {
-        let log = db.shared().log.lock();
+        let log = db.rooms().commit.log();
         let abandoned = scope.spawn(|| {
             let waiting = Effort::WaitingUntil(Arc::clone(&end));
             within(&waiting, || db.put(b"k", b"old"))
@@ -135,7 +135,7 @@ fn memtables_with_large_values_are_sealed_one_at_a_time() {
     within(&Effort::Unwaiting, || db.put(b"2", &large)).unwrap();
     let third = within(&Effort::Unwaiting, || db.put(b"3", &large));
     assert!(third.unwrap_err().is_given_up());
-    assert_eq!(db.shared().superversion.load().sealed.len(), 1);
+    assert_eq!(db.rooms().tree.load().sealed.len(), 1);
     db.put(b"3", &large).unwrap();
     assert_eq!(entries(&db).len(), 3);
 }

@@ -1,0 +1,71 @@
+//! The log that is appended to, and its memtable: all that the log's lock guards; and when the memtable is looked at.
+
+use crate::db::logs::LogFile;
+use crate::key::SequenceNumber;
+use crate::memtable::Memtable;
+use crate::sync::Arc;
+use crate::wal;
+
+/// The log being appended to and its memtable.
+pub(in crate::db) struct Log {
+    pub(in crate::db) writer: wal::Writer,
+    pub(in crate::db) file: Arc<LogFile>,
+    pub(in crate::db) memtable: Arc<Memtable>,
+    /// The number of the last operation in the log.
+    pub(in crate::db) last_sequence: SequenceNumber,
+    /// Up to this length of the log the reserve is known to suffice (V1).
+    pub(in crate::db) reserved_up_to: u64,
+    /// Whether its memtable is to be sealed before it is full (LOOK-3).
+    pub(in crate::db) seals_next: bool,
+    pub(in crate::db) counts: LogCounts,
+    /// Nothing is written any more: the database is closed.
+    pub(in crate::db) is_closed: bool,
+}
+
+impl Log {
+    /// The first log of a life, which has nothing in it.
+    pub(in crate::db) fn new(
+        writer: wal::Writer,
+        file: Arc<LogFile>,
+        memtable: Arc<Memtable>,
+        last_sequence: SequenceNumber,
+    ) -> Log {
+        Log {
+            writer,
+            file,
+            memtable,
+            last_sequence,
+            reserved_up_to: 0,
+            seals_next: false,
+            counts: LogCounts::default(),
+            is_closed: false,
+        }
+    }
+
+    /// Lets file and memtable go, for good, for an `empty` one. Requires that no flush needs the memtable.
+    pub(super) fn let_go(&mut self, empty: &Arc<Memtable>) -> Arc<Memtable> {
+        self.is_closed = true;
+        self.writer.let_go();
+        self.file.let_go();
+        std::mem::replace(&mut self.memtable, Arc::clone(empty))
+    }
+}
+
+/// Counters kept under the log's lock.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::db) struct LogCounts {
+    pub(in crate::db) operations: u64,
+    /// The ticket of the next commit (`publish.rs`).
+    pub(in crate::db) batches: u64,
+    /// Bytes of the logs before the present one.
+    pub(in crate::db) bytes: u64,
+}
+
+/// When the active memtable is looked at next (LOOK-1), and what else the looks go by.
+#[derive(Default)]
+pub(super) struct Due {
+    /// On the environment's clock.
+    pub(super) micros: Option<u64>,
+    /// The log's last number at the last look.
+    pub(super) seen: SequenceNumber,
+}

@@ -1,0 +1,133 @@
+//! Commits: how a batch gets its place in the order of writes, into the log, and into the memtable.
+//!
+//! Locks: the log's (`locks.rs`). Whoever waits for a flush or for space has let it go.
+//!
+//! * `write.rs`    the commit path                    * `seal.rs`    the next log and memtable
+//! * `resume.rs`   going on after a failed log        * `reserve.rs` refusing what the disk has no room for
+//! * `watch.rs`    the memtable that nobody fills     * `log.rs`     what the log's lock guards
+
+pub(super) use self::log::{Log, LogCounts};
+#[cfg(test)]
+pub(super) use self::write::Obstacle;
+
+use self::log::Due;
+use super::context::Context;
+#[cfg(test)]
+use super::locks::Locked;
+use super::locks::{Lock, Rank};
+use super::logs::{LogPlace, Logs};
+use super::order::Order;
+use super::space::Space;
+use super::tree::Tree;
+use crate::error::Result;
+use crate::key::SequenceNumber;
+use crate::memtable::Memtable;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex};
+use crate::wal;
+
+mod log;
+mod reserve;
+mod resume;
+mod seal;
+mod watch;
+mod write;
+
+/// See the head of the file.
+pub(super) struct Commit {
+    context: Arc<Context>,
+    order: Arc<Order>,
+    space: Arc<Space>,
+    logs: Arc<Logs>,
+    tree: Arc<Tree>,
+    log: Lock<Log>,
+    /// The last number that was recovered from logs and is not known to be in tables yet (O2); 0 if there is none.
+    recovered: AtomicU64,
+    due: Mutex<Due>,
+}
+
+impl Commit {
+    /// Commits to `log`, its memtable and `tree`. `recovered`: the last number of what was recovered from older logs and is in
+    /// no table.
+    pub(super) fn new(
+        order: &Arc<Order>,
+        space: &Arc<Space>,
+        logs: &Arc<Logs>,
+        tree: &Arc<Tree>,
+        log: Log,
+        recovered: Option<SequenceNumber>,
+    ) -> Commit {
+        Commit {
+            context: Arc::clone(tree.context()),
+            order: Arc::clone(order),
+            space: Arc::clone(space),
+            logs: Arc::clone(logs),
+            tree: Arc::clone(tree),
+            log: Lock::new(Rank::Log, log),
+            recovered: AtomicU64::new(recovered.map_or(0, |last| last.0)),
+            due: Mutex::default(),
+        }
+    }
+
+    /// What was committed in this life, and the length of the present log.
+    pub(super) fn counts(&self) -> (LogCounts, u64) {
+        let log = self.log.lock();
+        (log.counts, log.writer.len())
+    }
+
+    /// The present log as far as it was written now, and the one before it.
+    pub(super) fn chain(&self) -> (wal::Predecessor, wal::Predecessor) {
+        let log = self.log.lock();
+        let (number, length) = (log.file.number, log.writer.len());
+        let present = wal::Predecessor::new(number, length, log.last_sequence, log.file.synced());
+        (present, log.writer.predecessor())
+    }
+
+    /// Refuses every call from now on; whether none was refused before. A write that is acknowledged later was in the log before.
+    pub(super) fn close(&self, also: impl FnOnce()) -> bool {
+        let _log = self.log.lock();
+        let closes = self.context.close();
+        if closes {
+            also();
+        }
+        closes
+    }
+
+    /// Lets file and memtable of the log go, for good, for an `empty` one. Requires that no flush needs the memtable.
+    pub(super) fn let_go(&self, empty: &Arc<Memtable>) -> Arc<Memtable> {
+        self.log.lock().let_go(empty)
+    }
+
+    /// Makes everything acknowledged so far durable.
+    fn sync_all(&self) -> Result<()> {
+        let place = {
+            let mut log = self.log.lock();
+            self.context.check_open()?;
+            while self.log_failure(&log).is_some() {
+                self.resume(log)?;
+                log = self.log.lock();
+            }
+            LogPlace {
+                log: log.file.number,
+                offset: log.writer.len(),
+            }
+        };
+        self.wait_until_durable(place)
+    }
+
+    /// Waits until everything up to `place`, and what was recovered from older logs (O2), survives loss of power.
+    fn wait_until_durable(&self, place: LogPlace) -> Result<()> {
+        let recovered = self.recovered.load(Ordering::Relaxed);
+        if recovered > 0 {
+            self.tree.wait_until_flushed(SequenceNumber(recovered))?;
+            self.recovered.store(0, Ordering::Relaxed);
+        }
+        self.logs.wait_until_durable(place)
+    }
+
+    /// A door for tests.
+    #[cfg(test)]
+    pub(super) fn log(&self) -> Locked<'_, Log> {
+        self.log.lock()
+    }
+}

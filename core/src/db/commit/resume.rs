@@ -1,0 +1,95 @@
+//! Writing again after a failed append or sync, without reopening.
+//!
+//! * A failed append: whether the record counts is unknown, so nothing may follow it in its log. A new log names the
+//!   length up to which the old one is good, and writing goes on there once the new one's name is durable: without it
+//!   the record might count again after a loss of power.
+//! * A failed sync: nothing trusts any log any more, since a later sync may report success for pages that the kernel
+//!   has dropped. The memtables still hold every acknowledged write, so all of them are flushed, and the edit that drops
+//!   the logs is made durable, before the failure is forgotten. A failed sync of the directory, if the name of a log
+//!   depends on it, is no better.
+//!
+//! Each later write tries this until it succeeds, and answers the failure of the present log until then. Reads go on.
+
+use super::{Commit, Log};
+use crate::content::Sum;
+use crate::db::locks::Locked;
+use crate::db::logs::LogFile;
+use crate::error::{Error, Result};
+use crate::sync::Arc;
+use crate::version::VersionEdit;
+
+/// Memtables that failures may seal before one of them must be flushed.
+const MAX_SEALED_BY_FAILURES: usize = 8;
+
+impl Commit {
+    /// The error that stopped the present log, if any.
+    pub(super) fn log_failure(&self, log: &Log) -> Option<Error> {
+        if let Some(failure) = log.writer.poisoned() {
+            return Some(failure.clone());
+        }
+        if self.logs.has_failed() {
+            self.logs.failure()
+        } else {
+            None
+        }
+    }
+
+    /// Starts over with a new log if the present one has failed; the error of that failure if that is still not
+    /// possible.
+    pub(super) fn resume(&self, mut log: Locked<'_, Log>) -> Result<()> {
+        let Some(failure) = self.log_failure(&log) else {
+            return Ok(());
+        };
+        self.context
+            .note(format_args!("trying to write again after: {failure}"));
+        self.order.wait_for(log.last_sequence)?;
+        if let Err(error) = self.start_over(&mut log) {
+            self.context
+                .note(format_args!("still cannot write: {error}"));
+            return Err(failure);
+        }
+        self.context
+            .note(format_args!("writing again, log {}", log.file.number));
+        Ok(())
+    }
+
+    fn start_over(&self, log: &mut Log) -> Result<()> {
+        let sync_failed = self.logs.has_failed();
+        let may_vanish = log.file.may_vanish(self.context.env());
+        if may_vanish {
+            // Each try begins a new log: not before a sync works again.
+            self.context.env().sync_dir(self.context.dir())?;
+        }
+        // A new log that an earlier try has started is as good as another one.
+        if log.writer.poisoned().is_some() || may_vanish || !log.memtable.is_empty() {
+            if self.tree.load().sealed.len() >= MAX_SEALED_BY_FAILURES {
+                self.tree.wait_until_flushed(log.last_sequence)?;
+            }
+            self.seal(log)?;
+            if let Err(error) = log.file.sync_name(self.context.env(), self.context.dir()) {
+                log.writer.poison(error.clone());
+                return Err(error);
+            }
+        }
+        if sync_failed {
+            self.tree.wait_until_flushed(log.last_sequence)?;
+            self.begin_with(&log.file)?;
+            self.logs.restart(Arc::clone(&log.file));
+        }
+        Ok(())
+    }
+
+    /// Makes the manifest name `log` as the oldest one needed, if the flushes have not done so (F2): everything older is in
+    /// tables.
+    fn begin_with(&self, log: &LogFile) -> Result<()> {
+        if self.tree.versions().log_number() >= log.number {
+            return Ok(());
+        }
+        log.sync_name(self.context.env(), self.context.dir())?;
+        let edit = VersionEdit {
+            log_number: Some(log.number),
+            ..VersionEdit::default()
+        };
+        self.tree.install(edit, Sum::default(), |_| {})
+    }
+}

@@ -1,0 +1,88 @@
+//! Sealing the active memtable: the next log, and the flush of all that there is.
+//!
+//! * S1  The log of the new memtable names its predecessor's number, final length and last sequence number.
+//!       So once such a log may exist, its predecessor gets no more records: if a log that could not be completed
+//!       cannot be removed either, the old one is poisoned, and only a newer log goes on.
+//! * S3  The new log's header is durable, its directory entry not yet: the sync group syncs that before it
+//!       acknowledges a synced record in it (G2), and a flush before the manifest names it (F2).
+//!
+//! Elsewhere: how many sealed memtables may wait (`tree/flush.rs`, S2).
+
+use super::{Commit, Log};
+use crate::db::logs::LogFile;
+use crate::env::Names;
+use crate::error::{Error, Result};
+use crate::sync::Arc;
+use crate::wal;
+
+impl Commit {
+    /// Starts a new log, and seals the active memtable for a new one unless it is empty.
+    pub(super) fn seal(&self, log: &mut Log) -> Result<()> {
+        if log.is_closed {
+            // The directory may be another one's by now.
+            return Err(Error::closed("the database"));
+        }
+        // First: without memory for it nothing has changed.
+        let memtable = self.tree.new_memtable()?;
+        let number = self.tree.new_number();
+        let name = Names::made_from_now(self.context.env());
+        let predecessor = wal::Predecessor::new(
+            log.file.number,
+            log.writer.len(),
+            log.last_sequence,
+            log.file.synced(),
+        );
+        let writer = match self.logs.create(number, predecessor) {
+            Ok(writer) => writer,
+            Err(error) => {
+                self.context
+                    .note(format_args!("cannot start a log: {error}"));
+                if self.logs.remove(number).is_err() {
+                    log.writer.poison(error.clone());
+                }
+                return Err(error);
+            }
+        };
+        let file = LogFile::new(
+            number,
+            writer.log_id(),
+            Arc::clone(writer.file()),
+            writer.len(),
+            0,
+            name,
+        );
+        log.memtable = self.tree.seal(memtable, number, log.last_sequence);
+        self.logs.add(Arc::clone(&file));
+        log.counts.bytes += log.writer.len();
+        (log.writer, log.file) = (writer, file);
+        log.reserved_up_to = 0;
+        log.seals_next = false;
+        self.tree.ring();
+        Ok(())
+    }
+
+    /// Makes everything acknowledged so far durable in tables; see `DB::flush`.
+    pub(in crate::db) fn flush(&self) -> Result<()> {
+        self.context.check_writable()?;
+        self.flush_all()?;
+        self.tree.tell_of_upkeep()
+    }
+
+    /// Seals the active memtable if it holds anything and waits until all are in durable tables.
+    pub(in crate::db) fn flush_all(&self) -> Result<()> {
+        let mut log = self.log.lock();
+        while self.log_failure(&log).is_some() {
+            // After a failed append this flushes nothing by itself.
+            self.resume(log)?;
+            log = self.log.lock();
+        }
+        // A write that is in the log and not yet in the memtable is flushed too: `close` lets it be acknowledged.
+        self.order.wait_for(log.last_sequence)?;
+        if !log.memtable.is_empty() {
+            self.seal(&mut log)?;
+        }
+        let last = log.last_sequence;
+        drop(log);
+        self.tree.wait_until_flushed(last)
+    }
+}

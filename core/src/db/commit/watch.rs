@@ -1,0 +1,121 @@
+//! Looks after the memtable that nobody writes to any more, which may keep garbage alive.
+//!
+//! No thread polls: what is not worth while now is looked at again when something changes, at a time that is known, or never.
+//!
+//! * LOOK-1  The active memtable is looked at a while after its first write, as long as writes come. Once none came between
+//!           two looks, only the next write starts that again: an idle database wakes nobody.
+//! * LOOK-3  A memtable is sealed early for its tombstones only if writers need not wait for that.
+//!
+//! Elsewhere: tables (`tree/upkeep.rs`, LOOK-2).
+
+use std::time::Duration;
+
+use super::{Commit, Log};
+use crate::content::Sum;
+use crate::key::SequenceNumber;
+use crate::sync::Arc;
+use crate::version::LEVELS;
+
+/// From the first write into a memtable, or one look at it, to the next.
+const LOOK_MICROS: u64 = 20 * 1_000_000;
+/// A flush has to give back so many bytes, and this part of all there are.
+const LEAST_FREED_BYTES: u64 = 64 << 10;
+const LEAST_FREED_DIVISOR: u64 = 20;
+/// Tombstones for which a memtable is sealed at once when a reader has met a long run of garbage.
+const MET_TOMBSTONES: u64 = 1 << 13;
+
+/// Bytes that a flush of a memtable with these entries may free, about: its log, and what its tombstones hide in tables of
+/// so many bytes and entries.
+fn freed_by_flush(memtable: Sum, log_bytes: u64, table_bytes: u64, table_entries: u64) -> u64 {
+    let hidden = memtable.tombstones.min(table_entries);
+    let in_tables = u128::from(table_bytes) * u128::from(hidden) / u128::from(table_entries.max(1));
+    let dead = memtable.tombstones.min(memtable.puts) * 2 + (memtable.tombstones - hidden);
+    let dead = dead.min(memtable.entries());
+    let in_log = u128::from(log_bytes) * u128::from(dead) / u128::from(memtable.entries().max(1));
+    u64::try_from(in_tables + in_log).unwrap_or(u64::MAX)
+}
+
+/// Whether a memtable that nobody fills is worth a flush for what that frees.
+fn is_worth_a_flush(memtable: Sum, log_bytes: u64, table_bytes: u64, table_entries: u64) -> bool {
+    if memtable.tombstones == 0 {
+        return false;
+    }
+    let freed = freed_by_flush(memtable, log_bytes, table_bytes, table_entries);
+    let all = table_bytes.saturating_add(log_bytes);
+    freed >= LEAST_FREED_BYTES.max(all / LEAST_FREED_DIVISOR)
+}
+
+impl Commit {
+    /// Has the active memtable looked at some time after now, and sealed with the next write if it has very many tombstones.
+    /// Called with the first write into a memtable, and now and then (LOOK-1).
+    pub(super) fn watch_memtable(&self, log: &mut Log) {
+        log.seals_next = log.memtable.sum().tombstones >= self.tree.early_tombstones()
+            && self.tree.has_room_to_seal();
+        let mut due = self.due.lock();
+        if due.micros.is_none() {
+            due.micros = Some(self.context.env().now_micros().saturating_add(LOOK_MICROS));
+            due.seen = SequenceNumber::default();
+            drop(due);
+            self.tree.ring();
+        }
+    }
+
+    /// How long the flush thread may wait until it is to look at the active memtable; `None`: for ever.
+    pub(in crate::db) fn until_look(&self) -> Option<Duration> {
+        let due = self.due.lock().micros?;
+        let left = Duration::from_micros(due.saturating_sub(self.context.env().now_micros()));
+        Some(left)
+    }
+
+    /// Does what is due: looks at the active memtable, at tables after a snapshot was released, and at both where a reader
+    /// has met a long run of garbage.
+    pub(in crate::db) fn look_around(&self) {
+        self.context.step("the flush thread looks around");
+        let was_released = self.order.take_released();
+        let was_met = self.tree.take_met();
+        if was_released || was_met {
+            self.tree.unsettle();
+        }
+        let due = self.due.lock().micros;
+        if was_met || due.is_some_and(|due| due <= self.context.env().now_micros()) {
+            self.look_at_memtable(was_met);
+        }
+    }
+
+    /// Nothing is due until a later write asks for looks again.
+    pub(in crate::db) fn look_no_more(&self) {
+        self.due.lock().micros = None;
+    }
+
+    fn look_at_memtable(&self, was_met: bool) {
+        let mut log = self.log.lock();
+        if self.context.check_writable().is_err() || self.log_failure(&log).is_some() {
+            self.look_no_more();
+            // Whoever writes next asks again.
+            log.reserved_up_to = 0;
+            return;
+        }
+        let memtable = log.memtable.sum();
+        let version = Arc::clone(&self.tree.load().version);
+        let bytes = (0..LEVELS).map(|level| version.level_bytes(level)).sum();
+        let entries = version.all_files().map(|(_, file)| file.entries).sum();
+        let is_worth = is_worth_a_flush(memtable, log.writer.len(), bytes, entries)
+            || was_met && memtable.tombstones >= MET_TOMBSTONES;
+        drop(version);
+        if is_worth && self.tree.has_room_to_seal() && !self.tree.must_wait_for_space() {
+            self.look_no_more();
+            // An error is told to the next writer, as the log is poisoned then, or does not matter.
+            let _ = self.seal(&mut log);
+            return;
+        }
+        let mut due = self.due.lock();
+        if due.seen == log.last_sequence {
+            due.micros = None;
+            // The next write asks for looks again.
+            log.reserved_up_to = 0;
+        } else {
+            due.seen = log.last_sequence;
+            due.micros = Some(self.context.env().now_micros().saturating_add(LOOK_MICROS));
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The commit path: how a batch becomes visible and durable.
+//!
+//! * W1  A batch is in the log before any part of it is in a memtable.
+//! * W2  After a failed append or sync nothing more is appended to that log: its tail is unknown, and replay could
+//!       never reach a good record behind a bad one. `resume.rs` starts over with a new one.
+//! * W4  The memory that a batch takes in the memtable is asked for before its record is written: a batch for which there is
+//!       none is not in the log, and the same call succeeds when there is.
+//! * W5  A write that nobody wants any more is given up under the log's lock (EFFORT-3). So whoever says that it is not wanted
+//!       finds it in the log before what it writes next, or never.
+//! * W3  A memtable is sealed between two batches, under the log's lock: a batch is whole in one memtable, and the
+//!       log of a memtable holds no record of another.
+//!
+//! Elsewhere: sealing (`seal.rs`), slowing writers down (`stall.rs`), the record's bytes (`wal/`).
+
+use super::{Commit, Log};
+use crate::batch::{Operation, Operations, WriteBatch, operations};
+use crate::db::locks::Locked;
+use crate::db::logs::LogPlace;
+use crate::db::order::Order;
+use crate::effort;
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{SequenceNumber, Trailer};
+use crate::memtable::{Location, Memtable, Room};
+use crate::options::WriteOptions;
+use crate::sync::{Arc, panicking};
+use crate::wal;
+
+/// Operations of a batch that are located before the first of them is inserted.
+const TOGETHER: usize = 8;
+
+impl Commit {
+    /// Makes `batch` visible and, if asked, durable. The only caller of `wal::Writer::append`.
+    ///
+    /// 1. under the log's lock: reserve memory in the memtable, take sequence numbers, append to the log
+    /// 2. insert into the memtable
+    /// 3. publish the sequence numbers, in order                           4. wait for the group's sync, if `sync`
+    ///
+    /// Readers see nothing before step 3, and none that begins after this has returned misses it (P3). If step 1 fails, 2
+    /// to 4 do not run. Acknowledged when this returns.
+    pub(in crate::db) fn commit(&self, batch: &WriteBatch, options: &WriteOptions) -> Result<()> {
+        self.context.check_writable()?;
+        if batch.is_empty() {
+            return if options.sync {
+                self.sync_all()
+            } else {
+                Ok(())
+            };
+        }
+        let payload = wal::Payload::new(batch.encoded());
+        self.tree.admit(payload.encoded().len() as u64)?;
+        let place = loop {
+            match self.try_commit(batch, &payload)? {
+                Ok(place) => break place,
+                Err(obstacle) => self.wait_out(obstacle)?,
+            }
+        };
+        if options.sync {
+            self.wait_until_durable(place)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Waits until `obstacle` is gone.
+    #[cold]
+    fn wait_out(&self, obstacle: Obstacle) -> Result<()> {
+        effort::wait()?;
+        match obstacle {
+            Obstacle::Space => self.tree.wait_for_space(),
+            Obstacle::Sealed => self.tree.wait_for_room_to_seal(),
+        }
+    }
+
+    /// Steps 1 to 3, or what is in the way of them. Its caller waits for that: it holds a version itself, whose tables may be
+    /// what takes the space.
+    pub(in crate::db) fn try_commit(
+        &self,
+        batch: &WriteBatch,
+        payload: &wal::Payload<'_>,
+    ) -> Result<std::result::Result<LogPlace, Obstacle>> {
+        // While the log is written, the memory arrives that the insert will need.
+        let superversion = self.tree.load();
+        let mut others = operations(batch.encoded())?;
+        let first = others.next().transpose()?.zip(batch.contents().first());
+        let Some((first, content)) = first else {
+            return Err(Error::internal("a batch counts operations that it has not"));
+        };
+        let location = superversion.active.locate(first.key, content.key_hash);
+
+        let newer;
+        let (stop, memtable, room, before, ticket, place) = {
+            let mut log = match self.log_with_room(batch)? {
+                Ok(log) => log,
+                Err(obstacle) => return Ok(Err(obstacle)),
+            };
+            let is_same = Arc::ptr_eq(&log.memtable, &superversion.active);
+            newer = (!is_same).then(|| Arc::clone(&log.memtable));
+            let memtable = newer.as_ref().unwrap_or(&superversion.active);
+            // W4.
+            let count = batch.len();
+            let bytes = match count {
+                1 => first.key.len() + first.value.len(),
+                _ => batch.most_key_and_value_bytes(),
+            };
+            let room = memtable.reserve_for(bytes, count)?;
+            log.writer.reserve(payload)?;
+            let mut stop = StopUnlessDefused {
+                order: &self.order,
+                is_numbered: false,
+                was_panicking: panicking(),
+            };
+            let (before, ticket) = (log.last_sequence, log.counts.batches);
+            let place = self.append(&mut log, batch, payload)?;
+            stop.is_numbered = true;
+            (stop, memtable, room, before, ticket, place)
+        };
+        let last = before.plus(u64::from(batch.count()));
+        let location = match &newer {
+            None => location,
+            Some(memtable) => memtable.locate(first.key, content.key_hash),
+        };
+        insert(memtable, room, (first, location), others, batch, before)?;
+        std::mem::forget(stop);
+        self.order.publish(ticket, last)?;
+        Ok(Ok(place))
+    }
+
+    /// Appends the batch's record and takes its sequence numbers.
+    fn append(
+        &self,
+        log: &mut Log,
+        batch: &WriteBatch,
+        payload: &wal::Payload<'_>,
+    ) -> Result<LogPlace> {
+        let count = u64::from(batch.count());
+        if SequenceNumber::MAX.0 - log.last_sequence.0 < count {
+            return Err(Error::unsupported("all 2^56 sequence numbers are used up"));
+        }
+        let first = log.last_sequence.plus(1);
+        let end = log
+            .writer
+            .append(first, payload, log.file.synced())
+            .inspect_err(|error| {
+                self.context
+                    .note(format_args!("log append failed: {error}"))
+            })?;
+        log.file.set_end(end);
+        log.last_sequence = log.last_sequence.plus(count);
+        log.counts.operations += count;
+        log.counts.batches += 1;
+        Ok(LogPlace {
+            log: log.file.number,
+            offset: end,
+        })
+    }
+
+    /// The log's lock, with a healthy log, room in the memtable, and space on the disk for `batch`; or what to wait for.
+    fn log_with_room(
+        &self,
+        batch: &WriteBatch,
+    ) -> Result<std::result::Result<Locked<'_, Log>, Obstacle>> {
+        let mut log = loop {
+            let log = self.log.lock();
+            // Under the lock, whenever it is taken: a close, or a panic, may have come in between.
+            self.context.check_writable()?;
+            self.order.check()?;
+            // W5.
+            effort::begin_write()?;
+            if self.log_failure(&log).is_none() {
+                break log;
+            }
+            effort::wait()?;
+            self.resume(log)?;
+        };
+        let full = log.memtable.memory() as u64 >= self.context.options().write_buffer_size
+            || self.space.seals_early(log.writer.len());
+        if log.seals_next && self.tree.has_room_to_seal() && !self.tree.must_wait_for_space() {
+            self.seal(&mut log)?;
+        } else if full && !log.memtable.is_empty() {
+            if self.tree.must_wait_for_space() {
+                return Ok(Err(Obstacle::Space));
+            }
+            if !self.tree.has_room_to_seal() {
+                return Ok(Err(Obstacle::Sealed));
+            }
+            self.seal(&mut log)?;
+        }
+        match self.keep_reserve(&mut log, batch) {
+            Err(error) if error.kind() == ErrorKind::NoSpace && self.tree.must_wait_for_space() => {
+                Ok(Err(Obstacle::Space))
+            }
+            outcome => outcome.map(|()| Ok(log)),
+        }
+    }
+}
+
+/// Accounts for the operations of a batch and inserts them in `room`, numbered from after `before`: the `first`, which has been
+/// located, and the `others`.
+fn insert<'a>(
+    memtable: &'a Memtable,
+    mut room: Room<'_>,
+    first: (Operation<'a>, Location<'a>),
+    mut others: Operations<'a>,
+    batch: &'a WriteBatch,
+    before: SequenceNumber,
+) -> Result<()> {
+    memtable.account(batch.sum(before));
+    let mut sequence = before;
+    let mut insert = |(operation, location): (Operation<'a>, Location<'a>)| {
+        sequence = sequence.plus(1);
+        let Operation { kind, key, value } = operation;
+        let trailer = Trailer::new(sequence, kind);
+        memtable.insert_at(&mut room, location, key, trailer, value)
+    };
+    match batch.contents() {
+        [] | [_] => insert(first)?,
+        [_, contents @ ..] => {
+            // Some are located before the first of them is inserted: their memory arrives together.
+            let mut located = [const { None }; TOGETHER];
+            located[0] = Some(first);
+            let mut count = 1;
+            for content in contents {
+                let Some(operation) = others.next().transpose()? else {
+                    break;
+                };
+                if count == TOGETHER {
+                    located
+                        .iter_mut()
+                        .filter_map(Option::take)
+                        .try_for_each(&mut insert)?;
+                    count = 0;
+                }
+                let location = memtable.locate(operation.key, content.key_hash);
+                located[count] = Some((operation, location));
+                count += 1;
+            }
+            located
+                .iter_mut()
+                .filter_map(Option::take)
+                .try_for_each(&mut insert)?;
+        }
+    }
+    // What was accounted for is there, and no more (M5).
+    match sequence == before.plus(u64::from(batch.count())) && others.next().is_none() {
+        true => Ok(()),
+        false => Err(Error::internal("a batch was not inserted whole")),
+    }
+}
+
+/// Why a batch cannot be committed yet.
+#[derive(Debug)]
+pub(in crate::db) enum Obstacle {
+    /// A compaction under way may need the space that there is.
+    Space,
+    /// As many memtables as may be wait for their flush.
+    Sealed,
+}
+
+/// Stops publication, and with it writing, if a commit panics once it may append; or if it ends by an error between its log
+/// record and its publication: the numbers it took will never be published, so no later one can be.
+struct StopUnlessDefused<'a> {
+    order: &'a Order,
+    /// Whether it has taken its numbers.
+    is_numbered: bool,
+    /// Whether a panic that is none of its own had begun before.
+    was_panicking: bool,
+}
+
+impl Drop for StopUnlessDefused<'_> {
+    fn drop(&mut self) {
+        if self.is_numbered || panicking() && !self.was_panicking {
+            self.order.stop();
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What every room of an open database knows: where it is, how it was opened, and whether it is still open.
+//!
+//! It has no lock. Everything else here names it, and it names nobody.
+//!
+//! * STEP-1  In any build but that of the unit tests a step is nothing at all.
+
+use std::path::{Path, PathBuf};
+
+use super::info_log::InfoLogger;
+use crate::env::Env;
+use crate::error::{Error, ErrorKind, Result};
+use crate::metrics::Metrics;
+use crate::options::Options;
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicBool, Ordering};
+
+/// See the head of the file.
+pub(super) struct Context {
+    dir: PathBuf,
+    env: Arc<dyn Env>,
+    options: Options,
+    metrics: Metrics,
+    info_log: InfoLogger,
+    closed: AtomicBool,
+    /// `fork_count` when the database was opened: a child after `fork` sees another one (D2).
+    forks: u32,
+}
+
+impl Context {
+    /// Of the database in `dir`, which is open.
+    pub(super) fn new(
+        dir: PathBuf,
+        env: Arc<dyn Env>,
+        options: Options,
+        info_log: InfoLogger,
+    ) -> Context {
+        Context {
+            dir,
+            env,
+            options,
+            metrics: Metrics::default(),
+            info_log,
+            closed: AtomicBool::new(false),
+            forks: crate::env::fork_count(),
+        }
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The environment that draws on the whole reserve.
+    pub(super) fn env(&self) -> &dyn Env {
+        &*self.env
+    }
+
+    /// [`Context::env`] for those who keep it.
+    pub(super) fn shared_env(&self) -> Arc<dyn Env> {
+        Arc::clone(&self.env)
+    }
+
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Refuses every call after close, and in a child after `fork`.
+    #[inline]
+    pub(super) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) || self.is_foreign() {
+            return Err(closed_error(self.forks));
+        }
+        Ok(())
+    }
+
+    /// What a call answers that met `error`: `Closed` if the database was closed meanwhile, since the files may be gone.
+    #[cold]
+    pub(super) fn closed_or(&self, error: Error) -> Error {
+        self.check_open().err().unwrap_or(error)
+    }
+
+    /// Refuses writes after close and to a database opened read-only.
+    #[inline]
+    pub(super) fn check_writable(&self) -> Result<()> {
+        self.check_open()?;
+        if self.options.read_only {
+            return Err(Error::invalid_argument(
+                "the database was opened with read_only",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether this is a child of the process that opened it.
+    #[inline]
+    pub(super) fn is_foreign(&self) -> bool {
+        crate::env::fork_count() != self.forks
+    }
+
+    /// From now on every call is refused; whether one was not before.
+    pub(super) fn close(&self) -> bool {
+        !self.closed.swap(true, Ordering::AcqRel)
+    }
+
+    /// Writes a line to the info log.
+    pub(super) fn note(&self, line: std::fmt::Arguments<'_>) {
+        self.info_log.write(&*self.env, line);
+    }
+
+    /// Closes the info log.
+    pub(super) fn let_go(&self) {
+        self.info_log.let_go();
+    }
+
+    /// Background work has come to `name`. The options' hook is called, on the thread that does the work; it may panic.
+    #[inline(always)]
+    pub(super) fn step(&self, name: &'static str) {
+        #[cfg(test)]
+        if let Some(hook) = &self.options.step_hook {
+            hook(name);
+        }
+        let _ = name;
+    }
+}
+
+/// What calls answer on a database that was closed, or that another process opened: `forks` is its `fork_count`.
+#[cold]
+pub(super) fn closed_error(forks: u32) -> Error {
+    if crate::env::fork_count() != forks {
+        return Error::new(
+            ErrorKind::Closed,
+            "the database was opened before a fork and belongs to the parent process",
+        );
+    }
+    Error::closed("the database")
+}

@@ -1,0 +1,227 @@
+//! The folder in which a checkpoint or a repair makes a database.
+//!
+//! * DESTINATION-1  From its first moment to the last the folder is marked as incomplete, durably, so that nobody takes it
+//!                  for a database or for room for one. A folder that was missing appears with the mark in it, by a
+//!                  rename; in one that was empty the mark is the first file, even before the lock.
+//! * DESTINATION-2  The mark goes last, when everything else is durable. Then the folder is a database.
+//! * DESTINATION-3  The folder's lock is held while it is filled, and whatever was made is removed again after an error.
+//! * DESTINATION-4  What an earlier attempt left in a marked folder is removed, if there is nothing else in it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::destroy::remove_database;
+use super::location::check_path;
+use crate::checksum::crc;
+use crate::env::{DirLock, Env, Names, PathKind};
+use crate::error::{Error, Result};
+use crate::filename::{INCOMPLETE, LOCK, parse};
+use crate::sync::Arc;
+use crate::version::{MARK, is_marked, not_a_directory, owner};
+
+/// A folder in which a database is being made, and its lock.
+pub(in crate::db) struct Destination {
+    env: Arc<dyn Env>,
+    pub(in crate::db) dir: PathBuf,
+    lock: Box<dyn DirLock>,
+    /// Whether the folder was made here.
+    is_new: bool,
+}
+
+impl Destination {
+    /// Makes sure that `path` is a folder with nothing in it but the mark, and locks it (DESTINATION-1, 3 and 4).
+    pub(in crate::db) fn prepare(env: Arc<dyn Env>, path: &Path) -> Result<Destination> {
+        check_path(path)?;
+        let (is_new, made_mark) = match env.kind(path)? {
+            PathKind::Missing => {
+                let is_new = make_marked(&*env, path)?;
+                (is_new, is_new)
+            }
+            PathKind::Directory => {
+                refuse_unless_free(&*env, path)?;
+                // Its own entry may not be durable yet.
+                env.create_dir_all(path)?;
+                (false, mark(&*env, path)?)
+            }
+            PathKind::File(_) | PathKind::Other => return Err(not_a_directory(&*env, path)),
+        };
+        let prepared = Destination::lock(&env, path, is_new).and_then(|destination| {
+            destination.clear(made_mark)?;
+            Ok(destination)
+        });
+        if prepared.is_err() && made_mark {
+            // The folder is to be as it was found.
+            unmark(&*env, path, is_new);
+        }
+        prepared
+    }
+
+    fn lock(env: &Arc<dyn Env>, path: &Path, is_new: bool) -> Result<Destination> {
+        let dir = env.canonical(path)?;
+        let lock = env.lock(&dir, true, Duration::ZERO)?;
+        Ok(Destination {
+            env: Arc::clone(env),
+            dir,
+            lock,
+            is_new,
+        })
+    }
+
+    /// Removes what an earlier attempt left. `made_mark`: the mark was made here, in an empty folder.
+    fn clear(&self, made_mark: bool) -> Result<()> {
+        let env = &*self.env;
+        let names = env.list(&self.dir)?;
+        let is_kept = |name: &str| name == LOCK || name == INCOMPLETE;
+        // Somebody may have been faster, and done meanwhile: that is theirs.
+        if made_mark && let Some(name) = names.iter().find(|name| !is_kept(name)) {
+            return Err(not_empty(&self.dir, name));
+        }
+        refuse_unless_free(env, &self.dir)?;
+        mark(env, &self.dir)?;
+        for name in names.iter().filter(|name| !is_kept(name)) {
+            env.remove_file(&self.dir.join(name))?;
+        }
+        Ok(())
+    }
+
+    /// Lets the folder go: as a database (DESTINATION-2), or after an error with everything that was made in it removed.
+    pub(in crate::db) fn finish(self, outcome: Result<()>) -> Result<()> {
+        let outcome = outcome.and_then(|()| {
+            let names = Names::made_from_now(&*self.env);
+            self.env.remove_file(&self.dir.join(INCOMPLETE))?;
+            names.sync(&*self.env, &self.dir)
+        });
+        if outcome.is_err() {
+            // The error is the one to tell; what is left does not open (DESTINATION-1).
+            let removed = remove_database(&*self.env, &self.dir);
+            drop(self.lock);
+            if removed.is_ok() && self.is_new {
+                let _ = self.env.remove_dir(&self.dir);
+            }
+        }
+        outcome
+    }
+}
+
+/// Makes the folder `path`, with the mark in it from the first moment; whether it was made here.
+fn make_marked(env: &dyn Env, path: &Path) -> Result<bool> {
+    let Some(name) = path.file_name() else {
+        env.create_dir_all(path)?;
+        return mark(env, path);
+    };
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    // Made before under the same name, if that was cut short.
+    let staged = parent.join(format!(".aidb-new-{:08x}", crc(name.as_encoded_bytes())));
+    env.create_dir_all(&staged)?;
+    let renamed = refuse_unless_free(env, &staged)
+        .and_then(|()| mark(env, &staged))
+        .and_then(|_| env.rename(&staged, path));
+    match renamed {
+        Ok(()) => {
+            env.sync_dir(parent)
+                .inspect_err(|_| unmark(env, path, true))?;
+            Ok(true)
+        }
+        Err(error) => {
+            unmark(env, &staged, true);
+            match env.kind(path)? {
+                // Somebody was faster: the lock decides.
+                PathKind::Directory => Ok(false),
+                _ if error.is_of_no_renaming() => {
+                    env.create_dir_all(path)?;
+                    mark(env, path)
+                }
+                _ => Err(error),
+            }
+        }
+    }
+}
+
+/// Puts the mark into `dir`, durably; whether it was missing. A torn one is made whole, since it is to prove the folder
+/// once there is more in it (IDENTITY-4).
+fn mark(env: &dyn Env, dir: &Path) -> Result<bool> {
+    let path = dir.join(INCOMPLETE);
+    if env.kind(&path)? != PathKind::Missing {
+        let file = env.open_write(&path)?;
+        if !is_marked(env, dir)? {
+            file.write_at(0, MARK.as_bytes())?;
+            file.set_len(MARK.len() as u64)?;
+        }
+        // Whoever wrote it may have been killed before this.
+        file.sync()?;
+        env.sync_dir(dir)?;
+        return Ok(false);
+    }
+    let made = env.create_new(&path).and_then(|file| {
+        file.write_at(0, MARK.as_bytes())?;
+        file.sync()?;
+        env.sync_dir(dir)
+    });
+    match made {
+        Ok(()) => Ok(true),
+        Err(error) => {
+            // An empty folder is to be empty again.
+            let _ = env.remove_file(&path);
+            Err(error)
+        }
+    }
+}
+
+/// Takes the mark back that was put into `dir`, which had nothing else in it; removes `dir` too if it was made here.
+///
+/// Never fails: the error that led to it is the one to tell, and a mark that stays is no harm.
+fn unmark(env: &dyn Env, dir: &Path, is_new: bool) {
+    let _ = env.remove_file(&dir.join(INCOMPLETE));
+    let _ = match is_new {
+        true => env.remove_dir(dir),
+        false => env.sync_dir(dir),
+    };
+}
+
+/// Refuses a folder that is not empty, unless all that is in it was left by an earlier attempt (DESTINATION-4).
+fn refuse_unless_free(env: &dyn Env, dir: &Path) -> Result<()> {
+    let names = env.list(dir)?;
+    let is_marked = names.iter().any(|name| name == INCOMPLETE);
+    let is_left = |name: &&String| match is_marked {
+        true => parse(name).is_some(),
+        false => *name == LOCK,
+    };
+    if let Some(name) = names.iter().find(|name| !is_left(name)) {
+        return Err(not_empty(dir, name));
+    }
+    owner(env, dir, &names).map(|_| ())
+}
+
+fn not_empty(dir: &Path, name: &str) -> Error {
+    Error::invalid_argument(format!("{} is not empty: it holds {name}", dir.display()))
+}
+
+/// The error for a folder that is marked: what it is, and what to do.
+pub(in crate::db) fn incomplete(env: &dyn Env, dir: &Path) -> Error {
+    let mark = dir.join(INCOMPLETE);
+    let mut head = [0; 16];
+    let read = env
+        .open_read(&mark)
+        .and_then(|file| file.read_at(0, &mut head));
+    let head = &head[..read.unwrap_or_default()];
+    let what = if MARK.as_bytes().starts_with(head) {
+        "this is a copy (a checkpoint or a repair) that is not complete: make it again into this folder, or destroy it"
+    } else if is_marked(env, dir).unwrap_or(false) {
+        // The mark was CURRENT, or another file that proved the folder.
+        "this database was being destroyed, and that was cut short: destroy it again"
+    } else if head.iter().all(|byte| *byte == 0) {
+        "this is a copy (a checkpoint or a repair) that is not complete, or a database that was being destroyed: if it is a \
+         copy, make it again into this folder, or destroy it"
+    } else {
+        "this file marks a database that is not complete, and AiDb did not write it, or it is damaged: remove it by hand if \
+         the database in this folder is known to be whole; if it is a copy (a checkpoint or a repair), make it again into \
+         this folder, or destroy it"
+    };
+    Error::corruption(&mark, 0, what)
+}
+
+#[cfg(test)]
+mod tests;

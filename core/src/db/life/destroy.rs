@@ -1,0 +1,108 @@
+//! Destroying: removing a database, and nothing else.
+//!
+//! * DESTROY-1  Only what is AiDb's is touched (IDENTITY-1 of `version/identity.rs`), and nothing before the lock is held.
+//! * DESTROY-2  First of all, and durably, the file that proves the folder, CURRENT where that is whole, becomes the mark of
+//!              incompleteness: from then on the folder does not open, and the mark proves whose it is until the very end.
+//!              A rename takes no space, so a full disk is no obstacle.
+//! * DESTROY-3  The mark goes when the removal of everything else is durable. So whatever a kill or a loss of power leaves
+//!              is the whole database, or what can be destroyed again, or nothing.
+//! * DESTROY-4  It is durable: the folder is synced, and its parent if the folder goes too.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::location::check_path;
+use crate::env::{Env, PathKind};
+use crate::error::Result;
+use crate::filename::{INCOMPLETE, LOCK};
+use crate::options::Options;
+use crate::version::{Owner, belongs, not_a_directory, owner};
+
+/// Removes the database in `path`; see `DB::destroy`.
+pub(in crate::db) fn destroy(path: &Path, options: &Options) -> Result<()> {
+    check_path(path)?;
+    let env = &*options.env;
+    match env.kind(path)? {
+        PathKind::Missing => return Ok(()),
+        PathKind::Directory => {}
+        PathKind::File(_) | PathKind::Other => return Err(not_a_directory(env, path)),
+    }
+    let dir = env.canonical(path)?;
+    // DESTROY-1. Locking leaves a file, so this comes before; and again under the lock.
+    let names = env.list(&dir)?;
+    if owner(env, &dir, &names)? == Owner::Nobody {
+        return match names.is_empty() {
+            true => remove_folder(env, path, &dir),
+            false => Ok(()),
+        };
+    }
+    let timeout = Duration::from_millis(options.lock_timeout_millis);
+    let lock = match env.lock(&dir, true, timeout) {
+        Ok(lock) => lock,
+        // Another call has destroyed it meanwhile.
+        Err(_) if env.kind(&dir)? == PathKind::Missing => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    remove_database(env, &dir)?;
+    drop(lock);
+    match env.list(&dir)?.is_empty() {
+        true => remove_folder(env, path, &dir),
+        false => Ok(()),
+    }
+}
+
+/// Removes the files of the database, whole or half made, in `dir`, whose lock the caller holds; durably.
+pub(in crate::db) fn remove_database(env: &dyn Env, dir: &Path) -> Result<()> {
+    let names = env.list(dir)?;
+    let Owner::Ours(proof) = owner(env, dir, &names)? else {
+        return Ok(());
+    };
+    let mut ours = Vec::new();
+    for name in names {
+        if belongs(env, dir, &name)? {
+            ours.push(name);
+        }
+    }
+    let has = |wanted: &str| ours.iter().any(|name| name == wanted);
+    // A mark that proves nothing (IDENTITY-4) is replaced. A creation that was cut short has nothing but a LOCK.
+    let marked = Some(proof).filter(|proof| proof != LOCK && proof != INCOMPLETE);
+    if let Some(name) = &marked {
+        env.rename(&dir.join(name), &dir.join(INCOMPLETE))?;
+    }
+    // DESTROY-2. A mark that is found may not be durable either.
+    env.sync_dir(dir)?;
+    let is_last = |name: &String| name == LOCK || name == INCOMPLETE;
+    for name in &ours {
+        if !is_last(name) && Some(name) != marked.as_ref() {
+            env.remove_file(&dir.join(name))?;
+        }
+    }
+    // DESTROY-3.
+    env.sync_dir(dir)?;
+    if has(LOCK) {
+        env.remove_file(&dir.join(LOCK))?;
+    }
+    if has(INCOMPLETE) || marked.is_some() {
+        env.remove_file(&dir.join(INCOMPLETE))?;
+    }
+    env.sync_dir(dir)
+}
+
+/// Removes the empty folder `path`, which is `dir` without symbolic links.
+fn remove_folder(env: &dyn Env, path: &Path, dir: &Path) -> Result<()> {
+    if let Err(error) = env.remove_dir(path) {
+        return match error.is_of_a_folder_that_stays() || env.kind(path)? == PathKind::Missing {
+            true => Ok(()),
+            false => Err(error),
+        };
+    }
+    // DESTROY-4.
+    match env.sync_dir(dir.parent().unwrap_or(dir)) {
+        // A parent that may be changed and not read: nobody can sync it, and no more than an empty folder comes back.
+        Err(error) if error.is_denied() => Ok(()),
+        outcome => outcome,
+    }
+}
+
+#[cfg(test)]
+mod tests;

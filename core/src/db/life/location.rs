@@ -1,0 +1,95 @@
+//! Paths that callers give, before anything is done with them.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// Refuses what is no path: an empty one, and one with a NUL byte, which no file system has (`InvalidArgument`).
+///
+/// Refuses also a path that begins with a scheme, `aidb://host/db` or `s3://bucket/db`: there is no client for any, and a folder
+/// of that name is not what the caller wants (`Unsupported`).
+///
+/// What makes paths out of text, Python's `pathlib` and Node's `path.join`, leaves one slash of two, so `s3:/bucket` is
+/// refused as well. `./s3:/bucket` is a folder, as is whatever else does not begin with letters and a colon.
+pub(in crate::db) fn check_path(path: &Path) -> Result<()> {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    if bytes.is_empty() {
+        let what = "the path is empty (the present folder is \".\")";
+        return Err(Error::invalid_argument(what));
+    }
+    if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
+        return Err(Error::invalid_argument(format!(
+            "the path {:?} has a NUL byte, its byte {at}, and no file system takes that",
+            path.display().to_string()
+        )));
+    }
+    let Some(scheme) = scheme(bytes) else {
+        return Ok(());
+    };
+    let shown = path.display();
+    Err(Error::unsupported(
+        match scheme.eq_ignore_ascii_case("file") {
+            true => format!(
+                "{shown} is a URL, and a path is needed: leave out {scheme}:// (for a folder of that name, begin with ./)"
+            ),
+            false => format!(
+                "{shown} begins with {scheme}:, and this AiDb opens folders of the file system only (for a folder of that \
+                 name, begin with ./)"
+            ),
+        },
+    ))
+}
+
+/// What stands before `://`, or before `:/` if it is longer than the letter of a drive.
+fn scheme(path: &[u8]) -> Option<&str> {
+    let end = path.iter().position(|byte| *byte == b':')?;
+    let (scheme, rest) = path.split_at(end);
+    let scheme = std::str::from_utf8(scheme).ok()?;
+    let is_one = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    let is_followed = rest.starts_with(b"://") || rest.starts_with(b":/") && scheme.len() > 1;
+    (is_one && is_followed).then_some(scheme)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_scheme_is_told_from_a_folder() {
+        for path in [
+            "aidb://host/db",
+            "s3://bucket",
+            "S3://bucket/db",
+            "s3:/bucket/db",
+            "https://example.org",
+            "git+ssh://host",
+            "file:///home/db",
+            "file:/home/db",
+            "x://host",
+            "aidb://",
+        ] {
+            let error = check_path(Path::new(path)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{path}");
+            assert!(error.message().starts_with(path), "{error}");
+        }
+        for path in [
+            "db",
+            "/s3://bucket",
+            "./s3://bucket",
+            "home/s3://bucket",
+            "c:/db",
+            "db:",
+            "db:1/x",
+            "a b://x",
+            "1s3://x",
+            "://x",
+            "ä://x",
+        ] {
+            check_path(Path::new(path)).unwrap();
+        }
+    }
+}

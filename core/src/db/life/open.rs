@@ -1,0 +1,474 @@
+//! Opening: from a directory to a running database.
+//!
+//! In order: lock, manifest, logs, a new log, orphans, threads.
+//!
+//! * O1  Nothing is deleted or cut before the new log and a new manifest are durable: until then a crash leaves
+//!       everything as it was found. The new log's header cuts off the torn tail behind it: it names the good length.
+//! * O2  Replayed logs are synced, but that is not relied upon: if a sync failed in the last life, the kernel may have
+//!       dropped what it was for and report success now. So the first synced write waits until what was replayed
+//!       is in tables (`commit/`).
+//! * O3  A database opened read-only changes no byte on disk.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::background::start_threads;
+use super::recovery::{Expected, Recovered, replay};
+use super::{Closing, Database, check_path, incomplete};
+use crate::content::Sum;
+use crate::db::commit::{Commit, Log};
+use crate::db::context::Context;
+use crate::db::doorbell::Doorbell;
+use crate::db::info_log::{InfoLogger, refuse_own_files};
+use crate::db::locks::{Lock, Rank};
+use crate::db::logs::{LogFile, Logs, log_numbers};
+use crate::db::order::Order;
+use crate::db::read::Walks;
+use crate::db::space::Space;
+use crate::db::tree::{Ground, Grown, STOP_FACTOR, SuperVersion, Tree};
+use crate::env::{DirLock, Env, MemEnv, Names, PathKind};
+use crate::error::{Error, Result};
+use crate::filename::{self, FileKind, log_path};
+use crate::key::FileNumber;
+use crate::memory;
+use crate::memtable::{Memtable, SpareChunks};
+use crate::options::{InfoLog, OnOneLine, Options};
+use crate::sync::Arc;
+use crate::version::{
+    Contents, FileNumbers, ObsoleteFiles, VersionEdit, VersionSet, inspect, not_a_directory,
+};
+use crate::wal::{Watermark, WatermarkWriter, Writer};
+
+/// Descriptors left to the process beside those of tables.
+const OTHER_FILES: u64 = 24;
+/// Memtables and tables are not made smaller than this, the least that their options take, in bytes.
+const SMALLEST_FILE: u64 = 4 << 10;
+/// Tables kept open at once, at least and at most, where the options leave it open.
+const FEWEST_TABLES: u64 = 8;
+const MOST_TABLES: u64 = 4096;
+
+/// Pieces of memory that a database takes and does not ask for one by one.
+const DATABASE_PIECES: usize = 256;
+
+/// Opens the database in `path`; see `DB::open`.
+pub(in crate::db) fn open(path: &Path, options: Options) -> Result<Arc<Database>> {
+    let place = lock_directory(path, options)?;
+    let doorbell = Arc::new(Doorbell::default());
+    let (space, env) = open_space(&place)?;
+    let obsolete = ObsoleteFiles::new(ring(&doorbell));
+    let mut versions = find_version(&place, &env, &obsolete)?;
+    let names = env.list(&place.dir)?;
+    let recovered = replay_logs(&place, &*env, &versions, &names)?;
+    let log = begin_log(&place, &*env, &versions, &recovered)?;
+    if !place.options.read_only {
+        let needed = recovered.sealed.is_empty().then_some(log.writer.number());
+        settle_directory(&place, &*env, &mut versions, &recovered, needed, &names)?;
+    }
+    let found = Found {
+        env,
+        space,
+        doorbell,
+        obsolete,
+        versions,
+        recovered,
+        log,
+    };
+    let database = assemble(place, found);
+    if !database.context.options().read_only {
+        database.tree.begin();
+    }
+    start_threads(&database)?;
+    Ok(database)
+}
+
+/// A directory that is ours while this is held.
+struct Place {
+    dir: PathBuf,
+    options: Options,
+    contents: Contents,
+    /// Closed before the directory is given back.
+    info_log: InfoLogger,
+    lock: Box<dyn DirLock>,
+}
+
+/// What was found in the directory, and begun in it.
+struct Found {
+    /// The one that draws on the reserve.
+    env: Arc<dyn Env>,
+    space: Space,
+    doorbell: Arc<Doorbell>,
+    obsolete: Arc<ObsoleteFiles>,
+    versions: VersionSet,
+    recovered: Recovered,
+    log: FirstLog,
+}
+
+/// The log that this life begins with, and its memtable.
+struct FirstLog {
+    writer: Writer,
+    file: Arc<LogFile>,
+    watermark: Option<WatermarkWriter>,
+    memtable: Arc<Memtable>,
+    spare_chunks: Arc<SpareChunks>,
+}
+
+/// Checks the options, and locks the directory, which it makes if it may.
+fn lock_directory(path: &Path, mut options: Options) -> Result<Place> {
+    options.validate()?;
+    check_path(path)?;
+    memory::room_ahead(DATABASE_PIECES, "a database")?;
+    let env = Arc::clone(&options.env);
+    if let InfoLog::File(log) = &options.info_log {
+        check_path(log).map_err(|error| error.context("option info_log"))?;
+        refuse_own_files(path, log, &options)?;
+    }
+    let most = most_level0_trigger(&*env);
+    options.level0_compaction_trigger = options.level0_compaction_trigger.min(most);
+    keep_files_small(&mut options);
+    make_directory(&*env, path, &options)?;
+    let dir = env.canonical(path)?;
+    // Looked at before it is locked, because locking leaves a file in it; and again under the lock.
+    let contents = inspect(&*env, &dir)?;
+    refuse_by_options(contents, &dir, &options)?;
+    let timeout = Duration::from_millis(options.lock_timeout_millis);
+    let lock = env.lock(&dir, !options.read_only, timeout)?;
+    let contents = inspect(&*env, &dir)?;
+    refuse_by_options(contents, &dir, &options)?;
+    if contents == Contents::Incomplete {
+        return Err(incomplete(&*env, &dir));
+    }
+    let info_log = InfoLogger::open(&dir, &options)?;
+    info_log.write(&*env, format_args!("opening with {}", OnOneLine(&options)));
+    Ok(Place {
+        dir,
+        options,
+        contents,
+        lock,
+        info_log,
+    })
+}
+
+/// The space of the database, and the environment that draws on it.
+fn open_space(place: &Place) -> Result<(Space, Arc<dyn Env>)> {
+    let (env, dir) = (&place.options.env, &place.dir);
+    match place.options.read_only {
+        // O3.
+        true => Space::open(env, &nowhere(dir)?, dir, &place.options),
+        false => Space::open(env, env, dir, &place.options),
+    }
+}
+
+/// What the manifest says; a new one in an empty directory.
+fn find_version(
+    place: &Place,
+    env: &Arc<dyn Env>,
+    obsolete: &Arc<ObsoleteFiles>,
+) -> Result<VersionSet> {
+    let (dir, env, obsolete) = (&place.dir, Arc::clone(env), Arc::clone(obsolete));
+    match place.contents {
+        Contents::Database => {
+            let found = VersionSet::recover(env, dir, obsolete, place.options.read_only)?;
+            found.confirm_creation()?;
+            Ok(found)
+        }
+        Contents::Incomplete => Err(incomplete(&*env, dir)),
+        Contents::Nothing => {
+            // It is there, but whoever made it may have been killed before that was durable.
+            env.create_dir_all(dir)?;
+            VersionSet::create(env, dir, obsolete)
+        }
+    }
+}
+
+/// What the logs among the files `names` hold that is in no table.
+fn replay_logs(
+    place: &Place,
+    env: &dyn Env,
+    versions: &VersionSet,
+    names: &[String],
+) -> Result<Recovered> {
+    let recovered = replay(
+        env,
+        &place.dir,
+        &log_numbers(names),
+        &Expected {
+            needed: versions.log_number(),
+            synced: versions.synced_log(),
+            watermark: Watermark::read(env, &place.dir),
+            last_sequence: versions.last_sequence(),
+        },
+        place.options.write_buffer_size,
+    )?;
+    let last = recovered.end.last_sequence;
+    place
+        .info_log
+        .write(env, format_args!("recovered up to number {last}"));
+    Ok(recovered)
+}
+
+/// Begins this life's log and its memtable.
+fn begin_log(
+    place: &Place,
+    env: &dyn Env,
+    versions: &VersionSet,
+    recovered: &Recovered,
+) -> Result<FirstLog> {
+    let name = Names::made_from_now(env);
+    let (dir, options) = (&place.dir, &place.options);
+    let writer = start_log(env, dir, &versions.numbers(), recovered, options)?;
+    let file = LogFile::new(
+        writer.number(),
+        writer.log_id(),
+        Arc::clone(writer.file()),
+        writer.len(),
+        0,
+        name,
+    );
+    let watermark = match options.read_only {
+        true => None,
+        // Nobody needs it, so it draws on no reserve.
+        false => WatermarkWriter::open(&*options.env, dir)
+            .inspect_err(|error| place.info_log.write(env, format_args!("{error}")))
+            .ok(),
+    };
+    let write_buffer_size = options.write_buffer_size as usize;
+    let spare_chunks = Memtable::spare_chunks(write_buffer_size);
+    let memtable = Memtable::recycling(write_buffer_size, Arc::clone(&spare_chunks))?;
+    Ok(FirstLog {
+        writer,
+        file,
+        watermark,
+        memtable: Arc::new(memtable),
+        spare_chunks,
+    })
+}
+
+/// Makes a manifest of this life, and removes what nobody needs (O1). `needed`: the oldest log that is, if nothing waits for a
+/// flush, which would say it: nothing else would ever let the old logs go.
+fn settle_directory(
+    place: &Place,
+    env: &dyn Env,
+    versions: &mut VersionSet,
+    recovered: &Recovered,
+    needed: Option<FileNumber>,
+    names: &[String],
+) -> Result<()> {
+    let edit = VersionEdit {
+        log_number: needed,
+        ..VersionEdit::default()
+    };
+    versions.log_and_apply(edit, Sum::default())?;
+    for error in remove_orphans(env, &place.dir, names, versions, recovered) {
+        place.info_log.write(env, format_args!("{error}"));
+    }
+    Ok(())
+}
+
+/// What rings `doorbell`.
+fn ring(doorbell: &Arc<Doorbell>) -> impl Fn() + Send + Sync + use<> {
+    let doorbell = Arc::clone(doorbell);
+    move || doorbell.ring()
+}
+
+/// Puts the rooms of a database together, from the lowest up.
+fn assemble(place: Place, found: Found) -> Arc<Database> {
+    let Found { env, log, .. } = found;
+    let (recovered, versions) = (found.recovered, found.versions);
+    let last_sequence = recovered.end.last_sequence;
+    let unflushed = recovered.sealed.first().map(|sealed| sealed.last_sequence);
+    let superversion = SuperVersion {
+        active: Arc::clone(&log.memtable),
+        active_log: log.writer.number(),
+        sealed: recovered.sealed,
+        version: versions.current(),
+    };
+    let open_tables = open_tables(&*env, &place.options);
+    let file_numbers = versions.numbers();
+    let versions = Arc::new(Lock::new(Rank::Versions, versions));
+    let to_note = Arc::clone(&versions);
+    let note_synced = Box::new(move |log| to_note.lock().note_synced_log(log));
+
+    let context = Context::new(place.dir, env, place.options, place.info_log);
+    let context = Arc::new(context);
+    let order = Arc::new(Order::new(last_sequence, ring(&found.doorbell)));
+    let space = Arc::new(found.space);
+    let first = Arc::clone(&log.file);
+    let logs = Logs::new(&context, &space, note_synced, log.watermark, first);
+    let logs = Arc::new(logs);
+    let ground = Ground {
+        context: Arc::clone(&context),
+        order: Arc::clone(&order),
+        space: Arc::clone(&space),
+        logs: Arc::clone(&logs),
+        doorbell: found.doorbell,
+    };
+    let grown = Grown {
+        superversion,
+        versions,
+        file_numbers,
+        obsolete: found.obsolete,
+        spare_chunks: log.spare_chunks,
+        open_tables,
+    };
+    let tree = Arc::new(Tree::new(ground, grown));
+    let log = Log::new(log.writer, log.file, log.memtable, last_sequence);
+    Arc::new(Database {
+        walks: Walks::new(&tree),
+        commit: Commit::new(&order, &space, &logs, &tree, log, unflushed),
+        tree,
+        logs,
+        space,
+        order,
+        context,
+        closing: Lock::new(
+            Rank::Closing,
+            Closing {
+                threads: Vec::new(),
+                lock: Some(place.lock),
+            },
+        ),
+    })
+}
+
+/// Makes sure the directory is there, if the options allow it.
+fn make_directory(env: &dyn Env, path: &Path, options: &Options) -> Result<()> {
+    match env.kind(path)? {
+        PathKind::Directory => Ok(()),
+        PathKind::Missing if options.create_if_missing && !options.read_only => {
+            env.create_dir_all(path)
+        }
+        PathKind::Missing => {
+            let (name, is) = match options.read_only {
+                true => ("read_only", "set"),
+                false => ("create_if_missing", "off"),
+            };
+            Err(Error::invalid_argument(format!(
+                "{} does not exist, and {} is {is}",
+                path.display(),
+                options.spelling(name)
+            )))
+        }
+        PathKind::File(_) | PathKind::Other => Err(not_a_directory(env, path)),
+    }
+}
+
+fn refuse_by_options(contents: Contents, dir: &Path, options: &Options) -> Result<()> {
+    let refuse = |what: &str, name: &str, is: &str| {
+        let (dir, name) = (dir.display(), options.spelling(name));
+        Err(Error::invalid_argument(format!(
+            "{dir} {what}, and {name} is {is}"
+        )))
+    };
+    match contents {
+        Contents::Database if options.error_if_exists => {
+            refuse("exists and is a database already", "error_if_exists", "set")
+        }
+        Contents::Nothing if options.read_only => refuse("holds no database", "read_only", "set"),
+        Contents::Nothing if !options.create_if_missing => {
+            refuse("holds no database", "create_if_missing", "off")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Starts the log that follows what was recovered, durably (O1, O2).
+fn start_log(
+    env: &dyn Env,
+    dir: &Path,
+    numbers: &FileNumbers,
+    recovered: &Recovered,
+    options: &Options,
+) -> Result<Writer> {
+    let (number, log_id, expected) = (numbers.allocate(), env.random()?, options.write_buffer_size);
+    if options.read_only {
+        // O3: nobody appends to it, so it need not exist on disk.
+        return Writer::create(
+            &*nowhere(dir)?,
+            dir,
+            number,
+            log_id,
+            recovered.end,
+            expected,
+        );
+    }
+    for &number in &recovered.chain {
+        env.open_write(&log_path(dir, number))?.sync()?;
+    }
+    let writer = Writer::create(env, dir, number, log_id, recovered.end, expected)?;
+    // CURRENT too: it may have been renamed by a life that was killed before it synced that.
+    env.sync_dir(dir)?;
+    Ok(writer)
+}
+
+/// An environment in which only `dir` exists, for what a database opened read-only must not write.
+fn nowhere(dir: &Path) -> Result<Arc<dyn Env>> {
+    let env = MemEnv::new();
+    env.create_dir_all(dir)?;
+    Ok(Arc::new(env))
+}
+
+/// Removes what crashes left behind; answers what could not be removed. `names`: what was there before this life wrote anything.
+fn remove_orphans(
+    env: &dyn Env,
+    dir: &Path,
+    names: &[String],
+    versions: &VersionSet,
+    recovered: &Recovered,
+) -> Vec<Error> {
+    let needed = versions.log_number();
+    let live = versions.live_files();
+    delete_orphans(env, dir, names, |kind| match kind {
+        FileKind::Table(number) => live.contains(&number),
+        FileKind::Log(number) => number >= needed && recovered.chain.contains(&number),
+        FileKind::Manifest(number) => number == versions.manifest_number(),
+        FileKind::Temporary => false,
+        FileKind::Current
+        | FileKind::Lock
+        | FileKind::InfoLog
+        | FileKind::Reserve
+        | FileKind::Synced
+        | FileKind::Incomplete => true,
+    })
+}
+
+/// Removes what crashes left behind: tables in no version, logs that are neither needed nor in the chain, replaced
+/// manifests, half-made files. What is gone already, or cannot be removed now, does not matter: no file number is
+/// given out twice, and the next open tries again. Answers what went wrong.
+fn delete_orphans(
+    env: &dyn Env,
+    dir: &Path,
+    names: &[String],
+    is_live: impl Fn(FileKind) -> bool,
+) -> Vec<Error> {
+    let orphans = names
+        .iter()
+        .filter(|name| filename::parse(name).is_some_and(|kind| !is_live(kind)));
+    orphans
+        .filter_map(|name| env.remove_file(&dir.join(name)).err())
+        .collect()
+}
+
+/// The largest trigger of compactions with which the tables of a full level 0, which a walk or a compaction has open
+/// all at once, take no more than half the descriptors.
+fn most_level0_trigger(env: &dyn Env) -> u64 {
+    let tables = env.open_file_limit().saturating_sub(OTHER_FILES) / 2;
+    (tables / STOP_FACTOR).max(1)
+}
+
+/// Where the size of files is limited: makes the memtable, whose log and whose table are files, and the tables of compactions
+/// half as large as a file may be, so that they fit in with what is added to them.
+fn keep_files_small(options: &mut Options) {
+    let most = (options.env.largest_file() / 2).max(SMALLEST_FILE);
+    options.write_buffer_size = options.write_buffer_size.min(most);
+    options.target_file_size = options.target_file_size.min(most);
+}
+
+/// How many tables to keep open.
+fn open_tables(env: &dyn Env, options: &Options) -> usize {
+    let derived = (env.open_file_limit() / 2).saturating_sub(OTHER_FILES);
+    let tables = match options.max_open_files {
+        0 => derived.clamp(FEWEST_TABLES, MOST_TABLES),
+        asked => asked.max(FEWEST_TABLES),
+    };
+    tables as usize
+}

@@ -1,0 +1,173 @@
+//! The locks of a database that are held while others are taken, and their order.
+//!
+//! Outermost first; a thread never takes one while it holds one below it, or the same one again:
+//!
+//! 1. [`Rank::Closing`]   of `life/`, held for as long as closing takes
+//! 2. [`Rank::Log`]       of `commit/`: the log and who may append to it
+//! 3. [`Rank::Callers`]   of `tree/`: the caller that does background work
+//! 4. [`Rank::Versions`]  of `tree/`: the manifest, while an edit is made durable and shown
+//! 5. [`Rank::State`]     of `tree/`: what background work and those who wait for it share
+//!
+//! All others are leaves, held for a few instructions in which no lock is taken: of the sync group, the publisher, the
+//! snapshots, the stall, the doorbell, the alarm, the list of holds. A cursor's hold comes after `Closing`, and before the
+//! caches' locks. Readers take none of the five.
+//!
+//! * RANK-1  In builds with assertions every lock here is checked against those that its thread holds.
+
+use std::ops::{Deref, DerefMut};
+use std::time::{Duration, Instant};
+
+use crate::sync::{Condvar, Mutex, MutexGuard, WaitTimeoutResult};
+
+/// See the head of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(super) enum Rank {
+    Closing,
+    Log,
+    Callers,
+    Versions,
+    State,
+}
+
+/// A mutex with a place in the order.
+pub(super) struct Lock<T> {
+    rank: Rank,
+    mutex: Mutex<T>,
+}
+
+impl<T> Lock<T> {
+    pub(super) fn new(rank: Rank, value: T) -> Lock<T> {
+        Lock {
+            rank,
+            mutex: Mutex::new(value),
+        }
+    }
+
+    /// Waits for the lock. Panics, in builds with assertions, if the thread holds one that comes after it.
+    #[inline]
+    pub(super) fn lock(&self) -> Locked<'_, T> {
+        let entered = Entered::at(self.rank);
+        Locked {
+            guard: self.mutex.lock(),
+            _entered: entered,
+        }
+    }
+}
+
+/// A [`Lock`] that is held.
+pub(super) struct Locked<'a, T> {
+    // Released before the thread is said not to hold it.
+    guard: MutexGuard<'a, T>,
+    _entered: Entered,
+}
+
+impl<T> Locked<'_, T> {
+    /// Lets go of the lock until `condition` is signalled, or for no reason.
+    pub(super) fn wait(&mut self, condition: &Condvar) {
+        condition.wait(&mut self.guard);
+    }
+
+    /// [`Locked::wait`] for at most `limit`.
+    pub(super) fn wait_for(&mut self, condition: &Condvar, limit: Duration) -> WaitTimeoutResult {
+        condition.wait_for(&mut self.guard, limit)
+    }
+
+    /// [`Locked::wait`] until `end` at most.
+    pub(super) fn wait_until(&mut self, condition: &Condvar, end: Instant) -> WaitTimeoutResult {
+        condition.wait_until(&mut self.guard, end)
+    }
+}
+
+impl<T> Deref for Locked<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.guard
+    }
+}
+
+impl<T> DerefMut for Locked<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.guard
+    }
+}
+
+/// That this thread holds a lock, or waits for it (RANK-1). Nothing at all in other builds. The model checker runs all of its
+/// threads in one.
+#[cfg(any(not(debug_assertions), shuttle))]
+struct Entered;
+
+#[cfg(any(not(debug_assertions), shuttle))]
+impl Entered {
+    #[inline(always)]
+    fn at(_: Rank) -> Entered {
+        Entered
+    }
+}
+
+#[cfg(all(debug_assertions, not(shuttle)))]
+struct Entered(Rank);
+
+#[cfg(all(debug_assertions, not(shuttle)))]
+thread_local! {
+    /// A bit for each rank that this thread holds.
+    static HELD: std::cell::Cell<u8> = const { std::cell::Cell::new(0) };
+}
+
+#[cfg(all(debug_assertions, not(shuttle)))]
+impl Entered {
+    fn at(rank: Rank) -> Entered {
+        let held = HELD.get();
+        assert!(
+            held < 1 << rank as u8,
+            "RANK-1: {rank:?} is locked after a lock that comes behind it ({held:#b})"
+        );
+        HELD.set(held | 1 << rank as u8);
+        Entered(rank)
+    }
+}
+
+#[cfg(all(debug_assertions, not(shuttle)))]
+impl Drop for Entered {
+    fn drop(&mut self) {
+        // At the end of a thread its local values may be gone.
+        let _ = HELD.try_with(|held| held.set(held.get() & !(1 << self.0 as u8)));
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locks_are_taken_in_their_order_and_let_go_in_any() {
+        let [log, versions, state] = [Rank::Log, Rank::Versions, Rank::State].map(|rank| {
+            // Several of a rank: of different databases.
+            Lock::new(rank, ())
+        });
+        let (held_log, held_versions) = (log.lock(), versions.lock());
+        drop(held_log);
+        let held_state = state.lock();
+        drop((held_versions, held_state));
+        let _held = (log.lock(), state.lock());
+    }
+
+    #[test]
+    #[should_panic(expected = "RANK-1: Log")]
+    fn a_lock_that_comes_before_one_that_is_held_is_refused() {
+        let (log, state) = (Lock::new(Rank::Log, ()), Lock::new(Rank::State, ()));
+        let _state = state.lock();
+        let _log = log.lock();
+    }
+
+    #[test]
+    #[should_panic(expected = "RANK-1: State")]
+    fn the_same_lock_is_not_taken_again() {
+        let state = Lock::new(Rank::State, ());
+        let _state = state.lock();
+        let _again = state.lock();
+    }
+}

@@ -1,0 +1,179 @@
+//! The files of the write-ahead log: making the next one, how far they are durable, and removing old ones.
+//!
+//! What goes into a log is the matter of `commit/`. Locks: the sync group's own, a leaf.
+
+use std::path::Path;
+
+pub(super) use self::sync_group::{LogFile, LogPlace, NoteSynced};
+
+use self::blank_log::BlankLog;
+use self::sync_group::SyncGroup;
+use super::context::Context;
+use super::space::Space;
+use crate::env::{Env, Names, PathKind};
+use crate::error::{Error, Result};
+use crate::filename::{self, FileKind, log_path};
+use crate::key::FileNumber;
+use crate::sync::Arc;
+use crate::wal::{self, WatermarkWriter};
+
+mod blank_log;
+mod sync_group;
+
+/// See the head of the file.
+pub(super) struct Logs {
+    context: Arc<Context>,
+    space: Arc<Space>,
+    sync_group: SyncGroup,
+    /// The file in which the next log is to begin, if it has been made.
+    blank: BlankLog,
+}
+
+impl Logs {
+    /// The logs of a life that begins with `first`. `note_synced` tells the manifest that a log has synced records (G2).
+    pub(super) fn new(
+        context: &Arc<Context>,
+        space: &Arc<Space>,
+        note_synced: Box<NoteSynced>,
+        watermark: Option<WatermarkWriter>,
+        first: Arc<LogFile>,
+    ) -> Logs {
+        let (env, dir) = (context.shared_env(), context.dir().to_owned());
+        Logs {
+            sync_group: SyncGroup::new(env, dir, note_synced, watermark, first),
+            blank: BlankLog::default(),
+            context: Arc::clone(context),
+            space: Arc::clone(space),
+        }
+    }
+
+    /// Makes a blank log unless there is one, or the database is being closed. Failing that, or on a disk with little room, the
+    /// next seal makes its log itself. Called by one thread at a time.
+    pub(super) fn prepare(&self) {
+        let context = &self.context;
+        if context.check_open().is_err() || !self.space.is_roomy() {
+            return;
+        }
+        if let Err(error) = self.blank.make(context.env(), context.dir()) {
+            context.note(format_args!("cannot make a log ahead: {error}"));
+        }
+    }
+
+    /// Creates the log `number`, in the blank file if there is one, with a durable header. Called under the log's lock.
+    pub(super) fn create(
+        &self,
+        number: FileNumber,
+        predecessor: wal::Predecessor,
+    ) -> Result<wal::Writer> {
+        let (env, dir) = (self.context.env(), self.context.dir());
+        let expected = self.context.options().write_buffer_size;
+        let log_id = env.random()?;
+        match self.take_blank(number) {
+            Some(blank) => wal::Writer::create_in(blank, log_id, predecessor, expected),
+            None => wal::Writer::create(env, dir, number, log_id, predecessor, expected),
+        }
+    }
+
+    /// Makes the blank log, if there is one, the file of log `number`.
+    fn take_blank(&self, number: FileNumber) -> Option<wal::Blank> {
+        let taken = self
+            .blank
+            .take(self.context.env(), self.context.dir(), number);
+        taken.unwrap_or_else(|error| {
+            self.context
+                .note(format_args!("cannot use the log made ahead: {error}"));
+            None
+        })
+    }
+
+    /// Removes, durably, what a failed creation of log `number` may have left.
+    pub(super) fn remove(&self, number: FileNumber) -> Result<()> {
+        let (env, dir) = (self.context.env(), self.context.dir());
+        let path = log_path(dir, number);
+        let removal = Names::made_from_now(env);
+        if env.kind(&path)? != PathKind::Missing {
+            env.remove_file(&path)?;
+        }
+        removal.sync(env, dir)
+    }
+
+    /// Adds the log that appends go to from now on.
+    pub(super) fn add(&self, log: Arc<LogFile>) {
+        self.sync_group.add(log);
+    }
+
+    /// Waits until everything up to `place` is durable, syncing it if nobody else is.
+    pub(super) fn wait_until_durable(&self, place: LogPlace) -> Result<()> {
+        self.sync_group.wait_for(place)
+    }
+
+    /// Whether the manifest may name `log` as the oldest one needed (F2).
+    pub(super) fn has_durable_name(&self, log: FileNumber) -> bool {
+        self.sync_group.has_durable_name(log)
+    }
+
+    /// Forgets the logs before `number`: their contents are in durable tables.
+    pub(super) fn forget_before(&self, number: FileNumber) {
+        self.sync_group.forget_before(number);
+    }
+
+    /// Removes the files of the logs before `number`; what cannot be removed now, the next open removes.
+    pub(super) fn delete_before(&self, number: FileNumber) {
+        if let Err(error) = delete_before(self.context.env(), self.context.dir(), number) {
+            self.context.note(format_args!("{error}"));
+        }
+    }
+
+    /// Whether a sync has failed, and was not overcome yet (G3).
+    #[inline]
+    pub(super) fn has_failed(&self) -> bool {
+        self.sync_group.has_failed()
+    }
+
+    /// Why.
+    pub(super) fn failure(&self) -> Option<Error> {
+        self.sync_group.failure()
+    }
+
+    /// Forgets every log but `log`, and a failure: all acknowledged writes are in durable tables (G3).
+    pub(super) fn restart(&self, log: Arc<LogFile>) {
+        self.sync_group.restart(log);
+    }
+
+    /// How often a log was synced.
+    pub(super) fn syncs(&self) -> u64 {
+        self.sync_group.syncs()
+    }
+
+    /// Removes the blank log, if there is one.
+    pub(super) fn remove_blank(&self) {
+        self.blank.remove(self.context.env(), self.context.dir());
+    }
+
+    /// Closes the files.
+    pub(super) fn let_go(&self) {
+        self.sync_group.let_go();
+    }
+}
+
+/// The numbers of the log files among `names`, ascending.
+pub(super) fn log_numbers(names: &[String]) -> Vec<FileNumber> {
+    let mut numbers: Vec<FileNumber> = names
+        .iter()
+        .filter_map(|name| match filename::parse(name) {
+            Some(FileKind::Log(number)) => Some(number),
+            _ => None,
+        })
+        .collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+fn delete_before(env: &dyn Env, dir: &Path, needed: FileNumber) -> Result<()> {
+    for number in log_numbers(&env.list(dir)?) {
+        if number < needed {
+            env.remove_file(&log_path(dir, number))?;
+        }
+    }
+    Ok(())
+}

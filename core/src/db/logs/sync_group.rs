@@ -1,0 +1,484 @@
+//! Group sync: many synced writers share one fdatasync, and a sync covers every earlier log.
+//!
+//! A writer that asked for `sync` waits until everything up to its record is durable. One of them leads: it notes how
+//! far the logs reach, syncs each unsynced log, oldest first, outside the lock, and wakes all. Those that it covered
+//! mostly come again with their next write. So the next to lead is who makes the company complete again: as many as
+//! waited, covered or not, when the last sync ended. Should one of them stay away, another, the watcher, leads after a
+//! part of the time that a sync takes, and the next syncs do not wait: the more of them, the more often that was in vain. A
+//! writer that has been alone for two syncs never waits.
+//!
+//! * G1  `synced` is a place up to which every log, from the first unsynced one on, is on stable storage.
+//! * G2  A log's directory entry is synced, and the manifest knows that the log has synced records, before any record
+//!       in it counts as synced. So a log that was synced and is missing later is damage, not a crash's trace.
+//!       A name that a failed sync of the directory was for is in doubt for good (N1 of `env/names.rs`): such a log counts
+//!       as failed, whoever asked for that sync.
+//! * G3  After a failed sync nothing more is acknowledged as synced until [`SyncGroup::restart`]: the kernel may
+//!       have dropped the pages it could not write, and a later fdatasync would not say so.
+//! * G4  What is acknowledged as synced is noted in the file SYNCED before (W6 of `wal/`), if that can be written.
+//! * G5  Where somebody waits there is a leader or a watcher, and both wake all when they cease.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::db::panics::guarded;
+use crate::env::{ClosedFile, Env, File, Names};
+use crate::error::{Error, Result};
+use crate::key::FileNumber;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
+use crate::wal::{Watermark, WatermarkWriter};
+
+/// For company a sync waits this part of the time that the last one took, within these bounds.
+const PATIENCE_DIVISOR: u64 = 2;
+const LEAST_PATIENCE_MICROS: u64 = 20;
+const MOST_PATIENCE_MICROS: u64 = 1_000;
+/// So many syncs do not wait, at most, after one that waited in vain.
+const MOST_HASTY: u32 = 63;
+
+/// A place in the sequence of logs: everything in earlier logs, and this log's bytes below `offset`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::db) struct LogPlace {
+    pub(in crate::db) log: FileNumber,
+    pub(in crate::db) offset: u64,
+}
+
+/// Tells the manifest that a log has synced records (G2).
+pub(in crate::db) type NoteSynced = dyn Fn(FileNumber) -> Result<()> + Send + Sync;
+
+/// A log as the group sees it.
+pub(in crate::db) struct LogFile {
+    pub(in crate::db) number: FileNumber,
+    log_id: u64,
+    /// Closed once the database is.
+    file: Mutex<Arc<dyn File>>,
+    /// Bytes appended; the committer stores it under the log's lock.
+    end: AtomicU64,
+    /// Bytes known to be durable: the watermark that the next records carry.
+    synced: AtomicU64,
+    /// When its name was made.
+    name: Names,
+    /// Whether G2 has been seen to.
+    entry_synced: AtomicBool,
+}
+
+impl LogFile {
+    /// A log of `end` bytes of which `synced` are durable.
+    pub(in crate::db) fn new(
+        number: FileNumber,
+        log_id: u64,
+        file: Arc<dyn File>,
+        end: u64,
+        synced: u64,
+        name: Names,
+    ) -> Arc<LogFile> {
+        Arc::new(LogFile {
+            number,
+            log_id,
+            file: Mutex::new(file),
+            end: AtomicU64::new(end),
+            synced: AtomicU64::new(synced),
+            name,
+            entry_synced: AtomicBool::new(false),
+        })
+    }
+
+    pub(in crate::db) fn set_end(&self, end: u64) {
+        self.end.store(end, Ordering::Release);
+    }
+
+    pub(in crate::db) fn synced(&self) -> u64 {
+        self.synced.load(Ordering::Relaxed)
+    }
+
+    /// Whether its name may be lost, whatever is synced (G2).
+    pub(in crate::db) fn may_vanish(&self, env: &dyn Env) -> bool {
+        !self.entry_synced.load(Ordering::Relaxed) && self.name.are_in_doubt(env)
+    }
+
+    /// Closes its file.
+    pub(in crate::db) fn let_go(&self) {
+        let file = std::mem::replace(&mut *self.file.lock(), Arc::new(ClosedFile));
+        drop(file);
+    }
+
+    /// Makes its name durable.
+    pub(in crate::db) fn sync_name(&self, env: &dyn Env, dir: &Path) -> Result<()> {
+        self.name.sync(env, dir)
+    }
+
+    fn sync(&self, env: &dyn Env, dir: &Path, note: &NoteSynced) -> Result<u64> {
+        let end = self.end.load(Ordering::Acquire);
+        let file = Arc::clone(&*self.file.lock());
+        file.sync()?;
+        if !self.entry_synced.load(Ordering::Relaxed) {
+            self.name.sync(env, dir)?;
+            note(self.number)?;
+            self.entry_synced.store(true, Ordering::Relaxed);
+        }
+        self.synced.fetch_max(end, Ordering::Relaxed);
+        Ok(end)
+    }
+}
+
+/// The logs that are not wholly durable, and the writers that wait for them.
+pub(super) struct SyncGroup {
+    env: Arc<dyn Env>,
+    dir: PathBuf,
+    note_synced: Box<NoteSynced>,
+    watermark: Option<WatermarkWriter>,
+    state: Mutex<State>,
+    finished: Condvar,
+    syncs: AtomicU64,
+    /// Whether `State::failure` is set, readable without the lock.
+    failed: AtomicBool,
+    /// The failed syncs of directories that were looked at (G2).
+    seen_failures: AtomicU64,
+}
+
+struct State {
+    /// Oldest first; the last is the one being appended to.
+    logs: VecDeque<Arc<LogFile>>,
+    /// G1.
+    synced: LogPlace,
+    has_leader: bool,
+    /// Whether one of those who wait for company is the watcher (G5).
+    has_watcher: bool,
+    /// The places that are waited for and that no sync has reached.
+    waiting: Vec<LogPlace>,
+    /// How many places were waited for when the last sync ended, and how long it took.
+    company: usize,
+    sync_micros: u64,
+    /// How many of the next syncs do not wait, and how many did not after the last wait in vain.
+    hasty: u32,
+    last_hasty: u32,
+    /// G3.
+    failure: Option<Error>,
+}
+
+impl State {
+    /// Whether a sync need not wait for others.
+    fn is_complete(&self) -> bool {
+        self.hasty > 0 || self.waiting.len() >= self.company
+    }
+
+    /// Learns from whether the company has come.
+    fn learn(&mut self) {
+        if self.hasty > 0 {
+            self.hasty -= 1;
+        } else if self.waiting.len() < self.company {
+            self.last_hasty = (2 * self.last_hasty + 3).min(MOST_HASTY);
+            self.hasty = self.last_hasty;
+        } else if self.company > 1 {
+            self.last_hasty = self.last_hasty.saturating_sub(1);
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        let micros = self.sync_micros / PATIENCE_DIVISOR;
+        Duration::from_micros(micros.clamp(LEAST_PATIENCE_MICROS, MOST_PATIENCE_MICROS))
+    }
+
+    fn forget_before(&mut self, number: FileNumber) {
+        while self.logs.front().is_some_and(|log| log.number < number) {
+            self.logs.pop_front();
+        }
+    }
+
+    /// That everything up to `place` is durable, or why it will not be, if either is known.
+    fn outcome(&self, place: LogPlace) -> Option<Result<()>> {
+        // A log that was forgotten is wholly durable in tables.
+        let is_forgotten = |oldest: &Arc<LogFile>| oldest.number > place.log;
+        if self.synced >= place || self.logs.front().is_some_and(is_forgotten) {
+            return Some(Ok(()));
+        }
+        self.failure.clone().map(Err)
+    }
+}
+
+impl SyncGroup {
+    pub(super) fn new(
+        env: Arc<dyn Env>,
+        dir: PathBuf,
+        note_synced: Box<NoteSynced>,
+        watermark: Option<WatermarkWriter>,
+        first: Arc<LogFile>,
+    ) -> SyncGroup {
+        let synced = LogPlace {
+            log: first.number,
+            offset: first.synced(),
+        };
+        let state = State {
+            logs: VecDeque::from([first]),
+            synced,
+            has_leader: false,
+            has_watcher: false,
+            waiting: Vec::new(),
+            company: 0,
+            sync_micros: 0,
+            hasty: 0,
+            last_hasty: 0,
+            failure: None,
+        };
+        SyncGroup {
+            env,
+            dir,
+            note_synced,
+            watermark,
+            state: Mutex::new(state),
+            finished: Condvar::new(),
+            syncs: AtomicU64::new(0),
+            failed: AtomicBool::new(false),
+            seen_failures: AtomicU64::new(0),
+        }
+    }
+
+    /// Adds the log that appends go to from now on.
+    pub(super) fn add(&self, log: Arc<LogFile>) {
+        self.state.lock().logs.push_back(log);
+    }
+
+    /// Forgets the logs before `number`: their contents are in durable tables.
+    pub(super) fn forget_before(&self, number: FileNumber) {
+        self.state.lock().forget_before(number);
+    }
+
+    /// Forgets every log but `log`, and a failure: all acknowledged writes are in durable tables (G3).
+    pub(super) fn restart(&self, log: Arc<LogFile>) {
+        let mut state = self.state.lock();
+        state.synced = LogPlace {
+            log: log.number,
+            offset: log.synced(),
+        };
+        state.logs = VecDeque::from([log]);
+        state.failure = None;
+        self.failed.store(false, Ordering::Release);
+    }
+
+    /// Closes the logs' files. Whoever still waits for a sync, because a flush failed, is told that the database is closed.
+    pub(super) fn let_go(&self) {
+        let logs: Vec<_> = self.state.lock().logs.iter().cloned().collect();
+        logs.iter().for_each(|log| log.let_go());
+        if let Some(file) = &self.watermark {
+            file.let_go();
+        }
+    }
+
+    /// How often a log was synced.
+    pub(super) fn syncs(&self) -> u64 {
+        self.syncs.load(Ordering::Relaxed)
+    }
+
+    /// Waits until everything up to `place` is durable, syncing it if nobody else is.
+    pub(super) fn wait_for(&self, place: LogPlace) -> Result<()> {
+        let mut state = self.state.lock();
+        state.waiting.push(place);
+        let mut is_patient = true;
+        let outcome = loop {
+            if let Some(outcome) = state.outcome(place) {
+                break outcome;
+            }
+            if state.has_leader {
+                self.finished.wait(&mut state);
+            } else if state.is_complete() || !is_patient {
+                self.lead(&mut state);
+            } else if state.has_watcher {
+                self.finished.wait(&mut state);
+            } else {
+                is_patient = self.watch(&mut state);
+            }
+        };
+        // The sync that reached it has taken it from the list, unless a flush did that for it.
+        if let Some(at) = state.waiting.iter().position(|other| *other == place) {
+            state.waiting.swap_remove(at);
+        }
+        outcome
+    }
+
+    /// Waits for company; whether there is time left for it.
+    fn watch(&self, state: &mut MutexGuard<'_, State>) -> bool {
+        state.has_watcher = true;
+        let patience = state.patience();
+        let woken = self.finished.wait_for(state, patience);
+        state.has_watcher = false;
+        if !state.has_leader {
+            // Should this one have nothing to wait for any more, another goes on.
+            self.finished.notify_all();
+        }
+        !woken.timed_out()
+    }
+
+    /// Syncs the logs and wakes all.
+    fn lead(&self, state: &mut MutexGuard<'_, State>) {
+        state.has_leader = true;
+        state.learn();
+        let logs: Vec<Arc<LogFile>> = state.logs.iter().cloned().collect();
+        let (outcome, micros) = MutexGuard::unlocked(state, || {
+            let started = self.env.now_micros();
+            // A panic is a failed sync too: others wait for this one.
+            let outcome = guarded(|| self.sync_all(&logs));
+            (outcome, self.env.now_micros().saturating_sub(started))
+        });
+        state.has_leader = false;
+        state.company = state.waiting.len();
+        state.sync_micros = micros;
+        match outcome {
+            Ok(reached) => {
+                state.synced = state.synced.max(reached);
+                // All but the last of `logs` get no more records.
+                state.forget_before(reached.log);
+                let synced = state.synced;
+                state.waiting.retain(|place| *place > synced);
+            }
+            Err(error) => {
+                state.failure = Some(error);
+                self.failed.store(true, Ordering::Release);
+            }
+        }
+        self.finished.notify_all();
+    }
+
+    /// Syncs `logs` in order; how far the last one reached when its sync began.
+    fn sync_all(&self, logs: &[Arc<LogFile>]) -> Result<LogPlace> {
+        let mut reached = LogPlace {
+            log: FileNumber(0),
+            offset: 0,
+        };
+        for log in logs {
+            self.syncs.fetch_add(1, Ordering::Relaxed);
+            reached = LogPlace {
+                log: log.number,
+                offset: log.sync(&*self.env, &self.dir, &self.note_synced)?,
+            };
+        }
+        if let (Some(file), Some(log)) = (&self.watermark, logs.last()) {
+            file.write(Watermark {
+                number: log.number,
+                log_id: log.log_id,
+                length: reached.offset,
+            });
+        }
+        Ok(reached)
+    }
+
+    /// Whether an earlier sync failed (G3), or one of a directory that a log's name needs (G2).
+    #[inline]
+    pub(super) fn has_failed(&self) -> bool {
+        if self.env.failed_dir_syncs() != self.seen_failures.load(Ordering::Relaxed) {
+            self.look_at_names();
+        }
+        self.failed.load(Ordering::Acquire)
+    }
+
+    #[cold]
+    fn look_at_names(&self) {
+        let mut state = self.state.lock();
+        let failures = self.env.failed_dir_syncs();
+        self.seen_failures.store(failures, Ordering::Relaxed);
+        let in_doubt = state.logs.iter().any(|log| log.may_vanish(&*self.env));
+        if in_doubt && state.failure.is_none() {
+            state.failure = self.env.dir_sync_failure();
+            self.failed
+                .store(state.failure.is_some(), Ordering::Release);
+        }
+    }
+
+    /// Whether the log `number`, which was made before the last sync of the directory, has a durable name.
+    pub(super) fn has_durable_name(&self, number: FileNumber) -> bool {
+        let state = self.state.lock();
+        let mut logs = state.logs.iter().filter(|log| log.number == number);
+        !logs.any(|log| log.may_vanish(&*self.env))
+    }
+
+    /// The failure of an earlier sync, if any (G3).
+    pub(super) fn failure(&self) -> Option<Error> {
+        self.state.lock().failure.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::MemEnv;
+
+    fn group() -> SyncGroup {
+        let env: Arc<dyn Env> = Arc::new(MemEnv::new());
+        let file = env.create_new(Path::new("/log")).unwrap();
+        let name = Names::made_from_now(&*env);
+        let first = LogFile::new(FileNumber(1), 0, file, 0, 0, name);
+        SyncGroup::new(env, "/".into(), Box::new(|_| Ok(())), None, first)
+    }
+
+    #[test]
+    fn a_sync_waits_for_company_less_often_the_more_often_that_was_in_vain() {
+        let group = group();
+        let mut state = group.state.lock();
+        let place = |offset| LogPlace {
+            log: FileNumber(1),
+            offset,
+        };
+        state.company = 2;
+        state.waiting = vec![place(1)];
+        let mut waits = Vec::new();
+        for sync in 0..200 {
+            if !state.is_complete() {
+                waits.push(sync);
+            }
+            state.learn();
+        }
+        assert_eq!(waits, [0, 4, 14, 36, 82, 146]);
+        // Nor does it wait often for company that comes every second time; company that always comes mends that.
+        (state.hasty, state.last_hasty) = (0, 0);
+        let mut waits = 0;
+        for _ in 0..200 {
+            waits += u64::from(!state.is_complete());
+            state.learn();
+            state.waiting.push(place(2));
+            state.learn();
+            state.waiting.pop();
+        }
+        assert!(waits < 20, "{waits}");
+        state.waiting.push(place(2));
+        (0..200).for_each(|_| state.learn());
+        state.waiting.pop();
+        assert!(!state.is_complete());
+    }
+
+    #[test]
+    fn a_sync_waits_for_company_half_as_long_as_the_last_one_took_within_bounds() {
+        let group = group();
+        let mut state = group.state.lock();
+        for (took, waits) in [(0, 20), (41, 20), (43, 21), (999, 499), (5000, 1000)] {
+            state.sync_micros = took;
+            assert_eq!(state.patience(), Duration::from_micros(waits), "{took}");
+        }
+    }
+
+    #[test]
+    fn a_log_is_durable_up_to_where_its_last_sync_began() {
+        let group = group();
+        let log = group.state.lock().logs[0].clone();
+        log.set_end(30);
+        group
+            .wait_for(LogPlace {
+                log: FileNumber(1),
+                offset: 30,
+            })
+            .unwrap();
+        assert_eq!((log.synced(), group.syncs()), (30, 1));
+    }
+
+    #[test]
+    fn a_lone_writer_is_complete_company() {
+        let group = group();
+        let mut state = group.state.lock();
+        state.waiting = vec![LogPlace {
+            log: FileNumber(1),
+            offset: 1,
+        }];
+        for company in [0, 1] {
+            state.company = company;
+            assert!(state.is_complete());
+        }
+    }
+}

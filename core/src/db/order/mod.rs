@@ -1,0 +1,145 @@
+//! The order of writes as readers see it: which numbers are published, and which are pinned.
+//!
+//! Locks: the publisher's and the list of snapshots' own, both leaves: nothing is locked while one is held.
+//!
+//! * ORDER-1  A reader loads the superversion first and takes its number second (U2); a compaction takes what is visible
+//!            before it drops anything.
+
+use crate::compaction::Readers;
+use crate::error::{Error, Result};
+use crate::key::SequenceNumber;
+use crate::memory;
+use crate::snapshot::{Snapshot, SnapshotList};
+use crate::sync::Arc;
+
+use self::publish::Publisher;
+
+mod publish;
+
+/// Pieces of memory that a snapshot takes: its pin, and a node of the list.
+const SNAPSHOT_PIECES: usize = 2;
+
+/// See the head of the file.
+pub(super) struct Order {
+    publisher: Publisher,
+    snapshots: Arc<SnapshotList>,
+}
+
+impl Order {
+    /// Everything up to `last` is published. `wake` is called when a snapshot is released that stood in somebody's way.
+    pub(super) fn new(last: SequenceNumber, wake: impl Fn() + Send + Sync + 'static) -> Order {
+        Order {
+            publisher: Publisher::new(last),
+            snapshots: Arc::new(SnapshotList::new(wake)),
+        }
+    }
+
+    /// The last published number.
+    #[inline]
+    pub(super) fn last(&self) -> SequenceNumber {
+        self.publisher.last()
+    }
+
+    /// The number a read is made at: that of its snapshot, or the last published one, which is not before any write that was
+    /// acknowledged.
+    #[inline]
+    pub(super) fn read_at(&self, snapshot: Option<&Snapshot>) -> Result<SequenceNumber> {
+        match snapshot {
+            None => self.publisher.read_point(),
+            Some(snapshot) if snapshot.belongs_to(&self.snapshots) => Ok(snapshot.sequence()),
+            Some(_) => Err(Error::invalid_argument(
+                "snapshot was taken of another database",
+            )),
+        }
+    }
+
+    /// [`Order::read_at`] for a reader that waits for nobody; `None` if there is something to wait for.
+    pub(super) fn read_now(&self, snapshot: Option<&Snapshot>) -> Result<Option<SequenceNumber>> {
+        match snapshot {
+            None => Ok(self.publisher.read_point_now()),
+            Some(_) => self.read_at(snapshot).map(Some),
+        }
+    }
+
+    /// Publishes the numbers up to `last` of the commit with this ticket, now or as soon as all before it are.
+    #[inline]
+    pub(super) fn publish(&self, ticket: u64, last: SequenceNumber) -> Result<()> {
+        self.publisher.publish(ticket, last)
+    }
+
+    /// Waits until `sequence` is published.
+    pub(super) fn wait_for(&self, sequence: SequenceNumber) -> Result<()> {
+        self.publisher.wait_for(sequence)
+    }
+
+    /// Stops publication, and with it writing, for good.
+    pub(super) fn stop(&self) {
+        self.publisher.stop();
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.publisher.is_stopped()
+    }
+
+    /// The error of every write after a stop.
+    #[inline]
+    pub(super) fn check(&self) -> Result<()> {
+        self.publisher.check()
+    }
+
+    /// Pins the last published number.
+    pub(super) fn snapshot(&self) -> Result<Snapshot> {
+        // Waits outside the list's lock; what is published meanwhile is seen too.
+        self.publisher.read_point()?;
+        memory::room_ahead(SNAPSHOT_PIECES, "a snapshot")?;
+        Ok(self.pin())
+    }
+
+    /// [`Order::snapshot`] of what is published now.
+    pub(super) fn pin(&self) -> Snapshot {
+        self.snapshots.pin(|| self.publisher.last())
+    }
+
+    /// The oldest snapshot there is, once more.
+    pub(super) fn pin_oldest(&self) -> Option<Snapshot> {
+        self.snapshots.pin_oldest()
+    }
+
+    /// How many snapshots there are.
+    pub(super) fn snapshots(&self) -> usize {
+        self.snapshots.len()
+    }
+
+    /// The numbers at which somebody reads, ascending; the last is the newest published one (N1).
+    pub(super) fn visible(&self) -> Vec<SequenceNumber> {
+        self.snapshots.visible(|| self.publisher.last())
+    }
+
+    /// Who may read now, for a ledger.
+    pub(super) fn readers(&self) -> Readers {
+        Readers {
+            // While the list lacks a snapshot, there may be a reader at any number.
+            published: match self.snapshots.is_whole() {
+                true => self.publisher.last(),
+                false => SequenceNumber(0),
+            },
+            pinned: self.snapshots.pinned(),
+        }
+    }
+
+    /// Has the next release of any of `numbers` told; false if one of them is not pinned any more.
+    pub(super) fn await_release(&self, numbers: &[SequenceNumber]) -> bool {
+        self.snapshots.await_release(numbers)
+    }
+
+    /// Whether a number was released, since the last call, that somebody waited for.
+    pub(super) fn take_released(&self) -> bool {
+        self.snapshots.take_released()
+    }
+
+    /// Spoils the list of snapshots: it does not know this one any more.
+    #[cfg(test)]
+    pub(super) fn forget(&self, sequence: SequenceNumber) {
+        self.snapshots.forget(sequence);
+    }
+}

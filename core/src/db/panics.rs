@@ -1,0 +1,14 @@
+//! Work of the database's own threads, in which a panic is an error that somebody is told.
+
+use crate::error::{Error, Result};
+
+/// Runs background work; a panic in it becomes an error, and the thread lives on.
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
+        let text = text
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_default();
+        Err(Error::internal(format!("background work panicked: {text}")))
+    })
+}

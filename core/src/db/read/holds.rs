@@ -1,0 +1,262 @@
+//! What cursors hold, and a list of it, so that closing can take it from them, whoever has them.
+//!
+//! * HOLD-1  What a cursor walks is touched under the lock of its [`Hold`] only: by the cursor in a move, or by the thread
+//!       that closes, which waits for a move under way.
+//! * HOLD-2  The bytes that a [`Lease`] lends stay where they are until the next [`Lease::with`] or its drop: closing lets
+//!       all go but the block, or the chunk of a memtable, in which the entry lies.
+//! * HOLD-3  A hold is in the list as long as its cursor lives, and none enters once the database is closed.
+//! * HOLD-4  A forked child leaves these locks alone: a thread that only its parent has may hold them.
+//!
+//! A walk within a span asks nobody here: a span has a counted reference to its block, and to nothing else. Why so:
+//! docs/decisions/0052-closing-takes-from-cursors-what-they-hold.md.
+
+#![expect(
+    unsafe_code,
+    reason = "what is lent lies behind a lock that is not held while it is lent"
+)]
+
+use super::source::{Kept, Source};
+use crate::db::context::closed_error;
+use crate::db::tree::{SuperVersion, Tree};
+use crate::error::{Error, Result};
+use crate::iterator::merging::MergingIterator;
+use crate::iterator::visible::VisibleIterator;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Mutex, Weak};
+
+/// What a cursor walks.
+pub(super) struct Walk {
+    pub(super) tree: Arc<Tree>,
+    pub(super) superversion: Arc<SuperVersion>,
+    pub(super) entries: VisibleIterator<MergingIterator<Source>>,
+}
+
+impl Walk {
+    /// What the bytes of the entry it stands on lie in, without everything else.
+    fn keep_entry(&mut self) -> Option<Kept> {
+        match self.entries.standing() {
+            Some(merged) => merged.current_mut().keep_entry(),
+            None => self
+                .entries
+                .take_copies()
+                .map(|copies| -> Kept { Box::new(copies) }),
+        }
+    }
+}
+
+/// What one cursor holds of the database.
+struct Hold(Mutex<Held>);
+
+struct Held {
+    /// `None` once it was taken.
+    walk: Option<Walk>,
+    /// Then what was lent (HOLD-2).
+    kept: Option<Kept>,
+}
+
+impl Hold {
+    /// Takes all but what is lent.
+    fn let_go(&self) {
+        let mut held = self.0.lock();
+        let walk = held.walk.take();
+        let walk = walk.map(|mut walk| {
+            held.kept = walk.keep_entry();
+            walk
+        });
+        drop(held);
+        // Closes tables and frees memtables: outside the lock.
+        drop(walk);
+    }
+}
+
+/// The holds of all cursors of a database, and whether it is open: all that a cursor keeps of it in the end.
+pub(super) struct HoldList {
+    /// Its reads and writes know it from the context, which is set before.
+    closed: AtomicBool,
+    list: Mutex<List>,
+    /// The process it belongs to (HOLD-4).
+    forks: u32,
+}
+
+#[derive(Default)]
+struct List {
+    holds: Vec<Option<Weak<Hold>>>,
+    /// The empty places in `holds`.
+    free: Vec<usize>,
+    /// The holds were taken (HOLD-3).
+    is_over: bool,
+}
+
+impl Default for HoldList {
+    fn default() -> HoldList {
+        HoldList {
+            closed: AtomicBool::new(false),
+            list: Mutex::default(),
+            forks: crate::env::fork_count(),
+        }
+    }
+}
+
+impl HoldList {
+    /// Refuses every move of a cursor after close, and in a child after `fork`.
+    #[inline]
+    pub(super) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) || crate::env::fork_count() != self.forks {
+            return Err(closed_error(self.forks));
+        }
+        Ok(())
+    }
+
+    /// From now on moves are refused.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Gives `walk` to a cursor. `Closed` once the database is.
+    pub(super) fn lease(self: &Arc<Self>, walk: Walk) -> Result<Lease> {
+        let hold = Arc::new(Hold(Mutex::new(Held {
+            walk: Some(walk),
+            kept: None,
+        })));
+        let mut list = self.list.lock();
+        if list.is_over {
+            return Err(Error::closed("the database"));
+        }
+        let entry = Some(Arc::downgrade(&hold));
+        let place = match list.free.pop() {
+            Some(place) => {
+                list.holds[place] = entry;
+                place
+            }
+            None => {
+                list.holds.push(entry);
+                list.holds.len() - 1
+            }
+        };
+        drop(list);
+        Ok(Lease {
+            list: Arc::clone(self),
+            hold,
+            place,
+            lent: Lent::NOTHING,
+        })
+    }
+
+    /// Takes from every cursor what it holds, but for what it lends. A move under way ends first.
+    pub(super) fn let_go(&self) {
+        let mut list = self.list.lock();
+        let List { holds, .. } = std::mem::replace(
+            &mut *list,
+            List {
+                is_over: true,
+                ..List::default()
+            },
+        );
+        drop(list);
+        let live = holds.into_iter().flatten();
+        for hold in live.filter_map(|hold| hold.upgrade()) {
+            hold.let_go();
+        }
+    }
+
+    /// How many cursors there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        let list = self.list.lock();
+        list.holds.len() - list.free.len()
+    }
+}
+
+/// The bytes of an entry, somewhere.
+struct Lent {
+    key: *const [u8],
+    value: *const [u8],
+}
+
+impl Lent {
+    const NOTHING: Lent = Lent {
+        key: &[],
+        value: &[],
+    };
+}
+
+// SAFETY: bytes that nobody changes, as long as they are there; `Lease` sees to that.
+unsafe impl Send for Lent {}
+// SAFETY: as above.
+unsafe impl Sync for Lent {}
+
+/// A cursor's part of a hold: it moves the walk, and lends the entry on which that stands.
+pub(super) struct Lease {
+    list: Arc<HoldList>,
+    hold: Arc<Hold>,
+    /// Its place in the list.
+    place: usize,
+    /// The entry that the walk stood on when `with` was over.
+    lent: Lent,
+}
+
+impl Lease {
+    /// Lets `moves` move the walk (`None` if it was taken, or belongs to the process that forked this one), alone.
+    #[inline]
+    pub(super) fn with<T>(&mut self, moves: impl FnOnce(&mut Option<Walk>) -> T) -> T {
+        self.lent = Lent::NOTHING;
+        if self.is_foreign() {
+            return moves(&mut None);
+        }
+        let mut held = self.hold.0.lock();
+        // What was lent before, if the walk was taken meanwhile.
+        drop(held.kept.take());
+        let moved = moves(&mut held.walk);
+        if let Some(walk) = &held.walk
+            && walk.entries.valid()
+        {
+            let (key, value) = walk.entries.entry();
+            self.lent = Lent { key, value };
+        }
+        moved
+    }
+
+    /// What the walk is over; `None` if it was taken.
+    pub(super) fn walks_over(&self) -> Option<(Arc<Tree>, Arc<SuperVersion>)> {
+        if self.is_foreign() {
+            return None;
+        }
+        let held = self.hold.0.lock();
+        let walk = held.walk.as_ref()?;
+        Some((Arc::clone(&walk.tree), Arc::clone(&walk.superversion)))
+    }
+
+    /// The key of the entry that the walk stands on; empty if there was none.
+    #[inline]
+    pub(super) fn key(&self) -> &[u8] {
+        // SAFETY: `with` took it from the walk in `self.hold`, and cleared it before every change since. The walk
+        // changes in `with` only, which needs `self` alone, so not while what is returned is borrowed (HOLD-1); or
+        // it is taken, and then what the entry lies in stays in the hold, which `self` keeps (HOLD-2).
+        unsafe { &*self.lent.key }
+    }
+
+    /// The value of that entry.
+    #[inline]
+    pub(super) fn value(&self) -> &[u8] {
+        // SAFETY: as for the key.
+        unsafe { &*self.lent.value }
+    }
+
+    /// Whether another process has the database (HOLD-4).
+    fn is_foreign(&self) -> bool {
+        crate::env::fork_count() != self.list.forks
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.is_foreign() {
+            return;
+        }
+        let mut list = self.list.list.lock();
+        if !list.is_over {
+            list.holds[self.place] = None;
+            list.free.push(self.place);
+        }
+    }
+}

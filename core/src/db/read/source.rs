@@ -1,0 +1,172 @@
+//! What a merge reads from: memtables, and the tables of a level.
+
+use crate::cache::TableCache;
+use crate::db::tree::SuperVersion;
+use crate::error::Result;
+use crate::iterator::InternalIterator;
+use crate::key::{KeyRef, SequenceNumber};
+use crate::memory;
+use crate::memtable::MemtableIterator;
+use crate::options::IterOptions;
+use crate::sstable::Span;
+use crate::sync::Arc;
+use crate::version::LevelIterator;
+
+/// Bytes that a cursor reads ahead of itself, at most. It begins with one block, and with a few when that was the
+/// wrong guess: most cursors stop after a few entries.
+pub(in crate::db) const READAHEAD_BYTES: usize = 256 << 10;
+
+/// Whatever keeps the bytes of one entry where they are.
+pub(super) type Kept = Box<dyn Send>;
+
+/// One sorted span. An enum instead of a trait object: its moves are the inner loop of every scan.
+pub(in crate::db) enum Source {
+    Memtable(MemtableIterator),
+    Tables(LevelIterator),
+}
+
+/// Every run of a superversion that may hold entries within the bounds, newest first.
+pub(in crate::db) fn sources(
+    superversion: &SuperVersion,
+    tables: &Arc<TableCache>,
+    options: &IterOptions,
+) -> Result<Vec<Source>> {
+    let version = &superversion.version;
+    let sealed = superversion.sealed.iter().map(|sealed| &sealed.memtable);
+    let memtables = std::iter::once(&superversion.active)
+        .chain(sealed)
+        .filter(|memtable| !memtable.is_empty());
+    let most = memtables.clone().count() + version.most_iterators();
+    // One allocation: most cursors live for a few entries.
+    let mut sources = memory::room_for(most, "what a cursor reads")?;
+    for memtable in memtables {
+        sources.push(Source::Memtable(memtable.iter()));
+    }
+    version.iterators(
+        tables,
+        options.fill_cache,
+        READAHEAD_BYTES,
+        options.lower_bound.as_deref(),
+        options.upper_bound.as_deref(),
+        |level| sources.push(Source::Tables(level)),
+    );
+    Ok(sources)
+}
+
+impl Source {
+    /// A span of the entries around this one; none through a memtable. Requires `valid`, and that a reader at
+    /// `sequence` sees this entry.
+    pub(super) fn span(&self, sequence: SequenceNumber) -> Option<Span> {
+        match self {
+            Source::Memtable(_) => None,
+            Source::Tables(tables) => tables.span(sequence),
+        }
+    }
+
+    /// What the bytes of the entry it stands on lie in, without everything else; from then on it stands nowhere. Requires
+    /// `valid`.
+    pub(super) fn keep_entry(&mut self) -> Option<Kept> {
+        match self {
+            Source::Memtable(memtable) => {
+                (memtable.keep_entry()).map(|chunk| -> Kept { Box::new(chunk) })
+            }
+            Source::Tables(tables) => {
+                (tables.keep_entry()).map(|block| -> Kept { Box::new(block) })
+            }
+        }
+    }
+
+    /// Moves to where a span of it has ended.
+    pub(super) fn resume(&mut self, span: &Span) {
+        match self {
+            Source::Memtable(_) => debug_assert!(false, "no span is from a memtable"),
+            Source::Tables(tables) => tables.resume(span.index()),
+        }
+    }
+}
+
+macro_rules! delegate {
+    ($self:ident, $inner:ident => $call:expr) => {
+        match $self {
+            Source::Memtable($inner) => $call,
+            Source::Tables($inner) => $call,
+        }
+    };
+}
+
+impl InternalIterator for Source {
+    #[inline]
+    fn valid(&self) -> bool {
+        delegate!(self, inner => inner.valid())
+    }
+
+    fn seek_to_first(&mut self) -> Result<()> {
+        delegate!(self, inner => inner.seek_to_first())
+    }
+
+    fn seek_to_last(&mut self) -> Result<()> {
+        delegate!(self, inner => inner.seek_to_last())
+    }
+
+    fn seek(&mut self, target: KeyRef<'_>) -> Result<()> {
+        delegate!(self, inner => inner.seek(target))
+    }
+
+    fn seek_for_prev(&mut self, target: KeyRef<'_>) -> Result<()> {
+        delegate!(self, inner => inner.seek_for_prev(target))
+    }
+
+    #[inline]
+    fn next(&mut self) -> Result<()> {
+        delegate!(self, inner => inner.next())
+    }
+
+    #[inline]
+    fn next_key(&mut self, user_key: &[u8]) -> Result<()> {
+        delegate!(self, inner => inner.next_key(user_key))
+    }
+
+    #[inline]
+    fn prev(&mut self) -> Result<()> {
+        delegate!(self, inner => inner.prev())
+    }
+
+    #[inline]
+    fn key(&self) -> KeyRef<'_> {
+        delegate!(self, inner => inner.key())
+    }
+
+    #[inline]
+    fn value(&self) -> &[u8] {
+        delegate!(self, inner => inner.value())
+    }
+
+    #[inline]
+    fn entry(&self) -> (&[u8], &[u8]) {
+        delegate!(self, inner => inner.entry())
+    }
+
+    #[inline]
+    fn is_heavy(&self) -> bool {
+        delegate!(self, inner => inner.is_heavy())
+    }
+
+    fn rest(&mut self) {
+        delegate!(self, inner => inner.rest());
+    }
+
+    #[inline]
+    fn wake(&mut self) -> Result<()> {
+        delegate!(self, inner => inner.wake())
+    }
+
+    #[inline]
+    fn is_known_first_of_key(&self) -> bool {
+        delegate!(self, inner => inner.is_known_first_of_key())
+    }
+
+    #[inline]
+    fn is_known_last_of_key(&self) -> bool {
+        delegate!(self, inner => inner.is_known_last_of_key())
+    }
+}

@@ -1,0 +1,479 @@
+//! Compactions: who runs them, who waits for them, and what happens when one fails.
+//!
+//! What is picked is decided in `compaction/`. A failed compaction is tried again when the tree has changed, when a writer
+//! waits for one, or after a growing pause.
+//!
+//! * T1  At most one thread flushes; compactions that run at once share no file and no output range (the
+//!       picker's promise, given the plans in `State::running`).
+//! * T2  A stop is noticed between two entries, so threads end within a bounded time.
+//! * T3  A panic ends a round of a thread's work, never the thread: those who wait for that work get it as an error, what
+//!       was marked as running is unmarked, and the thread goes on with its next round.
+
+use std::time::{Duration, Instant};
+
+use super::Tree;
+use super::stall::Pace;
+use super::state::{CompactionFailure, State};
+use crate::compaction::{self, PickerOptions, Plan, RangePlan, RunningCompaction};
+use crate::content::Sum;
+use crate::db::locks::Locked;
+use crate::db::panics::guarded;
+use crate::effort;
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::FileNumber;
+use crate::sync::Arc;
+use crate::version::{LEVELS, Version};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+impl Tree {
+    /// A compaction thread.
+    pub(in crate::db) fn compaction_loop(&self) {
+        let mut pause = FIRST_PAUSE;
+        let mut is_stopped = false;
+        while !is_stopped {
+            match guarded(|| self.compaction_round(&mut pause)) {
+                Ok(ended) => is_stopped = ended,
+                Err(panicked) => {
+                    self.compaction_failed(panicked);
+                    self.pause_compacting(pause);
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Waits for a compaction to be needed and runs it; whether the thread was told to stop.
+    fn compaction_round(&self, pause: &mut Duration) -> Result<bool> {
+        let mut state = self.state.lock();
+        let plan = loop {
+            if state.stop_compacting {
+                return Ok(true);
+            }
+            self.context.step("a compaction thread looks for work");
+            match self.pick(&mut state) {
+                Some(plan) => break plan,
+                None => match self.until_upkeep(&state) {
+                    None => state.wait(&self.changed),
+                    Some(limit) => {
+                        state.wait_for(&self.changed, limit);
+                    }
+                },
+            }
+        };
+        drop(state);
+        match self.run_compaction(plan) {
+            Ok(()) => *pause = FIRST_PAUSE,
+            Err(_) => {
+                self.context.step("a compaction thread pauses");
+                self.pause_compacting(*pause);
+                *pause = (*pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Waits, after a failure, until the tree changes or a writer waits for a compaction, at most as long as `pause`.
+    fn pause_compacting(&self, pause: Duration) {
+        let mut state = self.state.lock();
+        let failed_on = Arc::clone(&self.superversion.load().version);
+        let until = Instant::now() + pause;
+        while !state.stop_compacting
+            && let Some(failure) = &state.compaction_failure
+            && failure.requests == state.compaction_requests
+            && Arc::ptr_eq(&self.superversion.load().version, &failed_on)
+            && !state.wait_until(&self.changed, until).timed_out()
+        {}
+    }
+
+    /// Tells those who wait for a compaction that a thread which makes them met `error`.
+    pub(super) fn compaction_failed(&self, error: Error) {
+        let mut state = self.state.lock();
+        state.compaction_failure = Some(CompactionFailure {
+            error,
+            requests: state.compaction_requests,
+        });
+        self.changed.notify_all();
+    }
+
+    /// Takes the next compaction that the tree needs, if it needs one, and marks it as running.
+    pub(in crate::db) fn pick(&self, state: &mut Locked<'_, State>) -> Option<Plan> {
+        let version = Arc::clone(&self.superversion.load().version);
+        // After a stop nothing can be installed.
+        if !self.has_space_to_compact(state) || self.order.is_stopped() {
+            return None;
+        }
+        let options = self.picker_options();
+        let plan = compaction::pick(&version, &state.taken(), &options)
+            .or_else(|| self.pick_upkeep(state, &version, &options))?;
+        state.running.push(plan.running());
+        Some(plan)
+    }
+
+    /// Runs a plan that is marked as running, and unmarks it.
+    pub(in crate::db) fn run_compaction(&self, plan: Plan) -> Result<()> {
+        let marked = Marked {
+            tree: self,
+            id: plan.id(),
+        };
+        let requests = self.state.lock().compaction_requests;
+        let is_of_level0 = plan.level() == 0;
+        let mut has_set_aside = false;
+        let outcome = guarded(|| {
+            self.context.step("a compaction begins");
+            let outcome = self.compact(plan, &mut has_set_aside);
+            self.context.step("a compaction has ended");
+            outcome
+        });
+        self.context.step("a compaction is to be told of");
+        let mut state = self.state.lock();
+        let finished = marked.remove(&mut state);
+        // If level 0 needs a table that was left out, `level0_waits_for` tells the writer so. Otherwise it blocks nobody.
+        if outcome.is_ok() || is_of_level0 || !has_set_aside {
+            state.compaction_failure = outcome.as_ref().err().map(|error| CompactionFailure {
+                error: error.clone(),
+                requests,
+            });
+        }
+        let tidying = self.begin_tidying(&mut state);
+        self.changed.notify_all();
+        let stopping = state.stop_compacting;
+        drop(state);
+        self.context.step("a compaction was told of");
+        drop(finished);
+        let tidied = tidying.run(|| {
+            self.context.step("a compaction is tidied up after");
+            self.delete_obsolete_tables();
+            self.adjust_reserve();
+        });
+        let outcome = outcome.and(tidied);
+        if let Err(error) = &outcome
+            && !stopping
+        {
+            self.context
+                .note(format_args!("compaction failed: {error}"));
+        }
+        self.context.step("a compaction was noted");
+        outcome
+    }
+
+    /// Announces work on files to `close`, which waits for its end.
+    fn begin_tidying(&self, state: &mut State) -> Tidying<'_> {
+        state.tidying += 1;
+        Tidying(self)
+    }
+
+    /// Carries out a plan and shows its result. Notes whether it failed and tables are left out of compactions for that.
+    fn compact(&self, plan: Plan, has_set_aside: &mut bool) -> Result<()> {
+        let refuse = |error: Error, has_set_aside: &mut bool| {
+            // What was planned or written wrongly would be again: others are to be picked, not this one for ever.
+            if error.kind() == ErrorKind::Internal && !self.order.is_stopped() {
+                let inputs: Vec<_> = plan.inputs().map(|file| file.number).collect();
+                self.set_aside(&inputs, &error);
+                *has_set_aside = true;
+            }
+            error
+        };
+        plan.check().map_err(|error| refuse(error, has_set_aside))?;
+        if plan.is_trivial_move() {
+            let moved = plan.inputs().count() as u64;
+            let edit = plan.trivial_edit();
+            let checked = plan.check_edit(&edit);
+            let installed = checked.and_then(|()| self.install(edit, Sum::default(), |_| {}));
+            installed.map_err(|error| refuse(error, has_set_aside))?;
+            self.context.metrics().trivial_moves.add(moved);
+            return Ok(());
+        }
+        let context = compaction::JobContext {
+            env: self.space.for_compactions(),
+            dir: self.context.dir(),
+            tables: &self.tables,
+            table_options: self.table_options(),
+            // N1: registered before this line, or at a number published now: kept either way.
+            visible: self.order.visible(),
+            readers: &|| self.order.readers(),
+            target_file_size: self.context.options().target_file_size,
+            new_file_number: &|| self.file_numbers.allocate(),
+            should_stop: &|| {
+                self.context.step("entries are compacted");
+                self.state.lock().stop_compacting
+            },
+            note: &|error| {
+                self.context
+                    .note(format_args!("compaction, to be tried once more: {error}"))
+            },
+        };
+        let output = compaction::run(&plan, &context).map_err(|failure| {
+            self.set_aside(&failure.set_aside, &failure.error);
+            *has_set_aside = !failure.set_aside.is_empty();
+            failure.error
+        })?;
+        self.context.step("a compaction's tables are written");
+        if let Err(error) = plan.check_edit(&output.edit) {
+            let written = output.edit.added.iter().map(|(_, table)| table.number);
+            written.for_each(|number| self.obsolete.push(number));
+            return Err(refuse(error, has_set_aside));
+        }
+        self.install(output.edit, output.gained, |_| {})
+            .map_err(|error| refuse(error, has_set_aside))?;
+        let metrics = self.context.metrics();
+        metrics.compactions.add(1);
+        metrics.compaction_bytes_read.add(output.bytes_read);
+        metrics.compaction_bytes_written.add(output.bytes_written);
+        self.context.note(format_args!(
+            "compacted level {} into {}: {} bytes with {} entries to {} bytes with {}",
+            plan.level(),
+            plan.output_level(),
+            output.bytes_read,
+            output.entries_read,
+            output.bytes_written,
+            output.entries_written
+        ));
+        Ok(())
+    }
+
+    /// Keeps compactions off `tables`, which stay readable, until the database is opened again.
+    fn set_aside(&self, tables: &[FileNumber], error: &Error) {
+        let mut state = self.state.lock();
+        for &number in tables {
+            state.set_aside.push((number, error.clone()));
+        }
+        drop(state);
+        for number in tables {
+            self.context.note(format_args!(
+                "table {number} is left out of compactions: {error}"
+            ));
+        }
+    }
+
+    /// Compacts a range of user keys in tables; see `DB::compact_range`.
+    ///
+    /// Each level above the deepest that holds the range is taken down, then that one is rewritten.
+    pub(in crate::db) fn compact_range(
+        &self,
+        start: Option<&[u8]>,
+        end: Option<&[u8]>,
+    ) -> Result<()> {
+        if let (Some(start), Some(end)) = (start, end)
+            && start >= end
+        {
+            return Ok(());
+        }
+        let before = self.file_numbers.allocate();
+        let tidying = {
+            let mut state = self.state.lock();
+            if state.stop_compacting {
+                return Err(Error::closed("the database"));
+            }
+            self.begin_tidying(&mut state)
+        };
+        // The disk may have filled since the last look.
+        tidying.run(|| self.adjust_reserve())?;
+        let deepest = {
+            // Not kept: what it holds could not be deleted.
+            let version = Arc::clone(&self.superversion.load().version);
+            let holds = |level: &usize| !version.overlapping(*level, start, end).is_empty();
+            (1..LEVELS).rev().find(holds).unwrap_or(1)
+        };
+        for level in 0..deepest {
+            self.compact_steps(start, |version, from, running, options| {
+                compaction::plan_range(version, level, from, end, running, options)
+            })?;
+        }
+        self.compact_steps(start, |version, from, running, options| {
+            compaction::plan_rewrite(version, deepest, from, end, before, running, options)
+        })
+    }
+
+    /// Runs the plans that `plan` answers, each from where the last one ended, until it is done.
+    fn compact_steps(
+        &self,
+        start: Option<&[u8]>,
+        plan: impl Fn(&Version, Option<&[u8]>, &[RunningCompaction], &PickerOptions) -> RangePlan,
+    ) -> Result<()> {
+        let mut from = start.map(<[u8]>::to_vec);
+        loop {
+            self.context.check_open()?;
+            self.order.check()?;
+            let mut state = self.state.lock();
+            let version = Arc::clone(&self.superversion.load().version);
+            if state.stop_compacting {
+                return Err(Error::closed("the database"));
+            }
+            if !self.has_space_to_compact(&state) {
+                state.wait(&self.changed);
+                continue;
+            }
+            let options = self.picker_options();
+            match plan(&version, from.as_deref(), &state.taken(), &options) {
+                RangePlan::Done => return Ok(()),
+                RangePlan::Busy => state.wait(&self.changed),
+                RangePlan::SetAside(number) => return Err(state.why_set_aside(number)),
+                RangePlan::Ready(plan) => {
+                    state.running.push(plan.running());
+                    drop(state);
+                    drop(version);
+                    from = Some(plan.next_start());
+                    self.run_compaction(plan)?;
+                }
+            }
+        }
+    }
+
+    /// Admits `bytes` more to be written, at once unless compaction is behind. Errors: that of the compaction which should have
+    /// made room.
+    #[inline]
+    pub(in crate::db) fn admit(&self, bytes: u64) -> Result<()> {
+        match self.stall.pace() {
+            Pace::Free => Ok(()),
+            pace => self.wait_for_admission(bytes, pace),
+        }
+    }
+
+    #[cold]
+    fn wait_for_admission(&self, bytes: u64, pace: Pace) -> Result<()> {
+        let env = self.context.env();
+        let started = env.now_micros();
+        let outcome = match pace {
+            Pace::Stopped => effort::wait()
+                .and_then(|()| self.wait_for_compaction(|| self.stall.pace() != Pace::Stopped)),
+            Pace::Free => Ok(()),
+            Pace::Rate(rate) => {
+                let may_wait = !self.works_in_callers();
+                self.stall.take_share(bytes, rate, started, may_wait);
+                Ok(())
+            }
+        };
+        self.stall
+            .add_micros(env.now_micros().saturating_sub(started));
+        outcome
+    }
+
+    /// Waits until a compaction of level 0 has made `done` true. Errors: that of a compaction that began after this call and
+    /// failed, unless one of level 0 is under way or the failure left tables out that level 0 does not need.
+    pub(super) fn wait_for_compaction(&self, done: impl Fn() -> bool) -> Result<()> {
+        let mut state = self.state.lock();
+        state.compaction_requests += 1;
+        let request = state.compaction_requests;
+        self.changed.notify_all();
+        while !done() {
+            self.context.check_open()?;
+            self.order.check()?;
+            if let Some(number) = self.level0_waits_for(&state) {
+                return Err(state.why_set_aside(number));
+            }
+            if self.works_in_callers() {
+                // Tries now, whatever an earlier step ran into. A step that fails and leaves tables out is no reason to
+                // stop: the next step picks others.
+                let set_aside = state.set_aside.len();
+                drop(state);
+                let outcome = self.work();
+                state = self.state.lock();
+                if state.set_aside.len() == set_aside {
+                    outcome?;
+                }
+            } else if let Some(failure) = &state.compaction_failure
+                && failure.requests >= request
+                && !state.running.iter().any(RunningCompaction::is_of_level0)
+            {
+                return Err(failure.error.clone());
+            } else {
+                state.wait(&self.changed);
+            }
+        }
+        Ok(())
+    }
+
+    /// The table that was set aside without which level 0 cannot become smaller, if there is one.
+    fn level0_waits_for(&self, state: &State) -> Option<FileNumber> {
+        if state.set_aside.is_empty() {
+            return None;
+        }
+        let version = Arc::clone(&self.superversion.load().version);
+        compaction::level0_waits_for(&version, &state.taken(), &self.picker_options())
+    }
+
+    /// Flushes the oldest memtable, and, unless a test decides when, does what compaction is needed by then.
+    pub(super) fn flush_in_caller(&self) -> Result<()> {
+        // T1.
+        let _callers = self.callers.lock();
+        self.flush_oldest()?;
+        if !self.context.options().manual_background {
+            let next = || self.pick(&mut self.state.lock());
+            // What fails is told to those who need it, and tried again after the next flush.
+            while let Some(plan) = next()
+                && self.run_compaction(plan).is_ok()
+            {}
+            self.delete_obsolete_tables();
+        }
+        Ok(())
+    }
+
+    /// Flushes a memtable or compacts, if either is due; whether there was something to do.
+    pub(in crate::db) fn work(&self) -> Result<bool> {
+        {
+            let _callers = self.callers.lock();
+            if self.flush_oldest()? {
+                return Ok(true);
+            }
+        }
+        let plan = self.pick(&mut self.state.lock());
+        match plan {
+            Some(plan) => self.run_compaction(plan).map(|()| true),
+            None => {
+                self.delete_obsolete_tables();
+                Ok(false)
+            }
+        }
+    }
+}
+
+/// A compaction that is marked as running, until it is unmarked, which a panic does too (T3).
+struct Marked<'a> {
+    tree: &'a Tree,
+    id: FileNumber,
+}
+
+impl Marked<'_> {
+    /// Unmarks it. The caller drops what is returned after it has released `state`, and tells those who wait.
+    fn remove(self, state: &mut State) -> Option<RunningCompaction> {
+        let found = self.find(state);
+        std::mem::forget(self);
+        found
+    }
+
+    fn find(&self, state: &mut State) -> Option<RunningCompaction> {
+        state.settled = None;
+        let mut running = state.running.iter();
+        let at = running.position(|running| running.id() == self.id);
+        at.map(|at| state.running.swap_remove(at))
+    }
+}
+
+impl Drop for Marked<'_> {
+    fn drop(&mut self) {
+        let finished = self.find(&mut self.tree.state.lock());
+        self.tree.changed.notify_all();
+        drop(finished);
+    }
+}
+
+/// Work on files that `close` waits for; over when it is dropped.
+struct Tidying<'a>(&'a Tree);
+
+impl Tidying<'_> {
+    fn run(self, work: impl FnOnce()) -> Result<()> {
+        guarded(|| {
+            work();
+            Ok(())
+        })
+    }
+}
+
+impl Drop for Tidying<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().tidying -= 1;
+        self.0.changed.notify_all();
+    }
+}

@@ -1,0 +1,38 @@
+//! How many tombstones are worth sealing a memtable for, learned from what flushes show.
+
+use crate::content::Sum;
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// Tombstones at which a memtable is sealed before it is full, at first; each flush that shows that they hid little of what
+/// was in it raises that by the step.
+const SEALED_TOMBSTONES: u64 = 1 << 15;
+const SEALED_STEP: u64 = 4;
+/// Of the entries of a memtable that was sealed early one in so many has to have been dropped.
+const DROPPED_DIVISOR: u64 = 4;
+
+/// How many tombstones are worth sealing a memtable for.
+#[derive(Default)]
+pub(super) struct EarlySeals {
+    /// See [`SEALED_TOMBSTONES`]; 0 stands for that.
+    limit: AtomicU64,
+}
+
+impl EarlySeals {
+    pub(super) fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed).max(SEALED_TOMBSTONES)
+    }
+
+    /// Learns from the flush of a memtable of whose entries so many were written.
+    pub(super) fn learn(&self, memtable: Sum, written: u64) {
+        let entries = memtable.entries();
+        if memtable.tombstones < SEALED_TOMBSTONES {
+            return;
+        }
+        let dropped = entries.saturating_sub(written);
+        let limit = match dropped.saturating_mul(DROPPED_DIVISOR) >= entries {
+            true => SEALED_TOMBSTONES,
+            false => self.limit().saturating_mul(SEALED_STEP),
+        };
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,342 @@
+//! Flushing: the oldest sealed memtable becomes a table in level 0.
+//!
+//! * F1  A memtable is flushed only when its last number is published: by then every insert into it is done.
+//! * F2  The edit names, as the oldest log needed, one whose header and directory entry are durable. So a missing
+//!       or headless log of that number is damage, never the trace of an ordinary crash. If a sync of the directory
+//!       has failed, the entry is in doubt: then the edit names none, and the older logs stay.
+//! * F4  A table is installed only if its entries, and those that were dropped, are those that commits inserted
+//!       (LEDGER-1). If they do not add up the memtable stays, and its log: nothing is lost, and the next try may do.
+//! * F5  A panic between the two halves of an installation, on disk and in memory, stops writing: the next one would be
+//!       made from what is no longer so. Reads go on, and the next open finds what is durable.
+//! * F6  A table is installed only if a reader that opens it finds what the edit says of it (OUTPUT-1).
+//! * F3  A log is deleted only after the edit that no longer needs it is durable.
+//! * S2  At most [`MAX_SEALED`] memtables wait for their flush, except while resuming after a failed log; one, if with the active
+//!       one it takes more than so many of `write_buffer_size` would. The rule is the same for every write: where small ones
+//!       could pass a large one that waits, that would wait for ever.
+
+use std::path::Path;
+
+use super::Tree;
+use super::superversion::{Sealed, SuperVersion};
+use crate::compaction::{Ledger, Reason, Retention, check_added};
+use crate::content::Sum;
+use crate::db::order::Order;
+use crate::db::panics::guarded;
+use crate::env::Names;
+use crate::error::{Error, Result};
+use crate::filename::table_path;
+use crate::iterator::InternalIterator;
+use crate::key::{FileNumber, SequenceNumber};
+use crate::sstable::Builder;
+use crate::sync::Arc;
+use crate::version::{TableInfo, VersionEdit, shorten};
+
+/// Memtables that may wait for their flush before writers wait too.
+const MAX_SEALED: usize = 2;
+/// Memtables are taken to be of this size at least: what smaller ones hold beyond it, or a write brings, is not much.
+const SMALLEST_COUNTED_BYTES: u64 = 1 << 20;
+
+impl Tree {
+    /// Flushes what waits for it, for the thread that flushes; whether that was told to stop. `failed_for`: the requests that the
+    /// last flush answered with a failure.
+    pub(in crate::db) fn flush_what_waits(&self, failed_for: &mut Option<u64>) -> bool {
+        loop {
+            let state = self.state.lock();
+            if state.stop_flushing {
+                return true;
+            }
+            let requests = Some(state.flush_requests);
+            drop(state);
+            if *failed_for != requests {
+                // Tried again for the next who asks, unless it succeeds: a writer who needs room, a flush, close.
+                let before = std::mem::replace(failed_for, requests);
+                match self.flush_oldest() {
+                    Ok(true) => {
+                        *failed_for = None;
+                        continue;
+                    }
+                    Ok(false) => *failed_for = before,
+                    Err(_) => {}
+                }
+            }
+            // One at a time: the next memtable may be full meanwhile.
+            if !self.delete_obsolete_table() {
+                return false;
+            }
+        }
+    }
+
+    /// Tells those who wait for a flush that the thread which makes them met `error`.
+    pub(in crate::db) fn flush_failed(&self, error: Error) {
+        let mut state = self.state.lock();
+        state.flush_attempts += 1;
+        state.flush_failure = Some(error);
+        self.changed.notify_all();
+    }
+
+    /// Flushes the oldest sealed memtable; whether there was one. Called by one thread at a time.
+    pub(super) fn flush_oldest(&self) -> Result<bool> {
+        let superversion = self.superversion.load_full();
+        let Some(sealed) = superversion.sealed.last() else {
+            return Ok(false);
+        };
+        let outcome = guarded(|| {
+            self.context.step("a flush begins");
+            // First: the next memtable may be full before this one is a table.
+            self.logs.prepare();
+            let flushed = self.flush_memtable(&superversion, sealed);
+            self.context.step("a flush has ended");
+            self.adjust_reserve();
+            flushed
+        });
+        self.context.step("a flush is to be told of");
+        let mut state = self.state.lock();
+        state.flush_attempts += 1;
+        state.flush_failure = outcome.as_ref().err().cloned();
+        self.changed.notify_all();
+        drop(state);
+        self.context.step("a flush was told of");
+        drop(superversion);
+        if self.superversion.load().active.is_empty() {
+            // Nobody writes at present, so nobody needs what the memtable left.
+            self.spare_chunks.clear();
+        }
+        if let Err(error) = &outcome {
+            self.context.note(format_args!("flush failed: {error}"));
+        }
+        self.context.step("a flush was noted");
+        outcome.map(|()| true)
+    }
+
+    fn flush_memtable(&self, superversion: &SuperVersion, sealed: &Arc<Sealed>) -> Result<()> {
+        self.order.wait_for(sealed.last_sequence)?;
+        self.context.step("a memtable is published");
+        let log_number = superversion.log_after_flush();
+        let mut edit = VersionEdit {
+            log_number: Some(log_number),
+            last_sequence: Some(sealed.last_sequence),
+            ..VersionEdit::default()
+        };
+        let number = self.file_numbers.allocate();
+        let name = Names::made_from_now(self.context.env());
+        // S7: what the table was found to hold, not what the edit has.
+        let gained = match self.write_table(self.context.dir(), number, sealed, &mut edit) {
+            Err(error) if error.is_unaccounted() => {
+                self.context
+                    .note(format_args!("flush, to be tried once more: {error}"));
+                self.write_table(self.context.dir(), number, sealed, &mut edit)?
+            }
+            outcome => outcome?,
+        };
+        self.context.step("a table is written");
+        // F2; the table's entry too.
+        name.sync(self.context.env(), self.context.dir())?;
+        let names_log = self.logs.has_durable_name(log_number);
+        if !names_log {
+            edit.log_number = None;
+        }
+        let of_the_table = |table: &(usize, TableInfo)| (table.1.size, table.1.entries);
+        let (size, written) = edit.added.first().map_or((0, 0), of_the_table);
+        self.early_seals.learn(sealed.memtable.sum(), written);
+        self.install(edit, gained, |shown| {
+            // Counted before those who wait for the flush are woken.
+            self.context.metrics().flushes.add(1);
+            self.context.metrics().flush_bytes_written.add(size);
+            shown.sealed.retain(|other| !Arc::ptr_eq(other, sealed));
+        })?;
+        self.context.step("a flushed table is shown");
+        self.context.note(format_args!(
+            "flushed {} entries to {size} bytes",
+            sealed.memtable.entries()
+        ));
+        self.logs.forget_before(log_number);
+        if names_log {
+            self.logs.delete_before(log_number);
+        }
+        Ok(())
+    }
+
+    /// Writes what some reader may still see of a memtable to the new table `number` in `dir`, and adds that to `edit`,
+    /// which adds nothing yet; what the table holds. If there is nothing to see there is no table. After an error `edit` is as it
+    /// was.
+    pub(in crate::db) fn write_table(
+        &self,
+        dir: &Path,
+        number: FileNumber,
+        sealed: &Sealed,
+        edit: &mut VersionEdit,
+    ) -> Result<Sum> {
+        let mut entries = sealed.memtable.iter();
+        entries.seek_to_first()?;
+        if !entries.valid() {
+            return Ok(Sum::default());
+        }
+        let path = table_path(dir, number);
+        let file = self.space.for_flushes().create_new(&path)?;
+        let outcome = (|| {
+            let file_id = self.context.env().random()?;
+            let mut builder = Builder::new(file, path.clone(), file_id, self.table_options())?;
+            builder.set_created_micros(self.context.env().wall_micros());
+            let visible = self.order.visible();
+            let mut retention = Retention::new(&visible)?;
+            let mut ledger = Ledger::new(self.order.readers());
+            while entries.valid() {
+                let (key, value) = (entries.key(), entries.value());
+                ledger.read(key, |_| true)?;
+                if retention.keeps(key)? {
+                    builder.add(key, value)?;
+                    ledger.written(key)?;
+                } else {
+                    ledger.dropped(Reason::Shadowed, key, value);
+                }
+                entries.next()?;
+                if builder.entries().is_multiple_of(1024) {
+                    self.context.step("1024 entries are flushed");
+                    if self.state.lock().stop_flushing {
+                        return Err(Error::closed("the database"));
+                    }
+                }
+            }
+            let table = builder.finish()?;
+            let written = table.sum;
+            ledger.balance(sealed.memtable.sum(), written, |_| true)?;
+            let mut table = TableInfo::new(number, file_id, table);
+            shorten(&mut [&mut table], None);
+            edit.add(0, table);
+            // Last: nothing is changed any more.
+            check_added(edit, self.context.env(), dir)?;
+            Ok(written)
+        })();
+        if outcome.is_err() {
+            edit.added.clear();
+            // Not in any version; if this fails too, the next open removes it.
+            let _ = self.context.env().remove_file(&path);
+        }
+        outcome
+    }
+
+    /// Whether one more memtable may be sealed (S2).
+    pub(in crate::db) fn has_room_to_seal(&self) -> bool {
+        let superversion = self.superversion.load();
+        may_seal(
+            superversion.sealed.len(),
+            superversion.memtable_bytes() as u64,
+            self.context.options().write_buffer_size,
+        )
+    }
+
+    /// Waits until a flush has made room for another sealed memtable. If flushing fails, lets it try once more
+    /// and returns the error of that attempt.
+    pub(in crate::db) fn wait_for_room_to_seal(&self) -> Result<()> {
+        let started = self.context.env().now_micros();
+        let outcome = self.wait_for_flushes(|tree| tree.has_room_to_seal());
+        self.stall
+            .add_micros(self.context.env().now_micros().saturating_sub(started));
+        outcome
+    }
+
+    /// Waits until every memtable with a write at or before `last` is in a durable table.
+    pub(in crate::db) fn wait_until_flushed(&self, last: SequenceNumber) -> Result<()> {
+        self.wait_for_flushes(|tree| {
+            tree.superversion
+                .load()
+                .sealed
+                .iter()
+                .all(|sealed| sealed.last_sequence > last)
+        })
+    }
+
+    fn wait_for_flushes(&self, done: impl Fn(&Tree) -> bool) -> Result<()> {
+        let mut state = self.state.lock();
+        let seen = state.flush_attempts;
+        state.flush_requests += 1;
+        self.doorbell.ring();
+        while !done(self) {
+            if self.order.is_stopped() {
+                return self.order.check();
+            }
+            if state.stop_flushing {
+                return Err(Error::closed("the database"));
+            }
+            if let Some(failure) = &state.flush_failure
+                && state.flush_attempts > seen
+            {
+                return Err(failure.clone());
+            }
+            if self.works_in_callers() {
+                drop(state);
+                self.flush_in_caller()?;
+                state = self.state.lock();
+                continue;
+            }
+            state.wait(&self.changed);
+        }
+        Ok(())
+    }
+
+    /// Makes `edit`, by which tables gain `gained`, durable, then shows the version it leads to, with `change` applied to the
+    /// superversion.
+    pub(in crate::db) fn install(
+        &self,
+        edit: VersionEdit,
+        gained: Sum,
+        change: impl FnOnce(&mut SuperVersion),
+    ) -> Result<()> {
+        // What another installation has left half done cannot be built upon.
+        self.order.check()?;
+        let mut versions = self.versions.lock();
+        self.context.step("an edit is to be made durable");
+        let version = versions.log_and_apply(edit, gained)?;
+        let half_done = StopUnlessShown(&self.order);
+        self.context.step("an edit is durable");
+        let mut state = self.state.lock();
+        let mut next = SuperVersion {
+            version,
+            ..(**self.superversion.load()).clone()
+        };
+        change(&mut next);
+        let old = self.show(&mut state, next);
+        std::mem::forget(half_done);
+        drop(state);
+        self.context.step("an edit is shown");
+        drop(versions);
+        drop(old);
+        Ok(())
+    }
+}
+
+/// Stops writing if it is dropped, which a panic does (F5).
+struct StopUnlessShown<'a>(&'a Order);
+
+impl Drop for StopUnlessShown<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// Whether, beside `sealed` memtables that take `held` bytes with the active one, that may be sealed too (S2).
+fn may_seal(sealed: usize, held: u64, write_buffer_size: u64) -> bool {
+    let most = write_buffer_size
+        .max(SMALLEST_COUNTED_BYTES)
+        .saturating_mul(MAX_SEALED as u64 + 1);
+    sealed == 0 || sealed < MAX_SEALED && held <= most
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memtables_are_sealed_until_they_take_more_than_they_are_to() {
+        const SIZE: u64 = SMALLEST_COUNTED_BYTES;
+        assert!(
+            may_seal(0, u64::MAX, SIZE),
+            "the flush of none is waited for"
+        );
+        assert!(!may_seal(2, 0, SIZE));
+        for size in [1, SIZE - 1, SIZE] {
+            assert!(may_seal(1, 3 * SIZE, size) && !may_seal(1, 3 * SIZE + 1, size));
+        }
+        assert!(may_seal(1, 6 * SIZE, 2 * SIZE) && !may_seal(1, 6 * SIZE + 1, 2 * SIZE));
+    }
+}

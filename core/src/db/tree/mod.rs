@@ -1,0 +1,359 @@
+//! The tree: memtables and tables, what readers see of them, and the work that moves entries down.
+//!
+//! One value for each tree. It takes what commits insert, and gives back memtables to insert into; where the entries come
+//! from, and the logs they are in, it knows only so far as a flush tells the logs which of them nobody needs any more.
+//!
+//! Locks: `callers`, `versions`, `state` (`locks.rs`), and the leaves of `stall` and the doorbell. Readers take none: a get
+//! loads the superversion and the published number. No table is dropped under `state`: [`Tree::show`] hands the replaced
+//! superversion back to be dropped after the lock is released.
+//!
+//! * `superversion.rs`  what a reader pins           * `lookup.rs`   point reads
+//! * `flush.rs`         memtable to table             * `compact.rs`  tables to tables, and who waits for that
+//! * `upkeep.rs`        compactions that nobody asks  * `stall.rs`    how fast writers are admitted
+//! * `files.rs`         removing tables               * `reserve.rs`  what flushing and compacting need on the disk
+//! * `state.rs`         what background work and those who wait for it share
+//! * `early_seals.rs`   how many tombstones seal a memtable
+
+use std::time::Duration;
+
+use self::early_seals::EarlySeals;
+use self::stall::{Pressure, Stall};
+pub(super) use self::superversion::{Sealed, SuperVersion};
+use super::context::Context;
+use super::doorbell::Doorbell;
+use super::locks::{Lock, Locked, Rank};
+use super::logs::Logs;
+use super::order::Order;
+use super::space::Space;
+use crate::cache::TableCache;
+use crate::compaction::{self, PickerOptions};
+use crate::error::{Error, Result};
+use crate::iterator::alarm::Alarm;
+use crate::key::{FileNumber, SequenceNumber};
+use crate::memtable::{Memtable, SpareChunks};
+use crate::sstable::{BlockCache, TableOptions};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, ArcSwap, Condvar, Guard};
+use crate::version::{FileNumbers, ObsoleteFiles, Version, VersionSet};
+
+mod compact;
+mod early_seals;
+mod files;
+mod flush;
+mod lookup;
+mod reserve;
+mod stall;
+mod state;
+mod superversion;
+mod upkeep;
+
+pub(super) use self::lookup::Found;
+pub use self::lookup::Remembered;
+pub(super) use self::stall::STOP_FACTOR;
+pub(super) use self::state::State;
+
+/// See the head of the file.
+pub(super) struct Tree {
+    context: Arc<Context>,
+    order: Arc<Order>,
+    space: Arc<Space>,
+    logs: Arc<Logs>,
+    block_cache: Arc<BlockCache>,
+    tables: Arc<TableCache>,
+    /// Memory that flushed memtables leave to the next ones.
+    spare_chunks: Arc<SpareChunks>,
+    superversion: ArcSwap<SuperVersion>,
+    /// Held while an edit is made durable and shown, so that edits are shown in their order.
+    versions: Arc<Lock<VersionSet>>,
+    file_numbers: Arc<FileNumbers>,
+    state: Lock<State>,
+    /// Signalled, under `state`, whenever the superversion or `state` changes.
+    changed: Condvar,
+    /// Whether no thread can be started here, so that callers do the background work.
+    has_no_threads: AtomicBool,
+    /// Held by the caller that does it.
+    callers: Lock<()>,
+    doorbell: Arc<Doorbell>,
+    obsolete: Arc<ObsoleteFiles>,
+    /// Rung by cursors.
+    met: Arc<Alarm>,
+    stall: Stall,
+    early_seals: EarlySeals,
+}
+
+/// The rooms that a tree stands on.
+pub(super) struct Ground {
+    pub(super) context: Arc<Context>,
+    pub(super) order: Arc<Order>,
+    pub(super) space: Arc<Space>,
+    pub(super) logs: Arc<Logs>,
+    pub(super) doorbell: Arc<Doorbell>,
+}
+
+/// What opening has found for a tree.
+pub(super) struct Grown {
+    pub(super) superversion: SuperVersion,
+    pub(super) versions: Arc<Lock<VersionSet>>,
+    pub(super) file_numbers: Arc<FileNumbers>,
+    pub(super) obsolete: Arc<ObsoleteFiles>,
+    pub(super) spare_chunks: Arc<SpareChunks>,
+    /// How many tables may be open at once.
+    pub(super) open_tables: usize,
+}
+
+impl Tree {
+    pub(super) fn new(ground: Ground, grown: Grown) -> Tree {
+        let context = ground.context;
+        let block_cache = BlockCache::new(context.options().block_cache_size as usize);
+        let tables = TableCache::new(
+            context.shared_env(),
+            context.dir(),
+            Arc::clone(&block_cache),
+            grown.open_tables,
+        );
+        let to_ring = Arc::clone(&ground.doorbell);
+        Tree {
+            order: ground.order,
+            space: ground.space,
+            logs: ground.logs,
+            block_cache,
+            tables,
+            spare_chunks: grown.spare_chunks,
+            superversion: ArcSwap::from_pointee(grown.superversion),
+            versions: grown.versions,
+            file_numbers: grown.file_numbers,
+            state: Lock::new(Rank::State, State::default()),
+            changed: Condvar::new(),
+            has_no_threads: AtomicBool::new(false),
+            callers: Lock::new(Rank::Callers, ()),
+            met: Alarm::new(move || to_ring.ring()),
+            doorbell: ground.doorbell,
+            obsolete: grown.obsolete,
+            stall: Stall::new(),
+            early_seals: EarlySeals::default(),
+            context,
+        }
+    }
+
+    pub(super) fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    pub(super) fn order(&self) -> &Order {
+        &self.order
+    }
+
+    /// What a reader sees, for a short while.
+    #[inline]
+    pub(super) fn load(&self) -> Guard<Arc<SuperVersion>> {
+        self.superversion.load()
+    }
+
+    /// What a reader sees, for as long as it likes.
+    #[inline]
+    pub(super) fn load_full(&self) -> Arc<SuperVersion> {
+        self.superversion.load_full()
+    }
+
+    pub(super) fn tables(&self) -> &Arc<TableCache> {
+        &self.tables
+    }
+
+    pub(super) fn block_cache(&self) -> &BlockCache {
+        &self.block_cache
+    }
+
+    /// What cursors ring that meet a long run of garbage.
+    pub(super) fn met(&self) -> Arc<Alarm> {
+        Arc::clone(&self.met)
+    }
+
+    /// The lock of the versions, of which no other is taken.
+    pub(super) fn versions(&self) -> Locked<'_, VersionSet> {
+        self.versions.lock()
+    }
+
+    /// A number that no file has had.
+    pub(super) fn new_number(&self) -> FileNumber {
+        self.file_numbers.allocate()
+    }
+
+    /// An empty memtable. Fails only for want of memory.
+    pub(super) fn new_memtable(&self) -> Result<Arc<Memtable>> {
+        let size = self.context.options().write_buffer_size as usize;
+        Memtable::recycling(size, Arc::clone(&self.spare_chunks)).map(Arc::new)
+    }
+
+    /// Has writes go to log `number` from now on, and to `memtable`, unless the present one is empty; it is sealed then, `last`
+    /// being the number of its last write. The memtable that takes them. Called under the log's lock.
+    pub(super) fn seal(
+        &self,
+        memtable: Arc<Memtable>,
+        number: FileNumber,
+        last: SequenceNumber,
+    ) -> Arc<Memtable> {
+        let mut state = self.state.lock();
+        state.flush_requests += 1;
+        let mut next = (**self.superversion.load()).clone();
+        if !next.active.is_empty() {
+            let sealed = Sealed {
+                memtable: std::mem::replace(&mut next.active, memtable),
+                first_log: next.active_log,
+                last_sequence: last,
+            };
+            next.sealed.insert(0, Arc::new(sealed));
+        }
+        next.active_log = number;
+        let active = Arc::clone(&next.active);
+        let replaced = self.show(&mut state, next);
+        drop(state);
+        drop(replaced);
+        active
+    }
+
+    /// Replaces the superversion. The caller drops what is returned after it has released `state`.
+    #[must_use = "drop it after releasing the lock"]
+    fn show(&self, _state: &mut Locked<'_, State>, next: SuperVersion) -> Arc<SuperVersion> {
+        let pressure = self.pressure(&next.version);
+        let old = self.superversion.swap(Arc::new(next));
+        self.stall.update(pressure);
+        self.changed.notify_all();
+        old
+    }
+
+    /// Microseconds that writers have waited.
+    pub(super) fn stall_micros(&self) -> u64 {
+        self.stall.micros()
+    }
+
+    /// How far compaction is behind in `version`.
+    fn pressure(&self, version: &Version) -> Pressure {
+        Pressure::of(version, self.context.options(), &self.picker_options())
+    }
+
+    /// What the picker needs of the options.
+    pub(super) fn picker_options(&self) -> PickerOptions {
+        let options = self.context.options();
+        PickerOptions {
+            level0_trigger: options.level0_compaction_trigger as usize,
+            level_base_size: options.level_base_size,
+            level_size_multiplier: options.level_size_multiplier,
+            target_file_size: options.target_file_size,
+            max_plan_tables: match self.space.is_roomy() {
+                true => compaction::PLAN_TABLES,
+                false => compaction::LARGEST_PLAN_TABLES,
+            },
+        }
+    }
+
+    /// How new tables are built.
+    pub(super) fn table_options(&self) -> TableOptions {
+        let options = self.context.options();
+        TableOptions {
+            block_size: options.block_size as usize,
+            block_restart_interval: options.block_restart_interval as usize,
+            compression: options.compression,
+            bloom_bits_per_key: options.bloom_bits_per_key as u32,
+        }
+    }
+
+    /// Bytes of memory that memtables take, and what they have left for the next ones.
+    pub(super) fn memtable_bytes(&self) -> usize {
+        self.superversion.load().memtable_bytes() + self.spare_chunks.bytes()
+    }
+
+    /// The tables that no compaction takes any more, each with why.
+    pub(super) fn tables_set_aside(&self) -> Vec<(FileNumber, Error)> {
+        self.state.lock().set_aside.clone()
+    }
+
+    /// From now on callers do the background work.
+    pub(super) fn do_without_threads(&self) {
+        self.has_no_threads.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether no thread does the background work.
+    fn works_in_callers(&self) -> bool {
+        self.context.options().manual_background || self.has_no_threads.load(Ordering::Relaxed)
+    }
+
+    /// Wakes the thread that flushes.
+    pub(super) fn ring(&self) {
+        self.doorbell.ring();
+    }
+
+    /// Waits until somebody wakes the thread that flushes, which this is, at most for `limit`.
+    pub(super) fn wait_for_ring(&self, limit: Option<Duration>) {
+        self.doorbell.wait(limit);
+    }
+
+    /// Begins to see to it that writers are slowed as far as compaction is behind, and space set aside.
+    pub(super) fn begin(&self) {
+        let version = Arc::clone(&self.superversion.load().version);
+        self.stall.update(self.pressure(&version));
+        self.adjust_reserve();
+    }
+
+    /// Wakes all who wait for flushes or compactions, to see that the database is closed.
+    pub(super) fn wake_all(&self) {
+        drop(self.state.lock());
+        self.changed.notify_all();
+    }
+
+    /// Has background work stop, and waits for that which callers do.
+    pub(super) fn stop(&self) {
+        let mut state = self.state.lock();
+        state.stop_compacting = true;
+        state.stop_flushing = true;
+        self.changed.notify_all();
+        drop(state);
+        self.doorbell.ring();
+        // Manual compactions run in their callers' threads: they must be over before the lock is let go.
+        let mut state = self.state.lock();
+        while !state.running.is_empty() || state.tidying > 0 {
+            state.wait(&self.changed);
+        }
+    }
+
+    /// Gives back memory, descriptors and tables, and `last`, the memtable that writes went to. `active` is the empty one that is
+    /// shown from now on.
+    pub(super) fn let_go(&self, active: Arc<Memtable>, last: Arc<Memtable>) {
+        let mut versions = self.versions.lock();
+        let version = versions.let_go();
+        let mut state = self.state.lock();
+        let empty = SuperVersion {
+            active,
+            active_log: self.superversion.load().active_log,
+            sealed: Vec::new(),
+            version: Arc::new(Version::empty()),
+        };
+        let shown = self.show(&mut state, empty);
+        drop(state);
+        drop(versions);
+        // Before the memtables go, or it would keep their memory.
+        self.spare_chunks.close();
+        drop((last, version, shown));
+        self.tables.close();
+        self.block_cache.close();
+    }
+}
+
+/// Doors for tests, which look behind the others.
+#[cfg(test)]
+impl Tree {
+    pub(super) fn state(&self) -> Locked<'_, State> {
+        self.state.lock()
+    }
+
+    pub(super) fn changed(&self) -> &Condvar {
+        &self.changed
+    }
+
+    pub(super) fn remove_later(&self, table: FileNumber) {
+        self.obsolete.push(table);
+    }
+
+    pub(super) fn add_stall_micros(&self, micros: u64) {
+        self.stall.add_micros(micros);
+    }
+}

@@ -1,0 +1,89 @@
+//! Keeping space for when the disk is full: who looks, and who waits.
+//!
+//! * V3  Puts are taken only while the reserve is whole: it holds what flushing every memtable and the largest
+//!       compaction may need, beside whatever else fills the disk. Where the disk has not room for more than that, no
+//!       compaction takes more tables than one table needs. Compactions leave flushes their part, and flushes the log and the
+//!       manifest theirs: while one that will not fit runs, deletes go on, and the next open has space if it is killed.
+//! * V4  Unless the disk is roomy one compaction runs at a time. While the reserve is not whole memtables are sealed early, so
+//!       that deletes use little space before a flush returns it; they wait for a compaction under way. After a flush or a
+//!       compaction, failed or not, what is free is set aside again.
+//! * V5  A disk with room for it many times over holds a small one only: the rest is taken as the room shrinks.
+//!       Each step of log, flush and compaction looks, and each put that goes beyond what the log has zeroed: zeros never draw on
+//!       the reserve. (So if something else fills a roomy disk while the database is idle, the small reserve is all there
+//!       is, and no put takes it.)
+//! * V7  Where there is room for V5, a database that closes leaves what opening it, some deletes, a flush and a compaction of its tables
+//!       need, if that is less than the small reserve: small databases are small.
+//!
+//! Elsewhere: how much that is (`space/policy.rs`).
+
+use super::Tree;
+use super::state::State;
+use crate::db::space::{Needs, largest_compaction};
+use crate::error::Result;
+use crate::sync::Arc;
+use crate::version::Version;
+
+impl Tree {
+    /// Sets aside what memtables, tables and `coming` bytes of log ask for; see [`Space::hold`](crate::db::space::Space::hold).
+    pub(in crate::db) fn hold_reserve(&self, coming: u64, or_less: bool) -> Result<()> {
+        let superversion = self.superversion.load_full();
+        let sealed = superversion.sealed.iter().map(|sealed| &sealed.memtable);
+        let memtables = sealed.chain([&superversion.active]);
+        let needs = Needs {
+            unflushed: memtables.map(|memtable| memtable.memory() as u64).sum(),
+            is_flushed: superversion.active.is_empty() && superversion.sealed.is_empty(),
+            coming,
+            largest_compaction: self.largest_compaction(&superversion.version),
+        };
+        self.space.hold(needs, or_less)
+    }
+
+    /// Bytes that the largest compaction of `version` may write where the disk is not roomy.
+    fn largest_compaction(&self, version: &Version) -> u64 {
+        let tables = version.all_files().filter(|(level, _)| *level >= 2);
+        let deeper = tables.map(|(_, file)| file.info.size).collect();
+        let upper = version.level_bytes(0) + version.level_bytes(1);
+        largest_compaction(upper, deeper, self.context.options().target_file_size)
+    }
+
+    /// Sets aside again what is needed or, on a full disk, what there is, after work that has changed both. The next
+    /// put will see if that is too little.
+    pub(in crate::db) fn adjust_reserve(&self) {
+        if let Err(error) = self.hold_reserve(0, true) {
+            self.context.note(format_args!("{error}"));
+        }
+    }
+
+    /// Leaves no more set aside than this database needs (V7); it is closing.
+    pub(in crate::db) fn leave_reserve(&self) {
+        let version = Arc::clone(&self.superversion.load().version);
+        let sizes = version.all_files().map(|(_, file)| file.info.size);
+        self.space
+            .leave(sizes, self.context.options().target_file_size);
+    }
+
+    /// Waits for the compaction under way if space is short: it may return some (V4).
+    pub(in crate::db) fn wait_for_space(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        while self.is_short_of_space(&state) {
+            self.context.check_open()?;
+            state.wait(&self.changed);
+        }
+        Ok(())
+    }
+
+    /// Whether [`Tree::wait_for_space`] would wait.
+    pub(in crate::db) fn must_wait_for_space(&self) -> bool {
+        !self.space.is_whole() && self.is_short_of_space(&self.state.lock())
+    }
+
+    /// Whether a compaction under way may need all the space there is (V4).
+    pub(super) fn is_short_of_space(&self, state: &State) -> bool {
+        !self.space.is_whole() && !state.running.is_empty()
+    }
+
+    /// Whether another compaction may begin (V4).
+    pub(super) fn has_space_to_compact(&self, state: &State) -> bool {
+        state.running.is_empty() || self.space.is_roomy()
+    }
+}

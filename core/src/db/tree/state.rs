@@ -1,0 +1,70 @@
+//! What the background work of a tree and those who wait for it share: all that the lock `state` guards.
+
+use std::borrow::Cow;
+
+use crate::compaction::RunningCompaction;
+use crate::error::Error;
+use crate::key::FileNumber;
+use crate::sync::Weak;
+use crate::version::Version;
+
+/// What the background work and those who wait for it share.
+#[derive(Default)]
+pub(in crate::db) struct State {
+    pub(in crate::db) running: Vec<RunningCompaction>,
+    /// Tables that no compaction takes any more, because one with them did not add up or met damage, each with why.
+    pub(in crate::db) set_aside: Vec<(FileNumber, Error)>,
+    /// How many threads change files beside those of running compactions and of the background; `close` waits for them.
+    pub(in crate::db) tidying: usize,
+    /// The error of the last flush, until one succeeds, and how many were tried.
+    pub(in crate::db) flush_failure: Option<Error>,
+    pub(in crate::db) flush_attempts: u64,
+    /// A panic of upkeep that nobody was told of yet.
+    pub(in crate::db) upkeep_failure: Option<Error>,
+    /// How often somebody wanted a flush: a failed one is tried again when this has grown.
+    pub(in crate::db) flush_requests: u64,
+    /// The failure of the last compaction, until one succeeds.
+    pub(in crate::db) compaction_failure: Option<CompactionFailure>,
+    /// How often a writer had to wait for a compaction: after a failure the next one does not pause when this has grown.
+    pub(in crate::db) compaction_requests: u64,
+    /// That no table is worth a compaction by itself, if that is known.
+    pub(in crate::db) settled: Option<Settled>,
+    /// No compaction starts any more, and running ones stop.
+    pub(in crate::db) stop_compacting: bool,
+    /// No flush starts any more.
+    pub(in crate::db) stop_flushing: bool,
+}
+
+/// Why a compaction failed.
+pub(in crate::db) struct CompactionFailure {
+    pub(in crate::db) error: Error,
+    /// [`State::compaction_requests`] when it began.
+    pub(in crate::db) requests: u64,
+}
+
+impl State {
+    /// What a new compaction must keep off: running ones, and tables set aside.
+    pub(super) fn taken(&self) -> Cow<'_, [RunningCompaction]> {
+        if self.set_aside.is_empty() {
+            return Cow::Borrowed(&self.running);
+        }
+        let set_aside = self.set_aside.iter();
+        let set_aside = set_aside.map(|(number, _)| RunningCompaction::of_table_set_aside(*number));
+        Cow::Owned(self.running.iter().cloned().chain(set_aside).collect())
+    }
+
+    pub(super) fn why_set_aside(&self, number: FileNumber) -> Error {
+        let found = self.set_aside.iter().find(|(other, _)| *other == number);
+        found.map_or_else(
+            || Error::internal(format!("table {number} was set aside")),
+            |(_, error)| error.clone(),
+        )
+    }
+}
+
+/// That no table is worth a compaction, and until when that is known (LOOK-2).
+pub(in crate::db) struct Settled {
+    pub(super) version: Weak<Version>,
+    /// Microseconds since 1970-01-01 UTC.
+    pub(super) due_micros: Option<u64>,
+}

@@ -1,0 +1,53 @@
+//! The superversion: memtables and version pinned together for a reader.
+//!
+//! * U1  Every write published so far is in `active`, in one of `sealed`, or in `version`; swaps keep that true,
+//!       since a flush puts the table's version in and takes the memtable out in one store.
+//! * U2  A reader loads the superversion first and the sequence number second. What a compaction drops is
+//!       hidden at every number published when it began, so the superversion a reader holds has whatever is
+//!       visible at a number read later.
+
+use crate::key::{FileNumber, SequenceNumber};
+use crate::memtable::Memtable;
+use crate::sync::Arc;
+use crate::version::Version;
+
+/// A memtable that takes no more writes and waits for its flush.
+pub(in crate::db) struct Sealed {
+    pub(in crate::db) memtable: Arc<Memtable>,
+    /// The oldest log with a record of this memtable.
+    pub(in crate::db) first_log: FileNumber,
+    /// The number of its last write; it may be flushed once that is published.
+    pub(in crate::db) last_sequence: SequenceNumber,
+}
+
+/// All that a read looks at, newest first. Immutable; replaced as a whole.
+#[derive(Clone)]
+pub(in crate::db) struct SuperVersion {
+    pub(in crate::db) active: Arc<Memtable>,
+    /// The oldest log with a record of the active memtable.
+    pub(in crate::db) active_log: FileNumber,
+    /// Newest first.
+    pub(in crate::db) sealed: Vec<Arc<Sealed>>,
+    pub(in crate::db) version: Arc<Version>,
+}
+
+impl SuperVersion {
+    /// Bytes of all memtables.
+    pub(in crate::db) fn memtable_bytes(&self) -> usize {
+        let sealed: usize = self
+            .sealed
+            .iter()
+            .map(|sealed| sealed.memtable.memory())
+            .sum();
+        self.active.memory() + sealed
+    }
+
+    /// The oldest log still needed once the oldest sealed memtable is in a table.
+    pub(in crate::db) fn log_after_flush(&self) -> FileNumber {
+        let waiting = self.sealed.len();
+        match waiting.checked_sub(2) {
+            Some(next) => self.sealed[next].first_log,
+            None => self.active_log,
+        }
+    }
+}

@@ -15,6 +15,7 @@
 //! * RANK-1  In builds with assertions every lock here is checked against those that its thread holds.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::sync::{Condvar, Mutex, MutexGuard, WaitTimeoutResult};
@@ -30,24 +31,36 @@ pub(super) enum Rank {
     State,
 }
 
+/// The locks of one database, which have an order among them: an environment may open another one in the middle of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Family(u32);
+
+impl Family {
+    pub(super) fn new() -> Family {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        Family(COUNT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A lock with a place in the order.
+    pub(super) fn lock<T>(self, rank: Rank, value: T) -> Lock<T> {
+        Lock {
+            place: (self, rank),
+            mutex: Mutex::new(value),
+        }
+    }
+}
+
 /// A mutex with a place in the order.
 pub(super) struct Lock<T> {
-    rank: Rank,
+    place: (Family, Rank),
     mutex: Mutex<T>,
 }
 
 impl<T> Lock<T> {
-    pub(super) fn new(rank: Rank, value: T) -> Lock<T> {
-        Lock {
-            rank,
-            mutex: Mutex::new(value),
-        }
-    }
-
     /// Waits for the lock. Panics, in builds with assertions, if the thread holds one that comes after it.
     #[inline]
     pub(super) fn lock(&self) -> Locked<'_, T> {
-        let entered = Entered::at(self.rank);
+        let entered = Entered::at(self.place);
         Locked {
             guard: self.mutex.lock(),
             _entered: entered,
@@ -103,30 +116,31 @@ struct Entered;
 #[cfg(any(not(debug_assertions), shuttle))]
 impl Entered {
     #[inline(always)]
-    fn at(_: Rank) -> Entered {
+    fn at(_: (Family, Rank)) -> Entered {
         Entered
     }
 }
 
 #[cfg(all(debug_assertions, not(shuttle)))]
-struct Entered(Rank);
+struct Entered((Family, Rank));
 
 #[cfg(all(debug_assertions, not(shuttle)))]
 thread_local! {
-    /// A bit for each rank that this thread holds.
-    static HELD: std::cell::Cell<u8> = const { std::cell::Cell::new(0) };
+    /// What this thread holds.
+    static HELD: std::cell::RefCell<Vec<(Family, Rank)>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
 #[cfg(all(debug_assertions, not(shuttle)))]
 impl Entered {
-    fn at(rank: Rank) -> Entered {
-        let held = HELD.get();
-        assert!(
-            held < 1 << rank as u8,
-            "RANK-1: {rank:?} is locked after a lock that comes behind it ({held:#b})"
-        );
-        HELD.set(held | 1 << rank as u8);
-        Entered(rank)
+    fn at((family, rank): (Family, Rank)) -> Entered {
+        HELD.with_borrow_mut(|held| {
+            let of_this = held.iter().filter(|(other, _)| *other == family);
+            if let Some((_, last)) = of_this.max_by_key(|(_, rank)| *rank) {
+                assert!(*last < rank, "RANK-1: {rank:?} is locked after {last:?}");
+            }
+            held.push((family, rank));
+        });
+        Entered((family, rank))
     }
 }
 
@@ -134,7 +148,12 @@ impl Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         // At the end of a thread its local values may be gone.
-        let _ = HELD.try_with(|held| held.set(held.get() & !(1 << self.0 as u8)));
+        let _ = HELD.try_with(|held| {
+            let mut held = held.borrow_mut();
+            if let Some(at) = held.iter().position(|place| *place == self.0) {
+                held.swap_remove(at);
+            }
+        });
     }
 }
 
@@ -144,29 +163,31 @@ mod tests {
 
     #[test]
     fn locks_are_taken_in_their_order_and_let_go_in_any() {
-        let [log, versions, state] = [Rank::Log, Rank::Versions, Rank::State].map(|rank| {
-            // Several of a rank: of different databases.
-            Lock::new(rank, ())
-        });
+        let family = Family::new();
+        let [log, versions, state] =
+            [Rank::Log, Rank::Versions, Rank::State].map(|rank| family.lock(rank, ()));
         let (held_log, held_versions) = (log.lock(), versions.lock());
         drop(held_log);
         let held_state = state.lock();
         drop((held_versions, held_state));
         let _held = (log.lock(), state.lock());
+        let another = Family::new().lock(Rank::Closing, ());
+        let _of_another_database = another.lock();
     }
 
     #[test]
-    #[should_panic(expected = "RANK-1: Log")]
+    #[should_panic(expected = "RANK-1: Log is locked after State")]
     fn a_lock_that_comes_before_one_that_is_held_is_refused() {
-        let (log, state) = (Lock::new(Rank::Log, ()), Lock::new(Rank::State, ()));
+        let family = Family::new();
+        let (log, state) = (family.lock(Rank::Log, ()), family.lock(Rank::State, ()));
         let _state = state.lock();
         let _log = log.lock();
     }
 
     #[test]
-    #[should_panic(expected = "RANK-1: State")]
+    #[should_panic(expected = "RANK-1: State is locked after State")]
     fn the_same_lock_is_not_taken_again() {
-        let state = Lock::new(Rank::State, ());
+        let state = Family::new().lock(Rank::State, ());
         let _state = state.lock();
         let _again = state.lock();
     }

@@ -12,9 +12,9 @@ pub(super) use self::write::Obstacle;
 
 use self::log::Due;
 use super::context::Context;
+use super::locks::Lock;
 #[cfg(test)]
 use super::locks::Locked;
-use super::locks::{Lock, Rank};
 use super::logs::{LogPlace, Logs};
 use super::order::Order;
 use super::space::Space;
@@ -54,7 +54,7 @@ impl Commit {
         space: &Arc<Space>,
         logs: &Arc<Logs>,
         tree: &Arc<Tree>,
-        log: Log,
+        log: Lock<Log>,
         recovered: Option<SequenceNumber>,
     ) -> Commit {
         Commit {
@@ -63,7 +63,7 @@ impl Commit {
             space: Arc::clone(space),
             logs: Arc::clone(logs),
             tree: Arc::clone(tree),
-            log: Lock::new(Rank::Log, log),
+            log,
             recovered: AtomicU64::new(recovered.map_or(0, |last| last.0)),
             due: Mutex::default(),
         }

@@ -20,7 +20,7 @@ use crate::db::commit::{Commit, Log};
 use crate::db::context::Context;
 use crate::db::doorbell::Doorbell;
 use crate::db::info_log::{InfoLogger, refuse_own_files};
-use crate::db::locks::{Lock, Rank};
+use crate::db::locks::{Family, Rank};
 use crate::db::logs::{LogFile, Logs, log_numbers};
 use crate::db::order::Order;
 use crate::db::read::Walks;
@@ -284,7 +284,8 @@ fn assemble(place: Place, found: Found) -> Arc<Database> {
     };
     let open_tables = open_tables(&*env, &place.options);
     let file_numbers = versions.numbers();
-    let versions = Arc::new(Lock::new(Rank::Versions, versions));
+    let locks = Family::new();
+    let versions = Arc::new(locks.lock(Rank::Versions, versions));
     let to_note = Arc::clone(&versions);
     let note_synced = Box::new(move |log| to_note.lock().note_synced_log(log));
 
@@ -301,6 +302,7 @@ fn assemble(place: Place, found: Found) -> Arc<Database> {
         space: Arc::clone(&space),
         logs: Arc::clone(&logs),
         doorbell: found.doorbell,
+        locks,
     };
     let grown = Grown {
         superversion,
@@ -312,6 +314,11 @@ fn assemble(place: Place, found: Found) -> Arc<Database> {
     };
     let tree = Arc::new(Tree::new(ground, grown));
     let log = Log::new(log.writer, log.file, log.memtable, last_sequence);
+    let log = locks.lock(Rank::Log, log);
+    let closing = Closing {
+        threads: Vec::new(),
+        lock: Some(place.lock),
+    };
     Arc::new(Database {
         walks: Walks::new(&tree),
         commit: Commit::new(&order, &space, &logs, &tree, log, unflushed),
@@ -320,13 +327,7 @@ fn assemble(place: Place, found: Found) -> Arc<Database> {
         space,
         order,
         context,
-        closing: Lock::new(
-            Rank::Closing,
-            Closing {
-                threads: Vec::new(),
-                lock: Some(place.lock),
-            },
-        ),
+        closing: locks.lock(Rank::Closing, closing),
     })
 }
 

@@ -21,7 +21,7 @@ use self::stall::{Pressure, Stall};
 pub(super) use self::superversion::{Sealed, SuperVersion};
 use super::context::Context;
 use super::doorbell::Doorbell;
-use super::locks::{Lock, Locked, Rank};
+use super::locks::{Family, Lock, Locked, Rank};
 use super::logs::Logs;
 use super::order::Order;
 use super::space::Space;
@@ -88,6 +88,7 @@ pub(super) struct Ground {
     pub(super) space: Arc<Space>,
     pub(super) logs: Arc<Logs>,
     pub(super) doorbell: Arc<Doorbell>,
+    pub(super) locks: Family,
 }
 
 /// What opening has found for a tree.
@@ -122,10 +123,10 @@ impl Tree {
             superversion: ArcSwap::from_pointee(grown.superversion),
             versions: grown.versions,
             file_numbers: grown.file_numbers,
-            state: Lock::new(Rank::State, State::default()),
+            state: ground.locks.lock(Rank::State, State::default()),
             changed: Condvar::new(),
             has_no_threads: AtomicBool::new(false),
-            callers: Lock::new(Rank::Callers, ()),
+            callers: ground.locks.lock(Rank::Callers, ()),
             met: Alarm::new(move || to_ring.ring()),
             doorbell: ground.doorbell,
             obsolete: grown.obsolete,

@@ -351,8 +351,31 @@ pub(crate) fn operations(encoded: &[u8]) -> Result<Operations<'_>> {
         )));
     }
     let header = get_u32(&mut input).zip(get_length_prefixed(&mut input));
-    let (count, _extension) = header.ok_or_else(|| damaged("batch is shorter than its header"))?;
+    let (count, extension) = header.ok_or_else(|| damaged("batch is shorter than its header"))?;
+    if !extension.is_empty() {
+        check_extension(extension)?;
+    }
     Ok(Operations { input, left: count })
+}
+
+/// Fields of an extension from this tag on may be passed over by who does not know them.
+const FIRST_SKIPPABLE: u64 = 64;
+
+/// Refuses an extension with a field that a reader would have to know: this build knows none.
+#[cold]
+fn check_extension(mut extension: &[u8]) -> Result<()> {
+    while !extension.is_empty() {
+        let field = get_varint(&mut extension).zip(get_length_prefixed(&mut extension));
+        match field.ok_or_else(|| damaged("a field of the batch's extension is cut off"))? {
+            (FIRST_SKIPPABLE.., _) => {}
+            (tag, _) => {
+                return Err(Error::unsupported(format!(
+                    "a batch with field {tag} in its extension; this build knows none"
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn damaged(message: &str) -> Error {
@@ -461,6 +484,31 @@ mod tests {
         assert_eq!((batch.len(), batch.iter().count()), (6, 6));
         batch.clear();
         assert_eq!((batch.len(), batch.iter().count()), (0, 0));
+    }
+
+    #[test]
+    fn an_extension_is_passed_over_only_if_nobody_has_to_know_it() {
+        let batch = example();
+        let with = |extension: &[u8]| {
+            let mut encoded = batch.encoded()[..HEADER_BYTES - 1].to_vec();
+            encoded.push(extension.len() as u8);
+            encoded.extend_from_slice(extension);
+            encoded.extend_from_slice(&batch.encoded()[HEADER_BYTES..]);
+            operations(&encoded).map(|operations| operations.count())
+        };
+        for known in [&[][..], &[64, 0], &[64, 2, 1, 2, 0xff, 1, 0]] {
+            assert_eq!(with(known).unwrap(), 3, "{known:?}");
+        }
+        let error = with(&[64, 0, 63, 1, 7]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.message().contains("field 63"), "{error}");
+        for cut in [&[64][..], &[64, 2, 1], &[0x80]] {
+            assert_eq!(
+                with(cut).unwrap_err().kind(),
+                ErrorKind::Internal,
+                "{cut:?}"
+            );
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use aidb::{DB, Options};
+use aidb::{DB, ErrorKind, Options};
 use tempfile::TempDir;
 
 use crate::all;
@@ -113,4 +113,27 @@ fn a_database_of_format_1_can_be_copied_and_repaired() {
     db.close().unwrap();
     let copy = DB::open(into.path().join("copy"), Options::new()).unwrap();
     check(&copy, &entries, "copied");
+}
+
+#[test]
+fn a_database_of_a_later_format_is_unsupported_and_the_error_names_both_formats() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/refused/db");
+    for entry in std::fs::read_dir(refused).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let into = tempfile::tempdir().unwrap();
+    let refusals = [
+        DB::open(dir.path(), Options::new()).map(|_| ()),
+        DB::open(dir.path(), Options::new().read_only(true)).map(|_| ()),
+        DB::repair(dir.path(), into.path(), &Options::new()).map(|_| ()),
+    ];
+    for refusal in refusals {
+        let error = refusal.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        let says = |what: &str| error.message().contains(what);
+        assert!(says("format 99") && says("formats 1 to 2"), "{error}");
+    }
+    assert_eq!(format_version(dir.path()), 99, "nothing is changed");
 }

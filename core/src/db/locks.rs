@@ -15,9 +15,9 @@
 //! * RANK-1  In builds with assertions every lock here is checked against those that its thread holds.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::sync::process::{AtomicU32, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard, WaitTimeoutResult};
 
 /// See the head of the file.

@@ -38,7 +38,11 @@ const TAG_ADDED_WITHOUT_TAIL: u64 = 7;
 const TAG_REMOVED: u64 = 8;
 const TAG_SYNCED_LOG: u64 = 9;
 const TAG_ADDED: u64 = 10;
-const LAST_TAG: u64 = TAG_ADDED;
+/// Which database it is: the logs name it too.
+const TAG_DATABASE: u64 = 11;
+/// The name of something that a reader has to know; once for each.
+const TAG_FEATURE: u64 = 12;
+const LAST_TAG: u64 = TAG_FEATURE;
 
 /// In the tail of an added table.
 const TAIL_CONTENT_SUM: u64 = 1;
@@ -283,6 +287,8 @@ pub(crate) struct VersionEdit {
     pub(crate) format_version: Option<u64>,
     pub(crate) comparator: Option<Vec<u8>>,
     pub(crate) keyspace: Option<u64>,
+    /// Random and not 0; a manifest that an earlier build began has none.
+    pub(crate) database: Option<u32>,
     /// Logs with a smaller number are no longer needed.
     pub(crate) log_number: Option<FileNumber>,
     /// A log with a synced record: it exists unless `log_number` is larger.
@@ -318,6 +324,7 @@ impl VersionEdit {
         };
         number(TAG_FORMAT_VERSION, self.format_version);
         number(TAG_KEYSPACE, self.keyspace);
+        number(TAG_DATABASE, self.database.map(u64::from));
         number(TAG_LOG_NUMBER, self.log_number.map(|number| number.0));
         number(TAG_SYNCED_LOG, self.synced_log.map(|number| number.0));
         number(
@@ -393,7 +400,22 @@ impl VersionEdit {
         match tag {
             TAG_FORMAT_VERSION => once(&mut self.format_version, varint(input)?),
             TAG_COMPARATOR => once(&mut self.comparator, memory::copy_of(bytes(input)?, EDIT)?),
-            TAG_KEYSPACE => once(&mut self.keyspace, varint(input)?),
+            // What follows it is about that keyspace, until the next.
+            TAG_KEYSPACE => match varint(input)? {
+                DEFAULT_KEYSPACE => {
+                    self.keyspace = Some(DEFAULT_KEYSPACE);
+                    Ok(())
+                }
+                keyspace => Err(Error::unsupported(format!("keyspace {keyspace}"))),
+            },
+            TAG_DATABASE => match u32::try_from(varint(input)?) {
+                Ok(database @ 1..) => once(&mut self.database, database),
+                _ => Err(Error::internal("the database's id is impossible")),
+            },
+            TAG_FEATURE => Err(Error::unsupported(format!(
+                "the database uses the feature {:?}, which this build does not know",
+                String::from_utf8_lossy(bytes(input)?)
+            ))),
             TAG_LOG_NUMBER => once(&mut self.log_number, FileNumber(varint(input)?)),
             TAG_SYNCED_LOG => once(&mut self.synced_log, FileNumber(varint(input)?)),
             TAG_NEXT_FILE_NUMBER => once(&mut self.next_file_number, FileNumber(varint(input)?)),
@@ -447,11 +469,6 @@ impl VersionEdit {
                 "keys ordered by {:?}; this build orders them bytewise",
                 String::from_utf8_lossy(comparator)
             )));
-        }
-        if let Some(keyspace) = self.keyspace
-            && keyspace != DEFAULT_KEYSPACE
-        {
-            return Err(Error::unsupported(format!("keyspace {keyspace}")));
         }
         if self
             .next_file_number
@@ -533,6 +550,7 @@ mod tests {
             format_version: Some(FORMAT_VERSION),
             comparator: Some(COMPARATOR.to_vec()),
             keyspace: Some(DEFAULT_KEYSPACE),
+            database: Some(0x1234_5678),
             log_number: Some(FileNumber(7)),
             next_file_number: Some(FileNumber(300)),
             last_sequence: Some(SequenceNumber::MAX),
@@ -634,6 +652,40 @@ mod tests {
                 assert_eq!(encode(&edit), &encoded[..cut], "cut to {cut}");
             }
         }
+    }
+
+    #[test]
+    fn a_feature_that_is_not_known_is_named() {
+        let mut encoded = encode(&full());
+        put_varint(&mut encoded, TAG_FEATURE);
+        put_length_prefixed(&mut encoded, b"range-delete");
+        let error = VersionEdit::decode(&encoded).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.message().contains("\"range-delete\""), "{error}");
+    }
+
+    #[test]
+    fn the_id_of_a_database_has_four_bytes_and_is_not_zero() {
+        for (id, is_one) in [
+            (0, false),
+            (1, true),
+            (u32::MAX as u64, true),
+            (1 << 32, false),
+        ] {
+            let mut encoded = vec![TAG_DATABASE as u8];
+            put_varint(&mut encoded, id);
+            let found = VersionEdit::decode(&encoded).map(|edit| edit.database);
+            assert_eq!(found.ok().flatten().is_some(), is_one, "{id}");
+        }
+    }
+
+    #[test]
+    fn an_edit_may_say_its_keyspace_more_than_once() {
+        let mut edit = full();
+        let mut encoded = encode(&edit);
+        encoded.extend_from_slice(&[TAG_KEYSPACE as u8, 0, TAG_REMOVED as u8, 1, 77]);
+        edit.removed.push((1, FileNumber(77)));
+        assert_eq!(VersionEdit::decode(&encoded).unwrap(), edit);
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub(crate) struct Salvage {
     pub(crate) removed: HashSet<FileNumber>,
     /// The oldest log that is needed.
     pub(crate) log_number: FileNumber,
+    /// Which database it is; 0: not known.
+    pub(crate) database: u32,
     /// A log with synced records, if `log_number` is not larger.
     pub(crate) synced_log: FileNumber,
     pub(crate) last_sequence: SequenceNumber,
@@ -119,6 +121,7 @@ impl Salvage {
             self.tables.insert(table.number, table);
         }
         self.log_number = self.log_number.max(edit.log_number.unwrap_or_default());
+        self.database = self.database.max(edit.database.unwrap_or_default());
         self.synced_log = self.synced_log.max(edit.synced_log.unwrap_or_default());
         self.last_sequence = self
             .last_sequence

@@ -63,6 +63,8 @@ pub(crate) struct VersionSet {
     current: Arc<Version>,
     numbers: Arc<FileNumbers>,
     obsolete: Arc<ObsoleteFiles>,
+    /// Which database it is; 0: not known yet.
+    database: u32,
     log_number: FileNumber,
     synced_log: FileNumber,
     last_sequence: SequenceNumber,
@@ -99,6 +101,7 @@ impl VersionSet {
             }
         }
         let mut set = VersionSet {
+            database: new_database(&*env)?,
             env,
             dir: dir.to_path_buf(),
             current: Arc::new(Version::empty()),
@@ -142,6 +145,7 @@ impl VersionSet {
             format_version: Some(FORMAT_VERSION),
             comparator: Some(COMPARATOR.to_vec()),
             keyspace: Some(DEFAULT_KEYSPACE),
+            database: Some(new_database(env)?),
             log_number: Some(FileNumber(0)),
             synced_log: None,
             next_file_number: Some(FileNumber(number + 1)),
@@ -191,6 +195,7 @@ impl VersionSet {
             current: Arc::new(recovered.version),
             numbers: Arc::new(FileNumbers(AtomicU64::new(next))),
             obsolete,
+            database: recovered.database,
             log_number: recovered.log_number,
             synced_log: recovered.synced_log,
             last_sequence: recovered.last_sequence,
@@ -215,6 +220,22 @@ impl VersionSet {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Which database it is, as its manifest says: random, for logs to name; 0 if an earlier build began the manifest.
+    pub(crate) fn database(&self) -> u32 {
+        self.database
+    }
+
+    /// Has the next manifest name `database`, as the logs do (0: they name none), unless the present one names one.
+    pub(crate) fn identify(&mut self, database: u32) -> Result<()> {
+        if self.database == 0 && !self.is_read_only {
+            self.database = match database {
+                0 => new_database(&*self.env)?,
+                named => named,
+            };
+        }
+        Ok(())
     }
 
     /// Makes `edit` durable and its version the current one. Syncs the disk. `gained`: the sum by
@@ -381,6 +402,7 @@ impl VersionSet {
             format_version: Some(FORMAT_VERSION),
             comparator: Some(COMPARATOR.to_vec()),
             keyspace: Some(DEFAULT_KEYSPACE),
+            database: (self.database != 0).then_some(self.database),
             log_number: Some(edit.log_number.unwrap_or(self.log_number)),
             synced_log: Some(edit.synced_log.unwrap_or(self.synced_log)),
             next_file_number: Some(self.numbers.next()),
@@ -411,6 +433,7 @@ impl VersionSet {
         };
         let is_same = number == self.manifest_number
             && read.log_number == self.log_number
+            && (read.database == self.database || read.database == 0)
             && read.last_sequence == self.last_sequence
             && tables(&read.version) == tables(&self.current);
         if !is_same {
@@ -520,8 +543,14 @@ pub(crate) fn gain_of(edit: &VersionEdit, version: &Version) -> Sum {
 }
 
 /// What a manifest says.
+/// What a new database is known by.
+fn new_database(env: &dyn Env) -> Result<u32> {
+    Ok((env.random()? as u32).max(1))
+}
+
 struct Recovered {
     version: Version,
+    database: u32,
     log_number: FileNumber,
     synced_log: FileNumber,
     last_sequence: SequenceNumber,
@@ -532,7 +561,7 @@ fn replay(reader: &mut ManifestReader, obsolete: &Arc<ObsoleteFiles>) -> Result<
     let empty = Version::empty();
     let mut builder = Builder::new(&empty, obsolete.clone());
     let (mut log_number, mut next_file_number, mut last_sequence) = (None, None, None);
-    let mut synced_log = None;
+    let (mut synced_log, mut database) = (None, None);
     let mut is_first = true;
     while let Some(edit) = reader.next_edit()? {
         let is_whole = edit.format_version.is_some()
@@ -549,6 +578,7 @@ fn replay(reader: &mut ManifestReader, obsolete: &Arc<ObsoleteFiles>) -> Result<
             .map_err(|error| reader.corruption(error.message()))?;
         log_number = log_number.max(edit.log_number);
         synced_log = synced_log.max(edit.synced_log);
+        database = database.or(edit.database);
         next_file_number = next_file_number.max(edit.next_file_number);
         last_sequence = last_sequence.max(edit.last_sequence);
     }
@@ -572,6 +602,7 @@ fn replay(reader: &mut ManifestReader, obsolete: &Arc<ObsoleteFiles>) -> Result<
     }
     Ok(Recovered {
         version,
+        database: database.unwrap_or_default(),
         log_number,
         synced_log: synced_log.unwrap_or_default(),
         last_sequence,

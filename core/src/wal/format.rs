@@ -67,9 +67,28 @@ impl Predecessor {
     }
 }
 
+/// What tells a log from all others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LogId {
+    /// Which database it belongs to.
+    pub(crate) database: u32,
+    /// Random.
+    pub(crate) log: u64,
+}
+
+/// Of a log that does not say whose it is.
+#[cfg(any(test, feature = "internals"))]
+impl From<u64> for LogId {
+    fn from(log: u64) -> LogId {
+        LogId { database: 0, log }
+    }
+}
+
 /// What a log says of itself in its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LogHeader {
+    /// Which database it belongs to; 0: an earlier build made it, and did not say.
+    pub(crate) database: u32,
     /// Random; folded into every checksum, so that an earlier life of the same file is not mistaken for this one.
     pub(crate) log_id: u64,
     pub(crate) number: FileNumber,
@@ -88,6 +107,11 @@ pub(super) enum BadHeader {
 }
 
 impl LogHeader {
+    /// Whether it may be a log of `database`; either may be 0, not known.
+    pub(crate) fn is_of(&self, database: u32) -> bool {
+        self.database == 0 || database == 0 || self.database == database
+    }
+
     /// Whether the numbers in it are such that a log can follow on.
     pub(super) fn is_possible(&self) -> bool {
         self.predecessor.last_sequence <= SequenceNumber::MAX
@@ -97,7 +121,7 @@ impl LogHeader {
         let mut out = Vec::with_capacity(FILE_HEADER_BYTES);
         out.extend_from_slice(&MAGIC);
         put_u32(&mut out, VERSION);
-        put_u32(&mut out, 0);
+        put_u32(&mut out, self.database);
         put_u64(&mut out, self.log_id);
         put_u64(&mut out, self.number.0);
         put_u64(&mut out, self.predecessor.number.0);
@@ -126,8 +150,8 @@ impl LogHeader {
         if version != VERSION {
             return Some(Err(BadHeader::Version(version)));
         }
-        get_u32(input)?;
         Some(Ok(LogHeader {
+            database: get_u32(input)?,
             log_id: get_u64(input)?,
             number: FileNumber(get_u64(input)?),
             predecessor: Predecessor {
@@ -642,6 +666,7 @@ mod tests {
     #[test]
     fn a_file_header_is_intact_or_refused() {
         let header = LogHeader {
+            database: 0,
             log_id: 1,
             number: FileNumber(2),
             predecessor: Predecessor {

@@ -21,7 +21,7 @@ mod tests;
 mod watermark;
 mod writer;
 
-pub(crate) use format::{LogHeader, Payload, Predecessor, begins_log};
+pub(crate) use format::{LogHeader, LogId, Payload, Predecessor, begins_log};
 pub(crate) use reader::{Opened, Part, Reader, Record};
 pub(crate) use watermark::{Watermark, WatermarkWriter};
 pub(crate) use writer::{Blank, Writer};

@@ -182,6 +182,7 @@ impl Reader {
             None => return Ok(None),
         };
         let header = LogHeader {
+            database: 0,
             log_id,
             number,
             predecessor: Predecessor::default(),

@@ -123,6 +123,7 @@ mod tests {
 
     fn header(number: u64, log_id: u64) -> LogHeader {
         LogHeader {
+            database: 0,
             log_id,
             number: FileNumber(number),
             predecessor: Predecessor::default(),

@@ -16,8 +16,8 @@
 use std::path::Path;
 
 use super::format::{
-    BLOCK_BYTES, FILE_HEADER_BYTES, FragmentHeader, FragmentType, LogHeader, MOST_HEADER_BYTES,
-    Payload, Predecessor, fragment_start, payload_checksum, room_at,
+    BLOCK_BYTES, FILE_HEADER_BYTES, FragmentHeader, FragmentType, LogHeader, LogId,
+    MOST_HEADER_BYTES, Payload, Predecessor, fragment_start, payload_checksum, room_at,
 };
 use crate::env::{ClosedFile, Env, File};
 use crate::error::{Error, Result};
@@ -101,23 +101,23 @@ impl Writer {
     /// Creates the log `number` in `dir` and syncs its header. It survives a loss of power only after the caller
     /// has synced `dir`.
     ///
-    /// `log_id` is random. `expected_len` is about how many bytes the log will get, to limit the zeroing ahead.
+    /// `expected_len` is about how many bytes the log will get, to limit the zeroing ahead.
     pub(crate) fn create(
         env: &dyn Env,
         dir: &Path,
         number: FileNumber,
-        log_id: u64,
+        id: impl Into<LogId>,
         predecessor: Predecessor,
         expected_len: u64,
     ) -> Result<Writer> {
         let blank = Blank::empty(env, dir, number)?;
-        Writer::create_in(blank, log_id, predecessor, expected_len)
+        Writer::create_in(blank, id, predecessor, expected_len)
     }
 
     /// Like [`Writer::create`], in a file that is there already.
     pub(crate) fn create_in(
         blank: Blank,
-        log_id: u64,
+        id: impl Into<LogId>,
         predecessor: Predecessor,
         expected_len: u64,
     ) -> Result<Writer> {
@@ -126,8 +126,10 @@ impl Writer {
             file,
             zeros,
         } = blank;
+        let LogId { database, log } = id.into();
         let header = LogHeader {
-            log_id,
+            database,
+            log_id: log,
             number,
             predecessor,
         };

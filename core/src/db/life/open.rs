@@ -34,10 +34,8 @@ use crate::memory;
 use crate::memtable::{Memtable, SpareChunks};
 use crate::options::{InfoLog, OnOneLine, Options};
 use crate::sync::Arc;
-use crate::version::{
-    Contents, FileNumbers, ObsoleteFiles, VersionEdit, VersionSet, inspect, not_a_directory,
-};
-use crate::wal::{Watermark, WatermarkWriter, Writer};
+use crate::version::{Contents, ObsoleteFiles, VersionEdit, VersionSet, inspect, not_a_directory};
+use crate::wal::{LogId, Watermark, WatermarkWriter, Writer};
 
 /// Descriptors left to the process beside those of tables.
 const OTHER_FILES: u64 = 24;
@@ -59,6 +57,7 @@ pub(in crate::db) fn open(path: &Path, options: Options) -> Result<Arc<Database>
     let mut versions = find_version(&place, &env, &obsolete)?;
     let names = env.list(&place.dir)?;
     let recovered = replay_logs(&place, &*env, &versions, &names)?;
+    versions.identify(recovered.database)?;
     let log = begin_log(&place, &*env, &versions, &recovered)?;
     if !place.options.read_only {
         let needed = recovered.sealed.is_empty().then_some(log.writer.number());
@@ -196,6 +195,7 @@ fn replay_logs(
             synced: versions.synced_log(),
             watermark: Watermark::read(env, &place.dir),
             last_sequence: versions.last_sequence(),
+            database: versions.database(),
         },
         place.options.write_buffer_size,
     )?;
@@ -215,7 +215,7 @@ fn begin_log(
 ) -> Result<FirstLog> {
     let name = Names::made_from_now(env);
     let (dir, options) = (&place.dir, &place.options);
-    let writer = start_log(env, dir, &versions.numbers(), recovered, options)?;
+    let writer = start_log(env, dir, versions, recovered, options)?;
     let file = LogFile::new(
         writer.number(),
         writer.log_id(),
@@ -283,7 +283,7 @@ fn assemble(place: Place, found: Found) -> Arc<Database> {
         version: versions.current(),
     };
     let open_tables = open_tables(&*env, &place.options);
-    let file_numbers = versions.numbers();
+    let (file_numbers, database) = (versions.numbers(), versions.database());
     let locks = Family::new();
     let versions = Arc::new(locks.lock(Rank::Versions, versions));
     let to_note = Arc::clone(&versions);
@@ -294,7 +294,14 @@ fn assemble(place: Place, found: Found) -> Arc<Database> {
     let order = Arc::new(Order::new(last_sequence, ring(&found.doorbell)));
     let space = Arc::new(found.space);
     let first = Arc::clone(&log.file);
-    let logs = Logs::new(&context, &space, note_synced, log.watermark, first);
+    let logs = Logs::new(
+        &context,
+        &space,
+        database,
+        note_synced,
+        log.watermark,
+        first,
+    );
     let logs = Arc::new(logs);
     let ground = Ground {
         context: Arc::clone(&context),
@@ -376,26 +383,23 @@ fn refuse_by_options(contents: Contents, dir: &Path, options: &Options) -> Resul
 fn start_log(
     env: &dyn Env,
     dir: &Path,
-    numbers: &FileNumbers,
+    versions: &VersionSet,
     recovered: &Recovered,
     options: &Options,
 ) -> Result<Writer> {
-    let (number, log_id, expected) = (numbers.allocate(), env.random()?, options.write_buffer_size);
+    let (number, expected) = (versions.numbers().allocate(), options.write_buffer_size);
+    let id = LogId {
+        database: versions.database(),
+        log: env.random()?,
+    };
     if options.read_only {
         // O3: nobody appends to it, so it need not exist on disk.
-        return Writer::create(
-            &*nowhere(dir)?,
-            dir,
-            number,
-            log_id,
-            recovered.end,
-            expected,
-        );
+        return Writer::create(&*nowhere(dir)?, dir, number, id, recovered.end, expected);
     }
     for &number in &recovered.chain {
         env.open_write(&log_path(dir, number))?.sync()?;
     }
-    let writer = Writer::create(env, dir, number, log_id, recovered.end, expected)?;
+    let writer = Writer::create(env, dir, number, id, recovered.end, expected)?;
     // CURRENT too: it may have been renamed by a life that was killed before it synced that.
     env.sync_dir(dir)?;
     Ok(writer)

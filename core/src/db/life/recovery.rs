@@ -19,6 +19,7 @@
 //!       place of the newest, with its CURRENT, would pass for the whole database, and so would one that let a log go too early.
 //!
 //! Elsewhere: telling a torn tail from damage within one log (`wal/reader.rs`).
+//! * R9  A log that names another database than the manifest is none of this chain, and refused: somebody has put it there.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -42,6 +43,8 @@ pub(in crate::db) struct Recovered {
     pub(in crate::db) end: Predecessor,
     /// The logs of the chain, whose bytes may not be durable yet.
     pub(in crate::db) chain: Vec<FileNumber>,
+    /// Which database they say they belong to; 0 if they do not.
+    pub(in crate::db) database: u32,
 }
 
 impl Recovered {
@@ -55,6 +58,7 @@ impl Recovered {
             sealed: Vec::new(),
             end,
             chain: Vec::new(),
+            database: 0,
         }
     }
 }
@@ -68,6 +72,8 @@ pub(in crate::db) struct Expected {
     pub(in crate::db) watermark: Watermark,
     /// The last number in tables.
     pub(in crate::db) last_sequence: SequenceNumber,
+    /// Which database it is; 0: not known.
+    pub(in crate::db) database: u32,
 }
 
 /// Replays the chain of logs in `dir`.
@@ -80,7 +86,7 @@ pub(in crate::db) fn replay(
     expected: &Expected,
     write_buffer_size: u64,
 ) -> Result<Recovered> {
-    let mut readers = open_logs(env, dir, logs, expected.needed)?;
+    let mut readers = open_logs(env, dir, logs, expected)?;
     let Some(first) = first_of_chain(dir, &readers, expected)? else {
         return Ok(Recovered::of_no_log(expected.last_sequence));
     };
@@ -123,26 +129,38 @@ pub(in crate::db) fn replay(
                 refuse_if_not_in(&chain, expected, dir)?;
                 replay.seal()?;
                 let last_sequence = replay.last_sequence.max(replay.in_tables);
+                let named = chain.iter().map(|number| readers[number].header().database);
+                let database = named.max().unwrap_or_default();
                 return Ok(Recovered {
                     sealed: replay.memtables,
                     end: Predecessor::new(number, length, last_sequence, synced_up_to),
                     chain,
+                    database,
                 });
             }
         }
     }
 }
 
-/// Readers of those of `logs`, from `needed` on, that have a whole header.
+/// What a log is that names another database (R9).
+pub(in crate::db) fn of_another_database(path: &Path) -> Error {
+    Error::corruption(path, 0, "this is a log of another database")
+}
+
+/// Readers of those of `logs` that are needed and have a whole header.
 fn open_logs(
     env: &dyn Env,
     dir: &Path,
     logs: &[FileNumber],
-    needed: FileNumber,
+    expected: &Expected,
 ) -> Result<BTreeMap<FileNumber, Reader>> {
     let mut readers = BTreeMap::new();
-    for &number in logs.iter().filter(|number| **number >= needed) {
-        if let Opened::Log(reader) = Reader::open(env, &log_path(dir, number), number)? {
+    for &number in logs.iter().filter(|number| **number >= expected.needed) {
+        let path = log_path(dir, number);
+        if let Opened::Log(reader) = Reader::open(env, &path, number)? {
+            if !reader.header().is_of(expected.database) {
+                return Err(of_another_database(&path));
+            }
             readers.insert(number, reader);
         }
     }

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::filename::{self, FileKind, log_path};
 use crate::key::FileNumber;
 use crate::sync::Arc;
-use crate::wal::{self, WatermarkWriter};
+use crate::wal::{self, LogId, WatermarkWriter};
 
 mod blank_log;
 mod sync_group;
@@ -24,6 +24,8 @@ mod sync_group;
 pub(super) struct Logs {
     context: Arc<Context>,
     space: Arc<Space>,
+    /// Which database they name.
+    database: u32,
     sync_group: SyncGroup,
     /// The file in which the next log is to begin, if it has been made.
     blank: BlankLog,
@@ -34,6 +36,7 @@ impl Logs {
     pub(super) fn new(
         context: &Arc<Context>,
         space: &Arc<Space>,
+        database: u32,
         note_synced: Box<NoteSynced>,
         watermark: Option<WatermarkWriter>,
         first: Arc<LogFile>,
@@ -44,6 +47,7 @@ impl Logs {
             blank: BlankLog::default(),
             context: Arc::clone(context),
             space: Arc::clone(space),
+            database,
         }
     }
 
@@ -67,10 +71,13 @@ impl Logs {
     ) -> Result<wal::Writer> {
         let (env, dir) = (self.context.env(), self.context.dir());
         let expected = self.context.options().write_buffer_size;
-        let log_id = env.random()?;
+        let id = LogId {
+            database: self.database,
+            log: env.random()?,
+        };
         match self.take_blank(number) {
-            Some(blank) => wal::Writer::create_in(blank, log_id, predecessor, expected),
-            None => wal::Writer::create(env, dir, number, log_id, predecessor, expected),
+            Some(blank) => wal::Writer::create_in(blank, id, predecessor, expected),
+            None => wal::Writer::create(env, dir, number, id, predecessor, expected),
         }
     }
 

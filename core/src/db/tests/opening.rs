@@ -146,6 +146,7 @@ fn a_log_that_names_itself_as_its_predecessor_ends_the_chain() {
         synced: FileNumber(0),
         watermark: Watermark::default(),
         last_sequence: SequenceNumber(0),
+        database: 0,
     };
     let recovered = replay(&env, dir, &[number], &expected, 4096).unwrap();
     assert_eq!(recovered.chain, [number]);
@@ -180,6 +181,7 @@ fn a_log_that_ends_with_another_number_than_its_successor_says_is_damage() {
             synced: FileNumber(0),
             watermark: Watermark::default(),
             last_sequence: SequenceNumber(in_tables),
+            database: 0,
         };
         let outcome = replay(&env, dir, &numbers, &expected, 4096);
         assert_eq!(outcome.is_ok(), fits, "{named}, {in_tables}");

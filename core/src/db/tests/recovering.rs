@@ -577,3 +577,61 @@ fn a_log_that_the_manifest_let_go_before_it_was_flushed_is_missed() {
         "{text}"
     );
 }
+
+/// The first log of two databases has one number, and each takes the other's for its own if nothing tells them apart.
+#[test]
+fn a_log_of_another_database_under_an_old_name_is_told() {
+    let env = MemEnv::new();
+    let read = |path: &Path| {
+        let file = env.open_read(path).unwrap();
+        let mut bytes = vec![0; file.len().unwrap() as usize];
+        file.read_at(0, &mut bytes).unwrap();
+        bytes
+    };
+    let mut logs = Vec::new();
+    for dir in ["/ours", "/theirs"] {
+        let db = DB::open(dir, options(&env)).unwrap();
+        db.put(b"key", dir.as_bytes()).unwrap();
+        let number = present_log(&db).0;
+        logs.push((number, log_path(Path::new(dir), number)));
+    }
+    assert_eq!(logs[0].0, logs[1].0);
+    let (ours, theirs) = (read(&logs[0].1), read(&logs[1].1));
+    assert_ne!(ours[12..16], [0; 4], "a log names its database");
+    let overwrite = |bytes: &[u8]| {
+        let file = env.open_write(&logs[0].1).unwrap();
+        file.write_at(0, bytes).unwrap();
+    };
+    overwrite(&theirs);
+    let error = DB::open("/ours", options(&env)).map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corruption);
+    assert!(error.message().contains("another database"), "{error}");
+    let report = DB::repair("/ours", "/repaired", &options(&env)).unwrap();
+    assert!(
+        report.lost[0].message.contains("another database"),
+        "{report:?}"
+    );
+    let repaired = DB::open("/repaired", options(&env)).unwrap();
+    assert_eq!(repaired.get(b"key").unwrap(), None);
+
+    overwrite(&ours);
+    let db = DB::open("/ours", options(&env)).unwrap();
+    assert_eq!(db.get(b"key").unwrap().unwrap(), b"/ours");
+    assert!(db.verify().unwrap().is_ok());
+    let (number, present) = (
+        present_log(&db).0,
+        log_path(Path::new("/ours"), present_log(&db).0),
+    );
+    let other = DB::open("/theirs", options(&env)).unwrap();
+    assert_eq!(present_log(&other).0, number);
+    let theirs = read(&log_path(Path::new("/theirs"), number));
+    env.open_write(&present)
+        .unwrap()
+        .write_at(0, &theirs)
+        .unwrap();
+    let report = db.verify().unwrap();
+    assert!(
+        report.damage[0].message.contains("another database"),
+        "{report:?}"
+    );
+}

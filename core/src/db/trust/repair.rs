@@ -30,7 +30,7 @@ use super::report::{Loss, RepairReport};
 use super::verify::count;
 use crate::batch::{Operation, operations};
 use crate::content::Sum;
-use crate::db::life::{Destination, check_path, incomplete};
+use crate::db::life::{Destination, check_path, incomplete, of_another_database};
 use crate::env::{Env, PathKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::filename::{
@@ -346,6 +346,10 @@ impl Repair<'_> {
             let path = self.from.join(name);
             match Reader::open_damaged(self.env, &path, named) {
                 // A copy of a log says the same as the log.
+                Ok(Some(reader)) if !reader.header().is_of(manifest.database) => {
+                    let error = of_another_database(&path);
+                    self.report.add(Loss::new(path, 0, 0, &error));
+                }
                 Ok(Some(reader)) => {
                     let number = reader.header().number;
                     if number == named || !logs.contains_key(&number) {

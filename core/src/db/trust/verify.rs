@@ -22,7 +22,7 @@ use self::reads::{Answer, Comparison, Lookups, Pairs, Walked, Way, first_differe
 use super::report::{Damage, VerifyProgress, VerifyReport};
 use crate::batch::operations;
 use crate::content::Sum;
-use crate::db::life::Database;
+use crate::db::life::{Database, of_another_database};
 use crate::db::read::{Cursor, READAHEAD_BYTES, sources};
 use crate::db::tree::SuperVersion;
 use crate::error::{Error, ErrorKind, Result};
@@ -241,6 +241,13 @@ impl Walk<'_> {
         let path = log_path(self.database.context.dir(), log.number);
         self.report.logs += 1;
         let outcome = match Reader::open(self.database.context.env(), &path, log.number) {
+            Ok(Opened::Log(reader))
+                if !reader
+                    .header()
+                    .is_of(self.database.tree.versions().database()) =>
+            {
+                Err(of_another_database(&path))
+            }
             Ok(Opened::Log(reader)) => self.records(reader, log)?,
             Ok(Opened::NeverWritten) => Err(Error::corruption(&path, 0, "the log has no header")),
             Err(error) => Err(error),

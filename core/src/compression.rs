@@ -19,6 +19,7 @@ use crate::memory::{self, Undecoded};
 /// How the blocks of a table are compressed. Every codec is always built in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum Compression {
     /// Stored as it is.
     None = 0,

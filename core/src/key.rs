@@ -55,6 +55,7 @@ impl fmt::Display for FileNumber {
 /// to a separated value): a reader refuses them with `Unsupported`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum ValueKind {
     /// A tombstone: the key is absent as of this number.
     Delete = 0,
@@ -73,7 +74,7 @@ impl ValueKind {
     }
 }
 
-/// `sequence number << 8 | kind`, the part of an internal key behind the user key. Larger is newer.
+/// `sequence number << 8 | kind`, the part of an internal key after the user key. Larger is newer.
 ///
 /// The kind is kept as a byte: a trailer from disk may carry one that this build does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,7 +83,7 @@ pub(crate) struct Trailer(pub(crate) u64);
 impl Trailer {
     /// Sorts before every entry of its user key.
     pub(crate) const NEWEST: Trailer = Trailer(u64::MAX);
-    /// Sorts behind every entry of its user key.
+    /// Sorts after every entry of its user key.
     pub(crate) const OLDEST: Trailer = Trailer(0);
 
     pub(crate) fn new(sequence: SequenceNumber, kind: ValueKind) -> Trailer {
@@ -160,7 +161,7 @@ pub(crate) fn head_of(user_key: &[u8]) -> (u64, u64) {
     (eight_bytes(user_key, 0), eight_bytes(user_key, 8))
 }
 
-/// Eight bytes of `key` from `offset`, big-endian, zeros behind its end.
+/// Eight bytes of `key` from `offset`, big-endian, zeros after its end.
 #[inline]
 pub(crate) fn eight_bytes(key: &[u8], offset: usize) -> u64 {
     let rest = key.get(offset..).unwrap_or_default();

@@ -24,6 +24,7 @@ const MOST_TEXT_BYTES: usize = 64 << 10;
 
 /// Where the database writes what it does: opening, recovery, flushes, compactions, errors.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum InfoLog {
     /// Nowhere (the default).
     #[default]
@@ -332,7 +333,7 @@ impl Options {
         self
     }
 
-    /// Bytes of the info log's file (0 to 1 TiB) before it is renamed to its name with `.1` behind it, and a new one begun;
+    /// Bytes of the info log's file (0 to 1 TiB) before it is renamed to its name with `.1` after it, and a new one begun;
     /// 0: never. Default: 16 MiB.
     pub fn info_log_file_size(mut self, bytes: u64) -> Self {
         self.info_log_file_size = bytes;
@@ -725,6 +726,7 @@ fn size_text(bytes: u64) -> String {
 
 /// How one write is made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WriteOptions {
     /// Acknowledge only when this write, and every write acknowledged before it, would survive loss of power.
     /// Default: false: the write survives the death of the process.
@@ -732,6 +734,19 @@ pub struct WriteOptions {
 }
 
 impl WriteOptions {
+    /// The defaults.
+    pub fn new() -> WriteOptions {
+        WriteOptions::default()
+    }
+
+    /// Sets [`WriteOptions::sync`].
+    #[must_use]
+    #[inline]
+    pub fn sync(mut self, sync: bool) -> WriteOptions {
+        self.sync = sync;
+        self
+    }
+
     /// Options that ask for durability against loss of power.
     pub fn synced() -> WriteOptions {
         WriteOptions { sync: true }
@@ -740,11 +755,35 @@ impl WriteOptions {
 
 /// How one get is made.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct ReadOptions<'a> {
     /// Read as of this snapshot. Default: as of now.
     pub snapshot: Option<&'a Snapshot>,
     /// Keep blocks read from disk in the block cache. Default: true.
     pub fill_cache: bool,
+}
+
+impl<'a> ReadOptions<'a> {
+    /// The defaults.
+    pub fn new() -> ReadOptions<'a> {
+        ReadOptions::default()
+    }
+
+    /// Sets [`ReadOptions::snapshot`].
+    #[must_use]
+    #[inline]
+    pub fn snapshot(mut self, snapshot: impl Into<Option<&'a Snapshot>>) -> ReadOptions<'a> {
+        self.snapshot = snapshot.into();
+        self
+    }
+
+    /// Sets [`ReadOptions::fill_cache`].
+    #[must_use]
+    #[inline]
+    pub fn fill_cache(mut self, fill_cache: bool) -> ReadOptions<'a> {
+        self.fill_cache = fill_cache;
+        self
+    }
 }
 
 impl Default for ReadOptions<'_> {
@@ -759,7 +798,21 @@ impl Default for ReadOptions<'_> {
 /// What a cursor or iterator walks, and how.
 ///
 /// Bounds are user keys. With `prefix` and bounds both set, an entry must satisfy both.
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// # let db = aidb::DB::open(dir.path(), aidb::Options::new())?;
+/// use aidb::IterOptions;
+///
+/// db.put(b"fruit/apple", b"red")?;
+/// let options = IterOptions::new().prefix(b"fruit/".to_vec()).reverse(true);
+/// let mut cursor = db.cursor(options)?;
+/// assert!(cursor.next()?);
+/// assert_eq!(cursor.key(), b"fruit/apple");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct IterOptions {
     /// Walk as of this snapshot. Default: as of the iterator's creation.
     pub snapshot: Option<Snapshot>,
@@ -778,6 +831,69 @@ pub struct IterOptions {
     pub values: bool,
     /// Keep blocks read from disk in the block cache. Default: true.
     pub fill_cache: bool,
+}
+
+impl IterOptions {
+    /// The defaults.
+    pub fn new() -> IterOptions {
+        IterOptions::default()
+    }
+
+    /// Sets [`IterOptions::snapshot`].
+    #[must_use]
+    pub fn snapshot(mut self, snapshot: impl Into<Option<Snapshot>>) -> IterOptions {
+        self.snapshot = snapshot.into();
+        self
+    }
+
+    /// Sets [`IterOptions::lower_bound`].
+    #[must_use]
+    pub fn lower_bound(mut self, lower_bound: impl Into<Option<Vec<u8>>>) -> IterOptions {
+        self.lower_bound = lower_bound.into();
+        self
+    }
+
+    /// Sets [`IterOptions::upper_bound`].
+    #[must_use]
+    pub fn upper_bound(mut self, upper_bound: impl Into<Option<Vec<u8>>>) -> IterOptions {
+        self.upper_bound = upper_bound.into();
+        self
+    }
+
+    /// Sets [`IterOptions::prefix`].
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<Option<Vec<u8>>>) -> IterOptions {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Sets [`IterOptions::reverse`].
+    #[must_use]
+    pub fn reverse(mut self, reverse: bool) -> IterOptions {
+        self.reverse = reverse;
+        self
+    }
+
+    /// Sets [`IterOptions::keys`].
+    #[must_use]
+    pub fn keys(mut self, keys: bool) -> IterOptions {
+        self.keys = keys;
+        self
+    }
+
+    /// Sets [`IterOptions::values`].
+    #[must_use]
+    pub fn values(mut self, values: bool) -> IterOptions {
+        self.values = values;
+        self
+    }
+
+    /// Sets [`IterOptions::fill_cache`].
+    #[must_use]
+    pub fn fill_cache(mut self, fill_cache: bool) -> IterOptions {
+        self.fill_cache = fill_cache;
+        self
+    }
 }
 
 impl Default for IterOptions {

@@ -36,10 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     println!("before the batch:");
-    let mut cursor = db.cursor(IterOptions {
-        snapshot: Some(snapshot),
-        ..IterOptions::default()
-    })?;
+    let mut cursor = db.cursor(IterOptions::new().snapshot(Some(snapshot)))?;
     while cursor.next()? {
         println!("  {} is {}", text(cursor.key()), text(cursor.value()));
     }

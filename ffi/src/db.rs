@@ -80,9 +80,7 @@ unsafe fn write_options(options: *const aidb_write_options) -> Result<WriteOptio
     // SAFETY: the caller's own promise; two integers beside the size, no padding.
     let given = unsafe { growing(options, defaults, FIRST_WRITE_OPTIONS, "options")? };
     check_reserved(given.reserved)?;
-    Ok(WriteOptions {
-        sync: given.sync != 0,
-    })
+    Ok(WriteOptions::new().sync(given.sync != 0))
 }
 
 /// The options of a read, with the snapshot held for the length of the call.
@@ -121,10 +119,9 @@ impl ReadArguments {
 
     fn options(&self) -> ReadOptions<'_> {
         let snapshot: Option<&Snapshot> = self.snapshot.as_deref();
-        ReadOptions {
-            snapshot,
-            fill_cache: self.fill_cache,
-        }
+        ReadOptions::new()
+            .snapshot(snapshot)
+            .fill_cache(self.fill_cache)
     }
 }
 

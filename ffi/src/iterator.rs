@@ -98,16 +98,15 @@ unsafe fn iter_options(options: *const aidb_iter_options) -> Result<IterOptions>
         let lower = (given.lower_bound, given.lower_bound_len);
         let upper = (given.upper_bound, given.upper_bound_len);
         let prefix = (given.prefix, given.prefix_len);
-        Ok(IterOptions {
-            snapshot,
-            lower_bound: owned(lower, "options.lower_bound")?,
-            upper_bound: owned(upper, "options.upper_bound")?,
-            prefix: owned(prefix, "options.prefix")?,
-            reverse: given.reverse != 0,
-            keys: given.keys != 0,
-            values: given.values != 0,
-            fill_cache: given.fill_cache != 0,
-        })
+        Ok(IterOptions::new()
+            .snapshot(snapshot)
+            .lower_bound(owned(lower, "options.lower_bound")?)
+            .upper_bound(owned(upper, "options.upper_bound")?)
+            .prefix(owned(prefix, "options.prefix")?)
+            .reverse(given.reverse != 0)
+            .keys(given.keys != 0)
+            .values(given.values != 0)
+            .fill_cache(given.fill_cache != 0))
     }
 }
 
@@ -164,11 +163,9 @@ pub unsafe extern "C-unwind" fn aidb_iter_range(
     // SAFETY: the caller keeps the contract above for each pointer.
     unsafe {
         guard_ok(error, || {
-            let options = IterOptions {
-                lower_bound: owned((start, start_len), "start")?,
-                upper_bound: owned((end, end_len), "end")?,
-                ..IterOptions::default()
-            };
+            let options = IterOptions::new()
+                .lower_bound(owned((start, start_len), "start")?)
+                .upper_bound(owned((end, end_len), "end")?);
             create(db, options, out(iterator_out, "iterator_out")?)
         })
     }
@@ -186,13 +183,10 @@ pub unsafe extern "C-unwind" fn aidb_iter_prefix(
     // SAFETY: the caller keeps the contract above for each pointer.
     unsafe {
         guard_ok(error, || {
-            let options = IterOptions {
-                prefix: Some(aidb::copy_of(
-                    bytes(prefix, prefix_len, "prefix")?,
-                    "prefix",
-                )?),
-                ..IterOptions::default()
-            };
+            let options = IterOptions::new().prefix(Some(aidb::copy_of(
+                bytes(prefix, prefix_len, "prefix")?,
+                "prefix",
+            )?));
             create(db, options, out(iterator_out, "iterator_out")?)
         })
     }
@@ -267,7 +261,7 @@ pub unsafe extern "C-unwind" fn aidb_iter_last(
     unsafe { moved(iterator, error, Cursor::last) }
 }
 
-/// Moves to the first entry at or behind a key in walking order: the smallest key at or above it, or with
+/// Moves to the first entry at or after a key in walking order: the smallest key at or above it, or with
 /// `reverse` the largest at or below it. Returns as aidb_iter_first.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_iter_seek(
@@ -393,8 +387,8 @@ pub unsafe extern "C-unwind" fn aidb_iter_status(
     unsafe { guard_ok(error, || with_cursor(iterator, |cursor| cursor.status())) }
 }
 
-/// Copies the entry the iterator stands on and those behind it in walking order into the caller's buffer, as many
-/// as fit, and moves behind the last one copied. A new iterator starts at the first entry. The fast way to scan.
+/// Copies the entry the iterator stands on and those after it in walking order into the caller's buffer, as many
+/// as fit, and moves after the last one copied. A new iterator starts at the first entry. The fast way to scan.
 ///
 /// @param entries      `max_entries` places: where each entry's key and value lie in the buffer
 /// @param max_entries  at least 1
@@ -448,14 +442,14 @@ pub unsafe extern "C-unwind" fn aidb_iter_next_many(
 }
 
 /// Copies entries until one does not fit; returns how many, and, if none, the bytes that the first one needs. An
-/// error behind an entry that was copied stays in the cursor for the next call.
+/// error after an entry that was copied stays in the cursor for the next call.
 fn copy_entries(
     cursor: &mut Cursor,
     entries: &mut [MaybeUninit<aidb_entry>],
     buffer: &mut [MaybeUninit<u8>],
 ) -> Result<(usize, usize)> {
     cursor.status()?;
-    // One that stands nowhere is new, before the first or behind the last: `next` does what is right for each.
+    // One that stands nowhere is new, before the first or after the last: `next` does what is right for each.
     if !cursor.valid() && !cursor.next()? {
         return Ok((0, 0));
     }

@@ -156,7 +156,7 @@ impl Examination<'_> {
         Ok(!before.is_whole)
     }
 
-    /// The state behind batch `number`.
+    /// The state after batch `number`.
     fn state_of(&self, number: u64) -> Result<usize, String> {
         let states = &self.subject.ledger.states;
         let found = states.iter().position(|state| state.number == number);
@@ -527,13 +527,11 @@ impl Answers {
 }
 
 fn options_of(walk: &Walk) -> IterOptions {
-    IterOptions {
-        lower_bound: walk.lower.clone(),
-        upper_bound: walk.upper.clone(),
-        prefix: walk.prefix.clone(),
-        reverse: walk.reverse,
-        ..IterOptions::default()
-    }
+    IterOptions::new()
+        .lower_bound(walk.lower.clone())
+        .upper_bound(walk.upper.clone())
+        .prefix(walk.prefix.clone())
+        .reverse(walk.reverse)
 }
 
 fn agree(cursor: &Cursor, expected: &ModelCursor) -> bool {

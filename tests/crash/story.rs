@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use aidb::{DB, Error, IterOptions, Options, Snapshot, WriteBatch, WriteOptions};
 use aidb_tests::{Fill, Random, Sizes, Unit, edges_up_to, shown};
 
-/// The key of the number of the last batch; behind all others.
+/// The key of the number of the last batch; after all others.
 pub const COUNTER: &[u8] = b"\xff\xff\xff\xff\xff\xff\xff\xff#";
 
 /// No value of a story is larger, and no key longer, but for the large ones of some stories.
@@ -19,7 +19,7 @@ const LARGEST_VALUE: usize = (1 << 18) + 1;
 const LONGEST_KEY: usize = (1 << 16) + 1;
 /// Values and keys that some stories have are of at most so many bytes: what follows is read again and again.
 const LARGEST_OF_ALL: usize = (16 << 20) + 1;
-/// Batches behind a large value before there is a large key, and before both go again: every state keeps its keys.
+/// Batches after a large value before there is a large key, and before both go again: every state keeps its keys.
 const BEFORE_LARGE_KEY: u64 = 2;
 const BEFORE_THEY_GO: u64 = 5;
 
@@ -112,7 +112,7 @@ pub struct Ledger {
     pub states: Vec<State>,
     /// The last of `states` that must survive loss of power.
     pub durable: usize,
-    /// A batch that is being written or was refused: it may be there, behind all of `states`.
+    /// A batch that is being written or was refused: it may be there, after all of `states`.
     pub extra: Option<State>,
     attempts: u64,
     large: Option<Large>,
@@ -520,7 +520,7 @@ impl Story {
             ledger.next_batch(&mut self.random, &self.sizes)
         };
         self.is_unsure = true;
-        db.write_with(&batch, &WriteOptions { sync })?;
+        db.write_with(&batch, &WriteOptions::new().sync(sync))?;
         self.is_unsure = false;
         let mut ledger = self.ledger();
         ledger.commit();
@@ -531,10 +531,7 @@ impl Story {
     }
 
     fn check_snapshot(&self, db: &DB, snapshot: Snapshot, state: &State) -> Result<(), Mismatch> {
-        let options = IterOptions {
-            snapshot: Some(snapshot),
-            ..IterOptions::default()
-        };
+        let options = IterOptions::new().snapshot(Some(snapshot));
         state.compare_walk(db, options)
     }
 

@@ -36,7 +36,7 @@ fn written(turn: u8) -> Entries {
     entries
 }
 
-/// What is there behind `turns` turns.
+/// What is there after `turns` turns.
 fn expected(turns: u8) -> Entries {
     let mut entries = Entries::new();
     for turn in 0..turns {
@@ -49,14 +49,8 @@ fn expected(turns: u8) -> Entries {
 }
 
 fn compare(db: &DB, snapshot: Option<&Snapshot>, expected: &Entries) -> Result<(), Failure> {
-    let mut cursor = db.cursor(IterOptions {
-        snapshot: snapshot.cloned(),
-        ..IterOptions::default()
-    })?;
-    let options = ReadOptions {
-        snapshot,
-        ..ReadOptions::default()
-    };
+    let mut cursor = db.cursor(IterOptions::new().snapshot(snapshot.cloned()))?;
+    let options = ReadOptions::new().snapshot(snapshot);
     for (key, value) in expected {
         if !cursor.next()? || cursor.key() != key || cursor.value() != value {
             return Err(format!("the cursor differs at {key:?}").into());

@@ -35,10 +35,7 @@ fn every_call_behind_close_answers_closed() {
     assert_eq!(kind(twin.property("stats")), closed);
     assert_eq!(kind(cursor.seek(b"k")), closed);
     assert_eq!(kind(cursor.next()), closed);
-    let options = ReadOptions {
-        snapshot: Some(&snapshot),
-        ..ReadOptions::default()
-    };
+    let options = ReadOptions::new().snapshot(Some(&snapshot));
     assert_eq!(kind(twin.get_with(b"k", &options)), closed);
     let mut iter = twin.iter();
     assert_eq!(iter.next().map(kind), Some(closed));

@@ -87,16 +87,11 @@ fn seek_and_seek_for_prev_find_both_neighbours() {
 #[test]
 fn bounds_prefix_and_direction_limit_what_is_shown() {
     let (_dir, db) = letters();
-    let bounded = IterOptions {
-        lower_bound: Some(b"b".to_vec()),
-        upper_bound: Some(b"e".to_vec()),
-        ..IterOptions::default()
-    };
+    let bounded = IterOptions::new()
+        .lower_bound(Some(b"b".to_vec()))
+        .upper_bound(Some(b"e".to_vec()));
     assert_eq!(keys(bounded.clone(), &db), "bcd");
-    let reverse = IterOptions {
-        reverse: true,
-        ..bounded
-    };
+    let reverse = bounded.clone().reverse(true);
     assert_eq!(keys(reverse.clone(), &db), "dcb");
     let mut cursor = db.cursor(reverse).unwrap();
     assert!(cursor.seek(b"cc").unwrap());
@@ -115,11 +110,9 @@ fn bounds_prefix_and_direction_limit_what_is_shown() {
     db.put(b"\xff\xff", b"").unwrap();
     assert_eq!(db.prefix(b"\xff").count(), 1);
     assert_eq!(db.prefix(b"nothing").count(), 0);
-    let empty = IterOptions {
-        lower_bound: Some(b"e".to_vec()),
-        upper_bound: Some(b"b".to_vec()),
-        ..IterOptions::default()
-    };
+    let empty = IterOptions::new()
+        .lower_bound(Some(b"e".to_vec()))
+        .upper_bound(Some(b"b".to_vec()));
     assert_eq!(keys(empty, &db), "");
 }
 
@@ -163,20 +156,10 @@ fn an_iterator_meets_itself_from_both_ends() {
 #[test]
 fn keys_only_and_values_only_leave_the_other_empty() {
     let (_dir, db) = letters();
-    let mut cursor = db
-        .cursor(IterOptions {
-            values: false,
-            ..IterOptions::default()
-        })
-        .unwrap();
+    let mut cursor = db.cursor(IterOptions::new().values(false)).unwrap();
     assert!(cursor.first().unwrap());
     assert_eq!((cursor.key(), cursor.value()), (&b"a"[..], &b""[..]));
-    let mut cursor = db
-        .cursor(IterOptions {
-            keys: false,
-            ..IterOptions::default()
-        })
-        .unwrap();
+    let mut cursor = db.cursor(IterOptions::new().keys(false)).unwrap();
     assert!(cursor.first().unwrap());
     assert_eq!((cursor.key(), cursor.value()), (&b""[..], &b"1"[..]));
 }

@@ -125,7 +125,7 @@ impl Worker<'_> {
                 let (key, value) = (self.key(), self.random.value());
                 let sync = self.random.one_in(200);
                 self.db
-                    .put_with(&key, &value, &WriteOptions { sync })
+                    .put_with(&key, &value, &WriteOptions::new().sync(sync))
                     .unwrap();
                 self.model.put(&key, &value);
             }
@@ -202,11 +202,11 @@ impl Worker<'_> {
         let (from, reverse) = (self.key(), self.random.one_in(2));
         let mut cursor = self
             .db
-            .cursor(IterOptions {
-                prefix: Some(vec![self.owner as u8]),
-                reverse,
-                ..IterOptions::default()
-            })
+            .cursor(
+                IterOptions::new()
+                    .prefix(Some(vec![self.owner as u8]))
+                    .reverse(reverse),
+            )
             .unwrap();
         let walk = Walk {
             prefix: Some(vec![self.owner as u8]),
@@ -233,10 +233,7 @@ impl Worker<'_> {
             let (key, value) = (self.key(), self.random.value());
             self.db.put(&key, &value).unwrap();
             self.model.put(&key, &value);
-            let options = ReadOptions {
-                snapshot: Some(&snapshot),
-                ..ReadOptions::default()
-            };
+            let options = ReadOptions::new().snapshot(Some(&snapshot));
             let found = self.db.get_with(&key, &options).unwrap();
             assert_eq!(found.as_deref(), held.get(&key), "a snapshot changed");
         }

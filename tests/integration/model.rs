@@ -122,7 +122,7 @@ impl History {
                 let (key, value) = (self.key(), self.value());
                 let sync = self.random.one_in(100);
                 self.db
-                    .put_with(&key, &value, &WriteOptions { sync })
+                    .put_with(&key, &value, &WriteOptions::new().sync(sync))
                     .unwrap();
                 self.model.put(&key, &value);
             }
@@ -227,10 +227,7 @@ impl History {
         for (snapshot, model) in &self.snapshots {
             let mut cursor = self
                 .db
-                .cursor(IterOptions {
-                    snapshot: Some(snapshot.clone()),
-                    ..IterOptions::default()
-                })
+                .cursor(IterOptions::new().snapshot(Some(snapshot.clone())))
                 .unwrap();
             for (key, value) in model.iter() {
                 assert!(cursor.next().unwrap());
@@ -246,10 +243,9 @@ impl History {
         }
         let index = self.random.below(self.snapshots.len() as u64) as usize;
         let (snapshot, model) = self.snapshots[index].clone();
-        let options = ReadOptions {
-            snapshot: Some(&snapshot),
-            fill_cache: self.random.one_in(2),
-        };
+        let options = ReadOptions::new()
+            .snapshot(Some(&snapshot))
+            .fill_cache(self.random.one_in(2));
         for _ in 0..10 {
             let key = self.key();
             let found = self.db.get_with(&key, &options).unwrap();
@@ -290,15 +286,15 @@ impl History {
         let mut expected = ModelCursor::new(model, &walk);
         let mut cursor = self
             .db
-            .cursor(IterOptions {
-                snapshot,
-                lower_bound: walk.lower.clone(),
-                upper_bound: walk.upper.clone(),
-                prefix: walk.prefix.clone(),
-                reverse: walk.reverse,
-                fill_cache: self.random.one_in(2),
-                ..IterOptions::default()
-            })
+            .cursor(
+                IterOptions::new()
+                    .snapshot(snapshot)
+                    .lower_bound(walk.lower.clone())
+                    .upper_bound(walk.upper.clone())
+                    .prefix(walk.prefix.clone())
+                    .reverse(walk.reverse)
+                    .fill_cache(self.random.one_in(2)),
+            )
             .unwrap();
         for _ in 0..self.random.below(60) {
             self.move_both(&mut cursor, &mut expected, &walk);

@@ -5,20 +5,14 @@ use aidb::{DB, ErrorKind, IterOptions, ReadOptions, Snapshot, WriteBatch};
 use crate::{get, small_db, small_options};
 
 fn get_at(db: &DB, key: &str, snapshot: &Snapshot) -> Option<Vec<u8>> {
-    let options = ReadOptions {
-        snapshot: Some(snapshot),
-        ..ReadOptions::default()
-    };
+    let options = ReadOptions::new().snapshot(Some(snapshot));
     let value = db.get_with(key.as_bytes(), &options).unwrap();
     value.map(aidb::Value::into_vec)
 }
 
 fn all_at(db: &DB, snapshot: &Snapshot) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut cursor = db
-        .cursor(IterOptions {
-            snapshot: Some(snapshot.clone()),
-            ..IterOptions::default()
-        })
+        .cursor(IterOptions::new().snapshot(Some(snapshot.clone())))
         .unwrap();
     let mut entries = Vec::new();
     while cursor.next().unwrap() {
@@ -131,17 +125,11 @@ fn a_snapshot_of_another_database_is_refused() {
     let (_first, db) = small_db();
     let (_second, other) = small_db();
     let snapshot = other.snapshot().unwrap();
-    let options = ReadOptions {
-        snapshot: Some(&snapshot),
-        ..ReadOptions::default()
-    };
+    let options = ReadOptions::new().snapshot(Some(&snapshot));
     let error = db.get_with(b"k", &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     let error = db
-        .cursor(IterOptions {
-            snapshot: Some(snapshot),
-            ..IterOptions::default()
-        })
+        .cursor(IterOptions::new().snapshot(Some(snapshot)))
         .err()
         .expect("a foreign snapshot");
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);

@@ -235,14 +235,14 @@ impl Run {
     fn on_open(&mut self, db: &DB, operation: &Operation) -> Checked<()> {
         match operation {
             Operation::Put { key, value, sync } => {
-                let options = WriteOptions { sync: *sync };
+                let options = WriteOptions::new().sync(*sync);
                 let entries = [(key.clone(), Some(*value))];
                 self.write(db, &entries, *sync, || {
                     db.put_with(key, &value.bytes(), &options)
                 })
             }
             Operation::Delete { key, sync } => {
-                let options = WriteOptions { sync: *sync };
+                let options = WriteOptions::new().sync(*sync);
                 let entries = [(key.clone(), None)];
                 self.write(db, &entries, *sync, || db.delete_with(key, &options))
             }
@@ -255,7 +255,7 @@ impl Run {
                     }
                     .map_err(|error| error.to_string())?;
                 }
-                let options = WriteOptions { sync: *sync };
+                let options = WriteOptions::new().sync(*sync);
                 self.write(db, entries, *sync, || db.write_with(&batch, &options))
             }
             Operation::Get {
@@ -283,16 +283,15 @@ impl Run {
                 fill_cache,
             } => {
                 let (snapshot, model) = self.at(*snapshot);
-                let options = IterOptions {
-                    snapshot: snapshot.cloned(),
-                    lower_bound: walk.lower.clone(),
-                    upper_bound: walk.upper.clone(),
-                    prefix: walk.prefix.clone(),
-                    reverse: walk.reverse,
-                    keys: *keys,
-                    values: *values,
-                    fill_cache: *fill_cache,
-                };
+                let options = IterOptions::new()
+                    .snapshot(snapshot.cloned())
+                    .lower_bound(walk.lower.clone())
+                    .upper_bound(walk.upper.clone())
+                    .prefix(walk.prefix.clone())
+                    .reverse(walk.reverse)
+                    .keys(*keys)
+                    .values(*values)
+                    .fill_cache(*fill_cache);
                 let model = ModelCursor::new(model, walk);
                 let cursor = self.sure("cursor", db.cursor(options))?;
                 self.cursors.push(OpenCursor {
@@ -435,10 +434,7 @@ impl Run {
     ) -> Checked<()> {
         let before = self.faults.injected();
         let (snapshot, model) = self.at(snapshot);
-        let options = ReadOptions {
-            snapshot,
-            fill_cache,
-        };
+        let options = ReadOptions::new().snapshot(snapshot).fill_cache(fill_cache);
         let found = self.may_fail("get", before, db.get_with(key, &options))?;
         let held = self.may_fail("contains_key", before, db.contains_key_with(key, &options))?;
         if let Some(found) = &found
@@ -461,10 +457,7 @@ impl Run {
     fn get_many(&mut self, db: &DB, keys: &[Vec<u8>], snapshot: Option<usize>) -> Checked<()> {
         let before = self.faults.injected();
         let (snapshot, model) = self.at(snapshot);
-        let options = ReadOptions {
-            snapshot,
-            ..ReadOptions::default()
-        };
+        let options = ReadOptions::new().snapshot(snapshot);
         let found = self.may_fail("get_many", before, db.get_many_with(keys, &options))?;
         let Some(found) = found else { return Ok(()) };
         if found.len() != keys.len() {
@@ -726,10 +719,7 @@ impl Run {
         }
         for (snapshot, model) in &self.snapshots {
             let before = self.faults.injected();
-            let options = IterOptions {
-                snapshot: Some(snapshot.clone()),
-                ..IterOptions::default()
-            };
+            let options = IterOptions::new().snapshot(Some(snapshot.clone()));
             let mut cursor = self.sure("cursor", db.cursor(options))?;
             let mut found = Model::new();
             loop {

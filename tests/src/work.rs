@@ -35,7 +35,7 @@ pub fn batch(seed: u64, writer: u64, number: u64) -> (WriteBatch, WriteOptions) 
         .put(&counter_key(writer), &number.to_be_bytes())
         .expect(fits);
     let sync = random.one_in(20);
-    (batch, WriteOptions { sync })
+    (batch, WriteOptions::new().sync(sync))
 }
 
 /// How many batches of `writer` are in `db`, by its counter.
@@ -46,7 +46,7 @@ pub fn held(db: &DB, writer: u64) -> Result<u64> {
     }))
 }
 
-/// The contents behind some number of a writer's batches.
+/// The contents after some number of a writer's batches.
 #[derive(Clone)]
 pub struct Written {
     seed: u64,

@@ -85,7 +85,7 @@ impl Range {
     }
 }
 
-/// The smallest key behind `key`.
+/// The smallest key after `key`.
 fn successor(mut key: Vec<u8>) -> Result<Vec<u8>> {
     let length = key.len() + 1;
     let reserved = key.try_reserve_exact(1);
@@ -200,7 +200,7 @@ impl Database {
         self.write_job(env, number, sync, move |batch| batch.delete(&key?))
     }
 
-    /// Applies a batch: `bytes` are keys and values one behind the other, `lengths` those of each operation's key
+    /// Applies a batch: `bytes` are keys and values one after the other, `lengths` those of each operation's key
     /// and value, with -1 for the value of a delete.
     #[napi]
     pub fn batch(
@@ -265,7 +265,7 @@ impl Database {
         reader::get_in_memory(env, Arc::clone(&self.opened))
     }
 
-    /// Reads many values; `bytes` are the keys one behind the other, `lengths` theirs.
+    /// Reads many values; `bytes` are the keys one after the other, `lengths` theirs.
     #[napi]
     pub fn get_many(
         &self,
@@ -348,16 +348,15 @@ impl Database {
         let range = Range::new(gte, gt, lte, lt);
         let make = || -> Result<Iterator> {
             let range = range?;
-            let options = IterOptions {
-                snapshot: Some(self.pin(snapshot)?),
-                lower_bound: range.lower,
-                upper_bound: range.upper,
-                prefix: None,
-                reverse,
-                keys,
-                values,
-                fill_cache,
-            };
+            let options = IterOptions::new()
+                .snapshot(Some(self.pin(snapshot)?))
+                .lower_bound(range.lower)
+                .upper_bound(range.upper)
+                .prefix(None)
+                .reverse(reverse)
+                .keys(keys)
+                .values(values)
+                .fill_cache(fill_cache);
             let db = self.opened.get()?.clone();
             Ok(Iterator::new(Arc::clone(&self.port), db, options))
         };
@@ -387,17 +386,20 @@ impl Database {
         let opened = Arc::clone(&self.opened);
         self.port.submit_apart(env, number, move || {
             let range = range?;
-            let options = IterOptions {
-                snapshot: Some(pin?),
-                lower_bound: range.lower,
-                upper_bound: range.upper,
-                reverse,
-                values: false,
-                fill_cache: false,
-                ..IterOptions::default()
-            };
+            let options = IterOptions::new()
+                .snapshot(Some(pin?))
+                .lower_bound(range.lower)
+                .upper_bound(range.upper)
+                .reverse(reverse)
+                .values(false)
+                .fill_cache(false);
             let limit = if limit < 0.0 { u64::MAX } else { limit as u64 };
-            clear(opened.get()?, options, limit, &WriteOptions { sync })?;
+            clear(
+                opened.get()?,
+                options,
+                limit,
+                &WriteOptions::new().sync(sync),
+            )?;
             Ok(Outcome::Done)
         })
     }
@@ -515,10 +517,9 @@ impl Database {
         let opened = Arc::clone(&self.opened);
         self.port.submit(env, Lane::Read, number, move || {
             let pin = pin?;
-            let options = ReadOptions {
-                snapshot: Some(&pin),
-                fill_cache,
-            };
+            let options = ReadOptions::new()
+                .snapshot(Some(&pin))
+                .fill_cache(fill_cache);
             read(opened.get()?, &options)
         })
     }
@@ -535,7 +536,9 @@ impl Database {
         self.port.submit(env, lane, number, move || {
             let mut batch = WriteBatch::new();
             fill(&mut batch)?;
-            opened.get()?.write_with(&batch, &WriteOptions { sync })?;
+            opened
+                .get()?
+                .write_with(&batch, &WriteOptions::new().sync(sync))?;
             Ok(Outcome::Done)
         })
     }

@@ -40,10 +40,9 @@ pub(crate) fn get_sync(env: &Env, opened: Arc<Opened>) -> napi::Result<Reader<'_
         let how = call.get::<u32>(HOW)?;
         let key = call.get::<Key<'_>>(KEY)?;
         let read = pin(&call)?.and_then(|pin| {
-            let options = ReadOptions {
-                snapshot: pin.as_ref(),
-                fill_cache: how & FILL_CACHE != 0,
-            };
+            let options = ReadOptions::new()
+                .snapshot(pin.as_ref())
+                .fill_cache(how & FILL_CACHE != 0);
             opened.get()?.get_with(key.bytes()?, &options)
         });
         answer(&call, how, read)
@@ -56,10 +55,7 @@ pub(crate) fn get_in_memory(env: &Env, opened: Arc<Opened>) -> napi::Result<Read
         let how = call.get::<u32>(HOW)?;
         let key = call.get::<Key<'_>>(KEY)?;
         let remembered = pin(&call)?.and_then(|pin| {
-            let options = ReadOptions {
-                snapshot: pin.as_ref(),
-                ..ReadOptions::default()
-            };
+            let options = ReadOptions::new().snapshot(pin.as_ref());
             opened.get()?.get_in_memory(key.bytes()?, &options)
         });
         match remembered {

@@ -22,7 +22,7 @@ const MANY: usize = 128;
 /// Bytes of values after which it does so too: a value may be of any size.
 const MANY_BYTES: usize = 4 << 20;
 
-/// What a reader reads: a database, the keys behind a prefix (which may be empty), now or as of a snapshot.
+/// What a reader reads: a database, the keys under a prefix (which may be empty), now or as of a snapshot.
 pub(crate) struct View {
     pub(crate) store: Arc<Store>,
     pub(crate) prefix: Vec<u8>,
@@ -51,10 +51,9 @@ impl View {
         let snapshot = self.snapshot(py)?;
         let key = key.behind(&self.prefix)?;
         let read = move |db: &Store, key: &[u8], snapshot: &Option<aidb::Snapshot>| {
-            let options = ReadOptions {
-                snapshot: snapshot.as_ref(),
-                fill_cache,
-            };
+            let options = ReadOptions::new()
+                .snapshot(snapshot.as_ref())
+                .fill_cache(fill_cache);
             db.get_with(key, &options)
         };
         let brief = || read(&self.store, &key, &snapshot);
@@ -67,12 +66,10 @@ impl View {
 
     /// Options of a cursor over everything the view shows.
     fn cursor_options(&self, py: Python<'_>, fill_cache: bool) -> PyResult<IterOptions> {
-        Ok(IterOptions {
-            snapshot: self.snapshot(py)?,
-            prefix: (!self.prefix.is_empty()).then(|| self.prefix.clone()),
-            fill_cache,
-            ..IterOptions::default()
-        })
+        Ok(IterOptions::new()
+            .snapshot(self.snapshot(py)?)
+            .prefix((!self.prefix.is_empty()).then(|| self.prefix.clone()))
+            .fill_cache(fill_cache))
     }
 
     fn walk(&self, py: Python<'_>, options: IterOptions, shown: Shown) -> PyResult<Iterator> {
@@ -130,10 +127,7 @@ impl Reader {
         unknown: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let snapshot = self.view.snapshot(py)?;
-        let options = ReadOptions {
-            snapshot: snapshot.as_ref(),
-            ..ReadOptions::default()
-        };
+        let options = ReadOptions::new().snapshot(snapshot.as_ref());
         let key = key.behind(&self.view.prefix)?;
         let remembered = caught(|| self.view.store.get_in_memory(&key, &options));
         match remembered.map_err(|error| error_to_python(py, &error))? {
@@ -173,10 +167,7 @@ impl Reader {
             snapshot.get_or_init(|| pinned);
         }
         let read = move |db: &Store, keys: &[Cow<'_, [u8]>], snapshot: Option<&aidb::Snapshot>| {
-            let options = ReadOptions {
-                snapshot,
-                fill_cache,
-            };
+            let options = ReadOptions::new().snapshot(snapshot).fill_cache(fill_cache);
             db.get_first_of(keys, &options, MANY_BYTES)
         };
         let list = PyList::empty(py);
@@ -281,7 +272,7 @@ impl Reader {
         let bound = |key: BytesLike<'_>, behind: bool| {
             let mut key = key.copy_behind(&self.view.prefix)?;
             if behind {
-                // The smallest key behind `key`.
+                // The smallest key after `key`.
                 key.push(0);
             }
             Ok::<_, PyErr>(key)

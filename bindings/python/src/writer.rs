@@ -38,7 +38,7 @@ fn put(
     sync: bool,
 ) -> PyResult<()> {
     let view = view(writer);
-    let (py, options) = (writer.py(), WriteOptions { sync });
+    let (py, options) = (writer.py(), WriteOptions::new().sync(sync));
     let by_another_thread = || {
         let (key, value) = (key.copy_behind(&view.prefix)?, value.shared());
         let db = Arc::clone(&view.store);
@@ -57,7 +57,7 @@ fn put(
 
 fn delete(writer: &Bound<'_, Writer>, key: &BytesLike<'_>, sync: bool) -> PyResult<()> {
     let view = view(writer);
-    let (py, options) = (writer.py(), WriteOptions { sync });
+    let (py, options) = (writer.py(), WriteOptions::new().sync(sync));
     let by_another_thread = || {
         let (key, db) = (key.copy_behind(&view.prefix)?, Arc::clone(&view.store));
         waiting(py, move || {
@@ -120,7 +120,7 @@ impl Writer {
             store: Arc::clone(&view.store),
             prefix: view.prefix.clone(),
             transaction,
-            options: WriteOptions { sync },
+            options: WriteOptions::new().sync(sync),
             operations: Arc::new(Mutex::new(aidb::WriteBatch::new())),
         })
     }

@@ -78,7 +78,7 @@ fn wal_batch_table_manifest() {
     let logs = [("records", 3), ("fragments", 17_000)].map(|(name, value)| {
         let files = files(small(), |db| {
             for entries in [1, 4, 2] {
-                let options = aidb::WriteOptions { sync: entries == 4 };
+                let options = aidb::WriteOptions::new().sync(entries == 4);
                 let value = if entries == 2 { value } else { 9 };
                 db.write_with(&batch(entries, value), &options)
                     .expect("nothing fails");
@@ -148,7 +148,7 @@ fn manifest(name: &str, files: &[(String, Vec<u8>)]) {
         name,
         &[&[0, current.len() as u8], current, &packed],
     );
-    // Behind head and slots: records of checksum, length and payload.
+    // After head and slots: records of checksum, length and payload.
     let mut records = &packed[aidb_fuzz::PACKED_BYTES..];
     for number in 0.. {
         let Some(length) = records.get(4..8) else {
@@ -168,7 +168,7 @@ fn manifest(name: &str, files: &[(String, Vec<u8>)]) {
 fn directories() {
     let small = || Options::new().block_size(128).block_restart_interval(4);
     let write = |db: &DB, entries, value| {
-        let options = aidb::WriteOptions { sync: true };
+        let options = aidb::WriteOptions::new().sync(true);
         db.write_with(&batch(entries, value), &options)
             .expect("nothing fails");
     };
@@ -276,7 +276,7 @@ fn interface() {
     for (name, bytes) in [("short", 60), ("middle", 400), ("long", 1000)] {
         save("interface", name, &[&random(bytes)]);
     }
-    // Each kind of operation behind a few writes.
+    // Each kind of operation after a few writes.
     let mut every = vec![0; 11];
     for operation in 8..32 {
         for key in [17, 90, 163] {

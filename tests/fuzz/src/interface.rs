@@ -63,7 +63,7 @@ impl Input<'_> {
         Some(*byte)
     }
 
-    /// A byte, 0 behind the end.
+    /// A byte, 0 after the end.
     fn number(&mut self) -> usize {
         usize::from(self.byte().unwrap_or(0))
     }
@@ -162,7 +162,7 @@ struct Run {
     /// `None` only between two lives.
     db: Option<DB>,
     model: Model,
-    /// What may be left after a loss of power: the state at the last sync, and that behind each batch since.
+    /// What may be left after a loss of power: the state at the last sync, and that after each batch since.
     synced: Model,
     batches: Vec<WriteBatch>,
     snapshots: Vec<(Snapshot, Model)>,
@@ -325,7 +325,7 @@ impl Run {
             added.expect("keys and values are short");
         }
         let sync = input.number() % 8 == 7;
-        let written = self.db().write_with(&batch, &WriteOptions { sync });
+        let written = self.db().write_with(&batch, &WriteOptions::new().sync(sync));
         written.expect("nothing fails");
         self.model.write(&batch);
         self.batches.push(batch);
@@ -350,10 +350,7 @@ impl Run {
     fn get(&self, input: &mut Input<'_>) {
         let (snapshot, model) = self.view(input);
         let key = input.key();
-        let options = ReadOptions {
-            snapshot,
-            fill_cache: input.number().is_multiple_of(2),
-        };
+        let options = ReadOptions::new().snapshot(snapshot).fill_cache(input.number().is_multiple_of(2));
         let value = self.db().get_with(&key, &options).expect("nothing fails");
         assert!(value.as_deref() == model.get(&key), "{}", shown(&key));
         let known = self.db().contains_key_with(&key, &options);
@@ -363,10 +360,7 @@ impl Run {
     fn get_many(&self, input: &mut Input<'_>) {
         let (snapshot, model) = self.view(input);
         let keys: Vec<_> = (0..input.number() % 8).map(|_| input.key()).collect();
-        let options = ReadOptions {
-            snapshot,
-            ..ReadOptions::default()
-        };
+        let options = ReadOptions::new().snapshot(snapshot);
         let values = self.db().get_many_with(&keys, &options);
         for (key, value) in keys.iter().zip(values.expect("nothing fails")) {
             assert!(value.as_deref() == model.get(key), "{}", shown(key));
@@ -376,14 +370,7 @@ impl Run {
     fn walk(&self, input: &mut Input<'_>) {
         let (snapshot, model) = self.view(input);
         let walk = input.walk();
-        let options = IterOptions {
-            snapshot: snapshot.cloned(),
-            lower_bound: walk.lower.clone(),
-            upper_bound: walk.upper.clone(),
-            prefix: walk.prefix.clone(),
-            reverse: walk.reverse,
-            ..IterOptions::default()
-        };
+        let options = IterOptions::new().snapshot(snapshot.cloned()).lower_bound(walk.lower.clone()).upper_bound(walk.upper.clone()).prefix(walk.prefix.clone()).reverse(walk.reverse);
         let mut cursor = self.db().cursor(options).expect("nothing fails");
         let mut expected = ModelCursor::new(model, &walk);
         for _ in 0..1 + input.number() % 24 {
@@ -432,10 +419,7 @@ impl Run {
     /// Everything, now and as of each snapshot.
     fn compare_all(&self) {
         let read = |snapshot: Option<&Snapshot>| {
-            let options = IterOptions {
-                snapshot: snapshot.cloned(),
-                ..IterOptions::default()
-            };
+            let options = IterOptions::new().snapshot(snapshot.cloned());
             contents(self.db(), options)
         };
         assert!(read(None) == self.model, "the contents differ");

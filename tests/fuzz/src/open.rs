@@ -171,7 +171,7 @@ fn use_and_reopen(options: &Options) {
     let report = checked(db.verify());
     let sound = report.is_some_and(|report| report.is_ok());
     let key = b"a key that no input has";
-    let written = checked(db.put_with(key, b"value", &WriteOptions { sync: true }));
+    let written = checked(db.put_with(key, b"value", &WriteOptions::new().sync(true)));
     if written.is_some() {
         let value = checked(db.get(key)).flatten();
         assert!(!sound || value.as_deref() == Some(b"value"));

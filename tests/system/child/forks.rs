@@ -77,10 +77,7 @@ impl Handles {
     /// Every call on every handle answers `Closed`, and the handles go. 0, or the number of the call that does not.
     fn check(mut self, dir: &Path) -> i32 {
         let db = &self.db;
-        let through = ReadOptions {
-            snapshot: Some(&self.snapshot),
-            ..ReadOptions::default()
-        };
+        let through = ReadOptions::new().snapshot(Some(&self.snapshot));
         let answers = [
             closed(db.put(b"k", b"v")),
             closed(db.delete(b"k")),

@@ -22,7 +22,7 @@ const BALLAST_FILES: usize = 70;
 const ROOMY_BATCHES: u64 = 300;
 /// The reserve of a roomy disk, with the write buffers that are used here.
 const ROOMY_RESERVE_BYTES: u64 = 64 << 10;
-/// Keys that are deleted where others have filled the disk, before and behind an open.
+/// Keys that are deleted where others have filled the disk, before and after an open.
 const DELETED_AT_ONCE: usize = 100;
 /// A write that fits may fail while the disk is full, and so may the next ones.
 const ATTEMPTS_ON_FULL_DISK: u64 = 20;
@@ -130,7 +130,10 @@ impl Disk {
         let number = self.batches.len() as u64;
         let batch = make(self.seed, number, clears.as_ref());
         let sync = number.is_multiple_of(50);
-        let acknowledged = match self.db().write_with(&batch, &WriteOptions { sync }) {
+        let acknowledged = match self
+            .db()
+            .write_with(&batch, &WriteOptions::new().sync(sync))
+        {
             Ok(()) => true,
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");

@@ -38,7 +38,7 @@ pub fn file_size(arguments: &[String]) {
         db.put_with(
             &number.to_be_bytes(),
             &value(number),
-            &WriteOptions { sync },
+            &WriteOptions::new().sync(sync),
         )
         .unwrap();
     }
@@ -120,8 +120,12 @@ fn live(dir: &str) {
         let db = DB::open(path("db"), options.clone()).unwrap();
         for number in 0..1000u32 {
             let sync = number % 100 == 0;
-            db.put_with(&number.to_be_bytes(), &[round; 500], &WriteOptions { sync })
-                .unwrap();
+            db.put_with(
+                &number.to_be_bytes(),
+                &[round; 500],
+                &WriteOptions::new().sync(sync),
+            )
+            .unwrap();
         }
         db.compact_range(None, None).unwrap();
         let copy = path(&format!("copy-{round}"));

@@ -170,7 +170,7 @@ fn live(dir: &str) {
         value.fill((number % 251) as u8);
         value[..4].copy_from_slice(&key(number));
         let sync = number % 100 == 0;
-        db.put_with(&key(number), &value, &WriteOptions { sync })
+        db.put_with(&key(number), &value, &WriteOptions::new().sync(sync))
             .unwrap();
     }
     for number in (0..ENTRIES).step_by(10) {

@@ -126,7 +126,13 @@ impl Life {
     fn write(&mut self, db: &DB, name: u8) {
         for number in 0..20 {
             let sync = number % 7 == 0;
-            self.twice(|| db.put_with(&[name, number], &[number; 100], &WriteOptions { sync }));
+            self.twice(|| {
+                db.put_with(
+                    &[name, number],
+                    &[number; 100],
+                    &WriteOptions::new().sync(sync),
+                )
+            });
             self.written.push([name, number]);
         }
     }

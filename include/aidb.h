@@ -412,7 +412,7 @@ aidb_status aidb_options_get(const aidb_options *options,
                              aidb_error **error);
 
 /**
- * The name of the option number `index`, counted from 0; NULL behind the last. Static text.
+ * The name of the option number `index`, counted from 0; NULL after the last. Static text.
  */
 const char *aidb_options_name(size_t index);
 
@@ -729,7 +729,7 @@ aidb_status aidb_batch_delete(aidb_batch *batch,
                               aidb_error **error);
 
 /**
- * Adds all operations of another batch behind this one's own. Returns as aidb_batch_put.
+ * Adds all operations of another batch after this one's own. Returns as aidb_batch_put.
  *
  * @param other  stays as it is; may be the same batch
  */
@@ -840,7 +840,7 @@ aidb_status aidb_iter_first(aidb_iterator *iterator, aidb_error **error);
 aidb_status aidb_iter_last(aidb_iterator *iterator, aidb_error **error);
 
 /**
- * Moves to the first entry at or behind a key in walking order: the smallest key at or above it, or with
+ * Moves to the first entry at or after a key in walking order: the smallest key at or above it, or with
  * `reverse` the largest at or below it. Returns as aidb_iter_first.
  */
 aidb_status aidb_iter_seek(aidb_iterator *iterator,
@@ -900,8 +900,8 @@ const char *aidb_iter_value(const aidb_iterator *iterator, size_t *value_len_out
 aidb_status aidb_iter_status(const aidb_iterator *iterator, aidb_error **error);
 
 /**
- * Copies the entry the iterator stands on and those behind it in walking order into the caller's buffer, as many
- * as fit, and moves behind the last one copied. A new iterator starts at the first entry. The fast way to scan.
+ * Copies the entry the iterator stands on and those after it in walking order into the caller's buffer, as many
+ * as fit, and moves after the last one copied. A new iterator starts at the first entry. The fast way to scan.
  *
  * @param entries      `max_entries` places: where each entry's key and value lie in the buffer
  * @param max_entries  at least 1

@@ -93,7 +93,7 @@ typedef struct leveldb_comparator_t {
 
 #define AIDB_LEVELDB_MAX_KEY_BYTES ((size_t)16 << 20)
 
-/* A copy of a key, whose bytes go on behind the structure. */
+/* A copy of a key, whose bytes go on after the structure. */
 typedef struct aidb_leveldb_key {
     size_t length;
     char bytes[1];
@@ -281,7 +281,7 @@ static inline void aidb_leveldb_end_repair(const char *path) {
 
 /* ---- Whether a comparator of the program's own puts keys into AiDb's order ---- */
 
-/* A comparator that reads a fixed number of bytes finds zeros behind a shorter key. */
+/* A comparator that reads a fixed number of bytes finds zeros after a shorter key. */
 struct aidb_leveldb_probe {
     size_t length;
     char bytes[32];
@@ -391,7 +391,7 @@ static inline int aidb_leveldb_bytes_agree(const leveldb_comparator_t *comparato
     return agree;
 }
 
-/* Whether it finds neighbouring probes in order behind `length` times 'k', which both keys begin with. */
+/* Whether it finds neighbouring probes in order after `length` times 'k', which both keys begin with. */
 static inline int aidb_leveldb_tails_agree(const leveldb_comparator_t *comparator, char *smaller,
                                            char *larger, size_t length) {
     size_t count, at;
@@ -686,7 +686,7 @@ static inline void leveldb_approximate_sizes(leveldb_t *db, int num_ranges,
     }
 }
 
-/* LevelDB's limit belongs to the range; the byte behind it makes it AiDb's first key outside. */
+/* LevelDB's limit belongs to the range; the byte after it makes it AiDb's first key outside. */
 static inline void leveldb_compact_range(leveldb_t *db, const char *start_key,
                                          size_t start_key_len, const char *limit_key,
                                          size_t limit_key_len) {

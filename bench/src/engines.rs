@@ -46,7 +46,7 @@ pub struct Config<'a> {
 pub enum Start<'a> {
     /// At the first entry, or at the last for a walk backwards.
     End,
-    /// At the first entry not before this key, or the last not behind it for a walk backwards.
+    /// At the first entry not before this key, or the last not after it for a walk backwards.
     Key(&'a [u8]),
 }
 

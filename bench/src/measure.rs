@@ -244,7 +244,7 @@ pub fn peak_memory() -> Result<u64, Failure> {
     Ok(field(&text, "VmHWM:")? * 1024)
 }
 
-/// The number behind a name in one of /proc's tables.
+/// The number after a name in one of /proc's tables.
 fn field(text: &str, name: &str) -> Result<u64, Failure> {
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     let number = line.and_then(|rest| rest.split_whitespace().next());

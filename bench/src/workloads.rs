@@ -463,7 +463,7 @@ fn read(
     measure(threads, task.reading(), job, at_once)
 }
 
-/// Reads right behind a fill, while flushes and compactions are at work.
+/// Reads right after a fill, while flushes and compactions are at work.
 fn read_unsettled(task: &Task) -> Result<Measured, Failure> {
     let order = random(task);
     let values = Values::new(VALUE_BYTES);

@@ -272,7 +272,7 @@ export interface Loss {
   end: number
   /** What is wrong, in a sentence. */
   message: string
-  /** What was lost lies at or behind this key. */
+  /** What was lost lies at or after this key. */
   smallest_key: Buffer | null
   /** What was lost lies at or before this key. */
   largest_key: Buffer | null

@@ -125,7 +125,7 @@ impl WriteBatch {
         Ok(())
     }
 
-    /// Adds all operations of `other` behind this batch's own.
+    /// Adds all operations of `other` after this batch's own.
     ///
     /// Errors: `InvalidArgument` if the batch would pass 4 GiB; it is unchanged then.
     pub fn append(&mut self, other: &WriteBatch) -> Result<()> {
@@ -251,7 +251,7 @@ impl WriteBatch {
         self.buffer[COUNT_OFFSET..COUNT_OFFSET + 4].copy_from_slice(&count.to_le_bytes());
     }
 
-    /// Checks and begins an operation that will take `rest` bytes behind its key.
+    /// Checks and begins an operation that will take `rest` bytes after its key.
     #[inline]
     fn start(&mut self, kind: ValueKind, key: &[u8], value: &[u8], rest: usize) -> Result<()> {
         check_key(key)?;
@@ -426,7 +426,7 @@ impl<'a> Iterator for Operations<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         if self.left == 0 {
             let extra = std::mem::take(&mut self.input).len();
-            return (extra > 0).then(|| Err(damaged("batch has bytes behind its last operation")));
+            return (extra > 0).then(|| Err(damaged("batch has bytes after its last operation")));
         }
         self.left -= 1;
         let operation = self.decode();
@@ -661,7 +661,7 @@ mod edges {
             written_alone(b"", Some(&vec![9; bytes - framing]));
             assert_eq!(spare().1, if is_kept { bytes } else { 0 }, "{bytes}");
         }
-        // What is refused leaves nothing behind.
+        // What is refused leaves nothing after.
         let refused = WriteBatch::of_one(
             |batch| batch.delete(&vec![0; MAX_KEY_BYTES + 1]),
             |_| Ok(()),

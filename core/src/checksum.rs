@@ -64,7 +64,7 @@ impl OpenEnded {
 
 /// A file id under which `parts` at `offset` have this checksum: for files whose own word for it is damaged.
 ///
-/// A checksum depends on the id only through the 32 bits of state behind it, and these follow from the checksum
+/// A checksum depends on the id only through the 32 bits of state after it, and these follow from the checksum
 /// when it is taken back byte by byte. So what is answered need not be the id, and is as good: every checksum in
 /// the file comes out the same. It proves nothing by itself; a second checksum of the file does.
 pub(crate) fn id_behind(checksum: u32, offset: u64, parts: &[&[u8]]) -> u64 {

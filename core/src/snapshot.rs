@@ -262,7 +262,7 @@ mod edges {
         assert_eq!(list.len(), 3);
         assert_eq!(held[1].sequence(), SequenceNumber(5));
         assert!(held[0].belongs_to(&list) && !held[0].belongs_to(&other));
-        // What is pinned at the latest number, or behind it, is the latest number once.
+        // What is pinned at the latest number, or after it, is the latest number once.
         for (latest, expected) in [(8, vec![3, 5, 8]), (5, vec![3, 5]), (9, vec![3, 5, 8, 9])] {
             let visible = list.visible(|| SequenceNumber(latest));
             let visible: Vec<u64> = visible.iter().map(|number| number.0).collect();

@@ -92,7 +92,7 @@ pub unsafe extern "C-unwind" fn aidb_batch_delete(
     }
 }
 
-/// Adds all operations of another batch behind this one's own. Returns as aidb_batch_put.
+/// Adds all operations of another batch after this one's own. Returns as aidb_batch_put.
 ///
 /// @param other  stays as it is; may be the same batch
 #[unsafe(no_mangle)]

@@ -166,7 +166,7 @@ pub unsafe extern "C-unwind" fn aidb_options_get(
     }
 }
 
-/// The name of the option number `index`, counted from 0; NULL behind the last. Static text.
+/// The name of the option number `index`, counted from 0; NULL after the last. Static text.
 #[unsafe(no_mangle)]
 pub extern "C" fn aidb_options_name(index: usize) -> *const c_char {
     // Set once and never replaced, so what it holds stays. Nobody waits for another thread to set it: in a child made by

@@ -155,7 +155,7 @@ pub(crate) unsafe fn out<T>(place: *mut T, name: &str) -> Result<Out<T>> {
 /// is taken from `defaults`; what is unknown here must be zero.
 ///
 /// # Safety
-/// `options` is NULL, meaning `defaults`, or points to a `size_t` and, behind it, as many bytes as it says. `T`
+/// `options` is NULL, meaning `defaults`, or points to a `size_t` and, after it, as many bytes as it says. `T`
 /// is `repr(C)`, has no padding and takes any bits.
 pub(crate) unsafe fn growing<T: Copy>(
     options: *const T,

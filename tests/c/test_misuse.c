@@ -357,7 +357,7 @@ static void too_long(void) {
     aidb_batch_free(batch);
 }
 
-/* Key and value in one buffer; a batch behind itself; what the library returned or lent, given back to it. */
+/* Key and value in one buffer; a batch after itself; what the library returned or lent, given back to it. */
 static void overlapping_inputs(void) {
     char text[] = "abcdefgh";
     char *value = NULL;

@@ -178,7 +178,7 @@ const BEARABLE: [Bearable; 13] = [
         kinds: &[Kind::Reserve],
         condition: |_| true,
     },
-    // How far the newest log was synced is of use to an open behind damage only (decision 0029).
+    // How far the newest log was synced is of use to an open after damage only (decision 0029).
     Bearable {
         reason: "a note of what was synced",
         operations: &[
@@ -192,7 +192,7 @@ const BEARABLE: [Bearable; 13] = [
         condition: |_| true,
     },
     // The same asks how much is free; and a flush lists the logs that it may remove. An open needs to know its files: only
-    // its last look, at what is free, may fail, behind which it sets space aside. What a copy's open overlooks the
+    // its last look, at what is free, may fail, after which it sets space aside. What a copy's open overlooks the
     // comparison with the copy shows.
     Bearable {
         reason: "free space, old logs",

@@ -2,7 +2,7 @@
 //! with another, copied over another, under another number, removed, put back as it was before, taken from another
 //! database.
 //!
-//! For each: every answer is right, or an error that names a file (and a byte of it); only behind what is known to
+//! For each: every answer is right, or an error that names a file (and a byte of it); only after what is known to
 //! be synced in the newest log may a damage leave a prefix instead. No panic, and no allocation beyond a bound.
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -342,7 +342,7 @@ fn damages_of(subject: &Subject, all: bool, random: &mut Random) -> Vec<(String,
     damages
 }
 
-/// What stands before and behind the number in a file's name.
+/// What stands before and after the number in a file's name.
 fn number_of(file: &str) -> Option<(&str, &str)> {
     let start = file.find(|c: char| c.is_ascii_digit())?;
     let end = file.rfind(|c: char| c.is_ascii_digit())? + 1;
@@ -435,7 +435,7 @@ fn is_intact(file: &str, damage: &Damage) -> bool {
     }
 }
 
-/// The first state that may be answered although something is lost: in the newest log, behind what is known to be
+/// The first state that may be answered although something is lost: in the newest log, after what is known to be
 /// synced, a damage looks like the torn tail of a crash.
 fn fewest(subject: &Subject, file: &str, damage: &Damage) -> usize {
     let all = subject.ledger.states.len() - 1;

@@ -1,7 +1,7 @@
 //! Power is cut at every change of the disk, and what a legal disk may hold then is opened.
 //!
 //! For each state: it opens without a flag; every batch acknowledged as synced, and every one before it, is
-//! there; the rest is a prefix; a cut during that recovery keeps the same; a cut behind it takes nothing more
+//! there; the rest is a prefix; a cut during that recovery keeps the same; a cut after it takes nothing more
 //! away and brings nothing back; the database takes writes and keeps them.
 
 use std::collections::BTreeSet;
@@ -192,7 +192,7 @@ fn has_blank_log(mem: &MemEnv) -> bool {
     mem.kind(&blank).unwrap() != PathKind::Missing
 }
 
-/// One state behind a kill or a cut of power, and everything that must hold of it.
+/// One state after a kill or a cut of power, and everything that must hold of it.
 pub fn crash_and_check(
     mem: &MemEnv,
     options: &Options,

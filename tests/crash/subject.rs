@@ -147,7 +147,7 @@ impl Life {
         life
     }
 
-    /// Is made by an open that fails behind CURRENT, before there is a log.
+    /// Is made by an open that fails after CURRENT, before there is a log.
     fn be_born(&mut self) {
         for nth in 0.. {
             let env = FaultEnv::new(Arc::new(self.mem.clone()), 0);
@@ -160,7 +160,7 @@ impl Life {
         }
     }
 
-    /// Makes files of the numbers that `names` have: those that an open gives begin behind all in the directory.
+    /// Makes files of the numbers that `names` have: those that an open gives begin after all in the directory.
     fn go_along(&mut self, names: &[String]) {
         let mut numbers: Vec<u64> = names
             .iter()
@@ -169,7 +169,7 @@ impl Life {
         numbers.sort_unstable();
         for number in numbers {
             drop(self.story.leave());
-            // Behind the log there are the manifest, the next log, the table.
+            // After the log there are the manifest, the next log, the table.
             let before = number.saturating_sub(1 + self.story.random.below(4));
             let passed = path(&format!("{before:06}.sst"));
             let is_free = self.mem.kind(&passed).unwrap() == PathKind::Missing;
@@ -234,7 +234,7 @@ pub fn closed(seed: u64) -> Subject {
     life.end(seed, "closed")
 }
 
-/// Killed with several logs; the newest has synced records, and others behind them in most.
+/// Killed with several logs; the newest has synced records, and others after them in most.
 pub fn killed(seed: u64) -> Subject {
     let mut life = Life::new(seed, MemEnv::new(), STEPS);
     life.write(true);

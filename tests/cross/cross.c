@@ -96,7 +96,7 @@ static int by_key(const void *left, const void *right) {
     return order != 0 ? order : (a->key_len > b->key_len) - (a->key_len < b->key_len);
 }
 
-/* What is there behind `turns` turns, in order. */
+/* What is there after `turns` turns, in order. */
 static size_t expected(entry *entries, int turns) {
     size_t count = 0;
     int number;

@@ -333,7 +333,7 @@ fn every_integer_constant_of_core_is_a_threshold_or_changes_no_path() {
 
 #[test]
 fn the_sizes_that_tests_in_other_languages_draw_are_those_of_the_generator() {
-    // A comma behind each, for `#include` in C.
+    // A comma after each, for `#include` in C.
     let edges = edges_up_to(LARGEST_EDGE, Unit::Bytes).into_iter();
     let expected: String = edges.map(|edge| format!("{edge},\n")).collect();
     if std::env::var_os("AIDB_UPDATE_EDGES").is_some() {

@@ -2,7 +2,7 @@
 
 use crate::{files, read, root, shown};
 
-/// The text between the quotes behind the first `key = ` or `"key": ` at the start of a line.
+/// The text between the quotes after the first `key = ` or `"key": ` at the start of a line.
 fn quoted(text: &str, key: &str) -> Option<String> {
     text.lines().find_map(|line| {
         let rest = line.trim().trim_start_matches('"').strip_prefix(key)?;

@@ -1,4 +1,4 @@
-//! Put, get, delete, batches and multi-get: before and behind a flush, with every kind of key and value.
+//! Put, get, delete, batches and multi-get: before and after a flush, with every kind of key and value.
 
 use std::collections::BTreeMap;
 

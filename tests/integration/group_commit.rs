@@ -202,7 +202,7 @@ fn logs_are_written_back_early_only_where_somebody_syncs() {
     let asked = counts.log_writeback.load(Ordering::Relaxed);
     assert!(asked > 8_000_000, "{asked} bytes of 10 MB");
 
-    // In the next log too, but not in the one behind a log that nobody synced.
+    // In the next log too, but not in the one after a log that nobody synced.
     for is_asked in [true, false] {
         db.flush().unwrap();
         counts.log_writeback.store(0, Ordering::Relaxed);

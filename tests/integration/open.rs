@@ -72,7 +72,7 @@ fn read_only_reads_everything_and_writes_nothing() {
         db.put(&number.to_be_bytes(), &[3; 40]).unwrap();
     }
     db.close().unwrap();
-    // What was written behind the last flush is only in the log; the reader replays it in memory.
+    // What was written after the last flush is only in the log; the reader replays it in memory.
     let names = || {
         let mut names: Vec<_> = fs::read_dir(dir.path())
             .unwrap()

@@ -88,7 +88,7 @@ impl Example {
         let found: Entries = all(&db).into_iter().collect();
         assert!(found == self.entries, "{about}: {report:?}");
         assert_eq!(report.entries_written, self.entries.len() as u64);
-        // Numbers go on behind the old ones.
+        // Numbers go on after the old ones.
         db.put(b"later", b"1").unwrap();
         assert!(db.stats().unwrap().sequence > *self.written.values().max().unwrap());
         report

@@ -143,7 +143,7 @@ fn values_of_every_size_old_versions_and_a_warm_cache_are_read_as_they_are() {
 #[test]
 fn damage_in_tables_is_told_by_file_and_offset_although_the_cache_is_warm() {
     let (_dir, db) = filled();
-    // Behind the second walk every block is in the cache, and stays readable.
+    // After the second walk every block is in the cache, and stays readable.
     let before = crate::all(&db);
     assert!(crate::all(&db) == before);
     let tables = files(db.path(), "sst");
@@ -219,7 +219,7 @@ fn damage_in_the_log_and_the_manifest_is_found_while_they_are_open() {
     let (_dir, db) = filled();
     // The one before it may just be going.
     let log = &files(db.path(), "log").into_iter().max().unwrap();
-    // In the third record: each takes a header of 13 bytes and 12 of payload behind the file's 64.
+    // In the third record: each takes a header of 13 bytes and 12 of payload after the file's 64.
     let third = 64 + 2 * 25;
     flip(log, third + 20);
     let report = db.verify().unwrap();

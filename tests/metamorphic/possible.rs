@@ -2,8 +2,8 @@
 //!
 //! * P1  While it is open its contents are known exactly: a write that failed is seen as a whole or not at all, and which
 //!       of the two its sequence number tells.
-//! * P2  After the process died they are those of all acknowledged writes, and perhaps of failed ones behind them.
-//! * P3  After a power cut they are those of some prefix of the writes that ends at or behind the last durable one.
+//! * P2  After the process died they are those of all acknowledged writes, and perhaps of failed ones after them.
+//! * P3  After a power cut they are those of some prefix of the writes that ends at or after the last durable one.
 //! * P4  A failed write that was not seen may still be the last of such a prefix.
 
 use aidb_tests::{Model, shown};

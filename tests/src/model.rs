@@ -147,7 +147,7 @@ impl ModelCursor {
         self.stand_before(self.entries.len());
     }
 
-    /// The first entry at or behind `key` in walking order.
+    /// The first entry at or after `key` in walking order.
     pub fn seek(&mut self, key: &[u8]) {
         let index = self.entries.partition_point(|(at, _)| match self.reverse {
             false => at.as_slice() < key,
@@ -183,7 +183,7 @@ impl ModelCursor {
         }
     }
 
-    /// Stands on the entry `index`, or behind the last.
+    /// Stands on the entry `index`, or after the last.
     fn stand(&mut self, index: usize) {
         self.place = match index < self.entries.len() {
             true => Place::At(index),

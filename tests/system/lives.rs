@@ -1,7 +1,7 @@
 //! Hundreds of lives of a writer, each ended by SIGKILL at a random moment.
 //!
 //! The writer says through a pipe, which outlives it, what was acknowledged. After each death every acknowledged
-//! batch is there and at most one more of each writer; the contents are exactly those behind that many batches, so
+//! batch is there and at most one more of each writer; the contents are exactly those after that many batches, so
 //! no batch is halved and nothing deleted is back. A finished checkpoint opens and holds such a state too; an
 //! unfinished one does not open, or it does. Between the lives the wall clock and the files' times jump.
 //!
@@ -117,7 +117,7 @@ fn killed_writers_keep_every_acknowledged_write() {
     }
 }
 
-/// When the blow falls: so long behind a line that starts so, heard so many times.
+/// When the blow falls: so long after a line that starts so, heard so many times.
 struct Moment {
     behind: &'static str,
     times: u64,

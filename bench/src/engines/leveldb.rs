@@ -1,7 +1,7 @@
 //! LevelDB 1.23 through its C interface, loaded at run time from the file that `LEVELDB_LIBRARY` names.
 //!
 //! The common configuration, but one background thread: it has no more. It cannot be told to flush; compacting a range
-//! behind every key writes the memtable out and touches nothing else. Many keys at once are read one by one in one
+//! after every key writes the memtable out and touches nothing else. Many keys at once are read one by one in one
 //! snapshot; values are copied, its interface knows no other way.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_uchar, c_void};
@@ -152,7 +152,7 @@ fn check(error: *mut c_char) -> Result<(), Failure> {
 
 impl Drop for LevelDb {
     fn drop(&mut self) {
-        // SAFETY: the handle is open, and nothing uses it behind this.
+        // SAFETY: the handle is open, and nothing uses it after this.
         unsafe { (self.api.close)(self.db) }
     }
 }
@@ -204,7 +204,7 @@ impl Engine for LevelDb {
 
     fn get_many(&self, keys: &[&[u8]]) -> Result<usize, Failure> {
         let mut found = 0;
-        // SAFETY: the handles are open; snapshot and options live until the end of the block, behind every read.
+        // SAFETY: the handles are open; snapshot and options live until the end of the block, after every read.
         unsafe {
             let snapshot = (self.api.create_snapshot)(self.db);
             let read = (self.api.readoptions_create)();
@@ -230,7 +230,7 @@ impl Engine for LevelDb {
                 (Start::Key(key), _) => (self.api.iter_seek)(iterator, key.as_ptr(), key.len()),
             }
             if let (Start::Key(key), true) = (start, backwards) {
-                // It found the first entry not before the key; wanted is the last not behind it.
+                // It found the first entry not before the key; wanted is the last not after it.
                 if (self.api.iter_valid)(iterator) == 0 {
                     (self.api.iter_seek_to_last)(iterator);
                 } else {

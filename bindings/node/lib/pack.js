@@ -7,7 +7,7 @@ const { LevelError } = require('./errors')
 // Many byte strings as one buffer and a list of lengths, so that they cross the border at once.
 
 /**
- * Packs strings (as UTF-8) and byte arrays behind each other. `undefined` takes no bytes and has the length -1. Throws
+ * Packs strings (as UTF-8) and byte arrays after each other. `undefined` takes no bytes and has the length -1. Throws
  * `LEVEL_INVALID_ARGUMENT` if they are more than a buffer can hold, and `LEVEL_OUT_OF_MEMORY` if there is no memory.
  *
  * @param {Array<string | Uint8Array | undefined>} items

@@ -2,7 +2,7 @@
 
 const { markAsUntransferable } = require('worker_threads')
 
-// Small values that are read on this thread lie one behind the other in a buffer that they share, as Node's own small buffers do:
+// Small values that are read on this thread lie one after the other in a buffer that they share, as Node's own small buffers do:
 // to make one with memory of its own takes longer than to read its value.
 const POOL_BYTES = 8 << 10
 // A pool with less room is left for a new one. A value that does not fit in has memory of its own.

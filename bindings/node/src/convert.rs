@@ -99,7 +99,7 @@ pub(crate) enum Outcome {
         bytes: Option<Vec<u8>>,
         text: bool,
     },
-    /// Many values one behind the other, with their lengths (-1: no value).
+    /// Many values one after the other, with their lengths (-1: no value).
     Values {
         bytes: Vec<u8>,
         lengths: Vec<f64>,
@@ -129,7 +129,7 @@ impl Outcome {
         weight.clamp(1, u32::MAX as usize / 2) as u32
     }
 
-    /// Copies many values behind each other.
+    /// Copies many values after each other.
     pub(crate) fn values(values: Vec<Option<Value>>) -> Result<Outcome> {
         let total: usize = values.iter().flatten().map(|value| value.len()).sum();
         let mut bytes = Vec::new();

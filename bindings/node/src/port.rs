@@ -27,7 +27,7 @@ use crate::convert::{Outcome, failure, refusal};
 use crate::database::Opened;
 use crate::pool::{self, Lane};
 
-/// How long the end of a worker waits for its databases to close; they go on closing behind it.
+/// How long the end of a worker waits for its databases to close; they go on closing after it.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Calls JavaScript's callback, without arguments or an error in front of them, and does not keep the loop alive.

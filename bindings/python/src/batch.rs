@@ -15,7 +15,7 @@ use crate::patience::{interruptible, unless_it_waits, waiting};
 ///
 /// A later operation on the same key wins. As a context manager it is written when the block ends; if the block
 /// raises, it is written all the same, unless it was made with `transaction=True`: then it is cleared. Keys of a
-/// `PrefixedDB`'s batch are behind its prefix. Costs memory for its keys and values, at most 4 GiB together.
+/// `PrefixedDB`'s batch are under its prefix. Costs memory for its keys and values, at most 4 GiB together.
 #[pyclass(frozen, weakref, module = "aidb")]
 pub(crate) struct WriteBatch {
     pub(crate) store: Arc<Store>,
@@ -87,7 +87,7 @@ impl WriteBatch {
         self.add(py, |batch| batch.delete(&key))
     }
 
-    /// Adds all operations of another batch, `source`, behind this one's own, with the keys as they are there.
+    /// Adds all operations of another batch, `source`, after this one's own, with the keys as they are there.
     fn append(&self, py: Python<'_>, source: &Bound<'_, WriteBatch>) -> PyResult<()> {
         let source = &source.get().operations;
         // A copy first: `source` may be this batch, and two locks at once could be taken in two orders.

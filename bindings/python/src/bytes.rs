@@ -62,7 +62,7 @@ impl BytesLike<'_> {
         PyBackedBytes::from(self.0.clone())
     }
 
-    /// The key as the database knows it: behind the `prefix` of a prefixed view.
+    /// The key as the database knows it: with the `prefix` of a prefixed view.
     pub(crate) fn behind<'a>(&'a self, prefix: &[u8]) -> PyResult<Cow<'a, [u8]>> {
         Ok(match prefix {
             [] => Cow::Borrowed(self.as_slice()),

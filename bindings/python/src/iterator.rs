@@ -23,7 +23,7 @@ pub(crate) struct Shown {
 
 /// Walks the entries of a range, both ways; from the `iterator` method of a database, snapshot or prefixed view.
 ///
-/// It stands between two entries: `next(it)` passes the one ahead and yields it, `it.prev()` passes the one behind
+/// It stands between two entries: `next(it)` passes the one ahead and yields it, `it.prev()` passes the one after
 /// and returns it; at an end they raise `StopIteration`. Ahead is ascending, or descending with `reverse=True`. It
 /// sees one point in the sequence of writes. It may raise `ClosedError`, `CorruptionError` and `IOError`; after one
 /// of the latter two it stays failed until it seeks. A step that is interrupted (Ctrl-C) loses no entry: the next one takes it
@@ -199,7 +199,7 @@ impl Iterator {
         self.place(py, Walk::seek_to_start)
     }
 
-    /// Moves behind the largest key of the range, also with `reverse`.
+    /// Moves after the largest key of the range, also with `reverse`.
     fn seek_to_stop(&self, py: Python<'_>) -> PyResult<()> {
         self.place(py, Walk::seek_to_stop)
     }

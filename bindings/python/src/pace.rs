@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// A write that took longer was not quick.
 const QUICK: Duration = Duration::from_millis(20);
-/// For so long one quick write lets another be expected: behind a longer pause there may be much that nobody synced.
+/// For so long one quick write lets another be expected: after a longer pause there may be much that nobody synced.
 const TRUSTED: Duration = Duration::from_secs(1);
 
 /// How the synced writes of a database go.

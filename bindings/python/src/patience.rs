@@ -1,7 +1,7 @@
 //! Calls that may take long: an interrupt from the keyboard ends the wait for them.
 //!
 //! Python runs its handlers of signals in the main thread, between two of its own instructions; a thread that waits in
-//! a call into core would get to that only behind the call. So the call runs in a thread of its own, and the caller looks
+//! a call into core would get to that only after the call. So the call runs in a thread of its own, and the caller looks
 //! for signals while it waits. After an interrupt the call goes on to its end by itself, and what it answers is dropped.
 //!
 //! A thread costs more than most reads do. So those are made by the caller's thread within a brief effort, and only what gives
@@ -38,7 +38,7 @@ impl Abandoned {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Fails if so. Asked with the lock of a handle held, it keeps a late call from coming behind those made since.
+    /// Fails if so. Asked with the lock of a handle held, it keeps a late call from coming after those made since.
     pub(crate) fn check(&self) -> aidb::Result<()> {
         match self.get() {
             true => Err(Error::given_up()),

@@ -1,4 +1,4 @@
-//! `PrefixedDB`: the part of a database behind a key prefix.
+//! `PrefixedDB`: the part of a database under a key prefix.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::writer::{Writer, view};
 /// The entries of a database whose keys begin with a prefix, by the rest of their keys; from `DB.prefixed_db`.
 ///
 /// It is a view: it costs nothing to make, closes with its database, and reads, batches, iterators and snapshots
-/// made from it see and write only keys behind the prefix.
+/// made from it see and write only keys under the prefix.
 #[pyclass(frozen, extends = Writer, module = "aidb")]
 pub(crate) struct PrefixedDB {
     /// The database or prefixed view this was made from.

@@ -261,7 +261,7 @@ impl RawIterator {
         self.go(py, Move::Seek(target))
     }
 
-    /// Moves to the next entry, or behind the last one. Raises `IteratorInvalidError` if it stands on none.
+    /// Moves to the next entry, or after the last one. Raises `IteratorInvalidError` if it stands on none.
     fn next(&self, py: Python<'_>) -> PyResult<()> {
         self.go(py, Move::Next)
     }

@@ -1,8 +1,8 @@
 //! A place between two entries, over a core cursor, with the entries around it fetched by the chunk.
 //!
 //! * W1  `window` holds entries that are neighbours in the walk; the place is before its entry `at` in the order
-//!       in which it was filled (`at == len`: behind its last). With an empty window, `place` says where it is.
-//! * W2  `follows` is true only while the cursor stands right behind the window's last entry, in the direction
+//!       in which it was filled (`at == len`: after its last). With an empty window, `place` says where it is.
+//! * W2  `follows` is true only while the cursor stands right after the window's last entry, in the direction
 //!       in which it was filled; otherwise a fetch first seeks that entry's key.
 //! * W3  A failed fetch is kept and answered again until a seek: an error is never taken for the end.
 
@@ -28,7 +28,7 @@ pub(crate) enum Step {
 enum Place {
     /// Before the first entry in walking order.
     Begin,
-    /// Behind the last entry in walking order.
+    /// After the last entry in walking order.
     End,
     /// Between the keys below this one and the rest.
     Below(Vec<u8>),
@@ -168,7 +168,7 @@ impl Walk {
         }
         let outcome = within(effort, || self.try_fetch(step));
         // A chunk that gave up has copied nothing, and the cursor stands where it stood. Where anything else gave up it has moved
-        // on or stands nowhere, also behind a chunk that was full by then.
+        // on or stands nowhere, also after a chunk that was full by then.
         let stays = match &outcome {
             Ok(_) => true,
             Err(error) if error.is_given_up() => step == Step::Ahead && self.cursor.valid(),
@@ -195,7 +195,7 @@ impl Walk {
         });
     }
 
-    /// Moves behind the largest key.
+    /// Moves after the largest key.
     pub(crate) fn seek_to_stop(&mut self) {
         self.move_to(if self.reverse {
             Place::Begin

@@ -158,7 +158,7 @@ def delete_many(db, count):
         run(map(batch.delete, map(b"k%08d".__mod__, range(count))))
 
 
-# A step looks for signals 20 times in a second; before and behind it a handler or two may run, too.
+# A step looks for signals 20 times in a second; before and after it a handler or two may run, too.
 STEPS = {
     "next": lambda db: (next, db.iterator(start=b"k"), (b"z", b"")),
     "prev": lambda db: (next, db.iterator(reverse=True, stop=b"z"), (b"a", b"")),
@@ -211,7 +211,7 @@ def test_handlers_run_while_a_raw_iterator_copies_a_large_value(db, handlers_dur
 def test_handlers_run_while_a_large_bytearray_is_copied(db, handlers_during):
     value = bytearray(LARGE)
     value[-1] = 7
-    # Nothing is written: the key is too long, which is noticed behind the copy.
+    # Nothing is written: the key is too long, which is noticed after the copy.
     handled, _ = handlers_during(lambda: pytest.raises(aidb.InvalidArgumentError, db.put, bytes((16 << 20) + 1), value))
     assert handled >= 6
     db.put(b"k", memoryview(value))

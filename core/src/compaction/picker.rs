@@ -263,7 +263,7 @@ impl Plan {
         edit
     }
 
-    /// Where a walk over a range goes on after this plan: the first user key behind the upper level's inputs.
+    /// Where a walk over a range goes on after this plan: the first user key after the upper level's inputs.
     pub(crate) fn next_start(&self) -> Vec<u8> {
         let mut next = bounds(self.upper.iter()).1.to_vec();
         next.push(0);

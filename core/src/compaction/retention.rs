@@ -36,7 +36,7 @@ fn is_seen(
 /// What to do with an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// Write it, behind the tombstones in [`Retention::take_held`], which are of the same key.
+    /// Write it, after the tombstones in [`Retention::take_held`], which are of the same key.
     Keep,
     /// Nobody needs it.
     Drop,

@@ -291,7 +291,7 @@ impl DB {
 
     /// Writes everything acknowledged so far to tables, durably; returns when they survive loss of power.
     ///
-    /// Errors: `Closed`, `Io`, `NoSpace`; nothing acknowledged is lost by a failed flush. `Internal`, once, behind a panic in
+    /// Errors: `Closed`, `Io`, `NoSpace`; nothing acknowledged is lost by a failed flush. `Internal`, once, after a panic in
     /// the database's own upkeep, which the message says.
     pub fn flush(&self) -> Result<()> {
         self.rooms().commit.flush()
@@ -467,7 +467,7 @@ fn upper_bound(bound: Bound<Vec<u8>>) -> Option<Vec<u8>> {
     }
 }
 
-/// The smallest key behind `key`.
+/// The smallest key after `key`.
 fn successor(mut key: Vec<u8>) -> Vec<u8> {
     key.push(0);
     key

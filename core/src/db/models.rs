@@ -21,7 +21,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use crate::sync::checker::check;
 use crate::sync::{Arc, Mutex, thread};
 
-/// P1 and P3. Fails if `publish` publishes before those before it have; if who has inserted does not look for those behind
+/// P1 and P3. Fails if `publish` publishes before those before it have; if who has inserted does not look for those after
 /// it, or looks before `next` has moved; if a write that is not published yet is not noted as acknowledged; if `wake` is
 /// left out; if a waiter counts itself as parked only after it has looked at the number (a lost wakeup: shuttle reports
 /// the deadlock).

@@ -293,7 +293,7 @@ fn a_log_whose_creation_failed_does_not_cut_off_what_its_predecessor_got_later()
 
 #[test]
 fn a_flush_that_finds_a_failed_append_waits_for_its_tables_all_the_same() {
-    // Resuming after a failed append starts a new log and flushes nothing; flush used to return behind that.
+    // Resuming after a failed append starts a new log and flushes nothing; flush used to return after that.
     for seed in 0..20 {
         let env = MemEnv::new();
         let faulty = FaultEnv::new(Arc::new(env.clone()), seed);

@@ -125,7 +125,7 @@ impl Fault {
         self
     }
 
-    /// `count` of them fail, one behind the other.
+    /// `count` of them fail, one after the other.
     pub fn times(mut self, count: u64) -> Fault {
         self.times = count;
         self

@@ -1,6 +1,6 @@
 //! Files of lines for people on the operating system, which others may write to, empty, rename or remove at any moment.
 //!
-//! * LOGFILE-1  A line is added behind the end that the file has at that moment (`O_APPEND`), in one write: what several
+//! * LOGFILE-1  A line is added after the end that the file has at that moment (`O_APPEND`), in one write: what several
 //!              handles or processes add does not mix, and a file that was emptied begins again without a hole.
 
 use std::fs;

@@ -12,7 +12,7 @@
 //!       earlier ones. A rename happens as a whole or not at all. What a failed sync was for stays like that, bytes and
 //!       names, whatever is synced later ([`File::forget_unsynced`], [`Env::forget_unsynced`]).
 //! * M3  A cut sees all files at one moment, although other threads may be writing.
-//! * M4  Nothing but the clock depends on the outside: `random` counts from a fixed seed, and behind a cut from where
+//! * M4  Nothing but the clock depends on the outside: `random` counts from a fixed seed, and after a cut from where
 //!       that seed and the cut's lead to.
 //!
 //! There are no symbolic links; a relative path starts at `/`.

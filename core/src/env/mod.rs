@@ -98,7 +98,7 @@ pub trait File: Send + Sync {
 
 /// A file of lines, opened by [`Env::open_log`].
 pub trait LogFile: Send + Sync {
-    /// Adds `line` behind the file's end. After an error a part of it may be there.
+    /// Adds `line` after the file's end. After an error a part of it may be there.
     fn append(&self, line: &[u8]) -> Result<()>;
 
     /// The file's length in bytes.

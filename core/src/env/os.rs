@@ -67,7 +67,7 @@ struct OsFile {
     largest: AtomicU64,
     /// Bytes written since then; `LOOK_BYTES` if it is time to look again.
     unlooked: AtomicU64,
-    /// Set when it is dropped, and dropped behind `file` (E5).
+    /// Set when it is dropped, and dropped after `file` (E5).
     closing: Option<Uncancelled>,
 }
 

@@ -5,7 +5,7 @@
 //! remembered, and none while only one child is left.
 //!
 //! * G1  `heap` holds exactly the children that are valid, in heap order for `direction`; its top is current.
-//! * G2  Forward, every child in the heap stands at or behind the current entry, and everything it has behind the
+//! * G2  Forward, every child in the heap stands at or after the current entry, and everything it has after the
 //!       current entry is still ahead of it; backward, the mirror image. A change of direction seeks every other
 //!       child to its place at the other side of the current entry.
 //! * G4  The heap has the first bytes of each child's key, so that most comparisons ask no child. They are renewed when a
@@ -33,7 +33,7 @@ pub(crate) enum Reach<'a> {
     Everything,
     /// From the current entry to before this one, which is another child's.
     Forward(Option<KeyRef<'a>>),
-    /// From behind this entry, which is another child's, to the current one.
+    /// From after this entry, which is another child's, to the current one.
     Backward(Option<KeyRef<'a>>),
 }
 

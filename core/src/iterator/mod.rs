@@ -27,19 +27,19 @@ pub(crate) trait InternalIterator: Send {
     /// Moves to the last entry.
     fn seek_to_last(&mut self) -> Result<()>;
 
-    /// Moves to the first entry at or behind `target`.
+    /// Moves to the first entry at or after `target`.
     fn seek(&mut self, target: KeyRef<'_>) -> Result<()>;
 
     /// Moves to the last entry at or before `target`.
     fn seek_for_prev(&mut self, target: KeyRef<'_>) -> Result<()>;
 
-    /// Moves to the entry behind this one. Requires `valid`.
+    /// Moves to the entry after this one. Requires `valid`.
     fn next(&mut self) -> Result<()>;
 
     /// Moves to the entry before this one. Requires `valid`.
     fn prev(&mut self) -> Result<()>;
 
-    /// Moves behind all entries with the user key of this one, of which `user_key` is a copy. Requires `valid`.
+    /// Moves after all entries with the user key of this one, of which `user_key` is a copy. Requires `valid`.
     ///
     /// Steps over [`RESEEK_AFTER`] of them, then seeks: a key that was overwritten a million times costs one seek.
     #[inline]
@@ -81,7 +81,7 @@ pub(crate) trait InternalIterator: Send {
         false
     }
 
-    /// Whether it is known, without looking far, that the entry behind has another user key or that there is none.
+    /// Whether it is known, without looking far, that the entry after has another user key or that there is none.
     /// Requires `valid`.
     fn is_known_last_of_key(&self) -> bool {
         false
@@ -100,7 +100,7 @@ pub(crate) fn step_over_key(
             return Ok(());
         }
     }
-    // OLDEST is number 0, which no entry has, so this lands behind every version.
+    // OLDEST is number 0, which no entry has, so this lands after every version.
     iterator.seek(KeyRef::new(user_key, Trailer::OLDEST))?;
     if iterator.valid() && iterator.key().user_key <= user_key {
         return Err(out_of_order());

@@ -108,7 +108,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
         self.settle_backward()
     }
 
-    /// Moves to the first visible key at or behind `user_key`.
+    /// Moves to the first visible key at or after `user_key`.
     pub(crate) fn seek(&mut self, user_key: &[u8]) -> Result<()> {
         self.at = At::Nowhere;
         self.inner
@@ -146,7 +146,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
                 self.settle_forward()
             }
             At::Copied => {
-                // V1: `inner` stands before all versions of `key`; go behind all of them, whose numbers are not 0.
+                // V1: `inner` stands before all versions of `key`; go after all of them, whose numbers are not 0.
                 self.inner.seek(KeyRef::new(&self.key, Trailer::OLDEST))?;
                 if self.inner.valid() && self.inner.key().user_key <= &self.key[..] {
                     return Err(out_of_order());
@@ -274,7 +274,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
                 memory::replace(&mut self.value, self.inner.value(), ENTRY)?;
                 steps += 1;
                 if steps > RESEEK_AFTER {
-                    // Straight to the newest visible version; the loop ends behind it.
+                    // Straight to the newest visible version; the loop ends after it.
                     let newest = Trailer::visible_at(self.sequence);
                     self.inner.seek(KeyRef::new(&self.key, newest))?;
                     // There is one: it was stepped over, or an older one.
@@ -469,7 +469,7 @@ mod tests {
             let trailer = Trailer::new(SequenceNumber(number), kind);
             (key.as_bytes().to_vec(), trailer, Vec::new())
         };
-        // Deleted, or put behind the sequence number that is read at.
+        // Deleted, or put after the sequence number that is read at.
         for (number, kind) in [(1, ValueKind::Delete), (9, ValueKind::Put)] {
             let run = (0..RUN).map(|at| entry(&format!("b{at:06}"), number, kind));
             let mut entries = vec![entry("a", 1, ValueKind::Put)];

@@ -65,7 +65,7 @@ impl From<&'static str> for Undecoded<&'static str> {
     }
 }
 
-/// Room for `more` items behind those there are, and for others to come. `what` names them in the error. For the bindings
+/// Room for `more` items after those there are, and for others to come. `what` names them in the error. For the bindings
 /// too, which take what a caller's iterator yields.
 ///
 /// Errors: `OutOfMemory`.
@@ -84,7 +84,7 @@ fn grow<T>(items: &mut Vec<T>, more: usize, what: &str) -> Result<()> {
     reserved.map_err(|_| Error::out_of_memory(what, bytes_of::<T>(more)))
 }
 
-/// Room for just `more` items behind those there are.
+/// Room for just `more` items after those there are.
 pub(crate) fn reserve_exact<T>(items: &mut Vec<T>, more: usize, what: &str) -> Result<()> {
     if items.capacity() - items.len() >= more {
         return Ok(());

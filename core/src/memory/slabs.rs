@@ -139,7 +139,7 @@ impl Slabs {
         };
         // SAFETY: the page is in a slab, its head was written above or when it was taken, and the lock is held (M1). A
         // page in the list has a piece left: at `free`, where one was given back, with the next one's place at its
-        // beginning, or at `fresh`, with a whole piece's room behind it.
+        // beginning, or at `fresh`, with a whole piece's room after it.
         unsafe {
             let head = &mut *page.as_ptr();
             let start = page.cast::<u8>();

@@ -277,7 +277,7 @@ impl<'a> RecordRoom<'a> {
                 "a batch takes more memory than was foreseen",
             ));
         }
-        // SAFETY: the room's bytes are its own alone (A2); of those behind `used`, which are unwritten, the writes below take
+        // SAFETY: the room's bytes are its own alone (A2); of those after `used`, which are unwritten, the writes below take
         // `bytes`, which are left. The sources are borrowed by the caller and cannot be among them.
         let start = unsafe {
             let start = self.start.add(self.used);

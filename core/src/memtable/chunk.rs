@@ -67,7 +67,7 @@ impl Chunk {
         Chunk::new(bytes, previous, source)
     }
 
-    /// A chunk with room for `room` bytes behind its head, which one takes. Fails only for want of memory.
+    /// A chunk with room for `room` bytes after its head, which one takes. Fails only for want of memory.
     pub(super) fn for_one(room: usize, previous: *mut Chunk) -> Result<*mut Chunk> {
         let bytes = size_of::<Chunk>()
             .checked_add(room)

@@ -76,7 +76,7 @@ impl Ord for Place {
     #[inline]
     fn cmp(&self, other: &Place) -> Ordering {
         let by_key = self.head.cmp(&other.head).then_with(|| {
-            // The zeros behind a short key's end tie with real ones.
+            // The zeros after a short key's end tie with real ones.
             if self.length <= 16 && other.length <= 16 {
                 self.length.cmp(&other.length)
             } else {
@@ -239,7 +239,7 @@ impl Index {
     }
 
     /// Enters a record of this index's arena. Any number of threads at once. `leaf` came from [`Index::leaf_for`] a cut
-    /// that is not behind the record.
+    /// that is not after the record.
     pub(super) fn place(&self, leaf: &Leaf, record: Record<'_>) -> Result<()> {
         let cut = Cut::before(record.key());
         let memory = || self.spare_nodes.take(&self.arena);
@@ -278,7 +278,7 @@ impl Index {
         node.release(nothing_removed());
     }
 
-    /// The first record at or behind `key` if it has the same user key.
+    /// The first record at or after `key` if it has the same user key.
     pub(super) fn get(&self, key: KeyRef<'_>) -> Option<Record<'_>> {
         let cut = Cut::before(key);
         let found = self.leaf_for(&cut).candidate(&cut)?;

@@ -156,11 +156,11 @@ impl<'a> Spot<'a> {
                 }
             }
         }
-        // The low bound is at or before this record (L3), so left of the cut behind it.
+        // The low bound is at or before this record (L3), so left of the cut after it.
         leaf.first_right_of(&Cut::behind(self.record.key()))
     }
 
-    /// The first spot behind all records of this one's user key, of which `user_key` is a copy, if it is found from this
+    /// The first spot after all records of this one's user key, of which `user_key` is a copy, if it is found from this
     /// leaf: else `Err`, and the caller must look for the leaf.
     #[inline]
     pub(super) fn behind_key<'k>(

@@ -35,7 +35,7 @@ pub(crate) struct Loader {
     sum: Sum,
 }
 
-/// A record, and once it is sorted eight bytes of its key from behind those that all keys share.
+/// A record, and once it is sorted eight bytes of its key from after those that all keys share.
 #[derive(Clone, Copy)]
 struct Waiting {
     prefix: u64,

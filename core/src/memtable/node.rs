@@ -3,7 +3,7 @@
 //! There are two kinds. The items of a leaf are records; those of a branch are leaves, each standing for the keys from its
 //! low bound on. Nodes of a kind form a chain in the order of the keys. A node holds the items from its low bound up to its
 //! high bound, which is the low bound of the next node. Beside each item's address lies a prefix: eight bytes of its key
-//! from behind `skip` bytes that all keys between the bounds share, so that a search rarely touches an item.
+//! from after `skip` bytes that all keys between the bounds share, so that a search rarely touches an item.
 //!
 //! * L1  Nodes and records lie in the arena (the first node of each kind in a box beside it) and are freed only with the
 //!   memtable: any address ever read from a node is good.
@@ -72,7 +72,7 @@ impl<'k> Cut<'k> {
         }
     }
 
-    /// Just behind `key`.
+    /// Just after `key`.
     pub(super) fn behind(key: KeyRef<'k>) -> Cut<'k> {
         Cut {
             after: true,

@@ -132,7 +132,7 @@ impl SpareNodes {
     }
 }
 
-/// Memory of the arena for so many nodes, one behind the other.
+/// Memory of the arena for so many nodes, one after the other.
 pub(super) fn allocate(arena: &Arena, nodes: usize) -> Result<NonNull<u8>> {
     let bytes = nodes
         .checked_mul(NODE.size())

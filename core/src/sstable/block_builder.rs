@@ -49,7 +49,7 @@ impl BlockBuilder {
         let shared = if restart {
             memory::reserve(&mut self.restarts, 1, BLOCK)?;
             let at = u32::try_from(self.bytes.len())
-                .map_err(|_| Error::internal("B4: an entry begins behind 4 GiB of its block"))?;
+                .map_err(|_| Error::internal("an entry begins beyond 4 GiB of its block"))?;
             self.restarts.push(at);
             self.since_restart = 0;
             self.rebuilt = 0;

@@ -139,7 +139,7 @@ impl Ring {
         slots.slots[number].store(Some(block));
     }
 
-    /// Evicts the first block behind the hand that was not hit since the hand last passed.
+    /// Evicts the first block after the hand that was not hit since the hand last passed.
     fn evict(&mut self) -> Option<Block> {
         if self.is_empty() {
             return None;

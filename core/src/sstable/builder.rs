@@ -163,7 +163,7 @@ impl Builder {
         self.created_micros = micros;
     }
 
-    /// Appends an entry; `key` sorts behind every key before it (T3).
+    /// Appends an entry; `key` sorts after every key before it (T3).
     pub(crate) fn add(&mut self, key: KeyRef<'_>, value: &[u8]) -> Result<()> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
@@ -195,7 +195,7 @@ impl Builder {
             };
             if !ascends {
                 return Err(Error::unaccounted(format!(
-                    "T3: keys reached {} out of order",
+                    "keys reached {} out of order",
                     self.output.path.display()
                 )));
             }

@@ -105,7 +105,7 @@ fn a_block_ends_before_an_entry_too_many_only_if_it_is_seven_eighths_full() {
         let expected = usize::from(!together);
         assert_eq!(blocks, [0, expected], "{size} and a value of {second}");
     }
-    // A full one ends behind its last entry.
+    // A full one ends after its last entry.
     assert_eq!(blocks_of(800, &[first(800), 0]), [0, 1]);
 }
 
@@ -256,7 +256,7 @@ fn a_scan_reads_ahead_twice_as_much_each_time_up_to_its_limit_and_a_seek_begins_
         reads.push(disk.reads() - before);
     }
     assert_eq!(reads, [1, 3, 1, 3, 1, 3]);
-    // The second is behind the first, and read together with those that follow it: the third needs no read.
+    // The second is after the first, and read together with those that follow it: the third needs no read.
     let before = disk.reads();
     for start in [180, 181, 185] {
         iterator

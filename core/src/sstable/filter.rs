@@ -68,7 +68,7 @@ pub(crate) fn build(hashes: &[u64], bits_per_key: u32) -> crate::error::Result<V
     Ok(out)
 }
 
-/// Sets the bits of every key. Of the last word some bits may lie behind the filter's end.
+/// Sets the bits of every key. Of the last word some bits may lie after the filter's end.
 #[inline(always)]
 fn set(words: &mut [u64], hashes: &[u64], probes: u8, bits: u64) {
     for hash in hashes {

@@ -145,7 +145,7 @@ fn check_version(path: &Path, version: u32) -> Result<()> {
     )))
 }
 
-/// Where the parts behind the data blocks are.
+/// Where the parts after the data blocks are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Footer {
     pub(crate) index: BlockHandle,

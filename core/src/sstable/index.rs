@@ -1,10 +1,10 @@
 //! The index of a table: which data block a key belongs to. Built in one piece, read in one piece, and kept flat
 //! in memory. Layout: docs/format.md, "SSTable".
 //!
-//! * N1  Every data block has a fence, an internal key: all keys of the block are at or behind its fence and
+//! * N1  Every data block has a fence, an internal key: all keys of the block are at or after its fence and
 //!       before the next one's. The first fence is the smallest internal key there is.
 //! * N2  A fence is as short as N1 allows: where the user keys on both sides differ, the shortest prefix of the
-//!       right one that is behind the left one. So the entries of one user key at or behind a seek target are
+//!       right one that is after the left one. So the entries of one user key at or after a seek target are
 //!       never in the block before the one that [`Index::find`] names, and if that block has none, the first
 //!       entry of the next block is the one sought; and a lookup of one key touches one block only.
 //! * N3  Data blocks follow one another without a gap, so the offset of a block is the end of the one before.
@@ -35,7 +35,7 @@ pub(crate) struct IndexBuilder {
 }
 
 impl IndexBuilder {
-    /// Adds a data block that begins behind `last` (`None`: the first block) with `first` (N1, N2).
+    /// Adds a data block that begins after `last` (`None`: the first block) with `first` (N1, N2).
     /// Fails only for want of memory.
     pub(crate) fn add(
         &mut self,
@@ -79,14 +79,14 @@ impl IndexBuilder {
     }
 }
 
-/// The shortest internal key behind `last` and at or before `first` (N2).
+/// The shortest internal key after `last` and at or before `first` (N2).
 fn fence<'a>(last: Option<KeyRef<'_>>, first: KeyRef<'a>) -> KeyRef<'a> {
     let Some(last) = last else {
         return KeyRef::new(b"", Trailer::NEWEST);
     };
     debug_assert!(last < first, "N1: blocks ascend");
     if last.user_key == first.user_key {
-        // Right behind `last`, so that a target between the two finds `first` at once.
+        // Right after `last`, so that a target between the two finds `first` at once.
         return KeyRef::new(first.user_key, Trailer(last.trailer.0 - 1));
     }
     let common = common_prefix(last.user_key, first.user_key);
@@ -111,7 +111,7 @@ enum Begun<'a> {
 }
 
 /// A search among the last heads of groups, under way: the first one that is not below `wanted` is at most `left`
-/// behind `low`.
+/// after `low`.
 #[derive(Clone, Copy)]
 struct Search<'a> {
     begun: Begun<'a>,
@@ -125,7 +125,7 @@ struct Search<'a> {
 pub(crate) struct Index {
     /// What all fences but the first have in common at the head of their user keys.
     prefix: Vec<u8>,
-    /// The fences of blocks 1, 2, ... behind `prefix`, each followed by nothing.
+    /// The fences of blocks 1, 2, ... after `prefix`, each followed by nothing.
     fences: Vec<u8>,
     /// Where each of them ends.
     ends: Vec<usize>,
@@ -166,10 +166,10 @@ impl Index {
                 Some((previous, _)) => *previous < fence,
             };
             if !ascends {
-                return Err("N1: the index's fences do not ascend".into());
+                return Err("the index's fences do not ascend".into());
             }
             if offset != expected {
-                return Err("N3: the index leaves a gap between data blocks".into());
+                return Err("the index leaves a gap between data blocks".into());
             }
             expected = BlockHandle { offset, length }
                 .end()
@@ -323,7 +323,7 @@ impl Index {
         }
     }
 
-    /// The first head that is not below `wanted`, which is in group `group` or the first one behind it.
+    /// The first head that is not below `wanted`, which is in group `group` or the first one after it.
     #[inline]
     fn first_in(&self, group: usize, wanted: u64) -> usize {
         let start = group * GROUP;
@@ -522,7 +522,7 @@ mod tests {
         let (newest, later) = (Trailer::NEWEST, key(b"", 5).trailer);
         let first = (&b""[..], newest, 24, 10);
         assert_eq!(parse([first, (b"m", newest, 39, 10)]), None);
-        // N1: the first fence is the smallest key, and each is behind the one before.
+        // N1: the first fence is the smallest key, and each is after the one before.
         assert!(parse([(b"", later, 24, 10), (b"m", newest, 39, 10)]).is_some());
         assert!(parse([(b"a", newest, 24, 10), (b"m", newest, 39, 10)]).is_some());
         assert!(parse([first, (b"", newest, 39, 10)]).is_some());

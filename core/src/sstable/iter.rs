@@ -68,7 +68,7 @@ struct Run {
     blocks: usize,
     /// How much the next read takes; 0 until two blocks behind one another were missing.
     window: usize,
-    /// The block behind the last one read from the file.
+    /// The block after the last one read from the file.
     expected: Option<usize>,
 }
 
@@ -180,7 +180,7 @@ impl TableIterator {
         }
         self.cursor
             .as_mut()
-            .ok_or_else(|| Error::internal("T8: no cursor after entering a block"))
+            .ok_or_else(|| Error::internal("no cursor after entering a block"))
     }
 
     /// Gives back the block before another is read: two such are not held at once.
@@ -282,7 +282,7 @@ impl InternalIterator for TableIterator {
     fn seek(&mut self, target: KeyRef<'_>) -> Result<()> {
         let number = self.table.find_block(target);
         if !self.place(number, |cursor| cursor.seek(target))? && number + 1 < self.table.blocks() {
-            // N1, N2: the first entry behind the target begins the next block.
+            // N1, N2: the first entry after the target begins the next block.
             self.place(number + 1, AnyCursor::seek_to_first)?;
         }
         Ok(())
@@ -430,7 +430,7 @@ fn no_block() -> ! {
 /// What a step answers that had to be preceded by a seek, or by waking (T12).
 #[cold]
 fn stepped_without_a_block() -> Error {
-    Error::internal("T12: a step of a table's iterator that has no block")
+    Error::internal("a step of a table's iterator that has no block")
 }
 
 #[cfg(test)]

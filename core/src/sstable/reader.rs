@@ -84,7 +84,7 @@ pub(crate) struct Sought<'a> {
 }
 
 impl<'a> Sought<'a> {
-    /// The newest entry of `user_key` at or behind `trailer`.
+    /// The newest entry of `user_key` at or after `trailer`.
     #[inline]
     pub(crate) fn new(user_key: &'a [u8], trailer: Trailer) -> Sought<'a> {
         Sought {
@@ -210,7 +210,7 @@ impl Table {
         }))
     }
 
-    /// The newest entry of `user_key` at or behind `trailer`, tombstones too: its trailer and value.
+    /// The newest entry of `user_key` at or after `trailer`, tombstones too: its trailer and value.
     ///
     /// `fill_cache`: whether a block read from the file stays in the cache.
     #[cfg(any(test, feature = "internals"))]
@@ -227,7 +227,7 @@ impl Table {
         self.get_with(sought, fill_cache, |trailer, entry| (trailer, entry.pin()))
     }
 
-    /// What `make` makes of the newest entry of the key at or behind the trailer, tombstones too.
+    /// What `make` makes of the newest entry of the key at or after the trailer, tombstones too.
     ///
     /// Does not ask the filter: [`Table::may_hold`] does. `fill_cache`: whether a block read from the file stays in
     /// the cache.
@@ -260,7 +260,7 @@ impl Table {
     /// The first step of [`Table::get_with`].
     #[inline]
     pub(crate) fn begin(&self, sought: Sought<'_>) -> Pending {
-        // N2: an entry of this user key at or behind the target is in this block or nowhere.
+        // N2: an entry of this user key at or after the target is in this block or nowhere.
         self.begin_in(self.index.find(sought.key))
     }
 
@@ -401,7 +401,7 @@ impl Table {
         self.index.len()
     }
 
-    /// The data block that `target` is in, or the one before the first entry behind it (N2).
+    /// The data block that `target` is in, or the one before the first entry after it (N2).
     pub(crate) fn find_block(&self, target: KeyRef<'_>) -> usize {
         self.index.find(target)
     }
@@ -464,7 +464,7 @@ impl Table {
         Ok(Some(is_same))
     }
 
-    /// Asks for what a walk will read that enters block `next` soon, and later the block behind that.
+    /// Asks for what a walk will read that enters block `next` soon, and later the block after that.
     pub(crate) fn prefetch(&self, next: usize, way: Way) {
         if next >= self.blocks() {
             return;

@@ -2,7 +2,7 @@
 //!
 //! * V1  An entry is answered only if its block's checksum is right, the block decodes to its end, and its keys
 //!       ascend behind those of the intact blocks before it.
-//! * V2  The index says where blocks are. If it or the footer is damaged, blocks are found one behind the other from
+//! * V2  The index says where blocks are. If it or the footer is damaged, blocks are found one after the other from
 //!       the beginning, by their checksums; then what follows the first damaged one is lost.
 //! * V3  The file's id comes from its header, else from the manifest, else from the footer's checksum.
 //! * V4  The filter and the properties are not needed, so damage in them loses nothing. If the properties can be read,
@@ -37,7 +37,7 @@ pub(crate) struct LostBlocks {
     pub(crate) error: Error,
     pub(crate) start: u64,
     pub(crate) end: u64,
-    /// The last encoded key before them, and the first behind; `None` at the table's ends.
+    /// The last encoded key before them, and the first after; `None` at the table's ends.
     pub(crate) after: Option<Vec<u8>>,
     pub(crate) before: Option<Vec<u8>>,
 }
@@ -291,7 +291,7 @@ fn id_by_footer(file: &dyn File, path: &Path, size: u64) -> Result<Option<u64>> 
         .map(|(covered, checksum)| id_behind(u32::from_le_bytes(*checksum), offset, &[covered])))
 }
 
-/// Finds the data blocks one behind the other (V2), and where there is no further block although there should be.
+/// Finds the data blocks one after the other (V2), and where there is no further block although there should be.
 fn by_search(
     file: &dyn File,
     path: &Path,
@@ -317,7 +317,7 @@ fn by_search(
     }
 }
 
-/// The block that begins at `offset`: the first length behind which there is a trailer with the right checksum.
+/// The block that begins at `offset`: the first length after which there is a trailer with the right checksum.
 fn find_block_end(
     file: &dyn File,
     file_id: u64,
@@ -420,7 +420,7 @@ impl SalvagedTable {
         while cursor.valid() {
             let key = cursor.key();
             if KeyRef::decode(&last).is_some_and(|last| last >= key) {
-                let what = "T3: keys do not ascend";
+                let what = "keys do not ascend";
                 return Err(Error::corruption(&self.path, handle.offset, what));
             }
             if !sum.add_entry(key.user_key, key.trailer, cursor.value()) {

@@ -45,7 +45,7 @@ impl Span {
         self.within.start = self.index();
     }
 
-    /// Leaves out what is behind the entry it stands on.
+    /// Leaves out what is after the entry it stands on.
     pub(crate) fn end_here(&mut self) {
         self.within.end = self.index() + 1;
     }
@@ -57,14 +57,14 @@ impl Span {
         self.within.end = self.within.end.min(end);
     }
 
-    /// Leaves out what does not certainly come behind another source's `user_key`. The entry it stands on does.
+    /// Leaves out what does not certainly come after another source's `user_key`. The entry it stands on does.
     #[inline]
     pub(crate) fn begin_behind_rival(&mut self, user_key: &[u8]) {
         let start = self.cursor.around(user_key).end.min(self.index());
         self.within.start = self.within.start.max(start);
     }
 
-    /// Leaves out what is before `limit`, which is not behind the entry it stands on.
+    /// Leaves out what is before `limit`, which is not after the entry it stands on.
     pub(crate) fn begin_at(&mut self, limit: KeyRef<'_>) {
         let start = self.cursor.lower_bound(limit);
         debug_assert!(start <= self.index(), "W1: it stands within its limits");
@@ -96,7 +96,7 @@ impl Span {
         self.cursor.value()
     }
 
-    /// Moves to the entry behind; false, without a move, if that is not certain to be what the reader sees next.
+    /// Moves to the entry after; false, without a move, if that is not certain to be what the reader sees next.
     #[inline]
     pub(crate) fn forward(&mut self) -> bool {
         if self.index() + 1 >= self.within.end {

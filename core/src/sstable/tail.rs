@@ -61,7 +61,7 @@ impl<'a> Tail<'a> {
         let footer = Footer::decode(path, file_id, footer_at, &footer)?;
         let data_end = footer
             .data_end(footer_at)
-            .ok_or_else(|| Error::corruption(path, footer_at, "T1: blocks leave a gap"))?;
+            .ok_or_else(|| Error::corruption(path, footer_at, "blocks leave a gap"))?;
         let bytes = read_exact(file, path, data_end, footer_at - data_end)?;
         Ok(Tail {
             path,

@@ -749,7 +749,7 @@ fn a_flipped_byte_anywhere_is_corruption_or_harmless() {
     }
 }
 
-/// A table of a few blocks, whose blocks are in the cache, ready to be searched, if they were read at all: `reads` times behind the first miss.
+/// A table of a few blocks, whose blocks are in the cache, ready to be searched, if they were read at all: `reads` times after the first miss.
 fn cached_table(reads: usize) -> Arc<Table> {
     cached_table_of(20, reads)
 }
@@ -961,7 +961,7 @@ fn a_footer_whose_parts_do_not_follow_one_another_is_damage() {
     }
 }
 
-/// Bytes behind a good checksum are not trusted either.
+/// Bytes after a good checksum are not trusted either.
 #[test]
 fn a_malformed_block_is_damage_and_never_panics() {
     let mut dice = Random::new(0xb10c);
@@ -1271,7 +1271,7 @@ fn offsets_grow_with_the_key() {
     assert!(last > 0);
 }
 
-/// The hex between the marker and the end of its code block in docs/format.md; text behind two spaces is a remark.
+/// The hex between the marker and the end of its code block in docs/format.md; text after two spaces is a remark.
 fn documented_table() -> Vec<u8> {
     let document = include_str!("../../../docs/format.md");
     let (_, behind) = document

@@ -50,7 +50,7 @@ pub(crate) fn shorten(tables: &mut [&mut TableInfo], within: Option<(&[u8], &[u8
     }
 }
 
-/// A shorter bound at or before `key` and behind `before`, a smaller key, and not before `least`.
+/// A shorter bound at or before `key` and after `before`, a smaller key, and not before `least`.
 fn lower(key: &[u8], before: Option<&[u8]>, least: Option<&[u8]>) -> Option<Vec<u8>> {
     let told_apart = before.map_or(0, |before| common_bytes(before, key) + 1);
     let mut short = key.get(..told_apart.max(LONG_BOUND_BYTES))?;
@@ -63,7 +63,7 @@ fn lower(key: &[u8], before: Option<&[u8]>, least: Option<&[u8]>) -> Option<Vec<
     }
 }
 
-/// A shorter bound at or behind `key` and before every [`lower`] of `behind`, a larger key, and not behind `most`.
+/// A shorter bound at or after `key` and before every [`lower`] of `after`, a larger key, and not after `most`.
 fn upper(key: &[u8], behind: Option<&[u8]>, most: Option<&[u8]>) -> Option<Vec<u8>> {
     // The byte that tells the two apart stays, so another one is raised.
     let told_apart = behind.map_or(0, |behind| common_bytes(key, behind) + 2);

@@ -275,7 +275,7 @@ fn file_numbers_begin_behind_those_in_use() {
     let manifest = set.manifest_number();
     assert!(set.numbers().allocate() > manifest);
     assert!(recover(&env).unwrap().numbers().allocate() > manifest);
-    // A database made of tables opens, and goes on behind the largest.
+    // A database made of tables opens, and goes on after the largest.
     let env = disk();
     let made = vec![(0, table(&env, 30)), (1, table(&env, 20))];
     VersionSet::create_from(&*env, dir(), made, SequenceNumber(30)).unwrap();
@@ -395,7 +395,7 @@ fn every_table_of_level_0_and_every_deeper_level_with_tables_has_an_iterator_of_
                 keys.push(iterator.key().user_key[0] as char);
                 iterator.next().unwrap();
             }
-            // Each of them is found by itself, and what is before and behind as well.
+            // Each of them is found by itself, and what is before and after as well.
             for key in keys.bytes() {
                 iterator.seek(KeyRef::new(&[key], Trailer::NEWEST)).unwrap();
                 assert_eq!(iterator.key().user_key, [key]);

@@ -99,7 +99,7 @@ pub(crate) struct TableInfo {
     pub(crate) size: u64,
     /// The first entry's key, encoded; or what sorts before it.
     pub(crate) smallest: Vec<u8>,
-    /// The last entry's key, encoded; or what sorts behind it.
+    /// The last entry's key, encoded; or what sorts after it.
     pub(crate) largest: Vec<u8>,
     pub(crate) shortened: Shortened,
     pub(crate) smallest_sequence: SequenceNumber,
@@ -198,7 +198,7 @@ impl TableInfo {
         KeyRef::decode(&self.smallest).expect("bounds carry a trailer (E2)")
     }
 
-    /// The last entry's key, or what sorts behind it.
+    /// The last entry's key, or what sorts after it.
     pub(crate) fn largest_key(&self) -> KeyRef<'_> {
         KeyRef::decode(&self.largest).expect("bounds carry a trailer (E2)")
     }
@@ -720,7 +720,7 @@ mod tests {
             let mut edit = VersionEdit::default();
             edit.add(1, table(12));
             let mut encoded = encode(&edit);
-            // The tail is 10 bytes behind its length, at the end.
+            // The tail is 10 bytes after its length, at the end.
             let length = encoded.len() - 11;
             assert_eq!(encoded[length], 10);
             encoded[length] += fields.len() as u8;

@@ -89,7 +89,7 @@ impl FileMeta {
         self.is_obsolete.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the table may have an entry of the key at or behind its trailer.
+    /// Whether the table may have an entry of the key at or after its trailer.
     #[inline]
     pub(super) fn may_answer(&self, key: KeyRef<'_>) -> bool {
         self.smallest_sequence <= key.trailer.sequence()

@@ -32,7 +32,7 @@ const HOLDER: &[u8] = b"pid ";
 pub(crate) const MARK: &str = "aidb incomplete\nThis folder is no database yet: a copy is being made in it, or was cut short. Make \
                                the copy again into this folder, or destroy it. Opening it is refused as long as this file is \
                                here.\n";
-/// Its first line. A CURRENT, which may be the mark as well, has a digit behind `aidb `.
+/// Its first line. A CURRENT, which may be the mark as well, has a digit after `aidb `.
 const MARK_MAGIC: &[u8] = b"aidb incomplete\n";
 /// A line of the info log begins with a date like this one.
 const DATE: &[u8] = b"0000-00-00 00:00:00";

@@ -13,7 +13,7 @@ pub(crate) trait Lookup {
     /// Why there is no answer.
     type Error;
 
-    /// What `make` makes of the newest entry of the key at or behind its trailer in the table.
+    /// What `make` makes of the newest entry of the key at or after its trailer in the table.
     fn look<T>(
         &self,
         handle: &Arc<TableHandle>,

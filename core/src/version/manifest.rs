@@ -6,7 +6,7 @@
 //! * M1  An edit counts once a synced slot covers its record. Record first, sync, then slot, sync.
 //! * M2  The slots are written in turn: generation g lies in slot g % 2. Tearing one leaves the other.
 //! * M3  Fewer bytes than the newest slot says, or a bad record below its length, is `Corruption`. What lies
-//!       behind that length is an unfinished append and is ignored, except:
+//!       after that length is an unfinished append and is ignored, except:
 //! * M4  If one slot is bad, a whole record right at the length of the good one counts as well. It was synced before
 //!       the bad slot was written (M1), so a slot that rots later cannot take an acknowledged edit back.
 //! * M5  After a failed append or sync the writer is poisoned: its tail is unknown, so nothing may follow it. The
@@ -324,9 +324,9 @@ pub(crate) struct ManifestReader {
     /// Where the next record begins, and how many were read.
     offset: u64,
     read: u64,
-    /// Both slots were whole, and nothing lies behind the length that counts.
+    /// Both slots were whole, and nothing lies after the length that counts.
     is_clean: bool,
-    /// One slot is bad: a whole record behind the length counts (M4).
+    /// One slot is bad: a whole record after the length counts (M4).
     one_slot: bool,
 }
 
@@ -460,7 +460,7 @@ impl ManifestReader {
         Ok(id_behind(checksum, RECORDS_OFFSET, &parts))
     }
 
-    /// The next edit; `None` behind the last that counts.
+    /// The next edit; `None` after the last that counts.
     pub(crate) fn next_edit(&mut self) -> Result<Option<VersionEdit>> {
         if self.offset < self.slot.length {
             let payload = self.read_record(self.slot.length)?;
@@ -489,7 +489,7 @@ impl ManifestReader {
         Ok(None)
     }
 
-    /// The payload of the record at `offset`, none of which lies behind `end`.
+    /// The payload of the record at `offset`, none of which lies after `end`.
     fn read_record(&mut self, end: u64) -> Result<Vec<u8>> {
         let mut header = [0u8; RECORD_HEADER_BYTES];
         let left = end - self.offset;
@@ -543,7 +543,7 @@ impl ManifestReader {
         Error::corruption(&self.path, self.offset, what)
     }
 
-    /// The writer that goes on behind the last edit, or `None` if the file is not clean: then the next edit
+    /// The writer that goes on after the last edit, or `None` if the file is not clean: then the next edit
     /// must go into a new manifest. Requires that every edit was read and the file was opened as writable.
     pub(crate) fn into_writer(self) -> Option<ManifestWriter> {
         debug_assert_eq!(self.offset, self.slot.length, "every edit was read");

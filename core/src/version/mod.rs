@@ -252,7 +252,7 @@ impl Version {
         (file.smallest_key().user_key <= user_key).then_some(file)
     }
 
-    /// The newest entry of the key sought at or behind its trailer, a value or a tombstone, for the caller to tell by
+    /// The newest entry of the key sought at or after its trailer, a value or a tombstone, for the caller to tell by
     /// its trailer; with what `make` made of it. Reads one table per deeper level at most.
     ///
     /// `make` is called again if a newer entry turns up, which happens in level 0 only.

@@ -211,7 +211,7 @@ impl VersionSet {
         })
     }
 
-    /// Writes CURRENT again if nothing was ever done behind it. The sync of it may have failed in the life that created the
+    /// Writes CURRENT again if nothing was ever done after it. The sync of it may have failed in the life that created the
     /// database: then it may still vanish, and a log without it would look like what is left of a lost database.
     pub(crate) fn confirm_creation(&self) -> Result<()> {
         match &self.writer {

@@ -25,7 +25,7 @@ const CONTROL_OFFSET: usize = FIXED_HEADER_BYTES - 1;
 const BARE: u8 = 4;
 const _: () = assert!(FIXED_HEADER_BYTES == 4 + 4 + 2 + 1);
 
-/// The longest header: behind the control byte, a sequence number and a watermark. Room is made for this one.
+/// The longest header: after the control byte, a sequence number and a watermark. Room is made for this one.
 pub(super) const MOST_HEADER_BYTES: usize = 26;
 const _: () = assert!(MOST_HEADER_BYTES == FIXED_HEADER_BYTES + 7 + 8);
 const _: () = assert!(SequenceNumber::MAX.0 < 1 << (7 * 8));
@@ -34,11 +34,11 @@ const _: () = assert!(SequenceNumber::MAX.0 < 1 << (7 * 8));
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Predecessor {
     pub(crate) number: FileNumber,
-    /// The end of its last good record; what lies behind does not count.
+    /// The end of its last good record; what lies after does not count.
     pub(crate) length: u64,
     /// The last sequence number in it or before it.
     pub(crate) last_sequence: SequenceNumber,
-    /// How many of its last bytes were not known to be synced when the log behind it was made.
+    /// How many of its last bytes were not known to be synced when the log after it was made.
     pub(crate) unsynced: u32,
 }
 
@@ -287,7 +287,7 @@ impl FragmentHeader {
         bytes[4..8].copy_from_slice(&self.payload_checksum.to_le_bytes());
         bytes[8..10].copy_from_slice(&self.length.to_le_bytes());
         bytes[CONTROL_OFFSET] = self.control();
-        // Both are written in eight bytes: the second covers what is too much of the first, and ends behind the header.
+        // Both are written in eight bytes: the second covers what is too much of the first, and ends after the header.
         let watermark = FIXED_HEADER_BYTES + self.sequence_bytes();
         bytes[FIXED_HEADER_BYTES..][..8].copy_from_slice(&self.first_sequence.0.to_le_bytes());
         bytes[watermark..][..8].copy_from_slice(&self.synced_up_to.to_le_bytes());

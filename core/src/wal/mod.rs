@@ -5,8 +5,8 @@
 //!
 //! * W1  A batch is in the log before any part of it is in a memtable.
 //! * W2  After a failed append or sync the log is poisoned: later appends return that first error. The tail is
-//!       unknown, and replay could never reach a good record behind a bad one.
-//! * W3  Nothing is appended behind a torn tail; recovery always starts a new file.
+//!       unknown, and replay could never reach a good record after a bad one.
+//! * W3  Nothing is appended after a torn tail; recovery always starts a new file.
 //! * W4  The watermark in a record (`synced_up_to`) is the end of a record, and everything before it had been
 //!       synced when the record was written: damage below any watermark is corruption, never a torn tail.
 //! * W5  Each log names its predecessor's number, final length and last sequence number.

@@ -2,7 +2,7 @@
 //!
 //! * R1  A record is answered only if every fragment of it is intact, in its place, and of this life of the file.
 //! * R2  Reading stops at the first fragment that is missing or bad. If any intact fragment of the log, before or
-//!       behind that place, carries a watermark beyond the last good record, the place had been synced, and the
+//!       after that place, carries a watermark beyond the last good record, the place had been synced, and the
 //!       answer is `Corruption` (W4). Otherwise the tail is torn, and the log ends with the last good record.
 //!       In the place where one is expected its header is enough; elsewhere its payload must be intact as well,
 //!       since among many torn bytes a checksum of 32 bits is right by chance too often.
@@ -56,7 +56,7 @@ pub(crate) struct LogEnd {
     pub(crate) good_length: u64,
     /// The largest watermark in the log.
     pub(crate) synced_up_to: u64,
-    /// Whether something lies behind `good_length` that is neither a record nor zeros.
+    /// Whether something lies after `good_length` that is neither a record nor zeros.
     pub(crate) torn: bool,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct LogEnd {
 #[expect(clippy::large_enum_variant, reason = "one per log, and not kept")]
 pub(crate) enum Opened {
     Log(Reader),
-    /// The file has no intact header and nothing behind one: its creation was never synced, so no record can have
+    /// The file has no intact header and nothing after one: its creation was never synced, so no record can have
     /// been in it, unless another file says otherwise.
     NeverWritten,
 }
@@ -119,7 +119,7 @@ impl Reader {
 
     /// Opens the log `number` at `path` and checks its header.
     ///
-    /// Errors: `Corruption` if the header is damaged although something was written behind it, or if it is the
+    /// Errors: `Corruption` if the header is damaged although something was written after it, or if it is the
     /// header of another log; `Unsupported` if a newer AiDb wrote it.
     pub(crate) fn open(env: &dyn Env, path: &Path, number: FileNumber) -> Result<Opened> {
         let file = env.open_read(path)?;
@@ -218,7 +218,7 @@ impl Reader {
         &self.path
     }
 
-    /// Stops reading at `length`, which the successor's header names as this log's final length. What lies behind
+    /// Stops reading at `length`, which the successor's header names as this log's final length. What lies after
     /// never counted. Whether the log reaches it shows in [`LogEnd::good_length`].
     pub(crate) fn stop_at(&mut self, length: u64) {
         self.limit = Some(length);
@@ -263,7 +263,7 @@ impl Reader {
 
     /// The next record, or the next place where one is missing or damaged; `None` at the end.
     ///
-    /// For those who want what is left of a damaged log: unlike [`Reader::next`] it goes on behind damage. Recovery
+    /// For those who want what is left of a damaged log: unlike [`Reader::next`] it goes on after damage. Recovery
     /// must not, since a write is lost in between. An error says why the log cannot be read on.
     pub(crate) fn next_part(&mut self) -> Result<Option<Part<'_>>> {
         if self.is_exhausted {
@@ -294,7 +294,7 @@ impl Reader {
         Ok(Some(Part::Damage { error, start, end }))
     }
 
-    /// Goes to the first intact record behind the place where reading stopped; where it begins.
+    /// Goes to the first intact record after the place where reading stopped; where it begins.
     fn skip_damage(&mut self) -> Result<Option<u64>> {
         let mut from = fragment_start(self.good_length) + 1;
         while let Some(offset) = self.find_first_fragment(from)? {
@@ -308,7 +308,7 @@ impl Reader {
         Ok(None)
     }
 
-    /// Where the first header of a record's first fragment is, at `from` or behind it.
+    /// Where the first header of a record's first fragment is, at `from` or after it.
     fn find_first_fragment(&mut self, mut from: u64) -> Result<Option<u64>> {
         let end = self.limit.unwrap_or(u64::MAX).min(self.file_length);
         while from < end {
@@ -404,7 +404,7 @@ impl Reader {
         Error::corruption(&self.path, fragment.offset, message)
     }
 
-    /// The fragment that starts behind `end`, the end of the one before it.
+    /// The fragment that starts after `end`, the end of the one before it.
     fn read_fragment(&mut self, end: u64) -> Result<std::result::Result<Fragment, Stop>> {
         let offset = fragment_start(end);
         let limit = self.limit.unwrap_or(self.file_length);
@@ -490,7 +490,7 @@ impl Reader {
         read.map(|_| ())
     }
 
-    /// Ends the log for want of a good fragment behind `at`, if that is no damage (R2).
+    /// Ends the log for want of a good fragment after `at`, if that is no damage (R2).
     fn stop(&mut self, at: u64, stop: Stop) -> Result<Option<Found>> {
         let at = fragment_start(at);
         if !self.is_searched {
@@ -519,7 +519,7 @@ impl Reader {
 
     /// Looks at every byte from `at` to the file's end for an intact fragment that knows of a later sync.
     ///
-    /// Every byte, because behind a damaged length nobody knows where the next one starts.
+    /// Every byte, because after a damaged length nobody knows where the next one starts.
     fn search_watermarks(&mut self, at: u64) -> Result<()> {
         let mut from = at;
         while from < self.file_length {

@@ -332,7 +332,7 @@ fn knowing_fragment(log_id: u64, offset: u64, payload: &[u8], synced_up_to: u64)
 
 #[test]
 fn among_torn_bytes_only_a_whole_fragment_tells_of_a_sync() {
-    // Noise behind a torn tail holds headers whose checksum is right by chance, if there is enough of it.
+    // Noise after a torn tail holds headers whose checksum is right by chance, if there is enough of it.
     let env = MemEnv::new();
     let mut writer = create(&env);
     let good = append(&mut writer, 1, b"good", 0).unwrap();
@@ -481,7 +481,7 @@ fn records_of_an_earlier_life_are_not_read() {
     let none = Predecessor::default();
     let mut writer = Writer::create(&env, dir(), NUMBER, ID + 1, none, 0).unwrap();
     append(&mut writer, 900, &payload(100, 3), 0).unwrap();
-    // The new life covers the beginning of the old one, so the records behind it are at their old places.
+    // The new life covers the beginning of the old one, so the records after it are at their old places.
     let mut bytes = bytes_of(&env);
     bytes.extend_from_slice(&old[bytes.len()..]);
     let (records, end) = read(&with_bytes(&bytes), None);
@@ -513,7 +513,7 @@ fn a_limit_ends_the_log_and_a_log_short_of_it_shows() {
         (one, one, 1),
         (two, two, 2),
         (two + 5, two, 2),
-        // Behind the header, within the payload.
+        // After the header, within the payload.
         (three - 1, two, 2),
         (three, three, 3),
         (three + 100, three, 3),
@@ -731,7 +731,7 @@ fn arbitrary_bytes_never_panic() {
     }
 }
 
-/// The bytes of the fenced hex block behind `marker` in docs/format.md; what follows two spaces is a remark.
+/// The bytes of the fenced hex block after `marker` in docs/format.md; what follows two spaces is a remark.
 fn documented_bytes(marker: &str) -> Vec<u8> {
     let text = include_str!("../../../docs/format.md");
     let (_, text) = text.split_once(marker).expect("the marker is there");

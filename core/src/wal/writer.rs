@@ -33,7 +33,7 @@ const WRITEBACK_BYTES: u64 = 1 << 20;
 const PAGE_BYTES: u64 = 4 << 10;
 /// A put that needs zeros waits for so many.
 const ZERO_PIECE_BYTES: u64 = 16 << 10;
-/// Where somebody syncs: the first sync behind new zeros writes metadata too.
+/// Where somebody syncs: the first sync after new zeros writes metadata too.
 const SYNCED_ZERO_PIECE_BYTES: u64 = 64 << 10;
 /// A file is zeroed at most this far ahead.
 const MAX_ZERO_AHEAD: u64 = 1 << 20;

@@ -70,7 +70,7 @@ pub unsafe extern "C" fn getrandom(buffer: *mut u8, length: usize, _flags: u32) 
     length as isize
 }
 
-/// The input behind its mode, and whether its checksums are to be made right.
+/// The input after its mode, and whether its checksums are to be made right.
 fn mode(input: &[u8]) -> Option<(bool, Vec<u8>)> {
     let (mode, rest) = input.split_first()?;
     Some((mode & 1 == 0, rest.to_vec()))

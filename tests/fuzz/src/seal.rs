@@ -8,7 +8,7 @@ const SECTOR_BYTES: usize = 4096;
 const RECORDS_OFFSET: usize = 3 * SECTOR_BYTES;
 const HEAD_BYTES: usize = 24;
 const SLOT_BYTES: usize = 28;
-/// Head and slots behind one another, without the zeros between them.
+/// Head and slots after one another, without the zeros between them.
 pub const PACKED_BYTES: usize = HEAD_BYTES + 2 * SLOT_BYTES;
 
 const LOG_HEADER_BYTES: usize = 64;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 /// Seconds added to the wall clock.
 static OFFSET: AtomicI64 = AtomicI64::new(0);
 
-/// Sets the wall clock `seconds` ahead of the system's, or behind it.
+/// Sets the wall clock `seconds` ahead of the system's, or after it.
 pub fn shift(seconds: i64) {
     OFFSET.store(seconds, Ordering::SeqCst);
 }

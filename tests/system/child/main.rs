@@ -1,7 +1,7 @@
 //! The processes that the tests of `tests/system` start, kill, starve and fork: `child ROLE ARGUMENT...`.
 //!
 //! A role speaks in lines on its standard output. It ends with 0, with a panic if something is wrong, or with
-//! [`NOT_RUN`] behind a line that says what this machine does not allow.
+//! [`NOT_RUN`] after a line that says what this machine does not allow.
 //!
 //! * `writer.rs`     writes until it is killed
 //! * `holder.rs`     opens a database and keeps it

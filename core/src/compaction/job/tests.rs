@@ -136,7 +136,7 @@ impl Tree {
         run(plan, &context)
     }
 
-    /// Runs a plan that has to fail twice and leave nothing behind; why, and what is set aside.
+    /// Runs a plan that has to fail twice and leave nothing after; why, and what is set aside.
     fn fail(&self, plan: &Plan) -> Failure {
         let before = self.table_names();
         let first_tries = Cell::new(0);
@@ -451,7 +451,7 @@ fn a_job_that_does_not_add_up_although_its_inputs_do_sets_all_of_them_aside() {
     assert_eq!(failure.set_aside, inputs);
 }
 
-/// Asserts that a job was refused since it dropped what somebody needs, and left nothing behind.
+/// Asserts that a job was refused since it dropped what somebody needs, and left nothing after.
 fn assert_refused(tree: &Tree, before: usize, outcome: std::result::Result<Output, Failure>) {
     let error = outcome.expect_err("a job that must not succeed").error;
     assert!(error.is_unaccounted(), "{error}");

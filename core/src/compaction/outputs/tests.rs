@@ -99,7 +99,7 @@ fn every_byte_of_the_blocks_that_is_another_in_the_file_is_noticed() {
     let (env, edit) = written(&[b"b", b"c", b"d", b"e"]);
     let path = table_path(Path::new(DIR), NUMBER);
     let file = env.open_write(&path).unwrap();
-    // Four blocks of one entry each, behind the header.
+    // Four blocks of one entry each, after the header.
     for at in 40..160 {
         let mut byte = [0];
         file.read_at(at, &mut byte).unwrap();

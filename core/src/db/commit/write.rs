@@ -2,7 +2,7 @@
 //!
 //! * W1  A batch is in the log before any part of it is in a memtable.
 //! * W2  After a failed append or sync nothing more is appended to that log: its tail is unknown, and replay could
-//!       never reach a good record behind a bad one. `resume.rs` starts over with a new one.
+//!       never reach a good record after a bad one. `resume.rs` starts over with a new one.
 //! * W4  The memory that a batch takes in the memtable is asked for before its record is written: a batch for which there is
 //!       none is not in the log, and the same call succeeds when there is.
 //! * W5  A write that nobody wants any more is given up under the log's lock (EFFORT-3). So whoever says that it is not wanted

@@ -103,7 +103,7 @@ fn resolved(env: &dyn Env, path: &Path, links: usize) -> Result<PathBuf> {
     }
     match path.components().next_back() {
         Some(Component::Normal(name)) => Ok(resolved(env, parent, links)?.join(name)),
-        // Behind a folder that is missing yet, and will be no link.
+        // After a folder that is missing yet, and will be no link.
         Some(Component::ParentDir) => {
             let mut folder = resolved(env, parent, links)?;
             folder.pop();

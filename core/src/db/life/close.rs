@@ -3,7 +3,7 @@
 //! * CLOSE-1  When `close` returns, what the database had of memory, descriptors and deleted tables is given back, but for
 //!            what a call under way on another thread works on until it answers `Closed`, and what was lent: the blocks of
 //!            values, and the block, or the chunk of a memtable, of the entry that a cursor stands on.
-//! * CLOSE-2  What a closed database shows is empty. Readers look whether it is open behind the load of what is shown, so
+//! * CLOSE-2  What a closed database shows is empty. Readers look whether it is open after the load of what is shown, so
 //!            none of them takes that for an answer.
 
 use super::Database;
@@ -67,7 +67,7 @@ impl Database {
     /// Gives back memory, descriptors and tables, whoever still has a handle, a cursor or a snapshot. What is lent stays with
     /// who has it: a value's block, and that of the entry a cursor stands on.
     fn let_go(&self) {
-        // Whoever loads what is shown from here on finds out behind that that the database is closed.
+        // Whoever loads what is shown from here on finds out after the load that the database is closed.
         debug_assert!(self.context.check_open().is_err());
         self.walks.let_go();
         let active = Arc::new(Memtable::empty());

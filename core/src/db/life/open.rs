@@ -3,7 +3,7 @@
 //! In order: lock, manifest, logs, a new log, orphans, threads.
 //!
 //! * O1  Nothing is deleted or cut before the new log and a new manifest are durable: until then a crash leaves
-//!       everything as it was found. The new log's header cuts off the torn tail behind it: it names the good length.
+//!       everything as it was found. The new log's header cuts off the torn tail after it: it names the good length.
 //! * O2  Replayed logs are synced, but that is not relied upon: if a sync failed in the last life, the kernel may have
 //!       dropped what it was for and report success now. So the first synced write waits until what was replayed
 //!       is in tables (`commit/`).

@@ -6,8 +6,8 @@
 //! * R1  The chain's first log exists with a whole header (F2): anything else is damage.
 //! * R2  Of several logs that name the same predecessor the one with the highest number counts: the others are
 //!       what an earlier recovery cut off and was killed before it could delete.
-//! * R3  A log that ends before the length its successor names is a gap. After an ordinary crash nothing behind a
-//!       gap was acknowledged as synced, so it is dropped; if something behind it was synced, or the successor knows
+//! * R3  A log that ends before the length its successor names is a gap. After an ordinary crash nothing after a
+//!       gap was acknowledged as synced, so it is dropped; if something after it was synced, or the successor knows
 //!       that what is missing was, it is damage.
 //! * R4  The chain contains the log that the manifest knows to have synced records (G2), unless that is older.
 //! * R5  Sequence numbers follow on without a hole.
@@ -225,12 +225,12 @@ fn refuse_if_not_in(chain: &[FileNumber], expected: &Expected, dir: &Path) -> Re
     Ok(())
 }
 
-/// R3: refuses the gap at `length` of the log at `path` if `later`, behind it, has synced records.
+/// R3: refuses the gap at `length` of the log at `path` if `later`, after it, has synced records.
 fn refuse_if_synced(later: &mut Reader, path: &Path, length: u64) -> Result<()> {
     while later.next()?.is_some() {}
     if later.end().is_some_and(|end| end.synced_up_to > 0) {
         let what = format!(
-            "the log ends here, but {} behind it was synced",
+            "the log ends here, but {} after it was synced",
             later.path().display()
         );
         return Err(Error::corruption(path, length, what));
@@ -296,7 +296,7 @@ impl Replay {
         Ok(end.map_or((0, 0), |end| (end.good_length, end.synced_up_to)))
     }
 
-    /// Goes on behind a log, given by its path and end, whose successor says that `named` is the last number before it. A log
+    /// Goes on after a log, given by its path and end, whose successor says that `named` is the last number before it. A log
     /// that was torn when that successor was made ends earlier, if what it lost is in tables.
     fn go_on_behind(
         &mut self,

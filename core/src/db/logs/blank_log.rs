@@ -6,7 +6,7 @@
 //!
 //! * L1  It has the name of a log only once its zeros are durable: a loss of power may leave anything in a file whose bytes are not.
 //!       Recovery passes over a log of zeros, whose creation was not finished.
-//! * L2  `is_there` is false only behind the renaming of the last one, or behind a try to remove it, so the next one is never
+//! * L2  `is_there` is false only after the renaming of the last one, or after a try to remove it, so the next one is never
 //!       made under a name that is about to be taken.
 
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! Publication: making sequence numbers visible to readers, in order.
 //!
 //! Commits get tickets, 0, 1, 2 and so on, in the order of their sequence numbers, and insert into the memtable in
-//! parallel. Who has inserted publishes its numbers and those of the commits behind it that have inserted meanwhile. Who
+//! parallel. Who has inserted publishes its numbers and those of the commits after it that have inserted meanwhile. Who
 //! finds that an earlier commit is not that far leaves its numbers to it and goes its way: a writer never waits for
 //! another one's insert. So a write may be acknowledged a moment before it is published, and a read that begins in
 //! that moment waits for it. That is as long as another thread's insert: it spins about that long, and parks if
@@ -11,7 +11,7 @@
 //!       memtables.
 //! * P2  Once stopped (an insert failed or panicked, so P1 can never advance, or tables that are durable were not shown), every
 //!       waiter gets an error.
-//! * P3  A number from [`Publisher::read_point`] is at or behind that of every write acknowledged before the call.
+//! * P3  A number from [`Publisher::read_point`] is at or after that of every write acknowledged before the call.
 
 use crate::error::{Error, Result};
 use crate::key::SequenceNumber;
@@ -25,7 +25,7 @@ use crate::sync::{Condvar, Mutex, spin_loop, yield_now};
 /// Few under the model checker, where parking is what matters.
 const SPINS: u32 = if cfg!(shuttle) { 1 } else { 50 };
 const YIELDS: u32 = if cfg!(shuttle) { 1 } else { 2 };
-/// How many commits may have inserted before the first that has not; those behind wait. Few under the model checker, so
+/// How many commits may have inserted before the first that has not; those after wait. Few under the model checker, so
 /// that some do.
 const SLOTS: u64 = if cfg!(shuttle) { 2 } else { 256 };
 
@@ -95,7 +95,7 @@ impl Publisher {
     /// Publishes the numbers up to `last` of the commit with this ticket, now or as soon as all before it are.
     pub(super) fn publish(&self, ticket: u64, last: SequenceNumber) -> Result<()> {
         if self.next.load(Acquire) == ticket {
-            // Nobody else publishes for now: those before have, and those behind wait for this one.
+            // Nobody else publishes for now: those before have, and those after wait for this one.
             self.published.store(last.0, Release);
             self.next.store(ticket + 1, Release);
             // Either the loads below see that somebody has inserted or parked, or that one sees these stores.

@@ -134,7 +134,7 @@ impl Cursor {
         self.lease.with(|walk| stand.last(walk))
     }
 
-    /// Moves to the first entry at or behind `key` in walking order (with `reverse`: the largest at or before it).
+    /// Moves to the first entry at or after `key` in walking order (with `reverse`: the largest at or before it).
     pub fn seek(&mut self, key: &[u8]) -> Result<bool> {
         let to = match self.stand.options.reverse {
             true => Move::AtOrBelow(key),
@@ -145,7 +145,7 @@ impl Cursor {
             .with(|walk| stand.go(walk, to, Place::BehindLast))
     }
 
-    /// Moves to the last entry at or before `key` in walking order (with `reverse`: the smallest at or behind it).
+    /// Moves to the last entry at or before `key` in walking order (with `reverse`: the smallest at or after it).
     pub fn seek_for_prev(&mut self, key: &[u8]) -> Result<bool> {
         let to = match self.stand.options.reverse {
             true => Move::AtOrAbove(key),
@@ -225,8 +225,8 @@ impl Cursor {
         self.stand.status()
     }
 
-    /// Copies this entry and those behind it in walking order into `chunk` (which is cleared first), until it
-    /// holds `max_entries` or at least `max_bytes` bytes, and moves behind the last one copied. A new cursor
+    /// Copies this entry and those after it in walking order into `chunk` (which is cleared first), until it
+    /// holds `max_entries` or at least `max_bytes` bytes, and moves after the last one copied. A new cursor
     /// starts at the first entry. Returns the number copied; 0 only at the end (or for `max_entries` 0).
     ///
     /// The way for bindings to cross their border once per many entries.
@@ -500,7 +500,7 @@ fn with_prefix_as_bounds(mut options: IterOptions) -> Result<IterOptions> {
     Ok(options)
 }
 
-/// The smallest key behind all that start with `prefix`; `None` if there is none.
+/// The smallest key after all that start with `prefix`; `None` if there is none.
 fn behind_prefix(prefix: &[u8]) -> Result<Option<Vec<u8>>> {
     let Some(last) = prefix.iter().rposition(|byte| *byte != 0xff) else {
         return Ok(None);
@@ -554,7 +554,7 @@ impl Chunk {
         self.ends.is_empty()
     }
 
-    /// All keys and values, one behind the other in the order of the entries.
+    /// All keys and values, one after the other in the order of the entries.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }

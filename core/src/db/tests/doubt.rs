@@ -60,7 +60,7 @@ fn a_flush_does_not_name_a_log_that_may_be_lost_and_keeps_the_one_before() {
 
 #[test]
 fn a_synced_write_does_not_rely_on_a_log_that_may_be_lost() {
-    // Behind a flush, so that nothing waits in memory, and before one.
+    // After a flush, so that nothing waits in memory, and before one.
     let doubtful = Doubtful::new();
     let db = doubtful.flushed_again();
     db.put_with(b"b", b"2", &WriteOptions::synced()).unwrap();

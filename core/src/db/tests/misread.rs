@@ -100,7 +100,7 @@ fn reads_that_find_other_entries_than_the_check_of_the_blocks_did_are_our_fault(
         let is_of_table = words.starts_with("a walk");
         assert_eq!(told.file == path, is_of_table, "{told:?}");
         // Where the ways part, or between which keys that is.
-        let is_placed = told.message.contains("behind \"") || told.message.contains("between \"");
+        let is_placed = told.message.contains("after \"") || told.message.contains("between \"");
         assert_eq!(is_placed, is_of_table, "{told:?}");
         overwrite(&env, &path, &right);
         assert!(db.verify().unwrap().is_ok());

@@ -114,7 +114,7 @@ fn an_open_that_cannot_sync_says_so() {
     };
     // The log that is replayed, and the header of the new one.
     assert_eq!(outcomes(Operation::Sync, ".log"), [true, true]);
-    // Behind the new log; a new manifest, without which the old one goes on; CURRENT.
+    // After the new log; a new manifest, without which the old one goes on; CURRENT.
     assert_eq!(outcomes(Operation::SyncDir, "/db"), [true, false, true]);
 }
 
@@ -354,7 +354,7 @@ fn a_gap_in_front_of_a_synced_log_is_damage_by_its_place() {
     log.set_len(log.len().unwrap() / 2).unwrap();
     let error = DB::open("/db", options(&env)).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Corruption);
-    let place = [cut.to_str().unwrap(), "behind it was synced"];
+    let place = [cut.to_str().unwrap(), "after it was synced"];
     assert!(
         place.iter().all(|part| error.message().contains(part)),
         "{error}"
@@ -371,7 +371,7 @@ fn damage_in_front_of_a_record_that_knows_of_a_sync_is_no_torn_tail() {
     drop(db);
     let path = log_path(Path::new("/db"), number);
     let file = env.open_write(&path).unwrap();
-    // Within the first record, behind the log's header of 64 bytes.
+    // Within the first record, after the log's header of 64 bytes.
     for at in [64, 70, 75, 80] {
         assert!(at < length);
         let mut byte = [0];

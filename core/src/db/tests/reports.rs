@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::*;
 use crate::error::Error;
 
-/// Two tables in level 0, one behind the other: three keys from `a` on, and two from `m` on.
+/// Two tables in level 0, one after the other: three keys from `a` on, and two from `m` on.
 fn with_two_tables(env: &MemEnv) -> DB {
     let db = open(env);
     for key in [b"a", b"b", b"c"] {

@@ -50,7 +50,7 @@ impl Tree {
         options: &ReadOptions<'_>,
         make: impl Fn(Found<'_>) -> Result<T>,
     ) -> Result<Option<T>> {
-        // U2: first the superversion, then the number. Behind both loads it is open: what a closed database shows is nothing.
+        // U2: first the superversion, then the number. After both loads it is open: what a closed database shows is nothing.
         let superversion = self.superversion.load();
         self.context.check_open()?;
         check_key(key)?;
@@ -82,7 +82,7 @@ impl Tree {
         key: &[u8],
         snapshot: Option<&Snapshot>,
     ) -> Result<Remembered> {
-        // As in `get`: behind the load it is open.
+        // As in `get`: after the load it is open.
         let superversion = self.superversion.load();
         self.context.check_open()?;
         check_key(key)?;
@@ -122,7 +122,7 @@ impl Tree {
         options: &ReadOptions<'_>,
         most_bytes: usize,
     ) -> Result<Vec<Option<Value>>> {
-        // Held for longer than the lookups of one key: counted. Behind that, as for one key.
+        // Held for longer than the lookups of one key: counted. After that, as for one key.
         let superversion = self.superversion.load_full();
         self.context.check_open()?;
         let target = Trailer::visible_at(self.order.read_at(options.snapshot)?);
@@ -194,7 +194,7 @@ impl Tree {
     }
 }
 
-/// The newest entry of `key` at or behind `target` in the memtables, newest memtable first.
+/// The newest entry of `key` at or after `target` in the memtables, newest memtable first.
 #[inline]
 fn find_in_memtables<'a>(
     superversion: &'a SuperVersion,

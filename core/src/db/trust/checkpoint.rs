@@ -42,7 +42,7 @@ impl Database {
             let versions = self.tree.versions();
             (versions.current(), versions.last_sequence())
         };
-        // Behind that: what a closed database shows is nothing.
+        // After that: what a closed database shows is nothing.
         self.context.check_open()?;
         let mut tables: Vec<(usize, TableInfo)> = Vec::new();
         for (level, file) in version.all_files() {

@@ -10,7 +10,7 @@
 //!       deleted keys back. Without one, every table and log in the directory counts, but those that the edits which
 //!       can be read have removed.
 //! * P4  A log counts up to the length that its successor names, and of several logs with one predecessor only the
-//!       newest does: what is behind or beside was cut off by an earlier recovery (`recovery.rs`, R2).
+//!       newest does: what is after or beside was cut off by an earlier recovery (`recovery.rs`, R2).
 //! * P5  What was written by a newer AiDb is refused, not dropped.
 //! * P6  A table whose blocks can all be read, and which holds other entries than the manifest or its own properties
 //!       say, gives all of them to the new database, and is told.
@@ -713,7 +713,7 @@ fn drop_superseded(logs: &mut BTreeMap<FileNumber, Reader>) {
     logs.retain(|number, _| !superseded.contains(number));
 }
 
-/// Tables one behind the other: no key of one is at or behind a key of the next.
+/// Tables one after the other: no key of one is at or after a key of the next.
 struct Run {
     tables: std::vec::IntoIter<SalvagedTable>,
     current: Option<SalvageIterator>,

@@ -135,7 +135,7 @@ pub struct Loss {
     pub end: u64,
     /// What is wrong, in a sentence for a person.
     pub message: String,
-    /// What was lost lies at or behind this key; `None` if that is not known.
+    /// What was lost lies at or after this key; `None` if that is not known.
     pub smallest_key: Option<Vec<u8>>,
     /// What was lost lies at or before this key; `None` if that is not known.
     pub largest_key: Option<Vec<u8>>,
@@ -173,7 +173,7 @@ pub struct RepairReport {
     pub log_records: u64,
     /// Entries of the new database: one per key that has a value.
     pub entries_written: u64,
-    /// The last sequence number of the new database; writes go on behind it.
+    /// The last sequence number of the new database; writes go on after it.
     pub last_sequence: SequenceNumber,
     /// What could not be read, and which tables hold other entries than they should; of more than 1000 the first 1000.
     pub lost: Vec<Loss>,

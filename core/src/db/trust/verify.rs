@@ -136,7 +136,7 @@ impl Walk<'_> {
         let oldest = database.order.pin_oldest();
         let snapshot = database.order.pin();
         let superversion = database.tree.load_full();
-        // Behind that: what a closed database shows is nothing.
+        // After that: what a closed database shows is nothing.
         database.context.check_open()?;
         let moment = Moment {
             // At the same number nothing else is seen.
@@ -266,7 +266,7 @@ impl Walk<'_> {
         self.database.tree.versions().log_number() > log
     }
 
-    /// Reads a log's records, also those behind damage. The inner error is about the log as a whole.
+    /// Reads a log's records, also those after damage. The inner error is about the log as a whole.
     fn records(
         &mut self,
         mut reader: Reader,
@@ -274,7 +274,7 @@ impl Walk<'_> {
     ) -> Result<Result<ControlFlow<()>>> {
         let path = reader.path().to_path_buf();
         reader.stop_at(log.length);
-        // Where the next record has to begin; unknown behind damage.
+        // Where the next record has to begin; unknown after damage.
         let mut next = Some(reader.header().predecessor.last_sequence.plus(1));
         loop {
             let record = match reader.next_part() {

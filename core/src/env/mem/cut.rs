@@ -247,7 +247,7 @@ impl Pages {
         }
     }
 
-    /// Takes the pieces of change `index` whose page was written back behind it.
+    /// Takes the pieces of change `index` whose page was written back after it.
     fn take(&mut self, change: &ByteChange, index: usize, dice: &mut Dice, bytes: &mut Vec<u8>) {
         let mut arrives = |page: u64, dice: &mut Dice| {
             let throw = || dice.below(self.count as u64 + 1) as usize;

@@ -2,7 +2,7 @@
 //!
 //! * H1  A sync makes every waiting change durable. One that fails puts them in doubt for good: each may have arrived or
 //!       not, and no later sync makes it durable, since the kernel may have dropped what it could not write.
-//! * H2  Changes behind one in doubt are made on top of whatever became of it.
+//! * H2  Changes after one in doubt are made on top of whatever became of it.
 
 use crate::sync::Arc;
 

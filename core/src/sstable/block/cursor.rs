@@ -4,7 +4,7 @@
 //! * B6  A cursor holds a counted reference to its block: evicting the block from the cache does not move it.
 //!
 //! Cost: `next` allocates nothing and copies only the part of a key that is not shared. The first `prev` between
-//! two restart points decodes that stretch once; those behind it are lookups.
+//! two restart points decodes that stretch once; those after it are lookups.
 //!
 //! Elsewhere: the same over a flat block (`flat_cursor.rs`), and over either (`any_cursor.rs`).
 
@@ -47,7 +47,7 @@ pub(crate) struct BlockCursor {
     block: Block,
     /// The offset of the current entry; `entries_end` when there is none.
     at: usize,
-    /// The offset of the entry behind.
+    /// The offset of the entry after.
     end: usize,
     value_start: usize,
     trailer: Trailer,
@@ -115,7 +115,7 @@ impl BlockCursor {
         self.prev().map(|_| ())
     }
 
-    /// Moves to the first entry at or behind `target`; on none if all are before it.
+    /// Moves to the first entry at or after `target`; on none if all are before it.
     pub(crate) fn seek(&mut self, target: KeyRef<'_>) -> Result<(), Damage> {
         let restart = self.block.stored().restart_before(target)?;
         self.jump(restart)?;
@@ -134,7 +134,7 @@ impl BlockCursor {
         self.step()
     }
 
-    /// Moves to the entry behind; on none if this was the last. Requires `valid`.
+    /// Moves to the entry after; on none if this was the last. Requires `valid`.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<(), Damage> {
         debug_assert!(self.valid());

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! bytes             field
-//! 4 * count         heads     of each key, the four bytes behind what all keys share, as a number; zeros if it ends
+//! 4 * count         heads     of each key, the four bytes after what all keys share, as a number; zeros if it ends
 //! 2 * (count + 1)   offsets   where each entry begins, and where the last one ends
 //!                   entries   trailer (8), length of the user key (2), user key, value; the length's highest bit
 //!                             is set if the entry before has the same user key
@@ -274,7 +274,7 @@ impl<'a> Flat<'a> {
         low
     }
 
-    /// The first entry at or behind `target`, if it has the same user key: its trailer and where its value is.
+    /// The first entry at or after `target`, if it has the same user key: its trailer and where its value is.
     #[inline]
     pub(super) fn get(self, target: KeyRef<'_>) -> Option<(Trailer, Range<usize>)> {
         self.get_from(self.first_with_head(target), target)
@@ -339,7 +339,7 @@ impl<'a> Flat<'a> {
         }
     }
 
-    /// The index of the first entry at or behind `target`; `count` if there is none.
+    /// The index of the first entry at or after `target`; `count` if there is none.
     pub(super) fn lower_bound(self, target: KeyRef<'_>) -> usize {
         let Layout { count, shared } = self.layout;
         let user_key = target.user_key;

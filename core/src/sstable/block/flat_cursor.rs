@@ -15,7 +15,7 @@ use crate::prefetch::prefetch_byte;
 
 /// How far ahead a step asks for bytes.
 const STEP_AHEAD_BYTES: usize = 512;
-/// How many lines behind the entry that a seek finds it asks for.
+/// How many lines after the entry that a seek finds it asks for.
 const SEEK_LINES: usize = 8;
 
 /// See the head of the file.
@@ -95,7 +95,7 @@ impl FlatCursor {
         }
     }
 
-    /// The spot of the entry behind. Requires that there is one.
+    /// The spot of the entry after. Requires that there is one.
     #[inline]
     pub(in crate::sstable) fn behind(&self) -> Spot {
         let (flat, index) = (self.flat(), self.spot.index + 1);
@@ -111,7 +111,7 @@ impl FlatCursor {
         flat.spot(index, flat.offset(index), self.spot.at)
     }
 
-    /// Moves to a spot that came from [`FlatCursor::behind`] or [`FlatCursor::before`].
+    /// Moves to a spot that came from [`FlatCursor::after`] or [`FlatCursor::before`].
     #[inline]
     pub(in crate::sstable) fn stand(&mut self, spot: Spot) {
         self.spot = spot;
@@ -125,7 +125,7 @@ impl FlatCursor {
         self.go(self.layout.count - 1);
     }
 
-    /// Moves to the first entry at or behind `target`; on none if all are before it.
+    /// Moves to the first entry at or after `target`; on none if all are before it.
     pub(in crate::sstable) fn seek(&mut self, target: KeyRef<'_>) {
         // Found by the heads, and needed together with them: ask for both at once.
         let offsets = 4 * self.layout.count;
@@ -179,7 +179,7 @@ impl FlatCursor {
         (self.spot.index > 0).then_some(!self.spot.repeats)
     }
 
-    /// Whether the entry behind this one has another user key; `None` if it is in another block. Requires `valid`.
+    /// Whether the entry after this one has another user key; `None` if it is in another block. Requires `valid`.
     #[inline]
     pub(in crate::sstable) fn is_last_of_key(&self) -> Option<bool> {
         let next = self.spot.index + 1;

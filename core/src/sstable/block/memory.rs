@@ -46,7 +46,7 @@ struct Shared {
 #[repr(C)]
 pub(crate) struct Head {
     gauge: Arc<MemoryGauge>,
-    /// The bytes of a large block in the stored form; those of any other stand behind the head.
+    /// The bytes of a large block in the stored form; those of any other stand after the head.
     pub(super) large: Box<[u8]>,
     id: BlockId,
     /// The block's place in the ring of its cache shard; written and read under that shard's lock.
@@ -135,7 +135,7 @@ impl Block {
             },
         };
         // SAFETY: the memory is this function's alone, aligned for a `Shared` (slabs align to 64), and has room for it
-        // and the bytes behind it (B7). It does not overlap `bytes`, which somebody else has.
+        // and the bytes after it (B7). It does not overlap `bytes`, which somebody else has.
         unsafe {
             let place = place.cast::<Shared>();
             place.write(shared);
@@ -150,7 +150,7 @@ impl Block {
         Block::make(Box::default(), bytes, self.id, form, &self.gauge)
     }
 
-    /// The bytes behind the head.
+    /// The bytes after the head.
     #[inline]
     fn slice_behind(&self) -> &[u8] {
         // SAFETY: B7: that many bytes follow, initialised by `make`, unchanged and in place while `self` is held.
@@ -270,7 +270,7 @@ impl Block {
     }
 }
 
-/// The memory that is counted for a block whose head and bytes behind it take `size` bytes.
+/// The memory that is counted for a block whose head and bytes after it take `size` bytes.
 fn charge_of(large: usize, size: usize, in_slab: bool) -> usize {
     let taken = match in_slab {
         true => Slabs::piece_bytes(size),
@@ -279,7 +279,7 @@ fn charge_of(large: usize, size: usize, in_slab: bool) -> usize {
     large + taken + OVERHEAD_BYTES
 }
 
-/// The memory of a block with so many bytes behind its head.
+/// The memory of a block with so many bytes after its head.
 fn memory_layout(length: usize) -> alloc::Layout {
     alloc::Layout::from_size_align(size_of::<Shared>() + length, align_of::<Shared>())
         .expect("a slice's length and a cache line fit half the address space")

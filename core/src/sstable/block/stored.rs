@@ -37,7 +37,7 @@ impl From<Damage> for Undecoded<Damage> {
 
 pub(crate) const SHARED_AT_RESTART: Damage = Damage {
     at: 0,
-    what: "B1: an entry at a restart point shares bytes",
+    what: "an entry at a restart point shares bytes",
 };
 pub(crate) const SHARED_TOO_MUCH: Damage = Damage {
     at: 0,
@@ -50,7 +50,7 @@ pub(crate) const ASTRAY: Damage = Damage {
 
 pub(crate) const TOO_MUCH_TO_REBUILD: Damage = Damage {
     at: 0,
-    what: "B3: the keys behind a restart point are too long",
+    what: "the keys after a restart point are too long",
 };
 
 /// One entry as it is stored.

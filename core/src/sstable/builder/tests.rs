@@ -169,7 +169,7 @@ fn a_block_is_read_back_from_the_bytes_that_the_file_gets() {
     write(Compression::None, &large, None).unwrap_err();
 }
 
-/// Three rows behind the first blocks, of each of which one block is unpacked again.
+/// Three rows after the first blocks, of each of which one block is unpacked again.
 const BLOCKS: u64 = CHECKED_BLOCKS + 3 * CHECKED_BLOCK_IN;
 
 /// A table of so many blocks.

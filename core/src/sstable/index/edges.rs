@@ -27,7 +27,7 @@ fn index_of(keys: &[Vec<u8>]) -> (Index, IndexBuilder) {
     )
 }
 
-/// Ascending keys, of which runs have their first eight bytes behind the common prefix in common; the runs begin and end
+/// Ascending keys, of which runs have their first eight bytes after the common prefix in common; the runs begin and end
 /// anywhere in the groups that are searched.
 fn keys_in_runs(count: usize, run: usize) -> Vec<Vec<u8>> {
     (0..count)
@@ -61,7 +61,7 @@ fn searches_by_groups_agree_with_a_walk_over_all_blocks() {
                 .collect();
             let mut targets = keys.clone();
             for key in &keys {
-                // Between the heads, behind the tails, and without a tail.
+                // Between the heads, after the tails, and without a tail.
                 let mut between = key.clone();
                 between[8] += 1;
                 targets.extend([between, [&key[..], b"\0"].concat(), key[..9].to_vec()]);

@@ -16,7 +16,7 @@ use crate::sstable::tally::{Tally, UNKNOWN_KIND};
 
 /// What the check has come to.
 pub(crate) enum Checked {
-    /// A data block is behind it; of a damaged one no entry counts.
+    /// A data block is after it; of a damaged one no entry counts.
     Block { bytes: u64, entries: u64 },
     /// Something is wrong with what begins at `offset`.
     Damage { offset: u64, error: Error },
@@ -36,7 +36,7 @@ impl Table {
         })
     }
 
-    /// The same for block `first` and those behind it that are read with it; how many these are.
+    /// The same for block `first` and those after it that are read with it; how many these are.
     fn check_run(&self, first: usize, buffer: &mut Vec<u8>) -> Result<usize> {
         let blocks = self.read_run(first, LARGE_BYTES, buffer)?;
         for number in first..first + blocks {

@@ -95,7 +95,7 @@ impl Subject {
     }
 
     fn spoil_index(&mut self) {
-        // The block behind the data and the filter.
+        // The block after the data and the filter.
         let footer_at = self.bytes.len() as u64 - FOOTER_BYTES as u64;
         let footer = &self.bytes[footer_at as usize..];
         let footer = Footer::decode(&self.path, FILE_ID, footer_at, footer).unwrap();
@@ -148,7 +148,7 @@ impl Subject {
     }
 }
 
-/// What is told: (start, end, key before, key behind).
+/// What is told: (start, end, key before, key after).
 fn told(lost: &[LostBlocks]) -> Vec<(u64, u64, Option<Vec<u8>>, Option<Vec<u8>>)> {
     lost.iter()
         .map(|lost| {
@@ -296,7 +296,7 @@ fn a_file_that_has_grown_is_read_by_the_size_in_the_manifest() {
     let known = subject.known();
     subject.bytes.extend_from_slice(&[0x5a; 100]);
     subject.spoil_block(2);
-    // The index is found at that size: one block is lost, not all behind it.
+    // The index is found at that size: one block is lost, not all after it.
     let (table, lost) = subject.salvage(known);
     subject.assert_has(table, &[0, 1, 3, 4, 5, 6, 7]);
     assert_eq!(lost.len(), 1);
@@ -387,7 +387,7 @@ fn a_block_whose_keys_are_not_behind_those_before_is_lost_though_its_checksum_is
 fn what_a_newer_version_wrote_ends_the_salvage() {
     let mut subject = Subject::small();
     let mut raw = subject.raw_block(4);
-    // The lowest byte of the trailer is the kind: behind three lengths and the key.
+    // The lowest byte of the trailer is the kind: after three lengths and the key.
     assert_eq!(raw[3 + 7], ValueKind::Put as u8);
     raw[3 + 7] = 99;
     subject.replace_block(4, &raw);

@@ -21,7 +21,7 @@ fn cursor_at(index: usize) -> FlatCursor {
     cursor
 }
 
-/// The entries that a span walks that begins at `index` and is limited so: from the first to behind the last.
+/// The entries that a span walks that begins at `index` and is limited so: from the first to after the last.
 fn walked(index: usize, limit: impl Fn(&mut Span)) -> Range<usize> {
     let mut span = Span::new(&cursor_at(index), SequenceNumber(9));
     limit(&mut span);
@@ -134,7 +134,7 @@ fn a_step_is_not_taken_onto_what_the_reader_does_not_see() {
     assert_eq!(
         steps,
         [
-            // Nothing is before it, and what is behind is newer than the reader.
+            // Nothing is before it, and what is after is newer than the reader.
             (false, false),
             // A key with an older version may be stepped upon forward,
             (false, true),

@@ -68,7 +68,7 @@ fn keys_that_do_not_ascend_are_told_within_a_block_and_from_one_to_the_next() {
         let raw = block(&[(0, smaller, 9), (0, larger, 8)]);
         assert_eq!(told(&mut Tally::default(), &raw), None);
     }
-    // Behind what both share, too.
+    // After what both share, too.
     let raw = block(&[(0, b"kb", 9), (1, b"a", 8)]);
     assert_eq!(told(&mut Tally::default(), &raw), Some(UNORDERED.what));
 }

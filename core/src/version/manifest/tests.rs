@@ -178,7 +178,7 @@ fn the_example_in_the_document_is_what_is_written() {
         length: 12_300,
         edits: 1,
     };
-    // The bytes stand in the last column, behind at least two spaces.
+    // The bytes stand in the last column, after at least two spaces.
     let (_, text) = document.split_once("<!-- replay: manifest -->").unwrap();
     let lines = text.split("```").nth(1).unwrap().lines();
     let documented: Vec<u8> = lines

@@ -293,7 +293,7 @@ fn every_acknowledged_edit_survives_loss_of_power() {
 struct Walked {
     /// Levels and tables after the last edit that succeeded.
     current: Vec<(usize, u64)>,
-    /// The same after the edit that failed behind it, if one did.
+    /// The same after the edit that failed after it, if one did.
     tried: Option<Vec<(usize, u64)>>,
     failures: usize,
 }

@@ -73,7 +73,7 @@ fn an_output_ends_when_it_has_passed_more_than_ten_target_sizes_of_the_level_bel
     let version = bench.apply(&Version::empty(), &edit);
     let mut below = Grandparents::new(version.files(3), 10);
     assert_eq!(below.limit, 100);
-    // A table is passed behind its last key.
+    // A table is passed after its last key.
     let answers = ["a", "b", "c", "d", "e", "f", "g"];
     let passed = answers.map(|key| (below.ends_output(key.as_bytes()), below.passed));
     assert_eq!(

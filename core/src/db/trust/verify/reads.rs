@@ -122,7 +122,7 @@ pub(super) fn first_difference(
         .map_or("the beginning".to_owned(), |key| Shown(key).to_string());
     Ok((one.valid() || other.valid()).then(|| {
         format!(
-            "behind {behind} one has {} and the other {}",
+            "after {behind} one has {} and the other {}",
             key(one),
             key(other)
         )
@@ -213,7 +213,7 @@ where
                     outcome.looked_up += 1;
                     gets.look_up(key, value, &mut outcome.differences)?;
                     if let (Some(value), false) = (value, seek_differs) {
-                        // Right behind the pair before, where no key is: this one is next, be it in another block or table.
+                        // Right after the pair before, where no key is: this one is next, be it in another block or table.
                         let last = forward.last.as_deref();
                         let mut gap = forward.last.clone().unwrap_or_default();
                         gap.extend(last.is_some().then_some(0));
@@ -507,7 +507,7 @@ impl<I: InternalIterator> Expected<I> {
             let last = KeyRef::new(&self.user_key, self.trailer);
             if !is_first && last >= self.entries.key() {
                 return Err(Error::unaccounted(format!(
-                    "a merge of all tables and memtables does not ascend behind {}",
+                    "a merge of all tables and memtables does not ascend after {}",
                     Shown(&self.user_key)
                 )));
             }
@@ -554,7 +554,7 @@ struct Back<C> {
     differs: bool,
 }
 
-/// Pairs one behind the other.
+/// Pairs one after the other.
 #[derive(Default)]
 struct Stretch {
     first: Vec<u8>,
@@ -676,7 +676,7 @@ fn wrong_step(
     match expected == found {
         true => format!("{cursor} meets another value under {}", Place(found)),
         false => format!(
-            "{cursor} meets {} behind {behind}, where {} is next",
+            "{cursor} meets {} after {behind}, where {} is next",
             Place(found),
             Place(expected)
         ),

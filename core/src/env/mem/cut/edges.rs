@@ -79,7 +79,7 @@ fn of_the_first_write_that_is_lost_some_sectors_or_pages_arrive() {
         let expected = set([b"", &both[..unit], &second, &both]);
         assert!(left == expected, "{loss:?}");
         assert_eq!(effects, [Effect::WriteDropped, torn].into());
-        // What is of one piece cannot be torn, and nothing behind the first that is lost arrives.
+        // What is of one piece cannot be torn, and nothing after the first that is lost arrives.
         let (env, file) = with_file();
         for offset in 0..3 {
             file.write_at(offset, b"x").unwrap();

@@ -198,7 +198,7 @@ fn the_entries_that_may_have_a_key_are_those_with_its_head() {
     }
 }
 
-/// Behind the last head stand the first two offsets: read as a head, they are that of some key.
+/// After the last head stand the first two offsets: read as a head, they are that of some key.
 #[test]
 fn a_key_whose_head_looks_like_the_offsets_is_found_and_missed_like_any_other() {
     // Two entries, the first without key and value: the arrays take 14 bytes, the first entry 10.
@@ -218,7 +218,7 @@ fn a_key_whose_head_looks_like_the_offsets_is_found_and_missed_like_any_other() 
         assert_eq!(flat.get(target).is_some(), expected == 1, "{number}");
     }
     assert_eq!(flat.around(&alike, b""), 1..2);
-    // It is behind the last entry.
+    // It is after the last entry.
     let block = flat_of(&[b"", b"\0"]);
     looks_alike(&block);
     let flat = block.flat().unwrap();

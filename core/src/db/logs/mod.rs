@@ -18,6 +18,8 @@ use crate::sync::Arc;
 use crate::wal::{self, LogId, WatermarkWriter};
 
 mod blank_log;
+#[cfg(all(test, shuttle))]
+mod models;
 mod sync_group;
 
 /// See the head of the file.

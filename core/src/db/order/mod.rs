@@ -14,6 +14,8 @@ use crate::sync::Arc;
 
 use self::publish::Publisher;
 
+#[cfg(all(test, shuttle))]
+mod models;
 mod publish;
 
 /// Pieces of memory that a snapshot takes: its pin, and a node of the list.

@@ -325,7 +325,9 @@ impl Run {
             added.expect("keys and values are short");
         }
         let sync = input.number() % 8 == 7;
-        let written = self.db().write_with(&batch, &WriteOptions::new().sync(sync));
+        let written = self
+            .db()
+            .write_with(&batch, &WriteOptions::new().sync(sync));
         written.expect("nothing fails");
         self.model.write(&batch);
         self.batches.push(batch);
@@ -350,7 +352,9 @@ impl Run {
     fn get(&self, input: &mut Input<'_>) {
         let (snapshot, model) = self.view(input);
         let key = input.key();
-        let options = ReadOptions::new().snapshot(snapshot).fill_cache(input.number().is_multiple_of(2));
+        let options = ReadOptions::new()
+            .snapshot(snapshot)
+            .fill_cache(input.number().is_multiple_of(2));
         let value = self.db().get_with(&key, &options).expect("nothing fails");
         assert!(value.as_deref() == model.get(&key), "{}", shown(&key));
         let known = self.db().contains_key_with(&key, &options);
@@ -370,7 +374,12 @@ impl Run {
     fn walk(&self, input: &mut Input<'_>) {
         let (snapshot, model) = self.view(input);
         let walk = input.walk();
-        let options = IterOptions::new().snapshot(snapshot.cloned()).lower_bound(walk.lower.clone()).upper_bound(walk.upper.clone()).prefix(walk.prefix.clone()).reverse(walk.reverse);
+        let options = IterOptions::new()
+            .snapshot(snapshot.cloned())
+            .lower_bound(walk.lower.clone())
+            .upper_bound(walk.upper.clone())
+            .prefix(walk.prefix.clone())
+            .reverse(walk.reverse);
         let mut cursor = self.db().cursor(options).expect("nothing fails");
         let mut expected = ModelCursor::new(model, &walk);
         for _ in 0..1 + input.number() % 24 {

@@ -126,20 +126,23 @@ struct Entered((Family, Rank));
 
 #[cfg(all(debug_assertions, not(shuttle)))]
 thread_local! {
-    /// What this thread holds.
-    static HELD: std::cell::RefCell<Vec<(Family, Rank)>> = const { std::cell::RefCell::new(Vec::new()) };
+    /// What this thread holds. Nothing that has to be dropped: to say so the C library takes a lock, which in a child made by
+    /// `fork` a thread of the parent may hold for ever.
+    static HELD: std::cell::Cell<[Option<(Family, Rank)>; 16]> = const { std::cell::Cell::new([None; 16]) };
 }
 
 #[cfg(all(debug_assertions, not(shuttle)))]
 impl Entered {
     fn at((family, rank): (Family, Rank)) -> Entered {
-        HELD.with_borrow_mut(|held| {
-            let of_this = held.iter().filter(|(other, _)| *other == family);
-            if let Some((_, last)) = of_this.max_by_key(|(_, rank)| *rank) {
-                assert!(*last < rank, "RANK-1: {rank:?} is locked after {last:?}");
-            }
-            held.push((family, rank));
-        });
+        let mut held = HELD.get();
+        let of_this = held.iter().flatten().filter(|(other, _)| *other == family);
+        if let Some((_, last)) = of_this.max_by_key(|(_, rank)| *rank) {
+            assert!(*last < rank, "RANK-1: {rank:?} is locked after {last:?}");
+        }
+        if let Some(free) = held.iter_mut().find(|place| place.is_none()) {
+            *free = Some((family, rank));
+        }
+        HELD.set(held);
         Entered((family, rank))
     }
 }
@@ -147,13 +150,11 @@ impl Entered {
 #[cfg(all(debug_assertions, not(shuttle)))]
 impl Drop for Entered {
     fn drop(&mut self) {
-        // At the end of a thread its local values may be gone.
-        let _ = HELD.try_with(|held| {
-            let mut held = held.borrow_mut();
-            if let Some(at) = held.iter().position(|place| *place == self.0) {
-                held.swap_remove(at);
-            }
-        });
+        let mut held = HELD.get();
+        if let Some(place) = held.iter_mut().find(|place| **place == Some(self.0)) {
+            *place = None;
+        }
+        HELD.set(held);
     }
 }
 

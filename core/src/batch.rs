@@ -10,7 +10,7 @@
 use std::cell::Cell;
 use std::fmt;
 
-use crate::coding::{get_bytes, get_length_prefixed, get_u8, get_u32, get_varint};
+use crate::coding::{FIRST_SKIPPABLE, get_bytes, get_length_prefixed, get_u8, get_u32, get_varint};
 use crate::coding::{put_length_prefixed, varint_len};
 use crate::content::{Content, Sum};
 use crate::error::{Error, Result};
@@ -357,9 +357,6 @@ pub(crate) fn operations(encoded: &[u8]) -> Result<Operations<'_>> {
     }
     Ok(Operations { input, left: count })
 }
-
-/// Fields of an extension from this tag on may be passed over by who does not know them.
-const FIRST_SKIPPABLE: u64 = 64;
 
 /// Refuses an extension with a field that a reader would have to know: this build knows none.
 #[cold]

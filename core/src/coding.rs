@@ -4,6 +4,10 @@
 //! on every byte but the last; the longest is ten bytes. Decoders take a slice, move it past what they read,
 //! and answer `None` when it is too short or the number does not fit.
 
+/// Tagged fields from here on, each with its length, are skipped by a reader that does not know them; of the others it refuses
+/// what it does not know.
+pub(crate) const FIRST_SKIPPABLE: u64 = 64;
+
 /// The longest varint of a `u64`, in bytes.
 pub(crate) const MAX_VARINT_BYTES: usize = 10;
 

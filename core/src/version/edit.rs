@@ -10,7 +10,9 @@
 //!
 //! Elsewhere: where edits lie in a file (`manifest.rs`), what they do to a version (`builder.rs`).
 
-use crate::coding::{get_length_prefixed, get_varint, put_length_prefixed, put_varint};
+use crate::coding::{
+    FIRST_SKIPPABLE, get_length_prefixed, get_varint, put_length_prefixed, put_varint,
+};
 use crate::content::Sum;
 use crate::error::{Error, Result};
 use crate::filename::LAST_FIRST_NUMBER;
@@ -54,9 +56,6 @@ const TAIL_RECLAIMABLE: u64 = FIRST_SKIPPABLE;
 /// In the field [`TAIL_SHORTENED`].
 const SMALLEST_IS_SHORTENED: u8 = 1;
 const LARGEST_IS_SHORTENED: u8 = 2;
-
-/// Unknown tags from here on, of edits and of tails, are skipped; each is followed by a length and as many bytes.
-const FIRST_SKIPPABLE: u64 = 64;
 
 /// What tells when a table with tombstones or several versions of a key is worth another compaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

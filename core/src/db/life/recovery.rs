@@ -43,7 +43,7 @@ pub(in crate::db) struct Recovered {
     pub(in crate::db) end: Predecessor,
     /// The logs of the chain, whose bytes may not be durable yet.
     pub(in crate::db) chain: Vec<FileNumber>,
-    /// Which database they say they belong to; 0 if they do not.
+    /// Which database the logs say they belong to, those after a gap too: one that cannot be removed yet is met again. 0: none.
     pub(in crate::db) database: u32,
 }
 
@@ -129,7 +129,7 @@ pub(in crate::db) fn replay(
                 refuse_if_not_in(&chain, expected, dir)?;
                 replay.seal()?;
                 let last_sequence = replay.last_sequence.max(replay.in_tables);
-                let named = chain.iter().map(|number| readers[number].header().database);
+                let named = readers.values().map(|reader| reader.header().database);
                 let database = named.max().unwrap_or_default();
                 return Ok(Recovered {
                     sealed: replay.memtables,

@@ -152,6 +152,40 @@ fn a_log_that_names_itself_as_its_predecessor_ends_the_chain() {
     assert_eq!(recovered.chain, [number]);
 }
 
+/// It took another id, and was refused when it met that log again before it could be removed.
+#[test]
+fn a_database_without_an_id_takes_that_of_a_log_beyond_a_gap() {
+    use crate::db::life::{Expected, replay};
+    use crate::key::{FileNumber, SequenceNumber};
+    use crate::wal::{LogId, Predecessor, Watermark, Writer};
+    let env = MemEnv::new();
+    let (dir, numbers) = (Path::new("/"), [FileNumber(1), FileNumber(2)]);
+    let first = Writer::create(&env, dir, numbers[0], 1, Predecessor::default(), 0).unwrap();
+    // What the second knew of the first is lost.
+    let longer = Predecessor::new(numbers[0], first.len() + 100, SequenceNumber(0), 0);
+    let id = LogId {
+        database: 7,
+        log: 2,
+    };
+    Writer::create(&env, dir, numbers[1], id, longer, 0).unwrap();
+    let mut expected = Expected {
+        needed: numbers[0],
+        synced: FileNumber(0),
+        watermark: Watermark::default(),
+        last_sequence: SequenceNumber(0),
+        database: 0,
+    };
+    let recovered = replay(&env, dir, &numbers, &expected, 4096).unwrap();
+    assert_eq!(
+        (&recovered.chain[..], recovered.database),
+        (&numbers[..1], 7)
+    );
+    expected.database = recovered.database;
+    replay(&env, dir, &numbers, &expected, 4096).unwrap();
+    expected.database = 8;
+    assert!(replay(&env, dir, &numbers, &expected, 4096).is_err());
+}
+
 #[test]
 fn a_log_that_ends_with_another_number_than_its_successor_says_is_damage() {
     use crate::db::life::{Expected, replay};

@@ -169,7 +169,7 @@ impl Tree {
         Arc::clone(&self.met)
     }
 
-    /// The lock of the versions, of which no other is taken.
+    /// Locks the versions: no edit is made durable while this is held.
     pub(super) fn versions(&self) -> Locked<'_, VersionSet> {
         self.versions.lock()
     }

@@ -126,8 +126,7 @@ struct Entered((Family, Rank));
 
 #[cfg(all(debug_assertions, not(shuttle)))]
 thread_local! {
-    /// What this thread holds. Nothing that has to be dropped: to say so the C library takes a lock, which in a child made by
-    /// `fork` a thread of the parent may hold for ever.
+    /// What this thread holds. Nothing that has to be dropped: locks are taken to the very end of a thread.
     static HELD: std::cell::Cell<[Option<(Family, Rank)>; 16]> = const { std::cell::Cell::new([None; 16]) };
 }
 

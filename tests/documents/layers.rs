@@ -96,7 +96,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
         &["mod", "checkpoint repair", "verify", "report"],
     ),
     ("iterator", &["merging visible", "alarm mod"]),
-    ("memory", &["gauge", "slabs", "door"]),
+    ("memory", &["gauge", "slabs", "kept_key", "door"]),
     (
         "memtable",
         &[

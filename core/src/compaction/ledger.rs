@@ -13,7 +13,7 @@
 use crate::content::Sum;
 use crate::error::{Error, Result};
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind, is_same_user_key};
-use crate::memory;
+use crate::memory::{self, KeptKey};
 
 /// What a message shows of a key.
 const SHOWN_KEY_BYTES: usize = 64;
@@ -38,7 +38,7 @@ pub(crate) struct Readers {
 /// The key whose entries come at present: those that were read, and those of them that were written, newest first.
 #[derive(Default)]
 struct Judged {
-    user_key: Vec<u8>,
+    user_key: KeptKey,
     read: Vec<Trailer>,
     written: Vec<Trailer>,
 }
@@ -74,10 +74,10 @@ impl Ledger {
         holds_deeper: impl FnMut(&[u8]) -> bool,
     ) -> Result<()> {
         // The first entry of a job begins a key, also if that is the empty one.
-        let is_same = is_same_user_key(&self.judged.user_key, key.user_key);
+        let is_same = is_same_user_key(self.judged.user_key.bytes(), key.user_key);
         if !is_same || self.judged.read.is_empty() {
             self.judge(holds_deeper)?;
-            memory::replace(&mut self.judged.user_key, key.user_key, JUDGED)?;
+            self.judged.user_key.replace(key.user_key, JUDGED)?;
         }
         memory::push(&mut self.judged.read, key.trailer, JUDGED)
     }
@@ -154,6 +154,7 @@ impl Ledger {
             read,
             written,
         } = &self.judged;
+        let user_key = user_key.bytes();
         let is_hidden_below = || holds_deeper(user_key);
         match wronged_reader(&self.readers, read, written, is_hidden_below) {
             None => Ok(()),

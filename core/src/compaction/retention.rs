@@ -15,7 +15,7 @@ use std::cmp::Ordering;
 
 use crate::error::{Error, Result};
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
-use crate::memory;
+use crate::memory::{self, KeptKey};
 
 /// Whether some reader sees the entry with number `sequence` whose next newer entry has number `newer` (R1).
 fn is_seen(
@@ -47,7 +47,7 @@ pub(super) enum Fate {
 /// Walks entries in order. Memory: one key, and at most a trailer for each visible number.
 pub(crate) struct Retention {
     visible: Vec<SequenceNumber>,
-    user_key: Vec<u8>,
+    user_key: KeptKey,
     has_key: bool,
     /// The number of the entry before this one, if it has the same key.
     newer: Option<SequenceNumber>,
@@ -64,7 +64,7 @@ impl Retention {
         debug_assert!(visible.is_sorted(), "visible numbers ascend");
         Ok(Retention {
             visible: memory::copy_of(visible, "numbers of snapshots")?,
-            user_key: Vec::new(),
+            user_key: KeptKey::default(),
             has_key: false,
             newer: None,
             held: Vec::new(),
@@ -78,7 +78,7 @@ impl Retention {
     #[inline(always)]
     pub(crate) fn keeps(&mut self, key: KeyRef<'_>) -> Result<bool> {
         let order = match self.has_key {
-            true => self.user_key.as_slice().cmp(key.user_key),
+            true => self.user_key.bytes().cmp(key.user_key),
             false => Ordering::Less,
         };
         if order == Ordering::Greater {
@@ -86,7 +86,7 @@ impl Retention {
         }
         if order == Ordering::Less {
             self.has_key = true;
-            memory::replace(&mut self.user_key, key.user_key, "a key")?;
+            self.user_key.replace(key.user_key, "a key")?;
             self.newer = None;
             // What was held hid nothing (R2).
             self.held.clear();

@@ -20,8 +20,9 @@ use std::cell::Cell;
 use std::ptr::NonNull;
 
 use crate::effort;
-use crate::env::{SYSTEM_PAGE_BYTES, map, unmap};
+use crate::env::{SYSTEM_PAGE_BYTES, map, return_free_memory, unmap};
 use crate::error::{Error, Result};
+use crate::sync::process::{AtomicBool, Ordering::Relaxed};
 
 /// Why bytes were not decoded.
 #[derive(Debug)]
@@ -80,6 +81,7 @@ pub fn reserve<T>(items: &mut Vec<T>, more: usize, what: &str) -> Result<()> {
 #[cold]
 fn grow<T>(items: &mut Vec<T>, more: usize, what: &str) -> Result<()> {
     pass(what, bytes_of::<T>(more))?;
+    note_large(bytes_of::<T>(more));
     let reserved = items.try_reserve(more);
     reserved.map_err(|_| Error::out_of_memory(what, bytes_of::<T>(more)))
 }
@@ -90,6 +92,7 @@ pub(crate) fn reserve_exact<T>(items: &mut Vec<T>, more: usize, what: &str) -> R
         return Ok(());
     }
     pass(what, bytes_of::<T>(more))?;
+    note_large(bytes_of::<T>(more));
     let reserved = items.try_reserve_exact(more);
     reserved.map_err(|_| Error::out_of_memory(what, bytes_of::<T>(more)))
 }
@@ -213,6 +216,26 @@ pub(crate) fn allocate(layout: Layout, is_zeroed: bool, what: &str) -> Result<No
         }
     };
     NonNull::new(place).ok_or_else(|| Error::out_of_memory(what, layout.size()))
+}
+
+/// What the allocator may keep when it is freed, and is asked to give back: glibc keeps pieces of up to 32 MiB.
+const LARGE_PIECE_BYTES: usize = 4 << 20;
+
+/// Whether it gave such a piece since [`return_large_pieces`].
+static GAVE_LARGE: AtomicBool = AtomicBool::new(false);
+
+fn note_large(bytes: usize) {
+    if bytes >= LARGE_PIECE_BYTES {
+        GAVE_LARGE.store(true, Relaxed);
+    }
+}
+
+/// Asks the allocator to give back what it keeps, if large pieces came from it since this was called last: at the end of a job
+/// that may have freed them.
+pub(crate) fn return_large_pieces() {
+    if GAVE_LARGE.swap(false, Relaxed) {
+        return_free_memory();
+    }
 }
 
 /// What whoever gets memory by other means asks first. Fails in a test that wants it, and in a call that is to give up

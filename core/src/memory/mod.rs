@@ -2,6 +2,7 @@
 //!
 //! * `door.rs`  where it is asked for, and what is said when there is none
 //! * `slabs.rs` memory in huge pages for the blocks of a large cache: docs/decisions/0024
+//! * `kept_key.rs` copies of keys, of which long ones are shared
 //! * `gauge.rs` counts what blocks and what is read ahead take
 //!
 //! Elsewhere: pages from the system (`env/pages.rs`); which blocks stay in memory (`sstable/block_cache.rs`); the
@@ -9,11 +10,14 @@
 
 mod door;
 mod gauge;
+mod kept_key;
 mod slabs;
 
 pub(crate) use door::{
-    Undecoded, allocate, append, collect, lengthen, pass, push, replace, reserve_exact, zeros,
+    Undecoded, allocate, append, collect, lengthen, pass, push, replace, reserve_exact,
+    return_large_pieces, zeros,
 };
 pub use door::{copy_of, reserve, room_ahead, room_for};
 pub(crate) use gauge::MemoryGauge;
+pub(crate) use kept_key::KeptKey;
 pub(crate) use slabs::Slabs;

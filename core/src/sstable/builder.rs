@@ -21,7 +21,7 @@ use crate::content::{Sum, key_hash};
 use crate::env::File;
 use crate::error::{Error, Result};
 use crate::key::{KeyRef, MAX_KEY_BYTES, MAX_VALUE_BYTES, SequenceNumber, TRAILER_BYTES, Trailer};
-use crate::memory::{self, Undecoded};
+use crate::memory::{self, KeptKey, Undecoded};
 use crate::sstable::block::{Damage, common_prefix};
 use crate::sstable::block_builder::BlockBuilder;
 use crate::sstable::filter::{self, Filter};
@@ -106,11 +106,11 @@ pub(crate) struct Builder {
     older_versions: u64,
     numbers: [SequenceNumber; 2],
     created_micros: u64,
-    last_user_key: Vec<u8>,
+    last_user_key: KeptKey,
     last_trailer: Trailer,
-    /// The first key of the block being built, and the last key of the one before (encoded).
-    block_first: Vec<u8>,
-    block_before: Option<Vec<u8>>,
+    /// The first key of the block being built, and the last key of the one before.
+    block_first: (KeptKey, Trailer),
+    block_before: Option<(KeptKey, Trailer)>,
     failed: Option<Error>,
 }
 
@@ -149,9 +149,9 @@ impl Builder {
             older_versions: 0,
             numbers: [SequenceNumber::MAX, SequenceNumber(0)],
             created_micros: 0,
-            last_user_key: Vec::new(),
+            last_user_key: KeptKey::default(),
             last_trailer: Trailer::NEWEST,
-            block_first: Vec::new(),
+            block_first: (KeptKey::default(), Trailer::NEWEST),
             block_before: None,
             failed: None,
             options,
@@ -181,10 +181,10 @@ impl Builder {
                 value.len()
             )));
         }
-        let shared = common_prefix(&self.last_user_key, user_key);
+        let shared = common_prefix(self.last_user_key.bytes(), user_key);
         if self.entries > 0 {
             // The first byte that is not shared decides; then the trailer.
-            let ascends = match (self.last_user_key.get(shared), user_key.get(shared)) {
+            let ascends = match (self.last_user_key.bytes().get(shared), user_key.get(shared)) {
                 (Some(last), Some(this)) => last < this,
                 (None, Some(_)) => true,
                 (Some(_), None) => false,
@@ -205,13 +205,13 @@ impl Builder {
             self.finish_block()?;
         }
         if self.block.is_empty() {
-            self.block_first.clear();
-            key.encode_to(&mut self.block_first)?;
+            self.block_first.0.replace(user_key, TABLE)?;
+            self.block_first.1 = key.trailer;
         }
         self.block.add(shared, key, value)?;
 
-        self.last_user_key.truncate(shared);
-        memory::append(&mut self.last_user_key, &user_key[shared..], TABLE)?;
+        self.last_user_key
+            .rebuild(shared, &user_key[shared..], TABLE)?;
         self.last_trailer = key.trailer;
         self.entries += 1;
         let sequence = key.trailer.sequence();
@@ -255,11 +255,8 @@ impl Builder {
                     })
                 })?;
         self.block.reset();
-        let decode = |bytes| {
-            KeyRef::decode(bytes).ok_or_else(|| Error::internal("a block without first key"))
-        };
-        let before = self.block_before.as_deref().map(decode).transpose()?;
-        self.index.add(before, decode(&self.block_first)?, handle)?;
+        let before = self.block_before.as_ref().map(key_of);
+        self.index.add(before, key_of(&self.block_first), handle)?;
         let fence = self.index.last_fence();
         if !fence.is_some_and(|fence| self.tally.is_fence(fence)) {
             return Err(Error::unaccounted(format!(
@@ -267,9 +264,10 @@ impl Builder {
                 self.output.path.display()
             )));
         }
-        let last = self.block_before.get_or_insert_default();
-        last.clear();
-        KeyRef::new(&self.last_user_key, self.last_trailer).encode_to(last)
+        let none = || (KeptKey::default(), Trailer::NEWEST);
+        let last = self.block_before.get_or_insert_with(none);
+        last.1 = self.last_trailer;
+        last.0.replace(self.last_user_key.bytes(), TABLE)
     }
 
     /// About how large the file would be if it were finished now.
@@ -284,7 +282,7 @@ impl Builder {
 
     /// The user key added last; empty before the first.
     pub(crate) fn last_user_key(&self) -> &[u8] {
-        &self.last_user_key
+        self.last_user_key.bytes()
     }
 
     /// Entries added so far.
@@ -329,7 +327,7 @@ impl Builder {
             older_versions: tally.facts.older_versions,
             created_micros: self.created_micros,
             sum: tally.facts.sum,
-            smallest: tally.smallest,
+            smallest: tally.smallest()?,
         })
     }
 
@@ -427,6 +425,10 @@ impl Builder {
             content_sum: Some(tally.facts.sum.terms),
         }
     }
+}
+
+fn key_of((user_key, trailer): &(KeptKey, Trailer)) -> KeyRef<'_> {
+    KeyRef::new(user_key.bytes(), *trailer)
 }
 
 /// A block that is read back as something else than was written.

@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 
 use crate::content::{Content, Sum};
 use crate::key::{KeyRef, SequenceNumber, TRAILER_BYTES, Trailer};
-use crate::memory::{self, Undecoded};
+use crate::memory::{KeptKey, Undecoded};
 use crate::sstable::block::{
     ASTRAY, Damage, SHARED_AT_RESTART, SHARED_TOO_MUCH, Stored, StoredEntry, TOO_MUCH_TO_REBUILD,
 };
@@ -35,14 +35,15 @@ const KEY: &str = "a key";
 #[derive(Default)]
 pub(super) struct Tally {
     pub(super) facts: Facts,
-    /// The first entry's key, encoded; empty before the first block.
-    pub(super) smallest: Vec<u8>,
-    last_user_key: Vec<u8>,
+    /// The first entry's key.
+    smallest_user_key: KeptKey,
+    smallest_trailer: Option<Trailer>,
+    last_user_key: KeptKey,
     last_trailer: Option<Trailer>,
     /// The last key before the block told of last, and that block's first one.
-    before_user_key: Vec<u8>,
+    before_user_key: KeptKey,
     before_trailer: Option<Trailer>,
-    first_user_key: Vec<u8>,
+    first_user_key: KeptKey,
     first_trailer: Option<Trailer>,
 }
 
@@ -78,7 +79,8 @@ impl Tally {
         raw: &[u8],
         visit: impl FnMut(Told<'_>) -> Result<(), Undecoded<Damage>>,
     ) -> Result<(), Undecoded<Damage>> {
-        memory::replace(&mut self.before_user_key, &self.last_user_key, KEY)?;
+        self.before_user_key
+            .replace(self.last_user_key.bytes(), KEY)?;
         self.before_trailer = self.last_trailer;
         let before = self.facts;
         let outcome = self.walk(raw, visit);
@@ -94,10 +96,10 @@ impl Tally {
     pub(super) fn is_fence(&self, fence: KeyRef<'_>) -> bool {
         let before = self
             .before_trailer
-            .map(|trailer| KeyRef::new(&self.before_user_key, trailer));
+            .map(|trailer| KeyRef::new(self.before_user_key.bytes(), trailer));
         let first = self
             .first_trailer
-            .map(|trailer| KeyRef::new(&self.first_user_key, trailer));
+            .map(|trailer| KeyRef::new(self.first_user_key.bytes(), trailer));
         before.is_none_or(|before| before < fence) && first.is_some_and(|first| fence <= first)
     }
 
@@ -138,11 +140,12 @@ impl Tally {
             let Some(kind) = entry.trailer.kind() else {
                 return Err(UNKNOWN_KIND.at(at).into());
             };
-            let content = Content::of(kind, &self.last_user_key, entry.value);
+            let user_key = self.last_user_key.bytes();
+            let content = Content::of(kind, user_key, entry.value);
             let sequence = entry.trailer.sequence();
             let facts = &mut self.facts;
             facts.sum.add(kind, content, sequence);
-            facts.key_bytes += (self.last_user_key.len() + TRAILER_BYTES) as u64;
+            facts.key_bytes += (user_key.len() + TRAILER_BYTES) as u64;
             facts.value_bytes += entry.value.len() as u64;
             match is_first_of_key {
                 true => facts.key_hashes = facts.key_hashes.wrapping_add(content.key_hash),
@@ -150,12 +153,13 @@ impl Tally {
             }
             facts.smallest_sequence = facts.smallest_sequence.min(sequence);
             facts.largest_sequence = facts.largest_sequence.max(sequence);
-            let key = KeyRef::new(&self.last_user_key, entry.trailer);
+            let key = KeyRef::new(user_key, entry.trailer);
             if at == 0 {
-                memory::replace(&mut self.first_user_key, key.user_key, KEY)?;
+                self.first_user_key.replace(key.user_key, KEY)?;
                 self.first_trailer = Some(key.trailer);
                 if is_first_block {
-                    self.smallest = key.encoded()?;
+                    self.smallest_user_key.replace(key.user_key, KEY)?;
+                    self.smallest_trailer = Some(key.trailer);
                 }
             }
             visit(Told {
@@ -176,7 +180,7 @@ impl Tally {
     // A call of its own would cost a flush one instruction in a hundred.
     #[inline(always)]
     fn follow(&mut self, entry: &StoredEntry<'_>, at: usize) -> Result<bool, Undecoded<Damage>> {
-        let Some(rest) = self.last_user_key.get(entry.shared..) else {
+        let Some(rest) = self.last_user_key.bytes().get(entry.shared..) else {
             return Err(SHARED_TOO_MUCH.at(at).into());
         };
         // What is not shared decides, mostly its first byte; then the trailer.
@@ -188,17 +192,25 @@ impl Tally {
                 _ => return Err(UNORDERED.at(at).into()),
             },
         };
-        self.last_user_key.truncate(entry.shared);
-        memory::append(&mut self.last_user_key, entry.suffix, KEY)?;
+        self.last_user_key
+            .rebuild(entry.shared, entry.suffix, KEY)?;
         self.last_trailer = Some(entry.trailer);
         Ok(is_first_of_key)
+    }
+
+    /// The first entry's key, encoded; empty before the first block.
+    pub(super) fn smallest(&self) -> crate::error::Result<Vec<u8>> {
+        let smallest = self
+            .smallest_trailer
+            .map(|trailer| KeyRef::new(self.smallest_user_key.bytes(), trailer));
+        smallest.map_or(Ok(Vec::new()), KeyRef::encoded)
     }
 
     /// The last entry's key, encoded; empty before the first block.
     pub(super) fn largest(&self) -> crate::error::Result<Vec<u8>> {
         let last = self
             .last_trailer
-            .map(|trailer| KeyRef::new(&self.last_user_key, trailer));
+            .map(|trailer| KeyRef::new(self.last_user_key.bytes(), trailer));
         last.map_or(Ok(Vec::new()), KeyRef::encoded)
     }
 }

@@ -76,6 +76,8 @@ pub const THRESHOLDS: &[Threshold] = &[
     count("iterator/mod.rs", "RESEEK_AFTER", 8),
     bytes("key.rs", "MAX_KEY_BYTES", 16 << 20),
     bytes("key.rs", "MAX_VALUE_BYTES", (1 << 32) - 1),
+    bytes("memory/door.rs", "LARGE_PIECE_BYTES", 4 << 20),
+    bytes("memory/kept_key.rs", "LARGE_KEY_BYTES", 1 << 20),
     bytes("memtable/arena.rs", "SMALLEST_CHUNK_BYTES", 4 << 10),
     bytes("memtable/arena.rs", "LARGEST_CHUNK_BYTES", 1 << 20),
     bytes("memtable/chunk.rs", "SMALLEST_MAPPED_BYTES", 128 << 10),

@@ -1,4 +1,5 @@
-//! How much memory large values take at their most, in each step of their life: `large-value DIR`, `large-values DIR`.
+//! How much memory large values and keys take at their most, in each step of their life: `large-value DIR`,
+//! `large-values DIR`, `large-keys DIR`.
 
 use std::fs;
 
@@ -158,5 +159,45 @@ pub fn many(arguments: &[String]) {
     });
     steps.step("compact", 2, || db.compact_range(None, None).unwrap());
     steps.step("close", 2, || db.close().unwrap());
+    steps.end();
+}
+
+/// Keys as long as they may be, with different beginnings.
+pub fn keys(arguments: &[String]) {
+    const COUNT: u64 = 12;
+    const BYTES: u64 = 16 * MIB;
+    let [dir] = arguments else {
+        panic!("large-keys DIR");
+    };
+    let key = |number: u64| noise(number, BYTES);
+    let mut steps = Steps::begin(BYTES);
+    let db = DB::open(dir, options()).unwrap();
+    let put_all = |value: &[u8]| {
+        for number in 0..COUNT {
+            db.put(&key(number), value).unwrap();
+        }
+    };
+    // The caller's copy, the batch's, three memtables', and two in the flush: the checks' and the block's.
+    steps.step("puts", 8, || put_all(b"one"));
+    // Compactions go on beside that, each of as many tables as level 0 may have.
+    steps.step("overwrites", 14, || put_all(b"two"));
+    steps.step("flush", 12, || db.flush().unwrap());
+    steps.step("gets", 14, || {
+        for number in 0..COUNT {
+            let found = db.get(&key(number)).unwrap();
+            assert_eq!(found.as_deref(), Some(&b"two"[..]), "{number}");
+        }
+    });
+    steps.step("compact", 14, || db.compact_range(None, None).unwrap());
+    steps.step("walk", 8, || {
+        let long = db
+            .iter()
+            .filter(|entry| entry.as_ref().unwrap().0.len() as u64 == BYTES);
+        assert_eq!(long.count() as u64, COUNT)
+    });
+    steps.step("verify", 16, || {
+        db.verify().unwrap();
+    });
+    steps.step("close", 8, || db.close().unwrap());
     steps.end();
 }

@@ -58,6 +58,7 @@ fn main() {
         "full-disk" => full_disk::run(rest),
         "large-value" => large_value::one(rest),
         "large-values" => large_value::many(rest),
+        "large-keys" => large_value::keys(rest),
         "file-size" => limits::file_size(rest),
         "no-streams" => limits::no_streams(rest),
         #[cfg(target_os = "linux")]

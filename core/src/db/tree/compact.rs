@@ -21,6 +21,7 @@ use crate::db::panics::guarded;
 use crate::effort;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::FileNumber;
+use crate::memory;
 use crate::sync::Arc;
 use crate::version::{LEVELS, Version};
 
@@ -146,6 +147,7 @@ impl Tree {
             self.context.step("a compaction is tidied up after");
             self.delete_obsolete_tables();
             self.adjust_reserve();
+            memory::return_large_pieces();
         });
         let outcome = outcome.and(tidied);
         if let Err(error) = &outcome

@@ -27,6 +27,7 @@ use crate::error::{Error, Result};
 use crate::filename::table_path;
 use crate::iterator::InternalIterator;
 use crate::key::{FileNumber, SequenceNumber};
+use crate::memory;
 use crate::sstable::Builder;
 use crate::sync::Arc;
 use crate::version::{TableInfo, VersionEdit, shorten};
@@ -97,6 +98,7 @@ impl Tree {
         drop(state);
         self.context.step("a flush was told of");
         drop(superversion);
+        memory::return_large_pieces();
         if self.superversion.load().active.is_empty() {
             // Nobody writes at present, so nobody needs what the memtable left.
             self.spare_chunks.clear();

@@ -252,10 +252,6 @@ fn builder_of_blocks(keys: &[&[u8]]) -> Builder {
     builder
 }
 
-fn encoded(user_key: &[u8]) -> Vec<u8> {
-    KeyRef::new(user_key, put(1)).encoded().unwrap()
-}
-
 /// A lookup of a key before its block's fence reads the block before it, and finds nothing.
 #[test]
 fn a_fence_behind_its_blocks_first_key_is_noticed() {
@@ -263,7 +259,7 @@ fn a_fence_behind_its_blocks_first_key_is_noticed() {
     builder.add(KeyRef::new(b"a", put(1)), b"v").unwrap();
     builder.finish_block().unwrap();
     builder.add(KeyRef::new(b"b", put(1)), b"v").unwrap();
-    builder.block_first = encoded(b"c");
+    builder.block_first.0.replace(b"c", "a key").unwrap();
     let error = builder.finish().unwrap_err();
     assert!(error.is_unaccounted(), "{error}");
 }
@@ -272,7 +268,8 @@ fn a_fence_behind_its_blocks_first_key_is_noticed() {
 #[test]
 fn a_fence_that_does_not_lie_behind_the_block_before_is_noticed() {
     let mut builder = builder_of_blocks(&[b"a", b"bba"]);
-    builder.block_before = Some(encoded(b"a"));
+    let before = builder.block_before.as_mut().unwrap();
+    before.0.replace(b"a", "a key").unwrap();
     let key = KeyRef::new(b"bbb", put(1));
     let error = builder.add(key, b"v").unwrap_err();
     assert!(error.is_unaccounted(), "{error}");

@@ -113,7 +113,7 @@ impl Table {
             older_versions: tally.facts.older_versions,
             created_micros: self.properties.created_micros,
             sum: tally.facts.sum,
-            smallest: tally.smallest,
+            smallest: tally.smallest()?,
         }))
     }
 

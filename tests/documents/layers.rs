@@ -138,7 +138,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
             "set salvage",
             "foreign builder iter manifest",
             "mod",
-            "lookup file ends bounds",
+            "access lookup file ends bounds",
             "edit",
         ],
     ),

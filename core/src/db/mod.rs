@@ -23,7 +23,7 @@ use std::ops::{Bound, ControlFlow, RangeBounds};
 use std::path::Path;
 
 use self::life::{Database, Unflushed};
-use self::tree::Found;
+use self::tree::{Contains, Get};
 use crate::batch::WriteBatch;
 use crate::error::Result;
 use crate::memory;
@@ -170,9 +170,7 @@ impl DB {
 
     /// [`DB::get`] with options. Errors also: `InvalidArgument` for a snapshot of another database.
     pub fn get_with(&self, key: &[u8], options: &ReadOptions<'_>) -> Result<Option<Value>> {
-        self.rooms()
-            .tree
-            .get(key, options, |found| found.into_value())
+        self.rooms().tree.get(key, options, Get)
     }
 
     /// What memory alone can tell of `key`, for a thread that must not wait, such as one that runs an event loop.
@@ -234,11 +232,7 @@ impl DB {
 
     /// [`DB::contains_key`] with options.
     pub fn contains_key_with(&self, key: &[u8], options: &ReadOptions<'_>) -> Result<bool> {
-        Ok(self
-            .rooms()
-            .tree
-            .get(key, options, |_: Found<'_>| Ok(()))?
-            .is_some())
+        self.rooms().tree.get(key, options, Contains)
     }
 
     /// Pins the present point in the sequence of writes for reads, until it is dropped.

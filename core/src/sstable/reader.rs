@@ -92,6 +92,13 @@ impl<'a> Sought<'a> {
             hash: key_hash(user_key),
         }
     }
+
+    /// The same key, at or after another trailer.
+    #[inline]
+    pub(crate) fn from(self, trailer: Trailer) -> Sought<'a> {
+        let key = KeyRef::new(self.key.user_key, trailer);
+        Sought { key, ..self }
+    }
 }
 
 /// A value in a block that is held for the length of a call. Derefs to its bytes.
@@ -124,6 +131,12 @@ pub(crate) enum Unread {
     /// The table or its block would have to be read or unpacked.
     NotInMemory,
     Failed(Error),
+}
+
+impl From<Error> for Unread {
+    fn from(error: Error) -> Unread {
+        Unread::Failed(error)
+    }
 }
 
 /// A lookup between its steps: the block that answers it, if that is in the cache.

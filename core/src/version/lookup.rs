@@ -1,68 +1,37 @@
-//! How far a lookup goes for a table: to the disk, or no further than memory.
+//! What a point lookup needs after each entry that it is fed.
+//!
+//! * LOOKUP-1  A lookup is fed entries of one key at or before the number it reads at, each older than the one before, and none
+//!             between them is left out. It is fed no more once it is done.
 
-use std::result::Result;
-
-use crate::cache::{TableCache, TableHandle};
-use crate::error::Error;
 use crate::key::Trailer;
-use crate::sstable::{Sought, TableEntry, Unread};
-use crate::sync::Arc;
 
-/// A way to ask one table for a key.
-pub(crate) trait Lookup {
-    /// Why there is no answer.
-    type Error;
-
-    /// What `make` makes of the newest entry of the key at or after its trailer in the table.
-    fn look<T>(
-        &self,
-        handle: &Arc<TableHandle>,
-        sought: Sought<'_>,
-        make: impl FnOnce(Trailer, TableEntry<'_>) -> T,
-    ) -> Result<Option<T>, Self::Error>;
+/// What a lookup needs after an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// It is done.
+    Nothing,
+    /// The next older entry of its key.
+    Older,
 }
 
-/// Opens the table and reads the block if they are not in memory.
-pub(crate) struct Reading<'a> {
-    pub(crate) tables: &'a TableCache,
-    /// Whether a block that is read stays in the cache.
-    pub(crate) fill_cache: bool,
+/// Where a lookup goes on after some of its entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// It is done.
+    Nothing,
+    /// The newest entry at or after this one.
+    From(Trailer),
 }
 
-impl Lookup for Reading<'_> {
-    type Error = Error;
-
+impl Rest {
+    /// What is left after an entry with this trailer, after which the lookup needs `need`.
     #[inline]
-    fn look<T>(
-        &self,
-        handle: &Arc<TableHandle>,
-        sought: Sought<'_>,
-        make: impl FnOnce(Trailer, TableEntry<'_>) -> T,
-    ) -> Result<Option<T>, Error> {
-        let table = self.tables.get(handle)?;
-        if !table.may_hold(sought) {
-            return Ok(None);
+    pub(crate) fn after(trailer: Trailer, need: Need) -> Rest {
+        match need {
+            Need::Nothing => Rest::Nothing,
+            Need::Older => {
+                (trailer.0.checked_sub(1)).map_or(Rest::Nothing, |older| Rest::From(Trailer(older)))
+            }
         }
-        table.get_with(sought, self.fill_cache, make)
-    }
-}
-
-/// Takes no lock, opens no table, and neither reads nor unpacks a block.
-pub(crate) struct InMemory;
-
-impl Lookup for InMemory {
-    type Error = Unread;
-
-    fn look<T>(
-        &self,
-        handle: &Arc<TableHandle>,
-        sought: Sought<'_>,
-        make: impl FnOnce(Trailer, TableEntry<'_>) -> T,
-    ) -> Result<Option<T>, Unread> {
-        let table = handle.get().ok_or(Unread::NotInMemory)?;
-        if !table.may_hold(sought) {
-            return Ok(None);
-        }
-        table.get_in_memory(sought, make)
     }
 }

@@ -15,10 +15,12 @@
 //! * `bounds.rs`    short bounds of tables with long keys
 //! * `edit.rs`      one change, encoded          * `builder.rs`  edits applied to a version
 //! * `file.rs`      a counted live file          * `manifest.rs` edits on disk, CURRENT
-//! * `salvage.rs`   what a damaged one still tells   * `lookup.rs` how far a get goes for a table
+//! * `lookup.rs`    feeding a point lookup       * `access.rs`   how far it goes for a table
+//! * `salvage.rs`   what a damaged manifest still tells
 //! * `iter.rs`      walks one level              * `set.rs`      the current version and its durable history
 //! * `identity.rs`  whose a folder is            * `foreign.rs`  other engines
 
+mod access;
 mod bounds;
 mod builder;
 mod edit;
@@ -39,9 +41,10 @@ use crate::cache::TableCache;
 use crate::content::Sum;
 use crate::error::Result;
 use crate::key::{FileNumber, SequenceNumber, Trailer};
-use crate::sstable::{Pending, Sought, Table, TableEntry};
+use crate::sstable::{Pending, Sought, Table, TableEntry, TableValue};
 use crate::sync::Arc;
 
+pub(crate) use access::{Access, InMemory, Reading};
 pub(crate) use bounds::shorten;
 pub(crate) use builder::Builder;
 #[cfg(test)]
@@ -52,13 +55,13 @@ pub(crate) use identity::{
     Contents, MARK, Owner, belongs, foreign, inspect, is_marked, is_ours, not_a_directory, owner,
 };
 pub(crate) use iter::LevelIterator;
-pub(crate) use lookup::{InMemory, Lookup, Reading};
+pub(crate) use lookup::{Need, Rest};
 pub(crate) use salvage::{Salvage, salvage};
 #[cfg(test)]
 pub(crate) use set::gain_of;
 pub(crate) use set::{FileNumbers, VersionSet};
 
-/// Keys that [`Version::get_together`] takes at once: each holds a cached block, for which a thread has eight places.
+/// Keys that [`Version::feed_together`] takes at once: each holds a cached block, for which a thread has eight places.
 pub(crate) const TOGETHER: usize = 8;
 
 /// What the tables of a version hold, in sum.
@@ -252,64 +255,120 @@ impl Version {
         (file.smallest_key().user_key <= user_key).then_some(file)
     }
 
-    /// The newest entry of the key sought at or after its trailer, a value or a tombstone, for the caller to tell by
-    /// its trailer; with what `make` made of it. Reads one table per deeper level at most.
-    ///
-    /// `make` is called again if a newer entry turns up, which happens in level 0 only.
+    /// Feeds `lookup` what the tables hold of the key sought, at or after its trailer, until it is done (LOOKUP-1). Reads
+    /// one table per deeper level at most.
     #[inline]
-    pub(crate) fn get<T, L: Lookup>(
+    pub(crate) fn feed<A: Access>(
         &self,
         sought: Sought<'_>,
-        lookup: &L,
-        mut make: impl FnMut(Trailer, TableEntry<'_>) -> T,
-    ) -> std::result::Result<Option<(Trailer, T)>, L::Error> {
-        let mut found: Option<(Trailer, T)> = None;
-        for file in self.files(0) {
-            // Tables may overlap in sequence numbers too; no later one holds anything newer than this.
-            if let Some((newest, _)) = &found
-                && newest.sequence() >= file.largest_sequence
-            {
-                break;
-            }
+        access: &A,
+        lookup: &mut impl FnMut(Trailer, TableEntry<'_>) -> Need,
+    ) -> std::result::Result<Need, A::Error> {
+        // Most are done with the first entry that is met.
+        let files = self.files(0);
+        for (index, file) in files.iter().enumerate() {
             if !file.may_answer(sought.key) {
                 continue;
             }
-            let newest = found.as_ref().map(|(newest, _)| *newest);
-            let entry = lookup.look(&file.handle, sought, |trailer, entry| {
-                let is_newer = newest.is_none_or(|newest| trailer > newest);
-                is_newer.then(|| (trailer, make(trailer, entry)))
+            let fed = access.look(&file.handle, sought, |trailer, entry| {
+                // Tables may overlap in sequence numbers too: a later one may have a newer entry (V1).
+                let is_newest = trailer.sequence() >= rival_of(files, index);
+                is_newest.then(|| Rest::after(trailer, lookup(trailer, entry)))
             })?;
-            if let Some(entry) = entry.flatten() {
-                found = Some(entry);
+            if let Some(fed) = fed {
+                let rest = fed.unwrap_or(Rest::From(sought.key.trailer));
+                return self.feed_rest(rest, sought, access, lookup);
             }
-        }
-        if found.is_some() {
-            return Ok(found);
         }
         for level in 1..LEVELS {
             let Some(file) = self.file_for(level, sought.key.user_key) else {
                 continue;
             };
-            let entry = lookup.look(&file.handle, sought, |trailer, entry| {
-                (trailer, make(trailer, entry))
+            let fed = access.look(&file.handle, sought, |trailer, entry| {
+                Rest::after(trailer, lookup(trailer, entry))
             })?;
-            if entry.is_some() {
-                return Ok(entry);
+            if let Some(rest) = fed {
+                return self.feed_rest(rest, sought, access, lookup);
             }
         }
-        Ok(None)
+        Ok(Need::Older)
     }
 
-    /// [`Version::get`] for up to [`TOGETHER`] keys, whose steps are done in turn, so that they wait for memory
-    /// together. `make` is also told which of `sought` it is; keys that are not found are left out. `open` is kept from
+    /// Feeds `lookup` what is left for it.
+    #[inline]
+    fn feed_rest<A: Access>(
+        &self,
+        rest: Rest,
+        sought: Sought<'_>,
+        access: &A,
+        lookup: &mut impl FnMut(Trailer, TableEntry<'_>) -> Need,
+    ) -> std::result::Result<Need, A::Error> {
+        match rest {
+            Rest::Nothing => Ok(Need::Nothing),
+            Rest::From(trailer) => self.feed_older(sought.from(trailer), access, lookup),
+        }
+    }
+
+    /// [`Version::feed`], one entry after the other.
+    #[cold]
+    fn feed_older<A: Access>(
+        &self,
+        mut sought: Sought<'_>,
+        access: &A,
+        lookup: &mut dyn FnMut(Trailer, TableEntry<'_>) -> Need,
+    ) -> std::result::Result<Need, A::Error> {
+        for level in 0..LEVELS {
+            while let Some((trailer, value)) = self.newest_in(level, sought, access)? {
+                let need = lookup(trailer, value.as_entry());
+                match Rest::after(trailer, need) {
+                    Rest::Nothing => return Ok(Need::Nothing),
+                    Rest::From(older) => sought = sought.from(older),
+                }
+            }
+        }
+        Ok(Need::Older)
+    }
+
+    /// The newest entry of the key sought, at or after its trailer, in `level`.
+    fn newest_in<A: Access>(
+        &self,
+        level: usize,
+        sought: Sought<'_>,
+        access: &A,
+    ) -> std::result::Result<Option<(Trailer, TableValue)>, A::Error> {
+        let pin = |trailer, entry: TableEntry<'_>| (trailer, entry.pin());
+        if level > 0 {
+            let file = self.file_for(level, sought.key.user_key);
+            return file.map_or(Ok(None), |file| access.look(&file.handle, sought, pin));
+        }
+        let mut newest: Option<(Trailer, TableValue)> = None;
+        for file in self.files(0) {
+            // Tables may overlap in sequence numbers too; no later one holds anything newer than this (V1).
+            if (newest.as_ref())
+                .is_some_and(|(newest, _)| newest.sequence() >= file.largest_sequence)
+            {
+                break;
+            }
+            if file.may_answer(sought.key)
+                && let Some(found) = access.look(&file.handle, sought, pin)?
+                && newest.as_ref().is_none_or(|(newest, _)| found.0 > *newest)
+            {
+                newest = Some(found);
+            }
+        }
+        Ok(newest)
+    }
+
+    /// [`Version::feed`] for up to [`TOGETHER`] keys, whose steps are done in turn, so that they wait for memory
+    /// together. `feed` is also told which of `sought` it is fed for; keys that are not found are left out. `open` is kept from
     /// one call to the next.
-    pub(crate) fn get_together<'a>(
+    pub(crate) fn feed_together<'a>(
         &'a self,
         sought: &[Sought<'_>],
         tables: &TableCache,
         open: &mut OpenTables<'a>,
         fill_cache: bool,
-        mut make: impl FnMut(usize, Trailer, TableEntry<'_>) -> Result<()>,
+        mut feed: impl FnMut(usize, Trailer, TableEntry<'_>) -> Need,
     ) -> Result<()> {
         debug_assert!(sought.len() <= TOGETHER);
         if open.0.len() > TOGETHER {
@@ -355,21 +414,14 @@ impl Version {
             pending.into_iter().flatten().zip(lookups)
         {
             let sought = *sought;
-            let is_newest = |trailer: Trailer| trailer.sequence() >= rival;
-            let answered = table.finish(pending, sought, fill_cache, |trailer, entry| {
-                is_newest(trailer).then(|| make(index, trailer, entry))
+            let mut lookup = |trailer, entry: TableEntry<'_>| feed(index, trailer, entry);
+            let first = table.finish(pending, sought, fill_cache, |trailer, entry| {
+                let is_newest = trailer.sequence() >= rival;
+                is_newest.then(|| Rest::after(trailer, lookup(trailer, entry)))
             })?;
-            match answered.flatten() {
-                Some(made) => made?,
-                None => {
-                    let ask_all = |trailer, entry: TableEntry<'_>| (trailer, entry.pin());
-                    if let Some((_, (trailer, value))) =
-                        self.get(sought, &Reading { tables, fill_cache }, ask_all)?
-                    {
-                        make(index, trailer, value.as_entry())?;
-                    }
-                }
-            }
+            // Where nothing was fed, all tables are asked.
+            let rest = first.flatten().unwrap_or(Rest::From(sought.key.trailer));
+            self.feed_rest(rest, sought, &Reading { tables, fill_cache }, &mut lookup)?;
         }
         Ok(())
     }
@@ -384,8 +436,8 @@ impl Version {
     ) -> Option<(usize, SequenceNumber)> {
         let files = self.files(0);
         if let Some(index) = files.iter().position(|file| file.may_answer(sought.key)) {
-            let rival = files.get(index + 1).map(|next| next.largest_sequence);
-            return Some((open.place(&files[index])?, rival.unwrap_or_default()));
+            let rival = rival_of(files, index);
+            return Some((open.place(&files[index])?, rival));
         }
         let file = (1..LEVELS).find_map(|level| self.file_for(level, sought.key.user_key))?;
         Some((open.place(file)?, SequenceNumber::default()))
@@ -405,8 +457,7 @@ impl Version {
             if file.may_answer(sought.key)
                 && let Some(place) = open.holding(sought, file, tables)?
             {
-                let rival = files.get(index + 1).map(|next| next.largest_sequence);
-                return Ok(Some((place, rival.unwrap_or_default())));
+                return Ok(Some((place, rival_of(files, index))));
             }
         }
         for level in 1..LEVELS {
@@ -429,6 +480,13 @@ impl Version {
         let levels = self.levels[1..].iter();
         levels.filter(|level| !level.files.is_empty())
     }
+}
+
+/// The largest number in the tables of level 0 after the one at `index`.
+#[inline]
+fn rival_of(files: &[Arc<FileMeta>], index: usize) -> SequenceNumber {
+    let next = files.get(index + 1);
+    next.map_or(SequenceNumber(0), |next| next.largest_sequence)
 }
 
 impl fmt::Debug for Version {

@@ -101,19 +101,20 @@ fn get(bench: &Bench, version: &Version, key: &[u8], at: u64) -> Option<String> 
     let trailer = Trailer::visible_at(SequenceNumber(at));
     let sought = Sought::new(key, trailer);
     let text = |value: &[u8]| String::from_utf8(value.to_vec()).unwrap();
-    let lookup = Reading {
-        tables: &bench.tables,
-        fill_cache: true,
+    let mut found = None;
+    let mut newest = |_, value: TableEntry<'_>| {
+        found = Some(text(&value));
+        Need::Nothing
     };
-    let found = version.get(sought, &lookup, |_, value| text(&value));
-    let found = found.unwrap().map(|(_, value)| value);
+    version.feed(sought, &reading(bench), &mut newest).unwrap();
     let mut together = None;
     let note = |_, _, value: TableEntry<'_>| {
+        assert_eq!(together, None, "fed after it was done");
         together = Some(text(&value));
-        Ok(())
+        Need::Nothing
     };
     version
-        .get_together(
+        .feed_together(
             &[sought],
             &bench.tables,
             &mut OpenTables::default(),
@@ -123,6 +124,73 @@ fn get(bench: &Bench, version: &Version, key: &[u8], at: u64) -> Option<String> 
         .unwrap();
     assert_eq!(together, found);
     found
+}
+
+fn reading(bench: &Bench) -> Reading<'_> {
+    Reading {
+        tables: &bench.tables,
+        fill_cache: true,
+    }
+}
+
+/// The numbers of the entries of `key` that a lookup at `at` is fed if it takes `most` of them, alone and among others.
+fn fed(bench: &Bench, version: &Version, key: &[u8], at: u64, most: usize) -> Vec<u64> {
+    let sought = Sought::new(key, Trailer::visible_at(SequenceNumber(at)));
+    let need = |fed: &Vec<u64>| match fed.len() == most {
+        true => Need::Nothing,
+        false => Need::Older,
+    };
+    let mut alone = Vec::new();
+    let mut gather = |trailer: Trailer, _: TableEntry<'_>| {
+        alone.push(trailer.sequence().0);
+        need(&alone)
+    };
+    let left = version.feed(sought, &reading(bench), &mut gather).unwrap();
+    assert_eq!(left == Need::Nothing, alone.len() == most);
+    let others = [&b"absent"[..], b"a", b"z"].map(|key| Sought::new(key, Trailer::NEWEST));
+    let keys = [others[0], others[1], sought, others[2]];
+    let mut together = Vec::new();
+    let gather = |index: usize, trailer: Trailer, _: TableEntry<'_>| {
+        if index != 2 {
+            return Need::Nothing;
+        }
+        together.push(trailer.sequence().0);
+        need(&together)
+    };
+    let mut open = OpenTables::default();
+    version
+        .feed_together(&keys, &bench.tables, &mut open, true, gather)
+        .unwrap();
+    assert_eq!(together, alone, "{key:?} at {at}, {most}");
+    alone
+}
+
+/// LOOKUP-1, with tables of level 0 that overlap in numbers, and levels below.
+#[test]
+fn a_lookup_is_fed_each_entry_of_its_key_newest_first_until_it_is_done() {
+    let bench = Bench::new();
+    let wide = puts(&[(b"a", 1), (b"k", 25), (b"k", 21), (b"z", 40)]);
+    let narrow = puts(&[(b"k", 35), (b"k", 23), (b"l", 38)]);
+    let mut deleted = puts(&[(b"k", 15)]);
+    insert(&mut deleted, b"k", 18, None);
+    let tables = [
+        (0, bench.table(&puts(&[(b"b", 19), (b"y", 20)]))),
+        (0, bench.table(&narrow)),
+        (0, bench.table(&wide)),
+        (1, bench.table(&deleted)),
+        (2, bench.table(&puts(&[(b"b", 8), (b"y", 9)]))),
+        (4, bench.table(&puts(&[(b"k", 7), (b"k", 3)]))),
+    ];
+    let version = bench.apply(&Version::empty(), &added(tables));
+    let all = [35, 25, 23, 21, 18, 15, 7, 3];
+    for at in 0..=40 {
+        let visible: Vec<u64> = all.into_iter().filter(|number| *number <= at).collect();
+        for most in 1..=all.len() + 1 {
+            let expected = &visible[..most.min(visible.len())];
+            assert_eq!(fed(&bench, &version, b"k", at, most), expected);
+        }
+    }
+    assert!(fed(&bench, &version, b"kk", 99, 1).is_empty());
 }
 
 #[test]

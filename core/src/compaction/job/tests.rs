@@ -16,7 +16,7 @@ use crate::key::{Trailer, ValueKind};
 use crate::sstable;
 use crate::sstable::spoiling::while_spoiling;
 use crate::version::tests::{Bench, Entries, insert};
-use crate::version::{LEVELS, Reading, Version};
+use crate::version::{LEVELS, Need, Reading, Version};
 
 const OPTIONS: PickerOptions = PickerOptions {
     level0_trigger: 2,
@@ -157,7 +157,7 @@ impl Tree {
 
     /// Every key answers at every pinned number as the history says.
     fn check(&self, label: &str) {
-        let lookup = Reading {
+        let reading = Reading {
             tables: &self.bench.tables,
             fill_cache: true,
         };
@@ -166,15 +166,16 @@ impl Tree {
                 let written = writes.iter().rev().find(|(number, _)| *number <= at);
                 let expected = written.and_then(|(_, value)| value.clone());
                 let trailer = Trailer::visible_at(SequenceNumber(at));
-                let found = self
-                    .version
-                    .get(sstable::Sought::new(key, trailer), &lookup, |_, value| {
-                        value.to_vec()
-                    })
-                    .unwrap();
-                let found = found
-                    .filter(|(trailer, _)| trailer.kind() == Some(ValueKind::Put))
-                    .map(|(_, value)| value);
+                let mut found = None;
+                let mut newest = |trailer: Trailer, value: sstable::TableEntry<'_>| {
+                    found = match trailer.kind() {
+                        Some(ValueKind::Put) => Some(value.to_vec()),
+                        _ => None,
+                    };
+                    Need::Nothing
+                };
+                let sought = sstable::Sought::new(key, trailer);
+                self.version.feed(sought, &reading, &mut newest).unwrap();
                 assert_eq!(
                     found, expected,
                     "{label}: {key:?} at {at} in {:?}",

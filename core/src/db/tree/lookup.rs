@@ -1,5 +1,7 @@
 //! Point reads: superversion, memtables newest first, then one table per level.
 
+use std::ops::ControlFlow;
+
 use super::Tree;
 use super::superversion::SuperVersion;
 use crate::batch::check_key;
@@ -12,13 +14,7 @@ use crate::options::ReadOptions;
 use crate::snapshot::Snapshot;
 use crate::sstable::{Sought, TableEntry, Unread};
 use crate::sync::Arc;
-use crate::version::{InMemory, LEVELS, OpenTables, Reading, TOGETHER};
-
-/// A value where it was found.
-pub(in crate::db) enum Found<'a> {
-    InMemtable(&'a [u8]),
-    InTable(TableEntry<'a>),
-}
+use crate::version::{Access, InMemory, LEVELS, Need, OpenTables, Reading, Rest, TOGETHER};
 
 /// What memory alone can tell of a key: [`DB::get_in_memory`](crate::DB::get_in_memory).
 #[derive(Debug, Clone, PartialEq)]
@@ -31,10 +27,70 @@ pub enum Remembered {
     Unknown,
 }
 
+/// A value where it was found.
+pub(in crate::db) enum Found<'a> {
+    InMemtable(&'a [u8]),
+    InTable(TableEntry<'a>),
+}
+
+/// A point lookup, which is fed entries of its key (LOOKUP-1). Most are done with the first; one that gathers goes on to older
+/// ones.
+pub(in crate::db) trait Lookup {
+    type Answer;
+
+    /// Takes an entry, whose kind it tells by the trailer; its answer, if it is done.
+    fn feed(&mut self, trailer: Trailer, value: Found<'_>) -> ControlFlow<Result<Self::Answer>>;
+
+    /// Its answer if there are no more entries.
+    fn end(self) -> Result<Self::Answer>;
+}
+
+/// The value, if the newest entry has one.
+pub(in crate::db) struct Get;
+
+impl Lookup for Get {
+    type Answer = Option<Value>;
+
+    // A call of its own would move the value once more.
+    #[inline(always)]
+    fn feed(&mut self, trailer: Trailer, value: Found<'_>) -> ControlFlow<Result<Option<Value>>> {
+        ControlFlow::Break(match kind_of(trailer) {
+            Ok(ValueKind::Put) => value.into_value().map(Some),
+            Ok(ValueKind::Delete) => Ok(None),
+            Err(error) => Err(error),
+        })
+    }
+
+    #[inline]
+    fn end(self) -> Result<Option<Value>> {
+        Ok(None)
+    }
+}
+
+/// Whether the newest entry has a value.
+pub(in crate::db) struct Contains;
+
+impl Lookup for Contains {
+    type Answer = bool;
+
+    #[inline]
+    fn feed(&mut self, trailer: Trailer, _: Found<'_>) -> ControlFlow<Result<bool>> {
+        ControlFlow::Break(kind_of(trailer).map(|kind| match kind {
+            ValueKind::Put => true,
+            ValueKind::Delete => false,
+        }))
+    }
+
+    #[inline]
+    fn end(self) -> Result<bool> {
+        Ok(false)
+    }
+}
+
 impl Found<'_> {
     /// The value, on its own. Fails only for want of memory.
-    #[inline]
-    pub(in crate::db) fn into_value(self) -> Result<Value> {
+    #[inline(always)]
+    fn into_value(self) -> Result<Value> {
         match self {
             Found::InMemtable(bytes) => Value::copied(bytes),
             Found::InTable(entry) => Value::from_table(entry),
@@ -43,37 +99,24 @@ impl Found<'_> {
 }
 
 impl Tree {
-    /// The value of `key`, made into what the caller wants of it while it is still where it was found.
-    pub(in crate::db) fn get<T>(
+    /// What `lookup` answers for `key`.
+    pub(in crate::db) fn get<L: Lookup>(
         &self,
         key: &[u8],
         options: &ReadOptions<'_>,
-        make: impl Fn(Found<'_>) -> Result<T>,
-    ) -> Result<Option<T>> {
+        lookup: L,
+    ) -> Result<L::Answer> {
         // U2: first the superversion, then the number. After both loads it is open: what a closed database shows is nothing.
         let superversion = self.superversion.load();
         self.context.check_open()?;
         check_key(key)?;
         let target = Trailer::visible_at(self.order.read_at(options.snapshot)?);
-        if let Some((trailer, value)) = find_in_memtables(&superversion, key, target) {
-            return unless_deleted(trailer, || make(Found::InMemtable(value)));
-        }
-        let sought = Sought::new(key, target);
-        // Noted here and not passed up: a value is large to move.
-        let mut made = None;
-        let note = |_, entry: TableEntry<'_>| made = Some(make(Found::InTable(entry)));
-        let lookup = Reading {
+        let access = Reading {
             tables: &self.tables,
             fill_cache: options.fill_cache,
         };
-        let version = &superversion.version;
-        let found = version
-            .get(sought, &lookup, note)
-            .map_err(|error| self.context.closed_or(error))?;
-        match found.map(|(trailer, ())| kind_of(trailer)).transpose()? {
-            Some(ValueKind::Put) => made.transpose(),
-            Some(ValueKind::Delete) | None => Ok(None),
-        }
+        look_up(&superversion, key, target, &access, lookup)
+            .map_err(|error| self.context.closed_or(error))
     }
 
     /// [`Tree::get`] as far as memory can answer it: waits for nobody and reads nothing.
@@ -91,28 +134,11 @@ impl Tree {
             return Ok(Remembered::Unknown);
         };
         let target = Trailer::visible_at(sequence);
-        let found = match find_in_memtables(&superversion, key, target) {
-            Some((trailer, value)) => Some((trailer, Value::copied(value)?)),
-            None => {
-                let sought = Sought::new(key, target);
-                let found = superversion
-                    .version
-                    .get(sought, &InMemory, |_, entry| Value::from_table(entry));
-                match found {
-                    Ok(found) => found
-                        .map(|(trailer, value)| Ok((trailer, value?)))
-                        .transpose()?,
-                    Err(Unread::NotInMemory) => return Ok(Remembered::Unknown),
-                    Err(Unread::Failed(error)) => return Err(self.context.closed_or(error)),
-                }
-            }
-        };
-        Ok(match found {
-            Some((trailer, value)) => {
-                unless_deleted(trailer, || Ok(value))?.map_or(Remembered::Absent, Remembered::Value)
-            }
-            None => Remembered::Absent,
-        })
+        match look_up(&superversion, key, target, &InMemory, Get) {
+            Ok(answer) => Ok(answer.map_or(Remembered::Absent, Remembered::Value)),
+            Err(Unread::NotInMemory) => Ok(Remembered::Unknown),
+            Err(Unread::Failed(error)) => Err(self.context.closed_or(error)),
+        }
     }
 
     /// The values of `keys` as of one point. Ends early, a few keys after the values have reached `most_bytes` bytes.
@@ -137,10 +163,9 @@ impl Tree {
             for key in keys {
                 let key = key.as_ref();
                 check_key(key)?;
-                let found = find_in_memtables(&superversion, key, target);
-                values.push(match found {
-                    Some((trailer, value)) => unless_deleted(trailer, || Value::copied(value))?,
-                    None => {
+                values.push(match feed_memtables(&superversion, key, target, &mut Get) {
+                    ControlFlow::Break(answer) => answer?,
+                    ControlFlow::Continue(target) => {
                         places[left.len()] = values.len();
                         left.push(Sought::new(key, target));
                         None
@@ -148,13 +173,21 @@ impl Tree {
                 });
             }
             let version = &superversion.version;
+            let mut failed = None;
             let note = |index: usize, trailer, entry: TableEntry<'_>| {
-                values[places[index]] = unless_deleted(trailer, || Value::from_table(entry))?;
-                Ok(())
+                match Get.feed(trailer, Found::InTable(entry)) {
+                    ControlFlow::Break(Ok(value)) => values[places[index]] = value,
+                    ControlFlow::Break(Err(error)) => failed = Some(error),
+                    ControlFlow::Continue(()) => return Need::Older,
+                }
+                Need::Nothing
             };
             version
-                .get_together(&left, &self.tables, &mut open, options.fill_cache, note)
+                .feed_together(&left, &self.tables, &mut open, options.fill_cache, note)
                 .map_err(|error| self.context.closed_or(error))?;
+            if let Some(error) = failed {
+                return Err(error);
+            }
             let these = values[values.len() - keys.len()..].iter().flatten();
             bytes += these.map(|value| value.len()).sum::<usize>();
             if bytes >= most_bytes {
@@ -194,24 +227,73 @@ impl Tree {
     }
 }
 
-/// The newest entry of `key` at or after `target` in the memtables, newest memtable first.
-#[inline]
-fn find_in_memtables<'a>(
-    superversion: &'a SuperVersion,
+/// What `lookup` answers that is fed what there is of `key` at or after `target` (LOOKUP-1).
+// All of it is a part of its callers: a value is large to move.
+#[inline(always)]
+fn look_up<L: Lookup, A: Access>(
+    superversion: &SuperVersion,
     key: &[u8],
     target: Trailer,
-) -> Option<(Trailer, &'a [u8])> {
-    let sealed = superversion.sealed.iter().map(|sealed| &sealed.memtable);
-    // Whatever was published before the number was read is counted: an empty memtable has nothing to show.
-    std::iter::once(&superversion.active)
-        .chain(sealed)
-        .filter(|memtable| !memtable.is_empty())
-        .find_map(|memtable| memtable.get(key, target))
-}
-
-fn unless_deleted<T>(trailer: Trailer, found: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
-    match kind_of(trailer)? {
-        ValueKind::Put => found().map(Some),
-        ValueKind::Delete => Ok(None),
+    access: &A,
+    mut lookup: L,
+) -> std::result::Result<L::Answer, A::Error> {
+    let target = match feed_memtables(superversion, key, target, &mut lookup) {
+        ControlFlow::Break(answer) => return answer.map_err(A::Error::from),
+        ControlFlow::Continue(target) => target,
+    };
+    let mut answer = None;
+    let sought = Sought::new(key, target);
+    let mut feed =
+        |trailer, entry: TableEntry<'_>| feed_entry(&mut lookup, trailer, entry, &mut answer);
+    superversion.version.feed(sought, access, &mut feed)?;
+    match answer {
+        Some(answer) => answer.map_err(A::Error::from),
+        None => lookup.end().map_err(A::Error::from),
     }
 }
+
+/// Feeds `lookup` an entry of a table, and keeps its answer.
+// Called where an entry may be met, which is in several places: once in the code.
+#[inline(never)]
+fn feed_entry<L: Lookup>(
+    lookup: &mut L,
+    trailer: Trailer,
+    entry: TableEntry<'_>,
+    answer: &mut Option<Result<L::Answer>>,
+) -> Need {
+    match lookup.feed(trailer, Found::InTable(entry)) {
+        ControlFlow::Break(done) => {
+            *answer = Some(done);
+            Need::Nothing
+        }
+        ControlFlow::Continue(()) => Need::Older,
+    }
+}
+
+/// Feeds `lookup` what the memtables hold, newest first: its answer, or where it goes on in the tables.
+#[inline(always)]
+fn feed_memtables<L: Lookup>(
+    superversion: &SuperVersion,
+    key: &[u8],
+    mut target: Trailer,
+    lookup: &mut L,
+) -> ControlFlow<Result<L::Answer>, Trailer> {
+    let sealed = superversion.sealed.iter().map(|sealed| &sealed.memtable);
+    // Whatever was published before the number was read is counted: an empty memtable has nothing to show.
+    let memtables = std::iter::once(&superversion.active)
+        .chain(sealed)
+        .filter(|memtable| !memtable.is_empty());
+    for memtable in memtables {
+        while let Some((trailer, value)) = memtable.get(key, target) {
+            lookup.feed(trailer, Found::InMemtable(value))?;
+            match Rest::after(trailer, Need::Older) {
+                Rest::From(older) => target = older,
+                Rest::Nothing => break,
+            }
+        }
+    }
+    ControlFlow::Continue(target)
+}
+
+#[cfg(test)]
+mod tests;

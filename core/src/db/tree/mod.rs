@@ -47,8 +47,8 @@ mod state;
 mod superversion;
 mod upkeep;
 
-pub(super) use self::lookup::Found;
 pub use self::lookup::Remembered;
+pub(super) use self::lookup::{Contains, Get};
 pub(super) use self::stall::STOP_FACTOR;
 pub(super) use self::state::State;
 

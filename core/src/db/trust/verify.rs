@@ -24,7 +24,7 @@ use crate::batch::operations;
 use crate::content::Sum;
 use crate::db::life::{Database, of_another_database};
 use crate::db::read::{Cursor, READAHEAD_BYTES, sources};
-use crate::db::tree::SuperVersion;
+use crate::db::tree::{Get, SuperVersion};
 use crate::error::{Error, ErrorKind, Result};
 use crate::filename::{CURRENT, log_path, table_path};
 use crate::iterator::merging::MergingIterator;
@@ -691,7 +691,7 @@ impl LookupsAt<'_> {
 
 impl Lookups for LookupsAt<'_> {
     fn get(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<Answer> {
-        let found = (self.database.tree).get(key, &self.options(), |found| found.into_value())?;
+        let found = (self.database.tree).get(key, &self.options(), Get)?;
         Ok(match (found, value) {
             (None, None) => Answer::Right,
             (None, Some(_)) => Answer::Missing,

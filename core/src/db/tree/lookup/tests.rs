@@ -1,0 +1,80 @@
+//! Lookups of a database's memtables and tables together.
+
+use super::*;
+use crate::db::DB;
+use crate::env::MemEnv;
+use crate::key::SequenceNumber;
+use crate::options::Options;
+
+/// Takes so many entries, and answers with their numbers.
+struct Gather {
+    most: usize,
+    numbers: Vec<u64>,
+}
+
+impl Lookup for Gather {
+    type Answer = Vec<u64>;
+
+    fn feed(&mut self, trailer: Trailer, _: Found<'_>) -> ControlFlow<Result<Vec<u64>>> {
+        assert!(self.numbers.len() < self.most, "fed after it was done");
+        self.numbers.push(trailer.sequence().0);
+        match self.numbers.len() == self.most {
+            true => ControlFlow::Break(Ok(self.numbers.clone())),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    fn end(self) -> Result<Vec<u64>> {
+        assert!(self.numbers.len() < self.most, "done, and not answered");
+        Ok(self.numbers)
+    }
+}
+
+/// The numbers of the entries of `key` at or before `at` that a lookup is fed that takes `most` of them.
+fn fed(db: &DB, key: &[u8], at: u64, most: usize) -> Vec<u64> {
+    let tree = &db.rooms().tree;
+    let superversion = tree.superversion.load();
+    let access = Reading {
+        tables: &tree.tables,
+        fill_cache: true,
+    };
+    let numbers = Vec::new();
+    let target = Trailer::visible_at(SequenceNumber(at));
+    let gather = Gather { most, numbers };
+    look_up(&superversion, key, target, &access, gather).unwrap()
+}
+
+/// LOOKUP-1.
+#[test]
+fn a_lookup_that_gathers_is_fed_from_memtables_and_tables_in_one_order() {
+    let options = Options::new().env(Arc::new(MemEnv::new()));
+    let db = DB::open("db", options).unwrap();
+    let mut snapshots = Vec::new();
+    let mut numbers = Vec::new();
+    for round in 0..40u64 {
+        // Kept by a snapshot each, so that no version goes.
+        match round % 3 {
+            // Not the oldest, which would hide nothing and go.
+            2 => db.delete(b"k").unwrap(),
+            _ => db.put(b"k", &round.to_le_bytes()).unwrap(),
+        };
+        let snapshot = db.snapshot().unwrap();
+        numbers.insert(0, snapshot.sequence().0);
+        snapshots.push(snapshot);
+        db.put(b"other", b"").unwrap();
+        match round {
+            9 | 14 | 17 | 30 => db.flush().unwrap(),
+            20 => db.compact_range(None, None).unwrap(),
+            _ => {}
+        }
+    }
+    assert_eq!(numbers.len(), 40);
+    for &at in &numbers {
+        let visible: Vec<u64> = numbers.iter().copied().filter(|n| *n <= at).collect();
+        for most in [1, 2, 7, visible.len(), visible.len() + 1] {
+            let expected = &visible[..most.min(visible.len())];
+            assert_eq!(fed(&db, b"k", at, most), expected, "at {at}, {most}");
+        }
+    }
+    assert!(fed(&db, b"l", u64::MAX >> 8, 1).is_empty());
+}

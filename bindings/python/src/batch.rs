@@ -6,10 +6,10 @@ use aidb::{Error, WriteOptions};
 use pyo3::prelude::*;
 
 use crate::bytes::{BytesLike, LARGE_BYTES};
-use crate::db::Store;
 use crate::errors::to_python;
 use crate::mutex::{Mutex, lock, lock_detached};
 use crate::patience::{interruptible, unless_it_waits, waiting};
+use crate::store::Store;
 
 /// Puts and deletes that are applied together, all or none, also across a crash; from `DB.write_batch`.
 ///

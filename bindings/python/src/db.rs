@@ -1,9 +1,8 @@
-//! `DB`: an open database, and `Store`, what keeps it open.
+//! `DB`: an open database.
+//!
+//! Elsewhere: what keeps it open (`store.rs`), reading (`reader.rs`) and writing (`writer.rs`).
 
-use std::mem;
-use std::ops::Deref;
-use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
@@ -11,93 +10,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
 use crate::bytes::BytesLike;
-use crate::errors::{detached, drop_detached};
-use crate::mutex::{Mutex, lock_detached, take};
-use crate::options;
-use crate::pace::Pace;
-use crate::patience::{interruptible, locking};
-use crate::reader::{Reader, View};
+use crate::options::{self, path_of};
+use crate::patience::{detached, interruptible, locking};
+use crate::reader::Reader;
 use crate::report;
+use crate::store::Store;
+use crate::view::View;
 use crate::writer::{Writer, view};
-
-/// A core database that every handle of it holds (Y3): it is closed when the last one goes.
-pub(crate) struct Store {
-    /// Empty only while it is dropped.
-    db: Option<aidb::DB>,
-    walks: Mutex<Walks>,
-    pub(crate) pace: Pace,
-}
-
-/// What iterators hold, which nobody reads any more once the database is closed.
-#[derive(Default)]
-struct Walks {
-    all: Vec<Weak<dyn Walking>>,
-    /// Those that are gone are forgotten when there are so many.
-    look_at: usize,
-}
-
-trait Walking: Send + Sync {
-    fn let_go(&self);
-}
-
-impl<T: Send> Walking for Mutex<Option<T>> {
-    /// Waits for a call that uses it.
-    fn let_go(&self) {
-        drop(take(self));
-    }
-}
-
-impl Store {
-    fn new(db: aidb::DB) -> Arc<Store> {
-        Arc::new(Store {
-            db: Some(db),
-            walks: Mutex::new(Walks::default()),
-            pace: Pace::default(),
-        })
-    }
-
-    /// Gives an iterator what it walks, until the iterator or the database is closed.
-    pub(crate) fn hold<T: Send + 'static>(&self, walk: T) -> Arc<Mutex<Option<T>>> {
-        let walk = Arc::new(Mutex::new(Some(walk)));
-        let held: Arc<dyn Walking> = walk.clone();
-        // In a child whose parent was at it, the database is closed anyhow.
-        if let Ok(mut walks) = lock_detached(&self.walks) {
-            if walks.all.len() >= walks.look_at {
-                walks.all.retain(|walk| walk.strong_count() > 0);
-                walks.look_at = 2 * walks.all.len() + 16;
-            }
-            walks.all.push(Arc::downgrade(&held));
-        }
-        walk
-    }
-
-    /// Closes the database, and lets go of what its iterators hold. Detached.
-    pub(crate) fn close(&self) -> aidb::Result<()> {
-        let outcome = aidb::DB::close(self);
-        let walks = lock_detached(&self.walks).map(|mut walks| mem::take(&mut *walks));
-        for walk in walks.iter().flat_map(|walks| &walks.all) {
-            if let Some(walk) = walk.upgrade() {
-                walk.let_go();
-            }
-        }
-        outcome
-    }
-}
-
-impl Deref for Store {
-    type Target = aidb::DB;
-
-    fn deref(&self) -> &aidb::DB {
-        self.db.as_ref().expect("only Drop takes it")
-    }
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        // The last handle closes the database: it flushes, and waits for threads.
-        drop_detached(self.db.take());
-    }
-}
 
 /// An open database: an ordered map from byte-string keys to byte-string values.
 ///
@@ -120,16 +39,6 @@ impl Drop for Store {
 #[pyclass(frozen, subclass, extends = Writer, weakref, module = "aidb")]
 pub(crate) struct DB {
     name: String,
-}
-
-/// A path argument as text for people and as the path for the operating system.
-pub(crate) fn path_of(name: &Bound<'_, PyAny>) -> PyResult<(String, PathBuf)> {
-    let text = name
-        .py()
-        .import(intern!(name.py(), "os"))?
-        .call_method1(intern!(name.py(), "fsdecode"), (name,))?;
-    let path: PathBuf = text.extract()?;
-    Ok((path.display().to_string(), path))
 }
 
 #[pymethods]

@@ -1,4 +1,4 @@
-//! Core's errors as the exceptions of `aidb.errors`, and the way to call core detached from the interpreter.
+//! Core's errors as the exceptions of `aidb.errors`, and panics as errors.
 
 use std::error::Error as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,8 +7,6 @@ use aidb::{Error, ErrorKind};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-
-use crate::patience::look;
 
 /// The exception class for a kind, by its name in `aidb.errors`.
 fn class_name(kind: ErrorKind) -> &'static str {
@@ -78,18 +76,6 @@ fn raise<'py>(py: Python<'py>, class: &str, arguments: impl pyo3::call::PyCallAr
         Ok(instance) => PyErr::from_value(instance),
         Err(error) => error,
     }
-}
-
-/// Calls core with the interpreter released (Y1). A panic there, which would be our bug, becomes an `InternalError`.
-///
-/// Handlers of signals run first: a loop that is not written in Python, such as that of `map`, never gets to them.
-pub(crate) fn detached<T: Send>(
-    py: Python<'_>,
-    call: impl FnOnce() -> aidb::Result<T> + Send,
-) -> PyResult<T> {
-    look(py)?;
-    let outcome = py.detach(|| caught(call));
-    outcome.map_err(|error| to_python(py, &error))
 }
 
 /// What `call` answers; a panic in it is an error.

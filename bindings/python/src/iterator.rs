@@ -8,10 +8,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyGenericAlias, PyType};
 
 use crate::bytes::{BytesLike, in_pieces, to_python};
-use crate::db::Store;
 use crate::errors::to_python as error_to_python;
 use crate::mutex::{Mutex, close, discard, lock, lock_detached};
 use crate::patience::{brief_or, interruptible};
+use crate::store::Store;
 use crate::walk::{Step, Walk};
 
 /// What an iterator yields of an entry.

@@ -3,18 +3,19 @@
 //! Each method converts its arguments, lets the interpreter go, calls core, and converts what comes back; what
 //! users import is the package in `python/aidb`, whose stubs (`_aidb.pyi`) are kept by hand and compared by a test.
 //!
-//! * Y1  Whatever may touch the disk or wait runs detached from the interpreter ([`errors::detached`]).
+//! * Y1  Whatever may touch the disk or wait runs detached from the interpreter ([`patience::detached`]).
 //! * Y2  A lock of ours that is held while attached is only held to copy bytes out, never while Python code can
 //!       run; it is waited for detached ([`mutex::lock`]). So no lock is ever held in wait for the interpreter.
-//! * Y3  Every handle keeps its database open ([`db::Store`]); handles may be dropped in any order, and what a
+//! * Y3  Every handle keeps its database open ([`store::Store`]); handles may be dropped in any order, and what a
 //!       drop has to wait for is waited for detached.
 //! * Y4  No background thread of core calls into Python.
 //!
-//! A file per noun: `reader.rs` (what a database, a snapshot and a prefixed view share), `writer.rs`, `db.rs`,
-//! `snapshot.rs`, `prefixed.rs`, `batch.rs`, `iterator.rs` over `walk.rs`, `raw_iterator.rs`, and the conversions
-//! `bytes.rs`, `options.rs`, `errors.rs`, `report.rs`; `mutex.rs` is the lock of handles, `patience.rs` the wait that an
-//! interrupt or a cancellation ends, with `helper.rs`, the thread that works meanwhile, and `pace.rs`, which tells when
-//! that is not worth it.
+//! A file uses those below it only, and a test holds it to that. From the top: the classes `db.rs`; `writer.rs` (what can be
+//! written too, and a prefixed view); `batch.rs`, `snapshot.rs`; `reader.rs` (what a database, a snapshot and a prefixed view
+//! share) over `view.rs`; `iterator.rs` over `walk.rs`, and `raw_iterator.rs`; `store.rs`, which keeps a database open. Under
+//! them the conversions `report.rs`, `options.rs`, `bytes.rs`, `errors.rs`; `mutex.rs` is the lock of handles, `patience.rs` the
+//! wait that an interrupt or a cancellation ends, with `helper.rs`, the thread that works meanwhile, and `pace.rs`, which
+//! tells when that is not worth it.
 
 mod batch;
 mod bytes;
@@ -26,11 +27,12 @@ mod mutex;
 mod options;
 mod pace;
 mod patience;
-mod prefixed;
 mod raw_iterator;
 mod reader;
 mod report;
 mod snapshot;
+mod store;
+mod view;
 mod walk;
 mod writer;
 
@@ -52,8 +54,6 @@ mod _aidb {
     #[pymodule_export]
     use crate::patience::Cancellation;
     #[pymodule_export]
-    use crate::prefixed::PrefixedDB;
-    #[pymodule_export]
     use crate::raw_iterator::RawIterator;
     #[pymodule_export]
     use crate::reader::Reader;
@@ -62,7 +62,7 @@ mod _aidb {
     #[pymodule_export]
     use crate::snapshot::Snapshot;
     #[pymodule_export]
-    use crate::writer::Writer;
+    use crate::writer::{PrefixedDB, Writer};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

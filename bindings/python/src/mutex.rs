@@ -9,8 +9,8 @@ use aidb::env::fork_count;
 use aidb::{Error, ErrorKind, Result};
 use pyo3::prelude::*;
 
-use crate::errors::{detached, drop_detached, to_python};
-use crate::patience::interruptible;
+use crate::errors::{drop_detached, to_python};
+use crate::patience::{detached, interruptible};
 
 /// What one thread at a time may use.
 pub(crate) struct Mutex<T> {

@@ -1,4 +1,6 @@
-//! Keyword arguments as `aidb::Options`.
+//! What a database is opened with: its path, and keyword arguments as `aidb::Options`.
+
+use std::path::PathBuf;
 
 use aidb::{Error, InfoLog, Options};
 use pyo3::exceptions::PyTypeError;
@@ -6,7 +8,6 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyString, PyTuple};
 
-use crate::db::path_of;
 use crate::errors::to_python;
 
 /// plyvel's names for options of ours.
@@ -18,6 +19,16 @@ const ALIASES: [(&str, &str); 3] = [
 
 /// plyvel's switch that has no meaning here: every byte from disk is checked, always.
 const IGNORED: &str = "paranoid_checks";
+
+/// A path argument as text for people and as the path for the operating system.
+pub(crate) fn path_of(name: &Bound<'_, PyAny>) -> PyResult<(String, PathBuf)> {
+    let text = name
+        .py()
+        .import(intern!(name.py(), "os"))?
+        .call_method1(intern!(name.py(), "fsdecode"), (name,))?;
+    let path: PathBuf = text.extract()?;
+    Ok((path.display().to_string(), path))
+}
 
 /// The canonical names, as a tuple.
 pub(crate) fn names(py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {

@@ -1,4 +1,5 @@
-//! Calls that may take long: an interrupt from the keyboard ends the wait for them.
+//! The ways to call core detached from the interpreter. An interrupt from the keyboard ends the wait for calls that may take
+//! long.
 //!
 //! Python runs its handlers of signals in the main thread, between two of its own instructions; a thread that waits in
 //! a call into core would get to that only after the call. So the call runs in a thread of its own, and the caller looks
@@ -23,7 +24,7 @@ use aidb::{Effort, Error, ErrorKind, Options, within};
 use pyo3::exceptions::PyInterruptedError;
 use pyo3::prelude::*;
 
-use crate::errors::{caught, detached, to_python};
+use crate::errors::{caught, to_python};
 use crate::helper;
 
 /// How often a waiting caller looks for signals, and a call that nobody waits for any more notices.
@@ -109,6 +110,18 @@ pub(crate) fn look(py: Python<'_>) -> PyResult<()> {
         true => Err(PyInterruptedError::new_err("the call was cancelled")),
         false => Ok(()),
     }
+}
+
+/// Calls core with the interpreter released (Y1). A panic there, which would be our bug, becomes an `InternalError`.
+///
+/// Handlers of signals run first: a loop that is not written in Python, such as that of `map`, never gets to them.
+pub(crate) fn detached<T: Send>(
+    py: Python<'_>,
+    call: impl FnOnce() -> aidb::Result<T> + Send,
+) -> PyResult<T> {
+    look(py)?;
+    let outcome = py.detach(|| caught(call));
+    outcome.map_err(|error| to_python(py, &error))
 }
 
 /// Runs `call` detached; raises what [`look`] raises, within [`LOOK`].

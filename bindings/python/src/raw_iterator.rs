@@ -9,10 +9,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::bytes::{BytesLike, LARGE_BYTES, in_pieces, to_python};
-use crate::db::Store;
 use crate::errors::{iterator_invalid, to_python as error_to_python};
 use crate::mutex::{Mutex, close, discard, lock, lock_detached};
 use crate::patience::{brief_or, interruptible};
+use crate::store::Store;
 
 /// Walks all entries as LevelDB's own iterator does; from `raw_iterator` of a database, snapshot or prefixed view.
 ///

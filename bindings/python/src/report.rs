@@ -8,10 +8,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyList};
 
-use crate::db::{Store, path_of};
-use crate::errors::detached;
-use crate::options;
-use crate::patience::{interruptible, locking, look};
+use crate::options::{self, path_of};
+use crate::patience::{detached, interruptible, locking, look};
+use crate::store::Store;
 
 /// Verifies `db`, calling `progress(bytes_done, bytes_total)` now and then; whatever it raises comes out here, as does
 /// an interrupt from the keyboard or a cancellation.

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use crate::db::Store;
 use crate::mutex::{Mutex, close, discard, lock};
-use crate::reader::{Reader, View};
+use crate::reader::Reader;
+use crate::store::Store;
+use crate::view::View;
 
 /// Reads at one point in the sequence of writes, whatever is written, flushed or compacted later; from
 /// `DB.snapshot` or `PrefixedDB.snapshot`.

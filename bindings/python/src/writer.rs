@@ -1,19 +1,21 @@
-//! `Writer`: writing, which databases and prefixed views share.
+//! `Writer`: writing, which databases and prefixed views share; and `PrefixedDB`, the part of a database under a key prefix,
+//! which a writer makes and which is one.
 
 use std::sync::Arc;
 
 use aidb::WriteOptions;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use crate::batch::WriteBatch;
-use crate::bytes::{BytesLike, LARGE_BYTES};
-use crate::errors::{detached, to_python};
+use crate::bytes::{BytesLike, LARGE_BYTES, to_python};
+use crate::errors::to_python as error_to_python;
 use crate::mutex::Mutex;
-use crate::patience::{unless_it_waits, waiting};
-use crate::prefixed::PrefixedDB;
-use crate::reader::{Reader, View};
+use crate::patience::{detached, unless_it_waits, waiting};
+use crate::reader::Reader;
 use crate::snapshot::Snapshot;
+use crate::view::View;
 
 /// Pieces of memory that a batch takes beside its operations: the lock around them, and what Python keeps.
 const BATCH_PIECES: usize = 2;
@@ -115,7 +117,7 @@ impl Writer {
     fn write_batch(slf: &Bound<'_, Self>, transaction: bool, sync: bool) -> PyResult<WriteBatch> {
         let view = view(slf);
         let room = aidb::room_ahead(BATCH_PIECES, "a batch");
-        room.map_err(|error| to_python(slf.py(), &error))?;
+        room.map_err(|error| error_to_python(slf.py(), &error))?;
         Ok(WriteBatch {
             store: Arc::clone(&view.store),
             prefix: view.prefix.clone(),
@@ -153,5 +155,53 @@ impl Writer {
         py.import(intern!(py, "aidb.mapping"))?
             .getattr(intern!(py, "Mapping"))?
             .call1((slf,))
+    }
+}
+
+/// The entries of a database whose keys begin with a prefix, by the rest of their keys; from `DB.prefixed_db`.
+///
+/// It is a view: it costs nothing to make, closes with its database, and reads, batches, iterators and snapshots
+/// made from it see and write only keys under the prefix.
+#[pyclass(frozen, extends = Writer, module = "aidb")]
+pub(crate) struct PrefixedDB {
+    /// The database or prefixed view this was made from.
+    parent: Py<Writer>,
+}
+
+impl PrefixedDB {
+    fn new(parent: &Bound<'_, Writer>, prefix: &BytesLike<'_>) -> PyResult<Py<Self>> {
+        let outer = view(parent);
+        let view = View {
+            store: Arc::clone(&outer.store),
+            prefix: prefix.copy_behind(&outer.prefix)?,
+            pinned: None,
+        };
+        let layers = PyClassInitializer::from(Reader { view })
+            .add_subclass(Writer)
+            .add_subclass(PrefixedDB {
+                parent: parent.clone().unbind(),
+            });
+        Py::new(parent.py(), layers)
+    }
+}
+
+#[pymethods]
+impl PrefixedDB {
+    /// The whole prefix, from the start of the database's keys.
+    #[getter]
+    fn prefix<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyBytes>> {
+        to_python(slf.py(), &view(slf.as_super()).prefix)
+    }
+
+    /// The `DB` or `PrefixedDB` that this view was made from.
+    #[getter]
+    fn db(&self, py: Python<'_>) -> Py<Writer> {
+        self.parent.clone_ref(py)
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let prefix = Self::prefix(slf)?.repr()?;
+        let parent = slf.get().parent.bind(slf.py()).repr()?;
+        Ok(format!("<aidb.PrefixedDB {prefix} of {parent}>"))
     }
 }

@@ -1,0 +1,91 @@
+//! `Store`: what keeps a database open, and what of it goes when it is closed.
+//!
+//! Every handle has a share of its database's store (Y3). What an iterator reads is the store's too, so that `DB.close` gives
+//! back its memory and files, whoever still has the iterator.
+
+use std::mem;
+use std::ops::Deref;
+use std::sync::{Arc, Weak};
+
+use crate::errors::drop_detached;
+use crate::mutex::{Mutex, lock_detached, take};
+use crate::pace::Pace;
+
+/// A core database that every handle of it holds (Y3): it is closed when the last one goes.
+pub(crate) struct Store {
+    /// Empty only while it is dropped.
+    db: Option<aidb::DB>,
+    walks: Mutex<Walks>,
+    pub(crate) pace: Pace,
+}
+
+/// What iterators hold, which nobody reads any more once the database is closed.
+#[derive(Default)]
+struct Walks {
+    all: Vec<Weak<dyn Walking>>,
+    /// Those that are gone are forgotten when there are so many.
+    look_at: usize,
+}
+
+trait Walking: Send + Sync {
+    fn let_go(&self);
+}
+
+impl<T: Send> Walking for Mutex<Option<T>> {
+    /// Waits for a call that uses it.
+    fn let_go(&self) {
+        drop(take(self));
+    }
+}
+
+impl Store {
+    pub(crate) fn new(db: aidb::DB) -> Arc<Store> {
+        Arc::new(Store {
+            db: Some(db),
+            walks: Mutex::new(Walks::default()),
+            pace: Pace::default(),
+        })
+    }
+
+    /// Gives an iterator what it walks, until the iterator or the database is closed.
+    pub(crate) fn hold<T: Send + 'static>(&self, walk: T) -> Arc<Mutex<Option<T>>> {
+        let walk = Arc::new(Mutex::new(Some(walk)));
+        let held: Arc<dyn Walking> = walk.clone();
+        // In a child whose parent was at it, the database is closed anyhow.
+        if let Ok(mut walks) = lock_detached(&self.walks) {
+            if walks.all.len() >= walks.look_at {
+                walks.all.retain(|walk| walk.strong_count() > 0);
+                walks.look_at = 2 * walks.all.len() + 16;
+            }
+            walks.all.push(Arc::downgrade(&held));
+        }
+        walk
+    }
+
+    /// Closes the database, and lets go of what its iterators hold. Detached.
+    pub(crate) fn close(&self) -> aidb::Result<()> {
+        let outcome = aidb::DB::close(self);
+        let walks = lock_detached(&self.walks).map(|mut walks| mem::take(&mut *walks));
+        for walk in walks.iter().flat_map(|walks| &walks.all) {
+            if let Some(walk) = walk.upgrade() {
+                walk.let_go();
+            }
+        }
+        outcome
+    }
+}
+
+impl Deref for Store {
+    type Target = aidb::DB;
+
+    fn deref(&self) -> &aidb::DB {
+        self.db.as_ref().expect("only Drop takes it")
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // The last handle closes the database: it flushes, and waits for threads.
+        drop_detached(self.db.take());
+    }
+}

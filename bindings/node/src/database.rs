@@ -1,7 +1,6 @@
 //! `Database`: an open database as JavaScript holds it; each method is one call of core, on another thread.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use aidb::{
     DB, Error, IterOptions, Options, ReadOptions, Result, Value, WriteBatch, WriteOptions, copy_of,
@@ -12,6 +11,7 @@ use napi_derive::napi;
 
 use crate::convert::{Bytes, Outcome, Text, cut, failure, owned};
 use crate::iterator::Iterator;
+use crate::opened::Opened;
 use crate::pool::{self, Lane};
 use crate::port::{Port, PortShared};
 use crate::reader::{self, Reader};
@@ -27,39 +27,6 @@ const CLEAR_BYTES: usize = 256 << 10;
 pub struct Database {
     port: Arc<PortShared>,
     opened: Arc<Opened>,
-}
-
-/// The database itself, shared with its jobs and with the port that closes it when its thread ends.
-#[derive(Default)]
-pub(crate) struct Opened {
-    db: OnceLock<DB>,
-    /// Its JavaScript thread has ended: an open that finishes late closes at once.
-    abandoned: AtomicBool,
-}
-
-impl Opened {
-    pub(crate) fn get(&self) -> Result<&DB> {
-        self.db.get().ok_or_else(|| Error::closed("the database"))
-    }
-
-    fn set(&self, db: DB) {
-        if self.db.set(db).is_ok() && self.abandoned.load(Ordering::SeqCst) {
-            self.close_quietly();
-        }
-    }
-
-    /// Closes the database for a thread that has ended.
-    pub(crate) fn abandon(&self) {
-        self.abandoned.store(true, Ordering::SeqCst);
-        self.close_quietly();
-    }
-
-    fn close_quietly(&self) {
-        if let Some(db) = self.db.get() {
-            // Nobody is left to tell; what was acknowledged is in the log all the same.
-            let _ = db.close();
-        }
-    }
 }
 
 /// One end of a range of keys.
@@ -546,8 +513,7 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let open = self.opened.db.get().is_some_and(|db| !db.is_closed());
-        if open {
+        if self.opened.is_open() {
             // Found by the garbage collector: closing writes to disk, so not on this thread (B1).
             let opened = Arc::clone(&self.opened);
             if pool::run_apart(move || opened.close_quietly()).is_err() {

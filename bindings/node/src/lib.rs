@@ -1,8 +1,9 @@
 //! The native half of the npm package `aidb`: converts, calls core, converts back.
 //!
 //! Defaults, iteration and everything that abstract-level asks for are in JavaScript (`../index.js`, `../lib`).
-//! Modules, from the outside in: `database`, `iterator`, `snapshot` and `verify` are the classes JavaScript holds, and `reader` has
-//! the functions that read on its thread; `port` carries answers back to that; `pool` has the threads; `convert` knows both sides' types, and `place` is where
+//! Modules, from the outside in, and each uses those after it only: `database`, `iterator`, `snapshot` and `verify` are the
+//! classes JavaScript holds, and `reader` has the functions that read on its thread; `port` carries answers back to that;
+//! `opened` is the database that they share; `pool` has the threads; `convert` knows both sides' types, and `place` is where
 //! small values are put.
 //!
 //! * B1  Nothing that may touch the disk runs on a JavaScript thread or on libuv's pool, except `getSync`.
@@ -16,6 +17,7 @@
 mod convert;
 mod database;
 mod iterator;
+mod opened;
 mod place;
 mod pool;
 mod port;

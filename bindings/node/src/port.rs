@@ -24,7 +24,7 @@ use napi::{Env, Status};
 use napi_derive::napi;
 
 use crate::convert::{Outcome, failure, refusal};
-use crate::database::Opened;
+use crate::opened::Opened;
 use crate::pool::{self, Lane};
 
 /// How long the end of a worker waits for its databases to close; they go on closing after it.

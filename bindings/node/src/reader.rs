@@ -12,7 +12,7 @@ use napi::bindgen_prelude::{
 use napi::{Env, check_status, sys};
 
 use crate::convert::{COPY_BYTES, Text, failure, refusal, string};
-use crate::database::Opened;
+use crate::opened::Opened;
 use crate::place::Place;
 use crate::snapshot::Snapshot;
 

@@ -5,17 +5,10 @@ use std::ffi::{c_char, c_void};
 use aidb::WriteBatch;
 use parking_lot::RwLock;
 
-use crate::error::aidb_error;
 use crate::guard::{guard_ok, quietly, releasing};
-use crate::handle::{self, Object};
+use crate::handle::{self, Object, aidb_batch, aidb_error};
 use crate::ptr::bytes;
 use crate::status::aidb_status;
-
-/// Puts and deletes to apply together with aidb_write, in the order they were added; a later one on the same key
-/// wins. One thread at a time may change it; several may write it.
-pub struct aidb_batch {
-    _private: [u8; 0],
-}
 
 /// What aidb_batch_iterate calls for a put. It must return: no longjmp, no exception.
 pub type aidb_batch_put_callback = Option<

@@ -6,22 +6,13 @@ use std::ptr;
 
 use aidb::{DB, ReadOptions, Result, Snapshot, Value, WriteOptions};
 
-use crate::batch::aidb_batch;
-use crate::error::aidb_error;
 use crate::guard::{guard, guard_ok, guard_reading, guard_uncancelled, quietly};
-use crate::handle::{self, Live, Object};
-use crate::options::{aidb_options, options_or_default};
-use crate::pinned::aidb_pinned;
+use crate::handle::{
+    self, Live, Object, aidb_batch, aidb_db, aidb_error, aidb_options, aidb_pinned, aidb_snapshot,
+};
+use crate::options::options_or_default;
 use crate::ptr::{Buffer, array, array_out, bytes, growing, optional_bytes, out, path, text};
-use crate::snapshot::aidb_snapshot;
 use crate::status::{AIDB_NOT_FOUND, AIDB_OK, aidb_status};
-
-/// An open database: an ordered map from byte-string keys (up to 16 MiB) to byte-string values (up to
-/// 4 GiB - 1). Either may be empty; keys sort bytewise. Any number of threads may share it; end it with
-/// aidb_close, on any thread, also while other threads are using it: their calls finish or answer AIDB_CLOSED.
-pub struct aidb_db {
-    _private: [u8; 0],
-}
 
 /// How one write is made. Start from AIDB_WRITE_OPTIONS_INIT.
 #[repr(C)]

@@ -1,37 +1,12 @@
 //! `aidb_error`: why a call failed.
 
-use std::ffi::{CString, c_char};
+use std::ffi::c_char;
 
 use aidb::Error;
 
 use crate::guard::{quietly, releasing};
-use crate::handle;
+use crate::handle::{self, aidb_error};
 use crate::status::{AIDB_CLOSED, AIDB_INVALID_ARGUMENT, AIDB_OK, aidb_status, status_of};
-
-/// Why a call failed: a code, a message for a person, and whether trying again may help. May be read by any
-/// number of threads; release it with aidb_error_free.
-pub struct aidb_error {
-    _private: [u8; 0],
-}
-
-/// What an error object holds.
-pub(crate) struct Report {
-    status: aidb_status,
-    is_retryable: bool,
-    message: CString,
-}
-
-impl Report {
-    pub(crate) fn new(error: &Error) -> Report {
-        // A zero byte would end the message early; only a file name or a key in a message could bring one.
-        let text = error.to_string().replace('\0', "\u{fffd}");
-        Report {
-            status: status_of(error.kind()),
-            is_retryable: error.is_retryable(),
-            message: CString::new(text).expect("every zero byte was replaced"),
-        }
-    }
-}
 
 /// The status that the failed call returned; AIDB_OK for NULL, AIDB_CLOSED for an error that was freed.
 #[unsafe(no_mangle)]

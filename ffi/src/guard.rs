@@ -12,9 +12,8 @@ use std::ptr;
 use aidb::{Error, Result};
 
 use crate::cancel::{self, HoldOff};
-use crate::error::{Report, aidb_error};
-use crate::handle::{self, Object};
-use crate::status::{AIDB_OK, aidb_status, status_of};
+use crate::handle::{self, Object, aidb_error};
+use crate::status::{AIDB_OK, Report, aidb_status, status_of};
 
 /// Runs the body of a fallible function; `Ok` is its status, [`AIDB_OK`] or `AIDB_NOT_FOUND`. Ends the thread before that if
 /// it has been cancelled: the exported function is `extern "C-unwind"`, and holds nothing yet.

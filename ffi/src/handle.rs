@@ -8,7 +8,9 @@
 //! locks. So they may be parking_lot's, whose waiting does not survive a fork, and in a child the object that a thread of the
 //! parent was using is refused too, as closed.
 //!
-//! Elsewhere: which object a kind holds, and how it locks it (each noun's file).
+//! The opaque types stand here, so that the files of the nouns, which take each other's handles, need not know each other.
+//!
+//! Elsewhere: what is done with the objects, and how each is locked (its noun's file).
 
 mod table;
 
@@ -21,9 +23,55 @@ use aidb::{Cursor, DB, Error, ErrorKind, Result, Snapshot, Value};
 use parking_lot::{Mutex, RwLock};
 
 use self::table::{Found, Table};
-use crate::error::Report;
+use crate::status::Report;
 
 const _: () = assert!(usize::BITS == 64, "a handle needs 64 bits");
+
+/// Why a call failed: a code, a message for a person, and whether trying again may help. May be read by any
+/// number of threads; release it with aidb_error_free.
+pub struct aidb_error {
+    _private: [u8; 0],
+}
+
+/// How to open a database. One thread at a time may change it; opening copies it, so that it may be changed,
+/// used again or freed afterwards.
+pub struct aidb_options {
+    _private: [u8; 0],
+}
+
+/// An open database: an ordered map from byte-string keys (up to 16 MiB) to byte-string values (up to
+/// 4 GiB - 1). Either may be empty; keys sort bytewise. Any number of threads may share it; end it with
+/// aidb_close, on any thread, also while other threads are using it: their calls finish or answer AIDB_CLOSED.
+pub struct aidb_db {
+    _private: [u8; 0],
+}
+
+/// A value lent by the database. Its bytes stay where they are until it is freed, also when the database is
+/// closed. Any number of threads may read it; release it with aidb_pinned_free.
+pub struct aidb_pinned {
+    _private: [u8; 0],
+}
+
+/// Puts and deletes to apply together with aidb_write, in the order they were added; a later one on the same key
+/// wins. One thread at a time may change it; several may write it.
+pub struct aidb_batch {
+    _private: [u8; 0],
+}
+
+/// A point in the order of all writes that reads can be made at. It sees exactly the writes acknowledged before
+/// it was created, whatever happens afterwards. Any number of threads may share it; release it with
+/// aidb_snapshot_release, on any thread, before or after its database is closed.
+pub struct aidb_snapshot {
+    _private: [u8; 0],
+}
+
+/// A position in the entries of a database, as of one point in the order of writes. It stands on an entry or
+/// nowhere; a new one stands before the first entry. One thread at a time may use it (a second is answered
+/// AIDB_INVALID_ARGUMENT); it may move between threads. Release it with aidb_iter_free, before or after its
+/// database is closed.
+pub struct aidb_iterator {
+    _private: [u8; 0],
+}
 
 /// What a handle holds.
 pub(crate) enum Object {
@@ -76,13 +124,13 @@ macro_rules! handles {
 }
 
 handles! {
-    crate::db::aidb_db, Db, DB, 0;
-    crate::options::aidb_options, Options, RwLock<aidb::Options>, 1;
-    crate::batch::aidb_batch, Batch, RwLock<aidb::WriteBatch>, 2;
-    crate::snapshot::aidb_snapshot, Snapshot, Snapshot, 3;
-    crate::iterator::aidb_iterator, Iterator, Mutex<Cursor>, 4;
-    crate::pinned::aidb_pinned, Pinned, Value, 5;
-    crate::error::aidb_error, Error, Report, 6;
+    aidb_db, Db, DB, 0;
+    aidb_options, Options, RwLock<aidb::Options>, 1;
+    aidb_batch, Batch, RwLock<aidb::WriteBatch>, 2;
+    aidb_snapshot, Snapshot, Snapshot, 3;
+    aidb_iterator, Iterator, Mutex<Cursor>, 4;
+    aidb_pinned, Pinned, Value, 5;
+    aidb_error, Error, Report, 6;
 }
 
 /// An object of the table, and the process that made its handle.
@@ -203,8 +251,6 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::batch::aidb_batch;
-    use crate::snapshot::aidb_snapshot;
 
     fn batch() -> *mut aidb_batch {
         insert(Object::Batch(RwLock::new(aidb::WriteBatch::new()))).unwrap()

@@ -7,21 +7,10 @@ use std::mem::MaybeUninit;
 use aidb::{Cursor, Error, IterOptions, Result};
 use parking_lot::Mutex;
 
-use crate::db::aidb_db;
-use crate::error::aidb_error;
 use crate::guard::{guard_ok, guard_reading, quietly, releasing};
-use crate::handle::{self, Object};
+use crate::handle::{self, Object, aidb_db, aidb_error, aidb_iterator, aidb_snapshot};
 use crate::ptr::{Out, array_out, bytes, growing, optional_bytes, out};
-use crate::snapshot::aidb_snapshot;
 use crate::status::{AIDB_NOT_FOUND, AIDB_OK, aidb_status};
-
-/// A position in the entries of a database, as of one point in the order of writes. It stands on an entry or
-/// nowhere; a new one stands before the first entry. One thread at a time may use it (a second is answered
-/// AIDB_INVALID_ARGUMENT); it may move between threads. Release it with aidb_iter_free, before or after its
-/// database is closed.
-pub struct aidb_iterator {
-    _private: [u8; 0],
-}
 
 /// What an iterator walks, and how. Start from AIDB_ITER_OPTIONS_INIT. With a prefix and bounds an entry must
 /// satisfy all. The bytes are copied.

@@ -7,17 +7,10 @@ use aidb::{Error, Options, Result};
 use arc_swap::ArcSwapOption;
 use parking_lot::RwLock;
 
-use crate::error::aidb_error;
 use crate::guard::{guard_ok, quietly, releasing};
-use crate::handle::{self, Object};
+use crate::handle::{self, Object, aidb_error, aidb_options};
 use crate::ptr::{Buffer, out, text};
 use crate::status::aidb_status;
-
-/// How to open a database. One thread at a time may change it; opening copies it, so that it may be changed,
-/// used again or freed afterwards.
-pub struct aidb_options {
-    _private: [u8; 0],
-}
 
 /// A copy of the options that a handle holds; NULL means defaults.
 pub(crate) fn options_or_default(options: *const aidb_options) -> Result<Options> {

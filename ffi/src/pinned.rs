@@ -3,13 +3,7 @@
 use std::ffi::c_char;
 
 use crate::guard::{quietly, releasing};
-use crate::handle;
-
-/// A value lent by the database. Its bytes stay where they are until it is freed, also when the database is
-/// closed. Any number of threads may read it; release it with aidb_pinned_free.
-pub struct aidb_pinned {
-    _private: [u8; 0],
-}
+use crate::handle::{self, aidb_pinned};
 
 /// The bytes of the value, as many as aidb_pinned_len says; not zero-terminated. Valid until the value is freed.
 /// NULL for a handle that is no live value.

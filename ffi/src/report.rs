@@ -5,11 +5,9 @@ use std::ops::ControlFlow;
 
 use aidb::{DB, Result};
 
-use crate::db::aidb_db;
-use crate::error::aidb_error;
 use crate::guard::guard_ok;
-use crate::handle;
-use crate::options::{aidb_options, options_or_default};
+use crate::handle::{self, aidb_db, aidb_error, aidb_options};
+use crate::options::options_or_default;
 use crate::ptr::{Buffer, path};
 use crate::status::aidb_status;
 

@@ -1,18 +1,9 @@
 //! `aidb_snapshot`: a point in the order of all writes to read at.
 
-use crate::db::aidb_db;
-use crate::error::aidb_error;
 use crate::guard::{guard_ok, quietly, releasing};
-use crate::handle::{self, Object};
+use crate::handle::{self, Object, aidb_db, aidb_error, aidb_snapshot};
 use crate::ptr::out;
 use crate::status::aidb_status;
-
-/// A point in the order of all writes that reads can be made at. It sees exactly the writes acknowledged before
-/// it was created, whatever happens afterwards. Any number of threads may share it; release it with
-/// aidb_snapshot_release, on any thread, before or after its database is closed.
-pub struct aidb_snapshot {
-    _private: [u8; 0],
-}
 
 /// Pins the present point in the order of all writes. While it is held, versions it can see take space on disk.
 ///

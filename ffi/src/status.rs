@@ -1,8 +1,8 @@
-//! `aidb_status`: what every fallible function returns.
+//! `aidb_status`: what every fallible function returns, and what is kept of a failure for its error object.
 
-use std::ffi::c_char;
+use std::ffi::{CString, c_char};
 
-use aidb::ErrorKind;
+use aidb::{Error, ErrorKind};
 
 /// What a call came to. The numbers never change; later versions add to them.
 #[repr(i32)]
@@ -49,6 +49,25 @@ pub(crate) fn status_of(kind: ErrorKind) -> aidb_status {
         ErrorKind::NoSpace => AIDB_NO_SPACE,
         ErrorKind::OutOfMemory => AIDB_OUT_OF_MEMORY,
         _ => AIDB_INTERNAL,
+    }
+}
+
+/// What an error object holds.
+pub(crate) struct Report {
+    pub(crate) status: aidb_status,
+    pub(crate) is_retryable: bool,
+    pub(crate) message: CString,
+}
+
+impl Report {
+    pub(crate) fn new(error: &Error) -> Report {
+        // A zero byte would end the message early; only a file name or a key in a message could bring one.
+        let text = error.to_string().replace('\0', "\u{fffd}");
+        Report {
+            status: status_of(error.kind()),
+            is_retryable: error.is_retryable(),
+            message: CString::new(text).expect("every zero byte was replaced"),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::batch::*;
 use crate::db::*;
 use crate::error::*;
+use crate::handle::{aidb_batch, aidb_db, aidb_error, aidb_iterator};
 use crate::iterator::*;
 use crate::options::*;
 use crate::pinned::*;

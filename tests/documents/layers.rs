@@ -1,4 +1,4 @@
-//! The layers of `core`, and of the files in its folders, and the one door to the system.
+//! The layers of `core`, of the files in its folders and in the crates around it, and the one door to the system.
 //!
 //! A module may name the ones below it, and itself; so may a file in its folder.
 
@@ -148,6 +148,45 @@ const FOLDERS: &[(&str, &[&str])] = &[
 /// Folders without an order: a file and its tests.
 const WITHOUT_ORDER: &[&str] = &["error", "options", "sync"];
 
+/// The crates around core, and the order of their files as in [`FOLDERS`]. Their `lib.rs` names what it likes.
+const CRATES: &[(&str, &[&str])] = &[
+    (
+        "bindings/node/src",
+        &[
+            "database",
+            "iterator reader",
+            "port",
+            "convert opened place pool snapshot verify",
+        ],
+    ),
+    (
+        "bindings/python/src",
+        &[
+            "db",
+            "writer",
+            "batch report snapshot",
+            "reader",
+            "view",
+            "iterator raw_iterator",
+            "store walk",
+            "mutex options",
+            "bytes pace",
+            "patience",
+            "errors helper",
+        ],
+    ),
+    (
+        "ffi/src",
+        &[
+            "batch db error iterator report snapshot",
+            "options pinned version",
+            "guard",
+            "cancel handle ptr",
+            "status sync",
+        ],
+    ),
+];
+
 /// The layer of a module, counted from the top.
 fn layer_of(module: &str) -> Option<usize> {
     place(LAYERS, module)
@@ -237,48 +276,62 @@ fn no_module_of_core_uses_one_above_it() {
     );
 }
 
+/// The arrows of one source file in `folder` to a child of it that is not below the file's own.
+fn climbing(folder: &Folder, order: &[&str], module: &[String], path: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let name = folder.child(module).unwrap_or("mod");
+    let arrows = folder.arrows(module, &text).into_iter();
+    let climbing = arrows.filter_map(|arrow| {
+        let other = folder.child(&arrow.path)?;
+        if other == name || is_test(Path::new(other)) {
+            return None;
+        }
+        let (here, there) = (place(order, name), place(order, other));
+        let climbs = here.is_none() || there.is_none() || there <= here;
+        climbs.then(|| format!("{}:{}: {name} -> {other}", shown(path), arrow.line))
+    });
+    climbing.collect()
+}
+
 #[test]
 fn no_file_of_a_folder_uses_one_above_it() {
-    let mut climbing = Vec::new();
+    let mut found = Vec::new();
     for (folder, order) in FOLDERS {
         let dir = root().join("core/src").join(folder);
         let text = std::fs::read_to_string(dir.join("mod.rs")).unwrap();
         let folder = Folder::new(path_of(Path::new(folder)), &text);
         for path in files(&dir, "rs") {
             let inside = path.strip_prefix(root().join("core/src")).unwrap();
-            if is_test(inside)
-                || inside
-                    .iter()
-                    .any(|part| part == "models.rs" || part == "models")
-            {
-                continue;
-            }
-            let module = path_of(inside);
-            let name = folder.child(&module).unwrap_or("mod");
-            let text = std::fs::read_to_string(&path).unwrap();
-            for arrow in folder.arrows(&module, &text) {
-                let Some(other) = folder.child(&arrow.path).filter(|other| *other != name) else {
-                    continue;
-                };
-                if is_test(Path::new(other)) {
-                    continue;
-                }
-                let (here, there) = (place(order, name), place(order, other));
-                if here.is_none() || there.is_none() || there <= here {
-                    climbing.push(format!(
-                        "{}:{}: {name} -> {other}",
-                        shown(&path),
-                        arrow.line
-                    ));
-                }
+            let is_model = |part| part == "models.rs" || part == "models";
+            if !is_test(inside) && !inside.iter().any(is_model) {
+                found.extend(climbing(&folder, order, &path_of(inside), &path));
             }
         }
     }
-    assert!(
-        climbing.is_empty(),
-        "arrows that climb:\n{}",
-        climbing.join("\n")
-    );
+    assert!(found.is_empty(), "arrows that climb:\n{}", found.join("\n"));
+}
+
+#[test]
+fn no_file_of_the_crates_around_core_uses_one_above_it() {
+    let mut found = Vec::new();
+    for (name, order) in CRATES {
+        let dir = root().join(name);
+        let krate = Folder::new(Vec::new(), &read(format!("{name}/lib.rs")));
+        for path in files(&dir, "rs") {
+            let inside = path.strip_prefix(&dir).unwrap();
+            if is_test(inside) || inside == Path::new("lib.rs") {
+                continue;
+            }
+            let module = path_of(inside);
+            assert!(
+                place(order, &module[0]).is_some(),
+                "{} is in no layer: add it to CRATES",
+                shown(&path)
+            );
+            found.extend(climbing(&krate, order, &module, &path));
+        }
+    }
+    assert!(found.is_empty(), "arrows that climb:\n{}", found.join("\n"));
 }
 
 #[test]

@@ -28,7 +28,8 @@
  * Buffers    that the library returns come from malloc and are released with aidb_free. Bytes that it lends
  *            are valid as long as their description says.
  * Structures whose first field is struct_size grow with later versions: start from their _INIT macro, set
- *            fields by name, and pass NULL for the defaults.
+ *            fields by name, and pass NULL for the defaults. A field that is set and that an older library does not
+ *            know is AIDB_UNSUPPORTED there. aidb_entry, the element of an array, is frozen.
  * Panics     and exceptions never cross this border: a bug in AiDb is AIDB_INTERNAL.
  * Cancelled  threads: pthread_cancel never ends a thread inside a call, nor in what a call calls back. Functions that
  *            take `error`, but for aidb_close, are cancellation points before they do anything: a thread that was
@@ -65,7 +66,7 @@
 #define AIDB_VERSION "0.1.0"
 
 /* The defaults: aidb_write_options options = AIDB_WRITE_OPTIONS_INIT; */
-#define AIDB_WRITE_OPTIONS_INIT { sizeof(aidb_write_options), 0, 0 }
+#define AIDB_WRITE_OPTIONS_INIT { sizeof(aidb_write_options), 0, 0, NULL }
 #define AIDB_READ_OPTIONS_INIT { sizeof(aidb_read_options), NULL, 1, 0 }
 #define AIDB_ITER_OPTIONS_INIT \
   { sizeof(aidb_iter_options), NULL, NULL, 0, NULL, 0, NULL, 0, 0, 1, 1, 1 }
@@ -199,6 +200,14 @@ typedef struct {
      * 0
      */
     int32_t reserved;
+    /**
+     * Where to put the number of the write in the order of all writes, which AIDB_OK alone does; NULL (the default): it is
+     * not wanted. The number of a batch is that of its last operation: the operations of a batch of n have the n numbers
+     * that end there. Of an empty batch, which takes none, it is the newest number that readers see. Numbers begin at 1 and
+     * have 56 bits. A snapshot sees the write if aidb_snapshot_sequence is at or after its number. Threads that write
+     * at once need a structure each if they set this.
+     */
+    uint64_t *sequence_out;
 } aidb_write_options;
 
 /**
@@ -299,7 +308,8 @@ typedef struct {
 } aidb_iter_options;
 
 /**
- * Where aidb_iter_next_many put an entry in the caller's buffer.
+ * Where aidb_iter_next_many put an entry in the caller's buffer. The caller has an array of these, so the structure never
+ * changes.
  */
 typedef struct {
     /**

@@ -367,21 +367,29 @@ class DB {
     return Report{is_ok, detail::text(json)};
   }
 
-  void put(std::string_view key, std::string_view value, WriteOptions options = {}) {
+  // Writes return their number in the order of all writes, of a batch that of its last operation; of an empty one the newest
+  // number that readers see. Snapshot::sequence() of a snapshot that sees the write is at or after it.
+  std::uint64_t put(std::string_view key, std::string_view value, WriteOptions options = {}) {
     detail::Check check;
-    aidb_write_options c = c_options(options);
+    std::uint64_t sequence = 0;
+    aidb_write_options c = c_options(options, &sequence);
     check(aidb_put(handle_.get(), key.data(), key.size(), value.data(), value.size(), &c,
                    check.out()));
+    return sequence;
   }
-  void erase(std::string_view key, WriteOptions options = {}) {
+  std::uint64_t erase(std::string_view key, WriteOptions options = {}) {
     detail::Check check;
-    aidb_write_options c = c_options(options);
+    std::uint64_t sequence = 0;
+    aidb_write_options c = c_options(options, &sequence);
     check(aidb_delete(handle_.get(), key.data(), key.size(), &c, check.out()));
+    return sequence;
   }
-  void write(const WriteBatch& batch, WriteOptions options = {}) {
+  std::uint64_t write(const WriteBatch& batch, WriteOptions options = {}) {
     detail::Check check;
-    aidb_write_options c = c_options(options);
+    std::uint64_t sequence = 0;
+    aidb_write_options c = c_options(options, &sequence);
     check(aidb_write(handle_.get(), batch.handle(), &c, check.out()));
+    return sequence;
   }
 
   std::optional<std::string> get(std::string_view key, ReadOptions options = {}) const {
@@ -563,9 +571,10 @@ class DB {
   aidb_db* handle() const noexcept { return handle_.get(); }
 
  private:
-  static aidb_write_options c_options(WriteOptions options) noexcept {
+  static aidb_write_options c_options(WriteOptions options, std::uint64_t* sequence) noexcept {
     aidb_write_options c = AIDB_WRITE_OPTIONS_INIT;
     c.sync = options.sync;
+    c.sequence_out = sequence;
     return c;
   }
   static aidb_read_options c_options(ReadOptions options) noexcept {

@@ -79,10 +79,10 @@ impl WriteBatch {
 
     /// Hands `write` a batch of the one operation that `add` adds. The thread keeps the memory for its next such batch.
     #[inline]
-    pub(crate) fn of_one(
+    pub(crate) fn of_one<T>(
         add: impl FnOnce(&mut WriteBatch) -> Result<()>,
-        write: impl FnOnce(&WriteBatch) -> Result<()>,
-    ) -> Result<()> {
+        write: impl FnOnce(&WriteBatch) -> Result<T>,
+    ) -> Result<T> {
         // A thread that is ending may still write, from memory that it does not keep.
         let mut buffer = SPARE.try_with(Cell::take).unwrap_or_default();
         buffer.clear();

@@ -28,7 +28,8 @@
  * Buffers    that the library returns come from malloc and are released with aidb_free. Bytes that it lends
  *            are valid as long as their description says.
  * Structures whose first field is struct_size grow with later versions: start from their _INIT macro, set
- *            fields by name, and pass NULL for the defaults.
+ *            fields by name, and pass NULL for the defaults. A field that is set and that an older library does not
+ *            know is AIDB_UNSUPPORTED there. aidb_entry, the element of an array, is frozen.
  * Panics     and exceptions never cross this border: a bug in AiDb is AIDB_INTERNAL.
  * Cancelled  threads: pthread_cancel never ends a thread inside a call, nor in what a call calls back. Functions that
  *            take `error`, but for aidb_close, are cancellation points before they do anything: a thread that was

@@ -4,14 +4,16 @@ use std::ffi::{c_char, c_void};
 use std::path::Path;
 use std::ptr;
 
-use aidb::{DB, ReadOptions, Result, Snapshot, Value, WriteOptions};
+use aidb::{DB, ReadOptions, Result, SequenceNumber, Snapshot, Value, WriteOptions};
 
 use crate::guard::{guard, guard_ok, guard_reading, guard_uncancelled, quietly};
 use crate::handle::{
     self, Live, Object, aidb_batch, aidb_db, aidb_error, aidb_options, aidb_pinned, aidb_snapshot,
 };
 use crate::options::options_or_default;
-use crate::ptr::{Buffer, array, array_out, bytes, growing, optional_bytes, out, path, text};
+use crate::ptr::{
+    Buffer, array, array_out, bytes, growing, optional_bytes, optional_out, out, path, text,
+};
 use crate::status::{AIDB_NOT_FOUND, AIDB_OK, aidb_status};
 
 /// How one write is made. Start from AIDB_WRITE_OPTIONS_INIT.
@@ -25,6 +27,12 @@ pub struct aidb_write_options {
     pub sync: i32,
     /// 0
     pub reserved: i32,
+    /// Where to put the number of the write in the order of all writes, which AIDB_OK alone does; NULL (the default): it is
+    /// not wanted. The number of a batch is that of its last operation: the operations of a batch of n have the n numbers
+    /// that end there. Of an empty batch, which takes none, it is the newest number that readers see. Numbers begin at 1 and
+    /// have 56 bits. A snapshot sees the write if aidb_snapshot_sequence is at or after its number. Threads that write
+    /// at once need a structure each if they set this.
+    pub sequence_out: *mut u64,
 }
 
 /// How one read is made. Start from AIDB_READ_OPTIONS_INIT.
@@ -57,21 +65,33 @@ pub(crate) fn check_reserved(reserved: i32) -> Result<()> {
     Ok(())
 }
 
+/// Makes a write with `options`, and puts its number where they say.
+///
 /// # Safety
-/// As for [`growing`].
-unsafe fn write_options(options: *const aidb_write_options) -> Result<WriteOptions> {
+/// As for [`growing`]; `sequence_out`, if the structure has it, is NULL or a place for a number.
+unsafe fn written(
+    options: *const aidb_write_options,
+    write: impl FnOnce(&WriteOptions) -> Result<SequenceNumber>,
+) -> Result<()> {
     if options.is_null() {
-        return Ok(WriteOptions::default());
+        return write(&WriteOptions::default()).map(drop);
     }
     let defaults = aidb_write_options {
         struct_size: size_of::<aidb_write_options>(),
         sync: 0,
         reserved: 0,
+        sequence_out: std::ptr::null_mut(),
     };
-    // SAFETY: the caller's own promise; two integers beside the size, no padding.
+    // SAFETY: the caller's own promise; two integers and a pointer beside the size, no padding.
     let given = unsafe { growing(options, defaults, FIRST_WRITE_OPTIONS, "options")? };
     check_reserved(given.reserved)?;
-    Ok(WriteOptions::new().sync(given.sync != 0))
+    // SAFETY: the caller's own promise.
+    let sequence_out = unsafe { optional_out(given.sequence_out) };
+    let sequence = write(&WriteOptions::new().sync(given.sync != 0))?;
+    if let Some(place) = sequence_out {
+        place.write(sequence.0);
+    }
+    Ok(())
 }
 
 /// The options of a read, with the snapshot held for the length of the call.
@@ -204,7 +224,7 @@ pub unsafe extern "C-unwind" fn aidb_put(
                 bytes(key, key_len, "key")?,
                 bytes(value, value_len, "value")?,
             );
-            db.put_with(key, value, &write_options(options)?)
+            written(options, |options| db.put_with(key, value, options))
         })
     }
 }
@@ -222,7 +242,8 @@ pub unsafe extern "C-unwind" fn aidb_delete(
     unsafe {
         guard_ok(error, || {
             let db = handle::get(db, "db")?;
-            db.delete_with(bytes(key, key_len, "key")?, &write_options(options)?)
+            let key = bytes(key, key_len, "key")?;
+            written(options, |options| db.delete_with(key, options))
         })
     }
 }
@@ -241,7 +262,7 @@ pub unsafe extern "C-unwind" fn aidb_write(
         guard_ok(error, || {
             let (db, batch) = (handle::get(db, "db")?, handle::get(batch, "batch")?);
             let batch = batch.try_read().ok_or_else(|| batch.in_use("batch"))?;
-            db.write_with(&batch, &write_options(options)?)
+            written(options, |options| db.write_with(&batch, options))
         })
     }
 }

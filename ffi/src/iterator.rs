@@ -43,7 +43,8 @@ pub struct aidb_iter_options {
     pub fill_cache: i32,
 }
 
-/// Where aidb_iter_next_many put an entry in the caller's buffer.
+/// Where aidb_iter_next_many put an entry in the caller's buffer. The caller has an array of these, so the structure never
+/// changes.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct aidb_entry {
@@ -56,6 +57,9 @@ pub struct aidb_entry {
     /// Its length in bytes.
     pub value_len: usize,
 }
+
+// Frozen: an element of the caller's array has no struct_size by which another size could be told.
+const _: () = assert!(size_of::<aidb_entry>() == 32);
 
 /// The size of the first version of the options, which will always be accepted.
 const FIRST_ITER_OPTIONS: usize = 80;

@@ -151,6 +151,14 @@ pub(crate) unsafe fn out<T>(place: *mut T, name: &str) -> Result<Out<T>> {
         .ok_or_else(|| Error::invalid_argument(format!("{name} is NULL")))
 }
 
+/// [`out`] where NULL means that the result is not wanted.
+///
+/// # Safety
+/// As for [`out`].
+pub(crate) unsafe fn optional_out<T>(place: *mut T) -> Option<Out<T>> {
+    NonNull::new(place).map(Out)
+}
+
 /// A structure that can grow, whose first field is its own size as the caller knows it. What the caller's lacks
 /// is taken from `defaults`; what is unknown here must be zero.
 ///

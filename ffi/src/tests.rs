@@ -288,6 +288,7 @@ fn structures_of_options_are_checked() {
             struct_size,
             sync,
             reserved,
+            sequence_out: ptr::null_mut(),
         };
         // SAFETY: the size is the structure's, or refused before it is used.
         unsafe { aidb_delete(store.db, data(b"k"), 1, &options, ptr::null_mut()) }
@@ -307,6 +308,60 @@ fn structures_of_options_are_checked() {
     assert_eq!(store.get(b"k", &read), Err(AIDB_NOT_FOUND));
     read.reserved = 1;
     assert_eq!(store.get(b"k", &read), Err(AIDB_UNSUPPORTED));
+    assert_eq!(store.close(), AIDB_OK);
+}
+
+/// The newest number that readers see.
+fn newest(db: *const aidb_db) -> u64 {
+    let (null, mut snapshot) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: the output is a local place.
+    unsafe {
+        assert_eq!(aidb_snapshot_create(db, &mut snapshot, null), AIDB_OK);
+        let sequence = aidb_snapshot_sequence(snapshot);
+        aidb_snapshot_release(snapshot);
+        sequence
+    }
+}
+
+#[test]
+fn a_write_tells_its_number_to_who_wants_it() {
+    let store = Store::new();
+    let (null, mut sequence) = (ptr::null_mut(), 77);
+    let mut options = aidb_write_options {
+        struct_size: size_of::<aidb_write_options>(),
+        sync: 0,
+        reserved: 0,
+        sequence_out: &mut sequence,
+    };
+    let (key, batch) = (data(b"k"), aidb_batch_new());
+    // SAFETY: the place for the number outlives each call.
+    unsafe {
+        assert_eq!(aidb_write(store.db, batch, &options, null), AIDB_OK);
+        assert_eq!(options.sequence_out.read(), 0, "an empty batch takes none");
+        assert_eq!(aidb_put(store.db, key, 1, key, 1, &options, null), AIDB_OK);
+        assert_eq!(options.sequence_out.read(), 1);
+        assert_eq!(aidb_delete(store.db, key, 1, &options, null), AIDB_OK);
+        assert_eq!(options.sequence_out.read(), 2);
+        assert_eq!(newest(store.db), 2);
+        for _ in 0..5 {
+            assert_eq!(aidb_batch_put(batch, key, 1, key, 1, null), AIDB_OK);
+        }
+        options.sync = 1;
+        assert_eq!(aidb_write(store.db, batch, &options, null), AIDB_OK);
+        assert_eq!(options.sequence_out.read(), 7, "that of its last operation");
+        assert_eq!(newest(store.db), 7);
+        let long = 16 << 20;
+        let keys = vec![0_u8; long + 1];
+        let refused = aidb_put(store.db, data(&keys), long + 1, key, 1, &options, null);
+        assert_eq!(refused, AIDB_INVALID_ARGUMENT);
+        assert_eq!(options.sequence_out.read(), 7, "only with AIDB_OK");
+        // A program that was built before the structure had this field: behind its structure there is something else.
+        options.struct_size = 16;
+        assert_eq!(aidb_put(store.db, key, 1, key, 1, &options, null), AIDB_OK);
+        assert_eq!(options.sequence_out.read(), 7);
+        assert_eq!(newest(store.db), 8);
+        aidb_batch_free(batch);
+    }
     assert_eq!(store.close(), AIDB_OK);
 }
 

@@ -324,6 +324,46 @@ static void test_batches(aidb_db *db) {
     CHECK(aidb_batch_count(batch) == 0);
 }
 
+/* The newest number that readers see. */
+static uint64_t newest(aidb_db *db) {
+    aidb_snapshot *snapshot = NULL;
+    uint64_t sequence;
+    OK(aidb_snapshot_create(db, &snapshot, &error));
+    sequence = aidb_snapshot_sequence(snapshot);
+    aidb_snapshot_release(snapshot);
+    return sequence;
+}
+
+/* The write options as the first version of the header had them. */
+struct first_write_options { size_t struct_size; int32_t sync; int32_t reserved; };
+
+static void test_sequences(aidb_db *db) {
+    aidb_write_options options = AIDB_WRITE_OPTIONS_INIT;
+    struct first_write_options first = {sizeof first, 0, 0};
+    aidb_batch *batch = aidb_batch_new();
+    const uint64_t before = newest(db);
+    uint64_t sequence = 0;
+    int count;
+    CHECK(options.sequence_out == NULL);
+    options.sequence_out = &sequence;
+    OK(aidb_put(db, "n", 1, "1", 1, &options, &error));
+    CHECK(sequence == before + 1 && newest(db) == sequence);
+    OK(aidb_delete(db, "n", 1, &options, &error));
+    CHECK(sequence == before + 2 && newest(db) == sequence);
+    for (count = 0; count < 100; count++) OK(aidb_batch_put(batch, "n", 1, "1", 1, &error));
+    OK(aidb_write(db, batch, &options, &error));
+    CHECK(sequence == before + 102 && newest(db) == sequence);
+    OK(aidb_batch_clear(batch, &error));
+    OK(aidb_write(db, batch, &options, &error));
+    CHECK(sequence == before + 102);
+    sequence = 5;
+    FAILS(AIDB_INVALID_ARGUMENT, "key is NULL", aidb_put(db, NULL, 1, "1", 1, &options, &error));
+    CHECK(sequence == 5);
+    OK(aidb_delete(db, "n", 1, (const aidb_write_options *)&first, &error));
+    CHECK(newest(db) == before + 103);
+    aidb_batch_free(batch);
+}
+
 static void test_snapshots(aidb_db *db) {
     aidb_snapshot *first = NULL, *second = NULL;
     aidb_iter_options options = AIDB_ITER_OPTIONS_INIT;
@@ -952,6 +992,7 @@ int main(int argc, char **argv) {
     test_put_get_delete(db);
     test_pinned_and_many(db);
     test_batches(db);
+    test_sequences(db);
     test_snapshots(db);
     test_iterators(db);
     test_next_many(db);

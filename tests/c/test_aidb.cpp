@@ -100,6 +100,20 @@ void test_batches(aidb::DB& db) {
   CHECK(thrown([&] { db.write(batch); }) == AIDB_INVALID_ARGUMENT);
 }
 
+void test_sequences(aidb::DB& db) {
+  const std::uint64_t before = db.snapshot().sequence();
+  CHECK(db.put("n", "1") == before + 1);
+  CHECK(db.erase("n") == before + 2);
+  aidb::WriteBatch batch;
+  CHECK(db.write(batch) == before + 2);
+  for (int count = 0; count < 100; ++count) batch.put("n", "1");
+  batch.erase("n");
+  aidb::WriteOptions durable;
+  durable.sync = true;
+  CHECK(db.write(batch, durable) == before + 103);
+  CHECK(db.snapshot().sequence() == before + 103);
+}
+
 void test_iterators(aidb::DB& db) {
   for (const char* key : {"i1", "i2", "i3", "i4"}) db.put(key, std::string("v") + key);
   const aidb::Snapshot snapshot = db.snapshot();
@@ -257,7 +271,8 @@ int main(int argc, char** argv) {
     aidb::DB db(path);
     test_reads_and_writes(db);
     test_batches(db);
-    test_iterators(db);
+    test_sequences(db);
+  test_iterators(db);
     test_maintenance(db, path);
     test_copies(db, path);
   }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use aidb::{Compression, DB, ErrorKind, MAX_KEY_BYTES, Options, WriteBatch, WriteOptions};
+use aidb::{
+    Compression, DB, ErrorKind, MAX_KEY_BYTES, Options, SequenceNumber, WriteBatch, WriteOptions,
+};
 use aidb_tests::Fill;
 
 use crate::{all, get, small_db};
@@ -67,6 +69,82 @@ fn the_last_operation_of_a_batch_wins() {
     db.write(&WriteBatch::new()).unwrap();
     db.write_with(&WriteBatch::new(), &WriteOptions::synced())
         .unwrap();
+}
+
+/// A batch of `count` operations, every third of which is a delete.
+fn batch_of(count: usize) -> WriteBatch {
+    let mut batch = WriteBatch::new();
+    for number in 0..count {
+        match number % 3 {
+            2 => batch.delete(b"k").unwrap(),
+            _ => batch.put(&[number as u8], &vec![7; number]).unwrap(),
+        }
+    }
+    batch
+}
+
+#[test]
+fn a_write_answers_the_number_of_its_last_operation() {
+    let (dir, db) = small_db();
+    let newest = |db: &DB| db.snapshot().unwrap().sequence();
+    assert_eq!(db.write(&WriteBatch::new()).unwrap(), SequenceNumber(0));
+    let mut expected = 0;
+    for round in 0..3 {
+        for options in [WriteOptions::new(), WriteOptions::synced()] {
+            expected += 1;
+            let put = db.put_with(b"k", b"v", &options).unwrap();
+            assert_eq!((put.0, newest(&db)), (expected, put));
+            expected += 1;
+            let deleted = db.delete_with(b"never there", &options).unwrap();
+            assert_eq!((deleted.0, newest(&db)), (expected, deleted));
+            // Also around the operations that are located together before they are inserted.
+            for count in [1, 2, 7, 8, 9, 100] {
+                expected += count as u64;
+                let written = db.write_with(&batch_of(count), &options).unwrap();
+                assert_eq!((written.0, newest(&db)), (expected, written));
+            }
+            let empty = db.write_with(&WriteBatch::new(), &options).unwrap();
+            assert_eq!(empty.0, expected, "it takes no number");
+        }
+        match round {
+            0 => db.flush().unwrap(),
+            _ => db.compact_range(None, None).unwrap(),
+        }
+    }
+    let refused = db.put(&vec![0; MAX_KEY_BYTES + 1], b"v");
+    assert!(refused.is_err());
+    db.close().unwrap();
+    let db = DB::open(dir.path().join("db"), Options::new()).unwrap();
+    assert_eq!(db.put(b"k", b"v").unwrap().0, expected + 1);
+}
+
+#[test]
+fn the_numbers_of_writers_at_once_do_not_overlap_and_leave_no_gap() {
+    let (_dir, db) = small_db();
+    let (db, per_thread) = (&db, 200);
+    let mut written: Vec<(u64, usize)> = std::thread::scope(|scope| {
+        let threads = [1, 2, 5, 9].map(|count| {
+            scope.spawn(move || {
+                let batch = batch_of(count);
+                let write = |_| {
+                    let number = db.write(&batch).unwrap();
+                    let seen = db.snapshot().unwrap().sequence();
+                    assert!(seen >= number, "a snapshot taken later sees it");
+                    (number.0, count)
+                };
+                (0..per_thread).map(write).collect::<Vec<_>>()
+            })
+        });
+        let of_each = threads.map(|thread| thread.join().unwrap());
+        of_each.concat()
+    });
+    written.sort();
+    let mut last = 0;
+    for (number, count) in written {
+        last += count as u64;
+        assert_eq!(number, last);
+    }
+    assert_eq!(last, per_thread * (1 + 2 + 5 + 9));
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn close_with_calls_in_flight_ends_them_with_closed() {
                         for number in 0u32.. {
                             let key = [worker.to_be_bytes(), number.to_be_bytes()].concat();
                             match db.put(&key, &[9; 50]) {
-                                Ok(()) => {}
+                                Ok(_) => {}
                                 Err(error) => {
                                     assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
                                     return number;

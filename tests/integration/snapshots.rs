@@ -54,7 +54,7 @@ fn many_snapshots_each_keep_their_own_view() {
             match (number + round) % 5 {
                 0 => db.delete(key.as_bytes()).unwrap(),
                 _ => db.put(key.as_bytes(), &[round as u8; 100]).unwrap(),
-            }
+            };
         }
         let snapshot = db.snapshot().unwrap();
         let view = all_at(&db, &snapshot);

@@ -121,7 +121,7 @@ fn values_of_every_size_old_versions_and_a_warm_cache_are_read_as_they_are() {
         match number % 2 {
             0 => db.delete(&key(number)).unwrap(),
             _ => db.put(&key(number), b"newer").unwrap(),
-        }
+        };
     }
     // Twice: the second time finds blocks in the cache, and brings them into the form for many reads.
     for _ in 0..3 {

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use aidb::env::{Env, FaultEnv, MemEnv, Operation as Call};
 use aidb::{
-    Chunk, Cursor, DB, ErrorKind, IterOptions, Options, ReadOptions, Snapshot, WriteBatch,
-    WriteOptions,
+    Chunk, Cursor, DB, ErrorKind, IterOptions, Options, ReadOptions, SequenceNumber, Snapshot,
+    WriteBatch, WriteOptions,
 };
 use aidb_tests::{Fill, Model, ModelCursor, Random, Walk, shown, stem_of};
 
@@ -385,7 +385,7 @@ impl Run {
         db: &DB,
         entries: &[Entry],
         sync: bool,
-        write: impl FnOnce() -> aidb::Result<()>,
+        write: impl FnOnce() -> aidb::Result<SequenceNumber>,
     ) -> Checked<()> {
         let number = |outcome: aidb::Result<Snapshot>| self.sure("snapshot", outcome);
         let first = number(db.snapshot())?.sequence().0;
@@ -396,10 +396,15 @@ impl Run {
             return Err(format!("{taken} of {} operations are seen", entries.len()));
         }
         match outcome {
-            Some(()) if taken != entries.len() as u64 => {
+            Some(_) if taken != entries.len() as u64 => {
                 return Err("the write was acknowledged and is not seen".to_string());
             }
-            Some(()) => {
+            Some(last) if last.0 != first + taken => {
+                return Err(format!(
+                    "the write of {taken} after {first} answered {last}"
+                ));
+            }
+            Some(_) => {
                 self.tally.data.add(entries);
                 self.possible.wrote(entries, true);
                 if sync {
@@ -677,8 +682,8 @@ impl Run {
         let key = vec![b'k'; length];
         let mut batch = WriteBatch::new();
         for outcome in [
-            db.put(&key, b"v"),
-            db.delete(&key),
+            db.put(&key, b"v").map(drop),
+            db.delete(&key).map(drop),
             batch.put(&key, b"v"),
             batch.delete(&key),
         ] {

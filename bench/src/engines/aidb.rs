@@ -40,11 +40,13 @@ impl AiDb {
 
 impl Engine for AiDb {
     fn put(&self, key: &[u8], value: &[u8]) -> Result<(), Failure> {
-        Ok(self.db.put_with(key, value, &self.write)?)
+        self.db.put_with(key, value, &self.write)?;
+        Ok(())
     }
 
     fn delete(&self, key: &[u8]) -> Result<(), Failure> {
-        Ok(self.db.delete_with(key, &self.write)?)
+        self.db.delete_with(key, &self.write)?;
+        Ok(())
     }
 
     fn put_batch(&self, entries: &[(&[u8], &[u8])]) -> Result<(), Failure> {
@@ -52,7 +54,8 @@ impl Engine for AiDb {
         for (key, value) in entries {
             batch.put(key, value)?;
         }
-        Ok(self.db.write_with(&batch, &self.write)?)
+        self.db.write_with(&batch, &self.write)?;
+        Ok(())
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<usize>, Failure> {

@@ -57,7 +57,7 @@ fn write(
 ) -> aidb::Result<()> {
     let operations = lock_detached(operations)?;
     let write = || store.write_with(&operations, options);
-    store.pace.of(options.sync, write)
+    store.pace.of(options.sync, write).map(drop)
 }
 
 #[pymethods]

@@ -45,7 +45,8 @@ fn put(
         let (key, value) = (key.copy_behind(&view.prefix)?, value.shared());
         let db = Arc::clone(&view.store);
         waiting(py, move || {
-            db.pace.of(sync, || db.put_with(&key, &value, &options))
+            db.pace.of(sync, || db.put_with(&key, &value, &options))?;
+            Ok(())
         })
     };
     let db = &view.store;
@@ -53,7 +54,10 @@ fn put(
         return by_another_thread();
     }
     let (key, value) = (key.behind(&view.prefix)?, value.as_slice());
-    let put = || db.pace.of(sync, || db.put_with(&key, value, &options));
+    let put = || {
+        db.pace.of(sync, || db.put_with(&key, value, &options))?;
+        Ok(())
+    };
     unless_it_waits(py, put, by_another_thread)
 }
 
@@ -63,7 +67,8 @@ fn delete(writer: &Bound<'_, Writer>, key: &BytesLike<'_>, sync: bool) -> PyResu
     let by_another_thread = || {
         let (key, db) = (key.copy_behind(&view.prefix)?, Arc::clone(&view.store));
         waiting(py, move || {
-            db.pace.of(sync, || db.delete_with(&key, &options))
+            db.pace.of(sync, || db.delete_with(&key, &options))?;
+            Ok(())
         })
     };
     let db = &view.store;
@@ -71,7 +76,10 @@ fn delete(writer: &Bound<'_, Writer>, key: &BytesLike<'_>, sync: bool) -> PyResu
         return by_another_thread();
     }
     let key = key.behind(&view.prefix)?;
-    let delete = || db.pace.of(sync, || db.delete_with(&key, &options));
+    let delete = || {
+        db.pace.of(sync, || db.delete_with(&key, &options))?;
+        Ok(())
+    };
     unless_it_waits(py, delete, by_another_thread)
 }
 

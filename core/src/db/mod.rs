@@ -26,6 +26,7 @@ use self::life::{Database, Unflushed};
 use self::tree::{Contains, Get};
 use crate::batch::WriteBatch;
 use crate::error::Result;
+use crate::key::SequenceNumber;
 use crate::memory;
 use crate::options::{IterOptions, Options, ReadOptions, WriteOptions};
 use crate::snapshot::Snapshot;
@@ -121,42 +122,64 @@ impl DB {
         Ok(found)
     }
 
-    /// Stores `value` under `key`, replacing what was there.
+    /// Stores `value` under `key`, replacing what was there. Answers the write's number, as [`DB::write`] does.
     ///
     /// Errors: `InvalidArgument` if one is too long; `Closed`; `Io` or `NoSpace` if the log cannot be written, and
     /// then the write may or may not be there after a crash.
-    pub fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
+    pub fn put(&self, key: &[u8], value: &[u8]) -> Result<SequenceNumber> {
         self.put_with(key, value, &WriteOptions::default())
     }
 
     /// [`DB::put`] with options.
-    pub fn put_with(&self, key: &[u8], value: &[u8], options: &WriteOptions) -> Result<()> {
+    pub fn put_with(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        options: &WriteOptions,
+    ) -> Result<SequenceNumber> {
         WriteBatch::of_one(
             |batch| batch.put(key, value),
             |batch| self.write_with(batch, options),
         )
     }
 
-    /// Removes `key`; removing an absent key is no error. Errors as for [`DB::put`].
-    pub fn delete(&self, key: &[u8]) -> Result<()> {
+    /// Removes `key`; removing an absent key is no error, and is a write with a number all the same. Errors as for
+    /// [`DB::put`].
+    pub fn delete(&self, key: &[u8]) -> Result<SequenceNumber> {
         self.delete_with(key, &WriteOptions::default())
     }
 
     /// [`DB::delete`] with options.
-    pub fn delete_with(&self, key: &[u8], options: &WriteOptions) -> Result<()> {
+    pub fn delete_with(&self, key: &[u8], options: &WriteOptions) -> Result<SequenceNumber> {
         WriteBatch::of_one(
             |batch| batch.delete(key),
             |batch| self.write_with(batch, options),
         )
     }
 
-    /// Applies `batch`: all of its operations or none, also across a crash. Errors as for [`DB::put`].
-    pub fn write(&self, batch: &WriteBatch) -> Result<()> {
+    /// Applies `batch`: all of its operations or none, also across a crash.
+    ///
+    /// Answers the number of its last operation in the order of all writes: those of a batch of `n` have the `n` numbers
+    /// that end there, one after the other. A snapshot sees the batch if [`Snapshot::sequence`] is at or after that number,
+    /// and one that is taken after this returns does. An empty batch takes no number, and answers the newest one that
+    /// readers see. Errors as for [`DB::put`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = aidb::DB::open(dir.path(), aidb::Options::new())?;
+    /// let mut batch = aidb::WriteBatch::new();
+    /// batch.put(b"fruit", b"apple")?;
+    /// batch.delete(b"grain")?;
+    /// let number = db.write(&batch)?;
+    /// assert_eq!(db.snapshot()?.sequence(), number);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn write(&self, batch: &WriteBatch) -> Result<SequenceNumber> {
         self.write_with(batch, &WriteOptions::default())
     }
 
     /// [`DB::write`] with options.
-    pub fn write_with(&self, batch: &WriteBatch, options: &WriteOptions) -> Result<()> {
+    pub fn write_with(&self, batch: &WriteBatch, options: &WriteOptions) -> Result<SequenceNumber> {
         self.rooms().commit.commit(batch, options)
     }
 

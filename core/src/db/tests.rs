@@ -581,7 +581,7 @@ fn a_sync_that_fails_fails_the_call_that_needs_it() {
     type Call = fn(&DB) -> Result<()>;
     let calls: [(&str, Call); 4] = [
         ("put", |db| {
-            db.put_with(b"new", b"v", &WriteOptions::synced())
+            db.put_with(b"new", b"v", &WriteOptions::synced()).map(drop)
         }),
         ("flush", |db| db.flush()),
         ("compact", |db| db.compact_range(None, None)),

@@ -134,7 +134,7 @@ impl Disk {
             .db()
             .write_with(&batch, &WriteOptions::new().sync(sync))
         {
-            Ok(()) => true,
+            Ok(_) => true,
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
                 self.refused += 1;

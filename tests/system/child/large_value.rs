@@ -90,7 +90,9 @@ pub fn one(arguments: &[String]) {
     let value = noise(1, VALUE_BYTES);
     let mut steps = Steps::begin(VALUE_BYTES);
     let db = DB::open(dir, options()).unwrap();
-    steps.step("put", 2, || db.put(b"k", &value).unwrap());
+    steps.step("put", 2, || {
+        db.put(b"k", &value).unwrap();
+    });
     steps.step("flush", 2, || db.flush().unwrap());
     steps.step("get", 2, || {
         assert!(db.get(b"k").unwrap().unwrap() == value)
@@ -100,7 +102,9 @@ pub fn one(arguments: &[String]) {
         assert!(found == value);
     });
     steps.step("compact", 2, || db.compact_range(None, None).unwrap());
-    steps.step("overwrite", 2, || db.put(b"k", &value).unwrap());
+    steps.step("overwrite", 2, || {
+        db.put(b"k", &value).unwrap();
+    });
     let mut reopened = None;
     steps.step("recover", 2, || {
         // Without a close the value is in the log alone.

@@ -37,28 +37,32 @@ impl Commit {
     ///
     /// Readers see nothing before step 3, and none that begins after this has returned misses it (P3). If step 1 fails, 2
     /// to 4 do not run. Acknowledged when this returns.
-    pub(in crate::db) fn commit(&self, batch: &WriteBatch, options: &WriteOptions) -> Result<()> {
+    ///
+    /// Answers the number of the batch's last operation; of an empty batch, which takes none, the last published one.
+    pub(in crate::db) fn commit(
+        &self,
+        batch: &WriteBatch,
+        options: &WriteOptions,
+    ) -> Result<SequenceNumber> {
         self.context.check_writable()?;
         if batch.is_empty() {
-            return if options.sync {
-                self.sync_all()
-            } else {
-                Ok(())
-            };
+            if options.sync {
+                self.sync_all()?;
+            }
+            return Ok(self.order.last());
         }
         let payload = wal::Payload::new(batch.encoded());
         self.tree.admit(payload.encoded().len() as u64)?;
-        let place = loop {
+        let committed = loop {
             match self.try_commit(batch, &payload)? {
-                Ok(place) => break place,
+                Ok(committed) => break committed,
                 Err(obstacle) => self.wait_out(obstacle)?,
             }
         };
         if options.sync {
-            self.wait_until_durable(place)
-        } else {
-            Ok(())
+            self.wait_until_durable(committed.place)?;
         }
+        Ok(committed.last)
     }
 
     /// Waits until `obstacle` is gone.
@@ -77,7 +81,7 @@ impl Commit {
         &self,
         batch: &WriteBatch,
         payload: &wal::Payload<'_>,
-    ) -> Result<std::result::Result<LogPlace, Obstacle>> {
+    ) -> Result<std::result::Result<Committed, Obstacle>> {
         // While the log is written, the memory arrives that the insert will need.
         let superversion = self.tree.load();
         let mut others = operations(batch.encoded())?;
@@ -122,7 +126,7 @@ impl Commit {
         insert(memtable, room, (first, location), others, batch, before)?;
         std::mem::forget(stop);
         self.order.publish(ticket, last)?;
-        Ok(Ok(place))
+        Ok(Ok(Committed { place, last }))
     }
 
     /// Appends the batch's record and takes its sequence numbers.
@@ -245,6 +249,15 @@ fn insert<'a>(
         true => Ok(()),
         false => Err(Error::internal("a batch was not inserted whole")),
     }
+}
+
+/// A batch that readers see, or will as soon as the commits before it are inserted.
+#[derive(Debug)]
+pub(in crate::db) struct Committed {
+    /// Where its record ends.
+    place: LogPlace,
+    /// The number of its last operation.
+    last: SequenceNumber,
 }
 
 /// Why a batch cannot be committed yet.

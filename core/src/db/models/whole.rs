@@ -185,7 +185,7 @@ fn a_close_beside_writers_keeps_what_was_acknowledged() {
             thread::spawn(move || {
                 for number in 1..=3 {
                     match db.write(&batch(name, number)) {
-                        Ok(()) => {}
+                        Ok(_) => {}
                         Err(error) => {
                             assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
                             return number - 1;

@@ -63,7 +63,7 @@ fn fill(db: &DB, model: &mut Model, mut draw: impl FnMut() -> (Vec<u8>, Vec<u8>)
     loop {
         let (key, value) = draw();
         match db.put(&key, &value) {
-            Ok(()) => drop(model.insert(key, value)),
+            Ok(_) => drop(model.insert(key, value)),
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
                 assert!(error.is_retryable());
@@ -185,7 +185,7 @@ fn a_full_disk_compacts_a_few_tombstones_over_many_tables_step_by_step() {
     loop {
         let value = Fill::Noise.bytes(random.next(), 8000);
         match db.put(&key(number), &value) {
-            Ok(()) => drop(model.insert(key(number), value)),
+            Ok(_) => drop(model.insert(key(number), value)),
             Err(error) => break assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}"),
         }
         number += 1;

@@ -95,7 +95,7 @@ impl Life {
 
     /// Notes how a call ended. With `strictly` it must have succeeded, but for one that is told of the kill: the thread
     /// that was killed may report it late.
-    fn told(&mut self, what: &str, outcome: Result<()>, strictly: bool) -> bool {
+    fn told<T>(&mut self, what: &str, outcome: Result<T>, strictly: bool) -> bool {
         if let Err(error) = &outcome {
             assert_eq!(error.kind(), ErrorKind::Internal, "{what}: {error}");
             let is_late = error.message().contains(KILLED) && !self.was_told_late;

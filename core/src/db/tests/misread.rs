@@ -305,7 +305,7 @@ fn a_database_read_at_a_snapshot_of_what_was_changed_deleted_and_added_since_is_
                 match random.below(4) {
                     0 => db.delete(&key).unwrap(),
                     _ => db.put(&key, &[round as u8; 30]).unwrap(),
-                }
+                };
             }
             if is_flushed {
                 db.flush().unwrap();

@@ -1,8 +1,9 @@
 //! `WriteBatch`: several writes applied together.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use aidb::{Error, WriteOptions};
+use aidb::{Error, SequenceNumber, WriteOptions};
 use pyo3::prelude::*;
 
 use crate::bytes::{BytesLike, LARGE_BYTES};
@@ -11,6 +12,10 @@ use crate::mutex::{Mutex, lock, lock_detached};
 use crate::patience::{interruptible, unless_it_waits, waiting};
 use crate::store::Store;
 
+/// Instead of a sequence number: there is none.
+const UNWRITTEN: u64 = u64::MAX;
+const _: () = assert!(UNWRITTEN > SequenceNumber::MAX.0);
+
 /// Puts and deletes that are applied together, all or none, also across a crash; from `DB.write_batch`.
 ///
 /// A later operation on the same key wins. As a context manager it is written when the block ends; if the block
@@ -18,14 +23,32 @@ use crate::store::Store;
 /// `PrefixedDB`'s batch are under its prefix. Costs memory for its keys and values, at most 4 GiB together.
 #[pyclass(frozen, weakref, module = "aidb")]
 pub(crate) struct WriteBatch {
-    pub(crate) store: Arc<Store>,
-    pub(crate) prefix: Vec<u8>,
-    pub(crate) transaction: bool,
-    pub(crate) options: WriteOptions,
-    pub(crate) operations: Arc<Mutex<aidb::WriteBatch>>,
+    store: Arc<Store>,
+    prefix: Vec<u8>,
+    transaction: bool,
+    options: WriteOptions,
+    operations: Arc<Mutex<aidb::WriteBatch>>,
+    /// The number that the last write answered, or [`UNWRITTEN`].
+    sequence: AtomicU64,
 }
 
 impl WriteBatch {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        prefix: Vec<u8>,
+        transaction: bool,
+        options: WriteOptions,
+    ) -> WriteBatch {
+        WriteBatch {
+            store,
+            prefix,
+            transaction,
+            options,
+            operations: Arc::new(Mutex::new(aidb::WriteBatch::new())),
+            sequence: AtomicU64::new(UNWRITTEN),
+        }
+    }
+
     /// Adds to the operations. Those of a closed database are for nothing, and that is told at the first chance.
     fn add(
         &self,
@@ -36,6 +59,20 @@ impl WriteBatch {
             return Err(to_python(py, &Error::closed("the database")));
         }
         self.change(py, add)
+    }
+
+    fn written(&self, py: Python<'_>) -> PyResult<SequenceNumber> {
+        let (store, options) = (&self.store, self.options);
+        let by_another_thread = || {
+            let (store, operations) = (Arc::clone(store), Arc::clone(&self.operations));
+            waiting(py, move || write(&store, &operations, &options))
+        };
+        let is_large = lock(py, &self.operations)?.byte_size() >= LARGE_BYTES;
+        if is_large || !store.pace.is_quick(options.sync) {
+            return by_another_thread();
+        }
+        let write = || write(store, &self.operations, &options);
+        unless_it_waits(py, write, by_another_thread)
     }
 
     fn change(
@@ -49,15 +86,15 @@ impl WriteBatch {
     }
 }
 
-/// Writes what the lock gives, which it holds meanwhile.
+/// Writes what the lock gives, which it holds meanwhile; the number of the last operation.
 fn write(
     store: &Store,
     operations: &Mutex<aidb::WriteBatch>,
     options: &WriteOptions,
-) -> aidb::Result<()> {
+) -> aidb::Result<SequenceNumber> {
     let operations = lock_detached(operations)?;
     let write = || store.write_with(&operations, options);
-    store.pace.of(options.sync, write).map(drop)
+    store.pace.of(options.sync, write)
 }
 
 #[pymethods]
@@ -127,17 +164,21 @@ impl WriteBatch {
     /// (Ctrl-C) is raised at once where the write has to wait for a flush, a compaction, space or the disk, and where the batch has more
     /// than 4 MiB. It is applied before what is written next then, or never.
     fn write(&self, py: Python<'_>) -> PyResult<()> {
-        let (store, options) = (&self.store, self.options);
-        let by_another_thread = || {
-            let (store, operations) = (Arc::clone(store), Arc::clone(&self.operations));
-            waiting(py, move || write(&store, &operations, &options))
-        };
-        let is_large = lock(py, &self.operations)?.byte_size() >= LARGE_BYTES;
-        if is_large || !store.pace.is_quick(options.sync) {
-            return by_another_thread();
-        }
-        let write = || write(store, &self.operations, &options);
-        unless_it_waits(py, write, by_another_thread)
+        self.sequence.store(UNWRITTEN, Ordering::Relaxed);
+        let written = self.written(py)?;
+        self.sequence.store(written.0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The number that the last `write`, or the end of the block, gave to the last operation in the order of all writes, as an
+    /// `int`; those of a batch of n have the n numbers that end there. `None` before the first write and after one that failed.
+    ///
+    /// Numbers begin at 1 and have 56 bits. A snapshot sees the batch if its `sequence` is at or after this. An empty batch
+    /// takes no number, and has the newest one that readers see.
+    #[getter]
+    fn sequence(&self) -> Option<u64> {
+        let sequence = self.sequence.load(Ordering::Relaxed);
+        (sequence != UNWRITTEN).then_some(sequence)
     }
 
     /// Returns the bytes that the batch takes in memory and in the log.

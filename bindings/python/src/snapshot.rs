@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aidb::SequenceNumber;
 use pyo3::prelude::*;
 
 use crate::mutex::{Mutex, close, discard, lock};
@@ -18,6 +19,7 @@ use crate::view::View;
 pub(crate) struct Snapshot {
     /// Shared with the reader below, which reads at it.
     pinned: Arc<Mutex<Option<aidb::Snapshot>>>,
+    sequence: SequenceNumber,
 }
 
 impl Snapshot {
@@ -27,13 +29,15 @@ impl Snapshot {
         prefix: Vec<u8>,
         snapshot: aidb::Snapshot,
     ) -> PyResult<Py<Self>> {
+        let sequence = snapshot.sequence();
         let pinned = Arc::new(Mutex::new(Some(snapshot)));
         let view = View {
             store,
             prefix,
             pinned: Some(Arc::clone(&pinned)),
         };
-        let layers = PyClassInitializer::from(Reader { view }).add_subclass(Snapshot { pinned });
+        let layers =
+            PyClassInitializer::from(Reader { view }).add_subclass(Snapshot { pinned, sequence });
         Py::new(py, layers)
     }
 }
@@ -55,6 +59,13 @@ impl Snapshot {
     fn closed(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let gone = lock(slf.py(), &slf.get().pinned)?.is_none();
         Ok(gone || slf.as_super().get().view.store.is_closed())
+    }
+
+    /// The number of the last write that the snapshot sees, in the order of all writes, as an `int`: from 1, 56 bits; 0 if it
+    /// sees none. It stays when the snapshot is closed.
+    #[getter]
+    fn sequence(&self) -> u64 {
+        self.sequence.0
     }
 
     fn __enter__(slf: Py<Self>) -> Py<Self> {

@@ -11,7 +11,6 @@ use pyo3::types::PyBytes;
 use crate::batch::WriteBatch;
 use crate::bytes::{BytesLike, LARGE_BYTES, to_python};
 use crate::errors::to_python as error_to_python;
-use crate::mutex::Mutex;
 use crate::patience::{detached, unless_it_waits, waiting};
 use crate::reader::Reader;
 use crate::snapshot::Snapshot;
@@ -126,13 +125,12 @@ impl Writer {
         let view = view(slf);
         let room = aidb::room_ahead(BATCH_PIECES, "a batch");
         room.map_err(|error| error_to_python(slf.py(), &error))?;
-        Ok(WriteBatch {
-            store: Arc::clone(&view.store),
-            prefix: view.prefix.clone(),
+        Ok(WriteBatch::new(
+            Arc::clone(&view.store),
+            view.prefix.clone(),
             transaction,
-            options: WriteOptions::new().sync(sync),
-            operations: Arc::new(Mutex::new(aidb::WriteBatch::new())),
-        })
+            WriteOptions::new().sync(sync),
+        ))
     }
 
     /// Returns a `Snapshot`: reads at this point in the sequence of writes, until it is closed or dropped.

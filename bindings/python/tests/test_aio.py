@@ -23,6 +23,8 @@ def test_every_call_answers_as_the_plain_database_does(path):
                 batch.put(b"c", b"3")
                 batch.delete(b"c")
                 assert len(batch) == 3 and await db.get(b"b") is None
+                assert batch.sequence is None
+            assert batch.sequence == 4
             assert (await db.get(b"b"), await db.get(b"x", 7)) == (b"2", 7)
             assert await db.get_many([b"b", b"x", b"a"]) == [b"2", None, b"1"]
             assert bytes(await db.get_view(b"a")) == b"1"
@@ -30,7 +32,7 @@ def test_every_call_answers_as_the_plain_database_does(path):
                 await db.delete(b"a")
                 assert [entry async for entry in snapshot] == [(b"a", b"1"), (b"b", b"2")]
                 assert await snapshot.get(b"a") == b"1"
-            assert snapshot.closed
+            assert snapshot.closed and snapshot.sequence == 4
             assert [key async for key in db.iterator(reverse=True, include_value=False)] == [b"b"]
             await db.flush()
             await db.compact_range()

@@ -1,5 +1,7 @@
 """Write batches: applied together or not at all."""
 
+import threading
+
 import aidb
 import pytest
 
@@ -113,3 +115,82 @@ def test_an_empty_batch_writes_nothing(db):
     with db.write_batch():
         pass
     assert list(db) == []
+
+
+def newest(db):
+    """The newest number that readers see."""
+    with db.snapshot() as snapshot:
+        return snapshot.sequence
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_a_written_batch_has_the_number_of_its_last_operation(db, sync):
+    batch = db.write_batch(sync=sync)
+    assert batch.sequence is None
+    batch.write()
+    assert batch.sequence == newest(db) == 0, "an empty batch takes no number"
+    assert db.put(b"k", b"v", sync=sync) is None
+    assert db.delete(b"never there", sync=sync) is None
+    assert newest(db) == 2
+    for number in range(100):
+        batch.put(b"%d" % number, b"value")
+    batch.delete(b"0")
+    assert batch.write() is None
+    assert batch.sequence == newest(db) == 103
+    batch.write()
+    assert batch.sequence == newest(db) == 204
+    batch.clear()
+    assert batch.sequence == 204, "that of the last write"
+    with db.write_batch(sync=sync) as second:
+        second.put(b"k", b"v")
+    assert second.sequence == newest(db) == 205
+    with db.prefixed_db(b"p").write_batch() as third:
+        third.put(b"k", b"v")
+        third.delete(b"k")
+    assert third.sequence == newest(db.prefixed_db(b"p")) == 207
+    with pytest.raises(AttributeError):
+        batch.sequence = 1
+
+
+def test_a_batch_that_is_large_has_its_number_from_another_thread(db):
+    with db.write_batch() as batch:
+        batch.put(b"large", bytes(5 << 20))
+        batch.put(b"small", b"")
+    assert batch.sequence == newest(db) == 2
+
+
+def test_a_batch_that_is_not_written_has_no_number(db):
+    with pytest.raises(ZeroDivisionError), db.write_batch(transaction=True) as batch:
+        batch.put(b"k", b"v")
+        1 / 0
+    assert batch.sequence is None and newest(db) == 0
+    batch.put(b"k", b"v")
+    batch.write()
+    assert batch.sequence == 1
+    db.close()
+    with pytest.raises(aidb.ClosedError):
+        batch.write()
+    assert batch.sequence is None
+
+
+def test_batches_written_at_once_have_numbers_of_their_own(db):
+    numbers = {}
+
+    def write(count):
+        batch = db.write_batch()
+        for number in range(count):
+            batch.put(b"%d" % number, b"v")
+        for _ in range(100):
+            batch.write()
+            numbers[batch.sequence] = count
+
+    threads = [threading.Thread(target=write, args=(count,)) for count in (1, 2, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(numbers) == 300
+    last = 0
+    for number in sorted(numbers):
+        last += numbers[number]
+        assert number == last

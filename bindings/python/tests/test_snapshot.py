@@ -21,6 +21,19 @@ def test_a_snapshot_stays_the_same_across_writes_flushes_and_compactions(tiny_db
     assert list(tiny_db) != before
 
 
+def test_a_snapshot_has_the_number_of_the_last_write_that_it_sees(db):
+    assert db.snapshot().sequence == 0
+    with db.write_batch() as batch:
+        batch.put(b"a", b"1")
+        batch.put(b"b", b"2")
+    snapshot = db.snapshot()
+    db.delete(b"a")
+    assert snapshot.sequence == batch.sequence == 2
+    assert db.snapshot().sequence == 3
+    snapshot.close()
+    assert snapshot.sequence == 2
+
+
 def test_a_snapshot_reads_in_every_way_that_a_database_does(db):
     db.put(b"a", b"1")
     db.put(b"b", b"2")

@@ -246,6 +246,11 @@ class Snapshot(Reader):
         """Whether the snapshot or its database has been closed."""
         return self._reader.closed
 
+    @property
+    def sequence(self) -> int:
+        """The number of the last write that the snapshot sees; 0 if it sees none."""
+        return self._reader.sequence
+
     async def close(self) -> None:
         """Let the point in time go; closing again is no error."""
         self._reader.close()
@@ -280,6 +285,11 @@ class WriteBatch:
     async def write(self) -> None:
         """Apply the operations to the database; they stay in the batch."""
         await self._worker.run(self._batch.write)
+
+    @property
+    def sequence(self) -> int | None:
+        """The number of the last operation as of the last write, as :attr:`aidb.WriteBatch.sequence`."""
+        return self._batch.sequence
 
     async def __aenter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@ import {
   AbstractBatchOperation,
   AbstractBatchOptions,
   AbstractChainedBatch,
+  AbstractChainedBatchWriteOptions,
   AbstractClearOptions,
   AbstractDatabaseOptions,
   AbstractDelOptions,
@@ -16,6 +17,7 @@ import {
   AbstractLevel,
   AbstractOpenOptions,
   AbstractPutOptions,
+  AbstractSnapshot,
   AbstractValueIterator,
   AbstractValueIteratorOptions,
   Transcoder
@@ -109,6 +111,43 @@ export interface WriteOptions {
    * Default: `false`: the write survives the death of the process.
    */
   sync?: boolean | undefined
+}
+
+/** What a write tells beside that it was made, if it is given this as its `receipt`. Make one for each write. */
+export interface WriteReceipt {
+  /**
+   * The number of the write's last operation in the order of all writes; those of a batch of n have the n numbers that end
+   * there. Numbers begin at 1 and have 56 bits. A snapshot sees the write if its `sequence` is at or after this. Set when
+   * the write resolves; until then, and after a failure, there is none. An empty batch is no write, and sets none.
+   */
+  sequence?: bigint | undefined
+}
+
+/** Additional options of `put`, `del` and `batch`. */
+export interface ReceiptOptions extends WriteOptions {
+  /**
+   * Where to put the number that the write gets.
+   *
+   * ```js
+   * const receipt = {}
+   * await db.put('a', '1', { receipt })
+   * receipt.sequence // 1n
+   * ```
+   */
+  receipt?: WriteReceipt | undefined
+}
+
+/** Several writes that are made together, by `db.batch()`. */
+export interface ChainedBatch<TDatabase, KDefault, VDefault>
+  extends AbstractChainedBatch<TDatabase, KDefault, VDefault> {
+  write (): Promise<void>
+  write (options: AbstractChainedBatchWriteOptions & ReceiptOptions): Promise<void>
+}
+
+/** A point in the sequence of writes to read at, by `db.snapshot()`. */
+export interface Snapshot extends AbstractSnapshot {
+  /** The number of the last write that it sees, from 1, 56 bits; `0n` if it sees none. It stays when it is closed. */
+  get sequence (): bigint
 }
 
 /** Additional options of every read. */
@@ -355,17 +394,19 @@ export class AidbLevel<KDefault = string, VDefault = string>
   hasMany<K = KDefault> (keys: K[], options: AbstractHasManyOptions<K> & ReadOptions): Promise<boolean[]>
 
   put (key: KDefault, value: VDefault): Promise<void>
-  put<K = KDefault, V = VDefault> (key: K, value: V, options: AbstractPutOptions<K, V> & WriteOptions): Promise<void>
+  put<K = KDefault, V = VDefault> (key: K, value: V, options: AbstractPutOptions<K, V> & ReceiptOptions): Promise<void>
 
   del (key: KDefault): Promise<void>
-  del<K = KDefault> (key: K, options: AbstractDelOptions<K> & WriteOptions): Promise<void>
+  del<K = KDefault> (key: K, options: AbstractDelOptions<K> & ReceiptOptions): Promise<void>
 
   batch (operations: Array<AbstractBatchOperation<typeof this, KDefault, VDefault>>): Promise<void>
   batch<K = KDefault, V = VDefault> (
     operations: Array<AbstractBatchOperation<typeof this, K, V>>,
-    options: AbstractBatchOptions<K, V> & WriteOptions
+    options: AbstractBatchOptions<K, V> & ReceiptOptions
   ): Promise<void>
-  batch (): AbstractChainedBatch<typeof this, KDefault, VDefault>
+  batch (): ChainedBatch<typeof this, KDefault, VDefault>
+
+  snapshot (options?: any | undefined): Snapshot
 
   iterator (): AbstractIterator<typeof this, KDefault, VDefault>
   iterator<K = KDefault, V = VDefault> (

@@ -16,6 +16,7 @@ const { engineOptions } = require('./lib/options')
 const { pack, unpack } = require('./lib/pack')
 const pool = require('./lib/pool')
 const { turning } = require('./lib/turning')
+const writing = require('./lib/writing')
 
 class Snapshot extends AbstractSnapshot {
   #native
@@ -30,6 +31,10 @@ class Snapshot extends AbstractSnapshot {
     if (snapshot === undefined || snapshot === null) return undefined
     if (#native in snapshot) return snapshot.#native
     throw new LevelError('LEVEL_INVALID_ARGUMENT', 'The snapshot was not made by an AidbLevel')
+  }
+
+  get sequence () {
+    return this.#native.sequence()
   }
 
   async _close () {
@@ -133,15 +138,18 @@ class Level extends AbstractLevel {
   }
 
   // No `async` on what is called most: the promise of `#call` is the answer.
-  _put (key, value, { sync }) {
-    return this.#call((number) => this.#native.put(number, key, value, sync === true))
+  _put (key, value, options) {
+    const how = writing.how(options)
+    return writing.written(this.#call((number) => this.#native.put(number, key, value, how)), options)
   }
 
-  _del (key, { sync }) {
-    return this.#call((number) => this.#native.del(number, key, sync === true))
+  _del (key, options) {
+    const how = writing.how(options)
+    return writing.written(this.#call((number) => this.#native.del(number, key, how)), options)
   }
 
-  async _batch (operations, { sync }) {
+  async _batch (operations, options) {
+    const how = writing.how(options)
     const items = new Array(operations.length * 2)
 
     for (let i = 0; i < operations.length; i++) {
@@ -151,7 +159,7 @@ class Level extends AbstractLevel {
     }
 
     const { bytes, lengths } = pack(items)
-    await this.#call((number) => this.#native.batch(number, bytes, lengths, sync === true))
+    await writing.written(this.#call((number) => this.#native.batch(number, bytes, lengths, how)), options)
   }
 
   // What memory can answer needs no thread, and no promise of ours.

@@ -2,9 +2,10 @@
 
 use std::error::Error as _;
 
-use aidb::{Error, ErrorKind, Result, Value, copy_of};
+use aidb::{Error, ErrorKind, Result, SequenceNumber, Value, copy_of};
 use napi::bindgen_prelude::{
-    Array, Buffer, BufferSlice, Either, FromNapiValue, TypeName, Uint32Array, ValidateNapiValue,
+    Array, BigInt, Buffer, BufferSlice, Either, FromNapiValue, TypeName, Uint32Array,
+    ValidateNapiValue,
 };
 use napi::{Env, JsString, ValueType, check_status, sys};
 
@@ -93,6 +94,8 @@ pub(crate) enum Outcome {
     Done,
     Flag(bool),
     Number(f64),
+    /// A `bigint`: a number of JavaScript's has 53 bits.
+    Sequence(SequenceNumber),
     Text(String),
     /// A value, or `undefined`; as a string if `text`.
     Value {
@@ -149,6 +152,7 @@ impl Outcome {
             Outcome::Done => out.set(index, ()),
             Outcome::Flag(flag) => out.set(index, flag),
             Outcome::Number(number) => out.set(index, number),
+            Outcome::Sequence(sequence) => out.set(index, BigInt::from(sequence.0)),
             Outcome::Text(text) => out.set(index, text),
             Outcome::Value { bytes: None, .. } => out.set(index, ()),
             Outcome::Value {

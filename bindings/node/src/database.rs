@@ -22,6 +22,10 @@ use crate::verify::Verification;
 const CLEAR_ENTRIES: usize = 1000;
 const CLEAR_BYTES: usize = 256 << 10;
 
+/// Bits of how a write is made (`lib/writing.js`): durably, and with its number as the answer.
+const SYNC: u32 = 1;
+const TELL_NUMBER: u32 = 2;
+
 /// What JavaScript holds of a database: nothing until `open` has answered.
 #[napi]
 pub struct Database {
@@ -154,17 +158,17 @@ impl Database {
         number: u32,
         key: Bytes<'_>,
         value: Bytes<'_>,
-        sync: bool,
+        how: u32,
     ) -> napi::Result<()> {
         let (key, value) = (owned(key), owned(value));
-        self.write_job(env, number, sync, move |batch| batch.put(&key?, &value?))
+        self.write_job(env, number, how, move |batch| batch.put(&key?, &value?))
     }
 
     /// Removes one key.
     #[napi]
-    pub fn del(&self, env: &Env, number: u32, key: Bytes<'_>, sync: bool) -> napi::Result<()> {
+    pub fn del(&self, env: &Env, number: u32, key: Bytes<'_>, how: u32) -> napi::Result<()> {
         let key = owned(key);
-        self.write_job(env, number, sync, move |batch| batch.delete(&key?))
+        self.write_job(env, number, how, move |batch| batch.delete(&key?))
     }
 
     /// Applies a batch: `bytes` are keys and values one after the other, `lengths` those of each operation's key
@@ -176,10 +180,10 @@ impl Database {
         number: u32,
         bytes: &[u8],
         lengths: &[f64],
-        sync: bool,
+        how: u32,
     ) -> napi::Result<()> {
         let (bytes, lengths) = (copy_of(bytes, "a batch"), copy_of(lengths, "a batch"));
-        self.write_job(env, number, sync, move |batch| {
+        self.write_job(env, number, how, move |batch| {
             let (bytes, lengths) = (bytes?, lengths?);
             let mut rest = &bytes[..];
             let mut part = |length: f64| {
@@ -495,18 +499,21 @@ impl Database {
         &self,
         env: &Env,
         number: u32,
-        sync: bool,
+        how: u32,
         fill: impl FnOnce(&mut WriteBatch) -> Result<()> + Send + 'static,
     ) -> napi::Result<()> {
         let opened = Arc::clone(&self.opened);
+        let sync = how & SYNC != 0;
         let lane = if sync { Lane::SyncedWrite } else { Lane::Write };
         self.port.submit(env, lane, number, move || {
             let mut batch = WriteBatch::new();
             fill(&mut batch)?;
-            opened
-                .get()?
-                .write_with(&batch, &WriteOptions::new().sync(sync))?;
-            Ok(Outcome::Done)
+            let options = WriteOptions::new().sync(sync);
+            let sequence = opened.get()?.write_with(&batch, &options)?;
+            Ok(match how & TELL_NUMBER {
+                0 => Outcome::Done,
+                _ => Outcome::Sequence(sequence),
+            })
         })
     }
 }

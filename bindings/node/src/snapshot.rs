@@ -2,18 +2,21 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use aidb::{Error, Result};
+use aidb::{Error, Result, SequenceNumber};
+use napi::bindgen_prelude::BigInt;
 use napi_derive::napi;
 
 /// A pinned point; `close` or the garbage collector lets it go.
 #[napi]
 pub struct Snapshot {
     pin: Mutex<Option<aidb::Snapshot>>,
+    sequence: SequenceNumber,
 }
 
 impl Snapshot {
     pub(crate) fn new(pin: aidb::Snapshot) -> Snapshot {
         Snapshot {
+            sequence: pin.sequence(),
             pin: Mutex::new(Some(pin)),
         }
     }
@@ -27,6 +30,12 @@ impl Snapshot {
 
 #[napi]
 impl Snapshot {
+    /// The number of the last write that it sees, also when it is closed.
+    #[napi]
+    pub fn sequence(&self) -> BigInt {
+        BigInt::from(self.sequence.0)
+    }
+
     /// Lets go of the point; reads that hold a share keep it until they are done.
     #[napi]
     pub fn close(&self) {

@@ -1,6 +1,8 @@
 // Compiled, not run: what a TypeScript program may write, and what it may not.
 
-import { AidbLevel, type OpenOptions, type RepairReport, type Stats, type VerifyReport } from 'aidb'
+import {
+  AidbLevel, type OpenOptions, type RepairReport, type Snapshot, type Stats, type VerifyReport, type WriteReceipt
+} from 'aidb'
 import { type AbstractSnapshot } from 'abstract-level'
 
 export async function use (): Promise<void> {
@@ -17,6 +19,16 @@ export async function use (): Promise<void> {
   await db.batch([{ type: 'put', key: 'a', value: '1' }, { type: 'del', key: 'b' }], { sync: true })
   await db.batch().put('a', '1').del('b').write({ sync: true })
 
+  const receipt: WriteReceipt = {}
+  await db.put('a', '1', { sync: true, receipt })
+  await db.del('a', { receipt })
+  await db.batch([{ type: 'put', key: 'a', value: '1' }], { receipt })
+  await db.batch().put('a', '1').write({ receipt })
+  const sequence: bigint = receipt.sequence ?? 0n
+
+  const numbered: Snapshot = db.snapshot()
+  const isSeen: boolean = numbered.sequence >= sequence
+  await numbered.close()
   const snapshot: AbstractSnapshot = db.snapshot()
   for await (const [key, value] of db.iterator({ snapshot, gte: 'a', highWaterMarkBytes: 1024 })) key.concat(value)
   for await (const key of db.keys({ reverse: true, fillCache: false })) key.length.toFixed()
@@ -46,10 +58,16 @@ export async function use (): Promise<void> {
   new AidbLevel('/tmp/db', { blockCachSize: 1 })
   // @ts-expect-error: no such codec
   new AidbLevel('/tmp/db', { compression: 'zip' })
+  // @ts-expect-error: a receipt takes a bigint
+  await db.put('a', '1', { receipt: { sequence: 1 } })
+  // @ts-expect-error: a read has no receipt
+  await db.get('a', { receipt })
+  // @ts-expect-error: a receipt is an object
+  await db.batch().put('a', '1').write({ receipt: 1 })
   // @ts-expect-error: the location cannot be changed
   db.location = 'elsewhere'
   // @ts-expect-error: values are objects with a number
   await json.put('a', { n: 'one' })
 
-  console.log(n, bytes, many, size, property, tables, place, key)
+  console.log(isSeen, n, bytes, many, size, property, tables, place, key)
 }

@@ -158,6 +158,8 @@ int main(int argc, char **argv) {
     aidb_snapshot *snapshot = NULL;
     aidb_error *error = NULL;
     aidb_batch *batch = aidb_batch_new();
+    aidb_write_options options = AIDB_WRITE_OPTIONS_INIT;
+    uint64_t own_entries = 0, first, last = 0;
     entry *before = calloc(MOST, sizeof *before);
     entry *now = calloc(MOST, sizeof *now);
     size_t count_before, count_now, at;
@@ -175,6 +177,7 @@ int main(int argc, char **argv) {
         int own = mine->key_len == 0 || mine->key[mine->key_len == 4 && mine->key[2] <= 1 ? 0 : mine->key_len - 1] == turn;
         if (own) {
             check(aidb_batch_put(batch, mine->key, mine->key_len, mine->value, mine->value_len, &error), &error);
+            own_entries++;
         }
     }
     if (turn > 0) {
@@ -182,7 +185,16 @@ int main(int argc, char **argv) {
         gone[0] = (unsigned char)(turn - 1);
         check(aidb_batch_delete(batch, gone, sizeof gone, &error), &error);
     }
-    check(aidb_write(db, batch, NULL, &error), &error);
+    options.sequence_out = &last;
+    check(aidb_write(db, batch, &options, &error), &error);
+    first = aidb_snapshot_sequence(snapshot);
+    /* Each turn wrote as many entries, and all but the first one deleted one. */
+    if (first != (uint64_t)turn * own_entries + (turn > 1 ? (uint64_t)turn - 1 : 0)) {
+        fail("the snapshot's number is wrong");
+    }
+    if (last != first + own_entries + (turn > 0)) {
+        fail("the batch's number is wrong");
+    }
     aidb_batch_free(batch);
     compare(db, snapshot, before, count_before);
     compare(db, NULL, now, count_now);

@@ -35,6 +35,13 @@ function expected (turns) {
   return [...entries.values()].sort((a, b) => Buffer.compare(a[0], b[0]))
 }
 
+// How many operations there were in so many turns.
+function operations (turns) {
+  let count = 0
+  for (let turn = 0; turn < turns; turn++) count += written(turn).length + (turn > 0 ? 1 : 0)
+  return BigInt(count)
+}
+
 async function compare (db, entries, options) {
   const walked = await db.iterator(options).all()
   assert.equal(walked.length, entries.length)
@@ -57,7 +64,10 @@ await compare(db, before)
 const snapshot = db.snapshot()
 const batch = written(turn).map(([key, value]) => ({ type: 'put', key, value }))
 if (turn > 0) batch.push({ type: 'del', key: key(turn - 1, 5) })
-await db.batch(batch)
+const receipt = {}
+await db.batch(batch, { receipt })
+assert.equal(snapshot.sequence, operations(turn))
+assert.equal(receipt.sequence, operations(turn + 1))
 await compare(db, before, { snapshot })
 await compare(db, now)
 await snapshot.close()

@@ -41,6 +41,11 @@ def expected(turns):
     return sorted(entries.items())
 
 
+def operations(turns):
+    """How many there were in so many turns."""
+    return sum(len(written(turn)) + (turn > 0) for turn in range(turns))
+
+
 def compare(reader, entries):
     if list(reader) != entries:
         sys.exit("Python: the iterator differs")
@@ -59,6 +64,8 @@ def main(path, turn):
                     batch.put(name, value)
                 if turn > 0:
                     batch.delete(key(turn - 1, 5))
+            if (snapshot.sequence, batch.sequence) != (operations(turn), operations(turn + 1)):
+                sys.exit(f"Python: the numbers are {snapshot.sequence} and {batch.sequence}")
             compare(snapshot, before)
             compare(db, now)
     print(f"turn {turn}: Python read {len(before)} entries and left {len(now)}")

@@ -77,7 +77,15 @@ fn run(path: &str, turn: u8) -> Result<(), Failure> {
     if turn > 0 {
         batch.delete(&key(turn - 1, 5))?;
     }
-    db.write(&batch)?;
+    let first = snapshot.sequence();
+    let operations = |turn| written(turn).len() as u64 + u64::from(turn > 0);
+    if first.0 != (0..turn).map(operations).sum::<u64>() {
+        return Err(format!("the snapshot's number is {first}").into());
+    }
+    let last = db.write(&batch)?;
+    if last != first.plus(operations(turn)) {
+        return Err(format!("the batch's number is {last} after {first}").into());
+    }
     compare(&db, Some(&snapshot), &before)?;
     let now = expected(turn + 1);
     compare(&db, None, &now)?;

@@ -423,6 +423,7 @@ impl Builder {
             created_micros: self.created_micros,
             keyspace: 0,
             content_sum: Some(tally.facts.sum.terms),
+            further: Vec::new(),
         }
     }
 }

@@ -76,6 +76,60 @@ impl BlockKind {
     }
 }
 
+/// The first kind of a block that a reader which does not know it passes over; one of a smaller kind it has to know.
+const FIRST_SKIPPABLE_KIND: u8 = 8;
+
+/// A block that stands between the index and the properties, which name it: for kinds to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FurtherBlock {
+    /// Of a number that is no [`BlockKind`]; at most 15.
+    pub(crate) kind: u8,
+    pub(crate) handle: BlockHandle,
+}
+
+impl FurtherBlock {
+    /// Whether this build can read the table without it.
+    pub(crate) fn is_skippable(self) -> bool {
+        self.kind >= FIRST_SKIPPABLE_KIND
+    }
+
+    /// Checks its payload and trailer, `stored`.
+    pub(crate) fn check(self, path: &Path, file_id: u64, stored: &[u8]) -> Result<()> {
+        let offset = self.handle.offset;
+        let damaged = |what: &str| Error::corruption(path, offset, what);
+        let split = stored.split_last_chunk::<BLOCK_TRAILER_BYTES>();
+        let Some((payload, [tag, expected @ ..])) = split else {
+            return Err(damaged("a further block is cut short"));
+        };
+        if block_crc(file_id, offset, *tag, payload) != u32::from_le_bytes(*expected) {
+            return Err(damaged("a further block fails its checksum"));
+        }
+        match tag >> 4 == self.kind {
+            true => Ok(()),
+            false => Err(damaged(
+                "a further block is of another kind than the properties say",
+            )),
+        }
+    }
+
+    fn encode_to(self, out: &mut Vec<u8>) {
+        out.push(self.kind);
+        put_varint(out, self.handle.offset);
+        put_varint(out, self.handle.length);
+    }
+
+    fn decode(input: &mut &[u8]) -> Option<FurtherBlock> {
+        let (&kind, rest) = input.split_first()?;
+        *input = rest;
+        let handle = BlockHandle {
+            offset: get_varint(input)?,
+            length: get_varint(input)?,
+        };
+        let is_possible = kind < 16 && BlockKind::from_u8(kind).is_none();
+        is_possible.then_some(FurtherBlock { kind, handle })
+    }
+}
+
 /// Where a block's payload is. Its trailer follows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct BlockHandle {
@@ -158,7 +212,7 @@ pub(crate) struct Footer {
 
 impl Footer {
     /// Where the data blocks end, if filter, index, properties and the footer itself, which is at `footer_at`, follow them
-    /// without a gap (T1).
+    /// without a gap (T1), but for further blocks between index and properties: [`Footer::is_filled_by`].
     pub(crate) fn data_end(&self, footer_at: u64) -> Option<u64> {
         let index_at = self.index.offset;
         let data_end = match self.filter {
@@ -166,11 +220,23 @@ impl Footer {
             Some(filter) => filter.offset,
             None => index_at,
         };
-        let follows = self.index.end()? == self.properties.offset
+        let follows = self.index.end()? <= self.properties.offset
             && self.properties.end()? == footer_at
             && data_end >= HEADER_BYTES as u64
             && data_end <= index_at;
         follows.then_some(data_end)
+    }
+
+    /// Whether the `further` blocks stand between index and properties, one after the other without a gap (T1).
+    pub(crate) fn is_filled_by(&self, further: &[FurtherBlock]) -> bool {
+        let mut end = self.index.end();
+        for block in further {
+            match end == Some(block.handle.offset) {
+                true => end = block.handle.end(),
+                false => return false,
+            }
+        }
+        end == Some(self.properties.offset)
     }
 
     /// The footer of the table with id `file_id`, to be written at `offset`.
@@ -485,7 +551,12 @@ pub(crate) struct Properties {
     pub(crate) keyspace: u64,
     /// The sum of the terms of all entries (`content.rs`); `None` in a table of version 1.
     pub(crate) content_sum: Option<u64>,
+    /// In the order in which they stand. This build writes none.
+    pub(crate) further: Vec<FurtherBlock>,
 }
+
+/// The name of the property that lists further blocks; it is there if there are some.
+const FURTHER: &str = "blocks";
 
 impl Properties {
     /// Names as stored, in the order stored.
@@ -522,7 +593,19 @@ impl Properties {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         let values = self.values();
-        put_varint(&mut out, values.iter().flatten().count() as u64);
+        let has_further = !self.further.is_empty();
+        put_varint(
+            &mut out,
+            values.iter().flatten().count() as u64 + u64::from(has_further),
+        );
+        if has_further {
+            let mut blocks = Vec::new();
+            self.further
+                .iter()
+                .for_each(|block| block.encode_to(&mut blocks));
+            put_length_prefixed(&mut out, FURTHER.as_bytes());
+            put_length_prefixed(&mut out, &blocks);
+        }
         let named = Properties::NAMES.iter().zip(values);
         for (name, value) in named.filter_map(|(name, value)| Some((name, value?))) {
             put_length_prefixed(&mut out, name.as_bytes());
@@ -535,11 +618,18 @@ impl Properties {
     /// of that version is damage.
     pub(crate) fn decode(bytes: &[u8], version: u32) -> Option<Properties> {
         let mut values = [None; Properties::NAMES.len()];
+        let mut further = Vec::new();
         let mut input = bytes;
         let count = get_varint(&mut input)?;
         for _ in 0..count {
             let name = get_length_prefixed(&mut input)?;
-            let value = get_length_prefixed(&mut input)?;
+            let mut value = get_length_prefixed(&mut input)?;
+            if name == FURTHER.as_bytes() {
+                while !value.is_empty() {
+                    further.push(FurtherBlock::decode(&mut value)?);
+                }
+                continue;
+            }
             let known = Properties::NAMES
                 .iter()
                 .position(|known| known.as_bytes() == name);
@@ -567,6 +657,7 @@ impl Properties {
             return None;
         }
         Some(Properties {
+            further,
             content_sum,
             entries: entries?,
             tombstones: tombstones?,

@@ -12,8 +12,8 @@ use crate::env::File;
 use crate::error::{Error, Result};
 use crate::sstable::filter::{Filter, FilterError};
 use crate::sstable::format::{
-    BLOCK_TRAILER_BYTES, BlockHandle, BlockKind, FOOTER_BYTES, Footer, HEADER_BYTES, Properties,
-    decode_header, read_exact, unpack_block,
+    BLOCK_TRAILER_BYTES, BlockHandle, BlockKind, FOOTER_BYTES, Footer, FurtherBlock, HEADER_BYTES,
+    Properties, decode_header, read_exact, unpack_block,
 };
 use crate::sstable::index::Index;
 
@@ -74,8 +74,7 @@ impl<'a> Tail<'a> {
 
     /// The raw bytes of one block.
     fn part(&self, handle: BlockHandle, kind: BlockKind) -> Result<Vec<u8>> {
-        let start = (handle.offset - self.data_end) as usize;
-        let stored = &self.bytes[start..start + handle.length as usize + BLOCK_TRAILER_BYTES];
+        let stored = self.stored(handle);
         let (offset, mut raw) = (handle.offset, Vec::new());
         unpack_block(self.path, self.file_id, offset, kind, stored, &mut raw, 0)?.into_owned()
     }
@@ -87,8 +86,36 @@ impl<'a> Tail<'a> {
     pub(super) fn properties(&self) -> Result<Properties> {
         let handle = self.footer.properties;
         let raw = self.part(handle, BlockKind::Properties)?;
-        Properties::decode(&raw, self.footer.version)
-            .ok_or_else(|| self.damaged(handle, "the properties are malformed"))
+        let properties = Properties::decode(&raw, self.footer.version)
+            .ok_or_else(|| self.damaged(handle, "the properties are malformed"))?;
+        self.check_further(&properties.further)?;
+        Ok(properties)
+    }
+
+    /// Checks what stands between the index and the properties: blocks of kinds that this build does not know (T1).
+    fn check_further(&self, further: &[FurtherBlock]) -> Result<()> {
+        if !self.footer.is_filled_by(further) {
+            return Err(self.damaged(self.footer.index, "blocks leave a gap after the index"));
+        }
+        for block in further {
+            let stored = self.stored(block.handle);
+            block.check(self.path, self.file_id, stored)?;
+            if !block.is_skippable() {
+                return Err(Error::unsupported(format!(
+                    "{} at byte {}: a block of kind {}, without which this build would read the table wrongly",
+                    self.path.display(),
+                    block.handle.offset,
+                    block.kind
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// A block's payload and trailer.
+    fn stored(&self, handle: BlockHandle) -> &[u8] {
+        let start = (handle.offset - self.data_end) as usize;
+        &self.bytes[start..start + handle.length as usize + BLOCK_TRAILER_BYTES]
     }
 
     pub(super) fn index(&self) -> Result<Index> {

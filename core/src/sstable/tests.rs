@@ -7,11 +7,13 @@ use aidb_test_data::{Fill, Random, Sizes};
 
 use super::block::LARGE_BYTES;
 use super::format::{
-    BLOCK_TRAILER_BYTES, BlockKind, FOOTER_BYTES, Footer, HEADER_BYTES, Properties, block_trailer,
+    BLOCK_TRAILER_BYTES, BlockHandle, BlockKind, FOOTER_BYTES, Footer, FurtherBlock, HEADER_BYTES,
+    Properties, block_trailer, open_block, read_exact,
 };
 use super::iter::{LONGEST_RESTING_KEY, RESTING_BYTES};
 use super::tail::Tail;
 use super::*;
+use crate::checksum::placed_crc;
 use crate::compression::Compression;
 use crate::content::Sum;
 use crate::env::{Env, MemEnv};
@@ -146,6 +148,120 @@ fn all_options() -> Vec<TableOptions> {
         }
     }
     all
+}
+
+/// A table with one data block and `further` blocks, of these kinds and contents, after its index; `list` changes what its
+/// properties say of them.
+fn with_further(
+    further: &[(u8, &[u8])],
+    list: impl Fn(&mut Vec<FurtherBlock>),
+) -> Result<Arc<Table>> {
+    let env = MemEnv::new();
+    let (path, file_id) = (Path::new("/000001.sst"), 7);
+    let file = env.create_new(path).unwrap();
+    let mut builder = Builder::new(file.clone(), path.into(), file_id, TableOptions::default())?;
+    let trailer = Trailer::new(SequenceNumber(3), ValueKind::Put);
+    builder.add(KeyRef::new(b"k", trailer), b"v")?;
+    let size = builder.finish()?.file_size;
+
+    let footer_at = size - FOOTER_BYTES as u64;
+    let footer = read_exact(&*file, path, footer_at, FOOTER_BYTES as u64)?;
+    let mut footer = Footer::decode(path, file_id, footer_at, &footer)?;
+    let BlockHandle { offset, length } = footer.properties;
+    let stored = read_exact(&*file, path, offset, length + BLOCK_TRAILER_BYTES as u64)?;
+    let raw = open_block(path, file_id, offset, BlockKind::Properties, stored)?;
+    let mut properties = Properties::decode(&raw, footer.version).unwrap();
+    let mut at = offset;
+    for (kind, payload) in further {
+        let crc = placed_crc(
+            file_id,
+            at,
+            &[&(payload.len() as u64).to_le_bytes(), payload, &[kind << 4]],
+        );
+        file.write_at(
+            at,
+            &[payload, &[kind << 4][..], &crc.to_le_bytes()].concat(),
+        )?;
+        let handle = BlockHandle {
+            offset: at,
+            length: payload.len() as u64,
+        };
+        properties.further.push(FurtherBlock {
+            kind: *kind,
+            handle,
+        });
+        at = handle.end().unwrap();
+    }
+    list(&mut properties.further);
+    let payload = properties.encode();
+    let trailer = block_trailer(
+        file_id,
+        at,
+        BlockKind::Properties,
+        Compression::None,
+        &payload,
+    );
+    file.write_at(at, &[&payload, &trailer[..]].concat())?;
+    footer.properties = BlockHandle {
+        offset: at,
+        length: payload.len() as u64,
+    };
+    let footer_at = footer.properties.end().unwrap();
+    file.write_at(footer_at, &footer.encode(file_id, footer_at))?;
+    let size = footer_at + FOOTER_BYTES as u64;
+    Table::from_file(file, path, file_id, size, BlockCache::new(1 << 20))
+}
+
+#[test]
+fn further_blocks_that_may_be_skipped_are_and_others_are_unsupported() {
+    let as_it_is = |_: &mut Vec<FurtherBlock>| {};
+    for further in [
+        &[][..],
+        &[(8, &b"later"[..])],
+        &[(15, b""), (8, b"x"), (9, b"y")],
+    ] {
+        let table = with_further(further, as_it_is).unwrap();
+        let found = table.get(b"k", Trailer::NEWEST, true).unwrap();
+        assert_eq!(
+            found.map(|(_, value)| value.to_vec()).as_deref(),
+            Some(&b"v"[..])
+        );
+        let checked = table.check(&mut |_| ControlFlow::Continue(())).unwrap();
+        assert!(checked.is_some(), "{further:?}");
+    }
+    for kind in 4..8 {
+        let error = with_further(&[(8, b"x"), (kind, b"needed")], as_it_is)
+            .err()
+            .unwrap();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        assert!(
+            error.message().contains(&format!("a block of kind {kind}")),
+            "{error}"
+        );
+    }
+}
+
+/// T1 and T2.
+#[test]
+fn further_blocks_that_leave_a_gap_or_are_not_what_the_list_says_are_damage() {
+    type Spoil = fn(&mut Vec<FurtherBlock>);
+    let spoils: [Spoil; 9] = [
+        |list| list.clear(),
+        |list| list.truncate(1),
+        |list| *list = vec![list[1]],
+        |list| list.swap(0, 1),
+        |list| list[1].handle.length -= 1,
+        |list| list[1].handle.offset += 1,
+        |list| list[0].handle.length = u64::MAX,
+        |list| list[0].kind = 9,
+        |list| list[0].kind = 3,
+    ];
+    for (number, spoil) in spoils.into_iter().enumerate() {
+        let error = with_further(&[(8, b"first"), (10, b"second")], spoil)
+            .err()
+            .unwrap();
+        assert_eq!(error.kind(), ErrorKind::Corruption, "{number}: {error}");
+    }
 }
 
 #[test]

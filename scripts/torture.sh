@@ -26,7 +26,7 @@ lanes=$((cores < ${#parts[@]} ? cores : ${#parts[@]}))
 total=0
 for part in "${parts[@]}"; do total=$((total + ${share[$part]})); done
 
-# As the day's seeds are, a multiple of four: the first story has what few have, or is told faster than those that do.
+# A multiple of four, as the seed of make test is: the first story has what few have, or is told faster than those that do.
 seed=${SEED:-$(($(od -An -N4 -tu4 /dev/urandom) / 4 * 4))}
 export AIDB_TORTURE_SEED=$seed RUST_BACKTRACE=0
 # Optimised, because a walk is long, and with every assertion.

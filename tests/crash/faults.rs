@@ -314,7 +314,7 @@ fn every_operation_fails_once_and_for_good() {
     }
 }
 
-/// Whether the story of this seed has large data: one of four, the day's second among them, since its runs take longer.
+/// Whether the story of this seed has large data: one of four, the second of a run among them, since its runs take longer.
 fn has_large(seed: u64) -> bool {
     seed % SEEDS_BEGIN_AT == 1
 }

@@ -114,7 +114,7 @@ fn power_is_cut_at_every_change_of_the_disk() {
     }
 }
 
-/// Whether the story of this seed has large data: one of four, the day's first among them.
+/// Whether the story of this seed has large data: one of four, the first of a run among them.
 fn has_large(seed: u64) -> bool {
     seed.is_multiple_of(SEEDS_BEGIN_AT)
 }

@@ -1,11 +1,11 @@
 //! Seed and duration of a run, and what it found.
 //!
-//! By default the seed is the day's, so that every day tries other points and a failure is still the same for
-//! everybody; it is printed with the line that reruns it. `AIDB_TORTURE_SECONDS` (what `make torture` sets) makes
-//! a test walk all points, for that long.
+//! By default the seed is always the same: what passes today passes tomorrow. It is printed with the line that reruns it.
+//! `make torture` draws another seed for each run, and sets `AIDB_TORTURE_SECONDS`, which makes a test walk all points,
+//! for that long.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::Random;
 
@@ -17,7 +17,7 @@ pub const SECONDS: &str = "AIDB_TORTURE_SECONDS";
 /// How much longer than usual a short run may go on.
 const MOST_TIMES: u32 = 4;
 
-/// The day's seeds are multiples of this.
+/// Seeds to begin with are multiples of this.
 pub const SEEDS_BEGIN_AT: u64 = 4;
 
 /// The tests that choose points, seeds and lives by the clock, and the seconds each goes on in `make test`; with 0 it
@@ -49,15 +49,11 @@ pub fn usual_seconds(name: &str) -> u64 {
     found.unwrap_or_else(|| panic!("{name} has no budget")).1
 }
 
-/// The seed that was asked for, or the day's: the same all day, so that a failure in the morning is one in the afternoon.
+/// The seed that was asked for, or the usual one.
 pub fn first_seed() -> u64 {
-    match std::env::var_os(SEED) {
-        Some(_) => Random::seed_from(SEED).0,
-        None => {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH);
-            let drawn = Random::new(since.map_or(0, |since| since.as_secs() / 86_400)).next();
-            (drawn >> 32) / SEEDS_BEGIN_AT * SEEDS_BEGIN_AT
-        }
+    match Random::seed_from(SEED) {
+        (given, true) => given,
+        (usual, false) => usual / SEEDS_BEGIN_AT * SEEDS_BEGIN_AT,
     }
 }
 

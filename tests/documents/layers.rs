@@ -142,7 +142,10 @@ const FOLDERS: &[(&str, &[&str])] = &[
             "edit",
         ],
     ),
-    ("wal", &["reader watermark writer", "format"]),
+    (
+        "wal",
+        &["chain_reader", "chain", "reader watermark writer", "format"],
+    ),
 ];
 
 /// Folders without an order: a file and its tests.

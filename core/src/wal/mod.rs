@@ -9,11 +9,13 @@
 //! * W3  Nothing is appended after a torn tail; recovery always starts a new file.
 //! * W4  The watermark in a record (`synced_up_to`) is the end of a record, and everything before it had been
 //!       synced when the record was written: damage below any watermark is corruption, never a torn tail.
-//! * W5  Each log names its predecessor's number, final length and last sequence number.
+//! * W5  Each log names its predecessor's number, final length and last sequence number: the chain (`chain.rs`).
 //! * W6  How far a log was synced that ends with a synced record is in a file beside it (`watermark.rs`).
 //!
-//! Elsewhere: who syncs, groups and rotates (`db/commit/write.rs`), replay (`db/life/open.rs`).
+//! Elsewhere: who syncs, groups and rotates (`db/commit/write.rs`), replay (`db/life/recovery.rs`).
 
+mod chain;
+mod chain_reader;
 mod format;
 mod reader;
 #[cfg(test)]
@@ -21,7 +23,9 @@ mod tests;
 mod watermark;
 mod writer;
 
-pub(crate) use format::{LogHeader, LogId, Payload, Predecessor, begins_log};
+pub(crate) use chain::{Expected, Joint, LogChain, Numbers};
+pub(crate) use chain_reader::{ChainReader, Committed};
+pub(crate) use format::{LogId, Payload, Predecessor, begins_log};
 pub(crate) use reader::{Opened, Part, Reader, Record};
 pub(crate) use watermark::{Watermark, WatermarkWriter};
 pub(crate) use writer::{Blank, Writer};

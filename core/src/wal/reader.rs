@@ -234,22 +234,23 @@ impl Reader {
 
     /// The next record; `None` at the end. An error is final: every later call answers it again.
     pub(crate) fn next(&mut self) -> Result<Option<Record<'_>>> {
+        let found = self.advance()?;
+        Ok(found.map(|found| self.record(found)))
+    }
+
+    /// As [`Reader::next`], for [`Reader::record`] to show it: so a caller can go on to another log where this one ends.
+    pub(super) fn advance(&mut self) -> Result<Option<Found>> {
         match &self.outcome {
             Some(Ok(_)) => return Ok(None),
             Some(Err(error)) => return Err(error.clone()),
             None => {}
         }
-        match self.read_record() {
-            Ok(Some(found)) => Ok(Some(self.record(found))),
-            Ok(None) => Ok(None),
-            Err(error) => {
-                self.outcome = Some(Err(error.clone()));
-                Err(error)
-            }
-        }
+        self.read_record()
+            .inspect_err(|error| self.outcome = Some(Err(error.clone())))
     }
 
-    fn record(&self, found: Found) -> Record<'_> {
+    /// The record that was found last.
+    pub(super) fn record(&self, found: Found) -> Record<'_> {
         Record {
             first_sequence: found.first_sequence,
             payload: match found.in_chunk {
@@ -553,7 +554,7 @@ impl Reader {
 const RECORD: &str = "a record of a log";
 
 /// A record that was read; its payload is in the chunk or in the reader's own buffer.
-struct Found {
+pub(super) struct Found {
     first_sequence: SequenceNumber,
     offset: u64,
     in_chunk: Option<std::ops::Range<usize>>,

@@ -29,9 +29,8 @@ pub(super) use self::destination::{Destination, incomplete};
 pub(super) use self::destroy::destroy;
 pub(super) use self::location::check_path;
 pub(super) use self::open::open;
-pub(super) use self::recovery::of_another_database;
 #[cfg(test)]
-pub(super) use self::recovery::{Expected, replay};
+pub(super) use self::recovery::replay;
 
 /// One open database: its rooms. Each names those below it only.
 pub(super) struct Database {

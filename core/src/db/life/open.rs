@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::background::start_threads;
-use super::recovery::{Expected, Recovered, replay};
+use super::recovery::{Recovered, replay};
 use super::{Closing, Database, check_path, incomplete};
 use crate::content::Sum;
 use crate::db::commit::{Commit, Log};
@@ -35,7 +35,7 @@ use crate::memtable::{Memtable, SpareChunks};
 use crate::options::{InfoLog, OnOneLine, Options};
 use crate::sync::Arc;
 use crate::version::{Contents, ObsoleteFiles, VersionEdit, VersionSet, inspect, not_a_directory};
-use crate::wal::{LogId, Watermark, WatermarkWriter, Writer};
+use crate::wal::{Expected, LogId, Watermark, WatermarkWriter, Writer};
 
 /// Descriptors left to the process beside those of tables.
 const OTHER_FILES: u64 = 24;

@@ -131,9 +131,9 @@ fn what_was_acknowledged_survives_loss_of_power_behind_a_close() {
 
 #[test]
 fn a_log_that_names_itself_as_its_predecessor_ends_the_chain() {
-    use crate::db::life::{Expected, replay};
+    use crate::db::life::replay;
     use crate::key::{FileNumber, SequenceNumber};
-    use crate::wal::{Predecessor, Watermark, Writer};
+    use crate::wal::{Expected, Predecessor, Watermark, Writer};
     let env = MemEnv::new();
     let (dir, number) = (Path::new("/"), FileNumber(7));
     let header_bytes = Writer::create(&env, dir, FileNumber(1), 1, Predecessor::default(), 0)
@@ -155,9 +155,9 @@ fn a_log_that_names_itself_as_its_predecessor_ends_the_chain() {
 /// It took another id, and was refused when it met that log again before it could be removed.
 #[test]
 fn a_database_without_an_id_takes_that_of_a_log_beyond_a_gap() {
-    use crate::db::life::{Expected, replay};
+    use crate::db::life::replay;
     use crate::key::{FileNumber, SequenceNumber};
-    use crate::wal::{LogId, Predecessor, Watermark, Writer};
+    use crate::wal::{Expected, LogId, Predecessor, Watermark, Writer};
     let env = MemEnv::new();
     let (dir, numbers) = (Path::new("/"), [FileNumber(1), FileNumber(2)]);
     let first = Writer::create(&env, dir, numbers[0], 1, Predecessor::default(), 0).unwrap();
@@ -188,9 +188,9 @@ fn a_database_without_an_id_takes_that_of_a_log_beyond_a_gap() {
 
 #[test]
 fn a_log_that_ends_with_another_number_than_its_successor_says_is_damage() {
-    use crate::db::life::{Expected, replay};
+    use crate::db::life::replay;
     use crate::key::{FileNumber, SequenceNumber};
-    use crate::wal::{Payload, Predecessor, Watermark, Writer};
+    use crate::wal::{Expected, Payload, Predecessor, Watermark, Writer};
     let (dir, numbers) = (Path::new("/"), [FileNumber(1), FileNumber(2)]);
     // (the number that the successor says, the last one in tables, whether that fits)
     for (named, in_tables, fits) in [
@@ -198,7 +198,7 @@ fn a_log_that_ends_with_another_number_than_its_successor_says_is_damage() {
         (1, 0, true),
         (2, 0, false),
         (2, 1, false),
-        // What the log has lost is in tables (R6).
+        // What the log has lost is in tables (CHAIN-6).
         (2, 2, true),
         (2, 9, true),
     ] {

@@ -9,8 +9,7 @@
 //! * P3  With a whole manifest only what it names counts: leftovers of compactions and flushed logs would bring
 //!       deleted keys back. Without one, every table and log in the directory counts, but those that the edits which
 //!       can be read have removed.
-//! * P4  A log counts up to the length that its successor names, and of several logs with one predecessor only the
-//!       newest does: what is after or beside was cut off by an earlier recovery (`recovery.rs`, R2).
+//! * P4  A log counts up to the length that its successor names, and what an earlier recovery cut off does not (CHAIN-2, CHAIN-3).
 //! * P5  What was written by a newer AiDb is refused, not dropped.
 //! * P6  A table whose blocks can all be read, and which holds other entries than the manifest or its own properties
 //!       say, gives all of them to the new database, and is told.
@@ -20,7 +19,8 @@
 //! A deleted key comes back if the table or record with its tombstone is lost and an older entry is not; or, without a
 //! whole manifest, if a crash left a table behind that a compaction had replaced.
 //!
-//! Elsewhere: reading damaged tables (`sstable/salvage.rs`), logs (`wal/reader.rs`), manifests (`version/salvage.rs`).
+//! Elsewhere: reading damaged tables (`sstable/salvage.rs`), logs (`wal/reader.rs`), how logs
+//! follow each other (`wal/chain.rs`), manifests (`version/salvage.rs`).
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ use super::report::{Loss, RepairReport};
 use super::verify::count;
 use crate::batch::{Operation, operations};
 use crate::content::Sum;
-use crate::db::life::{Destination, check_path, incomplete, of_another_database};
+use crate::db::life::{Destination, check_path, incomplete};
 use crate::env::{Env, PathKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::filename::{
@@ -50,7 +50,9 @@ use crate::version::{
     LEVELS, Salvage, TableInfo, VersionSet, foreign, is_ours, not_a_directory,
     salvage as salvage_manifest, shorten,
 };
-use crate::wal::{Part, Predecessor, Reader, Record, Watermark};
+use crate::wal::{
+    Expected, Joint, LogChain, Numbers, Part, Predecessor, Reader, Record, Watermark,
+};
 
 /// Repairs the database in `from` into the new directory `into`; see `DB::repair`.
 pub(in crate::db) fn repair(from: &Path, into: &Path, options: &Options) -> Result<RepairReport> {
@@ -296,25 +298,40 @@ impl Repair<'_> {
         manifest: &Salvage,
         in_tables: SequenceNumber,
     ) -> Result<Vec<(PathBuf, Sum)>> {
-        let (logs, unread) = self.open_logs(names, manifest)?;
-        let successors: Vec<_> = logs
-            .values()
-            .map(|reader| reader.header().predecessor)
-            .collect();
+        // Without a whole manifest every log counts, and none is missed.
+        let named = |log| match manifest.is_complete {
+            true => log,
+            false => FileNumber(0),
+        };
+        let expected = Expected {
+            needed: named(manifest.log_number),
+            synced: named(manifest.synced_log),
+            watermark: Watermark::read(self.env, self.from),
+            last_sequence: in_tables,
+            database: manifest.database,
+        };
+        let (mut logs, unread) = self.open_logs(names, &expected)?;
+        let mut chain = LogChain::new(self.from, expected);
+        for reader in logs.values() {
+            chain.add(*reader.header());
+        }
+        let cut_off = chain.cut_off();
+        logs.retain(|number, _| !cut_off.contains(number));
         let mut replay = Replay {
             memtable: None,
             tables: Vec::new(),
             last: None,
-            watermark: Watermark::read(self.env, self.from),
+            expected,
         };
-        self.note_unread(&logs, unread, manifest, in_tables);
+        let in_tables = manifest.last_sequence.max(in_tables);
+        self.note_unread(&logs, unread, &expected, in_tables);
         if let Some(first) = logs.values().next()
-            && (!manifest.is_complete || manifest.log_number.0 == 0)
+            && expected.needed.0 == 0
         {
-            self.check_start(first, in_tables);
+            self.check_start(first, &expected);
         }
         for (number, mut reader) in logs {
-            let successor = successors.iter().find(|one| one.number == number);
+            let successor = chain.successor(number).map(|header| header.predecessor);
             if let Some(successor) = successor {
                 reader.stop_at(successor.length);
             }
@@ -328,11 +345,11 @@ impl Repair<'_> {
         Ok(replay.tables)
     }
 
-    /// The logs that count (P3, P4), and those of which nothing can be read.
+    /// The logs that are needed (P3), and those of which nothing can be read.
     fn open_logs(
         &mut self,
         names: &[String],
-        manifest: &Salvage,
+        expected: &Expected,
     ) -> Result<(BTreeMap<FileNumber, Reader>, BTreeSet<FileNumber>)> {
         let mut logs: BTreeMap<FileNumber, Reader> = BTreeMap::new();
         let mut unread = BTreeSet::new();
@@ -340,19 +357,19 @@ impl Repair<'_> {
             let Some(FileKind::Log(named)) = parse(name) else {
                 continue;
             };
-            if manifest.is_complete && named < manifest.log_number {
+            if !expected.needs(named) {
                 continue;
             }
             let path = self.from.join(name);
             match Reader::open_damaged(self.env, &path, named) {
-                // A copy of a log says the same as the log.
-                Ok(Some(reader)) if !reader.header().is_of(manifest.database) => {
-                    let error = of_another_database(&path);
-                    self.report.add(Loss::new(path, 0, 0, &error));
-                }
                 Ok(Some(reader)) => {
                     let number = reader.header().number;
-                    if number == named || !logs.contains_key(&number) {
+                    if let Err(error) = expected.check_owner(&path, reader.header()) {
+                        self.report.add(Loss::new(path, 0, 0, &error));
+                    } else if expected.needs(number)
+                        && (number == named || !logs.contains_key(&number))
+                    {
+                        // A copy of a log says the same as the log.
                         logs.insert(number, reader);
                     }
                 }
@@ -365,30 +382,20 @@ impl Repair<'_> {
                 }
             }
         }
-        if manifest.is_complete {
-            logs.retain(|number, _| *number >= manifest.log_number);
-        }
-        drop_superseded(&mut logs);
         Ok((logs, unread))
     }
 
     /// Notes the logs that the manifest names and that are not among `logs`, and the `unread`. What was in them follows what is in
-    /// tables and in the logs before; more is not known.
+    /// tables, the last number of which is `in_tables`, and in the logs before; more is not known.
     fn note_unread(
         &mut self,
         logs: &BTreeMap<FileNumber, Reader>,
         unread: BTreeSet<FileNumber>,
-        manifest: &Salvage,
+        expected: &Expected,
         in_tables: SequenceNumber,
     ) {
-        let mut missing = BTreeSet::from([manifest.log_number, manifest.synced_log]);
-        missing.retain(|number| {
-            let is_needed = number.0 != 0 && *number >= manifest.log_number;
-            manifest.is_complete
-                && is_needed
-                && !logs.contains_key(number)
-                && !unread.contains(number)
-        });
+        let mut missing = expected.named();
+        missing.retain(|number| !logs.contains_key(number) && !unread.contains(number));
         let missing = missing
             .into_iter()
             .map(|number| (number, "the manifest names this log, and it is missing"));
@@ -398,46 +405,51 @@ impl Repair<'_> {
         for (number, what) in missing.chain(unread) {
             let path = log_path(self.from, number);
             let mut loss = Loss::new(path.clone(), 0, 0, &Error::corruption(&path, 0, what));
-            loss.first_sequence = Some(manifest.last_sequence.max(in_tables).plus(1));
+            loss.first_sequence = Some(in_tables.plus(1));
             self.report.add(loss);
         }
     }
 
     /// Notes that what came before the first log is not all in tables, where no manifest tells.
-    fn check_start(&mut self, first: &Reader, in_tables: SequenceNumber) {
-        let predecessor = first.header().predecessor;
-        if in_tables < predecessor.last_sequence {
+    fn check_start(&mut self, first: &Reader, expected: &Expected) {
+        if let Some((from, to)) = expected.lost_before(first.header()) {
             let path = first.path();
             let what = "writes before this log are in no table: their table is lost, or they were undone since";
             let mut loss = Loss::new(path.to_path_buf(), 0, 0, &Error::corruption(path, 0, what));
-            loss.first_sequence = Some(in_tables.plus(1));
-            loss.last_sequence = Some(predecessor.last_sequence);
+            loss.first_sequence = Some(from);
+            loss.last_sequence = Some(to);
             self.report.add(loss);
         }
     }
 
     /// Notes what is missing before the log at `path`, or that it does not follow what was replayed.
     fn note_place(&mut self, path: &Path, predecessor: Predecessor, replay: &mut Replay) {
-        let expected = Some(predecessor.last_sequence).filter(|_| predecessor.number.0 != 0);
-        if let (Some(last), Some(expected)) = (replay.last, expected)
-            && last < expected
-        {
-            // Between the last log that was read and this one.
-            let path = log_path(self.from, predecessor.number);
-            let error =
-                Error::corruption(&path, 0, "the end of this log, or all of it, is missing");
-            let mut loss = Loss::new(path, 0, 0, &error);
-            loss.first_sequence = Some(last.plus(1));
-            loss.last_sequence = Some(expected);
-            self.report.add(loss);
+        if predecessor.number.0 == 0 {
+            return;
         }
-        if let (Some(last), Some(expected)) = (replay.last, expected)
-            && last > expected
-        {
-            let error = Error::corruption(path, 0, "this log does not follow the one before it");
-            self.report.add(Loss::new(path.to_path_buf(), 0, 0, &error));
+        let named = predecessor.last_sequence;
+        let joint = replay
+            .last
+            .map(|last| (last, replay.expected.joint(last, named)));
+        match joint {
+            None | Some((_, Joint::Whole)) => {}
+            Some((last, Joint::Lacks | Joint::LacksWhatIsInTables)) => {
+                // Between the last log that was read and this one.
+                let path = log_path(self.from, predecessor.number);
+                let what = "the end of this log, or all of it, is missing";
+                let error = Error::corruption(&path, 0, what);
+                let mut loss = Loss::new(path, 0, 0, &error);
+                loss.first_sequence = Some(last.plus(1));
+                loss.last_sequence = Some(named);
+                self.report.add(loss);
+            }
+            Some((_, Joint::Exceeds)) => {
+                let what = "this log does not follow the one before it";
+                let error = Error::corruption(path, 0, what);
+                self.report.add(Loss::new(path.to_path_buf(), 0, 0, &error));
+            }
         }
-        replay.last = replay.last.max(expected);
+        replay.last = replay.last.max(Some(named));
     }
 
     /// Takes the operations of a record into the memtable, which becomes a table when it is full.
@@ -472,8 +484,8 @@ impl Repair<'_> {
         self.note_place(&path, reader.header().predecessor, replay);
         let records = self.report.log_records;
         let mut open: Option<Loss> = None;
-        // The last number read from this log: a memtable takes each number once (K2).
-        let mut taken = SequenceNumber(0);
+        // A memtable takes each number once (K2).
+        let mut numbers = Numbers::default();
         let mut reached = Reader::FIRST_RECORD;
         loop {
             let record = match reader.next_part() {
@@ -498,18 +510,14 @@ impl Repair<'_> {
             };
             let (offset, end, first) = (record.offset, record.end, record.first_sequence);
             reached = end;
-            match last_of(&record, taken) {
+            match last_of(&path, &record, &mut numbers) {
                 Ok(last) => {
                     self.close_gap(&mut open, first.0.checked_sub(1).map(SequenceNumber));
                     self.take(&record, replay)?;
-                    taken = last;
                     replay.last = replay.last.max(Some(last));
                 }
                 Err(error) => {
-                    let error = match error.kind() {
-                        ErrorKind::Unsupported => return Err(error.context(path.display())),
-                        _ => Error::corruption(&path, offset, error.message()),
-                    };
+                    refuse_newer(error.clone())?;
                     self.close_gap(&mut open, None);
                     let mut loss = Loss::new(path.clone(), offset, end, &error);
                     loss.first_sequence = Some(first);
@@ -517,10 +525,11 @@ impl Repair<'_> {
                 }
             }
         }
-        let synced = replay.watermark.length_of(reader.header());
-        if reached < synced && open.is_none() {
-            let what = format!("the log ends, but it was synced up to {synced}");
-            let error = Error::corruption(&path, reached, what);
+        let (expected, header) = (&replay.expected, reader.header());
+        if let Err(error) = expected.check_length(&path, header, reached, 0)
+            && open.is_none()
+        {
+            let synced = expected.watermark.length_of(header);
             let mut loss = Loss::new(path, reached, synced, &error);
             loss.first_sequence = replay.last.map(|last| last.plus(1));
             open = Some(loss);
@@ -636,16 +645,13 @@ impl Repair<'_> {
     }
 }
 
-/// The last number of a record's operations, if those can all be numbered, and higher than `taken`.
-fn last_of(record: &Record<'_>, taken: SequenceNumber) -> Result<SequenceNumber> {
-    let count = count(record.payload)?;
-    let before = record.first_sequence.0.checked_sub(1);
-    let last = before
-        .filter(|before| *before >= taken.0)
-        .and_then(|before| before.checked_add(count));
-    last.filter(|last| *last <= SequenceNumber::MAX.0)
-        .map(SequenceNumber)
-        .ok_or_else(|| Error::internal("its sequence numbers are impossible"))
+/// The last number of a record's operations, if those can all be decoded and numbered.
+fn last_of(path: &Path, record: &Record<'_>, numbers: &mut Numbers) -> Result<SequenceNumber> {
+    let count = count(record.payload).map_err(|error| match error.kind() {
+        ErrorKind::Unsupported => error.context(path.display()),
+        _ => Error::corruption(path, record.offset, error.message()),
+    })?;
+    numbers.take_rising(path, record, count)
 }
 
 /// P7.
@@ -693,24 +699,7 @@ struct Replay {
     tables: Vec<(PathBuf, Sum)>,
     /// The last number read, or known to have been in a log before.
     last: Option<SequenceNumber>,
-    watermark: Watermark,
-}
-
-/// P4.
-fn drop_superseded(logs: &mut BTreeMap<FileNumber, Reader>) {
-    let headers: Vec<_> = logs.values().map(|reader| *reader.header()).collect();
-    let mut superseded: HashSet<FileNumber> = HashSet::new();
-    for header in &headers {
-        let predecessor = header.predecessor.number;
-        let is_older = predecessor.0 != 0
-            && headers.iter().any(|other| {
-                other.predecessor.number == predecessor && other.number > header.number
-            });
-        if is_older || superseded.contains(&predecessor) {
-            superseded.insert(header.number);
-        }
-    }
-    logs.retain(|number, _| !superseded.contains(number));
+    expected: Expected,
 }
 
 /// Tables one after the other: no key of one is at or after a key of the next.
@@ -874,27 +863,6 @@ mod tests {
         assert_eq!(counts, (1, 2, 4));
         let db = DB::open(NEW, options).unwrap();
         assert_eq!(db.get(b"key").unwrap().as_deref(), Some(&b"c"[..]));
-    }
-
-    /// P4.
-    #[test]
-    fn of_logs_with_one_predecessor_the_newest_counts_and_nothing_behind_the_others() {
-        let env = MemEnv::new();
-        let dir = Path::new("/");
-        let mut logs = BTreeMap::new();
-        for (number, predecessor) in [(1, 0), (2, 1), (3, 2), (4, 1), (5, 4)] {
-            let number = FileNumber(number);
-            let before = Predecessor {
-                number: FileNumber(predecessor),
-                ..Predecessor::default()
-            };
-            Writer::create(&env, dir, number, 7, before, 0).unwrap();
-            let reader = Reader::open_damaged(&env, &log_path(dir, number), number);
-            logs.insert(number, reader.unwrap().unwrap());
-        }
-        drop_superseded(&mut logs);
-        let left: Vec<u64> = logs.into_keys().map(|number| number.0).collect();
-        assert_eq!(left, [1, 4, 5]);
     }
 
     /// P5.

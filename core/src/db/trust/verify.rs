@@ -22,7 +22,7 @@ use self::reads::{Answer, Comparison, Lookups, Pairs, Walked, Way, first_differe
 use super::report::{Damage, VerifyProgress, VerifyReport};
 use crate::batch::operations;
 use crate::content::Sum;
-use crate::db::life::{Database, of_another_database};
+use crate::db::life::Database;
 use crate::db::read::{Cursor, READAHEAD_BYTES, sources};
 use crate::db::tree::{Get, SuperVersion};
 use crate::error::{Error, ErrorKind, Result};
@@ -36,7 +36,7 @@ use crate::snapshot::Snapshot;
 use crate::sstable::{BlockCache, Checked, Sought, Table, TableSummary};
 use crate::sync::Arc;
 use crate::version::{FileMeta, TableInfo};
-use crate::wal::{Opened, Part, Predecessor, Reader};
+use crate::wal::{Expected, Numbers, Opened, Part, Predecessor, Reader, Watermark};
 
 /// Bytes between two reports of progress.
 const REPORT_BYTES: u64 = 1 << 20;
@@ -79,14 +79,14 @@ impl Database {
 
     /// The logs that hold what is not in tables, newest first, each with what of it counts.
     fn logs(&self) -> Result<Vec<Predecessor>> {
+        let expected = self.expected();
         let (active, mut next) = self.commit.chain();
         let mut logs = match self.context.options().read_only {
             // Nobody appends to anything on disk.
             true => Vec::new(),
             false => vec![active],
         };
-        let needed = self.tree.versions().log_number();
-        while next.number.0 != 0 && next.number >= needed {
+        while next.number.0 != 0 && expected.needs(next.number) {
             logs.push(next);
             let path = log_path(self.context.dir(), next.number);
             match Reader::open(self.context.env(), &path, next.number) {
@@ -97,6 +97,19 @@ impl Database {
             }
         }
         Ok(logs)
+    }
+
+    /// What the manifest says of the logs now.
+    fn expected(&self) -> Expected {
+        let versions = self.tree.versions();
+        Expected {
+            needed: versions.log_number(),
+            synced: versions.synced_log(),
+            // The file is that of the log which is appended to, and how long that is was told.
+            watermark: Watermark::default(),
+            last_sequence: versions.last_sequence(),
+            database: versions.database(),
+        }
     }
 }
 
@@ -241,14 +254,12 @@ impl Walk<'_> {
         let path = log_path(self.database.context.dir(), log.number);
         self.report.logs += 1;
         let outcome = match Reader::open(self.database.context.env(), &path, log.number) {
-            Ok(Opened::Log(reader))
-                if !reader
-                    .header()
-                    .is_of(self.database.tree.versions().database()) =>
-            {
-                Err(of_another_database(&path))
+            Ok(Opened::Log(reader)) => {
+                match self.database.expected().check_owner(&path, reader.header()) {
+                    Ok(()) => self.records(reader, log)?,
+                    Err(error) => Err(error),
+                }
             }
-            Ok(Opened::Log(reader)) => self.records(reader, log)?,
             Ok(Opened::NeverWritten) => Err(Error::corruption(&path, 0, "the log has no header")),
             Err(error) => Err(error),
         };
@@ -263,7 +274,7 @@ impl Walk<'_> {
     }
 
     fn is_superfluous(&self, log: FileNumber) -> bool {
-        self.database.tree.versions().log_number() > log
+        !self.database.expected().needs(log)
     }
 
     /// Reads a log's records, also those after damage. The inner error is about the log as a whole.
@@ -274,8 +285,7 @@ impl Walk<'_> {
     ) -> Result<Result<ControlFlow<()>>> {
         let path = reader.path().to_path_buf();
         reader.stop_at(log.length);
-        // Where the next record has to begin; unknown after damage.
-        let mut next = Some(reader.header().predecessor.last_sequence.plus(1));
+        let mut numbers = Numbers::after(reader.header().predecessor.last_sequence);
         loop {
             let record = match reader.next_part() {
                 Ok(Some(Part::Record(record))) => record,
@@ -285,39 +295,30 @@ impl Walk<'_> {
                 }
                 Ok(Some(Part::Damage { error, start, .. })) => {
                     self.damage(&path, start, error)?;
-                    next = None;
+                    numbers.lose();
                     continue;
                 }
                 Ok(None) => break,
                 Err(error) => return Ok(Err(error)),
             };
-            let (offset, first) = (record.offset, record.first_sequence);
-            let outcome = match (count(record.payload), next) {
-                (Err(error), _) => Err(Error::corruption(&path, offset, error.message())),
-                (Ok(_), Some(next)) if next != first => {
-                    let what = format!("the record begins with number {first}, expected {next}");
-                    Err(Error::corruption(&path, offset, what))
-                }
-                (Ok(count), _) => Ok(count),
-            };
+            let offset = record.offset;
+            let outcome = count(record.payload)
+                .map_err(|error| Error::corruption(&path, offset, error.message()))
+                .and_then(|count| numbers.take(&path, &record, count));
             let bytes = record.end - offset;
             match outcome {
-                Ok(count) => {
-                    self.report.records += 1;
-                    // From disk, so it may be anything.
-                    next = Some(SequenceNumber(first.0.saturating_add(count)));
-                }
+                Ok(_) => self.report.records += 1,
                 Err(error) if self.is_superfluous(log.number) => return Ok(Err(error)),
                 Err(error) => {
                     self.damage(&path, offset, error)?;
-                    next = None;
+                    numbers.lose();
                 }
             }
             if self.advance(bytes)?.is_break() {
                 return Ok(Ok(ControlFlow::Break(())));
             }
         }
-        if next.is_some_and(|next| next != log.last_sequence.plus(1)) {
+        if numbers.last().is_some_and(|last| last != log.last_sequence) {
             let what = format!("the log does not end with number {}", log.last_sequence);
             return Ok(Err(Error::corruption(&path, log.length, what)));
         }

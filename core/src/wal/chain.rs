@@ -1,0 +1,354 @@
+//! The rules by which logs follow each other. They are decided from what was read: no file is touched here.
+//!
+//! Each log names its predecessor, that one's final length, and its last sequence number (docs/format.md, "WAL"; decision
+//! 0002). Whoever reads logs asks here which of them count, up to where, and which comes next. What to do where a rule is
+//! broken is the reader's choice: opening refuses the database (`chain_reader.rs`), `repair` saves what lies beyond and
+//! tells what is lost, `verify` tells of damage and goes on.
+//!
+//! * CHAIN-1  The log that the manifest names begins the chain, and exists with a whole header (F2): anything else is damage.
+//! * CHAIN-2  A log's successor has a higher number. Of several logs that name the same predecessor the one with the highest
+//!            number counts: the others, and what follows them, are what an earlier recovery cut off and was killed before
+//!            it could delete.
+//! * CHAIN-3  A log that ends before the length its successor names is a gap. After an ordinary crash nothing after a
+//!            gap was acknowledged as synced, so it is dropped; if something after it was synced, or the successor knows
+//!            that what is missing was, it is damage. A log counts up to the length that its successor names.
+//! * CHAIN-4  The chain contains the log that the manifest knows to have synced records (G2), unless that is older.
+//! * CHAIN-5  Sequence numbers follow on without a hole, within a log and from one to the next.
+//! * CHAIN-6  A log may end with a smaller number than its successor says, if what it lost is in tables: it was torn when
+//!            that successor was made, and its records had been flushed before.
+//! * CHAIN-7  No log ends before the place up to which its own records, or the file SYNCED, say it was synced.
+//! * CHAIN-8  No more was written before the first log that is needed than the manifest knows of. Otherwise an older manifest in the
+//!            place of the newest, with its CURRENT, would pass for the whole database, and so would one that let a log go too early.
+//! * CHAIN-9  A log that names another database than the manifest is none of this chain: somebody has put it there.
+//!
+//! Elsewhere: telling a torn tail from damage within one log (`reader.rs`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::format::LogHeader;
+use super::reader::Record;
+use super::watermark::Watermark;
+use crate::error::{Error, Result};
+use crate::filename::log_path;
+use crate::key::{FileNumber, SequenceNumber};
+
+/// What is known of the logs before they are read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expected {
+    /// Where the chain begins; 0 in a database that never had a log, and where no manifest tells.
+    pub(crate) needed: FileNumber,
+    /// A log with synced records, or 0.
+    pub(crate) synced: FileNumber,
+    /// What the file SYNCED says.
+    pub(crate) watermark: Watermark,
+    /// The last number in tables.
+    pub(crate) last_sequence: SequenceNumber,
+    /// Which database it is; 0: not known.
+    pub(crate) database: u32,
+}
+
+impl Expected {
+    /// Whether `log` may hold what is in no table: older ones are not looked at.
+    pub(crate) fn needs(&self, log: FileNumber) -> bool {
+        log >= self.needed
+    }
+
+    /// The logs that the manifest names: each of them is there, or lost (CHAIN-1, CHAIN-4).
+    pub(crate) fn named(&self) -> BTreeSet<FileNumber> {
+        let named = [self.needed, self.synced].into_iter();
+        named.filter(|log| log.0 != 0 && self.needs(*log)).collect()
+    }
+
+    /// Refuses the log at `path` with this header if it is another database's (CHAIN-9).
+    pub(crate) fn check_owner(&self, path: &Path, header: &LogHeader) -> Result<()> {
+        match header.is_of(self.database) {
+            true => Ok(()),
+            false => {
+                let what = "this is a log of another database";
+                Err(Error::corruption(path, 0, what))
+            }
+        }
+    }
+
+    /// Refuses the log at `path` with this header, which ends at `length`, if that is too early (CHAIN-7). `told`: the
+    /// largest watermark in it. How far it is known to have been synced.
+    pub(crate) fn check_length(
+        &self,
+        path: &Path,
+        header: &LogHeader,
+        length: u64,
+        told: u64,
+    ) -> Result<u64> {
+        let synced = told.max(self.watermark.length_of(header));
+        check_reaches(path, length, synced).map(|()| synced)
+    }
+
+    /// The first and the last of the numbers that were given out before the log with this header and that no table has
+    /// (CHAIN-8). Of the first log of a chain, they are lost.
+    pub(crate) fn lost_before(
+        &self,
+        header: &LogHeader,
+    ) -> Option<(SequenceNumber, SequenceNumber)> {
+        let (before, known) = (header.predecessor.last_sequence, self.last_sequence);
+        (before > known).then(|| (known.plus(1), before))
+    }
+
+    /// How a log that `ended` with that number goes with a successor that says it ended with `named`.
+    pub(crate) fn joint(&self, ended: SequenceNumber, named: SequenceNumber) -> Joint {
+        match () {
+            () if ended == named => Joint::Whole,
+            () if ended > named => Joint::Exceeds,
+            () if named <= self.last_sequence => Joint::LacksWhatIsInTables,
+            () => Joint::Lacks,
+        }
+    }
+}
+
+/// Refuses the log at `path`, which ends at `length`, if it was synced further than that.
+fn check_reaches(path: &Path, length: u64, synced: u64) -> Result<()> {
+    match synced > length {
+        true => {
+            let what = format!("the log ends, but it was synced up to {synced}");
+            Err(Error::corruption(path, length, what))
+        }
+        false => Ok(()),
+    }
+}
+
+/// How the numbers of a log go with what its successor says of them (CHAIN-5, CHAIN-6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Joint {
+    Whole,
+    /// It ends earlier, and tables have the numbers that it lacks.
+    LacksWhatIsInTables,
+    /// It ends earlier, and nothing has them.
+    Lacks,
+    /// It has numbers that its successor gives out again.
+    Exceeds,
+}
+
+/// The logs that are there, by what their headers say, and how they follow each other.
+pub(crate) struct LogChain {
+    dir: PathBuf,
+    expected: Expected,
+    headers: BTreeMap<FileNumber, LogHeader>,
+}
+
+/// How a log ended that was read as far as it counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) number: FileNumber,
+    /// The end of its last good record.
+    pub(crate) length: u64,
+    /// The last number in it or before it.
+    pub(crate) last_sequence: SequenceNumber,
+}
+
+impl LogChain {
+    /// A chain of no log so far, of the database in `dir`.
+    pub(crate) fn new(dir: &Path, expected: Expected) -> LogChain {
+        LogChain {
+            dir: dir.to_path_buf(),
+            expected,
+            headers: BTreeMap::new(),
+        }
+    }
+
+    /// What was known before.
+    pub(crate) fn expected(&self) -> &Expected {
+        &self.expected
+    }
+
+    /// Takes a log that is there. It is one that is needed, and this database's.
+    pub(crate) fn add(&mut self, header: LogHeader) {
+        self.headers.insert(header.number, header);
+    }
+
+    /// Which database the logs say they belong to, those outside the chain too; 0: none says.
+    pub(crate) fn database(&self) -> u32 {
+        let named = self.headers.values().map(|header| header.database);
+        named.max().unwrap_or_default()
+    }
+
+    /// The log that the chain begins with (CHAIN-1, CHAIN-8); `None` if there never was one.
+    pub(crate) fn first(&self) -> Result<Option<&LogHeader>> {
+        let needed = self.expected.needed;
+        let first = match needed.0 {
+            0 => self.headers.values().next(),
+            _ => self.headers.get(&needed),
+        };
+        let Some(first) = first else {
+            if needed.0 == 0 {
+                return Ok(None);
+            }
+            let what = "the manifest names this log, and it is missing or has no header";
+            return Err(Error::corruption(&self.path(needed), 0, what));
+        };
+        if self.expected.lost_before(first).is_some() {
+            let (before, known) = (first.predecessor.last_sequence, self.expected.last_sequence);
+            let what = format!("{before} writes came before it, and the manifest knows of {known}");
+            return Err(Error::corruption(&self.path(first.number), 0, what));
+        }
+        Ok(Some(first))
+    }
+
+    /// The log that follows `number` (CHAIN-2), which says up to where that counts (CHAIN-3).
+    pub(crate) fn successor(&self, number: FileNumber) -> Option<&LogHeader> {
+        let mut newest_first = self.headers.values().rev();
+        newest_first.find(|header| header.predecessor.number == number && header.number > number)
+    }
+
+    /// The logs that were cut off by an earlier recovery, for those who look at logs that no chain leads to (CHAIN-2).
+    pub(crate) fn cut_off(&self) -> BTreeSet<FileNumber> {
+        let mut cut_off = BTreeSet::new();
+        for header in self.headers.values() {
+            let before = header.predecessor.number;
+            let has_rival = before.0 != 0
+                && self.headers.values().any(|other| {
+                    other.predecessor.number == before && other.number > header.number
+                });
+            if has_rival || cut_off.contains(&before) {
+                cut_off.insert(header.number);
+            }
+        }
+        cut_off
+    }
+
+    /// The log to go on with after the one that `ended`. `None` if the chain ends there, with it or with a gap (CHAIN-3): then
+    /// whoever reads has to show each log with a higher number to [`LogChain::check_dropped`], and the chain to
+    /// [`LogChain::check_holds_synced`].
+    pub(crate) fn after(&self, ended: &Ended) -> Result<Option<&LogHeader>> {
+        let Some(successor) = self.successor(ended.number) else {
+            return Ok(None);
+        };
+        let said = successor.predecessor;
+        if said.length != ended.length {
+            check_reaches(&self.path(ended.number), ended.length, said.synced())?;
+            return Ok(None);
+        }
+        match self.expected.joint(ended.last_sequence, said.last_sequence) {
+            Joint::Whole | Joint::LacksWhatIsInTables => Ok(Some(successor)),
+            Joint::Lacks | Joint::Exceeds => {
+                let what = format!(
+                    "the log ends with number {}, its successor says {}",
+                    ended.last_sequence, said.last_sequence
+                );
+                let path = self.path(ended.number);
+                Err(Error::corruption(&path, ended.length, what))
+            }
+        }
+    }
+
+    /// Refuses an end of the chain with the log that `ended` if `later`, a log after it, was synced at all (CHAIN-3).
+    pub(crate) fn check_dropped(
+        &self,
+        ended: &Ended,
+        later: FileNumber,
+        synced_up_to: u64,
+    ) -> Result<()> {
+        if synced_up_to == 0 {
+            return Ok(());
+        }
+        let later = self.path(later);
+        let what = format!(
+            "the log ends here, but {} after it was synced",
+            later.display()
+        );
+        let path = self.path(ended.number);
+        Err(Error::corruption(&path, ended.length, what))
+    }
+
+    /// Refuses a chain of the logs `walked` which lacks the one that was synced (CHAIN-4).
+    pub(crate) fn check_holds_synced(&self, walked: &[FileNumber]) -> Result<()> {
+        let synced = self.expected.synced;
+        if self.expected.named().contains(&synced) && !walked.contains(&synced) {
+            let what = "the manifest says that this log was synced, and it is not there";
+            return Err(Error::corruption(&self.path(synced), 0, what));
+        }
+        Ok(())
+    }
+
+    fn path(&self, number: FileNumber) -> PathBuf {
+        log_path(&self.dir, number)
+    }
+}
+
+/// The numbers of records that are read one after the other (CHAIN-5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Numbers {
+    /// The last one; `None` if it is not known.
+    last: Option<SequenceNumber>,
+}
+
+impl Numbers {
+    /// Those that follow `last`.
+    pub(crate) fn after(last: SequenceNumber) -> Numbers {
+        Numbers { last: Some(last) }
+    }
+
+    /// The last number; `None` after damage, which may have taken any number of records with it.
+    pub(crate) fn last(&self) -> Option<SequenceNumber> {
+        self.last
+    }
+
+    /// Damage: what comes next may begin with any number.
+    pub(crate) fn lose(&mut self) {
+        self.last = None;
+    }
+
+    /// Refuses a record of the log at `path` that does not follow on.
+    pub(crate) fn check(&self, path: &Path, record: &Record<'_>) -> Result<()> {
+        let first = record.first_sequence;
+        match self.last.map(|last| last.plus(1)) {
+            Some(expected) if expected != first => {
+                let what = format!("the record begins with number {first}, expected {expected}");
+                Err(Error::corruption(path, record.offset, what))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a record of `count` operations that follows on; its last number.
+    pub(crate) fn take(
+        &mut self,
+        path: &Path,
+        record: &Record<'_>,
+        count: u64,
+    ) -> Result<SequenceNumber> {
+        self.check(path, record)?;
+        let last = last_of(record, count);
+        if last > SequenceNumber::MAX {
+            let what = format!("the record ends with the impossible number {last}");
+            return Err(Error::corruption(path, record.offset, what));
+        }
+        self.last = Some(last);
+        Ok(last)
+    }
+
+    /// The same, of what is left of a log: there may be holes, but no number comes twice.
+    pub(crate) fn take_rising(
+        &mut self,
+        path: &Path,
+        record: &Record<'_>,
+        count: u64,
+    ) -> Result<SequenceNumber> {
+        let last = last_of(record, count);
+        let before = self.last.unwrap_or_default();
+        if record.first_sequence <= before || last > SequenceNumber::MAX {
+            let what = "its sequence numbers are impossible";
+            return Err(Error::corruption(path, record.offset, what));
+        }
+        self.last = Some(last);
+        Ok(last)
+    }
+}
+
+/// The last number of a record of `count` operations, which comes from disk and may be anything.
+fn last_of(record: &Record<'_>, count: u64) -> SequenceNumber {
+    let next = record.first_sequence.0.saturating_add(count);
+    SequenceNumber(next.saturating_sub(1))
+}
+
+#[cfg(test)]
+mod tests;

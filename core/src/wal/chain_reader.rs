@@ -1,0 +1,211 @@
+//! Reads the records of a chain of logs, one after the other: all that was committed, in the order of its numbers.
+//!
+//! The rules are those of `chain.rs`, and a broken one is an error: what comes after it is not answered. Opening replays
+//! the logs in this way. Whoever else wants every write in order begins at the log that holds the first, and passes over what it has.
+//!
+//! * WALK-1  Every log that is needed is opened before a record of any is answered, and the first that cannot be refuses all.
+//! * WALK-2  A record is answered when all before it have been; the end is known when [`ChainReader::next`] has answered `None`,
+//!           and what was dropped after it has been looked at then (CHAIN-3).
+//!
+//! Elsewhere: reading what is left of a damaged chain (`db/trust/repair`, by [`Reader::next_part`]).
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::path::Path;
+
+use super::chain::{Ended, Expected, LogChain, Numbers};
+use super::format::Predecessor;
+use super::reader::{Found, Opened, Reader};
+use crate::batch::{Operation, Operations, operations};
+use crate::env::Env;
+use crate::error::{Error, ErrorKind, Result};
+use crate::filename::log_path;
+use crate::key::{FileNumber, SequenceNumber};
+
+/// Walks a chain from its first log to its end.
+pub(crate) struct ChainReader {
+    chain: LogChain,
+    /// The log that is being read: the last of `walked`.
+    current: Reader,
+    /// The logs that have not been walked. Not all of them have to be in the chain.
+    others: BTreeMap<FileNumber, Reader>,
+    walked: Vec<FileNumber>,
+    numbers: Numbers,
+    end: Option<Predecessor>,
+}
+
+/// A record that counts.
+pub(crate) struct Committed<'a> {
+    /// The log that it is in, and where.
+    pub(crate) path: &'a Path,
+    pub(crate) offset: u64,
+    /// The number of its first operation.
+    pub(crate) first_sequence: SequenceNumber,
+    /// That of its last one; the one before the first if there is none.
+    pub(crate) last_sequence: SequenceNumber,
+    /// How many operations there are.
+    pub(crate) count: u32,
+    operations: Operations<'a>,
+}
+
+/// The end of a chain that was walked.
+pub(crate) struct ChainEnd {
+    /// What the next log names as its predecessor.
+    pub(crate) last: Predecessor,
+    /// The logs of the chain, in order.
+    pub(crate) logs: Vec<FileNumber>,
+    /// Which database the logs say they belong to, those outside the chain too; 0: none says.
+    pub(crate) database: u32,
+}
+
+impl<'a> Committed<'a> {
+    /// Its operations, each decoded as it is asked for. An error is final.
+    pub(crate) fn into_operations(self) -> impl Iterator<Item = Result<Operation<'a>>> {
+        let (path, offset) = (self.path, self.offset);
+        let operations = self.operations;
+        operations.map(move |operation| operation.map_err(|error| placed(error, path, offset)))
+    }
+}
+
+impl ChainReader {
+    /// Opens those of `logs` in `dir` that are needed; `None` if there is none and never was.
+    ///
+    /// A file without a header is passed over: its creation was never synced. If that log is needed, the chain lacks it.
+    pub(crate) fn open(
+        env: &dyn Env,
+        dir: &Path,
+        logs: &[FileNumber],
+        expected: Expected,
+    ) -> Result<Option<ChainReader>> {
+        let mut chain = LogChain::new(dir, expected);
+        let mut others = BTreeMap::new();
+        for &number in logs.iter().filter(|number| expected.needs(**number)) {
+            let path = log_path(dir, number);
+            if let Opened::Log(reader) = Reader::open(env, &path, number)? {
+                expected.check_owner(&path, reader.header())?;
+                chain.add(*reader.header());
+                others.insert(number, reader);
+            }
+        }
+        let Some(first) = chain.first()?.copied() else {
+            return Ok(None);
+        };
+        let current = take(&mut others, first.number)?;
+        let mut reader = ChainReader {
+            chain,
+            current,
+            others,
+            walked: Vec::new(),
+            numbers: Numbers::after(first.predecessor.last_sequence),
+            end: None,
+        };
+        reader.enter(first.number);
+        Ok(Some(reader))
+    }
+
+    /// The log that the chain begins with.
+    pub(crate) fn first(&self) -> FileNumber {
+        self.walked[0]
+    }
+
+    /// Where the chain ends.
+    pub(crate) fn into_end(self) -> Result<ChainEnd> {
+        let database = self.chain.database();
+        let (logs, last) = (self.walked, self.end);
+        let last = last.ok_or_else(|| Error::internal("the end of the logs was not reached"))?;
+        Ok(ChainEnd {
+            last,
+            logs,
+            database,
+        })
+    }
+
+    /// The next record; `None` at the end. After an error there is nothing more to ask.
+    pub(crate) fn next(&mut self) -> Result<Option<Committed<'_>>> {
+        loop {
+            if self.end.is_some() {
+                return Ok(None);
+            }
+            match self.current.advance()? {
+                Some(found) => return self.committed(found).map(Some),
+                None => self.go_on()?,
+            }
+        }
+    }
+
+    fn committed(&mut self, found: Found) -> Result<Committed<'_>> {
+        let record = self.current.record(found);
+        let (path, offset) = (self.current.path(), record.offset);
+        self.numbers.check(path, &record)?;
+        let operations = operations(record.payload).map_err(|error| placed(error, path, offset))?;
+        let count = operations.left();
+        let last_sequence = self.numbers.take(path, &record, u64::from(count))?;
+        Ok(Committed {
+            path,
+            offset,
+            first_sequence: record.first_sequence,
+            last_sequence,
+            count,
+            operations,
+        })
+    }
+
+    /// Goes from a log that was read to the one after it, or to the end.
+    fn go_on(&mut self) -> Result<()> {
+        let header = *self.current.header();
+        let (length, told) = match self.current.end() {
+            Some(end) => (end.good_length, end.synced_up_to),
+            None => return Err(Error::internal("a log was left before its end")),
+        };
+        let expected = *self.chain.expected();
+        let synced = expected.check_length(self.current.path(), &header, length, told)?;
+        let ended = Ended {
+            number: header.number,
+            length,
+            last_sequence: self.numbers.last().unwrap_or_default(),
+        };
+        if let Some(successor) = self.chain.after(&ended)?.copied() {
+            self.current = take(&mut self.others, successor.number)?;
+            self.numbers = Numbers::after(successor.predecessor.last_sequence);
+            self.enter(successor.number);
+            return Ok(());
+        }
+        let after = (Bound::Excluded(ended.number), Bound::Unbounded);
+        for (&number, later) in self.others.range_mut(after) {
+            while later.next()?.is_some() {}
+            let synced_up_to = later.end().map_or(0, |end| end.synced_up_to);
+            self.chain.check_dropped(&ended, number, synced_up_to)?;
+        }
+        self.chain.check_holds_synced(&self.walked)?;
+        let last_sequence = ended.last_sequence.max(expected.last_sequence);
+        let end = Predecessor::new(ended.number, length, last_sequence, synced);
+        self.end = Some(end);
+        Ok(())
+    }
+
+    /// Begins with the log `number`, which is the current one by now.
+    fn enter(&mut self, number: FileNumber) {
+        self.walked.push(number);
+        if let Some(successor) = self.chain.successor(number) {
+            self.current.stop_at(successor.predecessor.length);
+        }
+    }
+}
+
+fn take(readers: &mut BTreeMap<FileNumber, Reader>, number: FileNumber) -> Result<Reader> {
+    let reader = readers.remove(&number);
+    reader.ok_or_else(|| Error::internal("the chain holds a log that was not opened"))
+}
+
+/// Says where in a log an undecodable batch is: its checksum was right, so its writer or the log is at fault.
+fn placed(error: Error, path: &Path, offset: u64) -> Error {
+    match error.kind() {
+        ErrorKind::Unsupported | ErrorKind::OutOfMemory => {
+            error.context(format_args!("{} at byte {offset}", path.display()))
+        }
+        _ => Error::corruption(path, offset, error.message()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -95,6 +95,10 @@ const FOLDERS: &[(&str, &[&str])] = &[
         "db/trust",
         &["mod", "checkpoint repair", "verify", "report"],
     ),
+    (
+        "db/trust/repair",
+        &["mod", "logs merge replay survey", "losses output"],
+    ),
     ("iterator", &["merging visible", "alarm mod"]),
     ("memory", &["gauge", "slabs", "kept_key", "door"]),
     (

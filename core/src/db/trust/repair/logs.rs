@@ -1,0 +1,169 @@
+//! The logs of a damaged database that count, each up to where it does, and what is known to be missing of them.
+//!
+//! * P3  With a whole manifest only the logs that it needs count: flushed ones would bring deleted keys back. Without one
+//!       every log in the directory does.
+//! * P4  A log counts up to the length that its successor names, and what an earlier recovery cut off does not (CHAIN-2, CHAIN-3).
+//!
+//! Elsewhere: how logs follow each other (`wal/chain.rs`), what is in them (`replay.rs`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::losses::refuse_newer;
+use crate::db::trust::report::{Loss, RepairReport};
+use crate::env::Env;
+use crate::error::{Error, Result};
+use crate::filename::{FileKind, log_path, parse};
+use crate::key::{FileNumber, SequenceNumber};
+use crate::version::Salvage;
+use crate::wal::{Expected, LogChain, Predecessor, Reader, Watermark};
+
+/// The logs that count.
+pub(super) struct Logs {
+    chain: LogChain,
+    readers: BTreeMap<FileNumber, Reader>,
+}
+
+impl Logs {
+    /// Those among the files `names` of the directory `from`. `in_tables`: the largest number in any table. `report` gets what
+    /// is missing.
+    pub(super) fn open(
+        env: &dyn Env,
+        from: &Path,
+        names: &[String],
+        manifest: &Salvage,
+        in_tables: SequenceNumber,
+        report: &mut RepairReport,
+    ) -> Result<Logs> {
+        // Without a whole manifest every log counts, and none is missed.
+        let named = |log| match manifest.is_complete {
+            true => log,
+            false => FileNumber(0),
+        };
+        let expected = Expected {
+            needed: named(manifest.log_number),
+            synced: named(manifest.synced_log),
+            watermark: Watermark::read(env, from),
+            last_sequence: in_tables,
+            database: manifest.database,
+        };
+        let mut search = Search {
+            env,
+            from,
+            expected,
+            readers: BTreeMap::new(),
+            unread: BTreeSet::new(),
+            report,
+        };
+        search.open(names)?;
+        let mut chain = LogChain::new(from, expected);
+        for reader in search.readers.values() {
+            chain.add(*reader.header());
+        }
+        let cut_off = chain.cut_off();
+        search.readers.retain(|number, _| !cut_off.contains(number));
+        search.note_unread(manifest.last_sequence.max(in_tables));
+        search.check_start();
+        Ok(Logs {
+            chain,
+            readers: search.readers,
+        })
+    }
+
+    /// What was known of them before.
+    pub(super) fn expected(&self) -> &Expected {
+        self.chain.expected()
+    }
+
+    /// Each of them in order, to be read as far as it counts, with what its successor says of it.
+    pub(super) fn into_readers(self) -> impl Iterator<Item = (Reader, Option<Predecessor>)> {
+        let chain = self.chain;
+        self.readers.into_iter().map(move |(number, mut reader)| {
+            let successor = chain.successor(number).map(|header| header.predecessor);
+            if let Some(successor) = successor {
+                reader.stop_at(successor.length);
+            }
+            (reader, successor)
+        })
+    }
+}
+
+/// A search for logs in a directory.
+struct Search<'a> {
+    env: &'a dyn Env,
+    from: &'a Path,
+    expected: Expected,
+    readers: BTreeMap<FileNumber, Reader>,
+    /// Logs that are there, and of which nothing can be read.
+    unread: BTreeSet<FileNumber>,
+    report: &'a mut RepairReport,
+}
+
+impl Search<'_> {
+    /// Opens those that are needed (P3).
+    fn open(&mut self, names: &[String]) -> Result<()> {
+        for name in names {
+            let Some(FileKind::Log(named)) = parse(name) else {
+                continue;
+            };
+            if !self.expected.needs(named) {
+                continue;
+            }
+            let path = self.from.join(name);
+            match Reader::open_damaged(self.env, &path, named) {
+                Ok(Some(reader)) => {
+                    let number = reader.header().number;
+                    let is_new = number == named || !self.readers.contains_key(&number);
+                    if let Err(error) = self.expected.check_owner(&path, reader.header()) {
+                        self.report.add(Loss::new(path, 0, 0, &error));
+                    } else if self.expected.needs(number) && is_new {
+                        // A copy of a log says the same as the log.
+                        self.readers.insert(number, reader);
+                    }
+                }
+                Ok(None) => {
+                    self.unread.insert(named);
+                }
+                Err(error) => {
+                    refuse_newer(error.clone())?;
+                    self.report.add(Loss::new(path, 0, 0, &error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes the logs that the manifest names and that are not there, and those of which nothing can be read. What was in them
+    /// follows what is in tables, the last number of which is `in_tables`, and in the logs before; more is not known.
+    fn note_unread(&mut self, in_tables: SequenceNumber) {
+        let mut missing = self.expected.named();
+        missing.retain(|log| !self.readers.contains_key(log) && !self.unread.contains(log));
+        let missing = missing
+            .into_iter()
+            .map(|number| (number, "the manifest names this log, and it is missing"));
+        let unread = std::mem::take(&mut self.unread)
+            .into_iter()
+            .map(|number| (number, "no record of this log can be read"));
+        for (number, what) in missing.chain(unread) {
+            let path = log_path(self.from, number);
+            let mut loss = Loss::new(path.clone(), 0, 0, &Error::corruption(&path, 0, what));
+            loss.first_sequence = Some(in_tables.plus(1));
+            self.report.add(loss);
+        }
+    }
+
+    /// Notes that what came before the first log is not all in tables, where no manifest tells (CHAIN-8).
+    fn check_start(&mut self) {
+        let first = self.readers.values().next();
+        if let Some(first) = first.filter(|_| self.expected.needed.0 == 0)
+            && let Some((from, to)) = self.expected.lost_before(first.header())
+        {
+            let path = first.path();
+            let what = "writes before this log are in no table: their table is lost, or they were undone since";
+            let mut loss = Loss::new(path.to_path_buf(), 0, 0, &Error::corruption(path, 0, what));
+            loss.first_sequence = Some(from);
+            loss.last_sequence = Some(to);
+            self.report.add(loss);
+        }
+    }
+}

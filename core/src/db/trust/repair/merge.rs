@@ -1,0 +1,167 @@
+//! Merges what could be read: of each key the newest entry goes into the new database, if it is no tombstone.
+//!
+//! * P7  What was read is what was written, and what was dropped as overwritten or as a tombstone (`content.rs`). What
+//!       does not add up is no database.
+
+use super::output::Output;
+use crate::content::Sum;
+use crate::env::Env;
+use crate::error::{Error, Result};
+use crate::key::{KeyRef, ValueKind};
+use crate::sstable::{SalvageIterator, SalvagedTable};
+use crate::version::TableInfo;
+
+/// Writes the newest entry of each key of `tables` to `output`: the tables of the new database, and their level.
+pub(super) fn merge(
+    env: &dyn Env,
+    tables: Vec<SalvagedTable>,
+    mut output: Output<'_>,
+) -> Result<Vec<(usize, TableInfo)>> {
+    let read = tables.iter().map(|table| table.sum).sum();
+    let (mut shadowed, mut tombstones) = (Sum::default(), Sum::default());
+    let mut runs: Vec<Run> = Vec::new();
+    for tables in into_runs(tables) {
+        runs.push(Run::new(env, tables)?);
+    }
+    let mut last: Option<Vec<u8>> = None;
+    loop {
+        let standing = runs.iter().enumerate().filter(|(_, run)| run.valid());
+        // The newest entry of the smallest key; equal entries of two files are one.
+        let Some((index, run)) = standing.min_by(|(_, a), (_, b)| a.key().cmp(&b.key())) else {
+            break;
+        };
+        let (key, value) = (run.key(), run.value());
+        if last.as_deref() == Some(key.user_key) {
+            shadowed.add_entry(key.user_key, key.trailer, value);
+        } else {
+            let last = last.get_or_insert_default();
+            last.clear();
+            last.extend_from_slice(key.user_key);
+            if key.trailer.kind() == Some(ValueKind::Put) {
+                output.add(key, value)?;
+            } else {
+                tombstones.add_entry(key.user_key, key.trailer, value);
+            }
+        }
+        runs[index].next(env)?;
+    }
+    let written = output.finish()?;
+    let kept = written
+        .iter()
+        .filter_map(|(_, table)| table.content())
+        .sum();
+    balance(read, shadowed, tombstones, kept)?;
+    Ok(written)
+}
+
+/// P7.
+fn balance(read: Sum, shadowed: Sum, tombstones: Sum, written: Sum) -> Result<()> {
+    if read - shadowed - tombstones == written {
+        return Ok(());
+    }
+    Err(Error::unaccounted(format!(
+        "entries are unaccounted for: of {read}, {shadowed} were dropped as overwritten and {tombstones} as \
+         tombstones, and {written} were written"
+    )))
+}
+
+/// Tables one after the other: no key of one is at or after a key of the next.
+struct Run {
+    tables: std::vec::IntoIter<SalvagedTable>,
+    current: Option<SalvageIterator>,
+}
+
+impl Run {
+    fn new(env: &dyn Env, tables: Vec<SalvagedTable>) -> Result<Run> {
+        let mut run = Run {
+            tables: tables.into_iter(),
+            current: None,
+        };
+        run.enter_next(env)?;
+        Ok(run)
+    }
+
+    fn enter_next(&mut self, env: &dyn Env) -> Result<()> {
+        let next = self.tables.next();
+        self.current = next
+            .map(|table| SalvageIterator::new(env, table))
+            .transpose()?;
+        Ok(())
+    }
+
+    fn valid(&self) -> bool {
+        self.current.is_some()
+    }
+
+    fn current(&self) -> &SalvageIterator {
+        self.current.as_ref().expect("the caller asked `valid`")
+    }
+
+    fn key(&self) -> KeyRef<'_> {
+        self.current().key()
+    }
+
+    fn value(&self) -> &[u8] {
+        self.current().value()
+    }
+
+    fn next(&mut self, env: &dyn Env) -> Result<()> {
+        if let Some(current) = &mut self.current {
+            current.next(env)?;
+            if !current.valid() {
+                self.enter_next(env)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Arranges tables in few runs.
+fn into_runs(mut tables: Vec<SalvagedTable>) -> Vec<Vec<SalvagedTable>> {
+    tables.sort_by(|a, b| a.smallest_key().cmp(&b.smallest_key()));
+    let mut runs: Vec<Vec<SalvagedTable>> = Vec::new();
+    for table in tables {
+        let run = runs.iter_mut().find(|run| {
+            let last = run.last().expect("no run is empty");
+            last.largest_key() < table.smallest_key()
+        });
+        match run {
+            Some(run) => run.push(table),
+            None => runs.push(vec![table]),
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::key::{SequenceNumber, Trailer};
+
+    #[test]
+    fn what_is_read_and_neither_written_nor_rightly_dropped_does_not_add_up() {
+        let sum = |numbers: &[u64]| {
+            let mut sum = Sum::default();
+            for number in numbers {
+                let trailer = Trailer::new(SequenceNumber(*number), ValueKind::Put);
+                sum.add_entry(b"key", trailer, b"value");
+            }
+            sum
+        };
+        let none = Sum::default();
+        balance(sum(&[1, 2, 3]), sum(&[1]), sum(&[2]), sum(&[3])).unwrap();
+        balance(sum(&[1]), none, none, sum(&[1])).unwrap();
+        for (shadowed, tombstones, written) in [
+            (none, sum(&[2]), sum(&[3])),
+            (sum(&[1]), none, sum(&[3])),
+            (sum(&[1]), sum(&[2]), none),
+            (sum(&[1]), sum(&[2]), sum(&[3, 3])),
+            (sum(&[1]), sum(&[2]), sum(&[4])),
+        ] {
+            let error = balance(sum(&[1, 2, 3]), shadowed, tombstones, written).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Internal);
+            assert!(error.is_unaccounted());
+        }
+    }
+}

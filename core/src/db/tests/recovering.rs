@@ -635,3 +635,22 @@ fn a_log_of_another_database_under_an_old_name_is_told() {
         "{report:?}"
     );
 }
+
+/// A flush could not let the log go (F2), and then it lost its end with the power. Opening knows that this is no damage, and
+/// `verify` told of one, where no new log takes the place of the old.
+#[test]
+fn a_log_that_lost_what_tables_have_is_no_damage_to_verify_either() {
+    let env = MemEnv::new();
+    let db = open(&env);
+    db.put(b"key", b"in a table").unwrap();
+    db.flush().unwrap();
+    let number = present_log(&db).0;
+    drop(db);
+    let dir = Path::new("/db");
+    env.remove_file(&log_path(dir, number)).unwrap();
+    // It knows of no write: all it had are gone.
+    wal::Writer::create(&env, dir, number, 1, wal::Predecessor::default(), 0).unwrap();
+    let db = DB::open(dir, options(&env).read_only(true)).unwrap();
+    let report = db.verify().unwrap();
+    assert!(report.is_ok() && report.logs == 1, "{report:?}");
+}

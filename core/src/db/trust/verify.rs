@@ -36,7 +36,7 @@ use crate::snapshot::Snapshot;
 use crate::sstable::{BlockCache, Checked, Sought, Table, TableSummary};
 use crate::sync::Arc;
 use crate::version::{FileMeta, TableInfo};
-use crate::wal::{Expected, Numbers, Opened, Part, Predecessor, Reader, Watermark};
+use crate::wal::{Expected, Joint, Numbers, Opened, Part, Predecessor, Reader, Watermark};
 
 /// Bytes between two reports of progress.
 const REPORT_BYTES: u64 = 1 << 20;
@@ -318,7 +318,10 @@ impl Walk<'_> {
                 return Ok(Ok(ControlFlow::Break(())));
             }
         }
-        if numbers.last().is_some_and(|last| last != log.last_sequence) {
+        let expected = self.database.expected();
+        let last = numbers.last();
+        let joint = last.map(|last| expected.joint(last, log.last_sequence));
+        if matches!(joint, Some(Joint::Lacks | Joint::Exceeds)) {
             let what = format!("the log does not end with number {}", log.last_sequence);
             return Ok(Err(Error::corruption(&path, log.length, what)));
         }

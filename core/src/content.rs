@@ -11,7 +11,7 @@
 //! * SUM-2  The digest is computed where an operation enters, from what the caller gave, and goes with it from there.
 //!          Where it is computed again, that is from bytes that stand for the result: a decoded block, a record.
 //!
-//! Elsewhere: what is compared with what (`db/tree/flush.rs`, `compaction/job.rs`, `db/trust/verify.rs`).
+//! Elsewhere: what is compared with what (`db/tree/flush.rs`, `compaction/job.rs`, `db/trust/verify/`).
 
 use std::ops::{AddAssign, Sub};
 

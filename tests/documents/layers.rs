@@ -99,6 +99,10 @@ const FOLDERS: &[(&str, &[&str])] = &[
         "db/trust/repair",
         &["mod", "logs merge replay survey", "losses output"],
     ),
+    (
+        "db/trust/verify",
+        &["logs memtables tables users", "mod", "reads"],
+    ),
     ("iterator", &["merging visible", "alarm mod"]),
     ("memory", &["gauge", "slabs", "kept_key", "door"]),
     (

@@ -11,7 +11,7 @@
 //! * READS-4  A difference is a fault of ours, or of the memory: the bytes on disk were found to be right before.
 //!            Memory: a few entries, and the blocks that the iterators hold.
 //!
-//! Elsewhere: the raw bytes (`sstable/reader/check.rs`), when this is done and what of it is told (`verify.rs`).
+//! Elsewhere: the raw bytes (`sstable/reader/check.rs`), when this is done and what of it is told (`users.rs`).
 
 use std::fmt;
 use std::ops::ControlFlow;

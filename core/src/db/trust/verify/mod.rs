@@ -1,0 +1,219 @@
+//! Verification: reads every byte that the open database depends on and checks it, while it goes on working; then reads
+//! everything as users do and compares.
+//!
+//! * Y1  Bytes come from the files: tables are opened anew, past the caches, the manifest is read again. Only reads as
+//!       users make them go through the caches, and put no block there.
+//! * Y2  It looks at one moment: the superversion and the logs that were there when it began. The superversion is held,
+//!       so none of its tables is deleted meanwhile; a log that a flush has made superfluous is passed over.
+//! * Y3  Damage is collected, not returned: an error means that the verification could not go on.
+//! * Y4  It holds no lock while it reads, but for the manifest: edits wait that long, writes do not.
+//! * Y5  Reads are compared only where the bytes on disk are right: what they meet otherwise has been told already.
+//!       They are made at a number that is pinned before the superversion is loaded: that has every entry up to it; and at
+//!       the oldest that a user has pinned.
+//! * Y6  What readers get from the block cache is compared with the file, block by block: a fault of ours there is
+//!       reported as `Internal`. So is a key that is there and that the filter which readers ask denies.
+//!
+//! Elsewhere: the logs (`logs.rs`), the tables (`tables.rs`), the memtables (`memtables.rs`), what users read (`users.rs`) and what
+//! that is compared with (`reads.rs`). This file has the steps, their progress, and what is noted.
+
+mod logs;
+mod memtables;
+mod reads;
+mod tables;
+mod users;
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+pub(super) use self::logs::count;
+use self::reads::Walked;
+use super::report::{Damage, VerifyProgress, VerifyReport};
+use crate::db::life::Database;
+use crate::db::tree::SuperVersion;
+use crate::error::{Error, ErrorKind, Result};
+use crate::filename::CURRENT;
+use crate::key::SequenceNumber;
+use crate::snapshot::Snapshot;
+use crate::sstable::BlockCache;
+use crate::sync::Arc;
+
+/// Bytes between two reports of progress.
+const REPORT_BYTES: u64 = 1 << 20;
+/// How often a table is read by itself: its raw bytes, and one walk each of READS-1.
+const READS_OF_A_TABLE: u64 = 4;
+/// How often all tables are read together: the merge, and a cursor each way. Gets and seeks are few beside them.
+const READS_OF_ALL: u64 = 3;
+
+/// Told how far a verification has come; may end it.
+pub(super) type Progress<'a> = &'a mut dyn FnMut(VerifyProgress) -> ControlFlow<()>;
+
+impl Database {
+    /// Checks everything; see `DB::verify`.
+    pub(in crate::db) fn verify(&self, progress: Progress<'_>) -> Result<VerifyReport> {
+        self.context.check_open()?;
+        let mut walk = Walk {
+            database: self,
+            progress,
+            report: VerifyReport::default(),
+            at: VerifyProgress::default(),
+            told: 0,
+            held: Walked::default(),
+            is_comparable: true,
+        };
+        let ended = walk.everything()?;
+        walk.report.is_complete = ended.is_continue();
+        walk.report.bytes = walk.at.bytes_done;
+        let VerifyReport {
+            bytes,
+            damaged_places,
+            ..
+        } = walk.report;
+        self.context.note(format_args!(
+            "verified {bytes} bytes: {damaged_places} damaged places"
+        ));
+        Ok(walk.report)
+    }
+}
+
+/// A verification under way.
+struct Walk<'a> {
+    database: &'a Database,
+    progress: Progress<'a>,
+    report: VerifyReport,
+    at: VerifyProgress,
+    /// `bytes_done` when progress was last reported.
+    told: u64,
+    /// What tables and memtables hold, each walked by itself.
+    held: Walked,
+    /// Y5: whether all of that could be read.
+    is_comparable: bool,
+}
+
+/// What is looked at (Y5).
+struct Moment {
+    snapshot: Snapshot,
+    /// The oldest one that a user holds.
+    oldest: Option<Snapshot>,
+    superversion: Arc<SuperVersion>,
+}
+
+impl Moment {
+    fn number(&self) -> SequenceNumber {
+        self.snapshot.sequence()
+    }
+}
+
+impl Walk<'_> {
+    fn everything(&mut self) -> Result<ControlFlow<()>> {
+        let database = self.database;
+        // In this order, so that a write that is flushed in between is met twice rather than never.
+        let logs = database.logs()?;
+        let oldest = database.order.pin_oldest();
+        let snapshot = database.order.pin();
+        let superversion = database.tree.load_full();
+        // After that: what a closed database shows is nothing.
+        database.context.check_open()?;
+        let moment = Moment {
+            // At the same number nothing else is seen.
+            oldest: oldest.filter(|oldest| oldest.sequence() < snapshot.sequence()),
+            snapshot,
+            superversion,
+        };
+        let version = &moment.superversion.version;
+        let in_tables = version.all_files().map(|(_, file)| file.size).sum::<u64>();
+        let of_logs = logs.iter().map(|log| log.length).sum::<u64>();
+        self.at.bytes_total = in_tables * (READS_OF_A_TABLE + READS_OF_ALL) + of_logs;
+        self.manifest()?;
+        if self.tell()?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        for log in &logs {
+            if self.log(log)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        let cache = BlockCache::new(0);
+        for (_, file) in version.all_files() {
+            let end = self.at.bytes_done + file.size * READS_OF_A_TABLE;
+            if self.table(file, moment.number(), &cache)?.is_break()
+                || self.advance_to(end)?.is_break()
+            {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        let end = self.at.bytes_done + in_tables * READS_OF_ALL;
+        if self.memtables(&moment)?.is_break() || self.reads(&moment, end)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        self.at.bytes_done = end;
+        self.tell()
+    }
+
+    /// Notes damage met in `file`; an error that is none ends the verification (Y3).
+    fn damage(&mut self, file: &Path, offset: u64, error: Error) -> Result<()> {
+        // After close anything may be missing.
+        self.database.context.check_open()?;
+        match error.kind() {
+            ErrorKind::Corruption | ErrorKind::Io | ErrorKind::Unsupported => {}
+            ErrorKind::Internal if error.is_unaccounted() => {}
+            _ => return Err(error),
+        }
+        let damage = Damage::new(PathBuf::from(file), offset, &error);
+        self.report.add(damage);
+        Ok(())
+    }
+
+    /// Notes that a way of reading does not find in `file` what is there.
+    fn misread(&mut self, file: &Path, what: impl Into<String>) -> Result<()> {
+        self.damage(file, 0, Error::unaccounted(what))
+    }
+
+    /// The outcome of opening `file`, or of reading it as users do; `None` if that met damage, which is noted.
+    fn noted<T>(&mut self, file: &Path, outcome: Result<T>) -> Result<Option<T>> {
+        match outcome {
+            Ok(read) => Ok(Some(read)),
+            Err(error) => {
+                self.is_comparable = false;
+                self.damage(file, 0, error).map(|()| None)
+            }
+        }
+    }
+
+    /// Goes on by `bytes`, reporting now and then.
+    fn advance(&mut self, bytes: u64) -> Result<ControlFlow<()>> {
+        self.at.bytes_done += bytes;
+        if self.at.bytes_done - self.told < REPORT_BYTES {
+            return Ok(ControlFlow::Continue(()));
+        }
+        self.tell()
+    }
+
+    /// Goes to the place `bytes_done`, wherever damage has led.
+    fn advance_to(&mut self, bytes_done: u64) -> Result<ControlFlow<()>> {
+        self.advance(bytes_done.saturating_sub(self.at.bytes_done))
+    }
+
+    fn tell(&mut self) -> Result<ControlFlow<()>> {
+        self.database.context.check_open()?;
+        self.told = self.at.bytes_done;
+        Ok((self.progress)(self.at))
+    }
+
+    fn manifest(&mut self) -> Result<()> {
+        let checked = self.database.tree.versions().check_disk();
+        match checked {
+            Ok(bytes) => {
+                self.at.bytes_total += bytes;
+                self.at.bytes_done += bytes;
+                Ok(())
+            }
+            Err(error) => self.damage(&self.database.context.dir().join(CURRENT), 0, error),
+        }
+    }
+}
+
+/// The part of `share` bytes of files that `walked` of `all` bytes of keys and values stand for.
+fn in_proportion(walked: u64, share: u64, all: u64) -> u64 {
+    let part = u128::from(walked) * u128::from(share) / u128::from(all.max(1));
+    u64::try_from(part).map_or(share, |part| part.min(share))
+}

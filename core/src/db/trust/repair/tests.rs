@@ -63,6 +63,36 @@ fn a_log_that_gives_numbers_twice_keeps_the_record_that_came_first() {
     assert_eq!(db.get(b"key").unwrap().as_deref(), Some(&b"c"[..]));
 }
 
+/// P4.
+#[test]
+fn what_an_earlier_recovery_cut_off_and_what_lies_behind_a_logs_end_does_not_come_back() {
+    let env = MemEnv::new();
+    let dir = Path::new(BAD);
+    env.create_dir_all(dir).unwrap();
+    let create = |number, predecessor| {
+        Writer::create(&env, dir, FileNumber(number), number, predecessor, 0).unwrap()
+    };
+    let put = |log: &mut Writer, number, key: &[u8]| {
+        let batch = WriteBatch::of_put(key, b"value").unwrap();
+        let payload = Payload::new(batch.encoded());
+        log.append(SequenceNumber(number), &payload, 0).unwrap();
+    };
+    let mut first = create(1, Predecessor::default());
+    put(&mut first, 1, b"first");
+    let end = Predecessor::new(FileNumber(1), first.len(), SequenceNumber(1), 0);
+    put(&mut first, 2, b"behind the end");
+    put(&mut create(2, end), 2, b"cut off");
+    put(&mut create(3, end), 2, b"last");
+    let options = Options::new().env(Arc::new(env)).manual_background(true);
+    let report = DB::repair(BAD, NEW, &options).unwrap();
+    // CURRENT is lost, and nothing else.
+    let counts = (report.logs, report.log_records, report.lost_places);
+    assert_eq!(counts, (2, 2, 1), "{report:?}");
+    let db = DB::open(NEW, options).unwrap();
+    let keys: Vec<_> = db.iter().map(|entry| entry.unwrap().0).collect();
+    assert_eq!(keys, [b"first".to_vec(), b"last".to_vec()]);
+}
+
 #[test]
 fn a_log_that_the_manifest_needs_is_missed_and_one_that_was_flushed_is_not() {
     let disk = MemEnv::new();

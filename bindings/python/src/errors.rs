@@ -84,7 +84,7 @@ pub(crate) fn caught<T>(call: impl FnOnce() -> aidb::Result<T>) -> aidb::Result<
         .unwrap_or_else(|_| Err(Error::internal("a panic; the message is on stderr")))
 }
 
-/// Drops `value`, whose drop may wait for the disk, detached from the interpreter (Y3). Where there is no
+/// Drops `value`, whose drop may wait for the disk, detached from the interpreter (PYTHON-3). Where there is no
 /// interpreter to let go of, it is dropped all the same.
 pub(crate) fn drop_detached<T: Send>(value: T) {
     let dropping = || {

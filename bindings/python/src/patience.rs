@@ -112,7 +112,7 @@ pub(crate) fn look(py: Python<'_>) -> PyResult<()> {
     }
 }
 
-/// Calls core with the interpreter released (Y1). A panic there, which would be our bug, becomes an `InternalError`.
+/// Calls core with the interpreter released (PYTHON-1). A panic there, which would be our bug, becomes an `InternalError`.
 ///
 /// Handlers of signals run first: a loop that is not written in Python, such as that of `map`, never gets to them.
 pub(crate) fn detached<T: Send>(

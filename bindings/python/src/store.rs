@@ -1,7 +1,7 @@
 //! `Store`: what keeps a database open, and what of it goes when it is closed.
 //!
-//! Every handle has a share of its database's store (Y3). What an iterator reads is the store's too, so that `DB.close` gives
-//! back its memory and files, whoever still has the iterator.
+//! Every handle has a share of its database's store (PYTHON-3). What an iterator reads is the store's too, so that `DB.close`
+//! gives back its memory and files, whoever still has the iterator.
 
 use std::mem;
 use std::ops::Deref;
@@ -11,7 +11,7 @@ use crate::errors::drop_detached;
 use crate::mutex::{Mutex, lock_detached, take};
 use crate::pace::Pace;
 
-/// A core database that every handle of it holds (Y3): it is closed when the last one goes.
+/// A core database that every handle of it holds (PYTHON-3): it is closed when the last one goes.
 pub(crate) struct Store {
     /// Empty only while it is dropped.
     db: Option<aidb::DB>,

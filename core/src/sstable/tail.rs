@@ -92,7 +92,7 @@ impl<'a> Tail<'a> {
         Ok(properties)
     }
 
-    /// Checks what stands between the index and the properties: blocks of kinds that this build does not know (T1).
+    /// Checks what stands between the index and the properties: blocks of kinds that this build does not know (TABLE-1).
     fn check_further(&self, further: &[FurtherBlock]) -> Result<()> {
         if !self.footer.is_filled_by(further) {
             return Err(self.damaged(self.footer.index, "blocks leave a gap after the index"));

@@ -5,14 +5,15 @@
 //! broken is the reader's choice: opening refuses the database (`chain_reader.rs`), `repair` saves what lies beyond and
 //! tells what is lost, `verify` tells of damage and goes on.
 //!
-//! * CHAIN-1  The log that the manifest names begins the chain, and exists with a whole header (F2): anything else is damage.
+//! * CHAIN-1  The log that the manifest names begins the chain, and exists with a whole header (FLUSH-2): anything else is
+//!            damage.
 //! * CHAIN-2  A log's successor has a higher number. Of several logs that name the same predecessor the one with the highest
 //!            number counts: the others, and what follows them, are what an earlier recovery cut off and was killed before
 //!            it could delete.
 //! * CHAIN-3  A log that ends before the length its successor names is a gap. After an ordinary crash nothing after a
 //!            gap was acknowledged as synced, so it is dropped; if something after it was synced, or the successor knows
 //!            that what is missing was, it is damage. A log counts up to the length that its successor names.
-//! * CHAIN-4  The chain contains the log that the manifest knows to have synced records (G2), unless that is older.
+//! * CHAIN-4  The chain contains the log that the manifest knows to have synced records (SYNC-2), unless that is older.
 //! * CHAIN-5  Sequence numbers follow on without a hole, within a log and from one to the next.
 //! * CHAIN-6  A log may end with a smaller number than its successor says, if what it lost is in tables: it was torn when
 //!            that successor was made, and its records had been flushed before.

@@ -3,7 +3,8 @@
 //! The records of the chain of logs go into memtables again, in the order in which they were committed.
 //!
 //! * REPLAY-1  A record that is in tables already is passed over. Logs may begin with such records, or hold nothing else: a recovery
-//!             that filled several memtables was interrupted between their flushes, or a flush could not name a later log (F2).
+//!             that filled several memtables was interrupted between their flushes, or a flush could not name a later log
+//!             (FLUSH-2).
 //! * REPLAY-2  Each operation of every other record is in a memtable, under its number.
 //!
 //! Elsewhere: which logs make the chain, what is an ordinary crash and what is damage (`wal/chain.rs`), reading them

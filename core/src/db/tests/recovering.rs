@@ -636,8 +636,8 @@ fn a_log_of_another_database_under_an_old_name_is_told() {
     );
 }
 
-/// A flush could not let the log go (F2), and then it lost its end with the power. Opening knows that this is no damage, and
-/// `verify` told of one, where no new log takes the place of the old.
+/// A flush could not let the log go (FLUSH-2), and then it lost its end with the power. Opening knows that this is no damage,
+/// and `verify` told of one, where no new log takes the place of the old.
 #[test]
 fn a_log_that_lost_what_tables_have_is_no_damage_to_verify_either() {
     let env = MemEnv::new();

@@ -1,8 +1,9 @@
 //! The logs of a damaged database that count, each up to where it does, and what is known to be missing of them.
 //!
-//! * P3  With a whole manifest only the logs that it needs count: flushed ones would bring deleted keys back. Without one
-//!       every log in the directory does.
-//! * P4  A log counts up to the length that its successor names, and what an earlier recovery cut off does not (CHAIN-2, CHAIN-3).
+//! * REPAIR-8  With a whole manifest only the logs that it needs count: flushed ones would bring deleted keys back. Without one
+//!             every log in the directory does.
+//! * REPAIR-4  A log counts up to the length that its successor names, and what an earlier recovery cut off does not (CHAIN-2,
+//!             CHAIN-3).
 //!
 //! Elsewhere: how logs follow each other (`wal/chain.rs`), what is in them (`replay.rs`).
 
@@ -100,7 +101,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Opens those that are needed (P3).
+    /// Opens those that are needed (REPAIR-8).
     fn open(&mut self, names: &[String]) -> Result<()> {
         for name in names {
             let Some(FileKind::Log(named)) = parse(name) else {

@@ -1,6 +1,6 @@
 //! When an error is a loss, and which keys and numbers a lost table had.
 //!
-//! * P5  What was written by a newer AiDb is refused, not dropped: only damage and a failing disk are losses.
+//! * REPAIR-5  What was written by a newer AiDb is refused, not dropped: only damage and a failing disk are losses.
 
 use crate::db::trust::report::Loss;
 use crate::error::{Error, ErrorKind, Result};
@@ -8,7 +8,7 @@ use crate::key::KeyRef;
 use crate::memory;
 use crate::version::TableInfo;
 
-/// P5; damage and a failing disk are what repair is for, anything else ends it.
+/// REPAIR-5; damage and a failing disk are what repair is for, anything else ends it.
 pub(super) fn refuse_newer(error: Error) -> Result<()> {
     match error.kind() {
         ErrorKind::Corruption | ErrorKind::Io => Ok(()),
@@ -36,7 +36,7 @@ mod tests {
 
     use super::*;
 
-    /// P5.
+    /// REPAIR-5.
     #[test]
     fn what_a_newer_version_wrote_ends_a_repair_and_damage_does_not() {
         let path = Path::new("file");

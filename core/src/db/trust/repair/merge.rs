@@ -1,7 +1,7 @@
 //! Merges what could be read: of each key the newest entry goes into the new database, if it is no tombstone.
 //!
-//! * P7  What was read is what was written, and what was dropped as overwritten or as a tombstone (`content.rs`). What
-//!       does not add up is no database.
+//! * REPAIR-7  What was read is what was written, and what was dropped as overwritten or as a tombstone (`content.rs`). What
+//!             does not add up is no database.
 
 use super::output::Output;
 use crate::content::Sum;
@@ -54,7 +54,7 @@ pub(super) fn merge(
     Ok(written)
 }
 
-/// P7.
+/// REPAIR-7.
 fn balance(read: Sum, shadowed: Sum, tombstones: Sum, written: Sum) -> Result<()> {
     if read - shadowed - tombstones == written {
         return Ok(());

@@ -5,12 +5,11 @@
 //! everything writes the newest entry of each key into fresh tables in the bottom level (`merge.rs`, `output.rs`); CURRENT makes it
 //! a database.
 //!
-//! * P1  Nothing in the old directory is changed or removed; it is locked meanwhile, as by a reader.
-//! * P2  The new directory is no database before everything is in it, durably (`destination.rs`).
-//! * P3, P4  What counts: `survey.rs`, `logs.rs`.
-//! * P5  What was written by a newer AiDb is refused: `losses.rs`.
-//! * P6  What a whole table holds that is not what it should: `survey.rs`.
-//! * P7  Every entry is accounted for: `merge.rs`.
+//! * REPAIR-1  Nothing in the old directory is changed or removed; it is locked meanwhile, as by a reader.
+//! * REPAIR-2  The new directory is no database before everything is in it, durably (`destination.rs`).
+//!
+//! What counts is stated in `survey.rs` and `logs.rs` (REPAIR-3, REPAIR-4, REPAIR-6, REPAIR-8), what is refused in
+//! `losses.rs` (REPAIR-5), and that every entry is accounted for in `merge.rs` (REPAIR-7).
 //!
 //! A deleted key comes back if the table or record with its tombstone is lost and an older entry is not; or, without a
 //! whole manifest, if a crash left a table behind that a compaction had replaced.
@@ -73,7 +72,7 @@ pub(in crate::db) fn repair(from: &Path, into: &Path, options: &Options) -> Resu
         };
         let mut report = RepairReport::default();
         let outcome = match target.dir.starts_with(&from) {
-            // P1.
+            // REPAIR-1.
             true => Err(Error::invalid_argument(
                 "`into` lies in the damaged directory",
             )),
@@ -82,7 +81,7 @@ pub(in crate::db) fn repair(from: &Path, into: &Path, options: &Options) -> Resu
         target.finish(outcome).map(|()| report)
     });
     if !names.iter().any(|name| name == LOCK) {
-        // P1. Held while it goes, as `destroy` does; an empty file that stays harms nobody.
+        // REPAIR-1. Held while it goes, as `destroy` does; an empty file that stays harms nobody.
         let _ = env.remove_file(&from.join(LOCK));
     }
     drop(lock);

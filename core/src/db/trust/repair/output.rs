@@ -1,7 +1,7 @@
 //! The files of the new database: their numbers, and the tables that are written into it.
 //!
-//! * OUTPUT-1  Each file has a number of its own, from 2 on: 1 is that of a new database's first manifest.
-//! * OUTPUT-2  The tables of the new database are in the bottom level, and no key is in two of them.
+//! * SAVED-1  Each file has a number of its own, from 2 on: 1 is that of a new database's first manifest.
+//! * SAVED-2  The tables of the new database are in the bottom level, and no key is in two of them.
 //!
 //! Elsewhere: the manifest and CURRENT (`version/set.rs`), what makes the folder a database (`life/destination.rs`).
 
@@ -23,7 +23,7 @@ pub(super) struct Output<'a> {
     env: &'a dyn Env,
     options: &'a Options,
     into: &'a Path,
-    /// The number given out last (OUTPUT-1).
+    /// The number given out last (SAVED-1).
     last_number: FileNumber,
     open: Option<Open>,
     written: Vec<(usize, TableInfo)>,

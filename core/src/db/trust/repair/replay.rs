@@ -1,7 +1,7 @@
 //! Replays the logs of a damaged database into temporary tables, passing over damage.
 //!
-//! * REPAIR-LOG-1  Whatever can be read of a log is taken, but no number twice: the record that came first counts.
-//! * REPAIR-LOG-2  What is missing within a log or between two is told, with the numbers that it had, as far as they are known.
+//! * REPAIR-9  Whatever can be read of a log is taken, but no number twice: the record that came first counts.
+//! * REPAIR-10  What is missing within a log or between two is told, with the numbers that it had, as far as they are known.
 //!
 //! Elsewhere: which logs count and up to where (`logs.rs`), telling what is left of one (`wal/reader.rs`).
 
@@ -65,7 +65,7 @@ impl<'a, 'o> Replay<'a, 'o> {
         self.note_place(&path, reader.header().predecessor);
         let records = self.report.log_records;
         let mut open: Option<Loss> = None;
-        // A memtable takes each number once (K2).
+        // A memtable takes each number once (IKEY-2).
         let mut numbers = Numbers::default();
         let mut reached = Reader::FIRST_RECORD;
         loop {

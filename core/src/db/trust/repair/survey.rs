@@ -1,9 +1,9 @@
 //! Looks at the tables of a damaged database: which of them count, and what of each can be read.
 //!
-//! * P3  With a whole manifest only the tables that it names count: leftovers of compactions would bring deleted keys back.
-//!       Without one every table in the directory does, but those that the edits which can be read have removed.
-//! * P6  A table whose blocks can all be read, and which holds other entries than the manifest or its own properties
-//!       say, gives all of them to the new database, and is told.
+//! * REPAIR-3  With a whole manifest only the tables that it names count: leftovers of compactions would bring deleted keys
+//!             back. Without one every table in the directory does, but those that the edits which can be read have removed.
+//! * REPAIR-6  A table whose blocks can all be read, and which holds other entries than the manifest or its own properties
+//!             say, gives all of them to the new database, and is told.
 //!
 //! Elsewhere: reading a damaged table (`sstable/salvage.rs`).
 
@@ -44,7 +44,7 @@ impl<'a> Survey<'a> {
         }
     }
 
-    /// Looks at every table that counts (P3).
+    /// Looks at every table that counts (REPAIR-3).
     pub(super) fn tables(&mut self, names: &[String]) -> Result<Vec<SalvagedTable>> {
         let manifest = self.manifest;
         let numbers: BTreeMap<u64, FileNumber> = manifest
@@ -125,7 +125,7 @@ impl<'a> Survey<'a> {
         Ok(table)
     }
 
-    /// P6, for a table whose blocks can all be read.
+    /// REPAIR-6, for a table whose blocks can all be read.
     fn compare(
         &mut self,
         path: &Path,
@@ -149,7 +149,7 @@ impl<'a> Survey<'a> {
     }
 }
 
-/// How a table, whose blocks can all be read and hold `found`, is not what is said of it; `None` if it is (P6).
+/// How a table, whose blocks can all be read and hold `found`, is not what is said of it; `None` if it is (REPAIR-6).
 fn other_entries(found: Sum, manifest: Option<Said>, properties: Option<Said>) -> Option<String> {
     let said = [
         (manifest, "the manifest says"),

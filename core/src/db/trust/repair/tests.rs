@@ -63,7 +63,7 @@ fn a_log_that_gives_numbers_twice_keeps_the_record_that_came_first() {
     assert_eq!(db.get(b"key").unwrap().as_deref(), Some(&b"c"[..]));
 }
 
-/// P4.
+/// REPAIR-4.
 #[test]
 fn what_an_earlier_recovery_cut_off_and_what_lies_behind_a_logs_end_does_not_come_back() {
     let env = MemEnv::new();

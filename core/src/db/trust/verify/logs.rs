@@ -1,7 +1,7 @@
 //! Checks the logs that hold what is in no table: every record of them, and that they follow each other.
 //!
-//! * Y2  Those are looked at that were there when the verification began; one that a flush has made superfluous is passed over, whatever
-//!       is wrong with it.
+//! It looks at the logs that were there when the verification began (VERIFY-2). One that a flush has made superfluous is
+//! passed over, whatever is wrong with it.
 //!
 //! Elsewhere: the rules by which logs follow each other (`wal/chain.rs`), reading on after damage (`wal/reader.rs`).
 
@@ -71,7 +71,7 @@ impl Walk<'_> {
         match outcome {
             Ok(ControlFlow::Continue(())) => {}
             Ok(stop) => return Ok(stop),
-            // Y2.
+            // VERIFY-2.
             Err(_) if self.is_superfluous(log.number) => {}
             Err(error) => self.damage(&path, 0, error)?,
         }
@@ -94,7 +94,7 @@ impl Walk<'_> {
         loop {
             let record = match reader.next_part() {
                 Ok(Some(Part::Record(record))) => record,
-                // Y2: what is removed is cut short.
+                // VERIFY-2: what is removed is cut short.
                 Ok(Some(Part::Damage { error, .. })) if self.is_superfluous(log.number) => {
                     return Ok(Err(error));
                 }

@@ -1,16 +1,16 @@
 //! Verification: reads every byte that the open database depends on and checks it, while it goes on working; then reads
 //! everything as users do and compares.
 //!
-//! * Y1  Bytes come from the files: tables are opened anew, past the caches, the manifest is read again. Only reads as
+//! * VERIFY-1  Bytes come from the files: tables are opened anew, past the caches, the manifest is read again. Only reads as
 //!       users make them go through the caches, and put no block there.
-//! * Y2  It looks at one moment: the superversion and the logs that were there when it began. The superversion is held,
+//! * VERIFY-2  It looks at one moment: the superversion and the logs that were there when it began. The superversion is held,
 //!       so none of its tables is deleted meanwhile; a log that a flush has made superfluous is passed over.
-//! * Y3  Damage is collected, not returned: an error means that the verification could not go on.
-//! * Y4  It holds no lock while it reads, but for the manifest: edits wait that long, writes do not.
-//! * Y5  Reads are compared only where the bytes on disk are right: what they meet otherwise has been told already.
+//! * VERIFY-3  Damage is collected, not returned: an error means that the verification could not go on.
+//! * VERIFY-4  It holds no lock while it reads, but for the manifest: edits wait that long, writes do not.
+//! * VERIFY-5  Reads are compared only where the bytes on disk are right: what they meet otherwise has been told already.
 //!       They are made at a number that is pinned before the superversion is loaded: that has every entry up to it; and at
 //!       the oldest that a user has pinned.
-//! * Y6  What readers get from the block cache is compared with the file, block by block: a fault of ours there is
+//! * VERIFY-6  What readers get from the block cache is compared with the file, block by block: a fault of ours there is
 //!       reported as `Internal`. So is a key that is there and that the filter which readers ask denies.
 //!
 //! Elsewhere: the logs (`logs.rs`), the tables (`tables.rs`), the memtables (`memtables.rs`), what users read (`users.rs`) and what
@@ -85,11 +85,11 @@ struct Walk<'a> {
     told: u64,
     /// What tables and memtables hold, each walked by itself.
     held: Walked,
-    /// Y5: whether all of that could be read.
+    /// VERIFY-5: whether all of that could be read.
     is_comparable: bool,
 }
 
-/// What is looked at (Y5).
+/// What is looked at (VERIFY-5).
 struct Moment {
     snapshot: Snapshot,
     /// The oldest one that a user holds.
@@ -149,7 +149,7 @@ impl Walk<'_> {
         self.tell()
     }
 
-    /// Notes damage met in `file`; an error that is none ends the verification (Y3).
+    /// Notes damage met in `file`; an error that is none ends the verification (VERIFY-3).
     fn damage(&mut self, file: &Path, offset: u64, error: Error) -> Result<()> {
         // After close anything may be missing.
         self.database.context.check_open()?;

@@ -1,8 +1,7 @@
 //! Checks the tables: their bytes, what they hold, each way through them, and what readers have of them in memory.
 //!
-//! * Y1  A table is opened anew, past the caches.
-//! * Y6  What readers get from the block cache is compared with the file, block by block: a fault of ours there is
-//!       reported as `Internal`. So is a key that is there and that the filter which readers ask denies.
+//! A table is opened anew, past the caches (VERIFY-1). Then what readers get from the block cache is compared with the
+//! file (VERIFY-6).
 //!
 //! Elsewhere: the raw bytes (`sstable/reader/check.rs`).
 
@@ -182,7 +181,7 @@ impl Walk<'_> {
         Ok(ControlFlow::Continue(true))
     }
 
-    /// Compares what readers find of a table in the block cache with the file (Y6), all of which could be read just now
+    /// Compares what readers find of a table in the block cache with the file (VERIFY-6), all of which could be read just now
     /// if `is_whole`.
     fn cached_blocks(
         &mut self,

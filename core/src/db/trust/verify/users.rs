@@ -1,6 +1,6 @@
 //! Reads the whole database through the cursors and gets that users call, and compares (`reads.rs`).
 //!
-//! * Y5  Reads are compared only where the bytes on disk are right: what they meet otherwise has been told already.
+//! They are compared only where the bytes on disk are right (VERIFY-5).
 
 use std::ops::ControlFlow;
 

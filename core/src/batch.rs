@@ -3,9 +3,9 @@
 //! Layout: docs/format.md, "Batch". The encoded batch is what the log stores and what recovery applies: one
 //! format, one decoder ([`operations`]).
 //!
-//! * B1  `buffer` always holds a whole, valid batch, whose count is the number of its operations.
-//! * B2  An operation's sequence number is the record's first number plus its index in the batch.
-//! * B3  Each operation has its digest in `contents`, made of what the caller gave (`content.rs`, SUM-2).
+//! * BATCH-1  `buffer` always holds a whole, valid batch, whose count is the number of its operations.
+//! * BATCH-2  An operation's sequence number is the record's first number plus its index in the batch.
+//! * BATCH-3  Each operation has its digest in `contents`, made of what the caller gave (`content.rs`, SUM-2).
 
 use std::cell::Cell;
 use std::fmt;
@@ -53,7 +53,7 @@ const MAX_BATCH_BYTES: u64 = MAX_VALUE_BYTES + (MAX_KEY_BYTES as u64) + 64;
 #[derive(Clone)]
 pub struct WriteBatch {
     buffer: Vec<u8>,
-    /// The digest of a single operation, which takes no allocation; and those of several, in order (B3).
+    /// The digest of a single operation, which takes no allocation; and those of several, in order (BATCH-3).
     content: Content,
     contents: Vec<Content>,
     tombstones: u32,
@@ -173,7 +173,7 @@ impl WriteBatch {
 
     /// The operations, in order: `(key, Some(value))` is a put, `(key, None)` a delete.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        // B1: the buffer was encoded here, so decoding cannot fail.
+        // BATCH-1: the buffer was encoded here, so decoding cannot fail.
         let operations = operations(&self.buffer).ok().into_iter().flatten();
         operations
             .filter_map(|operation| operation.ok())
@@ -188,7 +188,7 @@ impl WriteBatch {
         &self.buffer
     }
 
-    /// The sum of the entries that the operations will be, if the first gets the number after `before` (B2, B3).
+    /// The sum of the entries that the operations will be, if the first gets the number after `before` (BATCH-2, BATCH-3).
     #[inline]
     pub(crate) fn sum(&self, before: SequenceNumber) -> Sum {
         let mut sequence = before;
@@ -212,7 +212,7 @@ impl WriteBatch {
         self.buffer.len() - HEADER_BYTES - 2 * self.len()
     }
 
-    /// The digest of each operation, in order (B3).
+    /// The digest of each operation, in order (BATCH-3).
     #[inline]
     pub(crate) fn contents(&self) -> &[Content] {
         match self.count() {
@@ -243,7 +243,7 @@ impl WriteBatch {
     pub(crate) fn count(&self) -> u32 {
         let bytes = self.buffer[COUNT_OFFSET..]
             .first_chunk()
-            .expect("B1: the header is whole");
+            .expect("BATCH-1: the header is whole");
         u32::from_le_bytes(*bytes)
     }
 
@@ -264,7 +264,7 @@ impl WriteBatch {
         Ok(())
     }
 
-    /// Begins to note an operation: its digest (B3).
+    /// Begins to note an operation: its digest (BATCH-3).
     #[inline]
     fn note(&mut self, kind: ValueKind, key: &[u8], value: &[u8]) {
         let content = Content::of(kind, key, value);

@@ -3,11 +3,11 @@
 //! A compressed payload is the raw length as a varint, then the codec's own bytes (snappy's and lz4's block
 //! formats, a zstd frame). Layout: docs/format.md, "SSTable".
 //!
-//! * Z1  A block is kept compressed only if that saves at least an eighth; otherwise it is stored as it is, so a
-//!       reader must ask the block, not the options, how it was stored.
-//! * Z2  What is too long, or finds no memory for its output, is stored as it is: compression never makes a write fail.
-//! * Z3  A declared raw length is checked against what the codec could produce from so few bytes, and the room
-//!       for it is reserved fallibly, before anything is decompressed.
+//! * CODEC-1  A block is kept compressed only if that saves at least an eighth; otherwise it is stored as it is, so a
+//!            reader must ask the block, not the options, how it was stored.
+//! * CODEC-2  What is too long, or finds no memory for its output, is stored as it is: compression never makes a write fail.
+//! * CODEC-3  A declared raw length is checked against what the codec could produce from so few bytes, and the room
+//!            for it is reserved fallibly, before anything is decompressed.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -32,7 +32,7 @@ pub enum Compression {
     Zstd = 3,
 }
 
-/// A longer block is stored as it is (Z2): compressing a huge value would take its memory twice more.
+/// A longer block is stored as it is (CODEC-2): compressing a huge value would take its memory twice more.
 const LARGEST_COMPRESSED_BYTES: usize = 16 << 20;
 // LZ4's block format takes less than 2 GiB.
 const _: () = assert!(LARGEST_COMPRESSED_BYTES < 0x7e00_0000);
@@ -72,7 +72,7 @@ impl Compression {
             .find(|codec| *codec as u8 == number)
     }
 
-    /// The most raw bytes that `compressed` bytes of this codec can stand for (Z3), generously.
+    /// The most raw bytes that `compressed` bytes of this codec can stand for (CODEC-3), generously.
     fn max_raw_bytes(self, compressed: usize) -> u64 {
         let compressed = compressed as u64;
         match self {
@@ -116,7 +116,7 @@ impl Encoder {
         }
     }
 
-    /// `raw` as it should be stored: the codec to record, and the payload (Z1, Z2).
+    /// `raw` as it should be stored: the codec to record, and the payload (CODEC-1, CODEC-2).
     pub(crate) fn compress<'a>(&'a mut self, raw: &'a [u8]) -> (Compression, &'a [u8]) {
         match self.try_compress(raw) {
             Some(length) if length <= raw.len() - raw.len() / 8 => {

@@ -5,7 +5,7 @@
 //! caller then makes it again where it may take its time.
 //!
 //! * EFFORT-1  A call gives up by an error, between two entries that it passes over or where it might have failed for want of
-//!       memory. So nothing is changed by it (O1 of `memory`), but a cursor stands nowhere until it seeks.
+//!       memory. So nothing is changed by it (DOOR-1 of `memory`), but a cursor stands nowhere until it seeks.
 //! * EFFORT-2  Nothing is counted and nothing gives up outside of [`within`], which no thread of the engine ever is.
 //! * EFFORT-3  A write gives up where it would wait for a flush, a compaction, space or a new log in place of one that failed, or
 //!       under the log's lock, before any of it is in the log. It counts nothing: while it waits it may have to do that work itself.

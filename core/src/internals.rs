@@ -5,10 +5,10 @@
 //! or the decoder's own error. It asserts what must hold of whatever a decoder accepts, so that a wrong answer stops
 //! the fuzzer like a panic does:
 //!
-//! * I1  What was decoded lies within the bytes it was decoded from, in order.
-//! * I2  What can be encoded again decodes to the same.
-//! * I3  A table that passes its check answers every lookup and walks the same in both directions.
-//! * I4  An error is `Corruption`, `Unsupported` or, where the caller is to add the place, `Internal`.
+//! * INTERNALS-1  What was decoded lies within the bytes it was decoded from, in order.
+//! * INTERNALS-2  What can be encoded again decodes to the same.
+//! * INTERNALS-3  A table that passes its check answers every lookup and walks the same in both directions.
+//! * INTERNALS-4  An error is `Corruption`, `Unsupported` or, where the caller is to add the place, `Internal`.
 
 use std::path::Path;
 
@@ -32,12 +32,12 @@ const MOST_ENTRIES: usize = 20_000;
 /// An entry of a block or table: internal key and value.
 type Entries = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// I4.
+/// INTERNALS-4.
 fn checked<T>(result: Result<T>) -> Result<T> {
     if let Err(error) = &result {
         use ErrorKind::{Corruption, Internal, Unsupported};
         let expected = matches!(error.kind(), Corruption | Internal | Unsupported);
-        assert!(expected, "I4: {error}");
+        assert!(expected, "INTERNALS-4: {error}");
     }
     result
 }
@@ -67,10 +67,10 @@ pub fn wal(bytes: &[u8], limit: Option<u64>) -> Result<usize> {
             Ok(Some(record)) => {
                 assert!(
                     record.offset >= last_end && record.end > record.offset,
-                    "I1"
+                    "INTERNALS-1"
                 );
-                assert!(record.end <= bytes.len() as u64, "I1");
-                assert!(record.payload.len() < bytes.len(), "I1");
+                assert!(record.end <= bytes.len() as u64, "INTERNALS-1");
+                assert!(record.payload.len() < bytes.len(), "INTERNALS-1");
                 last_end = record.end;
                 records += 1;
                 let _ = batch(record.payload);
@@ -84,7 +84,10 @@ pub fn wal(bytes: &[u8], limit: Option<u64>) -> Result<usize> {
     }
     let end = reader.end().expect("the reader answered that the log ends");
     assert!(end.good_length >= last_end && end.good_length <= bytes.len() as u64);
-    assert!(end.synced_up_to <= end.good_length || limit.is_some(), "W4");
+    assert!(
+        end.synced_up_to <= end.good_length || limit.is_some(),
+        "WAL-3"
+    );
     Ok(records)
 }
 
@@ -100,7 +103,7 @@ pub fn batch(encoded: &[u8]) -> Result<usize> {
         }
     }
     let same: Result<Vec<_>> = operations(again.encoded())?.collect();
-    assert_eq!(same?, decoded, "I2");
+    assert_eq!(same?, decoded, "INTERNALS-2");
     Ok(decoded.len())
 }
 
@@ -114,7 +117,7 @@ pub fn version_edit(encoded: &[u8]) -> Result<usize> {
     let edit = checked(VersionEdit::decode(encoded))?;
     let mut again = Vec::new();
     edit.encode_to(&mut again);
-    assert_eq!(VersionEdit::decode(&again)?, edit, "I2");
+    assert_eq!(VersionEdit::decode(&again)?, edit, "INTERNALS-2");
     Ok(edit.added.len() + edit.removed.len())
 }
 
@@ -140,8 +143,8 @@ pub fn manifest(current: &[u8], manifest: &[u8]) -> Result<usize> {
     let tables = set.current().all_files().count();
     drop(set);
     let set = recover(false).expect("what was open before opens");
-    assert_eq!(Some(set.log_number()), log_number, "M1");
-    assert_eq!(set.current().all_files().count(), tables, "M1");
+    assert_eq!(Some(set.log_number()), log_number, "SLOT-1");
+    assert_eq!(set.current().all_files().count(), tables, "SLOT-1");
     Ok(tables)
 }
 
@@ -159,7 +162,7 @@ pub fn block(raw: Vec<u8>) -> Result<usize> {
     let mut outcome = cursor.seek_to_first();
     while outcome.is_ok() && cursor.valid() {
         entries.push((cursor.key().to_vec(), cursor.value().to_vec()));
-        assert!(entries.len() <= bytes, "B5");
+        assert!(entries.len() <= bytes, "BLOCK-5");
         outcome = cursor.next();
     }
     let flat = block.flatten();
@@ -167,7 +170,7 @@ pub fn block(raw: Vec<u8>) -> Result<usize> {
     let mut before = cursor.seek_to_last();
     while before.is_ok() && cursor.valid() {
         backward += 1;
-        assert!(backward <= bytes, "B5");
+        assert!(backward <= bytes, "BLOCK-5");
         before = cursor.prev().map(|_| ());
     }
     for (key, _) in entries.iter().take(64) {
@@ -177,8 +180,8 @@ pub fn block(raw: Vec<u8>) -> Result<usize> {
             .map(|found| found.map(|(_, range)| block.slice(range).len()));
         if let Some(flat) = &flat {
             let found = flat.get(key).expect("a flat block is without damage");
-            let (trailer, _) = found.expect("I3: a key that a walk shows is found");
-            assert_eq!(trailer, key.trailer, "I3");
+            let (trailer, _) = found.expect("INTERNALS-3: a key that a walk shows is found");
+            assert_eq!(trailer, key.trailer, "INTERNALS-3");
         }
         // Back and forth from wherever a seek ends.
         if cursor.seek(key).is_ok() && cursor.valid() {
@@ -188,7 +191,7 @@ pub fn block(raw: Vec<u8>) -> Result<usize> {
             }
         }
     }
-    assert!(flat.is_none() || outcome.is_ok(), "E1");
+    assert!(flat.is_none() || outcome.is_ok(), "LAYOUT-1");
     outcome.and(before).map_err(damage)?;
     Ok(entries.len())
 }
@@ -213,21 +216,27 @@ pub fn table(bytes: &[u8]) -> Result<usize> {
         let found = checked(table.get(key.user_key, key.trailer, true));
         let _ = checked(table.get(key.user_key, Trailer::OLDEST, true));
         if summary.is_some() {
-            let found = found.expect("I3: a lookup in a good table succeeds");
-            let (trailer, found) = found.expect("I3: a key that a walk shows is found");
-            assert!(trailer == key.trailer && found[..] == value[..], "I3");
+            let found = found.expect("INTERNALS-3: a lookup in a good table succeeds");
+            let (trailer, found) = found.expect("INTERNALS-3: a key that a walk shows is found");
+            assert!(
+                trailer == key.trailer && found[..] == value[..],
+                "INTERNALS-3"
+            );
         }
     }
     let Some(summary) = summary else {
         return forward.and(backward).map(|entries| entries.len());
     };
     let entries = summary.sum.entries() as usize;
-    let forward = forward.expect("I3: a good table can be walked");
-    let mut backward = backward.expect("I3: a good table can be walked backward");
+    let forward = forward.expect("INTERNALS-3: a good table can be walked");
+    let mut backward = backward.expect("INTERNALS-3: a good table can be walked backward");
     if entries <= MOST_ENTRIES {
         backward.reverse();
-        assert_eq!(forward.len(), entries, "I3");
-        assert!(forward == backward, "I3: both directions show the same");
+        assert_eq!(forward.len(), entries, "INTERNALS-3");
+        assert!(
+            forward == backward,
+            "INTERNALS-3: both directions show the same"
+        );
     }
     Ok(entries)
 }
@@ -252,7 +261,7 @@ fn walk(table: &Arc<Table>, is_forward: bool) -> Result<Entries> {
 /// Decompresses a payload of the codec with this number, to at most `most` bytes.
 pub fn decompress(codec: u8, payload: &[u8], most: u64) -> Option<Vec<u8>> {
     let raw = compression::decompress(Compression::from_u8(codec)?, payload, most).ok()?;
-    assert!(raw.len() as u64 <= most, "Z3");
+    assert!(raw.len() as u64 <= most, "CODEC-3");
     Some(raw)
 }
 

@@ -1,10 +1,10 @@
 //! Keys as the tree stores them: user key, sequence number, kind; and how they sort.
 //!
-//! * K1  Internal keys sort by user key ascending (bytewise), then by sequence number descending, then by kind
-//!       descending: the newest version of a key comes first.
-//! * K2  One sequence number belongs to one operation, so no two entries of a store share (user key, number).
-//! * K3  Encoded, an internal key is the user key followed by eight little-endian bytes, its trailer:
-//!       `sequence number << 8 | kind`. Encoded keys do not sort bytewise: always compare as [`KeyRef`].
+//! * IKEY-1  Internal keys sort by user key ascending (bytewise), then by sequence number descending, then by kind
+//!           descending: the newest version of a key comes first.
+//! * IKEY-2  One sequence number belongs to one operation, so no two entries of a store share (user key, number).
+//! * IKEY-3  Encoded, an internal key is the user key followed by eight little-endian bytes, its trailer:
+//!           `sequence number << 8 | kind`. Encoded keys do not sort bytewise: always compare as [`KeyRef`].
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -106,7 +106,7 @@ impl Trailer {
     }
 }
 
-/// A borrowed internal key; `Ord` is the order of the tree (K1).
+/// A borrowed internal key; `Ord` is the order of the tree (IKEY-1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct KeyRef<'a> {
     pub(crate) user_key: &'a [u8],
@@ -127,7 +127,7 @@ impl<'a> KeyRef<'a> {
         })
     }
 
-    /// Appends the encoded internal key (K3). Fails only for want of memory.
+    /// Appends the encoded internal key (IKEY-3). Fails only for want of memory.
     pub(crate) fn encode_to(self, out: &mut Vec<u8>) -> Result<()> {
         memory::reserve(out, self.user_key.len() + TRAILER_BYTES, "a key")?;
         out.extend_from_slice(self.user_key);
@@ -135,14 +135,14 @@ impl<'a> KeyRef<'a> {
         Ok(())
     }
 
-    /// The encoded internal key (K3). Fails only for want of memory.
+    /// The encoded internal key (IKEY-3). Fails only for want of memory.
     pub(crate) fn encoded(self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         self.encode_to(&mut out)?;
         Ok(out)
     }
 
-    /// The encoded internal key (K3).
+    /// The encoded internal key (IKEY-3).
     #[cfg(any(test, feature = "internals"))]
     pub(crate) fn to_vec(self) -> Vec<u8> {
         self.encoded().expect("there is memory for a test")

@@ -1,12 +1,12 @@
 //! Snapshots: sequence numbers that readers have pinned.
 //!
-//! * N1  A number is registered before any compaction that starts later decides what nobody can see: both
-//!       happen under the list's lock ([`SnapshotList::pin`], [`SnapshotList::visible`]).
-//! * N2  A snapshot holds its number until its last clone is dropped, also after its database is closed.
-//! * N4  Whoever found that a number stands in its way is told of its release, once ([`SnapshotList::await_release`]): it is
-//!       released under the lock under which the wait was noted.
-//! * N3  Dropped in a forked child it touches nothing: the list's lock may be held by a thread that only the
-//!       parent has.
+//! * SNAPSHOT-1  A number is registered before any compaction that starts later decides what nobody can see: both
+//!               happen under the list's lock ([`SnapshotList::pin`], [`SnapshotList::visible`]).
+//! * SNAPSHOT-2  A snapshot holds its number until its last clone is dropped, also after its database is closed.
+//! * SNAPSHOT-4  Whoever found that a number stands in its way is told of its release, once ([`SnapshotList::await_release`]):
+//!               it is released under the lock under which the wait was noted.
+//! * SNAPSHOT-3  Dropped in a forked child it touches nothing: the list's lock may be held by a thread that only the
+//!               parent has.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -32,7 +32,7 @@ struct Pin {
 
 impl Drop for Pin {
     fn drop(&mut self) {
-        // N3.
+        // SNAPSHOT-3.
         if crate::env::fork_count() == self.list.forks {
             self.list.release(self.sequence);
         }
@@ -60,11 +60,11 @@ impl fmt::Debug for Snapshot {
 /// The numbers pinned in one database, with how often each is.
 pub(crate) struct SnapshotList {
     pinned: Mutex<Pinned>,
-    /// Whether an awaited number was released (N4).
+    /// Whether an awaited number was released (SNAPSHOT-4).
     is_released: AtomicBool,
     /// Called after that. Runs wherever a snapshot is dropped, so it must not lock or block.
     wake: Box<dyn Fn() + Send + Sync>,
-    /// The process it belongs to (N3).
+    /// The process it belongs to (SNAPSHOT-3).
     forks: u32,
 }
 
@@ -87,7 +87,7 @@ impl SnapshotList {
         }
     }
 
-    /// Pins the number that `latest` reads under the list's lock (N1).
+    /// Pins the number that `latest` reads under the list's lock (SNAPSHOT-1).
     pub(crate) fn pin(self: &Arc<Self>, latest: impl FnOnce() -> SequenceNumber) -> Snapshot {
         let mut pinned = self.pinned.lock();
         let sequence = latest();
@@ -154,7 +154,7 @@ impl SnapshotList {
     }
 
     /// The numbers a compaction that starts now must keep visible, ascending: every pinned one and, last, what
-    /// `latest` reads under the list's lock (N1).
+    /// `latest` reads under the list's lock (SNAPSHOT-1).
     pub(crate) fn visible(&self, latest: impl FnOnce() -> SequenceNumber) -> Vec<SequenceNumber> {
         let pinned = self.pinned.lock();
         let latest = latest();

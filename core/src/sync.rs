@@ -4,8 +4,9 @@
 //! model checker shuttle under all of it at once: `modelled.rs` has its versions, `checker.rs` runs the models.
 //! The locks (`locks.rs`) do not poison: a panic caught under one stops the database instead.
 //!
-//! * Y1  In an ordinary build every name here but the locks' is the crate's own that is named beside it: no wrapper, no cost.
-//! * Y2  Under the checker the process outlives many runs of a model, so what is static is real there too: [`process`].
+//! * MODEL-1  In an ordinary build every name here but the locks' is the crate's own that is named beside it: no wrapper, no
+//!            cost.
+//! * MODEL-2  Under the checker the process outlives many runs of a model, so what is static is real there too: [`process`].
 
 #[cfg(not(shuttle))]
 mod real {
@@ -34,7 +35,7 @@ pub use self::real::*;
 pub use std::sync::{Arc, Weak};
 pub use std::thread::panicking;
 
-/// What statics are made of, whoever runs (Y2).
+/// What statics are made of, whoever runs (MODEL-2).
 pub mod process {
     pub use std::sync::atomic::{
         AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering,

@@ -3,7 +3,7 @@
 //!
 //! A thread is ended at a cancellation point, a function of the C library that may wait for the disk or for another thread.
 //! So every call that may reach one holds cancellation off, and lets it in again when it returns. For a read that memory can
-//! answer that would be a good part of its cost: what of it reaches the system holds cancellation off by itself (E5 of core's
+//! answer that would be a good part of its cost: what of it reaches the system holds cancellation off by itself (OS-5 of core's
 //! `env/os.rs`). That a thread which does
 //! nothing but call AiDb can be cancelled at all, a call begins with a cancellation point of its own.
 

@@ -1,9 +1,9 @@
 //! The wall between Rust and C: panics and errors become codes.
 //!
-//! * G1  Nothing unwinds into C: a panic is caught and answered as `AIDB_INTERNAL`, or the quiet answer.
-//! * G2  `*error_out` is written by every call that has one: NULL unless the call failed.
-//! * G3  No call in which a thread may wait is cut short by `pthread_cancel` (`cancel.rs`): a cancelled thread ends before a call
-//!       does anything, or after it.
+//! * GUARD-1  Nothing unwinds into C: a panic is caught and answered as `AIDB_INTERNAL`, or the quiet answer.
+//! * GUARD-2  `*error_out` is written by every call that has one: NULL unless the call failed.
+//! * GUARD-3  No call in which a thread may wait is cut short by `pthread_cancel` (`cancel.rs`): a cancelled thread ends before
+//!            a call does anything, or after it.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -63,7 +63,7 @@ pub(crate) unsafe fn guard_uncancelled(
 ///
 /// # Safety
 /// As for [`guard`].
-// The ABI makes sure of G1 for this function itself: a panic in it ends the process.
+// The ABI makes sure of GUARD-1 for this function itself: a panic in it ends the process.
 #[allow(improper_ctypes_definitions, reason = "called from Rust only")]
 #[inline]
 unsafe extern "C" fn answer<F: FnOnce() -> Result<aidb_status>>(

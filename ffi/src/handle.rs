@@ -1,8 +1,8 @@
 //! Handles: what the opaque pointers of the C API stand for.
 //!
 //! A handle's pointer is a number, never an address: 32 bits of generation, 24 bits of slot, 8 bits of kind. The
-//! slot is looked up in a table that only grows (`handle/table.rs`, whose H1 to H5 hold), so a stale, foreign or made-up
-//! pointer finds a slot that holds something else, or no slot at all, and is refused.
+//! slot is looked up in a table that only grows (`handle/table.rs`, whose HANDLE-1 to HANDLE-5 hold), so a stale, foreign or
+//! made-up pointer finds a slot that holds something else, or no slot at all, and is refused.
 //!
 //! A call that needs an object alone tries its lock and is refused if another thread has it: nobody waits for one of these
 //! locks. So they may be parking_lot's, whose waiting does not survive a fork, and in a child the object that a thread of the
@@ -96,7 +96,7 @@ const OBJECT_PIECES: usize = 4;
 
 static TABLE: Table<Made> = Table::new();
 
-/// An object kept alive for the length of a call (H4).
+/// An object kept alive for the length of a call (HANDLE-4).
 pub(crate) struct Live<H: Handle> {
     found: Found<Made>,
     kind: PhantomData<H>,

@@ -11,9 +11,9 @@
 //! * a file per C noun: `db`, `options`, `batch`, `snapshot`, `iterator`, `pinned`, `error`,
 //!   `status`; and `report` for checkpoint, verify and repair
 //!
-//! * F1  Nothing the caller passes as a handle is dereferenced (`handle.rs`).
-//! * F2  Every exported function runs inside `guard.rs`.
-//! * F3  Outputs are written only with `AIDB_OK`, the error object with every call.
+//! * FFI-1  Nothing the caller passes as a handle is dereferenced (`handle.rs`).
+//! * FFI-2  Every exported function runs inside `guard.rs`.
+//! * FFI-3  Outputs are written only with `AIDB_OK`, the error object with every call.
 
 #![expect(
     non_camel_case_types,

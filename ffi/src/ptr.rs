@@ -1,8 +1,8 @@
 //! Checks of what C passes: bytes, strings, places for results; and the buffers that go back.
 //!
-//! * P1  NULL with a length of 0 is an empty byte string; with any other length it is refused.
-//! * P2  No length above `isize::MAX` becomes a slice.
-//! * P3  A buffer handed over comes from malloc and ends with a zero byte that its length does not count.
+//! * PTR-1  NULL with a length of 0 is an empty byte string; with any other length it is refused.
+//! * PTR-2  No length above `isize::MAX` becomes a slice.
+//! * PTR-3  A buffer handed over comes from malloc and ends with a zero byte that its length does not count.
 
 use std::ffi::{CStr, OsStr, c_char, c_void};
 use std::mem::MaybeUninit;
@@ -11,7 +11,7 @@ use std::ptr::NonNull;
 
 use aidb::{Error, ErrorKind, Result};
 
-/// `len` bytes at `data` (P1, P2).
+/// `len` bytes at `data` (PTR-1, PTR-2).
 ///
 /// # Safety
 /// `data` is NULL or points to `len` bytes that stay unchanged as long as the slice is used.
@@ -194,7 +194,7 @@ pub(crate) unsafe fn growing<T: Copy>(
     Ok(taken)
 }
 
-/// Allocates with malloc, for `aidb_free` (P3); it is freed if it is not handed over.
+/// Allocates with malloc, for `aidb_free` (PTR-3); it is freed if it is not handed over.
 pub(crate) struct Buffer {
     data: NonNull<u8>,
     len: usize,

@@ -94,7 +94,7 @@ impl Store {
             match aidb_get(self.db, key, key_len, options, &mut value, &mut len, null) {
                 AIDB_OK => {
                     let bytes = std::slice::from_raw_parts(value.cast::<u8>(), len).to_vec();
-                    assert_eq!(*value.add(len), 0, "P3: a zero byte follows");
+                    assert_eq!(*value.add(len), 0, "PTR-3: a zero byte follows");
                     aidb_free(value.cast());
                     Ok(bytes)
                 }

@@ -1,9 +1,9 @@
 //! Operations as plain data: what a history is made of, and how a seed draws one.
 //!
-//! * O1  An operation says everything it needs, so a history stays meaningful when any others are taken out.
-//! * O2  Indices of snapshots and cursors count modulo how many there are; with none the operation does nothing.
-//! * O3  Sizes are dealt like cards: of histories that follow each other in a run, each gets the next ones at the edges of
-//!       thresholds, as lengths of keys and of values, until all are dealt and it begins anew.
+//! * OPERATION-1  An operation says everything it needs, so a history stays meaningful when any others are taken out.
+//! * OPERATION-2  Indices of snapshots and cursors count modulo how many there are; with none the operation does nothing.
+//! * OPERATION-3  Sizes are dealt like cards: of histories that follow each other in a run, each gets the next ones at the
+//!                edges of thresholds, as lengths of keys and of values, until all are dealt and it begins anew.
 
 use aidb::env::{Fault, Operation as Call};
 use aidb_tests::{Fill, Random, Sizes, Unit, Walk, edges_up_to};
@@ -228,7 +228,7 @@ pub enum Flavour {
     Faults,
 }
 
-/// The low bits of a seed are the number of its history in a run, and decide what it is dealt (O3).
+/// The low bits of a seed are the number of its history in a run, and decide what it is dealt (OPERATION-3).
 const NUMBER_BITS: u32 = 12;
 /// The largest length that is dealt, and the largest of those of which every history gets some.
 const LARGEST_DEALT: usize = (16 << 20) + 1;

@@ -1,10 +1,10 @@
 //! What a database may hold: surely now, and after its process died or the power went.
 //!
-//! * P1  While it is open its contents are known exactly: a write that failed is seen as a whole or not at all, and which
-//!       of the two its sequence number tells.
-//! * P2  After the process died they are those of all acknowledged writes, and perhaps of failed ones after them.
-//! * P3  After a power cut they are those of some prefix of the writes that ends at or after the last durable one.
-//! * P4  A failed write that was not seen may still be the last of such a prefix.
+//! * POSSIBLE-1  While it is open its contents are known exactly: a write that failed is seen as a whole or not at all, and
+//!               which of the two its sequence number tells.
+//! * POSSIBLE-2  After the process died they are those of all acknowledged writes, and perhaps of failed ones after them.
+//! * POSSIBLE-3  After a power cut they are those of some prefix of the writes that ends at or after the last durable one.
+//! * POSSIBLE-4  A failed write that was not seen may still be the last of such a prefix.
 
 use aidb_tests::{Model, shown};
 
@@ -26,7 +26,7 @@ pub struct Possible {
     unseen: Vec<(usize, Vec<Entry>)>,
     /// The power went since the database was last opened.
     cut: bool,
-    /// What the open database holds (P1).
+    /// What the open database holds (POSSIBLE-1).
     pub now: Model,
 }
 

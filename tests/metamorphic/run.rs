@@ -1,8 +1,8 @@
 //! Runs a history against the engine, on files in memory, and checks every answer.
 //!
-//! * X1  Nothing but the history decides what happens: no threads, a clock that stands still, random bits from a seed.
-//! * X2  A call may fail only if a fault was injected while it ran, with the error kind of that fault.
-//! * X3  What a call answers without an error is right, whatever else failed.
+//! * RUN-1  Nothing but the history decides what happens: no threads, a clock that stands still, random bits from a seed.
+//! * RUN-2  A call may fail only if a fault was injected while it ran, with the error kind of that fault.
+//! * RUN-3  What a call answers without an error is right, whatever else failed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -348,7 +348,7 @@ impl Run {
         }
     }
 
-    /// X2: what a call answered, or `None` if it failed as a fault made it.
+    /// RUN-2: what a call answered, or `None` if it failed as a fault made it.
     fn may_fail<T>(&self, call: &str, before: u64, outcome: aidb::Result<T>) -> Checked<Option<T>> {
         let error = match outcome {
             Ok(answer) => return Ok(Some(answer)),

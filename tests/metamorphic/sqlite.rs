@@ -5,8 +5,8 @@
 //! values; a batch is a transaction, and whatever looks at a moment (a snapshot, a cursor) is a connection of its own with an
 //! open read transaction, so that the views are SQLite's too.
 //!
-//! * Q1  What is digested, and in which order, is what `run.rs` digests: only then are equal answers equal numbers.
-//! * Q2  Everything is asked in SQL, one row or one range at a time; nothing here keeps what was written.
+//! * SQLITE-1  What is digested, and in which order, is what `run.rs` digests: only then are equal answers equal numbers.
+//! * SQLITE-2  Everything is asked in SQL, one row or one range at a time; nothing here keeps what was written.
 //!
 //! Flushes, compactions, checkpoints and other options change no answer, so they do nothing here. Only the moves of a
 //! cursor beyond its ends follow our documents: SQL has no such cursor.

@@ -15,8 +15,8 @@ const DEFAULT_BYTES = 64 * 1024
 /**
  * What the three kinds of iterators share: the native iterator and the chunk read last.
  *
- * * C1  Entries `next` to `count` of the chunk have not been handed out.
- * * C2  `target` is where the next read starts, if there was a seek since the last; the chunk is empty then.
+ * * CHUNKS-1  Entries `next` to `count` of the chunk have not been handed out.
+ * * CHUNKS-2  `target` is where the next read starts, if there was a seek since the last; the chunk is empty then.
  */
 class Chunks {
   constructor (make, options) {

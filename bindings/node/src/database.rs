@@ -497,7 +497,7 @@ impl Database {
 }
 
 impl Database {
-    /// The given snapshot, or the present point (B2).
+    /// The given snapshot, or the present point (ADDON-2).
     fn pin(&self, snapshot: Option<&Snapshot>) -> Result<aidb::Snapshot> {
         match snapshot {
             Some(snapshot) => snapshot.share(),
@@ -548,7 +548,7 @@ impl Drop for Database {
     fn drop(&mut self) {
         let open = self.opened.db.get().is_some_and(|db| !db.is_closed());
         if open {
-            // Found by the garbage collector: closing writes to disk, so not on this thread (B1).
+            // Found by the garbage collector: closing writes to disk, so not on this thread (ADDON-1).
             let opened = Arc::clone(&self.opened);
             if pool::run_apart(move || opened.close_quietly()).is_err() {
                 self.opened.close_quietly();

@@ -1,10 +1,10 @@
 //! `Iterator`: a cursor that is read in chunks, off the JavaScript thread.
 //!
-//! The point in time is pinned when the iterator is made (B2); the cursor itself, which may read from disk, is
+//! The point in time is pinned when the iterator is made (ADDON-2); the cursor itself, which may read from disk, is
 //! made by the first read. Seeking is part of the next read, so it costs no crossing.
 //!
-//! * I1  One read at a time changes the walk: it holds the lock. A close waits for it.
-//! * I2  After a failed read every later one answers the same error, until a seek.
+//! * ADDON-5  One read at a time changes the walk: it holds the lock. A close waits for it.
+//! * ADDON-6  After a failed read every later one answers the same error, until a seek.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

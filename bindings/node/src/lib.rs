@@ -5,11 +5,11 @@
 //! the functions that read on its thread; `port` carries answers back to that; `pool` has the threads; `convert` knows both sides' types, and `place` is where
 //! small values are put.
 //!
-//! * B1  Nothing that may touch the disk runs on a JavaScript thread or on libuv's pool, except `getSync`.
-//! * B2  A point in time that a caller asks for (get, iterator, clear, snapshot) is pinned before the call returns,
-//!       so that a write made right after it is not seen.
-//! * B3  One crossing of the border per call, per batch, and per chunk of an iterator, never per key.
-//! * B4  No panic crosses the border: a job that panics answers `Internal`.
+//! * ADDON-1  Nothing that may touch the disk runs on a JavaScript thread or on libuv's pool, except `getSync`.
+//! * ADDON-2  A point in time that a caller asks for (get, iterator, clear, snapshot) is pinned before the call returns,
+//!            so that a write made right after it is not seen.
+//! * ADDON-3  One crossing of the border per call, per batch, and per chunk of an iterator, never per key.
+//! * ADDON-4  No panic crosses the border: a job that panics answers `Internal`.
 
 #![deny(unsafe_code)]
 

@@ -4,14 +4,14 @@
 //! for [`IDLE`]. Jobs that may take minutes (open, close, compaction, clear) each get a thread of their own, so
 //! that they never stand in the way of a get.
 //!
-//! * P1  At most [`WRITERS`] threads write at once: writers that wait for the disk leave threads for readers. At most
-//!       [`UNSYNCED`] of them write without waiting for the disk: more would only wait for each other.
-//! * P2  A lane's jobs start in the order they came; between the lanes the job that came first goes first, unless
-//!       P1 holds it back.
-//! * P3  No lock is held while a job runs.
-//! * P4  A thread is woken for a job that could start, and for none that a thread already woken, or looking, will take.
-//! * P5  One thread that has nothing to do looks for the next job for [`LOOK`] before it sleeps: who awaits one call after
-//!       the other asks again within that, and to wake a thread takes both sides longer than the job.
+//! * POOL-1  At most [`WRITERS`] threads write at once: writers that wait for the disk leave threads for readers. At most
+//!           [`UNSYNCED`] of them write without waiting for the disk: more would only wait for each other.
+//! * POOL-2  A lane's jobs start in the order they came; between the lanes the job that came first goes first, unless
+//!           POOL-1 holds it back.
+//! * POOL-3  No lock is held while a job runs.
+//! * POOL-4  A thread is woken for a job that could start, and for none that a thread already woken, or looking, will take.
+//! * POOL-5  One thread that has nothing to do looks for the next job for [`LOOK`] before it sleeps: who awaits one call after
+//!           the other asks again within that, and to wake a thread takes both sides longer than the job.
 
 use std::collections::VecDeque;
 use std::hint;
@@ -54,7 +54,7 @@ struct State {
     idle: usize,
     /// Of these, those that were woken and have not come yet: no more than there are, maybe less.
     woken: usize,
-    /// Whether a thread looks for a job (P5).
+    /// Whether a thread looks for a job (POOL-5).
     is_looking: bool,
     /// Threads that run a job of each of the write lanes.
     writing: usize,
@@ -76,7 +76,7 @@ static WAKE: Condvar = Condvar::new();
 /// Jobs ever queued, for whoever looks without the lock.
 static ARRIVALS: AtomicU64 = AtomicU64::new(0);
 
-/// The lock, whatever happened to an earlier holder: P3 leaves nothing half done under it.
+/// The lock, whatever happened to an earlier holder: POOL-3 leaves nothing half done under it.
 fn state() -> MutexGuard<'static, State> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -90,7 +90,7 @@ impl State {
         }
     }
 
-    /// How many more writers may start, of those that do not sync and of all (P1).
+    /// How many more writers may start, of those that do not sync and of all (POOL-1).
     fn room_to_write(&self) -> (usize, usize) {
         let all = WRITERS - self.writing - self.syncing;
         (all.min(UNSYNCED - self.writing), all)
@@ -103,7 +103,7 @@ impl State {
         self.reads.len() + writes.min(all)
     }
 
-    /// The next job to start (P1, P2).
+    /// The next job to start (POOL-1, POOL-2).
     fn take(&mut self) -> Option<(Lane, Job)> {
         let (unsynced, all) = self.room_to_write();
         let arrival = |queue: &Queue, may_start: bool| {
@@ -134,7 +134,7 @@ impl State {
         *running = running.wrapping_add_signed(change);
     }
 
-    /// Whether a thread is to be woken (P4), which notes that it is.
+    /// Whether a thread is to be woken (POOL-4), which notes that it is.
     fn wakes_one(&mut self) -> bool {
         let coming = self.woken + usize::from(self.is_looking);
         let wakes = self.woken < self.idle && coming < self.startable();

@@ -3,13 +3,13 @@
 //! Each JavaScript thread (the main one and every worker) has one port. A call takes a number from JavaScript,
 //! its job runs elsewhere, and the answer waits in the port until the thread fetches all that are there.
 //!
-//! * A1  Each submitted number is answered exactly once, unless its JavaScript thread has ended.
-//! * A2  JavaScript is told when the first answer arrives, not for those that join it before it looks.
-//! * A5  JavaScript takes answers in bounded pieces. What it leaves it comes back for by itself.
-//! * A3  The event loop stays alive while an answer is awaited, and not because a database is open.
-//! * A4  When a worker ends, its databases are closed before its thread is gone, unless that takes longer than
-//!       [`FAREWELL`]. At the end of the process nothing is closed: the log has every acknowledged write, and the
-//!       operating system lets go of the lock.
+//! * PORT-1  Each submitted number is answered exactly once, unless its JavaScript thread has ended.
+//! * PORT-2  JavaScript is told when the first answer arrives, not for those that join it before it looks.
+//! * PORT-5  JavaScript takes answers in bounded pieces. What it leaves it comes back for by itself.
+//! * PORT-3  The event loop stays alive while an answer is awaited, and not because a database is open.
+//! * PORT-4  When a worker ends, its databases are closed before its thread is gone, unless that takes longer than
+//!           [`FAREWELL`]. At the end of the process nothing is closed: the log has every acknowledged write, and the
+//!           operating system lets go of the lock.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -66,7 +66,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[napi]
 impl Port {
     /// `on_answers` is called when there is something to `take`; `ends_with_process` says whether this thread is
-    /// the main one (A4).
+    /// the main one (PORT-4).
     #[napi(constructor)]
     pub fn new(
         env: &Env,
@@ -97,7 +97,7 @@ impl Port {
     }
 
     /// Answers that have arrived, in their order: as many as have room beside what was `answered` before, if the weights
-    /// of all come to `most` (A5); the first one always has if nothing was. An array: the sum of the weights, whether
+    /// of all come to `most` (PORT-5); the first one always has if nothing was. An array: the sum of the weights, whether
     /// some are left, then for each its number, whether it went well, and the value or failure.
     #[napi]
     pub fn take<'env>(
@@ -184,7 +184,7 @@ impl PortShared {
         Ok(())
     }
 
-    /// Leaves the answer to `number` for JavaScript (A1, A2).
+    /// Leaves the answer to `number` for JavaScript (PORT-1, PORT-2).
     fn answer(&self, number: u32, answer: Result<Outcome>) {
         let mut answers = lock(&self.answers);
         answers.push_back((number, answer));
@@ -205,7 +205,7 @@ impl PortShared {
         }
     }
 
-    /// Keeps the event loop alive for one more answer (A3).
+    /// Keeps the event loop alive for one more answer (PORT-3).
     #[expect(
         deprecated,
         reason = "a clone would keep the loop alive for as long as a database is open"
@@ -219,7 +219,7 @@ impl PortShared {
         Ok(())
     }
 
-    /// `count` answers have been fetched (A3).
+    /// `count` answers have been fetched (PORT-3).
     #[expect(deprecated, reason = "the counterpart of `hold`")]
     fn release(&self, env: &Env, count: usize) -> napi::Result<()> {
         if count > 0
@@ -238,7 +238,7 @@ impl PortShared {
         databases.push(Arc::downgrade(database));
     }
 
-    /// Closes what is open and waits until no job runs, but not longer than [`FAREWELL`] (A4).
+    /// Closes what is open and waits until no job runs, but not longer than [`FAREWELL`] (PORT-4).
     fn close_databases(self: &Arc<Self>) {
         for database in lock(&self.databases).drain(..) {
             let Some(database) = database.upgrade() else {

@@ -84,7 +84,7 @@ impl BytesLike<'_> {
     }
 }
 
-/// Copies `bytes` into a new Python object; a failed allocation is a `MemoryError`. Runs no Python code (Y2).
+/// Copies `bytes` into a new Python object; a failed allocation is a `MemoryError`. Runs no Python code (PYTHON-2).
 pub(crate) fn to_python<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
     // Not `PyBytes::new`, which panics without memory.
     // SAFETY: the pointer and length are a slice's, which Python copies; it answers a new reference, or NULL with an error.

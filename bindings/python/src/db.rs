@@ -20,7 +20,7 @@ use crate::reader::{Reader, View};
 use crate::report;
 use crate::writer::{Writer, view};
 
-/// A core database that every handle of it holds (Y3): it is closed when the last one goes.
+/// A core database that every handle of it holds (PYTHON-3): it is closed when the last one goes.
 pub(crate) struct Store {
     /// Empty only while it is dropped.
     db: Option<aidb::DB>,

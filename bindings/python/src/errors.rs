@@ -80,7 +80,7 @@ fn raise<'py>(py: Python<'py>, class: &str, arguments: impl pyo3::call::PyCallAr
     }
 }
 
-/// Calls core with the interpreter released (Y1). A panic there, which would be our bug, becomes an `InternalError`.
+/// Calls core with the interpreter released (PYTHON-1). A panic there, which would be our bug, becomes an `InternalError`.
 ///
 /// Handlers of signals run first: a loop that is not written in Python, such as that of `map`, never gets to them.
 pub(crate) fn detached<T: Send>(
@@ -98,7 +98,7 @@ pub(crate) fn caught<T>(call: impl FnOnce() -> aidb::Result<T>) -> aidb::Result<
         .unwrap_or_else(|_| Err(Error::internal("a panic; the message is on stderr")))
 }
 
-/// Drops `value`, whose drop may wait for the disk, detached from the interpreter (Y3). Where there is no
+/// Drops `value`, whose drop may wait for the disk, detached from the interpreter (PYTHON-3). Where there is no
 /// interpreter to let go of, it is dropped all the same.
 pub(crate) fn drop_detached<T: Send>(value: T) {
     let dropping = || {

@@ -72,7 +72,7 @@ impl Iterator {
                 let value = self.shown.values.then_some(value);
                 let key = key.map(|key| to_python(py, key)).transpose();
                 let value = value.map(|value| to_python(py, value)).transpose();
-                // Building a tuple may run the garbage collector, so the lock goes first (Y2).
+                // Building a tuple may run the garbage collector, so the lock goes first (PYTHON-2).
                 drop(walk);
                 return self.entry(py, key?, value?).map(Some);
             }

@@ -3,12 +3,12 @@
 //! Each method converts its arguments, lets the interpreter go, calls core, and converts what comes back; what
 //! users import is the package in `python/aidb`, whose stubs (`_aidb.pyi`) are kept by hand and compared by a test.
 //!
-//! * Y1  Whatever may touch the disk or wait runs detached from the interpreter ([`errors::detached`]).
-//! * Y2  A lock of ours that is held while attached is only held to copy bytes out, never while Python code can
-//!       run; it is waited for detached ([`mutex::lock`]). So no lock is ever held in wait for the interpreter.
-//! * Y3  Every handle keeps its database open ([`db::Store`]); handles may be dropped in any order, and what a
-//!       drop has to wait for is waited for detached.
-//! * Y4  No background thread of core calls into Python.
+//! * PYTHON-1  Whatever may touch the disk or wait runs detached from the interpreter ([`errors::detached`]).
+//! * PYTHON-2  A lock of ours that is held while attached is only held to copy bytes out, never while Python code can
+//!             run; it is waited for detached ([`mutex::lock`]). So no lock is ever held in wait for the interpreter.
+//! * PYTHON-3  Every handle keeps its database open ([`db::Store`]); handles may be dropped in any order, and what a
+//!             drop has to wait for is waited for detached.
+//! * PYTHON-4  No background thread of core calls into Python.
 //!
 //! A file per noun: `reader.rs` (what a database, a snapshot and a prefixed view share), `writer.rs`, `db.rs`,
 //! `snapshot.rs`, `prefixed.rs`, `batch.rs`, `iterator.rs` over `walk.rs`, `raw_iterator.rs`, and the conversions

@@ -47,8 +47,8 @@ impl<T> Mutex<T> {
     }
 }
 
-/// Locks while attached. Whoever has to wait for it does so detached (Y2) and until an interrupt: it may be held by a read that
-/// takes long. The guard must go before anything may run Python code.
+/// Locks while attached. Whoever has to wait for it does so detached (PYTHON-2) and until an interrupt: it may be held by a
+/// read that takes long. The guard must go before anything may run Python code.
 #[inline]
 pub(crate) fn lock<'a, T: Send + 'static>(
     py: Python<'_>,

@@ -192,7 +192,7 @@ impl RawIterator {
             let stands = !self.is_lost() && stand.cursor.valid();
             stands.then(|| read(stand)).transpose()
         });
-        // Making an error may run Python code, so the lock goes first (Y2).
+        // Making an error may run Python code, so the lock goes first (PYTHON-2).
         drop(stand);
         let outcome = outcome.ok_or_else(|| error_to_python(py, &closed()))?;
         outcome?.ok_or_else(|| iterator_invalid(py))

@@ -4,12 +4,13 @@
 //! is one load. A miss opens the table and registers its handle here; when too many are open, a CLOCK over the
 //! handles closes those that were not used lately. Closing frees index, filter, cached blocks and the file.
 //!
-//! * O1  At most `max_open_files` slots are full. A table that an iterator or a value still uses stays open beyond
-//!       that until they let go; whoever asks for it meanwhile gets the same one, not a second descriptor.
-//! * O2  One thread opens a table while others wait for it: a handle's `opening` lock is held over the opening,
-//!       the ring's lock never over I/O.
-//! * O3  A handle that is dropped closes its table; the ring holds handles weakly and forgets them in passing.
-//! * O4  Where the process may open no more files, every table that nobody uses is closed before an open fails for it.
+//! * TABLECACHE-1  At most `max_open_files` slots are full. A table that an iterator or a value still uses stays open beyond
+//!                 that until they let go; whoever asks for it meanwhile gets the same one, not a second descriptor.
+//! * TABLECACHE-2  One thread opens a table while others wait for it: a handle's `opening` lock is held over the opening,
+//!                 the ring's lock never over I/O.
+//! * TABLECACHE-3  A handle that is dropped closes its table; the ring holds handles weakly and forgets them in passing.
+//! * TABLECACHE-4  Where the process may open no more files, every table that nobody uses is closed before an open fails for
+//!                 it.
 
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -160,14 +161,14 @@ impl TableCache {
         if let Some(table) = handle.slot.load_full() {
             return Ok(table);
         }
-        // Room first, so that the limit on open files holds while this one is opened (O1).
+        // Room first, so that the limit on open files holds while this one is opened (TABLECACHE-1).
         self.close_down_to(self.max_open_files - 1);
         let table = match opening.upgrade() {
             Some(table) => table,
             None => {
                 let table = match self.open_file(handle) {
                     Err(error) if error.is_out_of_files() => {
-                        // O4.
+                        // TABLECACHE-4.
                         self.close_down_to(0);
                         self.open_file(handle)?
                     }
@@ -201,7 +202,7 @@ impl TableCache {
             }
             let closed = ring.evict();
             drop(ring);
-            // Frees index, filter and blocks, outside the lock (O2).
+            // Frees index, filter and blocks, outside the lock (TABLECACHE-2).
             drop(closed);
         }
     }

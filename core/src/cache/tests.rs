@@ -67,7 +67,7 @@ fn reads_fill_the_cache_up_to_its_capacity_and_no_further() {
             for table in &tables {
                 read(table, entry, true);
                 let stats = cache.stats();
-                assert!(stats.used <= 50_000, "C1, round {round}");
+                assert!(stats.used <= 50_000, "CACHE-1, round {round}");
             }
         }
     }
@@ -83,7 +83,11 @@ fn reads_fill_the_cache_up_to_its_capacity_and_no_further() {
     assert_eq!((stats.pinned, stats.refused), (0, 0));
     drop(tables);
     let stats = cache.stats();
-    assert_eq!((stats.used, stats.pinned, stats.blocks), (0, 0, 0), "C3");
+    assert_eq!(
+        (stats.used, stats.pinned, stats.blocks),
+        (0, 0, 0),
+        "CACHE-3"
+    );
 }
 
 /// A byte of entries, one restart point, and their number.
@@ -124,7 +128,7 @@ fn a_shift_of_block_sizes_takes_no_more_memory_than_the_cache_may_have() {
             most = most.max(cache.stats().used + cache.gauge().unused());
         }
         let stats = cache.stats();
-        assert!(stats.used <= CAPACITY, "C1");
+        assert!(stats.used <= CAPACITY, "CACHE-1");
         assert!(
             stats.used > CAPACITY / 2,
             "blocks of {bytes} bytes take the others' place: {stats:?}"
@@ -133,7 +137,7 @@ fn a_shift_of_block_sizes_takes_no_more_memory_than_the_cache_may_have() {
     }
     // The places of blocks in rings count in `used`, and their number changes with the sizes.
     let limit = CAPACITY + CAPACITY / 16 + CAPACITY / 32;
-    assert!(most <= limit, "C7: {most}");
+    assert!(most <= limit, "CACHE-7: {most}");
     assert!(
         cache.stats().refused > 0,
         "sizes never met a lack of pieces"
@@ -247,7 +251,7 @@ fn evicted_blocks_that_are_still_held_are_counted_as_pinned() {
     }
     assert!(!table.is_cached(7));
     assert_eq!(cache.stats().pinned, value.pinned_bytes());
-    assert_eq!(value[0], 1, "T7: the value outlives the eviction");
+    assert_eq!(value[0], 1, "TABLE-7: the value outlives the eviction");
     drop(value);
     assert_eq!(cache.stats().pinned, 0);
 }
@@ -279,7 +283,7 @@ fn threads_share_a_small_cache_while_tables_come_and_go() {
     });
     let stats = cache.stats();
     assert!(stats.used <= 60_000);
-    assert_eq!(stats.blocks, shared.slots_in_use(), "C2, C3");
+    assert_eq!(stats.blocks, shared.slots_in_use(), "CACHE-2, CACHE-3");
     drop(shared);
     let stats = cache.stats();
     assert_eq!((stats.used, stats.pinned, stats.blocks), (0, 0, 0));
@@ -307,7 +311,7 @@ fn at_most_so_many_tables_are_open_and_used_ones_stay() {
             drop(table);
             read(&tables.get(&handles[0]).unwrap(), 4, true);
             let open = handles.iter().filter(|handle| handle.is_open()).count();
-            assert!(open <= 4, "O1, round {round}: {open}");
+            assert!(open <= 4, "TABLECACHE-1, round {round}: {open}");
             assert_eq!(tables.stats().open, open);
         }
     }
@@ -349,7 +353,7 @@ fn room_is_made_before_a_table_is_opened_and_no_more_than_that() {
         }
         let missing = TableHandle::new(FileNumber(9), 9, handles[0].size);
         assert!(tables.open(&missing).is_err());
-        assert_eq!(tables.stats().open, open, "O1: of {most}");
+        assert_eq!(tables.stats().open, open, "TABLECACHE-1: of {most}");
         handles.iter().for_each(|handle| tables.evict(handle));
     }
 }
@@ -367,7 +371,7 @@ fn every_table_is_closed_where_the_process_may_open_no_more_files() {
     faulty.inject(Fault::new(&[Operation::Open], libc::EMFILE));
     tables.get(&handles[2]).unwrap();
     assert_eq!(faulty.injected(), 1);
-    assert_eq!(tables.stats().open, 1, "O4");
+    assert_eq!(tables.stats().open, 1, "TABLECACHE-4");
 }
 
 #[test]
@@ -396,7 +400,11 @@ fn a_table_that_an_iterator_still_uses_is_not_opened_a_second_time() {
     let iterator = tables.open(&handle).unwrap().iter(true, 0);
     tables.evict(&handle);
     read(&tables.get(&handle).unwrap(), 0, true);
-    assert_eq!(tables.stats().opens, 1, "O1: one descriptor serves both");
+    assert_eq!(
+        tables.stats().opens,
+        1,
+        "TABLECACHE-1: one descriptor serves both"
+    );
     drop(iterator);
     tables.evict(&handle);
     read(&tables.get(&handle).unwrap(), 0, true);
@@ -411,7 +419,7 @@ fn a_dropped_handle_closes_its_table_and_makes_room() {
         let handle = build(&env, number);
         read(&tables.get(&handle).unwrap(), 0, true);
     }
-    assert_eq!(tables.stats().open, 0, "O3");
+    assert_eq!(tables.stats().open, 0, "TABLECACHE-3");
 }
 
 #[test]
@@ -428,7 +436,7 @@ fn threads_open_a_table_once() {
             });
         }
     });
-    assert_eq!(tables.stats().opens, 8, "O2");
+    assert_eq!(tables.stats().opens, 8, "TABLECACHE-2");
     // And with room for two only, every answer is still right.
     let tables = table_cache(&env, 2);
     let handles: Vec<_> = handles
@@ -476,7 +484,7 @@ fn a_block_that_is_hit_again_takes_its_flat_form_and_the_bound_holds() {
         for round in 0..4 {
             for entry in (0..BLOCKS).chain((0..BLOCKS).rev()) {
                 read(&table, entry, true);
-                assert!(cache.stats().used <= capacity, "C1, round {round}");
+                assert!(cache.stats().used <= capacity, "CACHE-1, round {round}");
             }
         }
         let flat = (0..table.blocks()).filter(|&number| {
@@ -484,10 +492,14 @@ fn a_block_that_is_hit_again_takes_its_flat_form_and_the_bound_holds() {
             block.is_some_and(|block| !block.may_flatten())
         });
         assert!(flat.count() >= 5, "of {capacity} bytes");
-        assert_eq!(cache.stats().blocks, table.slots_in_use(), "C2");
+        assert_eq!(cache.stats().blocks, table.slots_in_use(), "CACHE-2");
         drop(table);
         let stats = cache.stats();
-        assert_eq!((stats.used, stats.pinned, stats.blocks), (0, 0, 0), "C3");
+        assert_eq!(
+            (stats.used, stats.pinned, stats.blocks),
+            (0, 0, 0),
+            "CACHE-3"
+        );
     }
 }
 
@@ -515,7 +527,7 @@ fn a_scan_longer_than_the_cache_drives_nobody_out() {
         once.blocks, before.blocks,
         "what is read once takes no room"
     );
-    assert!(once.pinned >= 30 << 10, "T8: what it holds is counted");
+    assert!(once.pinned >= 30 << 10, "TABLE-8: what it holds is counted");
     drop(iterator);
     assert_eq!(cache.stats().pinned, 0);
     drop(scan());

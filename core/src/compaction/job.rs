@@ -1,12 +1,12 @@
 //! Carries out a plan: merges its tables, writes new ones, answers the version edit that makes it so.
 //!
-//! * J1  Outputs and their directory entries are synced before the edit is returned.
-//! * J2  On an error or a stop every output is removed; the inputs are never touched.
-//! * J3  All versions of a user key lie in one output (V2).
-//! * J4  What was read is what the manifest says of the inputs, their bounds and numbers too, and what was written is that
-//!       without what was dropped (LEDGER-1). A job that does not add up, or meets damage, is tried once more past all caches. If it fails again,
-//!       each input is read by itself to find the one that is not what the manifest says.
-//! * J5  What the edit says of each output is what a reader finds that opens it (OUTPUT-1); otherwise as for J4.
+//! * JOB-1  Outputs and their directory entries are synced before the edit is returned.
+//! * JOB-2  On an error or a stop every output is removed; the inputs are never touched.
+//! * JOB-3  All versions of a user key lie in one output (VERSION-2).
+//! * JOB-4  What was read is what the manifest says of the inputs, their bounds and numbers too, and what was written is that
+//!          without what was dropped (LEDGER-1). A job that does not add up, or meets damage, is tried once more past all
+//!          caches. If it fails again, each input is read by itself to find the one that is not what the manifest says.
+//! * JOB-5  What the edit says of each output is what a reader finds that opens it (OUTPUT-1); otherwise as for JOB-4.
 //!
 //! Elsewhere: which entries stay (`retention.rs`), making the edit durable and deleting the inputs (`db`).
 
@@ -50,7 +50,7 @@ pub(crate) struct JobContext<'a> {
     pub(crate) new_file_number: &'a dyn Fn() -> FileNumber,
     /// Asked often; if it answers true the job ends with `Closed`.
     pub(crate) should_stop: &'a dyn Fn() -> bool,
-    /// Told of the error of a first try (J4).
+    /// Told of the error of a first try (JOB-4).
     pub(crate) note: &'a dyn Fn(&Error),
 }
 
@@ -86,7 +86,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// Carries out `plan` and returns the edit to apply; nothing refers to the outputs before that (J1, J2, J4).
+/// Carries out `plan` and returns the edit to apply; nothing refers to the outputs before that (JOB-1, JOB-2, JOB-4).
 ///
 /// Errors: `Closed` if it was told to stop, `Corruption` if an input is damaged or is not what the manifest says of it,
 /// `Internal` if entries do not add up for another reason, `Io` or `NoSpace`.
@@ -286,7 +286,7 @@ fn merge(
     Ok((read, written))
 }
 
-/// Compares the smallest and the largest number that were met with what the manifest says of the inputs (J4).
+/// Compares the smallest and the largest number that were met with what the manifest says of the inputs (JOB-4).
 fn check_numbers(plan: &Plan, smallest: SequenceNumber, largest: SequenceNumber) -> Result<()> {
     let said = |of: fn(&Arc<FileMeta>) -> SequenceNumber| plan.inputs().map(of);
     if said(|file| file.smallest_sequence).min() != Some(smallest)
@@ -433,7 +433,7 @@ struct OpenOutput {
 }
 
 impl Outputs<'_> {
-    /// Appends an entry, to a new output if it is time and the user key is another (J3).
+    /// Appends an entry, to a new output if it is time and the user key is another (JOB-3).
     #[inline]
     fn add(&mut self, key: KeyRef<'_>, value: &[u8]) -> Result<()> {
         if let Some(open) = &self.open
@@ -480,7 +480,7 @@ impl Outputs<'_> {
         Ok(())
     }
 
-    /// J2. What cannot be removed now is a leftover for the next open.
+    /// JOB-2. What cannot be removed now is a leftover for the next open.
     fn remove_all(mut self) {
         self.open = None;
         for path in self.created {

@@ -5,14 +5,14 @@
 //! size, is chosen: it moves the most data for the least rewriting, and needs no pointer to remember. A table full of
 //! tombstones counts as larger, up to three times, because moving it down frees more than it holds.
 //!
-//! * P1  No table is in two running compactions.
-//! * P2  No two running compactions write overlapping key ranges into one level, not even into a gap between tables.
-//! * P3  At most one compaction of level 0 runs, and it takes with a table every table of level 0 that overlaps
-//!       it, directly or through others. Otherwise an older entry could pass a newer one (V3).
-//! * P4  A plan has all tables of the output level that its range touches, so that V2 holds after it. As levels
-//!       keep all versions of a key in one table (V2), no boundary needs widening for a shared key.
-//! * P5  What P3 and P4 are for is found again of every plan that is chosen, in another way (`picker/check.rs`); one that
-//!       fails there is never carried out.
+//! * PICKER-1  No table is in two running compactions.
+//! * PICKER-2  No two running compactions write overlapping key ranges into one level, not even into a gap between tables.
+//! * PICKER-3  At most one compaction of level 0 runs, and it takes with a table every table of level 0 that overlaps
+//!             it, directly or through others. Otherwise an older entry could pass a newer one (VERSION-3).
+//! * PICKER-4  A plan has all tables of the output level that its range touches, so that VERSION-2 holds after it. As levels
+//!             keep all versions of a key in one table (VERSION-2), no boundary needs widening for a shared key.
+//! * PICKER-5  What PICKER-3 and PICKER-4 are for is found again of every plan that is chosen, in another way
+//!             (`picker/check.rs`); one that fails there is never carried out.
 
 mod check;
 mod upkeep;
@@ -81,7 +81,7 @@ pub(crate) struct RunningCompaction {
 }
 
 impl RunningCompaction {
-    /// Tells it from every other running one: as they share no table (P1), the number of its first.
+    /// Tells it from every other running one: as they share no table (PICKER-1), the number of its first.
     pub(crate) fn id(&self) -> FileNumber {
         self.files[0]
     }
@@ -124,7 +124,7 @@ pub(crate) struct Plan {
     pub(super) deeper: Vec<Files>,
     /// The same tables, found in another way once the plan is chosen: for the ledger ([`Plan::ready`]).
     pub(super) below: Option<Files>,
-    /// Why it must not be carried out, if it must not (P5).
+    /// Why it must not be carried out, if it must not (PICKER-5).
     wrong: Option<String>,
 }
 
@@ -156,7 +156,7 @@ impl Plan {
 
     /// The same plan with what the ledger judges by (LEDGER-3): every table of `version`, from which the plan was made,
     /// that lies below the output level and reaches into the range of the inputs. No ordering of a level is relied on.
-    /// And with whether it may be carried out (P5). Asked of the plan that is chosen only, since it looks at every table.
+    /// And with whether it may be carried out (PICKER-5). Asked of the plan that is chosen only, since it looks at every table.
     pub(super) fn ready(mut self, version: &Version) -> Plan {
         let (first, last) = self.ends();
         let files = version.all_files();
@@ -324,7 +324,7 @@ impl<'a> Picker<'a> {
         self.busy.contains(&file.number)
     }
 
-    /// P1 to P3 for a plan against what is running.
+    /// PICKER-1 to PICKER-3 for a plan against what is running.
     fn is_free(&self, plan: &Plan) -> bool {
         let meets = |other: &RunningCompaction| {
             (other.output_level == plan.output_level
@@ -385,7 +385,7 @@ impl<'a> Picker<'a> {
         if is_better { wide } else { upper }
     }
 
-    /// The tables of `level` that reach into the range; of level 0 with all that P3 demands.
+    /// The tables of `level` that reach into the range; of level 0 with all that PICKER-3 demands.
     fn touched(&self, level: usize, start: Option<&[u8]>, end: Option<&[u8]>) -> Files {
         if level > 0 {
             return self.version.overlapping(level, start, end);
@@ -441,7 +441,7 @@ impl<'a> Picker<'a> {
     }
 }
 
-/// The tables of level 0 in groups that do not overlap each other, the one with the oldest table first (P3).
+/// The tables of level 0 in groups that do not overlap each other, the one with the oldest table first (PICKER-3).
 fn level0_groups(version: &Version) -> Vec<Files> {
     let newest_first = version.files(0);
     let mut by_key: Vec<usize> = (0..newest_first.len()).collect();
@@ -572,7 +572,7 @@ pub(crate) fn plan_rewrite(
     }
     let files = version.overlapping(level, start, end).into_iter();
     let old = files.skip_while(|file| file.number >= before);
-    // Neighbours only, so that the plan's range holds no other table of the level (P4).
+    // Neighbours only, so that the plan's range holds no other table of the level (PICKER-4).
     let files = cut(
         old.take_while(|file| file.number < before).collect(),
         options,

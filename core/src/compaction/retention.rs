@@ -3,12 +3,12 @@
 //! Entries come in the order of the tree: for one user key the newest first. Readers exist at certain sequence
 //! numbers (`visible`, ascending; the last is the newest number published) and at any later one.
 //!
-//! * R1  An entry stays if some reader sees it: a visible number at or above its own and below that of the next
-//!       newer entry of its key. An entry above all visible numbers stays: who will see it is not known yet.
-//! * R2  A tombstone that R1 keeps goes if nothing it hides is left: no older entry of its key stays in this
-//!       compaction, and no deeper level can hold the key.
+//! * RETENTION-1  An entry stays if some reader sees it: a visible number at or above its own and below that of the next
+//!                newer entry of its key. An entry above all visible numbers stays: who will see it is not known yet.
+//! * RETENTION-2  A tombstone that RETENTION-1 keeps goes if nothing it hides is left: no older entry of its key stays in this
+//!                compaction, and no deeper level can hold the key.
 //!
-//! As R2 depends on entries that come later, tombstones it might drop are held until an older entry of their
+//! As RETENTION-2 depends on entries that come later, tombstones it might drop are held until an older entry of their
 //! key stays (then they do too) or the key ends (then they go).
 
 use std::cmp::Ordering;
@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
 use crate::memory::{self, KeptKey};
 
-/// Whether some reader sees the entry with number `sequence` whose next newer entry has number `newer` (R1).
+/// Whether some reader sees the entry with number `sequence` whose next newer entry has number `newer` (RETENTION-1).
 fn is_seen(
     sequence: SequenceNumber,
     newer: Option<SequenceNumber>,
@@ -72,7 +72,7 @@ impl Retention {
         })
     }
 
-    /// Whether the next entry stays by R1 alone: all that a flush can tell.
+    /// Whether the next entry stays by RETENTION-1 alone: all that a flush can tell.
     ///
     /// Errors: `Internal`, unaccounted, if the entry does not sort after the one before it.
     #[inline(always)]
@@ -88,7 +88,7 @@ impl Retention {
             self.has_key = true;
             self.user_key.replace(key.user_key, "a key")?;
             self.newer = None;
-            // What was held hid nothing (R2).
+            // What was held hid nothing (RETENTION-2).
             self.held.clear();
             self.is_bottom = None;
         }
@@ -131,7 +131,7 @@ impl Retention {
     }
 }
 
-/// K1, K2: the merge, or what it read, is at fault.
+/// IKEY-1, IKEY-2: the merge, or what it read, is at fault.
 #[cold]
 fn unordered() -> Error {
     Error::unaccounted("entries were met out of order")

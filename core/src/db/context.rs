@@ -22,7 +22,7 @@ pub(super) struct Context {
     metrics: Metrics,
     info_log: InfoLogger,
     closed: AtomicBool,
-    /// `fork_count` when the database was opened: a child after `fork` sees another one (D2).
+    /// `fork_count` when the database was opened: a child after `fork` sees another one (DB-2).
     forks: u32,
 }
 

@@ -15,9 +15,9 @@
 //! * `order/`    which numbers are published and pinned
 //! * `context.rs`, `info_log.rs`      what all of them know; `locks.rs` the order of their locks
 //!
-//! * D1  A `DB` is a counted reference: clones share one open database, and the last one dropped closes it.
-//!       Cursors keep what they read alive, until `close` takes it from them. They and snapshots answer `Closed` then.
-//! * D2  After `close`, or in a child after `fork`, every call answers `Closed` and touches no lock.
+//! * DB-1  A `DB` is a counted reference: clones share one open database, and the last one dropped closes it.
+//!         Cursors keep what they read alive, until `close` takes it from them. They and snapshots answer `Closed` then.
+//! * DB-2  After `close`, or in a child after `fork`, every call answers `Closed` and touches no lock.
 
 use std::ops::{Bound, ControlFlow, RangeBounds};
 use std::path::Path;

@@ -36,8 +36,8 @@ fn no_ring_of_the_doorbell_is_lost() {
     });
 }
 
-/// N1 and U2's ground. One key, written under every number; a compaction keeps what `Retention` says. Fails if `pin`
-/// reads the number before it takes the list's lock, or if `visible` leaves the pinned ones out.
+/// SNAPSHOT-1 and SUPERVERSION-2's ground. One key, written under every number; a compaction keeps what `Retention` says. Fails
+/// if `pin` reads the number before it takes the list's lock, or if `visible` leaves the pinned ones out.
 #[test]
 fn a_snapshot_finds_its_version_whatever_is_compacted() {
     check("snapshots", 4_000, || {
@@ -79,7 +79,11 @@ fn a_snapshot_finds_its_version_whatever_is_compacted() {
             let at = snapshot.sequence().0;
             for _ in 0..2 {
                 let found = versions.lock().iter().copied().find(|number| *number <= at);
-                assert_eq!(found, Some(at), "N1: what a snapshot sees was dropped");
+                assert_eq!(
+                    found,
+                    Some(at),
+                    "SNAPSHOT-1: what a snapshot sees was dropped"
+                );
             }
         }
         writer.join().unwrap();

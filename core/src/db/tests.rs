@@ -372,7 +372,7 @@ fn a_recovery_that_is_interrupted_between_two_flushes_of_one_log_goes_on_later()
     assert_eq!(entries(&db), expected);
     db.flush().unwrap();
     assert_eq!(entries(&db), expected);
-    // No record was replayed that is in a table already (R6).
+    // No record was replayed that is in a table already (RECOVERY-6).
     assert_eq!(db.verify().unwrap().entries, 400);
     db.compact_range(None, None).unwrap();
     assert_eq!(entries(&db), expected);

@@ -3,9 +3,9 @@
 //! A test walks *every* write and sync: run the scenario with the n-th operation failing, for n = 0, 1, 2, ...
 //! until [`FaultEnv::injected`] says that nothing failed any more.
 //!
-//! * F1  An operation that fails has not happened; only a partial write leaves some of its bytes, as the seed says.
-//! * F2  After a failed sync the bytes or names it was for stay visible and in doubt: they may have arrived or not, even
-//!       if a later sync succeeds. (Modelled by [`super::MemEnv`]; the operating system's files cannot show it.)
+//! * FAULT-1  An operation that fails has not happened; only a partial write leaves some of its bytes, as the seed says.
+//! * FAULT-2  After a failed sync the bytes or names it was for stay visible and in doubt: they may have arrived or not, even
+//!            if a later sync succeeds. (Modelled by [`super::MemEnv`]; the operating system's files cannot show it.)
 //!
 //! Loss of power is [`super::MemEnv::power_cut`]: keep a clone of the `MemEnv` that this one wraps.
 

@@ -43,7 +43,7 @@ impl OsLog {
 impl LogFile for OsLog {
     fn append(&self, line: &[u8]) -> Result<()> {
         let failed = |source| Error::io("write", &self.path, source);
-        // As for every file (E4).
+        // As for every file (OS-4).
         if self.len()?.saturating_add(line.len() as u64) > unix::file_size_limit() {
             return Err(failed(io::Error::from_raw_os_error(libc::EFBIG)));
         }

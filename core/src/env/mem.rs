@@ -5,15 +5,15 @@
 //! [`MemEnv::power_cut`] (`mem/cut.rs`) takes the disk's side, lets a seed decide what becomes of the waiting
 //! changes, and answers an environment that holds nothing else.
 //!
-//! * M1  What was synced is there after a power cut: bytes and length by [`File::sync`], names by
-//!       [`Env::sync_dir`]. Directories are durable when they are made or removed, but for
-//!       [`MemEnv::leave_unsynced`]; when they are renamed, by a sync of their parent.
-//! * M2  What was not synced is kept, dropped, or torn, in any combination ([`Loss`]): later changes may survive
-//!       earlier ones. A rename happens as a whole or not at all. What a failed sync was for stays like that, bytes and
-//!       names, whatever is synced later ([`File::forget_unsynced`], [`Env::forget_unsynced`]).
-//! * M3  A cut sees all files at one moment, although other threads may be writing.
-//! * M4  Nothing but the clock depends on the outside: `random` counts from a fixed seed, and after a cut from where
-//!       that seed and the cut's lead to.
+//! * MEM-1  What was synced is there after a power cut: bytes and length by [`File::sync`], names by
+//!          [`Env::sync_dir`]. Directories are durable when they are made or removed, but for
+//!          [`MemEnv::leave_unsynced`]; when they are renamed, by a sync of their parent.
+//! * MEM-2  What was not synced is kept, dropped, or torn, in any combination ([`Loss`]): later changes may survive
+//!          earlier ones. A rename happens as a whole or not at all. What a failed sync was for stays like that, bytes and
+//!          names, whatever is synced later ([`File::forget_unsynced`], [`Env::forget_unsynced`]).
+//! * MEM-3  A cut sees all files at one moment, although other threads may be writing.
+//! * MEM-4  Nothing but the clock depends on the outside: `random` counts from a fixed seed, and after a cut from where
+//!          that seed and the cut's lead to.
 //!
 //! There are no symbolic links; a relative path starts at `/`.
 
@@ -48,7 +48,7 @@ pub struct MemEnv {
 }
 
 struct Shared {
-    /// Held for reading by every change, for writing by a power cut (M3). Taken before all other locks here.
+    /// Held for reading by every change, for writing by a power cut (MEM-3). Taken before all other locks here.
     still: RwLock<()>,
     directories: Mutex<BTreeMap<PathBuf, Directory>>,
     locks: Mutex<BTreeMap<PathBuf, Held>>,

@@ -1,9 +1,9 @@
 //! Names in a directory, from their making to the sync that makes them durable.
 //!
-//! * N1  A failed sync of a directory leaves names in doubt for good, whoever asked for it: the kernel may have dropped what
-//!       it could not write, and a later sync would not say so. So a name counts as durable only if a sync of its directory
-//!       has succeeded, and none has failed, since it was made.
-//! * N2  Of two syncs at once the second begins when the first has been counted.
+//! * NAMES-1  A failed sync of a directory leaves names in doubt for good, whoever asked for it: the kernel may have dropped
+//!            what it could not write, and a later sync would not say so. So a name counts as durable only if a sync of its
+//!            directory has succeeded, and none has failed, since it was made.
+//! * NAMES-2  Of two syncs at once the second begins when the first has been counted.
 
 use std::io;
 use std::path::Path;
@@ -26,7 +26,7 @@ impl Names {
         }
     }
 
-    /// Whether a sync of a directory has failed since (N1).
+    /// Whether a sync of a directory has failed since (NAMES-1).
     pub(crate) fn are_in_doubt(self, env: &dyn Env) -> bool {
         env.failed_dir_syncs() != self.failures
     }
@@ -44,7 +44,7 @@ impl Names {
     }
 }
 
-/// Counts the syncs of directories that fail (N1, N2).
+/// Counts the syncs of directories that fail (NAMES-1, NAMES-2).
 #[derive(Default)]
 pub(crate) struct DirSyncs {
     failures: AtomicU64,

@@ -1,13 +1,13 @@
 //! The operating system's files, clock, threads and randomness, through std.
 //!
-//! * E1  Only regular files are opened: a path that turned into a pipe or a device is refused, not waited for.
-//! * E2  Interrupted system calls are repeated; nobody above sees EINTR.
-//! * E3  A directory is durable when [`Env::create_dir_all`] returns, also one that is there already: whoever made it
-//!       may have been killed before it was synced.
-//! * E4  No write goes beyond the process's limit of a file's size, where the system would send a signal whose default is to
-//!       end the process: it is refused with the same error instead, and the signal is the program's own affair.
-//! * E5  What a read needs, opening, reading and closing a file, is no place for `pthread_cancel` to end a thread. Everything
-//!       else waits so long that callers see to that (the C API's `cancel.rs`).
+//! * OS-1  Only regular files are opened: a path that turned into a pipe or a device is refused, not waited for.
+//! * OS-2  Interrupted system calls are repeated; nobody above sees EINTR.
+//! * OS-3  A directory is durable when [`Env::create_dir_all`] returns, also one that is there already: whoever made it
+//!         may have been killed before it was synced.
+//! * OS-4  No write goes beyond the process's limit of a file's size, where the system would send a signal whose default is to
+//!         end the process: it is refused with the same error instead, and the signal is the program's own affair.
+//! * OS-5  What a read needs, opening, reading and closing a file, is no place for `pthread_cancel` to end a thread. Everything
+//!         else waits so long that callers see to that (the C API's `cancel.rs`).
 //!
 //! Linux is tested; macOS shares this file (std's `sync_data` is a full flush there) and is untested.
 //!
@@ -63,11 +63,11 @@ const RELEASED_BYTES: u64 = 2 << 20;
 struct OsFile {
     file: fs::File,
     path: PathBuf,
-    /// The limit of a file's size, in bytes, when it was last looked at (E4).
+    /// The limit of a file's size, in bytes, when it was last looked at (OS-4).
     largest: AtomicU64,
     /// Bytes written since then; `LOOK_BYTES` if it is time to look again.
     unlooked: AtomicU64,
-    /// Set when it is dropped, and dropped after `file` (E5).
+    /// Set when it is dropped, and dropped after `file` (OS-5).
     closing: Option<Uncancelled>,
 }
 
@@ -77,7 +77,7 @@ impl Drop for OsFile {
     }
 }
 
-/// Opens `path` with `options` and makes sure of E1.
+/// Opens `path` with `options` and makes sure of OS-1.
 fn open(action: &str, path: &Path, options: &mut fs::OpenOptions) -> Result<Arc<dyn File>> {
     // O_NONBLOCK means nothing to a regular file, and keeps the open of a pipe from waiting for its other end.
     let file = descriptors::open(path, options.custom_flags(libc::O_NONBLOCK))
@@ -176,8 +176,8 @@ fn too_large() -> io::Error {
 }
 
 impl OsFile {
-    /// Refuses a write that ends beyond the limit of a file's size (E4). The limit may have been raised or lowered since it was
-    /// seen.
+    /// Refuses a write that ends beyond the limit of a file's size (OS-4). The limit may have been raised or lowered since it
+    /// was seen.
     #[inline]
     fn check_write(&self, offset: u64, length: u64) -> io::Result<()> {
         let end = offset.saturating_add(length);
@@ -326,7 +326,7 @@ impl Env for OsEnv {
         for path in missing.into_iter().rev() {
             match retry(|| fs::create_dir(path)) {
                 Ok(()) => {}
-                // Someone else made it in the meantime; its entry must be durable for us all the same (E3).
+                // Someone else made it in the meantime; its entry must be durable for us all the same (OS-3).
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(Error::io("create directory", path, error)),
             }

@@ -1,14 +1,14 @@
 //! The lock of a database directory: `flock` on its file `LOCK`, and a table of this process's own locks.
 //!
-//! * L1  One exclusive holder, or any number of shared ones, over all processes (`flock`) and inside this one
-//!       (the table, by the directory's device and inode: a symbolic link or another spelling is no way around).
-//! * L2  A refused opener changes nothing: it neither touches the text in `LOCK` nor releases another's lock.
-//!       `flock` belongs to the open file description, so closing a second descriptor is harmless; POSIX record
-//!       locks would all go with the first descriptor closed.
-//! * L3  The exclusive holder writes its process id, host and start time into `LOCK`, and empties it on release.
-//! * L4  A forked child holds nothing: its copies of the descriptors are closed and the counter that
-//!       [`DirLock::is_held`] compares has changed (`unix.rs`, U2). It starts with an empty table, because the
-//!       parent's may have been locked by a thread that the child does not have.
+//! * LOCK-1  One exclusive holder, or any number of shared ones, over all processes (`flock`) and inside this one
+//!           (the table, by the directory's device and inode: a symbolic link or another spelling is no way around).
+//! * LOCK-2  A refused opener changes nothing: it neither touches the text in `LOCK` nor releases another's lock.
+//!           `flock` belongs to the open file description, so closing a second descriptor is harmless; POSIX record
+//!           locks would all go with the first descriptor closed.
+//! * LOCK-3  The exclusive holder writes its process id, host and start time into `LOCK`, and empties it on release.
+//! * LOCK-4  A forked child holds nothing: its copies of the descriptors are closed and the counter that
+//!           [`DirLock::is_held`] compares has changed (`unix.rs`, UNIX-2). It starts with an empty table, because the
+//!           parent's may have been locked by a thread that the child does not have.
 //!
 //! Waiting: an opener of this process wakes the next one; the end of another process's lock cannot be waited for
 //! with a time limit, so it is asked for again every few milliseconds, until the timeout and no longer.
@@ -56,7 +56,7 @@ struct Table {
 
 static TABLE: AtomicPtr<Table> = AtomicPtr::new(ptr::null_mut());
 
-/// The process's table; made on first use, never freed. A forked child starts with an empty one (L4).
+/// The process's table; made on first use, never freed. A forked child starts with an empty one (LOCK-4).
 fn table() -> &'static Table {
     unix::leaked_or_new(&TABLE)
 }
@@ -276,7 +276,7 @@ pub(super) fn this_process(seconds: u64) -> Holder {
 fn write_holder(mut file: &fs::File) -> io::Result<()> {
     let text = format!("{}\n", this_process(wall_seconds()));
     file.set_len(0)?;
-    // A signal would come of it, not an error (E4).
+    // A signal would come of it, not an error (OS-4).
     if text.len() as u64 > unix::file_size_limit() {
         return Ok(());
     }
@@ -313,7 +313,7 @@ impl DirLock for OsLock {
 
 impl Drop for OsLock {
     fn drop(&mut self) {
-        // In a forked child the slot may have a new owner and the table may be locked for ever (L4).
+        // In a forked child the slot may have a new owner and the table may be locked for ever (LOCK-4).
         if !self.is_held() {
             return;
         }
@@ -529,7 +529,7 @@ mod tests {
         let here = || TABLE.load(Ordering::SeqCst);
         let child = unix::testing::Child::fork(|| i32::from(!here().is_null()));
         assert!(!here().is_null());
-        assert_eq!(child.finish(), 0, "L4");
+        assert_eq!(child.finish(), 0, "LOCK-4");
         drop(lock);
     }
 }

@@ -1,13 +1,13 @@
 //! Space set aside on the disk, and an environment whose writes draw on it when the disk is full.
 //!
-//! * V1  A write, a creation or a rename that finds no space gives a part of the reserve back to the disk and is
-//!       tried again, until it succeeds or nothing is left. A failed sync is not: it may have dropped what it was for.
-//!       Work that others must not be kept waiting by leaves them theirs. The first part is a small one, because anybody
-//!       may take what is given back. Each further one for the same work is twice as large: where names are what is
-//!       short, a file system may take long to say so, and no part helps.
-//! * V2  Once a part is gone the reserve is not whole, until [`Reserve::hold`] has filled it again.
-//! * V6  A reserve is a help, and whatever keeps it from being made or looked at, other than a full disk, fails nothing: a
-//!       sandbox without statfs or fallocate, a limit of a file's size, a broken sector.
+//! * RESERVE-1  A write, a creation or a rename that finds no space gives a part of the reserve back to the disk and is
+//!              tried again, until it succeeds or nothing is left. A failed sync is not: it may have dropped what it was for.
+//!              Work that others must not be kept waiting by leaves them theirs. The first part is a small one, because anybody
+//!              may take what is given back. Each further one for the same work is twice as large: where names are what is
+//!              short, a file system may take long to say so, and no part helps.
+//! * RESERVE-2  Once a part is gone the reserve is not whole, until [`Reserve::hold`] has filled it again.
+//! * RESERVE-6  A reserve is a help, and whatever keeps it from being made or looked at, other than a full disk, fails nothing:
+//!              a sandbox without statfs or fallocate, a limit of a file's size, a broken sector.
 //!
 //! Nothing reads the file. What is in it and whether it survives a crash does not matter.
 //!
@@ -140,7 +140,7 @@ impl Reserve {
         self.unit.load(Ordering::Relaxed)
     }
 
-    /// Bytes that are free on the disk beside the reserve; `u64::MAX` if nobody will say (V6).
+    /// Bytes that are free on the disk beside the reserve; `u64::MAX` if nobody will say (RESERVE-6).
     pub(crate) fn free_space(&self) -> u64 {
         let dir = self.path.parent().unwrap_or(&self.path);
         self.env.free_space(dir).unwrap_or(u64::MAX)
@@ -153,7 +153,7 @@ impl Reserve {
 
     /// Makes the reserve `target` bytes large, or leaves it up to a piece larger. `NoSpace` if the `free` bytes beside
     /// it do not suffice: then it keeps what it holds, and takes as much as there is if `or_less`. That is the only error:
-    /// where space cannot be set aside at all, what it holds counts as whole (V6).
+    /// where space cannot be set aside at all, what it holds counts as whole (RESERVE-6).
     pub(crate) fn hold(&self, target: u64, free: u64, or_less: bool) -> Result<()> {
         let mut held = self.held.lock();
         if held.bytes < target {
@@ -214,7 +214,7 @@ impl Reserve {
         true
     }
 
-    /// V1, for work that needs about `bytes`.
+    /// RESERVE-1, for work that needs about `bytes`.
     fn drawn<T>(&self, share: Share, bytes: u64, work: impl Fn() -> Result<T>) -> Result<T> {
         let mut part = bytes.max(self.unit() / FIRST_DIVISOR);
         loop {
@@ -244,7 +244,7 @@ pub(crate) enum Share {
     AboveFloor,
 }
 
-/// Another environment, whose writes draw on a reserve (V1), and which counts failed syncs of directories.
+/// Another environment, whose writes draw on a reserve (RESERVE-1), and which counts failed syncs of directories.
 pub(crate) struct ReservingEnv {
     inner: Arc<dyn Env>,
     reserve: Arc<Reserve>,
@@ -465,14 +465,22 @@ mod tests {
         assert_eq!(held(&reserve), (4 * PIECE, true), "there was room");
         let other = compaction.create_new(Path::new("/compaction")).unwrap();
         other.write_at(0, &bytes).unwrap();
-        assert_eq!(held(&reserve), (3 * PIECE, false), "V2");
+        assert_eq!(held(&reserve), (3 * PIECE, false), "RESERVE-2");
         let refused = other.write_at(PIECE, &bytes).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::NoSpace, "V1: the floor stays");
+        assert_eq!(
+            refused.kind(),
+            ErrorKind::NoSpace,
+            "RESERVE-1: the floor stays"
+        );
         for piece in 4..6 {
             file.write_at(piece * PIECE, &bytes).unwrap();
         }
         let refused = file.write_at(6 * PIECE, &bytes).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::NoSpace, "V1: so does the least");
+        assert_eq!(
+            refused.kind(),
+            ErrorKind::NoSpace,
+            "RESERVE-1: so does the least"
+        );
         assert_eq!(held(&reserve), (PIECE / 4, false));
         let file = log.create_new(Path::new("/log")).unwrap();
         file.write_at(0, &bytes[..bytes.len() / 4]).unwrap();

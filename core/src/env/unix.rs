@@ -1,11 +1,11 @@
 //! The system calls that std does not offer, each behind a safe function. All unsafe code of `env/` is here.
 //!
-//! * U1  A [`LockSlot`] owns the descriptor stored in it: whoever swaps it out closes it, and nobody else does.
-//! * U2  After `fork`, the child's first act is to change [`fork_count`], to clear every place that [`leaked_or_new`]
-//!       has filled, and to close every stored descriptor, using only what POSIX allows there: atomics and close(2).
-//!       The lists that it walks to find them are never freed.
-//! * U3  Nothing here waits for another thread to finish what it began, except for a fork to be over: in a child that
-//!       thread may not exist.
+//! * UNIX-1  A [`LockSlot`] owns the descriptor stored in it: whoever swaps it out closes it, and nobody else does.
+//! * UNIX-2  After `fork`, the child's first act is to change [`fork_count`], to clear every place that [`leaked_or_new`]
+//!           has filled, and to close every stored descriptor, using only what POSIX allows there: atomics and close(2).
+//!           The lists that it walks to find them are never freed.
+//! * UNIX-3  Nothing here waits for another thread to finish what it began, except for a fork to be over: in a child that
+//!           thread may not exist.
 
 #![expect(unsafe_code, reason = "fork handlers and system calls that std lacks")]
 
@@ -24,7 +24,7 @@ use crate::sync::process::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering
 #[cfg(target_os = "linux")]
 const PIECE_BYTES: u64 = 64 << 10;
 
-/// Runs `call` until it is not interrupted (E2 of `os.rs`).
+/// Runs `call` until it is not interrupted (OS-2 of `os.rs`).
 pub(super) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
@@ -229,7 +229,7 @@ static PER_PROCESS: AtomicPtr<Registered> = AtomicPtr::new(ptr::null_mut());
 /// Calls `visit` with each place that is registered.
 fn each_registered(mut visit: impl FnMut(&'static dyn PerProcess)) {
     let mut at = PER_PROCESS.load(Ordering::SeqCst);
-    // SAFETY: every pointer in the list came from `Box::leak` and is never freed (U2), so it is valid for ever.
+    // SAFETY: every pointer in the list came from `Box::leak` and is never freed (UNIX-2), so it is valid for ever.
     while let Some(registered) = unsafe { at.as_ref() } {
         visit(registered.place);
         at = registered.next.load(Ordering::SeqCst);
@@ -317,11 +317,11 @@ extern "C" fn after_fork_in_child() {
     FORKS_OVER.store(FORKS_BEGUN.load(Ordering::SeqCst), Ordering::SeqCst);
     each_registered(PerProcess::clear);
     let mut at = SLOTS.load(Ordering::SeqCst);
-    // SAFETY: every pointer in the list came from `Box::leak` and is never freed (U2), so it is valid for ever.
+    // SAFETY: every pointer in the list came from `Box::leak` and is never freed (UNIX-2), so it is valid for ever.
     while let Some(slot) = unsafe { at.as_ref() } {
         let descriptor = slot.descriptor.swap(EMPTY, Ordering::SeqCst);
         if descriptor >= 0 {
-            // SAFETY: the slot owned the descriptor (U1), and this child has one thread, which just took it out.
+            // SAFETY: the slot owned the descriptor (UNIX-1), and this child has one thread, which just took it out.
             // Closing the child's copy leaves the parent's lock alone: it belongs to the shared description.
             unsafe { libc::close(descriptor) };
         }
@@ -330,13 +330,13 @@ extern "C" fn after_fork_in_child() {
 }
 
 /// Registers the fork handlers. Threads that come here at once register them more than once, which does no harm: each of
-/// them only adds to counters and closes what is not yet closed. Waiting for one of them would (U3).
+/// them only adds to counters and closes what is not yet closed. Waiting for one of them would (UNIX-3).
 fn watch_forks() {
     static REGISTERED: AtomicBool = AtomicBool::new(false);
     if REGISTERED.load(Ordering::SeqCst) {
         return;
     }
-    // SAFETY: the three functions live as long as the library, and do only what a fork handler may (U2).
+    // SAFETY: the three functions live as long as the library, and do only what a fork handler may (UNIX-2).
     // A failure (no memory) means that a child keeps the descriptor, as it would in any program.
     unsafe {
         libc::pthread_atfork(
@@ -378,7 +378,7 @@ pub(super) fn open_in_slot(
 
 fn free_slot() -> &'static LockSlot {
     let mut at = SLOTS.load(Ordering::SeqCst);
-    // SAFETY: as in `after_fork_in_child`: slots are leaked and never freed (U2).
+    // SAFETY: as in `after_fork_in_child`: slots are leaked and never freed (UNIX-2).
     while let Some(slot) = unsafe { at.as_ref() } {
         let taken =
             slot.descriptor
@@ -411,7 +411,7 @@ impl LockSlot {
 
     fn swap_out(&self, replacement: i32) -> Option<fs::File> {
         let descriptor = self.descriptor.swap(replacement, Ordering::SeqCst);
-        // SAFETY: the slot owned the descriptor (U1); the swap made us its only owner.
+        // SAFETY: the slot owned the descriptor (UNIX-1); the swap made us its only owner.
         (descriptor >= 0).then(|| unsafe { fs::File::from_raw_fd(descriptor) })
     }
 
@@ -422,7 +422,7 @@ impl LockSlot {
             return None;
         }
         // SAFETY: the slot's user alone calls `take`, and is here now, so the descriptor stays open during `work`
-        // (U1); ManuallyDrop leaves it to the slot.
+        // (UNIX-1); ManuallyDrop leaves it to the slot.
         let file = std::mem::ManuallyDrop::new(unsafe { fs::File::from_raw_fd(descriptor) });
         Some(work(&file))
     }
@@ -476,7 +476,7 @@ pub(super) mod testing {
 mod tests {
     use super::*;
 
-    /// U1.
+    /// UNIX-1.
     #[test]
     fn a_slot_gives_its_file_out_once() {
         // Not in the list, so that no lock takes it meanwhile.

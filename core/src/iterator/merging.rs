@@ -4,15 +4,15 @@
 //! order is turned around. A step costs one comparison while the same child stays in front, because the runner-up is
 //! remembered, and none while only one child is left.
 //!
-//! * G1  `heap` holds exactly the children that are valid, in heap order for `direction`; its top is current.
-//! * G2  Forward, every child in the heap stands at or after the current entry, and everything it has after the
-//!       current entry is still ahead of it; backward, the mirror image. A change of direction seeks every other
-//!       child to its place at the other side of the current entry.
-//! * G4  The heap has the first bytes of each child's key, so that most comparisons ask no child. They are renewed when a
-//!       child is ordered anew; the current one may move within its reach meanwhile, where it stays in front.
-//! * G3  After an error the heap is empty, so the iterator is not valid until the next seek.
-//! * G5  Every child on a heavy entry but the current one rests: large entries are in memory one at a time, and two during a
-//!       seek.
+//! * MERGE-1  `heap` holds exactly the children that are valid, in heap order for `direction`; its top is current.
+//! * MERGE-2  Forward, every child in the heap stands at or after the current entry, and everything it has after the
+//!            current entry is still ahead of it; backward, the mirror image. A change of direction seeks every other
+//!            child to its place at the other side of the current entry.
+//! * MERGE-4  The heap has the first bytes of each child's key, so that most comparisons ask no child. They are renewed when a
+//!            child is ordered anew; the current one may move within its reach meanwhile, where it stays in front.
+//! * MERGE-3  After an error the heap is empty, so the iterator is not valid until the next seek.
+//! * MERGE-5  Every child on a heavy entry but the current one rests: large entries are in memory one at a time, and two during
+//!            a seek.
 //!
 //! Which of several versions a reader sees is `visible.rs`'s business.
 
@@ -39,20 +39,20 @@ pub(crate) enum Reach<'a> {
 
 /// A child that stands on an entry.
 struct Standing {
-    /// The first bytes of its key (G4).
+    /// The first bytes of its key (MERGE-4).
     head: (u64, u64),
     /// Its index in `children`.
     child: usize,
 }
 
-/// All entries of its children in one order. No two children should hold the same internal key (K2); if they
+/// All entries of its children in one order. No two children should hold the same internal key (IKEY-2); if they
 /// do, it comes once from each.
 pub(crate) struct MergingIterator<I> {
     children: Vec<I>,
-    /// G1.
+    /// MERGE-1.
     heap: Vec<Standing>,
     direction: Direction,
-    /// Whether a child may rest (G5).
+    /// Whether a child may rest (MERGE-5).
     has_resting: bool,
     /// The place in `heap` (1 or 2) of the next child after the top, if it is known.
     runner_up: Option<usize>,
@@ -105,7 +105,7 @@ impl<I: InternalIterator> MergingIterator<I> {
             Some(heavy) if self.heap[0].child != heavy => self.rest(heavy),
             _ => {}
         }
-        // It rests only if another one stands on the same key, which K2 rules out.
+        // It rests only if another one stands on the same key, which IKEY-2 rules out.
         self.wake_top()
     }
 
@@ -128,7 +128,7 @@ impl<I: InternalIterator> MergingIterator<I> {
         first
     }
 
-    /// Wakes the child that has become the current one (G5).
+    /// Wakes the child that has become the current one (MERGE-5).
     #[inline(always)]
     fn wake_top(&mut self) -> Result<()> {
         match self.has_resting {
@@ -212,7 +212,7 @@ impl<I: InternalIterator> MergingIterator<I> {
         }
     }
 
-    /// Restores G1 after the top child moved.
+    /// Restores MERGE-1 after the top child moved.
     #[inline]
     fn settle(&mut self) -> Result<()> {
         if !self.children[self.heap[0].child].valid() {
@@ -239,7 +239,7 @@ impl<I: InternalIterator> MergingIterator<I> {
         Ok(())
     }
 
-    /// Puts every child but the current one on the other side of the current entry (G2).
+    /// Puts every child but the current one on the other side of the current entry (MERGE-2).
     #[cold]
     fn turn(&mut self, direction: Direction) -> Result<()> {
         let current = self.heap[0].child;
@@ -269,7 +269,7 @@ impl<I: InternalIterator> MergingIterator<I> {
         self.direction = direction;
         self.build()?;
         if self.heap[0].child != current {
-            // G2: the others lie beyond it.
+            // MERGE-2: the others lie beyond it.
             self.heap.clear();
             return Err(out_of_order());
         }
@@ -315,7 +315,7 @@ impl<I: InternalIterator> MergingIterator<I> {
         &mut self.children[self.heap[0].child]
     }
 
-    /// Whether no other child has an entry with the current user key still ahead in `direction` (G2).
+    /// Whether no other child has an entry with the current user key still ahead in `direction` (MERGE-2).
     #[inline]
     fn has_key_alone(&self, direction: Direction) -> bool {
         self.children.len() == 1
@@ -560,7 +560,7 @@ mod tests {
                     _ => {}
                 }
                 assert_eq!(merged.valid(), model.valid(), "seed {seed}, step {step}");
-                // G5.
+                // MERGE-5.
                 for (index, list) in merged.children.iter().enumerate() {
                     let is_current = merged.heap.first().is_some_and(|top| top.child == index);
                     let heavy = |place| list.at(place).trailer.sequence().0.is_multiple_of(3);
@@ -619,7 +619,7 @@ mod tests {
 
     #[test]
     fn heavy_entries_of_one_internal_key_come_once_from_each_and_awake() {
-        // K2 is broken, and whoever looks for that sees both.
+        // IKEY-2 is broken, and whoever looks for that sees both.
         for count in 2..5 {
             let lists = || (0..count).map(|_| List::new(vec![entry(1, 3), entry(2, 6)]));
             let mut merged = MergingIterator::new(lists().collect());

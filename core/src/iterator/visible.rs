@@ -1,12 +1,12 @@
 //! What a reader at one sequence number sees: per user key its newest visible entry, tombstones left out.
 //!
-//! * V1  Going forward, the inner iterator stands on the entry shown. Going backward, it stands before every
-//!       version of the user key shown, and key and value are copies: the newest version comes last that way. Where
-//!       the inner iterator knows that there is one version only, it stands on that in both directions.
-//! * V2  Versions of one key are stepped over one by one up to [`RESEEK_AFTER`], then by a seek: a key that was
-//!       overwritten a million times costs a few seeks.
-//! * V3  After such a seek the inner iterator stands strictly beyond what was left, or it is an error: every loop here ends,
-//!       whatever a block holds.
+//! * VISIBLE-1  Going forward, the inner iterator stands on the entry shown. Going backward, it stands before every
+//!              version of the user key shown, and key and value are copies: the newest version comes last that way. Where
+//!              the inner iterator knows that there is one version only, it stands on that in both directions.
+//! * VISIBLE-2  Versions of one key are stepped over one by one up to [`RESEEK_AFTER`], then by a seek: a key that was
+//!              overwritten a million times costs a few seeks.
+//! * VISIBLE-3  After such a seek the inner iterator stands strictly beyond what was left, or it is an error: every loop here
+//!              ends, whatever a block holds.
 
 use crate::effort;
 use crate::error::{Error, Result};
@@ -146,7 +146,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
                 self.settle_forward()
             }
             At::Copied => {
-                // V1: `inner` stands before all versions of `key`; go after all of them, whose numbers are not 0.
+                // VISIBLE-1: `inner` stands before all versions of `key`; go after all of them, whose numbers are not 0.
                 self.inner.seek(KeyRef::new(&self.key, Trailer::OLDEST))?;
                 if self.inner.valid() && self.inner.key().user_key <= &self.key[..] {
                     return Err(out_of_order());
@@ -240,7 +240,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
     }
 
     /// From the last entry of any user key, goes backward to the first key that is visible and not deleted, and
-    /// leaves `inner` before or on it (V1).
+    /// leaves `inner` before or on it (VISIBLE-1).
     fn settle_backward(&mut self) -> Result<()> {
         let mut passed = 0;
         while self.inner.valid() {

@@ -6,7 +6,7 @@
 //! as any program in Rust does. Where there may be any number of such things, handles above all, the door is asked
 //! whether there is room ahead ([`room_ahead`]).
 //!
-//! * O1  Nothing is changed by a call that fails: the same call succeeds when there is memory.
+//! * DOOR-1  Nothing is changed by a call that fails: the same call succeeds when there is memory.
 //!
 //! A test may have the n-th pass through the door fail (`env/test_passes.rs`).
 

@@ -3,15 +3,16 @@
 //! A large cache is read all over: with pages of 4 KiB nearly every block costs a walk through the page tables before its
 //! memory is asked for. Slabs of 2 MiB are one page each, where the system has such pages.
 //!
-//! * M1  A slab is divided in pages of 256 KiB, and a page that is in use in pieces of one size. There are few sizes, four for
-//!       each doubling, so that what blocks of one size leave serves those that come: a stored block and its flat form mostly
-//!       take the same. A page's head lies at its beginning and is read and written under the lock only, as are pieces that nobody has.
-//! * M2  A piece belongs to whom [`Slabs::allocate`] gave it until he gives it back.
-//! * M3  Slabs are unmapped with the `Slabs`, which outlives its pieces: whoever holds one holds that too.
-//! * M4  There are at most as many slabs as the cache may hold bytes; who gets nothing here goes to the allocator.
-//! * M5  A forked child gives nothing back: a thread that only its parent has may hold the lock.
-//! * M6  Once closed, it hands nothing out, and the system gets back what is not in use: slabs, and of those with a piece in
-//!       use the memory between. Then `free` only counts: nobody writes to what was given back.
+//! * SLAB-1  A slab is divided in pages of 256 KiB, and a page that is in use in pieces of one size. There are few sizes, four
+//!           for each doubling, so that what blocks of one size leave serves those that come: a stored block and its flat form
+//!           mostly take the same. A page's head lies at its beginning and is read and written under the lock only, as are
+//!           pieces that nobody has.
+//! * SLAB-2  A piece belongs to whom [`Slabs::allocate`] gave it until he gives it back.
+//! * SLAB-3  Slabs are unmapped with the `Slabs`, which outlives its pieces: whoever holds one holds that too.
+//! * SLAB-4  There are at most as many slabs as the cache may hold bytes; who gets nothing here goes to the allocator.
+//! * SLAB-5  A forked child gives nothing back: a thread that only its parent has may hold the lock.
+//! * SLAB-6  Once closed, it hands nothing out, and the system gets back what is not in use: slabs, and of those with a piece
+//!           in use the memory between. Then `free` only counts: nobody writes to what was given back.
 //!
 //! The first slab is of small pages, so that little costs little; a small cache has no slabs at all.
 
@@ -60,7 +61,7 @@ type Page = NonNull<PageHead>;
 
 struct State {
     slabs: Vec<Mapping>,
-    /// Once closed, how many pages in use each slab has (M6).
+    /// Once closed, how many pages in use each slab has (SLAB-6).
     left: Option<Vec<usize>>,
     /// Pages of no size.
     empty: Vec<Page>,
@@ -68,7 +69,7 @@ struct State {
     partial: Vec<Vec<Page>>,
 }
 
-// SAFETY: pages belong to no thread; they are reached under the lock only (M1).
+// SAFETY: pages belong to no thread; they are reached under the lock only (SLAB-1).
 unsafe impl Send for State {}
 
 /// See the head of the file.
@@ -77,7 +78,7 @@ pub(crate) struct Slabs {
     /// Bytes of the slabs there are.
     mapped: AtomicUsize,
     most: usize,
-    /// The process it belongs to (M5).
+    /// The process it belongs to (SLAB-5).
     forks: u32,
 }
 
@@ -131,13 +132,13 @@ impl Slabs {
                     free: 0,
                     place: 0,
                 };
-                // SAFETY: the page lies in a slab, aligned, and nothing in it is in use (M1).
+                // SAFETY: the page lies in a slab, aligned, and nothing in it is in use (SLAB-1).
                 unsafe { page.write(head) };
                 state.partial[class].push(page);
                 page
             }
         };
-        // SAFETY: the page is in a slab, its head was written above or when it was taken, and the lock is held (M1). A
+        // SAFETY: the page is in a slab, its head was written above or when it was taken, and the lock is held (SLAB-1). A
         // page in the list has a piece left: at `free`, where one was given back, with the next one's place at its
         // beginning, or at `fresh`, with a whole piece's room after it.
         unsafe {
@@ -169,7 +170,7 @@ impl Slabs {
             .store(state.slabs.len() * SLAB_BYTES, Ordering::Relaxed);
     }
 
-    /// Gives back to the system what is not in use, and the rest as it is given back (M6).
+    /// Gives back to the system what is not in use, and the rest as it is given back (SLAB-6).
     pub(crate) fn close(&self) {
         if crate::env::fork_count() != self.forks {
             return;
@@ -196,7 +197,7 @@ impl Slabs {
         let offset = piece.addr().get() % PAGE_BYTES;
         let mut state = self.state.lock();
         // SAFETY: pages are aligned to their size, so this is the head of the piece's page, which was written when the
-        // page was taken; the lock is held (M1). The piece is its caller's to give (M2), and large and aligned enough
+        // page was taken; the lock is held (SLAB-1). The piece is its caller's to give (SLAB-2), and large and aligned enough
         // for the place of the next.
         unsafe {
             let page = piece.sub(offset).cast::<PageHead>();
@@ -246,7 +247,7 @@ fn pages_of(slab: &Mapping) -> impl DoubleEndedIterator<Item = Page> {
 /// The system's pages within a page of a slab that hold neither its head nor a piece in use, as offsets and lengths.
 ///
 /// # Safety
-/// The page is in use, and nobody else reads or writes its head or the pieces that nobody has (M1).
+/// The page is in use, and nobody else reads or writes its head or the pieces that nobody has (SLAB-1).
 unsafe fn unused_parts(page: Page) -> Vec<(usize, usize)> {
     const PARTS: usize = PAGE_BYTES / SYSTEM_PAGE_BYTES;
     let mut is_free = [false; PAGE_BYTES / STEP_BYTES];
@@ -283,7 +284,7 @@ unsafe fn unused_parts(page: Page) -> Vec<(usize, usize)> {
 }
 
 impl State {
-    /// Gives back what is not in use, and answers the slabs of which that is all (M6).
+    /// Gives back what is not in use, and answers the slabs of which that is all (SLAB-6).
     fn close(&mut self) -> Vec<Mapping> {
         let empty: HashSet<usize> = self.empty.drain(..).map(|page| page.addr().get()).collect();
         self.partial = Vec::new();
@@ -381,7 +382,7 @@ mod tests {
         for step in 0..40_000u32 {
             if held.len() > 3000 || (random.one_in(2) && !held.is_empty()) {
                 let (piece, bytes, with) = held.swap_remove(random.index(held.len()));
-                assert!(is_filled(piece, bytes, with), "M2");
+                assert!(is_filled(piece, bytes, with), "SLAB-2");
                 // SAFETY: it came from there and is forgotten here.
                 unsafe { slabs.free(piece) };
             } else {
@@ -405,7 +406,7 @@ mod tests {
             }
         }
         for (piece, bytes, with) in held {
-            assert!(is_filled(piece, bytes, with), "M2");
+            assert!(is_filled(piece, bytes, with), "SLAB-2");
             // SAFETY: as above.
             unsafe { slabs.free(piece) };
         }
@@ -437,7 +438,7 @@ mod tests {
                 handed_out > SMALLEST_CACHE / 16 * 14,
                 "{bytes}: {handed_out}"
             );
-            assert!(handed_out <= SMALLEST_CACHE, "M4");
+            assert!(handed_out <= SMALLEST_CACHE, "SLAB-4");
             for piece in held {
                 // SAFETY: it came from there and is not used again.
                 unsafe { slabs.free(piece) };
@@ -472,9 +473,9 @@ mod tests {
         slabs.close();
         assert!(slabs.mapped_bytes() <= before - 2 * SLAB_BYTES);
         assert!(slabs.mapped_bytes() > 0);
-        assert!(slabs.allocate(bytes).is_none(), "M6");
+        assert!(slabs.allocate(bytes).is_none(), "SLAB-6");
         for (piece, number) in kept {
-            assert!(is_filled(piece, bytes, number), "M2");
+            assert!(is_filled(piece, bytes, number), "SLAB-2");
             // SAFETY: as above.
             unsafe { slabs.free(piece) };
         }

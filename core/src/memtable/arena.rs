@@ -7,12 +7,12 @@
 //! trailer 8 | key length 4 | value length 4 | key | value
 //! ```
 //!
-//! * A1  A chunk is never moved or freed before the arena is dropped, and then not before who keeps it lets it go; but for one
-//!       that holds nothing and that nobody knows.
-//! * A2  Every byte of a chunk is handed out at most once.
-//! * A3  A record is written in full before its address leaves [`Arena::write`], and never written again.
-//! * A4  Chunks grow with the arena, a sixteenth of what it holds, so that what is allocated but not yet used stays
-//!   under a tenth of the whole once the arena holds 64 KiB.
+//! * ARENA-1  A chunk is never moved or freed before the arena is dropped, and then not before who keeps it lets it go; but for
+//!            one that holds nothing and that nobody knows.
+//! * ARENA-2  Every byte of a chunk is handed out at most once.
+//! * ARENA-3  A record is written in full before its address leaves [`Arena::write`], and never written again.
+//! * ARENA-4  Chunks grow with the arena, a sixteenth of what it holds, so that what is allocated but not yet used stays
+//!            under a tenth of the whole once the arena holds 64 KiB.
 //!
 //! Elsewhere: chunks and spare ones (`chunk.rs`), the order of records (`leaf.rs`, `index.rs`).
 
@@ -42,7 +42,7 @@ pub(super) struct Arena {
     current: AtomicPtr<Chunk>,
     /// Bytes of every chunk but the current one.
     full_bytes: AtomicUsize,
-    /// The newest chunk: the start of the list of all (A1). Held while a chunk is added or kept.
+    /// The newest chunk: the start of the list of all (ARENA-1). Held while a chunk is added or kept.
     newest: Mutex<NewestChunk>,
     /// No ordinary chunk is larger than this.
     chunk_limit: usize,
@@ -125,7 +125,7 @@ impl Arena {
             // SAFETY: the newest chunk is in the list, so it lives, and its head is whole.
             let is_it = unsafe { own.cast::<u8>().add(size_of::<Chunk>()) } == start.as_ptr();
             if is_it {
-                // SAFETY: a chunk of its own, of which nobody else knows; it leaves the list here (A1: nothing was in it).
+                // SAFETY: a chunk of its own, of which nobody else knows; it leaves the list here (ARENA-1: nothing was in it).
                 unsafe {
                     newest.chunk = (*own).previous;
                     self.spare.give(own);
@@ -141,7 +141,7 @@ impl Arena {
         };
         let place = start.addr().get().wrapping_sub(current.addr());
         if place < chunk.bytes {
-            // Fails if more was handed out since (A2).
+            // Fails if more was handed out since (ARENA-2).
             let _ = chunk.used.compare_exchange(
                 place + bytes,
                 place,
@@ -157,7 +157,7 @@ impl Arena {
         let in_current = if current.is_null() {
             0
         } else {
-            // SAFETY: a chunk that was ever current lives as long as the arena (A1), and Acquire shows its head.
+            // SAFETY: a chunk that was ever current lives as long as the arena (ARENA-1), and Acquire shows its head.
             let chunk = unsafe { &*current };
             chunk.used.load(Ordering::Relaxed).min(chunk.bytes) + ALLOCATOR_BYTES
         };
@@ -277,8 +277,8 @@ impl<'a> RecordRoom<'a> {
                 "a batch takes more memory than was foreseen",
             ));
         }
-        // SAFETY: the room's bytes are its own alone (A2); of those after `used`, which are unwritten, the writes below take
-        // `bytes`, which are left. The sources are borrowed by the caller and cannot be among them.
+        // SAFETY: the room's bytes are its own alone (ARENA-2); of those after `used`, which are unwritten, the writes below
+        // take `bytes`, which are left. The sources are borrowed by the caller and cannot be among them.
         let start = unsafe {
             let start = self.start.add(self.used);
             self.used += bytes;
@@ -329,7 +329,7 @@ pub(super) struct Record<'a> {
     arena: PhantomData<&'a Arena>,
 }
 
-// SAFETY: a record is a shared reference to bytes that nobody writes any more (A3).
+// SAFETY: a record is a shared reference to bytes that nobody writes any more (ARENA-3).
 unsafe impl Send for Record<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Record<'_> {}
@@ -339,7 +339,7 @@ impl<'a> Record<'a> {
     ///
     /// # Safety
     /// `address` is null or came from [`Record::address`] of a record of an arena that outlives `'a`, over a path
-    /// that made the record's bytes visible to this thread (A3: a Release store and an Acquire load, or a lock).
+    /// that made the record's bytes visible to this thread (ARENA-3: a Release store and an Acquire load, or a lock).
     pub(super) unsafe fn from_address(address: *mut u8) -> Option<Record<'a>> {
         Some(Record {
             start: NonNull::new(address)?,
@@ -363,13 +363,13 @@ impl<'a> Record<'a> {
     }
 
     pub(super) fn trailer(self) -> Trailer {
-        // SAFETY: a record begins with its header, written in full before its address was known (A3).
+        // SAFETY: a record begins with its header, written in full before its address was known (ARENA-3).
         Trailer(unsafe { self.start.cast::<u64>().read_unaligned() })
     }
 
     pub(super) fn user_key(self) -> &'a [u8] {
-        // SAFETY: the key follows the header, has the length that the header says, is never written again (A3)
-        // and lives as long as the arena (A1), which is borrowed for 'a.
+        // SAFETY: the key follows the header, has the length that the header says, is never written again (ARENA-3)
+        // and lives as long as the arena (ARENA-1), which is borrowed for 'a.
         unsafe {
             let length = self.start.add(8).cast::<u32>().read_unaligned() as usize;
             std::slice::from_raw_parts(self.start.add(RECORD_HEADER_BYTES).as_ptr(), length)
@@ -503,7 +503,7 @@ mod tests {
                 assert!(chunk <= limit, "{chunk} of a capacity of {capacity}");
                 assert!(
                     chunk <= (held / 8).max(SMALLEST_CHUNK_BYTES),
-                    "A4: {chunk} of {held}"
+                    "ARENA-4: {chunk} of {held}"
                 );
                 assert!(chunk >= (held / 16).min(limit), "{chunk} of {held}");
             }

@@ -4,15 +4,15 @@
 //! time of a put of a small value and half of that of a large one. So the chunks of a memtable that is gone are kept for
 //! the next, while somebody writes.
 //!
-//! * C1  A chunk is in one list at a time, that of an arena or the spare one, and freed once.
-//! * C4  Whoever needs bytes of an arena for longer than that lives keeps their chunk: then it is not used again, the system has the
-//!   rest of its pages back as soon as the arena is gone, and it is freed with its last keeper.
-//! * C2  Spare chunks hold at most `most` bytes. Arenas take them before they allocate, so that both together never
-//!   hold more than arenas alone would have at their most.
-//! * C5  A chunk for many records that has 128 KiB or more is mapped, and unmapped when it is freed: an allocator would keep it
-//!   for the thread that asked for it, long after the database is closed. A chunk of one large record is never kept as a spare;
-//!   the allocator keeps its pages for the next one.
-//! * C3  In a forked child a chunk is freed without the lock, which a thread may hold that only the parent has.
+//! * CHUNK-1  A chunk is in one list at a time, that of an arena or the spare one, and freed once.
+//! * CHUNK-4  Whoever needs bytes of an arena for longer than that lives keeps their chunk: then it is not used again, the
+//!            system has the rest of its pages back as soon as the arena is gone, and it is freed with its last keeper.
+//! * CHUNK-2  Spare chunks hold at most `most` bytes. Arenas take them before they allocate, so that both together never
+//!            hold more than arenas alone would have at their most.
+//! * CHUNK-5  A chunk for many records that has 128 KiB or more is mapped, and unmapped when it is freed: an allocator would
+//!            keep it for the thread that asked for it, long after the database is closed. A chunk of one large record is never
+//!            kept as a spare; the allocator keeps its pages for the next one.
+//! * CHUNK-3  In a forked child a chunk is freed without the lock, which a thread may hold that only the parent has.
 
 #![expect(
     unsafe_code,
@@ -32,7 +32,7 @@ use crate::sync::{Arc, Mutex};
 /// Chunks are aligned like this; what is laid out in them aligns itself.
 const CHUNK_ALIGN: usize = 16;
 
-/// A chunk of so many bytes is mapped (C5).
+/// A chunk of so many bytes is mapped (CHUNK-5).
 const SMALLEST_MAPPED_BYTES: usize = 128 << 10;
 
 /// What the allocator itself spends on a chunk.
@@ -49,7 +49,7 @@ pub(super) struct Chunk {
     source: Source,
 }
 
-/// Where a chunk's memory is from (C5).
+/// Where a chunk's memory is from (CHUNK-5).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
     Allocator,
@@ -115,7 +115,7 @@ impl Chunk {
     }
 }
 
-/// Bytes of a chunk that may outlive its arena (C4).
+/// Bytes of a chunk that may outlive its arena (CHUNK-4).
 pub(super) struct Kept {
     chunk: Arc<KeptChunk>,
     /// Where in the chunk they are.
@@ -143,7 +143,7 @@ impl Kept {
     ) -> Option<Arc<KeptChunk>> {
         let mut next = NonNull::new(newest);
         while let Some(chunk) = next {
-            // SAFETY: chunks of an arena live as long as that (C1).
+            // SAFETY: chunks of an arena live as long as that (CHUNK-1).
             let head = unsafe { chunk.as_ref() };
             let start = address.addr().wrapping_sub(chunk.addr().get());
             if start >= head.bytes {
@@ -204,14 +204,14 @@ pub(crate) struct SpareChunks {
     list: Mutex<List>,
     /// Chunks of this size are kept, others freed.
     chunk_bytes: usize,
-    /// The process it belongs to (C3).
+    /// The process it belongs to (CHUNK-3).
     forks: u32,
 }
 
 struct List {
     newest: *mut Chunk,
     bytes: usize,
-    /// Of `bytes` (C2).
+    /// Of `bytes` (CHUNK-2).
     most: usize,
 }
 
@@ -237,7 +237,7 @@ impl SpareChunks {
     pub(super) fn take(&self, previous: *mut Chunk) -> Option<*mut Chunk> {
         let mut list = self.list.lock();
         let chunk = list.newest;
-        // SAFETY: null or a chunk, since it is in the list (C1).
+        // SAFETY: null or a chunk, since it is in the list (CHUNK-1).
         let head = unsafe { chunk.as_mut() }?;
         list.newest = head.previous;
         list.bytes -= head.bytes;
@@ -285,7 +285,7 @@ impl SpareChunks {
         drop(list);
         while !next.is_null() {
             let chunk = next;
-            // SAFETY: a chunk of the list just taken, which nobody else has (C1).
+            // SAFETY: a chunk of the list just taken, which nobody else has (CHUNK-1).
             unsafe {
                 next = (*chunk).previous;
                 Chunk::free(chunk);
@@ -296,7 +296,7 @@ impl SpareChunks {
 
 impl Drop for SpareChunks {
     fn drop(&mut self) {
-        // C3.
+        // CHUNK-3.
         if crate::env::fork_count() == self.forks {
             self.clear();
         }
@@ -341,7 +341,7 @@ mod tests {
             // SAFETY: just allocated, and nobody else knows of it.
             unsafe { spare.give(chunk(bytes)) };
         }
-        assert_eq!(spare.bytes(), 3 * 4096, "C2");
+        assert_eq!(spare.bytes(), 3 * 4096, "CHUNK-2");
         let mut taken = Vec::new();
         while let Some(chunk) = spare.take(ptr::null_mut()) {
             taken.push(chunk);

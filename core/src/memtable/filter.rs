@@ -3,8 +3,8 @@
 //! Most reads of a database find nothing in its memtables, and would pay for a whole search to learn it. Each key sets
 //! four bits of one word, so both asking and adding touch a single line.
 //!
-//! * M4  A key is in the filter before its insert returns, so before its number is published: a reader at that
-//!   number or a later one is never told that the key is absent.
+//! * MEMTABLE-4  A key is in the filter before its insert returns, so before its number is published: a reader at that
+//!               number or a later one is never told that the key is absent.
 //!
 //! The memory is a part of the write buffer: eighteen bits per key at 116 bytes an entry, five at 40.
 //!
@@ -90,7 +90,7 @@ impl Filter {
         self.words.iter().for_each(|word| word.store(0, Relaxed));
     }
 
-    /// Whether the key may have been added. `false` is certain of keys whose insert this thread knows of (M4).
+    /// Whether the key may have been added. `false` is certain of keys whose insert this thread knows of (MEMTABLE-4).
     #[inline]
     pub(super) fn may_contain(&self, bits: Bits) -> bool {
         self.words[bits.word].load(Relaxed) & bits.mask == bits.mask
@@ -133,7 +133,10 @@ mod tests {
             filter.add(filter.bits_of(key(number)));
         }
         for number in 0..7_000 {
-            assert!(filter.may_contain(filter.bits_of(key(number))), "M4");
+            assert!(
+                filter.may_contain(filter.bits_of(key(number))),
+                "MEMTABLE-4"
+            );
         }
         let wrong = (7_000..107_000)
             .filter(|number| filter.may_contain(filter.bits_of(key(*number))))

@@ -5,11 +5,11 @@
 //! thousand records share one, so the directory stays in the nearest caches, and a search waits for memory about three
 //! times: for a branch, for a leaf, for a record.
 //!
-//! * X1  Every place in the directory is that of a record of the arena, so it lives as long as the list.
-//! * X2  Nothing is ever removed, so no node is freed before the list. No thread announces itself to the list's collector:
-//!   that collector never has anything to free.
-//! * X3  The directory may lag behind the branches, and these behind the leaves: a search may end at a node to the left
-//!   of the right one, never to its right, and goes on along the chain (L5).
+//! * INDEX-1  Every place in the directory is that of a record of the arena, so it lives as long as the list.
+//! * INDEX-2  Nothing is ever removed, so no node is freed before the list. No thread announces itself to the list's collector:
+//!            that collector never has anything to free.
+//! * INDEX-3  The directory may lag behind the branches, and these behind the leaves: a search may end at a node to the left
+//!            of the right one, never to its right, and goes on along the chain (NODE-5).
 //!
 //! Elsewhere: searching, changing and splitting a node (`node.rs`).
 
@@ -48,7 +48,7 @@ struct Place {
     trailer: Trailer,
 }
 
-// SAFETY: a place in the list refers to immutable bytes of the arena (X1); one that refers to a caller's key stays
+// SAFETY: a place in the list refers to immutable bytes of the arena (INDEX-1); one that refers to a caller's key stays
 // on the stack of the call.
 unsafe impl Send for Place {}
 // SAFETY: as above; nothing can be changed through a place.
@@ -66,7 +66,7 @@ impl Place {
     }
 
     fn user_key(&self) -> &[u8] {
-        // SAFETY: made by `of` from a live slice: a record's, which outlives the list (X1), or a caller's, which is
+        // SAFETY: made by `of` from a live slice: a record's, which outlives the list (INDEX-1), or a caller's, which is
         // borrowed while the search that made this place runs.
         unsafe { std::slice::from_raw_parts(self.user_key, self.length) }
     }
@@ -107,7 +107,7 @@ type Branch = Node<Leaf>;
 
 impl Item for Leaf {
     unsafe fn record<'a>(address: *mut Leaf) -> Option<Record<'a>> {
-        // SAFETY: the caller promises that it is null or a leaf, which then is complete and lives for 'a (L1).
+        // SAFETY: the caller promises that it is null or a leaf, which then is complete and lives for 'a (NODE-1).
         unsafe { address.as_ref() }?.low()
     }
 }
@@ -116,7 +116,7 @@ impl Item for Leaf {
 #[derive(Clone, Copy)]
 struct BranchAddress(*const Branch);
 
-// SAFETY: branches live as long as the list (L1), belong to no thread and consist of atomics.
+// SAFETY: branches live as long as the list (NODE-1), belong to no thread and consist of atomics.
 unsafe impl Send for BranchAddress {}
 // SAFETY: as above.
 unsafe impl Sync for BranchAddress {}
@@ -126,7 +126,7 @@ const DIRECTORY_NODE_BYTES: usize = size_of::<(Place, BranchAddress, usize)>() +
 
 /// What the directory asks of who reads it: that no node it sees is freed meanwhile.
 fn nothing_removed() -> &'static Guard {
-    // SAFETY: used with the directory alone, of which nothing is removed (X2), so nothing is freed that another thread
+    // SAFETY: used with the directory alone, of which nothing is removed (INDEX-2), so nothing is freed that another thread
     // may see, and nothing is deferred.
     unsafe { epoch::unprotected() }
 }
@@ -251,7 +251,7 @@ impl Index {
     }
 
     /// Makes a new leaf known to a branch, and a branch that this splits off to the directory. Without memory for that the
-    /// leaf is found by going right (X3).
+    /// leaf is found by going right (INDEX-3).
     #[cold]
     fn enter(&self, leaf: &Leaf) {
         if leaf.is_last() {
@@ -259,7 +259,7 @@ impl Index {
         }
         let low = leaf
             .low()
-            .expect("L3: only the first leaf has no low bound");
+            .expect("NODE-3: only the first leaf has no low bound");
         let cut = Cut::before(low.key());
         let branch = self.branch_for(&cut);
         // The nodes that were claimed are for leaves.
@@ -270,7 +270,7 @@ impl Index {
         };
         let low = split_off
             .low()
-            .expect("L3: only the first branch has no low bound");
+            .expect("NODE-3: only the first branch has no low bound");
         let place = Place::of(low.key());
         let node = self
             .directory
@@ -315,12 +315,12 @@ impl Index {
     }
 
     fn last_leaf(&self) -> Option<&Leaf> {
-        // SAFETY: null or a leaf of the arena (L1), complete before it was stored with Release.
+        // SAFETY: null or a leaf of the arena (NODE-1), complete before it was stored with Release.
         unsafe { self.last.load(Acquire).as_ref() }
     }
 
-    /// A leaf whose low bound lies to the left of the cut: the right one, or shortly before it (X3). That stays so, since
-    /// low bounds never change (L3).
+    /// A leaf whose low bound lies to the left of the cut: the right one, or shortly before it (INDEX-3). That stays so, since
+    /// low bounds never change (NODE-3).
     #[inline]
     pub(super) fn leaf_for(&self, cut: &Cut<'_>) -> &Leaf {
         // Keys that come in ascending order all go to the last leaf.
@@ -333,19 +333,19 @@ impl Index {
         branch.prefetch_keys();
         let (leaf, _, _) = branch.look(cut, |branch, _, (index, _)| {
             let at = index.checked_sub(1)?;
-            // SAFETY: null or a leaf (L1), complete before it became an item; Acquire shows it.
+            // SAFETY: null or a leaf (NODE-1), complete before it became an item; Acquire shows it.
             unsafe { branch.item(at).as_ref() }
         });
         debug_assert!(
             leaf.is_some() || branch.low().is_none(),
-            "L3: the low bound is that of an item of the branch"
+            "NODE-3: the low bound is that of an item of the branch"
         );
         let leaf = leaf.unwrap_or(&self.first);
         leaf.prefetch_keys();
         leaf
     }
 
-    /// A branch whose low bound lies to the left of the cut: the right one, or shortly before it (X3).
+    /// A branch whose low bound lies to the left of the cut: the right one, or shortly before it (INDEX-3).
     #[inline]
     fn branch_for(&self, cut: &Cut<'_>) -> &Branch {
         let place = Place::of(cut.key);
@@ -355,7 +355,7 @@ impl Index {
             Bound::Excluded(&place)
         };
         match self.directory.upper_bound(bound, nothing_removed()) {
-            // SAFETY: a branch of the arena (L1), complete before it was entered; the list's links are Release and
+            // SAFETY: a branch of the arena (NODE-1), complete before it was entered; the list's links are Release and
             // Acquire.
             Some(node) => unsafe { &*node.value().0 },
             None => &self.first_branch,

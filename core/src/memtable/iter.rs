@@ -1,8 +1,8 @@
 //! Walks a memtable in both directions while others insert into it.
 //!
-//! * I1  The iterator stands on a record. Records never move, so its key says exactly where that is, whatever is
-//!   inserted meanwhile: where the leaf has changed, a step looks for the neighbour of that key, so nothing is
-//!   skipped or seen twice.
+//! * MEMTABLE-6  The iterator stands on a record. Records never move, so its key says exactly where that is, whatever is
+//!               inserted meanwhile: where the leaf has changed, a step looks for the neighbour of that key, so nothing is
+//!               skipped or seen twice.
 //!
 //! Nothing is locked or pinned between two calls; the iterator only keeps the memtable alive.
 

@@ -1,6 +1,6 @@
 //! The leaves of a memtable: nodes of records, and walking from one record to the next.
 //!
-//! * W1  A [`Spot`] says where a record was. If the leaf has changed since, the record's key says where it is now.
+//! * LEAF-1  A [`Spot`] says where a record was. If the leaf has changed since, the record's key says where it is now.
 //!
 //! Elsewhere: searching, changing and splitting a node (`node.rs`), finding a leaf (`index.rs`).
 
@@ -82,7 +82,7 @@ impl Leaf {
         });
         debug_assert!(
             seen.is_some() || leaf.low().is_none(),
-            "L3: the low bound is a record of the leaf"
+            "NODE-3: the low bound is a record of the leaf"
         );
         seen.map(|(index, record)| Spot {
             record,
@@ -156,7 +156,7 @@ impl<'a> Spot<'a> {
                 }
             }
         }
-        // The low bound is at or before this record (L3), so left of the cut after it.
+        // The low bound is at or before this record (NODE-3), so left of the cut after it.
         leaf.first_right_of(&Cut::behind(self.record.key()))
     }
 

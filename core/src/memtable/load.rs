@@ -3,8 +3,8 @@
 //! Entries are copied into the arena as they come, and entered into the index together, in order: then each goes to
 //! the end of the last leaf, without a search. Leaves become full, too.
 //!
-//! * L1  What waits is a record of the memtable's own arena, written in full.
-//! * L2  Every entry is in the index when [`Loader::finish`] returns the memtable; nobody sees it before.
+//! * LOAD-1  What waits is a record of the memtable's own arena, written in full.
+//! * LOAD-2  Every entry is in the index when [`Loader::finish`] returns the memtable; nobody sees it before.
 
 #![expect(
     unsafe_code,
@@ -39,7 +39,7 @@ pub(crate) struct Loader {
 #[derive(Clone, Copy)]
 struct Waiting {
     prefix: u64,
-    /// L1.
+    /// LOAD-1.
     record: *mut u8,
 }
 
@@ -54,7 +54,7 @@ impl Loader {
         })
     }
 
-    /// Adds an entry. No two have the same user key and sequence number (K2). Fails only for want of memory.
+    /// Adds an entry. No two have the same user key and sequence number (IKEY-2). Fails only for want of memory.
     pub(crate) fn add(&mut self, user_key: &[u8], trailer: Trailer, value: &[u8]) -> Result<()> {
         if self.waiting.len() == self.waiting.capacity() {
             let more = self.waiting.len().max(1 << 10);
@@ -85,7 +85,7 @@ impl Loader {
         self.memtable.memory() + self.waiting.len() * INDEX_BYTES
     }
 
-    /// The memtable with every entry in its place (L2), as a walk through it has shown. Fails for want of memory, and with
+    /// The memtable with every entry in its place (LOAD-2), as a walk through it has shown. Fails for want of memory, and with
     /// `Internal` if it does not hold what was added.
     pub(crate) fn finish(self) -> Result<Arc<Memtable>> {
         let Loader {
@@ -98,7 +98,7 @@ impl Loader {
             if let Some(later) = waiting.get(place + AHEAD) {
                 prefetch(later.record);
             }
-            // SAFETY: the memtable lives until this function returns it (L1).
+            // SAFETY: the memtable lives until this function returns it (LOAD-1).
             let record = unsafe { next.record() };
             let leaf = memtable.index.leaf_for(&Cut::before(record.key()));
             memtable.index.place(leaf, record)?;
@@ -135,8 +135,8 @@ impl Waiting {
     /// # Safety
     /// The memtable that holds it lives for `'a`.
     unsafe fn record<'a>(self) -> Record<'a> {
-        // SAFETY: an address that `Record::address` gave to this thread (L1), of an arena that lives for 'a.
-        unsafe { Record::from_address(self.record) }.expect("L1: a record has an address")
+        // SAFETY: an address that `Record::address` gave to this thread (LOAD-1), of an arena that lives for 'a.
+        unsafe { Record::from_address(self.record) }.expect("LOAD-1: a record has an address")
     }
 }
 

@@ -4,13 +4,13 @@
 //! enters it into the index; the entry is visible from then on, and the database publishes its sequence number
 //! only later, so that readers never depend on how far an insert has come.
 //!
-//! * M1  An entry is found from the return of its `insert_at` until the memtable is dropped; nothing is ever removed.
-//! * M2  A reader beside an insert sees the entry whole or not at all, and every older entry in any case.
-//! * M3  `memory` is within a tenth of what the allocator gave, and grows smoothly: a quarter of a chunk at most at once,
-//!   large records aside.
+//! * MEMTABLE-1  An entry is found from the return of its `insert_at` until the memtable is dropped; nothing is ever removed.
+//! * MEMTABLE-2  A reader beside an insert sees the entry whole or not at all, and every older entry in any case.
+//! * MEMTABLE-3  `memory` is within a tenth of what the allocator gave, and grows smoothly: a quarter of a chunk at most at
+//!               once, large records aside.
 //!
-//! * M5  What [`Memtable::account`] was told is what a walk finds, once every insert that was announced by it has
-//!   returned: a flush compares the two.
+//! * MEMTABLE-5  What [`Memtable::account`] was told is what a walk finds, once every insert that was announced by it has
+//!               returned: a flush compares the two.
 //!
 //! A memtable becomes immutable when the database stops inserting into it; nothing changes here.
 //!
@@ -65,7 +65,7 @@ pub(crate) struct Location<'a> {
 pub(crate) struct Memtable {
     index: Index,
     filter: Filter,
-    /// The sum of what it holds, or is about to (M5).
+    /// The sum of what it holds, or is about to (MEMTABLE-5).
     terms: AtomicU64,
     entries: AtomicU64,
     tombstones: AtomicU64,
@@ -122,7 +122,7 @@ impl Memtable {
         self.insert_at(&mut room, location, user_key, trailer, value)
     }
 
-    /// Announces entries that will be inserted now (M5). Any number of threads at once.
+    /// Announces entries that will be inserted now (MEMTABLE-5). Any number of threads at once.
     #[inline]
     pub(crate) fn account(&self, sum: Sum) {
         // Relaxed: whoever needs the whole waits for the inserts first.
@@ -133,7 +133,7 @@ impl Memtable {
         }
     }
 
-    /// What it was told to account for: the sum of its entries, once all inserts have returned (M5).
+    /// What it was told to account for: the sum of its entries, once all inserts have returned (MEMTABLE-5).
     pub(crate) fn sum(&self) -> Sum {
         let tombstones = self.tombstones.load(Ordering::Relaxed);
         Sum {
@@ -164,7 +164,7 @@ impl Memtable {
     }
 
     /// Adds an entry that has been accounted for, where [`Memtable::locate`] of its key has been, in `room` of this memtable.
-    /// Any number of threads at once; no two inserts share user key and sequence number (K2).
+    /// Any number of threads at once; no two inserts share user key and sequence number (IKEY-2).
     ///
     /// `value`: empty for a tombstone. Fails only if there is less room than it needs.
     pub(crate) fn insert_at(
@@ -201,7 +201,7 @@ impl Memtable {
         Some((record.trailer(), record.value()))
     }
 
-    /// Bytes held, the index included (M3). A few relaxed loads.
+    /// Bytes held, the index included (MEMTABLE-3). A few relaxed loads.
     pub(crate) fn memory(&self) -> usize {
         size_of::<Memtable>() + self.index.memory() + self.filter.memory()
     }

@@ -28,7 +28,11 @@ fn walk(memtable: &Arc<Memtable>, forward: bool) -> Vec<u8> {
     }
     while iter.valid() {
         keys.push(iter.key().user_key[0]);
-        assert_eq!(iter.value(), [iter.key().user_key[0]], "M2: a torn entry");
+        assert_eq!(
+            iter.value(),
+            [iter.key().user_key[0]],
+            "MEMTABLE-2: a torn entry"
+        );
         if forward {
             iter.next().unwrap();
         } else {
@@ -38,8 +42,8 @@ fn walk(memtable: &Arc<Memtable>, forward: bool) -> Vec<u8> {
     keys
 }
 
-/// M1 and M2 over splits by two writers. Fails if a split does not change the version (`changed` left false), if
-/// `is_unchanged` always agrees, if the left leaf's bound falls before the right one is linked and readers do not
+/// MEMTABLE-1 and MEMTABLE-2 over splits by two writers. Fails if a split does not change the version (`changed` left false),
+/// if `is_unchanged` always agrees, if the left leaf's bound falls before the right one is linked and readers do not
 /// look at the version, if an insert does not go on to the right leaf (`ends_before`), or if `hold` does not exclude.
 #[test]
 fn readers_see_every_older_entry_while_leaves_split() {
@@ -52,7 +56,11 @@ fn readers_see_every_older_entry_while_leaves_split() {
             thread::spawn(move || {
                 for key in keys {
                     put(&memtable, key);
-                    assert_eq!(find(&memtable, key), Some(vec![key]), "M1: own insert");
+                    assert_eq!(
+                        find(&memtable, key),
+                        Some(vec![key]),
+                        "MEMTABLE-1: own insert"
+                    );
                 }
             })
         });
@@ -63,8 +71,11 @@ fn readers_see_every_older_entry_while_leaves_split() {
             }
             assert!(keys.is_sorted_by(|left, right| left < right), "{keys:?}");
             for key in old {
-                assert!(keys.contains(&key), "M1: {key} is missing in {keys:?}");
-                assert_eq!(find(&memtable, key), Some(vec![key]), "M1");
+                assert!(
+                    keys.contains(&key),
+                    "MEMTABLE-1: {key} is missing in {keys:?}"
+                );
+                assert_eq!(find(&memtable, key), Some(vec![key]), "MEMTABLE-1");
             }
         }
         writers
@@ -86,7 +97,11 @@ fn runs_in_both_directions_meet_in_the_middle() {
             thread::spawn(move || {
                 for key in keys {
                     put(&memtable, key);
-                    assert_eq!(find(&memtable, key), Some(vec![key]), "M1: own insert");
+                    assert_eq!(
+                        find(&memtable, key),
+                        Some(vec![key]),
+                        "MEMTABLE-1: own insert"
+                    );
                 }
             })
         });

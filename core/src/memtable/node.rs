@@ -5,16 +5,16 @@
 //! high bound, which is the low bound of the next node. Beside each item's address lies a prefix: eight bytes of its key
 //! from after `skip` bytes that all keys between the bounds share, so that a search rarely touches an item.
 //!
-//! * L1  Nodes and records lie in the arena (the first node of each kind in a box beside it) and are freed only with the
-//!   memtable: any address ever read from a node is good.
-//! * L2  `version` is odd while a writer holds the node. All else in it changes only then, and `low` never. A reader
-//!   that finds the same even version before and after has seen the node as it was at one time.
-//! * L3  A bound is a record. The low bound is that of the node's first item, from the start and for ever (nothing is
-//!   removed, and a smaller key belongs to the node before); only the first node has none. The high bound only
-//!   falls, when the node is split; only the last node has none.
-//! * L4  All keys from the low to the high bound begin with the same `skip` bytes; without both bounds `skip` is 0.
-//! * L5  A split links the new node to its right before anyone can find it elsewhere. So who comes to a node which the
-//!   key has left finds it by going right.
+//! * NODE-1  Nodes and records lie in the arena (the first node of each kind in a box beside it) and are freed only with the
+//!           memtable: any address ever read from a node is good.
+//! * NODE-2  `version` is odd while a writer holds the node. All else in it changes only then, and `low` never. A reader
+//!           that finds the same even version before and after has seen the node as it was at one time.
+//! * NODE-3  A bound is a record. The low bound is that of the node's first item, from the start and for ever (nothing is
+//!           removed, and a smaller key belongs to the node before); only the first node has none. The high bound only
+//!           falls, when the node is split; only the last node has none.
+//! * NODE-4  All keys from the low to the high bound begin with the same `skip` bytes; without both bounds `skip` is 0.
+//! * NODE-5  A split links the new node to its right before anyone can find it elsewhere. So who comes to a node which the
+//!           key has left finds it by going right.
 //!
 //! Every field is an atomic and the fences follow the usual argument for sequence locks: nothing here is a data race.
 //!
@@ -119,7 +119,7 @@ pub(super) struct Node<T> {
     items: [AtomicPtr<T>; SLOTS],
 }
 
-/// A node held by this thread (L2); let go when dropped.
+/// A node held by this thread (NODE-2); let go when dropped.
 struct Held<'a, T> {
     node: &'a Node<T>,
     version: u64,
@@ -171,13 +171,13 @@ impl<T: Item> Node<T> {
 
     /// The low bound; `None` for the first node.
     pub(super) fn low(&self) -> Option<Record<'_>> {
-        // SAFETY: set before the node was published to a record that this thread then can read too (L1, L3).
+        // SAFETY: set before the node was published to a record that this thread then can read too (NODE-1, NODE-3).
         unsafe { Record::from_address(self.low.load(Relaxed)) }
     }
 
     /// The high bound; `None` for the last node.
     pub(super) fn high(&self) -> Option<Record<'_>> {
-        // SAFETY: null or a record (L1); stored after the Release fence of `hold`, which follows the record's writing.
+        // SAFETY: null or a record (NODE-1); stored after the Release fence of `hold`, which follows the record's writing.
         unsafe { Record::from_address(self.high.load(Acquire)) }
     }
 
@@ -190,13 +190,13 @@ impl<T: Item> Node<T> {
     /// The record of the item at `index`; `None` if none was ever there.
     #[inline]
     pub(super) fn record(&self, index: usize) -> Option<Record<'_>> {
-        // SAFETY: null or an item (L1); stored after the Release fence of `hold`, which follows the item's writing.
+        // SAFETY: null or an item (NODE-1); stored after the Release fence of `hold`, which follows the item's writing.
         unsafe { T::record(self.item(index)) }
     }
 
     /// The node to the right.
     pub(super) fn next(&self) -> Option<&Node<T>> {
-        // SAFETY: null or a node of the arena (L1), complete before it was stored with Release.
+        // SAFETY: null or a node of the arena (NODE-1), complete before it was stored with Release.
         unsafe { self.next.load(Acquire).as_ref() }
     }
 
@@ -230,7 +230,7 @@ impl<T: Item> Node<T> {
         self.version.load(Acquire) == version
     }
 
-    /// Whether all that was read since `version` was current (L2).
+    /// Whether all that was read since `version` was current (NODE-2).
     #[inline]
     pub(super) fn is_unchanged(&self, version: u64) -> bool {
         // The fence orders the loads before it, and pairs with the writer's: who saw a change sees its odd version.
@@ -363,14 +363,14 @@ impl<T: Item> Node<T> {
             let next = held.node.next();
             drop(held);
             held = next
-                .expect("L3: a node with a high bound has one to its right")
+                .expect("NODE-3: a node with a high bound has one to its right")
                 .hold();
         }
         let node = held.node;
         let count = node.count();
         let (index, _) = node
             .search(count, cut)
-            .expect("L2: nothing changes in a node that is held");
+            .expect("NODE-2: nothing changes in a node that is held");
         if count < SLOTS {
             held.changed = true;
             node.put(count, index, item, cut);
@@ -393,7 +393,7 @@ impl<T: Item> Node<T> {
         self.count.store(count as u32 + 1, Relaxed);
     }
 
-    /// Skips as many bytes as the bounds allow (L4) if that is worth it. The node is held, or not yet known.
+    /// Skips as many bytes as the bounds allow (NODE-4) if that is worth it. The node is held, or not yet known.
     fn shorten_prefixes(&self) {
         let (Some(low), Some(high)) = (self.low(), self.high()) else {
             return;
@@ -405,7 +405,7 @@ impl<T: Item> Node<T> {
         for index in 0..self.count() {
             let record = self
                 .record(index)
-                .expect("L2: slots below `count` are filled");
+                .expect("NODE-2: slots below `count` are filled");
             self.prefixes[index].store(eight_bytes(record.user_key(), shared), Relaxed);
         }
         self.skip.store(shared as u32, Relaxed);
@@ -435,16 +435,17 @@ impl<'a, T: Item> Held<'a, T> {
             _ => SLOTS / 2,
         };
         let low = match at {
-            // SAFETY: complete, and in the arena, which outlives 'a (L1).
+            // SAFETY: complete, and in the arena, which outlives 'a (NODE-1).
             SLOTS => unsafe { T::record(item.as_ptr()) },
             _ => left.record(at),
         };
-        let low = low
-            .expect("L2: the node is full, and every item but the first of all stands at a record");
+        let low = low.expect(
+            "NODE-2: the node is full, and every item but the first of all stands at a record",
+        );
         let right_address = Node::new_in(memory, low);
-        // SAFETY: complete, and in the arena, which outlives 'a (L1).
+        // SAFETY: complete, and in the arena, which outlives 'a (NODE-1).
         let right: &'a Node<T> = unsafe { right_address.as_ref() };
-        // L5: the right node is finished before the left one names it.
+        // NODE-5: the right node is finished before the left one names it.
         right.skip.store(left.skip.load(Relaxed), Relaxed);
         for slot in at..SLOTS {
             let prefix = left.prefixes[slot].load(Relaxed);

@@ -4,8 +4,8 @@
 //! ([`super::Memtable::reserve`]). The nodes that it turns out not to need serve the next one; a page of memory on which none
 //! was made is never touched.
 //!
-//! * S1  A node's memory is in a run or was taken from it, once; it is the arena's, so it lives as long.
-//! * S2  The runs hold as many nodes as are claimed, but for those that claimants have taken.
+//! * SPARE-1  A node's memory is in a run or was taken from it, once; it is the arena's, so it lives as long.
+//! * SPARE-2  The runs hold as many nodes as are claimed, but for those that claimants have taken.
 
 #![expect(
     unsafe_code,
@@ -120,7 +120,7 @@ impl SpareNodes {
         let Some(first) = NonNull::new(runs.0) else {
             return allocate(arena, 1);
         };
-        // SAFETY: it is in the list, so it was written there and is nobody else's (S1).
+        // SAFETY: it is in the list, so it was written there and is nobody else's (SPARE-1).
         let run = unsafe { first.as_ptr().as_mut() }.expect("not null");
         run.nodes -= 1;
         if run.nodes == 0 {

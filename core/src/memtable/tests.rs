@@ -406,7 +406,7 @@ fn memory_is_what_the_allocator_gave_within_a_tenth() {
                 .insert(&key, trailer(step, ValueKind::Put), &value)
                 .unwrap();
             held += allocated_and_freed().0 - before;
-            assert!(memtable.memory() >= last, "M3: memory shrank");
+            assert!(memtable.memory() >= last, "MEMTABLE-3: memory shrank");
             last = memtable.memory();
         }
         let before = allocated_and_freed().1;
@@ -422,7 +422,7 @@ fn memory_is_what_the_allocator_gave_within_a_tenth() {
         );
         assert!(
             (said - held).abs() <= 0.1 * held,
-            "M3: says {said}, held {held}"
+            "MEMTABLE-3: says {said}, held {held}"
         );
     }
 }
@@ -519,7 +519,8 @@ fn stress(seed: u64, writers: u64, keys: u64, hot: bool) {
                         let index = random.next() % count;
                         let (key, sequence) = (key_of(writer, index), sequence_of(writer, index));
                         let found = memtable.get(&key, trailer(sequence, ValueKind::Put));
-                        let (found_trailer, value) = found.expect("M1: a published entry is lost");
+                        let (found_trailer, value) =
+                            found.expect("MEMTABLE-1: a published entry is lost");
                         assert_eq!(found_trailer, trailer(sequence, ValueKind::Put));
                         assert_eq!(value, value_of(&key, sequence));
                     }
@@ -607,7 +608,7 @@ fn check_scan(iterator: &mut MemtableIterator, counts: &[u64], writers: u64, for
         };
         step.unwrap();
     }
-    assert_eq!(seen, counts, "M1: a scan missed published entries");
+    assert_eq!(seen, counts, "MEMTABLE-1: a scan missed published entries");
 }
 
 #[test]

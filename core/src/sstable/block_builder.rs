@@ -1,18 +1,18 @@
 //! Writes the raw bytes of one data block. The inverse is `block/stored.rs`; layout: docs/format.md, "SSTable".
 //!
-//! * B1  At a restart point nothing is shared with the entry before: its key stands in the block as a whole.
-//!       The first entry is a restart point.
-//! * B2  Only bytes of the user key are shared; the trailer of every entry is stored in full.
-//! * B3  Between two restart points the user keys that share bytes take, rebuilt, at most
-//!       [`MAX_REBUILT_BYTES`]: going backward a reader rebuilds all of them at once.
-//! * B4  Every entry begins below 4 GiB: the caller cuts the block long before (restart points are u32).
+//! * BLOCK-1  At a restart point nothing is shared with the entry before: its key stands in the block as a whole.
+//!            The first entry is a restart point.
+//! * BLOCK-2  Only bytes of the user key are shared; the trailer of every entry is stored in full.
+//! * BLOCK-3  Between two restart points the user keys that share bytes take, rebuilt, at most
+//!            [`MAX_REBUILT_BYTES`]: going backward a reader rebuilds all of them at once.
+//! * BLOCK-4  Every entry begins below 4 GiB: the caller cuts the block long before (restart points are u32).
 
 use crate::coding::{MAX_VARINT_BYTES, put_u32, put_varint};
 use crate::error::{Error, Result};
 use crate::key::{KeyRef, TRAILER_BYTES};
 use crate::memory;
 
-/// Bytes of rebuilt user keys between two restart points (B3).
+/// Bytes of rebuilt user keys between two restart points (BLOCK-3).
 pub(crate) const MAX_REBUILT_BYTES: usize = 64 << 10;
 
 /// What memory for it is called.

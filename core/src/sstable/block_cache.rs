@@ -3,17 +3,17 @@
 //! Every open table owns [`BlockSlots`], a slot per data block. A lookup asks the table for block number i and
 //! never comes here; this file fills slots, empties them, and counts. Callers: `reader.rs` only.
 //!
-//! * C1  The blocks in all slots take at most `capacity` bytes: room is reserved, and other blocks evicted, before
-//!       a block enters its slot. A block larger than the capacity is never admitted.
-//! * C2  A slot changes only under the lock of its shard. Each full slot has one entry in that shard's ring, at
-//!       the block's `ring_position`, and each entry one full slot.
-//! * C3  When a table closes, its entries leave the rings at once, and their bytes are free.
-//! * C4  No lock is held while reading a file, nor two at a time, but for that of the slabs, which is taken last.
-//! * C5  A hit writes to no memory that other threads write to, but for the block's mark when it is clear.
-//! * C6  A table that is closed in a forked child leaves the cache alone: the shards' locks may be held by threads
-//!       that only the parent has.
-//! * C7  The blocks in slots and the unused parts of slabs take at most a sixteenth more than the capacity: beyond that only
-//!       blocks with a piece of a slab enter, which takes nothing more.
+//! * CACHE-1  The blocks in all slots take at most `capacity` bytes: room is reserved, and other blocks evicted, before
+//!            a block enters its slot. A block larger than the capacity is never admitted.
+//! * CACHE-2  A slot changes only under the lock of its shard. Each full slot has one entry in that shard's ring, at
+//!            the block's `ring_position`, and each entry one full slot.
+//! * CACHE-3  When a table closes, its entries leave the rings at once, and their bytes are free.
+//! * CACHE-4  No lock is held while reading a file, nor two at a time, but for that of the slabs, which is taken last.
+//! * CACHE-5  A hit writes to no memory that other threads write to, but for the block's mark when it is clear.
+//! * CACHE-6  A table that is closed in a forked child leaves the cache alone: the shards' locks may be held by threads
+//!            that only the parent has.
+//! * CACHE-7  The blocks in slots and the unused parts of slabs take at most a sixteenth more than the capacity: beyond that
+//!            only blocks with a piece of a slab enter, which takes nothing more.
 //!
 //! A shard is a CLOCK: a ring of entries and a hand. A hit marks its block; the hand clears marks and evicts the
 //! first block without one. Evicted blocks that a value or an iterator still holds are counted as pinned.
@@ -31,9 +31,9 @@ use crate::sync::{Arc, Guard, Mutex, SwapOption, process};
 
 const SHARDS: usize = 16;
 const _: () = assert!(SHARDS.is_power_of_two());
-/// The part of the capacity that unused parts of slabs may take beyond it (C7).
+/// The part of the capacity that unused parts of slabs may take beyond it (CACHE-7).
 const UNUSED_SHARE: usize = 16;
-/// How many blocks go when one is refused for C7.
+/// How many blocks go when one is refused for CACHE-7.
 const SHED: usize = 4;
 
 /// The slots of one table's data blocks.
@@ -52,7 +52,7 @@ impl BlockSlots {
         self.slots[number].store(Some(block));
     }
 
-    /// What is in slot `number`. The guard must not outlive the call that took it (T7).
+    /// What is in slot `number`. The guard must not outlive the call that took it (TABLE-7).
     #[inline]
     pub(crate) fn load(&self, number: usize) -> Guard<Option<Block>> {
         self.slots[number].load()
@@ -83,7 +83,7 @@ enum Passed {
     Lately,
 }
 
-/// A full slot (C2).
+/// A full slot (CACHE-2).
 struct Entry {
     slots: Arc<BlockSlots>,
     number: usize,
@@ -207,7 +207,7 @@ pub(crate) struct BlockCacheStats {
 pub(crate) struct BlockCache {
     capacity: usize,
     shards: [Mutex<Ring>; SHARDS],
-    /// Bytes in slots or reserved for a block about to enter one (C1).
+    /// Bytes in slots or reserved for a block about to enter one (CACHE-1).
     used: AtomicUsize,
     gauge: Arc<MemoryGauge>,
     lanes: [Counters; SHARDS],
@@ -218,7 +218,7 @@ pub(crate) struct BlockCache {
     /// Bytes of blocks that were missed while it was full.
     passed_bytes: AtomicUsize,
     next_seed: AtomicUsize,
-    /// The process it belongs to (C6).
+    /// The process it belongs to (CACHE-6).
     forks: u32,
 }
 
@@ -260,7 +260,7 @@ impl BlockCache {
         &self.gauge
     }
 
-    /// Counts a hit and marks its block (C5).
+    /// Counts a hit and marks its block (CACHE-5).
     #[inline]
     pub(crate) fn note_hit(&self, block: &Block) {
         block.touch();
@@ -331,8 +331,8 @@ impl BlockCache {
         }
     }
 
-    /// Whether the memory that the block lies in may be the cache's (C7). If sizes shift, the slabs' pages become half empty
-    /// before they serve another size, and what finds no piece in them would come on top.
+    /// Whether the memory that the block lies in may be the cache's (CACHE-7). If sizes shift, the slabs' pages become half
+    /// empty before they serve another size, and what finds no piece in them would come on top.
     fn has_memory_for(&self, block: &Block) -> bool {
         let most = self.capacity + self.capacity / UNUSED_SHARE;
         block.is_in_slab() || self.used.load(Ordering::Relaxed) + self.gauge.unused() <= most
@@ -406,7 +406,7 @@ impl BlockCache {
         };
         let (before, after) = (block.charge(), flat.charge());
         let home = slots.shard(number);
-        // What it takes beyond the stored form is reserved first (C1); what it takes less is freed behind.
+        // What it takes beyond the stored form is reserved first (CACHE-1); what it takes less is freed behind.
         if !self.has_memory_for(&flat) || after > before && !self.reserve(after - before, home) {
             return flat;
         }
@@ -427,7 +427,7 @@ impl BlockCache {
         flat
     }
 
-    /// Takes `charge` bytes of the capacity, evicting from shard `home` on; false if that cannot be done (C1).
+    /// Takes `charge` bytes of the capacity, evicting from shard `home` on; false if that cannot be done (CACHE-1).
     fn reserve(&self, charge: usize, home: usize) -> bool {
         if charge > self.capacity {
             return false;
@@ -459,7 +459,7 @@ impl BlockCache {
         true
     }
 
-    /// Empties the slots of a table that closes (C3). Nobody inserts into them any more; others may evict.
+    /// Empties the slots of a table that closes (CACHE-3). Nobody inserts into them any more; others may evict.
     pub(crate) fn release(&self, slots: &Arc<BlockSlots>) {
         if crate::env::fork_count() != self.forks {
             return;
@@ -477,7 +477,7 @@ impl BlockCache {
             drop(ring);
             debug_assert!(
                 removed.is_some_and(|removed| removed.is(&block)),
-                "C2: a full slot has its entry"
+                "CACHE-2: a full slot has its entry"
             );
             self.used.fetch_sub(block.charge(), Ordering::Relaxed);
         }

@@ -1,15 +1,16 @@
 //! Writes one table, front to back. The inverse is `reader.rs`; layout: docs/format.md, "SSTable".
 //!
-//! * T3  Keys arrive in strictly ascending order (checked in every build).
-//! * T4  When `finish` returns, the file's bytes are durable. Its name is not: the caller syncs the directory
-//!       before anything relies on the table.
-//! * T10 What the table is said to hold comes from its finished blocks: every entry is decoded again. Of the first blocks,
-//!       of one in eight later ones and of all that are not compressed these are the bytes that go to the file, checked and
-//!       unpacked as a reader would; of the others those that go into the codec, since to unpack all would cost more than
-//!       all other checks. The filter is made of the keys found so, and is asked for the first ones and for one in sixteen
-//!       later ones. Which these are depends on the file's id, so that no fault can lie beside them in table after table.
-//! * T5  After an error the builder answers every call with that error, and the file is garbage: the caller
-//!       removes it.
+//! * TABLE-3  Keys arrive in strictly ascending order (checked in every build).
+//! * TABLE-4  When `finish` returns, the file's bytes are durable. Its name is not: the caller syncs the directory
+//!            before anything relies on the table.
+//! * TABLE-10  What the table is said to hold comes from its finished blocks: every entry is decoded again. Of the first
+//!             blocks, of one in eight later ones and of all that are not compressed these are the bytes that go to the file,
+//!             checked and unpacked as a reader would; of the others those that go into the codec, since to unpack all would
+//!             cost more than all other checks. The filter is made of the keys found so, and is asked for the first ones and
+//!             for one in sixteen later ones. Which these are depends on the file's id, so that no fault can lie beside them in
+//!             table after table.
+//! * TABLE-5  After an error the builder answers every call with that error, and the file is garbage: the caller
+//!            removes it.
 //!
 //! Writes go out in pieces of about 256 KiB (a larger block by itself), and every MiB the system is asked to
 //! start writing them back, so that the sync at the end finds little left to do.
@@ -35,7 +36,7 @@ use crate::sync::Arc;
 
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 256 << 10;
-/// The first blocks of a table, all of which are unpacked again, and of how many later ones it is one (T10, `sample`).
+/// The first blocks of a table, all of which are unpacked again, and of how many later ones it is one (TABLE-10, `sample`).
 const CHECKED_BLOCKS: u64 = 64;
 const CHECKED_BLOCK_IN: u64 = 8;
 /// The first keys of a table, each of which the filter is asked for, and of how many later ones it is one.
@@ -98,7 +99,7 @@ pub(crate) struct Builder {
     encoder: Encoder,
     block: BlockBuilder,
     index: IndexBuilder,
-    /// What the finished blocks hold, and the hash of every distinct user key in them (T10).
+    /// What the finished blocks hold, and the hash of every distinct user key in them (TABLE-10).
     tally: Tally,
     hashes: Vec<u64>,
     /// Entries that were added, those of them with the key of the one before, and their smallest and largest number.
@@ -163,7 +164,7 @@ impl Builder {
         self.created_micros = micros;
     }
 
-    /// Appends an entry; `key` sorts after every key before it (T3).
+    /// Appends an entry; `key` sorts after every key before it (TABLE-3).
     pub(crate) fn add(&mut self, key: KeyRef<'_>, value: &[u8]) -> Result<()> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
@@ -290,7 +291,7 @@ impl Builder {
         self.entries
     }
 
-    /// Completes the file and makes its bytes durable (T4). A table without entries is an error, and so is one whose
+    /// Completes the file and makes its bytes durable (TABLE-4). A table without entries is an error, and so is one whose
     /// blocks do not hold as many entries as were added: `Internal`, before its last byte is written.
     pub(crate) fn finish(mut self) -> Result<TableSummary> {
         if let Some(error) = self.failed {
@@ -331,7 +332,7 @@ impl Builder {
         })
     }
 
-    /// Whether the filter is to be made of every user key in the blocks, and of nothing else (T10).
+    /// Whether the filter is to be made of every user key in the blocks, and of nothing else (TABLE-10).
     fn check_hashes(&self) -> Result<()> {
         let sum = self
             .hashes
@@ -443,7 +444,7 @@ fn sample(file_id: u64, row: u64, of: u64) -> u64 {
     key_hash(&place.to_le_bytes()) % of
 }
 
-/// Asks the finished filter for keys that it was made of (F1, T10).
+/// Asks the finished filter for keys that it was made of (FILTER-1, TABLE-10).
 fn check_filter(block: Vec<u8>, file_id: u64, hashes: &[u64], path: &Path) -> Result<()> {
     let (first, later) = hashes.split_at(hashes.len().min(CHECKED_KEYS));
     let rows = later.chunks(CHECKED_KEY_IN as usize).zip(0..);
@@ -483,7 +484,7 @@ impl Output {
     }
 
     /// Writes a block, and reads it back from the bytes that the file will get: `check` sees its raw bytes. If these are
-    /// `known` and the block is compressed it is not unpacked, and `check` sees those (T10).
+    /// `known` and the block is compressed it is not unpacked, and `check` sees those (TABLE-10).
     fn write_block(
         &mut self,
         kind: BlockKind,
@@ -544,7 +545,7 @@ impl Output {
         debug_assert_eq!(
             handle.end(),
             Some(self.offset()),
-            "T1: {BLOCK_TRAILER_BYTES}"
+            "TABLE-1: {BLOCK_TRAILER_BYTES}"
         );
         if self.buffer.len() >= WRITE_BYTES {
             self.flush()?;

@@ -4,8 +4,8 @@
 //! The hash (`content::key_hash`), the two numbers derived from it and the mapping to bits are part of the format and never change
 //! within a filter version.
 //!
-//! * F1  A key that was added is never reported absent.
-//! * F2  The rate of false positives is that of the textbook formula `(1 - e^(-kn/m))^k` (a test holds it to 20 %).
+//! * FILTER-1  A key that was added is never reported absent.
+//! * FILTER-2  The rate of false positives is that of the textbook formula `(1 - e^(-kn/m))^k` (a test holds it to 20 %).
 //!
 //! Source: Kirsch & Mitzenmacher, "Less Hashing, Same Performance: Building a Better Bloom Filter" (2006).
 
@@ -121,7 +121,7 @@ impl Filter {
         })
     }
 
-    /// Whether the key with this hash may have been added. `false` is certain (F1). Cost: one to `probes` bits.
+    /// Whether the key with this hash may have been added. `false` is certain (FILTER-1). Cost: one to `probes` bits.
     #[inline]
     pub(crate) fn may_contain(&self, hash: u64) -> bool {
         let array = &self.block[HEAD_BYTES..];
@@ -176,7 +176,7 @@ mod tests {
         for bits_per_key in [5u32, 10, 16] {
             let filter = filter_of((0..keys).map(decimal), bits_per_key);
             for key in 0..keys {
-                assert!(filter.may_contain(key_hash(&decimal(key))), "F1");
+                assert!(filter.may_contain(key_hash(&decimal(key))), "FILTER-1");
             }
             let mut wrong = 0;
             let mut buffer = [0u8; 16];
@@ -194,7 +194,7 @@ mod tests {
             );
             assert!(
                 (0.8..1.2).contains(&ratio),
-                "F2 at {bits_per_key} bits: {ratio}"
+                "FILTER-2 at {bits_per_key} bits: {ratio}"
             );
         }
     }
@@ -204,7 +204,7 @@ mod tests {
         for keys in [0u64, 1, 2, 10, 100] {
             let filter = filter_of((0..keys).map(decimal), 10);
             for key in 0..keys {
-                assert!(filter.may_contain(key_hash(&decimal(key))), "F1");
+                assert!(filter.may_contain(key_hash(&decimal(key))), "FILTER-1");
             }
             let wrong = (1000..2000)
                 .filter(|key| filter.may_contain(key_hash(&decimal(*key))))

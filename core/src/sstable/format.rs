@@ -3,9 +3,9 @@
 //! Layout: docs/format.md, "SSTable". Blocks of entries are `block/`, the index is `index.rs`, the filter is
 //! `filter.rs`; `builder.rs` writes the whole and `reader.rs` reads it.
 //!
-//! * T1  Every byte of a table is under a checksum that covers the file's id and its offset: header, blocks with
-//!       their trailers, footer; and blocks follow one another without a gap (checked when a table is opened).
-//! * T2  A block's checksum also covers what kind of block it is, how it is compressed, and its length.
+//! * TABLE-1  Every byte of a table is under a checksum that covers the file's id and its offset: header, blocks with
+//!            their trailers, footer; and blocks follow one another without a gap (checked when a table is opened).
+//! * TABLE-2  A block's checksum also covers what kind of block it is, how it is compressed, and its length.
 
 use std::borrow::Cow;
 use std::ops::Deref;
@@ -48,7 +48,7 @@ pub(crate) const MAX_RAW_BLOCK_BYTES: u64 =
 /// The largest `block_size` option.
 pub(crate) const MAX_BLOCK_SIZE: usize = 1 << 28;
 
-/// What a block holds; part of its checksum (T2).
+/// What a block holds; part of its checksum (TABLE-2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum BlockKind {
@@ -158,7 +158,7 @@ pub(crate) struct Footer {
 
 impl Footer {
     /// Where the data blocks end, if filter, index, properties and the footer itself, which is at `footer_at`, follow them
-    /// without a gap (T1).
+    /// without a gap (TABLE-1).
     pub(crate) fn data_end(&self, footer_at: u64) -> Option<u64> {
         let index_at = self.index.offset;
         let data_end = match self.filter {
@@ -221,7 +221,7 @@ impl Footer {
     }
 }
 
-/// The trailer of a block whose `payload` is written at `offset` (T2).
+/// The trailer of a block whose `payload` is written at `offset` (TABLE-2).
 pub(crate) fn block_trailer(
     file_id: u64,
     offset: u64,

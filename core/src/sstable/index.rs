@@ -1,13 +1,13 @@
 //! The index of a table: which data block a key belongs to. Built in one piece, read in one piece, and kept flat
 //! in memory. Layout: docs/format.md, "SSTable".
 //!
-//! * N1  Every data block has a fence, an internal key: all keys of the block are at or after its fence and
-//!       before the next one's. The first fence is the smallest internal key there is.
-//! * N2  A fence is as short as N1 allows: where the user keys on both sides differ, the shortest prefix of the
-//!       right one that is after the left one. So the entries of one user key at or after a seek target are
-//!       never in the block before the one that [`Index::find`] names, and if that block has none, the first
-//!       entry of the next block is the one sought; and a lookup of one key touches one block only.
-//! * N3  Data blocks follow one another without a gap, so the offset of a block is the end of the one before.
+//! * FENCE-1  Every data block has a fence, an internal key: all keys of the block are at or after its fence and
+//!            before the next one's. The first fence is the smallest internal key there is.
+//! * FENCE-2  A fence is as short as FENCE-1 allows: where the user keys on both sides differ, the shortest prefix of the
+//!            right one that is after the left one. So the entries of one user key at or after a seek target are
+//!            never in the block before the one that [`Index::find`] names, and if that block has none, the first
+//!            entry of the next block is the one sought; and a lookup of one key touches one block only.
+//! * FENCE-3  Data blocks follow one another without a gap, so the offset of a block is the end of the one before.
 //!
 //! In memory the fences stand without their common prefix in one buffer, and beside them the next eight bytes of
 //! each as a number, its head: a search compares numbers and looks into the buffer only where they are equal. Heads are
@@ -35,7 +35,7 @@ pub(crate) struct IndexBuilder {
 }
 
 impl IndexBuilder {
-    /// Adds a data block that begins after `last` (`None`: the first block) with `first` (N1, N2).
+    /// Adds a data block that begins after `last` (`None`: the first block) with `first` (FENCE-1, FENCE-2).
     /// Fails only for want of memory.
     pub(crate) fn add(
         &mut self,
@@ -79,12 +79,12 @@ impl IndexBuilder {
     }
 }
 
-/// The shortest internal key after `last` and at or before `first` (N2).
+/// The shortest internal key after `last` and at or before `first` (FENCE-2).
 fn fence<'a>(last: Option<KeyRef<'_>>, first: KeyRef<'a>) -> KeyRef<'a> {
     let Some(last) = last else {
         return KeyRef::new(b"", Trailer::NEWEST);
     };
-    debug_assert!(last < first, "N1: blocks ascend");
+    debug_assert!(last < first, "FENCE-1: blocks ascend");
     if last.user_key == first.user_key {
         // Right after `last`, so that a target between the two finds `first` at once.
         return KeyRef::new(first.user_key, Trailer(last.trailer.0 - 1));
@@ -134,7 +134,7 @@ pub(crate) struct Index {
     heads: Vec<u64>,
     /// The last head of each whole [`GROUP`].
     lasts: Vec<u64>,
-    /// Where each data block begins, and where the last one's trailer ends (N3).
+    /// Where each data block begins, and where the last one's trailer ends (FENCE-3).
     starts: Vec<u64>,
 }
 
@@ -237,14 +237,14 @@ impl Index {
         }
     }
 
-    /// Whether the last user key before block `block` is known to differ from its first one (N2).
+    /// Whether the last user key before block `block` is known to differ from its first one (FENCE-2).
     #[inline]
     pub(crate) fn is_between_keys(&self, block: usize) -> bool {
         let fence = block.checked_sub(1);
         fence.is_some_and(|fence| self.trailers.get(fence) == Some(&Trailer::NEWEST))
     }
 
-    /// The block whose fences enclose `target` (N1).
+    /// The block whose fences enclose `target` (FENCE-1).
     #[inline]
     pub(crate) fn find(&self, target: KeyRef<'_>) -> usize {
         match self.begin(target) {
@@ -465,7 +465,7 @@ mod tests {
         for (number, block) in blocks.iter().enumerate() {
             for key in block {
                 assert_eq!(index.find(*key), number, "{key:?}");
-                // One trailer newer: the same block, or the end of the one before (N2).
+                // One trailer newer: the same block, or the end of the one before (FENCE-2).
                 let newer = KeyRef::new(key.user_key, Trailer(key.trailer.0 + 1));
                 let found = index.find(newer);
                 assert!(found == number || (found + 1 == number && *key == block[0]));
@@ -522,7 +522,7 @@ mod tests {
         let (newest, later) = (Trailer::NEWEST, key(b"", 5).trailer);
         let first = (&b""[..], newest, 24, 10);
         assert_eq!(parse([first, (b"m", newest, 39, 10)]), None);
-        // N1: the first fence is the smallest key, and each is after the one before.
+        // FENCE-1: the first fence is the smallest key, and each is after the one before.
         assert!(parse([(b"", later, 24, 10), (b"m", newest, 39, 10)]).is_some());
         assert!(parse([(b"a", newest, 24, 10), (b"m", newest, 39, 10)]).is_some());
         assert!(parse([first, (b"", newest, 39, 10)]).is_some());
@@ -532,7 +532,7 @@ mod tests {
         many.resize(60, 0);
         let refused = Index::parse(&many, 24, 54).err().map(Undecoded::damage);
         assert_eq!(refused, Some("the index's count cannot be right"));
-        // N3, and no block beyond the last.
+        // FENCE-3, and no block beyond the last.
         assert!(parse([first, (b"m", newest, 40, 9)]).is_some());
         assert!(parse([first, (b"m", newest, 38, 11)]).is_some());
         let beyond = parse([first, (b"m", newest, 39, 11)]);

@@ -1,11 +1,11 @@
 //! Walks the entries of one table, block by block.
 //!
-//! * T8  The iterator holds its table and its current block by counted references, and what it read ahead; nothing
-//!       else between calls. A slow iterator keeps one file open, one block and at most `readahead` bytes in memory,
-//!       which count as pinned.
-//! * T9  After an error the iterator is not valid until the next seek.
-//! * T12 An iterator that rests has no block but a copy of its entry's key. Before anything but a seek it wakes: it reads the
-//!       block again and stands on the same entry. So a merge of many tables holds the large blocks of one of them.
+//! * TABLE-8  The iterator holds its table and its current block by counted references, and what it read ahead; nothing
+//!            else between calls. A slow iterator keeps one file open, one block and at most `readahead` bytes in memory,
+//!            which count as pinned.
+//! * TABLE-9  After an error the iterator is not valid until the next seek.
+//! * TABLE-12  An iterator that rests has no block but a copy of its entry's key. Before anything but a seek it wakes: it reads
+//!             the block again and stands on the same entry. So a merge of many tables holds the large blocks of one of them.
 //!
 //! A scan forward over blocks that are not cached reads ahead: twice as many bytes with each read, up to the
 //! `readahead` it was made with. A seek begins anew, so that point reads stay small. Blocks that were read ahead enter
@@ -42,7 +42,7 @@ pub(crate) struct TableIterator {
     valid: bool,
     /// Whether the block that the cursor is in may be one that is given back while the iterator rests.
     is_in_heavy: bool,
-    /// The entry it stands on while it rests (T12); there is no cursor then.
+    /// The entry it stands on while it rests (TABLE-12); there is no cursor then.
     resting: Option<Box<Resting>>,
     run: Run,
 }
@@ -209,7 +209,7 @@ impl TableIterator {
         }
     }
 
-    /// [`InternalIterator::wake`] of one that rests (T12).
+    /// [`InternalIterator::wake`] of one that rests (TABLE-12).
     #[cold]
     fn wake_to(&mut self, resting: &Resting) -> Result<()> {
         self.valid = false;
@@ -282,7 +282,7 @@ impl InternalIterator for TableIterator {
     fn seek(&mut self, target: KeyRef<'_>) -> Result<()> {
         let number = self.table.find_block(target);
         if !self.place(number, |cursor| cursor.seek(target))? && number + 1 < self.table.blocks() {
-            // N1, N2: the first entry after the target begins the next block.
+            // FENCE-1, FENCE-2: the first entry after the target begins the next block.
             self.place(number + 1, AnyCursor::seek_to_first)?;
         }
         Ok(())
@@ -421,13 +421,13 @@ impl InternalIterator for TableIterator {
     }
 }
 
-/// What asks for a value that has to be woken for it (T12): better no answer than a wrong one.
+/// What asks for a value that has to be woken for it (TABLE-12): better no answer than a wrong one.
 #[cold]
 fn no_block() -> ! {
-    panic!("T12: the value of a table's iterator that has no block")
+    panic!("TABLE-12: the value of a table's iterator that has no block")
 }
 
-/// What a step answers that had to be preceded by a seek, or by waking (T12).
+/// What a step answers that had to be preceded by a seek, or by waking (TABLE-12).
 #[cold]
 fn stepped_without_a_block() -> Error {
     Error::internal("a step of a table's iterator that has no block")

@@ -4,11 +4,11 @@
 //! Opening reads and checks the header, the footer, the properties, the index and the filter (`tail.rs`); damage in any
 //! of them is an error then, never a slower table. Index and filter stay in memory as long as the table is open.
 //!
-//! * T6  A data block comes from the table's own slot for it (a hit: one load, no hash, no lock), or from the
-//!       file, where its checksum is verified before anything is decoded.
-//! * T11 A block knows whose it is: it is made of the raw bytes of that place of that file only, and is handed out for no
-//!       other.
-//! * T7  A value or an iterator holds a counted reference to its block; a slot's guard never outlives a call.
+//! * TABLE-6  A data block comes from the table's own slot for it (a hit: one load, no hash, no lock), or from the
+//!            file, where its checksum is verified before anything is decoded.
+//! * TABLE-11  A block knows whose it is: it is made of the raw bytes of that place of that file only, and is handed out for no
+//!             other.
+//! * TABLE-7  A value or an iterator holds a counted reference to its block; a slot's guard never outlives a call.
 
 pub(super) mod check;
 
@@ -260,7 +260,7 @@ impl Table {
     /// The first step of [`Table::get_with`].
     #[inline]
     pub(crate) fn begin(&self, sought: Sought<'_>) -> Pending {
-        // N2: an entry of this user key at or after the target is in this block or nowhere.
+        // FENCE-2: an entry of this user key at or after the target is in this block or nowhere.
         self.begin_in(self.index.find(sought.key))
     }
 
@@ -401,7 +401,7 @@ impl Table {
         self.index.len()
     }
 
-    /// The data block that `target` is in, or the one before the first entry after it (N2).
+    /// The data block that `target` is in, or the one before the first entry after it (FENCE-2).
     pub(crate) fn find_block(&self, target: KeyRef<'_>) -> usize {
         self.index.find(target)
     }
@@ -435,7 +435,7 @@ impl Table {
         }))
     }
 
-    /// Refuses to hand out another block than number `number` of this table (T11).
+    /// Refuses to hand out another block than number `number` of this table (TABLE-11).
     #[inline]
     fn check_identity(&self, block: &Block, number: usize) -> Result<()> {
         match block.id() == BlockId::new(self.file_id, number) {
@@ -546,7 +546,7 @@ impl Table {
         self.make_block(number, raw)
     }
 
-    /// Data block `number` of its raw bytes; those of another block are refused (T11).
+    /// Data block `number` of its raw bytes; those of another block are refused (TABLE-11).
     fn make_block(&self, number: usize, raw: RawBlock<'_>) -> Result<Block> {
         if !raw.is_at(self.file_id, self.index.handle(number).offset) {
             return Err(self.astray(number));

@@ -1,12 +1,12 @@
 //! What can be read of a damaged table: its intact data blocks, and where the others were.
 //!
-//! * V1  An entry is answered only if its block's checksum is right, the block decodes to its end, and its keys
-//!       ascend behind those of the intact blocks before it.
-//! * V2  The index says where blocks are. If it or the footer is damaged, blocks are found one after the other from
-//!       the beginning, by their checksums; then what follows the first damaged one is lost.
-//! * V3  The file's id comes from its header, else from the manifest, else from the footer's checksum.
-//! * V4  The filter and the properties are not needed, so damage in them loses nothing. If the properties can be read,
-//!       what they say of the entries is told beside what was found.
+//! * SALVAGE-1  An entry is answered only if its block's checksum is right, the block decodes to its end, and its keys
+//!              ascend behind those of the intact blocks before it.
+//! * SALVAGE-2  The index says where blocks are. If it or the footer is damaged, blocks are found one after the other from
+//!              the beginning, by their checksums; then what follows the first damaged one is lost.
+//! * SALVAGE-3  The file's id comes from its header, else from the manifest, else from the footer's checksum.
+//! * SALVAGE-4  The filter and the properties are not needed, so damage in them loses nothing. If the properties can be read,
+//!              what they say of the entries is told beside what was found.
 //!
 //! Memory: the index, and a block at a time. The file is opened for each block, so that any number of tables can be
 //! walked at once with few descriptors.
@@ -164,7 +164,7 @@ struct Located {
     end: Option<u64>,
 }
 
-/// Finds the data blocks by the index, or else one after the other (V2); `None`, which `lost` is told, if nothing says
+/// Finds the data blocks by the index, or else one after the other (SALVAGE-2); `None`, which `lost` is told, if nothing says
 /// which file this is.
 fn locate(
     file: &dyn File,
@@ -207,7 +207,7 @@ fn own_id(file: &dyn File, path: &Path) -> Result<Option<u64>> {
     }
 }
 
-/// The index under each id and for each length that the table may have (V3); the first that can be read.
+/// The index under each id and for each length that the table may have (SALVAGE-3); the first that can be read.
 fn by_any_index(
     file: &dyn File,
     path: &Path,
@@ -246,7 +246,9 @@ fn by_index(file: &dyn File, path: &Path, file_id: u64, size: u64) -> Result<Opt
         let footer = read_exact(file, path, footer_at, FOOTER_BYTES as u64)?;
         let footer = Footer::decode(path, file_id, footer_at, &footer)?;
         let damaged = |what: &str| Error::corruption(path, footer_at, what);
-        let data_end = footer.data_end(footer_at).ok_or_else(|| damaged("T1"))?;
+        let data_end = footer
+            .data_end(footer_at)
+            .ok_or_else(|| damaged("footer: the blocks leave a gap"))?;
         let part = |handle: BlockHandle, kind| {
             let length = handle.length + BLOCK_TRAILER_BYTES as u64;
             let stored = read_exact(file, path, handle.offset, length)?;
@@ -276,7 +278,7 @@ fn by_index(file: &dyn File, path: &Path, file_id: u64, size: u64) -> Result<Opt
     }
 }
 
-/// The id under which the footer of the table of `size` bytes is intact (V3). The index will prove it.
+/// The id under which the footer of the table of `size` bytes is intact (SALVAGE-3). The index will prove it.
 fn id_by_footer(file: &dyn File, path: &Path, size: u64) -> Result<Option<u64>> {
     let Some(offset) = size.checked_sub(FOOTER_BYTES as u64) else {
         return Ok(None);
@@ -291,7 +293,7 @@ fn id_by_footer(file: &dyn File, path: &Path, size: u64) -> Result<Option<u64>> 
         .map(|(covered, checksum)| id_behind(u32::from_le_bytes(*checksum), offset, &[covered])))
 }
 
-/// Finds the data blocks one after the other (V2), and where there is no further block although there should be.
+/// Finds the data blocks one after the other (SALVAGE-2), and where there is no further block although there should be.
 fn by_search(
     file: &dyn File,
     path: &Path,
@@ -490,12 +492,12 @@ impl SalvagedTable {
 
     /// The first encoded key.
     pub(crate) fn smallest_key(&self) -> KeyRef<'_> {
-        KeyRef::decode(&self.smallest).expect("V1: a table has a key, with its trailer")
+        KeyRef::decode(&self.smallest).expect("SALVAGE-1: a table has a key, with its trailer")
     }
 
     /// The last encoded key.
     pub(crate) fn largest_key(&self) -> KeyRef<'_> {
-        KeyRef::decode(&self.largest).expect("V1: a table has a key, with its trailer")
+        KeyRef::decode(&self.largest).expect("SALVAGE-1: a table has a key, with its trailer")
     }
 }
 
@@ -510,7 +512,7 @@ pub(crate) struct SalvageIterator {
 impl SalvageIterator {
     /// On the first entry.
     pub(crate) fn new(env: &dyn Env, table: SalvagedTable) -> Result<SalvageIterator> {
-        let handle = *table.blocks.first().expect("V1: it has an entry");
+        let handle = *table.blocks.first().expect("SALVAGE-1: it has an entry");
         Ok(SalvageIterator {
             cursor: table.read(env, handle)?,
             next: 1,

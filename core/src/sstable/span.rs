@@ -4,10 +4,10 @@
 //! the last. Where the iterator can tell that of a whole stretch, whoever holds it takes a span, walks that, and tells the
 //! iterator afterwards where it has ended.
 //!
-//! * W1  A span stands within its limits, on an entry that its reader sees: the newest version of its key up to the
-//!       reader's number, and no tombstone. A step that would break this is not taken.
-//! * W2  Whoever sets the limits knows that no other source has an entry between those within, and that the key at the
-//!       lower limit has no newer version before it. Within them the block tells where a key begins (E1).
+//! * SPAN-1  A span stands within its limits, on an entry that its reader sees: the newest version of its key up to the
+//!           reader's number, and no tombstone. A step that would break this is not taken.
+//! * SPAN-2  Whoever sets the limits knows that no other source has an entry between those within, and that the key at the
+//!           lower limit has no newer version before it. Within them the block tells where a key begins (LAYOUT-1).
 //!
 //! Cost: a step reads an offset and the head of an entry.
 
@@ -25,7 +25,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// From where `cursor` stands, as far as its block reaches. Requires `valid`, and W1 of that entry.
+    /// From where `cursor` stands, as far as its block reaches. Requires `valid`, and SPAN-1 of that entry.
     pub(super) fn new(cursor: &FlatCursor, sequence: SequenceNumber) -> Span {
         debug_assert!(cursor.valid());
         Span {
@@ -67,14 +67,14 @@ impl Span {
     /// Leaves out what is before `limit`, which is not after the entry it stands on.
     pub(crate) fn begin_at(&mut self, limit: KeyRef<'_>) {
         let start = self.cursor.lower_bound(limit);
-        debug_assert!(start <= self.index(), "W1: it stands within its limits");
+        debug_assert!(start <= self.index(), "SPAN-1: it stands within its limits");
         self.within.start = self.within.start.max(start);
     }
 
     /// Leaves out what is not before `limit`, which is behind the entry it stands on.
     pub(crate) fn end_before(&mut self, limit: KeyRef<'_>) {
         let end = self.cursor.lower_bound(limit);
-        debug_assert!(end > self.index(), "W1: it stands within its limits");
+        debug_assert!(end > self.index(), "SPAN-1: it stands within its limits");
         self.within.end = self.within.end.min(end);
     }
 

@@ -4,7 +4,7 @@
 //! table's facts and its sum come from bytes that a reader could have, never from what somebody meant to write.
 //!
 //! * TALLY-1  A block that it accepts is well formed: every entry lies within it, the restart points are entries, and
-//!            internal keys ascend strictly, from one block to the next too (B1 to B3, T3).
+//!            internal keys ascend strictly, from one block to the next too (BLOCK-1 to BLOCK-3, TABLE-3).
 //! * TALLY-2  After an error it tells nothing of the block that failed, but goes on with the next one.
 
 use std::cmp::Ordering;
@@ -92,7 +92,7 @@ impl Tally {
         outcome
     }
 
-    /// Whether `fence` lies between the last block that was added and what came before it (N1).
+    /// Whether `fence` lies between the last block that was added and what came before it (FENCE-1).
     pub(super) fn is_fence(&self, fence: KeyRef<'_>) -> bool {
         let before = self
             .before_trailer

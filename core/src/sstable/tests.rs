@@ -716,7 +716,7 @@ fn a_flipped_byte_anywhere_is_corruption_or_harmless() {
                         );
                         moved = iterator.next();
                     }
-                    check(&table).expect_err("T1: every byte is checked")
+                    check(&table).expect_err("TABLE-1: every byte is checked")
                 }
             };
             assert_eq!(error.kind(), ErrorKind::Corruption, "byte {at}: {error}");
@@ -1005,7 +1005,7 @@ fn a_malformed_block_is_damage_and_never_panics() {
             let _ = (cursor.key(), cursor.value());
             outcome = cursor.next();
             steps += 1;
-            assert!(steps <= bytes.len(), "B5");
+            assert!(steps <= bytes.len(), "BLOCK-5");
         }
         damages += usize::from(outcome.is_err());
         let mut outcome = cursor.seek_to_last();
@@ -1013,7 +1013,7 @@ fn a_malformed_block_is_damage_and_never_panics() {
             let _ = (cursor.key(), cursor.value());
             outcome = cursor.prev().map(|_| ());
             steps += 1;
-            assert!(steps <= 2 * bytes.len(), "B5");
+            assert!(steps <= 2 * bytes.len(), "BLOCK-5");
         }
         let _ = cursor.seek(key_of(&target));
         if cursor.valid() {
@@ -1205,8 +1205,8 @@ fn keys_out_of_order_are_refused_and_the_builder_stays_failed() {
         let error = builder.add(second, b"2").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Internal);
         let behind = KeyRef::new(b"z", put(9));
-        assert!(builder.add(behind, b"3").is_err(), "T5");
-        assert!(builder.finish().is_err(), "T5");
+        assert!(builder.add(behind, b"3").is_err(), "TABLE-5");
+        assert!(builder.finish().is_err(), "TABLE-5");
     }
     let (env, path) = in_memory();
     let file = env.create_new(&path).unwrap();
@@ -1366,13 +1366,13 @@ fn a_flat_block_answers_like_the_sorted_list_it_was_built_from() {
             let stored = stored.bytes().len();
             assert!(
                 flat > 2 * stored - 16 || flat > 65_000 || flat / model.len() >= 1 << 10,
-                "E2, seed {seed:#x}"
+                "LAYOUT-2, seed {seed:#x}"
             );
             continue;
         };
         flattened += 1;
         assert!(stored.flatten().is_none(), "it is made once");
-        assert!(flat.bytes().len() <= 2 * stored.bytes().len(), "E2");
+        assert!(flat.bytes().len() <= 2 * stored.bytes().len(), "LAYOUT-2");
         let Ok(mut cursor) = block::FlatCursor::new(flat.clone()) else {
             panic!("it is flat");
         };
@@ -1423,21 +1423,21 @@ fn a_block_that_is_damaged_unordered_or_much_larger_as_a_whole_stays_stored() {
     let ordered: Model = vec![entry(b"a", 2), entry(b"a", 1), entry(b"b", 9)];
     assert!(is_flattened(block_of(&ordered, 2)));
     let unordered: Model = vec![entry(b"a", 1), entry(b"a", 2), entry(b"b", 9)];
-    assert!(!is_flattened(block_of(&unordered, 2)), "E1");
+    assert!(!is_flattened(block_of(&unordered, 2)), "LAYOUT-1");
     let mut damaged = block_of(&ordered, 16);
     // The second entry begins with what it shares: more than the first key has.
     let second = 3 + 1 + 8 + 1;
     assert_eq!(damaged[second], 1);
     damaged[second] = 7;
-    assert!(!is_flattened(damaged), "E1");
+    assert!(!is_flattened(damaged), "LAYOUT-1");
     let shared = [b'k'; 400];
     let keys = (0..50u8).map(|last| [&shared[..], &[last]].concat());
     let long: Model = keys.map(|key| entry(&key, 1)).collect();
-    assert!(!is_flattened(block_of(&long, 16)), "E2");
+    assert!(!is_flattened(block_of(&long, 16)), "LAYOUT-2");
     let huge: Model = (0..70u8)
         .map(|last| (entry(&[last], 1).0, vec![0; 1000]))
         .collect();
-    assert!(!is_flattened(block_of(&huge, 16)), "E2");
+    assert!(!is_flattened(block_of(&huge, 16)), "LAYOUT-2");
 }
 
 /// A raw block of these entries (shared bytes, suffix, value), with one restart point.

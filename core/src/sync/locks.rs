@@ -5,15 +5,15 @@
 //! that the child does not have. So here a thread waits in the lock itself, by std's locks, which on Linux wait on their own
 //! words. What a child's own database locks was then never touched by its parent.
 //!
-//! * Y6  A lock that nobody else wants costs one compare-and-swap to take and one swap to release, and no call.
-//! * Y7  Whoever takes a lock after having waited marks it as wanted, since others may wait still: so a release that finds no
-//!   mark has nobody to wake.
-//! * Y8  Between a waiter's last look and its sleep it holds the inner lock, which whoever wakes takes first: no wake-up is
-//!   lost. The inner locks are held for a few instructions, never across anything that blocks.
-//! * Y9  A wait may end without a notification. Everybody who waits looks again at what was waited for.
-//! * Y10 Whom a call for all wakes, it wakes one after the other, each when the one before has the mutex: at once they would
-//!   only crowd before it. They are in a room of their own: those who begin to wait after the call go to the other room, so
-//!   that none of them takes the place of one who was called.
+//! * MUTEX-1  A lock that nobody else wants costs one compare-and-swap to take and one swap to release, and no call.
+//! * MUTEX-2  Whoever takes a lock after having waited marks it as wanted, since others may wait still: so a release that finds
+//!            no mark has nobody to wake.
+//! * MUTEX-3  Between a waiter's last look and its sleep it holds the inner lock, which whoever wakes takes first: no wake-up
+//!            is lost. The inner locks are held for a few instructions, never across anything that blocks.
+//! * MUTEX-4  A wait may end without a notification. Everybody who waits looks again at what was waited for.
+//! * MUTEX-5  Whom a call for all wakes, it wakes one after the other, each when the one before has the mutex: at once they
+//!            would only crowd before it. They are in a room of their own: those who begin to wait after the call go to the
+//!            other room, so that none of them takes the place of one who was called.
 //!
 //! Under `--cfg shuttle` the engine waits by the checker's own locks, and `locks/models.rs` checks these.
 
@@ -53,7 +53,7 @@ pub type MutexGuard<'a, T> = lock_api::MutexGuard<'a, RawMutex, T>;
 /// What excludes the others, without what it guards.
 pub struct RawMutex {
     state: AtomicU32,
-    /// How many threads sleep, or are about to (Y8).
+    /// How many threads sleep, or are about to (MUTEX-3).
     sleepers: sync::Mutex<u32>,
     freed: sync::Condvar,
 }
@@ -156,7 +156,7 @@ pub struct Condvar {
     called: [sync::Condvar; 2],
 }
 
-/// Who sleeps in which of the two rooms (Y10).
+/// Who sleeps in which of the two rooms (MUTEX-5).
 #[derive(Default)]
 struct Rooms {
     /// Where those go who come now.
@@ -186,7 +186,7 @@ impl Condvar {
         }
     }
 
-    /// Releases the mutex, waits to be notified (Y9), and takes the mutex again.
+    /// Releases the mutex, waits to be notified (MUTEX-4), and takes the mutex again.
     pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
         self.sleep(guard, |called, rooms| {
             let rooms = called.wait(rooms);
@@ -221,7 +221,7 @@ impl Condvar {
         ) -> (sync::MutexGuard<'a, Rooms>, R),
     ) -> R {
         self.waiting.fetch_add(1, Relaxed);
-        // Y8: taken before the caller's mutex is free.
+        // MUTEX-3: taken before the caller's mutex is free.
         let mut rooms = held(&self.rooms);
         let room = rooms.entry;
         rooms.sleepers[room] += 1;
@@ -235,7 +235,7 @@ impl Condvar {
         outcome
     }
 
-    /// Wakes the next of a room that is being emptied (Y10).
+    /// Wakes the next of a room that is being emptied (MUTEX-5).
     fn call_next(&self, room: usize) {
         let rooms = held(&self.rooms);
         if room != rooms.entry && rooms.sleepers[room] > 0 {

@@ -3,10 +3,10 @@
 //! Each operation is a point at which the scheduler may let another thread go on. All atomics are sequentially
 //! consistent here: weaker orders are argued where they are used, and checked by nothing in this file.
 //!
-//! * Y3  A wait with a time limit may end at once, and always says that its time was up: who waits so must not need
-//!   the notification.
-//! * Y4  Nothing is poisoned, as in parking_lot.
-//! * Y5  A pointer that is swapped is a lock around an `Arc`; what was swapped out is dropped outside of it.
+//! * MODEL-3  A wait with a time limit may end at once, and always says that its time was up: who waits so must not need
+//!            the notification.
+//! * MODEL-4  Nothing is poisoned, as in parking_lot.
+//! * MODEL-5  A pointer that is swapped is a lock around an `Arc`; what was swapped out is dropped outside of it.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, PoisonError};
@@ -115,7 +115,7 @@ pub struct Condvar(shuttle::sync::Condvar);
 pub struct WaitTimeoutResult;
 
 impl WaitTimeoutResult {
-    /// Y3.
+    /// MODEL-3.
     pub fn timed_out(&self) -> bool {
         true
     }
@@ -154,7 +154,7 @@ impl Condvar {
     }
 }
 
-/// A pointer that is replaced as a whole (Y5).
+/// A pointer that is replaced as a whole (MODEL-5).
 pub struct Swapped<P>(Mutex<P>);
 
 pub type ArcSwap<T> = Swapped<Arc<T>>;

@@ -7,7 +7,7 @@
 //! * BOUND-2  Tables that were disjoint, given together and in order, stay so: the bound between two of them is long enough
 //!            to tell the last key of one from the first key of the other.
 //! * BOUND-3  Outputs of a compaction stay within the bounds of its inputs. So they are disjoint from every other table of
-//!            their level, as those are from the inputs (P4).
+//!            their level, as those are from the inputs (PICKER-4).
 
 use super::edit::TableInfo;
 use crate::key::{KeyRef, Trailer};

@@ -12,13 +12,13 @@ use crate::error::{Error, Result};
 use crate::key::FileNumber;
 use crate::sync::Arc;
 
-/// No version has more bytes or entries (V5): sums over its tables, and what a life adds to them, are numbers.
+/// No version has more bytes or entries (VERSION-5): sums over its tables, and what a life adds to them, are numbers.
 const MOST: u64 = u64::MAX / 2;
 
 impl Version {
     /// The version after `edit`, and the files that are in this one only.
     ///
-    /// `Internal` if the edit removes what is not there, or its result breaks V2 or V4.
+    /// `Internal` if the edit removes what is not there, or its result breaks VERSION-2 or VERSION-4.
     pub(crate) fn apply(
         &self,
         edit: &VersionEdit,
@@ -83,7 +83,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// The version, and the files that were removed for good. `Internal` if V2, V4 or V5 would break.
+    /// The version, and the files that were removed for good. `Internal` if VERSION-2, VERSION-4 or VERSION-5 would break.
     pub(crate) fn finish(mut self) -> Result<(Version, Vec<Arc<FileMeta>>)> {
         let mut levels: [Arc<Level>; LEVELS] = self.base.levels.clone();
         for (number, level) in levels.iter_mut().enumerate() {
@@ -119,7 +119,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// V2.
+/// VERSION-2.
 fn check_disjoint(level: usize, files: &[Arc<FileMeta>]) -> Result<()> {
     for pair in files.windows(2) {
         if pair[0].largest_key().user_key >= pair[1].smallest_key().user_key {

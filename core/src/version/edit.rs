@@ -4,9 +4,9 @@
 //! A tag this build does not know is `Unsupported`: whoever wrote it meant it. Only tags from [`FIRST_SKIPPABLE`] on
 //! are skipped, which a later build may use for what a reader can do without. So it is in the tail of an added table.
 //!
-//! * E1  Decoding never panics and allocates no more than the bytes it was given.
-//! * E2  A decoded edit holds only what a version may hold: levels below 7, keys with a trailer and within
-//!       their limits, bounds and sequence numbers in order.
+//! * EDIT-1  Decoding never panics and allocates no more than the bytes it was given.
+//! * EDIT-2  A decoded edit holds only what a version may hold: levels below 7, keys with a trailer and within
+//!           their limits, bounds and sequence numbers in order.
 //!
 //! Elsewhere: where edits lie in a file (`manifest.rs`), what they do to a version (`builder.rs`).
 
@@ -194,12 +194,12 @@ impl TableInfo {
 
     /// The first entry's key, or what sorts before it.
     pub(crate) fn smallest_key(&self) -> KeyRef<'_> {
-        KeyRef::decode(&self.smallest).expect("bounds carry a trailer (E2)")
+        KeyRef::decode(&self.smallest).expect("bounds carry a trailer (EDIT-2)")
     }
 
     /// The last entry's key, or what sorts after it.
     pub(crate) fn largest_key(&self) -> KeyRef<'_> {
-        KeyRef::decode(&self.largest).expect("bounds carry a trailer (E2)")
+        KeyRef::decode(&self.largest).expect("bounds carry a trailer (EDIT-2)")
     }
 
     /// Reads the fields that follow the ones that every version has.
@@ -249,7 +249,7 @@ impl TableInfo {
         }
     }
 
-    /// Refuses what no table can be (E2).
+    /// Refuses what no table can be (EDIT-2).
     pub(crate) fn check(&self) -> Result<()> {
         let fault = |what: &str| Err(Error::internal(format!("table {}: {what}", self.number)));
         let (Some(smallest), Some(largest)) = (
@@ -303,13 +303,13 @@ pub(crate) struct VersionEdit {
 impl VersionEdit {
     /// Adds a table to `level`.
     pub(crate) fn add(&mut self, level: usize, table: TableInfo) {
-        debug_assert!(level < LEVELS && table.check().is_ok(), "E2");
+        debug_assert!(level < LEVELS && table.check().is_ok(), "EDIT-2");
         self.added.push((level, table));
     }
 
     /// Removes a table from `level`.
     pub(crate) fn remove(&mut self, level: usize, number: FileNumber) {
-        debug_assert!(level < LEVELS, "E2");
+        debug_assert!(level < LEVELS, "EDIT-2");
         self.removed.push((level, number));
     }
 

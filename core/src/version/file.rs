@@ -1,11 +1,11 @@
 //! A live table file, counted, and the queue of files that nobody needs any more.
 //!
-//! * F1  A file is deleted only after the edit that removed it is durable *and* its last reader has let go: the
-//!       version set marks it, and dropping the last reference queues its number.
-//! * F2  Dropping does no disk work, takes only the queue's own lock, and cannot panic: readers drop versions
-//!       anywhere, also under other locks.
-//! * F3  In a forked child nothing is queued: the files are the parent's, and so may be the thread that holds the
-//!       queue's lock.
+//! * FILE-1  A file is deleted only after the edit that removed it is durable *and* its last reader has let go: the
+//!           version set marks it, and dropping the last reference queues its number.
+//! * FILE-2  Dropping does no disk work, takes only the queue's own lock, and cannot panic: readers drop versions
+//!           anywhere, also under other locks.
+//! * FILE-3  In a forked child nothing is queued: the files are the parent's, and so may be the thread that holds the
+//!           queue's lock.
 //!
 //! Elsewhere: who empties the queue and deletes (`db`).
 
@@ -21,10 +21,10 @@ use crate::sync::{Arc, Mutex};
 /// Numbers of tables that may be deleted now.
 pub(crate) struct ObsoleteFiles {
     numbers: Mutex<Vec<FileNumber>>,
-    /// Told when a number was queued. Runs wherever a reader let go (F2), so it must not lock or block: it sets
+    /// Told when a number was queued. Runs wherever a reader let go (FILE-2), so it must not lock or block: it sets
     /// a flag or unparks a thread.
     wake: Box<dyn Fn() + Send + Sync>,
-    /// The process it belongs to (F3).
+    /// The process it belongs to (FILE-3).
     forks: u32,
 }
 
@@ -83,7 +83,7 @@ impl FileMeta {
         FileMeta::new(self.info.clone(), Arc::clone(&self.queue))
     }
 
-    /// Has the file deleted once nobody holds it. Requires that its removal is durable (F1).
+    /// Has the file deleted once nobody holds it. Requires that its removal is durable (FILE-1).
     pub(super) fn mark_obsolete(&self) {
         // Whoever drops the last reference sees this: dropping an Arc orders all earlier uses before it.
         self.is_obsolete.store(true, Ordering::Relaxed);

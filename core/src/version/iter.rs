@@ -1,7 +1,7 @@
 //! Walks some tables of a level as one run, opening each when it is reached.
 //!
-//! * L1  At most one table is open at a time, and only if a seek or a step stands in it.
-//! * L2  `current` is valid whenever it is there: a table that ends is left at once.
+//! * LEVEL-1  At most one table is open at a time, and only if a seek or a step stands in it.
+//! * LEVEL-2  `current` is valid whenever it is there: a table that ends is left at once.
 
 use std::ops::Range;
 
@@ -108,7 +108,7 @@ impl LevelIterator {
         let moved = step(iterator);
         let stands = iterator.valid();
         if !stands {
-            // L2.
+            // LEVEL-2.
             self.current = None;
         }
         moved.map(|()| stands)

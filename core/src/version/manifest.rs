@@ -3,14 +3,14 @@
 //! Layout: docs/format.md, "Manifest" and "CURRENT". A manifest is a head, two slots, then records, one edit each.
 //! A slot says how many bytes and edits count; the other slot is written next, so one is always whole.
 //!
-//! * M1  An edit counts once a synced slot covers its record. Record first, sync, then slot, sync.
-//! * M2  The slots are written in turn: generation g lies in slot g % 2. Tearing one leaves the other.
-//! * M3  Fewer bytes than the newest slot says, or a bad record below its length, is `Corruption`. What lies
-//!       after that length is an unfinished append and is ignored, except:
-//! * M4  If one slot is bad, a whole record right at the length of the good one counts as well. It was synced before
-//!       the bad slot was written (M1), so a slot that rots later cannot take an acknowledged edit back.
-//! * M5  After a failed append or sync the writer is poisoned: its tail is unknown, so nothing may follow it. The
-//!       version set starts a new manifest.
+//! * SLOT-1  An edit counts once a synced slot covers its record. Record first, sync, then slot, sync.
+//! * SLOT-2  The slots are written in turn: generation g lies in slot g % 2. Tearing one leaves the other.
+//! * SLOT-3  Fewer bytes than the newest slot says, or a bad record below its length, is `Corruption`. What lies
+//!           after that length is an unfinished append and is ignored, except:
+//! * SLOT-4  If one slot is bad, a whole record right at the length of the good one counts as well. It was synced before
+//!           the bad slot was written (SLOT-1), so a slot that rots later cannot take an acknowledged edit back.
+//! * SLOT-5  After a failed append or sync the writer is poisoned: its tail is unknown, so nothing may follow it. The
+//!           version set starts a new manifest.
 //!
 //! Elsewhere: when to start a new manifest (`set.rs`), what an edit holds (`edit.rs`).
 
@@ -56,7 +56,7 @@ struct Slot {
 }
 
 impl Slot {
-    /// Where the slot of this generation lies (M2).
+    /// Where the slot of this generation lies (SLOT-2).
     fn offset(generation: u64) -> u64 {
         SECTOR_BYTES * (1 + generation % 2)
     }
@@ -110,7 +110,7 @@ fn encode_head(file_id: u64) -> Vec<u8> {
 /// The record of `edit`, the one after `index` others, at `offset`.
 fn encode_record(edit: &VersionEdit, file_id: u64, offset: u64, index: u64) -> Result<Vec<u8>> {
     let record = encoded_record(edit, file_id, offset, index)?;
-    // S7 of `set.rs`: what is written is what was meant.
+    // SET-7 of `set.rs`: what is written is what was meant.
     match VersionEdit::decode(&record[RECORD_HEADER_BYTES..])? == *edit {
         true => Ok(record),
         false => Err(Error::internal(
@@ -178,7 +178,7 @@ impl ManifestWriter {
             slot.edits += 1;
         }
         file.write_at(0, &encode_head(file_id))?;
-        // Both slots are written, so that from now on a bad one is a torn or a damaged one (M4).
+        // Both slots are written, so that from now on a bad one is a torn or a damaged one (SLOT-4).
         for generation in 0..2 {
             slot.generation = generation;
             file.write_at(Slot::offset(generation), &slot.encode(file_id))?;
@@ -196,7 +196,7 @@ impl ManifestWriter {
         })
     }
 
-    /// Appends `edit`; durable when this returns (M1). After an error the writer is poisoned (M5), and whether
+    /// Appends `edit`; durable when this returns (SLOT-1). After an error the writer is poisoned (SLOT-5), and whether
     /// the edit counts at the next open is unknown.
     pub(crate) fn append(&mut self, edit: &VersionEdit) -> Result<()> {
         if self.poisoned {
@@ -326,7 +326,7 @@ pub(crate) struct ManifestReader {
     read: u64,
     /// Both slots were whole, and nothing lies after the length that counts.
     is_clean: bool,
-    /// One slot is bad: a whole record after the length counts (M4).
+    /// One slot is bad: a whole record after the length counts (SLOT-4).
     one_slot: bool,
 }
 
@@ -474,7 +474,7 @@ impl ManifestReader {
             return Err(self.corruption(what));
         }
         if std::mem::take(&mut self.one_slot) {
-            // M4.
+            // SLOT-4.
             match self.read_record(self.file_length) {
                 Ok(payload) => {
                     let edit = self.decode(&payload)?;

@@ -3,14 +3,15 @@
 //! A [`Version`] is one immutable arrangement of tables in seven levels. Readers pin one; flush and compaction
 //! make the next by an edit.
 //!
-//! * V1  Level 0 is sorted newest first (by largest sequence number, then file number); its tables may overlap.
-//! * V2  In each deeper level tables are sorted by key and no user key lies in the range of two of them: one
-//!       table answers for a key, and all versions of a key within a level lie in one table.
-//! * V3  For one user key, every entry in a level is newer than every entry in any deeper level.
-//! * V4  A file is in a version at most once.
-//! * V5  The bytes of all its tables, and their entries, add up to at most 2^63 - 1.
+//! * VERSION-1  Level 0 is sorted newest first (by largest sequence number, then file number); its tables may overlap.
+//! * VERSION-2  In each deeper level tables are sorted by key and no user key lies in the range of two of them: one
+//!              table answers for a key, and all versions of a key within a level lie in one table.
+//! * VERSION-3  For one user key, every entry in a level is newer than every entry in any deeper level.
+//! * VERSION-4  A file is in a version at most once.
+//! * VERSION-5  The bytes of all its tables, and their entries, add up to at most 2^63 - 1.
 //!
-//! V1, V2, V4 and V5 are checked whenever an edit is applied, also at recovery; V3 is the picker's business.
+//! VERSION-1, VERSION-2, VERSION-4 and VERSION-5 are checked whenever an edit is applied, also at recovery; VERSION-3 is the
+//! picker's business.
 //!
 //! * `bounds.rs`    short bounds of tables with long keys
 //! * `edit.rs`      one change, encoded          * `builder.rs`  edits applied to a version
@@ -68,7 +69,7 @@ pub(crate) struct Content {
     pub(crate) is_known: bool,
 }
 
-/// The tables of one level, in the order of V1 or V2.
+/// The tables of one level, in the order of VERSION-1 or VERSION-2.
 #[derive(Default)]
 pub(crate) struct Level {
     files: Vec<Arc<FileMeta>>,
@@ -86,7 +87,7 @@ impl Level {
                 .iter()
                 .map(|file| prefix(file.largest_key().user_key))
                 .collect(),
-            // Too many are refused when all levels are known (V5).
+            // Too many are refused when all levels are known (VERSION-5).
             bytes: files
                 .iter()
                 .fold(0, |sum, file| file.size.saturating_add(sum)),
@@ -101,7 +102,7 @@ impl Level {
         &self.files
     }
 
-    /// The index of the first table that reaches to `user_key` or beyond it. Requires V2.
+    /// The index of the first table that reaches to `user_key` or beyond it. Requires VERSION-2.
     fn first_reaching(&self, user_key: &[u8]) -> usize {
         let prefix = prefix(user_key);
         let low = self.prefixes.partition_point(|&p| p < prefix);
@@ -109,7 +110,7 @@ impl Level {
         low + self.files[low..high].partition_point(|file| file.largest_key().user_key < user_key)
     }
 
-    /// The indexes of the tables that reach into `[start, end]`; `None` is open. Requires V2.
+    /// The indexes of the tables that reach into `[start, end]`; `None` is open. Requires VERSION-2.
     fn range(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> Range<usize> {
         let from = start.map_or(0, |start| self.first_reaching(start));
         let to = end.map_or(self.files.len(), |end| {
@@ -178,7 +179,7 @@ impl Version {
         }
     }
 
-    /// The tables of `level`, in the order of V1 or V2.
+    /// The tables of `level`, in the order of VERSION-1 or VERSION-2.
     pub(crate) fn files(&self, level: usize) -> &[Arc<FileMeta>] {
         self.levels[level].files()
     }
@@ -243,7 +244,7 @@ impl Version {
     /// The one table of `level` (1 or deeper) that may hold `user_key`.
     #[inline]
     pub(crate) fn file_for(&self, level: usize, user_key: &[u8]) -> Option<&Arc<FileMeta>> {
-        debug_assert!(level > 0, "V2 holds for the deeper levels only");
+        debug_assert!(level > 0, "VERSION-2 holds for the deeper levels only");
         let level = &self.levels[level];
         if level.files.is_empty() {
             return None;

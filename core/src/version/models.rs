@@ -6,7 +6,7 @@ use crate::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use crate::sync::checker::check;
 use crate::sync::{ArcSwap, Condvar, Mutex, thread};
 
-/// F1 of `file.rs`. Fails if `mark_obsolete` queues the number at once, if the drop does not queue or does not wake,
+/// FILE-1 of `file.rs`. Fails if `mark_obsolete` queues the number at once, if the drop does not queue or does not wake,
 /// or wakes before it has queued.
 #[test]
 fn a_table_is_deleted_once_and_only_after_its_last_reader() {
@@ -35,7 +35,7 @@ fn a_table_is_deleted_once_and_only_after_its_last_reader() {
                     let bit = 1 << pinned.info.number.0;
                     assert!(
                         deleted.load(SeqCst) & bit == 0,
-                        "F1: deleted under a reader"
+                        "FILE-1: deleted under a reader"
                     );
                 }
             })

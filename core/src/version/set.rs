@@ -1,19 +1,19 @@
 //! The current version, and how it comes to be and stays durable.
 //!
-//! * S1  Memory follows the disk: a version is installed only after its edit is durable. If that failed, the
-//!       current version stays, and whether the edit counts at the next open may be unknown. Nobody else removes
-//!       the tables it adds: the set queues them as obsolete once it is certain that nothing names them, at once
-//!       or with the next edit that succeeds.
-//! * S2  A manifest that failed a write gets nothing more. The next edit begins a new one and switches CURRENT.
-//! * S3  A switch is: new manifest complete, synced, directory synced; then CURRENT. Old manifests go after it.
-//! * S7  An edit changes what tables hold, in sum, by what its maker says, and the record that is written says what the edit
-//!       says: a table that is left out, removed by mistake, or spoilt on its way to the disk is noticed before anything
-//!       is installed.
-//! * S4  File numbers are never given out twice: each edit records the next one, and an open passes over every
-//!       number that stands in a name in the directory.
-//! * S5  Open never guesses: a missing CURRENT, manifest or table is an error, never an empty store.
-//! * S6  What an open reads may be in the kernel's memory only: the last life was killed before its sync, or that
-//!       sync failed. So the first edit of a life goes into a new manifest, and nothing is removed before it.
+//! * SET-1  Memory follows the disk: a version is installed only after its edit is durable. If that failed, the
+//!          current version stays, and whether the edit counts at the next open may be unknown. Nobody else removes
+//!          the tables it adds: the set queues them as obsolete once it is certain that nothing names them, at once
+//!          or with the next edit that succeeds.
+//! * SET-2  A manifest that failed a write gets nothing more. The next edit begins a new one and switches CURRENT.
+//! * SET-3  A switch is: new manifest complete, synced, directory synced; then CURRENT. Old manifests go after it.
+//! * SET-7  An edit changes what tables hold, in sum, by what its maker says, and the record that is written says what the edit
+//!          says: a table that is left out, removed by mistake, or spoilt on its way to the disk is noticed before anything
+//!          is installed.
+//! * SET-4  File numbers are never given out twice: each edit records the next one, and an open passes over every
+//!          number that stands in a name in the directory.
+//! * SET-5  Open never guesses: a missing CURRENT, manifest or table is an error, never an empty store.
+//! * SET-6  What an open reads may be in the kernel's memory only: the last life was killed before its sync, or that
+//!          sync failed. So the first edit of a life goes into a new manifest, and nothing is removed before it.
 //!
 //! `log_and_apply` syncs the disk; the database calls it under a lock of its own for the set.
 //! Elsewhere: telling a database from what is none (`identity.rs`), deleting tables and logs (`db`).
@@ -42,7 +42,7 @@ const MIN_ROLL_BYTES: u64 = 1 << 20;
 /// And to this many times its size when it was begun.
 const ROLL_FACTOR: u64 = 4;
 
-/// Gives out file numbers, to any thread, without a lock (S4).
+/// Gives out file numbers, to any thread, without a lock (SET-4).
 pub(crate) struct FileNumbers(AtomicU64);
 
 impl FileNumbers {
@@ -70,15 +70,15 @@ pub(crate) struct VersionSet {
     last_sequence: SequenceNumber,
     /// The manifest CURRENT names.
     manifest_number: FileNumber,
-    /// `None` if the next edit must begin a new manifest (S2).
+    /// `None` if the next edit must begin a new manifest (SET-2).
     writer: Option<ManifestWriter>,
-    /// Whether the writer's manifest was found, not made (S6).
+    /// Whether the writer's manifest was found, not made (SET-6).
     is_inherited: bool,
     /// Bytes of records with which the manifest began.
     snapshot_bytes: u64,
-    /// Manifests to remove after the next switch, or the next try (S3).
+    /// Manifests to remove after the next switch, or the next try (SET-3).
     old_manifests: Vec<FileNumber>,
-    /// Whether the last edit that was tried may or may not be on the disk (S1).
+    /// Whether the last edit that was tried may or may not be on the disk (SET-1).
     is_in_doubt: bool,
     /// Tables that only edits in doubt name.
     doubtful: Vec<FileNumber>,
@@ -139,7 +139,7 @@ impl VersionSet {
         last_sequence: SequenceNumber,
     ) -> Result<()> {
         let numbers = tables.iter().map(|(_, table)| table.number);
-        // Never the first manifest's number: that one would be taken for an interrupted creation (S5).
+        // Never the first manifest's number: that one would be taken for an interrupted creation (SET-5).
         let number = numbers.fold(FIRST_MANIFEST, FileNumber::max).0 + 1;
         let edit = VersionEdit {
             format_version: Some(FORMAT_VERSION),
@@ -239,9 +239,9 @@ impl VersionSet {
     }
 
     /// Makes `edit` durable and its version the current one. Syncs the disk. `gained`: the sum by
-    /// which the content of all tables grows with it; it wraps where that shrinks (S7).
+    /// which the content of all tables grows with it; it wraps where that shrinks (SET-7).
     ///
-    /// After an error nothing has changed in memory; see S1 for the disk: the tables that `edit` adds are no
+    /// After an error nothing has changed in memory; see SET-1 for the disk: the tables that `edit` adds are no
     /// longer the caller's. The next call tries with a new manifest.
     pub(crate) fn log_and_apply(
         &mut self,
@@ -300,7 +300,8 @@ impl VersionSet {
         self.log_and_apply(edit, gained)
     }
 
-    /// Takes care of the tables that `edit`, which failed, would have added (S1). `is_in_doubt`: whether the disk may name them.
+    /// Takes care of the tables that `edit`, which failed, would have added (SET-1). `is_in_doubt`: whether the disk may name
+    /// them.
     fn disown(&mut self, edit: &VersionEdit, is_in_doubt: bool) {
         let live = self.live_files();
         let added = edit.added.iter().map(|(_, table)| table.number);
@@ -317,7 +318,7 @@ impl VersionSet {
     /// error `is_in_doubt` tells whether it may have become durable all the same.
     fn persist(&mut self, edit: &mut VersionEdit, version: &Version) -> Result<()> {
         self.is_in_doubt = false;
-        // Whatever fails below leaves no writer behind (S2).
+        // Whatever fails below leaves no writer behind (SET-2).
         let Some(writer) = self.writer.take() else {
             let new = self.begin_manifest(edit, version)?;
             return self.switch_to(new);
@@ -422,7 +423,7 @@ impl VersionSet {
         let read = replay(&mut reader, &ObsoleteFiles::new(|| {}))?;
         let bytes = reader.length();
         if self.writer.is_none() && !self.is_read_only {
-            // An edit failed: the disk may rightly say more, or less, until the next one (S1).
+            // An edit failed: the disk may rightly say more, or less, until the next one (SET-1).
             return Ok(bytes);
         }
         let tables = |version: &Version| -> Vec<(usize, TableInfo)> {
@@ -509,7 +510,7 @@ impl VersionSet {
     }
 }
 
-/// Refuses an edit that leads from `before` to `after` and changes what tables hold by anything but `gained` (S7).
+/// Refuses an edit that leads from `before` to `after` and changes what tables hold by anything but `gained` (SET-7).
 fn check_balance(before: &Version, after: &Version, gained: Sum) -> Result<()> {
     let (before, after) = (before.content(), after.content());
     let mut due = before.sum;
@@ -610,7 +611,7 @@ fn replay(reader: &mut ManifestReader, obsolete: &Arc<ObsoleteFiles>) -> Result<
     })
 }
 
-/// Every table is there and as long as it was written (S5).
+/// Every table is there and as long as it was written (SET-5).
 fn check_tables(env: &dyn Env, dir: &Path, version: &Version) -> Result<()> {
     for (_, file) in version.all_files() {
         let path = table_path(dir, file.number);

@@ -364,7 +364,7 @@ impl FragmentHeader {
             first_sequence: SequenceNumber(get_narrow(&mut input, sequence_bytes)?),
             synced_up_to: get_narrow(&mut input, watermark_bytes)?,
         };
-        // No number is wider than it must be, and what a record knows to be synced is before it (W4).
+        // No number is wider than it must be, and what a record knows to be synced is before it (WAL-3).
         let is_possible = header.control() == control && header.synced_up_to <= offset;
         is_possible.then_some(header)
     }

@@ -3,14 +3,13 @@
 //! Layout and the reader's answer to damage: docs/format.md, "WAL". A record's payload is one encoded batch, opaque
 //! to this module but for its beginning, which is not stored if it is the usual one; a record is whole or not there.
 //!
-//! * W1  A batch is in the log before any part of it is in a memtable.
-//! * W2  After a failed append or sync the log is poisoned: later appends return that first error. The tail is
-//!       unknown, and replay could never reach a good record after a bad one.
-//! * W3  Nothing is appended after a torn tail; recovery always starts a new file.
-//! * W4  The watermark in a record (`synced_up_to`) is the end of a record, and everything before it had been
-//!       synced when the record was written: damage below any watermark is corruption, never a torn tail.
-//! * W5  Each log names its predecessor's number, final length and last sequence number.
-//! * W6  How far a log was synced that ends with a synced record is in a file beside it (`watermark.rs`).
+//! * WAL-1  After a failed append or sync the log is poisoned: later appends return that first error. The tail is
+//!          unknown, and replay could never reach a good record after a bad one.
+//! * WAL-2  Nothing is appended after a torn tail; recovery always starts a new file.
+//! * WAL-3  The watermark in a record (`synced_up_to`) is the end of a record, and everything before it had been
+//!          synced when the record was written: damage below any watermark is corruption, never a torn tail.
+//! * WAL-4  Each log names its predecessor's number, final length and last sequence number.
+//! * WAL-5  How far a log was synced that ends with a synced record is in a file beside it (`watermark.rs`).
 //!
 //! Elsewhere: who syncs, groups and rotates (`db/commit/write.rs`), replay (`db/life/open.rs`).
 

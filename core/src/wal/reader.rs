@@ -1,12 +1,12 @@
 //! Reads a log back, and tells damage from a torn tail. Layout: docs/format.md, "WAL"; written by `writer.rs`.
 //!
-//! * R1  A record is answered only if every fragment of it is intact, in its place, and of this life of the file.
-//! * R2  Reading stops at the first fragment that is missing or bad. If any intact fragment of the log, before or
-//!       after that place, carries a watermark beyond the last good record, the place had been synced, and the
-//!       answer is `Corruption` (W4). Otherwise the tail is torn, and the log ends with the last good record.
-//!       In the place where one is expected its header is enough; elsewhere its payload must be intact as well,
-//!       since among many torn bytes a checksum of 32 bits is right by chance too often.
-//! * R3  No length is believed before it is compared with the file's; memory grows only with bytes really read.
+//! * WAL-6  A record is answered only if every fragment of it is intact, in its place, and of this life of the file.
+//! * WAL-7  Reading stops at the first fragment that is missing or bad. If any intact fragment of the log, before or
+//!          after that place, carries a watermark beyond the last good record, the place had been synced, and the
+//!          answer is `Corruption` (WAL-3). Otherwise the tail is torn, and the log ends with the last good record.
+//!          In the place where one is expected its header is enough; elsewhere its payload must be intact as well,
+//!          since among many torn bytes a checksum of 32 bits is right by chance too often.
+//! * WAL-8  No length is believed before it is compared with the file's; memory grows only with bytes really read.
 
 use std::path::{Path, PathBuf};
 
@@ -490,7 +490,7 @@ impl Reader {
         read.map(|_| ())
     }
 
-    /// Ends the log for want of a good fragment after `at`, if that is no damage (R2).
+    /// Ends the log for want of a good fragment after `at`, if that is no damage (WAL-7).
     fn stop(&mut self, at: u64, stop: Stop) -> Result<Option<Found>> {
         let at = fragment_start(at);
         if !self.is_searched {

@@ -1,6 +1,6 @@
 //! How far the newest log was synced, where that log itself cannot tell.
 //!
-//! After the record that was synced last there is none that knows of it (W4). So whoever has synced a log writes how far
+//! After the record that was synced last there is none that knows of it (WAL-3). So whoever has synced a log writes how far
 //! into the file SYNCED, in one write that nobody syncs: it survives the death of the process, and what a loss of power leaves
 //! of it says less or nothing, never too much. Layout: docs/format.md, "SYNCED".
 //!

@@ -2,7 +2,7 @@
 //!
 //! One append is one `write_at` (for payloads up to about a mebibyte), so it can run under the database's log lock.
 //! The writer never syncs after [`Writer::create`]: whoever holds [`Writer::file`] syncs outside that lock, and
-//! calls [`Writer::poison`] if that fails (W2).
+//! calls [`Writer::poison`] if that fails (WAL-1).
 //!
 //! The file is zeroed a little ahead of the records: a sync then finds its length unchanged and need not write
 //! metadata, and a small write into a page that is there takes half the time of one that grows the file. Pieces are small:
@@ -155,8 +155,8 @@ impl Writer {
 
     /// Appends one record; answers its end, the log's new length.
     ///
-    /// `synced_up_to` is a length of this log that a finished sync has covered (W4); 0 if none has.
-    /// Any error poisons the log (W2). The memory for it comes from [`Writer::reserve`].
+    /// `synced_up_to` is a length of this log that a finished sync has covered (WAL-3); 0 if none has.
+    /// Any error poisons the log (WAL-1). The memory for it comes from [`Writer::reserve`].
     pub(crate) fn append(
         &mut self,
         first_sequence: SequenceNumber,
@@ -166,7 +166,10 @@ impl Writer {
         if let Some(error) = &self.poison {
             return Err(error.clone());
         }
-        debug_assert!(synced_up_to <= self.len, "W4: only what exists is synced");
+        debug_assert!(
+            synced_up_to <= self.len,
+            "WAL-3: only what exists is synced"
+        );
         match self.write_record(first_sequence, payload, synced_up_to) {
             Ok(end) => {
                 let is_large = end - self.len >= LARGE_RECORD_BYTES;
@@ -296,7 +299,7 @@ impl Writer {
         }
     }
 
-    /// Makes every later append fail with `error`; the first call counts (W2).
+    /// Makes every later append fail with `error`; the first call counts (WAL-1).
     pub(crate) fn poison(&mut self, error: Error) {
         self.poison.get_or_insert(error);
     }
@@ -306,7 +309,7 @@ impl Writer {
         self.poison.as_ref()
     }
 
-    /// The end of the last good record, also when the log is poisoned: what a successor names as its length (W5).
+    /// The end of the last good record, also when the log is poisoned: what a successor names as its length (WAL-4).
     pub(crate) fn len(&self) -> u64 {
         self.len
     }

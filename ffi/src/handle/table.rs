@@ -1,14 +1,15 @@
 //! The table that handles are looked up in.
 //!
-//! * H1  A slot, once made, is never freed or moved; its chunk hangs in `chunks` until the process ends.
-//! * H2  An entry records the whole handle it belongs to: a lookup succeeds only on an equal one, whatever
-//!       happened to the slot in between.
-//! * H3  A slot's generation grows with every use; after the last one the slot is not used again.
-//! * H4  A call keeps its entry alive by an arc-swap guard, noted in the calling thread's own memory: no count
-//!       is shared by threads. The entry is dropped by whichever ends last: the call, or the close.
-//! * H5  No lock: a child after `fork` finds the table usable.
+//! * HANDLE-1  A slot, once made, is never freed or moved; its chunk hangs in `chunks` until the process ends.
+//! * HANDLE-2  An entry records the whole handle it belongs to: a lookup succeeds only on an equal one, whatever
+//!             happened to the slot in between.
+//! * HANDLE-3  A slot's generation grows with every use; after the last one the slot is not used again.
+//! * HANDLE-4  A call keeps its entry alive by an arc-swap guard, noted in the calling thread's own memory: no count
+//!             is shared by threads. The entry is dropped by whichever ends last: the call, or the close.
+//! * HANDLE-5  No lock: a child after `fork` finds the table usable.
 //!
-//! `table/models.rs` holds H1 to H4 under the model checker, where a table is so small that it grows and comes to an end.
+//! `table/models.rs` holds HANDLE-1 to HANDLE-4 under the model checker, where a table is so small that it grows and comes to
+//! an end.
 
 use std::ops::Deref;
 use std::ptr;
@@ -24,7 +25,7 @@ const _: () = assert!(CHUNK_SLOTS * MAX_CHUNKS <= 1 << 24, "24 bits of slot");
 /// do.
 const SHARDS: usize = if cfg!(shuttle) { 1 } else { 16 };
 
-/// An object and the handle it was given out under (H2).
+/// An object and the handle it was given out under (HANDLE-2).
 struct Entry<T> {
     handle: u64,
     object: T,
@@ -34,7 +35,7 @@ struct Entry<T> {
 #[repr(align(64))]
 struct Slot<T> {
     entry: ArcSwapOption<Entry<T>>,
-    /// The generation of the last handle given out (H3); 0 before the first.
+    /// The generation of the last handle given out (HANDLE-3); 0 before the first.
     generation: AtomicU32,
     /// The link to the next slot of the free list this one is on.
     next_free: AtomicU32,
@@ -44,7 +45,7 @@ struct Slot<T> {
 
 /// Objects by handle. All zeros while it is empty.
 pub(super) struct Table<T> {
-    /// H1.
+    /// HANDLE-1.
     chunks: [AtomicPtr<Slot<T>>; MAX_CHUNKS],
     /// Chunks handed out so far.
     chunks_used: AtomicUsize,
@@ -53,7 +54,7 @@ pub(super) struct Table<T> {
     free: [AtomicU64; SHARDS],
 }
 
-/// An object that was found, kept alive (H4).
+/// An object that was found, kept alive (HANDLE-4).
 pub(super) struct Found<T>(Guard<Option<Arc<Entry<T>>>>);
 
 impl<T> Deref for Found<T> {
@@ -118,7 +119,7 @@ impl<T> Table<T> {
             .is_some_and(|slot| (1..=slot.generation.load(Ordering::Relaxed)).contains(&generation))
     }
 
-    /// Makes the generation of a handle's slot its last one (H3).
+    /// Makes the generation of a handle's slot its last one (HANDLE-3).
     #[cfg(test)]
     pub(super) fn wear_out(&self, handle: u64) {
         let slot = self.slot_of(handle).unwrap();
@@ -137,7 +138,7 @@ impl<T> Table<T> {
         if chunk.is_null() {
             return None;
         }
-        // SAFETY: a chunk is published, with release, after its CHUNK_SLOTS slots were made, and never freed (H1);
+        // SAFETY: a chunk is published, with release, after its CHUNK_SLOTS slots were made, and never freed (HANDLE-1);
         // the remainder is below CHUNK_SLOTS.
         Some(unsafe { &*chunk.add(index % CHUNK_SLOTS) })
     }

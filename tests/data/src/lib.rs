@@ -11,9 +11,9 @@
 //! * `fill.rs`       bytes that compress well, badly, not at all, and by parts
 //! * `draw.rs`       whole keys and values
 //!
-//! * D1  The same seed gives the same data on every machine.
-//! * D2  Each constant of `core` with an integer type is in the table, with its value, or in a list of those that change
-//!       no path, with a reason: `tests/documents/constants.rs` compares.
+//! * DATA-1  The same seed gives the same data on every machine.
+//! * DATA-2  Each constant of `core` with an integer type is in the table, with its value, or in a list of those that change
+//!           no path, with a reason: `tests/documents/constants.rs` compares.
 //!
 //! It depends on nothing, so that `core` can use it: what needs `aidb`, such as random options, is in `aidb-tests`.
 

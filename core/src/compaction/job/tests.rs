@@ -326,7 +326,7 @@ fn outputs_have_about_the_target_size_and_never_split_a_key() {
         "{sizes:?}"
     );
     assert_eq!(output.bytes_written, sizes.iter().sum::<u64>());
-    // V2 is checked here.
+    // VERSION-2 is checked here.
     tree.apply(&output.edit);
     tree.check("after");
 }
@@ -456,7 +456,7 @@ fn assert_refused(tree: &Tree, before: usize, outcome: std::result::Result<Outpu
     let error = outcome.expect_err("a job that must not succeed").error;
     assert!(error.is_unaccounted(), "{error}");
     assert!(error.to_string().contains("wrongly dropped"), "{error}");
-    assert_eq!(tree.table_names(), before, "J2");
+    assert_eq!(tree.table_names(), before, "JOB-2");
 }
 
 #[test]
@@ -569,7 +569,7 @@ fn a_job_that_is_stopped_at_its_second_try_is_closed_and_blames_no_input() {
     assert_eq!(first_tries.get(), 1);
     assert_eq!(failure.error.kind(), ErrorKind::Closed, "{failure:?}");
     assert_eq!(failure.set_aside, []);
-    assert_eq!(tree.table_names(), before, "J2");
+    assert_eq!(tree.table_names(), before, "JOB-2");
 }
 
 #[test]

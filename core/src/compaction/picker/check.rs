@@ -1,5 +1,6 @@
 //! Says again what a plan has to be, from the version alone and in another way than the picker finds it: a plan that is
-//! wrong lets an older entry pass a newer one (V3), or removes a table that nobody has read, and nothing later would notice.
+//! wrong lets an older entry pass a newer one (VERSION-3), or removes a table that nobody has read, and nothing later would
+//! notice.
 //!
 //! * CHECK-1  Every table of the version is asked, by its own bounds; no order of a level and no group is relied on.
 //! * CHECK-2  A table that is not taken may reach into the range only where every newer entry stays above every older one:
@@ -20,7 +21,7 @@ fn wrongly_planned(what: &str) -> Error {
 }
 
 impl Plan {
-    /// `Internal` if it must not be carried out (P5).
+    /// `Internal` if it must not be carried out (PICKER-5).
     pub(crate) fn check(&self) -> Result<()> {
         match &self.wrong {
             Some(what) => Err(wrongly_planned(what)),

@@ -13,7 +13,7 @@ pub(in crate::db) struct Log {
     pub(in crate::db) memtable: Arc<Memtable>,
     /// The number of the last operation in the log.
     pub(in crate::db) last_sequence: SequenceNumber,
-    /// Up to this length of the log the reserve is known to suffice (V1).
+    /// Up to this length of the log the reserve is known to suffice (RESERVE-1).
     pub(in crate::db) reserved_up_to: u64,
     /// Whether its memtable is to be sealed before it is full (LOOK-3).
     pub(in crate::db) seals_next: bool,

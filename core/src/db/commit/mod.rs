@@ -41,7 +41,7 @@ pub(super) struct Commit {
     logs: Arc<Logs>,
     tree: Arc<Tree>,
     log: Lock<Log>,
-    /// The last number that was recovered from logs and is not known to be in tables yet (O2); 0 if there is none.
+    /// The last number that was recovered from logs and is not known to be in tables yet (OPEN-2); 0 if there is none.
     recovered: AtomicU64,
     due: Mutex<Due>,
 }
@@ -115,7 +115,7 @@ impl Commit {
         self.wait_until_durable(place)
     }
 
-    /// Waits until everything up to `place`, and what was recovered from older logs (O2), survives loss of power.
+    /// Waits until everything up to `place`, and what was recovered from older logs (OPEN-2), survives loss of power.
     fn wait_until_durable(&self, place: LogPlace) -> Result<()> {
         let recovered = self.recovered.load(Ordering::Relaxed);
         if recovered > 0 {

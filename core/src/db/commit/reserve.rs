@@ -8,7 +8,7 @@ use crate::error::{ErrorKind, Result};
 use crate::key::ValueKind;
 
 impl Commit {
-    /// Refuses `batch` if it would eat into the reserve (V3).
+    /// Refuses `batch` if it would eat into the reserve (RESERVE-3).
     #[inline]
     pub(super) fn keep_reserve(&self, log: &mut Log, batch: &WriteBatch) -> Result<()> {
         let coming = batch.encoded().len() as u64;

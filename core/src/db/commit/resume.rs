@@ -79,8 +79,8 @@ impl Commit {
         Ok(())
     }
 
-    /// Makes the manifest name `log` as the oldest one needed, if the flushes have not done so (F2): everything older is in
-    /// tables.
+    /// Makes the manifest name `log` as the oldest one needed, if the flushes have not done so (FLUSH-2): everything older is
+    /// in tables.
     fn begin_with(&self, log: &LogFile) -> Result<()> {
         if self.tree.versions().log_number() >= log.number {
             return Ok(());

@@ -1,12 +1,12 @@
 //! Sealing the active memtable: the next log, and the flush of all that there is.
 //!
-//! * S1  The log of the new memtable names its predecessor's number, final length and last sequence number.
-//!       So once such a log may exist, its predecessor gets no more records: if a log that could not be completed
-//!       cannot be removed either, the old one is poisoned, and only a newer log goes on.
-//! * S3  The new log's header is durable, its directory entry not yet: the sync group syncs that before it
-//!       acknowledges a synced record in it (G2), and a flush before the manifest names it (F2).
+//! * SEAL-1  The log of the new memtable names its predecessor's number, final length and last sequence number.
+//!           So once such a log may exist, its predecessor gets no more records: if a log that could not be completed
+//!           cannot be removed either, the old one is poisoned, and only a newer log goes on.
+//! * SEAL-2  The new log's header is durable, its directory entry not yet: the sync group syncs that before it
+//!           acknowledges a synced record in it (SYNC-2), and a flush before the manifest names it (FLUSH-2).
 //!
-//! Elsewhere: how many sealed memtables may wait (`tree/flush.rs`, S2).
+//! Elsewhere: how many sealed memtables may wait (`tree/flush.rs`, FLUSH-7).
 
 use super::{Commit, Log};
 use crate::db::logs::LogFile;

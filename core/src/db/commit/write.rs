@@ -1,14 +1,14 @@
 //! The commit path: how a batch becomes visible and durable.
 //!
-//! * W1  A batch is in the log before any part of it is in a memtable.
-//! * W2  After a failed append or sync nothing more is appended to that log: its tail is unknown, and replay could
-//!       never reach a good record after a bad one. `resume.rs` starts over with a new one.
-//! * W4  The memory that a batch takes in the memtable is asked for before its record is written: a batch for which there is
-//!       none is not in the log, and the same call succeeds when there is.
-//! * W5  A write that nobody wants any more is given up under the log's lock (EFFORT-3). So whoever says that it is not wanted
-//!       finds it in the log before what it writes next, or never.
-//! * W3  A memtable is sealed between two batches, under the log's lock: a batch is whole in one memtable, and the
-//!       log of a memtable holds no record of another.
+//! * COMMIT-1  A batch is in the log before any part of it is in a memtable.
+//! * COMMIT-2  After a failed append or sync nothing more is appended to that log: its tail is unknown, and replay could
+//!             never reach a good record after a bad one. `resume.rs` starts over with a new one.
+//! * COMMIT-4  The memory that a batch takes in the memtable is asked for before its record is written: a batch for which there
+//!             is none is not in the log, and the same call succeeds when there is.
+//! * COMMIT-5  A write that nobody wants any more is given up under the log's lock (EFFORT-3). So whoever says that it is not
+//!             wanted finds it in the log before what it writes next, or never.
+//! * COMMIT-3  A memtable is sealed between two batches, under the log's lock: a batch is whole in one memtable, and the
+//!             log of a memtable holds no record of another.
 //!
 //! Elsewhere: sealing (`seal.rs`), slowing writers down (`stall.rs`), the record's bytes (`wal/`).
 
@@ -35,8 +35,8 @@ impl Commit {
     /// 2. insert into the memtable
     /// 3. publish the sequence numbers, in order                           4. wait for the group's sync, if `sync`
     ///
-    /// Readers see nothing before step 3, and none that begins after this has returned misses it (P3). If step 1 fails, 2
-    /// to 4 do not run. Acknowledged when this returns.
+    /// Readers see nothing before step 3, and none that begins after this has returned misses it (PUBLISH-3). If step 1 fails,
+    /// 2 to 4 do not run. Acknowledged when this returns.
     pub(in crate::db) fn commit(&self, batch: &WriteBatch, options: &WriteOptions) -> Result<()> {
         self.context.check_writable()?;
         if batch.is_empty() {
@@ -96,7 +96,7 @@ impl Commit {
             let is_same = Arc::ptr_eq(&log.memtable, &superversion.active);
             newer = (!is_same).then(|| Arc::clone(&log.memtable));
             let memtable = newer.as_ref().unwrap_or(&superversion.active);
-            // W4.
+            // COMMIT-4.
             let count = batch.len();
             let bytes = match count {
                 1 => first.key.len() + first.value.len(),
@@ -164,7 +164,7 @@ impl Commit {
             // Under the lock, whenever it is taken: a close, or a panic, may have come in between.
             self.context.check_writable()?;
             self.order.check()?;
-            // W5.
+            // COMMIT-5.
             effort::begin_write()?;
             if self.log_failure(&log).is_none() {
                 break log;
@@ -240,7 +240,7 @@ fn insert<'a>(
                 .try_for_each(&mut insert)?;
         }
     }
-    // What was accounted for is there, and no more (M5).
+    // What was accounted for is there, and no more (MEMTABLE-5).
     match sequence == before.plus(u64::from(batch.count())) && others.next().is_none() {
         true => Ok(()),
         false => Err(Error::internal("a batch was not inserted whole")),

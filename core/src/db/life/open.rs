@@ -2,12 +2,12 @@
 //!
 //! In order: lock, manifest, logs, a new log, orphans, threads.
 //!
-//! * O1  Nothing is deleted or cut before the new log and a new manifest are durable: until then a crash leaves
-//!       everything as it was found. The new log's header cuts off the torn tail after it: it names the good length.
-//! * O2  Replayed logs are synced, but that is not relied upon: if a sync failed in the last life, the kernel may have
-//!       dropped what it was for and report success now. So the first synced write waits until what was replayed
-//!       is in tables (`commit/`).
-//! * O3  A database opened read-only changes no byte on disk.
+//! * OPEN-1  Nothing is deleted or cut before the new log and a new manifest are durable: until then a crash leaves
+//!           everything as it was found. The new log's header cuts off the torn tail after it: it names the good length.
+//! * OPEN-2  Replayed logs are synced, but that is not relied upon: if a sync failed in the last life, the kernel may have
+//!           dropped what it was for and report success now. So the first synced write waits until what was replayed
+//!           is in tables (`commit/`).
+//! * OPEN-3  A database opened read-only changes no byte on disk.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -151,7 +151,7 @@ fn lock_directory(path: &Path, mut options: Options) -> Result<Place> {
 fn open_space(place: &Place) -> Result<(Space, Arc<dyn Env>)> {
     let (env, dir) = (&place.options.env, &place.dir);
     match place.options.read_only {
-        // O3.
+        // OPEN-3.
         true => Space::open(env, &nowhere(dir)?, dir, &place.options),
         false => Space::open(env, env, dir, &place.options),
     }
@@ -243,8 +243,8 @@ fn begin_log(
     })
 }
 
-/// Makes a manifest of this life, and removes what nobody needs (O1). `needed`: the oldest log that is, if nothing waits for a
-/// flush, which would say it: nothing else would ever let the old logs go.
+/// Makes a manifest of this life, and removes what nobody needs (OPEN-1). `needed`: the oldest log that is, if nothing waits
+/// for a flush, which would say it: nothing else would ever let the old logs go.
 fn settle_directory(
     place: &Place,
     env: &dyn Env,
@@ -379,7 +379,7 @@ fn refuse_by_options(contents: Contents, dir: &Path, options: &Options) -> Resul
     }
 }
 
-/// Starts the log that follows what was recovered, durably (O1, O2).
+/// Starts the log that follows what was recovered, durably (OPEN-1, OPEN-2).
 fn start_log(
     env: &dyn Env,
     dir: &Path,
@@ -393,7 +393,7 @@ fn start_log(
         log: env.random()?,
     };
     if options.read_only {
-        // O3: nobody appends to it, so it need not exist on disk.
+        // OPEN-3: nobody appends to it, so it need not exist on disk.
         return Writer::create(&*nowhere(dir)?, dir, number, id, recovered.end, expected);
     }
     for &number in &recovered.chain {

@@ -3,23 +3,25 @@
 //! Logs form a chain: each names its predecessor, that one's final length, and its last sequence number. Replay
 //! walks it from the log the manifest names and stops where a crash cut it.
 //!
-//! * R1  The chain's first log exists with a whole header (F2): anything else is damage.
-//! * R2  Of several logs that name the same predecessor the one with the highest number counts: the others are
-//!       what an earlier recovery cut off and was killed before it could delete.
-//! * R3  A log that ends before the length its successor names is a gap. After an ordinary crash nothing after a
-//!       gap was acknowledged as synced, so it is dropped; if something after it was synced, or the successor knows
-//!       that what is missing was, it is damage.
-//! * R4  The chain contains the log that the manifest knows to have synced records (G2), unless that is older.
-//! * R5  Sequence numbers follow on without a hole.
-//! * R6  Logs may begin with records that are in tables already, or hold nothing else: a recovery that filled several
-//!       memtables was interrupted between their flushes, or a flush could not name a later log (F2). They are passed
-//!       over, or missed if a log has lost its end.
-//! * R7  No log ends before the place up to which the file SYNCED says it was synced.
-//! * R8  No more was written before the first log that is needed than the manifest knows of. Otherwise an older manifest in the
-//!       place of the newest, with its CURRENT, would pass for the whole database, and so would one that let a log go too early.
+//! * RECOVERY-1  The chain's first log exists with a whole header (FLUSH-2): anything else is damage.
+//! * RECOVERY-2  Of several logs that name the same predecessor the one with the highest number counts: the others are
+//!               what an earlier recovery cut off and was killed before it could delete.
+//! * RECOVERY-3  A log that ends before the length its successor names is a gap. After an ordinary crash nothing after a
+//!               gap was acknowledged as synced, so it is dropped; if something after it was synced, or the successor knows
+//!               that what is missing was, it is damage.
+//! * RECOVERY-4  The chain contains the log that the manifest knows to have synced records (SYNC-2), unless that is older.
+//! * RECOVERY-5  Sequence numbers follow on without a hole.
+//! * RECOVERY-6  Logs may begin with records that are in tables already, or hold nothing else: a recovery that filled several
+//!               memtables was interrupted between their flushes, or a flush could not name a later log (FLUSH-2). They are
+//!               passed over, or missed if a log has lost its end.
+//! * RECOVERY-7  No log ends before the place up to which the file SYNCED says it was synced.
+//! * RECOVERY-8  No more was written before the first log that is needed than the manifest knows of. Otherwise an older
+//!               manifest in the place of the newest, with its CURRENT, would pass for the whole database, and so would one
+//!               that let a log go too early.
 //!
 //! Elsewhere: telling a torn tail from damage within one log (`wal/reader.rs`).
-//! * R9  A log that names another database than the manifest is none of this chain, and refused: somebody has put it there.
+//! * RECOVERY-9  A log that names another database than the manifest is none of this chain, and refused: somebody has put it
+//!               there.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -119,7 +121,7 @@ pub(in crate::db) fn replay(
                 chain.push(successor.number);
             }
             None => {
-                // R3.
+                // RECOVERY-3.
                 let named = successor.map_or(0, |successor| successor.predecessor.synced());
                 refuse_if_missing(named, &path, length)?;
                 // Without a successor there may still be logs whose predecessor is gone.
@@ -142,7 +144,7 @@ pub(in crate::db) fn replay(
     }
 }
 
-/// What a log is that names another database (R9).
+/// What a log is that names another database (RECOVERY-9).
 pub(in crate::db) fn of_another_database(path: &Path) -> Error {
     Error::corruption(path, 0, "this is a log of another database")
 }
@@ -167,7 +169,7 @@ fn open_logs(
     Ok(readers)
 }
 
-/// The log that the chain begins with (R1, R8); `None` if there never was one.
+/// The log that the chain begins with (RECOVERY-1, RECOVERY-8); `None` if there never was one.
 fn first_of_chain(
     dir: &Path,
     readers: &BTreeMap<FileNumber, Reader>,
@@ -196,7 +198,7 @@ fn first_of_chain(
     Ok(Some(first))
 }
 
-/// The header of the log that follows `number` (R2).
+/// The header of the log that follows `number` (RECOVERY-2).
 fn successor_of(number: FileNumber, readers: &BTreeMap<FileNumber, Reader>) -> Option<LogHeader> {
     let headers = readers.values().rev().map(|reader| *reader.header());
     headers
@@ -204,7 +206,7 @@ fn successor_of(number: FileNumber, readers: &BTreeMap<FileNumber, Reader>) -> O
         .find(|header| header.predecessor.number == number && header.number > number)
 }
 
-/// R3, R7: refuses the log at `path` that ends at `length` if it was synced further than that.
+/// RECOVERY-3, RECOVERY-7: refuses the log at `path` that ends at `length` if it was synced further than that.
 fn refuse_if_missing(synced_up_to: u64, path: &Path, length: u64) -> Result<()> {
     match synced_up_to > length {
         true => {
@@ -215,7 +217,7 @@ fn refuse_if_missing(synced_up_to: u64, path: &Path, length: u64) -> Result<()> 
     }
 }
 
-/// R4.
+/// RECOVERY-4.
 fn refuse_if_not_in(chain: &[FileNumber], expected: &Expected, dir: &Path) -> Result<()> {
     let synced = expected.synced;
     if synced >= expected.needed && synced != FileNumber(0) && !chain.contains(&synced) {
@@ -225,7 +227,7 @@ fn refuse_if_not_in(chain: &[FileNumber], expected: &Expected, dir: &Path) -> Re
     Ok(())
 }
 
-/// R3: refuses the gap at `length` of the log at `path` if `later`, after it, has synced records.
+/// RECOVERY-3: refuses the gap at `length` of the log at `path` if `later`, after it, has synced records.
 fn refuse_if_synced(later: &mut Reader, path: &Path, length: u64) -> Result<()> {
     while later.next()?.is_some() {}
     if later.end().is_some_and(|end| end.synced_up_to > 0) {
@@ -247,7 +249,7 @@ struct Replay {
     filling: Option<Loader>,
     write_buffer_size: u64,
     last_sequence: SequenceNumber,
-    /// The last number in tables (R6).
+    /// The last number in tables (RECOVERY-6).
     in_tables: SequenceNumber,
 }
 

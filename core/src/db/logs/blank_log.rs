@@ -4,10 +4,10 @@
 //! whoever flushes first makes the file of the next log. Sealing gives it the log's name and overwrites zeros in it, and
 //! their sync is one of bytes alone.
 //!
-//! * L1  It has the name of a log only once its zeros are durable: a loss of power may leave anything in a file whose bytes are not.
-//!       Recovery passes over a log of zeros, whose creation was not finished.
-//! * L2  `is_there` is false only after the renaming of the last one, or after a try to remove it, so the next one is never
-//!       made under a name that is about to be taken.
+//! * BLANK-1  It has the name of a log only once its zeros are durable: a loss of power may leave anything in a file whose
+//!            bytes are not. Recovery passes over a log of zeros, whose creation was not finished.
+//! * BLANK-2  `is_there` is false only after the renaming of the last one, or after a try to remove it, so the next one is
+//!            never made under a name that is about to be taken.
 
 use std::path::{Path, PathBuf};
 
@@ -52,7 +52,7 @@ impl BlankLog {
         let renamed = env
             .rename(&path(dir), &log_path(dir, number))
             .inspect_err(|_| discard(env, dir));
-        // L2.
+        // BLANK-2.
         self.is_there.store(false, Ordering::Release);
         renamed?;
         let opened = wal::Blank::open(env, dir, number).inspect_err(|_| {

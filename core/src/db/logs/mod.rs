@@ -34,7 +34,7 @@ pub(super) struct Logs {
 }
 
 impl Logs {
-    /// The logs of a life that begins with `first`. `note_synced` tells the manifest that a log has synced records (G2).
+    /// The logs of a life that begins with `first`. `note_synced` tells the manifest that a log has synced records (SYNC-2).
     pub(super) fn new(
         context: &Arc<Context>,
         space: &Arc<Space>,
@@ -116,7 +116,7 @@ impl Logs {
         self.sync_group.wait_for(place)
     }
 
-    /// Whether the manifest may name `log` as the oldest one needed (F2).
+    /// Whether the manifest may name `log` as the oldest one needed (FLUSH-2).
     pub(super) fn has_durable_name(&self, log: FileNumber) -> bool {
         self.sync_group.has_durable_name(log)
     }
@@ -133,7 +133,7 @@ impl Logs {
         }
     }
 
-    /// Whether a sync has failed, and was not overcome yet (G3).
+    /// Whether a sync has failed, and was not overcome yet (SYNC-3).
     #[inline]
     pub(super) fn has_failed(&self) -> bool {
         self.sync_group.has_failed()
@@ -144,7 +144,7 @@ impl Logs {
         self.sync_group.failure()
     }
 
-    /// Forgets every log but `log`, and a failure: all acknowledged writes are in durable tables (G3).
+    /// Forgets every log but `log`, and a failure: all acknowledged writes are in durable tables (SYNC-3).
     pub(super) fn restart(&self, log: Arc<LogFile>) {
         self.sync_group.restart(log);
     }

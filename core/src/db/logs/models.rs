@@ -89,7 +89,7 @@ impl Logs {
         let noted = disk.clone();
         let note = Box::new(move |log: FileNumber| {
             let log = &noted[log.0 as usize - 1];
-            assert!(log.has_entry.load(SeqCst), "G2: noted, and may vanish");
+            assert!(log.has_entry.load(SeqCst), "SYNC-2: noted, and may vanish");
             log.is_noted.store(true, SeqCst);
             Ok(())
         });
@@ -133,17 +133,17 @@ impl Logs {
         );
         let [entry, noted] =
             [&self.disk[at].has_entry, &self.disk[at].is_noted].map(|flag| flag.load(SeqCst));
-        assert!(entry && noted, "G2: the log may vanish");
+        assert!(entry && noted, "SYNC-2: the log may vanish");
         if at == 1 && !self.in_tables.load(SeqCst) {
             let [durable, written] =
                 [&self.disk[0].durable, &self.disk[0].written].map(|bytes| bytes.load(SeqCst));
-            assert!(durable == written, "G1: an earlier log has a hole");
+            assert!(durable == written, "SYNC-1: an earlier log has a hole");
         }
     }
 }
 
-/// G1 and G2, while logs are switched and forgotten. Fails if `LogFile::sync` takes the end after its sync; if it
-/// does not sync the directory; if only the newest log is synced; if the leader or the watcher does not notify (G4), or the
+/// SYNC-1 and SYNC-2, while logs are switched and forgotten. Fails if `LogFile::sync` takes the end after its sync; if it
+/// does not sync the directory; if only the newest log is synced; if the leader or the watcher does not notify (SYNC-4), or the
 /// watcher stays one; if `switch`, as `seal`, lets appends into a log that the group does not know.
 #[test]
 fn a_synced_write_is_durable_with_all_before_it() {
@@ -193,7 +193,7 @@ fn a_synced_write_covers_the_log_before_its_own() {
     });
 }
 
-/// G3. Fails if the leader forgets the failure it met, or if a failure leaves `has_leader` set (a deadlock).
+/// SYNC-3. Fails if the leader forgets the failure it met, or if a failure leaves `has_leader` set (a deadlock).
 #[test]
 fn after_a_failed_sync_nothing_is_acknowledged_until_a_restart() {
     check("sync group failure", 2_000, || {
@@ -205,13 +205,13 @@ fn after_a_failed_sync_nothing_is_acknowledged_until_a_restart() {
                 let place = logs.append();
                 if logs.group.wait_for(place).is_ok() {
                     logs.check(place);
-                    assert!(logs.in_tables.load(SeqCst), "G3");
+                    assert!(logs.in_tables.load(SeqCst), "SYNC-3");
                 }
             })
         });
         let place = logs.append();
         if logs.group.wait_for(place).is_ok() {
-            panic!("G3: acknowledged after a failure");
+            panic!("SYNC-3: acknowledged after a failure");
         }
         // As `start_over`: what was acknowledged is in tables, and a new log is begun.
         logs.switch();
@@ -226,8 +226,8 @@ fn after_a_failed_sync_nothing_is_acknowledged_until_a_restart() {
     });
 }
 
-/// L1 and L2 of `blank_log.rs`. Fails if `take` says that there is none before it has given it a log's name, or if `make` says
-/// that there is one before its zeros are durable.
+/// BLANK-1 and BLANK-2 of `blank_log.rs`. Fails if `take` says that there is none before it has given it a log's name, or if
+/// `make` says that there is one before its zeros are durable.
 #[test]
 fn a_log_made_ahead_has_durable_zeros_when_it_gets_a_logs_name() {
     check("blank log", 2_000, || {

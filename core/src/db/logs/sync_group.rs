@@ -7,15 +7,15 @@
 //! part of the time that a sync takes, and the next syncs do not wait: the more of them, the more often that was in vain. A
 //! writer that has been alone for two syncs never waits.
 //!
-//! * G1  `synced` is a place up to which every log, from the first unsynced one on, is on stable storage.
-//! * G2  A log's directory entry is synced, and the manifest knows that the log has synced records, before any record
-//!       in it counts as synced. So a log that was synced and is missing later is damage, not a crash's trace.
-//!       A name that a failed sync of the directory was for is in doubt for good (N1 of `env/names.rs`): such a log counts
-//!       as failed, whoever asked for that sync.
-//! * G3  After a failed sync nothing more is acknowledged as synced until [`SyncGroup::restart`]: the kernel may
-//!       have dropped the pages it could not write, and a later fdatasync would not say so.
-//! * G4  What is acknowledged as synced is noted in the file SYNCED before (W6 of `wal/`), if that can be written.
-//! * G5  Where somebody waits there is a leader or a watcher, and both wake all when they cease.
+//! * SYNC-1  `synced` is a place up to which every log, from the first unsynced one on, is on stable storage.
+//! * SYNC-2  A log's directory entry is synced, and the manifest knows that the log has synced records, before any record
+//!           in it counts as synced. So a log that was synced and is missing later is damage, not a crash's trace.
+//!           A name that a failed sync of the directory was for is in doubt for good (NAMES-1 of `env/names.rs`): such a log
+//!           counts as failed, whoever asked for that sync.
+//! * SYNC-3  After a failed sync nothing more is acknowledged as synced until [`SyncGroup::restart`]: the kernel may
+//!           have dropped the pages it could not write, and a later fdatasync would not say so.
+//! * SYNC-4  What is acknowledged as synced is noted in the file SYNCED before (WAL-5 of `wal/`), if that can be written.
+//! * SYNC-5  Where somebody waits there is a leader or a watcher, and both wake all when they cease.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ pub(in crate::db) struct LogPlace {
     pub(in crate::db) offset: u64,
 }
 
-/// Tells the manifest that a log has synced records (G2).
+/// Tells the manifest that a log has synced records (SYNC-2).
 pub(in crate::db) type NoteSynced = dyn Fn(FileNumber) -> Result<()> + Send + Sync;
 
 /// A log as the group sees it.
@@ -58,7 +58,7 @@ pub(in crate::db) struct LogFile {
     synced: AtomicU64,
     /// When its name was made.
     name: Names,
-    /// Whether G2 has been seen to.
+    /// Whether SYNC-2 has been seen to.
     entry_synced: AtomicBool,
 }
 
@@ -91,7 +91,7 @@ impl LogFile {
         self.synced.load(Ordering::Relaxed)
     }
 
-    /// Whether its name may be lost, whatever is synced (G2).
+    /// Whether its name may be lost, whatever is synced (SYNC-2).
     pub(in crate::db) fn may_vanish(&self, env: &dyn Env) -> bool {
         !self.entry_synced.load(Ordering::Relaxed) && self.name.are_in_doubt(env)
     }
@@ -132,17 +132,17 @@ pub(super) struct SyncGroup {
     syncs: AtomicU64,
     /// Whether `State::failure` is set, readable without the lock.
     failed: AtomicBool,
-    /// The failed syncs of directories that were looked at (G2).
+    /// The failed syncs of directories that were looked at (SYNC-2).
     seen_failures: AtomicU64,
 }
 
 struct State {
     /// Oldest first; the last is the one being appended to.
     logs: VecDeque<Arc<LogFile>>,
-    /// G1.
+    /// SYNC-1.
     synced: LogPlace,
     has_leader: bool,
-    /// Whether one of those who wait for company is the watcher (G5).
+    /// Whether one of those who wait for company is the watcher (SYNC-5).
     has_watcher: bool,
     /// The places that are waited for and that no sync has reached.
     waiting: Vec<LogPlace>,
@@ -152,7 +152,7 @@ struct State {
     /// How many of the next syncs do not wait, and how many did not after the last wait in vain.
     hasty: u32,
     last_hasty: u32,
-    /// G3.
+    /// SYNC-3.
     failure: Option<Error>,
 }
 
@@ -243,7 +243,7 @@ impl SyncGroup {
         self.state.lock().forget_before(number);
     }
 
-    /// Forgets every log but `log`, and a failure: all acknowledged writes are in durable tables (G3).
+    /// Forgets every log but `log`, and a failure: all acknowledged writes are in durable tables (SYNC-3).
     pub(super) fn restart(&self, log: Arc<LogFile>) {
         let mut state = self.state.lock();
         state.synced = LogPlace {
@@ -361,7 +361,7 @@ impl SyncGroup {
         Ok(reached)
     }
 
-    /// Whether an earlier sync failed (G3), or one of a directory that a log's name needs (G2).
+    /// Whether an earlier sync failed (SYNC-3), or one of a directory that a log's name needs (SYNC-2).
     #[inline]
     pub(super) fn has_failed(&self) -> bool {
         if self.env.failed_dir_syncs() != self.seen_failures.load(Ordering::Relaxed) {
@@ -390,7 +390,7 @@ impl SyncGroup {
         !logs.any(|log| log.may_vanish(&*self.env))
     }
 
-    /// The failure of an earlier sync, if any (G3).
+    /// The failure of an earlier sync, if any (SYNC-3).
     pub(super) fn failure(&self) -> Option<Error> {
         self.state.lock().failure.clone()
     }

@@ -111,7 +111,7 @@ fn two_writers_and_a_reader_agree() {
     });
 }
 
-/// U2. Fails if the read takes its number before its superversion.
+/// SUPERVERSION-2. Fails if the read takes its number before its superversion.
 fn a_read_beside_a_flush(name: &str, finds: fn(&DB) -> bool) {
     check(name, 200, move || {
         let env = environment();

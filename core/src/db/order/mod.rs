@@ -2,8 +2,8 @@
 //!
 //! Locks: the publisher's and the list of snapshots' own, both leaves: nothing is locked while one is held.
 //!
-//! * ORDER-1  A reader loads the superversion first and takes its number second (U2); a compaction takes what is visible
-//!            before it drops anything.
+//! * ORDER-1  A reader loads the superversion first and takes its number second (SUPERVERSION-2); a compaction takes what is
+//!            visible before it drops anything.
 
 use crate::compaction::Readers;
 use crate::error::{Error, Result};
@@ -112,7 +112,7 @@ impl Order {
         self.snapshots.len()
     }
 
-    /// The numbers at which somebody reads, ascending; the last is the newest published one (N1).
+    /// The numbers at which somebody reads, ascending; the last is the newest published one (SNAPSHOT-1).
     pub(super) fn visible(&self) -> Vec<SequenceNumber> {
         self.snapshots.visible(|| self.publisher.last())
     }

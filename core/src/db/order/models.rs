@@ -8,10 +8,10 @@ use crate::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use crate::sync::checker::check;
 use crate::sync::{Arc, thread};
 
-/// P1 and P3. Fails if `publish` publishes before those before it have; if who has inserted does not look for those after
-/// it, or looks before `next` has moved; if a write that is not published yet is not noted as acknowledged; if `wake` is
-/// left out; if a waiter counts itself as parked only after it has looked at the number (a lost wakeup: shuttle reports
-/// the deadlock).
+/// PUBLISH-1 and PUBLISH-3. Fails if `publish` publishes before those before it have; if who has inserted does not look for
+/// those after it, or looks before `next` has moved; if a write that is not published yet is not noted as acknowledged; if
+/// `wake` is left out; if a waiter counts itself as parked only after it has looked at the number (a lost wakeup: shuttle
+/// reports the deadlock).
 #[test]
 fn numbers_are_published_in_order_and_wake_who_waits() {
     check("publisher", 2_000, || {
@@ -24,26 +24,36 @@ fn numbers_are_published_in_order_and_wake_who_waits() {
                 inserted[number as usize].store(true, SeqCst);
                 let last = SequenceNumber(number + 1);
                 publisher.publish(number, last).unwrap();
-                assert!(publisher.read_point().unwrap() >= last, "P3: own write");
+                assert!(
+                    publisher.read_point().unwrap() >= last,
+                    "PUBLISH-3: own write"
+                );
             }));
         }
         let mut seen = 0;
         for _ in 0..4 {
             let last = publisher.last().0;
-            assert!(last >= seen, "P1: the number only grows");
+            assert!(last >= seen, "PUBLISH-1: the number only grows");
             seen = last;
             for flag in &inserted[..last as usize] {
-                assert!(flag.load(SeqCst), "P1: published before it was inserted");
+                assert!(
+                    flag.load(SeqCst),
+                    "PUBLISH-1: published before it was inserted"
+                );
             }
         }
         threads
             .into_iter()
             .for_each(|thread| thread.join().unwrap());
-        assert_eq!(publisher.read_point().unwrap(), SequenceNumber(3), "P3");
+        assert_eq!(
+            publisher.read_point().unwrap(),
+            SequenceNumber(3),
+            "PUBLISH-3"
+        );
     });
 }
 
-/// P2. Fails if `stop` does not notify, or sets its flag without the lock.
+/// PUBLISH-2. Fails if `stop` does not notify, or sets its flag without the lock.
 #[test]
 fn a_stop_reaches_everyone_who_waits_for_a_number() {
     check("publisher stop", 2_000, || {

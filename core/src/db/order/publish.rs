@@ -7,11 +7,11 @@
 //! that moment waits for it. That is as long as another thread's insert: it spins about that long, and parks if
 //! that thread must have lost its processor.
 //!
-//! * P1  `published` only grows, and n is published only when the entries of all numbers up to n are in their
-//!       memtables.
-//! * P2  Once stopped (an insert failed or panicked, so P1 can never advance, or tables that are durable were not shown), every
-//!       waiter gets an error.
-//! * P3  A number from [`Publisher::read_point`] is at or after that of every write acknowledged before the call.
+//! * PUBLISH-1  `published` only grows, and n is published only when the entries of all numbers up to n are in their
+//!              memtables.
+//! * PUBLISH-2  Once stopped (an insert failed or panicked, so PUBLISH-1 can never advance, or tables that are durable were not
+//!              shown), every waiter gets an error.
+//! * PUBLISH-3  A number from [`Publisher::read_point`] is at or after that of every write acknowledged before the call.
 
 use crate::error::{Error, Result};
 use crate::key::SequenceNumber;
@@ -72,7 +72,7 @@ impl Publisher {
         SequenceNumber(self.published.load(Acquire))
     }
 
-    /// The last published number, once every write acknowledged so far is (P3).
+    /// The last published number, once every write acknowledged so far is (PUBLISH-3).
     #[inline]
     pub(super) fn read_point(&self) -> Result<SequenceNumber> {
         match self.read_point_now() {
@@ -189,7 +189,7 @@ impl Publisher {
         if done() { Ok(()) } else { Err(stopped()) }
     }
 
-    /// Stops publication for good (P2).
+    /// Stops publication for good (PUBLISH-2).
     pub(super) fn stop(&self) {
         let guard = self.lock.lock();
         self.stopped.store(true, SeqCst);
@@ -235,7 +235,7 @@ mod tests {
                         .publish(number - 1, SequenceNumber(number))
                         .unwrap();
                     let seen = publisher.read_point().unwrap();
-                    assert!(seen >= SequenceNumber(number), "P3");
+                    assert!(seen >= SequenceNumber(number), "PUBLISH-3");
                 });
             }
         });
@@ -247,8 +247,8 @@ mod tests {
         let publisher = Publisher::new(SequenceNumber(10));
         publisher.publish(1, SequenceNumber(15)).unwrap();
         publisher.publish(2, SequenceNumber(16)).unwrap();
-        assert_eq!(publisher.last(), SequenceNumber(10), "P1");
-        assert_eq!(publisher.read_point_now(), None, "P3");
+        assert_eq!(publisher.last(), SequenceNumber(10), "PUBLISH-1");
+        assert_eq!(publisher.read_point_now(), None, "PUBLISH-3");
         publisher.publish(0, SequenceNumber(12)).unwrap();
         assert_eq!(publisher.last(), SequenceNumber(16));
         assert_eq!(publisher.read_point_now(), Some(SequenceNumber(16)));
@@ -268,7 +268,7 @@ mod tests {
             while publisher.parked.load(SeqCst) == 0 {
                 yield_now();
             }
-            assert_eq!(publisher.last(), SequenceNumber(0), "P1");
+            assert_eq!(publisher.last(), SequenceNumber(0), "PUBLISH-1");
             publisher.publish(0, SequenceNumber(1)).unwrap();
             ahead.join().unwrap().unwrap();
         });

@@ -1,10 +1,10 @@
 //! `Cursor`: a position in the visible entries, which every language's iterators are built on.
 //!
-//! * C1  The cursor holds the superversion it began with, so what it walks never changes under it, until the database is
-//!       closed: then that is taken from it, but for the entry it stands on (`holds.rs`).
-//! * C2  The inner iterator stands on an entry within the bounds whenever `place` is `On`.
-//! * C3  Only then there may be a span, which begins where the inner iterator stands. While there is one, it has the
-//!       current entry, and the inner iterator is told of that before it moves on.
+//! * CURSOR-1  The cursor holds the superversion it began with, so what it walks never changes under it, until the database is
+//!             closed: then that is taken from it, but for the entry it stands on (`holds.rs`).
+//! * CURSOR-2  The inner iterator stands on an entry within the bounds whenever `place` is `On`.
+//! * CURSOR-3  Only then there may be a span, which begins where the inner iterator stands. While there is one, it has the
+//!             current entry, and the inner iterator is told of that before it moves on.
 
 use super::holds::{HoldList, Lease, Walk};
 use super::source::sources;
@@ -73,7 +73,8 @@ impl Cursor {
         options: IterOptions,
     ) -> Result<Cursor> {
         tree.context().check_open()?;
-        // U2: first the superversion, then the number. That of a closed database is empty, and no cursor is made of it.
+        // SUPERVERSION-2: first the superversion, then the number. That of a closed database is empty, and no cursor is made of
+        // it.
         let superversion = tree.load_full();
         let sequence = tree.order().read_at(options.snapshot.as_ref())?;
         let options = with_prefix_as_bounds(options)?;

@@ -1,5 +1,5 @@
 //! Tests of names in doubt: a sync of the directory has failed, and the names it was for may be lost whatever is synced
-//! later (N1 of `env/names.rs`).
+//! later (NAMES-1 of `env/names.rs`).
 
 use super::*;
 

@@ -3,11 +3,11 @@
 //! What is picked is decided in `compaction/`. A failed compaction is tried again when the tree has changed, when a writer
 //! waits for one, or after a growing pause.
 //!
-//! * T1  At most one thread flushes; compactions that run at once share no file and no output range (the
-//!       picker's promise, given the plans in `State::running`).
-//! * T2  A stop is noticed between two entries, so threads end within a bounded time.
-//! * T3  A panic ends a round of a thread's work, never the thread: those who wait for that work get it as an error, what
-//!       was marked as running is unmarked, and the thread goes on with its next round.
+//! * COMPACT-1  At most one thread flushes; compactions that run at once share no file and no output range (the
+//!              picker's promise, given the plans in `State::running`).
+//! * COMPACT-2  A stop is noticed between two entries, so threads end within a bounded time.
+//! * COMPACT-3  A panic ends a round of a thread's work, never the thread: those who wait for that work get it as an error,
+//!              what was marked as running is unmarked, and the thread goes on with its next round.
 
 use std::time::{Duration, Instant};
 
@@ -192,7 +192,7 @@ impl Tree {
             dir: self.context.dir(),
             tables: &self.tables,
             table_options: self.table_options(),
-            // N1: registered before this line, or at a number published now: kept either way.
+            // SNAPSHOT-1: registered before this line, or at a number published now: kept either way.
             visible: self.order.visible(),
             readers: &|| self.order.readers(),
             target_file_size: self.context.options().target_file_size,
@@ -398,7 +398,7 @@ impl Tree {
 
     /// Flushes the oldest memtable, and, unless a test decides when, does what compaction is needed by then.
     pub(super) fn flush_in_caller(&self) -> Result<()> {
-        // T1.
+        // COMPACT-1.
         let _callers = self.callers.lock();
         self.flush_oldest()?;
         if !self.context.options().manual_background {
@@ -431,7 +431,7 @@ impl Tree {
     }
 }
 
-/// A compaction that is marked as running, until it is unmarked, which a panic does too (T3).
+/// A compaction that is marked as running, until it is unmarked, which a panic does too (COMPACT-3).
 struct Marked<'a> {
     tree: &'a Tree,
     id: FileNumber,

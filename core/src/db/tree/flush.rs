@@ -1,18 +1,18 @@
 //! Flushing: the oldest sealed memtable becomes a table in level 0.
 //!
-//! * F1  A memtable is flushed only when its last number is published: by then every insert into it is done.
-//! * F2  The edit names, as the oldest log needed, one whose header and directory entry are durable. So a missing
-//!       or headless log of that number is damage, never the trace of an ordinary crash. If a sync of the directory
-//!       has failed, the entry is in doubt: then the edit names none, and the older logs stay.
-//! * F4  A table is installed only if its entries, and those that were dropped, are those that commits inserted
-//!       (LEDGER-1). If they do not add up the memtable stays, and its log: nothing is lost, and the next try may do.
-//! * F5  A panic between the two halves of an installation, on disk and in memory, stops writing: the next one would be
-//!       made from what is no longer so. Reads go on, and the next open finds what is durable.
-//! * F6  A table is installed only if a reader that opens it finds what the edit says of it (OUTPUT-1).
-//! * F3  A log is deleted only after the edit that no longer needs it is durable.
-//! * S2  At most [`MAX_SEALED`] memtables wait for their flush, except while resuming after a failed log; one, if with the active
-//!       one it takes more than so many of `write_buffer_size` would. The rule is the same for every write: where small ones
-//!       could pass a large one that waits, that would wait for ever.
+//! * FLUSH-1  A memtable is flushed only when its last number is published: by then every insert into it is done.
+//! * FLUSH-2  The edit names, as the oldest log needed, one whose header and directory entry are durable. So a missing
+//!            or headless log of that number is damage, never the trace of an ordinary crash. If a sync of the directory
+//!            has failed, the entry is in doubt: then the edit names none, and the older logs stay.
+//! * FLUSH-4  A table is installed only if its entries, and those that were dropped, are those that commits inserted
+//!            (LEDGER-1). If they do not add up the memtable stays, and its log: nothing is lost, and the next try may do.
+//! * FLUSH-5  A panic between the two halves of an installation, on disk and in memory, stops writing: the next one would be
+//!            made from what is no longer so. Reads go on, and the next open finds what is durable.
+//! * FLUSH-6  A table is installed only if a reader that opens it finds what the edit says of it (OUTPUT-1).
+//! * FLUSH-3  A log is deleted only after the edit that no longer needs it is durable.
+//! * FLUSH-7  At most [`MAX_SEALED`] memtables wait for their flush, except while resuming after a failed log; one, if with the
+//!            active one it takes more than so many of `write_buffer_size` would. The rule is the same for every write: where
+//!            small ones could pass a large one that waits, that would wait for ever.
 
 use std::path::Path;
 
@@ -121,7 +121,7 @@ impl Tree {
         };
         let number = self.file_numbers.allocate();
         let name = Names::made_from_now(self.context.env());
-        // S7: what the table was found to hold, not what the edit has.
+        // SET-7: what the table was found to hold, not what the edit has.
         let gained = match self.write_table(self.context.dir(), number, sealed, &mut edit) {
             Err(error) if error.is_unaccounted() => {
                 self.context
@@ -131,7 +131,7 @@ impl Tree {
             outcome => outcome?,
         };
         self.context.step("a table is written");
-        // F2; the table's entry too.
+        // FLUSH-2; the table's entry too.
         name.sync(self.context.env(), self.context.dir())?;
         let names_log = self.logs.has_durable_name(log_number);
         if !names_log {
@@ -217,7 +217,7 @@ impl Tree {
         outcome
     }
 
-    /// Whether one more memtable may be sealed (S2).
+    /// Whether one more memtable may be sealed (FLUSH-7).
     pub(in crate::db) fn has_room_to_seal(&self) -> bool {
         let superversion = self.superversion.load();
         may_seal(
@@ -307,7 +307,7 @@ impl Tree {
     }
 }
 
-/// Stops writing if it is dropped, which a panic does (F5).
+/// Stops writing if it is dropped, which a panic does (FLUSH-5).
 struct StopUnlessShown<'a>(&'a Order);
 
 impl Drop for StopUnlessShown<'_> {
@@ -316,7 +316,7 @@ impl Drop for StopUnlessShown<'_> {
     }
 }
 
-/// Whether, beside `sealed` memtables that take `held` bytes with the active one, that may be sealed too (S2).
+/// Whether, beside `sealed` memtables that take `held` bytes with the active one, that may be sealed too (FLUSH-7).
 fn may_seal(sealed: usize, held: u64, write_buffer_size: u64) -> bool {
     let most = write_buffer_size
         .max(SMALLEST_COUNTED_BYTES)

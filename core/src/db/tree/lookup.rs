@@ -50,7 +50,8 @@ impl Tree {
         options: &ReadOptions<'_>,
         make: impl Fn(Found<'_>) -> Result<T>,
     ) -> Result<Option<T>> {
-        // U2: first the superversion, then the number. After both loads it is open: what a closed database shows is nothing.
+        // SUPERVERSION-2: first the superversion, then the number. After both loads it is open: what a closed database shows is
+        // nothing.
         let superversion = self.superversion.load();
         self.context.check_open()?;
         check_key(key)?;

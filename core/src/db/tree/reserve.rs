@@ -1,18 +1,19 @@
 //! Keeping space for when the disk is full: who looks, and who waits.
 //!
-//! * V3  Puts are taken only while the reserve is whole: it holds what flushing every memtable and the largest
-//!       compaction may need, beside whatever else fills the disk. Where the disk has not room for more than that, no
-//!       compaction takes more tables than one table needs. Compactions leave flushes their part, and flushes the log and the
-//!       manifest theirs: while one that will not fit runs, deletes go on, and the next open has space if it is killed.
-//! * V4  Unless the disk is roomy one compaction runs at a time. While the reserve is not whole memtables are sealed early, so
-//!       that deletes use little space before a flush returns it; they wait for a compaction under way. After a flush or a
-//!       compaction, failed or not, what is free is set aside again.
-//! * V5  A disk with room for it many times over holds a small one only: the rest is taken as the room shrinks.
-//!       Each step of log, flush and compaction looks, and each put that goes beyond what the log has zeroed: zeros never draw on
-//!       the reserve. (So if something else fills a roomy disk while the database is idle, the small reserve is all there
-//!       is, and no put takes it.)
-//! * V7  Where there is room for V5, a database that closes leaves what opening it, some deletes, a flush and a compaction of its tables
-//!       need, if that is less than the small reserve: small databases are small.
+//! * RESERVE-3  Puts are taken only while the reserve is whole: it holds what flushing every memtable and the largest
+//!              compaction may need, beside whatever else fills the disk. Where the disk has not room for more than that, no
+//!              compaction takes more tables than one table needs. Compactions leave flushes their part, and flushes the log
+//!              and the manifest theirs: while one that will not fit runs, deletes go on, and the next open has space if it is
+//!              killed.
+//! * RESERVE-4  Unless the disk is roomy one compaction runs at a time. While the reserve is not whole memtables are sealed
+//!              early, so that deletes use little space before a flush returns it; they wait for a compaction under way. After
+//!              a flush or a compaction, failed or not, what is free is set aside again.
+//! * RESERVE-5  A disk with room for it many times over holds a small one only: the rest is taken as the room shrinks.
+//!              Each step of log, flush and compaction looks, and each put that goes beyond what the log has zeroed: zeros
+//!              never draw on the reserve. (So if something else fills a roomy disk while the database is idle, the small
+//!              reserve is all there is, and no put takes it.)
+//! * RESERVE-7  Where there is room for RESERVE-5, a database that closes leaves what opening it, some deletes, a flush and a
+//!              compaction of its tables need, if that is less than the small reserve: small databases are small.
 //!
 //! Elsewhere: how much that is (`space/policy.rs`).
 
@@ -54,7 +55,7 @@ impl Tree {
         }
     }
 
-    /// Leaves no more set aside than this database needs (V7); it is closing.
+    /// Leaves no more set aside than this database needs (RESERVE-7); it is closing.
     pub(in crate::db) fn leave_reserve(&self) {
         let version = Arc::clone(&self.superversion.load().version);
         let sizes = version.all_files().map(|(_, file)| file.info.size);
@@ -62,7 +63,7 @@ impl Tree {
             .leave(sizes, self.context.options().target_file_size);
     }
 
-    /// Waits for the compaction under way if space is short: it may return some (V4).
+    /// Waits for the compaction under way if space is short: it may return some (RESERVE-4).
     pub(in crate::db) fn wait_for_space(&self) -> Result<()> {
         let mut state = self.state.lock();
         while self.is_short_of_space(&state) {
@@ -77,12 +78,12 @@ impl Tree {
         !self.space.is_whole() && self.is_short_of_space(&self.state.lock())
     }
 
-    /// Whether a compaction under way may need all the space there is (V4).
+    /// Whether a compaction under way may need all the space there is (RESERVE-4).
     pub(super) fn is_short_of_space(&self, state: &State) -> bool {
         !self.space.is_whole() && !state.running.is_empty()
     }
 
-    /// Whether another compaction may begin (V4).
+    /// Whether another compaction may begin (RESERVE-4).
     pub(super) fn has_space_to_compact(&self, state: &State) -> bool {
         state.running.is_empty() || self.space.is_roomy()
     }

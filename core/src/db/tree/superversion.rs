@@ -1,10 +1,10 @@
 //! The superversion: memtables and version pinned together for a reader.
 //!
-//! * U1  Every write published so far is in `active`, in one of `sealed`, or in `version`; swaps keep that true,
-//!       since a flush puts the table's version in and takes the memtable out in one store.
-//! * U2  A reader loads the superversion first and the sequence number second. What a compaction drops is
-//!       hidden at every number published when it began, so the superversion a reader holds has whatever is
-//!       visible at a number read later.
+//! * SUPERVERSION-1  Every write published so far is in `active`, in one of `sealed`, or in `version`; swaps keep that true,
+//!                   since a flush puts the table's version in and takes the memtable out in one store.
+//! * SUPERVERSION-2  A reader loads the superversion first and the sequence number second. What a compaction drops is
+//!                   hidden at every number published when it began, so the superversion a reader holds has whatever is
+//!                   visible at a number read later.
 
 use crate::key::{FileNumber, SequenceNumber};
 use crate::memtable::Memtable;

@@ -72,7 +72,7 @@ impl Tree {
         }
         let met = self.met.key();
         loop {
-            // N1.
+            // SNAPSHOT-1.
             let visible = self.order.visible();
             let moment = Moment {
                 visible: &visible,

@@ -3,11 +3,11 @@
 //! Tables never change, so the copy's tables are further names of the same files where the file system allows
 //! that, and copies where it does not. Only manifest and CURRENT are the copy's own.
 //!
-//! * C1  The copy holds a prefix of the sequence of batches, and at least those acknowledged before the call: all
-//!       memtables are flushed first, oldest first, so the tables of any later version hold such a prefix.
-//! * C2  The version is held until the last table is linked, so none of its tables is deleted meanwhile.
-//! * C3  CURRENT comes after everything it leads to, and durably. Until that is done the copy's folder is marked as
-//!       incomplete (`destination.rs`), so what a crash leaves is no database, and open says so.
+//! * CHECKPOINT-1  The copy holds a prefix of the sequence of batches, and at least those acknowledged before the call: all
+//!                 memtables are flushed first, oldest first, so the tables of any later version hold such a prefix.
+//! * CHECKPOINT-2  The version is held until the last table is linked, so none of its tables is deleted meanwhile.
+//! * CHECKPOINT-3  CURRENT comes after everything it leads to, and durably. Until that is done the copy's folder is marked as
+//!                 incomplete (`destination.rs`), so what a crash leaves is no database, and open says so.
 
 use std::path::Path;
 
@@ -35,7 +35,7 @@ impl Database {
 
     fn fill_checkpoint(&self, dir: &Path) -> Result<()> {
         if !self.context.options().read_only {
-            // C1.
+            // CHECKPOINT-1.
             self.commit.flush_all()?;
         }
         let (version, mut last_sequence) = {
@@ -64,7 +64,7 @@ impl Database {
                 last_sequence = SequenceNumber::max(last_sequence, sealed.last_sequence);
             }
         }
-        // Syncs the directory before it makes CURRENT (C3).
+        // Syncs the directory before it makes CURRENT (CHECKPOINT-3).
         VersionSet::create_from(self.context.env(), dir, tables, last_sequence)
     }
 

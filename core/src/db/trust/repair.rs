@@ -4,18 +4,18 @@
 //! into temporary tables of the new directory; all tables are looked at, block by block; one merge of everything
 //! writes the newest entry of each key into fresh tables in the bottom level; CURRENT makes it a database.
 //!
-//! * P1  Nothing in the old directory is changed or removed; it is locked meanwhile, as by a reader.
-//! * P2  The new directory is no database before everything is in it, durably (`destination.rs`).
-//! * P3  With a whole manifest only what it names counts: leftovers of compactions and flushed logs would bring
-//!       deleted keys back. Without one, every table and log in the directory counts, but those that the edits which
-//!       can be read have removed.
-//! * P4  A log counts up to the length that its successor names, and of several logs with one predecessor only the
-//!       newest does: what is after or beside was cut off by an earlier recovery (`recovery.rs`, R2).
-//! * P5  What was written by a newer AiDb is refused, not dropped.
-//! * P6  A table whose blocks can all be read, and which holds other entries than the manifest or its own properties
-//!       say, gives all of them to the new database, and is told.
-//! * P7  What was read is what was written, and what was dropped as overwritten or as a tombstone (`content.rs`). What
-//!       does not add up is no database.
+//! * REPAIR-1  Nothing in the old directory is changed or removed; it is locked meanwhile, as by a reader.
+//! * REPAIR-2  The new directory is no database before everything is in it, durably (`destination.rs`).
+//! * REPAIR-3  With a whole manifest only what it names counts: leftovers of compactions and flushed logs would bring
+//!             deleted keys back. Without one, every table and log in the directory counts, but those that the edits which
+//!             can be read have removed.
+//! * REPAIR-4  A log counts up to the length that its successor names, and of several logs with one predecessor only the
+//!             newest does: what is after or beside was cut off by an earlier recovery (`recovery.rs`, RECOVERY-2).
+//! * REPAIR-5  What was written by a newer AiDb is refused, not dropped.
+//! * REPAIR-6  A table whose blocks can all be read, and which holds other entries than the manifest or its own properties
+//!             say, gives all of them to the new database, and is told.
+//! * REPAIR-7  What was read is what was written, and what was dropped as overwritten or as a tombstone (`content.rs`). What
+//!             does not add up is no database.
 //!
 //! A deleted key comes back if the table or record with its tombstone is lost and an older entry is not; or, without a
 //! whole manifest, if a crash left a table behind that a compaction had replaced.
@@ -77,7 +77,7 @@ pub(in crate::db) fn repair(from: &Path, into: &Path, options: &Options) -> Resu
         };
         let mut report = RepairReport::default();
         let outcome = match target.dir.starts_with(&from) {
-            // P1.
+            // REPAIR-1.
             true => Err(Error::invalid_argument(
                 "`into` lies in the damaged directory",
             )),
@@ -86,7 +86,7 @@ pub(in crate::db) fn repair(from: &Path, into: &Path, options: &Options) -> Resu
         target.finish(outcome).map(|()| report)
     });
     if !names.iter().any(|name| name == LOCK) {
-        // P1. Held while it goes, as `destroy` does; an empty file that stays harms nobody.
+        // REPAIR-1. Held while it goes, as `destroy` does; an empty file that stays harms nobody.
         let _ = env.remove_file(&from.join(LOCK));
     }
     drop(lock);
@@ -176,7 +176,7 @@ impl Repair<'_> {
         Ok(manifest)
     }
 
-    /// Looks at every table that counts (P3).
+    /// Looks at every table that counts (REPAIR-3).
     fn survey_tables(
         &mut self,
         names: &[String],
@@ -264,7 +264,7 @@ impl Repair<'_> {
         Ok(table)
     }
 
-    /// P6, for a table whose blocks can all be read.
+    /// REPAIR-6, for a table whose blocks can all be read.
     fn compare(
         &mut self,
         path: &Path,
@@ -287,7 +287,7 @@ impl Repair<'_> {
         Ok(())
     }
 
-    /// Replays the logs that count (P3, P4) into tables of the new directory: their paths, and what they hold.
+    /// Replays the logs that count (REPAIR-3, REPAIR-4) into tables of the new directory: their paths, and what they hold.
     ///
     /// `in_tables`: the largest number in any table.
     fn replay_logs(
@@ -328,7 +328,7 @@ impl Repair<'_> {
         Ok(replay.tables)
     }
 
-    /// The logs that count (P3, P4), and those of which nothing can be read.
+    /// The logs that count (REPAIR-3, REPAIR-4), and those of which nothing can be read.
     fn open_logs(
         &mut self,
         names: &[String],
@@ -472,7 +472,7 @@ impl Repair<'_> {
         self.note_place(&path, reader.header().predecessor, replay);
         let records = self.report.log_records;
         let mut open: Option<Loss> = None;
-        // The last number read from this log: a memtable takes each number once (K2).
+        // The last number read from this log: a memtable takes each number once (IKEY-2).
         let mut taken = SequenceNumber(0);
         let mut reached = Reader::FIRST_RECORD;
         loop {
@@ -648,7 +648,7 @@ fn last_of(record: &Record<'_>, taken: SequenceNumber) -> Result<SequenceNumber>
         .ok_or_else(|| Error::internal("its sequence numbers are impossible"))
 }
 
-/// P7.
+/// REPAIR-7.
 fn balance(read: Sum, shadowed: Sum, tombstones: Sum, written: Sum) -> Result<()> {
     if read - shadowed - tombstones == written {
         return Ok(());
@@ -659,7 +659,7 @@ fn balance(read: Sum, shadowed: Sum, tombstones: Sum, written: Sum) -> Result<()
     )))
 }
 
-/// How a table, whose blocks can all be read and hold `found`, is not what is said of it; `None` if it is (P6).
+/// How a table, whose blocks can all be read and hold `found`, is not what is said of it; `None` if it is (REPAIR-6).
 fn other_entries(found: Sum, manifest: Option<Said>, properties: Option<Said>) -> Option<String> {
     let said = [
         (manifest, "the manifest says"),
@@ -696,7 +696,7 @@ struct Replay {
     watermark: Watermark,
 }
 
-/// P4.
+/// REPAIR-4.
 fn drop_superseded(logs: &mut BTreeMap<FileNumber, Reader>) {
     let headers: Vec<_> = logs.values().map(|reader| *reader.header()).collect();
     let mut superseded: HashSet<FileNumber> = HashSet::new();
@@ -805,7 +805,7 @@ fn missing_table(dir: &Path, info: &TableInfo, is_complete: bool) -> Result<Loss
     Ok(loss)
 }
 
-/// P5; damage and a failing disk are what repair is for, anything else ends it.
+/// REPAIR-5; damage and a failing disk are what repair is for, anything else ends it.
 fn refuse_newer(error: Error) -> Result<()> {
     match error.kind() {
         ErrorKind::Corruption | ErrorKind::Io => Ok(()),
@@ -876,7 +876,7 @@ mod tests {
         assert_eq!(db.get(b"key").unwrap().as_deref(), Some(&b"c"[..]));
     }
 
-    /// P4.
+    /// REPAIR-4.
     #[test]
     fn of_logs_with_one_predecessor_the_newest_counts_and_nothing_behind_the_others() {
         let env = MemEnv::new();
@@ -897,7 +897,7 @@ mod tests {
         assert_eq!(left, [1, 4, 5]);
     }
 
-    /// P5.
+    /// REPAIR-5.
     #[test]
     fn what_a_newer_version_wrote_ends_a_repair_and_damage_does_not() {
         let path = Path::new("file");

@@ -1,17 +1,17 @@
 //! Verification: reads every byte that the open database depends on and checks it, while it goes on working; then reads
 //! everything as users do and compares (`verify/reads.rs`).
 //!
-//! * Y1  Bytes come from the files: tables are opened anew, past the caches, the manifest is read again. Only reads as
-//!       users make them go through the caches, and put no block there.
-//! * Y2  It looks at one moment: the superversion and the logs that were there when it began. The superversion is held,
-//!       so none of its tables is deleted meanwhile; a log that a flush has made superfluous is passed over.
-//! * Y3  Damage is collected, not returned: an error means that the verification could not go on.
-//! * Y4  It holds no lock while it reads, but for the manifest: edits wait that long, writes do not.
-//! * Y5  Reads are compared only where the bytes on disk are right: what they meet otherwise has been told already.
-//!       They are made at a number that is pinned before the superversion is loaded: that has every entry up to it; and at
-//!       the oldest that a user has pinned.
-//! * Y6  What readers get from the block cache is compared with the file, block by block: a fault of ours there is
-//!       reported as `Internal`. So is a key that is there and that the filter which readers ask denies.
+//! * VERIFY-1  Bytes come from the files: tables are opened anew, past the caches, the manifest is read again. Only reads as
+//!             users make them go through the caches, and put no block there.
+//! * VERIFY-2  It looks at one moment: the superversion and the logs that were there when it began. The superversion is held,
+//!             so none of its tables is deleted meanwhile; a log that a flush has made superfluous is passed over.
+//! * VERIFY-3  Damage is collected, not returned: an error means that the verification could not go on.
+//! * VERIFY-4  It holds no lock while it reads, but for the manifest: edits wait that long, writes do not.
+//! * VERIFY-5  Reads are compared only where the bytes on disk are right: what they meet otherwise has been told already.
+//!             They are made at a number that is pinned before the superversion is loaded: that has every entry up to it; and
+//!             at the oldest that a user has pinned.
+//! * VERIFY-6  What readers get from the block cache is compared with the file, block by block: a fault of ours there is
+//!             reported as `Internal`. So is a key that is there and that the filter which readers ask denies.
 
 mod reads;
 
@@ -110,11 +110,11 @@ struct Walk<'a> {
     told: u64,
     /// What tables and memtables hold, each walked by itself.
     held: Walked,
-    /// Y5: whether all of that could be read.
+    /// VERIFY-5: whether all of that could be read.
     is_comparable: bool,
 }
 
-/// What is looked at (Y5).
+/// What is looked at (VERIFY-5).
 struct Moment {
     snapshot: Snapshot,
     /// The oldest one that a user holds.
@@ -174,7 +174,7 @@ impl Walk<'_> {
         self.tell()
     }
 
-    /// Notes damage met in `file`; an error that is none ends the verification (Y3).
+    /// Notes damage met in `file`; an error that is none ends the verification (VERIFY-3).
     fn damage(&mut self, file: &Path, offset: u64, error: Error) -> Result<()> {
         // After close anything may be missing.
         self.database.context.check_open()?;
@@ -255,7 +255,7 @@ impl Walk<'_> {
         match outcome {
             Ok(ControlFlow::Continue(())) => {}
             Ok(stop) => return Ok(stop),
-            // Y2.
+            // VERIFY-2.
             Err(_) if self.is_superfluous(log.number) => {}
             Err(error) => self.damage(&path, 0, error)?,
         }
@@ -279,7 +279,7 @@ impl Walk<'_> {
         loop {
             let record = match reader.next_part() {
                 Ok(Some(Part::Record(record))) => record,
-                // Y2: what is removed is cut short.
+                // VERIFY-2: what is removed is cut short.
                 Ok(Some(Part::Damage { error, .. })) if self.is_superfluous(log.number) => {
                     return Ok(Err(error));
                 }
@@ -480,7 +480,7 @@ impl Walk<'_> {
         Ok(ControlFlow::Continue(true))
     }
 
-    /// Compares what readers find of a table in the block cache with the file (Y6), all of which could be read just now
+    /// Compares what readers find of a table in the block cache with the file (VERIFY-6), all of which could be read just now
     /// if `is_whole`.
     fn cached_blocks(
         &mut self,

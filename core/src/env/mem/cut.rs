@@ -1,9 +1,9 @@
 //! What a loss of power may leave of files in memory.
 //!
-//! * C1  What was synced is kept (M1).
-//! * C2  What was not synced meets the [`Loss`] that the caller chose; a rename happens as a whole or not at all.
-//! * C3  What a failed sync was for arrives or not, page by page, each time anew (H1 of `history.rs`).
-//! * C4  The same history, loss and seed give the same state.
+//! * CUT-1  What was synced is kept (MEM-1).
+//! * CUT-2  What was not synced meets the [`Loss`] that the caller chose; a rename happens as a whole or not at all.
+//! * CUT-3  What a failed sync was for arrives or not, page by page, each time anew (HISTORY-1 of `history.rs`).
+//! * CUT-4  The same history, loss and seed give the same state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -1,8 +1,8 @@
 //! The disk's side of a file or a directory: what is durable, and what happened since, in order.
 //!
-//! * H1  A sync makes every waiting change durable. One that fails puts them in doubt for good: each may have arrived or
-//!       not, and no later sync makes it durable, since the kernel may have dropped what it could not write.
-//! * H2  Changes after one in doubt are made on top of whatever became of it.
+//! * HISTORY-1  A sync makes every waiting change durable. One that fails puts them in doubt for good: each may have arrived or
+//!              not, and no later sync makes it durable, since the kernel may have dropped what it could not write.
+//! * HISTORY-2  Changes after one in doubt are made on top of whatever became of it.
 
 use crate::sync::Arc;
 
@@ -51,7 +51,7 @@ impl<C: Change> History<C> {
         self.changes.push((Fate::Waiting, change));
     }
 
-    /// A sync (H1).
+    /// A sync (HISTORY-1).
     pub(super) fn sync(&mut self) {
         self.decide(Fate::Durable);
         let changes = self.changes.iter();
@@ -64,7 +64,7 @@ impl<C: Change> History<C> {
         }
     }
 
-    /// A sync that fails (H1).
+    /// A sync that fails (HISTORY-1).
     pub(super) fn fail_sync(&mut self) {
         self.decide(Fate::Doubtful);
     }

@@ -17,7 +17,7 @@ fn more_than_there_is_of_anything_is_out_of_memory_that_names_it() {
         room_for::<u64>(most, "a").unwrap_err(),
         zeros(most, "a").unwrap_err(),
     ];
-    assert_eq!(bytes, [1], "O1");
+    assert_eq!(bytes, [1], "DOOR-1");
     for error in errors {
         assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
         assert!(error.message().ends_with("bytes of a"), "{error}");

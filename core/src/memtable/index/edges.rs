@@ -64,7 +64,7 @@ fn a_node_tells_whether_anything_was_inserted_since_it_was_read() {
     assert!(leaf.is_at(before) && leaf.is_unchanged(before));
     let trailer = Trailer::new(SequenceNumber(2), ValueKind::Put);
     insert(&index, leaf, b"key", trailer);
-    assert!(!leaf.is_at(before) && !leaf.is_unchanged(before), "L2");
+    assert!(!leaf.is_at(before) && !leaf.is_unchanged(before), "NODE-2");
     let after = leaf.start_reading();
     assert!(leaf.is_at(after) && leaf.is_unchanged(after));
 }

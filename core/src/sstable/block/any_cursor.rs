@@ -1,6 +1,6 @@
 //! A cursor over a block in either form, and whether two blocks hold the same.
 //!
-//! Damage in the stored form is what a move answers; a flat block has none (E1).
+//! Damage in the stored form is what a move answers; a flat block has none (LAYOUT-1).
 
 use super::cursor::BlockCursor;
 use super::flat_cursor::FlatCursor;

@@ -1,7 +1,7 @@
 //! Walks the entries of one block in the stored form in both directions.
 //!
-//! * B5  The cursor's position only grows in `next` and only shrinks in `prev`, so every walk ends.
-//! * B6  A cursor holds a counted reference to its block: evicting the block from the cache does not move it.
+//! * BLOCK-5  The cursor's position only grows in `next` and only shrinks in `prev`, so every walk ends.
+//! * BLOCK-6  A cursor holds a counted reference to its block: evicting the block from the cache does not move it.
 //!
 //! Cost: `next` allocates nothing and copies only the part of a key that is not shared. The first `prev` between
 //! two restart points decodes that stretch once; those after it are lookups.

@@ -13,11 +13,11 @@
 //!
 //! It exists in memory only. All numbers are little-endian.
 //!
-//! * E1  Its entries are those of the stored block, in the same order, and that is ascending: a block whose entries are
-//!       damaged or out of order stays in the stored form, which tells what is wrong where it is met.
-//! * E2  It takes less than 64 KiB, its keys less than 32 KiB each, and at most twice what the stored form takes: keys
-//!       that share much stay stored.
-//! * E3  `shared` is how many bytes the first and the last user key, and so all of them, have in common.
+//! * LAYOUT-1  Its entries are those of the stored block, in the same order, and that is ascending: a block whose entries are
+//!             damaged or out of order stays in the stored form, which tells what is wrong where it is met.
+//! * LAYOUT-2  It takes less than 64 KiB, its keys less than 32 KiB each, and at most twice what the stored form takes: keys
+//!             that share much stay stored.
+//! * LAYOUT-3  `shared` is how many bytes the first and the last user key, and so all of them, have in common.
 //!
 //! Cost: a lookup reads the heads, one offset and one entry; a seek the same and now and then a second entry.
 //!
@@ -56,7 +56,7 @@ pub(crate) enum Way {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
     pub(super) count: usize,
-    /// E3.
+    /// LAYOUT-3.
     pub(super) shared: usize,
 }
 
@@ -76,8 +76,8 @@ pub(super) struct Flat<'a> {
     layout: Layout,
 }
 
-/// Lays the entries of a block out in `bytes`, whatever these were before. `None` if E1 or E2 forbid it, or there is no
-/// memory.
+/// Lays the entries of a block out in `bytes`, whatever these were before. `None` if LAYOUT-1 or LAYOUT-2 forbid it, or there
+/// is no memory.
 pub(super) fn lay_out(stored: Stored<'_>, bytes: &mut Vec<u8>) -> Option<Layout> {
     let (count, entry_bytes) = measure(stored)?;
     let entries_start = 4 * count + 2 * (count + 1);
@@ -112,7 +112,7 @@ fn measure(stored: Stored<'_>) -> Option<(usize, usize)> {
     Some((count, entry_bytes))
 }
 
-/// Appends the `count` entries, and sets the offsets; `None` if the keys do not ascend (E1).
+/// Appends the `count` entries, and sets the offsets; `None` if the keys do not ascend (LAYOUT-1).
 fn write_entries(stored: Stored<'_>, count: usize, bytes: &mut Vec<u8>) -> Option<()> {
     let offset_at = |index: usize| 4 * count + 2 * index;
     let mut last = 0..0;
@@ -144,7 +144,7 @@ fn write_entries(stored: Stored<'_>, count: usize, bytes: &mut Vec<u8>) -> Optio
     Some(())
 }
 
-/// Finds what all keys share (E3), and sets the heads; at least one entry is there.
+/// Finds what all keys share (LAYOUT-3), and sets the heads; at least one entry is there.
 fn write_heads(count: usize, bytes: &mut [u8]) -> Layout {
     let flat = Flat {
         bytes,

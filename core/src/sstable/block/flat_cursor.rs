@@ -2,7 +2,7 @@
 //!
 //! * FLAT-1  The cursor stands on an entry of its block, whose index is below the count, or on none.
 //!
-//! It holds a counted reference to its block (B6). Cost: a step reads one offset and one entry.
+//! It holds a counted reference to its block (BLOCK-6). Cost: a step reads one offset and one entry.
 //!
 //! Elsewhere: walking a stretch that has been proved to be visible (`sstable/span.rs`), which takes the cursor's spots.
 

@@ -23,7 +23,7 @@ use crate::sync::Arc;
 pub(in crate::sstable) const LARGE_BYTES: usize = 64 << 10;
 
 thread_local! {
-    /// Where this thread lays a block out before it gets memory of its own: less than 64 KiB (E2).
+    /// Where this thread lays a block out before it gets memory of its own: less than 64 KiB (LAYOUT-2).
     static LAID_OUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -39,7 +39,7 @@ impl Form {
     fn flat(layout: Layout) -> Form {
         Form {
             restarts: 0,
-            // E2: they fit.
+            // LAYOUT-2: they fit.
             flat_entries: layout.count as u16,
             flat_shared: layout.shared as u16,
         }

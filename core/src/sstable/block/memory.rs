@@ -3,9 +3,9 @@
 //!
 //! The bytes follow their head so that a lookup waits for one address, not for two in turn (docs/decisions/0024).
 //!
-//! * B7  A block's memory begins with its `Shared`, whose `length` bytes follow it. They do not change while somebody
-//!       holds the block; whoever lets it go last gives the memory back.
-//! * B8  From `make` to `give_back` the gauge counts what [`Block::charge`] says.
+//! * BLOCK-7  A block's memory begins with its `Shared`, whose `length` bytes follow it. They do not change while somebody
+//!            holds the block; whoever lets it go last gives the memory back.
+//! * BLOCK-8  From `make` to `give_back` the gauge counts what [`Block::charge`] says.
 //!
 //! Elsewhere: what the bytes mean (`stored.rs`, `flat.rs`), and which of the two a block has (`form.rs`); which blocks
 //! stay in memory (`sstable/block_cache.rs`).
@@ -135,7 +135,7 @@ impl Block {
             },
         };
         // SAFETY: the memory is this function's alone, aligned for a `Shared` (slabs align to 64), and has room for it
-        // and the bytes after it (B7). It does not overlap `bytes`, which somebody else has.
+        // and the bytes after it (BLOCK-7). It does not overlap `bytes`, which somebody else has.
         unsafe {
             let place = place.cast::<Shared>();
             place.write(shared);
@@ -153,7 +153,7 @@ impl Block {
     /// The bytes after the head.
     #[inline]
     fn slice_behind(&self) -> &[u8] {
-        // SAFETY: B7: that many bytes follow, initialised by `make`, unchanged and in place while `self` is held.
+        // SAFETY: BLOCK-7: that many bytes follow, initialised by `make`, unchanged and in place while `self` is held.
         unsafe {
             let behind = self.0.add(1).cast::<u8>();
             std::slice::from_raw_parts(behind.as_ptr(), self.0.as_ref().length)
@@ -288,7 +288,7 @@ fn memory_layout(length: usize) -> alloc::Layout {
 impl Clone for Block {
     #[inline]
     fn clone(&self) -> Block {
-        // SAFETY: B7: it lives while `self` is held.
+        // SAFETY: BLOCK-7: it lives while `self` is held.
         let before = unsafe { self.0.as_ref() }
             .references
             .fetch_add(1, Ordering::Relaxed);
@@ -303,7 +303,7 @@ impl Clone for Block {
 impl Drop for Block {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: B7: it lives while `self` is held. What others did with the block before they let it go comes before
+        // SAFETY: BLOCK-7: it lives while `self` is held. What others did with the block before they let it go comes before
         // the last one's `give_back`: each of them releases, the last one acquires.
         unsafe {
             let references = &self.0.as_ref().references;
@@ -320,7 +320,7 @@ impl Deref for Block {
 
     #[inline]
     fn deref(&self) -> &Head {
-        // SAFETY: B7: it lives while `self` is held.
+        // SAFETY: BLOCK-7: it lives while `self` is held.
         unsafe { &(*self.0.as_ptr()).head }
     }
 }

@@ -290,7 +290,7 @@ fn the_bytes_that_two_keys_have_in_common_are_counted_across_words() {
 
 #[test]
 fn a_block_that_is_too_much_to_rebuild_is_damage_going_backward_at_its_byte() {
-    // Three keys after a restart point share all but a byte: rebuilt they take what B3 allows, or one byte more.
+    // Three keys after a restart point share all but a byte: rebuilt they take what BLOCK-3 allows, or one byte more.
     for excess in [0, 1] {
         let length = MAX_REBUILT_BYTES / 2 + excess - 1;
         let first = vec![b'a'; length];

@@ -43,7 +43,7 @@ fn every_interval_of_entries_begins_with_a_restart_point_and_the_size_counts_it(
     }
 }
 
-/// B3, which a reader that goes backward relies upon: it would refuse what takes more.
+/// BLOCK-3, which a reader that goes backward relies upon: it would refuse what takes more.
 #[test]
 fn keys_that_share_bytes_take_64_kib_between_restart_points_and_not_one_byte_more() {
     // Four keys of a quarter each are rebuilt after the first, which stands alone and does not count.

@@ -64,7 +64,7 @@ fn was_just_passed(cache: &BlockCache, slots: &BlockSlots, number: usize, charge
 }
 
 /// A cache of 32 MiB whose slabs have nearly 4 MiB that nobody uses: pages of nine sizes, one piece of each in use. As many
-/// bytes as `used` may be, before C7 keeps blocks outside the slabs out.
+/// bytes as `used` may be, before CACHE-7 keeps blocks outside the slabs out.
 fn with_unused_slabs() -> (Arc<BlockCache>, Vec<Block>, usize) {
     let cache = BlockCache::new(32 * MIB);
     let sizes = [500, 1_000, 2_000, 3_000, 4_000, 5_000, 6_000, 9_000, 13_000];
@@ -260,7 +260,7 @@ fn the_flat_form_takes_the_place_of_the_stored_one_and_is_counted_instead() {
         assert_eq!((stats.blocks, stats.evictions), (2, 0));
         assert_eq!(stats.pinned, block.charge(), "who has it still holds it");
         cache.release(&slots);
-        assert_eq!((used(&cache), cache.stats().blocks), (0, 0), "C3");
+        assert_eq!((used(&cache), cache.stats().blocks), (0, 0), "CACHE-3");
     }
 }
 
@@ -311,7 +311,7 @@ fn a_flat_form_without_room_leaves_the_stored_one_where_it_is() {
 #[test]
 fn room_is_reserved_to_the_byte() {
     let cache = BlockCache::new(1000);
-    assert!(!cache.reserve(1001, 0), "C1");
+    assert!(!cache.reserve(1001, 0), "CACHE-1");
     assert!(cache.reserve(1000, 0));
     assert!(!cache.reserve(1, 0), "others have reserved all of it");
     assert_eq!((used(&cache), cache.stats().evictions), (1000, 0));
@@ -372,7 +372,10 @@ fn blocks_one_behind_the_other_are_in_different_shards() {
 #[test]
 fn a_block_outside_the_slabs_enters_as_long_as_it_and_unused_slabs_take_a_sixteenth_more() {
     let (cache, pieces, most) = with_unused_slabs();
-    assert!(most < cache.capacity, "C7 is what ends it, not C1");
+    assert!(
+        most < cache.capacity,
+        "CACHE-7 is what ends it, not CACHE-1"
+    );
     let block = outside(&cache);
     for (used, has_memory) in [(0, true), (most, true), (most + 1, false)] {
         cache.used.store(used, Ordering::Relaxed);

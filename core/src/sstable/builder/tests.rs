@@ -208,7 +208,7 @@ fn row_of(number: u64) -> (usize, usize) {
     (row as usize, (later % CHECKED_BLOCK_IN) as usize)
 }
 
-/// T10: the first 64 blocks, one in eight later ones, and whatever is not compressed.
+/// TABLE-10: the first 64 blocks, one in eight later ones, and whatever is not compressed.
 #[test]
 fn spoiled_blocks_are_noticed_among_the_first_in_one_of_eight_later_and_in_all_that_are_stored_as_they_are()
  {

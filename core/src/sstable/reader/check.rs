@@ -1,9 +1,9 @@
 //! The check of a whole table: everything that opening it did not look at.
 //!
-//! Each data block is read from the file, past the cache, and checked: its checksum, that keys ascend (T3) and lie
-//! within the block's fences (N1), that its restart points are entries (B1, B3), that the filter knows them (F1);
-//! and at the end that the properties are true. Damage in a block is told and the next block is looked at: every bad
-//! block is found, not the first one only.
+//! Each data block is read from the file, past the cache, and checked: its checksum, that keys ascend (TABLE-3) and lie
+//! within the block's fences (FENCE-1), that its restart points are entries (BLOCK-1, BLOCK-3), that the filter knows them
+//! (FILTER-1); and at the end that the properties are true. Damage in a block is told and the next block is looked at: every
+//! bad block is found, not the first one only.
 
 use std::ops::ControlFlow;
 
@@ -144,12 +144,12 @@ impl Table {
     }
 }
 
-/// A key that lookups seek in another block (N1).
+/// A key that lookups seek in another block (FENCE-1).
 const ASTRAY_KEY: Damage = Damage {
     at: 0,
     what: "a key lies outside its block's fences",
 };
-/// A key that the filter says is absent (F1).
+/// A key that the filter says is absent (FILTER-1).
 const UNKNOWN_KEY: Damage = Damage {
     at: 0,
     what: "the filter does not know a key",

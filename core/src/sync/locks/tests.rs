@@ -16,7 +16,7 @@ fn of_many_threads_one_at_a_time_holds_a_mutex() {
                     let mut held = counter.lock();
                     let before = *held;
                     if turn % 64 == 0 {
-                        // Long enough for the others to fall asleep (Y7, Y8).
+                        // Long enough for the others to fall asleep (MUTEX-2, MUTEX-3).
                         thread::yield_now();
                     }
                     *held = before + 1;

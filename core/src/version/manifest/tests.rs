@@ -304,7 +304,7 @@ fn nothing_is_appended_behind_a_failed_append() {
             let changes = env.count(Operation::Write) + env.count(Operation::Sync);
             writer.append(&edit(2)).unwrap_err();
             let after = env.count(Operation::Write) + env.count(Operation::Sync);
-            assert_eq!(after, changes, "M5");
+            assert_eq!(after, changes, "SLOT-5");
             for seed in 0..40 {
                 let (logs, _) = read(&mem.power_cut(seed), &dir).unwrap();
                 assert!(

@@ -21,7 +21,7 @@ struct Probe {
 
 impl Drop for Probe {
     fn drop(&mut self) {
-        assert!(!self.dropped.swap(true, SeqCst), "H4: dropped twice");
+        assert!(!self.dropped.swap(true, SeqCst), "HANDLE-4: dropped twice");
         self.drops.fetch_add(1, SeqCst);
     }
 }
@@ -59,14 +59,18 @@ impl Shared {
             assert!(self.table.was_given_out(handle), "a closed handle is known");
             return false;
         };
-        assert_eq!(found.id, id, "H2: another object's");
+        assert_eq!(found.id, id, "HANDLE-2: another object's");
         thread::yield_now();
-        assert!(!found.dropped.load(SeqCst), "H4: dropped while in use");
+        assert!(
+            !found.dropped.load(SeqCst),
+            "HANDLE-4: dropped while in use"
+        );
         true
     }
 }
 
-/// H2, H4. Fails if a lookup does not compare the whole handle, if a slot is not emptied, or is free before it is empty.
+/// HANDLE-2, HANDLE-4. Fails if a lookup does not compare the whole handle, if a slot is not emptied, or is free before it is
+/// empty.
 #[test]
 fn a_handle_finds_its_own_object_or_none_while_slots_are_reused() {
     check("handles: reuse", 4_000, || {
@@ -80,7 +84,7 @@ fn a_handle_finds_its_own_object_or_none_while_slots_are_reused() {
                 closed.store(true, SeqCst);
                 // Most likely into the slot that is free now.
                 let next = shared.insert(2);
-                assert_ne!(next, handle, "H3");
+                assert_ne!(next, handle, "HANDLE-3");
                 assert!(shared.use_it(next, 2));
                 assert!(shared.table.take(next).is_some());
             })
@@ -102,11 +106,15 @@ fn a_handle_finds_its_own_object_or_none_while_slots_are_reused() {
         closer.join().unwrap();
         maker.join().unwrap();
         assert!(!shared.use_it(handle, 1));
-        assert_eq!(shared.drops.load(SeqCst), 3, "H4: each is dropped once");
+        assert_eq!(
+            shared.drops.load(SeqCst),
+            3,
+            "HANDLE-4: each is dropped once"
+        );
     });
 }
 
-/// H4. Fails if `take` stores instead of exchanging, or does not look at what it exchanged.
+/// HANDLE-4. Fails if `take` stores instead of exchanging, or does not look at what it exchanged.
 #[test]
 fn of_several_closers_one_gets_the_object_and_it_is_dropped_once() {
     check("handles: closers", 4_000, || {
@@ -119,7 +127,7 @@ fn of_several_closers_one_gets_the_object_and_it_is_dropped_once() {
                 if let Some(found) = shared.table.take(handle) {
                     wins.fetch_add(1, SeqCst);
                     thread::yield_now();
-                    assert!(!found.dropped.load(SeqCst), "H4");
+                    assert!(!found.dropped.load(SeqCst), "HANDLE-4");
                 }
                 // What was inserted into the slot since is not theirs to close.
                 let own = shared.insert(2);
@@ -136,7 +144,7 @@ fn of_several_closers_one_gets_the_object_and_it_is_dropped_once() {
     });
 }
 
-/// H1. Fails if the head of a free list does not count its changes, or a chunk is published before its slots.
+/// HANDLE-1. Fails if the head of a free list does not count its changes, or a chunk is published before its slots.
 #[test]
 fn no_two_live_handles_share_a_slot() {
     check("handles: free list", 4_000, || {

@@ -164,7 +164,7 @@ fn shortened_bounds_of_outputs_stay_within_those_of_the_inputs() {
             ([b'y', b'y'], [true, false])
         ]
     );
-    // V2 is checked here.
+    // VERSION-2 is checked here.
     tree.apply(&output.edit);
     tree.check("after");
 }
@@ -193,7 +193,7 @@ fn the_names_of_the_outputs_are_durable_when_the_edit_is_returned() {
     let failure = run(&plan, &context).unwrap_err();
     assert_eq!(failure.error.kind(), ErrorKind::Io, "{failure:?}");
     assert_eq!(failure.set_aside, []);
-    assert_eq!(tree.table_names(), before, "J2");
+    assert_eq!(tree.table_names(), before, "JOB-2");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Plans and edits that no picker should make: each is found to be wrong (P5), and none that it makes is.
+//! Plans and edits that no picker should make: each is found to be wrong (PICKER-5), and none that it makes is.
 
 use aidb_test_data::Random;
 

@@ -130,7 +130,7 @@ fn a_change_of_length_is_written_back_or_not() {
     assert_eq!(left, set([b"a", b"abc"]));
 }
 
-/// C3.
+/// CUT-3.
 #[test]
 fn what_a_failed_sync_was_for_arrives_page_by_page_unless_everything_is_lost_or_nothing() {
     let (env, file) = with_file();

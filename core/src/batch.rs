@@ -708,6 +708,7 @@ mod edges {
         }
     }
 
+    /// BATCH-2, BATCH-3.
     #[test]
     fn a_sum_has_the_terms_of_all_operations_and_counts_each_kind() {
         let mut batch = WriteBatch::new();

@@ -275,6 +275,7 @@ mod tests {
         }
     }
 
+    /// CODEC-3.
     #[test]
     fn a_false_length_is_refused_before_it_is_allocated() {
         for codec in [Compression::Snappy, Compression::Lz4, Compression::Zstd] {
@@ -338,6 +339,7 @@ mod edges {
         bytes
     }
 
+    /// CODEC-1.
     #[test]
     fn what_saves_an_eighth_is_stored_compressed_and_nothing_else_is() {
         for codec in [Compression::Snappy, Compression::Lz4, Compression::Zstd] {

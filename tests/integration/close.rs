@@ -8,6 +8,7 @@ fn kind<T>(result: Result<T>) -> Option<ErrorKind> {
     result.err().map(|error| error.kind())
 }
 
+/// DB-2.
 #[test]
 fn every_call_behind_close_answers_closed() {
     let (_dir, db) = small_db();

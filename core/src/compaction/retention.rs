@@ -166,6 +166,7 @@ mod tests {
         kept
     }
 
+    /// RETENTION-1.
     #[test]
     fn each_visible_number_keeps_what_it_sees() {
         let ten_to_one = [10, 9, 8, 7, 6, 5, 4, 3, 2, 1];
@@ -194,6 +195,7 @@ mod tests {
         }
     }
 
+    /// RETENTION-2.
     #[test]
     fn a_tombstone_goes_when_nothing_it_hides_is_left() {
         let cases: [(&[i64], &[u64], &[i64], &[i64]); 9] = [

@@ -494,6 +494,7 @@ mod tests {
         assert_eq!(held(&reserve), (4 * PIECE, true));
     }
 
+    /// RESERVE-6.
     #[test]
     fn what_cannot_be_set_aside_or_looked_at_fails_nothing() {
         for (operation, code) in [

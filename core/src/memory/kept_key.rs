@@ -223,6 +223,7 @@ mod tests {
         }
     }
 
+    /// KEY-1.
     #[test]
     fn equal_large_keys_share_their_bytes_and_others_do_not() {
         let place = |kept: &KeptKey| kept.bytes().as_ptr();

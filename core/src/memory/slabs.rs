@@ -373,6 +373,7 @@ mod tests {
         bytes.iter().all(|byte| *byte == with)
     }
 
+    /// SLAB-1.
     #[test]
     fn pieces_of_all_sizes_keep_their_bytes_while_others_come_and_go() {
         let slabs = slabs();
@@ -449,6 +450,7 @@ mod tests {
         assert!(Slabs::new(SMALLEST_CACHE - 1).is_none());
     }
 
+    /// SLAB-3.
     #[test]
     fn once_closed_only_pieces_in_use_keep_their_memory_and_the_last_one_takes_its_slab_along() {
         let slabs = slabs();

@@ -313,6 +313,7 @@ mod tests {
         Chunk::for_many(bytes, ptr::null_mut()).unwrap()
     }
 
+    /// CHUNK-5.
     #[test]
     #[cfg(not(miri))]
     fn large_chunks_for_many_records_are_the_systems_again_when_they_are_freed() {

@@ -932,6 +932,7 @@ mod tests {
         assert!(message.contains("the manifest names this log"), "{message}");
     }
 
+    /// REPAIR-6.
     #[test]
     fn a_table_that_is_not_what_the_manifest_says_gives_all_it_has_and_is_told() {
         for spoil in [
@@ -1023,6 +1024,7 @@ mod tests {
         }
     }
 
+    /// REPAIR-7.
     #[test]
     fn what_is_read_and_neither_written_nor_rightly_dropped_does_not_add_up() {
         let sum = |numbers: &[u64]| {
@@ -1049,6 +1051,7 @@ mod tests {
         }
     }
 
+    /// REPAIR-2.
     #[test]
     fn a_failed_operation_leaves_a_whole_database_or_nothing() {
         let mut failures = 0;

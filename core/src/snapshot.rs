@@ -165,6 +165,10 @@ impl SnapshotList {
             .filter(|number| *number < latest)
             .collect();
         numbers.push(latest);
+        debug_assert!(
+            numbers.is_sorted_by(|one, next| one < next),
+            "SNAPSHOT-1: every number once, ascending"
+        );
         numbers
     }
 
@@ -195,6 +199,7 @@ impl SnapshotList {
 mod tests {
     use super::*;
 
+    /// SNAPSHOT-2.
     #[test]
     fn a_number_is_pinned_until_the_last_clone_goes() {
         let list = Arc::new(SnapshotList::new(|| ()));
@@ -220,6 +225,7 @@ mod tests {
 mod edges {
     use super::*;
 
+    /// SNAPSHOT-4.
     #[test]
     fn only_the_last_release_of_an_awaited_number_is_told_and_once() {
         let woken = Arc::new(AtomicBool::new(false));

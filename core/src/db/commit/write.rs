@@ -112,6 +112,12 @@ impl Commit {
             let (before, ticket) = (log.last_sequence, log.counts.batches);
             let place = self.append(&mut log, batch, payload)?;
             stop.is_numbered = true;
+            debug_assert_eq!(
+                place.offset,
+                log.writer.len(),
+                "COMMIT-1: the batch is in the log"
+            );
+            debug_assert!(log.file.synced() <= place.offset, "WAL-3");
             (stop, memtable, room, before, ticket, place)
         };
         let last = before.plus(u64::from(batch.count()));

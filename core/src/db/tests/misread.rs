@@ -159,6 +159,26 @@ fn a_sealed_memtable_that_does_not_hold_what_was_inserted_is_our_fault() {
     assert!(damage.message.contains("sealed memtable"), "{damage:?}");
 }
 
+/// FLUSH-4.
+#[test]
+fn a_flush_of_other_entries_than_were_inserted_is_refused_and_leaves_no_table() {
+    let env = MemEnv::new();
+    let db = open(&env);
+    db.put(b"inserted", b"1").unwrap();
+    let mut sum = Sum::default();
+    let trailer = Trailer::new(SequenceNumber(2), ValueKind::Put);
+    sum.add_entry(b"never inserted", trailer, b"2");
+    db.rooms().tree.load().active.account(sum);
+    let refused = db.flush().unwrap_err();
+    assert!(refused.is_unaccounted(), "{refused}");
+    assert_eq!(db.stats().unwrap().levels[0].tables, 0);
+    let names = env.list(Path::new("/db")).unwrap();
+    assert!(
+        names.iter().all(|name| !name.ends_with(".sst")),
+        "{names:?}"
+    );
+}
+
 /// VERIFY-1.
 #[test]
 fn a_verification_puts_no_block_into_the_cache() {

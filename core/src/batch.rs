@@ -261,6 +261,15 @@ impl WriteBatch {
         self.buffer.push(kind as u8);
         self.note(kind, key, value);
         self.set_count(count);
+        debug_assert_eq!(
+            self.contents().len(),
+            count as usize,
+            "BATCH-3: one for each"
+        );
+        debug_assert!(
+            self.tombstones <= count,
+            "BATCH-1: it counts its operations"
+        );
         Ok(())
     }
 

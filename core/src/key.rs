@@ -87,7 +87,7 @@ impl Trailer {
     pub(crate) const OLDEST: Trailer = Trailer(0);
 
     pub(crate) fn new(sequence: SequenceNumber, kind: ValueKind) -> Trailer {
-        debug_assert!(sequence <= SequenceNumber::MAX);
+        debug_assert!(sequence <= SequenceNumber::MAX, "IKEY-3: seven bytes");
         Trailer(sequence.0 << 8 | kind as u64)
     }
 

@@ -61,7 +61,7 @@ impl Retention {
     ///
     /// Errors: `OutOfMemory`.
     pub(crate) fn new(visible: &[SequenceNumber]) -> Result<Retention> {
-        debug_assert!(visible.is_sorted(), "visible numbers ascend");
+        debug_assert!(visible.is_sorted(), "SNAPSHOT-1: visible numbers ascend");
         Ok(Retention {
             visible: memory::copy_of(visible, "numbers of snapshots")?,
             user_key: KeptKey::default(),
@@ -119,6 +119,10 @@ impl Retention {
                 .is_bottom
                 .get_or_insert_with(|| is_bottom(key.user_key))
         {
+            debug_assert!(
+                self.held.last().is_none_or(|newer| key.trailer < *newer),
+                "RETENTION-2: newest first"
+            );
             self.held.push(key.trailer);
             return Ok(Fate::Hold);
         }

@@ -210,6 +210,7 @@ impl Reserve {
         if held.bytes <= rest || held.shrink(rest).is_err() {
             return false;
         }
+        debug_assert!(held.bytes >= floor, "RESERVE-1: others keep theirs");
         self.is_whole.store(false, Ordering::Relaxed);
         true
     }

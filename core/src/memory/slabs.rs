@@ -157,6 +157,11 @@ impl Slabs {
                 }
             };
             head.used += 1;
+            debug_assert!(
+                head.piece_bytes as usize == class * STEP_BYTES
+                    && head.used as usize * class * STEP_BYTES <= PAGE_BYTES,
+                "SLAB-1: a page has pieces of one size"
+            );
             if head.free == 0 && (head.fresh + head.piece_bytes) as usize > PAGE_BYTES {
                 head.place = NOWHERE;
                 state.partial[class].pop();
@@ -213,6 +218,10 @@ impl Slabs {
                 drop(emptied);
                 return;
             }
+            debug_assert!(
+                head.used > 0 && offset < head.fresh as usize && head.free as usize != offset,
+                "SLAB-2: a piece is given back once"
+            );
             piece.cast::<u32>().write(head.free);
             head.free = offset as u32;
             head.used -= 1;

@@ -270,6 +270,7 @@ impl VersionSet {
             self.disown(&edit, self.is_in_doubt);
             return Err(error);
         }
+        debug_assert!(self.writer.is_some(), "SET-1: the edit is durable");
         self.is_in_doubt = false;
         self.current = Arc::new(version);
         self.log_number = edit.log_number.unwrap_or(self.log_number);

@@ -96,6 +96,10 @@ impl Commit {
             let is_same = Arc::ptr_eq(&log.memtable, &superversion.active);
             newer = (!is_same).then(|| Arc::clone(&log.memtable));
             let memtable = newer.as_ref().unwrap_or(&superversion.active);
+            debug_assert!(
+                Arc::ptr_eq(memtable, &self.tree.load().active),
+                "COMMIT-3: under the log's lock no memtable is sealed"
+            );
             // COMMIT-4.
             let count = batch.len();
             let bytes = match count {

@@ -116,6 +116,10 @@ pub(in crate::db) fn replay(
         refuse_if_missing(synced_up_to, &path, length)?;
         match successor.filter(|successor| successor.predecessor.length == length) {
             Some(successor) => {
+                debug_assert!(
+                    chain.last().is_none_or(|last| *last < successor.number),
+                    "RECOVERY-2: the numbers of a chain ascend"
+                );
                 let named = successor.predecessor.last_sequence;
                 replay.go_on_behind(named, || (path, length))?;
                 chain.push(successor.number);
@@ -292,6 +296,7 @@ impl Replay {
                 let place = format_args!("{} at byte {}", path.display(), record.offset);
                 return Err(Error::unaccounted(what).context(place));
             }
+            debug_assert!(sequence == last.plus(1), "RECOVERY-5: without a hole");
             self.last_sequence = last;
         }
         let end = reader.end();

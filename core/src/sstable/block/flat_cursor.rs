@@ -88,6 +88,10 @@ impl FlatCursor {
     /// Moves to entry `index`; on none if it is `count`.
     #[inline]
     pub(in crate::sstable) fn go(&mut self, index: usize) {
+        debug_assert!(
+            index <= self.layout.count,
+            "FLAT-1: on an entry, or on none"
+        );
         self.spot.index = index;
         if index < self.layout.count {
             let flat = self.flat();
@@ -114,6 +118,7 @@ impl FlatCursor {
     /// Moves to a spot that came from [`FlatCursor::after`] or [`FlatCursor::before`].
     #[inline]
     pub(in crate::sstable) fn stand(&mut self, spot: Spot) {
+        debug_assert!(spot.index < self.layout.count, "FLAT-1: on an entry");
         self.spot = spot;
     }
 
@@ -154,7 +159,7 @@ impl FlatCursor {
 
     #[inline]
     pub(in crate::sstable) fn next(&mut self) {
-        debug_assert!(self.valid());
+        debug_assert!(self.valid(), "FLAT-1");
         if self.spot.index + 1 < self.layout.count {
             self.spot = self.behind();
         } else {
@@ -165,7 +170,7 @@ impl FlatCursor {
     /// Moves to the entry before; on none if this was the first. Requires `valid`.
     #[inline]
     pub(in crate::sstable) fn prev(&mut self) {
-        debug_assert!(self.valid());
+        debug_assert!(self.valid(), "FLAT-1");
         if self.spot.index > 0 {
             self.spot = self.before();
         } else {

@@ -122,6 +122,7 @@ impl SnapshotList {
         let Some(count) = pinned.counts.get_mut(&sequence) else {
             return;
         };
+        debug_assert!(*count > 0, "SNAPSHOT-2: it was pinned");
         *count -= 1;
         if *count > 0 {
             return;

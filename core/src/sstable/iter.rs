@@ -349,7 +349,7 @@ impl InternalIterator for TableIterator {
 
     #[inline]
     fn key(&self) -> KeyRef<'_> {
-        debug_assert!(self.valid);
+        debug_assert!(self.valid, "TABLE-9: it stands on an entry");
         match &self.cursor {
             Some(cursor) => cursor.key(),
             None => self.resting_key(),
@@ -358,7 +358,7 @@ impl InternalIterator for TableIterator {
 
     #[inline]
     fn value(&self) -> &[u8] {
-        debug_assert!(self.valid);
+        debug_assert!(self.valid, "TABLE-9: it stands on an entry");
         match &self.cursor {
             Some(cursor) => cursor.value(),
             None => no_block(),
@@ -367,7 +367,7 @@ impl InternalIterator for TableIterator {
 
     #[inline]
     fn entry(&self) -> (&[u8], &[u8]) {
-        debug_assert!(self.valid);
+        debug_assert!(self.valid, "TABLE-9: it stands on an entry");
         match &self.cursor {
             Some(AnyCursor::Flat(cursor)) => (cursor.key().user_key, cursor.value()),
             Some(AnyCursor::Stored(cursor)) => (cursor.key().user_key, cursor.value()),

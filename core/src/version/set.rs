@@ -363,6 +363,11 @@ impl VersionSet {
 
     /// Makes `writer` the manifest that CURRENT names.
     fn switch_to(&mut self, writer: ManifestWriter) -> Result<()> {
+        debug_assert!(self.writer.is_none(), "SET-2: neither gets another edit");
+        debug_assert!(
+            writer.number() > self.manifest_number,
+            "SET-4: it has a new number"
+        );
         // Until this succeeded CURRENT may name either: both stay, and neither gets another edit.
         self.is_in_doubt = true;
         if let Err(error) = set_current(&*self.env, &self.dir, &writer) {

@@ -84,6 +84,10 @@ impl LogFile {
     }
 
     pub(in crate::db) fn set_end(&self, end: u64) {
+        debug_assert!(
+            self.end.load(Ordering::Relaxed) <= end,
+            "WAL-1: a log only grows"
+        );
         self.end.store(end, Ordering::Release);
     }
 
@@ -117,6 +121,10 @@ impl LogFile {
             self.entry_synced.store(true, Ordering::Relaxed);
         }
         self.synced.fetch_max(end, Ordering::Relaxed);
+        debug_assert!(
+            self.synced() <= self.end.load(Ordering::Acquire),
+            "SYNC-1: only what was appended is durable"
+        );
         Ok(end)
     }
 }

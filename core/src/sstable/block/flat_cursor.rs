@@ -102,6 +102,10 @@ impl FlatCursor {
     /// The spot of the entry after. Requires that there is one.
     #[inline]
     pub(in crate::sstable) fn behind(&self) -> Spot {
+        debug_assert!(
+            self.spot.index + 1 < self.layout.count,
+            "FLAT-1: there is one"
+        );
         let (flat, index) = (self.flat(), self.spot.index + 1);
         prefetch_byte(flat.bytes, self.spot.end + STEP_AHEAD_BYTES);
         flat.spot(index, self.spot.end, flat.offset(index + 1))
@@ -110,6 +114,7 @@ impl FlatCursor {
     /// The spot of the entry before. Requires that there is one.
     #[inline]
     pub(in crate::sstable) fn before(&self) -> Spot {
+        debug_assert!(self.spot.index > 0 && self.valid(), "FLAT-1: there is one");
         let (flat, index) = (self.flat(), self.spot.index - 1);
         prefetch_byte(flat.bytes, self.spot.at.wrapping_sub(STEP_AHEAD_BYTES));
         flat.spot(index, flat.offset(index), self.spot.at)

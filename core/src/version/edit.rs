@@ -194,12 +194,12 @@ impl TableInfo {
 
     /// The first entry's key, or what sorts before it.
     pub(crate) fn smallest_key(&self) -> KeyRef<'_> {
-        KeyRef::decode(&self.smallest).expect("bounds carry a trailer (EDIT-2)")
+        KeyRef::decode(&self.smallest).expect("EDIT-2: bounds carry a trailer")
     }
 
     /// The last entry's key, or what sorts after it.
     pub(crate) fn largest_key(&self) -> KeyRef<'_> {
-        KeyRef::decode(&self.largest).expect("bounds carry a trailer (EDIT-2)")
+        KeyRef::decode(&self.largest).expect("EDIT-2: bounds carry a trailer")
     }
 
     /// Reads the fields that follow the ones that every version has.

@@ -21,7 +21,7 @@ const NO_NAMES: [&str; 3] = ["CRC-32", "UTF-8", "MANIFEST-1"];
 const NO_LABELS: [&str; 4] = ["LZ4", "C99", "S3", "L12"];
 
 /// Invariants that no assertion and no test names, and why.
-const UNNAMED: [(&str, &str); 30] = [
+const UNNAMED: [(&str, &str); 32] = [
     ("ADDON-3", "what it costs is measured, in bench"),
     (
         "ADDON-4",
@@ -31,6 +31,7 @@ const UNNAMED: [(&str, &str); 30] = [
         "ADDON-6",
         "a read fails where the disk does, which no test in JavaScript can arrange",
     ),
+    ("BLOCK-6", "the type of what it holds"),
     (
         "CACHE-4",
         "the order of calls in one file, which its comments tell",
@@ -52,6 +53,7 @@ const UNNAMED: [(&str, &str); 30] = [
     ),
     ("INDEX-2", "nothing in the file removes anything"),
     ("KEY-2", "no function writes to a key once it is made"),
+    ("LOOK-3", "one condition, right before what it is for"),
     ("MEM-3", "one lock is held over the cut"),
     ("MODEL-1", "other names for the same things"),
     ("MODEL-2", "of the model checker, which would fail at once"),

@@ -1,10 +1,10 @@
 //! A place between two entries, over a core cursor, with the entries around it fetched by the chunk.
 //!
-//! * WALK-1  `window` holds entries that are neighbours in the walk; the place is before its entry `at` in the order
-//!           in which it was filled (`at == len`: after its last). With an empty window, `place` says where it is.
-//! * WALK-2  `follows` is true only while the cursor stands right after the window's last entry, in the direction
-//!           in which it was filled; otherwise a fetch first seeks that entry's key.
-//! * WALK-3  A failed fetch is kept and answered again until a seek: an error is never taken for the end.
+//! * WINDOW-1  `window` holds entries that are neighbours in the walk; the place is before its entry `at` in the order
+//!             in which it was filled (`at == len`: after its last). With an empty window, `place` says where it is.
+//! * WINDOW-2  `follows` is true only while the cursor stands right after the window's last entry, in the direction
+//!             in which it was filled; otherwise a fetch first seeks that entry's key.
+//! * WINDOW-3  A failed fetch is kept and answered again until a seek: an error is never taken for the end.
 
 use std::mem;
 

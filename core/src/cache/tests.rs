@@ -238,7 +238,6 @@ fn a_block_larger_than_the_capacity_is_not_admitted_but_read() {
     }
 }
 
-/// BLOCK-6.
 #[test]
 fn evicted_blocks_that_are_still_held_are_counted_as_pinned() {
     let env = MemEnv::new();

@@ -93,7 +93,6 @@ fn both_ends_of_an_iterator_meet_once() {
     );
 }
 
-/// FLUSH-3.
 #[test]
 fn logs_and_tables_that_are_not_needed_go_away() {
     let env = MemEnv::new();
@@ -311,7 +310,7 @@ fn a_flush_that_finds_a_failed_append_waits_for_its_tables_all_the_same() {
     }
 }
 
-/// RECOVERY-4.
+/// CHAIN-4.
 /// Removing the newest log, with a synced write in it, used to look like a crash before that log was durable.
 #[test]
 fn a_missing_log_that_held_a_synced_write_is_damage() {
@@ -375,7 +374,7 @@ fn a_recovery_that_is_interrupted_between_two_flushes_of_one_log_goes_on_later()
     assert_eq!(entries(&db), expected);
     db.flush().unwrap();
     assert_eq!(entries(&db), expected);
-    // No record was replayed that is in a table already (RECOVERY-6).
+    // No record was replayed that is in a table already (CHAIN-6).
     assert_eq!(db.verify().unwrap().entries, 400);
     db.compact_range(None, None).unwrap();
     assert_eq!(entries(&db), expected);

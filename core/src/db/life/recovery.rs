@@ -3,25 +3,25 @@
 //! Logs form a chain: each names its predecessor, that one's final length, and its last sequence number. Replay
 //! walks it from the log the manifest names and stops where a crash cut it.
 //!
-//! * RECOVERY-1  The chain's first log exists with a whole header (FLUSH-2): anything else is damage.
-//! * RECOVERY-2  Of several logs that name the same predecessor the one with the highest number counts: the others are
-//!               what an earlier recovery cut off and was killed before it could delete.
-//! * RECOVERY-3  A log that ends before the length its successor names is a gap. After an ordinary crash nothing after a
-//!               gap was acknowledged as synced, so it is dropped; if something after it was synced, or the successor knows
-//!               that what is missing was, it is damage.
-//! * RECOVERY-4  The chain contains the log that the manifest knows to have synced records (SYNC-2), unless that is older.
-//! * RECOVERY-5  Sequence numbers follow on without a hole.
-//! * RECOVERY-6  Logs may begin with records that are in tables already, or hold nothing else: a recovery that filled several
-//!               memtables was interrupted between their flushes, or a flush could not name a later log (FLUSH-2). They are
-//!               passed over, or missed if a log has lost its end.
-//! * RECOVERY-7  No log ends before the place up to which the file SYNCED says it was synced.
-//! * RECOVERY-8  No more was written before the first log that is needed than the manifest knows of. Otherwise an older
-//!               manifest in the place of the newest, with its CURRENT, would pass for the whole database, and so would one
-//!               that let a log go too early.
+//! * CHAIN-1  The chain's first log exists with a whole header (FLUSH-2): anything else is damage.
+//! * CHAIN-2  Of several logs that name the same predecessor the one with the highest number counts: the others are
+//!            what an earlier recovery cut off and was killed before it could delete.
+//! * CHAIN-3  A log that ends before the length its successor names is a gap. After an ordinary crash nothing after a
+//!            gap was acknowledged as synced, so it is dropped; if something after it was synced, or the successor knows
+//!            that what is missing was, it is damage.
+//! * CHAIN-4  The chain contains the log that the manifest knows to have synced records (SYNC-2), unless that is older.
+//! * CHAIN-5  Sequence numbers follow on without a hole.
+//! * CHAIN-6  Logs may begin with records that are in tables already, or hold nothing else: a recovery that filled several
+//!            memtables was interrupted between their flushes, or a flush could not name a later log (FLUSH-2). They are
+//!            passed over, or missed if a log has lost its end.
+//! * CHAIN-7  No log ends before the place up to which the file SYNCED says it was synced.
+//! * CHAIN-8  No more was written before the first log that is needed than the manifest knows of. Otherwise an older
+//!            manifest in the place of the newest, with its CURRENT, would pass for the whole database, and so would one
+//!            that let a log go too early.
 //!
 //! Elsewhere: telling a torn tail from damage within one log (`wal/reader.rs`).
-//! * RECOVERY-9  A log that names another database than the manifest is none of this chain, and refused: somebody has put it
-//!               there.
+//! * CHAIN-9  A log that names another database than the manifest is none of this chain, and refused: somebody has put it
+//!            there.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -118,14 +118,14 @@ pub(in crate::db) fn replay(
             Some(successor) => {
                 debug_assert!(
                     chain.last().is_none_or(|last| *last < successor.number),
-                    "RECOVERY-2: the numbers of a chain ascend"
+                    "CHAIN-2: the numbers of a chain ascend"
                 );
                 let named = successor.predecessor.last_sequence;
                 replay.go_on_behind(named, || (path, length))?;
                 chain.push(successor.number);
             }
             None => {
-                // RECOVERY-3.
+                // CHAIN-3.
                 let named = successor.map_or(0, |successor| successor.predecessor.synced());
                 refuse_if_missing(named, &path, length)?;
                 // Without a successor there may still be logs whose predecessor is gone.
@@ -148,7 +148,7 @@ pub(in crate::db) fn replay(
     }
 }
 
-/// What a log is that names another database (RECOVERY-9).
+/// What a log is that names another database (CHAIN-9).
 pub(in crate::db) fn of_another_database(path: &Path) -> Error {
     Error::corruption(path, 0, "this is a log of another database")
 }
@@ -173,7 +173,7 @@ fn open_logs(
     Ok(readers)
 }
 
-/// The log that the chain begins with (RECOVERY-1, RECOVERY-8); `None` if there never was one.
+/// The log that the chain begins with (CHAIN-1, CHAIN-8); `None` if there never was one.
 fn first_of_chain(
     dir: &Path,
     readers: &BTreeMap<FileNumber, Reader>,
@@ -202,7 +202,7 @@ fn first_of_chain(
     Ok(Some(first))
 }
 
-/// The header of the log that follows `number` (RECOVERY-2).
+/// The header of the log that follows `number` (CHAIN-2).
 fn successor_of(number: FileNumber, readers: &BTreeMap<FileNumber, Reader>) -> Option<LogHeader> {
     let headers = readers.values().rev().map(|reader| *reader.header());
     headers
@@ -210,7 +210,7 @@ fn successor_of(number: FileNumber, readers: &BTreeMap<FileNumber, Reader>) -> O
         .find(|header| header.predecessor.number == number && header.number > number)
 }
 
-/// RECOVERY-3, RECOVERY-7: refuses the log at `path` that ends at `length` if it was synced further than that.
+/// CHAIN-3, CHAIN-7: refuses the log at `path` that ends at `length` if it was synced further than that.
 fn refuse_if_missing(synced_up_to: u64, path: &Path, length: u64) -> Result<()> {
     match synced_up_to > length {
         true => {
@@ -221,7 +221,7 @@ fn refuse_if_missing(synced_up_to: u64, path: &Path, length: u64) -> Result<()> 
     }
 }
 
-/// RECOVERY-4.
+/// CHAIN-4.
 fn refuse_if_not_in(chain: &[FileNumber], expected: &Expected, dir: &Path) -> Result<()> {
     let synced = expected.synced;
     if synced >= expected.needed && synced != FileNumber(0) && !chain.contains(&synced) {
@@ -231,7 +231,7 @@ fn refuse_if_not_in(chain: &[FileNumber], expected: &Expected, dir: &Path) -> Re
     Ok(())
 }
 
-/// RECOVERY-3: refuses the gap at `length` of the log at `path` if `later`, after it, has synced records.
+/// CHAIN-3: refuses the gap at `length` of the log at `path` if `later`, after it, has synced records.
 fn refuse_if_synced(later: &mut Reader, path: &Path, length: u64) -> Result<()> {
     while later.next()?.is_some() {}
     if later.end().is_some_and(|end| end.synced_up_to > 0) {
@@ -253,7 +253,7 @@ struct Replay {
     filling: Option<Loader>,
     write_buffer_size: u64,
     last_sequence: SequenceNumber,
-    /// The last number in tables (RECOVERY-6).
+    /// The last number in tables (CHAIN-6).
     in_tables: SequenceNumber,
 }
 
@@ -296,7 +296,7 @@ impl Replay {
                 let place = format_args!("{} at byte {}", path.display(), record.offset);
                 return Err(Error::unaccounted(what).context(place));
             }
-            debug_assert!(sequence == last.plus(1), "RECOVERY-5: without a hole");
+            debug_assert!(sequence == last.plus(1), "CHAIN-5: without a hole");
             self.last_sequence = last;
         }
         let end = reader.end();

@@ -199,7 +199,7 @@ fn a_log_that_ends_with_another_number_than_its_successor_says_is_damage() {
         (1, 0, true),
         (2, 0, false),
         (2, 1, false),
-        // What the log has lost is in tables (RECOVERY-6).
+        // What the log has lost is in tables (CHAIN-6).
         (2, 2, true),
         (2, 9, true),
     ] {

@@ -54,7 +54,7 @@ fn killed_lives() -> Vec<MemEnv> {
     })
 }
 
-/// RECOVERY-2.
+/// CHAIN-2.
 #[test]
 fn power_may_be_lost_at_any_moment_of_an_open_behind_a_kill() {
     // What open found may be in the kernel's memory only, and where there is no room for a new manifest the edits go into
@@ -138,6 +138,7 @@ fn a_failed_flush_leaves_no_table_behind() {
     }
 }
 
+/// FLUSH-3.
 #[test]
 fn power_may_be_lost_at_any_moment_of_a_life() {
     for seed in 0..24u64 {
@@ -205,7 +206,7 @@ fn a_write_that_failed_and_arrived_whole_does_not_count_behind_the_length_that_t
     assert_eq!(found, expected);
 }
 
-/// RECOVERY-5.
+/// CHAIN-5.
 #[test]
 fn a_log_whose_numbers_leave_a_hole_is_damage() {
     for hole in [0, 2] {
@@ -233,7 +234,7 @@ fn a_log_whose_numbers_leave_a_hole_is_damage() {
     }
 }
 
-/// RECOVERY-1.
+/// CHAIN-1.
 #[test]
 fn a_missing_log_that_the_manifest_names_is_damage_although_nothing_in_it_was_synced() {
     let env = MemEnv::new();
@@ -340,7 +341,7 @@ fn a_read_finds_the_newest_of_several_memtables() {
     }
 }
 
-/// RECOVERY-3.
+/// CHAIN-3.
 #[test]
 fn a_gap_in_front_of_a_synced_log_is_damage_by_its_place() {
     let env = MemEnv::new();
@@ -487,7 +488,7 @@ fn a_manifest_from_before_the_first_log_is_no_new_database_where_later_logs_are(
     assert!(!report.is_ok(), "{report:?}");
 }
 
-/// RECOVERY-7, SYNC-4.
+/// CHAIN-7, SYNC-4.
 #[test]
 fn damage_to_the_last_record_is_no_torn_tail_if_that_was_synced() {
     let env = MemEnv::new();
@@ -560,7 +561,7 @@ fn a_recovery_that_is_interrupted_between_two_flushes_of_several_logs_goes_on_la
     }
 }
 
-/// RECOVERY-8.
+/// CHAIN-8.
 #[test]
 fn a_log_that_the_manifest_let_go_before_it_was_flushed_is_missed() {
     let env = MemEnv::new();
@@ -586,7 +587,7 @@ fn a_log_that_the_manifest_let_go_before_it_was_flushed_is_missed() {
     );
 }
 
-/// RECOVERY-9.
+/// CHAIN-9.
 /// The first log of two databases has one number, and each takes the other's for its own if nothing tells them apart.
 #[test]
 fn a_log_of_another_database_under_an_old_name_is_told() {

@@ -224,7 +224,6 @@ fn little_garbage_waits_until_it_is_old() {
     assert!(!has_reclaimable(&db));
 }
 
-/// LOOK-3.
 #[test]
 fn a_memtable_is_sealed_for_tombstones_that_hide_what_is_in_it_and_learns_when_they_do_not() {
     let env = held();

@@ -10,7 +10,7 @@
 //!             deleted keys back. Without one, every table and log in the directory counts, but those that the edits which
 //!             can be read have removed.
 //! * REPAIR-4  A log counts up to the length that its successor names, and of several logs with one predecessor only the
-//!             newest does: what is after or beside was cut off by an earlier recovery (`recovery.rs`, RECOVERY-2).
+//!             newest does: what is after or beside was cut off by an earlier recovery (`recovery.rs`, CHAIN-2).
 //! * REPAIR-5  What was written by a newer AiDb is refused, not dropped.
 //! * REPAIR-6  A table whose blocks can all be read, and which holds other entries than the manifest or its own properties
 //!             say, gives all of them to the new database, and is told.

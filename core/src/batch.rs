@@ -261,6 +261,15 @@ impl WriteBatch {
         self.buffer.push(kind as u8);
         self.note(kind, key, value);
         self.set_count(count);
+        debug_assert_eq!(
+            self.contents().len(),
+            count as usize,
+            "BATCH-3: one for each"
+        );
+        debug_assert!(
+            self.tombstones <= count,
+            "BATCH-1: it counts its operations"
+        );
         Ok(())
     }
 
@@ -708,6 +717,7 @@ mod edges {
         }
     }
 
+    /// BATCH-2, BATCH-3.
     #[test]
     fn a_sum_has_the_terms_of_all_operations_and_counts_each_kind() {
         let mut batch = WriteBatch::new();

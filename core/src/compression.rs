@@ -275,6 +275,18 @@ mod tests {
         }
     }
 
+    /// CODEC-2.
+    #[test]
+    fn what_is_longer_than_16_mib_is_stored_as_it_is_and_what_is_that_long_is_compressed() {
+        let raw = vec![7; LARGEST_COMPRESSED_BYTES + 1];
+        for codec in Compression::ALL {
+            let mut encoder = Encoder::new(codec);
+            assert_eq!(encoder.compress(&raw), (Compression::None, &raw[..]));
+            assert_eq!(encoder.compress(&raw[1..]).0, codec);
+        }
+    }
+
+    /// CODEC-3.
     #[test]
     fn a_false_length_is_refused_before_it_is_allocated() {
         for codec in [Compression::Snappy, Compression::Lz4, Compression::Zstd] {
@@ -338,6 +350,7 @@ mod edges {
         bytes
     }
 
+    /// CODEC-1.
     #[test]
     fn what_saves_an_eighth_is_stored_compressed_and_nothing_else_is() {
         for codec in [Compression::Snappy, Compression::Lz4, Compression::Zstd] {

@@ -157,6 +157,7 @@ mod tests {
         sum
     }
 
+    /// SUM-1.
     #[test]
     fn whatever_differs_in_one_entry_or_between_two_shows_in_the_sum() {
         use ValueKind::{Delete, Put};

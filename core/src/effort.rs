@@ -201,6 +201,7 @@ mod tests {
         }
     }
 
+    /// EFFORT-2.
     #[test]
     fn only_a_brief_call_gives_up_where_much_is_to_be_done() {
         let most = (BRIEF_BYTES / ENTRY_BYTES) as u32;

@@ -87,7 +87,7 @@ impl Trailer {
     pub(crate) const OLDEST: Trailer = Trailer(0);
 
     pub(crate) fn new(sequence: SequenceNumber, kind: ValueKind) -> Trailer {
-        debug_assert!(sequence <= SequenceNumber::MAX);
+        debug_assert!(sequence <= SequenceNumber::MAX, "IKEY-3: seven bytes");
         Trailer(sequence.0 << 8 | kind as u64)
     }
 
@@ -198,6 +198,7 @@ mod tests {
         KeyRef::new(user_key, Trailer::new(SequenceNumber(sequence), kind))
     }
 
+    /// IKEY-1.
     #[test]
     fn the_newest_version_of_a_key_sorts_first() {
         let sorted = [
@@ -215,6 +216,7 @@ mod tests {
         assert!(sorted[0] < seek && seek < sorted[1]);
     }
 
+    /// IKEY-3.
     #[test]
     fn encoding_round_trips_and_short_input_is_refused() {
         let original = key(b"user", 0x1234_5678_9abc, ValueKind::Put);

@@ -122,6 +122,7 @@ impl SnapshotList {
         let Some(count) = pinned.counts.get_mut(&sequence) else {
             return;
         };
+        debug_assert!(*count > 0, "SNAPSHOT-2: it was pinned");
         *count -= 1;
         if *count > 0 {
             return;
@@ -165,6 +166,10 @@ impl SnapshotList {
             .filter(|number| *number < latest)
             .collect();
         numbers.push(latest);
+        debug_assert!(
+            numbers.is_sorted_by(|one, next| one < next),
+            "SNAPSHOT-1: every number once, ascending"
+        );
         numbers
     }
 
@@ -195,6 +200,7 @@ impl SnapshotList {
 mod tests {
     use super::*;
 
+    /// SNAPSHOT-2.
     #[test]
     fn a_number_is_pinned_until_the_last_clone_goes() {
         let list = Arc::new(SnapshotList::new(|| ()));
@@ -220,6 +226,7 @@ mod tests {
 mod edges {
     use super::*;
 
+    /// SNAPSHOT-4.
     #[test]
     fn only_the_last_release_of_an_awaited_number_is_told_and_once() {
         let woken = Arc::new(AtomicBool::new(false));

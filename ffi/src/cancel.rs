@@ -75,6 +75,7 @@ fn set_state(state: c_int) -> c_int {
 mod tests {
     use super::*;
 
+    /// GUARD-3.
     #[test]
     fn cancellation_is_off_while_a_call_lasts_and_as_it_was_afterwards() {
         const ENABLE: c_int = 0;

@@ -129,6 +129,7 @@ mod tests {
     use crate::status::{AIDB_INTERNAL, AIDB_NOT_FOUND};
     use crate::tests::message;
 
+    /// GUARD-1.
     #[test]
     fn a_panic_becomes_an_internal_error_with_its_text() {
         let mut error = ptr::null_mut();
@@ -146,6 +147,7 @@ mod tests {
         assert_eq!(quietly(3, || panic!()), 3);
     }
 
+    /// GUARD-2.
     #[test]
     fn what_is_no_error_leaves_no_error_object() {
         let mut error = ptr::without_provenance_mut(8);

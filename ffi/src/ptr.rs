@@ -271,6 +271,7 @@ mod tests {
     use super::*;
     use std::ptr;
 
+    /// PTR-1, PTR-2.
     #[test]
     fn null_is_empty_and_nothing_more() {
         // SAFETY: NULL is allowed, and no length is followed by a read.

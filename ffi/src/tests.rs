@@ -684,6 +684,7 @@ fn reports_and_maintenance_are_reachable() {
     }
 }
 
+/// FFI-1.
 #[test]
 fn no_function_trusts_a_handle() {
     let store = Store::new();

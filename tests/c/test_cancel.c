@@ -1,7 +1,7 @@
 /* Threads that are cancelled in the middle of calls: test_cancel DIRECTORY
  *
  * A thread that was ended inside a call would take the engine's locks with it, or the process: Rust ends it when the system
- * unwinds it. So cancellation waits, and the database works on.
+ * unwinds it. So cancellation waits, and the database works on (GUARD-3, and OS-5 of core).
  */
 #include <pthread.h>
 #include <sched.h>

@@ -1,7 +1,7 @@
 /* Children made by fork, each with a database of its own: test_fork DIRECTORY
  *
  * A parent has a database open, idle and then under the load of several threads, and forks again and again. Each child
- * finds its parent's handles closed, lets them go, before or after it opens a database of its own, and writes, reads,
+ * finds its parent's handles closed (HANDLE-5), lets them go, before or after it opens a database of its own, and writes, reads,
  * flushes, compacts and closes that, with two threads. A child that crashes, or that an alarm has to end, is a failure.
  *
  * AIDB_FORKS: how many children of an idle parent, and how many of one under load (150 each).

@@ -58,6 +58,7 @@ const FEW_LARGE_POINTS: u64 = 6;
 /// One of so many recoveries is cut at every change, the others at one.
 const WALKED_RECOVERIES: u64 = 50;
 
+/// TABLE-4.
 #[test]
 fn power_is_cut_at_every_change_of_the_disk() {
     let budget = Budget::new("crash", "power_is_cut_at_every_change_of_the_disk");

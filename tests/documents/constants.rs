@@ -267,6 +267,7 @@ fn without_a_path() -> BTreeMap<Place, String> {
     found
 }
 
+/// DATA-2.
 #[test]
 fn every_integer_constant_of_core_is_a_threshold_or_changes_no_path() {
     let constants = constants();

@@ -5,6 +5,7 @@
 //! * `errors.rs`   docs/errors.md, the Rust kinds, the C header, the Python classes and the Node codes are one table
 //! * `functions.rs` no function has more than 70 lines
 //! * `header.rs`   include/aidb.h is what cbindgen makes of `ffi/`
+//! * `invariants.rs` every invariant has a name of its own, which an assertion or a test has too
 //! * `layers.rs`   modules of `core`, and files in its folders, use only those below; only `env/` touches the system
 //! * `licences.rs` the packages carry the texts of their licences, and of what is linked in
 //! * `links.rs`    every link in a document leads somewhere
@@ -20,6 +21,7 @@ mod constants;
 mod errors;
 mod functions;
 mod header;
+mod invariants;
 mod layers;
 mod licences;
 mod links;

@@ -13,6 +13,7 @@ fn key(writer: usize, number: u64) -> Vec<u8> {
     format!("{writer}/{number:08}").into_bytes()
 }
 
+/// CHECKPOINT-1, CHECKPOINT-2.
 #[test]
 fn a_checkpoint_made_while_four_threads_write_holds_a_prefix_of_each() {
     let dir = tempfile::tempdir().unwrap();

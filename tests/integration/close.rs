@@ -8,6 +8,25 @@ fn kind<T>(result: Result<T>) -> Option<ErrorKind> {
     result.err().map(|error| error.kind())
 }
 
+/// DB-1.
+#[test]
+fn the_last_clone_that_is_dropped_closes_the_database() {
+    let (dir, db) = small_db();
+    let twin = db.clone();
+    db.put(b"k", b"v").unwrap();
+    drop(db);
+    assert_eq!(twin.get(b"k").unwrap().as_deref(), Some(&b"v"[..]));
+    let path = dir.path().join("db");
+    assert_eq!(
+        kind(DB::open(&path, small_options())),
+        Some(ErrorKind::Locked)
+    );
+    drop(twin);
+    let db = DB::open(&path, small_options()).unwrap();
+    assert_eq!(db.get(b"k").unwrap().as_deref(), Some(&b"v"[..]));
+}
+
+/// DB-2.
 #[test]
 fn every_call_behind_close_answers_closed() {
     let (_dir, db) = small_db();

@@ -64,6 +64,7 @@ fn a_path_that_is_a_file_is_an_error() {
     assert_eq!(fs::read(&path).unwrap(), b"x");
 }
 
+/// OPEN-3.
 #[test]
 fn read_only_reads_everything_and_writes_nothing() {
     let dir = tempfile::tempdir().unwrap();

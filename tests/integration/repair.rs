@@ -74,7 +74,7 @@ impl Example {
         let report = DB::repair(self.path(), &into, &options()).unwrap();
         assert!(
             content(&self.path()) == before,
-            "the damaged one stays as it was"
+            "REPAIR-1: the damaged one stays as it was"
         );
         let db = DB::open(into, options().create_if_missing(false)).unwrap();
         let verified = db.verify().unwrap();
@@ -286,6 +286,7 @@ fn cut_removed_and_swapped_files_cost_what_the_report_says() {
     example.repair_all("a table twice");
 }
 
+/// REPAIR-10.
 #[test]
 fn what_is_behind_a_hole_in_a_log_is_salvaged() {
     let dir = tempfile::tempdir().unwrap();
@@ -314,6 +315,7 @@ fn what_is_behind_a_hole_in_a_log_is_salvaged() {
     }
 }
 
+/// REPAIR-3.
 #[test]
 fn leftovers_bring_no_deleted_key_back_while_the_manifest_is_whole() {
     let example = Example::new(1000);

@@ -73,6 +73,7 @@ fn many_snapshots_each_keep_their_own_view() {
     }
 }
 
+/// CURSOR-1.
 #[test]
 fn an_iterator_keeps_its_view_across_compaction() {
     let (_dir, db) = small_db();

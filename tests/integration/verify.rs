@@ -140,6 +140,7 @@ fn values_of_every_size_old_versions_and_a_warm_cache_are_read_as_they_are() {
     drop(old);
 }
 
+/// VERIFY-1.
 #[test]
 fn damage_in_tables_is_told_by_file_and_offset_although_the_cache_is_warm() {
     let (_dir, db) = filled();
@@ -254,6 +255,7 @@ fn damage_in_the_log_and_the_manifest_is_found_while_they_are_open() {
     assert!(db.verify().unwrap().is_ok());
 }
 
+/// VERIFY-2, VERIFY-4.
 #[test]
 fn it_is_right_while_others_write_flush_and_compact() {
     let (_dir, db) = filled();

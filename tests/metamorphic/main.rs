@@ -41,6 +41,7 @@ thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
+/// POSSIBLE-2, POSSIBLE-3, POSSIBLE-4, RUN-3.
 #[test]
 fn random_histories_hold_what_is_promised() {
     hush_panics();
@@ -88,6 +89,7 @@ fn random_histories_hold_what_is_promised() {
     summarize(next.into_inner(), &tally.into_inner().unwrap());
 }
 
+/// RUN-1.
 #[test]
 fn a_seed_repeats_its_history_exactly() {
     hush_panics();

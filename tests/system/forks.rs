@@ -12,11 +12,13 @@ fn run(role: &str) {
     assert!(passes(role, &[&path]));
 }
 
+/// DB-2.
 #[test]
 fn a_forked_child_gets_closed_from_every_handle() {
     run("fork-handles");
 }
 
+/// UNIX-3, HOLD-4, SNAPSHOT-3, CACHE-6, CHUNK-3, FILE-3.
 #[test]
 fn a_child_forked_under_load_gets_closed_and_never_hangs() {
     run("fork-load");

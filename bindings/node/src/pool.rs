@@ -119,8 +119,13 @@ impl State {
         if first == u64::MAX {
             return None;
         }
-        let (_, job) = self.queue(lane).pop_front()?;
+        let (arrival, job) = self.queue(lane).pop_front()?;
+        debug_assert_eq!(arrival, first, "POOL-2: the one that came first");
         self.count(lane, 1);
+        debug_assert!(
+            self.writing <= UNSYNCED && self.writing + self.syncing <= WRITERS,
+            "POOL-1"
+        );
         Some((lane, job))
     }
 
@@ -139,6 +144,7 @@ impl State {
         let coming = self.woken + usize::from(self.is_looking);
         let wakes = self.woken < self.idle && coming < self.startable();
         self.woken += usize::from(wakes);
+        debug_assert!(self.woken <= self.idle, "POOL-4: whoever is woken slept");
         wakes
     }
 }

@@ -71,6 +71,7 @@ test('a seek keeps the key that it was given, whatever its caller does to the bu
   await db.close()
 })
 
+// CHUNKS-1, CHUNKS-2.
 test('iterators equal a model, with every range option, chunk size and seek', async function () {
   const next = random(seed)
   const { db, model } = await history(next, 600)

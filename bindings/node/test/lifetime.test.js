@@ -388,6 +388,7 @@ test('handles used after close reject with their own codes', async function () {
   await snapshot.close()
 })
 
+// ADDON-5.
 test('closing lets operations in flight finish, and iterators end', async function () {
   const db = await open({ writeBufferSize: '256KiB' })
   const value = 'v'.repeat(1000)
@@ -410,6 +411,7 @@ test('closing lets operations in flight finish, and iterators end', async functi
   await db.close()
 })
 
+// PORT-1, PORT-2.
 test('many operations at once all get their own answer', async function () {
   const db = await open()
   const numbers = Array.from({ length: 2000 }, (_, i) => String(i))
@@ -419,6 +421,7 @@ test('many operations at once all get their own answer', async function () {
   await db.close()
 })
 
+// PORT-4.
 test('a worker opens a database, and it is closed when the worker ends without doing so', async function () {
   const location = temporary()
 
@@ -475,6 +478,7 @@ test('workers that are ended in the middle of their work leave a good database',
   }
 })
 
+// PORT-3.
 test('a process may end with a database open and work in flight', async function () {
   const location = temporary()
   const ways = [

@@ -36,6 +36,7 @@ async function turnsDuring (work) {
   return { turns, longest, took }
 }
 
+// ADDON-1.
 test('the loop turns during a big batch, a flush, a compaction and a clear', async function (t) {
   const db = new AidbLevel(temporary(), { writeBufferSize: '4MiB' })
   await db.open()
@@ -108,6 +109,7 @@ async function mostPerTurn (work) {
   return Math.max(most, count - last)
 }
 
+// PORT-5.
 test('the loop turns after at most 200 operations or 1000 entries', async function () {
   const db = new AidbLevel(temporary())
   await db.open()
@@ -355,6 +357,7 @@ function inPool (program) {
 
 const onLinux = { skip: process.platform !== 'linux' && 'threads are told by /proc' }
 
+// POOL-1.
 // UNSYNCED: more of them would only wait for each other, and one alone would leave a processor idle.
 test('two threads write what does not wait for the disk, and readers and synced writers have theirs', onLinux, function () {
   const [unsynced, all] = inPool(`
@@ -370,6 +373,7 @@ test('two threads write what does not wait for the disk, and readers and synced 
   assert.ok(all > 2, `${all} threads`)
 })
 
+// POOL-5.
 // LOOK: who awaits one call after the other meets a thread that is awake, and who rests lets it sleep.
 test('a thread that has done its work looks for the next call a moment, and then sleeps', onLinux, function (t) {
   const { slept, burnt } = inPool(`

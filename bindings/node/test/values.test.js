@@ -221,6 +221,7 @@ test('a batch is applied in order, and the later operation on a key wins', async
   await db.close()
 })
 
+// ADDON-2.
 test('a read sees the writes that were awaited, and none made after it', async function () {
   const db = await open()
 

@@ -128,6 +128,7 @@ def damage(path, suffixes):
     return len(files)
 
 
+# WINDOW-3.
 def test_damage_is_an_error_for_reads_and_never_the_end_of_a_walk(path):
     with aidb.open(path, compression="none") as db:
         for number in range(2000):

@@ -191,6 +191,7 @@ def random_key(rng):
     return bytes(rng.choices(b"ab\x00\xff", k=rng.choice([0, 1, 2, 3, 5, 8])))
 
 
+# WINDOW-1, WINDOW-2.
 @pytest.mark.parametrize("round_", range(6))
 def test_a_random_walk_is_the_models(tiny_db, seeded, data, round_):
     rng, model = seeded, {}

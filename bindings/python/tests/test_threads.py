@@ -59,6 +59,7 @@ OPERATIONS = {
 }
 
 
+# PYTHON-1.
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_another_thread_runs_while_an_operation_does(db, never_switching, name):
     db.put(b"k", b"v")
@@ -186,6 +187,7 @@ def test_closing_while_others_work_ends_them_with_closed(path):
     assert db.closed
 
 
+# PYTHON-3.
 def test_handles_keep_their_database_open(path):
     db = aidb.open(path)
     db.put(b"a", b"1")
@@ -226,6 +228,7 @@ def test_a_dropped_database_is_closed_also_in_a_cycle(path):
     aidb.open(path).close()
 
 
+# PYTHON-2.
 def test_collecting_garbage_while_iterating_does_not_deadlock(db):
     for number in range(3000):
         db.put(b"%d" % number, b"")

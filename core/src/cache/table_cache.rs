@@ -180,6 +180,10 @@ impl TableCache {
             }
         };
         handle.touched.store(true, Ordering::Relaxed);
+        debug_assert!(
+            handle.slot.load().is_none(),
+            "TABLECACHE-2: nobody else opens it while its lock is held"
+        );
         handle.slot.store(Some(Arc::clone(&table)));
         self.ring.lock().handles.push(Arc::downgrade(handle));
         // Others may have opened tables meanwhile.

@@ -191,6 +191,12 @@ fn attempt(plan: &Plan, context: &JobContext<'_>, tables: &Arc<TableCache>) -> R
         for table in finished {
             edit.add(plan.output_level(), table);
         }
+        debug_assert!(
+            edit.added.windows(2).all(|pair| {
+                pair[0].1.largest_key().user_key < pair[1].1.smallest_key().user_key
+            }),
+            "JOB-3: the outputs share no key"
+        );
         // Last: nothing is changed any more.
         check_added(&edit, context.env, context.dir)?;
         Ok(Output { edit, ..output })

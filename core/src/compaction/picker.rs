@@ -86,6 +86,16 @@ impl RunningCompaction {
         self.files[0]
     }
 
+    /// Whether `other` may run beside it (PICKER-1 to PICKER-3).
+    pub(crate) fn goes_beside(&self, other: &RunningCompaction) -> bool {
+        let is_apart = self.output_level != other.output_level
+            || self.largest < other.smallest
+            || other.largest < self.smallest;
+        is_apart
+            && !(self.is_of_level0() && other.is_of_level0())
+            && !self.files.iter().any(|file| other.files.contains(file))
+    }
+
     /// What keeps everyone off a table that no compaction should try again; it is in nobody's way otherwise.
     pub(crate) fn of_table_set_aside(file: FileNumber) -> RunningCompaction {
         RunningCompaction {
@@ -255,7 +265,10 @@ impl Plan {
 
     /// The edit that carries out a trivial move.
     pub(crate) fn trivial_edit(&self) -> VersionEdit {
-        debug_assert!(self.is_trivial_move && self.lower.is_empty());
+        debug_assert!(
+            self.is_trivial_move && self.lower.is_empty(),
+            "VERSION-2: nothing is in the way of what is moved"
+        );
         let mut edit = self.removal();
         for file in &self.upper {
             edit.add(self.output_level, file.info.clone());

@@ -61,7 +61,7 @@ impl Retention {
     ///
     /// Errors: `OutOfMemory`.
     pub(crate) fn new(visible: &[SequenceNumber]) -> Result<Retention> {
-        debug_assert!(visible.is_sorted(), "visible numbers ascend");
+        debug_assert!(visible.is_sorted(), "SNAPSHOT-1: visible numbers ascend");
         Ok(Retention {
             visible: memory::copy_of(visible, "numbers of snapshots")?,
             user_key: KeptKey::default(),
@@ -119,6 +119,10 @@ impl Retention {
                 .is_bottom
                 .get_or_insert_with(|| is_bottom(key.user_key))
         {
+            debug_assert!(
+                self.held.last().is_none_or(|newer| key.trailer < *newer),
+                "RETENTION-2: newest first"
+            );
             self.held.push(key.trailer);
             return Ok(Fate::Hold);
         }
@@ -166,6 +170,7 @@ mod tests {
         kept
     }
 
+    /// RETENTION-1.
     #[test]
     fn each_visible_number_keeps_what_it_sees() {
         let ten_to_one = [10, 9, 8, 7, 6, 5, 4, 3, 2, 1];
@@ -194,6 +199,7 @@ mod tests {
         }
     }
 
+    /// RETENTION-2.
     #[test]
     fn a_tombstone_goes_when_nothing_it_hides_is_left() {
         let cases: [(&[i64], &[u64], &[i64], &[i64]); 9] = [

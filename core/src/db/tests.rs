@@ -253,6 +253,7 @@ fn memory_alone_answers_what_is_in_it_and_reads_nothing() {
     }
 }
 
+/// SEAL-1.
 /// A seal that failed after its log was created left that log behind, naming as its predecessor's final length what the
 /// predecessor had then. Writes went on in the predecessor, and recovery cut them off there. Its header may be on the
 /// disk although the sync of it failed, and its name may be there again if its removal was not synced.
@@ -309,6 +310,7 @@ fn a_flush_that_finds_a_failed_append_waits_for_its_tables_all_the_same() {
     }
 }
 
+/// CHAIN-4.
 /// Removing the newest log, with a synced write in it, used to look like a crash before that log was durable.
 #[test]
 fn a_missing_log_that_held_a_synced_write_is_damage() {
@@ -430,6 +432,7 @@ fn a_recovery_that_is_interrupted_behind_a_flush_over_two_logs_goes_on_later() {
     assert_eq!(entries(&open(&env)), expected);
 }
 
+/// OPEN-2.
 #[test]
 fn a_synced_write_behind_a_recovery_does_not_rely_on_a_sync_that_failed_before_it() {
     let env = MemEnv::new();
@@ -448,6 +451,7 @@ fn a_synced_write_behind_a_recovery_does_not_rely_on_a_sync_that_failed_before_i
     }
 }
 
+/// OPEN-1, SET-6.
 #[test]
 fn a_recovery_makes_durable_what_it_found_before_it_removes_anything() {
     let env = MemEnv::new();

@@ -452,6 +452,7 @@ mod tests {
         (mem, env)
     }
 
+    /// FAULT-1.
     #[test]
     fn the_chosen_operation_fails_once_and_is_counted() {
         let (_, env) = faulty();
@@ -485,6 +486,7 @@ mod tests {
         assert_eq!(env.injected(), 6);
     }
 
+    /// FAULT-1.
     #[test]
     fn a_partial_write_leaves_a_beginning() {
         let (_, env) = faulty();
@@ -505,6 +507,7 @@ mod tests {
         assert_eq!(lengths, [0, 1, 2, 3].into());
     }
 
+    /// FAULT-2, HISTORY-1, HISTORY-2.
     #[test]
     fn what_a_failed_sync_was_for_stays_in_doubt() {
         let (mem, env) = faulty();

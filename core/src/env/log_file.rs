@@ -90,6 +90,7 @@ mod tests {
     use crate::env::test_dir::TestDir;
     use crate::env::{Env, MemEnv, OsEnv};
 
+    /// LOGFILE-1.
     #[test]
     fn two_handles_add_whole_lines_behind_each_other_and_behind_an_emptied_end() {
         let dir = TestDir::new();

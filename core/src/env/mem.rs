@@ -772,6 +772,7 @@ mod tests {
         assert!(env.open_read(Path::new("/")).is_err());
     }
 
+    /// MEM-1, CUT-1.
     #[test]
     fn what_was_synced_survives_every_power_cut() {
         let env = MemEnv::new();
@@ -802,6 +803,7 @@ mod tests {
         }
     }
 
+    /// MEM-2.
     #[test]
     fn what_was_not_synced_meets_every_fate() {
         let env = MemEnv::new();
@@ -907,6 +909,7 @@ mod tests {
         assert_eq!(outcomes(&env), BTreeSet::from([true]));
     }
 
+    /// MEM-4, CUT-4.
     #[test]
     fn the_same_seed_gives_the_same_cut() {
         let env = MemEnv::new();

@@ -550,6 +550,7 @@ mod tests {
         assert_eq!(length(&file), large);
     }
 
+    /// OS-1.
     #[test]
     fn a_pipe_and_a_directory_are_not_opened_as_files() {
         let (dir, env) = (TestDir::new(), OsEnv::new());
@@ -572,6 +573,7 @@ mod tests {
         assert_ne!(env.free_space(Path::new("/")).unwrap(), u64::MAX);
     }
 
+    /// OS-4.
     #[test]
     fn a_file_is_refused_what_is_beyond_its_limit_and_taken_once_that_is_raised() {
         let (dir, env) = (TestDir::new(), OsEnv::new());

@@ -354,6 +354,7 @@ mod tests {
         error.to_string()
     }
 
+    /// LOCK-2.
     #[test]
     fn a_second_opener_is_refused_and_releases_nothing() {
         let dir = TestDir::new();
@@ -372,6 +373,7 @@ mod tests {
         drop(lock(dir.path(), true, NOW).unwrap());
     }
 
+    /// LOCK-1.
     #[test]
     fn a_symbolic_link_is_no_way_around() {
         let dir = TestDir::new();
@@ -391,6 +393,7 @@ mod tests {
         refusal(dir.path(), true);
     }
 
+    /// LOCK-1.
     #[test]
     fn readers_share_and_keep_a_writer_out() {
         let dir = TestDir::new();
@@ -471,6 +474,7 @@ mod tests {
         drop(lock(dir.path(), true, NOW).unwrap());
     }
 
+    /// LOCK-3.
     #[test]
     fn a_stale_text_is_replaced_and_release_empties_the_file() {
         let dir = TestDir::new();
@@ -500,6 +504,7 @@ mod tests {
         assert!(lock(dir.path(), false, NOW).is_err());
     }
 
+    /// UNIX-2.
     /// The parent "dies": its descriptor is closed without an unlock, as the kernel does. If the child still had
     /// its copy, the lock would live on with it.
     #[test]

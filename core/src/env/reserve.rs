@@ -210,6 +210,7 @@ impl Reserve {
         if held.bytes <= rest || held.shrink(rest).is_err() {
             return false;
         }
+        debug_assert!(held.bytes >= floor, "RESERVE-1: others keep theirs");
         self.is_whole.store(false, Ordering::Relaxed);
         true
     }
@@ -494,6 +495,7 @@ mod tests {
         assert_eq!(held(&reserve), (4 * PIECE, true));
     }
 
+    /// RESERVE-6.
     #[test]
     fn what_cannot_be_set_aside_or_looked_at_fails_nothing() {
         for (operation, code) in [

@@ -105,6 +105,7 @@ mod tests {
         unsafe { libc::signal(libc::SIGPIPE, before) };
     }
 
+    /// STDERR-1.
     #[test]
     fn a_reader_that_is_gone_or_does_not_read_costs_a_line_and_nothing_else() {
         let (mut reader, writer) = pipe().unwrap();

@@ -167,6 +167,10 @@ impl<I: InternalIterator> MergingIterator<I> {
         for place in (0..self.heap.len() / 2).rev() {
             self.sift_down(place);
         }
+        debug_assert!(
+            (1..self.heap.len()).all(|place| !self.is_before(place, (place - 1) / 2)),
+            "MERGE-1: none comes before its parent"
+        );
         Ok(())
     }
 
@@ -233,6 +237,10 @@ impl<I: InternalIterator> MergingIterator<I> {
             }
             self.heap.swap(0, runner_up);
             self.sift_down(runner_up);
+            debug_assert!(
+                (1..self.heap.len().min(3)).all(|place| !self.is_before(place, 0)),
+                "MERGE-1: the top is current"
+            );
             return self.wake_top();
         }
         self.runner_up = Some(runner_up);
@@ -289,6 +297,10 @@ impl<I: InternalIterator> MergingIterator<I> {
         if self.direction != direction {
             self.turn(direction)?;
         }
+        debug_assert!(
+            self.direction == direction && self.children[self.heap[0].child].valid(),
+            "MERGE-1, MERGE-2: the top stands on the current entry, and what follows is ahead"
+        );
         let moved = step(&mut self.children[self.heap[0].child]);
         if moved.is_err() {
             self.heap.clear();
@@ -510,6 +522,7 @@ mod tests {
         (format!("{key:02}").into_bytes(), trailer)
     }
 
+    /// MERGE-1, MERGE-2, MERGE-4.
     #[test]
     fn random_walks_agree_with_one_sorted_list() {
         let (mut alone, mut rested) = (0, 0);
@@ -642,6 +655,7 @@ mod tests {
         }
     }
 
+    /// MERGE-3.
     #[test]
     fn an_error_ends_the_walk_until_the_next_seek() {
         let mut bad = List::new(vec![entry(1, 1), entry(3, 3), entry(5, 5)]);

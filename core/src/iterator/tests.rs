@@ -432,6 +432,7 @@ fn a_key_known_to_have_no_older_version_costs_one_step_forward() {
     assert_eq!(moves.take(), (0, 2, 0, 0));
 }
 
+/// VISIBLE-2.
 #[test]
 fn newer_versions_than_the_reader_sees_are_stepped_over_eight_times_and_then_by_a_seek() {
     let steps = RESEEK_AFTER;
@@ -536,6 +537,7 @@ fn going_backward_a_seek_for_the_newest_version_has_to_find_one_that_is_seen() {
     }
 }
 
+/// VISIBLE-3.
 #[test]
 fn going_forward_a_seek_that_leads_back_is_an_error_and_no_endless_loop() {
     let entries = [&versions("b", 20)[..], &[("c", 1)]].concat();
@@ -570,6 +572,7 @@ fn a_cursor_that_turns_forward_does_not_show_its_key_again() {
     }
 }
 
+/// MERGE-2.
 #[test]
 fn a_merge_that_turns_to_a_child_on_the_wrong_side_is_an_error() {
     let first = Counted::new(&[("a", 1), ("c", 1)], false);

@@ -134,6 +134,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
 
     /// Moves to the next visible key; requires `valid`.
     pub(crate) fn next(&mut self) -> Result<()> {
+        debug_assert!(self.is_on_what_is_shown(), "VISIBLE-1");
         match std::mem::replace(&mut self.at, At::Nowhere) {
             At::Nowhere => Ok(()),
             At::Inner if self.inner.is_known_last_of_key() => {
@@ -158,6 +159,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
 
     /// Moves to the visible key before this one; requires `valid`.
     pub(crate) fn prev(&mut self) -> Result<()> {
+        debug_assert!(self.is_on_what_is_shown(), "VISIBLE-1");
         match std::mem::replace(&mut self.at, At::Nowhere) {
             At::Nowhere => Ok(()),
             At::Inner if self.inner.is_known_first_of_key() => {
@@ -172,6 +174,12 @@ impl<I: InternalIterator> VisibleIterator<I> {
             }
             At::Copied => self.settle_backward(),
         }
+    }
+
+    /// Whether `inner`, if it is to be shown, stands on what a reader at the number sees.
+    fn is_on_what_is_shown(&self) -> bool {
+        self.at != At::Inner
+            || self.inner.valid() && self.inner.key().trailer.sequence() <= self.sequence
     }
 
     /// Steps `inner` back until it stands on a smaller user key than `self.key`.
@@ -380,6 +388,7 @@ mod tests {
         }
     }
 
+    /// VISIBLE-1.
     #[test]
     fn equals_a_map_at_every_sequence_number_under_random_moves() {
         for seed in 0..200 {
@@ -462,6 +471,7 @@ mod tests {
         }
     }
 
+    /// EFFORT-1.
     #[test]
     fn a_brief_step_gives_up_in_a_long_run_of_entries_that_it_does_not_show() {
         const RUN: usize = 40_000;

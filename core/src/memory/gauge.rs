@@ -40,7 +40,8 @@ impl MemoryGauge {
     }
 
     pub(crate) fn subtract(&self, bytes: usize) {
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        let before = self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        debug_assert!(before >= bytes, "GAUGE-1: what goes was added");
     }
 
     /// A buffer of blocks read ahead that took `before` bytes takes `after`.
@@ -48,7 +49,8 @@ impl MemoryGauge {
         self.add(after);
         self.subtract(before);
         self.read_ahead.fetch_add(after, Ordering::Relaxed);
-        self.read_ahead.fetch_sub(before, Ordering::Relaxed);
+        let counted = self.read_ahead.fetch_sub(before, Ordering::Relaxed);
+        debug_assert!(counted >= before, "GAUGE-1: what goes was added");
     }
 
     /// The bytes of all such buffers.
@@ -68,7 +70,8 @@ impl MemoryGauge {
 
     /// A piece of so many bytes is given back.
     pub(crate) fn subtract_piece(&self, bytes: usize) {
-        self.in_slabs.fetch_sub(bytes, Ordering::Relaxed);
+        let before = self.in_slabs.fetch_sub(bytes, Ordering::Relaxed);
+        debug_assert!(before >= bytes, "GAUGE-1: what goes was added");
     }
 
     /// Bytes of slabs that nobody uses.

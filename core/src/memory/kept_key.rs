@@ -115,6 +115,7 @@ impl LargeKey {
             return Ok(found);
         }
         let key = Arc::new(LargeKey::new(head, tail, what)?);
+        debug_assert!(is_same(&key), "KEY-1: it is the key that was read");
         let _ = RECENT.try_with(|recent| {
             let (keys, next) = &mut *recent.borrow_mut();
             keys[*next] = Arc::downgrade(&key);
@@ -223,6 +224,7 @@ mod tests {
         }
     }
 
+    /// KEY-1.
     #[test]
     fn equal_large_keys_share_their_bytes_and_others_do_not() {
         let place = |kept: &KeptKey| kept.bytes().as_ptr();

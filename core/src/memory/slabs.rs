@@ -157,6 +157,11 @@ impl Slabs {
                 }
             };
             head.used += 1;
+            debug_assert!(
+                head.piece_bytes as usize == class * STEP_BYTES
+                    && head.used as usize * class * STEP_BYTES <= PAGE_BYTES,
+                "SLAB-1: a page has pieces of one size"
+            );
             if head.free == 0 && (head.fresh + head.piece_bytes) as usize > PAGE_BYTES {
                 head.place = NOWHERE;
                 state.partial[class].pop();
@@ -213,6 +218,10 @@ impl Slabs {
                 drop(emptied);
                 return;
             }
+            debug_assert!(
+                head.used > 0 && offset < head.fresh as usize && head.free as usize != offset,
+                "SLAB-2: a piece is given back once"
+            );
             piece.cast::<u32>().write(head.free);
             head.free = offset as u32;
             head.used -= 1;
@@ -373,6 +382,7 @@ mod tests {
         bytes.iter().all(|byte| *byte == with)
     }
 
+    /// SLAB-1.
     #[test]
     fn pieces_of_all_sizes_keep_their_bytes_while_others_come_and_go() {
         let slabs = slabs();
@@ -449,6 +459,7 @@ mod tests {
         assert!(Slabs::new(SMALLEST_CACHE - 1).is_none());
     }
 
+    /// SLAB-3.
     #[test]
     fn once_closed_only_pieces_in_use_keep_their_memory_and_the_last_one_takes_its_slab_along() {
         let slabs = slabs();

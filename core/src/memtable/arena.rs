@@ -282,6 +282,10 @@ impl<'a> RecordRoom<'a> {
         let start = unsafe {
             let start = self.start.add(self.used);
             self.used += bytes;
+            debug_assert!(
+                self.used <= self.bytes,
+                "ARENA-2: a room keeps to its bytes"
+            );
             let at = start.as_ptr();
             at.cast::<u64>().write_unaligned(trailer.0);
             at.add(8).cast::<u32>().write_unaligned(key_bytes);
@@ -400,6 +404,7 @@ mod tests {
         Arena::new(capacity, Arena::spare_chunks(capacity, 0))
     }
 
+    /// CHUNK-1.
     #[test]
     fn the_chunks_of_an_arena_that_is_gone_are_used_again() {
         let spare = Arena::spare_chunks(1 << 20, 1 << 20);
@@ -424,6 +429,7 @@ mod tests {
         Trailer::new(SequenceNumber(sequence), ValueKind::Put)
     }
 
+    /// ARENA-3.
     #[test]
     fn records_of_every_size_keep_their_bytes() {
         let arena = alone(64 << 10);
@@ -511,6 +517,7 @@ mod tests {
         }
     }
 
+    /// ARENA-1, CHUNK-4.
     #[test]
     fn a_chunk_that_is_kept_outlives_its_arena_and_is_not_used_again() {
         let spare = Arena::spare_chunks(1 << 20, 1 << 20);
@@ -557,6 +564,7 @@ mod tests {
         assert_eq!(spare.bytes(), 0, "nothing is kept behind a close");
     }
 
+    /// ARENA-2.
     #[test]
     fn threads_never_share_bytes() {
         let arena = alone(1 << 20);

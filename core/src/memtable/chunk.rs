@@ -239,6 +239,10 @@ impl SpareChunks {
         let chunk = list.newest;
         // SAFETY: null or a chunk, since it is in the list (CHUNK-1).
         let head = unsafe { chunk.as_mut() }?;
+        debug_assert!(
+            head.bytes == self.chunk_bytes && head.bytes <= list.bytes,
+            "CHUNK-2: of one size, and counted"
+        );
         list.newest = head.previous;
         list.bytes -= head.bytes;
         head.previous = previous;
@@ -256,6 +260,7 @@ impl SpareChunks {
         if head.bytes == self.chunk_bytes && crate::env::fork_count() == self.forks {
             let mut list = self.list.lock();
             if list.bytes + head.bytes <= list.most {
+                debug_assert!(list.newest != chunk, "CHUNK-1: in one list at a time");
                 head.previous = list.newest;
                 list.bytes += head.bytes;
                 list.newest = chunk;
@@ -313,6 +318,7 @@ mod tests {
         Chunk::for_many(bytes, ptr::null_mut()).unwrap()
     }
 
+    /// CHUNK-5.
     #[test]
     #[cfg(not(miri))]
     fn large_chunks_for_many_records_are_the_systems_again_when_they_are_freed() {

@@ -341,6 +341,10 @@ impl Index {
             "NODE-3: the low bound is that of an item of the branch"
         );
         let leaf = leaf.unwrap_or(&self.first);
+        debug_assert!(
+            leaf.low().is_none_or(|low| cut.is_right_of(low.key())),
+            "INDEX-3: never to the right of the right one"
+        );
         leaf.prefetch_keys();
         leaf
     }
@@ -354,12 +358,17 @@ impl Index {
         } else {
             Bound::Excluded(&place)
         };
-        match self.directory.upper_bound(bound, nothing_removed()) {
+        let branch = match self.directory.upper_bound(bound, nothing_removed()) {
             // SAFETY: a branch of the arena (NODE-1), complete before it was entered; the list's links are Release and
             // Acquire.
             Some(node) => unsafe { &*node.value().0 },
             None => &self.first_branch,
-        }
+        };
+        debug_assert!(
+            branch.low().is_none_or(|low| cut.is_right_of(low.key())),
+            "INDEX-3: never to the right of the right one"
+        );
+        branch
     }
 }
 

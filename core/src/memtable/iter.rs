@@ -90,7 +90,14 @@ impl InternalIterator for MemtableIterator {
 
     #[inline]
     fn next(&mut self) -> Result<()> {
+        let before = self.spot;
         self.spot = Self::keep(self.here().next());
+        debug_assert!(
+            self.spot
+                .zip(before)
+                .is_none_or(|(spot, before)| before.record.key() < spot.record.key()),
+            "MEMTABLE-6: the next record is after this one"
+        );
         Ok(())
     }
 

@@ -185,6 +185,7 @@ mod tests {
         entries
     }
 
+    /// LOAD-2.
     #[test]
     fn what_is_loaded_is_what_inserting_would_have_made() {
         let shapes: [&dyn Fn(u64) -> Vec<u8>; 6] = [

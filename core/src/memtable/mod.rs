@@ -178,6 +178,7 @@ impl Memtable {
         self.index
             .insert(room, location.leaf, user_key, trailer, value)?;
         self.filter.add(location.bits);
+        debug_assert!(self.filter.may_contain(location.bits), "MEMTABLE-4");
         Ok(())
     }
 

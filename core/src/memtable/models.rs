@@ -42,6 +42,7 @@ fn walk(memtable: &Arc<Memtable>, forward: bool) -> Vec<u8> {
     keys
 }
 
+/// NODE-5.
 /// MEMTABLE-1 and MEMTABLE-2 over splits by two writers. Fails if a split does not change the version (`changed` left false),
 /// if `is_unchanged` always agrees, if the left leaf's bound falls before the right one is linked and readers do not
 /// look at the version, if an insert does not go on to the right leaf (`ends_before`), or if `hold` does not exclude.

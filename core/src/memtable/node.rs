@@ -128,6 +128,10 @@ struct Held<'a, T> {
 
 impl<T> Drop for Held<'_, T> {
     fn drop(&mut self) {
+        debug_assert!(
+            self.version.is_multiple_of(2) && self.node.version.load(Relaxed) == self.version + 1,
+            "NODE-2: nobody else lets a held node go"
+        );
         let version = self.version + if self.changed { 2 } else { 0 };
         self.node.version.store(version, Release);
     }
@@ -381,6 +385,18 @@ impl<T: Item> Node<T> {
 
     /// Makes room at `index` among `count` items and puts `item` there. The node is held, or not yet known.
     fn put(&self, count: usize, index: usize, item: NonNull<T>, cut: &Cut<'_>) {
+        debug_assert!(index <= count && count < SLOTS, "NODE-2: there is room");
+        debug_assert!(
+            self.low().is_none_or(|low| low.key() <= cut.key),
+            "NODE-3: the low bound is that of the first item"
+        );
+        debug_assert!(
+            index == 0
+                || self
+                    .record(index - 1)
+                    .is_none_or(|left| cut.is_right_of(left.key())),
+            "IKEY-1: the items of a node ascend"
+        );
         for slot in (index..count).rev() {
             let prefix = self.prefixes[slot].load(Relaxed);
             self.prefixes[slot + 1].store(prefix, Relaxed);
@@ -406,6 +422,10 @@ impl<T: Item> Node<T> {
             let record = self
                 .record(index)
                 .expect("NODE-2: slots below `count` are filled");
+            debug_assert!(
+                record.user_key().starts_with(&low.user_key()[..shared]),
+                "NODE-4"
+            );
             self.prefixes[index].store(eight_bytes(record.user_key(), shared), Relaxed);
         }
         self.skip.store(shared as u32, Relaxed);
@@ -441,6 +461,11 @@ impl<'a, T: Item> Held<'a, T> {
         };
         let low = low.expect(
             "NODE-2: the node is full, and every item but the first of all stands at a record",
+        );
+        debug_assert!(
+            left.low().is_none_or(|first| first.key() < low.key())
+                && left.high().is_none_or(|high| low.key() < high.key()),
+            "NODE-3: a split lies between the bounds, so the high bound falls"
         );
         let right_address = Node::new_in(memory, low);
         // SAFETY: complete, and in the arena, which outlives 'a (NODE-1).

@@ -85,7 +85,8 @@ impl SpareNodes {
     /// Ends a claim, whatever was taken of it.
     #[inline]
     pub(super) fn release(&self, count: usize) {
-        self.claimed.fetch_sub(count, Relaxed);
+        let claimed = self.claimed.fetch_sub(count, Relaxed);
+        debug_assert!(claimed >= count, "SPARE-2: what is released was claimed");
     }
 
     /// Bytes of the arena that the runs hold.
@@ -110,6 +111,10 @@ impl SpareNodes {
             runs.0 = run.as_ptr();
             self.held.fetch_add(nodes, Relaxed);
         }
+        debug_assert!(
+            self.held.load(Relaxed) >= claimed,
+            "SPARE-2: there is a node for each claim"
+        );
         Ok(())
     }
 
@@ -122,6 +127,10 @@ impl SpareNodes {
         };
         // SAFETY: it is in the list, so it was written there and is nobody else's (SPARE-1).
         let run = unsafe { first.as_ptr().as_mut() }.expect("not null");
+        debug_assert!(
+            run.nodes > 0 && run.nodes <= self.held.load(Relaxed),
+            "SPARE-1: a node is in a run until it is taken"
+        );
         run.nodes -= 1;
         if run.nodes == 0 {
             runs.0 = run.next;

@@ -234,6 +234,7 @@ fn stepping_over_a_key_lands_behind_all_its_versions_in_one_leaf_or_many() {
     }
 }
 
+/// NODE-4.
 #[test]
 fn every_shape_of_keys_reads_as_a_btreemap_does() {
     for keys in ALL_KEYS {
@@ -346,6 +347,7 @@ fn a_random_walk_goes_as_in_a_btreemap() {
     }
 }
 
+/// MEMTABLE-6, LEAF-1.
 #[test]
 fn a_random_walk_between_inserts_goes_as_in_a_btreemap() {
     for keys in ALL_KEYS {

@@ -40,7 +40,7 @@ impl BlockBuilder {
     /// Appends an entry whose user key has its first `shared` bytes in common with the entry before.
     pub(crate) fn add(&mut self, shared: usize, key: KeyRef<'_>, value: &[u8]) -> Result<()> {
         let user_key = key.user_key;
-        debug_assert!(shared <= user_key.len());
+        debug_assert!(shared <= user_key.len(), "BLOCK-2: of the user key only");
         let most = user_key.len() + TRAILER_BYTES + value.len() + 3 * MAX_VARINT_BYTES;
         memory::reserve(&mut self.bytes, most, BLOCK)?;
         let restart = self.since_restart >= self.restart_interval
@@ -60,6 +60,17 @@ impl BlockBuilder {
         if shared > 0 {
             self.rebuilt += user_key.len();
         }
+        debug_assert!(
+            shared == 0 || self.since_restart > 0,
+            "BLOCK-1: a restart point shares nothing"
+        );
+        debug_assert!(self.rebuilt <= MAX_REBUILT_BYTES, "BLOCK-3");
+        debug_assert!(
+            self.restarts
+                .last()
+                .is_some_and(|&at| at as usize <= self.bytes.len()),
+            "BLOCK-4: every entry has a restart point at or before it"
+        );
         self.since_restart += 1;
         let suffix = &user_key[shared..];
         let lengths = [shared, suffix.len(), value.len()];
@@ -89,6 +100,11 @@ impl BlockBuilder {
     /// Completes the block. Call [`BlockBuilder::reset`] before the next one. Fails only for want of memory.
     pub(crate) fn finish(&mut self) -> Result<&[u8]> {
         memory::reserve(&mut self.bytes, 4 * self.restarts.len() + 4, BLOCK)?;
+        debug_assert!(
+            self.restarts.first().is_none_or(|first| *first == 0)
+                && self.restarts.is_sorted_by(|one, next| one < next),
+            "BLOCK-1: the first entry is a restart point, and each is after the one before"
+        );
         for restart in &self.restarts {
             put_u32(&mut self.bytes, *restart);
         }

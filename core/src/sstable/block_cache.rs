@@ -106,7 +106,14 @@ impl Ring {
     fn remove(&mut self, position: usize) -> Option<Block> {
         let entry = self.entries.get_mut(position)?.take()?;
         self.holes.push(position as u32);
-        entry.slots.slots[entry.number].swap(None)
+        let block = entry.slots.slots[entry.number].swap(None);
+        debug_assert!(
+            block.as_ref().is_some_and(|block| {
+                block.ring_position.load(Ordering::Relaxed) as usize == position
+            }),
+            "CACHE-2: an entry has one full slot, whose block knows its place"
+        );
+        block
     }
 
     /// Makes room for one more entry. Then it can be removed without any memory.
@@ -136,6 +143,10 @@ impl Ring {
             }
         };
         block.ring_position.store(position, Ordering::Relaxed);
+        debug_assert!(
+            slots.load(number).is_none(),
+            "CACHE-2: a slot is filled once"
+        );
         slots.slots[number].store(Some(block));
     }
 
@@ -378,6 +389,7 @@ impl BlockCache {
     /// Puts `block`, for which room is reserved, into slot `number`, unless another thread was faster.
     fn enter(&self, slots: &Arc<BlockSlots>, number: usize, block: Block) -> Block {
         let charge = block.charge();
+        debug_assert!(charge <= self.capacity, "CACHE-1: room was reserved");
         let home = slots.shard(number);
         let mut ring = self.shards[home].lock();
         if let Some(present) = slots.slots[number].load_full() {
@@ -442,7 +454,9 @@ impl BlockCache {
                     empty = 0;
                     self.evictions.fetch_add(1, Ordering::Relaxed);
                     let freed = block.charge();
-                    used = self.used.fetch_sub(freed, Ordering::Relaxed) - freed;
+                    let before = self.used.fetch_sub(freed, Ordering::Relaxed);
+                    debug_assert!(before >= freed, "CACHE-1: what is in a slot is counted");
+                    used = before - freed;
                 }
                 None if empty == SHARDS => {
                     // Everything is reserved by others who are inserting right now.

@@ -317,6 +317,10 @@ impl Builder {
         memory::append(&mut self.output.buffer, &encoded, TABLE)?;
         self.output.flush()?;
         self.output.file.sync()?;
+        debug_assert!(
+            self.output.buffer.is_empty() && self.tally.facts.sum.entries() == self.entries,
+            "TABLE-4, TABLE-10: all of it is in the file, and what was added is what it holds"
+        );
         let tally = self.tally;
         Ok(TableSummary {
             file_size: self.output.written,

@@ -760,6 +760,7 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Corruption);
     }
 
+    /// TABLE-2.
     #[test]
     fn a_whole_block_of_another_kind_is_damage() {
         use BlockKind::{Data, Filter, Index, Properties};

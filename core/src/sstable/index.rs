@@ -90,7 +90,12 @@ fn fence<'a>(last: Option<KeyRef<'_>>, first: KeyRef<'a>) -> KeyRef<'a> {
         return KeyRef::new(first.user_key, Trailer(last.trailer.0 - 1));
     }
     let common = common_prefix(last.user_key, first.user_key);
-    KeyRef::new(&first.user_key[..common + 1], Trailer::NEWEST)
+    let fence = KeyRef::new(&first.user_key[..common + 1], Trailer::NEWEST);
+    debug_assert!(
+        last < fence && fence <= first,
+        "FENCE-1: after the block before, and not after the first key"
+    );
+    fence
 }
 
 /// Searches that are advanced in turn.

@@ -143,7 +143,7 @@ impl TableIterator {
     pub(crate) fn resume(&mut self, index: usize) {
         if let Some(AnyCursor::Flat(cursor)) = &mut self.cursor {
             cursor.go(index);
-            debug_assert!(cursor.valid());
+            debug_assert!(cursor.valid(), "SPAN-1: a span ends on an entry");
         }
     }
 
@@ -308,7 +308,7 @@ impl InternalIterator for TableIterator {
 
     #[inline(always)]
     fn next(&mut self) -> Result<()> {
-        debug_assert!(self.valid);
+        debug_assert!(self.valid, "TABLE-9: no step from nowhere");
         let Some(cursor) = &mut self.cursor else {
             return Err(stepped_without_a_block());
         };
@@ -328,7 +328,7 @@ impl InternalIterator for TableIterator {
 
     #[inline]
     fn prev(&mut self) -> Result<()> {
-        debug_assert!(self.valid);
+        debug_assert!(self.valid, "TABLE-9: no step from nowhere");
         let Some(cursor) = &mut self.cursor else {
             return Err(stepped_without_a_block());
         };
@@ -349,7 +349,7 @@ impl InternalIterator for TableIterator {
 
     #[inline]
     fn key(&self) -> KeyRef<'_> {
-        debug_assert!(self.valid);
+        debug_assert!(self.valid, "TABLE-9: it stands on an entry");
         match &self.cursor {
             Some(cursor) => cursor.key(),
             None => self.resting_key(),
@@ -358,7 +358,7 @@ impl InternalIterator for TableIterator {
 
     #[inline]
     fn value(&self) -> &[u8] {
-        debug_assert!(self.valid);
+        debug_assert!(self.valid, "TABLE-9: it stands on an entry");
         match &self.cursor {
             Some(cursor) => cursor.value(),
             None => no_block(),
@@ -367,7 +367,7 @@ impl InternalIterator for TableIterator {
 
     #[inline]
     fn entry(&self) -> (&[u8], &[u8]) {
-        debug_assert!(self.valid);
+        debug_assert!(self.valid, "TABLE-9: it stands on an entry");
         match &self.cursor {
             Some(AnyCursor::Flat(cursor)) => (cursor.key().user_key, cursor.value()),
             Some(AnyCursor::Stored(cursor)) => (cursor.key().user_key, cursor.value()),
@@ -387,6 +387,7 @@ impl InternalIterator for TableIterator {
         // Without memory for the key there is none to give back either.
         if self.resting.is_none() && memory::replace(&mut copy, user_key, "a key").is_ok() {
             let user_key = copy;
+            debug_assert!(self.valid, "TABLE-12: on the entry whose key it keeps");
             self.resting = Some(Box::new(Resting { user_key, trailer }));
             self.cursor = None;
         }

@@ -27,7 +27,7 @@ pub(crate) struct Span {
 impl Span {
     /// From where `cursor` stands, as far as its block reaches. Requires `valid`, and SPAN-1 of that entry.
     pub(super) fn new(cursor: &FlatCursor, sequence: SequenceNumber) -> Span {
-        debug_assert!(cursor.valid());
+        debug_assert!(cursor.valid(), "SPAN-1: it stands on an entry");
         Span {
             within: 0..cursor.count(),
             cursor: cursor.clone(),
@@ -128,6 +128,10 @@ impl Span {
 
     #[inline]
     fn sees(&self, spot: Spot) -> bool {
+        debug_assert!(
+            self.within.contains(&self.index()),
+            "SPAN-1: it stands within its limits"
+        );
         spot.trailer <= self.newest && spot.trailer.kind() == Some(ValueKind::Put)
     }
 }

@@ -796,6 +796,7 @@ fn walk_at_random(dice: &mut Random, model: &Model, iterator: &mut TableIterator
     }
 }
 
+/// TABLE-6.
 #[test]
 fn a_flipped_byte_anywhere_is_corruption_or_harmless() {
     for (round, compression) in Compression::ALL.into_iter().enumerate() {
@@ -957,6 +958,7 @@ fn an_entry_is_kept_once_and_the_walk_stands_nowhere_then() {
     }
 }
 
+/// TABLE-11.
 #[test]
 fn a_block_in_the_place_of_another_is_never_handed_out() {
     let table = cached_table(1);
@@ -1006,6 +1008,7 @@ fn a_table_says_what_its_entries_come_to() {
     }
 }
 
+/// TAIL-1.
 #[test]
 fn an_index_and_properties_that_are_not_of_one_table_are_refused() {
     let (env, path) = in_memory();
@@ -1248,6 +1251,7 @@ fn the_check_compares_entries_with_their_order_the_index_the_filter_and_the_prop
     assert!(renumbered.unwrap_err().contains("properties"));
 }
 
+/// TALLY-2.
 #[test]
 fn the_check_tells_of_every_block_and_of_damage_once_and_ends_when_it_is_told_to() {
     let (env, path) = in_memory();
@@ -1299,6 +1303,7 @@ fn the_check_tells_of_every_block_and_of_damage_once_and_ends_when_it_is_told_to
     }
 }
 
+/// TABLE-3.
 #[test]
 fn keys_out_of_order_are_refused_and_the_builder_stays_failed() {
     let put = |sequence| Trailer::new(SequenceNumber(sequence), ValueKind::Put);

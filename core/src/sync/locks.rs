@@ -87,7 +87,12 @@ unsafe impl lock_api::RawMutex for RawMutex {
 
     #[inline]
     unsafe fn unlock(&self) {
-        if self.state.swap(FREE, Release) == WANTED {
+        let before = self.state.swap(FREE, Release);
+        debug_assert!(
+            before != FREE,
+            "MUTEX-2: taken, and perhaps marked as wanted"
+        );
+        if before == WANTED {
             self.wake();
         }
     }

@@ -57,6 +57,10 @@ fn lower(key: &[u8], before: Option<&[u8]>, least: Option<&[u8]>) -> Option<Vec<
     if let Some(least) = least {
         short = short.max(least);
     }
+    debug_assert!(
+        short <= key && before.is_none_or(|before| before < short),
+        "BOUND-1, BOUND-2: at or before the key, and after the table before"
+    );
     match short.len() < key.len() {
         true => memory::copy_of(short, BOUND).ok(),
         false => None,
@@ -83,7 +87,16 @@ fn upper(key: &[u8], behind: Option<&[u8]>, most: Option<&[u8]>) -> Option<Vec<u
     {
         short = Some(memory::copy_of(most, BOUND).ok()?);
     }
-    short.filter(|short| short.len() < key.len())
+    let short = short.filter(|short| short.len() < key.len());
+    debug_assert!(
+        short.as_deref().is_none_or(|short| {
+            key <= short
+                && behind.is_none_or(|behind| short < behind)
+                && most.is_none_or(|most| short <= most)
+        }),
+        "BOUND-1, BOUND-2, BOUND-3: at or after the key, before the next table, and within the inputs"
+    );
+    short
 }
 
 /// How many bytes two keys have in common at their beginning.

@@ -102,6 +102,12 @@ impl<'a> Builder<'a> {
             *level = Arc::new(Level::new(files));
         }
         let version = Version { levels };
+        debug_assert!(
+            version.files(0).is_sorted_by(|newer, older| {
+                (newer.largest_sequence, newer.number) > (older.largest_sequence, older.number)
+            }),
+            "VERSION-1: newest first"
+        );
         let mut numbers = HashSet::new();
         let (mut bytes, mut entries) = (0u64, 0u64);
         for (_, file) in version.all_files() {

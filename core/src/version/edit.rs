@@ -756,6 +756,7 @@ mod tests {
         }
     }
 
+    /// EDIT-2.
     #[test]
     fn impossible_content_is_refused() {
         let spoil: [fn(&mut TableInfo); 8] = [
@@ -789,6 +790,7 @@ mod tests {
         assert!(VersionEdit::decode(&twice).is_err());
     }
 
+    /// EDIT-1.
     #[test]
     fn random_bytes_and_random_flips_never_panic() {
         let mut random = Random::new(1);

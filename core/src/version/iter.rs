@@ -94,6 +94,7 @@ impl LevelIterator {
             let table = self.tables.open(&self.level.files[index].handle)?;
             self.current = Some((index, table.iter(self.fill_cache, self.readahead)));
         }
+        debug_assert!(self.range.contains(&index), "LEVEL-1: within its tables");
         let (_, iterator) = self.current.as_mut().expect("put there just now");
         Ok(iterator)
     }
@@ -111,6 +112,10 @@ impl LevelIterator {
             // LEVEL-2.
             self.current = None;
         }
+        debug_assert!(
+            self.current.as_ref().is_none_or(|(_, table)| table.valid()),
+            "LEVEL-2"
+        );
         moved.map(|()| stands)
     }
 

@@ -210,6 +210,10 @@ impl ManifestWriter {
         self.file.write_at(self.slot.length, &record)?;
         self.file.sync()?;
         let next = self.slot.after(record.len() as u64);
+        debug_assert!(
+            Slot::offset(next.generation) != Slot::offset(self.slot.generation),
+            "SLOT-2: in turn"
+        );
         let offset = Slot::offset(next.generation);
         self.file.write_at(offset, &next.encode(self.file_id))?;
         self.file.sync()?;

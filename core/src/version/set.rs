@@ -270,6 +270,7 @@ impl VersionSet {
             self.disown(&edit, self.is_in_doubt);
             return Err(error);
         }
+        debug_assert!(self.writer.is_some(), "SET-1: the edit is durable");
         self.is_in_doubt = false;
         self.current = Arc::new(version);
         self.log_number = edit.log_number.unwrap_or(self.log_number);
@@ -362,6 +363,11 @@ impl VersionSet {
 
     /// Makes `writer` the manifest that CURRENT names.
     fn switch_to(&mut self, writer: ManifestWriter) -> Result<()> {
+        debug_assert!(self.writer.is_none(), "SET-2: neither gets another edit");
+        debug_assert!(
+            writer.number() > self.manifest_number,
+            "SET-4: it has a new number"
+        );
         // Until this succeeded CURRENT may name either: both stay, and neither gets another edit.
         self.is_in_doubt = true;
         if let Err(error) = set_current(&*self.env, &self.dir, &writer) {

@@ -218,6 +218,7 @@ fn level_0_answers_with_the_newest_even_if_tables_overlap_in_numbers() {
     }
 }
 
+/// VERSION-3.
 #[test]
 fn the_first_level_with_an_entry_answers() {
     let bench = Bench::new();
@@ -238,6 +239,7 @@ fn the_first_level_with_an_entry_answers() {
     assert_eq!(version.level_bytes(1), version.files(1)[0].size);
 }
 
+/// VERSION-2, VERSION-4.
 #[test]
 fn an_edit_that_breaks_an_invariant_is_refused_and_changes_nothing() {
     let bench = Bench::new();
@@ -378,6 +380,7 @@ fn searches_in_a_level_agree_with_looking_at_every_table() {
     }
 }
 
+/// LEVEL-1, LEVEL-2.
 #[test]
 fn a_level_walks_like_one_sorted_list() {
     for seed in 0..20 {

@@ -510,6 +510,10 @@ impl Reader {
     }
 
     fn finish(&mut self, torn: bool) -> Result<Option<Found>> {
+        debug_assert!(
+            self.synced_up_to <= self.good_length || self.limit.is_some(),
+            "WAL-7: what was synced is there"
+        );
         self.outcome = Some(Ok(LogEnd {
             good_length: self.good_length,
             synced_up_to: self.synced_up_to,

@@ -215,6 +215,7 @@ fn small_log(env: &MemEnv) -> [u64; 3] {
     [one, two, three]
 }
 
+/// WAL-6.
 #[test]
 fn every_flipped_bit_is_noticed_and_told_from_a_torn_tail() {
     let env = MemEnv::new();
@@ -280,6 +281,7 @@ fn a_log_cut_at_every_byte_keeps_its_whole_records() {
     }
 }
 
+/// WAL-7.
 #[test]
 fn zeroed_out_records_below_a_watermark_are_corruption() {
     let env = MemEnv::new();
@@ -467,6 +469,7 @@ fn a_large_record_is_zeroed_for_only_where_somebody_syncs() {
     assert!(bytes_of(&env).len() as u64 > writer.len());
 }
 
+/// WAL-6.
 #[test]
 fn records_of_an_earlier_life_are_not_read() {
     let env = MemEnv::new();
@@ -491,6 +494,7 @@ fn records_of_an_earlier_life_are_not_read() {
     assert_eq!((end.good_length, end.synced_up_to), (writer.len(), 0));
 }
 
+/// WAL-6.
 #[test]
 fn a_record_in_the_wrong_place_is_not_read() {
     let env = MemEnv::new();
@@ -524,6 +528,7 @@ fn a_limit_ends_the_log_and_a_log_short_of_it_shows() {
     }
 }
 
+/// WAL-1.
 #[test]
 fn a_failed_append_poisons_and_the_good_length_stays() {
     let env = MemEnv::new();
@@ -572,6 +577,7 @@ fn whatever_write_fails_the_log_holds_the_acknowledged_records() {
     }
 }
 
+/// WAL-4.
 #[test]
 fn the_header_names_the_predecessor_and_must_match_the_name() {
     let env = MemEnv::new();
@@ -697,6 +703,7 @@ fn a_power_cut_leaves_a_prefix_with_everything_synced() {
     }
 }
 
+/// WAL-8.
 #[test]
 fn arbitrary_bytes_never_panic() {
     let env = MemEnv::new();

@@ -130,6 +130,7 @@ mod tests {
         }
     }
 
+    /// WAL-5.
     #[test]
     fn what_was_written_is_read_and_counts_for_its_log_only() {
         let (env, dir) = (MemEnv::new(), Path::new("/"));

@@ -174,6 +174,10 @@ impl Writer {
             Ok(end) => {
                 let is_large = end - self.len >= LARGE_RECORD_BYTES;
                 let is_syncing = synced_up_to > 0 || self.header.predecessor.synced() > 0;
+                debug_assert!(
+                    end > self.len && self.poison.is_none(),
+                    "WAL-1: records follow one another until one fails"
+                );
                 self.len = end;
                 self.zeroed = self.zeroed.max(end);
                 if is_syncing {

@@ -79,6 +79,7 @@ impl Random {
 mod tests {
     use super::*;
 
+    /// DATA-1.
     #[test]
     fn a_seed_gives_the_published_numbers_of_splitmix64() {
         let mut random = Random::new(1_234_567);

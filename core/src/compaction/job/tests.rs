@@ -308,6 +308,7 @@ fn numbers_that_were_met_and_are_not_those_of_the_manifest_do_not_add_up() {
     }
 }
 
+/// JOB-3.
 #[test]
 fn outputs_have_about_the_target_size_and_never_split_a_key() {
     let (mut tree, plan) = tree_with_a_plan();
@@ -388,6 +389,7 @@ fn tree_that_is_lied_to(spoil: impl Fn(&mut TableInfo)) -> (Tree, Plan) {
     (tree, plan)
 }
 
+/// JOB-4.
 #[test]
 fn an_input_that_is_not_what_the_manifest_says_is_corruption_that_names_it() {
     let key = |key: &[u8], sequence| {
@@ -460,6 +462,7 @@ fn assert_refused(tree: &Tree, before: usize, outcome: std::result::Result<Outpu
     assert_eq!(tree.table_names(), before, "JOB-2");
 }
 
+/// LEDGER-3.
 #[test]
 fn a_job_whose_retention_was_not_told_of_a_snapshot_is_refused() {
     let mut tree = Tree::new();

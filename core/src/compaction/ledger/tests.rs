@@ -48,6 +48,7 @@ fn retained(entries: &[i64], visible: &[SequenceNumber], is_bottom: bool) -> Vec
     kept
 }
 
+/// LEDGER-2.
 #[test]
 fn of_every_small_history_each_entry_that_retention_keeps_is_missed_by_somebody() {
     for history in 0..3i64.pow(5) {
@@ -133,6 +134,7 @@ fn the_last_key_and_the_empty_key_are_judged_too() {
     assert!(play(&[("a", 20, true), ("a", 19, false)], &[15], true).is_err());
 }
 
+/// LEDGER-1.
 #[test]
 fn an_entry_that_is_neither_written_nor_dropped_or_written_twice_or_changed_is_unaccounted_for() {
     let visible = numbers(&[9]);

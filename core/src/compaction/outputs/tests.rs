@@ -46,6 +46,7 @@ fn key(user_key: &[u8], number: u64) -> Vec<u8> {
     KeyRef::new(user_key, trailer).encoded().unwrap()
 }
 
+/// OUTPUT-1.
 #[test]
 fn every_fact_that_an_edit_has_wrong_about_its_table_is_noticed() {
     let (env, right) = written(&[b"b", b"c", b"d"]);

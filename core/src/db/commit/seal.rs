@@ -43,6 +43,10 @@ impl Commit {
                 return Err(error);
             }
         };
+        debug_assert!(
+            writer.predecessor() == predecessor && number > log.file.number,
+            "SEAL-1: it names the log before it, and has a later number"
+        );
         let file = LogFile::new(
             number,
             writer.log_id(),

@@ -100,6 +100,10 @@ impl Commit {
             let is_same = Arc::ptr_eq(&log.memtable, &superversion.active);
             newer = (!is_same).then(|| Arc::clone(&log.memtable));
             let memtable = newer.as_ref().unwrap_or(&superversion.active);
+            debug_assert!(
+                Arc::ptr_eq(memtable, &self.tree.load().active),
+                "COMMIT-3: under the log's lock no memtable is sealed"
+            );
             // COMMIT-4.
             let count = batch.len();
             let bytes = match count {
@@ -116,6 +120,12 @@ impl Commit {
             let (before, ticket) = (log.last_sequence, log.counts.batches);
             let place = self.append(&mut log, batch, payload)?;
             stop.is_numbered = true;
+            debug_assert_eq!(
+                place.offset,
+                log.writer.len(),
+                "COMMIT-1: the batch is in the log"
+            );
+            debug_assert!(log.file.synced() <= place.offset, "WAL-3");
             (stop, memtable, room, before, ticket, place)
         };
         let last = before.plus(u64::from(batch.count()));

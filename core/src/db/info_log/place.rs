@@ -168,6 +168,7 @@ mod tests {
         names.collect()
     }
 
+    /// PLACE-2.
     /// The lines of the info log were appended to CURRENT, and the database did not open again.
     #[test]
     fn an_info_log_is_no_file_of_the_engine_by_whatever_path() {
@@ -221,6 +222,7 @@ mod tests {
         assert_eq!(db.get(b"key").unwrap().unwrap(), b"other");
     }
 
+    /// PLACE-1.
     #[test]
     fn an_info_log_is_no_file_that_the_engine_will_make() {
         let around = TestDir::new();

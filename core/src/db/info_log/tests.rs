@@ -28,6 +28,7 @@ fn heard(path: &Path) -> Vec<String> {
         .collect()
 }
 
+/// NOTE-1.
 #[test]
 fn a_line_stays_one_line_and_names_its_database() {
     let dir = TestDir::new();
@@ -89,6 +90,7 @@ fn threads_of_several_databases_lose_no_line_while_files_are_renamed() {
     assert_eq!(all.len(), 900);
 }
 
+/// NOTE-2.
 #[test]
 fn as_many_files_are_kept_as_were_asked_for_each_below_its_size() {
     for files in [1, 2, 3] {

@@ -68,7 +68,10 @@ impl Database {
     /// who has it: a value's block, and that of the entry a cursor stands on.
     fn let_go(&self) {
         // Whoever loads what is shown from here on finds out after the load that the database is closed.
-        debug_assert!(self.context.check_open().is_err());
+        debug_assert!(
+            self.context.check_open().is_err(),
+            "CLOSE-2: it says that it is closed before it shows nothing"
+        );
         self.walks.let_go();
         let active = Arc::new(Memtable::empty());
         let last = self.commit.let_go(&active);

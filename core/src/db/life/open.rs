@@ -392,6 +392,10 @@ fn start_log(
         database: versions.database(),
         log: env.random()?,
     };
+    debug_assert!(
+        recovered.chain.iter().all(|found| *found < number),
+        "WAL-2: recovery starts a new file"
+    );
     if options.read_only {
         // OPEN-3: nobody appends to it, so it need not exist on disk.
         return Writer::create(&*nowhere(dir)?, dir, number, id, recovered.end, expected);

@@ -114,6 +114,7 @@ impl Replay {
             let place = format_args!("{} at byte {offset}", path.display());
             return Err(Error::unaccounted(what).context(place));
         }
+        debug_assert!(sequence == last.plus(1), "REPLAY-2: under its number");
         self.last_sequence = last;
         Ok(())
     }

@@ -84,6 +84,10 @@ impl LogFile {
     }
 
     pub(in crate::db) fn set_end(&self, end: u64) {
+        debug_assert!(
+            self.end.load(Ordering::Relaxed) <= end,
+            "WAL-1: a log only grows"
+        );
         self.end.store(end, Ordering::Release);
     }
 
@@ -117,6 +121,10 @@ impl LogFile {
             self.entry_synced.store(true, Ordering::Relaxed);
         }
         self.synced.fetch_max(end, Ordering::Relaxed);
+        debug_assert!(
+            self.synced() <= self.end.load(Ordering::Acquire),
+            "SYNC-1: only what was appended is durable"
+        );
         Ok(end)
     }
 }
@@ -235,7 +243,15 @@ impl SyncGroup {
 
     /// Adds the log that appends go to from now on.
     pub(super) fn add(&self, log: Arc<LogFile>) {
-        self.state.lock().logs.push_back(log);
+        let mut state = self.state.lock();
+        debug_assert!(
+            state
+                .logs
+                .back()
+                .is_none_or(|last| last.number < log.number),
+            "SYNC-1: oldest first"
+        );
+        state.logs.push_back(log);
     }
 
     /// Forgets the logs before `number`: their contents are in durable tables.
@@ -297,6 +313,10 @@ impl SyncGroup {
 
     /// Waits for company; whether there is time left for it.
     fn watch(&self, state: &mut MutexGuard<'_, State>) -> bool {
+        debug_assert!(
+            !state.has_leader && !state.has_watcher,
+            "SYNC-5: a leader or one watcher"
+        );
         state.has_watcher = true;
         let patience = state.patience();
         let woken = self.finished.wait_for(state, patience);
@@ -310,6 +330,7 @@ impl SyncGroup {
 
     /// Syncs the logs and wakes all.
     fn lead(&self, state: &mut MutexGuard<'_, State>) {
+        debug_assert!(!state.has_leader, "SYNC-5: one leader at a time");
         state.has_leader = true;
         state.learn();
         let logs: Vec<Arc<LogFile>> = state.logs.iter().cloned().collect();
@@ -328,6 +349,13 @@ impl SyncGroup {
                 // All but the last of `logs` get no more records.
                 state.forget_before(reached.log);
                 let synced = state.synced;
+                debug_assert!(
+                    state
+                        .logs
+                        .front()
+                        .is_none_or(|log| log.number >= reached.log),
+                    "SYNC-1: from the first unsynced log on"
+                );
                 state.waiting.retain(|place| *place > synced);
             }
             Err(error) => {

@@ -131,6 +131,7 @@ fn a_read_beside_a_flush(name: &str, finds: fn(&DB) -> bool) {
     });
 }
 
+/// ORDER-1, SUPERVERSION-1.
 #[test]
 fn a_get_beside_a_flush_finds_the_newest_version_it_may_see() {
     a_read_beside_a_flush("get and flush", |db| db.get(b"k").unwrap().is_some());
@@ -151,6 +152,7 @@ fn a_cursor_beside_a_flush_finds_the_newest_version_it_may_see() {
     });
 }
 
+/// COMMIT-1.
 /// A write that `close` finds in the log and not yet in the memtable will be acknowledged, so `close` flushes it too.
 /// Fails if `flush_all` does not wait for its publication.
 #[test]
@@ -211,6 +213,7 @@ fn a_close_beside_writers_keeps_what_was_acknowledged() {
     });
 }
 
+/// SEAL-2.
 /// Synced writes survive a loss of power the moment they are acknowledged, while others switch the log. Fails if
 /// `seal` tells the sync group of the new log only after appends go there, if `sync_all` skips the earlier logs, or
 /// if a log is deleted before the edit that no longer needs it is durable.

@@ -78,8 +78,11 @@ impl Publisher {
         match self.read_point_now() {
             Some(published) => Ok(published),
             None => {
-                self.wait_for(SequenceNumber(self.acknowledged.load(Acquire)))?;
-                Ok(self.last())
+                let acknowledged = SequenceNumber(self.acknowledged.load(Acquire));
+                self.wait_for(acknowledged)?;
+                let published = self.last();
+                debug_assert!(published >= acknowledged, "PUBLISH-3");
+                Ok(published)
             }
         }
     }
@@ -96,6 +99,10 @@ impl Publisher {
     pub(super) fn publish(&self, ticket: u64, last: SequenceNumber) -> Result<()> {
         if self.next.load(Acquire) == ticket {
             // Nobody else publishes for now: those before have, and those after wait for this one.
+            debug_assert!(
+                self.published.load(Relaxed) < last.0,
+                "PUBLISH-1: it only grows"
+            );
             self.published.store(last.0, Release);
             self.next.store(ticket + 1, Release);
             // Either the loads below see that somebody has inserted or parked, or that one sees these stores.
@@ -106,6 +113,10 @@ impl Publisher {
         }
         self.wait_until(|| ticket - self.next.load(SeqCst) < SLOTS)?;
         let slot = self.slot(ticket);
+        debug_assert!(
+            slot.filled.load(Relaxed) <= ticket,
+            "PUBLISH-1: the commit that had the slot before is published"
+        );
         slot.last.store(last.0, Relaxed);
         // SeqCst here and where the slot is looked at: either the commit before sees the slot, or this one sees
         // that it is next.

@@ -349,6 +349,10 @@ impl Stand {
     /// Takes a step on the tree's own order within the span; whether it could.
     #[inline]
     fn step_in_span(&mut self, up: bool) -> bool {
+        debug_assert!(
+            self.span.is_none() || self.valid(),
+            "CURSOR-3: a span has the current entry"
+        );
         match &mut self.span {
             Some(span) if self.holds.check_open().is_ok() => match up {
                 true => span.forward(),
@@ -427,6 +431,10 @@ impl Stand {
         self.error = None;
         match moved {
             Ok(true) => {
+                debug_assert!(
+                    walk.as_ref().is_some_and(|walk| walk.entries.valid()),
+                    "CURSOR-2: the inner iterator stands on an entry"
+                );
                 self.place = Place::On;
                 Ok(true)
             }

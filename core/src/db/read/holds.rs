@@ -125,6 +125,7 @@ impl HoldList {
         let entry = Some(Arc::downgrade(&hold));
         let place = match list.free.pop() {
             Some(place) => {
+                debug_assert!(list.holds[place].is_none(), "HOLD-3: the place is free");
                 list.holds[place] = entry;
                 place
             }

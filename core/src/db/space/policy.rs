@@ -114,6 +114,7 @@ mod tests {
         }
     }
 
+    /// SPACE-2.
     #[test]
     fn a_disk_is_roomy_from_four_times_what_is_needed_on() {
         // 1000 + 200 + 30 for flushing, 5000 for a compaction.
@@ -129,6 +130,7 @@ mod tests {
         }
     }
 
+    /// SPACE-3.
     #[test]
     fn the_floor_of_a_flushed_database_that_left_little_is_what_it_left() {
         let small = Sizes { unit: 64, ..SIZES };

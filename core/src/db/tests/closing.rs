@@ -71,6 +71,7 @@ fn a_close_lets_the_lock_go_only_when_a_manual_compaction_has_removed_its_tables
     faulty.set_hook(None);
 }
 
+/// HOLD-1.
 #[test]
 fn a_close_waits_for_the_move_of_a_cursor_that_is_under_way() {
     let closers = Arc::new(Mutex::new(None));
@@ -144,6 +145,7 @@ fn fill_in_all_ways(db: &DB) {
     db.put(b"vast", &[4; 100_000]).unwrap();
 }
 
+/// CLOSE-1, HOLD-2.
 #[test]
 fn a_close_takes_everything_from_who_still_has_cursors_but_the_entries_they_stand_on() {
     for last_handle in [false, true] {
@@ -221,6 +223,7 @@ fn a_close_takes_everything_from_who_still_has_cursors_but_the_entries_they_stan
     }
 }
 
+/// HOLD-3.
 #[test]
 fn tables_that_only_a_cursor_kept_from_being_deleted_go_at_the_close() {
     let disk = MemEnv::new();
@@ -246,6 +249,7 @@ fn tables_that_only_a_cursor_kept_from_being_deleted_go_at_the_close() {
     assert_eq!(entries(&open(&disk)).len(), 50);
 }
 
+/// CLOSE-2.
 #[test]
 fn what_is_in_flight_over_a_close_never_takes_the_empty_database_for_its_answer() {
     let disk = MemEnv::new();

@@ -51,6 +51,7 @@ impl Doubtful {
     }
 }
 
+/// FLUSH-2.
 #[test]
 fn a_flush_does_not_name_a_log_that_may_be_lost_and_keeps_the_one_before() {
     let doubtful = Doubtful::new();

@@ -203,6 +203,7 @@ fn a_full_disk_compacts_a_few_tombstones_over_many_tables_step_by_step() {
     check(&db, &model);
 }
 
+/// RESERVE-4.
 #[test]
 fn unless_the_disk_is_roomy_one_compaction_runs_at_a_time() {
     let env = MemEnv::new();
@@ -279,6 +280,7 @@ fn deletes_on_a_full_disk_zero_no_log_ahead_of_its_records() {
     assert!(looked_at > 100);
 }
 
+/// RESERVE-3.
 #[test]
 fn a_put_on_a_disk_that_others_filled_leaves_the_reserve_alone() {
     // The disk is roomy when the database looks, and full when the next put comes.
@@ -387,6 +389,7 @@ fn tables_larger_than_the_target_are_kept_more_in_reserve_for() {
     );
 }
 
+/// RESERVE-5.
 #[test]
 fn a_roomy_disk_holds_a_small_reserve_and_a_narrow_one_what_is_needed() {
     let env = MemEnv::new();
@@ -416,6 +419,7 @@ fn a_roomy_disk_holds_a_small_reserve_and_a_narrow_one_what_is_needed() {
     assert_eq!(held(), SMALLEST_STEP);
 }
 
+/// RESERVE-7.
 #[test]
 fn a_small_database_that_was_closed_is_small_and_works_where_others_fill_the_disk() {
     for entries in [1, 10, 1000] {

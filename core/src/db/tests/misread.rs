@@ -67,6 +67,7 @@ fn with_another_value(env: &MemEnv, db: &DB) -> Vec<u8> {
     bytes_of(env, &path)
 }
 
+/// READS-4.
 #[test]
 fn reads_that_find_other_entries_than_the_check_of_the_blocks_did_are_our_fault() {
     // From one place of the verification to another the file serves other bytes, as valid as the first. The check of
@@ -135,6 +136,7 @@ fn a_table_with_another_sum_than_the_manifest_says_is_damage_by_name() {
     );
 }
 
+/// MEMTABLE-5, SUM-2.
 #[test]
 fn a_sealed_memtable_that_does_not_hold_what_was_inserted_is_our_fault() {
     let env = MemEnv::new();
@@ -157,6 +159,27 @@ fn a_sealed_memtable_that_does_not_hold_what_was_inserted_is_our_fault() {
     assert!(damage.message.contains("sealed memtable"), "{damage:?}");
 }
 
+/// FLUSH-4.
+#[test]
+fn a_flush_of_other_entries_than_were_inserted_is_refused_and_leaves_no_table() {
+    let env = MemEnv::new();
+    let db = open(&env);
+    db.put(b"inserted", b"1").unwrap();
+    let mut sum = Sum::default();
+    let trailer = Trailer::new(SequenceNumber(2), ValueKind::Put);
+    sum.add_entry(b"never inserted", trailer, b"2");
+    db.rooms().tree.load().active.account(sum);
+    let refused = db.flush().unwrap_err();
+    assert!(refused.is_unaccounted(), "{refused}");
+    assert_eq!(db.stats().unwrap().levels[0].tables, 0);
+    let names = env.list(Path::new("/db")).unwrap();
+    assert!(
+        names.iter().all(|name| !name.ends_with(".sst")),
+        "{names:?}"
+    );
+}
+
+/// VERIFY-1.
 #[test]
 fn a_verification_puts_no_block_into_the_cache() {
     let env = MemEnv::new();
@@ -176,6 +199,7 @@ fn a_verification_puts_no_block_into_the_cache() {
     assert!(db.rooms().tree.block_cache().stats().used > 0);
 }
 
+/// VERIFY-3.
 #[test]
 fn a_read_that_fails_is_damage_and_never_ends_a_verification() {
     // Also that of a block which is in the cache, and is compared with the file.
@@ -245,6 +269,7 @@ fn without_older_versions(env: &MemEnv, db: &DB, newest: &[(Vec<u8>, u64)]) -> V
     edit
 }
 
+/// VERIFY-5.
 #[test]
 fn what_gets_at_a_snapshot_do_not_find_is_our_fault_although_the_newest_is_right() {
     let env = MemEnv::new();
@@ -321,6 +346,7 @@ fn a_database_read_at_a_snapshot_of_what_was_changed_deleted_and_added_since_is_
     }
 }
 
+/// VERIFY-6.
 #[test]
 fn a_filter_in_memory_that_denies_a_key_of_its_table_is_our_fault() {
     let env = MemEnv::new();

@@ -54,6 +54,7 @@ fn a_directory_is_opened_or_refused_as_the_options_say() {
     assert!(refusal(&env, options()).contains("is not a directory"));
 }
 
+/// IDENTITY-2.
 #[test]
 fn a_folder_with_a_current_that_is_not_ours_gets_no_lock_file() {
     let env = MemEnv::new();
@@ -226,6 +227,7 @@ fn a_log_that_ends_with_another_number_than_its_successor_says_is_damage() {
     }
 }
 
+/// FLUSH-7.
 #[test]
 fn as_many_memtables_as_may_wait_for_their_flush_and_no_more() {
     let env = MemEnv::new();

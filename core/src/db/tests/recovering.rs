@@ -54,6 +54,7 @@ fn killed_lives() -> Vec<MemEnv> {
     })
 }
 
+/// CHAIN-2.
 #[test]
 fn power_may_be_lost_at_any_moment_of_an_open_behind_a_kill() {
     // What open found may be in the kernel's memory only, and where there is no room for a new manifest the edits go into
@@ -137,6 +138,7 @@ fn a_failed_flush_leaves_no_table_behind() {
     }
 }
 
+/// FLUSH-3.
 #[test]
 fn power_may_be_lost_at_any_moment_of_a_life() {
     for seed in 0..24u64 {
@@ -169,6 +171,7 @@ fn present_log(db: &DB) -> (FileNumber, u64, SequenceNumber) {
     (log.file.number, log.writer.len(), log.last_sequence)
 }
 
+/// COMMIT-2.
 #[test]
 fn a_write_that_failed_and_arrived_whole_does_not_count_behind_the_length_that_the_next_log_names()
 {
@@ -203,6 +206,7 @@ fn a_write_that_failed_and_arrived_whole_does_not_count_behind_the_length_that_t
     assert_eq!(found, expected);
 }
 
+/// CHAIN-5.
 #[test]
 fn a_log_whose_numbers_leave_a_hole_is_damage() {
     for hole in [0, 2] {
@@ -230,6 +234,7 @@ fn a_log_whose_numbers_leave_a_hole_is_damage() {
     }
 }
 
+/// CHAIN-1.
 #[test]
 fn a_missing_log_that_the_manifest_names_is_damage_although_nothing_in_it_was_synced() {
     let env = MemEnv::new();
@@ -287,6 +292,7 @@ fn a_repair_does_not_miss_a_synced_log_that_was_flushed_since() {
     assert_eq!(entries(&db), entries_then);
 }
 
+/// OS-3.
 #[test]
 fn a_new_database_makes_the_directory_durable_that_it_finds() {
     let env = MemEnv::new();
@@ -335,6 +341,7 @@ fn a_read_finds_the_newest_of_several_memtables() {
     }
 }
 
+/// CHAIN-3.
 #[test]
 fn a_gap_in_front_of_a_synced_log_is_damage_by_its_place() {
     let env = MemEnv::new();
@@ -481,6 +488,7 @@ fn a_manifest_from_before_the_first_log_is_no_new_database_where_later_logs_are(
     assert!(!report.is_ok(), "{report:?}");
 }
 
+/// CHAIN-7, SYNC-4.
 #[test]
 fn damage_to_the_last_record_is_no_torn_tail_if_that_was_synced() {
     let env = MemEnv::new();
@@ -553,6 +561,7 @@ fn a_recovery_that_is_interrupted_between_two_flushes_of_several_logs_goes_on_la
     }
 }
 
+/// CHAIN-8.
 #[test]
 fn a_log_that_the_manifest_let_go_before_it_was_flushed_is_missed() {
     let env = MemEnv::new();
@@ -578,6 +587,7 @@ fn a_log_that_the_manifest_let_go_before_it_was_flushed_is_missed() {
     );
 }
 
+/// CHAIN-9.
 /// The first log of two databases has one number, and each takes the other's for its own if nothing tells them apart.
 #[test]
 fn a_log_of_another_database_under_an_old_name_is_told() {

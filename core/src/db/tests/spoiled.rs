@@ -56,6 +56,7 @@ fn check_values(db: &DB) {
     assert_eq!(entries(db), expected);
 }
 
+/// FLUSH-6.
 /// The builder had looked at every block, the manifest named the table, and from then on nobody could open it.
 #[test]
 fn a_flushed_table_that_nobody_can_open_is_written_again_and_never_named_by_the_manifest() {
@@ -73,6 +74,7 @@ fn a_flushed_table_that_nobody_can_open_is_written_again_and_never_named_by_the_
     check_values(&open(&disk));
 }
 
+/// JOB-5.
 #[test]
 fn a_compacted_table_that_nobody_can_open_is_written_again_and_never_takes_its_inputs_place() {
     for (most, is_well) in [(1, true), (u64::MAX, false)] {
@@ -89,6 +91,7 @@ fn a_compacted_table_that_nobody_can_open_is_written_again_and_never_takes_its_i
     }
 }
 
+/// LEDGER-3.
 /// Retention and the ledger both go by the list of snapshots.
 #[test]
 fn while_a_snapshot_is_lost_from_the_list_nothing_is_dropped() {

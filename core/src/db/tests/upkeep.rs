@@ -62,6 +62,7 @@ fn a_queue_that_was_drained_leaves_no_table_behind() {
     }
 }
 
+/// UPKEEP-1.
 #[test]
 fn everything_deleted_in_a_deep_tree_comes_back_and_nothing_is_rewritten_for_ever() {
     let env = held();
@@ -120,6 +121,7 @@ fn what_a_snapshot_kept_comes_back_after_its_release() {
     assert_eq!(settle(&db), 0);
 }
 
+/// LOOK-2.
 #[test]
 fn a_release_wakes_the_threads_that_wait() {
     let env = FaultEnv::new(Arc::new(MemEnv::new()), 0);
@@ -142,6 +144,7 @@ fn a_release_wakes_the_threads_that_wait() {
     db.close().unwrap();
 }
 
+/// LOOK-1.
 #[test]
 fn an_idle_memtable_is_flushed_for_what_its_tombstones_hide_and_for_nothing_else() {
     let env = held();

@@ -27,6 +27,7 @@ fn make_wait(db: &DB, what: &str) {
     }
 }
 
+/// EFFORT-3.
 #[test]
 fn a_write_that_would_wait_gives_up_before_any_of_it_is_in_the_log() {
     for what in ["a flush", "a compaction"] {
@@ -103,6 +104,7 @@ fn a_write_that_would_have_to_begin_a_new_log_gives_up_first() {
     within(&Effort::Unwaiting, put).unwrap();
 }
 
+/// COMMIT-5.
 #[test]
 fn a_write_that_is_given_up_while_it_waits_for_the_logs_lock_is_not_made() {
     let env = MemEnv::new();

@@ -108,7 +108,7 @@ impl Tree {
         let options = self.picker_options();
         let plan = compaction::pick(&version, &state.taken(), &options)
             .or_else(|| self.pick_upkeep(state, &version, &options))?;
-        state.running.push(plan.running());
+        state.mark(plan.running());
         Some(plan)
     }
 
@@ -313,7 +313,7 @@ impl Tree {
                 RangePlan::Busy => state.wait(&self.changed),
                 RangePlan::SetAside(number) => return Err(state.why_set_aside(number)),
                 RangePlan::Ready(plan) => {
-                    state.running.push(plan.running());
+                    state.mark(plan.running());
                     drop(state);
                     drop(version);
                     from = Some(plan.next_start());

@@ -113,6 +113,10 @@ impl Tree {
     fn flush_memtable(&self, superversion: &SuperVersion, sealed: &Arc<Sealed>) -> Result<()> {
         self.order.wait_for(sealed.last_sequence)?;
         self.context.step("a memtable is published");
+        debug_assert!(
+            self.order.visible().last() >= Some(&sealed.last_sequence),
+            "FLUSH-1: every insert is done"
+        );
         let log_number = superversion.log_after_flush();
         let mut edit = VersionEdit {
             log_number: Some(log_number),
@@ -144,6 +148,13 @@ impl Tree {
             // Counted before those who wait for the flush are woken.
             self.context.metrics().flushes.add(1);
             self.context.metrics().flush_bytes_written.add(size);
+            debug_assert!(
+                shown
+                    .sealed
+                    .last()
+                    .is_some_and(|oldest| Arc::ptr_eq(oldest, sealed)),
+                "COMPACT-1: nobody else flushes, and the oldest goes first"
+            );
             shown.sealed.retain(|other| !Arc::ptr_eq(other, sealed));
         })?;
         self.context.step("a flushed table is shown");
@@ -201,6 +212,7 @@ impl Tree {
             }
             let table = builder.finish()?;
             let written = table.sum;
+            // FLUSH-4.
             ledger.balance(sealed.memtable.sum(), written, |_| true)?;
             let mut table = TableInfo::new(number, file_id, table);
             shorten(&mut [&mut table], None);

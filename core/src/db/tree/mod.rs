@@ -196,6 +196,7 @@ impl Tree {
         let mut state = self.state.lock();
         state.flush_requests += 1;
         let mut next = (**self.superversion.load()).clone();
+        debug_assert!(next.active_log < number, "WAL-2: a log is a new file");
         if !next.active.is_empty() {
             let sealed = Sealed {
                 memtable: std::mem::replace(&mut next.active, memtable),
@@ -215,6 +216,18 @@ impl Tree {
     /// Replaces the superversion. The caller drops what is returned after it has released `state`.
     #[must_use = "drop it after releasing the lock"]
     fn show(&self, _state: &mut Locked<'_, State>, next: SuperVersion) -> Arc<SuperVersion> {
+        debug_assert!(
+            next.sealed.is_sorted_by(|newer, older| {
+                newer.last_sequence > older.last_sequence && newer.first_log >= older.first_log
+            }),
+            "SUPERVERSION-1: newest first"
+        );
+        debug_assert!(
+            next.sealed
+                .first()
+                .is_none_or(|newest| newest.first_log <= next.active_log),
+            "FLUSH-2: the oldest log with a record of each memtable"
+        );
         let pressure = self.pressure(&next.version);
         let old = self.superversion.swap(Arc::new(next));
         self.stall.update(pressure);

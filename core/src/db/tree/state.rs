@@ -43,6 +43,17 @@ pub(in crate::db) struct CompactionFailure {
 }
 
 impl State {
+    /// Marks a compaction as running.
+    pub(in crate::db) fn mark(&mut self, compaction: RunningCompaction) {
+        debug_assert!(
+            self.running
+                .iter()
+                .all(|other| compaction.goes_beside(other)),
+            "PICKER-1, PICKER-2, PICKER-3: it keeps off those that run"
+        );
+        self.running.push(compaction);
+    }
+
     /// What a new compaction must keep off: running ones, and tables set aside.
     pub(super) fn taken(&self) -> Cow<'_, [RunningCompaction]> {
         if self.set_aside.is_empty() {

@@ -166,6 +166,7 @@ mod tests {
         }
     }
 
+    /// CHECKPOINT-3.
     #[test]
     fn a_power_cut_leaves_a_whole_copy_or_nothing_that_opens() {
         for links in [true, false] {

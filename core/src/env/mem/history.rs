@@ -57,6 +57,7 @@ impl<C: Change> History<C> {
         let changes = self.changes.iter();
         let settled = changes.take_while(|(fate, _)| *fate == Fate::Durable);
         let settled = settled.count();
+        debug_assert!(self.waiting() == 0, "HISTORY-1: nothing waits after a sync");
         if settled > 0 {
             let base = Arc::make_mut(&mut self.base);
             let settled = self.changes.drain(..settled);

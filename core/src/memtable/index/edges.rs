@@ -56,6 +56,7 @@ fn index_of(numbers: impl Iterator<Item = u32>) -> Index {
     index
 }
 
+/// LEAF-1.
 #[test]
 fn a_node_tells_whether_anything_was_inserted_since_it_was_read() {
     let index = index_of(0..3);
@@ -132,6 +133,7 @@ fn leaves_taken(index: &Index) -> usize {
     std::iter::successors(Some(&*index.first), |leaf| leaf.next()).count() - 1
 }
 
+/// SPARE-2.
 #[test]
 fn a_batch_claims_memory_for_as_many_leaves_as_it_can_split() {
     let full = 200 * SLOTS as u32;

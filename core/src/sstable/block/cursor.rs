@@ -137,7 +137,7 @@ impl BlockCursor {
     /// Moves to the entry after; on none if this was the last. Requires `valid`.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<(), Damage> {
-        debug_assert!(self.valid());
+        debug_assert!(self.valid(), "BLOCK-5: from an entry to the next");
         self.step()
     }
 
@@ -189,6 +189,12 @@ impl BlockCursor {
             self.key.extend_from_slice(suffix);
             self.place = KeyPlace::Buffer;
         }
+        debug_assert!(
+            at < entry.value_start
+                && entry.value_start <= entry.end
+                && entry.end <= self.block.stored().entries_end(),
+            "STORED-1, BLOCK-5: it lies within the entries, and the next one begins after it"
+        );
         self.stretch.position = None;
         self.at = at;
         self.end = entry.end;

@@ -90,6 +90,7 @@ pub(super) fn lay_out(stored: Stored<'_>, bytes: &mut Vec<u8>) -> Option<Layout>
     memory::reserve_exact(bytes, total, "a flat block").ok()?;
     bytes.resize(entries_start, 0);
     write_entries(stored, count, bytes)?;
+    debug_assert_eq!(bytes.len(), total, "LAYOUT-2: it takes what was measured");
     Some(write_heads(count, bytes))
 }
 
@@ -155,7 +156,12 @@ fn write_heads(count: usize, bytes: &mut [u8]) -> Layout {
     let layout = Layout { count, shared };
     for index in 0..count {
         let flat = Flat { bytes, layout };
-        let head = head(&flat.entry(index).key.user_key[shared..]);
+        let user_key = flat.entry(index).key.user_key;
+        debug_assert!(
+            user_key.starts_with(&flat.entry(0).key.user_key[..shared]),
+            "LAYOUT-3: all have it in common"
+        );
+        let head = head(&user_key[shared..]);
         bytes[4 * index..][..4].copy_from_slice(&head.to_le_bytes());
     }
     layout

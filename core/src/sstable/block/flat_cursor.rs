@@ -88,6 +88,10 @@ impl FlatCursor {
     /// Moves to entry `index`; on none if it is `count`.
     #[inline]
     pub(in crate::sstable) fn go(&mut self, index: usize) {
+        debug_assert!(
+            index <= self.layout.count,
+            "FLAT-1: on an entry, or on none"
+        );
         self.spot.index = index;
         if index < self.layout.count {
             let flat = self.flat();
@@ -98,6 +102,10 @@ impl FlatCursor {
     /// The spot of the entry after. Requires that there is one.
     #[inline]
     pub(in crate::sstable) fn behind(&self) -> Spot {
+        debug_assert!(
+            self.spot.index + 1 < self.layout.count,
+            "FLAT-1: there is one"
+        );
         let (flat, index) = (self.flat(), self.spot.index + 1);
         prefetch_byte(flat.bytes, self.spot.end + STEP_AHEAD_BYTES);
         flat.spot(index, self.spot.end, flat.offset(index + 1))
@@ -106,6 +114,7 @@ impl FlatCursor {
     /// The spot of the entry before. Requires that there is one.
     #[inline]
     pub(in crate::sstable) fn before(&self) -> Spot {
+        debug_assert!(self.spot.index > 0 && self.valid(), "FLAT-1: there is one");
         let (flat, index) = (self.flat(), self.spot.index - 1);
         prefetch_byte(flat.bytes, self.spot.at.wrapping_sub(STEP_AHEAD_BYTES));
         flat.spot(index, flat.offset(index), self.spot.at)
@@ -114,6 +123,7 @@ impl FlatCursor {
     /// Moves to a spot that came from [`FlatCursor::after`] or [`FlatCursor::before`].
     #[inline]
     pub(in crate::sstable) fn stand(&mut self, spot: Spot) {
+        debug_assert!(spot.index < self.layout.count, "FLAT-1: on an entry");
         self.spot = spot;
     }
 
@@ -154,7 +164,7 @@ impl FlatCursor {
 
     #[inline]
     pub(in crate::sstable) fn next(&mut self) {
-        debug_assert!(self.valid());
+        debug_assert!(self.valid(), "FLAT-1");
         if self.spot.index + 1 < self.layout.count {
             self.spot = self.behind();
         } else {
@@ -165,7 +175,7 @@ impl FlatCursor {
     /// Moves to the entry before; on none if this was the first. Requires `valid`.
     #[inline]
     pub(in crate::sstable) fn prev(&mut self) {
-        debug_assert!(self.valid());
+        debug_assert!(self.valid(), "FLAT-1");
         if self.spot.index > 0 {
             self.spot = self.before();
         } else {

@@ -172,7 +172,7 @@ impl Block {
     /// [`Block::bytes`] of a block that is known not to be a large one.
     #[inline]
     pub(super) fn small_bytes(&self) -> &[u8] {
-        debug_assert!(self.large.is_empty());
+        debug_assert!(self.large.is_empty(), "LAYOUT-2: a flat block is small");
         self.slice_behind()
     }
 

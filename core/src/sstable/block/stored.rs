@@ -91,7 +91,7 @@ impl<'a> Stored<'a> {
     /// The bytes that [`Stored::parse`] accepted before, with their number of restart points.
     #[inline]
     pub(super) fn parsed(bytes: &'a [u8], restarts: u32) -> Stored<'a> {
-        debug_assert!(restarts > 0, "a stored block has a restart point");
+        debug_assert!(restarts > 0, "FORM-1: a stored block has a restart point");
         Stored { bytes, restarts }
     }
 

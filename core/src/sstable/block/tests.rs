@@ -172,6 +172,7 @@ fn damage_to_restart_points_is_told_with_its_byte() {
     }
 }
 
+/// STORED-1.
 #[test]
 fn an_entry_cut_anywhere_is_damage_at_its_first_byte() {
     // One entry of key "ab" and value "xyz", after an entry of twelve bytes; lengths raised to end behind the entries.
@@ -201,6 +202,7 @@ fn an_entry_cut_anywhere_is_damage_at_its_first_byte() {
     assert_eq!(cursor.seek_to_first(), Err(Damage { at: 0, what }));
 }
 
+/// BLOCK-7, BLOCK-8, GAUGE-1.
 #[test]
 fn a_block_counts_its_bytes_and_what_lies_around_them_until_nobody_holds_it() {
     // 64 bytes of head, 16 of the allocator, 24 and 8 of the cache's ring and slot.
@@ -240,6 +242,7 @@ fn a_block_is_itself_and_no_other_of_the_same_bytes() {
     assert!(!block.is(&block_of(&bytes)));
 }
 
+/// FORM-2.
 #[test]
 fn a_block_may_be_made_flat_once_and_a_flat_one_never() {
     let block = block_of(&four_stretches());

@@ -17,6 +17,7 @@ fn restarts(bytes: &[u8]) -> Vec<u32> {
         .collect()
 }
 
+/// BLOCK-1.
 #[test]
 fn every_interval_of_entries_begins_with_a_restart_point_and_the_size_counts_it() {
     for (interval, expected) in [(0, 10), (1, 10), (2, 5), (3, 4), (9, 2), (10, 1), (11, 1)] {

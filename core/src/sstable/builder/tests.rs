@@ -55,6 +55,7 @@ fn properties_of(file: &dyn File) -> Properties {
     Properties::decode(&block.into_bytes(), VERSION).unwrap()
 }
 
+/// TABLE-10.
 /// What a table is said to hold comes from its blocks alone; what was given is counted beside it.
 #[test]
 fn facts_told_of_the_blocks_that_are_not_those_of_what_was_added_are_noticed() {

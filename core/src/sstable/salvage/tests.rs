@@ -231,6 +231,7 @@ fn damaged_blocks_with_an_intact_one_between_are_told_apart() {
     );
 }
 
+/// SALVAGE-3.
 #[test]
 fn a_damaged_header_is_made_up_for_by_the_manifest_or_the_footer() {
     let mut subject = Subject::small();
@@ -267,6 +268,7 @@ fn a_damaged_header_and_footer_without_a_manifest_lose_the_table_as_a_whole() {
     assert!(lost.is_empty());
 }
 
+/// SALVAGE-2.
 #[test]
 fn without_an_index_everything_up_to_the_first_damage_is_found() {
     for spoil in [Subject::spoil_index, Subject::spoil_footer] {
@@ -360,6 +362,7 @@ fn blocks_are_found_whose_trailer_lies_across_the_bytes_that_are_read_at_once() 
     }
 }
 
+/// SALVAGE-1.
 #[test]
 fn a_block_whose_keys_are_not_behind_those_before_is_lost_though_its_checksum_is_right() {
     let mut subject = Subject::small();
@@ -410,6 +413,7 @@ fn a_block_that_does_not_decode_is_lost_with_the_byte_that_is_wrong() {
     assert!(message.contains("data block, raw byte 0"), "{message}");
 }
 
+/// SALVAGE-4.
 #[test]
 fn what_the_properties_say_of_the_entries_is_told_beside_what_was_found() {
     let (env, path, file_id) = (MemEnv::new(), Path::new("/000007.sst"), 7);

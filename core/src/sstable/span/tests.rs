@@ -63,6 +63,7 @@ fn a_span_that_begins_or_ends_here_keeps_the_entry_it_stands_on() {
     }
 }
 
+/// SPAN-2.
 #[test]
 fn a_rival_ends_a_span_before_it_and_begins_it_behind_and_no_rival_takes_what_it_stands_on() {
     for index in 0..8 {

@@ -51,6 +51,7 @@ fn versions_of_a_key_that_do_not_descend_are_told_within_a_block_and_from_one_to
     assert_eq!(told(&mut Tally::default(), &shorter), Some(UNORDERED.what));
 }
 
+/// TALLY-1.
 #[test]
 fn keys_that_do_not_ascend_are_told_within_a_block_and_from_one_to_the_next() {
     for (smaller, larger) in [

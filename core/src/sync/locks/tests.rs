@@ -36,6 +36,7 @@ fn a_held_mutex_refuses_who_only_tries_and_a_free_one_does_not() {
     assert!(!mutex.is_locked() && mutex.try_lock().is_some());
 }
 
+/// MODEL-4.
 #[test]
 fn a_panic_under_a_lock_leaves_it_free() {
     let (mutex, lock) = (Arc::new(Mutex::new(1)), Arc::new(RwLock::new(1)));

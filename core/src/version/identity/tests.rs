@@ -171,6 +171,7 @@ fn a_folder_is_told_by_what_aidb_alone_writes() {
     assert_eq!(inspect(&MemEnv::new(), dir()).unwrap(), Nothing);
 }
 
+/// IDENTITY-1.
 #[test]
 fn only_what_aidb_alone_writes_proves_that_a_folder_may_be_destroyed() {
     let headless = [&[0; 100], &b"AiDbEnd\0"[..]].concat();

@@ -54,6 +54,7 @@ fn edits_come_back_and_the_writer_goes_on() {
     assert_eq!(read(&env, &dir).unwrap(), ((0..=6).collect(), true));
 }
 
+/// SLOT-3.
 #[test]
 fn bytes_behind_the_length_are_ignored_and_end_the_file() {
     let (env, dir, _) = written(2);
@@ -63,6 +64,7 @@ fn bytes_behind_the_length_are_ignored_and_end_the_file() {
     assert_eq!(read(&env, &dir).unwrap(), (vec![0, 1, 2], false));
 }
 
+/// SLOT-2, SLOT-4.
 #[test]
 fn one_bad_slot_loses_no_edit() {
     for last in [0, 1, 2, 3] {
@@ -106,6 +108,7 @@ fn two_bad_slots_are_corruption() {
     assert!(error.message().contains("MANIFEST-000001"), "{error}");
 }
 
+/// SLOT-3.
 #[test]
 fn every_cut_of_the_file_is_corruption() {
     let (env, dir, _) = written(3);
@@ -194,6 +197,7 @@ fn the_example_in_the_document_is_what_is_written() {
     assert_eq!(expected, documented);
 }
 
+/// SLOT-1.
 #[test]
 fn power_cuts_keep_every_acknowledged_edit_and_no_half_one() {
     for seed in 0..300 {

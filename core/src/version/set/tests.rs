@@ -83,6 +83,7 @@ fn a_removed_file_is_queued_after_its_last_reader() {
     assert_eq!(set.obsolete.take(), [first.number]);
 }
 
+/// SET-4.
 #[test]
 fn numbers_of_files_nobody_recorded_are_passed_over() {
     let (env, set) = created();
@@ -122,6 +123,7 @@ fn an_edit_whose_next_file_number_leaves_none_is_damage() {
     }
 }
 
+/// VERSION-5.
 #[test]
 fn tables_whose_sizes_or_entries_do_not_add_up_to_a_number_are_refused() {
     let (_, set) = created();
@@ -173,6 +175,7 @@ fn a_long_history_rolls_into_a_new_manifest_and_removes_the_old() {
     assert_eq!(numbers(&recover(&env).unwrap()), numbers(&set));
 }
 
+/// SET-1, SET-2.
 #[test]
 fn a_failed_edit_changes_nothing_and_the_next_one_begins_a_new_manifest() {
     let (env, mut set) = created();
@@ -220,6 +223,7 @@ fn a_manifest_found_unclean_is_replaced_by_the_next_edit() {
     assert_eq!(numbers(&recover(&env).unwrap()), numbers(&again));
 }
 
+/// SET-5.
 #[test]
 fn missing_and_shortened_files_are_corruption_by_name() {
     let (env, mut set) = created();
@@ -363,6 +367,7 @@ fn walk(
     Some(set)
 }
 
+/// SET-3.
 #[test]
 fn every_failing_change_leaves_the_old_or_the_new_version_and_the_next_edit_works() {
     let mut failures = 0;
@@ -443,6 +448,7 @@ fn a_full_disk_does_not_fill_up_with_attempts() {
     assert_eq!(obsolete.take(), tables[..1]);
 }
 
+/// SET-7.
 #[test]
 fn an_edit_that_changes_what_tables_hold_by_anything_but_what_is_due_is_refused() {
     let (env, mut set) = created();

@@ -3,7 +3,7 @@
 use super::*;
 use crate::batch::WriteBatch;
 use crate::env::MemEnv;
-use crate::wal::{Payload, Watermark, Writer};
+use crate::wal::{LogId, Payload, Watermark, Writer};
 
 const EXPECTED: Expected = Expected {
     needed: FileNumber(1),
@@ -108,6 +108,28 @@ fn logs_that_are_not_needed_are_not_opened_and_those_that_were_cut_off_not_answe
     // Log 0 is not there.
     let (walked, keys, _) = walk(&env, &[0, 1, 2, 3], later).unwrap().unwrap();
     assert_eq!((&walked[..], &keys[..]), (&[3][..], &["b".into()][..]));
+}
+
+/// WALK-1.
+#[test]
+fn a_log_of_another_database_is_refused_before_a_record_of_any_is_answered() {
+    let env = MemEnv::new();
+    let mut first = create(&env, 1, Predecessor::default());
+    put(&mut first, 1, &["a"], 0);
+    let id = LogId {
+        database: 8,
+        log: 2,
+    };
+    Writer::create(&env, dir(), FileNumber(2), id, end_of(&first, 1), 0).unwrap();
+    let ours = |database| Expected {
+        database,
+        ..EXPECTED
+    };
+    let logs = [1, 2].map(FileNumber);
+    assert!(ChainReader::open(&env, dir(), &logs, ours(8)).is_ok());
+    let error = ChainReader::open(&env, dir(), &logs, ours(7)).err();
+    let error = error.expect("refused");
+    assert!(error.message().contains("another database"), "{error}");
 }
 
 #[test]

@@ -27,6 +27,7 @@ fn plan_over(entries: usize, value_bytes: usize) -> (Tree, Plan) {
     (tree, plan)
 }
 
+/// COMPACT-2.
 #[test]
 fn a_job_asks_whether_to_stop_every_256_entries_and_every_megabyte() {
     // Keys have nine bytes.
@@ -169,6 +170,7 @@ fn shortened_bounds_of_outputs_stay_within_those_of_the_inputs() {
     tree.check("after");
 }
 
+/// JOB-1.
 #[test]
 fn the_names_of_the_outputs_are_durable_when_the_edit_is_returned() {
     let (tree, plan) = plan_over(20, 10);

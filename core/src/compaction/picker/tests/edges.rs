@@ -66,6 +66,7 @@ fn a_plan_and_the_running_compaction_that_it_becomes_tell_who_they_are() {
     assert!(!plan.running().is_of_level0());
 }
 
+/// PICKER-2.
 #[test]
 fn a_gap_in_the_range_of_a_running_compaction_is_kept_free_though_no_table_is_shared() {
     let rows = [
@@ -108,6 +109,7 @@ fn ranges_that_share_one_end_key_only_keep_off_each_other() {
     assert_eq!(rest, ["Busy", "Busy", "1>2: 8!", "1>2: 8!"]);
 }
 
+/// PICKER-3.
 #[test]
 fn a_second_compaction_of_level_0_waits_for_the_first_and_deeper_ones_do_not() {
     let tree = version(&[
@@ -132,6 +134,7 @@ fn a_second_compaction_of_level_0_waits_for_the_first_and_deeper_ones_do_not() {
     assert_eq!(range(1, b"m"), "1>2: 5!");
 }
 
+/// PICKER-3.
 #[test]
 fn a_manual_plan_of_level_0_takes_all_that_overlaps_whatever_its_size() {
     let tree = version(&[

@@ -29,6 +29,7 @@ const TREE: &[Row] = &[
     (2, 4, "n", "z", 100),
 ];
 
+/// CHECK-2, VERSION-3.
 #[test]
 fn a_plan_that_lets_an_older_entry_pass_a_newer_one_is_wrong() {
     let is_left = |number: u64, level: usize, from: usize, to: usize| {
@@ -101,6 +102,7 @@ fn a_plan_that_lets_an_older_entry_pass_a_newer_one_is_wrong() {
     }
 }
 
+/// PICKER-4.
 #[test]
 fn a_rewrite_in_place_around_a_table_of_its_level_is_wrong() {
     let rows = &[
@@ -166,6 +168,7 @@ fn a_plan_that_others_are_not_kept_off_or_that_moves_more_than_a_table_is_wrong(
     assert!(unseen.check().is_err());
 }
 
+/// PICKER-5.
 #[test]
 fn an_edit_that_removes_a_table_which_was_not_read_is_wrong() {
     let plan = Plan::forged(&version(TREE), [0, 1], &[9, 8, 7], &[5, 6]);

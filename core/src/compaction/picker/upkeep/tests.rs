@@ -149,6 +149,7 @@ fn level_0_goes_down_for_its_tombstones_before_it_has_its_number_of_tables() {
     assert_eq!(picked(&under, 0, &[]), "nothing");
 }
 
+/// UPKEEP-2.
 #[test]
 fn what_a_snapshot_keeps_is_not_rewritten_until_its_release() {
     // Numbers 50 to 59; half of the entries are older versions.

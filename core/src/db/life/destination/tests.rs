@@ -103,6 +103,7 @@ fn state(env: &FaultEnv, about: &str) -> &'static str {
     }
 }
 
+/// DESTINATION-1.
 #[test]
 fn a_copy_that_was_cut_short_never_opens_and_is_made_again_or_destroyed() {
     for (name, make) in MAKERS {
@@ -143,6 +144,7 @@ fn a_copy_that_was_cut_short_never_opens_and_is_made_again_or_destroyed() {
     }
 }
 
+/// DESTINATION-2.
 #[test]
 fn a_finished_copy_is_durable_and_has_no_mark() {
     for (name, make) in MAKERS {
@@ -160,6 +162,7 @@ fn a_finished_copy_is_durable_and_has_no_mark() {
     }
 }
 
+/// DESTINATION-4.
 #[test]
 fn an_incomplete_copy_with_something_else_in_it_is_left_alone() {
     for (name, make) in MAKERS {
@@ -181,6 +184,7 @@ fn an_incomplete_copy_with_something_else_in_it_is_left_alone() {
     }
 }
 
+/// IDENTITY-4.
 /// The name alone told whose the folder was, and a database of others, or a user's own files, went with it.
 #[test]
 fn a_mark_that_somebody_else_made_gives_nobody_the_folder() {
@@ -276,6 +280,7 @@ fn a_database_whose_current_is_damaged_can_be_destroyed_again_wherever_that_was_
     }
 }
 
+/// IDENTITY-3.
 #[test]
 fn nothing_is_salvaged_from_an_incomplete_copy() {
     let (disk, env) = source();
@@ -293,6 +298,7 @@ fn nothing_is_salvaged_from_an_incomplete_copy() {
     assert!(refused > 10);
 }
 
+/// DESTINATION-3.
 #[test]
 fn a_copy_that_is_being_made_is_locked() {
     let (_, env) = source();

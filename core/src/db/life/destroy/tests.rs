@@ -75,6 +75,7 @@ fn examine(disk: MemEnv, about: &str) -> &'static str {
     what
 }
 
+/// DESTROY-2, DESTROY-3.
 #[test]
 fn a_destroy_that_loses_power_leaves_a_whole_database_or_what_can_be_destroyed() {
     // CURRENT has to go first, and durably, and the mark last: else half a database opens, or nobody can tell whose it is.
@@ -112,6 +113,7 @@ fn a_destroy_that_loses_power_leaves_a_whole_database_or_what_can_be_destroyed()
     }
 }
 
+/// DESTROY-4.
 #[test]
 fn the_parent_of_a_folder_that_goes_is_synced_last() {
     // Folders in memory are gone for good as soon as they are removed, so the disk cannot show it.
@@ -133,6 +135,7 @@ fn the_parent_of_a_folder_that_goes_is_synced_last() {
     assert!(asked.ends_with(&last), "{asked:?}");
 }
 
+/// DESTROY-4.
 #[test]
 fn a_destroy_of_a_folder_that_stays_is_durable_too() {
     let (disk, env) = example();
@@ -213,6 +216,7 @@ fn a_damaged_database_is_destroyed_whatever_is_left_of_it() {
     }
 }
 
+/// DESTROY-1.
 #[test]
 fn nothing_of_anybody_elses_is_touched() {
     type Files<'a> = &'a [(&'a str, &'a [u8])];

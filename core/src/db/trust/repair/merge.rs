@@ -139,6 +139,7 @@ mod tests {
     use crate::error::ErrorKind;
     use crate::key::{SequenceNumber, Trailer};
 
+    /// REPAIR-7.
     #[test]
     fn what_is_read_and_neither_written_nor_rightly_dropped_does_not_add_up() {
         let sum = |numbers: &[u64]| {

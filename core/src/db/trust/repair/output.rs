@@ -29,6 +29,11 @@ pub(super) struct Output<'a> {
     written: Vec<(usize, TableInfo)>,
 }
 
+/// The user key in an encoded internal one.
+fn user_key(encoded: &[u8]) -> Option<&[u8]> {
+    KeyRef::decode(encoded).map(|key| key.user_key)
+}
+
 /// A table that is being written.
 struct Open {
     number: FileNumber,
@@ -79,12 +84,21 @@ impl<'a> Output<'a> {
         }
         let open = self.open.as_mut();
         let open = open.ok_or_else(|| Error::internal("there is no table to write to"))?;
+        debug_assert!(
+            open.builder.entries() == 0 || open.builder.last_user_key() < key.user_key,
+            "SAVED-2"
+        );
         open.builder.add(key, value)
     }
 
     /// Completes the tables: those of the new database, and their level.
     pub(super) fn finish(mut self) -> Result<Vec<(usize, TableInfo)>> {
         self.complete()?;
+        debug_assert!(
+            self.written
+                .is_sorted_by(|(_, a), (_, b)| user_key(&a.largest) < user_key(&b.smallest)),
+            "SAVED-2"
+        );
         let tables = self.written.iter_mut().map(|(_, table)| table);
         shorten(&mut tables.collect::<Vec<_>>(), None);
         Ok(self.written)
@@ -109,6 +123,7 @@ impl<'a> Output<'a> {
 
     fn new_number(&mut self) -> FileNumber {
         self.last_number = FileNumber(self.last_number.0 + 1);
+        debug_assert!(self.last_number.0 >= 2, "SAVED-1");
         self.last_number
     }
 

@@ -32,6 +32,7 @@ fn example(env: &FaultEnv) -> Vec<(Vec<u8>, Vec<u8>)> {
     db.iter().map(|entry| entry.unwrap()).collect()
 }
 
+/// REPAIR-9.
 #[test]
 fn a_log_that_gives_numbers_twice_keeps_the_record_that_came_first() {
     let env = MemEnv::new();
@@ -93,6 +94,7 @@ fn what_an_earlier_recovery_cut_off_and_what_lies_behind_a_logs_end_does_not_com
     assert_eq!(keys, [b"first".to_vec(), b"last".to_vec()]);
 }
 
+/// REPAIR-8.
 #[test]
 fn a_log_that_the_manifest_needs_is_missed_and_one_that_was_flushed_is_not() {
     let disk = MemEnv::new();
@@ -115,6 +117,7 @@ fn a_log_that_the_manifest_needs_is_missed_and_one_that_was_flushed_is_not() {
     assert!(message.contains("the manifest names this log"), "{message}");
 }
 
+/// REPAIR-6.
 #[test]
 fn a_table_that_is_not_what_the_manifest_says_gives_all_it_has_and_is_told() {
     for spoil in [
@@ -163,6 +166,7 @@ fn a_table_that_is_not_what_the_manifest_says_gives_all_it_has_and_is_told() {
     }
 }
 
+/// REPAIR-2.
 #[test]
 fn a_failed_operation_leaves_a_whole_database_or_nothing() {
     let mut failures = 0;

@@ -40,6 +40,7 @@ fn set<const COUNT: usize>(left: [&[u8]; COUNT]) -> BTreeSet<Vec<u8>> {
     left.into_iter().map(<[u8]>::to_vec).collect()
 }
 
+/// CUT-2.
 #[test]
 fn each_loss_leaves_the_writes_that_it_says() {
     let (env, file) = with_file();

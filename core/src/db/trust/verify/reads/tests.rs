@@ -250,6 +250,7 @@ fn key(at: u32) -> Vec<u8> {
     format!("key {at:06}").into_bytes()
 }
 
+/// READS-3.
 #[test]
 fn readers_who_see_what_there_is_do_not_differ() {
     for keys in [0, 1, 2, 100, 4096, 4097, 8192, 20_000] {
@@ -485,6 +486,7 @@ fn every_large_value_is_looked_up() {
     }
 }
 
+/// READS-2.
 #[test]
 fn an_entry_that_the_merge_loses_or_meets_in_the_wrong_place_shows() {
     let whole = Case::new();
@@ -506,6 +508,7 @@ fn an_entry_that_the_merge_loses_or_meets_in_the_wrong_place_shows() {
     }
 }
 
+/// READS-1.
 #[test]
 fn a_walk_counts_every_entry_in_both_ways_and_those_that_can_be_seen_apart() {
     let mut case = Case::new();

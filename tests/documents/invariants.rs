@@ -1,0 +1,351 @@
+//! Every invariant has a name that is unique in the tree, `WORD-n`; every reference means one that is there; and each is
+//! named by an assertion or by a test.
+//!
+//! An invariant is stated in a list of the comment that a file begins with: `* WAL-3  What is true.` Its name stands in the
+//! message of an assertion, in a comment right before one, or at a test. Where neither can be, [`UNNAMED`] says why.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::constants::is_test;
+use crate::{files, root, shown};
+
+/// What is looked at, by its extension.
+const EXTENSIONS: [&str; 12] = [
+    "rs", "js", "mjs", "ts", "py", "pyi", "c", "cpp", "h", "hpp", "md", "sh",
+];
+
+/// What looks like a name and is none: words that everybody knows, and a file that has a wrong name for a test.
+const NO_NAMES: [&str; 3] = ["CRC-32", "UTF-8", "MANIFEST-1"];
+
+/// What looks like a label of old, a letter or two and a number, and is none.
+const NO_LABELS: [&str; 4] = ["LZ4", "C99", "S3", "L12"];
+
+/// Invariants that no assertion and no test names, and why.
+const UNNAMED: [(&str, &str); 32] = [
+    ("ADDON-3", "what it costs is measured, in bench"),
+    (
+        "ADDON-4",
+        "no job panics but by a fault of ours, and none can be made to",
+    ),
+    (
+        "ADDON-6",
+        "a read fails where the disk does, which no test in JavaScript can arrange",
+    ),
+    ("BLOCK-6", "the type of what it holds"),
+    (
+        "CACHE-4",
+        "the order of calls in one file, which its comments tell",
+    ),
+    ("CACHE-5", "what it costs is measured, in bench"),
+    ("CHECK-1", "one loop over every table of the version"),
+    (
+        "FFI-2",
+        "what each function calls is its own affair; of those that cannot panic a few call nothing",
+    ),
+    ("FFI-3", "each function writes its outputs last"),
+    (
+        "FILE-2",
+        "a reader's drop is one push to a list, which cannot be seen to wait",
+    ),
+    (
+        "INDEX-1",
+        "an address does not tell its arena; the address sanitizer does",
+    ),
+    ("INDEX-2", "nothing in the file removes anything"),
+    ("KEY-2", "no function writes to a key once it is made"),
+    ("LOOK-3", "one condition, right before what it is for"),
+    ("MEM-3", "one lock is held over the cut"),
+    ("MODEL-1", "other names for the same things"),
+    ("MODEL-2", "of the model checker, which would fail at once"),
+    ("MODEL-3", "of the model checker, for those who wait"),
+    ("MODEL-5", "of the model checker, for those who swap"),
+    ("MUTEX-1", "what it costs is measured, in bench"),
+    ("MUTEX-4", "of those who wait, each of whom waits in a loop"),
+    ("NAMES-2", "one lock is held over the sync"),
+    (
+        "NODE-1",
+        "an address does not tell its arena; the address sanitizer does",
+    ),
+    ("OPERATION-1", "what a history must be for `shrink.rs`"),
+    ("OPERATION-2", "what a history must be for `shrink.rs`"),
+    ("OS-2", "no test can interrupt a call"),
+    ("POOL-3", "the lock is let go in the line before"),
+    ("PYTHON-4", "core calls nobody"),
+    ("SLAB-5", "no child of a test has a cache so large"),
+    (
+        "SQLITE-1",
+        "two programs are compared, and differ if it does not hold",
+    ),
+    ("SQLITE-2", "nothing else is kept in the file"),
+    ("STEP-1", "nothing is left to be tested in such a build"),
+];
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+/// The words of `line` that are `letters` capital letters, then `separator`, then one or two digits, and where each begins.
+fn words<'a>(
+    line: &'a str,
+    letters: std::ops::RangeInclusive<usize>,
+    separator: &str,
+) -> Vec<(usize, &'a str)> {
+    let bytes = line.as_bytes();
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let count = |from: usize, of: fn(&u8) -> bool| {
+            bytes[from..].iter().take_while(|byte| of(byte)).count()
+        };
+        let capitals = count(at, u8::is_ascii_uppercase);
+        if capitals == 0 {
+            at += 1;
+            continue;
+        }
+        let digits_at = at + capitals + separator.len();
+        let is_separated = line[at + capitals..].starts_with(separator);
+        let digits = match is_separated {
+            true => count(digits_at, u8::is_ascii_digit),
+            false => 0,
+        };
+        let end = digits_at.min(bytes.len()) + digits;
+        let before = line[..at].chars().next_back();
+        let after = line.get(end..).and_then(|rest| rest.chars().next());
+        let stands_alone = !before.is_some_and(|c| is_word(c) || c == '-' || c == '/')
+            && !after.is_some_and(|c| is_word(c) || c == '-');
+        if letters.contains(&capitals) && (1..=2).contains(&digits) && stands_alone {
+            found.push((at, &line[at..end]));
+        }
+        at += capitals;
+    }
+    found
+}
+
+fn names(line: &str) -> Vec<(usize, &str)> {
+    let mut names = words(line, 2..=usize::MAX, "-");
+    names.retain(|(_, name)| !NO_NAMES.contains(name));
+    names
+}
+
+/// The name that a line of a comment states an invariant under.
+fn defined(line: &str) -> Option<&str> {
+    let line = line.trim_start();
+    let markers = ["//! ", "/// ", "* "];
+    let item = markers
+        .iter()
+        .find_map(|marker| line.strip_prefix(marker))?;
+    let item = item.strip_prefix("* ")?;
+    let (name, _) = item.split_once("  ")?;
+    (names(name) == [(0, name)]).then_some(name)
+}
+
+fn is_comment(line: &str) -> bool {
+    let line = line.trim_start();
+    ["//", "#", "*", "/*"]
+        .iter()
+        .any(|mark| line.starts_with(mark))
+}
+
+/// The comment or the string that `at` lies in, of a line of code; all of a line of prose.
+fn is_text(line: &str, at: usize, is_prose: bool) -> bool {
+    is_prose
+        || is_comment(line)
+        || line[..at].contains("// ")
+        || line[..at].matches('"').count() % 2 == 1
+}
+
+/// Whether the string at byte `at` of line `number` is what an assertion, or a call that cannot fail, says when it does.
+fn is_of_assertion(lines: &[&str], number: usize, at: usize) -> bool {
+    let begin = number.saturating_sub(20);
+    let text = lines[begin..number].join("\n") + "\n" + &lines[number][..at];
+    let mut open = 0;
+    for (place, c) in text.char_indices().rev() {
+        match c {
+            ')' => open += 1,
+            '(' if open > 0 => open -= 1,
+            '(' => {
+                let called = text[..place]
+                    .rsplit(|c: char| !is_word(c) && c != '!')
+                    .next();
+                return called.is_some_and(|called| {
+                    ["assert", "panic", "expect"]
+                        .iter()
+                        .any(|word| called.contains(word))
+                });
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Whether the comment at line `number` stands right before an assertion.
+fn is_before_assertion(lines: &[&str], number: usize) -> bool {
+    let code = lines[number + 1..].iter().find(|line| !is_comment(line));
+    code.is_some_and(|line| line.contains("assert"))
+}
+
+/// Which lines are those of modules that are compiled for tests alone, which begin and end at the beginning of a line.
+fn lines_of_tests(lines: &[&str]) -> Vec<bool> {
+    let mut is_inside = false;
+    let mut before = "";
+    let mut found = Vec::new();
+    for &line in lines {
+        let is_module = line.contains("mod ") && line.ends_with('{');
+        is_inside |= is_module && before.starts_with("#[cfg(") && before.contains("test");
+        found.push(is_inside);
+        is_inside &= line != "}";
+        before = line;
+    }
+    found
+}
+
+/// What the sources say of invariants.
+#[derive(Default)]
+struct Found {
+    /// Where each is stated.
+    defined: BTreeMap<String, Vec<String>>,
+    /// Where each is meant.
+    referred: BTreeMap<String, Vec<String>>,
+    /// Those that an assertion or a test names.
+    named: BTreeSet<String>,
+    /// Where something is that looks like a label of old.
+    old: Vec<String>,
+    /// Where a message for users has a name.
+    messages: Vec<String>,
+}
+
+impl Found {
+    fn look_at(&mut self, file: &str, text: &str) {
+        let is_rust = file.ends_with(".rs");
+        let is_prose = file.ends_with(".md");
+        let inside = std::path::Path::new(file);
+        let is_for_tests = is_test(inside) || file.contains("tests/") || file.contains("/test/");
+        let lines: Vec<&str> = text.lines().collect();
+        let in_tests = lines_of_tests(&lines);
+        for (number, line) in lines.iter().enumerate() {
+            let place = || format!("{file}:{}", number + 1);
+            let own = defined(line);
+            if let Some(name) = own {
+                self.defined
+                    .entry(name.to_string())
+                    .or_default()
+                    .push(place());
+            }
+            for (_, label) in words(line, 1..=2, "")
+                .into_iter()
+                .filter(|(at, label)| is_text(line, *at, is_prose) && !NO_LABELS.contains(label))
+            {
+                self.old.push(format!("{}: {label}", place()));
+            }
+            for (at, name) in names(line) {
+                if !is_text(line, at, is_prose) || own == Some(name) {
+                    continue;
+                }
+                self.referred
+                    .entry(name.to_string())
+                    .or_default()
+                    .push(place());
+                let is_tested = is_for_tests || is_rust && in_tests[number];
+                let is_asserted = match is_comment(line) {
+                    true => is_before_assertion(&lines, number),
+                    false => is_of_assertion(&lines, number, at),
+                };
+                if is_tested || (is_rust && is_asserted) {
+                    self.named.insert(name.to_string());
+                } else if is_rust && !is_comment(line) && !line[..at].contains("// ") {
+                    self.messages.push(format!("{}: {}", place(), line.trim()));
+                }
+            }
+        }
+    }
+}
+
+fn found() -> Found {
+    let mut found = Found::default();
+    for extension in EXTENSIONS {
+        for path in files("", extension) {
+            let file = shown(&path);
+            if file == "tests/documents/invariants.rs" {
+                continue;
+            }
+            found.look_at(&file, &std::fs::read_to_string(root().join(&path)).unwrap());
+        }
+    }
+    found
+}
+
+#[test]
+fn every_invariant_has_a_name_of_its_own_and_every_reference_means_one() {
+    let found = found();
+    assert!(
+        found.defined.len() > 300,
+        "{} invariants",
+        found.defined.len()
+    );
+    let twice = found.defined.iter().filter(|(_, places)| places.len() > 1);
+    let twice: Vec<_> = twice.collect();
+    assert!(twice.is_empty(), "stated more than once: {twice:#?}");
+    let unknown = found
+        .referred
+        .iter()
+        .filter(|(name, _)| !found.defined.contains_key(*name));
+    let unknown: Vec<_> = unknown.collect();
+    assert!(
+        unknown.is_empty(),
+        "no invariant is called so: {unknown:#?}"
+    );
+    assert!(
+        found.old.is_empty(),
+        "labels without a word: {:#?}",
+        found.old
+    );
+}
+
+#[test]
+fn no_message_for_users_has_the_name_of_an_invariant() {
+    let messages = found().messages;
+    assert!(messages.is_empty(), "{messages:#?}");
+}
+
+#[test]
+fn every_invariant_is_named_by_an_assertion_or_a_test() {
+    let found = found();
+    let reasons: BTreeMap<_, _> = UNNAMED.into_iter().collect();
+    let missing: Vec<_> = found
+        .defined
+        .iter()
+        .filter(|(name, _)| !found.named.contains(*name) && !reasons.contains_key(&name[..]))
+        .collect();
+    assert!(missing.is_empty(), "named by neither: {missing:#?}");
+    for name in reasons.keys() {
+        let is_right = found.defined.contains_key(*name) && !found.named.contains(*name);
+        assert!(is_right, "{name} needs no reason any more");
+    }
+}
+
+#[test]
+fn a_statement_a_reference_an_assertion_and_a_label_of_old_are_told_apart() {
+    let text = "//! * APPLE-1  Red (PEAR-2).\n//! * APPLE-3  Round.\n\
+        //! * T4  Old.\n\
+        fn f() {\n    debug_assert!(\n        true,\n        \"APPLE-1: {x}\"\n    );\n\
+        \x20   // APPLE-3.\n    assert!(true);\n\
+        \x20   Err(Error::new(\"PLUM-1\"));\n\
+        \x20   let code = A1 - 2; // UTF-8 (V2)\n}\n\
+        #[cfg(test)]\nmod tests {\n    /// PEAR-2.\n}\n";
+    let mut found = Found::default();
+    found.look_at("core/src/fruit.rs", text);
+    let names = |map: &BTreeMap<String, Vec<String>>| map.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&found.defined), ["APPLE-1", "APPLE-3"]);
+    assert_eq!(
+        names(&found.referred),
+        ["APPLE-1", "APPLE-3", "PEAR-2", "PLUM-1"]
+    );
+    let named: Vec<_> = found.named.iter().collect();
+    assert_eq!(named, ["APPLE-1", "APPLE-3", "PEAR-2"]);
+    assert_eq!(
+        found.old,
+        ["core/src/fruit.rs:3: T4", "core/src/fruit.rs:12: V2"]
+    );
+    assert_eq!(found.messages.len(), 1);
+}

@@ -29,6 +29,7 @@ mod memory;
 mod mutants;
 mod promises;
 mod versions;
+mod widths;
 
 use std::fs;
 use std::path::{Path, PathBuf};

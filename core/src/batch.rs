@@ -337,11 +337,14 @@ fn check_value(value: &[u8]) -> Result<()> {
 
 /// One operation of an encoded batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Operation<'a> {
-    pub(crate) kind: ValueKind,
-    pub(crate) key: &'a [u8],
-    /// Empty for a delete.
-    pub(crate) value: &'a [u8],
+#[non_exhaustive]
+pub struct Operation<'a> {
+    /// What it does to its key.
+    pub kind: ValueKind,
+    /// The user key.
+    pub key: &'a [u8],
+    /// The value; empty for a delete.
+    pub value: &'a [u8],
 }
 
 /// Decodes a batch, from a caller or from the log. The iterator ends after its first error.

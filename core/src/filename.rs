@@ -32,7 +32,8 @@ pub(crate) const LAST_FIRST_NUMBER: u64 = FILE_NUMBER_LIMIT / 2;
 
 /// What a file in the database's directory is, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FileKind {
+#[non_exhaustive]
+pub enum FileKind {
     /// An SSTable.
     Table(FileNumber),
     /// A write-ahead log.
@@ -57,7 +58,7 @@ pub(crate) enum FileKind {
 
 impl FileKind {
     /// The number in the name, if its kind has one.
-    pub(crate) fn number(self) -> Option<FileNumber> {
+    pub fn number(self) -> Option<FileNumber> {
         match self {
             FileKind::Table(number) | FileKind::Log(number) | FileKind::Manifest(number) => {
                 Some(number)
@@ -99,7 +100,7 @@ pub(crate) fn manifest_name(number: FileNumber) -> String {
 }
 
 /// What the file called `name` is; `None` if no database makes such a name.
-pub(crate) fn parse(name: &str) -> Option<FileKind> {
+pub fn parse(name: &str) -> Option<FileKind> {
     match name {
         CURRENT => return Some(FileKind::Current),
         LOCK => return Some(FileKind::Lock),

@@ -24,6 +24,7 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
+//! | `inspect` | what is in the files of a database, for tools |
 //! | `db` | the store: open, commit, read, walk, background work |
 //! | `compaction` | picking what to merge, and merging it |
 //! | `version` | the live tables, edits to them, the manifest |
@@ -53,6 +54,7 @@ mod effort;
 pub mod env;
 mod error;
 mod filename;
+pub mod inspect;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;

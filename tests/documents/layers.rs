@@ -10,7 +10,7 @@ use crate::{files, read, root, shown};
 /// From top to bottom; modules of one line do not know each other.
 const LAYERS: &[&str] = &[
     "lib",
-    "internals",
+    "inspect internals",
     "checkpoint",
     "db",
     "compaction",
@@ -103,6 +103,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
         "db/trust/verify",
         &["logs memtables tables users", "mod", "reads"],
     ),
+    ("inspect", &["log manifest table", "mod"]),
     ("iterator", &["merging visible", "alarm mod"]),
     ("memory", &["gauge", "slabs", "kept_key", "door"]),
     (

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use aidb::env::OsEnv;
+use aidb::inspect::{self, FileKind};
 use aidb::{DB, ErrorKind, Options};
 use tempfile::TempDir;
 
@@ -136,4 +138,76 @@ fn a_database_of_a_later_format_is_unsupported_and_the_error_names_both_formats(
         assert!(says("format 99") && says("formats 1 to 2"), "{error}");
     }
     assert_eq!(format_version(dir.path()), 99, "nothing is changed");
+}
+
+/// What the decoder of a file's kind finds in it: entries of a table, operations of a log, edits of a manifest.
+fn decode(path: &Path) -> aidb::Result<usize> {
+    let (env, name) = (OsEnv::new(), path.file_name().unwrap().to_str().unwrap());
+    let mut found = 0;
+    match inspect::file_kind(name).unwrap() {
+        FileKind::Table(_) => {
+            let table = inspect::Table::open(&env, path)?;
+            let mut entries = table.entries();
+            while entries.next_entry()?.is_some() {
+                found += 1;
+            }
+            assert_eq!(found as u64, table.properties().entries, "{name}");
+            assert!(table.check(|at, error| panic!("{name} at {at}: {error}"))?);
+        }
+        FileKind::Log(number) => {
+            let mut log = inspect::Log::open(&env, path)?.unwrap();
+            assert_eq!(log.header().number, number);
+            while let Some(record) = log.next_record()? {
+                found += record.operations()?.map(Result::unwrap).count();
+            }
+            assert!(!log.end().unwrap().is_torn, "{name}");
+        }
+        FileKind::Manifest(_) => {
+            let mut manifest = inspect::Manifest::open(&env, path)?;
+            while manifest.next_edit()?.is_some() {
+                found += 1;
+            }
+        }
+        FileKind::Current => {
+            let current = inspect::Current::read(&env, path)?;
+            let manifest = path.with_file_name(format!("MANIFEST-{}", current.manifest));
+            let manifest = inspect::Manifest::open(&env, &manifest)?;
+            assert_eq!(manifest.file_id(), current.file_id);
+            found = 1;
+        }
+        FileKind::Synced => {
+            // An empty one says nothing: no write was synced.
+            let length = std::fs::metadata(path).unwrap().len();
+            let synced = inspect::Synced::read(&env, path)?;
+            assert_eq!(synced.is_some(), length > 0, "{name}");
+            found = 1;
+        }
+        other => panic!("{name} is {other:?}"),
+    }
+    Ok(found)
+}
+
+#[test]
+fn every_file_of_every_golden_database_is_decoded_or_refused_for_its_format() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let (mut decoded, mut refused) = (0, 0);
+    for directory in std::fs::read_dir(root).unwrap() {
+        let directory = directory.unwrap().path();
+        let is_refused = directory.ends_with("refused");
+        for file in std::fs::read_dir(directory.join("db")).unwrap() {
+            let path = file.unwrap().path();
+            let shown = path.display();
+            match decode(&path) {
+                Ok(found) => assert!(found > 0, "{shown}"),
+                Err(error) => {
+                    assert!(is_refused, "{shown}: {error}");
+                    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+                    assert!(error.message().contains("format 99"), "{error}");
+                    refused += 1;
+                }
+            }
+            decoded += 1;
+        }
+    }
+    assert!(decoded >= 11 && refused == 1, "{refused} of {decoded}");
 }

@@ -25,8 +25,8 @@ use crate::sstable::block::{Block, BlockId, Damage, LARGE_BYTES, Way, hold_the_s
 use crate::sstable::block_cache::{BlockCache, BlockSlots};
 use crate::sstable::filter::Filter;
 use crate::sstable::format::{
-    BLOCK_TRAILER_BYTES, BlockKind, Properties, RawBlock, open_block, read_exact, read_into,
-    unpack_block,
+    BLOCK_TRAILER_BYTES, BlockKind, FOOTER_BYTES, HEADER_BYTES, Properties, RawBlock,
+    decode_header, open_block, read_exact, read_into, unpack_block,
 };
 use crate::sstable::index::{Index, SEARCHES};
 use crate::sstable::tail::{Tail, check_head};
@@ -192,6 +192,22 @@ impl Table {
         cache: Arc<BlockCache>,
     ) -> Result<Arc<Table>> {
         let file = env.open_read(path)?;
+        Table::from_file(file, path, file_id, file_size, cache)
+    }
+
+    /// Opens the table at `path`, whatever id its header carries.
+    pub(crate) fn open_any(
+        env: &dyn Env,
+        path: &Path,
+        cache: Arc<BlockCache>,
+    ) -> Result<Arc<Table>> {
+        let file = env.open_read(path)?;
+        let header = read_exact(&*file, path, 0, HEADER_BYTES as u64)?;
+        let (file_id, file_size) = (decode_header(path, &header)?, file.len()?);
+        if file_size < (HEADER_BYTES + FOOTER_BYTES) as u64 {
+            let what = format!("the file has {file_size} bytes, too few for a table");
+            return Err(Error::corruption(path, file_size, what));
+        }
         Table::from_file(file, path, file_id, file_size, cache)
     }
 
@@ -387,6 +403,16 @@ impl Table {
     /// Where memory that is held because of this table is counted.
     pub(crate) fn gauge(&self) -> &Arc<MemoryGauge> {
         self.cache.gauge()
+    }
+
+    /// The random id in its header.
+    pub(crate) fn file_id(&self) -> u64 {
+        self.file_id
+    }
+
+    /// What it says of itself.
+    pub(crate) fn properties(&self) -> &Properties {
+        &self.properties
     }
 
     /// How many entries and tombstones it says that it has.

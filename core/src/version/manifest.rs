@@ -273,12 +273,16 @@ pub(super) fn begins_current(head: &[u8]) -> bool {
 
 /// Reads CURRENT: the manifest's number and file id.
 pub(crate) fn read_current(env: &dyn Env, dir: &Path) -> Result<(FileNumber, u64)> {
-    let path = dir.join(CURRENT);
-    let file = env.open_read(&path)?;
+    read_current_at(env, &dir.join(CURRENT))
+}
+
+/// [`read_current`] of the file at `path`, whatever its name.
+pub(crate) fn read_current_at(env: &dyn Env, path: &Path) -> Result<(FileNumber, u64)> {
+    let file = env.open_read(path)?;
     // Longer than any CURRENT, so that more bytes than expected are noticed.
     let mut buffer = [0u8; 128];
     let length = file.read_at(0, &mut buffer)?;
-    parse_current(&path, &buffer[..length])
+    parse_current(path, &buffer[..length])
 }
 
 fn parse_current(path: &Path, bytes: &[u8]) -> Result<(FileNumber, u64)> {
@@ -355,9 +359,31 @@ impl ManifestReader {
             true => env.open_write(&path)?,
             false => env.open_read(&path)?,
         };
+        ManifestReader::of_file(file, path, number, Some(file_id))
+    }
+
+    /// Opens the manifest at `path` for reading, whatever its name, and whatever id CURRENT names.
+    pub(crate) fn open_any(env: &dyn Env, path: &Path) -> Result<ManifestReader> {
+        // The number is for a writer's manifest, which this does not become.
+        let number = FileNumber(0);
+        ManifestReader::of_file(env.open_read(path)?, path.to_path_buf(), number, None)
+    }
+
+    /// `file_id`: what CURRENT says, if that is to be compared.
+    fn of_file(
+        file: Arc<dyn File>,
+        path: PathBuf,
+        number: FileNumber,
+        file_id: Option<u64>,
+    ) -> Result<ManifestReader> {
         let mut head = [0u8; HEAD_BYTES];
         let length = file.read_at(0, &mut head)?;
-        check_head(&path, &head[..length], file_id)?;
+        let own_id = read_head(&path, &head[..length])?;
+        if file_id.is_some_and(|named| named != own_id) {
+            let what = "its file id is not the one CURRENT names";
+            return Err(Error::corruption(&path, 12, what));
+        }
+        let file_id = own_id;
         let mut slots = [None; 2];
         for (slot, generation) in slots.iter_mut().zip(0..) {
             let mut buffer = [0u8; SLOT_BYTES];
@@ -537,6 +563,11 @@ impl ManifestReader {
         })
     }
 
+    /// The random id in its head.
+    pub(crate) fn file_id(&self) -> u64 {
+        self.file_id
+    }
+
     /// Bytes of the file that count.
     pub(crate) fn length(&self) -> u64 {
         self.slot.length
@@ -560,14 +591,6 @@ impl ManifestReader {
             poisoned: false,
         })
     }
-}
-
-fn check_head(path: &Path, head: &[u8], file_id: u64) -> Result<()> {
-    if read_head(path, head)? != file_id {
-        let what = "its file id is not the one CURRENT names";
-        return Err(Error::corruption(path, 12, what));
-    }
-    Ok(())
 }
 
 /// Checks a head, and returns the file id in it.

@@ -57,6 +57,7 @@ pub(crate) use identity::{
 };
 pub(crate) use iter::LevelIterator;
 pub(crate) use lookup::{Need, Rest};
+pub(crate) use manifest::{ManifestReader, read_current_at};
 pub(crate) use salvage::{Salvage, salvage};
 #[cfg(test)]
 pub(crate) use set::gain_of;

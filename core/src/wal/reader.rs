@@ -122,6 +122,18 @@ impl Reader {
     /// Errors: `Corruption` if the header is damaged although something was written after it, or if it is the
     /// header of another log; `Unsupported` if a newer AiDb wrote it.
     pub(crate) fn open(env: &dyn Env, path: &Path, number: FileNumber) -> Result<Opened> {
+        let opened = Reader::open_any(env, path)?;
+        if let Opened::Log(reader) = &opened
+            && reader.header.number != number
+        {
+            let message = format!("the header is that of log {}", reader.header.number);
+            return Err(Error::corruption(path, 0, message));
+        }
+        Ok(opened)
+    }
+
+    /// [`Reader::open`] whatever number the header gives.
+    pub(crate) fn open_any(env: &dyn Env, path: &Path) -> Result<Opened> {
         let file = env.open_read(path)?;
         let mut bytes = [0; FILE_HEADER_BYTES];
         let read = file.read_at(0, &mut bytes)?;
@@ -144,10 +156,6 @@ impl Reader {
                 return Err(newer(path, version));
             }
         };
-        if header.number != number {
-            let message = format!("the header is that of log {}", header.number);
-            return Err(Error::corruption(path, 0, message));
-        }
         if !header.is_possible() {
             let last = header.predecessor.last_sequence;
             let message = format!("the header names the impossible number {last}");

@@ -33,13 +33,15 @@ pub(crate) struct Watermark {
 impl Watermark {
     /// The one in the database's directory `dir`; that of no log if none is known.
     pub(crate) fn read(env: &dyn Env, dir: &Path) -> Watermark {
+        let found = Watermark::read_at(env, &dir.join(SYNCED));
+        found.ok().flatten().unwrap_or_default()
+    }
+
+    /// The one in the file at `path`, whatever its name; `None` if it says nothing.
+    pub(crate) fn read_at(env: &dyn Env, path: &Path) -> Result<Option<Watermark>> {
         let mut bytes = [0; BYTES];
-        match env.open_read(&dir.join(SYNCED)) {
-            Ok(file) if file.read_at(0, &mut bytes).is_ok() => {
-                Watermark::decode(&bytes).unwrap_or_default()
-            }
-            _ => Watermark::default(),
-        }
+        env.open_read(path)?.read_at(0, &mut bytes)?;
+        Ok(Watermark::decode(&bytes))
     }
 
     /// Whether `bytes` begin with what [`WatermarkWriter::write`] writes.

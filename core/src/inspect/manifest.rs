@@ -1,0 +1,210 @@
+//! Manifests, their edits, and CURRENT. Layout: docs/format.md, "Manifest", "Version edit", "CURRENT".
+//!
+//! Elsewhere: how they are read (`version/manifest.rs`, `version/edit.rs`), and what edits come to (`version/builder.rs`).
+
+use std::path::Path;
+
+use super::without_place;
+use crate::env::Env;
+use crate::error::Result;
+use crate::key::{FileNumber, SequenceNumber, TRAILER_BYTES, Trailer};
+use crate::memory;
+use crate::version::{ManifestReader, TableInfo, VersionEdit, read_current_at};
+
+/// What memory for it is called.
+const EDIT: &str = "an edit of the manifest";
+
+/// What the file `CURRENT` says: which manifest counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Current {
+    /// The number in the manifest's name.
+    pub manifest: FileNumber,
+    /// The manifest's own id ([`Manifest::file_id`]); with another one it is not the manifest that is meant.
+    pub file_id: u64,
+}
+
+impl Current {
+    /// Reads the file at `path`. Errors: see the [module](super).
+    pub fn read(env: &dyn Env, path: &Path) -> Result<Current> {
+        let (manifest, file_id) = read_current_at(env, path)?;
+        Ok(Current { manifest, file_id })
+    }
+}
+
+/// A manifest, `MANIFEST-000005`: its edits in order. What they add and do not remove again is the database's tables.
+///
+/// Holds the file open, and one edit at a time.
+pub struct Manifest {
+    reader: ManifestReader,
+    is_over: bool,
+}
+
+impl Manifest {
+    /// Opens the manifest at `path`.
+    ///
+    /// Errors: see the [module](super). `Corruption` if its head or both slots are damaged, or if it is shorter than the
+    /// newer slot says.
+    pub fn open(env: &dyn Env, path: &Path) -> Result<Manifest> {
+        Ok(Manifest {
+            reader: ManifestReader::open_any(env, path)?,
+            is_over: false,
+        })
+    }
+
+    /// Random; CURRENT has it, too.
+    pub fn file_id(&self) -> u64 {
+        self.reader.file_id()
+    }
+
+    /// How many bytes of the file count, from its beginning. After them there may be an append that never finished.
+    pub fn length(&self) -> u64 {
+        self.reader.length()
+    }
+
+    /// The next edit; `None` after the last one that counts, and after an error.
+    ///
+    /// Errors: see the [module](super). `Corruption` if a record that counts is damaged or missing.
+    pub fn next_edit(&mut self) -> Result<Option<Edit>> {
+        if self.is_over {
+            return Ok(None);
+        }
+        // Until this edit has proved good.
+        self.is_over = true;
+        let Some(edit) = self.reader.next_edit()? else {
+            return Ok(None);
+        };
+        let edit = Edit::new(edit)?;
+        self.is_over = false;
+        Ok(Some(edit))
+    }
+}
+
+/// One change to what a database consists of. Removals apply before additions.
+///
+/// A field that is `None` stays as an earlier edit set it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Edit {
+    /// The version of the database's format: 1 or 2.
+    pub format_version: Option<u64>,
+    /// The name of the order of keys: always `bytewise`.
+    pub comparator: Option<Vec<u8>>,
+    /// Which database it is. Random, and not 0.
+    pub database: Option<u32>,
+    /// Logs with a smaller number are not needed.
+    pub log_number: Option<FileNumber>,
+    /// A log with synced records, which exists unless the log number is larger; 0 if there is none.
+    pub synced_log: Option<FileNumber>,
+    /// Larger than the number of any file named so far.
+    pub next_file_number: Option<FileNumber>,
+    /// At least the largest sequence number in any table.
+    pub last_sequence: Option<SequenceNumber>,
+    /// The tables that it adds.
+    pub added: Vec<AddedTable>,
+    /// The tables that it removes: the level, 0 to 6, and the number of each.
+    pub removed: Vec<(usize, FileNumber)>,
+}
+
+/// A table that an edit adds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AddedTable {
+    /// The level, 0 to 6.
+    pub level: usize,
+    /// The number in the table's name.
+    pub number: FileNumber,
+    /// The table's own id ([`Table::file_id`](super::Table::file_id)).
+    pub file_id: u64,
+    /// The length of the file, in bytes.
+    pub bytes: u64,
+    /// No key of the table sorts before it.
+    pub smallest: Bound,
+    /// No key of the table sorts after it.
+    pub largest: Bound,
+    /// The smallest sequence number of its entries.
+    pub smallest_sequence: SequenceNumber,
+    /// The largest sequence number of its entries.
+    pub largest_sequence: SequenceNumber,
+    /// How many entries it has, tombstones too.
+    pub entries: u64,
+    /// How many of them are tombstones.
+    pub tombstones: u64,
+    /// The sum over its entries; `None` if a build of format version 1 wrote it.
+    pub content_sum: Option<u64>,
+    /// How many entries have a newer one of the same key in the table; `None` if that is not known, or if it has neither such
+    /// entries nor tombstones.
+    pub older_versions: Option<u64>,
+}
+
+/// The first or the last key of a table, as a manifest knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Bound {
+    /// A user key: that of the table's first or last entry, or a shorter one that encloses it.
+    pub key: Vec<u8>,
+    /// The sequence number of that entry; `None` if the key is a shorter one.
+    pub sequence: Option<SequenceNumber>,
+}
+
+impl Edit {
+    /// Decodes `encoded`, the payload of a record of a manifest; any bytes.
+    ///
+    /// Takes memory for the keys in it and for a description of each table. Errors: `Corruption` if it is cut short, a field
+    /// is there twice, or what it says of a table is impossible; `Unsupported` if a newer AiDb wrote it; `OutOfMemory`.
+    pub fn decode(encoded: &[u8]) -> Result<Edit> {
+        VersionEdit::decode(encoded)
+            .map_err(without_place)
+            .and_then(Edit::new)
+    }
+
+    fn new(edit: VersionEdit) -> Result<Edit> {
+        let added = edit.added.into_iter();
+        Ok(Edit {
+            format_version: edit.format_version,
+            comparator: edit.comparator,
+            database: edit.database,
+            log_number: edit.log_number,
+            synced_log: edit.synced_log,
+            next_file_number: edit.next_file_number,
+            last_sequence: edit.last_sequence,
+            added: memory::collect(
+                added.map(|(level, table)| AddedTable::new(level, table)),
+                EDIT,
+            )?,
+            removed: edit.removed,
+        })
+    }
+}
+
+impl AddedTable {
+    fn new(level: usize, table: TableInfo) -> AddedTable {
+        AddedTable {
+            level,
+            number: table.number,
+            file_id: table.file_id,
+            bytes: table.size,
+            smallest: Bound::new(table.smallest, table.shortened.smallest),
+            largest: Bound::new(table.largest, table.shortened.largest),
+            smallest_sequence: table.smallest_sequence,
+            largest_sequence: table.largest_sequence,
+            entries: table.entries,
+            tombstones: table.tombstones,
+            content_sum: table.content_sum,
+            older_versions: table.reclaimable.map(|found| found.older_versions),
+        }
+    }
+}
+
+impl Bound {
+    /// Of an encoded internal key, which has a trailer (`version/edit.rs`, E2).
+    fn new(mut key: Vec<u8>, is_shortened: bool) -> Bound {
+        let trailer = key.last_chunk::<TRAILER_BYTES>().copied();
+        key.truncate(key.len().saturating_sub(TRAILER_BYTES));
+        let sequence = trailer.map(|bytes| Trailer(u64::from_le_bytes(bytes)).sequence());
+        Bound {
+            key,
+            sequence: sequence.filter(|_| !is_shortened),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Decoders of every file of a database, for tools that show what is in one and for fuzzers. Nothing here opens a
+//! database, takes its lock or changes a file.
+//!
+//! What is shown is what `docs/format.md` says of the files, and it changes as the format does: later builds may add types
+//! and fields and show more of a file. Beyond the format nothing is promised: not the text of an error, nor which of two
+//! damaged places is told first. To read the entries of a database use [`DB`](crate::DB), to find its damage
+//! [`DB::verify`](crate::DB::verify), to save what is left of it [`DB::repair`](crate::DB::repair).
+//!
+//! | file | decoder |
+//! | --- | --- |
+//! | `000012.sst` | [`Table`]: its properties, and its [`Entry`]s in order |
+//! | `000012.log` | [`Log`]: its header, its [`LogRecord`]s, and the [`Operation`]s in each |
+//! | `MANIFEST-000005` | [`Manifest`]: its [`Edit`]s |
+//! | `CURRENT` | [`Current`] |
+//! | `SYNCED` | [`Synced`] |
+//! | `LOCK`, `LOG`, `AIDB-INCOMPLETE` | none: they are text |
+//! | `RESERVE`, `*.tmp` | none: their bytes mean nothing |
+//!
+//! [`file_kind`] tells which of them a name belongs to. Every file is read through an [`Env`](crate::env::Env):
+//! [`OsEnv`](crate::env::OsEnv) for those on a disk, [`MemEnv`](crate::env::MemEnv) for bytes in memory. A file is decoded
+//! whatever its name is, and by itself: that it is the one which another file names is for the caller to compare.
+//!
+//! The files of an open database may be read, too. A log or manifest that is being appended to ends where a reader finds its
+//! end; a file that is deleted in the meantime is an `Io` error when it is opened, and may be `Corruption` when it is read.
+//!
+//! Every decoder has these errors: `Corruption` if the bytes are not what AiDb wrote, naming file and offset; `Unsupported`
+//! if a newer AiDb wrote them; `Io` if a file cannot be read; `OutOfMemory`. None of them panics, and none believes a length
+//! before it has compared it with the file's.
+//!
+//! ```
+//! use aidb::env::OsEnv;
+//! use aidb::inspect::{self, FileKind};
+//! use aidb::{DB, Options, WriteBatch};
+//!
+//! let dir = tempfile::tempdir()?;
+//! let db = DB::open(dir.path(), Options::new())?;
+//! db.put(b"fruit/apple", b"red")?;
+//! db.flush()?;
+//! let mut batch = WriteBatch::new();
+//! batch.put(b"fruit/plum", b"blue")?;
+//! batch.delete(b"fruit/apple")?;
+//! db.write(&batch)?;
+//!
+//! let env = OsEnv::new();
+//! let mut lines = Vec::new();
+//! for file in std::fs::read_dir(dir.path())? {
+//!     let path = file?.path();
+//!     let name = path.file_name().unwrap_or_default().to_string_lossy();
+//!     match inspect::file_kind(&name) {
+//!         Some(FileKind::Table(_)) => {
+//!             let table = inspect::Table::open(&env, &path)?;
+//!             let mut entries = table.entries();
+//!             while let Some(entry) = entries.next_entry()? {
+//!                 let (key, value) = (entry.key.escape_ascii(), entry.value.escape_ascii());
+//!                 lines.push(format!("table: {} {:?} {key} {value}", entry.sequence, entry.kind));
+//!             }
+//!         }
+//!         Some(FileKind::Log(_)) => {
+//!             let Some(mut log) = inspect::Log::open(&env, &path)? else {
+//!                 continue;
+//!             };
+//!             while let Some(record) = log.next_record()? {
+//!                 for (place, operation) in (0..).zip(record.operations()?) {
+//!                     let operation = operation?;
+//!                     let sequence = record.first_sequence.plus(place);
+//!                     let key = operation.key.escape_ascii();
+//!                     lines.push(format!("log: {sequence} {:?} {key}", operation.kind));
+//!                 }
+//!             }
+//!         }
+//!         _ => {}
+//!     }
+//! }
+//! lines.sort();
+//! assert_eq!(
+//!     lines,
+//!     [
+//!         "log: 2 Put fruit/plum",
+//!         "log: 3 Delete fruit/apple",
+//!         "table: 1 Put fruit/apple red",
+//!     ]
+//! );
+//! db.close()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+// * `log.rs`  logs, batches, SYNCED    * `manifest.rs`  manifests, edits, CURRENT    * `table.rs`  tables
+
+mod log;
+mod manifest;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use crate::error::{Error, ErrorKind};
+
+pub use crate::batch::Operation;
+pub use crate::filename::{FileKind, parse as file_kind};
+pub use log::{Log, LogEnd, LogHeader, LogRecord, Operations, Predecessor, Synced, operations};
+pub use manifest::{AddedTable, Bound, Current, Edit, Manifest};
+pub use table::{Entries, Entry, Properties, Table};
+
+/// The error of a decoder that leaves the place of damage to its caller.
+fn without_place(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Internal => Error::new(ErrorKind::Corruption, error.message()),
+        _ => error,
+    }
+}

@@ -1,0 +1,163 @@
+//! Tables. Layout: docs/format.md, "SSTable".
+//!
+//! Elsewhere: how a table is opened and read (`sstable/reader.rs`), walked (`sstable/iter.rs`) and checked
+//! (`sstable/reader/check.rs`); what is left of a damaged one (`sstable/salvage.rs`, for `DB::repair`).
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use crate::compression::Compression;
+use crate::env::Env;
+use crate::error::{Error, Result};
+use crate::iterator::InternalIterator;
+use crate::iterator::visible::kind_of;
+use crate::key::{SequenceNumber, ValueKind};
+use crate::sstable::{self, BlockCache, Checked, TableIterator};
+use crate::sync::Arc;
+
+/// An SSTable, `000012.sst`.
+///
+/// Holds the file open, and its index and its filter in memory: about a hundredth of the file.
+pub struct Table {
+    path: PathBuf,
+    table: Arc<sstable::Table>,
+}
+
+/// What a table says of itself in its properties block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Properties {
+    /// How many entries it has, tombstones too.
+    pub entries: u64,
+    /// How many of them are tombstones.
+    pub tombstones: u64,
+    /// How many data blocks it has.
+    pub data_blocks: u64,
+    /// Bytes of user keys, and 8 for each entry: before any compression.
+    pub raw_key_bytes: u64,
+    /// Bytes of values, before any compression.
+    pub raw_value_bytes: u64,
+    /// The smallest sequence number of its entries.
+    pub smallest_sequence: SequenceNumber,
+    /// The largest sequence number of its entries.
+    pub largest_sequence: SequenceNumber,
+    /// The compression that was asked for; `None` if this build does not know it. A block may be stored without.
+    pub compression: Option<Compression>,
+    /// When it was made, in microseconds since 1970-01-01 UTC; 0: not known.
+    pub created_micros: u64,
+    /// The sum over its entries; `None` in a table of version 1.
+    pub content_sum: Option<u64>,
+}
+
+/// One entry of a table: one version of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry<'a> {
+    /// The user key.
+    pub key: &'a [u8],
+    /// The place of its write in the order of all writes.
+    pub sequence: SequenceNumber,
+    /// Whether it is a put or a tombstone.
+    pub kind: ValueKind,
+    /// The value; empty for a tombstone.
+    pub value: &'a [u8],
+}
+
+impl Table {
+    /// Opens the table at `path`: reads and checks its header, footer, properties, index and filter.
+    ///
+    /// Errors: see the [module](super). `Corruption` if one of those is damaged, whatever the data blocks still have.
+    pub fn open(env: &dyn Env, path: &Path) -> Result<Table> {
+        let table = sstable::Table::open_any(env, path, BlockCache::new(0))?;
+        Ok(Table {
+            path: path.to_path_buf(),
+            table,
+        })
+    }
+
+    /// Random; the manifest has it, too ([`AddedTable::file_id`](super::AddedTable::file_id)).
+    pub fn file_id(&self) -> u64 {
+        self.table.file_id()
+    }
+
+    /// What it says of itself.
+    pub fn properties(&self) -> Properties {
+        let said = self.table.properties();
+        let codec = u8::try_from(said.compression).ok();
+        Properties {
+            entries: said.entries,
+            tombstones: said.tombstones,
+            data_blocks: said.data_blocks,
+            raw_key_bytes: said.raw_key_bytes,
+            raw_value_bytes: said.raw_value_bytes,
+            smallest_sequence: said.smallest_sequence,
+            largest_sequence: said.largest_sequence,
+            compression: codec.and_then(Compression::from_u8),
+            created_micros: said.created_micros,
+            content_sum: said.content_sum,
+        }
+    }
+
+    /// All entries, in the order of keys, and of one key the newest first.
+    pub fn entries(&self) -> Entries<'_> {
+        Entries {
+            path: &self.path,
+            // A megabyte is read in a few steps.
+            iterator: self.table.iter(false, 256 << 10),
+            is_begun: false,
+            is_over: false,
+        }
+    }
+
+    /// Checks every data block, and that the properties are true of the entries. `damage` is told of each place where
+    /// something is wrong: its offset in bytes, and the error. Returns whether there is none.
+    ///
+    /// Reads the whole file, and holds one block at a time. Errors: `OutOfMemory`; damage is none.
+    pub fn check(&self, mut damage: impl FnMut(u64, Error)) -> Result<bool> {
+        let whole = self.table.check(&mut |checked| {
+            if let Checked::Damage { offset, error } = checked {
+                damage(offset, error);
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(whole.is_some())
+    }
+}
+
+/// The entries of a table, in order.
+pub struct Entries<'a> {
+    path: &'a Path,
+    iterator: TableIterator,
+    is_begun: bool,
+    is_over: bool,
+}
+
+impl Entries<'_> {
+    /// The next entry, which lives until the next call; `None` after the last one, and after an error.
+    ///
+    /// Holds one block, and what was read ahead, at most 256 KiB. Errors: see the [module](super). That keys ascend and lie
+    /// where the index says is not looked at: [`Table::check`] does that.
+    pub fn next_entry(&mut self) -> Result<Option<Entry<'_>>> {
+        if self.is_over {
+            return Ok(None);
+        }
+        // Until the next entry has proved good.
+        self.is_over = true;
+        match std::mem::replace(&mut self.is_begun, true) {
+            false => self.iterator.seek_to_first()?,
+            true => self.iterator.next()?,
+        }
+        if !self.iterator.valid() {
+            return Ok(None);
+        }
+        let key = self.iterator.key();
+        let kind = kind_of(key.trailer).map_err(|error| error.context(self.path.display()))?;
+        self.is_over = false;
+        Ok(Some(Entry {
+            key: key.user_key,
+            sequence: key.trailer.sequence(),
+            kind,
+            value: self.iterator.value(),
+        }))
+    }
+}

@@ -54,10 +54,10 @@ mod effort;
 pub mod env;
 mod error;
 mod filename;
-pub mod inspect;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
-pub mod internals;
+pub mod fuzz_checks;
+pub mod inspect;
 mod iterator;
 mod key;
 mod memory;

@@ -10,7 +10,7 @@ use crate::{files, read, root, shown};
 /// From top to bottom; modules of one line do not know each other.
 const LAYERS: &[&str] = &[
     "lib",
-    "inspect internals",
+    "fuzz_checks inspect",
     "checkpoint",
     "db",
     "compaction",

@@ -107,7 +107,7 @@ const FOR_TESTS: [&str; 11] = [
     "/mem/",
     "/fault.rs",
     "/test_dir.rs",
-    "/internals.rs",
+    "/fuzz_checks.rs",
     "/measured.rs",
     "/spoiling.rs",
 ];

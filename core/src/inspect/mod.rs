@@ -40,6 +40,7 @@
 //! batch.put(b"fruit/plum", b"blue")?;
 //! batch.delete(b"fruit/apple")?;
 //! db.write(&batch)?;
+//! drop(db); // `close` would flush, and leave nothing in the log.
 //!
 //! let env = OsEnv::new();
 //! let mut lines = Vec::new();
@@ -80,7 +81,6 @@
 //!         "table: 1 Put fruit/apple red",
 //!     ]
 //! );
-//! db.close()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

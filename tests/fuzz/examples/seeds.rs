@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aidb::env::{Env, MemEnv};
-use aidb::{Compression, DB, Options, WriteBatch, internals};
+use aidb::{Compression, DB, Options, WriteBatch, fuzz_checks};
 use aidb_test_data::Random;
 
 fn main() {
@@ -70,7 +70,7 @@ fn wal_batch_table_manifest() {
         save(
             "batch",
             name,
-            &[&internals::encoded_batch(&batch(entries, value))],
+            &[&fuzz_checks::encoded_batch(&batch(entries, value))],
         );
     }
     let small = || Options::new().block_size(128).block_restart_interval(4);
@@ -245,9 +245,9 @@ fn blocks() {
     }
     raw.extend(restarts.iter().flat_map(|restart| restart.to_le_bytes()));
     raw.extend((restarts.len() as u32).to_le_bytes());
-    assert_eq!(internals::block(raw.clone()).ok(), Some(24));
+    assert_eq!(fuzz_checks::block(raw.clone()).ok(), Some(24));
     for codec in Compression::ALL {
-        let (number, payload) = internals::compress(codec, &raw);
+        let (number, payload) = fuzz_checks::compress(codec, &raw);
         save("block", codec.name(), &[&[number], &payload]);
     }
 }

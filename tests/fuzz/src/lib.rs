@@ -2,17 +2,17 @@
 //!
 //! A target takes any bytes. Those of the decoders begin with a byte whose lowest bit says whether checksums are
 //! left as they are; mostly they are made right (`seal.rs`), so that the fuzzer gets behind them.
-//! `open.rs` makes a directory of them, and `interface.rs` reads them as operations on a whole database. A finding is a panic, a failed assertion, an
+//! `decoders.rs` says what is asserted of their answers. `open.rs` makes a directory of them, and `interface.rs` reads them as operations on a whole database. A finding is a panic, a failed assertion, an
 //! allocation beyond [`MOST_BYTES`] that was not asked for fallibly, or an input that takes ten seconds.
 
+mod decoders;
 mod interface;
 mod open;
 mod seal;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
-use aidb::Options;
-use aidb::internals;
+use aidb::{Options, fuzz_checks};
 
 pub use interface::interface;
 pub use open::{Directory, open};
@@ -89,12 +89,12 @@ pub fn wal(input: &[u8]) {
     if sealed {
         seal::wal(&mut log);
     }
-    let _ = internals::wal(&log, (input[0] & 2 != 0).then_some(limit));
+    let _ = decoders::log(&log, (input[0] & 2 != 0).then_some(limit));
 }
 
 /// An encoded batch.
 pub fn batch(input: &[u8]) {
-    let _ = internals::batch(input);
+    let _ = decoders::batch(input);
 }
 
 /// The number of a codec, then a data block as that codec stores it.
@@ -102,8 +102,8 @@ pub fn block(input: &[u8]) {
     let Some((codec, payload)) = input.split_first() else {
         return;
     };
-    if let Some(raw) = internals::decompress(codec & 3, payload, 1 << 20) {
-        let _ = internals::block(raw);
+    if let Some(raw) = fuzz_checks::decompress(codec & 3, payload, 1 << 20) {
+        let _ = fuzz_checks::block(raw);
     }
 }
 
@@ -115,7 +115,7 @@ pub fn table(input: &[u8]) {
     if sealed {
         seal::table(&mut table);
     }
-    let _ = internals::table(&table);
+    let _ = decoders::table(&table);
 }
 
 /// Mode, the length of CURRENT, CURRENT, then of a manifest its head, its slots and its records.
@@ -136,14 +136,14 @@ pub fn manifest(input: &[u8]) {
         seal::current(&mut parts);
         seal::manifest(&mut manifest);
     }
-    let _ = internals::manifest(&parts, &manifest);
+    let _ = decoders::manifest(&parts, &manifest);
 }
 
 pub use seal::{PACKED_BYTES, pack_manifest};
 
 /// An encoded version edit.
 pub fn version_edit(input: &[u8]) {
-    let _ = internals::version_edit(input);
+    let _ = decoders::edit(input);
 }
 
 /// Lines of `name=value`.

@@ -2,7 +2,7 @@
 //!
 //! Written from the document and not from the engine's code. Each function goes as far as the bytes make sense.
 
-use aidb::internals;
+use aidb::fuzz_checks;
 
 const SECTOR_BYTES: usize = 4096;
 const RECORDS_OFFSET: usize = 3 * SECTOR_BYTES;
@@ -100,7 +100,7 @@ fn seal_table(table: &mut [u8]) -> Option<()> {
     }
     let (offset, length) = index?;
     let codec = table[offset + length] & 0xf;
-    let index = internals::decompress(codec, &table[offset..offset + length], 1 << 20)?;
+    let index = fuzz_checks::decompress(codec, &table[offset..offset + length], 1 << 20)?;
     let mut input = &index[..];
     for _ in 0..varint(&mut input)? {
         let key = varint(&mut input)?;

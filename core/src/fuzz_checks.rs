@@ -1,30 +1,28 @@
-//! The decoders of everything on disk, for the fuzz targets in `tests/fuzz`, which see only what is public. Built with
-//! the feature `internals` alone; no part of AiDb's interface.
+//! What must hold of whatever the decoders accept, where that takes more than is public: for the fuzz targets in
+//! `tests/fuzz` alone. Built with the feature `internals` only; no part of AiDb's interface. The decoders that are public,
+//! and what the targets assert of them, are `inspect/` and `tests/fuzz/src/decoders.rs`.
 //!
 //! A function here takes bytes as they would lie in a file, decodes all of them, and answers how many things it found,
-//! or the decoder's own error. It asserts what must hold of whatever a decoder accepts, so that a wrong answer stops
-//! the fuzzer like a panic does:
+//! or the decoder's own error. It asserts, so that a wrong answer stops the fuzzer like a panic does:
 //!
-//! * INTERNALS-1  What was decoded lies within the bytes it was decoded from, in order.
-//! * INTERNALS-2  What can be encoded again decodes to the same.
-//! * INTERNALS-3  A table that passes its check answers every lookup and walks the same in both directions.
-//! * INTERNALS-4  An error is `Corruption`, `Unsupported` or, where the caller is to add the place, `Internal`.
+//! * INTERNALS-1  What can be encoded again decodes to the same.
+//! * INTERNALS-2  A table that passes its check answers every lookup and walks the same in both directions.
+//! * INTERNALS-3  An error is `Corruption`, `Unsupported` or, where the caller is to add the place, `Internal`.
 
 use std::path::Path;
 
-use crate::batch::{WriteBatch, operations};
+use crate::batch::WriteBatch;
 use crate::compression::{self, Compression};
 use crate::content::Sum;
 use crate::env::{Env, MemEnv};
 use crate::error::{Error, ErrorKind, Result};
 use crate::filename::{CURRENT, manifest_path};
 use crate::iterator::InternalIterator;
-use crate::key::{FileNumber, KeyRef, Trailer, ValueKind};
+use crate::key::{FileNumber, KeyRef, Trailer};
 use crate::memory::MemoryGauge;
 use crate::sstable::{Block, BlockCache, BlockCursor, Damage, Table};
 use crate::sync::Arc;
 use crate::version::{ObsoleteFiles, VersionEdit, VersionSet};
-use crate::wal;
 
 /// Entries walked at most: a compressed block of a few bytes can hold millions.
 const MOST_ENTRIES: usize = 20_000;
@@ -32,79 +30,18 @@ const MOST_ENTRIES: usize = 20_000;
 /// An entry of a block or table: internal key and value.
 type Entries = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// INTERNALS-4.
+/// INTERNALS-3.
 fn checked<T>(result: Result<T>) -> Result<T> {
     if let Err(error) = &result {
         use ErrorKind::{Corruption, Internal, Unsupported};
         let expected = matches!(error.kind(), Corruption | Internal | Unsupported);
-        assert!(expected, "INTERNALS-4: {error}");
+        assert!(expected, "INTERNALS-3: {error}");
     }
     result
 }
 
 fn file(env: &MemEnv, path: &Path, bytes: &[u8]) -> Result<()> {
     env.create_new(path)?.write_at(0, bytes)
-}
-
-/// Reads a log, up to `limit` if the next log named one, and the batches in it; the number of records.
-pub fn wal(bytes: &[u8], limit: Option<u64>) -> Result<usize> {
-    let env = MemEnv::new();
-    let path = Path::new("/000007.log");
-    file(&env, path, bytes)?;
-    // The number that the header claims, or the reader would go no further.
-    let number = bytes.get(24..).and_then(|rest| rest.first_chunk());
-    let number = FileNumber(number.map_or(7, |bytes| u64::from_le_bytes(*bytes)));
-    let mut reader = match checked(wal::Reader::open(&env, path, number))? {
-        wal::Opened::Log(reader) => reader,
-        wal::Opened::NeverWritten => return Ok(0),
-    };
-    if let Some(limit) = limit {
-        reader.stop_at(limit);
-    }
-    let (mut records, mut last_end) = (0, 0);
-    loop {
-        match reader.next() {
-            Ok(Some(record)) => {
-                assert!(
-                    record.offset >= last_end && record.end > record.offset,
-                    "INTERNALS-1"
-                );
-                assert!(record.end <= bytes.len() as u64, "INTERNALS-1");
-                assert!(record.payload.len() < bytes.len(), "INTERNALS-1");
-                last_end = record.end;
-                records += 1;
-                let _ = batch(record.payload);
-            }
-            Ok(None) => break,
-            Err(error) => {
-                assert!(reader.next().is_err(), "an error of a log is final");
-                return checked(Err(error));
-            }
-        }
-    }
-    let end = reader.end().expect("the reader answered that the log ends");
-    assert!(end.good_length >= last_end && end.good_length <= bytes.len() as u64);
-    assert!(
-        end.synced_up_to <= end.good_length || limit.is_some(),
-        "WAL-3"
-    );
-    Ok(records)
-}
-
-/// Decodes a batch; the number of its operations.
-pub fn batch(encoded: &[u8]) -> Result<usize> {
-    let decoded: Result<Vec<_>> = checked(operations(encoded))?.collect();
-    let decoded = checked(decoded)?;
-    let mut again = WriteBatch::new();
-    for operation in &decoded {
-        match operation.kind {
-            ValueKind::Put => again.put(operation.key, operation.value)?,
-            ValueKind::Delete => again.delete(operation.key)?,
-        }
-    }
-    let same: Result<Vec<_>> = operations(again.encoded())?.collect();
-    assert_eq!(same?, decoded, "INTERNALS-2");
-    Ok(decoded.len())
 }
 
 /// `batch` as the log holds it.
@@ -117,7 +54,7 @@ pub fn version_edit(encoded: &[u8]) -> Result<usize> {
     let edit = checked(VersionEdit::decode(encoded))?;
     let mut again = Vec::new();
     edit.encode_to(&mut again);
-    assert_eq!(VersionEdit::decode(&again)?, edit, "INTERNALS-2");
+    assert_eq!(VersionEdit::decode(&again)?, edit, "INTERNALS-1");
     Ok(edit.added.len() + edit.removed.len())
 }
 
@@ -180,8 +117,8 @@ pub fn block(raw: Vec<u8>) -> Result<usize> {
             .map(|found| found.map(|(_, range)| block.slice(range).len()));
         if let Some(flat) = &flat {
             let found = flat.get(key).expect("a flat block is without damage");
-            let (trailer, _) = found.expect("INTERNALS-3: a key that a walk shows is found");
-            assert_eq!(trailer, key.trailer, "INTERNALS-3");
+            let (trailer, _) = found.expect("INTERNALS-2: a key that a walk shows is found");
+            assert_eq!(trailer, key.trailer, "INTERNALS-2");
         }
         // Back and forth from wherever a seek ends.
         if cursor.seek(key).is_ok() && cursor.valid() {
@@ -216,11 +153,11 @@ pub fn table(bytes: &[u8]) -> Result<usize> {
         let found = checked(table.get(key.user_key, key.trailer, true));
         let _ = checked(table.get(key.user_key, Trailer::OLDEST, true));
         if summary.is_some() {
-            let found = found.expect("INTERNALS-3: a lookup in a good table succeeds");
-            let (trailer, found) = found.expect("INTERNALS-3: a key that a walk shows is found");
+            let found = found.expect("INTERNALS-2: a lookup in a good table succeeds");
+            let (trailer, found) = found.expect("INTERNALS-2: a key that a walk shows is found");
             assert!(
                 trailer == key.trailer && found[..] == value[..],
-                "INTERNALS-3"
+                "INTERNALS-2"
             );
         }
     }
@@ -228,14 +165,14 @@ pub fn table(bytes: &[u8]) -> Result<usize> {
         return forward.and(backward).map(|entries| entries.len());
     };
     let entries = summary.sum.entries() as usize;
-    let forward = forward.expect("INTERNALS-3: a good table can be walked");
-    let mut backward = backward.expect("INTERNALS-3: a good table can be walked backward");
+    let forward = forward.expect("INTERNALS-2: a good table can be walked");
+    let mut backward = backward.expect("INTERNALS-2: a good table can be walked backward");
     if entries <= MOST_ENTRIES {
         backward.reverse();
-        assert_eq!(forward.len(), entries, "INTERNALS-3");
+        assert_eq!(forward.len(), entries, "INTERNALS-2");
         assert!(
             forward == backward,
-            "INTERNALS-3: both directions show the same"
+            "INTERNALS-2: both directions show the same"
         );
     }
     Ok(entries)

@@ -1,0 +1,170 @@
+//! Decodes whole files through `aidb::inspect`, and asserts what must hold of whatever a decoder accepts, so that a wrong
+//! answer stops the fuzzer like a panic does:
+//!
+//! * D1  What was decoded lies within the bytes it was decoded from, in order.
+//! * D2  What can be encoded again decodes to the same.
+//! * D3  A table that passes its check is walked to its end, and has as many entries as it says.
+//! * D4  An error is `Corruption` or `Unsupported`: the bytes are in memory, and no bug of ours.
+//! * D5  What the engine accepts, the decoder does, too.
+//!
+//! Elsewhere: what must hold of parts that are not public (`aidb::fuzz_checks`).
+
+use std::path::Path;
+
+use aidb::env::{Env, MemEnv};
+use aidb::inspect::{self, Current, Edit, Log, Manifest, Operation, Table};
+use aidb::{ErrorKind, FileNumber, Result, ValueKind, WriteBatch, fuzz_checks};
+
+/// Entries walked at most: a compressed block of a few bytes can hold millions.
+const MOST_ENTRIES: u64 = 20_000;
+const PATH: &str = "/file";
+
+/// D4.
+fn checked<T>(result: Result<T>) -> Result<T> {
+    if let Err(error) = &result {
+        use ErrorKind::{Corruption, Unsupported};
+        assert!(
+            matches!(error.kind(), Corruption | Unsupported),
+            "D4: {error}"
+        );
+    }
+    result
+}
+
+/// An environment in which [`PATH`] is a file of these bytes.
+fn env(bytes: &[u8]) -> Result<MemEnv> {
+    let env = MemEnv::new();
+    env.create_new(Path::new(PATH))?.write_at(0, bytes)?;
+    Ok(env)
+}
+
+/// Reads a log, up to `limit` if the next log named one, and the batches in it.
+pub fn log(bytes: &[u8], limit: Option<u64>) -> Result<()> {
+    let env = env(bytes)?;
+    let Some(mut log) = checked(Log::open(&env, Path::new(PATH)))? else {
+        return Ok(());
+    };
+    let _ = log.header();
+    if let Some(limit) = limit {
+        log.stop_at(limit);
+    }
+    let mut last_end = 0;
+    loop {
+        match log.next_record() {
+            Ok(Some(record)) => {
+                assert!(
+                    record.offset >= last_end && record.end > record.offset,
+                    "D1"
+                );
+                assert!(record.end <= bytes.len() as u64, "D1");
+                assert!(record.payload.len() < bytes.len(), "D1");
+                last_end = record.end;
+                if let Ok(operations) = checked(record.operations()) {
+                    for operation in operations {
+                        let _ = checked(operation);
+                    }
+                }
+                let _ = batch(record.payload);
+            }
+            Ok(None) => break,
+            Err(error) => {
+                assert!(log.next_record().is_err(), "an error of a log is final");
+                return checked(Err(error));
+            }
+        }
+    }
+    let end = log.end().expect("the log answered that it ends");
+    assert!(end.good_length >= last_end && end.good_length <= bytes.len() as u64);
+    assert!(end.synced_up_to <= end.good_length || limit.is_some(), "W4");
+    Ok(())
+}
+
+/// Decodes a batch.
+pub fn batch(encoded: &[u8]) -> Result<()> {
+    let decoded: Result<Vec<Operation<'_>>> = checked(inspect::operations(encoded))?.collect();
+    let decoded = checked(decoded)?;
+    let mut again = WriteBatch::new();
+    for operation in &decoded {
+        match operation.kind {
+            ValueKind::Put => again.put(operation.key, operation.value)?,
+            ValueKind::Delete => again.delete(operation.key)?,
+            kind => panic!("an operation of kind {kind:?}"),
+        }
+    }
+    let encoded = fuzz_checks::encoded_batch(&again);
+    let same: Result<Vec<_>> = inspect::operations(&encoded)?.collect();
+    assert_eq!(same?, decoded, "D2");
+    Ok(())
+}
+
+/// Reads a whole table: its check, and its entries.
+pub fn table(bytes: &[u8]) -> Result<()> {
+    let env = env(bytes)?;
+    let table = checked(Table::open(&env, Path::new(PATH)))?;
+    let said = table.properties();
+    let mut damaged = 0;
+    let is_whole = table.check(|offset, error| {
+        assert!(offset <= bytes.len() as u64, "D1");
+        let _ = checked::<()>(Err(error));
+        damaged += 1;
+    })?;
+    assert_eq!(is_whole, damaged == 0, "the check tells of what it finds");
+    let (mut entries, mut found) = (table.entries(), 0);
+    let walked = loop {
+        match checked(entries.next_entry()) {
+            Ok(Some(_)) if found < MOST_ENTRIES => found += 1,
+            Ok(_) => break Ok(()),
+            Err(error) => {
+                let next = entries.next_entry();
+                assert!(matches!(next, Ok(None)), "a walk ends with its error");
+                break Err(error);
+            }
+        }
+    };
+    if is_whole {
+        walked.expect("D3: a good table can be walked");
+        assert_eq!(found, said.entries.min(MOST_ENTRIES), "D3");
+    }
+    fuzz_checks::table(bytes).map(|_| ())
+}
+
+/// Reads CURRENT, and the edits of a manifest.
+pub fn manifest(current: &[u8], manifest: &[u8]) -> Result<()> {
+    let named = checked(Current::read(&env(current)?, Path::new(PATH)));
+    let edits = edits(manifest);
+    let recovered = fuzz_checks::manifest(current, manifest);
+    if recovered.is_ok() {
+        let named = named.expect("D5: CURRENT");
+        assert_eq!(named.manifest, FileNumber(1), "D5");
+        assert_eq!(edits.expect("D5: the manifest"), named.file_id, "D5");
+    }
+    recovered.map(|_| ())
+}
+
+/// Reads every edit of a manifest; its file id.
+fn edits(bytes: &[u8]) -> Result<u64> {
+    let env = env(bytes)?;
+    let mut manifest = checked(Manifest::open(&env, Path::new(PATH)))?;
+    assert!(manifest.length() <= bytes.len() as u64, "D1");
+    loop {
+        match checked(manifest.next_edit()) {
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(manifest.file_id()),
+            Err(error) => {
+                assert!(matches!(manifest.next_edit(), Ok(None)), "it ends there");
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// Decodes an edit of a manifest.
+pub fn edit(encoded: &[u8]) -> Result<()> {
+    let decoded = checked(Edit::decode(encoded));
+    let found = fuzz_checks::version_edit(encoded);
+    assert_eq!(decoded.is_ok(), found.is_ok(), "D5");
+    if let (Ok(edit), Ok(tables)) = (&decoded, found) {
+        assert_eq!(edit.added.len() + edit.removed.len(), tables, "D5");
+    }
+    decoded.map(|_| ())
+}

@@ -23,8 +23,6 @@ impl File for ClosedFile {
         closed()
     }
 
-    fn start_writeback(&self, _offset: u64, _length: u64) {}
-
     fn len(&self) -> Result<u64> {
         closed()
     }

@@ -45,7 +45,7 @@ fn a_file_has_the_bytes_and_the_length_that_it_was_given() {
         assert!(env.create_new(&path).is_err());
         assert!(file.is_empty().unwrap());
         file.write_at(2, b"abc").unwrap();
-        file.write_if_room(5, b"de").unwrap();
+        file.write_if_room(5, b"de", EngineOnly).unwrap();
         assert!(!file.is_empty().unwrap());
         assert_eq!(file.len().unwrap(), 7);
         let read = |from: u64| {
@@ -247,13 +247,13 @@ fn names_stay_in_doubt_after_a_failed_sync_and_later_ones_are_not() {
     names.sync(&env, dir).unwrap();
     faults.inject(Fault::new(&[Operation::SyncDir], libc::EIO));
     names.sync(&env, dir).unwrap_err();
-    assert_eq!(env.failed_dir_syncs(), 1);
+    assert_eq!(env.failed_dir_syncs(EngineOnly), 1);
     assert!(names.are_in_doubt(&env));
     // The sync itself succeeds now.
     let error = names.sync(&env, dir).unwrap_err();
     assert_eq!(
         error.to_string(),
-        env.dir_sync_failure().unwrap().to_string()
+        env.dir_sync_failure(EngineOnly).unwrap().to_string()
     );
     Names::made_from_now(&env).sync(&env, dir).unwrap();
 }

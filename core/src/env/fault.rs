@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::mem::Dice;
-use super::{DirLock, Env, File, FileIdentity, PathKind, Thread, ThreadName};
+use super::{DirLock, EngineOnly, Env, File, FileIdentity, PathKind, Thread, ThreadName};
 use crate::error::{Error, Result};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, RwLock};
@@ -286,7 +286,7 @@ impl File for FaultFile {
     fn sync(&self) -> Result<()> {
         let checked = self.shared.check(Operation::Sync, "sync", &self.path);
         if checked.is_err() {
-            self.inner.forget_unsynced();
+            self.inner.forget_unsynced(EngineOnly);
             return checked;
         }
         self.inner.sync()
@@ -313,8 +313,8 @@ impl File for FaultFile {
         self.inner.allocate(length)
     }
 
-    fn forget_unsynced(&self) {
-        self.inner.forget_unsynced();
+    fn forget_unsynced(&self, only: EngineOnly) {
+        self.inner.forget_unsynced(only);
     }
 }
 
@@ -384,14 +384,14 @@ impl Env for FaultEnv {
     fn sync_dir(&self, dir: &Path) -> Result<()> {
         let checked = self.shared.check(Operation::SyncDir, "sync directory", dir);
         if checked.is_err() {
-            self.inner.forget_unsynced(dir);
+            self.inner.forget_unsynced(dir, EngineOnly);
             return checked;
         }
         self.inner.sync_dir(dir)
     }
 
-    fn forget_unsynced(&self, dir: &Path) {
-        self.inner.forget_unsynced(dir);
+    fn forget_unsynced(&self, dir: &Path, only: EngineOnly) {
+        self.inner.forget_unsynced(dir, only);
     }
 
     fn free_space(&self, dir: &Path) -> Result<u64> {

@@ -10,7 +10,7 @@
 //!          [`MemEnv::leave_unsynced`]; when they are renamed, by a sync of their parent.
 //! * MEM-2  What was not synced is kept, dropped, or torn, in any combination ([`Loss`]): later changes may survive
 //!          earlier ones. A rename happens as a whole or not at all. What a failed sync was for stays like that, bytes and
-//!          names, whatever is synced later ([`File::forget_unsynced`], [`Env::forget_unsynced`]).
+//!          names, whatever is synced later (`forget_unsynced` of [`File`] and of [`Env`]).
 //! * MEM-3  A cut sees all files at one moment, although other threads may be writing.
 //! * MEM-4  Nothing but the clock depends on the outside: `random` counts from a fixed seed, and after a cut from where
 //!          that seed and the cut's lead to.
@@ -25,7 +25,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 mod cut;
 mod history;
 
-use super::{DirLock, Env, File, PathKind, Thread, ThreadName, os, os_lock};
+use super::{DirLock, EngineOnly, Env, File, PathKind, Thread, ThreadName, os, os_lock};
 use crate::error::{Error, Result};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, RwLock};
@@ -438,9 +438,7 @@ impl File for Handle {
         Ok(())
     }
 
-    fn start_writeback(&self, _offset: u64, _length: u64) {}
-
-    fn forget_unsynced(&self) {
+    fn forget_unsynced(&self, _: EngineOnly) {
         let _moving = self.env.shared.still.read();
         self.file.content.write().disk.fail_sync();
     }
@@ -609,7 +607,7 @@ impl Env for MemEnv {
         }
     }
 
-    fn forget_unsynced(&self, dir: &Path) {
+    fn forget_unsynced(&self, dir: &Path, _: EngineOnly) {
         let _moving = self.shared.still.read();
         let mut directories = self.shared.directories.lock();
         if let Some(directory) = directories.get_mut(&normal(dir)) {

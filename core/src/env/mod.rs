@@ -57,6 +57,16 @@ pub use unix::fork_count;
 pub(crate) use unix::return_free_memory;
 pub(crate) use utc::utc_text;
 
+/// In the arguments of a method that is the engine's alone: nobody outside of this crate can name it, so nobody there can
+/// call such a method, or implement it. The engine's own environments tell each other by them what no user's environment
+/// needs to know: about the reserve, about directories in doubt, and what a model of a disk is to forget.
+mod engine_only {
+    /// See the module.
+    #[derive(Debug, Clone, Copy)]
+    pub struct EngineOnly;
+}
+pub(crate) use engine_only::EngineOnly;
+
 /// A file opened by an [`Env`]. Any number of threads may use it at once; dropping it closes it.
 pub trait File: Send + Sync {
     /// Reads into `buffer` from `offset` until it is full or the file ends; the bytes read.
@@ -65,16 +75,12 @@ pub trait File: Send + Sync {
     /// Writes all of `bytes` at `offset`, extending the file if needed. After an error any part may be written.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()>;
 
-    /// As [`File::write_at`], for bytes that nobody will miss: they never draw on space that was set aside for others.
-    fn write_if_room(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        self.write_at(offset, bytes)
-    }
-
     /// Makes the file's bytes and length durable (fdatasync; a full flush of the drive's cache on macOS).
     fn sync(&self) -> Result<()>;
 
-    /// Asks the system to start writing `length` bytes from `offset` back, without waiting. A hint: no promise.
-    fn start_writeback(&self, offset: u64, length: u64);
+    /// Asks the system to start writing `length` bytes from `offset` back, without waiting. A hint: no promise, and by
+    /// default nothing.
+    fn start_writeback(&self, _offset: u64, _length: u64) {}
 
     /// The file's length in bytes.
     fn len(&self) -> Result<u64>;
@@ -91,9 +97,16 @@ pub trait File: Send + Sync {
     /// them; what is added reads as zeros. After an error it may be longer than it was.
     fn allocate(&self, length: u64) -> Result<()>;
 
+    /// As [`File::write_at`], for bytes that nobody will miss: they never draw on space that was set aside for others.
+    #[doc(hidden)]
+    fn write_if_room(&self, offset: u64, bytes: &[u8], _: EngineOnly) -> Result<()> {
+        self.write_at(offset, bytes)
+    }
+
     /// Does what a failed sync may do: what was not synced stays readable, is durable or not, and no later sync changes
     /// that. Only environments that model a disk have an answer to this.
-    fn forget_unsynced(&self) {}
+    #[doc(hidden)]
+    fn forget_unsynced(&self, _: EngineOnly) {}
 }
 
 /// A file of lines, opened by [`Env::open_log`].
@@ -150,7 +163,11 @@ pub trait Thread: Send {
     fn join(self: Box<Self>);
 }
 
-/// Files, locks, clock, threads and randomness.
+/// Files, locks, clock, threads and randomness. A program may bring its own ([`Options::env`](crate::Options::env)), for
+/// example one that counts or slows down what another one does.
+///
+/// What has no default is what an environment must have. The defaults are right for every environment, but know no symbolic
+/// links and no limits; one that wraps another should pass them on. The engine puts its own wrapper around what it is given.
 pub trait Env: Send + Sync + 'static {
     /// Opens an existing file for reading.
     fn open_read(&self, path: &Path) -> Result<Arc<dyn File>>;
@@ -202,20 +219,6 @@ pub trait Env: Send + Sync + 'static {
     /// Makes the directory's entries durable: files created, renamed and removed in it.
     fn sync_dir(&self, dir: &Path) -> Result<()>;
 
-    /// How many calls of [`Env::sync_dir`] have failed here. Environments that do not count answer 0.
-    fn failed_dir_syncs(&self) -> u64 {
-        0
-    }
-
-    /// The error of the last of them.
-    fn dir_sync_failure(&self) -> Option<Error> {
-        None
-    }
-
-    /// Does what a failed [`Env::sync_dir`] may do: changes that were not synced stay visible, are durable or not, and no
-    /// later sync changes that. Only environments that model a disk have an answer to this.
-    fn forget_unsynced(&self, _dir: &Path) {}
-
     /// Bytes that files in `dir` may still take of its file system; `u64::MAX` if it knows no bound.
     fn free_space(&self, dir: &Path) -> Result<u64>;
 
@@ -246,6 +249,23 @@ pub trait Env: Send + Sync + 'static {
 
     /// Starts a thread that runs `work`.
     fn spawn(&self, name: ThreadName, work: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Thread>>;
+
+    /// How many calls of [`Env::sync_dir`] have failed here. Environments that do not count answer 0.
+    #[doc(hidden)]
+    fn failed_dir_syncs(&self, _: EngineOnly) -> u64 {
+        0
+    }
+
+    /// The error of the last of them.
+    #[doc(hidden)]
+    fn dir_sync_failure(&self, _: EngineOnly) -> Option<Error> {
+        None
+    }
+
+    /// Does what a failed [`Env::sync_dir`] may do: changes that were not synced stay visible, are durable or not, and no
+    /// later sync changes that. Only environments that model a disk have an answer to this.
+    #[doc(hidden)]
+    fn forget_unsynced(&self, _dir: &Path, _: EngineOnly) {}
 }
 
 /// A log over any environment's files, for one handle at a time.

@@ -8,7 +8,7 @@
 use std::io;
 use std::path::Path;
 
-use super::Env;
+use super::{EngineOnly, Env};
 use crate::error::{Error, Result};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -22,13 +22,13 @@ pub(crate) struct Names {
 impl Names {
     pub(crate) fn made_from_now(env: &dyn Env) -> Names {
         Names {
-            failures: env.failed_dir_syncs(),
+            failures: env.failed_dir_syncs(EngineOnly),
         }
     }
 
     /// Whether a sync of a directory has failed since (NAMES-1).
     pub(crate) fn are_in_doubt(self, env: &dyn Env) -> bool {
-        env.failed_dir_syncs() != self.failures
+        env.failed_dir_syncs(EngineOnly) != self.failures
     }
 
     /// Makes the names in `dir` durable; an error if they are not or that is in doubt.
@@ -37,7 +37,7 @@ impl Names {
         if !self.are_in_doubt(env) {
             return Ok(());
         }
-        Err(env.dir_sync_failure().unwrap_or_else(|| {
+        Err(env.dir_sync_failure(EngineOnly).unwrap_or_else(|| {
             let source = io::Error::from_raw_os_error(libc::EIO);
             Error::io("sync directory", dir, source)
         }))

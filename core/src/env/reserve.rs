@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::names::DirSyncs;
-use super::{DirLock, Env, File, FileIdentity, LogFile, PathKind, Thread, ThreadName};
+use super::{DirLock, EngineOnly, Env, File, FileIdentity, LogFile, PathKind, Thread, ThreadName};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex};
@@ -294,7 +294,7 @@ impl File for ReservingFile {
         })
     }
 
-    fn write_if_room(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+    fn write_if_room(&self, offset: u64, bytes: &[u8], _: EngineOnly) -> Result<()> {
         self.inner.write_at(offset, bytes)
     }
 
@@ -318,8 +318,8 @@ impl File for ReservingFile {
         self.inner.allocate(length)
     }
 
-    fn forget_unsynced(&self) {
-        self.inner.forget_unsynced();
+    fn forget_unsynced(&self, only: EngineOnly) {
+        self.inner.forget_unsynced(only);
     }
 }
 
@@ -384,16 +384,16 @@ impl Env for ReservingEnv {
         self.dir_syncs.run(|| self.inner.sync_dir(dir))
     }
 
-    fn failed_dir_syncs(&self) -> u64 {
+    fn failed_dir_syncs(&self, _: EngineOnly) -> u64 {
         self.dir_syncs.failures()
     }
 
-    fn dir_sync_failure(&self) -> Option<Error> {
+    fn dir_sync_failure(&self, _: EngineOnly) -> Option<Error> {
         self.dir_syncs.last_failure()
     }
 
-    fn forget_unsynced(&self, dir: &Path) {
-        self.inner.forget_unsynced(dir);
+    fn forget_unsynced(&self, dir: &Path, only: EngineOnly) {
+        self.inner.forget_unsynced(dir, only);
     }
 
     fn free_space(&self, dir: &Path) -> Result<u64> {

@@ -11,7 +11,7 @@ use std::path::Path;
 use super::format::LogHeader;
 use crate::checksum::crc;
 use crate::coding::{get_u32, get_u64, put_u32, put_u64};
-use crate::env::{ClosedFile, Env, File, PathKind};
+use crate::env::{ClosedFile, EngineOnly, Env, File, PathKind};
 use crate::error::Result;
 use crate::filename::SYNCED;
 use crate::key::FileNumber;
@@ -101,7 +101,7 @@ impl WatermarkWriter {
     pub(crate) fn write(&self, watermark: Watermark) {
         // What it speaks of is durable without it: a disk that has no room for it, or refuses it, is no reason to fail.
         let file = Arc::clone(&*self.0.lock());
-        let _ = file.write_if_room(0, &watermark.encode());
+        let _ = file.write_if_room(0, &watermark.encode(), EngineOnly);
     }
 
     /// Closes the file; what is noted later is not.

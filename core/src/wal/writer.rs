@@ -19,7 +19,7 @@ use super::format::{
     BLOCK_BYTES, FILE_HEADER_BYTES, FragmentHeader, FragmentType, LogHeader, LogId,
     MOST_HEADER_BYTES, Payload, Predecessor, fragment_start, payload_checksum, room_at,
 };
-use crate::env::{ClosedFile, Env, File};
+use crate::env::{ClosedFile, EngineOnly, Env, File};
 use crate::error::{Error, Result};
 use crate::filename::log_path;
 use crate::key::{FileNumber, SequenceNumber};
@@ -72,7 +72,7 @@ impl Blank {
     /// Creates a file with durable zeros at `path`, which no log has.
     pub(crate) fn create(env: &dyn Env, path: &Path) -> Result<()> {
         let file = env.create_new(path)?;
-        file.write_if_room(0, &ZEROS)?;
+        file.write_if_room(0, &ZEROS, EngineOnly)?;
         file.sync()
     }
 
@@ -269,7 +269,7 @@ impl Writer {
             return;
         }
         let zeros = &ZEROS[..(end - self.zeroed) as usize];
-        match self.file.write_if_room(self.zeroed, zeros) {
+        match self.file.write_if_room(self.zeroed, zeros, EngineOnly) {
             Ok(()) => self.zeroed = end,
             // A full disk, most likely. Records may still fit into what is there, and their own writes will tell.
             Err(_) => self.zero_ahead = 0,

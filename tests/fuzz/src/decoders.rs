@@ -1,11 +1,11 @@
 //! Decodes whole files through `aidb::inspect`, and asserts what must hold of whatever a decoder accepts, so that a wrong
 //! answer stops the fuzzer like a panic does:
 //!
-//! * D1  What was decoded lies within the bytes it was decoded from, in order.
-//! * D2  What can be encoded again decodes to the same.
-//! * D3  A table that passes its check is walked to its end, and has as many entries as it says.
-//! * D4  An error is `Corruption` or `Unsupported`: the bytes are in memory, and no bug of ours.
-//! * D5  What the engine accepts, the decoder does, too.
+//! * DECODER-1  What was decoded lies within the bytes it was decoded from, in order.
+//! * DECODER-2  What can be encoded again decodes to the same.
+//! * DECODER-3  A table that passes its check is walked to its end, and has as many entries as it says.
+//! * DECODER-4  An error is `Corruption` or `Unsupported`: the bytes are in memory, and no bug of ours.
+//! * DECODER-5  What the engine accepts, the decoder does, too.
 //!
 //! Elsewhere: what must hold of parts that are not public (`aidb::fuzz_checks`).
 
@@ -19,13 +19,13 @@ use aidb::{ErrorKind, FileNumber, Result, ValueKind, WriteBatch, fuzz_checks};
 const MOST_ENTRIES: u64 = 20_000;
 const PATH: &str = "/file";
 
-/// D4.
+/// DECODER-4.
 fn checked<T>(result: Result<T>) -> Result<T> {
     if let Err(error) = &result {
         use ErrorKind::{Corruption, Unsupported};
         assert!(
             matches!(error.kind(), Corruption | Unsupported),
-            "D4: {error}"
+            "DECODER-4: {error}"
         );
     }
     result
@@ -54,10 +54,10 @@ pub fn log(bytes: &[u8], limit: Option<u64>) -> Result<()> {
             Ok(Some(record)) => {
                 assert!(
                     record.offset >= last_end && record.end > record.offset,
-                    "D1"
+                    "DECODER-1"
                 );
-                assert!(record.end <= bytes.len() as u64, "D1");
-                assert!(record.payload.len() < bytes.len(), "D1");
+                assert!(record.end <= bytes.len() as u64, "DECODER-1");
+                assert!(record.payload.len() < bytes.len(), "DECODER-1");
                 last_end = record.end;
                 if let Ok(operations) = checked(record.operations()) {
                     for operation in operations {
@@ -75,7 +75,7 @@ pub fn log(bytes: &[u8], limit: Option<u64>) -> Result<()> {
     }
     let end = log.end().expect("the log answered that it ends");
     assert!(end.good_length >= last_end && end.good_length <= bytes.len() as u64);
-    assert!(end.synced_up_to <= end.good_length || limit.is_some(), "W4");
+    assert!(end.synced_up_to <= end.good_length || limit.is_some(), "WAL-3");
     Ok(())
 }
 
@@ -93,7 +93,7 @@ pub fn batch(encoded: &[u8]) -> Result<()> {
     }
     let encoded = fuzz_checks::encoded_batch(&again);
     let same: Result<Vec<_>> = inspect::operations(&encoded)?.collect();
-    assert_eq!(same?, decoded, "D2");
+    assert_eq!(same?, decoded, "DECODER-2");
     Ok(())
 }
 
@@ -104,7 +104,7 @@ pub fn table(bytes: &[u8]) -> Result<()> {
     let said = table.properties();
     let mut damaged = 0;
     let is_whole = table.check(|offset, error| {
-        assert!(offset <= bytes.len() as u64, "D1");
+        assert!(offset <= bytes.len() as u64, "DECODER-1");
         let _ = checked::<()>(Err(error));
         damaged += 1;
     })?;
@@ -122,8 +122,8 @@ pub fn table(bytes: &[u8]) -> Result<()> {
         }
     };
     if is_whole {
-        walked.expect("D3: a good table can be walked");
-        assert_eq!(found, said.entries.min(MOST_ENTRIES), "D3");
+        walked.expect("DECODER-3: a good table can be walked");
+        assert_eq!(found, said.entries.min(MOST_ENTRIES), "DECODER-3");
     }
     fuzz_checks::table(bytes).map(|_| ())
 }
@@ -134,9 +134,13 @@ pub fn manifest(current: &[u8], manifest: &[u8]) -> Result<()> {
     let edits = edits(manifest);
     let recovered = fuzz_checks::manifest(current, manifest);
     if recovered.is_ok() {
-        let named = named.expect("D5: CURRENT");
-        assert_eq!(named.manifest, FileNumber(1), "D5");
-        assert_eq!(edits.expect("D5: the manifest"), named.file_id, "D5");
+        let named = named.expect("DECODER-5: CURRENT");
+        assert_eq!(named.manifest, FileNumber(1), "DECODER-5");
+        assert_eq!(
+            edits.expect("DECODER-5: the manifest"),
+            named.file_id,
+            "DECODER-5"
+        );
     }
     recovered.map(|_| ())
 }
@@ -145,7 +149,7 @@ pub fn manifest(current: &[u8], manifest: &[u8]) -> Result<()> {
 fn edits(bytes: &[u8]) -> Result<u64> {
     let env = env(bytes)?;
     let mut manifest = checked(Manifest::open(&env, Path::new(PATH)))?;
-    assert!(manifest.length() <= bytes.len() as u64, "D1");
+    assert!(manifest.length() <= bytes.len() as u64, "DECODER-1");
     loop {
         match checked(manifest.next_edit()) {
             Ok(Some(_)) => {}
@@ -162,9 +166,9 @@ fn edits(bytes: &[u8]) -> Result<u64> {
 pub fn edit(encoded: &[u8]) -> Result<()> {
     let decoded = checked(Edit::decode(encoded));
     let found = fuzz_checks::version_edit(encoded);
-    assert_eq!(decoded.is_ok(), found.is_ok(), "D5");
+    assert_eq!(decoded.is_ok(), found.is_ok(), "DECODER-5");
     if let (Ok(edit), Ok(tables)) = (&decoded, found) {
-        assert_eq!(edit.added.len() + edit.removed.len(), tables, "D5");
+        assert_eq!(edit.added.len() + edit.removed.len(), tables, "DECODER-5");
     }
     decoded.map(|_| ())
 }

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::db::panics::guarded;
-use crate::env::{ClosedFile, Env, File, Names};
+use crate::env::{ClosedFile, EngineOnly, Env, File, Names};
 use crate::error::{Error, Result};
 use crate::key::FileNumber;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -392,7 +392,7 @@ impl SyncGroup {
     /// Whether an earlier sync failed (SYNC-3), or one of a directory that a log's name needs (SYNC-2).
     #[inline]
     pub(super) fn has_failed(&self) -> bool {
-        if self.env.failed_dir_syncs() != self.seen_failures.load(Ordering::Relaxed) {
+        if self.env.failed_dir_syncs(EngineOnly) != self.seen_failures.load(Ordering::Relaxed) {
             self.look_at_names();
         }
         self.failed.load(Ordering::Acquire)
@@ -401,11 +401,11 @@ impl SyncGroup {
     #[cold]
     fn look_at_names(&self) {
         let mut state = self.state.lock();
-        let failures = self.env.failed_dir_syncs();
+        let failures = self.env.failed_dir_syncs(EngineOnly);
         self.seen_failures.store(failures, Ordering::Relaxed);
         let in_doubt = state.logs.iter().any(|log| log.may_vanish(&*self.env));
         if in_doubt && state.failure.is_none() {
-            state.failure = self.env.dir_sync_failure();
+            state.failure = self.env.dir_sync_failure(EngineOnly);
             self.failed
                 .store(state.failure.is_some(), Ordering::Release);
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::env::{Env, File, PathKind};
+use crate::env::{EngineOnly, Env, File, PathKind};
 
 const PATH: &str = "/file";
 
@@ -138,7 +138,7 @@ fn what_a_failed_sync_was_for_arrives_page_by_page_unless_everything_is_lost_or_
     let page = PAGE_BYTES as usize;
     let both = vec![1; 2 * page];
     file.write_at(0, &both).unwrap();
-    file.forget_unsynced();
+    file.forget_unsynced(EngineOnly);
     file.sync().unwrap();
     let second = [vec![0; page], vec![1; page]].concat();
     let (left, _) = outcomes(&env, Loss::Tail);

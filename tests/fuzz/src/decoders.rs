@@ -75,7 +75,10 @@ pub fn log(bytes: &[u8], limit: Option<u64>) -> Result<()> {
     }
     let end = log.end().expect("the log answered that it ends");
     assert!(end.good_length >= last_end && end.good_length <= bytes.len() as u64);
-    assert!(end.synced_up_to <= end.good_length || limit.is_some(), "WAL-3");
+    assert!(
+        end.synced_up_to <= end.good_length || limit.is_some(),
+        "WAL-3"
+    );
     Ok(())
 }
 

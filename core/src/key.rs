@@ -100,6 +100,12 @@ impl Trailer {
         SequenceNumber(self.0 >> 8)
     }
 
+    /// The trailer to seek to for the next older entry. `None`: there can be none.
+    #[inline]
+    pub(crate) fn older(self) -> Option<Trailer> {
+        self.0.checked_sub(1).map(Trailer)
+    }
+
     /// The kind, or `None` if this build does not know it.
     pub(crate) fn kind(self) -> Option<ValueKind> {
         ValueKind::from_u8(self.0 as u8)
@@ -281,6 +287,11 @@ mod edges {
             );
         }
         assert_eq!(Trailer(0x102).kind(), None);
+        assert_eq!(Trailer(0x100).older(), Some(Trailer(0xff)));
+        assert_eq!(
+            (Trailer(1).older(), Trailer::OLDEST.older()),
+            (Some(Trailer::OLDEST), None)
+        );
         assert_eq!(SequenceNumber(5).plus(3), SequenceNumber(8));
         assert_eq!(FileNumber(7).to_string(), "000007");
     }

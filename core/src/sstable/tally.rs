@@ -94,12 +94,8 @@ impl Tally {
 
     /// Whether `fence` lies between the last block that was added and what came before it (FENCE-1).
     pub(super) fn is_fence(&self, fence: KeyRef<'_>) -> bool {
-        let before = self
-            .before_trailer
-            .map(|trailer| KeyRef::new(self.before_user_key.bytes(), trailer));
-        let first = self
-            .first_trailer
-            .map(|trailer| KeyRef::new(self.first_user_key.bytes(), trailer));
+        let before = key_of(&self.before_user_key, self.before_trailer);
+        let first = key_of(&self.first_user_key, self.first_trailer);
         before.is_none_or(|before| before < fence) && first.is_some_and(|first| fence <= first)
     }
 
@@ -200,19 +196,20 @@ impl Tally {
 
     /// The first entry's key, encoded; empty before the first block.
     pub(super) fn smallest(&self) -> crate::error::Result<Vec<u8>> {
-        let smallest = self
-            .smallest_trailer
-            .map(|trailer| KeyRef::new(self.smallest_user_key.bytes(), trailer));
+        let smallest = key_of(&self.smallest_user_key, self.smallest_trailer);
         smallest.map_or(Ok(Vec::new()), KeyRef::encoded)
     }
 
     /// The last entry's key, encoded; empty before the first block.
     pub(super) fn largest(&self) -> crate::error::Result<Vec<u8>> {
-        let last = self
-            .last_trailer
-            .map(|trailer| KeyRef::new(self.last_user_key.bytes(), trailer));
+        let last = key_of(&self.last_user_key, self.last_trailer);
         last.map_or(Ok(Vec::new()), KeyRef::encoded)
     }
+}
+
+/// The internal key of the two; `None` before there is one.
+fn key_of(user_key: &KeptKey, trailer: Option<Trailer>) -> Option<KeyRef<'_>> {
+    trailer.map(|trailer| KeyRef::new(user_key.bytes(), trailer))
 }
 
 impl Default for Facts {

@@ -16,7 +16,7 @@ pub(crate) enum Need {
 
 /// Where a lookup goes on after some of its entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rest {
+pub(super) enum Rest {
     /// It is done.
     Nothing,
     /// The newest entry at or after this one.
@@ -26,12 +26,10 @@ pub(crate) enum Rest {
 impl Rest {
     /// What is left after an entry with this trailer, after which the lookup needs `need`.
     #[inline]
-    pub(crate) fn after(trailer: Trailer, need: Need) -> Rest {
+    pub(super) fn after(trailer: Trailer, need: Need) -> Rest {
         match need {
             Need::Nothing => Rest::Nothing,
-            Need::Older => {
-                (trailer.0.checked_sub(1)).map_or(Rest::Nothing, |older| Rest::From(Trailer(older)))
-            }
+            Need::Older => trailer.older().map_or(Rest::Nothing, Rest::From),
         }
     }
 }

@@ -56,7 +56,8 @@ pub(crate) use identity::{
     Contents, MARK, Owner, belongs, foreign, inspect, is_marked, is_ours, not_a_directory, owner,
 };
 pub(crate) use iter::LevelIterator;
-pub(crate) use lookup::{Need, Rest};
+pub(crate) use lookup::Need;
+use lookup::Rest;
 pub(crate) use manifest::{ManifestReader, read_current_at};
 pub(crate) use salvage::{Salvage, salvage};
 #[cfg(test)]

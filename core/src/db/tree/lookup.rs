@@ -14,7 +14,7 @@ use crate::options::ReadOptions;
 use crate::snapshot::Snapshot;
 use crate::sstable::{Sought, TableEntry, Unread};
 use crate::sync::Arc;
-use crate::version::{Access, InMemory, LEVELS, Need, OpenTables, Reading, Rest, TOGETHER};
+use crate::version::{Access, InMemory, LEVELS, Need, OpenTables, Reading, TOGETHER};
 
 /// What memory alone can tell of a key: [`DB::get_in_memory`](crate::DB::get_in_memory).
 #[derive(Debug, Clone, PartialEq)]
@@ -287,9 +287,9 @@ fn feed_memtables<L: Lookup>(
     for memtable in memtables {
         while let Some((trailer, value)) = memtable.get(key, target) {
             lookup.feed(trailer, Found::InMemtable(value))?;
-            match Rest::after(trailer, Need::Older) {
-                Rest::From(older) => target = older,
-                Rest::Nothing => break,
+            match trailer.older() {
+                Some(older) => target = older,
+                None => break,
             }
         }
     }

@@ -301,7 +301,7 @@ impl Tree {
         self.doorbell.wait(limit);
     }
 
-    /// Begins to see to it that writers are slowed as far as compaction is behind, and space set aside.
+    /// Slows writers as far as compaction is behind, and sets space aside: at open, before the first write.
     pub(super) fn begin(&self) {
         let version = Arc::clone(&self.superversion.load().version);
         self.stall.update(self.pressure(&version));
@@ -314,7 +314,7 @@ impl Tree {
         self.changed.notify_all();
     }
 
-    /// Has background work stop, and waits for that which callers do.
+    /// Tells background threads to stop, and waits for compactions that run in callers' threads.
     pub(super) fn stop(&self) {
         let mut state = self.state.lock();
         state.stop_compacting = true;

@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help tools build test torture fuzz mutants miri demo coverage bench tune guard install uninstall clean
+.PHONY: help tools build test torture fuzz mutants miri demo coverage bench bench-bindings tune guard install uninstall clean
 
 # Where things are installed; the names in small letters are GNU's. scripts/install.sh says what each is.
 PREFIX ?= $(or $(prefix),/usr/local)
@@ -18,7 +18,7 @@ places = LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" PKGCONFIGDIR="$(PKGCONFIG
 help: ## this list
 	@echo 'AiDb: an embedded, ordered key-value store'
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo 'Sections of make test, for make test ONLY="...":'
 	@scripts/test.sh --list | sed 's/^/  /'
@@ -59,6 +59,10 @@ bench: ## AiDb beside rivals: N=1000000 ROUNDS=3 SECONDS=2 ENGINES="aidb fjall" 
 	@scripts/check-tools.sh rust
 	@N="$(N)" ROUNDS="$(ROUNDS)" READ_SECONDS="$(SECONDS)" ENGINES="$(ENGINES)" WORKLOADS="$(WORKLOADS)" \
 		WITHOUT="$(WITHOUT)" OUT="$(OUT)" scripts/bench.sh
+
+bench-bindings: ## the wheel and the npm package beside plyvel, rocksdict and classic-level: N=200000 ROUNDS=5
+	@scripts/check-tools.sh
+	@N="$(N)" ROUNDS="$(ROUNDS)" scripts/bench-bindings.sh
 
 tune: ## what each option changes, beside the defaults: N=1000000 ROUNDS=3 SECONDS=1 TRIALS="block_size=1KiB:scan,readrandom"
 	@scripts/check-tools.sh rust

@@ -10,8 +10,9 @@
 //!           POOL-1 holds it back.
 //! * POOL-3  No lock is held while a job runs.
 //! * POOL-4  A thread is woken for a job that could start, and for none that a thread already woken, or looking, will take.
-//! * POOL-5  One thread that has nothing to do looks for the next job for [`LOOK`] before it sleeps: who awaits one call after
-//!           the other asks again within that, and to wake a thread takes both sides longer than the job.
+//! * POOL-5  One thread that has nothing to do looks for the next job for [`LOOK`] before it sleeps, as long as jobs come sooner
+//!           than that: who awaits one call after the other asks again within it, and to wake a thread takes both sides longer
+//!           than the job. Where they come later, on the mean, the thread sleeps at once.
 
 use std::collections::VecDeque;
 use std::hint;
@@ -28,8 +29,11 @@ const WRITERS: usize = 6;
 const UNSYNCED: usize = 2;
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Rather more than a turn of the event loop that resolves a promise and makes the next call.
-const LOOK: Duration = Duration::from_micros(20);
+/// More than a turn of the event loop that is woken, resolves a promise and makes the next call: 20 µs on a machine of its own,
+/// and up to 60 on a virtual one.
+const LOOK: Duration = Duration::from_micros(100);
+/// A longer pause counts as this long, so that a few short ones outweigh it.
+const LONGEST_PAUSE: Duration = Duration::from_micros(400);
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -56,9 +60,45 @@ struct State {
     woken: usize,
     /// Whether a thread looks for a job (POOL-5).
     is_looking: bool,
+    pauses: Pauses,
     /// Threads that run a job of each of the write lanes.
     writing: usize,
     syncing: usize,
+}
+
+/// How long it takes until there is a job again after there was none.
+struct Pauses {
+    /// Since when there is none.
+    began: Option<Instant>,
+    /// Of the last eight or so.
+    mean: Duration,
+}
+
+impl Pauses {
+    const NONE: Pauses = Pauses {
+        began: None,
+        mean: Duration::ZERO,
+    };
+
+    fn begin(&mut self) {
+        self.began.get_or_insert_with(Instant::now);
+    }
+
+    fn end(&mut self) {
+        if let Some(began) = self.began.take() {
+            self.note(began.elapsed());
+        }
+    }
+
+    fn note(&mut self, pause: Duration) {
+        let pause = pause.min(LONGEST_PAUSE);
+        self.mean = (self.mean * 7 + pause) / 8;
+    }
+
+    /// Whether the next job is to be expected while a thread looks (POOL-5).
+    fn are_short(&self) -> bool {
+        self.mean < LOOK
+    }
 }
 
 static STATE: Mutex<State> = Mutex::new(State {
@@ -69,6 +109,7 @@ static STATE: Mutex<State> = Mutex::new(State {
     idle: 0,
     woken: 0,
     is_looking: false,
+    pauses: Pauses::NONE,
     writing: 0,
     syncing: 0,
 });
@@ -154,6 +195,7 @@ impl State {
 /// Errors: the operating system's, if no thread runs and none can be started; the job is dropped then.
 pub(crate) fn submit(lane: Lane, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let mut state = state();
+    state.pauses.end();
     let arrival = ARRIVALS.fetch_add(1, Ordering::Relaxed);
     state.queue(lane).push_back((arrival, Box::new(job)));
     let free = state.idle + usize::from(state.is_looking);
@@ -207,7 +249,8 @@ fn work() {
             may_look = !state.is_looking && can_look;
             continue;
         }
-        if may_look {
+        state.pauses.begin();
+        if may_look && state.pauses.are_short() {
             may_look = false;
             state.is_looking = true;
             let seen = ARRIVALS.load(Ordering::Relaxed);
@@ -239,5 +282,31 @@ fn look_for_more_than(seen: u64) {
         (0..20).for_each(|_| hint::spin_loop());
         // Somebody else may need the processor.
         thread::yield_now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_looks_while_jobs_come_sooner_than_it_would_look_for() {
+        let mut pauses = Pauses::NONE;
+        let after = |pauses: &mut Pauses, count: usize, pause: Duration| {
+            (0..count).for_each(|_| pauses.note(pause));
+            pauses.are_short()
+        };
+        let short = LOOK - Duration::from_micros(10);
+        assert!(pauses.are_short(), "before anything is known");
+        assert!(after(&mut pauses, 100, short));
+        assert!(!after(&mut pauses, 3, Duration::from_secs(60)));
+        // A minute counts no more than the longest pause.
+        assert!(!after(&mut pauses, 1000, LOOK + Duration::from_micros(10)));
+        assert!(after(&mut pauses, 40, LOOK / 2));
+        // One long pause in many is no reason to sleep in the others.
+        for _ in 0..100 {
+            assert!(after(&mut pauses, 20, LOOK / 2));
+            pauses.note(Duration::from_secs(1));
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use aidb::env::OsEnv;
 use aidb::inspect::{self, FileKind};
-use aidb::{DB, ErrorKind, Options};
+use aidb::{Compression, DB, ErrorKind, Options};
 use tempfile::TempDir;
 
 use crate::all;
@@ -25,9 +25,13 @@ fn copy(format: u32) -> (TempDir, Entries) {
     let text = std::fs::read_to_string(golden(format).join("entries.txt")).unwrap();
     let parse = |line: &str| {
         let (key, value) = line.rsplit_once(' ').unwrap();
+        let (value, times) = value.split_once('*').unwrap_or((value, "1"));
         let digits = |at| u8::from_str_radix(&value[at..at + 2], 16).unwrap();
-        let value = (0..value.len()).step_by(2).map(digits).collect();
-        (key.as_bytes().to_vec(), value)
+        let value: Vec<u8> = (0..value.len()).step_by(2).map(digits).collect();
+        (
+            key.as_bytes().to_vec(),
+            value.repeat(times.parse().unwrap()),
+        )
     };
     let mut entries: Entries = text.lines().map(parse).collect();
     entries.sort();
@@ -68,53 +72,96 @@ fn check(db: &DB, entries: &Entries, about: &str) {
     assert!(report.is_ok(), "{about}: {report:?}");
 }
 
+/// The formats that a build of today reads.
+const FORMATS: [u32; 2] = [1, 2];
+
 #[test]
-fn a_database_of_format_1_is_read_written_and_compacted_into_one_of_format_2() {
-    let (dir, mut entries) = copy(1);
-    assert!(entries.len() > 300);
-    assert_eq!(format_version(dir.path()), 1);
-    let read_only = DB::open(dir.path(), Options::new().read_only(true)).unwrap();
-    check(&read_only, &entries, "read-only");
-    drop(read_only);
-    assert_eq!(format_version(dir.path()), 1, "reading changes nothing");
+fn a_database_of_each_format_is_read_written_and_compacted_and_is_of_format_2_then() {
+    for format in FORMATS {
+        let (dir, mut entries) = copy(format);
+        assert!(entries.len() > 300);
+        assert_eq!(u32::from(format_version(dir.path())), format);
+        let read_only = DB::open(dir.path(), Options::new().read_only(true)).unwrap();
+        check(&read_only, &entries, "read-only");
+        drop(read_only);
+        let unchanged = u32::from(format_version(dir.path()));
+        assert_eq!(unchanged, format, "reading changes nothing");
 
-    let calm = || Options::new().level0_compaction_trigger(64);
-    let db = DB::open(dir.path(), calm()).unwrap();
-    check(&db, &entries, "open for writing");
-    let levels = db.stats().unwrap().levels;
-    assert!(levels[0].tables >= 3 && levels[1].tables == 2, "{levels:?}");
-    assert_eq!(format_version(dir.path()), 2);
-    db.delete(&entries.remove(0).0).unwrap();
-    db.put(b"new", b"value").unwrap();
-    entries.push((b"new".to_vec(), b"value".to_vec()));
-    entries.sort();
-    db.flush().unwrap();
-    check(&db, &entries, "old tables and a new one");
+        let calm = || Options::new().level0_compaction_trigger(64);
+        let db = DB::open(dir.path(), calm()).unwrap();
+        check(&db, &entries, "open for writing");
+        let levels = db.stats().unwrap().levels;
+        assert!(levels[0].tables >= 3 && levels[1].tables >= 1, "{levels:?}");
+        assert_eq!(format_version(dir.path()), 2);
+        db.delete(&entries.remove(0).0).unwrap();
+        db.put(b"new", b"value").unwrap();
+        entries.push((b"new".to_vec(), b"value".to_vec()));
+        entries.sort();
+        db.flush().unwrap();
+        check(&db, &entries, "old tables and a new one");
 
-    db.compact_range(None, None).unwrap();
-    check(&db, &entries, "compacted");
-    let levels = db.stats().unwrap().levels;
-    assert_eq!(levels[0].tables, 0, "{levels:?}");
-    db.close().unwrap();
-    let db = DB::open(dir.path(), calm().create_if_missing(false)).unwrap();
-    check(&db, &entries, "opened again");
-    assert_eq!(format_version(dir.path()), 2);
+        db.compact_range(None, None).unwrap();
+        check(&db, &entries, "compacted");
+        let levels = db.stats().unwrap().levels;
+        assert_eq!(levels[0].tables, 0, "{levels:?}");
+        db.close().unwrap();
+        let db = DB::open(dir.path(), calm().create_if_missing(false)).unwrap();
+        check(&db, &entries, "opened again");
+        assert_eq!(format_version(dir.path()), 2);
+    }
 }
 
 #[test]
-fn a_database_of_format_1_can_be_copied_and_repaired() {
-    let (dir, entries) = copy(1);
-    let into = tempfile::tempdir().unwrap();
-    let report = DB::repair(dir.path(), into.path().join("repaired"), &Options::new()).unwrap();
-    assert!(report.is_ok(), "{report:?}");
-    let repaired = DB::open(into.path().join("repaired"), Options::new()).unwrap();
-    check(&repaired, &entries, "repaired");
+fn a_database_of_each_format_can_be_copied_and_repaired() {
+    for format in FORMATS {
+        let (dir, entries) = copy(format);
+        let into = tempfile::tempdir().unwrap();
+        let report = DB::repair(dir.path(), into.path().join("repaired"), &Options::new()).unwrap();
+        assert!(report.is_ok(), "{report:?}");
+        let repaired = DB::open(into.path().join("repaired"), Options::new()).unwrap();
+        check(&repaired, &entries, "repaired");
 
-    let db = DB::open(dir.path(), Options::new()).unwrap();
-    db.checkpoint(into.path().join("copy")).unwrap();
-    db.close().unwrap();
-    let copy = DB::open(into.path().join("copy"), Options::new()).unwrap();
-    check(&copy, &entries, "copied");
+        let db = DB::open(dir.path(), Options::new()).unwrap();
+        db.checkpoint(into.path().join("copy")).unwrap();
+        db.close().unwrap();
+        let copy = DB::open(into.path().join("copy"), Options::new()).unwrap();
+        check(&copy, &entries, "copied");
+    }
+}
+
+/// Format 2 is frozen: what the build that froze it wrote has each form that a file can take today.
+#[test]
+fn the_golden_database_of_format_2_has_every_form_of_its_files() {
+    let db = golden(2).join("db");
+    let env = OsEnv::new();
+    let (mut compressions, mut largest, mut synced) = (Vec::new(), 0, false);
+    for file in std::fs::read_dir(db).unwrap() {
+        let path = file.unwrap().path();
+        match inspect::file_kind(path.file_name().unwrap().to_str().unwrap()).unwrap() {
+            FileKind::Table(_) => {
+                let table = inspect::Table::open(&env, &path).unwrap();
+                compressions.extend(table.properties().compression);
+                let mut entries = table.entries();
+                while let Some(entry) = entries.next_entry().unwrap() {
+                    largest = largest.max(entry.value.len());
+                }
+            }
+            FileKind::Synced => {
+                synced = inspect::Synced::read(&env, &path).unwrap().is_some();
+            }
+            _ => {}
+        }
+    }
+    compressions.sort_by_key(|compression| format!("{compression:?}"));
+    let all = [
+        Compression::Lz4,
+        Compression::None,
+        Compression::Snappy,
+        Compression::Zstd,
+    ];
+    assert_eq!(compressions, all);
+    assert!(largest > 64 << 10, "a block of its own");
+    assert!(synced, "a synced write in the log");
 }
 
 #[test]

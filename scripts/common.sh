@@ -30,3 +30,17 @@ find_python() {
     done
     return 1
 }
+
+# Where the toolchain of rust-toolchain.toml is not installed by that name, and rustup's default one is that version, the
+# default one is taken: nothing is fetched.
+take_installed_toolchain() {
+    local pinned default
+    [ -z "${RUSTUP_TOOLCHAIN:-}" ] && command -v rustup >/dev/null || return 0
+    pinned=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+    rustup toolchain list | grep -q "^$pinned" && return 0
+    default=$(rustup toolchain list | sed -n 's/ (.*default.*//p')
+    if [[ $(RUSTUP_TOOLCHAIN=$default rustc --version 2>/dev/null) == "rustc $pinned "* ]]; then
+        export RUSTUP_TOOLCHAIN=$default
+    fi
+}
+take_installed_toolchain

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# AddressSanitizer over the Rust code: the unit tests of the modules with unsafe code, those of the C API's handles, and
-# the C programs against a libaidb that is checked itself. `-Z sanitizer` is for nightly toolchains; RUSTC_BOOTSTRAP
+# AddressSanitizer over the Rust code: the unit tests of the modules with unsafe code, and the C and C++ programs against a
+# libaidb that is checked itself, which call all of the C API and misuse it. `-Z sanitizer` is for nightly toolchains; RUSTC_BOOTSTRAP
 # lets the stable one take it, for these builds only.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -20,11 +20,10 @@ export RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=$TARGET/
 export CARGO_PROFILE_DEV_DEBUG=line-tables-only
 flags=(--locked --target "$triple")
 
-heading 'memtable, tables, cache, memory, env, handles'
+heading 'memtable, tables, cache, memory, env'
 cargo test -p aidb --lib "${flags[@]}" -- memtable:: sstable:: cache:: memory:: prefetch:: env::
-cargo test -p aidb-ffi --lib "${flags[@]}"
 
-heading 'C programs against libaidb'
+heading 'C and C++ programs against libaidb'
 cargo rustc -p aidb-ffi --lib --crate-type staticlib "${flags[@]}"
 out=$CARGO_TARGET_DIR/c
 rm -rf "$out"
@@ -33,11 +32,13 @@ echo '#include <aidb_leveldb.h>' >"$out/leveldb/c.h"
 tests/c/misuse.py include/aidb.h >"$out/misuse_calls.h"
 # libaidb.a is linked with the runtime of rustc's own AddressSanitizer: that of gcc is an older one.
 runtime=$(echo "$(rustc --print sysroot)/lib/rustlib/$triple/lib"/librustc*_rt.asan.a)
-for source in tests/c/*.c; do
+for source in tests/c/*.c tests/c/*.cpp; do
     # The sanitizer's allocator has its memory already, and takes no notice of the limit.
     [[ $source == *test_no_memory.c ]] && continue
-    name=$(basename "$source" .c)
-    gcc -std=c99 -D_POSIX_C_SOURCE=200809L -DSANITIZED_LIBRARY -g -O1 -Iinclude -I"$out" "$source" -o "$out/$name" \
+    compiler=(gcc -std=c99 -D_POSIX_C_SOURCE=200809L)
+    [[ $source != *.cpp ]] || compiler=(g++ -std=c++17)
+    name=$(basename "$source")
+    "${compiler[@]}" -DSANITIZED_LIBRARY -g -O1 -Iinclude -I"$out" "$source" -o "$out/$name" \
         -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive "$CARGO_TARGET_DIR/$triple/debug/libaidb.a" \
         -pthread -lm -ldl -lrt -lresolv -rdynamic
     rm -rf "$out/db"

@@ -45,9 +45,12 @@ for option in level=4 inline-8bit-counters pc-table trace-compares; do
     coverage+=" -Cllvm-args=-sanitizer-coverage-$option"
 done
 out=$TARGET/fuzz
+export RUSTFLAGS="$coverage --cfg fuzzing" CARGO_TARGET_DIR=$out
 # --target keeps the flags from build scripts, which have no libFuzzer to call.
-RUSTFLAGS="$coverage --cfg fuzzing" CARGO_TARGET_DIR=$out cargo build --release --bins --target "$triple" \
-    --manifest-path tests/fuzz/Cargo.toml
+build=(--release --target "$triple" --manifest-path tests/fuzz/Cargo.toml)
+# Here, where libFuzzer and zstd are compiled anyway, and not with the clippy of the workspace.
+[ $fixed = 0 ] || cargo clippy --all-targets --locked "${build[@]}" -- -D warnings
+cargo build --bins "${build[@]}"
 
 if [ $fixed = 1 ]; then
     echo "seed $seed, a fixed number of executions; again: FUZZ_SEED=$seed scripts/fuzz.sh --fixed"

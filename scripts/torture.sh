@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Walks every point and byte of the crash, fault and damage tests, and runs the tests of kills, histories, models and
 # full disks for long: torture.sh [MINUTES] [PART...], 30 minutes and all parts by default, beside the time to build.
-# The C programs under valgrind and the smoke tests of the benches take what they take beside that.
+# The sanitizer, the C programs under valgrind and the smoke tests of the benches take what they take beside that.
 #
 # The parts run beside each other, as many as there are cores. Each says its figures, a table comes last, and the run
 # fails if a part failed; the lines that rerun it are printed then. From 20 minutes on it says where no history was walked
@@ -17,8 +17,8 @@ shift $(($# > 0 ? 1 : 0))
 order=(damage faults power models metamorphic lives disk)
 declare -A share=([damage]=30 [faults]=22 [power]=16 [models]=12 [metamorphic]=10 [lives]=7 [disk]=3)
 # Without a share: these do the same whatever the time.
-order+=(valgrind bench)
-share+=([valgrind]=0 [bench]=0)
+order+=(asan valgrind bench)
+share+=([asan]=0 [valgrind]=0 [bench]=0)
 parts=("$@")
 [ $# -gt 0 ] || parts=("${order[@]}")
 for part in "${parts[@]}"; do
@@ -82,6 +82,7 @@ run_part() {
     disk) run_test system full_disk ;;
     metamorphic) AIDB_META_SECONDS=$seconds run_test metamorphic random_histories_hold_what_is_promised ;;
     models) run_models "$seconds" ;;
+    asan) (unset CARGO_PROFILE_DEV_OPT_LEVEL && scripts/asan.sh units) ;;
     valgrind) run_valgrind ;;
     bench) run_bench ;;
     esac

@@ -1,16 +1,12 @@
 //! Random histories: one seed draws operations, options and faults; a model knows what may be uncertain.
 //!
 //! A history without faults and power cuts runs under two sets of options and on SQLite, which must all answer alike. What
-//! fails is shrunk and printed with the one line that reruns it. `operation.rs` says what is drawn, `run.rs` what is
-//! checked, `possible.rs` what a database may hold after a crash, `sqlite.rs` what SQLite answers; docs/testing.md has the commands and what this has found.
+//! fails is shrunk and printed with the one line that reruns it. `aidb_tests::history` says what is drawn and checked,
+//! `sqlite.rs` what SQLite answers; docs/testing.md has the commands and what this has found.
 //!
 //! * `AIDB_META_SEED`     reruns one history
 //! * `AIDB_META_SECONDS`  how long to draw new ones (45); their seeds follow from the day
 
-mod operation;
-mod possible;
-mod run;
-mod shrink;
 mod sqlite;
 
 use std::cell::Cell;
@@ -19,12 +15,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use aidb_tests::{Fill, Random, Unit, edges_up_to};
-
-use operation::{
-    Flavour, History, LARGEST_SMALL, NAMES, Operation, calls, deck, seed_of, whole_deal,
+use aidb_tests::history::{
+    Flavour, History, LARGEST_SMALL, NAMES, Operation, Place, Tally, Written, calls, deck,
+    fault_name, options, printed, run, seed_of, shrink, whole_deal,
 };
-use run::{Tally, Written, fault_name, options, printed, run};
+use aidb_tests::{Fill, Random, Unit, edges_up_to};
 
 const SEED_VARIABLE: &str = "AIDB_META_SEED";
 const SECONDS_VARIABLE: &str = "AIDB_META_SECONDS";
@@ -95,8 +90,9 @@ fn a_seed_repeats_its_history_exactly() {
     hush_panics();
     for seed in 0..20 {
         let history = History::draw(seed);
-        let (answers, first) = run(&history, 0).unwrap_or_else(|failure| report(seed, &failure));
-        let (again, second) = run(&History::draw(seed), 0).unwrap();
+        let (answers, first) =
+            run(&history, 0, &Place::Memory).unwrap_or_else(|failure| report(seed, &failure));
+        let (again, second) = run(&History::draw(seed), 0, &Place::Memory).unwrap();
         assert!(answers == again, "seed {seed:#x}: the answers differ");
         assert_eq!(first.injected, second.injected, "seed {seed:#x}");
         assert_eq!(first.faults, second.faults, "seed {seed:#x}");
@@ -107,9 +103,10 @@ fn a_seed_repeats_its_history_exactly() {
 fn check(history: &History) -> Result<Tally, String> {
     QUIET.set(true);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let (answers, tally) = run(history, 0)?;
+        let (answers, tally) = run(history, 0, &Place::Memory)?;
         if history.flavour == Flavour::Plain {
-            let (others, _) = run(history, 1).map_err(|what| format!("other options: {what}"))?;
+            let (others, _) =
+                run(history, 1, &Place::Memory).map_err(|what| format!("other options: {what}"))?;
             if answers != others {
                 let at = same(&answers, &others);
                 return Err(format!("answer {at} depends on the options"));
@@ -145,11 +142,11 @@ fn report(seed: u64, failure: &str) -> ! {
     };
     let deadline = Instant::now() + SHRINK_TIME;
     let fails = |operations: &[Operation]| check(&with(operations)).is_err();
-    let mut fewest = shrink::shrink(&history.operations, deadline, fails);
+    let mut fewest = shrink(&history.operations, deadline, fails);
     for at in 0..fewest.len() {
         if let Operation::Batch { entries, sync } = fewest[at].clone() {
             let mut trial = fewest.clone();
-            let entries = shrink::shrink(&entries, deadline, |entries| {
+            let entries = shrink(&entries, deadline, |entries| {
                 let mut trial = trial.clone();
                 let entries = entries.to_vec();
                 trial[at] = Operation::Batch { entries, sync };

@@ -5,7 +5,7 @@
 //! values; a batch is a transaction, and whatever looks at a moment (a snapshot, a cursor) is a connection of its own with an
 //! open read transaction, so that the views are SQLite's too.
 //!
-//! * SQLITE-1  What is digested, and in which order, is what `run.rs` digests: only then are equal answers equal numbers.
+//! * SQLITE-1  What is digested, and in which order, is what `history/run.rs` digests: only then are equal answers equal numbers.
 //! * SQLITE-2  Everything is asked in SQL, one row or one range at a time; nothing here keeps what was written.
 //!
 //! Flushes, compactions, checkpoints and other options change no answer, so they do nothing here. Only the moves of a
@@ -17,9 +17,7 @@ use std::rc::Rc;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use aidb_tests::Walk;
-
-use crate::operation::{Entry, History, Move, Operation};
-use crate::run::digest;
+use aidb_tests::history::{Entry, History, Move, Operation, digest};
 
 type Result<T> = rusqlite::Result<T>;
 type Pair = (Vec<u8>, Vec<u8>);
@@ -222,7 +220,7 @@ impl Database {
                 self.answers.push(digest(found));
                 Ok(())
             }
-            Operation::Reopen { .. } => {
+            Operation::Reopen { .. } | Operation::Repair => {
                 for cursor in std::mem::take(&mut self.cursors) {
                     self.release(cursor.view)?;
                 }
@@ -239,6 +237,7 @@ impl Database {
             | Operation::ClearFaults
             | Operation::Report
             | Operation::Compare
+            | Operation::Verify
             | Operation::Refuse { .. } => Ok(()),
         }
     }

@@ -3,6 +3,7 @@
 //! Nothing here is published. docs/testing.md says which test lives where and how to rerun one with its seed.
 
 pub mod budget;
+pub mod history;
 pub mod model;
 pub mod options;
 pub mod work;

@@ -3,10 +3,17 @@
 //! The generator is SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014):
 //! the same seed gives the same test on every machine.
 
-/// A stream of numbers that its seed decides.
+/// A stream of numbers that its seed decides, or bytes that somebody else chose.
 #[derive(Clone, Debug)]
 pub struct Random {
-    state: u64,
+    source: Source,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    State(u64),
+    /// What is left of them.
+    Bytes(std::collections::VecDeque<u8>),
 }
 
 /// The seed of a test that nobody gave one.
@@ -15,7 +22,22 @@ const USUAL_SEED: u64 = 0x2026_1130;
 impl Random {
     /// The stream of `seed`.
     pub fn new(seed: u64) -> Random {
-        Random { state: seed }
+        Random {
+            source: Source::State(seed),
+        }
+    }
+
+    /// The stream that `bytes` spell, for a fuzzer: each number takes as many bytes as its bound has. After the last of them
+    /// all numbers are 0.
+    pub fn of_bytes(bytes: &[u8]) -> Random {
+        Random {
+            source: Source::Bytes(bytes.iter().copied().collect()),
+        }
+    }
+
+    /// Whether bytes are all taken; a seed is never.
+    pub fn is_exhausted(&self) -> bool {
+        matches!(&self.source, Source::Bytes(bytes) if bytes.is_empty())
     }
 
     /// A seed from `variable` (decimal or 0x...), or the usual one: what passes today passes tomorrow. Also whether it was
@@ -40,16 +62,31 @@ impl Random {
         reason = "an endless stream, not an iterator"
     )]
     pub fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
+        let state = match &mut self.source {
+            Source::State(state) => state,
+            Source::Bytes(_) => return self.number_of(8),
+        };
+        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = *state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
     }
 
+    /// A number of so many of the bytes.
+    fn number_of(&mut self, count: u32) -> u64 {
+        let Source::Bytes(bytes) = &mut self.source else {
+            return self.next();
+        };
+        (0..count).fold(0, |number, _| {
+            number << 8 | u64::from(bytes.pop_front().unwrap_or(0))
+        })
+    }
+
     /// A number in `[0, end)`; `end` must not be 0.
     pub fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
+        let bits = u64::BITS - (end - 1).leading_zeros();
+        self.number_of(bits.div_ceil(8)) % end
     }
 
     /// An index of something that has `length` items, at least one.
@@ -78,6 +115,20 @@ impl Random {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_taken_as_they_are_needed_and_then_all_is_zero() {
+        let mut random = Random::of_bytes(&[7, 1, 44, 3, 0, 0, 0, 0, 0, 0, 0, 5]);
+        assert_eq!(random.below(1), 0, "which takes none");
+        assert_eq!(random.below(256), 7);
+        assert_eq!(random.below(257), 300 % 257);
+        assert_eq!(random.next(), 3 << 56);
+        assert!(!random.is_exhausted());
+        assert_eq!(random.index(4), 1, "5 modulo 4");
+        assert!(random.is_exhausted());
+        assert_eq!([random.next(), random.below(9)], [0, 0]);
+        assert!(!Random::new(0).is_exhausted());
+    }
 
     /// DATA-1.
     #[test]

@@ -5,8 +5,13 @@
 //! * OPERATION-3  Sizes are dealt like cards: of histories that follow each other in a run, each gets the next ones at the
 //!                edges of thresholds, as lengths of keys and of values, until all are dealt and it begins anew.
 
+#![allow(
+    missing_docs,
+    reason = "operations and their parts are named as in the interface they call"
+)]
+
+use crate::{Fill, Random, Sizes, Unit, Walk, edges_up_to};
 use aidb::env::{Fault, Operation as Call};
-use aidb_tests::{Fill, Random, Sizes, Unit, Walk, edges_up_to};
 
 /// A value, as its length, its kind and the number that decides its bytes: short to print.
 #[derive(Clone, Copy, Debug)]
@@ -141,6 +146,10 @@ pub enum Operation {
     ClearFaults,
     Report,
     Compare,
+    /// The report has no damage, where nothing fails.
+    Verify,
+    /// Leaves the database without closing, repairs it into another folder, and opens it again, where nothing fails.
+    Repair,
     /// Writes with a key of so many bytes, more than a key may have.
     Refuse {
         length: usize,
@@ -148,7 +157,7 @@ pub enum Operation {
 }
 
 /// The names that [`Operation::name`] answers.
-pub const NAMES: [&str; 26] = [
+pub const NAMES: [&str; 28] = [
     "put",
     "delete",
     "batch",
@@ -174,6 +183,8 @@ pub const NAMES: [&str; 26] = [
     "clear faults",
     "report",
     "compare all",
+    "verify",
+    "repair",
     "refuse a long key",
 ];
 
@@ -212,6 +223,8 @@ impl Operation {
             Operation::ClearFaults => "clear faults",
             Operation::Report => "report",
             Operation::Compare => "compare all",
+            Operation::Verify => "verify",
+            Operation::Repair => "repair",
             Operation::Refuse { .. } => "refuse a long key",
         }
     }
@@ -322,6 +335,15 @@ impl History {
             3..6 => Flavour::Cuts,
             _ => Flavour::Faults,
         };
+        History::draw_of(flavour, seed, random)
+    }
+
+    /// The history of a seed in which nothing goes wrong.
+    pub fn draw_plain(seed: u64) -> History {
+        History::draw_of(Flavour::Plain, seed, Random::new(seed))
+    }
+
+    fn draw_of(flavour: Flavour, seed: u64, mut random: Random) -> History {
         let (sizes, shorter) = Sizes::of_a_history(&mut random);
         let key_sizes = sizes.at_most(aidb::MAX_KEY_BYTES);
         let pool = (4 + random.below(150)) / shorter + 1;
@@ -332,6 +354,7 @@ impl History {
             syncs_one_in: *random.pick(&[3, 10, 50]),
             sizes,
             key_sizes,
+            bytes_left: usize::MAX,
             random,
         };
         let options = drawer.random.next();
@@ -357,7 +380,52 @@ impl History {
             operations,
         }
     }
+
+    /// The history that `bytes` spell, for a fuzzer, who finds a way through it byte by byte: short, of few keys, and with
+    /// data as long as a run in a millisecond or so can bear.
+    pub fn decode(bytes: &[u8]) -> History {
+        let mut random = Random::of_bytes(bytes);
+        let flavour = *random.pick(&[Flavour::Cuts, Flavour::Faults, Flavour::Plain]);
+        let options = random.below(1 << 16);
+        let mut keys = Random::new(random.below(1 << 8));
+        let mut drawer = Drawer {
+            keys: (0..DECODED_KEYS).map(|_| keys.key()).collect(),
+            flavour,
+            tag: 0,
+            syncs_one_in: 8,
+            sizes: Sizes::new(LARGEST_SMALL, DECODED_MEAN),
+            key_sizes: Sizes::new(LARGEST_SMALL, DECODED_MEAN),
+            bytes_left: DECODED_BYTES,
+            random,
+        };
+        let small: Vec<Dealt> = deck().into_iter().filter(Dealt::is_small).collect();
+        let mut operations = vec![drawer.reopen()];
+        while operations.len() < DECODED_OPERATIONS && !drawer.random.is_exhausted() {
+            operations.push(match drawer.random.below(32) {
+                0 => {
+                    let dealt = *drawer.random.pick(&small);
+                    drawer.write_of(dealt)
+                }
+                _ => drawer.operation(),
+            });
+        }
+        // A key of more bytes than a key may have is no news to a fuzzer, and takes as long as all the rest.
+        operations.retain(|operation| !matches!(operation, Operation::Refuse { .. }));
+        History {
+            flavour,
+            options,
+            operations,
+        }
+    }
 }
+
+/// What a decoded history has at most: operations, keys that come again, and bytes of keys and values beyond the short ones.
+const DECODED_OPERATIONS: usize = 64;
+const DECODED_KEYS: usize = 24;
+const DECODED_BYTES: usize = 400 << 10;
+const DECODED_MEAN: usize = 200;
+/// Data of more bytes is counted.
+const SHORT: usize = 100;
 
 struct Drawer {
     random: Random,
@@ -367,13 +435,29 @@ struct Drawer {
     syncs_one_in: u64,
     sizes: Sizes,
     key_sizes: Sizes,
+    /// What keys and values that are not short may still have in all.
+    bytes_left: usize,
 }
 
 impl Drawer {
     fn key(&mut self) -> Vec<u8> {
-        match self.random.one_in(20) {
-            true => self.random.any_key(&self.key_sizes),
-            false => self.random.pick(&self.keys).clone(),
+        if !self.random.one_in(20) {
+            return self.random.pick(&self.keys).clone();
+        }
+        let mut key = self.random.any_key(&self.key_sizes);
+        key.truncate(self.affordable(key.len()));
+        key
+    }
+
+    /// `length`, or less if so much is not left.
+    fn affordable(&mut self, length: usize) -> usize {
+        match self.bytes_left.checked_sub(length) {
+            _ if length <= SHORT => length,
+            Some(left) => {
+                self.bytes_left = left;
+                length
+            }
+            None => SHORT,
         }
     }
 
@@ -383,8 +467,9 @@ impl Drawer {
 
     fn content(&mut self) -> Content {
         self.tag += 1;
+        let length = self.random.size(&self.sizes);
         Content {
-            length: self.random.size(&self.sizes),
+            length: self.affordable(length),
             fill: *self.random.pick(&Fill::ALL),
             tag: self.tag,
         }
@@ -395,10 +480,13 @@ impl Drawer {
         let fill = *self.random.pick(&Fill::ALL);
         let (mut key, mut value) = (self.key(), self.content());
         match dealt {
-            Dealt::Key(length) => key = self.random.key_of(length, fill),
+            Dealt::Key(length) => {
+                let length = self.affordable(length);
+                key = self.random.key_of(length, fill);
+            }
             Dealt::Value(length) => {
                 value = Content {
-                    length,
+                    length: self.affordable(length),
                     fill,
                     ..value
                 }
@@ -506,7 +594,9 @@ impl Drawer {
             892..950 if self.flavour == Flavour::Faults => Operation::Inject(self.faults()),
             950..980 if self.flavour == Flavour::Faults => Operation::ClearFaults,
             980..985 => Operation::Report,
-            985..995 => Operation::Compare,
+            985..991 => Operation::Compare,
+            991..994 => Operation::Verify,
+            994 => Operation::Repair,
             995 => Operation::Refuse {
                 length: aidb::MAX_KEY_BYTES + 1 + self.random.below(2) as usize,
             },

@@ -1,48 +1,65 @@
-//! Runs a history against the engine, on files in memory, and checks every answer.
+//! Runs a history against the engine and checks every answer.
 //!
-//! * RUN-1  Nothing but the history decides what happens: no threads, a clock that stands still, random bits from a seed.
+//! * RUN-1  On files in memory nothing but the history decides what happens: no threads, a clock that stands still, random
+//!          bits from a seed. In a folder of the machine the engine has its threads, and nothing can fail.
 //! * RUN-2  A call may fail only if a fault was injected while it ran, with the error kind of that fault.
 //! * RUN-3  What a call answers without an error is right, whatever else failed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aidb::env::{Env, FaultEnv, MemEnv, Operation as Call};
+use crate::{Fill, Model, ModelCursor, Random, Walk, shown, stem_of};
+use aidb::env::{Env, FaultEnv, MemEnv, Operation as Call, OsEnv};
 use aidb::{
     Chunk, Cursor, DB, ErrorKind, IterOptions, Options, ReadOptions, SequenceNumber, Snapshot,
     WriteBatch, WriteOptions,
 };
-use aidb_tests::{Fill, Model, ModelCursor, Random, Walk, shown, stem_of};
 
-use crate::operation::{Dealt, End, Entry, FaultPlan, History, Move, Operation};
-use crate::possible::{Possible, difference};
+use super::operation::{Dealt, End, Entry, FaultPlan, History, Move, Operation};
+use super::possible::{Possible, difference};
 
-/// Where the database is.
-const DIR: &str = "/db";
+/// Where a history is run.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// On files in memory.
+    Memory,
+    /// In this folder, which is empty, with the engine's own threads; only for histories in which nothing goes wrong.
+    Folder(PathBuf),
+}
 
 /// What is counted over all histories.
 #[derive(Default)]
 pub struct Tally {
+    /// By [`Operation::name`].
     pub operations: BTreeMap<&'static str, u64>,
     /// By the call that failed, and by how: EIO, ENOSPC, once, sticky, in part.
     pub faults: BTreeMap<String, u64>,
+    /// Faults in all.
     pub injected: u64,
+    /// Losses of power.
     pub power_cuts: u64,
+    /// Opens that a fault made fail.
     pub opens_failed: u64,
+    /// Writes that a fault made fail.
     pub writes_failed: u64,
+    /// How many levels were in use at most.
     pub deepest: usize,
+    /// What was written.
     pub data: Written,
 }
 
 /// The kinds of data that were written and acknowledged.
 #[derive(Default)]
 pub struct Written {
+    /// Of keys and values.
     pub lengths: BTreeSet<Dealt>,
     /// Operations in a batch.
     pub counts: BTreeSet<usize>,
     /// How values of more than a few bytes were made, and the stems of long keys.
     pub fills: BTreeSet<Fill>,
+    /// See `fills`.
     pub stems: BTreeSet<(Fill, u64)>,
     /// Batches with values that compress and others that do not.
     pub mixed_batches: u64,
@@ -78,6 +95,7 @@ impl Written {
 }
 
 impl Tally {
+    /// Adds what was counted of another history.
     pub fn add(&mut self, other: &Tally) {
         for (name, count) in &other.operations {
             *self.operations.entry(name).or_default() += count;
@@ -98,8 +116,8 @@ impl Tally {
 pub type Checked<T> = Result<T, String>;
 
 /// Runs the history under the options of one side; a digest of each answer, and what was counted.
-pub fn run(history: &History, side: u64) -> Checked<(Vec<u64>, Tally)> {
-    let mut run = Run::new(history, side);
+pub fn run(history: &History, side: u64, place: &Place) -> Checked<(Vec<u64>, Tally)> {
+    let mut run = Run::new(history, side, place);
     for (at, operation) in history.operations.iter().enumerate() {
         run.step(operation)
             .map_err(|what| format!("operation {at}, {}: {what}", printed(operation)))?;
@@ -125,7 +143,7 @@ pub fn printed(operation: &Operation) -> String {
 /// The options that a number decides, so small that a few hundred writes reach several levels.
 pub fn options(number: u64) -> Options {
     let mut random = Random::new(number);
-    let options = aidb_tests::options(&mut random);
+    let options = crate::options(&mut random);
     let buffer = *random.pick(&[4 << 10, 4 << 10, 8 << 10, 32 << 10, 1 << 20]);
     options
         .write_buffer_size(buffer)
@@ -141,7 +159,11 @@ struct OpenCursor {
 }
 
 struct Run {
-    disk: MemEnv,
+    /// Where the database and its copies are.
+    root: PathBuf,
+    /// The files, if they are in memory.
+    memory: Option<MemEnv>,
+    disk: Arc<dyn Env>,
     faults: FaultEnv,
     /// The faults in force, to tell which of them strikes.
     plans: Vec<FaultPlan>,
@@ -181,11 +203,20 @@ fn contents(db: &DB) -> aidb::Result<Model> {
 }
 
 impl Run {
-    fn new(history: &History, side: u64) -> Run {
-        let disk = MemEnv::new();
-        quiet_disk(&disk);
+    fn new(history: &History, side: u64, place: &Place) -> Run {
+        let (root, memory) = match place {
+            Place::Memory => (PathBuf::from("/"), Some(MemEnv::new())),
+            Place::Folder(folder) => (folder.clone(), None),
+        };
+        memory.iter().for_each(quiet_disk);
+        let disk: Arc<dyn Env> = match &memory {
+            Some(memory) => Arc::new(memory.clone()),
+            None => Arc::new(OsEnv::new()),
+        };
         Run {
-            faults: FaultEnv::new(Arc::new(disk.clone()), 0),
+            root,
+            faults: FaultEnv::new(Arc::clone(&disk), 0),
+            memory,
             disk,
             plans: Vec::new(),
             counted: 0,
@@ -204,7 +235,26 @@ impl Run {
 
     /// The two sides draw different options from one number.
     fn options(&self, number: u64) -> Options {
-        options(number.wrapping_add(self.side.wrapping_mul(0x9e37_79b9)))
+        let number = number.wrapping_add(self.side.wrapping_mul(0x9e37_79b9));
+        options(number).manual_background(self.memory.is_some())
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.root.join("db")
+    }
+
+    /// The files of the database, with what fails injected.
+    fn env(&self) -> Arc<dyn Env> {
+        match self.memory {
+            Some(_) => Arc::new(self.faults.clone()),
+            None => Arc::clone(&self.disk),
+        }
+    }
+
+    /// Another folder beside the database's.
+    fn next_copy(&mut self) -> PathBuf {
+        self.checkpoints += 1;
+        self.root.join(format!("copy-{}", self.checkpoints))
     }
 
     fn step(&mut self, operation: &Operation) -> Checked<()> {
@@ -218,6 +268,7 @@ impl Run {
                 look_first,
                 faults,
             } => self.reopen(*end, *options, *look_first, faults)?,
+            Operation::Repair => self.repair()?,
             _ => {
                 // An earlier open failed: this one may too, while faults last.
                 if self.db.is_none() {
@@ -319,7 +370,8 @@ impl Run {
                 db.compact_range(start.as_deref(), end.as_deref())
             }),
             Operation::BackgroundSteps(steps) => {
-                for _ in 0..*steps {
+                let steps = self.memory.as_ref().map_or(0, |_| *steps);
+                for _ in 0..steps {
                     let before = self.faults.injected();
                     let outcome = db.run_background_step();
                     if self.may_fail("background step", before, outcome)? == Some(false) {
@@ -343,8 +395,20 @@ impl Run {
                 Ok(())
             }
             Operation::Compare => self.compare(db),
+            Operation::Verify => {
+                let before = self.faults.injected();
+                match self.may_fail("verify", before, db.verify())? {
+                    Some(report) if !report.is_ok() && self.faults.injected() == before => {
+                        Err(format!("verify: {report:?}"))
+                    }
+                    _ => Ok(()),
+                }
+            }
             Operation::Refuse { length } => self.refuse(db, *length),
-            Operation::Inject(_) | Operation::ClearFaults | Operation::Reopen { .. } => Ok(()),
+            Operation::Inject(_)
+            | Operation::ClearFaults
+            | Operation::Reopen { .. }
+            | Operation::Repair => Ok(()),
         }
     }
 
@@ -649,8 +713,7 @@ impl Run {
     }
 
     fn checkpoint(&mut self, db: &DB, number: u64, read_only: bool, cut: u64) -> Checked<()> {
-        self.checkpoints += 1;
-        let path = format!("/copy-{}", self.checkpoints);
+        let path = self.next_copy();
         let before = self.faults.injected();
         if self
             .may_fail("checkpoint", before, db.checkpoint(&path))?
@@ -659,22 +722,54 @@ impl Run {
             return Ok(());
         }
         self.possible.all_durable();
-        let after_cut = self.disk.power_cut(cut);
-        quiet_disk(&after_cut);
-        for (disk, when) in [(&self.disk, "now"), (&after_cut, "after a power cut")] {
-            let options = self.options(number).env(Arc::new(disk.clone()));
-            let copy = DB::open(&path, options.clone().read_only(read_only));
-            let copy = copy.map_err(|error| format!("the copy does not open {when}: {error}"))?;
-            let found = contents(&copy).map_err(|error| format!("the copy {when}: {error}"))?;
-            if found != self.possible.now {
-                let difference = difference(&self.possible.now, &found);
-                return Err(format!("the copy {when}: {difference}"));
-            }
-            drop(copy);
-            let destroyed = DB::destroy(&path, &options);
-            destroyed.map_err(|error| format!("destroying the copy {when}: {error}"))?;
+        // The power goes before the copy is destroyed.
+        let after_cut = self.memory.as_ref().map(|memory| memory.power_cut(cut));
+        after_cut.iter().for_each(quiet_disk);
+        self.holds_all(&path, number, read_only, &self.disk, "now")?;
+        if let Some(after_cut) = after_cut {
+            let after_cut: Arc<dyn Env> = Arc::new(after_cut);
+            self.holds_all(&path, number, read_only, &after_cut, "after a power cut")?;
         }
         Ok(())
+    }
+
+    /// A copy opens by itself and holds what the database does; then it is destroyed.
+    fn holds_all(
+        &self,
+        path: &Path,
+        number: u64,
+        read_only: bool,
+        disk: &Arc<dyn Env>,
+        when: &str,
+    ) -> Checked<()> {
+        let options = self.options(number).env(Arc::clone(disk));
+        let copy = DB::open(path, options.clone().read_only(read_only));
+        let copy = copy.map_err(|error| format!("the copy does not open {when}: {error}"))?;
+        let found = contents(&copy).map_err(|error| format!("the copy {when}: {error}"))?;
+        if found != self.possible.now {
+            let difference = difference(&self.possible.now, &found);
+            return Err(format!("the copy {when}: {difference}"));
+        }
+        drop(copy);
+        let destroyed = DB::destroy(path, &options);
+        destroyed.map_err(|error| format!("destroying the copy {when}: {error}"))
+    }
+
+    /// A database that nothing has damaged loses nothing by a repair, whose process has ended too.
+    fn repair(&mut self) -> Checked<()> {
+        if self.db.is_none() || !self.plans.is_empty() || !self.possible.is_certain() {
+            return Ok(());
+        }
+        self.end_life(End::Drop)?;
+        let path = self.next_copy();
+        let options = self.options(self.options).env(Arc::clone(&self.disk));
+        let report = DB::repair(self.dir(), &path, &options);
+        let report = report.map_err(|error| format!("repair: {error}"))?;
+        if !report.is_ok() {
+            return Err(format!("repair: {report:?}"));
+        }
+        self.holds_all(&path, self.options, false, &self.disk, "made by repair")?;
+        self.open()
     }
 
     /// Keys of `length` bytes are refused, whatever else goes on, and nothing changes.
@@ -754,7 +849,7 @@ impl Run {
         if look_first
             && self
                 .disk
-                .list(DIR.as_ref())
+                .list(&self.dir())
                 .is_ok_and(|names| !names.is_empty())
         {
             self.look()?;
@@ -768,7 +863,10 @@ impl Run {
 
     fn end_life(&mut self, end: End) -> Checked<()> {
         if let End::PowerCut { seed } = end {
-            let after = self.disk.power_cut(seed);
+            let Some(memory) = &self.memory else {
+                return Err("a folder of the machine loses no power".to_string());
+            };
+            let after = memory.power_cut(seed);
             quiet_disk(&after);
             // The old life ends on the old disk, where nobody looks any more.
             self.snapshots.clear();
@@ -805,16 +903,17 @@ impl Run {
 
     fn replace_disk(&mut self, disk: MemEnv, seed: u64) {
         self.count_faults();
-        self.faults = FaultEnv::new(Arc::new(disk.clone()), seed);
+        self.disk = Arc::new(disk.clone());
+        self.faults = FaultEnv::new(Arc::clone(&self.disk), seed);
         self.plans.clear();
         self.counted = 0;
-        self.disk = disk;
+        self.memory = Some(disk);
     }
 
     /// Opens read-only, without faults, and keeps what is seen for the ordinary open that follows.
     fn look(&mut self) -> Checked<()> {
-        let options = self.options(self.options).env(Arc::new(self.disk.clone()));
-        let db = match DB::open(DIR, options.read_only(true)) {
+        let options = self.options(self.options).env(Arc::clone(&self.disk));
+        let db = match DB::open(self.dir(), options.read_only(true)) {
             Ok(db) => db,
             // A database whose creation was cut short holds nothing, and only a writer may create it.
             Err(error) if error.kind() == ErrorKind::InvalidArgument && self.tally_is_empty() => {
@@ -836,11 +935,9 @@ impl Run {
     }
 
     fn open(&mut self) -> Checked<()> {
-        let options = self
-            .options(self.options)
-            .env(Arc::new(self.faults.clone()));
+        let options = self.options(self.options).env(self.env());
         let before = self.faults.injected();
-        let Some(db) = self.may_fail("open", before, DB::open(DIR, options))? else {
+        let Some(db) = self.may_fail("open", before, DB::open(self.dir(), options))? else {
             self.tally.opens_failed += 1;
             return Ok(());
         };
@@ -927,25 +1024,31 @@ impl Run {
         self.reopen(End::Close, None, true, &[])?;
         let db = self.db.clone().ok_or("open failed without faults")?;
         self.compare(&db)?;
-        while self.sure("background step", db.run_background_step())? {}
+        if self.memory.is_some() {
+            while self.sure("background step", db.run_background_step())? {}
+        }
         self.measure(&db);
         let left: Vec<_> = self.possible.now.iter().collect();
         let left = digest(left);
         self.answers.push(left);
-        let names = self.sure("list", self.disk.list(DIR.as_ref()))?;
-        let count = |end: &str| names.iter().filter(|name| name.ends_with(end)).count();
-        let tables: u64 = self
-            .sure("stats", db.stats())?
-            .levels
-            .iter()
-            .map(|level| level.tables)
-            .sum();
-        if count(".log") != 1 || count(".sst") as u64 != tables {
-            return Err(format!(
-                "{tables} tables, and files that nobody needs: {names:?}"
-            ));
+        match self.memory {
+            Some(_) => self.needs_every_file(&db),
+            // Its threads may be at work.
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    fn needs_every_file(&self, db: &DB) -> Checked<()> {
+        let names = self.sure("list", self.disk.list(&self.dir()))?;
+        let count = |end: &str| names.iter().filter(|name| name.ends_with(end)).count();
+        let levels = self.sure("stats", db.stats())?.levels;
+        let tables: u64 = levels.iter().map(|level| level.tables).sum();
+        match count(".log") == 1 && count(".sst") as u64 == tables {
+            true => Ok(()),
+            false => Err(format!(
+                "{tables} tables, and files that nobody needs: {names:?}"
+            )),
+        }
     }
 }
 

@@ -6,9 +6,9 @@
 //! * POSSIBLE-3  After a power cut they are those of some prefix of the writes that ends at or after the last durable one.
 //! * POSSIBLE-4  A failed write that was not seen may still be the last of such a prefix.
 
-use aidb_tests::{Model, shown};
+use crate::{Model, shown};
 
-use crate::operation::Entry;
+use super::operation::Entry;
 
 struct Write {
     entries: Vec<Entry>,
@@ -65,6 +65,11 @@ impl Possible {
     /// The power goes.
     pub fn power_cut(&mut self) {
         self.cut = true;
+    }
+
+    /// Whether the end of the process changes nothing: all that was written is there, and nothing else can be.
+    pub fn is_certain(&self) -> bool {
+        self.unseen.is_empty() && self.writes.iter().all(|write| write.acknowledged)
     }
 
     /// The database was opened again and holds `found`. Errors: what is wrong with that.

@@ -2,12 +2,14 @@
 //!
 //! `cargo run --example seeds` in tests/fuzz, after a change to a format.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aidb::env::{Env, MemEnv};
 use aidb::{Compression, DB, Options, WriteBatch, fuzz_checks};
-use aidb_test_data::Random;
+use aidb_test_data::{Fill, Random};
+use aidb_tests::history::{Content, History, NAMES, Operation};
 
 fn main() {
     wal_batch_table_manifest();
@@ -268,40 +270,34 @@ fn options() {
     );
 }
 
-/// Operations as `src/interface.rs` reads them, a few of each kind.
+/// Histories that have each kind of operation, and some that have large data.
 fn interface() {
     let mut random = Random::new(1);
-    let mut random =
-        |count: usize| -> Vec<u8> { (0..count).map(|_| random.next() as u8).collect() };
-    for (name, bytes) in [("short", 60), ("middle", 400), ("long", 1000)] {
-        save("interface", name, &[&random(bytes)]);
+    let mut names = BTreeSet::new();
+    let (mut saved, mut large) = (0, 0);
+    // A key that is too long is never decoded.
+    while names.len() < NAMES.len() - 1 || large < 4 {
+        let bytes: Vec<u8> = (0..400).map(|_| random.next() as u8).collect();
+        let history = History::decode(&bytes);
+        let known = names.len();
+        names.extend(history.operations.iter().map(Operation::name));
+        let is_large = history.operations.iter().any(has_large_noise);
+        if names.len() > known || is_large && large < 4 {
+            save("interface", &format!("{saved:02}"), &[&bytes]);
+            saved += 1;
+        }
+        large += u32::from(is_large);
     }
-    // Each kind of operation after a few writes.
-    let mut every = vec![0; 11];
-    for operation in 8..32 {
-        for key in [17, 90, 163] {
-            every.extend([0, key, operation, 1, 200, operation, 1]);
-        }
-        every.push(operation);
-        every.extend([3, 1, 2, 9, 5, 1, 4, 6]);
-    }
-    save("interface", "every-operation", &[&every]);
-    // Values at thresholds, noise and one byte over and over in turn, then long keys; flushed and walked.
-    for (name, first) in [("thresholds", 0u8), ("large-thresholds", 60)] {
-        let mut large = vec![0; 11];
-        for number in 0..30u8 {
-            // Put, two bytes of key, no deletion, a value at a threshold, its number, its fill, its first byte, no sync.
-            let fill = [3, 0][usize::from(number % 2)];
-            large.extend([0, number | 1, 1, 1, 1, first + number, fill, number, 0]);
-        }
-        for number in 0..8u8 {
-            // A long key: its number and its last byte.
-            large.extend([0, 255, 8 * number, number, 1, 200, 1, 0]);
-        }
-        // Flush, then walk: no snapshot, no bounds, moves.
-        large.extend([
-            20, 15, 9, 0, 23, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5,
-        ]);
-        save("interface", name, &[&large]);
+}
+
+/// Whether it puts a value of more than 64 KiB that does not compress.
+fn has_large_noise(operation: &Operation) -> bool {
+    let large = |content: &Content| content.length > 64 << 10 && content.fill == Fill::Noise;
+    match operation {
+        Operation::Put { value, .. } => large(value),
+        Operation::Batch { entries, .. } => entries
+            .iter()
+            .any(|(_, value)| value.as_ref().is_some_and(large)),
+        _ => false,
     }
 }

@@ -8,37 +8,40 @@
  * Names      aidb_<noun>_<verb>, and aidb_<verb> for the database itself. Options have the same names in every
  *            language; the guide lists them.
  * Handles    aidb_db, aidb_options, aidb_batch, aidb_snapshot, aidb_iterator, aidb_pinned and aidb_error are
- *            opaque. A pointer to one is a number that is looked up, never an address: NULL, one of another
- *            type or one that AiDb never gave out is answered with AIDB_INVALID_ARGUMENT, one that was closed
- *            or freed with AIDB_CLOSED. Handles may be freed in any order, on any thread, with calls in flight;
- *            freeing one twice, or NULL, does nothing. Functions that return no status answer 0, NULL or what
- *            their description says.
- * Threads    any number of threads may share an aidb_db, aidb_snapshot, aidb_pinned or aidb_error. An
- *            aidb_iterator serves one thread at a time, also for reading; aidb_options and aidb_batch may be
- *            read by several or changed by one. A second thread that comes in between is answered with
- *            AIDB_INVALID_ARGUMENT.
+ *            opaque. A handle is a number that the library looks up, never an address. A call answers
+ *            AIDB_INVALID_ARGUMENT for NULL, for a handle of another type and for one that AiDb never gave out,
+ *            and AIDB_CLOSED for one that was closed or freed. Handles may be freed in any order, on any
+ *            thread, while calls are using them; freeing one twice, or NULL, does nothing. For a handle it
+ *            refuses, a function that returns no status returns 0, NULL or what its description says.
+ * Threads    any number of threads may share an aidb_db, aidb_snapshot, aidb_pinned or aidb_error. Only one
+ *            thread at a time may use an aidb_iterator, even for reading. Several threads may read the same
+ *            aidb_options or aidb_batch; a thread that changes one must be its only user. A thread that breaks
+ *            these rules gets AIDB_INVALID_ARGUMENT.
  * Status     every function that can fail returns an aidb_status and takes `error` last. AIDB_NOT_FOUND means
- *            an absent key, or the end of an iterator; it is no error. Each of them may answer
- *            AIDB_OUT_OF_MEMORY: no description says so again.
- * Errors     `error` may be NULL. Otherwise *error is written by every call: to NULL, or, if the call failed,
- *            to an object that tells why, to be released with aidb_error_free.
- * Outputs    are written only with AIDB_OK, unless their description says otherwise.
- * Bytes      are passed as pointer and length. Keys and values may hold any bytes and may be empty; a length of
- *            0 may come with NULL. Inputs are copied, or no longer needed when the call returns.
- * Buffers    that the library returns come from malloc and are released with aidb_free. Bytes that it lends
- *            are valid as long as their description says.
- * Structures whose first field is struct_size grow with later versions: start from their _INIT macro, set
- *            fields by name, and pass NULL for the defaults. A field that is set and that an older library does not
- *            know is AIDB_UNSUPPORTED there. aidb_entry, the element of an array, is frozen.
- * Panics     and exceptions never cross this border: a bug in AiDb is AIDB_INTERNAL.
- * Cancelled  threads: pthread_cancel never ends a thread inside a call, nor in what a call calls back. Functions that
- *            take `error`, but for aidb_close, are cancellation points before they do anything: a thread that was
- *            cancelled meanwhile ends there, or at any other cancellation point of its own. So it is with deferred
- *            cancellation, the usual kind; with PTHREAD_CANCEL_ASYNCHRONOUS a thread must not call AiDb.
- * fork       a child process gets AIDB_CLOSED from what its parent opened, and may release it, which touches nothing
- *            of the parent's. It may open databases of its own, whatever the threads of its parent were doing.
- *            Options and batches of the parent can be used, unless another thread was using them at that moment:
- *            AIDB_CLOSED.
+ *            that a key is absent or an iterator is at its end; it is not an error. Every such function may
+ *            return AIDB_OUT_OF_MEMORY; the descriptions do not repeat it.
+ * Errors     `error` may be NULL. Otherwise every call sets *error: to NULL if it succeeds, to an object that
+ *            says why if it fails. Release the object with aidb_error_free.
+ * Outputs    are written only if the call returns AIDB_OK, unless their description says otherwise.
+ * Bytes      are passed as a pointer and a length. Keys and values may contain any bytes and may be empty; the
+ *            pointer may be NULL if the length is 0. The library copies its inputs, or no longer needs them
+ *            when the call returns.
+ * Buffers    that the library returns come from malloc; release them with aidb_free. Bytes that it lends stay
+ *            valid for as long as their description says.
+ * Structures whose first field is struct_size may get more fields in later versions: start from their _INIT
+ *            macro, set fields by name, and pass NULL for the defaults. If a caller sets a field that an older
+ *            library does not know, that library returns AIDB_UNSUPPORTED. aidb_entry, the element of an array,
+ *            never changes.
+ * Panics     and exceptions never leave the library: a bug in AiDb is reported as AIDB_INTERNAL.
+ * Cancelled  threads: pthread_cancel never ends a thread during a call, nor during a callback that a call
+ *            makes. Every function that takes `error`, except aidb_close, is a cancellation point before it
+ *            does anything. A thread that is cancelled during a call ends at its next cancellation point, in
+ *            AiDb or elsewhere. This holds for deferred cancellation, the usual kind; a thread with
+ *            PTHREAD_CANCEL_ASYNCHRONOUS must not call AiDb.
+ * fork       in a child process, handles that the parent opened answer AIDB_CLOSED. The child may release them,
+ *            which affects nothing of the parent's. It may open databases of its own, whatever the parent's
+ *            threads were doing. It can use the parent's options and batches, except one that another thread
+ *            was using at the fork: that one answers AIDB_CLOSED.
  *
  *     aidb_db *db = NULL;
  *     aidb_error *error = NULL;
@@ -73,7 +76,7 @@
 
 
 /**
- * What a call came to. The numbers never change; later versions add to them.
+ * The result of a call. The numbers never change; later versions may add new ones.
  */
 enum aidb_status
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -81,7 +84,7 @@ enum aidb_status
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * It did what was asked.
+     * The call did what was asked.
      */
     AIDB_OK = 0,
     /**
@@ -101,7 +104,7 @@ enum aidb_status
      */
     AIDB_LOCKED = 4,
     /**
-     * Kept for transactions, of which there are none yet: nothing answers it.
+     * Reserved for transactions, which do not exist yet: no call returns it.
      */
     AIDB_CONFLICT = 5,
     /**
@@ -109,7 +112,7 @@ enum aidb_status
      */
     AIDB_CLOSED = 6,
     /**
-     * Written by a newer AiDb, or asking for something this build lacks: upgrade.
+     * The database was written by a newer AiDb, or the call asks for something this build lacks: upgrade.
      */
     AIDB_UNSUPPORTED = 7,
     /**
@@ -117,7 +120,7 @@ enum aidb_status
      */
     AIDB_INTERNAL = 8,
     /**
-     * Nothing there: an absent key, or an iterator past its end. Not an error; no error object is made.
+     * The key is absent, or the iterator is past its end. This is not an error; no error object is made.
      */
     AIDB_NOT_FOUND = 9,
     /**
@@ -125,7 +128,7 @@ enum aidb_status
      */
     AIDB_NO_SPACE = 10,
     /**
-     * There is no memory for this call: free some and call again; no reopening is needed.
+     * There was not enough memory for this call: free some and call again; reopening is not needed.
      */
     AIDB_OUT_OF_MEMORY = 11,
 };
@@ -138,47 +141,47 @@ typedef int32_t aidb_status;
 #endif // __cplusplus
 
 /**
- * Puts and deletes to apply together with aidb_write, in the order they were added; a later one on the same key
- * wins. One thread at a time may change it; several may write it.
+ * Puts and deletes that aidb_write applies together, in the order they were added; for one key the last wins.
+ * One thread at a time may change it; several may write it.
  */
 typedef struct aidb_batch aidb_batch;
 
 /**
  * An open database: an ordered map from byte-string keys (up to 16 MiB) to byte-string values (up to
- * 4 GiB - 1). Either may be empty; keys sort bytewise. Any number of threads may share it; end it with
- * aidb_close, on any thread, also while other threads are using it: their calls finish or answer AIDB_CLOSED.
+ * 4 GiB - 1). Either may be empty; keys sort bytewise. Any number of threads may share it. Close it with
+ * aidb_close, on any thread, even while other threads are using it: their calls finish or return AIDB_CLOSED.
  */
 typedef struct aidb_db aidb_db;
 
 /**
- * Why a call failed: a code, a message for a person, and whether trying again may help. May be read by any
- * number of threads; release it with aidb_error_free.
+ * Why a call failed: a code, a message for a person, and whether trying again may help. Any number of threads
+ * may read it; release it with aidb_error_free.
  */
 typedef struct aidb_error aidb_error;
 
 /**
- * A position in the entries of a database, as of one point in the order of writes. It stands on an entry or
- * nowhere; a new one stands before the first entry. One thread at a time may use it (a second is answered
+ * A position in the entries of a database as they were at one point in the order of writes. It is on an entry
+ * or on none; a new iterator is before the first entry. One thread at a time may use it (a second thread gets
  * AIDB_INVALID_ARGUMENT); it may move between threads. Release it with aidb_iter_free, before or after its
  * database is closed.
  */
 typedef struct aidb_iterator aidb_iterator;
 
 /**
- * How to open a database. One thread at a time may change it; opening copies it, so that it may be changed,
- * used again or freed afterwards.
+ * How to open a database. One thread at a time may change it. aidb_open copies it, so the caller may change,
+ * reuse or free it afterwards.
  */
 typedef struct aidb_options aidb_options;
 
 /**
- * A value lent by the database. Its bytes stay where they are until it is freed, also when the database is
+ * A value lent by the database. Its bytes stay where they are until it is freed, even after the database is
  * closed. Any number of threads may read it; release it with aidb_pinned_free.
  */
 typedef struct aidb_pinned aidb_pinned;
 
 /**
- * A point in the order of all writes that reads can be made at. It sees exactly the writes acknowledged before
- * it was created, whatever happens afterwards. Any number of threads may share it; release it with
+ * A fixed point in the order of all writes. A read at a snapshot sees exactly the writes acknowledged before
+ * the snapshot was created, whatever happens afterwards. Any number of threads may share it; release it with
  * aidb_snapshot_release, on any thread, before or after its database is closed.
  */
 typedef struct aidb_snapshot aidb_snapshot;
@@ -192,8 +195,8 @@ typedef struct {
      */
     size_t struct_size;
     /**
-     * 0 (the default): the write survives the death of the process. Otherwise it is acknowledged only when it,
-     * and every write acknowledged before it, would survive loss of power.
+     * 0 (the default): the write survives a crash of the process. Otherwise the call returns only when the
+     * write, and every write acknowledged before it, would survive a loss of power.
      */
     int32_t sync;
     /**
@@ -201,11 +204,12 @@ typedef struct {
      */
     int32_t reserved;
     /**
-     * Where to put the number of the write in the order of all writes, which AIDB_OK alone does; NULL (the default): it is
-     * not wanted. The number of a batch is that of its last operation: the operations of a batch of n have the n numbers
-     * that end there. Of an empty batch, which takes none, it is the newest number that readers see. Numbers begin at 1 and
-     * have 56 bits. A snapshot sees the write if aidb_snapshot_sequence is at or after its number. Threads that write
-     * at once need a structure each if they set this.
+     * Where the call stores the write's sequence number, its place in the order of all writes. Set only with
+     * AIDB_OK; NULL (the default) if it is not wanted. The number of a batch is that of its last operation: a
+     * batch of n operations has the n numbers that end there. An empty batch takes no number; for it the call
+     * stores the newest number that readers see. Numbers begin at 1 and have 56 bits. A snapshot sees the
+     * write if aidb_snapshot_sequence is at least this number. Threads that write at the same time need a
+     * structure each if they set this.
      */
     uint64_t *sequence_out;
 } aidb_write_options;
@@ -219,7 +223,7 @@ typedef struct {
      */
     size_t struct_size;
     /**
-     * Read as of this snapshot; NULL (the default) as of now.
+     * Read the database as this snapshot sees it; NULL (the default) as it is now.
      */
     const aidb_snapshot *snapshot;
     /**
@@ -233,13 +237,13 @@ typedef struct {
 } aidb_read_options;
 
 /**
- * Told how far a verification has come, in bytes, about once per MiB, on the thread that verifies. Answers 0 to
- * go on, anything else to end it. It may use the database, and close it.
+ * aidb_verify calls this about once per MiB, on the thread that verifies, with its progress in bytes. Return 0
+ * to continue, anything else to stop. The callback may use the database, and close it.
  */
 typedef int32_t (*aidb_progress_callback)(void *context, uint64_t bytes_done, uint64_t bytes_total);
 
 /**
- * What aidb_batch_iterate calls for a put. It must return: no longjmp, no exception.
+ * The callback of aidb_batch_iterate for a put. It must return normally: no longjmp, no exception.
  */
 typedef void (*aidb_batch_put_callback)(void *context,
                                         const char *key,
@@ -248,13 +252,13 @@ typedef void (*aidb_batch_put_callback)(void *context,
                                         size_t value_len);
 
 /**
- * What aidb_batch_iterate calls for a delete. It must return: no longjmp, no exception.
+ * The callback of aidb_batch_iterate for a delete. It must return normally: no longjmp, no exception.
  */
 typedef void (*aidb_batch_delete_callback)(void *context, const char *key, size_t key_len);
 
 /**
- * What an iterator walks, and how. Start from AIDB_ITER_OPTIONS_INIT. With a prefix and bounds an entry must
- * satisfy all. The bytes are copied.
+ * Which entries an iterator visits, and how. Start from AIDB_ITER_OPTIONS_INIT. If there are a prefix and
+ * bounds, an entry must satisfy all of them. The bytes are copied.
  */
 typedef struct {
     /**
@@ -262,7 +266,7 @@ typedef struct {
      */
     size_t struct_size;
     /**
-     * Walk as of this snapshot; NULL (the default) as of the iterator's creation.
+     * Show the database as this snapshot sees it; NULL (the default) as it is when the iterator is created.
      */
     const aidb_snapshot *snapshot;
     /**
@@ -274,7 +278,7 @@ typedef struct {
      */
     size_t lower_bound_len;
     /**
-     * The first key not to show: all shown keys are smaller; NULL for no bound.
+     * The upper bound, which is not shown: all shown keys are smaller; NULL for no bound.
      */
     const void *upper_bound;
     /**
@@ -290,7 +294,7 @@ typedef struct {
      */
     size_t prefix_len;
     /**
-     * Not 0: walk from the largest key down, so that `first` is the largest key and `next` a smaller one.
+     * Not 0: go from the largest key down, so that `first` is the largest key and `next` a smaller one.
      */
     int32_t reverse;
     /**
@@ -308,8 +312,8 @@ typedef struct {
 } aidb_iter_options;
 
 /**
- * Where aidb_iter_next_many put an entry in the caller's buffer. The caller has an array of these, so the structure never
- * changes.
+ * Where aidb_iter_next_many put an entry in the caller's buffer. Callers have arrays of this structure, so it
+ * never changes.
  */
 typedef struct {
     /**
@@ -366,7 +370,8 @@ void aidb_error_free(aidb_error *error);
 const char *aidb_version(void);
 
 /**
- * The default options; release them with aidb_options_free. NULL only if 16 million handles are open, or without memory.
+ * Makes the default options; release them with aidb_options_free. NULL only if 16 million handles are open or
+ * memory is exhausted.
  */
 aidb_options *aidb_options_new(void);
 
@@ -381,8 +386,8 @@ void aidb_options_free(aidb_options *options);
  * @param name   for example "block_cache_size"; aidb_options_name lists them all
  * @param value  "true" or "false"; a number; a size such as "64MiB" or "4096"; a codec's name; for
  *               lock_timeout milliseconds; for info_log "none", "stderr" or a path
- * @return AIDB_OK, or AIDB_INVALID_ARGUMENT: an unknown name (the message lists near ones) or a value out of
- *         its range (the message says the range); the options are unchanged then
+ * @return AIDB_OK, or AIDB_INVALID_ARGUMENT for an unknown name (the message lists similar ones) or a value
+ *         out of its range (the message gives the range); the options are then unchanged
  */
 aidb_status aidb_options_set(aidb_options *options,
                              const char *name,
@@ -392,7 +397,7 @@ aidb_status aidb_options_set(aidb_options *options,
 /**
  * Sets an option that is a number, a size in bytes or a time in milliseconds.
  *
- * @return AIDB_OK, or AIDB_INVALID_ARGUMENT as for aidb_options_set, also for an option that is no number
+ * @return AIDB_OK, or AIDB_INVALID_ARGUMENT as for aidb_options_set, also for an option that is not a number
  */
 aidb_status aidb_options_set_number(aidb_options *options,
                                     const char *name,
@@ -403,7 +408,7 @@ aidb_status aidb_options_set_number(aidb_options *options,
  * Sets an option that is a flag.
  *
  * @param value  0 is false, anything else true
- * @return AIDB_OK, or AIDB_INVALID_ARGUMENT as for aidb_options_set, also for an option that is no flag
+ * @return AIDB_OK, or AIDB_INVALID_ARGUMENT as for aidb_options_set, also for an option that is not a flag
  */
 aidb_status aidb_options_set_flag(aidb_options *options,
                                   const char *name,
@@ -411,7 +416,7 @@ aidb_status aidb_options_set_flag(aidb_options *options,
                                   aidb_error **error);
 
 /**
- * The value of an option as text that aidb_options_set takes back.
+ * The value of an option as text, in the form that aidb_options_set accepts.
  *
  * @param value_out  a zero-terminated string; release it with aidb_free
  * @return AIDB_OK, or AIDB_INVALID_ARGUMENT for an unknown name
@@ -422,13 +427,13 @@ aidb_status aidb_options_get(const aidb_options *options,
                              aidb_error **error);
 
 /**
- * The name of the option number `index`, counted from 0; NULL after the last. Static text.
+ * The name of option number `index`, counting from 0; NULL after the last option. Static text.
  */
 const char *aidb_options_name(size_t index);
 
 /**
- * Opens the database in a directory, recovering what an earlier life left in its logs. By default a missing or
- * empty directory becomes a new database.
+ * Opens the database in a directory and recovers the writes that are only in its logs. By default, if the
+ * directory is missing or empty, creates a new database there.
  *
  * @param path     a zero-terminated path
  * @param options  NULL for the defaults; copied
@@ -442,40 +447,42 @@ aidb_status aidb_open(const char *path,
                       aidb_error **error);
 
 /**
- * Flushes, stops the background threads and lets the directory go. The handle ends in any case; iterators and
- * snapshots of the database then answer AIDB_CLOSED and are still to be freed.
+ * Flushes, stops the background threads and unlocks the directory. The handle ends in any case. Iterators and
+ * snapshots of the database then return AIDB_CLOSED; the caller must still free them.
  *
- * Memory and descriptors are given back before this returns, whoever still has iterators or snapshots; a call under
- * way on another thread keeps what it works on until it answers AIDB_CLOSED. What was lent stays: values from
- * aidb_get_pinned until they are freed, key and value of an iterator until it moves or is freed.
+ * The library frees memory and descriptors before this returns, even if iterators or snapshots still exist. A
+ * call under way on another thread keeps what it is using until it returns AIDB_CLOSED. Lent bytes stay valid:
+ * values from aidb_get_pinned until they are freed, the key and value of an iterator until it moves or is
+ * freed.
  *
- * What was acknowledged survives loss of power when this returns AIDB_OK.
+ * When this returns AIDB_OK, every acknowledged write survives a loss of power.
  *
- * @return AIDB_OK; AIDB_CLOSED if it was closed before; AIDB_IO or AIDB_NO_SPACE, and then it is closed all the
- *         same, and nothing acknowledged is lost
+ * @return AIDB_OK; AIDB_CLOSED if it was closed before; AIDB_IO or AIDB_NO_SPACE if the flush failed: the
+ *         database is closed all the same, and no acknowledged write is lost
  */
 aidb_status aidb_close(aidb_db *db,
                        aidb_error **error);
 
 /**
- * Removes the database in a directory: its files, and the directory if nothing else is in it; durable when this
- * returns. Nothing is touched unless a file that only AiDb writes shows that the directory is its own. A missing
- * or empty directory is no error.
+ * Removes the database in a directory: its files, and the directory if nothing else is in it. The removal is
+ * durable when this returns. The call changes nothing unless the directory contains a file that only AiDb
+ * writes. A missing or empty directory is not an error.
  *
- * @return AIDB_OK; AIDB_LOCKED if it is open anywhere; AIDB_INVALID_ARGUMENT if the directory is not AiDb's (the
- *         message names the other engine where it can be told); AIDB_UNSUPPORTED for a path with a scheme; AIDB_IO
+ * @return AIDB_OK; AIDB_LOCKED if it is open anywhere; AIDB_INVALID_ARGUMENT if the directory is not AiDb's
+ *         (the message names the engine it belongs to, if it is a known one); AIDB_UNSUPPORTED for a path with
+ *         a scheme; AIDB_IO
  */
 aidb_status aidb_destroy(const char *path,
                          const aidb_options *options,
                          aidb_error **error);
 
 /**
- * Stores a value under a key, replacing what was there.
+ * Stores a value under a key, replacing any earlier value.
  *
  * @param key, value  copied; NULL only with a length of 0
  * @param options     NULL for the defaults
- * @return AIDB_OK, AIDB_INVALID_ARGUMENT, AIDB_CLOSED; AIDB_IO or AIDB_NO_SPACE if the log cannot be written,
- *         and then the write may or may not be there after a crash
+ * @return AIDB_OK, AIDB_INVALID_ARGUMENT, AIDB_CLOSED; AIDB_IO or AIDB_NO_SPACE if the log cannot be written:
+ *         the write may or may not be there after a crash
  */
 aidb_status aidb_put(const aidb_db *db,
                      const void *key,
@@ -486,7 +493,7 @@ aidb_status aidb_put(const aidb_db *db,
                      aidb_error **error);
 
 /**
- * Removes a key; removing an absent key is no error. Returns as aidb_put.
+ * Removes a key; removing an absent key is not an error. Returns the same as aidb_put.
  */
 aidb_status aidb_delete(const aidb_db *db,
                         const void *key,
@@ -495,8 +502,8 @@ aidb_status aidb_delete(const aidb_db *db,
                         aidb_error **error);
 
 /**
- * Applies a batch: all of its operations or none, also across a crash. The batch stays as it is and may be
- * written again, cleared or freed. Returns as aidb_put.
+ * Applies a batch: all of its operations or none, even if there is a crash. The batch does not change; it may
+ * be written again, cleared or freed. Returns the same as aidb_put.
  */
 aidb_status aidb_write(const aidb_db *db,
                        const aidb_batch *batch,
@@ -504,7 +511,7 @@ aidb_status aidb_write(const aidb_db *db,
                        aidb_error **error);
 
 /**
- * Reads the value stored under a key, into a buffer of its own.
+ * Reads the value stored under a key into a new buffer.
  *
  * @param options        NULL for the defaults
  * @param value_out      release it with aidb_free; a zero byte follows the value; an empty value is not NULL
@@ -520,12 +527,12 @@ aidb_status aidb_get(const aidb_db *db,
                      aidb_error **error);
 
 /**
- * Reads the value stored under a key without copying it: a large one is lent from the block cache. For one of a
- * few hundred bytes aidb_get is as fast.
+ * Reads the value stored under a key without copying it: a large value is lent from the block cache. For
+ * values of a few hundred bytes aidb_get is as fast.
  *
  * @param options     NULL for the defaults
  * @param pinned_out  release it with aidb_pinned_free
- * @return as aidb_get
+ * @return the same as aidb_get
  */
 aidb_status aidb_get_pinned(const aidb_db *db,
                             const void *key,
@@ -535,7 +542,7 @@ aidb_status aidb_get_pinned(const aidb_db *db,
                             aidb_error **error);
 
 /**
- * Whether a key has a value: AIDB_OK if it has, AIDB_NOT_FOUND if not; otherwise as aidb_get.
+ * Whether a key has a value: AIDB_OK if it has, AIDB_NOT_FOUND if not; otherwise the same as aidb_get.
  *
  * @param options  NULL for the defaults
  */
@@ -546,15 +553,17 @@ aidb_status aidb_contains(const aidb_db *db,
                           aidb_error **error);
 
 /**
- * Reads the values of many keys, all as of one point in the order of writes; cheaper than as many aidb_get.
+ * Reads the values of many keys, all at one point in the order of writes; cheaper than a call of aidb_get for
+ * each.
  *
  * @param count           the number of keys, and of places in the arrays
  * @param keys, key_lens  `count` keys and their lengths
  * @param options         NULL for the defaults
  * @param values_out      `count` places: where each value lies in the buffer; NULL for an absent key
  * @param value_lens_out  `count` places: the length of each value; 0 for an absent key
- * @param buffer_out      holds all values; release it, and with it them, with one aidb_free
- * @return AIDB_OK, AIDB_INVALID_ARGUMENT, AIDB_CLOSED, AIDB_IO or AIDB_CORRUPTION; one failing key fails the call
+ * @param buffer_out      holds all values; one aidb_free releases it and them
+ * @return AIDB_OK, AIDB_INVALID_ARGUMENT, AIDB_CLOSED, AIDB_IO or AIDB_CORRUPTION; if one key fails, the call
+ *         fails
  */
 aidb_status aidb_get_many(const aidb_db *db,
                           size_t count,
@@ -567,18 +576,19 @@ aidb_status aidb_get_many(const aidb_db *db,
                           aidb_error **error);
 
 /**
- * Writes everything acknowledged so far to tables, durably; returns when it survives loss of power.
+ * Writes every write acknowledged so far to tables. When this returns, they survive a loss of power.
  *
- * @return AIDB_OK, AIDB_CLOSED, AIDB_IO or AIDB_NO_SPACE; a failed flush loses nothing acknowledged
+ * @return AIDB_OK, AIDB_CLOSED, AIDB_IO or AIDB_NO_SPACE; a failed flush loses no acknowledged write
  */
-aidb_status aidb_flush(const aidb_db *db, aidb_error **error);
+aidb_status aidb_flush(const aidb_db *db,
+                       aidb_error **error);
 
 /**
- * Compacts the keys in [start, end), so that deleted and overwritten entries that no snapshot sees give back
- * their space. Returns when it is durable.
+ * Compacts the keys in [start, end): frees the space of deleted and overwritten entries that no snapshot sees.
+ * The result is durable when this returns.
  *
  * @param start, end  NULL means no bound
- * @return as aidb_flush, or AIDB_INVALID_ARGUMENT
+ * @return the same as aidb_flush, or AIDB_INVALID_ARGUMENT
  */
 aidb_status aidb_compact_range(const aidb_db *db,
                                const void *start,
@@ -588,7 +598,7 @@ aidb_status aidb_compact_range(const aidb_db *db,
                                aidb_error **error);
 
 /**
- * About how many bytes of tables the keys in [start, end) take; what is still in memory is not counted.
+ * About how many bytes the keys in [start, end) take in tables; entries still in memory are not counted.
  *
  * @param start, end  NULL means no bound
  * @return AIDB_OK, AIDB_INVALID_ARGUMENT, AIDB_CLOSED, AIDB_IO or AIDB_CORRUPTION
@@ -602,7 +612,7 @@ aidb_status aidb_approximate_size(const aidb_db *db,
                                   aidb_error **error);
 
 /**
- * A report by name; the guide lists the names.
+ * The report with a given name; the guide lists the names.
  *
  * @param text_out  a zero-terminated string; release it with aidb_free
  * @return AIDB_OK, AIDB_NOT_FOUND for an unknown name, AIDB_INVALID_ARGUMENT or AIDB_CLOSED
@@ -610,7 +620,7 @@ aidb_status aidb_approximate_size(const aidb_db *db,
 aidb_status aidb_property(const aidb_db *db, const char *name, char **text_out, aidb_error **error);
 
 /**
- * Counters since open and sizes now, as a JSON object.
+ * Counters since the database was opened and current sizes, as a JSON object.
  *
  * @param json_out  a zero-terminated string; release it with aidb_free
  * @return AIDB_OK, AIDB_INVALID_ARGUMENT or AIDB_CLOSED
@@ -618,7 +628,7 @@ aidb_status aidb_property(const aidb_db *db, const char *name, char **text_out, 
 aidb_status aidb_stats_json(const aidb_db *db, char **json_out, aidb_error **error);
 
 /**
- * The directory the database lives in.
+ * The directory of the database.
  *
  * @param path_out  a zero-terminated string; release it with aidb_free
  * @return AIDB_OK, AIDB_INVALID_ARGUMENT or AIDB_CLOSED
@@ -626,14 +636,15 @@ aidb_status aidb_stats_json(const aidb_db *db, char **json_out, aidb_error **err
 aidb_status aidb_path(const aidb_db *db, char **path_out, aidb_error **error);
 
 /**
- * Whether the database has been closed; true also for a handle that is no database.
+ * Whether the database has been closed; also true for a handle that is not a database.
  */
 bool aidb_is_closed(const aidb_db *db);
 
 /**
- * Makes a consistent copy in another directory, which must be missing or empty, while reads and writes go on. It
- * holds every write acknowledged before the call, opens by itself, and is durable when this returns. Its tables
- * are hard links where the file system allows that. After an error what was made is removed.
+ * Makes a consistent copy in another directory, which must be missing or empty, while reads and writes go on.
+ * The copy contains every write acknowledged before the call, is a database of its own, and is durable when
+ * this returns. Its tables are hard links where the file system allows that. After an error the call removes
+ * what it made.
  *
  * @param path  the directory of the copy
  * @return AIDB_OK; AIDB_INVALID_ARGUMENT if `path` is a file or a directory that is not empty; AIDB_LOCKED,
@@ -644,18 +655,20 @@ aidb_status aidb_checkpoint(const aidb_db *db,
                             aidb_error **error);
 
 /**
- * Reads everything the database consists of from disk, past the caches, and checks it, while reads and writes go
- * on; then reads everything as of one point as a user does, and compares. Damage is no error: it is in the report, by
- * file and offset. Cost: reads every table seven times, of which the system's file cache mostly answers five.
+ * Reads every file of the database from disk, bypassing the caches, and checks it, while reads and writes go
+ * on. Then reads all entries at one point through the public read paths and compares. Damage is not an error:
+ * the report lists it by file and offset. Cost: reads every table seven times; about five of these mostly come
+ * from the system's file cache.
  *
- * @param progress    told how far it has come; may be NULL
+ * @param progress    called with the progress; may be NULL
  * @param context     passed to `progress`
- * @param is_ok_out   whether everything was looked at and nothing is damaged; may be NULL
+ * @param is_ok_out   true if everything was checked and nothing is damaged; may be NULL
  * @param report_out  a JSON object: is_ok, is_complete, tables, entries, logs, records, bytes, damaged_places, and
- *                    damage, an array of {file, offset, message, kind}, the kind being "Corruption", "Io", "Unsupported",
- *                    or "Internal" if the bytes are right and a way of reading does not find what is there, which
- *                    is a fault of AiDb; release it with aidb_free; may be NULL
- * @return AIDB_OK, damaged or not; AIDB_INVALID_ARGUMENT; AIDB_CLOSED, also if it is closed meanwhile
+ *                    damage, an array of {file, offset, message, kind}. The kind is "Corruption", "Io",
+ *                    "Unsupported", or "Internal" if the bytes are right but some way of reading does not find
+ *                    them, which is a bug in AiDb. Release it with aidb_free; may be NULL
+ * @return AIDB_OK, damaged or not; AIDB_INVALID_ARGUMENT; AIDB_CLOSED, also if the database is closed during
+ *         the call
  */
 aidb_status aidb_verify(const aidb_db *db,
                         aidb_progress_callback progress,
@@ -665,24 +678,26 @@ aidb_status aidb_verify(const aidb_db *db,
                         aidb_error **error);
 
 /**
- * Makes a new database of what can still be read of a damaged one, which is not changed: tables block by block, logs
- * record by record, with or without the manifest. First try to open the database: after an ordinary crash
- * nothing is damaged. A table that is read whole and holds other entries than the manifest or the table itself says is
- * reported too, with offset and end 0, and keeps all its entries. A deleted key may come back only if the table or record with its tombstone is lost, or the
- * manifest is and a crash had left a table behind that was already compacted.
+ * Makes a new database from what can still be read of a damaged one, which it does not change. It reads tables
+ * block by block and logs record by record, with or without the manifest. Try to open the database first:
+ * after an ordinary crash nothing is damaged. If a table can be read completely but its entries are not those
+ * that the manifest or the table itself states, all its entries are kept and the report lists it with offset
+ * and end 0. A deleted key can come back only if the table or log record with its tombstone is lost, or if the
+ * manifest is lost and a crash had left behind a table that was already compacted.
  *
  * @param path        the damaged database, closed
  * @param into        the directory of the new one: missing or empty
  * @param options     how new tables are built; NULL for the defaults
- * @param is_ok_out   whether everything could be read and is what it should be; may be NULL
+ * @param is_ok_out   true if everything could be read and is as it should be; may be NULL
  * @param report_out  a JSON object: is_ok, tables, table_entries, logs, log_records, entries_written,
  *                    last_sequence, lost_places, and lost, an array of {file, offset, end, message, smallest_key,
- *                    largest_key, first_sequence, last_sequence}, keys in hexadecimal and null for what is not known;
+ *                    largest_key, first_sequence, last_sequence}, keys in hexadecimal, null where unknown;
  *                    release it with aidb_free; may be NULL
- * @return AIDB_OK, whatever was lost; AIDB_LOCKED if the database is open for writing; AIDB_INVALID_ARGUMENT if
- *         `path` holds nothing of a database or `into` something; AIDB_UNSUPPORTED if a newer AiDb wrote it or a path has a scheme;
- *         AIDB_IO or AIDB_NO_SPACE while writing, and then `into` is left empty; AIDB_INTERNAL if what was read is not
- *         accounted for in what was written, and then too
+ * @return AIDB_OK, whatever was lost; AIDB_LOCKED if the database is open for writing; AIDB_INVALID_ARGUMENT
+ *         if `path` contains no part of a database or `into` is not empty; AIDB_UNSUPPORTED if a newer AiDb
+ *         wrote it or a path has a scheme; AIDB_IO or AIDB_NO_SPACE if writing fails; AIDB_INTERNAL if the
+ *         entries written are not those that were read. After AIDB_IO, AIDB_NO_SPACE and AIDB_INTERNAL `into`
+ *         is empty
  */
 aidb_status aidb_repair(const char *path,
                         const char *into,
@@ -692,13 +707,13 @@ aidb_status aidb_repair(const char *path,
                         aidb_error **error);
 
 /**
- * The bytes of the value, as many as aidb_pinned_len says; not zero-terminated. Valid until the value is freed.
- * NULL for a handle that is no live value.
+ * The bytes of the value; aidb_pinned_len is their number; not zero-terminated. Valid until the value is
+ * freed. NULL for a handle that is not a live value.
  */
 const char *aidb_pinned_data(const aidb_pinned *pinned);
 
 /**
- * The number of bytes of the value; 0 for a handle that is no live value.
+ * The number of bytes of the value; 0 for a handle that is not a live value.
  */
 size_t aidb_pinned_len(const aidb_pinned *pinned);
 
@@ -708,7 +723,8 @@ size_t aidb_pinned_len(const aidb_pinned *pinned);
 void aidb_pinned_free(aidb_pinned *pinned);
 
 /**
- * An empty batch; release it with aidb_batch_free. NULL only if 16 million handles are open, or without memory.
+ * Makes an empty batch; release it with aidb_batch_free. NULL only if 16 million handles are open or memory is
+ * exhausted.
  */
 aidb_batch *aidb_batch_new(void);
 
@@ -721,7 +737,8 @@ void aidb_batch_free(aidb_batch *batch);
  * Adds a put.
  *
  * @param key, value  copied; NULL only with a length of 0
- * @return AIDB_OK; AIDB_INVALID_ARGUMENT, also if the batch would pass 4 GiB, and AIDB_CLOSED; it is unchanged then
+ * @return AIDB_OK; AIDB_INVALID_ARGUMENT, also if the batch would exceed 4 GiB; AIDB_CLOSED. After an error
+ *         the batch is unchanged
  */
 aidb_status aidb_batch_put(aidb_batch *batch,
                            const void *key,
@@ -731,7 +748,7 @@ aidb_status aidb_batch_put(aidb_batch *batch,
                            aidb_error **error);
 
 /**
- * Adds a delete; deleting an absent key is no error. Returns as aidb_batch_put.
+ * Adds a delete; deleting an absent key is not an error. Returns the same as aidb_batch_put.
  */
 aidb_status aidb_batch_delete(aidb_batch *batch,
                               const void *key,
@@ -739,34 +756,34 @@ aidb_status aidb_batch_delete(aidb_batch *batch,
                               aidb_error **error);
 
 /**
- * Adds all operations of another batch after this one's own. Returns as aidb_batch_put.
+ * Adds all operations of another batch after those of this one. Returns the same as aidb_batch_put.
  *
- * @param other  stays as it is; may be the same batch
+ * @param other  is not changed; may be the same batch
  */
 aidb_status aidb_batch_append(aidb_batch *batch, const aidb_batch *other, aidb_error **error);
 
 /**
- * Removes all operations and keeps the memory for the next ones.
+ * Removes all operations; keeps the memory for later ones.
  *
  * @return AIDB_OK, AIDB_INVALID_ARGUMENT or AIDB_CLOSED
  */
 aidb_status aidb_batch_clear(aidb_batch *batch, aidb_error **error);
 
 /**
- * The number of operations; 0 for a handle that is no live batch.
+ * The number of operations; 0 for a handle that is not a live batch.
  */
 size_t aidb_batch_count(const aidb_batch *batch);
 
 /**
- * Bytes the batch takes in memory and in the log; 0 for a handle that is no live batch.
+ * The bytes that the batch takes in memory and in the log; 0 for a handle that is not a live batch.
  */
 size_t aidb_batch_byte_size(const aidb_batch *batch);
 
 /**
- * Calls back for each operation, in order; keys and values are valid until the callback returns. A callback may
- * call any function of this library, but cannot change the batch it is called for.
+ * Calls a callback for each operation, in order. The key and value are valid until the callback returns. A
+ * callback may call any function of this library, but it cannot change the batch that is iterated.
  *
- * @param context        passed to the callbacks as it is
+ * @param context        passed to the callbacks unchanged
  * @param on_put         NULL skips puts
  * @param on_delete      NULL skips deletes
  * @return AIDB_OK, AIDB_INVALID_ARGUMENT or AIDB_CLOSED
@@ -778,7 +795,8 @@ aidb_status aidb_batch_iterate(const aidb_batch *batch,
                                aidb_error **error);
 
 /**
- * Pins the present point in the order of all writes. While it is held, versions it can see take space on disk.
+ * Creates a snapshot of the current point in the order of all writes. Until it is released, the old values it
+ * can see take space on disk.
  *
  * @return AIDB_OK, AIDB_INVALID_ARGUMENT or AIDB_CLOSED
  */
@@ -787,18 +805,18 @@ aidb_status aidb_snapshot_create(const aidb_db *db,
                                  aidb_error **error);
 
 /**
- * The number of the last write that the snapshot sees; 0 for a handle that is no live snapshot.
+ * The sequence number of the last write that the snapshot sees; 0 for a handle that is not a live snapshot.
  */
 uint64_t aidb_snapshot_sequence(const aidb_snapshot *snapshot);
 
 /**
- * Releases a snapshot; NULL and a snapshot that was released before are ignored. Iterators made with it keep
- * their view.
+ * Releases a snapshot; NULL and a snapshot that was released before are ignored. Iterators created with it
+ * still see the same entries.
  */
 void aidb_snapshot_release(aidb_snapshot *snapshot);
 
 /**
- * Creates an iterator, which stands before the first entry.
+ * Creates an iterator, positioned before the first entry.
  *
  * @param options       NULL for the defaults: every entry, in key order; copied
  * @param iterator_out  release it with aidb_iter_free
@@ -837,21 +855,22 @@ aidb_status aidb_iter_prefix(const aidb_db *db,
 void aidb_iter_free(aidb_iterator *iterator);
 
 /**
- * Moves to the first entry in walking order.
+ * Moves to the first entry in the iterator's order.
  *
- * @return AIDB_OK if the iterator stands on an entry, AIDB_NOT_FOUND if there is none; AIDB_IO,
- *         AIDB_CORRUPTION, AIDB_CLOSED or AIDB_INVALID_ARGUMENT
+ * @return AIDB_OK if the iterator is on an entry, AIDB_NOT_FOUND if there is none; AIDB_IO, AIDB_CORRUPTION,
+ *         AIDB_CLOSED or AIDB_INVALID_ARGUMENT
  */
-aidb_status aidb_iter_first(aidb_iterator *iterator, aidb_error **error);
+aidb_status aidb_iter_first(aidb_iterator *iterator,
+                            aidb_error **error);
 
 /**
- * Moves to the last entry in walking order. Returns as aidb_iter_first.
+ * Moves to the last entry in the iterator's order. Returns the same as aidb_iter_first.
  */
 aidb_status aidb_iter_last(aidb_iterator *iterator, aidb_error **error);
 
 /**
- * Moves to the first entry at or after a key in walking order: the smallest key at or above it, or with
- * `reverse` the largest at or below it. Returns as aidb_iter_first.
+ * Moves to the first entry at or after a key in the iterator's order: the smallest key >= it, or with
+ * `reverse` the largest key <= it. Returns the same as aidb_iter_first.
  */
 aidb_status aidb_iter_seek(aidb_iterator *iterator,
                            const void *key,
@@ -859,8 +878,8 @@ aidb_status aidb_iter_seek(aidb_iterator *iterator,
                            aidb_error **error);
 
 /**
- * Moves to the last entry at or before a key in walking order: the largest key at or below it, or with
- * `reverse` the smallest at or above it. Returns as aidb_iter_first.
+ * Moves to the last entry at or before a key in the iterator's order: the largest key <= it, or with `reverse`
+ * the smallest key >= it. Returns the same as aidb_iter_first.
  */
 aidb_status aidb_iter_seek_for_prev(aidb_iterator *iterator,
                                     const void *key,
@@ -868,27 +887,27 @@ aidb_status aidb_iter_seek_for_prev(aidb_iterator *iterator,
                                     aidb_error **error);
 
 /**
- * Moves one entry on in walking order; a new iterator goes to the first. Past the end it stands nowhere, and
- * only aidb_iter_prev leads back. Returns as aidb_iter_first.
+ * Moves to the next entry in the iterator's order; a new iterator moves to the first. Past the end it is on no
+ * entry, and aidb_iter_prev moves it back to the last. Returns the same as aidb_iter_first.
  */
 aidb_status aidb_iter_next(aidb_iterator *iterator,
                            aidb_error **error);
 
 /**
- * Moves one entry back in walking order; a new iterator goes to the last. Before the first it stands nowhere,
- * and only aidb_iter_next leads back. Returns as aidb_iter_first.
+ * Moves to the previous entry in the iterator's order; a new iterator moves to the last. Before the first it
+ * is on no entry, and aidb_iter_next moves it back to the first. Returns the same as aidb_iter_first.
  */
 aidb_status aidb_iter_prev(aidb_iterator *iterator,
                            aidb_error **error);
 
 /**
- * Whether the iterator stands on an entry.
+ * Whether the iterator is on an entry.
  */
 bool aidb_iter_valid(const aidb_iterator *iterator);
 
 /**
- * The key the iterator stands on; not zero-terminated. Valid until the iterator moves or is freed, also if the
- * database is closed meanwhile. NULL, and a length of 0, if it stands nowhere.
+ * The key of the current entry; not zero-terminated. Valid until the iterator moves or is freed, even if the
+ * database is closed in between. NULL, with a length of 0, if the iterator is on no entry.
  *
  * @param key_len_out  the length in bytes; NULL if it is not wanted
  */
@@ -896,31 +915,33 @@ const char *aidb_iter_key(const aidb_iterator *iterator,
                           size_t *key_len_out);
 
 /**
- * The value the iterator stands on; as aidb_iter_key.
+ * The value of the current entry; otherwise the same as aidb_iter_key.
  *
  * @param value_len_out  the length in bytes; NULL if it is not wanted
  */
 const char *aidb_iter_value(const aidb_iterator *iterator, size_t *value_len_out);
 
 /**
- * The error that the last move ended with, until the next aidb_iter_first, _last or _seek.
+ * The error of the last move; it stays until the next aidb_iter_first, _last or _seek.
  *
  * @return AIDB_OK, AIDB_IO, AIDB_CORRUPTION, AIDB_CLOSED or AIDB_INVALID_ARGUMENT
  */
 aidb_status aidb_iter_status(const aidb_iterator *iterator, aidb_error **error);
 
 /**
- * Copies the entry the iterator stands on and those after it in walking order into the caller's buffer, as many
- * as fit, and moves after the last one copied. A new iterator starts at the first entry. The fast way to scan.
+ * Copies the current entry and those after it in the iterator's order into the caller's buffer, as many as
+ * fit, and moves to the entry after the last one copied. A new iterator starts at the first entry. This is the
+ * fastest way to scan.
  *
- * @param entries      `max_entries` places: where each entry's key and value lie in the buffer
+ * @param entries      an array of `max_entries`: receives where each entry's key and value are in the buffer
  * @param max_entries  at least 1
  * @param buffer       `buffer_size` bytes
  * @param count_out    the number of entries copied: at least 1 with AIDB_OK, otherwise 0
- * @param needed_out   NULL, or a place for the bytes that the next entry needs if not even it fits, otherwise 0
+ * @param needed_out   NULL, or receives the bytes that the next entry needs if not even that one fits,
+ *                     otherwise 0
  * @return AIDB_OK; AIDB_NOT_FOUND at the end; AIDB_INVALID_ARGUMENT also if the buffer is too small for the
  *         next entry (see needed_out; the iterator has not moved); AIDB_IO, AIDB_CORRUPTION or AIDB_CLOSED
- * Both outputs are written whatever is returned.
+ * Both outputs are always written, whatever the call returns.
  */
 aidb_status aidb_iter_next_many(aidb_iterator *iterator,
                                 aidb_entry *entries,

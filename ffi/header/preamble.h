@@ -8,37 +8,40 @@
  * Names      aidb_<noun>_<verb>, and aidb_<verb> for the database itself. Options have the same names in every
  *            language; the guide lists them.
  * Handles    aidb_db, aidb_options, aidb_batch, aidb_snapshot, aidb_iterator, aidb_pinned and aidb_error are
- *            opaque. A pointer to one is a number that is looked up, never an address: NULL, one of another
- *            type or one that AiDb never gave out is answered with AIDB_INVALID_ARGUMENT, one that was closed
- *            or freed with AIDB_CLOSED. Handles may be freed in any order, on any thread, with calls in flight;
- *            freeing one twice, or NULL, does nothing. Functions that return no status answer 0, NULL or what
- *            their description says.
- * Threads    any number of threads may share an aidb_db, aidb_snapshot, aidb_pinned or aidb_error. An
- *            aidb_iterator serves one thread at a time, also for reading; aidb_options and aidb_batch may be
- *            read by several or changed by one. A second thread that comes in between is answered with
- *            AIDB_INVALID_ARGUMENT.
+ *            opaque. A handle is a number that the library looks up, never an address. A call answers
+ *            AIDB_INVALID_ARGUMENT for NULL, for a handle of another type and for one that AiDb never gave out,
+ *            and AIDB_CLOSED for one that was closed or freed. Handles may be freed in any order, on any
+ *            thread, while calls are using them; freeing one twice, or NULL, does nothing. For a handle it
+ *            refuses, a function that returns no status returns 0, NULL or what its description says.
+ * Threads    any number of threads may share an aidb_db, aidb_snapshot, aidb_pinned or aidb_error. Only one
+ *            thread at a time may use an aidb_iterator, even for reading. Several threads may read the same
+ *            aidb_options or aidb_batch; a thread that changes one must be its only user. A thread that breaks
+ *            these rules gets AIDB_INVALID_ARGUMENT.
  * Status     every function that can fail returns an aidb_status and takes `error` last. AIDB_NOT_FOUND means
- *            an absent key, or the end of an iterator; it is no error. Each of them may answer
- *            AIDB_OUT_OF_MEMORY: no description says so again.
- * Errors     `error` may be NULL. Otherwise *error is written by every call: to NULL, or, if the call failed,
- *            to an object that tells why, to be released with aidb_error_free.
- * Outputs    are written only with AIDB_OK, unless their description says otherwise.
- * Bytes      are passed as pointer and length. Keys and values may hold any bytes and may be empty; a length of
- *            0 may come with NULL. Inputs are copied, or no longer needed when the call returns.
- * Buffers    that the library returns come from malloc and are released with aidb_free. Bytes that it lends
- *            are valid as long as their description says.
- * Structures whose first field is struct_size grow with later versions: start from their _INIT macro, set
- *            fields by name, and pass NULL for the defaults. A field that is set and that an older library does not
- *            know is AIDB_UNSUPPORTED there. aidb_entry, the element of an array, is frozen.
- * Panics     and exceptions never cross this border: a bug in AiDb is AIDB_INTERNAL.
- * Cancelled  threads: pthread_cancel never ends a thread inside a call, nor in what a call calls back. Functions that
- *            take `error`, but for aidb_close, are cancellation points before they do anything: a thread that was
- *            cancelled meanwhile ends there, or at any other cancellation point of its own. So it is with deferred
- *            cancellation, the usual kind; with PTHREAD_CANCEL_ASYNCHRONOUS a thread must not call AiDb.
- * fork       a child process gets AIDB_CLOSED from what its parent opened, and may release it, which touches nothing
- *            of the parent's. It may open databases of its own, whatever the threads of its parent were doing.
- *            Options and batches of the parent can be used, unless another thread was using them at that moment:
- *            AIDB_CLOSED.
+ *            that a key is absent or an iterator is at its end; it is not an error. Every such function may
+ *            return AIDB_OUT_OF_MEMORY; the descriptions do not repeat it.
+ * Errors     `error` may be NULL. Otherwise every call sets *error: to NULL if it succeeds, to an object that
+ *            says why if it fails. Release the object with aidb_error_free.
+ * Outputs    are written only if the call returns AIDB_OK, unless their description says otherwise.
+ * Bytes      are passed as a pointer and a length. Keys and values may contain any bytes and may be empty; the
+ *            pointer may be NULL if the length is 0. The library copies its inputs, or no longer needs them
+ *            when the call returns.
+ * Buffers    that the library returns come from malloc; release them with aidb_free. Bytes that it lends stay
+ *            valid for as long as their description says.
+ * Structures whose first field is struct_size may get more fields in later versions: start from their _INIT
+ *            macro, set fields by name, and pass NULL for the defaults. If a caller sets a field that an older
+ *            library does not know, that library returns AIDB_UNSUPPORTED. aidb_entry, the element of an array,
+ *            never changes.
+ * Panics     and exceptions never leave the library: a bug in AiDb is reported as AIDB_INTERNAL.
+ * Cancelled  threads: pthread_cancel never ends a thread during a call, nor during a callback that a call
+ *            makes. Every function that takes `error`, except aidb_close, is a cancellation point before it
+ *            does anything. A thread that is cancelled during a call ends at its next cancellation point, in
+ *            AiDb or elsewhere. This holds for deferred cancellation, the usual kind; a thread with
+ *            PTHREAD_CANCEL_ASYNCHRONOUS must not call AiDb.
+ * fork       in a child process, handles that the parent opened answer AIDB_CLOSED. The child may release them,
+ *            which affects nothing of the parent's. It may open databases of its own, whatever the parent's
+ *            threads were doing. It can use the parent's options and batches, except one that another thread
+ *            was using at the fork: that one answers AIDB_CLOSED.
  *
  *     aidb_db *db = NULL;
  *     aidb_error *error = NULL;

@@ -10,7 +10,7 @@ use crate::handle::{self, Object, aidb_batch, aidb_error};
 use crate::ptr::bytes;
 use crate::status::aidb_status;
 
-/// What aidb_batch_iterate calls for a put. It must return: no longjmp, no exception.
+/// The callback of aidb_batch_iterate for a put. It must return normally: no longjmp, no exception.
 pub type aidb_batch_put_callback = Option<
     unsafe extern "C" fn(
         context: *mut c_void,
@@ -21,11 +21,12 @@ pub type aidb_batch_put_callback = Option<
     ),
 >;
 
-/// What aidb_batch_iterate calls for a delete. It must return: no longjmp, no exception.
+/// The callback of aidb_batch_iterate for a delete. It must return normally: no longjmp, no exception.
 pub type aidb_batch_delete_callback =
     Option<unsafe extern "C" fn(context: *mut c_void, key: *const c_char, key_len: usize)>;
 
-/// An empty batch; release it with aidb_batch_free. NULL only if 16 million handles are open, or without memory.
+/// Makes an empty batch; release it with aidb_batch_free. NULL only if 16 million handles are open or memory is
+/// exhausted.
 #[unsafe(no_mangle)]
 pub extern "C" fn aidb_batch_new() -> *mut aidb_batch {
     quietly(std::ptr::null_mut(), || {
@@ -42,7 +43,8 @@ pub unsafe extern "C" fn aidb_batch_free(batch: *mut aidb_batch) {
 /// Adds a put.
 ///
 /// @param key, value  copied; NULL only with a length of 0
-/// @return AIDB_OK; AIDB_INVALID_ARGUMENT, also if the batch would pass 4 GiB, and AIDB_CLOSED; it is unchanged then
+/// @return AIDB_OK; AIDB_INVALID_ARGUMENT, also if the batch would exceed 4 GiB; AIDB_CLOSED. After an error
+///         the batch is unchanged
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_batch_put(
     batch: *mut aidb_batch,
@@ -66,7 +68,7 @@ pub unsafe extern "C-unwind" fn aidb_batch_put(
     }
 }
 
-/// Adds a delete; deleting an absent key is no error. Returns as aidb_batch_put.
+/// Adds a delete; deleting an absent key is not an error. Returns the same as aidb_batch_put.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_batch_delete(
     batch: *mut aidb_batch,
@@ -85,9 +87,9 @@ pub unsafe extern "C-unwind" fn aidb_batch_delete(
     }
 }
 
-/// Adds all operations of another batch after this one's own. Returns as aidb_batch_put.
+/// Adds all operations of another batch after those of this one. Returns the same as aidb_batch_put.
 ///
-/// @param other  stays as it is; may be the same batch
+/// @param other  is not changed; may be the same batch
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_batch_append(
     batch: *mut aidb_batch,
@@ -110,7 +112,7 @@ pub unsafe extern "C-unwind" fn aidb_batch_append(
     }
 }
 
-/// Removes all operations and keeps the memory for the next ones.
+/// Removes all operations; keeps the memory for later ones.
 ///
 /// @return AIDB_OK, AIDB_INVALID_ARGUMENT or AIDB_CLOSED
 #[unsafe(no_mangle)]
@@ -131,7 +133,7 @@ pub unsafe extern "C-unwind" fn aidb_batch_clear(
     }
 }
 
-/// The number of operations; 0 for a handle that is no live batch.
+/// The number of operations; 0 for a handle that is not a live batch.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn aidb_batch_count(batch: *const aidb_batch) -> usize {
     quietly(0, || {
@@ -141,7 +143,7 @@ pub unsafe extern "C" fn aidb_batch_count(batch: *const aidb_batch) -> usize {
     })
 }
 
-/// Bytes the batch takes in memory and in the log; 0 for a handle that is no live batch.
+/// The bytes that the batch takes in memory and in the log; 0 for a handle that is not a live batch.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn aidb_batch_byte_size(batch: *const aidb_batch) -> usize {
     quietly(0, || {
@@ -151,10 +153,10 @@ pub unsafe extern "C" fn aidb_batch_byte_size(batch: *const aidb_batch) -> usize
     })
 }
 
-/// Calls back for each operation, in order; keys and values are valid until the callback returns. A callback may
-/// call any function of this library, but cannot change the batch it is called for.
+/// Calls a callback for each operation, in order. The key and value are valid until the callback returns. A
+/// callback may call any function of this library, but it cannot change the batch that is iterated.
 ///
-/// @param context        passed to the callbacks as it is
+/// @param context        passed to the callbacks unchanged
 /// @param on_put         NULL skips puts
 /// @param on_delete      NULL skips deletes
 /// @return AIDB_OK, AIDB_INVALID_ARGUMENT or AIDB_CLOSED

@@ -1,15 +1,15 @@
 //! `pthread_cancel`, which must not end a thread inside the engine: its locks would stay taken, and unwinding by the
-//! system's own means must not pass through Rust.
+//! C library must not pass through Rust frames.
 //!
-//! A thread is ended at a cancellation point, a function of the C library that may wait for the disk or for another thread.
-//! So every call that may reach one holds cancellation off, and lets it in again when it returns. For a read that memory can
-//! answer that would be a good part of its cost: what of it reaches the system holds cancellation off by itself (OS-5 of core's
-//! `env/os.rs`). That a thread which does
-//! nothing but call AiDb can be cancelled at all, a call begins with a cancellation point of its own.
+//! A cancelled thread ends at a cancellation point: a C library function that may wait for the disk or for
+//! another thread. So every call that may reach one disables cancellation, and enables it again when it
+//! returns. For a read that memory can answer, this would be a good part of the cost; instead, the parts of a
+//! read that reach the system disable cancellation themselves (OS-5 of core's `env/os.rs`). A call begins with
+//! a cancellation point of its own, so that a thread which does nothing but call AiDb can be cancelled at all.
 
 use std::ffi::c_int;
 
-/// Ends the calling thread if it has been cancelled, and unwinds it by the system's means. No frame between here and the C
+/// Ends the calling thread if it has been cancelled; the C library unwinds it. No frame between here and the C
 /// program may have anything to drop.
 #[inline]
 pub(crate) fn point() {
@@ -19,12 +19,13 @@ pub(crate) fn point() {
             /// POSIX; the crate libc does not declare it.
             fn pthread_testcancel();
         }
-        // SAFETY: the frames above are those of `guard` and of an exported `extern "C-unwind"` function, which own nothing.
+        // SAFETY: the frames above belong to `guard` and to an exported `extern "C-unwind"` function; they own
+        // nothing.
         unsafe { pthread_testcancel() };
     }
 }
 
-/// Holds cancellation of the calling thread off until it is dropped, in the same thread.
+/// Disables cancellation of the calling thread until it is dropped, in the same thread.
 pub(crate) struct HoldOff {
     before: c_int,
 }
@@ -50,7 +51,7 @@ const DISABLE: c_int = 1;
 #[cfg(not(target_os = "linux"))]
 const DISABLE: c_int = 0;
 
-/// Sets whether the calling thread may be cancelled; what was set before.
+/// Sets whether the calling thread may be cancelled; returns the former setting.
 #[cfg(all(any(target_os = "linux", target_os = "macos"), not(miri)))]
 #[inline]
 fn set_state(state: c_int) -> c_int {

@@ -22,16 +22,17 @@ use crate::status::{AIDB_NOT_FOUND, AIDB_OK, aidb_status};
 pub struct aidb_write_options {
     /// sizeof(aidb_write_options)
     pub struct_size: usize,
-    /// 0 (the default): the write survives the death of the process. Otherwise it is acknowledged only when it,
-    /// and every write acknowledged before it, would survive loss of power.
+    /// 0 (the default): the write survives a crash of the process. Otherwise the call returns only when the
+    /// write, and every write acknowledged before it, would survive a loss of power.
     pub sync: i32,
     /// 0
     pub reserved: i32,
-    /// Where to put the number of the write in the order of all writes, which AIDB_OK alone does; NULL (the default): it is
-    /// not wanted. The number of a batch is that of its last operation: the operations of a batch of n have the n numbers
-    /// that end there. Of an empty batch, which takes none, it is the newest number that readers see. Numbers begin at 1 and
-    /// have 56 bits. A snapshot sees the write if aidb_snapshot_sequence is at or after its number. Threads that write
-    /// at once need a structure each if they set this.
+    /// Where the call stores the write's sequence number, its place in the order of all writes. Set only with
+    /// AIDB_OK; NULL (the default) if it is not wanted. The number of a batch is that of its last operation: a
+    /// batch of n operations has the n numbers that end there. An empty batch takes no number; for it the call
+    /// stores the newest number that readers see. Numbers begin at 1 and have 56 bits. A snapshot sees the
+    /// write if aidb_snapshot_sequence is at least this number. Threads that write at the same time need a
+    /// structure each if they set this.
     pub sequence_out: *mut u64,
 }
 
@@ -41,7 +42,7 @@ pub struct aidb_write_options {
 pub struct aidb_read_options {
     /// sizeof(aidb_read_options)
     pub struct_size: usize,
-    /// Read as of this snapshot; NULL (the default) as of now.
+    /// Read the database as this snapshot sees it; NULL (the default) as it is now.
     pub snapshot: *const aidb_snapshot,
     /// Keep blocks read from disk in the block cache; 1 by default.
     pub fill_cache: i32,
@@ -136,8 +137,8 @@ impl ReadArguments {
     }
 }
 
-/// Opens the database in a directory, recovering what an earlier life left in its logs. By default a missing or
-/// empty directory becomes a new database.
+/// Opens the database in a directory and recovers the writes that are only in its logs. By default, if the
+/// directory is missing or empty, creates a new database there.
 ///
 /// @param path     a zero-terminated path
 /// @param options  NULL for the defaults; copied
@@ -163,29 +164,31 @@ pub unsafe extern "C-unwind" fn aidb_open(
     }
 }
 
-/// Flushes, stops the background threads and lets the directory go. The handle ends in any case; iterators and
-/// snapshots of the database then answer AIDB_CLOSED and are still to be freed.
+/// Flushes, stops the background threads and unlocks the directory. The handle ends in any case. Iterators and
+/// snapshots of the database then return AIDB_CLOSED; the caller must still free them.
 ///
-/// Memory and descriptors are given back before this returns, whoever still has iterators or snapshots; a call under
-/// way on another thread keeps what it works on until it answers AIDB_CLOSED. What was lent stays: values from
-/// aidb_get_pinned until they are freed, key and value of an iterator until it moves or is freed.
+/// The library frees memory and descriptors before this returns, even if iterators or snapshots still exist. A
+/// call under way on another thread keeps what it is using until it returns AIDB_CLOSED. Lent bytes stay valid:
+/// values from aidb_get_pinned until they are freed, the key and value of an iterator until it moves or is
+/// freed.
 ///
-/// What was acknowledged survives loss of power when this returns AIDB_OK.
+/// When this returns AIDB_OK, every acknowledged write survives a loss of power.
 ///
-/// @return AIDB_OK; AIDB_CLOSED if it was closed before; AIDB_IO or AIDB_NO_SPACE, and then it is closed all the
-///         same, and nothing acknowledged is lost
+/// @return AIDB_OK; AIDB_CLOSED if it was closed before; AIDB_IO or AIDB_NO_SPACE if the flush failed: the
+///         database is closed all the same, and no acknowledged write is lost
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn aidb_close(db: *mut aidb_db, error: *mut *mut aidb_error) -> aidb_status {
     // SAFETY: the caller keeps the contract above for each pointer.
     unsafe { guard_uncancelled(error, || handle::take(db, "db")?.close().map(|()| AIDB_OK)) }
 }
 
-/// Removes the database in a directory: its files, and the directory if nothing else is in it; durable when this
-/// returns. Nothing is touched unless a file that only AiDb writes shows that the directory is its own. A missing
-/// or empty directory is no error.
+/// Removes the database in a directory: its files, and the directory if nothing else is in it. The removal is
+/// durable when this returns. The call changes nothing unless the directory contains a file that only AiDb
+/// writes. A missing or empty directory is not an error.
 ///
-/// @return AIDB_OK; AIDB_LOCKED if it is open anywhere; AIDB_INVALID_ARGUMENT if the directory is not AiDb's (the
-///         message names the other engine where it can be told); AIDB_UNSUPPORTED for a path with a scheme; AIDB_IO
+/// @return AIDB_OK; AIDB_LOCKED if it is open anywhere; AIDB_INVALID_ARGUMENT if the directory is not AiDb's
+///         (the message names the engine it belongs to, if it is a known one); AIDB_UNSUPPORTED for a path with
+///         a scheme; AIDB_IO
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_destroy(
     path: *const c_char,
@@ -200,12 +203,12 @@ pub unsafe extern "C-unwind" fn aidb_destroy(
     }
 }
 
-/// Stores a value under a key, replacing what was there.
+/// Stores a value under a key, replacing any earlier value.
 ///
 /// @param key, value  copied; NULL only with a length of 0
 /// @param options     NULL for the defaults
-/// @return AIDB_OK, AIDB_INVALID_ARGUMENT, AIDB_CLOSED; AIDB_IO or AIDB_NO_SPACE if the log cannot be written,
-///         and then the write may or may not be there after a crash
+/// @return AIDB_OK, AIDB_INVALID_ARGUMENT, AIDB_CLOSED; AIDB_IO or AIDB_NO_SPACE if the log cannot be written:
+///         the write may or may not be there after a crash
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_put(
     db: *const aidb_db,
@@ -229,7 +232,7 @@ pub unsafe extern "C-unwind" fn aidb_put(
     }
 }
 
-/// Removes a key; removing an absent key is no error. Returns as aidb_put.
+/// Removes a key; removing an absent key is not an error. Returns the same as aidb_put.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_delete(
     db: *const aidb_db,
@@ -248,8 +251,8 @@ pub unsafe extern "C-unwind" fn aidb_delete(
     }
 }
 
-/// Applies a batch: all of its operations or none, also across a crash. The batch stays as it is and may be
-/// written again, cleared or freed. Returns as aidb_put.
+/// Applies a batch: all of its operations or none, even if there is a crash. The batch does not change; it may
+/// be written again, cleared or freed. Returns the same as aidb_put.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_write(
     db: *const aidb_db,
@@ -267,7 +270,7 @@ pub unsafe extern "C-unwind" fn aidb_write(
     }
 }
 
-/// Reads the value stored under a key, into a buffer of its own.
+/// Reads the value stored under a key into a new buffer.
 ///
 /// @param options        NULL for the defaults
 /// @param value_out      release it with aidb_free; a zero byte follows the value; an empty value is not NULL
@@ -300,12 +303,12 @@ pub unsafe extern "C-unwind" fn aidb_get(
     }
 }
 
-/// Reads the value stored under a key without copying it: a large one is lent from the block cache. For one of a
-/// few hundred bytes aidb_get is as fast.
+/// Reads the value stored under a key without copying it: a large value is lent from the block cache. For
+/// values of a few hundred bytes aidb_get is as fast.
 ///
 /// @param options     NULL for the defaults
 /// @param pinned_out  release it with aidb_pinned_free
-/// @return as aidb_get
+/// @return the same as aidb_get
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_get_pinned(
     db: *const aidb_db,
@@ -328,7 +331,7 @@ pub unsafe extern "C-unwind" fn aidb_get_pinned(
     }
 }
 
-/// Whether a key has a value: AIDB_OK if it has, AIDB_NOT_FOUND if not; otherwise as aidb_get.
+/// Whether a key has a value: AIDB_OK if it has, AIDB_NOT_FOUND if not; otherwise the same as aidb_get.
 ///
 /// @param options  NULL for the defaults
 #[unsafe(no_mangle)]
@@ -362,15 +365,17 @@ unsafe fn read(
     db.get_with(key, &options.options())
 }
 
-/// Reads the values of many keys, all as of one point in the order of writes; cheaper than as many aidb_get.
+/// Reads the values of many keys, all at one point in the order of writes; cheaper than a call of aidb_get for
+/// each.
 ///
 /// @param count           the number of keys, and of places in the arrays
 /// @param keys, key_lens  `count` keys and their lengths
 /// @param options         NULL for the defaults
 /// @param values_out      `count` places: where each value lies in the buffer; NULL for an absent key
 /// @param value_lens_out  `count` places: the length of each value; 0 for an absent key
-/// @param buffer_out      holds all values; release it, and with it them, with one aidb_free
-/// @return AIDB_OK, AIDB_INVALID_ARGUMENT, AIDB_CLOSED, AIDB_IO or AIDB_CORRUPTION; one failing key fails the call
+/// @param buffer_out      holds all values; one aidb_free releases it and them
+/// @return AIDB_OK, AIDB_INVALID_ARGUMENT, AIDB_CLOSED, AIDB_IO or AIDB_CORRUPTION; if one key fails, the call
+///         fails
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_get_many(
     db: *const aidb_db,
@@ -422,9 +427,9 @@ pub unsafe extern "C-unwind" fn aidb_get_many(
     }
 }
 
-/// Writes everything acknowledged so far to tables, durably; returns when it survives loss of power.
+/// Writes every write acknowledged so far to tables. When this returns, they survive a loss of power.
 ///
-/// @return AIDB_OK, AIDB_CLOSED, AIDB_IO or AIDB_NO_SPACE; a failed flush loses nothing acknowledged
+/// @return AIDB_OK, AIDB_CLOSED, AIDB_IO or AIDB_NO_SPACE; a failed flush loses no acknowledged write
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_flush(
     db: *const aidb_db,
@@ -434,11 +439,11 @@ pub unsafe extern "C-unwind" fn aidb_flush(
     unsafe { guard_ok(error, || handle::get(db, "db")?.flush()) }
 }
 
-/// Compacts the keys in [start, end), so that deleted and overwritten entries that no snapshot sees give back
-/// their space. Returns when it is durable.
+/// Compacts the keys in [start, end): frees the space of deleted and overwritten entries that no snapshot sees.
+/// The result is durable when this returns.
 ///
 /// @param start, end  NULL means no bound
-/// @return as aidb_flush, or AIDB_INVALID_ARGUMENT
+/// @return the same as aidb_flush, or AIDB_INVALID_ARGUMENT
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_compact_range(
     db: *const aidb_db,
@@ -458,7 +463,7 @@ pub unsafe extern "C-unwind" fn aidb_compact_range(
     }
 }
 
-/// About how many bytes of tables the keys in [start, end) take; what is still in memory is not counted.
+/// About how many bytes the keys in [start, end) take in tables; entries still in memory are not counted.
 ///
 /// @param start, end  NULL means no bound
 /// @return AIDB_OK, AIDB_INVALID_ARGUMENT, AIDB_CLOSED, AIDB_IO or AIDB_CORRUPTION
@@ -485,7 +490,7 @@ pub unsafe extern "C-unwind" fn aidb_approximate_size(
     }
 }
 
-/// A report by name; the guide lists the names.
+/// The report with a given name; the guide lists the names.
 ///
 /// @param text_out  a zero-terminated string; release it with aidb_free
 /// @return AIDB_OK, AIDB_NOT_FOUND for an unknown name, AIDB_INVALID_ARGUMENT or AIDB_CLOSED
@@ -510,7 +515,7 @@ pub unsafe extern "C-unwind" fn aidb_property(
     }
 }
 
-/// Counters since open and sizes now, as a JSON object.
+/// Counters since the database was opened and current sizes, as a JSON object.
 ///
 /// @param json_out  a zero-terminated string; release it with aidb_free
 /// @return AIDB_OK, AIDB_INVALID_ARGUMENT or AIDB_CLOSED
@@ -532,7 +537,7 @@ pub unsafe extern "C-unwind" fn aidb_stats_json(
     }
 }
 
-/// The directory the database lives in.
+/// The directory of the database.
 ///
 /// @param path_out  a zero-terminated string; release it with aidb_free
 /// @return AIDB_OK, AIDB_INVALID_ARGUMENT or AIDB_CLOSED
@@ -558,7 +563,7 @@ fn path_bytes(path: &Path) -> &[u8] {
     path.as_os_str().as_encoded_bytes()
 }
 
-/// Whether the database has been closed; true also for a handle that is no database.
+/// Whether the database has been closed; also true for a handle that is not a database.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn aidb_is_closed(db: *const aidb_db) -> bool {
     quietly(true, || Ok(handle::get(db, "db")?.is_closed()))

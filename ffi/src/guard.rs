@@ -1,9 +1,10 @@
 //! The wall between Rust and C: panics and errors become codes.
 //!
-//! * GUARD-1  Nothing unwinds into C: a panic is caught and answered as `AIDB_INTERNAL`, or the quiet answer.
-//! * GUARD-2  `*error_out` is written by every call that has one: NULL unless the call failed.
-//! * GUARD-3  No call in which a thread may wait is cut short by `pthread_cancel` (`cancel.rs`): a cancelled thread ends before
-//!            a call does anything, or after it.
+//! * GUARD-1  Nothing unwinds into C: a panic is caught and becomes `AIDB_INTERNAL`, or the default result of a
+//!            function that returns no status.
+//! * GUARD-2  Every call that has an `error_out` writes `*error_out`: NULL unless the call failed.
+//! * GUARD-3  `pthread_cancel` never interrupts a call that may wait (`cancel.rs`): a cancelled thread ends
+//!            before a call does anything, or after it.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,8 +16,8 @@ use crate::cancel::{self, HoldOff};
 use crate::handle::{self, Object, aidb_error};
 use crate::status::{AIDB_OK, Report, aidb_status, status_of};
 
-/// Runs the body of a fallible function; `Ok` is its status, [`AIDB_OK`] or `AIDB_NOT_FOUND`. Ends the thread before that if
-/// it has been cancelled: the exported function is `extern "C-unwind"`, and holds nothing yet.
+/// Runs the body of a fallible function; `Ok` is its status, [`AIDB_OK`] or `AIDB_NOT_FOUND`. First ends the
+/// thread if it has been cancelled: the exported function is `extern "C-unwind"`, and holds nothing yet.
 ///
 /// # Safety
 /// `error_out` is NULL or points to a place for a pointer.
@@ -30,8 +31,8 @@ pub(crate) unsafe fn guard(
     unsafe { guard_uncancelled(error_out, body) }
 }
 
-/// [`guard`] for a body that only reads: it waits for nothing but the opening, reading and closing of files, which hold
-/// cancellation off by themselves.
+/// [`guard`] for a body that only reads: it waits only for the opening, reading and closing of files, and those
+/// disable cancellation themselves.
 ///
 /// # Safety
 /// As for [`guard`].
@@ -45,7 +46,8 @@ pub(crate) unsafe fn guard_reading(
     unsafe { answer(error_out, body) }
 }
 
-/// [`guard`] that ends no thread: for what destructors call, from which C++ lets nothing escape.
+/// [`guard`] that never ends the thread: for functions that destructors call, because nothing may unwind out of
+/// a C++ destructor.
 ///
 /// # Safety
 /// As for [`guard`].
@@ -58,11 +60,11 @@ pub(crate) unsafe fn guard_uncancelled(
     unsafe { answer(error_out, body) }
 }
 
-/// Runs a body and tells how it ended.
+/// Runs a body and returns how it ended.
 ///
 /// # Safety
 /// As for [`guard`].
-// The ABI makes sure of GUARD-1 for this function itself: a panic in it ends the process.
+// The ABI ensures GUARD-1 for this function itself: a panic in it ends the process.
 #[allow(improper_ctypes_definitions, reason = "called from Rust only")]
 #[inline]
 unsafe extern "C" fn answer<F: FnOnce() -> Result<aidb_status>>(
@@ -77,7 +79,7 @@ unsafe extern "C" fn answer<F: FnOnce() -> Result<aidb_status>>(
         Err(error) if error_out.is_null() => (status_of(error.kind()), ptr::null_mut()),
         Err(error) => {
             let report = Object::Error(Report::new(&error));
-            // Without a handle to spare the caller still has the status.
+            // If no handle is free, the caller still gets the status.
             let handle = handle::insert(report).unwrap_or(ptr::null_mut());
             (status_of(error.kind()), handle)
         }
@@ -101,7 +103,8 @@ pub(crate) unsafe fn guard_ok(
     unsafe { guard(error_out, || body().map(|()| AIDB_OK)) }
 }
 
-/// Runs the body of a function that cannot report, and neither waits nor touches a file: `otherwise` stands for any failure.
+/// Runs the body of a function that cannot report an error, and neither waits nor touches a file: any failure
+/// becomes `otherwise`.
 pub(crate) fn quietly<T>(otherwise: T, body: impl FnOnce() -> Result<T>) -> T {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(answer)) => answer,
@@ -115,7 +118,7 @@ pub(crate) fn releasing<T>(body: impl FnOnce() -> Result<T>) {
     quietly((), || body().map(drop));
 }
 
-/// What a panic said.
+/// The message of a panic.
 fn text_of(panic: &(dyn Any + Send)) -> &str {
     let owned = panic.downcast_ref::<String>().map(String::as_str);
     owned

@@ -2,15 +2,16 @@
 //!
 //! A handle's pointer is a number, never an address: 32 bits of generation, 24 bits of slot, 8 bits of kind. The
 //! slot is looked up in a table that only grows (`handle/table.rs`, whose HANDLE-1 to HANDLE-5 hold), so a stale, foreign or
-//! made-up pointer finds a slot that holds something else, or no slot at all, and is refused.
+//! made-up pointer finds a slot that holds something else, or no slot at all, and the call refuses it.
 //!
-//! A call that needs an object alone tries its lock and is refused if another thread has it: nobody waits for one of these
-//! locks. So they may be parking_lot's, whose waiting does not survive a fork, and in a child the object that a thread of the
-//! parent was using is refused too, as closed.
+//! A call that needs exclusive use of an object tries its lock and fails if another thread holds it: no thread
+//! waits for one of these locks. So they can be parking_lot's, although waiting on those does not survive a
+//! fork. In a child process, an object that one of the parent's threads was using is refused too, as closed.
 //!
-//! The opaque types stand here, so that the files of the nouns, which take each other's handles, need not know each other.
+//! The opaque types are defined here, so that the files of the nouns can take each other's handles without
+//! depending on each other.
 //!
-//! Elsewhere: what is done with the objects, and how each is locked (its noun's file).
+//! Elsewhere: the operations on each object, and how it is locked (the file of its noun).
 
 mod table;
 
@@ -27,46 +28,46 @@ use crate::status::Report;
 
 const _: () = assert!(usize::BITS == 64, "a handle needs 64 bits");
 
-/// Why a call failed: a code, a message for a person, and whether trying again may help. May be read by any
-/// number of threads; release it with aidb_error_free.
+/// Why a call failed: a code, a message for a person, and whether trying again may help. Any number of threads
+/// may read it; release it with aidb_error_free.
 pub struct aidb_error {
     _private: [u8; 0],
 }
 
-/// How to open a database. One thread at a time may change it; opening copies it, so that it may be changed,
-/// used again or freed afterwards.
+/// How to open a database. One thread at a time may change it. aidb_open copies it, so the caller may change,
+/// reuse or free it afterwards.
 pub struct aidb_options {
     _private: [u8; 0],
 }
 
 /// An open database: an ordered map from byte-string keys (up to 16 MiB) to byte-string values (up to
-/// 4 GiB - 1). Either may be empty; keys sort bytewise. Any number of threads may share it; end it with
-/// aidb_close, on any thread, also while other threads are using it: their calls finish or answer AIDB_CLOSED.
+/// 4 GiB - 1). Either may be empty; keys sort bytewise. Any number of threads may share it. Close it with
+/// aidb_close, on any thread, even while other threads are using it: their calls finish or return AIDB_CLOSED.
 pub struct aidb_db {
     _private: [u8; 0],
 }
 
-/// A value lent by the database. Its bytes stay where they are until it is freed, also when the database is
+/// A value lent by the database. Its bytes stay where they are until it is freed, even after the database is
 /// closed. Any number of threads may read it; release it with aidb_pinned_free.
 pub struct aidb_pinned {
     _private: [u8; 0],
 }
 
-/// Puts and deletes to apply together with aidb_write, in the order they were added; a later one on the same key
-/// wins. One thread at a time may change it; several may write it.
+/// Puts and deletes that aidb_write applies together, in the order they were added; for one key the last wins.
+/// One thread at a time may change it; several may write it.
 pub struct aidb_batch {
     _private: [u8; 0],
 }
 
-/// A point in the order of all writes that reads can be made at. It sees exactly the writes acknowledged before
-/// it was created, whatever happens afterwards. Any number of threads may share it; release it with
+/// A fixed point in the order of all writes. A read at a snapshot sees exactly the writes acknowledged before
+/// the snapshot was created, whatever happens afterwards. Any number of threads may share it; release it with
 /// aidb_snapshot_release, on any thread, before or after its database is closed.
 pub struct aidb_snapshot {
     _private: [u8; 0],
 }
 
-/// A position in the entries of a database, as of one point in the order of writes. It stands on an entry or
-/// nowhere; a new one stands before the first entry. One thread at a time may use it (a second is answered
+/// A position in the entries of a database as they were at one point in the order of writes. It is on an entry
+/// or on none; a new iterator is before the first entry. One thread at a time may use it (a second thread gets
 /// AIDB_INVALID_ARGUMENT); it may move between threads. Release it with aidb_iter_free, before or after its
 /// database is closed.
 pub struct aidb_iterator {
@@ -139,7 +140,8 @@ struct Made {
     forks: u32,
 }
 
-/// Pieces of memory that an object and its handle take beside what is asked for by itself; options take most.
+/// The number of allocations for an object and its handle, besides those made explicitly; options need the
+/// most.
 const OBJECT_PIECES: usize = 4;
 
 static TABLE: Table<Made> = Table::new();
@@ -151,7 +153,7 @@ pub(crate) struct Live<H: Handle> {
 }
 
 impl<H: Handle> Live<H> {
-    /// The answer to a call that finds another thread in the middle of using the object. `argument` names it.
+    /// The error for a call that finds another thread using the object. `argument` names the object.
     #[cold]
     pub(crate) fn in_use(&self, argument: &str) -> Error {
         if self.found.forks == fork_count() {
@@ -191,12 +193,14 @@ pub(crate) fn insert<H: Handle>(object: Object) -> Result<*mut H> {
 
 /// The object of a handle; `argument` names it in messages.
 ///
-/// Errors: `Closed` for one that was released, `InvalidArgument` for NULL, another kind or no handle at all.
+/// Errors: `Closed` for a handle that was released; `InvalidArgument` for NULL, for a handle of another kind
+/// and for a pointer that is no handle.
 pub(crate) fn get<H: Handle>(pointer: *const H, argument: &str) -> Result<Live<H>> {
     live(pointer, argument, Table::get)
 }
 
-/// Ends a handle: later lookups answer `Closed`; calls in flight keep the object. Exactly one caller gets it.
+/// Ends a handle: later lookups return `Closed`; calls in flight keep the object. Exactly one caller gets the
+/// object.
 ///
 /// Errors: as for [`get`].
 pub(crate) fn take<H: Handle>(pointer: *const H, argument: &str) -> Result<Live<H>> {
@@ -210,7 +214,7 @@ fn live<H: Handle>(
     look_up: impl FnOnce(&Table<Made>, u64) -> Option<Found<Made>>,
 ) -> Result<Live<H>> {
     let handle = pointer.addr() as u64;
-    // Of another kind it may be live all the same.
+    // A handle of another kind may still be live.
     let found = (handle as u8 == H::TAG)
         .then(|| look_up(&TABLE, handle))
         .flatten();

@@ -12,20 +12,20 @@ use crate::handle::{self, Object, aidb_db, aidb_error, aidb_iterator, aidb_snaps
 use crate::ptr::{Out, array_out, bytes, growing, optional_bytes, out};
 use crate::status::{AIDB_NOT_FOUND, AIDB_OK, aidb_status};
 
-/// What an iterator walks, and how. Start from AIDB_ITER_OPTIONS_INIT. With a prefix and bounds an entry must
-/// satisfy all. The bytes are copied.
+/// Which entries an iterator visits, and how. Start from AIDB_ITER_OPTIONS_INIT. If there are a prefix and
+/// bounds, an entry must satisfy all of them. The bytes are copied.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct aidb_iter_options {
     /// sizeof(aidb_iter_options)
     pub struct_size: usize,
-    /// Walk as of this snapshot; NULL (the default) as of the iterator's creation.
+    /// Show the database as this snapshot sees it; NULL (the default) as it is when the iterator is created.
     pub snapshot: *const aidb_snapshot,
     /// The smallest key to show; NULL for no bound.
     pub lower_bound: *const c_void,
     /// Its length.
     pub lower_bound_len: usize,
-    /// The first key not to show: all shown keys are smaller; NULL for no bound.
+    /// The upper bound, which is not shown: all shown keys are smaller; NULL for no bound.
     pub upper_bound: *const c_void,
     /// Its length.
     pub upper_bound_len: usize,
@@ -33,7 +33,7 @@ pub struct aidb_iter_options {
     pub prefix: *const c_void,
     /// Its length.
     pub prefix_len: usize,
-    /// Not 0: walk from the largest key down, so that `first` is the largest key and `next` a smaller one.
+    /// Not 0: go from the largest key down, so that `first` is the largest key and `next` a smaller one.
     pub reverse: i32,
     /// Show keys; 1 by default. Without them keys are empty.
     pub keys: i32,
@@ -43,8 +43,8 @@ pub struct aidb_iter_options {
     pub fill_cache: i32,
 }
 
-/// Where aidb_iter_next_many put an entry in the caller's buffer. The caller has an array of these, so the structure never
-/// changes.
+/// Where aidb_iter_next_many put an entry in the caller's buffer. Callers have arrays of this structure, so it
+/// never changes.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct aidb_entry {
@@ -58,7 +58,8 @@ pub struct aidb_entry {
     pub value_len: usize,
 }
 
-// Frozen: an element of the caller's array has no struct_size by which another size could be told.
+// This structure never changes: an element of the caller's array has no struct_size field to tell one size from
+// another.
 const _: () = assert!(size_of::<aidb_entry>() == 32);
 
 /// The size of the first version of the options, which will always be accepted.
@@ -119,7 +120,7 @@ fn create(db: *const aidb_db, options: IterOptions, place: Out<*mut aidb_iterato
     Ok(())
 }
 
-/// Creates an iterator, which stands before the first entry.
+/// Creates an iterator, positioned before the first entry.
 ///
 /// @param options       NULL for the defaults: every entry, in key order; copied
 /// @param iterator_out  release it with aidb_iter_free
@@ -231,10 +232,10 @@ fn apart_from<'a>(cursor: &Cursor, key: &'a [u8]) -> Result<Cow<'a, [u8]>> {
     )
 }
 
-/// Moves to the first entry in walking order.
+/// Moves to the first entry in the iterator's order.
 ///
-/// @return AIDB_OK if the iterator stands on an entry, AIDB_NOT_FOUND if there is none; AIDB_IO,
-///         AIDB_CORRUPTION, AIDB_CLOSED or AIDB_INVALID_ARGUMENT
+/// @return AIDB_OK if the iterator is on an entry, AIDB_NOT_FOUND if there is none; AIDB_IO, AIDB_CORRUPTION,
+///         AIDB_CLOSED or AIDB_INVALID_ARGUMENT
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_iter_first(
     iterator: *mut aidb_iterator,
@@ -244,7 +245,7 @@ pub unsafe extern "C-unwind" fn aidb_iter_first(
     unsafe { moved(iterator, error, Cursor::first) }
 }
 
-/// Moves to the last entry in walking order. Returns as aidb_iter_first.
+/// Moves to the last entry in the iterator's order. Returns the same as aidb_iter_first.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_iter_last(
     iterator: *mut aidb_iterator,
@@ -254,8 +255,8 @@ pub unsafe extern "C-unwind" fn aidb_iter_last(
     unsafe { moved(iterator, error, Cursor::last) }
 }
 
-/// Moves to the first entry at or after a key in walking order: the smallest key at or above it, or with
-/// `reverse` the largest at or below it. Returns as aidb_iter_first.
+/// Moves to the first entry at or after a key in the iterator's order: the smallest key >= it, or with
+/// `reverse` the largest key <= it. Returns the same as aidb_iter_first.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_iter_seek(
     iterator: *mut aidb_iterator,
@@ -273,8 +274,8 @@ pub unsafe extern "C-unwind" fn aidb_iter_seek(
     }
 }
 
-/// Moves to the last entry at or before a key in walking order: the largest key at or below it, or with
-/// `reverse` the smallest at or above it. Returns as aidb_iter_first.
+/// Moves to the last entry at or before a key in the iterator's order: the largest key <= it, or with `reverse`
+/// the smallest key >= it. Returns the same as aidb_iter_first.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_iter_seek_for_prev(
     iterator: *mut aidb_iterator,
@@ -292,8 +293,8 @@ pub unsafe extern "C-unwind" fn aidb_iter_seek_for_prev(
     }
 }
 
-/// Moves one entry on in walking order; a new iterator goes to the first. Past the end it stands nowhere, and
-/// only aidb_iter_prev leads back. Returns as aidb_iter_first.
+/// Moves to the next entry in the iterator's order; a new iterator moves to the first. Past the end it is on no
+/// entry, and aidb_iter_prev moves it back to the last. Returns the same as aidb_iter_first.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_iter_next(
     iterator: *mut aidb_iterator,
@@ -303,8 +304,8 @@ pub unsafe extern "C-unwind" fn aidb_iter_next(
     unsafe { moved(iterator, error, Cursor::next) }
 }
 
-/// Moves one entry back in walking order; a new iterator goes to the last. Before the first it stands nowhere,
-/// and only aidb_iter_next leads back. Returns as aidb_iter_first.
+/// Moves to the previous entry in the iterator's order; a new iterator moves to the last. Before the first it
+/// is on no entry, and aidb_iter_next moves it back to the first. Returns the same as aidb_iter_first.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_iter_prev(
     iterator: *mut aidb_iterator,
@@ -314,14 +315,14 @@ pub unsafe extern "C-unwind" fn aidb_iter_prev(
     unsafe { moved(iterator, error, Cursor::prev) }
 }
 
-/// Whether the iterator stands on an entry.
+/// Whether the iterator is on an entry.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn aidb_iter_valid(iterator: *const aidb_iterator) -> bool {
     quietly(false, || with_cursor(iterator, |cursor| Ok(cursor.valid())))
 }
 
-/// The key the iterator stands on; not zero-terminated. Valid until the iterator moves or is freed, also if the
-/// database is closed meanwhile. NULL, and a length of 0, if it stands nowhere.
+/// The key of the current entry; not zero-terminated. Valid until the iterator moves or is freed, even if the
+/// database is closed in between. NULL, with a length of 0, if the iterator is on no entry.
 ///
 /// @param key_len_out  the length in bytes; NULL if it is not wanted
 #[unsafe(no_mangle)]
@@ -333,7 +334,7 @@ pub unsafe extern "C" fn aidb_iter_key(
     unsafe { lend(iterator, key_len_out, Cursor::key) }
 }
 
-/// The value the iterator stands on; as aidb_iter_key.
+/// The value of the current entry; otherwise the same as aidb_iter_key.
 ///
 /// @param value_len_out  the length in bytes; NULL if it is not wanted
 #[unsafe(no_mangle)]
@@ -368,7 +369,7 @@ unsafe fn lend(
     data
 }
 
-/// The error that the last move ended with, until the next aidb_iter_first, _last or _seek.
+/// The error of the last move; it stays until the next aidb_iter_first, _last or _seek.
 ///
 /// @return AIDB_OK, AIDB_IO, AIDB_CORRUPTION, AIDB_CLOSED or AIDB_INVALID_ARGUMENT
 #[unsafe(no_mangle)]
@@ -380,17 +381,19 @@ pub unsafe extern "C-unwind" fn aidb_iter_status(
     unsafe { guard_ok(error, || with_cursor(iterator, |cursor| cursor.status())) }
 }
 
-/// Copies the entry the iterator stands on and those after it in walking order into the caller's buffer, as many
-/// as fit, and moves after the last one copied. A new iterator starts at the first entry. The fast way to scan.
+/// Copies the current entry and those after it in the iterator's order into the caller's buffer, as many as
+/// fit, and moves to the entry after the last one copied. A new iterator starts at the first entry. This is the
+/// fastest way to scan.
 ///
-/// @param entries      `max_entries` places: where each entry's key and value lie in the buffer
+/// @param entries      an array of `max_entries`: receives where each entry's key and value are in the buffer
 /// @param max_entries  at least 1
 /// @param buffer       `buffer_size` bytes
 /// @param count_out    the number of entries copied: at least 1 with AIDB_OK, otherwise 0
-/// @param needed_out   NULL, or a place for the bytes that the next entry needs if not even it fits, otherwise 0
+/// @param needed_out   NULL, or receives the bytes that the next entry needs if not even that one fits,
+///                     otherwise 0
 /// @return AIDB_OK; AIDB_NOT_FOUND at the end; AIDB_INVALID_ARGUMENT also if the buffer is too small for the
 ///         next entry (see needed_out; the iterator has not moved); AIDB_IO, AIDB_CORRUPTION or AIDB_CLOSED
-/// Both outputs are written whatever is returned.
+/// Both outputs are always written, whatever the call returns.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_iter_next_many(
     iterator: *mut aidb_iterator,
@@ -442,7 +445,8 @@ fn copy_entries(
     buffer: &mut [MaybeUninit<u8>],
 ) -> Result<(usize, usize)> {
     cursor.status()?;
-    // One that stands nowhere is new, before the first or after the last: `next` does what is right for each.
+    // An iterator that is on no entry is new, before the first or after the last: `next` does the right thing
+    // for each.
     if !cursor.valid() && !cursor.next()? {
         return Ok((0, 0));
     }

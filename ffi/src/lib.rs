@@ -1,8 +1,8 @@
 //! AiDb's C API: libaidb.so, libaidb.a and include/aidb.h.
 //!
 //! Thin by intention: every function checks its arguments, calls `core` and hands the result over. The header
-//! is generated from these files (`tests/documents/header.rs`), so their doc comments speak to the C programmer. Its
-//! conventions stand at its head, which is `ffi/header/preamble.h`.
+//! is generated from these files (`tests/documents/header.rs`), so their doc comments are written for the C
+//! programmer. The header begins with its conventions, which are in `ffi/header/preamble.h`.
 //!
 //! * `handle.rs`  what an opaque pointer means: a slot and its generation, never an address
 //! * `guard.rs`   panics and errors become codes; nothing unwinds into C
@@ -13,7 +13,7 @@
 //!
 //! * FFI-1  Nothing the caller passes as a handle is dereferenced (`handle.rs`).
 //! * FFI-2  Every exported function runs inside `guard.rs`.
-//! * FFI-3  Outputs are written only with `AIDB_OK`, the error object with every call.
+//! * FFI-3  A function writes its outputs only with `AIDB_OK`, and `*error_out` on every call.
 
 #![expect(
     non_camel_case_types,

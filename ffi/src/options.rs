@@ -22,7 +22,8 @@ pub(crate) fn options_or_default(options: *const aidb_options) -> Result<Options
     Ok(read.clone())
 }
 
-/// The default options; release them with aidb_options_free. NULL only if 16 million handles are open, or without memory.
+/// Makes the default options; release them with aidb_options_free. NULL only if 16 million handles are open or
+/// memory is exhausted.
 #[unsafe(no_mangle)]
 pub extern "C" fn aidb_options_new() -> *mut aidb_options {
     quietly(std::ptr::null_mut(), || {
@@ -41,8 +42,8 @@ pub unsafe extern "C" fn aidb_options_free(options: *mut aidb_options) {
 /// @param name   for example "block_cache_size"; aidb_options_name lists them all
 /// @param value  "true" or "false"; a number; a size such as "64MiB" or "4096"; a codec's name; for
 ///               lock_timeout milliseconds; for info_log "none", "stderr" or a path
-/// @return AIDB_OK, or AIDB_INVALID_ARGUMENT: an unknown name (the message lists near ones) or a value out of
-///         its range (the message says the range); the options are unchanged then
+/// @return AIDB_OK, or AIDB_INVALID_ARGUMENT for an unknown name (the message lists similar ones) or a value
+///         out of its range (the message gives the range); the options are then unchanged
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_options_set(
     options: *mut aidb_options,
@@ -64,7 +65,7 @@ pub unsafe extern "C-unwind" fn aidb_options_set(
 
 /// Sets an option that is a number, a size in bytes or a time in milliseconds.
 ///
-/// @return AIDB_OK, or AIDB_INVALID_ARGUMENT as for aidb_options_set, also for an option that is no number
+/// @return AIDB_OK, or AIDB_INVALID_ARGUMENT as for aidb_options_set, also for an option that is not a number
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_options_set_number(
     options: *mut aidb_options,
@@ -88,7 +89,7 @@ pub unsafe extern "C-unwind" fn aidb_options_set_number(
 /// Sets an option that is a flag.
 ///
 /// @param value  0 is false, anything else true
-/// @return AIDB_OK, or AIDB_INVALID_ARGUMENT as for aidb_options_set, also for an option that is no flag
+/// @return AIDB_OK, or AIDB_INVALID_ARGUMENT as for aidb_options_set, also for an option that is not a flag
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_options_set_flag(
     options: *mut aidb_options,
@@ -121,7 +122,7 @@ unsafe fn set_typed(
                 .try_write()
                 .ok_or_else(|| options.in_use("options"))?;
             let name = text(name, "name")?;
-            // `info_log` takes any text; a log file named like a number is still no number.
+            // `info_log` takes any text; a log file whose name looks like a number is still not a number.
             if name == "info_log" || !expected.1(&options.get(name)?) {
                 return Err(Error::invalid_argument(format!(
                     "option {name} is not {}",
@@ -133,7 +134,7 @@ unsafe fn set_typed(
     }
 }
 
-/// The value of an option as text that aidb_options_set takes back.
+/// The value of an option as text, in the form that aidb_options_set accepts.
 ///
 /// @param value_out  a zero-terminated string; release it with aidb_free
 /// @return AIDB_OK, or AIDB_INVALID_ARGUMENT for an unknown name
@@ -159,11 +160,11 @@ pub unsafe extern "C-unwind" fn aidb_options_get(
     }
 }
 
-/// The name of the option number `index`, counted from 0; NULL after the last. Static text.
+/// The name of option number `index`, counting from 0; NULL after the last option. Static text.
 #[unsafe(no_mangle)]
 pub extern "C" fn aidb_options_name(index: usize) -> *const c_char {
-    // Set once and never replaced, so what it holds stays. Nobody waits for another thread to set it: in a child made by
-    // `fork` that thread may not exist.
+    // Set once and never replaced, so its contents stay valid. No thread waits for another to set it: in a
+    // child made by `fork` that other thread may not exist.
     static NAMES: ArcSwapOption<Vec<CString>> = ArcSwapOption::const_empty();
     quietly(std::ptr::null(), || {
         if NAMES.load().is_none() {

@@ -5,8 +5,8 @@ use std::ffi::c_char;
 use crate::guard::{quietly, releasing};
 use crate::handle::{self, aidb_pinned};
 
-/// The bytes of the value, as many as aidb_pinned_len says; not zero-terminated. Valid until the value is freed.
-/// NULL for a handle that is no live value.
+/// The bytes of the value; aidb_pinned_len is their number; not zero-terminated. Valid until the value is
+/// freed. NULL for a handle that is not a live value.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn aidb_pinned_data(pinned: *const aidb_pinned) -> *const c_char {
     quietly(std::ptr::null(), || {
@@ -14,7 +14,7 @@ pub unsafe extern "C" fn aidb_pinned_data(pinned: *const aidb_pinned) -> *const 
     })
 }
 
-/// The number of bytes of the value; 0 for a handle that is no live value.
+/// The number of bytes of the value; 0 for a handle that is not a live value.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn aidb_pinned_len(pinned: *const aidb_pinned) -> usize {
     quietly(0, || Ok(handle::get(pinned, "pinned")?.len()))

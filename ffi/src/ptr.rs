@@ -1,6 +1,7 @@
-//! Checks of what C passes: bytes, strings, places for results; and the buffers that go back.
+//! Checks of the arguments that C passes: bytes, strings, pointers to results; and the buffers that the library
+//! returns.
 //!
-//! * PTR-1  NULL with a length of 0 is an empty byte string; with any other length it is refused.
+//! * PTR-1  NULL with a length of 0 is an empty byte string; NULL with any other length is an error.
 //! * PTR-2  No length above `isize::MAX` becomes a slice.
 //! * PTR-3  A buffer handed over comes from malloc and ends with a zero byte that its length does not count.
 
@@ -159,8 +160,8 @@ pub(crate) unsafe fn optional_out<T>(place: *mut T) -> Option<Out<T>> {
     NonNull::new(place).map(Out)
 }
 
-/// A structure that can grow, whose first field is its own size as the caller knows it. What the caller's lacks
-/// is taken from `defaults`; what is unknown here must be zero.
+/// Reads a structure whose first field is its size as the caller knows it. Fields that the caller's version
+/// lacks come from `defaults`; fields unknown here must be zero.
 ///
 /// # Safety
 /// `options` is NULL, meaning `defaults`, or points to a `size_t` and, after it, as many bytes as it says. `T`
@@ -242,7 +243,7 @@ impl Buffer {
         unsafe { std::slice::from_raw_parts_mut(self.data.as_ptr(), self.len) }
     }
 
-    /// Hands the buffer to the caller, who gives it back to `aidb_free`.
+    /// Hands the buffer to the caller, who releases it with `aidb_free`.
     pub(crate) fn into_raw(self) -> *mut c_char {
         let data = self.data.as_ptr().cast();
         std::mem::forget(self);

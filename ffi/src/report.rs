@@ -11,14 +11,15 @@ use crate::options::options_or_default;
 use crate::ptr::{Buffer, path};
 use crate::status::aidb_status;
 
-/// Told how far a verification has come, in bytes, about once per MiB, on the thread that verifies. Answers 0 to
-/// go on, anything else to end it. It may use the database, and close it.
+/// aidb_verify calls this about once per MiB, on the thread that verifies, with its progress in bytes. Return 0
+/// to continue, anything else to stop. The callback may use the database, and close it.
 pub type aidb_progress_callback =
     Option<unsafe extern "C" fn(context: *mut c_void, bytes_done: u64, bytes_total: u64) -> i32>;
 
-/// Makes a consistent copy in another directory, which must be missing or empty, while reads and writes go on. It
-/// holds every write acknowledged before the call, opens by itself, and is durable when this returns. Its tables
-/// are hard links where the file system allows that. After an error what was made is removed.
+/// Makes a consistent copy in another directory, which must be missing or empty, while reads and writes go on.
+/// The copy contains every write acknowledged before the call, is a database of its own, and is durable when
+/// this returns. Its tables are hard links where the file system allows that. After an error the call removes
+/// what it made.
 ///
 /// @param path  the directory of the copy
 /// @return AIDB_OK; AIDB_INVALID_ARGUMENT if `path` is a file or a directory that is not empty; AIDB_LOCKED,
@@ -38,18 +39,20 @@ pub unsafe extern "C-unwind" fn aidb_checkpoint(
     }
 }
 
-/// Reads everything the database consists of from disk, past the caches, and checks it, while reads and writes go
-/// on; then reads everything as of one point as a user does, and compares. Damage is no error: it is in the report, by
-/// file and offset. Cost: reads every table seven times, of which the system's file cache mostly answers five.
+/// Reads every file of the database from disk, bypassing the caches, and checks it, while reads and writes go
+/// on. Then reads all entries at one point through the public read paths and compares. Damage is not an error:
+/// the report lists it by file and offset. Cost: reads every table seven times; about five of these mostly come
+/// from the system's file cache.
 ///
-/// @param progress    told how far it has come; may be NULL
+/// @param progress    called with the progress; may be NULL
 /// @param context     passed to `progress`
-/// @param is_ok_out   whether everything was looked at and nothing is damaged; may be NULL
+/// @param is_ok_out   true if everything was checked and nothing is damaged; may be NULL
 /// @param report_out  a JSON object: is_ok, is_complete, tables, entries, logs, records, bytes, damaged_places, and
-///                    damage, an array of {file, offset, message, kind}, the kind being "Corruption", "Io", "Unsupported",
-///                    or "Internal" if the bytes are right and a way of reading does not find what is there, which
-///                    is a fault of AiDb; release it with aidb_free; may be NULL
-/// @return AIDB_OK, damaged or not; AIDB_INVALID_ARGUMENT; AIDB_CLOSED, also if it is closed meanwhile
+///                    damage, an array of {file, offset, message, kind}. The kind is "Corruption", "Io",
+///                    "Unsupported", or "Internal" if the bytes are right but some way of reading does not find
+///                    them, which is a bug in AiDb. Release it with aidb_free; may be NULL
+/// @return AIDB_OK, damaged or not; AIDB_INVALID_ARGUMENT; AIDB_CLOSED, also if the database is closed during
+///         the call
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_verify(
     db: *const aidb_db,
@@ -74,24 +77,26 @@ pub unsafe extern "C-unwind" fn aidb_verify(
     }
 }
 
-/// Makes a new database of what can still be read of a damaged one, which is not changed: tables block by block, logs
-/// record by record, with or without the manifest. First try to open the database: after an ordinary crash
-/// nothing is damaged. A table that is read whole and holds other entries than the manifest or the table itself says is
-/// reported too, with offset and end 0, and keeps all its entries. A deleted key may come back only if the table or record with its tombstone is lost, or the
-/// manifest is and a crash had left a table behind that was already compacted.
+/// Makes a new database from what can still be read of a damaged one, which it does not change. It reads tables
+/// block by block and logs record by record, with or without the manifest. Try to open the database first:
+/// after an ordinary crash nothing is damaged. If a table can be read completely but its entries are not those
+/// that the manifest or the table itself states, all its entries are kept and the report lists it with offset
+/// and end 0. A deleted key can come back only if the table or log record with its tombstone is lost, or if the
+/// manifest is lost and a crash had left behind a table that was already compacted.
 ///
 /// @param path        the damaged database, closed
 /// @param into        the directory of the new one: missing or empty
 /// @param options     how new tables are built; NULL for the defaults
-/// @param is_ok_out   whether everything could be read and is what it should be; may be NULL
+/// @param is_ok_out   true if everything could be read and is as it should be; may be NULL
 /// @param report_out  a JSON object: is_ok, tables, table_entries, logs, log_records, entries_written,
 ///                    last_sequence, lost_places, and lost, an array of {file, offset, end, message, smallest_key,
-///                    largest_key, first_sequence, last_sequence}, keys in hexadecimal and null for what is not known;
+///                    largest_key, first_sequence, last_sequence}, keys in hexadecimal, null where unknown;
 ///                    release it with aidb_free; may be NULL
-/// @return AIDB_OK, whatever was lost; AIDB_LOCKED if the database is open for writing; AIDB_INVALID_ARGUMENT if
-///         `path` holds nothing of a database or `into` something; AIDB_UNSUPPORTED if a newer AiDb wrote it or a path has a scheme;
-///         AIDB_IO or AIDB_NO_SPACE while writing, and then `into` is left empty; AIDB_INTERNAL if what was read is not
-///         accounted for in what was written, and then too
+/// @return AIDB_OK, whatever was lost; AIDB_LOCKED if the database is open for writing; AIDB_INVALID_ARGUMENT
+///         if `path` contains no part of a database or `into` is not empty; AIDB_UNSUPPORTED if a newer AiDb
+///         wrote it or a path has a scheme; AIDB_IO or AIDB_NO_SPACE if writing fails; AIDB_INTERNAL if the
+///         entries written are not those that were read. After AIDB_IO, AIDB_NO_SPACE and AIDB_INTERNAL `into`
+///         is empty
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_repair(
     path: *const c_char,

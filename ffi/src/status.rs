@@ -4,11 +4,11 @@ use std::ffi::{CString, c_char};
 
 use aidb::{Error, ErrorKind};
 
-/// What a call came to. The numbers never change; later versions add to them.
+/// The result of a call. The numbers never change; later versions may add new ones.
 #[repr(i32)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum aidb_status {
-    /// It did what was asked.
+    /// The call did what was asked.
     AIDB_OK = 0,
     /// An argument, option or handle is wrong: fix the call.
     AIDB_INVALID_ARGUMENT = 1,
@@ -18,19 +18,19 @@ pub enum aidb_status {
     AIDB_CORRUPTION = 3,
     /// Another opener holds the database: close it there first.
     AIDB_LOCKED = 4,
-    /// Kept for transactions, of which there are none yet: nothing answers it.
+    /// Reserved for transactions, which do not exist yet: no call returns it.
     AIDB_CONFLICT = 5,
     /// The handle or its database has been closed: open it again.
     AIDB_CLOSED = 6,
-    /// Written by a newer AiDb, or asking for something this build lacks: upgrade.
+    /// The database was written by a newer AiDb, or the call asks for something this build lacks: upgrade.
     AIDB_UNSUPPORTED = 7,
     /// A bug in AiDb: please report it.
     AIDB_INTERNAL = 8,
-    /// Nothing there: an absent key, or an iterator past its end. Not an error; no error object is made.
+    /// The key is absent, or the iterator is past its end. This is not an error; no error object is made.
     AIDB_NOT_FOUND = 9,
     /// The disk or a quota is full: free some space and try again.
     AIDB_NO_SPACE = 10,
-    /// There is no memory for this call: free some and call again; no reopening is needed.
+    /// There was not enough memory for this call: free some and call again; reopening is not needed.
     AIDB_OUT_OF_MEMORY = 11,
 }
 

@@ -1,4 +1,5 @@
-//! What the handle table is made of: `--cfg shuttle` puts the model checker under it, as it does for the engine.
+//! The synchronisation types of the handle table. With `--cfg shuttle` they are the model checker's, as in the
+//! engine.
 
 #[cfg(not(shuttle))]
 pub(crate) use arc_swap::{ArcSwapOption, Guard};

@@ -1,12 +1,12 @@
-//! The table that handles are looked up in.
+//! The table in which handles are looked up.
 //!
-//! * HANDLE-1  A slot, once made, is never freed or moved; its chunk hangs in `chunks` until the process ends.
-//! * HANDLE-2  An entry records the whole handle it belongs to: a lookup succeeds only on an equal one, whatever
-//!             happened to the slot in between.
+//! * HANDLE-1  A slot, once made, is never freed or moved; its chunk stays in `chunks` until the process ends.
+//! * HANDLE-2  An entry records the whole handle it belongs to: a lookup succeeds only if the handles are
+//!             equal, whatever happened to the slot in between.
 //! * HANDLE-3  A slot's generation grows with every use; after the last one the slot is not used again.
 //! * HANDLE-4  A call keeps its entry alive by an arc-swap guard, noted in the calling thread's own memory: no count
 //!             is shared by threads. The entry is dropped by whichever ends last: the call, or the close.
-//! * HANDLE-5  No lock: a child after `fork` finds the table usable.
+//! * HANDLE-5  The table has no lock, so a child process can use it after `fork`.
 //!
 //! `table/models.rs` holds HANDLE-1 to HANDLE-4 under the model checker, where a table is so small that it grows and comes to
 //! an end.
@@ -21,17 +21,17 @@ use crate::sync::{ArcSwapOption, Guard};
 const CHUNK_SLOTS: usize = if cfg!(shuttle) { 2 } else { 256 };
 const MAX_CHUNKS: usize = if cfg!(shuttle) { 4 } else { 1 << 16 };
 const _: () = assert!(CHUNK_SLOTS * MAX_CHUNKS <= 1 << 24, "24 bits of slot");
-/// Free lists; a thread prefers its own, so that threads which make many handles do not meet. Under the checker they all
-/// do.
+/// The number of free lists. Each thread prefers its own, so that threads which make many handles do not
+/// contend. Under the model checker all threads share one.
 const SHARDS: usize = if cfg!(shuttle) { 1 } else { 16 };
 
-/// An object and the handle it was given out under (HANDLE-2).
+/// An object and the handle that was given out for it (HANDLE-2).
 struct Entry<T> {
     handle: u64,
     object: T,
 }
 
-/// On its own cache line: a handle made often next to one used often would slow the latter.
+/// Each slot has its own cache line: making handles often in one slot would slow lookups in its neighbour.
 #[repr(align(64))]
 struct Slot<T> {
     entry: ArcSwapOption<Entry<T>>,
@@ -49,8 +49,9 @@ pub(super) struct Table<T> {
     chunks: [AtomicPtr<Slot<T>>; MAX_CHUNKS],
     /// Chunks handed out so far.
     chunks_used: AtomicUsize,
-    /// Heads of the free lists: the link to the first slot in the low half, a count of changes in the high half, so
-    /// that a compare-and-swap notices a head that left and came back. A link is a slot's index plus 1, or 0 for none.
+    /// Heads of the free lists: the link to the first slot in the low half, a count of changes in the high
+    /// half, so that a compare-and-swap notices if a head was removed and put back (ABA). A link is a slot's
+    /// index plus 1, or 0 for none.
     free: [AtomicU64; SHARDS],
 }
 
@@ -97,7 +98,7 @@ impl<T> Table<T> {
         is_live.then_some(Found(guard))
     }
 
-    /// The object of a live handle, which is none from now on. Of several callers exactly one gets it.
+    /// Ends a live handle and returns its object. If several threads call this, exactly one gets the object.
     pub(super) fn take(&self, handle: u64) -> Option<Found<T>> {
         let found = self.get(handle)?;
         let slot = self.slot_of(handle)?;
@@ -126,7 +127,7 @@ impl<T> Table<T> {
         slot.generation.store(u32::MAX, Ordering::Relaxed);
     }
 
-    /// The slot a handle points at, if it can be one.
+    /// The slot that a handle names, if there is such a slot.
     fn slot_of(&self, handle: u64) -> Option<&Slot<T>> {
         self.slot_at(index_of(handle))
     }
@@ -148,8 +149,8 @@ impl<T> Table<T> {
         let mut head = free.load(Ordering::Acquire);
         loop {
             let index = (head as u32).checked_sub(1)?;
-            // The slot may be taken by another thread meanwhile; then `next` is worthless, and the count of
-            // changes makes the exchange fail.
+            // Another thread may have taken the slot by now; then `next` is wrong, and the count of changes
+            // makes the exchange fail.
             let next = self.slot_at(index)?.next_free.load(Ordering::Relaxed);
             let new = changed(head, next);
             match free.compare_exchange_weak(head, new, Ordering::Acquire, Ordering::Acquire) {
@@ -209,7 +210,7 @@ fn shard_of_thread() -> usize {
     thread_local! {
         static SHARD: usize = THREADS.fetch_add(1, Ordering::Relaxed) % SHARDS;
     }
-    // A thread that is ending may have lost its own number.
+    // In a thread that is ending, its number may already be gone.
     SHARD.try_with(|shard| *shard).unwrap_or(0)
 }
 

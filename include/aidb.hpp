@@ -4,10 +4,10 @@
 //     db.put("apple", "red");
 //     std::optional<std::string> colour = db.get("apple");
 //     for (auto [key, value] : db.prefix("ap")) { ... }
-//
-// * Whatever fails throws aidb::Error, which carries the status; an absent key is an empty optional.
-// * Objects move and do not copy. A closed one throws AIDB_CLOSED, a moved-from one AIDB_INVALID_ARGUMENT.
-// * They may be destroyed in any order: the database may go before its iterators, snapshots and values.
+// * A call that fails throws aidb::Error, which carries the status; an absent key is an empty optional.
+// * Objects can be moved but not copied. Using a closed one throws AIDB_CLOSED, a moved-from one
+//   AIDB_INVALID_ARGUMENT.
+// * They may be destroyed in any order: the database even before its iterators, snapshots and values.
 // * Threads: as in aidb.h. A DB, Snapshot or Value may be shared; an Iterator serves one thread at a time.
 
 #ifndef AIDB_HPP
@@ -33,7 +33,7 @@ namespace aidb {
 
 using Status = aidb_status;
 
-// What every failing call throws: the status, and a message for a person.
+// The exception of every failing call: the status, and a message for a person.
 class Error : public std::runtime_error {
  public:
   Error(Status status, bool retryable, const std::string& message)
@@ -50,7 +50,7 @@ class Error : public std::runtime_error {
 
 namespace detail {
 
-// The text for C, which ends it at its first NUL: what comes after one would be left out without a word.
+// The text as a C string. Throws if it contains a NUL, because C would silently ignore everything after it.
 inline const char* c_text(const std::string& text, const char* what) {
   const auto nul = text.find('\0');
   if (nul != std::string::npos) {
@@ -60,7 +60,7 @@ inline const char* c_text(const std::string& text, const char* what) {
   return text.c_str();
 }
 
-// Takes the error object of one call and throws what it says.
+// Takes the error object of one call and throws it as an aidb::Error.
 class Check {
  public:
   Check() = default;
@@ -95,7 +95,7 @@ struct Free {
 template <typename Handle>
 using Owned = std::unique_ptr<Handle, Free>;
 
-// A zero-terminated buffer of the library as a string; released.
+// Copies a zero-terminated buffer of the library into a string, and releases the buffer.
 inline std::string text(char* buffer) {
   Owned<char> owned(buffer);
   return std::string(buffer);
@@ -116,7 +116,7 @@ class Options {
  public:
   Options() : handle_(aidb_options_new()) {}
 
-  // From text: "64MiB", "true", "zstd". Throws for unknown names and values out of range.
+  // Sets an option from text: "64MiB", "true", "zstd". Throws for an unknown name and for a value out of range.
   Options& set(const std::string& name, const std::string& value) {
     detail::Check check;
     check(aidb_options_set(handle_.get(), detail::c_text(name, "the name"), detail::c_text(value, "the value"), check.out()));
@@ -156,7 +156,7 @@ class Options {
   detail::Owned<aidb_options> handle_;
 };
 
-// A point in the order of all writes to read at.
+// A fixed point in the order of all writes, at which reads can be made.
 class Snapshot {
  public:
   std::uint64_t sequence() const noexcept { return aidb_snapshot_sequence(handle_.get()); }
@@ -170,12 +170,13 @@ class Snapshot {
 };
 
 struct WriteOptions {
-  // Acknowledge only when this write, and all before it, would survive loss of power.
+  // Return only when this write, and all before it, would survive a loss of power.
   bool sync = false;
 };
 
 struct ReadOptions {
-  // Read as of this snapshot; as of now without one. It must live until the call returns.
+  // Read the database as this snapshot sees it, or without one as it is now. The snapshot must live until the
+  // call returns.
   const Snapshot* snapshot = nullptr;
   bool fill_cache = true;
 };
@@ -183,18 +184,18 @@ struct ReadOptions {
 struct IterOptions {
   // As for ReadOptions.
   const Snapshot* snapshot = nullptr;
-  // The smallest key to show, and the first key not to show.
+  // The smallest key to show, and the upper bound, which is not shown.
   std::optional<std::string> lower_bound{};
   std::optional<std::string> upper_bound{};
   std::optional<std::string> prefix{};
-  // Walk from the largest key down.
+  // Go from the largest key down.
   bool reverse = false;
   bool keys = true;
   bool values = true;
   bool fill_cache = true;
 };
 
-// A value lent without a copy; its bytes stay until it is destroyed.
+// A value lent without a copy; its bytes stay valid until it is destroyed.
 class Value {
  public:
   std::string_view view() const noexcept {
@@ -271,8 +272,8 @@ class WriteBatch {
   detail::Owned<aidb_batch> handle_;
 };
 
-// A position in the entries. Moves return whether it then stands on an entry; key and value are valid until the
-// next move. It can be walked once by a range-based for.
+// A position in the entries. Each move returns whether the iterator is then on an entry; key and value are
+// valid until the next move. One range-based for can walk it.
 class Iterator {
  public:
   bool first() { return move(aidb_iter_first); }
@@ -338,13 +339,13 @@ class Iterator {
   detail::Owned<aidb_iterator> handle_;
 };
 
-// What verify and repair found: whether all is well, and the whole report as JSON (the fields are in aidb.h).
+// The result of verify and repair: whether all is well, and the whole report as JSON (aidb.h lists the fields).
 struct Report {
   bool is_ok;
   std::string json;
 };
 
-// An open database. Its destructor closes it and cannot report; call close() to learn of a failure.
+// An open database. Its destructor closes it but cannot report a failure; call close() to see one.
 class DB {
  public:
   explicit DB(const std::string& path, const Options& options = Options()) {
@@ -357,7 +358,7 @@ class DB {
     detail::Check check;
     check(aidb_destroy(detail::c_text(path, "the path"), options.handle(), check.out()));
   }
-  // Makes a new database in `into`, missing or empty, of what can be read of the damaged one in `path`.
+  // Makes a new database in `into`, missing or empty, from what can still be read of the damaged one in `path`.
   static Report repair(const std::string& path, const std::string& into,
                        const Options& options = Options()) {
     detail::Check check;
@@ -367,8 +368,8 @@ class DB {
     return Report{is_ok, detail::text(json)};
   }
 
-  // Writes return their number in the order of all writes, of a batch that of its last operation; of an empty one the newest
-  // number that readers see. Snapshot::sequence() of a snapshot that sees the write is at or after it.
+  // Writes return their sequence number: for a batch that of its last operation, for an empty batch the newest
+  // number that readers see. A snapshot sees the write if its sequence() is at least that number.
   std::uint64_t put(std::string_view key, std::string_view value, WriteOptions options = {}) {
     detail::Check check;
     std::uint64_t sequence = 0;
@@ -406,7 +407,7 @@ class DB {
     }
     return Value(pinned);
   }
-  // The values of many keys, all as of one point in the order of writes.
+  // The values of many keys, all read at one point in the order of writes.
   template <typename Keys>
   std::vector<std::optional<std::string>> get_many(const Keys& keys,
                                                    ReadOptions options = {}) const {
@@ -487,7 +488,7 @@ class DB {
     detail::Check check;
     check(aidb_flush(handle_.get(), check.out()));
   }
-  // Compacts the keys in [start, end); without a bound to that side's end.
+  // Compacts the keys in [start, end); a missing bound means no limit on that side.
   void compact_range(std::optional<std::string_view> start = std::nullopt,
                      std::optional<std::string_view> end = std::nullopt) {
     detail::Check check;
@@ -495,7 +496,7 @@ class DB {
                              start ? start->size() : 0, end ? detail::data(*end) : nullptr,
                              end ? end->size() : 0, check.out()));
   }
-  // About how many bytes of tables the keys in [start, end) take; without a bound to that side's end.
+  // About how many bytes the keys in [start, end) take in tables; a missing bound means no limit on that side.
   std::uint64_t approximate_size(std::optional<std::string_view> start = std::nullopt,
                                  std::optional<std::string_view> end = std::nullopt) const {
     detail::Check check;
@@ -505,7 +506,7 @@ class DB {
                                 end ? end->size() : 0, &size, check.out()));
     return size;
   }
-  // A report by name; empty for an unknown name.
+  // The report with this name; empty for an unknown name.
   std::optional<std::string> property(const std::string& name) const {
     detail::Check check;
     char* report = nullptr;
@@ -519,8 +520,9 @@ class DB {
     detail::Check check;
     check(aidb_checkpoint(handle_.get(), detail::c_text(path, "the path"), check.out()));
   }
-  // Checks every byte on disk, and that reads find what is there. `progress(bytes_done, bytes_total)` answers whether to go on; what it throws ends the
-  // verification and comes out here. Damage is in the report, not thrown.
+  // Checks every byte on disk, and that reads find what is there. `progress(bytes_done, bytes_total)` returns
+  // whether to continue; if it throws, the verification ends and the exception is rethrown here. Damage is in
+  // the report, not thrown.
   Report verify(const std::function<bool(std::uint64_t, std::uint64_t)>& progress = nullptr) const {
     struct Context {
       const std::function<bool(std::uint64_t, std::uint64_t)>* progress;
@@ -559,7 +561,7 @@ class DB {
     check(aidb_path(handle_.get(), &path, check.out()));
     return detail::text(path);
   }
-  // Closing again is no error.
+  // Closing again is not an error.
   void close() {
     if (!handle_) return;
     detail::Check check;

@@ -6,34 +6,35 @@
  *
  * What is different
  *
- * Directories   AiDb has its own format: it opens AiDb directories, and refuses LevelDB's instead of harming them.
- *               A new database needs a directory that is missing or empty; its parents are made.
- * Comparators   the order of keys is bytewise, as LevelDB's default is. A comparator of the program's own is
- *               accepted if it puts a fixed set of probe keys into that order (the empty key, prefixes, numbers,
- *               bytes below and above 0x80, alone and in keys of up to 64 KiB), and up to 1,000 pairs of
- *               neighbours in the database. Opening or repairing with any other fails, and says so.
- *               No set of keys shows that a comparator is bytewise for all. So each key that is written is also
- *               compared with the one that was written before it. After the first pair that is not sorted bytewise
- *               all writes fail, and change nothing. The comparator must live as long as the database is open.
- * Filters       a Bloom filter policy sets AiDb's bits per key; a policy of the program's own is not called,
- *               because filters never change an answer.
- * Caches        leveldb_cache_create_lru gives a capacity; each database has a block cache of that size of its
- *               own, also if several are given the same cache.
+ * Directories   AiDb has its own format: it opens AiDb directories; it refuses LevelDB's and does not change
+ *               them. A new database needs a directory that is missing or empty; its parents are made.
+ * Comparators   keys are in bytewise order, which is LevelDB's default. A comparator of the program's own is
+ *               accepted if it sorts two sets of keys bytewise: a fixed set of probe keys (the empty key,
+ *               prefixes, numbers, bytes below and above 0x80, alone and in keys of up to 64 KiB), and up to
+ *               1,000 pairs of neighbours in the database. With any other comparator, opening and repairing
+ *               fail with an error that says so. No finite set of keys proves that a comparator is bytewise. So
+ *               each key that is written is also compared with the key written before it. After the first pair
+ *               that the comparator does not sort bytewise, all writes fail and change nothing. The comparator
+ *               must live as long as the database is open.
+ * Filters       a Bloom filter policy sets AiDb's bits per key. A policy of the program's own is never called,
+ *               because filters do not change the result of a read.
+ * Caches        leveldb_cache_create_lru sets a capacity. Each database has its own block cache of that size,
+ *               even if several are given the same cache.
  * Ignored       environments, loggers, paranoid checks and verify_checksums: AiDb always checks.
- * Limits        sizes and counts that LevelDB would clip are clipped as LevelDB does it. Keys have at most 16 MiB,
- *               values and batches 4 GiB - 1: a batch that was given more keeps in mind that it refused it, and
- *               leveldb_write fails until leveldb_writebatch_clear.
- * Repair        leveldb_repair_db makes a new database beside the damaged one, as NAME.repairing, and then gives it
- *               NAME, the permissions of the old directory, and files in it that are not AiDb's. If something was
- *               lost the damaged one stays, as NAME.damaged or NAME.damaged-2, and so on. It may be called again
- *               and again, also after it was killed. NAME is the folder itself, where "." or a symbolic link leads.
- *               If that is the process's working directory, the process is moved to the repaired one. What was lost
- *               is in aidb_repair's report only.
- * Iterators     that are made with a snapshot keep it, also if it is released before them.
+ * Limits        sizes and counts that LevelDB would clip are clipped in the same way. Keys have at most 16 MiB,
+ *               values and batches 4 GiB - 1. If an operation exceeds these limits, the batch remembers the
+ *               error, and leveldb_write of it fails until leveldb_writebatch_clear.
+ * Repair        leveldb_repair_db makes a new database beside the damaged one, as NAME.repairing. It then gives
+ *               the new one NAME, the permissions of the old directory, and the files in it that are not
+ *               AiDb's. If anything was lost, the damaged database stays as NAME.damaged (or NAME.damaged-2,
+ *               and so on). It may be called repeatedly, even after it was killed. If "." or a symbolic link is
+ *               given, NAME is the directory that it leads to. If that is the process's working directory, the
+ *               process moves to the repaired one. Only the report of aidb_repair says what was lost.
+ * Iterators     created with a snapshot keep it, even if it is released before them.
  *
- * Errors are returned as LevelDB does it: *errptr must be NULL or a string from malloc, which is then replaced.
+ * Errors are returned as in LevelDB: *errptr must be NULL or a string from malloc, which an error replaces.
  * A message begins with LevelDB's word for its kind: "Corruption: ", "Invalid argument: ", "Not implemented: ", and
- * "IO error: " for all others, a lock that another process holds among them.
+ * "IO error: " for all others, such as a lock that another process holds.
  */
 #ifndef AIDB_LEVELDB_H
 #define AIDB_LEVELDB_H
@@ -66,20 +67,20 @@ typedef struct leveldb_randomfile_t leveldb_randomfile_t;
 typedef struct leveldb_seqfile_t leveldb_seqfile_t;
 typedef struct leveldb_writablefile_t leveldb_writablefile_t;
 
-/* LevelDB's snapshots are always made: what reads at one that was not made answer is its error. */
+/* LevelDB's snapshot creation cannot fail: if ours does, reads at the snapshot return its error. */
 typedef struct leveldb_snapshot_t {
     aidb_snapshot *snapshot;
     char *error;
     struct leveldb_snapshot_t *self; /* what leveldb_release_snapshot, which gets a const, frees */
 } leveldb_snapshot_t;
 
-/* Why the batch refused an operation; it has no other way out than leveldb_write. NULL if it took all. */
+/* Why the batch refused an operation; only leveldb_write can report it. NULL if it refused none. */
 typedef struct leveldb_writebatch_t {
     aidb_batch *batch;
     char *error;
 } leveldb_writebatch_t;
 
-/* The error that a creation met has no other way out than leveldb_iter_get_error. */
+/* An error of the creation; only leveldb_iter_get_error can report it. */
 typedef struct leveldb_iterator_t {
     aidb_iterator *iterator;
     char *error;
@@ -102,7 +103,8 @@ typedef struct aidb_leveldb_key {
 typedef struct leveldb_t {
     aidb_db *db;
     const leveldb_comparator_t *comparator; /* the program's own, or NULL */
-    /* With a comparator, shared by all threads: the key written last, and whether two were sorted otherwise. */
+    /* Only with a comparator; shared by all threads: the key written last, and whether the comparator has
+     * sorted two keys differently. */
     aidb_leveldb_key *last_written;
     int comparator_disagrees;
 } leveldb_t;
@@ -125,7 +127,7 @@ typedef struct leveldb_filterpolicy_t {
 
 enum { leveldb_no_compression = 0, leveldb_snappy_compression = 1, leveldb_zstd_compression = 2 };
 
-/* ---- What the functions below share; not part of LevelDB's API ---- */
+/* ---- Helpers of the functions below; not part of LevelDB's API ---- */
 
 #ifdef __cplusplus
 #define AIDB_LEVELDB_CAST(type, value) static_cast<type>(value)
@@ -133,7 +135,7 @@ enum { leveldb_no_compression = 0, leveldb_snappy_compression = 1, leveldb_zstd_
 #define AIDB_LEVELDB_CAST(type, value) ((type)(value))
 #endif
 
-/* Memory for a small object; a program that has none left cannot be told, as in LevelDB. */
+/* Memory for a small object. As in LevelDB, running out of memory cannot be reported. */
 static inline void *aidb_leveldb_new(size_t size) {
     void *memory = calloc(1, size);
     if (memory == NULL) {
@@ -142,7 +144,7 @@ static inline void *aidb_leveldb_new(size_t size) {
     return memory;
 }
 
-/* Three texts as one, in memory from malloc, which leveldb_free and free both take back. */
+/* Three texts joined, in memory from malloc; leveldb_free and free both release it. */
 static inline char *aidb_leveldb_join(const char *first, const char *second, const char *third) {
     size_t lengths[3];
     char *text;
@@ -163,7 +165,8 @@ static inline void aidb_leveldb_report(char **errptr, const char *kind, const ch
     *errptr = aidb_leveldb_join(kind, what, detail);
 }
 
-/* Puts a failed call's message into *errptr, AiDb's word for its kind replaced by LevelDB's where it has one. */
+/* Puts a failed call's message into *errptr, with LevelDB's word for the kind in place of AiDb's if LevelDB has
+ * one. */
 static inline void aidb_leveldb_fail(char **errptr, aidb_status status, const aidb_error *error) {
     const char *message = error != NULL ? aidb_error_message(error) : aidb_status_name(status);
     const char *behind = strstr(message, ": ");
@@ -180,8 +183,8 @@ static inline void aidb_leveldb_fail(char **errptr, aidb_status status, const ai
 }
 
 /*
- * Ends a call: 1 for AIDB_OK; otherwise 0, and a message in *errptr unless the call only found nothing. The status
- * is always taken in a statement of its own: as an argument beside `error` it could be made after `error` was read.
+ * Ends a call: 1 for AIDB_OK; otherwise 0, and a message in *errptr unless the status is AIDB_NOT_FOUND. Callers get
+ * the status in a statement of its own: C may evaluate the argument `error` before a call in another argument sets it.
  */
 static inline int aidb_leveldb_done(aidb_status status, aidb_error *error, char **errptr) {
     if (status != AIDB_OK && status != AIDB_NOT_FOUND) {
@@ -191,7 +194,7 @@ static inline int aidb_leveldb_done(aidb_status status, aidb_error *error, char 
     return status == AIDB_OK;
 }
 
-/* Sets an option to `value`, or to the end of the range that is nearer. */
+/* Sets an option to `value`, or to the nearer end of its range. */
 static inline void aidb_leveldb_number(leveldb_options_t *options, const char *name,
                                        uint64_t value, uint64_t smallest, uint64_t largest) {
     uint64_t clipped = value < smallest ? smallest : value > largest ? largest : value;
@@ -203,7 +206,8 @@ static inline int aidb_leveldb_exists(const char *path) {
     return stat(path, &about) == 0;
 }
 
-/* Where the symbolic link `path` leads, for whoever stands where `path` is meant; NULL if it is none. From malloc. */
+/* The target of the symbolic link `path`, relative to the same directory as `path`; NULL if it is not a link.
+ * From malloc. */
 static inline char *aidb_leveldb_link(const char *path) {
     char target[4096];
     const char *slash = strrchr(path, '/');
@@ -223,7 +227,7 @@ static inline char *aidb_leveldb_link(const char *path) {
     return result;
 }
 
-/* The path of a folder that is missing: its parent, which is not, tells where it would be. From malloc, or NULL. */
+/* The absolute path of a folder that is missing but whose parent exists. From malloc, or NULL. */
 static inline char *aidb_leveldb_missing(const char *path) {
     const char *slash = strrchr(path, '/');
     const char *last = slash != NULL ? slash + 1 : path;
@@ -242,13 +246,14 @@ static inline char *aidb_leveldb_missing(const char *path) {
 }
 
 /*
- * The path of the folder that `name` means, absolute and without symbolic links, whether the folder is there or not: what
- * is made beside it lies beside the folder and not beside a link to it, and what is renamed is the folder. From malloc.
+ * The path of the folder that `name` means, absolute and without symbolic links, whether the folder exists or not. So
+ * new directories are made beside the folder and not beside a link to it, and a rename moves the folder itself. From
+ * malloc.
  */
 static inline char *aidb_leveldb_place(const char *name) {
     char *path = aidb_leveldb_join(name, "", "");
     char *place = realpath(path, NULL);
-    /* The system follows as many links. */
+    /* The system follows the same number of links. */
     int links = 40;
     while (place == NULL && links-- > 0) {
         size_t length = strlen(path);
@@ -266,11 +271,12 @@ static inline char *aidb_leveldb_place(const char *name) {
         place = realpath(path, NULL);
     }
     free(path);
-    /* Where nothing can be, opening or repairing says so. */
+    /* If the path is impossible, opening or repairing reports it. */
     return place != NULL ? place : aidb_leveldb_join(name, "", "");
 }
 
-/* Ends a repair of `path` that was killed when the damaged database had its new name and the repaired one not yet. */
+/* Finishes a repair of `path` that was killed after the damaged database was renamed and before the repaired
+ * one was. */
 static inline void aidb_leveldb_end_repair(const char *path) {
     char *repairing = aidb_leveldb_join(path, ".repairing", "");
     if (!aidb_leveldb_exists(path) && aidb_leveldb_exists(repairing)) {
@@ -364,9 +370,9 @@ static inline int aidb_leveldb_ascends(const leveldb_comparator_t *comparator, c
 }
 
 /*
- * Whether it finds two keys of `length` bytes in order that differ in one byte, at the beginning, in the middle or at
- * the end; the last bytes of the others say the opposite. Both keys are that many times 'k', and are so again
- * afterwards.
+ * Whether it sorts pairs of keys of `length` bytes bytewise. The two keys differ in one byte, at the beginning, in the
+ * middle or at the end; unless that is the last byte, their last bytes differ the opposite way. Both keys consist of 'k'
+ * before the call and after it.
  */
 static inline int aidb_leveldb_bytes_agree(const leveldb_comparator_t *comparator, char *smaller,
                                            char *larger, size_t length) {
@@ -391,7 +397,7 @@ static inline int aidb_leveldb_bytes_agree(const leveldb_comparator_t *comparato
     return agree;
 }
 
-/* Whether it finds neighbouring probes in order after `length` times 'k', which both keys begin with. */
+/* Whether it finds neighbouring probes in order if both keys begin with 'k' `length` times. */
 static inline int aidb_leveldb_tails_agree(const leveldb_comparator_t *comparator, char *smaller,
                                            char *larger, size_t length) {
     size_t count, at;
@@ -407,8 +413,8 @@ static inline int aidb_leveldb_tails_agree(const leveldb_comparator_t *comparato
 }
 
 /*
- * Whether it finds longer keys in order. The lengths are those of numbers, ids and hashes, and such that a length that
- * is kept in 8 or 16 bits runs over.
+ * Whether it finds longer keys in order. The lengths are those of numbers, ids and hashes, and lengths that overflow 8
+ * or 16 bits.
  */
 static inline int aidb_leveldb_long_probes_agree(const leveldb_comparator_t *comparator) {
     static const size_t lengths[] = {2,  4,  8,   12,  16,   20,   24,
@@ -432,8 +438,8 @@ static inline int aidb_leveldb_long_probes_agree(const leveldb_comparator_t *com
 }
 
 /*
- * Whether `comparator` finds the first 500 pairs of neighbours of a walk in order, or with `reverse` the last 500
- * against it. What cannot be read is no reason to refuse: reads will tell.
+ * Whether `comparator` finds the first 500 pairs of neighbouring keys in order, or with `reverse` the last 500 in
+ * reverse order. A read error is no reason to refuse here: later reads will report it.
  */
 static inline int aidb_leveldb_neighbours_agree(const leveldb_comparator_t *comparator,
                                                 const aidb_db *db, int reverse) {
@@ -465,7 +471,7 @@ static inline int aidb_leveldb_neighbours_agree(const leveldb_comparator_t *comp
     return agree;
 }
 
-/* Whether a database with these options can be opened or repaired at all; a message in *errptr if not. */
+/* Whether these options allow opening and repairing at all; if not, a message in *errptr. */
 static inline int aidb_leveldb_possible(const leveldb_options_t *options, char **errptr) {
     if (options->options == NULL) {
         aidb_leveldb_report(errptr, "IO error: ", "the options could not be made", "");
@@ -481,13 +487,13 @@ static inline int aidb_leveldb_possible(const leveldb_options_t *options, char *
 }
 
 /*
- * Whether `key` may be written: a message in *errptr if the program's comparator does not put it and the key that
- * was written before it, by whichever thread, into bytewise order, or did not do so with two earlier ones.
+ * Whether `key` may be written. If not, *errptr has a message: the program's comparator does not put `key` and the key
+ * that any thread wrote before it into bytewise order, or it failed to do so for an earlier pair.
  */
 static inline int aidb_leveldb_may_write(leveldb_t *db, const char *key, size_t length,
                                          char **errptr) {
     aidb_leveldb_key *mine, *last;
-    /* A longer one is refused. */
+    /* The library refuses a longer key. */
     if (db->comparator == NULL || length > AIDB_LEVELDB_MAX_KEY_BYTES) {
         return 1;
     }
@@ -500,7 +506,7 @@ static inline int aidb_leveldb_may_write(leveldb_t *db, const char *key, size_t 
     if (length > 0) {
         memcpy(mine->bytes, key, length);
     }
-    /* Whoever takes a key out frees it, so it is nobody else's while it is compared. */
+    /* The thread that takes a key out frees it, so no other thread has it during the comparison. */
     last = __atomic_exchange_n(&db->last_written, mine, __ATOMIC_ACQ_REL);
     if (last != NULL) {
         size_t shorter = last->length < length ? last->length : length;
@@ -523,7 +529,7 @@ static inline int aidb_leveldb_may_write(leveldb_t *db, const char *key, size_t 
     return 1;
 }
 
-/* A walk over the keys of a batch, which may all be written or not. */
+/* The check of the keys of a batch: whether all of them may be written. */
 struct aidb_leveldb_batch_check {
     leveldb_t *db;
     char **errptr;
@@ -678,7 +684,7 @@ static inline void leveldb_approximate_sizes(leveldb_t *db, int num_ranges,
     int at;
     for (at = 0; at < num_ranges; at++) {
         sizes[at] = 0;
-        /* An empty key may be NULL here, which is no bound there. */
+        /* In LevelDB's API an empty key may be NULL; in AiDb's, NULL means no bound. */
         const char *start = range_start_key[at] != NULL ? range_start_key[at] : "";
         const char *limit = range_limit_key[at] != NULL ? range_limit_key[at] : "";
         (void)aidb_approximate_size(db->db, start, range_start_key_len[at], limit,
@@ -686,7 +692,7 @@ static inline void leveldb_approximate_sizes(leveldb_t *db, int num_ranges,
     }
 }
 
-/* LevelDB's limit belongs to the range; the byte after it makes it AiDb's first key outside. */
+/* LevelDB's limit is inside the range. With a zero byte added it is the first key outside, as AiDb wants it. */
 static inline void leveldb_compact_range(leveldb_t *db, const char *start_key,
                                          size_t start_key_len, const char *limit_key,
                                          size_t limit_key_len) {
@@ -708,7 +714,7 @@ static inline void leveldb_destroy_db(const leveldb_options_t *options, const ch
     aidb_error *error = NULL;
     aidb_status status = aidb_destroy(name, options->options, &error);
     if (aidb_leveldb_done(status, error, errptr)) {
-        /* What a repair that was killed has left; it must not come back as this database. */
+        /* Left by a repair that was killed; a later repair must not take it for this database. */
         (void)aidb_destroy(repairing, options->options, NULL);
     }
     free(place);
@@ -729,7 +735,7 @@ static inline int aidb_leveldb_is_own_name(const char *name) {
            (*end == '\0' || strcmp(end, ".tmp") == 0 || strcmp(end, ".old") == 0);
 }
 
-/* Moves what is in the directory `from` and is not AiDb's into `into`; what is there already stays. */
+/* Moves the files in the directory `from` that are not AiDb's into `into`; never replaces one there. */
 static inline void aidb_leveldb_move_others(const char *from, const char *into) {
     DIR *directory = opendir(from);
     struct dirent *entry;
@@ -751,7 +757,7 @@ static inline void aidb_leveldb_move_others(const char *from, const char *into) 
     (void)closedir(directory);
 }
 
-/* The first of NAME.damaged, NAME.damaged-2, ... that nothing has, for the NAME `path`. */
+/* The first of NAME.damaged, NAME.damaged-2, ... that does not exist, where NAME is `path`. */
 static inline char *aidb_leveldb_damaged(const char *path) {
     char *damaged = aidb_leveldb_join(path, ".damaged", "");
     unsigned number;
@@ -764,7 +770,7 @@ static inline char *aidb_leveldb_damaged(const char *path) {
     return damaged;
 }
 
-/* Gives the database in `repairing` the place of the one in `path`, which becomes `damaged`: whether it did. */
+/* Renames the database in `path` to `damaged` and the one in `repairing` to `path`; returns whether it did. */
 static inline int aidb_leveldb_swap(const char *path, const char *repairing, const char *damaged,
                                     char **errptr) {
     struct stat about, here;
@@ -774,7 +780,7 @@ static inline int aidb_leveldb_swap(const char *path, const char *repairing, con
         rename(path, damaged) == 0) {
         if (rename(repairing, path) == 0) {
             aidb_leveldb_move_others(damaged, path);
-            /* A working directory moves along with its folder, and "." would be the damaged one from now on. */
+            /* A working directory moves with its folder, so "." would now be the damaged one. */
             if (stat(".", &here) == 0 && here.st_dev == about.st_dev && here.st_ino == about.st_ino &&
                 chdir(path) != 0) {
                 aidb_leveldb_report(errptr, "IO error: ", "what was repaired is not the working directory: ",
@@ -803,7 +809,7 @@ static inline void leveldb_repair_db(const leveldb_options_t *options, const cha
     aidb_leveldb_end_repair(path);
     if (aidb_leveldb_possible(options, errptr)) {
         aidb_status status;
-        /* What a repair that was killed has left. */
+        /* Left by a repair that was killed. */
         (void)aidb_destroy(repairing, options->options, NULL);
         status = aidb_repair(path, repairing, options->options, &is_ok, NULL, &error);
         if (aidb_leveldb_done(status, error, errptr)) {
@@ -917,7 +923,7 @@ static inline void leveldb_writebatch_clear(leveldb_writebatch_t *batch) {
     batch->error = NULL;
 }
 
-/* Ends a call that adds to a batch: the first refusal stays with it. */
+/* Ends a call that adds to a batch: the batch keeps its first error. */
 static inline void aidb_leveldb_added(leveldb_writebatch_t *batch, aidb_status status,
                                       aidb_error *error) {
     char *later = NULL;
@@ -962,7 +968,7 @@ static inline leveldb_options_t *leveldb_options_create(void) {
     leveldb_options_t *result =
         AIDB_LEVELDB_CAST(leveldb_options_t *, aidb_leveldb_new(sizeof(leveldb_options_t)));
     result->options = aidb_options_new();
-    /* LevelDB's default, unlike AiDb's. */
+    /* LevelDB's default, which differs from AiDb's. */
     (void)aidb_options_set_flag(result->options, "create_if_missing", 0, NULL);
     return result;
 }

@@ -70,19 +70,19 @@ export interface EngineOptions {
   /** Bytes of a table before a compaction starts the next one (4 KiB to 64 GiB). Default: 64 MiB. */
   targetFileSize?: Size | undefined
 
-  /** Compaction threads (1 to 64), beside one thread that flushes. Default: 2. */
+  /** Compaction threads (1 to 64); one more thread flushes. Default: 2. */
   backgroundThreads?: number | undefined
 
-  /** Milliseconds to wait for another opener to let go (up to a day). Default: 0, fail at once. */
+  /** Milliseconds to wait while another process holds the database (up to a day). Default: 0, fail at once. */
   lockTimeout?: number | undefined
 
-  /** Where the database writes what it does: `'none'`, `'stderr'` or a path. Default: `'none'`. */
+  /** Where the database writes its info log: `'none'`, `'stderr'` or a path. Default: `'none'`. */
   infoLog?: string | undefined
 
-  /** Bytes of the info log's file before it is renamed to `NAME.1` and a new one begun (0 to 1 TiB); 0: never. Default: 16 MiB. */
+  /** Bytes of the info log before it is renamed to `NAME.1` (0 to 1 TiB); 0: never. Default: 16 MiB. */
   infoLogFileSize?: Size | undefined
 
-  /** Files of the info log that are kept, renamed ones included (1 to 1000). Default: 4. */
+  /** Info log files to keep, including renamed ones (1 to 1000). Default: 4. */
   infoLogFiles?: number | undefined
 }
 
@@ -107,18 +107,19 @@ export interface DatabaseOptions<K, V>
 /** Additional options of every write. */
 export interface WriteOptions {
   /**
-   * Acknowledge only when this write, and every write acknowledged before it, would survive loss of power.
-   * Default: `false`: the write survives the death of the process.
+   * Resolve only when this write, and every write acknowledged before it, would survive a loss
+   * of power. Default: `false`: the write survives a crash of the process.
    */
   sync?: boolean | undefined
 }
 
-/** What a write tells beside that it was made, if it is given this as its `receipt`. Make one for each write. */
+/** The details that a write fills in if this is its `receipt` option. Make one for each write. */
 export interface WriteReceipt {
   /**
-   * The number of the write's last operation in the order of all writes; those of a batch of n have the n numbers that end
-   * there. Numbers begin at 1 and have 56 bits. A snapshot sees the write if its `sequence` is at or after this. Set when
-   * the write resolves; until then, and after a failure, there is none. An empty batch is no write, and sets none.
+   * The sequence number of the write's last operation; a batch of n operations has the n
+   * numbers that end there. Numbers begin at 1 and have 56 bits. A snapshot sees the write if
+   * the snapshot's `sequence` is at least this. Set when the write resolves; absent until then,
+   * and if the write fails. An empty batch is not a write, and sets no number.
    */
   sequence?: bigint | undefined
 }
@@ -126,7 +127,7 @@ export interface WriteReceipt {
 /** Additional options of `put`, `del` and `batch`. */
 export interface ReceiptOptions extends WriteOptions {
   /**
-   * Where to put the number that the write gets.
+   * Receives the write's sequence number.
    *
    * ```js
    * const receipt = {}
@@ -144,9 +145,9 @@ export interface ChainedBatch<TDatabase, KDefault, VDefault>
   write (options: AbstractChainedBatchWriteOptions & ReceiptOptions): Promise<void>
 }
 
-/** A point in the sequence of writes to read at, by `db.snapshot()`. */
+/** A fixed point in the order of all writes, at which reads can be made; made by `db.snapshot()`. */
 export interface Snapshot extends AbstractSnapshot {
-  /** The number of the last write that it sees, from 1, 56 bits; `0n` if it sees none. It stays when it is closed. */
+  /** The sequence number of the last write that it sees, from 1, 56 bits; `0n` if none. Remains after close. */
   get sequence (): bigint
 }
 
@@ -159,31 +160,32 @@ export interface ReadOptions {
 /** Additional options of iterators. */
 export interface WalkOptions extends ReadOptions {
   /**
-   * About how many bytes of entries are read ahead at once, rounded up to a whole entry: a whole number from 0. Default: 65,536.
-   * Buffers that an iterator yields share the memory of their chunk, which stays while one of them does.
+   * About how many bytes of entries to read ahead at once, rounded up to a whole entry: an
+   * integer >= 0. Default: 65,536. The buffers that an iterator yields share the memory of
+   * their chunk, which stays allocated while one of them is in use.
    */
   highWaterMarkBytes?: number | undefined
 }
 
-/** What {@link AidbLevel.stats} reports: counters since opening, sizes now. Bytes unless a name says otherwise. */
+/** What {@link AidbLevel.stats} reports: counters since opening, current sizes. Bytes unless a name says otherwise. */
 export interface Stats {
-  /** The number of the last write that readers see. */
+  /** The sequence number of the last write that readers see. */
   sequence: number
-  /** Bytes held by the active memtable and those waiting for a flush. */
+  /** Bytes held by the active memtable and by those waiting for a flush. */
   memtable_bytes: number
   /** Sealed memtables waiting for a flush. */
   immutable_memtables: number
   /** Bytes of blocks in the cache. */
   block_cache_bytes: number
-  /** Reads answered by the block cache, in blocks. */
+  /** Blocks found in the block cache. */
   block_cache_hits: number
   /** Blocks read from disk. */
   block_cache_misses: number
-  /** Blocks that left the cache for others. */
+  /** Blocks evicted from the cache. */
   block_cache_evictions: number
   /** Tables open now. */
   open_tables: number
-  /** Snapshots held, counting one number once. */
+  /** Snapshots held; several with one sequence number count once. */
   snapshots: number
   /** Operations written. */
   operations_written: number
@@ -191,7 +193,7 @@ export interface Stats {
   batches_written: number
   /** Bytes appended to logs. */
   wal_bytes: number
-  /** Times a log was synced. */
+  /** Syncs of logs. */
   wal_syncs: number
   /** Memtables flushed. */
   flushes: number
@@ -207,19 +209,19 @@ export interface Stats {
   compaction_bytes_written: number
   /** Microseconds that writers were delayed. */
   stall_micros: number
-  /** Bytes set aside for a full disk. */
+  /** Disk space in bytes reserved for when the disk is full. */
   reserve_bytes: number
   /** Every level, from 0. */
   levels: LevelStats[]
-  /** Tables that compactions leave out since one with them did not add up or met damage. They stay readable. */
+  /** Tables that compactions skip, because one with them lost or changed entries, or met damage. They stay readable. */
   set_aside: SetAside[]
 }
 
-/** A table that compactions leave out until the database is opened again. */
+/** A table that compactions skip until the database is opened again. */
 export interface SetAside {
   /** The number in the table's file name. */
   table: number
-  /** Why, in a sentence for a person that begins with the kind of the error. */
+  /** Why: a sentence for a person, which begins with the kind of the error. */
   error: string
 }
 
@@ -235,28 +237,28 @@ export interface LevelStats {
 
 /** Options of {@link AidbLevel.verify}. */
 export interface VerifyOptions {
-  /** Called with bytes done and bytes in all, now and then; what it throws ends the verification and rejects it. */
+  /** Called now and then with the bytes done and the total; if it throws, the verification rejects with that. */
   progress?: ((bytesDone: number, bytesTotal: number) => void) | undefined
 
   /** Ends the verification, which rejects with `LEVEL_ABORTED`. */
   signal?: AbortSignal | undefined
 }
 
-/** What {@link AidbLevel.verify} has found. */
+/** The result of {@link AidbLevel.verify}. */
 export interface VerifyReport {
-  /** Whether everything was looked at and nothing is damaged. */
+  /** Whether everything was checked and nothing is damaged. */
   is_ok: boolean
-  /** Whether everything was looked at. */
+  /** Whether everything was checked. */
   is_complete: boolean
-  /** Tables looked at. */
+  /** Tables checked. */
   tables: number
   /** Entries in their undamaged blocks. */
   entries: number
-  /** Logs looked at. */
+  /** Logs checked. */
   logs: number
   /** Their undamaged records. */
   records: number
-  /** Bytes of all files looked at. */
+  /** Bytes of all files checked. */
   bytes: number
   /** How many damaged places there are. */
   damaged_places: number
@@ -264,27 +266,27 @@ export interface VerifyReport {
   damage: Damage[]
 }
 
-/** One place on disk that is not as it was written, or that is read otherwise than it is. */
+/** One place on disk that is not as it was written, or that some way of reading reads wrongly. */
 export interface Damage {
-  /** The file; the folder of the database if reading all of it together goes wrong. */
+  /** The file; the folder of the database if the error is in reading all of it together. */
   file: string
-  /** The byte in it: where the damaged block or record begins. */
+  /** The offset in the file, in bytes, at which the damaged block or record begins. */
   offset: number
   /** What is wrong, in a sentence. */
   message: string
-  /** `Internal` if the bytes are right and a way of reading does not find what is there: a fault of AiDb. */
+  /** `Internal` if the bytes are right but some way of reading does not find them: a bug in AiDb. */
   kind: 'Corruption' | 'Io' | 'Unsupported' | 'Internal'
 }
 
-/** What {@link AidbLevel.repair} has read, written and lost. */
+/** What {@link AidbLevel.repair} read, wrote and lost. */
 export interface RepairReport {
-  /** Whether everything could be read, and is what it should be. */
+  /** Whether everything could be read and is as it should be. */
   is_ok: boolean
-  /** Tables of which something was read. */
+  /** Tables of which at least a part was read. */
   tables: number
   /** Entries read from them. */
   table_entries: number
-  /** Logs of which something was read. */
+  /** Logs of which at least a part was read. */
   logs: number
   /** Records read from them. */
   log_records: number
@@ -292,28 +294,29 @@ export interface RepairReport {
   entries_written: number
   /** The last sequence number of the new database. */
   last_sequence: number
-  /** How many places could not be read, and tables hold other entries than they should. */
+  /** How many places could not be read, plus how many tables have entries other than they should. */
   lost_places: number
   /** The first 1000 of them. */
   lost: Loss[]
 }
 
 /**
- * Something that a repair could not read: bytes `offset` to `end` of a file. Or a table that it read whole and that holds
- * other entries than the manifest or the table itself says, all of which are kept. What is not known is `null`.
+ * Bytes `offset` to `end` of a file that a repair could not read. Or a table that it read
+ * completely, but whose entries are not those that the manifest or the table itself states; all
+ * of them are kept. Unknown fields are `null`.
  */
 export interface Loss {
   /** The file. */
   file: string
-  /** Its bytes from here could not be read. */
+  /** The offset of the first byte that could not be read. */
   offset: number
-  /** To here, exclusively; 0 like `offset` if the file is missing, or if all of it could be read. */
+  /** The end of those bytes, exclusive; 0, like `offset`, if the file is missing or all of it could be read. */
   end: number
   /** What is wrong, in a sentence. */
   message: string
-  /** What was lost lies at or after this key. */
+  /** All lost keys are >= this key. */
   smallest_key: Buffer | null
-  /** What was lost lies at or before this key. */
+  /** All lost keys are <= this key. */
   largest_key: Buffer | null
   /** Writes from this sequence number on may be lost. */
   first_sequence: number | null
@@ -322,14 +325,17 @@ export interface Loss {
 }
 
 /**
- * An AiDb database as an `abstract-level` one: an ordered map from byte strings to byte strings in a folder.
+ * An AiDb database with the API of `abstract-level`: an ordered map from byte strings to byte
+ * strings in a folder.
  *
- * Keys are up to 16 MiB and values up to 4 GiB - 1, as far as Node has a buffer or string of that length; both may
- * be empty. Work is done on threads of the package's own: nothing but {@link getSync} blocks the event loop.
+ * Keys have at most 16 MiB and values at most 4 GiB - 1, within Node's own limits for buffers
+ * and strings; both may be empty. The package does its work on its own threads: only {@link
+ * getSync} blocks the event loop.
  *
  * Errors have a `code`: one of abstract-level's, or `LEVEL_INVALID_ARGUMENT`, `LEVEL_IO_ERROR`, `LEVEL_CORRUPTION`,
  * `LEVEL_LOCKED`, `LEVEL_NO_SPACE`, `LEVEL_OUT_OF_MEMORY`, `LEVEL_CONFLICT`, `LEVEL_UNSUPPORTED` or `LEVEL_INTERNAL`;
- * and a `cause` where something else went wrong first. A failure to open is `LEVEL_DATABASE_NOT_OPEN`, with the reason as its `cause`.
+ * and a `cause` if another error caused them. If opening fails, the error is
+ * `LEVEL_DATABASE_NOT_OPEN` and its `cause` is the reason.
  *
  * @template KDefault The type of keys, unless overridden by an operation's encoding.
  * @template VDefault The type of values, likewise.
@@ -337,30 +343,33 @@ export interface Loss {
 export class AidbLevel<KDefault = string, VDefault = string>
   extends AbstractLevel<string | Buffer | Uint8Array, KDefault, VDefault> {
   /**
-   * Makes a database object, which opens itself; operations wait for that.
+   * Makes a database object, which opens itself; operations wait until it is open.
    *
    * @param location Path of the database's folder. One process (or worker) opens it at a time.
    */
   constructor (location: string, options?: DatabaseOptions<KDefault, VDefault> | undefined)
 
   /**
-   * Removes the database at `location`: its files, and the folder if nothing else is in it. A missing or empty
-   * folder is no error.
+   * Removes the database at `location`: its files, and the folder if nothing else is in it. A
+   * missing or empty folder is not an error.
    *
-   * Errors: `LEVEL_LOCKED` if it is open anywhere; `LEVEL_INVALID_ARGUMENT` if it is no database; `LEVEL_IO_ERROR`.
+   * Errors: `LEVEL_LOCKED` if it is open anywhere; `LEVEL_INVALID_ARGUMENT` if it is not a database; `LEVEL_IO_ERROR`.
    */
   static destroy (location: string): Promise<void>
 
   /**
-   * Makes a new database at `into`, a missing or empty folder, of what can still be read of the damaged one at
-   * `location`, which is not changed; resolves to what was read, written and lost.
+   * Makes a new database at `into`, a missing or empty folder, from what can still be read of
+   * the damaged one at `location`, which it does not change. Resolves to a report of what was
+   * read, written and lost.
    *
-   * First try to open the database: after an ordinary crash nothing is damaged. A deleted key may come back only if
-   * the table or record with its tombstone is lost, or the manifest is and a crash had left a table behind that was
-   * already compacted. `options`: how the new tables are built.
+   * Try to open the database first: after an ordinary crash nothing is damaged. A deleted key
+   * can come back only if the table or log record with its tombstone is lost, or if the
+   * manifest is lost and a crash had left behind a table that was already compacted. `options`:
+   * how the new tables are built.
    *
-   * Errors: `LEVEL_LOCKED` if it is open for writing; `LEVEL_INVALID_ARGUMENT` if `location` holds nothing of a
-   * database or `into` something; `LEVEL_UNSUPPORTED` if a newer AiDb wrote it; `LEVEL_IO_ERROR`, `LEVEL_NO_SPACE`.
+   * Errors: `LEVEL_LOCKED` if it is open for writing; `LEVEL_INVALID_ARGUMENT` if `location`
+   * contains no part of a database or `into` is not empty; `LEVEL_UNSUPPORTED` if a newer AiDb
+   * wrote it; `LEVEL_IO_ERROR`, `LEVEL_NO_SPACE`.
    */
   static repair (
     location: string,
@@ -377,7 +386,7 @@ export class AidbLevel<KDefault = string, VDefault = string>
   get (key: KDefault): Promise<VDefault | undefined>
   get<K = KDefault, V = VDefault> (key: K, options: AbstractGetOptions<K, V> & ReadOptions): Promise<V | undefined>
 
-  /** Like {@link get}, on this thread, which waits for the disk if it must. */
+  /** Like {@link get}, but on this thread: it blocks the event loop while it reads from disk. */
   getSync (key: KDefault): VDefault | undefined
   getSync<K = KDefault, V = VDefault> (key: K, options: AbstractGetOptions<K, V> & ReadOptions): V | undefined
 
@@ -425,8 +434,8 @@ export class AidbLevel<KDefault = string, VDefault = string>
   clear<K = KDefault> (options: AbstractClearOptions<K> & WriteOptions): Promise<void>
 
   /**
-   * About how many bytes of tables the keys in `[start, end)` take; no bound means no end. What is still in memory is not
-   * counted.
+   * About how many bytes the keys in `[start, end)` take in tables; a missing bound means no
+   * limit on that side. Entries still in memory are not counted.
    *
    * Errors: `LEVEL_DATABASE_NOT_OPEN`, `LEVEL_IO_ERROR`, `LEVEL_CORRUPTION`.
    */
@@ -434,8 +443,9 @@ export class AidbLevel<KDefault = string, VDefault = string>
   approximateSize<K = KDefault> (start: K | null | undefined, end: K | null | undefined, options: KeyOptions<K>): Promise<number>
 
   /**
-   * Compacts the keys in `[start, end)`, so that deleted and overwritten entries that no snapshot sees give back
-   * their space; no bound means no end. Resolves when the result is durable.
+   * Compacts the keys in `[start, end)`: frees the space of deleted and overwritten entries
+   * that no snapshot sees. A missing bound means no limit on that side. Resolves when the
+   * result is durable.
    *
    * Errors: `LEVEL_DATABASE_NOT_OPEN`, `LEVEL_IO_ERROR`, `LEVEL_NO_SPACE`, `LEVEL_CORRUPTION`.
    */
@@ -443,16 +453,18 @@ export class AidbLevel<KDefault = string, VDefault = string>
   compactRange<K = KDefault> (start: K | undefined, end: K | undefined, options: KeyOptions<K>): Promise<void>
 
   /**
-   * Writes everything acknowledged so far to tables; resolves when it survives loss of power.
+   * Writes every write acknowledged so far to tables; resolves when they survive a loss of
+   * power.
    *
-   * Errors: `LEVEL_DATABASE_NOT_OPEN`, `LEVEL_IO_ERROR`, `LEVEL_NO_SPACE`; nothing acknowledged is lost by them.
+   * Errors: `LEVEL_DATABASE_NOT_OPEN`, `LEVEL_IO_ERROR`, `LEVEL_NO_SPACE`; none of them loses an acknowledged write.
    */
   flush (): Promise<void>
 
   /**
-   * Makes a consistent copy at `location`, a missing or empty folder, while reads and writes go on. It holds
-   * everything written before the call, opens by itself, and survives loss of power once this resolves. Its tables
-   * are hard links where the file system allows that. After an error what was made is removed.
+   * Makes a consistent copy at `location`, a missing or empty folder, while reads and writes go
+   * on. The copy contains everything written before the call, is a database of its own, and
+   * survives a loss of power once this resolves. Its tables are hard links where the file
+   * system allows that. After an error the call removes what it made.
    *
    * Errors: `LEVEL_DATABASE_NOT_OPEN`, `LEVEL_INVALID_ARGUMENT` if `location` is a file or a folder that is not empty,
    * `LEVEL_LOCKED`, `LEVEL_IO_ERROR`, `LEVEL_NO_SPACE`, `LEVEL_CORRUPTION`.
@@ -460,17 +472,18 @@ export class AidbLevel<KDefault = string, VDefault = string>
   checkpoint (location: string): Promise<void>
 
   /**
-   * Reads everything the database consists of from disk, past the caches, and checks it, while reads and writes go on;
-   * then reads everything as of one point as you do, and compares. Damage does not reject: it is in the report, by file
-   * and offset. Closing the database waits for it. Cost: reads every table seven times, of which the system's file
-   * cache mostly answers five.
+   * Reads every file of the database from disk, bypassing the caches, and checks it, while
+   * reads and writes go on. Then reads all entries at one point through the public read paths
+   * and compares. Damage does not reject: the report lists it by file and offset. Closing the
+   * database waits for the verification. Cost: reads every table seven times; about five of
+   * these mostly come from the system's file cache.
    *
    * Errors: `LEVEL_DATABASE_NOT_OPEN`; `LEVEL_ABORTED` by its signal.
    */
   verify (options?: VerifyOptions | undefined): Promise<VerifyReport>
 
   /**
-   * A report by name (the guide lists the names), or `undefined` if there is none of that name.
+   * The report with a given name (the guide lists the names), or `undefined` if there is none.
    *
    * Throws `LEVEL_DATABASE_NOT_OPEN` unless the database is open.
    */
@@ -484,7 +497,7 @@ export class AidbLevel<KDefault = string, VDefault = string>
   stats (): Promise<Stats>
 }
 
-/** Options of methods that take keys and return none. */
+/** Options of methods that take keys but return no entries. */
 export interface KeyOptions<K> {
   /** The encoding of the keys. Default: the database's. */
   keyEncoding?: string | Transcoder.PartialEncoder<K> | undefined

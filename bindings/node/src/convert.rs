@@ -190,7 +190,7 @@ fn place_bytes(env: &Env, out: &mut Array<'_>, index: u32, bytes: Vec<u8>) -> na
 
 /// Why JavaScript did not take a value: it has no string of more than half a GiB, for example.
 pub(crate) fn refusal(error: napi::Error) -> Error {
-    Error::unsupported(format!("JavaScript cannot hold the answer: {error}"))
+    Error::unsupported(format!("JavaScript cannot hold the result: {error}"))
 }
 
 /// An error for JavaScript to make into one: `[code, message, message of the cause, errno of the cause]`.

@@ -12,15 +12,16 @@ use crate::mutex::{Mutex, lock, lock_detached};
 use crate::patience::{interruptible, unless_it_waits, waiting};
 use crate::store::Store;
 
-/// Instead of a sequence number: there is none.
+/// In place of a sequence number: no write yet, or a failed one.
 const UNWRITTEN: u64 = u64::MAX;
 const _: () = assert!(UNWRITTEN > SequenceNumber::MAX.0);
 
-/// Puts and deletes that are applied together, all or none, also across a crash; from `DB.write_batch`.
+/// Puts and deletes that are applied together, all or none, even if there is a crash; made by `DB.write_batch`.
 ///
-/// A later operation on the same key wins. As a context manager it is written when the block ends; if the block
-/// raises, it is written all the same, unless it was made with `transaction=True`: then it is cleared. Keys of a
-/// `PrefixedDB`'s batch are under its prefix. Costs memory for its keys and values, at most 4 GiB together.
+/// For one key the last operation wins. Used in a `with` block, it is written when the block ends. If the block
+/// raises, it is written all the same, unless it was made with `transaction=True`: then it is cleared. Keys of
+/// a `PrefixedDB`'s batch are under its prefix. It takes memory for its keys and values, at most 4 GiB
+/// together.
 #[pyclass(frozen, weakref, module = "aidb")]
 pub(crate) struct WriteBatch {
     store: Arc<Store>,
@@ -28,7 +29,7 @@ pub(crate) struct WriteBatch {
     transaction: bool,
     options: WriteOptions,
     operations: Arc<Mutex<aidb::WriteBatch>>,
-    /// The number that the last write answered, or [`UNWRITTEN`].
+    /// The sequence number that the last write returned, or [`UNWRITTEN`].
     sequence: AtomicU64,
 }
 
@@ -49,7 +50,7 @@ impl WriteBatch {
         }
     }
 
-    /// Adds to the operations. Those of a closed database are for nothing, and that is told at the first chance.
+    /// Adds to the operations. Fails at once if the database is closed, since they could never be written.
     fn add(
         &self,
         py: Python<'_>,
@@ -86,7 +87,8 @@ impl WriteBatch {
     }
 }
 
-/// Writes what the lock gives, which it holds meanwhile; the number of the last operation.
+/// Writes the batch that the lock guards, and holds the lock while it does; returns the number of the last
+/// operation.
 fn write(
     store: &Store,
     operations: &Mutex<aidb::WriteBatch>,
@@ -99,9 +101,9 @@ fn write(
 
 #[pymethods]
 impl WriteBatch {
-    /// Adds a put of `value` under `key`. Raises `InvalidArgumentError` if one is too long, `ClosedError` if the database is
-    /// closed; the batch is unchanged then. After an interrupt (Ctrl-C) in the put of a value of more than 4 MiB it has
-    /// been added or not, and nothing is added later.
+    /// Adds a put of `value` under `key`. Raises `InvalidArgumentError` if one is too long, `ClosedError` if
+    /// the database is closed; the batch is then unchanged. If Ctrl-C interrupts a put of more than 4 MiB, the
+    /// value has been added or it never will be.
     fn put(&self, py: Python<'_>, key: BytesLike<'_>, value: BytesLike<'_>) -> PyResult<()> {
         if value.as_slice().len() > LARGE_BYTES {
             // The check of `add` for itself, and the copy in another thread.
@@ -124,7 +126,7 @@ impl WriteBatch {
         self.add(py, |batch| batch.delete(&key))
     }
 
-    /// Adds all operations of another batch, `source`, after this one's own, with the keys as they are there.
+    /// Adds all operations of another batch, `source`, after those of this one. Their keys are not changed.
     fn append(&self, py: Python<'_>, source: &Bound<'_, WriteBatch>) -> PyResult<()> {
         let source = &source.get().operations;
         // A copy first: `source` may be this batch, and two locks at once could be taken in two orders.
@@ -158,11 +160,13 @@ impl WriteBatch {
         })
     }
 
-    /// Applies the operations to the database, all or none; they stay in the batch. An empty batch is no error.
+    /// Applies the operations to the database, all or none; they stay in the batch. An empty batch is not an
+    /// error.
     ///
-    /// Errors as for `DB.put`; after `IOError` or `NoSpaceError` the batch may or may not be there after a crash. An interrupt
-    /// (Ctrl-C) is raised at once where the write has to wait for a flush, a compaction, space or the disk, and where the batch has more
-    /// than 4 MiB. It is applied before what is written next then, or never.
+    /// Errors as for `DB.put`; after `IOError` or `NoSpaceError` the batch may or may not be there after a
+    /// crash. Ctrl-C raises at once if the write is waiting for a flush, a compaction, space or the disk, or if
+    /// the batch has more than 4 MiB. The batch is then applied before the next write, or
+    /// never.
     fn write(&self, py: Python<'_>) -> PyResult<()> {
         self.sequence.store(UNWRITTEN, Ordering::Relaxed);
         let written = self.written(py)?;
@@ -170,11 +174,12 @@ impl WriteBatch {
         Ok(())
     }
 
-    /// The number that the last `write`, or the end of the block, gave to the last operation in the order of all writes, as an
-    /// `int`; those of a batch of n have the n numbers that end there. `None` before the first write and after one that failed.
+    /// The sequence number that the last `write`, or the end of the block, gave to the last operation, as an
+    /// `int`; a batch of n operations has the n numbers that end there. `None` before the first write and after
+    /// one that failed.
     ///
-    /// Numbers begin at 1 and have 56 bits. A snapshot sees the batch if its `sequence` is at or after this. An empty batch
-    /// takes no number, and has the newest one that readers see.
+    /// Numbers begin at 1 and have 56 bits. A snapshot sees the batch if the snapshot's `sequence` is at least
+    /// this. An empty batch takes no number; it gets the newest one that readers see.
     #[getter]
     fn sequence(&self) -> Option<u64> {
         let sequence = self.sequence.load(Ordering::Relaxed);

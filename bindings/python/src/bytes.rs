@@ -95,12 +95,12 @@ pub(crate) fn to_python<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'p
     }
 }
 
-/// More bytes than these take so long to copy or to write that an interrupt is looked for meanwhile.
+/// Copying or writing more bytes than this takes so long that the call checks for interrupts meanwhile.
 pub(crate) const LARGE_BYTES: usize = 4 << 20;
 
-/// Makes a Python object of `length` bytes, [`LARGE_BYTES`] at a time, looking for signals in between: so no lock may be held.
-/// `source` calls what it is given with all bytes there are, or answers false if they are not there any more, and then there
-/// is no object.
+/// Makes a Python object of `length` bytes, [`LARGE_BYTES`] at a time, checking for signals in between: so the
+/// caller may hold no lock. `source` passes all the bytes to the function that it is given, or returns false if
+/// they are gone; then no object is made.
 pub(crate) fn in_pieces<'py>(
     py: Python<'py>,
     length: usize,
@@ -133,7 +133,7 @@ pub(crate) fn in_pieces<'py>(
     Ok(Some(object))
 }
 
-/// [`to_python`] for bytes however many, with no lock held.
+/// [`to_python`] for any number of bytes; the caller holds no lock.
 pub(crate) fn value_to_python<'py>(py: Python<'py>, value: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
     if value.len() <= LARGE_BYTES {
         return to_python(py, value);
@@ -145,9 +145,10 @@ pub(crate) fn value_to_python<'py>(py: Python<'py>, value: &[u8]) -> PyResult<Bo
     Ok(object.expect("the bytes are there"))
 }
 
-/// Holds a value read from the database and lends its bytes, read-only: what is behind `DB.get_view`.
+/// Holds a value read from the database and lends its bytes, read-only. `DB.get_view` returns a view of one.
 ///
-/// Use it through the memoryview that `get_view` returns; the bytes live until the last view of them is released.
+/// Use it through the memoryview that `get_view` returns; the bytes stay until the last view of them is
+/// released.
 #[pyclass(frozen, module = "aidb")]
 pub(crate) struct ValueBuffer(pub(crate) aidb::Value);
 

@@ -22,20 +22,20 @@ use crate::writer::{Writer, view};
 ///
 /// `DB(name, **options)` opens the directory `name` (str, bytes or path-like), creating it unless
 /// `create_if_missing=False`. Options are numbers, flags, or text such as `"64MiB"`; `aidb.OPTIONS` lists their
-/// names and docs/guide.md their meaning; plyvel's `lru_cache_size`, `bloom_filter_bits` and `max_file_size` are
-/// other names for `block_cache_size`, `bloom_bits_per_key` and `target_file_size`.
+/// names and docs/guide.md explains them; plyvel's `lru_cache_size`, `bloom_filter_bits` and `max_file_size`
+/// are other names for `block_cache_size`, `bloom_bits_per_key` and `target_file_size`.
 ///
 /// Raises `LockedError` if it is open already, here or in another process; `InvalidArgumentError` for an unknown
 /// option, a value out of range, a missing directory with `create_if_missing=False`, or a directory that is not a
 /// database; `CorruptionError`, `UnsupportedError` (a newer format), `IOError`, `NoSpaceError`.
 ///
-/// Any number of threads may use it at once. Close it, or use it in a `with` block; a database that is dropped
-/// without that is closed when its last iterator, snapshot and batch are gone too. In a child process after `fork`
-/// every call raises `ClosedError`; the child may open a database of its own.
+/// Any number of threads may use it at once. Close it, or use it in a `with` block; otherwise it is closed when
+/// it and all its iterators, snapshots and batches have been dropped. In a child process after `fork` every
+/// call raises `ClosedError`; the child may open a database of its own.
 ///
-/// Ctrl-C ends the wait for a call, mostly within 0.2 s. A read gives up then, and nothing of it is lost. Anything else is done to
-/// its end: a `flush`, `compact_range` or `close`, and a write of more than 4 MiB, goes on in the background, and an `open`
-/// closes what it has opened. docs/guide.md says more.
+/// Ctrl-C ends the wait for a call, mostly within 0.2 s. An interrupted read stops and loses nothing. Other
+/// calls run to their end: a `flush`, `compact_range` or `close`, and a write of more than 4 MiB, continues in
+/// the background, and an `open` closes the database that it opened. docs/guide.md says more.
 #[pyclass(frozen, subclass, extends = Writer, weakref, module = "aidb")]
 pub(crate) struct DB {
     name: String,
@@ -72,11 +72,13 @@ impl DB {
         &self.name
     }
 
-    /// Closes the database: flushes, stops its threads and lets the directory go. Closing again is no error.
+    /// Closes the database: flushes, stops its threads and unlocks the directory. Closing again is not an
+    /// error.
     ///
-    /// When it returns, everything written survives loss of power, and memory and files are given back, whoever still has
-    /// handles; views of values stay. Later calls on the database, its iterators, snapshots and batches raise `ClosedError`. Raises `IOError` or `NoSpaceError` if the flush fails; the
-    /// database is closed all the same, and nothing acknowledged is lost.
+    /// When it returns, everything written survives a loss of power, and memory and files are released, even if
+    /// handles still exist; views of values stay valid. Later calls on the database, its iterators, snapshots
+    /// and batches raise `ClosedError`. Raises `IOError` or `NoSpaceError` if the flush fails; the database is
+    /// closed all the same, and no acknowledged write is lost.
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         let db = Arc::clone(&view(slf.as_super()).store);
         interruptible(slf.py(), move |_| db.close())
@@ -98,14 +100,14 @@ impl DB {
         Self::close(slf)
     }
 
-    /// Writes everything acknowledged so far to tables; when it returns, that survives loss of power.
+    /// Writes every write acknowledged so far to tables; when it returns, they survive a loss of power.
     fn flush(slf: &Bound<'_, Self>) -> PyResult<()> {
         let db = Arc::clone(&view(slf.as_super()).store);
         interruptible(slf.py(), move |_| db.flush())
     }
 
-    /// Compacts the keys from `start` to `stop` (`None`: no bound; `stop` itself excluded), so that deleted and
-    /// overwritten entries that no snapshot sees give back their space. Returns when that is durable.
+    /// Compacts the keys from `start` to `stop` (`None`: no bound; `stop` itself excluded): frees the space of
+    /// deleted and overwritten entries that no snapshot sees. The result is durable when it returns.
     #[pyo3(signature = (start=None, stop=None))]
     fn compact_range(
         slf: &Bound<'_, Self>,
@@ -121,7 +123,7 @@ impl DB {
     }
 
     /// Returns about how many bytes of files the keys from `start` to `stop` (`None`: no bound; `stop` itself excluded)
-    /// take; what is still in memory is not counted.
+    /// take; entries still in memory are not counted.
     #[pyo3(signature = (start=None, stop=None))]
     fn approximate_size(
         slf: &Bound<'_, Self>,
@@ -146,9 +148,9 @@ impl DB {
             .collect()
     }
 
-    /// Returns a report by its `name`, or `None` for an unknown name; docs/guide.md lists the names.
+    /// Returns the report called `name`, or `None` for an unknown name; docs/guide.md lists the names.
     ///
-    /// `name` is `str` or, as in plyvel, `bytes`; the answer is of the same type.
+    /// `name` is `str` or, as in plyvel, `bytes`; the result is of the same type.
     fn get_property<'py>(
         slf: &Bound<'py, Self>,
         name: &Bound<'py, PyAny>,
@@ -170,8 +172,8 @@ impl DB {
         Ok(report.map(|report| PyBytes::new(py, report.as_bytes()).into_any()))
     }
 
-    /// Returns counters since open and sizes now as a dict: numbers (bytes unless a name says otherwise), and
-    /// under `levels` a list with a dict per level.
+    /// Returns counters since the database was opened and current sizes as a dict: numbers (bytes unless a name
+    /// says otherwise), and under `levels` a list with a dict per level.
     fn stats<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let db = &view(slf.as_super()).store;
@@ -182,25 +184,27 @@ impl DB {
 
     /// Makes a consistent copy in the directory `path`, which must be missing or empty, while reads and writes go on.
     ///
-    /// The copy holds everything written before the call, opens by itself, and survives loss of power when this
-    /// returns. Its tables are hard links where the file system allows that. Raises `InvalidArgumentError` if
-    /// `path` is a file or a directory that is not empty, `LockedError`, `IOError`, `NoSpaceError`; what was made is
-    /// removed then.
+    /// The copy contains everything written before the call, is a database of its own, and survives a loss of
+    /// power when this returns. Its tables are hard links where the file system allows that. Raises
+    /// `InvalidArgumentError` if `path` is a file or a directory that is not empty, `LockedError`, `IOError`,
+    /// `NoSpaceError`; after an error the call removes what it made.
     fn checkpoint(slf: &Bound<'_, Self>, path: &Bound<'_, PyAny>) -> PyResult<()> {
         let (_, path) = path_of(path)?;
         let db = Arc::clone(&view(slf.as_super()).store);
         interruptible(slf.py(), move |_| db.checkpoint(&path))
     }
 
-    /// Reads everything the database consists of from disk, past the caches, and checks it, while reads and writes
-    /// go on; then reads everything as of one point as you do, and compares. Returns what was found as a dict.
+    /// Reads every file of the database from disk, bypassing the caches, and checks it, while reads and writes
+    /// go on. Then reads all entries at one point through the public read paths and compares. Returns its
+    /// findings as a dict.
     ///
     /// `is_ok` tells whether all is well; `damage` lists up to 1000 of the `damaged_places`, each a dict with `file`,
     /// `offset`, `message` and `kind`: damage is reported, not raised. The kind is "Corruption", "Io", "Unsupported",
-    /// or "Internal" if the bytes are right and a way of reading does not find what is there, which is a fault of AiDb.
-    /// `progress(bytes_done, bytes_total)` is called about once per MiB; if it returns `False` the verification ends
-    /// (`is_complete` is false then), and what it raises is raised. Raises `ClosedError`, also if the database is closed
-    /// meanwhile. Cost: reads every table seven times, of which the system's file cache mostly answers five.
+    /// or "Internal" if the bytes are right but some way of reading does not find them, which is a bug in AiDb.
+    /// `progress(bytes_done, bytes_total)` is called about once per MiB; if it returns `False` the verification
+    /// ends (`is_complete` is false then), and an exception that it raises is passed on. Raises `ClosedError`,
+    /// also if the database is closed during the call. Cost: reads every table seven times; about five of these
+    /// mostly come from the system's file cache.
     #[pyo3(signature = (progress=None))]
     fn verify<'py>(
         slf: &Bound<'py, Self>,
@@ -218,8 +222,9 @@ impl DB {
 
 /// Removes the database in the directory `name`: its files, and the directory if nothing else is in it.
 ///
-/// A missing or empty directory is no error. Raises `LockedError` if it is open anywhere, `InvalidArgumentError` if
-/// the directory is not a database, `IOError`. Options as for `DB`, for plyvel's sake.
+/// A missing or empty directory is not an error. Raises `LockedError` if it is open anywhere,
+/// `InvalidArgumentError` if the directory is not a database, `IOError`. Takes the options of `DB`, as plyvel
+/// does.
 #[pyfunction]
 #[pyo3(signature = (name, **options))]
 pub(crate) fn destroy_db(

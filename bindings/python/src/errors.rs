@@ -31,8 +31,9 @@ pub(crate) fn kinds(py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
     PyTuple::new(py, rows)
 }
 
-/// `error` as an instance of its Python class, whose name stands for the kind's own words. An error of the operating
-/// system carries its `errno`, and Python's message shows that number once; an error about a lock says who holds it.
+/// `error` as an instance of its Python class, whose name replaces the kind's words. An error of the operating
+/// system has its `errno`, and Python's message shows that number once; a lock error says which process holds
+/// the lock.
 pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     let os_code = error
         .source()
@@ -58,13 +59,9 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     }
 }
 
-/// A move or read on a raw iterator that stands on no entry.
+/// A move or read on a raw iterator that is on no entry.
 pub(crate) fn iterator_invalid(py: Python<'_>) -> PyErr {
-    raise(
-        py,
-        "IteratorInvalidError",
-        ("the iterator stands on no entry",),
-    )
+    raise(py, "IteratorInvalidError", ("the iterator is on no entry",))
 }
 
 fn raise<'py>(py: Python<'py>, class: &str, arguments: impl pyo3::call::PyCallArgs<'py>) -> PyErr {

@@ -14,27 +14,29 @@ use crate::patience::{brief_or, interruptible};
 use crate::store::Store;
 use crate::walk::{Step, Walk};
 
-/// What an iterator yields of an entry.
+/// Which parts of an entry an iterator yields.
 #[derive(Clone, Copy)]
 pub(crate) struct Shown {
     pub(crate) keys: bool,
     pub(crate) values: bool,
 }
 
-/// Walks the entries of a range, both ways; from the `iterator` method of a database, snapshot or prefixed view.
+/// Visits the entries of a range, in both directions; made by the `iterator` method of a database, snapshot or
+/// prefixed view.
 ///
-/// It stands between two entries: `next(it)` passes the one ahead and yields it, `it.prev()` passes the one after
-/// and returns it; at an end they raise `StopIteration`. Ahead is ascending, or descending with `reverse=True`. It
-/// sees one point in the sequence of writes. It may raise `ClosedError`, `CorruptionError` and `IOError`; after one
-/// of the latter two it stays failed until it seeks. A step that is interrupted (Ctrl-C) loses no entry: the next one takes it
-/// again. Threads may share it: each entry goes to one of them.
+/// Its position is between two entries: `next(it)` returns the entry after it and moves past it, `it.prev()`
+/// the entry before it; at an end they raise `StopIteration`. `next` ascends, or descends with `reverse=True`.
+/// It sees the entries as they were at one point in the sequence of writes. It may raise `ClosedError`,
+/// `CorruptionError` and `IOError`; after one of the latter two it stays failed until it seeks. A step
+/// interrupted by Ctrl-C loses no entry: the next step returns it. Threads may share it: each entry goes to one
+/// of them.
 #[pyclass(frozen, weakref, module = "aidb")]
 pub(crate) struct Iterator {
     store: Arc<Store>,
-    /// The prefix of the view it was made from: not part of the keys shown.
+    /// The prefix of the view it was made from; the keys it returns do not include it.
     prefix: Vec<u8>,
     shown: Shown,
-    /// None once closed, it or the database.
+    /// `None` once the iterator or the database is closed.
     walk: Arc<Mutex<Option<Walk>>>,
 }
 
@@ -48,8 +50,9 @@ impl Iterator {
         }
     }
 
-    /// Passes one entry. One that was fetched already is handed out attached; the next chunk is fetched detached, which
-    /// runs handlers of signals first and then loses none.
+    /// Moves past one entry and returns it. An entry already fetched is returned while attached to the
+    /// interpreter. The next chunk is fetched detached; signal handlers run before that, so that an exception
+    /// of theirs loses no entry.
     fn step<'py>(&self, py: Python<'py>, step: Step) -> PyResult<Option<Bound<'py, PyAny>>> {
         loop {
             if self.store.is_closed() {
@@ -85,7 +88,7 @@ impl Iterator {
         }
     }
 
-    /// Passes an entry whose value is large. `None` if it has been passed by somebody else meanwhile.
+    /// Moves past an entry whose value is large. `None` if another thread has passed it meanwhile.
     #[cold]
     fn pass_large<'py>(&self, py: Python<'py>, step: Step) -> PyResult<Option<Bound<'py, PyAny>>> {
         let walk = lock(py, &self.walk)?;
@@ -116,7 +119,7 @@ impl Iterator {
         }
     }
 
-    /// Fetches entries for `pass`; false at the end.
+    /// Fetches entries for `pass`; returns false at the end.
     fn fetch(&self, py: Python<'_>, step: Step) -> PyResult<bool> {
         let fetch = move |walk: &mut Option<Walk>, effort: &Effort| {
             let walk = walk.as_mut().ok_or_else(closed)?;
@@ -180,15 +183,16 @@ impl Iterator {
         self.step(py, Step::Ahead)
     }
 
-    /// Moves one step back and returns the entry passed: after `next` the same one again. Raises `StopIteration`
-    /// at the beginning.
+    /// Moves back past one entry and returns it: after `next` the same one again. Raises `StopIteration` at the
+    /// beginning.
     fn prev<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.step(py, Step::Back)?
             .ok_or_else(|| pyo3::exceptions::PyStopIteration::new_err(()))
     }
 
-    /// Moves to just before where `target` is or would be in the order of keys, also with `reverse`: going up from
-    /// there, the first entry is the smallest key at or above `target`. A target outside the range means its end.
+    /// Moves to just before the place of `target` in ascending key order, whether or not the key exists, also
+    /// with `reverse`: going up from there, the first entry is the smallest key >= `target`. A target outside
+    /// the range moves to that end of the range.
     fn seek(&self, py: Python<'_>, target: BytesLike<'_>) -> PyResult<()> {
         let target = target.copy_behind(&self.prefix)?;
         self.place(py, |walk| walk.seek(target))
@@ -204,7 +208,8 @@ impl Iterator {
         self.place(py, Walk::seek_to_stop)
     }
 
-    /// Lets go of the memory and files it pins; later calls raise `ClosedError`. Closing again is no error.
+    /// Releases the memory and files that it pins; later calls raise `ClosedError`. Closing again is not an
+    /// error.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         close(py, &self.walk)
     }

@@ -164,7 +164,7 @@ pub(crate) fn interruptible<T: Send + 'static>(
                 }
             }
             Err(RecvTimeoutError::Disconnected) => {
-                let error = Error::internal("a call's thread ended without an answer");
+                let error = Error::internal("a call's thread ended without a result");
                 return Err(to_python(py, &error));
             }
         }

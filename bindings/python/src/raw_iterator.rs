@@ -14,26 +14,27 @@ use crate::mutex::{Mutex, close, discard, lock, lock_detached};
 use crate::patience::{brief_or, interruptible};
 use crate::store::Store;
 
-/// Walks all entries as LevelDB's own iterator does; from `raw_iterator` of a database, snapshot or prefixed view.
+/// Visits all entries with the interface of LevelDB's iterator; made by `raw_iterator` of a database, snapshot
+/// or prefixed view.
 ///
-/// It stands on an entry or on none; a new one stands on none. A move that passes an end leaves it standing on
-/// none, as does one that is interrupted (Ctrl-C) after it has begun. Each move crosses into the engine: for a plain loop
-/// `iterator` is faster. Errors as for `Iterator`, and `IteratorInvalidError` for what needs an entry where there is none.
+/// It is on an entry or on none; a new one is on none. A move past an end leaves it on none, as does a move
+/// that Ctrl-C interrupts after it has begun. Each move calls into the engine: for a plain loop `iterator` is
+/// faster. Errors as for `Iterator`, and `IteratorInvalidError` if a call needs an entry and there is none.
 #[pyclass(frozen, weakref, module = "aidb")]
 pub(crate) struct RawIterator {
     store: Arc<Store>,
-    /// The prefix of the view it was made from: not part of the keys shown.
+    /// The prefix of the view it was made from; the keys it returns do not include it.
     prefix: Vec<u8>,
-    /// None once closed, it or the database.
+    /// `None` once the iterator or the database is closed.
     stand: Arc<Mutex<Option<Stand>>>,
-    /// Whether it stands nowhere since a move of it was interrupted. Only a move with the lock takes that back.
+    /// Whether it is on no entry because a move was interrupted. Only a move that holds the lock clears this.
     is_lost: Arc<AtomicBool>,
 }
 
-/// A cursor that can take up a move in which it gave up.
+/// A cursor that can resume a move that it gave up.
 struct Stand {
     cursor: Cursor,
-    /// The key that the last step was to be taken from.
+    /// The key from which the last step started.
     from: Vec<u8>,
     /// Whether the cursor gave up that step.
     gave_up: bool,
@@ -66,7 +67,7 @@ impl Move<'_> {
 }
 
 impl Stand {
-    /// [`Stand::go`], unless it stands nowhere and the move needs an entry.
+    /// [`Stand::go`], unless it is on no entry and the move needs one.
     fn go_unless_lost(
         &mut self,
         to: &Move<'_>,
@@ -80,8 +81,8 @@ impl Stand {
         self.go(to, effort)
     }
 
-    /// Carries out a move within `effort`; false if there is no entry that it needs. Where it gives up, a step is still to be
-    /// taken.
+    /// Makes a move within `effort`; false if the move needs an entry and there is none. If it gives up, the
+    /// step is still to be made.
     fn go(&mut self, to: &Move<'_>, effort: &Effort) -> aidb::Result<bool> {
         self.moves += 1;
         let is_at_hand = match to {
@@ -144,7 +145,7 @@ impl RawIterator {
         Ok(())
     }
 
-    /// Carries out a move, detached.
+    /// Makes a move, detached.
     fn go(&self, py: Python<'_>, to: Move<'_>) -> PyResult<()> {
         let brief = || {
             self.refuse_closed()?;
@@ -183,7 +184,7 @@ impl RawIterator {
         self.is_lost.load(Ordering::Relaxed)
     }
 
-    /// Copies something out of the entry it stands on.
+    /// Copies a part of the current entry.
     fn read<T>(&self, py: Python<'_>, read: impl FnOnce(&Stand) -> PyResult<T>) -> PyResult<T> {
         self.refuse_closed()
             .map_err(|error| error_to_python(py, &error))?;
@@ -198,7 +199,7 @@ impl RawIterator {
         outcome?.ok_or_else(|| iterator_invalid(py))
     }
 
-    /// Copies the entry it stands on, whose value is large or was.
+    /// Copies the current entry if its value is large, or was.
     #[cold]
     fn large_entry<'py>(
         &self,
@@ -234,7 +235,7 @@ fn closed() -> Error {
 
 #[pymethods]
 impl RawIterator {
-    /// Returns whether it stands on an entry.
+    /// Returns whether it is on an entry.
     fn valid(&self, py: Python<'_>) -> PyResult<bool> {
         self.refuse_closed()
             .map_err(|error| error_to_python(py, &error))?;
@@ -255,28 +256,28 @@ impl RawIterator {
         self.go(py, Move::Last)
     }
 
-    /// Moves to the smallest key at or above `target`, or to none if there is none.
+    /// Moves to the smallest key >= `target`, or to none if there is none.
     fn seek(&self, py: Python<'_>, target: BytesLike<'_>) -> PyResult<()> {
         let target = target.behind(&self.prefix)?;
         self.go(py, Move::Seek(target))
     }
 
-    /// Moves to the next entry, or after the last one. Raises `IteratorInvalidError` if it stands on none.
+    /// Moves to the next entry, or past the last one. Raises `IteratorInvalidError` if it is on none.
     fn next(&self, py: Python<'_>) -> PyResult<()> {
         self.go(py, Move::Next)
     }
 
-    /// Moves to the previous entry, or before the first one. Raises `IteratorInvalidError` if it stands on none.
+    /// Moves to the previous entry, or before the first one. Raises `IteratorInvalidError` if it is on none.
     fn prev(&self, py: Python<'_>) -> PyResult<()> {
         self.go(py, Move::Prev)
     }
 
-    /// Returns the key it stands on. Raises `IteratorInvalidError` if it stands on none.
+    /// Returns the key of the current entry. Raises `IteratorInvalidError` if it is on none.
     fn key<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         self.read(py, |stand| self.shown_key(py, &stand.cursor))
     }
 
-    /// Returns the value it stands on. Raises `IteratorInvalidError` if it stands on none.
+    /// Returns the value of the current entry. Raises `IteratorInvalidError` if it is on none.
     fn value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let value = self.read(py, |stand| match stand.cursor.value() {
             large if large.len() > LARGE_BYTES => Ok(None),
@@ -285,7 +286,7 @@ impl RawIterator {
         value.map_or_else(|| Ok(self.large_entry(py)?.1), Ok)
     }
 
-    /// Returns the `(key, value)` it stands on. Raises `IteratorInvalidError` if it stands on none.
+    /// Returns the current `(key, value)`. Raises `IteratorInvalidError` if it is on none.
     fn item<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
         let item = self.read(py, |stand| match stand.cursor.value() {
             large if large.len() > LARGE_BYTES => Ok(None),
@@ -297,7 +298,8 @@ impl RawIterator {
         item.map_or_else(|| self.large_entry(py), Ok)
     }
 
-    /// Lets go of the memory and files it pins; later calls raise `ClosedError`. Closing again is no error.
+    /// Releases the memory and files that it pins; later calls raise `ClosedError`. Closing again is not an
+    /// error.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         close(py, &self.stand)
     }

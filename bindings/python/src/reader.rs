@@ -16,12 +16,12 @@ use crate::raw_iterator::RawIterator;
 use crate::store::Store;
 use crate::view::{View, copy_of};
 
-/// Keys that `get_many` looks up before it looks for signals, at most.
+/// At most how many keys `get_many` looks up before it checks for signals.
 const MANY: usize = 128;
-/// Bytes of values after which it does so too: a value may be of any size.
+/// After this many bytes of values it checks too, because a value may be of any size.
 const MANY_BYTES: usize = 4 << 20;
 
-/// What can be read: the base of `DB`, `PrefixedDB` and `Snapshot`. It is not made directly.
+/// The read methods: the base class of `DB`, `PrefixedDB` and `Snapshot`. It cannot be created directly.
 ///
 /// Keys are bytes-like objects up to 16 MiB, values up to 4 GiB - 1; both may be empty; keys sort bytewise. Any
 /// number of threads may read at once. Any call may raise `ClosedError` (the database or snapshot was closed),
@@ -35,9 +35,9 @@ pub(crate) struct Reader {
 impl Reader {
     /// Returns the value stored under `key` as `bytes`, or `default` if there is none.
     ///
-    /// `fill_cache`: keep what is read from disk in the block cache. `verify_checksums` is accepted for programs
-    /// written for plyvel and has no effect: checksums are always verified. Cost: at most one table per level,
-    /// most of them answered by their filter without a read; the value is copied once.
+    /// `fill_cache`: keep blocks read from disk in the block cache. `verify_checksums` is accepted for programs
+    /// written for plyvel and has no effect: checksums are always verified. Cost: at most one table per level
+    /// (more in level 0); filters rule out most of them without a read; the value is copied once.
     #[pyo3(signature = (key, default=None, *, fill_cache=true, verify_checksums=None))]
     fn get<'py>(
         &self,
@@ -54,8 +54,8 @@ impl Reader {
         }
     }
 
-    /// Returns what `get` returns if memory alone can tell, or else `unknown`: reads no file and waits for nobody, for
-    /// a thread that runs an event loop.
+    /// Returns what `get` returns if memory alone is enough, otherwise `unknown`. It reads no file and does not
+    /// wait, so a thread that runs an event loop can call it.
     #[pyo3(signature = (key, default, unknown))]
     fn _get_in_memory<'py>(
         &self,
@@ -75,8 +75,8 @@ impl Reader {
         }
     }
 
-    /// Returns the values of `keys`, an iterable of bytes-like objects, as a list in their order, with `default`
-    /// where there is none, all as of one point in the sequence of writes.
+    /// Returns the values of `keys`, an iterable of bytes-like objects, as a list in their order, with
+    /// `default` for an absent key, all read at one point in the sequence of writes.
     ///
     /// Cheaper than as many gets: the interpreter is released once. `fill_cache` as for `get`.
     #[pyo3(signature = (keys, default=None, *, fill_cache=true))]
@@ -142,8 +142,9 @@ impl Reader {
 
     /// Returns the value stored under `key` as a read-only `memoryview`, or `default` if there is none.
     ///
-    /// The bytes are not copied into a Python object: the view holds the value, for large ones the block of the
-    /// cache they lie in, until it is released. Worth it from some KiB on. `fill_cache` as for `get`.
+    /// The bytes are not copied into a Python object: until it is released, the view holds the value, or for a
+    /// large value its block in the cache. This pays for values of some KiB and more. `fill_cache` as for
+    /// `get`.
     #[pyo3(signature = (key, default=None, *, fill_cache=true))]
     fn get_view<'py>(
         &self,
@@ -178,14 +179,15 @@ impl Reader {
 
     /// Returns an `Iterator` over the entries from `start` to `stop` whose keys begin with `prefix`.
     ///
-    /// It yields `(key, value)`, or only what `include_key` and `include_value` ask for (`None` for neither), in
-    /// ascending order of keys, with `reverse` in descending order; `start` is the smaller bound all the same.
-    /// `include_start` and `include_stop` say whether the bounds themselves belong to the range. With `prefix` and
-    /// bounds, an entry must satisfy both (plyvel refuses that). It sees one point in the sequence of writes: that
-    /// of this call, or of the snapshot. `fill_cache` and `verify_checksums` as for `get`.
+    /// It yields `(key, value)`, or only the parts that `include_key` and `include_value` ask for (`None` for
+    /// neither), in ascending key order, or descending with `reverse`; `start` is the smaller bound in either
+    /// case. `include_start` and `include_stop` say whether the bounds themselves belong to the range. With
+    /// `prefix` and bounds, an entry must satisfy both (plyvel refuses that). It sees the entries as they were
+    /// at one point in the sequence of writes: at this call, or at the snapshot. `fill_cache` and
+    /// `verify_checksums` as for `get`.
     ///
-    /// Cost: entries are fetched by the chunk, up to 1,024 entries or 128 KiB; close it, or use it in a `with`
-    /// block, to let the memory and files that it pins go early.
+    /// Cost: it fetches entries in chunks of up to 1,024 entries or 128 KiB. Close it, or use it in a `with`
+    /// block, to release early the memory and files that it pins.
     #[expect(
         clippy::too_many_arguments,
         reason = "they are the keywords of plyvel's iterator"
@@ -231,7 +233,7 @@ impl Reader {
         self.view.walk(py, options, shown)
     }
 
-    /// Returns a `RawIterator` over all entries: LevelDB's own way to walk. It stands on no entry yet.
+    /// Returns a `RawIterator` over all entries, with LevelDB's interface. It is on no entry yet.
     #[pyo3(signature = (verify_checksums=None, fill_cache=true))]
     fn raw_iterator(
         &self,

@@ -76,20 +76,21 @@ fn path_text<'py>(py: Python<'py>, path: &Path) -> PyResult<Bound<'py, PyAny>> {
     os.call_method1(intern!(py, "fspath"), (path,))
 }
 
-/// Makes a new database in the directory `into` (missing or empty) of what can still be read of the damaged one in
-/// `name`, which is not changed; returns what was read, written and lost as a dict.
+/// Makes a new database in the directory `into` (missing or empty) from what can still be read of the damaged
+/// one in `name`, which it does not change. Returns a dict: what was read, written and lost.
 ///
-/// First try to open the database: after an ordinary crash nothing is damaged. `is_ok` tells whether everything could
-/// be read; `lost` lists up to 1000 of the `lost_places`, each a dict with `file`, `offset`, `end`, `message`, and,
-/// where known and otherwise `None`, `smallest_key`, `largest_key`, `first_sequence` and `last_sequence`. A table that
-/// was read whole and holds other entries than the manifest or the table itself says is listed too, with `offset` and
-/// `end` 0; all its entries are kept. A deleted
-/// key may come back only if the table or record with its tombstone is lost, or the manifest is and a crash had left
-/// a table behind that was already compacted. `options`: how the new tables are built, as for `DB`.
+/// Try to open the database first: after an ordinary crash nothing is damaged. `is_ok` says whether everything
+/// could be read; `lost` lists up to 1000 of the `lost_places`, each a dict with `file`, `offset`, `end`,
+/// `message`, and, where known and otherwise `None`, `smallest_key`, `largest_key`, `first_sequence` and
+/// `last_sequence`. A table that was read completely, but whose entries are not those that the manifest or the
+/// table itself states, is listed too, with `offset` and `end` 0; all its entries are kept. A deleted key can
+/// come back only if the table or log record with its tombstone is lost, or if the manifest is lost and a crash
+/// had left behind a table that was already compacted. `options`: how the new tables are built, as for `DB`.
 ///
-/// Raises `LockedError` if the database is open for writing; `InvalidArgumentError` if `name` holds nothing of a
-/// database or `into` something; `UnsupportedError` if a newer AiDb wrote it; `IOError` or `NoSpaceError` while
-/// writing, and then `into` is left empty. Cost: reads every table twice and writes what is live once.
+/// Raises `LockedError` if the database is open for writing; `InvalidArgumentError` if `name` contains no part
+/// of a database or `into` is not empty; `UnsupportedError` if a newer AiDb wrote it; `IOError` or
+/// `NoSpaceError` if writing fails, and then `into` is empty. Cost: reads every table twice and writes each
+/// live entry once.
 #[pyfunction]
 #[pyo3(signature = (name, into, **options))]
 pub(crate) fn repair_db<'py>(

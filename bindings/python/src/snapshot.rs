@@ -10,14 +10,14 @@ use crate::reader::Reader;
 use crate::store::Store;
 use crate::view::View;
 
-/// Reads at one point in the sequence of writes, whatever is written, flushed or compacted later; from
+/// Reads at one point in the sequence of writes, whatever is written, flushed or compacted later; made by
 /// `DB.snapshot` or `PrefixedDB.snapshot`.
 ///
-/// Close it, or use it in a `with` block: while it is held, what it sees takes space on disk. Iterators made from
-/// it keep the point in time themselves.
+/// Close it, or use it in a `with` block: until then, the old values it can see take space on disk. Iterators
+/// made from it still see the same entries.
 #[pyclass(frozen, extends = Reader, weakref, module = "aidb")]
 pub(crate) struct Snapshot {
-    /// Shared with the reader below, which reads at it.
+    /// Shared with the reader below, which uses it.
     pinned: Arc<Mutex<Option<aidb::Snapshot>>>,
     sequence: SequenceNumber,
 }
@@ -44,7 +44,7 @@ impl Snapshot {
 
 #[pymethods]
 impl Snapshot {
-    /// Lets the point in time go; later reads raise `ClosedError`. Closing again is no error.
+    /// Releases the snapshot; later reads raise `ClosedError`. Closing again is not an error.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         close(py, &self.pinned)
     }
@@ -61,8 +61,8 @@ impl Snapshot {
         Ok(gone || slf.as_super().get().view.store.is_closed())
     }
 
-    /// The number of the last write that the snapshot sees, in the order of all writes, as an `int`: from 1, 56 bits; 0 if it
-    /// sees none. It stays when the snapshot is closed.
+    /// The sequence number of the last write that the snapshot sees, as an `int`: from 1, 56 bits; 0 if it sees
+    /// none. Still readable after the snapshot is closed.
     #[getter]
     fn sequence(&self) -> u64 {
         self.sequence.0

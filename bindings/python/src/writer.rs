@@ -19,10 +19,10 @@ use crate::view::View;
 /// Pieces of memory that a batch takes beside its operations: the lock around them, and what Python keeps.
 const BATCH_PIECES: usize = 2;
 
-/// What can be read and written: the base of `DB` and `PrefixedDB`. It is not made directly.
+/// The read and write methods: the base class of `DB` and `PrefixedDB`. It cannot be created directly.
 ///
-/// A write survives the death of the process once its call has returned; with `sync=True` it survives loss of
-/// power, together with every write acknowledged before it. Beside the errors of `Reader`, writes raise
+/// Once its call has returned, a write survives a crash of the process; with `sync=True` it and every write
+/// acknowledged before it survive a loss of power. Besides the errors of `Reader`, writes raise
 /// `InvalidArgumentError` (a key or value is too long) and `NoSpaceError` (free space and write again).
 #[pyclass(frozen, subclass, extends = Reader, module = "aidb")]
 pub(crate) struct Writer;
@@ -84,10 +84,10 @@ fn delete(writer: &Bound<'_, Writer>, key: &BytesLike<'_>, sync: bool) -> PyResu
 
 #[pymethods]
 impl Writer {
-    /// Stores `value` under `key`, replacing what was there; `sync` waits until it survives loss of power.
+    /// Stores `value` under `key`, replacing any earlier value; `sync` waits until it survives a loss of power.
     ///
-    /// Ctrl-C is raised at once where a put has to wait for a flush, a compaction, space or the disk, and where its value has
-    /// more than 4 MiB. The put is made before what is written next then, or never.
+    /// Ctrl-C raises at once if a put is waiting for a flush, a compaction, space or the disk, or if its value
+    /// has more than 4 MiB. The put is then applied before the next write, or never.
     #[pyo3(signature = (key, value, *, sync=false))]
     fn put(
         slf: &Bound<'_, Self>,
@@ -98,7 +98,7 @@ impl Writer {
         put(slf, &key, &value, sync)
     }
 
-    /// Removes `key`; removing an absent key is no error. `sync` as for `put`.
+    /// Removes `key`; removing an absent key is not an error. `sync` as for `put`.
     #[pyo3(signature = (key, *, sync=false))]
     fn delete(slf: &Bound<'_, Self>, key: BytesLike<'_>, sync: bool) -> PyResult<()> {
         delete(slf, &key, sync)
@@ -116,10 +116,10 @@ impl Writer {
         delete(slf, &key, false)
     }
 
-    /// Returns an empty `WriteBatch` for this database: several writes that are applied together or not at all.
+    /// Returns an empty `WriteBatch` for this database: its operations are applied together or not at all.
     ///
-    /// Used in a `with` block it is written at the end. If the block raises, what it had added by then is written all the
-    /// same, as in plyvel; with `transaction=True` nothing is. `sync` as for `put`.
+    /// Used in a `with` block, it is written at the end. If the block raises, the operations added by then are
+    /// written all the same, as in plyvel; with `transaction=True` none are. `sync` as for `put`.
     #[pyo3(signature = (transaction=false, sync=false))]
     fn write_batch(slf: &Bound<'_, Self>, transaction: bool, sync: bool) -> PyResult<WriteBatch> {
         let view = view(slf);
@@ -135,7 +135,7 @@ impl Writer {
 
     /// Returns a `Snapshot`: reads at this point in the sequence of writes, until it is closed or dropped.
     ///
-    /// While it is held, what it can see takes space on disk, also after it was overwritten or deleted.
+    /// While it is held, the entries it can see take space on disk, even after they are overwritten or deleted.
     fn snapshot(slf: &Bound<'_, Self>) -> PyResult<Py<Snapshot>> {
         let view = view(slf);
         let db = &view.store;
@@ -148,7 +148,7 @@ impl Writer {
         )
     }
 
-    /// Returns a `PrefixedDB`: the entries whose keys begin with `prefix`, by the rest of their keys.
+    /// Returns a `PrefixedDB`: the entries whose keys begin with `prefix`, under their keys without it.
     fn prefixed_db(slf: &Bound<'_, Self>, prefix: BytesLike<'_>) -> PyResult<Py<PrefixedDB>> {
         PrefixedDB::new(slf, &prefix)
     }
@@ -164,10 +164,11 @@ impl Writer {
     }
 }
 
-/// The entries of a database whose keys begin with a prefix, by the rest of their keys; from `DB.prefixed_db`.
+/// The entries of a database whose keys begin with a prefix, under their keys without it; made by
+/// `DB.prefixed_db`.
 ///
-/// It is a view: it costs nothing to make, closes with its database, and reads, batches, iterators and snapshots
-/// made from it see and write only keys under the prefix.
+/// It is a view: it costs nothing to make and closes with its database. Its reads, batches, iterators and
+/// snapshots see and write only keys under the prefix.
 #[pyclass(frozen, extends = Writer, module = "aidb")]
 pub(crate) struct PrefixedDB {
     /// The database or prefixed view this was made from.

@@ -1,6 +1,6 @@
-"""Stubs of the native module, kept by hand; a test compares them with it (mypy.stubtest).
+"""Stubs of the native module, written by hand; a test (mypy.stubtest) compares them with the module.
 
-What each call does, raises and costs stands in the docstrings of the module itself: ``help(aidb.DB.get)``.
+The docstrings of the module say what each call does, raises and costs: ``help(aidb.DB.get)``.
 """
 
 import sys
@@ -82,9 +82,9 @@ class OpenOptions(TypedDict, total=False):
     info_log: StrOrBytesPath | None
     """"none", "stderr" or a path. Default: none."""
     info_log_file_size: int | str | None
-    """Bytes of the info log's file before it is renamed to NAME.1, 0 to 1TiB; 0: never. Default: 16MiB."""
+    """Bytes of the info log before it is renamed to NAME.1, 0 to 1TiB; 0: never. Default: 16MiB."""
     info_log_files: int | str | None
-    """Files of the info log that are kept, 1 to 1000. Default: 4."""
+    """Info log files to keep, 1 to 1000. Default: 4."""
     lru_cache_size: int | str | None
     """plyvel's name for block_cache_size."""
     bloom_filter_bits: int | str | None
@@ -96,7 +96,7 @@ class OpenOptions(TypedDict, total=False):
 
 @type_check_only
 class Damage(TypedDict):
-    """One place on disk that is not as it was written; of kind "Internal", one that is read otherwise than it is."""
+    """One place on disk that is not as it was written; of kind "Internal", one that is right but is read wrongly."""
 
     file: str
     offset: int
@@ -105,7 +105,7 @@ class Damage(TypedDict):
 
 @type_check_only
 class VerifyReport(TypedDict):
-    """What DB.verify has found."""
+    """The result of DB.verify."""
 
     is_ok: bool
     is_complete: bool
@@ -119,8 +119,11 @@ class VerifyReport(TypedDict):
 
 @type_check_only
 class Loss(TypedDict):
-    """Bytes offset to end of a file that a repair could not read, both 0 if the file is missing or if it is a table that
-    was read whole and holds other entries than it should; None is what is not known."""
+    """Bytes offset to end of a file that a repair could not read.
+
+    Both are 0 if the file is missing, or if it is a table that was read completely but has other entries than it
+    should. None means unknown.
+    """
 
     file: str
     offset: int
@@ -133,7 +136,7 @@ class Loss(TypedDict):
 
 @type_check_only
 class RepairReport(TypedDict):
-    """What repair_db has read, written and lost."""
+    """What repair_db read, wrote and lost."""
 
     is_ok: bool
     tables: int
@@ -147,7 +150,7 @@ class RepairReport(TypedDict):
 
 @disjoint_base
 class Reader:
-    """What can be read: the base of DB, PrefixedDB and Snapshot."""
+    """The read methods: the base class of DB, PrefixedDB and Snapshot."""
 
     @overload
     def get(
@@ -250,7 +253,7 @@ class Reader:
     def raw_iterator(self, verify_checksums: bool | None = None, fill_cache: bool = True) -> RawIterator: ...
 
 class Writer(Reader):
-    """What can be read and written: the base of DB and PrefixedDB."""
+    """The read and write methods: the base class of DB and PrefixedDB."""
 
     def put(self, key: Buffer, value: Buffer, *, sync: bool = False) -> None: ...
     def delete(self, key: Buffer, *, sync: bool = False) -> None: ...
@@ -287,7 +290,7 @@ class DB(Writer):
 
 @final
 class PrefixedDB(Writer):
-    """The entries of a database whose keys begin with a prefix, by the rest of their keys."""
+    """The entries of a database whose keys begin with a prefix, under their keys without it."""
 
     @property
     def prefix(self) -> bytes: ...
@@ -330,7 +333,7 @@ class WriteBatch:
 
 @final
 class Iterator(Generic[_Entry_co]):
-    """Walks the entries of a range, both ways; it stands between two entries."""
+    """Visits the entries of a range, in both directions; its position is between two entries."""
 
     def __iter__(self) -> Self: ...
     def __next__(self) -> _Entry_co: ...
@@ -348,7 +351,7 @@ class Iterator(Generic[_Entry_co]):
 
 @final
 class RawIterator:
-    """Walks all entries as LevelDB's own iterator does; it stands on an entry or on none."""
+    """Visits all entries with the interface of LevelDB's iterator; it is on an entry or on none."""
 
     def valid(self) -> bool: ...
     def seek_to_first(self) -> None: ...
@@ -367,7 +370,7 @@ class RawIterator:
 
 @final
 class Cancellation:
-    """Ends the wait for the calls that another thread makes, as an interrupt does in the main thread."""
+    """Ends another thread's wait for its calls, as Ctrl-C does in the main thread."""
 
     def __new__(cls) -> Self: ...
     def run(self, call: Callable[[], _T]) -> _T: ...
@@ -375,7 +378,7 @@ class Cancellation:
 
 @final
 class ValueBuffer:
-    """Holds a value and lends its bytes: what is behind the memoryview of get_view."""
+    """Holds a value and lends its bytes to the memoryview that get_view returns."""
 
     def __len__(self) -> int: ...
     if sys.version_info >= (3, 12):

@@ -88,9 +88,9 @@ class _Worker:
             await asyncio.sleep(0)
 
     def start(self, call: Callable[[], _T]) -> asyncio.Future[_T]:
-        """Run ``call`` in a thread.
+        """Run ``call`` in a thread of the pool.
 
-        At once if the database is closed, or belongs with its threads to a parent process, which the call then says.
+        Runs it at once, and so lets it fail, if the database is closed or belongs to a parent process.
         """
         loop = asyncio.get_running_loop()
         if not self._stopped and self._process == os.getpid():
@@ -108,7 +108,7 @@ class _Worker:
     async def run_cancellable(
         self, call: Callable[_P, _T], *arguments: _P.args, **keywords: _P.kwargs
     ) -> _T:
-        """Run a call that may take long, and end the wait for it with the task that waits here."""
+        """Run a call that may take long; if the waiting task is cancelled, end the wait for the call too."""
         cancellation = Cancellation()
         _cancellations.add(cancellation)
         try:
@@ -127,7 +127,7 @@ class _Worker:
 
 
 class Reader:
-    """What can be read: the base of :class:`DB` and :class:`Snapshot`."""
+    """The read methods: the base class of :class:`DB` and :class:`Snapshot`."""
 
     def __init__(self, reader: aidb.Reader, worker: _Worker) -> None:
         """Made by :func:`open` and :meth:`DB.snapshot`."""
@@ -143,7 +143,7 @@ class Reader:
         return await self._worker.run(self._reader.get, key, default, fill_cache=fill_cache)
 
     async def get_many(self, keys: Iterable[Buffer], default: Any = None, *, fill_cache: bool = True) -> list[Any]:
-        """Return the values of ``keys`` in their order, all as of one point in the sequence of writes."""
+        """Return the values of ``keys`` in their order, all read at one point in the sequence of writes."""
         return await self._worker.run_cancellable(self._reader.get_many, list(keys), default, fill_cache=fill_cache)
 
     async def get_view(self, key: Buffer, default: Any = None, *, fill_cache: bool = True) -> Any:
@@ -153,7 +153,7 @@ class Reader:
     def iterator(self, **keywords: Any) -> Iterator[Any]:
         """Return an asynchronous iterator over a range; the keywords are those of :meth:`aidb.DB.iterator`.
 
-        It sees one point in the sequence of writes: that of its first entry, or of the snapshot.
+        It sees the entries as they were at one point in the sequence of writes: at its first entry, or at the snapshot.
         """
         return Iterator(self._reader, self._worker, keywords)
 
@@ -177,11 +177,11 @@ class DB(Reader):
         return self._reader.closed
 
     async def put(self, key: Buffer, value: Buffer, *, sync: bool = False) -> None:
-        """Store ``value`` under ``key``; ``sync`` waits until it survives loss of power."""
+        """Store ``value`` under ``key``; ``sync`` waits until it survives a loss of power."""
         await self._worker.run(self._reader.put, key, value, sync=sync)
 
     async def delete(self, key: Buffer, *, sync: bool = False) -> None:
-        """Remove ``key``; removing an absent key is no error."""
+        """Remove ``key``; removing an absent key is not an error."""
         await self._worker.run(self._reader.delete, key, sync=sync)
 
     def write_batch(self, transaction: bool = False, sync: bool = False) -> WriteBatch:
@@ -193,11 +193,11 @@ class DB(Reader):
         return Snapshot(await self._worker.run(self._reader.snapshot), self._worker)
 
     async def flush(self) -> None:
-        """Write everything acknowledged so far to tables, durably."""
+        """Write every write acknowledged so far to tables, durably."""
         await self._worker.run_cancellable(self._reader.flush)
 
     async def compact_range(self, start: Buffer | None = None, stop: Buffer | None = None) -> None:
-        """Compact the keys from ``start`` to ``stop`` (excluded), so that deleted entries give back their space."""
+        """Compact the keys from ``start`` to ``stop`` (excluded): frees the space of deleted entries."""
         await self._worker.run_cancellable(self._reader.compact_range, start, stop)
 
     async def approximate_size(
@@ -207,11 +207,11 @@ class DB(Reader):
         return await self._worker.run(self._reader.approximate_size, start, stop)
 
     async def get_property(self, name: str) -> str | None:
-        """Return a report by its name, or None for an unknown name."""
+        """Return the report with this name, or None for an unknown name."""
         return await self._worker.run(self._reader.get_property, name)
 
     async def stats(self) -> dict[str, Any]:
-        """Return counters since open and sizes now."""
+        """Return counters since the database was opened and current sizes."""
         return await self._worker.run(self._reader.stats)
 
     async def checkpoint(self, path: StrOrBytesPath) -> None:
@@ -223,7 +223,7 @@ class DB(Reader):
         return await self._worker.run_cancellable(self._reader.verify, progress)
 
     async def close(self) -> None:
-        """Close the database, as :meth:`aidb.DB.close`; closing again is no error."""
+        """Close the database, as :meth:`aidb.DB.close`; closing again is not an error."""
         try:
             await self._worker.run(self._reader.close)
         finally:
@@ -248,11 +248,11 @@ class Snapshot(Reader):
 
     @property
     def sequence(self) -> int:
-        """The number of the last write that the snapshot sees; 0 if it sees none."""
+        """The sequence number of the last write that the snapshot sees; 0 if it sees none."""
         return self._reader.sequence
 
     async def close(self) -> None:
-        """Let the point in time go; closing again is no error."""
+        """Release the snapshot; closing again is not an error."""
         self._reader.close()
 
     async def release(self) -> None:
@@ -288,7 +288,7 @@ class WriteBatch:
 
     @property
     def sequence(self) -> int | None:
-        """The number of the last operation as of the last write, as :attr:`aidb.WriteBatch.sequence`."""
+        """The sequence number of the last operation in the last write, as :attr:`aidb.WriteBatch.sequence`."""
         return self._batch.sequence
 
     async def __aenter__(self) -> Self:
@@ -304,7 +304,7 @@ class WriteBatch:
 
 
 class Iterator(AsyncIterator[_T], Generic[_T]):
-    """Walks the entries of a range, many of them per visit to a thread; leaving its block closes it."""
+    """Visits the entries of a range and fetches many per call to a thread; leaving its block closes it."""
 
     def __init__(self, reader: aidb.Reader, worker: _Worker, keywords: dict[str, Any]) -> None:
         """Made by :meth:`Reader.iterator`."""
@@ -358,7 +358,7 @@ class Iterator(AsyncIterator[_T], Generic[_T]):
         self._coming = None
 
     async def close(self) -> None:
-        """Let go of the memory and files it pins; later steps raise ``ClosedError``."""
+        """Release the memory and files that it pins; later steps raise ``ClosedError``."""
         async with self._fetching:
             if self._coming is not None:
                 await asyncio.wait([self._coming])

@@ -47,7 +47,7 @@ class InvalidArgumentError(Error, ValueError):
 
 
 class IteratorInvalidError(InvalidArgumentError):
-    """A raw iterator stands on no entry: check ``valid()`` first."""
+    """A raw iterator is on no entry: check ``valid()`` first."""
 
 
 class IOError(Error, builtins.OSError):

@@ -227,7 +227,7 @@ impl Error {
     #[cold]
     #[doc(hidden)]
     pub fn given_up() -> Error {
-        let message = "a call gave up, and whoever made it was not told".to_owned();
+        let message = "a call gave up at its limit, and its caller did not handle that".to_owned();
         let mut inner = Error::parts(ErrorKind::Internal, message, None, None);
         inner.is_given_up = true;
         Error {

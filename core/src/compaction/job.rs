@@ -113,7 +113,11 @@ fn blame(plan: &Plan, context: &JobContext<'_>, error: Error) -> Failure {
             Ok(found) if file.agrees_with(&found) => continue,
             Ok(_) => {
                 let path = table_path(context.dir, file.number);
-                Error::corruption(&path, 0, "it holds other entries than the manifest says")
+                Error::corruption(
+                    &path,
+                    0,
+                    "its entries are not those that the manifest states",
+                )
             }
             Err(error) => error,
         };

@@ -37,7 +37,7 @@ pub(crate) fn check_added(edit: &VersionEdit, env: &dyn Env, dir: &Path) -> Resu
             Err(error) => return Err(error),
         };
         return Err(Error::unaccounted(format!(
-            "{} was written and is not to be used: {fault}",
+            "{} was written but must not be used: {fault}",
             path.display()
         )));
     }

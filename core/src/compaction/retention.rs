@@ -138,7 +138,7 @@ impl Retention {
 /// IKEY-1, IKEY-2: the merge, or what it read, is at fault.
 #[cold]
 fn unordered() -> Error {
-    Error::unaccounted("entries were met out of order")
+    Error::unaccounted("entries came out of order")
 }
 
 #[cfg(test)]

@@ -529,7 +529,7 @@ fn verify_compares_the_manifest_with_what_the_database_knows() {
     assert_eq!(report.damage.len(), 1, "{report:?}");
     let message = &report.damage[0].message;
     assert!(
-        message.contains("does not say what was written"),
+        message.contains("contents are not what was written"),
         "{message}"
     );
 }

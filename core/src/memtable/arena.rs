@@ -274,7 +274,7 @@ impl<'a> RecordRoom<'a> {
         let bytes = record_bytes(user_key.len(), value.len());
         if bytes > self.bytes - self.used {
             return Err(Error::internal(
-                "a batch takes more memory than was foreseen",
+                "a batch takes more memory than was reserved",
             ));
         }
         // SAFETY: the room's bytes are its own alone (ARENA-2); of those after `used`, which are unwritten, the writes below

@@ -110,7 +110,7 @@ impl Loader {
         match found == sum {
             true => Ok(memtable),
             false => Err(Error::internal(format!(
-                "a memtable was loaded with {sum}, and holds {found}"
+                "a memtable was loaded with {sum}, but has {found}"
             ))),
         }
     }

@@ -261,7 +261,7 @@ impl Builder {
         let fence = self.index.last_fence();
         if !fence.is_some_and(|fence| self.tally.is_fence(fence)) {
             return Err(Error::unaccounted(format!(
-                "the index of {} names another key than block {number} begins with",
+                "the index of {} has a key other than the first of block {number}",
                 self.output.path.display()
             )));
         }
@@ -346,7 +346,7 @@ impl Builder {
         match found == (self.tally.user_keys(), self.tally.facts.key_hashes) {
             true => Ok(()),
             false => Err(Error::unaccounted(format!(
-                "{} has {} user keys, its filter would be of {} or of others",
+                "{} has {} user keys, but its filter got {} or other ones",
                 self.output.path.display(),
                 self.tally.user_keys(),
                 self.hashes.len()
@@ -359,7 +359,7 @@ impl Builder {
         let facts = &self.tally.facts;
         if facts.sum.entries() != self.entries {
             return Err(Error::unaccounted(format!(
-                "{} was given {} entries, its blocks hold {}",
+                "{} was given {} entries, but its blocks have {}",
                 self.output.path.display(),
                 self.entries,
                 facts.sum.entries()
@@ -368,7 +368,7 @@ impl Builder {
         let numbers = [facts.smallest_sequence, facts.largest_sequence];
         if (facts.older_versions, numbers) != (self.older_versions, self.numbers) {
             return Err(Error::unaccounted(format!(
-                "{} was given other sequence numbers or user keys than its blocks hold",
+                "{} was given sequence numbers or user keys other than those in its blocks",
                 self.output.path.display()
             )));
         }
@@ -440,7 +440,7 @@ fn key_of((user_key, trailer): &(KeptKey, Trailer)) -> KeyRef<'_> {
 /// A block that is read back as something else than was written.
 const UNLIKE: Damage = Damage {
     at: 0,
-    what: "it does not hold what was written",
+    what: "its contents are not what was written",
 };
 
 /// Which of each `of` blocks or keys in a row is checked, of the row with this number in this file: as good as drawn.
@@ -463,7 +463,7 @@ fn check_filter(block: Vec<u8>, file_id: u64, hashes: &[u64], path: &Path) -> Re
     match knows_all {
         true => Ok(()),
         false => Err(Error::unaccounted(format!(
-            "the filter of {} does not know all of its keys",
+            "the filter of {} lacks some of its keys",
             path.display()
         ))),
     }

@@ -486,7 +486,7 @@ impl Table {
     #[cold]
     fn astray(&self, number: usize) -> Error {
         Error::internal(format!(
-            "another block stands where data block {number} of {} should",
+            "another block is in the place of data block {number} of {}",
             self.path.display()
         ))
     }

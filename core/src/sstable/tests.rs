@@ -1240,7 +1240,7 @@ fn the_check_compares_entries_with_their_order_the_index_the_filter_and_the_prop
     let outside = edited_of(1, &|payload| put(payload, keys[0], keys[1]));
     assert!(outside.unwrap_err().contains("outside its block's fences"));
     let unknown = edited(&|payload| put(payload, keys[1], b"kbbc"));
-    assert!(unknown.unwrap_err().contains("the filter does not know"));
+    assert!(unknown.unwrap_err().contains("the filter lacks a key"));
     let renumbered = edited(&|payload| {
         let behind = place(payload, keys[1]) + 4;
         let sequence = payload[behind..behind + 8]

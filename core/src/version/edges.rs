@@ -118,7 +118,7 @@ fn a_table_of_another_length_is_told_with_both() {
     let error = recover(&env).err().unwrap();
     assert_eq!(
         error.detail(),
-        "the manifest names this table and it is missing"
+        "the manifest names this table, but it is missing"
     );
 }
 
@@ -159,7 +159,7 @@ fn the_check_of_the_disk_compares_it_with_what_is_in_memory() {
         other.log_and_apply_any(edit).unwrap();
         other.check_disk().unwrap();
         let error = set.check_disk().unwrap_err();
-        assert_eq!(error.detail(), "it does not say what was written to it");
+        assert_eq!(error.detail(), "its contents are not what was written");
     }
 }
 

@@ -508,7 +508,9 @@ fn bytes<'a>(input: &mut &'a [u8]) -> Result<&'a [u8]> {
 fn level(input: &mut &[u8]) -> Result<usize> {
     match usize::try_from(varint(input)?) {
         Ok(level) if level < LEVELS => Ok(level),
-        _ => Err(Error::internal("a version edit names a level that is not")),
+        _ => Err(Error::internal(
+            "a version edit names a level that does not exist",
+        )),
     }
 }
 

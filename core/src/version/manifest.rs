@@ -114,7 +114,7 @@ fn encode_record(edit: &VersionEdit, file_id: u64, offset: u64, index: u64) -> R
     match VersionEdit::decode(&record[RECORD_HEADER_BYTES..])? == *edit {
         true => Ok(record),
         false => Err(Error::internal(
-            "a version edit is not read as it was meant",
+            "a version edit does not decode to what was encoded",
         )),
     }
 }
@@ -352,7 +352,7 @@ impl ManifestReader {
             return Err(Error::corruption(
                 &path,
                 0,
-                "CURRENT names it and it is missing",
+                "CURRENT names it, but it is missing",
             ));
         }
         let file = match writable {

@@ -256,7 +256,7 @@ impl VersionSet {
             .log_number
             .is_some_and(|number| number < self.log_number)
         {
-            return Err(Error::internal("an edit takes the log number back"));
+            return Err(Error::internal("an edit lowers the log number"));
         }
         let largest = edit.added.iter().map(|(_, table)| table.largest_sequence);
         edit.last_sequence = largest.chain(edit.last_sequence).max();
@@ -444,7 +444,7 @@ impl VersionSet {
             && read.last_sequence == self.last_sequence
             && tables(&read.version) == tables(&self.current);
         if !is_same {
-            return Err(reader.corruption("it does not say what was written to it"));
+            return Err(reader.corruption("its contents are not what was written"));
         }
         Ok(bytes)
     }
@@ -529,7 +529,7 @@ fn check_balance(before: &Version, after: &Version, gained: Sum) -> Result<()> {
         return Ok(());
     }
     Err(Error::unaccounted(format!(
-        "an edit of the manifest leads to tables with {}, and {due} are due",
+        "an edit of the manifest leads to tables with {}, expected {due}",
         after.sum
     )))
 }
@@ -629,7 +629,7 @@ fn check_tables(env: &dyn Env, dir: &Path, version: &Version) -> Result<()> {
                 return Err(Error::corruption(&path, found.min(size), what));
             }
             _ => {
-                let what = "the manifest names this table and it is missing";
+                let what = "the manifest names this table, but it is missing";
                 return Err(Error::corruption(&path, 0, what));
             }
         }

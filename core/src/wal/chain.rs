@@ -183,12 +183,12 @@ impl LogChain {
             if needed.0 == 0 {
                 return Ok(None);
             }
-            let what = "the manifest names this log, and it is missing or has no header";
+            let what = "the manifest names this log, but it is missing or has no header";
             return Err(Error::corruption(&self.path(needed), 0, what));
         };
         if self.expected.lost_before(first).is_some() {
             let (before, known) = (first.predecessor.last_sequence, self.expected.last_sequence);
-            let what = format!("{before} writes came before it, and the manifest knows of {known}");
+            let what = format!("{before} writes came before it, but the manifest knows of {known}");
             return Err(Error::corruption(&self.path(first.number), 0, what));
         }
         Ok(Some(first))
@@ -264,7 +264,7 @@ impl LogChain {
     pub(crate) fn check_holds_synced(&self, walked: &[FileNumber]) -> Result<()> {
         let synced = self.expected.synced;
         if self.expected.named().contains(&synced) && !walked.contains(&synced) {
-            let what = "the manifest says that this log was synced, and it is not there";
+            let what = "the manifest says that this log was synced, but it is missing";
             return Err(Error::corruption(&self.path(synced), 0, what));
         }
         Ok(())

@@ -63,7 +63,7 @@ impl Plan {
         let added = edit.added.iter().map(|(_, table)| table);
         let moved = self.upper.iter().map(|file| &file.info);
         (self.is_trivial_move && !added.eq(moved))
-            .then(|| "its edit adds another table than it moves".into())
+            .then(|| "its edit adds a table other than the one it moves".into())
     }
 
     /// Why the plan, made of `version`, must not be carried out, if it must not (CHECK-1, CHECK-2).
@@ -82,10 +82,10 @@ impl Plan {
         }
         let (first, last) = self.ends();
         if (first, last) != (Some(&self.smallest[..]), Some(&self.largest[..])) {
-            return Some("others are kept off another range than that of its inputs".into());
+            return Some("the range it claims is not that of its inputs".into());
         }
         if self.is_trivial_move && (count > 1 || self.output_level == self.level) {
-            return Some("it is no move of one table".into());
+            return Some("it is not a move of one table".into());
         }
         let mut found = 0;
         for (level, file) in version.all_files() {
@@ -95,7 +95,7 @@ impl Plan {
                 found += 1;
             } else if file.overlaps(first, last) && self.must_have(level, file) {
                 return Some(format!(
-                    "table {} of level {level} reaches into what goes from level {} to level {}, and is not taken",
+                    "table {} of level {level} overlaps the inputs from level {} to level {}, but is not one of them",
                     file.number, self.level, self.output_level
                 ));
             }

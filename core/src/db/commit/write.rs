@@ -87,7 +87,9 @@ impl Commit {
         let mut others = operations(batch.encoded())?;
         let first = others.next().transpose()?.zip(batch.contents().first());
         let Some((first, content)) = first else {
-            return Err(Error::internal("a batch counts operations that it has not"));
+            return Err(Error::internal(
+                "a batch has fewer operations than it counts",
+            ));
         };
         let location = superversion.active.locate(first.key, content.key_hash);
 

@@ -33,7 +33,7 @@ pub(in crate::db) fn refuse_own_files(path: &Path, log: &Path, options: &Options
     if let Some(moved) = moved_by_rotation(&file, &dir, options) {
         let moved = moved.display();
         return refuse(format!(
-            "when it is full it would be renamed to {moved}, in which the database is"
+            "when it is full it would be renamed to {moved}, which contains the database"
         ));
     }
     let own = |name: &str| format!("{name} is a file of the database itself");

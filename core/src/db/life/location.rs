@@ -14,12 +14,12 @@ use crate::error::{Error, Result};
 pub(in crate::db) fn check_path(path: &Path) -> Result<()> {
     let bytes = path.as_os_str().as_encoded_bytes();
     if bytes.is_empty() {
-        let what = "the path is empty (the present folder is \".\")";
+        let what = "the path is empty (the current folder is \".\")";
         return Err(Error::invalid_argument(what));
     }
     if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
         return Err(Error::invalid_argument(format!(
-            "the path {:?} has a NUL byte, its byte {at}, and no file system takes that",
+            "the path {:?} has a NUL byte at offset {at}, which no file system accepts",
             path.display().to_string()
         )));
     }
@@ -33,7 +33,7 @@ pub(in crate::db) fn check_path(path: &Path) -> Result<()> {
                 "{shown} is a URL, and a path is needed: leave out {scheme}:// (for a folder of that name, begin with ./)"
             ),
             false => format!(
-                "{shown} begins with {scheme}:, and this AiDb opens folders of the file system only (for a folder of that \
+                "{shown} begins with {scheme}:, but this AiDb opens only folders of the file system (for a folder of that \
                  name, begin with ./)"
             ),
         },

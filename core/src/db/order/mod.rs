@@ -50,7 +50,7 @@ impl Order {
             None => self.publisher.read_point(),
             Some(snapshot) if snapshot.belongs_to(&self.snapshots) => Ok(snapshot.sequence()),
             Some(_) => Err(Error::invalid_argument(
-                "snapshot was taken of another database",
+                "the snapshot is of another database",
             )),
         }
     }

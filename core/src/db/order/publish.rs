@@ -225,7 +225,7 @@ impl Publisher {
 
 fn stopped() -> Error {
     Error::internal(
-        "a write or flush failed half way in memory, so no later one can be made; reopen the database",
+        "a write or flush failed halfway in memory, so all later ones are refused; reopen the database",
     )
 }
 

@@ -73,10 +73,10 @@ fn reads_that_find_other_entries_than_the_check_of_the_blocks_did_are_our_fault(
     // From one place of the verification to another the file serves other bytes, as valid as the first. The check of
     // the raw bytes is the first seventh, then come three walks of the table, then the merge and the cursors.
     for (from, to, words) in [
-        (1.1, 2.0, "a walk forward, block by block, meets"),
-        (2.1, 3.0, "a walk forward, reading ahead, meets"),
-        (3.1, 4.0, "a walk backward meets"),
-        (4.1, 7.0, "a merge of all tables and memtables meets"),
+        (1.1, 2.0, "a walk forward, block by block, finds"),
+        (2.1, 3.0, "a walk forward, reading ahead, finds"),
+        (3.1, 4.0, "a walk backward finds"),
+        (4.1, 7.0, "a merge of all tables and memtables finds"),
     ] {
         let env = MemEnv::new();
         let (db, path) = large_table(&env);
@@ -130,10 +130,7 @@ fn a_table_with_another_sum_than_the_manifest_says_is_damage_by_name() {
     assert_eq!(report.damaged_places, 1, "{report:?}");
     let damage = &report.damage[0];
     assert_eq!((&damage.file, damage.kind), (&copy, ErrorKind::Corruption));
-    assert!(
-        damage.message.contains("than the manifest says"),
-        "{damage:?}"
-    );
+    assert!(damage.message.contains("the manifest states"), "{damage:?}");
 }
 
 /// MEMTABLE-5, SUM-2.
@@ -376,7 +373,7 @@ fn a_filter_in_memory_that_denies_a_key_of_its_table_is_our_fault() {
     let told = report
         .damage
         .iter()
-        .find(|one| one.message.contains("the filter denies"));
+        .find(|one| one.message.contains("the filter says that"));
     let told = told.unwrap_or_else(|| panic!("{report:?}"));
     assert_eq!((&told.file, told.kind), (&path, ErrorKind::Internal));
 }

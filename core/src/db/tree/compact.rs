@@ -202,8 +202,9 @@ impl Tree {
                 self.state.lock().stop_compacting
             },
             note: &|error| {
-                self.context
-                    .note(format_args!("compaction, to be tried once more: {error}"))
+                self.context.note(format_args!(
+                    "compaction failed, it will be retried: {error}"
+                ))
             },
         };
         let output = compaction::run(&plan, &context).map_err(|failure| {

@@ -17,7 +17,7 @@ impl Tree {
         self.context.step("a table is to be removed");
         if self.superversion.load().version.holds(number) {
             self.context.note(format_args!(
-                "table {number} was to be removed, and is in use"
+                "table {number} was to be removed, but is in use"
             ));
             return true;
         }

@@ -129,7 +129,7 @@ impl Tree {
         let gained = match self.write_table(self.context.dir(), number, sealed, &mut edit) {
             Err(error) if error.is_unaccounted() => {
                 self.context
-                    .note(format_args!("flush, to be tried once more: {error}"));
+                    .note(format_args!("flush failed, it will be retried: {error}"));
                 self.write_table(self.context.dir(), number, sealed, &mut edit)?
             }
             outcome => outcome?,

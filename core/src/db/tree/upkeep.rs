@@ -47,7 +47,7 @@ impl Tree {
     pub(in crate::db) fn tell_of_upkeep(&self) -> Result<()> {
         match self.state.lock().upkeep_failure.take() {
             Some(panicked) => Err(panicked.context(format_args!(
-                "the flush succeeded, but work that the database does by itself did not"
+                "the flush succeeded, but background work failed"
             ))),
             None => Ok(()),
         }

@@ -152,7 +152,7 @@ const ASTRAY_KEY: Damage = Damage {
 /// A key that the filter says is absent (FILTER-1).
 const UNKNOWN_KEY: Damage = Damage {
     at: 0,
-    what: "the filter does not know a key",
+    what: "the filter lacks a key",
 };
 
 /// The error if it is about the table; otherwise it ends the check.

@@ -75,7 +75,7 @@ fn the_log_that_the_manifest_names_begins_the_chain_and_no_other_stands_in_for_i
             .map(|first| first.map(|header| header.number.0))
     };
     assert_eq!(first(4, &[(3, 0), (4, 3), (5, 4)]).unwrap(), Some(4));
-    let what = "the manifest names this log, and it is missing or has no header";
+    let what = "the manifest names this log, but it is missing or has no header";
     damaged(first(4, &[(3, 0), (5, 4)]), 4, 0, what);
     damaged(first(4, &[]), 4, 0, what);
     // Where no log is named, it is the oldest there is, or there never was one.
@@ -160,7 +160,7 @@ fn the_chain_has_to_hold_the_log_that_was_synced_unless_that_is_older() {
     check(3, 4, &[3, 4]).unwrap();
     check(3, 0, &[3]).unwrap();
     check(3, 2, &[3]).unwrap();
-    let what = "the manifest says that this log was synced, and it is not there";
+    let what = "the manifest says that this log was synced, but it is missing";
     damaged(check(3, 4, &[3, 5]), 4, 0, what);
     damaged(check(3, 3, &[]), 3, 0, what);
     damaged(check(0, 4, &[]), 4, 0, what);
@@ -252,7 +252,7 @@ fn what_was_written_before_the_first_log_is_in_tables() {
     expected.last_sequence = SequenceNumber(8);
     let lost = (SequenceNumber(9), SequenceNumber(10));
     assert_eq!(expected.lost_before(&first), Some(lost));
-    let what = "10 writes came before it, and the manifest knows of 8";
+    let what = "10 writes came before it, but the manifest knows of 8";
     damaged(chain(expected, &[(2, 1)]).first(), 2, 0, what);
     // Where the manifest names no log as well.
     expected.needed = FileNumber(0);

@@ -34,7 +34,7 @@ const TREE: &[Row] = &[
 fn a_plan_that_lets_an_older_entry_pass_a_newer_one_is_wrong() {
     let is_left = |number: u64, level: usize, from: usize, to: usize| {
         format!(
-            "table {number:06} of level {level} reaches into what goes from level {from} to level {to}, and is not taken"
+            "table {number:06} of level {level} overlaps the inputs from level {from} to level {to}, but is not one of them"
         )
     };
     let cases: &[(&str, [usize; 2], &[u64], &[u64], String)] = &[
@@ -148,7 +148,10 @@ fn a_plan_that_others_are_not_kept_off_or_that_moves_more_than_a_table_is_wrong(
         let mut plan = forged();
         spoil(&mut plan);
         let told = plan.ready(&tree).check().unwrap_err();
-        assert!(told.message().contains("kept off another range"), "{told}");
+        assert!(
+            told.message().contains("the range it claims is not"),
+            "{told}"
+        );
     }
     let mut plan = forged();
     plan.is_trivial_move = true;
@@ -161,7 +164,7 @@ fn a_plan_that_others_are_not_kept_off_or_that_moves_more_than_a_table_is_wrong(
         assert!(plan.check().is_ok());
         plan.is_trivial_move = true;
         let told = plan.ready(&tree).check().unwrap_err();
-        assert!(told.message().contains("no move of one table"), "{told}");
+        assert!(told.message().contains("not a move of one table"), "{told}");
     }
     // That nobody has looked at is no better.
     let unseen = Plan::new(&tree, 2, 3, forged().upper, Vec::new());
@@ -207,7 +210,9 @@ fn an_edit_that_removes_a_table_which_was_not_read_is_wrong() {
     edit.added[0].1.entries += 1;
     let error = plan.check_edit(&edit).unwrap_err();
     assert!(
-        error.message().contains("another table than it moves"),
+        error
+            .message()
+            .contains("a table other than the one it moves"),
         "{error}"
     );
 }

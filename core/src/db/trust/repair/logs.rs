@@ -141,7 +141,7 @@ impl Search<'_> {
         missing.retain(|log| !self.readers.contains_key(log) && !self.unread.contains(log));
         let missing = missing
             .into_iter()
-            .map(|number| (number, "the manifest names this log, and it is missing"));
+            .map(|number| (number, "the manifest names this log, but it is missing"));
         let unread = std::mem::take(&mut self.unread)
             .into_iter()
             .map(|number| (number, "no record of this log can be read"));

@@ -161,7 +161,7 @@ fn other_entries(found: Sum, manifest: Option<Said>, properties: Option<Said>) -
         Some((said, who))
     })?;
     Some(format!(
-        "all its blocks can be read, and what they hold is in the new database; but that is {found}, and {who} {said}"
+        "all its blocks can be read, and all their entries are in the new database; but they are {found}, while {who} {said}"
     ))
 }
 
@@ -169,7 +169,7 @@ fn other_entries(found: Sum, manifest: Option<Said>, properties: Option<Said>) -
 fn missing_table(dir: &Path, info: &TableInfo, is_complete: bool) -> Result<Loss> {
     let path = table_path(dir, info.number);
     let what = match is_complete {
-        true => "the manifest names this table, and it is missing",
+        true => "the manifest names this table, but it is missing",
         false => "the table is missing; perhaps an edit that cannot be read had replaced it",
     };
     let mut loss = Loss::new(path.clone(), 0, 0, &Error::corruption(&path, 0, what));

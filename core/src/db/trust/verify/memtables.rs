@@ -62,6 +62,6 @@ impl Walk<'_> {
 fn unlike_inserted(found: Sum, inserted: Option<Sum>) -> Option<String> {
     let inserted = inserted.filter(|inserted| *inserted != found)?;
     Some(format!(
-        "a walk through a sealed memtable meets {found}, and {inserted} were inserted"
+        "a walk through a sealed memtable finds {found}, but {inserted} were inserted"
     ))
 }

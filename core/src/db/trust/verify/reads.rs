@@ -625,7 +625,7 @@ impl<C: Pairs> Back<C> {
         }
         self.differs = true;
         let mut difference = format!(
-            "a cursor going backward from {} to {} meets other pairs than there are, {} instead of {}",
+            "a cursor going backward from {} to {} finds pairs other than the stored ones, {} instead of {}",
             Shown(&stretch.last),
             Shown(&stretch.first),
             sum.puts,
@@ -674,9 +674,9 @@ fn wrong_step(
         None => "the beginning".to_owned(),
     };
     match expected == found {
-        true => format!("{cursor} meets another value under {}", Place(found)),
+        true => format!("{cursor} finds a different value under {}", Place(found)),
         false => format!(
-            "{cursor} meets {} after {behind}, where {} is next",
+            "{cursor} finds {} after {behind}, but {} is next",
             Place(found),
             Place(expected)
         ),
@@ -688,10 +688,10 @@ fn wrong_answer(call: &str, key: &[u8], bytes: Option<usize>, answer: Answer) ->
     let key = Shown(key);
     match (answer, bytes) {
         (Answer::Missing, Some(bytes)) => {
-            format!("{call} {key} finds nothing, where a value of {bytes} bytes is")
+            format!("{call} {key} finds nothing, but there is a value of {bytes} bytes")
         }
-        (_, Some(_)) => format!("{call} {key} finds another value than the one that is there"),
-        (_, None) => format!("{call} {key} finds a value, where none is to be seen"),
+        (_, Some(_)) => format!("{call} {key} finds a value other than the stored one"),
+        (_, None) => format!("{call} {key} finds a value, but the key has none"),
     }
 }
 

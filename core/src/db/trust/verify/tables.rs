@@ -68,7 +68,7 @@ impl Walk<'_> {
         );
         let found = TableInfo::new(file.number, file.file_id, summary);
         if !file.info.agrees_with(&found) {
-            let what = "the table holds something else than the manifest says";
+            let what = "the table's entries are not those that the manifest states";
             let error = Error::corruption(&path, 0, what);
             self.noted::<()>(&path, Err(error))?;
             return Ok(ControlFlow::Continue(()));
@@ -158,7 +158,10 @@ impl Walk<'_> {
             self.advance(in_proportion(bytes, file.size, whole.bytes))
         });
         if let Some(key) = denied.transpose()? {
-            let what = format!("the filter denies {}, which is there", reads::Shown(&key));
+            let what = format!(
+                "the filter says that {} is absent, but it is there",
+                reads::Shown(&key)
+            );
             self.misread(path, what)?;
         }
         let found = match self.noted(path, outcome)? {
@@ -169,7 +172,7 @@ impl Walk<'_> {
         if found.all != whole.expected {
             let place = self.where_walks_part(table, file);
             let what = format!(
-                "a walk {words} meets {}, and the table's blocks hold {}: {place}",
+                "a walk {words} finds {}, but the table's blocks have {}: {place}",
                 found.all, whole.expected
             );
             self.misread(path, what)?;
@@ -197,7 +200,7 @@ impl Walk<'_> {
                 Ok(None) => continue,
                 Ok(Some(true)) => {}
                 Ok(Some(false)) => {
-                    let what = format!("data block {number} is something else in the cache");
+                    let what = format!("data block {number} differs from its copy in the cache");
                     self.report
                         .add(Damage::new(path.into(), 0, &Error::internal(what)));
                 }

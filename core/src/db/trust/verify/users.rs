@@ -68,7 +68,7 @@ impl Walk<'_> {
         };
         if outcome.met != self.held.seen {
             let what = format!(
-                "at number {number} a merge of all tables and memtables meets {}, and they hold {}",
+                "at number {number} a merge of all tables and memtables finds {}, but they have {}",
                 outcome.met, self.held.seen
             );
             self.misread(database.context.dir(), what)?;

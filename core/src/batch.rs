@@ -1,11 +1,12 @@
-//! `WriteBatch`: several writes, one record, applied whole or not at all.
+//! `WriteBatch`: several writes in one log record, applied together or not at all.
 //!
 //! Layout: docs/format.md, "Batch". The encoded batch is what the log stores and what recovery applies: one
 //! format, one decoder ([`operations`]).
 //!
 //! * BATCH-1  `buffer` always holds a whole, valid batch, whose count is the number of its operations.
 //! * BATCH-2  An operation's sequence number is the record's first number plus its index in the batch.
-//! * BATCH-3  Each operation has its digest in `contents`, made of what the caller gave (`content.rs`, SUM-2).
+//! * BATCH-3  `contents` has the digest of each operation, computed from the caller's own arguments
+//!            (`content.rs`, SUM-2).
 
 use std::cell::Cell;
 use std::fmt;
@@ -24,13 +25,13 @@ const HEADER_BYTES: usize = 7;
 const COUNT_OFFSET: usize = 2;
 /// The encoded batch of no operations.
 const EMPTY: [u8; HEADER_BYTES] = [BATCH_VERSION, 0, 0, 0, 0, 0, 0];
-/// What the encoded batch of exactly one operation begins with. The log need not store it (`wal/format.rs`).
+/// The first bytes of an encoded batch of exactly one operation. The log need not store them (`wal/format.rs`).
 pub(crate) const HEADER_OF_ONE: [u8; HEADER_BYTES] = [BATCH_VERSION, 0, 1, 0, 0, 0, 0];
-/// The most bytes of a batch of one operation that a thread keeps for its next one.
+/// The most memory, in bytes, that a thread keeps for its next batch of one operation.
 const MOST_SPARE_BYTES: usize = 4 << 10;
 
 thread_local! {
-    /// The memory of the last batch of one operation.
+    /// The thread's memory for batches of one operation.
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
@@ -39,9 +40,10 @@ const HAS_KEYSPACE: u8 = 0x80;
 /// The most bytes of one encoded batch: the longest value and the longest key, with room for their lengths.
 const MAX_BATCH_BYTES: u64 = MAX_VALUE_BYTES + (MAX_KEY_BYTES as u64) + 64;
 
-/// Puts and deletes to apply together: all of them or none, also across a crash, in the order they were added.
+/// Puts and deletes that are applied together, all or none even if there is a crash, in the order they were
+/// added.
 ///
-/// A later operation on the same key wins. Costs memory for its keys and values until it is written.
+/// For one key the last operation wins. It takes memory for its keys and values.
 ///
 /// ```
 /// let mut batch = aidb::WriteBatch::new();
@@ -53,7 +55,7 @@ const MAX_BATCH_BYTES: u64 = MAX_VALUE_BYTES + (MAX_KEY_BYTES as u64) + 64;
 #[derive(Clone)]
 pub struct WriteBatch {
     buffer: Vec<u8>,
-    /// The digest of a single operation, which takes no allocation; and those of several, in order (BATCH-3).
+    /// The digest of a single operation, which needs no allocation; or those of several, in order (BATCH-3).
     content: Content,
     contents: Vec<Content>,
     tombstones: u32,
@@ -77,7 +79,8 @@ impl WriteBatch {
         Ok(batch)
     }
 
-    /// Hands `write` a batch of the one operation that `add` adds. The thread keeps the memory for its next such batch.
+    /// Passes to `write` a batch of the one operation that `add` adds. The thread keeps the memory for its next
+    /// such batch.
     #[inline]
     pub(crate) fn of_one<T>(
         add: impl FnOnce(&mut WriteBatch) -> Result<()>,
@@ -102,7 +105,8 @@ impl WriteBatch {
 
     /// Adds a put of `value` (up to 4 GiB - 1) under `key` (up to 16 MiB); either may be empty.
     ///
-    /// Errors: `InvalidArgument` if one is longer, or the batch would pass 4 GiB; the batch is unchanged then.
+    /// Errors: `InvalidArgument` if one is longer, or if the batch would exceed 4 GiB; the batch is then
+    /// unchanged.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         check_value(value)?;
         self.start(
@@ -116,18 +120,19 @@ impl WriteBatch {
         Ok(())
     }
 
-    /// Adds a delete of `key` (up to 16 MiB); deleting an absent key is no error.
+    /// Adds a delete of `key` (up to 16 MiB); deleting an absent key is not an error.
     ///
-    /// Errors: `InvalidArgument` if the key is longer, or the batch would pass 4 GiB; the batch is unchanged then.
+    /// Errors: `InvalidArgument` if the key is longer, or if the batch would exceed 4 GiB; the batch is then
+    /// unchanged.
     pub fn delete(&mut self, key: &[u8]) -> Result<()> {
         self.start(ValueKind::Delete, key, &[], 0)?;
         put_length_prefixed(&mut self.buffer, key);
         Ok(())
     }
 
-    /// Adds all operations of `other` after this batch's own.
+    /// Adds all operations of `other` after those of this batch.
     ///
-    /// Errors: `InvalidArgument` if the batch would pass 4 GiB; it is unchanged then.
+    /// Errors: `InvalidArgument` if the batch would exceed 4 GiB; it is then unchanged.
     pub fn append(&mut self, other: &WriteBatch) -> Result<()> {
         let added = &other.buffer[HEADER_BYTES..];
         let count = self
@@ -166,7 +171,8 @@ impl WriteBatch {
         self.count() == 0
     }
 
-    /// Bytes the batch takes in the log; in memory it takes 24 more for each operation but the first.
+    /// The bytes that the batch takes in the log; in memory it takes 24 more for each operation except the
+    /// first.
     pub fn byte_size(&self) -> usize {
         self.buffer.len()
     }
@@ -188,7 +194,8 @@ impl WriteBatch {
         &self.buffer
     }
 
-    /// The sum of the entries that the operations will be, if the first gets the number after `before` (BATCH-2, BATCH-3).
+    /// The content sum of the operations as entries, if the first gets the sequence number after `before`
+    /// (BATCH-2, BATCH-3).
     #[inline]
     pub(crate) fn sum(&self, before: SequenceNumber) -> Sum {
         let mut sequence = before;
@@ -205,7 +212,7 @@ impl WriteBatch {
         }
     }
 
-    /// The bytes of all keys and values, or a little more: some bytes of their lengths may count as well.
+    /// The bytes of all keys and values, or a little more: the bytes of some lengths may be included.
     #[inline]
     pub(crate) fn most_key_and_value_bytes(&self) -> usize {
         // Beside them each operation has its kind and, of a byte at least, the length of its key.
@@ -231,7 +238,7 @@ impl WriteBatch {
         Ok(())
     }
 
-    /// Puts the digest of a single operation where those of several are; there is room.
+    /// Moves the digest of a single operation to the vector for several; there is room.
     fn gather_contents(&mut self) {
         if self.count() == 1 {
             self.contents.clear();
@@ -239,7 +246,7 @@ impl WriteBatch {
         }
     }
 
-    /// Number of operations as it is encoded.
+    /// The encoded number of operations.
     pub(crate) fn count(&self) -> u32 {
         let bytes = self.buffer[COUNT_OFFSET..]
             .first_chunk()
@@ -251,7 +258,7 @@ impl WriteBatch {
         self.buffer[COUNT_OFFSET..COUNT_OFFSET + 4].copy_from_slice(&count.to_le_bytes());
     }
 
-    /// Checks and begins an operation that will take `rest` bytes after its key.
+    /// Checks and begins an operation that takes `rest` bytes after its key.
     #[inline]
     fn start(&mut self, kind: ValueKind, key: &[u8], value: &[u8], rest: usize) -> Result<()> {
         check_key(key)?;
@@ -273,7 +280,7 @@ impl WriteBatch {
         Ok(())
     }
 
-    /// Begins to note an operation: its digest (BATCH-3).
+    /// Adds the digest of an operation (BATCH-3).
     #[inline]
     fn note(&mut self, kind: ValueKind, key: &[u8], value: &[u8]) {
         let content = Content::of(kind, key, value);
@@ -339,7 +346,7 @@ fn check_value(value: &[u8]) -> Result<()> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Operation<'a> {
-    /// What it does to its key.
+    /// Whether it is a put or a delete.
     pub kind: ValueKind,
     /// The user key.
     pub key: &'a [u8],
@@ -349,9 +356,9 @@ pub struct Operation<'a> {
 
 /// Decodes a batch, from a caller or from the log. The iterator ends after its first error.
 ///
-/// `InvalidArgument`-free: damage is reported as `Internal` text for the caller to place (the log reader adds
-/// file and offset and makes it `Corruption`); a newer version, an unknown kind or another keyspace is
-/// `Unsupported`.
+/// Errors: `Internal` for damage; the caller adds the place (the log reader adds file and offset and makes it
+/// `Corruption`). `Unsupported` for a newer version, an unknown kind or another keyspace. Never
+/// `InvalidArgument`.
 pub(crate) fn operations(encoded: &[u8]) -> Result<Operations<'_>> {
     let mut input = encoded;
     let (Some(version), Some(flags)) = (get_u8(&mut input), get_u8(&mut input)) else {
@@ -370,7 +377,7 @@ pub(crate) fn operations(encoded: &[u8]) -> Result<Operations<'_>> {
     Ok(Operations { input, left: count })
 }
 
-/// Refuses an extension with a field that a reader would have to know: this build knows none.
+/// Refuses an extension with a field that a reader must understand: this build knows no such field.
 #[cold]
 fn check_extension(mut extension: &[u8]) -> Result<()> {
     while !extension.is_empty() {
@@ -391,14 +398,14 @@ fn damaged(message: &str) -> Error {
     Error::internal(message)
 }
 
-/// Walks the operations of an encoded batch.
+/// Iterates over the operations of an encoded batch.
 pub(crate) struct Operations<'a> {
     input: &'a [u8],
     left: u32,
 }
 
 impl<'a> Operations<'a> {
-    /// How many operations are left, as the header says.
+    /// How many operations are left, according to the header.
     pub(crate) fn left(&self) -> u32 {
         self.left
     }
@@ -628,7 +635,7 @@ mod edges {
         assert!(room.is_some_and(|room| room < 64), "{room:?}");
     }
 
-    /// The operations of the batch that is written, and where its memory is.
+    /// The operations of the batch that is written, and the address of its memory.
     fn written_alone(key: &[u8], value: Option<&[u8]>) -> *const u8 {
         let mut place = std::ptr::null();
         let add = |batch: &mut WriteBatch| match value {
@@ -670,7 +677,7 @@ mod edges {
             written_alone(b"", Some(&vec![9; bytes - framing]));
             assert_eq!(spare().1, if is_kept { bytes } else { 0 }, "{bytes}");
         }
-        // What is refused leaves nothing after.
+        // A refused operation leaves no bytes in the batch.
         let refused = WriteBatch::of_one(
             |batch| batch.delete(&vec![0; MAX_KEY_BYTES + 1]),
             |_| Ok(()),

@@ -1,6 +1,6 @@
 //! The one error type of AiDb, and the table of its kinds.
 //!
-//! A kind exists only if a caller would act differently on it; detail goes into the message, causes into
+//! A kind exists only if a caller would act differently on it. Details go into the message, causes into
 //! `source()`. A missing key is not an error. The numbers are the C API's `aidb_status` values and only grow:
 //! docs/errors.md has the same table for every language, and a test compares the two.
 
@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// The result of every fallible call of AiDb.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What went wrong, as far as a caller can act on it. The number is the C API's status code.
+/// The kind of an error: what a caller can act on. The number is the C API's status code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(i32)]
@@ -29,13 +29,13 @@ pub enum ErrorKind {
     Conflict = 5,
     /// The handle or its database has been closed: open it again.
     Closed = 6,
-    /// Written by a newer AiDb, or asking for something this build or platform lacks: upgrade.
+    /// A newer AiDb wrote the database, or the call asks for something this build or platform lacks: upgrade.
     Unsupported = 7,
-    /// An invariant of AiDb does not hold: report it, it is our bug.
+    /// An invariant of AiDb does not hold. This is a bug in AiDb: report it.
     Internal = 8,
-    /// The disk or a quota is full: free space and write again; no reopening is needed.
+    /// The disk or a quota is full: free space and write again; reopening is not needed.
     NoSpace = 10,
-    /// There is no memory for this call: free some and call again; no reopening is needed.
+    /// There was not enough memory for this call: free some and call again; reopening is not needed.
     OutOfMemory = 11,
 }
 
@@ -54,7 +54,7 @@ impl ErrorKind {
         ErrorKind::OutOfMemory,
     ];
 
-    /// The kind's number: what the C API returns as `aidb_status`.
+    /// The kind's number, which the C API returns as `aidb_status`.
     pub fn code(self) -> i32 {
         self as i32
     }
@@ -75,7 +75,7 @@ impl ErrorKind {
         }
     }
 
-    /// The words that open a message of this kind.
+    /// The words with which a message of this kind begins.
     fn words(self) -> &'static str {
         match self {
             ErrorKind::InvalidArgument => "invalid argument",
@@ -113,7 +113,7 @@ struct Inner {
     is_given_up: bool,
 }
 
-/// Who holds a database that is locked, as it said when it opened it.
+/// The process that holds a locked database, as it described itself when it opened the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     /// Its process id, on its own host.
@@ -147,7 +147,7 @@ impl Holder {
     }
 }
 
-/// Where damage is. The message ends with what is wrong there.
+/// Where damage is. The message ends with a description of it.
 #[derive(Debug, Clone)]
 struct Place {
     path: PathBuf,
@@ -156,7 +156,7 @@ struct Place {
 }
 
 impl Error {
-    /// An error of `kind` whose message is `message` (a sentence without the kind's own words).
+    /// An error of `kind` with this `message` (a sentence without the kind's words).
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
         Error::build(kind, message.into(), None, None)
     }
@@ -180,8 +180,8 @@ impl Error {
 
     /// The operating system refused to `action` (a verb phrase: "sync", "open for reading") `path`.
     ///
-    /// A full disk or quota becomes [`ErrorKind::NoSpace`], want of memory [`ErrorKind::OutOfMemory`], everything else
-    /// [`ErrorKind::Io`].
+    /// A full disk or quota becomes [`ErrorKind::NoSpace`], a lack of memory [`ErrorKind::OutOfMemory`],
+    /// everything else [`ErrorKind::Io`].
     pub fn io(action: &str, path: &Path, source: io::Error) -> Error {
         let full = matches!(source.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT));
         let kind = match source.kind() {
@@ -194,8 +194,8 @@ impl Error {
         Error::build(kind, message, Some(source), None)
     }
 
-    /// There is no memory for `bytes` bytes of `what`. Whoever finds no memory says so by this, and nobody takes it for
-    /// damage or a fault of a call.
+    /// There is no memory for `bytes` bytes of `what`. Every failed allocation returns this error, so that no
+    /// caller takes it for damage or for a wrong argument.
     #[cold]
     pub fn out_of_memory(what: impl fmt::Display, bytes: usize) -> Error {
         Error::new(
@@ -209,7 +209,7 @@ impl Error {
         Error::new(ErrorKind::Closed, format!("{what} has been closed"))
     }
 
-    /// Another opener, who is known or not, holds the database; `message` says what is known.
+    /// Another process or handle holds the database; `message` says what is known of it.
     pub(crate) fn locked(message: impl Into<String>, holder: Option<Holder>) -> Error {
         let mut inner = Error::parts(ErrorKind::Locked, message.into(), None, None);
         inner.holder = holder;
@@ -223,7 +223,7 @@ impl Error {
         Error::new(ErrorKind::Internal, message)
     }
 
-    /// A call would have to do more than its caller wants it to.
+    /// The call would have to do more than its caller allows.
     #[cold]
     #[doc(hidden)]
     pub fn given_up() -> Error {
@@ -235,7 +235,7 @@ impl Error {
         }
     }
 
-    /// Entries do not add up, or are not in order, in what a flush or compaction read or wrote.
+    /// The entries that a flush or compaction read or wrote do not add up, or are out of order.
     pub(crate) fn unaccounted(message: impl Into<String>) -> Error {
         let mut inner = Error::parts(ErrorKind::Internal, message.into(), None, None);
         inner.is_unaccounted = true;
@@ -244,12 +244,12 @@ impl Error {
         }
     }
 
-    /// Something written by a newer AiDb, or not available here.
+    /// Something that a newer AiDb wrote, or that is not available here.
     pub fn unsupported(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Unsupported, message)
     }
 
-    /// The same error with `context` before its message, for example the file or call it came from.
+    /// The same error with `context` before its message, for example the file or the call that it came from.
     pub fn context(self, context: impl fmt::Display) -> Error {
         let source = self.inner.source.as_ref().map(copy_of);
         let message = format!("{context}: {}", self.inner.message);
@@ -290,24 +290,25 @@ impl Error {
         }
     }
 
-    /// Whether the call gave up because it was made within an effort, which only its caller sees.
+    /// Whether the call gave up because its caller limited the effort. Only that caller sees such an error.
     #[doc(hidden)]
     pub fn is_given_up(&self) -> bool {
         self.inner.is_given_up
     }
 
-    /// Whether entries did not add up: a fault of ours, or of the memory, that was noticed before it was installed.
+    /// Whether entries did not add up: a bug of ours or a memory error, noticed before the result was
+    /// installed.
     pub(crate) fn is_unaccounted(&self) -> bool {
         self.inner.is_unaccounted
     }
 
-    /// Whether the operating system refuses the call itself, as sandboxes do, whatever it is asked for.
+    /// Whether the operating system refuses the system call itself, whatever its arguments, as sandboxes do.
     pub(crate) fn is_refusal(&self) -> bool {
         let code = self.inner.source.as_ref().and_then(io::Error::raw_os_error);
         matches!(code, Some(libc::EPERM | libc::ENOSYS))
     }
 
-    /// Whether the operating system has no more threads, or no memory for one's stack.
+    /// Whether the operating system has no more threads, or no memory for the stack of one.
     pub(crate) fn is_want_of_threads(&self) -> bool {
         let code = self.inner.source.as_ref().and_then(io::Error::raw_os_error);
         matches!(code, Some(libc::EAGAIN | libc::ENOMEM))
@@ -318,18 +319,18 @@ impl Error {
         self.inner.kind
     }
 
-    /// The message without the kind's own words.
+    /// The message without the kind's words.
     pub fn message(&self) -> &str {
         &self.inner.message
     }
 
-    /// The file, and the byte in it, that are damaged; `None` if the error is about no such place.
+    /// The damaged file and the offset in it; `None` if the error is not about damage in a file.
     pub fn place(&self) -> Option<(&Path, u64)> {
         let place = self.inner.place.as_ref()?;
         Some((&place.path, place.offset))
     }
 
-    /// Who holds the database, if the error is [`ErrorKind::Locked`] and the holder left its name.
+    /// The process that holds the database, if the error is [`ErrorKind::Locked`] and the holder is known.
     pub fn holder(&self) -> Option<&Holder> {
         self.inner.holder.as_ref()
     }
@@ -342,18 +343,19 @@ impl Error {
         &message[start..]
     }
 
-    /// Whether it is want of memory, which says nothing about what was to be read or written.
+    /// Whether it is a lack of memory, which says nothing about the data to be read or written.
     pub(crate) fn is_out_of_memory(&self) -> bool {
         self.kind() == ErrorKind::OutOfMemory
     }
 
-    /// Whether the process, or the system, may open no more files.
+    /// Whether the process or the system has reached its limit of open files.
     pub(crate) fn is_out_of_files(&self) -> bool {
         matches!(self.os_code(), Some(libc::EMFILE | libc::ENFILE))
     }
 
-    /// Whether an empty folder was not removed for a reason that is none to worry about: a symbolic link leads to it, it is
-    /// mounted or somebody's working directory, its parent may not be changed, or somebody has put something into it.
+    /// Whether an empty directory was not removed for a harmless reason: a symbolic link leads to it, it is
+    /// mounted or some process's working directory, its parent may not be changed, or another process has put
+    /// something into it.
     pub(crate) fn is_of_a_folder_that_stays(&self) -> bool {
         let mounted = [libc::ENOTDIR, libc::EBUSY, libc::EINVAL];
         let code = self.os_code();
@@ -366,7 +368,7 @@ impl Error {
         matches!(self.os_code(), Some(libc::EACCES | libc::EPERM))
     }
 
-    /// Whether this is how a file system says that it renames no folders.
+    /// Whether this is the error of a file system that cannot rename directories.
     pub(crate) fn is_of_no_renaming(&self) -> bool {
         let codes = [
             libc::EXDEV,

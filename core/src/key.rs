@@ -21,7 +21,8 @@ pub const MAX_VALUE_BYTES: u64 = u32::MAX as u64;
 /// Bytes of a trailer at the end of an encoded internal key.
 pub(crate) const TRAILER_BYTES: usize = 8;
 
-/// The place of one write in the order of all writes: 56 bits, from 1; 0 is before the first write.
+/// A sequence number: the place of one write in the order of all writes. 56 bits, from 1; 0 is before the first
+/// write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct SequenceNumber(pub u64);
 
@@ -51,8 +52,8 @@ impl fmt::Display for FileNumber {
     }
 }
 
-/// What an entry does to its key. Numbers 2 to 5 are reserved (range delete, merge, put with expiry, reference
-/// to a separated value): a reader refuses them with `Unsupported`.
+/// The kind of an entry: a put or a tombstone. Numbers 2 to 5 are reserved (range delete, merge, put with
+/// expiry, reference to a separated value): a reader refuses them with `Unsupported`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 #[non_exhaustive]
@@ -133,7 +134,7 @@ impl<'a> KeyRef<'a> {
         })
     }
 
-    /// Appends the encoded internal key (IKEY-3). Fails only for want of memory.
+    /// Appends the encoded internal key (IKEY-3). Fails only if there is no memory.
     pub(crate) fn encode_to(self, out: &mut Vec<u8>) -> Result<()> {
         memory::reserve(out, self.user_key.len() + TRAILER_BYTES, "a key")?;
         out.extend_from_slice(self.user_key);
@@ -141,7 +142,7 @@ impl<'a> KeyRef<'a> {
         Ok(())
     }
 
-    /// The encoded internal key (IKEY-3). Fails only for want of memory.
+    /// The encoded internal key (IKEY-3). Fails only if there is no memory.
     pub(crate) fn encoded(self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         self.encode_to(&mut out)?;
@@ -155,7 +156,7 @@ impl<'a> KeyRef<'a> {
     }
 }
 
-/// Whether two user keys are the same. Neighbours mostly differ in their last byte, so that is looked at first.
+/// Whether two user keys are the same. Neighbours mostly differ in their last byte, so that is compared first.
 #[inline]
 pub(crate) fn is_same_user_key(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.last() == b.last() && a == b

@@ -20,25 +20,25 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The modules, from the top down; a module uses those below it only:
+//! The modules, from the top down; a module uses only those below it:
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | `inspect` | what is in the files of a database, for tools |
-//! | `db` | the store: open, commit, read, walk, background work |
-//! | `compaction` | picking what to merge, and merging it |
+//! | `inspect` | decoders of a database's files, for tools |
+//! | `db` | the store: open, commit, read, iterate, background work |
+//! | `compaction` | picks tables to merge, and merges them |
 //! | `version` | the live tables, edits to them, the manifest |
-//! | `iterator` | merging sorted runs; what a reader may see |
+//! | `iterator` | merges sorted runs; selects the entries a reader may see |
 //! | `cache` | which tables are open |
 //! | `memtable`, `wal`, `sstable` | the write buffer, the log, the tables and their blocks in memory |
-//! | `batch`, `snapshot`, `options`, `metrics` | what calls are made of |
-//! | `content` | sums by which entries are accounted for |
+//! | `batch`, `snapshot`, `options`, `metrics` | arguments and results of calls |
+//! | `content` | sums over entries, which show that none was lost or changed |
 //! | `key`, `filename` | internal keys and their order; names of files |
 //! | `coding`, `checksum`, `compression` | bytes |
-//! | `memory` | the only door to memory whose amount follows from data, options or counts |
-//! | `env` | the only door to files, clock, threads and randomness |
+//! | `memory` | the only place that allocates memory whose size depends on data, options or counts |
+//! | `env` | the only access to files, clock, threads and randomness |
 //! | `effort` | how much a call may do before it gives up |
-//! | `sync`, `prefetch`, `error` | locks and atomics; memory asked for ahead; the one error type |
+//! | `sync`, `prefetch`, `error` | locks and atomics; prefetching into the CPU cache; the one error type |
 
 #![deny(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! Counters, a unit in every name. Called by all, calls nobody.
+//! Counters, with a unit in every name. Every module may use this one; it uses none.
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,7 +16,7 @@ impl Counter {
     }
 }
 
-/// What the background work of one database has done since it was opened.
+/// Counts of one database's background work since it was opened.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     pub(crate) flushes: Counter,

@@ -1,12 +1,14 @@
 //! Snapshots: sequence numbers that readers have pinned.
 //!
-//! * SNAPSHOT-1  A number is registered before any compaction that starts later decides what nobody can see: both
-//!               happen under the list's lock ([`SnapshotList::pin`], [`SnapshotList::visible`]).
-//! * SNAPSHOT-2  A snapshot holds its number until its last clone is dropped, also after its database is closed.
-//! * SNAPSHOT-4  Whoever found that a number stands in its way is told of its release, once ([`SnapshotList::await_release`]):
-//!               it is released under the lock under which the wait was noted.
-//! * SNAPSHOT-3  Dropped in a forked child it touches nothing: the list's lock may be held by a thread that only the
-//!               parent has.
+//! * SNAPSHOT-1  A number is registered before any compaction that starts later decides which entries no reader
+//!               can see: both happen under the list's lock ([`SnapshotList::pin`], [`SnapshotList::visible`]).
+//! * SNAPSHOT-2  A snapshot holds its number until its last clone is dropped, even after its database is
+//!               closed.
+//! * SNAPSHOT-4  A compaction that a number held back can ask to be woken once when it is released
+//!               ([`SnapshotList::await_release`]). The request and the release happen under the same lock, so
+//!               no release is missed.
+//! * SNAPSHOT-3  A snapshot dropped in a forked child touches nothing: a thread that exists only in the parent
+//!               may hold the list's lock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,11 +17,11 @@ use crate::key::SequenceNumber;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex};
 
-/// A point in the order of all writes that reads can be made at, as long as it is held.
+/// A fixed point in the order of all writes, at which reads can be made.
 ///
-/// It sees exactly the writes acknowledged before it was taken, whatever is flushed, compacted or deleted
-/// afterwards. Cheap to clone (a counted reference) and to drop, on any thread, in any order with its database.
-/// While it is held, versions that it can see take space on disk.
+/// A read at it sees exactly the writes acknowledged before it was taken, whatever is flushed, compacted or
+/// deleted afterwards. It is cheap to clone (a counted reference) and to drop, on any thread, before or after
+/// its database. While it is held, the entries that it can see take space on disk.
 #[derive(Clone)]
 pub struct Snapshot {
     pin: Arc<Pin>,
@@ -40,7 +42,7 @@ impl Drop for Pin {
 }
 
 impl Snapshot {
-    /// The number of the last write the snapshot sees.
+    /// The sequence number of the last write that the snapshot sees.
     pub fn sequence(&self) -> SequenceNumber {
         self.pin.sequence
     }
@@ -57,12 +59,13 @@ impl fmt::Debug for Snapshot {
     }
 }
 
-/// The numbers pinned in one database, with how often each is.
+/// The sequence numbers pinned in one database, and how often each is pinned.
 pub(crate) struct SnapshotList {
     pinned: Mutex<Pinned>,
     /// Whether an awaited number was released (SNAPSHOT-4).
     is_released: AtomicBool,
-    /// Called after that. Runs wherever a snapshot is dropped, so it must not lock or block.
+    /// Called after such a release. It runs wherever a snapshot is dropped, so it must not take a lock or
+    /// block.
     wake: Box<dyn Fn() + Send + Sync>,
     /// The process it belongs to (SNAPSHOT-3).
     forks: u32,
@@ -77,7 +80,7 @@ struct Pinned {
 }
 
 impl SnapshotList {
-    /// An empty list that calls `wake` when a number is released that was awaited.
+    /// An empty list that calls `wake` when an awaited number is released.
     pub(crate) fn new(wake: impl Fn() + Send + Sync + 'static) -> SnapshotList {
         SnapshotList {
             pinned: Mutex::default(),
@@ -101,7 +104,7 @@ impl SnapshotList {
         }
     }
 
-    /// Pins the oldest number that is pinned, once more.
+    /// Pins the oldest pinned number once more.
     pub(crate) fn pin_oldest(self: &Arc<Self>) -> Option<Snapshot> {
         let mut pinned = self.pinned.lock();
         let pinned = &mut *pinned;
@@ -135,8 +138,8 @@ impl SnapshotList {
         }
     }
 
-    /// Has the next release of any of `numbers` told, in place of what was awaited before; false if one of them is not
-    /// pinned any more.
+    /// Asks for a wake-up at the next release of any of `numbers`; replaces the former request. False if one of
+    /// them is no longer pinned.
     pub(crate) fn await_release(&self, numbers: &[SequenceNumber]) -> bool {
         let mut pinned = self.pinned.lock();
         pinned.awaited.clear();
@@ -154,8 +157,8 @@ impl SnapshotList {
         self.is_released.swap(false, Ordering::Acquire)
     }
 
-    /// The numbers a compaction that starts now must keep visible, ascending: every pinned one and, last, what
-    /// `latest` reads under the list's lock (SNAPSHOT-1).
+    /// The numbers that a compaction starting now must keep visible, ascending: every pinned one and, last, the
+    /// number that `latest` reads under the list's lock (SNAPSHOT-1).
     pub(crate) fn visible(&self, latest: impl FnOnce() -> SequenceNumber) -> Vec<SequenceNumber> {
         let pinned = self.pinned.lock();
         let latest = latest();
@@ -178,13 +181,13 @@ impl SnapshotList {
         self.pinned.lock().counts.keys().copied().collect()
     }
 
-    /// Loses a number, as a fault would.
+    /// Removes a number, to simulate a bug.
     #[cfg(test)]
     pub(crate) fn forget(&self, sequence: SequenceNumber) {
         self.pinned.lock().counts.remove(&sequence);
     }
 
-    /// Whether the numbers are those of all snapshots that there are.
+    /// Whether the numbers are exactly those of the existing snapshots.
     pub(crate) fn is_whole(&self) -> bool {
         let pinned = self.pinned.lock();
         pinned.counts.values().sum::<usize>() == pinned.total
@@ -242,7 +245,7 @@ mod edges {
         assert!(!woken.load(Ordering::Relaxed) && !list.take_released());
         drop(again);
         assert!(woken.load(Ordering::Relaxed) && list.take_released() && !list.take_released());
-        // Nobody waits any more.
+        // Nothing waits any more.
         drop(pin(3));
         assert!(!list.take_released());
     }
@@ -269,7 +272,7 @@ mod edges {
         assert_eq!(list.len(), 3);
         assert_eq!(held[1].sequence(), SequenceNumber(5));
         assert!(held[0].belongs_to(&list) && !held[0].belongs_to(&other));
-        // What is pinned at the latest number, or after it, is the latest number once.
+        // Numbers pinned at the latest one or after it count as the latest, once.
         for (latest, expected) in [(8, vec![3, 5, 8]), (5, vec![3, 5]), (9, vec![3, 5, 8, 9])] {
             let visible = list.visible(|| SequenceNumber(latest));
             let visible: Vec<u64> = visible.iter().map(|number| number.0).collect();

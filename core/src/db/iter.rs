@@ -4,12 +4,12 @@ use super::read::Cursor;
 use crate::error::{Error, Result};
 use crate::memory;
 
-/// Walks entries as owned `(key, value)` pairs, from both ends. The first error is the last item.
+/// Iterates over entries as owned `(key, value)` pairs, from both ends. The first error is the last item.
 pub struct Iter {
     ends: Ends,
 }
 
-/// Each cursor stands on the last entry it gave out, and the two meet there.
+/// Each cursor is on the last entry that it yielded; the iteration ends where the two meet.
 enum Ends {
     Failed(Error),
     Open {
@@ -22,7 +22,7 @@ enum Ends {
 type Entry = (Vec<u8>, Vec<u8>);
 
 impl Iter {
-    /// `front` may have failed to be made: then that is the first item.
+    /// If making `front` failed, that error is the first item.
     pub(super) fn new(front: Result<Cursor>) -> Iter {
         let ends = match front {
             Ok(front) => Ends::Open {
@@ -34,7 +34,7 @@ impl Iter {
         Iter { ends }
     }
 
-    /// The next entry from one end, unless the other end has given it out.
+    /// The next entry from one end, unless the other end has already yielded it.
     fn step(&mut self, from: From) -> Result<Option<Entry>> {
         let (front, back) = match &mut self.ends {
             Ends::Open { front, back } => (front, back),

@@ -1,23 +1,24 @@
-//! `DB`: the store as its users see it.
+//! `DB`: the public interface of the store.
 //!
-//! This file is the public face: each method checks its arguments and that the database is open, then calls the room that
-//! does the work. A room is a folder: a value with private fields and its own lock, known by a few doors, which names the
-//! rooms below it only. From the top:
+//! Each method here checks its arguments and that the database is open, then calls the room that does the work.
+//! A room is a folder: a value with private fields and its own lock, which has a few entry points and uses only
+//! the rooms below it. From the top:
 //!
-//! * `mod.rs`, `iter.rs`, `stats.rs`  the face
-//! * `trust/`    checkpoints, verify, repair, and what they answer
-//! * `life/`     opening, recovery, closing, destroying; the threads
-//! * `read/`     cursors, and what they hold
+//! * `mod.rs`, `iter.rs`, `stats.rs`  the public interface
+//! * `trust/`    checkpoints, verify, repair, and their reports
+//! * `life/`     opening, recovery, closing, destroying; the background threads
+//! * `read/`     cursors, and the data they pin
 //! * `commit/`   the commit path: log, memtable, publication
-//! * `tree/`     memtables and tables: lookups, flushes, compactions, how writers are slowed
-//! * `logs/`     the log's files: how far they are durable, the next one, old ones
-//! * `space/`    what is kept free on the disk
-//! * `order/`    which numbers are published and pinned
-//! * `context.rs`, `info_log.rs`      what all of them know; `locks.rs` the order of their locks
+//! * `tree/`     memtables and tables: lookups, flushes, compactions, stalls
+//! * `logs/`     the log files: how far they are synced, the next one, old ones
+//! * `space/`    the disk space that is kept free
+//! * `order/`    which sequence numbers are published and pinned
+//! * `context.rs`, `info_log.rs`      shared by all rooms; `locks.rs` has the order of their locks
 //!
 //! * DB-1  A `DB` is a counted reference: clones share one open database, and the last one dropped closes it.
-//!         Cursors keep what they read alive, until `close` takes it from them. They and snapshots answer `Closed` then.
-//! * DB-2  After `close`, or in a child after `fork`, every call answers `Closed` and touches no lock.
+//!         Cursors keep the data they read alive until `close` takes it from them; after that they and
+//!         snapshots return `Closed`.
+//! * DB-2  After `close`, or in a child after `fork`, every call returns `Closed` and touches no lock.
 
 use std::ops::{Bound, ControlFlow, RangeBounds};
 use std::path::Path;
@@ -61,11 +62,12 @@ pub use value::Value;
 
 /// An open database: an ordered map from byte-string keys to byte-string values.
 ///
-/// Keys are up to 16 MiB, values up to 4 GiB - 1; both may be empty; keys sort bytewise. Any number of threads
-/// may use one `DB` and its clones at once. Every read sees one point in the sequence of writes; a read that
-/// starts after a write was acknowledged sees it. A write without `sync` survives the death of the process; with
-/// `sync` it survives loss of power, together with every write acknowledged before it. Any call may answer `OutOfMemory`:
-/// nothing has happened then, and the same call succeeds when there is memory.
+/// Keys have at most 16 MiB, values at most 4 GiB - 1; both may be empty; keys sort bytewise. Any number of
+/// threads may use one `DB` and its clones at once. Every read sees the entries as they were at one point in
+/// the sequence of writes; a read that starts after a write was acknowledged sees that write. A write without
+/// `sync` survives a crash of the process; with `sync` it and every write acknowledged before it survive a loss
+/// of power. Any call may return `OutOfMemory`: then it had no effect, and the same call succeeds once there is
+/// memory.
 ///
 /// ```
 /// let dir = tempfile::tempdir()?;
@@ -87,19 +89,20 @@ struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // Nobody is left to tell; what was acknowledged is in the logs.
+        // No caller is left to get the error; all acknowledged writes are in the logs.
         let _ = self.database.close(Unflushed::LeaveInLogs);
     }
 }
 
 impl DB {
-    /// Opens the database in the directory `path`, recovering what an earlier life left in its logs.
+    /// Opens the database in the directory `path` and recovers the writes that are only in its logs.
     ///
     /// Errors: `Locked` if another process, or this one, has it open (the message names pid, host and start time);
     /// `InvalidArgument` for options out of range, a missing directory with `create_if_missing` off, or a
-    /// non-empty directory that is not a database, naming the other engine where it can be told; `Corruption` naming file
-    /// and offset, also for a copy that is not complete, telling what to do; `Unsupported` for a newer format, and for a
-    /// path (of the info log too) that begins with a scheme, as `aidb://host/db` does; `Io`, `NoSpace`. Cost: reading the manifest, and the logs since the last flush.
+    /// non-empty directory that is not a database (the message names the engine it belongs to, if it is a known
+    /// one); `Corruption` naming file and offset, also for an incomplete copy (the message says what to do);
+    /// `Unsupported` for a newer format, and for a path (of the info log too) that begins with a scheme, such
+    /// as `aidb://host/db`; `Io`, `NoSpace`. Cost: reading the manifest, and the logs since the last flush.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<DB> {
         let database = life::open(path.as_ref(), options)?;
         Ok(DB {
@@ -112,7 +115,8 @@ impl DB {
         &self.handle.database
     }
 
-    /// What `look` finds, if the database is open before and after that: what a closed one shows is nothing.
+    /// The result of `look` if the database is open both before and after it, because a closing database shows
+    /// nothing reliable.
     fn while_open<T>(&self, look: impl FnOnce(&Database) -> Result<T>) -> Result<T> {
         let database = self.rooms();
         let context = &database.context;
@@ -122,10 +126,11 @@ impl DB {
         Ok(found)
     }
 
-    /// Stores `value` under `key`, replacing what was there. Answers the write's number, as [`DB::write`] does.
+    /// Stores `value` under `key`, replacing any earlier value. Returns the write's sequence number, as
+    /// [`DB::write`] does.
     ///
-    /// Errors: `InvalidArgument` if one is too long; `Closed`; `Io` or `NoSpace` if the log cannot be written, and
-    /// then the write may or may not be there after a crash.
+    /// Errors: `InvalidArgument` if one is too long; `Closed`; `Io` or `NoSpace` if the log cannot be written:
+    /// the write may or may not be there after a crash.
     pub fn put(&self, key: &[u8], value: &[u8]) -> Result<SequenceNumber> {
         self.put_with(key, value, &WriteOptions::default())
     }
@@ -143,8 +148,8 @@ impl DB {
         )
     }
 
-    /// Removes `key`; removing an absent key is no error, and is a write with a number all the same. Errors as for
-    /// [`DB::put`].
+    /// Removes `key`. Removing an absent key is not an error; it is still a write with a sequence number.
+    /// Errors as for [`DB::put`].
     pub fn delete(&self, key: &[u8]) -> Result<SequenceNumber> {
         self.delete_with(key, &WriteOptions::default())
     }
@@ -157,12 +162,12 @@ impl DB {
         )
     }
 
-    /// Applies `batch`: all of its operations or none, also across a crash.
+    /// Applies `batch`: all of its operations or none, even if there is a crash.
     ///
-    /// Answers the number of its last operation in the order of all writes: those of a batch of `n` have the `n` numbers
-    /// that end there, one after the other. A snapshot sees the batch if [`Snapshot::sequence`] is at or after that number,
-    /// and one that is taken after this returns does. An empty batch takes no number, and answers the newest one that
-    /// readers see. Errors as for [`DB::put`].
+    /// Returns the sequence number of its last operation: the operations of a batch of `n` have the `n`
+    /// consecutive numbers that end there. A snapshot sees the batch if [`Snapshot::sequence`] is at least that
+    /// number; every snapshot taken after this returns does. An empty batch takes no number; for it this
+    /// returns the newest number that readers see. Errors as for [`DB::put`].
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -185,8 +190,8 @@ impl DB {
 
     /// The value stored under `key`, or `None`.
     ///
-    /// Errors: `Closed`; `Corruption` naming file and offset; `Io`. Cost: at most one table per level, most of
-    /// them answered by their filter without a read.
+    /// Errors: `Closed`; `Corruption` naming file and offset; `Io`. Cost: at most one table per level (more in
+    /// level 0); filters rule out most of them without a read.
     pub fn get(&self, key: &[u8]) -> Result<Option<Value>> {
         self.get_with(key, &ReadOptions::default())
     }
@@ -196,11 +201,12 @@ impl DB {
         self.rooms().tree.get(key, options, Get)
     }
 
-    /// What memory alone can tell of `key`, for a thread that must not wait, such as one that runs an event loop.
+    /// Looks up `key` in memory only, for a thread that must not wait, such as one that runs an event loop.
     ///
-    /// Reads no file, unpacks no block and takes no lock. `Unknown` is no error: [`DB::get_with`] on another thread
-    /// tells, and mostly leaves the block in the cache for the next time. Of `options` the snapshot counts.
-    /// Errors: `Closed`; `InvalidArgument` for a key that is too long or a snapshot of another database.
+    /// Reads no file, decompresses no block and takes no lock. `Unknown` is not an error: call [`DB::get_with`]
+    /// on another thread, which mostly leaves the block in the cache for the next time. Of `options` only the
+    /// snapshot is used. Errors: `Closed`; `InvalidArgument` for a key that is too long or a snapshot of
+    /// another database.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -220,9 +226,9 @@ impl DB {
         self.rooms().tree.get_in_memory(key, options.snapshot)
     }
 
-    /// The values of many keys, in their order, all as of one point in the sequence of writes.
+    /// The values of many keys, in the order of the keys, all read at one point in the sequence of writes.
     ///
-    /// Cheaper than as many gets. Errors as for [`DB::get_with`]; one failing key fails the call.
+    /// Cheaper than a get for each. Errors as for [`DB::get_with`]; if one key fails, the call fails.
     pub fn get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Value>>> {
         self.get_many_with(keys, &ReadOptions::default())
     }
@@ -236,8 +242,9 @@ impl DB {
         self.rooms().tree.get_many(keys, options, usize::MAX)
     }
 
-    /// [`DB::get_many_with`] that ends early: a few keys after the values have reached `most_bytes` bytes. It answers for
-    /// the keys it has looked up, at least one if there is one. For the bindings, which look for signals in a long call.
+    /// [`DB::get_many_with`] that ends early: a few keys after the values have reached `most_bytes` bytes. It
+    /// returns results for the keys it has looked up, at least one if there is any. For the bindings, which
+    /// check for signals during a long call.
     #[doc(hidden)]
     pub fn get_first_of<K: AsRef<[u8]>>(
         &self,
@@ -258,7 +265,7 @@ impl DB {
         self.rooms().tree.get(key, options, Contains)
     }
 
-    /// Pins the present point in the sequence of writes for reads, until it is dropped.
+    /// Pins the current point in the sequence of writes for reads, until the snapshot is dropped.
     ///
     /// Errors: `Closed`.
     pub fn snapshot(&self) -> Result<Snapshot> {
@@ -266,12 +273,12 @@ impl DB {
         self.rooms().order.snapshot()
     }
 
-    /// All entries in key order, from both ends. Errors come as items, and end the iteration.
+    /// All entries in key order, from both ends. An error is an item, and ends the iteration.
     pub fn iter(&self) -> Iter {
         Iter::new(self.cursor(IterOptions::default()))
     }
 
-    /// The entries whose keys lie in `range`, from both ends: `db.range("a".."b")`.
+    /// The entries whose keys are in `range`, from both ends: `db.range("a".."b")`.
     pub fn range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Iter {
         let owned = |bound: Bound<&K>| {
             Ok(match bound {
@@ -299,39 +306,39 @@ impl DB {
         Iter::new(options.and_then(|options| self.cursor(options)))
     }
 
-    /// A cursor over the entries that `options` describes, standing before the first.
+    /// A cursor over the entries that `options` describes, positioned before the first.
     ///
     /// Errors: `Closed`; `InvalidArgument` for a snapshot of another database.
     pub fn cursor(&self, options: IterOptions) -> Result<Cursor> {
         self.rooms().walks.cursor(options)
     }
 
-    /// Writes everything acknowledged so far to tables, durably; returns when they survive loss of power.
+    /// Writes every write acknowledged so far to tables; when it returns, they survive a loss of power.
     ///
-    /// Errors: `Closed`, `Io`, `NoSpace`; nothing acknowledged is lost by a failed flush. `Internal`, once, after a panic in
-    /// the database's own upkeep, which the message says.
+    /// Errors: `Closed`, `Io`, `NoSpace`; a failed flush loses no acknowledged write. `Internal`, once, after a
+    /// panic in the database's background work; the message says so.
     pub fn flush(&self) -> Result<()> {
         self.rooms().commit.flush()
     }
 
-    /// Compacts the keys in `[start, end)`, `None` meaning no bound, so that deleted and overwritten entries that
-    /// no snapshot sees give back their space. Returns when it is durable.
+    /// Compacts the keys in `[start, end)`, where `None` means no bound: frees the space of deleted and
+    /// overwritten entries that no snapshot sees. The result is durable when this returns.
     ///
-    /// Errors as for [`DB::flush`]; also the reason why a table in the range is left out of compactions
+    /// Errors as for [`DB::flush`]; also the reason why compactions skip a table in the range
     /// ([`Stats::set_aside`]).
     pub fn compact_range(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> Result<()> {
         self.rooms().compact_range(start, end)
     }
 
-    /// About how many bytes of tables the keys in `[start, end)` take, `None` meaning no bound; what is still in memtables
-    /// is not counted.
+    /// About how many bytes the keys in `[start, end)` take in tables, where `None` means no bound; entries
+    /// still in memtables are not counted.
     ///
     /// Errors: `Closed`, `Io`, `Corruption`.
     pub fn approximate_size(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> Result<u64> {
         self.while_open(|database| database.tree.approximate_size(start, end))
     }
 
-    /// A report by name, or `None` for an unknown name; docs/guide.md lists the names.
+    /// The report called `name`, or `None` for an unknown name; docs/guide.md lists the names.
     ///
     /// Errors: `Closed`.
     pub fn property(&self, name: &str) -> Result<Option<String>> {
@@ -348,35 +355,38 @@ impl DB {
     /// Makes a consistent copy in the directory `path`, which must be missing, empty, or an incomplete copy, while reads and
     /// writes go on.
     ///
-    /// The copy holds every write acknowledged before the call, and perhaps some made meanwhile: a prefix of the
-    /// sequence of writes. It opens by itself, and neither database changes the other. It is durable when this
-    /// returns; after an error what was made is removed. What a crash leaves does not open, and says so; a new copy into the
-    /// same directory replaces it, and [`DB::destroy`] removes it. Tables are hard links, so on one file system the copy takes no space until the
-    /// two differ; on another one they are copied.
+    /// The copy contains every write acknowledged before the call, and perhaps some made during it: a prefix of
+    /// the sequence of writes. It is a database of its own; neither changes the other. It is durable when this
+    /// returns; after an error the call removes what it made. If a crash interrupts it, the incomplete copy
+    /// does not open, and the error says so; a new copy into the same directory replaces it, and
+    /// [`DB::destroy`] removes it. Tables are hard links, so on the same file system the copy takes no space
+    /// until the two databases differ; to another file system they are copied.
     ///
     /// Errors: `InvalidArgument` if `path` is a file or a directory that is not empty; `Unsupported` if it begins with a
-    /// scheme; `Locked` if somebody is making a database there; `Closed`, `Io`, `NoSpace`, `Corruption`. Cost: a flush, and a link or a copy per table.
+    /// scheme; `Locked` if another process or thread is making a database there; `Closed`, `Io`, `NoSpace`,
+    /// `Corruption`. Cost: a flush, and a link or a copy per table.
     pub fn checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
         self.rooms().checkpoint(path.as_ref())
     }
 
-    /// Reads everything the database consists of from disk, past the caches, and checks it, while reads and writes
-    /// go on: every block of every table (checksum, order of keys, index, filter, and what the manifest says of the
-    /// table and of the sum of its entries), the manifest, and the logs' records. Then reads everything as of one
-    /// point as you do, with cursors both ways and gets and seeks of a sample of the keys and of all large values, and
-    /// compares that with what tables and memtables hold. Says what is damaged, by file and offset; a way of reading
-    /// that does not find what is there is damage of the kind `Internal`, and our fault.
+    /// Reads every file of the database from disk, bypassing the caches, and checks it, while reads and writes
+    /// go on: every block of every table (checksum, order of keys, index, filter, and the manifest's facts
+    /// about the table, including the sum of its entries), the manifest, and the records of the logs. Then
+    /// reads all entries at one point through the public read paths (cursors in both directions, gets and seeks
+    /// of a sample of the keys and of all large values) and compares them with the contents of tables and
+    /// memtables. Reports damage by file and offset. If some way of reading does not find an entry that is
+    /// there, that is damage of the kind `Internal`: a bug in AiDb.
     ///
-    /// Errors: `Closed` also if the database is closed meanwhile; `Internal` if memory runs out. Damage is no error
-    /// but in the report. Cost: in one thread, reads every table seven times, of which the system's file cache mostly
-    /// answers five, and puts no block into the block cache; the memory of one table's index, and what a cursor keeps
-    /// that is open as long: the memtables and files of the moment it began.
+    /// Errors: `Closed` also if the database is closed during the call; `Internal` if memory runs out. Damage
+    /// is in the report and is not an error. Cost: one thread reads every table seven times; about five of
+    /// these mostly come from the system's file cache; no block goes into the block cache. It takes the memory
+    /// of one table's index, and pins, as a cursor does, the memtables and files from when it began.
     pub fn verify(&self) -> Result<VerifyReport> {
         self.verify_with(&mut |_| ControlFlow::Continue(()))
     }
 
-    /// [`DB::verify`], telling `progress` how far it has come, about once per MiB; answering
-    /// `ControlFlow::Break` ends it, and then the report covers what was looked at.
+    /// [`DB::verify`] that calls `progress` about once per MiB. If `progress` returns `ControlFlow::Break`, the
+    /// verification ends, and the report covers the part that was checked.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -398,16 +408,17 @@ impl DB {
         self.rooms().verify(progress)
     }
 
-    /// Flushes, stops the background threads and lets the directory go. Every later call answers `Closed`, on
-    /// every clone, cursor and snapshot read.
+    /// Flushes, stops the background threads and unlocks the directory. Every later call on any clone or
+    /// cursor, and every read at a snapshot, returns `Closed`.
     ///
-    /// Memory, descriptors and the tables that only readers kept are given back before this returns, whoever still has handles;
-    /// a call under way on another thread keeps what it works on until it answers `Closed`. What was lent stays: a [`Value`]'s
-    /// block, and key and value of the entry a [`Cursor`] stands on, until its next move. An environment must not call it
-    /// from inside a move of a cursor, which it waits for. Cost beside the flush: looking through what the allocator has free.
+    /// Before this returns, it frees memory and descriptors and deletes tables that only readers kept, even if
+    /// handles still exist. A call under way on another thread keeps what it is using until it returns
+    /// `Closed`. Lent bytes stay valid: the block of a [`Value`], and the key and value of a [`Cursor`]'s
+    /// current entry until its next move. An environment must not call this from inside a move of a cursor,
+    /// because it waits for that move. Cost besides the flush: a pass over the allocator's free memory.
     ///
-    /// What was acknowledged survives loss of power when this returns `Ok`. Closing again is no error.
-    /// Errors: `Io`, `NoSpace`; the database is closed all the same, and nothing acknowledged is lost.
+    /// When this returns `Ok`, every acknowledged write survives a loss of power. Closing again is not an
+    /// error. Errors: `Io`, `NoSpace`; the database is closed all the same, and no acknowledged write is lost.
     pub fn close(&self) -> Result<()> {
         self.rooms().close(Unflushed::Flush)
     }
@@ -417,39 +428,42 @@ impl DB {
         self.rooms().context.check_open().is_err()
     }
 
-    /// The directory the database lives in.
+    /// The directory of the database.
     pub fn path(&self) -> &Path {
         self.rooms().context.dir()
     }
 
     /// Removes the database in the directory `path`: its files, and the directory if nothing else is in it.
     ///
-    /// Durable when this returns. Damaged and incomplete databases are removed too, and one that is half destroyed. Other
-    /// files in the directory stay. Nothing is touched unless a file that only AiDb writes shows that the directory is its
-    /// own. A missing or empty directory is no error.
+    /// The removal is durable when this returns. It also removes damaged, incomplete and half-destroyed
+    /// databases. Other files in the directory stay. It changes nothing unless the directory contains a file
+    /// that only AiDb writes. A missing or empty directory is not an error.
     ///
-    /// Errors: `Locked` if it is open anywhere; `InvalidArgument` if the directory is not AiDb's, naming the other engine
-    /// where it can be told; `Unsupported` if `path` begins with a scheme; `Io`: call again to finish.
+    /// Errors: `Locked` if it is open anywhere; `InvalidArgument` if the directory is not AiDb's (the message
+    /// names the engine it belongs to, if it is a known one); `Unsupported` if `path` begins with a scheme;
+    /// `Io`, after which another call finishes the removal.
     pub fn destroy(path: impl AsRef<Path>, options: &Options) -> Result<()> {
         life::destroy(path.as_ref(), options)
     }
 
-    /// Makes a new database in the directory `into`, which must be missing, empty, or an incomplete copy, of what can still be read of the
-    /// damaged one in `path`, which is not changed.
+    /// Makes a new database in the directory `into`, which must be missing, empty, or an incomplete copy, from
+    /// what can still be read of the damaged one in `path`, which it does not change.
     ///
-    /// Salvages tables block by block and logs record by record, with or without CURRENT and the manifest, and keeps
-    /// the newest entry of each key. What could not be read is in the report, by file, range of keys and sequence
-    /// numbers; so is a table that was read whole and holds other entries than the manifest or the table itself says,
-    /// all of which are kept. A deleted key may come back only if the table or record with its tombstone is lost, or if the
-    /// manifest is lost and a crash had left a table behind that was already compacted. First try to open
-    /// the database: after an ordinary crash nothing is damaged, and open needs no repair.
+    /// Salvages tables block by block and logs record by record, with or without CURRENT and the manifest, and
+    /// keeps the newest entry of each key. The report lists what could not be read, by file, range of keys and
+    /// sequence numbers. It also lists every table that was read completely but whose entries are not those
+    /// that the manifest or the table itself states; all of its entries are kept. A deleted key can come back
+    /// only if the table or log record with its tombstone is lost, or if the manifest is lost and a crash had
+    /// left behind a table that was already compacted. Try to open the database first: after an ordinary crash
+    /// nothing is damaged, and opening needs no repair.
     ///
     /// `options`: how the new tables are built; `block_size`, `compression`, `target_file_size` and the like.
-    /// Errors: `Locked` if the database is open for writing; `InvalidArgument` if `path` holds nothing of a
-    /// database of AiDb, or `into` something; `Corruption` if `path` is an incomplete copy; `Unsupported` if a newer AiDb wrote
-    /// it, or a path begins with a scheme; `Io`, `NoSpace` while writing; then `into` is
-    /// left empty; `Internal` if what was read is not accounted for in what was written, and then too. Cost: reads every table twice and writes what is live once; memory of one memtable, and a block
-    /// per run of tables that do not overlap.
+    /// Errors: `Locked` if the database is open for writing; `InvalidArgument` if `path` contains no part of an
+    /// AiDb database, or `into` is not empty; `Corruption` if `path` is an incomplete copy; `Unsupported` if a
+    /// newer AiDb wrote it, or a path begins with a scheme; `Io`, `NoSpace` if writing fails; `Internal` if the
+    /// entries written are not those that were read. After these three `into` is empty. Cost: reads every table
+    /// twice and writes each live entry once; takes the memory of one memtable, and one block per run of tables
+    /// that do not overlap.
     pub fn repair(
         path: impl AsRef<Path>,
         into: impl AsRef<Path>,
@@ -458,7 +472,8 @@ impl DB {
         trust::repair(path.as_ref(), into.as_ref(), options)
     }
 
-    /// Does one piece of background work in a database opened with `manual_background`; whether there was any.
+    /// Does one unit of background work in a database opened with `manual_background`; returns whether there
+    /// was any.
     #[doc(hidden)]
     pub fn run_background_step(&self) -> Result<bool> {
         self.rooms().context.check_open()?;
@@ -475,7 +490,7 @@ fn lower_bound(bound: Bound<Vec<u8>>) -> Option<Vec<u8>> {
     }
 }
 
-/// The first key that a range's end keeps out.
+/// The first key that a range's end excludes.
 fn upper_bound(bound: Bound<Vec<u8>>) -> Option<Vec<u8>> {
     match bound {
         Bound::Included(key) => Some(successor(key)),

@@ -1,4 +1,4 @@
-//! What an open database reports about itself.
+//! Statistics of an open database, and its reports.
 
 use std::fmt::Write;
 
@@ -9,27 +9,28 @@ use crate::key::FileNumber;
 use crate::sync::Arc;
 use crate::version::{LEVELS, Version};
 
-/// Counters since open and sizes now, of one open database. Sizes and amounts are bytes unless a name says otherwise.
+/// Counters since the database was opened, and current sizes. Sizes and amounts are bytes unless a name says
+/// otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// The number of the last write that readers see.
+    /// The sequence number of the last write that readers see.
     pub sequence: u64,
-    /// Bytes held by the active memtable and those waiting for a flush.
+    /// Bytes held by the active memtable and by those waiting for a flush.
     pub memtable_bytes: u64,
     /// Sealed memtables waiting for a flush.
     pub immutable_memtables: u64,
     /// Bytes of blocks in the cache.
     pub block_cache_bytes: u64,
-    /// Reads answered by the block cache, in blocks.
+    /// Blocks found in the block cache.
     pub block_cache_hits: u64,
     /// Blocks read from disk.
     pub block_cache_misses: u64,
-    /// Blocks that left the cache for others.
+    /// Blocks evicted from the cache.
     pub block_cache_evictions: u64,
     /// Tables open now.
     pub open_tables: u64,
-    /// Snapshots held, counting one number once.
+    /// Snapshots held; several with one sequence number count once.
     pub snapshots: u64,
     /// Operations written.
     pub operations_written: u64,
@@ -37,7 +38,7 @@ pub struct Stats {
     pub batches_written: u64,
     /// Bytes appended to logs.
     pub wal_bytes: u64,
-    /// Times a log was synced.
+    /// Syncs of logs.
     pub wal_syncs: u64,
     /// Memtables flushed.
     pub flushes: u64,
@@ -53,22 +54,22 @@ pub struct Stats {
     pub compaction_bytes_written: u64,
     /// Microseconds that writers were delayed.
     pub stall_micros: u64,
-    /// Bytes set aside for a full disk.
+    /// Disk space in bytes reserved for when the disk is full.
     pub reserve_bytes: u64,
     /// Every level, from 0.
     pub levels: Vec<LevelStats>,
-    /// Tables that compactions leave out since one with them did not add up or met damage. They stay readable. Empty
-    /// unless something is wrong: see `docs/errors.md`, "When a table is set aside".
+    /// Tables that compactions skip, because one with them lost or changed entries, or met damage. They stay
+    /// readable. Empty unless something is wrong: see `docs/errors.md`, "When a table is set aside".
     pub set_aside: Vec<SetAside>,
 }
 
-/// A table that compactions leave out until the database is opened again.
+/// A table that compactions skip until the database is opened again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SetAside {
     /// The number in the table's file name.
     pub table: FileNumber,
-    /// Why, in a sentence for a person that begins with the kind of the error.
+    /// Why: a sentence for a person, which begins with the kind of the error.
     pub error: String,
 }
 
@@ -212,7 +213,7 @@ impl Database {
         }
     }
 
-    /// The tables of `version` that compactions leave out.
+    /// The tables of `version` that compactions skip.
     fn set_aside_tables(&self, version: &Version) -> Vec<SetAside> {
         let set_aside = self.tree.tables_set_aside();
         let is_live = |number: FileNumber| {
@@ -227,7 +228,7 @@ impl Database {
         .collect()
     }
 
-    /// A report by name; LevelDB's names are understood too.
+    /// The report with this name; LevelDB's names work too.
     pub(super) fn property(&self, name: &str) -> Option<String> {
         let name = name
             .strip_prefix("aidb.")
@@ -272,7 +273,8 @@ impl Database {
         out
     }
 
-    /// Entries in tables and memtables, without tombstones and what each may hide.
+    /// An estimate of live entries: those in tables and memtables, minus tombstones and one hidden entry for
+    /// each.
     fn estimated_keys(&self) -> u64 {
         let superversion = self.tree.load();
         let tables = superversion.version.all_files();

@@ -1,4 +1,4 @@
-//! The value that a get returns.
+//! The value returned by a get.
 
 use std::fmt;
 use std::ops::Deref;
@@ -9,10 +9,10 @@ use crate::sstable::{TableEntry, TableValue};
 
 /// Values up to this many bytes are copied out of their block.
 const COPIED_BYTES: usize = 512;
-/// Values up to this many bytes are copied without asking for memory.
+/// Values up to this many bytes are copied without an allocation.
 const INLINE_BYTES: usize = 118;
 
-/// A value read from the database; derefs to its bytes.
+/// A value read from the database; dereferences to its bytes.
 ///
 /// A small value, or one found in a memtable, is a copy; a larger one holds a counted reference to its block,
 /// which stays in memory until the value is dropped.
@@ -31,7 +31,7 @@ enum Bytes {
 const _: () = assert!(size_of::<Option<Value>>() == 120);
 
 impl Value {
-    /// A copy of `bytes`. Fails only for want of memory.
+    /// A copy of `bytes`. Fails only if there is no memory.
     #[inline]
     pub(super) fn copied(bytes: &[u8]) -> Result<Value> {
         let mut inline = [0; INLINE_BYTES];
@@ -56,8 +56,8 @@ impl Value {
         }
     }
 
-    /// The bytes as a vector; copies them unless they are in one. Without memory for that the process ends:
-    /// [`Value::try_into_vec`] does not.
+    /// The bytes as a vector; copies them unless they are in one already. If there is no memory for the copy,
+    /// the process aborts; [`Value::try_into_vec`] returns an error instead.
     pub fn into_vec(self) -> Vec<u8> {
         match self.bytes {
             Bytes::Copied(bytes) => bytes,

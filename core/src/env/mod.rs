@@ -1,16 +1,16 @@
-//! The only door to files, directory syncs, locks, clock, threads and randomness.
+//! The only access to files, directory syncs, locks, clock, threads and randomness.
 //!
-//! Nothing else in this crate touches `std::fs` or `std::time` (a test reads the sources for it), so one fault
-//! injector reaches every disk access and a test can hold the clock.
+//! Nothing else in this crate touches `std::fs` or `std::time` (a test searches the sources for it), so one
+//! fault injector reaches every disk access and a test can control the clock.
 //!
 //! * `os.rs`    the operating system; its lock is in `os_lock.rs`, its unsafe code in `unix.rs` and in `descriptors.rs`,
 //!   which keeps files off the standard streams' descriptors
-//! * `log_file.rs` its files of lines for people; `stderr.rs` the standard error stream
+//! * `log_file.rs` its text log files; `stderr.rs` the standard error stream
 //! * `mem.rs`   files in memory, for fast tests; models the loss of power from a seed
 //! * `pages.rs` memory from the system, in huge pages
-//! * `reserve.rs` wraps another environment: draws on space set aside when the disk is full
-//! * `names.rs` whether names in a directory are durable, after syncs that failed too
-//! * `closed.rs` what stands for a file that was let go
+//! * `reserve.rs` wraps another environment: uses reserved space when the disk is full
+//! * `names.rs` whether names in a directory are durable, also after failed syncs
+//! * `closed.rs` a stand-in for a closed file
 //! * `fault.rs` wraps another environment: counts operations and makes some fail, from a seed
 //!
 //! Every method names the path in its error. Offsets and lengths are bytes.
@@ -57,9 +57,9 @@ pub use unix::fork_count;
 pub(crate) use unix::return_free_memory;
 pub(crate) use utc::utc_text;
 
-/// In the arguments of a method that is the engine's alone: nobody outside of this crate can name it, so nobody there can
-/// call such a method, or implement it. The engine's own environments tell each other by them what no user's environment
-/// needs to know: about the reserve, about directories in doubt, and what a model of a disk is to forget.
+/// An argument that makes a method private to the engine: code outside this crate cannot name the type, so it
+/// can neither call nor implement such a method. The engine's own environments use these methods among
+/// themselves: for the reserve, for directories in doubt, and for what a disk model should forget.
 mod engine_only {
     /// See the module.
     #[derive(Debug, Clone, Copy)]
@@ -78,8 +78,8 @@ pub trait File: Send + Sync {
     /// Makes the file's bytes and length durable (fdatasync; a full flush of the drive's cache on macOS).
     fn sync(&self) -> Result<()>;
 
-    /// Asks the system to start writing `length` bytes from `offset` back, without waiting. A hint: no promise, and by
-    /// default nothing.
+    /// Asks the system to start writing back `length` bytes from `offset`, without waiting. A hint, without a
+    /// guarantee; by default it does nothing.
     fn start_writeback(&self, _offset: u64, _length: u64) {}
 
     /// The file's length in bytes.
@@ -93,18 +93,18 @@ pub trait File: Send + Sync {
     /// Cuts or extends (with zeros) the file to `length` bytes.
     fn set_len(&self, length: u64) -> Result<()>;
 
-    /// Makes the file, which is at most that long, `length` bytes long, with space on the disk set aside for all of
-    /// them; what is added reads as zeros. After an error it may be longer than it was.
+    /// Extends the file, which must not be longer, to `length` bytes, and allocates disk space for all of them;
+    /// the added bytes read as zeros. After an error the file may be longer than before.
     fn allocate(&self, length: u64) -> Result<()>;
 
-    /// As [`File::write_at`], for bytes that nobody will miss: they never draw on space that was set aside for others.
+    /// As [`File::write_at`], for bytes that may be lost: they never use reserved space.
     #[doc(hidden)]
     fn write_if_room(&self, offset: u64, bytes: &[u8], _: EngineOnly) -> Result<()> {
         self.write_at(offset, bytes)
     }
 
-    /// Does what a failed sync may do: what was not synced stays readable, is durable or not, and no later sync changes
-    /// that. Only environments that model a disk have an answer to this.
+    /// Simulates a failed sync: unsynced bytes stay readable, may be durable or not, and no later sync changes
+    /// that. Only environments that model a disk implement this.
     #[doc(hidden)]
     fn forget_unsynced(&self, _: EngineOnly) {}
 }
@@ -122,17 +122,18 @@ pub trait LogFile: Send + Sync {
         Ok(self.len()? == 0)
     }
 
-    /// Whether `path` still names this file; true also if nobody can tell.
+    /// Whether `path` still names this file; also true if that is unknown.
     fn has_name(&self, path: &Path) -> bool;
 
     /// Removes all lines.
     fn clear(&self) -> Result<()>;
 
-    /// Runs `work` unless another handle of this file, in whatever process, is running some; whether it ran.
+    /// Runs `work` unless another handle of this file, in any process, is running such work; returns whether it
+    /// ran.
     fn alone(&self, work: &mut dyn FnMut()) -> bool;
 }
 
-/// What a path is.
+/// The kind of thing at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PathKind {
     /// Nothing is there.
@@ -166,8 +167,9 @@ pub trait Thread: Send {
 /// Files, locks, clock, threads and randomness. A program may bring its own ([`Options::env`](crate::Options::env)), for
 /// example one that counts or slows down what another one does.
 ///
-/// What has no default is what an environment must have. The defaults are right for every environment, but know no symbolic
-/// links and no limits; one that wraps another should pass them on. The engine puts its own wrapper around what it is given.
+/// An environment must implement the methods without a default. The defaults are correct for every environment,
+/// but know no symbolic links and no limits; an environment that wraps another should forward them. The engine
+/// wraps the given environment in its own.
 pub trait Env: Send + Sync + 'static {
     /// Opens an existing file for reading.
     fn open_read(&self, path: &Path) -> Result<Arc<dyn File>>;
@@ -186,12 +188,14 @@ pub trait Env: Send + Sync + 'static {
     /// What `path` is, following symbolic links.
     fn kind(&self, path: &Path) -> Result<PathKind>;
 
-    /// Where the symbolic link `path` leads, as it is written there; `None` if it is none, or nobody can tell.
+    /// The target of the symbolic link `path`, as written in it; `None` if it is not a link, or if that is
+    /// unknown.
     fn link_target(&self, _path: &Path) -> Option<PathBuf> {
         None
     }
 
-    /// What tells the file that `path` leads to from all others, by whatever name; `None` if there is none, or nobody can tell.
+    /// The identity of the file that `path` leads to, the same under every name; `None` if there is no file, or
+    /// if that is unknown.
     fn identity(&self, _path: &Path) -> Option<FileIdentity> {
         None
     }
@@ -199,17 +203,18 @@ pub trait Env: Send + Sync + 'static {
     /// The names in a directory, in no order.
     fn list(&self, dir: &Path) -> Result<Vec<String>>;
 
-    /// Creates a directory, and its missing parents; not an error if it exists. The parents of those and of the
-    /// first that exists are synced before this returns, so that all are durable.
+    /// Creates a directory, and its missing parents; not an error if it exists. Before it returns, it syncs the
+    /// parents of all of these, and that of the first that exists, so that all are durable.
     fn create_dir_all(&self, dir: &Path) -> Result<()>;
 
-    /// Removes a file. Durable after [`Env::sync_dir`]. Unless it has another name, who still reads it may find it cut short.
+    /// Removes a file. Durable after [`Env::sync_dir`]. Unless it has another name, a process still reading it
+    /// may find it cut short.
     fn remove_file(&self, path: &Path) -> Result<()>;
 
     /// Removes an empty directory.
     fn remove_dir(&self, dir: &Path) -> Result<()>;
 
-    /// Renames a file, replacing `to`, or a directory, where `to` is missing or an empty one. Durable after
+    /// Renames a file, replacing `to`; or a directory, if `to` is missing or an empty directory. Durable after
     /// [`Env::sync_dir`] of the directory that holds it.
     fn rename(&self, from: &Path, to: &Path) -> Result<()>;
 
@@ -219,7 +224,7 @@ pub trait Env: Send + Sync + 'static {
     /// Makes the directory's entries durable: files created, renamed and removed in it.
     fn sync_dir(&self, dir: &Path) -> Result<()>;
 
-    /// Bytes that files in `dir` may still take of its file system; `u64::MAX` if it knows no bound.
+    /// The free bytes for files in `dir` on its file system; `u64::MAX` if there is no bound.
     fn free_space(&self, dir: &Path) -> Result<u64>;
 
     /// `path` made absolute, with symbolic links resolved; it must exist.
@@ -230,7 +235,7 @@ pub trait Env: Send + Sync + 'static {
     /// time. A second opener in this process is refused as well, by the directory's identity, not its name.
     fn lock(&self, dir: &Path, exclusive: bool, timeout: Duration) -> Result<Box<dyn DirLock>>;
 
-    /// Microseconds on a clock that never goes back; its zero means nothing.
+    /// Microseconds on a clock that never goes back; its zero is arbitrary.
     fn now_micros(&self) -> u64;
 
     /// Microseconds since 1970-01-01 UTC by the system's clock, which may jump.
@@ -242,7 +247,7 @@ pub trait Env: Send + Sync + 'static {
     /// How many files this process may have open at once.
     fn open_file_limit(&self) -> u64;
 
-    /// How many bytes long a file may be: `u64::MAX` where nobody has set a limit.
+    /// The largest allowed length of a file in bytes: `u64::MAX` if there is no limit.
     fn largest_file(&self) -> u64 {
         u64::MAX
     }
@@ -250,7 +255,7 @@ pub trait Env: Send + Sync + 'static {
     /// Starts a thread that runs `work`.
     fn spawn(&self, name: ThreadName, work: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Thread>>;
 
-    /// How many calls of [`Env::sync_dir`] have failed here. Environments that do not count answer 0.
+    /// How many calls of [`Env::sync_dir`] have failed here. Environments that do not count return 0.
     #[doc(hidden)]
     fn failed_dir_syncs(&self, _: EngineOnly) -> u64 {
         0
@@ -262,8 +267,8 @@ pub trait Env: Send + Sync + 'static {
         None
     }
 
-    /// Does what a failed [`Env::sync_dir`] may do: changes that were not synced stay visible, are durable or not, and no
-    /// later sync changes that. Only environments that model a disk have an answer to this.
+    /// Simulates a failed [`Env::sync_dir`]: unsynced changes stay visible, may be durable or not, and no later
+    /// sync changes that. Only environments that model a disk implement this.
     #[doc(hidden)]
     fn forget_unsynced(&self, _dir: &Path, _: EngineOnly) {}
 }

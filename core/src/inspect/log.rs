@@ -1,6 +1,6 @@
 //! Logs, the batches in them, and SYNCED. Layout: docs/format.md, "WAL", "Batch", "SYNCED".
 //!
-//! Elsewhere: how a log is read (`wal/reader.rs`), and what a batch is made of (`batch.rs`).
+//! Elsewhere: reading a log (`wal/reader.rs`), and the structure of a batch (`batch.rs`).
 
 use std::path::{Path, PathBuf};
 
@@ -13,18 +13,18 @@ use crate::wal::{Opened, Reader, Watermark};
 
 /// A write-ahead log, `000012.log`: its records in order.
 ///
-/// Holds the file open, and of its bytes about 1 MiB or one record, whichever is more.
+/// Keeps the file open, and in memory about 1 MiB of it or one record, whichever is more.
 pub struct Log {
     path: PathBuf,
     reader: Reader,
 }
 
-/// What a log says of itself in its first bytes.
+/// The header of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogHeader {
-    /// The id of its database, which the manifest has, too ([`Edit::database`](super::Edit::database)); `None` in a log of an
-    /// earlier build, which did not say.
+    /// The id of its database, which is also in the manifest ([`Edit::database`](super::Edit::database));
+    /// `None` in a log of an earlier build, which did not store it.
     pub database: Option<u32>,
     /// Random: the file id in its checksums.
     pub log_id: u64,
@@ -34,17 +34,17 @@ pub struct LogHeader {
     pub predecessor: Option<Predecessor>,
 }
 
-/// What a log says of the one before it.
+/// What a log records about its predecessor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Predecessor {
     /// Its number.
     pub number: FileNumber,
-    /// The end of its last good record, in bytes: what lies after does not count ([`Log::stop_at`]).
+    /// The end of its last good record, in bytes: later bytes do not count ([`Log::stop_at`]).
     pub length: u64,
     /// The last sequence number in it or before it.
     pub last_sequence: SequenceNumber,
-    /// How many of its bytes were known to be synced; 0 if that was too far back to say.
+    /// How many of its bytes were known to be synced; 0 if the distance was too large to store.
     pub synced: u64,
 }
 
@@ -52,13 +52,13 @@ pub struct Predecessor {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct LogRecord<'a> {
-    /// The sequence number of its first operation. Each other one has the number after that of the one before it.
+    /// The sequence number of its first operation. The others have the numbers after it, in order.
     pub first_sequence: SequenceNumber,
     /// The encoded batch, without the headers of fragments.
     pub payload: &'a [u8],
-    /// Where its first fragment begins in the file, in bytes.
+    /// The offset of its first fragment in the file, in bytes.
     pub offset: u64,
-    /// Where its last fragment ends.
+    /// The end of its last fragment.
     pub end: u64,
     pub(super) path: &'a Path,
 }
@@ -69,9 +69,10 @@ pub struct LogRecord<'a> {
 pub struct LogEnd {
     /// The end of the last good record, in bytes.
     pub good_length: u64,
-    /// How many bytes a record of the log says were synced; the last sync is known to [`Synced`] only.
+    /// How many bytes were synced according to the records of the log; only [`Synced`] knows the last sync.
     pub synced_up_to: u64,
-    /// Whether something lies after `good_length` that is neither a record nor zeros: a write that never finished.
+    /// Whether there are bytes after `good_length` that are neither a record nor zeros: a write that never
+    /// finished.
     pub is_torn: bool,
 }
 
@@ -89,7 +90,7 @@ impl Log {
         })
     }
 
-    /// What the log says of itself.
+    /// The log's header.
     pub fn header(&self) -> LogHeader {
         let header = self.reader.header();
         let before = header.predecessor;
@@ -111,10 +112,10 @@ impl Log {
         self.reader.stop_at(length);
     }
 
-    /// The next record; `None` at the log's end, of which [`Log::end`] tells more.
+    /// The next record; `None` at the log's end, which [`Log::end`] describes.
     ///
-    /// Errors: see the [module](super). `Corruption` if a place cannot be read that had been synced; a write that was never
-    /// finished is the end and no error. An error is final: every later call answers it again.
+    /// Errors: see the [module](super). `Corruption` if bytes that had been synced cannot be read; a write that
+    /// was never finished is the end and not an error. An error is final: every later call returns it again.
     pub fn next_record(&mut self) -> Result<Option<LogRecord<'_>>> {
         let record = self.reader.next()?;
         Ok(record.map(|record| LogRecord {
@@ -126,7 +127,7 @@ impl Log {
         }))
     }
 
-    /// How the log ended; `None` before [`Log::next_record`] has answered `None`.
+    /// How the log ended; `None` until [`Log::next_record`] has returned `None`.
     pub fn end(&self) -> Option<LogEnd> {
         let end = self.reader.end()?;
         Some(LogEnd {
@@ -170,10 +171,11 @@ impl<'a> Iterator for Operations<'a> {
     }
 }
 
-/// Decodes a batch as a log holds it: `encoded`, any bytes. Copies no key and no value.
+/// Decodes a batch as stored in a log: `encoded` may be any bytes. Copies no key and no value.
 ///
 /// Errors: `Corruption` if it is cut short, a length reaches beyond it, a key is longer than 16 MiB or something follows the
-/// last operation; `Unsupported` if a newer AiDb wrote it. What is wrong within an operation is told when that is reached.
+/// last operation; `Unsupported` if a newer AiDb wrote it. Damage within an operation is reported when that
+/// operation is reached.
 pub fn operations(encoded: &[u8]) -> Result<Operations<'_>> {
     Operations::new(encoded, None)
 }
@@ -188,20 +190,21 @@ fn placed(error: Error, place: Option<(&Path, u64)>) -> Error {
     }
 }
 
-/// What the file `SYNCED` says: how far a log was synced.
+/// The content of the file `SYNCED`: how far a log was synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Synced {
     /// The log's number.
     pub number: FileNumber,
-    /// The log's own id ([`LogHeader::log_id`]). If the log has another one, this is about another log and means nothing.
+    /// The log's own id ([`LogHeader::log_id`]). If the log has a different id, this is about another log and
+    /// means nothing.
     pub log_id: u64,
     /// How many of its bytes a finished sync has covered.
     pub length: u64,
 }
 
 impl Synced {
-    /// Reads the file at `path`. `None` if it is damaged or of another version: then nothing is known.
+    /// Reads the file at `path`. `None` if it is damaged or has another version: then nothing is known.
     ///
     /// Errors: `Io` if it cannot be read; it may be missing.
     pub fn read(env: &dyn Env, path: &Path) -> Result<Option<Synced>> {

@@ -1,6 +1,7 @@
 //! Manifests, their edits, and CURRENT. Layout: docs/format.md, "Manifest", "Version edit", "CURRENT".
 //!
-//! Elsewhere: how they are read (`version/manifest.rs`, `version/edit.rs`), and what edits come to (`version/builder.rs`).
+//! Elsewhere: reading them (`version/manifest.rs`, `version/edit.rs`), and applying edits
+//! (`version/builder.rs`).
 
 use std::path::Path;
 
@@ -11,16 +12,16 @@ use crate::key::{FileNumber, SequenceNumber, TRAILER_BYTES, Trailer};
 use crate::memory;
 use crate::version::{ManifestReader, TableInfo, VersionEdit, read_current_at};
 
-/// What memory for it is called.
+/// The name of its memory in errors.
 const EDIT: &str = "an edit of the manifest";
 
-/// What the file `CURRENT` says: which manifest counts.
+/// The content of the file `CURRENT`: which manifest is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Current {
     /// The number in the manifest's name.
     pub manifest: FileNumber,
-    /// The manifest's own id ([`Manifest::file_id`]); with another one it is not the manifest that is meant.
+    /// The manifest's own id ([`Manifest::file_id`]); a manifest with a different id is not the one in use.
     pub file_id: u64,
 }
 
@@ -32,9 +33,10 @@ impl Current {
     }
 }
 
-/// A manifest, `MANIFEST-000005`: its edits in order. What they add and do not remove again is the database's tables.
+/// A manifest, `MANIFEST-000005`: its edits in order. The tables that they add and do not remove again are the
+/// database's tables.
 ///
-/// Holds the file open, and one edit at a time.
+/// Keeps the file open, and one edit at a time in memory.
 pub struct Manifest {
     reader: ManifestReader,
     is_over: bool,
@@ -52,12 +54,13 @@ impl Manifest {
         })
     }
 
-    /// Random; CURRENT has it, too.
+    /// Random; also in CURRENT.
     pub fn file_id(&self) -> u64 {
         self.reader.file_id()
     }
 
-    /// How many bytes of the file count, from its beginning. After them there may be an append that never finished.
+    /// How many bytes of the file are valid, from its beginning. After them there may be an append that never
+    /// finished.
     pub fn length(&self) -> u64 {
         self.reader.length()
     }
@@ -80,7 +83,7 @@ impl Manifest {
     }
 }
 
-/// One change to what a database consists of. Removals apply before additions.
+/// One change to a database's files. Removals apply before additions.
 ///
 /// A field that is `None` stays as an earlier edit set it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +93,7 @@ pub struct Edit {
     pub format_version: Option<u64>,
     /// The name of the order of keys: always `bytewise`.
     pub comparator: Option<Vec<u8>>,
-    /// Which database it is. Random, and not 0.
+    /// The database's id. Random, and not 0.
     pub database: Option<u32>,
     /// Logs with a smaller number are not needed.
     pub log_number: Option<FileNumber>,
@@ -132,8 +135,8 @@ pub struct AddedTable {
     pub tombstones: u64,
     /// The sum over its entries; `None` if a build of format version 1 wrote it.
     pub content_sum: Option<u64>,
-    /// How many entries have a newer one of the same key in the table; `None` if that is not known, or if it has neither such
-    /// entries nor tombstones.
+    /// How many entries have a newer one of the same key in the table; `None` if unknown, or if the table has
+    /// neither such entries nor tombstones.
     pub older_versions: Option<u64>,
 }
 
@@ -141,7 +144,7 @@ pub struct AddedTable {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Bound {
-    /// A user key: that of the table's first or last entry, or a shorter one that encloses it.
+    /// A user key: that of the table's first or last entry, or a shorter bound that encloses it.
     pub key: Vec<u8>,
     /// The sequence number of that entry; `None` if the key is a shorter one.
     pub sequence: Option<SequenceNumber>,
@@ -150,8 +153,9 @@ pub struct Bound {
 impl Edit {
     /// Decodes `encoded`, the payload of a record of a manifest; any bytes.
     ///
-    /// Takes memory for the keys in it and for a description of each table. Errors: `Corruption` if it is cut short, a field
-    /// is there twice, or what it says of a table is impossible; `Unsupported` if a newer AiDb wrote it; `OutOfMemory`.
+    /// Takes memory for the keys in it and for a description of each table. Errors: `Corruption` if it is cut
+    /// short, has a field twice, or has impossible facts about a table; `Unsupported` if a newer AiDb wrote it;
+    /// `OutOfMemory`.
     pub fn decode(encoded: &[u8]) -> Result<Edit> {
         VersionEdit::decode(encoded)
             .map_err(without_place)

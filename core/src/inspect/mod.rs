@@ -1,10 +1,11 @@
 //! Decoders of every file of a database, for tools that show what is in one and for fuzzers. Nothing here opens a
 //! database, takes its lock or changes a file.
 //!
-//! What is shown is what `docs/format.md` says of the files, and it changes as the format does: later builds may add types
-//! and fields and show more of a file. Beyond the format nothing is promised: not the text of an error, nor which of two
-//! damaged places is told first. To read the entries of a database use [`DB`](crate::DB), to find its damage
-//! [`DB::verify`](crate::DB::verify), to save what is left of it [`DB::repair`](crate::DB::repair).
+//! The decoders show the structures that `docs/format.md` describes, and they change with the format: later
+//! builds may add types and fields and show more of a file. Nothing else is guaranteed, neither the text of an
+//! error nor which of two damaged places is reported first. To read the entries of a database use
+//! [`DB`](crate::DB), to find its damage [`DB::verify`](crate::DB::verify), to save what is left of it
+//! [`DB::repair`](crate::DB::repair).
 //!
 //! | file | decoder |
 //! | --- | --- |
@@ -16,16 +17,18 @@
 //! | `LOCK`, `LOG`, `AIDB-INCOMPLETE` | none: they are text |
 //! | `RESERVE`, `*.tmp` | none: their bytes mean nothing |
 //!
-//! [`file_kind`] tells which of them a name belongs to. Every file is read through an [`Env`](crate::env::Env):
-//! [`OsEnv`](crate::env::OsEnv) for those on a disk, [`MemEnv`](crate::env::MemEnv) for bytes in memory. A file is decoded
-//! whatever its name is, and by itself: that it is the one which another file names is for the caller to compare.
+//! [`file_kind`] says which kind a name belongs to. Every file is read through an [`Env`](crate::env::Env):
+//! [`OsEnv`](crate::env::OsEnv) for those on a disk, [`MemEnv`](crate::env::MemEnv) for bytes in memory. Each
+//! file is decoded on its own, whatever its name; the caller must compare whether it is the one that another
+//! file names.
 //!
-//! The files of an open database may be read, too. A log or manifest that is being appended to ends where a reader finds its
-//! end; a file that is deleted in the meantime is an `Io` error when it is opened, and may be `Corruption` when it is read.
+//! The files of an open database may be read too. If a log or manifest is being appended to, a reader sees it
+//! up to the end it finds. If a file is deleted meanwhile, opening it is an `Io` error, and reading it may be
+//! `Corruption`.
 //!
 //! Every decoder has these errors: `Corruption` if the bytes are not what AiDb wrote, naming file and offset; `Unsupported`
-//! if a newer AiDb wrote them; `Io` if a file cannot be read; `OutOfMemory`. None of them panics, and none believes a length
-//! before it has compared it with the file's.
+//! if a newer AiDb wrote them; `Io` if a file cannot be read; `OutOfMemory`. None of them panics, and none uses
+//! a length before it has compared it with the file's.
 //!
 //! ```
 //! use aidb::env::OsEnv;
@@ -100,7 +103,7 @@ pub use log::{Log, LogEnd, LogHeader, LogRecord, Operations, Predecessor, Synced
 pub use manifest::{AddedTable, Bound, Current, Edit, Manifest};
 pub use table::{Entries, Entry, Properties, Table};
 
-/// The error of a decoder that leaves the place of damage to its caller.
+/// The error of a decoder whose caller adds the place of the damage.
 fn without_place(error: Error) -> Error {
     match error.kind() {
         ErrorKind::Internal => Error::new(ErrorKind::Corruption, error.message()),

@@ -1,7 +1,7 @@
 //! Tables. Layout: docs/format.md, "SSTable".
 //!
 //! Elsewhere: how a table is opened and read (`sstable/reader.rs`), walked (`sstable/iter.rs`) and checked
-//! (`sstable/reader/check.rs`); what is left of a damaged one (`sstable/salvage.rs`, for `DB::repair`).
+//! (`sstable/reader/check.rs`); reading a damaged one (`sstable/salvage.rs`, for `DB::repair`).
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -17,13 +17,13 @@ use crate::sync::Arc;
 
 /// An SSTable, `000012.sst`.
 ///
-/// Holds the file open, and its index and its filter in memory: about a hundredth of the file.
+/// Keeps the file open, and its index and filter in memory: about a hundredth of the file.
 pub struct Table {
     path: PathBuf,
     table: Arc<sstable::Table>,
 }
 
-/// What a table says of itself in its properties block.
+/// The properties block of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Properties {
@@ -41,9 +41,10 @@ pub struct Properties {
     pub smallest_sequence: SequenceNumber,
     /// The largest sequence number of its entries.
     pub largest_sequence: SequenceNumber,
-    /// The compression that was asked for; `None` if this build does not know it. A block may be stored without.
+    /// The requested compression; `None` if this build does not know it. Individual blocks may be stored
+    /// without it.
     pub compression: Option<Compression>,
-    /// When it was made, in microseconds since 1970-01-01 UTC; 0: not known.
+    /// When it was made, in microseconds since 1970-01-01 UTC; 0: unknown.
     pub created_micros: u64,
     /// The sum over its entries; `None` in a table of version 1.
     pub content_sum: Option<u64>,
@@ -55,7 +56,7 @@ pub struct Properties {
 pub struct Entry<'a> {
     /// The user key.
     pub key: &'a [u8],
-    /// The place of its write in the order of all writes.
+    /// The sequence number of its write.
     pub sequence: SequenceNumber,
     /// Whether it is a put or a tombstone.
     pub kind: ValueKind,
@@ -66,7 +67,8 @@ pub struct Entry<'a> {
 impl Table {
     /// Opens the table at `path`: reads and checks its header, footer, properties, index and filter.
     ///
-    /// Errors: see the [module](super). `Corruption` if one of those is damaged, whatever the data blocks still have.
+    /// Errors: see the [module](super). `Corruption` if one of those is damaged, even if the data blocks are
+    /// intact.
     pub fn open(env: &dyn Env, path: &Path) -> Result<Table> {
         let table = sstable::Table::open_any(env, path, BlockCache::new(0))?;
         Ok(Table {
@@ -80,7 +82,7 @@ impl Table {
         self.table.file_id()
     }
 
-    /// What it says of itself.
+    /// Its properties.
     pub fn properties(&self) -> Properties {
         let said = self.table.properties();
         let codec = u8::try_from(said.compression).ok();
@@ -98,7 +100,7 @@ impl Table {
         }
     }
 
-    /// All entries, in the order of keys, and of one key the newest first.
+    /// All entries in key order, the newest of each key first.
     pub fn entries(&self) -> Entries<'_> {
         Entries {
             path: &self.path,
@@ -109,10 +111,10 @@ impl Table {
         }
     }
 
-    /// Checks every data block, and that the properties are true of the entries. `damage` is told of each place where
-    /// something is wrong: its offset in bytes, and the error. Returns whether there is none.
+    /// Checks every data block, and that the properties are true of the entries. Calls `damage` for each
+    /// damaged place with its offset in bytes and the error. Returns whether there is no damage.
     ///
-    /// Reads the whole file, and holds one block at a time. Errors: `OutOfMemory`; damage is none.
+    /// Reads the whole file, with one block in memory at a time. Errors: `OutOfMemory`; damage is not an error.
     pub fn check(&self, mut damage: impl FnMut(u64, Error)) -> Result<bool> {
         let whole = self.table.check(&mut |checked| {
             if let Checked::Damage { offset, error } = checked {
@@ -133,10 +135,10 @@ pub struct Entries<'a> {
 }
 
 impl Entries<'_> {
-    /// The next entry, which lives until the next call; `None` after the last one, and after an error.
+    /// The next entry, valid until the next call; `None` after the last one, and after an error.
     ///
-    /// Holds one block, and what was read ahead, at most 256 KiB. Errors: see the [module](super). That keys ascend and lie
-    /// where the index says is not looked at: [`Table::check`] does that.
+    /// Keeps one block and at most 256 KiB of read-ahead in memory. Errors: see the [module](super). It does
+    /// not check that keys ascend and are in the right block: [`Table::check`] does.
     pub fn next_entry(&mut self) -> Result<Option<Entry<'_>>> {
         if self.is_over {
             return Ok(None);

@@ -1,10 +1,11 @@
-//! `Cursor`: a position in the visible entries, which every language's iterators are built on.
+//! `Cursor`: a position in the visible entries. The iterators of every language are built on it.
 //!
-//! * CURSOR-1  The cursor holds the superversion it began with, so what it walks never changes under it, until the database is
-//!             closed: then that is taken from it, but for the entry it stands on (`holds.rs`).
-//! * CURSOR-2  The inner iterator stands on an entry within the bounds whenever `place` is `On`.
-//! * CURSOR-3  Only then there may be a span, which begins where the inner iterator stands. While there is one, it has the
-//!             current entry, and the inner iterator is told of that before it moves on.
+//! * CURSOR-1  The cursor holds the superversion it began with, so the entries it walks never change. Closing
+//!             the database takes the superversion away, but leaves the bytes of the current entry
+//!             (`holds.rs`).
+//! * CURSOR-2  Whenever `place` is `On`, the inner iterator is on an entry within the bounds.
+//! * CURSOR-3  Only then may there be a span; it begins at the inner iterator's entry. While there is a span,
+//!             the current entry is in it, and the inner iterator moves there before it takes its next step.
 
 use super::holds::{HoldList, Lease, Walk};
 use super::source::sources;
@@ -19,25 +20,25 @@ use crate::options::IterOptions;
 use crate::sstable::Span;
 use crate::sync::Arc;
 
-/// Pieces of memory that a cursor takes and does not ask for one by one.
+/// The number of allocations of a cursor that are not checked one by one.
 const CURSOR_PIECES: usize = 16;
 
-/// A position in the entries of a database as of one point in the sequence of writes.
+/// A position in the entries of a database as they were at one point in the sequence of writes.
 ///
-/// A new cursor stands before the first entry. A move returns whether the cursor then stands on an entry; `next`
-/// on a new cursor goes to the first, `prev` to the last. Past an end it stands nowhere and remembers which end:
-/// only the move back returns. After an error it stands nowhere and every `next` or `prev` answers that error,
-/// as does [`Cursor::status`], until the next `seek`, `first` or `last`. It keeps memtables and tables alive:
-/// drop it when done. Errors of moves: `Io`, `Corruption`, `Closed`.
+/// A new cursor is before the first entry. A move returns whether the cursor is then on an entry; on a new
+/// cursor `next` goes to the first entry and `prev` to the last. Past an end it is on no entry and remembers
+/// which end; the opposite move goes back to the entry at that end. After an error it is on no entry, and
+/// `next`, `prev` and [`Cursor::status`] return that error until the next `seek`, `first` or `last`. It keeps
+/// memtables and tables alive: drop it when done. Errors of moves: `Io`, `Corruption`, `Closed`.
 ///
-/// [`DB::close`](crate::DB::close) takes memtables and tables from every cursor, on whichever thread that is; a move under
-/// way ends first. Key and value that the cursor stands on stay until its next move, which answers `Closed`.
+/// [`DB::close`](crate::DB::close) takes memtables and tables from every cursor, whatever its thread, after any
+/// move under way ends. The current key and value stay until the cursor's next move, which returns `Closed`.
 pub struct Cursor {
     lease: Lease,
     stand: Stand,
 }
 
-/// Where a cursor is, and what it needs to know to move. It moves a [`Walk`] that it is lent for that.
+/// Where a cursor is, and what it needs to move. It is lent a [`Walk`] for each move.
 struct Stand {
     holds: Arc<HoldList>,
     sequence: SequenceNumber,
@@ -55,7 +56,7 @@ enum Place {
     BehindLast,
 }
 
-/// A move on the tree's own order; `reverse` swaps their meaning before they get here.
+/// A move in the tree's own order; `reverse` has already been applied.
 #[derive(Clone, Copy)]
 enum Move<'a> {
     Smallest,
@@ -81,8 +82,8 @@ impl Cursor {
         Cursor::at(tree, holds, superversion, sequence, options)
     }
 
-    /// A cursor over what `superversion` holds at `sequence`, which has to have every entry up to it. `Closed` if the database
-    /// is.
+    /// A cursor over the entries of `superversion` at `sequence`. The superversion must contain every entry up
+    /// to that number. `Closed` if the database is closed.
     pub(super) fn at(
         tree: &Arc<Tree>,
         holds: &Arc<HoldList>,
@@ -108,7 +109,7 @@ impl Cursor {
         Ok(Cursor { lease, stand })
     }
 
-    /// A new cursor over the same entries, walking the other way. `Closed` if the database is.
+    /// A new cursor over the same entries in the opposite order. `Closed` if the database is closed.
     pub(in crate::db) fn reversed_twin(&self) -> Result<Cursor> {
         let Stand {
             sequence, options, ..
@@ -123,19 +124,20 @@ impl Cursor {
         Cursor::at(&tree, holds, superversion, *sequence, options)
     }
 
-    /// Moves to the first entry in walking order.
+    /// Moves to the first entry in the cursor's order.
     pub fn first(&mut self) -> Result<bool> {
         let stand = &mut self.stand;
         self.lease.with(|walk| stand.first(walk))
     }
 
-    /// Moves to the last entry in walking order.
+    /// Moves to the last entry in the cursor's order.
     pub fn last(&mut self) -> Result<bool> {
         let stand = &mut self.stand;
         self.lease.with(|walk| stand.last(walk))
     }
 
-    /// Moves to the first entry at or after `key` in walking order (with `reverse`: the largest at or before it).
+    /// Moves to the first entry at or after `key` in the cursor's order: the smallest key >= `key`, or with
+    /// `reverse` the largest key <= `key`.
     pub fn seek(&mut self, key: &[u8]) -> Result<bool> {
         let to = match self.stand.options.reverse {
             true => Move::AtOrBelow(key),
@@ -146,7 +148,8 @@ impl Cursor {
             .with(|walk| stand.go(walk, to, Place::BehindLast))
     }
 
-    /// Moves to the last entry at or before `key` in walking order (with `reverse`: the smallest at or after it).
+    /// Moves to the last entry at or before `key` in the cursor's order: the largest key <= `key`, or with
+    /// `reverse` the smallest key >= `key`.
     pub fn seek_for_prev(&mut self, key: &[u8]) -> Result<bool> {
         let to = match self.stand.options.reverse {
             true => Move::AtOrAbove(key),
@@ -157,7 +160,7 @@ impl Cursor {
             .with(|walk| stand.go(walk, to, Place::BeforeFirst))
     }
 
-    /// Moves one entry on in walking order.
+    /// Moves to the next entry in the cursor's order.
     #[expect(
         clippy::should_implement_trait,
         reason = "it lends its entry, which Iterator cannot"
@@ -171,7 +174,7 @@ impl Cursor {
         }
     }
 
-    /// Moves one entry back in walking order.
+    /// Moves to the previous entry in the cursor's order.
     #[inline]
     pub fn prev(&mut self) -> Result<bool> {
         let stand = &mut self.stand;
@@ -181,27 +184,28 @@ impl Cursor {
         }
     }
 
-    /// [`Cursor::next`] where that is at hand, neither read nor searched for; otherwise nothing is changed.
+    /// [`Cursor::next`] if that entry is at hand, without a read or a search; otherwise changes nothing.
     #[doc(hidden)]
     #[inline]
     pub fn next_at_hand(&mut self) -> bool {
         self.stand.step_in_span(!self.stand.options.reverse)
     }
 
-    /// [`Cursor::prev`] where that is at hand.
+    /// [`Cursor::prev`] if that entry is at hand.
     #[doc(hidden)]
     #[inline]
     pub fn prev_at_hand(&mut self) -> bool {
         self.stand.step_in_span(self.stand.options.reverse)
     }
 
-    /// Whether the cursor stands on an entry.
+    /// Whether the cursor is on an entry.
     #[inline]
     pub fn valid(&self) -> bool {
         self.stand.valid()
     }
 
-    /// The key, until the next move; empty if the cursor stands nowhere or was made without keys.
+    /// The key of the current entry, valid until the next move; empty if the cursor is on no entry or was made
+    /// without keys.
     #[inline]
     pub fn key(&self) -> &[u8] {
         match &self.stand.span {
@@ -211,7 +215,8 @@ impl Cursor {
         }
     }
 
-    /// The value, until the next move; empty if the cursor stands nowhere or was made without values.
+    /// The value of the current entry, valid until the next move; empty if the cursor is on no entry or was
+    /// made without values.
     #[inline]
     pub fn value(&self) -> &[u8] {
         match &self.stand.span {
@@ -221,16 +226,17 @@ impl Cursor {
         }
     }
 
-    /// The error that the last move ended with, if any.
+    /// The error of the last move, if any.
     pub fn status(&self) -> Result<()> {
         self.stand.status()
     }
 
-    /// Copies this entry and those after it in walking order into `chunk` (which is cleared first), until it
-    /// holds `max_entries` or at least `max_bytes` bytes, and moves after the last one copied. A new cursor
-    /// starts at the first entry. Returns the number copied; 0 only at the end (or for `max_entries` 0).
+    /// Copies the current entry and those after it in the cursor's order into `chunk` (which is cleared first),
+    /// until it has `max_entries` entries or at least `max_bytes` bytes, and moves to the entry after the last
+    /// one copied. A new cursor starts at the first entry. Returns the number copied; 0 only at the end (or for
+    /// `max_entries` 0).
     ///
-    /// The way for bindings to cross their border once per many entries.
+    /// With it a binding crosses the language boundary once for many entries.
     pub fn read_chunk(
         &mut self,
         chunk: &mut Chunk,
@@ -247,11 +253,11 @@ impl Cursor {
             while stand.valid() && chunk.len() < max_entries {
                 let (key, value) = stand.entry(walk)?;
                 match chunk.push(key, value) {
-                    // What there is, is enough; it stands on the next one.
+                    // The chunk has enough; the cursor is on the next entry.
                     Err(error) if error.is_given_up() && !chunk.is_empty() => break,
                     pushed => pushed?,
                 }
-                // The last entry copied is left behind even when it filled the chunk.
+                // The cursor moves past the last entry copied even if that one filled the chunk.
                 let moved = stand.next(walk);
                 // Not asked at every entry: that would be a good part of a copy.
                 let is_enough = chunk.len().is_multiple_of(4) && effort::is_spent();
@@ -332,7 +338,8 @@ impl Stand {
         self.error.clone().map_or(Ok(()), Err)
     }
 
-    /// The entry it stands on, as far as the options want it. Requires `valid`; `Closed` if the walk was taken.
+    /// The parts of the current entry that the options ask for. Requires `valid`; `Closed` if closing has taken
+    /// the walk.
     #[inline]
     fn entry<'a>(&'a self, walk: &'a Option<Walk>) -> Result<(&'a [u8], &'a [u8])> {
         let (key, value) = match (&self.span, walk) {
@@ -346,7 +353,7 @@ impl Stand {
         ))
     }
 
-    /// Takes a step on the tree's own order within the span; whether it could.
+    /// Takes a step in the tree's own order within the span; returns whether it could.
     #[inline]
     fn step_in_span(&mut self, up: bool) -> bool {
         debug_assert!(
@@ -362,7 +369,8 @@ impl Stand {
         }
     }
 
-    /// Leaves the span for a step that it cannot take, or begins one for a step; whether that is taken.
+    /// Leaves the span for a step that goes beyond it, or begins a span with a step; returns whether the step
+    /// was taken.
     fn change_spans(&mut self, walk: &mut Walk, up: bool) -> bool {
         match self.span.take() {
             Some(span) => {
@@ -375,7 +383,7 @@ impl Stand {
                 self.span = self.begin_span(walk);
                 let stepped = self.step_in_span(up);
                 if !stepped {
-                    // It still stands where the inner iterator does.
+                    // It is still on the inner iterator's entry.
                     self.span = None;
                 }
                 stepped
@@ -383,7 +391,7 @@ impl Stand {
         }
     }
 
-    /// The span from where the inner iterator stands, within the bounds and the reach of one source.
+    /// The span from the inner iterator's entry, within the bounds and up to where another source has an entry.
     fn begin_span(&self, walk: &mut Walk) -> Option<Span> {
         let merged = walk.entries.standing()?;
         let mut span = merged.current().span(self.sequence)?;
@@ -411,7 +419,7 @@ impl Stand {
         Some(span)
     }
 
-    /// Carries out a move; where the cursor is if it finds no entry.
+    /// Makes a move; returns the cursor's place if there is no entry.
     fn go(&mut self, walk: &mut Option<Walk>, to: Move<'_>, otherwise: Place) -> Result<bool> {
         let moved = match (self.holds.check_open(), walk.as_mut()) {
             (Ok(()), Some(walk)) => {
@@ -509,7 +517,7 @@ fn with_prefix_as_bounds(mut options: IterOptions) -> Result<IterOptions> {
     Ok(options)
 }
 
-/// The smallest key after all that start with `prefix`; `None` if there is none.
+/// The smallest key after all keys that start with `prefix`; `None` if there is none.
 fn behind_prefix(prefix: &[u8]) -> Result<Option<Vec<u8>>> {
     let Some(last) = prefix.iter().rposition(|byte| *byte != 0xff) else {
         return Ok(None);
@@ -519,14 +527,15 @@ fn behind_prefix(prefix: &[u8]) -> Result<Option<Vec<u8>>> {
     Ok(Some(behind))
 }
 
-/// What memory for it is called.
+/// The name of its memory in errors.
 const CHUNK: &str = "many entries";
 
 /// Many entries in one buffer; reused between calls it costs no allocation.
 #[derive(Debug, Default, Clone)]
 pub struct Chunk {
     bytes: Vec<u8>,
-    /// For each entry, where its key and its value end in `bytes`; a key starts where the last value ended.
+    /// For each entry, the ends of its key and its value in `bytes`; a key starts where the previous value
+    /// ends.
     ends: Vec<(usize, usize)>,
 }
 

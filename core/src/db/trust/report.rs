@@ -1,4 +1,4 @@
-//! What `DB::verify` and `DB::repair` answer.
+//! The reports of `DB::verify` and `DB::repair`.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -7,36 +7,37 @@ use crate::db::json::json_text;
 use crate::error::{Error, ErrorKind};
 use crate::key::SequenceNumber;
 
-/// So much damage is listed; the rest is counted.
+/// At most this many damaged places are listed; the rest are only counted.
 const MOST_LISTED: usize = 1000;
 
-/// How far a verification has come.
+/// The progress of a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct VerifyProgress {
-    /// Bytes of files looked at.
+    /// Bytes checked so far.
     pub bytes_done: u64,
-    /// Bytes of all files there are to look at.
+    /// Bytes of all files to check.
     pub bytes_total: u64,
 }
 
-/// One place on disk that is not as it was written, or that is read otherwise than it is.
+/// One place on disk that is not as it was written, or that some way of reading reads wrongly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Damage {
-    /// The file; the database's directory if reading all of it together goes wrong.
+    /// The file; the database's directory if the error is in reading all of it together.
     pub file: PathBuf,
-    /// The byte in it: where the damaged block or record begins.
+    /// The offset in the file, in bytes, at which the damaged block or record begins.
     pub offset: u64,
     /// What is wrong, in a sentence for a person.
     pub message: String,
     /// `Corruption` if the bytes are not what was written, `Io` if they cannot be read, `Unsupported` if a newer AiDb
-    /// wrote them; `Internal` if they are right, and a way of reading does not find what is there: our fault.
+    /// wrote them; `Internal` if they are right but some way of reading does not find them: a bug in AiDb.
     pub kind: ErrorKind,
 }
 
 impl Damage {
-    /// What `error`, met in `file` at `offset`, says; its own place counts if it has one.
+    /// The damage that `error` reports, found in `file` at `offset`; if the error has a place of its own, that
+    /// one is used.
     pub(super) fn new(file: PathBuf, offset: u64, error: &Error) -> Damage {
         match error.place() {
             Some((path, offset)) => Damage {
@@ -55,30 +56,30 @@ impl Damage {
     }
 }
 
-/// What a verification has found.
+/// The result of a verification.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct VerifyReport {
-    /// Tables looked at.
+    /// Tables checked.
     pub tables: u64,
     /// Entries in their undamaged blocks, tombstones and overwritten ones included.
     pub entries: u64,
-    /// Logs looked at.
+    /// Logs checked.
     pub logs: u64,
     /// Their undamaged records: one per batch.
     pub records: u64,
-    /// Bytes of all files looked at.
+    /// Bytes of all files checked.
     pub bytes: u64,
     /// The damage, in the order it was found; of more than 1000 places the first 1000.
     pub damage: Vec<Damage>,
     /// How many damaged places there are.
     pub damaged_places: u64,
-    /// Whether everything was looked at; false if the progress callback ended the verification.
+    /// Whether everything was checked; false if the progress callback ended the verification.
     pub is_complete: bool,
 }
 
 impl VerifyReport {
-    /// Whether everything was looked at and nothing is damaged.
+    /// Whether everything was checked and nothing is damaged.
     pub fn is_ok(&self) -> bool {
         self.is_complete && self.damaged_places == 0
     }
@@ -122,31 +123,32 @@ impl VerifyReport {
     }
 }
 
-/// Something that a repair could not read, or a table that it read whole and that holds other entries than it should.
+/// A part of a file that a repair could not read, or a table that it read completely but whose entries are not
+/// those it should have.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Loss {
     /// The file.
     pub file: PathBuf,
-    /// Its bytes `[offset, end)` could not be read; both 0 if the file is missing, and if all of its blocks could be read
-    /// but hold other entries than the manifest or the table's own properties say.
+    /// The bytes `[offset, end)` could not be read. Both are 0 if the file is missing, or if all of its blocks
+    /// could be read but their entries are not those that the manifest or the table's own properties state.
     pub offset: u64,
     /// See `offset`.
     pub end: u64,
     /// What is wrong, in a sentence for a person.
     pub message: String,
-    /// What was lost lies at or after this key; `None` if that is not known.
+    /// All lost keys are >= this key; `None` if unknown.
     pub smallest_key: Option<Vec<u8>>,
-    /// What was lost lies at or before this key; `None` if that is not known.
+    /// All lost keys are <= this key; `None` if unknown.
     pub largest_key: Option<Vec<u8>>,
-    /// Writes from this sequence number on may be lost; `None` if that is not known.
+    /// Writes from this sequence number on may be lost; `None` if unknown.
     pub first_sequence: Option<SequenceNumber>,
-    /// Writes up to this sequence number may be lost; `None` if that is not known.
+    /// Writes up to this sequence number may be lost; `None` if unknown.
     pub last_sequence: Option<SequenceNumber>,
 }
 
 impl Loss {
-    /// What `error` says about `[offset, end)` of `file`.
+    /// The loss of `[offset, end)` of `file` that `error` reports.
     pub(super) fn new(file: PathBuf, offset: u64, end: u64, error: &Error) -> Loss {
         let damage = Damage::new(file, offset, error);
         Loss {
@@ -159,30 +161,31 @@ impl Loss {
     }
 }
 
-/// What a repair has read, written and lost.
+/// What a repair read, wrote and lost.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct RepairReport {
-    /// Tables of which something was read.
+    /// Tables of which at least a part was read.
     pub tables: u64,
     /// Entries read from them, tombstones and overwritten ones included.
     pub table_entries: u64,
-    /// Logs of which something was read.
+    /// Logs of which at least a part was read.
     pub logs: u64,
     /// Records read from them: one per batch.
     pub log_records: u64,
     /// Entries of the new database: one per key that has a value.
     pub entries_written: u64,
-    /// The last sequence number of the new database; writes go on after it.
+    /// The last sequence number of the new database; later writes get the numbers after it.
     pub last_sequence: SequenceNumber,
-    /// What could not be read, and which tables hold other entries than they should; of more than 1000 the first 1000.
+    /// The parts that could not be read, and the tables with entries other than they should have; if more than
+    /// 1000, the first 1000.
     pub lost: Vec<Loss>,
-    /// How many of these there are.
+    /// The number of all of these.
     pub lost_places: u64,
 }
 
 impl RepairReport {
-    /// Whether everything could be read, and is what it should be.
+    /// Whether everything could be read and is as it should be.
     pub fn is_ok(&self) -> bool {
         self.lost_places == 0
     }
@@ -195,7 +198,7 @@ impl RepairReport {
     }
 
     /// The same as a JSON object; the fields keep their names, `is_ok` is one of them. Keys are in hexadecimal;
-    /// what is not known is null.
+    /// unknown fields are null.
     pub fn to_json(&self) -> String {
         let mut out = String::from("{");
         let _ = write!(

@@ -1,18 +1,19 @@
 //! The memory of a memtable: records, written once, never moved, freed only with the arena.
 //!
-//! Owns: chunks of 4 KiB to 1 MiB, spare ones of an earlier arena if there are any, filled from the front by any number of threads at once, and a chunk of its own
-//! for each large record. Layout of a record (in memory only, host byte order, no alignment):
+//! Owns: chunks of 4 KiB to 1 MiB (spare ones of an earlier arena if there are any), which any number of
+//! threads fill from the front at once, and a separate chunk for each large record. Layout of a record (in
+//! memory only, host byte order, no alignment):
 //!
 //! ```text
 //! trailer 8 | key length 4 | value length 4 | key | value
 //! ```
 //!
-//! * ARENA-1  A chunk is never moved or freed before the arena is dropped, and then not before who keeps it lets it go; but for
-//!            one that holds nothing and that nobody knows.
-//! * ARENA-2  Every byte of a chunk is handed out at most once.
+//! * ARENA-1  A chunk is never moved. It is freed only after the arena is dropped and its last keeper has
+//!            released it. The exception is an empty chunk that was never published.
+//! * ARENA-2  Every byte of a chunk is allocated at most once.
 //! * ARENA-3  A record is written in full before its address leaves [`Arena::write`], and never written again.
-//! * ARENA-4  Chunks grow with the arena, a sixteenth of what it holds, so that what is allocated but not yet used stays
-//!            under a tenth of the whole once the arena holds 64 KiB.
+//! * ARENA-4  The chunk size grows with the arena: a sixteenth of its size. So once the arena has 64 KiB,
+//!            allocated but unused memory stays under a tenth of the whole.
 //!
 //! Elsewhere: chunks and spare ones (`chunk.rs`), the order of records (`leaf.rs`, `index.rs`).
 
@@ -114,8 +115,8 @@ impl Arena {
         unsafe { Kept::keep(kept, *chunk, record.address(), record.bytes()) }
     }
 
-    /// Takes back `bytes` bytes at `start` that [`Arena::allocate`] handed out and nobody has written, if they are the last
-    /// that it did; else they stay unused.
+    /// Frees `bytes` bytes at `start` that [`Arena::allocate`] returned and that are not written yet, if they
+    /// are its last allocation; otherwise they stay unused.
     #[cold]
     fn give_back(&self, start: NonNull<u8>, bytes: usize) {
         let mut newest = self.newest.lock();
@@ -125,7 +126,7 @@ impl Arena {
             // SAFETY: the newest chunk is in the list, so it lives, and its head is whole.
             let is_it = unsafe { own.cast::<u8>().add(size_of::<Chunk>()) } == start.as_ptr();
             if is_it {
-                // SAFETY: a chunk of its own, of which nobody else knows; it leaves the list here (ARENA-1: nothing was in it).
+                // SAFETY: a chunk that no other thread has; it leaves the list here (ARENA-1: it was empty).
                 unsafe {
                     newest.chunk = (*own).previous;
                     self.spare.give(own);
@@ -164,7 +165,7 @@ impl Arena {
         self.full_bytes.load(Ordering::Relaxed) + in_current
     }
 
-    /// `bytes` bytes that nobody else has and nobody has written, without alignment.
+    /// `bytes` bytes that no other thread has and that are not written yet, without alignment.
     pub(super) fn allocate(&self, bytes: usize) -> Result<NonNull<u8>> {
         loop {
             let current = self.current.load(Ordering::Acquire);
@@ -224,7 +225,7 @@ impl Arena {
             let full = unsafe { (*current).bytes } + ALLOCATOR_BYTES;
             self.full_bytes.fetch_add(full, Ordering::Relaxed);
         }
-        // Release: whoever sees the chunk sees its head.
+        // Release: a thread that sees the chunk sees its head.
         self.current.store(chunk, Ordering::Release);
         Ok(None)
     }
@@ -250,7 +251,7 @@ impl Drop for Arena {
     }
 }
 
-/// Memory in the arena for records to come. What nobody has written of it when it is dropped is given back, if it can be.
+/// Memory in the arena for future records. When it is dropped, the unwritten part is freed, if possible.
 pub(super) struct RecordRoom<'a> {
     start: NonNull<u8>,
     bytes: usize,
@@ -333,7 +334,7 @@ pub(super) struct Record<'a> {
     arena: PhantomData<&'a Arena>,
 }
 
-// SAFETY: a record is a shared reference to bytes that nobody writes any more (ARENA-3).
+// SAFETY: a record is a shared reference to bytes that are never written again (ARENA-3).
 unsafe impl Send for Record<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Record<'_> {}
@@ -351,7 +352,7 @@ impl<'a> Record<'a> {
         })
     }
 
-    /// Where the record is: what the index stores.
+    /// The address of the record, which the index stores.
     pub(super) fn address(self) -> *mut u8 {
         self.start.as_ptr()
     }

@@ -1,18 +1,20 @@
-//! The pieces of memory that an arena consists of, and spare ones.
+//! The chunks of memory that an arena consists of, and spare ones.
 //!
-//! A chunk that was written before has its pages: the system need not find and clear new ones, which is a tenth of the
-//! time of a put of a small value and half of that of a large one. So the chunks of a memtable that is gone are kept for
-//! the next, while somebody writes.
+//! A chunk that was written before already has its pages. The system need not find and clear new ones, which
+//! takes a tenth of the time of a put of a small value and half the time of a put of a large one. So while
+//! there are writes, the chunks of a dropped memtable are kept for the next one.
 //!
-//! * CHUNK-1  A chunk is in one list at a time, that of an arena or the spare one, and freed once.
-//! * CHUNK-4  Whoever needs bytes of an arena for longer than that lives keeps their chunk: then it is not used again, the
-//!            system has the rest of its pages back as soon as the arena is gone, and it is freed with its last keeper.
-//! * CHUNK-2  Spare chunks hold at most `most` bytes. Arenas take them before they allocate, so that both together never
-//!            hold more than arenas alone would have at their most.
-//! * CHUNK-5  A chunk for many records that has 128 KiB or more is mapped, and unmapped when it is freed: an allocator would
-//!            keep it for the thread that asked for it, long after the database is closed. A chunk of one large record is never
-//!            kept as a spare; the allocator keeps its pages for the next one.
-//! * CHUNK-3  In a forked child a chunk is freed without the lock, which a thread may hold that only the parent has.
+//! * CHUNK-1  A chunk is in one list at a time, an arena's or the spare list, and is freed once.
+//! * CHUNK-4  A reader that needs bytes of an arena for longer than the arena lives keeps their chunk. Such a
+//!            chunk is not reused; its other pages go back to the system when the arena is dropped, and it is
+//!            freed with its last keeper.
+//! * CHUNK-2  Spare chunks have at most `most` bytes. Arenas use them before they allocate, so arenas and
+//!            spares together never have more than the peak of arenas alone.
+//! * CHUNK-5  A chunk for many records of 128 KiB or more is mapped, and unmapped when it is freed: an
+//!            allocator would keep it for the allocating thread, long after the database is closed. A chunk of
+//!            one large record is never kept as a spare; the allocator keeps its pages for the next one.
+//! * CHUNK-3  In a forked child a chunk is freed without the lock, because a thread that exists only in the
+//!            parent may hold it.
 
 #![expect(
     unsafe_code,
@@ -35,7 +37,7 @@ const CHUNK_ALIGN: usize = 16;
 /// A chunk of so many bytes is mapped (CHUNK-5).
 const SMALLEST_MAPPED_BYTES: usize = 128 << 10;
 
-/// What the allocator itself spends on a chunk.
+/// The allocator's own overhead for a chunk.
 pub(super) const ALLOCATOR_BYTES: usize = 16;
 
 /// The head of a chunk; the bytes handed out follow it.
@@ -49,7 +51,7 @@ pub(super) struct Chunk {
     source: Source,
 }
 
-/// Where a chunk's memory is from (CHUNK-5).
+/// The source of a chunk's memory (CHUNK-5).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
     Allocator,
@@ -122,7 +124,7 @@ pub(super) struct Kept {
     range: Range<usize>,
 }
 
-/// A chunk, freed with its last reference: its arena has one, and each who keeps it.
+/// A chunk, freed with its last reference: its arena has one, and so has each keeper.
 pub(crate) struct KeptChunk(NonNull<Chunk>);
 
 // SAFETY: chunks belong to no thread, and this one's bytes are only read.
@@ -170,7 +172,7 @@ impl Kept {
         self.chunk.0.as_ptr() == chunk
     }
 
-    /// Leaves the chunk to those who keep it.
+    /// Leaves the chunk to its keepers.
     ///
     /// # Safety
     /// Its arena is going, and nobody refers to anything in the chunk but what is kept.
@@ -233,7 +235,7 @@ impl SpareChunks {
         }
     }
 
-    /// A chunk that nobody else has, in front of `previous`, if there is one.
+    /// A chunk that no other list has, in front of `previous`, if there is one.
     pub(super) fn take(&self, previous: *mut Chunk) -> Option<*mut Chunk> {
         let mut list = self.list.lock();
         let chunk = list.newest;
@@ -290,7 +292,7 @@ impl SpareChunks {
         drop(list);
         while !next.is_null() {
             let chunk = next;
-            // SAFETY: a chunk of the list just taken, which nobody else has (CHUNK-1).
+            // SAFETY: a chunk of the list just taken, which no other thread has (CHUNK-1).
             unsafe {
                 next = (*chunk).previous;
                 Chunk::free(chunk);
@@ -355,7 +357,7 @@ mod tests {
         assert_eq!(taken.len(), 3);
         assert_eq!(spare.bytes(), 0);
         for chunk in taken {
-            // SAFETY: taken, and used by nobody.
+            // SAFETY: taken, and not in use.
             unsafe {
                 assert_eq!((*chunk).bytes, 4096);
                 assert_eq!((*chunk).used.get_mut(), &size_of::<Chunk>());

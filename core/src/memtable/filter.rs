@@ -1,10 +1,11 @@
-//! A Bloom filter over the user keys of a memtable: "certainly absent" for the price of one cache line.
+//! A Bloom filter over the user keys of a memtable: it shows that a key is absent at the cost of one cache
+//! line.
 //!
-//! Most reads of a database find nothing in its memtables, and would pay for a whole search to learn it. Each key sets
-//! four bits of one word, so both asking and adding touch a single line.
+//! Most reads find nothing in the memtables, and without the filter each would cost a whole search. Each key
+//! sets four bits of one word, so a lookup and an insert each touch a single line.
 //!
-//! * MEMTABLE-4  A key is in the filter before its insert returns, so before its number is published: a reader at that
-//!               number or a later one is never told that the key is absent.
+//! * MEMTABLE-4  A key is in the filter before its insert returns, and so before its sequence number is
+//!               published: for a reader at that number or a later one the filter never reports the key absent.
 //!
 //! The memory is a part of the write buffer: eighteen bits per key at 116 bytes an entry, five at 40.
 //!
@@ -43,7 +44,7 @@ pub(super) struct Filter {
     words: Box<[AtomicU64]>,
 }
 
-/// Where a key's bits are.
+/// The place of a key's bits.
 #[derive(Clone, Copy)]
 pub(super) struct Bits {
     word: usize,
@@ -65,7 +66,7 @@ impl Filter {
         }
     }
 
-    /// Where the bits of the key with this hash (`content::key_hash`) are; starts loading them.
+    /// Finds the bits of the key with this hash (`content::key_hash`), and starts loading them.
     #[inline]
     pub(super) fn bits_of(&self, hash: u64) -> Bits {
         // The upper half chooses the word, pieces of the lower one the bits.
@@ -90,7 +91,8 @@ impl Filter {
         self.words.iter().for_each(|word| word.store(0, Relaxed));
     }
 
-    /// Whether the key may have been added. `false` is certain of keys whose insert this thread knows of (MEMTABLE-4).
+    /// Whether the key may have been added. `false` is certain: never returned for a key whose insert this
+    /// thread knows of (MEMTABLE-4).
     #[inline]
     pub(super) fn may_contain(&self, bits: Bits) -> bool {
         self.words[bits.word].load(Relaxed) & bits.mask == bits.mask
@@ -102,7 +104,7 @@ impl Filter {
     }
 }
 
-/// So many zeros, whose pages the system makes as they are touched.
+/// Zeroed memory, whose pages the system makes when they are touched.
 #[cfg(not(shuttle))]
 fn zeros(count: usize) -> Result<Box<[AtomicU64]>> {
     let no_memory = |_| Error::out_of_memory(MEMTABLE, usize::MAX);

@@ -1,15 +1,17 @@
-//! The order of a memtable's records: a chain of leaves, a chain of branches that know the leaves, and a skip list to find
-//! a branch.
+//! The order of a memtable's records: a chain of leaves, a chain of branches that point to the leaves, and a
+//! skip list to find a branch.
 //!
-//! The skip list, the directory, has a node for each branch but the first, placed at the branch's low bound. Some two
-//! thousand records share one, so the directory stays in the nearest caches, and a search waits for memory about three
-//! times: for a branch, for a leaf, for a record.
+//! The skip list, called the directory, has a node for each branch except the first, at the branch's low bound.
+//! A branch covers about two thousand records, so the directory stays in the nearest caches, and a search waits
+//! for memory about three times: for a branch, for a leaf, for a record.
 //!
-//! * INDEX-1  Every place in the directory is that of a record of the arena, so it lives as long as the list.
-//! * INDEX-2  Nothing is ever removed, so no node is freed before the list. No thread announces itself to the list's collector:
-//!            that collector never has anything to free.
-//! * INDEX-3  The directory may lag behind the branches, and these behind the leaves: a search may end at a node to the left
-//!            of the right one, never to its right, and goes on along the chain (NODE-5).
+//! * INDEX-1  Every address in the directory is that of a record of the arena, so it is valid as long as the
+//!            list.
+//! * INDEX-2  Nothing is ever removed, so no node is freed before the list. Threads do not register with the
+//!            list's epoch collector, because it never has anything to free.
+//! * INDEX-3  The directory may not have the newest branches yet, and the branches not the newest leaves. So a
+//!            search may end at a node to the left of the right one, never to its right; it continues along the
+//!            chain (NODE-5).
 //!
 //! Elsewhere: searching, changing and splitting a node (`node.rs`).
 
@@ -101,8 +103,8 @@ impl PartialEq for Place {
 
 impl Eq for Place {}
 
-/// A node whose items are leaves. The first leaf is in none: a search that ends before the first branch's first
-/// item means it.
+/// A node whose items are leaves. The first leaf is in no branch: a search that ends before the first branch's
+/// first item leads to it.
 type Branch = Node<Leaf>;
 
 impl Item for Leaf {
@@ -124,14 +126,14 @@ unsafe impl Sync for BranchAddress {}
 /// The bytes of a directory node: what it holds, its count and height, two levels on average, and the allocator's share.
 const DIRECTORY_NODE_BYTES: usize = size_of::<(Place, BranchAddress, usize)>() + 2 * 8 + 8;
 
-/// What the directory asks of who reads it: that no node it sees is freed meanwhile.
+/// The directory requires this of its readers, so that no node they see is freed meanwhile.
 fn nothing_removed() -> &'static Guard {
     // SAFETY: used with the directory alone, of which nothing is removed (INDEX-2), so nothing is freed that another thread
     // may see, and nothing is deferred.
     unsafe { epoch::unprotected() }
 }
 
-/// Memory in an index for inserts to come. What was not used when it is dropped serves others.
+/// Memory in an index for future inserts. When it is dropped, other inserts can use the unused part.
 pub(crate) struct Room<'a> {
     records: RecordRoom<'a>,
     /// How many nodes it has claimed.
@@ -307,7 +309,7 @@ impl Index {
 
     /// Bytes held, the struct itself aside.
     pub(super) fn memory(&self) -> usize {
-        // What was only asked for ahead will be counted when it is needed.
+        // Memory that is only allocated in advance is counted when it is used.
         let spare = self.spare_nodes.bytes();
         self.arena.memory().saturating_sub(spare)
             + size_of::<(Leaf, Branch)>()
@@ -319,8 +321,8 @@ impl Index {
         unsafe { self.last.load(Acquire).as_ref() }
     }
 
-    /// A leaf whose low bound lies to the left of the cut: the right one, or shortly before it (INDEX-3). That stays so, since
-    /// low bounds never change (NODE-3).
+    /// A leaf whose low bound is to the left of the cut: the right leaf, or one shortly before it (INDEX-3).
+    /// That stays true, because low bounds never change (NODE-3).
     #[inline]
     pub(super) fn leaf_for(&self, cut: &Cut<'_>) -> &Leaf {
         // Keys that come in ascending order all go to the last leaf.
@@ -349,7 +351,8 @@ impl Index {
         leaf
     }
 
-    /// A branch whose low bound lies to the left of the cut: the right one, or shortly before it (INDEX-3).
+    /// A branch whose low bound is to the left of the cut: the right branch, or one shortly before it
+    /// (INDEX-3).
     #[inline]
     fn branch_for(&self, cut: &Cut<'_>) -> &Branch {
         let place = Place::of(cut.key);

@@ -1,10 +1,10 @@
-//! Walks a memtable in both directions while others insert into it.
+//! Walks a memtable in both directions while other threads insert into it.
 //!
-//! * MEMTABLE-6  The iterator stands on a record. Records never move, so its key says exactly where that is, whatever is
-//!               inserted meanwhile: where the leaf has changed, a step looks for the neighbour of that key, so nothing is
-//!               skipped or seen twice.
+//! * MEMTABLE-6  The iterator is on a record. Records never move, so the record's key defines the position,
+//!               whatever is inserted meanwhile. If the leaf has changed, a step searches for the neighbour of
+//!               that key, so no record is skipped or seen twice.
 //!
-//! Nothing is locked or pinned between two calls; the iterator only keeps the memtable alive.
+//! Between two calls it holds no lock and pins nothing; it only keeps the memtable alive.
 
 #![expect(
     unsafe_code,
@@ -22,13 +22,13 @@ use crate::sync::Arc;
 
 /// See the head of the file.
 pub(crate) struct MemtableIterator {
-    /// Where it stands: in `memtable`, so good as long as that, whatever its type says.
+    /// Its position: inside `memtable`, so valid as long as that lives, whatever its type says.
     spot: Option<Spot<'static>>,
     memtable: Arc<Memtable>,
 }
 
 impl Memtable {
-    /// An iterator over all entries. It stands nowhere until its first seek, and keeps the memtable alive.
+    /// An iterator over all entries. It is on no entry until its first seek, and keeps the memtable alive.
     pub(crate) fn iter(self: &Arc<Self>) -> MemtableIterator {
         MemtableIterator::new(Arc::clone(self))
     }
@@ -49,7 +49,7 @@ impl MemtableIterator {
         spot.map(|spot| unsafe { spot.without_lifetime() })
     }
 
-    /// The memory in which the record that it stands on lies; it stands nowhere then.
+    /// Takes the memory of the current record; afterwards the iterator is on no entry.
     pub(crate) fn keep_entry(&mut self) -> Option<Arc<KeptChunk>> {
         let spot = self.spot.take()?;
         self.memtable.index.keep(spot.record)

@@ -1,6 +1,7 @@
 //! The leaves of a memtable: nodes of records, and walking from one record to the next.
 //!
-//! * LEAF-1  A [`Spot`] says where a record was. If the leaf has changed since, the record's key says where it is now.
+//! * LEAF-1  A [`Spot`] is the former place of a record. If the leaf has changed since, a search for the
+//!           record's key finds its place.
 //!
 //! Elsewhere: searching, changing and splitting a node (`node.rs`), finding a leaf (`index.rs`).
 

@@ -1,10 +1,11 @@
-//! Fills a memtable that nobody else knows yet, in bulk.
+//! Fills a memtable in bulk before any other thread has it.
 //!
-//! Entries are copied into the arena as they come, and entered into the index together, in order: then each goes to
-//! the end of the last leaf, without a search. Leaves become full, too.
+//! Entries are copied into the arena as they come, and are added to the index later, together and in order.
+//! Each then goes to the end of the last leaf, without a search, and the leaves become full.
 //!
-//! * LOAD-1  What waits is a record of the memtable's own arena, written in full.
-//! * LOAD-2  Every entry is in the index when [`Loader::finish`] returns the memtable; nobody sees it before.
+//! * LOAD-1  Every waiting entry is a record in the memtable's own arena, completely written.
+//! * LOAD-2  When [`Loader::finish`] returns the memtable, every entry is in the index; no reader sees the
+//!           memtable earlier.
 
 #![expect(
     unsafe_code,
@@ -25,7 +26,7 @@ use crate::sync::Arc;
 
 /// How many records before its turn one is asked of the memory.
 const AHEAD: usize = 8;
-/// What an entry takes of a full leaf, and of the directory, about.
+/// About how many bytes of a full leaf, and of the directory, an entry takes.
 const INDEX_BYTES: usize = 20;
 
 /// See the head of the file.

@@ -1,27 +1,28 @@
 //! The memtable: every write that is not yet in a table, sorted, in memory.
 //!
-//! Any number of threads insert, read and walk it at once. An insert copies its entry into the arena and then
-//! enters it into the index; the entry is visible from then on, and the database publishes its sequence number
-//! only later, so that readers never depend on how far an insert has come.
+//! Any number of threads may insert, read and iterate at once. An insert copies its entry into the arena and
+//! then adds it to the index, which makes it visible. The database publishes its sequence number only later, so
+//! readers never depend on the progress of an insert.
 //!
 //! * MEMTABLE-1  An entry is found from the return of its `insert_at` until the memtable is dropped; nothing is ever removed.
-//! * MEMTABLE-2  A reader beside an insert sees the entry whole or not at all, and every older entry in any case.
-//! * MEMTABLE-3  `memory` is within a tenth of what the allocator gave, and grows smoothly: a quarter of a chunk at most at
-//!               once, large records aside.
+//! * MEMTABLE-2  A reader concurrent with an insert sees the new entry whole or not at all, and sees every
+//!               older entry.
+//! * MEMTABLE-3  `memory` is within a tenth of the memory allocated, and grows in steps of at most a quarter of
+//!               a chunk, except for large records.
 //!
-//! * MEMTABLE-5  What [`Memtable::account`] was told is what a walk finds, once every insert that was announced by it has
-//!               returned: a flush compares the two.
+//! * MEMTABLE-5  Once every insert announced to [`Memtable::account`] has returned, a walk finds exactly the
+//!               announced entries; a flush compares the two.
 //!
-//! A memtable becomes immutable when the database stops inserting into it; nothing changes here.
+//! A memtable becomes immutable when the database stops inserting into it; nothing in this module changes.
 //!
 //! * `arena.rs`  the bytes of the entries, in the pieces of `chunk.rs`
 //! * `node.rs`   some neighbouring entries, or leaves, in order
 //! * `leaf.rs`   the nodes of entries
 //! * `index.rs`  all nodes in order
-//! * `spare_nodes.rs` memory for nodes, asked for ahead
-//! * `iter.rs`   walking them
-//! * `filter.rs` which keys are certainly absent
-//! * `load.rs`   filling one in bulk
+//! * `spare_nodes.rs` memory for nodes, allocated in advance
+//! * `iter.rs`   iteration
+//! * `filter.rs` a Bloom filter of the keys
+//! * `load.rs`   bulk loading
 //!
 //! Elsewhere: when to seal and flush (`db/`), which entries a reader may see (`iterator/visible.rs`). Why this
 //! structure: docs/decisions/0005-memtable.md.
@@ -55,7 +56,7 @@ use crate::key::{KeyRef, Trailer};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// Where an entry will go.
+/// The place of a future entry.
 pub(crate) struct Location<'a> {
     bits: filter::Bits,
     leaf: &'a leaf::Leaf,
@@ -125,7 +126,7 @@ impl Memtable {
     /// Announces entries that will be inserted now (MEMTABLE-5). Any number of threads at once.
     #[inline]
     pub(crate) fn account(&self, sum: Sum) {
-        // Relaxed: whoever needs the whole waits for the inserts first.
+        // Relaxed: a caller that needs the complete sum waits for the inserts first.
         self.terms.fetch_add(sum.terms, Ordering::Relaxed);
         self.entries.fetch_add(sum.entries(), Ordering::Relaxed);
         if sum.tombstones > 0 {
@@ -133,7 +134,7 @@ impl Memtable {
         }
     }
 
-    /// What it was told to account for: the sum of its entries, once all inserts have returned (MEMTABLE-5).
+    /// The announced sum: that of its entries, once all inserts have returned (MEMTABLE-5).
     pub(crate) fn sum(&self) -> Sum {
         let tombstones = self.tombstones.load(Ordering::Relaxed);
         Sum {
@@ -143,8 +144,8 @@ impl Memtable {
         }
     }
 
-    /// Finds where the next entry of `user_key`, whose hash is `key_hash`, will go, and starts loading that memory. Good for
-    /// as long as the memtable, whatever is inserted meanwhile.
+    /// Finds the place for the next entry of `user_key`, whose hash is `key_hash`, and starts loading that
+    /// memory. The result is valid as long as the memtable, whatever is inserted meanwhile.
     #[inline]
     pub(crate) fn locate(&self, user_key: &[u8], key_hash: u64) -> Location<'_> {
         Location {
@@ -155,8 +156,9 @@ impl Memtable {
         }
     }
 
-    /// Asks for the memory that inserting `operations` entries will take, whose keys and values have `bytes` bytes together, or
-    /// less. Any number of threads at once. Fails only for want of memory, and changes nothing then.
+    /// Allocates the memory for inserting `operations` entries whose keys and values have at most `bytes` bytes
+    /// together. Any number of threads may call it at once. It fails only if there is no memory, and then
+    /// changes nothing.
     #[inline]
     pub(crate) fn reserve_for(&self, bytes: usize, operations: usize) -> Result<Room<'_>> {
         let records = record_bytes(0, 0) * operations + bytes;

@@ -1,24 +1,26 @@
-//! A node: up to 64 items of neighbouring keys, sorted, read without a lock while others insert.
+//! A node: up to 64 items with neighbouring keys, sorted; readers take no lock while other threads insert.
 //!
-//! There are two kinds. The items of a leaf are records; those of a branch are leaves, each standing for the keys from its
-//! low bound on. Nodes of a kind form a chain in the order of the keys. A node holds the items from its low bound up to its
-//! high bound, which is the low bound of the next node. Beside each item's address lies a prefix: eight bytes of its key
-//! from after `skip` bytes that all keys between the bounds share, so that a search rarely touches an item.
+//! There are two kinds. The items of a leaf are records; those of a branch are leaves, each with the keys from
+//! its low bound on. Nodes of a kind form a chain in key order. A node has the items from its low bound up to
+//! its high bound, which is the low bound of the next node. Beside each item's address is a prefix of its key:
+//! eight bytes after the `skip` bytes that all keys between the bounds share, so that a search rarely reads an
+//! item.
 //!
-//! * NODE-1  Nodes and records lie in the arena (the first node of each kind in a box beside it) and are freed only with the
-//!           memtable: any address ever read from a node is good.
-//! * NODE-2  `version` is odd while a writer holds the node. All else in it changes only then, and `low` never. A reader
-//!           that finds the same even version before and after has seen the node as it was at one time.
-//! * NODE-3  A bound is a record. The low bound is that of the node's first item, from the start and for ever (nothing is
-//!           removed, and a smaller key belongs to the node before); only the first node has none. The high bound only
-//!           falls, when the node is split; only the last node has none.
+//! * NODE-1  Nodes and records are in the arena (the first node of each kind is in a box beside it) and are
+//!           freed only with the memtable: any address read from a node stays valid.
+//! * NODE-2  `version` is odd while a writer holds the node. The other fields change only then, and `low`
+//!           never. A reader that reads the same even version before and after has seen a consistent state of
+//!           the node.
+//! * NODE-3  A bound is a record. The low bound is the node's first item and never changes (nothing is removed,
+//!           and a smaller key belongs to the node before); only the first node has none. The high bound
+//!           changes only downward, when the node is split; only the last node has none.
 //! * NODE-4  All keys from the low to the high bound begin with the same `skip` bytes; without both bounds `skip` is 0.
-//! * NODE-5  A split links the new node to its right before anyone can find it elsewhere. So who comes to a node which the
-//!           key has left finds it by going right.
+//! * NODE-5  A split links the new node to the right of the old one before any search can find it elsewhere. So
+//!           a search that reaches a node from which the key has moved finds the key by going right.
 //!
 //! Every field is an atomic and the fences follow the usual argument for sequence locks: nothing here is a data race.
 //!
-//! Elsewhere: what a leaf answers (`leaf.rs`), finding a leaf (`index.rs`).
+//! Elsewhere: lookups in a leaf (`leaf.rs`), finding a leaf (`index.rs`).
 
 #![expect(
     unsafe_code,
@@ -94,7 +96,7 @@ pub(super) fn shared_bytes(left: &[u8], right: &[u8]) -> usize {
     start + bytes.take_while(|(left, right)| left == right).count()
 }
 
-/// What a node refers to.
+/// The target of a node's item.
 pub(super) trait Item: Sized {
     /// The record at whose key the item at `address` stands; `None` for null.
     ///
@@ -119,7 +121,7 @@ pub(super) struct Node<T> {
     items: [AtomicPtr<T>; SLOTS],
 }
 
-/// A node held by this thread (NODE-2); let go when dropped.
+/// A node held by this thread (NODE-2); released when dropped.
 struct Held<'a, T> {
     node: &'a Node<T>,
     version: u64,
@@ -237,7 +239,8 @@ impl<T: Item> Node<T> {
     /// Whether all that was read since `version` was current (NODE-2).
     #[inline]
     pub(super) fn is_unchanged(&self, version: u64) -> bool {
-        // The fence orders the loads before it, and pairs with the writer's: who saw a change sees its odd version.
+        // The fence orders the loads before it, and pairs with the writer's: a reader that saw a change sees
+        // its odd version.
         fence(Acquire);
         self.version.load(Relaxed) == version
     }
@@ -252,8 +255,8 @@ impl<T: Item> Node<T> {
                     .compare_exchange_weak(version, version + 1, Acquire, Relaxed)
                     .is_ok()
             {
-                // Whoever sees a store that follows sees the odd version, and all that this thread knew until here:
-                // the items whose addresses it stores, too.
+                // A thread that sees a later store also sees the odd version and all earlier writes of this
+                // thread, including the items whose addresses it stores.
                 fence(Release);
                 return Held {
                     node: self,

@@ -1,11 +1,12 @@
-//! Memory for the nodes that splits will make, asked for before the inserts that may split.
+//! Memory for the nodes of future splits, allocated before the inserts that may split.
 //!
-//! A write that is in the log can be refused no more, so a commit claims beforehand what its inserts may need
-//! ([`super::Memtable::reserve`]). The nodes that it turns out not to need serve the next one; a page of memory on which none
-//! was made is never touched.
+//! A write that is in the log can no longer be refused, so a commit first claims the memory that its inserts
+//! may need ([`super::Memtable::reserve`]). The next commit uses the nodes that were not needed; a page without
+//! a node is never touched.
 //!
-//! * SPARE-1  A node's memory is in a run or was taken from it, once; it is the arena's, so it lives as long.
-//! * SPARE-2  The runs hold as many nodes as are claimed, but for those that claimants have taken.
+//! * SPARE-1  A node's memory is in a run, or was taken from one exactly once. The arena owns it, so it lives
+//!            as long as the arena.
+//! * SPARE-2  The runs have as many free nodes as are claimed and not yet taken.
 
 #![expect(
     unsafe_code,
@@ -28,7 +29,7 @@ const ONE_EACH: usize = 16;
 pub(super) struct SpareNodes {
     /// What inserts that are under way may take.
     claimed: AtomicUsize,
-    /// What the runs hold.
+    /// The contents of the runs.
     held: AtomicUsize,
     /// How many leaves were made of what the runs held.
     taken: AtomicUsize,
@@ -118,7 +119,8 @@ impl SpareNodes {
         Ok(())
     }
 
-    /// The memory of a leaf, for good. Fails only for want of memory, and never for a claim that was large enough.
+    /// The memory of a leaf, never returned. Fails only if there is no memory, and never for a claim that was
+    /// large enough.
     pub(super) fn take(&self, arena: &Arena) -> Result<NonNull<u8>> {
         let mut runs = self.runs.lock();
         self.taken.fetch_add(1, Relaxed);

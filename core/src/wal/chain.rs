@@ -1,26 +1,31 @@
-//! The rules by which logs follow each other. They are decided from what was read: no file is touched here.
+//! The rules by which logs follow each other. This file decides from headers and records already read; it
+//! touches no file.
 //!
-//! Each log names its predecessor, that one's final length, and its last sequence number (docs/format.md, "WAL"; decision
-//! 0002). Whoever reads logs asks here which of them count, up to where, and which comes next. What to do where a rule is
-//! broken is the reader's choice: opening refuses the database (`chain_reader.rs`), `repair` saves what lies beyond and
-//! tells what is lost, `verify` tells of damage and goes on.
+//! Each log names its predecessor and that log's final length and last sequence number (docs/format.md, "WAL";
+//! decision 0002). Readers of logs ask here which logs count, up to which length, and which comes next. If a
+//! rule is broken, the reader decides what to do: opening refuses the database (`chain_reader.rs`), `repair`
+//! saves the records beyond and reports the loss, `verify` reports the damage and continues.
 //!
 //! * CHAIN-1  The log that the manifest names begins the chain, and exists with a whole header (FLUSH-2): anything else is
 //!            damage.
-//! * CHAIN-2  A log's successor has a higher number. Of several logs that name the same predecessor the one with the highest
-//!            number counts: the others, and what follows them, are what an earlier recovery cut off and was killed before
-//!            it could delete.
-//! * CHAIN-3  A log that ends before the length its successor names is a gap. After an ordinary crash nothing after a
-//!            gap was acknowledged as synced, so it is dropped; if something after it was synced, or the successor knows
-//!            that what is missing was, it is damage. A log counts up to the length that its successor names.
+//! * CHAIN-2  A log's successor has a higher number. If several logs name the same predecessor, the one with
+//!            the highest number counts: the others, and their successors, are logs that an earlier recovery
+//!            cut off but was killed before it could delete.
+//! * CHAIN-3  If a log ends before the length that its successor names, there is a gap. After an ordinary crash
+//!            no record after a gap was acknowledged as synced, so those records are dropped. If one of them
+//!            was synced, or if the successor says that the missing part was, the gap is damage. A log counts
+//!            up to the length that its successor names.
 //! * CHAIN-4  The chain contains the log that the manifest knows to have synced records (SYNC-2), unless that is older.
-//! * CHAIN-5  Sequence numbers follow on without a hole, within a log and from one to the next.
-//! * CHAIN-6  A log may end with a smaller number than its successor says, if what it lost is in tables: it was torn when
-//!            that successor was made, and its records had been flushed before.
-//! * CHAIN-7  No log ends before the place up to which its own records, or the file SYNCED, say it was synced.
-//! * CHAIN-8  No more was written before the first log that is needed than the manifest knows of. Otherwise an older manifest in the
-//!            place of the newest, with its CURRENT, would pass for the whole database, and so would one that let a log go too early.
-//! * CHAIN-9  A log that names another database than the manifest is none of this chain: somebody has put it there.
+//! * CHAIN-5  Sequence numbers are consecutive, within a log and from one log to the next.
+//! * CHAIN-6  A log may end with a smaller number than its successor says if the lost records are in tables: it
+//!            was already torn when that successor was made, and its records had been flushed before.
+//! * CHAIN-7  No log ends before the offset up to which it was synced according to its own records or the file
+//!            SYNCED.
+//! * CHAIN-8  The manifest knows of all writes made before the first log that is needed. Otherwise an old
+//!            manifest restored together with its CURRENT would pass for the whole database, and so would a
+//!            manifest that dropped a log too early.
+//! * CHAIN-9  A log whose database id differs from the manifest's is not part of the chain: it was copied
+//!            there.
 //!
 //! Elsewhere: telling a torn tail from damage within one log (`reader.rs`).
 
@@ -34,14 +39,14 @@ use crate::error::{Error, Result};
 use crate::filename::log_path;
 use crate::key::{FileNumber, SequenceNumber};
 
-/// What is known of the logs before they are read.
+/// The known facts about the logs before they are read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Expected {
-    /// Where the chain begins; 0 in a database that never had a log, and where no manifest tells.
+    /// The first log of the chain; 0 in a database that never had a log, and without a manifest.
     pub(crate) needed: FileNumber,
     /// A log with synced records, or 0.
     pub(crate) synced: FileNumber,
-    /// What the file SYNCED says.
+    /// The content of the file SYNCED.
     pub(crate) watermark: Watermark,
     /// The last number in tables.
     pub(crate) last_sequence: SequenceNumber,
@@ -50,7 +55,7 @@ pub(crate) struct Expected {
 }
 
 impl Expected {
-    /// Whether `log` may hold what is in no table: older ones are not looked at.
+    /// Whether `log` may have writes that are in no table: older logs are not read.
     pub(crate) fn needs(&self, log: FileNumber) -> bool {
         log >= self.needed
     }
@@ -156,7 +161,7 @@ impl LogChain {
         }
     }
 
-    /// What was known before.
+    /// The facts known before.
     pub(crate) fn expected(&self) -> &Expected {
         &self.expected
     }
@@ -200,7 +205,7 @@ impl LogChain {
         newest_first.find(|header| header.predecessor.number == number && header.number > number)
     }
 
-    /// The logs that were cut off by an earlier recovery, for those who look at logs that no chain leads to (CHAIN-2).
+    /// The logs that an earlier recovery cut off, for callers that read logs outside the chain (CHAIN-2).
     pub(crate) fn cut_off(&self) -> BTreeSet<FileNumber> {
         let mut cut_off = BTreeSet::new();
         for header in self.headers.values() {
@@ -216,9 +221,9 @@ impl LogChain {
         cut_off
     }
 
-    /// The log to go on with after the one that `ended`. `None` if the chain ends there, with it or with a gap (CHAIN-3): then
-    /// whoever reads has to show each log with a higher number to [`LogChain::check_dropped`], and the chain to
-    /// [`LogChain::check_holds_synced`].
+    /// The log that follows the one that `ended`. `None` if the chain ends there, with it or with a gap
+    /// (CHAIN-3): then the reader must pass each log with a higher number to [`LogChain::check_dropped`], and
+    /// the chain to [`LogChain::check_holds_synced`].
     pub(crate) fn after(&self, ended: &Ended) -> Result<Option<&LogHeader>> {
         let Some(successor) = self.successor(ended.number) else {
             return Ok(None);

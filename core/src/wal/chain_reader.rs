@@ -1,11 +1,12 @@
-//! Reads the records of a chain of logs, one after the other: all that was committed, in the order of its numbers.
+//! Reads the records of a chain of logs in turn: all committed batches, in the order of their sequence numbers.
 //!
-//! The rules are those of `chain.rs`, and a broken one is an error: what comes after it is not answered. Opening replays
-//! the logs in this way. Whoever else wants every write in order begins at the log that holds the first, and passes over what it has.
+//! The rules are those of `chain.rs`. A broken rule is an error, and no record after it is returned. Opening
+//! replays the logs in this way. Any other reader that wants every write in order begins at the log with the
+//! first of them, and skips the records that it already has.
 //!
-//! * WALK-1  Every log that is needed is opened before a record of any is answered, and the first that cannot be refuses all.
-//! * WALK-2  A record is answered when all before it have been; the end is known when [`ChainReader::next`] has answered `None`,
-//!           and what was dropped after it has been looked at then (CHAIN-3).
+//! * WALK-1  Every needed log is opened before any record is returned; if one cannot be opened, reading fails.
+//! * WALK-2  A record is returned only after all records before it. The end is known once [`ChainReader::next`]
+//!           has returned `None`; by then the dropped records after it have been checked (CHAIN-3).
 //!
 //! Elsewhere: reading what is left of a damaged chain (`db/trust/repair`, by [`Reader::next_part`]).
 
@@ -50,7 +51,7 @@ pub(crate) struct Committed<'a> {
 
 /// The end of a chain that was walked.
 pub(crate) struct ChainEnd {
-    /// What the next log names as its predecessor.
+    /// The predecessor that the next log must name.
     pub(crate) last: Predecessor,
     /// The logs of the chain, in order.
     pub(crate) logs: Vec<FileNumber>,
@@ -108,7 +109,7 @@ impl ChainReader {
         self.walked[0]
     }
 
-    /// Where the chain ends.
+    /// The end of the chain.
     pub(crate) fn into_end(self) -> Result<ChainEnd> {
         let database = self.chain.database();
         let (logs, last) = (self.walked, self.end);

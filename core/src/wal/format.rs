@@ -1,7 +1,7 @@
 //! The bytes of a log: file header, fragment header, and their checksums. Layout: docs/format.md, "WAL".
 //!
-//! Decoders answer `None` or a reason for bytes that were not written by [`LogHeader::encode`] or
-//! [`FragmentHeader::encode`] for this place; they never panic.
+//! Decoders return `None` or a reason for bytes that [`LogHeader::encode`] or [`FragmentHeader::encode`] did
+//! not write for this file and offset; they never panic.
 
 use crate::batch::HEADER_OF_ONE;
 use crate::checksum::{crc, id_behind, placed_crc};
@@ -67,7 +67,7 @@ impl Predecessor {
     }
 }
 
-/// What tells a log from all others.
+/// The identity of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LogId {
     /// Which database it belongs to.
@@ -76,7 +76,7 @@ pub(crate) struct LogId {
     pub(crate) log: u64,
 }
 
-/// Of a log that does not say whose it is.
+/// For a log that does not name its database.
 #[cfg(any(test, feature = "internals"))]
 impl From<u64> for LogId {
     fn from(log: u64) -> LogId {
@@ -84,7 +84,7 @@ impl From<u64> for LogId {
     }
 }
 
-/// What a log says of itself in its first bytes.
+/// The header of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LogHeader {
     /// Which database it belongs to; 0: an earlier build made it, and did not say.
@@ -219,7 +219,7 @@ pub(super) fn payload_checksum(stored: &[u8]) -> u32 {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Payload<'a> {
     encoded: &'a [u8],
-    /// What is stored of it if one fragment holds that: all, or what follows [`HEADER_OF_ONE`].
+    /// The stored bytes of it if it fits in one fragment: all, or those after [`HEADER_OF_ONE`].
     pub(super) stored: &'a [u8],
     /// Of `stored`; 0 if that is too long for any fragment.
     pub(super) checksum: u32,
@@ -252,7 +252,7 @@ impl<'a> Payload<'a> {
     }
 }
 
-/// What stands before each fragment's payload.
+/// The header before each fragment's payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FragmentHeader {
     pub(super) payload_checksum: u32,
@@ -413,7 +413,7 @@ impl FragmentHeader {
 
     /// The log's id, if a fragment with an intact payload begins at `bytes`, which are at `offset` of the log.
     ///
-    /// The payload's checksum covers no id, so it tells a fragment from noise when the id is not known.
+    /// The payload's checksum covers no id, so it can distinguish a fragment from noise when the id is unknown.
     pub(super) fn find_id(bytes: &[u8], offset: u64) -> Option<u64> {
         let header = FragmentHeader::parse(bytes, offset)?;
         let (checksum, covered) = header.checksum_and_covered(bytes)?;

@@ -1,17 +1,19 @@
-//! The write-ahead log: until its memtable is flushed, a write's only promise of surviving is its record here.
+//! The write-ahead log: until its memtable is flushed, only its record here lets a write survive a crash.
 //!
-//! Layout and the reader's answer to damage: docs/format.md, "WAL". A record's payload is one encoded batch, opaque
-//! to this module but for its beginning, which is not stored if it is the usual one; a record is whole or not there.
+//! Layout, and how the reader treats damage: docs/format.md, "WAL". A record's payload is one encoded batch.
+//! This module knows only its first bytes, which it does not store if they are the usual ones. A record is
+//! there as a whole or not at all.
 //!
-//! * WAL-1  After a failed append or sync the log is poisoned: later appends return that first error. The tail is
-//!          unknown, and replay could never reach a good record after a bad one.
+//! * WAL-1  After a failed append or sync the log is poisoned: later appends return that first error. The state
+//!          of the tail is unknown, and replay could never reach a good record after a bad one.
 //! * WAL-2  Nothing is appended after a torn tail; recovery always starts a new file.
-//! * WAL-3  The watermark in a record (`synced_up_to`) is the end of a record, and everything before it had been
-//!          synced when the record was written: damage below any watermark is corruption, never a torn tail.
+//! * WAL-3  The watermark in a record (`synced_up_to`) is the end of an earlier record. Everything before it
+//!          had been synced when the record was written, so damage below any watermark is corruption, never a
+//!          torn tail.
 //! * WAL-4  Each log names its predecessor's number, final length and last sequence number: the chain (`chain.rs`).
-//! * WAL-5  How far a log was synced that ends with a synced record is in a file beside it (`watermark.rs`).
+//! * WAL-5  If a log ends with a synced record, a file beside it says how far it was synced (`watermark.rs`).
 //!
-//! Elsewhere: who syncs, groups and rotates (`db/commit/write.rs`), replay (`db/life/recovery.rs`).
+//! Elsewhere: syncing, grouping of commits and rotation (`db/commit/write.rs`), replay (`db/life/recovery.rs`).
 
 mod chain;
 mod chain_reader;

@@ -1,12 +1,16 @@
-//! Reads a log back, and tells damage from a torn tail. Layout: docs/format.md, "WAL"; written by `writer.rs`.
+//! Reads a log, and distinguishes damage from a torn tail. Layout: docs/format.md, "WAL"; written by
+//! `writer.rs`.
 //!
-//! * WAL-6  A record is answered only if every fragment of it is intact, in its place, and of this life of the file.
+//! * WAL-6  A record is returned only if every fragment of it is intact, at its own offset, and written under
+//!          this file id.
 //! * WAL-7  Reading stops at the first fragment that is missing or bad. If any intact fragment of the log, before or
-//!          after that place, carries a watermark beyond the last good record, the place had been synced, and the
-//!          answer is `Corruption` (WAL-3). Otherwise the tail is torn, and the log ends with the last good record.
-//!          In the place where one is expected its header is enough; elsewhere its payload must be intact as well,
-//!          since among many torn bytes a checksum of 32 bits is right by chance too often.
-//! * WAL-8  No length is believed before it is compared with the file's; memory grows only with bytes really read.
+//!          after that place, carries a watermark beyond the last good record, the place had been synced, and
+//!          the reader returns `Corruption` (WAL-3). Otherwise the tail is torn, and the log ends with the last
+//!          good record. At the offset where a fragment is expected, an intact header is enough; elsewhere the
+//!          payload must be intact too, because among many torn bytes a 32-bit checksum matches by chance too
+//!          often.
+//! * WAL-8  No length is used before it is compared with the file's length; memory grows only with bytes
+//!          actually read.
 
 use std::path::{Path, PathBuf};
 

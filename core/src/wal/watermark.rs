@@ -1,10 +1,11 @@
-//! How far the newest log was synced, where that log itself cannot tell.
+//! The file SYNCED: how far the newest log was synced, which that log itself cannot say.
 //!
-//! After the record that was synced last there is none that knows of it (WAL-3). So whoever has synced a log writes how far
-//! into the file SYNCED, in one write that nobody syncs: it survives the death of the process, and what a loss of power leaves
-//! of it says less or nothing, never too much. Layout: docs/format.md, "SYNCED".
+//! No record follows the last synced one, so none has it below its watermark (WAL-3). So the thread that has
+//! synced a log writes the offset into the file SYNCED, in one write that is not synced itself. It survives a
+//! crash of the process; after a loss of power it may hold an older offset or nothing, never one too large.
+//! Layout: docs/format.md, "SYNCED".
 //!
-//! The file is no condition of anything: if it is missing, damaged, or about another log, nothing is known.
+//! Nothing requires the file: if it is missing, damaged, or about another log, it is ignored.
 
 use std::path::Path;
 

@@ -1,17 +1,17 @@
 //! Appends records to a log. Layout: docs/format.md, "WAL"; the inverse of this file is `reader.rs`.
 //!
-//! One append is one `write_at` (for payloads up to about a mebibyte), so it can run under the database's log lock.
-//! The writer never syncs after [`Writer::create`]: whoever holds [`Writer::file`] syncs outside that lock, and
-//! calls [`Writer::poison`] if that fails (WAL-1).
+//! One append is one `write_at` (for payloads up to about 1 MiB), so it can run under the database's log lock.
+//! The writer never syncs after [`Writer::create`]: the holder of [`Writer::file`] syncs outside that lock, and
+//! calls [`Writer::poison`] if the sync fails (WAL-1).
 //!
-//! The file is zeroed a little ahead of the records: a sync then finds its length unchanged and need not write
-//! metadata, and a small write into a page that is there takes half the time of one that grows the file. Pieces are small:
-//! those of a mebibyte make Linux use page-cache folios that slow every later small write down (measured: 1.7 instead of
-//! 0.75 µs).
+//! The writer zeroes the file a little ahead of the records. A sync then finds the length unchanged and need
+//! not write metadata, and a small write into an existing page takes half the time of one that grows the file.
+//! It zeroes small pieces: after pieces of 1 MiB Linux uses page-cache folios that slow every later small write
+//! down (measured: 1.7 instead of 0.75 µs).
 //!
-//! Where nobody syncs, large records are not zeroed for, and the kernel is not asked to write back: a log whose
-//! memtable is flushed goes away before it would have to be on the disk, and its bytes would only be in the way of the
-//! table's (docs/decisions/0030).
+//! If no thread syncs, the writer does not zero ahead of large records and does not ask the kernel to write
+//! back. Such a log is deleted when its memtable is flushed, before it has to be on the disk, and writing it
+//! back would only delay the table's bytes (docs/decisions/0030).
 
 use std::path::Path;
 

@@ -1,16 +1,17 @@
-//! The table cache: which tables are open, at most so many of them.
+//! The table cache: keeps tables open, up to a limit.
 //!
-//! A version's file metadata embeds an `Arc<TableHandle>`; the handle has the slot with the open table, so a hit
-//! is one load. A miss opens the table and registers its handle here; when too many are open, a CLOCK over the
-//! handles closes those that were not used lately. Closing frees index, filter, cached blocks and the file.
+//! A version's file metadata embeds an `Arc<TableHandle>`; the handle has the slot with the open table, so a
+//! hit is one load. A miss opens the table and registers its handle here. If too many tables are open, a CLOCK
+//! over the handles closes those not used recently. Closing frees index, filter, cached blocks and the file.
 //!
-//! * TABLECACHE-1  At most `max_open_files` slots are full. A table that an iterator or a value still uses stays open beyond
-//!                 that until they let go; whoever asks for it meanwhile gets the same one, not a second descriptor.
-//! * TABLECACHE-2  One thread opens a table while others wait for it: a handle's `opening` lock is held over the opening,
-//!                 the ring's lock never over I/O.
+//! * TABLECACHE-1  At most `max_open_files` slots are full. A table that an iterator or a value still uses
+//!                 stays open beyond that until they release it; a lookup meanwhile gets the same open table,
+//!                 not a second descriptor.
+//! * TABLECACHE-2  One thread opens a table while others wait: it holds the handle's `opening` lock while it
+//!                 opens. No thread holds the ring's lock during I/O.
 //! * TABLECACHE-3  A handle that is dropped closes its table; the ring holds handles weakly and forgets them in passing.
-//! * TABLECACHE-4  Where the process may open no more files, every table that nobody uses is closed before an open fails for
-//!                 it.
+//! * TABLECACHE-4  If the process has reached its limit of open files, every unused table is closed before an
+//!                 open fails because of it.
 
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -32,7 +33,8 @@ pub(crate) struct TableHandle {
     pub(crate) size: u64,
     slot: ArcSwapOption<Table>,
     touched: AtomicBool,
-    /// Held while the table is opened. What was opened last, which may be in use although its slot is empty.
+    /// Held while the table is opened. Has the table opened last, which may be in use although its slot is
+    /// empty.
     opening: Mutex<Weak<Table>>,
 }
 
@@ -211,7 +213,7 @@ impl TableCache {
         }
     }
 
-    /// Closes every table that nobody uses.
+    /// Closes every unused table.
     pub(crate) fn close(&self) {
         self.close_down_to(0);
     }

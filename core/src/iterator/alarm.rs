@@ -1,15 +1,15 @@
-//! Tells the database that a reader has met a long run of garbage.
+//! Tells the database that a reader has passed a long run of garbage.
 //!
-//! Ringing takes no lock but the alarm's own, so that a reader may do it anywhere.
+//! Ringing takes only the alarm's own lock, so a reader may do it anywhere.
 
 use crate::memory;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex};
 
-/// Entries that a reader passes over between two that it shows before it tells.
+/// How many hidden entries in a row a reader passes before it rings.
 pub(crate) const LONG_RUN: u32 = 1 << 15;
 
-/// Rung by readers, looked at by one thread.
+/// Rung by readers, checked by one thread.
 pub(crate) struct Alarm {
     is_rung: AtomicBool,
     key: Mutex<Option<Vec<u8>>>,
@@ -27,7 +27,8 @@ impl Alarm {
         })
     }
 
-    /// Tells of a run in whose middle `user_key` lies. Of several only the first is kept until it has been seen to.
+    /// Reports a run with `user_key` in its middle. Only the first of several is kept until it has been
+    /// handled.
     #[cold]
     pub(crate) fn ring(&self, user_key: &[u8]) {
         let mut key = self.key.lock();

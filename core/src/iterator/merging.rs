@@ -1,20 +1,21 @@
-//! Joins many sorted iterators into one.
+//! Merges many sorted iterators into one.
 //!
-//! A binary heap of the children that stand on an entry, the next one at its top; in the other direction the
-//! order is turned around. A step costs one comparison while the same child stays in front, because the runner-up is
+//! It is a binary heap of the children that are on an entry, with the next entry at the top; backward the order
+//! is reversed. A step costs one comparison while the same child stays in front, because the runner-up is
 //! remembered, and none while only one child is left.
 //!
 //! * MERGE-1  `heap` holds exactly the children that are valid, in heap order for `direction`; its top is current.
-//! * MERGE-2  Forward, every child in the heap stands at or after the current entry, and everything it has after the
-//!            current entry is still ahead of it; backward, the mirror image. A change of direction seeks every other
-//!            child to its place at the other side of the current entry.
-//! * MERGE-4  The heap has the first bytes of each child's key, so that most comparisons ask no child. They are renewed when a
-//!            child is ordered anew; the current one may move within its reach meanwhile, where it stays in front.
+//! * MERGE-2  Forward, every child in the heap is on its first entry at or after the current one; backward, on
+//!            its last entry at or before it. A change of direction seeks every other child to the other side
+//!            of the current entry.
+//! * MERGE-4  The heap has the first bytes of each child's key, so that most comparisons need not read the
+//!            child. They are updated when a child is sorted again. The current child may move meanwhile, as
+//!            long as it stays in front.
 //! * MERGE-3  After an error the heap is empty, so the iterator is not valid until the next seek.
-//! * MERGE-5  Every child on a heavy entry but the current one rests: large entries are in memory one at a time, and two during
-//!            a seek.
+//! * MERGE-5  Every child on a heavy entry rests, except the current one: one large entry is in memory at a
+//!            time, and two during a seek.
 //!
-//! Which of several versions a reader sees is `visible.rs`'s business.
+//! `visible.rs` selects the version of a key that a reader sees.
 
 use super::{InternalIterator, out_of_order};
 use crate::error::Result;
@@ -37,7 +38,7 @@ pub(crate) enum Reach<'a> {
     Backward(Option<KeyRef<'a>>),
 }
 
-/// A child that stands on an entry.
+/// A child that is on an entry.
 struct Standing {
     /// The first bytes of its key (MERGE-4).
     head: (u64, u64),
@@ -61,7 +62,7 @@ pub(crate) struct MergingIterator<I> {
 }
 
 impl<I: InternalIterator> MergingIterator<I> {
-    /// Joins `children`; stands nowhere until it is told to seek.
+    /// Merges `children`; is on no entry until its first seek.
     pub(crate) fn new(children: Vec<I>) -> MergingIterator<I> {
         MergingIterator {
             heap: Vec::new(),
@@ -105,7 +106,7 @@ impl<I: InternalIterator> MergingIterator<I> {
             Some(heavy) if self.heap[0].child != heavy => self.rest(heavy),
             _ => {}
         }
-        // It rests only if another one stands on the same key, which IKEY-2 rules out.
+        // It rests only if another child is on the same key, which IKEY-2 rules out.
         self.wake_top()
     }
 
@@ -441,7 +442,7 @@ mod tests {
             }
         }
 
-        /// Where it stands. Requires that it is awake.
+        /// The key that it is on. Requires that it is awake.
         fn place(&self) -> usize {
             assert!(!self.rests, "it rests");
             self.place.unwrap()
@@ -615,7 +616,7 @@ mod tests {
         assert_eq!(merged.key().user_key, b"02");
         merged.next().unwrap_err();
         assert!(!merged.valid());
-        // Where it is the first, it has not rested.
+        // If it is the first, it has not rested.
         let (key, trailer) = entry(3, 3);
         merged.seek(KeyRef::new(&key, trailer)).unwrap();
         assert_eq!(merged.value(), b"03");
@@ -632,7 +633,7 @@ mod tests {
 
     #[test]
     fn heavy_entries_of_one_internal_key_come_once_from_each_and_awake() {
-        // IKEY-2 is broken, and whoever looks for that sees both.
+        // IKEY-2 is violated; a check for that sees both entries.
         for count in 2..5 {
             let lists = || (0..count).map(|_| List::new(vec![entry(1, 3), entry(2, 6)]));
             let mut merged = MergingIterator::new(lists().collect());

@@ -1,8 +1,9 @@
-//! The one interface of everything that walks entries in the order of the tree.
+//! The common interface of all iterators over internal entries.
 //!
 //! `memtable`, `sstable` and `version` implement it; `merging.rs` joins many into one; `visible.rs` turns
-//! internal entries into what a reader at one sequence number may see. The caller checks `valid` before `key`
-//! and `value`; `alarm.rs` tells when a reader had to pass over very much. After an error the iterator is not valid and stays so until the next seek.
+//! internal entries into those that a reader at one sequence number sees; `alarm.rs` reports a long run of
+//! hidden entries. The caller checks `valid` before `key` and `value`. After an error the iterator is not valid
+//! until the next seek.
 
 use crate::error::{Error, Result};
 use crate::key::{KeyRef, Trailer};
@@ -18,7 +19,7 @@ pub(crate) const RESEEK_AFTER: u32 = 8;
 
 /// Walks internal entries (every version, tombstones too) in the order of [`KeyRef`].
 pub(crate) trait InternalIterator: Send {
-    /// Whether the iterator stands on an entry.
+    /// Whether the iterator is on an entry.
     fn valid(&self) -> bool;
 
     /// Moves to the first entry.
@@ -53,13 +54,13 @@ pub(crate) trait InternalIterator: Send {
     /// The value of this entry (empty for a tombstone); lives until the next move. Requires `valid`.
     fn value(&self) -> &[u8];
 
-    /// User key and value of the entry it stands on. Requires `valid`.
+    /// User key and value of the current entry. Requires `valid`.
     #[inline]
     fn entry(&self) -> (&[u8], &[u8]) {
         (self.key().user_key, self.value())
     }
 
-    /// Whether it stands on an entry whose memory it can give back.
+    /// Whether it is on an entry whose memory it can release.
     #[inline]
     fn is_heavy(&self) -> bool {
         false
@@ -108,8 +109,8 @@ pub(crate) fn step_over_key(
     Ok(())
 }
 
-/// What a seek has met that does not lead beyond what was to be left: entries are not where their order has them. Whoever went
-/// on from there could be led back for ever.
+/// The error of a seek that does not get past the entries it should leave: entries are out of order. Continuing
+/// from there could loop for ever.
 #[cold]
 fn out_of_order() -> Error {
     Error::unaccounted("keys out of order: a seek leads to what it was to leave behind")

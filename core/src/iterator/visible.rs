@@ -1,12 +1,14 @@
-//! What a reader at one sequence number sees: per user key its newest visible entry, tombstones left out.
+//! The entries that a reader at one sequence number sees: the newest visible entry of each user key, without
+//! tombstones.
 //!
-//! * VISIBLE-1  Going forward, the inner iterator stands on the entry shown. Going backward, it stands before every
-//!              version of the user key shown, and key and value are copies: the newest version comes last that way. Where
-//!              the inner iterator knows that there is one version only, it stands on that in both directions.
-//! * VISIBLE-2  Versions of one key are stepped over one by one up to [`RESEEK_AFTER`], then by a seek: a key that was
+//! * VISIBLE-1  Forward, the inner iterator is on the shown entry. Backward, it is before every version of the
+//!              shown user key, and key and value are copies, because the newest version comes last in this
+//!              direction. If the inner iterator knows that the key has only one version, it is on that entry
+//!              in both directions.
+//! * VISIBLE-2  It steps over up to [`RESEEK_AFTER`] versions of one key one by one, and then seeks: a key
 //!              overwritten a million times costs a few seeks.
-//! * VISIBLE-3  After such a seek the inner iterator stands strictly beyond what was left, or it is an error: every loop here
-//!              ends, whatever a block holds.
+//! * VISIBLE-3  After such a seek the inner iterator must be strictly beyond the versions it left; otherwise
+//!              that is an error. So every loop here ends, whatever a block contains.
 
 use crate::effort;
 use crate::error::{Error, Result};
@@ -28,16 +30,16 @@ pub(crate) struct VisibleIterator<I> {
     key: Vec<u8>,
     /// The value shown if that is copied.
     value: Vec<u8>,
-    /// Told of every long run of deleted keys.
+    /// Rung at every long run of deleted keys.
     alarm: Option<Arc<Alarm>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum At {
     Nowhere,
-    /// `inner` stands on the entry.
+    /// `inner` is on the entry.
     Inner,
-    /// `key` and `value` hold the entry; `inner` stands before it.
+    /// `key` and `value` have the entry; `inner` is before it.
     Copied,
 }
 
@@ -59,7 +61,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
         self
     }
 
-    /// The inner iterator, if it stands on the entry shown: it may be moved to another one that is to be shown.
+    /// The inner iterator, if it is on the shown entry; it may be moved to another entry to show.
     pub(crate) fn standing(&mut self) -> Option<&mut I> {
         (self.at == At::Inner).then_some(&mut self.inner)
     }
@@ -147,7 +149,8 @@ impl<I: InternalIterator> VisibleIterator<I> {
                 self.settle_forward()
             }
             At::Copied => {
-                // VISIBLE-1: `inner` stands before all versions of `key`; go after all of them, whose numbers are not 0.
+                // VISIBLE-1: `inner` is before all versions of `key`; move past all of them (their numbers are
+                // not 0).
                 self.inner.seek(KeyRef::new(&self.key, Trailer::OLDEST))?;
                 if self.inner.valid() && self.inner.key().user_key <= &self.key[..] {
                     return Err(out_of_order());
@@ -176,13 +179,13 @@ impl<I: InternalIterator> VisibleIterator<I> {
         }
     }
 
-    /// Whether `inner`, if it is to be shown, stands on what a reader at the number sees.
+    /// Whether the entry of `inner`, if it is shown, is the one that a reader at the number sees.
     fn is_on_what_is_shown(&self) -> bool {
         self.at != At::Inner
             || self.inner.valid() && self.inner.key().trailer.sequence() <= self.sequence
     }
 
-    /// Steps `inner` back until it stands on a smaller user key than `self.key`.
+    /// Steps `inner` back until it is on a user key smaller than `self.key`.
     fn retreat_before_key(&mut self) -> Result<()> {
         let mut steps = 0;
         while self.inner.valid() && self.inner.key().user_key == self.key {

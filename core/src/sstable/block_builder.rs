@@ -1,11 +1,11 @@
 //! Writes the raw bytes of one data block. The inverse is `block/stored.rs`; layout: docs/format.md, "SSTable".
 //!
-//! * BLOCK-1  At a restart point nothing is shared with the entry before: its key stands in the block as a whole.
-//!            The first entry is a restart point.
-//! * BLOCK-2  Only bytes of the user key are shared; the trailer of every entry is stored in full.
-//! * BLOCK-3  Between two restart points the user keys that share bytes take, rebuilt, at most
-//!            [`MAX_REBUILT_BYTES`]: going backward a reader rebuilds all of them at once.
-//! * BLOCK-4  Every entry begins below 4 GiB: the caller cuts the block long before (restart points are u32).
+//! * BLOCK-1  An entry at a restart point shares no bytes with the entry before it: the block stores its whole
+//!            key. The first entry is a restart point.
+//! * BLOCK-2  Entries share only bytes of the user key; the trailer of every entry is stored in full.
+//! * BLOCK-3  The user keys that share bytes between two restart points have, when rebuilt, at most
+//!            [`MAX_REBUILT_BYTES`]: a reader that goes backward rebuilds all of them at once.
+//! * BLOCK-4  Every entry begins below 4 GiB (restart points are u32): the caller ends the block long before.
 
 use crate::coding::{MAX_VARINT_BYTES, put_u32, put_varint};
 use crate::error::{Error, Result};

@@ -1,26 +1,27 @@
-//! The block cache: which data blocks stay in memory, at most so many bytes of them, over all tables.
+//! The block cache: keeps data blocks of all tables in memory, up to a limit in bytes.
 //!
 //! Every open table owns [`BlockSlots`], a slot per data block. A lookup asks the table for block number i and
-//! never comes here; this file fills slots, empties them, and counts. Callers: `reader.rs` only.
+//! does not use this file, which fills and empties slots, and counts. Its only caller is `reader.rs`.
 //!
-//! * CACHE-1  The blocks in all slots take at most `capacity` bytes: room is reserved, and other blocks evicted, before
-//!            a block enters its slot. A block larger than the capacity is never admitted.
+//! * CACHE-1  The blocks in all slots take at most `capacity` bytes: before a block enters its slot, the cache
+//!            reserves room and evicts other blocks. A block larger than the capacity is never admitted.
 //! * CACHE-2  A slot changes only under the lock of its shard. Each full slot has one entry in that shard's ring, at
 //!            the block's `ring_position`, and each entry one full slot.
-//! * CACHE-3  When a table closes, its entries leave the rings at once, and their bytes are free.
-//! * CACHE-4  No lock is held while reading a file, nor two at a time, but for that of the slabs, which is taken last.
-//! * CACHE-5  A hit writes to no memory that other threads write to, but for the block's mark when it is clear.
-//! * CACHE-6  A table that is closed in a forked child leaves the cache alone: the shards' locks may be held by threads
-//!            that only the parent has.
-//! * CACHE-7  The blocks in slots and the unused parts of slabs take at most a sixteenth more than the capacity: beyond that
-//!            only blocks with a piece of a slab enter, which takes nothing more.
+//! * CACHE-3  When a table closes, its entries leave the rings at once, and their bytes are freed.
+//! * CACHE-4  No thread holds a lock while it reads a file, or holds two locks at once; the exception is the
+//!            lock of the slabs, which is taken last.
+//! * CACHE-5  A hit writes to no memory that other threads write to, except the block's mark if it is clear.
+//! * CACHE-6  A table closed in a forked child does not touch the cache: threads that exist only in the parent
+//!            may hold the shards' locks.
+//! * CACHE-7  The blocks in slots and the unused parts of slabs take at most a sixteenth more than the
+//!            capacity: above that, only blocks already in a slab enter, which takes no more memory.
 //!
 //! A shard is a CLOCK: a ring of entries and a hand. A hit marks its block; the hand clears marks and evicts the
 //! first block without one. Evicted blocks that a value or an iterator still holds are counted as pinned.
 //!
-//! A block enters at its second miss: one that is read once takes no memory, and costs what it costs without a cache
-//! (docs/decisions/0056). If the cache is full, the second miss must come before blocks of about the cache's size were passed
-//! over: what is read rarely drives nobody out (docs/decisions/0031).
+//! A block enters at its second miss: a block read once takes no memory, and costs the same as without a cache
+//! (docs/decisions/0056). If the cache is full, the second miss must come before other blocks of about the
+//! cache's size have been turned away, so that rarely read blocks evict nothing (docs/decisions/0031).
 
 use crate::error::Result;
 use crate::memory::{self, MemoryGauge};
@@ -52,7 +53,7 @@ impl BlockSlots {
         self.slots[number].store(Some(block));
     }
 
-    /// What is in slot `number`. The guard must not outlive the call that took it (TABLE-7).
+    /// The block in slot `number`. The guard must not outlive the call that took it (TABLE-7).
     #[inline]
     pub(crate) fn load(&self, number: usize) -> Guard<Option<Block>> {
         self.slots[number].load()
@@ -195,7 +196,7 @@ fn lane() -> usize {
     LANE.with(|lane| *lane)
 }
 
-/// What the cache holds and did.
+/// The cache's size and counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct BlockCacheStats {
     pub(crate) capacity: usize,
@@ -418,7 +419,8 @@ impl BlockCache {
         };
         let (before, after) = (block.charge(), flat.charge());
         let home = slots.shard(number);
-        // What it takes beyond the stored form is reserved first (CACHE-1); what it takes less is freed behind.
+        // Memory beyond the stored form's is reserved first (CACHE-1); if the flat form needs less, the rest is
+        // freed afterwards.
         if !self.has_memory_for(&flat) || after > before && !self.reserve(after - before, home) {
             return flat;
         }
@@ -459,7 +461,7 @@ impl BlockCache {
                     used = before - freed;
                 }
                 None if empty == SHARDS => {
-                    // Everything is reserved by others who are inserting right now.
+                    // Other threads that are inserting now have reserved everything.
                     self.used.fetch_sub(charge, Ordering::Relaxed);
                     return false;
                 }
@@ -473,7 +475,8 @@ impl BlockCache {
         true
     }
 
-    /// Empties the slots of a table that closes (CACHE-3). Nobody inserts into them any more; others may evict.
+    /// Empties the slots of a table that closes (CACHE-3). No thread inserts into them any more; others may
+    /// evict.
     pub(crate) fn release(&self, slots: &Arc<BlockSlots>) {
         if crate::env::fork_count() != self.forks {
             return;
@@ -497,7 +500,7 @@ impl BlockCache {
         }
     }
 
-    /// Empties the cache, and gives its memory back but for that of blocks that somebody holds.
+    /// Empties the cache and frees its memory, except that of blocks still held.
     pub(crate) fn close(&self) {
         for shard in &self.shards {
             let mut ring = shard.lock();

@@ -3,17 +3,18 @@
 //! * TABLE-3  Keys arrive in strictly ascending order (checked in every build).
 //! * TABLE-4  When `finish` returns, the file's bytes are durable. Its name is not: the caller syncs the directory
 //!            before anything relies on the table.
-//! * TABLE-10  What the table is said to hold comes from its finished blocks: every entry is decoded again. Of the first
-//!             blocks, of one in eight later ones and of all that are not compressed these are the bytes that go to the file,
-//!             checked and unpacked as a reader would; of the others those that go into the codec, since to unpack all would
-//!             cost more than all other checks. The filter is made of the keys found so, and is asked for the first ones and
-//!             for one in sixteen later ones. Which these are depends on the file's id, so that no fault can lie beside them in
-//!             table after table.
-//! * TABLE-5  After an error the builder answers every call with that error, and the file is garbage: the caller
-//!            removes it.
+//! * TABLE-10  The table's facts (counts, bounds, sums) come from its finished blocks: the builder decodes
+//!             every entry again. For the first blocks, for one in eight later ones and for all uncompressed
+//!             ones, it decodes the bytes that go to the file, checked and decompressed as by a reader. For the
+//!             others it decodes the input of the codec, because decompressing all would cost more than all
+//!             other checks. The filter is built from the keys decoded in this way, and is then tested with the
+//!             first keys and one in sixteen later ones. The file's id determines the samples, so that no fault
+//!             can escape them in table after table.
+//! * TABLE-5  After an error the builder returns that error from every call, and the file is garbage: the
+//!            caller removes it.
 //!
-//! Writes go out in pieces of about 256 KiB (a larger block by itself), and every MiB the system is asked to
-//! start writing them back, so that the sync at the end finds little left to do.
+//! The builder writes pieces of about 256 KiB (a larger block by itself), and after every MiB asks the system
+//! to start writing them back, so that little is left for the sync at the end.
 
 use std::path::{Path, PathBuf};
 
@@ -42,7 +43,7 @@ const CHECKED_BLOCK_IN: u64 = 8;
 /// The first keys of a table, each of which the filter is asked for, and of how many later ones it is one.
 const CHECKED_KEYS: usize = 1024;
 const CHECKED_KEY_IN: u64 = 16;
-/// What is kept of the memory that a block was unpacked in.
+/// How much of the memory for decompressing a block is kept.
 const MAX_KEPT_BYTES: usize = 4 << 20;
 /// Bytes written before the system is asked to write them back.
 const WRITEBACK_BYTES: u64 = 1 << 20;
@@ -70,11 +71,11 @@ impl Default for TableOptions {
     }
 }
 
-/// What a finished table holds.
+/// The facts about a finished table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TableSummary {
     pub(crate) file_size: u64,
-    /// What its entries come to, told from the blocks as they can be read.
+    /// The sum of its entries, computed from the blocks as a reader gets them.
     pub(crate) sum: Sum,
     /// The first and last encoded internal key.
     pub(crate) smallest: Vec<u8>,
@@ -99,7 +100,8 @@ pub(crate) struct Builder {
     encoder: Encoder,
     block: BlockBuilder,
     index: IndexBuilder,
-    /// What the finished blocks hold, and the hash of every distinct user key in them (TABLE-10).
+    /// The facts about the finished blocks' entries, and the hash of every distinct user key in them
+    /// (TABLE-10).
     tally: Tally,
     hashes: Vec<u64>,
     /// Entries that were added, those of them with the key of the one before, and their smallest and largest number.
@@ -478,12 +480,12 @@ struct Output {
     /// Bytes handed to the file.
     written: u64,
     writeback_from: u64,
-    /// Where a block is unpacked when it is read back.
+    /// The buffer for decompressing a block that is read back.
     unpacked: Vec<u8>,
 }
 
 impl Output {
-    /// Where the next byte goes.
+    /// The offset of the next byte.
     fn offset(&self) -> u64 {
         self.written + self.buffer.len() as u64
     }

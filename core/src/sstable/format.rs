@@ -48,7 +48,7 @@ pub(crate) const MAX_RAW_BLOCK_BYTES: u64 =
 /// The largest `block_size` option.
 pub(crate) const MAX_BLOCK_SIZE: usize = 1 << 28;
 
-/// What a block holds; part of its checksum (TABLE-2).
+/// The kind of a block; part of its checksum (TABLE-2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum BlockKind {
@@ -79,7 +79,7 @@ impl BlockKind {
 /// The first kind of a block that a reader which does not know it passes over; one of a smaller kind it has to know.
 const FIRST_SKIPPABLE_KIND: u8 = 8;
 
-/// A block that stands between the index and the properties, which name it: for kinds to come.
+/// A block between the index and the properties, which name it: for future kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FurtherBlock {
     /// Of a number that is no [`BlockKind`]; at most 15.
@@ -130,7 +130,7 @@ impl FurtherBlock {
     }
 }
 
-/// Where a block's payload is. Its trailer follows it.
+/// The place of a block's payload. Its trailer follows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct BlockHandle {
     pub(crate) offset: u64,
@@ -139,7 +139,7 @@ pub(crate) struct BlockHandle {
 }
 
 impl BlockHandle {
-    /// Where the trailer ends; `None` if that is no offset.
+    /// The end of the trailer; `None` if that is not a valid offset.
     pub(crate) fn end(self) -> Option<u64> {
         self.offset
             .checked_add(self.length)?
@@ -199,7 +199,7 @@ fn check_version(path: &Path, version: u32) -> Result<()> {
     )))
 }
 
-/// Where the parts after the data blocks are.
+/// The places of the parts after the data blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Footer {
     pub(crate) index: BlockHandle,
@@ -211,8 +211,9 @@ pub(crate) struct Footer {
 }
 
 impl Footer {
-    /// Where the data blocks end, if filter, index, properties and the footer itself, which is at `footer_at`, follow them
-    /// without a gap (TABLE-1), but for further blocks between index and properties: [`Footer::is_filled_by`].
+    /// The end of the data blocks, if filter, index, properties and the footer itself (at `footer_at`) follow
+    /// them without a gap (TABLE-1). Further blocks may be between index and properties:
+    /// [`Footer::is_filled_by`].
     pub(crate) fn data_end(&self, footer_at: u64) -> Option<u64> {
         let index_at = self.index.offset;
         let data_end = match self.filter {
@@ -319,13 +320,13 @@ impl<'a> RawBlock<'a> {
         self.file_id == file_id && self.offset == offset
     }
 
-    /// The bytes, borrowed if they belong to somebody else.
+    /// The bytes, borrowed if another object owns them.
     #[cfg(test)]
     pub(crate) fn into_bytes(self) -> Cow<'a, [u8]> {
         self.bytes
     }
 
-    /// The bytes, copied if they belong to somebody else.
+    /// The bytes, copied if another object owns them.
     pub(crate) fn into_owned(self) -> Result<Vec<u8>> {
         match self.bytes {
             Cow::Borrowed(bytes) => memory::copy_of(bytes, "a block"),
@@ -333,7 +334,7 @@ impl<'a> RawBlock<'a> {
         }
     }
 
-    /// Bytes that nobody checked, for tests and fuzzing of what is behind the checksum.
+    /// Unchecked bytes, for tests and fuzzing of the code after the checksum.
     #[cfg(any(test, feature = "internals"))]
     pub(crate) fn unchecked(bytes: Vec<u8>) -> RawBlock<'static> {
         RawBlock {

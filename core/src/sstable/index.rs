@@ -1,17 +1,17 @@
-//! The index of a table: which data block a key belongs to. Built in one piece, read in one piece, and kept flat
-//! in memory. Layout: docs/format.md, "SSTable".
+//! The index of a table: which data block a key belongs to. It is built and read in one piece, and kept flat in
+//! memory. Layout: docs/format.md, "SSTable".
 //!
-//! * FENCE-1  Every data block has a fence, an internal key: all keys of the block are at or after its fence and
-//!            before the next one's. The first fence is the smallest internal key there is.
-//! * FENCE-2  A fence is as short as FENCE-1 allows: where the user keys on both sides differ, the shortest prefix of the
-//!            right one that is after the left one. So the entries of one user key at or after a seek target are
-//!            never in the block before the one that [`Index::find`] names, and if that block has none, the first
-//!            entry of the next block is the one sought; and a lookup of one key touches one block only.
+//! * FENCE-1  Every data block has a fence, an internal key: all keys of the block are >= its fence and < the
+//!            next block's fence. The first fence is the smallest possible internal key.
+//! * FENCE-2  A fence is as short as FENCE-1 allows: if the user keys on both sides differ, it is the shortest
+//!            prefix of the right key that is greater than the left key. So entries >= a seek target are never
+//!            in a block before the one that [`Index::find`] returns; if that block has none, the result is the
+//!            first entry of the next block. A lookup of one key reads only one block.
 //! * FENCE-3  Data blocks follow one another without a gap, so the offset of a block is the end of the one before.
 //!
-//! In memory the fences stand without their common prefix in one buffer, and beside them the next eight bytes of
-//! each as a number, its head: a search compares numbers and looks into the buffer only where they are equal. Heads are
-//! searched by way of every sixteenth, which stay in the processor's cache where all of them would not.
+//! In memory one buffer has the fences without their common prefix. Beside it, the next eight bytes of each
+//! fence are kept as a number, its head: a search compares heads and looks into the buffer only if they are
+//! equal. It first searches every sixteenth head; these stay in the CPU cache, where all heads would not fit.
 
 use std::cmp::Ordering;
 
@@ -30,7 +30,7 @@ use crate::sstable::format::{BLOCK_TRAILER_BYTES, BlockHandle};
 pub(crate) struct IndexBuilder {
     entries: Vec<u8>,
     count: u64,
-    /// Where the last block's entry begins.
+    /// The start of the last block's entry.
     last_at: usize,
 }
 
@@ -107,7 +107,7 @@ const INDEX: &str = "a table's index";
 /// Heads that are searched one by one.
 const GROUP: usize = 16;
 
-/// What a search in an index begins with.
+/// The start of a search in an index.
 #[derive(Clone, Copy)]
 enum Begun<'a> {
     Found(usize),
@@ -531,7 +531,7 @@ mod tests {
         assert!(parse([(b"", later, 24, 10), (b"m", newest, 39, 10)]).is_some());
         assert!(parse([(b"a", newest, 24, 10), (b"m", newest, 39, 10)]).is_some());
         assert!(parse([first, (b"", newest, 39, 10)]).is_some());
-        // A count that the bytes have no room for is told before anything is allocated for it.
+        // A count too large for the bytes is an error before anything is allocated for it.
         let mut many = Vec::new();
         put_varint(&mut many, 1 << 30);
         many.resize(60, 0);

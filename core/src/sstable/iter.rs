@@ -1,15 +1,16 @@
 //! Walks the entries of one table, block by block.
 //!
-//! * TABLE-8  The iterator holds its table and its current block by counted references, and what it read ahead; nothing
-//!            else between calls. A slow iterator keeps one file open, one block and at most `readahead` bytes in memory,
-//!            which count as pinned.
+//! * TABLE-8  Between calls the iterator holds counted references to its table and its current block, and the
+//!            blocks it read ahead, and nothing else. So a slow iterator keeps one file open, and one block and
+//!            at most `readahead` bytes in memory, which count as pinned.
 //! * TABLE-9  After an error the iterator is not valid until the next seek.
-//! * TABLE-12  An iterator that rests has no block but a copy of its entry's key. Before anything but a seek it wakes: it reads
-//!             the block again and stands on the same entry. So a merge of many tables holds the large blocks of one of them.
+//! * TABLE-12  A resting iterator has a copy of its entry's key instead of a block. Before any move except a
+//!             seek it wakes: it reads the block again and returns to the same entry. So a merge of many tables
+//!             holds the large blocks of only one of them.
 //!
-//! A scan forward over blocks that are not cached reads ahead: twice as many bytes with each read, up to the
-//! `readahead` it was made with. A seek begins anew, so that point reads stay small. Blocks that were read ahead enter
-//! the cache only where there is room: a long scan does not drive out what others use.
+//! A forward scan over uncached blocks reads ahead: each read is twice as long as the one before, up to the
+//! iterator's `readahead`. A seek starts again with a small read, so that point reads stay small. Blocks read
+//! ahead enter the cache only if there is room, so that a long scan does not evict blocks that others use.
 
 use crate::error::{Error, Result};
 use crate::iterator::InternalIterator;
@@ -22,11 +23,12 @@ use crate::sync::Arc;
 
 /// The first read of more than a block takes this many bytes.
 const FIRST_READAHEAD: usize = 16 << 10;
-/// What the buffers of all iterators take before each that reads on reads the smallest window only.
+/// The memory of all iterators' buffers above which each uses only the smallest window.
 const MOST_READAHEAD: usize = 32 << 20;
 
-/// The block of a larger value is given back while an iterator rests: reading it again takes a millisecond, and a merge may be of
-/// dozens of tables. A block that is as large with many entries is not: it would be read again for each of them.
+/// While an iterator rests, it releases a block with a value larger than this: reading it again takes a
+/// millisecond, and a merge may have dozens of tables. It keeps an equally large block of many entries, which
+/// would be read again for each of them.
 pub(super) const RESTING_BYTES: usize = 4 << 20;
 /// An entry with a longer key does not rest: its key is most of what it holds, and others are compared with that.
 pub(super) const LONGEST_RESTING_KEY: usize = 64 << 10;
@@ -40,9 +42,9 @@ pub(crate) struct TableIterator {
     number: usize,
     cursor: Option<AnyCursor>,
     valid: bool,
-    /// Whether the block that the cursor is in may be one that is given back while the iterator rests.
+    /// Whether the cursor's block may be one to release while the iterator rests.
     is_in_heavy: bool,
-    /// The entry it stands on while it rests (TABLE-12); there is no cursor then.
+    /// Its entry while it rests (TABLE-12); there is then no cursor.
     resting: Option<Box<Resting>>,
     run: Run,
 }
@@ -66,7 +68,7 @@ struct Run {
     counted: usize,
     first: usize,
     blocks: usize,
-    /// How much the next read takes; 0 until two blocks behind one another were missing.
+    /// The length of the next read; 0 until two successive blocks were not cached.
     window: usize,
     /// The block after the last one read from the file.
     expected: Option<usize>,
@@ -147,7 +149,8 @@ impl TableIterator {
         }
     }
 
-    /// What key and value of the entry it stands on lie in, where they are; it stands nowhere then.
+    /// Takes the owner of the current entry's key and value, and their place in it; afterwards the iterator is
+    /// on no entry.
     pub(crate) fn keep_entry(&mut self) -> Option<KeptBlock> {
         self.valid = false;
         // A cursor's buffers and its block stay where they are when it is moved.
@@ -191,7 +194,7 @@ impl TableIterator {
         self.is_in_heavy = false;
     }
 
-    /// Whether the entry it stands on, in a block that is large, is most of that.
+    /// Whether the current entry is most of a large block.
     #[cold]
     fn is_on_large_value(&self) -> bool {
         if !self.valid || self.cursor.is_none() {
@@ -251,7 +254,7 @@ impl TableIterator {
             .block_from_run(number, run.first, &run.buffer, self.fill_cache)
     }
 
-    /// Runs `step` on the cursor of block `number`; true if it then stands on an entry.
+    /// Runs `step` on the cursor of block `number`; true if it is then on an entry.
     fn place(&mut self, number: usize, step: impl FnOnce(&mut AnyCursor) -> Moved) -> Result<bool> {
         let cursor = self.enter(number)?;
         match step(cursor) {
@@ -428,7 +431,7 @@ fn no_block() -> ! {
     panic!("TABLE-12: the value of a table's iterator that has no block")
 }
 
-/// What a step answers that had to be preceded by a seek, or by waking (TABLE-12).
+/// The error of a step without the seek or waking that it needs first (TABLE-12).
 #[cold]
 fn stepped_without_a_block() -> Error {
     Error::internal("a step of a table's iterator that has no block")

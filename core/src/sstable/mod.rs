@@ -1,17 +1,17 @@
 //! SSTables: immutable sorted files of internal entries, and everything that reads and writes them.
 //!
 //! * `format.rs`        header, block trailer, footer, properties
-//! * `block_builder.rs` writes a data block          `block/`     holds one in memory and reads it
+//! * `block_builder.rs` writes a data block          `block/`     a data block in memory
 //! * `block_cache.rs`   which data blocks stay in memory
-//! * `index.rs`         which block a key belongs to  `filter.rs` which keys are certainly absent
+//! * `index.rs`         which block a key belongs to  `filter.rs` a Bloom filter of the keys
 //! * `builder.rs`       writes a whole table          `reader.rs` opens one and answers lookups
-//! * `iter.rs`          walks a table                 `span.rs`   walks a stretch of a block, without asking anyone
-//! * `tail.rs`          the header, and what follows the data blocks, as an open table needs them
-//! * `tally.rs`         what the entries of a table's blocks come to
-//! * `salvage.rs`       reads what is left of a damaged table
+//! * `iter.rs`          walks a table                 `span.rs`   walks a part of one block, without the merge
+//! * `tail.rs`          the parts an open table needs: the header, and all that follows the data blocks
+//! * `tally.rs`         counts and sums of the entries in a table's blocks
+//! * `salvage.rs`       reads the intact parts of a damaged table
 //!
-//! Layout: docs/format.md, "SSTable". Elsewhere: which tables there are (`version`), and which of them are open
-//! (`cache`).
+//! Layout: docs/format.md, "SSTable". Elsewhere: the list of live tables (`version`), and which of them are
+//! open (`cache`).
 
 mod block;
 mod block_builder;

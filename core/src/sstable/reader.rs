@@ -1,14 +1,16 @@
 //! An open table: lookups and blocks; `reader/check.rs` checks every byte. The inverse is `builder.rs`.
 //! Layout: docs/format.md, "SSTable".
 //!
-//! Opening reads and checks the header, the footer, the properties, the index and the filter (`tail.rs`); damage in any
-//! of them is an error then, never a slower table. Index and filter stay in memory as long as the table is open.
+//! Opening reads and checks the header, the footer, the properties, the index and the filter (`tail.rs`);
+//! damage in any of them makes opening fail; it never just makes the table slower. Index and filter stay in
+//! memory as long as the table is open.
 //!
 //! * TABLE-6  A data block comes from the table's own slot for it (a hit: one load, no hash, no lock), or from the
 //!            file, where its checksum is verified before anything is decoded.
-//! * TABLE-11  A block knows whose it is: it is made of the raw bytes of that place of that file only, and is handed out for no
-//!             other.
-//! * TABLE-7  A value or an iterator holds a counted reference to its block; a slot's guard never outlives a call.
+//! * TABLE-11  A block records its file and offset: it is made only from the raw bytes at that offset of that
+//!             file, and is returned for no other.
+//! * TABLE-7  A value or an iterator holds a counted reference to its block; the guard of a slot never outlives
+//!            a call.
 
 pub(super) mod check;
 
@@ -32,7 +34,7 @@ use crate::sstable::index::{Index, SEARCHES};
 use crate::sstable::tail::{Tail, check_head};
 use crate::sync::{Arc, Guard};
 
-/// What a thread keeps for the blocks it reads: at most [`LARGE_BYTES`] each.
+/// The buffers that a thread keeps for reading blocks: at most [`LARGE_BYTES`] each.
 #[derive(Default)]
 struct Buffers {
     stored: Vec<u8>,
@@ -143,7 +145,7 @@ impl From<Error> for Unread {
 pub(crate) struct Pending {
     number: usize,
     block: Guard<Option<Block>>,
-    /// What is known of the entry's place in that block.
+    /// The known facts about the entry's place in that block.
     begun: Option<usize>,
 }
 
@@ -306,7 +308,7 @@ impl Table {
         }
     }
 
-    /// [`Table::begin`] for some keys, each in its table; `begun` is told the number of each and what comes of it.
+    /// [`Table::begin`] for some keys, each in its table; calls `begun` with the number of each and its result.
     pub(crate) fn begin_together<'a>(
         keys: &[(&'a Table, Sought<'a>)],
         mut begun: impl FnMut(usize, Pending),
@@ -410,7 +412,7 @@ impl Table {
         self.file_id
     }
 
-    /// What it says of itself.
+    /// Its properties.
     pub(crate) fn properties(&self) -> &Properties {
         &self.properties
     }

@@ -1,15 +1,16 @@
-//! What can be read of a damaged table: its intact data blocks, and where the others were.
+//! Reads a damaged table: its intact data blocks, and the places of the others.
 //!
-//! * SALVAGE-1  An entry is answered only if its block's checksum is right, the block decodes to its end, and its keys
-//!              ascend behind those of the intact blocks before it.
-//! * SALVAGE-2  The index says where blocks are. If it or the footer is damaged, blocks are found one after the other from
-//!              the beginning, by their checksums; then what follows the first damaged one is lost.
+//! * SALVAGE-1  An entry is returned only if its block's checksum is right, the block decodes to its end, and
+//!              its keys ascend and are greater than those of the intact blocks before it.
+//! * SALVAGE-2  The index says where blocks are. If it or the footer is damaged, blocks are found one after the
+//!              other from the beginning, by their checksums; then everything after the first damaged block is
+//!              lost.
 //! * SALVAGE-3  The file's id comes from its header, else from the manifest, else from the footer's checksum.
-//! * SALVAGE-4  The filter and the properties are not needed, so damage in them loses nothing. If the properties can be read,
-//!              what they say of the entries is told beside what was found.
+//! * SALVAGE-4  The filter and the properties are not needed, so damage in them loses nothing. If the
+//!              properties can be read, their facts about the entries are reported beside the findings.
 //!
-//! Memory: the index, and a block at a time. The file is opened for each block, so that any number of tables can be
-//! walked at once with few descriptors.
+//! Memory: the index, and one block at a time. The file is opened again for each block, so that many tables can
+//! be read at once with few descriptors.
 
 use std::path::{Path, PathBuf};
 
@@ -49,7 +50,7 @@ pub(crate) struct SalvagedTable {
     blocks: Vec<BlockHandle>,
     /// Of the entries that can be read.
     pub(crate) sum: Sum,
-    /// What its own properties say of all of its entries; `None` if they cannot be read.
+    /// The facts about its entries in its own properties; `None` if those cannot be read.
     pub(crate) said: Option<Said>,
     /// The first and the last encoded key.
     pub(crate) smallest: Vec<u8>,
@@ -60,7 +61,7 @@ pub(crate) struct SalvagedTable {
 /// What memory for it is called.
 const SALVAGE: &str = "what a damaged table still has";
 
-/// What somebody says of the entries of a table.
+/// A statement about the entries of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Said {
     pub(crate) entries: u64,
@@ -88,7 +89,7 @@ impl std::fmt::Display for Said {
     }
 }
 
-/// What is known of a table from elsewhere: its id and size in the manifest.
+/// A table's id and size according to the manifest.
 #[derive(Clone, Copy)]
 pub(crate) struct Known {
     pub(crate) file_id: u64,
@@ -136,7 +137,7 @@ pub(crate) fn salvage(
     Ok((table.sum.entries() > 0).then_some(table))
 }
 
-/// The file and its length; `None`, which `lost` is told, if it cannot be opened.
+/// The file and its length; `None` if it cannot be opened, after reporting that to `lost`.
 fn open(
     env: &dyn Env,
     path: &Path,
@@ -155,7 +156,7 @@ fn open(
     }
 }
 
-/// Where the data blocks of a table are, and what was learned on the way.
+/// The places of a table's data blocks, and what was learned while finding them.
 struct Located {
     file_id: u64,
     blocks: Vec<BlockHandle>,
@@ -164,8 +165,8 @@ struct Located {
     end: Option<u64>,
 }
 
-/// Finds the data blocks by the index, or else one after the other (SALVAGE-2); `None`, which `lost` is told, if nothing says
-/// which file this is.
+/// Finds the data blocks by the index, or else one after the other (SALVAGE-2); `None` if the file's id is
+/// unknown, after reporting that to `lost`.
 fn locate(
     file: &dyn File,
     path: &Path,
@@ -230,14 +231,14 @@ fn by_any_index(
     Ok(found)
 }
 
-/// What the index of a table tells.
+/// The contents of a table's index.
 struct Indexed {
     file_id: u64,
     blocks: Vec<BlockHandle>,
     said: Option<Said>,
 }
 
-/// Where the data blocks are, by the index of the table of `size` bytes; `None` if it cannot be read.
+/// The places of the data blocks in the index of the table of `size` bytes; `None` if it cannot be read.
 fn by_index(file: &dyn File, path: &Path, file_id: u64, size: u64) -> Result<Option<Indexed>> {
     let Some(footer_at) = size.checked_sub(FOOTER_BYTES as u64) else {
         return Ok(None);
@@ -381,7 +382,7 @@ fn note(error: Error, start: u64, end: u64, lost: &mut Vec<LostBlocks>) -> Resul
 }
 
 impl SalvagedTable {
-    /// Looks at each block, and tells `lost` of those that cannot be read, one entry for all that lie side by side.
+    /// Checks each block, and reports unreadable ones to `lost`, one entry for each run of adjacent ones.
     fn look_at_all(
         &mut self,
         env: &dyn Env,

@@ -1,13 +1,15 @@
-//! A span: entries of one flat block that lie beside each other in what a reader sees, walked without asking anyone.
+//! A span: a run of entries of one flat block between which no other source has an entry. Walking it needs no
+//! merge.
 //!
-//! An iterator over many sources asks several layers at each step, only to hear that the next entry is the one beside
-//! the last. Where the iterator can tell that of a whole stretch, whoever holds it takes a span, walks that, and tells the
-//! iterator afterwards where it has ended.
+//! A step of an iterator over many sources goes through several layers, although the next entry is mostly the
+//! neighbour of the current one. If the iterator knows this for a whole run of entries, its user takes a span,
+//! walks that, and moves the iterator to the end of the walk afterwards.
 //!
-//! * SPAN-1  A span stands within its limits, on an entry that its reader sees: the newest version of its key up to the
-//!           reader's number, and no tombstone. A step that would break this is not taken.
-//! * SPAN-2  Whoever sets the limits knows that no other source has an entry between those within, and that the key at the
-//!           lower limit has no newer version before it. Within them the block tells where a key begins (LAYOUT-1).
+//! * SPAN-1  A span is always on an entry within its limits that its reader sees: the newest version of its key
+//!           up to the reader's number, and not a tombstone. It refuses a step that would break this.
+//! * SPAN-2  The code that sets the limits ensures that no other source has an entry between those within, and
+//!           that the key at the lower limit has no newer version before it. Within the limits the block says
+//!           where a key begins (LAYOUT-1).
 //!
 //! Cost: a step reads an offset and the head of an entry.
 
@@ -25,7 +27,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// From where `cursor` stands, as far as its block reaches. Requires `valid`, and SPAN-1 of that entry.
+    /// From the entry of `cursor` to both ends of its block. Requires `valid`, and SPAN-1 of that entry.
     pub(super) fn new(cursor: &FlatCursor, sequence: SequenceNumber) -> Span {
         debug_assert!(cursor.valid(), "SPAN-1: it stands on an entry");
         Span {
@@ -35,50 +37,53 @@ impl Span {
         }
     }
 
-    /// Leaves out the block's first entry, unless it stands there: the block before may have newer versions of its key.
+    /// Excludes the block's first entry, unless it is the current one: the block before may have newer versions
+    /// of its key.
     pub(super) fn leave_out_first(&mut self) {
         self.within.start = self.index().min(1);
     }
 
-    /// Leaves out what is before the entry it stands on.
+    /// Excludes the entries before the current one.
     pub(crate) fn begin_here(&mut self) {
         self.within.start = self.index();
     }
 
-    /// Leaves out what is after the entry it stands on.
+    /// Excludes the entries after the current one.
     pub(crate) fn end_here(&mut self) {
         self.within.end = self.index() + 1;
     }
 
-    /// Leaves out what another source's `user_key` does not certainly come before. The entry it stands on does.
+    /// Excludes entries that may not come before another source's `user_key`. The current entry does come
+    /// before it.
     #[inline]
     pub(crate) fn end_before_rival(&mut self, user_key: &[u8]) {
         let end = self.cursor.around(user_key).start.max(self.index() + 1);
         self.within.end = self.within.end.min(end);
     }
 
-    /// Leaves out what does not certainly come after another source's `user_key`. The entry it stands on does.
+    /// Excludes entries that may not come after another source's `user_key`. The current entry does come after
+    /// it.
     #[inline]
     pub(crate) fn begin_behind_rival(&mut self, user_key: &[u8]) {
         let start = self.cursor.around(user_key).end.min(self.index());
         self.within.start = self.within.start.max(start);
     }
 
-    /// Leaves out what is before `limit`, which is not after the entry it stands on.
+    /// Excludes entries < `limit`, which is <= the current entry.
     pub(crate) fn begin_at(&mut self, limit: KeyRef<'_>) {
         let start = self.cursor.lower_bound(limit);
         debug_assert!(start <= self.index(), "SPAN-1: it stands within its limits");
         self.within.start = self.within.start.max(start);
     }
 
-    /// Leaves out what is not before `limit`, which is behind the entry it stands on.
+    /// Excludes entries >= `limit`, which is > the current entry.
     pub(crate) fn end_before(&mut self, limit: KeyRef<'_>) {
         let end = self.cursor.lower_bound(limit);
         debug_assert!(end > self.index(), "SPAN-1: it stands within its limits");
         self.within.end = self.within.end.min(end);
     }
 
-    /// Where it stands in the block.
+    /// Its position in the block.
     #[inline]
     pub(crate) fn index(&self) -> usize {
         self.cursor.index()
@@ -103,7 +108,7 @@ impl Span {
             return false;
         }
         let spot = self.cursor.behind();
-        // An older version of the key it stands on is not seen.
+        // An older version of the current key is not visible.
         if spot.repeats || !self.sees(spot) {
             return false;
         }

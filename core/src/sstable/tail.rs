@@ -1,10 +1,11 @@
-//! The ends of a table, which an open table keeps in memory: the header before the data blocks, and what follows them,
-//! the filter, the index, the properties and the footer. Layout: docs/format.md, "SSTable". The inverse is `builder.rs`.
+//! The parts of a table outside its data blocks, which an open table keeps in memory: the header before them,
+//! and the filter, the index, the properties and the footer after them. Layout: docs/format.md, "SSTable". The
+//! inverse is `builder.rs`.
 //!
-//! * TAIL-1  What is answered passed its checksum and its decoder; the index and the properties agree on the number of data
-//!           blocks. Damage in any part is an error, whatever the other parts say.
+//! * TAIL-1  Every returned part passed its checksum and its decoder; the index and the properties agree on the
+//!           number of data blocks. Damage in any part is an error, whatever the other parts say.
 //!
-//! Elsewhere: the parts (`format.rs`, `index.rs`, `filter.rs`); what of a damaged table can still be read (`salvage.rs`).
+//! Elsewhere: the parts (`format.rs`, `index.rs`, `filter.rs`); reading a damaged table (`salvage.rs`).
 
 use std::path::Path;
 
@@ -92,7 +93,7 @@ impl<'a> Tail<'a> {
         Ok(properties)
     }
 
-    /// Checks what stands between the index and the properties: blocks of kinds that this build does not know (TABLE-1).
+    /// Checks the blocks between the index and the properties, whose kinds this build does not know (TABLE-1).
     fn check_further(&self, further: &[FurtherBlock]) -> Result<()> {
         if !self.footer.is_filled_by(further) {
             return Err(self.damaged(self.footer.index, "blocks leave a gap after the index"));

@@ -1,11 +1,11 @@
-//! What the entries of a table come to, told from the raw bytes of its data blocks in order.
+//! Computes a table's facts (counts, bounds, sums) from the raw bytes of its data blocks in order.
 //!
-//! The builder tells it of each block as it will be read, and the check of a table of each block as it was read: a
-//! table's facts and its sum come from bytes that a reader could have, never from what somebody meant to write.
+//! The builder passes it each block as it will be read, and the check of a table each block as it was read. So
+//! a table's facts and its sum come from bytes that a reader gets, never from what the writer intended.
 //!
-//! * TALLY-1  A block that it accepts is well formed: every entry lies within it, the restart points are entries, and
-//!            internal keys ascend strictly, from one block to the next too (BLOCK-1 to BLOCK-3, TABLE-3).
-//! * TALLY-2  After an error it tells nothing of the block that failed, but goes on with the next one.
+//! * TALLY-1  A block that it accepts is well formed: every entry is within it, the restart points are entries,
+//!            and internal keys ascend strictly, also from one block to the next (BLOCK-1 to BLOCK-3, TABLE-3).
+//! * TALLY-2  After an error it counts nothing of the block that failed, but continues with the next one.
 
 use std::cmp::Ordering;
 
@@ -22,7 +22,7 @@ pub(super) const UNORDERED: Damage = Damage {
     at: 0,
     what: "keys do not ascend",
 };
-/// An entry of a kind that this build does not know; its number is looked up by whoever tells a person.
+/// An entry of a kind that this build does not know; the code that makes the message looks up its number.
 pub(super) const UNKNOWN_KIND: Damage = Damage {
     at: 0,
     what: "an entry of an unknown kind",
@@ -47,7 +47,7 @@ pub(super) struct Tally {
     first_trailer: Option<Trailer>,
 }
 
-/// What is counted and added up.
+/// The counts and sums.
 #[derive(Clone, Copy)]
 pub(super) struct Facts {
     pub(super) sum: Sum,
@@ -179,7 +179,7 @@ impl Tally {
         let Some(rest) = self.last_user_key.bytes().get(entry.shared..) else {
             return Err(SHARED_TOO_MUCH.at(at).into());
         };
-        // What is not shared decides, mostly its first byte; then the trailer.
+        // The unshared bytes decide, mostly the first one; then the trailer.
         let is_first_of_key = match (rest.first(), entry.suffix.first()) {
             (Some(last), Some(this)) if last < this => true,
             _ => match (rest.cmp(entry.suffix), self.last_trailer) {

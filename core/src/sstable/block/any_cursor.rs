@@ -1,6 +1,6 @@
-//! A cursor over a block in either form, and whether two blocks hold the same.
+//! A cursor over a block in either form, and a comparison of two blocks.
 //!
-//! Damage in the stored form is what a move answers; a flat block has none (LAYOUT-1).
+//! A move returns damage in the stored form; a flat block has none (LAYOUT-1).
 
 use super::cursor::BlockCursor;
 use super::flat_cursor::FlatCursor;
@@ -8,7 +8,7 @@ use super::memory::Block;
 use super::stored::Damage;
 use crate::key::KeyRef;
 
-/// What a move answers.
+/// The result of a move.
 pub(in crate::sstable) type Moved = Result<(), Damage>;
 
 /// See the head of the file.

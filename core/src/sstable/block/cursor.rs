@@ -3,8 +3,8 @@
 //! * BLOCK-5  The cursor's position only grows in `next` and only shrinks in `prev`, so every walk ends.
 //! * BLOCK-6  A cursor holds a counted reference to its block: evicting the block from the cache does not move it.
 //!
-//! Cost: `next` allocates nothing and copies only the part of a key that is not shared. The first `prev` between
-//! two restart points decodes that stretch once; those after it are lookups.
+//! Cost: `next` allocates nothing and copies only the part of a key that is not shared. The first `prev`
+//! between two restart points decodes the entries there once; later ones are lookups.
 //!
 //! Elsewhere: the same over a flat block (`flat_cursor.rs`), and over either (`any_cursor.rs`).
 
@@ -13,7 +13,7 @@ use super::stored::{ASTRAY, Damage, SHARED_TOO_MUCH, TOO_MUCH_TO_REBUILD};
 use crate::key::{KeyRef, Trailer};
 use crate::sstable::block_builder::MAX_REBUILT_BYTES;
 
-/// Where the cursor's user key is.
+/// The place of the cursor's user key.
 #[derive(Debug, Clone, Copy)]
 enum KeyPlace {
     /// Nothing of it is shared: in the block.
@@ -29,7 +29,7 @@ enum KeyPlace {
 struct Stretch {
     entries: Vec<StretchEntry>,
     keys: Vec<u8>,
-    /// The entry the cursor stands on, while it came here by `prev`.
+    /// The current entry, if the cursor reached it by `prev`.
     position: Option<usize>,
 }
 

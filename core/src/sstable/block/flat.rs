@@ -1,7 +1,7 @@
-//! The flat form of a data block: what a block in the cache is turned into when it is hit again.
+//! The flat form of a data block: a cached block is converted to it when it is hit again.
 //!
-//! The stored form is small and slow: an entry is found by decoding its neighbours, and a walk backward decodes them
-//! twice. The flat form holds every key as a whole, and arrays to find it by:
+//! The stored form is small and slow: a reader decodes an entry's neighbours to find it, and a backward walk
+//! decodes them twice. The flat form has every key in full, and arrays to find it:
 //!
 //! ```text
 //! bytes             field
@@ -13,15 +13,16 @@
 //!
 //! It exists in memory only. All numbers are little-endian.
 //!
-//! * LAYOUT-1  Its entries are those of the stored block, in the same order, and that is ascending: a block whose entries are
-//!             damaged or out of order stays in the stored form, which tells what is wrong where it is met.
-//! * LAYOUT-2  It takes less than 64 KiB, its keys less than 32 KiB each, and at most twice what the stored form takes: keys
-//!             that share much stay stored.
-//! * LAYOUT-3  `shared` is how many bytes the first and the last user key, and so all of them, have in common.
+//! * LAYOUT-1  Its entries are those of the stored block, in the same ascending order. A block with damaged or
+//!             unsorted entries stays in the stored form, which reports the damage when a reader reaches it.
+//! * LAYOUT-2  It takes less than 64 KiB, and at most twice the memory of the stored form; each key has less
+//!             than 32 KiB. A block whose keys share many bytes keeps the stored form.
+//! * LAYOUT-3  `shared` is the number of leading bytes that the first and the last user key, and so all of
+//!             them, have in common.
 //!
 //! Cost: a lookup reads the heads, one offset and one entry; a seek the same and now and then a second entry.
 //!
-//! Elsewhere: the memory that it lies in (`memory.rs`); walking it (`flat_cursor.rs`).
+//! Elsewhere: its memory (`memory.rs`); its cursor (`flat_cursor.rs`).
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -64,7 +65,7 @@ pub(super) struct Layout {
 #[derive(Clone, Copy)]
 struct Entry<'a> {
     key: KeyRef<'a>,
-    /// Where its value is in the block's bytes.
+    /// The place of its value in the block's bytes.
     value_start: usize,
     end: usize,
 }
@@ -360,8 +361,8 @@ impl<'a> Flat<'a> {
         }
     }
 
-    /// How many entries certainly have user keys smaller than `user_key`, and up to where they may have one that is not
-    /// larger: what the heads tell. `near` is the user key of any entry.
+    /// From the heads: how many entries certainly have user keys < `user_key`, and up to which entry one may
+    /// have a key <= it. `near` is the user key of any entry.
     #[inline]
     pub(super) fn around(self, user_key: &[u8], near: &[u8]) -> Range<usize> {
         let Layout { count, shared } = self.layout;
@@ -394,14 +395,14 @@ fn head_of(bytes: &[u8]) -> u32 {
         .map_or(0, |chunk| u32::from_le_bytes(*chunk))
 }
 
-/// Where a cursor stands in a flat block.
+/// A cursor's position in a flat block.
 #[derive(Clone, Copy)]
 pub(in crate::sstable) struct Spot {
     pub(super) index: usize,
     pub(in crate::sstable) trailer: Trailer,
     /// Whether the entry before has the same user key.
     pub(in crate::sstable) repeats: bool,
-    /// Where its bytes are.
+    /// The place of its bytes.
     pub(super) at: usize,
     pub(super) value_start: usize,
     pub(super) end: usize,

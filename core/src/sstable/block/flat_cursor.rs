@@ -1,10 +1,11 @@
 //! Walks the entries of a flat block in both directions.
 //!
-//! * FLAT-1  The cursor stands on an entry of its block, whose index is below the count, or on none.
+//! * FLAT-1  The cursor is on an entry of its block, whose index is below the count, or on none.
 //!
 //! It holds a counted reference to its block (BLOCK-6). Cost: a step reads one offset and one entry.
 //!
-//! Elsewhere: walking a stretch that has been proved to be visible (`sstable/span.rs`), which takes the cursor's spots.
+//! Elsewhere: walking a run of entries known to be visible (`sstable/span.rs`), which starts from the cursor's
+//! spots.
 
 use std::ops::Range;
 
@@ -23,7 +24,7 @@ const SEEK_LINES: usize = 8;
 pub(crate) struct FlatCursor {
     block: Block,
     layout: Layout,
-    /// Its index is `layout.count` if the cursor stands on no entry.
+    /// Its index is `layout.count` if the cursor is on no entry.
     pub(super) spot: Spot,
 }
 
@@ -79,7 +80,7 @@ impl FlatCursor {
         self.layout.count
     }
 
-    /// The number of entries before this one; all of them if it stands on none.
+    /// The number of entries before this one; all of them if it is on none.
     #[inline]
     pub(in crate::sstable) fn index(&self) -> usize {
         self.spot.index

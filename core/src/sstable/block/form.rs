@@ -1,12 +1,12 @@
-//! A data block in either form. Here one is made of bytes from the disk, in the stored form; is laid out anew, in the flat
-//! form; and is asked for a key.
+//! A data block in either form. This file makes one from bytes of the disk, in the stored form; converts it to
+//! the flat form; and looks up a key in it.
 //!
-//! * FORM-1  What is noted of a block's bytes (`Form`) is what [`Stored::parse`] or [`lay_out`] found in these very
-//!           bytes: a block has restart points or flat entries, never both.
-//! * FORM-2  A block is laid out anew at most once. One that has no flat form keeps the stored one.
+//! * FORM-1  The `Form` of a block is the result of [`Stored::parse`] or [`lay_out`] for exactly its bytes: a
+//!           block has restart points or flat entries, never both.
+//! * FORM-2  A block is converted at most once. A block without a flat form keeps the stored one.
 //!
 //! Elsewhere: the two forms (`stored.rs`, `flat.rs`), their memory (`memory.rs`) and their cursors (`cursor.rs`,
-//! `flat_cursor.rs`); when a block is laid out anew (`sstable/block_cache.rs`).
+//! `flat_cursor.rs`); when a block is converted (`sstable/block_cache.rs`).
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -64,7 +64,7 @@ impl Block {
         })
     }
 
-    /// A block of bytes that nobody checked.
+    /// A block of unchecked bytes.
     #[cfg(any(test, feature = "internals"))]
     pub(crate) fn unchecked(bytes: Vec<u8>, gauge: &Arc<MemoryGauge>) -> Result<Block, Damage> {
         let raw = RawBlock::unchecked(bytes);

@@ -1,14 +1,15 @@
-//! The memory of a data block: a counted pointer to a head, with the block's bytes right after it. All unsafe code of
-//! `block/` is here, and nothing here looks into the bytes.
+//! The memory of a data block: a reference-counted pointer to a head, with the block's bytes right after it.
+//! All unsafe code of `block/` is here, and nothing here interprets the bytes.
 //!
-//! The bytes follow their head so that a lookup waits for one address, not for two in turn (docs/decisions/0024).
+//! The bytes follow their head so that a lookup waits for one memory access, not for two in turn
+//! (docs/decisions/0024).
 //!
-//! * BLOCK-7  A block's memory begins with its `Shared`, whose `length` bytes follow it. They do not change while somebody
-//!            holds the block; whoever lets it go last gives the memory back.
+//! * BLOCK-7  A block's memory begins with its `Shared`, followed by `length` bytes. They do not change while
+//!            the block has a holder; dropping the last reference frees the memory.
 //! * BLOCK-8  From `make` to `give_back` the gauge counts what [`Block::charge`] says.
 //!
-//! Elsewhere: what the bytes mean (`stored.rs`, `flat.rs`), and which of the two a block has (`form.rs`); which blocks
-//! stay in memory (`sstable/block_cache.rs`).
+//! Elsewhere: the meaning of the bytes (`stored.rs`, `flat.rs`), and which form a block has (`form.rs`); which
+//! blocks stay in memory (`sstable/block_cache.rs`).
 
 #![expect(
     unsafe_code,
@@ -28,7 +29,7 @@ use crate::sync::process::AtomicUsize;
 
 /// Bytes a cached block takes beyond its own and its head: its place in the cache's ring, and its slot.
 const OVERHEAD_BYTES: usize = 24 + 8;
-/// What an allocator adds to each allocation.
+/// An allocator's overhead for each allocation.
 const ALLOCATOR_BYTES: usize = 16;
 
 /// A data block. Cloning counts a reference.
@@ -42,7 +43,8 @@ struct Shared {
     head: Head,
 }
 
-/// What a block has beside its bytes. What a hit reads comes last, beside the bytes it reads next.
+/// The head of a block, before its bytes. The fields that a hit reads come last, next to the bytes that it
+/// reads then.
 #[repr(C)]
 pub(crate) struct Head {
     gauge: Arc<MemoryGauge>,
@@ -60,7 +62,7 @@ pub(crate) struct Head {
     touched: AtomicBool,
 }
 
-/// What is noted of the bytes for whoever reads them (`form.rs`).
+/// The form of the bytes, for readers (`form.rs`).
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(super) struct Form {
@@ -100,7 +102,8 @@ unsafe impl Send for Block {}
 unsafe impl Sync for Block {}
 
 impl Block {
-    /// A block of a copy of `bytes`, or of `large` as it is. The gauge counts it until nobody holds it.
+    /// A block of a copy of `bytes`, or of `large` as it is. The gauge counts it until its last reference is
+    /// dropped.
     ///
     /// Errors: `OutOfMemory`.
     pub(super) fn make(
@@ -135,7 +138,7 @@ impl Block {
             },
         };
         // SAFETY: the memory is this function's alone, aligned for a `Shared` (slabs align to 64), and has room for it
-        // and the bytes after it (BLOCK-7). It does not overlap `bytes`, which somebody else has.
+        // and the bytes after it (BLOCK-7). It does not overlap `bytes`, which the caller owns.
         unsafe {
             let place = place.cast::<Shared>();
             place.write(shared);
@@ -182,7 +185,7 @@ impl Block {
         &self.bytes()[range]
     }
 
-    /// What [`Block::make`] was told of the bytes.
+    /// The form that [`Block::make`] was given.
     #[inline]
     pub(super) fn form(&self) -> Form {
         self.form
@@ -210,7 +213,7 @@ impl Block {
         charge_of(self.large.len(), size, self.in_slab)
     }
 
-    /// Notes a hit. Writes only if nobody did since the cache's hand passed.
+    /// Marks a hit. Writes only if there was no hit since the cache's hand passed.
     #[inline]
     pub(crate) fn touch(&self) {
         if !self.touched.load(Ordering::Relaxed) {
@@ -223,13 +226,13 @@ impl Block {
         self.touched.load(Ordering::Relaxed) && self.touched.swap(false, Ordering::Relaxed)
     }
 
-    /// Whether nobody has tried yet to make it flat.
+    /// Whether no thread has tried to make it flat yet.
     #[inline]
     pub(crate) fn may_flatten(&self) -> bool {
         self.form.flat_entries == 0 && !self.flattened.load(Ordering::Relaxed)
     }
 
-    /// Notes that somebody tries to make it flat; whether nobody did before.
+    /// Records that a thread tries to make it flat; returns whether it is the first.
     pub(super) fn begin_to_flatten(&self) -> bool {
         self.form.flat_entries == 0 && !self.flattened.swap(true, Ordering::Relaxed)
     }
@@ -251,15 +254,15 @@ impl Block {
     /// Nobody holds the block any more, and this is called once.
     #[cold]
     unsafe fn give_back(place: NonNull<Shared>) {
-        // SAFETY: it was written by `make`, and nobody looks at it again: from here on it is `shared`, which is dropped
-        // last, and with it perhaps the slabs that the memory goes back to.
+        // SAFETY: `make` wrote it, and it is never read again: from here on it is `shared`, which is dropped
+        // last, and with it perhaps the slabs to which the memory returns.
         let shared = unsafe { place.read() };
         let head = &shared.head;
         let size = size_of::<Shared>() + shared.length;
         match (head.in_slab, head.gauge.slabs()) {
             (true, Some(slabs)) => {
                 head.gauge.subtract_piece(Slabs::piece_bytes(size));
-                // SAFETY: these slabs gave the piece to `make`, and nobody uses it any more.
+                // SAFETY: these slabs gave the piece to `make`, and it is no longer in use.
                 unsafe { slabs.free(place.cast()) }
             }
             // SAFETY: `make` allocated it with this very layout.

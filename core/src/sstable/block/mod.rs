@@ -1,10 +1,10 @@
 //! A data block in memory. It has one of two forms: the stored one when it comes from the disk, and the flat one after
 //! it was hit in the cache.
 //!
-//! * `memory.rs`      the counted memory of a block: the only unsafe code here
-//! * `stored.rs`      the stored form: bytes as they are on the disk, never trusted
-//! * `flat.rs`        the flat form: laid out for reading
-//! * `form.rs`        making either, and looking a key up in either
+//! * `memory.rs`      the reference-counted memory of a block: the only unsafe code here
+//! * `stored.rs`      the stored form: bytes as on disk, never trusted
+//! * `flat.rs`        the flat form: laid out for fast reads
+//! * `form.rs`        makes either form, and looks a key up in it
 //! * `cursor.rs`      walks the stored form     `flat_cursor.rs` the flat one     `any_cursor.rs` either
 //!
 //! Elsewhere: writing a block (`block_builder.rs`); which blocks stay in memory (`block_cache.rs`).

@@ -1,14 +1,15 @@
 //! The stored form of a data block: its raw bytes as they are on the disk, decoded entry by entry. The inverse is
 //! `sstable/block_builder.rs`, whose BLOCK-1 to BLOCK-4 hold for every block that we wrote. Layout: docs/format.md, "SSTable".
 //!
-//! The bytes passed their checksum, but are not trusted: each entry is checked as it is decoded, and what does
-//! not fit is [`Damage`], never a panic or an endless loop. `reader.rs` turns it into `Corruption` with file and
-//! offset. That entries ascend is not checked here (`tally.rs` does): out of order they give wrong answers, not
-//! undefined ones.
+//! The bytes passed their checksum, but are not trusted: each entry is checked as it is decoded, and an invalid
+//! one is [`Damage`], never a panic or an endless loop. `reader.rs` turns it into `Corruption` with file and
+//! offset. This file does not check that entries ascend (`tally.rs` does): entries out of order give wrong
+//! results, not undefined behaviour.
 //!
-//! * STORED-1  Every range of an entry that was decoded lies within the entries, and the next entry begins after it.
+//! * STORED-1  Every range of a decoded entry is within the block's entries, and the next entry begins after
+//!             it.
 //!
-//! Elsewhere: the memory that the bytes lie in (`memory.rs`); walking them (`cursor.rs`).
+//! Elsewhere: the memory of the bytes (`memory.rs`); iteration (`cursor.rs`).
 
 use std::ops::Range;
 
@@ -16,7 +17,7 @@ use crate::coding::get_varint;
 use crate::key::{KeyRef, TRAILER_BYTES, Trailer};
 use crate::memory::Undecoded;
 
-/// What is wrong with a block's raw bytes, and at which of them.
+/// The damage in a block's raw bytes, and its offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Damage {
     pub(crate) at: usize,
@@ -70,7 +71,7 @@ pub(super) struct Entry {
     pub(super) suffix_end: usize,
     pub(super) trailer: Trailer,
     pub(super) value_start: usize,
-    /// Where the value ends and the next entry begins.
+    /// The end of the value and start of the next entry.
     pub(super) end: usize,
 }
 
@@ -106,13 +107,13 @@ impl<'a> Stored<'a> {
         self.bytes
     }
 
-    /// Where the entries end and the restart points begin.
+    /// The end of the entries and start of the restart points.
     #[inline]
     pub(in crate::sstable) fn entries_end(self) -> usize {
         self.bytes.len() - 4 * (self.restarts as usize + 1)
     }
 
-    /// Where the restart points say that entries begin, ascending.
+    /// The offsets of entries in the restart points, ascending.
     pub(in crate::sstable) fn restarts(self) -> impl Iterator<Item = usize> {
         let points = &self.bytes[self.entries_end()..self.bytes.len() - 4];
         let point = |bytes: &[u8]| {
@@ -151,7 +152,7 @@ impl<'a> Stored<'a> {
         })
     }
 
-    /// Where the entry at `at < entries_end` lies.
+    /// The ranges of the entry at `at < entries_end`.
     #[inline]
     pub(super) fn decode(self, at: usize) -> Result<Entry, Damage> {
         decode_entry(&self.bytes[..self.entries_end()], at)
@@ -201,8 +202,8 @@ impl<'a> Stored<'a> {
 
     /// The first entry that is not before `target`, if it has the same user key: its trailer and where its value is.
     ///
-    /// Rebuilds no key: `matched`, the bytes that the entry before has in common with the target, tells how an
-    /// entry that shares more than those compares.
+    /// Rebuilds no key: `matched`, the number of bytes that the previous entry has in common with the target,
+    /// decides the comparison of an entry that shares more than those.
     pub(super) fn get(self, target: KeyRef<'_>) -> Result<Option<(Trailer, Range<usize>)>, Damage> {
         let wanted = target.user_key;
         let mut at = self.restart_before(target)?;

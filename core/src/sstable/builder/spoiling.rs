@@ -1,4 +1,5 @@
-//! Spoils finished blocks on their way into the file, as a bad memory cell would: for tests of what notices it.
+//! Damages finished blocks on their way into the file, as a bad memory cell would: for tests of the checks that
+//! notice it.
 
 use std::cell::Cell;
 use std::ops::Range;

@@ -1,9 +1,9 @@
-//! The check of a whole table: everything that opening it did not look at.
+//! The check of a whole table: everything that opening it did not check.
 //!
-//! Each data block is read from the file, past the cache, and checked: its checksum, that keys ascend (TABLE-3) and lie
-//! within the block's fences (FENCE-1), that its restart points are entries (BLOCK-1, BLOCK-3), that the filter knows them
-//! (FILTER-1); and at the end that the properties are true. Damage in a block is told and the next block is looked at: every
-//! bad block is found, not the first one only.
+//! It reads each data block from the file, bypassing the cache, and checks: the checksum; that keys ascend
+//! (TABLE-3) and are within the block's fences (FENCE-1); that restart points are entries (BLOCK-1, BLOCK-3);
+//! that the filter has the keys (FILTER-1). At the end it checks the properties. It reports damage in a block
+//! and continues with the next one, so that it finds every bad block and not only the first.
 
 use std::ops::ControlFlow;
 
@@ -14,7 +14,7 @@ use crate::sstable::builder::TableSummary;
 use crate::sstable::format::{BLOCK_TRAILER_BYTES, BlockKind, Properties, check_block};
 use crate::sstable::tally::{Tally, UNKNOWN_KIND};
 
-/// What the check has come to.
+/// The results of the check.
 pub(crate) enum Checked {
     /// A data block is after it; of a damaged one no entry counts.
     Block { bytes: u64, entries: u64 },
@@ -47,9 +47,10 @@ impl Table {
         Ok(blocks)
     }
 
-    /// Checks the table block by block; `visit` is told of each block and of all damage, and may end the check.
+    /// Checks the table block by block; calls `visit` with each block and with all damage; `visit` may end the
+    /// check.
     ///
-    /// Returns what the table holds, or `None` if it is damaged or the check was ended. An error says why the
+    /// Returns the table's facts, or `None` if it is damaged or the check was ended. An error says why the
     /// check could not go on.
     pub(crate) fn check(
         &self,

@@ -1,4 +1,4 @@
-//! How far a lookup goes for a table: to the disk, or no further than memory.
+//! Whether a lookup may open a table from disk, or may use memory only.
 
 use std::result::Result;
 

@@ -1,11 +1,12 @@
-//! Short bounds for tables with long keys: what the manifest keeps, and memory.
+//! Short bounds for tables with long keys, as kept in the manifest and in memory.
 //!
-//! A table's bounds are its first and last key, unless those are long: then they are kept as shorter ones, and the table alone
-//! has the exact ones. Whoever asks whether a table may hold a key gets "perhaps" a little more often.
+//! A table's bounds are its first and last key. If those are long, shorter bounds are kept instead, and only
+//! the table has the exact ones. The question whether a table may have a key then gets a false "yes" a little
+//! more often.
 //!
 //! * BOUND-1  Kept bounds enclose the table's keys.
-//! * BOUND-2  Tables that were disjoint, given together and in order, stay so: the bound between two of them is long enough
-//!            to tell the last key of one from the first key of the other.
+//! * BOUND-2  Disjoint tables, given together and in order, stay disjoint: the bound between two of them is
+//!            long enough to separate the last key of one from the first key of the other.
 //! * BOUND-3  Outputs of a compaction stay within the bounds of its inputs. So they are disjoint from every other table of
 //!            their level, as those are from the inputs (PICKER-4).
 
@@ -69,7 +70,7 @@ fn lower(key: &[u8], before: Option<&[u8]>, least: Option<&[u8]>) -> Option<Vec<
 
 /// A shorter bound at or after `key` and before every [`lower`] of `after`, a larger key, and not after `most`.
 fn upper(key: &[u8], behind: Option<&[u8]>, most: Option<&[u8]>) -> Option<Vec<u8>> {
-    // The byte that tells the two apart stays, so another one is raised.
+    // The byte that distinguishes the two stays, so another one is raised.
     let told_apart = behind.map_or(0, |behind| common_bytes(key, behind) + 2);
     let from = told_apart.max(LONG_BOUND_BYTES) - 1;
     let rest = key.get(from..)?;
@@ -223,7 +224,7 @@ mod tests {
             (just.shortened.smallest, just.shortened.largest),
             (false, true)
         );
-        // Another table than the one whose bounds these are.
+        // A table other than the one with these bounds.
         let other = table(1, &one[..LONG_BOUND_BYTES], &long(b"u"));
         assert!(just.agrees_with(&exact) && !just.agrees_with(&other));
         let other = table(1, &one[..LONG_BOUND_BYTES - 1], &two);

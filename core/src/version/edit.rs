@@ -1,14 +1,15 @@
 //! `VersionEdit`: one change to the set of live files, as the manifest stores it.
 //!
 //! Layout: docs/format.md, "Version edit". An edit is a row of fields, each a tag and its content, in any order.
-//! A tag this build does not know is `Unsupported`: whoever wrote it meant it. Only tags from [`FIRST_SKIPPABLE`] on
-//! are skipped, which a later build may use for what a reader can do without. So it is in the tail of an added table.
+//! A tag that this build does not know is `Unsupported`, because a reader may need it. Only unknown tags from
+//! [`FIRST_SKIPPABLE`] on are skipped; a later build may use them for fields that a reader can ignore. The same
+//! holds in the tail of an added table.
 //!
 //! * EDIT-1  Decoding never panics and allocates no more than the bytes it was given.
-//! * EDIT-2  A decoded edit holds only what a version may hold: levels below 7, keys with a trailer and within
-//!           their limits, bounds and sequence numbers in order.
+//! * EDIT-2  A decoded edit has only valid values: levels below 7, keys with a trailer and within their limits,
+//!           bounds and sequence numbers in order.
 //!
-//! Elsewhere: where edits lie in a file (`manifest.rs`), what they do to a version (`builder.rs`).
+//! Elsewhere: where a file stores edits (`manifest.rs`), how they change a version (`builder.rs`).
 
 use crate::coding::{
     FIRST_SKIPPABLE, get_length_prefixed, get_varint, put_length_prefixed, put_varint,
@@ -50,14 +51,14 @@ const LAST_TAG: u64 = TAG_FEATURE;
 const TAIL_CONTENT_SUM: u64 = 1;
 const TAIL_SHORTENED: u64 = 2;
 const LAST_TAIL: u64 = TAIL_SHORTENED;
-/// Skippable: who does not know it begins fewer compactions.
+/// Skippable: a build that does not know it starts fewer compactions.
 const TAIL_RECLAIMABLE: u64 = FIRST_SKIPPABLE;
 
 /// In the field [`TAIL_SHORTENED`].
 const SMALLEST_IS_SHORTENED: u8 = 1;
 const LARGEST_IS_SHORTENED: u8 = 2;
 
-/// What tells when a table with tombstones or several versions of a key is worth another compaction.
+/// The facts that decide when a table with tombstones or several versions of a key is worth another compaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Reclaimable {
     /// Entries whose key has a newer one in the table: some snapshot saw them when it was written.
@@ -88,7 +89,7 @@ impl Shortened {
     }
 }
 
-/// What the manifest knows of one SSTable.
+/// The manifest's facts about one SSTable.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct TableInfo {
     pub(crate) number: FileNumber,
@@ -114,7 +115,7 @@ pub(crate) struct TableInfo {
 }
 
 impl TableInfo {
-    /// What the manifest keeps of a table just built.
+    /// The manifest's facts about a table just built.
     pub(crate) fn new(number: FileNumber, file_id: u64, table: TableSummary) -> TableInfo {
         TableInfo {
             number,
@@ -140,7 +141,7 @@ impl TableInfo {
         self.reclaimable.map_or(0, |found| found.older_versions)
     }
 
-    /// What its entries come to, if that is known.
+    /// The sum of its entries, if known.
     pub(crate) fn content(&self) -> Option<Sum> {
         Some(Sum {
             terms: self.content_sum?,
@@ -157,8 +158,8 @@ impl TableInfo {
         }
     }
 
-    /// Whether `found`, told from the table itself, is what this says; what is not known is not compared, and shortened
-    /// bounds have to enclose what was found.
+    /// Whether `found`, from the table itself, matches this. Unknown facts are not compared, and shortened
+    /// bounds must enclose those found.
     pub(crate) fn agrees_with(&self, found: &TableInfo) -> bool {
         let Shortened { smallest, largest } = self.shortened;
         if !self.bounds_are(found.smallest_key(), found.largest_key()) {

@@ -1,13 +1,13 @@
-//! The first and the last bytes of a file that may be anybody's, by which it is recognised.
+//! Reads the first and the last bytes of a file that any program may have written, to recognise it.
 //!
-//! Elsewhere: what they say (`identity.rs`, `foreign.rs`).
+//! Elsewhere: what the bytes show (`identity.rs`, `foreign.rs`).
 
 use std::path::Path;
 
 use crate::env::{Env, PathKind};
 use crate::error::Result;
 
-/// So much of a file's beginning is looked at.
+/// How much of a file's beginning is read.
 const HEAD_BYTES: usize = 128;
 /// So much of a table's end.
 const TAIL_BYTES: usize = 8;
@@ -19,7 +19,7 @@ pub(super) fn head_of(env: &dyn Env, path: &Path) -> Result<Option<Vec<u8>>> {
     }
     let file = match env.open_read(path) {
         Ok(file) => file,
-        // Somebody has removed it.
+        // Another process has removed it.
         Err(_) if env.kind(path)? == PathKind::Missing => return Ok(None),
         Err(error) => return Err(error),
     };

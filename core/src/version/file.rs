@@ -1,13 +1,13 @@
-//! A live table file, counted, and the queue of files that nobody needs any more.
+//! A live table file with a reference count, and the queue of files that are no longer needed.
 //!
-//! * FILE-1  A file is deleted only after the edit that removed it is durable *and* its last reader has let go: the
-//!           version set marks it, and dropping the last reference queues its number.
+//! * FILE-1  A file is deleted only after the edit that removed it is durable *and* its last reader has
+//!           released it: the version set marks it, and dropping the last reference queues its number.
 //! * FILE-2  Dropping does no disk work, takes only the queue's own lock, and cannot panic: readers drop versions
 //!           anywhere, also under other locks.
-//! * FILE-3  In a forked child nothing is queued: the files are the parent's, and so may be the thread that holds the
-//!           queue's lock.
+//! * FILE-3  In a forked child nothing is queued: the files belong to the parent, and a thread that exists only
+//!           there may hold the queue's lock.
 //!
-//! Elsewhere: who empties the queue and deletes (`db`).
+//! Elsewhere: emptying the queue and deleting the files (`db`).
 
 use std::fmt;
 use std::ops::Deref;
@@ -21,8 +21,8 @@ use crate::sync::{Arc, Mutex};
 /// Numbers of tables that may be deleted now.
 pub(crate) struct ObsoleteFiles {
     numbers: Mutex<Vec<FileNumber>>,
-    /// Told when a number was queued. Runs wherever a reader let go (FILE-2), so it must not lock or block: it sets
-    /// a flag or unparks a thread.
+    /// Called when a number was queued. It runs wherever a reader is dropped (FILE-2), so it must not lock or
+    /// block: it sets a flag or unparks a thread.
     wake: Box<dyn Fn() + Send + Sync>,
     /// The process it belongs to (FILE-3).
     forks: u32,
@@ -78,14 +78,15 @@ impl FileMeta {
         })
     }
 
-    /// The same file under a handle of its own, which nobody has opened yet. It deletes nothing.
+    /// The same file under a separate handle, not opened yet. It deletes nothing.
     pub(crate) fn past_caches(&self) -> Arc<FileMeta> {
         FileMeta::new(self.info.clone(), Arc::clone(&self.queue))
     }
 
-    /// Has the file deleted once nobody holds it. Requires that its removal is durable (FILE-1).
+    /// Has the file deleted after its last reference is dropped. Requires that its removal is durable (FILE-1).
     pub(super) fn mark_obsolete(&self) {
-        // Whoever drops the last reference sees this: dropping an Arc orders all earlier uses before it.
+        // The thread that drops the last reference sees this: dropping an Arc orders all earlier uses before
+        // it.
         self.is_obsolete.store(true, Ordering::Relaxed);
     }
 

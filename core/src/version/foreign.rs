@@ -1,5 +1,5 @@
-//! Other storage engines, by what they leave in a folder. For messages only: a folder that is told by nothing here is
-//! refused all the same, because nothing in it is AiDb's (`identity.rs`).
+//! Recognises other storage engines by their files in a folder. This is for messages only: an unrecognised
+//! folder is refused all the same, because nothing in it is AiDb's (`identity.rs`).
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ const NAMES: [(&str, &str); 10] = [
 /// Of these a folder needs another one beside.
 const COMPANIONS: [(&str, &str); 2] = [("partitions", "journals"), ("keyspaces", "version")];
 
-/// Where a file has the magic bytes of an engine.
+/// The place of an engine's magic bytes in a file.
 const MAGICS: [(usize, &[u8], &str); 5] = [
     (0, b"SQLite format 3\0", "SQLite"),
     (0, b"redb\x1a\x0a\xa9\x0d\x0a", "redb"),
@@ -34,7 +34,7 @@ const MAGICS: [(usize, &[u8], &str); 5] = [
     (0, b"FJL", "fjall"),
 ];
 
-/// The engine whose database is in `dir`, which holds `names`; `None` if that cannot be told.
+/// The engine whose database is in `dir`, which contains `names`; `None` if unknown.
 pub(crate) fn engine(env: &dyn Env, dir: &Path, names: &[String]) -> Option<&'static str> {
     let has = |wanted: &str| names.iter().any(|name| name == wanted);
     let has_start = |start: &str| names.iter().any(|name| name.starts_with(start));
@@ -106,7 +106,7 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
-/// Without an error: what cannot be read tells nothing.
+/// Without an error: an unreadable file gives no information.
 fn head(env: &dyn Env, path: &Path) -> Vec<u8> {
     head_of(env, path).ok().flatten().unwrap_or_default()
 }

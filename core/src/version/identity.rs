@@ -1,17 +1,18 @@
-//! What a folder is: a database, room for one, a copy that is not complete, or something of somebody else.
+//! Determines what a folder is: a database, an empty place for one, an incomplete copy, or not AiDb's.
 //!
-//! * IDENTITY-1  Nothing in a folder is changed unless a file in it, one that only AiDb writes, proves that the folder is
-//!               AiDb's; or unless the folder has nothing in it but what a creation leaves that was cut short.
-//! * IDENTITY-2  A CURRENT as LevelDB and its descendants write it makes the folder theirs, whatever else is in it.
-//! * IDENTITY-3  A folder of AiDb's with the mark of incompleteness is no database, whatever else is in it
+//! * IDENTITY-1  Nothing in a folder is changed unless it contains a file that only AiDb writes, which proves
+//!               that the folder is AiDb's, or contains only the leftovers of an interrupted creation.
+//! * IDENTITY-2  A CURRENT in the form that LevelDB and its descendants write makes the folder theirs, whatever
+//!               else is in it.
+//! * IDENTITY-3  An AiDb folder with the mark of incompleteness is not a database, whatever else is in it
 //!               (`db/life/destination.rs`).
-//! * IDENTITY-4  The mark proves a folder by what is in it: AiDb's own text, or the beginning of the file that became the
-//!               mark. It is durable before anything is put beside it, so a loss of power leaves one that is torn only
-//!               where nothing is but a LOCK, and that is what a creation leaves. A mark that proves nothing leaves the
-//!               proof to the other files.
+//! * IDENTITY-4  The content of the mark proves that a folder is AiDb's: AiDb's own text, or the beginning of
+//!               the file that was renamed to the mark. The mark is durable before any other file is made, so
+//!               after a loss of power a torn mark has at most a LOCK beside it, which is also what an
+//!               interrupted creation leaves. If the mark proves nothing, the other files must.
 //!
-//! In a folder that is AiDb's a name tells whose a file is (`filename.rs`), since a damaged file is to go with the rest; but
-//! for the info log, whose name others like too.
+//! In an AiDb folder, a file is AiDb's if it has one of AiDb's names (`filename.rs`), so that a damaged file is
+//! removed with the rest. The exception is the info log, whose name other programs use too.
 
 use std::path::Path;
 
@@ -26,9 +27,9 @@ use crate::filename::{CURRENT, FileKind, INCOMPLETE, LOCK, parse};
 use crate::sstable::{begins_table, ends_table};
 use crate::wal::{Reader, Watermark, begins_log};
 
-/// What a LOCK begins with while it is held, or if its holder was killed.
+/// The beginning of a LOCK while it is held, or if its holder was killed.
 const HOLDER: &[u8] = b"pid ";
-/// What the mark of a copy says: the first line to AiDb, the others to people.
+/// The text of the mark of a copy: the first line is for AiDb, the others are for people.
 pub(crate) const MARK: &str = "aidb incomplete\nThis folder is no database yet: a copy is being made in it, or was cut short. Make \
                                the copy again into this folder, or destroy it. Opening it is refused as long as this file is \
                                here.\n";
@@ -37,7 +38,7 @@ const MARK_MAGIC: &[u8] = b"aidb incomplete\n";
 /// A line of the info log begins with a date like this one.
 const DATE: &[u8] = b"0000-00-00 00:00:00";
 
-/// What a directory is to an opener.
+/// What a directory means to an opener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Contents {
     /// A database: recover it.
@@ -48,15 +49,15 @@ pub(crate) enum Contents {
     Incomplete,
 }
 
-/// Tells what `dir` is, by its names and by what AiDb alone writes. Changes nothing.
+/// Determines what `dir` is, from its file names and from content that only AiDb writes. Changes nothing.
 ///
-/// `Corruption` if it holds files of a database but no CURRENT; `InvalidArgument`, which names the engine where it can be
-/// told, if it holds something else.
+/// `Corruption` if it holds files of a database but no CURRENT; `InvalidArgument` if it contains something
+/// else; the message names the engine if it is a known one.
 pub(crate) fn inspect(env: &dyn Env, dir: &Path) -> Result<Contents> {
     if env.kind(dir)? == PathKind::Missing {
         return Ok(Contents::Nothing);
     }
-    // Most folders that are opened are databases with many files, and these two tell it.
+    // Most opened folders are databases with many files, and these two show it.
     if proves(env, &dir.join(CURRENT), FileKind::Current)?
         && env.kind(&dir.join(INCOMPLETE))? == PathKind::Missing
     {
@@ -125,16 +126,17 @@ fn names_tables(env: &dyn Env, dir: &Path) -> Result<bool> {
     Ok(!manifest.tables.is_empty() || !manifest.removed.is_empty())
 }
 
-/// Whose a folder is, to somebody who wants to remove the database in it.
+/// The owner of a folder, for a caller that wants to remove the database in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// AiDb's; the name of a file that proves it.
     Ours(String),
-    /// Nobody's: it has nothing in it, or an empty LOCK.
+    /// No owner: it is empty, or has an empty LOCK.
     Nobody,
 }
 
-/// Tells whose `dir` is, which holds `names`. `InvalidArgument` as from [`inspect`] if it is somebody else's.
+/// Determines the owner of `dir`, which contains `names`. `InvalidArgument` as from [`inspect`] if it is not
+/// AiDb's.
 pub(crate) fn owner(env: &dyn Env, dir: &Path, names: &[String]) -> Result<Owner> {
     if names.iter().any(|name| name == CURRENT) && is_of_others(env, dir)? {
         return Err(foreign(env, dir, names, CURRENT));
@@ -162,7 +164,7 @@ pub(crate) fn owner(env: &dyn Env, dir: &Path, names: &[String]) -> Result<Owner
             }
         }
     }
-    // What is no part of any creation says more than a LOCK, and CURRENT the most.
+    // A file that no creation leaves proves more than a LOCK, and CURRENT proves the most.
     let current = names.iter().find(|name| *name == CURRENT);
     let strange = current.or(other).or(strange);
     let lock = head_of(env, &dir.join(LOCK))?;
@@ -334,8 +336,8 @@ fn is_left_by_creation(kind: FileKind) -> bool {
     }
 }
 
-/// Whether somebody else wrote a file of a kind that a creation leaves. A loss of power may leave anything of AiDb's own,
-/// but no text and no manifest of another engine.
+/// Whether another program wrote a file of a kind that a creation leaves. A loss of power may leave AiDb's own
+/// files in any state, but never with text or a manifest of another engine.
 fn is_strange(env: &dyn Env, dir: &Path, name: &str, kind: FileKind) -> Result<bool> {
     let path = dir.join(name);
     let Some(head) = head_of(env, &path)? else {
@@ -354,7 +356,7 @@ fn is_strange(env: &dyn Env, dir: &Path, name: &str, kind: FileKind) -> Result<b
     Ok(!is_ours && (is_text(&head) || names_a_comparator(&head) || kind == FileKind::InfoLog))
 }
 
-/// Whether it is the text by which a holder of the lock is known, `pid 7 on host moon`, and not somebody's own.
+/// Whether it is the text that a holder of the lock writes, `pid 7 on host moon`, and not another program's.
 fn names_a_holder(head: &[u8]) -> bool {
     let Some(rest) = head.strip_prefix(HOLDER) else {
         return false;

@@ -1,7 +1,7 @@
 //! Walks some tables of a level as one run, opening each when it is reached.
 //!
-//! * LEVEL-1  At most one table is open at a time, and only if a seek or a step stands in it.
-//! * LEVEL-2  `current` is valid whenever it is there: a table that ends is left at once.
+//! * LEVEL-1  At most one table is open at a time, and only while a seek or a step is in it.
+//! * LEVEL-2  `current` is valid whenever it is set: at the end of a table the iterator leaves it at once.
 
 use std::ops::Range;
 
@@ -52,7 +52,7 @@ pub(crate) struct LevelIterator {
     tables: Arc<TableCache>,
     fill_cache: bool,
     readahead: usize,
-    /// The table it stands in, by its index in the level.
+    /// The current table, by its index in the level.
     current: Option<(usize, TableIterator)>,
 }
 
@@ -99,7 +99,7 @@ impl LevelIterator {
         Ok(iterator)
     }
 
-    /// Moves in table `index` by `step`; whether it then stands on an entry.
+    /// Moves in table `index` by `step`; returns whether it is then on an entry.
     fn enter(
         &mut self,
         index: usize,
@@ -119,7 +119,7 @@ impl LevelIterator {
         moved.map(|()| stands)
     }
 
-    /// Stands at the first entry of the first table from `index` on that has one.
+    /// Moves to the first entry of the first table from `index` on that has one.
     fn enter_forward(&mut self, mut index: usize) -> Result<()> {
         while index < self.range.end {
             if self.enter(index, TableIterator::seek_to_first)? {
@@ -131,7 +131,7 @@ impl LevelIterator {
         Ok(())
     }
 
-    /// Stands at the last entry of the last table before `end` that has one.
+    /// Moves to the last entry of the last table before `end` that has one.
     fn enter_backward(&mut self, mut end: usize) -> Result<()> {
         while end > self.range.start {
             end -= 1;
@@ -143,19 +143,19 @@ impl LevelIterator {
         Ok(())
     }
 
-    /// [`TableIterator::span`], of the table it stands in. Requires `valid`.
+    /// [`TableIterator::span`] of the current table. Requires `valid`.
     pub(crate) fn span(&self, sequence: SequenceNumber) -> Option<Span> {
         self.standing().span(sequence)
     }
 
-    /// [`TableIterator::resume`], in the table it stands in. Requires `valid`.
+    /// [`TableIterator::resume`] in the current table. Requires `valid`.
     pub(crate) fn resume(&mut self, index: usize) {
         if let Some((_, iterator)) = &mut self.current {
             iterator.resume(index);
         }
     }
 
-    /// [`TableIterator::keep_entry`], of the table it stands in, which it leaves.
+    /// [`TableIterator::keep_entry`] of the current table, which it leaves.
     pub(crate) fn keep_entry(&mut self) -> Option<KeptBlock> {
         let (_, mut iterator) = self.current.take()?;
         iterator.keep_entry()

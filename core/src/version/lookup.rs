@@ -1,7 +1,7 @@
-//! What a point lookup needs after each entry that it is fed.
+//! The protocol of a point lookup: what it needs after each entry that it is given.
 //!
-//! * LOOKUP-1  A lookup is fed entries of one key at or before the number it reads at, each older than the one before, and none
-//!             between them is left out. It is fed no more once it is done.
+//! * LOOKUP-1  A lookup gets entries of one key with numbers up to the one it reads at, from newest to oldest,
+//!             without a gap. It gets no more once it is done.
 
 use crate::key::Trailer;
 
@@ -14,7 +14,7 @@ pub(crate) enum Need {
     Older,
 }
 
-/// Where a lookup goes on after some of its entries.
+/// The point from which a lookup continues after some of its entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rest {
     /// It is done.
@@ -24,7 +24,7 @@ pub(super) enum Rest {
 }
 
 impl Rest {
-    /// What is left after an entry with this trailer, after which the lookup needs `need`.
+    /// The rest of the lookup after an entry with this trailer, when it needs `need`.
     #[inline]
     pub(super) fn after(trailer: Trailer, need: Need) -> Rest {
         match need {

@@ -1,18 +1,21 @@
 //! The manifest: the durable log of version edits, and CURRENT, which names it.
 //!
 //! Layout: docs/format.md, "Manifest" and "CURRENT". A manifest is a head, two slots, then records, one edit each.
-//! A slot says how many bytes and edits count; the other slot is written next, so one is always whole.
+//! A slot says how many bytes and edits are valid; the next write goes to the other slot, so one is always
+//! intact.
 //!
 //! * SLOT-1  An edit counts once a synced slot covers its record. Record first, sync, then slot, sync.
-//! * SLOT-2  The slots are written in turn: generation g lies in slot g % 2. Tearing one leaves the other.
-//! * SLOT-3  Fewer bytes than the newest slot says, or a bad record below its length, is `Corruption`. What lies
-//!           after that length is an unfinished append and is ignored, except:
-//! * SLOT-4  If one slot is bad, a whole record right at the length of the good one counts as well. It was synced before
-//!           the bad slot was written (SLOT-1), so a slot that rots later cannot take an acknowledged edit back.
-//! * SLOT-5  After a failed append or sync the writer is poisoned: its tail is unknown, so nothing may follow it. The
-//!           version set starts a new manifest.
+//! * SLOT-2  The slots are written in turn: generation g is in slot g % 2. If a write tears one, the other is
+//!           intact.
+//! * SLOT-3  If the file is shorter than the newest slot says, or a record below that length is bad, that is
+//!           `Corruption`. Bytes after that length are an unfinished append and are ignored, except:
+//! * SLOT-4  If one slot is bad, an intact record that begins exactly at the good slot's length counts too. It
+//!           was synced before the bad slot was written (SLOT-1), so later damage to a slot cannot undo an
+//!           acknowledged edit.
+//! * SLOT-5  After a failed append or sync the writer is poisoned: the state of the tail is unknown, so nothing
+//!           may be appended. The version set starts a new manifest.
 //!
-//! Elsewhere: when to start a new manifest (`set.rs`), what an edit holds (`edit.rs`).
+//! Elsewhere: when to start a new manifest (`set.rs`), the content of an edit (`edit.rs`).
 
 use std::path::{Path, PathBuf};
 
@@ -36,7 +39,7 @@ const SECTOR_BYTES: u64 = 4096;
 /// generation (8), length (8), edits (8), checksum (4).
 const SLOT_BYTES: usize = 28;
 const _: () = assert!(SLOT_BYTES == 8 + 8 + 8 + 4);
-/// Where the records begin.
+/// The offset of the first record.
 pub(super) const RECORDS_OFFSET: u64 = 3 * SECTOR_BYTES;
 /// checksum (4), length (4).
 const RECORD_HEADER_BYTES: usize = 8;
@@ -45,7 +48,7 @@ const _: () = assert!(RECORD_HEADER_BYTES == 4 + 4);
 /// A snapshot is cut into records of about this size.
 const SNAPSHOT_RECORD_BYTES: usize = 256 << 10;
 
-/// What a slot holds: how much of the manifest counts.
+/// The content of a slot: how much of the manifest is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Slot {
     generation: u64,
@@ -56,7 +59,7 @@ struct Slot {
 }
 
 impl Slot {
-    /// Where the slot of this generation lies (SLOT-2).
+    /// The offset of this generation's slot (SLOT-2).
     fn offset(generation: u64) -> u64 {
         SECTOR_BYTES * (1 + generation % 2)
     }
@@ -329,7 +332,7 @@ pub(crate) struct ManifestReader {
     file_id: u64,
     slot: Slot,
     file_length: u64,
-    /// Where the next record begins, and how many were read.
+    /// The offset of the next record, and how many were read.
     offset: u64,
     read: u64,
     /// Both slots were whole, and nothing lies after the length that counts.
@@ -339,7 +342,8 @@ pub(crate) struct ManifestReader {
 }
 
 impl ManifestReader {
-    /// Opens manifest `number`, whose file id CURRENT says is `file_id`; `writable` to append to it later.
+    /// Opens manifest `number`, whose file id is `file_id` according to CURRENT; `writable` to append to it
+    /// later.
     pub(crate) fn open(
         env: &dyn Env,
         dir: &Path,
@@ -414,10 +418,10 @@ impl ManifestReader {
         })
     }
 
-    /// Opens manifest `number` whatever is damaged, to read what edits it still has; and whether everything but its
-    /// records is as it should be, its id included.
+    /// Opens manifest `number` despite any damage, to read the edits it still has. Also returns whether
+    /// everything except its records is intact, including its id.
     ///
-    /// `file_id`: what CURRENT says, if it says anything. `Corruption` if not even a record can be told.
+    /// `file_id`: the id in CURRENT, if there is one. `Corruption` if not even records can be recognised.
     pub(super) fn open_damaged(
         env: &dyn Env,
         dir: &Path,

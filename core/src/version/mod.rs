@@ -1,25 +1,25 @@
-//! Which files are live: versions, the edits between them, and the manifest that keeps both.
+//! The live tables: versions, the edits between them, and the manifest that stores both.
 //!
-//! A [`Version`] is one immutable arrangement of tables in seven levels. Readers pin one; flush and compaction
-//! make the next by an edit.
+//! A [`Version`] is one immutable arrangement of tables in seven levels. Readers pin one; a flush or compaction
+//! makes the next with an edit.
 //!
 //! * VERSION-1  Level 0 is sorted newest first (by largest sequence number, then file number); its tables may overlap.
-//! * VERSION-2  In each deeper level tables are sorted by key and no user key lies in the range of two of them: one
-//!              table answers for a key, and all versions of a key within a level lie in one table.
+//! * VERSION-2  In each deeper level tables are sorted by key, and no user key is in the range of two of them:
+//!              all versions of a key within a level are in one table.
 //! * VERSION-3  For one user key, every entry in a level is newer than every entry in any deeper level.
 //! * VERSION-4  A file is in a version at most once.
-//! * VERSION-5  The bytes of all its tables, and their entries, add up to at most 2^63 - 1.
+//! * VERSION-5  The sum of the bytes of all its tables is at most 2^63 - 1, and so is the sum of their entries.
 //!
-//! VERSION-1, VERSION-2, VERSION-4 and VERSION-5 are checked whenever an edit is applied, also at recovery; VERSION-3 is the
-//! picker's business.
+//! VERSION-1, VERSION-2, VERSION-4 and VERSION-5 are checked whenever an edit is applied, also at recovery; the
+//! picker ensures VERSION-3.
 //!
 //! * `bounds.rs`    short bounds of tables with long keys
 //! * `edit.rs`      one change, encoded          * `builder.rs`  edits applied to a version
-//! * `file.rs`      a counted live file          * `manifest.rs` edits on disk, CURRENT
-//! * `lookup.rs`    feeding a point lookup       * `access.rs`   how far it goes for a table
-//! * `salvage.rs`   what a damaged manifest still tells
+//! * `file.rs`      a live file, counted         * `manifest.rs` edits on disk, CURRENT
+//! * `lookup.rs`    steps of a point lookup      * `access.rs`   disk or memory only
+//! * `salvage.rs`   what can be read of a damaged manifest
 //! * `iter.rs`      walks one level              * `set.rs`      the current version and its durable history
-//! * `identity.rs`  whose a folder is            * `foreign.rs`  other engines
+//! * `identity.rs`  whether a folder is AiDb's   * `foreign.rs`  other engines
 
 mod access;
 mod bounds;
@@ -67,7 +67,7 @@ pub(crate) use set::{FileNumbers, VersionSet};
 /// Keys that [`Version::feed_together`] takes at once: each holds a cached block, for which a thread has eight places.
 pub(crate) const TOGETHER: usize = 8;
 
-/// What the tables of a version hold, in sum.
+/// The sums over all tables of a version.
 pub(crate) struct Content {
     pub(crate) sum: Sum,
     /// Whether the sum's terms are those of all tables: of one of format version 1 they are not known.
@@ -362,9 +362,9 @@ impl Version {
         Ok(newest)
     }
 
-    /// [`Version::feed`] for up to [`TOGETHER`] keys, whose steps are done in turn, so that they wait for memory
-    /// together. `feed` is also told which of `sought` it is fed for; keys that are not found are left out. `open` is kept from
-    /// one call to the next.
+    /// [`Version::feed`] for up to [`TOGETHER`] keys, whose steps are interleaved, so that their waits for
+    /// memory overlap. `feed` also gets the key's index in `sought`; keys that are not found are omitted.
+    /// `open` is kept from one call to the next.
     pub(crate) fn feed_together<'a>(
         &'a self,
         sought: &[Sought<'_>],

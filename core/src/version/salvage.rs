@@ -1,8 +1,7 @@
-//! What a damaged database's manifest still tells, for repair.
+//! Reads what is left of a damaged database's manifest, for repair.
 //!
-//! CURRENT may be missing or damaged: then every manifest in the directory is looked at, and the newest whole one
-//! counts. A manifest may be cut or damaged: then the edits before the damage count, and what they do not know of
-//! may be anything.
+//! If CURRENT is missing or damaged, every manifest in the directory is read, and the newest intact one counts.
+//! If a manifest is cut short or damaged, the edits before the damage count; nothing is known of later ones.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -14,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::filename::{FileKind, parse, table_path};
 use crate::key::{FileNumber, SequenceNumber};
 
-/// What the manifest says.
+/// The contents of the manifest.
 #[derive(Default)]
 pub(crate) struct Salvage {
     /// The live tables, as far as is known.

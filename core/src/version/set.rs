@@ -1,22 +1,25 @@
-//! The current version, and how it comes to be and stays durable.
+//! The current version, and how edits to it become durable.
 //!
-//! * SET-1  Memory follows the disk: a version is installed only after its edit is durable. If that failed, the
-//!          current version stays, and whether the edit counts at the next open may be unknown. Nobody else removes
-//!          the tables it adds: the set queues them as obsolete once it is certain that nothing names them, at once
-//!          or with the next edit that succeeds.
-//! * SET-2  A manifest that failed a write gets nothing more. The next edit begins a new one and switches CURRENT.
-//! * SET-3  A switch is: new manifest complete, synced, directory synced; then CURRENT. Old manifests go after it.
-//! * SET-7  An edit changes what tables hold, in sum, by what its maker says, and the record that is written says what the edit
-//!          says: a table that is left out, removed by mistake, or spoilt on its way to the disk is noticed before anything
-//!          is installed.
-//! * SET-4  File numbers are never given out twice: each edit records the next one, and an open passes over every
-//!          number that stands in a name in the directory.
+//! * SET-1  Memory follows the disk: a version is installed only after its edit is durable. If that fails, the
+//!          current version stays, and it may be unknown whether the edit counts at the next open. Only the set
+//!          removes the tables that the edit adds: it queues them as obsolete once no manifest can name them,
+//!          either at once or with the next edit that succeeds.
+//! * SET-2  After a failed write nothing more goes to that manifest. The next edit begins a new one and
+//!          switches CURRENT.
+//! * SET-3  A switch completes and syncs the new manifest, syncs the directory, and then replaces CURRENT. Old
+//!          manifests are deleted after that.
+//! * SET-7  An edit changes the content sum of all tables by exactly the amount that its maker states, and the
+//!          written record decodes to the edit. So a table that is left out, removed by mistake, or damaged on
+//!          its way to the disk is noticed before the version is installed.
+//! * SET-4  No file number is used twice: each edit records the next one, and opening skips every number in the
+//!          name of a file in the directory.
 //! * SET-5  Open never guesses: a missing CURRENT, manifest or table is an error, never an empty store.
-//! * SET-6  What an open reads may be in the kernel's memory only: the last life was killed before its sync, or that
-//!          sync failed. So the first edit of a life goes into a new manifest, and nothing is removed before it.
+//! * SET-6  The bytes that opening reads may be only in the kernel's memory, if the last process was killed
+//!          before its sync or the sync failed. So the first edit after opening goes into a new manifest, and
+//!          no file is removed before that.
 //!
-//! `log_and_apply` syncs the disk; the database calls it under a lock of its own for the set.
-//! Elsewhere: telling a database from what is none (`identity.rs`), deleting tables and logs (`db`).
+//! `log_and_apply` syncs the disk; the database calls it under a separate lock for the set. Elsewhere: whether
+//! a folder is a database (`identity.rs`), deleting tables and logs (`db`).
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -89,7 +92,7 @@ pub(crate) struct VersionSet {
 impl VersionSet {
     /// Makes `dir` (which exists, and is [`super::Contents::Nothing`]) a database without tables.
     ///
-    /// `obsolete`: gets the numbers of tables that nobody needs any more.
+    /// `obsolete`: receives the numbers of tables that are no longer needed.
     pub(crate) fn create(
         env: Arc<dyn Env>,
         dir: &Path,
@@ -127,9 +130,9 @@ impl VersionSet {
         Ok(set)
     }
 
-    /// Makes `dir` a database of `tables`, each with its level, and without logs: the last step of whoever builds
-    /// one. The tables are durable, their directory entries need not be, and there is no CURRENT. Until this returns,
-    /// `dir` either does not open or opens whole.
+    /// Makes `dir` a database of `tables`, each with its level, and without logs: the last step of a checkpoint
+    /// or repair. The tables must be durable, but not their directory entries, and there is no CURRENT. Until
+    /// this returns, `dir` either does not open or opens completely.
     ///
     /// `last_sequence`: at least the largest number in any table.
     pub(crate) fn create_from(
@@ -160,10 +163,10 @@ impl VersionSet {
         set_current(env, dir, &writer)
     }
 
-    /// Reads the version that `dir` (which is [`super::Contents::Database`]) was left in.
+    /// Reads the last durable version of `dir` (which is [`super::Contents::Database`]).
     ///
-    /// Writes nothing. `Corruption` names the file that is damaged, shortened or missing; `Unsupported` tells of
-    /// a newer format. `is_read_only`: no edit will follow.
+    /// Writes nothing. `Corruption` names the file that is damaged, shortened or missing; `Unsupported` means a
+    /// newer format. `is_read_only`: no edit will follow.
     pub(crate) fn recover(
         env: Arc<dyn Env>,
         dir: &Path,
@@ -316,10 +319,10 @@ impl VersionSet {
     }
 
     /// Makes `edit`, which leads to `version`, durable: in the manifest, or by beginning a new one. After an
-    /// error `is_in_doubt` tells whether it may have become durable all the same.
+    /// error `is_in_doubt` says whether it may be durable all the same.
     fn persist(&mut self, edit: &mut VersionEdit, version: &Version) -> Result<()> {
         self.is_in_doubt = false;
-        // Whatever fails below leaves no writer behind (SET-2).
+        // After any failure below there is no writer (SET-2).
         let Some(writer) = self.writer.take() else {
             let new = self.begin_manifest(edit, version)?;
             return self.switch_to(new);
@@ -463,7 +466,7 @@ impl VersionSet {
         }
     }
 
-    /// The current version; an empty one once that was let go.
+    /// The current version; an empty one after that was released.
     pub(crate) fn current(&self) -> Arc<Version> {
         self.current.clone()
     }

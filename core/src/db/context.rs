@@ -1,8 +1,9 @@
-//! What every room of an open database knows: where it is, how it was opened, and whether it is still open.
+//! The context that all rooms of an open database share: its directory, its options, and whether it is still
+//! open.
 //!
-//! It has no lock. Everything else here names it, and it names nobody.
+//! It has no lock. Every other file of `db/` may use it, and it uses none of them.
 //!
-//! * STEP-1  In any build but that of the unit tests a step is nothing at all.
+//! * STEP-1  Except in unit tests, a step compiles to nothing.
 
 use std::path::{Path, PathBuf};
 
@@ -54,7 +55,7 @@ impl Context {
         &*self.env
     }
 
-    /// [`Context::env`] for those who keep it.
+    /// [`Context::env`] for callers that keep it.
     pub(super) fn shared_env(&self) -> Arc<dyn Env> {
         Arc::clone(&self.env)
     }
@@ -76,7 +77,7 @@ impl Context {
         Ok(())
     }
 
-    /// What a call answers that met `error`: `Closed` if the database was closed meanwhile, since the files may be gone.
+    /// Maps `error` to `Closed` if the database was closed during the call, because its files may be gone.
     #[cold]
     pub(super) fn closed_or(&self, error: Error) -> Error {
         self.check_open().err().unwrap_or(error)

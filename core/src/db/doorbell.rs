@@ -1,6 +1,6 @@
-//! What wakes the flush thread: a flag under a lock of its own.
+//! Wakes the flush thread: a flag under its own lock.
 //!
-//! Ringing takes no other lock, so it is allowed anywhere, also in the `Drop` of the last reader of a table.
+//! Ringing takes no other lock, so it is allowed anywhere, even in the `Drop` of the last reader of a table.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ impl Doorbell {
                 None => self.ringing.wait(&mut rung),
                 Some(limit) => {
                     self.ringing.wait_for(&mut rung, limit);
-                    // Whoever wakes for nothing looks, and waits again.
+                    // A thread that wakes without a reason checks, and waits again.
                     *rung = false;
                     return;
                 }

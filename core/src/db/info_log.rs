@@ -1,11 +1,11 @@
-//! The info log: a line per event worth knowing afterwards. Never in the way: a line that cannot be written is
+//! The info log: a line for each notable event. It never makes a call fail: a line that cannot be written is
 //! dropped.
 //!
-//! * NOTE-1  A line is one line, in one write, whatever its words hold. It says of which database it speaks, because
-//!           several may share a file.
-//! * NOTE-2  A file that has reached its size is renamed to `NAME.1`, `NAME.1` to `NAME.2` and so on, and the last one is
-//!           replaced. Of several who share it one does so at a time. Others, and whoever renames or removes it from
-//!           outside, are noticed before the next line.
+//! * NOTE-1  Each entry is exactly one line, written at once, whatever characters its text contains. It names
+//!           its database, because several may share a file.
+//! * NOTE-2  A file that has reached its size is renamed to `NAME.1`, `NAME.1` to `NAME.2` and so on, and the
+//!           last one is replaced. If several databases share the file, only one renames it at a time. A rename
+//!           or removal by another one, or by another program, is noticed before the next line.
 //!
 //! Elsewhere: which files no info log may be (`info_log/place.rs`).
 
@@ -22,7 +22,7 @@ use crate::sync::{Arc, Mutex};
 
 pub(super) use place::refuse_own_files;
 
-/// Where the lines go.
+/// The target of the lines.
 pub(super) struct InfoLogger {
     /// The database, at the head of each line.
     dir: PathBuf,
@@ -36,7 +36,8 @@ enum Target {
 }
 
 impl InfoLogger {
-    /// Opens the log that the options ask for, for the database in `dir`. A disk that is full keeps nobody from opening.
+    /// Opens the log that the options ask for, for the database in `dir`. A full disk does not make opening
+    /// fail.
     pub(super) fn open(dir: &Path, options: &Options) -> Result<InfoLogger> {
         let target = match &options.info_log {
             InfoLog::None => Target::Nowhere,
@@ -164,7 +165,7 @@ impl Rotated {
         bytes > 0 && bytes.saturating_add(line.len() as u64) > self.most_bytes
     }
 
-    /// Makes room for `line`, unless somebody was faster.
+    /// Makes room for `line`, unless another handle already has.
     fn rotate(&self, file: &dyn LogFile, line: &[u8]) {
         if !file.has_name(&self.path) || !self.is_full(file, line) {
             return;
@@ -173,7 +174,7 @@ impl Rotated {
         let last = self.files.saturating_sub(1);
         let free = (1..last).find(|number| matches!(kind(*number), Ok(PathKind::Missing)));
         let free = free.unwrap_or(last);
-        // Somebody's folder is no old log, and stays where it is.
+        // A folder of that name is not an old log, and stays.
         let is_movable = (1..free).all(|number| matches!(kind(number), Ok(PathKind::File(_))));
         for number in (1..free).rev().filter(|_| is_movable) {
             let _ = self.env.rename(&self.old(number), &self.old(number + 1));

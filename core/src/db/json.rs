@@ -1,4 +1,4 @@
-//! Text in JSON, for reports that are small enough to be written by hand.
+//! Text as JSON, for reports simple enough to be formatted by hand.
 
 use std::fmt::Write;
 

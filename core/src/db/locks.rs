@@ -1,18 +1,19 @@
-//! The locks of a database that are held while others are taken, and their order.
+//! The locks that a thread may hold while it takes another, and their order.
 //!
 //! Outermost first; a thread never takes one while it holds one below it, or the same one again:
 //!
 //! 1. [`Rank::Closing`]   of `life/`, held for as long as closing takes
-//! 2. [`Rank::Log`]       of `commit/`: the log and who may append to it
+//! 2. [`Rank::Log`]       of `commit/`: the log and the right to append to it
 //! 3. [`Rank::Callers`]   of `tree/`: the caller that does background work
-//! 4. [`Rank::Versions`]  of `tree/`: the manifest, while an edit is made durable and shown
-//! 5. [`Rank::State`]     of `tree/`: what background work and those who wait for it share
+//! 4. [`Rank::Versions`]  of `tree/`: the manifest, while an edit is made durable and published
+//! 5. [`Rank::State`]     of `tree/`: shared by background work and the threads that wait for it
 //!
-//! All others are leaves, held for a few instructions in which no lock is taken: of the sync group, the publisher, the
-//! snapshots, the stall, the doorbell, the alarm, the list of holds. A cursor's hold comes after `Closing`, and before the
-//! caches' locks. Readers take none of the five.
+//! All other locks are leaves: a thread holds one for a few instructions and takes no lock meanwhile. They are
+//! those of the sync group, the publisher, the snapshots, the stall, the doorbell, the alarm and the list of
+//! holds. A cursor's hold comes after `Closing` and before the caches' locks. Readers take none of the five.
 //!
-//! * RANK-1  In builds with assertions every lock here is checked against those that its thread holds.
+//! * RANK-1  In builds with assertions, taking a lock here checks it against those that the thread already
+//!           holds.
 
 use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
@@ -76,7 +77,7 @@ pub(super) struct Locked<'a, T> {
 }
 
 impl<T> Locked<'_, T> {
-    /// Lets go of the lock until `condition` is signalled, or for no reason.
+    /// Releases the lock until `condition` is signalled; it may also wake without a signal.
     pub(super) fn wait(&mut self, condition: &Condvar) {
         condition.wait(&mut self.guard);
     }

@@ -1,4 +1,4 @@
-//! Work of the database's own threads, in which a panic is an error that somebody is told.
+//! Runs the work of background threads so that a panic becomes an error, which a caller gets.
 
 use crate::error::{Error, Result};
 

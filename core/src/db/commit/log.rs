@@ -1,4 +1,4 @@
-//! The log that is appended to, and its memtable: all that the log's lock guards; and when the memtable is looked at.
+//! The current log and its memtable, which the log's lock guards, and when the memtable is next checked.
 
 use crate::db::logs::LogFile;
 use crate::key::SequenceNumber;
@@ -42,7 +42,8 @@ impl Log {
         }
     }
 
-    /// Lets file and memtable go, for good, for an `empty` one. Requires that no flush needs the memtable.
+    /// Replaces the file and the memtable for good, the latter by `empty`. Requires that no flush needs the
+    /// memtable.
     pub(super) fn let_go(&mut self, empty: &Arc<Memtable>) -> Arc<Memtable> {
         self.is_closed = true;
         self.writer.let_go();
@@ -61,7 +62,7 @@ pub(in crate::db) struct LogCounts {
     pub(in crate::db) bytes: u64,
 }
 
-/// When the active memtable is looked at next (LOOK-1), and what else the looks go by.
+/// When the active memtable is checked next (LOOK-1), and the other inputs of the checks.
 #[derive(Default)]
 pub(super) struct Due {
     /// On the environment's clock.

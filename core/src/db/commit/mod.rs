@@ -1,10 +1,10 @@
-//! Commits: how a batch gets its place in the order of writes, into the log, and into the memtable.
+//! Commits: a batch gets its sequence numbers, then goes into the log, then into the memtable.
 //!
-//! Locks: the log's (`locks.rs`). Whoever waits for a flush or for space has let it go.
+//! Locks: the log's (`locks.rs`). A thread that waits for a flush or for space does not hold it.
 //!
 //! * `write.rs`    the commit path                    * `seal.rs`    the next log and memtable
-//! * `resume.rs`   going on after a failed log        * `reserve.rs` refusing what the disk has no room for
-//! * `watch.rs`    the memtable that nobody fills     * `log.rs`     what the log's lock guards
+//! * `resume.rs`   recovery from a failed log         * `reserve.rs` refuses writes when the disk is full
+//! * `watch.rs`    an idle memtable                   * `log.rs`     what the log's lock guards
 
 pub(super) use self::log::{Log, LogCounts};
 #[cfg(test)]
@@ -69,7 +69,7 @@ impl Commit {
         }
     }
 
-    /// What was committed in this life, and the length of the present log.
+    /// Counts of commits since opening, and the length of the current log.
     pub(super) fn counts(&self) -> (LogCounts, u64) {
         let log = self.log.lock();
         (log.counts, log.writer.len())
@@ -93,7 +93,8 @@ impl Commit {
         closes
     }
 
-    /// Lets file and memtable of the log go, for good, for an `empty` one. Requires that no flush needs the memtable.
+    /// Replaces the log's file and memtable for good, the latter by `empty`. Requires that no flush needs the
+    /// memtable.
     pub(super) fn let_go(&self, empty: &Arc<Memtable>) -> Arc<Memtable> {
         self.log.lock().let_go(empty)
     }

@@ -1,6 +1,6 @@
-//! Refusing what the disk has no room for.
+//! Refuses writes that the disk has no room for.
 //!
-//! Elsewhere: what must stay free, and why (`tree/reserve.rs`).
+//! Elsewhere: how much must stay free, and why (`tree/reserve.rs`).
 
 use super::{Commit, Log};
 use crate::batch::{WriteBatch, operations};

@@ -1,14 +1,15 @@
 //! Writing again after a failed append or sync, without reopening.
 //!
-//! * A failed append: whether the record counts is unknown, so nothing may follow it in its log. A new log names the
-//!   length up to which the old one is good, and writing goes on there once the new one's name is durable: without it
-//!   the record might count again after a loss of power.
-//! * A failed sync: nothing trusts any log any more, since a later sync may report success for pages that the kernel
-//!   has dropped. The memtables still hold every acknowledged write, so all of them are flushed, and the edit that drops
-//!   the logs is made durable, before the failure is forgotten. A failed sync of the directory, if the name of a log
-//!   depends on it, is no better.
+//! * A failed append: it is unknown whether the record counts, so nothing may follow it in its log. A new log
+//!   names the length up to which the old one is good. Writing continues in the new log once its name is
+//!   durable: otherwise the failed record might count after a loss of power.
+//! * A failed sync: no log can be trusted any more, because a later sync may report success for pages that the
+//!   kernel has dropped. The memtables still have every acknowledged write, so all of them are flushed, and the
+//!   edit that drops the logs is made durable, before the failure is cleared. A failed sync of the directory is
+//!   treated the same way if the name of a log depends on it.
 //!
-//! Each later write tries this until it succeeds, and answers the failure of the present log until then. Reads go on.
+//! Each later write tries this until it succeeds; until then it returns the failure of the current log. Reads
+//! continue.
 
 use super::{Commit, Log};
 use crate::content::Sum;

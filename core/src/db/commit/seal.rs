@@ -1,10 +1,11 @@
-//! Sealing the active memtable: the next log, and the flush of all that there is.
+//! Seals the active memtable and starts the next log; flushes all memtables on request.
 //!
 //! * SEAL-1  The log of the new memtable names its predecessor's number, final length and last sequence number.
-//!           So once such a log may exist, its predecessor gets no more records: if a log that could not be completed
-//!           cannot be removed either, the old one is poisoned, and only a newer log goes on.
-//! * SEAL-2  The new log's header is durable, its directory entry not yet: the sync group syncs that before it
-//!           acknowledges a synced record in it (SYNC-2), and a flush before the manifest names it (FLUSH-2).
+//!           So once such a log may exist, its predecessor gets no more records. If creating the log fails and
+//!           it cannot be removed either, the old log is poisoned, and writing continues only in a newer log.
+//! * SEAL-2  The new log's header is durable, but not yet its directory entry: the sync group syncs that before
+//!           it acknowledges a synced record in the log (SYNC-2), and a flush does so before the manifest names
+//!           the log (FLUSH-2).
 //!
 //! Elsewhere: how many sealed memtables may wait (`tree/flush.rs`, FLUSH-7).
 

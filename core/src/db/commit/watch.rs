@@ -1,10 +1,12 @@
-//! Looks after the memtable that nobody writes to any more, which may keep garbage alive.
+//! Watches for an active memtable that gets no more writes, since its tombstones may keep garbage alive.
 //!
-//! No thread polls: what is not worth while now is looked at again when something changes, at a time that is known, or never.
+//! No thread polls: work that does not pay now is reconsidered when something changes, at a known time, or
+//! never.
 //!
-//! * LOOK-1  The active memtable is looked at a while after its first write, as long as writes come. Once none came between
-//!           two looks, only the next write starts that again: an idle database wakes nobody.
-//! * LOOK-3  A memtable is sealed early for its tombstones only if writers need not wait for that.
+//! * LOOK-1  The active memtable is checked some time after its first write, and again as long as writes come.
+//!           If none came between two checks, only the next write restarts them: an idle database wakes no
+//!           thread.
+//! * LOOK-3  A memtable is sealed early for its tombstones only if no writer has to wait for it.
 //!
 //! Elsewhere: tables (`tree/upkeep.rs`, LOOK-2).
 
@@ -35,7 +37,7 @@ fn freed_by_flush(memtable: Sum, log_bytes: u64, table_bytes: u64, table_entries
     u64::try_from(in_tables + in_log).unwrap_or(u64::MAX)
 }
 
-/// Whether a memtable that nobody fills is worth a flush for what that frees.
+/// Whether an idle memtable is worth a flush for the space that it frees.
 fn is_worth_a_flush(memtable: Sum, log_bytes: u64, table_bytes: u64, table_entries: u64) -> bool {
     if memtable.tombstones == 0 {
         return false;
@@ -46,8 +48,8 @@ fn is_worth_a_flush(memtable: Sum, log_bytes: u64, table_bytes: u64, table_entri
 }
 
 impl Commit {
-    /// Has the active memtable looked at some time after now, and sealed with the next write if it has very many tombstones.
-    /// Called with the first write into a memtable, and now and then (LOOK-1).
+    /// Schedules a check of the active memtable, and has it sealed with the next write if it has very many
+    /// tombstones. Called with the first write into a memtable, and from time to time (LOOK-1).
     pub(super) fn watch_memtable(&self, log: &mut Log) {
         log.seals_next = log.memtable.sum().tombstones >= self.tree.early_tombstones()
             && self.tree.has_room_to_seal();
@@ -91,7 +93,7 @@ impl Commit {
         let mut log = self.log.lock();
         if self.context.check_writable().is_err() || self.log_failure(&log).is_some() {
             self.look_no_more();
-            // Whoever writes next asks again.
+            // The next writer asks again.
             log.reserved_up_to = 0;
             return;
         }
@@ -104,7 +106,7 @@ impl Commit {
         drop(version);
         if is_worth && self.tree.has_room_to_seal() && !self.tree.must_wait_for_space() {
             self.look_no_more();
-            // An error is told to the next writer, as the log is poisoned then, or does not matter.
+            // The next writer gets the error, because the log is then poisoned; otherwise it does not matter.
             let _ = self.seal(&mut log);
             return;
         }

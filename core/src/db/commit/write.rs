@@ -1,16 +1,17 @@
 //! The commit path: how a batch becomes visible and durable.
 //!
 //! * COMMIT-1  A batch is in the log before any part of it is in a memtable.
-//! * COMMIT-2  After a failed append or sync nothing more is appended to that log: its tail is unknown, and replay could
-//!             never reach a good record after a bad one. `resume.rs` starts over with a new one.
-//! * COMMIT-4  The memory that a batch takes in the memtable is asked for before its record is written: a batch for which there
-//!             is none is not in the log, and the same call succeeds when there is.
-//! * COMMIT-5  A write that nobody wants any more is given up under the log's lock (EFFORT-3). So whoever says that it is not
-//!             wanted finds it in the log before what it writes next, or never.
-//! * COMMIT-3  A memtable is sealed between two batches, under the log's lock: a batch is whole in one memtable, and the
-//!             log of a memtable holds no record of another.
+//! * COMMIT-2  After a failed append or sync nothing more is appended to that log: the state of its tail is
+//!             unknown, and replay could never reach a good record after a bad one. `resume.rs` starts a new
+//!             log.
+//! * COMMIT-4  The memory for a batch in the memtable is allocated before its record is written. If there is
+//!             none, the batch is not in the log, and the same call succeeds once there is memory.
+//! * COMMIT-5  The decision to abandon a cancelled write is made under the log's lock (EFFORT-3). So a caller
+//!             that cancelled a write finds it in the log before its own next write, or never.
+//! * COMMIT-3  A memtable is sealed between two batches, under the log's lock: a batch is completely in one
+//!             memtable, and the log of a memtable has no record of another.
 //!
-//! Elsewhere: sealing (`seal.rs`), slowing writers down (`stall.rs`), the record's bytes (`wal/`).
+//! Elsewhere: sealing (`seal.rs`), stalls (`stall.rs`), the record's bytes (`wal/`).
 
 use super::{Commit, Log};
 use crate::batch::{Operation, Operations, WriteBatch, operations};
@@ -75,8 +76,8 @@ impl Commit {
         }
     }
 
-    /// Steps 1 to 3, or what is in the way of them. Its caller waits for that: it holds a version itself, whose tables may be
-    /// what takes the space.
+    /// Steps 1 to 3, or the obstacle to them. The caller waits for that one, because this function holds a
+    /// version, whose tables may take the very space that is missing.
     pub(in crate::db) fn try_commit(
         &self,
         batch: &WriteBatch,
@@ -256,7 +257,7 @@ fn insert<'a>(
                 .try_for_each(&mut insert)?;
         }
     }
-    // What was accounted for is there, and no more (MEMTABLE-5).
+    // The announced entries are there, and no others (MEMTABLE-5).
     match sequence == before.plus(u64::from(batch.count())) && others.next().is_none() {
         true => Ok(()),
         false => Err(Error::internal("a batch was not inserted whole")),
@@ -266,7 +267,7 @@ fn insert<'a>(
 /// A batch that readers see, or will as soon as the commits before it are inserted.
 #[derive(Debug)]
 pub(in crate::db) struct Committed {
-    /// Where its record ends.
+    /// The end of its record.
     place: LogPlace,
     /// The number of its last operation.
     last: SequenceNumber,

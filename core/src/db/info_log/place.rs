@@ -1,8 +1,8 @@
-//! Where an info log may not be: in a file of the engine's own, of this database or of another one.
+//! Checks the path of the info log: it must not be a file of the engine, of this database or of another one.
 //!
-//! * PLACE-1  Nothing is written before this is known, and the folder of the database may be missing then.
-//! * PLACE-2  A name tells in a database's folder, whether the file is there or not yet, after links were followed. By
-//!            another name, a hard link's, a file is known by its identity.
+//! * PLACE-1  The check comes before anything is written; the folder of the database may not exist yet.
+//! * PLACE-2  In a database's folder the name decides, after links are followed, whether or not the file exists
+//!            yet. A hard link with another name is recognised by the file's identity.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -87,7 +87,8 @@ fn moved_by_rotation<'a>(file: &Path, dir: &'a Path, options: &Options) -> Optio
     })
 }
 
-/// `path` without links and `..`, absolute. What is missing in it, the end, is taken for folders and a file to come.
+/// `path` made absolute, without links and `..`. Parts at its end that do not exist count as folders and a file
+/// still to be made.
 fn resolved(env: &dyn Env, path: &Path, links: usize) -> Result<PathBuf> {
     if env.kind(path)? != PathKind::Missing {
         return env.canonical(path);

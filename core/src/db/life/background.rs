@@ -1,9 +1,9 @@
 //! The threads that do the background work: one flushes, several compact.
 //!
-//! No thread sleeps to poll: the flush thread waits for its doorbell, compaction threads for a change of the tree, both also
-//! for a time at which something is due. A failed flush is tried again for the next who asks.
+//! No thread polls: the flush thread waits for its doorbell, and compaction threads for a change of the tree;
+//! both also wake at a time when something is due. A failed flush is tried again at the next request.
 //!
-//! Elsewhere: the work (`tree/`), and what is due (`commit/watch.rs`, `tree/upkeep.rs`).
+//! Elsewhere: the work (`tree/`), and when it is due (`commit/watch.rs`, `tree/upkeep.rs`).
 
 use super::Database;
 use super::close::Unflushed;
@@ -24,10 +24,10 @@ pub(super) fn start_threads(database: &Arc<Database>) -> Result<()> {
     }
     let started = try_to_start(database);
     if started.is_err() {
-        // The error of starting is the one to tell.
+        // Report the error of starting.
         let _ = database.close(Unflushed::LeaveInLogs);
     }
-    // What was recovered is flushed now.
+    // The recovered memtables are flushed now.
     database.tree.ring();
     started
 }
@@ -74,7 +74,7 @@ impl Database {
         }
     }
 
-    /// Waits for work of the flush thread and does it; whether it was told to stop.
+    /// Waits for work of the flush thread and does it; returns whether it must stop.
     fn flush_round(&self, failed_for: &mut Option<u64>) -> Result<bool> {
         self.tree.wait_for_ring(self.commit.until_look());
         self.context.step("the flush thread wakes");
@@ -83,7 +83,8 @@ impl Database {
             Ok(())
         });
         if let Err(panicked) = looked {
-            // Flushes and the end of the thread do not depend on it, and nobody waits for it: the next who flushes is told.
+            // Flushes and the end of the thread do not depend on it, and no thread waits for it: the next flush
+            // reports it.
             self.context.note(format_args!("upkeep failed: {panicked}"));
             self.tree.upkeep_failed(panicked);
             self.commit.look_no_more();

@@ -1,10 +1,11 @@
-//! Closing: no new call, the background stopped, everything given back, the directory let go.
+//! Closing: refuses new calls, stops the background threads, releases memory and files, and unlocks the
+//! directory.
 //!
-//! * CLOSE-1  When `close` returns, what the database had of memory, descriptors and deleted tables is given back, but for
-//!            what a call under way on another thread works on until it answers `Closed`, and what was lent: the blocks of
-//!            values, and the block, or the chunk of a memtable, of the entry that a cursor stands on.
-//! * CLOSE-2  What a closed database shows is empty. Readers look whether it is open after the load of what is shown, so
-//!            none of them takes that for an answer.
+//! * CLOSE-1  When `close` returns, the database's memory, descriptors and deleted tables are released. The
+//!            exceptions are whatever a call under way on another thread uses until it returns `Closed`, and
+//!            lent bytes: the blocks of values, and the block or memtable chunk with a cursor's current entry.
+//! * CLOSE-2  A closed database publishes an empty superversion. Readers check whether it is open after they
+//!            load the superversion, so none of them returns a result from the empty one.
 
 use super::Database;
 use crate::error::Result;
@@ -47,7 +48,7 @@ impl Database {
             thread.join();
         }
         if !is_read_only {
-            // What stopped compactions have given back is not left to others.
+            // Claims the disk space that stopped compactions have freed, before other programs do.
             self.tree.delete_obsolete_tables();
             self.logs.remove_blank();
             self.tree.adjust_reserve();
@@ -64,10 +65,10 @@ impl Database {
         outcome
     }
 
-    /// Gives back memory, descriptors and tables, whoever still has a handle, a cursor or a snapshot. What is lent stays with
-    /// who has it: a value's block, and that of the entry a cursor stands on.
+    /// Releases memory, descriptors and tables, even if handles, cursors or snapshots still exist. Lent bytes
+    /// stay with their holders: a value's block, and the block of a cursor's current entry.
     fn let_go(&self) {
-        // Whoever loads what is shown from here on finds out after the load that the database is closed.
+        // A reader that loads the superversion from here on sees after the load that the database is closed.
         debug_assert!(
             self.context.check_open().is_err(),
             "CLOSE-2: it says that it is closed before it shows nothing"

@@ -1,11 +1,13 @@
 //! The folder in which a checkpoint or a repair makes a database.
 //!
-//! * DESTINATION-1  From its first moment to the last the folder is marked as incomplete, durably, so that nobody takes it
-//!                  for a database or for room for one. A folder that was missing appears with the mark in it, by a
-//!                  rename; in one that was empty the mark is the first file, even before the lock.
-//! * DESTINATION-2  The mark goes last, when everything else is durable. Then the folder is a database.
-//! * DESTINATION-3  The folder's lock is held while it is filled, and whatever was made is removed again after an error.
-//! * DESTINATION-4  What an earlier attempt left in a marked folder is removed, if there is nothing else in it.
+//! * DESTINATION-1  Throughout, the folder is durably marked as incomplete, so that no opener takes it for a
+//!                  database or for an empty place for one. A missing folder is created with the mark already
+//!                  in it, by a rename; in an empty folder the mark is the first file, even before the lock.
+//! * DESTINATION-2  The mark is removed last, when everything else is durable. Then the folder is a database.
+//! * DESTINATION-3  The folder's lock is held while it is filled. After an error everything that was made is
+//!                  removed.
+//! * DESTINATION-4  The leftovers of an earlier attempt in a marked folder are removed, if the folder contains
+//!                  nothing else.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -72,7 +74,7 @@ impl Destination {
         let env = &*self.env;
         let names = env.list(&self.dir)?;
         let is_kept = |name: &str| name == LOCK || name == INCOMPLETE;
-        // Somebody may have been faster, and done meanwhile: that is theirs.
+        // Another process may have been faster and already finished: then the folder is its own.
         if made_mark && let Some(name) = names.iter().find(|name| !is_kept(name)) {
             return Err(not_empty(&self.dir, name));
         }
@@ -92,7 +94,7 @@ impl Destination {
             names.sync(&*self.env, &self.dir)
         });
         if outcome.is_err() {
-            // The error is the one to tell; what is left does not open (DESTINATION-1).
+            // Report the error; the leftovers do not open (DESTINATION-1).
             let removed = remove_database(&*self.env, &self.dir);
             drop(self.lock);
             if removed.is_ok() && self.is_new {
@@ -128,7 +130,7 @@ fn make_marked(env: &dyn Env, path: &Path) -> Result<bool> {
         Err(error) => {
             unmark(env, &staged, true);
             match env.kind(path)? {
-                // Somebody was faster: the lock decides.
+                // Another process was faster: the lock decides.
                 PathKind::Directory => Ok(false),
                 _ if error.is_of_no_renaming() => {
                     env.create_dir_all(path)?;
@@ -150,7 +152,7 @@ fn mark(env: &dyn Env, dir: &Path) -> Result<bool> {
             file.write_at(0, MARK.as_bytes())?;
             file.set_len(MARK.len() as u64)?;
         }
-        // Whoever wrote it may have been killed before this.
+        // The process that wrote it may have been killed before this.
         file.sync()?;
         env.sync_dir(dir)?;
         return Ok(false);
@@ -170,9 +172,9 @@ fn mark(env: &dyn Env, dir: &Path) -> Result<bool> {
     }
 }
 
-/// Takes the mark back that was put into `dir`, which had nothing else in it; removes `dir` too if it was made here.
+/// Removes the mark that was put into `dir`, which contains nothing else; removes `dir` too if it was made here.
 ///
-/// Never fails: the error that led to it is the one to tell, and a mark that stays is no harm.
+/// Never fails: the caller reports the error that led to this, and a mark that stays does no harm.
 fn unmark(env: &dyn Env, dir: &Path, is_new: bool) {
     let _ = env.remove_file(&dir.join(INCOMPLETE));
     let _ = match is_new {

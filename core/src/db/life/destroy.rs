@@ -1,12 +1,13 @@
-//! Destroying: removing a database, and nothing else.
+//! Destroying: removes a database, and nothing else.
 //!
-//! * DESTROY-1  Only what is AiDb's is touched (IDENTITY-1 of `version/identity.rs`), and nothing before the lock is held.
-//! * DESTROY-2  First of all, and durably, the file that proves the folder, CURRENT where that is whole, becomes the mark of
-//!              incompleteness: from then on the folder does not open, and the mark proves whose it is until the very end.
-//!              A rename takes no space, so a full disk is no obstacle.
-//! * DESTROY-3  The mark goes when the removal of everything else is durable. So whatever a kill or a loss of power leaves
-//!              is the whole database, or what can be destroyed again, or nothing.
-//! * DESTROY-4  It is durable: the folder is synced, and its parent if the folder goes too.
+//! * DESTROY-1  Only AiDb's files are changed (IDENTITY-1 of `version/identity.rs`), and only while the lock is
+//!              held.
+//! * DESTROY-2  First, the file that proves the folder (CURRENT, if it is intact) is durably renamed to the
+//!              mark of incompleteness. From then on the folder does not open, and the mark proves to the end
+//!              that it is AiDb's. A rename takes no space, so it works on a full disk.
+//! * DESTROY-3  The mark is removed when the removal of everything else is durable. So a kill or a loss of
+//!              power leaves the whole database, a folder that can be destroyed again, or nothing.
+//! * DESTROY-4  The removal is durable: the folder is synced, and its parent too if the folder is removed.
 
 use std::path::Path;
 use std::time::Duration;
@@ -51,7 +52,7 @@ pub(in crate::db) fn destroy(path: &Path, options: &Options) -> Result<()> {
     }
 }
 
-/// Removes the files of the database, whole or half made, in `dir`, whose lock the caller holds; durably.
+/// Durably removes the files of the database in `dir`, complete or not. The caller holds the lock of `dir`.
 pub(in crate::db) fn remove_database(env: &dyn Env, dir: &Path) -> Result<()> {
     let names = env.list(dir)?;
     let Owner::Ours(proof) = owner(env, dir, &names)? else {
@@ -98,7 +99,7 @@ fn remove_folder(env: &dyn Env, path: &Path, dir: &Path) -> Result<()> {
     }
     // DESTROY-4.
     match env.sync_dir(dir.parent().unwrap_or(dir)) {
-        // A parent that may be changed and not read: nobody can sync it, and no more than an empty folder comes back.
+        // The parent may be changed but not read, so it cannot be synced; at worst an empty folder comes back.
         Err(error) if error.is_denied() => Ok(()),
         outcome => outcome,
     }

@@ -1,4 +1,4 @@
-//! Paths that callers give, before anything is done with them.
+//! Checks of the paths that callers pass, before they are used.
 
 use std::path::Path;
 
@@ -40,7 +40,7 @@ pub(in crate::db) fn check_path(path: &Path) -> Result<()> {
     ))
 }
 
-/// What stands before `://`, or before `:/` if it is longer than the letter of a drive.
+/// The part before `://`, or before `:/` if it is longer than a drive letter.
 fn scheme(path: &[u8]) -> Option<&str> {
     let end = path.iter().position(|byte| *byte == b':')?;
     let (scheme, rest) = path.split_at(end);

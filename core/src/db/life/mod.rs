@@ -1,6 +1,6 @@
-//! The life of an open database: its rooms, from opening to closing, and the threads that work in them.
+//! The life of an open database: its rooms, from opening to closing, and the background threads.
 //!
-//! The order of the locks stands in `locks.rs`.
+//! `locks.rs` has the order of the locks.
 
 use super::commit::Commit;
 use super::context::Context;
@@ -41,11 +41,11 @@ pub(super) struct Database {
     pub(super) space: Arc<Space>,
     pub(super) order: Arc<Order>,
     pub(super) context: Arc<Context>,
-    /// Taken by whoever closes.
+    /// Taken by the thread that closes.
     closing: Lock<Closing>,
 }
 
-/// What is taken apart at close.
+/// The parts that closing takes apart.
 struct Closing {
     threads: Vec<Box<dyn Thread>>,
     lock: Option<Box<dyn DirLock>>,

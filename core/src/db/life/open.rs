@@ -2,11 +2,12 @@
 //!
 //! In order: lock, manifest, logs, a new log, orphans, threads.
 //!
-//! * OPEN-1  Nothing is deleted or cut before the new log and a new manifest are durable: until then a crash leaves
-//!           everything as it was found. The new log's header cuts off the torn tail after it: it names the good length.
-//! * OPEN-2  Replayed logs are synced, but that is not relied upon: if a sync failed in the last life, the kernel may have
-//!           dropped what it was for and report success now. So the first synced write waits until what was replayed
-//!           is in tables (`commit/`).
+//! * OPEN-1  Nothing is deleted or cut before the new log and a new manifest are durable: until then a crash
+//!           leaves everything as it was. The new log's header cuts off the torn tail of the old log by naming
+//!           its good length.
+//! * OPEN-2  Replayed logs are synced, but nothing relies on that: if a sync failed before the restart, the
+//!           kernel may have dropped the pages and report success now. So the first synced write waits until
+//!           the replayed entries are in tables (`commit/`).
 //! * OPEN-3  A database opened read-only changes no byte on disk.
 
 use std::path::{Path, PathBuf};
@@ -85,12 +86,12 @@ struct Place {
     dir: PathBuf,
     options: Options,
     contents: Contents,
-    /// Closed before the directory is given back.
+    /// Closed before the directory is unlocked.
     info_log: InfoLogger,
     lock: Box<dyn DirLock>,
 }
 
-/// What was found in the directory, and begun in it.
+/// The state found in the directory, and the files begun in it.
 struct Found {
     /// The one that draws on the reserve.
     env: Arc<dyn Env>,
@@ -126,7 +127,7 @@ fn lock_directory(path: &Path, mut options: Options) -> Result<Place> {
     keep_files_small(&mut options);
     make_directory(&*env, path, &options)?;
     let dir = env.canonical(path)?;
-    // Looked at before it is locked, because locking leaves a file in it; and again under the lock.
+    // Checked before it is locked, because locking leaves a file in it; and again under the lock.
     let contents = inspect(&*env, &dir)?;
     refuse_by_options(contents, &dir, &options)?;
     let timeout = Duration::from_millis(options.lock_timeout_millis);
@@ -157,7 +158,7 @@ fn open_space(place: &Place) -> Result<(Space, Arc<dyn Env>)> {
     }
 }
 
-/// What the manifest says; a new one in an empty directory.
+/// The contents of the manifest; a new one in an empty directory.
 fn find_version(
     place: &Place,
     env: &Arc<dyn Env>,
@@ -172,14 +173,14 @@ fn find_version(
         }
         Contents::Incomplete => Err(incomplete(&*env, dir)),
         Contents::Nothing => {
-            // It is there, but whoever made it may have been killed before that was durable.
+            // The directory exists, but the process that made it may have been killed before it was durable.
             env.create_dir_all(dir)?;
             VersionSet::create(env, dir, obsolete)
         }
     }
 }
 
-/// What the logs among the files `names` hold that is in no table.
+/// The writes in the logs among the files `names` that are in no table.
 fn replay_logs(
     place: &Place,
     env: &dyn Env,
@@ -226,7 +227,7 @@ fn begin_log(
     );
     let watermark = match options.read_only {
         true => None,
-        // Nobody needs it, so it draws on no reserve.
+        // It is optional, so it does not use the reserve.
         false => WatermarkWriter::open(&*options.env, dir)
             .inspect_err(|error| place.info_log.write(env, format_args!("{error}")))
             .ok(),
@@ -243,8 +244,9 @@ fn begin_log(
     })
 }
 
-/// Makes a manifest of this life, and removes what nobody needs (OPEN-1). `needed`: the oldest log that is, if nothing waits
-/// for a flush, which would say it: nothing else would ever let the old logs go.
+/// Makes a new manifest, and removes unneeded files (OPEN-1). `needed`: the oldest needed log, given only if no
+/// memtable waits for a flush: otherwise that flush names it, and without either the old logs would stay for
+/// ever.
 fn settle_directory(
     place: &Place,
     env: &dyn Env,
@@ -397,7 +399,7 @@ fn start_log(
         "WAL-2: recovery starts a new file"
     );
     if options.read_only {
-        // OPEN-3: nobody appends to it, so it need not exist on disk.
+        // OPEN-3: nothing is appended to it, so it need not exist on disk.
         return Writer::create(&*nowhere(dir)?, dir, number, id, recovered.end, expected);
     }
     for &number in &recovered.chain {
@@ -416,7 +418,8 @@ fn nowhere(dir: &Path) -> Result<Arc<dyn Env>> {
     Ok(Arc::new(env))
 }
 
-/// Removes what crashes left behind; answers what could not be removed. `names`: what was there before this life wrote anything.
+/// Removes the leftovers of crashes; returns what could not be removed. `names`: the files that existed before
+/// this process wrote any.
 fn remove_orphans(
     env: &dyn Env,
     dir: &Path,
@@ -441,8 +444,8 @@ fn remove_orphans(
 }
 
 /// Removes what crashes left behind: tables in no version, logs that are neither needed nor in the chain, replaced
-/// manifests, half-made files. What is gone already, or cannot be removed now, does not matter: no file number is
-/// given out twice, and the next open tries again. Answers what went wrong.
+/// manifests, half-made files. A file that is already gone, or cannot be removed now, does not matter: no file
+/// number is used twice, and the next open tries again. Returns what went wrong.
 fn delete_orphans(
     env: &dyn Env,
     dir: &Path,
@@ -464,8 +467,8 @@ fn most_level0_trigger(env: &dyn Env) -> u64 {
     (tables / STOP_FACTOR).max(1)
 }
 
-/// Where the size of files is limited: makes the memtable, whose log and whose table are files, and the tables of compactions
-/// half as large as a file may be, so that they fit in with what is added to them.
+/// If file sizes are limited, limits the memtable (whose log and table are files) and the tables of compactions
+/// to half of the largest file, so that they fit with their overhead.
 fn keep_files_small(options: &mut Options) {
     let most = (options.env.largest_file() / 2).max(SMALLEST_FILE);
     options.write_buffer_size = options.write_buffer_size.min(most);

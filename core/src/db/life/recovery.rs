@@ -1,14 +1,14 @@
-//! Replaying the logs: what the last life acknowledged and had not yet flushed.
+//! Replays the logs: the writes that were acknowledged before the restart but not yet flushed.
 //!
-//! The records of the chain of logs go into memtables again, in the order in which they were committed.
+//! The records of the chain of logs go into memtables, in the order in which they were committed.
 //!
-//! * REPLAY-1  A record that is in tables already is passed over. Logs may begin with such records, or hold nothing else: a recovery
-//!             that filled several memtables was interrupted between their flushes, or a flush could not name a later log
-//!             (FLUSH-2).
+//! * REPLAY-1  A record that is already in tables is skipped. A log may begin with such records, or have no
+//!             others: if a recovery that filled several memtables was interrupted between their flushes, or if
+//!             a flush could not name a later log (FLUSH-2).
 //! * REPLAY-2  Each operation of every other record is in a memtable, under its number.
 //!
-//! Elsewhere: which logs make the chain, what is an ordinary crash and what is damage (`wal/chain.rs`), reading them
-//! (`wal/chain_reader.rs`), telling a torn tail from damage within one log (`wal/reader.rs`).
+//! Elsewhere: which logs are in the chain, and what is an ordinary crash or damage (`wal/chain.rs`); reading
+//! them (`wal/chain_reader.rs`); a torn tail or damage within one log (`wal/reader.rs`).
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ use crate::memtable::Loader;
 use crate::sync::Arc;
 use crate::wal::{ChainReader, Committed, Expected, Predecessor};
 
-/// What the logs held.
+/// The contents of the logs.
 pub(in crate::db) struct Recovered {
     /// Memtables of the replayed records, newest first; none is empty.
     pub(in crate::db) sealed: Vec<Arc<Sealed>>,
@@ -119,7 +119,7 @@ impl Replay {
         Ok(())
     }
 
-    /// What the next record goes to: a new memtable if the one being filled is full.
+    /// The memtable for the next record: a new one if the current one is full.
     fn filling(&mut self) -> Result<&mut Loader> {
         let is_full = |loader: &Loader| loader.memory() as u64 >= self.write_buffer_size;
         if self.filling.as_ref().is_some_and(is_full) {

@@ -1,13 +1,14 @@
-//! A file of zeros that waits for the next log to begin in it.
+//! A file of zeros, prepared to become the next log.
 //!
-//! The sync of a new file waits for more than its bytes, and writers would wait for that whenever a memtable is full. So
-//! whoever flushes first makes the file of the next log. Sealing gives it the log's name and overwrites zeros in it, and
-//! their sync is one of bytes alone.
+//! The first sync of a new file writes metadata too, and writers would wait for that whenever a memtable is
+//! full. So the thread that flushes prepares the file of the next log first. Sealing renames it to the log's
+//! name; records then overwrite zeros, and their sync writes only bytes.
 //!
-//! * BLANK-1  It has the name of a log only once its zeros are durable: a loss of power may leave anything in a file whose
-//!            bytes are not. Recovery passes over a log of zeros, whose creation was not finished.
-//! * BLANK-2  `is_there` is false only after the renaming of the last one, or after a try to remove it, so the next one is
-//!            never made under a name that is about to be taken.
+//! * BLANK-1  The file gets the name of a log only once its zeros are durable: after a loss of power a file
+//!            with unsynced bytes may contain anything. Recovery skips a log of zeros, because its creation was
+//!            not finished.
+//! * BLANK-2  `is_there` is false only after the last blank log was renamed or its removal was tried, so the
+//!            next one is never made under a name still in use.
 
 use std::path::{Path, PathBuf};
 

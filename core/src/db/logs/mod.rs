@@ -1,6 +1,6 @@
 //! The files of the write-ahead log: making the next one, how far they are durable, and removing old ones.
 //!
-//! What goes into a log is the matter of `commit/`. Locks: the sync group's own, a leaf.
+//! `commit/` decides what goes into a log. Locks: the sync group's own, a leaf.
 
 use std::path::Path;
 
@@ -34,7 +34,8 @@ pub(super) struct Logs {
 }
 
 impl Logs {
-    /// The logs of a life that begins with `first`. `note_synced` tells the manifest that a log has synced records (SYNC-2).
+    /// The logs of a database opened with `first` as its log. `note_synced` records in the manifest that a log
+    /// has synced records (SYNC-2).
     pub(super) fn new(
         context: &Arc<Context>,
         space: &Arc<Space>,
@@ -111,7 +112,7 @@ impl Logs {
         self.sync_group.add(log);
     }
 
-    /// Waits until everything up to `place` is durable, syncing it if nobody else is.
+    /// Waits until everything up to `place` is durable; syncs it unless another thread does.
     pub(super) fn wait_until_durable(&self, place: LogPlace) -> Result<()> {
         self.sync_group.wait_for(place)
     }

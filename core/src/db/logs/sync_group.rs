@@ -1,21 +1,24 @@
 //! Group sync: many synced writers share one fdatasync, and a sync covers every earlier log.
 //!
-//! A writer that asked for `sync` waits until everything up to its record is durable. One of them leads: it notes how
-//! far the logs reach, syncs each unsynced log, oldest first, outside the lock, and wakes all. Those that it covered
-//! mostly come again with their next write. So the next to lead is who makes the company complete again: as many as
-//! waited, covered or not, when the last sync ended. Should one of them stay away, another, the watcher, leads after a
-//! part of the time that a sync takes, and the next syncs do not wait: the more of them, the more often that was in vain. A
-//! writer that has been alone for two syncs never waits.
+//! A writer that asked for `sync` waits until everything up to its record is durable. One of the writers leads:
+//! it records how far the logs reach, syncs each unsynced log, oldest first, outside the lock, and wakes all.
+//! Writers that a sync covered mostly return soon with their next write. So the next sync starts when as many
+//! writers are waiting as were waiting, covered or not, when the last sync ended; the writer that completes
+//! this number leads. If one does not return, another waiting writer, the watcher, leads after a fraction of
+//! the time of a sync. After such a vain wait, the next syncs do not wait, and the more often waiting was in
+//! vain, the more syncs skip it. A writer that was alone for two syncs never waits.
 //!
-//! * SYNC-1  `synced` is a place up to which every log, from the first unsynced one on, is on stable storage.
+//! * SYNC-1  `synced` is a position up to which every log, from the first unsynced one on, is on stable
+//!           storage.
 //! * SYNC-2  A log's directory entry is synced, and the manifest knows that the log has synced records, before any record
-//!           in it counts as synced. So a log that was synced and is missing later is damage, not a crash's trace.
-//!           A name that a failed sync of the directory was for is in doubt for good (NAMES-1 of `env/names.rs`): such a log
-//!           counts as failed, whoever asked for that sync.
+//!           in it counts as synced. So if a synced log is missing later, that is damage and not the result of
+//!           a crash. After a failed sync of the directory, the names it should have made durable stay in doubt
+//!           (NAMES-1 of `env/names.rs`): such a log counts as failed, whichever thread asked for that sync.
 //! * SYNC-3  After a failed sync nothing more is acknowledged as synced until [`SyncGroup::restart`]: the kernel may
 //!           have dropped the pages it could not write, and a later fdatasync would not say so.
-//! * SYNC-4  What is acknowledged as synced is noted in the file SYNCED before (WAL-5 of `wal/`), if that can be written.
-//! * SYNC-5  Where somebody waits there is a leader or a watcher, and both wake all when they cease.
+//! * SYNC-4  Before a write is acknowledged as synced, the file SYNCED records it (WAL-5 of `wal/`), if that
+//!           can be written.
+//! * SYNC-5  Whenever a writer waits, there is a leader or a watcher, and both wake all waiters when they stop.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -43,7 +46,7 @@ pub(in crate::db) struct LogPlace {
     pub(in crate::db) offset: u64,
 }
 
-/// Tells the manifest that a log has synced records (SYNC-2).
+/// Records in the manifest that a log has synced records (SYNC-2).
 pub(in crate::db) type NoteSynced = dyn Fn(FileNumber) -> Result<()> + Send + Sync;
 
 /// A log as the group sees it.
@@ -140,7 +143,7 @@ pub(super) struct SyncGroup {
     syncs: AtomicU64,
     /// Whether `State::failure` is set, readable without the lock.
     failed: AtomicBool,
-    /// The failed syncs of directories that were looked at (SYNC-2).
+    /// The number of failed directory syncs already taken into account (SYNC-2).
     seen_failures: AtomicU64,
 }
 
@@ -150,7 +153,7 @@ struct State {
     /// SYNC-1.
     synced: LogPlace,
     has_leader: bool,
-    /// Whether one of those who wait for company is the watcher (SYNC-5).
+    /// Whether one of the waiting writers is the watcher (SYNC-5).
     has_watcher: bool,
     /// The places that are waited for and that no sync has reached.
     waiting: Vec<LogPlace>,
@@ -271,7 +274,7 @@ impl SyncGroup {
         self.failed.store(false, Ordering::Release);
     }
 
-    /// Closes the logs' files. Whoever still waits for a sync, because a flush failed, is told that the database is closed.
+    /// Closes the logs' files. Writers that still wait for a sync, because a flush failed, get `Closed`.
     pub(super) fn let_go(&self) {
         let logs: Vec<_> = self.state.lock().logs.iter().cloned().collect();
         logs.iter().for_each(|log| log.let_go());
@@ -285,7 +288,7 @@ impl SyncGroup {
         self.syncs.load(Ordering::Relaxed)
     }
 
-    /// Waits until everything up to `place` is durable, syncing it if nobody else is.
+    /// Waits until everything up to `place` is durable; syncs it unless another thread does.
     pub(super) fn wait_for(&self, place: LogPlace) -> Result<()> {
         let mut state = self.state.lock();
         state.waiting.push(place);

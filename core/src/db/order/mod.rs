@@ -1,9 +1,10 @@
-//! The order of writes as readers see it: which numbers are published, and which are pinned.
+//! The order of writes as readers see it: which sequence numbers are published, and which are pinned.
 //!
-//! Locks: the publisher's and the list of snapshots' own, both leaves: nothing is locked while one is held.
+//! Locks: those of the publisher and of the list of snapshots; both are leaves, so no other lock is taken under
+//! them.
 //!
-//! * ORDER-1  A reader loads the superversion first and takes its number second (SUPERVERSION-2); a compaction takes what is
-//!            visible before it drops anything.
+//! * ORDER-1  A reader loads the superversion first and takes its number second (SUPERVERSION-2); a compaction
+//!            reads the visible numbers before it drops an entry.
 
 use crate::compaction::Readers;
 use crate::error::{Error, Result};
@@ -28,7 +29,8 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// Everything up to `last` is published. `wake` is called when a snapshot is released that stood in somebody's way.
+    /// Everything up to `last` is published. `wake` is called when a snapshot is released that held a
+    /// compaction back.
     pub(super) fn new(last: SequenceNumber, wake: impl Fn() + Send + Sync + 'static) -> Order {
         Order {
             publisher: Publisher::new(last),
@@ -55,7 +57,7 @@ impl Order {
         }
     }
 
-    /// [`Order::read_at`] for a reader that waits for nobody; `None` if there is something to wait for.
+    /// [`Order::read_at`] for a reader that must not wait; `None` if it would have to.
     pub(super) fn read_now(&self, snapshot: Option<&Snapshot>) -> Result<Option<SequenceNumber>> {
         match snapshot {
             None => Ok(self.publisher.read_point_now()),
@@ -74,7 +76,7 @@ impl Order {
         self.publisher.wait_for(sequence)
     }
 
-    /// Stops publication, and with it writing, for good.
+    /// Stops publication, and with it all writing, until the database is reopened.
     pub(super) fn stop(&self) {
         self.publisher.stop();
     }
@@ -112,12 +114,12 @@ impl Order {
         self.snapshots.len()
     }
 
-    /// The numbers at which somebody reads, ascending; the last is the newest published one (SNAPSHOT-1).
+    /// The sequence numbers of readers, ascending; the last is the newest published one (SNAPSHOT-1).
     pub(super) fn visible(&self) -> Vec<SequenceNumber> {
         self.snapshots.visible(|| self.publisher.last())
     }
 
-    /// Who may read now, for a ledger.
+    /// The possible readers now, for a ledger.
     pub(super) fn readers(&self) -> Readers {
         Readers {
             // While the list lacks a snapshot, there may be a reader at any number.
@@ -129,12 +131,12 @@ impl Order {
         }
     }
 
-    /// Has the next release of any of `numbers` told; false if one of them is not pinned any more.
+    /// Asks for a wake-up at the next release of any of `numbers`; false if one of them is no longer pinned.
     pub(super) fn await_release(&self, numbers: &[SequenceNumber]) -> bool {
         self.snapshots.await_release(numbers)
     }
 
-    /// Whether a number was released, since the last call, that somebody waited for.
+    /// Whether an awaited number was released since the last call.
     pub(super) fn take_released(&self) -> bool {
         self.snapshots.take_released()
     }

@@ -1,17 +1,17 @@
 //! Publication: making sequence numbers visible to readers, in order.
 //!
-//! Commits get tickets, 0, 1, 2 and so on, in the order of their sequence numbers, and insert into the memtable in
-//! parallel. Who has inserted publishes its numbers and those of the commits after it that have inserted meanwhile. Who
-//! finds that an earlier commit is not that far leaves its numbers to it and goes its way: a writer never waits for
-//! another one's insert. So a write may be acknowledged a moment before it is published, and a read that begins in
-//! that moment waits for it. That is as long as another thread's insert: it spins about that long, and parks if
-//! that thread must have lost its processor.
+//! Commits get tickets 0, 1, 2 and so on, in the order of their sequence numbers, and insert into the memtable
+//! in parallel. A commit that has finished inserting publishes its own numbers, and those of later commits that
+//! finished before it. If an earlier commit is not finished, a commit leaves its numbers to that one and
+//! returns: a writer never waits for another writer's insert. So a write may be acknowledged a moment before it
+//! is published, and a read that begins in that moment waits for it. The wait is as long as another thread's
+//! insert: the reader spins about that long, and then parks, because that thread must have lost its processor.
 //!
 //! * PUBLISH-1  `published` only grows, and n is published only when the entries of all numbers up to n are in their
 //!              memtables.
-//! * PUBLISH-2  Once stopped (an insert failed or panicked, so PUBLISH-1 can never advance, or tables that are durable were not
-//!              shown), every waiter gets an error.
-//! * PUBLISH-3  A number from [`Publisher::read_point`] is at or after that of every write acknowledged before the call.
+//! * PUBLISH-2  Once stopped (because an insert failed or panicked, so that `published` can never advance, or
+//!              because durable tables were not published in memory), every waiter gets an error.
+//! * PUBLISH-3  A number from [`Publisher::read_point`] is >= that of every write acknowledged before the call.
 
 use crate::error::{Error, Result};
 use crate::key::SequenceNumber;
@@ -98,14 +98,15 @@ impl Publisher {
     /// Publishes the numbers up to `last` of the commit with this ticket, now or as soon as all before it are.
     pub(super) fn publish(&self, ticket: u64, last: SequenceNumber) -> Result<()> {
         if self.next.load(Acquire) == ticket {
-            // Nobody else publishes for now: those before have, and those after wait for this one.
+            // No other commit publishes now: earlier ones have published, and later ones wait for this one.
             debug_assert!(
                 self.published.load(Relaxed) < last.0,
                 "PUBLISH-1: it only grows"
             );
             self.published.store(last.0, Release);
             self.next.store(ticket + 1, Release);
-            // Either the loads below see that somebody has inserted or parked, or that one sees these stores.
+            // Either the loads below see that another thread has inserted or parked, or that thread sees these
+            // stores.
             fence(SeqCst);
             self.publish_inserted();
             self.wake();
@@ -118,7 +119,7 @@ impl Publisher {
             "PUBLISH-1: the commit that had the slot before is published"
         );
         slot.last.store(last.0, Relaxed);
-        // SeqCst here and where the slot is looked at: either the commit before sees the slot, or this one sees
+        // SeqCst here and at the load of the slot: either the commit before sees the slot, or this one sees
         // that it is next.
         slot.filled.store(ticket + 1, SeqCst);
         if self.publish_inserted() {
@@ -156,7 +157,7 @@ impl Publisher {
         &self.inserted[(ticket % SLOTS) as usize]
     }
 
-    /// Wakes those who wait for what has just changed.
+    /// Wakes the threads that wait for this change.
     #[inline]
     fn wake(&self) {
         if self.parked.load(SeqCst) > 0 {
@@ -192,7 +193,7 @@ impl Publisher {
         }
         let mut guard = self.lock.lock();
         self.parked.fetch_add(1, SeqCst);
-        // SeqCst on both sides: either `done` sees the change, or who made it sees `parked`.
+        // SeqCst on both sides: either `done` sees the change, or the thread that made it sees `parked`.
         while !done() && !self.is_stopped() {
             self.advanced.wait(&mut guard);
         }

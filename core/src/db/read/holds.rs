@@ -1,14 +1,14 @@
-//! What cursors hold, and a list of it, so that closing can take it from them, whoever has them.
+//! What each cursor pins, and a list of these, so that closing can release it even while cursors still exist.
 //!
-//! * HOLD-1  What a cursor walks is touched under the lock of its [`Hold`] only: by the cursor in a move, or by the thread
-//!       that closes, which waits for a move under way.
-//! * HOLD-2  The bytes that a [`Lease`] lends stay where they are until the next [`Lease::with`] or its drop: closing lets
-//!       all go but the block, or the chunk of a memtable, in which the entry lies.
-//! * HOLD-3  A hold is in the list as long as its cursor lives, and none enters once the database is closed.
-//! * HOLD-4  A forked child leaves these locks alone: a thread that only its parent has may hold them.
+//! * HOLD-1  The data that a cursor walks is accessed only under the lock of its [`Hold`]: by the cursor during
+//!       a move, or by the thread that closes, which waits for a move under way.
+//! * HOLD-2  The bytes that a [`Lease`] lends stay where they are until the next [`Lease::with`] or its drop:
+//!       closing releases everything except the block, or the memtable chunk, that contains the entry.
+//! * HOLD-3  A hold is in the list as long as its cursor lives. No hold is added once the database is closed.
+//! * HOLD-4  A forked child does not touch these locks: a thread that exists only in the parent may hold them.
 //!
-//! A walk within a span asks nobody here: a span has a counted reference to its block, and to nothing else. Why so:
-//! docs/decisions/0052-closing-takes-from-cursors-what-they-hold.md.
+//! Moves within a span need nothing from this file: a span has a counted reference to its block, and to nothing
+//! else. The reasons: docs/decisions/0052-closing-takes-from-cursors-what-they-hold.md.
 
 #![expect(
     unsafe_code,
@@ -24,7 +24,7 @@ use crate::iterator::visible::VisibleIterator;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex, Weak};
 
-/// What a cursor walks.
+/// The data that a cursor walks.
 pub(super) struct Walk {
     pub(super) tree: Arc<Tree>,
     pub(super) superversion: Arc<SuperVersion>,
@@ -32,7 +32,7 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    /// What the bytes of the entry it stands on lie in, without everything else.
+    /// The owner of the current entry's bytes, and nothing more.
     fn keep_entry(&mut self) -> Option<Kept> {
         match self.entries.standing() {
             Some(merged) => merged.current_mut().keep_entry(),
@@ -44,18 +44,18 @@ impl Walk {
     }
 }
 
-/// What one cursor holds of the database.
+/// The parts of the database that one cursor holds.
 struct Hold(Mutex<Held>);
 
 struct Held {
-    /// `None` once it was taken.
+    /// `None` once closing has taken it.
     walk: Option<Walk>,
-    /// Then what was lent (HOLD-2).
+    /// After that, the owner of the lent bytes (HOLD-2).
     kept: Option<Kept>,
 }
 
 impl Hold {
-    /// Takes all but what is lent.
+    /// Takes everything except the owner of the lent bytes.
     fn let_go(&self) {
         let mut held = self.0.lock();
         let walk = held.walk.take();
@@ -69,9 +69,10 @@ impl Hold {
     }
 }
 
-/// The holds of all cursors of a database, and whether it is open: all that a cursor keeps of it in the end.
+/// The holds of all cursors of a database, and whether it is open. After closing this is all that a cursor
+/// keeps of it.
 pub(super) struct HoldList {
-    /// Its reads and writes know it from the context, which is set before.
+    /// For cursors only: other reads and writes learn it from the context, which is set earlier.
     closed: AtomicBool,
     list: Mutex<List>,
     /// The process it belongs to (HOLD-4).
@@ -81,7 +82,7 @@ pub(super) struct HoldList {
 #[derive(Default)]
 struct List {
     holds: Vec<Option<Weak<Hold>>>,
-    /// The empty places in `holds`.
+    /// The free slots in `holds`.
     free: Vec<usize>,
     /// The holds were taken (HOLD-3).
     is_over: bool,
@@ -98,7 +99,7 @@ impl Default for HoldList {
 }
 
 impl HoldList {
-    /// Refuses every move of a cursor after close, and in a child after `fork`.
+    /// Fails for every move of a cursor after close, and in a child after `fork`.
     #[inline]
     pub(super) fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Acquire) || crate::env::fork_count() != self.forks {
@@ -112,7 +113,7 @@ impl HoldList {
         self.closed.store(true, Ordering::Release);
     }
 
-    /// Gives `walk` to a cursor. `Closed` once the database is.
+    /// Registers `walk` for a cursor. Fails with `Closed` once the database is closed.
     pub(super) fn lease(self: &Arc<Self>, walk: Walk) -> Result<Lease> {
         let hold = Arc::new(Hold(Mutex::new(Held {
             walk: Some(walk),
@@ -181,23 +182,24 @@ impl Lent {
     };
 }
 
-// SAFETY: bytes that nobody changes, as long as they are there; `Lease` sees to that.
+// SAFETY: the bytes do not change while they exist; `Lease` ensures both.
 unsafe impl Send for Lent {}
 // SAFETY: as above.
 unsafe impl Sync for Lent {}
 
-/// A cursor's part of a hold: it moves the walk, and lends the entry on which that stands.
+/// A cursor's side of a hold: it moves the walk, and lends the current entry.
 pub(super) struct Lease {
     list: Arc<HoldList>,
     hold: Arc<Hold>,
-    /// Its place in the list.
+    /// Its index in the list.
     place: usize,
-    /// The entry that the walk stood on when `with` was over.
+    /// The entry that the walk was on at the end of the last `with`.
     lent: Lent,
 }
 
 impl Lease {
-    /// Lets `moves` move the walk (`None` if it was taken, or belongs to the process that forked this one), alone.
+    /// Runs `moves` with exclusive access to the walk (`None` if closing has taken it, or if it belongs to the
+    /// process that forked this one).
     #[inline]
     pub(super) fn with<T>(&mut self, moves: impl FnOnce(&mut Option<Walk>) -> T) -> T {
         self.lent = Lent::NOTHING;
@@ -205,7 +207,7 @@ impl Lease {
             return moves(&mut None);
         }
         let mut held = self.hold.0.lock();
-        // What was lent before, if the walk was taken meanwhile.
+        // The bytes lent before, if closing took the walk meanwhile.
         drop(held.kept.take());
         let moved = moves(&mut held.walk);
         if let Some(walk) = &held.walk
@@ -217,7 +219,7 @@ impl Lease {
         moved
     }
 
-    /// What the walk is over; `None` if it was taken.
+    /// The superversion under the walk; `None` if closing has taken it.
     pub(super) fn walks_over(&self) -> Option<(Arc<Tree>, Arc<SuperVersion>)> {
         if self.is_foreign() {
             return None;
@@ -227,7 +229,7 @@ impl Lease {
         Some((Arc::clone(&walk.tree), Arc::clone(&walk.superversion)))
     }
 
-    /// The key of the entry that the walk stands on; empty if there was none.
+    /// The key of the lent entry; empty if there is none.
     #[inline]
     pub(super) fn key(&self) -> &[u8] {
         // SAFETY: `with` took it from the walk in `self.hold`, and cleared it before every change since. The walk
@@ -236,14 +238,14 @@ impl Lease {
         unsafe { &*self.lent.key }
     }
 
-    /// The value of that entry.
+    /// The value of the lent entry.
     #[inline]
     pub(super) fn value(&self) -> &[u8] {
         // SAFETY: as for the key.
         unsafe { &*self.lent.value }
     }
 
-    /// Whether another process has the database (HOLD-4).
+    /// Whether the database belongs to another process (HOLD-4).
     fn is_foreign(&self) -> bool {
         crate::env::fork_count() != self.list.forks
     }

@@ -1,6 +1,6 @@
-//! Walking: cursors, and what they hold of a tree until it is taken from them.
+//! Cursors, and the parts of the tree that they pin until closing takes them away.
 //!
-//! Locks: a cursor's hold, and the list of holds, which is taken first. The caches' come after them.
+//! Locks: the list of holds, then a cursor's hold, then those of the caches.
 
 pub use self::cursor::{Chunk, Cursor};
 pub(super) use self::source::{READAHEAD_BYTES, sources};
@@ -35,7 +35,8 @@ impl Walks {
         Cursor::open(&self.tree, &self.holds, options)
     }
 
-    /// A cursor over what `superversion` holds at `sequence`, which has to have every entry up to it.
+    /// A cursor over the entries of `superversion` at `sequence`. The superversion must contain every entry up
+    /// to that number.
     pub(super) fn cursor_at(
         &self,
         superversion: Arc<SuperVersion>,
@@ -45,12 +46,12 @@ impl Walks {
         Cursor::at(&self.tree, &self.holds, superversion, sequence, options)
     }
 
-    /// From now on moves are refused.
+    /// Makes every later move fail.
     pub(super) fn close(&self) {
         self.holds.close();
     }
 
-    /// Takes from every cursor what it holds, but for what it lends. A move under way ends first.
+    /// Takes from every cursor all that it holds, except the bytes it lends. Waits for a move under way.
     pub(super) fn let_go(&self) {
         self.holds.let_go();
     }

@@ -1,4 +1,4 @@
-//! What a merge reads from: memtables, and the tables of a level.
+//! The sources of a merge: memtables, and the tables of a level.
 
 use crate::cache::TableCache;
 use crate::db::tree::SuperVersion;
@@ -12,11 +12,11 @@ use crate::sstable::Span;
 use crate::sync::Arc;
 use crate::version::LevelIterator;
 
-/// Bytes that a cursor reads ahead of itself, at most. It begins with one block, and with a few when that was the
-/// wrong guess: most cursors stop after a few entries.
+/// The most bytes that a cursor reads ahead. It begins with one block, and then with a few, because most
+/// cursors stop after a few entries.
 pub(in crate::db) const READAHEAD_BYTES: usize = 256 << 10;
 
-/// Whatever keeps the bytes of one entry where they are.
+/// An owner that keeps the bytes of one entry in place.
 pub(super) type Kept = Box<dyn Send>;
 
 /// One sorted span. An enum instead of a trait object: its moves are the inner loop of every scan.
@@ -25,7 +25,7 @@ pub(in crate::db) enum Source {
     Tables(LevelIterator),
 }
 
-/// Every run of a superversion that may hold entries within the bounds, newest first.
+/// Every sorted run of a superversion that may have entries within the bounds, newest first.
 pub(in crate::db) fn sources(
     superversion: &SuperVersion,
     tables: &Arc<TableCache>,
@@ -54,8 +54,8 @@ pub(in crate::db) fn sources(
 }
 
 impl Source {
-    /// A span of the entries around this one; none through a memtable. Requires `valid`, and that a reader at
-    /// `sequence` sees this entry.
+    /// A span of the entries around the current one; none for a memtable. Requires `valid`, and that a reader
+    /// at `sequence` sees the current entry.
     pub(super) fn span(&self, sequence: SequenceNumber) -> Option<Span> {
         match self {
             Source::Memtable(_) => None,
@@ -63,8 +63,7 @@ impl Source {
         }
     }
 
-    /// What the bytes of the entry it stands on lie in, without everything else; from then on it stands nowhere. Requires
-    /// `valid`.
+    /// Takes the owner of the current entry's bytes; afterwards the source is on no entry. Requires `valid`.
     pub(super) fn keep_entry(&mut self) -> Option<Kept> {
         match self {
             Source::Memtable(memtable) => {
@@ -76,7 +75,7 @@ impl Source {
         }
     }
 
-    /// Moves to where a span of it has ended.
+    /// Moves to the place where a span from this source has ended.
     pub(super) fn resume(&mut self, span: &Span) {
         match self {
             Source::Memtable(_) => debug_assert!(false, "no span is from a memtable"),

@@ -1,8 +1,9 @@
-//! Space on the disk: how much there is, how much is set aside for when it is full, and who draws on that.
+//! Space on the disk: how much is free, how much is reserved for when the disk is full, and which work uses the
+//! reserve.
 //!
-//! Deletes, flushes, compactions, a new log, an edit of the manifest and opening draw on the reserve when the disk is
-//! full (`env/reserve.rs`). Puts do not: they get `NoSpace` first (`db/tree/reserve.rs`). How much is set aside is decided in
-//! `policy.rs`.
+//! When the disk is full, deletes, flushes, compactions, a new log, an edit of the manifest and opening use the
+//! reserve (`env/reserve.rs`). Puts do not: they get `NoSpace` first (`db/tree/reserve.rs`). `policy.rs`
+//! decides how much is reserved.
 
 use std::path::Path;
 
@@ -80,7 +81,7 @@ impl Space {
         self.reserve.bytes()
     }
 
-    /// Bytes of the log for which space is looked at and set aside at once.
+    /// For how many bytes of the log at a time space is checked and reserved.
     pub(super) fn step(&self) -> u64 {
         self.reserve.piece()
     }
@@ -91,7 +92,7 @@ impl Space {
         self.reserve.is_whole()
     }
 
-    /// Whether the disk had room for the largest compactions (SPACE-2) when it was looked at last.
+    /// Whether the disk had room for the largest compactions (SPACE-2) at the last check.
     pub(super) fn is_roomy(&self) -> bool {
         self.is_whole() && self.is_roomy.load(Ordering::Relaxed)
     }

@@ -1,20 +1,21 @@
-//! How much space is set aside on the disk: a decision about numbers. Touches nothing.
+//! Decides how much disk space to reserve. Pure computation: it touches no file.
 //!
 //! * SPACE-1  The target covers what flushing every memtable and the largest compaction may need.
-//! * SPACE-2  A disk with room for the target many times over is roomy: a small reserve is enough, and it grows as the
-//!            free space shrinks.
-//! * SPACE-3  Compactions leave the floor alone: what flushes, the log and the manifest may need.
+//! * SPACE-2  A disk with free space for many times the target is roomy: there a small reserve is enough; it
+//!            grows as the free space shrinks.
+//! * SPACE-3  Compactions do not use the floor, the part that flushes, the log and the manifest may need.
 //!
-//! Elsewhere: setting the space aside (`space/mod.rs`), who must not draw on it (`db/tree/reserve.rs`).
+//! Elsewhere: reserving the space (`space/mod.rs`), the work that must not use it (`db/tree/reserve.rs`).
 
 use crate::compaction::LARGEST_PLAN_TABLES;
 use crate::env::SMALLEST_UNIT;
 
 /// A disk is roomy if so many times the target is free.
 const ROOMY_FACTOR: u64 = 4;
-/// What a file takes at least.
+/// The least disk space of a file.
 const FILE_BYTES: u64 = 4 << 10;
-/// What a closed database keeps beside room for its tables: half of all of it is for the next life's log and flushes.
+/// The space a closed database keeps besides room for its tables: half of the total is for the log and the
+/// flushes after the next open.
 const LEFT_BYTES: u64 = 2 * SMALLEST_UNIT;
 
 /// What may need space, in bytes.
@@ -24,7 +25,7 @@ pub(in crate::db) struct Needs {
     pub(in crate::db) unflushed: u64,
     /// Whether no memtable holds an entry. An empty one takes memory too, more than a small database leaves on the disk.
     pub(in crate::db) is_flushed: bool,
-    /// What is about to be written to the log.
+    /// The bytes about to be written to the log.
     pub(in crate::db) coming: u64,
     /// See [`largest_compaction`].
     pub(in crate::db) largest_compaction: u64,
@@ -35,7 +36,7 @@ pub(in crate::db) struct Needs {
 pub(super) struct Sizes {
     /// The smallest reserve that is held.
     pub(super) piece: u64,
-    /// What its parts are parts of: `piece`, or less after a small one was found.
+    /// The unit of which its parts are fractions: `piece`, or less after a small reserve was found.
     pub(super) unit: u64,
 }
 

@@ -1,13 +1,13 @@
-//! Compactions: who runs them, who waits for them, and what happens when one fails.
+//! Runs compactions, lets threads wait for them, and handles failed ones.
 //!
-//! What is picked is decided in `compaction/`. A failed compaction is tried again when the tree has changed, when a writer
-//! waits for one, or after a growing pause.
+//! `compaction/` decides what to compact. A failed compaction is tried again when the tree has changed, when a
+//! writer waits for one, or after a growing pause.
 //!
-//! * COMPACT-1  At most one thread flushes; compactions that run at once share no file and no output range (the
-//!              picker's promise, given the plans in `State::running`).
-//! * COMPACT-2  A stop is noticed between two entries, so threads end within a bounded time.
-//! * COMPACT-3  A panic ends a round of a thread's work, never the thread: those who wait for that work get it as an error,
-//!              what was marked as running is unmarked, and the thread goes on with its next round.
+//! * COMPACT-1  At most one thread flushes; compactions that run at the same time share no file and no output
+//!              range (the picker ensures this from the plans in `State::running`).
+//! * COMPACT-2  A compaction checks for a stop between two entries, so threads end within a bounded time.
+//! * COMPACT-3  A panic ends one round of a thread's work, never the thread. The threads that wait for that
+//!              work get an error, its running mark is removed, and the thread continues with its next round.
 
 use std::time::{Duration, Instant};
 
@@ -45,7 +45,7 @@ impl Tree {
         }
     }
 
-    /// Waits for a compaction to be needed and runs it; whether the thread was told to stop.
+    /// Waits until a compaction is needed and runs it; returns whether the thread must stop.
     fn compaction_round(&self, pause: &mut Duration) -> Result<bool> {
         let mut state = self.state.lock();
         let plan = loop {
@@ -88,7 +88,7 @@ impl Tree {
         {}
     }
 
-    /// Tells those who wait for a compaction that a thread which makes them met `error`.
+    /// Passes `error`, from a compaction thread, to the threads that wait for a compaction.
     pub(super) fn compaction_failed(&self, error: Error) {
         let mut state = self.state.lock();
         state.compaction_failure = Some(CompactionFailure {
@@ -130,7 +130,8 @@ impl Tree {
         self.context.step("a compaction is to be told of");
         let mut state = self.state.lock();
         let finished = marked.remove(&mut state);
-        // If level 0 needs a table that was left out, `level0_waits_for` tells the writer so. Otherwise it blocks nobody.
+        // If level 0 needs a skipped table, `level0_waits_for` reports that to the writer. Otherwise it blocks
+        // no writer.
         if outcome.is_ok() || is_of_level0 || !has_set_aside {
             state.compaction_failure = outcome.as_ref().err().map(|error| CompactionFailure {
                 error: error.clone(),
@@ -169,7 +170,8 @@ impl Tree {
     /// Carries out a plan and shows its result. Notes whether it failed and tables are left out of compactions for that.
     fn compact(&self, plan: Plan, has_set_aside: &mut bool) -> Result<()> {
         let refuse = |error: Error, has_set_aside: &mut bool| {
-            // What was planned or written wrongly would be again: others are to be picked, not this one for ever.
+            // A plan or a table that came out wrong would come out wrong again: pick others instead of this one
+            // for ever.
             if error.kind() == ErrorKind::Internal && !self.order.is_stopped() {
                 let inputs: Vec<_> = plan.inputs().map(|file| file.number).collect();
                 self.set_aside(&inputs, &error);
@@ -324,8 +326,8 @@ impl Tree {
         }
     }
 
-    /// Admits `bytes` more to be written, at once unless compaction is behind. Errors: that of the compaction which should have
-    /// made room.
+    /// Admits `bytes` more to be written, at once unless compaction is behind. Errors: those of the compaction
+    /// that should have made room.
     #[inline]
     pub(in crate::db) fn admit(&self, bytes: u64) -> Result<()> {
         match self.stall.pace() {
@@ -404,7 +406,7 @@ impl Tree {
         self.flush_oldest()?;
         if !self.context.options().manual_background {
             let next = || self.pick(&mut self.state.lock());
-            // What fails is told to those who need it, and tried again after the next flush.
+            // The threads that need it get the error; it is tried again after the next flush.
             while let Some(plan) = next()
                 && self.run_compaction(plan).is_ok()
             {}
@@ -439,7 +441,7 @@ struct Marked<'a> {
 }
 
 impl Marked<'_> {
-    /// Unmarks it. The caller drops what is returned after it has released `state`, and tells those who wait.
+    /// Removes its mark. After releasing `state`, the caller drops the result and wakes the waiting threads.
     fn remove(self, state: &mut State) -> Option<RunningCompaction> {
         let found = self.find(state);
         std::mem::forget(self);

@@ -1,4 +1,4 @@
-//! How many tombstones are worth sealing a memtable for, learned from what flushes show.
+//! How many tombstones justify sealing a memtable early, learned from the results of flushes.
 
 use crate::content::Sum;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ const DROPPED_DIVISOR: u64 = 4;
 /// How many tombstones are worth sealing a memtable for.
 #[derive(Default)]
 pub(super) struct EarlySeals {
-    /// See [`SEALED_TOMBSTONES`]; 0 stands for that.
+    /// See [`SEALED_TOMBSTONES`]; 0 means that value.
     limit: AtomicU64,
 }
 
@@ -22,7 +22,7 @@ impl EarlySeals {
         self.limit.load(Ordering::Relaxed).max(SEALED_TOMBSTONES)
     }
 
-    /// Learns from the flush of a memtable of whose entries so many were written.
+    /// Learns from a flush how many of the memtable's entries were written.
     pub(super) fn learn(&self, memtable: Sum, written: u64) {
         let entries = memtable.entries();
         if memtable.tombstones < SEALED_TOMBSTONES {

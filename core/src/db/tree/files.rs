@@ -1,10 +1,10 @@
-//! Removing tables that no version and no reader needs any more.
+//! Removes tables that no version and no reader needs any more.
 
 use super::Tree;
 use crate::filename;
 
 impl Tree {
-    /// Removes the tables that left the version and that the last reader has let go.
+    /// Removes the tables that left the version and have no reader any more.
     pub(in crate::db) fn delete_obsolete_tables(&self) {
         while self.delete_obsolete_table() {}
     }

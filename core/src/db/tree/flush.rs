@@ -1,18 +1,24 @@
 //! Flushing: the oldest sealed memtable becomes a table in level 0.
 //!
-//! * FLUSH-1  A memtable is flushed only when its last number is published: by then every insert into it is done.
-//! * FLUSH-2  The edit names, as the oldest log needed, one whose header and directory entry are durable. So a missing
-//!            or headless log of that number is damage, never the trace of an ordinary crash. If a sync of the directory
-//!            has failed, the entry is in doubt: then the edit names none, and the older logs stay.
-//! * FLUSH-4  A table is installed only if its entries, and those that were dropped, are those that commits inserted
-//!            (LEDGER-1). If they do not add up the memtable stays, and its log: nothing is lost, and the next try may do.
-//! * FLUSH-5  A panic between the two halves of an installation, on disk and in memory, stops writing: the next one would be
-//!            made from what is no longer so. Reads go on, and the next open finds what is durable.
-//! * FLUSH-6  A table is installed only if a reader that opens it finds what the edit says of it (OUTPUT-1).
+//! * FLUSH-1  A memtable is flushed only after its last sequence number is published: by then every insert into
+//!            it is done.
+//! * FLUSH-2  The oldest needed log that the edit names has a durable header and a durable directory entry. So
+//!            if the log with that number is missing or has no header, that is damage, never the result of an
+//!            ordinary crash. After a failed sync of the directory the entry is in doubt: then the edit names
+//!            no log, and the older logs stay.
+//! * FLUSH-4  A table is installed only if its entries and the dropped ones are together the entries that
+//!            commits inserted (LEDGER-1). If they do not add up, the memtable and its log stay: nothing is
+//!            lost, and the next try may succeed.
+//! * FLUSH-5  A panic between the two halves of an installation, on disk and in memory, stops all writing,
+//!            because the next edit would be based on an outdated version. Reads continue, and the next open
+//!            finds the durable state.
+//! * FLUSH-6  A table is installed only if a reader that opens it finds the facts that the edit states
+//!            (OUTPUT-1).
 //! * FLUSH-3  A log is deleted only after the edit that no longer needs it is durable.
-//! * FLUSH-7  At most [`MAX_SEALED`] memtables wait for their flush, except while resuming after a failed log; one, if with the
-//!            active one it takes more than so many of `write_buffer_size` would. The rule is the same for every write: where
-//!            small ones could pass a large one that waits, that would wait for ever.
+//! * FLUSH-7  At most [`MAX_SEALED`] memtables wait for their flush, except while resuming after a failed log.
+//!            Only one waits if it and the active memtable together take more than that many of
+//!            `write_buffer_size` would. The rule is the same for every write: if small writes could overtake a
+//!            large one that waits, it would wait for ever.
 
 use std::path::Path;
 
@@ -38,8 +44,8 @@ const MAX_SEALED: usize = 2;
 const SMALLEST_COUNTED_BYTES: u64 = 1 << 20;
 
 impl Tree {
-    /// Flushes what waits for it, for the thread that flushes; whether that was told to stop. `failed_for`: the requests that the
-    /// last flush answered with a failure.
+    /// Flushes the waiting memtables, on the flush thread; returns whether that must stop. `failed_for`: the
+    /// requests that the last flush failed.
     pub(in crate::db) fn flush_what_waits(&self, failed_for: &mut Option<u64>) -> bool {
         loop {
             let state = self.state.lock();
@@ -49,7 +55,7 @@ impl Tree {
             let requests = Some(state.flush_requests);
             drop(state);
             if *failed_for != requests {
-                // Tried again for the next who asks, unless it succeeds: a writer who needs room, a flush, close.
+                // If it fails, the next request tries again: a writer that needs room, a flush, or close.
                 let before = std::mem::replace(failed_for, requests);
                 match self.flush_oldest() {
                     Ok(true) => {
@@ -67,7 +73,7 @@ impl Tree {
         }
     }
 
-    /// Tells those who wait for a flush that the thread which makes them met `error`.
+    /// Passes `error`, from the flush thread, to the threads that wait for a flush.
     pub(in crate::db) fn flush_failed(&self, error: Error) {
         let mut state = self.state.lock();
         state.flush_attempts += 1;
@@ -100,7 +106,7 @@ impl Tree {
         drop(superversion);
         memory::return_large_pieces();
         if self.superversion.load().active.is_empty() {
-            // Nobody writes at present, so nobody needs what the memtable left.
+            // There are no writes now, so the memtable's memory is not needed.
             self.spare_chunks.clear();
         }
         if let Err(error) = &outcome {
@@ -145,7 +151,7 @@ impl Tree {
         let (size, written) = edit.added.first().map_or((0, 0), of_the_table);
         self.early_seals.learn(sealed.memtable.sum(), written);
         self.install(edit, gained, |shown| {
-            // Counted before those who wait for the flush are woken.
+            // Counted before the threads that wait for the flush are woken.
             self.context.metrics().flushes.add(1);
             self.context.metrics().flush_bytes_written.add(size);
             debug_assert!(

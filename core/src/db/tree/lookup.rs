@@ -16,14 +16,14 @@ use crate::sstable::{Sought, TableEntry, Unread};
 use crate::sync::Arc;
 use crate::version::{Access, InMemory, LEVELS, Need, OpenTables, Reading, TOGETHER};
 
-/// What memory alone can tell of a key: [`DB::get_in_memory`](crate::DB::get_in_memory).
+/// The result of a lookup in memory only: [`DB::get_in_memory`](crate::DB::get_in_memory).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Remembered {
     /// The key has this value.
     Value(Value),
     /// The key has no value.
     Absent,
-    /// The answer would have to be read or waited for: only a get can tell.
+    /// The lookup would have to read a file or wait: use a get.
     Unknown,
 }
 
@@ -38,7 +38,7 @@ pub(in crate::db) enum Found<'a> {
 pub(in crate::db) trait Lookup {
     type Answer;
 
-    /// Takes an entry, whose kind it tells by the trailer; its answer, if it is done.
+    /// Takes an entry, whose kind is in the trailer; returns the result if the lookup is done.
     fn feed(&mut self, trailer: Trailer, value: Found<'_>) -> ControlFlow<Result<Self::Answer>>;
 
     /// Its answer if there are no more entries.
@@ -120,7 +120,7 @@ impl Tree {
             .map_err(|error| self.context.closed_or(error))
     }
 
-    /// [`Tree::get`] as far as memory can answer it: waits for nobody and reads nothing.
+    /// [`Tree::get`] from memory only: it does not wait and reads no file.
     pub(in crate::db) fn get_in_memory(
         &self,
         key: &[u8],

@@ -1,18 +1,18 @@
-//! The tree: memtables and tables, what readers see of them, and the work that moves entries down.
+//! The tree: memtables and tables, the superversion that readers see, flushes and compactions.
 //!
-//! One value for each tree. It takes what commits insert, and gives back memtables to insert into; where the entries come
-//! from, and the logs they are in, it knows only so far as a flush tells the logs which of them nobody needs any more.
+//! There is one value for each tree. It gives commits the memtables to insert into. It knows nothing of the
+//! source of entries or of their logs, except that a flush tells the logs which of them are no longer needed.
 //!
 //! Locks: `callers`, `versions`, `state` (`locks.rs`), and the leaves of `stall` and the doorbell. Readers take none: a get
-//! loads the superversion and the published number. No table is dropped under `state`: [`Tree::show`] hands the replaced
-//! superversion back to be dropped after the lock is released.
+//! loads the superversion and the published number. No table is dropped under `state`: [`Tree::show`] returns
+//! the replaced superversion, to be dropped after the lock is released.
 //!
 //! * `superversion.rs`  what a reader pins           * `lookup.rs`   point reads
-//! * `flush.rs`         memtable to table             * `compact.rs`  tables to tables, and who waits for that
-//! * `upkeep.rs`        compactions that nobody asks  * `stall.rs`    how fast writers are admitted
-//! * `files.rs`         removing tables               * `reserve.rs`  what flushing and compacting need on the disk
-//! * `state.rs`         what background work and those who wait for it share
-//! * `early_seals.rs`   how many tombstones seal a memtable
+//! * `flush.rs`         memtable to table             * `compact.rs`  tables to tables, and waiting for it
+//! * `upkeep.rs`        compactions for garbage only  * `stall.rs`    how fast writers are admitted
+//! * `files.rs`         removing tables               * `reserve.rs`  disk space that flushes and compactions need
+//! * `state.rs`         the state shared by background work and the threads that wait for it
+//! * `early_seals.rs`   how many tombstones justify sealing a memtable
 
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ pub(super) struct Tree {
     early_seals: EarlySeals,
 }
 
-/// The rooms that a tree stands on.
+/// The rooms that a tree uses.
 pub(super) struct Ground {
     pub(super) context: Arc<Context>,
     pub(super) order: Arc<Order>,
@@ -144,13 +144,13 @@ impl Tree {
         &self.order
     }
 
-    /// What a reader sees, for a short while.
+    /// The current superversion, for a short time.
     #[inline]
     pub(super) fn load(&self) -> Guard<Arc<SuperVersion>> {
         self.superversion.load()
     }
 
-    /// What a reader sees, for as long as it likes.
+    /// The current superversion, for any length of time.
     #[inline]
     pub(super) fn load_full(&self) -> Arc<SuperVersion> {
         self.superversion.load_full()
@@ -245,7 +245,7 @@ impl Tree {
         Pressure::of(version, self.context.options(), &self.picker_options())
     }
 
-    /// What the picker needs of the options.
+    /// The options that the picker needs.
     pub(super) fn picker_options(&self) -> PickerOptions {
         let options = self.context.options();
         PickerOptions {
@@ -296,12 +296,13 @@ impl Tree {
         self.doorbell.ring();
     }
 
-    /// Waits until somebody wakes the thread that flushes, which this is, at most for `limit`.
+    /// Called by the flush thread: waits until it is woken, at most for `limit`.
     pub(super) fn wait_for_ring(&self, limit: Option<Duration>) {
         self.doorbell.wait(limit);
     }
 
-    /// Slows writers as far as compaction is behind, and sets space aside: at open, before the first write.
+    /// Sets the stall according to how far compaction is behind, and reserves space: at open, before the first
+    /// write.
     pub(super) fn begin(&self) {
         let version = Arc::clone(&self.superversion.load().version);
         self.stall.update(self.pressure(&version));
@@ -322,7 +323,7 @@ impl Tree {
         self.changed.notify_all();
         drop(state);
         self.doorbell.ring();
-        // Manual compactions run in their callers' threads: they must be over before the lock is let go.
+        // Manual compactions run in their callers' threads: they must end before the lock is released.
         let mut state = self.state.lock();
         while !state.running.is_empty() || state.tidying > 0 {
             state.wait(&self.changed);
@@ -352,7 +353,7 @@ impl Tree {
     }
 }
 
-/// Doors for tests, which look behind the others.
+/// Access for tests, to internals that the other methods hide.
 #[cfg(test)]
 impl Tree {
     pub(super) fn state(&self) -> Locked<'_, State> {

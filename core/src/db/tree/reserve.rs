@@ -1,19 +1,22 @@
-//! Keeping space for when the disk is full: who looks, and who waits.
+//! Keeps a reserve for when the disk is full: which work checks it, and which waits for it.
 //!
-//! * RESERVE-3  Puts are taken only while the reserve is whole: it holds what flushing every memtable and the largest
-//!              compaction may need, beside whatever else fills the disk. Where the disk has not room for more than that, no
-//!              compaction takes more tables than one table needs. Compactions leave flushes their part, and flushes the log
-//!              and the manifest theirs: while one that will not fit runs, deletes go on, and the next open has space if it is
-//!              killed.
-//! * RESERVE-4  Unless the disk is roomy one compaction runs at a time. While the reserve is not whole memtables are sealed
-//!              early, so that deletes use little space before a flush returns it; they wait for a compaction under way. After
-//!              a flush or a compaction, failed or not, what is free is set aside again.
-//! * RESERVE-5  A disk with room for it many times over holds a small one only: the rest is taken as the room shrinks.
-//!              Each step of log, flush and compaction looks, and each put that goes beyond what the log has zeroed: zeros
-//!              never draw on the reserve. (So if something else fills a roomy disk while the database is idle, the small
-//!              reserve is all there is, and no put takes it.)
-//! * RESERVE-7  Where there is room for RESERVE-5, a database that closes leaves what opening it, some deletes, a flush and a
-//!              compaction of its tables need, if that is less than the small reserve: small databases are small.
+//! * RESERVE-3  Puts are accepted only while the reserve is whole. It has the space that flushing every
+//!              memtable and the largest compaction may need, whatever else fills the disk. If the disk has no
+//!              more room than that, no compaction takes more tables than one table needs. Compactions do not
+//!              use the part for flushes, and flushes do not use the part for the log and the manifest. So
+//!              deletes continue while a compaction that will not fit runs, and if the process is killed the
+//!              next open has space.
+//! * RESERVE-4  Unless the disk is roomy, only one compaction runs at a time. While the reserve is not whole,
+//!              memtables are sealed early, so that deletes use little space before a flush frees some; sealing
+//!              waits for a compaction under way. After a flush or a compaction, failed or not, free space is
+//!              added to the reserve again.
+//! * RESERVE-5  While the disk is roomy, the reserve is small; it grows as free space shrinks. Each step of the
+//!              log, of a flush and of a compaction checks it, and so does each put beyond the zeroed part of
+//!              the log: zeroing never uses the reserve. (If another program fills a roomy disk while the
+//!              database is idle, only the small reserve is left, and no put uses it.)
+//! * RESERVE-7  On a disk roomy enough for RESERVE-5, a database that closes keeps only the space for opening
+//!              it, some deletes, a flush and a compaction of its tables, if that is less than the small
+//!              reserve. So a small database stays small.
 //!
 //! Elsewhere: how much that is (`space/policy.rs`).
 

@@ -1,9 +1,9 @@
-//! Slowing writers down smoothly before level 0 must stop them.
+//! Slows writers down smoothly before level 0 has to stop them.
 //!
-//! Compaction that falls behind shows as tables in level 0, and as bytes in levels beyond their targets. From
-//! [`SLOW_FACTOR`] times the compaction trigger, or [`DEBT_FACTOR`] times the size of level 1, on, writers are admitted
-//! at a rate that falls with every further step; each waits for its share, on a condition that ends early when
-//! compaction catches up. At [`STOP_FACTOR`] times the trigger they wait for a compaction.
+//! If compaction falls behind, tables collect in level 0, and levels exceed their targets. From [`SLOW_FACTOR`]
+//! times the compaction trigger on, or [`DEBT_FACTOR`] times the size of level 1, writers are admitted at a
+//! rate that falls with every further step. Each writer waits for its share; the wait ends early when
+//! compaction catches up. At [`STOP_FACTOR`] times the trigger writers wait for a compaction.
 
 use std::time::Duration;
 
@@ -206,7 +206,7 @@ mod tests {
             for _ in 0..writes {
                 let (until, wait) = share(busy_until, now, bytes, rate);
                 busy_until = until;
-                // What a wait takes beyond what was asked for.
+                // By how much a wait exceeds its requested length.
                 now += if wait > 0 { wait + 50 } else { 0 };
                 waits += u64::from(wait > 0);
                 assert!(wait <= LONGEST_WAIT_MICROS);

@@ -1,4 +1,4 @@
-//! What the background work of a tree and those who wait for it share: all that the lock `state` guards.
+//! The state that the lock `state` guards, shared by a tree's background work and the threads that wait for it.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use crate::key::FileNumber;
 use crate::sync::Weak;
 use crate::version::Version;
 
-/// What the background work and those who wait for it share.
+/// The state shared by the background work and the threads that wait for it.
 #[derive(Default)]
 pub(in crate::db) struct State {
     pub(in crate::db) running: Vec<RunningCompaction>,
@@ -19,9 +19,9 @@ pub(in crate::db) struct State {
     /// The error of the last flush, until one succeeds, and how many were tried.
     pub(in crate::db) flush_failure: Option<Error>,
     pub(in crate::db) flush_attempts: u64,
-    /// A panic of upkeep that nobody was told of yet.
+    /// A panic of upkeep that has not been reported yet.
     pub(in crate::db) upkeep_failure: Option<Error>,
-    /// How often somebody wanted a flush: a failed one is tried again when this has grown.
+    /// The number of flush requests: a failed flush is tried again when this has grown.
     pub(in crate::db) flush_requests: u64,
     /// The failure of the last compaction, until one succeeds.
     pub(in crate::db) compaction_failure: Option<CompactionFailure>,
@@ -54,7 +54,7 @@ impl State {
         self.running.push(compaction);
     }
 
-    /// What a new compaction must keep off: running ones, and tables set aside.
+    /// The plans and tables that a new compaction must avoid: running compactions, and tables set aside.
     pub(super) fn taken(&self) -> Cow<'_, [RunningCompaction]> {
         if self.set_aside.is_empty() {
             return Cow::Borrowed(&self.running);

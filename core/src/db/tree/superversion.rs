@@ -1,10 +1,11 @@
 //! The superversion: memtables and version pinned together for a reader.
 //!
-//! * SUPERVERSION-1  Every write published so far is in `active`, in one of `sealed`, or in `version`; swaps keep that true,
-//!                   since a flush puts the table's version in and takes the memtable out in one store.
-//! * SUPERVERSION-2  A reader loads the superversion first and the sequence number second. What a compaction drops is
-//!                   hidden at every number published when it began, so the superversion a reader holds has whatever is
-//!                   visible at a number read later.
+//! * SUPERVERSION-1  Every write published so far is in `active`, in one of `sealed`, or in `version`; swaps
+//!                   keep this true, because a flush adds the table's version and removes the memtable in one
+//!                   store.
+//! * SUPERVERSION-2  A reader loads the superversion first and the sequence number second. A compaction drops
+//!                   only entries that are hidden at every number published when it began. So a reader's
+//!                   superversion has every entry visible at a number that is read later.
 
 use crate::key::{FileNumber, SequenceNumber};
 use crate::memtable::Memtable;

@@ -1,12 +1,14 @@
-//! Looks after tables that are worth compacting though no level is too large, and again when a snapshot is released or time has
-//! passed.
+//! Finds tables that are worth compacting although no level is too large; checks again when a snapshot is
+//! released or time has passed.
 //!
-//! No thread polls: what is not worth while now is looked at again when something changes, at a time that is known, or never.
+//! No thread polls: work that does not pay now is reconsidered when something changes, at a known time, or
+//! never.
 //!
-//! * LOOK-2  Of tables the answer "nothing" stands until the version changes, a compaction ends, a snapshot that it named is
-//!           released, a reader meets a long run of garbage, or the time that it named has come.
+//! * LOOK-2  Once the answer is "nothing to do", tables are not checked again until the version changes, a
+//!           compaction ends, a snapshot named in the answer is released, a reader finds a long run of garbage,
+//!           or the time named in the answer comes.
 //!
-//! Elsewhere: what is worth while (`compaction/picker/upkeep.rs`), and the memtable (`commit/watch.rs`).
+//! Elsewhere: what is worth compacting (`compaction/picker/upkeep.rs`), and the memtable (`commit/watch.rs`).
 
 use std::time::Duration;
 
@@ -32,13 +34,13 @@ impl Tree {
         self.met.take_rung()
     }
 
-    /// Has tables looked at again (LOOK-2).
+    /// Schedules another check of the tables (LOOK-2).
     pub(in crate::db) fn unsettle(&self) {
         self.state.lock().settled = None;
         self.changed.notify_all();
     }
 
-    /// Keeps `panicked`, a panic of upkeep, for the next who flushes: nobody waits for that.
+    /// Keeps `panicked`, a panic of upkeep, for the next flush to report, because no thread waits for upkeep.
     pub(in crate::db) fn upkeep_failed(&self, panicked: Error) {
         self.state.lock().upkeep_failure = Some(panicked);
     }
@@ -83,7 +85,7 @@ impl Tree {
             if found.plan.is_some() {
                 return found.plan;
             }
-            // One that was released meanwhile tells nobody.
+            // A snapshot already released causes no wake-up.
             if self.order.await_release(&found.waits_for) {
                 self.met.forget();
                 state.settled = Some(Settled {

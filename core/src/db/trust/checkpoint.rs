@@ -1,13 +1,15 @@
-//! Checkpoints: a copy of the database, in another directory, that opens by itself.
+//! Checkpoints: copies of the database in another directory, each a database of its own.
 //!
-//! Tables never change, so the copy's tables are further names of the same files where the file system allows
-//! that, and copies where it does not. Only manifest and CURRENT are the copy's own.
+//! Tables never change, so the copy's tables are hard links to the same files where the file system allows
+//! that, and otherwise copies. Only the manifest and CURRENT are the copy's own.
 //!
-//! * CHECKPOINT-1  The copy holds a prefix of the sequence of batches, and at least those acknowledged before the call: all
-//!                 memtables are flushed first, oldest first, so the tables of any later version hold such a prefix.
+//! * CHECKPOINT-1  The copy has a prefix of the sequence of batches, with at least those acknowledged before
+//!                 the call: all memtables are flushed first, oldest first, so the tables of any later version
+//!                 have such a prefix.
 //! * CHECKPOINT-2  The version is held until the last table is linked, so none of its tables is deleted meanwhile.
-//! * CHECKPOINT-3  CURRENT comes after everything it leads to, and durably. Until that is done the copy's folder is marked as
-//!                 incomplete (`destination.rs`), so what a crash leaves is no database, and open says so.
+//! * CHECKPOINT-3  CURRENT is written last, durably. Until then the copy's folder is marked as incomplete
+//!                 (`destination.rs`), so the leftovers of a crash are not a database, and opening them fails
+//!                 with an error that says so.
 
 use std::path::Path;
 
@@ -53,7 +55,7 @@ impl Database {
             tables.push((level, file.info.clone()));
         }
         if self.context.options().read_only {
-            // What was replayed cannot be flushed here, so it is there.
+            // A read-only database cannot flush replayed writes, so they are still in memtables.
             let superversion = self.tree.load_full();
             self.context.check_open()?;
             for sealed in &superversion.sealed {

@@ -1,4 +1,4 @@
-//! What a database is worth to who doubts it: copies, checks, and what can be saved.
+//! Checkpoints, verification and repair.
 
 pub(super) use self::repair::repair;
 pub use self::report::{Damage, Loss, RepairReport, VerifyProgress, VerifyReport};

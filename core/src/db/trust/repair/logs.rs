@@ -1,11 +1,11 @@
-//! The logs of a damaged database that count, each up to where it does, and what is known to be missing of them.
+//! Which logs of a damaged database count, up to which length, and what is known to be missing of them.
 //!
 //! * REPAIR-8  With a whole manifest only the logs that it needs count: flushed ones would bring deleted keys back. Without one
 //!             every log in the directory does.
-//! * REPAIR-4  A log counts up to the length that its successor names, and what an earlier recovery cut off does not (CHAIN-2,
-//!             CHAIN-3).
+//! * REPAIR-4  A log counts up to the length that its successor names; the part that an earlier recovery cut
+//!             off does not count (CHAIN-2, CHAIN-3).
 //!
-//! Elsewhere: how logs follow each other (`wal/chain.rs`), what is in them (`replay.rs`).
+//! Elsewhere: how logs follow each other (`wal/chain.rs`), their records (`replay.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -71,7 +71,7 @@ impl Logs {
         })
     }
 
-    /// What was known of them before.
+    /// The facts known of the logs before.
     pub(super) fn expected(&self) -> &Expected {
         self.chain.expected()
     }
@@ -134,8 +134,9 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Notes the logs that the manifest names and that are not there, and those of which nothing can be read. What was in them
-    /// follows what is in tables, the last number of which is `in_tables`, and in the logs before; more is not known.
+    /// Reports the logs that the manifest names but that are missing, and those that cannot be read at all.
+    /// Their writes came after those in tables (up to `in_tables`) and in the earlier logs; nothing more is
+    /// known.
     fn note_unread(&mut self, in_tables: SequenceNumber) {
         let mut missing = self.expected.named();
         missing.retain(|log| !self.readers.contains_key(log) && !self.unread.contains(log));
@@ -153,7 +154,7 @@ impl Search<'_> {
         }
     }
 
-    /// Notes that what came before the first log is not all in tables, where no manifest tells (CHAIN-8).
+    /// Without a manifest, reports if not all writes before the first log are in tables (CHAIN-8).
     fn check_start(&mut self) {
         let first = self.readers.values().next();
         if let Some(first) = first.filter(|_| self.expected.needed.0 == 0)

@@ -1,6 +1,7 @@
-//! When an error is a loss, and which keys and numbers a lost table had.
+//! Decides whether an error is a loss, and which keys and sequence numbers a lost table had.
 //!
-//! * REPAIR-5  What was written by a newer AiDb is refused, not dropped: only damage and a failing disk are losses.
+//! * REPAIR-5  Data that a newer AiDb wrote is refused, not dropped: only damage and read errors of the disk
+//!             are losses.
 
 use crate::db::trust::report::Loss;
 use crate::error::{Error, ErrorKind, Result};

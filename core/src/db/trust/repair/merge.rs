@@ -1,7 +1,8 @@
-//! Merges what could be read: of each key the newest entry goes into the new database, if it is no tombstone.
+//! Merges all readable entries: the newest entry of each key goes into the new database, unless it is a
+//! tombstone.
 //!
-//! * REPAIR-7  What was read is what was written, and what was dropped as overwritten or as a tombstone (`content.rs`). What
-//!             does not add up is no database.
+//! * REPAIR-7  The entries read are exactly those written plus those dropped as overwritten or as tombstones
+//!             (`content.rs`). If they do not add up, no database is made.
 
 use super::output::Output;
 use crate::content::Sum;

@@ -1,18 +1,18 @@
-//! Repair: makes a new database of what can be read of a damaged one.
+//! Repair: makes a new database from what can be read of a damaged one.
 //!
-//! The manifest, or what is left of it, tells which tables and logs count (`survey.rs`, `logs.rs`). Logs are replayed, passing
-//! over damage, into temporary tables of the new directory (`replay.rs`); all tables are looked at, block by block; one merge of
-//! everything writes the newest entry of each key into fresh tables in the bottom level (`merge.rs`, `output.rs`); CURRENT makes it
-//! a database.
+//! The manifest, or what is left of it, says which tables and logs count (`survey.rs`, `logs.rs`). Logs are
+//! replayed into temporary tables of the new directory, skipping damage (`replay.rs`). All tables are checked
+//! block by block. One merge of everything writes the newest entry of each key into new tables in the bottom
+//! level (`merge.rs`, `output.rs`). CURRENT makes it a database.
 //!
-//! * REPAIR-1  Nothing in the old directory is changed or removed; it is locked meanwhile, as by a reader.
-//! * REPAIR-2  The new directory is no database before everything is in it, durably (`destination.rs`).
+//! * REPAIR-1  Nothing in the old directory is changed or removed; meanwhile repair holds its lock as a reader.
+//! * REPAIR-2  The new directory is not a database before everything in it is durable (`destination.rs`).
 //!
-//! What counts is stated in `survey.rs` and `logs.rs` (REPAIR-3, REPAIR-4, REPAIR-6, REPAIR-8), what is refused in
-//! `losses.rs` (REPAIR-5), and that every entry is accounted for in `merge.rs` (REPAIR-7).
+//! `survey.rs` and `logs.rs` state what counts (REPAIR-3, REPAIR-4, REPAIR-6, REPAIR-8), `losses.rs` what is
+//! refused (REPAIR-5), and `merge.rs` that every entry is accounted for (REPAIR-7).
 //!
-//! A deleted key comes back if the table or record with its tombstone is lost and an older entry is not; or, without a
-//! whole manifest, if a crash left a table behind that a compaction had replaced.
+//! A deleted key comes back if the table or record with its tombstone is lost and an older entry is not; or,
+//! without an intact manifest, if a crash had left behind a table that a compaction had replaced.
 //!
 //! Elsewhere: reading damaged tables (`sstable/salvage.rs`), logs (`wal/reader.rs`), how logs follow each other
 //! (`wal/chain.rs`), manifests (`version/salvage.rs`).
@@ -81,7 +81,8 @@ pub(in crate::db) fn repair(from: &Path, into: &Path, options: &Options) -> Resu
         target.finish(outcome).map(|()| report)
     });
     if !names.iter().any(|name| name == LOCK) {
-        // REPAIR-1. Held while it goes, as `destroy` does; an empty file that stays harms nobody.
+        // REPAIR-1. The lock is held while its file is removed, as in `destroy`; an empty file that stays does
+        // no harm.
         let _ = env.remove_file(&from.join(LOCK));
     }
     drop(lock);

@@ -1,4 +1,4 @@
-//! The files of the new database: their numbers, and the tables that are written into it.
+//! The files of the new database: their numbers, and the writing of its tables.
 //!
 //! * SAVED-1  Each file has a number of its own, from 2 on: 1 is that of a new database's first manifest.
 //! * SAVED-2  The tables of the new database are in the bottom level, and no key is in two of them.

@@ -1,9 +1,11 @@
-//! Replays the logs of a damaged database into temporary tables, passing over damage.
+//! Replays the logs of a damaged database into temporary tables, skipping damage.
 //!
-//! * REPAIR-9  Whatever can be read of a log is taken, but no number twice: the record that came first counts.
-//! * REPAIR-10  What is missing within a log or between two is told, with the numbers that it had, as far as they are known.
+//! * REPAIR-9  Every readable record of a log is used, but no sequence number twice: the first record with a
+//!             number counts.
+//! * REPAIR-10  Missing parts, within a log or between two, are reported, with their sequence numbers as far as
+//!              they are known.
 //!
-//! Elsewhere: which logs count and up to where (`logs.rs`), telling what is left of one (`wal/reader.rs`).
+//! Elsewhere: which logs count and up to where (`logs.rs`), reading the intact parts of one (`wal/reader.rs`).
 
 use std::path::{Path, PathBuf};
 

@@ -1,9 +1,10 @@
-//! Looks at the tables of a damaged database: which of them count, and what of each can be read.
+//! Surveys the tables of a damaged database: which of them count, and what can be read of each.
 //!
 //! * REPAIR-3  With a whole manifest only the tables that it names count: leftovers of compactions would bring deleted keys
-//!             back. Without one every table in the directory does, but those that the edits which can be read have removed.
-//! * REPAIR-6  A table whose blocks can all be read, and which holds other entries than the manifest or its own properties
-//!             say, gives all of them to the new database, and is told.
+//!             back. Without one every table in the directory counts, except those that readable edits have
+//!             removed.
+//! * REPAIR-6  If all blocks of a table can be read, but its entries are not those that the manifest or its own
+//!             properties state, all of them go into the new database, and the table is reported.
 //!
 //! Elsewhere: reading a damaged table (`sstable/salvage.rs`).
 
@@ -149,7 +150,8 @@ impl<'a> Survey<'a> {
     }
 }
 
-/// How a table, whose blocks can all be read and hold `found`, is not what is said of it; `None` if it is (REPAIR-6).
+/// How the entries `found` in a table with only readable blocks differ from what is stated of it; `None` if
+/// they do not (REPAIR-6).
 fn other_entries(found: Sum, manifest: Option<Said>, properties: Option<Said>) -> Option<String> {
     let said = [
         (manifest, "the manifest says"),

@@ -1,9 +1,10 @@
-//! Checks the logs that hold what is in no table: every record of them, and that they follow each other.
+//! Checks the logs with writes that are in no table: every record, and that the logs follow each other.
 //!
-//! It looks at the logs that were there when the verification began (VERIFY-2). One that a flush has made superfluous is
-//! passed over, whatever is wrong with it.
+//! It checks the logs that existed when the verification began (VERIFY-2). If a flush has made a log
+//! superfluous meanwhile, that log is skipped, even if it is damaged.
 //!
-//! Elsewhere: the rules by which logs follow each other (`wal/chain.rs`), reading on after damage (`wal/reader.rs`).
+//! Elsewhere: the rules by which logs follow each other (`wal/chain.rs`), continuing after damage
+//! (`wal/reader.rs`).
 
 use std::ops::ControlFlow;
 
@@ -20,7 +21,7 @@ impl Database {
     pub(super) fn logs(&self) -> Result<Vec<Predecessor>> {
         let (active, mut next) = self.commit.chain();
         let mut logs = match self.context.options().read_only {
-            // Nobody appends to anything on disk.
+            // Nothing is appended to a file on disk.
             true => Vec::new(),
             false => vec![active],
         };
@@ -31,20 +32,20 @@ impl Database {
             match Reader::open(self.context.env(), &path, next.number) {
                 Ok(Opened::Log(reader)) => next = reader.header().predecessor,
                 Err(error) if error.is_out_of_memory() => return Err(error),
-                // What is wrong with it is told when it is looked at.
+                // Its damage is reported when it is checked.
                 _ => break,
             }
         }
         Ok(logs)
     }
 
-    /// What the manifest says of the logs now.
+    /// The manifest's current facts about the logs.
     fn expected(&self) -> Expected {
         let versions = self.tree.versions();
         Expected {
             needed: versions.log_number(),
             synced: versions.synced_log(),
-            // The file is that of the log which is appended to, and how long that is was told.
+            // The file is the current log, whose length is known.
             watermark: Watermark::default(),
             last_sequence: versions.last_sequence(),
             database: versions.database(),

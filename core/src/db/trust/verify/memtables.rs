@@ -1,4 +1,4 @@
-//! Checks the memtables: a walk through each, and a get of every entry that can be seen.
+//! Checks the memtables: walks each, and gets every visible entry.
 
 use std::ops::ControlFlow;
 
@@ -11,7 +11,8 @@ use crate::memtable::Memtable;
 use crate::sync::Arc;
 
 impl Walk<'_> {
-    /// Walks each memtable by itself; a sealed one whose last number is published has to hold what was inserted.
+    /// Walks each memtable by itself; a sealed one whose last number is published must have exactly the
+    /// inserted entries.
     pub(super) fn memtables(&mut self, moment: &Moment) -> Result<ControlFlow<()>> {
         let dir = self.database.context.dir();
         let superversion = &moment.superversion;
@@ -58,7 +59,7 @@ impl Walk<'_> {
     }
 }
 
-/// What is wrong with a memtable whose walk has met `found`, if it is known what was `inserted`.
+/// The fault of a memtable in which a walk found `found`, if the `inserted` entries are known.
 fn unlike_inserted(found: Sum, inserted: Option<Sum>) -> Option<String> {
     let inserted = inserted.filter(|inserted| *inserted != found)?;
     Some(format!(

@@ -1,20 +1,24 @@
-//! Verification: reads every byte that the open database depends on and checks it, while it goes on working; then reads
-//! everything as users do and compares.
+//! Verification: reads and checks every byte that the open database depends on, while reads and writes go on;
+//! then reads all entries through the public read paths and compares.
 //!
-//! * VERIFY-1  Bytes come from the files: tables are opened anew, past the caches, the manifest is read again. Only reads as
-//!       users make them go through the caches, and put no block there.
-//! * VERIFY-2  It looks at one moment: the superversion and the logs that were there when it began. The superversion is held,
-//!       so none of its tables is deleted meanwhile; a log that a flush has made superfluous is passed over.
+//! * VERIFY-1  Bytes come from the files: tables are opened anew, bypassing the caches, and the manifest is
+//!       read again. Only the reads through the public paths use the caches, and they put no block there.
+//! * VERIFY-2  It checks one moment: the superversion and the logs from when it began. It holds the
+//!       superversion, so none of its tables is deleted meanwhile; it skips a log that a flush has made
+//!       superfluous.
 //! * VERIFY-3  Damage is collected, not returned: an error means that the verification could not go on.
-//! * VERIFY-4  It holds no lock while it reads, but for the manifest: edits wait that long, writes do not.
-//! * VERIFY-5  Reads are compared only where the bytes on disk are right: what they meet otherwise has been told already.
-//!       They are made at a number that is pinned before the superversion is loaded: that has every entry up to it; and at
-//!       the oldest that a user has pinned.
-//! * VERIFY-6  What readers get from the block cache is compared with the file, block by block: a fault of ours there is
-//!       reported as `Internal`. So is a key that is there and that the filter which readers ask denies.
+//! * VERIFY-4  It holds no lock while it reads, except while it reads the manifest: edits wait that long,
+//!             writes do not.
+//! * VERIFY-5  Reads are compared only if the bytes on disk are right: otherwise the damage is already
+//!       reported. They are made at a sequence number pinned before the superversion is loaded, so that the
+//!       superversion has every entry up to it; and at the oldest number that a user's snapshot pins.
+//! * VERIFY-6  The blocks in the block cache are compared with the file: a difference is reported as
+//!       `Internal`, because it is a bug. So is a key that is in a table but that the readers' filter reports
+//!       absent.
 //!
-//! Elsewhere: the logs (`logs.rs`), the tables (`tables.rs`), the memtables (`memtables.rs`), what users read (`users.rs`) and what
-//! that is compared with (`reads.rs`). This file has the steps, their progress, and what is noted.
+//! Elsewhere: the logs (`logs.rs`), the tables (`tables.rs`), the memtables (`memtables.rs`), the public read
+//! paths (`users.rs`) and the comparisons (`reads.rs`). This file has the steps, their progress, and the list
+//! of damage.
 
 mod logs;
 mod memtables;
@@ -44,7 +48,7 @@ const READS_OF_A_TABLE: u64 = 4;
 /// How often all tables are read together: the merge, and a cursor each way. Gets and seeks are few beside them.
 const READS_OF_ALL: u64 = 3;
 
-/// Told how far a verification has come; may end it.
+/// Called with the progress of a verification; may end it.
 pub(super) type Progress<'a> = &'a mut dyn FnMut(VerifyProgress) -> ControlFlow<()>;
 
 impl Database {
@@ -89,7 +93,7 @@ struct Walk<'a> {
     is_comparable: bool,
 }
 
-/// What is looked at (VERIFY-5).
+/// The state that is checked (VERIFY-5).
 struct Moment {
     snapshot: Snapshot,
     /// The oldest one that a user holds.

@@ -1,17 +1,19 @@
-//! Reads an open database as its users do, and compares what they get with what there is.
+//! Reads an open database through the public read paths, and compares the results with the stored entries.
 //!
-//! * READS-1  A table is walked forward block by block, forward reading ahead, and backward: each walk meets what the
-//!            check of its raw bytes has counted.
-//! * READS-2  A merge of all tables and memtables at one number meets what they hold, each walked by itself.
-//! * READS-3  What a reader at that number sees is told from the merge by the plainest rule, which is stated here and
-//!            nowhere else: of each key the newest entry at or below the number, and nothing if that is a tombstone. A
-//!            cursor forward is compared with it pair by pair, a cursor backward by the stretch, gets, one at a time and
-//!            many together, and seeks into the gap before a key by the sample. At the oldest number that is pinned,
-//!            if one is, a cursor forward and both gets are compared too.
-//! * READS-4  A difference is a fault of ours, or of the memory: the bytes on disk were found to be right before.
-//!            Memory: a few entries, and the blocks that the iterators hold.
+//! * READS-1  A table is walked forward block by block, forward with read-ahead, and backward: each walk finds
+//!            what the check of its raw bytes has counted.
+//! * READS-2  A merge of all tables and memtables at one sequence number finds the same entries as walks of
+//!            each by itself.
+//! * READS-3  The expected result at that number is computed from the merge by the simplest rule, which is
+//!            stated only here: for each key the newest entry with a number <= the reader's, and nothing if
+//!            that is a tombstone. A forward cursor is compared with it pair by pair, and a backward cursor run
+//!            by run. Gets, single and of many keys, and seeks into the gap before a key are compared for a
+//!            sample. At the oldest pinned number, if there is one, a forward cursor and both kinds of get are
+//!            compared too.
+//! * READS-4  A difference is a bug or a memory error: the bytes on disk were checked before. Memory: a few
+//!            entries, and the blocks that the iterators hold.
 //!
-//! Elsewhere: the raw bytes (`sstable/reader/check.rs`), when this is done and what of it is told (`users.rs`).
+//! Elsewhere: the raw bytes (`sstable/reader/check.rs`), when this runs and what is reported (`users.rs`).
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -32,10 +34,10 @@ const STRETCH_PAIRS: u64 = 4096;
 /// Of so many keys one is looked up; and so is each with a value larger than that, which blocks store in other ways.
 const SAMPLED_KEYS: u64 = 16;
 const SAMPLED_VALUE_BYTES: usize = 32 << 10;
-/// What a message shows of a key.
+/// A key as shown in a message.
 const SHOWN_KEY_BYTES: usize = 64;
 
-/// Told of the bytes walked since it was told last; may end the walk.
+/// Called with the bytes walked since its last call; may end the walk.
 pub(super) type Walking<'a> = &'a mut dyn FnMut(u64) -> Result<ControlFlow<()>>;
 
 /// Which end a walk begins at.
@@ -45,7 +47,7 @@ pub(super) enum Way {
     Backward,
 }
 
-/// What a walk has met.
+/// The entries found by a walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Walked {
     pub(super) all: Sum,
@@ -55,7 +57,7 @@ pub(super) struct Walked {
     pub(super) bytes: u64,
 }
 
-/// Walks all entries from one end to the other, showing each key; `None` if it was told to end.
+/// Walks all entries from one end to the other and passes each key on; `None` if it was ended.
 pub(super) fn walk(
     entries: &mut impl InternalIterator,
     way: Way,
@@ -140,7 +142,7 @@ pub(super) trait Pairs {
     fn value(&self) -> &[u8];
 }
 
-/// What a lookup is compared with.
+/// The expected result of a lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
     Right,
@@ -189,7 +191,7 @@ where
     C: Pairs,
     L: Lookups,
 {
-    /// Reads everything in each way; `None` if it was told to end.
+    /// Reads everything in every way; `None` if it was ended.
     pub(super) fn run(self, walking: Walking<'_>) -> Result<Option<Outcome>> {
         let past_number = self.past.as_ref().map(|(number, ..)| *number);
         let mut expected = Expected::new(self.merged, self.number, past_number);
@@ -451,17 +453,18 @@ impl<L: Lookups> Gets<L> {
     }
 }
 
-/// What an entry decides.
+/// The effect of an entry.
 #[derive(Debug, Clone, Copy)]
 struct Decided {
     kind: ValueKind,
-    /// What is seen of its key at the number.
+    /// The value of its key at the number.
     is_now: bool,
-    /// What is seen of its key at the smaller number.
+    /// The value of its key at the smaller number.
     is_then: bool,
 }
 
-/// What a reader at `number`, and one at the smaller `past`, sees of each key (READS-3), from entries in their order.
+/// The values of each key for a reader at `number` and for one at the smaller `past` (READS-3), computed from
+/// entries in order.
 struct Expected<I> {
     entries: I,
     number: SequenceNumber,
@@ -609,7 +612,7 @@ impl<C: Pairs> Back<C> {
         self.look(found, differences)
     }
 
-    /// Walks the stretch, at whose last pair the cursor should stand if it stands on one.
+    /// Walks a run of pairs. If the cursor is on an entry, it should be the last pair of the run.
     fn look(&mut self, mut found: bool, differences: &mut Vec<String>) -> Result<()> {
         let stretch = &self.stretch;
         let mut sum = Sum::default();
@@ -706,7 +709,7 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// Where a cursor stands, in a message.
+/// A cursor's position, for a message.
 struct Place<'a>(Option<&'a [u8]>);
 
 impl fmt::Display for Place<'_> {

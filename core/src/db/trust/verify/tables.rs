@@ -1,7 +1,8 @@
-//! Checks the tables: their bytes, what they hold, each way through them, and what readers have of them in memory.
+//! Checks the tables: their bytes, their entries, each way of walking them, and their cached blocks and
+//! filters.
 //!
-//! A table is opened anew, past the caches (VERIFY-1). Then what readers get from the block cache is compared with the
-//! file (VERIFY-6).
+//! A table is opened anew, bypassing the caches (VERIFY-1). Then its blocks in the block cache are compared
+//! with the file (VERIFY-6).
 //!
 //! Elsewhere: the raw bytes (`sstable/reader/check.rs`).
 
@@ -130,7 +131,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Walks a table as a cursor goes `way` that reads ahead so far; `words` tell of both. Whether it could be walked.
+    /// Walks a table in direction `way` with this read-ahead, as a cursor does; `words` describe both. Returns
+    /// whether it could.
     fn walk_table(
         &mut self,
         whole: &Whole<'_>,
@@ -204,7 +206,7 @@ impl Walk<'_> {
                     self.report
                         .add(Damage::new(path.into(), 0, &Error::internal(what)));
                 }
-                // The check of the file has told of the block that is damaged or cannot be read there.
+                // The check of the file has reported the damaged or unreadable block there.
                 Err(error)
                     if !is_whole
                         && matches!(error.kind(), ErrorKind::Corruption | ErrorKind::Io) => {}
@@ -219,7 +221,7 @@ impl Walk<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Where the two ways forward part, or between which keys the table lies if they do not.
+    /// The place where the two forward walks differ; if they do not, the key range of the table.
     fn where_walks_part(&self, table: &Arc<Table>, file: &FileMeta) -> String {
         let mut one = table.iter(false, 0);
         let mut other = table.iter(false, READAHEAD_BYTES);
@@ -238,12 +240,12 @@ impl Walk<'_> {
     }
 }
 
-/// A table whose blocks are whole, to be walked in several ways.
+/// A table with only intact blocks, to be walked in several ways.
 struct Whole<'a> {
     file: &'a Arc<FileMeta>,
     table: &'a Arc<Table>,
     path: &'a Path,
-    /// What its blocks hold, and the bytes of all keys and values in them.
+    /// The facts about its blocks' entries, and the bytes of all keys and values in them.
     expected: Sum,
     bytes: u64,
 }

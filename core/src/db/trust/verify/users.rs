@@ -1,6 +1,6 @@
-//! Reads the whole database through the cursors and gets that users call, and compares (`reads.rs`).
+//! Reads the whole database through cursors and gets, as users do, and compares (`reads.rs`).
 //!
-//! They are compared only where the bytes on disk are right (VERIFY-5).
+//! It compares only if the bytes on disk are right (VERIFY-5).
 
 use std::ops::ControlFlow;
 
@@ -57,7 +57,7 @@ impl Walk<'_> {
         };
         let outcome = comparison.run(&mut |walked| {
             let part = in_proportion(walked, share, bytes);
-            // What is inserted meanwhile is walked over too.
+            // The walk also passes entries inserted meanwhile.
             self.at.bytes_done = end.min(self.at.bytes_done + part);
             self.tell()
         });

@@ -62,11 +62,12 @@ impl OpenEnded {
     }
 }
 
-/// A file id under which `parts` at `offset` have this checksum: for files whose own word for it is damaged.
+/// A file id under which `parts` at `offset` have this checksum: for files whose stored id is damaged.
 ///
 /// A checksum depends on the id only through the 32 bits of state after it, and these follow from the checksum
-/// when it is taken back byte by byte. So what is answered need not be the id, and is as good: every checksum in
-/// the file comes out the same. It proves nothing by itself; a second checksum of the file does.
+/// when it is taken back byte by byte. So the returned id need not be the original one, but it works as well:
+/// every checksum in the file comes out the same. By itself it proves nothing; a second checksum of the file
+/// does.
 pub(crate) fn id_behind(checksum: u32, offset: u64, parts: &[&[u8]]) -> u64 {
     let mut state = !checksum;
     for part in parts.iter().rev() {

@@ -224,7 +224,7 @@ mod edges {
         assert_eq!(get_u16(&mut input), Some(0x0d0e));
         assert_eq!(get_u8(&mut input), Some(0x0f));
         assert_eq!(get_u8(&mut input), None);
-        // What is too short stays as it is.
+        // Bytes that are too short stay unchanged.
         let mut short = &b"abc"[..];
         assert_eq!((get_u32(&mut short), get_u64(&mut short)), (None, None));
         assert_eq!(get_bytes(&mut short, 4), None);

@@ -126,7 +126,8 @@ impl Encoder {
         }
     }
 
-    /// Fills `output` with the compressed payload, whose length is answered; `None` if the codec cannot take `raw`.
+    /// Fills `output` with the compressed payload and returns its length; `None` if the codec cannot compress
+    /// `raw`.
     fn try_compress(&mut self, raw: &[u8]) -> Option<usize> {
         if raw.len() > LARGEST_COMPRESSED_BYTES {
             return None;
@@ -167,7 +168,7 @@ impl Encoder {
     }
 }
 
-/// What a zstd context takes, about.
+/// About how many bytes a zstd context takes.
 const ZSTD_DECODER_BYTES: usize = 160 << 10;
 
 thread_local! {

@@ -19,9 +19,9 @@ use twox_hash::XxHash3_64;
 
 use crate::key::{SequenceNumber, Trailer, ValueKind};
 
-/// Tells a kind from another in a digest: odd, and far from every small number.
+/// Distinguishes the kinds in a digest: odd, and far from every small number.
 const KIND_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
-/// What the hash of a value is combined with before it meets that of its key.
+/// The constant that is combined with the hash of a value before the hash of its key.
 const VALUE_MASK: u64 = 0xa076_1d64_78bd_642f;
 /// Spreads consecutive sequence numbers over all bits.
 const SEQUENCE_STEP: u64 = 0xd1b5_4a32_d192_ed03;
@@ -54,7 +54,7 @@ impl Content {
         }
     }
 
-    /// What the entry with this number adds to a sum.
+    /// The term that the entry with this sequence number adds to a sum.
     #[inline]
     pub(crate) fn term(self, sequence: SequenceNumber) -> u64 {
         // The finalizer of SplitMix64: a change of any bit changes half of the others.

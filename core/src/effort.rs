@@ -68,7 +68,8 @@ thread_local! {
     static END: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
 }
 
-/// What `call` answers, made by this thread within `effort`. Where it gave up, `is_given_up` tells of the error.
+/// Runs `call` on this thread within `effort` and returns its result. If the call gave up, `is_given_up` is
+/// true for the error.
 #[inline]
 pub fn within<T>(effort: &Effort, call: impl FnOnce() -> Result<T>) -> Result<T> {
     struct Restore<'a>(&'a Cell<Count>, Count);
@@ -140,7 +141,7 @@ pub(crate) fn wait() -> Result<()> {
     }
 }
 
-/// Asked just before a write is made. Fails if nobody wants it any more.
+/// Called just before a write is made. Fails if the write was cancelled.
 #[inline(always)]
 pub(crate) fn begin_write() -> Result<()> {
     match COUNT.get().waits {
@@ -189,7 +190,7 @@ mod tests {
         Ok(entries)
     }
 
-    /// What it answered, `None` if it gave up.
+    /// Its result; `None` if it gave up.
     fn told<T>(outcome: Result<T>) -> Option<T> {
         match outcome {
             Ok(answer) => Some(answer),
@@ -250,7 +251,7 @@ mod tests {
         for effort in [Effort::Brief, Effort::Unwaiting] {
             assert!(within(&effort, begin_write).is_ok());
         }
-        // What it does meanwhile is not counted.
+        // Its work meanwhile is not counted.
         for effort in [Effort::Unwaiting, waiting] {
             assert!(within(&effort, || spend(1 << 30)).is_ok());
         }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use crate::key::FileNumber;
 
-/// The name of the file that marks a copy which is not complete, or a database that is being destroyed. What is in it tells
-/// whether AiDb made it (`version/identity.rs`).
+/// The name of the file that marks a copy which is not complete, or a database that is being destroyed. Its
+/// content shows whether AiDb made it (`version/identity.rs`).
 pub(crate) const INCOMPLETE: &str = "AIDB-INCOMPLETE";
 /// The name of the file that names the manifest.
 pub(crate) const CURRENT: &str = "CURRENT";
@@ -22,15 +22,15 @@ pub(crate) const LOCK: &str = "LOCK";
 pub(crate) const INFO_LOG: &str = "LOG";
 /// The name of the file that sets space aside for a full disk.
 pub(crate) const RESERVE: &str = "RESERVE";
-/// The name of the file that tells how far the newest log was synced.
+/// The name of the file that says how far the newest log was synced.
 pub(crate) const SYNCED: &str = "SYNCED";
 /// No file has this number or a larger one.
 pub(crate) const FILE_NUMBER_LIMIT: u64 = 1 << 56;
-/// No life of a database begins to count from a larger number, so that none reaches the limit: whoever drops a strange
-/// name into a directory, or damages a manifest, must not bring the counting to its end.
+/// Opening a database never starts counting from a larger number, so that the limit is never reached: a strange
+/// file name in the directory, or a damaged manifest, must not use up the numbers.
 pub(crate) const LAST_FIRST_NUMBER: u64 = FILE_NUMBER_LIMIT / 2;
 
-/// What a file in the database's directory is, by its name.
+/// The kind of a file in the database's directory, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FileKind {
@@ -48,7 +48,7 @@ pub enum FileKind {
     InfoLog,
     /// Space set aside.
     Reserve,
-    /// Tells how far the newest log was synced.
+    /// Says how far the newest log was synced.
     Synced,
     /// Half-made; of no use once its maker is gone.
     Temporary,
@@ -99,7 +99,7 @@ pub(crate) fn manifest_name(number: FileNumber) -> String {
     format!("MANIFEST-{number}")
 }
 
-/// What the file called `name` is; `None` if no database makes such a name.
+/// The kind of the file called `name`; `None` if no database makes such a name.
 pub fn parse(name: &str) -> Option<FileKind> {
     match name {
         CURRENT => return Some(FileKind::Current),

@@ -35,7 +35,7 @@ pub use self::real::*;
 pub use std::sync::{Arc, Weak};
 pub use std::thread::panicking;
 
-/// What statics are made of, whoever runs (MODEL-2).
+/// The types for statics, with and without the model checker (MODEL-2).
 pub mod process {
     pub use std::sync::atomic::{
         AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering,

@@ -35,7 +35,7 @@ const READAHEAD_BYTES: usize = 256 << 10;
 const STOP_ENTRIES: u64 = 256;
 const STOP_BYTES: u64 = 1 << 20;
 
-/// What a job works with.
+/// The inputs and services of a job.
 pub(crate) struct JobContext<'a> {
     pub(crate) env: &'a dyn Env,
     pub(crate) dir: &'a Path,
@@ -50,11 +50,11 @@ pub(crate) struct JobContext<'a> {
     pub(crate) new_file_number: &'a dyn Fn() -> FileNumber,
     /// Asked often; if it answers true the job ends with `Closed`.
     pub(crate) should_stop: &'a dyn Fn() -> bool,
-    /// Told of the error of a first try (JOB-4).
+    /// Called with the error of a first try (JOB-4).
     pub(crate) note: &'a dyn Fn(&Error),
 }
 
-/// What a job did.
+/// The result of a job.
 #[derive(Debug)]
 pub(crate) struct Output {
     /// The sum of what was written less that of what was read: so the content of all tables changes with the edit.
@@ -73,7 +73,7 @@ pub(crate) struct Output {
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) error: Error,
-    /// The inputs that no job should try again: the one that is damaged, or all if none can be told.
+    /// The inputs that no job should try again: the damaged one, or all if it is unknown which one it is.
     pub(crate) set_aside: Vec<FileNumber>,
 }
 
@@ -128,7 +128,7 @@ fn blame(plan: &Plan, context: &JobContext<'_>, error: Error) -> Failure {
         };
     }
     Failure {
-        // What was damaged and no longer is may be tried again.
+        // An input that was damaged but no longer is may be tried again.
         set_aside: match error.is_unaccounted() {
             true => plan.inputs().map(|file| file.number).collect(),
             false => Vec::new(),
@@ -147,7 +147,7 @@ fn check_ends(file: &FileMeta, table: &Arc<Table>, context: &JobContext<'_>) -> 
     Err(Error::corruption(&path, 0, what))
 }
 
-/// What a table holds, read block by block past the caches.
+/// The entries of a table, read block by block, bypassing the caches.
 fn contents(table: &Table) -> Result<TableSummary> {
     let mut damage = None;
     let summary = table.check(&mut |checked| match checked {
@@ -211,8 +211,8 @@ fn attempt(plan: &Plan, context: &JobContext<'_>, tables: &Arc<TableCache>) -> R
     merged
 }
 
-/// What the inputs hold: what the manifest says, or for a table of format version 1, of which it says nothing, what is
-/// found in it.
+/// The facts about the inputs: from the manifest, or, for a table of format version 1, about which it says
+/// nothing, from the table itself.
 fn expected(plan: &Plan, tables: &Arc<TableCache>) -> Result<Sum> {
     let sums = plan.inputs().map(|file| match file.content() {
         Some(sum) => Ok(sum),
@@ -221,7 +221,7 @@ fn expected(plan: &Plan, tables: &Arc<TableCache>) -> Result<Sum> {
     sums.sum()
 }
 
-/// The inputs as one, what stands at their ends compared with the manifest.
+/// All inputs as one iterator. The first and last entries of each are compared with the manifest.
 fn open_inputs(
     plan: &Plan,
     context: &JobContext<'_>,
@@ -255,7 +255,8 @@ fn merge(
     let mut input = open_inputs(plan, context, tables)?;
     let mut retention = Retention::new(&context.visible)?;
     let mut ledger = Ledger::new((context.readers)());
-    // Asked of every table, not of a place that keeps step (LEDGER-3). Where nobody looked nothing is known to be absent.
+    // This asks every table instead of advancing a position (LEDGER-3). If deeper tables were not checked, no
+    // key counts as absent.
     let below = plan.below.as_deref().map(Ranges::of);
     let holds_deeper = |key: &[u8]| below.as_ref().is_none_or(|below| below.hold(key));
     let mut deeper: Vec<Cursor<'_>> = plan.deeper.iter().map(|files| Cursor::new(files)).collect();
@@ -376,7 +377,7 @@ impl<'a> Ranges<'a> {
     }
 }
 
-/// Tells whether any table of a sorted level may hold a key; the keys asked for ascend.
+/// Says whether any table of a sorted level may have a key; the keys asked for must ascend.
 struct Cursor<'a> {
     files: &'a [Arc<FileMeta>],
 }
@@ -397,7 +398,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Tells where outputs are to be cut, so that none overlaps too much of the level below.
+/// Says where to end an output, so that none overlaps too much of the level below.
 struct Grandparents<'a> {
     files: &'a [Arc<FileMeta>],
     /// Bytes of the tables passed since the output was begun.

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind, is_same_user_key};
 use crate::memory::{self, KeptKey};
 
-/// What a message shows of a key.
+/// A key as shown in a message.
 const SHOWN_KEY_BYTES: usize = 64;
 
 /// See the head of the file.
@@ -26,16 +26,16 @@ pub(crate) struct Ledger {
     judged: Judged,
 }
 
-/// Who may read (LEDGER-3). Found out after what retention goes by: whoever came in between reads at a number that was
-/// published then, and whoever went needs nothing.
+/// The readers (LEDGER-3). They are listed after the numbers that retention uses. A reader that came in between
+/// reads at a number already published then; one that has gone needs nothing.
 pub(crate) struct Readers {
-    /// From this number on anybody may.
+    /// Any reader may read at this number or a later one.
     pub(crate) published: SequenceNumber,
     /// Numbers of snapshots, in any order.
     pub(crate) pinned: Vec<SequenceNumber>,
 }
 
-/// The key whose entries come at present: those that were read, and those of them that were written, newest first.
+/// The current key: its entries read so far, and those of them that were written, newest first.
 #[derive(Default)]
 struct Judged {
     user_key: KeptKey,
@@ -66,7 +66,7 @@ impl Ledger {
         }
     }
 
-    /// Notes that an entry was read. `holds_deeper` tells whether a level below the outputs may hold a key.
+    /// Records that an entry was read. `holds_deeper` says whether a level below the outputs may have a key.
     #[inline(always)]
     pub(crate) fn read(
         &mut self,
@@ -166,7 +166,8 @@ impl Ledger {
     }
 }
 
-/// A reader of one key who does not see the same in `written` as in `read`, both newest first; `None` if there is none.
+/// A reader that sees a different value of one key in `written` than in `read`, both newest first; `None` if
+/// there is no such reader.
 fn wronged_reader(
     readers: &Readers,
     read: &[Trailer],

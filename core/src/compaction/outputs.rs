@@ -59,7 +59,7 @@ pub(super) fn is_as_said(said: &TableInfo, table: &Arc<Table>) -> Result<bool> {
     )
 }
 
-/// The first or the last key of `table`, encoded. Its block, which may be one of many megabytes, is let go here.
+/// The first or the last key of `table`, encoded. This releases its block, which may have many megabytes.
 fn end_of(table: &Arc<Table>, is_last: bool) -> Result<Option<Vec<u8>>> {
     let mut entries = table.iter(false, 0);
     match is_last {

@@ -41,7 +41,7 @@ pub(super) fn max_grandparent_bytes(target_file_size: u64) -> u64 {
     target_file_size.saturating_mul(GRANDPARENT_FACTOR)
 }
 
-/// What the picker needs of the options.
+/// The options that the picker needs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PickerOptions {
     /// Tables in level 0 that make it due.
@@ -81,7 +81,8 @@ pub(crate) struct RunningCompaction {
 }
 
 impl RunningCompaction {
-    /// Tells it from every other running one: as they share no table (PICKER-1), the number of its first.
+    /// Identifies it among the running ones: the number of its first table, since they share no table
+    /// (PICKER-1).
     pub(crate) fn id(&self) -> FileNumber {
         self.files[0]
     }
@@ -96,7 +97,7 @@ impl RunningCompaction {
             && !self.files.iter().any(|file| other.files.contains(file))
     }
 
-    /// What keeps everyone off a table that no compaction should try again; it is in nobody's way otherwise.
+    /// Keeps every compaction off a table that none should try again; it blocks nothing else.
     pub(crate) fn of_table_set_aside(file: FileNumber) -> RunningCompaction {
         RunningCompaction {
             level: LEVELS,
@@ -107,7 +108,7 @@ impl RunningCompaction {
         }
     }
 
-    /// Whether it stands for a table that was set aside.
+    /// Whether it represents a table that was set aside.
     fn is_set_aside(&self) -> bool {
         self.level == LEVELS
     }
@@ -235,7 +236,7 @@ impl Plan {
         self.deeper.first().map_or(&[], |files| files)
     }
 
-    /// Tells it from every other plan that runs at the same time.
+    /// Identifies it among the plans that run at the same time.
     pub(crate) fn id(&self) -> FileNumber {
         self.upper[0].number
     }
@@ -276,7 +277,8 @@ impl Plan {
         edit
     }
 
-    /// Where a walk over a range goes on after this plan: the first user key after the upper level's inputs.
+    /// The key from which a compaction of a range continues after this plan: the first user key after the upper
+    /// level's inputs.
     pub(crate) fn next_start(&self) -> Vec<u8> {
         let mut next = bounds(self.upper.iter()).1.to_vec();
         next.push(0);

@@ -38,7 +38,7 @@ fn is_seen(
 pub(super) enum Fate {
     /// Write it, after the tombstones in [`Retention::take_held`], which are of the same key.
     Keep,
-    /// Nobody needs it.
+    /// No reader needs it.
     Drop,
     /// It is a tombstone whose fate depends on older entries of its key.
     Hold,
@@ -72,7 +72,7 @@ impl Retention {
         })
     }
 
-    /// Whether the next entry stays by RETENTION-1 alone: all that a flush can tell.
+    /// Whether the next entry stays by RETENTION-1 alone, which is all that a flush can decide.
     ///
     /// Errors: `Internal`, unaccounted, if the entry does not sort after the one before it.
     #[inline(always)]
@@ -88,7 +88,7 @@ impl Retention {
             self.has_key = true;
             self.user_key.replace(key.user_key, "a key")?;
             self.newer = None;
-            // What was held hid nothing (RETENTION-2).
+            // The held tombstone hid nothing (RETENTION-2).
             self.held.clear();
             self.is_bottom = None;
         }
@@ -102,7 +102,7 @@ impl Retention {
 
     /// The fate of the next entry, of this kind.
     ///
-    /// `is_bottom` tells whether no deeper level can hold the key; it is asked for ascending keys.
+    /// `is_bottom` says whether no deeper level can have the key; it is called with ascending keys.
     pub(super) fn fate(
         &mut self,
         key: KeyRef<'_>,
@@ -212,7 +212,7 @@ mod tests {
             (&[-8, -6, 3], &[7, 9], &[-8, -6], &[]),
             (&[-8, -6, 3], &[4, 7, 9], &[-8, -6, 3], &[-8, -6, 3]),
             (&[9, -7, 3], &[8, 9], &[9, -7], &[9]),
-            // Nobody can say yet who will see numbers above all visible ones.
+            // It is not known yet which readers will see numbers above all visible ones.
             (&[-7, 3], &[6], &[-7, 3], &[-7, 3]),
             (&[-7], &[6], &[-7], &[-7]),
         ];
@@ -230,7 +230,7 @@ mod tests {
         }
     }
 
-    /// What a reader at `reader` sees; at the bottom a tombstone is like nothing.
+    /// The value that a reader at `reader` sees; at the bottom a tombstone counts as nothing.
     fn sees(entries: &[i64], reader: u64, is_bottom: bool) -> Option<i64> {
         let seen = entries.iter().find(|entry| entry.unsigned_abs() <= reader);
         seen.copied().filter(|&entry| entry > 0 || !is_bottom)

@@ -1,4 +1,4 @@
-//! What stands for a file that was let go: the descriptor is closed while others may still have the file's place.
+//! A stand-in for a closed file: the descriptor is closed, while other holders may still refer to the file.
 
 use super::File;
 use crate::error::{Error, Result};

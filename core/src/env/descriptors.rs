@@ -1,14 +1,15 @@
 //! Opening files without touching the standard streams' descriptors.
 //!
-//! A daemon may have closed descriptors 0 to 2. The system gives the lowest free number to whatever is opened next, and
-//! any library of the program may write to 1 or 2 without asking: into a file of the database, if that is what is there.
+//! A daemon may have closed descriptors 0 to 2. The system gives the lowest free number to the next file that
+//! is opened, and any library of the program may write to 1 or 2. If a database file had that number, the text
+//! would go into it.
 //!
 //! * FD-1  No file or directory that the engine opens has a descriptor below 3.
-//! * FD-2  While it opens one, closed descriptors below 3 are taken by something that cannot be read or written, and are
-//!         closed again afterwards: the program finds them as it left them.
+//! * FD-2  While it opens one, closed descriptors below 3 are filled with placeholders that cannot be read or
+//!         written. These are closed afterwards, so the program's descriptors are as before.
 //!
-//! Two threads that open at once may let go of each other's placeholders. A file that was opened low all the same is
-//! moved up before anybody uses it; a directory that is being listed cannot be written to by anybody.
+//! Two threads that open files at once may close each other's placeholders. If a file gets a low descriptor all
+//! the same, it is moved up before it is used; a directory being listed cannot be written to.
 
 #![expect(unsafe_code, reason = "descriptors as numbers")]
 
@@ -122,7 +123,7 @@ mod tests {
             assert!(number >= FIRST && !is_open(0));
             let wanted = fs::metadata("/dev/null").unwrap();
             assert_eq!(moved.metadata().unwrap().rdev(), wanted.rdev());
-            // What stands high stays where it is.
+            // A descriptor that is high enough stays where it is.
             let moved = above_standard_streams(moved).unwrap();
             assert_eq!(moved.as_raw_fd(), number);
             let held = placeholder().unwrap();
@@ -132,7 +133,7 @@ mod tests {
             assert!(!is_open(0));
             let opened = open(Path::new("/dev/null"), fs::OpenOptions::new().read(true)).unwrap();
             assert!(opened.as_raw_fd() >= FIRST && !is_open(0));
-            // Where there is no further descriptor, the file is closed and the error told.
+            // If there is no other descriptor, closes the file and returns the error.
             let file = low();
             limited(Limit::OpenFiles, FIRST as u64, || {
                 let error = above_standard_streams(file).unwrap_err();

@@ -1,11 +1,13 @@
-//! An environment that counts every operation of another one, and makes chosen ones fail.
+//! Wraps an environment: counts every operation, and makes chosen ones fail.
 //!
 //! A test walks *every* write and sync: run the scenario with the n-th operation failing, for n = 0, 1, 2, ...
 //! until [`FaultEnv::injected`] says that nothing failed any more.
 //!
-//! * FAULT-1  An operation that fails has not happened; only a partial write leaves some of its bytes, as the seed says.
-//! * FAULT-2  After a failed sync the bytes or names it was for stay visible and in doubt: they may have arrived or not, even
-//!            if a later sync succeeds. (Modelled by [`super::MemEnv`]; the operating system's files cannot show it.)
+//! * FAULT-1  A failed operation has no effect, except a partial write, which leaves some of its bytes, as the
+//!            seed decides.
+//! * FAULT-2  After a failed sync its bytes or names stay visible and in doubt: they may be durable or not,
+//!            even if a later sync succeeds. (Modelled by [`super::MemEnv`]; the operating system's files
+//!            cannot show it.)
 //!
 //! Loss of power is [`super::MemEnv::power_cut`]: keep a clone of the `MemEnv` that this one wraps.
 
@@ -19,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, RwLock};
 
-/// What an [`Env`] or a [`File`] is asked to do.
+/// An operation of an [`Env`] or a [`File`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(usize)]
 pub enum Operation {

@@ -1,7 +1,8 @@
-//! Files of lines for people on the operating system, which others may write to, empty, rename or remove at any moment.
+//! Text log files of the operating system. Other programs may write to, empty, rename or remove them at any
+//! moment.
 //!
-//! * LOGFILE-1  A line is added after the end that the file has at that moment (`O_APPEND`), in one write: what several
-//!              handles or processes add does not mix, and a file that was emptied begins again without a hole.
+//! * LOGFILE-1  A line is appended at the current end of the file (`O_APPEND`), in one write: lines of several
+//!              handles or processes do not mix, and a file that was emptied begins again without a hole.
 
 use std::fs;
 use std::io::{self, Write};

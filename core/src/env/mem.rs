@@ -1,19 +1,19 @@
-//! Files in memory, for fast tests; and what a loss of power may leave of them.
+//! Files in memory, for fast tests, with a model of a loss of power.
 //!
-//! Every file and directory exists twice: as running programs see it, and as the disk would have it. A change
-//! reaches the first at once and waits in a list until a sync carries it to the second.
-//! [`MemEnv::power_cut`] (`mem/cut.rs`) takes the disk's side, lets a seed decide what becomes of the waiting
-//! changes, and answers an environment that holds nothing else.
+//! Every file and directory exists twice: as running programs see it, and as it is on the disk. A change
+//! reaches the first at once and waits in a list until a sync moves it to the second. [`MemEnv::power_cut`]
+//! (`mem/cut.rs`) starts from the disk's state, lets a seed decide which waiting changes arrive, and returns a
+//! new environment with the result.
 //!
-//! * MEM-1  What was synced is there after a power cut: bytes and length by [`File::sync`], names by
-//!          [`Env::sync_dir`]. Directories are durable when they are made or removed, but for
-//!          [`MemEnv::leave_unsynced`]; when they are renamed, by a sync of their parent.
-//! * MEM-2  What was not synced is kept, dropped, or torn, in any combination ([`Loss`]): later changes may survive
-//!          earlier ones. A rename happens as a whole or not at all. What a failed sync was for stays like that, bytes and
-//!          names, whatever is synced later (`forget_unsynced` of [`File`] and of [`Env`]).
+//! * MEM-1  Synced changes survive a power cut: bytes and length after [`File::sync`], names after
+//!          [`Env::sync_dir`]. Making or removing a directory is durable at once, except with
+//!          [`MemEnv::leave_unsynced`]; renaming one is durable after a sync of its parent.
+//! * MEM-2  Unsynced changes are kept, dropped, or torn, in any combination ([`Loss`]): later ones may survive
+//!          and earlier ones not. A rename happens completely or not at all. Bytes and names whose sync failed
+//!          stay in this state, whatever is synced later (`forget_unsynced` of [`File`] and of [`Env`]).
 //! * MEM-3  A cut sees all files at one moment, although other threads may be writing.
-//! * MEM-4  Nothing but the clock depends on the outside: `random` counts from a fixed seed, and after a cut from where
-//!          that seed and the cut's lead to.
+//! * MEM-4  Only the clock depends on the real system: `random` is computed from a fixed seed, and after a cut
+//!          from that seed and the cut's.
 //!
 //! There are no symbolic links; a relative path starts at `/`.
 
@@ -75,7 +75,7 @@ struct Directory {
     disk: History<NameChange>,
     /// Whether its own entry in its parent is not durable.
     is_unsynced: bool,
-    /// Where it was before a rename that is not durable.
+    /// Its place before a rename that is not yet durable.
     old_path: Option<PathBuf>,
 }
 

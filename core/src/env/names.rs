@@ -1,9 +1,10 @@
-//! Names in a directory, from their making to the sync that makes them durable.
+//! Tracks whether names in a directory are durable.
 //!
-//! * NAMES-1  A failed sync of a directory leaves names in doubt for good, whoever asked for it: the kernel may have dropped
-//!            what it could not write, and a later sync would not say so. So a name counts as durable only if a sync of its
-//!            directory has succeeded, and none has failed, since it was made.
-//! * NAMES-2  Of two syncs at once the second begins when the first has been counted.
+//! * NAMES-1  A failed sync of a directory leaves names in doubt for good, whichever thread asked for it: the
+//!            kernel may have dropped what it could not write, and a later sync would not report that. So a
+//!            name counts as durable only if, since it was made, a sync of its directory has succeeded and none
+//!            has failed.
+//! * NAMES-2  If two threads sync at once, the second sync begins after the first has been counted.
 
 use std::io;
 use std::path::Path;

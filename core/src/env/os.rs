@@ -1,17 +1,19 @@
 //! The operating system's files, clock, threads and randomness, through std.
 //!
-//! * OS-1  Only regular files are opened: a path that turned into a pipe or a device is refused, not waited for.
-//! * OS-2  Interrupted system calls are repeated; nobody above sees EINTR.
-//! * OS-3  A directory is durable when [`Env::create_dir_all`] returns, also one that is there already: whoever made it
-//!         may have been killed before it was synced.
-//! * OS-4  No write goes beyond the process's limit of a file's size, where the system would send a signal whose default is to
-//!         end the process: it is refused with the same error instead, and the signal is the program's own affair.
-//! * OS-5  What a read needs, opening, reading and closing a file, is no place for `pthread_cancel` to end a thread. Everything
-//!         else waits so long that callers see to that (the C API's `cancel.rs`).
+//! * OS-1  Only regular files are opened: a path that has become a pipe or a device is an error; opening it
+//!         does not block.
+//! * OS-2  Interrupted system calls are repeated; no caller sees EINTR.
+//! * OS-3  A directory is durable when [`Env::create_dir_all`] returns, even if it already existed: the process
+//!         that made it may have been killed before it synced.
+//! * OS-4  No write exceeds the process's file size limit, because the system would send a signal that ends the
+//!         process by default. Such a write fails with the same error instead, without the signal.
+//! * OS-5  `pthread_cancel` cannot end a thread while it opens, reads or closes a file, as reads of the
+//!         database do. For all other operations the caller disables cancellation (the C API's `cancel.rs`);
+//!         they take so long that the cost does not matter.
 //!
 //! Linux is tested; macOS shares this file (std's `sync_data` is a full flush there) and is untested.
 //!
-//! Elsewhere: the lock (`os_lock.rs`), what std lacks and needs unsafe code (`unix.rs`).
+//! Elsewhere: the lock (`os_lock.rs`), system calls that std lacks and that need unsafe code (`unix.rs`).
 
 use std::fs;
 use std::io::{self, Read};
@@ -51,19 +53,19 @@ impl Default for OsEnv {
     }
 }
 
-/// The limit of a file's size is looked at again when so many bytes have been written to a file, or a sync has been made, which
-/// is dearer: a system call, half as dear as a small write.
+/// The file size limit is checked again after this many bytes written to a file, or after a sync. The check is
+/// a system call that costs half as much as a small write; a sync costs more.
 const LOOK_BYTES: u64 = 4 << 10;
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
-/// So much of a removed file's space is given back at once.
+/// How much of a removed file's space is freed at a time.
 const RELEASED_BYTES: u64 = 2 << 20;
 
 struct OsFile {
     file: fs::File,
     path: PathBuf,
-    /// The limit of a file's size, in bytes, when it was last looked at (OS-4).
+    /// The file size limit in bytes, at its last check (OS-4).
     largest: AtomicU64,
     /// Bytes written since then; `LOOK_BYTES` if it is time to look again.
     unlooked: AtomicU64,
@@ -170,7 +172,7 @@ fn is_about_the_disk(error: &io::Error) -> bool {
     )
 }
 
-/// What the system answers, beside a signal, to a write beyond the limit of a file's size.
+/// The error that the system returns, besides a signal, for a write beyond the file size limit.
 fn too_large() -> io::Error {
     io::Error::from_raw_os_error(libc::EFBIG)
 }
@@ -238,9 +240,9 @@ fn parent_of(path: &Path) -> &Path {
     }
 }
 
-/// Gives back the space of a removed file in pieces: where the file system tells the drive of what it frees (ext4 with `discard`), a
-/// sync by anybody waits for the piece that is being given back, and for a whole table that would be a tenth of a second.
-/// A file that has another name, in a checkpoint, keeps everything.
+/// Frees the space of a removed file in pieces. If the file system reports freed space to the drive (ext4 with
+/// `discard`), every sync waits for the piece being freed; for a whole table that would take a tenth of a
+/// second. A file that has another name, in a checkpoint, keeps everything.
 fn release(file: &fs::File) {
     let Ok(metadata) = file.metadata() else {
         return;
@@ -457,7 +459,8 @@ impl Thread for OsThread {
         if self.is_ours()
             && let Some(handle) = self.handle.take()
         {
-            // A panic of the thread was reported by its own hook; whoever gave it work keeps the state that tells.
+            // The panic hook has reported a panic of the thread; the state is kept by the code that gave it
+            // work.
             let _ = handle.join();
         }
     }
@@ -584,7 +587,7 @@ mod tests {
             unlooked: AtomicU64::new(0),
             closing: None,
         };
-        // The process has no limit, which is looked at again before anything is refused.
+        // The process had no limit; it is checked again before a write is refused.
         file.write_at(0, b"four").unwrap();
         assert_eq!(file.largest.load(Ordering::Relaxed), env.largest_file());
         // Up to a page of writes goes by what was seen last.

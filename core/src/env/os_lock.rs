@@ -2,16 +2,17 @@
 //!
 //! * LOCK-1  One exclusive holder, or any number of shared ones, over all processes (`flock`) and inside this one
 //!           (the table, by the directory's device and inode: a symbolic link or another spelling is no way around).
-//! * LOCK-2  A refused opener changes nothing: it neither touches the text in `LOCK` nor releases another's lock.
-//!           `flock` belongs to the open file description, so closing a second descriptor is harmless; POSIX record
-//!           locks would all go with the first descriptor closed.
+//! * LOCK-2  A refused opener changes nothing: it neither changes the text in `LOCK` nor releases another
+//!           opener's lock. `flock` belongs to the open file description, so closing a second descriptor is
+//!           harmless; POSIX record locks would all go with the first descriptor closed.
 //! * LOCK-3  The exclusive holder writes its process id, host and start time into `LOCK`, and empties it on release.
 //! * LOCK-4  A forked child holds nothing: its copies of the descriptors are closed and the counter that
-//!           [`DirLock::is_held`] compares has changed (`unix.rs`, UNIX-2). It starts with an empty table, because the
-//!           parent's may have been locked by a thread that the child does not have.
+//!           [`DirLock::is_held`] compares has changed (`unix.rs`, UNIX-2). It starts with an empty table,
+//!           because a thread that the child does not have may have locked the parent's.
 //!
-//! Waiting: an opener of this process wakes the next one; the end of another process's lock cannot be waited for
-//! with a time limit, so it is asked for again every few milliseconds, until the timeout and no longer.
+//! Waiting: within this process, the holder wakes the next opener. For a lock of another process the system has
+//! no wait with a time limit, so the opener tries again every few milliseconds, until the timeout and no
+//! longer.
 
 use std::collections::HashMap;
 use std::fs;
@@ -124,14 +125,14 @@ fn add(held: &mut HashMap<Identity, Held>, identity: Identity, exclusive: bool) 
 }
 
 enum FileLock {
-    /// Without a slot on a read-only folder that has no `LOCK`: nobody can write there.
+    /// Without a slot for a read-only folder that has no `LOCK`: no process can write there.
     Taken(Option<&'static LockSlot>),
     HeldBy(Refusal),
 }
 
 /// Why the lock was not given.
 struct Refusal {
-    /// What is known of the holder, for a person.
+    /// A description of the holder, for a person.
     sentence: String,
     holder: Option<Holder>,
 }
@@ -144,7 +145,7 @@ impl Refusal {
         }
     }
 
-    /// `what` is so by whoever left its name in the lock file at `path`.
+    /// The error for `what`, with the holder named in the lock file at `path`.
     fn of_holder(what: &str, path: &Path) -> Refusal {
         let text = read_holder(path);
         Refusal {
@@ -250,7 +251,7 @@ fn take_lock(file: &fs::File, path: &Path, exclusive: bool) -> io::Result<Attemp
     Ok(Attempt::Taken)
 }
 
-/// Who holds the lock that was refused. A text left by a killed process is not blamed on readers.
+/// The holder of the refused lock. If readers hold it, the text that a killed process left is not used.
 fn describe_holder(file: &fs::File, path: &Path, exclusive: bool) -> Refusal {
     if exclusive && file.try_lock_shared().is_ok() {
         let _ = file.unlock();

@@ -1,5 +1,5 @@
-//! Memory from the system itself, in pages as large as it has them. What is unmapped is the system's at once, whichever
-//! thread asked for it; an allocator may keep what it is given back.
+//! Memory mapped directly from the system, in huge pages where it has them. Unmapped memory returns to the
+//! system at once, whichever thread mapped it; an allocator may keep freed memory.
 
 #![expect(unsafe_code, reason = "mapping memory")]
 
@@ -24,8 +24,9 @@ impl Mapping {
         let first = map(whole)?.as_ptr();
         let before = first.addr().next_multiple_of(bytes) - first.addr();
         let start = first.wrapping_add(before);
-        // SAFETY: both parts lie in what was just mapped, beside what is kept, and nobody knows of them. The length of
-        // one may be zero, which the system refuses without doing anything. Advice changes no contents.
+        // SAFETY: both parts are in the new mapping, outside the part that is kept, and no other code has them.
+        // The length of one may be zero, which the system refuses without doing anything. Advice changes no
+        // contents.
         unsafe {
             libc::munmap(first.cast(), before);
             libc::munmap(start.wrapping_add(bytes).cast(), bytes - before);
@@ -47,7 +48,7 @@ impl Mapping {
         unsafe { discard(start..start.wrapping_add(bytes)) };
     }
 
-    /// Where it begins; valid for reads and writes of its length as long as the mapping lives.
+    /// Its start; valid for reads and writes of its length as long as the mapping lives.
     pub(crate) fn start(&self) -> NonNull<u8> {
         self.start
     }
@@ -78,11 +79,11 @@ pub(crate) unsafe fn unmap(start: NonNull<u8>, bytes: usize) {
     unsafe { libc::munmap(start.as_ptr().cast(), bytes) };
 }
 
-/// The system's pages, where they are smallest. Where they are larger, some of what could be given back is not.
+/// The smallest page size of any system. With larger pages, some memory that could be returned is not.
 pub(crate) const SYSTEM_PAGE_BYTES: usize = 4 << 10;
 
-/// Gives the system's pages that lie wholly in `range` back to it: what is read there later is zeros. A hint: where that cannot
-/// be, they stay.
+/// Returns the pages that are completely in `range` to the system: they then read as zeros. A hint: if it is
+/// not possible, they stay.
 ///
 /// # Safety
 /// The range lies in memory that the caller has, and nobody needs what is in it.

@@ -1,17 +1,19 @@
-//! Space set aside on the disk, and an environment whose writes draw on it when the disk is full.
+//! The file RESERVE, which reserves disk space, and an environment whose writes use it when the disk is full.
 //!
-//! * RESERVE-1  A write, a creation or a rename that finds no space gives a part of the reserve back to the disk and is
-//!              tried again, until it succeeds or nothing is left. A failed sync is not: it may have dropped what it was for.
-//!              Work that others must not be kept waiting by leaves them theirs. The first part is a small one, because anybody
-//!              may take what is given back. Each further one for the same work is twice as large: where names are what is
-//!              short, a file system may take long to say so, and no part helps.
-//! * RESERVE-2  Once a part is gone the reserve is not whole, until [`Reserve::hold`] has filled it again.
-//! * RESERVE-6  A reserve is a help, and whatever keeps it from being made or looked at, other than a full disk, fails nothing:
-//!              a sandbox without statfs or fallocate, a limit of a file's size, a broken sector.
+//! * RESERVE-1  If a write, a creation or a rename finds no space, it releases a part of the reserve and tries
+//!              again, until it succeeds or nothing is left. A failed sync is not repeated: it may have dropped
+//!              its pages. Less urgent work leaves the parts for more urgent work. The first part is small,
+//!              because any program may take the released space. Each further part for the same work is twice
+//!              as large: if the file system is short of names instead of bytes, no part helps, and it may take
+//!              long to say so.
+//! * RESERVE-2  Once a part is released, the reserve is not whole until [`Reserve::hold`] has filled it again.
+//! * RESERVE-6  The reserve is optional: if anything except a full disk prevents making or checking it (a
+//!              sandbox without statfs or fallocate, a file size limit, a broken sector), no call fails because
+//!              of that.
 //!
-//! Nothing reads the file. What is in it and whether it survives a crash does not matter.
+//! Nothing reads the file. Its content, and whether it survives a crash, do not matter.
 //!
-//! Elsewhere: how much is held, and who must not draw on it (`db/tree/reserve.rs`).
+//! Elsewhere: how much is reserved, and the work that must not use it (`db/tree/reserve.rs`).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,7 +27,7 @@ use crate::sync::{Arc, Mutex};
 
 /// What everybody but the log and the manifest leaves alone, as a part of a unit.
 const LEAST_DIVISOR: u64 = 4;
-/// What is given back first, unless more is needed, as a part of a unit.
+/// The fraction of a unit that is released first, unless more is needed.
 const FIRST_DIVISOR: u64 = 8;
 /// Less than this is not worth setting aside.
 const SMALLEST_PART: u64 = 4 << 10;
@@ -113,7 +115,7 @@ impl Reserve {
         }))
     }
 
-    /// Closes the file, with what it holds: from now on nothing is given back of it.
+    /// Closes the file and keeps its space: from now on none of it is released.
     pub(crate) fn let_go(&self) {
         let held = std::mem::take(&mut *self.held.lock());
         drop(held);
@@ -135,12 +137,12 @@ impl Reserve {
         self.piece
     }
 
-    /// What the parts that are given back are parts of.
+    /// The unit of which the released parts are fractions.
     pub(crate) fn unit(&self) -> u64 {
         self.unit.load(Ordering::Relaxed)
     }
 
-    /// Bytes that are free on the disk beside the reserve; `u64::MAX` if nobody will say (RESERVE-6).
+    /// Bytes that are free on the disk besides the reserve; `u64::MAX` if the system does not say (RESERVE-6).
     pub(crate) fn free_space(&self) -> u64 {
         let dir = self.path.parent().unwrap_or(&self.path);
         self.env.free_space(dir).unwrap_or(u64::MAX)
@@ -151,9 +153,9 @@ impl Reserve {
         self.floor.store(bytes, Ordering::Relaxed);
     }
 
-    /// Makes the reserve `target` bytes large, or leaves it up to a piece larger. `NoSpace` if the `free` bytes beside
-    /// it do not suffice: then it keeps what it holds, and takes as much as there is if `or_less`. That is the only error:
-    /// where space cannot be set aside at all, what it holds counts as whole (RESERVE-6).
+    /// Makes the reserve `target` bytes large, or leaves it up to a piece larger. `NoSpace` if the `free` bytes
+    /// besides it are not enough: then it keeps its size, or takes all free space if `or_less`. That is the
+    /// only error: if space cannot be reserved at all, the reserve counts as whole (RESERVE-6).
     pub(crate) fn hold(&self, target: u64, free: u64, or_less: bool) -> Result<()> {
         let mut held = self.held.lock();
         if held.bytes < target {
@@ -239,13 +241,13 @@ impl Reserve {
 pub(crate) enum Share {
     /// All of it.
     All,
-    /// What is above a quarter of a unit.
+    /// The part above a quarter of a unit.
     AboveLeast,
-    /// What is above [`Reserve::set_floor`].
+    /// The part above [`Reserve::set_floor`].
     AboveFloor,
 }
 
-/// Another environment, whose writes draw on a reserve (RESERVE-1), and which counts failed syncs of directories.
+/// Wraps an environment: its writes use a reserve (RESERVE-1), and it counts failed syncs of directories.
 pub(crate) struct ReservingEnv {
     inner: Arc<dyn Env>,
     reserve: Arc<Reserve>,
@@ -488,7 +490,7 @@ mod tests {
         assert_eq!(held(&reserve), (0, false));
         let refused = file.write_at(PIECE, &bytes).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::NoSpace);
-        // Not whole again before somebody has filled it.
+        // Not whole again until it is filled.
         mem.set_quota(None);
         assert!(!reserve.is_whole());
         reserve.hold(4 * PIECE, u64::MAX, false).unwrap();

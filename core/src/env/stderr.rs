@@ -1,7 +1,7 @@
-//! The standard error stream, to which a library may write a line, and which it must not trust.
+//! Writes lines to the standard error stream, whose state a library cannot control.
 //!
-//! * STDERR-1  A line that cannot be written at once is lost, and nothing else happens: no panic, no wait for a reader that
-//!             does not read, no SIGPIPE or SIGXFSZ, whose default is to end the process.
+//! * STDERR-1  A line that cannot be written at once is lost without any other effect: no panic, no wait for a
+//!             slow reader, no SIGPIPE or SIGXFSZ, which end the process by default.
 
 #![expect(unsafe_code, reason = "signals and poll")]
 
@@ -32,7 +32,7 @@ fn write_to(descriptor: i32, line: &[u8]) {
     quiet.end();
 }
 
-/// Whether a write would not wait; true also if nobody can tell.
+/// Whether a write would not wait; also true if that is unknown.
 fn takes_bytes(descriptor: i32) -> bool {
     let mut asked = libc::pollfd {
         fd: descriptor,

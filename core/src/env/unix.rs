@@ -1,11 +1,12 @@
 //! The system calls that std does not offer, each behind a safe function. All unsafe code of `env/` is here.
 //!
-//! * UNIX-1  A [`LockSlot`] owns the descriptor stored in it: whoever swaps it out closes it, and nobody else does.
+//! * UNIX-1  A [`LockSlot`] owns the descriptor stored in it: the thread that swaps it out closes it, and no
+//!           other does.
 //! * UNIX-2  After `fork`, the child's first act is to change [`fork_count`], to clear every place that [`leaked_or_new`]
 //!           has filled, and to close every stored descriptor, using only what POSIX allows there: atomics and close(2).
 //!           The lists that it walks to find them are never freed.
-//! * UNIX-3  Nothing here waits for another thread to finish what it began, except for a fork to be over: in a child that
-//!           thread may not exist.
+//! * UNIX-3  Nothing here waits for another thread to finish its work, because in a child that thread may not
+//!           exist. The exception is waiting for a fork to end.
 
 #![expect(unsafe_code, reason = "fork handlers and system calls that std lacks")]
 
@@ -150,8 +151,9 @@ pub(super) fn file_size_limit() -> u64 {
     }
 }
 
-/// While it lives, `pthread_cancel` does not end the thread that made it: an engine's thread for good, because it would leave
-/// locks behind; any other while it is in a function of the C library that waits (`cancel.rs` of the C API says why).
+/// While it lives, `pthread_cancel` does not end the thread that made it. The engine's own threads keep one for
+/// ever, because a cancelled thread would leave locks taken; other threads keep one during C library functions
+/// that wait (`cancel.rs` of the C API says why).
 pub(super) struct Uncancelled {
     before: libc::c_int,
 }
@@ -268,7 +270,7 @@ pub(super) fn leaked_or_new<T: Default + Sync>(place: &'static AtomicPtr<T>) -> 
         at = match result {
             Ok(_) => new,
             Err(other) => {
-                // SAFETY: `new` came from `into_raw` above, and was not published, so nobody else has it.
+                // SAFETY: `new` came from `into_raw` above and was not published, so no other thread has it.
                 drop(unsafe { Box::from_raw(new) });
                 other
             }

@@ -1,4 +1,4 @@
-//! Seconds since 1970 as a date that a person can read.
+//! Formats seconds since 1970 as a readable date.
 
 /// `2026-01-31 09:05:00 UTC` for the second `seconds` after 1970-01-01.
 ///

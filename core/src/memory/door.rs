@@ -45,7 +45,7 @@ impl<D> Undecoded<D> {
 
 #[cfg(any(test, feature = "internals"))]
 impl<D> Undecoded<D> {
-    /// What is wrong with the bytes, where there is memory.
+    /// The error in the bytes, if memory was not the problem.
     pub(crate) fn damage(self) -> D {
         match self {
             Undecoded::Damaged(damage) => damage,
@@ -97,8 +97,8 @@ pub(crate) fn reserve_exact<T>(items: &mut Vec<T>, more: usize, what: &str) -> R
     reserved.map_err(|_| Error::out_of_memory(what, bytes_of::<T>(more)))
 }
 
-/// An empty vector with room for just `count` items; `what` names them in the error. For the bindings too, whose callers
-/// say how many there are.
+/// An empty vector with room for just `count` items; `what` names them in the error. For the bindings too,
+/// whose callers choose the count.
 ///
 /// Errors: `OutOfMemory`.
 pub fn room_for<T>(count: usize, what: &str) -> Result<Vec<T>> {
@@ -123,7 +123,8 @@ pub(crate) fn lengthen(bytes: &mut Vec<u8>, length: usize, what: &str) -> Result
     Ok(())
 }
 
-/// A copy of `items`; `what` names them in the error. For the bindings too, whose callers lend bytes for a call alone.
+/// A copy of `items`; `what` names them in the error. For the bindings too, whose callers lend bytes only for
+/// the call.
 ///
 /// Errors: `OutOfMemory`.
 pub fn copy_of<T: Clone>(items: &[T], what: &str) -> Result<Vec<T>> {
@@ -164,12 +165,12 @@ pub(crate) fn replace<T: Copy>(items: &mut Vec<T>, source: &[T], what: &str) -> 
     append(items, source, what)
 }
 
-/// Whether there is memory for something that cannot be refused when it is made (a `Box`, an `Arc`, a node of a map), and of
-/// which a caller may have any number: about so many `pieces`, each of a page at most. `what` names it in the error. For the
-/// bindings too.
+/// Checks that there is memory for about `pieces` allocations of at most a page each. For things whose
+/// allocation cannot return an error (a `Box`, an `Arc`, a node of a map) and of which a caller may have any
+/// number. `what` names them in the error. For the bindings too.
 ///
-/// Much more is asked of the system and given back, so that most calls have nothing to do. If other threads take all of it
-/// in between, the process may still end.
+/// It asks the system for much more and returns it, so that most calls have nothing to do. If other threads
+/// take all of it in between, the process may still abort.
 ///
 /// Errors: `OutOfMemory`.
 #[inline]
@@ -184,7 +185,7 @@ pub fn room_ahead(pieces: usize, what: &str) -> Result<()> {
     }
 }
 
-/// What is asked of the system, not of the allocator: one that finds no room for its heap takes a page for each piece.
+/// This asks the system, not the allocator: an allocator that cannot grow its heap takes a page for each piece.
 const AHEAD_BYTES: usize = 4 << 20;
 /// Pieces of which half of that is trusted to be there later, if each takes a page.
 const AHEAD_PIECES: usize = AHEAD_BYTES / SYSTEM_PAGE_BYTES / 2;
@@ -198,7 +199,7 @@ thread_local! {
 fn look_ahead(pieces: usize, what: &str) -> Result<()> {
     debug_assert!(pieces <= AHEAD_PIECES, "{pieces} pieces of {what}");
     let room = map(AHEAD_BYTES).ok_or_else(|| Error::out_of_memory(what, AHEAD_BYTES))?;
-    // SAFETY: just mapped, and nobody knows of it.
+    // SAFETY: just mapped, and no other code has it.
     unsafe { unmap(room, AHEAD_BYTES) };
     SEEN_AHEAD.set(AHEAD_PIECES.saturating_sub(pieces));
     Ok(())
@@ -218,7 +219,7 @@ pub(crate) fn allocate(layout: Layout, is_zeroed: bool, what: &str) -> Result<No
     NonNull::new(place).ok_or_else(|| Error::out_of_memory(what, layout.size()))
 }
 
-/// What the allocator may keep when it is freed, and is asked to give back: glibc keeps pieces of up to 32 MiB.
+/// The allocator may keep freed pieces of this size (glibc up to 32 MiB), so it is asked to return them.
 const LARGE_PIECE_BYTES: usize = 4 << 20;
 
 /// Whether it gave such a piece since [`return_large_pieces`].
@@ -238,8 +239,8 @@ pub(crate) fn return_large_pieces() {
     }
 }
 
-/// What whoever gets memory by other means asks first. Fails in a test that wants it, and in a call that is to give up
-/// before it does much, never else.
+/// Called before memory is obtained by other means. Fails only in a test that wants it, and in a call that must
+/// give up early.
 #[inline(always)]
 pub(crate) fn pass(what: &str, bytes: usize) -> Result<()> {
     #[cfg(test)]

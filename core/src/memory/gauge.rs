@@ -58,7 +58,7 @@ impl MemoryGauge {
         self.read_ahead.load(Ordering::Relaxed)
     }
 
-    /// The bytes of memory that blocks and what is read ahead take, with the parts of slabs that nobody uses.
+    /// The bytes of memory taken by blocks and read-ahead, including unused parts of slabs.
     pub(crate) fn resident(&self) -> usize {
         self.bytes() + self.unused()
     }
@@ -68,13 +68,13 @@ impl MemoryGauge {
         self.in_slabs.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// A piece of so many bytes is given back.
+    /// A piece of this many bytes is freed.
     pub(crate) fn subtract_piece(&self, bytes: usize) {
         let before = self.in_slabs.fetch_sub(bytes, Ordering::Relaxed);
         debug_assert!(before >= bytes, "GAUGE-1: what goes was added");
     }
 
-    /// Bytes of slabs that nobody uses.
+    /// Unused bytes of slabs.
     pub(crate) fn unused(&self) -> usize {
         let slabs = self.slabs.as_ref().map_or(0, Slabs::mapped_bytes);
         slabs.saturating_sub(self.in_slabs.load(Ordering::Relaxed))

@@ -47,9 +47,9 @@ struct PageHead {
     piece_bytes: u32,
     /// How many of them are handed out.
     used: u32,
-    /// Where the first piece that was never handed out would begin.
+    /// The offset of the first piece that was never allocated.
     fresh: u32,
-    /// Where a piece is that was given back, and at its beginning where the next is; 0: there is none.
+    /// The offset of a freed piece, which begins with the offset of the next one; 0: there is none.
     free: u32,
     /// Its place in the list of pages of its size with something left.
     place: u32,
@@ -175,7 +175,7 @@ impl Slabs {
             .store(state.slabs.len() * SLAB_BYTES, Ordering::Relaxed);
     }
 
-    /// Gives back to the system what is not in use, and the rest as it is given back (SLAB-6).
+    /// Returns unused memory to the system, and the rest as it is freed (SLAB-6).
     pub(crate) fn close(&self) {
         if crate::env::fork_count() != self.forks {
             return;
@@ -190,7 +190,7 @@ impl Slabs {
         drop(unused);
     }
 
-    /// Takes a piece back.
+    /// Frees a piece.
     ///
     /// # Safety
     ///
@@ -324,7 +324,8 @@ impl State {
         unused
     }
 
-    /// Once closed: gives a page back whose last piece was, and answers its slab if that was the last page in use.
+    /// Once closed: frees a page after its last piece was freed, and returns its slab if that was the last page
+    /// in use.
     fn give_page_back(&mut self, page: Page) -> Option<Mapping> {
         let left = self.left.as_mut()?;
         let address = page.addr().get();

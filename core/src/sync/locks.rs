@@ -38,11 +38,12 @@ use super::spin_loop;
 
 const FREE: u32 = 0;
 const TAKEN: u32 = 1;
-/// Taken, and somebody may wait for it.
+/// Taken, and another thread may wait for it.
 const WANTED: u32 = 2;
 
-/// How often to look before sleeping: some microseconds, in which most holders are done. Whose holder has lost its processor
-/// sleeps: to yield instead costs more than that. Once under the model checker, where sleeping is what matters.
+/// How often to check before sleeping: some microseconds, in which most holders finish. If the holder has lost
+/// its processor, the waiter sleeps, because yielding costs more. Once under the model checker, where only
+/// sleeping matters.
 const SPINS: u32 = if cfg!(shuttle) { 1 } else { 100 };
 
 /// A mutex around a `T`. A panic under it does not poison it.
@@ -155,16 +156,17 @@ impl RawMutex {
 /// Where threads that hold a [`Mutex`] wait for a change of what it guards.
 #[derive(Default)]
 pub struct Condvar {
-    /// How many wait. Grows under the caller's mutex only: who has changed something under it since sees them.
+    /// The number of waiters. It grows only under the caller's mutex, so a thread that later changes something
+    /// under it sees them.
     waiting: AtomicU32,
     rooms: sync::Mutex<Rooms>,
     called: [sync::Condvar; 2],
 }
 
-/// Who sleeps in which of the two rooms (MUTEX-5).
+/// The sleepers in the two rooms (MUTEX-5).
 #[derive(Default)]
 struct Rooms {
-    /// Where those go who come now.
+    /// The room for new waiters.
     entry: usize,
     sleepers: [u32; 2],
 }
@@ -249,7 +251,7 @@ impl Condvar {
         }
     }
 
-    /// Wakes one of those who wait.
+    /// Wakes one waiter.
     #[inline]
     pub fn notify_one(&self) {
         if self.waiting.load(Relaxed) > 0 {
@@ -257,7 +259,7 @@ impl Condvar {
         }
     }
 
-    /// Wakes all who wait.
+    /// Wakes all waiters.
     #[inline]
     pub fn notify_all(&self) {
         if self.waiting.load(Relaxed) > 0 {
@@ -279,7 +281,7 @@ impl Condvar {
             return;
         }
         rooms.entry = other;
-        // Whoever is left of an earlier call shares the room with newcomers from now on, so nobody would call them.
+        // Sleepers left from an earlier call would share the room with new ones, and no call would wake them.
         let are_left = rooms.sleepers[other] > 0;
         drop(rooms);
         if are_left {

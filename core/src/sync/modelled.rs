@@ -162,7 +162,7 @@ pub type ArcSwapOption<T> = Swapped<Option<Arc<T>>>;
 /// A place for a counted pointer other than `Arc`, or for none.
 pub type SwapOption<P> = Swapped<Option<P>>;
 
-/// What a [`Swapped`] held when it was read.
+/// The value of a [`Swapped`] when it was read.
 pub struct Guard<P>(P);
 
 impl<P> Guard<P> {

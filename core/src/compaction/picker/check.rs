@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::key::FileNumber;
 use crate::version::{FileMeta, LEVELS, Version, VersionEdit};
 
-/// What is told of a plan or an edit that must not be carried out.
+/// The error for a plan or an edit that must not be carried out.
 fn wrongly_planned(what: &str) -> Error {
     Error::internal(format!("a compaction was planned wrongly: {what}"))
 }
@@ -117,7 +117,7 @@ impl Plan {
         (self.level..=self.output_level).contains(&level)
     }
 
-    /// A plan as no picker would make it, looked at as one that is chosen.
+    /// A plan that no picker would make, checked as a chosen one is.
     #[cfg(test)]
     pub(crate) fn forged(
         version: &Version,

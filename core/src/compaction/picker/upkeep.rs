@@ -18,11 +18,11 @@ use crate::key::SequenceNumber;
 use crate::sync::Arc;
 use crate::version::{FileMeta, LEVELS, Version};
 
-/// What a plan has to free, of what it reads, if the garbage is fresh.
+/// The share of its input that a plan has to free if the garbage is fresh.
 const FRESH_SHARE: f64 = 0.25;
 /// Garbage of this age has to be half as much, of twice this age a third, and so on.
 const AGE_STEP_MICROS: u64 = 6 * 3600 * 1_000_000;
-/// What is less is not waited for.
+/// A smaller amount is not worth waiting for.
 const LEAST_SHARE: f64 = 1.0 / 1024.0;
 /// How many times less is enough where a reader has met a long run of garbage.
 const HURRY: f64 = 8.0;
@@ -30,7 +30,7 @@ const HURRY: f64 = 8.0;
 /// What upkeep goes by beside the tables.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment<'a> {
-    /// Numbers at which somebody reads, ascending; last the newest published.
+    /// Sequence numbers of readers, ascending; the last is the newest published one.
     pub(crate) visible: &'a [SequenceNumber],
     /// Microseconds since 1970-01-01 UTC.
     pub(crate) wall_micros: u64,
@@ -43,7 +43,7 @@ pub(crate) struct Moment<'a> {
 pub(crate) struct Upkeep {
     /// What pays most.
     pub(crate) plan: Option<Plan>,
-    /// Snapshots whose release is worth another look.
+    /// Snapshots whose release is a reason to check again.
     pub(crate) waits_for: Vec<SequenceNumber>,
     /// The time, in microseconds since 1970-01-01 UTC, from which another look is worth while.
     pub(crate) due_micros: Option<u64>,
@@ -78,14 +78,14 @@ pub(crate) fn pick_upkeep(
     for candidate in candidates(&picker, moment) {
         let required = required_share(&candidate, moment);
         let share = candidate.freed / candidate.cost;
-        // What is required is never zero, so what is due frees something.
+        // The required amount is never zero, so a due compaction always frees something.
         if share >= required {
             due.push((share, candidate));
             continue;
         }
         let at_last = candidate.freed_at_last / candidate.cost;
-        // What is too young and kept by a snapshot besides waits for its age alone. Whoever looks then names the snapshot, if
-        // it is still there.
+        // Garbage that is too young and also kept by a snapshot waits only for its age. The check at that time
+        // names the snapshot, if it still exists.
         let awaited = match candidate.keeper {
             Some(keeper) if at_last >= required => {
                 answer.waits_for.push(keeper);

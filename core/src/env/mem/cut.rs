@@ -1,8 +1,10 @@
-//! What a loss of power may leave of files in memory.
+//! The result of a loss of power on files in memory.
 //!
-//! * CUT-1  What was synced is kept (MEM-1).
-//! * CUT-2  What was not synced meets the [`Loss`] that the caller chose; a rename happens as a whole or not at all.
-//! * CUT-3  What a failed sync was for arrives or not, page by page, each time anew (HISTORY-1 of `history.rs`).
+//! * CUT-1  Synced changes are kept (MEM-1).
+//! * CUT-2  Unsynced changes are subject to the [`Loss`] that the caller chose; a rename happens completely or
+//!          not at all.
+//! * CUT-3  Changes whose sync failed arrive or not, page by page, decided anew at each cut (HISTORY-1 of
+//!          `history.rs`).
 //! * CUT-4  The same history, loss and seed give the same state.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,7 +56,7 @@ impl Loss {
     ];
 }
 
-/// What a power cut really did, so that a test can tell that it met every kind.
+/// The effects of a power cut, so that a test can check that it covered every kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Effect {
     /// A write, or a change of length, did not arrive.
@@ -79,7 +81,7 @@ pub enum Effect {
     UnlinkDropped,
     /// A change of a name arrived, and an earlier one in its directory did not.
     NameReordered,
-    /// A directory whose entry no sync had covered is gone, with everything in it.
+    /// A directory with an unsynced entry is gone, with everything in it.
     DirectoryDropped,
 }
 
@@ -334,7 +336,7 @@ impl Directory {
 }
 
 impl MemEnv {
-    /// What a loss of power at this moment may leave, as `seed` decides. This environment goes on unchanged.
+    /// A possible result of a loss of power now, as `seed` decides. This environment continues unchanged.
     ///
     /// In the new one nothing is locked and everything is durable.
     pub fn power_cut(&self, seed: u64) -> MemEnv {
@@ -407,8 +409,8 @@ impl MemEnv {
         env
     }
 
-    /// What the death of every process at this moment leaves: all changes, those that no sync covered still at
-    /// the mercy of a later power cut. This environment goes on unchanged.
+    /// The result of a crash of every process now: all changes, of which a later power cut may still lose the
+    /// unsynced ones. This environment continues unchanged.
     pub fn process_crash(&self) -> MemEnv {
         let _still = self.shared.still.write();
         let env = self.empty_copy(1);

@@ -1,8 +1,9 @@
-//! The disk's side of a file or a directory: what is durable, and what happened since, in order.
+//! The disk's state of a file or directory: what is durable, and the later changes in order.
 //!
-//! * HISTORY-1  A sync makes every waiting change durable. One that fails puts them in doubt for good: each may have arrived or
-//!              not, and no later sync makes it durable, since the kernel may have dropped what it could not write.
-//! * HISTORY-2  Changes after one in doubt are made on top of whatever became of it.
+//! * HISTORY-1  A sync makes every waiting change durable. A failed sync puts them in doubt for good: each may
+//!              have arrived or not, and no later sync makes it durable, because the kernel may have dropped
+//!              the pages it could not write.
+//! * HISTORY-2  Changes after one in doubt apply to either outcome of it.
 
 use crate::sync::Arc;
 
@@ -94,7 +95,7 @@ impl<C: Change> History<C> {
         self.changes.iter_mut().map(|(_, change)| change)
     }
 
-    /// The changes whose fate is open.
+    /// The changes that may or may not be durable.
     pub(super) fn waiting(&self) -> usize {
         let changes = self.changes.iter();
         changes.filter(|(fate, _)| *fate == Fate::Waiting).count()

@@ -2,7 +2,7 @@
 //!
 //! Fixed integers are little-endian. A varint is LEB128: seven bits a byte, low bits first, the high bit set
 //! on every byte but the last; the longest is ten bytes. Decoders take a slice, move it past what they read,
-//! and answer `None` when it is too short or the number does not fit.
+//! and return `None` if it is too short or the number does not fit.
 
 /// Tagged fields from here on, each with its length, are skipped by a reader that does not know them; of the others it refuses
 /// what it does not know.

@@ -3,9 +3,10 @@
 //! A compressed payload is the raw length as a varint, then the codec's own bytes (snappy's and lz4's block
 //! formats, a zstd frame). Layout: docs/format.md, "SSTable".
 //!
-//! * CODEC-1  A block is kept compressed only if that saves at least an eighth; otherwise it is stored as it is, so a
-//!            reader must ask the block, not the options, how it was stored.
-//! * CODEC-2  What is too long, or finds no memory for its output, is stored as it is: compression never makes a write fail.
+//! * CODEC-1  A block is kept compressed only if that saves at least an eighth; otherwise it is stored
+//!            uncompressed. So the block, not the options, says how it is stored.
+//! * CODEC-2  A block that is too long, or for whose output there is no memory, is stored uncompressed:
+//!            compression never makes a write fail.
 //! * CODEC-3  A declared raw length is checked against what the codec could produce from so few bytes, and the room
 //!            for it is reserved fallibly, before anything is decompressed.
 

@@ -1,17 +1,18 @@
-//! What entries hold, in a few bytes: sums by which entries are accounted for from the batch to the last table.
+//! Content sums: a few bytes that account for entries from the batch to the last table.
 //!
 //! Each operation has a digest of its kind, key and value, and each entry a term, which is its digest mixed with its
-//! sequence number. Terms are added up, so that a sum does not depend on the order, and sums of parts add up to the
-//! sum of the whole. A flush and a compaction compare: what came in, less what was dropped, is what went out.
+//! sequence number. A sum is the total of its terms, so it does not depend on their order, and sums of parts
+//! add up to the sum of the whole. A flush and a compaction compare: the input, minus the dropped entries, must
+//! be the output.
 //!
-//! Layout and definition, for whoever wants to compute the same: docs/format.md, "Content sums".
+//! Layout and definition, to compute the same sums elsewhere: docs/format.md, "Content sums".
 //!
-//! * SUM-1  Two different collections of entries have the same sum with a chance of 2^-64: an entry that is lost, met
-//!          twice, changed, or paired with the value of another shows.
-//! * SUM-2  The digest is computed where an operation enters, from what the caller gave, and goes with it from there.
-//!          Where it is computed again, that is from bytes that stand for the result: a decoded block, a record.
+//! * SUM-1  Two different collections of entries have the same sum with a chance of 2^-64: so a lost, repeated
+//!          or changed entry, or one with the value of another, is noticed.
+//! * SUM-2  The digest is computed where an operation enters, from the caller's arguments, and stays with it
+//!          from there. If it is computed again, it is from the resulting bytes: a decoded block, a record.
 //!
-//! Elsewhere: what is compared with what (`db/tree/flush.rs`, `compaction/job.rs`, `db/trust/verify/`).
+//! Elsewhere: the comparisons (`db/tree/flush.rs`, `compaction/job.rs`, `db/trust/verify/`).
 
 use std::ops::{AddAssign, Sub};
 

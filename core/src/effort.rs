@@ -1,16 +1,20 @@
-//! How much a call may do before it gives up, for callers that have something else to see to: Python's signals.
+//! Limits how much a call may do before it gives up, for callers that must handle something else in between:
+//! Python's signals.
 //!
-//! A call cannot be asked beforehand how long it will take: a seek may have to pass over millions of tombstones, a get may
-//! find a gigabyte. So it is made [`within`] an effort, counts what it does, and gives up where that becomes much; the
-//! caller then makes it again where it may take its time.
+//! The length of a call is not known beforehand: a seek may pass over millions of tombstones, a get may find a
+//! gigabyte. So the call is made [`within`] an effort, counts its work, and gives up if that becomes too much;
+//! the caller then repeats it where it may take long.
 //!
-//! * EFFORT-1  A call gives up by an error, between two entries that it passes over or where it might have failed for want of
-//!       memory. So nothing is changed by it (DOOR-1 of `memory`), but a cursor stands nowhere until it seeks.
-//! * EFFORT-2  Nothing is counted and nothing gives up outside of [`within`], which no thread of the engine ever is.
-//! * EFFORT-3  A write gives up where it would wait for a flush, a compaction, space or a new log in place of one that failed, or
-//!       under the log's lock, before any of it is in the log. It counts nothing: while it waits it may have to do that work itself.
+//! * EFFORT-1  A call gives up with an error, between two entries that it passes, or at an allocation that
+//!       could have failed. So it changes nothing (DOOR-1 of `memory`), except that a cursor is on no entry
+//!       until it seeks.
+//! * EFFORT-2  Outside of [`within`] nothing is counted and no call gives up. No thread of the engine is ever
+//!             inside.
+//! * EFFORT-3  A write gives up where it would wait for a flush, a compaction, space, or a new log after a
+//!       failed one; or under the log's lock, before any of it is in the log. It counts nothing: while it waits
+//!       it may have to do that work itself.
 //!
-//! The effort is the thread's and not an argument, because what it is spent on lies at the bottom of every read.
+//! The effort belongs to the thread and is not an argument, because it is spent at the bottom of every read.
 
 use std::cell::{Cell, RefCell};
 

@@ -1,7 +1,7 @@
-//! Asking the processor for memory ahead of its use.
+//! Prefetches memory into the CPU cache.
 //!
-//! An ordinary read does that too, but a processor that waits for one runs only a few hundred instructions ahead of it;
-//! a prefetch is over at once. On processors without a case here nothing happens.
+//! An ordinary read does that too, but a CPU waiting for a read runs only a few hundred instructions ahead of
+//! it; a prefetch ends at once. On CPUs without a case here nothing happens.
 
 #![expect(unsafe_code, reason = "prefetch instructions")]
 

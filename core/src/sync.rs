@@ -1,12 +1,13 @@
 //! Locks, atomics, threads and shared pointers, in one place.
 //!
-//! The engine takes them from here and nowhere else (a test reads the sources for it), so that `--cfg shuttle` puts the
-//! model checker shuttle under all of it at once: `modelled.rs` has its versions, `checker.rs` runs the models.
-//! The locks (`locks.rs`) do not poison: a panic caught under one stops the database instead.
+//! The engine uses only these (a test searches the sources for it), so that `--cfg shuttle` puts the model
+//! checker shuttle under all of it at once: `modelled.rs` has its versions, `checker.rs` runs the models. The
+//! locks (`locks.rs`) do not poison: a panic caught under one stops the database instead.
 //!
 //! * MODEL-1  In an ordinary build every name here but the locks' is the crate's own that is named beside it: no wrapper, no
 //!            cost.
-//! * MODEL-2  Under the checker the process outlives many runs of a model, so what is static is real there too: [`process`].
+//! * MODEL-2  Under the checker the process outlives many runs of a model, so statics use real types there too:
+//!            [`process`].
 
 #[cfg(not(shuttle))]
 mod real {

@@ -1,12 +1,14 @@
-//! Carries out a plan: merges its tables, writes new ones, answers the version edit that makes it so.
+//! Carries out a plan: merges its tables, writes new ones, and returns the version edit that installs them.
 //!
 //! * JOB-1  Outputs and their directory entries are synced before the edit is returned.
 //! * JOB-2  On an error or a stop every output is removed; the inputs are never touched.
-//! * JOB-3  All versions of a user key lie in one output (VERSION-2).
-//! * JOB-4  What was read is what the manifest says of the inputs, their bounds and numbers too, and what was written is that
-//!          without what was dropped (LEDGER-1). A job that does not add up, or meets damage, is tried once more past all
-//!          caches. If it fails again, each input is read by itself to find the one that is not what the manifest says.
-//! * JOB-5  What the edit says of each output is what a reader finds that opens it (OUTPUT-1); otherwise as for JOB-4.
+//! * JOB-3  All versions of a user key are in one output (VERSION-2).
+//! * JOB-4  The entries read match the manifest's facts about the inputs, including bounds and numbers, and the
+//!          entries written are those read minus those dropped (LEDGER-1). If a job does not add up, or finds
+//!          damage, it is tried once more, bypassing all caches. If it fails again, each input is read by
+//!          itself to find the one that does not match the manifest.
+//! * JOB-5  A reader that opens an output finds the facts that the edit states (OUTPUT-1); otherwise as for
+//!          JOB-4.
 //!
 //! Elsewhere: which entries stay (`retention.rs`), making the edit durable and deleting the inputs (`db`).
 

@@ -1,14 +1,17 @@
-//! Accounts for the entries of a flush or a compaction: what was read, less what was dropped, is what was written.
+//! Accounts for the entries of a flush or a compaction: those read, minus those dropped, must be those written.
 //!
-//! * LEDGER-1  Contents are compared as sums (`content.rs`): those of the inputs, kept since they were written; those
-//!             of the outputs, told from their finished blocks; and those of the entries dropped, by the reason.
-//! * LEDGER-2  A sum cannot tell whether an entry was rightly dropped. At the end of each key that is judged again, by a rule
-//!             stated in another way than in `retention.rs`: whoever could read before the job must see the same after it.
-//! * LEDGER-3  What that rule goes by is not what retention went by: who reads is asked after retention asked, of the
-//!             pinned numbers themselves ([`Readers`]); what lies deeper is found among all tables of the version that
-//!             the plan was made of (`Plan::ready`).
+//! * LEDGER-1  Contents are compared as sums (`content.rs`): those of the inputs, stored when they were
+//!             written; those of the outputs, computed from their finished blocks; and those of the dropped
+//!             entries, by reason.
+//! * LEDGER-2  A sum cannot show whether an entry was rightly dropped. So this is checked again at the end of
+//!             each key, by a rule that is stated differently than in `retention.rs`: every reader that existed
+//!             before the job must see the same after it.
+//! * LEDGER-3  That rule uses other inputs than retention did: the readers are taken from the pinned numbers
+//!             themselves, after retention has read them ([`Readers`]); deeper entries are looked for in all
+//!             tables of the version from which the plan was made (`Plan::ready`).
 //!
-//! Elsewhere: that keys ascend, in what is read (`retention.rs`) and in what is written (`sstable/builder.rs`).
+//! Elsewhere: the check that keys ascend in the input (`retention.rs`) and in the output
+//! (`sstable/builder.rs`).
 
 use crate::content::Sum;
 use crate::error::{Error, Result};

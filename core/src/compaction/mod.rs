@@ -1,11 +1,12 @@
-//! Merges tables downward, so that reads look into few tables and dead entries go.
+//! Merges tables into deeper levels, so that reads need few tables and hidden entries are dropped.
 //!
-//! * `picker.rs`    decides what to compact: pure, from a version to a plan; `picker/upkeep.rs` where no level is too large,
-//!                  and `picker/check.rs` finds again that a plan is right
+//! * `picker.rs`    decides what to compact: pure, from a version to a plan; `picker/upkeep.rs` does so if no
+//!                  level is too large, and `picker/check.rs` checks a plan independently
 //! * `job.rs`       carries a plan out: from a plan to a version edit
 //! * `retention.rs` decides which entries survive: pure, one key at a time
 //! * `ledger.rs`    accounts for every entry, of flushes too
-//! * `outputs.rs`   compares finished tables with what the manifest will say of them, of flushes too
+//! * `outputs.rs`   compares finished tables with the facts that the manifest will have about them, for flushes
+//!                  too
 //!
 //! Elsewhere: when to run, how many at once, applying the edit and deleting files (`db`).
 

@@ -1,11 +1,12 @@
-//! Compares finished tables with what an edit is about to say of them.
+//! Compares finished tables with the facts that an edit will state about them.
 //!
-//! * OUTPUT-1  Before a flush's or a compaction's edit becomes durable, each table that it adds has been opened as any reader
-//!             opens it, past all caches, and has the counts, sum, numbers and bounds that the edit says; and every
-//!             data block lies in the file as its checksum says.
+//! * OUTPUT-1  Before a flush's or a compaction's edit becomes durable, each table that it adds has been opened
+//!             as a reader opens it, bypassing all caches, and has the counts, sum, numbers and bounds that the
+//!             edit states; and the checksum of every data block in the file is right.
 //!
-//! So a wrong footer, index or property, or a write that went elsewhere, costs a second try, not a table that nobody can
-//! use. What the blocks hold was accounted for when they were built: here only the two at the ends are unpacked.
+//! So a wrong footer, index or property, or a misdirected write, costs a second try instead of an unusable
+//! table. The entries in the blocks were accounted for when the blocks were built: here only the first and the
+//! last block are decompressed.
 
 use std::path::Path;
 

@@ -1,18 +1,22 @@
-//! Decides what to compact next. Pure: from a version and what is running to a plan; touches no file.
+//! Decides what to compact next. Pure: makes a plan from a version and the running compactions; touches no
+//! file.
 //!
 //! A level's score is its number of tables over the trigger (level 0) or its bytes over its target (deeper); the
-//! highest score of at least 1 goes first. In a deeper level the table with the least overlap below it, for its own
-//! size, is chosen: it moves the most data for the least rewriting, and needs no pointer to remember. A table full of
-//! tombstones counts as larger, up to three times, because moving it down frees more than it holds.
+//! highest score of at least 1 goes first. In a deeper level it chooses the table with the least overlap below,
+//! relative to its own size: that moves the most data for the least rewriting, and needs no stored position. A
+//! table full of tombstones counts as larger, up to three times, because moving it down frees more than it
+//! holds.
 //!
 //! * PICKER-1  No table is in two running compactions.
 //! * PICKER-2  No two running compactions write overlapping key ranges into one level, not even into a gap between tables.
-//! * PICKER-3  At most one compaction of level 0 runs, and it takes with a table every table of level 0 that overlaps
-//!             it, directly or through others. Otherwise an older entry could pass a newer one (VERSION-3).
-//! * PICKER-4  A plan has all tables of the output level that its range touches, so that VERSION-2 holds after it. As levels
-//!             keep all versions of a key in one table (VERSION-2), no boundary needs widening for a shared key.
-//! * PICKER-5  What PICKER-3 and PICKER-4 are for is found again of every plan that is chosen, in another way
-//!             (`picker/check.rs`); one that fails there is never carried out.
+//! * PICKER-3  At most one compaction of level 0 runs. With each table it takes every table of level 0 that
+//!             overlaps that one, directly or through others. Otherwise an older entry could pass a newer one
+//!             (VERSION-3).
+//! * PICKER-4  A plan has all tables of the output level that overlap its range, so that VERSION-2 holds
+//!             afterwards. Because all versions of a key in a level are in one table (VERSION-2), no boundary
+//!             needs widening for a shared key.
+//! * PICKER-5  Every chosen plan is checked independently for the purpose of PICKER-3 and PICKER-4
+//!             (`picker/check.rs`); a plan that fails there is never carried out.
 
 mod check;
 mod upkeep;

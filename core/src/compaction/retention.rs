@@ -3,13 +3,14 @@
 //! Entries come in the order of the tree: for one user key the newest first. Readers exist at certain sequence
 //! numbers (`visible`, ascending; the last is the newest number published) and at any later one.
 //!
-//! * RETENTION-1  An entry stays if some reader sees it: a visible number at or above its own and below that of the next
-//!                newer entry of its key. An entry above all visible numbers stays: who will see it is not known yet.
-//! * RETENTION-2  A tombstone that RETENTION-1 keeps goes if nothing it hides is left: no older entry of its key stays in this
-//!                compaction, and no deeper level can hold the key.
+//! * RETENTION-1  An entry stays if some reader sees it: if a visible number is >= its own and < that of the
+//!                next newer entry of its key. An entry above all visible numbers stays: its readers are not
+//!                known yet.
+//! * RETENTION-2  A tombstone that RETENTION-1 keeps is dropped if it hides nothing: no older entry of its key
+//!                stays in this compaction, and no deeper level can have the key.
 //!
-//! As RETENTION-2 depends on entries that come later, tombstones it might drop are held until an older entry of their
-//! key stays (then they do too) or the key ends (then they go).
+//! RETENTION-2 depends on later entries. So tombstones that it might drop are held back until an older entry of
+//! their key stays (then they stay too) or the key ends (then they are dropped).
 
 use std::cmp::Ordering;
 

@@ -1,12 +1,13 @@
-//! The one door to memory whose amount follows from data, options or counts: asking for it may fail, and says so.
+//! The only place that allocates memory whose size depends on data, options or counts. A failed allocation is
+//! an error.
 //!
-//! Blocks, arenas, slabs, batches, indexes and whatever is made per table or per handle come through here. Want of memory
-//! is an [`Error`] of kind `OutOfMemory`; no caller makes anything else of it, and no decoder takes it for damage
-//! ([`Undecoded`]). What is small and of fixed size may be asked for elsewhere: without memory for that the process ends,
-//! as any program in Rust does. Where there may be any number of such things, handles above all, the door is asked
-//! whether there is room ahead ([`room_ahead`]).
+//! Blocks, arenas, slabs, batches, indexes and the objects of each table and handle are allocated here. Lack of
+//! memory is an [`Error`] of kind `OutOfMemory`; no caller changes its kind, and no decoder takes it for damage
+//! ([`Undecoded`]). Small objects of fixed size may be allocated elsewhere: without memory for them the process
+//! aborts, like any Rust program. If there may be any number of such objects, handles above all, the code first
+//! checks here that there is room ([`room_ahead`]).
 //!
-//! * DOOR-1  Nothing is changed by a call that fails: the same call succeeds when there is memory.
+//! * DOOR-1  A call that fails changes nothing: the same call succeeds once there is memory.
 //!
 //! A test may have the n-th pass through the door fail (`env/test_passes.rs`).
 

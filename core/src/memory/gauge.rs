@@ -1,6 +1,7 @@
-//! Counts the memory of blocks and of what is read ahead, wherever it comes from: the slabs or the allocator.
+//! Counts the memory of blocks and of read-ahead, whether it comes from the slabs or from the allocator.
 //!
-//! * GAUGE-1  Whoever adds bytes subtracts the same when they go, so that nothing is counted once nobody holds it.
+//! * GAUGE-1  The code that adds bytes subtracts the same number when they are freed, so memory that is no
+//!            longer held is not counted.
 //!
 //! Elsewhere: whose memory is counted (`sstable/block/memory.rs`, `sstable/iter.rs`), and how much there may be
 //! (`sstable/block_cache.rs`).

@@ -1,13 +1,14 @@
-//! Copies of keys that outlive what they were read from.
+//! Copies of keys that outlive the block they were read from.
 //!
-//! A flush or a compaction keeps a key for each of its checks: what came last, what a block begins with, what the bytes of a
-//! table are found to hold. Keys are mostly short, and each copy is its own. Of long keys, which may have 16 MiB, equal
-//! copies in one thread share their bytes.
+//! A flush or a compaction keeps a key for each of its checks: the last key, the first key of a block, the
+//! bounds found in a table's bytes. Keys are mostly short, and then each copy has its own bytes. Equal copies
+//! of a long key, which may have 16 MiB, share their bytes within a thread.
 //!
-//! * KEY-1  A copy shares bytes only after each of them was compared with the key: it is never less than what was read.
-//! * KEY-2  Bytes that are shared never change.
+//! * KEY-1  A copy shares bytes only after each of them was compared with the key, so it always equals the key
+//!          that was read.
+//! * KEY-2  Shared bytes never change.
 //!
-//! Long keys lie in pages of their own, which the system has back at once.
+//! Long keys are in pages of their own, which return to the system at once when freed.
 
 #![expect(unsafe_code, reason = "mapped memory is written and read as bytes")]
 

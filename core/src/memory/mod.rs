@@ -1,9 +1,9 @@
-//! Memory whose amount follows from data, options or counts.
+//! Memory whose size depends on data, options or counts.
 //!
-//! * `door.rs`  where it is asked for, and what is said when there is none
+//! * `door.rs`  allocation, and the error if there is no memory
 //! * `slabs.rs` memory in huge pages for the blocks of a large cache: docs/decisions/0024
 //! * `kept_key.rs` copies of keys, of which long ones are shared
-//! * `gauge.rs` counts what blocks and what is read ahead take
+//! * `gauge.rs` counts the memory of blocks and of read-ahead
 //!
 //! Elsewhere: pages from the system (`env/pages.rs`); which blocks stay in memory (`sstable/block_cache.rs`); the
 //! memtable's arenas (`memtable/chunk.rs`).

@@ -1,20 +1,24 @@
 //! The memory of cached blocks, in huge pages.
 //!
-//! A large cache is read all over: with pages of 4 KiB nearly every block costs a walk through the page tables before its
-//! memory is asked for. Slabs of 2 MiB are one page each, where the system has such pages.
+//! Reads of a large cache are spread all over it: with pages of 4 KiB nearly every block costs a walk through
+//! the page tables before its memory is read. A slab of 2 MiB is one page, where the system has such pages.
 //!
-//! * SLAB-1  A slab is divided in pages of 256 KiB, and a page that is in use in pieces of one size. There are few sizes, four
-//!           for each doubling, so that what blocks of one size leave serves those that come: a stored block and its flat form
-//!           mostly take the same. A page's head lies at its beginning and is read and written under the lock only, as are
-//!           pieces that nobody has.
-//! * SLAB-2  A piece belongs to whom [`Slabs::allocate`] gave it until he gives it back.
-//! * SLAB-3  Slabs are unmapped with the `Slabs`, which outlives its pieces: whoever holds one holds that too.
-//! * SLAB-4  There are at most as many slabs as the cache may hold bytes; who gets nothing here goes to the allocator.
-//! * SLAB-5  A forked child gives nothing back: a thread that only its parent has may hold the lock.
-//! * SLAB-6  Once closed, it hands nothing out, and the system gets back what is not in use: slabs, and of those with a piece
-//!           in use the memory between. Then `free` only counts: nobody writes to what was given back.
+//! * SLAB-1  A slab is divided in pages of 256 KiB, and a page that is in use in pieces of one size. There are
+//!           few sizes, four for each doubling, so that new blocks can use the pieces that old ones free: a
+//!           stored block and its flat form mostly have the same size. A page's head is at its beginning. The
+//!           head and free pieces are read and written only under the lock.
+//! * SLAB-2  A piece belongs to the caller of [`Slabs::allocate`] until it frees the piece.
+//! * SLAB-3  Slabs are unmapped with the `Slabs`, which outlives its pieces: the holder of a piece also holds
+//!           the `Slabs`.
+//! * SLAB-4  The slabs have at most as many bytes as the cache's capacity; a caller that gets no piece uses the
+//!           allocator.
+//! * SLAB-5  A forked child frees nothing: a thread that exists only in the parent may hold the lock.
+//! * SLAB-6  Once closed, it allocates nothing, and returns unused memory to the system: whole slabs, and in
+//!           slabs with a piece in use the memory between pieces. Then `free` only counts, because returned
+//!           memory must not be written.
 //!
-//! The first slab is of small pages, so that little costs little; a small cache has no slabs at all.
+//! The first slab has small pages, so that a little data takes little memory; a small cache has no slabs at
+//! all.
 
 #![expect(unsafe_code, reason = "it hands out memory")]
 

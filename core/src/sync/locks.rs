@@ -1,19 +1,21 @@
 //! The engine's locks: parking_lot's interface, by its crate `lock_api`, over waiting that survives a fork.
 //!
 //! parking_lot keeps the waiting threads of the whole process in one table. In a child made by `fork` the parent's threads
-//! are still in that table, in memory that the C library has given to others, and a part of it may be locked by a thread
-//! that the child does not have. So here a thread waits in the lock itself, by std's locks, which on Linux wait on their own
-//! words. What a child's own database locks was then never touched by its parent.
+//! are still in that table, in memory that the C library has reused, and a thread that the child does not have
+//! may have locked a part of it. So here a thread waits in the lock itself, using std's locks, which on Linux
+//! wait on their own words. The parent has then never used the locks of a child's own database.
 //!
-//! * MUTEX-1  A lock that nobody else wants costs one compare-and-swap to take and one swap to release, and no call.
-//! * MUTEX-2  Whoever takes a lock after having waited marks it as wanted, since others may wait still: so a release that finds
-//!            no mark has nobody to wake.
-//! * MUTEX-3  Between a waiter's last look and its sleep it holds the inner lock, which whoever wakes takes first: no wake-up
-//!            is lost. The inner locks are held for a few instructions, never across anything that blocks.
-//! * MUTEX-4  A wait may end without a notification. Everybody who waits looks again at what was waited for.
-//! * MUTEX-5  Whom a call for all wakes, it wakes one after the other, each when the one before has the mutex: at once they
-//!            would only crowd before it. They are in a room of their own: those who begin to wait after the call go to the
-//!            other room, so that none of them takes the place of one who was called.
+//! * MUTEX-1  An uncontended lock costs one compare-and-swap to take and one swap to release, and no call.
+//! * MUTEX-2  A thread that takes a lock after waiting marks it as contended, because others may still wait. So
+//!            a release that finds no mark has no thread to wake.
+//! * MUTEX-3  A waiter holds the inner lock between its last check and its sleep, and the waking thread takes
+//!            that lock first: so no wake-up is lost. The inner locks are held for a few instructions, never
+//!            across anything that blocks.
+//! * MUTEX-4  A wait may end without a notification. Every waiter checks its condition again.
+//! * MUTEX-5  Notify-all wakes its waiters one after the other, each when the one before has the mutex: woken
+//!            at once they would only contend for it. They are in a separate room: threads that begin to wait
+//!            after the call go to the other room, so that none of them takes the wake-up of one that was
+//!            called.
 //!
 //! Under `--cfg shuttle` the engine waits by the checker's own locks, and `locks/models.rs` checks these.
 

@@ -1,10 +1,10 @@
 //! Shuttle's locks, atomics and threads in the shapes that the engine uses.
 //!
 //! Each operation is a point at which the scheduler may let another thread go on. All atomics are sequentially
-//! consistent here: weaker orders are argued where they are used, and checked by nothing in this file.
+//! consistent here: weaker orders are justified where they are used, and this file does not check them.
 //!
-//! * MODEL-3  A wait with a time limit may end at once, and always says that its time was up: who waits so must not need
-//!            the notification.
+//! * MODEL-3  A wait with a time limit may end at once, and always reports a timeout: such a waiter must not
+//!            rely on the notification.
 //! * MODEL-4  Nothing is poisoned, as in parking_lot.
 //! * MODEL-5  A pointer that is swapped is a lock around an `Arc`; what was swapped out is dropped outside of it.
 

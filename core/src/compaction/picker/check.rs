@@ -1,12 +1,13 @@
-//! Says again what a plan has to be, from the version alone and in another way than the picker finds it: a plan that is
-//! wrong lets an older entry pass a newer one (VERSION-3), or removes a table that nobody has read, and nothing later would
-//! notice.
+//! Checks a plan from the version alone, with other rules than the picker's. A wrong plan would let an older
+//! entry pass a newer one (VERSION-3), or remove a table that was not read, and nothing later would notice.
 //!
-//! * CHECK-1  Every table of the version is asked, by its own bounds; no order of a level and no group is relied on.
-//! * CHECK-2  A table that is not taken may reach into the range only where every newer entry stays above every older one:
-//!            in a level that no entry passes, or in level 0 with entries that are all newer than those of the inputs below it.
+//! * CHECK-1  Every table of the version is checked by its own bounds; the check relies on no order within a
+//!            level and on no group.
+//! * CHECK-2  A table that is not an input may overlap the range only if every newer entry stays above every
+//!            older one: in a level that no entry passes, or in level 0 if all its entries are newer than those
+//!            of the inputs below it.
 //!
-//! Elsewhere: what becomes of a wrong plan (`db/tree/compact.rs`).
+//! Elsewhere: the handling of a wrong plan (`db/tree/compact.rs`).
 
 use std::collections::HashSet;
 

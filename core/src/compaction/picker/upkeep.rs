@@ -1,17 +1,19 @@
-//! Compactions that pay although no level is too large: they free what tombstones hide, tombstones that hide nothing, and
-//! older versions that were kept for a snapshot. Pure, as the picker is: clock and snapshots are inputs.
+//! Compactions that pay although no level is too large: they free entries hidden by tombstones, tombstones that
+//! hide nothing, and older versions that were kept for a snapshot. Pure, like the picker: clock and snapshots
+//! are inputs.
 //!
-//! A plan is worth its while if what it is estimated to free is a large enough share of what it reads: a quarter where the
-//! garbage is fresh, less the older it is, so that what is little is taken too, but seldom, and an eighth of that where a
-//! reader has met a long run of garbage. So the bytes written for a byte freed are bounded while there is much to free.
+//! A plan pays if it is estimated to free a large enough share of its input. The share is a quarter for fresh
+//! garbage and falls with age, so that little garbage is collected too, but seldom. It is an eighth of that
+//! after a reader has passed a long run of garbage. So the bytes written per byte freed are bounded while there
+//! is much to free.
 //!
-//! * UPKEEP-1  Nothing is picked for ever: a table is rewritten in place only for entries that will certainly go, and what is
-//!             left counts no more; taken down, a table can be as often as there are levels.
-//! * UPKEEP-2  What a snapshot keeps is not counted. If that alone stands in the way, the snapshot's number is answered: its
-//!             release is worth another look. So is the time at which something will be old enough, also if a snapshot
-//!             keeps it until then.
+//! * UPKEEP-1  Picking ends: a table is rewritten in place only for entries that will certainly be dropped, and
+//!             those that stay no longer count; a table can move down at most once per level.
+//! * UPKEEP-2  Entries that a snapshot keeps are not counted. If only that prevents a plan, the picker returns
+//!             the snapshot's number, so that its release leads to another check. It also returns the time at
+//!             which garbage will be old enough, even if a snapshot keeps it until then.
 //!
-//! Elsewhere: who looks when (`db/tree/upkeep.rs`).
+//! Elsewhere: when to check (`db/tree/upkeep.rs`).
 
 use super::{Files, Picker, PickerOptions, Plan, RunningCompaction, bytes, level0_groups};
 use crate::key::SequenceNumber;

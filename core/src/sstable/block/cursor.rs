@@ -203,7 +203,7 @@ impl BlockCursor {
         Ok(())
     }
 
-    /// Moves to the entry before (from no entry: to the last one); on none if this was the first.
+    /// Moves to the entry before (from no entry: to the last one), or to none if this was the first.
     ///
     /// Returns whether it stands on an entry.
     pub(crate) fn prev(&mut self) -> Result<bool, Damage> {

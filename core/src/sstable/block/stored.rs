@@ -200,7 +200,7 @@ impl<'a> Stored<'a> {
         Ok(self.restart(low))
     }
 
-    /// The first entry that is not before `target`, if it has the same user key: its trailer and where its value is.
+    /// The first entry >= `target`, if it has the same user key: its trailer and the place of its value.
     ///
     /// Rebuilds no key: `matched`, the number of bytes that the previous entry has in common with the target,
     /// decides the comparison of an entry that shares more than those.

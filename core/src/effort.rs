@@ -199,7 +199,7 @@ mod tests {
         match outcome {
             Ok(answer) => Some(answer),
             Err(error) => {
-                // Also when somebody has said where.
+                // Still so after a context is added.
                 assert!(error.context("somewhere").is_given_up());
                 None
             }

@@ -12,11 +12,12 @@ use napi::{Env, JsString, ValueType, check_status, sys};
 /// Up to here a copy into memory that JavaScript owns is cheaper than lending it ours with a finalizer.
 pub(crate) const COPY_BYTES: usize = 16 << 10;
 
-/// Bytes as JavaScript hands them over: a string stands for its UTF-8.
+/// Bytes as JavaScript passes them: a string means its UTF-8.
 pub(crate) type Bytes<'env> = Either<Text, &'env [u8]>;
 
-/// A string from JavaScript as its UTF-8, or `OutOfMemory`: napi's own conversion ends the process without memory. The
-/// error is kept for the call or its job to tell, so that JavaScript gets it as it gets any failure.
+/// A string from JavaScript as its UTF-8, or `OutOfMemory`: napi's own conversion aborts the process if there
+/// is no memory. The error is kept for the call or its job to return, so that JavaScript gets it like any other
+/// failure.
 pub struct Text(Result<Vec<u8>>);
 
 impl Text {
@@ -71,8 +72,8 @@ impl FromNapiValue for Text {
     }
 }
 
-/// The bytes, copied: JavaScript may change its own at any time. `OutOfMemory` is for the job to tell, so that JavaScript
-/// gets it as it gets any failure.
+/// The bytes, copied: JavaScript may change its own at any time. The job returns `OutOfMemory`, so that
+/// JavaScript gets it like any other failure.
 pub(crate) fn owned(bytes: Bytes<'_>) -> Result<Vec<u8>> {
     match bytes {
         Either::A(text) => text.0,
@@ -88,7 +89,7 @@ pub(crate) fn string<'env>(env: &'env Env, value: &[u8]) -> napi::Result<JsStrin
     }
 }
 
-/// What a job hands to JavaScript.
+/// The result of a job for JavaScript.
 pub(crate) enum Outcome {
     /// Nothing to say: `undefined`.
     Done,

@@ -22,11 +22,11 @@ use crate::verify::Verification;
 const CLEAR_ENTRIES: usize = 1000;
 const CLEAR_BYTES: usize = 256 << 10;
 
-/// Bits of how a write is made (`lib/writing.js`): durably, and with its number as the answer.
+/// Flags of a write (`lib/writing.js`): durable, and returning its sequence number.
 const SYNC: u32 = 1;
 const TELL_NUMBER: u32 = 2;
 
-/// What JavaScript holds of a database: nothing until `open` has answered.
+/// JavaScript's handle of a database: empty until `open` has returned.
 #[napi]
 pub struct Database {
     port: Arc<PortShared>,
@@ -84,7 +84,7 @@ impl Database {
         Options::names().collect()
     }
 
-    /// Those that somebody who wrote `name` may have meant, at most three, the nearest first.
+    /// The names that `name` may be a misspelling of, at most three, the nearest first.
     #[napi]
     pub fn option_names_near(name: Text) -> Vec<&'static str> {
         // Without memory for a name there is none near it.
@@ -230,7 +230,7 @@ impl Database {
         reader::get_sync(env, Arc::clone(&self.opened))
     }
 
-    /// The same for what memory alone can tell.
+    /// The same, from memory only.
     #[napi]
     pub fn memory_reader<'env>(&self, env: &'env Env) -> napi::Result<Reader<'env>> {
         reader::get_in_memory(env, Arc::clone(&self.opened))
@@ -292,7 +292,7 @@ impl Database {
         })
     }
 
-    /// Pins the present point. Answers an array if that failed.
+    /// Pins the current point. Returns an array if that failed.
     #[napi]
     pub fn snapshot<'env>(&self, env: &'env Env) -> napi::Result<Either<Snapshot, Array<'env>>> {
         Ok(match self.opened.get().and_then(DB::snapshot) {
@@ -301,7 +301,7 @@ impl Database {
         })
     }
 
-    /// An iterator as of the snapshot, or of now. Answers an array if that failed.
+    /// An iterator as of the snapshot, or of now. Returns an array if that failed.
     #[napi]
     pub fn iterator<'env>(
         &self,
@@ -443,7 +443,7 @@ impl Database {
         })
     }
 
-    /// A report by name, or `undefined`. Answers an array if that failed.
+    /// The report with this name, or `undefined`. Returns an array if that failed.
     #[napi]
     pub fn property<'env>(
         &self,

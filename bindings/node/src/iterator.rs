@@ -16,7 +16,7 @@ use crate::convert::{Bytes, Outcome, owned};
 use crate::pool::{self, Lane};
 use crate::port::PortShared;
 
-/// What JavaScript holds of an iterator.
+/// JavaScript's handle of an iterator.
 #[napi]
 pub struct Iterator {
     port: Arc<PortShared>,
@@ -28,7 +28,7 @@ struct Walk {
     options: IterOptions,
     cursor: Option<Cursor>,
     chunk: Chunk,
-    /// The walk has come to its end; only a seek goes on from there.
+    /// The iteration has ended; only a seek continues it.
     at_end: bool,
     failed: Option<Error>,
 }
@@ -52,8 +52,8 @@ impl Iterator {
 
 #[napi]
 impl Iterator {
-    /// Answers `number` with up to `max_entries` entries, and not many more than `max_bytes` bytes, from `target`
-    /// on if it is given and from where the last read ended otherwise.
+    /// Delivers, as the result of call `number`, up to `max_entries` entries and not many more than `max_bytes`
+    /// bytes: from `target` if it is given, otherwise from the end of the last read.
     #[napi]
     pub fn read(
         &self,
@@ -76,7 +76,7 @@ impl Iterator {
         })
     }
 
-    /// Lets go of the cursor, and answers `number` when that is done.
+    /// Releases the cursor, and then delivers the result of call `number`.
     #[napi]
     pub fn close(&self, env: &Env, number: u32) -> napi::Result<()> {
         let walk = Arc::clone(&self.walk);
@@ -90,7 +90,7 @@ impl Iterator {
 
 impl Drop for Iterator {
     fn drop(&mut self) {
-        // After a close there is nothing to let go of; a read that holds the lock is told apart by it.
+        // After a close there is nothing to release; that distinguishes it from a read that holds the lock.
         let closed = self.walk.try_lock().is_ok_and(|walk| walk.is_none());
         if !closed {
             pool::dispose(Arc::clone(&self.walk));

@@ -1,4 +1,4 @@
-//! `Opened`: a database that somebody in JavaScript may have opened, and who closes it.
+//! `Opened`: a database that JavaScript may have opened, and the rules for closing it.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,12 +14,12 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// The database, or `Closed` before `open` has answered.
+    /// The database, or `Closed` before `open` has returned.
     pub(crate) fn get(&self) -> Result<&DB> {
         self.db.get().ok_or_else(|| Error::closed("the database"))
     }
 
-    /// What `open` has opened.
+    /// The database that `open` has opened.
     pub(crate) fn set(&self, db: DB) {
         if self.db.set(db).is_ok() && self.abandoned.load(Ordering::SeqCst) {
             self.close_quietly();
@@ -37,10 +37,10 @@ impl Opened {
         self.close_quietly();
     }
 
-    /// Closes the database where nobody waits for that.
+    /// Closes the database when no caller waits for it.
     pub(crate) fn close_quietly(&self) {
         if let Some(db) = self.db.get() {
-            // Nobody is left to tell; what was acknowledged is in the log all the same.
+            // No caller is left to get the error; every acknowledged write is in the log all the same.
             let _ = db.close();
         }
     }

@@ -9,10 +9,12 @@
 //! * POOL-2  A lane's jobs start in the order they came; between the lanes the job that came first goes first, unless
 //!           POOL-1 holds it back.
 //! * POOL-3  No lock is held while a job runs.
-//! * POOL-4  A thread is woken for a job that could start, and for none that a thread already woken, or looking, will take.
-//! * POOL-5  One thread that has nothing to do looks for the next job for [`LOOK`] before it sleeps, as long as jobs come sooner
-//!           than that: who awaits one call after the other asks again within it, and to wake a thread takes both sides longer
-//!           than the job. Where they come later, on the mean, the thread sleeps at once.
+//! * POOL-4  A thread is woken for a job that could start, unless a thread that is already woken or spinning
+//!           will take it.
+//! * POOL-5  One idle thread spins for [`LOOK`] for the next job before it sleeps, as long as jobs come sooner
+//!           than that: a program that awaits one call after the other makes the next one within that time, and
+//!           waking a thread costs both sides more than the job. If jobs come later on average, the thread
+//!           sleeps at once.
 
 use std::collections::VecDeque;
 use std::hint;
@@ -95,7 +97,7 @@ impl Pauses {
         self.mean = (self.mean * 7 + pause) / 8;
     }
 
-    /// Whether the next job is to be expected while a thread looks (POOL-5).
+    /// Whether the next job is expected to come while a thread spins (POOL-5).
     fn are_short(&self) -> bool {
         self.mean < LOOK
     }
@@ -114,7 +116,7 @@ static STATE: Mutex<State> = Mutex::new(State {
     syncing: 0,
 });
 static WAKE: Condvar = Condvar::new();
-/// Jobs ever queued, for whoever looks without the lock.
+/// The number of jobs ever queued, readable without the lock.
 static ARRIVALS: AtomicU64 = AtomicU64::new(0);
 
 /// The lock, whatever happened to an earlier holder: POOL-3 leaves nothing half done under it.
@@ -180,7 +182,7 @@ impl State {
         *running = running.wrapping_add_signed(change);
     }
 
-    /// Whether a thread is to be woken (POOL-4), which notes that it is.
+    /// Whether to wake a thread (POOL-4); if so, records that it is being woken.
     fn wakes_one(&mut self) -> bool {
         let coming = self.woken + usize::from(self.is_looking);
         let wakes = self.woken < self.idle && coming < self.startable();
@@ -242,7 +244,7 @@ fn work() {
     loop {
         if let Some((lane, job)) = state.take() {
             drop(state);
-            // The job reports its own panics (`Port::submit`); what is left must not end this thread.
+            // The job reports its own panics (`Port::submit`); any other panic must not end this thread.
             let _ = catch_unwind(AssertUnwindSafe(job));
             state = self::state();
             state.count(lane, -1);
@@ -266,7 +268,8 @@ fn work() {
             .unwrap_or_else(PoisonError::into_inner);
         state = guard;
         state.idle -= 1;
-        // Who came for another reason takes one too many: then one more is woken for the next job, and finds none.
+        // A thread that woke for another reason takes one count too many: then one more thread is woken for the
+        // next job, and finds none.
         state.woken = state.woken.saturating_sub(1);
         if timeout.timed_out() && state.startable() == 0 {
             state.threads -= 1;
@@ -280,7 +283,7 @@ fn look_for_more_than(seen: u64) {
     let until = Instant::now() + LOOK;
     while ARRIVALS.load(Ordering::Relaxed) == seen && Instant::now() < until {
         (0..20).for_each(|_| hint::spin_loop());
-        // Somebody else may need the processor.
+        // Another thread may need the CPU.
         thread::yield_now();
     }
 }

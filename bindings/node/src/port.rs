@@ -1,15 +1,16 @@
-//! How answers get back to the JavaScript thread that asked.
+//! Delivers results to the JavaScript thread that made the call.
 //!
-//! Each JavaScript thread (the main one and every worker) has one port. A call takes a number from JavaScript,
-//! its job runs elsewhere, and the answer waits in the port until the thread fetches all that are there.
+//! Each JavaScript thread (the main one and every worker) has one port. JavaScript gives each call a number,
+//! its job runs on another thread, and the result waits in the port until the JavaScript thread fetches all
+//! results there.
 //!
-//! * PORT-1  Each submitted number is answered exactly once, unless its JavaScript thread has ended.
-//! * PORT-2  JavaScript is told when the first answer arrives, not for those that join it before it looks.
-//! * PORT-5  JavaScript takes answers in bounded pieces. What it leaves it comes back for by itself.
-//! * PORT-3  The event loop stays alive while an answer is awaited, and not because a database is open.
+//! * PORT-1  Each submitted number gets exactly one result, unless its JavaScript thread has ended.
+//! * PORT-2  JavaScript is notified of the first result, but not of those that arrive before it fetches.
+//! * PORT-5  JavaScript fetches results in bounded pieces, and returns for the rest by itself.
+//! * PORT-3  The event loop stays alive while a result is awaited, but not because a database is open.
 //! * PORT-4  When a worker ends, its databases are closed before its thread is gone, unless that takes longer than
-//!           [`FAREWELL`]. At the end of the process nothing is closed: the log has every acknowledged write, and the
-//!           operating system lets go of the lock.
+//!           [`FAREWELL`]. At the end of the process nothing is closed: the log has every acknowledged write,
+//!           and the operating system releases the lock.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -42,7 +43,7 @@ pub struct Port {
 /// The part of a port that jobs hold.
 pub(crate) struct PortShared {
     answers: Mutex<VecDeque<(u32, Result<Outcome>)>>,
-    /// `None` once the JavaScript thread ends: nobody listens then.
+    /// `None` once the JavaScript thread ends: no one receives results then.
     bell: Mutex<Option<Bell>>,
     /// Numbers given out and not fetched yet. Only the JavaScript thread changes it.
     awaited: AtomicUsize,
@@ -55,7 +56,7 @@ pub(crate) struct PortShared {
 #[derive(Default)]
 struct Running {
     jobs: usize,
-    /// Whether somebody waits for their end: nobody has to be told of it otherwise, and to tell takes a system call.
+    /// Whether a thread waits for their end: otherwise no notification is needed, and one costs a system call.
     is_awaited: bool,
 }
 

@@ -1,7 +1,7 @@
 //! The reads that JavaScript waits for: functions of one database, not methods of its object.
 //!
-//! A read that memory answers takes less time than napi needs to look up a method's object and to convert arguments that
-//! nobody will look at. A function of its own knows its database, and converts what it needs when it needs it.
+//! A read from memory takes less time than napi needs to look up a method's object and to convert unused
+//! arguments. A separate function knows its database, and converts arguments only when it needs them.
 
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ pub(crate) fn get_sync(env: &Env, opened: Arc<Opened>) -> napi::Result<Reader<'_
     })
 }
 
-/// What memory alone can tell: as `getSync`, or `null` if that is nothing. Waits for nobody.
+/// A lookup in memory only: the same as `getSync`, or `null` if memory is not enough. It does not wait.
 pub(crate) fn get_in_memory(env: &Env, opened: Arc<Opened>) -> napi::Result<Reader<'_>> {
     env.create_function_from_closure("getInMemory", move |call: FunctionCallContext<'_>| {
         let how = call.get::<u32>(HOW)?;

@@ -36,7 +36,7 @@ impl Snapshot {
         BigInt::from(self.sequence.0)
     }
 
-    /// Lets go of the point; reads that hold a share keep it until they are done.
+    /// Releases the snapshot; reads that share it keep it until they end.
     #[napi]
     pub fn close(&self) {
         let pin = self

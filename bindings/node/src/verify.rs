@@ -1,4 +1,4 @@
-//! `Verification`: what JavaScript holds of a verification under way, to end it and to be told of its progress.
+//! `Verification`: JavaScript's handle of a verification under way, to end it and to follow its progress.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ impl Verification {
 }
 
 impl Verification {
-    /// What core calls as it goes on, on the thread that verifies.
+    /// The progress callback of core, on the thread that verifies.
     pub(crate) fn watch(&self) -> impl FnMut(VerifyProgress) -> ControlFlow<()> + Send + 'static {
         let is_ended = Arc::clone(&self.is_ended);
         let teller = self.teller.clone();

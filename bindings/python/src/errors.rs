@@ -75,14 +75,14 @@ fn raise<'py>(py: Python<'py>, class: &str, arguments: impl pyo3::call::PyCallAr
     }
 }
 
-/// What `call` answers; a panic in it is an error.
+/// Runs `call` and returns its result; a panic in it becomes an error.
 pub(crate) fn caught<T>(call: impl FnOnce() -> aidb::Result<T>) -> aidb::Result<T> {
     catch_unwind(AssertUnwindSafe(call))
         .unwrap_or_else(|_| Err(Error::internal("a panic; the message is on stderr")))
 }
 
-/// Drops `value`, whose drop may wait for the disk, detached from the interpreter (PYTHON-3). Where there is no
-/// interpreter to let go of, it is dropped all the same.
+/// Drops `value`, whose drop may wait for the disk, detached from the interpreter (PYTHON-3). If there is no
+/// interpreter to detach from, it is dropped all the same.
 pub(crate) fn drop_detached<T: Send>(value: T) {
     let dropping = || {
         // A panic in a destructor must not cross Python's deallocation.

@@ -1,8 +1,8 @@
-//! A thread that makes calls for others, so that those can wait in their own way.
+//! A thread that makes calls for other threads, so that those can wait in their own way.
 //!
-//! To start a thread takes about as long as a disk needs to make a small write durable, so one waits a while for the next
-//! call. It may be gone at any time, as after a fork, and is needed for nothing but speed: whoever finds none starts
-//! another.
+//! Starting a thread takes about as long as a disk needs to make a small write durable, so an idle one waits a
+//! while for the next call. It may be gone at any time, for example after a fork. It exists only for speed: a
+//! caller that finds none starts another.
 
 use std::io;
 use std::sync::Mutex;
@@ -44,7 +44,7 @@ pub(crate) fn run(job: Job) -> io::Result<()> {
         .map(drop)
 }
 
-/// A helper's life: `first`, and then what comes while nobody else is idle.
+/// The loop of a helper: `first`, and then further calls while no other helper is idle.
 fn help(first: Job) {
     // Room for the one call that whoever takes the sender sends.
     let (sender, jobs) = sync_channel(1);

@@ -127,7 +127,7 @@ impl Iterator {
         };
         let brief = || match self.walk.try_lock()? {
             Some(mut walk) => fetch(&mut walk, &Effort::Brief),
-            // Whoever has it may take long.
+            // Its holder may take long.
             None => Err(Error::given_up()),
         };
         brief_or(py, brief, || {

@@ -1,13 +1,14 @@
 //! `aidb._aidb`: the engine as Python classes.
 //!
-//! Each method converts its arguments, lets the interpreter go, calls core, and converts what comes back; what
-//! users import is the package in `python/aidb`, whose stubs (`_aidb.pyi`) are kept by hand and compared by a test.
+//! Each method converts its arguments, releases the interpreter, calls core, and converts the result. Users
+//! import the package in `python/aidb`, whose stubs (`_aidb.pyi`) are written by hand and compared by a test.
 //!
 //! * PYTHON-1  Whatever may touch the disk or wait runs detached from the interpreter ([`patience::detached`]).
-//! * PYTHON-2  A lock of ours that is held while attached is only held to copy bytes out, never while Python code can
-//!             run; it is waited for detached ([`mutex::lock`]). So no lock is ever held in wait for the interpreter.
-//! * PYTHON-3  Every handle keeps its database open ([`store::Store`]); handles may be dropped in any order, and what a
-//!             drop has to wait for is waited for detached.
+//! * PYTHON-2  While attached, a thread holds one of our locks only to copy bytes out, never while Python code
+//!             can run; it waits for a lock detached ([`mutex::lock`]). So no thread waits for the interpreter
+//!             while it holds a lock.
+//! * PYTHON-3  Every handle keeps its database open ([`store::Store`]); handles may be dropped in any order,
+//!             and a drop that must wait does so detached.
 //! * PYTHON-4  No background thread of core calls into Python.
 //!
 //! A file uses those below it only, and a test holds it to that. From the top: the classes `db.rs`; `writer.rs` (what can be

@@ -1,7 +1,8 @@
 //! The lock of a handle that several Python threads may use at once.
 //!
-//! In a child made by `fork`, a lock that a thread of the parent held stays held: that thread is not there to release it, and
-//! what it was changing may be half changed. There the lock is refused with `Closed`, not waited for.
+//! In a child made by `fork`, a lock that a thread of the parent held stays held: that thread does not exist
+//! there to release it, and its change may be half done. There, taking the lock fails with `Closed` instead of
+//! waiting.
 
 use std::sync::{self, Arc, MutexGuard, PoisonError, TryLockError};
 
@@ -12,7 +13,7 @@ use pyo3::prelude::*;
 use crate::errors::{drop_detached, to_python};
 use crate::patience::{detached, interruptible};
 
-/// What one thread at a time may use.
+/// A value that one thread at a time may use.
 pub(crate) struct Mutex<T> {
     inner: sync::Mutex<T>,
     /// The process that made it.
@@ -47,8 +48,8 @@ impl<T> Mutex<T> {
     }
 }
 
-/// Locks while attached. Whoever has to wait for it does so detached (PYTHON-2) and until an interrupt: it may be held by a
-/// read that takes long. The guard must go before anything may run Python code.
+/// Locks while attached. A thread that must wait does so detached (PYTHON-2) and until an interrupt, because a
+/// long read may hold the lock. The guard must be dropped before any Python code can run.
 #[inline]
 pub(crate) fn lock<'a, T: Send + 'static>(
     py: Python<'_>,
@@ -77,7 +78,8 @@ pub(crate) fn lock_detached<T>(mutex: &Mutex<T>) -> Result<MutexGuard<'_, T>> {
     }
 }
 
-/// What the mutex of a handle holds, also after a panic, for it to be dropped. `None` in a child whose parent was using it.
+/// The content of a handle's mutex, even after a panic, for dropping it. `None` in a child whose parent was
+/// using it.
 pub(crate) fn take<T>(mutex: &Mutex<Option<T>>) -> Option<T> {
     match mutex.try_lock() {
         Ok(Some(mut guard)) => guard.take(),

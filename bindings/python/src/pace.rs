@@ -1,14 +1,15 @@
 //! Whether a disk is quick enough for the caller's own thread to wait for it.
 //!
-//! To hand a synced write to another thread, so that the caller can look for signals, takes a sixth of what a good disk
-//! needs for it. So the caller waits for a disk that was quick just now, and only for that.
+//! Handing a synced write to another thread, so that the caller can check for signals, costs a sixth of the
+//! write's time on a good disk. So the caller waits itself, but only if the disk was quick just now.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// A write that took longer was not quick.
 const QUICK: Duration = Duration::from_millis(20);
-/// For so long one quick write lets another be expected: after a longer pause there may be much that nobody synced.
+/// How long after one quick write another is expected to be quick: after a longer pause there may be much
+/// unsynced data.
 const TRUSTED: Duration = Duration::from_secs(1);
 
 /// How the synced writes of a database go.
@@ -19,7 +20,7 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Whether a write will end soon, as far as one can tell.
+    /// Whether a write will probably end soon.
     pub(crate) fn is_quick(&self, sync: bool) -> bool {
         !sync || {
             let until = self.trusted_until.try_lock().map_or(None, |until| *until);

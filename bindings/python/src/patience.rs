@@ -1,15 +1,17 @@
 //! The ways to call core detached from the interpreter. An interrupt from the keyboard ends the wait for calls that may take
 //! long.
 //!
-//! Python runs its handlers of signals in the main thread, between two of its own instructions; a thread that waits in
-//! a call into core would get to that only after the call. So the call runs in a thread of its own, and the caller looks
-//! for signals while it waits. After an interrupt the call goes on to its end by itself, and what it answers is dropped.
+//! Python runs its handlers of signals in the main thread, between two of its own instructions; a thread that
+//! waits in a call into core would run them only after the call. So the call runs in another thread, and the
+//! caller checks for signals while it waits. After an interrupt the call continues to its end, and its result
+//! is dropped.
 //!
-//! A thread costs more than most reads do. So those are made by the caller's thread within a brief effort, and only what gives
-//! up there is made again in another one ([`lengthy`]). Nobody needs its end after an interrupt, so it gives up then, too.
+//! Using a thread costs more than most reads. So the caller's thread makes a read within a brief effort, and
+//! only a read that gives up is repeated in another thread ([`lengthy`]). After an interrupt its result is not
+//! needed, so it gives up too.
 //!
-//! A write that has to wait for others is made again like that, too ([`unless_it_waits`]), and given up after an interrupt if it is
-//! still waiting.
+//! A write that has to wait is repeated in the same way ([`unless_it_waits`]), and after an interrupt it gives
+//! up if it is still waiting.
 //!
 //! In other threads no handler runs. There a [`Cancellation`] does what the interrupt does here.
 
@@ -27,10 +29,10 @@ use pyo3::prelude::*;
 use crate::errors::{caught, to_python};
 use crate::helper;
 
-/// How often a waiting caller looks for signals, and a call that nobody waits for any more notices.
+/// How often a waiting caller checks for signals, and an abandoned call notices that it is abandoned.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Whether nobody waits for a call any more.
+/// Whether a call is abandoned: no thread waits for it any more.
 #[derive(Clone, Default)]
 pub(crate) struct Abandoned(Arc<AtomicBool>);
 
@@ -47,7 +49,7 @@ impl Abandoned {
         }
     }
 
-    /// How long a call may take that nobody needs to its end.
+    /// How long a call whose completion is not needed may take.
     pub(crate) fn effort(&self) -> Effort {
         Effort::Until(Arc::clone(&self.0))
     }
@@ -137,14 +139,15 @@ pub(crate) fn interruptible<T: Send + 'static>(
         let (call, abandoned) = (Arc::clone(&call), abandoned.clone());
         Box::new(move || {
             let outcome = caught(|| call(&abandoned));
-            // The last reference to a database may go with it, before the answer tells that the call has ended.
+            // The last reference to a database may be dropped with it, before the result shows that the call
+            // has ended.
             drop(call);
-            // Nobody may be waiting any more.
+            // The caller may not be waiting any more.
             let _ = answer.send(outcome);
         })
     });
     if started.is_err() {
-        // Without a thread the call is as good, but for the interrupt.
+        // Without a thread the call works the same, except for the interrupt.
         return detached(py, || call(&abandoned));
     }
     drop(call);

@@ -154,7 +154,7 @@ impl RawIterator {
                     let stand = stand.as_mut().ok_or_else(closed)?;
                     stand.go_unless_lost(&to, &Effort::Brief, &self.is_lost)
                 }
-                // Whoever has it may take long.
+                // Its holder may take long.
                 None => Err(Error::given_up()),
             }
         };
@@ -163,12 +163,12 @@ impl RawIterator {
             let is_lost = Arc::clone(&self.is_lost);
             let moved = interruptible(py, move |abandoned| {
                 let mut stand = lock_detached(&stand)?;
-                // Others may have moved it since nobody waits for this move.
+                // Another thread may have moved it after this move was abandoned.
                 abandoned.check()?;
                 let stand = stand.as_mut().ok_or_else(closed)?;
                 stand.go_unless_lost(&to, &abandoned.effort(), &is_lost)
             });
-            // Nobody knows how far a move came that nobody waited for.
+            // It is unknown how far an abandoned move came.
             if moved.is_err() {
                 self.is_lost.store(true, Ordering::Relaxed);
             }

@@ -1,7 +1,7 @@
-//! `Store`: what keeps a database open, and what of it goes when it is closed.
+//! `Store`: keeps a database open, and lists what closing it releases.
 //!
-//! Every handle has a share of its database's store (PYTHON-3). What an iterator reads is the store's too, so that `DB.close`
-//! gives back its memory and files, whoever still has the iterator.
+//! Every handle shares its database's store (PYTHON-3). The store also owns the cursors of iterators, so that
+//! `DB.close` releases their memory and files even if the iterators still exist.
 
 use std::mem;
 use std::ops::Deref;
@@ -19,11 +19,11 @@ pub(crate) struct Store {
     pub(crate) pace: Pace,
 }
 
-/// What iterators hold, which nobody reads any more once the database is closed.
+/// The cursors of iterators, which are no longer read once the database is closed.
 #[derive(Default)]
 struct Walks {
     all: Vec<Weak<dyn Walking>>,
-    /// Those that are gone are forgotten when there are so many.
+    /// At this many, entries of dropped iterators are removed.
     look_at: usize,
 }
 
@@ -47,7 +47,7 @@ impl Store {
         })
     }
 
-    /// Gives an iterator what it walks, until the iterator or the database is closed.
+    /// Registers the cursor of an iterator, until the iterator or the database is closed.
     pub(crate) fn hold<T: Send + 'static>(&self, walk: T) -> Arc<Mutex<Option<T>>> {
         let walk = Arc::new(Mutex::new(Some(walk)));
         let held: Arc<dyn Walking> = walk.clone();
@@ -62,7 +62,7 @@ impl Store {
         walk
     }
 
-    /// Closes the database, and lets go of what its iterators hold. Detached.
+    /// Closes the database, and releases the cursors of its iterators. Detached.
     pub(crate) fn close(&self) -> aidb::Result<()> {
         let outcome = aidb::DB::close(self);
         let walks = lock_detached(&self.walks).map(|mut walks| mem::take(&mut *walks));

@@ -1,6 +1,6 @@
-//! `View`: what a database, a snapshot or a prefixed view reads, and as of when.
+//! `View`: the keys that a database, a snapshot or a prefixed view reads, and at which point in time.
 //!
-//! The classes above it (`reader.rs`, `writer.rs`, `snapshot.rs`) differ in their view alone.
+//! The classes above it (`reader.rs`, `writer.rs`, `snapshot.rs`) differ only in their view.
 
 use std::sync::Arc;
 

@@ -50,7 +50,7 @@ pub(crate) struct JobContext<'a> {
     /// Bytes of an output before the next one is begun.
     pub(crate) target_file_size: u64,
     pub(crate) new_file_number: &'a dyn Fn() -> FileNumber,
-    /// Asked often; if it answers true the job ends with `Closed`.
+    /// Called often; if it returns true the job ends with `Closed`.
     pub(crate) should_stop: &'a dyn Fn() -> bool,
     /// Called with the error of a first try (JOB-4).
     pub(crate) note: &'a dyn Fn(&Error),
@@ -90,7 +90,7 @@ impl From<Error> for Failure {
 
 /// Carries out `plan` and returns the edit to apply; nothing refers to the outputs before that (JOB-1, JOB-2, JOB-4).
 ///
-/// Errors: `Closed` if it was told to stop, `Corruption` if an input is damaged or is not what the manifest says of it,
+/// Errors: `Closed` if it was told to stop, `Corruption` if an input is damaged or does not match the manifest,
 /// `Internal` if entries do not add up for another reason, `Io` or `NoSpace`.
 pub(crate) fn run(plan: &Plan, context: &JobContext<'_>) -> std::result::Result<Output, Failure> {
     let is_fault = |error: &Error| error.is_unaccounted() || is_of_a_table(error);
@@ -105,7 +105,8 @@ pub(crate) fn run(plan: &Plan, context: &JobContext<'_>) -> std::result::Result<
     }
 }
 
-/// Reads every input by itself and answers which of them is not what the manifest says; if all are, `error` is ours.
+/// Reads every input by itself and returns the one that does not match the manifest; if all match, `error` is a
+/// bug of ours.
 fn blame(plan: &Plan, context: &JobContext<'_>, error: Error) -> Failure {
     let tables = context.tables.past();
     for file in plan.past_caches().inputs() {

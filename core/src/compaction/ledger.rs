@@ -46,7 +46,7 @@ struct Judged {
     written: Vec<Trailer>,
 }
 
-/// What memory for it is called.
+/// The name of its memory in errors.
 const JUDGED: &str = "the versions of a key";
 
 /// Why an entry was not written.

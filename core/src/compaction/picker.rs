@@ -169,9 +169,10 @@ impl Plan {
         }
     }
 
-    /// The same plan with what the ledger judges by (LEDGER-3): every table of `version`, from which the plan was made,
-    /// that lies below the output level and reaches into the range of the inputs. No ordering of a level is relied on.
-    /// And with whether it may be carried out (PICKER-5). Asked of the plan that is chosen only, since it looks at every table.
+    /// The same plan with the inputs of the ledger (LEDGER-3): every table of `version`, from which the plan
+    /// was made, that is below the output level and overlaps the range of the inputs. It relies on no ordering
+    /// of a level. It also checks whether the plan may be carried out (PICKER-5). Called only for the chosen
+    /// plan, because it goes through every table.
     pub(super) fn ready(mut self, version: &Version) -> Plan {
         let (first, last) = self.ends();
         let files = version.all_files();
@@ -245,7 +246,7 @@ impl Plan {
         self.upper[0].number
     }
 
-    /// What others must keep off while this plan runs.
+    /// The tables and range that other plans must avoid while this one runs.
     pub(crate) fn running(&self) -> RunningCompaction {
         RunningCompaction {
             level: self.level,
@@ -290,7 +291,7 @@ impl Plan {
     }
 }
 
-/// What [`plan_range`] and [`plan_rewrite`] answer.
+/// The result of [`plan_range`] and [`plan_rewrite`].
 #[derive(Debug)]
 pub(crate) enum RangePlan {
     /// Nothing is left to do.

@@ -54,7 +54,7 @@ fn above_standard_streams(file: fs::File) -> io::Result<fs::File> {
     if moved < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the descriptor was just made for us, and nobody else knows of it.
+    // SAFETY: the descriptor was just made for us, and no other code has it.
     Ok(unsafe { fs::File::from_raw_fd(moved) })
 }
 
@@ -93,7 +93,7 @@ fn placeholder() -> Option<OwnedFd> {
     if descriptor < 0 {
         return None;
     }
-    // SAFETY: the descriptor was just made for us, and nobody else knows of it.
+    // SAFETY: the descriptor was just made for us, and no other code has it.
     let owned = unsafe { OwnedFd::from_raw_fd(descriptor) };
     (descriptor < FIRST).then_some(owned)
 }

@@ -18,7 +18,7 @@ use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
 use crate::memory;
 use crate::sync::Arc;
 
-/// What memory for it is called.
+/// The name of its memory in errors.
 const ENTRY: &str = "an entry that a cursor stands on";
 
 /// Walks the user keys and values visible at one sequence number.

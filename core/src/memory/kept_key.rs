@@ -130,7 +130,7 @@ impl LargeKey {
         pass(what, length)?;
         let start = map(length).ok_or_else(|| Error::out_of_memory(what, length))?;
         let place = start.as_ptr();
-        // SAFETY: both parts lie in what was just mapped, which nobody else knows of.
+        // SAFETY: both parts lie in what was just mapped, which no other code has.
         unsafe {
             place.copy_from_nonoverlapping(head.as_ptr(), head.len());
             let place = place.add(head.len());

@@ -36,7 +36,7 @@ const PAGE_BYTES: usize = 256 << 10;
 const STEP_BYTES: usize = 64;
 /// Larger pieces would leave much of a page unused.
 const LARGEST_BYTES: usize = 16 << 10;
-/// What memory for their lists is called.
+/// The name of their lists' memory in errors.
 const SLABS: &str = "the block cache";
 const CLASSES: usize = LARGEST_BYTES / STEP_BYTES + 1;
 /// Smaller caches have no slabs.

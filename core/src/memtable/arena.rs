@@ -80,7 +80,7 @@ impl Arena {
         Arc::new(SpareChunks::new(largest_chunk(capacity), most))
     }
 
-    /// Copies an entry into the arena. Any number of threads at once. Fails only for want of memory.
+    /// Copies an entry into the arena. Any number of threads at once. Fails only if there is no memory.
     ///
     /// `user_key` and `value`: at most `u32::MAX` bytes each.
     pub(super) fn write(
@@ -96,7 +96,7 @@ impl Arena {
         self.reserve(bytes)?.write(user_key, trailer, value)
     }
 
-    /// Memory for records that take `bytes` bytes together. Any number of threads at once. Fails only for want of memory.
+    /// Memory for records that take `bytes` bytes together. Any number of threads at once. Fails only if there is no memory.
     #[inline]
     pub(super) fn reserve(&self, bytes: usize) -> Result<RecordRoom<'_>> {
         Ok(RecordRoom {
@@ -211,7 +211,7 @@ impl Arena {
             newest.chunk = chunk;
             let own_bytes = size_of::<Chunk>() + bytes + ALLOCATOR_BYTES;
             self.full_bytes.fetch_add(own_bytes, Ordering::Relaxed);
-            // SAFETY: the allocation holds the head and then `bytes` bytes, which nobody else knows of.
+            // SAFETY: the allocation holds the head and then `bytes` bytes, which no other code has.
             let start = unsafe { chunk.cast::<u8>().add(size_of::<Chunk>()) };
             return Ok(Some(NonNull::new(start).expect("inside an allocation")));
         }

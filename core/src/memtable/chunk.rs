@@ -59,7 +59,7 @@ enum Source {
 }
 
 impl Chunk {
-    /// A chunk of `bytes` bytes, its head included, for many records. Fails only for want of memory.
+    /// A chunk of `bytes` bytes, its head included, for many records. Fails only if there is no memory.
     pub(super) fn for_many(bytes: usize, previous: *mut Chunk) -> Result<*mut Chunk> {
         // Miri does not know what the system maps.
         let source = match bytes >= SMALLEST_MAPPED_BYTES && !cfg!(miri) {
@@ -69,7 +69,7 @@ impl Chunk {
         Chunk::new(bytes, previous, source)
     }
 
-    /// A chunk with room for `room` bytes after its head, which one takes. Fails only for want of memory.
+    /// A chunk with room for `room` bytes after its head, which one takes. Fails only if there is no memory.
     pub(super) fn for_one(room: usize, previous: *mut Chunk) -> Result<*mut Chunk> {
         let bytes = size_of::<Chunk>()
             .checked_add(room)
@@ -194,7 +194,7 @@ impl Drop for KeptChunk {
     }
 }
 
-/// What memory for it is called.
+/// The name of its memory in errors.
 pub(super) const MEMTABLE: &str = "a memtable";
 
 pub(super) fn no_memory(bytes: usize) -> Error {
@@ -331,7 +331,7 @@ mod tests {
         ] {
             let before = (MAPPED.get(), UNMAPPED.get());
             let spare = SpareChunks::new(4096, 0);
-            // SAFETY: just made, and nobody else knows of them.
+            // SAFETY: just made, and no other code has them.
             unsafe {
                 spare.give(chunk(bytes));
                 spare.give(Chunk::for_one(bytes, ptr::null_mut()).unwrap());
@@ -346,7 +346,7 @@ mod tests {
     fn as_many_chunks_are_kept_as_are_allowed_and_only_of_one_size() {
         let spare = SpareChunks::new(4096, 3 * 4096);
         for bytes in [4096, 100, 4096, 8192, 4096, 4096, 4096] {
-            // SAFETY: just allocated, and nobody else knows of it.
+            // SAFETY: just allocated, and no other code has it.
             unsafe { spare.give(chunk(bytes)) };
         }
         assert_eq!(spare.bytes(), 3 * 4096, "CHUNK-2");

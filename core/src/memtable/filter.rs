@@ -52,7 +52,7 @@ pub(super) struct Bits {
 }
 
 impl Filter {
-    /// An empty filter for a memtable of `capacity` bytes. Fails only for want of memory.
+    /// An empty filter for a memtable of `capacity` bytes. Fails only if there is no memory.
     pub(super) fn new(capacity: usize) -> Result<Filter> {
         Ok(Filter {
             words: zeros((capacity / SHARE / 8).max(LEAST_WORDS))?,

@@ -45,7 +45,7 @@ struct Waiting {
 }
 
 impl Loader {
-    /// An empty memtable, as by [`Memtable::recycling`]. Fails only for want of memory.
+    /// An empty memtable, as by [`Memtable::recycling`]. Fails only if there is no memory.
     pub(crate) fn new(write_buffer_size: usize) -> Result<Loader> {
         let spare = Memtable::no_spare_chunks(write_buffer_size);
         Ok(Loader {
@@ -55,7 +55,7 @@ impl Loader {
         })
     }
 
-    /// Adds an entry. No two have the same user key and sequence number (IKEY-2). Fails only for want of memory.
+    /// Adds an entry. No two have the same user key and sequence number (IKEY-2). Fails only if there is no memory.
     pub(crate) fn add(&mut self, user_key: &[u8], trailer: Trailer, value: &[u8]) -> Result<()> {
         if self.waiting.len() == self.waiting.capacity() {
             let more = self.waiting.len().max(1 << 10);

@@ -86,7 +86,7 @@ impl Memtable {
     }
 
     /// An empty memtable, expected to be sealed when it holds `write_buffer_size` bytes. It takes its memory from what `spare`
-    /// has, and leaves it there when it is dropped. Fails only for want of memory.
+    /// has, and leaves it there when it is dropped. Fails only if there is no memory.
     pub(crate) fn recycling(write_buffer_size: usize, spare: Arc<SpareChunks>) -> Result<Memtable> {
         let filter = Filter::new(write_buffer_size)?;
         Ok(Memtable::of(write_buffer_size, spare, filter))

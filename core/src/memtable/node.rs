@@ -161,7 +161,7 @@ impl<T: Item> Node<T> {
             assert!(size_of::<Node<T>>() == NODE.size() && align_of::<Node<T>>() == NODE.align());
         }
         let node = memory.cast::<Node<T>>();
-        // SAFETY: memory of a node's size and alignment that nobody else has.
+        // SAFETY: memory of a node's size and alignment that no other thread has.
         unsafe { node.write(Node::new(Some(low))) };
         node
     }

@@ -71,7 +71,7 @@ impl SpareNodes {
         }
     }
 
-    /// Claims `count` nodes, to be released. Fails only for want of memory, and then claims nothing.
+    /// Claims `count` nodes, to be released. Fails only if there is no memory, and then claims nothing.
     #[inline]
     pub(super) fn claim(&self, arena: &Arena, count: usize) -> Result<()> {
         let claimed = self.claimed.fetch_add(count, Relaxed) + count;

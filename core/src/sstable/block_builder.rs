@@ -15,7 +15,7 @@ use crate::memory;
 /// Bytes of rebuilt user keys between two restart points (BLOCK-3).
 pub(crate) const MAX_REBUILT_BYTES: usize = 64 << 10;
 
-/// What memory for it is called.
+/// The name of its memory in errors.
 const BLOCK: &str = "a block that is built";
 
 pub(crate) struct BlockBuilder {
@@ -97,7 +97,7 @@ impl BlockBuilder {
         self.bytes.len() + 4 * self.restarts.len() + 4
     }
 
-    /// Completes the block. Call [`BlockBuilder::reset`] before the next one. Fails only for want of memory.
+    /// Completes the block. Call [`BlockBuilder::reset`] before the next one. Fails only if there is no memory.
     pub(crate) fn finish(&mut self) -> Result<&[u8]> {
         memory::reserve(&mut self.bytes, 4 * self.restarts.len() + 4, BLOCK)?;
         debug_assert!(

@@ -253,7 +253,7 @@ impl BlockCache {
         })
     }
 
-    /// Slots for a table of `blocks` data blocks. Fails only for want of memory.
+    /// Slots for a table of `blocks` data blocks. Fails only if there is no memory.
     pub(crate) fn slots(&self, blocks: usize) -> Result<Arc<BlockSlots>> {
         const SLOTS: &str = "a slot per data block";
         let mut slots = memory::room_for(blocks, SLOTS)?;

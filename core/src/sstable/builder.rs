@@ -90,7 +90,7 @@ pub(crate) struct TableSummary {
     pub(crate) created_micros: u64,
 }
 
-/// What memory for it is called.
+/// The name of its memory in errors.
 const TABLE: &str = "a table that is written";
 
 /// Writes one table.

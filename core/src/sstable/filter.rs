@@ -41,10 +41,10 @@ fn best_probes(bits_per_key: u32) -> u8 {
     probes.clamp(1.0, f64::from(MAX_PROBES)) as u8
 }
 
-/// What memory for it is called.
+/// The name of its memory in errors.
 const FILTER: &str = "a table's filter";
 
-/// The filter block of the keys with these hashes, `bits_per_key > 0`. Fails only for want of memory.
+/// The filter block of the keys with these hashes, `bits_per_key > 0`. Fails only if there is no memory.
 pub(crate) fn build(hashes: &[u64], bits_per_key: u32) -> crate::error::Result<Vec<u8>> {
     let probes = best_probes(bits_per_key);
     let bits = (hashes.len() as u64)

@@ -36,7 +36,7 @@ pub(crate) struct IndexBuilder {
 
 impl IndexBuilder {
     /// Adds a data block that begins after `last` (`None`: the first block) with `first` (FENCE-1, FENCE-2).
-    /// Fails only for want of memory.
+    /// Fails only if there is no memory.
     pub(crate) fn add(
         &mut self,
         last: Option<KeyRef<'_>>,
@@ -101,7 +101,7 @@ fn fence<'a>(last: Option<KeyRef<'_>>, first: KeyRef<'a>) -> KeyRef<'a> {
 /// Searches that are advanced in turn.
 pub(crate) const SEARCHES: usize = 8;
 
-/// What memory for it is called.
+/// The name of its memory in errors.
 const INDEX: &str = "a table's index";
 
 /// Heads that are searched one by one.
@@ -188,7 +188,7 @@ impl Index {
         Ok(Index::flatten(&parsed, end)?)
     }
 
-    /// Fails only for want of memory.
+    /// Fails only if there is no memory.
     fn flatten(parsed: &[(KeyRef<'_>, u64)], end: u64) -> crate::error::Result<Index> {
         let fences = &parsed[1..];
         let prefix = match fences {

@@ -58,7 +58,7 @@ pub(crate) struct SalvagedTable {
     pub(crate) largest_sequence: SequenceNumber,
 }
 
-/// What memory for it is called.
+/// The name of its memory in errors.
 const SALVAGE: &str = "what a damaged table still has";
 
 /// A statement about the entries of a table.

@@ -28,7 +28,7 @@ pub(super) const UNKNOWN_KIND: Damage = Damage {
     what: "an entry of an unknown kind",
 };
 
-/// What memory for it is called.
+/// The name of its memory in errors.
 const KEY: &str = "a key";
 
 /// See the head of the file.

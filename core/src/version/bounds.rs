@@ -14,7 +14,7 @@ use super::edit::TableInfo;
 use crate::key::{KeyRef, Trailer};
 use crate::memory;
 
-/// What memory for it is called.
+/// The name of its memory in errors.
 const BOUND: &str = "a shorter bound of a table";
 
 /// User keys of at most so many bytes are kept whole as bounds.

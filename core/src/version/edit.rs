@@ -278,7 +278,7 @@ impl TableInfo {
     }
 }
 
-/// What memory for it is called.
+/// The name of its memory in errors.
 const EDIT: &str = "an edit of the manifest";
 
 /// One change to the set of live files. Removals apply before additions: a trivial move is both.

@@ -321,7 +321,7 @@ fn parse_current(path: &Path, bytes: &[u8]) -> Result<(FileNumber, u64)> {
     Ok((number, file_id))
 }
 
-/// What memory for it is called.
+/// The name of its memory in errors.
 const EDIT: &str = "an edit of the manifest";
 
 /// Reads a manifest's edits in order, then becomes its writer.

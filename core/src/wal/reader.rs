@@ -566,7 +566,7 @@ impl Reader {
     }
 }
 
-/// What memory for it is called.
+/// The name of its memory in errors.
 const RECORD: &str = "a record of a log";
 
 /// A record that was read; its payload is in the chunk or in the reader's own buffer.

@@ -40,7 +40,7 @@ pub(crate) struct Moment<'a> {
     pub(crate) met: Option<&'a [u8]>,
 }
 
-/// What [`pick_upkeep`] answers.
+/// The result of [`pick_upkeep`].
 #[derive(Debug, Default)]
 pub(crate) struct Upkeep {
     /// What pays most.

@@ -39,7 +39,8 @@ impl Commit {
     /// Readers see nothing before step 3, and none that begins after this has returned misses it (PUBLISH-3). If step 1 fails,
     /// 2 to 4 do not run. Acknowledged when this returns.
     ///
-    /// Answers the number of the batch's last operation; of an empty batch, which takes none, the last published one.
+    /// Returns the sequence number of the batch's last operation; for an empty batch, which takes none, the
+    /// last published one.
     pub(in crate::db) fn commit(
         &self,
         batch: &WriteBatch,

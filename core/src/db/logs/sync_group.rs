@@ -36,7 +36,7 @@ use crate::wal::{Watermark, WatermarkWriter};
 const PATIENCE_DIVISOR: u64 = 2;
 const LEAST_PATIENCE_MICROS: u64 = 20;
 const MOST_PATIENCE_MICROS: u64 = 1_000;
-/// So many syncs do not wait, at most, after one that waited in vain.
+/// At most this many syncs do not wait after one that waited in vain.
 const MOST_HASTY: u32 = 63;
 
 /// A place in the sequence of logs: everything in earlier logs, and this log's bytes below `offset`.
@@ -196,7 +196,8 @@ impl State {
         }
     }
 
-    /// That everything up to `place` is durable, or why it will not be, if either is known.
+    /// `Ok` if everything up to `place` is durable, the error if it never will be; `None` if neither is known
+    /// yet.
     fn outcome(&self, place: LogPlace) -> Option<Result<()>> {
         // A log that was forgotten is wholly durable in tables.
         let is_forgotten = |oldest: &Arc<LogFile>| oldest.number > place.log;
@@ -325,7 +326,7 @@ impl SyncGroup {
         let woken = self.finished.wait_for(state, patience);
         state.has_watcher = false;
         if !state.has_leader {
-            // Should this one have nothing to wait for any more, another goes on.
+            // If this thread has nothing to wait for any more, another one leads.
             self.finished.notify_all();
         }
         !woken.timed_out()

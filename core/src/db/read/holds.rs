@@ -144,7 +144,7 @@ impl HoldList {
         })
     }
 
-    /// Takes from every cursor what it holds, but for what it lends. A move under way ends first.
+    /// Takes from every cursor all that it holds, except the bytes it lends. Waits for a move under way.
     pub(super) fn let_go(&self) {
         let mut list = self.list.lock();
         let List { holds, .. } = std::mem::replace(

@@ -88,7 +88,7 @@ impl Lookup for Contains {
 }
 
 impl Found<'_> {
-    /// The value, on its own. Fails only for want of memory.
+    /// The value, on its own. Fails only if there is no memory.
     #[inline(always)]
     fn into_value(self) -> Result<Value> {
         match self {

@@ -179,7 +179,7 @@ impl Tree {
         self.file_numbers.allocate()
     }
 
-    /// An empty memtable. Fails only for want of memory.
+    /// An empty memtable. Fails only if there is no memory.
     pub(super) fn new_memtable(&self) -> Result<Arc<Memtable>> {
         let size = self.context.options().write_buffer_size as usize;
         Memtable::recycling(size, Arc::clone(&self.spare_chunks)).map(Arc::new)

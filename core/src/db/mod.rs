@@ -377,10 +377,10 @@ impl DB {
     /// memtables. Reports damage by file and offset. If some way of reading does not find an entry that is
     /// there, that is damage of the kind `Internal`: a bug in AiDb.
     ///
-    /// Errors: `Closed` also if the database is closed during the call; `Internal` if memory runs out. Damage
-    /// is in the report and is not an error. Cost: one thread reads every table seven times; about five of
-    /// these mostly come from the system's file cache; no block goes into the block cache. It takes the memory
-    /// of one table's index, and pins, as a cursor does, the memtables and files from when it began.
+    /// Errors: `Closed` also if the database is closed during the call; `OutOfMemory`. Damage is in the report
+    /// and is not an error. Cost: one thread reads every table seven times; about five of these mostly come
+    /// from the system's file cache; no block goes into the block cache. It takes the memory of one table's
+    /// index, and pins, as a cursor does, the memtables and files from when it began.
     pub fn verify(&self) -> Result<VerifyReport> {
         self.verify_with(&mut |_| ControlFlow::Continue(()))
     }

@@ -24,11 +24,12 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// Bytes that a brief call may read, unpack or copy: a few milliseconds.
 const BRIEF_BYTES: usize = 16 << 20;
-/// Bytes that it may take in one piece. Three times as many, read, unpacked and copied, are within `BRIEF_BYTES`.
+/// The largest single piece in bytes that it may process. Reading, decompressing and copying a piece counts
+/// three times its bytes, which is still within `BRIEF_BYTES`.
 const BRIEF_PIECE_BYTES: usize = 4 << 20;
 /// Bytes in one piece that are not worth counting.
 const UNCOUNTED_BYTES: usize = 64 << 10;
-/// Entries that are passed over between two counts.
+/// Entries passed between two counts.
 const ENTRIES: u32 = 64;
 /// Bytes that take as long to copy as it takes to pass over an entry: half a microsecond.
 const ENTRY_BYTES: usize = 512;

@@ -127,7 +127,7 @@ pub fn parse(name: &str) -> Option<FileKind> {
     }
 }
 
-/// Whether an info log that was renamed when it was full has this after its name: 1, 2, 3 and so on.
+/// Whether this is the number that a full info log gets after its name: 1, 2, 3 and so on.
 fn is_info_log_number(digits: &str) -> bool {
     let number = digits.parse::<u32>();
     number.is_ok_and(|number| number > 0 && number.to_string() == digits)

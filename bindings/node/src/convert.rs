@@ -117,11 +117,11 @@ pub(crate) enum Outcome {
     },
 }
 
-/// Entries of an iterator that count as much as one answer.
+/// This many entries of an iterator have the weight of one result.
 const ENTRIES_PER_ANSWER: usize = 5;
 
 impl Outcome {
-    /// What JavaScript will be busy with, in answers of one value.
+    /// The work for JavaScript, measured in results of one value.
     pub(crate) fn weight(&self) -> u32 {
         let weight = match self {
             Outcome::Values { lengths, .. } => lengths.len(),

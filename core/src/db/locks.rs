@@ -109,8 +109,8 @@ impl<T> DerefMut for Locked<'_, T> {
     }
 }
 
-/// That this thread holds a lock, or waits for it (RANK-1). Nothing at all in other builds. The model checker runs all of its
-/// threads in one.
+/// Records that this thread holds a lock, or waits for it (RANK-1); empty in builds without assertions. The
+/// model checker runs all of its threads in one system thread.
 #[cfg(any(not(debug_assertions), shuttle))]
 struct Entered;
 

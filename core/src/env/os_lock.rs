@@ -277,7 +277,7 @@ pub(super) fn this_process(seconds: u64) -> Holder {
 fn write_holder(mut file: &fs::File) -> io::Result<()> {
     let text = format!("{}\n", this_process(wall_seconds()));
     file.set_len(0)?;
-    // A signal would come of it, not an error (OS-4).
+    // The write would cause a signal instead of an error (OS-4).
     if text.len() as u64 > unix::file_size_limit() {
         return Ok(());
     }

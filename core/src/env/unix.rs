@@ -102,8 +102,8 @@ pub(super) fn free_space(dir: &Path) -> io::Result<u64> {
     Ok((answer.f_bavail as u64).saturating_mul(answer.f_frsize as u64))
 }
 
-/// Asks the allocator to give what is free in its heaps back to the system: it keeps what was freed in small pieces, and
-/// what lies below something that lives. Cost: in proportion to the free pieces.
+/// Asks the allocator to return the free memory in its heaps to the system: it keeps memory that was freed in
+/// small pieces, and memory below a live allocation. Cost: in proportion to the free pieces.
 pub(crate) fn return_free_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: it takes a number, locks the allocator's heaps in turn, and touches nothing that is in use.

@@ -342,7 +342,7 @@ impl Index {
         if self.heads.get(low) != Some(&wanted) {
             return low;
         }
-        // Of the fences with this head, those at or before the target.
+        // Binary search among the fences with this head: skip those <= the target.
         let mut high = low + self.heads[low..].partition_point(|head| *head == wanted);
         while low < high {
             let middle = low + (high - low) / 2;

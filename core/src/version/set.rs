@@ -214,8 +214,9 @@ impl VersionSet {
         })
     }
 
-    /// Writes CURRENT again if nothing was ever done after it. The sync of it may have failed in the life that created the
-    /// database: then it may still vanish, and a log without it would look like what is left of a lost database.
+    /// Writes CURRENT again if no edit has followed it. Its sync may have failed in the process that created
+    /// the database. Then CURRENT may still vanish, and a log without it would look like the remains of a lost
+    /// database.
     pub(crate) fn confirm_creation(&self) -> Result<()> {
         match &self.writer {
             Some(writer) if self.log_number == FileNumber(0) => {

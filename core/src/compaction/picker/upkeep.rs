@@ -26,24 +26,24 @@ const FRESH_SHARE: f64 = 0.25;
 const AGE_STEP_MICROS: u64 = 6 * 3600 * 1_000_000;
 /// A smaller amount is not worth waiting for.
 const LEAST_SHARE: f64 = 1.0 / 1024.0;
-/// How many times less is enough where a reader has met a long run of garbage.
+/// The factor by which less is enough after a reader has passed a long run of garbage.
 const HURRY: f64 = 8.0;
 
-/// What upkeep goes by beside the tables.
+/// The inputs of upkeep besides the tables.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment<'a> {
     /// Sequence numbers of readers, ascending; the last is the newest published one.
     pub(crate) visible: &'a [SequenceNumber],
     /// Microseconds since 1970-01-01 UTC.
     pub(crate) wall_micros: u64,
-    /// A user key in a long run of garbage that a reader has met.
+    /// A user key in a long run of garbage that a reader has passed.
     pub(crate) met: Option<&'a [u8]>,
 }
 
 /// The result of [`pick_upkeep`].
 #[derive(Debug, Default)]
 pub(crate) struct Upkeep {
-    /// What pays most.
+    /// The plan that pays most.
     pub(crate) plan: Option<Plan>,
     /// Snapshots whose release is a reason to check again.
     pub(crate) waits_for: Vec<SequenceNumber>,
@@ -200,8 +200,8 @@ fn required_share(candidate: &Candidate, moment: &Moment<'_>) -> f64 {
 }
 
 impl Candidate {
-    /// Estimates what comes of taking `upper` down onto `next`, or of rewriting it in place. `is_bottom`: nothing lies below
-    /// the outputs.
+    /// Estimates the result of moving `upper` down onto `next`, or of rewriting it in place. `is_bottom`: there
+    /// is no data below the outputs.
     fn new(
         level: usize,
         upper: Files,

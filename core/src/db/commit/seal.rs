@@ -17,10 +17,10 @@ use crate::sync::Arc;
 use crate::wal;
 
 impl Commit {
-    /// Starts a new log, and seals the active memtable for a new one unless it is empty.
+    /// Starts a new log. Unless the active memtable is empty, seals it and starts a new one.
     pub(super) fn seal(&self, log: &mut Log) -> Result<()> {
         if log.is_closed {
-            // The directory may be another one's by now.
+            // Another process may have the directory by now.
             return Err(Error::closed("the database"));
         }
         // First: without memory for it nothing has changed.

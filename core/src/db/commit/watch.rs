@@ -20,14 +20,14 @@ use crate::version::LEVELS;
 
 /// From the first write into a memtable, or one look at it, to the next.
 const LOOK_MICROS: u64 = 20 * 1_000_000;
-/// A flush has to give back so many bytes, and this part of all there are.
+/// The least bytes that a flush must free, and the least share of all bytes.
 const LEAST_FREED_BYTES: u64 = 64 << 10;
 const LEAST_FREED_DIVISOR: u64 = 20;
-/// Tombstones for which a memtable is sealed at once when a reader has met a long run of garbage.
+/// With this many tombstones a memtable is sealed at once after a reader has passed a long run of garbage.
 const MET_TOMBSTONES: u64 = 1 << 13;
 
-/// Bytes that a flush of a memtable with these entries may free, about: its log, and what its tombstones hide in tables of
-/// so many bytes and entries.
+/// About how many bytes a flush of a memtable with these entries may free: its log, and the entries that its
+/// tombstones hide in tables with this many bytes and entries.
 fn freed_by_flush(memtable: Sum, log_bytes: u64, table_bytes: u64, table_entries: u64) -> u64 {
     let hidden = memtable.tombstones.min(table_entries);
     let in_tables = u128::from(table_bytes) * u128::from(hidden) / u128::from(table_entries.max(1));
@@ -69,8 +69,8 @@ impl Commit {
         Some(left)
     }
 
-    /// Does what is due: looks at the active memtable, at tables after a snapshot was released, and at both where a reader
-    /// has met a long run of garbage.
+    /// Does the checks that are due: of the active memtable; of tables after the release of a snapshot; of both
+    /// after a reader has passed a long run of garbage.
     pub(in crate::db) fn look_around(&self) {
         self.context.step("the flush thread looks around");
         let was_released = self.order.take_released();

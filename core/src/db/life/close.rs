@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::memtable::Memtable;
 use crate::sync::Arc;
 
-/// What to do with what is not yet in tables.
+/// What to do with writes that are not yet in tables.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::db) enum Unflushed {
     /// Flush it: `close` promises that it survives loss of power.
@@ -56,7 +56,7 @@ impl Database {
         }
         self.let_go();
         if !is_read_only {
-            // What only cursors kept from being deleted.
+            // The tables that only cursors kept from being deleted.
             self.tree.delete_obsolete_tables();
         }
         context.let_go();

@@ -52,7 +52,7 @@ impl Destination {
             Ok(destination)
         });
         if prepared.is_err() && made_mark {
-            // The folder is to be as it was found.
+            // Leave the folder as it was found.
             unmark(&*env, path, is_new);
         }
         prepared
@@ -165,7 +165,7 @@ fn mark(env: &dyn Env, dir: &Path) -> Result<bool> {
     match made {
         Ok(()) => Ok(true),
         Err(error) => {
-            // An empty folder is to be empty again.
+            // Leave an empty folder empty again.
             let _ = env.remove_file(&path);
             Err(error)
         }

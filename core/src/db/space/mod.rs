@@ -86,7 +86,7 @@ impl Space {
         self.reserve.piece()
     }
 
-    /// Whether all that is to be set aside is.
+    /// Whether the reserve is whole.
     #[inline]
     pub(super) fn is_whole(&self) -> bool {
         self.reserve.is_whole()

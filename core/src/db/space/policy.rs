@@ -10,7 +10,7 @@
 use crate::compaction::LARGEST_PLAN_TABLES;
 use crate::env::SMALLEST_UNIT;
 
-/// A disk is roomy if so many times the target is free.
+/// A disk is roomy if this many times the target is free.
 const ROOMY_FACTOR: u64 = 4;
 /// The least disk space of a file.
 const FILE_BYTES: u64 = 4 << 10;
@@ -18,7 +18,7 @@ const FILE_BYTES: u64 = 4 << 10;
 /// flushes after the next open.
 const LEFT_BYTES: u64 = 2 * SMALLEST_UNIT;
 
-/// What may need space, in bytes.
+/// The possible needs for space, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::db) struct Needs {
     /// All memtables.
@@ -50,7 +50,7 @@ pub(super) struct Plan {
     pub(super) is_roomy: bool,
 }
 
-/// What to set aside on a disk that has `free` bytes beside the reserve.
+/// How much to reserve on a disk with `free` bytes besides the reserve.
 pub(super) fn plan(free: u64, needs: Needs, sizes: Sizes) -> Plan {
     let flushing = (sizes.piece + needs.unflushed).saturating_add(needs.coming);
     let needed = flushing.saturating_add(needs.largest_compaction);
@@ -180,7 +180,7 @@ mod tests {
             left(&[FILE_BYTES; 9], 1 << 20),
             LEFT_BYTES + 20 * FILE_BYTES
         );
-        // Where tables are to be small, there are as many again.
+        // If tables must be small, the number doubles.
         assert_eq!(
             left(&[FILE_BYTES; 9], FILE_BYTES),
             LEFT_BYTES + 36 * FILE_BYTES

@@ -33,15 +33,15 @@ pub(in crate::db) enum Found<'a> {
     InTable(TableEntry<'a>),
 }
 
-/// A point lookup, which is fed entries of its key (LOOKUP-1). Most are done with the first; one that gathers goes on to older
-/// ones.
+/// A point lookup, which gets the entries of its key (LOOKUP-1). Most are done with the first; one that
+/// collects entries continues with older ones.
 pub(in crate::db) trait Lookup {
     type Answer;
 
     /// Takes an entry, whose kind is in the trailer; returns the result if the lookup is done.
     fn feed(&mut self, trailer: Trailer, value: Found<'_>) -> ControlFlow<Result<Self::Answer>>;
 
-    /// Its answer if there are no more entries.
+    /// Its result if there are no more entries.
     fn end(self) -> Result<Self::Answer>;
 }
 
@@ -99,7 +99,7 @@ impl Found<'_> {
 }
 
 impl Tree {
-    /// What `lookup` answers for `key`.
+    /// The result of `lookup` for `key`.
     pub(in crate::db) fn get<L: Lookup>(
         &self,
         key: &[u8],
@@ -228,7 +228,7 @@ impl Tree {
     }
 }
 
-/// What `lookup` answers that is fed what there is of `key` at or after `target` (LOOKUP-1).
+/// The result of `lookup` for the entries of `key` at or after `target` (LOOKUP-1).
 // All of it is a part of its callers: a value is large to move.
 #[inline(always)]
 fn look_up<L: Lookup, A: Access>(
@@ -253,8 +253,8 @@ fn look_up<L: Lookup, A: Access>(
     }
 }
 
-/// Feeds `lookup` an entry of a table, and keeps its answer.
-// Called where an entry may be met, which is in several places: once in the code.
+/// Passes an entry of a table to `lookup`, and keeps its result.
+// Called in the several places where an entry may be found, so that the code exists once.
 #[inline(never)]
 fn feed_entry<L: Lookup>(
     lookup: &mut L,
@@ -271,7 +271,8 @@ fn feed_entry<L: Lookup>(
     }
 }
 
-/// Feeds `lookup` what the memtables hold, newest first: its answer, or where it goes on in the tables.
+/// Passes the memtables' entries to `lookup`, newest first; returns its result, or the point from which it
+/// continues in the tables.
 #[inline(always)]
 fn feed_memtables<L: Lookup>(
     superversion: &SuperVersion,

@@ -91,7 +91,7 @@ pub(super) struct Ground {
     pub(super) locks: Family,
 }
 
-/// What opening has found for a tree.
+/// The state that opening found for a tree.
 pub(super) struct Grown {
     pub(super) superversion: SuperVersion,
     pub(super) versions: Arc<Lock<VersionSet>>,
@@ -164,7 +164,7 @@ impl Tree {
         &self.block_cache
     }
 
-    /// What cursors ring that meet a long run of garbage.
+    /// The alarm that cursors ring after a long run of garbage.
     pub(super) fn met(&self) -> Arc<Alarm> {
         Arc::clone(&self.met)
     }
@@ -213,7 +213,7 @@ impl Tree {
         active
     }
 
-    /// Replaces the superversion. The caller drops what is returned after it has released `state`.
+    /// Replaces the superversion. The caller drops the returned one after it has released `state`.
     #[must_use = "drop it after releasing the lock"]
     fn show(&self, _state: &mut Locked<'_, State>, next: SuperVersion) -> Arc<SuperVersion> {
         debug_assert!(

@@ -50,8 +50,8 @@ impl Tree {
         largest_compaction(upper, deeper, self.context.options().target_file_size)
     }
 
-    /// Sets aside again what is needed or, on a full disk, what there is, after work that has changed both. The next
-    /// put will see if that is too little.
+    /// After work that changed the need and the free space: reserves the needed space again or, on a full disk,
+    /// all free space. The next put checks whether that is enough.
     pub(in crate::db) fn adjust_reserve(&self) {
         if let Err(error) = self.hold_reserve(0, true) {
             self.context.note(format_args!("{error}"));

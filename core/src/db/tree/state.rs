@@ -12,7 +12,8 @@ use crate::version::Version;
 #[derive(Default)]
 pub(in crate::db) struct State {
     pub(in crate::db) running: Vec<RunningCompaction>,
-    /// Tables that no compaction takes any more, because one with them did not add up or met damage, each with why.
+    /// Tables that compactions skip, because one with them did not add up or found damage, each with the
+    /// reason.
     pub(in crate::db) set_aside: Vec<(FileNumber, Error)>,
     /// How many threads change files beside those of running compactions and of the background; `close` waits for them.
     pub(in crate::db) tidying: usize,

@@ -18,7 +18,7 @@ use crate::sync::{Arc, RwLock};
 const SECTOR_BYTES: u64 = 512;
 const PAGE_BYTES: u64 = 4096;
 
-/// What becomes of the changes of one file, or of one directory's names, that no sync has covered.
+/// The fate of the unsynced changes of one file, or of one directory's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Loss {
     /// All arrive.

@@ -127,7 +127,7 @@ impl<'a, 'o> Replay<'a, 'o> {
         self.tables
     }
 
-    /// Notes what is missing before the log at `path`, or that it does not follow what was replayed.
+    /// Reports what is missing before the log at `path`, or that the log does not follow the replayed ones.
     fn note_place(&mut self, path: &Path, predecessor: Predecessor) {
         if predecessor.number.0 == 0 {
             return;
@@ -178,7 +178,7 @@ impl<'a, 'o> Replay<'a, 'o> {
         Ok(())
     }
 
-    /// Notes what is missing before the record that follows number `last`.
+    /// Reports what is missing before the record that follows number `last`.
     fn close_gap(&mut self, open: &mut Option<Loss>, last: Option<SequenceNumber>) {
         if let Some(mut loss) = open.take() {
             loss.last_sequence = last;

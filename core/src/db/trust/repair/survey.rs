@@ -30,7 +30,7 @@ pub(super) struct Survey<'a> {
 }
 
 impl<'a> Survey<'a> {
-    /// Of the tables in `from`, of which the manifest says that much. `report` gets what cannot be read.
+    /// Surveys the tables in `from`, given the manifest's facts about them. Unreadable parts go to `report`.
     pub(super) fn new(
         env: &'a dyn Env,
         from: &'a Path,
@@ -91,7 +91,7 @@ impl<'a> Survey<'a> {
         Ok(tables)
     }
 
-    /// Looks at a table of which the manifest says `info`; what can be read of it.
+    /// Surveys a table, given its `info` in the manifest; returns what can be read of it.
     fn table(&mut self, path: &Path, info: Option<&TableInfo>) -> Result<Option<SalvagedTable>> {
         let known = info.map(|info| Known {
             file_id: info.file_id,

@@ -45,7 +45,8 @@ use crate::sync::Arc;
 const REPORT_BYTES: u64 = 1 << 20;
 /// How often a table is read by itself: its raw bytes, and one walk each of READS-1.
 const READS_OF_A_TABLE: u64 = 4;
-/// How often all tables are read together: the merge, and a cursor each way. Gets and seeks are few beside them.
+/// How often all tables are read together: by the merge, and by a cursor in each direction. Gets and seeks are
+/// few in comparison.
 const READS_OF_ALL: u64 = 3;
 
 /// Called with the progress of a verification; may end it.
@@ -87,7 +88,7 @@ struct Walk<'a> {
     at: VerifyProgress,
     /// `bytes_done` when progress was last reported.
     told: u64,
-    /// What tables and memtables hold, each walked by itself.
+    /// The sums of tables and memtables, each walked by itself.
     held: Walked,
     /// VERIFY-5: whether all of that could be read.
     is_comparable: bool,
@@ -110,7 +111,7 @@ impl Moment {
 impl Walk<'_> {
     fn everything(&mut self) -> Result<ControlFlow<()>> {
         let database = self.database;
-        // In this order, so that a write that is flushed in between is met twice rather than never.
+        // In this order, so that a write flushed in between is seen twice rather than never.
         let logs = database.logs()?;
         let oldest = database.order.pin_oldest();
         let snapshot = database.order.pin();
@@ -153,7 +154,8 @@ impl Walk<'_> {
         self.tell()
     }
 
-    /// Notes damage met in `file`; an error that is none ends the verification (VERIFY-3).
+    /// Records the damage that `error` reports in `file`; an error that is not damage ends the verification
+    /// (VERIFY-3).
     fn damage(&mut self, file: &Path, offset: u64, error: Error) -> Result<()> {
         // After close anything may be missing.
         self.database.context.check_open()?;
@@ -167,12 +169,13 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Notes that a way of reading does not find in `file` what is there.
+    /// Records that some way of reading `file` does not find an entry that is there.
     fn misread(&mut self, file: &Path, what: impl Into<String>) -> Result<()> {
         self.damage(file, 0, Error::unaccounted(what))
     }
 
-    /// The outcome of opening `file`, or of reading it as users do; `None` if that met damage, which is noted.
+    /// The result of opening `file`, or of reading it through the public paths; `None` if there was damage,
+    /// which is then recorded.
     fn noted<T>(&mut self, file: &Path, outcome: Result<T>) -> Result<Option<T>> {
         match outcome {
             Ok(read) => Ok(Some(read)),
@@ -183,7 +186,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Goes on by `bytes`, reporting now and then.
+    /// Advances by `bytes`, and reports from time to time.
     fn advance(&mut self, bytes: u64) -> Result<ControlFlow<()>> {
         self.at.bytes_done += bytes;
         if self.at.bytes_done - self.told < REPORT_BYTES {

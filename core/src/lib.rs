@@ -91,5 +91,7 @@ pub use memory::{copy_of, reserve, room_ahead, room_for};
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub use memtable::MeasuredMemtable;
+#[doc(hidden)]
+pub use options::{Accepts, Declared};
 pub use options::{InfoLog, IterOptions, Options, ReadOptions, WriteOptions};
 pub use snapshot::Snapshot;

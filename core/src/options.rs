@@ -1,4 +1,4 @@
-//! Options: names, units, defaults and valid ranges, in one table.
+//! Options: names, units, defaults and valid ranges, in one table, which is `options/table.rs`.
 //!
 //! The snake_case names are the same in every language. [`Options::set`] takes them as text, the builder
 //! methods as values; both keep a number as it is and [`Options::validate`], which every open calls, refuses
@@ -6,17 +6,20 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use crate::compression::Compression;
-use crate::env::{Env, OsEnv};
+use self::table::TABLE;
+use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::snapshot::Snapshot;
 use crate::sync::Arc;
 
-const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
-const GIB: u64 = 1 << 30;
+mod setting;
+mod table;
+
+pub use self::table::Options;
+#[doc(hidden)]
+pub use self::table::{Accepts, Declared};
+
 /// Names that are offered for one that is unknown.
 const MOST_NEAR: usize = 3;
 /// Bytes of a name or value given as text: more than the longest path that any system takes.
@@ -35,315 +38,24 @@ pub enum InfoLog {
     File(PathBuf),
 }
 
-/// How to open a database. Every field has a default that suits most uses; docs/tuning.md says which to touch.
-///
-/// ```
-/// let mut options = aidb::Options::new().write_buffer_size(16 << 20);
-/// options.set("block_cache_size", "256MiB")?;
-/// assert_eq!(options.get("write_buffer_size")?, "16777216");
-/// # Ok::<(), aidb::Error>(())
-/// ```
-#[derive(Clone)]
-pub struct Options {
-    pub(crate) create_if_missing: bool,
-    pub(crate) error_if_exists: bool,
-    pub(crate) read_only: bool,
-    pub(crate) write_buffer_size: u64,
-    pub(crate) block_cache_size: u64,
-    pub(crate) block_size: u64,
-    pub(crate) block_restart_interval: u64,
-    pub(crate) compression: Compression,
-    pub(crate) bloom_bits_per_key: u64,
-    pub(crate) max_open_files: u64,
-    pub(crate) level0_compaction_trigger: u64,
-    pub(crate) level_base_size: u64,
-    pub(crate) level_size_multiplier: u64,
-    pub(crate) target_file_size: u64,
-    pub(crate) background_threads: u64,
-    pub(crate) lock_timeout_millis: u64,
-    pub(crate) info_log: InfoLog,
-    pub(crate) info_log_file_size: u64,
-    pub(crate) info_log_files: u64,
-    pub(crate) env: Arc<dyn Env>,
-    pub(crate) manual_background: bool,
-    /// What the caller calls options, where that is not what core calls them.
-    spellings: Vec<(&'static str, String)>,
-    /// See `db/context.rs`.
-    #[cfg(test)]
-    pub(crate) step_hook: Option<Arc<dyn Fn(&'static str) + Send + Sync>>,
-}
-
-/// What an option accepts, for messages and documents.
-enum Accepts {
-    Flag,
-    Size { smallest: u64, largest: u64 },
-    Count { smallest: u64, largest: u64 },
-    Millis { largest: u64 },
-    Compression,
-    InfoLog,
-}
-
-/// Name and range of every option, in the order of the documents.
-const TABLE: [(&str, Accepts); 19] = [
-    ("create_if_missing", Accepts::Flag),
-    ("error_if_exists", Accepts::Flag),
-    ("read_only", Accepts::Flag),
-    (
-        "write_buffer_size",
-        Accepts::Size {
-            smallest: 4 * KIB,
-            largest: 16 * GIB,
-        },
-    ),
-    (
-        "block_cache_size",
-        Accepts::Size {
-            smallest: 0,
-            largest: 1024 * GIB,
-        },
-    ),
-    (
-        "block_size",
-        Accepts::Size {
-            smallest: 128,
-            largest: 16 * MIB,
-        },
-    ),
-    (
-        "block_restart_interval",
-        Accepts::Count {
-            smallest: 1,
-            largest: 1024,
-        },
-    ),
-    ("compression", Accepts::Compression),
-    (
-        "bloom_bits_per_key",
-        Accepts::Count {
-            smallest: 0,
-            largest: 32,
-        },
-    ),
-    (
-        "max_open_files",
-        Accepts::Count {
-            smallest: 0,
-            largest: 1 << 20,
-        },
-    ),
-    (
-        "level0_compaction_trigger",
-        Accepts::Count {
-            smallest: 1,
-            largest: 64,
-        },
-    ),
-    (
-        "level_base_size",
-        Accepts::Size {
-            smallest: 4 * KIB,
-            largest: 1024 * GIB,
-        },
-    ),
-    (
-        "level_size_multiplier",
-        Accepts::Count {
-            smallest: 2,
-            largest: 100,
-        },
-    ),
-    (
-        "target_file_size",
-        Accepts::Size {
-            smallest: 4 * KIB,
-            largest: 64 * GIB,
-        },
-    ),
-    (
-        "background_threads",
-        Accepts::Count {
-            smallest: 1,
-            largest: 64,
-        },
-    ),
-    (
-        "lock_timeout",
-        Accepts::Millis {
-            largest: 24 * 3600 * 1000,
-        },
-    ),
-    ("info_log", Accepts::InfoLog),
-    (
-        "info_log_file_size",
-        Accepts::Size {
-            smallest: 0,
-            largest: 1024 * GIB,
-        },
-    ),
-    (
-        "info_log_files",
-        Accepts::Count {
-            smallest: 1,
-            largest: 1000,
-        },
-    ),
-];
-
 impl Options {
-    /// The defaults.
-    pub fn new() -> Options {
-        Options {
-            create_if_missing: true,
-            error_if_exists: false,
-            read_only: false,
-            write_buffer_size: 64 * MIB,
-            block_cache_size: 256 * MIB,
-            block_size: 4 * KIB,
-            block_restart_interval: 16,
-            compression: Compression::Snappy,
-            bloom_bits_per_key: 10,
-            max_open_files: 0,
-            level0_compaction_trigger: 4,
-            level_base_size: 256 * MIB,
-            level_size_multiplier: 10,
-            target_file_size: 64 * MIB,
-            background_threads: 2,
-            lock_timeout_millis: 0,
-            info_log: InfoLog::None,
-            info_log_file_size: 16 * MIB,
-            info_log_files: 4,
-            env: Arc::new(OsEnv::new()),
-            manual_background: false,
-            spellings: Vec::new(),
-            #[cfg(test)]
-            step_hook: None,
-        }
-    }
-
     /// The names of all options, in the order of the documents.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        TABLE.iter().map(|(name, _)| *name)
+        TABLE.iter().map(|declared| declared.name)
     }
 
-    /// Creates the database if the directory is missing or empty. Default: true.
-    pub fn create_if_missing(mut self, yes: bool) -> Self {
-        self.create_if_missing = yes;
-        self
+    /// The table of options, in the order of the documents.
+    #[doc(hidden)]
+    pub fn declared() -> &'static [Declared] {
+        TABLE
     }
 
-    /// Refuses to open a database that exists. Default: false.
-    pub fn error_if_exists(mut self, yes: bool) -> Self {
-        self.error_if_exists = yes;
-        self
-    }
-
-    /// Opens without writing anything: shares the directory with other readers, refuses a writer. Default: false.
-    pub fn read_only(mut self, yes: bool) -> Self {
-        self.read_only = yes;
-        self
-    }
-
-    /// Bytes of the memtable before it is sealed and flushed (4 KiB to 16 GiB). Up to three are held at once.
-    /// Default: 64 MiB.
-    pub fn write_buffer_size(mut self, bytes: u64) -> Self {
-        self.write_buffer_size = bytes;
-        self
-    }
-
-    /// Bytes of data blocks kept in memory (0 to 1 TiB; 0 keeps none). Default: 256 MiB.
-    pub fn block_cache_size(mut self, bytes: u64) -> Self {
-        self.block_cache_size = bytes;
-        self
-    }
-
-    /// Bytes of a data block before compression (128 to 16 MiB): larger blocks compress better and scan faster,
-    /// smaller ones cost less per get. Default: 4 KiB.
-    pub fn block_size(mut self, bytes: u64) -> Self {
-        self.block_size = bytes;
-        self
-    }
-
-    /// Entries between two whole keys in a block (1 to 1024). Default: 16.
-    pub fn block_restart_interval(mut self, entries: u64) -> Self {
-        self.block_restart_interval = entries;
-        self
-    }
-
-    /// The codec of new blocks; old ones stay readable. Default: Snappy.
-    pub fn compression(mut self, codec: Compression) -> Self {
-        self.compression = codec;
-        self
-    }
-
-    /// Bloom filter bits per key of new tables (0 to 32; 0 builds none). 10 bits let 1 % of absent keys through
-    /// to the disk. Default: 10.
-    pub fn bloom_bits_per_key(mut self, bits: u64) -> Self {
-        self.bloom_bits_per_key = bits;
-        self
-    }
-
-    /// Tables kept open at once (0 to 1,048,576). Default: 0, half of what the process may open.
-    pub fn max_open_files(mut self, files: u64) -> Self {
-        self.max_open_files = files;
-        self
-    }
-
-    /// Tables in level 0 that start a compaction (1 to 64). Default: 4.
-    pub fn level0_compaction_trigger(mut self, files: u64) -> Self {
-        self.level0_compaction_trigger = files;
-        self
-    }
-
-    /// Bytes of level 1 before it is compacted into level 2 (4 KiB to 1 TiB). Default: 256 MiB.
-    pub fn level_base_size(mut self, bytes: u64) -> Self {
-        self.level_base_size = bytes;
-        self
-    }
-
-    /// How many times larger each level is than the one above (2 to 100). Default: 10.
-    pub fn level_size_multiplier(mut self, factor: u64) -> Self {
-        self.level_size_multiplier = factor;
-        self
-    }
-
-    /// Bytes of a table before a compaction starts the next one (4 KiB to 64 GiB). Default: 64 MiB.
-    pub fn target_file_size(mut self, bytes: u64) -> Self {
-        self.target_file_size = bytes;
-        self
-    }
-
-    /// Compaction threads (1 to 64), beside one thread that flushes. Default: 2.
-    pub fn background_threads(mut self, threads: u64) -> Self {
-        self.background_threads = threads;
-        self
-    }
-
-    /// How long to wait for another opener to let the database go, in whole milliseconds (up to a day).
-    /// Default: zero, answer `Locked` at once.
-    pub fn lock_timeout(mut self, timeout: Duration) -> Self {
-        self.lock_timeout_millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        self
-    }
-
-    /// Where the database writes what it does, a line per event. A line that cannot be written is dropped. Several
-    /// databases and processes may share a file, and anybody may rename, empty or remove it. A file of the engine's own, by
-    /// whatever path, is refused when the database is opened. Default: nowhere.
-    pub fn info_log(mut self, log: InfoLog) -> Self {
-        self.info_log = log;
-        self
-    }
-
-    /// Bytes of the info log's file (0 to 1 TiB) before it is renamed to its name with `.1` after it, and a new one begun;
-    /// 0: never. Default: 16 MiB.
-    pub fn info_log_file_size(mut self, bytes: u64) -> Self {
-        self.info_log_file_size = bytes;
-        self
-    }
-
-    /// Files of the info log that are kept, renamed ones included (1 to 1000). With 1 a full file is emptied. Default: 4.
-    pub fn info_log_files(mut self, files: u64) -> Self {
-        self.info_log_files = files;
-        self
+    /// What the option `name` accepts.
+    ///
+    /// Errors: as for [`Options::get`].
+    #[doc(hidden)]
+    pub fn accepts(name: &str) -> Result<&'static Accepts> {
+        Ok(&lookup(name)?.accepts)
     }
 
     /// The environment to reach files, clock and threads through. Default: the operating system.
@@ -365,7 +77,7 @@ impl Options {
     /// Errors: as for [`Options::get`].
     #[doc(hidden)]
     pub fn spell(&mut self, name: &str, spelling: &str) -> Result<()> {
-        let (name, _) = lookup(name)?;
+        let name = lookup(name)?.name;
         self.spellings.retain(|(known, _)| *known != name);
         self.spellings.push((name, spelling.to_owned()));
         Ok(())
@@ -389,50 +101,20 @@ impl Options {
     /// Errors: `InvalidArgument` for an unknown name (the message has up to three near ones) or a value out of its range
     /// (the message says the range); the options are unchanged then.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
-        let (name, accepts) = lookup(name)?;
-        let shown = self.spelling(name);
+        let declared = lookup(name)?;
+        let (shown, accepts) = (self.spelling(declared.name), &declared.accepts);
         if value.len() > MOST_TEXT_BYTES {
             // A message that repeats it, or a copy as a path, would take as much memory again.
             return Err(Error::invalid_argument(format!(
-                "option {shown}: a text of {} bytes is too long: {accepts}",
+                "option {shown}: a text of {} bytes is too long: expected {accepts}",
                 value.len()
             )));
         }
-        let refusal = Error::invalid_argument(format!("option {shown} = {value:?}: {accepts}"));
-        let refuse = || refusal;
-        let number = match accepts {
-            Accepts::Size { .. } => parse_size(value),
-            _ => value.trim().parse().ok(),
-        };
-        match accepts {
-            Accepts::Flag => {
-                let flag = match value {
-                    "true" | "1" | "yes" | "on" => true,
-                    "false" | "0" | "no" | "off" => false,
-                    _ => return Err(refuse()),
-                };
-                match name {
-                    "create_if_missing" => self.create_if_missing = flag,
-                    "error_if_exists" => self.error_if_exists = flag,
-                    _ => self.read_only = flag,
-                }
-            }
-            Accepts::Compression => {
-                self.compression = Compression::from_name(value).ok_or_else(refuse)?;
-            }
-            Accepts::InfoLog => {
-                self.info_log = match value {
-                    // No path, and perhaps a variable that was never set.
-                    "" => return Err(refuse()),
-                    "none" => InfoLog::None,
-                    "stderr" => InfoLog::Stderr,
-                    path => InfoLog::File(PathBuf::from(path)),
-                };
-            }
-            Accepts::Size { .. } | Accepts::Count { .. } | Accepts::Millis { .. } => {
-                let in_range = number.filter(|number| accepts.contains(*number));
-                *self.number(name) = in_range.ok_or_else(refuse)?;
-            }
+        if !(declared.setting_mut)(self).set(value, accepts) {
+            let shown = self.spelling(declared.name);
+            return Err(Error::invalid_argument(format!(
+                "option {shown} = {value:?}: expected {accepts}"
+            )));
         }
         Ok(())
     }
@@ -441,37 +123,27 @@ impl Options {
     ///
     /// Errors: `InvalidArgument` for an unknown name.
     pub fn get(&self, name: &str) -> Result<String> {
-        let (name, _) = lookup(name)?;
-        Ok(match name {
-            "create_if_missing" => self.create_if_missing.to_string(),
-            "error_if_exists" => self.error_if_exists.to_string(),
-            "read_only" => self.read_only.to_string(),
-            "compression" => self.compression.name().to_string(),
-            "info_log" => match &self.info_log {
-                InfoLog::None => "none".to_string(),
-                InfoLog::Stderr => "stderr".to_string(),
-                InfoLog::File(path) => path.display().to_string(),
-            },
-            _ => self.clone().number(name).to_string(),
-        })
+        Ok((lookup(name)?.setting)(self).text())
     }
 
     /// Refuses values out of their range and combinations that cannot work.
     ///
     /// Errors: `InvalidArgument`, naming the option and its range.
     pub fn validate(&self) -> Result<()> {
-        let mut copy = self.clone();
-        for (name, accepts) in &TABLE {
-            if matches!(
-                accepts,
-                Accepts::Flag | Accepts::Compression | Accepts::InfoLog
-            ) {
+        for Declared {
+            name,
+            accepts,
+            setting,
+            ..
+        } in TABLE
+        {
+            let number = setting(self).number();
+            let Some((value, range)) = number.zip(accepts.range()) else {
                 continue;
-            }
-            let value = *copy.number(name);
-            if !accepts.contains(value) {
+            };
+            if !range.contains(&value) {
                 return Err(Error::invalid_argument(format!(
-                    "option {} = {value}: {accepts}",
+                    "option {} = {value}: expected {accepts}",
                     self.spelling(name)
                 )));
             }
@@ -484,27 +156,6 @@ impl Options {
             )));
         }
         Ok(())
-    }
-
-    /// The field of a numeric option.
-    fn number(&mut self, name: &str) -> &mut u64 {
-        match name {
-            "write_buffer_size" => &mut self.write_buffer_size,
-            "block_cache_size" => &mut self.block_cache_size,
-            "block_size" => &mut self.block_size,
-            "block_restart_interval" => &mut self.block_restart_interval,
-            "bloom_bits_per_key" => &mut self.bloom_bits_per_key,
-            "max_open_files" => &mut self.max_open_files,
-            "level0_compaction_trigger" => &mut self.level0_compaction_trigger,
-            "level_base_size" => &mut self.level_base_size,
-            "level_size_multiplier" => &mut self.level_size_multiplier,
-            "target_file_size" => &mut self.target_file_size,
-            "background_threads" => &mut self.background_threads,
-            "lock_timeout" => &mut self.lock_timeout_millis,
-            "info_log_file_size" => &mut self.info_log_file_size,
-            "info_log_files" => &mut self.info_log_files,
-            _ => unreachable!("TABLE lists no other numeric option"),
-        }
     }
 }
 
@@ -519,20 +170,16 @@ pub(crate) struct OnOneLine<'a>(pub(crate) &'a Options);
 
 impl fmt::Display for OnOneLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (mut own, mut defaults) = (self.0.clone(), Options::new());
+        let defaults = Options::new();
         let (mut chosen, mut left) = (String::new(), String::new());
-        for (name, accepts) in &TABLE {
-            let text = |options: &mut Options| match accepts {
-                Accepts::Size { .. } => size_text(*options.number(name)),
-                _ => options.get(name).unwrap_or_default(),
-            };
-            let (value, default) = (text(&mut own), text(&mut defaults));
+        for declared in TABLE {
+            let (value, default) = (declared.shown(self.0), declared.shown(&defaults));
             let out = if value == default {
                 &mut left
             } else {
                 &mut chosen
             };
-            *out += &format!(" {}={value}", self.0.spelling(name));
+            *out += &format!(" {}={value}", self.0.spelling(declared.name));
         }
         if chosen.is_empty() {
             chosen.push_str(" nothing but defaults");
@@ -544,18 +191,17 @@ impl fmt::Display for OnOneLine<'_> {
 /// A line per option, for a person: its value with a unit, and what the default would be where it is another.
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut defaults = Options::new();
-        let mut own = self.clone();
-        for (name, accepts) in &TABLE {
-            let text = |options: &mut Options| match accepts {
-                Accepts::Size { .. } => size_text(*options.number(name)),
-                Accepts::Millis { .. } => format!("{} ms", options.number(name)),
-                _ => options.get(name).unwrap_or_default(),
+        let defaults = Options::new();
+        for declared in TABLE {
+            let unit = match declared.accepts {
+                Accepts::Millis(_) => " ms",
+                _ => "",
             };
-            let (value, default) = (text(&mut own), text(&mut defaults));
+            let (name, value) = (declared.name, declared.shown(self));
+            let default = declared.shown(&defaults);
             match value == default {
-                true => writeln!(f, "{name:<26}{value}")?,
-                false => writeln!(f, "{name:<26}{value} (default {default})")?,
+                true => writeln!(f, "{name:<26}{value}{unit}")?,
+                false => writeln!(f, "{name:<26}{value}{unit} (default {default}{unit})")?,
             }
         }
         Ok(())
@@ -565,52 +211,17 @@ impl fmt::Display for Options {
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Options");
-        for name in Options::names() {
-            out.field(name, &self.get(name).unwrap_or_default());
+        for declared in TABLE {
+            out.field(declared.name, &(declared.setting)(self).text());
         }
         out.finish()
     }
 }
 
-impl Accepts {
-    /// Whether a number is in range; what is not a number has no range.
-    fn contains(&self, value: u64) -> bool {
-        match self {
-            Accepts::Size { smallest, largest } | Accepts::Count { smallest, largest } => {
-                (*smallest..=*largest).contains(&value)
-            }
-            Accepts::Millis { largest } => value <= *largest,
-            Accepts::Flag | Accepts::Compression | Accepts::InfoLog => true,
-        }
-    }
-}
-
-impl fmt::Display for Accepts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Accepts::Flag => write!(f, "expected true or false"),
-            Accepts::Size { smallest, largest } => {
-                write!(
-                    f,
-                    "expected a size from {} to {}",
-                    size_text(*smallest),
-                    size_text(*largest)
-                )
-            }
-            Accepts::Count { smallest, largest } => {
-                write!(f, "expected a whole number from {smallest} to {largest}")
-            }
-            Accepts::Millis { largest } => write!(f, "expected milliseconds from 0 to {largest}"),
-            Accepts::Compression => write!(f, "expected none, snappy, lz4 or zstd"),
-            Accepts::InfoLog => write!(f, "expected none, stderr or a path"),
-        }
-    }
-}
-
 /// The table's row of `name`, or an error with names near it.
-fn lookup(name: &str) -> Result<(&'static str, &'static Accepts)> {
-    if let Some((name, accepts)) = TABLE.iter().find(|(known, _)| *known == name) {
-        return Ok((name, accepts));
+fn lookup(name: &str) -> Result<&'static Declared> {
+    if let Some(declared) = TABLE.iter().find(|declared| declared.name == name) {
+        return Ok(declared);
     }
     if name.len() > MOST_TEXT_BYTES {
         return Err(Error::invalid_argument(format!(
@@ -663,65 +274,6 @@ fn edit_distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
-}
-
-/// `64MiB`, `64 mib`, `64M`, `64MB` (10^6), `4096`, `1.5GiB`; `None` if it is no size, no whole number of bytes, or beyond
-/// 64 bits.
-fn parse_size(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let split = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kib" => KIB,
-        "kb" => 1000,
-        "m" | "mib" => MIB,
-        "mb" => 1_000_000,
-        "g" | "gib" => GIB,
-        "gb" => 1_000_000_000,
-        "t" | "tib" => 1024 * GIB,
-        "tb" => 1_000_000_000_000,
-        _ => return None,
-    };
-    if let Ok(whole) = number.parse::<u64>() {
-        return whole.checked_mul(factor);
-    }
-    if factor == 1 {
-        // There is no part of a byte.
-        return None;
-    }
-    let (whole, fraction) = number.split_once('.')?;
-    let whole: u64 = match whole {
-        "" if fraction.is_empty() => return None,
-        "" => 0,
-        whole => whole.parse().ok()?,
-    };
-    // In integers, from the last digit on: the sum is whole bytes only if each step is.
-    let mut part = 0;
-    for digit in fraction.chars().rev() {
-        part += u64::from(digit.to_digit(10)?) * factor;
-        if !part.is_multiple_of(10) {
-            return None;
-        }
-        part /= 10;
-    }
-    whole.checked_mul(factor)?.checked_add(part)
-}
-
-fn size_text(bytes: u64) -> String {
-    for (factor, unit) in [
-        (1024 * GIB, "TiB"),
-        (GIB, "GiB"),
-        (MIB, "MiB"),
-        (KIB, "KiB"),
-    ] {
-        if bytes >= factor && bytes.is_multiple_of(factor) {
-            return format!("{}{unit}", bytes / factor);
-        }
-    }
-    format!("{bytes}")
 }
 
 /// How one write is made.
@@ -913,7 +465,10 @@ impl Default for IterOptions {
 
 #[cfg(test)]
 mod tests {
+    use super::setting::parse_size;
     use super::*;
+    use std::time::Duration;
+
     use crate::error::ErrorKind;
 
     #[test]
@@ -935,7 +490,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line}: {text}");
         }
-        assert_eq!(options.lock_timeout_millis, 250);
+        assert_eq!(options.lock_timeout, Duration::from_millis(250));
         options.set("info_log", "/tmp/log").unwrap();
         assert_eq!(options.info_log, InfoLog::File(PathBuf::from("/tmp/log")));
     }
@@ -944,11 +499,11 @@ mod tests {
     fn sizes_take_units() {
         for (text, bytes) in [
             ("4096", 4096),
-            ("64MiB", 64 * MIB),
-            ("64 mib", 64 * MIB),
+            ("64MiB", 64 << 20),
+            ("64 mib", 64 << 20),
             ("1GB", 1_000_000_000),
             ("1.5KiB", 1536),
-            ("16k", 16 * KIB),
+            ("16k", 16 << 10),
         ] {
             assert_eq!(parse_size(text), Some(bytes), "{text}");
         }
@@ -1016,7 +571,7 @@ mod tests {
             text.starts_with("nothing but defaults; defaults: create_if_missing=true "),
             "{text}"
         );
-        let mut options = Options::new().read_only(true).block_size(8 * KIB);
+        let mut options = Options::new().read_only(true).block_size(8 << 10);
         options.set("info_log", "/tmp/log").unwrap();
         let text = OnOneLine(&options).to_string();
         let (chosen, defaults) = text.split_once("; defaults: ").unwrap();

@@ -3,7 +3,7 @@
 use std::ffi::{CString, c_char};
 use std::sync::Arc;
 
-use aidb::{Error, Options, Result};
+use aidb::{Accepts, Error, Options, Result};
 use arc_swap::ArcSwapOption;
 use parking_lot::RwLock;
 
@@ -73,17 +73,10 @@ pub unsafe extern "C-unwind" fn aidb_options_set_number(
     value: u64,
     error: *mut *mut aidb_error,
 ) -> aidb_status {
-    let is_number = |text: &str| text.parse::<u64>().is_ok();
+    let is_number = |accepts: &Accepts| accepts.range().is_some();
+    let value = value.to_string();
     // SAFETY: the caller keeps the contract above for each pointer.
-    unsafe {
-        set_typed(
-            options,
-            name,
-            &value.to_string(),
-            ("a number", is_number),
-            error,
-        )
-    }
+    unsafe { set_typed(options, name, &value, ("a number", is_number), error) }
 }
 
 /// Sets an option that is a flag.
@@ -98,12 +91,12 @@ pub unsafe extern "C-unwind" fn aidb_options_set_flag(
     error: *mut *mut aidb_error,
 ) -> aidb_status {
     let value = if value != 0 { "true" } else { "false" };
-    let is_flag = |text: &str| text == "true" || text == "false";
+    let is_flag = |accepts: &Accepts| matches!(accepts, Accepts::Flag);
     // SAFETY: the caller keeps the contract above for each pointer.
     unsafe { set_typed(options, name, value, ("a flag", is_flag), error) }
 }
 
-/// Sets an option whose present value must be of the type that `expected` names and recognises.
+/// Sets an option, which must be of the type that `expected` names and recognises.
 ///
 /// # Safety
 /// `name` is NULL or a zero-terminated string; `error` is NULL or a place for a pointer.
@@ -111,7 +104,7 @@ unsafe fn set_typed(
     options: *mut aidb_options,
     name: *const c_char,
     value: &str,
-    expected: (&str, impl Fn(&str) -> bool),
+    expected: (&str, impl Fn(&Accepts) -> bool),
     error: *mut *mut aidb_error,
 ) -> aidb_status {
     // SAFETY: the caller's own promise.
@@ -122,8 +115,7 @@ unsafe fn set_typed(
                 .try_write()
                 .ok_or_else(|| options.in_use("options"))?;
             let name = text(name, "name")?;
-            // `info_log` takes any text; a log file whose name looks like a number is still not a number.
-            if name == "info_log" || !expected.1(&options.get(name)?) {
+            if !expected.1(Options::accepts(name)?) {
                 return Err(Error::invalid_argument(format!(
                     "option {name} is not {}",
                     expected.0

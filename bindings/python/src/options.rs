@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use aidb::{Error, InfoLog, Options};
+use aidb::{Accepts, Error, InfoLog, Options};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -58,8 +58,7 @@ pub(crate) fn from_keywords(keywords: Option<&Bound<'_, PyDict>>) -> PyResult<Op
         }
         if value.is_none() {
             // A misspelt name is an error also without a value.
-            options.get(name).map_err(fail)?;
-            if name == "compression" {
+            if let Accepts::Compression = Options::accepts(name).map_err(fail)? {
                 options.set(name, "none").map_err(fail)?;
             }
             continue;
@@ -67,7 +66,7 @@ pub(crate) fn from_keywords(keywords: Option<&Bound<'_, PyDict>>) -> PyResult<Op
         if alias.is_some() {
             options.spell(name, &given).map_err(fail)?;
         }
-        if name == "info_log" {
+        if let Ok(Accepts::InfoLog) = Options::accepts(name) {
             options = with_info_log(options, &value)?;
             continue;
         }

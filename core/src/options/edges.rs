@@ -1,6 +1,10 @@
 //! Each option by itself: what sets it, its range to the last number, and how sizes and near names are read.
 
+use std::time::Duration;
+
+use super::setting::{parse_size, size_text};
 use super::*;
+use crate::compression::Compression;
 use crate::error::ErrorKind;
 
 /// The options by name, as text.
@@ -62,6 +66,8 @@ fn each_call_sets_its_own_option_and_no_other() {
             assert_eq!(texts(&set), expected);
         }
     }
+    let options = Options::new().lock_timeout(Duration::from_micros(1999));
+    assert_eq!(options.lock_timeout, Duration::from_millis(1));
     assert!(Options::new().manual_background(true).manual_background);
     assert!(!Options::new().manual_background);
 }
@@ -107,14 +113,17 @@ fn flags_are_read_in_four_ways_and_no_other() {
 #[test]
 fn numbers_are_taken_from_the_smallest_to_the_largest_and_none_beyond() {
     let mut numbers = 0;
-    for (name, accepts) in &TABLE {
-        let (smallest, largest) = match accepts {
-            Accepts::Size { smallest, largest } | Accepts::Count { smallest, largest } => {
-                (*smallest, *largest)
-            }
-            Accepts::Millis { largest } => (0, *largest),
-            _ => continue,
+    for Declared {
+        name,
+        accepts,
+        setting_mut,
+        ..
+    } in TABLE
+    {
+        let Some(range) = accepts.range() else {
+            continue;
         };
+        let (smallest, largest) = (*range.start(), *range.end());
         numbers += 1;
         let within = [smallest, smallest + 1, largest - 1, largest];
         let beyond = [smallest.wrapping_sub(1), largest + 1, u64::MAX];
@@ -127,11 +136,14 @@ fn numbers_are_taken_from_the_smallest_to_the_largest_and_none_beyond() {
             let taken = Options::new().set(name, &number.to_string());
             assert_eq!(taken.is_ok(), is_taken, "{label}");
             let mut options = Options::new();
-            *options.number(name) = number;
+            // As a builder method does, which takes any number.
+            let any = Accepts::Count(0..=u64::MAX);
+            assert!(setting_mut(&mut options).set(&number.to_string(), &any));
             let valid = options.validate();
             assert_eq!(valid.is_ok(), is_taken, "{label}");
             for error in [taken.err(), valid.err()].into_iter().flatten() {
-                assert!(error.message().contains(&format!("{accepts}")), "{error}");
+                let expected = format!(": expected {accepts}");
+                assert!(error.message().ends_with(&expected), "{error}");
                 assert!(
                     error.message().starts_with(&format!("option {name} = ")),
                     "{error}"
@@ -146,30 +158,30 @@ fn numbers_are_taken_from_the_smallest_to_the_largest_and_none_beyond() {
 fn the_ranges_are_those_of_the_documents() {
     let ranges: Vec<String> = TABLE
         .iter()
-        .map(|(name, accepts)| format!("{name}: {accepts}"))
+        .map(|declared| format!("{}: {}", declared.name, declared.accepts))
         .collect();
     assert_eq!(
         ranges,
         [
-            "create_if_missing: expected true or false",
-            "error_if_exists: expected true or false",
-            "read_only: expected true or false",
-            "write_buffer_size: expected a size from 4KiB to 16GiB",
-            "block_cache_size: expected a size from 0 to 1TiB",
-            "block_size: expected a size from 128 to 16MiB",
-            "block_restart_interval: expected a whole number from 1 to 1024",
-            "compression: expected none, snappy, lz4 or zstd",
-            "bloom_bits_per_key: expected a whole number from 0 to 32",
-            "max_open_files: expected a whole number from 0 to 1048576",
-            "level0_compaction_trigger: expected a whole number from 1 to 64",
-            "level_base_size: expected a size from 4KiB to 1TiB",
-            "level_size_multiplier: expected a whole number from 2 to 100",
-            "target_file_size: expected a size from 4KiB to 64GiB",
-            "background_threads: expected a whole number from 1 to 64",
-            "lock_timeout: expected milliseconds from 0 to 86400000",
-            "info_log: expected none, stderr or a path",
-            "info_log_file_size: expected a size from 0 to 1TiB",
-            "info_log_files: expected a whole number from 1 to 1000",
+            "create_if_missing: true or false",
+            "error_if_exists: true or false",
+            "read_only: true or false",
+            "write_buffer_size: a size from 4KiB to 16GiB",
+            "block_cache_size: a size from 0 to 1TiB",
+            "block_size: a size from 128 to 16MiB",
+            "block_restart_interval: a whole number from 1 to 1024",
+            "compression: none, snappy, lz4 or zstd",
+            "bloom_bits_per_key: a whole number from 0 to 32",
+            "max_open_files: a whole number from 0 to 1048576",
+            "level0_compaction_trigger: a whole number from 1 to 64",
+            "level_base_size: a size from 4KiB to 1TiB",
+            "level_size_multiplier: a whole number from 2 to 100",
+            "target_file_size: a size from 4KiB to 64GiB",
+            "background_threads: a whole number from 1 to 64",
+            "lock_timeout: milliseconds from 0 to 86400000",
+            "info_log: none, stderr or a path",
+            "info_log_file_size: a size from 0 to 1TiB",
+            "info_log_files: a whole number from 1 to 1000",
         ]
     );
 }

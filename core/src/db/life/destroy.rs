@@ -10,7 +10,6 @@
 //! * DESTROY-4  The removal is durable: the folder is synced, and its parent too if the folder is removed.
 
 use std::path::Path;
-use std::time::Duration;
 
 use super::location::check_path;
 use crate::env::{Env, PathKind};
@@ -37,8 +36,7 @@ pub(in crate::db) fn destroy(path: &Path, options: &Options) -> Result<()> {
             false => Ok(()),
         };
     }
-    let timeout = Duration::from_millis(options.lock_timeout_millis);
-    let lock = match env.lock(&dir, true, timeout) {
+    let lock = match env.lock(&dir, true, options.lock_timeout) {
         Ok(lock) => lock,
         // Another call has destroyed it meanwhile.
         Err(_) if env.kind(&dir)? == PathKind::Missing => return Ok(()),

@@ -11,7 +11,6 @@
 //! * OPEN-3  A database opened read-only changes no byte on disk.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::background::start_threads;
 use super::recovery::{Recovered, replay};
@@ -130,8 +129,7 @@ fn lock_directory(path: &Path, mut options: Options) -> Result<Place> {
     // Checked before it is locked, because locking leaves a file in it; and again under the lock.
     let contents = inspect(&*env, &dir)?;
     refuse_by_options(contents, &dir, &options)?;
-    let timeout = Duration::from_millis(options.lock_timeout_millis);
-    let lock = env.lock(&dir, !options.read_only, timeout)?;
+    let lock = env.lock(&dir, !options.read_only, options.lock_timeout)?;
     let contents = inspect(&*env, &dir)?;
     refuse_by_options(contents, &dir, &options)?;
     if contents == Contents::Incomplete {

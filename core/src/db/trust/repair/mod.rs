@@ -27,7 +27,6 @@ mod survey;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use self::logs::Logs;
 use self::merge::merge;
@@ -60,8 +59,7 @@ pub(in crate::db) fn repair(from: &Path, into: &Path, options: &Options) -> Resu
     let from = env.canonical(from)?;
     let names = env.list(&from)?;
     refuse_unless_damaged(&*env, &from, &names)?;
-    let timeout = Duration::from_millis(options.lock_timeout_millis);
-    let lock = env.lock(&from, false, timeout)?;
+    let lock = env.lock(&from, false, options.lock_timeout)?;
     let outcome = Destination::prepare(Arc::clone(&env), into).and_then(|target| {
         let repair = Repair {
             env: &*env,

@@ -28,61 +28,102 @@ export type Size = number | string
 
 /** The engine's options in camel case. Their ranges and defaults are those of every language. */
 export interface EngineOptions {
-  /** Creates the database if the folder is missing or empty. Default: `true`. */
+  /** Creates the database if the directory is missing or empty. Default: true. */
   createIfMissing?: boolean | undefined
 
-  /** Refuses to open a database that exists. Default: `false`. */
+  /** Refuses to open a database that exists. Default: false. */
   errorIfExists?: boolean | undefined
 
-  /** Opens without writing: shares the folder with other readers, refuses a writer. Default: `false`. */
+  /**
+   * Opens without writing anything: shares the directory with other readers, refuses a writer.
+   * Default: false.
+   */
   readOnly?: boolean | undefined
 
-  /** Bytes of the memtable before it is flushed (4 KiB to 16 GiB); up to three are held. Default: 64 MiB. */
+  /**
+   * Bytes of the memtable before it is sealed and flushed; up to three are held at once. Accepts a
+   * size from 4KiB to 16GiB. Default: 64MiB.
+   */
   writeBufferSize?: Size | undefined
 
-  /** Bytes of data blocks kept in memory (0 to 1 TiB). Default: 256 MiB. */
+  /**
+   * Bytes of data blocks kept in memory; 0 keeps none. Accepts a size from 0 to 1TiB. Default:
+   * 256MiB.
+   */
   blockCacheSize?: Size | undefined
 
-  /** Bytes of a data block before compression (128 to 16 MiB). Default: 4 KiB. */
+  /** Bytes of a data block before compression. Accepts a size from 128 to 16MiB. Default: 4KiB. */
   blockSize?: Size | undefined
 
-  /** Entries between two whole keys in a block (1 to 1024). Default: 16. */
+  /**
+   * Entries between two whole keys in a block. Accepts a whole number from 1 to 1024. Default: 16.
+   */
   blockRestartInterval?: number | undefined
 
-  /** The codec of new blocks; old ones stay readable. Default: `'snappy'`. */
+  /** The codec of new blocks; old ones stay readable. Default: snappy. */
   compression?: 'none' | 'snappy' | 'lz4' | 'zstd' | undefined
 
-  /** Bloom filter bits per key of new tables (0 to 32). Default: 10, which lets 1 % of absent keys through. */
+  /**
+   * Bloom filter bits per key of new tables; 10 let 1 % of absent keys through to the disk, 0
+   * builds no filter. Accepts a whole number from 0 to 32. Default: 10.
+   */
   bloomBitsPerKey?: number | undefined
 
-  /** Tables kept open at once (0 to 1,048,576). Default: 0, half of what the process may open. */
+  /**
+   * Tables kept open at once; 0 takes half of what the process may open. Accepts a whole number
+   * from 0 to 1048576. Default: 0.
+   */
   maxOpenFiles?: number | undefined
 
-  /** Tables in level 0 that start a compaction (1 to 64). Default: 4. */
+  /** Tables in level 0 that start a compaction. Accepts a whole number from 1 to 64. Default: 4. */
   level0CompactionTrigger?: number | undefined
 
-  /** Bytes of level 1 before it is compacted (4 KiB to 1 TiB). Default: 256 MiB. */
+  /**
+   * Bytes of level 1 before it is compacted into level 2. Accepts a size from 4KiB to 1TiB.
+   * Default: 256MiB.
+   */
   levelBaseSize?: Size | undefined
 
-  /** How many times larger each level is than the one above (2 to 100). Default: 10. */
+  /**
+   * How many times larger each level is than the one above. Accepts a whole number from 2 to 100.
+   * Default: 10.
+   */
   levelSizeMultiplier?: number | undefined
 
-  /** Bytes of a table before a compaction starts the next one (4 KiB to 64 GiB). Default: 64 MiB. */
+  /**
+   * Bytes of a table before a compaction starts the next one. Accepts a size from 4KiB to 64GiB.
+   * Default: 64MiB.
+   */
   targetFileSize?: Size | undefined
 
-  /** Compaction threads (1 to 64); one more thread flushes. Default: 2. */
+  /**
+   * Compaction threads, beside one thread that flushes. Accepts a whole number from 1 to 64.
+   * Default: 2.
+   */
   backgroundThreads?: number | undefined
 
-  /** Milliseconds to wait while another process holds the database (up to a day). Default: 0, fail at once. */
+  /**
+   * Whole milliseconds to wait for another opener to let the database go; 0 does not wait. Accepts
+   * milliseconds from 0 to 86400000. Default: 0.
+   */
   lockTimeout?: number | undefined
 
-  /** Where the database writes its info log: `'none'`, `'stderr'` or a path. Default: `'none'`. */
+  /**
+   * Where the database writes what it does, a line per event; a file of the engine's own is
+   * refused. Accepts none, stderr or a path. Default: none.
+   */
   infoLog?: string | undefined
 
-  /** Bytes of the info log before it is renamed to `NAME.1` (0 to 1 TiB); 0: never. Default: 16 MiB. */
+  /**
+   * Bytes of the info log's file before it is renamed to its name with `.1` after it, and a new one
+   * begun; 0: never. Accepts a size from 0 to 1TiB. Default: 16MiB.
+   */
   infoLogFileSize?: Size | undefined
 
-  /** Info log files to keep, including renamed ones (1 to 1000). Default: 4. */
+  /**
+   * Files of the info log that are kept, renamed ones included; with 1 a full file is emptied.
+   * Accepts a whole number from 1 to 1000. Default: 4.
+   */
   infoLogFiles?: number | undefined
 }
 

@@ -11,6 +11,7 @@
 //! * `links.rs`    every link in a document leads somewhere
 //! * `memory.rs`   `core` asks for memory whose amount follows from data at one door
 //! * `mutants.rs`  the mutants that are accepted change lines that are there
+//! * `options.rs` the guide, the stubs and the headers have the options of core, with their ranges and defaults
 //! * `promises.rs` the tests that docs/durability.md names are there
 //! * `versions.rs` one version everywhere
 
@@ -27,6 +28,7 @@ mod licences;
 mod links;
 mod memory;
 mod mutants;
+mod options;
 mod promises;
 mod versions;
 mod widths;

@@ -48,43 +48,58 @@ class OpenOptions(TypedDict, total=False):
     """Sizes are bytes, or text such as "64MiB"; None leaves the default (for compression: no compression)."""
 
     create_if_missing: bool | None
-    """Default: True."""
+    """Creates the database if the directory is missing or empty. Default: True."""
     error_if_exists: bool | None
-    """Default: False."""
+    """Refuses to open a database that exists. Default: False."""
     read_only: bool | None
-    """Open without writing anything. Default: False."""
+    """Opens without writing anything: shares the directory with other readers, refuses a writer.
+    Default: False."""
     write_buffer_size: int | str | None
-    """Bytes of the memtable, 4KiB to 16GiB. Default: 64MiB."""
+    """Bytes of the memtable before it is sealed and flushed; up to three are held at once.
+    Accepts a size from 4KiB to 16GiB. Default: 64MiB."""
     block_cache_size: int | str | None
-    """Bytes of blocks kept in memory, 0 to 1TiB. Default: 256MiB."""
+    """Bytes of data blocks kept in memory; 0 keeps none. Accepts a size from 0 to 1TiB. Default:
+    256MiB."""
     block_size: int | str | None
-    """Bytes of a block before compression, 128 to 16MiB. Default: 4KiB."""
+    """Bytes of a data block before compression. Accepts a size from 128 to 16MiB. Default: 4KiB."""
     block_restart_interval: int | str | None
-    """Entries between two whole keys in a block, 1 to 1024. Default: 16."""
+    """Entries between two whole keys in a block. Accepts a whole number from 1 to 1024. Default:
+    16."""
     compression: Literal["none", "snappy", "lz4", "zstd"] | None
-    """Default: snappy."""
+    """The codec of new blocks; old ones stay readable. Default: snappy."""
     bloom_bits_per_key: int | str | None
-    """Filter bits per key, 0 to 32; 0 builds no filters. Default: 10."""
+    """Bloom filter bits per key of new tables; 10 let 1 % of absent keys through to the disk, 0
+    builds no filter. Accepts a whole number from 0 to 32. Default: 10."""
     max_open_files: int | str | None
-    """Tables kept open. Default: 0, half of what the process may open."""
+    """Tables kept open at once; 0 takes half of what the process may open. Accepts a whole
+    number from 0 to 1048576. Default: 0."""
     level0_compaction_trigger: int | str | None
-    """Tables in level 0 that start a compaction, 1 to 64. Default: 4."""
+    """Tables in level 0 that start a compaction. Accepts a whole number from 1 to 64. Default:
+    4."""
     level_base_size: int | str | None
-    """Bytes of level 1, 4KiB to 1TiB. Default: 256MiB."""
+    """Bytes of level 1 before it is compacted into level 2. Accepts a size from 4KiB to 1TiB.
+    Default: 256MiB."""
     level_size_multiplier: int | str | None
-    """How many times larger each level is than the one above, 2 to 100. Default: 10."""
+    """How many times larger each level is than the one above. Accepts a whole number from 2 to
+    100. Default: 10."""
     target_file_size: int | str | None
-    """Bytes of a table, 4KiB to 64GiB. Default: 64MiB."""
+    """Bytes of a table before a compaction starts the next one. Accepts a size from 4KiB to
+    64GiB. Default: 64MiB."""
     background_threads: int | str | None
-    """Compaction threads, 1 to 64. Default: 2."""
+    """Compaction threads, beside one thread that flushes. Accepts a whole number from 1 to 64.
+    Default: 2."""
     lock_timeout: int | str | None
-    """Milliseconds to wait for another opener. Default: 0."""
+    """Whole milliseconds to wait for another opener to let the database go; 0 does not wait.
+    Accepts milliseconds from 0 to 86400000. Default: 0."""
     info_log: StrOrBytesPath | None
-    """"none", "stderr" or a path. Default: none."""
+    """Where the database writes what it does, a line per event; a file of the engine's own is
+    refused. Accepts none, stderr or a path. Default: none."""
     info_log_file_size: int | str | None
-    """Bytes of the info log before it is renamed to NAME.1, 0 to 1TiB; 0: never. Default: 16MiB."""
+    """Bytes of the info log's file before it is renamed to its name with .1 after it, and a new
+    one begun; 0: never. Accepts a size from 0 to 1TiB. Default: 16MiB."""
     info_log_files: int | str | None
-    """Info log files to keep, 1 to 1000. Default: 4."""
+    """Files of the info log that are kept, renamed ones included; with 1 a full file is emptied.
+    Accepts a whole number from 1 to 1000. Default: 4."""
     lru_cache_size: int | str | None
     """plyvel's name for block_cache_size."""
     bloom_filter_bits: int | str | None

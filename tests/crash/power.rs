@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use aidb::env::{Effect, Env, FaultEnv, Hook, Loss, MemEnv, Operation, PathKind, PowerCut};
+use aidb::env::{Effect, Env, FaultEnv, Hook, MemEnv, Operation, PathKind, PowerCut, PowerLoss};
 use aidb::{DB, Options, WriteOptions};
 use aidb_tests::budget::SEEDS_BEGIN_AT;
 use aidb_tests::{Budget, Random, Violations, options, tell_figures};
@@ -231,8 +231,8 @@ pub fn crash_and_check(
 pub fn throw_cut(random: &mut Random) -> PowerCut {
     let mut loss = || match random.below(10) {
         0..=1 => None,
-        2..=3 => Some(Loss::Everything),
-        _ => Some(*random.pick(&Loss::ALL)),
+        2..=3 => Some(PowerLoss::Everything),
+        _ => Some(*random.pick(&PowerLoss::ALL)),
     };
     PowerCut {
         bytes: loss(),

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use aidb_test_data::Random;
 
 use super::*;
-use crate::env::{Env, Fault, FaultEnv, Loss, MemEnv, Operation, PowerCut};
+use crate::env::{Env, Fault, FaultEnv, PowerLoss, MemEnv, Operation, PowerCut};
 use crate::error::ErrorKind;
 use crate::filename::BLANK_LOG_TMP;
 use crate::sync::Mutex;
@@ -471,8 +471,8 @@ fn a_recovery_makes_durable_what_it_found_before_it_removes_anything() {
     for killed in killed.lock().iter() {
         let found = entries(&open(killed)).len();
         let cut = PowerCut {
-            bytes: Some(Loss::Everything),
-            names: Some(Loss::Nothing),
+            bytes: Some(PowerLoss::Everything),
+            names: Some(PowerLoss::Nothing),
             seed: 0,
         };
         let after = killed.power_cut_as(cut, &mut std::collections::BTreeSet::new());

@@ -8,7 +8,7 @@
 //! * MEM-1  Synced changes survive a power cut: bytes and length after [`File::sync`], names after
 //!          [`Env::sync_dir`]. Making or removing a directory is durable at once, except with
 //!          [`MemEnv::leave_unsynced`]; renaming one is durable after a sync of its parent.
-//! * MEM-2  Unsynced changes are kept, dropped, or torn, in any combination ([`Loss`]): later ones may survive
+//! * MEM-2  Unsynced changes are kept, dropped, or torn, in any combination ([`PowerLoss`]): later ones may survive
 //!          and earlier ones not. A rename happens completely or not at all. Bytes and names whose sync failed
 //!          stay in this state, whatever is synced later (`forget_unsynced` of [`File`] and of [`Env`]).
 //! * MEM-3  A cut sees all files at one moment, although other threads may be writing.
@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, RwLock};
 
-pub use cut::{Effect, Loss, PowerCut};
+pub use cut::{Effect, PowerLoss, PowerCut};
 
 use history::{Change, History};
 
@@ -836,7 +836,7 @@ mod tests {
         let mut effects = BTreeSet::new();
         for seed in 0..200 {
             let cut = PowerCut {
-                bytes: Some(Loss::Writeback),
+                bytes: Some(PowerLoss::Writeback),
                 names: None,
                 seed,
             };

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::blank_log::BlankLog;
 use super::sync_group::{LogFile, LogPlace, SyncGroup};
-use crate::env::{Env, FaultEnv, File, Loss, MemEnv, Names, Operation, PowerCut};
+use crate::env::{Env, FaultEnv, File, PowerLoss, MemEnv, Names, Operation, PowerCut};
 use crate::error::{Error, Result};
 use crate::filename::log_path;
 use crate::key::FileNumber;
@@ -245,8 +245,8 @@ fn a_log_made_ahead_has_durable_zeros_when_it_gets_a_logs_name() {
         for number in (1..=8).map(FileNumber) {
             if let Ok(Some(_)) = blank_log.take(&env, dir, number) {
                 let cut = PowerCut {
-                    bytes: Some(Loss::Everything),
-                    names: Some(Loss::Nothing),
+                    bytes: Some(PowerLoss::Everything),
+                    names: Some(PowerLoss::Nothing),
                     seed: 0,
                 };
                 let after = env.power_cut_as(cut, &mut BTreeSet::new());

@@ -11,7 +11,7 @@ use crate::sync::Mutex;
 use crate::version::VersionEdit;
 use crate::wal;
 
-fn cut(env: &MemEnv, bytes: Loss, names: Loss) -> MemEnv {
+fn cut(env: &MemEnv, bytes: PowerLoss, names: PowerLoss) -> MemEnv {
     let (bytes, names) = (Some(bytes), Some(names));
     let cut = PowerCut {
         bytes,
@@ -62,8 +62,8 @@ fn power_may_be_lost_at_any_moment_of_an_open_behind_a_kill() {
     for (index, killed) in killed_lives().into_iter().enumerate() {
         for full in [false, true] {
             for (bytes, names) in [
-                (Loss::Everything, Loss::Nothing),
-                (Loss::Nothing, Loss::Everything),
+                (PowerLoss::Everything, PowerLoss::Nothing),
+                (PowerLoss::Nothing, PowerLoss::Everything),
             ] {
                 let disk = killed.process_crash();
                 let taken = copies(
@@ -411,9 +411,9 @@ fn a_first_open_that_failed_and_a_second_that_lost_power_leave_a_new_database() 
     for failing in [Operation::Sync, Operation::SyncDir] {
         for nth in 0..8 {
             for (bytes, names) in [
-                (Loss::Everything, Loss::Nothing),
-                (Loss::Nothing, Loss::Everything),
-                (Loss::Everything, Loss::Everything),
+                (PowerLoss::Everything, PowerLoss::Nothing),
+                (PowerLoss::Nothing, PowerLoss::Everything),
+                (PowerLoss::Everything, PowerLoss::Everything),
             ] {
                 let env = MemEnv::new();
                 let faulty = FaultEnv::new(Arc::new(env.clone()), 0);

@@ -1,7 +1,7 @@
 //! The result of a loss of power on files in memory.
 //!
 //! * CUT-1  Synced changes are kept (MEM-1).
-//! * CUT-2  Unsynced changes are subject to the [`Loss`] that the caller chose; a rename happens completely or
+//! * CUT-2  Unsynced changes are subject to the [`PowerLoss`] that the caller chose; a rename happens completely or
 //!          not at all.
 //! * CUT-3  Changes whose sync failed arrive or not, page by page, decided anew at each cut (HISTORY-1 of
 //!          `history.rs`).
@@ -20,7 +20,7 @@ const PAGE_BYTES: u64 = 4096;
 
 /// The fate of the unsynced changes of one file, or of one directory's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Loss {
+pub enum PowerLoss {
     /// All arrive.
     Nothing,
     /// None arrives.
@@ -41,18 +41,18 @@ pub enum Loss {
     Garbage,
 }
 
-impl Loss {
+impl PowerLoss {
     /// Every kind.
-    pub const ALL: [Loss; 9] = [
-        Loss::Nothing,
-        Loss::Everything,
-        Loss::Tail,
-        Loss::Any,
-        Loss::Sectors,
-        Loss::Pages,
-        Loss::Writeback,
-        Loss::Zeros,
-        Loss::Garbage,
+    pub const ALL: [PowerLoss; 9] = [
+        PowerLoss::Nothing,
+        PowerLoss::Everything,
+        PowerLoss::Tail,
+        PowerLoss::Any,
+        PowerLoss::Sectors,
+        PowerLoss::Pages,
+        PowerLoss::Writeback,
+        PowerLoss::Zeros,
+        PowerLoss::Garbage,
     ];
 }
 
@@ -107,9 +107,9 @@ impl Effect {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PowerCut {
     /// The fate of files' bytes.
-    pub bytes: Option<Loss>,
+    pub bytes: Option<PowerLoss>,
     /// The fate of directories' names.
-    pub names: Option<Loss>,
+    pub names: Option<PowerLoss>,
     /// Decides what the losses leave open.
     pub seed: u64,
 }
@@ -121,13 +121,13 @@ struct Arrivals {
 }
 
 impl Arrivals {
-    fn throw(loss: Loss, count: usize, dice: &mut Dice) -> Arrivals {
+    fn throw(loss: PowerLoss, count: usize, dice: &mut Dice) -> Arrivals {
         let kept = match loss {
-            Loss::Nothing => count,
-            Loss::Everything | Loss::Any => 0,
+            PowerLoss::Nothing => count,
+            PowerLoss::Everything | PowerLoss::Any => 0,
             _ => dice.below(count as u64 + 1) as usize,
         };
-        let any = loss == Loss::Any;
+        let any = loss == PowerLoss::Any;
         Arrivals { kept, any }
     }
 
@@ -137,17 +137,17 @@ impl Arrivals {
 }
 
 /// Whether a change in doubt has arrived.
-fn has_arrived(loss: Loss, dice: &mut Dice) -> bool {
+fn has_arrived(loss: PowerLoss, dice: &mut Dice) -> bool {
     match loss {
-        Loss::Nothing => true,
-        Loss::Everything => false,
+        PowerLoss::Nothing => true,
+        PowerLoss::Everything => false,
         _ => dice.below(2) == 0,
     }
 }
 
 impl Content {
     /// The bytes after a power cut.
-    fn after(&self, loss: Loss, dice: &mut Dice, effects: &mut BTreeSet<Effect>) -> Arc<Vec<u8>> {
+    fn after(&self, loss: PowerLoss, dice: &mut Dice, effects: &mut BTreeSet<Effect>) -> Arc<Vec<u8>> {
         if self.disk.changes().is_empty() {
             return self.disk.base().clone();
         }
@@ -165,14 +165,14 @@ impl Content {
                 Fate::Doubtful => {
                     if has_arrived(loss, dice) {
                         change.apply(&mut bytes);
-                    } else if loss != Loss::Everything {
+                    } else if loss != PowerLoss::Everything {
                         change.tear(PAGE_BYTES, dice, &mut bytes);
                     }
                     continue;
                 }
                 Fate::Waiting => waiting.next().unwrap_or_default(),
             };
-            if loss == Loss::Writeback {
+            if loss == PowerLoss::Writeback {
                 pages.take(change, index, dice, &mut bytes);
                 continue;
             }
@@ -186,13 +186,13 @@ impl Content {
             dropped = true;
             effects.insert(Effect::WriteDropped);
             let unit = match loss {
-                Loss::Sectors => SECTOR_BYTES,
-                Loss::Pages => PAGE_BYTES,
+                PowerLoss::Sectors => SECTOR_BYTES,
+                PowerLoss::Pages => PAGE_BYTES,
                 _ => continue,
             };
             if index == arrivals.kept && change.tear(unit, dice, &mut bytes) {
                 effects.insert(match loss {
-                    Loss::Sectors => Effect::SectorTorn,
+                    PowerLoss::Sectors => Effect::SectorTorn,
                     _ => Effect::PageTorn,
                 });
             }
@@ -201,17 +201,17 @@ impl Content {
             effects.insert(Effect::PagesApart);
         }
         let full = self.bytes.len();
-        if matches!(loss, Loss::Zeros | Loss::Garbage) && bytes.len() < full {
+        if matches!(loss, PowerLoss::Zeros | PowerLoss::Garbage) && bytes.len() < full {
             let missing = (full - bytes.len()) as u64;
             let longer = bytes.len() + 1 + dice.below(missing) as usize;
             while bytes.len() < longer {
                 bytes.push(match loss {
-                    Loss::Zeros => 0,
+                    PowerLoss::Zeros => 0,
                     _ => dice.next() as u8,
                 });
             }
             effects.insert(match loss {
-                Loss::Zeros => Effect::ZeroTail,
+                PowerLoss::Zeros => Effect::ZeroTail,
                 _ => Effect::GarbageTail,
             });
         }
@@ -294,10 +294,10 @@ impl ByteChange {
 
 impl Directory {
     /// The names after a power cut.
-    fn after(&self, loss: Loss, dice: &mut Dice, effects: &mut BTreeSet<Effect>) -> Names {
+    fn after(&self, loss: PowerLoss, dice: &mut Dice, effects: &mut BTreeSet<Effect>) -> Names {
         let mut names = self.disk.base().as_ref().clone();
         let loss = match loss {
-            Loss::Pages | Loss::Writeback | Loss::Garbage => Loss::Any,
+            PowerLoss::Pages | PowerLoss::Writeback | PowerLoss::Garbage => PowerLoss::Any,
             other => other,
         };
         let arrivals = Arrivals::throw(loss, self.disk.waiting(), dice);
@@ -351,8 +351,8 @@ impl MemEnv {
     pub fn power_cut_as(&self, cut: PowerCut, effects: &mut BTreeSet<Effect>) -> MemEnv {
         let _still = self.shared.still.write();
         let mut dice = Dice::new(cut.seed);
-        let throw = |loss: Option<Loss>, dice: &mut Dice| {
-            loss.unwrap_or_else(|| Loss::ALL[dice.below(Loss::ALL.len() as u64) as usize])
+        let throw = |loss: Option<PowerLoss>, dice: &mut Dice| {
+            loss.unwrap_or_else(|| PowerLoss::ALL[dice.below(PowerLoss::ALL.len() as u64) as usize])
         };
         let mut files: BTreeMap<*const MemFile, Arc<MemFile>> = BTreeMap::new();
         let mut after: BTreeMap<PathBuf, Directory> = BTreeMap::new();
@@ -363,14 +363,14 @@ impl MemEnv {
             let parent_is_gone = path
                 .parent()
                 .is_some_and(|parent| !after.contains_key(parent));
-            let may_go = directory.is_unsynced && loss != Loss::Nothing;
-            if parent_is_gone || may_go && (loss == Loss::Everything || dice.below(2) == 0) {
+            let may_go = directory.is_unsynced && loss != PowerLoss::Nothing;
+            if parent_is_gone || may_go && (loss == PowerLoss::Everything || dice.below(2) == 0) {
                 effects.insert(Effect::DirectoryDropped);
                 continue;
             }
             if let Some(old) = &directory.old_path
-                && loss != Loss::Nothing
-                && (loss == Loss::Everything || dice.below(2) == 0)
+                && loss != PowerLoss::Nothing
+                && (loss == PowerLoss::Everything || dice.below(2) == 0)
             {
                 moved_back.push((path.clone(), old.clone()));
             }

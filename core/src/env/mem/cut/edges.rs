@@ -23,7 +23,7 @@ fn content(env: &MemEnv) -> Vec<u8> {
 }
 
 /// What is left of the file by any of many cuts of one kind, and what they did.
-fn outcomes(env: &MemEnv, loss: Loss) -> (BTreeSet<Vec<u8>>, BTreeSet<Effect>) {
+fn outcomes(env: &MemEnv, loss: PowerLoss) -> (BTreeSet<Vec<u8>>, BTreeSet<Effect>) {
     let mut effects = BTreeSet::new();
     let left = (0..200).map(|seed| {
         let cut = PowerCut {
@@ -48,15 +48,15 @@ fn each_loss_leaves_the_writes_that_it_says() {
         file.write_at(offset, byte).unwrap();
     }
     let beginnings = set([b"", b"a", b"ab", b"abc"]);
-    let (left, effects) = outcomes(&env, Loss::Nothing);
+    let (left, effects) = outcomes(&env, PowerLoss::Nothing);
     assert_eq!((left, effects), (set([b"abc"]), BTreeSet::new()));
-    let (left, effects) = outcomes(&env, Loss::Everything);
+    let (left, effects) = outcomes(&env, PowerLoss::Everything);
     assert_eq!(left, set([b""]));
     assert_eq!(effects, [Effect::WriteDropped].into());
-    let (left, effects) = outcomes(&env, Loss::Tail);
+    let (left, effects) = outcomes(&env, PowerLoss::Tail);
     assert_eq!(left, beginnings);
     assert_eq!(effects, [Effect::WriteDropped].into());
-    let (left, effects) = outcomes(&env, Loss::Any);
+    let (left, effects) = outcomes(&env, PowerLoss::Any);
     let any: [&[u8]; 8] = [b"", b"a", b"ab", b"abc", b"\0b", b"\0bc", b"\0\0c", b"a\0c"];
     assert_eq!(left, set(any));
     assert_eq!(
@@ -68,8 +68,8 @@ fn each_loss_leaves_the_writes_that_it_says() {
 #[test]
 fn of_the_first_write_that_is_lost_some_sectors_or_pages_arrive() {
     for (loss, unit, torn) in [
-        (Loss::Sectors, SECTOR_BYTES, Effect::SectorTorn),
-        (Loss::Pages, PAGE_BYTES, Effect::PageTorn),
+        (PowerLoss::Sectors, SECTOR_BYTES, Effect::SectorTorn),
+        (PowerLoss::Pages, PAGE_BYTES, Effect::PageTorn),
     ] {
         let (env, file) = with_file();
         let unit = unit as usize;
@@ -94,8 +94,8 @@ fn of_the_first_write_that_is_lost_some_sectors_or_pages_arrive() {
 #[test]
 fn a_file_gets_longer_without_its_bytes_by_any_part_of_what_it_lacks() {
     for (loss, effect) in [
-        (Loss::Zeros, Effect::ZeroTail),
-        (Loss::Garbage, Effect::GarbageTail),
+        (PowerLoss::Zeros, Effect::ZeroTail),
+        (PowerLoss::Garbage, Effect::GarbageTail),
     ] {
         let (env, file) = with_file();
         file.write_at(0, b"kept").unwrap();
@@ -115,7 +115,7 @@ fn a_page_that_is_written_back_has_all_writes_up_to_its_moment() {
     for (offset, byte) in [(0, b"a"), (1, b"b"), (2, b"c")] {
         file.write_at(offset, byte).unwrap();
     }
-    let (left, effects) = outcomes(&env, Loss::Writeback);
+    let (left, effects) = outcomes(&env, PowerLoss::Writeback);
     assert_eq!(left, set([b"", b"a", b"ab", b"abc"]));
     // A page alone is not apart from another.
     assert!(!effects.contains(&Effect::PagesApart));
@@ -127,7 +127,7 @@ fn a_change_of_length_is_written_back_or_not() {
     file.write_at(0, b"abc").unwrap();
     file.sync().unwrap();
     file.set_len(1).unwrap();
-    let (left, _) = outcomes(&env, Loss::Writeback);
+    let (left, _) = outcomes(&env, PowerLoss::Writeback);
     assert_eq!(left, set([b"a", b"abc"]));
 }
 
@@ -141,14 +141,14 @@ fn what_a_failed_sync_was_for_arrives_page_by_page_unless_everything_is_lost_or_
     file.forget_unsynced(EngineOnly);
     file.sync().unwrap();
     let second = [vec![0; page], vec![1; page]].concat();
-    let (left, _) = outcomes(&env, Loss::Tail);
+    let (left, _) = outcomes(&env, PowerLoss::Tail);
     assert!(left == set([b"", &both[..page], &second, &both]));
-    assert!(outcomes(&env, Loss::Everything).0 == set([b""]));
-    assert!(outcomes(&env, Loss::Nothing).0 == set([&both]));
+    assert!(outcomes(&env, PowerLoss::Everything).0 == set([b""]));
+    assert!(outcomes(&env, PowerLoss::Nothing).0 == set([&both]));
 }
 
 /// Losses of power that differ in their seeds alone.
-fn cuts_of_names(names: Loss) -> impl Iterator<Item = PowerCut> {
+fn cuts_of_names(names: PowerLoss) -> impl Iterator<Item = PowerCut> {
     (0..40).map(move |seed| PowerCut {
         bytes: None,
         names: Some(names),
@@ -161,16 +161,16 @@ fn a_directory_that_was_not_synced_goes_if_everything_is_lost_and_stays_if_nothi
     let env = MemEnv::new();
     let dir = Path::new("/db");
     env.leave_unsynced(dir).unwrap();
-    let stays = |names: Loss| {
+    let stays = |names: PowerLoss| {
         let kinds = cuts_of_names(names).map(|cut| {
             let after = env.power_cut_as(cut, &mut BTreeSet::new());
             after.kind(dir).unwrap() == PathKind::Directory
         });
         kinds.collect::<BTreeSet<bool>>()
     };
-    assert_eq!(stays(Loss::Nothing), [true].into());
-    assert_eq!(stays(Loss::Everything), [false].into());
-    assert_eq!(stays(Loss::Tail), [false, true].into());
+    assert_eq!(stays(PowerLoss::Nothing), [true].into());
+    assert_eq!(stays(PowerLoss::Everything), [false].into());
+    assert_eq!(stays(PowerLoss::Tail), [false, true].into());
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_renamed_directory_is_back_if_everything_is_lost_and_stays_if_nothing_is() {
     let (old, new) = (Path::new("/old"), Path::new("/new"));
     env.create_dir_all(old).unwrap();
     env.rename(old, new).unwrap();
-    let is_back = |names: Loss| {
+    let is_back = |names: PowerLoss| {
         let kinds = cuts_of_names(names).map(|cut| {
             let after = env.power_cut_as(cut, &mut BTreeSet::new());
             let places = [old, new].map(|path| after.kind(path).unwrap());
@@ -188,9 +188,9 @@ fn a_renamed_directory_is_back_if_everything_is_lost_and_stays_if_nothing_is() {
         });
         kinds.collect::<BTreeSet<bool>>()
     };
-    assert_eq!(is_back(Loss::Nothing), [false].into());
-    assert_eq!(is_back(Loss::Everything), [true].into());
-    assert_eq!(is_back(Loss::Tail), [false, true].into());
+    assert_eq!(is_back(PowerLoss::Nothing), [false].into());
+    assert_eq!(is_back(PowerLoss::Everything), [true].into());
+    assert_eq!(is_back(PowerLoss::Tail), [false, true].into());
 }
 
 #[test]
@@ -204,8 +204,8 @@ fn what_a_crash_left_does_not_change_with_the_files_that_live_on() {
     assert_eq!(content(&crashed), b"before");
     // Also where the name was not durable yet.
     let cut = PowerCut {
-        bytes: Some(Loss::Nothing),
-        names: Some(Loss::Nothing),
+        bytes: Some(PowerLoss::Nothing),
+        names: Some(PowerLoss::Nothing),
         seed: 0,
     };
     let after = crashed.power_cut_as(cut, &mut BTreeSet::new());

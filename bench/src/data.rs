@@ -15,7 +15,7 @@ use crate::engines::Failure;
 const ZIPF_EXPONENT: f64 = 0.99;
 /// Values are pieces of one text, so that making one costs nothing.
 const POOL_BYTES: usize = 1 << 20;
-const LONGEST_VALUE: usize = 64 << 10;
+const MAX_VALUE: usize = 64 << 10;
 const PIECE: usize = 100;
 
 /// Sixteen decimal digits, as db_bench writes its keys.
@@ -43,8 +43,8 @@ pub struct Values {
 
 impl Values {
     pub fn new(length: usize) -> Values {
-        assert!(length <= LONGEST_VALUE, "values are pieces of the pool");
-        let mut pool = vec![b'x'; POOL_BYTES + LONGEST_VALUE];
+        assert!(length <= MAX_VALUE, "values are pieces of the pool");
+        let mut pool = vec![b'x'; POOL_BYTES + MAX_VALUE];
         let mut noise = SmallRng::seed_from_u64(0x5eed);
         for piece in pool.chunks_mut(PIECE) {
             let noisy = piece.len().min(PIECE / 2);

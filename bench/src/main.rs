@@ -74,12 +74,12 @@ struct Child {
 }
 
 /// Ends a process that hangs.
-const LONGEST_CHILD_SECONDS: u32 = 900;
+const MAX_CHILD_SECONDS: u32 = 900;
 
 impl Child {
     fn task(self, engine: Kind) -> Task {
         // SAFETY: no handler is installed; the signal's default ends the process.
-        unsafe { libc::alarm(LONGEST_CHILD_SECONDS) };
+        unsafe { libc::alarm(MAX_CHILD_SECONDS) };
         Task {
             engine,
             path: self.path,

@@ -19,7 +19,7 @@ use crate::measure::{
 pub const VALUE_BYTES: usize = 100;
 const KEY_BYTES: usize = 16;
 /// Ends a fill of an engine that is too slow for it; the rate is of what it wrote.
-const LONGEST_FILL: Duration = Duration::from_secs(30);
+const MAX_FILL: Duration = Duration::from_secs(30);
 const MANY: usize = 100;
 
 /// What a workload finds when it opens the store.
@@ -122,7 +122,7 @@ impl Task {
 fn filling(operations: u64) -> Until {
     Until {
         operations,
-        time: LONGEST_FILL,
+        time: MAX_FILL,
     }
 }
 
@@ -605,7 +605,7 @@ enum Mix {
 /// One thread. Requests are drawn by the scrambled Zipf distribution, those of D from the newest entries. A, F and B come before E in YCSB's
 /// order, on the same store: E begins over the versions that a fifth as many updates as there are entries left in the memtable.
 fn ycsb(task: &Task, mix_of: Mix) -> Result<Measured, Failure> {
-    const LONGEST_SCAN: u64 = 100;
+    const MAX_SCAN: u64 = 100;
     let requests = match mix_of {
         Mix::D => Order::latest(task.entries, task.seed())?,
         _ => Order::zipfian(task.entries, task.seed())?,
@@ -638,7 +638,7 @@ fn ycsb(task: &Task, mix_of: Mix) -> Result<Measured, Failure> {
                 }
                 Mix::D => get_present(&*db, newest - number.min(newest), VALUE_BYTES)?,
                 Mix::E => {
-                    let most = mix(index) % LONGEST_SCAN + 1;
+                    let most = mix(index) % MAX_SCAN + 1;
                     db.walk(Start::Key(&key(number)), false, most as usize)?;
                 }
                 Mix::F if die < 50 => {

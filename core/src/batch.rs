@@ -28,7 +28,7 @@ const EMPTY: [u8; HEADER_BYTES] = [BATCH_VERSION, 0, 0, 0, 0, 0, 0];
 /// The first bytes of an encoded batch of exactly one operation. The log need not store them (`wal/format.rs`).
 pub(crate) const HEADER_OF_ONE: [u8; HEADER_BYTES] = [BATCH_VERSION, 0, 1, 0, 0, 0, 0];
 /// The most memory, in bytes, that a thread keeps for its next batch of one operation.
-const MOST_SPARE_BYTES: usize = 4 << 10;
+const MAX_SPARE_BYTES: usize = 4 << 10;
 
 thread_local! {
     /// The thread's memory for batches of one operation.
@@ -97,7 +97,7 @@ impl WriteBatch {
             tombstones: 0,
         };
         let outcome = add(&mut batch).and_then(|()| write(&batch));
-        if batch.buffer.capacity() <= MOST_SPARE_BYTES {
+        if batch.buffer.capacity() <= MAX_SPARE_BYTES {
             let _ = SPARE.try_with(|spare| spare.set(batch.buffer));
         }
         outcome
@@ -668,9 +668,9 @@ mod edges {
         // Header, kind, and the lengths of a key of no bytes and of a value of some thousands.
         let framing = HEADER_BYTES + 1 + 1 + 2;
         for (bytes, is_kept) in [
-            (MOST_SPARE_BYTES - 1, true),
-            (MOST_SPARE_BYTES, true),
-            (MOST_SPARE_BYTES + 1, false),
+            (MAX_SPARE_BYTES - 1, true),
+            (MAX_SPARE_BYTES, true),
+            (MAX_SPARE_BYTES + 1, false),
             (1 << 20, false),
         ] {
             drop(SPARE.take());

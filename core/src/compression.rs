@@ -34,9 +34,9 @@ pub enum Compression {
 }
 
 /// A longer block is stored as it is (CODEC-2): compressing a huge value would take its memory twice more.
-const LARGEST_COMPRESSED_BYTES: usize = 16 << 20;
+const MAX_COMPRESSED_BYTES: usize = 16 << 20;
 // LZ4's block format takes less than 2 GiB.
-const _: () = assert!(LARGEST_COMPRESSED_BYTES < 0x7e00_0000);
+const _: () = assert!(MAX_COMPRESSED_BYTES < 0x7e00_0000);
 /// Zstandard's own default.
 const ZSTD_LEVEL: i32 = 3;
 
@@ -130,7 +130,7 @@ impl Encoder {
     /// Fills `output` with the compressed payload and returns its length; `None` if the codec cannot compress
     /// `raw`.
     fn try_compress(&mut self, raw: &[u8]) -> Option<usize> {
-        if raw.len() > LARGEST_COMPRESSED_BYTES {
+        if raw.len() > MAX_COMPRESSED_BYTES {
             return None;
         }
         let bound = match self.compression {
@@ -280,7 +280,7 @@ mod tests {
     /// CODEC-2.
     #[test]
     fn what_is_longer_than_16_mib_is_stored_as_it_is_and_what_is_that_long_is_compressed() {
-        let raw = vec![7; LARGEST_COMPRESSED_BYTES + 1];
+        let raw = vec![7; MAX_COMPRESSED_BYTES + 1];
         for codec in Compression::ALL {
             let mut encoder = Encoder::new(codec);
             assert_eq!(encoder.compress(&raw), (Compression::None, &raw[..]));

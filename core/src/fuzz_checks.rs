@@ -25,7 +25,7 @@ use crate::sync::Arc;
 use crate::version::{ObsoleteFiles, VersionEdit, VersionSet};
 
 /// Entries walked at most: a compressed block of a few bytes can hold millions.
-const MOST_ENTRIES: usize = 20_000;
+const MAX_ENTRIES: usize = 20_000;
 
 /// An entry of a block or table: internal key and value.
 type Entries = Vec<(Vec<u8>, Vec<u8>)>;
@@ -167,7 +167,7 @@ pub fn table(bytes: &[u8]) -> Result<usize> {
     let entries = summary.sum.entries() as usize;
     let forward = forward.expect("INTERNALS-2: a good table can be walked");
     let mut backward = backward.expect("INTERNALS-2: a good table can be walked backward");
-    if entries <= MOST_ENTRIES {
+    if entries <= MAX_ENTRIES {
         backward.reverse();
         assert_eq!(forward.len(), entries, "INTERNALS-2");
         assert!(
@@ -185,7 +185,7 @@ fn walk(table: &Arc<Table>, is_forward: bool) -> Result<Entries> {
         true => checked(iterator.seek_to_first())?,
         false => checked(iterator.seek_to_last())?,
     }
-    while iterator.valid() && entries.len() < MOST_ENTRIES {
+    while iterator.valid() && entries.len() < MAX_ENTRIES {
         entries.push((iterator.key().to_vec(), iterator.value().to_vec()));
         match is_forward {
             true => checked(iterator.next())?,

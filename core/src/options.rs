@@ -21,9 +21,9 @@ pub use self::table::Options;
 pub use self::table::{Accepts, Declared};
 
 /// Names that are offered for one that is unknown.
-const MOST_NEAR: usize = 3;
+const MAX_NEAR: usize = 3;
 /// Bytes of a name or value given as text: more than the longest path that any system takes.
-const MOST_TEXT_BYTES: usize = 64 << 10;
+const MAX_TEXT_BYTES: usize = 64 << 10;
 
 /// Where the database writes what it does: opening, recovery, flushes, compactions, errors.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -103,7 +103,7 @@ impl Options {
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         let declared = lookup(name)?;
         let (shown, accepts) = (self.spelling(declared.name), &declared.accepts);
-        if value.len() > MOST_TEXT_BYTES {
+        if value.len() > MAX_TEXT_BYTES {
             // A message that repeats it, or a copy as a path, would take as much memory again.
             return Err(Error::invalid_argument(format!(
                 "option {shown}: a text of {} bytes is too long: expected {accepts}",
@@ -223,7 +223,7 @@ fn lookup(name: &str) -> Result<&'static Declared> {
     if let Some(declared) = TABLE.iter().find(|declared| declared.name == name) {
         return Ok(declared);
     }
-    if name.len() > MOST_TEXT_BYTES {
+    if name.len() > MAX_TEXT_BYTES {
         return Err(Error::invalid_argument(format!(
             "unknown option, whose name has {} bytes (docs/guide.md lists all)",
             name.len()
@@ -239,9 +239,9 @@ fn lookup(name: &str) -> Result<&'static Declared> {
     )))
 }
 
-/// The names that are three changes away from `name`, or in which it is, or that are in it: the nearest [`MOST_NEAR`].
+/// The names that are three changes away from `name`, or in which it is, or that are in it: the nearest [`MAX_NEAR`].
 fn near(name: &str) -> Vec<&'static str> {
-    if name.len() > MOST_TEXT_BYTES {
+    if name.len() > MAX_TEXT_BYTES {
         return Vec::new();
     }
     // However it is written: block_cache_size, blockCacheSize, block-cache-size.
@@ -256,7 +256,7 @@ fn near(name: &str) -> Vec<&'static str> {
         })
         .collect();
     near.sort_by_key(|(distance, _)| *distance);
-    near.truncate(MOST_NEAR);
+    near.truncate(MAX_NEAR);
     near.into_iter().map(|(_, name)| name).collect()
 }
 

@@ -213,7 +213,7 @@ static long resident_kib(void) {
 }
 
 /* Beyond what it has after a tenth of the writes, when every buffer has been in use and all keys are there. */
-#define MOST_MORE_KIB (8 << 10)
+#define MAX_MORE_KIB (8 << 10)
 
 static int write_long(const char *own, unsigned long writes) {
     aidb_db *db = NULL;
@@ -234,7 +234,7 @@ static int write_long(const char *own, unsigned long writes) {
 #if defined(__SANITIZE_ADDRESS__) || defined(SANITIZED_LIBRARY)
     (void)early; /* A sanitizer keeps what was freed, to see who uses it. */
 #else
-    MUST(resident_kib() <= early + MOST_MORE_KIB);
+    MUST(resident_kib() <= early + MAX_MORE_KIB);
 #endif
     MUST(aidb_close(db, NULL) == AIDB_OK);
     MUST(aidb_destroy(own, NULL, NULL) == AIDB_OK);

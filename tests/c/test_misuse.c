@@ -28,7 +28,7 @@ enum kind {
 };
 
 #define NO_STATUS (-1)
-#define MOST_ARGUMENTS 10
+#define MAX_ARGUMENTS 10
 
 union value {
     void *pointer;
@@ -41,7 +41,7 @@ union value {
 struct function {
     const char *name;
     int (*call)(const union value *values);
-    enum kind kinds[MOST_ARGUMENTS];
+    enum kind kinds[MAX_ARGUMENTS];
 };
 
 #include "misuse_calls.h"
@@ -124,7 +124,7 @@ static void end_all(void) {
 /* What results are put into. */
 static struct {
     aidb_error *error;
-    void *places[MOST_ARGUMENTS][4];
+    void *places[MAX_ARGUMENTS][4];
     aidb_entry entries[4];
     char space[64];
     const void *keys[3];
@@ -214,7 +214,7 @@ static int call(const struct function *function, const union value *values) {
 
 /* Calls `function` with the right arguments but for `index`, which is `wrong`. */
 static int misuse(const struct function *function, int index, union value wrong) {
-    union value values[MOST_ARGUMENTS];
+    union value values[MAX_ARGUMENTS];
     int other, status;
     memset(values, 0, sizeof values);
     for (other = 0; function->kinds[other] != END; other++) {

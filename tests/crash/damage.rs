@@ -30,13 +30,13 @@ static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
 
 /// An examination that takes longer hangs.
-const LONGEST_EXAMINATION: Duration = Duration::from_secs(120);
+const MAX_EXAMINATION: Duration = Duration::from_secs(120);
 
 /// No test of this binary allocates more in one piece.
-const LARGEST_ALLOCATION: usize = 64 << 20;
+const MAX_ALLOCATION: usize = 64 << 20;
 
 /// Nor do all of them together have more, while no story with large data is told.
-const MOST_ALLOCATED: usize = 1 << 30;
+const MAX_ALLOCATED: usize = 1 << 30;
 
 /// A short run goes on to the next database after so many: some kinds fit few databases only.
 const FEW_DAMAGES: usize = 200;
@@ -246,15 +246,15 @@ fn damage_is_an_error_and_never_a_wrong_answer() {
     for outcome in OUTCOMES {
         assert!(outcomes.contains_key(outcome), "none was ever {outcome}");
     }
-    assert!(LARGEST.load(Ordering::Relaxed) <= LARGEST_ALLOCATION);
-    assert!(MOST.load(Ordering::Relaxed) <= MOST_ALLOCATED);
+    assert!(LARGEST.load(Ordering::Relaxed) <= MAX_ALLOCATION);
+    assert!(MOST.load(Ordering::Relaxed) <= MAX_ALLOCATED);
 }
 
 /// Ends the process when an examination that was begun is not over in time.
 fn end_if_one_hangs(watched: &mpsc::Receiver<Option<String>>) {
     while let Ok(place) = watched.recv() {
         let Some(place) = place else { continue };
-        if watched.recv_timeout(LONGEST_EXAMINATION) == Err(mpsc::RecvTimeoutError::Timeout) {
+        if watched.recv_timeout(MAX_EXAMINATION) == Err(mpsc::RecvTimeoutError::Timeout) {
             println!("VIOLATION it hangs ({place})");
             std::process::abort();
         }

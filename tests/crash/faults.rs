@@ -29,7 +29,7 @@ const STEPS_UNREAD: u64 = 8;
 /// Runs beside each other: those with threads wait half of the time.
 const RUNS_AT_ONCE: u64 = 3;
 /// A run that takes longer hangs.
-const LONGEST_RUN: Duration = Duration::from_secs(120);
+const MAX_RUN: Duration = Duration::from_secs(120);
 
 /// What fails, from the `n`-th on, and how.
 #[derive(Debug, Clone, Copy)]
@@ -323,7 +323,7 @@ fn has_large(seed: u64) -> bool {
 fn run_within(plan: Plan) -> Outcome {
     let (send, receive) = mpsc::channel();
     let thread = std::thread::spawn(move || send.send(Run::new(plan).tell()));
-    let what = match receive.recv_timeout(LONGEST_RUN) {
+    let what = match receive.recv_timeout(MAX_RUN) {
         Ok(outcome) => return outcome,
         Err(mpsc::RecvTimeoutError::Timeout) => "it hangs".to_string(),
         Err(mpsc::RecvTimeoutError::Disconnected) => {

@@ -15,10 +15,10 @@ use aidb_tests::{Fill, Random, Sizes, Unit, edges_up_to, shown};
 pub const COUNTER: &[u8] = b"\xff\xff\xff\xff\xff\xff\xff\xff#";
 
 /// No value of a story is larger, and no key longer, but for the large ones of some stories.
-const LARGEST_VALUE: usize = (1 << 18) + 1;
-const LONGEST_KEY: usize = (1 << 16) + 1;
+const MAX_VALUE: usize = (1 << 18) + 1;
+const MAX_KEY: usize = (1 << 16) + 1;
 /// Values and keys that some stories have are of at most so many bytes: what follows is read again and again.
-const LARGEST_OF_ALL: usize = (16 << 20) + 1;
+const MAX_OF_ALL: usize = (16 << 20) + 1;
 /// Batches after a large value before there is a large key, and before both go again: every state keeps its keys.
 const BEFORE_LARGE_KEY: u64 = 2;
 const BEFORE_THEY_GO: u64 = 5;
@@ -60,11 +60,11 @@ struct Large {
 
 impl Large {
     fn draw(random: &mut Random) -> Large {
-        let lengths = edges_up_to(LARGEST_OF_ALL, Unit::Bytes);
-        let lengths = &lengths[lengths.partition_point(|&length| length <= LARGEST_VALUE)..];
+        let lengths = edges_up_to(MAX_OF_ALL, Unit::Bytes);
+        let lengths = &lengths[lengths.partition_point(|&length| length <= MAX_VALUE)..];
         // Half of them at the limit of keys.
         let mut length = || match random.one_in(2) {
-            true => LARGEST_OF_ALL - random.index(3),
+            true => MAX_OF_ALL - random.index(3),
             false => *random.pick(lengths),
         };
         let (value, key) = (length(), length().min(aidb::MAX_KEY_BYTES));
@@ -160,7 +160,7 @@ impl Ledger {
             .is_some_and(|large| self.attempts == large.batch + BEFORE_THEY_GO)
         {
             state.entries.retain(|key, value| {
-                let is_large = key.len() > LONGEST_KEY || value.len() > LARGEST_VALUE;
+                let is_large = key.len() > MAX_KEY || value.len() > MAX_VALUE;
                 if is_large {
                     batch.delete(key).unwrap();
                 }
@@ -168,7 +168,7 @@ impl Ledger {
             });
         }
         for _ in 0..count {
-            let key = random.any_key(&sizes.at_most(LONGEST_KEY));
+            let key = random.any_key(&sizes.at_most(MAX_KEY));
             if random.one_in(4) {
                 batch.delete(&key).unwrap();
                 state.entries.remove(&key);
@@ -245,8 +245,8 @@ impl State {
     /// Whether there are a key and a value larger than a story usually has.
     pub fn has_large(&self) -> (bool, bool) {
         let mut entries = self.entries.iter();
-        let key = self.entries.keys().any(|key| key.len() > LONGEST_KEY);
-        (key, entries.any(|(_, value)| value.len() > LARGEST_VALUE))
+        let key = self.entries.keys().any(|key| key.len() > MAX_KEY);
+        (key, entries.any(|(_, value)| value.len() > MAX_VALUE))
     }
 
     /// Whether `db` holds exactly this.
@@ -384,7 +384,7 @@ impl Story {
         let mean = *random.pick(&[100, 300, 700, 3000]);
         Story {
             random,
-            sizes: Sizes::new(LARGEST_VALUE, mean),
+            sizes: Sizes::new(MAX_VALUE, mean),
             ledger: Arc::new(Mutex::new(Ledger::new())),
             options,
             db: None,

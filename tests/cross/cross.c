@@ -9,8 +9,8 @@
 static const size_t EDGES[] = {
 #include "../data/edges.txt"
 };
-enum { ENTRIES = 200, BIG = 100000, LARGEST_EDGE = 262145, MOST_EDGES = sizeof EDGES / sizeof *EDGES };
-enum { MOST = 256 * (ENTRIES + 3 + MOST_EDGES) };
+enum { ENTRIES = 200, BIG = 100000, MAX_EDGE = 262145, MAX_EDGES = sizeof EDGES / sizeof *EDGES };
+enum { MOST = 256 * (ENTRIES + 3 + MAX_EDGES) };
 
 typedef struct {
     unsigned char key[4];
@@ -81,7 +81,7 @@ static size_t written(entry *entries, int number, int left_out) {
     key[0] = (unsigned char)number;
     key[2] = 0x01;
     key[3] = 0xff;
-    for (at = 0; at < MOST_EDGES && EDGES[at] <= LARGEST_EDGE; at++) {
+    for (at = 0; at < MAX_EDGES && EDGES[at] <= MAX_EDGE; at++) {
         key[1] = (unsigned char)at;
         add(&entries[count], key, 4, EDGES[at]);
         fill(&entries[count++], number);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use aidb::{DB, IterOptions, Options, ReadOptions, Snapshot, WriteBatch};
 use aidb_tests::{Unit, edges_up_to};
 
-const LARGEST_EDGE: usize = 262_145;
+const MAX_EDGE: usize = 262_145;
 
 type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 type Failure = Box<dyn std::error::Error>;
@@ -29,7 +29,7 @@ fn written(turn: u8) -> Entries {
         bytes.collect()
     };
     entries.insert([b"big".as_slice(), &[turn]].concat(), pattern(100_000));
-    for (number, edge) in (0..).zip(edges_up_to(LARGEST_EDGE, Unit::Bytes)) {
+    for (number, edge) in (0..).zip(edges_up_to(MAX_EDGE, Unit::Bytes)) {
         entries.insert(vec![turn, number, 0x01, 0xff], pattern(edge));
     }
     entries.insert(Vec::new(), vec![turn]);

@@ -15,7 +15,7 @@ use crate::{files, read, root};
 const NO_PATH: &str = "tests/documents/constants.txt";
 /// The sizes at the edges of thresholds, for the tests that are not written in Rust.
 const EDGES: &str = "tests/data/edges.txt";
-const LARGEST_EDGE: usize = (16 << 20) + 1;
+const MAX_EDGE: usize = (16 << 20) + 1;
 /// Where those make data of them, of the same kinds of bytes.
 const GENERATORS: [&str; 2] = [
     "bindings/python/tests/data.py",
@@ -335,7 +335,7 @@ fn every_integer_constant_of_core_is_a_threshold_or_changes_no_path() {
 #[test]
 fn the_sizes_that_tests_in_other_languages_draw_are_those_of_the_generator() {
     // A comma after each, for `#include` in C.
-    let edges = edges_up_to(LARGEST_EDGE, Unit::Bytes).into_iter();
+    let edges = edges_up_to(MAX_EDGE, Unit::Bytes).into_iter();
     let expected: String = edges.map(|edge| format!("{edge},\n")).collect();
     if std::env::var_os("AIDB_UPDATE_EDGES").is_some() {
         std::fs::write(root().join(EDGES), &expected).unwrap();

@@ -2,7 +2,7 @@
 
 use crate::{files, shown};
 
-const MOST_COLUMNS: usize = 100;
+const MAX_COLUMNS: usize = 100;
 
 /// Lines of prose that are longer than that: not tables, code, drawings, nor what cannot be broken.
 fn too_long(text: &str) -> Vec<usize> {
@@ -15,7 +15,7 @@ fn too_long(text: &str) -> Vec<usize> {
         }
         let is_prose = !is_code && !line.starts_with('|') && !line.starts_with("    ");
         let can_be_broken = line.trim_start().contains(' ') && !line.starts_with('[');
-        if is_prose && can_be_broken && line.chars().count() > MOST_COLUMNS {
+        if is_prose && can_be_broken && line.chars().count() > MAX_COLUMNS {
             found.push(number + 1);
         }
     }
@@ -30,7 +30,7 @@ fn lines_of_documents_fit_100_columns() {
         let lines = too_long(&text);
         long.extend(lines.iter().map(|line| format!("{}:{line}", shown(&path))));
     }
-    assert!(long.is_empty(), "longer than {MOST_COLUMNS}: {long:#?}");
+    assert!(long.is_empty(), "longer than {MAX_COLUMNS}: {long:#?}");
 }
 
 #[test]

@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aidb_tests::history::{
-    Flavour, History, LARGEST_SMALL, NAMES, Operation, Place, Tally, Written, calls, deck,
-    fault_name, options, printed, run, seed_of, shrink, whole_deal,
+    Flavour, History, MAX_SMALL, NAMES, Operation, Place, Tally, Written, calls, deck, fault_name,
+    options, printed, run, seed_of, shrink, whole_deal,
 };
 use aidb_tests::{Fill, Random, Unit, edges_up_to};
 
@@ -26,7 +26,7 @@ const SECONDS_VARIABLE: &str = "AIDB_META_SECONDS";
 /// From here on every kind of operation and fault must have been used.
 const ENOUGH_HISTORIES: u64 = 300;
 /// Counts up to here and one more come in so many histories many times: batches have at most 300 operations.
-const LARGEST_COUNT: usize = 257;
+const MAX_COUNT: usize = 257;
 const SHRINK_TIME: Duration = Duration::from_secs(20);
 /// A history takes milliseconds: one that takes this long hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
@@ -222,11 +222,11 @@ fn missed(data: &Written, histories: u64) -> Vec<String> {
     let all_are_sure = histories >= 3 * whole_deal();
     let mut missed: Vec<String> = deck()
         .into_iter()
-        .filter(|dealt| all_are_sure || dealt.length() <= LARGEST_SMALL)
+        .filter(|dealt| all_are_sure || dealt.length() <= MAX_SMALL)
         .filter(|dealt| !data.lengths.contains(dealt))
         .map(|dealt| format!("{dealt:?} bytes"))
         .collect();
-    let counts = edges_up_to(LARGEST_COUNT, Unit::Count).into_iter();
+    let counts = edges_up_to(MAX_COUNT, Unit::Count).into_iter();
     let counts = counts.filter(|count| !data.counts.contains(count));
     missed.extend(counts.map(|count| format!("a batch of {count}")));
     for fill in Fill::ALL {

@@ -30,7 +30,7 @@ const LIVES_PER_OPEN: u64 = 10;
 /// Databases that are written and killed beside each other.
 const STORIES_AT_ONCE: u64 = 6;
 /// A life that was not killed by then hangs.
-const LONGEST_LIFE: Duration = Duration::from_secs(60);
+const MAX_LIFE: Duration = Duration::from_secs(60);
 
 /// Every place that a death must have fallen into, at least once in a run.
 const PLACES: [&str; 6] = [
@@ -236,7 +236,7 @@ impl Story {
         let (outcome, is_struck) = std::thread::scope(|scope| {
             scope.spawn(move || {
                 // The delay is the random moment; nothing waits for it.
-                std::thread::sleep(struck.recv_timeout(LONGEST_LIFE).unwrap_or_default());
+                std::thread::sleep(struck.recv_timeout(MAX_LIFE).unwrap_or_default());
                 kill(pid);
             });
             if moment.behind.is_empty() {
@@ -264,7 +264,7 @@ impl Story {
         });
         role.wait();
         outcome?;
-        if started.elapsed() >= LONGEST_LIFE {
+        if started.elapsed() >= MAX_LIFE {
             return Err(format!("it hangs: {}", heard.place()));
         }
         if !is_struck {

@@ -9,7 +9,7 @@ const { countedBefore, submit } = require('./native')
 
 const FIRST_ENTRIES = 16
 // As many as the event loop may be kept waiting for (native.js).
-const MOST_ENTRIES = 1000
+const MAX_ENTRIES = 1000
 const DEFAULT_BYTES = 64 * 1024
 
 /**
@@ -83,7 +83,7 @@ class Chunks {
   /** More entries with every chunk, because who reads many will probably read more. */
   grow () {
     const entries = this.entries
-    this.entries = Math.min(entries * 4, MOST_ENTRIES)
+    this.entries = Math.min(entries * 4, MAX_ENTRIES)
     return entries
   }
 
@@ -136,7 +136,7 @@ const chunked = (Base, item) => class extends Base {
   }
 
   async _nextv (size) {
-    await this.#chunks.fill(Math.min(size, MOST_ENTRIES))
+    await this.#chunks.fill(Math.min(size, MAX_ENTRIES))
     return this.#drain(size, [])
   }
 
@@ -145,7 +145,7 @@ const chunked = (Base, item) => class extends Base {
     const size = this.limit - this.count
 
     do {
-      await this.#chunks.fill(Math.min(size - items.length, MOST_ENTRIES))
+      await this.#chunks.fill(Math.min(size - items.length, MAX_ENTRIES))
       if (!this.#chunks.ready) break
       this.#drain(size, items)
     } while (items.length < size)

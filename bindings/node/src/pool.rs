@@ -35,7 +35,7 @@ const IDLE: Duration = Duration::from_secs(10);
 /// and up to 60 on a virtual one.
 const LOOK: Duration = Duration::from_micros(100);
 /// A longer pause counts as this long, so that a few short ones outweigh it.
-const LONGEST_PAUSE: Duration = Duration::from_micros(400);
+const MAX_PAUSE: Duration = Duration::from_micros(400);
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -93,7 +93,7 @@ impl Pauses {
     }
 
     fn note(&mut self, pause: Duration) {
-        let pause = pause.min(LONGEST_PAUSE);
+        let pause = pause.min(MAX_PAUSE);
         self.mean = (self.mean * 7 + pause) / 8;
     }
 

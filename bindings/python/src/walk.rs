@@ -13,9 +13,9 @@ use aidb::{Chunk, Cursor, DB, Effort, Error, IterOptions, Result, is_spent, with
 
 /// Entries of the first fetch after a start or seek; each further one takes twice as many, up to the most.
 const FIRST_ENTRIES: usize = 16;
-const MOST_ENTRIES: usize = 1024;
+const MAX_ENTRIES: usize = 1024;
 /// Bytes after which a fetch ends; one entry may be longer.
-const MOST_BYTES: usize = 128 << 10;
+const MAX_BYTES: usize = 128 << 10;
 
 /// A direction: the way the cursor walks, or against it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,7 +245,7 @@ impl Walk {
             Step::Ahead => {
                 let mut chunk = mem::take(&mut self.spare);
                 self.cursor
-                    .read_chunk(&mut chunk, self.next_entries, MOST_BYTES)?;
+                    .read_chunk(&mut chunk, self.next_entries, MAX_BYTES)?;
                 Window::Ahead(chunk)
             }
             Step::Back => Window::Back(self.collect_back()?),
@@ -258,7 +258,7 @@ impl Walk {
             self.spare = used;
         }
         (self.at, self.follows) = (0, true);
-        self.next_entries = (self.next_entries * 2).min(MOST_ENTRIES);
+        self.next_entries = (self.next_entries * 2).min(MAX_ENTRIES);
         Ok(true)
     }
 
@@ -288,7 +288,7 @@ impl Walk {
         let mut entries = Entries::default();
         while self.cursor.valid()
             && entries.ends.len() < self.next_entries
-            && entries.bytes.len() < MOST_BYTES
+            && entries.bytes.len() < MAX_BYTES
             && (entries.ends.is_empty() || !is_spent())
         {
             let (key, value) = (self.cursor.key(), self.cursor.value());

@@ -20,7 +20,7 @@ pub(crate) use job::{JobContext, run};
 pub(crate) use ledger::{Ledger, Readers, Reason};
 pub(crate) use outputs::check_added;
 pub(crate) use picker::{
-    LARGEST_PLAN_TABLES, Moment, PLAN_TABLES, PickerOptions, Plan, RangePlan, RunningCompaction,
+    MAX_PLAN_TABLES, Moment, PLAN_TABLES, PickerOptions, Plan, RangePlan, RunningCompaction,
     debt_bytes, level0_waits_for, pick, pick_upkeep, plan_range, plan_rewrite, scores,
 };
 pub(crate) use retention::Retention;

@@ -34,7 +34,7 @@ const GRANDPARENT_FACTOR: u64 = 10;
 /// [`PickerOptions::max_plan_tables`] where there is space.
 pub(crate) const PLAN_TABLES: u64 = 25;
 /// The most target sizes that a plan for one table takes: itself, what it may overlap, and a table more at either end of that.
-pub(crate) const LARGEST_PLAN_TABLES: u64 = GRANDPARENT_FACTOR + 3;
+pub(crate) const MAX_PLAN_TABLES: u64 = GRANDPARENT_FACTOR + 3;
 /// How much more a table of nothing but tombstones counts than its bytes.
 const TOMBSTONE_WEIGHT: f64 = 2.0;
 /// A table with nothing below it is rewritten instead of moved if one in so many of its entries is a tombstone.

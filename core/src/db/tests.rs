@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use aidb_test_data::Random;
 
 use super::*;
-use crate::env::{Env, Fault, FaultEnv, PowerLoss, MemEnv, Operation, PowerCut};
+use crate::env::{Env, Fault, FaultEnv, MemEnv, Operation, PowerCut, PowerLoss};
 use crate::error::ErrorKind;
 use crate::filename::BLANK_LOG_TMP;
 use crate::sync::Mutex;

@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, RwLock};
 
-pub use cut::{Effect, PowerLoss, PowerCut};
+pub use cut::{Effect, PowerCut, PowerLoss};
 
 use history::{Change, History};
 

@@ -45,7 +45,7 @@ use crate::sync::Arc;
 
 pub(crate) use closed::ClosedFile;
 pub use fault::{Fault, FaultEnv, Hook, Operation};
-pub use mem::{Effect, PowerLoss, MemEnv, PowerCut};
+pub use mem::{Effect, MemEnv, PowerCut, PowerLoss};
 pub(crate) use names::{DirSyncs, Names};
 pub use os::OsEnv;
 #[cfg(test)]

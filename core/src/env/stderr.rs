@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use std::ptr;
 
 /// The largest line: a pipe that has room for anything has room for so many bytes, and takes them whole.
-const LONGEST_LINE: usize = 4096;
+const MAX_LINE: usize = 4096;
 /// Signals that a write may cause.
 const SIGNALS: [i32; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
 
@@ -21,7 +21,7 @@ pub(crate) fn write_to_stderr(line: &[u8]) {
 fn write_to(descriptor: i32, line: &[u8]) {
     let quiet = Quiet::begin();
     if takes_bytes(descriptor) {
-        let kept = line.len().min(LONGEST_LINE);
+        let kept = line.len().min(MAX_LINE);
         // SAFETY: the bytes are those of `line`, which lives across the call.
         unsafe { libc::write(descriptor, line.as_ptr().cast(), kept) };
         if kept < line.len() {
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn lines_that_a_pipe_takes_whole_are_written_as_they_are() {
         let (mut reader, writer) = pipe().unwrap();
-        let longest = [[b'z'; LONGEST_LINE - 1].as_slice(), b"\n"].concat();
+        let longest = [[b'z'; MAX_LINE - 1].as_slice(), b"\n"].concat();
         let lines = [b"one\n", &longest[..], b"two\n"];
         lines
             .iter()
@@ -141,11 +141,11 @@ mod tests {
     #[test]
     fn a_line_that_no_pipe_takes_whole_is_cut_and_still_a_line() {
         let (mut reader, writer) = pipe().unwrap();
-        write_to(writer.as_raw_fd(), &[b'y'; LONGEST_LINE + 1]);
+        write_to(writer.as_raw_fd(), &[b'y'; MAX_LINE + 1]);
         drop(writer);
         let mut heard = Vec::new();
         reader.read_to_end(&mut heard).unwrap();
-        assert_eq!(heard.len(), LONGEST_LINE + 1);
+        assert_eq!(heard.len(), MAX_LINE + 1);
         assert_eq!(heard.last(), Some(&b'\n'));
     }
 }

@@ -35,10 +35,10 @@ const PAGE_BYTES: usize = 256 << 10;
 /// Sizes of pieces are multiples of this, and so are their addresses. An eighth of a power of two from 512 on.
 const STEP_BYTES: usize = 64;
 /// Larger pieces would leave much of a page unused.
-const LARGEST_BYTES: usize = 16 << 10;
+const MAX_BYTES: usize = 16 << 10;
 /// The name of their lists' memory in errors.
 const SLABS: &str = "the block cache";
-const CLASSES: usize = LARGEST_BYTES / STEP_BYTES + 1;
+const CLASSES: usize = MAX_BYTES / STEP_BYTES + 1;
 /// Smaller caches have no slabs.
 const SMALLEST_CACHE: usize = 32 << 20;
 /// Of a page in no list.
@@ -114,7 +114,7 @@ impl Slabs {
 
     /// A piece of at least `bytes`, aligned to 64; `None` if it is to come from elsewhere.
     pub(crate) fn allocate(&self, bytes: usize) -> Option<NonNull<u8>> {
-        if bytes == 0 || bytes > LARGEST_BYTES || crate::env::fork_count() != self.forks {
+        if bytes == 0 || bytes > MAX_BYTES || crate::env::fork_count() != self.forks {
             return None;
         }
         let class = Slabs::piece_bytes(bytes) / STEP_BYTES;
@@ -392,7 +392,7 @@ mod tests {
     fn pieces_of_all_sizes_keep_their_bytes_while_others_come_and_go() {
         let slabs = slabs();
         let mut held: Vec<(NonNull<u8>, usize, u8)> = Vec::new();
-        let (mut random, sizes) = (Random::new(7), Sizes::new(LARGEST_BYTES + 1, LARGEST_BYTES));
+        let (mut random, sizes) = (Random::new(7), Sizes::new(MAX_BYTES + 1, MAX_BYTES));
         let mut drawn = BTreeSet::new();
         for step in 0..40_000u32 {
             if held.len() > 3000 || (random.one_in(2) && !held.is_empty()) {
@@ -405,7 +405,7 @@ mod tests {
                     0 => random.size(&sizes),
                     // At a limit of the sizes of pieces, most of which are no constant.
                     1 => {
-                        let piece = Slabs::piece_bytes(1 + random.index(LARGEST_BYTES));
+                        let piece = Slabs::piece_bytes(1 + random.index(MAX_BYTES));
                         piece - 1 + random.index(3)
                     }
                     _ => 4000 + random.index(200),
@@ -425,7 +425,7 @@ mod tests {
             // SAFETY: as above.
             unsafe { slabs.free(piece) };
         }
-        for limit in [STEP_BYTES, 4 << 10, 5 << 10, LARGEST_BYTES] {
+        for limit in [STEP_BYTES, 4 << 10, 5 << 10, MAX_BYTES] {
             let edges = [limit - 1, limit, limit + 1];
             let mut missed = edges.iter().filter(|edge| !drawn.contains(edge));
             assert_eq!(missed.next(), None, "a size that was never asked for");
@@ -459,7 +459,7 @@ mod tests {
                 unsafe { slabs.free(piece) };
             }
         }
-        assert!(slabs.allocate(LARGEST_BYTES + 1).is_none());
+        assert!(slabs.allocate(MAX_BYTES + 1).is_none());
         assert!(slabs.allocate(0).is_none());
         assert!(Slabs::new(SMALLEST_CACHE - 1).is_none());
     }

@@ -35,7 +35,7 @@ use crate::sync::{Arc, Mutex};
 const RECORD_HEADER_BYTES: usize = 16;
 
 const SMALLEST_CHUNK_BYTES: usize = 4 << 10;
-const LARGEST_CHUNK_BYTES: usize = 1 << 20;
+const MAX_CHUNK_BYTES: usize = 1 << 20;
 
 /// Bump allocation by many threads. See the head of the file.
 pub(super) struct Arena {
@@ -320,7 +320,7 @@ pub(super) fn record_bytes(key: usize, value: usize) -> usize {
 
 /// The size of an arena's chunks once it has grown.
 fn largest_chunk(capacity: usize) -> usize {
-    (capacity / 16).clamp(SMALLEST_CHUNK_BYTES, LARGEST_CHUNK_BYTES)
+    (capacity / 16).clamp(SMALLEST_CHUNK_BYTES, MAX_CHUNK_BYTES)
 }
 
 fn too_long(what: &str) -> Error {

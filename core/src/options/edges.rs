@@ -203,8 +203,8 @@ fn what_excludes_itself_is_refused_and_each_part_alone_is_not() {
 fn names_and_values_that_no_message_can_repeat_are_refused() {
     let mut options = Options::new();
     let long = |bytes| "x".repeat(bytes);
-    options.set("info_log", &long(MOST_TEXT_BYTES)).unwrap();
-    let too_long = long(MOST_TEXT_BYTES + 1);
+    options.set("info_log", &long(MAX_TEXT_BYTES)).unwrap();
+    let too_long = long(MAX_TEXT_BYTES + 1);
     let name = options.get(&too_long).unwrap_err();
     for error in [
         options.set("info_log", &too_long).unwrap_err(),
@@ -218,10 +218,10 @@ fn names_and_values_that_no_message_can_repeat_are_refused() {
         assert!(error.message().len() < 200, "{error}");
     }
     // One that is taken into account: the known name is a part of it.
-    let at_most = format!("block_size{}", long(MOST_TEXT_BYTES - "block_size".len()));
+    let at_most = format!("block_size{}", long(MAX_TEXT_BYTES - "block_size".len()));
     assert_eq!(Options::names_near(&at_most), ["block_size"]);
     assert!(Options::names_near(&format!("{at_most}x")).is_empty());
-    assert_eq!(options.get("info_log").unwrap().len(), MOST_TEXT_BYTES);
+    assert_eq!(options.get("info_log").unwrap().len(), MAX_TEXT_BYTES);
 }
 
 #[test]

@@ -24,14 +24,14 @@ use crate::sync::Arc;
 /// The first read of more than a block takes this many bytes.
 const FIRST_READAHEAD: usize = 16 << 10;
 /// The memory of all iterators' buffers above which each uses only the smallest window.
-const MOST_READAHEAD: usize = 32 << 20;
+const MAX_READAHEAD: usize = 32 << 20;
 
 /// While an iterator rests, it releases a block with a value larger than this: reading it again takes a
 /// millisecond, and a merge may have dozens of tables. It keeps an equally large block of many entries, which
 /// would be read again for each of them.
 pub(super) const RESTING_BYTES: usize = 4 << 20;
 /// An entry with a longer key does not rest: its key is most of what it holds, and others are compared with that.
-pub(super) const LONGEST_RESTING_KEY: usize = 64 << 10;
+pub(super) const MAX_RESTING_KEY: usize = 64 << 10;
 
 /// See the head of the file.
 pub(crate) struct TableIterator {
@@ -85,7 +85,7 @@ impl Run {
     fn widen(&mut self, readahead: usize, gauge: &MemoryGauge) {
         let wide = (self.window * 2).clamp(FIRST_READAHEAD, readahead.max(FIRST_READAHEAD));
         let others = gauge.read_ahead().saturating_sub(self.counted);
-        self.window = match others + wide <= MOST_READAHEAD {
+        self.window = match others + wide <= MAX_READAHEAD {
             true => wide,
             false => FIRST_READAHEAD,
         };
@@ -201,7 +201,7 @@ impl TableIterator {
             return false;
         }
         let (key, value) = self.entry();
-        value.len() > RESTING_BYTES && key.len() <= LONGEST_RESTING_KEY
+        value.len() > RESTING_BYTES && key.len() <= MAX_RESTING_KEY
     }
 
     #[cold]
@@ -455,12 +455,12 @@ mod tests {
         for window in [16, 32, 64, 128, 256, 256] {
             assert_eq!(widen(&mut run), window);
         }
-        gauge.resize_read_ahead(0, MOST_READAHEAD - WIDEST);
+        gauge.resize_read_ahead(0, MAX_READAHEAD - WIDEST);
         assert_eq!(widen(&mut run), 256, "it fits to the byte");
         gauge.resize_read_ahead(0, 1);
         assert_eq!(widen(&mut run), 16);
         assert_eq!(run.buffer.capacity(), FIRST_READAHEAD);
-        let held = MOST_READAHEAD - WIDEST + 1 + FIRST_READAHEAD;
+        let held = MAX_READAHEAD - WIDEST + 1 + FIRST_READAHEAD;
         assert_eq!((gauge.read_ahead(), gauge.bytes()), (held, held));
         assert_eq!(widen(&mut run), 32, "now it may again");
     }
@@ -480,7 +480,7 @@ mod tests {
         assert_eq!(kept(&mut run, large, FIRST_READAHEAD), large);
         assert_eq!(kept(&mut run, large, FIRST_READAHEAD * 2), large);
         assert_eq!(kept(&mut run, large, FIRST_READAHEAD * 2), large);
-        gauge.resize_read_ahead(0, MOST_READAHEAD);
+        gauge.resize_read_ahead(0, MAX_READAHEAD);
         assert_eq!(kept(&mut run, large, FIRST_READAHEAD), 0);
         let small = FIRST_READAHEAD;
         assert_eq!(kept(&mut run, small, FIRST_READAHEAD), small);

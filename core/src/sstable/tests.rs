@@ -10,7 +10,7 @@ use super::format::{
     BLOCK_TRAILER_BYTES, BlockHandle, BlockKind, FOOTER_BYTES, Footer, FurtherBlock, HEADER_BYTES,
     Properties, block_trailer, open_block, read_exact,
 };
-use super::iter::{LONGEST_RESTING_KEY, RESTING_BYTES};
+use super::iter::{MAX_RESTING_KEY, RESTING_BYTES};
 use super::tail::Tail;
 use super::*;
 use crate::checksum::placed_crc;
@@ -449,15 +449,15 @@ fn an_iterator_that_rests_on_a_heavy_block_holds_its_key_alone_and_wakes_on_the_
         (entry(b"2", 7, RESTING_BYTES + 1), true),
         (entry(b"3", 6, 100), false),
         (
-            entry(&long(b'3', LONGEST_RESTING_KEY - 1), 5, RESTING_BYTES + 1),
+            entry(&long(b'3', MAX_RESTING_KEY - 1), 5, RESTING_BYTES + 1),
             true,
         ),
         (
-            entry(&long(b'4', LONGEST_RESTING_KEY), 5, RESTING_BYTES + 1),
+            entry(&long(b'4', MAX_RESTING_KEY), 5, RESTING_BYTES + 1),
             true,
         ),
         (
-            entry(&long(b'5', LONGEST_RESTING_KEY + 1), 4, RESTING_BYTES + 1),
+            entry(&long(b'5', MAX_RESTING_KEY + 1), 4, RESTING_BYTES + 1),
             false,
         ),
         (entry(b"6", 3, 3 * RESTING_BYTES), true),
@@ -494,7 +494,7 @@ fn an_iterator_that_rests_on_a_heavy_block_holds_its_key_alone_and_wakes_on_the_
                 assert!(!iterator.is_heavy());
             }
             assert_eq!(held() < before, *is_given_back);
-            assert!(held() == before || held() < idle + LONGEST_RESTING_KEY + (1 << 20));
+            assert!(held() == before || held() < idle + MAX_RESTING_KEY + (1 << 20));
             assert!(iterator.valid() && iterator.key() == key_of(&entry.0));
             iterator.wake().unwrap();
             iterator.wake().unwrap();

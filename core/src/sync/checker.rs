@@ -13,7 +13,7 @@ use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 /// The times PCT changes the thread that it prefers, in one schedule.
 const CHANGES: usize = 3;
 /// A model that takes this many steps never ends.
-const MOST_STEPS: usize = 400_000;
+const MAX_STEPS: usize = 400_000;
 const STACK_BYTES: usize = 512 << 10;
 /// The seed of `make test`: what passes today passes tomorrow. `make torture` draws others.
 const USUAL_SEED: u64 = 20_787;
@@ -42,7 +42,7 @@ pub fn check(name: &str, schedules: usize, model: impl Fn() + Send + Sync + Copy
 fn run(scheduler: impl Scheduler + 'static, model: impl Fn() + Send + Sync + 'static) {
     let mut config = Config::new();
     config.stack_size = STACK_BYTES;
-    config.max_steps = MaxSteps::FailAfter(MOST_STEPS);
+    config.max_steps = MaxSteps::FailAfter(MAX_STEPS);
     config.failure_persistence = FailurePersistence::Print;
     config.silence_warnings = true;
     Runner::new(scheduler, config).run(model);

@@ -8,7 +8,7 @@ use crate::env::Env;
 use crate::filename::CURRENT;
 
 /// So many files of a folder are looked into.
-const MOST_FILES: usize = 64;
+const MAX_FILES: usize = 64;
 /// Names that only one engine gives.
 const NAMES: [(&str, &str); 10] = [
     ("data.mdb", "LMDB"),
@@ -77,7 +77,7 @@ pub(crate) fn engine(env: &dyn Env, dir: &Path, names: &[String]) -> Option<&'st
     if let Some((_, engine)) = named.find(|(name, _)| has(name) && has_companion(name)) {
         return Some(engine);
     }
-    let looked_into = names.iter().take(MOST_FILES);
+    let looked_into = names.iter().take(MAX_FILES);
     let mut paths = looked_into.map(|name| dir.join(name));
     paths.find_map(|path| engine_of_file(env, &path))
 }

@@ -26,8 +26,8 @@ const BARE: u8 = 4;
 const _: () = assert!(FIXED_HEADER_BYTES == 4 + 4 + 2 + 1);
 
 /// The longest header: after the control byte, a sequence number and a watermark. Room is made for this one.
-pub(super) const MOST_HEADER_BYTES: usize = 26;
-const _: () = assert!(MOST_HEADER_BYTES == FIXED_HEADER_BYTES + 7 + 8);
+pub(super) const MAX_HEADER_BYTES: usize = 26;
+const _: () = assert!(MAX_HEADER_BYTES == FIXED_HEADER_BYTES + 7 + 8);
 const _: () = assert!(SequenceNumber::MAX.0 < 1 << (7 * 8));
 
 /// The log before a log: what of it counts. All zero if there is none.
@@ -267,7 +267,7 @@ pub(super) struct FragmentHeader {
 
 /// The bytes of a header.
 pub(super) struct EncodedHeader {
-    bytes: [u8; MOST_HEADER_BYTES],
+    bytes: [u8; MAX_HEADER_BYTES],
     length: usize,
 }
 
@@ -283,7 +283,7 @@ impl FragmentHeader {
     pub(super) fn encode(&self, log_id: u64, offset: u64) -> EncodedHeader {
         debug_assert!(self.first_sequence <= SequenceNumber::MAX);
         debug_assert!(!self.is_bare || self.fragment_type == FragmentType::Full);
-        let mut bytes = [0u8; MOST_HEADER_BYTES];
+        let mut bytes = [0u8; MAX_HEADER_BYTES];
         bytes[4..8].copy_from_slice(&self.payload_checksum.to_le_bytes());
         bytes[8..10].copy_from_slice(&self.length.to_le_bytes());
         bytes[CONTROL_OFFSET] = self.control();
@@ -331,7 +331,7 @@ impl FragmentHeader {
     pub(super) fn expected_bytes(bytes: &[u8]) -> Option<usize> {
         let control = usize::from(*bytes.get(CONTROL_OFFSET)?);
         let length = FIXED_HEADER_BYTES + (control >> 3 & 7) + 4 * (control >> 6);
-        Some(length.min(MOST_HEADER_BYTES))
+        Some(length.min(MAX_HEADER_BYTES))
     }
 
     /// What `bytes` say if they begin with a header at `offset` of a log. No checksum has been asked, only what costs
@@ -441,7 +441,7 @@ impl FragmentHeader {
 /// How many payload bytes a fragment at `offset` can have; 0 if none can start there.
 #[inline]
 pub(super) fn room_at(offset: u64) -> u64 {
-    (BLOCK_BYTES - offset % BLOCK_BYTES).saturating_sub(MOST_HEADER_BYTES as u64)
+    (BLOCK_BYTES - offset % BLOCK_BYTES).saturating_sub(MAX_HEADER_BYTES as u64)
 }
 
 /// Where the next fragment starts if the last one ended at `offset`: there, or at the next block if the rest of
@@ -692,7 +692,7 @@ mod tests {
 
     #[test]
     fn a_block_tail_that_holds_no_header_and_byte_is_skipped() {
-        let header = MOST_HEADER_BYTES as u64;
+        let header = MAX_HEADER_BYTES as u64;
         assert_eq!(fragment_start(64), 64);
         assert_eq!(
             fragment_start(BLOCK_BYTES - header - 1),

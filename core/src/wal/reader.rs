@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use super::format::{
     BLOCK_BYTES, BadHeader, FILE_HEADER_BYTES, FIXED_HEADER_BYTES, FragmentHeader, LogHeader,
-    MOST_HEADER_BYTES, Predecessor, VERSION, fragment_start, payload_checksum,
+    MAX_HEADER_BYTES, Predecessor, VERSION, fragment_start, payload_checksum,
 };
 use crate::batch::HEADER_OF_ONE;
 use crate::env::{Env, File};
@@ -29,7 +29,7 @@ use crate::sync::Arc;
 const CHUNK_BYTES: u64 = 32 * BLOCK_BYTES;
 
 /// So many ids that one fragment each speaks for are kept in mind.
-const MOST_IDS: usize = 64;
+const MAX_IDS: usize = 64;
 
 /// One record.
 #[derive(Debug, PartialEq, Eq)]
@@ -429,7 +429,7 @@ impl Reader {
             return Ok(Err(Stop::End));
         }
         let log_id = self.header.log_id;
-        let most_end = readable.min(offset + MOST_HEADER_BYTES as u64);
+        let most_end = readable.min(offset + MAX_HEADER_BYTES as u64);
         let bytes = self.bytes(offset, most_end)?;
         if bytes.len() < (most_end - offset) as usize {
             return Ok(Err(Stop::Bad("the file became shorter")));
@@ -612,7 +612,7 @@ fn find_id(file: &dyn File) -> Result<Option<u64>> {
             if said.contains(&log_id) {
                 return Ok(Some(log_id));
             }
-            if said.len() < MOST_IDS {
+            if said.len() < MAX_IDS {
                 said.push(log_id);
             }
         }

@@ -9,7 +9,7 @@ use aidb_test_data::{Fill, Unit, edges_up_to};
 
 use super::format::{
     BLOCK_BYTES, FILE_HEADER_BYTES, FIXED_HEADER_BYTES, FragmentHeader, FragmentType,
-    MOST_HEADER_BYTES, payload_checksum, room_at,
+    MAX_HEADER_BYTES, payload_checksum, room_at,
 };
 use super::*;
 use crate::batch::HEADER_OF_ONE;
@@ -357,7 +357,7 @@ fn among_torn_bytes_only_a_whole_fragment_tells_of_a_sync() {
     let length = bytes.len() as u64;
     let payload = payload(100, 5);
     let whole = knowing_fragment(ID, length, &payload, good + 1).len() as u64;
-    let most = (MOST_HEADER_BYTES + payload.len()) as u64;
+    let most = (MAX_HEADER_BYTES + payload.len()) as u64;
     for at in [
         good + 1,
         good + 5000,

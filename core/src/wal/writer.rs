@@ -17,7 +17,7 @@ use std::path::Path;
 
 use super::format::{
     BLOCK_BYTES, FILE_HEADER_BYTES, FragmentHeader, FragmentType, LogHeader, LogId,
-    MOST_HEADER_BYTES, Payload, Predecessor, fragment_start, payload_checksum, room_at,
+    MAX_HEADER_BYTES, Payload, Predecessor, fragment_start, payload_checksum, room_at,
 };
 use crate::env::{ClosedFile, EngineOnly, Env, File};
 use crate::error::{Error, Result};
@@ -199,9 +199,9 @@ impl Writer {
     #[inline]
     pub(crate) fn reserve(&mut self, payload: &Payload<'_>) -> Result<()> {
         // In each block, and in those it begins and ends in, a header, and zeros where none fits.
-        const _: () = assert!(BLOCK_BYTES as usize / 512 >= 2 * MOST_HEADER_BYTES);
+        const _: () = assert!(BLOCK_BYTES as usize / 512 >= 2 * MAX_HEADER_BYTES);
         let length = payload.encoded().len();
-        let most = (length + length / 512 + 4 * MOST_HEADER_BYTES).min(MAX_WRITE_BYTES);
+        let most = (length + length / 512 + 4 * MAX_HEADER_BYTES).min(MAX_WRITE_BYTES);
         self.buffer.clear();
         memory::reserve(&mut self.buffer, most, "a record of a log")
     }
@@ -247,7 +247,7 @@ impl Writer {
             self.buffer.extend_from_slice(piece);
             is_first = false;
             let is_full =
-                self.buffer.len() + MOST_HEADER_BYTES + room_at(0) as usize > MAX_WRITE_BYTES;
+                self.buffer.len() + MAX_HEADER_BYTES + room_at(0) as usize > MAX_WRITE_BYTES;
             if is_last || is_full {
                 self.file.write_at(written, &self.buffer)?;
                 written += self.buffer.len() as u64;
@@ -291,7 +291,7 @@ impl Writer {
     #[inline]
     pub(crate) fn has_space_for(&self, payload: u64) -> bool {
         // The header of each fragment, and what may be left unused at the end of the present block.
-        let headers = (payload / BLOCK_BYTES + 3) * MOST_HEADER_BYTES as u64;
+        let headers = (payload / BLOCK_BYTES + 3) * MAX_HEADER_BYTES as u64;
         self.len.saturating_add(payload + headers) <= self.zeroed
     }
 

@@ -16,7 +16,7 @@ use aidb::inspect::{self, Current, Edit, Log, Manifest, Operation, Table};
 use aidb::{ErrorKind, FileNumber, Result, ValueKind, WriteBatch, fuzz_checks};
 
 /// Entries walked at most: a compressed block of a few bytes can hold millions.
-const MOST_ENTRIES: u64 = 20_000;
+const MAX_ENTRIES: u64 = 20_000;
 const PATH: &str = "/file";
 
 /// DECODER-4.
@@ -115,7 +115,7 @@ pub fn table(bytes: &[u8]) -> Result<()> {
     let (mut entries, mut found) = (table.entries(), 0);
     let walked = loop {
         match checked(entries.next_entry()) {
-            Ok(Some(_)) if found < MOST_ENTRIES => found += 1,
+            Ok(Some(_)) if found < MAX_ENTRIES => found += 1,
             Ok(_) => break Ok(()),
             Err(error) => {
                 let next = entries.next_entry();
@@ -126,7 +126,7 @@ pub fn table(bytes: &[u8]) -> Result<()> {
     };
     if is_whole {
         walked.expect("DECODER-3: a good table can be walked");
-        assert_eq!(found, said.entries.min(MOST_ENTRIES), "DECODER-3");
+        assert_eq!(found, said.entries.min(MAX_ENTRIES), "DECODER-3");
     }
     fuzz_checks::table(bytes).map(|_| ())
 }

@@ -3,7 +3,7 @@
 //! A target takes any bytes. Those of the decoders begin with a byte whose lowest bit says whether checksums are
 //! left as they are; mostly they are made right (`seal.rs`), so that the fuzzer gets behind them.
 //! `decoders.rs` says what is asserted of their answers. `open.rs` makes a directory of them, and `interface.rs` reads them as operations on a whole database. A finding is a panic, a failed assertion, an
-//! allocation beyond [`MOST_BYTES`] that was not asked for fallibly, or an input that takes ten seconds.
+//! allocation beyond [`MAX_BYTES`] that was not asked for fallibly, or an input that takes ten seconds.
 
 mod decoders;
 mod interface;
@@ -18,9 +18,9 @@ pub use interface::interface;
 pub use open::{Directory, open};
 
 /// No allocation is larger. Inputs have kilobytes, so whoever wants more has believed a length.
-pub const MOST_BYTES: usize = 16 << 20;
+pub const MAX_BYTES: usize = 16 << 20;
 
-/// Refuses what is larger than [`MOST_BYTES`]: a fallible reservation gets its error, any other ends the process.
+/// Refuses what is larger than [`MAX_BYTES`]: a fallible reservation gets its error, any other ends the process.
 struct Bounded;
 
 #[global_allocator]
@@ -29,7 +29,7 @@ static ALLOCATOR: Bounded = Bounded;
 // SAFETY: every call goes to `System` unchanged, or answers null, which says that there is no memory.
 unsafe impl GlobalAlloc for Bounded {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        match layout.size() <= MOST_BYTES {
+        match layout.size() <= MAX_BYTES {
             // SAFETY: the caller's promises are those that `System` asks for.
             true => unsafe { System.alloc(layout) },
             false => std::ptr::null_mut(),
@@ -37,7 +37,7 @@ unsafe impl GlobalAlloc for Bounded {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        match layout.size() <= MOST_BYTES {
+        match layout.size() <= MAX_BYTES {
             // SAFETY: as for `alloc`.
             true => unsafe { System.alloc_zeroed(layout) },
             false => std::ptr::null_mut(),
@@ -45,7 +45,7 @@ unsafe impl GlobalAlloc for Bounded {
     }
 
     unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        match size <= MOST_BYTES {
+        match size <= MAX_BYTES {
             // SAFETY: as for `alloc`; `old` came from `System`.
             true => unsafe { System.realloc(old, layout, size) },
             false => std::ptr::null_mut(),

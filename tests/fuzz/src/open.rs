@@ -17,7 +17,7 @@ const REPAIRED: &str = "/repaired";
 /// The time does not pass: an input does the same each time.
 pub(crate) const STARTED_MICROS: u64 = 1_700_000_000_000_000;
 /// Entries walked at most: a compressed block of a few bytes can hold many.
-const MOST_ENTRIES: usize = 20_000;
+const MAX_ENTRIES: usize = 20_000;
 
 /// The files of a small database, as an input holds them.
 pub struct Directory {
@@ -139,10 +139,10 @@ fn checked<T>(result: Result<T>) -> Option<T> {
     }
 }
 
-/// Entries from the beginning, at most [`MOST_ENTRIES`].
+/// Entries from the beginning, at most [`MAX_ENTRIES`].
 fn scan(db: &DB) -> Result<usize> {
     let mut entries = 0;
-    for entry in db.iter().take(MOST_ENTRIES) {
+    for entry in db.iter().take(MAX_ENTRIES) {
         entry?;
         entries += 1;
     }
@@ -162,7 +162,7 @@ fn use_and_reopen(options: &Options) {
     let backward = checked(
         db.iter()
             .rev()
-            .take(MOST_ENTRIES)
+            .take(MAX_ENTRIES)
             .collect::<Result<Vec<_>>>(),
     );
     if let (Some(entries), Some(backward)) = (entries, &backward) {
@@ -192,7 +192,7 @@ fn use_and_reopen(options: &Options) {
     let now = scan(&db).expect("what was sound can be read");
     assert_eq!(
         Some(now),
-        entries.map(|entries| (entries + 1).min(MOST_ENTRIES))
+        entries.map(|entries| (entries + 1).min(MAX_ENTRIES))
     );
 }
 
@@ -204,7 +204,7 @@ fn repair(options: &Options) {
     let sound = db.verify();
     assert!(sound.expect("nothing fails").is_ok());
     let entries = scan(&db).expect("what repair makes can be read");
-    assert_eq!(entries, (report.entries_written as usize).min(MOST_ENTRIES));
+    assert_eq!(entries, (report.entries_written as usize).min(MAX_ENTRIES));
     checked(db.put(b"key", b"value"));
     db.close().expect("what repair makes closes");
 }

@@ -15,7 +15,7 @@ const LOG_HEADER_BYTES: usize = 64;
 const LOG_BLOCK_BYTES: usize = 32 << 10;
 /// What every fragment's header begins with, and the longest one.
 const FIXED_HEADER_BYTES: usize = 11;
-const MOST_HEADER_BYTES: usize = 26;
+const MAX_HEADER_BYTES: usize = 26;
 
 const TABLE_HEADER_BYTES: usize = 24;
 const FOOTER_BYTES: usize = 64;
@@ -57,7 +57,7 @@ fn seal_wal(log: &mut [u8]) -> Option<()> {
     let log_id = u64_at(log, 16)?;
     let mut at = LOG_HEADER_BYTES;
     loop {
-        if LOG_BLOCK_BYTES - at % LOG_BLOCK_BYTES <= MOST_HEADER_BYTES {
+        if LOG_BLOCK_BYTES - at % LOG_BLOCK_BYTES <= MAX_HEADER_BYTES {
             at = at.next_multiple_of(LOG_BLOCK_BYTES);
         }
         let fixed = log.get(at..at + FIXED_HEADER_BYTES)?;

@@ -10,7 +10,7 @@ mod run;
 mod shrink;
 
 pub use operation::{
-    Content, Dealt, End, Entry, FaultPlan, Flavour, History, LARGEST_SMALL, Move, NAMES, Operation,
+    Content, Dealt, End, Entry, FaultPlan, Flavour, History, MAX_SMALL, Move, NAMES, Operation,
     calls, deck, seed_of, whole_deal,
 };
 pub use run::{Checked, Place, Tally, Written, digest, fault_name, options, printed, run};

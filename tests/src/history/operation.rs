@@ -244,8 +244,8 @@ pub enum Flavour {
 /// The low bits of a seed are the number of its history in a run, and decide what it is dealt (OPERATION-3).
 const NUMBER_BITS: u32 = 12;
 /// The largest length that is dealt, and the largest of those of which every history gets some.
-const LARGEST_DEALT: usize = (16 << 20) + 1;
-pub const LARGEST_SMALL: usize = (256 << 10) + 1;
+const MAX_DEALT: usize = (16 << 20) + 1;
+pub const MAX_SMALL: usize = (256 << 10) + 1;
 /// Each history gets so many small ones; one of so many gets a large one, since that takes a second.
 const SMALL_DEALT: usize = 3;
 const LARGE_ONE_IN: usize = 24;
@@ -265,13 +265,13 @@ impl Dealt {
     }
 
     fn is_small(&self) -> bool {
-        self.length() <= LARGEST_SMALL
+        self.length() <= MAX_SMALL
     }
 }
 
 /// Every length that is dealt, the small ones first.
 pub fn deck() -> Vec<Dealt> {
-    let edges = edges_up_to(LARGEST_DEALT, Unit::Bytes);
+    let edges = edges_up_to(MAX_DEALT, Unit::Bytes);
     let keys = edges.iter().filter(|edge| **edge <= aidb::MAX_KEY_BYTES);
     let keys = keys.map(|edge| Dealt::Key(*edge));
     let mut deck: Vec<Dealt> = edges
@@ -393,8 +393,8 @@ impl History {
             flavour,
             tag: 0,
             syncs_one_in: 8,
-            sizes: Sizes::new(LARGEST_SMALL, DECODED_MEAN),
-            key_sizes: Sizes::new(LARGEST_SMALL, DECODED_MEAN),
+            sizes: Sizes::new(MAX_SMALL, DECODED_MEAN),
+            key_sizes: Sizes::new(MAX_SMALL, DECODED_MEAN),
             bytes_left: DECODED_BYTES,
             random,
         };

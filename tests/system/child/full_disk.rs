@@ -27,7 +27,7 @@ const DELETED_AT_ONCE: usize = 100;
 /// A write that fits may fail while the disk is full, and so may the next ones.
 const ATTEMPTS_ON_FULL_DISK: u64 = 20;
 /// The largest value.
-const MOST_BYTES: u64 = 30_000;
+const MAX_BYTES: u64 = 30_000;
 /// Batches whose keys one clearing batch deletes.
 const CLEARED_AT_ONCE: u64 = 100;
 
@@ -425,7 +425,7 @@ fn make(seed: u64, number: u64, clears: Option<&Range<u64>>) -> WriteBatch {
     let mut random = Random::new(seed ^ number.wrapping_mul(0x2545_f491_4f6c_dd1d));
     for key in keys(number) {
         let length = match random.below(8) {
-            0 => MOST_BYTES,
+            0 => MAX_BYTES,
             _ => 3_000,
         };
         let length = random.below(length) as usize;

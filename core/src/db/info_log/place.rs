@@ -13,7 +13,7 @@ use crate::options::Options;
 use crate::version::{Contents, inspect};
 
 /// Links to links that are followed; the system follows as many.
-const MOST_LINKS: usize = 40;
+const MAX_LINKS: usize = 40;
 
 /// Refuses the info log `log` for a database in `path` if lines in it would spoil the database, or if renaming it when it is
 /// full would move the database away.
@@ -25,8 +25,8 @@ pub(in crate::db) fn refuse_own_files(path: &Path, log: &Path, options: &Options
             "option {name} = \"{log}\": {what}"
         )))
     };
-    let dir = resolved(env, path, MOST_LINKS)?;
-    let file = resolved(env, log, MOST_LINKS)?;
+    let dir = resolved(env, path, MAX_LINKS)?;
+    let file = resolved(env, log, MAX_LINKS)?;
     if dir.starts_with(&file) {
         return refuse("this is the database's own folder, or a folder around it".to_owned());
     }

@@ -43,7 +43,7 @@ const OTHER_FILES: u64 = 24;
 const SMALLEST_FILE: u64 = 4 << 10;
 /// Tables kept open at once, at least and at most, where the options leave it open.
 const FEWEST_TABLES: u64 = 8;
-const MOST_TABLES: u64 = 4096;
+const MAX_TABLES: u64 = 4096;
 
 /// Pieces of memory that a database takes and does not ask for one by one.
 const DATABASE_PIECES: usize = 256;
@@ -477,7 +477,7 @@ fn keep_files_small(options: &mut Options) {
 fn open_tables(env: &dyn Env, options: &Options) -> usize {
     let derived = (env.open_file_limit() / 2).saturating_sub(OTHER_FILES);
     let tables = match options.max_open_files {
-        0 => derived.clamp(FEWEST_TABLES, MOST_TABLES),
+        0 => derived.clamp(FEWEST_TABLES, MAX_TABLES),
         asked => asked.max(FEWEST_TABLES),
     };
     tables as usize

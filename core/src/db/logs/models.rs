@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::blank_log::BlankLog;
 use super::sync_group::{LogFile, LogPlace, SyncGroup};
-use crate::env::{Env, FaultEnv, File, PowerLoss, MemEnv, Names, Operation, PowerCut};
+use crate::env::{Env, FaultEnv, File, MemEnv, Names, Operation, PowerCut, PowerLoss};
 use crate::error::{Error, Result};
 use crate::filename::log_path;
 use crate::key::FileNumber;

@@ -35,9 +35,9 @@ use crate::wal::{Watermark, WatermarkWriter};
 /// For company a sync waits this part of the time that the last one took, within these bounds.
 const PATIENCE_DIVISOR: u64 = 2;
 const LEAST_PATIENCE_MICROS: u64 = 20;
-const MOST_PATIENCE_MICROS: u64 = 1_000;
+const MAX_PATIENCE_MICROS: u64 = 1_000;
 /// At most this many syncs do not wait after one that waited in vain.
-const MOST_HASTY: u32 = 63;
+const MAX_HASTY: u32 = 63;
 
 /// A place in the sequence of logs: everything in earlier logs, and this log's bytes below `offset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -178,7 +178,7 @@ impl State {
         if self.hasty > 0 {
             self.hasty -= 1;
         } else if self.waiting.len() < self.company {
-            self.last_hasty = (2 * self.last_hasty + 3).min(MOST_HASTY);
+            self.last_hasty = (2 * self.last_hasty + 3).min(MAX_HASTY);
             self.hasty = self.last_hasty;
         } else if self.company > 1 {
             self.last_hasty = self.last_hasty.saturating_sub(1);
@@ -187,7 +187,7 @@ impl State {
 
     fn patience(&self) -> Duration {
         let micros = self.sync_micros / PATIENCE_DIVISOR;
-        Duration::from_micros(micros.clamp(LEAST_PATIENCE_MICROS, MOST_PATIENCE_MICROS))
+        Duration::from_micros(micros.clamp(LEAST_PATIENCE_MICROS, MAX_PATIENCE_MICROS))
     }
 
     fn forget_before(&mut self, number: FileNumber) {

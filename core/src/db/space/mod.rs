@@ -22,7 +22,7 @@ mod policy;
 /// The smallest reserve, also the bytes of log between two looks at the disk, as a part of the write buffer.
 const STEP_DIVISOR: u64 = 64;
 pub(super) const SMALLEST_STEP: u64 = 64 << 10;
-pub(super) const LARGEST_STEP: u64 = 1 << 20;
+pub(super) const MAX_STEP: u64 = 1 << 20;
 /// Bytes of log at which a memtable is sealed while the reserve is not whole, as a part of a unit: the logs of three
 /// memtables and what flushes leave alone are less than the smallest reserve.
 const EARLY_SEAL_DIVISOR: u64 = 8;
@@ -45,7 +45,7 @@ impl Space {
         dir: &Path,
         options: &Options,
     ) -> Result<(Space, Arc<dyn Env>)> {
-        let step = (options.write_buffer_size / STEP_DIVISOR).clamp(SMALLEST_STEP, LARGEST_STEP);
+        let step = (options.write_buffer_size / STEP_DIVISOR).clamp(SMALLEST_STEP, MAX_STEP);
         let reserve = Reserve::open(Arc::clone(home), dir.join(RESERVE), step)?;
         let dir_syncs = Arc::new(DirSyncs::default());
         let reserving = |share| -> Arc<dyn Env> {

@@ -7,7 +7,7 @@
 //!
 //! Elsewhere: reserving the space (`space/mod.rs`), the work that must not use it (`db/tree/reserve.rs`).
 
-use crate::compaction::LARGEST_PLAN_TABLES;
+use crate::compaction::MAX_PLAN_TABLES;
 use crate::env::SMALLEST_UNIT;
 
 /// A disk is roomy if this many times the target is free.
@@ -76,7 +76,7 @@ pub(in crate::db) fn largest_compaction(
     target_file_size: u64,
 ) -> u64 {
     let all: u64 = deeper.iter().sum();
-    let some = LARGEST_PLAN_TABLES as usize;
+    let some = MAX_PLAN_TABLES as usize;
     if deeper.len() > some {
         // Asked at every step of the log: not sorted, as there may be many.
         deeper.select_nth_unstable_by(some, |a, b| b.cmp(a));
@@ -84,7 +84,7 @@ pub(in crate::db) fn largest_compaction(
     }
     // Tables may be larger than the target: moved from level 0, or from a life with another one.
     let largest: u64 = deeper.iter().sum();
-    let planned = target_file_size.saturating_mul(LARGEST_PLAN_TABLES);
+    let planned = target_file_size.saturating_mul(MAX_PLAN_TABLES);
     upper + all.min(planned.max(largest))
 }
 
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn the_largest_compaction_takes_two_levels_and_as_many_tables_below_as_a_plan() {
-        let some = LARGEST_PLAN_TABLES;
+        let some = MAX_PLAN_TABLES;
         assert_eq!(largest_compaction(70, Vec::new(), 10), 70);
         assert_eq!(largest_compaction(70, vec![3, 4], 10), 77, "all there is");
         let many: Vec<u64> = (0..2 * some).map(|_| 10).collect();

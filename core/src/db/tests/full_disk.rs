@@ -6,10 +6,10 @@ use std::path::Path;
 use aidb_test_data::{Fill, Random, Sizes};
 
 use super::*;
-use crate::compaction::LARGEST_PLAN_TABLES;
+use crate::compaction::MAX_PLAN_TABLES;
 use crate::db::DB;
 use crate::db::commit::Obstacle;
-use crate::db::space::{LARGEST_STEP, SMALLEST_STEP};
+use crate::db::space::{MAX_STEP, SMALLEST_STEP};
 use crate::effort::{Effort, within};
 use crate::env::{Env, FaultEnv, MemEnv, Operation, PathKind};
 use crate::options::Options;
@@ -384,7 +384,7 @@ fn tables_larger_than_the_target_are_kept_more_in_reserve_for() {
     db.put(b"a", b"1").unwrap();
     let held = db.stats().unwrap().reserve_bytes;
     assert!(
-        held > usual * LARGEST_PLAN_TABLES,
+        held > usual * MAX_PLAN_TABLES,
         "{held} for tables of {usual}"
     );
 }
@@ -434,7 +434,7 @@ fn a_small_database_that_was_closed_is_small_and_works_where_others_fill_the_dis
             db.put(&key, &value).unwrap();
             model.insert(key, value);
         }
-        assert_eq!(db.stats().unwrap().reserve_bytes, LARGEST_STEP);
+        assert_eq!(db.stats().unwrap().reserve_bytes, MAX_STEP);
         db.close().unwrap();
         let content: usize = model
             .iter()
@@ -464,7 +464,7 @@ fn a_small_database_that_was_closed_is_small_and_works_where_others_fill_the_dis
         env.remove_file(Path::new("/hog")).unwrap();
         let db = DB::open("/db", options()).unwrap();
         db.put(b"new", b"").unwrap();
-        assert_eq!(db.stats().unwrap().reserve_bytes, LARGEST_STEP);
+        assert_eq!(db.stats().unwrap().reserve_bytes, MAX_STEP);
     }
 }
 

@@ -26,7 +26,7 @@ use crate::sync::Arc;
 use crate::version::{LEVELS, Version};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 impl Tree {
     /// A compaction thread.
@@ -39,7 +39,7 @@ impl Tree {
                 Err(panicked) => {
                     self.compaction_failed(panicked);
                     self.pause_compacting(pause);
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    pause = (pause * 2).min(MAX_PAUSE);
                 }
             }
         }
@@ -69,7 +69,7 @@ impl Tree {
             Err(_) => {
                 self.context.step("a compaction thread pauses");
                 self.pause_compacting(*pause);
-                *pause = (*pause * 2).min(LONGEST_PAUSE);
+                *pause = (*pause * 2).min(MAX_PAUSE);
             }
         }
         Ok(false)

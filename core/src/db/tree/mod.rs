@@ -255,7 +255,7 @@ impl Tree {
             target_file_size: options.target_file_size,
             max_plan_tables: match self.space.is_roomy() {
                 true => compaction::PLAN_TABLES,
-                false => compaction::LARGEST_PLAN_TABLES,
+                false => compaction::MAX_PLAN_TABLES,
             },
         }
     }

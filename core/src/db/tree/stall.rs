@@ -18,7 +18,7 @@ pub(in crate::db) const STOP_FACTOR: u64 = 9;
 /// Level 1 sizes of debt at which writers are slowed, and of each further step; debt alone never stops them.
 const DEBT_FACTOR: u64 = 16;
 const DEBT_STEP: u64 = 4;
-const MOST_DEBT_STEPS: u64 = 16;
+const MAX_DEBT_STEPS: u64 = 16;
 /// Bytes per second admitted at the first step, and how each further table multiplies it.
 const FIRST_RATE: f64 = 64e6;
 const RATE_STEP: f64 = 0.8;
@@ -26,7 +26,7 @@ const FREE: u64 = u64::MAX;
 const STOPPED: u64 = 0;
 /// No write waits longer than this for its share of the rate, nor shorter than that: a wait takes some 50 µs more than it
 /// should, so many short ones would slow writers far below the rate.
-const LONGEST_WAIT_MICROS: u64 = 50_000;
+const MAX_WAIT_MICROS: u64 = 50_000;
 const SHORTEST_WAIT_MICROS: u64 = 1_000;
 
 /// The rate at which writers are admitted.
@@ -123,7 +123,7 @@ impl Pressure {
 /// For a write of `bytes` at `now` (microseconds), where what came before is worked off at `busy_until` (nanoseconds):
 /// when it is worked off too, and how many microseconds it waits.
 fn share(busy_until: u64, now: u64, bytes: u64, rate: u64) -> (u64, u64) {
-    let most = LONGEST_WAIT_MICROS * 1000;
+    let most = MAX_WAIT_MICROS * 1000;
     let cost = u128::from(bytes) * 1_000_000_000 / u128::from(rate);
     let cost = u64::try_from(cost).unwrap_or(most).min(most);
     let now = now.saturating_mul(1000);
@@ -152,7 +152,7 @@ fn rate_for(pressure: Pressure) -> u64 {
         .filter(|over| *over > 0)
         .map(|over| (over - 1) * 4 / trigger);
     let by_debt = (debt_bytes / level_base_size).checked_sub(DEBT_FACTOR);
-    let by_debt = by_debt.map(|over| (over / DEBT_STEP).min(MOST_DEBT_STEPS));
+    let by_debt = by_debt.map(|over| (over / DEBT_STEP).min(MAX_DEBT_STEPS));
     match by_tables.max(by_debt) {
         None => FREE,
         Some(steps) => ((FIRST_RATE * RATE_STEP.powf(steps as f64)) as u64).max(1),
@@ -209,15 +209,15 @@ mod tests {
                 // By how much a wait exceeds its requested length.
                 now += if wait > 0 { wait + 50 } else { 0 };
                 waits += u64::from(wait > 0);
-                assert!(wait <= LONGEST_WAIT_MICROS);
+                assert!(wait <= MAX_WAIT_MICROS);
             }
             let wanted = writes * bytes * 1_000_000 / rate;
             let took = now - 1_000_000;
-            let most = wanted + wanted / 10 + LONGEST_WAIT_MICROS;
+            let most = wanted + wanted / 10 + MAX_WAIT_MICROS;
             assert!(took <= most, "{bytes} at {rate}: {took} of {wanted}");
-            let least = wanted.min(writes * LONGEST_WAIT_MICROS);
+            let least = wanted.min(writes * MAX_WAIT_MICROS);
             assert!(
-                took + LONGEST_WAIT_MICROS + SHORTEST_WAIT_MICROS >= least - least / 10,
+                took + MAX_WAIT_MICROS + SHORTEST_WAIT_MICROS >= least - least / 10,
                 "{bytes} at {rate}: {took} of {wanted}"
             );
             assert!(waits <= 1 + took / SHORTEST_WAIT_MICROS);
@@ -232,14 +232,14 @@ mod tests {
             (0, 0),
             (SHORTEST_WAIT_MICROS - 1, 0),
             (SHORTEST_WAIT_MICROS, SHORTEST_WAIT_MICROS),
-            (LONGEST_WAIT_MICROS, LONGEST_WAIT_MICROS),
-            (LONGEST_WAIT_MICROS + 1, LONGEST_WAIT_MICROS),
+            (MAX_WAIT_MICROS, MAX_WAIT_MICROS),
+            (MAX_WAIT_MICROS + 1, MAX_WAIT_MICROS),
         ] {
             let busy_until = (now + ahead) * 1000;
             let (until, waits) = share(busy_until, now, 100, 1_000_000);
             assert_eq!(waits, wait, "{ahead}");
             // A hundred bytes at a megabyte per second take a hundred microseconds.
-            let before = ahead.min(LONGEST_WAIT_MICROS);
+            let before = ahead.min(MAX_WAIT_MICROS);
             assert_eq!(until, (now + before + 100) * 1000, "{ahead}");
         }
     }

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind};
 use crate::key::SequenceNumber;
 
 /// At most this many damaged places are listed; the rest are only counted.
-const MOST_LISTED: usize = 1000;
+const MAX_LISTED: usize = 1000;
 
 /// The progress of a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -86,7 +86,7 @@ impl VerifyReport {
 
     pub(super) fn add(&mut self, damage: Damage) {
         self.damaged_places += 1;
-        if self.damage.len() < MOST_LISTED {
+        if self.damage.len() < MAX_LISTED {
             self.damage.push(damage);
         }
     }
@@ -192,7 +192,7 @@ impl RepairReport {
 
     pub(super) fn add(&mut self, loss: Loss) {
         self.lost_places += 1;
-        if self.lost.len() < MOST_LISTED {
+        if self.lost.len() < MAX_LISTED {
             self.lost.push(loss);
         }
     }
@@ -293,10 +293,10 @@ mod tests {
     fn beyond_the_thousandth_place_damage_is_counted_only() {
         let mut report = VerifyReport::default();
         let error = Error::corruption(Path::new("x"), 0, "y");
-        for _ in 0..MOST_LISTED + 5 {
+        for _ in 0..MAX_LISTED + 5 {
             report.add(Damage::new(PathBuf::new(), 0, &error));
         }
-        assert_eq!(report.damage.len(), MOST_LISTED);
-        assert_eq!(report.damaged_places, MOST_LISTED as u64 + 5);
+        assert_eq!(report.damage.len(), MAX_LISTED);
+        assert_eq!(report.damaged_places, MAX_LISTED as u64 + 5);
     }
 }

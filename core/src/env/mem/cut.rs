@@ -136,6 +136,9 @@ impl Arrivals {
     }
 }
 
+/// What a power cut was seen to do.
+type Effects = BTreeSet<Effect>;
+
 /// Whether a change in doubt has arrived.
 fn has_arrived(loss: PowerLoss, dice: &mut Dice) -> bool {
     match loss {
@@ -147,7 +150,7 @@ fn has_arrived(loss: PowerLoss, dice: &mut Dice) -> bool {
 
 impl Content {
     /// The bytes after a power cut.
-    fn after(&self, loss: PowerLoss, dice: &mut Dice, effects: &mut BTreeSet<Effect>) -> Arc<Vec<u8>> {
+    fn after(&self, loss: PowerLoss, dice: &mut Dice, effects: &mut Effects) -> Arc<Vec<u8>> {
         if self.disk.changes().is_empty() {
             return self.disk.base().clone();
         }
@@ -294,7 +297,7 @@ impl ByteChange {
 
 impl Directory {
     /// The names after a power cut.
-    fn after(&self, loss: PowerLoss, dice: &mut Dice, effects: &mut BTreeSet<Effect>) -> Names {
+    fn after(&self, loss: PowerLoss, dice: &mut Dice, effects: &mut Effects) -> Names {
         let mut names = self.disk.base().as_ref().clone();
         let loss = match loss {
             PowerLoss::Pages | PowerLoss::Writeback | PowerLoss::Garbage => PowerLoss::Any,
@@ -348,7 +351,7 @@ impl MemEnv {
     }
 
     /// [`MemEnv::power_cut`] with chosen losses; adds what it did to `effects`.
-    pub fn power_cut_as(&self, cut: PowerCut, effects: &mut BTreeSet<Effect>) -> MemEnv {
+    pub fn power_cut_as(&self, cut: PowerCut, effects: &mut Effects) -> MemEnv {
         let _still = self.shared.still.write();
         let mut dice = Dice::new(cut.seed);
         let throw = |loss: Option<PowerLoss>, dice: &mut Dice| {

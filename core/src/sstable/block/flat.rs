@@ -35,7 +35,7 @@ use crate::prefetch::{prefetch, prefetch_byte};
 /// Trailer and length of the user key.
 pub(super) const ENTRY_HEAD_BYTES: usize = TRAILER_BYTES + 2;
 /// Entries larger than this on average are not worth copying: there are few to decode.
-const LARGEST_MEAN_ENTRY: usize = 1 << 10;
+const MAX_MEAN_ENTRY: usize = 1 << 10;
 /// More heads than this are halved before they are counted one by one.
 const COUNTED_HEADS: usize = 64;
 
@@ -83,7 +83,7 @@ pub(super) fn lay_out(stored: Stored<'_>, bytes: &mut Vec<u8>) -> Option<Layout>
     let (count, entry_bytes) = measure(stored)?;
     let entries_start = 4 * count + 2 * (count + 1);
     let total = entries_start.checked_add(entry_bytes)?;
-    let is_worthwhile = count > 0 && entry_bytes / count <= LARGEST_MEAN_ENTRY;
+    let is_worthwhile = count > 0 && entry_bytes / count <= MAX_MEAN_ENTRY;
     if !is_worthwhile || total > usize::from(u16::MAX) || total > 2 * stored.bytes().len() {
         return None;
     }

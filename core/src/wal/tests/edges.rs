@@ -68,7 +68,7 @@ fn an_intact_header_tells_number_and_predecessor_of_a_log_whatever_else_is_damag
 fn a_record_behind_an_unused_end_of_a_block_that_is_not_zero_does_not_count() {
     // Where the longest header has no room, no fragment begins.
     for less in [0, 1, 5] {
-        let before_end = MOST_HEADER_BYTES as u64 - less;
+        let before_end = MAX_HEADER_BYTES as u64 - less;
         let env = MemEnv::new();
         let mut writer = create(&env);
         let end = up_to(&mut writer, before_end);
@@ -159,7 +159,7 @@ fn there_is_space_for_a_record_if_it_and_its_headers_fit_into_what_was_zeroed() 
         writer.stop_zeroing();
         let room = ahead(&writer);
         // A header for each block, for the rest of this one, and one that finds no room in it.
-        let takes = |payload: u64| payload + (payload / BLOCK_BYTES + 3) * MOST_HEADER_BYTES as u64;
+        let takes = |payload: u64| payload + (payload / BLOCK_BYTES + 3) * MAX_HEADER_BYTES as u64;
         for payload in 0..=room {
             let fits = takes(payload) <= room;
             assert_eq!(writer.has_space_for(payload), fits, "{payload} in {room}");

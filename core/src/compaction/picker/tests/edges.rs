@@ -188,7 +188,7 @@ fn a_rewrite_takes_neighbours_older_than_asked_within_a_range_of_at_least_one_ke
 #[test]
 fn the_largest_plan_for_one_table_is_thirteen_target_sizes() {
     // Itself, ten below it, and the tables that only its ends touch (`db/tree/reserve.rs` reserves so much).
-    assert_eq!(LARGEST_PLAN_TABLES, 13);
+    assert_eq!(MAX_PLAN_TABLES, 13);
     assert_eq!(max_grandparent_bytes(7), 70);
     assert_eq!(max_grandparent_bytes(u64::MAX), u64::MAX);
 }

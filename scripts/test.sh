@@ -8,8 +8,8 @@ set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 first=(tools format)
-testing=(lint rustdoc rust models asan fuzz)
-releasing=(build c guard python node cross examples samples)
+testing=(lint rustdoc rust models asan)
+releasing=(build c guard python node cross examples samples fuzz)
 all=("${first[@]}" "${testing[@]}" "${releasing[@]}")
 
 section_tools() { scripts/check-tools.sh; }

@@ -25,7 +25,7 @@ pub enum ErrorKind {
     Corruption = 3,
     /// Another opener holds the database: close it there first.
     Locked = 4,
-    /// A transaction lost against another: retry it.
+    /// Reserved for transactions, which do not exist yet: no call returns it.
     Conflict = 5,
     /// The handle or its database has been closed: open it again.
     Closed = 6,

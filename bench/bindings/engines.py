@@ -20,6 +20,15 @@ def key(number):
     return b"%016d" % number
 
 
+def steps_of(entries):
+    found = []
+    for entry in entries:
+        found.append(entry)
+        if len(found) == STEPS:
+            break
+    return found
+
+
 class Plyvel:
     """plyvel, and aidb, which has its interface."""
 
@@ -41,13 +50,8 @@ class Plyvel:
         return self.db.iterator(reverse=backward)
 
     def some(self, start):
-        found = []
         with self.db.iterator(start=start) as iterator:
-            for entry in iterator:
-                found.append(entry)
-                if len(found) == STEPS:
-                    break
-        return found
+            return steps_of(iterator)
 
     def close(self):
         self.db.close()
@@ -86,12 +90,7 @@ class Rocksdict:
         return self.db.items(backwards=backward)
 
     def some(self, start):
-        found = []
-        for entry in self.db.items(from_key=start):
-            found.append(entry)
-            if len(found) == STEPS:
-                break
-        return found
+        return steps_of(self.db.items(from_key=start))
 
     def close(self):
         self.db.close()

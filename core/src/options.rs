@@ -1,8 +1,8 @@
 //! Options: names, units, defaults and valid ranges, in one table, which is `options/table.rs`.
 //!
 //! The snake_case names are the same in every language. [`Options::set`] takes them as text, the builder
-//! methods as values; both keep a number as it is and [`Options::validate`], which every open calls, refuses
-//! what is out of range. Everything else in the engine is derived from these.
+//! methods as values. `set` refuses what is out of range; a builder method keeps it, and [`Options::validate`],
+//! which every open calls, refuses it. Everything else in the engine is derived from these.
 
 use std::fmt;
 use std::path::PathBuf;

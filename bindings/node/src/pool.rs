@@ -72,7 +72,7 @@ struct State {
 struct Pauses {
     /// Since when there is none.
     began: Option<Instant>,
-    /// Of the last eight or so.
+    /// The mean of the last eight or so.
     mean: Duration,
 }
 

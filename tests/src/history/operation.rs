@@ -381,8 +381,8 @@ impl History {
         }
     }
 
-    /// The history that `bytes` spell, for a fuzzer, who finds a way through it byte by byte: short, of few keys, and with
-    /// data as long as a run in a millisecond or so can bear.
+    /// The history that `bytes` spell, for a fuzzer. It is short and has few keys and little large data, so that a run takes
+    /// milliseconds.
     pub fn decode(bytes: &[u8]) -> History {
         let mut random = Random::of_bytes(bytes);
         let flavour = *random.pick(&[Flavour::Cuts, Flavour::Faults, Flavour::Plain]);
@@ -555,7 +555,10 @@ impl Drawer {
                     lower: self.some_key(3),
                     upper: self.some_key(3),
                     prefix: self.some_key(4).map(|mut key| {
-                        key.truncate(2);
+                        key.truncate(match key.len() {
+                            0..1000 => 2,
+                            length => length - 2,
+                        });
                         key
                     }),
                     reverse: self.random.one_in(2),

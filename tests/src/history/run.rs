@@ -809,6 +809,14 @@ impl Run {
         {
             return Err(difference(&self.possible.now, &found));
         }
+        let before = self.faults.injected();
+        let backward: aidb::Result<Vec<_>> = db.iter().rev().collect();
+        if let Some(mut backward) = self.may_fail("iterate backward", before, backward)? {
+            backward.reverse();
+            if backward != self.possible.now.entries(&Walk::default()) {
+                return Err("a walk backward differs from one forward".to_string());
+            }
+        }
         for (key, value) in self.possible.now.iter() {
             let before = self.faults.injected();
             if let Some(found) = self.may_fail("get", before, db.get(key))?

@@ -153,7 +153,13 @@ const FOLDERS: &[(&str, &[&str])] = &[
     ),
     (
         "wal",
-        &["chain_reader", "chain", "reader watermark writer", "format"],
+        &[
+            "chain_reader",
+            "chain",
+            "reader synced_file writer",
+            "format",
+            "synced",
+        ],
     ),
 ];
 

@@ -91,7 +91,7 @@ const EXCEPTIONS: [(&str, &str, &str); 16] = [
         "small, of one size",
     ),
     (
-        "wal/watermark.rs",
+        "wal/synced_file.rs",
         "with_capacity(BYTES)",
         "small, of one size",
     ),

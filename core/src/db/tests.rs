@@ -1,7 +1,6 @@
 //! Tests of the database on files in memory, where background work runs when the test says so.
 
 mod closing;
-mod doubt;
 mod full_disk;
 mod golden;
 mod killed;
@@ -12,6 +11,7 @@ mod opening;
 mod recovering;
 mod reports;
 mod spoiled;
+mod uncertain_names;
 mod upkeep;
 mod waiting;
 mod waking;

@@ -9,7 +9,7 @@ use crate::batch::{self, Operation};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{FileNumber, SequenceNumber};
-use crate::wal::{Opened, Reader, Watermark};
+use crate::wal::{Opened, Reader, SyncedLog};
 
 /// A write-ahead log, `000012.log`: its records in order.
 ///
@@ -102,7 +102,7 @@ impl Log {
                 number: before.number,
                 length: before.length,
                 last_sequence: before.last_sequence,
-                synced: before.synced(),
+                synced: before.synced().length(),
             }),
         }
     }
@@ -132,7 +132,7 @@ impl Log {
         let end = self.reader.end()?;
         Some(LogEnd {
             good_length: end.good_length,
-            synced_up_to: end.synced_up_to,
+            synced_up_to: end.synced.length(),
             is_torn: end.torn,
         })
     }
@@ -208,11 +208,11 @@ impl Synced {
     ///
     /// Errors: `Io` if it cannot be read; it may be missing.
     pub fn read(env: &dyn Env, path: &Path) -> Result<Option<Synced>> {
-        let found = Watermark::read_at(env, path)?;
-        Ok(found.map(|watermark| Synced {
-            number: watermark.number,
-            log_id: watermark.log_id,
-            length: watermark.length,
+        let found = SyncedLog::read_at(env, path)?;
+        Ok(found.map(|log| Synced {
+            number: log.number,
+            log_id: log.log_id,
+            length: log.synced.length(),
         }))
     }
 }

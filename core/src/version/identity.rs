@@ -25,7 +25,7 @@ use crate::env::{Env, PathKind};
 use crate::error::{Error, Result};
 use crate::filename::{CURRENT, FileKind, INCOMPLETE, LOCK, parse};
 use crate::sstable::{begins_table, ends_table};
-use crate::wal::{Reader, Watermark, begins_log};
+use crate::wal::{Reader, SyncedLog, begins_log};
 
 /// The beginning of a LOCK while it is held, or if its holder was killed.
 const HOLDER: &[u8] = b"pid ";
@@ -277,7 +277,7 @@ fn proves(env: &dyn Env, path: &Path, kind: FileKind) -> Result<bool> {
     Ok(match kind {
         FileKind::Current => begins_current(&head),
         FileKind::Manifest(_) => begins_manifest(&head),
-        FileKind::Synced => Watermark::is_whole(&head),
+        FileKind::Synced => SyncedLog::is_whole(&head),
         FileKind::Log(_) => begins_log(&head),
         FileKind::Table(_) => is_table()?,
         FileKind::Temporary => begins_current(&head) || begins_log(&head) || begins_table(&head),
@@ -286,7 +286,7 @@ fn proves(env: &dyn Env, path: &Path, kind: FileKind) -> Result<bool> {
             head.starts_with(MARK_MAGIC)
                 || begins_current(&head)
                 || begins_manifest(&head)
-                || Watermark::is_whole(&head)
+                || SyncedLog::is_whole(&head)
                 || begins_log(&head)
                 || is_table()?
         }

@@ -34,7 +34,8 @@ use std::path::{Path, PathBuf};
 
 use super::format::LogHeader;
 use super::reader::Record;
-use super::watermark::Watermark;
+use super::synced::Synced;
+use super::synced_file::SyncedLog;
 use crate::error::{Error, Result};
 use crate::filename::log_path;
 use crate::key::{FileNumber, SequenceNumber};
@@ -44,10 +45,10 @@ use crate::key::{FileNumber, SequenceNumber};
 pub(crate) struct Expected {
     /// The first log of the chain; 0 in a database that never had a log, and without a manifest.
     pub(crate) needed: FileNumber,
-    /// A log with synced records, or 0.
-    pub(crate) synced: FileNumber,
+    /// The newest log with synced records that the manifest names, or 0.
+    pub(crate) synced_log: FileNumber,
     /// The content of the file SYNCED.
-    pub(crate) watermark: Watermark,
+    pub(crate) synced_file: SyncedLog,
     /// The last number in tables.
     pub(crate) last_sequence: SequenceNumber,
     /// Which database it is; 0: not known.
@@ -62,7 +63,7 @@ impl Expected {
 
     /// The logs that the manifest names: each of them is there, or lost (CHAIN-1, CHAIN-4).
     pub(crate) fn named(&self) -> BTreeSet<FileNumber> {
-        let named = [self.needed, self.synced].into_iter();
+        let named = [self.needed, self.synced_log].into_iter();
         named.filter(|log| log.0 != 0 && self.needs(*log)).collect()
     }
 
@@ -77,17 +78,22 @@ impl Expected {
         }
     }
 
-    /// Refuses the log at `path` with this header, which ends at `length`, if that is too early (CHAIN-7). `told`: the
-    /// largest watermark in it. How far it is known to have been synced.
+    /// How far the log with this header is known to be synced. `records`: what its own records say.
+    pub(crate) fn synced(&self, header: &LogHeader, records: Synced) -> Synced {
+        records.and(self.synced_file.of(header))
+    }
+
+    /// Refuses the log at `path` with this header if its end, `length`, lies before what was synced (CHAIN-7).
+    /// Otherwise returns how far it is known to be synced. `records`: what its own records say.
     pub(crate) fn check_length(
         &self,
         path: &Path,
         header: &LogHeader,
         length: u64,
-        told: u64,
-    ) -> Result<u64> {
-        let synced = told.max(self.watermark.length_of(header));
-        check_reaches(path, length, synced).map(|()| synced)
+        records: Synced,
+    ) -> Result<Synced> {
+        let synced = self.synced(header, records);
+        synced.check_reached(path, length).map(|()| synced)
     }
 
     /// The first and the last of the numbers that were given out before the log with this header and that no table has
@@ -108,17 +114,6 @@ impl Expected {
             () if named <= self.last_sequence => Joint::LacksWhatIsInTables,
             () => Joint::Lacks,
         }
-    }
-}
-
-/// Refuses the log at `path`, which ends at `length`, if it was synced further than that.
-fn check_reaches(path: &Path, length: u64, synced: u64) -> Result<()> {
-    match synced > length {
-        true => {
-            let what = format!("the log ends, but it was synced up to {synced}");
-            Err(Error::corruption(path, length, what))
-        }
-        false => Ok(()),
     }
 }
 
@@ -230,7 +225,8 @@ impl LogChain {
         };
         let said = successor.predecessor;
         if said.length != ended.length {
-            check_reaches(&self.path(ended.number), ended.length, said.synced())?;
+            let path = self.path(ended.number);
+            said.synced().check_reached(&path, ended.length)?;
             return Ok(None);
         }
         match self.expected.joint(ended.last_sequence, said.last_sequence) {
@@ -251,9 +247,9 @@ impl LogChain {
         &self,
         ended: &Ended,
         later: FileNumber,
-        synced_up_to: u64,
+        synced: Synced,
     ) -> Result<()> {
-        if synced_up_to == 0 {
+        if synced == Synced::NOTHING {
             return Ok(());
         }
         let later = self.path(later);
@@ -267,7 +263,7 @@ impl LogChain {
 
     /// Refuses a chain of the logs `walked` which lacks the one that was synced (CHAIN-4).
     pub(crate) fn check_holds_synced(&self, walked: &[FileNumber]) -> Result<()> {
-        let synced = self.expected.synced;
+        let synced = self.expected.synced_log;
         if self.expected.named().contains(&synced) && !walked.contains(&synced) {
             let what = "the manifest says that this log was synced, but it is missing";
             return Err(Error::corruption(&self.path(synced), 0, what));

@@ -17,6 +17,7 @@ use std::path::Path;
 use super::chain::{Ended, Expected, LogChain, Numbers};
 use super::format::Predecessor;
 use super::reader::{Found, Opened, Reader};
+use super::synced::Synced;
 use crate::batch::{Operation, Operations, operations};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
@@ -154,12 +155,12 @@ impl ChainReader {
     /// Goes from a log that was read to the one after it, or to the end.
     fn go_on(&mut self) -> Result<()> {
         let header = *self.current.header();
-        let (length, told) = match self.current.end() {
-            Some(end) => (end.good_length, end.synced_up_to),
+        let (length, records) = match self.current.end() {
+            Some(end) => (end.good_length, end.synced),
             None => return Err(Error::internal("a log was left before its end")),
         };
         let expected = *self.chain.expected();
-        let synced = expected.check_length(self.current.path(), &header, length, told)?;
+        let synced = expected.check_length(self.current.path(), &header, length, records)?;
         let ended = Ended {
             number: header.number,
             length,
@@ -174,8 +175,8 @@ impl ChainReader {
         let after = (Bound::Excluded(ended.number), Bound::Unbounded);
         for (&number, later) in self.others.range_mut(after) {
             while later.next()?.is_some() {}
-            let synced_up_to = later.end().map_or(0, |end| end.synced_up_to);
-            self.chain.check_dropped(&ended, number, synced_up_to)?;
+            let synced = later.end().map_or(Synced::NOTHING, |end| end.synced);
+            self.chain.check_dropped(&ended, number, synced)?;
         }
         self.chain.check_holds_synced(&self.walked)?;
         let last_sequence = ended.last_sequence.max(expected.last_sequence);

@@ -3,6 +3,7 @@
 //! Decoders return `None` or a reason for bytes that [`LogHeader::encode`] or [`FragmentHeader::encode`] did
 //! not write for this file and offset; they never panic.
 
+use super::synced::Synced;
 use crate::batch::HEADER_OF_ONE;
 use crate::checksum::{crc, id_behind, placed_crc};
 use crate::coding::{get_bytes, get_narrow, get_u16, get_u32, get_u64, put_u32, put_u64};
@@ -25,7 +26,8 @@ const CONTROL_OFFSET: usize = FIXED_HEADER_BYTES - 1;
 const BARE: u8 = 4;
 const _: () = assert!(FIXED_HEADER_BYTES == 4 + 4 + 2 + 1);
 
-/// The longest header: after the control byte, a sequence number and a watermark. Room is made for this one.
+/// The longest header: after the control byte, a sequence number and how far the log was synced. Room is
+/// made for this one.
 pub(super) const MAX_HEADER_BYTES: usize = 26;
 const _: () = assert!(MAX_HEADER_BYTES == FIXED_HEADER_BYTES + 7 + 8);
 const _: () = assert!(SequenceNumber::MAX.0 < 1 << (7 * 8));
@@ -43,27 +45,24 @@ pub(crate) struct Predecessor {
 }
 
 impl Predecessor {
-    /// A log that ends at `length`, of which `synced` bytes are known to be durable.
+    /// A log that ends at `length`.
     pub(crate) fn new(
         number: FileNumber,
         length: u64,
         last_sequence: SequenceNumber,
-        synced: u64,
+        synced: Synced,
     ) -> Predecessor {
         Predecessor {
             number,
             length,
             last_sequence,
-            unsynced: u32::try_from(length.saturating_sub(synced)).unwrap_or(u32::MAX),
+            unsynced: synced.unsynced_of(length),
         }
     }
 
-    /// How many of its bytes were known to be durable; 0 if that is too far back to say.
-    pub(crate) fn synced(&self) -> u64 {
-        match self.unsynced {
-            u32::MAX => 0,
-            unsynced => self.length.saturating_sub(u64::from(unsynced)),
-        }
+    /// How far it was known to be synced.
+    pub(crate) fn synced(&self) -> Synced {
+        Synced::all_but(self.unsynced, self.length)
     }
 }
 
@@ -262,7 +261,7 @@ pub(super) struct FragmentHeader {
     /// Whether the record's payload begins with [`HEADER_OF_ONE`], which is not stored. Of full fragments only.
     pub(super) is_bare: bool,
     pub(super) first_sequence: SequenceNumber,
-    pub(super) synced_up_to: u64,
+    pub(super) synced: Synced,
 }
 
 /// The bytes of a header.
@@ -288,10 +287,10 @@ impl FragmentHeader {
         bytes[8..10].copy_from_slice(&self.length.to_le_bytes());
         bytes[CONTROL_OFFSET] = self.control();
         // Both are written in eight bytes: the second covers what is too much of the first, and ends after the header.
-        let watermark = FIXED_HEADER_BYTES + self.sequence_bytes();
+        let synced = FIXED_HEADER_BYTES + self.sequence_bytes();
         bytes[FIXED_HEADER_BYTES..][..8].copy_from_slice(&self.first_sequence.0.to_le_bytes());
-        bytes[watermark..][..8].copy_from_slice(&self.synced_up_to.to_le_bytes());
-        let length = watermark + self.watermark_bytes();
+        bytes[synced..][..8].copy_from_slice(&self.synced.length().to_le_bytes());
+        let length = synced + self.synced_bytes();
         let checksum = placed_crc(log_id, offset, &[&bytes[4..length]]);
         bytes[..4].copy_from_slice(&checksum.to_le_bytes());
         EncodedHeader { bytes, length }
@@ -303,7 +302,7 @@ impl FragmentHeader {
         self.fragment_type as u8
             | if self.is_bare { BARE } else { 0 }
             | (self.sequence_bytes() as u8) << 3
-            | (self.watermark_bytes() as u8 / 4) << 6
+            | (self.synced_bytes() as u8 / 4) << 6
     }
 
     #[inline]
@@ -313,8 +312,8 @@ impl FragmentHeader {
     }
 
     #[inline]
-    fn watermark_bytes(&self) -> usize {
-        match self.synced_up_to {
+    fn synced_bytes(&self) -> usize {
+        match self.synced.length() {
             0 => 0,
             1..=0xffff_ffff => 4,
             _ => 8,
@@ -324,7 +323,7 @@ impl FragmentHeader {
     /// Bytes of the header itself.
     #[inline]
     pub(super) fn header_bytes(&self) -> usize {
-        FIXED_HEADER_BYTES + self.sequence_bytes() + self.watermark_bytes()
+        FIXED_HEADER_BYTES + self.sequence_bytes() + self.synced_bytes()
     }
 
     /// How long the header is that `bytes` begin with, if they do and its control byte is among them.
@@ -341,10 +340,8 @@ impl FragmentHeader {
         let control = *bytes.get(CONTROL_OFFSET)?;
         let fragment_type = FragmentType::of_control(control);
         let is_bare = control & BARE != 0;
-        let (sequence_bytes, watermark_bytes) = (control >> 3 & 7, 4 * (control >> 6));
-        if sequence_bytes == 0
-            || watermark_bytes > 8
-            || is_bare && fragment_type != FragmentType::Full
+        let (sequence_bytes, synced_bytes) = (control >> 3 & 7, 4 * (control >> 6));
+        if sequence_bytes == 0 || synced_bytes > 8 || is_bare && fragment_type != FragmentType::Full
         {
             return None;
         }
@@ -362,10 +359,10 @@ impl FragmentHeader {
             fragment_type,
             is_bare,
             first_sequence: SequenceNumber(get_narrow(&mut input, sequence_bytes)?),
-            synced_up_to: get_narrow(&mut input, watermark_bytes)?,
+            synced: Synced::up_to(get_narrow(&mut input, synced_bytes)?),
         };
         // No number is wider than it must be, and what a record knows to be synced is before it (WAL-3).
-        let is_possible = header.control() == control && header.synced_up_to <= offset;
+        let is_possible = header.control() == control && header.synced.length() <= offset;
         is_possible.then_some(header)
     }
 
@@ -395,20 +392,21 @@ impl FragmentHeader {
         FragmentHeader::decode_sought(bytes, log_id, offset, is_first).is_some()
     }
 
-    /// The watermark, if it is beyond `known`, of a fragment at `offset` of the log with which `bytes` begin.
+    /// How far the log that begins with `bytes` was synced, by its fragment at `offset`, if that is beyond
+    /// `known`.
     ///
     /// The fragment must be there with its payload, and both checksums right: among the bytes of a torn log one of 32
     /// bits is right by chance too often to be believed.
     #[inline]
-    pub(super) fn find_watermark(
+    pub(super) fn find_synced(
         bytes: &[u8],
         log_id: u64,
         offset: u64,
-        known: u64,
-    ) -> Option<u64> {
-        let is_news = |header: &FragmentHeader| header.synced_up_to > known;
+        known: Synced,
+    ) -> Option<Synced> {
+        let is_news = |header: &FragmentHeader| header.synced > known;
         let header = FragmentHeader::decode_sought(bytes, log_id, offset, is_news)?;
-        header.has_payload(bytes).then_some(header.synced_up_to)
+        header.has_payload(bytes).then_some(header.synced)
     }
 
     /// The log's id, if a fragment with an intact payload begins at `bytes`, which are at `offset` of the log.
@@ -465,7 +463,7 @@ mod tests {
             fragment_type: FragmentType::Full,
             is_bare: true,
             first_sequence: SequenceNumber(7),
-            synced_up_to: 64,
+            synced: Synced::up_to(64),
         }
     }
 
@@ -509,12 +507,12 @@ mod tests {
         let kinds = [Full, First, Middle, Last].map(|kind| (kind, false));
         for (fragment_type, is_bare) in kinds.into_iter().chain([(Full, true)]) {
             for (sequence, width) in sequences() {
-                for (synced_up_to, mark) in MARKS {
+                for (synced, mark) in MARKS {
                     let header = FragmentHeader {
                         fragment_type,
                         is_bare,
                         first_sequence: SequenceNumber(sequence),
-                        synced_up_to,
+                        synced: Synced::up_to(synced),
                         ..header()
                     };
                     let encoded = header.encode(5, FAR);
@@ -583,9 +581,9 @@ mod tests {
 
     #[test]
     fn a_fragment_knows_no_sync_of_what_is_behind_it() {
-        for (synced_up_to, is_one) in [(100, true), (101, false)] {
+        for (synced, is_one) in [(100, true), (101, false)] {
             let header = FragmentHeader {
-                synced_up_to,
+                synced: Synced::up_to(synced),
                 ..header()
             };
             let encoded = header.encode(5, 100);
@@ -599,11 +597,14 @@ mod tests {
         let header = header();
         let bytes = [header.encode(5, 100).as_bytes(), b"xyz"].concat();
         let whole = header.header_bytes() + 1;
-        let find = |bytes: &[u8]| FragmentHeader::find_watermark(bytes, 5, 100, 63);
-        assert_eq!(find(&bytes), Some(64));
-        assert_eq!(find(&bytes[..whole]), Some(64));
+        let find = |bytes: &[u8]| FragmentHeader::find_synced(bytes, 5, 100, Synced::up_to(63));
+        assert_eq!(find(&bytes), Some(Synced::up_to(64)));
+        assert_eq!(find(&bytes[..whole]), Some(Synced::up_to(64)));
         assert_eq!(find(&bytes[..whole - 1]), None);
-        assert_eq!(FragmentHeader::find_watermark(&bytes, 5, 100, 64), None);
+        assert_eq!(
+            FragmentHeader::find_synced(&bytes, 5, 100, Synced::up_to(64)),
+            None
+        );
         let mut other = bytes.clone();
         other[whole - 1] = b'y';
         assert_eq!(find(&other), None);
@@ -614,7 +615,10 @@ mod tests {
             length: 0,
             ..header
         };
-        assert_eq!(find(empty.encode(5, 100).as_bytes()), Some(64));
+        assert_eq!(
+            find(empty.encode(5, 100).as_bytes()),
+            Some(Synced::up_to(64))
+        );
         let find_id = |bytes: &[u8]| FragmentHeader::find_id(bytes, 100);
         assert_eq!(find_id(empty.encode(5, 100).as_bytes()), None);
         assert_eq!(find_id(&other), None);

@@ -7,26 +7,29 @@
 //! * WAL-1  After a failed append or sync the log is poisoned: later appends return that first error. The state
 //!          of the tail is unknown, and replay could never reach a good record after a bad one.
 //! * WAL-2  Nothing is appended after a torn tail; recovery always starts a new file.
-//! * WAL-3  The watermark in a record (`synced_up_to`) is the end of an earlier record. Everything before it
-//!          had been synced when the record was written, so damage below any watermark is corruption, never a
+//! * WAL-3  A record says how far its log was synced ([`Synced`]): the end of an earlier record. Everything
+//!          before that had been synced when the record was written, so damage below it is corruption, never a
 //!          torn tail.
 //! * WAL-4  Each log names its predecessor's number, final length and last sequence number: the chain (`chain.rs`).
-//! * WAL-5  If a log ends with a synced record, a file beside it says how far it was synced (`watermark.rs`).
+//! * WAL-5  If a log ends with a synced record, a file beside it says how far it was synced (`synced_file.rs`).
 //!
-//! Elsewhere: syncing, grouping of commits and rotation (`db/commit/write.rs`), replay (`db/life/recovery.rs`).
+//! Elsewhere: the order of commits (`db/commit/write.rs`), who syncs (`db/logs/sync_group.rs`), the next log
+//! (`db/commit/seal.rs`), replay (`db/life/recovery.rs`).
 
 mod chain;
 mod chain_reader;
 mod format;
 mod reader;
+mod synced;
+mod synced_file;
 #[cfg(test)]
 mod tests;
-mod watermark;
 mod writer;
 
 pub(crate) use chain::{Expected, Joint, LogChain, Numbers};
 pub(crate) use chain_reader::{ChainReader, Committed};
 pub(crate) use format::{LogId, Payload, Predecessor, begins_log};
 pub(crate) use reader::{Opened, Part, Reader, Record};
-pub(crate) use watermark::{Watermark, WatermarkWriter};
+pub(crate) use synced::Synced;
+pub(crate) use synced_file::{SyncedFile, SyncedLog};
 pub(crate) use writer::{Blank, Writer};

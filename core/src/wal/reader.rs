@@ -4,8 +4,8 @@
 //! * WAL-6  A record is returned only if every fragment of it is intact, at its own offset, and written under
 //!          this file id.
 //! * WAL-7  Reading stops at the first fragment that is missing or bad. If any intact fragment of the log, before or
-//!          after that place, carries a watermark beyond the last good record, the place had been synced, and
-//!          the reader returns `Corruption` (WAL-3). Otherwise the tail is torn, and the log ends with the last
+//!          after that place, says that the log was synced beyond the last good record, the place had been synced,
+//!          and the reader returns `Corruption` (WAL-3). Otherwise the tail is torn, and the log ends with the last
 //!          good record. At the offset where a fragment is expected, an intact header is enough; elsewhere the
 //!          payload must be intact too, because among many torn bytes a 32-bit checksum matches by chance too
 //!          often.
@@ -18,6 +18,7 @@ use super::format::{
     BLOCK_BYTES, BadHeader, FILE_HEADER_BYTES, FIXED_HEADER_BYTES, FragmentHeader, LogHeader,
     MAX_HEADER_BYTES, Predecessor, VERSION, fragment_start, payload_checksum,
 };
+use super::synced::Synced;
 use crate::batch::HEADER_OF_ONE;
 use crate::env::{Env, File};
 use crate::error::{Error, ErrorKind, Result};
@@ -58,8 +59,8 @@ pub(crate) enum Part<'a> {
 pub(crate) struct LogEnd {
     /// The end of the last good record. Smaller than the limit, if one was set, when the log lacks something.
     pub(crate) good_length: u64,
-    /// The largest watermark in the log.
-    pub(crate) synced_up_to: u64,
+    /// How far the log says it was synced: the most that a fragment says.
+    pub(crate) synced: Synced,
     /// Whether something lies after `good_length` that is neither a record nor zeros.
     pub(crate) torn: bool,
 }
@@ -86,8 +87,8 @@ pub(crate) struct Reader {
     chunk_start: u64,
     /// The end of the last good record.
     good_length: u64,
-    synced_up_to: u64,
-    /// Whether the rest of the file was searched for watermarks: once is enough.
+    synced: Synced,
+    /// Whether the rest of the file was searched for what it says was synced: once is enough.
     is_searched: bool,
     /// Whether [`Reader::next_part`] has answered everything.
     is_exhausted: bool,
@@ -212,7 +213,7 @@ impl Reader {
             chunk: Vec::new(),
             chunk_start: 0,
             good_length: FILE_HEADER_BYTES as u64,
-            synced_up_to: 0,
+            synced: Synced::NOTHING,
             is_searched: false,
             is_exhausted: false,
             payload: Vec::new(),
@@ -450,7 +451,7 @@ impl Reader {
             offset,
             payload: 0..0,
         };
-        self.synced_up_to = self.synced_up_to.max(header.synced_up_to);
+        self.synced = self.synced.and(header.synced);
         if fragment.end() > readable {
             return Ok(Err(Stop::Bad("the file ends in a fragment")));
         }
@@ -507,15 +508,15 @@ impl Reader {
     fn stop(&mut self, at: u64, stop: Stop) -> Result<Option<Found>> {
         let at = fragment_start(at);
         if !self.is_searched {
-            self.search_watermarks(at)?;
+            self.search_synced(at)?;
             self.is_searched = true;
         }
-        if self.synced_up_to > self.good_length {
+        if self.synced.length() > self.good_length {
             let reason = match stop {
                 Stop::End => "the log ends",
                 Stop::Bad(reason) => reason,
             };
-            let message = format!("{reason}, but it was synced up to {}", self.synced_up_to);
+            let message = format!("{reason}, but it was synced up to {}", self.synced);
             return Err(Error::corruption(&self.path, at, message));
         }
         self.finish(matches!(stop, Stop::Bad(_)))
@@ -523,12 +524,12 @@ impl Reader {
 
     fn finish(&mut self, torn: bool) -> Result<Option<Found>> {
         debug_assert!(
-            self.synced_up_to <= self.good_length || self.limit.is_some(),
+            self.synced.length() <= self.good_length || self.limit.is_some(),
             "WAL-7: what was synced is there"
         );
         self.outcome = Some(Ok(LogEnd {
             good_length: self.good_length,
-            synced_up_to: self.synced_up_to,
+            synced: self.synced,
             torn,
         }));
         Ok(None)
@@ -537,7 +538,7 @@ impl Reader {
     /// Looks at every byte from `at` to the file's end for an intact fragment that knows of a later sync.
     ///
     /// Every byte, because after a damaged length nobody knows where the next one starts.
-    fn search_watermarks(&mut self, at: u64) -> Result<()> {
+    fn search_synced(&mut self, at: u64) -> Result<()> {
         let mut from = at;
         while from < self.file_length {
             self.fill(from / BLOCK_BYTES * BLOCK_BYTES)?;
@@ -553,11 +554,9 @@ impl Reader {
                     index += zeros - FIXED_HEADER_BYTES + 1;
                 }
                 let (bytes, offset) = (&self.chunk[index..], self.chunk_start + index as u64);
-                let (log_id, known) = (self.header.log_id, self.synced_up_to);
-                if let Some(watermark) =
-                    FragmentHeader::find_watermark(bytes, log_id, offset, known)
-                {
-                    self.synced_up_to = watermark;
+                let (log_id, known) = (self.header.log_id, self.synced);
+                if let Some(synced) = FragmentHeader::find_synced(bytes, log_id, offset, known) {
+                    self.synced = synced;
                 }
                 index += 1;
             }

@@ -35,11 +35,11 @@ fn create(env: &MemEnv) -> Writer {
 }
 
 /// Appends a record; answers the log's new length.
-fn append(writer: &mut Writer, sequence: u64, payload: &[u8], synced_up_to: u64) -> Result<u64> {
+fn append(writer: &mut Writer, sequence: u64, payload: &[u8], synced: u64) -> Result<u64> {
     writer.append(
         SequenceNumber(sequence),
         &Payload::new(payload),
-        synced_up_to,
+        Synced::up_to(synced),
     )
 }
 
@@ -133,14 +133,14 @@ fn a_put_of_116_bytes_takes_133_of_the_log() {
     let env = MemEnv::new();
     let mut writer = create(&env);
     let batch = crate::WriteBatch::of_put(&[b'k'; 16], &[b'v'; 100]).unwrap();
-    for (sequence, synced_up_to, bytes) in [
+    for (sequence, synced, bytes) in [
         (1, 0, 131),
         (1_000_000, 0, 133),
         (SequenceNumber::MAX.0, 0, 137),
         (1_000_000, HEADER, 137),
     ] {
         let before = writer.len();
-        let end = append(&mut writer, sequence, batch.encoded(), synced_up_to);
+        let end = append(&mut writer, sequence, batch.encoded(), synced);
         assert_eq!(end.unwrap() - before, bytes, "number {sequence}");
     }
 }
@@ -168,7 +168,7 @@ fn a_batch_that_must_be_split_is_stored_with_its_beginning() {
 }
 
 #[test]
-fn numbers_and_watermarks_of_every_width_come_back() {
+fn numbers_and_synced_lengths_of_every_width_come_back() {
     let env = MemEnv::new();
     let mut writer = create(&env);
     let mut expected = Vec::new();
@@ -184,7 +184,7 @@ fn numbers_and_watermarks_of_every_width_come_back() {
     assert!(records == expected);
     let end = end.unwrap();
     assert_eq!((end.good_length, end.torn), (synced, false));
-    assert!(end.synced_up_to > HEADER);
+    assert!(end.synced.length() > HEADER);
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn a_log_of_every_record_size_fills_its_blocks() {
     }
     let (records, end) = read(&env, None);
     assert!(records == expected);
-    assert!(end.unwrap().synced_up_to > 0);
+    assert!(end.unwrap().synced > Synced::NOTHING);
 }
 
 /// Three short records; the third knows that the first was synced. Answers the ends of all three.
@@ -283,7 +283,7 @@ fn a_log_cut_at_every_byte_keeps_its_whole_records() {
 
 /// WAL-7.
 #[test]
-fn zeroed_out_records_below_a_watermark_are_corruption() {
+fn zeroed_out_records_below_what_was_synced_are_corruption() {
     let env = MemEnv::new();
     let [one, two, _] = small_log(&env);
     let mut bytes = bytes_of(&env);
@@ -300,7 +300,7 @@ fn zeroed_out_records_below_a_watermark_are_corruption() {
 }
 
 #[test]
-fn a_watermark_many_blocks_later_turns_a_torn_record_into_corruption() {
+fn a_later_sync_known_many_blocks_on_turns_a_torn_record_into_corruption() {
     let env = MemEnv::new();
     let mut writer = create(&env);
     let first = append(&mut writer, 1, &payload(100, 0), 0).unwrap();
@@ -319,15 +319,15 @@ fn a_watermark_many_blocks_later_turns_a_torn_record_into_corruption() {
     }
 }
 
-/// A fragment that knows of a sync up to `synced_up_to`, as it is written at `offset`.
-fn knowing_fragment(log_id: u64, offset: u64, payload: &[u8], synced_up_to: u64) -> Vec<u8> {
+/// A fragment that knows of a sync up to `synced`, as it is written at `offset`.
+fn knowing_fragment(log_id: u64, offset: u64, payload: &[u8], synced: u64) -> Vec<u8> {
     let header = FragmentHeader {
         payload_checksum: payload_checksum(payload),
         length: payload.len() as u16,
         fragment_type: FragmentType::Full,
         is_bare: false,
         first_sequence: SequenceNumber(9),
-        synced_up_to,
+        synced: Synced::up_to(synced),
     };
     [header.encode(log_id, offset).as_bytes(), payload].concat()
 }
@@ -344,7 +344,7 @@ fn among_torn_bytes_only_a_whole_fragment_tells_of_a_sync() {
     let is_corrupt = |bytes: &[u8]| match read(&with_bytes(bytes), None).1 {
         Ok(end) => {
             assert_eq!((end.good_length, end.torn), (good, true));
-            assert_eq!(end.synced_up_to, 0);
+            assert_eq!(end.synced, Synced::NOTHING);
             false
         }
         Err(error) => {
@@ -396,7 +396,7 @@ fn among_torn_bytes_only_a_whole_fragment_tells_of_a_sync() {
     *damaged.last_mut().unwrap() ^= 1;
     bytes[good as usize..][..damaged.len()].copy_from_slice(&damaged);
     let end = read(&with_bytes(&bytes), None).1.unwrap();
-    assert_eq!((end.good_length, end.synced_up_to), (good, good));
+    assert_eq!((end.good_length, end.synced), (good, Synced::up_to(good)));
 }
 
 #[test]
@@ -456,16 +456,20 @@ fn a_large_record_is_zeroed_for_only_where_somebody_syncs() {
     let mut writer = Writer::create(&env, dir(), NUMBER, ID, none, 64 << 20).unwrap();
     let large = payload(100_000, 1);
     let large = Payload::new(&large);
-    writer.append(SequenceNumber(1), &large, 0).unwrap();
+    writer
+        .append(SequenceNumber(1), &large, Synced::NOTHING)
+        .unwrap();
     assert_eq!(bytes_of(&env).len() as u64, writer.len());
-    let synced = writer.len();
+    let synced = Synced::up_to(writer.len());
     writer.append(SequenceNumber(2), &large, synced).unwrap();
     assert!(bytes_of(&env).len() as u64 > writer.len());
     // Also by what is known of the log before.
-    let predecessor = Predecessor::new(FileNumber(3), 4096, SequenceNumber(0), 4000);
+    let predecessor = Predecessor::new(FileNumber(3), 4096, SequenceNumber(0), Synced::up_to(4000));
     let env = MemEnv::new();
     let mut writer = Writer::create(&env, dir(), NUMBER, ID, predecessor, 64 << 20).unwrap();
-    writer.append(SequenceNumber(1), &large, 0).unwrap();
+    writer
+        .append(SequenceNumber(1), &large, Synced::NOTHING)
+        .unwrap();
     assert!(bytes_of(&env).len() as u64 > writer.len());
 }
 
@@ -491,7 +495,10 @@ fn records_of_an_earlier_life_are_not_read() {
     assert_eq!(records.len(), 1);
     assert_eq!(records[0].0, 900);
     let end = end.unwrap();
-    assert_eq!((end.good_length, end.synced_up_to), (writer.len(), 0));
+    assert_eq!(
+        (end.good_length, end.synced),
+        (writer.len(), Synced::NOTHING)
+    );
 }
 
 /// WAL-6.
@@ -860,7 +867,7 @@ fn intact_fragments_that_make_no_record_are_corruption() {
                 fragment_type,
                 is_bare: false,
                 first_sequence: SequenceNumber(first_sequence),
-                synced_up_to: 0,
+                synced: Synced::NOTHING,
             };
             bytes.extend_from_slice(header.encode(ID, bytes.len() as u64).as_bytes());
             bytes.extend_from_slice(b"piece");

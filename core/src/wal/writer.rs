@@ -19,6 +19,7 @@ use super::format::{
     BLOCK_BYTES, FILE_HEADER_BYTES, FragmentHeader, FragmentType, LogHeader, LogId,
     MAX_HEADER_BYTES, Payload, Predecessor, fragment_start, payload_checksum, room_at,
 };
+use super::synced::Synced;
 use crate::env::{ClosedFile, EngineOnly, Env, File};
 use crate::error::{Error, Result};
 use crate::filename::log_path;
@@ -155,25 +156,25 @@ impl Writer {
 
     /// Appends one record; answers its end, the log's new length.
     ///
-    /// `synced_up_to` is a length of this log that a finished sync has covered (WAL-3); 0 if none has.
+    /// `synced`: how far a finished sync has covered this log (WAL-3).
     /// Any error poisons the log (WAL-1). The memory for it comes from [`Writer::reserve`].
     pub(crate) fn append(
         &mut self,
         first_sequence: SequenceNumber,
         payload: &Payload<'_>,
-        synced_up_to: u64,
+        synced: Synced,
     ) -> Result<u64> {
         if let Some(error) = &self.poison {
             return Err(error.clone());
         }
         debug_assert!(
-            synced_up_to <= self.len,
-            "WAL-3: only what exists is synced"
+            synced.length() <= self.len,
+            "SYNCED-1: only what exists is synced"
         );
-        match self.write_record(first_sequence, payload, synced_up_to) {
+        match self.write_record(first_sequence, payload, synced) {
             Ok(end) => {
                 let is_large = end - self.len >= LARGE_RECORD_BYTES;
-                let is_syncing = synced_up_to > 0 || self.header.predecessor.synced() > 0;
+                let is_syncing = synced.and(self.header.predecessor.synced()) > Synced::NOTHING;
                 debug_assert!(
                     end > self.len && self.poison.is_none(),
                     "WAL-1: records follow one another until one fails"
@@ -210,7 +211,7 @@ impl Writer {
         &mut self,
         first_sequence: SequenceNumber,
         payload: &Payload<'_>,
-        synced_up_to: u64,
+        synced: Synced,
     ) -> Result<u64> {
         let room = room_at(fragment_start(self.len));
         let (mut rest, is_bare) = match payload.stored.len() as u64 <= room {
@@ -239,7 +240,7 @@ impl Writer {
                 fragment_type: FragmentType::new(is_first, is_last),
                 is_bare,
                 first_sequence,
-                synced_up_to,
+                synced,
             };
             debug_assert_eq!(header.payload_checksum, payload_checksum(piece));
             let header = header.encode(self.header.log_id, start);

@@ -62,11 +62,11 @@ fn seal_wal(log: &mut [u8]) -> Option<()> {
         }
         let fixed = log.get(at..at + FIXED_HEADER_BYTES)?;
         let (length, control) = (usize::from(u16_at(fixed, 8)?), usize::from(fixed[10]));
-        let (sequence, watermark) = (control >> 3 & 7, 4 * (control >> 6));
-        if sequence == 0 || watermark > 8 {
+        let (sequence, synced) = (control >> 3 & 7, 4 * (control >> 6));
+        if sequence == 0 || synced > 8 {
             return None;
         }
-        let payload = at + FIXED_HEADER_BYTES + sequence + watermark;
+        let payload = at + FIXED_HEADER_BYTES + sequence + synced;
         let end = payload + length;
         let checksum = crc32fast::hash(log.get(payload..end)?);
         log[at + 4..at + 8].copy_from_slice(&checksum.to_le_bytes());

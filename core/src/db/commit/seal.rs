@@ -53,7 +53,6 @@ impl Commit {
             writer.log_id(),
             Arc::clone(writer.file()),
             writer.len(),
-            0,
             name,
         );
         log.memtable = self.tree.seal(memtable, number, log.last_sequence);

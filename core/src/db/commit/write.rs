@@ -129,7 +129,7 @@ impl Commit {
                 log.writer.len(),
                 "COMMIT-1: the batch is in the log"
             );
-            debug_assert!(log.file.synced() <= place.offset, "WAL-3");
+            debug_assert!(log.file.synced().length() <= place.offset, "SYNCED-1");
             (stop, memtable, room, before, ticket, place)
         };
         let last = before.plus(u64::from(batch.count()));

@@ -35,7 +35,7 @@ use crate::memtable::{Memtable, SpareChunks};
 use crate::options::{InfoLog, OnOneLine, Options};
 use crate::sync::Arc;
 use crate::version::{Contents, ObsoleteFiles, VersionEdit, VersionSet, inspect, not_a_directory};
-use crate::wal::{Expected, LogId, Watermark, WatermarkWriter, Writer};
+use crate::wal::{Expected, LogId, SyncedFile, SyncedLog, Writer};
 
 /// Descriptors left to the process beside those of tables.
 const OTHER_FILES: u64 = 24;
@@ -106,7 +106,7 @@ struct Found {
 struct FirstLog {
     writer: Writer,
     file: Arc<LogFile>,
-    watermark: Option<WatermarkWriter>,
+    synced_file: Option<SyncedFile>,
     memtable: Arc<Memtable>,
     spare_chunks: Arc<SpareChunks>,
 }
@@ -191,8 +191,8 @@ fn replay_logs(
         &log_numbers(names),
         &Expected {
             needed: versions.log_number(),
-            synced: versions.synced_log(),
-            watermark: Watermark::read(env, &place.dir),
+            synced_log: versions.synced_log(),
+            synced_file: SyncedLog::read(env, &place.dir),
             last_sequence: versions.last_sequence(),
             database: versions.database(),
         },
@@ -220,13 +220,12 @@ fn begin_log(
         writer.log_id(),
         Arc::clone(writer.file()),
         writer.len(),
-        0,
         name,
     );
-    let watermark = match options.read_only {
+    let synced_file = match options.read_only {
         true => None,
         // It is optional, so it does not use the reserve.
-        false => WatermarkWriter::open(&*options.env, dir)
+        false => SyncedFile::in_dir(&*options.env, dir)
             .inspect_err(|error| place.info_log.write(env, format_args!("{error}")))
             .ok(),
     };
@@ -236,7 +235,7 @@ fn begin_log(
     Ok(FirstLog {
         writer,
         file,
-        watermark,
+        synced_file,
         memtable: Arc::new(memtable),
         spare_chunks,
     })
@@ -299,7 +298,7 @@ fn assemble(place: Place, found: Found) -> Arc<Database> {
         &space,
         database,
         note_synced,
-        log.watermark,
+        log.synced_file,
         first,
     );
     let logs = Arc::new(logs);

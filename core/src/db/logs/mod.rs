@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::filename::{self, FileKind, log_path};
 use crate::key::FileNumber;
 use crate::sync::Arc;
-use crate::wal::{self, LogId, WatermarkWriter};
+use crate::wal::{self, LogId, SyncedFile};
 
 mod blank_log;
 #[cfg(all(test, shuttle))]
@@ -41,12 +41,12 @@ impl Logs {
         space: &Arc<Space>,
         database: u32,
         note_synced: Box<NoteSynced>,
-        watermark: Option<WatermarkWriter>,
+        synced_file: Option<SyncedFile>,
         first: Arc<LogFile>,
     ) -> Logs {
         let (env, dir) = (context.shared_env(), context.dir().to_owned());
         Logs {
-            sync_group: SyncGroup::new(env, dir, note_synced, watermark, first),
+            sync_group: SyncGroup::new(env, dir, note_synced, synced_file, first),
             blank: BlankLog::default(),
             context: Arc::clone(context),
             space: Arc::clone(space),

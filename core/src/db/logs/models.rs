@@ -76,7 +76,7 @@ impl Logs {
         let name = Names::made_from_now(&env);
         let file = |at: usize| {
             let disk: Arc<dyn File> = disk[at].clone();
-            LogFile::new(FileNumber(at as u64 + 1), 0, disk, 0, 0, name)
+            LogFile::new(FileNumber(at as u64 + 1), 0, disk, 0, name)
         };
         let files = [file(0), file(1)];
         let second = disk[1].clone();

@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::key::FileNumber;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
-use crate::wal::{Watermark, WatermarkWriter};
+use crate::wal::{Synced, SyncedFile, SyncedLog};
 
 /// For company a sync waits this part of the time that the last one took, within these bounds.
 const PATIENCE_DIVISOR: u64 = 2;
@@ -57,7 +57,7 @@ pub(in crate::db) struct LogFile {
     file: Mutex<Arc<dyn File>>,
     /// Bytes appended; the committer stores it under the log's lock.
     end: AtomicU64,
-    /// Bytes known to be durable: the watermark that the next records carry.
+    /// As [`LogFile::synced`] tells it.
     synced: AtomicU64,
     /// When its name was made.
     name: Names,
@@ -66,13 +66,12 @@ pub(in crate::db) struct LogFile {
 }
 
 impl LogFile {
-    /// A log of `end` bytes of which `synced` are durable.
+    /// A log of `end` bytes, of which nothing is synced.
     pub(in crate::db) fn new(
         number: FileNumber,
         log_id: u64,
         file: Arc<dyn File>,
         end: u64,
-        synced: u64,
         name: Names,
     ) -> Arc<LogFile> {
         Arc::new(LogFile {
@@ -80,7 +79,7 @@ impl LogFile {
             log_id,
             file: Mutex::new(file),
             end: AtomicU64::new(end),
-            synced: AtomicU64::new(synced),
+            synced: AtomicU64::new(Synced::NOTHING.length()),
             name,
             entry_synced: AtomicBool::new(false),
         })
@@ -94,8 +93,9 @@ impl LogFile {
         self.end.store(end, Ordering::Release);
     }
 
-    pub(in crate::db) fn synced(&self) -> u64 {
-        self.synced.load(Ordering::Relaxed)
+    /// How far it is known to be synced: what its next records carry, and the log after it.
+    pub(in crate::db) fn synced(&self) -> Synced {
+        Synced::up_to(self.synced.load(Ordering::Relaxed))
     }
 
     /// Whether its name may be lost, whatever is synced (SYNC-2).
@@ -125,8 +125,8 @@ impl LogFile {
         }
         self.synced.fetch_max(end, Ordering::Relaxed);
         debug_assert!(
-            self.synced() <= self.end.load(Ordering::Acquire),
-            "SYNC-1: only what was appended is durable"
+            self.synced().length() <= self.end.load(Ordering::Acquire),
+            "SYNCED-1: only what was appended is durable"
         );
         Ok(end)
     }
@@ -137,7 +137,7 @@ pub(super) struct SyncGroup {
     env: Arc<dyn Env>,
     dir: PathBuf,
     note_synced: Box<NoteSynced>,
-    watermark: Option<WatermarkWriter>,
+    synced_file: Option<SyncedFile>,
     state: Mutex<State>,
     finished: Condvar,
     syncs: AtomicU64,
@@ -213,12 +213,12 @@ impl SyncGroup {
         env: Arc<dyn Env>,
         dir: PathBuf,
         note_synced: Box<NoteSynced>,
-        watermark: Option<WatermarkWriter>,
+        synced_file: Option<SyncedFile>,
         first: Arc<LogFile>,
     ) -> SyncGroup {
         let synced = LogPlace {
             log: first.number,
-            offset: first.synced(),
+            offset: first.synced().length(),
         };
         let state = State {
             logs: VecDeque::from([first]),
@@ -236,7 +236,7 @@ impl SyncGroup {
             env,
             dir,
             note_synced,
-            watermark,
+            synced_file,
             state: Mutex::new(state),
             finished: Condvar::new(),
             syncs: AtomicU64::new(0),
@@ -268,7 +268,7 @@ impl SyncGroup {
         let mut state = self.state.lock();
         state.synced = LogPlace {
             log: log.number,
-            offset: log.synced(),
+            offset: log.synced().length(),
         };
         state.logs = VecDeque::from([log]);
         state.failure = None;
@@ -279,7 +279,7 @@ impl SyncGroup {
     pub(super) fn let_go(&self) {
         let logs: Vec<_> = self.state.lock().logs.iter().cloned().collect();
         logs.iter().for_each(|log| log.let_go());
-        if let Some(file) = &self.watermark {
+        if let Some(file) = &self.synced_file {
             file.let_go();
         }
     }
@@ -383,11 +383,11 @@ impl SyncGroup {
                 offset: log.sync(&*self.env, &self.dir, &self.note_synced)?,
             };
         }
-        if let (Some(file), Some(log)) = (&self.watermark, logs.last()) {
-            file.write(Watermark {
+        if let (Some(file), Some(log)) = (&self.synced_file, logs.last()) {
+            file.write(SyncedLog {
                 number: log.number,
                 log_id: log.log_id,
-                length: reached.offset,
+                synced: Synced::up_to(reached.offset),
             });
         }
         Ok(reached)
@@ -437,7 +437,7 @@ mod tests {
         let env: Arc<dyn Env> = Arc::new(MemEnv::new());
         let file = env.create_new(Path::new("/log")).unwrap();
         let name = Names::made_from_now(&*env);
-        let first = LogFile::new(FileNumber(1), 0, file, 0, 0, name);
+        let first = LogFile::new(FileNumber(1), 0, file, 0, name);
         SyncGroup::new(env, "/".into(), Box::new(|_| Ok(())), None, first)
     }
 
@@ -497,7 +497,7 @@ mod tests {
                 offset: 30,
             })
             .unwrap();
-        assert_eq!((log.synced(), group.syncs()), (30, 1));
+        assert_eq!((log.synced(), group.syncs()), (Synced::up_to(30), 1));
     }
 
     #[test]

@@ -238,7 +238,9 @@ fn the_records_behind_one_with_a_wrong_number_are_looked_at_too() {
         let payload = crate::wal::Payload::new(batch.encoded());
         let mut log = db.rooms().commit.log();
         let number = SequenceNumber(number);
-        log.writer.append(number, &payload, 0).unwrap();
+        log.writer
+            .append(number, &payload, crate::wal::Synced::NOTHING)
+            .unwrap();
     }
     let report = db.verify().unwrap();
     assert_eq!((report.logs, report.records), (1, 2), "{report:?}");

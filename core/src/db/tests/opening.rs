@@ -134,18 +134,18 @@ fn what_was_acknowledged_survives_loss_of_power_behind_a_close() {
 fn a_log_that_names_itself_as_its_predecessor_ends_the_chain() {
     use crate::db::life::replay;
     use crate::key::{FileNumber, SequenceNumber};
-    use crate::wal::{Expected, Predecessor, Watermark, Writer};
+    use crate::wal::{Expected, Predecessor, Synced, SyncedLog, Writer};
     let env = MemEnv::new();
     let (dir, number) = (Path::new("/"), FileNumber(7));
     let header_bytes = Writer::create(&env, dir, FileNumber(1), 1, Predecessor::default(), 0)
         .unwrap()
         .len();
-    let itself = Predecessor::new(number, header_bytes, SequenceNumber(0), 0);
+    let itself = Predecessor::new(number, header_bytes, SequenceNumber(0), Synced::NOTHING);
     Writer::create(&env, dir, number, 1, itself, 0).unwrap();
     let expected = Expected {
         needed: number,
-        synced: FileNumber(0),
-        watermark: Watermark::default(),
+        synced_log: FileNumber(0),
+        synced_file: SyncedLog::default(),
         last_sequence: SequenceNumber(0),
         database: 0,
     };
@@ -158,12 +158,17 @@ fn a_log_that_names_itself_as_its_predecessor_ends_the_chain() {
 fn a_database_without_an_id_takes_that_of_a_log_beyond_a_gap() {
     use crate::db::life::replay;
     use crate::key::{FileNumber, SequenceNumber};
-    use crate::wal::{Expected, LogId, Predecessor, Watermark, Writer};
+    use crate::wal::{Expected, LogId, Predecessor, Synced, SyncedLog, Writer};
     let env = MemEnv::new();
     let (dir, numbers) = (Path::new("/"), [FileNumber(1), FileNumber(2)]);
     let first = Writer::create(&env, dir, numbers[0], 1, Predecessor::default(), 0).unwrap();
     // What the second knew of the first is lost.
-    let longer = Predecessor::new(numbers[0], first.len() + 100, SequenceNumber(0), 0);
+    let longer = Predecessor::new(
+        numbers[0],
+        first.len() + 100,
+        SequenceNumber(0),
+        Synced::NOTHING,
+    );
     let id = LogId {
         database: 7,
         log: 2,
@@ -171,8 +176,8 @@ fn a_database_without_an_id_takes_that_of_a_log_beyond_a_gap() {
     Writer::create(&env, dir, numbers[1], id, longer, 0).unwrap();
     let mut expected = Expected {
         needed: numbers[0],
-        synced: FileNumber(0),
-        watermark: Watermark::default(),
+        synced_log: FileNumber(0),
+        synced_file: SyncedLog::default(),
         last_sequence: SequenceNumber(0),
         database: 0,
     };
@@ -191,7 +196,7 @@ fn a_database_without_an_id_takes_that_of_a_log_beyond_a_gap() {
 fn a_log_that_ends_with_another_number_than_its_successor_says_is_damage() {
     use crate::db::life::replay;
     use crate::key::{FileNumber, SequenceNumber};
-    use crate::wal::{Expected, Payload, Predecessor, Watermark, Writer};
+    use crate::wal::{Expected, Payload, Predecessor, Synced, SyncedLog, Writer};
     let (dir, numbers) = (Path::new("/"), [FileNumber(1), FileNumber(2)]);
     // (the number that the successor says, the last one in tables, whether that fits)
     for (named, in_tables, fits) in [
@@ -208,13 +213,19 @@ fn a_log_that_ends_with_another_number_than_its_successor_says_is_damage() {
         let mut log = Writer::create(&env, dir, numbers[0], 1, none, 0).unwrap();
         let batch = WriteBatch::of_put(b"k", b"v").unwrap();
         let payload = Payload::new(batch.encoded());
-        log.append(SequenceNumber(1), &payload, 0).unwrap();
-        let said = Predecessor::new(numbers[0], log.len(), SequenceNumber(named), 0);
+        log.append(SequenceNumber(1), &payload, Synced::NOTHING)
+            .unwrap();
+        let said = Predecessor::new(
+            numbers[0],
+            log.len(),
+            SequenceNumber(named),
+            Synced::NOTHING,
+        );
         Writer::create(&env, dir, numbers[1], 2, said, 0).unwrap();
         let expected = Expected {
             needed: numbers[0],
-            synced: FileNumber(0),
-            watermark: Watermark::default(),
+            synced_log: FileNumber(0),
+            synced_file: SyncedLog::default(),
             last_sequence: SequenceNumber(in_tables),
             database: 0,
         };

@@ -215,7 +215,7 @@ fn a_log_whose_numbers_leave_a_hole_is_damage() {
         db.put(b"a", b"1").unwrap();
         let (number, length, last) = present_log(&db);
         drop(db);
-        let predecessor = wal::Predecessor::new(number, length, last, 0);
+        let predecessor = wal::Predecessor::new(number, length, last, wal::Synced::NOTHING);
         let next = FileNumber(number.0 + 1);
         let dir = Path::new("/db");
         let mut writer = wal::Writer::create(&env, dir, next, 77, predecessor, 0).unwrap();
@@ -223,7 +223,9 @@ fn a_log_whose_numbers_leave_a_hole_is_damage() {
         batch.put(b"b", b"2").unwrap();
         let first = last.plus(1 + hole);
         let payload = wal::Payload::new(batch.encoded());
-        writer.append(first, &payload, 0).unwrap();
+        writer
+            .append(first, &payload, wal::Synced::NOTHING)
+            .unwrap();
         match DB::open("/db", options(&env)) {
             Ok(db) => assert!(hole == 0 && entries(&db).len() == 2),
             Err(error) => {

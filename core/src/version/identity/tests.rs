@@ -349,7 +349,7 @@ fn a_file_that_is_there_and_cannot_be_opened_is_not_taken_for_missing() {
 
 #[test]
 fn a_log_without_its_beginning_is_known_by_its_records() {
-    use crate::wal::{Payload, Predecessor, Writer};
+    use crate::wal::{Payload, Predecessor, Synced, Writer};
     let (env, _) = folder(&[]);
     let number = crate::key::FileNumber(2);
     let mut writer =
@@ -357,7 +357,7 @@ fn a_log_without_its_beginning_is_known_by_its_records() {
     for sequence in 1..4 {
         let sequence = crate::key::SequenceNumber(sequence);
         writer
-            .append(sequence, &Payload::new(b"a record"), 0)
+            .append(sequence, &Payload::new(b"a record"), Synced::NOTHING)
             .unwrap();
     }
     drop(writer);

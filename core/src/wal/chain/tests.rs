@@ -10,8 +10,8 @@ const DATABASE: u32 = 9;
 fn expected(needed: u64) -> Expected {
     Expected {
         needed: FileNumber(needed),
-        synced: FileNumber(0),
-        watermark: Watermark::default(),
+        synced_log: FileNumber(0),
+        synced_file: SyncedLog::default(),
         last_sequence: SequenceNumber(0),
         database: DATABASE,
     }
@@ -29,7 +29,12 @@ fn header(number: u64, predecessor: Predecessor) -> LogHeader {
 
 /// The log `number`, which ends at `length` with number `last`; nothing is known to be synced.
 fn before(number: u64, length: u64, last: u64) -> Predecessor {
-    Predecessor::new(FileNumber(number), length, SequenceNumber(last), 0)
+    Predecessor::new(
+        FileNumber(number),
+        length,
+        SequenceNumber(last),
+        Synced::NOTHING,
+    )
 }
 
 /// A chain of logs, each given by its number and that of its predecessor, which has 100 bytes and ends with number 10.
@@ -130,7 +135,8 @@ fn a_log_goes_on_in_its_successor_where_that_says_it_ends_and_nowhere_before() {
 #[test]
 fn a_gap_is_damage_if_the_successor_knows_that_what_is_missing_was_synced() {
     let mut chain = chain(expected(1), &[(1, 0)]);
-    let synced_up_to_90 = Predecessor::new(FileNumber(1), 100, SequenceNumber(10), 90);
+    let synced_up_to_90 =
+        Predecessor::new(FileNumber(1), 100, SequenceNumber(10), Synced::up_to(90));
     chain.add(header(2, synced_up_to_90));
     let after = |length| chain.after(&ended(1, length, 9));
     assert_eq!(after(90).unwrap(), None);
@@ -143,9 +149,10 @@ fn a_gap_is_damage_if_the_successor_knows_that_what_is_missing_was_synced() {
 fn an_end_is_damage_if_a_dropped_log_was_synced() {
     let chain = chain(expected(1), &[(1, 0), (2, 1)]);
     let ended = ended(1, 70, 5);
-    chain.check_dropped(&ended, FileNumber(2), 0).unwrap();
+    let check = |synced| chain.check_dropped(&ended, FileNumber(2), synced);
+    check(Synced::NOTHING).unwrap();
     let what = "the log ends here, but /db/000002.log after it was synced";
-    damaged(chain.check_dropped(&ended, FileNumber(2), 1), 1, 70, what);
+    damaged(check(Synced::up_to(1)), 1, 70, what);
 }
 
 /// CHAIN-4.
@@ -153,7 +160,7 @@ fn an_end_is_damage_if_a_dropped_log_was_synced() {
 fn the_chain_has_to_hold_the_log_that_was_synced_unless_that_is_older() {
     let check = |needed, synced, walked: &[u64]| {
         let mut expected = expected(needed);
-        expected.synced = FileNumber(synced);
+        expected.synced_log = FileNumber(synced);
         let walked: Vec<FileNumber> = walked.iter().copied().map(FileNumber).collect();
         chain(expected, &[]).check_holds_synced(&walked)
     };
@@ -171,7 +178,7 @@ fn the_chain_has_to_hold_the_log_that_was_synced_unless_that_is_older() {
 fn the_manifest_names_the_first_log_and_the_synced_one_as_far_as_they_are_needed() {
     let named = |needed, synced| {
         let mut expected = expected(needed);
-        expected.synced = FileNumber(synced);
+        expected.synced_log = FileNumber(synced);
         numbers(expected.named())
     };
     assert_eq!(named(0, 0), []);
@@ -220,23 +227,26 @@ fn a_log_reaches_as_far_as_it_or_the_file_beside_it_was_told_to_be_synced() {
     let log = header(1, Predecessor::default());
     let mut expected = expected(1);
     let path = log_path(Path::new(DIR), FileNumber(1));
-    expected.watermark = Watermark {
+    expected.synced_file = SyncedLog {
         number: log.number,
         log_id: log.log_id,
-        length: 80,
+        synced: Synced::up_to(80),
     };
-    // (length, told by the records, how far it was synced)
-    for (length, told, synced) in [(80, 0, 80), (81, 81, 81), (90, 79, 80)] {
-        let found = expected.check_length(&path, &log, length, told).unwrap();
-        assert_eq!(found, synced, "{length}, {told}");
+    let check = |expected: &Expected, length, records| {
+        expected.check_length(&path, &log, length, Synced::up_to(records))
+    };
+    // (length, what the records say, how far it was synced)
+    for (length, records, synced) in [(80, 0, 80), (81, 81, 81), (90, 79, 80)] {
+        let found = check(&expected, length, records).unwrap();
+        assert_eq!(found, Synced::up_to(synced), "{length}, {records}");
     }
-    let short = expected.check_length(&path, &log, 79, 0);
+    let short = check(&expected, 79, 0);
     damaged(short, 1, 79, "the log ends, but it was synced up to 80");
-    let short = expected.check_length(&path, &log, 80, 81);
+    let short = check(&expected, 80, 81);
     damaged(short, 1, 80, "the log ends, but it was synced up to 81");
     // The file is about another log.
-    expected.watermark.log_id += 1;
-    assert_eq!(expected.check_length(&path, &log, 79, 0).unwrap(), 0);
+    expected.synced_file.log_id += 1;
+    assert_eq!(check(&expected, 79, 0).unwrap(), Synced::NOTHING);
 }
 
 /// CHAIN-8.

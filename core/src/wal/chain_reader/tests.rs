@@ -3,15 +3,15 @@
 use super::*;
 use crate::batch::WriteBatch;
 use crate::env::MemEnv;
-use crate::wal::{LogId, Payload, Watermark, Writer};
+use crate::wal::{LogId, Payload, SyncedLog, Writer};
 
 const EXPECTED: Expected = Expected {
     needed: FileNumber(1),
-    synced: FileNumber(0),
-    watermark: Watermark {
+    synced_log: FileNumber(0),
+    synced_file: SyncedLog {
         number: FileNumber(0),
         log_id: 0,
-        length: 0,
+        synced: Synced::NOTHING,
     },
     last_sequence: SequenceNumber(0),
     database: 0,
@@ -26,19 +26,24 @@ fn create(env: &MemEnv, number: u64, predecessor: Predecessor) -> Writer {
 }
 
 /// Appends a batch with one put of its number for each of `keys`.
-fn put(log: &mut Writer, first: u64, keys: &[&str], synced_up_to: u64) {
+fn put(log: &mut Writer, first: u64, keys: &[&str], synced: u64) {
     let mut batch = WriteBatch::new();
     for key in keys {
         batch.put(key.as_bytes(), &first.to_le_bytes()).unwrap();
     }
     let payload = Payload::new(batch.encoded());
-    log.append(SequenceNumber(first), &payload, synced_up_to)
+    log.append(SequenceNumber(first), &payload, Synced::up_to(synced))
         .unwrap();
 }
 
 /// What the log names as its end.
 fn end_of(log: &Writer, last: u64) -> Predecessor {
-    Predecessor::new(log.number(), log.len(), SequenceNumber(last), 0)
+    Predecessor::new(
+        log.number(),
+        log.len(),
+        SequenceNumber(last),
+        Synced::NOTHING,
+    )
 }
 
 /// The logs walked, the keys in them in order, and the end.
@@ -190,24 +195,29 @@ fn the_end_knows_the_last_number_in_tables_and_how_far_the_log_was_synced() {
         ..EXPECTED
     };
     let (_, _, end) = walk(&env, &[1], expected).unwrap().unwrap();
-    let said = Predecessor::new(FileNumber(1), log.len(), SequenceNumber(7), length);
+    let said = Predecessor::new(
+        FileNumber(1),
+        log.len(),
+        SequenceNumber(7),
+        Synced::up_to(length),
+    );
     assert_eq!(end, said);
     // The file SYNCED knows of a later sync than the records.
-    let watermark = Watermark {
+    let synced_file = SyncedLog {
         number: FileNumber(1),
         log_id: log.log_id(),
-        length: log.len(),
+        synced: Synced::up_to(log.len()),
     };
     let told = Expected {
-        watermark,
+        synced_file,
         ..EXPECTED
     };
     let (_, _, end) = walk(&env, &[1], told).unwrap().unwrap();
     assert_eq!((end.unsynced, end.last_sequence.0), (0, 2));
     let more = Expected {
-        watermark: Watermark {
-            length: log.len() + 1,
-            ..watermark
+        synced_file: SyncedLog {
+            synced: Synced::up_to(log.len() + 1),
+            ..synced_file
         },
         ..EXPECTED
     };
@@ -231,7 +241,7 @@ fn a_chain_needs_its_first_log_and_the_synced_one_and_may_have_none() {
     create(&env, 2, Predecessor::default());
     let synced = |synced| Expected {
         needed: FileNumber(2),
-        synced: FileNumber(synced),
+        synced_log: FileNumber(synced),
         ..EXPECTED
     };
     assert!(walk(&env, &[1, 2], synced(2)).unwrap().is_some());
@@ -250,7 +260,7 @@ fn a_batch_that_cannot_be_decoded_is_told_by_its_place_and_keeps_its_kind_if_it_
         let env = MemEnv::new();
         let mut log = create(&env, 1, Predecessor::default());
         let offset = log.len();
-        log.append(SequenceNumber(1), &Payload::new(payload), 0)
+        log.append(SequenceNumber(1), &Payload::new(payload), Synced::NOTHING)
             .unwrap();
         let error = walk(&env, &[1], EXPECTED).err().unwrap();
         assert_eq!(error.kind(), kind, "{error}");

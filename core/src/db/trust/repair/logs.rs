@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::filename::{FileKind, log_path, parse};
 use crate::key::{FileNumber, SequenceNumber};
 use crate::version::Salvage;
-use crate::wal::{Expected, LogChain, Predecessor, Reader, Watermark};
+use crate::wal::{Expected, LogChain, Predecessor, Reader, SyncedLog};
 
 /// The logs that count.
 pub(super) struct Logs {
@@ -43,8 +43,8 @@ impl Logs {
         };
         let expected = Expected {
             needed: named(manifest.log_number),
-            synced: named(manifest.synced_log),
-            watermark: Watermark::read(env, from),
+            synced_log: named(manifest.synced_log),
+            synced_file: SyncedLog::read(env, from),
             last_sequence: in_tables,
             database: manifest.database,
         };

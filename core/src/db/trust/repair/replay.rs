@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::filename::log_path;
 use crate::key::{SequenceNumber, Trailer};
 use crate::memtable::Loader;
-use crate::wal::{Expected, Joint, Numbers, Part, Predecessor, Reader, Record};
+use crate::wal::{Expected, Joint, Numbers, Part, Predecessor, Reader, Record, Synced};
 
 /// The records of logs on their way into tables.
 pub(super) struct Replay<'a, 'o> {
@@ -109,11 +109,11 @@ impl<'a, 'o> Replay<'a, 'o> {
             }
         }
         let (expected, header) = (&self.expected, reader.header());
-        if let Err(error) = expected.check_length(&path, header, reached, 0)
+        if let Err(error) = expected.check_length(&path, header, reached, Synced::NOTHING)
             && open.is_none()
         {
-            let synced = expected.watermark.length_of(header);
-            let mut loss = Loss::new(path, reached, synced, &error);
+            let synced = expected.synced(header, Synced::NOTHING);
+            let mut loss = Loss::new(path, reached, synced.length(), &error);
             loss.first_sequence = self.last.map(|last| last.plus(1));
             open = Some(loss);
         }

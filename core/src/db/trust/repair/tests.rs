@@ -7,7 +7,7 @@ use crate::env::{Fault, FaultEnv, MemEnv, Operation};
 use crate::filename::table_path;
 use crate::key::FileNumber;
 use crate::version::{TableInfo, gain_of};
-use crate::wal::{Payload, Predecessor, Writer};
+use crate::wal::{Payload, Predecessor, Synced, Writer};
 
 const BAD: &str = "/bad";
 const NEW: &str = "/new";
@@ -53,7 +53,8 @@ fn a_log_that_gives_numbers_twice_keeps_the_record_that_came_first() {
             batch.put(b"key", value.as_bytes()).unwrap();
         }
         let payload = Payload::new(batch.encoded());
-        log.append(SequenceNumber(first), &payload, 0).unwrap();
+        log.append(SequenceNumber(first), &payload, Synced::NOTHING)
+            .unwrap();
     }
     let options = Options::new().env(Arc::new(env)).manual_background(true);
     let report = DB::repair(BAD, NEW, &options).unwrap();
@@ -76,11 +77,17 @@ fn what_an_earlier_recovery_cut_off_and_what_lies_behind_a_logs_end_does_not_com
     let put = |log: &mut Writer, number, key: &[u8]| {
         let batch = WriteBatch::of_put(key, b"value").unwrap();
         let payload = Payload::new(batch.encoded());
-        log.append(SequenceNumber(number), &payload, 0).unwrap();
+        log.append(SequenceNumber(number), &payload, Synced::NOTHING)
+            .unwrap();
     };
     let mut first = create(1, Predecessor::default());
     put(&mut first, 1, b"first");
-    let end = Predecessor::new(FileNumber(1), first.len(), SequenceNumber(1), 0);
+    let end = Predecessor::new(
+        FileNumber(1),
+        first.len(),
+        SequenceNumber(1),
+        Synced::NOTHING,
+    );
     put(&mut first, 2, b"behind the end");
     put(&mut create(2, end), 2, b"cut off");
     put(&mut create(3, end), 2, b"last");

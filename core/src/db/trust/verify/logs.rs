@@ -14,7 +14,7 @@ use crate::db::life::Database;
 use crate::error::{Error, Result};
 use crate::filename::log_path;
 use crate::key::FileNumber;
-use crate::wal::{Expected, Joint, Numbers, Opened, Part, Predecessor, Reader, Watermark};
+use crate::wal::{Expected, Joint, Numbers, Opened, Part, Predecessor, Reader, SyncedLog};
 
 impl Database {
     /// The logs that hold what is not in tables, newest first, each with what of it counts.
@@ -44,9 +44,9 @@ impl Database {
         let versions = self.tree.versions();
         Expected {
             needed: versions.log_number(),
-            synced: versions.synced_log(),
-            // The file is the current log, whose length is known.
-            watermark: Watermark::default(),
+            synced_log: versions.synced_log(),
+            // The file is about the current log, whose length is known.
+            synced_file: SyncedLog::default(),
             last_sequence: versions.last_sequence(),
             database: versions.database(),
         }

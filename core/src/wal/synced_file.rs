@@ -10,6 +10,7 @@
 use std::path::Path;
 
 use super::format::LogHeader;
+use super::synced::Synced;
 use crate::checksum::crc;
 use crate::coding::{get_u32, get_u64, put_u32, put_u64};
 use crate::env::{ClosedFile, EngineOnly, Env, File, PathKind};
@@ -23,39 +24,39 @@ const VERSION: u32 = 1;
 const BYTES: usize = 32;
 const _: () = assert!(BYTES == 4 + 4 + 8 + 8 + 8);
 
-/// A log, and how many of its bytes a finished sync has covered.
+/// What the file says: how far a log was synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Watermark {
+pub(crate) struct SyncedLog {
     pub(crate) number: FileNumber,
     pub(crate) log_id: u64,
-    pub(crate) length: u64,
+    pub(crate) synced: Synced,
 }
 
-impl Watermark {
+impl SyncedLog {
     /// The one in the database's directory `dir`; that of no log if none is known.
-    pub(crate) fn read(env: &dyn Env, dir: &Path) -> Watermark {
-        let found = Watermark::read_at(env, &dir.join(SYNCED));
+    pub(crate) fn read(env: &dyn Env, dir: &Path) -> SyncedLog {
+        let found = SyncedLog::read_at(env, &dir.join(SYNCED));
         found.ok().flatten().unwrap_or_default()
     }
 
     /// The one in the file at `path`, whatever its name; `None` if it says nothing.
-    pub(crate) fn read_at(env: &dyn Env, path: &Path) -> Result<Option<Watermark>> {
+    pub(crate) fn read_at(env: &dyn Env, path: &Path) -> Result<Option<SyncedLog>> {
         let mut bytes = [0; BYTES];
         env.open_read(path)?.read_at(0, &mut bytes)?;
-        Ok(Watermark::decode(&bytes))
+        Ok(SyncedLog::decode(&bytes))
     }
 
-    /// Whether `bytes` begin with what [`WatermarkWriter::write`] writes.
+    /// Whether `bytes` begin with what [`SyncedFile::write`] writes.
     pub(crate) fn is_whole(bytes: &[u8]) -> bool {
         let bytes = bytes.first_chunk();
-        bytes.is_some_and(|bytes| Watermark::decode(bytes).is_some())
+        bytes.is_some_and(|bytes| SyncedLog::decode(bytes).is_some())
     }
 
-    /// How many bytes of the log with this header are known to be durable.
-    pub(crate) fn length_of(&self, header: &LogHeader) -> u64 {
+    /// How far the log with this header is known to be synced by it.
+    pub(crate) fn of(&self, header: &LogHeader) -> Synced {
         match (self.number, self.log_id) == (header.number, header.log_id) {
-            true => self.length,
-            false => 0,
+            true => self.synced,
+            false => Synced::NOTHING,
         }
     }
 
@@ -64,45 +65,45 @@ impl Watermark {
         put_u32(&mut fields, VERSION);
         put_u64(&mut fields, self.number.0);
         put_u64(&mut fields, self.log_id);
-        put_u64(&mut fields, self.length);
+        put_u64(&mut fields, self.synced.length());
         let mut out = Vec::with_capacity(BYTES);
         put_u32(&mut out, crc(&fields));
         out.extend_from_slice(&fields);
         out
     }
 
-    fn decode(bytes: &[u8; BYTES]) -> Option<Watermark> {
+    fn decode(bytes: &[u8; BYTES]) -> Option<SyncedLog> {
         let input = &mut &bytes[..];
         let is_whole = get_u32(input)? == crc(input);
         let is_ours = is_whole && get_u32(input)? == VERSION;
-        let watermark = Watermark {
+        let said = SyncedLog {
             number: FileNumber(get_u64(input)?),
             log_id: get_u64(input)?,
-            length: get_u64(input)?,
+            synced: Synced::up_to(get_u64(input)?),
         };
-        is_ours.then_some(watermark)
+        is_ours.then_some(said)
     }
 }
 
 /// The file SYNCED of an open database.
-pub(crate) struct WatermarkWriter(Mutex<Arc<dyn File>>);
+pub(crate) struct SyncedFile(Mutex<Arc<dyn File>>);
 
-impl WatermarkWriter {
+impl SyncedFile {
     /// Opens the one in `dir`, or makes one. What an earlier life left in it stays until the next write.
-    pub(crate) fn open(env: &dyn Env, dir: &Path) -> Result<WatermarkWriter> {
+    pub(crate) fn in_dir(env: &dyn Env, dir: &Path) -> Result<SyncedFile> {
         let path = dir.join(SYNCED);
         let file = match env.kind(&path)? {
             PathKind::Missing => env.create_new(&path)?,
             _ => env.open_write(&path)?,
         };
-        Ok(WatermarkWriter(Mutex::new(file)))
+        Ok(SyncedFile(Mutex::new(file)))
     }
 
-    /// Notes that `watermark` is durable.
-    pub(crate) fn write(&self, watermark: Watermark) {
+    /// Writes what a finished sync has covered.
+    pub(crate) fn write(&self, log: SyncedLog) {
         // What it speaks of is durable without it: a disk that has no room for it, or refuses it, is no reason to fail.
         let file = Arc::clone(&*self.0.lock());
-        let _ = file.write_if_room(0, &watermark.encode(), EngineOnly);
+        let _ = file.write_if_room(0, &log.encode(), EngineOnly);
     }
 
     /// Closes the file; what is noted later is not.
@@ -118,11 +119,13 @@ mod tests {
     use crate::env::MemEnv;
     use crate::wal::Predecessor;
 
-    const WATERMARK: Watermark = Watermark {
-        number: FileNumber(7),
-        log_id: 0x0123_4567_89ab_cdef,
-        length: 82,
-    };
+    fn log(length: u64) -> SyncedLog {
+        SyncedLog {
+            number: FileNumber(7),
+            log_id: 0x0123_4567_89ab_cdef,
+            synced: Synced::up_to(length),
+        }
+    }
 
     fn header(number: u64, log_id: u64) -> LogHeader {
         LogHeader {
@@ -137,53 +140,50 @@ mod tests {
     #[test]
     fn what_was_written_is_read_and_counts_for_its_log_only() {
         let (env, dir) = (MemEnv::new(), Path::new("/"));
-        assert_eq!(Watermark::read(&env, dir), Watermark::default());
-        let file = WatermarkWriter::open(&env, dir).unwrap();
-        assert_eq!(Watermark::read(&env, dir), Watermark::default());
-        file.write(WATERMARK);
+        assert_eq!(SyncedLog::read(&env, dir), SyncedLog::default());
+        let file = SyncedFile::in_dir(&env, dir).unwrap();
+        assert_eq!(SyncedLog::read(&env, dir), SyncedLog::default());
+        file.write(log(82));
         drop(file);
-        let _opened_again = WatermarkWriter::open(&env, dir).unwrap();
-        let read = Watermark::read(&env, dir);
-        assert_eq!(read, WATERMARK);
-        assert_eq!(read.length_of(&header(7, WATERMARK.log_id)), 82);
-        assert_eq!(read.length_of(&header(8, WATERMARK.log_id)), 0);
-        assert_eq!(read.length_of(&header(7, 1)), 0);
+        let _opened_again = SyncedFile::in_dir(&env, dir).unwrap();
+        let read = SyncedLog::read(&env, dir);
+        assert_eq!(read, log(82));
+        assert_eq!(read.of(&header(7, read.log_id)), Synced::up_to(82));
+        assert_eq!(read.of(&header(8, read.log_id)), Synced::NOTHING);
+        assert_eq!(read.of(&header(7, 1)), Synced::NOTHING);
     }
 
     #[test]
     fn what_is_noted_behind_the_close_is_not_written() {
         let env = MemEnv::new();
         let dir = Path::new("/");
-        let writer = WatermarkWriter::open(&env, dir).unwrap();
-        writer.write(WATERMARK);
+        let writer = SyncedFile::in_dir(&env, dir).unwrap();
+        writer.write(log(82));
         writer.let_go();
-        writer.write(Watermark {
-            length: 83,
-            ..WATERMARK
-        });
-        assert_eq!(Watermark::read(&env, dir), WATERMARK);
+        writer.write(log(83));
+        assert_eq!(SyncedLog::read(&env, dir), log(82));
     }
 
     #[test]
-    fn only_an_intact_one_is_told_to_be_whole() {
-        let bytes = WATERMARK.encode();
-        assert!(Watermark::is_whole(&bytes));
-        assert!(Watermark::is_whole(&[&bytes[..], b"more"].concat()));
-        assert!(!Watermark::is_whole(&bytes[..BYTES - 1]));
+    fn only_an_intact_one_is_whole() {
+        let bytes = log(82).encode();
+        assert!(SyncedLog::is_whole(&bytes));
+        assert!(SyncedLog::is_whole(&[&bytes[..], b"more"].concat()));
+        assert!(!SyncedLog::is_whole(&bytes[..BYTES - 1]));
         let mut flipped = bytes;
         flipped[BYTES - 1] ^= 1;
-        assert!(!Watermark::is_whole(&flipped));
+        assert!(!SyncedLog::is_whole(&flipped));
     }
 
     #[test]
     fn a_damaged_one_says_nothing() {
-        let good = WATERMARK.encode();
+        let good = log(82).encode();
         for bit in 0..BYTES * 8 {
             let mut bytes: [u8; BYTES] = good.clone().try_into().unwrap();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(Watermark::decode(&bytes), None, "bit {bit}");
+            assert_eq!(SyncedLog::decode(&bytes), None, "bit {bit}");
         }
-        assert_eq!(Watermark::decode(&[0; BYTES]), None);
+        assert_eq!(SyncedLog::decode(&[0; BYTES]), None);
     }
 
     #[test]
@@ -196,7 +196,7 @@ mod tests {
             .flat_map(|line| line.split("  ").next().unwrap_or("").split(' '))
             .filter(|digits| !digits.is_empty())
             .collect();
-        let bytes = WATERMARK.encode();
+        let bytes = log(82).encode();
         let written: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(written, documented);
     }

@@ -485,7 +485,7 @@ impl Run {
                 if error.kind() != self.plan.kind() {
                     wrong.push(format!("it answers {error}"));
                 }
-                // A thread's failure, and a directory's of which a log's name is in doubt, may be told later.
+                // A thread's failure, and a directory's of which a log's name is uncertain, may be reported later.
                 let may_be_late = self.plan.threads || self.plan.operation == Operation::SyncDir;
                 if failed == 0 && !may_be_late {
                     wrong.push(format!("nothing failed in it, and it answers {error}"));

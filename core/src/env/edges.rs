@@ -237,18 +237,18 @@ fn a_rename_into_another_directory_is_refused_in_memory() {
 
 /// NAMES-1.
 #[test]
-fn names_stay_in_doubt_after_a_failed_sync_and_later_ones_are_not() {
+fn names_stay_uncertain_after_a_failed_sync_and_later_ones_are_not() {
     let dir = Path::new("/db");
     let faults = Arc::new(FaultEnv::new(Arc::new(MemEnv::new()), 1));
     faults.create_dir_all(dir).unwrap();
     let env = reserving(faults.clone(), dir);
     let names = Names::made_from_now(&env);
-    assert!(!names.are_in_doubt(&env));
+    assert!(!names.are_uncertain(&env));
     names.sync(&env, dir).unwrap();
     faults.inject(Fault::new(&[Operation::SyncDir], libc::EIO));
     names.sync(&env, dir).unwrap_err();
     assert_eq!(env.failed_dir_syncs(EngineOnly), 1);
-    assert!(names.are_in_doubt(&env));
+    assert!(names.are_uncertain(&env));
     // The sync itself succeeds now.
     let error = names.sync(&env, dir).unwrap_err();
     assert_eq!(

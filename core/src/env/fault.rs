@@ -5,7 +5,7 @@
 //!
 //! * FAULT-1  A failed operation has no effect, except a partial write, which leaves some of its bytes, as the
 //!            seed decides.
-//! * FAULT-2  After a failed sync its bytes or names stay visible and in doubt: they may be durable or not,
+//! * FAULT-2  After a failed sync its bytes or names stay visible and uncertain: they may be durable or not,
 //!            even if a later sync succeeds. (Modelled by [`super::MemEnv`]; the operating system's files
 //!            cannot show it.)
 //!
@@ -511,7 +511,7 @@ mod tests {
 
     /// FAULT-2, HISTORY-1, HISTORY-2.
     #[test]
-    fn what_a_failed_sync_was_for_stays_in_doubt() {
+    fn what_a_failed_sync_was_for_stays_uncertain() {
         let (mem, env) = faulty();
         let file = env.create_new(Path::new("/a")).unwrap();
         env.sync_dir(Path::new("/")).unwrap();
@@ -534,7 +534,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_a_failed_sync_of_their_directory_was_for_stay_in_doubt() {
+    fn names_that_a_failed_sync_of_their_directory_was_for_stay_uncertain() {
         let (mem, env) = faulty();
         let root = Path::new("/");
         env.create_new(Path::new("/old")).unwrap();

@@ -59,7 +59,7 @@ pub(crate) use utc::utc_text;
 
 /// An argument that makes a method private to the engine: code outside this crate cannot name the type, so it
 /// can neither call nor implement such a method. The engine's own environments use these methods among
-/// themselves: for the reserve, for directories in doubt, and for what a disk model should forget.
+/// themselves: for the reserve, for directories with uncertain names, and for what a disk model should forget.
 mod engine_only {
     /// See the module.
     #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,6 @@
 //! Tracks whether names in a directory are durable.
 //!
-//! * NAMES-1  A failed sync of a directory leaves names in doubt for good, whichever thread asked for it: the
+//! * NAMES-1  A failed sync of a directory leaves names uncertain for good, whichever thread asked for it: the
 //!            kernel may have dropped what it could not write, and a later sync would not report that. So a
 //!            name counts as durable only if, since it was made, a sync of its directory has succeeded and none
 //!            has failed.
@@ -28,14 +28,14 @@ impl Names {
     }
 
     /// Whether a sync of a directory has failed since (NAMES-1).
-    pub(crate) fn are_in_doubt(self, env: &dyn Env) -> bool {
+    pub(crate) fn are_uncertain(self, env: &dyn Env) -> bool {
         env.failed_dir_syncs(EngineOnly) != self.failures
     }
 
-    /// Makes the names in `dir` durable; an error if they are not or that is in doubt.
+    /// Makes the names in `dir` durable; an error if they are not, or may not be.
     pub(crate) fn sync(self, env: &dyn Env, dir: &Path) -> Result<()> {
         env.sync_dir(dir)?;
-        if !self.are_in_doubt(env) {
+        if !self.are_uncertain(env) {
             return Ok(());
         }
         Err(env.dir_sync_failure(EngineOnly).unwrap_or_else(|| {

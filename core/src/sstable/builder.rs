@@ -250,9 +250,9 @@ impl Builder {
         let handle =
             self.output
                 .write_block(BlockKind::Data, compression, payload, known, |raw| {
-                    tally.add_block(raw, |told| {
-                        if has_filter && told.is_first_of_key {
-                            memory::push(hashes, told.key_hash, TABLE)?;
+                    tally.add_block(raw, |entry| {
+                        if has_filter && entry.is_first_of_key {
+                            memory::push(hashes, entry.key_hash, TABLE)?;
                         }
                         Ok(())
                     })

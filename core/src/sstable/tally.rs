@@ -40,7 +40,7 @@ pub(super) struct Tally {
     smallest_trailer: Option<Trailer>,
     last_user_key: KeptKey,
     last_trailer: Option<Trailer>,
-    /// The last key before the block told of last, and that block's first one.
+    /// The last key before the block added last, and that block's first one.
     before_user_key: KeptKey,
     before_trailer: Option<Trailer>,
     first_user_key: KeptKey,
@@ -64,7 +64,7 @@ pub(super) struct Facts {
 }
 
 /// An entry as `visit` is shown it.
-pub(super) struct Told<'a> {
+pub(super) struct TalliedEntry<'a> {
     pub(super) key: KeyRef<'a>,
     pub(super) key_hash: u64,
     /// Whether the entry before it has another user key, or there is none.
@@ -77,7 +77,7 @@ impl Tally {
     pub(super) fn add_block(
         &mut self,
         raw: &[u8],
-        visit: impl FnMut(Told<'_>) -> Result<(), Undecoded<Damage>>,
+        visit: impl FnMut(TalliedEntry<'_>) -> Result<(), Undecoded<Damage>>,
     ) -> Result<(), Undecoded<Damage>> {
         self.before_user_key
             .replace(self.last_user_key.bytes(), KEY)?;
@@ -109,7 +109,7 @@ impl Tally {
     fn walk(
         &mut self,
         raw: &[u8],
-        mut visit: impl FnMut(Told<'_>) -> Result<(), Undecoded<Damage>>,
+        mut visit: impl FnMut(TalliedEntry<'_>) -> Result<(), Undecoded<Damage>>,
     ) -> Result<(), Undecoded<Damage>> {
         let block = Stored::parse(raw)?;
         let mut restarts = block.restarts();
@@ -158,7 +158,7 @@ impl Tally {
                     self.smallest_trailer = Some(key.trailer);
                 }
             }
-            visit(Told {
+            visit(TalliedEntry {
                 key,
                 key_hash: content.key_hash,
                 is_first_of_key,

@@ -116,7 +116,7 @@ mod tests {
     use super::*;
     use crate::env::MemEnv;
 
-    fn told(files: &[(&str, &[u8])]) -> Option<&'static str> {
+    fn recognised(files: &[(&str, &[u8])]) -> Option<&'static str> {
         let (env, dir) = (MemEnv::new(), Path::new("/db"));
         env.create_dir_all(dir).unwrap();
         for (name, bytes) in files {
@@ -193,7 +193,7 @@ mod tests {
             (&[], None),
         ];
         for (files, expected) in cases {
-            assert_eq!(told(files), expected, "{files:?}");
+            assert_eq!(recognised(files), expected, "{files:?}");
         }
     }
 

@@ -175,7 +175,7 @@ pub(crate) fn owner(env: &dyn Env, dir: &Path, names: &[String]) -> Result<Owner
     }
 }
 
-/// Whether `dir`, which holds `names`, is AiDb's beyond doubt, although none of its files may have kept its beginning.
+/// Whether `dir`, which holds `names`, is AiDb's for certain, although none of its files may have kept its beginning.
 ///
 /// Reads logs from end to end if nothing else tells.
 pub(crate) fn is_ours(env: &dyn Env, dir: &Path, names: &[String]) -> Result<bool> {

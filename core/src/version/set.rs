@@ -82,9 +82,9 @@ pub(crate) struct VersionSet {
     /// Manifests to remove after the next switch, or the next try (SET-3).
     old_manifests: Vec<FileNumber>,
     /// Whether the last edit that was tried may or may not be on the disk (SET-1).
-    is_in_doubt: bool,
-    /// Tables that only edits in doubt name.
-    doubtful: Vec<FileNumber>,
+    may_be_durable: bool,
+    /// Tables that no edit names but failed ones, which may be durable.
+    maybe_named: Vec<FileNumber>,
     is_read_only: bool,
     is_closed: bool,
 }
@@ -118,8 +118,8 @@ impl VersionSet {
             is_inherited: false,
             snapshot_bytes: 0,
             old_manifests: Vec::new(),
-            is_in_doubt: false,
-            doubtful: Vec::new(),
+            may_be_durable: false,
+            maybe_named: Vec::new(),
             is_read_only: false,
             is_closed: false,
         };
@@ -207,8 +207,8 @@ impl VersionSet {
             writer,
             is_inherited: true,
             old_manifests: Vec::new(),
-            is_in_doubt: false,
-            doubtful: Vec::new(),
+            may_be_durable: false,
+            maybe_named: Vec::new(),
             is_read_only,
             is_closed: false,
         })
@@ -271,11 +271,11 @@ impl VersionSet {
         });
         let (version, removed) = balanced.inspect_err(|_| self.disown(&edit, false))?;
         if let Err(error) = self.persist(&mut edit, &version) {
-            self.disown(&edit, self.is_in_doubt);
+            self.disown(&edit, self.may_be_durable);
             return Err(error);
         }
         debug_assert!(self.writer.is_some(), "SET-1: the edit is durable");
-        self.is_in_doubt = false;
+        self.may_be_durable = false;
         self.current = Arc::new(version);
         self.log_number = edit.log_number.unwrap_or(self.log_number);
         self.synced_log = edit.synced_log.unwrap_or(self.synced_log);
@@ -287,11 +287,11 @@ impl VersionSet {
             file.mark_obsolete();
         }
         // The disk now says what memory says, and no version ever held these.
-        if !self.doubtful.is_empty() {
+        if !self.maybe_named.is_empty() {
             let live = self.live_files();
-            let mut doubtful = std::mem::take(&mut self.doubtful);
-            doubtful.retain(|number| !live.contains(number));
-            doubtful
+            let mut maybe_named = std::mem::take(&mut self.maybe_named);
+            maybe_named.retain(|number| !live.contains(number));
+            maybe_named
                 .into_iter()
                 .for_each(|number| self.obsolete.push(number));
         }
@@ -305,14 +305,14 @@ impl VersionSet {
         self.log_and_apply(edit, gained)
     }
 
-    /// Takes care of the tables that `edit`, which failed, would have added (SET-1). `is_in_doubt`: whether the disk may name
+    /// Takes care of the tables that `edit`, which failed, would have added (SET-1). `may_be_durable`: whether the disk may name
     /// them.
-    fn disown(&mut self, edit: &VersionEdit, is_in_doubt: bool) {
+    fn disown(&mut self, edit: &VersionEdit, may_be_durable: bool) {
         let live = self.live_files();
         let added = edit.added.iter().map(|(_, table)| table.number);
         for number in added.filter(|number| !live.contains(number)) {
-            if is_in_doubt {
-                self.doubtful.push(number);
+            if may_be_durable {
+                self.maybe_named.push(number);
             } else {
                 self.obsolete.push(number);
             }
@@ -320,9 +320,9 @@ impl VersionSet {
     }
 
     /// Makes `edit`, which leads to `version`, durable: in the manifest, or by beginning a new one. After an
-    /// error `is_in_doubt` says whether it may be durable all the same.
+    /// error `may_be_durable` says whether it may be durable all the same.
     fn persist(&mut self, edit: &mut VersionEdit, version: &Version) -> Result<()> {
-        self.is_in_doubt = false;
+        self.may_be_durable = false;
         // After any failure below there is no writer (SET-2).
         let Some(writer) = self.writer.take() else {
             let new = self.begin_manifest(edit, version)?;
@@ -343,7 +343,7 @@ impl VersionSet {
 
     fn append(&mut self, mut writer: ManifestWriter, edit: &mut VersionEdit) -> Result<()> {
         edit.next_file_number = Some(self.numbers.next());
-        self.is_in_doubt = true;
+        self.may_be_durable = true;
         writer.append(edit)?;
         self.writer = Some(writer);
         Ok(())
@@ -373,7 +373,7 @@ impl VersionSet {
             "SET-4: it has a new number"
         );
         // Until this succeeded CURRENT may name either: both stay, and neither gets another edit.
-        self.is_in_doubt = true;
+        self.may_be_durable = true;
         if let Err(error) = set_current(&*self.env, &self.dir, &writer) {
             self.old_manifests.push(writer.number());
             return Err(error);

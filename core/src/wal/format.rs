@@ -609,7 +609,7 @@ mod tests {
         other[whole - 1] = b'y';
         assert_eq!(find(&other), None);
         assert_eq!(FragmentHeader::decode(&other, 5, 100), Some(header));
-        // Of an empty payload nothing but the header is there, and no id is told by it.
+        // Of an empty payload nothing but the header is there, and no id follows from it.
         let empty = FragmentHeader {
             payload_checksum: payload_checksum(b""),
             length: 0,

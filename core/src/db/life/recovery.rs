@@ -85,7 +85,7 @@ pub(in crate::db) fn replay(
 
 /// Collects records into memtables.
 struct Replay {
-    /// The oldest log. The names of later ones may be in doubt, so only this one is named until all are flushed.
+    /// The oldest log. The names of later ones may be uncertain, so only this one is named until all are flushed.
     first: FileNumber,
     /// Newest first; the one being filled is not among them.
     memtables: Vec<Arc<Sealed>>,

@@ -143,8 +143,8 @@ impl Logs {
 }
 
 /// SYNC-1 and SYNC-2, while logs are switched and forgotten. Fails if `LogFile::sync` takes the end after its sync; if it
-/// does not sync the directory; if only the newest log is synced; if the leader or the watcher does not notify (SYNC-5), or the
-/// watcher stays one; if `switch`, as `seal`, lets appends into a log that the group does not know.
+/// does not sync the directory; if only the newest log is synced; if the leader or the timed waiter does not notify (SYNC-5), or the
+/// timed waiter stays one; if `switch`, as `seal`, lets appends into a log that the group does not know.
 #[test]
 fn a_synced_write_is_durable_with_all_before_it() {
     check("sync group", 2_000, || {

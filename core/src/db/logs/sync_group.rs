@@ -4,7 +4,7 @@
 //! it records how far the logs reach, syncs each unsynced log, oldest first, outside the lock, and wakes all.
 //! Writers that a sync covered mostly return soon with their next write. So the next sync starts when as many
 //! writers are waiting as were waiting, covered or not, when the last sync ended; the writer that completes
-//! this number leads. If one does not return, another waiting writer, the watcher, leads after a fraction of
+//! this number leads. If one does not return, another waiting writer, the timed waiter, leads after a fraction of
 //! the time of a sync. After such a vain wait, the next syncs do not wait, and the more often waiting was in
 //! vain, the more syncs skip it. A writer that was alone for two syncs never waits.
 //!
@@ -12,13 +12,13 @@
 //!           storage.
 //! * SYNC-2  A log's directory entry is synced, and the manifest knows that the log has synced records, before any record
 //!           in it counts as synced. So if a synced log is missing later, that is damage and not the result of
-//!           a crash. After a failed sync of the directory, the names it should have made durable stay in doubt
+//!           a crash. After a failed sync of the directory, the names it should have made durable stay uncertain
 //!           (NAMES-1 of `env/names.rs`): such a log counts as failed, whichever thread asked for that sync.
 //! * SYNC-3  After a failed sync nothing more is acknowledged as synced until [`SyncGroup::restart`]: the kernel may
 //!           have dropped the pages it could not write, and a later fdatasync would not say so.
 //! * SYNC-4  Before a write is acknowledged as synced, the file SYNCED records it (WAL-5 of `wal/`), if that
 //!           can be written.
-//! * SYNC-5  Whenever a writer waits, there is a leader or a watcher, and both wake all waiters when they stop.
+//! * SYNC-5  Whenever a writer waits, there is a leader or a timed waiter, and both wake all waiters when they stop.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -32,12 +32,12 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
 use crate::wal::{Synced, SyncedFile, SyncedLog};
 
-/// For company a sync waits this part of the time that the last one took, within these bounds.
+/// For more writers a sync waits this part of the time that the last one took, within these bounds.
 const PATIENCE_DIVISOR: u64 = 2;
 const LEAST_PATIENCE_MICROS: u64 = 20;
 const MAX_PATIENCE_MICROS: u64 = 1_000;
 /// At most this many syncs do not wait after one that waited in vain.
-const MAX_HASTY: u32 = 63;
+const MAX_SKIPS: u32 = 63;
 
 /// A place in the sequence of logs: everything in earlier logs, and this log's bytes below `offset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,7 +100,7 @@ impl LogFile {
 
     /// Whether its name may be lost, whatever is synced (SYNC-2).
     pub(in crate::db) fn may_vanish(&self, env: &dyn Env) -> bool {
-        !self.entry_synced.load(Ordering::Relaxed) && self.name.are_in_doubt(env)
+        !self.entry_synced.load(Ordering::Relaxed) && self.name.are_uncertain(env)
     }
 
     /// Closes its file.
@@ -153,16 +153,16 @@ struct State {
     /// SYNC-1.
     synced: LogPlace,
     has_leader: bool,
-    /// Whether one of the waiting writers is the watcher (SYNC-5).
-    has_watcher: bool,
+    /// Whether one of the waiting writers is the timed waiter (SYNC-5).
+    has_timed_waiter: bool,
     /// The places that are waited for and that no sync has reached.
     waiting: Vec<LogPlace>,
     /// How many places were waited for when the last sync ended, and how long it took.
-    company: usize,
+    expected_writers: usize,
     sync_micros: u64,
     /// How many of the next syncs do not wait, and how many did not after the last wait in vain.
-    hasty: u32,
-    last_hasty: u32,
+    skips: u32,
+    last_skips: u32,
     /// SYNC-3.
     failure: Option<Error>,
 }
@@ -170,18 +170,18 @@ struct State {
 impl State {
     /// Whether a sync need not wait for others.
     fn is_complete(&self) -> bool {
-        self.hasty > 0 || self.waiting.len() >= self.company
+        self.skips > 0 || self.waiting.len() >= self.expected_writers
     }
 
-    /// Learns from whether the company has come.
+    /// Learns from whether as many writers have come as were expected.
     fn learn(&mut self) {
-        if self.hasty > 0 {
-            self.hasty -= 1;
-        } else if self.waiting.len() < self.company {
-            self.last_hasty = (2 * self.last_hasty + 3).min(MAX_HASTY);
-            self.hasty = self.last_hasty;
-        } else if self.company > 1 {
-            self.last_hasty = self.last_hasty.saturating_sub(1);
+        if self.skips > 0 {
+            self.skips -= 1;
+        } else if self.waiting.len() < self.expected_writers {
+            self.last_skips = (2 * self.last_skips + 3).min(MAX_SKIPS);
+            self.skips = self.last_skips;
+        } else if self.expected_writers > 1 {
+            self.last_skips = self.last_skips.saturating_sub(1);
         }
     }
 
@@ -224,12 +224,12 @@ impl SyncGroup {
             logs: VecDeque::from([first]),
             synced,
             has_leader: false,
-            has_watcher: false,
+            has_timed_waiter: false,
             waiting: Vec::new(),
-            company: 0,
+            expected_writers: 0,
             sync_micros: 0,
-            hasty: 0,
-            last_hasty: 0,
+            skips: 0,
+            last_skips: 0,
             failure: None,
         };
         SyncGroup {
@@ -302,10 +302,10 @@ impl SyncGroup {
                 self.finished.wait(&mut state);
             } else if state.is_complete() || !is_patient {
                 self.lead(&mut state);
-            } else if state.has_watcher {
+            } else if state.has_timed_waiter {
                 self.finished.wait(&mut state);
             } else {
-                is_patient = self.watch(&mut state);
+                is_patient = self.wait_for_writers(&mut state);
             }
         };
         // The sync that reached it has taken it from the list, unless a flush did that for it.
@@ -315,16 +315,16 @@ impl SyncGroup {
         outcome
     }
 
-    /// Waits for company; whether there is time left for it.
-    fn watch(&self, state: &mut MutexGuard<'_, State>) -> bool {
+    /// Waits for more writers, as the timed waiter; whether there is time left for it.
+    fn wait_for_writers(&self, state: &mut MutexGuard<'_, State>) -> bool {
         debug_assert!(
-            !state.has_leader && !state.has_watcher,
-            "SYNC-5: a leader or one watcher"
+            !state.has_leader && !state.has_timed_waiter,
+            "SYNC-5: a leader or one timed waiter"
         );
-        state.has_watcher = true;
+        state.has_timed_waiter = true;
         let patience = state.patience();
         let woken = self.finished.wait_for(state, patience);
-        state.has_watcher = false;
+        state.has_timed_waiter = false;
         if !state.has_leader {
             // If this thread has nothing to wait for any more, another one leads.
             self.finished.notify_all();
@@ -345,7 +345,7 @@ impl SyncGroup {
             (outcome, self.env.now_micros().saturating_sub(started))
         });
         state.has_leader = false;
-        state.company = state.waiting.len();
+        state.expected_writers = state.waiting.len();
         state.sync_micros = micros;
         match outcome {
             Ok(reached) => {
@@ -407,8 +407,8 @@ impl SyncGroup {
         let mut state = self.state.lock();
         let failures = self.env.failed_dir_syncs(EngineOnly);
         self.seen_failures.store(failures, Ordering::Relaxed);
-        let in_doubt = state.logs.iter().any(|log| log.may_vanish(&*self.env));
-        if in_doubt && state.failure.is_none() {
+        let is_uncertain = state.logs.iter().any(|log| log.may_vanish(&*self.env));
+        if is_uncertain && state.failure.is_none() {
             state.failure = self.env.dir_sync_failure(EngineOnly);
             self.failed
                 .store(state.failure.is_some(), Ordering::Release);
@@ -442,14 +442,14 @@ mod tests {
     }
 
     #[test]
-    fn a_sync_waits_for_company_less_often_the_more_often_that_was_in_vain() {
+    fn a_sync_waits_for_more_writers_less_often_the_more_often_that_was_in_vain() {
         let group = group();
         let mut state = group.state.lock();
         let place = |offset| LogPlace {
             log: FileNumber(1),
             offset,
         };
-        state.company = 2;
+        state.expected_writers = 2;
         state.waiting = vec![place(1)];
         let mut waits = Vec::new();
         for sync in 0..200 {
@@ -459,8 +459,8 @@ mod tests {
             state.learn();
         }
         assert_eq!(waits, [0, 4, 14, 36, 82, 146]);
-        // Nor does it wait often for company that comes every second time; company that always comes mends that.
-        (state.hasty, state.last_hasty) = (0, 0);
+        // Nor does it wait often for a writer that comes every second time; one that always comes mends that.
+        (state.skips, state.last_skips) = (0, 0);
         let mut waits = 0;
         for _ in 0..200 {
             waits += u64::from(!state.is_complete());
@@ -477,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sync_waits_for_company_half_as_long_as_the_last_one_took_within_bounds() {
+    fn a_sync_waits_for_more_writers_half_as_long_as_the_last_one_took_within_bounds() {
         let group = group();
         let mut state = group.state.lock();
         for (took, waits) in [(0, 20), (41, 20), (43, 21), (999, 499), (5000, 1000)] {
@@ -501,15 +501,15 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_writer_is_complete_company() {
+    fn a_lone_writer_waits_for_no_other() {
         let group = group();
         let mut state = group.state.lock();
         state.waiting = vec![LogPlace {
             log: FileNumber(1),
             offset: 1,
         }];
-        for company in [0, 1] {
-            state.company = company;
+        for expected in [0, 1] {
+            state.expected_writers = expected;
             assert!(state.is_complete());
         }
     }

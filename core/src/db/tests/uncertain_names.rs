@@ -1,18 +1,18 @@
-//! Tests of names in doubt: a sync of the directory has failed, and the names it was for may be lost whatever is synced
+//! Tests of uncertain names: a sync of the directory has failed, and the names it was for may be lost whatever is synced
 //! later (NAMES-1 of `env/names.rs`).
 
 use super::*;
 
-struct Doubtful {
+struct UncertainNames {
     disk: MemEnv,
     faulty: FaultEnv,
 }
 
-impl Doubtful {
-    fn new() -> Doubtful {
+impl UncertainNames {
+    fn new() -> UncertainNames {
         let disk = MemEnv::new();
         let faulty = FaultEnv::new(Arc::new(disk.clone()), 0);
-        Doubtful { disk, faulty }
+        UncertainNames { disk, faulty }
     }
 
     fn open(&self) -> DB {
@@ -41,7 +41,7 @@ impl Doubtful {
         }
     }
 
-    /// A flush whose table and new log are in doubt, tried again without a new log.
+    /// A flush whose table and new log are uncertain, tried again without a new log.
     fn flushed_again(&self) -> DB {
         let db = self.open();
         db.put(b"a", b"1").unwrap();
@@ -54,84 +54,84 @@ impl Doubtful {
 /// FLUSH-2.
 #[test]
 fn a_flush_does_not_name_a_log_that_may_be_lost_and_keeps_the_one_before() {
-    let doubtful = Doubtful::new();
-    let _db = doubtful.flushed_again();
-    doubtful.keeps(&[b"a"]);
+    let names = UncertainNames::new();
+    let _db = names.flushed_again();
+    names.keeps(&[b"a"]);
 }
 
 #[test]
 fn a_synced_write_does_not_rely_on_a_log_that_may_be_lost() {
     // After a flush, so that nothing waits in memory, and before one.
-    let doubtful = Doubtful::new();
-    let db = doubtful.flushed_again();
+    let names = UncertainNames::new();
+    let db = names.flushed_again();
     db.put_with(b"b", b"2", &WriteOptions::synced()).unwrap();
-    doubtful.keeps(&[b"a", b"b"]);
-    let doubtful = Doubtful::new();
-    let db = doubtful.open();
+    names.keeps(&[b"a", b"b"]);
+    let names = UncertainNames::new();
+    let db = names.open();
     db.put(b"a", b"1").unwrap();
-    doubtful.failing(|| db.flush());
+    names.failing(|| db.flush());
     db.put_with(b"b", b"2", &WriteOptions::synced()).unwrap();
     db.put_with(b"c", b"3", &WriteOptions::synced()).unwrap();
-    doubtful.keeps(&[b"a", b"b", b"c"]);
+    names.keeps(&[b"a", b"b", b"c"]);
 }
 
 #[test]
 fn what_was_replayed_from_a_log_that_may_be_lost_is_flushed_before_it_is_named() {
-    let doubtful = Doubtful::new();
-    let db = doubtful.open();
+    let names = UncertainNames::new();
+    let db = names.open();
     for key in 0..4u8 {
         db.put(&[key], &[key; 1500]).unwrap();
     }
-    // A second log was begun; its name is in doubt now.
-    doubtful.failing(|| db.put_with(b"unsure", b"", &WriteOptions::synced()));
+    // A second log was begun; its name is uncertain now.
+    names.failing(|| db.put_with(b"unsure", b"", &WriteOptions::synced()));
     drop(db);
-    let db = doubtful.open();
+    let db = names.open();
     assert!(db.run_background_step().unwrap());
-    doubtful.keeps(&[&[0]]);
+    names.keeps(&[&[0]]);
     while db.run_background_step().unwrap() {}
     db.put_with(b"b", b"2", &WriteOptions::synced()).unwrap();
-    doubtful.keeps(&[&[0], &[1], &[2], &[3], b"b"]);
+    names.keeps(&[&[0], &[1], &[2], &[3], b"b"]);
 }
 
 #[test]
 fn a_compaction_and_a_manifest_whose_names_may_be_lost_are_made_again() {
-    let doubtful = Doubtful::new();
-    let db = doubtful.open();
+    let names = UncertainNames::new();
+    let db = names.open();
     for round in 0..3u8 {
         db.put(&[round], &[round; 100]).unwrap();
         db.put(b"again", &[round; 100]).unwrap();
         db.flush().unwrap();
     }
-    doubtful.failing(|| db.compact_range(None, None));
+    names.failing(|| db.compact_range(None, None));
     db.compact_range(None, None).unwrap();
-    doubtful.keeps(&[&[0], &[1], &[2], b"again"]);
+    names.keeps(&[&[0], &[1], &[2], b"again"]);
 }
 
 #[test]
 fn a_creation_that_may_be_lost_is_confirmed_by_the_next_open() {
-    let doubtful = Doubtful::new();
+    let names = UncertainNames::new();
     let fault = Fault::new(&[Operation::SyncDir], libc::EIO).after(1);
-    doubtful.faulty.inject(fault);
-    let options_of = |env: &FaultEnv| options(&doubtful.disk).env(Arc::new(env.clone()));
-    assert!(DB::open("/db", options_of(&doubtful.faulty)).is_err());
-    doubtful.faulty.clear();
+    names.faulty.inject(fault);
+    let options_of = |env: &FaultEnv| options(&names.disk).env(Arc::new(env.clone()));
+    assert!(DB::open("/db", options_of(&names.faulty)).is_err());
+    names.faulty.clear();
     // A cut before each change of the next open.
     let cuts = Arc::new(crate::sync::Mutex::new(Vec::new()));
-    let (list, disk) = (Arc::clone(&cuts), doubtful.disk.clone());
-    doubtful
+    let (list, disk) = (Arc::clone(&cuts), names.disk.clone());
+    names
         .faulty
         .set_hook(Some(Arc::new(move |operation, _: &Path| {
             if Operation::CHANGES.contains(&operation) {
                 list.lock().extend((0..20).map(|seed| disk.power_cut(seed)));
             }
         })));
-    let db = doubtful.open();
-    doubtful.faulty.set_hook(None);
+    let db = names.open();
+    names.faulty.set_hook(None);
     for cut in cuts.lock().iter() {
         DB::open("/db", options(cut)).unwrap();
     }
     db.put_with(b"a", b"1", &WriteOptions::synced()).unwrap();
-    doubtful.keeps(&[b"a"]);
+    names.keeps(&[b"a"]);
 }
 
 /// How often a write that failed is there after a loss of power, if `work` succeeded between the two.

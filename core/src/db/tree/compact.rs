@@ -127,7 +127,7 @@ impl Tree {
             self.context.step("a compaction has ended");
             outcome
         });
-        self.context.step("a compaction is to be told of");
+        self.context.step("a compaction is to be reported");
         let mut state = self.state.lock();
         let finished = marked.remove(&mut state);
         // If level 0 needs a skipped table, `level0_waits_for` reports that to the writer. Otherwise it blocks
@@ -142,7 +142,7 @@ impl Tree {
         self.changed.notify_all();
         let stopping = state.stop_compacting;
         drop(state);
-        self.context.step("a compaction was told of");
+        self.context.step("a compaction was reported");
         drop(finished);
         let tidied = tidying.run(|| {
             self.context.step("a compaction is tidied up after");

@@ -4,7 +4,7 @@
 //!            it is done.
 //! * FLUSH-2  The oldest needed log that the edit names has a durable header and a durable directory entry. So
 //!            if the log with that number is missing or has no header, that is damage, never the result of an
-//!            ordinary crash. After a failed sync of the directory the entry is in doubt: then the edit names
+//!            ordinary crash. After a failed sync of the directory the entry is uncertain: then the edit names
 //!            no log, and the older logs stay.
 //! * FLUSH-4  A table is installed only if its entries and the dropped ones are together the entries that
 //!            commits inserted (LEDGER-1). If they do not add up, the memtable and its log stay: nothing is
@@ -96,13 +96,13 @@ impl Tree {
             self.adjust_reserve();
             flushed
         });
-        self.context.step("a flush is to be told of");
+        self.context.step("a flush is to be reported");
         let mut state = self.state.lock();
         state.flush_attempts += 1;
         state.flush_failure = outcome.as_ref().err().cloned();
         self.changed.notify_all();
         drop(state);
-        self.context.step("a flush was told of");
+        self.context.step("a flush was reported");
         drop(superversion);
         memory::return_large_pieces();
         if self.superversion.load().active.is_empty() {

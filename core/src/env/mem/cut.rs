@@ -139,7 +139,7 @@ impl Arrivals {
 /// What a power cut was seen to do.
 type Effects = BTreeSet<Effect>;
 
-/// Whether a change in doubt has arrived.
+/// Whether an uncertain change has arrived.
 fn has_arrived(loss: PowerLoss, dice: &mut Dice) -> bool {
     match loss {
         PowerLoss::Nothing => true,
@@ -165,7 +165,7 @@ impl Content {
                     change.apply(&mut bytes);
                     continue;
                 }
-                Fate::Doubtful => {
+                Fate::Uncertain => {
                     if has_arrived(loss, dice) {
                         change.apply(&mut bytes);
                     } else if loss != PowerLoss::Everything {
@@ -312,7 +312,7 @@ impl Directory {
                     change.apply(&mut names);
                     continue;
                 }
-                Fate::Doubtful => {
+                Fate::Uncertain => {
                     if has_arrived(loss, dice) {
                         change.apply(&mut names);
                     }

@@ -1,9 +1,9 @@
 //! The disk's state of a file or directory: what is durable, and the later changes in order.
 //!
-//! * HISTORY-1  A sync makes every waiting change durable. A failed sync puts them in doubt for good: each may
+//! * HISTORY-1  A sync makes every waiting change durable. A failed sync makes them uncertain for good: each may
 //!              have arrived or not, and no later sync makes it durable, because the kernel may have dropped
 //!              the pages it could not write.
-//! * HISTORY-2  Changes after one in doubt apply to either outcome of it.
+//! * HISTORY-2  Changes after an uncertain one apply to either outcome of it.
 
 use crate::sync::Arc;
 
@@ -20,7 +20,7 @@ pub(super) enum Fate {
     /// A sync has carried it.
     Durable,
     /// A sync for it has failed.
-    Doubtful,
+    Uncertain,
     /// No sync has been asked for yet.
     Waiting,
 }
@@ -68,7 +68,7 @@ impl<C: Change> History<C> {
 
     /// A sync that fails (HISTORY-1).
     pub(super) fn fail_sync(&mut self) {
-        self.decide(Fate::Doubtful);
+        self.decide(Fate::Uncertain);
     }
 
     fn decide(&mut self, decided: Fate) {

@@ -121,16 +121,16 @@ impl Table {
     fn check_block(&self, number: usize, tally: &mut Tally) -> Result<()> {
         let offset = self.index.handle(number).offset;
         let block = self.fill(number, false)?;
-        let outcome = tally.add_block(block.bytes(), |told| {
-            if self.index.find(told.key) != number {
-                return Err(ASTRAY_KEY.at(told.at).into());
+        let outcome = tally.add_block(block.bytes(), |entry| {
+            if self.index.find(entry.key) != number {
+                return Err(ASTRAY_KEY.at(entry.at).into());
             }
             if self
                 .filter
                 .as_ref()
-                .is_some_and(|filter| !filter.may_contain(told.key_hash))
+                .is_some_and(|filter| !filter.may_contain(entry.key_hash))
             {
-                return Err(UNKNOWN_KEY.at(told.at).into());
+                return Err(UNKNOWN_KEY.at(entry.at).into());
             }
             Ok(())
         });

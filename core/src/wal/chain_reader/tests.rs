@@ -208,11 +208,11 @@ fn the_end_knows_the_last_number_in_tables_and_how_far_the_log_was_synced() {
         log_id: log.log_id(),
         synced: Synced::up_to(log.len()),
     };
-    let told = Expected {
+    let known = Expected {
         synced_file,
         ..EXPECTED
     };
-    let (_, _, end) = walk(&env, &[1], told).unwrap().unwrap();
+    let (_, _, end) = walk(&env, &[1], known).unwrap().unwrap();
     assert_eq!((end.unsynced, end.last_sequence.0), (0, 2));
     let more = Expected {
         synced_file: SyncedLog {

@@ -219,10 +219,10 @@ mod tests {
             },
         ];
         for said in wrong {
-            let told = other_entries(found, Some(said), Some(right)).unwrap();
-            assert!(told.contains("the manifest says"), "{told}");
-            let told = other_entries(found, Some(right), Some(said)).unwrap();
-            assert!(told.contains("its own properties say"), "{told}");
+            let message = other_entries(found, Some(said), Some(right)).unwrap();
+            assert!(message.contains("the manifest says"), "{message}");
+            let message = other_entries(found, Some(right), Some(said)).unwrap();
+            assert!(message.contains("its own properties say"), "{message}");
         }
     }
 }

@@ -61,7 +61,7 @@ impl Database {
             progress,
             report: VerifyReport::default(),
             at: VerifyProgress::default(),
-            told: 0,
+            reported: 0,
             held: Walked::default(),
             is_comparable: true,
         };
@@ -87,7 +87,7 @@ struct Walk<'a> {
     report: VerifyReport,
     at: VerifyProgress,
     /// `bytes_done` when progress was last reported.
-    told: u64,
+    reported: u64,
     /// The sums of tables and memtables, each walked by itself.
     held: Walked,
     /// VERIFY-5: whether all of that could be read.
@@ -189,7 +189,7 @@ impl Walk<'_> {
     /// Advances by `bytes`, and reports from time to time.
     fn advance(&mut self, bytes: u64) -> Result<ControlFlow<()>> {
         self.at.bytes_done += bytes;
-        if self.at.bytes_done - self.told < REPORT_BYTES {
+        if self.at.bytes_done - self.reported < REPORT_BYTES {
             return Ok(ControlFlow::Continue(()));
         }
         self.tell()
@@ -202,7 +202,7 @@ impl Walk<'_> {
 
     fn tell(&mut self) -> Result<ControlFlow<()>> {
         self.database.context.check_open()?;
-        self.told = self.at.bytes_done;
+        self.reported = self.at.bytes_done;
         Ok((self.progress)(self.at))
     }
 

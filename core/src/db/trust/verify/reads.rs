@@ -66,7 +66,7 @@ pub(super) fn walk(
     walking: Walking<'_>,
 ) -> Result<Option<Walked>> {
     let mut walked = Walked::default();
-    let mut told = 0;
+    let mut reported = 0;
     match way {
         Way::Forward => entries.seek_to_first()?,
         Way::Backward => entries.seek_to_last()?,
@@ -82,18 +82,18 @@ pub(super) fn walk(
             walked.seen += sum;
         }
         walked.bytes += (key.user_key.len() + value.len()) as u64;
-        if walked.bytes - told >= LOOK_BYTES {
-            if walking(walked.bytes - told)?.is_break() {
+        if walked.bytes - reported >= LOOK_BYTES {
+            if walking(walked.bytes - reported)?.is_break() {
                 return Ok(None);
             }
-            told = walked.bytes;
+            reported = walked.bytes;
         }
         match way {
             Way::Forward => entries.next()?,
             Way::Backward => entries.prev()?,
         }
     }
-    let ended = walking(walked.bytes - told)?;
+    let ended = walking(walked.bytes - reported)?;
     Ok(ended.is_continue().then_some(walked))
 }
 
@@ -202,7 +202,7 @@ where
         let mut seeking = self.seeking;
         let mut gets = Gets::new(self.lookups);
         let mut seek_differs = false;
-        let (mut keys, mut told) = (0u64, 0);
+        let (mut keys, mut reported) = (0u64, 0);
         while let Some(decided) = expected.next()? {
             let (key, value) = (expected.key(), expected.value());
             let value = (decided.kind == ValueKind::Put).then_some(value);
@@ -235,11 +235,11 @@ where
                     back.add(key, value, &mut outcome.differences)?;
                 }
             }
-            if expected.bytes - told >= LOOK_BYTES {
-                if walking(expected.bytes - told)?.is_break() {
+            if expected.bytes - reported >= LOOK_BYTES {
+                if walking(expected.bytes - reported)?.is_break() {
                     return Ok(None);
                 }
-                told = expected.bytes;
+                reported = expected.bytes;
             }
         }
         forward.finish(&mut outcome.differences)?;
@@ -249,7 +249,7 @@ where
             past.finish(&mut outcome.past_differences)?;
         }
         outcome.met = expected.met;
-        let ended = walking(expected.bytes - told)?;
+        let ended = walking(expected.bytes - reported)?;
         Ok(ended.is_continue().then_some(outcome))
     }
 }

@@ -235,7 +235,7 @@ fn a_rename_into_another_directory_is_refused_in_memory() {
     assert_eq!(names_in(&env, Path::new("/a")), ["file"]);
 }
 
-/// NAMES-1.
+/// NAMES-1, NAMES-3.
 #[test]
 fn names_stay_uncertain_after_a_failed_sync_and_later_ones_are_not() {
     let dir = Path::new("/db");

@@ -46,7 +46,7 @@ use crate::sync::Arc;
 pub(crate) use closed::ClosedFile;
 pub use fault::{Fault, FaultEnv, Hook, Operation};
 pub use mem::{Effect, MemEnv, PowerCut, PowerLoss};
-pub(crate) use names::{DirSyncs, Names};
+pub(crate) use names::{DirSyncs, DurableName, Names};
 pub use os::OsEnv;
 #[cfg(test)]
 pub(crate) use pages::tests::{MAPPED, UNMAPPED};

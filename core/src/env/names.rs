@@ -5,6 +5,8 @@
 //!            name counts as durable only if, since it was made, a sync of its directory has succeeded and none
 //!            has failed.
 //! * NAMES-2  If two threads sync at once, the second sync begins after the first has been counted.
+//! * NAMES-3  Code that needs a durable name takes a [`DurableName`], and only a successful sync of the directory
+//!            makes one.
 
 use std::io;
 use std::path::Path;
@@ -20,6 +22,10 @@ pub(crate) struct Names {
     failures: u64,
 }
 
+/// Proof that a name survives a loss of power (NAMES-3).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DurableName(());
+
 impl Names {
     pub(crate) fn made_from_now(env: &dyn Env) -> Names {
         Names {
@@ -33,10 +39,10 @@ impl Names {
     }
 
     /// Makes the names in `dir` durable; an error if they are not, or may not be.
-    pub(crate) fn sync(self, env: &dyn Env, dir: &Path) -> Result<()> {
+    pub(crate) fn sync(self, env: &dyn Env, dir: &Path) -> Result<DurableName> {
         env.sync_dir(dir)?;
         if !self.are_uncertain(env) {
-            return Ok(());
+            return Ok(DurableName(()));
         }
         Err(env.dir_sync_failure(EngineOnly).unwrap_or_else(|| {
             let source = io::Error::from_raw_os_error(libc::EIO);

@@ -167,8 +167,11 @@ fn the_check_of_the_disk_compares_it_with_what_is_in_memory() {
 fn a_synced_log_is_noted_once_and_recovered() {
     let env = disk();
     let (mut set, _) = created(&env);
+    let name = crate::env::Names::made_from_now(&*env)
+        .sync(&*env, dir())
+        .unwrap();
     assert_eq!(set.synced_log(), FileNumber(0));
-    set.note_synced_log(FileNumber(9)).unwrap();
+    set.note_synced_log(FileNumber(9), name).unwrap();
     assert_eq!(set.synced_log(), FileNumber(9));
     let again = recover(&env).unwrap();
     assert_eq!(
@@ -177,7 +180,7 @@ fn a_synced_log_is_noted_once_and_recovered() {
     );
     let writes = env.count(Operation::Write);
     for known in [3, 9] {
-        set.note_synced_log(FileNumber(known)).unwrap();
+        set.note_synced_log(FileNumber(known), name).unwrap();
     }
     assert_eq!(env.count(Operation::Write), writes);
     assert_eq!(set.synced_log(), FileNumber(9));
@@ -188,7 +191,7 @@ fn a_synced_log_is_noted_once_and_recovered() {
     };
     set.log_and_apply_any(edit).unwrap();
     let writes = env.count(Operation::Write);
-    set.note_synced_log(FileNumber(12)).unwrap();
+    set.note_synced_log(FileNumber(12), name).unwrap();
     assert_eq!(env.count(Operation::Write), writes);
 }
 

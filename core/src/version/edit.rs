@@ -15,6 +15,7 @@ use crate::coding::{
     FIRST_SKIPPABLE, get_length_prefixed, get_varint, put_length_prefixed, put_varint,
 };
 use crate::content::Sum;
+use crate::env::DurableName;
 use crate::error::{Error, Result};
 use crate::filename::LAST_FIRST_NUMBER;
 use crate::key::{FileNumber, KeyRef, MAX_KEY_BYTES, SequenceNumber};
@@ -302,6 +303,11 @@ pub(crate) struct VersionEdit {
 }
 
 impl VersionEdit {
+    /// Makes `log` the oldest needed one. Its name must be durable (FLUSH-2): from now on its absence is damage.
+    pub(crate) fn begin_logs_with(&mut self, log: FileNumber, _: DurableName) {
+        self.log_number = Some(log);
+    }
+
     /// Adds a table to `level`.
     pub(crate) fn add(&mut self, level: usize, table: TableInfo) {
         debug_assert!(level < LEVELS && table.check().is_ok(), "EDIT-2");

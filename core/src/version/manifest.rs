@@ -251,7 +251,8 @@ pub(crate) fn set_current(env: &dyn Env, dir: &Path, writer: &ManifestWriter) ->
     drop(file);
     env.rename(&temporary, &dir.join(CURRENT))?;
     // The rename is an entry of the directory; without this the old name may come back.
-    names.sync(env, dir)
+    names.sync(env, dir)?;
+    Ok(())
 }
 
 /// The content of CURRENT: one line of text with its own checksum.

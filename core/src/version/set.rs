@@ -31,7 +31,7 @@ use super::manifest::{
 };
 use super::{Builder, Version};
 use crate::content::Sum;
-use crate::env::{Env, PathKind};
+use crate::env::{DurableName, Env, PathKind};
 use crate::error::{Error, Result};
 use crate::filename::{FileKind, LAST_FIRST_NUMBER, manifest_path, parse, table_path};
 use crate::key::{FileNumber, SequenceNumber};
@@ -477,8 +477,9 @@ impl VersionSet {
         self.numbers.clone()
     }
 
-    /// Makes durable that `number` has a synced record, so that its loss will not pass for a crash before that.
-    pub(crate) fn note_synced_log(&mut self, number: FileNumber) -> Result<()> {
+    /// Records durably that the log `number`, whose name is durable, has a synced record. So its absence is later
+    /// recognised as damage, and not taken for the result of a crash.
+    pub(crate) fn note_synced_log(&mut self, number: FileNumber, _: DurableName) -> Result<()> {
         if number <= self.log_number.max(self.synced_log) {
             return Ok(());
         }

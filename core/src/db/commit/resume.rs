@@ -86,11 +86,9 @@ impl Commit {
         if self.tree.versions().log_number() >= log.number {
             return Ok(());
         }
-        log.sync_name(self.context.env(), self.context.dir())?;
-        let edit = VersionEdit {
-            log_number: Some(log.number),
-            ..VersionEdit::default()
-        };
+        let name = log.sync_name(self.context.env(), self.context.dir())?;
+        let mut edit = VersionEdit::default();
+        edit.begin_logs_with(log.number, name);
         self.tree.install(edit, Sum::default(), |_| {})
     }
 }

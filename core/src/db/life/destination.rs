@@ -91,7 +91,8 @@ impl Destination {
         let outcome = outcome.and_then(|()| {
             let names = Names::made_from_now(&*self.env);
             self.env.remove_file(&self.dir.join(INCOMPLETE))?;
-            names.sync(&*self.env, &self.dir)
+            names.sync(&*self.env, &self.dir)?;
+            Ok(())
         });
         if outcome.is_err() {
             // Report the error; the leftovers do not open (DESTINATION-1).

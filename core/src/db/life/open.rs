@@ -26,10 +26,9 @@ use crate::db::order::Order;
 use crate::db::read::Walks;
 use crate::db::space::Space;
 use crate::db::tree::{Ground, Grown, STOP_FACTOR, SuperVersion, Tree};
-use crate::env::{DirLock, Env, MemEnv, Names, PathKind};
+use crate::env::{DirLock, DurableName, Env, MemEnv, Names, PathKind};
 use crate::error::{Error, Result};
 use crate::filename::{self, FileKind, log_path};
-use crate::key::FileNumber;
 use crate::memory;
 use crate::memtable::{Memtable, SpareChunks};
 use crate::options::{InfoLog, OnOneLine, Options};
@@ -60,8 +59,7 @@ pub(in crate::db) fn open(path: &Path, options: Options) -> Result<Arc<Database>
     versions.identify(recovered.database)?;
     let log = begin_log(&place, &*env, &versions, &recovered)?;
     if !place.options.read_only {
-        let needed = recovered.sealed.is_empty().then_some(log.writer.number());
-        settle_directory(&place, &*env, &mut versions, &recovered, needed, &names)?;
+        settle_directory(&place, &*env, &mut versions, &recovered, &log, &names)?;
     }
     let found = Found {
         env,
@@ -106,6 +104,8 @@ struct Found {
 struct FirstLog {
     writer: Writer,
     file: Arc<LogFile>,
+    /// `None` if it is not on disk (OPEN-3).
+    durable_name: Option<DurableName>,
     synced_file: Option<SyncedFile>,
     memtable: Arc<Memtable>,
     spare_chunks: Arc<SpareChunks>,
@@ -214,7 +214,7 @@ fn begin_log(
 ) -> Result<FirstLog> {
     let name = Names::made_from_now(env);
     let (dir, options) = (&place.dir, &place.options);
-    let writer = start_log(env, dir, versions, recovered, options)?;
+    let (writer, durable_name) = start_log(env, dir, versions, recovered, options, name)?;
     let file = LogFile::new(
         writer.number(),
         writer.log_id(),
@@ -235,27 +235,30 @@ fn begin_log(
     Ok(FirstLog {
         writer,
         file,
+        durable_name,
         synced_file,
         memtable: Arc::new(memtable),
         spare_chunks,
     })
 }
 
-/// Makes a new manifest, and removes unneeded files (OPEN-1). `needed`: the oldest needed log, given only if no
-/// memtable waits for a flush: otherwise that flush names it, and without either the old logs would stay for
-/// ever.
+/// Makes a new manifest, and removes unneeded files (OPEN-1). The new `log` becomes the oldest needed one
+/// unless a memtable waits for a flush: then that flush names it. Without either, the old logs would stay
+/// for ever.
 fn settle_directory(
     place: &Place,
     env: &dyn Env,
     versions: &mut VersionSet,
     recovered: &Recovered,
-    needed: Option<FileNumber>,
+    log: &FirstLog,
     names: &[String],
 ) -> Result<()> {
-    let edit = VersionEdit {
-        log_number: needed,
-        ..VersionEdit::default()
-    };
+    let mut edit = VersionEdit::default();
+    if let Some(name) = log.durable_name
+        && recovered.sealed.is_empty()
+    {
+        edit.begin_logs_with(log.writer.number(), name);
+    }
     versions.log_and_apply(edit, Sum::default())?;
     for error in remove_orphans(env, &place.dir, names, versions, recovered) {
         place.info_log.write(env, format_args!("{error}"));
@@ -286,7 +289,7 @@ fn assemble(place: Place, found: Found) -> Arc<Database> {
     let locks = Family::new();
     let versions = Arc::new(locks.lock(Rank::Versions, versions));
     let to_note = Arc::clone(&versions);
-    let note_synced = Box::new(move |log| to_note.lock().note_synced_log(log));
+    let note_synced = Box::new(move |log, name| to_note.lock().note_synced_log(log, name));
 
     let context = Context::new(place.dir, env, place.options, place.info_log);
     let context = Arc::new(context);
@@ -385,7 +388,8 @@ fn start_log(
     versions: &VersionSet,
     recovered: &Recovered,
     options: &Options,
-) -> Result<Writer> {
+    name: Names,
+) -> Result<(Writer, Option<DurableName>)> {
     let (number, expected) = (versions.numbers().allocate(), options.write_buffer_size);
     let id = LogId {
         database: versions.database(),
@@ -397,15 +401,16 @@ fn start_log(
     );
     if options.read_only {
         // OPEN-3: nothing is appended to it, so it need not exist on disk.
-        return Writer::create(&*nowhere(dir)?, dir, number, id, recovered.end, expected);
+        let writer = Writer::create(&*nowhere(dir)?, dir, number, id, recovered.end, expected)?;
+        return Ok((writer, None));
     }
     for &number in &recovered.chain {
         env.open_write(&log_path(dir, number))?.sync()?;
     }
     let writer = Writer::create(env, dir, number, id, recovered.end, expected)?;
     // CURRENT too: it may have been renamed by a life that was killed before it synced that.
-    env.sync_dir(dir)?;
-    Ok(writer)
+    let durable_name = name.sync(env, dir)?;
+    Ok((writer, Some(durable_name)))
 }
 
 /// An environment in which only `dir` exists, for what a database opened read-only must not write.

@@ -10,7 +10,7 @@ use self::blank_log::BlankLog;
 use self::sync_group::SyncGroup;
 use super::context::Context;
 use super::space::Space;
-use crate::env::{Env, Names, PathKind};
+use crate::env::{DurableName, Env, Names, PathKind};
 use crate::error::{Error, Result};
 use crate::filename::{self, FileKind, log_path};
 use crate::key::FileNumber;
@@ -104,7 +104,8 @@ impl Logs {
         if env.kind(&path)? != PathKind::Missing {
             env.remove_file(&path)?;
         }
-        removal.sync(env, dir)
+        removal.sync(env, dir)?;
+        Ok(())
     }
 
     /// Adds the log that appends go to from now on.
@@ -117,9 +118,10 @@ impl Logs {
         self.sync_group.wait_for(place)
     }
 
-    /// Whether the manifest may name `log` as the oldest one needed (FLUSH-2).
-    pub(super) fn has_durable_name(&self, log: FileNumber) -> bool {
-        self.sync_group.has_durable_name(log)
+    /// The proof with which the manifest may name `log` as the oldest needed one (FLUSH-2), after the directory
+    /// was `synced`. `None` if the name is uncertain.
+    pub(super) fn durable_name(&self, log: FileNumber, synced: DurableName) -> Option<DurableName> {
+        self.sync_group.durable_name(log, synced)
     }
 
     /// Forgets the logs before `number`: their contents are in durable tables.

@@ -87,7 +87,7 @@ impl Logs {
         })));
         let env: Arc<dyn Env> = Arc::new(env);
         let noted = disk.clone();
-        let note = Box::new(move |log: FileNumber| {
+        let note = Box::new(move |log: FileNumber, _| {
             let log = &noted[log.0 as usize - 1];
             assert!(log.has_entry.load(SeqCst), "SYNC-2: noted, and may vanish");
             log.is_noted.store(true, SeqCst);

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::db::panics::guarded;
-use crate::env::{ClosedFile, EngineOnly, Env, File, Names};
+use crate::env::{ClosedFile, DurableName, EngineOnly, Env, File, Names};
 use crate::error::{Error, Result};
 use crate::key::FileNumber;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -46,8 +46,8 @@ pub(in crate::db) struct LogPlace {
     pub(in crate::db) offset: u64,
 }
 
-/// Records in the manifest that a log has synced records (SYNC-2).
-pub(in crate::db) type NoteSynced = dyn Fn(FileNumber) -> Result<()> + Send + Sync;
+/// Records in the manifest that a log, whose name is durable, has synced records (SYNC-2).
+pub(in crate::db) type NoteSynced = dyn Fn(FileNumber, DurableName) -> Result<()> + Send + Sync;
 
 /// A log as the group sees it.
 pub(in crate::db) struct LogFile {
@@ -61,8 +61,8 @@ pub(in crate::db) struct LogFile {
     synced: AtomicU64,
     /// When its name was made.
     name: Names,
-    /// Whether SYNC-2 has been seen to.
-    entry_synced: AtomicBool,
+    /// Whether its name is durable and the manifest records that it has synced records (SYNC-2).
+    is_noted: AtomicBool,
 }
 
 impl LogFile {
@@ -81,7 +81,7 @@ impl LogFile {
             end: AtomicU64::new(end),
             synced: AtomicU64::new(Synced::NOTHING.length()),
             name,
-            entry_synced: AtomicBool::new(false),
+            is_noted: AtomicBool::new(false),
         })
     }
 
@@ -100,7 +100,7 @@ impl LogFile {
 
     /// Whether its name may be lost, whatever is synced (SYNC-2).
     pub(in crate::db) fn may_vanish(&self, env: &dyn Env) -> bool {
-        !self.entry_synced.load(Ordering::Relaxed) && self.name.are_uncertain(env)
+        !self.is_noted.load(Ordering::Relaxed) && self.name.are_uncertain(env)
     }
 
     /// Closes its file.
@@ -110,7 +110,7 @@ impl LogFile {
     }
 
     /// Makes its name durable.
-    pub(in crate::db) fn sync_name(&self, env: &dyn Env, dir: &Path) -> Result<()> {
+    pub(in crate::db) fn sync_name(&self, env: &dyn Env, dir: &Path) -> Result<DurableName> {
         self.name.sync(env, dir)
     }
 
@@ -118,10 +118,10 @@ impl LogFile {
         let end = self.end.load(Ordering::Acquire);
         let file = Arc::clone(&*self.file.lock());
         file.sync()?;
-        if !self.entry_synced.load(Ordering::Relaxed) {
-            self.name.sync(env, dir)?;
-            note(self.number)?;
-            self.entry_synced.store(true, Ordering::Relaxed);
+        if !self.is_noted.load(Ordering::Relaxed) {
+            let name = self.name.sync(env, dir)?;
+            note(self.number, name)?;
+            self.is_noted.store(true, Ordering::Relaxed);
         }
         self.synced.fetch_max(end, Ordering::Relaxed);
         debug_assert!(
@@ -415,11 +415,16 @@ impl SyncGroup {
         }
     }
 
-    /// Whether the log `number`, which was made before the last sync of the directory, has a durable name.
-    pub(super) fn has_durable_name(&self, number: FileNumber) -> bool {
+    /// The proof that the log `number`, which was made before the directory was `synced`, has a durable name.
+    /// `None` if the name is uncertain.
+    pub(super) fn durable_name(
+        &self,
+        number: FileNumber,
+        synced: DurableName,
+    ) -> Option<DurableName> {
         let state = self.state.lock();
         let mut logs = state.logs.iter().filter(|log| log.number == number);
-        !logs.any(|log| log.may_vanish(&*self.env))
+        (!logs.any(|log| log.may_vanish(&*self.env))).then_some(synced)
     }
 
     /// The failure of an earlier sync, if any (SYNC-3).
@@ -438,7 +443,7 @@ mod tests {
         let file = env.create_new(Path::new("/log")).unwrap();
         let name = Names::made_from_now(&*env);
         let first = LogFile::new(FileNumber(1), 0, file, 0, name);
-        SyncGroup::new(env, "/".into(), Box::new(|_| Ok(())), None, first)
+        SyncGroup::new(env, "/".into(), Box::new(|_, _| Ok(())), None, first)
     }
 
     #[test]

@@ -125,7 +125,6 @@ impl Tree {
         );
         let log_number = superversion.log_after_flush();
         let mut edit = VersionEdit {
-            log_number: Some(log_number),
             last_sequence: Some(sealed.last_sequence),
             ..VersionEdit::default()
         };
@@ -142,10 +141,10 @@ impl Tree {
         };
         self.context.step("a table is written");
         // FLUSH-2; the table's entry too.
-        name.sync(self.context.env(), self.context.dir())?;
-        let names_log = self.logs.has_durable_name(log_number);
-        if !names_log {
-            edit.log_number = None;
+        let synced = name.sync(self.context.env(), self.context.dir())?;
+        let log_name = self.logs.durable_name(log_number, synced);
+        if let Some(name) = log_name {
+            edit.begin_logs_with(log_number, name);
         }
         let of_the_table = |table: &(usize, TableInfo)| (table.1.size, table.1.entries);
         let (size, written) = edit.added.first().map_or((0, 0), of_the_table);
@@ -169,7 +168,7 @@ impl Tree {
             sealed.memtable.entries()
         ));
         self.logs.forget_before(log_number);
-        if names_log {
+        if log_name.is_some() {
             self.logs.delete_before(log_number);
         }
         Ok(())

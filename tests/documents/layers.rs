@@ -120,6 +120,10 @@ const FOLDERS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "options",
+        &["mod", "table", "setting", "accepts info_log", "size"],
+    ),
+    (
         "sstable",
         &[
             "iter",
@@ -164,7 +168,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
 ];
 
 /// Folders without an order: a file and its tests.
-const WITHOUT_ORDER: &[&str] = &["error", "options", "sync"];
+const WITHOUT_ORDER: &[&str] = &["error", "sync"];
 
 /// The crates around core, and the order of their files as in [`FOLDERS`]. Their `lib.rs` names what it likes.
 const CRATES: &[(&str, &[&str])] = &[

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::setting::{parse_size, size_text};
+use super::size::{parse_size, size_text};
 use super::*;
 use crate::compression::Compression;
 use crate::error::ErrorKind;

@@ -1,17 +1,14 @@
-//! What an option's value is as text: one type after the other.
+//! The values of options as text, type by type.
 //!
-//! Elsewhere: which options there are, and what they accept (`table.rs`).
+//! Elsewhere: the options and the values they accept (`table.rs`).
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::InfoLog;
-use super::table::Accepts;
+use super::accepts::Accepts;
+use super::info_log::InfoLog;
+use super::size::parse_size;
 use crate::compression::Compression;
-
-const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
-const GIB: u64 = 1 << 30;
 
 /// A type of options.
 pub(super) trait Setting {
@@ -127,64 +124,4 @@ impl Setting for InfoLog {
         };
         replaced(self, log)
     }
-}
-
-/// `64MiB`, `64 mib`, `64M`, `64MB` (10^6), `4096`, `1.5GiB`; `None` if it is no size, no whole number of bytes, or beyond
-/// 64 bits.
-pub(super) fn parse_size(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let split = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kib" => KIB,
-        "kb" => 1000,
-        "m" | "mib" => MIB,
-        "mb" => 1_000_000,
-        "g" | "gib" => GIB,
-        "gb" => 1_000_000_000,
-        "t" | "tib" => 1024 * GIB,
-        "tb" => 1_000_000_000_000,
-        _ => return None,
-    };
-    if let Ok(whole) = number.parse::<u64>() {
-        return whole.checked_mul(factor);
-    }
-    if factor == 1 {
-        // There is no part of a byte.
-        return None;
-    }
-    let (whole, fraction) = number.split_once('.')?;
-    let whole: u64 = match whole {
-        "" if fraction.is_empty() => return None,
-        "" => 0,
-        whole => whole.parse().ok()?,
-    };
-    // In integers, from the last digit on: the sum is whole bytes only if each step is.
-    let mut part = 0;
-    for digit in fraction.chars().rev() {
-        part += u64::from(digit.to_digit(10)?) * factor;
-        if !part.is_multiple_of(10) {
-            return None;
-        }
-        part /= 10;
-    }
-    whole.checked_mul(factor)?.checked_add(part)
-}
-
-/// In the largest unit of which it is a whole number.
-pub(super) fn size_text(bytes: u64) -> String {
-    for (factor, unit) in [
-        (1024 * GIB, "TiB"),
-        (GIB, "GiB"),
-        (MIB, "MiB"),
-        (KIB, "KiB"),
-    ] {
-        if bytes >= factor && bytes.is_multiple_of(factor) {
-            return format!("{}{unit}", bytes / factor);
-        }
-    }
-    format!("{bytes}")
 }

@@ -5,70 +5,17 @@
 //! with its documentation, and a [`Declared`], by which options are set, shown and checked as text. The table of the guide
 //! and the options in Python's stubs and Node's types are written from those: tests/documents/options.rs.
 //!
-//! Elsewhere: what text each type takes (`setting.rs`); what is done with all options (`options.rs`).
+//! Elsewhere: the text that each type takes (`setting.rs`); what is done with all options (`mod.rs`).
 
-use std::fmt;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::InfoLog;
-use super::setting::{Setting, size_text};
+use super::accepts::Accepts;
+use super::info_log::InfoLog;
+use super::setting::Setting;
+use super::size::size_text;
 use crate::compression::Compression;
 use crate::env::{Env, OsEnv};
 use crate::sync::Arc;
-
-/// What an option accepts, for messages and documents.
-#[doc(hidden)]
-#[derive(Debug)]
-pub enum Accepts {
-    /// `true` or `false`.
-    Flag,
-    /// Bytes.
-    Size(RangeInclusive<u64>),
-    /// A whole number.
-    Count(RangeInclusive<u64>),
-    /// A time in milliseconds.
-    Millis(RangeInclusive<u64>),
-    /// The name of a codec.
-    Compression,
-    /// Nowhere, the standard error stream or a path.
-    InfoLog,
-}
-
-impl Accepts {
-    /// The numbers that are taken; `None` for what is no number.
-    pub fn range(&self) -> Option<&RangeInclusive<u64>> {
-        match self {
-            Accepts::Size(range) | Accepts::Count(range) | Accepts::Millis(range) => Some(range),
-            Accepts::Flag | Accepts::Compression | Accepts::InfoLog => None,
-        }
-    }
-}
-
-impl fmt::Display for Accepts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Accepts::Flag => write!(f, "true or false"),
-            Accepts::Size(range) => {
-                let (smallest, largest) = (size_text(*range.start()), size_text(*range.end()));
-                write!(f, "a size from {smallest} to {largest}")
-            }
-            Accepts::Count(range) => {
-                write!(
-                    f,
-                    "a whole number from {} to {}",
-                    range.start(),
-                    range.end()
-                )
-            }
-            Accepts::Millis(range) => {
-                write!(f, "milliseconds from {} to {}", range.start(), range.end())
-            }
-            Accepts::Compression => write!(f, "none, snappy, lz4 or zstd"),
-            Accepts::InfoLog => write!(f, "none, stderr or a path"),
-        }
-    }
-}
 
 /// An option as the table declares it.
 #[doc(hidden)]

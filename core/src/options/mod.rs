@@ -1,11 +1,10 @@
-//! Options: names, units, defaults and valid ranges, in one table, which is `options/table.rs`.
+//! Options: names, units, defaults and valid ranges, in one table (`table.rs`).
 //!
 //! The snake_case names are the same in every language. [`Options::set`] takes them as text, the builder
 //! methods as values. `set` refuses what is out of range; a builder method keeps it, and [`Options::validate`],
 //! which every open calls, refuses it. Everything else in the engine is derived from these.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use self::table::TABLE;
 use crate::env::Env;
@@ -13,30 +12,20 @@ use crate::error::{Error, Result};
 use crate::snapshot::Snapshot;
 use crate::sync::Arc;
 
+mod accepts;
+mod info_log;
 mod setting;
+mod size;
 mod table;
 
-pub use self::table::Options;
 #[doc(hidden)]
-pub use self::table::{Accepts, Declared};
+pub use self::{accepts::Accepts, table::Declared};
+pub use self::{info_log::InfoLog, table::Options};
 
 /// Names that are offered for one that is unknown.
 const MAX_NEAR: usize = 3;
 /// Bytes of a name or value given as text: more than the longest path that any system takes.
 const MAX_TEXT_BYTES: usize = 64 << 10;
-
-/// Where the database writes what it does: opening, recovery, flushes, compactions, errors.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum InfoLog {
-    /// Nowhere (the default).
-    #[default]
-    None,
-    /// To the standard error stream.
-    Stderr,
-    /// To a file, which is created or appended to.
-    File(PathBuf),
-}
 
 impl Options {
     /// The names of all options, in the order of the documents.
@@ -465,7 +454,7 @@ impl Default for IterOptions {
 
 #[cfg(test)]
 mod tests {
-    use super::setting::parse_size;
+    use super::size::parse_size;
     use super::*;
     use std::time::Duration;
 
@@ -492,7 +481,7 @@ mod tests {
         }
         assert_eq!(options.lock_timeout, Duration::from_millis(250));
         options.set("info_log", "/tmp/log").unwrap();
-        assert_eq!(options.info_log, InfoLog::File(PathBuf::from("/tmp/log")));
+        assert_eq!(options.info_log, InfoLog::File("/tmp/log".into()));
     }
 
     #[test]

@@ -101,7 +101,23 @@ const FOLDERS: &[(&str, &[&str])] = &[
     ),
     (
         "db/trust/verify",
-        &["logs memtables tables users", "mod", "reads"],
+        &[
+            "logs memtables tables users",
+            "mod",
+            "reads",
+            "walk",
+            "shown",
+        ],
+    ),
+    (
+        "db/trust/verify/reads",
+        &[
+            "mod",
+            "past",
+            "backward expected forward gets",
+            "message pair",
+            "readers",
+        ],
     ),
     ("inspect", &["log manifest table", "mod"]),
     ("iterator", &["merging visible", "alarm mod"]),

@@ -66,7 +66,11 @@ pub const THRESHOLDS: &[Threshold] = &[
     bytes("db/value.rs", "COPIED_BYTES", 512),
     bytes("db/value.rs", "INLINE_BYTES", 118),
     bytes("db/trust/verify/mod.rs", "REPORT_BYTES", 1 << 20),
-    bytes("db/trust/verify/reads.rs", "SAMPLED_VALUE_BYTES", 32 << 10),
+    bytes(
+        "db/trust/verify/reads/mod.rs",
+        "SAMPLED_VALUE_BYTES",
+        32 << 10,
+    ),
     count("db/tree/early_seals.rs", "SEALED_TOMBSTONES", 1 << 15),
     count("db/commit/watch.rs", "MET_TOMBSTONES", 1 << 13),
     count("db/commit/write.rs", "TOGETHER", 8),

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::reads::{Walked, Way, walk};
+use super::walk::{Walked, Way, walk};
 use super::{Moment, Walk};
 use crate::content::Sum;
 use crate::error::Result;

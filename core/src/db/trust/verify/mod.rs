@@ -17,20 +17,22 @@
 //!       absent.
 //!
 //! Elsewhere: the logs (`logs.rs`), the tables (`tables.rs`), the memtables (`memtables.rs`), the public read
-//! paths (`users.rs`) and the comparisons (`reads.rs`). This file has the steps, their progress, and the list
+//! paths (`users.rs`) and the comparisons (`reads/`). This file has the steps, their progress, and the list
 //! of damage.
 
 mod logs;
 mod memtables;
 mod reads;
+mod shown;
 mod tables;
 mod users;
+mod walk;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 pub(super) use self::logs::count;
-use self::reads::Walked;
+use self::walk::Walked;
 use super::report::{Damage, VerifyProgress, VerifyReport};
 use crate::db::life::Database;
 use crate::db::tree::SuperVersion;

@@ -9,7 +9,8 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::reads::{self, Way, first_difference, walk};
+use super::shown::Shown;
+use super::walk::{Way, first_difference, walk};
 use super::{Walk, in_proportion};
 use crate::content::Sum;
 use crate::db::read::READAHEAD_BYTES;
@@ -162,7 +163,7 @@ impl Walk<'_> {
         if let Some(key) = denied.transpose()? {
             let what = format!(
                 "the filter says that {} is absent, but it is there",
-                reads::Shown(&key)
+                Shown(&key)
             );
             self.misread(path, what)?;
         }
@@ -231,8 +232,8 @@ impl Walk<'_> {
                 let [first, last] = [file.smallest_key(), file.largest_key()];
                 format!(
                     "somewhere between {} and {}",
-                    reads::Shown(first.user_key),
-                    reads::Shown(last.user_key)
+                    Shown(first.user_key),
+                    Shown(last.user_key)
                 )
             }
             Err(error) => error.to_string(),

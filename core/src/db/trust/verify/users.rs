@@ -1,4 +1,4 @@
-//! Reads the whole database through cursors and gets, as users do, and compares (`reads.rs`).
+//! Reads the whole database through cursors and gets, as users do, and compares (`reads/`).
 //!
 //! It compares only if the bytes on disk are right (VERIFY-5).
 

@@ -1,6 +1,13 @@
 use std::collections::BTreeMap;
 
+use std::ops::ControlFlow;
+
+use super::backward::RUN_PAIRS;
 use super::*;
+use crate::db::trust::verify::shown::Shown;
+use crate::db::trust::verify::walk::{Way, first_difference, walk};
+use crate::key::{KeyRef, Trailer};
+use crate::version::TOGETHER;
 
 /// Entries in a vector, in the order that they are given in.
 #[derive(Clone)]
@@ -142,7 +149,7 @@ impl Case {
     /// Keys with several versions and tombstones, among them ones above the number that is read at, and more pairs
     /// than fit in a stretch.
     fn new() -> Case {
-        Case::of(3 * STRETCH_PAIRS as u32)
+        Case::of(3 * RUN_PAIRS as u32)
     }
 
     fn of(keys: u32) -> Case {
@@ -373,7 +380,7 @@ fn a_get_of_many_keys_that_finds_nothing_or_another_value_or_a_deleted_key_is_a_
     let whole = Case::new();
     let mut sampled = (0..).step_by(16);
     // The last group is not full.
-    let mut last = (0..3 * STRETCH_PAIRS as u32).step_by(16).map(key);
+    let mut last = (0..3 * RUN_PAIRS as u32).step_by(16).map(key);
     let last = last.rfind(|key| whole.gets.contains_key(key));
     let present = sampled.find(|at| whole.gets.contains_key(&key(*at)));
     let absent = sampled.find(|at| !whole.gets.contains_key(&key(*at)));
@@ -420,7 +427,7 @@ fn what_a_reader_at_a_pinned_number_does_not_see_or_sees_too_early_is_a_differen
     }
     // The last key of all, of which there is nothing yet; and one that has to be seen.
     let mut case = Case::with_past();
-    let last = key(3 * STRETCH_PAIRS as u32);
+    let last = key(3 * RUN_PAIRS as u32);
     let trailer = Trailer::new(SequenceNumber(300), ValueKind::Put);
     case.entries
         .entries

@@ -1,0 +1,107 @@
+//! What readers should see, computed from the entries by the simplest rule (READS-3).
+
+use crate::content::Sum;
+use crate::db::trust::verify::shown::Shown;
+use crate::error::{Error, Result};
+use crate::iterator::InternalIterator;
+use crate::iterator::visible::kind_of;
+use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
+
+/// The effect of an entry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Decided {
+    pub(super) kind: ValueKind,
+    /// The value of its key at the number.
+    pub(super) is_now: bool,
+    /// The value of its key at the smaller number.
+    pub(super) is_then: bool,
+}
+
+/// The values of each key for a reader at `number` and for one at the smaller `past` (READS-3), computed from
+/// entries in order.
+pub(super) struct Expected<I> {
+    entries: I,
+    number: SequenceNumber,
+    past: Option<SequenceNumber>,
+    is_begun: bool,
+    /// The last entry, and whether the readers' view of its key is decided.
+    user_key: Vec<u8>,
+    trailer: Trailer,
+    is_decided: bool,
+    is_past_decided: bool,
+    pub(super) met: Sum,
+    pub(super) bytes: u64,
+}
+
+impl<I: InternalIterator> Expected<I> {
+    pub(super) fn new(
+        entries: I,
+        number: SequenceNumber,
+        past: Option<SequenceNumber>,
+    ) -> Expected<I> {
+        Expected {
+            entries,
+            number,
+            past,
+            is_begun: false,
+            user_key: Vec::new(),
+            trailer: Trailer::NEWEST,
+            is_decided: false,
+            is_past_decided: false,
+            met: Sum::default(),
+            bytes: 0,
+        }
+    }
+
+    /// Moves to the next entry that decides what a reader sees of its key: a put or a tombstone. `None` at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Decided>> {
+        loop {
+            let is_first = !self.is_begun;
+            match std::mem::replace(&mut self.is_begun, true) {
+                false => self.entries.seek_to_first()?,
+                true => self.entries.next()?,
+            }
+            if !self.entries.valid() {
+                return Ok(None);
+            }
+            let KeyRef { user_key, trailer } = self.entries.key();
+            let last = KeyRef::new(&self.user_key, self.trailer);
+            if !is_first && last >= self.entries.key() {
+                return Err(Error::unaccounted(format!(
+                    "a merge of all tables and memtables does not ascend after {}",
+                    Shown(&self.user_key)
+                )));
+            }
+            if is_first || user_key != self.user_key {
+                (self.is_decided, self.is_past_decided) = (false, false);
+                self.user_key.clear();
+                self.user_key.extend_from_slice(user_key);
+            }
+            self.trailer = trailer;
+            self.bytes += (user_key.len() + self.entries.value().len()) as u64;
+            if trailer.sequence() > self.number {
+                continue;
+            }
+            let kind = kind_of(trailer)?;
+            self.met.add_entry(user_key, trailer, self.entries.value());
+            let is_now = !std::mem::replace(&mut self.is_decided, true);
+            let is_past = self.past.is_some_and(|past| trailer.sequence() <= past);
+            let is_then = is_past && !std::mem::replace(&mut self.is_past_decided, true);
+            if is_now || is_then {
+                return Ok(Some(Decided {
+                    kind,
+                    is_now,
+                    is_then,
+                }));
+            }
+        }
+    }
+
+    pub(super) fn key(&self) -> &[u8] {
+        self.entries.key().user_key
+    }
+
+    pub(super) fn value(&self) -> &[u8] {
+        self.entries.value()
+    }
+}

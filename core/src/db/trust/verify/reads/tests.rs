@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-/// Entries in a vector, in the order that they are given in.
+/// Entries in a vector, in the order in which they were given.
 #[derive(Clone)]
 struct Entries {
     entries: Vec<(Vec<u8>, Trailer, Vec<u8>)>,
@@ -45,10 +45,10 @@ impl InternalIterator for Entries {
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// A cursor over a map, which remembers nothing but its place.
+/// A cursor over a map; it remembers only its place.
 struct MapCursor {
     pairs: Vec<(Vec<u8>, Vec<u8>)>,
-    /// One more than the pair it stands on.
+    /// One more than the index of the current pair.
     at: usize,
 }
 
@@ -92,7 +92,7 @@ impl Pairs for MapCursor {
     }
 }
 
-/// What the ways of reading make of some entries; all the same unless a test spoils one.
+/// The results of each way of reading some entries. All are the same unless a test spoils one.
 struct Case {
     entries: Entries,
     number: SequenceNumber,
@@ -104,7 +104,7 @@ struct Case {
     past: Option<PastCase>,
 }
 
-/// What is made of them at a smaller number.
+/// The results at a smaller number.
 struct PastCase {
     number: SequenceNumber,
     forward: Map,
@@ -139,7 +139,7 @@ impl Lookups for MapLookups<'_> {
 }
 
 impl Case {
-    /// Keys with several versions and tombstones, among them ones above the number that is read at, and more pairs
+    /// Keys with several versions and tombstones, some of them above the number at which they are read; more pairs
     /// than fit in a stretch.
     fn new() -> Case {
         Case::of(3 * STRETCH_PAIRS as u32)
@@ -152,7 +152,7 @@ impl Case {
             let key = key(at);
             let versions = 1 + at % 3;
             for version in (0..versions).rev() {
-                // The newest of some cannot be seen yet.
+                // The newest version of some keys is not visible yet.
                 let sequence = SequenceNumber(u64::from(at % 7 * 30 + version * 450 + 50));
                 let kind = match (at + version) % 5 {
                     4 => ValueKind::Delete,
@@ -188,7 +188,7 @@ impl Case {
         }
     }
 
-    /// The same, and what a reader at a number between those of the versions sees.
+    /// The same, with what a reader at a number between those of the versions sees.
     fn with_past() -> Case {
         let mut case = Case::new();
         let number = SequenceNumber(200);
@@ -213,7 +213,7 @@ impl Case {
 
     fn run(&self) -> Outcome {
         let compared = self.compare(&mut |_| Ok(ControlFlow::Continue(())));
-        compared.unwrap().expect("nobody told it to end")
+        compared.unwrap().expect("no callback ended it")
     }
 
     fn compare(&self, walking: Walking<'_>) -> Result<Option<Outcome>> {
@@ -238,7 +238,7 @@ impl Case {
         comparison.run(walking)
     }
 
-    /// The only difference that there is.
+    /// The only difference; fails if there are more or none.
     fn difference(&self, about: &str) -> String {
         let differences = self.run().differences;
         assert_eq!(differences.len(), 1, "{about}: {differences:?}");
@@ -315,7 +315,7 @@ fn a_pair_that_only_a_cursor_sees_is_a_difference() {
 #[test]
 fn a_get_that_finds_nothing_or_another_value_or_a_deleted_key_is_a_difference() {
     let whole = Case::new();
-    // Sampled are the keys whose place is a multiple of 16.
+    // The sample has the keys whose place is a multiple of 16.
     let present = (0..)
         .step_by(16)
         .find(|at| whole.gets.contains_key(&key(*at)));
@@ -401,7 +401,8 @@ fn what_a_reader_at_a_pinned_number_does_not_see_or_sees_too_early_is_a_differen
     let outcome = Case::with_past().run();
     assert_eq!(outcome.differences, Vec::<String>::new());
     assert_eq!(outcome.past_differences, Vec::<String>::new());
-    // A reader who is shown the newest instead: in each way of reading there are keys that are newer, or changed.
+    // A reader at the smaller number gets the newest entries instead. Each way of reading then finds keys that are
+    // newer, or changed.
     let spoils: [(fn(&mut PastCase) -> &mut Map, &str); 3] = [
         (|past| &mut past.forward, "going forward"),
         (|past| &mut past.gets, "a get of \""),
@@ -418,7 +419,7 @@ fn what_a_reader_at_a_pinned_number_does_not_see_or_sees_too_early_is_a_differen
         };
         assert!(difference.contains(words), "{difference}");
     }
-    // The last key of all, of which there is nothing yet; and one that has to be seen.
+    // The last key of all, which has no entry at the smaller number; and a key that must be visible there.
     let mut case = Case::with_past();
     let last = key(3 * STRETCH_PAIRS as u32);
     let trailer = Trailer::new(SequenceNumber(300), ValueKind::Put);
@@ -466,7 +467,7 @@ fn every_large_value_is_looked_up() {
         }
     }
     assert_eq!(case.run().looked_up, 40);
-    // One that is as large as that is not.
+    // One of exactly that size is not.
     let mut smaller = Case::of(0);
     smaller.entries.entries = case.entries.entries.clone();
     for entry in &mut smaller.entries.entries {

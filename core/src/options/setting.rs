@@ -18,7 +18,7 @@ pub(super) trait Setting {
     /// The value as text that [`Setting::set`] takes back.
     fn text(&self) -> String;
 
-    /// Takes `text`, or answers `false` and stays as it is if `accepts` has no such value.
+    /// Takes the value from `text`. If `accepts` does not allow it, returns `false` and changes nothing.
     fn set(&mut self, text: &str, accepts: &Accepts) -> bool;
 
     /// The value, if it is a number.
@@ -26,7 +26,7 @@ pub(super) trait Setting {
         None
     }
 
-    /// What is kept of a value that a caller gives.
+    /// The value to keep of one that a caller passes.
     fn kept(self) -> Self
     where
         Self: Sized,
@@ -119,7 +119,7 @@ impl Setting for InfoLog {
 
     fn set(&mut self, text: &str, _: &Accepts) -> bool {
         let log = match text {
-            // No path, and perhaps a variable that was never set.
+            // Not a path, but perhaps a variable that was never set.
             "" => None,
             "none" => Some(InfoLog::None),
             "stderr" => Some(InfoLog::Stderr),
@@ -129,8 +129,8 @@ impl Setting for InfoLog {
     }
 }
 
-/// `64MiB`, `64 mib`, `64M`, `64MB` (10^6), `4096`, `1.5GiB`; `None` if it is no size, no whole number of bytes, or beyond
-/// 64 bits.
+/// Parses `64MiB`, `64 mib`, `64M`, `64MB` (10^6), `4096`, `1.5GiB`; `None` if it is not a size, not a whole number
+/// of bytes, or beyond 64 bits.
 pub(super) fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
     let split = text
@@ -153,7 +153,7 @@ pub(super) fn parse_size(text: &str) -> Option<u64> {
         return whole.checked_mul(factor);
     }
     if factor == 1 {
-        // There is no part of a byte.
+        // Bytes have no fractions.
         return None;
     }
     let (whole, fraction) = number.split_once('.')?;
@@ -162,7 +162,7 @@ pub(super) fn parse_size(text: &str) -> Option<u64> {
         "" => 0,
         whole => whole.parse().ok()?,
     };
-    // In integers, from the last digit on: the sum is whole bytes only if each step is.
+    // Computed in integers, from the last digit on. The sum is a whole number of bytes only if each step is.
     let mut part = 0;
     for digit in fraction.chars().rev() {
         part += u64::from(digit.to_digit(10)?) * factor;
@@ -174,7 +174,7 @@ pub(super) fn parse_size(text: &str) -> Option<u64> {
     whole.checked_mul(factor)?.checked_add(part)
 }
 
-/// In the largest unit of which it is a whole number.
+/// The size in the largest unit that gives a whole number.
 pub(super) fn size_text(bytes: u64) -> String {
     for (factor, unit) in [
         (1024 * GIB, "TiB"),

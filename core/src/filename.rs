@@ -205,9 +205,9 @@ mod edges {
 
     #[test]
     fn only_tables_logs_and_manifests_have_a_number() {
-        let told = |name: &str| parse(name).and_then(FileKind::number);
+        let number = |name: &str| parse(name).and_then(FileKind::number);
         for name in ["000012.sst", "000012.log", "MANIFEST-000012"] {
-            assert_eq!(told(name), Some(FileNumber(12)), "{name}");
+            assert_eq!(number(name), Some(FileNumber(12)), "{name}");
         }
         for name in [
             CURRENT,
@@ -220,7 +220,7 @@ mod edges {
             INCOMPLETE,
         ] {
             assert!(parse(name).is_some(), "{name}");
-            assert_eq!(told(name), None, "{name}");
+            assert_eq!(number(name), None, "{name}");
         }
         assert_eq!(parse(SYNCED), Some(FileKind::Synced));
         assert_eq!(parse("LOG.old"), Some(FileKind::InfoLog));

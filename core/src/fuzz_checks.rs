@@ -1,13 +1,13 @@
-//! What must hold of whatever the decoders accept, where that takes more than is public: for the fuzz targets in
-//! `tests/fuzz` alone. Built with the feature `internals` only; no part of AiDb's interface. The decoders that are public,
-//! and what the targets assert of them, are `inspect/` and `tests/fuzz/src/decoders.rs`.
+//! Checks of everything that the decoders accept, as far as they need private functions. Only for the fuzz targets in
+//! `tests/fuzz`. Built only with the feature `internals`; not part of AiDb's interface. The public decoders are in
+//! `inspect/`, and the targets' checks of them in `tests/fuzz/src/decoders.rs`.
 //!
-//! A function here takes bytes as they would lie in a file, decodes all of them, and answers how many things it found,
-//! or the decoder's own error. It asserts, so that a wrong answer stops the fuzzer like a panic does:
+//! A function here takes bytes as they would be in a file, decodes all of them, and returns how many items it found,
+//! or the decoder's own error. It asserts, so that a wrong result stops the fuzzer like a panic does:
 //!
-//! * INTERNALS-1  What can be encoded again decodes to the same.
+//! * INTERNALS-1  A decoded item that can be encoded again decodes to the same.
 //! * INTERNALS-2  A table that passes its check answers every lookup and walks the same in both directions.
-//! * INTERNALS-3  An error is `Corruption`, `Unsupported` or, where the caller is to add the place, `Internal`.
+//! * INTERNALS-3  An error is `Corruption`, `Unsupported` or, if the caller has to add the place, `Internal`.
 
 use std::path::Path;
 

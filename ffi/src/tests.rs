@@ -1,4 +1,4 @@
-//! The functions as C calls them, and as C should not.
+//! The functions as C calls them, and as C must not.
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr;

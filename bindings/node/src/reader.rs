@@ -85,7 +85,7 @@ fn answer(
     read: Result<Option<Value>>,
 ) -> napi::Result<Answer> {
     let env: &Env = call.env;
-    let told = match read {
+    let outcome = match read {
         Ok(None) => return Ok(Answer::UNDEFINED),
         Ok(Some(value)) if how & TEXT != 0 => {
             let string = string(env, &value);
@@ -102,7 +102,7 @@ fn answer(
         }
         Err(error) => Err(error),
     };
-    match told {
+    match outcome {
         Ok(answer) => Ok(answer),
         Err(error) => Answer::of(env, failure(env, &error)?),
     }

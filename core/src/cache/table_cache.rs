@@ -4,9 +4,9 @@
 //! hit is one load. A miss opens the table and registers its handle here. If too many tables are open, a CLOCK
 //! over the handles closes those not used recently. Closing frees index, filter, cached blocks and the file.
 //!
-//! * TABLECACHE-1  At most `max_open_files` slots are full. A table that an iterator or a value still uses
-//!                 stays open beyond that until they release it; a lookup meanwhile gets the same open table,
-//!                 not a second descriptor.
+//! * TABLECACHE-1  At most `max_open_files` slots are full. A table that an iterator or a value still uses stays open
+//!                 beyond that until they release it; a lookup in that time gets the same open table, not a second
+//!                 descriptor.
 //! * TABLECACHE-2  One thread opens a table while others wait: it holds the handle's `opening` lock while it
 //!                 opens. No thread holds the ring's lock during I/O.
 //! * TABLECACHE-3  A handle that is dropped closes its table; the ring holds handles weakly and forgets them in passing.

@@ -38,7 +38,7 @@ pub(crate) struct Readers {
     pub(crate) pinned: Vec<SequenceNumber>,
 }
 
-/// The current key: its entries read so far, and those of them that were written, newest first.
+/// The current key, with its entries read so far and the written ones among them, newest first.
 #[derive(Default)]
 struct Judged {
     user_key: KeptKey,

@@ -1,6 +1,6 @@
-//! Models of what the database's threads share; of the whole in `models/whole.rs`, of the rooms in theirs.
+//! Models of what the database's threads share. `models/whole.rs` has those of the whole database, each room its own.
 //!
-//! Each comment names changes of the code that the model is there to catch.
+//! Each comment names changes of the code that the model has to catch.
 
 mod whole;
 

@@ -1,4 +1,4 @@
-//! Tests of the database on files in memory, where background work runs when the test says so.
+//! Tests of the database on files in memory. Background work runs only when the test says so.
 
 mod closing;
 mod full_disk;

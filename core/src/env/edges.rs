@@ -1,4 +1,4 @@
-//! Every environment does what it is asked: the system's own, the one in memory, and those that stand before another.
+//! The behaviour of every environment: the system's, the one in memory, and those that wrap another.
 
 use crate::sync::atomic::{AtomicU32, Ordering};
 

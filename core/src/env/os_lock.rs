@@ -1,7 +1,8 @@
 //! The lock of a database directory: `flock` on its file `LOCK`, and a table of this process's own locks.
 //!
 //! * LOCK-1  One exclusive holder, or any number of shared ones, over all processes (`flock`) and inside this one
-//!           (the table, by the directory's device and inode: a symbolic link or another spelling is no way around).
+//!           (the table, by the directory's device and inode: a symbolic link or another spelling does not get around
+//!           it).
 //! * LOCK-2  A refused opener changes nothing: it neither changes the text in `LOCK` nor releases another
 //!           opener's lock. `flock` belongs to the open file description, so closing a second descriptor is
 //!           harmless; POSIX record locks would all go with the first descriptor closed.

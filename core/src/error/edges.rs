@@ -1,4 +1,4 @@
-//! Every kind's words and what a caller may do about it, and what becomes of a cause.
+//! The words of every kind, what a caller may do about it, and how a cause is kept.
 
 use super::*;
 use std::error::Error as _;

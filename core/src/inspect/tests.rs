@@ -1,4 +1,4 @@
-//! What a small database's files tell, whole and damaged.
+//! Decodes a small database's files, whole and damaged.
 
 use std::path::{Path, PathBuf};
 
@@ -184,14 +184,14 @@ fn a_log_tells_its_records_their_operations_and_its_predecessor() {
     let record = log.next_record().unwrap().unwrap();
     assert_eq!(record.first_sequence, SequenceNumber(2 * KEYS as u64 + 1));
     let found: Vec<_> = record.operations().unwrap().map(Result::unwrap).collect();
-    let told: Vec<_> = (found.iter())
+    let reported: Vec<_> = (found.iter())
         .map(|found| (found.kind, found.key, found.value))
         .collect();
     let expected = [
         (ValueKind::Put, &b"in the log"[..], &b"1"[..]),
         (ValueKind::Delete, b"absent", b""),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
     let again: Vec<_> = operations(record.payload)
         .unwrap()
         .map(Result::unwrap)

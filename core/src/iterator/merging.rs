@@ -8,9 +8,9 @@
 //! * MERGE-2  Forward, every child in the heap is on its first entry at or after the current one; backward, on
 //!            its last entry at or before it. A change of direction seeks every other child to the other side
 //!            of the current entry.
-//! * MERGE-4  The heap has the first bytes of each child's key, so that most comparisons need not read the
-//!            child. They are updated when a child is sorted again. The current child may move meanwhile, as
-//!            long as it stays in front.
+//! * MERGE-4  The heap has the first bytes of each child's key, so that most comparisons need not read the child.
+//!            They are updated when a child is sorted again. The current child may move in between, as long as it
+//!            stays in front.
 //! * MERGE-3  After an error the heap is empty, so the iterator is not valid until the next seek.
 //! * MERGE-5  Every child on a heavy entry rests, except the current one: one large entry is in memory at a
 //!            time, and two during a seek.

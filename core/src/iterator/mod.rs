@@ -113,5 +113,5 @@ pub(crate) fn step_over_key(
 /// Continuing from there could loop for ever.
 #[cold]
 fn out_of_order() -> Error {
-    Error::unaccounted("keys out of order: a seek leads to what it was to leave behind")
+    Error::unaccounted("keys out of order: a seek leads to an entry that it should pass")
 }

@@ -1,5 +1,5 @@
-//! What the walks of `merging.rs` and `visible.rs` cost, and what a merging iterator tells of itself. That their
-//! answers are right, random walks beside those files show.
+//! The cost of the walks of `merging.rs` and `visible.rs`, and what a merging iterator reports about itself. Random
+//! walks in those files check that the results are right.
 
 use super::alarm::{Alarm, LONG_RUN};
 use super::merging::{MergingIterator, Reach};

@@ -513,7 +513,7 @@ mod tests {
                     unsafe { slabs.free(*piece) };
                 }
             }
-            // SAFETY: the page's head is at its beginning, it is in use, and nobody else uses these slabs.
+            // SAFETY: the page's head is at its beginning, it is in use, and no other code uses these slabs.
             let parts = unsafe { unused_parts(held[0].sub(offset(&held[0])).cast()) };
             for (number, piece) in held
                 .iter()

@@ -1,8 +1,8 @@
 //! Walks a memtable in both directions while other threads insert into it.
 //!
-//! * MEMTABLE-6  The iterator is on a record. Records never move, so the record's key defines the position,
-//!               whatever is inserted meanwhile. If the leaf has changed, a step searches for the neighbour of
-//!               that key, so no record is skipped or seen twice.
+//! * MEMTABLE-6  The iterator is on a record. Records never move, so the record's key defines the position, whatever
+//!               other threads insert. If the leaf has changed, a step searches for the neighbour of that key, so no
+//!               record is skipped or seen twice.
 //!
 //! Between two calls it holds no lock and pins nothing; it only keeps the memtable alive.
 

@@ -1,4 +1,4 @@
-//! Tests of the whole memtable: against a `BTreeMap`, beside writers, and of what it says about its memory.
+//! Tests of the whole memtable: against a `BTreeMap`, beside concurrent writers, and of its count of memory.
 
 #![expect(unsafe_code, reason = "counting the bytes that the allocator provides")]
 

@@ -1,4 +1,4 @@
-//! Each option by itself: what sets it, its range to the last number, and how sizes and near names are read.
+//! Each option by itself: what sets it, its exact range, and how sizes and similar names are parsed.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What whole tables are cut into, and what their iterators read, to the byte.
+//! How whole tables are cut into blocks, and what their iterators read, to the byte.
 
 use std::path::{Path, PathBuf};
 

@@ -82,7 +82,7 @@ const FIRST_SKIPPABLE_KIND: u8 = 8;
 /// A block of a future kind, between the index and the properties. The properties name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FurtherBlock {
-    /// A number that is not that of a [`BlockKind`]; at most 15.
+    /// A number for which there is no [`BlockKind`]; at most 15.
     pub(crate) kind: u8,
     pub(crate) handle: BlockHandle,
 }

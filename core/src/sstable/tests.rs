@@ -1065,7 +1065,7 @@ fn a_footer_whose_parts_do_not_follow_one_another_is_damage() {
     };
     assert!(open_with(&|_| (), 0).is_ok());
     let error = open_with(&|_| (), 1).err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::Corruption, "a byte behind the end");
+    assert_eq!(error.kind(), ErrorKind::Corruption, "a byte after the end");
     for value in [0, 1, at, size, u64::MAX - 4, u64::MAX] {
         let spoils: [&dyn Fn(&mut Footer); 5] = [
             &|footer| footer.index.offset = value,

@@ -1,5 +1,5 @@
-//! Versions and their manifest one field and one damage at a time: what recovery demands, what a failed edit leaves, and
-//! what a repair can still read.
+//! Versions and their manifest, one field and one damage at a time: what recovery requires, what a failed edit
+//! leaves, and what a repair can still read.
 
 use super::manifest::{
     ManifestWriter, RECORDS_OFFSET, encoded_record, read_current, set_current, snapshot_records,

@@ -1,4 +1,4 @@
-//! Tests of versions on real tables in memory, and what other tests of tables need.
+//! Tests of versions on real tables in memory, and helpers for other tests of tables.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -83,8 +83,8 @@ impl Expected {
         records.and(self.synced_file.of(header))
     }
 
-    /// Refuses the log at `path` with this header if its end, `length`, lies before what was synced (CHAIN-7).
-    /// Otherwise returns how far it is known to be synced. `records`: what its own records say about that.
+    /// Refuses the log at `path` with this header if its end, `length`, is before the end of its synced part
+    /// (CHAIN-7). Otherwise returns how far it is known to be synced. `records`: what its own records say about that.
     pub(crate) fn check_length(
         &self,
         path: &Path,

@@ -37,7 +37,7 @@ const _: () = assert!(SequenceNumber::MAX.0 < 1 << (7 * 8));
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Predecessor {
     pub(crate) number: FileNumber,
-    /// The end of its last good record; what lies after does not count.
+    /// The end of its last good record; later bytes do not count.
     pub(crate) length: u64,
     /// The last sequence number in that log or before it.
     pub(crate) last_sequence: SequenceNumber,

@@ -61,7 +61,7 @@ pub(crate) struct LogEnd {
     pub(crate) good_length: u64,
     /// How far the log was synced: the largest value that one of its fragments states.
     pub(crate) synced: Synced,
-    /// Whether something lies after `good_length` that is neither a record nor zeros.
+    /// Whether there are bytes after `good_length` that are neither a record nor zeros.
     pub(crate) torn: bool,
 }
 

@@ -11,7 +11,7 @@
 //! * SYNCED-3  A place without room for the whole value says less, never more.
 //! * SYNCED-4  A log that ends before this length is damaged: the missing bytes were durable.
 //!
-//! Pure: no file is touched here. Elsewhere: who syncs (`db/logs/sync_group.rs`), the file SYNCED
+//! Pure: no file is touched here. Elsewhere: which thread syncs (`db/logs/sync_group.rs`), the file SYNCED
 //! (`synced_file.rs`).
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What a log gives back after it was written, torn, damaged or recycled.
+//! What can be read of a log after it was written, torn, damaged or recycled.
 
 mod edges;
 

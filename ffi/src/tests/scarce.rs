@@ -1,4 +1,4 @@
-//! The allocator of these tests, which has no memory for what a test says; and calls that meet it.
+//! The allocator of these tests, which fails for sizes that a test sets; and calls that meet such a failure.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -1,4 +1,4 @@
-//! What a ledger notices, and what it lets pass.
+//! Tests of what a ledger notices, and what it accepts.
 
 use super::*;
 use crate::compaction::retention::{Fate, Retention};

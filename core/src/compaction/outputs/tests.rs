@@ -1,4 +1,4 @@
-//! Tables that are other than an edit says, or that nobody can open.
+//! Tables that differ from an edit's facts, or that cannot be opened.
 
 use super::*;
 use crate::env::MemEnv;

@@ -1,4 +1,4 @@
-//! Tests of the picker: tables of versions and what should be picked.
+//! Tests of the picker: versions of the tree, and the plans that it should pick.
 
 mod edges;
 mod forged;

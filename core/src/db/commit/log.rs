@@ -23,7 +23,7 @@ pub(in crate::db) struct Log {
 }
 
 impl Log {
-    /// The first log of a life, which has nothing in it.
+    /// The first log of an open database, still empty.
     pub(in crate::db) fn new(
         writer: wal::Writer,
         file: Arc<LogFile>,

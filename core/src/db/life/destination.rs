@@ -177,7 +177,7 @@ fn mark(env: &dyn Env, dir: &Path) -> Result<bool> {
     }
 }
 
-/// Removes the mark that was put into `dir`, which contains nothing else; removes `dir` too if it was made here.
+/// Removes the mark that was put into `dir`, which contains nothing else; removes `dir` too if this process made it.
 ///
 /// Never fails: the caller reports the error that led to this, and a mark that stays does no harm.
 fn unmark(env: &dyn Env, dir: &Path, is_new: bool) {

@@ -101,7 +101,7 @@ struct Found {
     log: FirstLog,
 }
 
-/// The log that this life begins with, and its memtable.
+/// The first log of this open database, and its memtable.
 struct FirstLog {
     writer: Writer,
     file: Arc<LogFile>,
@@ -207,7 +207,7 @@ fn replay_logs(
     Ok(recovered)
 }
 
-/// Begins this life's log and its memtable.
+/// Begins the first log of this open database, and its memtable.
 fn begin_log(
     place: &Place,
     env: &dyn Env,

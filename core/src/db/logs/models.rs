@@ -1,6 +1,6 @@
 //! Models of the sync group and of the log that is made ahead.
 //!
-//! Each comment names changes of the code that the model is there to catch.
+//! Each comment names changes of the code that the model has to catch.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

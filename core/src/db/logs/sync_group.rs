@@ -68,7 +68,7 @@ pub(in crate::db) struct LogFile {
 }
 
 impl LogFile {
-    /// A log of `end` bytes, of which nothing is synced.
+    /// A log of `end` bytes, none of them synced.
     pub(in crate::db) fn new(
         number: FileNumber,
         log_id: u64,

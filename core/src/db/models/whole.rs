@@ -1,6 +1,6 @@
 //! Models of the whole database: on files in memory, with its own flush and compaction threads.
 //!
-//! The smallest buffers, so that a few writes seal, flush and compact.
+//! Buffers are as small as possible, so that a few writes cause seals, flushes and compactions.
 
 use crate::batch::WriteBatch;
 use crate::compression::Compression;

@@ -1,6 +1,6 @@
 //! Models of publication.
 //!
-//! Each comment names changes of the code that the model is there to catch.
+//! Each comment names changes of the code that the model has to catch.
 
 use super::publish::Publisher;
 use crate::key::SequenceNumber;

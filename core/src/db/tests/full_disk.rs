@@ -73,7 +73,7 @@ fn fill(db: &DB, model: &mut Model, mut draw: impl FnMut() -> (Vec<u8>, Vec<u8>)
     }
 }
 
-/// Takes what is left of the disk, as another program might.
+/// Takes the rest of the disk, as another program might.
 fn hog(env: &MemEnv) {
     let path = Path::new("/hog");
     let file = match env.kind(path).unwrap() {

@@ -44,7 +44,7 @@ impl Killer {
     }
 }
 
-/// One life of a database, and what it promised.
+/// One run of a database, and the writes that it acknowledged.
 struct Life {
     killer: Arc<Killer>,
     env: FaultEnv,

@@ -1,8 +1,8 @@
-//! Want of memory at each pass through the door (`memory/door.rs`), on every path.
+//! Lack of memory at each pass through the door (`memory/door.rs`), on every path.
 //!
-//! Each path is walked with its first pass failing, then with its second, and so on until a walk meets no failure. After
-//! each the kind of the error is looked at, the same call is made again without reopening, and everything that was
-//! acknowledged must be there, in this life and the next.
+//! A test walks each path with its first pass failing, then with its second, and so on until a walk meets no failure.
+//! After each walk it checks the kind of the error and makes the same call again without reopening. All acknowledged
+//! writes must be there, before and after reopening.
 
 use std::time::{Duration, Instant};
 

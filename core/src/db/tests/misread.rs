@@ -1,4 +1,4 @@
-//! Verification, where the bytes on disk are right and reads do not find what is there, or the manifest says otherwise.
+//! Verification if the bytes on disk are right, but reads do not find the entries, or the manifest differs.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};

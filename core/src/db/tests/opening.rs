@@ -1,4 +1,4 @@
-//! What an open refuses, and what it sets up by the options.
+//! Tests of what an open refuses, and of how it uses the options.
 
 use super::*;
 use crate::env::PathKind;
@@ -65,7 +65,7 @@ fn a_folder_with_a_current_that_is_not_ours_gets_no_lock_file() {
     let faulty = FaultEnv::new(Arc::new(env.clone()), 0);
     assert!(DB::open(DIR, options(&env).env(Arc::new(faulty.clone()))).is_err());
     assert_eq!(faulty.count(Operation::Lock), 0);
-    // A database of AiDb's is locked, whether its lock file is there or lost.
+    // An AiDb database is locked, whether its lock file is there or lost.
     for with_lock in [false, true] {
         let env = MemEnv::new();
         drop(open(&env));
@@ -163,7 +163,7 @@ fn a_database_without_an_id_takes_that_of_a_log_beyond_a_gap() {
     let env = MemEnv::new();
     let (dir, numbers) = (Path::new("/"), [FileNumber(1), FileNumber(2)]);
     let first = Writer::create(&env, dir, numbers[0], 1, Predecessor::default(), 0).unwrap();
-    // The first log has lost its end, of which the second one states the length.
+    // The first log has lost its end: the second one states a larger length for it.
     let longer = Predecessor::new(
         numbers[0],
         first.len() + 100,

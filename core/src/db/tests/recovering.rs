@@ -1,4 +1,4 @@
-//! Tests of what an open may rely on, and in which order it does things.
+//! Tests of what an open may rely on, and of the order of its steps.
 
 use std::collections::BTreeSet;
 

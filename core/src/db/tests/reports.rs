@@ -1,4 +1,4 @@
-//! What an open database says of itself: counters, properties, sizes; and how far a verification has come.
+//! Tests of an open database's reports: counters, properties, sizes, and the progress of a verification.
 
 use std::ops::ControlFlow;
 

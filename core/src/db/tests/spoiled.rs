@@ -1,4 +1,4 @@
-//! Tests of tables that are spoiled after their builder has looked at them, and before the manifest names them.
+//! Tests of tables that are spoiled after their builder has checked them, and before the manifest names them.
 
 use super::*;
 use crate::sync::atomic::{AtomicU64, Ordering};

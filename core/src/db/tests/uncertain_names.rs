@@ -1,5 +1,5 @@
-//! Tests of uncertain names: a sync of the directory has failed, and the names it was for may be lost whatever is synced
-//! later (NAMES-1 of `env/names.rs`).
+//! Tests of uncertain names: a sync of the directory has failed, and the names that it should have made durable may
+//! be lost, whatever is synced later (NAMES-1 of `env/names.rs`).
 
 use super::*;
 

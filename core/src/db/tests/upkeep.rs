@@ -1,4 +1,5 @@
-//! What comes back by itself: of drained queues, released snapshots and idle databases, on a clock that the test holds.
+//! Tests of the space that upkeep frees by itself: of drained queues, released snapshots and idle databases. The test
+//! sets the clock.
 
 use std::sync::mpsc;
 use std::time::Duration;

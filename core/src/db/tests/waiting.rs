@@ -1,4 +1,4 @@
-//! Writes that are not to wait for others, or not to be made any more when they have waited.
+//! Writes that must not wait for others, or must not be made after they have waited.
 
 use super::*;
 use crate::db::tree::STOP_FACTOR;

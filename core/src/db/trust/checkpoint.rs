@@ -6,7 +6,7 @@
 //! * CHECKPOINT-1  The copy has a prefix of the sequence of batches, with at least those acknowledged before
 //!                 the call: all memtables are flushed first, oldest first, so the tables of any later version
 //!                 have such a prefix.
-//! * CHECKPOINT-2  The version is held until the last table is linked, so none of its tables is deleted meanwhile.
+//! * CHECKPOINT-2  The version is held until the last table is linked, so none of its tables is deleted before that.
 //! * CHECKPOINT-3  CURRENT is written last, durably. Until then the copy's folder is marked as incomplete
 //!                 (`destination.rs`), so the leftovers of a crash are not a database, and opening them fails
 //!                 with an error that says so.

@@ -1,4 +1,4 @@
-//! What the system's files do where its calls fall short.
+//! How the system's files behave when its calls do less than they should.
 
 use super::*;
 use crate::ErrorKind;

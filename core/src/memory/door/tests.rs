@@ -1,4 +1,4 @@
-//! Tests of the door, and how a test has a pass through it fail.
+//! Tests of the door, and of how a test makes a pass through it fail.
 
 use super::*;
 use crate::env::test_passes as passes;

@@ -1,4 +1,4 @@
-//! A place sorts like the key that it was made of, however long that is; and what the index takes.
+//! A place sorts like the key from which it was made, however long that is; and how much memory the index takes.
 
 use aidb_test_data::Random;
 

@@ -1,5 +1,5 @@
-//! Blocks one entry at a time: the lengths at which decoding takes another way, what is said of damage and where, what a
-//! block is counted for, and how little of it a lookup reads.
+//! Blocks one entry at a time: the lengths at which decoding takes another way, which damage is reported and where,
+//! how many bytes a block counts as, and how little of it a lookup reads.
 
 use super::*;
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};

@@ -1,4 +1,4 @@
-//! Where restart points are, what a block's size is on the way, and what memory is kept.
+//! Where restart points are, the size of a block while it is built, and how much memory is kept.
 
 use super::*;
 use crate::key::{SequenceNumber, Trailer, ValueKind};

@@ -1,4 +1,4 @@
-//! What the block cache counts, to the byte, and which block goes for which.
+//! How many bytes the block cache counts, exactly, and which block it evicts for which.
 
 use super::*;
 use crate::env::test_passes::Passes;

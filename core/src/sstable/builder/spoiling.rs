@@ -1,5 +1,5 @@
-//! Damages finished blocks on their way into the file, as a bad memory cell would: for tests of the checks that
-//! notice it.
+//! Damages finished blocks on their way into the file, like a bad memory cell. For tests of the checks that notice
+//! it.
 
 use std::cell::Cell;
 use std::ops::Range;

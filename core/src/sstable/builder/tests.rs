@@ -1,4 +1,4 @@
-//! What the builder notices of itself before a table is used.
+//! The builder's own mistakes that it notices before a table is used.
 
 use super::spoiling::while_spoiling;
 use super::*;

@@ -1,4 +1,4 @@
-//! Indexes of many blocks, whose searches go by groups of heads; what an index says of its own size.
+//! Indexes of many blocks, in which searches go by groups of heads; and the size that an index states.
 
 use super::*;
 use crate::key::{SequenceNumber, ValueKind};

@@ -23,7 +23,7 @@ pub(crate) enum Checked {
 }
 
 impl Table {
-    /// Compares each data block, as it lies in the file, with its checksum. Unpacks none.
+    /// Compares the stored bytes of each data block with its checksum, without unpacking it.
     ///
     /// Errors: `Corruption` naming the first block that is not what was written; `OutOfMemory`; `Io`.
     pub(crate) fn check_stored(&self) -> Result<()> {

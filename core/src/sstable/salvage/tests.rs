@@ -1,4 +1,4 @@
-//! Tables damaged in each of their parts: what is answered, and what is told of the rest.
+//! Tables damaged in each of their parts: the entries that are salvaged, and the reported losses.
 
 use super::*;
 use crate::env::MemEnv;

@@ -1,4 +1,4 @@
-//! Where a span's limits are, from every entry that it may stand on.
+//! The limits of a span, from every entry that it may be on.
 
 use super::*;
 use crate::sstable::block::Block;

@@ -87,7 +87,7 @@ fn every_version_behind_the_first_of_its_key_counts_as_older() {
 
 #[test]
 fn the_keys_that_share_bytes_take_64_kib_rebuilt_and_not_a_byte_more() {
-    // Keys of 64 bytes, of which four are not shared.
+    // Keys of 64 bytes, which share all but four.
     let first = [&[b'k'; 60][..], &0u32.to_be_bytes()].concat();
     let suffixes: Vec<[u8; 4]> = (1..=1025u32).map(u32::to_be_bytes).collect();
     let with = |count: usize| {

@@ -1,4 +1,4 @@
-//! Models of the locks: nobody is let in beside another, and nobody sleeps for ever.
+//! Models of the locks: two threads never hold one at once, and none sleeps for ever.
 
 use super::*;
 use crate::sync::checker::check;

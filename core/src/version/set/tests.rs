@@ -1,4 +1,4 @@
-//! Tests of the version set: what it keeps over reopening, loss of power, damage and failed writes.
+//! Tests of the version set: what it keeps after reopening, loss of power, damage and failed writes.
 
 use super::super::tests::{Entries, build, insert};
 use super::*;

@@ -1,4 +1,4 @@
-//! Each rule on both sides, from headers that no file holds.
+//! Each rule, kept and broken, with headers made without files.
 
 use super::*;
 use crate::error::ErrorKind;

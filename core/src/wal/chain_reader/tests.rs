@@ -1,4 +1,5 @@
-//! Walks of small chains: what is answered, in which order, and where it ends. The rules by themselves: `chain/tests.rs`.
+//! Walks of small chains: which records are returned, in which order, and where the chain ends. The rules by
+//! themselves: `chain/tests.rs`.
 
 use super::*;
 use crate::batch::WriteBatch;

@@ -1,4 +1,4 @@
-//! What a reader believes of a header, and what it makes of the unused end of a block and of a failed read.
+//! What a reader accepts of a header, and how it treats the unused end of a block and a failed read.
 
 use super::*;
 

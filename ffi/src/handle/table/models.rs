@@ -1,6 +1,6 @@
 //! Models of the handle table: a few threads that make, look up and end handles, in every order.
 //!
-//! Each comment names changes of the code that the model is there to catch.
+//! Each comment names changes of the code that the model has to catch.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! How often a job asks whether to stop, where it cuts its outputs, and what it has made durable when it ends.
+//! How often a job checks whether to stop, where it cuts its outputs, and what it has made durable when it ends.
 
 use aidb_test_data::{Fill, Random};
 

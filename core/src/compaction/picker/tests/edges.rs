@@ -1,4 +1,4 @@
-//! The picker's decisions one step to either side of where they change.
+//! The picker's decisions one step on either side of each threshold.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Plans and edits that no picker should make: each is found to be wrong (PICKER-5), and none that it makes is.
+//! Plans and edits that the picker must never make: each is refused (PICKER-5), and no plan of the picker's is.
 
 use aidb_test_data::Random;
 

@@ -1,4 +1,4 @@
-//! Tests of upkeep: tables of versions, what pays, and what is waited for.
+//! Tests of upkeep: for versions of the tree, which compaction pays, and what upkeep waits for.
 
 use super::super::tests::{OPTIONS, info, shown};
 use super::*;

@@ -96,7 +96,7 @@ struct Search<'a> {
     from: &'a Path,
     expected: Expected,
     readers: BTreeMap<FileNumber, Reader>,
-    /// Logs that exist, but of which nothing can be read.
+    /// Logs that exist, but from which nothing can be read.
     unread: BTreeSet<FileNumber>,
     report: &'a mut RepairReport,
 }

@@ -5,7 +5,7 @@
 //! block by block. One merge of everything writes the newest entry of each key into new tables in the bottom
 //! level (`merge.rs`, `output.rs`). CURRENT makes it a database.
 //!
-//! * REPAIR-1  Nothing in the old directory is changed or removed; meanwhile repair holds its lock as a reader.
+//! * REPAIR-1  Repair changes and removes nothing in the old directory, and holds its lock as a reader.
 //! * REPAIR-2  The new directory is not a database before everything in it is durable (`destination.rs`).
 //!
 //! `survey.rs` and `logs.rs` state what counts (REPAIR-3, REPAIR-4, REPAIR-6, REPAIR-8), `losses.rs` what is

@@ -1,4 +1,4 @@
-//! Repairs of whole databases, with logs and tables that no life would leave.
+//! Repairs of whole databases, with logs and tables that ordinary use never leaves.
 
 use super::*;
 use crate::batch::WriteBatch;

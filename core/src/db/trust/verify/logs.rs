@@ -1,7 +1,7 @@
 //! Checks the logs with writes that are in no table: every record, and that the logs follow each other.
 //!
-//! It checks the logs that existed when the verification began (VERIFY-2). If a flush has made a log
-//! superfluous meanwhile, that log is skipped, even if it is damaged.
+//! It checks the logs that existed when the verification began (VERIFY-2). If a flush has since made a log
+//! superfluous, it skips that log, even if the log is damaged.
 //!
 //! Elsewhere: the rules by which logs follow each other (`wal/chain.rs`), continuing after damage
 //! (`wal/reader.rs`).

@@ -4,8 +4,8 @@
 //! * VERIFY-1  Bytes come from the files: tables are opened anew, bypassing the caches, and the manifest is
 //!       read again. Only the reads through the public paths use the caches, and they put no block there.
 //! * VERIFY-2  It checks one moment: the superversion and the logs from when it began. It holds the
-//!       superversion, so none of its tables is deleted meanwhile; it skips a log that a flush has made
-//!       superfluous.
+//!       superversion, so none of its tables is deleted during the verification. It skips a log that a flush
+//!       has made superfluous.
 //! * VERIFY-3  Damage is collected, not returned: an error means that the verification could not go on.
 //! * VERIFY-4  It holds no lock while it reads, except while it reads the manifest: edits wait that long,
 //!             writes do not.

@@ -1,4 +1,4 @@
-//! What each loss leaves, and no other: of bytes, of names and of directories.
+//! Exactly what each kind of loss leaves: of bytes, of names and of directories.
 
 use std::path::Path;
 

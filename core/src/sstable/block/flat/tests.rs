@@ -1,4 +1,4 @@
-//! Which blocks are worth a flat form, to the byte, and what the heads tell where keys have them in common.
+//! Which blocks get a flat form, to the byte, and what the heads show if keys share them.
 
 use super::*;
 use crate::key::{SequenceNumber, ValueKind};

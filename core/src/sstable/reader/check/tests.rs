@@ -1,4 +1,4 @@
-//! A check compares each property of a table with what the entries say.
+//! A check compares each property of a table with the entries.
 
 use std::path::Path;
 

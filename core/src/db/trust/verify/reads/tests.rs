@@ -533,11 +533,11 @@ fn where_two_walks_part_is_told_by_the_keys_around_it() {
     for at in [0, 50, last] {
         let mut fewer = whole.clone();
         let lost = fewer.entries.remove(at);
-        let told = first_difference(&mut whole.clone(), &mut fewer);
-        let told = told.unwrap().unwrap();
-        assert!(told.contains(&Shown(&lost.0).to_string()), "{told}");
-        assert_eq!(told.contains("the beginning"), at == 0, "{told}");
-        assert_eq!(told.contains("the end"), at == last, "{told}");
+        let reported = first_difference(&mut whole.clone(), &mut fewer);
+        let reported = reported.unwrap().unwrap();
+        assert!(reported.contains(&Shown(&lost.0).to_string()), "{reported}");
+        assert_eq!(reported.contains("the beginning"), at == 0, "{reported}");
+        assert_eq!(reported.contains("the end"), at == last, "{reported}");
     }
     let mut other = whole.clone();
     other.entries[7].2.push(b'x');
@@ -565,13 +565,13 @@ fn a_walk_and_a_comparison_end_within_a_mebibyte_when_they_are_told_to() {
         .iter()
         .map(|one| one.0.len() as u64 + 100_000)
         .sum();
-    let mut told = 0;
+    let mut walked = 0;
     let compared = case.compare(&mut |bytes| {
-        told += bytes;
+        walked += bytes;
         Ok(ControlFlow::Continue(()))
     });
     assert!(compared.unwrap().is_some());
-    assert_eq!(told, whole);
+    assert_eq!(walked, whole);
     let outcome = case.compare(&mut |bytes| {
         most = most.max(bytes);
         calls += 1;

@@ -35,7 +35,7 @@ thread_local! {
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Set on a kind byte that is followed by a keyspace id; keyspace 0 needs none.
+/// Set on a kind byte that a keyspace id follows; keyspace 0 needs none.
 const HAS_KEYSPACE: u8 = 0x80;
 /// The most bytes of one encoded batch: the longest value and the longest key, with room for their lengths.
 const MAX_BATCH_BYTES: u64 = MAX_VALUE_BYTES + (MAX_KEY_BYTES as u64) + 64;
@@ -55,7 +55,7 @@ const MAX_BATCH_BYTES: u64 = MAX_VALUE_BYTES + (MAX_KEY_BYTES as u64) + 64;
 #[derive(Clone)]
 pub struct WriteBatch {
     buffer: Vec<u8>,
-    /// The digest of a single operation, which needs no allocation; or those of several, in order (BATCH-3).
+    /// The digest of a single operation, which needs no allocation; or the digests of several, in order (BATCH-3).
     content: Content,
     contents: Vec<Content>,
     tombstones: u32,
@@ -79,14 +79,14 @@ impl WriteBatch {
         Ok(batch)
     }
 
-    /// Passes to `write` a batch of the one operation that `add` adds. The thread keeps the memory for its next
-    /// such batch.
+    /// Passes `write` a batch of the one operation that `add` adds. The thread keeps the memory for its next such
+    /// batch.
     #[inline]
     pub(crate) fn of_one<T>(
         add: impl FnOnce(&mut WriteBatch) -> Result<()>,
         write: impl FnOnce(&WriteBatch) -> Result<T>,
     ) -> Result<T> {
-        // A thread that is ending may still write, from memory that it does not keep.
+        // A thread that is ending may still write, with memory that it does not keep.
         let mut buffer = SPARE.try_with(Cell::take).unwrap_or_default();
         buffer.clear();
         memory::append(&mut buffer, &EMPTY, "a batch")?;
@@ -194,8 +194,8 @@ impl WriteBatch {
         &self.buffer
     }
 
-    /// The content sum of the operations as entries, if the first gets the sequence number after `before`
-    /// (BATCH-2, BATCH-3).
+    /// The content sum of the operations as entries, the first with the sequence number after `before` (BATCH-2,
+    /// BATCH-3).
     #[inline]
     pub(crate) fn sum(&self, before: SequenceNumber) -> Sum {
         let mut sequence = before;
@@ -215,7 +215,7 @@ impl WriteBatch {
     /// The bytes of all keys and values, or a little more: the bytes of some lengths may be included.
     #[inline]
     pub(crate) fn most_key_and_value_bytes(&self) -> usize {
-        // Beside them each operation has its kind and, of a byte at least, the length of its key.
+        // Besides them, each operation has its kind and the length of its key, at least one byte each.
         self.buffer.len() - HEADER_BYTES - 2 * self.len()
     }
 
@@ -238,7 +238,7 @@ impl WriteBatch {
         Ok(())
     }
 
-    /// Moves the digest of a single operation to the vector for several; there is room.
+    /// Moves the digest of a single operation to the vector for several, which must have room.
     fn gather_contents(&mut self) {
         if self.count() == 1 {
             self.contents.clear();
@@ -258,7 +258,7 @@ impl WriteBatch {
         self.buffer[COUNT_OFFSET..COUNT_OFFSET + 4].copy_from_slice(&count.to_le_bytes());
     }
 
-    /// Checks and begins an operation that takes `rest` bytes after its key.
+    /// Checks an operation that takes `rest` bytes after its key, and writes its beginning.
     #[inline]
     fn start(&mut self, kind: ValueKind, key: &[u8], value: &[u8], rest: usize) -> Result<()> {
         check_key(key)?;
@@ -271,11 +271,11 @@ impl WriteBatch {
         debug_assert_eq!(
             self.contents().len(),
             count as usize,
-            "BATCH-3: one for each"
+            "BATCH-3: one digest for each operation"
         );
         debug_assert!(
             self.tombstones <= count,
-            "BATCH-1: it counts its operations"
+            "BATCH-1: the header counts the operations"
         );
         Ok(())
     }
@@ -665,7 +665,7 @@ mod edges {
             assert_eq!(written_alone(b"another", value), first);
         }
         assert_eq!(spare().0, first);
-        // Header, kind, and the lengths of a key of no bytes and of a value of some thousands.
+        // Header, kind, and the lengths of an empty key and of a value of some thousands of bytes.
         let framing = HEADER_BYTES + 1 + 1 + 2;
         for (bytes, is_kept) in [
             (MAX_SPARE_BYTES - 1, true),
@@ -762,7 +762,7 @@ mod edges {
         let refused = batch.reserve(room as usize + 1).unwrap_err();
         assert_eq!(refused.to_string(), too_large().to_string());
         assert_eq!(batch.encoded(), before);
-        // A system that has so little memory says so.
+        // A system with so little memory returns an error.
         if let Err(error) = batch.reserve(room as usize) {
             assert!(error.is_out_of_memory(), "{error}");
         }

@@ -26,8 +26,8 @@ pub(crate) fn crc(bytes: &[u8]) -> u32 {
     crc32fast::hash(bytes)
 }
 
-/// The checksum of something that begins at a known place and ends at one that is sought: of its length as eight
-/// bytes, its bytes, and a tail. Taking in a byte costs the same however many came before.
+/// The checksum of a piece that begins at a known place and whose end is sought. It covers the length as eight bytes,
+/// the bytes, and a tail. Adding a byte costs the same however many came before.
 pub(crate) struct OpenEnded {
     place: [u8; 16],
     bytes: crc32fast::Hasher,
@@ -35,7 +35,7 @@ pub(crate) struct OpenEnded {
 }
 
 impl OpenEnded {
-    /// Nothing yet, at `offset` of the file with id `file_id`.
+    /// An empty piece at `offset` of the file with id `file_id`.
     pub(crate) fn new(file_id: u64, offset: u64) -> OpenEnded {
         OpenEnded {
             place: place(file_id, offset),
@@ -44,13 +44,13 @@ impl OpenEnded {
         }
     }
 
-    /// Takes in the next bytes.
+    /// Adds the next bytes.
     pub(crate) fn extend(&mut self, bytes: &[u8]) {
         self.bytes.update(bytes);
         self.length += bytes.len() as u64;
     }
 
-    /// What [`placed_crc`] says of the length, the bytes so far, and `tail`.
+    /// The result of [`placed_crc`] for the length, the bytes so far, and `tail`.
     pub(crate) fn crc(&self, tail: &[u8]) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(&self.place);
@@ -64,10 +64,9 @@ impl OpenEnded {
 
 /// A file id under which `parts` at `offset` have this checksum: for files whose stored id is damaged.
 ///
-/// A checksum depends on the id only through the 32 bits of state after it, and these follow from the checksum
-/// when it is taken back byte by byte. So the returned id need not be the original one, but it works as well:
-/// every checksum in the file comes out the same. By itself it proves nothing; a second checksum of the file
-/// does.
+/// A checksum depends on the id only through the 32 bits of state after it, and undoing the checksum byte by byte
+/// leads to that state. So the returned id may differ from the original one, but works as well: every checksum in the
+/// file is the same under both. By itself it proves nothing; a second checksum of the file does.
 pub(crate) fn id_behind(checksum: u32, offset: u64, parts: &[&[u8]]) -> u64 {
     let mut state = !checksum;
     for part in parts.iter().rev() {
@@ -79,7 +78,7 @@ pub(crate) fn id_behind(checksum: u32, offset: u64, parts: &[&[u8]]) -> u64 {
     for byte in offset.to_le_bytes().iter().rev() {
         state = back(state, *byte);
     }
-    // Four zero bytes, then the four that lead from there to the state.
+    // The id is four zero bytes, then the four bytes that lead from there to the state.
     let zeros = !crc(&[0; 4]);
     let last = (0..4).fold(state, |state, _| back(state, 0)) ^ zeros;
     u64::from(last) << 32
@@ -87,13 +86,14 @@ pub(crate) fn id_behind(checksum: u32, offset: u64, parts: &[&[u8]]) -> u64 {
 
 /// The state of a CRC-32 before `byte` took it to `state`.
 fn back(state: u32, byte: u8) -> u32 {
-    // The upper byte of a table entry is different for each index, and of the state after it is the entry's alone.
+    // The upper byte of a table entry differs for each index, and the upper byte of the later state comes only from
+    // the entry.
     let index = (0..=255u8).find(|index| entry(*index) >> 24 == state >> 24);
     let index = index.expect("the upper bytes of the table are a permutation");
     (state ^ entry(index)) << 8 | u32::from(index ^ byte)
 }
 
-/// Entry `index` of the table by which a CRC-32 takes in a byte.
+/// Entry `index` of the table with which a CRC-32 adds a byte.
 fn entry(index: u8) -> u32 {
     (0..8).fold(u32::from(index), |entry, _| match entry & 1 {
         1 => entry >> 1 ^ 0xedb8_8320,
@@ -121,9 +121,9 @@ mod tests {
         for (id, offset) in [(0, 0), (u64::MAX, 1 << 40), (0x0123_4567_89ab_cdef, 4096)] {
             let first = placed_crc(id, offset, &[b"some", b" bytes"]);
             let other = placed_crc(id, offset + 99, &[b"others, and more of them"]);
-            let told = id_behind(first, offset, &[b"some", b" bytes"]);
-            assert_eq!(placed_crc(told, offset, &[b"some bytes"]), first);
-            let check = placed_crc(told, offset + 99, &[b"others, and more of them"]);
+            let reported = id_behind(first, offset, &[b"some", b" bytes"]);
+            assert_eq!(placed_crc(reported, offset, &[b"some bytes"]), first);
+            let check = placed_crc(reported, offset + 99, &[b"others, and more of them"]);
             assert_eq!(check, other);
             let wrong = id_behind(first ^ 1, offset, &[b"some bytes"]);
             let check = placed_crc(wrong, offset + 99, &[b"others, and more of them"]);

@@ -4,8 +4,8 @@
 //! on every byte but the last; the longest is ten bytes. Decoders take a slice, move it past what they read,
 //! and return `None` if it is too short or the number does not fit.
 
-/// Tagged fields from here on, each with its length, are skipped by a reader that does not know them; of the others it refuses
-/// what it does not know.
+/// Tagged fields from this tag on have a length, so that a reader skips those that it does not know. Of the other
+/// fields it refuses unknown ones.
 pub(crate) const FIRST_SKIPPABLE: u64 = 64;
 
 /// The longest varint of a `u64`, in bytes.
@@ -31,7 +31,7 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// Writes `value` as a varint at the beginning of `out`, which has room for it, and answers its length.
+/// Writes `value` as a varint at the beginning of `out`, which must have room for it, and returns its length.
 pub(crate) fn write_varint(out: &mut [u8], mut value: u64) -> usize {
     let length = varint_len(value);
     for byte in &mut out[..length] {
@@ -49,7 +49,7 @@ pub(crate) fn put_length_prefixed(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Bytes that `value` takes as a varint.
+/// How many bytes `value` takes as a varint.
 pub(crate) fn varint_len(value: u64) -> usize {
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }
@@ -103,7 +103,7 @@ pub(crate) fn get_varint(input: &mut &[u8]) -> Option<u64> {
     }
 }
 
-/// [`get_varint`] of more than one byte.
+/// [`get_varint`] for a varint of more than one byte.
 fn get_long_varint(input: &mut &[u8]) -> Option<u64> {
     let mut value = 0u64;
     for (index, &byte) in input.iter().enumerate().take(MAX_VARINT_BYTES) {
@@ -224,7 +224,7 @@ mod edges {
         assert_eq!(get_u16(&mut input), Some(0x0d0e));
         assert_eq!(get_u8(&mut input), Some(0x0f));
         assert_eq!(get_u8(&mut input), None);
-        // Bytes that are too short stay unchanged.
+        // If the input is too short, it stays unchanged.
         let mut short = &b"abc"[..];
         assert_eq!((get_u32(&mut short), get_u64(&mut short)), (None, None));
         assert_eq!(get_bytes(&mut short, 4), None);

@@ -33,7 +33,7 @@ pub enum Compression {
     Zstd = 3,
 }
 
-/// A longer block is stored as it is (CODEC-2): compressing a huge value would take its memory twice more.
+/// A longer block is stored as it is (CODEC-2), because compressing a huge value would take its memory twice more.
 const MAX_COMPRESSED_BYTES: usize = 16 << 20;
 // LZ4's block format takes less than 2 GiB.
 const _: () = assert!(MAX_COMPRESSED_BYTES < 0x7e00_0000);
@@ -73,7 +73,7 @@ impl Compression {
             .find(|codec| *codec as u8 == number)
     }
 
-    /// The most raw bytes that `compressed` bytes of this codec can stand for (CODEC-3), generously.
+    /// A generous bound on the raw bytes that `compressed` bytes of this codec can expand to (CODEC-3).
     fn max_raw_bytes(self, compressed: usize) -> u64 {
         let compressed = compressed as u64;
         match self {
@@ -94,12 +94,12 @@ impl fmt::Display for Compression {
     }
 }
 
-/// Compresses blocks with one codec; keeps the codec's tables and the output buffer between calls.
+/// Compresses blocks with one codec. Keeps the codec's tables and the output buffer between calls.
 pub(crate) struct Encoder {
     compression: Compression,
     snappy: snap::raw::Encoder,
     zstd: Option<zstd::bulk::Compressor<'static>>,
-    /// As long as the largest output so far could have become: its bytes are not made zero for every block.
+    /// As long as the largest possible output so far, so that its bytes need not be zeroed for every block.
     output: Vec<u8>,
 }
 
@@ -117,7 +117,7 @@ impl Encoder {
         }
     }
 
-    /// `raw` as it should be stored: the codec to record, and the payload (CODEC-1, CODEC-2).
+    /// `raw` in the form to store: the codec to record, and the payload (CODEC-1, CODEC-2).
     pub(crate) fn compress<'a>(&'a mut self, raw: &'a [u8]) -> (Compression, &'a [u8]) {
         match self.try_compress(raw) {
             Some(length) if length <= raw.len() - raw.len() / 8 => {
@@ -142,7 +142,7 @@ impl Encoder {
             Compression::Lz4 => lz4_flex::block::get_maximum_output_size(raw.len()),
             Compression::Zstd => zstd::zstd_safe::compress_bound(raw.len()),
         };
-        // The output buffer only grows: after one huge block, give its memory back.
+        // The output buffer only grows, so free its memory after a huge block.
         if self.output.capacity() > 4 * bound.max(1 << 20) {
             self.output = Vec::new();
         }
@@ -173,11 +173,11 @@ impl Encoder {
 const ZSTD_DECODER_BYTES: usize = 160 << 10;
 
 thread_local! {
-    /// A zstd context costs more to make than a block to decompress.
+    /// Kept, because making a zstd context costs more than decompressing a block.
     static ZSTD_DECODER: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
-/// The raw bytes of `payload`, at most `max_len` of them. Of damage, a phrase says what is wrong.
+/// The raw bytes of `payload`, at most `max_len` of them. For damage the error is a phrase that says what is wrong.
 pub(crate) fn decompress(
     compression: Compression,
     payload: &[u8],
@@ -188,7 +188,7 @@ pub(crate) fn decompress(
     Ok(raw)
 }
 
-/// [`decompress`] into `raw`, whatever that was before.
+/// [`decompress`] into `raw`, overwriting it.
 pub(crate) fn decompress_into(
     compression: Compression,
     payload: &[u8],
@@ -339,7 +339,7 @@ mod tests {
 mod edges {
     use super::*;
 
-    /// So many bytes, of which the first ones do not compress.
+    /// `length` bytes, of which the first `random` ones do not compress.
     fn mixed(length: usize, random: usize) -> Vec<u8> {
         let mut state = 0x9e37_79b9_7f4a_7c15u64;
         let mut bytes = vec![0; length];
@@ -359,7 +359,7 @@ mod edges {
             let mut counts = [0, 0];
             for length in [8, 64, 801, 1000, 4096] {
                 for random in 0..=length.min(1000) {
-                    // Every byte about seven eighths.
+                    // Tests every length around seven eighths.
                     let random = length - random.min(length);
                     let raw = mixed(length, random);
                     let compressed = Encoder::new(codec).try_compress(&raw);
@@ -368,7 +368,7 @@ mod edges {
                     let (stored_as, stored) = encoder.compress(&raw);
                     let expected = if saves { codec } else { Compression::None };
                     assert_eq!(stored_as, expected, "{random} of {length} bytes");
-                    // Exactly as much room as there is suffices, and a byte less does not.
+                    // A limit of exactly the raw length is enough, and one byte less is not.
                     let stored = stored.to_vec();
                     let most = length as u64;
                     assert_eq!(decompress(stored_as, &stored, most).unwrap(), raw);

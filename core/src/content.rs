@@ -47,7 +47,7 @@ impl Content {
         let key_hash = key_hash(user_key);
         let key = key_hash ^ (kind as u64 + 1).wrapping_mul(KIND_STEP);
         let value = XxHash3_64::oneshot(value) ^ VALUE_MASK;
-        // Both halves of the product: each bit of either factor changes half of the bits.
+        // Combines both halves of the product, so that each bit of either factor changes half of the bits.
         let product = u128::from(key) * u128::from(value);
         Content {
             key_hash,
@@ -58,7 +58,7 @@ impl Content {
     /// The term that the entry with this sequence number adds to a sum.
     #[inline]
     pub(crate) fn term(self, sequence: SequenceNumber) -> u64 {
-        // The finalizer of SplitMix64: a change of any bit changes half of the others.
+        // The finalizer of SplitMix64: a change of any input bit changes half of the output bits.
         let mut mixed = self
             .digest
             .wrapping_add(sequence.0.wrapping_mul(SEQUENCE_STEP));
@@ -68,7 +68,7 @@ impl Content {
     }
 }
 
-/// The sum over some entries, and how many there are of each kind.
+/// The sum over some entries, and how many entries of each kind there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Sum {
     pub(crate) terms: u64,
@@ -85,7 +85,7 @@ impl Sum {
         self.tombstones += u64::from(kind == ValueKind::Delete);
     }
 
-    /// Adds an entry that is read; one of an unknown kind is not added, and answered with `false`.
+    /// Adds an entry that was read. Does not add one of an unknown kind, and then returns `false`.
     #[inline]
     pub(crate) fn add_entry(&mut self, user_key: &[u8], trailer: Trailer, value: &[u8]) -> bool {
         let Some(kind) = trailer.kind() else {
@@ -113,7 +113,7 @@ impl AddAssign for Sum {
 impl Sub for Sum {
     type Output = Sum;
 
-    /// May wrap: what was dropped by mistake can be more than there was.
+    /// May wrap, because by mistake more entries may be dropped than there were.
     fn sub(self, other: Sum) -> Sum {
         Sum {
             terms: self.terms.wrapping_sub(other.terms),
@@ -171,7 +171,8 @@ mod tests {
             &base[..2],
             &[base[0], base[1], base[2], base[2]],
             &[base[0], base[0], base[2]],
-            // Values, numbers or kinds exchanged; bytes moved from the key to the value.
+            // Changes that must be noticed: exchanged values, numbers or kinds; bytes moved from the key to the
+            // value.
             &[(Put, b"a", b"2", 7), (Put, b"b", b"1", 8), base[2]],
             &[(Put, b"a", b"1", 8), (Put, b"b", b"2", 7), base[2]],
             &[(Put, b"b", b"1", 7), (Put, b"a", b"2", 8), base[2]],

@@ -22,16 +22,16 @@ use crate::error::{Error, Result};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
-/// Bytes that a brief call may read, unpack or copy: a few milliseconds.
+/// How many bytes a brief call may read, unpack or copy, which takes a few milliseconds.
 const BRIEF_BYTES: usize = 16 << 20;
-/// The largest single piece in bytes that it may process. Reading, decompressing and copying a piece counts
-/// three times its bytes, which is still within `BRIEF_BYTES`.
+/// The largest single piece, in bytes, that a brief call may process. Reading, decompressing and copying a piece
+/// counts as three times its bytes, which is still within `BRIEF_BYTES`.
 const BRIEF_PIECE_BYTES: usize = 4 << 20;
-/// Bytes in one piece that are not worth counting.
+/// A piece of fewer bytes than this is not worth counting.
 const UNCOUNTED_BYTES: usize = 64 << 10;
-/// Entries passed between two counts.
+/// How many entries are passed between two counts.
 const ENTRIES: u32 = 64;
-/// Bytes that take as long to copy as it takes to pass over an entry: half a microsecond.
+/// Passing over an entry counts as this many bytes: copying them takes as long, half a microsecond.
 const ENTRY_BYTES: usize = 512;
 
 const _: () = assert!(3 * BRIEF_PIECE_BYTES < BRIEF_BYTES && ENTRIES.is_power_of_two());
@@ -39,13 +39,13 @@ const _: () = assert!(3 * BRIEF_PIECE_BYTES < BRIEF_BYTES && ENTRIES.is_power_of
 /// How long a call may take.
 #[derive(Debug, Clone)]
 pub enum Effort {
-    /// It gives up before it takes longer than some ten milliseconds of the processor.
+    /// It gives up before it takes more than some ten milliseconds of processor time.
     Brief,
-    /// It gives up soon after this has become true.
+    /// It gives up soon after the flag becomes true.
     Until(Arc<AtomicBool>),
-    /// A write that gives up where it has to wait for others.
+    /// A write that gives up if it would have to wait for others.
     Unwaiting,
-    /// A write that waits for others, and is not made if this has become true before it is.
+    /// A write that waits for others, and is given up if the flag becomes true before it is made.
     WaitingUntil(Arc<AtomicBool>),
 }
 
@@ -53,9 +53,9 @@ pub enum Effort {
 struct Count {
     /// Whether there is an effort to count for.
     counts: bool,
-    /// Whether it may wait for others whatever its end says.
+    /// Whether it may wait for others, whatever its flag says.
     waits: bool,
-    /// Only counted for an effort.
+    /// The bytes so far; counted only if there is an effort.
     bytes: usize,
 }
 
@@ -69,7 +69,7 @@ impl Count {
 
 thread_local! {
     static COUNT: Cell<Count> = const { Cell::new(Count::NONE) };
-    /// What ends the call that this thread makes; without it the call is brief.
+    /// The flag that ends this thread's call; without one the call is brief.
     static END: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
 }
 
@@ -84,7 +84,7 @@ pub fn within<T>(effort: &Effort, call: impl FnOnce() -> Result<T>) -> Result<T>
             self.0.set(self.1);
         }
     }
-    // Looked up once: in a shared library that is a call.
+    // Looked up once, because in a shared library each lookup is a function call.
     COUNT.with(|count| {
         let reads = matches!(effort, Effort::Brief | Effort::Until(_));
         let counted = Count {
@@ -112,13 +112,13 @@ fn until<T>(end: &Arc<AtomicBool>, call: impl FnOnce() -> T) -> T {
     call()
 }
 
-/// Whether a call that could go on later should leave it at what it has.
+/// Whether a call that can be continued later should now return what it has.
 #[inline]
 pub fn is_spent() -> bool {
     COUNT.get().bytes > BRIEF_BYTES / 2
 }
 
-/// Counts so many bytes in one piece. Fails if the call is to give up.
+/// Counts `bytes` bytes in one piece. Fails if the call must give up.
 #[inline(always)]
 pub(crate) fn spend(bytes: usize) -> Result<()> {
     match bytes <= UNCOUNTED_BYTES {
@@ -127,7 +127,7 @@ pub(crate) fn spend(bytes: usize) -> Result<()> {
     }
 }
 
-/// Counts the `passed`-th entry that is passed over without being shown. Fails if the call is to give up.
+/// Counts the `passed`-th entry that is passed over without being shown. Fails if the call must give up.
 #[inline(always)]
 pub(crate) fn pass_over(passed: u32) -> Result<()> {
     match passed.is_multiple_of(ENTRIES) {
@@ -136,7 +136,7 @@ pub(crate) fn pass_over(passed: u32) -> Result<()> {
     }
 }
 
-/// Asked where a write has to wait for others. Fails if it is to give up.
+/// Called if a write has to wait for others. Fails if the write must give up.
 #[cold]
 pub(crate) fn wait() -> Result<()> {
     let has_end = || END.with_borrow(Option::is_some);
@@ -163,7 +163,7 @@ fn begin_wanted() -> Result<()> {
     }
 }
 
-/// Whether there is an end, and it has come.
+/// Whether there is a flag, and it is true.
 fn has_ended() -> bool {
     END.with_borrow(|end| end.as_ref().is_some_and(|end| end.load(Ordering::Relaxed)))
 }
@@ -195,12 +195,12 @@ mod tests {
         Ok(entries)
     }
 
-    /// Its result; `None` if it gave up.
+    /// The result of a call; `None` if it gave up.
     fn told<T>(outcome: Result<T>) -> Option<T> {
         match outcome {
             Ok(answer) => Some(answer),
             Err(error) => {
-                // Still so after a context is added.
+                // An added context does not change that.
                 assert!(error.context("somewhere").is_given_up());
                 None
             }
@@ -256,7 +256,7 @@ mod tests {
         for effort in [Effort::Brief, Effort::Unwaiting] {
             assert!(within(&effort, begin_write).is_ok());
         }
-        // Its work meanwhile is not counted.
+        // The work of the write is not counted.
         for effort in [Effort::Unwaiting, waiting] {
             assert!(within(&effort, || spend(1 << 30)).is_ok());
         }
@@ -273,7 +273,7 @@ mod tests {
             pass_over_many(1 << 20)
         });
         assert_eq!(told(passed), None);
-        // It was the end of that call only.
+        // The flag ended only that call.
         assert_eq!(
             within(&Effort::Brief, || pass_over_many(ENTRIES)).unwrap(),
             ENTRIES

@@ -59,7 +59,7 @@ impl ErrorKind {
         self as i32
     }
 
-    /// The kind's name as it stands in docs/errors.md, for example `NoSpace`.
+    /// The kind's name as in docs/errors.md, for example `NoSpace`.
     pub fn name(self) -> &'static str {
         match self {
             ErrorKind::InvalidArgument => "InvalidArgument",
@@ -75,7 +75,7 @@ impl ErrorKind {
         }
     }
 
-    /// The words with which a message of this kind begins.
+    /// The words with which the text of such an error begins.
     fn words(self) -> &'static str {
         match self {
             ErrorKind::InvalidArgument => "invalid argument",
@@ -92,7 +92,7 @@ impl ErrorKind {
     }
 }
 
-/// An error: its kind, a message for a person, and the cause where there is one.
+/// An error: its kind, a message for a person, and the cause if there is one.
 ///
 /// Cheap to clone (a counted reference), because a poisoned log answers every later write with the same error.
 #[derive(Debug, Clone)]
@@ -209,7 +209,7 @@ impl Error {
         Error::new(ErrorKind::Closed, format!("{what} has been closed"))
     }
 
-    /// Another process or handle holds the database; `message` says what is known of it.
+    /// Another process or handle holds the database; `message` says what is known about it.
     pub(crate) fn locked(message: impl Into<String>, holder: Option<Holder>) -> Error {
         let mut inner = Error::parts(ErrorKind::Locked, message.into(), None, None);
         inner.holder = holder;
@@ -244,7 +244,7 @@ impl Error {
         }
     }
 
-    /// Something that a newer AiDb wrote, or that is not available here.
+    /// A newer AiDb wrote something, or it is not available here.
     pub fn unsupported(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Unsupported, message)
     }
@@ -296,8 +296,7 @@ impl Error {
         self.inner.is_given_up
     }
 
-    /// Whether entries did not add up: a bug of ours or a memory error, noticed before the result was
-    /// installed.
+    /// Whether entries did not add up: a bug in AiDb or a memory error, noticed before the result was installed.
     pub(crate) fn is_unaccounted(&self) -> bool {
         self.inner.is_unaccounted
     }
@@ -308,7 +307,7 @@ impl Error {
         matches!(code, Some(libc::EPERM | libc::ENOSYS))
     }
 
-    /// Whether the operating system has no more threads, or no memory for the stack of one.
+    /// Whether the operating system has no more threads, or no memory for a thread's stack.
     pub(crate) fn is_want_of_threads(&self) -> bool {
         let code = self.inner.source.as_ref().and_then(io::Error::raw_os_error);
         matches!(code, Some(libc::EAGAIN | libc::ENOMEM))
@@ -353,9 +352,9 @@ impl Error {
         matches!(self.os_code(), Some(libc::EMFILE | libc::ENFILE))
     }
 
-    /// Whether an empty directory was not removed for a harmless reason: a symbolic link leads to it, it is
-    /// mounted or some process's working directory, its parent may not be changed, or another process has put
-    /// something into it.
+    /// Whether an empty directory was not removed for a harmless reason: a symbolic link leads to it, it is a mount
+    /// point or a process's working directory, its parent may not be changed, or another process has put something
+    /// into it.
     pub(crate) fn is_of_a_folder_that_stays(&self) -> bool {
         let mounted = [libc::ENOTDIR, libc::EBUSY, libc::EINVAL];
         let code = self.os_code();
@@ -363,7 +362,7 @@ impl Error {
         is_mounted || self.is_denied() || matches!(code, Some(libc::ENOTEMPTY | libc::EEXIST))
     }
 
-    /// Whether the caller may not do that.
+    /// Whether the process lacks the permission for it.
     pub(crate) fn is_denied(&self) -> bool {
         matches!(self.os_code(), Some(libc::EACCES | libc::EPERM))
     }
@@ -402,7 +401,7 @@ impl Error {
     }
 }
 
-/// An `io::Error` like `error`: the type itself cannot be cloned.
+/// An `io::Error` like `error`, because the type cannot be cloned.
 fn copy_of(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),

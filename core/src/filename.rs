@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use crate::key::FileNumber;
 
-/// The name of the file that marks a copy which is not complete, or a database that is being destroyed. Its
-/// content shows whether AiDb made it (`version/identity.rs`).
+/// The name of the file that marks an incomplete copy, or a database that is being destroyed. Its content shows
+/// whether AiDb made it (`version/identity.rs`).
 pub(crate) const INCOMPLETE: &str = "AIDB-INCOMPLETE";
 /// The name of the file that names the manifest.
 pub(crate) const CURRENT: &str = "CURRENT";
-/// The name under which the next CURRENT is written before it replaces the old one.
+/// The name under which the next CURRENT is written, before it replaces the old one.
 pub(crate) const CURRENT_TMP: &str = "CURRENT.tmp";
 /// The name of the file in which the next log is to begin.
 pub(crate) const BLANK_LOG_TMP: &str = "BLANK-LOG.tmp";
@@ -26,8 +26,8 @@ pub(crate) const RESERVE: &str = "RESERVE";
 pub(crate) const SYNCED: &str = "SYNCED";
 /// No file has this number or a larger one.
 pub(crate) const FILE_NUMBER_LIMIT: u64 = 1 << 56;
-/// Opening a database never starts counting from a larger number, so that the limit is never reached: a strange
-/// file name in the directory, or a damaged manifest, must not use up the numbers.
+/// Opening a database never starts counting from a larger number, so that the limit is never reached. A strange file
+/// name in the directory, or a damaged manifest, must not use up the numbers.
 pub(crate) const LAST_FIRST_NUMBER: u64 = FILE_NUMBER_LIMIT / 2;
 
 /// The kind of a file in the database's directory, by its name.
@@ -44,15 +44,15 @@ pub enum FileKind {
     Current,
     /// Carries the directory's lock.
     Lock,
-    /// Text for people, or its predecessor.
+    /// The info log, or an older one that was renamed.
     InfoLog,
     /// Space set aside.
     Reserve,
     /// Says how far the newest log was synced.
     Synced,
-    /// Half-made; of no use once its maker is gone.
+    /// A half-made file, which is useless once the process that was making it is gone.
     Temporary,
-    /// Marks a folder that is no database, or no longer one.
+    /// Marks a folder that is not yet a database, or no longer one.
     Incomplete,
 }
 
@@ -108,7 +108,7 @@ pub fn parse(name: &str) -> Option<FileKind> {
         SYNCED => return Some(FileKind::Synced),
         INFO_LOG | "LOG.old" => return Some(FileKind::InfoLog),
         INCOMPLETE => return Some(FileKind::Incomplete),
-        // A user may have files that end in .tmp too.
+        // Only these names, because users may have files that end in .tmp too.
         CURRENT_TMP | BLANK_LOG_TMP => return Some(FileKind::Temporary),
         _ => {}
     }
@@ -133,7 +133,7 @@ fn is_info_log_number(digits: &str) -> bool {
     number.is_ok_and(|number| number > 0 && number.to_string() == digits)
 }
 
-/// The number written as `digits`, if it is written the way we write it.
+/// The number written as `digits`, if it is in the form that AiDb writes.
 fn number(digits: &str) -> Option<FileNumber> {
     let number = FileNumber(digits.parse().ok()?);
     (number.0 < FILE_NUMBER_LIMIT && number.to_string() == digits).then_some(number)
@@ -205,9 +205,9 @@ mod edges {
 
     #[test]
     fn only_tables_logs_and_manifests_have_a_number() {
-        let told = |name: &str| parse(name).and_then(FileKind::number);
+        let number = |name: &str| parse(name).and_then(FileKind::number);
         for name in ["000012.sst", "000012.log", "MANIFEST-000012"] {
-            assert_eq!(told(name), Some(FileNumber(12)), "{name}");
+            assert_eq!(number(name), Some(FileNumber(12)), "{name}");
         }
         for name in [
             CURRENT,
@@ -220,7 +220,7 @@ mod edges {
             INCOMPLETE,
         ] {
             assert!(parse(name).is_some(), "{name}");
-            assert_eq!(told(name), None, "{name}");
+            assert_eq!(number(name), None, "{name}");
         }
         assert_eq!(parse(SYNCED), Some(FileKind::Synced));
         assert_eq!(parse("LOG.old"), Some(FileKind::InfoLog));

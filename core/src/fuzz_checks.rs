@@ -1,13 +1,13 @@
-//! What must hold of whatever the decoders accept, where that takes more than is public: for the fuzz targets in
-//! `tests/fuzz` alone. Built with the feature `internals` only; no part of AiDb's interface. The decoders that are public,
-//! and what the targets assert of them, are `inspect/` and `tests/fuzz/src/decoders.rs`.
+//! Checks of everything that the decoders accept, as far as they need private functions. Only for the fuzz targets in
+//! `tests/fuzz`. Built only with the feature `internals`; not part of AiDb's interface. The public decoders are in
+//! `inspect/`, and the targets' checks of them in `tests/fuzz/src/decoders.rs`.
 //!
-//! A function here takes bytes as they would lie in a file, decodes all of them, and answers how many things it found,
-//! or the decoder's own error. It asserts, so that a wrong answer stops the fuzzer like a panic does:
+//! A function here takes bytes as they would be in a file, decodes all of them, and returns how many items it found,
+//! or the decoder's own error. It asserts, so that a wrong result stops the fuzzer like a panic does:
 //!
-//! * INTERNALS-1  What can be encoded again decodes to the same.
+//! * INTERNALS-1  A decoded item that can be encoded again decodes to the same.
 //! * INTERNALS-2  A table that passes its check answers every lookup and walks the same in both directions.
-//! * INTERNALS-3  An error is `Corruption`, `Unsupported` or, where the caller is to add the place, `Internal`.
+//! * INTERNALS-3  An error is `Corruption`, `Unsupported` or, if the caller has to add the place, `Internal`.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ use crate::sstable::{Block, BlockCache, BlockCursor, Damage, Table};
 use crate::sync::Arc;
 use crate::version::{ObsoleteFiles, VersionEdit, VersionSet};
 
-/// Entries walked at most: a compressed block of a few bytes can hold millions.
+/// At most this many entries are walked, because a compressed block of a few bytes can hold millions.
 const MAX_ENTRIES: usize = 20_000;
 
 /// An entry of a block or table: internal key and value.
@@ -49,7 +49,7 @@ pub fn encoded_batch(batch: &WriteBatch) -> Vec<u8> {
     batch.encoded().to_vec()
 }
 
-/// Decodes an edit of the manifest; the number of tables it adds and removes.
+/// Decodes an edit of the manifest; returns the number of tables that it adds and removes.
 pub fn version_edit(encoded: &[u8]) -> Result<usize> {
     let edit = checked(VersionEdit::decode(encoded))?;
     let mut again = Vec::new();
@@ -58,8 +58,8 @@ pub fn version_edit(encoded: &[u8]) -> Result<usize> {
     Ok(edit.added.len() + edit.removed.len())
 }
 
-/// Recovers a directory with this CURRENT and this MANIFEST-000001, and recovers it again after one more edit; the
-/// number of tables.
+/// Recovers a directory with this CURRENT and this MANIFEST-000001, and recovers it again after one more edit.
+/// Returns the number of tables.
 pub fn manifest(current: &[u8], manifest: &[u8]) -> Result<usize> {
     let env = Arc::new(MemEnv::new());
     let dir = Path::new("/db");
@@ -70,7 +70,7 @@ pub fn manifest(current: &[u8], manifest: &[u8]) -> Result<usize> {
         VersionSet::recover(env.clone(), dir, ObsoleteFiles::new(|| ()), is_read_only)
     };
     checked(recover(true))?;
-    let mut set = recover(false).expect("what opens read-only opens");
+    let mut set = recover(false).expect("a database that opens read-only also opens");
     let log_number = Some(FileNumber(set.log_number().0.max(3)));
     let edit = VersionEdit {
         log_number,
@@ -79,7 +79,7 @@ pub fn manifest(current: &[u8], manifest: &[u8]) -> Result<usize> {
     checked(set.log_and_apply(edit, Sum::default()))?;
     let tables = set.current().all_files().count();
     drop(set);
-    let set = recover(false).expect("what was open before opens");
+    let set = recover(false).expect("a database that was open before opens again");
     assert_eq!(Some(set.log_number()), log_number, "SLOT-1");
     assert_eq!(set.current().all_files().count(), tables, "SLOT-1");
     Ok(tables)
@@ -89,7 +89,8 @@ fn damage(damage: Damage) -> Error {
     Error::internal(format!("raw byte {}: {}", damage.at, damage.what))
 }
 
-/// Walks a data block's raw bytes in both directions and looks up what it finds; the number of entries.
+/// Walks a data block's raw bytes in both directions and looks up the keys that it finds. Returns the number of
+/// entries.
 pub fn block(raw: Vec<u8>) -> Result<usize> {
     let gauge = Arc::new(MemoryGauge::default());
     let bytes = raw.len();
@@ -116,11 +117,11 @@ pub fn block(raw: Vec<u8>) -> Result<usize> {
             .get(key)
             .map(|found| found.map(|(_, range)| block.slice(range).len()));
         if let Some(flat) = &flat {
-            let found = flat.get(key).expect("a flat block is without damage");
+            let found = flat.get(key).expect("a flat block has no damage");
             let (trailer, _) = found.expect("INTERNALS-2: a key that a walk shows is found");
             assert_eq!(trailer, key.trailer, "INTERNALS-2");
         }
-        // Back and forth from wherever a seek ends.
+        // Walks back and forth from the entry that a seek finds.
         if cursor.seek(key).is_ok() && cursor.valid() {
             let _ = cursor.prev();
             if cursor.valid() {
@@ -133,12 +134,12 @@ pub fn block(raw: Vec<u8>) -> Result<usize> {
     Ok(entries.len())
 }
 
-/// Reads a whole table: its check, both directions, every lookup. The number of its entries.
+/// Reads a whole table: a check, a walk in both directions, every lookup. Returns the number of its entries.
 pub fn table(bytes: &[u8]) -> Result<usize> {
     let env = MemEnv::new();
     let path = Path::new("/000007.sst");
     file(&env, path, bytes)?;
-    // The id that the header claims, or the reader would go no further.
+    // The id in the header; with any other the reader would go no further.
     let file_id = bytes.get(12..).and_then(|rest| rest.first_chunk());
     let file_id = file_id.map_or(0, |bytes| u64::from_le_bytes(*bytes));
     let cache = BlockCache::new(8 << 10);

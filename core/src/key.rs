@@ -162,7 +162,7 @@ pub(crate) fn is_same_user_key(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.last() == b.last() && a == b
 }
 
-/// The first sixteen bytes of `user_key`: they sort as the keys do, ties aside.
+/// The first sixteen bytes of `user_key`. They sort like the keys, apart from ties.
 #[inline]
 pub(crate) fn head_of(user_key: &[u8]) -> (u64, u64) {
     (eight_bytes(user_key, 0), eight_bytes(user_key, 8))
@@ -279,7 +279,7 @@ mod edges {
             assert_eq!(trailer.0, bits);
             assert_eq!(trailer.sequence(), SequenceNumber(number));
             assert_eq!(trailer.kind(), Some(kind));
-            // A reader at the number sees it, one before does not.
+            // A reader at the number sees the entry, one before it does not.
             assert!(Trailer::visible_at(SequenceNumber(number)) >= trailer);
             assert!(Trailer::visible_at(SequenceNumber(number - 1)) < trailer);
             assert_eq!(

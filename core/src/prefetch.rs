@@ -5,25 +5,25 @@
 
 #![expect(unsafe_code, reason = "prefetch instructions")]
 
-/// Asks for the cache line at `address`, which may be any: nothing is read that the program could see.
+/// Prefetches the cache line at `address`. Any address will do: the program cannot observe the read.
 #[inline]
 pub(crate) fn prefetch(address: *const u8) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
-    // SAFETY: PREFETCHT0, which every x86-64 processor has, changes no state but that of the caches, and does not fault
-    // whatever the address is.
+    // SAFETY: PREFETCHT0, which every x86-64 processor has, changes only the state of the caches, and does not fault
+    // for any address.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         _mm_prefetch::<_MM_HINT_T0>(address.cast());
     }
     #[cfg(all(target_arch = "aarch64", not(miri)))]
-    // SAFETY: PRFM changes no state but that of the caches, and does not fault whatever the address is.
+    // SAFETY: PRFM changes only the state of the caches, and does not fault for any address.
     unsafe {
         std::arch::asm!("prfm pldl1keep, [{0}]", in(reg) address, options(nostack, preserves_flags, readonly));
     }
     let _ = address;
 }
 
-/// Asks for the cache line of byte `at`, which may lie outside.
+/// Prefetches the cache line of byte `at`, which may be out of range.
 #[inline]
 pub(crate) fn prefetch_byte(bytes: &[u8], at: usize) {
     prefetch(bytes.as_ptr().wrapping_add(at));

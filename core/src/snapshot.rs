@@ -47,7 +47,7 @@ impl Snapshot {
         self.pin.sequence
     }
 
-    /// Whether `list` is the one this snapshot is registered in.
+    /// Whether `list` is the list in which this snapshot is registered.
     pub(crate) fn belongs_to(&self, list: &Arc<SnapshotList>) -> bool {
         Arc::ptr_eq(&self.pin.list, list)
     }
@@ -64,10 +64,9 @@ pub(crate) struct SnapshotList {
     pinned: Mutex<Pinned>,
     /// Whether an awaited number was released (SNAPSHOT-4).
     is_released: AtomicBool,
-    /// Called after such a release. It runs wherever a snapshot is dropped, so it must not take a lock or
-    /// block.
+    /// Called after such a release. It runs wherever a snapshot is dropped, so it must not lock or block.
     wake: Box<dyn Fn() + Send + Sync>,
-    /// The process it belongs to (SNAPSHOT-3).
+    /// `fork_count` of the process that it belongs to (SNAPSHOT-3).
     forks: u32,
 }
 
@@ -176,7 +175,7 @@ impl SnapshotList {
         numbers
     }
 
-    /// Every pinned number, as it is.
+    /// Every pinned number, unchecked.
     pub(crate) fn pinned(&self) -> Vec<SequenceNumber> {
         self.pinned.lock().counts.keys().copied().collect()
     }
@@ -245,7 +244,7 @@ mod edges {
         assert!(!woken.load(Ordering::Relaxed) && !list.take_released());
         drop(again);
         assert!(woken.load(Ordering::Relaxed) && list.take_released() && !list.take_released());
-        // Nothing waits any more.
+        // After a release no request is left.
         drop(pin(3));
         assert!(!list.take_released());
     }
@@ -272,7 +271,7 @@ mod edges {
         assert_eq!(list.len(), 3);
         assert_eq!(held[1].sequence(), SequenceNumber(5));
         assert!(held[0].belongs_to(&list) && !held[0].belongs_to(&other));
-        // Numbers pinned at the latest one or after it count as the latest, once.
+        // Pinned numbers at or after the latest one count once, as the latest.
         for (latest, expected) in [(8, vec![3, 5, 8]), (5, vec![3, 5]), (9, vec![3, 5, 8, 9])] {
             let visible = list.visible(|| SequenceNumber(latest));
             let visible: Vec<u64> = visible.iter().map(|number| number.0).collect();

@@ -18,7 +18,7 @@ mod real {
     pub use std::sync::atomic;
     pub use std::thread::{self, yield_now};
 
-    /// A place for a counted pointer other than `Arc`, or for none.
+    /// A slot for an optional counted pointer other than `Arc`.
     pub type SwapOption<P> = arc_swap::ArcSwapAny<Option<P>>;
 }
 

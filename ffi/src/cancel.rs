@@ -10,7 +10,7 @@
 use std::ffi::c_int;
 
 /// Ends the calling thread if it has been cancelled; the C library unwinds it. No frame between here and the C
-/// program may have anything to drop.
+/// program may own anything to drop.
 #[inline]
 pub(crate) fn point() {
     #[cfg(all(any(target_os = "linux", target_os = "macos"), not(miri)))]
@@ -60,7 +60,7 @@ fn set_state(state: c_int) -> c_int {
         fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
     }
     let mut before = DISABLE;
-    // SAFETY: the call stores the former state in `before`, and changes nothing but this thread's own state. It is no
+    // SAFETY: the call stores the former state in `before`, and changes only this thread's own state. It is not a
     // cancellation point itself.
     unsafe { pthread_setcancelstate(state, &mut before) };
     before
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn cancellation_is_off_while_a_call_lasts_and_as_it_was_afterwards() {
         const ENABLE: c_int = 0;
-        assert_eq!(set_state(ENABLE), ENABLE, "as threads are born");
+        assert_eq!(set_state(ENABLE), ENABLE, "the initial state of a thread");
         {
             let _outer = HoldOff::begin();
             let inner = HoldOff::begin();

@@ -50,13 +50,13 @@ pub struct aidb_read_options {
     pub reserved: i32,
 }
 
-/// Sizes of the first versions of the structures, which will always be accepted.
+/// The sizes of the first versions of the structures. They will always be accepted.
 const FIRST_WRITE_OPTIONS: usize = 16;
 const FIRST_READ_OPTIONS: usize = 24;
 const _: () = assert!(size_of::<aidb_write_options>() >= FIRST_WRITE_OPTIONS);
 const _: () = assert!(size_of::<aidb_read_options>() >= FIRST_READ_OPTIONS);
 
-/// Refuses a reserved field that is set: what it will mean is not known here.
+/// Refuses a reserved field that is set, because its future meaning is unknown here.
 pub(crate) fn check_reserved(reserved: i32) -> Result<()> {
     if reserved != 0 {
         return Err(aidb::Error::unsupported(
@@ -66,7 +66,7 @@ pub(crate) fn check_reserved(reserved: i32) -> Result<()> {
     Ok(())
 }
 
-/// Makes a write with `options`, and puts its number where they say.
+/// Makes a write with `options`, and stores its number where they say.
 ///
 /// # Safety
 /// As for [`growing`]; `sequence_out`, if the structure has it, is NULL or a place for a number.
@@ -83,7 +83,7 @@ unsafe fn written(
         reserved: 0,
         sequence_out: std::ptr::null_mut(),
     };
-    // SAFETY: the caller's own promise; two integers and a pointer beside the size, no padding.
+    // SAFETY: the caller's own promise; two integers and a pointer besides the size, no padding.
     let given = unsafe { growing(options, defaults, FIRST_WRITE_OPTIONS, "options")? };
     check_reserved(given.reserved)?;
     // SAFETY: the caller's own promise.
@@ -117,7 +117,7 @@ impl ReadArguments {
             fill_cache: 1,
             reserved: 0,
         };
-        // SAFETY: the caller's own promise; a handle and two integers beside the size, no padding.
+        // SAFETY: the caller's own promise; a handle and two integers besides the size, no padding.
         let given = unsafe { growing(options, defaults, FIRST_READ_OPTIONS, "options")? };
         check_reserved(given.reserved)?;
         let snapshot = (!given.snapshot.is_null())
@@ -558,7 +558,7 @@ pub unsafe extern "C-unwind" fn aidb_path(
     }
 }
 
-/// The path as C passed it: the system's bytes, which are UTF-8 where `ptr::path` asks for that.
+/// The path as C passed it: the system's bytes, or UTF-8 on systems for which `ptr::path` requires that.
 fn path_bytes(path: &Path) -> &[u8] {
     path.as_os_str().as_encoded_bytes()
 }

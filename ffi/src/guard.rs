@@ -31,7 +31,7 @@ pub(crate) unsafe fn guard(
     unsafe { guard_uncancelled(error_out, body) }
 }
 
-/// [`guard`] for a body that only reads: it waits only for the opening, reading and closing of files, and those
+/// [`guard`] for a body that only reads. It waits only while it opens, reads and closes files, and those operations
 /// disable cancellation themselves.
 ///
 /// # Safety
@@ -71,7 +71,8 @@ unsafe extern "C" fn answer<F: FnOnce() -> Result<aidb_status>>(
     error_out: *mut *mut aidb_error,
     body: F,
 ) -> aidb_status {
-    // A body that panicked leaves only objects behind their own locks, which the engine has stopped by then.
+    // A panic can leave only objects half changed that have their own locks, and the engine has stopped those by
+    // then.
     let outcome = catch_unwind(AssertUnwindSafe(body))
         .unwrap_or_else(|panic| Err(Error::internal(format!("panic: {}", text_of(&*panic)))));
     let (status, error) = match outcome {
@@ -91,7 +92,7 @@ unsafe extern "C" fn answer<F: FnOnce() -> Result<aidb_status>>(
     status
 }
 
-/// [`guard`] for a body whose only good end is [`AIDB_OK`].
+/// [`guard`] for a body whose only successful status is [`AIDB_OK`].
 ///
 /// # Safety
 /// As for [`guard`].
@@ -112,7 +113,7 @@ pub(crate) fn quietly<T>(otherwise: T, body: impl FnOnce() -> Result<T>) -> T {
     }
 }
 
-/// Runs the body of a function that releases an object. The last one of a database may close its files.
+/// Runs the body of a function that releases an object. Releasing the last object of a database may close its files.
 pub(crate) fn releasing<T>(body: impl FnOnce() -> Result<T>) {
     let _uncancelled = HoldOff::begin();
     quietly((), || body().map(drop));

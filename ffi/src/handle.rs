@@ -175,11 +175,14 @@ impl<H: Handle> Deref for Live<H> {
     }
 }
 
-/// Gives `object` a handle of the kind `H`.
+/// Makes a handle of the kind `H` for `object`.
 ///
 /// Errors: `InvalidArgument` if 16 million handles exist, `OutOfMemory`.
 pub(crate) fn insert<H: Handle>(object: Object) -> Result<*mut H> {
-    debug_assert!(H::held(&object).is_some(), "an object under its own kind");
+    debug_assert!(
+        H::held(&object).is_some(),
+        "the object has the kind of the handle"
+    );
     aidb::room_ahead(OBJECT_PIECES, "a handle")?;
     let made = Made {
         object,
@@ -193,8 +196,8 @@ pub(crate) fn insert<H: Handle>(object: Object) -> Result<*mut H> {
 
 /// The object of a handle; `argument` names it in messages.
 ///
-/// Errors: `Closed` for a handle that was released; `InvalidArgument` for NULL, for a handle of another kind
-/// and for a pointer that is no handle.
+/// Errors: `Closed` for a handle that was released; `InvalidArgument` for NULL, for a handle of another kind and for
+/// a pointer that is not a handle.
 pub(crate) fn get<H: Handle>(pointer: *const H, argument: &str) -> Result<Live<H>> {
     live(pointer, argument, Table::get)
 }
@@ -279,7 +282,7 @@ mod tests {
         let old = batch();
         take(old, "it").unwrap();
         let mut new = Vec::new();
-        // Other tests share the table: make handles until the slot is in use again.
+        // Other tests share the table, so make handles until the slot is in use again.
         while new.len() < 10_000 {
             let handle = batch();
             new.push(handle);
@@ -343,7 +346,7 @@ mod tests {
                             taken.fetch_add(1, Ordering::Relaxed);
                         }
                         drop(before);
-                        // Keeps the free lists moving under the others.
+                        // Keeps the free lists changing while other threads use them.
                         take(batch(), "it").unwrap();
                     }
                 });

@@ -62,7 +62,7 @@ pub struct aidb_entry {
 // another.
 const _: () = assert!(size_of::<aidb_entry>() == 32);
 
-/// The size of the first version of the options, which will always be accepted.
+/// The size of the first version of the options. It will always be accepted.
 const FIRST_ITER_OPTIONS: usize = 80;
 const _: () = assert!(size_of::<aidb_iter_options>() >= FIRST_ITER_OPTIONS);
 
@@ -112,7 +112,7 @@ unsafe fn owned((data, len): (*const c_void, usize), name: &str) -> Result<Optio
     bytes.map(|bytes| aidb::copy_of(bytes, name)).transpose()
 }
 
-/// Makes a cursor and hands over its handle.
+/// Makes a cursor and writes its handle to `place`.
 fn create(db: *const aidb_db, options: IterOptions, place: Out<*mut aidb_iterator>) -> Result<()> {
     let cursor = handle::get(db, "db")?.cursor(options)?;
     let held = Object::Iterator(Box::new(Mutex::new(cursor)));
@@ -192,7 +192,7 @@ pub unsafe extern "C" fn aidb_iter_free(iterator: *mut aidb_iterator) {
     releasing(|| handle::take(iterator, "iterator"));
 }
 
-/// Runs `action` on the cursor, alone.
+/// Runs `action` on the cursor, with exclusive access.
 fn with_cursor<T>(
     iterator: *const aidb_iterator,
     action: impl FnOnce(&mut Cursor) -> Result<T>,
@@ -220,7 +220,7 @@ unsafe fn moved(
     }
 }
 
-/// `key`, or a copy of it if the cursor lends it: a move changes what it lends.
+/// `key`, or a copy of it if the cursor lends it, because a move changes the lent bytes.
 fn apart_from<'a>(cursor: &Cursor, key: &'a [u8]) -> Result<Cow<'a, [u8]>> {
     let (start, end) = (key.as_ptr(), key.as_ptr_range().end);
     let overlaps = |lent: &[u8]| lent.as_ptr() < end && start < lent.as_ptr_range().end;
@@ -445,8 +445,7 @@ fn copy_entries(
     buffer: &mut [MaybeUninit<u8>],
 ) -> Result<(usize, usize)> {
     cursor.status()?;
-    // An iterator that is on no entry is new, before the first or after the last: `next` does the right thing
-    // for each.
+    // An iterator on no entry is new, before the first or after the last entry; `next` is right for each.
     if !cursor.valid() && !cursor.next()? {
         return Ok((0, 0));
     }

@@ -34,7 +34,7 @@ pub(crate) unsafe fn bytes<'a>(data: *const c_void, len: usize, name: &str) -> R
     Ok(unsafe { std::slice::from_raw_parts(data.cast(), len) })
 }
 
-/// [`bytes`] where NULL means that there are none at all.
+/// [`bytes`], but NULL means that there are none at all.
 ///
 /// # Safety
 /// As for [`bytes`].
@@ -103,7 +103,7 @@ pub(crate) unsafe fn text<'a>(text: *const c_char, name: &str) -> Result<&'a str
         .map_err(|_| Error::invalid_argument(format!("{name} is not valid UTF-8")))
 }
 
-/// A zero-terminated path: bytes as the system takes them; UTF-8 where it wants that.
+/// A zero-terminated path: bytes as the system takes them, or UTF-8 on systems that require it.
 ///
 /// # Safety
 /// As for [`text`].
@@ -134,10 +134,10 @@ unsafe fn c_string<'a>(text: *const c_char, name: &str) -> Result<&'a [u8]> {
 pub(crate) struct Out<T>(NonNull<T>);
 
 impl<T> Out<T> {
-    /// Hands `value` over.
+    /// Writes `value` to the place.
     pub(crate) fn write(self, value: T) {
-        // SAFETY: not NULL, and the caller of `out` vouched for the place for the length of its own call,
-        // which this value does not leave.
+        // SAFETY: not NULL, and the caller of `out` vouched for the place for the length of its own call, which this
+        // value does not outlive.
         unsafe { self.0.write(value) }
     }
 }
@@ -152,7 +152,7 @@ pub(crate) unsafe fn out<T>(place: *mut T, name: &str) -> Result<Out<T>> {
         .ok_or_else(|| Error::invalid_argument(format!("{name} is NULL")))
 }
 
-/// [`out`] where NULL means that the result is not wanted.
+/// [`out`], but NULL means that the result is not wanted.
 ///
 /// # Safety
 /// As for [`out`].
@@ -164,15 +164,15 @@ pub(crate) unsafe fn optional_out<T>(place: *mut T) -> Option<Out<T>> {
 /// lacks come from `defaults`; fields unknown here must be zero.
 ///
 /// # Safety
-/// `options` is NULL, meaning `defaults`, or points to a `size_t` and, after it, as many bytes as it says. `T`
-/// is `repr(C)`, has no padding and takes any bits.
+/// `options` is NULL, meaning `defaults`, or points to a structure that begins with its size, a `size_t`. `T` is
+/// `repr(C)`, has no padding and takes any bits.
 pub(crate) unsafe fn growing<T: Copy>(
     options: *const T,
     defaults: T,
     smallest: usize,
     name: &str,
 ) -> Result<T> {
-    /// Larger than any version of any structure: a size beyond it was never set.
+    /// Larger than any version of any structure. A larger size means that the field was never set.
     const LARGEST: usize = 4096;
     if options.is_null() {
         return Ok(defaults);
@@ -203,7 +203,7 @@ pub(crate) unsafe fn growing<T: Copy>(
     Ok(taken)
 }
 
-/// Allocates with malloc, for `aidb_free` (PTR-3); it is freed if it is not handed over.
+/// A buffer from malloc, for `aidb_free` (PTR-3). Dropping it frees it, unless it was passed to the caller.
 pub(crate) struct Buffer {
     data: NonNull<u8>,
     len: usize,
@@ -243,7 +243,7 @@ impl Buffer {
         unsafe { std::slice::from_raw_parts_mut(self.data.as_ptr(), self.len) }
     }
 
-    /// Hands the buffer to the caller, who releases it with `aidb_free`.
+    /// Passes the buffer to the caller, who releases it with `aidb_free`.
     pub(crate) fn into_raw(self) -> *mut c_char {
         let data = self.data.as_ptr().cast();
         std::mem::forget(self);
@@ -253,7 +253,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        // SAFETY: it came from malloc or calloc and was not handed over.
+        // SAFETY: it came from malloc or calloc and was not passed to the caller.
         unsafe { libc::free(self.data.as_ptr().cast()) };
     }
 }
@@ -263,7 +263,7 @@ impl Drop for Buffer {
 /// @param buffer  from a function whose description says "release it with aidb_free"
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn aidb_free(buffer: *mut c_void) {
-    // SAFETY: the caller passes NULL or what `Buffer::into_raw` gave out, once.
+    // SAFETY: the caller passes NULL or a pointer that `Buffer::into_raw` returned, once.
     unsafe { libc::free(buffer) };
 }
 
@@ -275,7 +275,7 @@ mod tests {
     /// PTR-1, PTR-2.
     #[test]
     fn null_is_empty_and_nothing_more() {
-        // SAFETY: NULL is allowed, and no length is followed by a read.
+        // SAFETY: NULL is allowed, and the calls with other pointers read nothing.
         unsafe {
             assert_eq!(bytes(ptr::null(), 0, "key").unwrap(), b"");
             assert!(bytes(ptr::null(), 1, "key").is_err());
@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn structures_grow_without_breaking_old_callers() {
         let read = |words: &[usize]| {
-            // SAFETY: every size below is within the array it stands in, or refused before it is used.
+            // SAFETY: every size below is within its array, or refused before it is used.
             unsafe { growing(words.as_ptr().cast::<Grown>(), DEFAULTS, 16, "options") }
         };
         // SAFETY: NULL means defaults.

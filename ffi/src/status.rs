@@ -52,7 +52,7 @@ pub(crate) fn status_of(kind: ErrorKind) -> aidb_status {
     }
 }
 
-/// What an error object holds.
+/// The content of an error object.
 pub(crate) struct Report {
     pub(crate) status: aidb_status,
     pub(crate) is_retryable: bool,

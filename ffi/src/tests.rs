@@ -1,4 +1,4 @@
-//! The functions as C calls them, and as C should not.
+//! The functions as C calls them, and as C must not.
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr;
@@ -32,7 +32,7 @@ pub(crate) fn message(error: *mut aidb_error) -> String {
     }
 }
 
-/// Any value as the kind of handle it is not.
+/// Any value as a pointer of a handle's type.
 fn forged<T>(address: usize) -> *mut T {
     ptr::without_provenance_mut(address)
 }
@@ -70,7 +70,7 @@ impl Store {
     }
 
     fn put(&self, key: &[u8], value: &[u8]) -> aidb_status {
-        // SAFETY: slices are what pointer and length say.
+        // SAFETY: pointers and lengths are those of slices.
         unsafe {
             let (key_data, value_data) = (data(key), data(value));
             let null = ptr::null_mut();
@@ -121,7 +121,7 @@ impl Store {
     }
 }
 
-/// The bytes a function lends with a length.
+/// The bytes that a function lends with a length.
 fn lent(
     function: unsafe extern "C" fn(*const aidb_iterator, *mut usize) -> *const c_char,
     iterator: *const aidb_iterator,
@@ -348,14 +348,18 @@ fn a_write_tells_its_number_to_who_wants_it() {
         }
         options.sync = 1;
         assert_eq!(aidb_write(store.db, batch, &options, null), AIDB_OK);
-        assert_eq!(options.sequence_out.read(), 7, "that of its last operation");
+        assert_eq!(
+            options.sequence_out.read(),
+            7,
+            "the number of the last operation"
+        );
         assert_eq!(newest(store.db), 7);
         let long = 16 << 20;
         let keys = vec![0_u8; long + 1];
         let refused = aidb_put(store.db, data(&keys), long + 1, key, 1, &options, null);
         assert_eq!(refused, AIDB_INVALID_ARGUMENT);
         assert_eq!(options.sequence_out.read(), 7, "only with AIDB_OK");
-        // A program that was built before the structure had this field: behind its structure there is something else.
+        // A program that was built before the structure had this field has other data after its structure.
         options.struct_size = 16;
         assert_eq!(aidb_put(store.db, key, 1, key, 1, &options, null), AIDB_OK);
         assert_eq!(options.sequence_out.read(), 7);
@@ -691,7 +695,7 @@ fn no_function_trusts_a_handle() {
     let batch = aidb_batch_new();
     let local = 1u64;
     let null = ptr::null_mut();
-    // SAFETY: handles are never dereferenced, which is what this test is about.
+    // SAFETY: handles are never dereferenced; this test checks that.
     unsafe {
         for address in [
             0,
@@ -745,7 +749,7 @@ fn no_function_trusts_a_handle() {
         assert_eq!(
             aidb_batch_count(batch),
             0,
-            "the batch itself was left alone"
+            "the batch itself did not change"
         );
         let status = aidb_put(
             store.db,
@@ -775,7 +779,7 @@ fn no_function_trusts_a_handle() {
 /// The handles of a database, an iterator and a batch, for threads to share.
 struct Shared(*mut aidb_db, *mut aidb_iterator, *mut aidb_batch);
 
-// SAFETY: handles are numbers; that they may be used from any thread is what the tests below check.
+// SAFETY: handles are numbers. The tests below check that any thread may use them.
 unsafe impl Sync for Shared {}
 
 #[test]
@@ -852,7 +856,7 @@ fn two_threads_on_one_iterator_or_batch_are_told_so() {
         unsafe { aidb_iter_free(iterator) };
         done.store(true, Ordering::Relaxed);
     });
-    // The same, without depending on chance: a batch that is being walked cannot be changed.
+    // The same without depending on timing: a batch that is being iterated cannot be changed.
     unsafe extern "C" fn change(batch: *mut c_void, _: *const c_char, _: usize) {
         // SAFETY: lengths are right.
         unsafe {

@@ -9,7 +9,8 @@ use napi::bindgen_prelude::{
 };
 use napi::{Env, JsString, ValueType, check_status, sys};
 
-/// Up to here a copy into memory that JavaScript owns is cheaper than lending it ours with a finalizer.
+/// Up to this many bytes, copying into memory of JavaScript's is cheaper than lending it AiDb's memory with a
+/// finalizer.
 pub(crate) const COPY_BYTES: usize = 16 << 10;
 
 /// Bytes as JavaScript passes them: a string means its UTF-8.
@@ -21,7 +22,7 @@ pub(crate) type Bytes<'env> = Either<Text, &'env [u8]>;
 pub struct Text(Result<Vec<u8>>);
 
 impl Text {
-    /// Its UTF-8.
+    /// The string as UTF-8.
     pub(crate) fn bytes(&self) -> Result<&[u8]> {
         self.0.as_deref().map_err(Clone::clone)
     }
@@ -47,32 +48,32 @@ impl ValidateNapiValue for Text {}
 impl FromNapiValue for Text {
     #[expect(
         unsafe_code,
-        reason = "napi has no safe call that takes the place for a string"
+        reason = "napi has no safe call that writes a string to a given place"
     )]
     unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> napi::Result<Self> {
         let (none, mut length) = (std::ptr::null_mut(), 0);
-        // SAFETY: the caller's `env` and `value`; without a place only the length is told.
+        // SAFETY: the caller's `env` and `value`; without a place the call returns only the length.
         check_status!(unsafe {
             sys::napi_get_value_string_utf8(env, value, none, 0, &mut length)
         })?;
-        // It is followed by a zero byte.
+        // A zero byte follows the string.
         let room = aidb::room_for(length + 1, "a string");
         let mut bytes: Vec<u8> = match room {
             Ok(room) => room,
             Err(error) => return Ok(Text(Err(error))),
         };
         let place = bytes.as_mut_ptr().cast();
-        // SAFETY: as above; `place` has `length + 1` bytes, of which the call fills no more than it is told.
+        // SAFETY: as above; `place` has `length + 1` bytes, and the call fills at most as many as this size says.
         check_status!(unsafe {
             sys::napi_get_value_string_utf8(env, value, place, length + 1, &mut length)
         })?;
-        // SAFETY: the call has written so many bytes, and they fit.
+        // SAFETY: the call has written this many bytes, and they fit.
         unsafe { bytes.set_len(length) };
         Ok(Text(Ok(bytes)))
     }
 }
 
-/// The bytes, copied: JavaScript may change its own at any time. The job returns `OutOfMemory`, so that
+/// A copy of the bytes, because JavaScript may change its own at any time. The job returns `OutOfMemory`, so that
 /// JavaScript gets it like any other failure.
 pub(crate) fn owned(bytes: Bytes<'_>) -> Result<Vec<u8>> {
     match bytes {
@@ -81,7 +82,7 @@ pub(crate) fn owned(bytes: Bytes<'_>) -> Result<Vec<u8>> {
     }
 }
 
-/// A value as a string. One of ASCII alone is made without decoding.
+/// A value as a string. An ASCII string is made without decoding.
 pub(crate) fn string<'env>(env: &'env Env, value: &[u8]) -> napi::Result<JsString<'env>> {
     match value.is_ascii() {
         true => env.create_string_latin1(value),
@@ -91,11 +92,11 @@ pub(crate) fn string<'env>(env: &'env Env, value: &[u8]) -> napi::Result<JsStrin
 
 /// The result of a job for JavaScript.
 pub(crate) enum Outcome {
-    /// Nothing to say: `undefined`.
+    /// No result: `undefined`.
     Done,
     Flag(bool),
     Number(f64),
-    /// A `bigint`: a number of JavaScript's has 53 bits.
+    /// A `bigint`, because JavaScript's numbers have 53 bits.
     Sequence(SequenceNumber),
     Text(String),
     /// A value, or `undefined`; as a string if `text`.
@@ -103,13 +104,13 @@ pub(crate) enum Outcome {
         bytes: Option<Vec<u8>>,
         text: bool,
     },
-    /// Many values one after the other, with their lengths (-1: no value).
+    /// Many values one after the other, with their lengths (-1 for no value).
     Values {
         bytes: Vec<u8>,
         lengths: Vec<f64>,
     },
     Flags(Vec<bool>),
-    /// Entries of an iterator: their bytes, where each key and each value ends, and whether there are no more.
+    /// Entries of an iterator: their bytes, where each key and each value ends, and whether they are the last.
     Chunk {
         bytes: Vec<u8>,
         ends: Vec<u32>,
@@ -117,11 +118,11 @@ pub(crate) enum Outcome {
     },
 }
 
-/// This many entries of an iterator have the weight of one result.
+/// This many entries of an iterator weigh as much as one result.
 const ENTRIES_PER_ANSWER: usize = 5;
 
 impl Outcome {
-    /// The work for JavaScript, measured in results of one value.
+    /// The work for JavaScript, in units of a result with one value.
     pub(crate) fn weight(&self) -> u32 {
         let weight = match self {
             Outcome::Values { lengths, .. } => lengths.len(),
@@ -189,12 +190,12 @@ fn place_bytes(env: &Env, out: &mut Array<'_>, index: u32, bytes: Vec<u8>) -> na
     }
 }
 
-/// Why JavaScript did not take a value: it has no string of more than half a GiB, for example.
+/// The error if JavaScript does not take a value; for example, it has no strings of more than half a GiB.
 pub(crate) fn refusal(error: napi::Error) -> Error {
     Error::unsupported(format!("JavaScript cannot hold the result: {error}"))
 }
 
-/// An error for JavaScript to make into one: `[code, message, message of the cause, errno of the cause]`.
+/// The parts from which JavaScript makes its error: `[code, message, message of the cause, errno of the cause]`.
 pub(crate) fn failure<'env>(env: &'env Env, error: &Error) -> napi::Result<Array<'env>> {
     let mut out = env.create_array(4)?;
     out.set(0, code(error.kind()))?;
@@ -209,7 +210,7 @@ pub(crate) fn failure<'env>(env: &'env Env, error: &Error) -> napi::Result<Array
     Ok(out)
 }
 
-/// The `code` of an error of this kind: abstract-level's own where it has one.
+/// The `code` of an error of this kind: abstract-level's own if it has one.
 fn code(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::InvalidArgument => "LEVEL_INVALID_ARGUMENT",
@@ -221,12 +222,12 @@ fn code(kind: ErrorKind) -> &'static str {
         ErrorKind::Unsupported => "LEVEL_UNSUPPORTED",
         ErrorKind::NoSpace => "LEVEL_NO_SPACE",
         ErrorKind::OutOfMemory => "LEVEL_OUT_OF_MEMORY",
-        // `ErrorKind` may grow; a kind without a row here is our mistake.
+        // `ErrorKind` may grow; a kind without a row here is a bug.
         _ => "LEVEL_INTERNAL",
     }
 }
 
-/// Cuts `bytes` into `lengths`. `Internal` if they do not add up, or one is no length.
+/// Cuts `bytes` into pieces of these `lengths`. `Internal` if they do not add up, or one is not a length.
 pub(crate) fn cut<'bytes>(mut bytes: &'bytes [u8], lengths: &[f64]) -> Result<Vec<&'bytes [u8]>> {
     let no_sum = || Error::internal("the lengths of many keys do not add up");
     let mut parts = aidb::room_for(lengths.len(), "keys")?;

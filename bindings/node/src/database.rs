@@ -41,7 +41,7 @@ struct Range {
 }
 
 impl Range {
-    /// From the inclusive and the exclusive ends that abstract-level knows; an inclusive one comes first.
+    /// From abstract-level's inclusive and exclusive ends; if both are given, the inclusive one counts.
     fn new(
         gte: Option<Bytes<'_>>,
         gt: Option<Bytes<'_>>,
@@ -87,7 +87,7 @@ impl Database {
     /// The names that `name` may be a misspelling of, at most three, the nearest first.
     #[napi]
     pub fn option_names_near(name: Text) -> Vec<&'static str> {
-        // Without memory for a name there is none near it.
+        // Without memory for the name there are no suggestions.
         name.string()
             .map_or(Vec::new(), |name| Options::names_near(&name))
     }
@@ -107,7 +107,7 @@ impl Database {
         })
     }
 
-    /// Makes a new database at `into` of what can be read of the damaged one at `location`; the report is the text
+    /// Makes a new database at `into` from what can be read of the damaged one at `location`. The report is the text
     /// of a JSON object. `options` are names and values in turn.
     #[napi]
     pub fn repair(
@@ -171,8 +171,8 @@ impl Database {
         self.write_job(env, number, how, move |batch| batch.delete(&key?))
     }
 
-    /// Applies a batch: `bytes` are keys and values one after the other, `lengths` those of each operation's key
-    /// and value, with -1 for the value of a delete.
+    /// Applies a batch. `bytes` are keys and values one after the other; `lengths` are the lengths of each
+    /// operation's key and value, with -1 for the value of a delete.
     #[napi]
     pub fn batch(
         &self,
@@ -236,7 +236,7 @@ impl Database {
         reader::get_in_memory(env, Arc::clone(&self.opened))
     }
 
-    /// Reads many values; `bytes` are the keys one after the other, `lengths` theirs.
+    /// Reads many values. `bytes` are the keys one after the other, `lengths` are their lengths.
     #[napi]
     pub fn get_many(
         &self,
@@ -266,7 +266,7 @@ impl Database {
     ) -> napi::Result<()> {
         let keys = Keys::new(bytes, lengths);
         self.read_job(env, number, fill_cache, snapshot, move |db, options| {
-            // One at a time, so that at most one value is in memory.
+            // Looks keys up one at a time, so that at most one value is in memory.
             let keys = keys?;
             let mut flags = aidb::room_for(keys.lengths.len(), "answers")?;
             for key in keys.cut()? {
@@ -395,7 +395,7 @@ impl Database {
         })
     }
 
-    /// Checks everything on disk; the report is the text of a JSON object.
+    /// Checks everything on disk. The report is the text of a JSON object.
     #[napi]
     pub fn verify(&self, env: &Env, number: u32, verification: &Verification) -> napi::Result<()> {
         let opened = Arc::clone(&self.opened);
@@ -425,7 +425,7 @@ impl Database {
         })
     }
 
-    /// About how many bytes of tables `[start, end)` takes; no bound means no end.
+    /// About how many bytes of tables `[start, end)` takes. Either bound may be missing.
     #[napi]
     pub fn approximate_size(
         &self,
@@ -468,7 +468,7 @@ impl Database {
 }
 
 impl Database {
-    /// The given snapshot, or the present point (ADDON-2).
+    /// The given snapshot, or a new one of now (ADDON-2).
     fn pin(&self, snapshot: Option<&Snapshot>) -> Result<aidb::Snapshot> {
         match snapshot {
             Some(snapshot) => snapshot.share(),
@@ -521,7 +521,7 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         if self.opened.is_open() {
-            // Found by the garbage collector: closing writes to disk, so not on this thread (ADDON-1).
+            // The garbage collector drops this. Closing writes to disk, so it must not run on this thread (ADDON-1).
             let opened = Arc::clone(&self.opened);
             if pool::run_apart(move || opened.close_quietly()).is_err() {
                 self.opened.close_quietly();
@@ -530,7 +530,7 @@ impl Drop for Database {
     }
 }
 
-/// Options from names and values in turn. Messages call them by the names that they have in JavaScript.
+/// Options from names and values in turn. Messages use their names in JavaScript.
 fn parsed(list: Vec<Text>) -> Result<Options> {
     let mut options = Options::new();
     for name in Options::names() {

@@ -28,7 +28,7 @@ struct Walk {
     options: IterOptions,
     cursor: Option<Cursor>,
     chunk: Chunk,
-    /// The iteration has ended; only a seek continues it.
+    /// Whether the iteration has ended; only a seek continues it.
     at_end: bool,
     failed: Option<Error>,
 }
@@ -90,7 +90,7 @@ impl Iterator {
 
 impl Drop for Iterator {
     fn drop(&mut self) {
-        // After a close there is nothing to release; that distinguishes it from a read that holds the lock.
+        // After a close the walk is gone and the lock is free; during a read the lock is taken.
         let closed = self.walk.try_lock().is_ok_and(|walk| walk.is_none());
         if !closed {
             pool::dispose(Arc::clone(&self.walk));
@@ -117,7 +117,7 @@ impl Walk {
             none => none.insert(self.db.cursor(self.options.clone())?),
         };
         if let Some(target) = target {
-            // A target outside the range yields nothing, where the cursor would go to the range's nearer end.
+            // A target outside the range yields no entries; the cursor would go to the range's nearer end.
             self.at_end = !admits(&self.options, &target) || !cursor.seek(&target)?;
         }
         if self.at_end {

@@ -9,7 +9,7 @@ use aidb::{DB, Error, Result};
 #[derive(Default)]
 pub(crate) struct Opened {
     db: OnceLock<DB>,
-    /// Its JavaScript thread has ended: an open that finishes late closes at once.
+    /// Whether its JavaScript thread has ended. Then an open that finishes late closes the database at once.
     abandoned: AtomicBool,
 }
 

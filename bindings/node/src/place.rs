@@ -5,15 +5,15 @@ use std::ptr;
 use napi::bindgen_prelude::FromNapiValue;
 use napi::{check_status, sys};
 
-/// A `Uint8Array`, of which nobody but the thread that has it as an argument uses the part that is still free. No reference to
-/// it is ever made: a key may lie in the part that is used.
+/// A `Uint8Array`. Only the thread that has it as an argument uses its free part. This code never makes a reference
+/// to it, because a key may be in the used part.
 pub struct Place {
     data: *mut u8,
     length: usize,
 }
 
 impl Place {
-    /// Puts `value` at byte `at`; false if it does not fit there.
+    /// Copies `value` to byte `at`; false if it does not fit.
     #[expect(unsafe_code, reason = "a reference to the whole could overlap a key")]
     pub(crate) fn put(&self, at: usize, value: &[u8]) -> bool {
         let fits = self
@@ -21,8 +21,8 @@ impl Place {
             .checked_sub(at)
             .is_some_and(|room| value.len() <= room);
         if fits {
-            // SAFETY: the bytes are within the array, which lives as long as the call whose argument it is. They are free, so
-            // neither the value, which is the engine's, nor a key lies there.
+            // SAFETY: the bytes are within the array, which lives as long as the call whose argument it is. They are
+            // free, so neither the value, which is in the engine's memory, nor a key overlaps them.
             unsafe { ptr::copy_nonoverlapping(value.as_ptr(), self.data.add(at), value.len()) };
         }
         fits
@@ -34,7 +34,7 @@ impl FromNapiValue for Place {
     unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> napi::Result<Self> {
         let (mut kind, mut length, mut data) = (0, 0, ptr::null_mut());
         let (buffer, offset) = (ptr::null_mut(), ptr::null_mut());
-        // SAFETY: the caller's `env` and `value`; what is not asked for may be null.
+        // SAFETY: the caller's `env` and `value`; places for results that are not wanted may be null.
         check_status!(unsafe {
             sys::napi_get_typedarray_info(
                 env,

@@ -25,16 +25,17 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Threads for short jobs. More than processors: synced writers wait for the disk, and share one sync if many wait.
+/// Threads for short jobs. More than there are processors, because synced writers wait for the disk, and share one
+/// sync if many wait.
 const THREADS: usize = 8;
 const WRITERS: usize = 6;
 const UNSYNCED: usize = 2;
 const IDLE: Duration = Duration::from_secs(10);
 
-/// More than a turn of the event loop that is woken, resolves a promise and makes the next call: 20 µs on a machine of its own,
-/// and up to 60 on a virtual one.
+/// Longer than a turn of the event loop that wakes, resolves a promise and makes the next call. That takes 20 µs on a
+/// physical machine, and up to 60 on a virtual one.
 const LOOK: Duration = Duration::from_micros(100);
-/// A longer pause counts as this long, so that a few short ones outweigh it.
+/// A longer pause counts as this one, so that a few short ones outweigh it.
 const MAX_PAUSE: Duration = Duration::from_micros(400);
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -48,7 +49,7 @@ pub(crate) enum Lane {
     SyncedWrite,
 }
 
-/// The order in which jobs came.
+/// Jobs with their place in the order of arrival.
 type Queue = VecDeque<(u64, Job)>;
 
 struct State {
@@ -56,21 +57,21 @@ struct State {
     writes: Queue,
     synced: Queue,
     threads: usize,
-    /// Threads that wait for a job.
+    /// How many threads wait for a job.
     idle: usize,
-    /// Of these, those that were woken and have not come yet: no more than there are, maybe less.
+    /// How many of these were woken and have not taken a job yet. May be too low, never too high.
     woken: usize,
     /// Whether a thread looks for a job (POOL-5).
     is_looking: bool,
     pauses: Pauses,
-    /// Threads that run a job of each of the write lanes.
+    /// For each write lane, how many threads run a job of it.
     writing: usize,
     syncing: usize,
 }
 
-/// How long it takes until there is a job again after there was none.
+/// How long the pool has no job before the next one comes.
 struct Pauses {
-    /// Since when there is none.
+    /// Since when there is no job.
     began: Option<Instant>,
     /// The mean of the last eight or so.
     mean: Duration,
@@ -119,7 +120,7 @@ static WAKE: Condvar = Condvar::new();
 /// The number of jobs ever queued, readable without the lock.
 static ARRIVALS: AtomicU64 = AtomicU64::new(0);
 
-/// The lock, whatever happened to an earlier holder: POOL-3 leaves nothing half done under it.
+/// The lock, even if an earlier holder panicked: by POOL-3 it left nothing half done.
 fn state() -> MutexGuard<'static, State> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -133,13 +134,13 @@ impl State {
         }
     }
 
-    /// How many more writers may start, of those that do not sync and of all (POOL-1).
+    /// How many more unsynced writers, and how many more writers in all, may start (POOL-1).
     fn room_to_write(&self) -> (usize, usize) {
         let all = WRITERS - self.writing - self.syncing;
         (all.min(UNSYNCED - self.writing), all)
     }
 
-    /// The jobs that could start now, were there threads.
+    /// How many jobs could start now if there were threads.
     fn startable(&self) -> usize {
         let (unsynced, all) = self.room_to_write();
         let writes = self.writes.len().min(unsynced) + self.synced.len();
@@ -163,7 +164,7 @@ impl State {
             return None;
         }
         let (arrival, job) = self.queue(lane).pop_front()?;
-        debug_assert_eq!(arrival, first, "POOL-2: the one that came first");
+        debug_assert_eq!(arrival, first, "POOL-2: the job that came first");
         self.count(lane, 1);
         debug_assert!(
             self.writing <= UNSYNCED && self.writing + self.syncing <= WRITERS,
@@ -187,14 +188,17 @@ impl State {
         let coming = self.woken + usize::from(self.is_looking);
         let wakes = self.woken < self.idle && coming < self.startable();
         self.woken += usize::from(wakes);
-        debug_assert!(self.woken <= self.idle, "POOL-4: whoever is woken slept");
+        debug_assert!(
+            self.woken <= self.idle,
+            "POOL-4: only idle threads are woken"
+        );
         wakes
     }
 }
 
 /// Runs `job` on a pool thread, soon.
 ///
-/// Errors: the operating system's, if no thread runs and none can be started; the job is dropped then.
+/// Errors: the operating system's, if no thread runs and none can be started. Then the job is dropped.
 pub(crate) fn submit(lane: Lane, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let mut state = state();
     state.pauses.end();
@@ -208,7 +212,7 @@ pub(crate) fn submit(lane: Lane, job: impl FnOnce() + Send + 'static) -> io::Res
                 state.queue(lane).pop_back();
                 return Err(error);
             }
-            // The threads there are will come to it.
+            // One of the running threads will take the job.
             Err(_) => {}
         }
     }
@@ -220,7 +224,7 @@ pub(crate) fn submit(lane: Lane, job: impl FnOnce() + Send + 'static) -> io::Res
     Ok(())
 }
 
-/// Runs `job` on a thread of its own. Errors: the operating system's; the job is dropped then.
+/// Runs `job` on a thread of its own. Errors: the operating system's. Then the job is dropped.
 pub(crate) fn run_apart(job: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new()
         .name("aidb-node-long".into())
@@ -228,16 +232,16 @@ pub(crate) fn run_apart(job: impl FnOnce() + Send + 'static) -> io::Result<()> {
         .map(drop)
 }
 
-/// Drops `value` on a pool thread, for handles that the garbage collector found: letting go of the last use of a
-/// table may touch the disk.
+/// Drops `value` on a pool thread. For handles that the garbage collector drops: releasing the last use of a table
+/// may touch the disk.
 pub(crate) fn dispose(value: impl Send + 'static) {
-    // Without a thread to be had the job is dropped here, and the value with it.
+    // If no thread can be started, the job is dropped here, and the value with it.
     let _ = submit(Lane::Read, move || drop(value));
 }
 
-/// A pool thread's life.
+/// The loop of a pool thread.
 fn work() {
-    // On one processor the other side would wait for the look.
+    // On one processor, spinning would keep the event loop from running.
     let can_look = thread::available_parallelism().is_ok_and(|processors| processors.get() > 1);
     let mut may_look = false;
     let mut state = state();
@@ -268,7 +272,7 @@ fn work() {
             .unwrap_or_else(PoisonError::into_inner);
         state = guard;
         state.idle -= 1;
-        // A thread that woke for another reason takes one count too many: then one more thread is woken for the
+        // A thread that woke for another reason makes this one too low. Then one thread too many is woken for the
         // next job, and finds none.
         state.woken = state.woken.saturating_sub(1);
         if timeout.timed_out() && state.startable() == 0 {
@@ -278,7 +282,7 @@ fn work() {
     }
 }
 
-/// Returns when there were more than `seen` jobs, or after [`LOOK`].
+/// Spins until more than `seen` jobs have arrived, at most for [`LOOK`].
 fn look_for_more_than(seen: u64) {
     let until = Instant::now() + LOOK;
     while ARRIVALS.load(Ordering::Relaxed) == seen && Instant::now() < until {
@@ -303,10 +307,10 @@ mod tests {
         assert!(pauses.are_short(), "before anything is known");
         assert!(after(&mut pauses, 100, short));
         assert!(!after(&mut pauses, 3, Duration::from_secs(60)));
-        // A minute counts no more than the longest pause.
+        // A minute counts only as the longest pause.
         assert!(!after(&mut pauses, 1000, LOOK + Duration::from_micros(10)));
         assert!(after(&mut pauses, 40, LOOK / 2));
-        // One long pause in many is no reason to sleep in the others.
+        // One long pause among many short ones must not end the spinning.
         for _ in 0..100 {
             assert!(after(&mut pauses, 20, LOOK / 2));
             pauses.note(Duration::from_secs(1));

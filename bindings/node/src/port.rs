@@ -28,10 +28,11 @@ use crate::convert::{Outcome, failure, refusal};
 use crate::opened::Opened;
 use crate::pool::{self, Lane};
 
-/// How long the end of a worker waits for its databases to close; they go on closing after it.
+/// When a worker ends, it waits this long for its databases to close. They continue to close afterwards.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Calls JavaScript's callback, without arguments or an error in front of them, and does not keep the loop alive.
+/// Calls JavaScript's callback, without arguments and without an error as the first one. Does not keep the loop
+/// alive.
 type Bell = ThreadsafeFunction<(), (), (), Status, false, true>;
 
 /// One JavaScript thread's end of the border. JavaScript makes one when it loads the package.
@@ -43,20 +44,20 @@ pub struct Port {
 /// The part of a port that jobs hold.
 pub(crate) struct PortShared {
     answers: Mutex<VecDeque<(u32, Result<Outcome>)>>,
-    /// `None` once the JavaScript thread ends: no one receives results then.
+    /// `None` once the JavaScript thread ends, because then no results are received.
     bell: Mutex<Option<Bell>>,
-    /// Numbers given out and not fetched yet. Only the JavaScript thread changes it.
+    /// How many calls wait for their answer to be fetched. Only the JavaScript thread changes it.
     awaited: AtomicUsize,
     running: Mutex<Running>,
     finished: Condvar,
     databases: Mutex<Vec<Weak<Opened>>>,
 }
 
-/// Jobs that have not finished.
+/// The jobs that have not finished.
 #[derive(Default)]
 struct Running {
     jobs: usize,
-    /// Whether a thread waits for their end: otherwise no notification is needed, and one costs a system call.
+    /// Whether a thread waits for their end. If not, the notification, a system call, is left out.
     is_awaited: bool,
 }
 
@@ -66,8 +67,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[napi]
 impl Port {
-    /// `on_answers` is called when there is something to `take`; `ends_with_process` says whether this thread is
-    /// the main one (PORT-4).
+    /// Calls `on_answers` when there are answers to `take`. `ends_with_process`: whether this is the main thread
+    /// (PORT-4).
     #[napi(constructor)]
     pub fn new(
         env: &Env,
@@ -97,9 +98,9 @@ impl Port {
         Ok(Port { shared })
     }
 
-    /// Answers that have arrived, in their order: as many as have room beside what was `answered` before, if the weights
-    /// of all come to `most` (PORT-5); the first one always has if nothing was. An array: the sum of the weights, whether
-    /// some are left, then for each its number, whether it went well, and the value or failure.
+    /// Takes answers that have arrived, in order, until their weights and `answered`, the weight taken before, reach
+    /// `most` (PORT-5). If `answered` is 0, takes at least one. Returns an array: the sum of the weights, whether
+    /// answers are left, then for each its number, whether it succeeded, and the value or failure.
     #[napi]
     pub fn take<'env>(
         &self,
@@ -141,7 +142,7 @@ impl Port {
 }
 
 impl PortShared {
-    /// Has `job` run in `lane`, and its answer delivered under `number`.
+    /// Runs `job` in `lane`, and delivers its answer under `number`.
     pub(crate) fn submit(
         self: &Arc<Self>,
         env: &Env,
@@ -185,7 +186,7 @@ impl PortShared {
         Ok(())
     }
 
-    /// Leaves the answer to `number` for JavaScript (PORT-1, PORT-2).
+    /// Stores the answer to `number` for JavaScript (PORT-1, PORT-2).
     fn answer(&self, number: u32, answer: Result<Outcome>) {
         let mut answers = lock(&self.answers);
         answers.push_back((number, answer));
@@ -197,7 +198,7 @@ impl PortShared {
         self.note_finished();
     }
 
-    /// One job has.
+    /// Notes that one job has finished.
     fn note_finished(&self) {
         let mut running = lock(&self.running);
         running.jobs -= 1;
@@ -220,7 +221,7 @@ impl PortShared {
         Ok(())
     }
 
-    /// `count` answers have been fetched (PORT-3).
+    /// Notes that `count` answers have been fetched (PORT-3).
     #[expect(deprecated, reason = "the counterpart of `hold`")]
     fn release(&self, env: &Env, count: usize) -> napi::Result<()> {
         if count > 0
@@ -239,7 +240,7 @@ impl PortShared {
         databases.push(Arc::downgrade(database));
     }
 
-    /// Closes what is open and waits until no job runs, but not longer than [`FAREWELL`] (PORT-4).
+    /// Closes the open databases and waits until no job runs, at most for [`FAREWELL`] (PORT-4).
     fn close_databases(self: &Arc<Self>) {
         for database in lock(&self.databases).drain(..) {
             let Some(database) = database.upgrade() else {

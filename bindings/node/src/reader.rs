@@ -16,21 +16,22 @@ use crate::opened::Opened;
 use crate::place::Place;
 use crate::snapshot::Snapshot;
 
-/// The arguments by position: the key, what is asked (below), the pool (absent for strings), a snapshot or `undefined`.
+/// The positions of the arguments: the key, flags (below), the pool (absent for strings), a snapshot or `undefined`.
 const KEY: usize = 0;
 const HOW: usize = 1;
 const POOL: usize = 2;
 const SNAPSHOT: usize = 3;
 
-/// Bits of what is asked: for a string, and to fill the cache. Above them stands where the room in the pool begins.
+/// Bits of the flags: return a string, and fill the cache. The bits above them are the offset of the room in the
+/// pool.
 const TEXT: u32 = 1;
 const FILL_CACHE: u32 = 2;
 const HOW_BITS: u32 = 2;
 
-/// Keys up to here are copied to the stack, where they are strings.
+/// Strings of up to this many bytes are copied to the stack as keys.
 const SHORT_BYTES: usize = 256;
 
-/// A read on JavaScript's own thread: answers nothing, a string, a buffer, an array that says why it failed
+/// A read on JavaScript's own thread. Returns `undefined`, a string, a buffer, an array that says why it failed
 /// (`failure`), or how many bytes of the pool it has filled.
 pub type Reader<'env> = Function<'env, (), Answer>;
 
@@ -67,7 +68,7 @@ pub(crate) fn get_in_memory(env: &Env, opened: Arc<Opened>) -> napi::Result<Read
     })
 }
 
-/// A share of the snapshot that is asked for, if one is.
+/// A share of the snapshot in the arguments, if there is one.
 fn pin(call: &FunctionCallContext<'_>) -> napi::Result<Result<Option<aidb::Snapshot>>> {
     if call.length() <= SNAPSHOT {
         return Ok(Ok(None));
@@ -76,15 +77,15 @@ fn pin(call: &FunctionCallContext<'_>) -> napi::Result<Result<Option<aidb::Snaps
     Ok(snapshot.map(|snapshot| snapshot.share()).transpose())
 }
 
-/// What JavaScript gets for what was read: a string if `how` asks for one, or else bytes in the pool, if they fit in
-/// there, or in a buffer of their own.
+/// The result for JavaScript: a string if `how` asks for one; otherwise bytes in the pool if they fit, or else in a
+/// buffer of their own.
 fn answer(
     call: &FunctionCallContext<'_>,
     how: u32,
     read: Result<Option<Value>>,
 ) -> napi::Result<Answer> {
     let env: &Env = call.env;
-    let told = match read {
+    let outcome = match read {
         Ok(None) => return Ok(Answer::UNDEFINED),
         Ok(Some(value)) if how & TEXT != 0 => {
             let string = string(env, &value);
@@ -101,7 +102,7 @@ fn answer(
         }
         Err(error) => Err(error),
     };
-    match told {
+    match outcome {
         Ok(answer) => Ok(answer),
         Err(error) => Answer::of(env, failure(env, &error)?),
     }
@@ -117,11 +118,12 @@ fn buffer(env: &Env, value: Value) -> Result<Answer> {
         .map_err(refusal)
 }
 
-/// A value that JavaScript has already: `create_function_from_closure` takes none that lives no longer than the call.
+/// A value that JavaScript already has. A type of its own, because `create_function_from_closure` takes no value that
+/// lives only during the call.
 pub struct Answer(sys::napi_value);
 
 impl Answer {
-    /// What napi makes of a function that returns nothing.
+    /// napi turns this into `undefined`, as for a function without a result.
     const UNDEFINED: Answer = Answer(std::ptr::null_mut());
 
     #[expect(
@@ -129,7 +131,7 @@ impl Answer {
         reason = "napi has no safe call that makes a value of any type"
     )]
     fn of(env: &Env, value: impl ToNapiValue) -> napi::Result<Answer> {
-        // SAFETY: the environment of the call that this is the answer of.
+        // SAFETY: the environment of the call that returns this answer.
         unsafe { ToNapiValue::to_napi_value(env.raw(), value) }.map(Answer)
     }
 }
@@ -142,10 +144,7 @@ impl ToNapiValue for Answer {
 }
 
 /// A key for the length of a call: bytes, or a string's UTF-8.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it stays on the stack, which is its point"
-)]
+#[expect(clippy::large_enum_variant, reason = "it has to stay on the stack")]
 enum Key<'call> {
     Bytes(&'call [u8]),
     Short([u8; SHORT_BYTES], usize),
@@ -167,7 +166,8 @@ impl FromNapiValue for Key<'_> {
     unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> napi::Result<Self> {
         let mut short = [0_u8; SHORT_BYTES];
         let mut length = 0;
-        // SAFETY: the caller's `env` and `value`; no more is written than there is room for, a zero byte at the end included.
+        // SAFETY: the caller's `env` and `value`. The call writes at most as many bytes as there is room for, the
+        // final zero byte included.
         let status = unsafe {
             let place = short.as_mut_ptr().cast();
             sys::napi_get_value_string_utf8(env, value, place, short.len(), &mut length)
@@ -177,7 +177,7 @@ impl FromNapiValue for Key<'_> {
             return unsafe { FromNapiValue::from_napi_value(env, value) }.map(Key::Bytes);
         }
         check_status!(status)?;
-        // A character takes up to three bytes more than are left, if it was cut off.
+        // If the string was cut off, fewer bytes than one character takes are left.
         if length + 4 < short.len() {
             return Ok(Key::Short(short, length));
         }

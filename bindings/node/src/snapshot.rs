@@ -6,7 +6,7 @@ use aidb::{Error, Result, SequenceNumber};
 use napi::bindgen_prelude::BigInt;
 use napi_derive::napi;
 
-/// A pinned point; `close` or the garbage collector lets it go.
+/// A pinned point; `close` or the garbage collector releases it.
 #[napi]
 pub struct Snapshot {
     pin: Mutex<Option<aidb::Snapshot>>,
@@ -30,7 +30,7 @@ impl Snapshot {
 
 #[napi]
 impl Snapshot {
-    /// The number of the last write that it sees, also when it is closed.
+    /// The number of the last write that it sees, also after it is closed.
     #[napi]
     pub fn sequence(&self) -> BigInt {
         BigInt::from(self.sequence.0)

@@ -10,7 +10,7 @@ use napi::bindgen_prelude::{FnArgs, Function};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
 
-/// Bytes done and in all, as JavaScript's numbers.
+/// Bytes done, and bytes in all, as JavaScript's numbers.
 type Bytes = FnArgs<(f64, f64)>;
 
 /// Calls JavaScript's callback on its thread, and does not keep the loop alive.
@@ -25,7 +25,7 @@ pub struct Verification {
 
 #[napi]
 impl Verification {
-    /// `progress` is called with bytes done and bytes in all, also once more after the end.
+    /// Calls `progress` with the bytes done and the bytes in all, also once after the end.
     #[napi(constructor)]
     pub fn new(progress: Option<Function<'_, Bytes, ()>>) -> napi::Result<Verification> {
         let build = |progress: Function<'_, Bytes, ()>| {
@@ -59,7 +59,7 @@ impl Verification {
             }
             if let Some(teller) = &teller {
                 let bytes = (at.bytes_done as f64, at.bytes_total as f64);
-                // A loop that is busy hears of it later, or of the end.
+                // A busy loop gets this call later, or only the one at the end.
                 teller.call(bytes.into(), ThreadsafeFunctionCallMode::NonBlocking);
             }
             ControlFlow::Continue(())

@@ -12,7 +12,7 @@ use crate::mutex::{Mutex, lock, lock_detached};
 use crate::patience::{interruptible, unless_it_waits, waiting};
 use crate::store::Store;
 
-/// In place of a sequence number: no write yet, or a failed one.
+/// Instead of a sequence number: there was no write yet, or it failed.
 const UNWRITTEN: u64 = u64::MAX;
 const _: () = assert!(UNWRITTEN > SequenceNumber::MAX.0);
 
@@ -50,7 +50,7 @@ impl WriteBatch {
         }
     }
 
-    /// Adds to the operations. Fails at once if the database is closed, since they could never be written.
+    /// Adds to the operations. Fails at once if the database is closed, because they could never be written.
     fn add(
         &self,
         py: Python<'_>,
@@ -87,8 +87,7 @@ impl WriteBatch {
     }
 }
 
-/// Writes the batch that the lock guards, and holds the lock while it does; returns the number of the last
-/// operation.
+/// Writes the batch that the lock guards, and holds the lock during that. Returns the number of the last operation.
 fn write(
     store: &Store,
     operations: &Mutex<aidb::WriteBatch>,
@@ -106,7 +105,7 @@ impl WriteBatch {
     /// value has been added or it never will be.
     fn put(&self, py: Python<'_>, key: BytesLike<'_>, value: BytesLike<'_>) -> PyResult<()> {
         if value.as_slice().len() > LARGE_BYTES {
-            // The check of `add` for itself, and the copy in another thread.
+            // First only the check of `add`; then another thread makes the copy.
             self.add(py, |_| Ok(()))?;
             let (key, value) = (key.copy_behind(&self.prefix)?, value.shared());
             let operations = Arc::clone(&self.operations);
@@ -129,7 +128,8 @@ impl WriteBatch {
     /// Adds all operations of another batch, `source`, after those of this one. Their keys are not changed.
     fn append(&self, py: Python<'_>, source: &Bound<'_, WriteBatch>) -> PyResult<()> {
         let source = &source.get().operations;
-        // A copy first: `source` may be this batch, and two locks at once could be taken in two orders.
+        // Copies first, because `source` may be this batch, and because two locks at once could be taken in two
+        // orders.
         let copy_of = |source: &aidb::WriteBatch| {
             let mut copy = aidb::WriteBatch::new();
             copy.append(source).map(|()| copy)

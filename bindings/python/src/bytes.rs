@@ -40,8 +40,9 @@ impl<'a, 'py> FromPyObject<'a, 'py> for BytesLike<'py> {
             && buffer.len_bytes() > LARGE_BYTES
         {
             let copied = in_pieces(object.py(), buffer.len_bytes(), |copy| {
-                // SAFETY: the buffer is lent until it is dropped, so its bytes stay where they are, `len_bytes` of them in one
-                // piece. Whoever may change them is attached to the interpreter, as this thread is while it copies.
+                // SAFETY: the buffer is lent until it is dropped, so its `len_bytes` bytes stay in place, in one
+                // piece. A thread that changes them must be attached to the interpreter, as this one is while it
+                // copies.
                 copy(unsafe { slice::from_raw_parts(buffer.buf_ptr().cast(), buffer.len_bytes()) });
                 Ok(true)
             })?;
@@ -62,7 +63,7 @@ impl BytesLike<'_> {
         PyBackedBytes::from(self.0.clone())
     }
 
-    /// The key as the database knows it: with the `prefix` of a prefixed view.
+    /// The key in the database: with the `prefix` of a prefixed view.
     pub(crate) fn behind<'a>(&'a self, prefix: &[u8]) -> PyResult<Cow<'a, [u8]>> {
         Ok(match prefix {
             [] => Cow::Borrowed(self.as_slice()),
@@ -70,7 +71,7 @@ impl BytesLike<'_> {
         })
     }
 
-    /// The same as a copy, with room for a byte more.
+    /// The same as a copy, with room for one more byte.
     pub(crate) fn copy_behind(&self, prefix: &[u8]) -> PyResult<Vec<u8>> {
         let mut copy = Vec::new();
         let length = prefix.len() + self.as_slice().len();
@@ -86,8 +87,8 @@ impl BytesLike<'_> {
 
 /// Copies `bytes` into a new Python object; a failed allocation is a `MemoryError`. Runs no Python code (PYTHON-2).
 pub(crate) fn to_python<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-    // Not `PyBytes::new`, which panics without memory.
-    // SAFETY: the pointer and length are a slice's, which Python copies; it answers a new reference, or NULL with an error.
+    // Not `PyBytes::new`, which panics without memory. SAFETY: the pointer and length are a slice's, which Python
+    // copies; it returns a new reference, or NULL with an error.
     unsafe {
         let length = bytes.len() as ffi::Py_ssize_t;
         let copy = ffi::PyBytes_FromStringAndSize(bytes.as_ptr().cast(), length);
@@ -95,18 +96,18 @@ pub(crate) fn to_python<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'p
     }
 }
 
-/// Copying or writing more bytes than this takes so long that the call checks for interrupts meanwhile.
+/// Copying or writing more bytes than this takes so long that the call checks for interrupts during it.
 pub(crate) const LARGE_BYTES: usize = 4 << 20;
 
-/// Makes a Python object of `length` bytes, [`LARGE_BYTES`] at a time, checking for signals in between: so the
-/// caller may hold no lock. `source` passes all the bytes to the function that it is given, or returns false if
-/// they are gone; then no object is made.
+/// Makes a Python object of `length` bytes, [`LARGE_BYTES`] at a time, and checks for signals in between, so the
+/// caller must hold no lock. `source` passes all bytes to its argument, or returns false if they are gone; then no
+/// object is made.
 pub(crate) fn in_pieces<'py>(
     py: Python<'py>,
     length: usize,
     mut source: impl FnMut(&mut dyn FnMut(&[u8])) -> PyResult<bool>,
 ) -> PyResult<Option<Bound<'py, PyBytes>>> {
-    // SAFETY: without bytes to copy Python answers a new object whose bytes are not initialised, or NULL with an error.
+    // SAFETY: without bytes to copy, Python returns a new object with uninitialised bytes, or NULL with an error.
     let (object, begin) = unsafe {
         let object = ffi::PyBytes_FromStringAndSize(ptr::null(), length as ffi::Py_ssize_t);
         let object = Bound::from_owned_ptr_or_err(py, object)?;
@@ -121,8 +122,9 @@ pub(crate) fn in_pieces<'py>(
         let mut copy = |bytes: &[u8]| {
             let piece = &bytes[done..next];
             is_copied = true;
-            // SAFETY: `done..next` is within the `length` bytes of the object, which nobody else knows yet: it may be
-            // written to until it is answered. `piece` lies elsewhere, as that object has not been lent to anybody.
+            // SAFETY: `done..next` is within the `length` bytes of the object. No other code has the object yet, so
+            // it may be written to until it is returned. `piece` lies elsewhere, because the object's bytes have not
+            // been lent.
             unsafe { ptr::copy_nonoverlapping(piece.as_ptr(), begin.add(done), piece.len()) }
         };
         if !source(&mut copy)? || !is_copied {
@@ -133,7 +135,7 @@ pub(crate) fn in_pieces<'py>(
     Ok(Some(object))
 }
 
-/// [`to_python`] for any number of bytes; the caller holds no lock.
+/// [`to_python`] for any number of bytes. The caller must hold no lock.
 pub(crate) fn value_to_python<'py>(py: Python<'py>, value: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
     if value.len() <= LARGE_BYTES {
         return to_python(py, value);
@@ -167,9 +169,9 @@ impl ValueBuffer {
             return Err(PyBufferError::new_err("no buffer to fill"));
         }
         let bytes: &[u8] = &slf.get().0;
-        // SAFETY: Python passes a `view` to fill, which is not NULL. The pointer stays good while it is lent:
-        // PyBuffer_FillInfo stores a new reference to `slf` in the view, `slf` is frozen and an object does not
-        // move, so its `Value` and the bytes behind it neither change nor go before that reference does. The
+        // SAFETY: Python passes a `view` to fill, which is not NULL. The pointer stays valid while it is lent:
+        // PyBuffer_FillInfo stores a new reference to `slf` in the view, `slf` is frozen, and an object does not
+        // move. So its `Value` and the bytes in it neither change nor are freed before that reference is dropped. The
         // view is read-only (FillInfo refuses PyBUF_WRITABLE), so the cast to a mutable pointer is never used.
         let status = unsafe {
             ffi::PyBuffer_FillInfo(

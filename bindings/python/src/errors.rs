@@ -20,7 +20,7 @@ fn class_name(kind: ErrorKind) -> &'static str {
         ErrorKind::Unsupported => "UnsupportedError",
         ErrorKind::NoSpace => "NoSpaceError",
         ErrorKind::OutOfMemory => "OutOfMemoryError",
-        // The kinds may grow before this table does: what is not known here is a bug of this package.
+        // The kinds may grow before this table does. A kind that is unknown here is a bug in this package.
         _ => "InternalError",
     }
 }
@@ -59,7 +59,7 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     }
 }
 
-/// A move or read on a raw iterator that is on no entry.
+/// The error of a move or read on a raw iterator that is on no entry.
 pub(crate) fn iterator_invalid(py: Python<'_>) -> PyErr {
     raise(py, "IteratorInvalidError", ("the iterator is on no entry",))
 }
@@ -82,7 +82,7 @@ pub(crate) fn caught<T>(call: impl FnOnce() -> aidb::Result<T>) -> aidb::Result<
 }
 
 /// Drops `value`, whose drop may wait for the disk, detached from the interpreter (PYTHON-3). If there is no
-/// interpreter to detach from, it is dropped all the same.
+/// interpreter to detach from, drops it all the same.
 pub(crate) fn drop_detached<T: Send>(value: T) {
     let dropping = || {
         // A panic in a destructor must not cross Python's deallocation.

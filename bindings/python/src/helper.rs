@@ -14,21 +14,21 @@ use aidb::env::fork_count;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// How long a thread without a call stays.
+/// How long a thread waits for a call before it ends.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// The thread that waits for a call.
 struct Idle {
     jobs: SyncSender<Job>,
     thread: thread::ThreadId,
-    /// In a child made since, there is no such thread.
+    /// `fork_count` of the process that has the thread; a child forked since has no such thread.
     forks: u32,
 }
 
-/// Never waited for: another thread's hold on it may be a fork's to keep.
+/// No thread waits for this lock: after a fork it may stay taken for ever.
 static IDLE_HELPER: Mutex<Option<Idle>> = Mutex::new(None);
 
-/// Runs `job` in another thread, soon. Errors: the operating system's, where none can be started.
+/// Runs `job` in another thread, soon. Errors: the operating system's, if no thread can be started.
 pub(crate) fn run(job: Job) -> io::Result<()> {
     let idle = IDLE_HELPER.try_lock().ok().and_then(|mut idle| idle.take());
     let job = match idle.filter(|idle| idle.forks == fork_count()) {
@@ -46,7 +46,7 @@ pub(crate) fn run(job: Job) -> io::Result<()> {
 
 /// The loop of a helper: `first`, and then further calls while no other helper is idle.
 fn help(first: Job) {
-    // Room for the one call that whoever takes the sender sends.
+    // Room for one call: the thread that takes the sender sends one.
     let (sender, jobs) = sync_channel(1);
     let mut job = first;
     loop {
@@ -75,7 +75,7 @@ fn offer(jobs: &SyncSender<Job>) -> bool {
     is_needed
 }
 
-/// The next call; none if there was none for long.
+/// The next call; `None` if there was none for a long time.
 fn next(jobs: &Receiver<Job>) -> Option<Job> {
     loop {
         match jobs.recv_timeout(IDLE) {
@@ -90,6 +90,6 @@ fn next(jobs: &Receiver<Job>) -> Option<Job> {
         if idle.take_if(|idle| idle.thread == me).is_some() {
             return None;
         }
-        // Somebody has the sender, and sends.
+        // Another thread has the sender, and will send.
     }
 }

@@ -75,20 +75,20 @@ impl Iterator {
                 let value = self.shown.values.then_some(value);
                 let key = key.map(|key| to_python(py, key)).transpose();
                 let value = value.map(|value| to_python(py, value)).transpose();
-                // Building a tuple may run the garbage collector, so the lock goes first (PYTHON-2).
+                // Building a tuple may run the garbage collector, so the lock is released first (PYTHON-2).
                 drop(walk);
                 return self.entry(py, key?, value?).map(Some);
             }
             drop(walk);
             let found = self.fetch(py, step)?;
-            // Another thread may take what was found; then the loop fetches again.
+            // Another thread may take the fetched entries; then the loop fetches again.
             if !found {
                 return Ok(None);
             }
         }
     }
 
-    /// Moves past an entry whose value is large. `None` if another thread has passed it meanwhile.
+    /// Moves past an entry whose value is large. `None` if another thread has passed it in between.
     #[cold]
     fn pass_large<'py>(&self, py: Python<'py>, step: Step) -> PyResult<Option<Bound<'py, PyAny>>> {
         let walk = lock(py, &self.walk)?;
@@ -111,7 +111,7 @@ impl Iterator {
         let value = in_pieces(py, length, |copy| {
             there(&mut |walk| walk.fetched(step).map(|entry| copy(entry.1)))
         })?;
-        // Passed only now: an interrupt loses nothing.
+        // Passed only now, so that an interrupt loses nothing.
         let is_passed = value.is_some() && there(&mut |walk| walk.pass(step).map(|_| ()))?;
         match is_passed {
             true => self.entry(py, key, value).map(Some),
@@ -127,7 +127,7 @@ impl Iterator {
         };
         let brief = || match self.walk.try_lock()? {
             Some(mut walk) => fetch(&mut walk, &Effort::Brief),
-            // Its holder may take long.
+            // The lock's holder may take long.
             None => Err(Error::given_up()),
         };
         brief_or(py, brief, || {

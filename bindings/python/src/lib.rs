@@ -11,12 +11,12 @@
 //!             and a drop that must wait does so detached.
 //! * PYTHON-4  No background thread of core calls into Python.
 //!
-//! A file uses those below it only, and a test holds it to that. From the top: the classes `db.rs`; `writer.rs` (what can be
-//! written too, and a prefixed view); `batch.rs`, `snapshot.rs`; `reader.rs` (what a database, a snapshot and a prefixed view
-//! share) over `view.rs`; `iterator.rs` over `walk.rs`, and `raw_iterator.rs`; `store.rs`, which keeps a database open. Under
-//! them the conversions `report.rs`, `options.rs`, `bytes.rs`, `errors.rs`; `mutex.rs` is the lock of handles, `patience.rs` the
-//! wait that an interrupt or a cancellation ends, with `helper.rs`, the thread that works meanwhile, and `pace.rs`, which
-//! tells when that is not worth it.
+//! A file uses those below it only, and a test holds it to that. From the top: the classes `db.rs`; `writer.rs` (what
+//! can be written too, and a prefixed view); `batch.rs`, `snapshot.rs`; `reader.rs` (what a database, a snapshot and
+//! a prefixed view share) over `view.rs`; `iterator.rs` over `walk.rs`, and `raw_iterator.rs`; `store.rs`, which
+//! keeps a database open. Under them the conversions `report.rs`, `options.rs`, `bytes.rs`, `errors.rs`; `mutex.rs`
+//! is the lock of handles, `patience.rs` the wait that an interrupt or a cancellation ends, with `helper.rs`, the
+//! thread that does the work, and `pace.rs`, which tells when that is not worth it.
 
 mod batch;
 mod bytes;

@@ -16,7 +16,7 @@ use crate::patience::{detached, interruptible};
 /// A value that one thread at a time may use.
 pub(crate) struct Mutex<T> {
     inner: sync::Mutex<T>,
-    /// The process that made it.
+    /// `fork_count` of the process that made it.
     forks: u32,
 }
 
@@ -28,12 +28,12 @@ impl<T> Mutex<T> {
         }
     }
 
-    /// Whether a thread that is there holds it.
+    /// Whether a thread of this process holds it.
     fn is_busy(&self) -> bool {
         matches!(self.try_lock(), Ok(None))
     }
 
-    /// The lock if it is free; `None` if it must be waited for. Errors: `Closed` if that would be for ever.
+    /// The lock if it is free; `None` if the caller must wait for it. Errors: `Closed` if it would wait for ever.
     #[inline]
     pub(crate) fn try_lock(&self) -> Result<Option<MutexGuard<'_, T>>> {
         match self.inner.try_lock() {
@@ -48,8 +48,8 @@ impl<T> Mutex<T> {
     }
 }
 
-/// Locks while attached. A thread that must wait does so detached (PYTHON-2) and until an interrupt, because a
-/// long read may hold the lock. The guard must be dropped before any Python code can run.
+/// Locks while attached. If the thread must wait, it waits detached (PYTHON-2) and at most until an interrupt,
+/// because a long read may hold the lock. The guard must be dropped before any Python code can run.
 #[inline]
 pub(crate) fn lock<'a, T: Send + 'static>(
     py: Python<'_>,
@@ -91,7 +91,8 @@ pub(crate) fn take<T>(mutex: &Mutex<Option<T>>) -> Option<T> {
     }
 }
 
-/// Empties the mutex of a handle that is closed. An interrupt ends the wait for a call that uses it; it is emptied all the same.
+/// Empties the mutex of a handle that is closed. An interrupt ends the wait for a call that uses it; the mutex is
+/// emptied all the same.
 pub(crate) fn close<T: Send + 'static>(
     py: Python<'_>,
     mutex: &Arc<Mutex<Option<T>>>,
@@ -107,7 +108,7 @@ pub(crate) fn close<T: Send + 'static>(
     detached(py, || empty(mutex))
 }
 
-/// Empties the mutex of a handle that is dropped. What a call still uses goes with that call.
+/// Empties the mutex of a handle that is dropped. If a call still uses the content, it is dropped with that call.
 pub(crate) fn discard<T: Send>(mutex: &Mutex<Option<T>>) {
     if !mutex.is_busy() {
         drop_detached(take(mutex));

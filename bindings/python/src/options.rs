@@ -10,14 +10,14 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyString, PyTuple};
 
 use crate::errors::to_python;
 
-/// plyvel's names for options of ours.
+/// plyvel's names for AiDb's options.
 const ALIASES: [(&str, &str); 3] = [
     ("lru_cache_size", "block_cache_size"),
     ("bloom_filter_bits", "bloom_bits_per_key"),
     ("max_file_size", "target_file_size"),
 ];
 
-/// plyvel's switch that has no meaning here: every byte from disk is checked, always.
+/// plyvel's switch that has no effect here, because every byte from disk is always checked.
 const IGNORED: &str = "paranoid_checks";
 
 /// A path argument as text for people and as the path for the operating system.
@@ -35,8 +35,8 @@ pub(crate) fn names(py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
     PyTuple::new(py, Options::names().collect::<Vec<_>>())
 }
 
-/// Options from keyword arguments: our names or plyvel's; `None` leaves the default, except that
-/// `compression=None` is no compression, as in plyvel.
+/// Options from keyword arguments, with AiDb's names or plyvel's. `None` leaves the default, except that
+/// `compression=None` means no compression, as in plyvel.
 pub(crate) fn from_keywords(keywords: Option<&Bound<'_, PyDict>>) -> PyResult<Options> {
     let mut options = Options::new();
     let Some(keywords) = keywords else {
@@ -57,7 +57,7 @@ pub(crate) fn from_keywords(keywords: Option<&Bound<'_, PyDict>>) -> PyResult<Op
             ))));
         }
         if value.is_none() {
-            // A misspelt name is an error also without a value.
+            // A misspelt name is an error even without a value.
             if let Accepts::Compression = Options::accepts(name).map_err(fail)? {
                 options.set(name, "none").map_err(fail)?;
             }
@@ -75,7 +75,7 @@ pub(crate) fn from_keywords(keywords: Option<&Bound<'_, PyDict>>) -> PyResult<Op
     Ok(options)
 }
 
-/// Text may be `none` or `stderr`; what is a path by its type is nothing else.
+/// Text may be `none` or `stderr`; an object of a path type is always a path.
 fn with_info_log(mut options: Options, value: &Bound<'_, PyAny>) -> PyResult<Options> {
     let py = value.py();
     if value.is_instance_of::<PyBytes>() || value.hasattr(intern!(py, "__fspath__"))? {

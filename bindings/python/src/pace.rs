@@ -6,16 +6,17 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// A write that took longer was not quick.
+/// A write that took longer than this was not quick.
 const QUICK: Duration = Duration::from_millis(20);
-/// How long after one quick write another is expected to be quick: after a longer pause there may be much
-/// unsynced data.
+/// This long after a quick write another one is expected to be quick. After a longer pause there may be much unsynced
+/// data.
 const TRUSTED: Duration = Duration::from_secs(1);
 
-/// How the synced writes of a database go.
+/// How quick the synced writes of a database are.
 #[derive(Default)]
 pub(crate) struct Pace {
-    /// Until when they are taken for quick. Never waited for: another thread's hold on it may be a fork's to keep.
+    /// Until when they are expected to be quick. No thread waits for this lock: after a fork it may stay taken for
+    /// ever.
     trusted_until: Mutex<Option<Instant>>,
 }
 
@@ -28,7 +29,7 @@ impl Pace {
         }
     }
 
-    /// Makes a write, and remembers how long it took if it is synced.
+    /// Makes a write; if it is synced, notes whether it was quick.
     pub(crate) fn of<T>(&self, sync: bool, write: impl FnOnce() -> T) -> T {
         if !sync {
             return write();

@@ -29,10 +29,10 @@ use pyo3::prelude::*;
 use crate::errors::{caught, to_python};
 use crate::helper;
 
-/// How often a waiting caller checks for signals, and an abandoned call notices that it is abandoned.
+/// This often a waiting caller checks for signals, and an abandoned call checks whether it is abandoned.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Whether a call is abandoned: no thread waits for it any more.
+/// Whether a call is abandoned, so that no thread waits for it any more.
 #[derive(Clone, Default)]
 pub(crate) struct Abandoned(Arc<AtomicBool>);
 
@@ -41,7 +41,8 @@ impl Abandoned {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Fails if so. Asked with the lock of a handle held, it keeps a late call from coming after those made since.
+    /// Fails if the call is abandoned. Checked with the lock of a handle held, it keeps a late call from taking
+    /// effect after newer ones.
     pub(crate) fn check(&self) -> aidb::Result<()> {
         match self.get() {
             true => Err(Error::given_up()),
@@ -81,8 +82,8 @@ impl Cancellation {
         }
     }
 
-    /// Calls `call` without arguments and returns what it returns. What it waits for in AiDb raises `InterruptedError`
-    /// soon after `cancel`.
+    /// Calls `call` without arguments and returns its result. Soon after `cancel`, a call that it waits for in AiDb
+    /// raises `InterruptedError`.
     fn run<'py>(&self, call: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         struct Restore(Option<Arc<AtomicBool>>);
         impl Drop for Restore {
@@ -95,13 +96,14 @@ impl Cancellation {
         call.call0()
     }
 
-    /// Ends what `run` waits for, from any thread.
+    /// Ends the call that `run` waits for. Any thread may call this.
     fn cancel(&self) {
         self.is_cancelled.store(true, Ordering::Relaxed);
     }
 }
 
-/// Raises what a handler of a signal raises, or that this thread's calls are cancelled.
+/// Raises the exception that a handler of a signal raises, or `InterruptedError` if this thread's calls are
+/// cancelled.
 pub(crate) fn look(py: Python<'_>) -> PyResult<()> {
     py.check_signals()?;
     let is_cancelled = CANCELLATION.with_borrow(|cancellation| {
@@ -114,9 +116,11 @@ pub(crate) fn look(py: Python<'_>) -> PyResult<()> {
     }
 }
 
-/// Calls core with the interpreter released (PYTHON-1). A panic there, which would be our bug, becomes an `InternalError`.
+/// Calls core with the interpreter released (PYTHON-1). A panic there, which would be a bug in AiDb, becomes an
+/// `InternalError`.
 ///
-/// Handlers of signals run first: a loop that is not written in Python, such as that of `map`, never gets to them.
+/// Runs handlers of signals first, because a loop that is not written in Python, such as that of `map`, never runs
+/// them.
 pub(crate) fn detached<T: Send>(
     py: Python<'_>,
     call: impl FnOnce() -> aidb::Result<T> + Send,
@@ -126,7 +130,7 @@ pub(crate) fn detached<T: Send>(
     outcome.map_err(|error| to_python(py, &error))
 }
 
-/// Runs `call` detached; raises what [`look`] raises, within [`LOOK`].
+/// Runs `call` detached; raises an exception from [`look`] within [`LOOK`].
 pub(crate) fn interruptible<T: Send + 'static>(
     py: Python<'_>,
     call: impl Fn(&Abandoned) -> aidb::Result<T> + Send + Sync + 'static,
@@ -139,22 +143,21 @@ pub(crate) fn interruptible<T: Send + 'static>(
         let (call, abandoned) = (Arc::clone(&call), abandoned.clone());
         Box::new(move || {
             let outcome = caught(|| call(&abandoned));
-            // The last reference to a database may be dropped with it, before the result shows that the call
-            // has ended.
+            // Dropped before the result is sent, because the last reference to a database may go with it.
             drop(call);
             // The caller may not be waiting any more.
             let _ = answer.send(outcome);
         })
     });
     if started.is_err() {
-        // Without a thread the call works the same, except for the interrupt.
+        // Without a thread the call works the same, but cannot be interrupted.
         return detached(py, || call(&abandoned));
     }
     drop(call);
     let forks = fork_count();
     loop {
         if fork_count() != forks {
-            // The handler of a signal has forked, and in the child there is no such thread.
+            // The handler of a signal has forked, and this is the child, which has no such thread.
             return Err(to_python(py, &Error::closed("the database")));
         }
         let waiting = &mut answered;
@@ -174,8 +177,8 @@ pub(crate) fn interruptible<T: Send + 'static>(
     }
 }
 
-/// Runs a call that mostly is brief, and that then this thread makes as [`detached`] does; where it gives up, `lengthy` is
-/// to answer.
+/// Runs a call that is mostly brief on this thread, like [`detached`]. If it gives up, returns the result of
+/// `lengthy`.
 #[inline]
 pub(crate) fn brief_or<T: Send>(
     py: Python<'_>,
@@ -185,7 +188,7 @@ pub(crate) fn brief_or<T: Send>(
     with_effort(py, &Effort::Brief, brief, lengthy)
 }
 
-/// Runs a write as [`detached`] does, unless it has to wait for others: then `waiting` is to make it.
+/// Runs a write like [`detached`], unless it has to wait for others; then `waiting` makes it.
 #[inline]
 pub(crate) fn unless_it_waits<T: Send>(
     py: Python<'_>,
@@ -211,7 +214,7 @@ fn with_effort<T: Send>(
     }
 }
 
-/// Runs a read that gave up where it was brief. After an interrupt it gives up for good.
+/// Runs a read that gave up as a brief call. After an interrupt it gives up for good.
 #[cold]
 pub(crate) fn lengthy<T: Send + 'static>(
     py: Python<'_>,
@@ -229,7 +232,7 @@ pub(crate) fn waiting<T: Send + 'static>(
     interruptible(py, move |abandoned| within(&abandoned.patience(), &write))
 }
 
-/// Makes a call that waits for a lock as long as `options` say, unless it is abandoned.
+/// Makes a call that waits for a lock as long as `options` allow, unless it is abandoned.
 pub(crate) fn locking<T>(
     options: &Options,
     abandoned: &Abandoned,

@@ -81,8 +81,8 @@ impl Stand {
         self.go(to, effort)
     }
 
-    /// Makes a move within `effort`; false if the move needs an entry and there is none. If it gives up, the
-    /// step is still to be made.
+    /// Makes a move within `effort`; false if the move needs an entry and there is none. If it gives up, the next
+    /// move makes the step first.
     fn go(&mut self, to: &Move<'_>, effort: &Effort) -> aidb::Result<bool> {
         self.moves += 1;
         let is_at_hand = match to {
@@ -105,7 +105,7 @@ impl Stand {
         }
         let Stand { cursor, from, .. } = self;
         let moved = within(effort, || {
-            // It sees one point in time, so the key is still there.
+            // The cursor sees one point in time, so the key is still there.
             if resumes && !cursor.seek(from)? {
                 return Ok(false);
             }
@@ -154,7 +154,7 @@ impl RawIterator {
                     let stand = stand.as_mut().ok_or_else(closed)?;
                     stand.go_unless_lost(&to, &Effort::Brief, &self.is_lost)
                 }
-                // Its holder may take long.
+                // The lock's holder may take long.
                 None => Err(Error::given_up()),
             }
         };
@@ -168,7 +168,7 @@ impl RawIterator {
                 let stand = stand.as_mut().ok_or_else(closed)?;
                 stand.go_unless_lost(&to, &abandoned.effort(), &is_lost)
             });
-            // It is unknown how far an abandoned move came.
+            // It is unknown how far the abandoned move came.
             if moved.is_err() {
                 self.is_lost.store(true, Ordering::Relaxed);
             }
@@ -193,7 +193,7 @@ impl RawIterator {
             let stands = !self.is_lost() && stand.cursor.valid();
             stands.then(|| read(stand)).transpose()
         });
-        // Making an error may run Python code, so the lock goes first (PYTHON-2).
+        // Making an error may run Python code, so the lock is released first (PYTHON-2).
         drop(stand);
         let outcome = outcome.ok_or_else(|| error_to_python(py, &closed()))?;
         outcome?.ok_or_else(|| iterator_invalid(py))
@@ -217,7 +217,7 @@ impl RawIterator {
                     Ok(is_there)
                 })
             })?;
-            // Another thread, or the handler of a signal, may move it meanwhile.
+            // Another thread, or the handler of a signal, may have moved it.
             if let Some(value) = value {
                 return Ok((key, value));
             }

@@ -16,9 +16,9 @@ use crate::raw_iterator::RawIterator;
 use crate::store::Store;
 use crate::view::{View, copy_of};
 
-/// At most how many keys `get_many` looks up before it checks for signals.
+/// `get_many` looks up at most this many keys before it checks for signals.
 const MANY: usize = 128;
-/// After this many bytes of values it checks too, because a value may be of any size.
+/// It also checks after this many bytes of values, because values may have any size.
 const MANY_BYTES: usize = 4 << 20;
 
 /// The read methods: the base class of `DB`, `PrefixedDB` and `Snapshot`. It cannot be created directly.
@@ -109,13 +109,14 @@ impl Reader {
             db.get_first_of(keys, &options, MANY_BYTES)
         };
         let list = PyList::empty(py);
-        // In pieces, between which an interrupt is noticed. Also none: a closed database answers so.
+        // In pieces, with a check for interrupts in between. Also without keys, so that a closed database raises its
+        // error.
         let mut rest = &keys[..];
         loop {
             let piece = &rest[..rest.len().min(MANY)];
             let brief = || {
                 if rest.len() > 1 && snapshot.get().is_none() {
-                    // There may be more than one piece, and all are read as of one point.
+                    // There may be several pieces, and all are read as of one point.
                     let point = db.snapshot()?;
                     snapshot.get_or_init(|| point);
                 }

@@ -12,8 +12,8 @@ use crate::options::{self, path_of};
 use crate::patience::{detached, interruptible, locking, look};
 use crate::store::Store;
 
-/// Verifies `db`, calling `progress(bytes_done, bytes_total)` now and then; whatever it raises comes out here, as does
-/// an interrupt from the keyboard or a cancellation.
+/// Verifies `db`, and calls `progress(bytes_done, bytes_total)` from time to time. Passes on an exception that it
+/// raises, an interrupt from the keyboard, and a cancellation.
 pub(crate) fn verify<'py>(
     py: Python<'py>,
     db: &Store,

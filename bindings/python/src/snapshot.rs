@@ -17,7 +17,7 @@ use crate::view::View;
 /// made from it still see the same entries.
 #[pyclass(frozen, extends = Reader, weakref, module = "aidb")]
 pub(crate) struct Snapshot {
-    /// Shared with the reader below, which uses it.
+    /// Shared with the reader of this snapshot, which reads at it.
     pinned: Arc<Mutex<Option<aidb::Snapshot>>>,
     sequence: SequenceNumber,
 }

@@ -11,7 +11,7 @@ use crate::errors::drop_detached;
 use crate::mutex::{Mutex, lock_detached, take};
 use crate::pace::Pace;
 
-/// A core database that every handle of it holds (PYTHON-3): it is closed when the last one goes.
+/// A core database, which each of its handles holds (PYTHON-3). It is closed when the last handle is dropped.
 pub(crate) struct Store {
     /// Empty only while it is dropped.
     db: Option<aidb::DB>,
@@ -19,11 +19,11 @@ pub(crate) struct Store {
     pub(crate) pace: Pace,
 }
 
-/// The cursors of iterators, which are no longer read once the database is closed.
+/// The cursors of iterators, which closing the database releases.
 #[derive(Default)]
 struct Walks {
     all: Vec<Weak<dyn Walking>>,
-    /// At this many, entries of dropped iterators are removed.
+    /// With this many entries, those of dropped iterators are removed.
     look_at: usize,
 }
 
@@ -32,7 +32,7 @@ trait Walking: Send + Sync {
 }
 
 impl<T: Send> Walking for Mutex<Option<T>> {
-    /// Waits for a call that uses it.
+    /// Releases the cursor; waits for a call that uses it.
     fn let_go(&self) {
         drop(take(self));
     }
@@ -51,7 +51,7 @@ impl Store {
     pub(crate) fn hold<T: Send + 'static>(&self, walk: T) -> Arc<Mutex<Option<T>>> {
         let walk = Arc::new(Mutex::new(Some(walk)));
         let held: Arc<dyn Walking> = walk.clone();
-        // In a child whose parent was at it, the database is closed anyhow.
+        // This fails only in a child whose parent was using it; there the database is closed anyway.
         if let Ok(mut walks) = lock_detached(&self.walks) {
             if walks.all.len() >= walks.look_at {
                 walks.all.retain(|walk| walk.strong_count() > 0);

@@ -15,11 +15,12 @@ use crate::patience::{brief_or, detached, lengthy};
 use crate::store::Store;
 use crate::walk::Walk;
 
-/// What a reader reads: a database, the keys under a prefix (which may be empty), now or as of a snapshot.
+/// What a reader reads: a database, or its keys under a prefix, now or as of a snapshot. An empty prefix means all
+/// keys.
 pub(crate) struct View {
     pub(crate) store: Arc<Store>,
     pub(crate) prefix: Vec<u8>,
-    /// The snapshot read at, which `Snapshot.close` takes away; none reads as of now.
+    /// The snapshot to read at, which `Snapshot.close` removes; `None` to read as of now.
     pub(crate) pinned: Option<Arc<Mutex<Option<aidb::Snapshot>>>>,
 }
 

@@ -11,10 +11,11 @@ use std::mem;
 use crate::bytes::LARGE_BYTES;
 use aidb::{Chunk, Cursor, DB, Effort, Error, IterOptions, Result, is_spent, within};
 
-/// Entries of the first fetch after a start or seek; each further one takes twice as many, up to the most.
+/// How many entries the first fetch after a start or seek takes. Each further one takes twice as many, up to a
+/// maximum.
 const FIRST_ENTRIES: usize = 16;
 const MAX_ENTRIES: usize = 1024;
-/// Bytes after which a fetch ends; one entry may be longer.
+/// A fetch ends after this many bytes; one entry may be longer.
 const MAX_BYTES: usize = 128 << 10;
 
 /// A direction: the way the cursor walks, or against it.
@@ -40,7 +41,7 @@ enum Window {
     Back(Entries),
 }
 
-/// Entries collected against the walking order, which core's `Chunk` is not filled in.
+/// Entries collected against the walking order, in which core's `Chunk` cannot be filled.
 #[derive(Default)]
 struct Entries {
     bytes: Vec<u8>,
@@ -98,7 +99,7 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    /// Stands before the first entry in walking order; fetches nothing yet.
+    /// A walk that is before the first entry in walking order. Fetches nothing yet.
     pub(crate) fn new(db: &DB, options: IterOptions) -> Result<Walk> {
         let reverse = options.reverse;
         Ok(Walk {
@@ -144,7 +145,7 @@ impl Walk {
         fetched.is_some_and(|(_, value)| value.len() > LARGE_BYTES)
     }
 
-    /// Passes one entry that has been fetched, if the window has one that way. Touches no disk.
+    /// Passes one fetched entry, if the window has one in this direction. Reads no file.
     pub(crate) fn pass(&mut self, step: Step) -> Option<(&[u8], &[u8])> {
         let index = self.ahead(step)?;
         self.at = match step == self.window.filled() {
@@ -155,20 +156,20 @@ impl Walk {
         Some(self.window.entry(index))
     }
 
-    /// Another number whenever another entry may be the next one.
+    /// A number that changes whenever another entry may be the next one.
     pub(crate) fn moves(&self) -> u64 {
         self.moves
     }
 
-    /// Fetches entries in the direction of `step` within `effort`, unless the window still has one; false at the end. Where it
-    /// gives up the walk is where it was, and so it is if nobody waits for what was fetched.
+    /// Fetches entries in the direction of `step` within `effort`, unless the window still has one; false at the end.
+    /// If it gives up, or no caller waits for the entries any more, the walk stays where it was.
     pub(crate) fn fetch(&mut self, step: Step, effort: &Effort) -> Result<bool> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
         let outcome = within(effort, || self.try_fetch(step));
-        // A chunk that gave up has copied nothing, and the cursor stands where it stood. Where anything else gave up it has moved
-        // on or stands nowhere, also after a chunk that was full by then.
+        // A chunk that gave up has copied nothing, and the cursor is where it was. After any other call that gave up,
+        // the cursor has moved or is on no entry, even if the chunk was already full.
         let stays = match &outcome {
             Ok(_) => true,
             Err(error) if error.is_given_up() => step == Step::Ahead && self.cursor.valid(),
@@ -262,7 +263,7 @@ impl Walk {
         Ok(true)
     }
 
-    /// Puts the cursor on the first entry of the direction `step` from `place`; false if there is none.
+    /// Moves the cursor from `place` to the first entry in the direction `step`; false if there is none.
     fn start(&mut self, step: Step) -> Result<bool> {
         let target = match (&self.place, step) {
             (Place::Begin, Step::Ahead) => return self.cursor.first(),
@@ -274,7 +275,7 @@ impl Walk {
             Step::Ahead => self.cursor.seek(target)?,
             Step::Back => self.cursor.seek_for_prev(target)?,
         };
-        // Going down from below the target, the target itself is not on the way.
+        // A walk down from below the target does not pass the target itself.
         let descending = (step == Step::Back) != self.reverse;
         if found && descending && self.cursor.key() == target {
             return advance(&mut self.cursor, step);
@@ -282,7 +283,7 @@ impl Walk {
         Ok(found)
     }
 
-    /// Collects this entry and those before it in walking order, and moves before the last one collected: the
+    /// Collects this entry and those before it in walking order, and moves before the last collected one. The
     /// counterpart of `Cursor::read_chunk`.
     fn collect_back(&mut self) -> Result<Entries> {
         let mut entries = Entries::default();

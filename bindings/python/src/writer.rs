@@ -16,7 +16,7 @@ use crate::reader::Reader;
 use crate::snapshot::Snapshot;
 use crate::view::View;
 
-/// Pieces of memory that a batch takes beside its operations: the lock around them, and what Python keeps.
+/// How many allocations a batch makes besides its operations: the lock around them, and Python's object.
 const BATCH_PIECES: usize = 2;
 
 /// The read and write methods: the base class of `DB` and `PrefixedDB`. It cannot be created directly.
@@ -27,7 +27,7 @@ const BATCH_PIECES: usize = 2;
 #[pyclass(frozen, subclass, extends = Reader, module = "aidb")]
 pub(crate) struct Writer;
 
-/// The part of a writer or reader that all the classes below it share.
+/// The part of a writer or reader that all of its subclasses share.
 pub(crate) fn view<'a>(writer: &'a Bound<'_, Writer>) -> &'a View {
     &writer.as_super().get().view
 }

@@ -4,9 +4,9 @@
 //! hit is one load. A miss opens the table and registers its handle here. If too many tables are open, a CLOCK
 //! over the handles closes those not used recently. Closing frees index, filter, cached blocks and the file.
 //!
-//! * TABLECACHE-1  At most `max_open_files` slots are full. A table that an iterator or a value still uses
-//!                 stays open beyond that until they release it; a lookup meanwhile gets the same open table,
-//!                 not a second descriptor.
+//! * TABLECACHE-1  At most `max_open_files` slots are full. A table that an iterator or a value still uses stays open
+//!                 beyond that until they release it; a lookup in that time gets the same open table, not a second
+//!                 descriptor.
 //! * TABLECACHE-2  One thread opens a table while others wait: it holds the handle's `opening` lock while it
 //!                 opens. No thread holds the ring's lock during I/O.
 //! * TABLECACHE-3  A handle that is dropped closes its table; the ring holds handles weakly and forgets them in passing.
@@ -24,7 +24,7 @@ use crate::sstable::{BlockCache, Table};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, ArcSwapOption, Guard, Mutex, Weak};
 
-/// A table that may or may not be open. Lives in the file metadata of a version.
+/// A table that may or may not be open. Part of the file metadata of a version.
 pub(crate) struct TableHandle {
     pub(crate) number: FileNumber,
     /// The random id in the file's header.
@@ -33,8 +33,8 @@ pub(crate) struct TableHandle {
     pub(crate) size: u64,
     slot: ArcSwapOption<Table>,
     touched: AtomicBool,
-    /// Held while the table is opened. Has the table opened last, which may be in use although its slot is
-    /// empty.
+    /// Locked while the table is opened. Holds the table that was opened last, which may be in use although its slot
+    /// is empty.
     opening: Mutex<Weak<Table>>,
 }
 
@@ -64,7 +64,7 @@ impl TableHandle {
         })
     }
 
-    /// Notes that the table is in use; writes only where that was not known.
+    /// Notes that the table is in use; writes only if that was not noted yet.
     #[inline]
     fn touch(&self) {
         if !self.touched.load(Ordering::Relaxed) {
@@ -79,7 +79,7 @@ impl TableHandle {
     }
 }
 
-/// An open table for the length of one call; derefs to it. What lasts longer takes an `Arc` from it.
+/// An open table for the length of one call; derefs to it. For longer use, take an `Arc` from it.
 pub(crate) struct TableGuard(Guard<Option<Arc<Table>>>);
 
 impl Deref for TableGuard {
@@ -87,7 +87,7 @@ impl Deref for TableGuard {
 
     #[inline]
     fn deref(&self) -> &Arc<Table> {
-        // Checked by the three places that make a guard.
+        // The three places that make a guard check this.
         self.0
             .as_ref()
             .expect("a table guard is made of a full slot")
@@ -128,8 +128,8 @@ impl TableCache {
         })
     }
 
-    /// A cache for the same folder that has nothing open and keeps no blocks: what goes through it comes from the files,
-    /// if the handles are new too.
+    /// A cache for the same folder, with no open table, that keeps no blocks. With new handles, reads through it come
+    /// from the files.
     pub(crate) fn past(&self) -> Arc<TableCache> {
         let env = Arc::clone(&self.env);
         TableCache::new(
@@ -140,7 +140,7 @@ impl TableCache {
         )
     }
 
-    /// The open table of `handle`, for the length of a call; opens it if need be.
+    /// The open table of `handle`, for the length of a call. Opens it if necessary.
     #[inline]
     pub(crate) fn get(&self, handle: &Arc<TableHandle>) -> Result<TableGuard> {
         let guard = handle.slot.load();
@@ -152,7 +152,7 @@ impl TableCache {
         Ok(TableGuard(Guard::from_inner(Some(table))))
     }
 
-    /// The open table of `handle`, for as long as the reference is kept; opens it if need be.
+    /// The open table of `handle`, for as long as the reference is kept. Opens it if necessary.
     pub(crate) fn open(&self, handle: &Arc<TableHandle>) -> Result<Arc<Table>> {
         Ok(Arc::clone(&*self.get(handle)?))
     }
@@ -184,11 +184,11 @@ impl TableCache {
         handle.touched.store(true, Ordering::Relaxed);
         debug_assert!(
             handle.slot.load().is_none(),
-            "TABLECACHE-2: nobody else opens it while its lock is held"
+            "TABLECACHE-2: no other thread opens it while its lock is held"
         );
         handle.slot.store(Some(Arc::clone(&table)));
         self.ring.lock().handles.push(Arc::downgrade(handle));
-        // Others may have opened tables meanwhile.
+        // Other threads may have opened tables during that.
         self.close_down_to(self.max_open_files);
         Ok(table)
     }
@@ -273,7 +273,7 @@ impl Ring {
                 self.hand += 1;
                 continue;
             }
-            // Order does not matter much among few tables; the last one gets its turn a little earlier.
+            // The order matters little among few tables, so the last one may get its turn a little earlier.
             self.handles.swap_remove(self.hand);
             self.hand += 1;
             return handle.and_then(|handle| handle.slot.swap(None));

@@ -15,7 +15,7 @@ use crate::sstable::{Block, BlockCache, Builder, Table, TableOptions};
 use crate::sync::Arc;
 
 const DIR: &str = "/db";
-/// Entries of each table, one block each.
+/// The number of entries of each table; each has its own block.
 const BLOCKS: u64 = 100;
 
 fn key(number: u64) -> [u8; 8] {
@@ -90,10 +90,10 @@ fn reads_fill_the_cache_up_to_its_capacity_and_no_further() {
     );
 }
 
-/// A byte of entries, one restart point, and their number.
+/// One byte of entries, one restart point, and the count of restart points.
 const LEAST_BYTES: usize = 9;
 
-/// A stored block of `bytes` bytes with one restart point; of entries that make no sense.
+/// A stored block of `bytes` bytes with one restart point; its entries make no sense.
 fn block(cache: &BlockCache, bytes: usize) -> Block {
     let mut raw = vec![0; bytes - 4];
     raw.extend_from_slice(&1u32.to_le_bytes());
@@ -102,7 +102,7 @@ fn block(cache: &BlockCache, bytes: usize) -> Block {
 
 #[test]
 fn a_shift_of_block_sizes_takes_no_more_memory_than_the_cache_may_have() {
-    // Blocks of one size fill the slabs; those of another find no piece until whole pages have become empty.
+    // Blocks of one size fill the slabs. Blocks of another size find no piece until whole pages have become empty.
     const CAPACITY: usize = 32 << 20;
     let cache = BlockCache::new(CAPACITY);
     let mut random = Random::new(3);
@@ -135,13 +135,10 @@ fn a_shift_of_block_sizes_takes_no_more_memory_than_the_cache_may_have() {
         );
         phases.push(slots);
     }
-    // The places of blocks in rings count in `used`, and their number changes with the sizes.
+    // The blocks' places in rings count in `used`, and their number changes with the sizes.
     let limit = CAPACITY + CAPACITY / 16 + CAPACITY / 32;
     assert!(most <= limit, "CACHE-7: {most}");
-    assert!(
-        cache.stats().refused > 0,
-        "sizes never met a lack of pieces"
-    );
+    assert!(cache.stats().refused > 0, "no size ever lacked pieces");
     for slots in &phases {
         cache.release(slots);
     }
@@ -201,8 +198,8 @@ fn a_full_cache_admits_a_block_at_its_second_miss_if_that_comes_soon() {
     assert_eq!(first, (0..first.len() as u64).collect::<Vec<_>>());
     assert_eq!(cache.stats().evictions, 0);
 
-    // Around and around over much more than it holds: those that are there stay, but for a few that make room for the
-    // larger flat forms of the others, or for blocks of the first round that come soon again in the second.
+    // Rounds over much more than the cache holds. The blocks that are there stay, except a few: those make room for
+    // larger flat forms of others, or for blocks of the first round that come again early in the second.
     for table in (0..10).flat_map(|_| [&table, &other]) {
         (0..BLOCKS).for_each(|entry| read(table, entry, true));
     }
@@ -210,7 +207,7 @@ fn a_full_cache_admits_a_block_at_its_second_miss_if_that_comes_soon() {
     assert!(stats.evictions <= 15, "{stats:?}");
     assert!(stats.hits >= 9 * first.len() as u64, "{stats:?}");
 
-    // Two misses shortly after one another.
+    // Two misses in short succession.
     let late = BLOCKS - 1;
     read(&table, late, true);
     read(&table, late - 5, true);
@@ -218,7 +215,7 @@ fn a_full_cache_admits_a_block_at_its_second_miss_if_that_comes_soon() {
     read(&table, late, true);
     assert!(there(late));
 
-    // A new set that fits is there after two rounds, whatever was hit before.
+    // A new set of blocks that fits is there after two rounds, whichever blocks were hit before.
     let set = || BLOCKS / 2..BLOCKS / 2 + 20;
     (0..3).for_each(|_| set().for_each(|entry| read(&table, entry, true)));
     assert!(set().all(there));
@@ -337,8 +334,8 @@ fn the_hand_closes_the_first_table_that_was_not_used_since_it_passed() {
         let after = open(&handles);
         closed.extend(before.into_iter().filter(|other| !after.contains(other)));
     }
-    // Opening is a use, so the hand goes once around before it closes the first one. The last table takes the place of a
-    // closed one and gets its turn earlier: 4 goes before 3.
+    // Opening counts as a use, so the hand goes around once before it closes the first table. The last table takes
+    // the place of a closed one and gets its turn earlier, so 4 is closed before 3.
     assert_eq!(closed, [0, 1, 2, 4, 3]);
 }
 
@@ -437,7 +434,7 @@ fn threads_open_a_table_once() {
         }
     });
     assert_eq!(tables.stats().opens, 8, "TABLECACHE-2");
-    // And with room for two only, every answer is still right.
+    // Even with room for only two, every answer is right.
     let tables = table_cache(&env, 2);
     let handles: Vec<_> = handles
         .iter()
@@ -525,16 +522,19 @@ fn a_scan_longer_than_the_cache_drives_nobody_out() {
     assert_eq!(once.misses - before.misses, BLOCKS);
     assert_eq!(
         once.blocks, before.blocks,
-        "what is read once takes no room"
+        "a block that is read once takes no room"
     );
-    assert!(once.pinned >= 30 << 10, "TABLE-8: what it holds is counted");
+    assert!(
+        once.pinned >= 30 << 10,
+        "TABLE-8: the memory that it holds is counted"
+    );
     drop(iterator);
     assert_eq!(cache.stats().pinned, 0);
     drop(scan());
     let after = cache.stats();
-    // The first block or two are read one by one: a scan is not known for one before.
+    // The first one or two blocks are read one by one, until it is known to be a scan.
     assert!(after.evictions - before.evictions <= 2);
-    assert!(after.blocks > before.blocks, "what room there is is used");
+    assert!(after.blocks > before.blocks, "the free room is used");
     let there = (0..30).filter(|&number| tables[0].is_cached(number));
     assert!(there.count() >= 28);
 }

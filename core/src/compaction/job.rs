@@ -33,7 +33,7 @@ use crate::version::{FileMeta, LevelIterator, TableInfo, VersionEdit, shorten};
 
 /// Bytes read ahead in each input.
 const READAHEAD_BYTES: usize = 256 << 10;
-/// Entries and bytes between two looks at `should_stop`.
+/// After this many entries or bytes `should_stop` is called again.
 const STOP_ENTRIES: u64 = 256;
 const STOP_BYTES: u64 = 1 << 20;
 
@@ -43,9 +43,9 @@ pub(crate) struct JobContext<'a> {
     pub(crate) dir: &'a Path,
     pub(crate) tables: &'a Arc<TableCache>,
     pub(crate) table_options: TableOptions,
-    /// Numbers at which readers must see the same before and after, ascending; last the newest published.
+    /// Numbers at which readers must see the same before and after, ascending. The last is the newest published one.
     pub(crate) visible: Vec<SequenceNumber>,
-    /// The same, found out in another way, after `visible` (LEDGER-3).
+    /// The same, determined in another way, and later than `visible` (LEDGER-3).
     pub(crate) readers: &'a dyn Fn() -> Readers,
     /// Bytes of an output before the next one is begun.
     pub(crate) target_file_size: u64,
@@ -59,7 +59,8 @@ pub(crate) struct JobContext<'a> {
 /// The result of a job.
 #[derive(Debug)]
 pub(crate) struct Output {
-    /// The sum of what was written less that of what was read: so the content of all tables changes with the edit.
+    /// The sum of the written entries minus that of the read ones. The edit changes the content of all tables by
+    /// this.
     pub(crate) gained: Sum,
     /// Removes the inputs, adds the outputs.
     pub(crate) edit: VersionEdit,
@@ -75,7 +76,7 @@ pub(crate) struct Output {
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) error: Error,
-    /// The inputs that no job should try again: the damaged one, or all if it is unknown which one it is.
+    /// The inputs that no job should try again: the one at fault, or all if it is unknown which one that is.
     pub(crate) set_aside: Vec<FileNumber>,
 }
 
@@ -88,10 +89,11 @@ impl From<Error> for Failure {
     }
 }
 
-/// Carries out `plan` and returns the edit to apply; nothing refers to the outputs before that (JOB-1, JOB-2, JOB-4).
+/// Carries out `plan` and returns the edit to apply. Nothing refers to the outputs before the edit is applied (JOB-1,
+/// JOB-2, JOB-4).
 ///
-/// Errors: `Closed` if it was told to stop, `Corruption` if an input is damaged or does not match the manifest,
-/// `Internal` if entries do not add up for another reason, `Io` or `NoSpace`.
+/// Errors: `Closed` if `should_stop` returned true, `Corruption` if an input is damaged or does not match the
+/// manifest, `Internal` if entries do not add up for another reason, `Io` or `NoSpace`.
 pub(crate) fn run(plan: &Plan, context: &JobContext<'_>) -> std::result::Result<Output, Failure> {
     let is_fault = |error: &Error| error.is_unaccounted() || is_of_a_table(error);
     match attempt(plan, context, context.tables) {
@@ -105,8 +107,8 @@ pub(crate) fn run(plan: &Plan, context: &JobContext<'_>) -> std::result::Result<
     }
 }
 
-/// Reads every input by itself and returns the one that does not match the manifest; if all match, `error` is a
-/// bug of ours.
+/// Reads every input by itself and blames the one that does not match the manifest. If all match, `error` is a bug in
+/// AiDb.
 fn blame(plan: &Plan, context: &JobContext<'_>, error: Error) -> Failure {
     let tables = context.tables.past();
     for file in plan.past_caches().inputs() {
@@ -140,7 +142,7 @@ fn blame(plan: &Plan, context: &JobContext<'_>, error: Error) -> Failure {
     }
 }
 
-/// Compares what the manifest says of an input with the ends of the table and with what the table says of itself.
+/// Compares the manifest's facts about an input with the table's first and last key and with its properties.
 fn check_ends(file: &FileMeta, table: &Arc<Table>, context: &JobContext<'_>) -> Result<()> {
     if is_as_said(file, table)? {
         return Ok(());
@@ -178,7 +180,7 @@ fn attempt(plan: &Plan, context: &JobContext<'_>, tables: &Arc<TableCache>) -> R
     };
     let merged = merge(plan, context, tables, &mut outputs).and_then(|(read, written)| {
         if !outputs.finished.is_empty() {
-            // The edit will refer to these names.
+            // The edit will refer to these files, so their names must be durable.
             names.sync(context.env, context.dir)?;
         }
         let mut finished = std::mem::take(&mut outputs.finished);
@@ -204,7 +206,7 @@ fn attempt(plan: &Plan, context: &JobContext<'_>, tables: &Arc<TableCache>) -> R
             }),
             "JOB-3: the outputs share no key"
         );
-        // Last: nothing is changed any more.
+        // Last, so that nothing changes after the check.
         check_added(&edit, context.env, context.dir)?;
         Ok(Output { edit, ..output })
     });
@@ -214,8 +216,8 @@ fn attempt(plan: &Plan, context: &JobContext<'_>, tables: &Arc<TableCache>) -> R
     merged
 }
 
-/// The facts about the inputs: from the manifest, or, for a table of format version 1, about which it says
-/// nothing, from the table itself.
+/// The facts about the inputs, from the manifest. It has none about a table of format version 1; those come from the
+/// table itself.
 fn expected(plan: &Plan, tables: &Arc<TableCache>) -> Result<Sum> {
     let sums = plan.inputs().map(|file| match file.content() {
         Some(sum) => Ok(sum),
@@ -247,7 +249,8 @@ fn open_inputs(
     Ok(MergingIterator::new(sources))
 }
 
-/// Merges the inputs into `outputs` and accounts for every entry; what was read and what was written.
+/// Merges the inputs into `outputs` and accounts for every entry; returns the sums of the read and of the written
+/// ones.
 fn merge(
     plan: &Plan,
     context: &JobContext<'_>,
@@ -258,8 +261,8 @@ fn merge(
     let mut input = open_inputs(plan, context, tables)?;
     let mut retention = Retention::new(&context.visible)?;
     let mut ledger = Ledger::new((context.readers)());
-    // This asks every table instead of advancing a position (LEDGER-3). If deeper tables were not checked, no
-    // key counts as absent.
+    // This searches all tables instead of advancing a position (LEDGER-3). If the plan has no list of deeper tables,
+    // no key counts as absent.
     let below = plan.below.as_deref().map(Ranges::of);
     let holds_deeper = |key: &[u8]| below.as_ref().is_none_or(|below| below.hold(key));
     let mut deeper: Vec<Cursor<'_>> = plan.deeper.iter().map(|files| Cursor::new(files)).collect();
@@ -300,7 +303,7 @@ fn merge(
     Ok((read, written))
 }
 
-/// Compares the smallest and the largest number that were met with what the manifest says of the inputs (JOB-4).
+/// Compares the smallest and the largest number in the inputs with the manifest's (JOB-4).
 fn check_numbers(plan: &Plan, smallest: SequenceNumber, largest: SequenceNumber) -> Result<()> {
     let said = |of: fn(&Arc<FileMeta>) -> SequenceNumber| plan.inputs().map(of);
     if said(|file| file.smallest_sequence).min() != Some(smallest)
@@ -312,7 +315,7 @@ fn check_numbers(plan: &Plan, smallest: SequenceNumber, largest: SequenceNumber)
     Ok(())
 }
 
-/// Looks at `should_stop` now and then: before the first entry, and after so many entries or bytes.
+/// Calls `should_stop` before the first entry, and again after a number of entries or bytes.
 struct Looks<'a> {
     should_stop: &'a dyn Fn() -> bool,
     bytes: u64,
@@ -328,16 +331,13 @@ impl<'a> Looks<'a> {
         }
     }
 
-    /// Passes an entry of so many bytes. `Closed` if the job is to stop.
+    /// Counts an entry of `bytes` bytes. `Closed` if the job is to stop.
     #[inline]
     fn pass(&mut self, bytes: usize) -> Result<()> {
         if self.entries == STOP_ENTRIES || self.bytes >= STOP_BYTES {
             (self.bytes, self.entries) = (0, 0);
             if (self.should_stop)() {
-                return Err(Error::new(
-                    ErrorKind::Closed,
-                    "the compaction was told to stop",
-                ));
+                return Err(Error::new(ErrorKind::Closed, "the compaction was stopped"));
             }
         }
         self.entries += 1;
@@ -350,7 +350,7 @@ impl<'a> Looks<'a> {
 struct Ranges<'a> {
     /// Where they begin, ascending.
     starts: Vec<&'a [u8]>,
-    /// Beside each start the furthest end of the ranges up to there.
+    /// For each start, the furthest end of the ranges up to that one.
     ends: Vec<&'a [u8]>,
 }
 
@@ -380,7 +380,7 @@ impl<'a> Ranges<'a> {
     }
 }
 
-/// Says whether any table of a sorted level may have a key; the keys asked for must ascend.
+/// Finds out whether any table of a sorted level may have a key. The keys must ascend from call to call.
 struct Cursor<'a> {
     files: &'a [Arc<FileMeta>],
 }
@@ -401,10 +401,10 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Says where to end an output, so that none overlaps too much of the level below.
+/// Decides where to end an output, so that none overlaps too much of the level below.
 struct Grandparents<'a> {
     files: &'a [Arc<FileMeta>],
-    /// Bytes of the tables passed since the output was begun.
+    /// Bytes of the tables that were passed since the output was begun.
     passed: u64,
     limit: u64,
 }
@@ -418,7 +418,7 @@ impl<'a> Grandparents<'a> {
         }
     }
 
-    /// Whether an output that reached here should end before `user_key`.
+    /// Whether an output that has come this far should end before `user_key`.
     fn ends_output(&mut self, user_key: &[u8]) -> bool {
         while let Some((first, rest)) = self.files.split_first() {
             if first.largest_key().user_key >= user_key {
@@ -447,14 +447,14 @@ struct OpenOutput {
 }
 
 impl Outputs<'_> {
-    /// Appends an entry, to a new output if it is time and the user key is another (JOB-3).
+    /// Appends an entry. Begins a new output first if the last one should end and the user key differs (JOB-3).
     #[inline]
     fn add(&mut self, key: KeyRef<'_>, value: &[u8]) -> Result<()> {
         if let Some(open) = &self.open
             && !is_same_user_key(open.builder.last_user_key(), key.user_key)
         {
             let is_full = open.builder.estimated_size() >= self.context.target_file_size;
-            // Asked in any case: it keeps step with the keys.
+            // Called even if the output is full, because it has to see every key.
             if self.grandparents.ends_output(key.user_key) || is_full {
                 self.finish_open()?;
             }
@@ -474,7 +474,7 @@ impl Outputs<'_> {
         self.created.push(path.clone());
         let mut builder = Builder::new(file, path, file_id, context.table_options)?;
         builder.set_created_micros(context.env.wall_micros());
-        // What lies below the gap before this output is not its concern.
+        // Tables below the gap before this output do not count for it.
         self.grandparents.ends_output(user_key);
         self.grandparents.passed = 0;
         Ok(self.open.insert(OpenOutput {
@@ -494,7 +494,7 @@ impl Outputs<'_> {
         Ok(())
     }
 
-    /// JOB-2. What cannot be removed now is a leftover for the next open.
+    /// JOB-2. If a file cannot be removed now, the next open removes it.
     fn remove_all(mut self) {
         self.open = None;
         for path in self.created {

@@ -29,8 +29,8 @@ pub(crate) struct Ledger {
     judged: Judged,
 }
 
-/// The readers (LEDGER-3). They are listed after the numbers that retention uses. A reader that came in between
-/// reads at a number already published then; one that has gone needs nothing.
+/// The readers (LEDGER-3). This list is made after the numbers that retention uses. A reader that came in between
+/// reads at a number that was already published; one that is gone needs nothing.
 pub(crate) struct Readers {
     /// Any reader may read at this number or a later one.
     pub(crate) published: SequenceNumber,
@@ -38,7 +38,7 @@ pub(crate) struct Readers {
     pub(crate) pinned: Vec<SequenceNumber>,
 }
 
-/// The current key: its entries read so far, and those of them that were written, newest first.
+/// The current key, with its entries read so far and the written ones among them, newest first.
 #[derive(Default)]
 struct Judged {
     user_key: KeptKey,
@@ -52,14 +52,14 @@ const JUDGED: &str = "the versions of a key";
 /// Why an entry was not written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// No reader sees it: a newer entry of its key is seen instead.
+    /// No reader sees it, because readers see a newer entry of its key.
     Shadowed,
-    /// A tombstone with nothing left to hide.
+    /// It is a tombstone with nothing left to hide.
     Bottom,
 }
 
 impl Ledger {
-    /// Judges for `readers`.
+    /// A ledger for these `readers`.
     pub(crate) fn new(readers: Readers) -> Ledger {
         Ledger {
             readers,
@@ -76,7 +76,7 @@ impl Ledger {
         key: KeyRef<'_>,
         holds_deeper: impl FnMut(&[u8]) -> bool,
     ) -> Result<()> {
-        // The first entry of a job begins a key, also if that is the empty one.
+        // The first entry of a job begins a key, even if the key is empty.
         let is_same = is_same_user_key(self.judged.user_key.bytes(), key.user_key);
         if !is_same || self.judged.read.is_empty() {
             self.judge(holds_deeper)?;
@@ -85,7 +85,7 @@ impl Ledger {
         memory::push(&mut self.judged.read, key.trailer, JUDGED)
     }
 
-    /// Notes that an entry was written. It was read before.
+    /// Notes that an entry, which was read before, was written.
     #[inline(always)]
     pub(crate) fn written(&mut self, key: KeyRef<'_>) -> Result<()> {
         memory::push(&mut self.judged.written, key.trailer, JUDGED)
@@ -98,7 +98,7 @@ impl Ledger {
             .add_entry(key.user_key, key.trailer, value);
     }
 
-    /// Takes back that a tombstone was dropped: it is written after all.
+    /// Corrects the account of a tombstone that was to be dropped: it is written after all.
     pub(crate) fn kept_after_all(&mut self, reason: Reason, key: KeyRef<'_>) {
         let mut sum = Sum::default();
         sum.add_entry(key.user_key, key.trailer, &[]);
@@ -113,7 +113,7 @@ impl Ledger {
         }
     }
 
-    /// Ends the job: judges the last key, and compares what was read and what was written (LEDGER-1).
+    /// Ends the job: judges the last key, and compares the read entries with the written ones (LEDGER-1).
     pub(crate) fn balance(
         mut self,
         read: Sum,
@@ -133,7 +133,7 @@ impl Ledger {
         )))
     }
 
-    /// LEDGER-2 for the key that has ended, if there was one.
+    /// Checks LEDGER-2 for the key that has ended, if there was one.
     #[inline(always)]
     fn judge(&mut self, holds_deeper: impl FnMut(&[u8]) -> bool) -> Result<()> {
         let Judged { read, written, .. } = &self.judged;
@@ -149,7 +149,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// The same, where not all of its entries were written.
+    /// The same if not all entries of the key were written.
     #[cold]
     fn judge_dropped(&self, mut holds_deeper: impl FnMut(&[u8]) -> bool) -> Result<()> {
         let Judged {
@@ -188,17 +188,17 @@ fn wronged_reader(
         if before == after {
             return false;
         }
-        // Another entry than before is right only if both say that the key is absent.
+        // A different entry is right only if both entries say that the key is absent.
         match (before.filter(is_put), after.filter(is_put)) {
             (None, None) => {
-                // No entry says so only where nothing lies deeper.
+                // Having no entry says so only if no deeper level has the key.
                 after.is_none() && *deeper.get_or_insert_with(&mut holds_deeper)
             }
             _ => true,
         }
     };
-    // Others than snapshots may stand at any number published now or later: the first of them, and right at each entry
-    // above it, is enough.
+    // Readers without a snapshot may read at any number published now or later. Checking the first such number, and
+    // each entry's number above it, is enough.
     let published = readers.published;
     let later = read.iter().map(|entry| entry.sequence());
     let later = later.filter(|number| *number > published);

@@ -19,9 +19,9 @@ use crate::sstable::{BlockCache, Table};
 use crate::sync::Arc;
 use crate::version::{TableInfo, VersionEdit};
 
-/// Opens each table that `edit` adds, all in `dir`, and compares it with what the edit says (OUTPUT-1).
+/// Opens each table that `edit` adds, all in `dir`, and compares it with the edit's facts (OUTPUT-1).
 ///
-/// Errors: `Internal`, as for entries that do not add up, if one cannot be used or is another; `Io`.
+/// Errors: `Internal`, as for entries that do not add up, if a table is unusable or a different one; `Io`.
 pub(crate) fn check_added(edit: &VersionEdit, env: &dyn Env, dir: &Path) -> Result<()> {
     for (_, said) in &edit.added {
         let path = table_path(dir, said.number);
@@ -45,9 +45,9 @@ pub(crate) fn check_added(edit: &VersionEdit, env: &dyn Env, dir: &Path) -> Resu
     Ok(())
 }
 
-/// Whether the ends of `table`, and what it says of itself, are what the manifest says.
+/// Whether the first and last key and the properties of `table` match the manifest's facts `said`.
 ///
-/// Sums are not compared: those of inputs are found out by reading.
+/// Sums are not compared here; reading an input determines its sum.
 pub(super) fn is_as_said(said: &TableInfo, table: &Arc<Table>) -> Result<bool> {
     let (Some(first), Some(last)) = (end_of(table, false)?, end_of(table, true)?) else {
         return Ok(false);
@@ -60,7 +60,7 @@ pub(super) fn is_as_said(said: &TableInfo, table: &Arc<Table>) -> Result<bool> {
     )
 }
 
-/// The first or the last key of `table`, encoded. This releases its block, which may have many megabytes.
+/// The first or the last key of `table`, encoded. Releases the key's block, which may have many megabytes.
 fn end_of(table: &Arc<Table>, is_last: bool) -> Result<Option<Vec<u8>>> {
     let mut entries = table.iter(false, 0);
     match is_last {
@@ -70,7 +70,7 @@ fn end_of(table: &Arc<Table>, is_last: bool) -> Result<Option<Vec<u8>>> {
     entries.valid().then(|| entries.key().encoded()).transpose()
 }
 
-/// Whether the cause lies in a table: it is damaged, or holds what this build does not know.
+/// Whether a table is the cause: it is damaged, or holds something that this build does not know.
 pub(super) fn is_of_a_table(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Corruption | ErrorKind::Unsupported)
 }

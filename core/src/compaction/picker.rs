@@ -31,13 +31,15 @@ use crate::version::{FileMeta, LEVELS, Version, VersionEdit};
 
 /// An output overlaps at most this many target sizes of the level below it, so that its own compaction stays small.
 const GRANDPARENT_FACTOR: u64 = 10;
-/// [`PickerOptions::max_plan_tables`] where there is space.
+/// [`PickerOptions::max_plan_tables`] while there is disk space.
 pub(crate) const PLAN_TABLES: u64 = 25;
-/// The most target sizes that a plan for one table takes: itself, what it may overlap, and a table more at either end of that.
+/// The most target sizes that a plan for one table takes: the table itself, those that it may overlap, and one more
+/// at either end of them.
 pub(crate) const MAX_PLAN_TABLES: u64 = GRANDPARENT_FACTOR + 3;
-/// How much more a table of nothing but tombstones counts than its bytes.
+/// How many times its bytes a table of only tombstones counts in addition.
 const TOMBSTONE_WEIGHT: f64 = 2.0;
-/// A table with nothing below it is rewritten instead of moved if one in so many of its entries is a tombstone.
+/// A table with nothing below it is rewritten instead of moved if at least one in this many of its entries is a
+/// tombstone.
 const REWRITTEN_TOMBSTONES: u64 = 4;
 
 /// The most bytes of the level below the output level that one output should overlap.
@@ -48,16 +50,16 @@ pub(super) fn max_grandparent_bytes(target_file_size: u64) -> u64 {
 /// The options that the picker needs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PickerOptions {
-    /// Tables in level 0 that make it due.
+    /// With this many tables level 0 is due.
     pub(crate) level0_trigger: usize,
     /// Target bytes of level 1.
     pub(crate) level_base_size: u64,
     /// How many times larger each next level's target is.
     pub(crate) level_size_multiplier: u64,
-    /// Bytes of one output table, about.
+    /// About how many bytes an output table has.
     pub(crate) target_file_size: u64,
-    /// A plan is not widened beyond this many target sizes, and a manual one is cut about there; what it takes of the
-    /// output level counts.
+    /// A plan is not widened beyond this many target sizes, and a manual one is cut at about that size. Its tables of
+    /// the output level count too.
     pub(crate) max_plan_tables: u64,
 }
 
@@ -74,7 +76,7 @@ impl PickerOptions {
     }
 }
 
-/// A compaction that has not ended yet: what others must keep off.
+/// The tables and the range of a compaction that has not ended yet, which others must avoid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RunningCompaction {
     level: usize,
@@ -85,13 +87,12 @@ pub(crate) struct RunningCompaction {
 }
 
 impl RunningCompaction {
-    /// Identifies it among the running ones: the number of its first table, since they share no table
-    /// (PICKER-1).
+    /// Identifies it among the running ones: the number of its first table, because they share no table (PICKER-1).
     pub(crate) fn id(&self) -> FileNumber {
         self.files[0]
     }
 
-    /// Whether `other` may run beside it (PICKER-1 to PICKER-3).
+    /// Whether `other` may run at the same time (PICKER-1 to PICKER-3).
     pub(crate) fn goes_beside(&self, other: &RunningCompaction) -> bool {
         let is_apart = self.output_level != other.output_level
             || self.largest < other.smallest
@@ -101,7 +102,7 @@ impl RunningCompaction {
             && !self.files.iter().any(|file| other.files.contains(file))
     }
 
-    /// Keeps every compaction off a table that none should try again; it blocks nothing else.
+    /// An entry that keeps compactions off a table that none should try again. It blocks nothing else.
     pub(crate) fn of_table_set_aside(file: FileNumber) -> RunningCompaction {
         RunningCompaction {
             level: LEVELS,
@@ -135,11 +136,11 @@ pub(crate) struct Plan {
     smallest: Vec<u8>,
     largest: Vec<u8>,
     is_trivial_move: bool,
-    /// For each level below the output level the tables that the range touches.
+    /// For each level below the output level, the tables that the range touches.
     pub(super) deeper: Vec<Files>,
-    /// The same tables, found in another way once the plan is chosen: for the ledger ([`Plan::ready`]).
+    /// The same tables, found in another way once the plan is chosen, for the ledger ([`Plan::ready`]).
     pub(super) below: Option<Files>,
-    /// Why it must not be carried out, if it must not (PICKER-5).
+    /// If it must not be carried out, why (PICKER-5).
     wrong: Option<String>,
 }
 
@@ -165,13 +166,13 @@ impl Plan {
             largest,
             is_trivial_move: false,
             below: None,
-            wrong: Some("nobody has looked whether it is right".into()),
+            wrong: Some("it was not checked".into()),
         }
     }
 
-    /// The same plan with the inputs of the ledger (LEDGER-3): every table of `version`, from which the plan
-    /// was made, that is below the output level and overlaps the range of the inputs. It relies on no ordering
-    /// of a level. It also checks whether the plan may be carried out (PICKER-5). Called only for the chosen
+    /// The same plan with the tables that the ledger needs (LEDGER-3): every table of `version`, from which the plan
+    /// was made, that is below the output level and overlaps the range of the inputs. Finds them without relying on
+    /// the order of a level. Also checks whether the plan may be carried out (PICKER-5). Called only for the chosen
     /// plan, because it goes through every table.
     pub(super) fn ready(mut self, version: &Version) -> Plan {
         let (first, last) = self.ends();
@@ -184,14 +185,14 @@ impl Plan {
         self
     }
 
-    /// The first and the last user key of all inputs, asked of each.
+    /// The first and the last user key of all inputs, found by looking at each input.
     fn ends(&self) -> (Option<&[u8]>, Option<&[u8]>) {
         let first = self.inputs().map(|file| file.smallest_key().user_key);
         let last = self.inputs().map(|file| file.largest_key().user_key);
         (first.min(), last.max())
     }
 
-    /// The same plan over inputs that are to be opened anew.
+    /// The same plan with new handles, so that its inputs are opened again.
     pub(super) fn past_caches(&self) -> Plan {
         let anew = |files: &Files| files.iter().map(|file| file.past_caches()).collect();
         Plan {
@@ -206,7 +207,7 @@ impl Plan {
         }
     }
 
-    /// The level that is taken down.
+    /// The level whose tables go down.
     pub(crate) fn level(&self) -> usize {
         self.level
     }
@@ -226,7 +227,7 @@ impl Plan {
         bytes(&self.upper) + bytes(&self.lower)
     }
 
-    /// Whether it is one table with nothing in its way, which [`Plan::trivial_edit`] alone moves.
+    /// Whether it is one table with nothing in its way, so that [`Plan::trivial_edit`] is enough to move it.
     pub(crate) fn is_trivial_move(&self) -> bool {
         self.is_trivial_move
     }
@@ -273,7 +274,7 @@ impl Plan {
     pub(crate) fn trivial_edit(&self) -> VersionEdit {
         debug_assert!(
             self.is_trivial_move && self.lower.is_empty(),
-            "VERSION-2: nothing is in the way of what is moved"
+            "VERSION-2: nothing is in the way of the moved table"
         );
         let mut edit = self.removal();
         for file in &self.upper {
@@ -294,13 +295,13 @@ impl Plan {
 /// The result of [`plan_range`] and [`plan_rewrite`].
 #[derive(Debug)]
 pub(crate) enum RangePlan {
-    /// Nothing is left to do.
+    /// There is nothing left to do.
     Done,
-    /// A running compaction is in the way: ask again when one has ended.
+    /// A running compaction is in the way: call again when one has ended.
     Busy,
     /// A table that was set aside would have to take part.
     SetAside(FileNumber),
-    /// Do this, then ask again from [`Plan::next_start`].
+    /// Carry this out, then call again from [`Plan::next_start`].
     Ready(Plan),
 }
 
@@ -317,7 +318,7 @@ fn bytes(files: &[Arc<FileMeta>]) -> u64 {
     files.iter().map(|file| file.size).sum()
 }
 
-/// The picker's question at one moment.
+/// The picker's inputs at one moment.
 struct Picker<'a> {
     version: &'a Version,
     running: &'a [RunningCompaction],
@@ -344,7 +345,7 @@ impl<'a> Picker<'a> {
         self.busy.contains(&file.number)
     }
 
-    /// PICKER-1 to PICKER-3 for a plan against what is running.
+    /// Whether a plan keeps PICKER-1 to PICKER-3 with the running compactions.
     fn is_free(&self, plan: &Plan) -> bool {
         let meets = |other: &RunningCompaction| {
             (other.output_level == plan.output_level
@@ -355,14 +356,14 @@ impl<'a> Picker<'a> {
         !plan.inputs().any(|file| self.is_busy(file)) && !self.running.iter().any(meets)
     }
 
-    /// The input of `plan` that was set aside, if one was.
+    /// An input of `plan` that was set aside, if there is one.
     fn set_aside_input(&self, plan: &Plan) -> Option<FileNumber> {
         let set_aside = self.running.iter().filter(|other| other.is_set_aside());
         let mut numbers = set_aside.flat_map(|other| &other.files).copied();
         numbers.find(|number| plan.inputs().any(|file| file.number == *number))
     }
 
-    /// What [`plan_range`] and [`plan_rewrite`] answer about a plan.
+    /// The result of [`plan_range`] and [`plan_rewrite`] for a plan.
     fn judge(&self, plan: Plan) -> RangePlan {
         match self.set_aside_input(&plan) {
             Some(number) => RangePlan::SetAside(number),
@@ -389,7 +390,7 @@ impl<'a> Picker<'a> {
         plan
     }
 
-    /// Takes along what else of the upper level lies over the same lower tables, if that costs no more of them.
+    /// Adds further tables of the upper level over the same lower tables, if that needs no more lower tables.
     fn widen(&self, level: usize, upper: Files, lower: &[Arc<FileMeta>]) -> Files {
         if lower.is_empty() {
             return upper;
@@ -405,7 +406,7 @@ impl<'a> Picker<'a> {
         if is_better { wide } else { upper }
     }
 
-    /// The tables of `level` that reach into the range; of level 0 with all that PICKER-3 demands.
+    /// The tables of `level` that reach into the range; for level 0 also those that PICKER-3 demands.
     fn touched(&self, level: usize, start: Option<&[u8]>, end: Option<&[u8]>) -> Files {
         if level > 0 {
             return self.version.overlapping(level, start, end);
@@ -443,11 +444,11 @@ impl<'a> Picker<'a> {
         below as f64 / (file.size.max(1) as f64 * (1.0 + TOMBSTONE_WEIGHT * dead))
     }
 
-    /// How urgent each level is, without what already leaves it.
+    /// How urgent each level is, not counting tables that are already leaving it.
     fn scores(&self) -> [f64; LEVELS] {
         std::array::from_fn(|level| match level {
             0 => self.version.files(0).len() as f64 / self.options.level0_trigger.max(1) as f64,
-            // There is no level below the last.
+            // There is no level below the last one.
             _ if level == LEVELS - 1 => 0.0,
             _ => {
                 let leaving = self.running.iter().filter(|other| other.level == level);
@@ -499,7 +500,7 @@ pub(crate) fn scores(version: &Version, options: &PickerOptions) -> [f64; LEVELS
     Picker::new(version, &[], options).scores()
 }
 
-/// Bytes to be moved before no level is due any more, about: what writers are slowed by.
+/// About how many bytes must be moved until no level is due. Writers are slowed according to this.
 pub(crate) fn debt_bytes(version: &Version, options: &PickerOptions) -> u64 {
     let is_due = version.files(0).len() >= options.level0_trigger.max(1);
     let mut arriving = if is_due { version.level_bytes(0) } else { 0 };
@@ -512,7 +513,8 @@ pub(crate) fn debt_bytes(version: &Version, options: &PickerOptions) -> u64 {
     debt
 }
 
-/// The most urgent compaction that can start beside those `running`; `None` if nothing is due or all is in use.
+/// The most urgent compaction that can start beside those `running`; `None` if none is due, or all that are due have
+/// to wait for a running one.
 pub(crate) fn pick(
     version: &Version,
     running: &[RunningCompaction],
@@ -529,8 +531,8 @@ pub(crate) fn pick(
     plan.map(|plan| plan.ready(version))
 }
 
-/// The table set aside that every way to make level 0 smaller would have to take; `None` if some way is open, or will be
-/// when a running compaction has ended.
+/// If every way to make level 0 smaller needs a table that was set aside, that table; `None` if some way is open, or
+/// will be when a running compaction has ended.
 pub(crate) fn level0_waits_for(
     version: &Version,
     running: &[RunningCompaction],
@@ -547,10 +549,10 @@ pub(crate) fn level0_waits_for(
     waits_for
 }
 
-/// The next step of taking what `level` holds in user keys `[start, end]` down to the next level.
+/// The next step of compacting the user keys `[start, end]` of `level` into the next level.
 ///
-/// A manual compaction asks this for each level above the deepest that holds the range, until `Done`, going on
-/// from [`Plan::next_start`]; then [`plan_rewrite`] for the deepest.
+/// A manual compaction calls this for each level above the deepest one that holds the range, from
+/// [`Plan::next_start`] on, until `Done`. Then it calls [`plan_rewrite`] for the deepest one.
 pub(crate) fn plan_range(
     version: &Version,
     level: usize,
@@ -575,8 +577,8 @@ pub(crate) fn plan_range(
     picker.judge(picker.downward(level, upper))
 }
 
-/// The next step of rewriting the tables of `level` (1 or deeper) with user keys in `[start, end]` in place, so that
-/// tombstones and old versions go. Tables numbered `before` or later are new enough and left alone.
+/// The next step of rewriting in place the tables of `level` (1 or deeper) with user keys in `[start, end]`, so that
+/// tombstones and old versions are dropped. Tables numbered `before` or later are new enough and stay as they are.
 pub(crate) fn plan_rewrite(
     version: &Version,
     level: usize,
@@ -592,7 +594,7 @@ pub(crate) fn plan_rewrite(
     }
     let files = version.overlapping(level, start, end).into_iter();
     let old = files.skip_while(|file| file.number >= before);
-    // Neighbours only, so that the plan's range holds no other table of the level (PICKER-4).
+    // Only neighbours, so that the plan's range holds no other table of the level (PICKER-4).
     let files = cut(
         old.take_while(|file| file.number < before).collect(),
         options,
@@ -605,8 +607,8 @@ pub(crate) fn plan_rewrite(
     Picker::new(version, running, options).judge(plan)
 }
 
-/// The first of `files`, as many as one plan may take: at least one. `below`: the bytes that a plan for these user keys takes
-/// of the output level.
+/// The first of `files`, as many as one plan may take, and at least one. `below`: the bytes that a plan for these
+/// user keys takes from the output level.
 fn cut(mut files: Files, options: &PickerOptions, below: impl Fn(&[u8], &[u8]) -> u64) -> Files {
     let mut total = 0u64;
     let fits = files.iter().enumerate().take_while(|(index, file)| {

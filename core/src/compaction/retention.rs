@@ -18,7 +18,8 @@ use crate::error::{Error, Result};
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
 use crate::memory::{self, KeptKey};
 
-/// Whether some reader sees the entry with number `sequence` whose next newer entry has number `newer` (RETENTION-1).
+/// Whether a reader sees the entry with number `sequence` if the next newer entry of its key has number `newer`
+/// (RETENTION-1).
 fn is_seen(
     sequence: SequenceNumber,
     newer: Option<SequenceNumber>,
@@ -27,7 +28,7 @@ fn is_seen(
     let Some(newer) = newer else {
         return true;
     };
-    // The first reader that does not come before the entry.
+    // The first reader at or after the entry's number.
     match visible.get(visible.partition_point(|&number| number < sequence)) {
         Some(&reader) => reader < newer,
         None => true,
@@ -37,7 +38,7 @@ fn is_seen(
 /// What to do with an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// Write it, after the tombstones in [`Retention::take_held`], which are of the same key.
+    /// Write it, after the tombstones of the same key in [`Retention::take_held`].
     Keep,
     /// No reader needs it.
     Drop,
@@ -45,7 +46,7 @@ pub(super) enum Fate {
     Hold,
 }
 
-/// Walks entries in order. Memory: one key, and at most a trailer for each visible number.
+/// Decides which entries stay. Gets them in order. Memory: one key, and at most a trailer for each visible number.
 pub(crate) struct Retention {
     visible: Vec<SequenceNumber>,
     user_key: KeptKey,
@@ -53,12 +54,12 @@ pub(crate) struct Retention {
     /// The number of the entry before this one, if it has the same key.
     newer: Option<SequenceNumber>,
     held: Vec<Trailer>,
-    /// Whether no deeper level can hold the key; asked once, at its first tombstone.
+    /// Whether no deeper level can hold the key. Determined once, at the key's first tombstone.
     is_bottom: Option<bool>,
 }
 
 impl Retention {
-    /// Serves readers at `visible` (ascending) and later.
+    /// A retention for readers at `visible` (ascending) and later.
     ///
     /// Errors: `OutOfMemory`.
     pub(crate) fn new(visible: &[SequenceNumber]) -> Result<Retention> {
@@ -73,9 +74,9 @@ impl Retention {
         })
     }
 
-    /// Whether the next entry stays by RETENTION-1 alone, which is all that a flush can decide.
+    /// Whether the next entry stays by RETENTION-1 alone. A flush can decide only this.
     ///
-    /// Errors: `Internal`, unaccounted, if the entry does not sort after the one before it.
+    /// Errors: `Internal`, unaccounted, if the entry does not sort after the previous one.
     #[inline(always)]
     pub(crate) fn keeps(&mut self, key: KeyRef<'_>) -> Result<bool> {
         let order = match self.has_key {
@@ -101,9 +102,9 @@ impl Retention {
         Ok(is_seen(sequence, newer, &self.visible))
     }
 
-    /// The fate of the next entry, of this kind.
+    /// Decides about the next entry, which is of this kind.
     ///
-    /// `is_bottom` says whether no deeper level can have the key; it is called with ascending keys.
+    /// `is_bottom` returns whether no deeper level can have a key; it is called with ascending keys.
     pub(super) fn fate(
         &mut self,
         key: KeyRef<'_>,
@@ -130,13 +131,13 @@ impl Retention {
         Ok(Fate::Keep)
     }
 
-    /// The held tombstones of the current key, newest first: they go before the entry that is kept.
+    /// The held tombstones of the current key, newest first. They must be written before the entry that is kept.
     pub(super) fn take_held(&mut self) -> impl Iterator<Item = Trailer> {
         self.held.drain(..)
     }
 }
 
-/// IKEY-1, IKEY-2: the merge, or what it read, is at fault.
+/// The error if entries violate IKEY-1 or IKEY-2: the merge, or its input, is at fault.
 #[cold]
 fn unordered() -> Error {
     Error::unaccounted("entries came out of order")
@@ -146,7 +147,7 @@ fn unordered() -> Error {
 mod tests {
     use super::*;
 
-    /// The entries of one key that stay, written as `5` for a put and `-5` for a tombstone at number 5.
+    /// The entries of one key that stay. `5` stands for a put and `-5` for a tombstone at number 5.
     fn kept(entries: &[i64], visible: &[u64], is_bottom: bool) -> Vec<i64> {
         let visible: Vec<_> = visible
             .iter()
@@ -180,11 +181,11 @@ mod tests {
             (&ten_to_one, &[10], &[10]),
             (&ten_to_one, &[99], &[10]),
             (&ten_to_one, &[1, 10], &[10, 1]),
-            // Above every visible number nothing goes.
+            // Above all visible numbers nothing is dropped.
             (&ten_to_one, &[8], &[10, 9, 8]),
             (&ten_to_one, &[0], &ten_to_one),
             (&ten_to_one, &[], &ten_to_one),
-            // A reader between two entries sees the older, one before all of them nothing.
+            // A reader between two entries sees the older one; a reader before all of them sees nothing.
             (&[20, 10], &[15, 30], &[20, 10]),
             (&[20, 10], &[5, 30], &[20]),
             (&[20, 10], &[15, 15, 17, 30], &[20, 10]),
@@ -204,7 +205,7 @@ mod tests {
     #[test]
     fn a_tombstone_goes_when_nothing_it_hides_is_left() {
         let cases: [(&[i64], &[u64], &[i64], &[i64]); 9] = [
-            // Entries, visible numbers, what stays above deeper data, what stays at the bottom.
+            // (entries, visible numbers, the entries that stay above deeper data, those that stay at the bottom)
             (&[-7], &[9], &[-7], &[]),
             (&[-7, 3], &[9], &[-7], &[]),
             (&[-7, 3], &[5, 9], &[-7, 3], &[-7, 3]),
@@ -231,7 +232,7 @@ mod tests {
         }
     }
 
-    /// The value that a reader at `reader` sees; at the bottom a tombstone counts as nothing.
+    /// The value that a reader at `reader` sees. At the bottom a tombstone counts as no entry.
     fn sees(entries: &[i64], reader: u64, is_bottom: bool) -> Option<i64> {
         let seen = entries.iter().find(|entry| entry.unsigned_abs() <= reader);
         seen.copied().filter(|&entry| entry > 0 || !is_bottom)
@@ -239,7 +240,7 @@ mod tests {
 
     #[test]
     fn in_every_small_history_readers_see_the_same_and_nothing_unneeded_stays() {
-        // Each of five numbers is a put, a tombstone or nothing; every set of readers from 0 to 5.
+        // Each of five numbers is a put, a tombstone or nothing. Every set of readers from 0 to 5 is tried.
         for history in 0..3i64.pow(5) {
             let digit = |number: i64| history / 3i64.pow(number as u32 - 1) % 3 - 1;
             let numbers = (1..=5i64).rev().filter(|&number| digit(number) != 0);
@@ -258,7 +259,7 @@ mod tests {
                     for (place, &entry) in kept.iter().enumerate() {
                         let mut fewer = kept.clone();
                         fewer.remove(place);
-                        // A tombstone over a tombstone that has to stay is kept, though it could go.
+                        // A tombstone over another one that has to stay is kept, although it could be dropped.
                         let over = kept
                             .get(place + 1)
                             .is_some_and(|&next| entry < 0 && next < 0);

@@ -23,12 +23,12 @@ pub(super) struct Context {
     metrics: Metrics,
     info_log: InfoLogger,
     closed: AtomicBool,
-    /// `fork_count` when the database was opened: a child after `fork` sees another one (DB-2).
+    /// `fork_count` when the database was opened. In a child after `fork` the count differs (DB-2).
     forks: u32,
 }
 
 impl Context {
-    /// Of the database in `dir`, which is open.
+    /// The context of the open database in `dir`.
     pub(super) fn new(
         dir: PathBuf,
         env: Arc<dyn Env>,
@@ -101,7 +101,8 @@ impl Context {
         crate::env::fork_count() != self.forks
     }
 
-    /// From now on every call is refused; whether one was not before.
+    /// Refuses every call from now on; returns whether this call closed the database, not an
+    /// earlier one.
     pub(super) fn close(&self) -> bool {
         !self.closed.swap(true, Ordering::AcqRel)
     }
@@ -116,7 +117,7 @@ impl Context {
         self.info_log.let_go();
     }
 
-    /// Background work has come to `name`. The options' hook is called, on the thread that does the work; it may panic.
+    /// Calls the options' hook: the background work on this thread has come to the step `name`. The hook may panic.
     #[inline(always)]
     pub(super) fn step(&self, name: &'static str) {
         #[cfg(test)]
@@ -127,7 +128,8 @@ impl Context {
     }
 }
 
-/// What calls answer on a database that was closed, or that another process opened: `forks` is its `fork_count`.
+/// The error of calls on a database that was closed, or that another process opened. `forks`: `fork_count` when
+/// it was opened.
 #[cold]
 pub(super) fn closed_error(forks: u32) -> Error {
     if crate::env::fork_count() != forks {

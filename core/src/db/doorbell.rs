@@ -27,7 +27,8 @@ impl Doorbell {
                 None => self.ringing.wait(&mut rung),
                 Some(limit) => {
                     self.ringing.wait_for(&mut rung, limit);
-                    // A thread that wakes without a reason checks, and waits again.
+                    // It may have woken without a ring. Then its caller checks, finds no work, and
+                    // waits again.
                     *rung = false;
                     return;
                 }

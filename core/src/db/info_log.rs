@@ -22,7 +22,7 @@ use crate::sync::{Arc, Mutex};
 
 pub(super) use place::refuse_own_files;
 
-/// The target of the lines.
+/// Where the lines go.
 pub(super) struct InfoLogger {
     /// The database, at the head of each line.
     dir: PathBuf,
@@ -97,12 +97,12 @@ struct Rotated {
     env: Arc<dyn Env>,
     /// Absolute: the program may change its working directory.
     path: PathBuf,
-    /// Bytes that it may have.
+    /// The file may have this many bytes.
     most_bytes: u64,
-    /// Files that are kept, this one included.
+    /// How many files are kept, this one included.
     files: u64,
     open: Mutex<Option<Box<dyn LogFile>>>,
-    /// Nothing is written any more. Changed under `open`.
+    /// Whether the log is closed. Changed under the lock of `open`.
     is_closed: AtomicBool,
 }
 

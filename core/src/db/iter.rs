@@ -22,7 +22,7 @@ enum Ends {
 type Entry = (Vec<u8>, Vec<u8>);
 
 impl Iter {
-    /// If making `front` failed, that error is the first item.
+    /// If `front` could not be made, its error is the first item.
     pub(super) fn new(front: Result<Cursor>) -> Iter {
         let ends = match front {
             Ok(front) => Ends::Open {

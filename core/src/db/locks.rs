@@ -8,9 +8,9 @@
 //! 4. [`Rank::Versions`]  of `tree/`: the manifest, while an edit is made durable and published
 //! 5. [`Rank::State`]     of `tree/`: shared by background work and the threads that wait for it
 //!
-//! All other locks are leaves: a thread holds one for a few instructions and takes no lock meanwhile. They are
-//! those of the sync group, the publisher, the snapshots, the stall, the doorbell, the alarm and the list of
-//! holds. A cursor's hold comes after `Closing` and before the caches' locks. Readers take none of the five.
+//! All other locks are leaves: a thread holds one for a few instructions and takes no other lock while it holds it.
+//! They are the locks of the sync group, the publisher, the snapshots, the stall, the doorbell, the alarm and the
+//! list of holds. A cursor's hold comes after `Closing` and before the caches' locks. Readers take none of the five.
 //!
 //! * RANK-1  In builds with assertions, taking a lock here checks it against those that the thread already
 //!           holds.
@@ -32,7 +32,8 @@ pub(super) enum Rank {
     State,
 }
 
-/// The locks of one database, which have an order among them: an environment may open another one in the middle of a call.
+/// The locks of one database. Only locks of one family have an order: an environment may open another database in the
+/// middle of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Family(u32);
 
@@ -58,7 +59,8 @@ pub(super) struct Lock<T> {
 }
 
 impl<T> Lock<T> {
-    /// Waits for the lock. Panics, in builds with assertions, if the thread holds one that comes after it.
+    /// Waits for the lock. In builds with assertions, panics if the thread holds a lock that comes after
+    /// it in the order.
     #[inline]
     pub(super) fn lock(&self) -> Locked<'_, T> {
         let entered = Entered::at(self.place);
@@ -71,7 +73,7 @@ impl<T> Lock<T> {
 
 /// A [`Lock`] that is held.
 pub(super) struct Locked<'a, T> {
-    // Released before the thread is said not to hold it.
+    // Dropped before `_entered`: the lock is released first, and then no longer counts as held.
     guard: MutexGuard<'a, T>,
     _entered: Entered,
 }
@@ -127,7 +129,8 @@ struct Entered((Family, Rank));
 
 #[cfg(all(debug_assertions, not(shuttle)))]
 thread_local! {
-    /// What this thread holds. Nothing that has to be dropped: locks are taken to the very end of a thread.
+    /// The locks that this thread holds. Its type needs no drop, because threads take locks to their very
+    /// end.
     static HELD: std::cell::Cell<[Option<(Family, Rank)>; 16]> = const { std::cell::Cell::new([None; 16]) };
 }
 

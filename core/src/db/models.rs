@@ -1,6 +1,6 @@
-//! Models of what the database's threads share; of the whole in `models/whole.rs`, of the rooms in theirs.
+//! Models of what the database's threads share. `models/whole.rs` has those of the whole database, each room its own.
 //!
-//! Each comment names changes of the code that the model is there to catch.
+//! Each comment names changes of the code that the model has to catch.
 
 mod whole;
 
@@ -12,7 +12,7 @@ use crate::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use crate::sync::checker::check;
 use crate::sync::{Arc, Mutex, thread};
 
-/// Fails if `ring` does not notify, notifies without the flag, or sets the flag after notifying.
+/// Fails if `ring` does not notify, notifies without setting the flag, or sets the flag after notifying.
 #[test]
 fn no_ring_of_the_doorbell_is_lost() {
     check("doorbell", 2_000, || {
@@ -36,14 +36,15 @@ fn no_ring_of_the_doorbell_is_lost() {
     });
 }
 
-/// SNAPSHOT-1 and SUPERVERSION-2's ground. One key, written under every number; a compaction keeps what `Retention` says. Fails
-/// if `pin` reads the number before it takes the list's lock, or if `visible` leaves the pinned ones out.
+/// SNAPSHOT-1, on which SUPERVERSION-2 rests. One key, written under every number; a compaction keeps what
+/// `Retention` says. Fails if `pin` reads the number before it takes the list's lock, or if `visible` leaves the
+/// pinned ones out.
 #[test]
 fn a_snapshot_finds_its_version_whatever_is_compacted() {
     check("snapshots", 4_000, || {
         let list = Arc::new(SnapshotList::new(|| ()));
         let published = Arc::new(AtomicU64::new(1));
-        // Newest first, as a table.
+        // Newest first, as in a table.
         let versions = Arc::new(Mutex::new(vec![1u64]));
         let latest = |published: &AtomicU64| SequenceNumber(published.load(SeqCst));
         let writer = {

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 
-/// Runs background work; a panic in it becomes an error, and the thread lives on.
+/// Runs background work. Turns a panic in it into an error, so that the thread lives on.
 pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| text.to_string());

@@ -58,8 +58,9 @@ pub struct Stats {
     pub reserve_bytes: u64,
     /// Every level, from 0.
     pub levels: Vec<LevelStats>,
-    /// Tables that compactions skip, because one with them lost or changed entries, or met damage. They stay
-    /// readable. Empty unless something is wrong: see `docs/errors.md`, "When a table is set aside".
+    /// Tables that compactions skip, because an earlier compaction of them would have lost or changed entries, or met
+    /// damage. They stay readable. Empty unless something is wrong: see `docs/errors.md`, "When a table is set
+    /// aside".
     pub set_aside: Vec<SetAside>,
 }
 

@@ -1,4 +1,4 @@
-//! Tests of the database on files in memory, where background work runs when the test says so.
+//! Tests of the database on files in memory. Background work runs only when the test says so.
 
 mod closing;
 mod full_disk;
@@ -114,7 +114,7 @@ fn logs_and_tables_that_are_not_needed_go_away() {
 
 #[test]
 fn equals_a_map_through_flushes_compactions_snapshots_and_reopening() {
-    // How often memory alone did not know the answer, and how often it did.
+    // How often the answer was not in memory, and how often it was.
     let mut remembers = [0, 0];
     for seed in 0..12 {
         let mut random = Random::new(seed);
@@ -234,7 +234,7 @@ fn memory_alone_answers_what_is_in_it_and_reads_nothing() {
     let error = db.get_in_memory(b"a", &ReadOptions::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closed);
 
-    // In a table: after two gets have missed its block, and only if that stays in the cache then.
+    // A value in a table is known after two gets have missed its block, if the cache then keeps the block.
     for (cache, then) in [(1 << 20, value(&[7; 3000])), (0, Remembered::Unknown)] {
         let db = open(cache);
         faulty.inject(Fault::new(&[Operation::Read], libc::EIO));
@@ -242,21 +242,29 @@ fn memory_alone_answers_what_is_in_it_and_reads_nothing() {
         assert_eq!(faulty.injected(), 0, "nothing was read");
         faulty.clear();
         assert_eq!(db.get(b"b").unwrap().unwrap(), [7; 3000]);
-        assert_eq!(ask(&db, b"b"), Remembered::Unknown, "it was missed once");
+        assert_eq!(
+            ask(&db, b"b"),
+            Remembered::Unknown,
+            "the block was missed once"
+        );
         assert_eq!(db.get(b"b").unwrap().unwrap(), [7; 3000]);
         faulty.inject(Fault::new(&[Operation::Read], libc::EIO));
         assert_eq!(ask(&db, b"b"), then);
-        assert_eq!(ask(&db, b"c"), Remembered::Absent, "the filter knows");
+        assert_eq!(
+            ask(&db, b"c"),
+            Remembered::Absent,
+            "the filter rules it out"
+        );
         assert_eq!(faulty.injected(), 0, "nothing was read");
         faulty.clear();
         db.close().unwrap();
     }
 }
 
-/// SEAL-1.
-/// A seal that failed after its log was created left that log behind, naming as its predecessor's final length what the
-/// predecessor had then. Writes went on in the predecessor, and recovery cut them off there. Its header may be on the
-/// disk although the sync of it failed, and its name may be there again if its removal was not synced.
+/// SEAL-1. A seal that failed after it had created its log used to leave that log, whose header states the
+/// predecessor's length at that time as the final one. Writes went on in the predecessor, and recovery cut it off at
+/// the stated length. The header may be on the disk although its sync failed, and the name may come back if its
+/// removal was not synced.
 #[test]
 fn a_log_whose_creation_failed_does_not_cut_off_what_its_predecessor_got_later() {
     let cases: [(Operation, &[Operation]); 4] = [
@@ -310,8 +318,8 @@ fn a_flush_that_finds_a_failed_append_waits_for_its_tables_all_the_same() {
     }
 }
 
-/// CHAIN-4.
-/// Removing the newest log, with a synced write in it, used to look like a crash before that log was durable.
+/// CHAIN-4. If the newest log was removed, with a synced write in it, that used to look like a crash before the log
+/// was durable.
 #[test]
 fn a_missing_log_that_held_a_synced_write_is_damage() {
     let env = MemEnv::new();
@@ -342,7 +350,7 @@ fn opening_removes_a_manifest_with_a_torn_tail_once() {
     let manifest = std::path::Path::new("/db/MANIFEST-000001");
     let file = env.open_write(manifest).unwrap();
     file.write_at(file.len().unwrap(), &[7; 3]).unwrap();
-    // The first edit goes to a new manifest, and the old one is gone when the orphans are looked for.
+    // The first edit goes to a new manifest, and the old one is gone before open looks for orphans.
     let db = open(&env);
     assert_eq!(db.get(b"k").unwrap().unwrap(), b"v");
     assert!(
@@ -374,7 +382,7 @@ fn a_recovery_that_is_interrupted_between_two_flushes_of_one_log_goes_on_later()
     assert_eq!(entries(&db), expected);
     db.flush().unwrap();
     assert_eq!(entries(&db), expected);
-    // No record was replayed that is in a table already (REPLAY-1).
+    // Recovery replayed no record that is already in a table (REPLAY-1).
     assert_eq!(db.verify().unwrap().entries, 400);
     db.compact_range(None, None).unwrap();
     assert_eq!(entries(&db), expected);
@@ -408,8 +416,9 @@ fn tables_that_nobody_reads_are_closed_where_no_more_files_may_be_opened() {
 
 #[test]
 fn a_recovery_that_is_interrupted_behind_a_flush_over_two_logs_goes_on_later() {
-    // The recovered memtable holds all of the first log and a part of the second. Its flush leaves both needed, and the
-    // numbers in tables reach beyond the first log's end: that is no contradiction to the second one's header.
+    // The recovered memtable holds all of the first log and a part of the second. After its flush both are still
+    // needed, and the numbers in tables reach beyond the first log's end. That does not contradict the second log's
+    // header.
     let env = MemEnv::new();
     let db = DB::open("/db", options(&env).write_buffer_size(16 << 10)).unwrap();
     for key in 0..250u32 {
@@ -443,7 +452,7 @@ fn a_synced_write_behind_a_recovery_does_not_rely_on_a_sync_that_failed_before_i
     db.put_with(b"b", b"2", &WriteOptions::synced())
         .unwrap_err();
     drop(db);
-    // The pages that the failed sync was for are still readable, and count as clean.
+    // The pages that the failed sync left unwritten are still readable, and the kernel takes them for clean.
     let db = open(&env);
     db.put_with(b"c", b"3", &WriteOptions::synced()).unwrap();
     for seed in 0..20 {
@@ -482,7 +491,7 @@ fn a_recovery_makes_durable_what_it_found_before_it_removes_anything() {
 
 #[test]
 fn an_empty_synced_batch_resumes_like_any_other_write() {
-    // It answered the old failure for as long as nobody wrote anything else.
+    // The call used to return the old failure until something else was written.
     for operation in [Operation::Write, Operation::Sync] {
         let env = MemEnv::new();
         let faulty = FaultEnv::new(Arc::new(env.clone()), 1);
@@ -521,7 +530,7 @@ fn verify_compares_the_manifest_with_what_the_database_knows() {
     db.flush().unwrap();
     assert_eq!(manifest(), path);
     assert!(db.verify().unwrap().is_ok());
-    // Whole in itself, and of a moment ago.
+    // The bytes are a whole manifest, but an older one.
     let file = env.open_write(&path).unwrap();
     file.set_len(0).unwrap();
     file.write_at(0, &older).unwrap();
@@ -547,7 +556,7 @@ fn a_panic_under_the_logs_lock_stops_writing_and_loses_nothing() {
     let hit = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| db.put(b"b", b"2")));
     assert!(hit.is_err());
     faulty.set_hook(None);
-    // What the log ends with is not known.
+    // The end of the log is now unknown.
     let error = db.put(b"c", b"3").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
     assert!(error.message().contains("reopen"), "{error}");
@@ -563,7 +572,7 @@ fn a_panic_under_the_logs_lock_stops_writing_and_loses_nothing() {
 fn a_synced_record_at_the_end_of_a_log_with_an_unsynced_successor_is_no_torn_tail() {
     let env = MemEnv::new();
     let db = open(&env);
-    // Fills the memtable: the next write goes to a new log, whose header is all that knows of the sync.
+    // Fills the memtable: the next write goes to a new log, and only its header records the sync.
     db.put_with(b"a", &[1; 5000], &WriteOptions::synced())
         .unwrap();
     db.put(b"b", b"2").unwrap();
@@ -581,7 +590,7 @@ fn a_synced_record_at_the_end_of_a_log_with_an_unsynced_successor_is_no_torn_tai
 
 #[test]
 fn a_sync_that_fails_fails_the_call_that_needs_it() {
-    // What each call may rely on is what it has synced: of a file as of a directory.
+    // Each call may rely only on what it has synced, file or directory.
     type Call = fn(&DB) -> Result<()>;
     let calls: [(&str, Call); 4] = [
         ("put", |db| {
@@ -628,7 +637,7 @@ fn a_sync_that_fails_fails_the_call_that_needs_it() {
                     break;
                 }
                 failures += 1;
-                // The error was told, and what was acknowledged before it is still there.
+                // The call returned the error, and earlier acknowledged writes are still there.
                 db.flush().unwrap();
                 let survivor = open(&env.power_cut(nth));
                 assert_eq!(

@@ -56,8 +56,8 @@ impl Value {
         }
     }
 
-    /// The bytes as a vector; copies them unless they are in one already. If there is no memory for the copy,
-    /// the process aborts; [`Value::try_into_vec`] returns an error instead.
+    /// The bytes as a vector; copies them unless they already are in one. If there is no memory for the copy, the
+    /// process aborts; [`Value::try_into_vec`] returns an error instead.
     pub fn into_vec(self) -> Vec<u8> {
         match self.bytes {
             Bytes::Copied(bytes) => bytes,

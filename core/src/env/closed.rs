@@ -3,7 +3,7 @@
 use super::File;
 use crate::error::{Error, Result};
 
-/// A file that answers `Closed`.
+/// A file whose operations all return `Closed`.
 pub(crate) struct ClosedFile;
 
 fn closed<T>() -> Result<T> {

@@ -20,7 +20,7 @@ use std::path::Path;
 
 use super::unix::{Uncancelled, retry};
 
-/// The first descriptor that is no standard stream's.
+/// The first descriptor that is not a standard stream's.
 const FIRST: i32 = 3;
 
 /// Opens `path` with `options` (FD-1); interrupted calls are repeated.
@@ -33,7 +33,7 @@ pub(super) fn open(path: &Path, options: &fs::OpenOptions) -> io::Result<fs::Fil
     above_standard_streams(file)
 }
 
-/// Opens a directory, to be synced.
+/// Opens a directory, for a sync of it.
 pub(super) fn open_dir(path: &Path) -> io::Result<fs::File> {
     open(path, fs::OpenOptions::new().read(true))
 }
@@ -44,12 +44,12 @@ pub(super) fn read_dir(path: &Path) -> io::Result<fs::ReadDir> {
     retry(|| fs::read_dir(path))
 }
 
-/// The same open file under a number that is no standard stream's.
+/// The same open file under a number that is not a standard stream's.
 fn above_standard_streams(file: fs::File) -> io::Result<fs::File> {
     if file.as_raw_fd() >= FIRST {
         return Ok(file);
     }
-    // SAFETY: the call takes numbers only, and `file` keeps its descriptor open during it.
+    // SAFETY: the call takes only numbers, and `file` keeps its descriptor open during it.
     let moved = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, FIRST) };
     if moved < 0 {
         return Err(io::Error::last_os_error());
@@ -58,7 +58,7 @@ fn above_standard_streams(file: fs::File) -> io::Result<fs::File> {
     Ok(unsafe { fs::File::from_raw_fd(moved) })
 }
 
-/// Holds the closed ones of the standard streams' descriptors until it is dropped (FD-2).
+/// Occupies those of the standard streams' descriptors that are closed, until it is dropped (FD-2).
 struct Placeholders {
     _held: [Option<OwnedFd>; FIRST as usize],
 }
@@ -77,7 +77,7 @@ impl Placeholders {
 }
 
 fn is_open(descriptor: i32) -> bool {
-    // SAFETY: the call takes numbers only and changes nothing.
+    // SAFETY: the call takes only numbers and changes nothing.
     let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFD) };
     flags >= 0 || io::Error::last_os_error().raw_os_error() != Some(libc::EBADF)
 }
@@ -104,9 +104,9 @@ mod tests {
     use crate::env::test_process::{Limit, alone, limited};
     use std::os::unix::fs::MetadataExt;
 
-    /// A file in the place of the standard input.
+    /// A file with the descriptor of the standard input.
     fn low() -> fs::File {
-        // SAFETY: numbers only; nothing in this process reads the standard input.
+        // SAFETY: the call takes only a number, and nothing in this process reads the standard input.
         unsafe { libc::close(0) };
         let file = fs::File::open("/dev/null").unwrap();
         assert_eq!(file.as_raw_fd(), 0);
@@ -123,7 +123,7 @@ mod tests {
             assert!(number >= FIRST && !is_open(0));
             let wanted = fs::metadata("/dev/null").unwrap();
             assert_eq!(moved.metadata().unwrap().rdev(), wanted.rdev());
-            // A descriptor that is high enough stays where it is.
+            // A descriptor that is high enough is not changed.
             let moved = above_standard_streams(moved).unwrap();
             assert_eq!(moved.as_raw_fd(), number);
             let held = placeholder().unwrap();
@@ -133,7 +133,7 @@ mod tests {
             assert!(!is_open(0));
             let opened = open(Path::new("/dev/null"), fs::OpenOptions::new().read(true)).unwrap();
             assert!(opened.as_raw_fd() >= FIRST && !is_open(0));
-            // If there is no other descriptor, closes the file and returns the error.
+            // If no other descriptor is free, the file is closed and the error returned.
             let file = low();
             limited(Limit::OpenFiles, FIRST as u64, || {
                 let error = above_standard_streams(file).unwrap_err();

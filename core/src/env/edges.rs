@@ -1,4 +1,4 @@
-//! Every environment does what it is asked: the system's own, the one in memory, and those that stand before another.
+//! The behaviour of every environment: the system's, the one in memory, and those that wrap another.
 
 use crate::sync::atomic::{AtomicU32, Ordering};
 
@@ -10,7 +10,7 @@ use crate::error::ErrorKind;
 
 const PIECE: u64 = 16 << 10;
 
-/// An environment that draws on a reserve, before another one.
+/// An environment that draws on a reserve, around another one.
 fn reserving(inner: Arc<dyn Env>, dir: &Path) -> ReservingEnv {
     let reserve = Reserve::open(Arc::clone(&inner), dir.join("RESERVE"), PIECE).unwrap();
     ReservingEnv::new(inner, reserve, Share::All, Arc::new(DirSyncs::default()))
@@ -62,7 +62,7 @@ fn a_file_has_the_bytes_and_the_length_that_it_was_given() {
         assert_eq!(read(7), b"");
         file.set_len(3).unwrap();
         assert_eq!((file.len().unwrap(), read(0)), (3, b"\0\0a".to_vec()));
-        // Space is set aside as zeros, and never taken away.
+        // Allocating space adds zeros, and never shortens the file.
         for (length, expected) in [(2, 3), (3, 3), (9, 9)] {
             file.allocate(length).unwrap();
             assert_eq!(file.len().unwrap(), expected);
@@ -114,7 +114,7 @@ fn names_come_move_and_go() {
         let inner = path("inner");
         env.create_dir_all(&inner.join("deep")).unwrap();
         assert_eq!(env.kind(&inner).unwrap(), PathKind::Directory);
-        // Not while something is in it.
+        // A folder that is not empty is not removed.
         assert!(env.remove_dir(&inner).is_err());
         env.remove_dir(&inner.join("deep")).unwrap();
         env.create_new(&inner.join("file")).unwrap();
@@ -174,7 +174,7 @@ fn what_is_asked_of_the_machine_is_answered() {
                 "{numbers:?}"
             );
         }
-        // After 2020.
+        // The wall clock is after 2020.
         assert!(env.wall_micros() > 1_577_836_800_000_000);
         let first = env.now_micros();
         while env.now_micros() <= first + 1 {}
@@ -261,7 +261,7 @@ fn names_stay_uncertain_after_a_failed_sync_and_later_ones_are_not() {
 #[test]
 fn a_reserve_takes_exactly_what_there_is_and_of_less_a_half_or_a_quarter() {
     let dir = Path::new("/db");
-    // (bytes on the disk, bytes said to be free, what is asked for): what is held, and whether that is an error.
+    // (bytes on the disk, bytes said to be free, requested bytes, bytes then held, whether that is an error)
     for (quota, free, target, held, is_refused) in [
         (8, 8, 8, 8 * PIECE, false),
         (8, 7, 8, 0, true),

@@ -37,7 +37,7 @@ pub enum Operation {
     Sync,
     /// Changing a file's length, or setting space aside for it.
     SetLen,
-    /// Asking what a path is, for a file's length, for the names in a directory, or for free space.
+    /// Asking for the kind of a path, a file's length, the names in a directory, or free space.
     Look,
     /// Creating a directory.
     CreateDir,
@@ -77,7 +77,7 @@ impl Operation {
         Operation::Random,
     ];
 
-    /// Those that change what is on the disk, or make it durable.
+    /// The operations that change what is on the disk, or make it durable.
     pub const CHANGES: [Operation; 9] = [
         Operation::Create,
         Operation::Write,
@@ -103,7 +103,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// The next of `operations` fails, once, with the operating system's error `code` (`libc::EIO`).
+    /// Makes the next of `operations` fail, once, with the operating system's error `code` (such as `libc::EIO`).
     pub fn new(operations: &[Operation], code: i32) -> Fault {
         Fault {
             operations: operations.to_vec(),
@@ -115,30 +115,30 @@ impl Fault {
         }
     }
 
-    /// Only where the path contains `part`, for example `.log`.
+    /// Limits it to paths that contain `part`, for example `.log`.
     pub fn on_path(mut self, part: &str) -> Fault {
         self.path_part = part.to_owned();
         self
     }
 
-    /// The first `count` of them pass.
+    /// Lets the first `count` of them pass.
     pub fn after(mut self, count: u64) -> Fault {
         self.skip = count;
         self
     }
 
-    /// `count` of them fail, one after the other.
+    /// Makes `count` of them fail, one after the other.
     pub fn times(mut self, count: u64) -> Fault {
         self.times = count;
         self
     }
 
-    /// All of them fail from then on, until [`FaultEnv::clear`].
+    /// Makes all of them fail from then on, until [`FaultEnv::clear`].
     pub fn always(self) -> Fault {
         self.times(u64::MAX)
     }
 
-    /// A failing write leaves a part of its bytes, from none to all but one.
+    /// Makes a failing write leave a part of its bytes, from none to all but one.
     pub fn partial(mut self) -> Fault {
         self.partial = true;
         self
@@ -151,7 +151,7 @@ impl Fault {
     }
 }
 
-/// Called before every operation, on the thread that asked for it. It may wait, or look at the disk.
+/// Called before every operation, on the thread that makes it. It may wait, or look at the disk.
 pub type Hook = Arc<dyn Fn(Operation, &Path) + Send + Sync>;
 
 /// Another environment, with faults. Clones share everything.
@@ -214,7 +214,7 @@ impl Shared {
 }
 
 impl FaultEnv {
-    /// `inner` without any faults yet; `seed` decides what partial writes leave.
+    /// Wraps `inner`, without faults yet; `seed` decides what partial writes leave.
     pub fn new(inner: Arc<dyn Env>, seed: u64) -> FaultEnv {
         FaultEnv {
             inner,
@@ -228,7 +228,7 @@ impl FaultEnv {
         }
     }
 
-    /// Adds a fault. Of several that concern an operation, the one added first decides.
+    /// Adds a fault. If several concern an operation, the one that was added first decides.
     pub fn inject(&self, fault: Fault) {
         self.shared.faults.lock().push(fault);
     }
@@ -243,7 +243,7 @@ impl FaultEnv {
         self.shared.injected.load(Ordering::Relaxed)
     }
 
-    /// How many operations of this kind were asked for, failed ones included.
+    /// How many operations of this kind were called, failed ones included.
     pub fn count(&self, operation: Operation) -> u64 {
         self.shared.counts[operation as usize].load(Ordering::Relaxed)
     }

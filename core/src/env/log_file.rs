@@ -20,11 +20,11 @@ pub(super) struct OsLog {
 }
 
 impl OsLog {
-    /// Opens or creates it. Only a regular file is one.
+    /// Opens or creates it. Refuses anything but a regular file.
     pub(super) fn open(path: &Path) -> Result<OsLog> {
         let failed = |source| Error::io("open the info log", path, source);
         let mut options = fs::OpenOptions::new();
-        // A pipe is refused, not waited for.
+        // Opening a pipe must not wait; it is refused.
         let options = options
             .append(true)
             .create(true)
@@ -44,7 +44,7 @@ impl OsLog {
 impl LogFile for OsLog {
     fn append(&self, line: &[u8]) -> Result<()> {
         let failed = |source| Error::io("write", &self.path, source);
-        // As for every file (OS-4).
+        // The limit of every file (OS-4).
         if self.len()?.saturating_add(line.len() as u64) > unix::file_size_limit() {
             return Err(failed(io::Error::from_raw_os_error(libc::EFBIG)));
         }
@@ -76,7 +76,7 @@ impl LogFile for OsLog {
         if matches!(locked, Err(fs::TryLockError::WouldBlock)) {
             return false;
         }
-        // Where there are no locks, everybody trusts in luck.
+        // Without file locks, run it and hope that no other handle does.
         work();
         if locked.is_ok() {
             let _ = self.file.unlock();
@@ -140,7 +140,7 @@ mod tests {
         let mut inner = None;
         assert!(one.alone(&mut || inner = Some(two.alone(&mut || ()))));
         assert_eq!(inner, Some(false));
-        assert!(two.alone(&mut || ()), "it was let go");
+        assert!(two.alone(&mut || ()), "the lock was released");
     }
 
     #[test]

@@ -34,11 +34,11 @@ pub use cut::{Effect, PowerCut, PowerLoss};
 
 use history::{Change, History};
 
-/// Files take space in blocks of so many bytes.
+/// Files take space in blocks of this many bytes.
 const BLOCK_BYTES: u64 = 4096;
-/// [`MemEnv::set_quota`] was not called.
+/// The quota if [`MemEnv::set_quota`] was not called.
 const NO_QUOTA: u64 = u64::MAX;
-/// [`MemEnv::hold_clock`] was not called.
+/// The clock if [`MemEnv::hold_clock`] was not called.
 const CLOCK_RUNS: u64 = u64::MAX;
 
 /// An environment in memory. Clones share everything, so a test can close a database and open it again.
@@ -48,7 +48,7 @@ pub struct MemEnv {
 }
 
 struct Shared {
-    /// Held for reading by every change, for writing by a power cut (MEM-3). Taken before all other locks here.
+    /// Every change locks this for reading, a power cut for writing (MEM-3). Taken before all other locks here.
     still: RwLock<()>,
     directories: Mutex<BTreeMap<PathBuf, Directory>>,
     locks: Mutex<BTreeMap<PathBuf, Held>>,
@@ -59,11 +59,11 @@ struct Shared {
     quota: AtomicU64,
 }
 
-/// With the second of the wall clock at which the lock was taken, of shared ones the first.
+/// Each with the second of the wall clock at which the lock was taken; for shared locks, the first of them.
 #[derive(Clone, Copy)]
 enum Held {
     Exclusive(u64),
-    /// How many, at least one.
+    /// How many shared locks, at least one.
     Shared(usize, u64),
 }
 
@@ -114,7 +114,7 @@ impl Directory {
         self.disk.push(change);
     }
 
-    /// Its parent was synced.
+    /// Notes that its parent was synced.
     fn settle(&mut self) {
         self.is_unsynced = false;
         self.old_path = None;
@@ -126,7 +126,7 @@ struct MemFile {
     content: RwLock<Content>,
 }
 
-/// Copied when it is changed while a power cut's environment shares it.
+/// Copied on a change, if the environment of a power cut shares it.
 #[derive(Clone, Default)]
 struct Content {
     bytes: Arc<Vec<u8>>,
@@ -183,7 +183,7 @@ impl Dice {
         bits ^ (bits >> 31)
     }
 
-    /// A number in `[0, end)`; `end` is at least 1.
+    /// A number in `[0, end)`; `end` must be at least 1.
     pub(super) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
@@ -230,7 +230,7 @@ impl MemEnv {
             .sum()
     }
 
-    /// How many bytes a file may have that has `length` now, for the quota.
+    /// How many bytes the quota lets a file have whose length is now `length`.
     fn room_for(&self, length: u64) -> u64 {
         match self.shared.quota.load(Ordering::SeqCst) {
             NO_QUOTA => u64::MAX,
@@ -241,8 +241,8 @@ impl MemEnv {
         }
     }
 
-    /// Makes the directory `dir` as a process does that is killed before it syncs the parent: a power cut may take it,
-    /// and everything in it, until [`Env::create_dir_all`] or a sync of the parent.
+    /// Makes the directory `dir` like a process that is killed before it syncs the parent: a power cut may remove it,
+    /// with everything in it, until [`Env::create_dir_all`] or a sync of the parent.
     pub fn leave_unsynced(&self, dir: &Path) -> Result<()> {
         self.create_dir_all(dir)?;
         let mut directories = self.shared.directories.lock();
@@ -263,7 +263,7 @@ impl MemEnv {
         (value != CLOCK_RUNS).then_some(value)
     }
 
-    /// Runs `work` on the directory that holds `path`, with the name in it.
+    /// Runs `work` on the directory that holds `path`, and the name of `path` in it.
     fn in_parent<T>(
         &self,
         action: &str,
@@ -287,7 +287,7 @@ impl MemEnv {
         }
     }
 
-    /// Renames a directory with all that is in it; `to` is missing, or an empty directory.
+    /// Renames a directory with its contents; `to` must be missing, or an empty directory.
     fn rename_dir(&self, from: &Path, to: &Path) -> Result<()> {
         let _moving = self.shared.still.read();
         let mut directories = self.shared.directories.lock();
@@ -846,7 +846,7 @@ mod tests {
             assert_eq!(file.read_at(0, &mut bytes).unwrap(), bytes.len());
             let pages = [1000..4096, 4096..8192, 8192..9192].map(|page| {
                 let values: BTreeSet<u8> = bytes[page].iter().copied().collect();
-                assert_eq!(values.len(), 1, "a page is of one moment");
+                assert_eq!(values.len(), 1, "a page has the writes up to one moment");
                 values.into_iter().next().unwrap()
             });
             assert!(

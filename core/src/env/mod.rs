@@ -69,7 +69,7 @@ pub(crate) use engine_only::EngineOnly;
 
 /// A file opened by an [`Env`]. Any number of threads may use it at once; dropping it closes it.
 pub trait File: Send + Sync {
-    /// Reads into `buffer` from `offset` until it is full or the file ends; the bytes read.
+    /// Reads into `buffer` from `offset` until it is full or the file ends; returns the number of bytes read.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize>;
 
     /// Writes all of `bytes` at `offset`, extending the file if needed. After an error any part may be written.
@@ -155,7 +155,7 @@ pub trait DirLock: Send + Sync {
     fn is_held(&self) -> bool;
 }
 
-/// Why [`Env::spawn`] was asked for a thread; also the thread's name.
+/// The name of a thread, which says what [`Env::spawn`] starts it for.
 pub type ThreadName = &'static str;
 
 /// A running background thread.
@@ -164,8 +164,8 @@ pub trait Thread: Send {
     fn join(self: Box<Self>);
 }
 
-/// Files, locks, clock, threads and randomness. A program may bring its own ([`Options::env`](crate::Options::env)), for
-/// example one that counts or slows down what another one does.
+/// Files, locks, clock, threads and randomness. A program may bring its own ([`Options::env`](crate::Options::env)),
+/// for example one that counts or slows down the operations of another one.
 ///
 /// An environment must implement the methods without a default. The defaults are correct for every environment,
 /// but know no symbolic links and no limits; an environment that wraps another should forward them. The engine
@@ -204,7 +204,7 @@ pub trait Env: Send + Sync + 'static {
     fn list(&self, dir: &Path) -> Result<Vec<String>>;
 
     /// Creates a directory, and its missing parents; not an error if it exists. Before it returns, it syncs the
-    /// parents of all of these, and that of the first that exists, so that all are durable.
+    /// parent of each of these, and the parent of the first directory that already existed, so that all are durable.
     fn create_dir_all(&self, dir: &Path) -> Result<()>;
 
     /// Removes a file. Durable after [`Env::sync_dir`]. Unless it has another name, a process still reading it
@@ -261,7 +261,7 @@ pub trait Env: Send + Sync + 'static {
         0
     }
 
-    /// The error of the last of them.
+    /// The error of the last failed call.
     #[doc(hidden)]
     fn dir_sync_failure(&self, _: EngineOnly) -> Option<Error> {
         None
@@ -273,7 +273,7 @@ pub trait Env: Send + Sync + 'static {
     fn forget_unsynced(&self, _dir: &Path, _: EngineOnly) {}
 }
 
-/// A log over any environment's files, for one handle at a time.
+/// A log in a file of any environment, for one handle at a time.
 struct PlainLog(Arc<dyn File>);
 
 impl PlainLog {

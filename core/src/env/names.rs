@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// When some names were made. Take it before they are.
+/// A point in time before some names are made; take it before making them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Names {
     failures: u64,
@@ -38,7 +38,7 @@ impl Names {
         env.failed_dir_syncs(EngineOnly) != self.failures
     }
 
-    /// Makes the names in `dir` durable; an error if they are not, or may not be.
+    /// Makes the names in `dir` durable; an error if they may not be durable.
     pub(crate) fn sync(self, env: &dyn Env, dir: &Path) -> Result<DurableName> {
         env.sync_dir(dir)?;
         if !self.are_uncertain(env) {

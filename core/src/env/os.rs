@@ -59,7 +59,7 @@ const LOOK_BYTES: u64 = 4 << 10;
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
-/// How much of a removed file's space is freed at a time.
+/// This much of a removed file's space is freed at a time.
 const RELEASED_BYTES: u64 = 2 << 20;
 
 struct OsFile {
@@ -67,9 +67,9 @@ struct OsFile {
     path: PathBuf,
     /// The file size limit in bytes, at its last check (OS-4).
     largest: AtomicU64,
-    /// Bytes written since then; `LOOK_BYTES` if it is time to look again.
+    /// Bytes written since then; `LOOK_BYTES` if the limit has to be checked again.
     unlooked: AtomicU64,
-    /// Set when it is dropped, and dropped after `file` (OS-5).
+    /// Set in the file's drop, and dropped after `file` (OS-5).
     closing: Option<Uncancelled>,
 }
 
@@ -79,9 +79,9 @@ impl Drop for OsFile {
     }
 }
 
-/// Opens `path` with `options` and makes sure of OS-1.
+/// Opens `path` with `options` and ensures OS-1.
 fn open(action: &str, path: &Path, options: &mut fs::OpenOptions) -> Result<Arc<dyn File>> {
-    // O_NONBLOCK means nothing to a regular file, and keeps the open of a pipe from waiting for its other end.
+    // O_NONBLOCK has no effect on a regular file, and keeps the open of a pipe from waiting for its other end.
     let file = descriptors::open(path, options.custom_flags(libc::O_NONBLOCK))
         .map_err(|source| Error::io(action, path, source))?;
     let metadata = file
@@ -163,8 +163,8 @@ impl File for OsFile {
     }
 }
 
-/// Whether a refusal of space says something about the disk, and not about the call: file systems do not have it, and
-/// sandboxes refuse it with any error they like.
+/// Whether a refusal of space is due to the disk, and not to the call itself: some file systems lack the call, and
+/// sandboxes refuse it with various errors.
 fn is_about_the_disk(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -178,12 +178,12 @@ fn too_large() -> io::Error {
 }
 
 impl OsFile {
-    /// Refuses a write that ends beyond the limit of a file's size (OS-4). The limit may have been raised or lowered since it
-    /// was seen.
+    /// Refuses a write that ends beyond the limit of a file's size (OS-4). The limit may have changed since the last
+    /// check.
     #[inline]
     fn check_write(&self, offset: u64, length: u64) -> io::Result<()> {
         let end = offset.saturating_add(length);
-        // Two threads may both add to the same count: a look too late by one small write.
+        // Two threads may both add to the same count, so a check may come one small write too late.
         let unlooked = self.unlooked.load(Ordering::Relaxed).saturating_add(length);
         if unlooked >= LOOK_BYTES || end > self.largest.load(Ordering::Relaxed) {
             return self.check_length(end);
@@ -192,7 +192,7 @@ impl OsFile {
         Ok(())
     }
 
-    /// Refuses a file of `length` bytes if it is beyond the limit of now.
+    /// Refuses a file of `length` bytes if it is beyond the present limit.
     fn check_length(&self, length: u64) -> io::Result<()> {
         let limit = unix::file_size_limit();
         self.largest.store(limit, Ordering::Relaxed);
@@ -203,7 +203,7 @@ impl OsFile {
         }
     }
 
-    /// Writes zeros up to `length`: how space is set aside where the file system has no call for it.
+    /// Writes zeros up to `length`, to set space aside if the file system has no call for that.
     fn fill(&self, length: u64) -> Result<()> {
         let mut end = self.len()?;
         while end < length {
@@ -215,7 +215,7 @@ impl OsFile {
     }
 }
 
-/// Whether a sandbox or an old system has not let us make the call at all.
+/// Whether a sandbox or an old system refuses the call itself.
 fn is_refused(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -223,7 +223,7 @@ fn is_refused(error: &io::Error) -> bool {
     )
 }
 
-/// 64 random bits from the system's generator, where there is no call for it.
+/// 64 random bits from the system's generator, if there is no call for it.
 fn random_from_device() -> io::Result<u64> {
     let device = Path::new("/dev/urandom");
     let mut bytes = [0; 8];
@@ -241,8 +241,8 @@ fn parent_of(path: &Path) -> &Path {
 }
 
 /// Frees the space of a removed file in pieces. If the file system reports freed space to the drive (ext4 with
-/// `discard`), every sync waits for the piece being freed; for a whole table that would take a tenth of a
-/// second. A file that has another name, in a checkpoint, keeps everything.
+/// `discard`), every sync waits until the piece is freed; for a whole table that would take a tenth of a second. A
+/// file that has another name, in a checkpoint, keeps its space.
 fn release(file: &fs::File) {
     let Ok(metadata) = file.metadata() else {
         return;
@@ -302,7 +302,7 @@ impl Env for OsEnv {
         let failed = |source| Error::io("list", dir, source);
         let mut names = Vec::new();
         for entry in descriptors::read_dir(dir).map_err(failed)? {
-            // A name that is not UTF-8 is none of ours; its replacement is not either, so it stays a stranger.
+            // A name that is not UTF-8 is not AiDb's. Its replacement is not either, so it stays unknown.
             let name = entry.map_err(failed)?.file_name();
             names.push(name.to_string_lossy().into_owned());
         }
@@ -321,14 +321,14 @@ impl Env for OsEnv {
             at = parent;
         }
         match descriptors::open_dir(parent_of(at)) {
-            // A parent that may not be read, as above some users' homes: `at` was not made from here.
+            // The parent may not be read, as above some users' homes. Then this process cannot have made `at`.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
             _ => self.sync_dir(parent_of(at))?,
         }
         for path in missing.into_iter().rev() {
             match retry(|| fs::create_dir(path)) {
                 Ok(()) => {}
-                // Someone else made it in the meantime; its entry must be durable for us all the same (OS-3).
+                // Another process has just made it. Its entry must be durable all the same (OS-3).
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(Error::io("create directory", path, error)),
             }
@@ -344,7 +344,7 @@ impl Env for OsEnv {
     }
 
     fn remove_file(&self, path: &Path) -> Result<()> {
-        // Without a handle, for want of descriptors say, its space goes at once.
+        // If it cannot be opened, for example because no descriptor is free, its space is freed at once.
         let mut options = fs::OpenOptions::new();
         options
             .write(true)
@@ -392,7 +392,8 @@ impl Env for OsEnv {
 
     fn canonical(&self, path: &Path) -> Result<PathBuf> {
         match retry(|| fs::canonicalize(path)) {
-            // A sandbox without readlink: links stay in the path, which is good for opening it and for messages.
+            // In a sandbox without readlink the links stay in the path, which will do for opening it and for
+            // messages.
             Err(error) if is_refused(&error) => std::path::absolute(path),
             outcome => outcome,
         }
@@ -439,12 +440,12 @@ impl Env for OsEnv {
     }
 }
 
-/// A thread. A child of its process must neither join it nor let it go: the C library may have given the thread's place to
-/// one of the child's own, which would be meant.
+/// A thread. In a forked child the handle must be neither joined nor dropped: the C library may have given the
+/// thread's place to one of the child's own threads, and would act on that one.
 struct OsThread {
     /// `None` once joined.
     handle: Option<thread::JoinHandle<()>>,
-    /// The process it runs in.
+    /// `fork_count` of the process that it runs in.
     forks: u32,
 }
 
@@ -459,8 +460,7 @@ impl Thread for OsThread {
         if self.is_ours()
             && let Some(handle) = self.handle.take()
         {
-            // The panic hook has reported a panic of the thread; the state is kept by the code that gave it
-            // work.
+            // The panic hook has reported a panic of the thread, and the code that gave it work handles the state.
             let _ = handle.join();
         }
     }
@@ -587,10 +587,10 @@ mod tests {
             unlooked: AtomicU64::new(0),
             closing: None,
         };
-        // The process had no limit; it is checked again before a write is refused.
+        // The process has no limit. That is checked again before a write is refused.
         file.write_at(0, b"four").unwrap();
         assert_eq!(file.largest.load(Ordering::Relaxed), env.largest_file());
-        // Up to a page of writes goes by what was seen last.
+        // Up to a page of writes rely on the last check.
         let unlooked = || file.unlooked.load(Ordering::Relaxed);
         for (length, left) in [
             (LOOK_BYTES - 2, LOOK_BYTES - 2),

@@ -1,7 +1,8 @@
 //! The lock of a database directory: `flock` on its file `LOCK`, and a table of this process's own locks.
 //!
 //! * LOCK-1  One exclusive holder, or any number of shared ones, over all processes (`flock`) and inside this one
-//!           (the table, by the directory's device and inode: a symbolic link or another spelling is no way around).
+//!           (the table, by the directory's device and inode: a symbolic link or another spelling does not get around
+//!           it).
 //! * LOCK-2  A refused opener changes nothing: it neither changes the text in `LOCK` nor releases another
 //!           opener's lock. `flock` belongs to the open file description, so closing a second descriptor is
 //!           harmless; POSIX record locks would all go with the first descriptor closed.
@@ -31,18 +32,18 @@ use crate::sync::{Condvar, Mutex};
 
 /// The lock file's name in the database directory.
 const LOCK_NAME: &str = "LOCK";
-/// How long to wait before asking again for a lock that another process holds.
+/// How long to wait before trying again to get a lock that another process holds.
 const ASK_AGAIN: Duration = Duration::from_millis(5);
-/// A link in the place of `LOCK` is refused, and a pipe is not waited for.
+/// A link in the place of `LOCK` is refused, and opening a pipe does not wait.
 const OPEN_FLAGS: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-/// The text in `LOCK` is shorter; more of it is not read.
+/// The text in `LOCK` is shorter than this; more is not read.
 const MAX_HOLDER_BYTES: u64 = 512;
 
-/// What this process holds on one directory.
+/// The locks that this process holds on one directory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Held {
     Exclusive,
-    /// This many shared locks, at least one, and when the first was taken: seconds of the wall clock.
+    /// This many shared locks, at least one; and when the first was taken, in seconds of the wall clock.
     Shared(usize, u64),
 }
 
@@ -57,12 +58,12 @@ struct Table {
 
 static TABLE: AtomicPtr<Table> = AtomicPtr::new(ptr::null_mut());
 
-/// The process's table; made on first use, never freed. A forked child starts with an empty one (LOCK-4).
+/// The process's table, made on first use and never freed. A forked child starts with an empty one (LOCK-4).
 fn table() -> &'static Table {
     unix::leaked_or_new(&TABLE)
 }
 
-/// Takes the lock of `dir`, as [`super::Env::lock`] says.
+/// Takes the lock of `dir`; see [`super::Env::lock`].
 pub(super) fn lock(dir: &Path, exclusive: bool, timeout: Duration) -> Result<Box<dyn DirLock>> {
     take(dir, exclusive, timeout).map(|lock| Box::new(lock) as Box<dyn DirLock>)
 }
@@ -125,12 +126,12 @@ fn add(held: &mut HashMap<Identity, Held>, identity: Identity, exclusive: bool) 
 }
 
 enum FileLock {
-    /// Without a slot for a read-only folder that has no `LOCK`: no process can write there.
+    /// Taken. `None` for a read-only folder without `LOCK`, in which no process can write.
     Taken(Option<&'static LockSlot>),
     HeldBy(Refusal),
 }
 
-/// Why the lock was not given.
+/// Why the lock was refused.
 struct Refusal {
     /// A description of the holder, for a person.
     sentence: String,
@@ -215,7 +216,7 @@ fn is_read_only(error: &io::Error) -> bool {
 enum Attempt {
     Taken,
     Refused(Refusal),
-    /// The file was removed or replaced before it was locked (by `destroy`): open the new one.
+    /// The file was removed or replaced (by `destroy`) before it was locked: open the new one.
     Stale,
 }
 
@@ -245,13 +246,13 @@ fn take_lock(file: &fs::File, path: &Path, exclusive: bool) -> io::Result<Attemp
         Err(error) => return Err(error),
     }
     if exclusive {
-        // The text helps a person and nothing else, so a full disk must not keep the database from opening.
+        // The text is only for people, so a full disk must not keep the database from opening.
         let _ = write_holder(file);
     }
     Ok(Attempt::Taken)
 }
 
-/// The holder of the refused lock. If readers hold it, the text that a killed process left is not used.
+/// The holder of the refused lock. If readers hold it, the text may be that of a killed process, so it is not used.
 fn describe_holder(file: &fs::File, path: &Path, exclusive: bool) -> Refusal {
     if exclusive && file.try_lock_shared().is_ok() {
         let _ = file.unlock();
@@ -265,7 +266,7 @@ fn wall_seconds() -> u64 {
     now.map_or(0, |since| since.as_secs())
 }
 
-/// This process as the holder of a lock since `seconds` of the wall clock.
+/// This process, as the holder of a lock since `seconds` of the wall clock.
 pub(super) fn this_process(seconds: u64) -> Holder {
     Holder {
         pid: std::process::id(),
@@ -323,7 +324,7 @@ impl Drop for OsLock {
             if self.exclusive {
                 let _ = file.set_len(0);
             }
-            // Said aloud, because a program started right now may have a copy of the descriptor until its exec.
+            // Explicitly, because a program that is being started may have a copy of the descriptor until its exec.
             let _ = file.unlock();
         }
         match held.get(&self.identity).copied() {
@@ -403,7 +404,7 @@ mod tests {
         drop(one);
         let error = lock(dir.path(), true, NOW).err().unwrap();
         assert!(error.to_string().contains("for reading"), "{error}");
-        // Readers write nothing into the lock file, but those of this process are known.
+        // Readers write nothing into the lock file, but this process knows its own.
         let holder = error.holder().unwrap();
         assert_eq!(holder.pid, std::process::id());
         assert!(error.to_string().contains(&holder.to_string()), "{error}");
@@ -411,7 +412,7 @@ mod tests {
         drop(lock(dir.path(), true, NOW).unwrap());
     }
 
-    /// Linux lets nobody create files in /sys, not even root, for whom ordinary permissions mean nothing.
+    /// On Linux no user can create files in /sys, not even root, who ignores ordinary permissions.
     #[test]
     #[cfg(target_os = "linux")]
     fn a_folder_that_nobody_can_write_is_shared_without_a_lock_file() {
@@ -505,9 +506,8 @@ mod tests {
         assert!(lock(dir.path(), false, NOW).is_err());
     }
 
-    /// UNIX-2.
-    /// The parent "dies": its descriptor is closed without an unlock, as the kernel does. If the child still had
-    /// its copy, the lock would live on with it.
+    /// UNIX-2. The parent "dies": its descriptor is closed without an unlock, as the kernel would do. If the child
+    /// still had its copy, the lock would stay taken.
     #[test]
     fn a_forked_child_neither_believes_in_nor_keeps_the_lock() {
         let dir = TestDir::new();
@@ -516,7 +516,7 @@ mod tests {
         assert!(first.is_held());
         drop(first.slot.and_then(LockSlot::take));
         drop(first);
-        // The child's handler may not have run yet: wait for it, while the child waits to be told to end.
+        // The child's handler may not have run yet, so wait for it. The child waits for the order to end.
         let again = lock(dir.path(), true, Duration::from_secs(10));
         assert_eq!(
             child.finish(),
@@ -526,11 +526,12 @@ mod tests {
         assert!(again.is_ok(), "the child kept the lock");
     }
 
-    /// The parent's table may be locked by a thread that the child does not have: an opener there would wait for ever.
+    /// A thread that the child does not have may have locked the parent's table; an opener in the child would wait
+    /// for ever.
     #[test]
     fn a_forked_child_does_not_take_over_the_table_of_its_parent() {
         let dir = TestDir::new();
-        // Registers the fork handler.
+        // This registers the fork handler.
         let lock = take(dir.path(), true, NOW).unwrap();
         let here = || TABLE.load(Ordering::SeqCst);
         let child = unix::testing::Child::fork(|| i32::from(!here().is_null()));

@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::ptr::{self, NonNull};
 
-/// Memory that is mapped, zeroed, aligned to its size, and unmapped when this is dropped.
+/// Mapped memory: zeroed, aligned to its size, and unmapped when this is dropped.
 pub(crate) struct Mapping {
     start: NonNull<u8>,
     bytes: usize,
@@ -16,17 +16,16 @@ pub(crate) struct Mapping {
 unsafe impl Send for Mapping {}
 
 impl Mapping {
-    /// Maps `bytes`, a power of two and whole pages; `None` if the system has no memory. With `huge` it is asked to back
-    /// them with huge pages.
+    /// Maps `bytes` bytes, which must be a power of two and whole pages; `None` if the system has no memory. With
+    /// `huge`, asks the system for huge pages.
     pub(crate) fn new(bytes: usize, huge: bool) -> Option<Mapping> {
         debug_assert!(bytes.is_power_of_two());
         let whole = bytes.checked_mul(2)?;
         let first = map(whole)?.as_ptr();
         let before = first.addr().next_multiple_of(bytes) - first.addr();
         let start = first.wrapping_add(before);
-        // SAFETY: both parts are in the new mapping, outside the part that is kept, and no other code has them.
-        // The length of one may be zero, which the system refuses without doing anything. Advice changes no
-        // contents.
+        // SAFETY: both parts are in the new mapping, outside the part that is kept, and no other code has them. If
+        // the length of a part is zero, the system refuses the call and does nothing. Advice changes no contents.
         unsafe {
             libc::munmap(first.cast(), before);
             libc::munmap(start.wrapping_add(bytes).cast(), bytes - before);
@@ -40,7 +39,7 @@ impl Mapping {
         Some(Mapping { start, bytes })
     }
 
-    /// Gives the `bytes` from `offset` on back to the system; see [`discard`]. The caller needs nothing of what is in them.
+    /// Gives the `bytes` bytes from `offset` on back to the system; see [`discard`]. Their contents are lost.
     pub(crate) fn give_back(&self, offset: usize, bytes: usize) {
         debug_assert!(offset + bytes <= self.bytes);
         let start = self.start.as_ptr().wrapping_add(offset);
@@ -48,13 +47,14 @@ impl Mapping {
         unsafe { discard(start..start.wrapping_add(bytes)) };
     }
 
-    /// Its start; valid for reads and writes of its length as long as the mapping lives.
+    /// Its start, valid for reads and writes of its length as long as the mapping lives.
     pub(crate) fn start(&self) -> NonNull<u8> {
         self.start
     }
 }
 
-/// Maps `bytes` bytes, not none: zeroed, aligned to a page. `None` if the system has no memory. [`unmap`] takes them back.
+/// Maps `bytes` bytes, at least one: zeroed, aligned to a page. `None` if the system has no memory. To be freed with
+/// [`unmap`].
 pub(crate) fn map(bytes: usize) -> Option<NonNull<u8>> {
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
@@ -68,10 +68,10 @@ pub(crate) fn map(bytes: usize) -> Option<NonNull<u8>> {
     NonNull::new(mapped.cast())
 }
 
-/// Unmaps them.
+/// Unmaps memory that [`map`] mapped.
 ///
 /// # Safety
-/// [`map`] mapped these `bytes` bytes at `start`, and nobody uses them any more.
+/// [`map`] mapped these `bytes` bytes at `start`, and no code uses them any more.
 pub(crate) unsafe fn unmap(start: NonNull<u8>, bytes: usize) {
     #[cfg(test)]
     tests::UNMAPPED.set(tests::UNMAPPED.get() + bytes);
@@ -82,11 +82,11 @@ pub(crate) unsafe fn unmap(start: NonNull<u8>, bytes: usize) {
 /// The smallest page size of any system. With larger pages, some memory that could be returned is not.
 pub(crate) const SYSTEM_PAGE_BYTES: usize = 4 << 10;
 
-/// Returns the pages that are completely in `range` to the system: they then read as zeros. A hint: if it is
-/// not possible, they stay.
+/// Returns the pages that are wholly in `range` to the system; they then read as zeros. A hint: if it is impossible,
+/// they stay.
 ///
 /// # Safety
-/// The range lies in memory that the caller has, and nobody needs what is in it.
+/// The range lies in memory that the caller owns, and no code needs its contents.
 pub(crate) unsafe fn discard(range: Range<*mut u8>) {
     let first = range.start.addr().next_multiple_of(SYSTEM_PAGE_BYTES);
     let behind = range.end.addr() / SYSTEM_PAGE_BYTES * SYSTEM_PAGE_BYTES;
@@ -103,7 +103,7 @@ pub(crate) unsafe fn discard(range: Range<*mut u8>) {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: `new` mapped these bytes, and whoever uses them keeps the mapping.
+        // SAFETY: `new` mapped these bytes, and every user of them keeps the mapping alive.
         unsafe { unmap(self.start, self.bytes) };
     }
 }
@@ -154,7 +154,7 @@ pub(crate) mod tests {
     fn what_is_given_back_is_zeros_and_what_lies_beside_it_is_kept() {
         let mapping = Mapping::new(1 << 21, false).unwrap();
         let start = mapping.start().as_ptr();
-        // As large as any system's pages, of which there are at least four.
+        // As large as any system's pages; the mapping has at least four of them.
         let page = 1 << 16;
         let places = [0, page - 1, page, 3 * page - 1, 3 * page, 4 * page - 1];
         // SAFETY: the mapping lives, and these bytes are in it.
@@ -162,7 +162,7 @@ pub(crate) mod tests {
         places.iter().for_each(|place| *byte(*place) = 7);
         mapping.give_back(page, 2 * page);
         assert_eq!(places.map(|place| *byte(place)), [7, 7, 0, 0, 7, 7]);
-        // Less than a page is none.
+        // Less than a whole page is not given back.
         mapping.give_back(1, page - 2);
         assert_eq!((*byte(0), *byte(page - 1)), (7, 7));
     }

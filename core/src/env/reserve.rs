@@ -25,32 +25,33 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex};
 
-/// What everybody but the log and the manifest leaves alone, as a part of a unit.
+/// The part of a unit that only the log and the manifest may draw on.
 const LEAST_DIVISOR: u64 = 4;
-/// The fraction of a unit that is released first, unless more is needed.
+/// The part of a unit that is released first, unless more is needed.
 const FIRST_DIVISOR: u64 = 8;
-/// Less than this is not worth setting aside.
+/// Fewer bytes than this are not worth setting aside.
 const SMALLEST_PART: u64 = 4 << 10;
-/// The smallest unit, unless a piece is less.
+/// The smallest unit, unless a piece is smaller.
 pub(crate) const SMALLEST_UNIT: u64 = 32 << 10;
 
-/// A file of nothing but space.
+/// The reserve: a file that only occupies space.
 pub(crate) struct Reserve {
     env: Arc<dyn Env>,
     path: PathBuf,
     /// Bytes of the smallest reserve.
     piece: u64,
-    /// What parts are parts of: a piece, or if less was found half of that, until a piece is held.
+    /// The unit that the parts of the reserve are fractions of: a piece; or, if less was found at open, half of that
+    /// until a piece is held.
     unit: AtomicU64,
     held: Mutex<Held>,
     is_whole: AtomicBool,
-    /// Bytes that not everybody may draw on.
+    /// The bytes that only some work may draw on.
     floor: AtomicU64,
 }
 
 #[derive(Default)]
 struct Held {
-    /// Opened or created when it is first needed.
+    /// The file; opened or created when it is first needed.
     file: Option<Arc<dyn File>>,
     bytes: u64,
 }
@@ -66,7 +67,7 @@ impl Held {
                 Ok(())
             }
             Err(error) => {
-                // A part of it may have been set aside.
+                // A part of the bytes may have been allocated.
                 let _ = file.set_len(self.bytes);
                 Err(error)
             }
@@ -81,7 +82,8 @@ impl Held {
         Ok(())
     }
 
-    /// Takes as much as there is of `bytes`, or a half of that, or a quarter: the file system needs some for itself.
+    /// Adds `bytes`, or as much of them as there is: tries `bytes`, then a half, then a quarter, and so on, because
+    /// the file system needs some space for itself.
     fn grow_by_at_most(&mut self, mut bytes: u64) {
         while bytes >= SMALLEST_PART && self.grow(self.bytes + bytes).is_err() {
             bytes /= 2;
@@ -90,8 +92,8 @@ impl Held {
 }
 
 impl Reserve {
-    /// The reserve in the file `path`, as large as it is found; none if it is missing. `piece`: bytes of the smallest one
-    /// that is held.
+    /// The reserve in the file `path`, in its present size; empty if the file is missing. `piece`: bytes of the
+    /// smallest reserve.
     pub(crate) fn open(env: Arc<dyn Env>, path: PathBuf, piece: u64) -> Result<Arc<Reserve>> {
         let mut held = Held::default();
         if env.kind(&path)? != PathKind::Missing {
@@ -99,7 +101,7 @@ impl Reserve {
             held.bytes = file.len()?;
             held.file = Some(file);
         }
-        // A half of what was left is for the log and flushes, a half for compactions.
+        // Half of the remaining reserve is for the log and flushes, half for compactions.
         let unit = match held.file.is_some() && held.bytes < piece {
             true => (held.bytes / 2).max(SMALLEST_UNIT).min(piece),
             false => piece,
@@ -115,7 +117,7 @@ impl Reserve {
         }))
     }
 
-    /// Closes the file and keeps its space: from now on none of it is released.
+    /// Closes the file and keeps its space; from now on none of it is released.
     pub(crate) fn let_go(&self) {
         let held = std::mem::take(&mut *self.held.lock());
         drop(held);
@@ -142,13 +144,13 @@ impl Reserve {
         self.unit.load(Ordering::Relaxed)
     }
 
-    /// Bytes that are free on the disk besides the reserve; `u64::MAX` if the system does not say (RESERVE-6).
+    /// Free bytes on the disk besides the reserve; `u64::MAX` if the system does not say (RESERVE-6).
     pub(crate) fn free_space(&self) -> u64 {
         let dir = self.path.parent().unwrap_or(&self.path);
         self.env.free_space(dir).unwrap_or(u64::MAX)
     }
 
-    /// Keeps `bytes` for the work that may draw on all of it.
+    /// Sets the bytes that only work with [`Share::All`] or [`Share::AboveLeast`] may draw on.
     pub(crate) fn set_floor(&self, bytes: u64) {
         self.floor.store(bytes, Ordering::Relaxed);
     }
@@ -171,7 +173,7 @@ impl Reserve {
                 Ok(()) | Err(_) => {}
             }
         } else if held.bytes > target.saturating_add(self.piece) {
-            // Should that fail, it holds more than it need.
+            // If that fails, the reserve is just larger than necessary.
             let _ = held.shrink(target);
         }
         if held.bytes >= self.piece {
@@ -181,7 +183,8 @@ impl Reserve {
         Ok(())
     }
 
-    /// Gives what is above `bytes` back, for a database that closes. Should that fail, it holds more than it need.
+    /// Gives back everything above `bytes`, for a database that closes. If that fails, the reserve is just larger
+    /// than necessary.
     pub(crate) fn leave(&self, bytes: u64) {
         let mut held = self.held.lock();
         if held.bytes > bytes {
@@ -205,19 +208,20 @@ impl Reserve {
         Error::io("set space aside in", &self.path, source)
     }
 
-    /// Gives at least `bytes` back to the disk, or what there is above `floor`; whether there was any.
+    /// Gives `bytes` bytes back to the disk, or fewer if there are fewer above `floor`; returns whether there were
+    /// any.
     fn release(&self, bytes: u64, floor: u64) -> bool {
         let mut held = self.held.lock();
         let rest = held.bytes.saturating_sub(bytes).max(floor);
         if held.bytes <= rest || held.shrink(rest).is_err() {
             return false;
         }
-        debug_assert!(held.bytes >= floor, "RESERVE-1: others keep theirs");
+        debug_assert!(held.bytes >= floor, "RESERVE-1: the floor stays");
         self.is_whole.store(false, Ordering::Relaxed);
         true
     }
 
-    /// RESERVE-1, for work that needs about `bytes`.
+    /// Does `work`, which needs about `bytes`, drawing on the reserve (RESERVE-1).
     fn drawn<T>(&self, share: Share, bytes: u64, work: impl Fn() -> Result<T>) -> Result<T> {
         let mut part = bytes.max(self.unit() / FIRST_DIVISOR);
         loop {
@@ -482,7 +486,7 @@ mod tests {
         assert_eq!(
             refused.kind(),
             ErrorKind::NoSpace,
-            "RESERVE-1: so does the least"
+            "RESERVE-1: the least part stays too"
         );
         assert_eq!(held(&reserve), (PIECE / 4, false));
         let file = log.create_new(Path::new("/log")).unwrap();
@@ -490,7 +494,7 @@ mod tests {
         assert_eq!(held(&reserve), (0, false));
         let refused = file.write_at(PIECE, &bytes).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::NoSpace);
-        // Not whole again until it is filled.
+        // The reserve is not whole again until it is filled.
         mem.set_quota(None);
         assert!(!reserve.is_whole());
         reserve.hold(4 * PIECE, u64::MAX, false).unwrap();
@@ -517,7 +521,7 @@ mod tests {
             if operation != Operation::Look {
                 assert_eq!(reserve.bytes(), 0);
             }
-            // As soon as it can, it does.
+            // As soon as space can be reserved again, it is.
             env.clear();
             reserve.hold(4 * PIECE, u64::MAX, false).unwrap();
             assert_eq!(reserve.bytes(), 4 * PIECE);
@@ -526,7 +530,7 @@ mod tests {
 
     #[test]
     fn where_names_are_short_the_reserve_is_given_back_in_few_attempts() {
-        // On ext4 without inodes each attempt waits for the journal, four times.
+        // On ext4 without free inodes each attempt waits four times for the journal.
         let env = FaultEnv::new(Arc::new(MemEnv::new()), 1);
         let disk: Arc<dyn Env> = Arc::new(env.clone());
         let reserve = Reserve::open(Arc::clone(&disk), PathBuf::from("/RESERVE"), PIECE).unwrap();
@@ -537,7 +541,8 @@ mod tests {
         let refused = drawing.create_new(Path::new("/log")).err().unwrap();
         assert_eq!(refused.kind(), ErrorKind::NoSpace);
         assert_eq!(reserve.bytes(), 0);
-        // Without anything, with the eighth of a piece, with twice that, ... with 512 pieces more.
+        // One attempt without releasing, one after an eighth of a piece, then twice as much each time, up to 512
+        // pieces.
         assert_eq!(env.injected(), 14);
     }
 }

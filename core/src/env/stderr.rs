@@ -8,12 +8,12 @@
 use std::mem::MaybeUninit;
 use std::ptr;
 
-/// The largest line: a pipe that has room for anything has room for so many bytes, and takes them whole.
+/// The longest line. A pipe that has any room has room for this many bytes, and takes them whole.
 const MAX_LINE: usize = 4096;
 /// Signals that a write may cause.
 const SIGNALS: [i32; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
 
-/// Writes `line`, which ends with a newline, to the standard error stream, or drops it (STDERR-1).
+/// Writes `line`, which must end with a newline, to the standard error stream, or drops it (STDERR-1).
 pub(crate) fn write_to_stderr(line: &[u8]) {
     write_to(libc::STDERR_FILENO, line);
 }
@@ -32,7 +32,7 @@ fn write_to(descriptor: i32, line: &[u8]) {
     quiet.end();
 }
 
-/// Whether a write would not wait; also true if that is unknown.
+/// Whether a write can go ahead without waiting; also true if that is unknown.
 fn takes_bytes(descriptor: i32) -> bool {
     let mut asked = libc::pollfd {
         fd: descriptor,
@@ -43,10 +43,10 @@ fn takes_bytes(descriptor: i32) -> bool {
     unsafe { libc::poll(&mut asked, 1, 0) != 0 }
 }
 
-/// While it lasts, [`SIGNALS`] do not reach this thread.
+/// While this lives, [`SIGNALS`] do not reach this thread.
 struct Quiet {
     before: libc::sigset_t,
-    /// Those that waited already are not ours to take away.
+    /// Signals that were already waiting; those must not be removed.
     waiting: [bool; SIGNALS.len()],
 }
 
@@ -63,7 +63,7 @@ impl Quiet {
         for (signal, was_waiting) in SIGNALS.into_iter().zip(self.waiting) {
             if !was_waiting && is_waiting(signal) {
                 let (set, mut taken) = (set_of(&[signal]), 0);
-                // SAFETY: the signal waits and is blocked here, so the call takes it without waiting.
+                // SAFETY: the signal is pending and blocked here, so the call takes it without waiting.
                 unsafe { libc::sigwait(&set, &mut taken) };
             }
         }
@@ -80,7 +80,7 @@ fn is_waiting(signal: i32) -> bool {
 
 fn set_of(signals: &[i32]) -> libc::sigset_t {
     let mut set = MaybeUninit::uninit();
-    // SAFETY: the first call makes all of the set, and the others are given a whole set and signals.
+    // SAFETY: the first call initialises the whole set; the others get an initialised set and valid signals.
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
         for &signal in signals {
@@ -96,12 +96,12 @@ mod tests {
     use std::io::{Read, pipe};
     use std::os::fd::AsRawFd;
 
-    /// The handler of SIGPIPE that the program had is put back.
+    /// Runs `work` with the default handler of SIGPIPE, then restores the program's handler.
     fn with_deadly_sigpipe(work: impl FnOnce()) {
-        // SAFETY: the default is what every program has that has not said otherwise.
+        // SAFETY: the default handler is one that any program may have.
         let before = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
         work();
-        // SAFETY: this is what the first call answered.
+        // SAFETY: this is the handler that the first call returned.
         unsafe { libc::signal(libc::SIGPIPE, before) };
     }
 
@@ -113,7 +113,7 @@ mod tests {
         let mut heard = [0; 7];
         reader.read_exact(&mut heard).unwrap();
         assert_eq!(&heard, b"a line\n");
-        // Far more than a pipe holds: without looking first, this would wait for ever.
+        // Far more than a pipe holds. Without the check this would wait for ever.
         let line = [[b'x'; 999].as_slice(), b"\n"].concat();
         (0..2000).for_each(|_| write_to(writer.as_raw_fd(), &line));
         with_deadly_sigpipe(|| {

@@ -1,4 +1,4 @@
-//! A fresh directory for one test, removed with all it holds when dropped.
+//! A fresh directory for one test. Dropping it removes it with its contents.
 
 use crate::sync::process::{AtomicUsize, Ordering};
 use std::path::{Path, PathBuf};

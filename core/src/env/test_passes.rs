@@ -1,5 +1,5 @@
-//! Counts the passes of a thread, and of those that it spawns, through the door to memory (`memory/door.rs`), and fails the
-//! n-th.
+//! Counts the passes of a thread, and of the threads that it spawns, through the door to memory (`memory/door.rs`),
+//! and makes the n-th pass fail.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ struct Counts {
 }
 
 impl Passes {
-    /// The `number`-th pass will fail, counted from 1; 0: none.
+    /// Makes the `number`-th pass fail, counted from 1; with 0 none.
     pub(crate) fn fail_at(number: u64) -> Passes {
         Passes(Arc::new(Counts {
             met: AtomicU64::new(0),
@@ -35,7 +35,7 @@ impl Passes {
         Entered
     }
 
-    /// The `number`-th pass from now on will fail, counted from 1; 0: none.
+    /// Makes the `number`-th pass from now on fail, counted from 1; with 0 none.
     pub(crate) fn arm(&self, number: u64) {
         let at = match number {
             0 => 0,
@@ -64,7 +64,7 @@ impl Drop for Entered {
     }
 }
 
-/// `work` for a thread whose passes are counted with this thread's.
+/// Wraps `work` for a new thread, so that its passes are counted with this thread's.
 pub(crate) fn inherited(work: Box<dyn FnOnce() + Send>) -> Box<dyn FnOnce() + Send> {
     let passes = current();
     Box::new(move || {
@@ -73,12 +73,12 @@ pub(crate) fn inherited(work: Box<dyn FnOnce() + Send>) -> Box<dyn FnOnce() + Se
     })
 }
 
-/// What this thread's passes are counted by: for a thread that it spawns.
+/// The counters of this thread's passes, for a thread that it spawns.
 pub(crate) fn current() -> Option<Passes> {
     CURRENT.with_borrow(Clone::clone)
 }
 
-/// Counts a pass; whether it is to fail.
+/// Counts a pass; returns whether it must fail.
 pub(crate) fn fails() -> bool {
     let fails = |passes: &Option<Passes>| {
         let Some(Passes(counts)) = passes else {

@@ -4,10 +4,10 @@
 
 use std::process::Command;
 
-/// In the environment of such a process: the name of its test.
+/// The environment variable of such a process that holds the name of its test.
 const ALONE: &str = "AIDB_TEST_ALONE";
 
-/// Runs `work` in a process of its own. `name` is the whole path of the test that calls this, with nothing beside it.
+/// Runs `work` in a process of its own. `name` is the whole path of the calling test, which must do nothing else.
 pub(crate) fn alone(name: &str, work: impl FnOnce()) {
     if std::env::var_os(ALONE).is_some_and(|alone| alone == name) {
         return work();
@@ -26,17 +26,17 @@ pub(crate) fn alone(name: &str, work: impl FnOnce()) {
     );
 }
 
-/// What the system limits for all threads of a process.
+/// A limit of the system for all threads of a process.
 pub(crate) enum Limit {
-    /// Bytes of memory that is mapped.
+    /// Bytes of mapped memory.
     Addresses,
     /// Bytes of a file.
     FileSize,
-    /// Descriptors, of which the largest is one less.
+    /// Descriptors; the largest is one less than this.
     OpenFiles,
 }
 
-/// Runs `work` while this process has no more than `most` of what `limit` says.
+/// Runs `work` while this process may have at most `most` of what `limit` limits.
 pub(crate) fn limited(limit: Limit, most: u64, work: impl FnOnce()) {
     let resource = match limit {
         Limit::Addresses => libc::RLIMIT_AS,
@@ -58,6 +58,6 @@ pub(crate) fn limited(limit: Limit, most: u64, work: impl FnOnce()) {
         ..before
     });
     work();
-    // What the end of a process writes, a profile for instance, is not what is tested.
+    // Lift the limit, so that it does not affect what the end of a process writes, for example a profile.
     set(before);
 }

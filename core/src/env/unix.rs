@@ -21,11 +21,11 @@ use std::ptr;
 
 use crate::sync::process::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
-/// The page cache keeps a file in pieces of up to this many bytes, and a piece is written back as a whole.
+/// The page cache keeps a file in pieces of up to this many bytes, and writes a piece back as a whole.
 #[cfg(target_os = "linux")]
 const PIECE_BYTES: u64 = 64 << 10;
 
-/// Runs `call` until it is not interrupted (OS-2 of `os.rs`).
+/// Repeats `call` until it is not interrupted (OS-2 of `os.rs`).
 pub(super) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
@@ -35,10 +35,10 @@ pub(super) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T>
     }
 }
 
-/// Asks the kernel to begin writing a range back. Errors are left to the sync that follows.
+/// Asks the kernel to begin writing a range back. Ignores errors; the later sync reports them.
 ///
-/// What the range has of its last piece is left to the next range, which begins where this one ends: the file is growing
-/// there, and the piece would be written twice.
+/// Leaves the part of the last piece to the next range, which begins where this one ends. The file is growing there,
+/// so the piece would be written twice.
 pub(super) fn start_writeback(file: &fs::File, offset: u64, length: u64) {
     #[cfg(target_os = "linux")]
     let (offset, length) = {
@@ -65,8 +65,8 @@ pub(super) fn start_writeback(file: &fs::File, offset: u64, length: u64) {
     let _ = (file.as_raw_fd(), offset, length);
 }
 
-/// Makes `file`, which is at most that long, `length` bytes long with all of them allocated. `Unsupported` where the
-/// file system or the system cannot.
+/// Extends `file`, which must not be longer, to `length` bytes, and allocates all of them. `Unsupported` if the file
+/// system or the system cannot.
 pub(super) fn allocate(file: &fs::File, length: u64) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
@@ -84,12 +84,12 @@ pub(super) fn allocate(file: &fs::File, length: u64) -> io::Result<()> {
     }
 }
 
-/// Bytes that an ordinary user may still write to the file system of `dir`; `u64::MAX` if it does not say: ramfs, and a
-/// tmpfs without a limit, have 0 blocks in all.
+/// How many bytes an ordinary user may still write to the file system of `dir`; `u64::MAX` if the file system does
+/// not say. A ramfs, or a tmpfs without a limit, says that it has 0 blocks in total.
 pub(super) fn free_space(dir: &Path) -> io::Result<u64> {
     let path = CString::new(dir.as_os_str().as_bytes())?;
     let mut answer = mem::MaybeUninit::<libc::statvfs>::uninit();
-    // SAFETY: `path` ends with a zero, and `answer` has room for what the call fills in.
+    // SAFETY: `path` ends with a zero, and `answer` has room for the struct that the call fills in.
     if unsafe { libc::statvfs(path.as_ptr(), answer.as_mut_ptr()) } != 0 {
         return Err(io::Error::last_os_error());
     }
@@ -102,11 +102,11 @@ pub(super) fn free_space(dir: &Path) -> io::Result<u64> {
     Ok((answer.f_bavail as u64).saturating_mul(answer.f_frsize as u64))
 }
 
-/// Asks the allocator to return the free memory in its heaps to the system: it keeps memory that was freed in
-/// small pieces, and memory below a live allocation. Cost: in proportion to the free pieces.
+/// Asks the allocator to return the free memory in its heaps to the system. Otherwise it keeps memory that was freed
+/// in small pieces, and memory below a live allocation. The cost grows with the number of free pieces.
 pub(crate) fn return_free_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: it takes a number, locks the allocator's heaps in turn, and touches nothing that is in use.
+    // SAFETY: the call takes a number, locks the allocator's heaps in turn, and touches no memory in use.
     unsafe {
         libc::malloc_trim(0);
     }
@@ -123,7 +123,7 @@ pub(super) fn random() -> io::Result<u64> {
     Ok(u64::from_le_bytes(bytes))
 }
 
-/// The soft limit of open descriptors; 256 if the system will not say.
+/// The soft limit of open descriptors; 256 if the system does not say.
 pub(super) fn open_file_limit() -> u64 {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
@@ -137,7 +137,7 @@ pub(super) fn open_file_limit() -> u64 {
     }
 }
 
-/// How many bytes long a file of this process may be (`RLIMIT_FSIZE`); no bound if the system will not say.
+/// How many bytes a file of this process may have (`RLIMIT_FSIZE`); unlimited if the system does not say.
 pub(super) fn file_size_limit() -> u64 {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
@@ -176,12 +176,12 @@ impl Drop for Uncancelled {
 
 const PTHREAD_CANCEL_DISABLE: libc::c_int = 1;
 
-/// Sets whether the calling thread may be cancelled; what was set before.
+/// Sets whether the calling thread may be cancelled; returns the former setting.
 #[cfg(all(target_os = "linux", not(miri)))]
 #[inline]
 fn set_cancel_state(state: libc::c_int) -> libc::c_int {
     unsafe extern "C" {
-        /// POSIX; the crate libc does not declare it.
+        /// A POSIX function that the crate libc does not declare.
         fn pthread_setcancelstate(state: libc::c_int, before: *mut libc::c_int) -> libc::c_int;
     }
     let mut before = PTHREAD_CANCEL_DISABLE;
@@ -199,7 +199,7 @@ fn set_cancel_state(state: libc::c_int) -> libc::c_int {
 /// This machine's name, or an empty text.
 pub(super) fn host_name() -> String {
     let mut bytes = [0u8; 256];
-    // SAFETY: one byte less than the buffer is offered, so the name ends with a zero in any case.
+    // SAFETY: the call may write one byte less than the buffer has, so the name always ends with a zero.
     let result = unsafe { libc::gethostname(bytes.as_mut_ptr().cast(), bytes.len() - 1) };
     if result != 0 {
         return String::new();
@@ -208,7 +208,7 @@ pub(super) fn host_name() -> String {
     String::from_utf8_lossy(name).into_owned()
 }
 
-/// What each process has one of its own: a forked child does not take its parent's over.
+/// A place whose contents belong to one process: a forked child does not inherit its parent's.
 trait PerProcess: Sync {
     /// Makes the place empty: one atomic store.
     fn clear(&self);
@@ -238,8 +238,8 @@ fn each_registered(mut visit: impl FnMut(&'static dyn PerProcess)) {
     }
 }
 
-/// Has the fork handler clear `place`. Threads that come here at once may register it more than once, which does no
-/// harm.
+/// Registers `place`, so that the fork handler clears it. Threads that come here at once may register it more than
+/// once, which does no harm.
 fn register(place: &'static dyn PerProcess) {
     let mut is_registered = false;
     each_registered(|other| is_registered |= ptr::addr_eq(other, place));
@@ -258,12 +258,12 @@ fn register(place: &'static dyn PerProcess) {
     }
 }
 
-/// What `place` points to, made and leaked on first use, and made anew in a forked child. Only this function and the
-/// fork handler change `place`.
+/// The value that `place` points to; made and leaked on first use, and made again in a forked child. Only this
+/// function and the fork handler change `place`.
 pub(super) fn leaked_or_new<T: Default + Sync>(place: &'static AtomicPtr<T>) -> &'static T {
     let mut at = place.load(Ordering::SeqCst);
     if at.is_null() {
-        // First, so that no fork finds something there that the child would keep.
+        // First, so that no fork leaves the child a value in `place`.
         register(place);
         let new = Box::into_raw(Box::<T>::default());
         let result = place.compare_exchange(at, new, Ordering::SeqCst, Ordering::SeqCst);
@@ -280,27 +280,28 @@ pub(super) fn leaked_or_new<T: Default + Sync>(place: &'static AtomicPtr<T>) -> 
     unsafe { &*at }
 }
 
-/// Holds one lock's descriptor where the fork handler finds it. Never freed; reused after [`LockSlot::take`].
+/// Holds one lock's descriptor, so that the fork handler finds it. Never freed; reused after [`LockSlot::take`].
 pub(super) struct LockSlot {
     descriptor: AtomicI32,
     next: AtomicPtr<LockSlot>,
 }
 
 const EMPTY: i32 = -1;
-/// Taken, and its descriptor is about to be stored.
+/// The slot is taken, and its descriptor is about to be stored.
 const RESERVED: i32 = -2;
 
 static SLOTS: AtomicPtr<LockSlot> = AtomicPtr::new(ptr::null_mut());
-/// How many forks lie between this process and the one that loaded the library.
+/// How many forks are between this process and the one that loaded the library.
 static FORKS: AtomicU32 = AtomicU32::new(0);
-/// Forks of this process that have begun, and that are over.
+/// How many forks of this process have begun, and how many are over.
 static FORKS_BEGUN: AtomicU32 = AtomicU32::new(0);
 static FORKS_OVER: AtomicU32 = AtomicU32::new(0);
 
-/// Differs between a process and the children it forks, once it has opened a database. One relaxed load.
+/// A number that differs between a process and its forked children, once the process has opened a database. Cost: one
+/// relaxed load.
 ///
-/// What was made under another count belongs to another process: a lock of it may be held by a thread that this process
-/// does not have, and never be released.
+/// An object that was made under another count belongs to another process. A thread that this process does not have
+/// may hold one of its locks, which then is never released.
 #[inline]
 pub fn fork_count() -> u32 {
     FORKS.load(Ordering::Relaxed)
@@ -331,8 +332,9 @@ extern "C" fn after_fork_in_child() {
     }
 }
 
-/// Registers the fork handlers. Threads that come here at once register them more than once, which does no harm: each of
-/// them only adds to counters and closes what is not yet closed. Waiting for one of them would (UNIX-3).
+/// Registers the fork handlers. Threads that come here at once register them more than once, which does no harm: a
+/// handler only adds to counters and closes descriptors that are still open. Waiting for another thread would do harm
+/// (UNIX-3).
 fn watch_forks() {
     static REGISTERED: AtomicBool = AtomicBool::new(false);
     if REGISTERED.load(Ordering::SeqCst) {
@@ -350,8 +352,8 @@ fn watch_forks() {
     REGISTERED.store(true, Ordering::SeqCst);
 }
 
-/// Opens a file with `open` and stores it in a slot, so that no child forked at any moment keeps a descriptor
-/// of it on which the lock is taken afterwards.
+/// Opens a file with `open` and stores it in a slot. The caller then takes the lock on a descriptor that no child,
+/// whenever it is forked, keeps a copy of.
 pub(super) fn open_in_slot(
     mut open: impl FnMut() -> io::Result<fs::File>,
 ) -> io::Result<&'static LockSlot> {
@@ -370,7 +372,7 @@ pub(super) fn open_in_slot(
                 return Err(error);
             }
         }
-        // A fork that began since may have copied the descriptor before it was in the slot: open another one.
+        // If a fork began since, it may have copied the descriptor before that was in the slot, so open another one.
         if FORKS_BEGUN.load(Ordering::SeqCst) == begun {
             return Ok(slot);
         }
@@ -406,7 +408,7 @@ fn free_slot() -> &'static LockSlot {
 }
 
 impl LockSlot {
-    /// Takes the file out and frees the slot; `None` in a forked child, whose descriptor is closed already.
+    /// Takes the file out and frees the slot; `None` in a forked child, whose descriptor is already closed.
     pub(super) fn take(&self) -> Option<fs::File> {
         self.swap_out(EMPTY)
     }
@@ -423,8 +425,8 @@ impl LockSlot {
         if descriptor < 0 {
             return None;
         }
-        // SAFETY: the slot's user alone calls `take`, and is here now, so the descriptor stays open during `work`
-        // (UNIX-1); ManuallyDrop leaves it to the slot.
+        // SAFETY: only the slot's user calls `take`, and it is here now, so the descriptor stays open during `work`
+        // (UNIX-1). ManuallyDrop leaves the descriptor to the slot.
         let file = std::mem::ManuallyDrop::new(unsafe { fs::File::from_raw_fd(descriptor) });
         Some(work(&file))
     }
@@ -435,14 +437,15 @@ pub(super) mod testing {
     use std::io::{PipeWriter, pipe};
     use std::os::fd::AsRawFd;
 
-    /// A forked child that has run a function and waits to be told to end.
+    /// A forked child that has run a function and waits for the order to end.
     pub(in super::super) struct Child {
         pid: libc::pid_t,
         tell: PipeWriter,
     }
 
     impl Child {
-        /// Forks; the child runs `work`, which may use nothing but atomics: other threads' locks are lost there.
+        /// Forks. The child runs `work`, which may use only atomics, because other threads' locks may stay taken
+        /// there.
         pub(in super::super) fn fork(work: impl Fn() -> i32) -> Child {
             let (wait, tell) = pipe().unwrap();
             // SAFETY: the child calls `work` (atomics only, see above), close, read and _exit, all of which
@@ -462,7 +465,7 @@ pub(super) mod testing {
             Child { pid, tell }
         }
 
-        /// Lets the child end; its exit status.
+        /// Lets the child end; returns its exit status.
         pub(in super::super) fn finish(self) -> i32 {
             drop(self.tell);
             let mut status = 0;
@@ -481,7 +484,7 @@ mod tests {
     /// UNIX-1.
     #[test]
     fn a_slot_gives_its_file_out_once() {
-        // Not in the list, so that no lock takes it meanwhile.
+        // Not in the list, so that no lock takes it during the test.
         let slot = LockSlot {
             descriptor: AtomicI32::new(EMPTY),
             next: AtomicPtr::new(ptr::null_mut()),

@@ -1,6 +1,6 @@
 //! Formats seconds since 1970 as a readable date.
 
-/// `2026-01-31 09:05:00 UTC` for the second `seconds` after 1970-01-01.
+/// A time as text, `2026-01-31 09:05:00 UTC`. `seconds`: since 1970-01-01.
 ///
 /// Counts whole eras of 400 years, each 146,097 days long, in years that begin in March, so that a leap day is
 /// the last day of its year.

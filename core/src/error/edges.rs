@@ -1,11 +1,11 @@
-//! Every kind's words and what a caller may do about it, and what becomes of a cause.
+//! The words of every kind, what a caller may do about it, and how a cause is kept.
 
 use super::*;
 use std::error::Error as _;
 
 #[test]
 fn every_kind_opens_its_message_with_its_words_and_says_whether_to_try_again() {
-    let told: Vec<_> = ErrorKind::ALL
+    let reported: Vec<_> = ErrorKind::ALL
         .iter()
         .map(|kind| {
             let error = Error::new(*kind, "the rest");
@@ -15,12 +15,12 @@ fn every_kind_opens_its_message_with_its_words_and_says_whether_to_try_again() {
             (kind.name(), error.to_string(), error.is_retryable())
         })
         .collect();
-    let told: Vec<_> = told
+    let reported: Vec<_> = reported
         .iter()
         .map(|(name, text, again)| (*name, &text[..], *again))
         .collect();
     assert_eq!(
-        told,
+        reported,
         [
             ("InvalidArgument", "invalid argument: the rest", false),
             ("Io", "i/o error: the rest", false),
@@ -66,11 +66,11 @@ fn what_the_system_said_decides_kind_and_retry_and_outlives_a_context() {
             assert_eq!(source.raw_os_error(), Some(code));
         }
     }
-    // The system had no memory for the call itself.
+    // The system has no memory for the call itself.
     let error = of_code(libc::ENOMEM).context("open");
     assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
     assert!(error.is_retryable() && error.source().is_some());
-    // A cause that is no number of the system.
+    // A cause without an error number of the system.
     let full = io::Error::new(io::ErrorKind::StorageFull, "all of it");
     let error = Error::io("write", Path::new("x"), full).context("flush");
     assert_eq!(error.kind(), ErrorKind::NoSpace);

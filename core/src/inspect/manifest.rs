@@ -201,7 +201,7 @@ impl AddedTable {
 }
 
 impl Bound {
-    /// Of an encoded internal key, which has a trailer (EDIT-2).
+    /// A bound from an encoded internal key, which has a trailer (EDIT-2).
     fn new(mut key: Vec<u8>, is_shortened: bool) -> Bound {
         let trailer = key.last_chunk::<TRAILER_BYTES>().copied();
         key.truncate(key.len().saturating_sub(TRAILER_BYTES));

@@ -22,8 +22,8 @@
 //! file is decoded on its own, whatever its name; the caller must compare whether it is the one that another
 //! file names.
 //!
-//! The files of an open database may be read too. If a log or manifest is being appended to, a reader sees it
-//! up to the end it finds. If a file is deleted meanwhile, opening it is an `Io` error, and reading it may be
+//! The files of an open database may be read too. If a log or manifest is being appended to, a reader sees it up to
+//! the end it finds. If a file is deleted during that, opening it is an `Io` error, and reading it may be
 //! `Corruption`.
 //!
 //! Every decoder has these errors: `Corruption` if the bytes are not what AiDb wrote, naming file and offset; `Unsupported`

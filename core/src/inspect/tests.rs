@@ -1,4 +1,4 @@
-//! What a small database's files tell, whole and damaged.
+//! Decodes a small database's files, whole and damaged.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ fn key(number: usize) -> Vec<u8> {
     format!("key {number:04}").into_bytes()
 }
 
-/// A table of a put and a delete per key, and a log of one batch and one synced put.
+/// A database with a table of a put and a delete per key, and a log of one batch and one synced put.
 fn database(env: &MemEnv) -> DB {
     let options = Options::new()
         .env(Arc::new(env.clone()))
@@ -44,7 +44,7 @@ fn database(env: &MemEnv) -> DB {
     db
 }
 
-/// The files of `/db` of a kind, by their numbers.
+/// The files of `/db` of one kind, in the order of their numbers.
 fn paths(env: &MemEnv, kind: fn(FileNumber) -> FileKind) -> Vec<PathBuf> {
     let mut names = env.list(Path::new("/db")).unwrap();
     names.retain(|name| {
@@ -184,14 +184,14 @@ fn a_log_tells_its_records_their_operations_and_its_predecessor() {
     let record = log.next_record().unwrap().unwrap();
     assert_eq!(record.first_sequence, SequenceNumber(2 * KEYS as u64 + 1));
     let found: Vec<_> = record.operations().unwrap().map(Result::unwrap).collect();
-    let told: Vec<_> = (found.iter())
+    let reported: Vec<_> = (found.iter())
         .map(|found| (found.kind, found.key, found.value))
         .collect();
     let expected = [
         (ValueKind::Put, &b"in the log"[..], &b"1"[..]),
         (ValueKind::Delete, b"absent", b""),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
     let again: Vec<_> = operations(record.payload)
         .unwrap()
         .map(Result::unwrap)
@@ -227,7 +227,7 @@ fn a_log_tells_its_records_their_operations_and_its_predecessor() {
     assert!(log.next_record().unwrap().is_some());
     assert!(
         log.next_record().unwrap().is_none(),
-        "what is after it does not count"
+        "bytes after it do not count"
     );
     drop(db);
 }
@@ -302,7 +302,8 @@ fn an_entry_of_a_later_build_is_unsupported_and_ends_the_walk() {
     let file_id = Table::open(&env, &last(&env, FileKind::Table))
         .unwrap()
         .file_id();
-    // The first entry's lengths and key, then its kind; two entries of 13 bytes, a restart point and their number.
+    // The payload has two entries of 13 bytes, a restart point and the count of restart points. The first entry
+    // begins with its lengths and key, then its kind.
     let payload = 24..24 + 2 * 13 + 8;
     assert_eq!(bytes[24..29], [0, 1, 1, b'k', 1], "stored as it is");
     bytes[28] = 5;

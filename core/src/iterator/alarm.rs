@@ -13,7 +13,7 @@ pub(crate) const LONG_RUN: u32 = 1 << 15;
 pub(crate) struct Alarm {
     is_rung: AtomicBool,
     key: Mutex<Option<Vec<u8>>>,
-    /// Called after it was rung; must not lock or block.
+    /// Called after the alarm was rung; must not lock or block.
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -35,7 +35,7 @@ impl Alarm {
         if key.is_some() {
             return;
         }
-        // Without memory the next walk that comes there rings.
+        // Without memory for the key, the next walk that comes there rings again.
         let Ok(copy) = memory::copy_of(user_key, "a key") else {
             return;
         };
@@ -50,13 +50,13 @@ impl Alarm {
         self.is_rung.swap(false, Ordering::Acquire)
     }
 
-    /// The key it was rung for, until [`Alarm::forget`].
+    /// The key for which it was rung, until [`Alarm::forget`].
     pub(crate) fn key(&self) -> Option<Vec<u8>> {
         let key = self.key.lock();
         memory::copy_of(key.as_ref()?, "a key").ok()
     }
 
-    /// The run has been seen to.
+    /// Notes that the run has been handled.
     pub(crate) fn forget(&self) {
         *self.key.lock() = None;
     }

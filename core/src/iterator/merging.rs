@@ -8,9 +8,9 @@
 //! * MERGE-2  Forward, every child in the heap is on its first entry at or after the current one; backward, on
 //!            its last entry at or before it. A change of direction seeks every other child to the other side
 //!            of the current entry.
-//! * MERGE-4  The heap has the first bytes of each child's key, so that most comparisons need not read the
-//!            child. They are updated when a child is sorted again. The current child may move meanwhile, as
-//!            long as it stays in front.
+//! * MERGE-4  The heap has the first bytes of each child's key, so that most comparisons need not read the child.
+//!            They are updated when a child is sorted again. The current child may move in between, as long as it
+//!            stays in front.
 //! * MERGE-3  After an error the heap is empty, so the iterator is not valid until the next seek.
 //! * MERGE-5  Every child on a heavy entry rests, except the current one: one large entry is in memory at a
 //!            time, and two during a seek.
@@ -28,13 +28,13 @@ enum Direction {
     Backward,
 }
 
-/// Between which entries no other child than the current one has any. In the open directions they reach to the end.
+/// The range in which only the current child has entries. In a direction without a limit it reaches to the end.
 pub(crate) enum Reach<'a> {
     /// There is no other child.
     Everything,
-    /// From the current entry to before this one, which is another child's.
+    /// From the current entry to just before this one, which is another child's.
     Forward(Option<KeyRef<'a>>),
-    /// From after this entry, which is another child's, to the current one.
+    /// From just after this entry, which is another child's, to the current one.
     Backward(Option<KeyRef<'a>>),
 }
 
@@ -46,8 +46,8 @@ struct Standing {
     child: usize,
 }
 
-/// All entries of its children in one order. No two children should hold the same internal key (IKEY-2); if they
-/// do, it comes once from each.
+/// All entries of its children in one order. No two children should hold the same internal key (IKEY-2); if they do,
+/// the key comes once from each.
 pub(crate) struct MergingIterator<I> {
     children: Vec<I>,
     /// MERGE-1.
@@ -55,7 +55,7 @@ pub(crate) struct MergingIterator<I> {
     direction: Direction,
     /// Whether a child may rest (MERGE-5).
     has_resting: bool,
-    /// The place in `heap` (1 or 2) of the next child after the top, if it is known.
+    /// The place in `heap` (1 or 2) of the child that comes next after the top, if known.
     runner_up: Option<usize>,
     /// The current user key while the direction changes; kept for its memory.
     pivot: Vec<u8>,
@@ -81,7 +81,7 @@ impl<I: InternalIterator> MergingIterator<I> {
         mut seek: impl FnMut(&mut I) -> Result<()>,
     ) -> Result<()> {
         self.heap.clear();
-        // The only child may be sought to the block that it has.
+        // An only child may seek within the block that it has, so it does not rest.
         if self.children.len() > 1
             && let Some(top) = self.heap.first()
             && self.children[top.child].is_heavy()
@@ -90,7 +90,7 @@ impl<I: InternalIterator> MergingIterator<I> {
         }
         self.has_resting = false;
         self.direction = direction;
-        // Of the heavy children that were sought so far, the first one: only that may become the current one.
+        // The first in order of the heavy children that were sought so far. Only that one may become the current one.
         let mut heavy: Option<usize> = None;
         for index in 0..self.children.len() {
             seek(&mut self.children[index])?;
@@ -106,7 +106,7 @@ impl<I: InternalIterator> MergingIterator<I> {
             Some(heavy) if self.heap[0].child != heavy => self.rest(heavy),
             _ => {}
         }
-        // It rests only if another child is on the same key, which IKEY-2 rules out.
+        // The top rests only if another child is on the same key, which IKEY-2 rules out.
         self.wake_top()
     }
 
@@ -117,7 +117,7 @@ impl<I: InternalIterator> MergingIterator<I> {
         self.children[child].rest();
     }
 
-    /// Lets the child rest that comes later; the other one.
+    /// Lets the one of the two children rest that comes later; returns the other.
     #[cold]
     fn rest_later(&mut self, a: usize, b: usize) -> usize {
         let is_before = self.children[a].key() < self.children[b].key();
@@ -170,7 +170,7 @@ impl<I: InternalIterator> MergingIterator<I> {
         }
         debug_assert!(
             (1..self.heap.len()).all(|place| !self.is_before(place, (place - 1) / 2)),
-            "MERGE-1: none comes before its parent"
+            "MERGE-1: no child comes before its parent"
         );
         Ok(())
     }
@@ -248,7 +248,7 @@ impl<I: InternalIterator> MergingIterator<I> {
         Ok(())
     }
 
-    /// Puts every child but the current one on the other side of the current entry (MERGE-2).
+    /// Moves every child but the current one to the other side of the current entry (MERGE-2).
     #[cold]
     fn turn(&mut self, direction: Direction) -> Result<()> {
         let current = self.heap[0].child;
@@ -278,14 +278,14 @@ impl<I: InternalIterator> MergingIterator<I> {
         self.direction = direction;
         self.build()?;
         if self.heap[0].child != current {
-            // MERGE-2: the others lie beyond it.
+            // MERGE-2: the other children are beyond it.
             self.heap.clear();
             return Err(out_of_order());
         }
         Ok(())
     }
 
-    /// Moves the current child by `step`, and with it to the next entry in `direction`.
+    /// Moves the current child by `step`, and so the iterator to the next entry in `direction`.
     #[inline]
     fn step(
         &mut self,
@@ -300,7 +300,7 @@ impl<I: InternalIterator> MergingIterator<I> {
         }
         debug_assert!(
             self.direction == direction && self.children[self.heap[0].child].valid(),
-            "MERGE-1, MERGE-2: the top stands on the current entry, and what follows is ahead"
+            "MERGE-1, MERGE-2: the top is on the current entry, and the others are ahead"
         );
         let moved = step(&mut self.children[self.heap[0].child]);
         if moved.is_err() {
@@ -310,7 +310,7 @@ impl<I: InternalIterator> MergingIterator<I> {
         self.settle()
     }
 
-    /// How far the current child has all entries. Requires `valid`.
+    /// The range in which the current child has all entries. Requires `valid`.
     pub(crate) fn reach(&mut self) -> Reach<'_> {
         if self.children.len() == 1 {
             return Reach::Everything;
@@ -323,7 +323,7 @@ impl<I: InternalIterator> MergingIterator<I> {
         }
     }
 
-    /// The child that has the current entry, to be moved within its reach only. Requires `valid`.
+    /// The child that has the current entry. The caller may move it only within its reach. Requires `valid`.
     pub(crate) fn current_mut(&mut self) -> &mut I {
         &mut self.children[self.heap[0].child]
     }
@@ -420,8 +420,8 @@ mod tests {
     use crate::error::Error;
     use crate::key::{SequenceNumber, Trailer, ValueKind};
 
-    /// A sorted list; fails at the given place, if any. Every third of its entries is heavy. While it rests it is asked for its key
-    /// only.
+    /// A sorted list; fails at the given place, if any. Every third entry is heavy. While it rests, only its key may
+    /// be asked for.
     struct List {
         entries: Vec<(Vec<u8>, Trailer)>,
         place: Option<usize>,
@@ -442,7 +442,7 @@ mod tests {
             }
         }
 
-        /// The key that it is on. Requires that it is awake.
+        /// The index of the current entry. Requires that the list is awake.
         fn place(&self) -> usize {
             assert!(!self.rests, "it rests");
             self.place.unwrap()
@@ -616,12 +616,12 @@ mod tests {
         assert_eq!(merged.key().user_key, b"02");
         merged.next().unwrap_err();
         assert!(!merged.valid());
-        // If it is the first, it has not rested.
+        // After a seek to its entry the bad child is the current one, so it has not rested.
         let (key, trailer) = entry(3, 3);
         merged.seek(KeyRef::new(&key, trailer)).unwrap();
         assert_eq!(merged.value(), b"03");
         merged.next().unwrap();
-        // Its rival has ended.
+        // Then the other child has ended.
         let lone = List::new(vec![entry(1, 1)]);
         let mut bad = List::new(vec![entry(3, 3)]);
         bad.does_not_wake = true;
@@ -633,7 +633,7 @@ mod tests {
 
     #[test]
     fn heavy_entries_of_one_internal_key_come_once_from_each_and_awake() {
-        // IKEY-2 is violated; a check for that sees both entries.
+        // IKEY-2 is violated; a check for that must see both entries.
         for count in 2..5 {
             let lists = || (0..count).map(|_| List::new(vec![entry(1, 3), entry(2, 6)]));
             let mut merged = MergingIterator::new(lists().collect());

@@ -14,7 +14,7 @@ pub(crate) mod merging;
 mod tests;
 pub(crate) mod visible;
 
-/// Versions of a key that are stepped over before a seek is tried.
+/// A move steps over this many versions of a key before it seeks.
 pub(crate) const RESEEK_AFTER: u32 = 8;
 
 /// Walks internal entries (every version, tombstones too) in the order of [`KeyRef`].
@@ -40,7 +40,7 @@ pub(crate) trait InternalIterator: Send {
     /// Moves to the entry before this one. Requires `valid`.
     fn prev(&mut self) -> Result<()>;
 
-    /// Moves after all entries with the user key of this one, of which `user_key` is a copy. Requires `valid`.
+    /// Moves past all entries with this entry's user key, of which `user_key` is a copy. Requires `valid`.
     ///
     /// Steps over [`RESEEK_AFTER`] of them, then seeks: a key that was overwritten a million times costs one seek.
     #[inline]
@@ -60,36 +60,36 @@ pub(crate) trait InternalIterator: Send {
         (self.key().user_key, self.value())
     }
 
-    /// Whether it is on an entry whose memory it can release.
+    /// Whether it is on an entry whose memory it can release while it rests.
     #[inline]
     fn is_heavy(&self) -> bool {
         false
     }
 
-    /// Gives back the memory of a heavy entry. Until [`InternalIterator::wake`] it is then asked for nothing but `valid` and `key`,
-    /// and sought but not stepped.
+    /// Releases the memory of a heavy entry. Until [`InternalIterator::wake`], a caller may only call `valid` and
+    /// `key`, and may seek but not step.
     fn rest(&mut self) {}
 
-    /// Takes back what it gave with [`InternalIterator::rest`]. Requires `valid`.
+    /// Reads again what [`InternalIterator::rest`] released. Requires `valid`.
     #[inline]
     fn wake(&mut self) -> Result<()> {
         Ok(())
     }
 
-    /// Whether it is known, without looking far, that the entry before has another user key or that there is none.
-    /// Requires `valid`.
+    /// Whether it is known at no cost that the previous entry has another user key, or that there is none. Requires
+    /// `valid`.
     fn is_known_first_of_key(&self) -> bool {
         false
     }
 
-    /// Whether it is known, without looking far, that the entry after has another user key or that there is none.
-    /// Requires `valid`.
+    /// Whether it is known at no cost that the next entry has another user key, or that there is none. Requires
+    /// `valid`.
     fn is_known_last_of_key(&self) -> bool {
         false
     }
 }
 
-/// [`InternalIterator::next_key`] for those that know no better.
+/// [`InternalIterator::next_key`] for iterators without a faster way.
 #[inline]
 pub(crate) fn step_over_key(
     iterator: &mut (impl InternalIterator + ?Sized),
@@ -109,9 +109,9 @@ pub(crate) fn step_over_key(
     Ok(())
 }
 
-/// The error of a seek that does not get past the entries it should leave: entries are out of order. Continuing
-/// from there could loop for ever.
+/// The error of a seek that does not get past the entries that it should leave, because entries are out of order.
+/// Continuing from there could loop for ever.
 #[cold]
 fn out_of_order() -> Error {
-    Error::unaccounted("keys out of order: a seek leads to what it was to leave behind")
+    Error::unaccounted("keys out of order: a seek leads to an entry that it should pass")
 }

@@ -1,5 +1,5 @@
-//! What the walks of `merging.rs` and `visible.rs` cost, and what a merging iterator tells of itself. That their
-//! answers are right, random walks beside those files show.
+//! The cost of the walks of `merging.rs` and `visible.rs`, and what a merging iterator reports about itself. Random
+//! walks in those files check that the results are right.
 
 use super::alarm::{Alarm, LONG_RUN};
 use super::merging::{MergingIterator, Reach};
@@ -36,7 +36,7 @@ struct Counted {
     entries: Vec<(Vec<u8>, Trailer)>,
     at: usize,
     knows: bool,
-    /// Where every seek leads, if it does not lead where it should.
+    /// The entry to which every seek leads; `None` if seeks are right.
     lands_on: Option<usize>,
     moves: Arc<Moves>,
 }
@@ -132,7 +132,7 @@ fn versions(key: &str, count: u64) -> Vec<(&str, u64)> {
     (1..=count).map(|number| (key, number)).collect()
 }
 
-/// A visible iterator at `number` over the entries, and the moves of what it walks.
+/// A visible iterator at `number` over the entries, and the moves of its inner iterator.
 fn visible(
     entries: &[(&str, u64)],
     knows: bool,
@@ -204,7 +204,7 @@ fn a_merging_iterator_knows_a_key_alone_exactly_if_no_child_has_it_ahead() {
     let second = Counted::new(&[("b", 3), ("d", 4)], true);
     let mut merged = MergingIterator::new(vec![first, second]);
     merged.seek_to_first().unwrap();
-    // Forward, only what lies ahead is known.
+    // Forward, only the entries ahead are known.
     let mut forward = Vec::new();
     while merged.valid() {
         let known = merged.is_known_last_of_key();
@@ -310,7 +310,7 @@ fn stepping_over_a_key_moves_the_children_that_have_it_and_no_other() {
     assert_eq!(moves[0].take(), (0, 1, 0, 1));
     assert_eq!(moves[1].take(), (0, 1, 0, 1));
     assert_eq!(moves[2].take(), (0, 0, 0, 0));
-    // Another key than the current one: nothing to step over.
+    // With a key other than the current one there is nothing to step over.
     merged.next_key(b"a").unwrap();
     assert_eq!(merged.key().user_key, b"b");
     for key in [b"b", b"c", b"d"] {
@@ -325,7 +325,7 @@ fn a_visible_iterator_lends_its_inner_one_only_while_that_stands_on_what_is_show
     assert!(iterator.standing().is_none());
     iterator.seek_to_first().unwrap();
     assert_eq!(iterator.standing().unwrap().key().user_key, b"a");
-    // Of several versions the newest comes last: it is a copy.
+    // Going backward, the newest of several versions comes last, so the shown entry is a copy.
     iterator.seek_to_last().unwrap();
     assert_eq!(iterator.key(), b"b");
     assert!(iterator.standing().is_none());
@@ -338,7 +338,7 @@ fn copies_are_handed_out_once_and_only_where_copies_are_shown() {
     assert_eq!(iterator.entry(), (&b"b"[..], &b"b"[..]));
     assert_eq!(iterator.take_copies().unwrap(), (b"b".into(), b"b".into()));
     assert!(!iterator.valid() && iterator.take_copies().is_none());
-    // The inner iterator's own entry is no copy.
+    // The inner iterator's own entry is not a copy.
     iterator.seek_to_first().unwrap();
     assert_eq!(iterator.take_copies(), None);
     assert!(!iterator.valid());
@@ -373,7 +373,7 @@ fn a_walk_rings_at_the_first_run_that_is_long_and_at_no_shorter_one() {
             }
             assert_eq!(rung.load(Ordering::Relaxed), rings, "{length} {is_forward}");
             assert_eq!(alarm.take_rung(), rings == 1);
-            // The one in whose middle the reader was then.
+            // The key at which the reader rang.
             let last = match is_forward {
                 true => LONG_RUN - 1,
                 false => length.saturating_sub(LONG_RUN),
@@ -395,8 +395,8 @@ fn an_alarm_keeps_the_first_key_until_it_was_seen_to() {
     }
     assert_eq!(rung.load(Ordering::Relaxed), 1);
     assert!(alarm.take_rung());
-    assert!(!alarm.take_rung(), "it was told twice of one run");
-    // Told, and not seen to yet: others are not taken.
+    assert!(!alarm.take_rung(), "it rang twice for one run");
+    // While a run is not handled yet, later ones are dropped.
     alarm.ring(b"third");
     assert!(!alarm.take_rung());
     assert_eq!(alarm.key().unwrap(), b"first");
@@ -424,7 +424,7 @@ fn seek_before_stands_before_every_version_of_the_key() {
 
 #[test]
 fn a_key_known_to_have_no_older_version_costs_one_step_forward() {
-    // Number 0 is a tombstone: it is passed over as cheaply as a value is left.
+    // Number 0 is a tombstone. Passing over it is as cheap as leaving a value.
     let (mut iterator, moves) = visible(&[("a", 5), ("b", 0), ("c", 7)], true, 9);
     iterator.seek_to_first().unwrap();
     iterator.next().unwrap();
@@ -455,7 +455,7 @@ fn backward_the_newest_visible_version_is_found_by_eight_steps_and_then_by_a_see
     for (count, moves) in [
         (2, (0, 0, 2, 0)),
         (u64::from(steps), (0, 0, steps, 0)),
-        // The ninth version is reached; the seek finds the newest, and one step leaves the key.
+        // The steps reach the ninth version, the seek finds the newest, and one step leaves the key.
         (u64::from(steps) + 1, (1, 0, steps + 1, 0)),
         (1000, (1, 0, steps + 1, 0)),
     ] {
@@ -484,7 +484,7 @@ fn backward_hidden_versions_are_left_by_eight_steps_and_then_by_a_seek() {
     }
 }
 
-/// What a reader at `number` walks over entries in which every seek leads to the one at `lands_on`.
+/// A visible iterator at `number` over entries in which every seek leads to the one at `lands_on`.
 fn misled(entries: &[(&str, u64)], number: u64, lands_on: usize) -> VisibleIterator<Counted> {
     let mut entries = Counted::new(entries, false);
     entries.lands_on = Some(lands_on);
@@ -508,7 +508,7 @@ fn going_backward_a_seek_that_leads_back_to_its_key_is_an_error_and_no_endless_l
         assert_out_of_order(iterator.seek_to_last(), "hidden versions");
         assert!(!iterator.valid());
     }
-    // "c" has one version; "b" is left by `prev` where its newest is shown.
+    // "c" has one version; `prev` leaves "b" from its newest version.
     let entries = [&entries[..], &[("c", 1)]].concat();
     let mut iterator = misled(&entries, 0, 20);
     assert_out_of_order(
@@ -520,7 +520,7 @@ fn going_backward_a_seek_that_leads_back_to_its_key_is_an_error_and_no_endless_l
 #[test]
 fn going_backward_a_seek_for_the_newest_version_has_to_find_one_that_is_seen() {
     let entries = [&[("a", 1)], &versions("b", 20)[..], &[("c", 100)]].concat();
-    // Numbers 20 to 1 of "b" are at 1 to 20; the reader sees 15 and older ones.
+    // Numbers 20 to 1 of "b" are at indexes 1 to 20; the reader sees 15 and older ones.
     for (lands_on, is_right) in [
         (0, false),
         (5, false),
@@ -541,7 +541,7 @@ fn going_backward_a_seek_for_the_newest_version_has_to_find_one_that_is_seen() {
 #[test]
 fn going_forward_a_seek_that_leads_back_is_an_error_and_no_endless_loop() {
     let entries = [&versions("b", 20)[..], &[("c", 1)]].concat();
-    // Passing over hidden versions: number 1 is at 19.
+    // The reader passes over hidden versions; number 1 is at index 19.
     for lands_on in [0, 9, 18] {
         let mut iterator = misled(&entries, 1, lands_on);
         assert_out_of_order(iterator.seek_to_first(), "hidden versions");

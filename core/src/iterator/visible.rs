@@ -26,11 +26,11 @@ pub(crate) struct VisibleIterator<I> {
     inner: I,
     sequence: SequenceNumber,
     at: At,
-    /// The key shown if that is copied; otherwise scratch for the key being stepped over.
+    /// The shown key if it is a copy; otherwise scratch for the key being stepped over.
     key: Vec<u8>,
-    /// The value shown if that is copied.
+    /// The shown value if it is a copy.
     value: Vec<u8>,
-    /// Rung at every long run of deleted keys.
+    /// The alarm that it rings at every long run of deleted keys.
     alarm: Option<Arc<Alarm>>,
 }
 
@@ -55,18 +55,18 @@ impl<I: InternalIterator> VisibleIterator<I> {
         }
     }
 
-    /// The same, telling `alarm` of every long run of deleted keys that it has to pass over.
+    /// The same, ringing `alarm` at every long run of deleted keys that it has to pass over.
     pub(crate) fn with_alarm(mut self, alarm: Arc<Alarm>) -> VisibleIterator<I> {
         self.alarm = Some(alarm);
         self
     }
 
-    /// The inner iterator, if it is on the shown entry; it may be moved to another entry to show.
+    /// The inner iterator, if it is on the shown entry. The caller may move it to another entry to show.
     pub(crate) fn standing(&mut self) -> Option<&mut I> {
         (self.at == At::Inner).then_some(&mut self.inner)
     }
 
-    /// Key and value of the entry shown if they are copies, where they are; nothing is shown then.
+    /// Takes key and value of the shown entry if they are copies; then no entry is shown.
     pub(crate) fn take_copies(&mut self) -> Option<(Vec<u8>, Vec<u8>)> {
         let is_copied = std::mem::replace(&mut self.at, At::Nowhere) == At::Copied;
         is_copied.then(|| {
@@ -179,7 +179,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
         }
     }
 
-    /// Whether the entry of `inner`, if it is shown, is the one that a reader at the number sees.
+    /// Whether a reader at the sequence number sees the entry of `inner`, if that is shown.
     fn is_on_what_is_shown(&self) -> bool {
         self.at != At::Inner
             || self.inner.valid() && self.inner.key().trailer.sequence() <= self.sequence
@@ -203,7 +203,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
         Ok(())
     }
 
-    /// From any entry, goes forward to the first visible one that is not deleted.
+    /// From any entry, goes forward to the first visible entry that is not deleted.
     fn settle_forward(&mut self) -> Result<()> {
         let (mut hidden, mut deleted, mut passed) = (0, 0, 0);
         while self.inner.valid() {
@@ -277,7 +277,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
             while self.inner.valid() && self.inner.key().user_key == self.key {
                 let trailer = self.inner.key().trailer;
                 if trailer.sequence() > self.sequence {
-                    // Only newer ones follow: all hidden.
+                    // Only newer versions of the key follow, all of them hidden.
                     self.retreat_before_key()?;
                     break;
                 }
@@ -285,10 +285,10 @@ impl<I: InternalIterator> VisibleIterator<I> {
                 memory::replace(&mut self.value, self.inner.value(), ENTRY)?;
                 steps += 1;
                 if steps > RESEEK_AFTER {
-                    // Straight to the newest visible version; the loop ends after it.
+                    // Seeks the newest visible version; the loop ends after it.
                     let newest = Trailer::visible_at(self.sequence);
                     self.inner.seek(KeyRef::new(&self.key, newest))?;
-                    // There is one: it was stepped over, or an older one.
+                    // There is such a version, because the walk stepped over it or an older one.
                     if !self.inner.valid() || self.inner.key().user_key != self.key {
                         return Err(out_of_order());
                     }
@@ -380,7 +380,7 @@ mod tests {
         fn value(&self) -> &[u8] {
             &self.entries[self.at].2
         }
-        // Knows it here and there, as blocks do.
+        // It is known in some places, as in blocks.
         fn is_known_first_of_key(&self) -> bool {
             !self.at.is_multiple_of(3) && self.entries[self.at - 1].0 != self.entries[self.at].0
         }
@@ -482,7 +482,7 @@ mod tests {
             let trailer = Trailer::new(SequenceNumber(number), kind);
             (key.as_bytes().to_vec(), trailer, Vec::new())
         };
-        // Deleted, or put after the sequence number that is read at.
+        // The keys are deleted, or were put after the reader's sequence number.
         for (number, kind) in [(1, ValueKind::Delete), (9, ValueKind::Put)] {
             let run = (0..RUN).map(|at| entry(&format!("b{at:06}"), number, kind));
             let mut entries = vec![entry("a", 1, ValueKind::Put)];
@@ -507,7 +507,7 @@ mod tests {
             iterator.seek(b"c").unwrap();
             iterator.prev().unwrap();
             assert_eq!(iterator.key(), b"a");
-            // A part of the run is brief.
+            // A part of the run is short enough.
             assert!(!brief(&mut || iterator.seek(b"b020000")));
             assert_eq!(iterator.key(), b"c");
         }

@@ -13,7 +13,7 @@
 
 #![expect(
     unsafe_code,
-    reason = "it asks the allocator for memory of a layout, and the system for pages"
+    reason = "it gets memory of a layout from the allocator, and pages from the system"
 )]
 
 use std::alloc::Layout;
@@ -28,14 +28,14 @@ use crate::sync::process::{AtomicBool, Ordering::Relaxed};
 /// Why bytes were not decoded.
 #[derive(Debug)]
 pub(crate) enum Undecoded<D> {
-    /// They are not what was written.
+    /// They are not the bytes that were written.
     Damaged(D),
-    /// There is no memory for what they hold. It says nothing about them.
+    /// There is no memory for their contents. They may be intact.
     NoMemory(Error),
 }
 
 impl<D> Undecoded<D> {
-    /// The error; `damaged` makes it of what is wrong with the bytes.
+    /// The error; `damaged` makes it from the fault of the bytes.
     pub(crate) fn into_error(self, damaged: impl FnOnce(D) -> Error) -> Error {
         match self {
             Undecoded::Damaged(damage) => damaged(damage),
@@ -46,7 +46,7 @@ impl<D> Undecoded<D> {
 
 #[cfg(any(test, feature = "internals"))]
 impl<D> Undecoded<D> {
-    /// The error in the bytes, if memory was not the problem.
+    /// The fault of the bytes. Requires that memory was not the problem.
     pub(crate) fn damage(self) -> D {
         match self {
             Undecoded::Damaged(damage) => damage,
@@ -67,8 +67,8 @@ impl From<&'static str> for Undecoded<&'static str> {
     }
 }
 
-/// Room for `more` items after those there are, and for others to come. `what` names them in the error. For the bindings
-/// too, which take what a caller's iterator yields.
+/// Makes room for `more` items after the present ones, and for others to come. `what` names them in the error. For
+/// the bindings too, which take items from a caller's iterator.
 ///
 /// Errors: `OutOfMemory`.
 #[inline]
@@ -87,7 +87,7 @@ fn grow<T>(items: &mut Vec<T>, more: usize, what: &str) -> Result<()> {
     reserved.map_err(|_| Error::out_of_memory(what, bytes_of::<T>(more)))
 }
 
-/// Room for just `more` items after those there are.
+/// Makes room for exactly `more` items after the present ones.
 pub(crate) fn reserve_exact<T>(items: &mut Vec<T>, more: usize, what: &str) -> Result<()> {
     if items.capacity() - items.len() >= more {
         return Ok(());
@@ -98,8 +98,8 @@ pub(crate) fn reserve_exact<T>(items: &mut Vec<T>, more: usize, what: &str) -> R
     reserved.map_err(|_| Error::out_of_memory(what, bytes_of::<T>(more)))
 }
 
-/// An empty vector with room for just `count` items; `what` names them in the error. For the bindings too,
-/// whose callers choose the count.
+/// An empty vector with room for exactly `count` items; `what` names them in the error. For the bindings too, whose
+/// callers choose the count.
 ///
 /// Errors: `OutOfMemory`.
 pub fn room_for<T>(count: usize, what: &str) -> Result<Vec<T>> {
@@ -115,7 +115,7 @@ pub(crate) fn zeros(length: usize, what: &str) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Makes `bytes` a buffer of at least `length` bytes; those it gains are zeros.
+/// Makes `bytes` a buffer of at least `length` bytes. Added bytes are zeros.
 pub(crate) fn lengthen(bytes: &mut Vec<u8>, length: usize, what: &str) -> Result<()> {
     if bytes.len() < length {
         reserve_exact(bytes, length - bytes.len(), what)?;
@@ -134,7 +134,7 @@ pub fn copy_of<T: Clone>(items: &[T], what: &str) -> Result<Vec<T>> {
     Ok(copy)
 }
 
-/// What `items` yields, which says how many there are at most.
+/// A vector of the items. Makes room for as many as the size hint promises, and later for more.
 pub(crate) fn collect<T>(items: impl Iterator<Item = T>, what: &str) -> Result<Vec<T>> {
     let mut collected = room_for(items.size_hint().0, what)?;
     for item in items {
@@ -166,12 +166,12 @@ pub(crate) fn replace<T: Copy>(items: &mut Vec<T>, source: &[T], what: &str) -> 
     append(items, source, what)
 }
 
-/// Checks that there is memory for about `pieces` allocations of at most a page each. For things whose
-/// allocation cannot return an error (a `Box`, an `Arc`, a node of a map) and of which a caller may have any
-/// number. `what` names them in the error. For the bindings too.
+/// Checks that there is memory for about `pieces` allocations of at most a page each. For objects whose allocation
+/// cannot return an error (a `Box`, an `Arc`, a node of a map) and of which a caller may have any number. `what`
+/// names them in the error. For the bindings too.
 ///
-/// It asks the system for much more and returns it, so that most calls have nothing to do. If other threads
-/// take all of it in between, the process may still abort.
+/// It maps much more memory and unmaps it, so that most calls have nothing to do. If other threads take all of it in
+/// between, the process may still abort.
 ///
 /// Errors: `OutOfMemory`.
 #[inline]
@@ -186,13 +186,15 @@ pub fn room_ahead(pieces: usize, what: &str) -> Result<()> {
     }
 }
 
-/// This asks the system, not the allocator: an allocator that cannot grow its heap takes a page for each piece.
+/// How much memory is mapped for a check. From the system, not the allocator: an allocator that cannot grow its heap
+/// takes a page for each piece.
 const AHEAD_BYTES: usize = 4 << 20;
-/// Pieces of which half of that is trusted to be there later, if each takes a page.
+/// How many pieces may be allocated after a check: half of that memory is trusted to be there later, with a page for
+/// each piece.
 const AHEAD_PIECES: usize = AHEAD_BYTES / SYSTEM_PAGE_BYTES / 2;
 
 thread_local! {
-    /// Pieces of the room last seen that are not used.
+    /// How many of the pieces are left that the last check allows.
     static SEEN_AHEAD: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -206,7 +208,8 @@ fn look_ahead(pieces: usize, what: &str) -> Result<()> {
     Ok(())
 }
 
-/// Memory of `layout`, whose size is not zero: uninitialised, or zeroed with `is_zeroed`. `std::alloc::dealloc` takes it back.
+/// Memory of `layout`, whose size must not be zero; uninitialised, or zeroed with `is_zeroed`. To be freed with
+/// `std::alloc::dealloc`.
 pub(crate) fn allocate(layout: Layout, is_zeroed: bool, what: &str) -> Result<NonNull<u8>> {
     assert!(layout.size() > 0, "memory of no size");
     pass(what, layout.size())?;
@@ -220,10 +223,10 @@ pub(crate) fn allocate(layout: Layout, is_zeroed: bool, what: &str) -> Result<No
     NonNull::new(place).ok_or_else(|| Error::out_of_memory(what, layout.size()))
 }
 
-/// The allocator may keep freed pieces of this size (glibc up to 32 MiB), so it is asked to return them.
+/// The allocator may keep freed pieces of this size (glibc up to 32 MiB), so AiDb asks it to return them.
 const LARGE_PIECE_BYTES: usize = 4 << 20;
 
-/// Whether it gave such a piece since [`return_large_pieces`].
+/// Whether such a piece was allocated since the last [`return_large_pieces`].
 static GAVE_LARGE: AtomicBool = AtomicBool::new(false);
 
 fn note_large(bytes: usize) {
@@ -232,15 +235,15 @@ fn note_large(bytes: usize) {
     }
 }
 
-/// Asks the allocator to give back what it keeps, if large pieces came from it since this was called last: at the end of a job
-/// that may have freed them.
+/// Called at the end of a job that may have freed large pieces. If any were allocated since the last call, asks the
+/// allocator to return the free memory that it keeps.
 pub(crate) fn return_large_pieces() {
     if GAVE_LARGE.swap(false, Relaxed) {
         return_free_memory();
     }
 }
 
-/// Called before memory is obtained by other means. Fails only in a test that wants it, and in a call that must
+/// Called before memory is obtained by other means. Fails only in a test that makes it fail, and in a call that must
 /// give up early.
 #[inline(always)]
 pub(crate) fn pass(what: &str, bytes: usize) -> Result<()> {

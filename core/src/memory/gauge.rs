@@ -13,9 +13,9 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Default)]
 pub(crate) struct MemoryGauge {
     bytes: AtomicUsize,
-    /// Bytes of the pieces of the slabs that are handed out.
+    /// Bytes of the slabs' pieces that are in use.
     in_slabs: AtomicUsize,
-    /// Of the bytes in use, those of buffers of blocks read ahead.
+    /// The part of the bytes in use that buffers of blocks read ahead take.
     read_ahead: AtomicUsize,
     slabs: Option<Slabs>,
 }
@@ -31,7 +31,7 @@ impl MemoryGauge {
         }
     }
 
-    /// Memory for blocks, if there is any beside the allocator's.
+    /// The slabs, if blocks do not get their memory from the allocator.
     pub(crate) fn slabs(&self) -> Option<&Slabs> {
         self.slabs.as_ref()
     }
@@ -42,7 +42,10 @@ impl MemoryGauge {
 
     pub(crate) fn subtract(&self, bytes: usize) {
         let before = self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        debug_assert!(before >= bytes, "GAUGE-1: what goes was added");
+        debug_assert!(
+            before >= bytes,
+            "GAUGE-1: the subtracted bytes were added before"
+        );
     }
 
     /// A buffer of blocks read ahead that took `before` bytes takes `after`.
@@ -51,7 +54,10 @@ impl MemoryGauge {
         self.subtract(before);
         self.read_ahead.fetch_add(after, Ordering::Relaxed);
         let counted = self.read_ahead.fetch_sub(before, Ordering::Relaxed);
-        debug_assert!(counted >= before, "GAUGE-1: what goes was added");
+        debug_assert!(
+            counted >= before,
+            "GAUGE-1: the subtracted bytes were added before"
+        );
     }
 
     /// The bytes of all such buffers.
@@ -64,15 +70,18 @@ impl MemoryGauge {
         self.bytes() + self.unused()
     }
 
-    /// A piece of so many bytes is handed out.
+    /// Counts a piece of this many bytes as in use.
     pub(crate) fn add_piece(&self, bytes: usize) {
         self.in_slabs.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// A piece of this many bytes is freed.
+    /// Counts a piece of this many bytes as freed.
     pub(crate) fn subtract_piece(&self, bytes: usize) {
         let before = self.in_slabs.fetch_sub(bytes, Ordering::Relaxed);
-        debug_assert!(before >= bytes, "GAUGE-1: what goes was added");
+        debug_assert!(
+            before >= bytes,
+            "GAUGE-1: the subtracted bytes were added before"
+        );
     }
 
     /// Unused bytes of slabs.

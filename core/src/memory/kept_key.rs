@@ -22,13 +22,13 @@ use crate::sync::{Arc, Weak};
 
 /// A key of this size or more shares its bytes with equal copies.
 const LARGE_KEY_BYTES: usize = 1 << 20;
-/// Large keys that a thread looks among for an equal one. A job has two or three at a time.
+/// Among this many recent large keys a thread looks for an equal one. A job has two or three at a time.
 const RECENT_KEYS: usize = 4;
 
 /// A copy of a user key.
 #[derive(Default)]
 pub(crate) struct KeptKey {
-    /// The key, if it is not large; else without room.
+    /// The key, if it is not large; otherwise without capacity.
     small: Vec<u8>,
     large: Option<Arc<LargeKey>>,
 }
@@ -43,16 +43,16 @@ impl KeptKey {
         }
     }
 
-    /// Becomes a copy of `key`; `what` names it in the error. After an error it is any key.
+    /// Makes it a copy of `key`; `what` names it in the error. After an error it may be any key.
     #[inline(always)]
     pub(crate) fn replace(&mut self, key: &[u8], what: &str) -> Result<()> {
         self.rebuild(0, key, what)
     }
 
-    /// Becomes its own first `shared` bytes, followed by `suffix`. After an error it is any key.
+    /// Makes it its own first `shared` bytes, followed by `suffix`. After an error it may be any key.
     #[inline(always)]
     pub(crate) fn rebuild(&mut self, shared: usize, suffix: &[u8], what: &str) -> Result<()> {
-        // No room at all where the key is large, so that one question is enough.
+        // The capacity is 0 if the key is large, so one comparison is enough.
         if shared + suffix.len() < self.small.capacity() {
             self.small.truncate(shared);
             self.small.extend_from_slice(suffix);
@@ -61,7 +61,7 @@ impl KeptKey {
         self.rebuild_elsewhere(shared, suffix, what)
     }
 
-    /// The same where the key was or becomes large, or there is no room for it.
+    /// The same if the key was or becomes large, or there is no room for it.
     #[cold]
     #[inline(never)]
     fn rebuild_elsewhere(&mut self, shared: usize, suffix: &[u8], what: &str) -> Result<()> {
@@ -72,7 +72,7 @@ impl KeptKey {
             self.small = Vec::new();
             return Ok(());
         }
-        // Twice what is needed, but never room for a large key.
+        // Twice the needed room, but never room for a large key.
         let mut small = room_for((2 * length).clamp(64, LARGE_KEY_BYTES), what)?;
         small.extend_from_slice(head);
         small.extend_from_slice(suffix);
@@ -93,21 +93,21 @@ unsafe impl Send for LargeKey {}
 unsafe impl Sync for LargeKey {}
 
 thread_local! {
-    /// The large keys that were copied last, and which of them makes room for the next.
+    /// The large keys that were copied last, and the index of the one that the next one replaces.
     static RECENT: RefCell<([Weak<LargeKey>; RECENT_KEYS], usize)> = const {
         RefCell::new(([const { Weak::new() }; RECENT_KEYS], 0))
     };
 }
 
 impl LargeKey {
-    /// `head` followed by `tail`: a recent key that is that, or a new one.
+    /// `head` followed by `tail`: an equal recent key, or a new one.
     fn shared(head: &[u8], tail: &[u8], what: &str) -> Result<Arc<LargeKey>> {
         let is_same = |key: &Arc<LargeKey>| {
             key.length == head.len() + tail.len()
                 && key.bytes().starts_with(head)
                 && key.bytes().ends_with(tail)
         };
-        // A thread that ends has none any more.
+        // A thread that is about to end has no list any more.
         let found = RECENT.try_with(|recent| {
             let keys = &recent.borrow().0;
             keys.iter().filter_map(Weak::upgrade).find(is_same)
@@ -130,7 +130,7 @@ impl LargeKey {
         pass(what, length)?;
         let start = map(length).ok_or_else(|| Error::out_of_memory(what, length))?;
         let place = start.as_ptr();
-        // SAFETY: both parts lie in what was just mapped, which no other code has.
+        // SAFETY: both parts lie in the memory that was just mapped, which no other code has.
         unsafe {
             place.copy_from_nonoverlapping(head.as_ptr(), head.len());
             let place = place.add(head.len());
@@ -140,14 +140,14 @@ impl LargeKey {
     }
 
     fn bytes(&self) -> &[u8] {
-        // SAFETY: `new` has written so many bytes, and they stay as long as this does (KEY-2).
+        // SAFETY: `new` has written this many bytes, and they stay as long as `self` (KEY-2).
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
     }
 }
 
 impl Drop for LargeKey {
     fn drop(&mut self) {
-        // SAFETY: `new` mapped so many bytes, and they go with this.
+        // SAFETY: `new` mapped this many bytes, and no reference to them outlives `self`.
         unsafe { unmap(self.start, self.length) };
     }
 }
@@ -254,7 +254,7 @@ mod tests {
             assert_eq!(MAPPED.get() - mapped, round * L);
             assert_eq!(UNMAPPED.get() - unmapped, round * L);
         }
-        // More than are looked among: each is its own, and right.
+        // More keys than the list holds: each is right, and has its own bytes.
         let many: Vec<_> = (0..=RECENT_KEYS as u8).map(|n| kept(&key(L, n))).collect();
         for (number, kept) in many.iter().enumerate() {
             assert!(kept.bytes() == key(L, number as u8));

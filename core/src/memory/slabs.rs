@@ -20,7 +20,7 @@
 //! The first slab has small pages, so that a little data takes little memory; a small cache has no slabs at
 //! all.
 
-#![expect(unsafe_code, reason = "it hands out memory")]
+#![expect(unsafe_code, reason = "it manages raw memory")]
 
 use std::collections::HashSet;
 use std::ptr::NonNull;
@@ -32,7 +32,8 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 
 const SLAB_BYTES: usize = 2 << 20;
 const PAGE_BYTES: usize = 256 << 10;
-/// Sizes of pieces are multiples of this, and so are their addresses. An eighth of a power of two from 512 on.
+/// The sizes and addresses of pieces are multiples of this. From 512 bytes on, sizes are multiples of an eighth of a
+/// power of two.
 const STEP_BYTES: usize = 64;
 /// Larger pieces would leave much of a page unused.
 const MAX_BYTES: usize = 16 << 10;
@@ -41,21 +42,21 @@ const SLABS: &str = "the block cache";
 const CLASSES: usize = MAX_BYTES / STEP_BYTES + 1;
 /// Smaller caches have no slabs.
 const SMALLEST_CACHE: usize = 32 << 20;
-/// Of a page in no list.
+/// The place of a page that is in no list.
 const NOWHERE: u32 = u32::MAX;
 
-/// At the beginning of each page.
+/// The head of each page, at its beginning.
 #[repr(C)]
 struct PageHead {
     /// The size of its pieces.
     piece_bytes: u32,
-    /// How many of them are handed out.
+    /// How many of them are in use.
     used: u32,
     /// The offset of the first piece that was never allocated.
     fresh: u32,
-    /// The offset of a freed piece, which begins with the offset of the next one; 0: there is none.
+    /// The offset of a freed piece, which begins with the offset of the next one; 0 if there is none.
     free: u32,
-    /// Its place in the list of pages of its size with something left.
+    /// Its place in the list of pages of its size with free pieces.
     place: u32,
 }
 
@@ -67,27 +68,27 @@ struct State {
     slabs: Vec<Mapping>,
     /// Once closed, how many pages in use each slab has (SLAB-6).
     left: Option<Vec<usize>>,
-    /// Pages of no size.
+    /// Pages without pieces.
     empty: Vec<Page>,
-    /// By size, the pages with something left.
+    /// For each size, the pages with free pieces.
     partial: Vec<Vec<Page>>,
 }
 
-// SAFETY: pages belong to no thread; they are reached under the lock only (SLAB-1).
+// SAFETY: pages belong to no thread; code reaches them only under the lock (SLAB-1).
 unsafe impl Send for State {}
 
 /// See the head of the file.
 pub(crate) struct Slabs {
     state: Mutex<State>,
-    /// Bytes of the slabs there are.
+    /// Bytes of all slabs.
     mapped: AtomicUsize,
     most: usize,
-    /// The process it belongs to (SLAB-5).
+    /// `fork_count` of the process that it belongs to (SLAB-5).
     forks: u32,
 }
 
 impl Slabs {
-    /// For a cache of `capacity` bytes; `None` for a small one.
+    /// Slabs for a cache of `capacity` bytes; `None` for a small one.
     pub(crate) fn new(capacity: usize) -> Option<Slabs> {
         (capacity >= SMALLEST_CACHE).then(|| Slabs {
             state: Mutex::new(State {
@@ -107,12 +108,12 @@ impl Slabs {
         bytes.next_multiple_of((bytes.next_power_of_two() / 8).max(STEP_BYTES))
     }
 
-    /// The bytes of all slabs, whatever of them is in use.
+    /// The bytes of all slabs, used or not.
     pub(crate) fn mapped_bytes(&self) -> usize {
         self.mapped.load(Ordering::Relaxed)
     }
 
-    /// A piece of at least `bytes`, aligned to 64; `None` if it is to come from elsewhere.
+    /// A piece of at least `bytes` bytes, aligned to 64; `None` if the caller must get the memory elsewhere.
     pub(crate) fn allocate(&self, bytes: usize) -> Option<NonNull<u8>> {
         if bytes == 0 || bytes > MAX_BYTES || crate::env::fork_count() != self.forks {
             return None;
@@ -142,9 +143,9 @@ impl Slabs {
                 page
             }
         };
-        // SAFETY: the page is in a slab, its head was written above or when it was taken, and the lock is held (SLAB-1). A
-        // page in the list has a piece left: at `free`, where one was given back, with the next one's place at its
-        // beginning, or at `fresh`, with a whole piece's room after it.
+        // SAFETY: the page is in a slab, its head was written above or when it was taken, and the lock is held
+        // (SLAB-1). A page in the list has a piece left: a freed one at `free`, which begins with the offset of the
+        // next one, or one at `fresh`, with a whole piece's room after it.
         unsafe {
             let head = &mut *page.as_ptr();
             let start = page.cast::<u8>();
@@ -198,16 +199,16 @@ impl Slabs {
     ///
     /// # Safety
     ///
-    /// [`Slabs::allocate`] of this `Slabs` gave the piece, and nobody uses it any more.
+    /// [`Slabs::allocate`] of this `Slabs` returned the piece, and no code uses it any more.
     pub(crate) unsafe fn free(&self, piece: NonNull<u8>) {
         if crate::env::fork_count() != self.forks {
             return;
         }
         let offset = piece.addr().get() % PAGE_BYTES;
         let mut state = self.state.lock();
-        // SAFETY: pages are aligned to their size, so this is the head of the piece's page, which was written when the
-        // page was taken; the lock is held (SLAB-1). The piece is its caller's to give (SLAB-2), and large and aligned enough
-        // for the place of the next.
+        // SAFETY: pages are aligned to their size, so this is the head of the piece's page, which was written when
+        // the page was taken; the lock is held (SLAB-1). The caller owns the piece (SLAB-2), which is large and
+        // aligned enough for the offset of the next one.
         unsafe {
             let page = piece.sub(offset).cast::<PageHead>();
             let head = &mut *page.as_ptr();
@@ -224,7 +225,7 @@ impl Slabs {
             }
             debug_assert!(
                 head.used > 0 && offset < head.fresh as usize && head.free as usize != offset,
-                "SLAB-2: a piece is given back once"
+                "SLAB-2: a piece is freed once"
             );
             piece.cast::<u32>().write(head.free);
             head.free = offset as u32;
@@ -238,11 +239,11 @@ impl Slabs {
                         (*moved.as_ptr()).place = place as u32;
                     }
                 }
-                // There is room for every page of every slab.
+                // The list has room for every page of every slab.
                 state.empty.push(page);
             } else if head.place == NOWHERE && reserve(&mut state.partial[class], 1, SLABS).is_ok()
             {
-                // Without memory for its place in the list, what is left of it waits for the next piece that comes back.
+                // Without memory for its place in the list, the page is listed again when its next piece is freed.
                 head.place = state.partial[class].len() as u32;
                 state.partial[class].push(page);
             }
@@ -257,15 +258,15 @@ fn pages_of(slab: &Mapping) -> impl DoubleEndedIterator<Item = Page> {
     (0..SLAB_BYTES / PAGE_BYTES).map(move |page| unsafe { start.add(page * PAGE_BYTES).cast() })
 }
 
-/// The system's pages within a page of a slab that hold neither its head nor a piece in use, as offsets and lengths.
+/// The system pages within a page of a slab that hold neither its head nor a piece in use, as offsets and lengths.
 ///
 /// # Safety
-/// The page is in use, and nobody else reads or writes its head or the pieces that nobody has (SLAB-1).
+/// The page is in use, and no other code reads or writes its head or its free pieces (SLAB-1).
 unsafe fn unused_parts(page: Page) -> Vec<(usize, usize)> {
     const PARTS: usize = PAGE_BYTES / SYSTEM_PAGE_BYTES;
     let mut is_free = [false; PAGE_BYTES / STEP_BYTES];
-    // SAFETY: the caller's promise: the head was written when the page was taken, and each piece that was given back begins
-    // with the place of the next.
+    // SAFETY: by the caller's promise. The head was written when the page was taken, and each freed piece begins with
+    // the offset of the next one.
     let head = unsafe {
         let head = page.read();
         let mut next = head.free as usize;
@@ -297,7 +298,7 @@ unsafe fn unused_parts(page: Page) -> Vec<(usize, usize)> {
 }
 
 impl State {
-    /// Gives back what is not in use, and answers the slabs of which that is all (SLAB-6).
+    /// Gives unused memory back to the system, except the slabs that are wholly unused, which it returns (SLAB-6).
     fn close(&mut self) -> Vec<Mapping> {
         let empty: HashSet<usize> = self.empty.drain(..).map(|page| page.addr().get()).collect();
         self.partial = Vec::new();
@@ -352,7 +353,7 @@ impl State {
             return None;
         }
         let pages = SLAB_BYTES / PAGE_BYTES;
-        // Room for all pages at once: giving one back needs no memory.
+        // Reserves room for all pages at once, so that freeing one needs no memory.
         let all = (self.slabs.len() + 1) * pages - self.empty.len();
         reserve(&mut self.empty, all, SLABS).ok()?;
         reserve(&mut self.slabs, 1, SLABS).ok()?;
@@ -377,7 +378,7 @@ mod tests {
     }
 
     fn fill(piece: NonNull<u8>, bytes: usize, with: u8) {
-        // SAFETY: the piece has so many bytes and is the test's.
+        // SAFETY: the piece has this many bytes and belongs to the test.
         unsafe { piece.write_bytes(with, bytes) };
     }
 
@@ -403,7 +404,7 @@ mod tests {
             } else {
                 let bytes = match random.below(4) {
                     0 => random.size(&sizes),
-                    // At a limit of the sizes of pieces, most of which are no constant.
+                    // At the largest length of one of the sizes of pieces, most of which are not named constants.
                     1 => {
                         let piece = Slabs::piece_bytes(1 + random.index(MAX_BYTES));
                         piece - 1 + random.index(3)
@@ -428,7 +429,7 @@ mod tests {
         for limit in [STEP_BYTES, 4 << 10, 5 << 10, MAX_BYTES] {
             let edges = [limit - 1, limit, limit + 1];
             let mut missed = edges.iter().filter(|edge| !drawn.contains(edge));
-            assert_eq!(missed.next(), None, "a size that was never asked for");
+            assert_eq!(missed.next(), None, "a size that was never allocated");
         }
         let state = slabs.state.lock();
         assert!(state.partial.iter().all(Vec::is_empty));
@@ -473,7 +474,7 @@ mod tests {
         for (number, piece) in (0..).zip(&held) {
             fill(*piece, bytes, number as u8);
         }
-        // Of two slabs nothing is left, of the others a piece here and there.
+        // Two slabs become empty; the others keep a piece here and there.
         let mut random = Random::new(3);
         let mut kept = Vec::new();
         for (number, piece) in (0..).zip(held.drain(..)) {
@@ -512,7 +513,7 @@ mod tests {
                     unsafe { slabs.free(*piece) };
                 }
             }
-            // SAFETY: the page's head is at its beginning, it is in use, and nobody else uses these slabs.
+            // SAFETY: the page's head is at its beginning, it is in use, and no other code uses these slabs.
             let parts = unsafe { unused_parts(held[0].sub(offset(&held[0])).cast()) };
             for (number, piece) in held
                 .iter()

@@ -43,7 +43,7 @@ pub(super) struct Arena {
     current: AtomicPtr<Chunk>,
     /// Bytes of every chunk but the current one.
     full_bytes: AtomicUsize,
-    /// The newest chunk: the start of the list of all (ARENA-1). Held while a chunk is added or kept.
+    /// The newest chunk, which begins the list of all (ARENA-1). Locked while a chunk is added or kept.
     newest: Mutex<NewestChunk>,
     /// No ordinary chunk is larger than this.
     chunk_limit: usize,
@@ -56,11 +56,11 @@ struct NewestChunk {
     kept: Vec<Kept>,
 }
 
-// SAFETY: the list is only followed under the lock or by the arena's drop, and chunks belong to no thread.
+// SAFETY: code follows the list only under the lock or in the arena's drop, and chunks belong to no thread.
 unsafe impl Send for NewestChunk {}
 
 impl Arena {
-    /// An empty arena which is expected to grow to `capacity` bytes, and shares `spare` with others of that capacity.
+    /// An empty arena that is expected to grow to `capacity` bytes, and shares `spare` with others of that capacity.
     /// Allocates nothing.
     pub(super) fn new(capacity: usize, spare: Arc<SpareChunks>) -> Arena {
         Arena {
@@ -75,12 +75,12 @@ impl Arena {
         }
     }
 
-    /// Where arenas of this capacity leave up to `most` bytes of chunks for each other.
+    /// The list in which arenas of this capacity leave each other up to `most` bytes of chunks.
     pub(super) fn spare_chunks(capacity: usize, most: usize) -> Arc<SpareChunks> {
         Arc::new(SpareChunks::new(largest_chunk(capacity), most))
     }
 
-    /// Copies an entry into the arena. Any number of threads at once. Fails only if there is no memory.
+    /// Copies an entry into the arena. Any number of threads may call it at once. Fails only if there is no memory.
     ///
     /// `user_key` and `value`: at most `u32::MAX` bytes each.
     pub(super) fn write(
@@ -96,7 +96,8 @@ impl Arena {
         self.reserve(bytes)?.write(user_key, trailer, value)
     }
 
-    /// Memory for records that take `bytes` bytes together. Any number of threads at once. Fails only if there is no memory.
+    /// Memory for records that take `bytes` bytes together. Any number of threads may call it at once. Fails only if
+    /// there is no memory.
     #[inline]
     pub(super) fn reserve(&self, bytes: usize) -> Result<RecordRoom<'_>> {
         Ok(RecordRoom {
@@ -107,16 +108,16 @@ impl Arena {
         })
     }
 
-    /// The memory in which `record`, one of this arena's, lies, for longer than the arena may live.
+    /// Keeps the memory of `record`, one of this arena's, for longer than the arena may live.
     pub(super) fn keep(&self, record: Record<'_>) -> Option<Arc<KeptChunk>> {
         let mut newest = self.newest.lock();
         let NewestChunk { chunk, kept } = &mut *newest;
-        // SAFETY: both lists are this arena's, and nobody changes them while they are locked.
+        // SAFETY: both lists are this arena's, and no other thread changes them while they are locked.
         unsafe { Kept::keep(kept, *chunk, record.address(), record.bytes()) }
     }
 
-    /// Frees `bytes` bytes at `start` that [`Arena::allocate`] returned and that are not written yet, if they
-    /// are its last allocation; otherwise they stay unused.
+    /// Frees `bytes` unwritten bytes at `start`, which [`Arena::allocate`] returned, if that was its last allocation.
+    /// Otherwise they stay unused.
     #[cold]
     fn give_back(&self, start: NonNull<u8>, bytes: usize) {
         let mut newest = self.newest.lock();
@@ -126,7 +127,7 @@ impl Arena {
             // SAFETY: the newest chunk is in the list, so it lives, and its head is whole.
             let is_it = unsafe { own.cast::<u8>().add(size_of::<Chunk>()) } == start.as_ptr();
             if is_it {
-                // SAFETY: a chunk that no other thread has; it leaves the list here (ARENA-1: it was empty).
+                // SAFETY: no other thread has this chunk, which leaves the list here (ARENA-1: it was empty).
                 unsafe {
                     newest.chunk = (*own).previous;
                     self.spare.give(own);
@@ -142,7 +143,7 @@ impl Arena {
         };
         let place = start.addr().get().wrapping_sub(current.addr());
         if place < chunk.bytes {
-            // Fails if more was handed out since (ARENA-2).
+            // Fails if there was another allocation since (ARENA-2).
             let _ = chunk.used.compare_exchange(
                 place + bytes,
                 place,
@@ -152,7 +153,7 @@ impl Arena {
         }
     }
 
-    /// Bytes in use, the heads of chunks and what the allocator adds included. Grows smoothly; two loads.
+    /// Bytes in use, including the heads of chunks and the allocator's overhead. Grows smoothly. Cost: two loads.
     pub(super) fn memory(&self) -> usize {
         let current = self.current.load(Ordering::Acquire);
         let in_current = if current.is_null() {
@@ -165,7 +166,7 @@ impl Arena {
         self.full_bytes.load(Ordering::Relaxed) + in_current
     }
 
-    /// `bytes` bytes that no other thread has and that are not written yet, without alignment.
+    /// `bytes` unwritten bytes that no other thread has, without alignment.
     pub(super) fn allocate(&self, bytes: usize) -> Result<NonNull<u8>> {
         loop {
             let current = self.current.load(Ordering::Acquire);
@@ -189,8 +190,8 @@ impl Arena {
         }
     }
 
-    /// Adds a chunk: one of its own for a large request, whose bytes it returns; else the next current chunk,
-    /// unless another thread has already replaced `seen`.
+    /// Adds a chunk. A large request gets a chunk of its own, whose bytes this returns. Otherwise adds the next
+    /// current chunk, unless another thread has already replaced `seen`.
     #[cold]
     fn grow(&self, seen: *mut Chunk, bytes: usize) -> Result<Option<NonNull<u8>>> {
         let mut newest = self.newest.lock();
@@ -237,8 +238,9 @@ impl Drop for Arena {
         let mut next = *chunk;
         while !next.is_null() {
             let kept_at = kept.iter().position(|kept| kept.is_of(next));
-            // SAFETY: `next` was made by `Chunk` or is of the spare ones and leaves this list here; records and leaves
-            // borrow the arena or are owned by the memtable that is being dropped with it. Who keeps bytes has its chunk.
+            // SAFETY: `Chunk` made `next`, or it is a spare one, and it leaves this list here. Records and leaves
+            // borrow the arena, or belong to the memtable that is being dropped with it. Keepers of bytes hold their
+            // chunk.
             unsafe {
                 let previous = (*next).previous;
                 match kept_at {
@@ -251,7 +253,7 @@ impl Drop for Arena {
     }
 }
 
-/// Memory in the arena for future records. When it is dropped, the unwritten part is freed, if possible.
+/// Memory in the arena for future records. Dropping it frees the unwritten part, if possible.
 pub(super) struct RecordRoom<'a> {
     start: NonNull<u8>,
     bytes: usize,
@@ -278,14 +280,14 @@ impl<'a> RecordRoom<'a> {
                 "a batch takes more memory than was reserved",
             ));
         }
-        // SAFETY: the room's bytes are its own alone (ARENA-2); of those after `used`, which are unwritten, the writes below
-        // take `bytes`, which are left. The sources are borrowed by the caller and cannot be among them.
+        // SAFETY: only this room has its bytes (ARENA-2). The writes below take `bytes` of the unwritten ones after
+        // `used`, and that many are left. The caller borrows the sources, so they do not overlap these bytes.
         let start = unsafe {
             let start = self.start.add(self.used);
             self.used += bytes;
             debug_assert!(
                 self.used <= self.bytes,
-                "ARENA-2: a room keeps to its bytes"
+                "ARENA-2: a room stays within its bytes"
             );
             let at = start.as_ptr();
             at.cast::<u64>().write_unaligned(trailer.0);
@@ -312,7 +314,7 @@ impl Drop for RecordRoom<'_> {
     }
 }
 
-/// Bytes that the record of a key and a value of these lengths takes.
+/// How many bytes the record of a key and a value of these lengths takes.
 #[inline]
 pub(super) fn record_bytes(key: usize, value: usize) -> usize {
     RECORD_HEADER_BYTES + key + value
@@ -357,7 +359,7 @@ impl<'a> Record<'a> {
         self.start.as_ptr()
     }
 
-    /// The same as what an item of a leaf is.
+    /// The same as the pointer that a leaf's item is.
     pub(super) fn start(self) -> NonNull<u8> {
         self.start
     }
@@ -368,12 +370,13 @@ impl<'a> Record<'a> {
     }
 
     pub(super) fn trailer(self) -> Trailer {
-        // SAFETY: a record begins with its header, written in full before its address was known (ARENA-3).
+        // SAFETY: a record begins with its header, which was written in full before its address was published
+        // (ARENA-3).
         Trailer(unsafe { self.start.cast::<u64>().read_unaligned() })
     }
 
     pub(super) fn user_key(self) -> &'a [u8] {
-        // SAFETY: the key follows the header, has the length that the header says, is never written again (ARENA-3)
+        // SAFETY: the key follows the header and has the length in the header. It is never written again (ARENA-3)
         // and lives as long as the arena (ARENA-1), which is borrowed for 'a.
         unsafe {
             let length = self.start.add(8).cast::<u32>().read_unaligned() as usize;
@@ -454,7 +457,7 @@ mod tests {
 
     /// Bytes of the chunk being filled.
     fn current_bytes(arena: &Arena) -> usize {
-        // SAFETY: the arena lives, has a chunk, and nobody else uses it.
+        // SAFETY: the arena lives, has a chunk, and no other code uses it.
         unsafe { (*arena.current.load(Ordering::Relaxed)).bytes }
     }
 
@@ -463,7 +466,7 @@ mod tests {
         let head = size_of::<Chunk>();
         let arena = alone(64 << 10);
         assert_eq!(arena.memory(), 0);
-        // Records of 16 bytes of header, 4 of key and 80 of value.
+        // Records have 16 bytes of header, 4 of key and 80 of value.
         let write = |number: u32| {
             let key = number.to_be_bytes();
             arena.write(&key, put(u64::from(number)), &[1; 80]).unwrap();
@@ -475,11 +478,11 @@ mod tests {
             assert_eq!(arena.memory(), held, "{number} records");
         }
         assert_eq!(current_bytes(&arena), SMALLEST_CHUNK_BYTES);
-        // One more makes a second chunk; the first one counts as a whole.
+        // One more record makes a second chunk; then the first one counts as a whole.
         write(0);
         let held = SMALLEST_CHUNK_BYTES + ALLOCATOR_BYTES + head + 100 + ALLOCATOR_BYTES;
         assert_eq!(arena.memory(), held);
-        // More than a quarter of a chunk has a chunk of its own, as large as it is.
+        // A record of more than a quarter of a chunk gets a chunk of its own, exactly large enough.
         let large = SMALLEST_CHUNK_BYTES / 4 + 1 - RECORD_HEADER_BYTES;
         arena.write(&[], put(1), &vec![1; large]).unwrap();
         let own = head + RECORD_HEADER_BYTES + large + ALLOCATOR_BYTES;
@@ -535,7 +538,7 @@ mod tests {
                 }
             }
             let large = arena.write(b"large", put(1), &[round; 70_000]).unwrap();
-            // Twice: each lets it go by itself.
+            // Twice, because each keeper releases it separately.
             kept.extend([(); 2].map(|()| {
                 let chunk = arena.keep(large).unwrap();
                 (chunk, ptr::null(), large.value().as_ptr(), 0, round)
@@ -562,7 +565,7 @@ mod tests {
         let arena = Arena::new(1 << 20, Arc::clone(&spare));
         arena.write(b"k", put(1), &[1; 100]).unwrap();
         drop(arena);
-        assert_eq!(spare.bytes(), 0, "nothing is kept behind a close");
+        assert_eq!(spare.bytes(), 0, "nothing is kept after a close");
     }
 
     /// ARENA-2.

@@ -31,22 +31,22 @@ use crate::memory;
 use crate::sync::atomic::AtomicUsize;
 use crate::sync::{Arc, Mutex};
 
-/// Chunks are aligned like this; what is laid out in them aligns itself.
+/// The alignment of chunks. Code that lays out data in them aligns the data itself.
 const CHUNK_ALIGN: usize = 16;
 
-/// A chunk of so many bytes is mapped (CHUNK-5).
+/// A chunk of at least this many bytes is mapped (CHUNK-5).
 const SMALLEST_MAPPED_BYTES: usize = 128 << 10;
 
 /// The allocator's own overhead for a chunk.
 pub(super) const ALLOCATOR_BYTES: usize = 16;
 
-/// The head of a chunk; the bytes handed out follow it.
+/// The head of a chunk; the allocated bytes follow it.
 pub(super) struct Chunk {
-    /// The chunk made before this one, in the order in which they are freed.
+    /// The chunk that was made before this one. Chunks are freed in this order.
     pub(super) previous: *mut Chunk,
     /// Bytes of the whole allocation.
     pub(super) bytes: usize,
-    /// Bytes handed out, the head included. Beyond `bytes` once a request did not fit.
+    /// Allocated bytes, the head included. More than `bytes` after a request that did not fit.
     pub(super) used: AtomicUsize,
     source: Source,
 }
@@ -61,7 +61,7 @@ enum Source {
 impl Chunk {
     /// A chunk of `bytes` bytes, its head included, for many records. Fails only if there is no memory.
     pub(super) fn for_many(bytes: usize, previous: *mut Chunk) -> Result<*mut Chunk> {
-        // Miri does not know what the system maps.
+        // Miri cannot map memory.
         let source = match bytes >= SMALLEST_MAPPED_BYTES && !cfg!(miri) {
             true => Source::System,
             false => Source::Allocator,
@@ -69,7 +69,8 @@ impl Chunk {
         Chunk::new(bytes, previous, source)
     }
 
-    /// A chunk with room for `room` bytes after its head, which one takes. Fails only if there is no memory.
+    /// A chunk with room for `room` bytes after its head, all of them taken at once. Fails only if there is no
+    /// memory.
     pub(super) fn for_one(room: usize, previous: *mut Chunk) -> Result<*mut Chunk> {
         let bytes = size_of::<Chunk>()
             .checked_add(room)
@@ -103,7 +104,7 @@ impl Chunk {
     /// # Safety
     /// `chunk` was made by this type, is freed only here, and nothing refers to it any more.
     unsafe fn free(chunk: *mut Chunk) {
-        // SAFETY: the caller's promise; its head says how it was made.
+        // SAFETY: by the caller's promise. The head says how the chunk was made.
         unsafe {
             let bytes = (*chunk).bytes;
             match (*chunk).source {
@@ -120,7 +121,7 @@ impl Chunk {
 /// Bytes of a chunk that may outlive its arena (CHUNK-4).
 pub(super) struct Kept {
     chunk: Arc<KeptChunk>,
-    /// Where in the chunk they are.
+    /// Where in the chunk the bytes are.
     range: Range<usize>,
 }
 
@@ -133,10 +134,12 @@ unsafe impl Send for KeptChunk {}
 unsafe impl Sync for KeptChunk {}
 
 impl Kept {
-    /// Keeps the chunk with the `bytes` at `address`, of those from `newest` on, of which `all` are kept already.
+    /// Keeps the chunk that has the `bytes` at `address`. It is one of those from `newest` on; `all` are the kept
+    /// ones.
     ///
     /// # Safety
-    /// `newest` is null or the newest chunk of an arena that lives, which gets no other one meanwhile, and whose `all` it is.
+    /// `newest` is null or the newest chunk of a live arena, `all` is that arena's list, and the arena gets no new
+    /// chunk during the call.
     pub(super) unsafe fn keep(
         all: &mut Vec<Kept>,
         newest: *mut Chunk,
@@ -145,7 +148,7 @@ impl Kept {
     ) -> Option<Arc<KeptChunk>> {
         let mut next = NonNull::new(newest);
         while let Some(chunk) = next {
-            // SAFETY: chunks of an arena live as long as that (CHUNK-1).
+            // SAFETY: an arena's chunks live as long as the arena (CHUNK-1).
             let head = unsafe { chunk.as_ref() };
             let start = address.addr().wrapping_sub(chunk.addr().get());
             if start >= head.bytes {
@@ -175,10 +178,11 @@ impl Kept {
     /// Leaves the chunk to its keepers.
     ///
     /// # Safety
-    /// Its arena is going, and nobody refers to anything in the chunk but what is kept.
+    /// Its arena is being dropped, and only the kept bytes of the chunk are still referred to.
     pub(super) unsafe fn leave(self) {
         let chunk = self.chunk.0.as_ptr();
-        // SAFETY: it lives, since this is one of its references; both ranges lie in it, and are the arena's, which is going.
+        // SAFETY: the chunk lives, because this is one of its references. Both ranges lie in it, and belong to the
+        // arena, which is being dropped.
         unsafe {
             let bytes = chunk.cast::<u8>();
             discard(bytes.add(size_of::<Chunk>())..bytes.add(self.range.start));
@@ -189,7 +193,7 @@ impl Kept {
 
 impl Drop for KeptChunk {
     fn drop(&mut self) {
-        // SAFETY: this was the last reference, so the arena, which has one as long as it lives, has left the chunk.
+        // SAFETY: this was the last reference. An arena has one as long as it lives, so it has left the chunk.
         unsafe { Chunk::free(self.0.as_ptr()) };
     }
 }
@@ -201,7 +205,7 @@ pub(super) fn no_memory(bytes: usize) -> Error {
     Error::out_of_memory(MEMTABLE, bytes)
 }
 
-/// Chunks that no arena needs at present. See the head of the file.
+/// Chunks that no arena needs now. See the head of the file.
 pub(crate) struct SpareChunks {
     list: Mutex<List>,
     /// Chunks of this size are kept, others freed.
@@ -213,15 +217,15 @@ pub(crate) struct SpareChunks {
 struct List {
     newest: *mut Chunk,
     bytes: usize,
-    /// Of `bytes` (CHUNK-2).
+    /// The largest value of `bytes` (CHUNK-2).
     most: usize,
 }
 
-// SAFETY: the list is only followed under the lock, and chunks belong to no thread.
+// SAFETY: code follows the list only under the lock, and chunks belong to no thread.
 unsafe impl Send for List {}
 
 impl SpareChunks {
-    /// No chunks yet: room for `most` bytes of them, each of `chunk_bytes`, the head included.
+    /// An empty list, for up to `most` bytes of chunks. Each chunk has `chunk_bytes` bytes, the head included.
     pub(super) fn new(chunk_bytes: usize, most: usize) -> SpareChunks {
         let list = List {
             newest: std::ptr::null_mut(),
@@ -235,15 +239,15 @@ impl SpareChunks {
         }
     }
 
-    /// A chunk that no other list has, in front of `previous`, if there is one.
+    /// Takes a spare chunk, if there is one, and puts it in front of `previous`.
     pub(super) fn take(&self, previous: *mut Chunk) -> Option<*mut Chunk> {
         let mut list = self.list.lock();
         let chunk = list.newest;
-        // SAFETY: null or a chunk, since it is in the list (CHUNK-1).
+        // SAFETY: null or a chunk, because it is in the list (CHUNK-1).
         let head = unsafe { chunk.as_mut() }?;
         debug_assert!(
             head.bytes == self.chunk_bytes && head.bytes <= list.bytes,
-            "CHUNK-2: of one size, and counted"
+            "CHUNK-2: spare chunks have one size, and are counted"
         );
         list.newest = head.previous;
         list.bytes -= head.bytes;
@@ -257,12 +261,15 @@ impl SpareChunks {
     /// # Safety
     /// `chunk` was made by [`Chunk`] or came from [`SpareChunks::take`], and nothing refers to it any more.
     pub(super) unsafe fn give(&self, chunk: *mut Chunk) {
-        // SAFETY: the caller has it alone.
+        // SAFETY: only the caller has it.
         let head = unsafe { &mut *chunk };
         if head.bytes == self.chunk_bytes && crate::env::fork_count() == self.forks {
             let mut list = self.list.lock();
             if list.bytes + head.bytes <= list.most {
-                debug_assert!(list.newest != chunk, "CHUNK-1: in one list at a time");
+                debug_assert!(
+                    list.newest != chunk,
+                    "CHUNK-1: a chunk is in one list at a time"
+                );
                 head.previous = list.newest;
                 list.bytes += head.bytes;
                 list.newest = chunk;
@@ -278,13 +285,13 @@ impl SpareChunks {
         self.list.lock().bytes
     }
 
-    /// Frees all of them, and from now on every chunk that is given.
+    /// Frees all spare chunks, and from now on every chunk that is given back.
     pub(crate) fn close(&self) {
         self.list.lock().most = 0;
         self.clear();
     }
 
-    /// Frees all of them.
+    /// Frees all spare chunks.
     pub(crate) fn clear(&self) {
         let mut list = self.list.lock();
         let mut next = std::mem::replace(&mut list.newest, std::ptr::null_mut());

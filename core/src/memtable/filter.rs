@@ -15,7 +15,7 @@
     not(shuttle),
     expect(
         unsafe_code,
-        reason = "zeroed memory, which the system has at no cost, is taken as a slice of atomics"
+        reason = "zeroed memory, which the system has at no cost, is used as a slice of atomics"
     )
 )]
 
@@ -34,7 +34,7 @@ use crate::memory;
 use crate::prefetch::prefetch;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// The part of the write buffer that the filter takes.
+/// The filter takes this part of the write buffer.
 const SHARE: usize = 64;
 /// Words of the smallest filter.
 const LEAST_WORDS: usize = 8;
@@ -59,7 +59,7 @@ impl Filter {
         })
     }
 
-    /// The smallest filter there is, which takes no memory worth asking for.
+    /// The smallest filter; it takes so little memory that it is not checked.
     pub(super) fn smallest() -> Filter {
         Filter {
             words: (0..LEAST_WORDS).map(|_| AtomicU64::new(0)).collect(),
@@ -69,7 +69,7 @@ impl Filter {
     /// Finds the bits of the key with this hash (`content::key_hash`), and starts loading them.
     #[inline]
     pub(super) fn bits_of(&self, hash: u64) -> Bits {
-        // The upper half chooses the word, pieces of the lower one the bits.
+        // The upper half of the hash chooses the word, pieces of the lower half the bits.
         let word = (((hash >> 32) * self.words.len() as u64) >> 32) as usize;
         let bit = |shift: u32| 1 << (hash >> shift & 63);
         let mask = bit(0) | bit(6) | bit(12) | bit(18);
@@ -91,31 +91,32 @@ impl Filter {
         self.words.iter().for_each(|word| word.store(0, Relaxed));
     }
 
-    /// Whether the key may have been added. `false` is certain: never returned for a key whose insert this
+    /// Whether the key may have been added. `false` is certain: it is never returned for a key whose insert this
     /// thread knows of (MEMTABLE-4).
     #[inline]
     pub(super) fn may_contain(&self, bits: Bits) -> bool {
         self.words[bits.word].load(Relaxed) & bits.mask == bits.mask
     }
 
-    /// Bytes held, the struct itself aside.
+    /// Bytes held, not counting the struct itself.
     pub(super) fn memory(&self) -> usize {
         size_of_val(&*self.words)
     }
 }
 
-/// Zeroed memory, whose pages the system makes when they are touched.
+/// Zeroed memory. The system makes its pages when they are first touched.
 #[cfg(not(shuttle))]
 fn zeros(count: usize) -> Result<Box<[AtomicU64]>> {
     let no_memory = |_| Error::out_of_memory(MEMTABLE, usize::MAX);
     let layout = Layout::array::<AtomicU64>(count).map_err(no_memory)?;
     let words = memory::allocate(layout, true, MEMTABLE)?.cast::<AtomicU64>();
     let words = NonNull::slice_from_raw_parts(words, count);
-    // SAFETY: allocated by the global allocator as such a slice is, nobody else's, and zeros are atomics of 0.
+    // SAFETY: the global allocator allocated it with the layout of such a slice, no other code has it, and zeros are
+    // atomics of 0.
     Ok(unsafe { Box::from_raw(words.as_ptr()) })
 }
 
-/// The checker's atomics are more than integers.
+/// The model checker's atomics are not just integers.
 #[cfg(shuttle)]
 fn zeros(count: usize) -> Result<Box<[AtomicU64]>> {
     Ok((0..count).map(|_| AtomicU64::new(0)).collect())
@@ -130,7 +131,7 @@ mod tests {
     fn added_keys_are_found_and_few_others() {
         let filter = Filter::new(1 << 20).unwrap();
         let key = |number: u32| key_hash(format!("user{number:012}").as_bytes());
-        // As many as fit a mebibyte with values of 100 bytes.
+        // As many entries as fit a mebibyte with values of 100 bytes.
         for number in 0..7_000 {
             filter.add(filter.bits_of(key(number)));
         }

@@ -40,7 +40,7 @@ use crate::sync::atomic::{
 };
 use crate::sync::{Arc, Backoff};
 
-/// A key's position in the order of the tree: compared by its inline bytes first.
+/// A key's position in the order of the tree. Compared by its inline bytes first.
 #[derive(Clone, Copy)]
 struct Place {
     /// The first sixteen bytes of the user key.
@@ -50,8 +50,8 @@ struct Place {
     trailer: Trailer,
 }
 
-// SAFETY: a place in the list refers to immutable bytes of the arena (INDEX-1); one that refers to a caller's key stays
-// on the stack of the call.
+// SAFETY: a place in the list refers to immutable bytes of the arena (INDEX-1). A place that refers to a caller's key
+// stays on the stack of the call.
 unsafe impl Send for Place {}
 // SAFETY: as above; nothing can be changed through a place.
 unsafe impl Sync for Place {}
@@ -68,8 +68,8 @@ impl Place {
     }
 
     fn user_key(&self) -> &[u8] {
-        // SAFETY: made by `of` from a live slice: a record's, which outlives the list (INDEX-1), or a caller's, which is
-        // borrowed while the search that made this place runs.
+        // SAFETY: `of` made it from a live slice: a record's, which outlives the list (INDEX-1), or a caller's, which
+        // is borrowed during the search that made this place.
         unsafe { std::slice::from_raw_parts(self.user_key, self.length) }
     }
 }
@@ -78,7 +78,7 @@ impl Ord for Place {
     #[inline]
     fn cmp(&self, other: &Place) -> Ordering {
         let by_key = self.head.cmp(&other.head).then_with(|| {
-            // The zeros after a short key's end tie with real ones.
+            // The padding zeros of a short key compare equal to real ones.
             if self.length <= 16 && other.length <= 16 {
                 self.length.cmp(&other.length)
             } else {
@@ -109,7 +109,7 @@ type Branch = Node<Leaf>;
 
 impl Item for Leaf {
     unsafe fn record<'a>(address: *mut Leaf) -> Option<Record<'a>> {
-        // SAFETY: the caller promises that it is null or a leaf, which then is complete and lives for 'a (NODE-1).
+        // SAFETY: the caller promises that it is null or a leaf. A leaf is complete and lives for 'a (NODE-1).
         unsafe { address.as_ref() }?.low()
     }
 }
@@ -123,17 +123,18 @@ unsafe impl Send for BranchAddress {}
 // SAFETY: as above.
 unsafe impl Sync for BranchAddress {}
 
-/// The bytes of a directory node: what it holds, its count and height, two levels on average, and the allocator's share.
+/// The bytes of a directory node: its contents, its count and height, two levels on average, and the allocator's
+/// overhead.
 const DIRECTORY_NODE_BYTES: usize = size_of::<(Place, BranchAddress, usize)>() + 2 * 8 + 8;
 
-/// The directory requires this of its readers, so that no node they see is freed meanwhile.
+/// The directory requires this guard of its readers, so that no node that they see is freed.
 fn nothing_removed() -> &'static Guard {
-    // SAFETY: used with the directory alone, of which nothing is removed (INDEX-2), so nothing is freed that another thread
-    // may see, and nothing is deferred.
+    // SAFETY: used only with the directory, from which nothing is removed (INDEX-2). So nothing is freed that another
+    // thread may see, and nothing is deferred.
     unsafe { epoch::unprotected() }
 }
 
-/// Memory in an index for future inserts. When it is dropped, other inserts can use the unused part.
+/// Memory in an index for future inserts. After it is dropped, other inserts can use the unused part.
 pub(crate) struct Room<'a> {
     records: RecordRoom<'a>,
     /// How many nodes it has claimed.
@@ -153,10 +154,10 @@ pub(super) struct Index {
     directory: SkipList<Place, BranchAddress>,
     first_branch: Box<Branch>,
     first: Box<Leaf>,
-    /// The last leaf, or one a little before it while that is being split; null if that is the first. A hint.
+    /// A hint: the last leaf, or one shortly before it while that is being split; null if the last leaf is the first.
     last: AtomicPtr<Leaf>,
     spare_nodes: SpareNodes,
-    /// Dropped last: all of the above refers to it.
+    /// Dropped last, because all fields above refer to it.
     arena: Arena,
 }
 
@@ -172,8 +173,8 @@ impl Index {
         }
     }
 
-    /// Memory for records of `bytes` bytes together and for the leaves that inserting `operations` of them may make. Fails
-    /// only for want of memory, and changes nothing then.
+    /// Memory for records of `bytes` bytes together, and for the leaves that inserting `operations` of them may make.
+    /// Fails only if there is no memory, and then changes nothing.
     #[inline]
     pub(super) fn reserve(&self, bytes: usize, operations: usize) -> Result<Room<'_>> {
         let claim = self.spare_nodes.claim_of(operations);
@@ -191,8 +192,8 @@ impl Index {
         }
     }
 
-    /// Copies an entry into `room`, which is of this index, and enters it; `leaf` as for [`Index::place`]. Any number of
-    /// threads at once.
+    /// Copies an entry into `room`, which belongs to this index, and enters it; `leaf` as for [`Index::place`]. Any
+    /// number of threads may call it at once.
     pub(super) fn insert(
         &self,
         room: &mut Room<'_>,
@@ -201,7 +202,10 @@ impl Index {
         trailer: Trailer,
         value: &[u8],
     ) -> Result<()> {
-        debug_assert!(ptr::eq(room.index, self), "room of another memtable");
+        debug_assert!(
+            ptr::eq(room.index, self),
+            "the room belongs to another memtable"
+        );
         let record = room.records.write(user_key, trailer, value)?;
         match self.place(leaf, record) {
             Ok(()) => Ok(()),
@@ -209,14 +213,14 @@ impl Index {
         }
     }
 
-    /// The memory in which `record`, one of this index's, lies, for longer than the index may live.
+    /// Keeps the memory of `record`, one of this index's, for longer than the index may live.
     pub(super) fn keep(&self, record: Record<'_>) -> Option<Arc<KeptChunk>> {
         self.arena.keep(record)
     }
 
-    /// Enters a record for which there was no leaf: while a large batch was inserted, so many others filled leaves that it
-    /// split more than it had claimed, and there was no memory for one more. The write is in the log, so it can neither be
-    /// refused nor be left out: this waits for memory.
+    /// Enters a record for which there was no memory for a leaf. During the insert of a large batch, other inserts
+    /// had filled so many leaves that the batch split more than it had claimed. The write is in the log, so it can be
+    /// neither refused nor left out; this waits for memory.
     #[cold]
     fn place_later(&self, leaf: &Leaf, record: Record<'_>, error: Error) -> Result<()> {
         let backoff = Backoff::new();
@@ -240,8 +244,8 @@ impl Index {
         self.arena.write(user_key, trailer, value)
     }
 
-    /// Enters a record of this index's arena. Any number of threads at once. `leaf` came from [`Index::leaf_for`] a cut
-    /// that is not after the record.
+    /// Enters a record of this index's arena. Any number of threads may call it at once. `leaf` came from
+    /// [`Index::leaf_for`] for a cut that is not after the record.
     pub(super) fn place(&self, leaf: &Leaf, record: Record<'_>) -> Result<()> {
         let cut = Cut::before(record.key());
         let memory = || self.spare_nodes.take(&self.arena);
@@ -252,8 +256,8 @@ impl Index {
         Ok(())
     }
 
-    /// Makes a new leaf known to a branch, and a branch that this splits off to the directory. Without memory for that the
-    /// leaf is found by going right (INDEX-3).
+    /// Enters a new leaf into a branch; if that splits off a branch, enters it into the directory. Without memory for
+    /// that, searches find the leaf by going right (INDEX-3).
     #[cold]
     fn enter(&self, leaf: &Leaf) {
         if leaf.is_last() {
@@ -264,7 +268,7 @@ impl Index {
             .expect("NODE-3: only the first leaf has no low bound");
         let cut = Cut::before(low.key());
         let branch = self.branch_for(&cut);
-        // The nodes that were claimed are for leaves.
+        // The claimed nodes are for leaves only.
         let memory = || spare_nodes::allocate(&self.arena, 1);
         let entered = branch.insert(NonNull::from(leaf), &cut, memory);
         let Ok(Some(split_off)) = entered else {
@@ -309,7 +313,7 @@ impl Index {
 
     /// Bytes held, the struct itself aside.
     pub(super) fn memory(&self) -> usize {
-        // Memory that is only allocated in advance is counted when it is used.
+        // Memory that was only allocated in advance counts when it is used.
         let spare = self.spare_nodes.bytes();
         self.arena.memory().saturating_sub(spare)
             + size_of::<(Leaf, Branch)>()
@@ -321,11 +325,11 @@ impl Index {
         unsafe { self.last.load(Acquire).as_ref() }
     }
 
-    /// A leaf whose low bound is to the left of the cut: the right leaf, or one shortly before it (INDEX-3).
-    /// That stays true, because low bounds never change (NODE-3).
+    /// A leaf whose low bound is to the left of the cut: the wanted leaf, or one shortly before it (INDEX-3). That
+    /// stays true, because low bounds never change (NODE-3).
     #[inline]
     pub(super) fn leaf_for(&self, cut: &Cut<'_>) -> &Leaf {
-        // Keys that come in ascending order all go to the last leaf.
+        // Keys in ascending order all go to the last leaf.
         if let Some(last) = self.last_leaf()
             && last.low().is_some_and(|low| cut.is_right_of(low.key()))
         {
@@ -351,8 +355,7 @@ impl Index {
         leaf
     }
 
-    /// A branch whose low bound is to the left of the cut: the right branch, or one shortly before it
-    /// (INDEX-3).
+    /// A branch whose low bound is to the left of the cut: the wanted branch, or one shortly before it (INDEX-3).
     #[inline]
     fn branch_for(&self, cut: &Cut<'_>) -> &Branch {
         let place = Place::of(cut.key);

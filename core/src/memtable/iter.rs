@@ -1,8 +1,8 @@
 //! Walks a memtable in both directions while other threads insert into it.
 //!
-//! * MEMTABLE-6  The iterator is on a record. Records never move, so the record's key defines the position,
-//!               whatever is inserted meanwhile. If the leaf has changed, a step searches for the neighbour of
-//!               that key, so no record is skipped or seen twice.
+//! * MEMTABLE-6  The iterator is on a record. Records never move, so the record's key defines the position, whatever
+//!               other threads insert. If the leaf has changed, a step searches for the neighbour of that key, so no
+//!               record is skipped or seen twice.
 //!
 //! Between two calls it holds no lock and pins nothing; it only keeps the memtable alive.
 
@@ -22,7 +22,7 @@ use crate::sync::Arc;
 
 /// See the head of the file.
 pub(crate) struct MemtableIterator {
-    /// Its position: inside `memtable`, so valid as long as that lives, whatever its type says.
+    /// Its position, inside `memtable`: valid as long as that lives, although the type says `'static`.
     spot: Option<Spot<'static>>,
     memtable: Arc<Memtable>,
 }
@@ -42,10 +42,10 @@ impl MemtableIterator {
         }
     }
 
-    /// The spot that `find` returns, kept by a holder of `memtable`.
+    /// Extends the lifetime of a spot, for a holder of its memtable.
     fn keep(spot: Option<Spot<'_>>) -> Option<Spot<'static>> {
-        // SAFETY: only called with spots of `self.memtable`, which lives as long as `self.spot`; what is handed out
-        // (`key`, `value`) borrows `self`.
+        // SAFETY: called only with spots of `self.memtable`, which lives as long as `self.spot`. The slices that
+        // `key` and `value` return borrow `self`.
         spot.map(|spot| unsafe { spot.without_lifetime() })
     }
 
@@ -110,7 +110,7 @@ impl InternalIterator for MemtableIterator {
         {
             return Ok(());
         }
-        // There are more versions, perhaps very many: the leaf is searched for their end, and else the directory.
+        // There are more versions, perhaps very many. Search the leaf for their end, or else the directory.
         let spot = match self.here().behind_key(user_key) {
             Ok(spot) => spot,
             Err(cut) => self.memtable.index.first_right_of(&cut),

@@ -7,7 +7,7 @@
 
 #![expect(
     unsafe_code,
-    reason = "an item is a record by its address; a spot can be kept by whoever keeps its memtable"
+    reason = "an item is the address of a record; a holder of a memtable can keep its spots"
 )]
 
 use super::arena::Record;
@@ -15,7 +15,7 @@ use super::node::{Cut, Item, Node, SLOTS};
 use crate::key::{KeyRef, Trailer};
 use crate::prefetch::prefetch;
 
-/// A step asks for the record that so many steps later is stood on.
+/// A step prefetches the record that is this many steps ahead.
 const STEPS_AHEAD: usize = 4;
 const LINE_BYTES: usize = 64;
 
@@ -25,7 +25,7 @@ pub(super) type Leaf = Node<u8>;
 /// The first byte of a record.
 impl Item for u8 {
     unsafe fn record<'a>(address: *mut u8) -> Option<Record<'a>> {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: by the caller's promise, which is the same.
         unsafe { Record::from_address(address) }
     }
 }
@@ -41,7 +41,7 @@ pub(super) struct Spot<'a> {
 }
 
 impl Leaf {
-    /// The first record to the right of the cut if it may have the cut's user key. Requires as `look`.
+    /// The first record to the right of the cut if it may have the cut's user key. Same requirement as for `look`.
     pub(super) fn candidate(&self, cut: &Cut<'_>) -> Option<Record<'_>> {
         let seen = self.look(cut, |leaf, count, (index, tied)| {
             if index == count {
@@ -55,7 +55,7 @@ impl Leaf {
         seen.0
     }
 
-    /// The first record to the right of the cut. Requires as `look`.
+    /// The first record to the right of the cut. Same requirement as for `look`.
     pub(super) fn first_right_of(&self, cut: &Cut<'_>) -> Option<Spot<'_>> {
         let (seen, leaf, version) = self.look(cut, |leaf, count, (index, _)| {
             if index < count {
@@ -75,7 +75,7 @@ impl Leaf {
         }
     }
 
-    /// The last record to the left of the cut. Requires as `look`.
+    /// The last record to the left of the cut. Same requirement as for `look`.
     pub(super) fn last_left_of(&self, cut: &Cut<'_>) -> Option<Spot<'_>> {
         let (seen, leaf, version) = self.look(cut, |leaf, _, (index, _)| {
             let index = index.checked_sub(1)?;
@@ -93,7 +93,7 @@ impl Leaf {
         })
     }
 
-    /// The first record of this leaf and those to its right.
+    /// The first record of this leaf and the leaves to its right.
     pub(super) fn first(&self) -> Option<Spot<'_>> {
         loop {
             let version = self.start_reading();
@@ -157,27 +157,27 @@ impl<'a> Spot<'a> {
                 }
             }
         }
-        // The low bound is at or before this record (NODE-3), so left of the cut after it.
+        // The low bound is at or before this record (NODE-3), so it is left of the cut after the record.
         leaf.first_right_of(&Cut::behind(self.record.key()))
     }
 
-    /// The first spot after all records of this one's user key, of which `user_key` is a copy, if it is found from this
-    /// leaf: else `Err`, and the caller must look for the leaf.
+    /// The first spot after all records with this one's user key, of which `user_key` is a copy. `Err` if it cannot
+    /// be found from this leaf; then the caller must search for the leaf.
     #[inline]
     pub(super) fn behind_key<'k>(
         self,
         user_key: &'k [u8],
     ) -> std::result::Result<Option<Spot<'a>>, Cut<'k>> {
         let cut = Cut::behind(KeyRef::new(user_key, Trailer::OLDEST));
-        // If that changes meanwhile, what follows finds the right leaf all the same.
+        // Even if that changes now, the search below finds the right leaf.
         match self.leaf.ends_before(&cut) {
             true => Err(cut),
-            // The low bound is at or before this record, so left of the cut.
+            // The low bound is at or before this record, so it is left of the cut.
             false => Ok(self.leaf.first_right_of(&cut)),
         }
     }
 
-    /// Asks for what the next steps forward will read.
+    /// Prefetches what the next steps forward will read.
     #[inline]
     pub(super) fn prefetch_next(self) {
         for steps in 1..=STEPS_AHEAD {
@@ -185,7 +185,7 @@ impl<'a> Spot<'a> {
         }
     }
 
-    /// Asks for the record at `index`, or for another one if the leaf has none there.
+    /// Prefetches the record at `index`, or another one if the leaf has none there.
     #[inline]
     fn prefetch_record(self, index: usize) {
         let record = self.leaf.item(index % SLOTS);
@@ -193,8 +193,8 @@ impl<'a> Spot<'a> {
         prefetch(record.wrapping_add(LINE_BYTES));
     }
 
-    /// The spot of the record before this one, if it is found from this leaf: else `Err`, and the caller must look for
-    /// the leaf to its left.
+    /// The spot of the record before this one. `Err` if it cannot be found from this leaf; then the caller must
+    /// search for the leaf to the left.
     #[inline]
     pub(super) fn previous(self) -> std::result::Result<Option<Spot<'a>>, Cut<'a>> {
         let Spot { leaf, version, .. } = self;
@@ -214,16 +214,16 @@ impl<'a> Spot<'a> {
         if leaf.low() == Some(self.record) {
             return Err(cut);
         }
-        // The low bound is before this record, so left of the cut.
+        // The low bound is before this record, so it is left of the cut.
         Ok(leaf.last_left_of(&cut))
     }
 
     /// The same spot, for a holder that keeps the memtable alive by other means.
     ///
     /// # Safety
-    /// The result must not be used once the memtable is dropped, nor handed to anyone who could.
+    /// The result must not be used after the memtable is dropped, and must not be passed to code that might.
     pub(super) unsafe fn without_lifetime(self) -> Spot<'static> {
-        // SAFETY: only the lifetime changes; the caller sees to it.
+        // SAFETY: only the lifetime changes, and the caller takes care of that.
         unsafe { std::mem::transmute::<Spot<'a>, Spot<'static>>(self) }
     }
 }

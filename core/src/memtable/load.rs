@@ -9,7 +9,7 @@
 
 #![expect(
     unsafe_code,
-    reason = "records wait under their addresses beside the memtable that holds them"
+    reason = "records wait as addresses, beside the memtable that holds them"
 )]
 
 use super::Memtable;
@@ -24,7 +24,7 @@ use crate::memory;
 use crate::prefetch::prefetch;
 use crate::sync::Arc;
 
-/// How many records before its turn one is asked of the memory.
+/// A record is prefetched this many records before its turn.
 const AHEAD: usize = 8;
 /// About how many bytes of a full leaf, and of the directory, an entry takes.
 const INDEX_BYTES: usize = 20;
@@ -36,7 +36,7 @@ pub(crate) struct Loader {
     sum: Sum,
 }
 
-/// A record, and once it is sorted eight bytes of its key from after those that all keys share.
+/// A record; once it is sorted, also eight bytes of its key, which follow the bytes that all keys share.
 #[derive(Clone, Copy)]
 struct Waiting {
     prefix: u64,
@@ -81,13 +81,13 @@ impl Loader {
         self.waiting.len()
     }
 
-    /// Bytes that the memtable will hold, about.
+    /// About how many bytes the memtable will hold.
     pub(crate) fn memory(&self) -> usize {
         self.memtable.memory() + self.waiting.len() * INDEX_BYTES
     }
 
-    /// The memtable with every entry in its place (LOAD-2), as a walk through it has shown. Fails for want of memory, and with
-    /// `Internal` if it does not hold what was added.
+    /// The memtable with every entry in its place (LOAD-2), checked by a walk through it. Fails if there is no
+    /// memory, and with `Internal` if it does not hold the added entries.
     pub(crate) fn finish(self) -> Result<Arc<Memtable>> {
         let Loader {
             mut waiting,
@@ -117,7 +117,7 @@ impl Loader {
     }
 }
 
-/// The sum of what a walk through the memtable finds.
+/// The sum of the entries that a walk through the memtable finds.
 fn walked(memtable: &Arc<Memtable>) -> Result<Sum> {
     let mut sum = Sum::default();
     let mut entries = memtable.iter();
@@ -134,9 +134,10 @@ impl Waiting {
     /// The record.
     ///
     /// # Safety
-    /// The memtable that holds it lives for `'a`.
+    /// The memtable that holds the record lives for `'a`.
     unsafe fn record<'a>(self) -> Record<'a> {
-        // SAFETY: an address that `Record::address` gave to this thread (LOAD-1), of an arena that lives for 'a.
+        // SAFETY: `Record::address` returned this address on this thread (LOAD-1), for a record of an arena that
+        // lives for 'a.
         unsafe { Record::from_address(self.record) }.expect("LOAD-1: a record has an address")
     }
 }

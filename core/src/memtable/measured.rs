@@ -1,5 +1,5 @@
-//! The memtable for `benches/memtable.rs`, which sees only what is public. Built with the feature `internals` alone;
-//! no part of AiDb's interface.
+//! The memtable for `benches/memtable.rs`, which sees only public items. Built only with the feature `internals`; not
+//! part of AiDb's interface.
 
 use std::hint::black_box;
 

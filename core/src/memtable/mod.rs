@@ -66,7 +66,7 @@ pub(crate) struct Location<'a> {
 pub(crate) struct Memtable {
     index: Index,
     filter: Filter,
-    /// The sum of what it holds, or is about to (MEMTABLE-5).
+    /// The sum of the entries that it holds, or is about to hold (MEMTABLE-5).
     terms: AtomicU64,
     entries: AtomicU64,
     tombstones: AtomicU64,
@@ -80,13 +80,13 @@ impl Memtable {
         Memtable::recycling(write_buffer_size, spare).expect("there is memory for a test")
     }
 
-    /// A memtable that nothing will be inserted into. Asks for no memory worth mentioning.
+    /// A memtable into which nothing will be inserted. It takes hardly any memory.
     pub(crate) fn empty() -> Memtable {
         Memtable::of(0, Arena::spare_chunks(0, 0), Filter::smallest())
     }
 
-    /// An empty memtable, expected to be sealed when it holds `write_buffer_size` bytes. It takes its memory from what `spare`
-    /// has, and leaves it there when it is dropped. Fails only if there is no memory.
+    /// An empty memtable, expected to be sealed when it holds `write_buffer_size` bytes. It takes its memory from
+    /// `spare`, if there is some, and leaves it there when it is dropped. Fails only if there is no memory.
     pub(crate) fn recycling(write_buffer_size: usize, spare: Arc<SpareChunks>) -> Result<Memtable> {
         let filter = Filter::new(write_buffer_size)?;
         Ok(Memtable::of(write_buffer_size, spare, filter))
@@ -102,12 +102,12 @@ impl Memtable {
         }
     }
 
-    /// What memtables of `write_buffer_size` leave each other: the memory of one at most.
+    /// The chunks that memtables of `write_buffer_size` leave each other: at most the memory of one.
     pub(crate) fn spare_chunks(write_buffer_size: usize) -> Arc<SpareChunks> {
         Arena::spare_chunks(write_buffer_size, write_buffer_size)
     }
 
-    /// Spare chunks for a memtable that leaves none.
+    /// Spare chunks for a memtable that leaves none to others.
     fn no_spare_chunks(write_buffer_size: usize) -> Arc<SpareChunks> {
         Arena::spare_chunks(write_buffer_size, 0)
     }
@@ -123,7 +123,7 @@ impl Memtable {
         self.insert_at(&mut room, location, user_key, trailer, value)
     }
 
-    /// Announces entries that will be inserted now (MEMTABLE-5). Any number of threads at once.
+    /// Announces entries that will be inserted now (MEMTABLE-5). Any number of threads may call it at once.
     #[inline]
     pub(crate) fn account(&self, sum: Sum) {
         // Relaxed: a caller that needs the complete sum waits for the inserts first.
@@ -134,7 +134,7 @@ impl Memtable {
         }
     }
 
-    /// The announced sum: that of its entries, once all inserts have returned (MEMTABLE-5).
+    /// The announced sum. Once all inserts have returned, it is the sum of the memtable's entries (MEMTABLE-5).
     pub(crate) fn sum(&self) -> Sum {
         let tombstones = self.tombstones.load(Ordering::Relaxed);
         Sum {
@@ -144,8 +144,8 @@ impl Memtable {
         }
     }
 
-    /// Finds the place for the next entry of `user_key`, whose hash is `key_hash`, and starts loading that
-    /// memory. The result is valid as long as the memtable, whatever is inserted meanwhile.
+    /// Finds the place for the next entry of `user_key`, whose hash is `key_hash`, and prefetches that memory. The
+    /// result is valid as long as the memtable, even if other entries are inserted.
     #[inline]
     pub(crate) fn locate(&self, user_key: &[u8], key_hash: u64) -> Location<'_> {
         Location {
@@ -165,10 +165,11 @@ impl Memtable {
         self.index.reserve(records, operations)
     }
 
-    /// Adds an entry that has been accounted for, where [`Memtable::locate`] of its key has been, in `room` of this memtable.
-    /// Any number of threads at once; no two inserts share user key and sequence number (IKEY-2).
+    /// Adds an entry that has been accounted for, in `room` of this memtable. `location` is the result of
+    /// [`Memtable::locate`] for its key. Any number of threads may call it at once; no two inserts share user key and
+    /// sequence number (IKEY-2).
     ///
-    /// `value`: empty for a tombstone. Fails only if there is less room than it needs.
+    /// `value`: empty for a tombstone. Fails only if the room is too small.
     pub(crate) fn insert_at(
         &self,
         room: &mut Room<'_>,
@@ -192,7 +193,7 @@ impl Memtable {
 
     /// The newest entry of `user_key` that is not newer than `trailer`: its trailer and value.
     ///
-    /// A tombstone is an entry. To read at a sequence number pass `Trailer::visible_at` of it.
+    /// A tombstone is an entry too. To read at a sequence number, pass `Trailer::visible_at` of it.
     pub(crate) fn get(&self, user_key: &[u8], trailer: Trailer) -> Option<(Trailer, &[u8])> {
         if !self
             .filter
@@ -209,12 +210,12 @@ impl Memtable {
         size_of::<Memtable>() + self.index.memory() + self.filter.memory()
     }
 
-    /// Entries inserted or about to be: versions and tombstones each count as one.
+    /// How many entries were inserted or are about to be. Each version and each tombstone counts as one.
     pub(crate) fn entries(&self) -> u64 {
         self.entries.load(Ordering::Relaxed)
     }
 
-    /// Whether nothing was inserted nor is about to be.
+    /// Whether no entry was inserted or is about to be.
     pub(crate) fn is_empty(&self) -> bool {
         self.entries() == 0
     }

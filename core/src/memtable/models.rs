@@ -17,7 +17,7 @@ fn find(memtable: &Memtable, key: u8) -> Option<Vec<u8>> {
     memtable.get(&[key], at).map(|(_, value)| value.to_vec())
 }
 
-/// Every key, as a walk in one direction meets it.
+/// Every key, in the order in which a walk in one direction finds them.
 fn walk(memtable: &Arc<Memtable>, forward: bool) -> Vec<u8> {
     let mut iter = memtable.iter();
     let mut keys = Vec::new();
@@ -42,10 +42,10 @@ fn walk(memtable: &Arc<Memtable>, forward: bool) -> Vec<u8> {
     keys
 }
 
-/// NODE-5.
-/// MEMTABLE-1 and MEMTABLE-2 over splits by two writers. Fails if a split does not change the version (`changed` left false),
-/// if `is_unchanged` always agrees, if the left leaf's bound falls before the right one is linked and readers do not
-/// look at the version, if an insert does not go on to the right leaf (`ends_before`), or if `hold` does not exclude.
+/// NODE-5. MEMTABLE-1 and MEMTABLE-2 over splits by two writers. Fails if a split does not change the version
+/// (`changed` left false), if `is_unchanged` always agrees, if the left leaf's bound is lowered before the right leaf
+/// is linked and readers do not check the version, if an insert does not go on to the right leaf (`ends_before`), or
+/// if `hold` does not exclude.
 #[test]
 fn readers_see_every_older_entry_while_leaves_split() {
     check("memtable", 1_500, || {

@@ -41,20 +41,21 @@ use crate::sync::atomic::{
     fence,
 };
 
-/// Items in a full node; few under the model checker, so that a model splits nodes in a few steps.
+/// How many items a full node has. Few under the model checker, so that a model splits nodes in a few steps.
 pub(super) const SLOTS: usize = if cfg!(shuttle) { 4 } else { 64 };
 
-/// The memory of each node: those of records and those of leaves take the same.
+/// The memory layout of each node. Nodes of records and nodes of leaves have the same layout.
 pub(super) const NODE: Layout = Layout::new::<Node<u8>>();
 
-/// How many items a split at the end of a node moves away, if another node follows; so many inserts of any keys make the
-/// memtable one node larger at most, when its full nodes have been split.
+/// How many items a split at the end of a node moves away, if another node follows. Once the full nodes of a memtable
+/// have been split, this many inserts of any keys add at most one node.
 pub(super) const FREED: usize = (SLOTS + 7) >> 3;
 
-/// A split makes new prefixes when they could skip this many bytes more: less is not worth reading the keys.
+/// A split makes new prefixes if they can skip at least this many bytes more. For fewer it does not pay to read the
+/// keys.
 const WORTHWHILE_SKIP: usize = 4;
 
-/// A place between two keys: all entries lie to its left or to its right.
+/// A place between two keys: every entry lies to its left or to its right.
 #[derive(Clone, Copy)]
 pub(super) struct Cut<'k> {
     pub(super) key: KeyRef<'k>,
@@ -98,11 +99,11 @@ pub(super) fn shared_bytes(left: &[u8], right: &[u8]) -> usize {
 
 /// The target of a node's item.
 pub(super) trait Item: Sized {
-    /// The record at whose key the item at `address` stands; `None` for null.
+    /// The record whose key is the key of the item at `address`; `None` for null.
     ///
     /// # Safety
-    /// `address` is null or that of an item in an arena that outlives `'a`, over a path that made its bytes visible to
-    /// this thread.
+    /// `address` is null, or the address of an item in an arena that outlives `'a`. It came over a path that made the
+    /// item's bytes visible to this thread.
     unsafe fn record<'a>(address: *mut Self) -> Option<Record<'a>>;
 }
 
@@ -112,7 +113,7 @@ pub(super) struct Node<T> {
     version: AtomicU64,
     count: AtomicU32,
     skip: AtomicU32,
-    /// [`head_of`] the high bound.
+    /// The [`head_of`] the high bound.
     high_head: (AtomicU64, AtomicU64),
     high: AtomicPtr<u8>,
     low: AtomicPtr<u8>,
@@ -132,7 +133,7 @@ impl<T> Drop for Held<'_, T> {
     fn drop(&mut self) {
         debug_assert!(
             self.version.is_multiple_of(2) && self.node.version.load(Relaxed) == self.version + 1,
-            "NODE-2: nobody else lets a held node go"
+            "NODE-2: no other thread releases a held node"
         );
         let version = self.version + if self.changed { 2 } else { 0 };
         self.node.version.store(version, Release);
@@ -155,7 +156,7 @@ impl<T: Item> Node<T> {
         }
     }
 
-    /// An empty node from `low` in memory of the layout [`NODE`], which nobody else has.
+    /// An empty node from `low` in memory of the layout [`NODE`], which no other code has.
     fn new_in(memory: NonNull<u8>, low: Record<'_>) -> NonNull<Node<T>> {
         const {
             assert!(size_of::<Node<T>>() == NODE.size() && align_of::<Node<T>>() == NODE.align());
@@ -177,13 +178,15 @@ impl<T: Item> Node<T> {
 
     /// The low bound; `None` for the first node.
     pub(super) fn low(&self) -> Option<Record<'_>> {
-        // SAFETY: set before the node was published to a record that this thread then can read too (NODE-1, NODE-3).
+        // SAFETY: it was set to a record before the node was published, so this thread can read that record too
+        // (NODE-1, NODE-3).
         unsafe { Record::from_address(self.low.load(Relaxed)) }
     }
 
     /// The high bound; `None` for the last node.
     pub(super) fn high(&self) -> Option<Record<'_>> {
-        // SAFETY: null or a record (NODE-1); stored after the Release fence of `hold`, which follows the record's writing.
+        // SAFETY: null or a record (NODE-1). It was stored after the Release fence of `hold`, and the record was
+        // written before that.
         unsafe { Record::from_address(self.high.load(Acquire)) }
     }
 
@@ -196,7 +199,8 @@ impl<T: Item> Node<T> {
     /// The record of the item at `index`; `None` if none was ever there.
     #[inline]
     pub(super) fn record(&self, index: usize) -> Option<Record<'_>> {
-        // SAFETY: null or an item (NODE-1); stored after the Release fence of `hold`, which follows the item's writing.
+        // SAFETY: null or an item (NODE-1). It was stored after the Release fence of `hold`, and the item was written
+        // before that.
         unsafe { T::record(self.item(index)) }
     }
 
@@ -217,7 +221,7 @@ impl<T: Item> Node<T> {
         self.count.load(Relaxed) as usize
     }
 
-    /// The version, once no writer holds the node.
+    /// The version; waits until no writer holds the node.
     #[inline]
     pub(super) fn start_reading(&self) -> u64 {
         let backoff = Backoff::new();
@@ -236,10 +240,10 @@ impl<T: Item> Node<T> {
         self.version.load(Acquire) == version
     }
 
-    /// Whether all that was read since `version` was current (NODE-2).
+    /// Whether everything read since `version` was read is consistent (NODE-2).
     #[inline]
     pub(super) fn is_unchanged(&self, version: u64) -> bool {
-        // The fence orders the loads before it, and pairs with the writer's: a reader that saw a change sees
+        // The fence orders the loads before it, and pairs with the writer's fence: a reader that saw a change sees
         // its odd version.
         fence(Acquire);
         self.version.load(Relaxed) == version
@@ -281,8 +285,8 @@ impl<T: Item> Node<T> {
         head < cut.head || head == cut.head && cut.is_right_of(high.key())
     }
 
-    /// How many of the first `count` items lie to the left of the cut; and whether the next one's key may be equal
-    /// to the cut's. Requires that the cut lies between the bounds. `None` if the node is changing meanwhile.
+    /// How many of the first `count` items lie to the left of the cut; and whether the next one's key may equal the
+    /// cut's. Requires that the cut lies between the bounds. `None` if the node is changing.
     #[inline]
     fn search(&self, count: usize, cut: &Cut<'_>) -> Option<(usize, bool)> {
         let skip = self.skip.load(Relaxed) as usize;
@@ -305,8 +309,8 @@ impl<T: Item> Node<T> {
         if prefix(left) != wanted {
             return Some((left, false));
         }
-        // Items from `left` to `right` have the same prefix: their keys decide. The last one first, since keys that
-        // come in order are added there.
+        // Items from `left` to `right` have the same prefix, so their keys decide. Compare the last one first,
+        // because keys in ascending order are added there.
         let mut right = count;
         if prefix(count - 1) == wanted {
             if cut.is_right_of(self.record(count - 1)?.key()) {
@@ -325,8 +329,9 @@ impl<T: Item> Node<T> {
         Some((left, true))
     }
 
-    /// Hands the node in which the cut lies to `look`, with the number of its items and the result of `search`, until
-    /// `look` has seen it unchanged. Requires that the low bound of this node lies to the left of the cut.
+    /// Finds the node in which the cut lies. Passes it to `look`, with the number of its items and the result of
+    /// `search`, until `look` has seen it unchanged. Requires that the low bound of this node lies to the left of the
+    /// cut.
     #[inline]
     pub(super) fn look<'a, S>(
         &'a self,
@@ -356,9 +361,10 @@ impl<T: Item> Node<T> {
         }
     }
 
-    /// Adds an item, and returns the node that a split made, for whoever finds nodes. Requires that the low bound lies to
-    /// the left of the item, `item` is complete and in the arena, and `cut` is before its record. `memory` is where the arena
-    /// has room for a node ([`NODE`]); fails only as that does, and then adds nothing.
+    /// Adds an item. If that made a split, returns the new node, so that the caller can enter it into the index.
+    /// Requires that the low bound lies to the left of the item, `item` is complete and in the arena, and `cut` is
+    /// before its record. `memory` returns memory of the arena for a node ([`NODE`]). Fails only if `memory` does,
+    /// and then adds nothing.
     pub(super) fn insert<'a>(
         &'a self,
         item: NonNull<T>,
@@ -386,7 +392,7 @@ impl<T: Item> Node<T> {
         Ok(Some(held.split(memory()?, index, item, cut)))
     }
 
-    /// Makes room at `index` among `count` items and puts `item` there. The node is held, or not yet known.
+    /// Makes room at `index` among `count` items and puts `item` there. The node must be held, or not yet published.
     fn put(&self, count: usize, index: usize, item: NonNull<T>, cut: &Cut<'_>) {
         debug_assert!(index <= count && count < SLOTS, "NODE-2: there is room");
         debug_assert!(
@@ -412,7 +418,7 @@ impl<T: Item> Node<T> {
         self.count.store(count as u32 + 1, Relaxed);
     }
 
-    /// Skips as many bytes as the bounds allow (NODE-4) if that is worth it. The node is held, or not yet known.
+    /// Skips as many bytes as the bounds allow (NODE-4), if that pays. The node must be held, or not yet published.
     fn shorten_prefixes(&self) {
         let (Some(low), Some(high)) = (self.low(), self.high()) else {
             return;
@@ -436,13 +442,13 @@ impl<T: Item> Node<T> {
 }
 
 impl<'a, T: Item> Held<'a, T> {
-    /// Splits the full node, puts `item` at `index` of what it was, and returns the new node to its right, which lies in
-    /// `memory` of the arena ([`NODE`]).
+    /// Splits the full node, puts `item` at `index` of its former items, and returns the new node to its right, which
+    /// lies in `memory` of the arena ([`NODE`]).
     ///
-    /// Half moves right. But where items come in ascending or descending order they come at an end: at an end of all the new
-    /// item gets a node of its own, and the full one stays full. Before another node a few go with it, else items that
-    /// descend there would get a node each. So a node that is split has [`FREED`] slots free or was split off by as many
-    /// inserts, the first and the last node aside.
+    /// Mostly half of the items move right. But items in ascending or descending order come at an end of a node. At
+    /// the end of the whole list the new item gets a node of its own, and the full one stays full. Before another
+    /// node a few items go with the new one; otherwise descending items would get a node each. So apart from the
+    /// first and the last node, a split node has [`FREED`] slots free, or was split off after as many inserts.
     fn split(
         &mut self,
         memory: NonNull<u8>,
@@ -462,13 +468,12 @@ impl<'a, T: Item> Held<'a, T> {
             SLOTS => unsafe { T::record(item.as_ptr()) },
             _ => left.record(at),
         };
-        let low = low.expect(
-            "NODE-2: the node is full, and every item but the first of all stands at a record",
-        );
+        let low = low
+            .expect("NODE-2: the node is full, and every item but the first of all has a record");
         debug_assert!(
             left.low().is_none_or(|first| first.key() < low.key())
                 && left.high().is_none_or(|high| low.key() < high.key()),
-            "NODE-3: a split lies between the bounds, so the high bound falls"
+            "NODE-3: a split lies between the bounds, so the high bound is lowered"
         );
         let right_address = Node::new_in(memory, low);
         // SAFETY: complete, and in the arena, which outlives 'a (NODE-1).

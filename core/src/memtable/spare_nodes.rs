@@ -22,33 +22,33 @@ use crate::error::Result;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Up to so many operations claim a node each; more of them as many as they can split.
+/// Up to this many operations claim one node each; more operations claim as many as they can split.
 const ONE_EACH: usize = 16;
 
 /// See the head of the file.
 pub(super) struct SpareNodes {
-    /// What inserts that are under way may take.
+    /// How many nodes the inserts under way may take.
     claimed: AtomicUsize,
-    /// The contents of the runs.
+    /// How many nodes the runs hold.
     held: AtomicUsize,
-    /// How many leaves were made of what the runs held.
+    /// How many leaves were made of nodes from the runs.
     taken: AtomicUsize,
     runs: Mutex<Runs>,
 }
 
 struct Runs(*mut Run);
 
-/// The memory of some nodes that nobody has: at the beginning of the first of them, which is taken last.
+/// A run of free nodes. This head is at the beginning of the first node, which is taken last.
 struct Run {
     nodes: usize,
     next: *mut Run,
 }
 
-// SAFETY: runs are only followed under the lock, and what they hold belongs to no thread.
+// SAFETY: code follows runs only under the lock, and their nodes belong to no thread.
 unsafe impl Send for Runs {}
 
 impl SpareNodes {
-    /// None yet.
+    /// No spare nodes yet.
     pub(super) fn new() -> SpareNodes {
         SpareNodes {
             claimed: AtomicUsize::new(0),
@@ -58,8 +58,9 @@ impl SpareNodes {
         }
     }
 
-    /// How many nodes the inserts of so many operations claim: one each; or one for each leaf that may be full already, of
-    /// which there are no more than leaves were made or are claimed, and one for as many inserts as fill another.
+    /// How many nodes the inserts of `operations` operations claim. A few operations claim one each. Many claim one
+    /// for each leaf that may already be full (at most as many as leaves were made or are claimed), and one for each
+    /// group of inserts that can fill another leaf.
     #[inline]
     pub(super) fn claim_of(&self, operations: usize) -> usize {
         match operations {
@@ -71,7 +72,8 @@ impl SpareNodes {
         }
     }
 
-    /// Claims `count` nodes, to be released. Fails only if there is no memory, and then claims nothing.
+    /// Claims `count` nodes, which the caller must release. Fails only if there is no memory, and then claims
+    /// nothing.
     #[inline]
     pub(super) fn claim(&self, arena: &Arena, count: usize) -> Result<()> {
         let claimed = self.claimed.fetch_add(count, Relaxed) + count;
@@ -83,11 +85,11 @@ impl SpareNodes {
         }
     }
 
-    /// Ends a claim, whatever was taken of it.
+    /// Ends a claim, however many of its nodes were taken.
     #[inline]
     pub(super) fn release(&self, count: usize) {
         let claimed = self.claimed.fetch_sub(count, Relaxed);
-        debug_assert!(claimed >= count, "SPARE-2: what is released was claimed");
+        debug_assert!(claimed >= count, "SPARE-2: the released nodes were claimed");
     }
 
     /// Bytes of the arena that the runs hold.
@@ -127,7 +129,7 @@ impl SpareNodes {
         let Some(first) = NonNull::new(runs.0) else {
             return allocate(arena, 1);
         };
-        // SAFETY: it is in the list, so it was written there and is nobody else's (SPARE-1).
+        // SAFETY: it is in the list, so it was written there, and no other code has it (SPARE-1).
         let run = unsafe { first.as_ptr().as_mut() }.expect("not null");
         debug_assert!(
             run.nodes > 0 && run.nodes <= self.held.load(Relaxed),
@@ -138,12 +140,12 @@ impl SpareNodes {
             runs.0 = run.next;
         }
         self.held.fetch_sub(1, Relaxed);
-        // SAFETY: so many nodes and one more began at `first`.
+        // SAFETY: that many nodes and one more began at `first`.
         Ok(unsafe { first.cast::<u8>().add(run.nodes * NODE.size()) })
     }
 }
 
-/// Memory of the arena for so many nodes, one after the other.
+/// Memory of the arena for `nodes` nodes, one after the other.
 pub(super) fn allocate(arena: &Arena, nodes: usize) -> Result<NonNull<u8>> {
     let bytes = nodes
         .checked_mul(NODE.size())
@@ -152,6 +154,7 @@ pub(super) fn allocate(arena: &Arena, nodes: usize) -> Result<NonNull<u8>> {
     // The arena aligns nothing.
     let start = arena.allocate(bytes)?;
     let to_aligned = start.as_ptr().align_offset(NODE.align());
-    // SAFETY: less than its alignment further the address is aligned, and the nodes' bytes follow.
+    // SAFETY: the aligned address is less than one alignment further, and the nodes' bytes follow it within the
+    // allocation.
     Ok(unsafe { start.add(to_aligned) })
 }

@@ -1,6 +1,6 @@
-//! Tests of the whole memtable: against a `BTreeMap`, beside writers, and of what it says about its memory.
+//! Tests of the whole memtable: against a `BTreeMap`, beside concurrent writers, and of its count of memory.
 
-#![expect(unsafe_code, reason = "counting what the allocator hands out")]
+#![expect(unsafe_code, reason = "counting the bytes that the allocator provides")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -17,7 +17,7 @@ use crate::env::{MAPPED, UNMAPPED};
 use crate::iterator::InternalIterator;
 use crate::key::{SequenceNumber, ValueKind};
 
-/// Counts the bytes that each thread allocates and frees, as the test of `memory` needs.
+/// Counts the bytes that each thread allocates and frees, for the test of `memory`.
 struct CountingAllocator;
 
 thread_local! {
@@ -28,7 +28,7 @@ thread_local! {
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-// SAFETY: hands every call on to the system's allocator, unchanged.
+// SAFETY: passes every call on to the system's allocator, unchanged.
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATED.set(ALLOCATED.get() + taken(layout));
@@ -48,29 +48,29 @@ pub(super) fn allocated_and_freed() -> (usize, usize) {
     (ALLOCATED.get() + MAPPED.get(), FREED.get() + UNMAPPED.get())
 }
 
-/// What an allocation takes of memory: malloc keeps eight bytes before it, and deals in sixteens.
+/// How much memory an allocation takes: malloc keeps eight bytes before it, and rounds up to multiples of sixteen.
 fn taken(layout: Layout) -> usize {
     (layout.size() + 8).next_multiple_of(16)
 }
 
-/// The keys a test draws from: each variant is a shape that an index may get wrong.
+/// The keys that a test draws from. Each variant is a shape that an index may get wrong.
 #[derive(Debug, Clone, Copy)]
 enum Keys {
     /// Sixteen decimal digits.
     Digits,
-    /// Bytes 0, 1 and 255 only, zero to five of them: many prefixes of each other, and the empty key.
+    /// Zero to five bytes, each 0, 1 or 255: many keys are prefixes of others, and one is empty.
     Prefixes,
     /// Up to forty random bytes.
     Binary,
     /// A shared beginning of 3, 30 or 300 bytes, then few digits.
     SharedPrefix,
-    /// Ten keys, so thousands of versions each.
+    /// Ten keys, so each has thousands of versions.
     Hot,
     /// A counter, upwards.
     Ascending,
     /// A counter, downwards.
     Descending,
-    /// Lengths around the thresholds, sharing nearly everything or nothing.
+    /// Lengths around the thresholds, with keys that share nearly everything or nothing.
     Long,
 }
 
@@ -377,7 +377,7 @@ fn large_records_keep_their_bytes() {
 
 #[test]
 fn memory_is_what_the_allocator_gave_within_a_tenth() {
-    // What a thread's first use of the skip list allocates belongs to the thread.
+    // A thread's first use of the skip list allocates memory that belongs to the thread.
     let first = Memtable::new(0);
     first
         .insert(b"k", trailer(1, ValueKind::Put), b"v")
@@ -393,8 +393,8 @@ fn memory_is_what_the_allocator_gave_within_a_tenth() {
     ] {
         let mut random = Random::new(11);
         let value = vec![1u8; value_bytes];
-        // Only what the memtable's own calls allocate, and nothing that they free: that may be what other tests'
-        // threads left behind with their epochs.
+        // Counts only what the memtable's own calls allocate, not what they free: that may be memory that threads of
+        // other tests left with their epochs.
         let before = allocated_and_freed().0;
         let memtable = Box::new(Memtable::new(limit));
         let mut held = allocated_and_freed().0 - before;
@@ -413,10 +413,11 @@ fn memory_is_what_the_allocator_gave_within_a_tenth() {
         }
         let before = allocated_and_freed().1;
         drop(memtable);
-        // A hundredth may belong to the epochs of threads that have ended: an insert may put it on their list.
+        // A hundredth may belong to the epochs of threads that have ended, because an insert may put it on their
+        // list.
         assert!(
             allocated_and_freed().1 - before >= held - held / 100,
-            "not all was given back"
+            "not all memory was given back"
         );
         let (said, held) = (last as f64, held as f64);
         println!(
@@ -461,16 +462,16 @@ fn spare_chunks_are_freed_when_they_are_cleared_and_with_whoever_has_them_last()
     }
 }
 
-/// Readers check, beside writers, that what was published is there, whole and in order.
+/// Readers run beside writers and check that published entries are there, whole and in order.
 ///
 /// Writer `w` inserts keys of its own shape in a random order; the value repeats key and number. After an insert it
-/// publishes its count. A reader takes the counts first, and must then find all that was published before.
+/// publishes its count. A reader takes the counts first, and must then find everything that they cover.
 fn stress(seed: u64, writers: u64, keys: u64, hot: bool) {
     println!("stress({seed}, {writers}, {keys}, {hot})");
     let memtable = Arc::new(Memtable::new(64 << 20));
     let published: Vec<AtomicU64> = (0..writers).map(|_| AtomicU64::new(0)).collect();
     let done = AtomicBool::new(false);
-    // A bijection of 0..2^k for each writer: the order in which it inserts.
+    // Each writer's order of inserts is a bijection of 0..2^k.
     let key_of = |writer: u64, index: u64| -> Vec<u8> {
         if hot {
             return vec![b'h', (index % 7) as u8];
@@ -573,7 +574,7 @@ fn check_scan(iterator: &mut MemtableIterator, counts: &[u64], writers: u64, for
             seen[writer as usize] += 1;
         }
         last = Some((key.user_key.to_vec(), key.trailer));
-        // Turning round and back again must return to the same entry.
+        // Turning around and back again must return to the same entry.
         steps += 1;
         if steps.is_multiple_of(97) {
             let here = last.clone().unwrap();
@@ -598,7 +599,7 @@ fn check_scan(iterator: &mut MemtableIterator, counts: &[u64], writers: u64, for
                 back.unwrap();
             }
             if !iterator.valid() {
-                // The entry was the first in this direction: there was nothing to turn to.
+                // The entry was the first in this direction, so there was no entry to turn to.
                 iterator.seek(here_key).unwrap();
             }
             assert_eq!(iterator.key(), here_key);

@@ -1,4 +1,4 @@
-//! Each option by itself: what sets it, its range to the last number, and how sizes and near names are read.
+//! Each option by itself: what sets it, its exact range, and how sizes and similar names are parsed.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ fn each_call_sets_its_own_option_and_no_other() {
         let mut set = Options::new();
         set.set(name, text).unwrap();
         assert_eq!(texts(&set), expected);
-        // What is refused changes nothing.
+        // A refused value changes nothing.
         set.set(name, "\0").err().filter(|_| name != "info_log");
         if name != "info_log" {
             assert_eq!(texts(&set), expected);
@@ -85,7 +85,7 @@ fn flags_are_read_in_four_ways_and_no_other() {
             ("no", "false"),
             ("off", "false"),
         ] {
-            // From the other value, so that it has to change.
+            // Starts from the other value, so that it has to change.
             let mut options = Options::new();
             options
                 .set(name, if expected == "true" { "no" } else { "yes" })
@@ -136,7 +136,7 @@ fn numbers_are_taken_from_the_smallest_to_the_largest_and_none_beyond() {
             let taken = Options::new().set(name, &number.to_string());
             assert_eq!(taken.is_ok(), is_taken, "{label}");
             let mut options = Options::new();
-            // As a builder method does, which takes any number.
+            // As the builder method does, this takes any number.
             let any = Accepts::Count(0..=u64::MAX);
             assert!(setting_mut(&mut options).set(&number.to_string(), &any));
             let valid = options.validate();
@@ -198,7 +198,7 @@ fn what_excludes_itself_is_refused_and_each_part_alone_is_not() {
     assert!(!both(true, true));
 }
 
-/// A message that repeated the text of a caller without memory for a copy ended the process.
+/// A message used to repeat the caller's text, which ended the process if there was no memory for a copy.
 #[test]
 fn names_and_values_that_no_message_can_repeat_are_refused() {
     let mut options = Options::new();
@@ -217,7 +217,7 @@ fn names_and_values_that_no_message_can_repeat_are_refused() {
         assert!(error.message().contains("65537 bytes"), "{error}");
         assert!(error.message().len() < 200, "{error}");
     }
-    // One that is taken into account: the known name is a part of it.
+    // The longest text for which names are suggested: it contains a known name.
     let at_most = format!("block_size{}", long(MAX_TEXT_BYTES - "block_size".len()));
     assert_eq!(Options::names_near(&at_most), ["block_size"]);
     assert!(Options::names_near(&format!("{at_most}x")).is_empty());
@@ -264,7 +264,7 @@ fn sizes_are_read_and_written_in_every_unit() {
         ".",
         ".k",
         "1.5",
-        // 4812.8 bytes, and half of one.
+        // 4812.8 bytes, and half a byte.
         "4.7KiB",
         "0.00048828125KiB",
         "1.0000000000001tb",
@@ -317,15 +317,15 @@ fn near_names_are_those_of_three_changes_or_with_one_in_the_other() {
             .map(str::to_owned)
             .collect::<Vec<_>>()
     };
-    // Three changes, and four.
+    // Three changes are near enough, four are not.
     assert_eq!(near("blooock_size"), ["block_size"]);
     assert_eq!(near("read_onlyxyz"), ["read_only"]);
     assert_eq!(near("xead_onxyxzq"), [""; 0]);
-    // Four letters of a name, and three.
+    // Four letters of a name are enough, three are not.
     assert_eq!(near("bloo"), ["bloom_bits_per_key"]);
     assert_eq!(near("blo"), [""; 0]);
     assert_eq!(near("the compression to use"), ["compression"]);
-    // The nearest three of the five that have it in them.
+    // The nearest three of the five names that contain it.
     let expected = ["block_size", "level_base_size", "block_cache_size"];
     assert_eq!(near("size"), expected);
     assert_eq!(near("blok_siz"), ["block_size"]);

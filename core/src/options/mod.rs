@@ -22,9 +22,9 @@ mod table;
 pub use self::{accepts::Accepts, table::Declared};
 pub use self::{info_log::InfoLog, table::Options};
 
-/// Names that are offered for one that is unknown.
+/// At most this many names are suggested for an unknown one.
 const MAX_NEAR: usize = 3;
-/// Bytes of a name or value given as text: more than the longest path that any system takes.
+/// The most bytes of a name or value given as text: more than the longest path of any system.
 const MAX_TEXT_BYTES: usize = 64 << 10;
 
 impl Options {
@@ -47,7 +47,7 @@ impl Options {
         Ok(&lookup(name)?.accepts)
     }
 
-    /// The environment to reach files, clock and threads through. Default: the operating system.
+    /// The environment through which to reach files, clock and threads. Default: the operating system.
     pub fn env(mut self, env: Arc<dyn Env>) -> Self {
         self.env = env;
         self
@@ -61,7 +61,7 @@ impl Options {
         self
     }
 
-    /// Has messages call the option `name` by `spelling`, for callers who know it as that.
+    /// Makes messages call the option `name` by `spelling`, for callers in a language that spells it so.
     ///
     /// Errors: as for [`Options::get`].
     #[doc(hidden)]
@@ -72,13 +72,13 @@ impl Options {
         Ok(())
     }
 
-    /// What messages call the option `name`.
+    /// The spelling of the option `name` in messages.
     pub(crate) fn spelling<'a>(&'a self, name: &'a str) -> &'a str {
         let spelling = self.spellings.iter().find(|(known, _)| *known == name);
         spelling.map_or(name, |(_, spelling)| spelling)
     }
 
-    /// The names that somebody who wrote `name` may have meant, at most three, the nearest first.
+    /// The option names that a caller who wrote `name` may have meant: at most three, the nearest first.
     #[doc(hidden)]
     pub fn names_near(name: &str) -> Vec<&'static str> {
         near(name)
@@ -93,7 +93,7 @@ impl Options {
         let declared = lookup(name)?;
         let (shown, accepts) = (self.spelling(declared.name), &declared.accepts);
         if value.len() > MAX_TEXT_BYTES {
-            // A message that repeats it, or a copy as a path, would take as much memory again.
+            // A message that repeats the text, or a copy of it as a path, would take as much memory again.
             return Err(Error::invalid_argument(format!(
                 "option {shown}: a text of {} bytes is too long: expected {accepts}",
                 value.len()
@@ -154,7 +154,7 @@ impl Default for Options {
     }
 }
 
-/// One line for a person: `name=value` of every option, first those that have another value than the default.
+/// One line for a person: `name=value` of every option, first those whose value is not the default.
 pub(crate) struct OnOneLine<'a>(pub(crate) &'a Options);
 
 impl fmt::Display for OnOneLine<'_> {
@@ -177,7 +177,7 @@ impl fmt::Display for OnOneLine<'_> {
     }
 }
 
-/// A line per option, for a person: its value with a unit, and what the default would be where it is another.
+/// A line per option, for a person: its value with a unit, and the default if that differs.
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let defaults = Options::new();
@@ -207,7 +207,7 @@ impl fmt::Debug for Options {
     }
 }
 
-/// The table's row of `name`, or an error with names near it.
+/// The table's row for `name`, or an error with similar names.
 fn lookup(name: &str) -> Result<&'static Declared> {
     if let Some(declared) = TABLE.iter().find(|declared| declared.name == name) {
         return Ok(declared);
@@ -228,12 +228,13 @@ fn lookup(name: &str) -> Result<&'static Declared> {
     )))
 }
 
-/// The names that are three changes away from `name`, or in which it is, or that are in it: the nearest [`MAX_NEAR`].
+/// The option names that are at most three changes away from `name`, contain it, or are part of it; only the nearest
+/// [`MAX_NEAR`].
 fn near(name: &str) -> Vec<&'static str> {
     if name.len() > MAX_TEXT_BYTES {
         return Vec::new();
     }
-    // However it is written: block_cache_size, blockCacheSize, block-cache-size.
+    // Compares names in any spelling: block_cache_size, blockCacheSize, block-cache-size.
     let plain = |text: &str| text.replace(['_', '-'], "").to_lowercase();
     let given = plain(name);
     let mut near: Vec<(usize, &str)> = Options::names()
@@ -249,7 +250,7 @@ fn near(name: &str) -> Vec<&'static str> {
     near.into_iter().map(|(_, name)| name).collect()
 }
 
-/// Insertions, deletions and replacements that turn `a` into `b` (Levenshtein).
+/// The least number of insertions, deletions and replacements that turn `a` into `b` (Levenshtein).
 fn edit_distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -270,7 +271,7 @@ fn edit_distance(a: &str, b: &str) -> usize {
 #[non_exhaustive]
 pub struct WriteOptions {
     /// Acknowledge only when this write, and every write acknowledged before it, would survive loss of power.
-    /// Default: false: the write survives the death of the process.
+    /// Default: false; the write then survives only the death of the process.
     pub sync: bool,
 }
 
@@ -534,19 +535,19 @@ mod tests {
             options.spell(name, &format!("my-{name}")).unwrap();
         }
         assert!(options.spell("blok_size", "blokSize").is_err());
-        let told = |error: Error| error.message().to_owned();
-        let message = told(options.set("block_size", "x").unwrap_err());
+        let reported = |error: Error| error.message().to_owned();
+        let message = reported(options.set("block_size", "x").unwrap_err());
         assert!(
             message.starts_with("option my-block_size = \"x\": "),
             "{message}"
         );
-        let message = told(options.validate().unwrap_err());
+        let message = reported(options.validate().unwrap_err());
         assert!(
             message.starts_with("option my-block_size = 1: "),
             "{message}"
         );
         let options = options.block_size(4096).read_only(true);
-        let message = told(options.validate().unwrap_err());
+        let message = reported(options.validate().unwrap_err());
         assert_eq!(
             message,
             "options my-read_only and my-error_if_exists exclude each other"
@@ -566,7 +567,7 @@ mod tests {
         let (chosen, defaults) = text.split_once("; defaults: ").unwrap();
         assert_eq!(chosen, "read_only=true block_size=8KiB info_log=/tmp/log");
         assert_eq!(defaults.split(' ').count() + 3, Options::names().count());
-        // What stands there can be set.
+        // Every shown value can be set.
         let mut again = Options::new();
         for pair in chosen.split(' ').chain(defaults.split(' ')) {
             let (name, value) = pair.split_once('=').unwrap();

@@ -15,7 +15,7 @@ pub(super) trait Setting {
     /// The value as text that [`Setting::set`] takes back.
     fn text(&self) -> String;
 
-    /// Takes `text`, or answers `false` and stays as it is if `accepts` has no such value.
+    /// Takes the value from `text`. If `accepts` does not allow it, returns `false` and changes nothing.
     fn set(&mut self, text: &str, accepts: &Accepts) -> bool;
 
     /// The value, if it is a number.
@@ -23,7 +23,7 @@ pub(super) trait Setting {
         None
     }
 
-    /// What is kept of a value that a caller gives.
+    /// The value to keep of one that a caller passes.
     fn kept(self) -> Self
     where
         Self: Sized,
@@ -116,7 +116,7 @@ impl Setting for InfoLog {
 
     fn set(&mut self, text: &str, _: &Accepts) -> bool {
         let log = match text {
-            // No path, and perhaps a variable that was never set.
+            // Not a path, but perhaps a variable that was never set.
             "" => None,
             "none" => Some(InfoLog::None),
             "stderr" => Some(InfoLog::Stderr),

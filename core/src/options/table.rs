@@ -28,7 +28,7 @@ pub struct Declared {
     pub accepts: Accepts,
     /// Where its value is.
     pub(super) setting: fn(&Options) -> &dyn Setting,
-    /// The same, to change it.
+    /// The same, for changing it.
     pub(super) setting_mut: fn(&mut Options) -> &mut dyn Setting,
 }
 
@@ -62,7 +62,8 @@ macro_rules! number {
     };
 }
 
-/// What a row says of an option's values, as one of three: the [`Accepts`], the default, or a line of documentation.
+/// Makes one of three things of a row's statement about an option's values: the [`Accepts`], the default, or a line
+/// of documentation.
 macro_rules! values {
     (accepts: $kind:ident $first:literal $($unit:ident)? ..= $last:literal $($last_unit:ident)?, $($default:tt)+) => {
         Accepts::$kind(number!($first $($unit)?)..=number!($last $($last_unit)?))
@@ -98,7 +99,7 @@ macro_rules! values {
     };
 }
 
-/// Makes of the rows what the head of this file says.
+/// Makes from the rows what the head of this file says.
 macro_rules! options {
     ($(
         #[doc = $help:literal]
@@ -118,7 +119,7 @@ macro_rules! options {
             $(pub(crate) $name: $type,)+
             pub(crate) env: Arc<dyn Env>,
             pub(crate) manual_background: bool,
-            /// What the caller calls options, where that is not what core calls them.
+            /// The caller's spellings of options, if they differ from core's.
             pub(super) spellings: Vec<(&'static str, String)>,
             /// See `db/context.rs`.
             #[cfg(test)]

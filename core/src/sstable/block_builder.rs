@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::key::{KeyRef, TRAILER_BYTES};
 use crate::memory;
 
-/// Bytes of rebuilt user keys between two restart points (BLOCK-3).
+/// The most bytes of rebuilt user keys between two restart points (BLOCK-3).
 pub(crate) const MAX_REBUILT_BYTES: usize = 64 << 10;
 
 /// The name of its memory in errors.
@@ -103,7 +103,7 @@ impl BlockBuilder {
         debug_assert!(
             self.restarts.first().is_none_or(|first| *first == 0)
                 && self.restarts.is_sorted_by(|one, next| one < next),
-            "BLOCK-1: the first entry is a restart point, and each is after the one before"
+            "BLOCK-1: the first entry is a restart point, and the restart points ascend"
         );
         for restart in &self.restarts {
             put_u32(&mut self.bytes, *restart);
@@ -112,7 +112,7 @@ impl BlockBuilder {
         Ok(&self.bytes)
     }
 
-    /// Begins a new block; memory is kept unless the last block was huge.
+    /// Begins a new block. Keeps the memory unless the last block was huge.
     pub(crate) fn reset(&mut self) {
         if self.bytes.capacity() > 4 << 20 {
             self.bytes = Vec::new();

@@ -32,9 +32,9 @@ use crate::sync::{Arc, Guard, Mutex, SwapOption, process};
 
 const SHARDS: usize = 16;
 const _: () = assert!(SHARDS.is_power_of_two());
-/// The part of the capacity that unused parts of slabs may take beyond it (CACHE-7).
+/// Unused parts of slabs may take this part of the capacity beyond it (CACHE-7).
 const UNUSED_SHARE: usize = 16;
-/// How many blocks go when one is refused for CACHE-7.
+/// How many blocks are evicted when one is refused because of CACHE-7.
 const SHED: usize = 4;
 
 /// The slots of one table's data blocks.
@@ -47,7 +47,7 @@ pub(crate) struct BlockSlots {
 }
 
 impl BlockSlots {
-    /// Puts a block into slot `number`, whichever it is.
+    /// Puts any block into slot `number`.
     #[cfg(test)]
     pub(crate) fn put(&self, number: usize, block: Block) {
         self.slots[number].store(Some(block));
@@ -59,7 +59,7 @@ impl BlockSlots {
         self.slots[number].load()
     }
 
-    /// Asks for slot `number`.
+    /// Prefetches slot `number`.
     #[inline]
     pub(crate) fn prefetch(&self, number: usize) {
         prefetch((&raw const self.slots[number]).cast());
@@ -69,7 +69,7 @@ impl BlockSlots {
         (self.seed + number) % SHARDS
     }
 
-    /// Bytes of memory that the slots take, without the blocks.
+    /// Bytes of memory that the slots take, not counting the blocks.
     pub(crate) fn memory(&self) -> usize {
         size_of::<BlockSlots>() + size_of_val(&*self.slots) + size_of_val(&*self.passed)
     }
@@ -79,7 +79,7 @@ impl BlockSlots {
 #[derive(Debug, PartialEq, Eq)]
 enum Passed {
     Never,
-    /// Longer ago than in the period before this one.
+    /// Before the previous period.
     LongAgo,
     Lately,
 }
@@ -90,7 +90,7 @@ struct Entry {
     number: usize,
 }
 
-/// Entries in the order the hand passes them; holes are filled before the ring grows.
+/// Entries in the order in which the hand passes them. New entries fill holes before the ring grows.
 #[derive(Default)]
 struct Ring {
     entries: Vec<Option<Entry>>,
@@ -117,7 +117,7 @@ impl Ring {
         block
     }
 
-    /// Makes room for one more entry. Then it can be removed without any memory.
+    /// Makes room for one more entry. Removing the entry then needs no memory.
     fn reserve(&mut self) -> Result<()> {
         const RING: &str = "the block cache";
         if self.holes.is_empty() {
@@ -127,7 +127,8 @@ impl Ring {
         memory::reserve(&mut self.holes, holes, RING)
     }
 
-    /// Puts `block` into its slot; there is room for its entry. The ring holds less than 2^32 entries: each takes more than 64 bytes elsewhere.
+    /// Puts `block` into its slot. There must be room for its entry. The ring has fewer than 2^32 entries, because
+    /// each block takes more than 64 bytes.
     fn insert(&mut self, slots: &Arc<BlockSlots>, number: usize, block: Block) {
         let entry = Some(Entry {
             slots: Arc::clone(slots),
@@ -156,7 +157,8 @@ impl Ring {
         if self.is_empty() {
             return None;
         }
-        // After one round every mark was cleared once; blocks hit again meanwhile must not make this endless.
+        // After one round every mark was cleared once. Blocks that are hit again during the round must not make this
+        // endless.
         let mut spared = self.entries.len();
         loop {
             self.hand = match self.hand + 1 {
@@ -179,7 +181,7 @@ impl Ring {
     }
 }
 
-/// Counters that many threads add to: each thread has one of a few, on a cache line of its own.
+/// Counters that many threads add to. Each thread uses one of several lanes, each on a cache line of its own.
 #[derive(Default)]
 #[repr(align(128))]
 struct Counters {
@@ -187,7 +189,7 @@ struct Counters {
     misses: AtomicU64,
 }
 
-/// The counters' index of this thread.
+/// The index of this thread's counters.
 fn lane() -> usize {
     static NEXT: process::AtomicUsize = process::AtomicUsize::new(0);
     thread_local! {
@@ -211,11 +213,11 @@ pub(crate) struct BlockCacheStats {
     pub(crate) evictions: u64,
     /// Blocks not admitted for want of room.
     pub(crate) refused: u64,
-    /// Blocks not admitted because they had not been missed before, or if the cache was full not shortly before.
+    /// Blocks not admitted because this was their first miss or, in a full cache, their first in a while.
     pub(crate) passed: u64,
 }
 
-/// Shared by all tables of a database, or of several.
+/// The block cache, shared by all tables of one or several databases.
 pub(crate) struct BlockCache {
     capacity: usize,
     shards: [Mutex<Ring>; SHARDS],
@@ -267,7 +269,7 @@ impl BlockCache {
         }))
     }
 
-    /// Where blocks count their memory.
+    /// The gauge in which blocks count their memory.
     pub(crate) fn gauge(&self) -> &Arc<MemoryGauge> {
         &self.gauge
     }
@@ -283,11 +285,11 @@ impl BlockCache {
         self.lanes[lane()].misses.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Puts `block`, which was missed, into slot `number`, unless another thread was faster or it is the first miss, or if
-    /// the cache is full the first one in a while; returns the block that is to be used.
+    /// Puts `block`, which was missed, into slot `number`. Does not if another thread was faster, if this is the
+    /// first miss, or if the cache is full and this is the first miss in a while. Returns the block to use.
     pub(crate) fn insert(&self, slots: &Arc<BlockSlots>, number: usize, block: Block) -> Block {
         let (charge, room) = (block.charge(), self.room());
-        // One that is larger than the cache is refused below.
+        // A block larger than the cache is refused below.
         let may_enter = charge > self.capacity
             || match self.note_passed(slots, number, charge) {
                 Passed::Never => false,
@@ -316,10 +318,10 @@ impl BlockCache {
             .saturating_sub(self.used.load(Ordering::Relaxed))
     }
 
-    /// The block in the form in which it is to enter.
+    /// The block in the form in which it enters the cache.
     ///
-    /// As long as there is room for everything that is its flat form: the two forms differ in size, and memory that all
-    /// blocks leave in one size is of little use to the other.
+    /// While the cache has room, that is the flat form. The two forms differ in size, and slab memory freed in the
+    /// one size is of little use to the other.
     fn laid_out(&self, block: Block) -> Block {
         let flat = match 2 * block.charge() <= self.room() {
             true => block.flatten(),
@@ -328,8 +330,8 @@ impl BlockCache {
         flat.unwrap_or(block)
     }
 
-    /// When block `number` was last passed over; notes that it is now. A period ends when the blocks passed over would have
-    /// filled the cache.
+    /// Returns when block `number` was last passed over, and notes that it is passed over now. A period ends when the
+    /// blocks passed over would have filled the cache.
     fn note_passed(&self, slots: &BlockSlots, number: usize, charge: usize) -> Passed {
         const PERIODS: usize = u8::MAX as usize;
         let passed = self.passed_bytes.fetch_add(charge, Ordering::Relaxed);
@@ -343,14 +345,15 @@ impl BlockCache {
         }
     }
 
-    /// Whether the memory that the block lies in may be the cache's (CACHE-7). If sizes shift, the slabs' pages become half
-    /// empty before they serve another size, and what finds no piece in them would come on top.
+    /// Whether the cache may hold the memory that the block lies in (CACHE-7). If block sizes shift, the slabs' pages
+    /// become half empty before they serve another size. Blocks that find no piece in them would take memory in
+    /// addition.
     fn has_memory_for(&self, block: &Block) -> bool {
         let most = self.capacity + self.capacity / UNUSED_SHARE;
         block.is_in_slab() || self.used.load(Ordering::Relaxed) + self.gauge.unused() <= most
     }
 
-    /// Evicts a few blocks, so that pages of the slabs become empty.
+    /// Evicts a few blocks, so that slab pages become empty.
     #[cold]
     fn shed(&self, home: usize) {
         for shard in (0..SHED).map(|turn| (home + turn) % SHARDS) {
@@ -362,7 +365,7 @@ impl BlockCache {
         }
     }
 
-    /// [`BlockCache::insert`] if no other block has to go for it; if one had to, it does not count as a miss either.
+    /// [`BlockCache::insert`] if that evicts no other block. Otherwise does nothing, and does not count a miss.
     pub(crate) fn insert_if_room(
         &self,
         slots: &Arc<BlockSlots>,
@@ -410,8 +413,8 @@ impl BlockCache {
         block
     }
 
-    /// Puts the flat form of `block` in its place, if the block is in slot `number` and can be made flat; returns the
-    /// block that is to be used.
+    /// Replaces `block` by its flat form, if the block is in slot `number` and can be made flat. Returns the block to
+    /// use.
     #[cold]
     pub(crate) fn flatten(&self, slots: &Arc<BlockSlots>, number: usize, block: &Block) -> Block {
         let Some(flat) = block.flatten() else {
@@ -419,8 +422,7 @@ impl BlockCache {
         };
         let (before, after) = (block.charge(), flat.charge());
         let home = slots.shard(number);
-        // Memory beyond the stored form's is reserved first (CACHE-1); if the flat form needs less, the rest is
-        // freed afterwards.
+        // If the flat form needs more memory, reserve it first (CACHE-1); if it needs less, free the rest afterwards.
         if !self.has_memory_for(&flat) || after > before && !self.reserve(after - before, home) {
             return flat;
         }
@@ -441,7 +443,7 @@ impl BlockCache {
         flat
     }
 
-    /// Takes `charge` bytes of the capacity, evicting from shard `home` on; false if that cannot be done (CACHE-1).
+    /// Reserves `charge` bytes of the capacity, evicting from shard `home` on; false if that is impossible (CACHE-1).
     fn reserve(&self, charge: usize, home: usize) -> bool {
         if charge > self.capacity {
             return false;
@@ -457,11 +459,11 @@ impl BlockCache {
                     self.evictions.fetch_add(1, Ordering::Relaxed);
                     let freed = block.charge();
                     let before = self.used.fetch_sub(freed, Ordering::Relaxed);
-                    debug_assert!(before >= freed, "CACHE-1: what is in a slot is counted");
+                    debug_assert!(before >= freed, "CACHE-1: blocks in slots are counted");
                     used = before - freed;
                 }
                 None if empty == SHARDS => {
-                    // Other threads that are inserting now have reserved everything.
+                    // Other threads, which are inserting now, have reserved everything.
                     self.used.fetch_sub(charge, Ordering::Relaxed);
                     return false;
                 }
@@ -504,7 +506,7 @@ impl BlockCache {
     pub(crate) fn close(&self) {
         for shard in &self.shards {
             let mut ring = shard.lock();
-            // There are some only if a call under way still has their table, or lets it go just now.
+            // Entries are left only if a call under way still has their table, or is releasing it right now.
             for entry in std::mem::take(&mut *ring).entries.into_iter().flatten() {
                 if let Some(block) = entry.slots.slots[entry.number].swap(None) {
                     self.used.fetch_sub(block.charge(), Ordering::Relaxed);

@@ -35,28 +35,31 @@ use crate::sstable::index::IndexBuilder;
 use crate::sstable::tally::Tally;
 use crate::sync::Arc;
 
-/// Bytes gathered before they are written.
+/// How many bytes are gathered before they are written.
 const WRITE_BYTES: usize = 256 << 10;
-/// The first blocks of a table, all of which are unpacked again, and of how many later ones it is one (TABLE-10, `sample`).
+/// The builder unpacks again each of the first `CHECKED_BLOCKS` blocks of a table, and one in `CHECKED_BLOCK_IN`
+/// later ones (TABLE-10, `sample`).
 const CHECKED_BLOCKS: u64 = 64;
 const CHECKED_BLOCK_IN: u64 = 8;
-/// The first keys of a table, each of which the filter is asked for, and of how many later ones it is one.
+/// The builder checks the filter for each of the first `CHECKED_KEYS` keys of a table, and for one in
+/// `CHECKED_KEY_IN` later ones.
 const CHECKED_KEYS: usize = 1024;
 const CHECKED_KEY_IN: u64 = 16;
-/// How much of the memory for decompressing a block is kept.
+/// At most this much of the memory for decompressing a block is kept.
 const MAX_KEPT_BYTES: usize = 4 << 20;
-/// Bytes written before the system is asked to write them back.
+/// After this many written bytes the system is asked to write them back.
 const WRITEBACK_BYTES: u64 = 1 << 20;
 
 /// How a table is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TableOptions {
-    /// Raw bytes of a data block, about; 1 to 256 MiB. An entry of this size or more gets a block of its own.
+    /// About how many raw bytes a data block has, from 1 to 256 MiB. An entry of this size or more gets a block of
+    /// its own.
     pub(crate) block_size: usize,
     /// Entries from one restart point to the next; at least 1.
     pub(crate) block_restart_interval: usize,
     pub(crate) compression: Compression,
-    /// 0: no filter.
+    /// 0 for no filter.
     pub(crate) bloom_bits_per_key: u32,
 }
 
@@ -84,9 +87,9 @@ pub(crate) struct TableSummary {
     pub(crate) largest_sequence: SequenceNumber,
     pub(crate) raw_key_bytes: u64,
     pub(crate) raw_value_bytes: u64,
-    /// Entries whose key has a newer one in the table.
+    /// Entries whose key has a newer entry in the table.
     pub(crate) older_versions: u64,
-    /// When it was made, in microseconds since 1970-01-01 UTC; 0: not known.
+    /// When it was made, in microseconds since 1970-01-01 UTC; 0 if not known.
     pub(crate) created_micros: u64,
 }
 
@@ -104,21 +107,22 @@ pub(crate) struct Builder {
     /// (TABLE-10).
     tally: Tally,
     hashes: Vec<u64>,
-    /// Entries that were added, those of them with the key of the one before, and their smallest and largest number.
+    /// How many entries were added, how many of them have the same key as the previous one, and their smallest and
+    /// largest number.
     entries: u64,
     older_versions: u64,
     numbers: [SequenceNumber; 2],
     created_micros: u64,
     last_user_key: KeptKey,
     last_trailer: Trailer,
-    /// The first key of the block being built, and the last key of the one before.
+    /// The first key of the block being built, and the last key of the previous block.
     block_first: (KeptKey, Trailer),
     block_before: Option<(KeptKey, Trailer)>,
     failed: Option<Error>,
 }
 
 impl Builder {
-    /// Begins a table in `file`, which is empty. `path` is for messages; `file_id` is what its checksums carry.
+    /// Begins a table in `file`, which is empty. `path` is for messages; the table's checksums cover `file_id`.
     pub(crate) fn new(
         file: Arc<dyn File>,
         path: PathBuf,
@@ -161,7 +165,7 @@ impl Builder {
         })
     }
 
-    /// Records when the table was made, in microseconds since 1970-01-01 UTC; without it, "not known".
+    /// Records when the table was made, in microseconds since 1970-01-01 UTC. Without this call it is unknown.
     pub(crate) fn set_created_micros(&mut self, micros: u64) {
         self.created_micros = micros;
     }
@@ -186,7 +190,7 @@ impl Builder {
         }
         let shared = common_prefix(self.last_user_key.bytes(), user_key);
         if self.entries > 0 {
-            // The first byte that is not shared decides; then the trailer.
+            // The first byte that is not shared decides the order; without one, the trailer.
             let ascends = match (self.last_user_key.bytes().get(shared), user_key.get(shared)) {
                 (Some(last), Some(this)) => last < this,
                 (None, Some(_)) => true,
@@ -226,8 +230,8 @@ impl Builder {
         Ok(())
     }
 
-    /// Whether an entry of `bytes` begins a new block: it would make this one much too large, and large entries
-    /// stand alone, so that reading a small one never reads a large one.
+    /// Whether an entry of `bytes` bytes begins a new block, because it would make this block much too large. Large
+    /// entries stand alone, so that reading a small entry never reads a large one.
     fn cut_before(&self, bytes: usize) -> bool {
         let block_size = self.options.block_size;
         let size = self.block.size();
@@ -293,8 +297,8 @@ impl Builder {
         self.entries
     }
 
-    /// Completes the file and makes its bytes durable (TABLE-4). A table without entries is an error, and so is one whose
-    /// blocks do not hold as many entries as were added: `Internal`, before its last byte is written.
+    /// Completes the file and makes its bytes durable (TABLE-4). `Internal` for a table without entries, or whose
+    /// blocks do not hold the added entries; then the last byte is never written.
     pub(crate) fn finish(mut self) -> Result<TableSummary> {
         if let Some(error) = self.failed {
             return Err(error);
@@ -321,7 +325,7 @@ impl Builder {
         self.output.file.sync()?;
         debug_assert!(
             self.output.buffer.is_empty() && self.tally.facts.sum.entries() == self.entries,
-            "TABLE-4, TABLE-10: all of it is in the file, and what was added is what it holds"
+            "TABLE-4, TABLE-10: the file is complete, and holds the added entries"
         );
         let tally = self.tally;
         Ok(TableSummary {
@@ -338,7 +342,7 @@ impl Builder {
         })
     }
 
-    /// Whether the filter is to be made of every user key in the blocks, and of nothing else (TABLE-10).
+    /// Checks that the filter is made of exactly the user keys in the blocks (TABLE-10).
     fn check_hashes(&self) -> Result<()> {
         let sum = self
             .hashes
@@ -356,7 +360,7 @@ impl Builder {
         }
     }
 
-    /// Compares what was added with what the blocks hold: entries, versions of keys, and numbers.
+    /// Compares the added entries with those in the blocks: how many, how many versions of keys, and their numbers.
     fn check_entries(&self) -> Result<()> {
         let facts = &self.tally.facts;
         if facts.sum.entries() != self.entries {
@@ -377,7 +381,7 @@ impl Builder {
         Ok(())
     }
 
-    /// Writes the filter and asks it for its keys; `None` of a table without one.
+    /// Writes the filter and checks it for some of its keys; `None` for a table without a filter.
     fn write_filter(&mut self) -> Result<Option<BlockHandle>> {
         let bits_per_key = self.options.bloom_bits_per_key;
         if bits_per_key == 0 {
@@ -415,7 +419,7 @@ impl Builder {
             .write_block(kind, compression, &raw, None, |_| Ok(()))
     }
 
-    /// The table's facts, all blocks being finished.
+    /// The table's properties. Requires that all blocks are finished.
     fn properties(&self) -> Properties {
         let tally = &self.tally;
         Properties {
@@ -439,19 +443,19 @@ fn key_of((user_key, trailer): &(KeptKey, Trailer)) -> KeyRef<'_> {
     KeyRef::new(user_key.bytes(), *trailer)
 }
 
-/// A block that is read back as something else than was written.
+/// A block that reads back differently from what was written.
 const UNLIKE: Damage = Damage {
     at: 0,
     what: "its contents are not what was written",
 };
 
-/// Which of each `of` blocks or keys in a row is checked, of the row with this number in this file: as good as drawn.
+/// Which one of the `of` blocks or keys of row number `row` is checked in this file. It is as good as random.
 fn sample(file_id: u64, row: u64, of: u64) -> u64 {
     let place = u128::from(file_id) << 64 | u128::from(row);
     key_hash(&place.to_le_bytes()) % of
 }
 
-/// Asks the finished filter for keys that it was made of (FILTER-1, TABLE-10).
+/// Checks that the finished filter has some of the keys that it was made of (FILTER-1, TABLE-10).
 fn check_filter(block: Vec<u8>, file_id: u64, hashes: &[u64], path: &Path) -> Result<()> {
     let (first, later) = hashes.split_at(hashes.len().min(CHECKED_KEYS));
     let rows = later.chunks(CHECKED_KEY_IN as usize).zip(0..);
@@ -471,13 +475,13 @@ fn check_filter(block: Vec<u8>, file_id: u64, hashes: &[u64], path: &Path) -> Re
     }
 }
 
-/// The file, and what waits to be written to it.
+/// The file, and the bytes that wait to be written to it.
 struct Output {
     file: Arc<dyn File>,
     path: PathBuf,
     file_id: u64,
     buffer: Vec<u8>,
-    /// Bytes handed to the file.
+    /// Bytes passed to the file.
     written: u64,
     writeback_from: u64,
     /// The buffer for decompressing a block that is read back.
@@ -490,8 +494,9 @@ impl Output {
         self.written + self.buffer.len() as u64
     }
 
-    /// Writes a block, and reads it back from the bytes that the file will get: `check` sees its raw bytes. If these are
-    /// `known` and the block is compressed it is not unpacked, and `check` sees those (TABLE-10).
+    /// Writes a block, and reads it back from the bytes that the file will get; `check` sees its raw bytes. If the
+    /// block is compressed and its raw bytes are `known`, it is not unpacked, and `check` sees the known bytes
+    /// (TABLE-10).
     fn write_block(
         &mut self,
         kind: BlockKind,

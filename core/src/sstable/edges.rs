@@ -1,4 +1,4 @@
-//! What whole tables are cut into, and what their iterators read, to the byte.
+//! How whole tables are cut into blocks, and what their iterators read, to the byte.
 
 use std::path::{Path, PathBuf};
 
@@ -58,7 +58,7 @@ impl Disk {
     }
 }
 
-/// A table of entries with one-byte keys and values of these lengths: in which block each of them is.
+/// Builds a table of entries with one-byte keys and values of these lengths; returns in which block each entry is.
 fn blocks_of(block_size: usize, values: &[usize]) -> Vec<usize> {
     let disk = Disk::new();
     let mut builder = disk.builder(options(block_size));
@@ -77,7 +77,7 @@ fn blocks_of(block_size: usize, values: &[usize]) -> Vec<usize> {
 
 #[test]
 fn an_entry_of_a_block_or_more_stands_alone() {
-    // Nine bytes of key and trailer.
+    // Key and trailer take nine bytes.
     for (value, alone) in [(990, false), (991, true), (992, true), (5000, true)] {
         let blocks = blocks_of(1000, &[10, value, 10]);
         let expected = if alone { [0, 1, 2] } else { [0, 0, 1] };
@@ -90,10 +90,10 @@ fn a_block_ends_before_an_entry_too_many_only_if_it_is_seven_eighths_full() {
     // An entry takes 12 bytes and its value (13 from 128 on); a restart point and the count take 8.
     let first = |size: usize| size - 8 - 13;
     for (size, second, together) in [
-        // Less than seven eighths of 800: whatever comes is taken along.
+        // A block of less than seven eighths of 800 bytes takes any next entry.
         (699, 700, true),
         (699, 92, true),
-        // As much: only what would fill it up to the brim, counted without what frames it.
+        // From seven eighths on it takes only an entry that still fits, not counting lengths and trailer.
         (700, 91, true),
         (700, 92, false),
         (700, 600, false),
@@ -105,7 +105,7 @@ fn a_block_ends_before_an_entry_too_many_only_if_it_is_seven_eighths_full() {
         let expected = usize::from(!together);
         assert_eq!(blocks, [0, expected], "{size} and a value of {second}");
     }
-    // A full one ends after its last entry.
+    // A full block ends after its last entry.
     assert_eq!(blocks_of(800, &[first(800), 0]), [0, 1]);
 }
 
@@ -122,7 +122,7 @@ fn a_key_of_the_largest_size_is_taken_and_a_larger_one_is_refused() {
     assert_eq!(error.kind(), crate::error::ErrorKind::Internal);
 }
 
-/// The bytes of the filter's block; 0 if there is none.
+/// The length of the filter's block; 0 if there is none.
 fn filter_bytes(disk: &Disk) -> u64 {
     let file = disk.env.open_read(&disk.path).unwrap();
     let at = file.len().unwrap() - FOOTER_BYTES as u64;
@@ -180,7 +180,7 @@ fn the_size_that_is_estimated_on_the_way_is_about_that_of_the_file() {
             }
             let estimated = builder.estimated_size();
             let size = builder.finish().unwrap().file_size;
-            // The properties and what frames the last blocks are not counted.
+            // The properties and the trailers of the last blocks are not counted.
             let missing = size as i64 - estimated as i64;
             assert!((0..400).contains(&missing), "{missing} of {size}");
         }
@@ -192,7 +192,7 @@ fn a_scan_reads_ahead_twice_as_much_each_time_up_to_its_limit_and_a_seek_begins_
     let disk = Disk::new();
     let mut builder = disk.builder(options(1000));
     let key = |number: usize| format!("{number:05}").into_bytes();
-    // A block for each.
+    // One block for each entry.
     for number in 0..200 {
         builder
             .add(KeyRef::new(&key(number), trailer(7)), &[b'v'; 1000])
@@ -243,7 +243,7 @@ fn a_scan_reads_ahead_twice_as_much_each_time_up_to_its_limit_and_a_seek_begins_
             "{readahead} from {start}"
         );
     }
-    // After a seek a read of one block, then the small window again.
+    // After a seek it reads one block, then the small window again.
     let mut iterator = table.iter(false, 64 << 10);
     let mut reads = Vec::new();
     for start in [0, 100, 50] {
@@ -256,7 +256,7 @@ fn a_scan_reads_ahead_twice_as_much_each_time_up_to_its_limit_and_a_seek_begins_
         reads.push(disk.reads() - before);
     }
     assert_eq!(reads, [1, 3, 1, 3, 1, 3]);
-    // The second is after the first, and read together with those that follow it: the third needs no read.
+    // The second block follows the first, so it is read together with later ones, and the third needs no read.
     let before = disk.reads();
     for start in [180, 181, 185] {
         iterator
@@ -298,7 +298,7 @@ fn a_table_goes_out_in_pieces_of_a_quarter_mebibyte_and_counts_its_entries() {
         let size = builder.finish().unwrap().file_size;
         let writes = disk.env.count(Operation::Write) - before;
         let pieces = size / (256 << 10);
-        // A block as large as a piece goes out by itself, with what was gathered before it.
+        // A block as large as a piece is written by itself, right after the bytes gathered before it.
         assert!(
             (pieces..=2 * pieces + 2).contains(&writes),
             "{writes} for {size} bytes"
@@ -323,7 +323,7 @@ fn an_iterator_claims_of_a_key_what_is_true_and_knows_it_within_a_flat_block() {
     }
     builder.finish().unwrap();
     let mut known = Vec::new();
-    // What is not kept stays in the stored form; what is kept becomes flat when it is met again.
+    // A block that is not kept stays in the stored form; one that is kept becomes flat when it is hit again.
     let (none, kept) = (disk.open(0), disk.open(1 << 20));
     for table in [&none, &kept, &kept, &kept] {
         let mut counts = (0, 0);
@@ -347,8 +347,8 @@ fn an_iterator_claims_of_a_key_what_is_true_and_knows_it_within_a_flat_block() {
         }
         known.push(counts);
     }
-    assert_eq!(known[0], (0, 0), "the stored form does not tell");
-    // All but the table's first key and its last, of which nothing is known.
+    assert_eq!(known[0], (0, 0), "the stored form does not know");
+    // It is known for all but the table's first and last key.
     assert_eq!(known[3], (199, 199));
 }
 
@@ -373,7 +373,7 @@ fn lookups_alone_and_together_find_what_is_there_and_the_filter_knows_most_that_
         let value = format!("value of {}", number / 2).into_bytes();
         number.is_multiple_of(2).then_some(value)
     };
-    // Three times: from the file, from the cache, from the flat form; and then with entries asked for before they are read.
+    // Three times: from the file, from the cache, from the flat form; and once more with prefetched entries.
     for asks_ahead in [false, false, false, true] {
         for count in [1, 7, 8, 9, 17, 600] {
             let together: Vec<_> = sought[..count].iter().map(|one| (&*table, *one)).collect();
@@ -417,7 +417,8 @@ fn the_memory_of_an_open_table_counts_its_index_its_filter_and_a_place_for_each_
     let (without, _) = memory_of(1000, 0);
     let (with, filter) = memory_of(1000, 10);
     assert!((filter..filter + 64).contains(&(with - without)));
-    // In the index four numbers, the last bytes of a fence, and a sixteenth of another number; and a slot.
+    // Each block takes in the index four numbers, the last bytes of a fence, and a sixteenth of another number; and a
+    // slot.
     let (one, _) = memory_of(1, 0);
     let each = (without - one) as f64 / 999.0;
     assert!((42.0..80.0).contains(&each), "{each} bytes for each block");

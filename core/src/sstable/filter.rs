@@ -35,7 +35,7 @@ fn positions(hash: u64, probes: u8, bits: u64) -> impl Iterator<Item = u64> {
     })
 }
 
-/// The probes that make the fewest false positives at `bits_per_key`: `bits_per_key * ln 2`, rounded.
+/// The number of probes with the fewest false positives at `bits_per_key`: `bits_per_key * ln 2`, rounded.
 fn best_probes(bits_per_key: u32) -> u8 {
     let probes = (f64::from(bits_per_key) * std::f64::consts::LN_2).round();
     probes.clamp(1.0, f64::from(MAX_PROBES)) as u8
@@ -56,7 +56,7 @@ pub(crate) fn build(hashes: &[u64], bits_per_key: u32) -> crate::error::Result<V
     let mut words = memory::room_for(bytes.div_ceil(8), FILTER)?;
     words.resize(bytes.div_ceil(8), 0);
     match probes {
-        // The default, so often asked for that a number of rounds known beforehand pays.
+        // The default. It is so frequent that a constant number of rounds pays.
         7 => set(&mut words, hashes, 7, bits),
         _ => set(&mut words, hashes, probes, bits),
     }
@@ -69,7 +69,7 @@ pub(crate) fn build(hashes: &[u64], bits_per_key: u32) -> crate::error::Result<V
     Ok(out)
 }
 
-/// Sets the bits of every key. Of the last word some bits may lie after the filter's end.
+/// Sets the bits of every key. Some bits of the last word may be after the filter's end.
 #[inline(always)]
 fn set(words: &mut [u64], hashes: &[u64], probes: u8, bits: u64) {
     for hash in hashes {
@@ -130,7 +130,7 @@ impl Filter {
             .all(|position| array[(position / 8) as usize] >> (position % 8) & 1 == 1)
     }
 
-    /// Asks for the bits of the key with this hash.
+    /// Prefetches the bits of the key with this hash.
     #[inline]
     pub(crate) fn prefetch(&self, hash: u64) {
         let array = self.block[HEAD_BYTES..].as_ptr();
@@ -162,7 +162,8 @@ mod tests {
     #[test]
     fn every_step_from_one_position_to_the_next_is_odd() {
         for hash in (1..=64).map(|number: u64| number.wrapping_mul(0x9e37_79b9)) {
-            // With so many bits a position is the running number less one, so positions differ as those numbers do.
+            // With `u64::MAX` bits a position is the running number less one, so positions differ by as much as those
+            // numbers.
             let positions: Vec<u64> = positions(hash, 3, u64::MAX).collect();
             for pair in positions.windows(2) {
                 assert_eq!(pair[1].wrapping_sub(pair[0]) % 2, 1, "of {hash}");

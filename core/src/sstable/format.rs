@@ -42,7 +42,7 @@ pub(crate) const BLOCK_TRAILER_BYTES: usize = 5;
 pub(crate) const FOOTER_BYTES: usize = 64;
 const _: () = assert!(FOOTER_BYTES == 3 * 16 + 4 + 4 + 8);
 
-/// More than any raw block: the longest entry in a block that was about to be cut.
+/// More bytes than any raw block has: the longest entry in a block that was nearly full.
 pub(crate) const MAX_RAW_BLOCK_BYTES: u64 =
     MAX_VALUE_BYTES + MAX_KEY_BYTES as u64 + MAX_BLOCK_SIZE as u64 * 2 + (1 << 20);
 /// The largest `block_size` option.
@@ -76,13 +76,13 @@ impl BlockKind {
     }
 }
 
-/// The first kind of a block that a reader which does not know it passes over; one of a smaller kind it has to know.
+/// A reader passes over unknown blocks of this kind or a larger one. It has to know those of smaller kinds.
 const FIRST_SKIPPABLE_KIND: u8 = 8;
 
-/// A block between the index and the properties, which name it: for future kinds.
+/// A block of a future kind, between the index and the properties. The properties name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FurtherBlock {
-    /// Of a number that is no [`BlockKind`]; at most 15.
+    /// A number for which there is no [`BlockKind`]; at most 15.
     pub(crate) kind: u8,
     pub(crate) handle: BlockHandle,
 }
@@ -93,7 +93,7 @@ impl FurtherBlock {
         self.kind >= FIRST_SKIPPABLE_KIND
     }
 
-    /// Checks its payload and trailer, `stored`.
+    /// Checks `stored`, its payload and trailer.
     pub(crate) fn check(self, path: &Path, file_id: u64, stored: &[u8]) -> Result<()> {
         let offset = self.handle.offset;
         let damaged = |what: &str| Error::corruption(path, offset, what);
@@ -130,11 +130,11 @@ impl FurtherBlock {
     }
 }
 
-/// The place of a block's payload. Its trailer follows it.
+/// The place of a block's payload, which the trailer follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct BlockHandle {
     pub(crate) offset: u64,
-    /// Without the trailer.
+    /// The length without the trailer.
     pub(crate) length: u64,
 }
 
@@ -228,7 +228,7 @@ impl Footer {
         follows.then_some(data_end)
     }
 
-    /// Whether the `further` blocks stand between index and properties, one after the other without a gap (TABLE-1).
+    /// Whether the `further` blocks fill the space between index and properties without a gap (TABLE-1).
     pub(crate) fn is_filled_by(&self, further: &[FurtherBlock]) -> bool {
         let mut end = self.index.end();
         for block in further {
@@ -306,8 +306,9 @@ fn block_crc(file_id: u64, offset: u64, tag: u8, payload: &[u8]) -> u32 {
     placed_crc(file_id, offset, &[&length, payload, &[tag]])
 }
 
-/// The raw bytes of one block, owned or borrowed: exactly those that came of stored bytes with a right checksum, and of
-/// which block that was. Only the functions below make one, and none takes another's buffer for its own bytes.
+/// The raw bytes of one block, owned or borrowed, and which block that is. They are exactly the bytes that came from
+/// stored bytes with a right checksum. Only the functions below make one, and none of them takes another block's
+/// buffer for its own bytes.
 pub(crate) struct RawBlock<'a> {
     bytes: Cow<'a, [u8]>,
     file_id: u64,
@@ -376,8 +377,9 @@ pub(crate) fn open_block(
     })
 }
 
-/// [`open_block`] for stored bytes that stay their owner's: borrows them if they are the raw bytes, and otherwise
-/// unpacks into `raw`, whatever that was before. More than `most` unpacked bytes leave `raw` and are owned.
+/// [`open_block`] for stored bytes that stay with their owner. Borrows them if they are the raw bytes, and otherwise
+/// unpacks them into `raw`, overwriting it. If there are more than `most` unpacked bytes, takes them out of `raw` and
+/// owns them.
 pub(crate) fn unpack_block<'a>(
     path: &Path,
     file_id: u64,
@@ -408,8 +410,8 @@ pub(crate) fn unpack_block<'a>(
     })
 }
 
-/// Checks a block's payload and trailer, which stand apart, and returns its raw bytes: the payload itself, or what is
-/// unpacked into `raw`.
+/// Checks a block's payload and trailer, passed separately, and returns its raw bytes: the payload itself, or the
+/// bytes unpacked into `raw`.
 pub(crate) fn unpack_parts<'a>(
     path: &Path,
     file_id: u64,
@@ -429,7 +431,7 @@ pub(crate) fn unpack_parts<'a>(
     Ok(raw)
 }
 
-/// Compares a stored block with its checksum; how it is compressed.
+/// Compares a stored block with its checksum; returns how it is compressed.
 pub(crate) fn check_block(
     path: &Path,
     file_id: u64,
@@ -544,19 +546,19 @@ pub(crate) struct Properties {
     pub(crate) raw_value_bytes: u64,
     pub(crate) smallest_sequence: SequenceNumber,
     pub(crate) largest_sequence: SequenceNumber,
-    /// The compression asked for; a block says itself how it is stored.
+    /// The requested compression. Each block states itself how it is stored.
     pub(crate) compression: u64,
     /// Microseconds since 1970-01-01 UTC; 0 if not known.
     pub(crate) created_micros: u64,
-    /// The keyspace the table belongs to; 0 is the default one and the only one yet.
+    /// The keyspace that the table belongs to; 0 is the default one, and so far the only one.
     pub(crate) keyspace: u64,
     /// The sum of the terms of all entries (`content.rs`); `None` in a table of version 1.
     pub(crate) content_sum: Option<u64>,
-    /// In the order in which they stand. This build writes none.
+    /// In file order. This build writes none.
     pub(crate) further: Vec<FurtherBlock>,
 }
 
-/// The name of the property that lists further blocks; it is there if there are some.
+/// The name of the property that lists further blocks. A table without such blocks lacks it.
 const FURTHER: &str = "blocks";
 
 impl Properties {
@@ -615,8 +617,8 @@ impl Properties {
         out
     }
 
-    /// Reads the properties that it knows of a table of format `version`, passes over others; one that is missing or not
-    /// of that version is damage.
+    /// Reads the known properties of a table of format `version`, and passes over others. A property that is missing,
+    /// or that the version does not have, is damage.
     pub(crate) fn decode(bytes: &[u8], version: u32) -> Option<Properties> {
         let mut values = [None; Properties::NAMES.len()];
         let mut further = Vec::new();

@@ -59,14 +59,14 @@ impl IndexBuilder {
         self.count
     }
 
-    /// The fence of the block added last, as a reader will find it.
+    /// The fence of the last added block, as a reader will find it.
     pub(crate) fn last_fence(&self) -> Option<KeyRef<'_>> {
         let mut input = &self.entries[self.last_at..];
         let user_key = get_length_prefixed(&mut input)?;
         Some(KeyRef::new(user_key, Trailer(get_u64(&mut input)?)))
     }
 
-    /// The bytes that [`IndexBuilder::finish`] would return now, nearly.
+    /// About how many bytes [`IndexBuilder::finish`] would return now.
     pub(crate) fn size(&self) -> usize {
         self.entries.len()
     }
@@ -86,25 +86,25 @@ fn fence<'a>(last: Option<KeyRef<'_>>, first: KeyRef<'a>) -> KeyRef<'a> {
     };
     debug_assert!(last < first, "FENCE-1: blocks ascend");
     if last.user_key == first.user_key {
-        // Right after `last`, so that a target between the two finds `first` at once.
+        // Right after `last`, so that a search for a target between the two leads straight to `first`.
         return KeyRef::new(first.user_key, Trailer(last.trailer.0 - 1));
     }
     let common = common_prefix(last.user_key, first.user_key);
     let fence = KeyRef::new(&first.user_key[..common + 1], Trailer::NEWEST);
     debug_assert!(
         last < fence && fence <= first,
-        "FENCE-1: after the block before, and not after the first key"
+        "FENCE-1: after the previous block, and not after the first key"
     );
     fence
 }
 
-/// Searches that are advanced in turn.
+/// How many searches are advanced in turn.
 pub(crate) const SEARCHES: usize = 8;
 
 /// The name of its memory in errors.
 const INDEX: &str = "a table's index";
 
-/// Heads that are searched one by one.
+/// How many heads are searched one by one.
 const GROUP: usize = 16;
 
 /// The start of a search in an index.
@@ -115,7 +115,7 @@ enum Begun<'a> {
     Among(&'a [u8], u64),
 }
 
-/// A search among the last heads of groups, under way: the first one that is not below `wanted` is at most `left`
+/// A search under way among the last heads of groups. The first head that is not below `wanted` is at most `left`
 /// after `low`.
 #[derive(Clone, Copy)]
 struct Search<'a> {
@@ -128,11 +128,11 @@ struct Search<'a> {
 
 /// The parsed index of an open table.
 pub(crate) struct Index {
-    /// What all fences but the first have in common at the head of their user keys.
+    /// The common beginning of the user keys of all fences but the first.
     prefix: Vec<u8>,
-    /// The fences of blocks 1, 2, ... after `prefix`, each followed by nothing.
+    /// The rest of each fence after `prefix`, for blocks 1, 2, ..., without gaps.
     fences: Vec<u8>,
-    /// Where each of them ends.
+    /// Where each of these ends.
     ends: Vec<usize>,
     trailers: Vec<Trailer>,
     /// The first eight bytes of each, big-endian, padded with zeros.
@@ -194,7 +194,7 @@ impl Index {
         let prefix = match fences {
             [] => &b""[..],
             [(one, _)] => one.user_key,
-            // They ascend, so what the first and the last have in common, all have.
+            // They ascend, so all have in common what the first and the last one have.
             [(first, _), .., (last, _)] => {
                 &first.user_key[..common_prefix(first.user_key, last.user_key)]
             }
@@ -242,7 +242,7 @@ impl Index {
         }
     }
 
-    /// Whether the last user key before block `block` is known to differ from its first one (FENCE-2).
+    /// Whether the last user key before block `block` is known to differ from the block's first one (FENCE-2).
     #[inline]
     pub(crate) fn is_between_keys(&self, block: usize) -> bool {
         let fence = block.checked_sub(1);
@@ -262,8 +262,8 @@ impl Index {
         }
     }
 
-    /// [`Index::find`] for some targets, each in its index. A step of one search waits for the step before; here the
-    /// steps of all of them are taken in turn and wait together. `found` is as long as `targets`.
+    /// [`Index::find`] for several targets, each in its own index. In one search a step waits for the previous step;
+    /// here the searches take their steps in turn and wait together. `found` is as long as `targets`.
     pub(crate) fn find_together<'a>(targets: &[(&'a Index, KeyRef<'a>)], found: &mut [usize]) {
         debug_assert_eq!(targets.len(), found.len());
         for (chunk, found) in targets.chunks(SEARCHES).zip(found.chunks_mut(SEARCHES)) {
@@ -291,7 +291,7 @@ impl Index {
                     let middle = search.low + half;
                     let last = search.lasts.get(middle);
                     let is_below = last.is_some_and(|last| *last < search.wanted);
-                    // Of one nothing remains.
+                    // If one is left, this step ends the search.
                     let step = half + usize::from(search.left == 1);
                     search.low += if is_below { step } else { 0 };
                     search.left -= step;
@@ -328,7 +328,7 @@ impl Index {
         }
     }
 
-    /// The first head that is not below `wanted`, which is in group `group` or the first one after it.
+    /// The index of the first head that is not below `wanted`. It is in group `group`, or right after that group.
     #[inline]
     fn first_in(&self, group: usize, wanted: u64) -> usize {
         let start = group * GROUP;
@@ -336,7 +336,7 @@ impl Index {
         start + heads.iter().filter(|head| **head < wanted).count()
     }
 
-    /// The block of `target`, without the prefix, where `low` is the first fence whose head is not below `wanted`.
+    /// The block of `target`, which is without the prefix. `low` is the first fence whose head is not below `wanted`.
     #[inline]
     fn settle(&self, mut low: usize, wanted: u64, target: KeyRef<'_>) -> usize {
         if self.heads.get(low) != Some(&wanted) {
@@ -423,7 +423,7 @@ mod tests {
         assert!(key(b"same", 9) < fence && fence <= key(b"same", 5));
         assert!(
             fence <= key(b"same", 8),
-            "a target between two blocks belongs to the second"
+            "a target between two blocks leads to the second"
         );
     }
 
@@ -470,13 +470,13 @@ mod tests {
         for (number, block) in blocks.iter().enumerate() {
             for key in block {
                 assert_eq!(index.find(*key), number, "{key:?}");
-                // One trailer newer: the same block, or the end of the one before (FENCE-2).
+                // One trailer newer: the same block, or the end of the previous one (FENCE-2).
                 let newer = KeyRef::new(key.user_key, Trailer(key.trailer.0 + 1));
                 let found = index.find(newer);
                 assert!(found == number || (found + 1 == number && *key == block[0]));
             }
         }
-        // All at once, among indexes of other lengths.
+        // Also all at once, together with indexes of other lengths.
         let of_first = |count: usize| {
             let mut builder = IndexBuilder::default();
             for (number, block) in blocks[..count].iter().enumerate() {
@@ -527,7 +527,7 @@ mod tests {
         let (newest, later) = (Trailer::NEWEST, key(b"", 5).trailer);
         let first = (&b""[..], newest, 24, 10);
         assert_eq!(parse([first, (b"m", newest, 39, 10)]), None);
-        // FENCE-1: the first fence is the smallest key, and each is after the one before.
+        // FENCE-1: the first fence is the smallest key, and fences ascend.
         assert!(parse([(b"", later, 24, 10), (b"m", newest, 39, 10)]).is_some());
         assert!(parse([(b"a", newest, 24, 10), (b"m", newest, 39, 10)]).is_some());
         assert!(parse([first, (b"", newest, 39, 10)]).is_some());
@@ -537,7 +537,7 @@ mod tests {
         many.resize(60, 0);
         let refused = Index::parse(&many, 24, 54).err().map(Undecoded::damage);
         assert_eq!(refused, Some("the index's count cannot be right"));
-        // FENCE-3, and no block beyond the last.
+        // FENCE-3, and no block after the data blocks.
         assert!(parse([first, (b"m", newest, 40, 9)]).is_some());
         assert!(parse([first, (b"m", newest, 38, 11)]).is_some());
         let beyond = parse([first, (b"m", newest, 39, 11)]);

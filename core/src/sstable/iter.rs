@@ -23,14 +23,14 @@ use crate::sync::Arc;
 
 /// The first read of more than a block takes this many bytes.
 const FIRST_READAHEAD: usize = 16 << 10;
-/// The memory of all iterators' buffers above which each uses only the smallest window.
+/// If the buffers of all iterators take more memory than this, each uses only the smallest window.
 const MAX_READAHEAD: usize = 32 << 20;
 
-/// While an iterator rests, it releases a block with a value larger than this: reading it again takes a
-/// millisecond, and a merge may have dozens of tables. It keeps an equally large block of many entries, which
-/// would be read again for each of them.
+/// While an iterator rests, it releases a block with a value larger than this. Reading the block again takes a
+/// millisecond, but a merge may have dozens of tables. The iterator keeps an equally large block of many entries,
+/// which would be read again for each of them.
 pub(super) const RESTING_BYTES: usize = 4 << 20;
-/// An entry with a longer key does not rest: its key is most of what it holds, and others are compared with that.
+/// An entry with a longer key does not rest. Its key is most of its memory, and is still needed for comparisons.
 pub(super) const MAX_RESTING_KEY: usize = 64 << 10;
 
 /// See the head of the file.
@@ -44,7 +44,7 @@ pub(crate) struct TableIterator {
     valid: bool,
     /// Whether the cursor's block may be one to release while the iterator rests.
     is_in_heavy: bool,
-    /// Its entry while it rests (TABLE-12); there is then no cursor.
+    /// The current entry while it rests (TABLE-12); then there is no cursor.
     resting: Option<Box<Resting>>,
     run: Run,
 }
@@ -55,7 +55,7 @@ struct Resting {
     trailer: Trailer,
 }
 
-/// A block, and what was copied of it for the entry that an iterator stood on.
+/// A block, and the bytes copied from it, for the entry that an iterator was on.
 pub(crate) struct KeptBlock {
     _cursor: AnyCursor,
 }
@@ -64,24 +64,24 @@ pub(crate) struct KeptBlock {
 #[derive(Default)]
 struct Run {
     buffer: Vec<u8>,
-    /// How many bytes of the buffer the table's gauge counts.
+    /// The bytes of the buffer that the table's gauge counts.
     counted: usize,
     first: usize,
     blocks: usize,
-    /// The length of the next read; 0 until two successive blocks were not cached.
+    /// The length of the next read; 0 until two successive blocks were missing in the cache.
     window: usize,
     /// The block after the last one read from the file.
     expected: Option<usize>,
 }
 
 impl Run {
-    /// Counts the buffer as it is now.
+    /// Counts the present size of the buffer in the gauge.
     fn count(&mut self, gauge: &MemoryGauge) {
         gauge.resize_read_ahead(self.counted, self.buffer.capacity());
         self.counted = self.buffer.capacity();
     }
 
-    /// Twice the window of before, up to `readahead`; the smallest one if all buffers would take too much otherwise.
+    /// Doubles the window, up to `readahead`. Uses the smallest window if all buffers would otherwise take too much.
     fn widen(&mut self, readahead: usize, gauge: &MemoryGauge) {
         let wide = (self.window * 2).clamp(FIRST_READAHEAD, readahead.max(FIRST_READAHEAD));
         let others = gauge.read_ahead().saturating_sub(self.counted);
@@ -106,8 +106,8 @@ impl Drop for TableIterator {
 }
 
 impl Table {
-    /// An iterator over all entries, on none yet. `fill_cache` as in [`Table::get`]; a scan may read up to
-    /// `readahead` bytes of following blocks at once (0: block by block).
+    /// An iterator over all entries, on none yet. `fill_cache`: as for [`Table::get`]. `readahead`: how many bytes of
+    /// following blocks a scan may read at once; 0 for block by block.
     pub(crate) fn iter(self: &Arc<Table>, fill_cache: bool, readahead: usize) -> TableIterator {
         TableIterator::new(Arc::clone(self), fill_cache, readahead)
     }
@@ -128,8 +128,8 @@ impl TableIterator {
         }
     }
 
-    /// A span of this block for a reader at `sequence`, which sees this entry and, as far as this table goes, no
-    /// other version of its key. `None` if the block is in the stored form. Requires `valid`.
+    /// A span of this block for a reader at `sequence`. The reader must see this entry, and no other version of its
+    /// key in this table. `None` if the block is in the stored form. Requires `valid`.
     pub(crate) fn span(&self, sequence: SequenceNumber) -> Option<Span> {
         let Some(AnyCursor::Flat(cursor)) = &self.cursor else {
             return None;
@@ -149,15 +149,15 @@ impl TableIterator {
         }
     }
 
-    /// Takes the owner of the current entry's key and value, and their place in it; afterwards the iterator is
-    /// on no entry.
+    /// Takes the owner of the current entry's key and value, which stay in place; afterwards the iterator is on no
+    /// entry.
     pub(crate) fn keep_entry(&mut self) -> Option<KeptBlock> {
         self.valid = false;
         // A cursor's buffers and its block stay where they are when it is moved.
         self.cursor.take().map(|_cursor| KeptBlock { _cursor })
     }
 
-    /// Puts the cursor on no entry of block `number`.
+    /// Moves the cursor to block `number`, and there to no entry.
     fn enter(&mut self, number: usize) -> Result<&mut AnyCursor> {
         self.valid = false;
         if self.number != number || self.cursor.is_none() {
@@ -168,7 +168,7 @@ impl TableIterator {
                 Some(block) => block,
                 None => self.read(number)?,
             };
-            // A walk goes on; a seek leads elsewhere.
+            // Only a walk goes to the next block; a seek leads elsewhere.
             if number == self.number + 1 {
                 self.table.prefetch(number + 1, Way::Forward);
             } else if number + 1 == self.number {
@@ -186,7 +186,7 @@ impl TableIterator {
             .ok_or_else(|| Error::internal("no cursor after entering a block"))
     }
 
-    /// Gives back the block before another is read: two such are not held at once.
+    /// Releases the block before another is read, so that two large blocks are not held at once.
     #[cold]
     fn leave_heavy(&mut self) {
         self.cursor = None;
@@ -212,11 +212,11 @@ impl TableIterator {
         }
     }
 
-    /// [`InternalIterator::wake`] of one that rests (TABLE-12).
+    /// [`InternalIterator::wake`] for a resting iterator (TABLE-12).
     #[cold]
     fn wake_to(&mut self, resting: &Resting) -> Result<()> {
         self.valid = false;
-        // It has been asked for once already, by the same walk.
+        // The same walk has already requested this block once.
         let block = self.table.block(self.number, false)?;
         self.cursor = Some(AnyCursor::new(block));
         let key = KeyRef::new(&resting.user_key, resting.trailer);
@@ -236,7 +236,7 @@ impl TableIterator {
         if !held.contains(&number) {
             let sequential = run.expected == Some(number);
             run.expected = Some(number + 1);
-            // A large one is read by itself, into memory of its own.
+            // A large block is read by itself, into memory of its own.
             if self.readahead == 0 || !sequential || self.table.is_large(number) {
                 run.window = 0;
                 run.blocks = 0;
@@ -285,7 +285,7 @@ impl InternalIterator for TableIterator {
     fn seek(&mut self, target: KeyRef<'_>) -> Result<()> {
         let number = self.table.find_block(target);
         if !self.place(number, |cursor| cursor.seek(target))? && number + 1 < self.table.blocks() {
-            // FENCE-1, FENCE-2: the first entry after the target begins the next block.
+            // FENCE-1, FENCE-2: the first entry after the target is the first of the next block.
             self.place(number + 1, AnyCursor::seek_to_first)?;
         }
         Ok(())
@@ -387,7 +387,7 @@ impl InternalIterator for TableIterator {
     fn rest(&mut self) {
         let KeyRef { user_key, trailer } = self.key();
         let mut copy = Vec::new();
-        // Without memory for the key there is none to give back either.
+        // If there is no memory for the key, it does not rest.
         if self.resting.is_none() && memory::replace(&mut copy, user_key, "a key").is_ok() {
             let user_key = copy;
             debug_assert!(self.valid, "TABLE-12: on the entry whose key it keeps");
@@ -425,13 +425,13 @@ impl InternalIterator for TableIterator {
     }
 }
 
-/// What asks for a value that has to be woken for it (TABLE-12): better no answer than a wrong one.
+/// For a caller that asks for a value without waking the iterator (TABLE-12): no answer is better than a wrong one.
 #[cold]
 fn no_block() -> ! {
     panic!("TABLE-12: the value of a table's iterator that has no block")
 }
 
-/// The error of a step without the seek or waking that it needs first (TABLE-12).
+/// The error of a step that needs a seek or a waking first (TABLE-12).
 #[cold]
 fn stepped_without_a_block() -> Error {
     Error::internal("a step of a table's iterator that has no block")
@@ -456,13 +456,13 @@ mod tests {
             assert_eq!(widen(&mut run), window);
         }
         gauge.resize_read_ahead(0, MAX_READAHEAD - WIDEST);
-        assert_eq!(widen(&mut run), 256, "it fits to the byte");
+        assert_eq!(widen(&mut run), 256, "the buffers fit exactly");
         gauge.resize_read_ahead(0, 1);
         assert_eq!(widen(&mut run), 16);
         assert_eq!(run.buffer.capacity(), FIRST_READAHEAD);
         let held = MAX_READAHEAD - WIDEST + 1 + FIRST_READAHEAD;
         assert_eq!((gauge.read_ahead(), gauge.bytes()), (held, held));
-        assert_eq!(widen(&mut run), 32, "now it may again");
+        assert_eq!(widen(&mut run), 32, "now it may widen again");
     }
 
     #[test]
@@ -475,7 +475,7 @@ mod tests {
             assert_eq!(run.window, window);
             run.buffer.capacity()
         };
-        // An allocation may be larger than it was to be.
+        // An allocation may be larger than requested.
         let large = FIRST_READAHEAD * 3;
         assert_eq!(kept(&mut run, large, FIRST_READAHEAD), large);
         assert_eq!(kept(&mut run, large, FIRST_READAHEAD * 2), large);

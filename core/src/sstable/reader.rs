@@ -45,7 +45,7 @@ thread_local! {
     static BUFFERS: RefCell<Buffers> = RefCell::default();
 }
 
-/// Runs `work` with this thread's buffers; a thread that is about to end has none any more.
+/// Runs `work` with this thread's buffers. A thread that is about to end gets new, empty ones.
 fn with_buffers<T>(work: impl FnOnce(&mut Buffers) -> T) -> T {
     let mut buffers = BUFFERS.try_with(RefCell::take).unwrap_or_default();
     let result = work(&mut buffers);
@@ -78,7 +78,7 @@ pub(crate) struct TableValue {
     range: Range<usize>,
 }
 
-/// A key sought, with its hash, which every table that is asked for it needs.
+/// A key to look up, with its hash, which every table needs for that.
 #[derive(Clone, Copy)]
 pub(crate) struct Sought<'a> {
     pub(crate) key: KeyRef<'a>,
@@ -86,7 +86,7 @@ pub(crate) struct Sought<'a> {
 }
 
 impl<'a> Sought<'a> {
-    /// The newest entry of `user_key` at or after `trailer`.
+    /// Seeks the newest entry of `user_key` at or after `trailer`.
     #[inline]
     pub(crate) fn new(user_key: &'a [u8], trailer: Trailer) -> Sought<'a> {
         Sought {
@@ -110,7 +110,7 @@ pub(crate) struct TableEntry<'a> {
 }
 
 impl TableEntry<'_> {
-    /// The value for as long as it is kept.
+    /// The value, to be kept for any length of time.
     pub(crate) fn pin(self) -> TableValue {
         TableValue {
             block: self.block.clone(),
@@ -128,7 +128,7 @@ impl Deref for TableEntry<'_> {
     }
 }
 
-/// Why a lookup that goes no further than memory has no answer.
+/// Why a lookup in memory only has no answer.
 pub(crate) enum Unread {
     /// The table or its block would have to be read or unpacked.
     NotInMemory,
@@ -141,16 +141,16 @@ impl From<Error> for Unread {
     }
 }
 
-/// A lookup between its steps: the block that answers it, if that is in the cache.
+/// A lookup between its steps, with the block that answers it if that is in the cache.
 pub(crate) struct Pending {
     number: usize,
     block: Guard<Option<Block>>,
-    /// The known facts about the entry's place in that block.
+    /// What is known about the entry's place in that block.
     begun: Option<usize>,
 }
 
 impl Pending {
-    /// Asks for the entry that the lookup will read.
+    /// Prefetches the entry that the lookup will read.
     #[inline]
     pub(crate) fn prefetch_entry(&mut self, sought: Sought<'_>) {
         if let Some(block) = &*self.block {
@@ -197,7 +197,7 @@ impl Table {
         Table::from_file(file, path, file_id, file_size, cache)
     }
 
-    /// Opens the table at `path`, whatever id its header carries.
+    /// Opens the table at `path`, whatever the id in its header.
     pub(crate) fn open_any(
         env: &dyn Env,
         path: &Path,
@@ -258,9 +258,9 @@ impl Table {
         self.get_with(sought, fill_cache, |trailer, entry| (trailer, entry.pin()))
     }
 
-    /// What `make` makes of the newest entry of the key at or after the trailer, tombstones too.
+    /// Finds the newest entry of the key at or after the trailer, tombstones too; returns what `make` makes of it.
     ///
-    /// Does not ask the filter: [`Table::may_hold`] does. `fill_cache`: whether a block read from the file stays in
+    /// Does not check the filter; [`Table::may_hold`] does. `fill_cache`: whether a block read from the file stays in
     /// the cache.
     #[inline]
     pub(crate) fn get_with<T>(
@@ -272,8 +272,8 @@ impl Table {
         self.finish(self.begin(sought), sought, fill_cache, make)
     }
 
-    /// [`Table::get_with`] if the block is in the cache and in the form that it keeps; reads and unpacks nothing, and
-    /// takes no lock.
+    /// [`Table::get_with`] if the block is in the cache, in its final form. Reads and unpacks nothing, and takes no
+    /// lock.
     pub(crate) fn get_in_memory<T>(
         &self,
         sought: Sought<'_>,
@@ -308,7 +308,7 @@ impl Table {
         }
     }
 
-    /// [`Table::begin`] for some keys, each in its table; calls `begun` with the number of each and its result.
+    /// [`Table::begin`] for several keys, each in its table; calls `begun` with each key's index and result.
     pub(crate) fn begin_together<'a>(
         keys: &[(&'a Table, Sought<'a>)],
         mut begun: impl FnMut(usize, Pending),
@@ -382,7 +382,7 @@ impl Table {
         }
     }
 
-    /// Asks for what [`Table::may_hold`] reads.
+    /// Prefetches what [`Table::may_hold`] reads.
     #[inline]
     pub(crate) fn prefetch_filter(&self, sought: Sought<'_>) {
         if let Some(filter) = &self.filter {
@@ -390,19 +390,19 @@ impl Table {
         }
     }
 
-    /// About where in the file `user_key` is or would be: grows with the key.
+    /// About where in the file `user_key` is or would be. Grows with the key.
     pub(crate) fn approximate_offset_of(&self, user_key: &[u8]) -> u64 {
         let block = self.index.find(KeyRef::new(user_key, Trailer::NEWEST));
         self.index.handle(block).offset
     }
 
-    /// The bytes of memory that the open table takes beside its cached blocks.
+    /// The bytes of memory that the open table takes besides its cached blocks.
     pub(crate) fn memory(&self) -> usize {
         let filter = self.filter.as_ref().map_or(0, Filter::memory);
         size_of::<Table>() + self.index.memory() + filter + self.slots.memory()
     }
 
-    /// Where memory that is held because of this table is counted.
+    /// The gauge that counts memory held because of this table.
     pub(crate) fn gauge(&self) -> &Arc<MemoryGauge> {
         self.cache.gauge()
     }
@@ -417,17 +417,17 @@ impl Table {
         &self.properties
     }
 
-    /// How many entries and tombstones it says that it has.
+    /// How many entries and tombstones it has according to its properties.
     pub(crate) fn counts(&self) -> (u64, u64) {
         (self.properties.entries, self.properties.tombstones)
     }
 
-    /// The sum of the terms of its entries, as it says itself; `None` if it is of format version 1.
+    /// The sum of the terms of its entries according to its properties; `None` if it is of format version 1.
     pub(crate) fn content_sum(&self) -> Option<u64> {
         self.properties.content_sum
     }
 
-    /// The smallest and the largest number that it says its entries have.
+    /// The smallest and the largest number of its entries according to its properties.
     pub(crate) fn numbers(&self) -> [SequenceNumber; 2] {
         let Properties {
             smallest_sequence,
@@ -442,7 +442,7 @@ impl Table {
         self.index.len()
     }
 
-    /// The data block that `target` is in, or the one before the first entry after it (FENCE-2).
+    /// The data block of the first entry at or after `target`, or the block before that (FENCE-2).
     pub(crate) fn find_block(&self, target: KeyRef<'_>) -> usize {
         self.index.find(target)
     }
@@ -461,7 +461,7 @@ impl Table {
         }
     }
 
-    /// Data block `number` if it is in the cache; counts as a hit then.
+    /// Data block `number` if it is in the cache; that counts as a hit.
     #[inline]
     pub(crate) fn cached_block(&self, number: usize) -> Result<Option<Block>> {
         let guard = self.slots.load(number);
@@ -476,7 +476,7 @@ impl Table {
         }))
     }
 
-    /// Refuses to hand out another block than number `number` of this table (TABLE-11).
+    /// Refuses to return any block but number `number` of this table (TABLE-11).
     #[inline]
     fn check_identity(&self, block: &Block, number: usize) -> Result<()> {
         match block.id() == BlockId::new(self.file_id, number) {
@@ -493,7 +493,8 @@ impl Table {
         ))
     }
 
-    /// Whether data block `number` holds in the cache what it holds in the file; `None` if it is not in the cache.
+    /// Whether data block `number` has the same entries in the cache as in the file; `None` if it is not in the
+    /// cache.
     ///
     /// Counts no hit, and puts nothing in the cache.
     pub(crate) fn cached_block_is_sound(&self, number: usize) -> Result<Option<bool>> {
@@ -505,7 +506,7 @@ impl Table {
         Ok(Some(is_same))
     }
 
-    /// Asks for what a walk will read that enters block `next` soon, and later the block after that.
+    /// Prefetches what a walk will read that soon enters block `next`, and later the block after that.
     pub(crate) fn prefetch(&self, next: usize, way: Way) {
         if next >= self.blocks() {
             return;
@@ -524,13 +525,13 @@ impl Table {
         }
     }
 
-    /// Puts a block into the slot of data block `number`, whichever it is.
+    /// Puts any block into the slot of data block `number`.
     #[cfg(test)]
     pub(crate) fn put_in_slot(&self, number: usize, block: Block) {
         self.slots.put(number, block);
     }
 
-    /// Whether data block `number` is in the cache; leaves no trace of the question.
+    /// Whether data block `number` is in the cache. Counts neither a hit nor a miss.
     #[cfg(test)]
     pub(crate) fn is_cached(&self, number: usize) -> bool {
         self.slots.load(number).is_some()
@@ -572,7 +573,7 @@ impl Table {
         })
     }
 
-    /// The data block `number` whose stored bytes these are; `raw` is overwritten.
+    /// Data block `number` from its stored bytes; `raw` is overwritten.
     fn unpack(&self, number: usize, stored: &[u8], raw: &mut Vec<u8>) -> Result<Block> {
         let (offset, kind) = (self.index.handle(number).offset, BlockKind::Data);
         let raw = unpack_block(
@@ -587,7 +588,7 @@ impl Table {
         self.make_block(number, raw)
     }
 
-    /// Data block `number` of its raw bytes; those of another block are refused (TABLE-11).
+    /// Data block `number` from its raw bytes; refuses those of another block (TABLE-11).
     fn make_block(&self, number: usize, raw: RawBlock<'_>) -> Result<Block> {
         if !raw.is_at(self.file_id, self.index.handle(number).offset) {
             return Err(self.astray(number));
@@ -601,8 +602,8 @@ impl Table {
         self.index.handle(number).length > LARGE_BYTES as u64
     }
 
-    /// Reads blocks `number..` as far as they fit `readahead` bytes (at least one) into `buffer` at once; the
-    /// number of blocks read.
+    /// Reads blocks from `number` on into `buffer` at once: as many as fit `readahead` bytes, but at least one.
+    /// Returns how many.
     pub(crate) fn read_run(
         &self,
         number: usize,
@@ -631,7 +632,7 @@ impl Table {
         &buffer[start..start + handle.length as usize + BLOCK_TRAILER_BYTES]
     }
 
-    /// Decodes data block `number` out of a buffer that [`Table::read_run`] filled from block `first` on. With
+    /// Decodes data block `number` from a buffer that [`Table::read_run`] filled from block `first` on. With
     /// `fill_cache` it stays in the cache if there is room.
     pub(crate) fn block_from_run(
         &self,

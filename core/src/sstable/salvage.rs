@@ -38,17 +38,17 @@ pub(crate) struct LostBlocks {
     pub(crate) error: Error,
     pub(crate) start: u64,
     pub(crate) end: u64,
-    /// The last encoded key before them, and the first after; `None` at the table's ends.
+    /// The last encoded key before these blocks, and the first after them; `None` at the table's ends.
     pub(crate) after: Option<Vec<u8>>,
     pub(crate) before: Option<Vec<u8>>,
 }
 
-/// A table as far as it can be read. It has at least one entry.
+/// The readable part of a table. It has at least one entry.
 pub(crate) struct SalvagedTable {
     path: PathBuf,
     file_id: u64,
     blocks: Vec<BlockHandle>,
-    /// Of the entries that can be read.
+    /// The sum of the entries that can be read.
     pub(crate) sum: Sum,
     /// The facts about its entries in its own properties; `None` if those cannot be read.
     pub(crate) said: Option<Said>,
@@ -66,12 +66,12 @@ const SALVAGE: &str = "what a damaged table still has";
 pub(crate) struct Said {
     pub(crate) entries: u64,
     pub(crate) tombstones: u64,
-    /// The sum of their terms; `None` of a table of format version 1.
+    /// The sum of their terms; `None` for a table of format version 1.
     pub(crate) terms: Option<u64>,
 }
 
 impl Said {
-    /// Whether the entries that were found, all of a table, may be those that are meant.
+    /// Whether this may be a statement about the entries `found`, which must be all entries of a table.
     pub(crate) fn agrees_with(&self, found: Sum) -> bool {
         (self.entries, self.tombstones) == (found.entries(), found.tombstones)
             && self.terms.is_none_or(|terms| terms == found.terms)
@@ -102,7 +102,7 @@ pub(crate) fn table_id(env: &dyn Env, path: &Path) -> Result<u64> {
     decode_header(path, &read_exact(&*file, path, 0, HEADER_BYTES as u64)?)
 }
 
-/// Looks at every block of the table at `path`; `lost` gets what cannot be read. `None` if no entry can be.
+/// Checks every block of the table at `path`; the unreadable ones go to `lost`. `None` if no entry can be read.
 ///
 /// Errors: `Unsupported` if a newer AiDb wrote it; `OutOfMemory`.
 pub(crate) fn salvage(
@@ -156,12 +156,12 @@ fn open(
     }
 }
 
-/// The places of a table's data blocks, and what was learned while finding them.
+/// The places of a table's data blocks, and other facts that were found on the way.
 struct Located {
     file_id: u64,
     blocks: Vec<BlockHandle>,
     said: Option<Said>,
-    /// Where no further block was found, although there should be one.
+    /// The place after which there should be another block, but none was found.
     end: Option<u64>,
 }
 
@@ -203,12 +203,12 @@ fn own_id(file: &dyn File, path: &Path) -> Result<Option<u64>> {
         .and_then(|header| decode_header(path, &header));
     match header {
         Ok(file_id) => Ok(Some(file_id)),
-        // No entry is in there; without another id all of them are lost, and `locate` says so.
+        // The header holds no entry. Without another id all entries are lost, which `locate` reports.
         Err(error) => as_damage(error).map(|_| None),
     }
 }
 
-/// The index under each id and for each length that the table may have (SALVAGE-3); the first that can be read.
+/// Tries each id and each length that the table may have (SALVAGE-3); returns the first index that can be read.
 fn by_any_index(
     file: &dyn File,
     path: &Path,
@@ -238,7 +238,8 @@ struct Indexed {
     said: Option<Said>,
 }
 
-/// The places of the data blocks in the index of the table of `size` bytes; `None` if it cannot be read.
+/// The places of the data blocks according to the index, if the table has `size` bytes; `None` if the index cannot be
+/// read.
 fn by_index(file: &dyn File, path: &Path, file_id: u64, size: u64) -> Result<Option<Indexed>> {
     let Some(footer_at) = size.checked_sub(FOOTER_BYTES as u64) else {
         return Ok(None);
@@ -279,7 +280,7 @@ fn by_index(file: &dyn File, path: &Path, file_id: u64, size: u64) -> Result<Opt
     }
 }
 
-/// The id under which the footer of the table of `size` bytes is intact (SALVAGE-3). The index will prove it.
+/// The id under which the footer is intact, if the table has `size` bytes (SALVAGE-3). The index proves the id later.
 fn id_by_footer(file: &dyn File, path: &Path, size: u64) -> Result<Option<u64>> {
     let Some(offset) = size.checked_sub(FOOTER_BYTES as u64) else {
         return Ok(None);
@@ -294,7 +295,8 @@ fn id_by_footer(file: &dyn File, path: &Path, size: u64) -> Result<Option<u64>> 
         .map(|(covered, checksum)| id_behind(u32::from_le_bytes(*checksum), offset, &[covered])))
 }
 
-/// Finds the data blocks one after the other (SALVAGE-2), and where there is no further block although there should be.
+/// Finds the data blocks one after the other (SALVAGE-2). Also returns the place where a further block should be but
+/// is not.
 fn by_search(
     file: &dyn File,
     path: &Path,
@@ -309,7 +311,7 @@ fn by_search(
                 memory::push(&mut blocks, handle, SALVAGE)?;
                 offset = handle.end().unwrap_or(length);
             }
-            // The data blocks are complete.
+            // A block of another kind follows, so the data blocks are complete.
             Ok(Some(_)) => return Ok((blocks, None)),
             Ok(None) => return Ok((blocks, Some(offset))),
             Err(error) => {
@@ -320,7 +322,8 @@ fn by_search(
     }
 }
 
-/// The block that begins at `offset`: the first length after which there is a trailer with the right checksum.
+/// Finds the end of the block that begins at `offset`: the first length that a trailer with the right checksum
+/// follows.
 fn find_block_end(
     file: &dyn File,
     file_id: u64,
@@ -332,7 +335,7 @@ fn find_block_end(
     let mut start = offset;
     while start < file_length && start - offset <= MAX_RAW_BLOCK_BYTES {
         let read = file.read_at(start, &mut buffer)?;
-        // The next round reads a trailer that is cut here.
+        // A trailer that is cut off here is read in the next round.
         let count = (read + 1).saturating_sub(BLOCK_TRAILER_BYTES);
         let mut taken = 0;
         for at in 0..count {
@@ -414,7 +417,7 @@ impl SalvagedTable {
         Ok(())
     }
 
-    /// Checks a block, and counts it in if it is intact; its first key.
+    /// Checks a block, and counts its entries if it is intact; returns its first key.
     fn look_at(&mut self, env: &dyn Env, handle: BlockHandle) -> Result<Vec<u8>> {
         let mut cursor = self.read(env, handle)?;
         let (mut sum, mut largest_sequence) = (Sum::default(), self.largest_sequence);
@@ -452,7 +455,7 @@ impl SalvagedTable {
         Ok(first)
     }
 
-    /// Says of what was lost last which key came before it.
+    /// Sets the key before the last lost blocks.
     fn tell_last_key(&self, lost: &mut [LostBlocks]) {
         if let Some(lost) = lost.last_mut()
             && self.sum.entries() > 0
@@ -511,7 +514,7 @@ pub(crate) struct SalvageIterator {
 }
 
 impl SalvageIterator {
-    /// On the first entry.
+    /// A new iterator is on the first entry.
     pub(crate) fn new(env: &dyn Env, table: SalvagedTable) -> Result<SalvageIterator> {
         let handle = *table.blocks.first().expect("SALVAGE-1: it has an entry");
         Ok(SalvageIterator {

@@ -22,12 +22,13 @@ use crate::sstable::block::{FlatCursor, Spot};
 pub(crate) struct Span {
     cursor: FlatCursor,
     within: Range<usize>,
-    /// The newest that its reader sees.
+    /// The newest trailer that its reader sees.
     newest: Trailer,
 }
 
 impl Span {
-    /// From the entry of `cursor` to both ends of its block. Requires `valid`, and SPAN-1 of that entry.
+    /// A span from the entry of `cursor` to both ends of its block. Requires `valid`, and that SPAN-1 holds for the
+    /// entry.
     pub(super) fn new(cursor: &FlatCursor, sequence: SequenceNumber) -> Span {
         debug_assert!(cursor.valid(), "SPAN-1: it stands on an entry");
         Span {
@@ -37,8 +38,8 @@ impl Span {
         }
     }
 
-    /// Excludes the block's first entry, unless it is the current one: the block before may have newer versions
-    /// of its key.
+    /// Excludes the block's first entry, unless it is the current one: the previous block may have newer versions of
+    /// its key.
     pub(super) fn leave_out_first(&mut self) {
         self.within.start = self.index().min(1);
     }
@@ -101,7 +102,8 @@ impl Span {
         self.cursor.value()
     }
 
-    /// Moves to the entry after; false, without a move, if that is not certain to be what the reader sees next.
+    /// Moves to the next entry. Does not move, and returns false, unless that is certainly the next entry that the
+    /// reader sees.
     #[inline]
     pub(crate) fn forward(&mut self) -> bool {
         if self.index() + 1 >= self.within.end {
@@ -116,14 +118,15 @@ impl Span {
         true
     }
 
-    /// Moves to the entry before; false, without a move, if that is not certain to be what the reader sees there.
+    /// Moves to the previous entry. Does not move, and returns false, unless that is certainly the previous entry
+    /// that the reader sees.
     #[inline]
     pub(crate) fn backward(&mut self) -> bool {
         if self.index() <= self.within.start {
             return false;
         }
         let spot = self.cursor.before();
-        // The newest version of a key comes last: there must be no other.
+        // Going backward, the newest version of a key comes last, so there must be no other version.
         if spot.repeats || !self.sees(spot) {
             return false;
         }

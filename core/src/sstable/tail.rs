@@ -18,7 +18,7 @@ use crate::sstable::format::{
 };
 use crate::sstable::index::Index;
 
-/// Checks that the file is as long as it should be, and the table's that it should be.
+/// Checks that the file has the expected length and the expected table id.
 pub(super) fn check_head(file: &dyn File, path: &Path, file_id: u64, file_size: u64) -> Result<()> {
     let length = file.len()?;
     if length != file_size || file_size < (HEADER_BYTES + FOOTER_BYTES) as u64 {
@@ -40,7 +40,7 @@ pub(super) fn check_head(file: &dyn File, path: &Path, file_id: u64, file_size: 
     Ok(())
 }
 
-/// The bytes after the data blocks, in one piece, with the footer decoded.
+/// The bytes after the data blocks, in one piece, and the decoded footer.
 pub(super) struct Tail<'a> {
     path: &'a Path,
     file_id: u64,
@@ -50,7 +50,7 @@ pub(super) struct Tail<'a> {
 }
 
 impl<'a> Tail<'a> {
-    /// Reads the footer, and then the rest at once. `file_size` is the file's length, and enough for a footer.
+    /// Reads the footer, and then the rest at once. `file_size` is the file's length; it must be enough for a footer.
     pub(super) fn read(
         file: &dyn File,
         path: &'a Path,
@@ -126,7 +126,7 @@ impl<'a> Tail<'a> {
             .map_err(|why| why.into_error(|what| self.damaged(handle, what)))
     }
 
-    /// Checks that the two are of one table, and of one that this build reads (TAIL-1).
+    /// Checks that both belong to one table, which this build can read (TAIL-1).
     pub(super) fn check_together(&self, properties: &Properties, index: &Index) -> Result<()> {
         if index.len() as u64 != properties.data_blocks {
             return Err(self.damaged(
@@ -144,7 +144,7 @@ impl<'a> Tail<'a> {
         Ok(())
     }
 
-    /// The filter; `None` of a table that has none.
+    /// The filter; `None` for a table without one.
     pub(super) fn filter(&self) -> Result<Option<Filter>> {
         let Some(handle) = self.footer.filter else {
             return Ok(None);

@@ -40,7 +40,7 @@ pub(super) struct Tally {
     smallest_trailer: Option<Trailer>,
     last_user_key: KeptKey,
     last_trailer: Option<Trailer>,
-    /// The last key before the block added last, and that block's first one.
+    /// The last key before the last added block, and that block's first key.
     before_user_key: KeptKey,
     before_trailer: Option<Trailer>,
     first_user_key: KeptKey,
@@ -54,26 +54,26 @@ pub(super) struct Facts {
     /// Bytes of user keys and trailers.
     pub(super) key_bytes: u64,
     pub(super) value_bytes: u64,
-    /// Entries whose key has a newer one here.
+    /// Entries whose key has a newer entry in the table.
     pub(super) older_versions: u64,
-    /// Of the sequence numbers; before the first block the largest there is.
+    /// The smallest sequence number; before the first block the largest possible one.
     pub(super) smallest_sequence: SequenceNumber,
     pub(super) largest_sequence: SequenceNumber,
-    /// Added up over the distinct user keys, modulo 2^64.
+    /// The sum of the hashes of the distinct user keys, modulo 2^64.
     pub(super) key_hashes: u64,
 }
 
-/// An entry as `visit` is shown it.
+/// An entry as `visit` sees it.
 pub(super) struct TalliedEntry<'a> {
     pub(super) key: KeyRef<'a>,
     pub(super) key_hash: u64,
-    /// Whether the entry before it has another user key, or there is none.
+    /// Whether there is no previous entry, or it has another user key.
     pub(super) is_first_of_key: bool,
     pub(super) at: usize,
 }
 
 impl Tally {
-    /// Adds the block whose raw bytes these are; `visit` sees each entry, and may find fault with it.
+    /// Adds the block with these raw bytes. `visit` sees each entry, and may report damage.
     pub(super) fn add_block(
         &mut self,
         raw: &[u8],
@@ -92,7 +92,7 @@ impl Tally {
         outcome
     }
 
-    /// Whether `fence` lies between the last block that was added and what came before it (FENCE-1).
+    /// Whether `fence` is between the last added block and the entries before it (FENCE-1).
     pub(super) fn is_fence(&self, fence: KeyRef<'_>) -> bool {
         let before = key_of(&self.before_user_key, self.before_trailer);
         let first = key_of(&self.first_user_key, self.first_trailer);
@@ -104,7 +104,7 @@ impl Tally {
         self.facts.sum.entries() - self.facts.older_versions
     }
 
-    // Never a part of its callers, whose values would take the registers that it needs.
+    // Never inlined, because its callers' values would take the registers that it needs.
     #[inline(never)]
     fn walk(
         &mut self,
@@ -172,14 +172,15 @@ impl Tally {
         Ok(())
     }
 
-    /// Makes the key of the entry at `at` the last one, which it must sort after; whether it is another user key.
-    // A call of its own would cost a flush one instruction in a hundred.
+    /// Makes the key of the entry at `at` the last key, after which it must sort; returns whether the user key is a
+    /// new one.
+    // Inlined, because the call would cost a flush one instruction in a hundred.
     #[inline(always)]
     fn follow(&mut self, entry: &StoredEntry<'_>, at: usize) -> Result<bool, Undecoded<Damage>> {
         let Some(rest) = self.last_user_key.bytes().get(entry.shared..) else {
             return Err(SHARED_TOO_MUCH.at(at).into());
         };
-        // The unshared bytes decide, mostly the first one; then the trailer.
+        // The unshared bytes decide the order, mostly the first one; then the trailer.
         let is_first_of_key = match (rest.first(), entry.suffix.first()) {
             (Some(last), Some(this)) if last < this => true,
             _ => match (rest.cmp(entry.suffix), self.last_trailer) {
@@ -207,7 +208,7 @@ impl Tally {
     }
 }
 
-/// The internal key of the two; `None` before there is one.
+/// The internal key of these two parts; `None` before the first block.
 fn key_of(user_key: &KeptKey, trailer: Option<Trailer>) -> Option<KeyRef<'_>> {
     trailer.map(|trailer| KeyRef::new(user_key.bytes(), trailer))
 }

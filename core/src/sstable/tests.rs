@@ -25,7 +25,7 @@ use crate::sync::Arc;
 
 const FILE_ID: u64 = 0x0123_4567_89ab_cdef;
 
-/// What the check of a whole table says, or the first damage.
+/// The result of checking a whole table, or the first damage.
 fn check(table: &Table) -> Result<TableSummary> {
     let mut damage = None;
     let summary = table.check(&mut |checked| match checked {
@@ -48,7 +48,7 @@ fn key_of(encoded: &[u8]) -> KeyRef<'_> {
     KeyRef::decode(encoded).unwrap()
 }
 
-/// What tests can afford that look at each byte of a table.
+/// Sizes that tests can afford which look at each byte of a table.
 const SMALL: Sizes = Sizes::new(5000, 130);
 
 /// Random entries of small sizes.
@@ -109,7 +109,7 @@ fn in_memory() -> (MemEnv, PathBuf) {
     (env, PathBuf::from("/db/000001.sst"))
 }
 
-/// What the model answers to `Table::get`.
+/// The result of `Table::get` according to the model.
 fn lookup<'a>(model: &'a Model, target: KeyRef<'_>) -> Option<(Trailer, &'a [u8])> {
     let at = model.partition_point(|(key, _)| key_of(key) < target);
     let (key, value) = model.get(at)?;
@@ -117,7 +117,7 @@ fn lookup<'a>(model: &'a Model, target: KeyRef<'_>) -> Option<(Trailer, &'a [u8]
     (key.user_key == target.user_key).then_some((key.trailer, &value[..]))
 }
 
-/// A target at, or right beside, an entry; or somewhere else.
+/// A target at an entry, right beside one, or somewhere else.
 fn random_target(dice: &mut Random, model: &Model) -> Vec<u8> {
     let mut target = model[dice.below(model.len() as u64) as usize].0.clone();
     let at = target.len() - 8;
@@ -150,8 +150,8 @@ fn all_options() -> Vec<TableOptions> {
     all
 }
 
-/// A table with one data block and `further` blocks, of these kinds and contents, after its index; `list` changes what its
-/// properties say of them.
+/// A table with one data block, and `further` blocks of these kinds and contents after its index. `list` changes the
+/// list of these blocks in the properties.
 fn with_further(
     further: &[(u8, &[u8])],
     list: impl Fn(&mut Vec<FurtherBlock>),
@@ -331,8 +331,9 @@ fn a_table_answers_like_the_sorted_list_it_was_built_from() {
 
 #[test]
 fn a_block_stored_as_it_is_is_never_taken_for_what_was_unpacked_before_it() {
-    // A compressed block leaves its bytes in the thread's buffer. A block that follows it in a run and is stored as it is,
-    // larger than what is copied, was made of that buffer instead of its own bytes: its entry was never seen again.
+    // A compressed block leaves its bytes in the thread's buffer. The next block in a run, if uncompressed and too
+    // large to be copied, used to be made from that buffer instead of its own bytes, so that its entry was lost to
+    // readers.
     let mut dice = Random::new(1);
     for compression in Compression::ALL {
         for large in [LARGE_BYTES - 64, LARGE_BYTES, LARGE_BYTES + 1, 100_000] {
@@ -376,7 +377,7 @@ fn a_block_stored_as_it_is_is_never_taken_for_what_was_unpacked_before_it() {
 
 #[test]
 fn large_keys_and_values_that_do_not_compress_are_read_through_the_cache_again_and_again() {
-    // A block is missed, missed again, laid out, hit; what a thread unpacks into stands for none.
+    // A block is missed, missed again, laid out, hit. A thread's buffer never takes the place of a block.
     let mut dice = Random::new(2);
     for compression in Compression::ALL {
         for large in [
@@ -390,12 +391,12 @@ fn large_keys_and_values_that_do_not_compress_are_read_through_the_cache_again_a
             {
                 continue;
             }
-            // Whole blocks of about the largest that is copied, too.
+            // Also whole blocks of about the largest size that is copied.
             for less in [0, 30] {
                 let mut noise = || Fill::Noise.bytes(dice.next(), large - less);
                 let short = |length| Fill::Text.bytes(3, length);
-                // A key and its value: of the large ones the value, the key, or both; the keys with no common beginning,
-                // or with all but the last bytes in common.
+                // Pairs of key and value. Large are the value, the key, or both; the keys share nothing, or all but
+                // the last bytes.
                 let (common, both) = (noise(), noise());
                 let model: Model = [
                     (vec![0], short(6000)),
@@ -410,7 +411,7 @@ fn large_keys_and_values_that_do_not_compress_are_read_through_the_cache_again_a
                     (vec![7], short(60)),
                 ]
                 .into_iter()
-                // Of the largest a few will do.
+                // A few of the largest are enough.
                 .take(if large == 16 << 20 { 4 } else { usize::MAX })
                 .zip(1..)
                 .map(|((key, value), number)| {
@@ -441,7 +442,7 @@ fn an_iterator_that_rests_on_a_heavy_block_holds_its_key_alone_and_wakes_on_the_
     });
     let mut entry = |key: &[u8], sequence, length| filled(key, sequence, length, Fill::Noise);
     let long = |first: u8, length| [vec![first], vec![b'k'; length - 1]].concat();
-    // (the entry, whether its block is given back)
+    // (the entry, whether its block is released)
     let noises = [
         (entry(b"0a", 9, RESTING_BYTES - 1), false),
         (entry(b"1", 9, RESTING_BYTES), false),
@@ -514,7 +515,7 @@ fn an_iterator_that_rests_on_a_heavy_block_holds_its_key_alone_and_wakes_on_the_
             iterator.prev().unwrap();
         }
         assert!(!iterator.valid());
-        // It need not wake to be sought, and its own block is read anew.
+        // A seek needs no waking before; it reads the block again.
         for (from, _) in &entries {
             for (to, _) in &entries {
                 iterator.seek(key_of(&from.0)).unwrap();
@@ -531,7 +532,7 @@ fn an_iterator_that_rests_on_a_heavy_block_holds_its_key_alone_and_wakes_on_the_
 
 #[test]
 fn a_large_block_of_many_entries_is_held_while_others_are_in_front() {
-    // It would be read again for each of them.
+    // The block would be read again for each of its entries.
     let mut dice = Random::new(0x4e58);
     let mut noise = |length| Fill::Noise.bytes(dice.next(), length);
     let model: Model = (0..64u8)
@@ -581,7 +582,7 @@ fn an_iterator_that_rests_is_not_stepped_and_what_it_does_not_find_again_is_dama
     iterator.wake().unwrap();
     iterator.rest();
 
-    // The file is another one's behind its back, whose first entry has another number.
+    // Meanwhile the file was replaced by another table, whose first entry has another number.
     let other = PathBuf::from("/db/000002.sst");
     let summary = build(&env, &other, &vec![heavy(3), heavy(1)], options());
     let mut image = vec![0; summary.file_size as usize];
@@ -592,7 +593,7 @@ fn an_iterator_that_rests_is_not_stepped_and_what_it_does_not_find_again_is_dama
     assert_eq!(error.kind(), ErrorKind::Corruption);
     assert!(error.to_string().contains("000001.sst"), "{error}");
     assert!(!iterator.valid());
-    // Nor is a byte of it.
+    // A bad byte in the file is noticed too.
     iterator.seek_to_first().unwrap();
     iterator.rest();
     let at = HEADER_BYTES + 100;
@@ -613,7 +614,7 @@ fn ending(mut key: Vec<u8>, last: u8) -> Vec<u8> {
     key
 }
 
-/// Walks both ways and gets, several times over.
+/// Walks both ways and gets, several times.
 fn read_through_a_cache(model: &Model, compression: Compression, capacity: usize) {
     let (env, path) = in_memory();
     let options = TableOptions {
@@ -819,7 +820,7 @@ fn a_flipped_byte_anywhere_is_corruption_or_harmless() {
             let error = match open(&env, &path, summary.file_size, &cache) {
                 Err(error) => error,
                 Ok(table) => {
-                    // Whatever is read without an error is right.
+                    // Everything that is read without an error is right.
                     let mut iterator = table.iter(true, 0);
                     let mut moved = iterator.seek_to_first();
                     for (key, value) in &model {
@@ -866,12 +867,13 @@ fn a_flipped_byte_anywhere_is_corruption_or_harmless() {
     }
 }
 
-/// A table of a few blocks, whose blocks are in the cache, ready to be searched, if they were read at all: `reads` times after the first miss.
+/// A table of a few blocks. Each is read `reads` times after its first miss, and so is in the cache; with 0 none is
+/// read.
 fn cached_table(reads: usize) -> Arc<Table> {
     cached_table_of(20, reads)
 }
 
-/// The same with values of so many bytes.
+/// The same with values of `value_bytes` bytes.
 fn cached_table_of(value_bytes: usize, reads: usize) -> Arc<Table> {
     let (env, path) = in_memory();
     let model: Model = (0..100u64)
@@ -887,7 +889,7 @@ fn cached_table_of(value_bytes: usize, reads: usize) -> Arc<Table> {
     };
     let summary = build(&env, &path, &model, options);
     let table = open(&env, &path, summary.file_size, &BlockCache::new(1 << 20)).unwrap();
-    // They enter at their second miss.
+    // Blocks enter the cache at their second miss.
     let rounds = if reads > 0 { reads + 1 } else { 0 };
     for number in (0..table.blocks()).cycle().take(rounds * table.blocks()) {
         table.block(number, true).unwrap();
@@ -895,7 +897,7 @@ fn cached_table_of(value_bytes: usize, reads: usize) -> Arc<Table> {
     table
 }
 
-/// Data block `number` of such a table in the form of the file, which nobody has laid out.
+/// Data block `number` of such a table in the stored form.
 fn stored_block(number: usize) -> Block {
     let block = cached_table(0).block(number, false).unwrap();
     assert!(block.may_flatten());
@@ -914,7 +916,7 @@ fn a_cached_block_is_compared_with_the_file_in_both_forms() {
     let table = cached_table(1);
     let ready = table.block(1, true).unwrap();
     assert!(!ready.may_flatten());
-    // Another table's, which has the same id and the same place there.
+    // A block of another table with the same id, at the same place.
     let other = cached_table_of(21, 1).block(1, true).unwrap();
     for (block, is_sound) in [(stored_block(1), true), (other, false), (ready, true)] {
         table.put_in_slot(1, block);
@@ -948,7 +950,7 @@ fn what_memory_answers_it_answers_from_a_block_that_is_ready_and_never_wrongly()
 
 #[test]
 fn an_entry_is_kept_once_and_the_walk_stands_nowhere_then() {
-    // On a block in the form of the file, and on one that is ready.
+    // Once with blocks in the stored form, and once with flat ones.
     for reads in [0, 1] {
         let mut walk = cached_table(reads).iter(false, 0);
         walk.seek_to_first().unwrap();
@@ -981,7 +983,7 @@ fn a_block_in_the_place_of_another_is_never_handed_out() {
     is_refused(failed);
 }
 
-/// A footer with a good checksum may still name what is not there.
+/// A footer with a good checksum may still name parts that do not exist.
 #[test]
 fn a_table_says_what_its_entries_come_to() {
     let (env, path) = in_memory();
@@ -1063,7 +1065,7 @@ fn a_footer_whose_parts_do_not_follow_one_another_is_damage() {
     };
     assert!(open_with(&|_| (), 0).is_ok());
     let error = open_with(&|_| (), 1).err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::Corruption, "a byte behind the end");
+    assert_eq!(error.kind(), ErrorKind::Corruption, "a byte after the end");
     for value in [0, 1, at, size, u64::MAX - 4, u64::MAX] {
         let spoils: [&dyn Fn(&mut Footer); 5] = [
             &|footer| footer.index.offset = value,
@@ -1166,7 +1168,7 @@ fn a_restart_point_between_two_entries_fails_the_check() {
     let file = env.open_write(&path).unwrap();
     let mut bytes = vec![0; size as usize];
     file.read_at(0, &mut bytes).unwrap();
-    // The one data block: header, payload, trailer, index. Its last restart point stands before the count.
+    // There is one data block: header, payload, trailer, index. Its last restart point is before the count.
     let footer = bytes.len() - FOOTER_BYTES;
     let index = u64::from_le_bytes(*bytes[footer..].first_chunk().unwrap()) as usize;
     let payload = HEADER_BYTES..index - BLOCK_TRAILER_BYTES;
@@ -1194,7 +1196,7 @@ fn the_check_compares_entries_with_their_order_the_index_the_filter_and_the_prop
         (KeyRef::new(user_key, trailer).to_vec(), b"vvvv".to_vec())
     };
     let model: Model = keys.iter().map(entry).collect();
-    // What an edit of the first data block, whose checksum is made right again, is answered.
+    // The result of a check after an edit of the first data block and its checksum.
     let edited_of = |block_size: usize, edit: &dyn Fn(&mut [u8])| {
         let (env, path) = in_memory();
         let options = TableOptions {
@@ -1236,7 +1238,7 @@ fn the_check_compares_entries_with_their_order_the_index_the_filter_and_the_prop
         payload[third..third + 4].copy_from_slice(keys[1]);
     });
     assert!(swapped.unwrap_err().contains("do not ascend"));
-    // With a block for each entry, the first one holds the second's key.
+    // With one block per entry, the first block gets the second one's key.
     let outside = edited_of(1, &|payload| put(payload, keys[0], keys[1]));
     assert!(outside.unwrap_err().contains("outside its block's fences"));
     let unknown = edited(&|payload| put(payload, keys[1], b"kbbc"));
@@ -1268,38 +1270,39 @@ fn the_check_tells_of_every_block_and_of_damage_once_and_ends_when_it_is_told_to
         ..TableOptions::default()
     };
     let size = build(&env, &path, &model, options).file_size;
-    // What is told: the bytes and entries of a block, or where damage is. It ends at what is told last of `most`.
-    let told = |most: usize| {
+    // The reports of a check: the bytes and entries of a block, or where damage is. The check is ended after `most`
+    // reports.
+    let reported = |most: usize| {
         let table = open(&env, &path, size, &BlockCache::new(0)).unwrap();
         assert_eq!(table.blocks(), 2);
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         let summary = table.check(&mut |checked| {
-            told.push(match checked {
+            reported.push(match checked {
                 Checked::Block { bytes, entries } => (bytes, Some(entries)),
                 Checked::Damage { offset, error } => {
                     assert_eq!(error.kind(), ErrorKind::Corruption);
                     (offset, None)
                 }
             });
-            match told.len() == most {
+            match reported.len() == most {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
         });
-        (told, summary.unwrap().is_some())
+        (reported, summary.unwrap().is_some())
     };
     // Three lengths, a key, a trailer and a value for each of two entries; one restart point and the count.
     let block = 2 * (3 + 8 + 8 + 100) - 7 + 8 + BLOCK_TRAILER_BYTES as u64;
     let (whole, first) = ((block, Some(2)), HEADER_BYTES as u64);
-    assert_eq!(told(9), (vec![whole, whole], true));
-    assert_eq!(told(1), (vec![whole], false));
+    assert_eq!(reported(9), (vec![whole, whole], true));
+    assert_eq!(reported(1), (vec![whole], false));
     let file = env.open_write(&path).unwrap();
     file.write_at(first + 50, b"x").unwrap();
     let damaged = [(first, None), (block, Some(0)), whole];
-    // What the properties say of the other entries is no further damage.
-    assert_eq!(told(9), (damaged.to_vec(), false));
+    // The properties differ because of the lost entries; that is not reported as further damage.
+    assert_eq!(reported(9), (damaged.to_vec(), false));
     for most in [1, 2] {
-        assert_eq!(told(most), (damaged[..most].to_vec(), false));
+        assert_eq!(reported(most), (damaged[..most].to_vec(), false));
     }
 }
 
@@ -1392,7 +1395,7 @@ fn offsets_grow_with_the_key() {
     assert!(last > 0);
 }
 
-/// The hex between the marker and the end of its code block in docs/format.md; text after two spaces is a remark.
+/// The bytes of the hex block after the marker in docs/format.md. Text after two spaces is a remark.
 fn documented_table() -> Vec<u8> {
     let document = include_str!("../../../docs/format.md");
     let (_, behind) = document
@@ -1465,13 +1468,13 @@ fn a_flat_block_answers_like_the_sorted_list_it_was_built_from() {
         let mut model = random_model(&mut dice, count as usize);
         for (_, value) in &mut model {
             match seed % 5 {
-                // Around the mean entry above which copying is not worthwhile.
+                // Around the mean entry size above which copying does not pay.
                 0 => value.resize(960 + dice.index(80), b'v'),
                 _ => value.truncate(200),
             }
         }
         if seed % 2 == 0 {
-            // Keys with much in common, which is left out of the heads.
+            // Keys that share many bytes, which are left out of the heads.
             for (key, _) in &mut model {
                 key.splice(..0, *b"tables/7/rows/");
             }
@@ -1492,7 +1495,7 @@ fn a_flat_block_answers_like_the_sorted_list_it_was_built_from() {
             continue;
         };
         flattened += 1;
-        assert!(stored.flatten().is_none(), "it is made once");
+        assert!(stored.flatten().is_none(), "the flat form is made once");
         assert!(flat.bytes().len() <= 2 * stored.bytes().len(), "LAYOUT-2");
         let Ok(mut cursor) = block::FlatCursor::new(flat.clone()) else {
             panic!("it is flat");
@@ -1546,7 +1549,7 @@ fn a_block_that_is_damaged_unordered_or_much_larger_as_a_whole_stays_stored() {
     let unordered: Model = vec![entry(b"a", 1), entry(b"a", 2), entry(b"b", 9)];
     assert!(!is_flattened(block_of(&unordered, 2)), "LAYOUT-1");
     let mut damaged = block_of(&ordered, 16);
-    // The second entry begins with what it shares: more than the first key has.
+    // The second entry begins with the number of shared bytes: more than the first key has.
     let second = 3 + 1 + 8 + 1;
     assert_eq!(damaged[second], 1);
     damaged[second] = 7;
@@ -1587,13 +1590,13 @@ fn a_lookup_in_a_whole_block_with_impossible_lengths_answers_damage() {
     };
     let good = raw_block(&[(0, b"ab", b"1"), (1, b"c", b"2")]);
     assert_eq!(get(good, b"ac").unwrap().unwrap(), b"2");
-    // More shared than the key before has.
+    // An entry that shares more bytes than the previous key has.
     let shares = raw_block(&[(0, b"ab", b"1"), (3, b"c", b"2")]);
     assert!(get(shares.clone(), b"ac").is_err());
     assert!(get(shares, b"abxc").is_err());
-    // Shared at a restart point.
+    // An entry at a restart point that shares bytes.
     assert!(get(raw_block(&[(1, b"ab", b"1")]), b"ab").is_err());
-    // An entry, a suffix and a value that end behind the entries.
+    // An entry, a suffix and a value that end after the entries.
     for at in [1, 2] {
         let mut raw = raw_block(&[(0, b"ab", b"1")]);
         for length in [3, 12, 100, 127] {

@@ -10,23 +10,23 @@
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 
-/// The times PCT changes the thread that it prefers, in one schedule.
+/// How often PCT changes the thread that it prefers in one schedule.
 const CHANGES: usize = 3;
 /// A model that takes this many steps never ends.
 const MAX_STEPS: usize = 400_000;
 const STACK_BYTES: usize = 512 << 10;
-/// The seed of `make test`: what passes today passes tomorrow. `make torture` draws others.
+/// The seed of `make test`, so that a model which passes today also passes tomorrow. `make torture` draws others.
 const USUAL_SEED: u64 = 20_787;
 
 fn variable(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(
         text.parse()
-            .unwrap_or_else(|_| panic!("{name}={text} is no number")),
+            .unwrap_or_else(|_| panic!("{name}={text} is not a number")),
     )
 }
 
-/// Runs `model` under `schedules` schedules, times what the environment asks for.
+/// Runs `model` under `schedules` schedules, times a factor from the environment.
 pub fn check(name: &str, schedules: usize, model: impl Fn() + Send + Sync + Copy + 'static) {
     let seed = variable("AIDB_SHUTTLE_SEED").unwrap_or(USUAL_SEED);
     let times = variable("AIDB_SHUTTLE_RUNS").unwrap_or(1) as usize;

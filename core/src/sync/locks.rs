@@ -43,8 +43,8 @@ const TAKEN: u32 = 1;
 /// Taken, and another thread may wait for it.
 const WANTED: u32 = 2;
 
-/// How often to check before sleeping: some microseconds, in which most holders finish. If the holder has lost
-/// its processor, the waiter sleeps, because yielding costs more. Once under the model checker, where only
+/// How often to check before sleeping. That takes some microseconds, in which most holders finish. If the holder has
+/// lost its processor, the waiter sleeps, because yielding costs more. Only once under the model checker, where only
 /// sleeping matters.
 const SPINS: u32 = if cfg!(shuttle) { 1 } else { 100 };
 
@@ -53,7 +53,7 @@ pub type Mutex<T> = lock_api::Mutex<RawMutex, T>;
 /// A locked [`Mutex`].
 pub type MutexGuard<'a, T> = lock_api::MutexGuard<'a, RawMutex, T>;
 
-/// What excludes the others, without what it guards.
+/// The lock of a [`Mutex`], without the guarded value.
 pub struct RawMutex {
     state: AtomicU32,
     /// How many threads sleep, or are about to (MUTEX-3).
@@ -61,8 +61,8 @@ pub struct RawMutex {
     freed: sync::Condvar,
 }
 
-// SAFETY: `state` leaves FREE only by an exchange with FREE, which one thread wins, in all three places; it becomes FREE
-// only in `unlock`, which the holder calls. Acquire there and Release here order what the holders do.
+// SAFETY: in all three places `state` leaves FREE only by an exchange with FREE, which one thread wins. It becomes
+// FREE only in `unlock`, which the holder calls. Acquire there and Release here order the actions of the holders.
 unsafe impl lock_api::RawMutex for RawMutex {
     const INIT: RawMutex = RawMutex {
         state: AtomicU32::new(FREE),
@@ -128,7 +128,7 @@ impl RawMutex {
         }
     }
 
-    /// Tries a little while to take the lock, leaving `taking` there.
+    /// Tries for a short time to take the lock, setting the state to `taking`.
     fn spin(&self, taking: u32) -> bool {
         for _ in 0..SPINS {
             match self.state.load(Relaxed) {
@@ -155,11 +155,11 @@ impl RawMutex {
     }
 }
 
-/// Where threads that hold a [`Mutex`] wait for a change of what it guards.
+/// Threads that hold a [`Mutex`] wait here for a change of the guarded value.
 #[derive(Default)]
 pub struct Condvar {
-    /// The number of waiters. It grows only under the caller's mutex, so a thread that later changes something
-    /// under it sees them.
+    /// The number of waiters. It grows only under the caller's mutex, so a thread that later changes the value under
+    /// that mutex sees them.
     waiting: AtomicU32,
     rooms: sync::Mutex<Rooms>,
     called: [sync::Condvar; 2],
@@ -177,7 +177,7 @@ struct Rooms {
 pub struct WaitTimeoutResult(bool);
 
 impl WaitTimeoutResult {
-    /// Whether the time was up.
+    /// Whether the time limit was reached.
     pub fn timed_out(&self) -> bool {
         self.0
     }
@@ -203,7 +203,7 @@ impl Condvar {
         });
     }
 
-    /// As [`Condvar::wait`], but not longer than `limit`.
+    /// Like [`Condvar::wait`], but at most for `limit`.
     pub fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, limit: Duration) -> WaitTimeoutResult {
         self.sleep(guard, |called, rooms| {
             let woken = called.wait_timeout(rooms, limit);
@@ -212,7 +212,7 @@ impl Condvar {
         })
     }
 
-    /// As [`Condvar::wait`], but not beyond `limit`.
+    /// Like [`Condvar::wait`], but at most until `limit`.
     pub fn wait_until<T>(
         &self,
         guard: &mut MutexGuard<'_, T>,
@@ -244,7 +244,7 @@ impl Condvar {
         outcome
     }
 
-    /// Wakes the next of a room that is being emptied (MUTEX-5).
+    /// Wakes the next sleeper in a room that is being emptied (MUTEX-5).
     fn call_next(&self, room: usize) {
         let rooms = held(&self.rooms);
         if room != rooms.entry && rooms.sleepers[room] > 0 {
@@ -283,7 +283,8 @@ impl Condvar {
             return;
         }
         rooms.entry = other;
-        // Sleepers left from an earlier call would share the room with new ones, and no call would wake them.
+        // Sleepers left from an earlier call are woken too. They would share the room with new ones, and no call
+        // would wake them.
         let are_left = rooms.sleepers[other] > 0;
         drop(rooms);
         if are_left {

@@ -16,12 +16,12 @@ pub use shuttle::lazy_static;
 pub use shuttle::sync::atomic;
 pub use shuttle::thread::{self, yield_now};
 
-/// Lets the others run: whatever is spun for is theirs to do.
+/// Lets the other threads run, because one of them has to do what the caller spins for.
 pub fn spin_loop() {
     yield_now();
 }
 
-/// Waiting for another thread a little longer each time.
+/// Waits for another thread, a little longer each time.
 pub struct Backoff;
 
 #[expect(clippy::new_without_default, reason = "the shape of the real one")]
@@ -38,7 +38,7 @@ impl Backoff {
 #[derive(Default)]
 pub struct Mutex<T: ?Sized>(shuttle::sync::Mutex<T>);
 
-/// A locked mutex. Without the inner guard only inside of [`MutexGuard::unlocked`] and waits.
+/// A locked mutex. It lacks the inner guard only inside [`MutexGuard::unlocked`] and waits.
 pub struct MutexGuard<'a, T> {
     mutex: &'a Mutex<T>,
     inner: Option<shuttle::sync::MutexGuard<'a, T>>,
@@ -159,7 +159,7 @@ pub struct Swapped<P>(Mutex<P>);
 
 pub type ArcSwap<T> = Swapped<Arc<T>>;
 pub type ArcSwapOption<T> = Swapped<Option<Arc<T>>>;
-/// A place for a counted pointer other than `Arc`, or for none.
+/// A slot for an optional counted pointer other than `Arc`.
 pub type SwapOption<P> = Swapped<Option<P>>;
 
 /// The value of a [`Swapped`] when it was read.
@@ -216,7 +216,7 @@ impl<T> ArcSwapOption<T> {
         Self::const_empty()
     }
 
-    /// Stores `new` if `current` is what is here; what was here before.
+    /// Stores `new` if the present value is `current`; returns the value from before.
     pub fn compare_and_swap(
         &self,
         current: &Guard<Option<Arc<T>>>,

@@ -13,7 +13,7 @@ pub(crate) trait Access {
     /// Why there is no answer.
     type Error: From<Error>;
 
-    /// What `make` makes of the newest entry of the key at or after its trailer in the table.
+    /// Finds the key's newest entry at or after its trailer in the table; returns what `make` makes of it.
     fn look<T>(
         &self,
         handle: &Arc<TableHandle>,
@@ -32,7 +32,7 @@ pub(crate) struct Reading<'a> {
 impl Access for Reading<'_> {
     type Error = Error;
 
-    // A call of its own costs a lookup more than the rest of it here.
+    // Inlined, because the call would cost a lookup more than everything else here.
     #[inline(always)]
     fn look<T>(
         &self,

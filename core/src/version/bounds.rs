@@ -17,10 +17,11 @@ use crate::memory;
 /// The name of its memory in errors.
 const BOUND: &str = "a shorter bound of a table";
 
-/// User keys of at most so many bytes are kept whole as bounds.
+/// User keys of at most this many bytes are kept whole as bounds.
 pub(crate) const LONG_BOUND_BYTES: usize = 1024;
 
-/// Shortens the bounds of `tables`, which are exact, disjoint by user key, and in order; all lie in the user keys `within`.
+/// Shortens the bounds of `tables`. The bounds must be exact and in order, with disjoint user keys that all lie
+/// `within`.
 pub(crate) fn shorten(tables: &mut [&mut TableInfo], within: Option<(&[u8], &[u8])>) {
     let count = tables.len();
     let first = |index: usize| tables[index].smallest_key().user_key;
@@ -38,7 +39,7 @@ pub(crate) fn shorten(tables: &mut [&mut TableInfo], within: Option<(&[u8], &[u8
         })
         .collect();
     for (table, (smallest, largest)) in tables.iter_mut().zip(kept) {
-        // What there is no memory for stays long.
+        // A bound that there is no memory to shorten stays long.
         let bound = |key: Vec<u8>, trailer| KeyRef::new(&key, trailer).encoded().ok();
         if let Some(smallest) = smallest.and_then(|key| bound(key, Trailer::NEWEST)) {
             table.smallest = smallest;
@@ -51,7 +52,7 @@ pub(crate) fn shorten(tables: &mut [&mut TableInfo], within: Option<(&[u8], &[u8
     }
 }
 
-/// A shorter bound at or before `key` and after `before`, a smaller key, and not before `least`.
+/// A shorter bound than `key`: at or before `key`, after `before` (a smaller key), and not before `least`.
 fn lower(key: &[u8], before: Option<&[u8]>, least: Option<&[u8]>) -> Option<Vec<u8>> {
     let told_apart = before.map_or(0, |before| common_bytes(before, key) + 1);
     let mut short = key.get(..told_apart.max(LONG_BOUND_BYTES))?;
@@ -68,9 +69,10 @@ fn lower(key: &[u8], before: Option<&[u8]>, least: Option<&[u8]>) -> Option<Vec<
     }
 }
 
-/// A shorter bound at or after `key` and before every [`lower`] of `after`, a larger key, and not after `most`.
+/// A shorter bound than `key`: at or after `key`, before every [`lower`] bound of `behind` (a larger key), and not
+/// after `most`.
 fn upper(key: &[u8], behind: Option<&[u8]>, most: Option<&[u8]>) -> Option<Vec<u8>> {
-    // The byte that distinguishes the two stays, so another one is raised.
+    // The byte that distinguishes the two keys must stay, so a later byte is raised.
     let told_apart = behind.map_or(0, |behind| common_bytes(key, behind) + 2);
     let from = told_apart.max(LONG_BOUND_BYTES) - 1;
     let rest = key.get(from..)?;
@@ -129,7 +131,7 @@ mod tests {
         }
     }
 
-    /// A key of some bytes in a tree of few long prefixes, so that many keys differ late only.
+    /// A random key in a tree of a few long prefixes, so that many keys differ only near their ends.
     fn key(random: &mut Random) -> Vec<u8> {
         let edges = [0, 1, 1022, 1023, 1024, 1025, 1026, 2000];
         let mut key = vec![[b'a', 0xff][random.index(2)]; edges[random.index(edges.len())]];
@@ -158,7 +160,7 @@ mod tests {
             if exact.is_empty() {
                 continue;
             }
-            // Inputs that enclose them, perhaps with the very same keys, perhaps with shorter ones.
+            // The inputs enclose the keys, sometimes exactly, sometimes with shorter bounds.
             let (first, last) = (&keys[0], &keys[exact.len() * 2 - 1]);
             let least = first[..first.len() - random.index(first.len() + 1)].to_vec();
             let mut most = last.clone();
@@ -224,12 +226,12 @@ mod tests {
             (just.shortened.smallest, just.shortened.largest),
             (false, true)
         );
-        // A table other than the one with these bounds.
+        // A different table than the one with these bounds.
         let other = table(1, &one[..LONG_BOUND_BYTES], &long(b"u"));
         assert!(just.agrees_with(&exact) && !just.agrees_with(&other));
         let other = table(1, &one[..LONG_BOUND_BYTES - 1], &two);
         assert!(!just.agrees_with(&other));
-        // A bound encloses itself: what is refused is a key beyond it, and not it.
+        // A bound encloses itself, so only a key beyond it is refused.
         let at_bounds = TableInfo {
             smallest: just.smallest.clone(),
             largest: just.largest.clone(),

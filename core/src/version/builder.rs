@@ -12,13 +12,14 @@ use crate::error::{Error, Result};
 use crate::key::FileNumber;
 use crate::sync::Arc;
 
-/// No version has more bytes or entries (VERSION-5): sums over its tables, and what a life adds to them, are numbers.
+/// No version has more bytes or entries (VERSION-5). So sums over its tables, and what a process adds to them, cannot
+/// overflow.
 const MOST: u64 = u64::MAX / 2;
 
 impl Version {
-    /// The version after `edit`, and the files that are in this one only.
+    /// The version after `edit`, and the files of this version that are not in that one.
     ///
-    /// `Internal` if the edit removes what is not there, or its result breaks VERSION-2 or VERSION-4.
+    /// `Internal` if the edit removes a table that is not there, or its result breaks VERSION-2 or VERSION-4.
     pub(crate) fn apply(
         &self,
         edit: &VersionEdit,
@@ -40,7 +41,7 @@ pub(crate) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    /// Starts from `base`; files that edits add will queue themselves in `obsolete`.
+    /// Starts from `base`. Files that edits add queue themselves in `obsolete` later.
     pub(crate) fn new(base: &'a Version, obsolete: Arc<ObsoleteFiles>) -> Builder<'a> {
         Builder {
             base,
@@ -57,7 +58,7 @@ impl<'a> Builder<'a> {
         })
     }
 
-    /// Applies one edit; `Internal` if it removes what is not there or adds what is.
+    /// Applies one edit; `Internal` if it removes a table that is not there, or adds one that is.
     pub(crate) fn apply(&mut self, edit: &VersionEdit) -> Result<()> {
         for &(level, number) in &edit.removed {
             let file = self.level(level).remove(&number).ok_or_else(|| {
@@ -83,7 +84,8 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// The version, and the files that were removed for good. `Internal` if VERSION-2, VERSION-4 or VERSION-5 would break.
+    /// The new version, and the files that were removed for good. `Internal` if VERSION-2, VERSION-4 or VERSION-5
+    /// would break.
     pub(crate) fn finish(mut self) -> Result<(Version, Vec<Arc<FileMeta>>)> {
         let mut levels: [Arc<Level>; LEVELS] = self.base.levels.clone();
         for (number, level) in levels.iter_mut().enumerate() {

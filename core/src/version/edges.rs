@@ -1,5 +1,5 @@
-//! Versions and their manifest one field and one damage at a time: what recovery demands, what a failed edit leaves, and
-//! what a repair can still read.
+//! Versions and their manifest, one field and one damage at a time: what recovery requires, what a failed edit
+//! leaves, and what a repair can still read.
 
 use super::manifest::{
     ManifestWriter, RECORDS_OFFSET, encoded_record, read_current, set_current, snapshot_records,
@@ -17,7 +17,7 @@ fn dir() -> &'static Path {
     Path::new("/db")
 }
 
-/// A disk in memory with faults to order, and its directory.
+/// A disk in memory that can inject faults, with the directory on it.
 fn disk() -> Arc<FaultEnv> {
     let env = Arc::new(FaultEnv::new(Arc::new(MemEnv::new()), 1));
     env.create_dir_all(dir()).unwrap();
@@ -34,7 +34,7 @@ fn recover(env: &Arc<FaultEnv>) -> Result<VersionSet> {
     VersionSet::recover(env.clone(), dir(), ObsoleteFiles::new(|| {}), false)
 }
 
-/// A table of one key with its number, which is also the entry's.
+/// A table with this number, and one entry, which has the same number.
 fn table(env: &FaultEnv, number: u64) -> TableInfo {
     let mut entries = Entries::new();
     let key = format!("{number:05}");
@@ -136,7 +136,7 @@ fn the_check_of_the_disk_compares_it_with_what_is_in_memory() {
         assert!(more > bytes);
         bytes = more;
     }
-    // Somebody else's edits: another log, another number of a write, another table, and another manifest.
+    // Edits by another process: another log, another last number, another table, and another manifest.
     let edits: [fn(&FaultEnv, &VersionSet) -> VersionEdit; 3] = [
         |_, set| VersionEdit {
             log_number: Some(set.numbers().allocate()),
@@ -184,7 +184,7 @@ fn a_synced_log_is_noted_once_and_recovered() {
     }
     assert_eq!(env.count(Operation::Write), writes);
     assert_eq!(set.synced_log(), FileNumber(9));
-    // A log that is not needed any more need not be noted either.
+    // A log that is no longer needed is not noted.
     let edit = VersionEdit {
         log_number: Some(FileNumber(12)),
         ..VersionEdit::default()
@@ -218,7 +218,7 @@ fn the_largest_number_of_a_write_is_that_of_the_tables_and_of_the_edits() {
     }
 }
 
-/// A trivial move removes and adds the same table. If it fails, that table is still where it was.
+/// A trivial move removes and adds the same table. If it fails, the table is still in its old level.
 #[test]
 fn a_move_that_fails_gives_no_live_table_away() {
     for operation in [Operation::Write, Operation::Sync, Operation::Create] {
@@ -230,7 +230,7 @@ fn a_move_that_fails_gives_no_live_table_away() {
         moving.remove(0, info.number);
         let new = table(&env, set.numbers().allocate().0);
         moving.add(2, new.clone());
-        // Until the second failure there is a writer; then a new manifest is begun, and fails too.
+        // The first failure ends the writer. The next edit begins a new manifest, which fails too.
         for _ in 0..2 {
             env.inject(Fault::new(&[operation], libc::EIO).always());
             let outcome = set.log_and_apply_any(moving.clone());
@@ -278,7 +278,7 @@ fn file_numbers_begin_behind_those_in_use() {
     let manifest = set.manifest_number();
     assert!(set.numbers().allocate() > manifest);
     assert!(recover(&env).unwrap().numbers().allocate() > manifest);
-    // A database made of tables opens, and goes on after the largest.
+    // A database made of tables opens, and its next file number is after the largest.
     let env = disk();
     let made = vec![(0, table(&env, 30)), (1, table(&env, 20))];
     VersionSet::create_from(&*env, dir(), made, SequenceNumber(30)).unwrap();
@@ -398,7 +398,7 @@ fn every_table_of_level_0_and_every_deeper_level_with_tables_has_an_iterator_of_
                 keys.push(iterator.key().user_key[0] as char);
                 iterator.next().unwrap();
             }
-            // Each of them is found by itself, and what is before and after as well.
+            // Seeks find each key from both sides, and the positions before and after all keys.
             for key in keys.bytes() {
                 iterator.seek(KeyRef::new(&[key], Trailer::NEWEST)).unwrap();
                 assert_eq!(iterator.key().user_key, [key]);
@@ -429,7 +429,7 @@ fn a_prefix_of_a_key_sorts_like_its_first_eight_bytes() {
     assert_eq!(prefix(b"abcdefghi"), prefix(b"abcdefgh"));
 }
 
-/// A manifest of these records under this number, not named by CURRENT.
+/// Writes a manifest of these records under this number, which CURRENT does not name.
 fn manifest(env: &FaultEnv, number: u64, edits: Vec<VersionEdit>) -> ManifestWriter {
     ManifestWriter::create(env, dir(), FileNumber(number), edits.into_iter()).unwrap()
 }
@@ -440,7 +440,7 @@ fn salvaged(env: &FaultEnv) -> (Salvage, Vec<Error>) {
     (found, faults)
 }
 
-/// A whole record that leaves one table of this number, which is there if `exists`.
+/// A whole record that adds one table with this number; the table's file exists if `exists`.
 fn record_of(env: &FaultEnv, number: u64, last: u64, exists: bool) -> VersionEdit {
     let mut edit = first_record();
     edit.last_sequence = Some(SequenceNumber(last));
@@ -464,7 +464,7 @@ fn a_salvage_follows_the_edits_that_added_and_removed_tables() {
         last_sequence: Some(SequenceNumber(33)),
         ..VersionEdit::default()
     };
-    // One goes, one moves.
+    // One table is removed, one moves.
     second.remove(0, FileNumber(10));
     second.remove(1, FileNumber(11));
     second.add(2, moved);
@@ -500,13 +500,14 @@ fn a_salvage_follows_the_edits_that_added_and_removed_tables() {
 
 #[test]
 fn without_current_the_newest_manifest_whose_tables_are_there_counts() {
-    // (number, last write, whether its table is there); what is found: the last write and whether it is all.
+    // (number, last write, whether its table is there) of each manifest; the last write that is found; whether that
+    // is complete.
     type Case<'a> = (&'a [(u64, u64, bool)], u64, bool);
     let cases: [Case<'_>; 5] = [
         (&[(5, 50, true)], 50, true),
         (&[(5, 50, true), (8, 80, true)], 80, true),
         (&[(5, 50, true), (8, 80, false)], 50, true),
-        // None has its tables: the one with the latest write.
+        // No manifest has its tables, so the one with the latest write counts.
         (&[(5, 90, false), (8, 80, false)], 90, true),
         (&[(5, 70, false), (8, 80, false)], 80, true),
     ];
@@ -522,10 +523,10 @@ fn without_current_the_newest_manifest_whose_tables_are_there_counts() {
             (last, is_complete),
             "{manifests:?}"
         );
-        // CURRENT is missing, and nothing else is wrong.
+        // Only CURRENT is missing.
         assert_eq!(faults.len(), 1, "{faults:?}");
     }
-    // CURRENT decides, whatever is newer and whether its tables are there.
+    // CURRENT decides, even if another manifest is newer or the tables are missing.
     let env = disk();
     let record = record_of(&env, 105, 50, false);
     let named = manifest(&env, 5, vec![record]);
@@ -564,7 +565,7 @@ fn a_damaged_manifest_tells_its_edits_up_to_the_damage_and_that_there_may_be_mor
             .map(|number| number.0)
             .collect::<Vec<_>>()
     };
-    // The last record.
+    // The last record is damaged.
     let env = disk();
     let length = with_two(&env);
     spoil(&env, 9, length - 1);
@@ -573,7 +574,7 @@ fn a_damaged_manifest_tells_its_edits_up_to_the_damage_and_that_there_may_be_mor
         (numbers(&found), found.is_complete, faults.len()),
         (vec![10], false, 1)
     );
-    // The first one: no edit is left, and nothing is known.
+    // The first record is damaged: no edit is left, and nothing is known.
     let env = disk();
     with_two(&env);
     spoil(&env, 9, records + 9);
@@ -587,7 +588,7 @@ fn a_damaged_manifest_tells_its_edits_up_to_the_damage_and_that_there_may_be_mor
         "{}",
         faults[1]
     );
-    // Both slots: all edits are there, but whether they are all there were is not known.
+    // Both slots are damaged: all edits are there, but there may have been more.
     let env = disk();
     with_two(&env);
     spoil(&env, 9, 4096);
@@ -599,7 +600,8 @@ fn a_damaged_manifest_tells_its_edits_up_to_the_damage_and_that_there_may_be_mor
         last.message().contains("its head or its slots are damaged"),
         "{last}"
     );
-    // Head and slots of a manifest of one record, without CURRENT: its id is told from that record.
+    // Head and slots of a manifest with one record are damaged, and there is no CURRENT: its id follows from that
+    // record.
     let env = disk();
     let record = record_of(&env, 10, 20, true);
     manifest(&env, 9, vec![record]);
@@ -608,7 +610,7 @@ fn a_damaged_manifest_tells_its_edits_up_to_the_damage_and_that_there_may_be_mor
     }
     let (found, _) = salvaged(&env);
     assert_eq!((numbers(&found), found.is_complete), (vec![10], false));
-    // What a newer version wrote ends the salvage.
+    // A manifest that a newer version wrote ends the salvage.
     let env = disk();
     let mut first = first_record();
     first.format_version = Some(99);

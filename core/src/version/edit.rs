@@ -37,14 +37,14 @@ const TAG_KEYSPACE: u64 = 3;
 const TAG_LOG_NUMBER: u64 = 4;
 const TAG_NEXT_FILE_NUMBER: u64 = 5;
 const TAG_LAST_SEQUENCE: u64 = 6;
-/// A table of which no content sum is known: written by a build of format version 1.
+/// A table without a known content sum: a build of format version 1 wrote it.
 const TAG_ADDED_WITHOUT_TAIL: u64 = 7;
 const TAG_REMOVED: u64 = 8;
 const TAG_SYNCED_LOG: u64 = 9;
 const TAG_ADDED: u64 = 10;
-/// Which database it is: the logs name it too.
+/// The id of the database, which the logs name too.
 const TAG_DATABASE: u64 = 11;
-/// The name of something that a reader has to know; once for each.
+/// The name of a feature that a reader has to know; one field per feature.
 const TAG_FEATURE: u64 = 12;
 const LAST_TAG: u64 = TAG_FEATURE;
 
@@ -52,7 +52,7 @@ const LAST_TAG: u64 = TAG_FEATURE;
 const TAIL_CONTENT_SUM: u64 = 1;
 const TAIL_SHORTENED: u64 = 2;
 const LAST_TAIL: u64 = TAIL_SHORTENED;
-/// Skippable: a build that does not know it starts fewer compactions.
+/// Skippable, because a build that does not know it only starts fewer compactions.
 const TAIL_RECLAIMABLE: u64 = FIRST_SKIPPABLE;
 
 /// In the field [`TAIL_SHORTENED`].
@@ -62,13 +62,13 @@ const LARGEST_IS_SHORTENED: u8 = 2;
 /// The facts that decide when a table with tombstones or several versions of a key is worth another compaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Reclaimable {
-    /// Entries whose key has a newer one in the table: some snapshot saw them when it was written.
+    /// Entries whose key has a newer entry in the table. A snapshot saw them when the table was written.
     pub(crate) older_versions: u64,
-    /// When the table was made, in microseconds since 1970-01-01 UTC; 0: not known.
+    /// When the table was made, in microseconds since 1970-01-01 UTC; 0 if not known.
     pub(crate) created_micros: u64,
 }
 
-/// Which bounds enclose a table's keys and are not keys of it (`bounds.rs`).
+/// Which of a table's bounds were shortened, so that they enclose its keys but are not keys of it (`bounds.rs`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Shortened {
     pub(crate) smallest: bool,
@@ -98,9 +98,9 @@ pub(crate) struct TableInfo {
     pub(crate) file_id: u64,
     /// Bytes of the file.
     pub(crate) size: u64,
-    /// The first entry's key, encoded; or what sorts before it.
+    /// The first entry's key, encoded; or a shorter key before it.
     pub(crate) smallest: Vec<u8>,
-    /// The last entry's key, encoded; or what sorts after it.
+    /// The last entry's key, encoded; or a shorter key after it.
     pub(crate) largest: Vec<u8>,
     pub(crate) shortened: Shortened,
     pub(crate) smallest_sequence: SequenceNumber,
@@ -109,9 +109,9 @@ pub(crate) struct TableInfo {
     pub(crate) entries: u64,
     /// Entries that are tombstones.
     pub(crate) tombstones: u64,
-    /// The sum of the terms of its entries (`content.rs`); `None` if it was written by a build of format version 1.
+    /// The sum of the terms of its entries (`content.rs`); `None` if a build of format version 1 wrote it.
     pub(crate) content_sum: Option<u64>,
-    /// Of a table that has tombstones or older versions, unless an earlier build wrote it.
+    /// Set for a table that has tombstones or older versions, unless an earlier build wrote it.
     pub(crate) reclaimable: Option<Reclaimable>,
 }
 
@@ -137,7 +137,7 @@ impl TableInfo {
         }
     }
 
-    /// Entries whose key has a newer one in the table; 0 if that is not known.
+    /// Entries whose key has a newer entry in the table; 0 if that is not known.
     pub(crate) fn older_versions(&self) -> u64 {
         self.reclaimable.map_or(0, |found| found.older_versions)
     }
@@ -159,8 +159,8 @@ impl TableInfo {
         }
     }
 
-    /// Whether `found`, from the table itself, matches this. Unknown facts are not compared, and shortened
-    /// bounds must enclose those found.
+    /// Whether `found`, from the table itself, matches this. Unknown facts are not compared, and shortened bounds
+    /// must enclose the exact ones.
     pub(crate) fn agrees_with(&self, found: &TableInfo) -> bool {
         let Shortened { smallest, largest } = self.shortened;
         if !self.bounds_are(found.smallest_key(), found.largest_key()) {
@@ -194,17 +194,17 @@ impl TableInfo {
         is_first && is_last
     }
 
-    /// The first entry's key, or what sorts before it.
+    /// The first entry's key, or a shorter key before it.
     pub(crate) fn smallest_key(&self) -> KeyRef<'_> {
         KeyRef::decode(&self.smallest).expect("EDIT-2: bounds carry a trailer")
     }
 
-    /// The last entry's key, or what sorts after it.
+    /// The last entry's key, or a shorter key after it.
     pub(crate) fn largest_key(&self) -> KeyRef<'_> {
         KeyRef::decode(&self.largest).expect("EDIT-2: bounds carry a trailer")
     }
 
-    /// Reads the fields that follow the ones that every version has.
+    /// Reads the fields after those that every version has.
     fn decode_tail(&mut self, mut tail: &[u8]) -> Result<()> {
         while !tail.is_empty() {
             let (tag, content) = (varint(&mut tail)?, bytes(&mut tail)?);
@@ -251,7 +251,7 @@ impl TableInfo {
         }
     }
 
-    /// Refuses what no table can be (EDIT-2).
+    /// Refuses facts that no table can have (EDIT-2).
     pub(crate) fn check(&self) -> Result<()> {
         let fault = |what: &str| Err(Error::internal(format!("table {}: {what}", self.number)));
         let (Some(smallest), Some(largest)) = (
@@ -288,11 +288,11 @@ pub(crate) struct VersionEdit {
     pub(crate) format_version: Option<u64>,
     pub(crate) comparator: Option<Vec<u8>>,
     pub(crate) keyspace: Option<u64>,
-    /// Random and not 0; a manifest that an earlier build began has none.
+    /// Random and not 0. A manifest that an earlier build began has none.
     pub(crate) database: Option<u32>,
     /// Logs with a smaller number are no longer needed.
     pub(crate) log_number: Option<FileNumber>,
-    /// A log with a synced record: it exists unless `log_number` is larger.
+    /// A log with a synced record. It exists unless `log_number` is larger.
     pub(crate) synced_log: Option<FileNumber>,
     /// No file has this number or a larger one yet. The version set fills it in.
     pub(crate) next_file_number: Option<FileNumber>,
@@ -303,7 +303,8 @@ pub(crate) struct VersionEdit {
 }
 
 impl VersionEdit {
-    /// Makes `log` the oldest needed one. Its name must be durable (FLUSH-2): from now on its absence is damage.
+    /// Makes `log` the oldest needed one. Its name must be durable (FLUSH-2), because from now on its absence is
+    /// damage.
     pub(crate) fn begin_logs_with(&mut self, log: FileNumber, _: DurableName) {
         self.log_number = Some(log);
     }
@@ -389,8 +390,8 @@ impl VersionEdit {
 
     /// Decodes an edit.
     ///
-    /// Damage is `Internal` text for the caller to place (the manifest adds file and offset and makes it
-    /// `Corruption`); an unknown tag, a newer format, another comparator or keyspace is `Unsupported`.
+    /// For damage returns `Internal`; the caller turns that into `Corruption` with file and offset. An unknown tag, a
+    /// newer format, another comparator or keyspace is `Unsupported`.
     pub(crate) fn decode(encoded: &[u8]) -> Result<VersionEdit> {
         let mut input = encoded;
         let mut edit = VersionEdit::default();
@@ -406,7 +407,7 @@ impl VersionEdit {
         match tag {
             TAG_FORMAT_VERSION => once(&mut self.format_version, varint(input)?),
             TAG_COMPARATOR => once(&mut self.comparator, memory::copy_of(bytes(input)?, EDIT)?),
-            // What follows it is about that keyspace, until the next.
+            // The fields after it are about that keyspace, until the next such field.
             TAG_KEYSPACE => match varint(input)? {
                 DEFAULT_KEYSPACE => {
                     self.keyspace = Some(DEFAULT_KEYSPACE);
@@ -459,7 +460,7 @@ impl VersionEdit {
         }
     }
 
-    /// Refuses what this build would misread.
+    /// Refuses an edit that this build would misread.
     fn check_meaning(&self) -> Result<()> {
         if let Some(version) = self.format_version
             && !(1..=FORMAT_VERSION).contains(&version)

@@ -7,9 +7,9 @@ use std::path::Path;
 use crate::env::{Env, PathKind};
 use crate::error::Result;
 
-/// How much of a file's beginning is read.
+/// Bytes read at the beginning of a file.
 const HEAD_BYTES: usize = 128;
-/// So much of a table's end.
+/// Bytes read at the end of a table.
 const TAIL_BYTES: usize = 8;
 
 /// The first bytes of a file; `None` if there is no file.

@@ -21,8 +21,8 @@ use crate::sync::{Arc, Mutex};
 /// Numbers of tables that may be deleted now.
 pub(crate) struct ObsoleteFiles {
     numbers: Mutex<Vec<FileNumber>>,
-    /// Called when a number was queued. It runs wherever a reader is dropped (FILE-2), so it must not lock or
-    /// block: it sets a flag or unparks a thread.
+    /// Called after a number was queued. It runs wherever a reader is dropped (FILE-2), so it must not lock or block;
+    /// it sets a flag or unparks a thread.
     wake: Box<dyn Fn() + Send + Sync>,
     /// The process it belongs to (FILE-3).
     forks: u32,
@@ -59,7 +59,7 @@ impl ObsoleteFiles {
     }
 }
 
-/// A live table: what the manifest knows of it (by `Deref`), and the handle the table cache opens it by.
+/// A live table: the manifest's facts about it (by `Deref`), and the handle by which the table cache opens it.
 pub(crate) struct FileMeta {
     pub(crate) info: TableInfo,
     pub(crate) handle: Arc<TableHandle>,
@@ -78,7 +78,7 @@ impl FileMeta {
         })
     }
 
-    /// The same file under a separate handle, not opened yet. It deletes nothing.
+    /// The same file under a separate handle, which is not open yet and never deletes the file.
     pub(crate) fn past_caches(&self) -> Arc<FileMeta> {
         FileMeta::new(self.info.clone(), Arc::clone(&self.queue))
     }

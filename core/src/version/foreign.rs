@@ -7,9 +7,9 @@ use super::ends::head_of;
 use crate::env::Env;
 use crate::filename::CURRENT;
 
-/// So many files of a folder are looked into.
+/// At most this many files of a folder are read.
 const MAX_FILES: usize = 64;
-/// Names that only one engine gives.
+/// File names that only one engine uses.
 const NAMES: [(&str, &str); 10] = [
     ("data.mdb", "LMDB"),
     ("mdbx.dat", "libmdbx"),
@@ -22,7 +22,7 @@ const NAMES: [(&str, &str); 10] = [
     ("PG_VERSION", "PostgreSQL"),
     ("ibdata1", "MySQL"),
 ];
-/// Of these a folder needs another one beside.
+/// The first name of a pair counts only if the folder also has the second one.
 const COMPANIONS: [(&str, &str); 2] = [("partitions", "journals"), ("keyspaces", "version")];
 
 /// The place of an engine's magic bytes in a file.
@@ -90,14 +90,14 @@ pub(crate) fn engine_of_file(env: &dyn Env, path: &Path) -> Option<&'static str>
     found.map(|(_, _, engine)| *engine)
 }
 
-/// Whether this is a CURRENT of LevelDB and its descendants.
+/// Whether this is a CURRENT of LevelDB or one of its descendants.
 pub(super) fn names_a_manifest(head: &[u8]) -> bool {
     let name = head.strip_prefix(b"MANIFEST-");
     let digits = name.and_then(|name| name.strip_suffix(b"\n"));
     digits.is_some_and(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
 }
 
-/// Whether this is a manifest of LevelDB or of its descendants: the name of the order of their keys comes first in it.
+/// Whether this is a manifest of LevelDB or one of its descendants: it begins with the name of their key order.
 pub(super) fn names_a_comparator(head: &[u8]) -> bool {
     contains(head, b"leveldb.") || contains(head, b"rocksdb.")
 }
@@ -106,7 +106,7 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
-/// Without an error: an unreadable file gives no information.
+/// The first bytes of a file. Returns no error, because an unreadable file gives no information.
 fn head(env: &dyn Env, path: &Path) -> Vec<u8> {
     head_of(env, path).ok().flatten().unwrap_or_default()
 }

@@ -33,7 +33,7 @@ const HOLDER: &[u8] = b"pid ";
 pub(crate) const MARK: &str = "aidb incomplete\nThis folder is no database yet: a copy is being made in it, or was cut short. Make \
                                the copy again into this folder, or destroy it. Opening it is refused as long as this file is \
                                here.\n";
-/// Its first line. A CURRENT, which may be the mark as well, has a digit after `aidb `.
+/// The first line of the mark. A CURRENT, which may be the mark as well, has a digit after `aidb `.
 const MARK_MAGIC: &[u8] = b"aidb incomplete\n";
 /// A line of the info log begins with a date like this one.
 const DATE: &[u8] = b"0000-00-00 00:00:00";
@@ -43,9 +43,9 @@ const DATE: &[u8] = b"0000-00-00 00:00:00";
 pub(crate) enum Contents {
     /// A database: recover it.
     Database,
-    /// Missing, empty, or the remains of an interrupted creation: making one may go ahead.
+    /// Missing, empty, or the remains of an interrupted creation: a database may be created here.
     Nothing,
-    /// Marked as incomplete: a copy that was cut short, or a database that is half destroyed.
+    /// Marked as incomplete: a copy that was cut short, or a half-destroyed database.
     Incomplete,
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn inspect(env: &dyn Env, dir: &Path) -> Result<Contents> {
         return Ok(Contents::Database);
     }
     let mut names = env.list(dir)?;
-    // A folder has one message, whatever the order in which the system lists it.
+    // So the message for a folder does not depend on the order in which the system lists it.
     names.sort_unstable();
     let has_current = names.iter().any(|name| name == CURRENT);
     if has_current && is_of_others(env, dir)? {
@@ -120,7 +120,8 @@ fn is_first_manifest(name: &str) -> bool {
     parse(name) == Some(FileKind::Manifest(FIRST_MANIFEST))
 }
 
-/// Whether the manifest in `dir` names a table, or did: then a CURRENT was there, which is durable before that.
+/// Whether the manifest in `dir` names a table, or once did. If so there was a CURRENT, because that is durable
+/// before the first table is named.
 fn names_tables(env: &dyn Env, dir: &Path) -> Result<bool> {
     let manifest = salvage(env, dir, &mut Vec::new())?;
     Ok(!manifest.tables.is_empty() || !manifest.removed.is_empty())
@@ -129,9 +130,9 @@ fn names_tables(env: &dyn Env, dir: &Path) -> Result<bool> {
 /// The owner of a folder, for a caller that wants to remove the database in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Owner {
-    /// AiDb's; the name of a file that proves it.
+    /// It is AiDb's. Holds the name of a file that proves it.
     Ours(String),
-    /// No owner: it is empty, or has an empty LOCK.
+    /// It has no owner: it is empty, or has an empty LOCK.
     Nobody,
 }
 
@@ -164,7 +165,7 @@ pub(crate) fn owner(env: &dyn Env, dir: &Path, names: &[String]) -> Result<Owner
             }
         }
     }
-    // A file that no creation leaves proves more than a LOCK, and CURRENT proves the most.
+    // A file that a creation never leaves proves more than a LOCK, and CURRENT proves the most.
     let current = names.iter().find(|name| *name == CURRENT);
     let strange = current.or(other).or(strange);
     let lock = head_of(env, &dir.join(LOCK))?;
@@ -175,11 +176,11 @@ pub(crate) fn owner(env: &dyn Env, dir: &Path, names: &[String]) -> Result<Owner
     }
 }
 
-/// Whether `dir`, which holds `names`, is AiDb's for certain, although none of its files may have kept its beginning.
+/// Whether `dir`, which holds `names`, is certainly AiDb's, even if all of its files have lost their beginnings.
 ///
-/// Reads logs from end to end if nothing else tells.
+/// Reads logs from end to end if the other files prove nothing.
 pub(crate) fn is_ours(env: &dyn Env, dir: &Path, names: &[String]) -> Result<bool> {
-    // One that cannot be read is a part of the damage.
+    // A CURRENT that cannot be read is a part of the damage.
     if names.iter().any(|name| name == CURRENT) && is_of_others(env, dir).unwrap_or(false) {
         return Ok(false);
     }
@@ -196,18 +197,18 @@ pub(crate) fn is_ours(env: &dyn Env, dir: &Path, names: &[String]) -> Result<boo
     Ok(false)
 }
 
-/// Whether the file `name` in a folder that is AiDb's goes with the database.
+/// Whether the file `name` in a folder of AiDb's belongs to the database.
 pub(crate) fn belongs(env: &dyn Env, dir: &Path, name: &str) -> Result<bool> {
     let path = dir.join(name);
     Ok(match parse(name) {
         None => false,
         Some(kind @ FileKind::InfoLog) => !is_strange(env, dir, name, kind)?,
-        // A folder under such a name is a user's own.
+        // A folder with such a name belongs to the user.
         Some(_) => matches!(env.kind(&path)?, PathKind::File(_)),
     })
 }
 
-/// The error for `dir`, which holds `names`, among them `name`, and is not AiDb's.
+/// The error for `dir`, which is not AiDb's. It holds `names`, one of which is `name`.
 pub(crate) fn foreign(env: &dyn Env, dir: &Path, names: &[String], name: &str) -> Error {
     let shown = dir.display();
     Error::invalid_argument(match engine(env, dir, names) {
@@ -230,7 +231,7 @@ pub(crate) fn foreign(env: &dyn Env, dir: &Path, names: &[String], name: &str) -
     })
 }
 
-/// The error for a path that is no directory.
+/// The error for a path that is not a directory.
 pub(crate) fn not_a_directory(env: &dyn Env, path: &Path) -> Error {
     let shown = path.display();
     Error::invalid_argument(match engine_of_file(env, path) {
@@ -281,7 +282,7 @@ fn proves(env: &dyn Env, path: &Path, kind: FileKind) -> Result<bool> {
         FileKind::Log(_) => begins_log(&head),
         FileKind::Table(_) => is_table()?,
         FileKind::Temporary => begins_current(&head) || begins_log(&head) || begins_table(&head),
-        // Whatever file proved the folder when it was to be destroyed may be the mark now.
+        // The mark may be any file that proved the folder before it was destroyed.
         FileKind::Incomplete => {
             head.starts_with(MARK_MAGIC)
                 || begins_current(&head)
@@ -299,8 +300,8 @@ pub(crate) fn is_marked(env: &dyn Env, dir: &Path) -> Result<bool> {
     proves(env, &dir.join(INCOMPLETE), FileKind::Incomplete)
 }
 
-/// Whether `dir` has nothing in it but what a copy leaves that was cut short in its first moment: a part of the mark, and
-/// perhaps a LOCK.
+/// Whether `dir` has only what a copy leaves if it is cut short in its first moment: a part of the mark, and perhaps
+/// a LOCK.
 fn is_begun_copy(env: &dyn Env, dir: &Path, names: &[String]) -> Result<bool> {
     if names.iter().any(|name| name != INCOMPLETE && name != LOCK) {
         return Ok(false);
@@ -313,13 +314,13 @@ fn is_begun_copy(env: &dyn Env, dir: &Path, names: &[String]) -> Result<bool> {
     Ok(is_torn && !(has_lock && is_strange(env, dir, LOCK, FileKind::Lock)?))
 }
 
-/// Whether CURRENT is one of another engine (IDENTITY-2).
+/// Whether CURRENT belongs to another engine (IDENTITY-2).
 fn is_of_others(env: &dyn Env, dir: &Path) -> Result<bool> {
     let head = head_of(env, &dir.join(CURRENT))?;
     Ok(head.is_some_and(|head| names_a_manifest(&head)))
 }
 
-/// Whether a creation that is cut short may leave such a file.
+/// Whether a creation that was cut short may leave such a file.
 fn is_left_by_creation(kind: FileKind) -> bool {
     match kind {
         FileKind::Lock
@@ -341,7 +342,7 @@ fn is_left_by_creation(kind: FileKind) -> bool {
 fn is_strange(env: &dyn Env, dir: &Path, name: &str, kind: FileKind) -> Result<bool> {
     let path = dir.join(name);
     let Some(head) = head_of(env, &path)? else {
-        // Removed meanwhile, or no file.
+        // It was just removed, or it is not a file.
         return Ok(env.kind(&path)? != PathKind::Missing);
     };
     if is_blank(&head) {
@@ -356,7 +357,7 @@ fn is_strange(env: &dyn Env, dir: &Path, name: &str, kind: FileKind) -> Result<b
     Ok(!is_ours && (is_text(&head) || names_a_comparator(&head) || kind == FileKind::InfoLog))
 }
 
-/// Whether it is the text that a holder of the lock writes, `pid 7 on host moon`, and not another program's.
+/// Whether it is the text that AiDb writes as holder of the lock, `pid 7 on host moon`, and not another program's.
 fn names_a_holder(head: &[u8]) -> bool {
     let Some(rest) = head.strip_prefix(HOLDER) else {
         return false;
@@ -381,7 +382,7 @@ fn is_blank(head: &[u8]) -> bool {
 }
 
 fn is_text(head: &[u8]) -> bool {
-    // The last character may be cut.
+    // The last character may be cut in two.
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
         Err(error) if error.error_len().is_none() => {

@@ -14,8 +14,9 @@ use crate::sstable::{KeptBlock, Span, TableIterator};
 use crate::sync::Arc;
 
 impl Version {
-    /// Hands `take` one iterator for each table of level 0 and for each deeper level, as far as they reach into user
-    /// keys `[lower, upper]`; `None` is open. They open tables when they first stand in them; `readahead` is in bytes.
+    /// Passes `take` one iterator for each table of level 0 and one for each deeper level, if they reach into the
+    /// user keys `[lower, upper]`; `None` is open. An iterator opens a table when it first moves into it. `readahead`
+    /// is in bytes.
     pub(crate) fn iterators(
         &self,
         tables: &Arc<TableCache>,
@@ -45,7 +46,7 @@ impl Version {
     }
 }
 
-/// Walks tables of a level that do not overlap. It keeps them alive.
+/// Walks tables of a level that do not overlap, and keeps them alive.
 pub(crate) struct LevelIterator {
     level: Arc<Level>,
     range: Range<usize>,
@@ -57,7 +58,7 @@ pub(crate) struct LevelIterator {
 }
 
 impl LevelIterator {
-    /// Walks the tables `range` of `level`: any of a deeper level, or one of level 0.
+    /// Walks the tables `range` of `level`: any number of a deeper level, or one of level 0.
     fn new(
         level: Arc<Level>,
         range: Range<usize>,
@@ -87,7 +88,7 @@ impl LevelIterator {
         LevelIterator::new(level, range, tables, fill_cache, readahead)
     }
 
-    /// Puts the iterator over table `index` into `current`; the one already there if it is that one.
+    /// Makes `current` the iterator over table `index`, unless it already is.
     fn open(&mut self, index: usize) -> Result<&mut TableIterator> {
         if self.current.as_ref().is_none_or(|(open, _)| *open != index) {
             self.current = None;
@@ -182,7 +183,7 @@ impl InternalIterator for LevelIterator {
 
     fn seek(&mut self, target: KeyRef<'_>) -> Result<()> {
         let index = match self.range.len() {
-            // One table, perhaps of level 0, where there is no order to search in.
+            // A single table needs no search, and level 0 has no order to search in.
             1 => self.range.start,
             _ => {
                 let reaching = self.level.first_reaching(target.user_key);

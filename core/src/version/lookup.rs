@@ -10,7 +10,7 @@ use crate::key::Trailer;
 pub(crate) enum Need {
     /// It is done.
     Nothing,
-    /// The next older entry of its key.
+    /// It needs the next older entry of its key.
     Older,
 }
 
@@ -19,7 +19,7 @@ pub(crate) enum Need {
 pub(super) enum Rest {
     /// It is done.
     Nothing,
-    /// The newest entry at or after this one.
+    /// It needs the newest entry at or after this trailer.
     From(Trailer),
 }
 

@@ -34,7 +34,7 @@ const MANIFEST_VERSION: u32 = 1;
 /// magic (8), version (4), file id (8), checksum (4).
 const HEAD_BYTES: usize = 24;
 const _: () = assert!(HEAD_BYTES == 8 + 4 + 8 + 4);
-/// Head and slots have a sector each, so that writing one cannot tear another.
+/// The head and each slot have a sector of their own, so that writing one cannot tear another.
 const SECTOR_BYTES: u64 = 4096;
 /// generation (8), length (8), edits (8), checksum (4).
 const SLOT_BYTES: usize = 28;
@@ -45,16 +45,16 @@ pub(super) const RECORDS_OFFSET: u64 = 3 * SECTOR_BYTES;
 const RECORD_HEADER_BYTES: usize = 8;
 const _: () = assert!(RECORD_HEADER_BYTES == 4 + 4);
 
-/// A snapshot is cut into records of about this size.
+/// A snapshot is written in records of about this size.
 const SNAPSHOT_RECORD_BYTES: usize = 256 << 10;
 
 /// The content of a slot: how much of the manifest is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Slot {
     generation: u64,
-    /// Bytes of the file that count, from its beginning.
+    /// How many bytes of the file count, from its beginning.
     length: u64,
-    /// Records in them.
+    /// How many records those bytes have.
     edits: u64,
 }
 
@@ -74,7 +74,7 @@ impl Slot {
         out
     }
 
-    /// The slot in `bytes` read from `offset`; `None` if it was never whole or no longer is.
+    /// The slot in `bytes`, which were read from `offset`; `None` if it is not whole.
     fn decode(bytes: &[u8], file_id: u64, offset: u64) -> Option<Slot> {
         let mut input = bytes;
         let slot = Slot {
@@ -85,12 +85,12 @@ impl Slot {
         let covered = &bytes[..bytes.len() - input.len()];
         let whole = get_u32(&mut input)? == placed_crc(file_id, offset, &[covered]);
         let in_place = Slot::offset(slot.generation) == offset && slot.length >= RECORDS_OFFSET;
-        // Generations are counted from 0, so none of ours comes near: the next one is always a number.
+        // AiDb counts generations from 0 and never comes near this one, so adding 1 cannot overflow.
         let counted = slot.generation <= u64::MAX / 2;
         (whole && in_place && counted).then_some(slot)
     }
 
-    /// The slot after a record of `bytes` more.
+    /// The next slot, after one more record of `bytes` bytes.
     fn after(self, bytes: u64) -> Slot {
         Slot {
             generation: self.generation + 1,
@@ -110,10 +110,10 @@ fn encode_head(file_id: u64) -> Vec<u8> {
     out
 }
 
-/// The record of `edit`, the one after `index` others, at `offset`.
+/// The record of `edit` at `offset`, with `index` records before it.
 fn encode_record(edit: &VersionEdit, file_id: u64, offset: u64, index: u64) -> Result<Vec<u8>> {
     let record = encoded_record(edit, file_id, offset, index)?;
-    // SET-7 of `set.rs`: what is written is what was meant.
+    // SET-7 of `set.rs`: the bytes written must be those of the edit.
     match VersionEdit::decode(&record[RECORD_HEADER_BYTES..])? == *edit {
         true => Ok(record),
         false => Err(Error::internal(
@@ -122,7 +122,7 @@ fn encode_record(edit: &VersionEdit, file_id: u64, offset: u64, index: u64) -> R
     }
 }
 
-/// The record of an edit, also of one that only a later build knows how to read.
+/// The record of an edit, even one that only a later build can read.
 pub(super) fn encoded_record(
     edit: &VersionEdit,
     file_id: u64,
@@ -158,7 +158,7 @@ pub(crate) struct ManifestWriter {
 impl ManifestWriter {
     /// Creates manifest `number` in `dir`, holding `edits`, and syncs it and the directory.
     ///
-    /// Nothing refers to it before [`set_current`].
+    /// No file refers to it before [`set_current`].
     pub(crate) fn create(
         env: &dyn Env,
         dir: &Path,
@@ -181,7 +181,7 @@ impl ManifestWriter {
             slot.edits += 1;
         }
         file.write_at(0, &encode_head(file_id))?;
-        // Both slots are written, so that from now on a bad one is a torn or a damaged one (SLOT-4).
+        // Both slots are written, so that later a bad slot must be torn or damaged (SLOT-4).
         for generation in 0..2 {
             slot.generation = generation;
             file.write_at(Slot::offset(generation), &slot.encode(file_id))?;
@@ -238,7 +238,7 @@ impl ManifestWriter {
 
 /// Makes CURRENT name the manifest of `writer`, which is complete and synced; durable when this returns.
 ///
-/// After an error either the old or the new manifest may be the one the next open reads: both must stay.
+/// After an error the next open may read either the old or the new manifest, so both must stay.
 pub(crate) fn set_current(env: &dyn Env, dir: &Path, writer: &ManifestWriter) -> Result<()> {
     let temporary = dir.join(CURRENT_TMP);
     let names = Names::made_from_now(env);
@@ -250,7 +250,7 @@ pub(crate) fn set_current(env: &dyn Env, dir: &Path, writer: &ManifestWriter) ->
     file.sync()?;
     drop(file);
     env.rename(&temporary, &dir.join(CURRENT))?;
-    // The rename is an entry of the directory; without this the old name may come back.
+    // Without this sync of the directory, the rename may be lost and the old CURRENT come back.
     names.sync(env, dir)?;
     Ok(())
 }
@@ -283,7 +283,7 @@ pub(crate) fn read_current(env: &dyn Env, dir: &Path) -> Result<(FileNumber, u64
 /// [`read_current`] of the file at `path`, whatever its name.
 pub(crate) fn read_current_at(env: &dyn Env, path: &Path) -> Result<(FileNumber, u64)> {
     let file = env.open_read(path)?;
-    // Longer than any CURRENT, so that more bytes than expected are noticed.
+    // Longer than any CURRENT, so that surplus bytes are noticed.
     let mut buffer = [0u8; 128];
     let length = file.read_at(0, &mut buffer)?;
     parse_current(path, &buffer[..length])
@@ -315,7 +315,7 @@ fn parse_current(path: &Path, bytes: &[u8]) -> Result<(FileNumber, u64)> {
     };
     let file_id = words.next().and_then(|id| u64::from_str_radix(id, 16).ok());
     let file_id = file_id.ok_or_else(damaged)?;
-    // One spelling only.
+    // Only one spelling is accepted.
     if current_text(number, file_id) != text {
         return Err(damaged());
     }
@@ -333,12 +333,12 @@ pub(crate) struct ManifestReader {
     file_id: u64,
     slot: Slot,
     file_length: u64,
-    /// The offset of the next record, and how many were read.
+    /// The offset of the next record, and how many were read before it.
     offset: u64,
     read: u64,
-    /// Both slots were whole, and nothing lies after the length that counts.
+    /// Whether both slots were whole, with nothing after the length that counts.
     is_clean: bool,
-    /// One slot is bad: a whole record after the length counts (SLOT-4).
+    /// Whether one slot is bad; then a whole record after the length counts (SLOT-4).
     one_slot: bool,
 }
 
@@ -369,12 +369,12 @@ impl ManifestReader {
 
     /// Opens the manifest at `path` for reading, whatever its name, and whatever id CURRENT names.
     pub(crate) fn open_any(env: &dyn Env, path: &Path) -> Result<ManifestReader> {
-        // The number is for a writer's manifest, which this does not become.
+        // Only a writer needs the number, and this reader never becomes one.
         let number = FileNumber(0);
         ManifestReader::of_file(env.open_read(path)?, path.to_path_buf(), number, None)
     }
 
-    /// `file_id`: what CURRENT says, if that is to be compared.
+    /// `file_id`: the id in CURRENT, if it is to be compared.
     fn of_file(
         file: Arc<dyn File>,
         path: PathBuf,
@@ -486,7 +486,7 @@ impl ManifestReader {
         }
         let mut payload = memory::zeros(length as usize, EDIT)?;
         self.file.read_at(start, &mut payload)?;
-        // Without an id its checksum proves nothing; that it is an edit does.
+        // Without an id its checksum proves nothing, but decoding as an edit does.
         VersionEdit::decode(&payload).map_err(|error| match error.is_out_of_memory() {
             true => error,
             false => lost(),
@@ -516,7 +516,7 @@ impl ManifestReader {
                     self.slot = self.slot.after(self.offset - self.slot.length);
                     return Ok(Some(edit));
                 }
-                // No whole record is there. What cannot be read may be one.
+                // There is no whole record. But an unreadable place may hold one.
                 Err(error) if error.kind() == ErrorKind::Corruption => {}
                 Err(error) => return Err(error),
             }
@@ -524,7 +524,7 @@ impl ManifestReader {
         Ok(None)
     }
 
-    /// The payload of the record at `offset`, none of which lies after `end`.
+    /// The payload of the record at `offset`, which must end at or before `end`.
     fn read_record(&mut self, end: u64) -> Result<Vec<u8>> {
         let mut header = [0u8; RECORD_HEADER_BYTES];
         let left = end - self.offset;
@@ -578,7 +578,7 @@ impl ManifestReader {
         self.slot.length
     }
 
-    /// An error about the place reached.
+    /// An error about the place that reading has reached.
     pub(crate) fn corruption(&self, what: impl std::fmt::Display) -> Error {
         Error::corruption(&self.path, self.offset, what)
     }
@@ -598,7 +598,7 @@ impl ManifestReader {
     }
 }
 
-/// Checks a head, and returns the file id in it.
+/// Checks a head and returns the file id in it.
 fn read_head(path: &Path, head: &[u8]) -> Result<u64> {
     let mut input = head;
     if input.split_off(..MAGIC.len()) != Some(&MAGIC[..]) {
@@ -621,7 +621,7 @@ fn read_head(path: &Path, head: &[u8]) -> Result<u64> {
     Ok(file_id)
 }
 
-/// Cuts `edits` that belong together into records of a bounded size.
+/// Cuts one large edit into records of a bounded size.
 pub(crate) fn snapshot_records(mut whole: VersionEdit) -> impl Iterator<Item = VersionEdit> {
     let mut added = std::mem::take(&mut whole.added).into_iter().peekable();
     let mut first = Some(whole);

@@ -64,13 +64,14 @@ pub(crate) use salvage::{Salvage, salvage};
 pub(crate) use set::gain_of;
 pub(crate) use set::{FileNumbers, VersionSet};
 
-/// Keys that [`Version::feed_together`] takes at once: each holds a cached block, for which a thread has eight places.
+/// How many keys [`Version::feed_together`] takes at once. Each holds a cached block, and a thread has places for
+/// eight.
 pub(crate) const TOGETHER: usize = 8;
 
 /// The sums over all tables of a version.
 pub(crate) struct Content {
     pub(crate) sum: Sum,
-    /// Whether the sum's terms are those of all tables: of one of format version 1 they are not known.
+    /// Whether the sum has the terms of all tables. Those of a table of format version 1 are not known.
     pub(crate) is_known: bool,
 }
 
@@ -78,7 +79,8 @@ pub(crate) struct Content {
 #[derive(Default)]
 pub(crate) struct Level {
     files: Vec<Arc<FileMeta>>,
-    /// The first eight bytes of each table's largest user key, big-endian: searched before any file is touched.
+    /// The first eight bytes of each table's largest user key, big-endian. A search reads these before it touches any
+    /// file.
     prefixes: Vec<u64>,
     bytes: u64,
     /// Whether any table has tombstones or older versions.
@@ -92,7 +94,7 @@ impl Level {
                 .iter()
                 .map(|file| prefix(file.largest_key().user_key))
                 .collect(),
-            // Too many are refused when all levels are known (VERSION-5).
+            // Saturates: too many bytes are refused once all levels are known (VERSION-5).
             bytes: files
                 .iter()
                 .fold(0, |sum, file| file.size.saturating_add(sum)),
@@ -139,7 +141,7 @@ fn prefix(user_key: &[u8]) -> u64 {
     }
 }
 
-/// Tables that lookups go to together, kept open from one lot to the next.
+/// Tables for lookups of many keys, kept open from one group of keys to the next.
 #[derive(Default)]
 pub(crate) struct OpenTables<'a>(Vec<(&'a FileMeta, Arc<Table>)>);
 
@@ -151,7 +153,7 @@ impl<'a> OpenTables<'a> {
             .position(|(other, _)| std::ptr::eq(*other, file))
     }
 
-    /// The place of `file`'s table, if that may hold the key sought.
+    /// The place of `file`'s table, if the table may hold the key.
     #[inline]
     fn holding(
         &mut self,
@@ -171,7 +173,7 @@ impl<'a> OpenTables<'a> {
     }
 }
 
-/// The live tables at one moment; never changes. Cheap to derive another from: levels are shared.
+/// The live tables at one moment; never changes. Another version shares the unchanged levels, so it is cheap to make.
 pub(crate) struct Version {
     levels: [Arc<Level>; LEVELS],
 }
@@ -195,7 +197,7 @@ impl Version {
         levels.flat_map(|(level, files)| files.files().iter().map(move |file| (level, file)))
     }
 
-    /// What all tables hold.
+    /// The sums over all tables.
     pub(crate) fn content(&self) -> Content {
         let mut content = Content {
             sum: Sum::default(),
@@ -218,7 +220,7 @@ impl Version {
         self.levels[level].bytes
     }
 
-    /// Whether any table has tombstones, or older versions of a key that it has.
+    /// Whether any table has tombstones, or several versions of a key.
     pub(crate) fn has_reclaimable(&self) -> bool {
         self.levels.iter().any(|level| level.has_reclaimable)
     }
@@ -258,8 +260,8 @@ impl Version {
         (file.smallest_key().user_key <= user_key).then_some(file)
     }
 
-    /// Feeds `lookup` what the tables hold of the key sought, at or after its trailer, until it is done (LOOKUP-1). Reads
-    /// one table per deeper level at most.
+    /// Feeds `lookup` the tables' entries of the key, from its trailer on, until it is done (LOOKUP-1). Reads at most
+    /// one table per deeper level.
     #[inline]
     pub(crate) fn feed<A: Access>(
         &self,
@@ -267,14 +269,14 @@ impl Version {
         access: &A,
         lookup: &mut impl FnMut(Trailer, TableEntry<'_>) -> Need,
     ) -> std::result::Result<Need, A::Error> {
-        // Most are done with the first entry that is met.
+        // Most lookups are done with the first entry.
         let files = self.files(0);
         for (index, file) in files.iter().enumerate() {
             if !file.may_answer(sought.key) {
                 continue;
             }
             let fed = access.look(&file.handle, sought, |trailer, entry| {
-                // Tables may overlap in sequence numbers too: a later one may have a newer entry (VERSION-1).
+                // Tables may also overlap in sequence numbers, so a later table may have a newer entry (VERSION-1).
                 let is_newest = trailer.sequence() >= rival_of(files, index);
                 is_newest.then(|| Rest::after(trailer, lookup(trailer, entry)))
             })?;
@@ -297,7 +299,7 @@ impl Version {
         Ok(Need::Older)
     }
 
-    /// Feeds `lookup` what is left for it.
+    /// Feeds `lookup` the entries that it still needs.
     #[inline]
     fn feed_rest<A: Access>(
         &self,
@@ -312,7 +314,7 @@ impl Version {
         }
     }
 
-    /// [`Version::feed`], one entry after the other.
+    /// [`Version::feed`], one entry at a time.
     #[cold]
     fn feed_older<A: Access>(
         &self,
@@ -332,7 +334,7 @@ impl Version {
         Ok(Need::Older)
     }
 
-    /// The newest entry of the key sought, at or after its trailer, in `level`.
+    /// The newest entry of the key, at or after its trailer, in `level`.
     fn newest_in<A: Access>(
         &self,
         level: usize,
@@ -346,7 +348,8 @@ impl Version {
         }
         let mut newest: Option<(Trailer, TableValue)> = None;
         for file in self.files(0) {
-            // Tables may overlap in sequence numbers too; no later one holds anything newer than this (VERSION-1).
+            // Tables may also overlap in sequence numbers. Stop if no later table has a newer number than this entry
+            // (VERSION-1).
             if (newest.as_ref())
                 .is_some_and(|(newest, _)| newest.sequence() >= file.largest_sequence)
             {
@@ -362,9 +365,9 @@ impl Version {
         Ok(newest)
     }
 
-    /// [`Version::feed`] for up to [`TOGETHER`] keys, whose steps are interleaved, so that their waits for
-    /// memory overlap. `feed` also gets the key's index in `sought`; keys that are not found are omitted.
-    /// `open` is kept from one call to the next.
+    /// [`Version::feed`] for up to [`TOGETHER`] keys. Interleaves their steps, so that their waits for memory
+    /// overlap. `feed` also gets the key's index in `sought`; keys that are not found are omitted. `open` is kept
+    /// from one call to the next.
     pub(crate) fn feed_together<'a>(
         &'a self,
         sought: &[Sought<'_>],
@@ -377,7 +380,8 @@ impl Version {
         if open.0.len() > TOGETHER {
             open.0.clear();
         }
-        // The first table that may answer, which mostly does: its place in `open`; and what it is up against.
+        // Per key: its index, the place in `open` of the first table that may have it (and mostly does), and the
+        // largest number that a later table of level 0 may have for it.
         let mut asked = [(0, 0, SequenceNumber::default()); TOGETHER];
         let mut count = 0;
         let mut likely = [None; TOGETHER];
@@ -422,15 +426,15 @@ impl Version {
                 let is_newest = trailer.sequence() >= rival;
                 is_newest.then(|| Rest::after(trailer, lookup(trailer, entry)))
             })?;
-            // Where nothing was fed, all tables are asked.
+            // If nothing was fed, all tables are searched.
             let rest = first.flatten().unwrap_or(Rest::From(sought.key.trailer));
             self.feed_rest(rest, sought, &Reading { tables, fill_cache }, &mut lookup)?;
         }
         Ok(())
     }
 
-    /// What [`Version::first_to_ask`] returns if the first table that the key may be in is open already and its filter
-    /// lets the key through.
+    /// The likely result of [`Version::first_to_ask`], without reading a filter: the first table whose range has the
+    /// key, if that table is already open.
     #[inline]
     fn first_candidate(
         &self,
@@ -446,8 +450,8 @@ impl Version {
         Some((open.place(file)?, SequenceNumber::default()))
     }
 
-    /// The place in `open` of the first table whose filter lets the key through, and a number: what is found there is
-    /// the answer if it is not older than that.
+    /// The place in `open` of the first table whose filter lets the key through, and a number. An entry found there
+    /// is the newest one if it is not older than that number.
     #[inline]
     fn first_to_ask<'a>(
         &'a self,

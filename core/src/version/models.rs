@@ -25,7 +25,7 @@ fn a_table_is_deleted_once_and_only_after_its_last_reader() {
             FileMeta::new(info, queue.clone())
         };
         let current = Arc::new(ArcSwap::from_pointee(file(1)));
-        // A bit for each number.
+        // One bit for each number.
         let deleted = Arc::new(AtomicU64::new(0));
         let readers = [0, 1].map(|_| {
             let (current, deleted) = (current.clone(), deleted.clone());

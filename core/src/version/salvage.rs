@@ -22,16 +22,16 @@ pub(crate) struct Salvage {
     pub(crate) removed: HashSet<FileNumber>,
     /// The oldest log that is needed.
     pub(crate) log_number: FileNumber,
-    /// Which database it is; 0: not known.
+    /// The id of the database; 0 if not known.
     pub(crate) database: u32,
-    /// A log with synced records, if `log_number` is not larger.
+    /// A log with synced records, unless `log_number` is larger.
     pub(crate) synced_log: FileNumber,
     pub(crate) last_sequence: SequenceNumber,
-    /// Whether this is the whole truth: what it does not name is not part of the database.
+    /// Whether this is complete, so that a file which it does not name is not part of the database.
     pub(crate) is_complete: bool,
 }
 
-/// Reads what can be read; `faults` gets what cannot.
+/// Reads what can be read of the manifests. Errors of unreadable parts go to `faults`.
 ///
 /// `Unsupported` if a newer AiDb wrote it; `Io` if the directory cannot be listed.
 pub(crate) fn salvage(env: &dyn Env, dir: &Path, faults: &mut Vec<Error>) -> Result<Salvage> {
@@ -46,7 +46,7 @@ pub(crate) fn salvage(env: &dyn Env, dir: &Path, faults: &mut Vec<Error>) -> Res
     match read_current(env, dir) {
         Ok((number, file_id)) => {
             current = Some((number, file_id));
-            // The one it names comes first.
+            // The manifest that CURRENT names comes first.
             manifests.retain(|&other| other != number);
             manifests.insert(0, number);
         }
@@ -135,7 +135,7 @@ fn has_all_tables(env: &dyn Env, dir: &Path, found: &Salvage) -> bool {
     })
 }
 
-/// Notes what could not be read; an error of another kind ends the repair.
+/// Notes an error of an unreadable part; an error of another kind ends the repair.
 fn note(error: Error, faults: &mut Vec<Error>) -> Result<()> {
     match error.kind() {
         ErrorKind::Corruption | ErrorKind::Io => {

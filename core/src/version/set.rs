@@ -40,16 +40,16 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The manifest of a new database; the only one that an interrupted creation leaves.
 pub(super) const FIRST_MANIFEST: FileNumber = FileNumber(1);
-/// A manifest may always grow to this many bytes of records.
+/// Every manifest may grow to this many bytes of records.
 const MIN_ROLL_BYTES: u64 = 1 << 20;
-/// And to this many times its size when it was begun.
+/// A manifest may also grow to this many times its initial size.
 const ROLL_FACTOR: u64 = 4;
 
 /// Gives out file numbers, to any thread, without a lock (SET-4).
 pub(crate) struct FileNumbers(AtomicU64);
 
 impl FileNumbers {
-    /// A number no file has had.
+    /// A number that no file has had.
     pub(crate) fn allocate(&self) -> FileNumber {
         FileNumber(self.0.fetch_add(1, Ordering::Relaxed))
     }
@@ -66,24 +66,24 @@ pub(crate) struct VersionSet {
     current: Arc<Version>,
     numbers: Arc<FileNumbers>,
     obsolete: Arc<ObsoleteFiles>,
-    /// Which database it is; 0: not known yet.
+    /// The id of the database; 0 if not known yet.
     database: u32,
     log_number: FileNumber,
     synced_log: FileNumber,
     last_sequence: SequenceNumber,
-    /// The manifest CURRENT names.
+    /// The manifest that CURRENT names.
     manifest_number: FileNumber,
     /// `None` if the next edit must begin a new manifest (SET-2).
     writer: Option<ManifestWriter>,
-    /// Whether the writer's manifest was found, not made (SET-6).
+    /// Whether an earlier process made the writer's manifest (SET-6).
     is_inherited: bool,
     /// Bytes of records with which the manifest began.
     snapshot_bytes: u64,
-    /// Manifests to remove after the next switch, or the next try (SET-3).
+    /// Manifests to remove after the next switch; removals that failed are tried again (SET-3).
     old_manifests: Vec<FileNumber>,
-    /// Whether the last edit that was tried may or may not be on the disk (SET-1).
+    /// Whether the last edit that was tried may be on the disk although it failed (SET-1).
     may_be_durable: bool,
-    /// Tables that no edit names but failed ones, which may be durable.
+    /// Tables that only failed edits name; those edits may be durable.
     maybe_named: Vec<FileNumber>,
     is_read_only: bool,
     is_closed: bool,
@@ -130,8 +130,8 @@ impl VersionSet {
         Ok(set)
     }
 
-    /// Makes `dir` a database of `tables`, each with its level, and without logs: the last step of a checkpoint
-    /// or repair. The tables must be durable, but not their directory entries, and there is no CURRENT. Until
+    /// Makes `dir` a database of `tables`, each with its level, and without logs: the last step of a checkpoint or
+    /// repair. The tables must be durable (their directory entries need not be), and there must be no CURRENT. Until
     /// this returns, `dir` either does not open or opens completely.
     ///
     /// `last_sequence`: at least the largest number in any table.
@@ -142,7 +142,7 @@ impl VersionSet {
         last_sequence: SequenceNumber,
     ) -> Result<()> {
         let numbers = tables.iter().map(|(_, table)| table.number);
-        // Never the first manifest's number: that one would be taken for an interrupted creation (SET-5).
+        // Never the first manifest's number, because that would be taken for an interrupted creation (SET-5).
         let number = numbers.fold(FIRST_MANIFEST, FileNumber::max).0 + 1;
         let edit = VersionEdit {
             format_version: Some(FORMAT_VERSION),
@@ -156,7 +156,7 @@ impl VersionSet {
             added: tables,
             removed: Vec::new(),
         };
-        // Refuses what recovery would refuse.
+        // Refuse what recovery would refuse.
         Version::empty().apply(&edit, &ObsoleteFiles::new(|| {}))?;
         let records = snapshot_records(edit);
         let writer = ManifestWriter::create(env, dir, FileNumber(number), records)?;
@@ -180,7 +180,7 @@ impl VersionSet {
         let mut next = recovered.next_file_number.max(FIRST_MANIFEST.0 + 1);
         for name in env.list(dir)? {
             if let Some(number) = parse(&name).and_then(FileKind::number)
-                // A number that the counting never comes near needs no passing over.
+                // A number that counting never reaches need not be skipped.
                 && number.0 < LAST_FIRST_NUMBER
             {
                 next = next.max(number.0 + 1);
@@ -188,7 +188,7 @@ impl VersionSet {
         }
         let writer = reader.into_writer().filter(|_| !is_read_only);
         let files = recovered.version.all_files();
-        // About what a manifest of this version would begin with.
+        // About the size with which a manifest of this version would begin.
         let snapshot_bytes = files
             .map(|(_, file)| (file.smallest.len() + file.largest.len() + 64) as u64)
             .sum();
@@ -214,9 +214,8 @@ impl VersionSet {
         })
     }
 
-    /// Writes CURRENT again if no edit has followed it. Its sync may have failed in the process that created
-    /// the database. Then CURRENT may still vanish, and a log without it would look like the remains of a lost
-    /// database.
+    /// Writes CURRENT again if no edit has followed it. The process that created the database may have failed to sync
+    /// it. Then CURRENT may still vanish, and a log without it would look like the remains of a lost database.
     pub(crate) fn confirm_creation(&self) -> Result<()> {
         match &self.writer {
             Some(writer) if self.log_number == FileNumber(0) => {
@@ -226,12 +225,13 @@ impl VersionSet {
         }
     }
 
-    /// Which database it is, as its manifest says: random, for logs to name; 0 if an earlier build began the manifest.
+    /// The random id of the database in its manifest, which logs name; 0 if an earlier build began the manifest.
     pub(crate) fn database(&self) -> u32 {
         self.database
     }
 
-    /// Has the next manifest name `database`, as the logs do (0: they name none), unless the present one names one.
+    /// Takes the id `database`, which the logs name (0: they name none), for the next manifest, unless the current
+    /// one names an id.
     pub(crate) fn identify(&mut self, database: u32) -> Result<()> {
         if self.database == 0 && !self.is_read_only {
             self.database = match database {
@@ -242,11 +242,11 @@ impl VersionSet {
         Ok(())
     }
 
-    /// Makes `edit` durable and its version the current one. Syncs the disk. `gained`: the sum by
-    /// which the content of all tables grows with it; it wraps where that shrinks (SET-7).
+    /// Makes `edit` durable and its version the current one. Syncs the disk. `gained`: the sum by which the edit
+    /// changes the content of all tables; it wraps if the content shrinks (SET-7).
     ///
-    /// After an error nothing has changed in memory; see SET-1 for the disk: the tables that `edit` adds are no
-    /// longer the caller's. The next call tries with a new manifest.
+    /// After an error nothing has changed in memory; for the disk see SET-1. The tables that `edit` would have added
+    /// then belong to this set, not to the caller. The next call tries with a new manifest.
     pub(crate) fn log_and_apply(
         &mut self,
         mut edit: VersionEdit,
@@ -286,7 +286,7 @@ impl VersionSet {
         for file in removed {
             file.mark_obsolete();
         }
-        // The disk now says what memory says, and no version ever held these.
+        // The disk now agrees with memory, and no version ever held these tables.
         if !self.maybe_named.is_empty() {
             let live = self.live_files();
             let mut maybe_named = std::mem::take(&mut self.maybe_named);
@@ -298,15 +298,15 @@ impl VersionSet {
         Ok(self.current.clone())
     }
 
-    /// The same for an edit that is what it is, for tests that make up tables.
+    /// The same with `gained` taken from the edit itself, for tests that make up tables.
     #[cfg(test)]
     pub(crate) fn log_and_apply_any(&mut self, edit: VersionEdit) -> Result<Arc<Version>> {
         let gained = gain_of(&edit, &self.current);
         self.log_and_apply(edit, gained)
     }
 
-    /// Takes care of the tables that `edit`, which failed, would have added (SET-1). `may_be_durable`: whether the disk may name
-    /// them.
+    /// Disposes of the tables that the failed `edit` would have added (SET-1). `may_be_durable`: whether the disk may
+    /// name them.
     fn disown(&mut self, edit: &VersionEdit, may_be_durable: bool) {
         let live = self.live_files();
         let added = edit.added.iter().map(|(_, table)| table.number);
@@ -319,8 +319,8 @@ impl VersionSet {
         }
     }
 
-    /// Makes `edit`, which leads to `version`, durable: in the manifest, or by beginning a new one. After an
-    /// error `may_be_durable` says whether it may be durable all the same.
+    /// Makes `edit`, which leads to `version`, durable: in the current manifest, or in a new one. After an error
+    /// `may_be_durable` says whether the edit may be durable nevertheless.
     fn persist(&mut self, edit: &mut VersionEdit, version: &Version) -> Result<()> {
         self.may_be_durable = false;
         // After any failure below there is no writer (SET-2).
@@ -328,7 +328,7 @@ impl VersionSet {
             let new = self.begin_manifest(edit, version)?;
             return self.switch_to(new);
         };
-        // Where files are small, well before it would no longer fit.
+        // If file sizes are limited, well before the manifest would no longer fit.
         let limit = MIN_ROLL_BYTES
             .max(ROLL_FACTOR * self.snapshot_bytes)
             .min(self.env.largest_file().saturating_sub(RECORDS_OFFSET) / 2);
@@ -349,12 +349,12 @@ impl VersionSet {
         Ok(())
     }
 
-    /// Writes the manifest that begins with `version`; nothing names it yet.
+    /// Writes a manifest that begins with `version`; CURRENT does not name it yet.
     fn begin_manifest(&mut self, edit: &VersionEdit, version: &Version) -> Result<ManifestWriter> {
         let number = self.numbers.allocate();
         let snapshot = self.snapshot(version, edit);
         let written = self.write_manifest(number, snapshot);
-        // A full disk must not fill up with attempts.
+        // Failed attempts must not pile up on a full disk.
         if written.is_err() && self.remove_manifest(number).is_err() {
             self.old_manifests.push(number);
         }
@@ -367,12 +367,15 @@ impl VersionSet {
 
     /// Makes `writer` the manifest that CURRENT names.
     fn switch_to(&mut self, writer: ManifestWriter) -> Result<()> {
-        debug_assert!(self.writer.is_none(), "SET-2: neither gets another edit");
+        debug_assert!(
+            self.writer.is_none(),
+            "SET-2: neither manifest gets another edit"
+        );
         debug_assert!(
             writer.number() > self.manifest_number,
-            "SET-4: it has a new number"
+            "SET-4: the manifest has a new number"
         );
-        // Until this succeeded CURRENT may name either: both stay, and neither gets another edit.
+        // Until this succeeds CURRENT may name either manifest, so both stay, and neither gets another edit.
         self.may_be_durable = true;
         if let Err(error) = set_current(&*self.env, &self.dir, &writer) {
             self.old_manifests.push(writer.number());
@@ -391,7 +394,7 @@ impl VersionSet {
         self.writer = Some(writer);
     }
 
-    /// Removes manifests that CURRENT durably does not name; what cannot be removed is tried again.
+    /// Removes manifests that CURRENT durably does not name. Removals that fail are tried again.
     fn remove_old_manifests(&mut self) {
         let mut old = std::mem::take(&mut self.old_manifests);
         old.retain(|&number| self.remove_manifest(number).is_err());
@@ -406,7 +409,7 @@ impl VersionSet {
         }
     }
 
-    /// The edit that makes `version` out of nothing, after `edit` was applied.
+    /// The edit that makes `version`, the result of `edit`, from an empty version.
     fn snapshot(&self, version: &Version, edit: &VersionEdit) -> VersionEdit {
         let files = version.all_files();
         VersionEdit {
@@ -425,7 +428,7 @@ impl VersionSet {
         }
     }
 
-    /// Reads CURRENT and the manifest again and compares them with what is in memory; the bytes of the manifest.
+    /// Reads CURRENT and the manifest again and compares them with memory; returns the length of the manifest.
     pub(crate) fn check_disk(&self) -> Result<u64> {
         self.check_open()?;
         let (number, file_id) = read_current(&*self.env, &self.dir)?;
@@ -433,7 +436,7 @@ impl VersionSet {
         let read = replay(&mut reader, &ObsoleteFiles::new(|| {}))?;
         let bytes = reader.length();
         if self.writer.is_none() && !self.is_read_only {
-            // An edit failed: the disk may rightly say more, or less, until the next one (SET-1).
+            // An edit failed. Until the next one, the disk may rightly differ from memory (SET-1).
             return Ok(bytes);
         }
         let tables = |version: &Version| -> Vec<(usize, TableInfo)> {
@@ -453,7 +456,7 @@ impl VersionSet {
         Ok(bytes)
     }
 
-    /// Lets the current version and the manifest go: no edit follows.
+    /// Releases the current version and the manifest; no edit may follow.
     pub(crate) fn let_go(&mut self) -> Arc<Version> {
         self.is_closed = true;
         self.writer = None;
@@ -492,7 +495,7 @@ impl VersionSet {
         Ok(())
     }
 
-    /// A log with a synced record, or 0: it exists unless [`VersionSet::log_number`] is larger.
+    /// A log with a synced record, or 0. It exists unless [`VersionSet::log_number`] is larger.
     pub(crate) fn synced_log(&self) -> FileNumber {
         self.synced_log
     }
@@ -521,12 +524,12 @@ impl VersionSet {
     }
 }
 
-/// Refuses an edit that leads from `before` to `after` and changes what tables hold by anything but `gained` (SET-7).
+/// Refuses an edit from `before` to `after` that changes the tables' sum by anything but `gained` (SET-7).
 fn check_balance(before: &Version, after: &Version, gained: Sum) -> Result<()> {
     let (before, after) = (before.content(), after.content());
     let mut due = before.sum;
     due += gained;
-    // A table of format version 1 has counts alone.
+    // For a table of format version 1 only counts are known.
     let is_known = before.is_known && after.is_known;
     if (due.puts, due.tombstones) == (after.sum.puts, after.sum.tombstones)
         && (!is_known || due.terms == after.sum.terms)
@@ -539,7 +542,7 @@ fn check_balance(before: &Version, after: &Version, gained: Sum) -> Result<()> {
     )))
 }
 
-/// What `edit` gives tables and takes from those of `version`, as it says itself.
+/// The sum that `edit` adds to the tables, minus that of the tables of `version` that it removes.
 #[cfg(test)]
 pub(crate) fn gain_of(edit: &VersionEdit, version: &Version) -> Sum {
     let mut gained = Sum::default();
@@ -554,8 +557,7 @@ pub(crate) fn gain_of(edit: &VersionEdit, version: &Version) -> Sum {
     gained
 }
 
-/// What a manifest says.
-/// What a new database is known by.
+/// A random id for a new database.
 fn new_database(env: &dyn Env) -> Result<u32> {
     Ok((env.random()? as u32).max(1))
 }
@@ -622,7 +624,7 @@ fn replay(reader: &mut ManifestReader, obsolete: &Arc<ObsoleteFiles>) -> Result<
     })
 }
 
-/// Every table is there and as long as it was written (SET-5).
+/// Checks that every table exists and has the length with which it was written (SET-5).
 fn check_tables(env: &dyn Env, dir: &Path, version: &Version) -> Result<()> {
     for (_, file) in version.all_files() {
         let path = table_path(dir, file.number);

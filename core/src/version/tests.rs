@@ -1,4 +1,4 @@
-//! Tests of versions on real tables in memory, and what other tests of tables need.
+//! Tests of versions on real tables in memory, and helpers for other tests of tables.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ pub(crate) fn insert(entries: &mut Entries, key: &[u8], sequence: u64, value: Op
     entries.insert((key.to_vec(), std::cmp::Reverse(trailer)), value);
 }
 
-/// A database's directory in memory, with a table cache and a counter of file numbers.
+/// A database directory in memory, with a table cache and a counter of file numbers.
 pub(crate) struct Bench {
     pub(crate) env: Arc<dyn Env>,
     pub(crate) dir: PathBuf,
@@ -133,7 +133,8 @@ fn reading(bench: &Bench) -> Reading<'_> {
     }
 }
 
-/// The numbers of the entries of `key` that a lookup at `at` is fed if it takes `most` of them, alone and among others.
+/// The numbers of the entries of `key` that a lookup at `at` gets if it takes `most` of them. Checks that it gets the
+/// same alone and together with others.
 fn fed(bench: &Bench, version: &Version, key: &[u8], at: u64, most: usize) -> Vec<u64> {
     let sought = Sought::new(key, Trailer::visible_at(SequenceNumber(at)));
     let need = |fed: &Vec<u64>| match fed.len() == most {
@@ -196,7 +197,7 @@ fn a_lookup_is_fed_each_entry_of_its_key_newest_first_until_it_is_done() {
 #[test]
 fn level_0_answers_with_the_newest_even_if_tables_overlap_in_numbers() {
     let bench = Bench::new();
-    // The table with the largest number of all holds the older version of "k".
+    // The table with the largest sequence number holds the older version of "k".
     let wide = bench.table(&puts(&[(b"a", 1), (b"k", 5), (b"z", 20)]));
     let narrow = bench.table(&puts(&[(b"k", 15), (b"l", 18)]));
     let old = bench.table(&puts(&[(b"k", 3)]));

@@ -40,28 +40,28 @@ use crate::error::{Error, Result};
 use crate::filename::log_path;
 use crate::key::{FileNumber, SequenceNumber};
 
-/// The known facts about the logs before they are read.
+/// What is known about the logs before they are read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Expected {
     /// The first log of the chain; 0 in a database that never had a log, and without a manifest.
     pub(crate) needed: FileNumber,
-    /// The newest log with synced records that the manifest names, or 0.
+    /// The newest log that has synced records according to the manifest, or 0.
     pub(crate) synced_log: FileNumber,
     /// The content of the file SYNCED.
     pub(crate) synced_file: SyncedLog,
     /// The last number in tables.
     pub(crate) last_sequence: SequenceNumber,
-    /// Which database it is; 0: not known.
+    /// The id of the database; 0 if not known.
     pub(crate) database: u32,
 }
 
 impl Expected {
-    /// Whether `log` may have writes that are in no table: older logs are not read.
+    /// Whether `log` may have writes that are in no table. Older logs are not read.
     pub(crate) fn needs(&self, log: FileNumber) -> bool {
         log >= self.needed
     }
 
-    /// The logs that the manifest names: each of them is there, or lost (CHAIN-1, CHAIN-4).
+    /// The logs that the manifest names. If one of them is not there, it is lost (CHAIN-1, CHAIN-4).
     pub(crate) fn named(&self) -> BTreeSet<FileNumber> {
         let named = [self.needed, self.synced_log].into_iter();
         named.filter(|log| log.0 != 0 && self.needs(*log)).collect()
@@ -78,13 +78,13 @@ impl Expected {
         }
     }
 
-    /// How far the log with this header is known to be synced. `records`: what its own records say.
+    /// How far the log with this header is known to be synced. `records`: what its own records say about that.
     pub(crate) fn synced(&self, header: &LogHeader, records: Synced) -> Synced {
         records.and(self.synced_file.of(header))
     }
 
-    /// Refuses the log at `path` with this header if its end, `length`, lies before what was synced (CHAIN-7).
-    /// Otherwise returns how far it is known to be synced. `records`: what its own records say.
+    /// Refuses the log at `path` with this header if its end, `length`, is before the end of its synced part
+    /// (CHAIN-7). Otherwise returns how far it is known to be synced. `records`: what its own records say about that.
     pub(crate) fn check_length(
         &self,
         path: &Path,
@@ -96,8 +96,8 @@ impl Expected {
         synced.check_reached(path, length).map(|()| synced)
     }
 
-    /// The first and the last of the numbers that were given out before the log with this header and that no table has
-    /// (CHAIN-8). Of the first log of a chain, they are lost.
+    /// The first and the last of the numbers that were given out before the log with this header and that no table
+    /// has (CHAIN-8). If the log is the first of a chain, they are lost.
     pub(crate) fn lost_before(
         &self,
         header: &LogHeader,
@@ -106,7 +106,7 @@ impl Expected {
         (before > known).then(|| (known.plus(1), before))
     }
 
-    /// How a log that `ended` with that number goes with a successor that says it ended with `named`.
+    /// How a log whose last number is `ended` fits its successor, which states `named` as that number.
     pub(crate) fn joint(&self, ended: SequenceNumber, named: SequenceNumber) -> Joint {
         match () {
             () if ended == named => Joint::Whole,
@@ -117,37 +117,37 @@ impl Expected {
     }
 }
 
-/// How the numbers of a log go with what its successor says of them (CHAIN-5, CHAIN-6).
+/// How the last number of a log fits the one that its successor states (CHAIN-5, CHAIN-6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Joint {
     Whole,
-    /// It ends earlier, and tables have the numbers that it lacks.
+    /// The log ends earlier, and tables have the numbers that it lacks.
     LacksWhatIsInTables,
-    /// It ends earlier, and nothing has them.
+    /// The log ends earlier, and the numbers that it lacks are lost.
     Lacks,
-    /// It has numbers that its successor gives out again.
+    /// The log has numbers that its successor gives out again.
     Exceeds,
 }
 
-/// The logs that are there, by what their headers say, and how they follow each other.
+/// The headers of the logs that are there, and how the logs follow each other.
 pub(crate) struct LogChain {
     dir: PathBuf,
     expected: Expected,
     headers: BTreeMap<FileNumber, LogHeader>,
 }
 
-/// How a log ended that was read as far as it counts.
+/// How a log ended that was read up to where it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ended {
     pub(crate) number: FileNumber,
     /// The end of its last good record.
     pub(crate) length: u64,
-    /// The last number in it or before it.
+    /// The last number in this log or before it.
     pub(crate) last_sequence: SequenceNumber,
 }
 
 impl LogChain {
-    /// A chain of no log so far, of the database in `dir`.
+    /// An empty chain for the database in `dir`.
     pub(crate) fn new(dir: &Path, expected: Expected) -> LogChain {
         LogChain {
             dir: dir.to_path_buf(),
@@ -156,17 +156,17 @@ impl LogChain {
         }
     }
 
-    /// The facts known before.
+    /// What was known before the logs were read.
     pub(crate) fn expected(&self) -> &Expected {
         &self.expected
     }
 
-    /// Takes a log that is there. It is one that is needed, and this database's.
+    /// Adds a log that is there. It must be needed, and belong to this database.
     pub(crate) fn add(&mut self, header: LogHeader) {
         self.headers.insert(header.number, header);
     }
 
-    /// Which database the logs say they belong to, those outside the chain too; 0: none says.
+    /// The id of the database that the logs name, including logs outside the chain; 0 if none names one.
     pub(crate) fn database(&self) -> u32 {
         let named = self.headers.values().map(|header| header.database);
         named.max().unwrap_or_default()
@@ -194,7 +194,7 @@ impl LogChain {
         Ok(Some(first))
     }
 
-    /// The log that follows `number` (CHAIN-2), which says up to where that counts (CHAIN-3).
+    /// The log that follows `number` (CHAIN-2). Its header states up to where `number` counts (CHAIN-3).
     pub(crate) fn successor(&self, number: FileNumber) -> Option<&LogHeader> {
         let mut newest_first = self.headers.values().rev();
         newest_first.find(|header| header.predecessor.number == number && header.number > number)
@@ -216,8 +216,8 @@ impl LogChain {
         cut_off
     }
 
-    /// The log that follows the one that `ended`. `None` if the chain ends there, with it or with a gap
-    /// (CHAIN-3): then the reader must pass each log with a higher number to [`LogChain::check_dropped`], and
+    /// The log that follows the one that `ended`. `None` if the chain ends there, because it has no successor or with
+    /// a gap (CHAIN-3). Then the reader must pass each log with a higher number to [`LogChain::check_dropped`], and
     /// the chain to [`LogChain::check_holds_synced`].
     pub(crate) fn after(&self, ended: &Ended) -> Result<Option<&LogHeader>> {
         let Some(successor) = self.successor(ended.number) else {
@@ -242,7 +242,8 @@ impl LogChain {
         }
     }
 
-    /// Refuses an end of the chain with the log that `ended` if `later`, a log after it, was synced at all (CHAIN-3).
+    /// The chain ends with the log that `ended`. Refuses this if any part of `later`, a log after it, was synced
+    /// (CHAIN-3).
     pub(crate) fn check_dropped(
         &self,
         ended: &Ended,
@@ -261,11 +262,15 @@ impl LogChain {
         Err(Error::corruption(&path, ended.length, what))
     }
 
-    /// Refuses a chain of the logs `walked` which lacks the one that was synced (CHAIN-4).
+    /// Refuses a chain, of the logs `walked`, that lacks the log which the manifest says was synced (CHAIN-4).
     pub(crate) fn check_holds_synced(&self, walked: &[FileNumber]) -> Result<()> {
         let synced = self.expected.synced_log;
         if self.expected.named().contains(&synced) && !walked.contains(&synced) {
-            let what = "the manifest says that this log was synced, but it is missing";
+            let why = match self.headers.contains_key(&synced) {
+                true => "the logs before it do not lead to it",
+                false => "it is missing or has no header",
+            };
+            let what = format!("the manifest says that this log was synced, but {why}");
             return Err(Error::corruption(&self.path(synced), 0, what));
         }
         Ok(())
@@ -276,15 +281,15 @@ impl LogChain {
     }
 }
 
-/// The numbers of records that are read one after the other (CHAIN-5).
+/// The sequence numbers of records that are read in order (CHAIN-5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Numbers {
-    /// The last one; `None` if it is not known.
+    /// The last number; `None` if it is not known.
     last: Option<SequenceNumber>,
 }
 
 impl Numbers {
-    /// Those that follow `last`.
+    /// Expects the numbers that follow `last`.
     pub(crate) fn after(last: SequenceNumber) -> Numbers {
         Numbers { last: Some(last) }
     }
@@ -294,12 +299,12 @@ impl Numbers {
         self.last
     }
 
-    /// Damage: what comes next may begin with any number.
+    /// Notes damage: the next record may begin with any number.
     pub(crate) fn lose(&mut self) {
         self.last = None;
     }
 
-    /// Refuses a record of the log at `path` that does not follow on.
+    /// Refuses a record of the log at `path` that does not continue the numbers.
     pub(crate) fn check(&self, path: &Path, record: &Record<'_>) -> Result<()> {
         let first = record.first_sequence;
         match self.last.map(|last| last.plus(1)) {
@@ -311,7 +316,7 @@ impl Numbers {
         }
     }
 
-    /// Takes a record of `count` operations that follows on; its last number.
+    /// Takes a record of `count` operations, which must continue the numbers; returns its last number.
     pub(crate) fn take(
         &mut self,
         path: &Path,
@@ -328,7 +333,7 @@ impl Numbers {
         Ok(last)
     }
 
-    /// The same, of what is left of a log: there may be holes, but no number comes twice.
+    /// The same for the remains of a damaged log: there may be holes, but no number comes twice.
     pub(crate) fn take_rising(
         &mut self,
         path: &Path,
@@ -346,7 +351,7 @@ impl Numbers {
     }
 }
 
-/// The last number of a record of `count` operations, which comes from disk and may be anything.
+/// The last number of a record of `count` operations. `count` comes from disk and may be anything.
 fn last_of(record: &Record<'_>, count: u64) -> SequenceNumber {
     let next = record.first_sequence.0.saturating_add(count);
     SequenceNumber(next.saturating_sub(1))

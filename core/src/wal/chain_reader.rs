@@ -38,12 +38,12 @@ pub(crate) struct ChainReader {
 
 /// A record that counts.
 pub(crate) struct Committed<'a> {
-    /// The log that it is in, and where.
+    /// The log that the record is in, and its offset there.
     pub(crate) path: &'a Path,
     pub(crate) offset: u64,
     /// The number of its first operation.
     pub(crate) first_sequence: SequenceNumber,
-    /// That of its last one; the one before the first if there is none.
+    /// The number of its last operation. If it has none, the number before `first_sequence`.
     pub(crate) last_sequence: SequenceNumber,
     /// How many operations there are.
     pub(crate) count: u32,
@@ -52,16 +52,16 @@ pub(crate) struct Committed<'a> {
 
 /// The end of a chain that was walked.
 pub(crate) struct ChainEnd {
-    /// The predecessor that the next log must name.
+    /// The last log, which the next log must name as its predecessor.
     pub(crate) last: Predecessor,
     /// The logs of the chain, in order.
     pub(crate) logs: Vec<FileNumber>,
-    /// Which database the logs say they belong to, those outside the chain too; 0: none says.
+    /// The id of the database that the logs name, including logs outside the chain; 0 if none names one.
     pub(crate) database: u32,
 }
 
 impl<'a> Committed<'a> {
-    /// Its operations, each decoded as it is asked for. An error is final.
+    /// Its operations, decoded one by one. An error is final.
     pub(crate) fn into_operations(self) -> impl Iterator<Item = Result<Operation<'a>>> {
         let (path, offset) = (self.path, self.offset);
         let operations = self.operations;
@@ -70,9 +70,9 @@ impl<'a> Committed<'a> {
 }
 
 impl ChainReader {
-    /// Opens those of `logs` in `dir` that are needed; `None` if there is none and never was.
+    /// Opens those of `logs` in `dir` that are needed; `None` if the database never had a log.
     ///
-    /// A file without a header is passed over: its creation was never synced. If that log is needed, the chain lacks it.
+    /// Skips a file without a header, whose creation was never synced. If that log is needed, the chain lacks it.
     pub(crate) fn open(
         env: &dyn Env,
         dir: &Path,
@@ -122,7 +122,7 @@ impl ChainReader {
         })
     }
 
-    /// The next record; `None` at the end. After an error there is nothing more to ask.
+    /// The next record; `None` at the end. Must not be called after an error.
     pub(crate) fn next(&mut self) -> Result<Option<Committed<'_>>> {
         loop {
             if self.end.is_some() {
@@ -152,7 +152,7 @@ impl ChainReader {
         })
     }
 
-    /// Goes from a log that was read to the one after it, or to the end.
+    /// Goes from a log that was read to its end to the next one, or to the end of the chain.
     fn go_on(&mut self) -> Result<()> {
         let header = *self.current.header();
         let (length, records) = match self.current.end() {
@@ -185,7 +185,7 @@ impl ChainReader {
         Ok(())
     }
 
-    /// Begins with the log `number`, which is the current one by now.
+    /// Begins with the log `number`, which is already the current one.
     fn enter(&mut self, number: FileNumber) {
         self.walked.push(number);
         if let Some(successor) = self.chain.successor(number) {
@@ -199,7 +199,8 @@ fn take(readers: &mut BTreeMap<FileNumber, Reader>, number: FileNumber) -> Resul
     reader.ok_or_else(|| Error::internal("the chain holds a log that was not opened"))
 }
 
-/// Says where in a log an undecodable batch is: its checksum was right, so its writer or the log is at fault.
+/// Adds to the error of an undecodable batch where in a log it is. Its checksum was right, so its writer or the log
+/// is at fault.
 fn placed(error: Error, path: &Path, offset: u64) -> Error {
     match error.kind() {
         ErrorKind::Unsupported | ErrorKind::OutOfMemory => {

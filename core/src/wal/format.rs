@@ -14,33 +14,34 @@ pub(super) const BLOCK_BYTES: u64 = 32 << 10;
 
 /// The first bytes of every log.
 pub(super) const MAGIC: [u8; 8] = *b"AiDb.log";
-/// The only version there is.
+/// The only version so far.
 pub(super) const VERSION: u32 = 1;
 pub(super) const FILE_HEADER_BYTES: usize = 64;
 const _: () = assert!(FILE_HEADER_BYTES == 8 + 4 + 4 + 8 + 8 + 3 * 8 + 4 + 4);
 
-/// The fields that every fragment's header begins with, up to the control byte. That is never 0, so neither are they all.
+/// The length of the fields with which every fragment's header begins, up to the control byte. That byte is never 0,
+/// so the fields are never all zeros.
 pub(super) const FIXED_HEADER_BYTES: usize = 11;
 const CONTROL_OFFSET: usize = FIXED_HEADER_BYTES - 1;
 /// In the control byte: `is_bare`.
 const BARE: u8 = 4;
 const _: () = assert!(FIXED_HEADER_BYTES == 4 + 4 + 2 + 1);
 
-/// The longest header: after the control byte, a sequence number and how far the log was synced. Room is
-/// made for this one.
+/// The length of the longest header: after the control byte it has a sequence number, and how far the log was synced.
+/// A block's rest must have room for it.
 pub(super) const MAX_HEADER_BYTES: usize = 26;
 const _: () = assert!(MAX_HEADER_BYTES == FIXED_HEADER_BYTES + 7 + 8);
 const _: () = assert!(SequenceNumber::MAX.0 < 1 << (7 * 8));
 
-/// The log before a log: what of it counts. All zero if there is none.
+/// The log before a log, and how much of it counts. All zero if there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Predecessor {
     pub(crate) number: FileNumber,
-    /// The end of its last good record; what lies after does not count.
+    /// The end of its last good record; later bytes do not count.
     pub(crate) length: u64,
-    /// The last sequence number in it or before it.
+    /// The last sequence number in that log or before it.
     pub(crate) last_sequence: SequenceNumber,
-    /// How many of its last bytes were not known to be synced when the log after it was made.
+    /// How many bytes at its end were not known to be synced when the next log was made.
     pub(crate) unsynced: u32,
 }
 
@@ -60,7 +61,7 @@ impl Predecessor {
         }
     }
 
-    /// How far it was known to be synced.
+    /// How far it was known to be synced when the next log was made.
     pub(crate) fn synced(&self) -> Synced {
         Synced::all_but(self.unsynced, self.length)
     }
@@ -86,18 +87,19 @@ impl From<u64> for LogId {
 /// The header of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LogHeader {
-    /// Which database it belongs to; 0: an earlier build made it, and did not say.
+    /// Which database it belongs to; 0 if an earlier build made it, which named none.
     pub(crate) database: u32,
-    /// Random; folded into every checksum, so that an earlier life of the same file is not mistaken for this one.
+    /// Random, and part of every checksum, so that records of an earlier log in the same file are not mistaken for
+    /// this log's.
     pub(crate) log_id: u64,
     pub(crate) number: FileNumber,
     pub(crate) predecessor: Predecessor,
 }
 
-/// Why bytes are no header of a log.
+/// Why bytes are not the header of a log.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum BadHeader {
-    /// The checksum fails: never completely written, or damaged.
+    /// The checksum is wrong: never completely written, or damaged.
     Checksum,
     /// Intact, but not a log.
     Magic,
@@ -106,12 +108,12 @@ pub(super) enum BadHeader {
 }
 
 impl LogHeader {
-    /// Whether it may be a log of `database`; either may be 0, not known.
+    /// Whether it may be a log of `database`. Either id may be 0, which means unknown.
     pub(crate) fn is_of(&self, database: u32) -> bool {
         self.database == 0 || database == 0 || self.database == database
     }
 
-    /// Whether the numbers in it are such that a log can follow on.
+    /// Whether the predecessor's last sequence number is a possible one.
     pub(super) fn is_possible(&self) -> bool {
         self.predecessor.last_sequence <= SequenceNumber::MAX
     }
@@ -206,21 +208,21 @@ impl FragmentType {
     }
 }
 
-/// The checksum of a fragment's payload as it is stored. It knows no place, so a writer can compute it before it has
-/// one; the header's checksum covers it together with the place.
+/// The checksum of a fragment's payload as it is stored. It does not cover the place, so a writer can compute it
+/// before it knows the place. The header's checksum covers it together with the place.
 #[inline]
 pub(super) fn payload_checksum(stored: &[u8]) -> u32 {
     crc(stored)
 }
 
-/// An encoded batch on its way into a log, with all that can be known before its place is: a commit makes it before
-/// it takes the log's lock.
+/// An encoded batch on its way into a log, with all that can be computed before its place is known. A commit makes it
+/// before it takes the log's lock.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Payload<'a> {
     encoded: &'a [u8],
-    /// The stored bytes of it if it fits in one fragment: all, or those after [`HEADER_OF_ONE`].
+    /// The bytes to store if the batch fits in one fragment: all, or those after [`HEADER_OF_ONE`].
     pub(super) stored: &'a [u8],
-    /// Of `stored`; 0 if that is too long for any fragment.
+    /// The checksum of `stored`; 0 if that is too long for any fragment.
     pub(super) checksum: u32,
 }
 
@@ -255,10 +257,10 @@ impl<'a> Payload<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FragmentHeader {
     pub(super) payload_checksum: u32,
-    /// Of the payload as it is stored.
+    /// The length of the payload as it is stored.
     pub(super) length: u16,
     pub(super) fragment_type: FragmentType,
-    /// Whether the record's payload begins with [`HEADER_OF_ONE`], which is not stored. Of full fragments only.
+    /// Whether the record's payload begins with [`HEADER_OF_ONE`], which is not stored. Only for full fragments.
     pub(super) is_bare: bool,
     pub(super) first_sequence: SequenceNumber,
     pub(super) synced: Synced,
@@ -286,7 +288,8 @@ impl FragmentHeader {
         bytes[4..8].copy_from_slice(&self.payload_checksum.to_le_bytes());
         bytes[8..10].copy_from_slice(&self.length.to_le_bytes());
         bytes[CONTROL_OFFSET] = self.control();
-        // Both are written in eight bytes: the second covers what is too much of the first, and ends after the header.
+        // Both numbers are written as eight bytes. The second one overwrites the surplus bytes of the first, and its
+        // own surplus is after the header.
         let synced = FIXED_HEADER_BYTES + self.sequence_bytes();
         bytes[FIXED_HEADER_BYTES..][..8].copy_from_slice(&self.first_sequence.0.to_le_bytes());
         bytes[synced..][..8].copy_from_slice(&self.synced.length().to_le_bytes());
@@ -296,7 +299,7 @@ impl FragmentHeader {
         EncodedHeader { bytes, length }
     }
 
-    /// What else the header holds and how long it is. Never 0.
+    /// The control byte: what else the header holds, and so how long it is. Never 0.
     #[inline]
     fn control(&self) -> u8 {
         self.fragment_type as u8
@@ -326,15 +329,15 @@ impl FragmentHeader {
         FIXED_HEADER_BYTES + self.sequence_bytes() + self.synced_bytes()
     }
 
-    /// How long the header is that `bytes` begin with, if they do and its control byte is among them.
+    /// The length of a header that begins `bytes`, by its control byte; `None` if `bytes` end before that.
     pub(super) fn expected_bytes(bytes: &[u8]) -> Option<usize> {
         let control = usize::from(*bytes.get(CONTROL_OFFSET)?);
         let length = FIXED_HEADER_BYTES + (control >> 3 & 7) + 4 * (control >> 6);
         Some(length.min(MAX_HEADER_BYTES))
     }
 
-    /// What `bytes` say if they begin with a header at `offset` of a log. No checksum has been asked, only what costs
-    /// little: a search tries every byte of a file.
+    /// The fields of `bytes` if they may begin with a header at `offset` of a log. Checks only what is cheap, not the
+    /// checksum, because a search tries every byte of a file.
     #[inline]
     fn parse(bytes: &[u8], offset: u64) -> Option<FragmentHeader> {
         let control = *bytes.get(CONTROL_OFFSET)?;
@@ -361,7 +364,7 @@ impl FragmentHeader {
             first_sequence: SequenceNumber(get_narrow(&mut input, sequence_bytes)?),
             synced: Synced::up_to(get_narrow(&mut input, synced_bytes)?),
         };
-        // No number is wider than it must be, and what a record knows to be synced is before it (WAL-3).
+        // No number is wider than necessary, and the synced length that a record states is before the record (WAL-3).
         let is_possible = header.control() == control && header.synced.length() <= offset;
         is_possible.then_some(header)
     }
@@ -372,7 +375,8 @@ impl FragmentHeader {
         FragmentHeader::decode_sought(bytes, log_id, offset, |_| true)
     }
 
-    /// Like [`FragmentHeader::decode`], and `None` if it is not one that is sought: that is asked before its checksum.
+    /// Like [`FragmentHeader::decode`], but also `None` if the header is not one that is sought. Checks that before
+    /// the checksum.
     #[inline]
     fn decode_sought(
         bytes: &[u8],
@@ -392,11 +396,11 @@ impl FragmentHeader {
         FragmentHeader::decode_sought(bytes, log_id, offset, is_first).is_some()
     }
 
-    /// How far the log that begins with `bytes` was synced, by its fragment at `offset`, if that is beyond
+    /// How far the log was synced according to the fragment with which `bytes` begin, at `offset`, if that is beyond
     /// `known`.
     ///
-    /// The fragment must be there with its payload, and both checksums right: among the bytes of a torn log one of 32
-    /// bits is right by chance too often to be believed.
+    /// The fragment must be there with its payload, and both checksums must be right: among the bytes of a torn log a
+    /// single 32-bit checksum is right by chance too often.
     #[inline]
     pub(super) fn find_synced(
         bytes: &[u8],
@@ -419,7 +423,7 @@ impl FragmentHeader {
             .then(|| id_behind(checksum, offset, &[covered]))
     }
 
-    /// The header's checksum, and the bytes that it covers beside the place.
+    /// The header's checksum, and the bytes that it covers apart from the place.
     #[inline]
     fn checksum_and_covered<'a>(&self, bytes: &'a [u8]) -> Option<(u32, &'a [u8])> {
         let mut covered = bytes.get(..self.header_bytes())?;
@@ -442,8 +446,8 @@ pub(super) fn room_at(offset: u64) -> u64 {
     (BLOCK_BYTES - offset % BLOCK_BYTES).saturating_sub(MAX_HEADER_BYTES as u64)
 }
 
-/// Where the next fragment starts if the last one ended at `offset`: there, or at the next block if the rest of
-/// this one cannot hold the longest header and a byte. The bytes skipped are zero.
+/// Where the next fragment starts if the last one ended at `offset`: right there, or at the next block if the rest of
+/// this one cannot hold the longest header and one byte. The skipped bytes are zero.
 #[inline]
 pub(super) fn fragment_start(offset: u64) -> u64 {
     match room_at(offset) {
@@ -538,7 +542,7 @@ mod tests {
 
     #[test]
     fn a_control_byte_that_no_writer_makes_is_of_no_header() {
-        // With the right checksum, and as many bytes as the control byte says.
+        // The checksum is right, and the header is as long as the control byte says.
         let good = header().encode(5, FAR).as_bytes().to_vec();
         let mut accepted = 0;
         for control in 0..=255u8 {
@@ -546,7 +550,7 @@ mod tests {
             let is_one = width > 0 && mark < 3 && (control & BARE == 0 || control & 3 == 0);
             let mut bytes = good[..FIXED_HEADER_BYTES].to_vec();
             bytes[CONTROL_OFFSET] = control;
-            // As large as the width asks for, but not larger than the offset.
+            // As large as the width requires, but not larger than the offset.
             bytes.extend(vec![1; width.into()]);
             bytes.extend([1; 5].iter().chain(&[0; 7]).take(4 * usize::from(mark)));
             let decoded = FragmentHeader::decode(&sealed(bytes, 5, FAR), 5, FAR);
@@ -609,7 +613,7 @@ mod tests {
         other[whole - 1] = b'y';
         assert_eq!(find(&other), None);
         assert_eq!(FragmentHeader::decode(&other, 5, 100), Some(header));
-        // Of an empty payload nothing but the header is there, and no id follows from it.
+        // A fragment with an empty payload has only a header, from which no id follows.
         let empty = FragmentHeader {
             payload_checksum: payload_checksum(b""),
             length: 0,
@@ -663,7 +667,7 @@ mod tests {
             };
             let encoded = empty.encode(5, offset);
             let decoded = FragmentHeader::decode(encoded.as_bytes(), 5, offset);
-            assert_eq!(decoded.is_some(), is_one, "none starts at {offset}");
+            assert_eq!(decoded.is_some(), is_one, "no fragment starts at {offset}");
         }
     }
 

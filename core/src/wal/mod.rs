@@ -13,7 +13,7 @@
 //! * WAL-4  Each log names its predecessor's number, final length and last sequence number: the chain (`chain.rs`).
 //! * WAL-5  If a log ends with a synced record, a file beside it says how far it was synced (`synced_file.rs`).
 //!
-//! Elsewhere: the order of commits (`db/commit/write.rs`), who syncs (`db/logs/sync_group.rs`), the next log
+//! Elsewhere: the order of commits (`db/commit/write.rs`), which thread syncs (`db/logs/sync_group.rs`), the next log
 //! (`db/commit/seal.rs`), replay (`db/life/recovery.rs`).
 
 mod chain;

@@ -29,7 +29,7 @@ use crate::sync::Arc;
 /// Bytes read at once: whole blocks.
 const CHUNK_BYTES: u64 = 32 * BLOCK_BYTES;
 
-/// So many ids that one fragment each speaks for are kept in mind.
+/// At most this many ids, each seen in one fragment, are remembered.
 const MAX_IDS: usize = 64;
 
 /// One record.
@@ -57,11 +57,11 @@ pub(crate) enum Part<'a> {
 /// How a log ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LogEnd {
-    /// The end of the last good record. Smaller than the limit, if one was set, when the log lacks something.
+    /// The end of the last good record. If a limit was set and this is smaller, the log lacks something.
     pub(crate) good_length: u64,
-    /// How far the log says it was synced: the most that a fragment says.
+    /// How far the log was synced: the largest value that one of its fragments states.
     pub(crate) synced: Synced,
-    /// Whether something lies after `good_length` that is neither a record nor zeros.
+    /// Whether there are bytes after `good_length` that are neither a record nor zeros.
     pub(crate) torn: bool,
 }
 
@@ -69,8 +69,8 @@ pub(crate) struct LogEnd {
 #[expect(clippy::large_enum_variant, reason = "one per log, and not kept")]
 pub(crate) enum Opened {
     Log(Reader),
-    /// The file has no intact header and nothing after one: its creation was never synced, so no record can have
-    /// been in it, unless another file says otherwise.
+    /// The file has no intact header and nothing after the header's place. Its creation was never synced, so it
+    /// cannot have had a record, unless another file says otherwise.
     NeverWritten,
 }
 
@@ -82,26 +82,27 @@ pub(crate) struct Reader {
     /// The file's length when it was opened.
     file_length: u64,
     limit: Option<u64>,
-    /// The file's bytes from `chunk_start` on, where a block begins: a fragment is in it as a whole, or ends with the file.
+    /// The file's bytes from `chunk_start` on, where a block begins. A fragment in it is whole, or cut off by the end
+    /// of the file.
     chunk: Vec<u8>,
     chunk_start: u64,
     /// The end of the last good record.
     good_length: u64,
     synced: Synced,
-    /// Whether the rest of the file was searched for what it says was synced: once is enough.
+    /// Whether the rest of the file was already searched for statements of a later sync.
     is_searched: bool,
-    /// Whether [`Reader::next_part`] has answered everything.
+    /// Whether [`Reader::next_part`] has returned everything.
     is_exhausted: bool,
-    /// A record's payload, when it was in several fragments or stored without its beginning.
+    /// The payload of a record that was in several fragments, or was stored without its beginning.
     payload: Vec<u8>,
     outcome: Option<Result<LogEnd>>,
 }
 
-/// Why there is no fragment where one was looked for.
+/// Why there is no fragment where one was expected.
 enum Stop {
-    /// The file, or what was written of it, ends here.
+    /// The file, or its written part, ends here.
     End,
-    /// Bytes that are no intact fragment.
+    /// The bytes are not an intact fragment.
     Bad(&'static str),
 }
 
@@ -137,7 +138,7 @@ impl Reader {
         Ok(opened)
     }
 
-    /// [`Reader::open`] whatever number the header gives.
+    /// [`Reader::open`] for any number in the header.
     pub(crate) fn open_any(env: &dyn Env, path: &Path) -> Result<Opened> {
         let file = env.open_read(path)?;
         let mut bytes = [0; FILE_HEADER_BYTES];
@@ -169,9 +170,9 @@ impl Reader {
         Reader::new(file, path, header).map(Opened::Log)
     }
 
-    /// Opens the log at `path` although [`Reader::open`] refuses it: under the number that an intact header gives,
-    /// or without one. Then the log's id follows from the first record that is intact but for that, and the
-    /// predecessor is not known. `None` if there is none.
+    /// Opens a log at `path` that [`Reader::open`] refuses: under the number in its header, or without an intact
+    /// header. Then the log's id follows from the first record that is otherwise intact, and the predecessor is not
+    /// known. `None` if there is no such record.
     ///
     /// For [`Reader::next_part`] only. `Unsupported` as for `open`.
     pub(crate) fn open_damaged(
@@ -221,7 +222,7 @@ impl Reader {
         })
     }
 
-    /// What the log says of itself.
+    /// The log's header.
     pub(crate) fn header(&self) -> &LogHeader {
         &self.header
     }
@@ -231,13 +232,13 @@ impl Reader {
         &self.path
     }
 
-    /// Stops reading at `length`, which the successor's header names as this log's final length. What lies after
-    /// never counted. Whether the log reaches it shows in [`LogEnd::good_length`].
+    /// Stops reading at `length`, which the successor's header names as this log's final length. Bytes after it never
+    /// counted. [`LogEnd::good_length`] shows whether the log reaches it.
     pub(crate) fn stop_at(&mut self, length: u64) {
         self.limit = Some(length);
     }
 
-    /// How the log ended; `None` before [`Reader::next`] has answered `None`.
+    /// How the log ended; `None` before [`Reader::next`] has returned `None`.
     pub(crate) fn end(&self) -> Option<LogEnd> {
         match self.outcome {
             Some(Ok(end)) => Some(end),
@@ -245,13 +246,14 @@ impl Reader {
         }
     }
 
-    /// The next record; `None` at the end. An error is final: every later call answers it again.
+    /// The next record; `None` at the end. An error is final: every later call returns it again.
     pub(crate) fn next(&mut self) -> Result<Option<Record<'_>>> {
         let found = self.advance()?;
         Ok(found.map(|found| self.record(found)))
     }
 
-    /// As [`Reader::next`], for [`Reader::record`] to show it: so a caller can go on to another log where this one ends.
+    /// As [`Reader::next`], but leaves it to [`Reader::record`] to return the record. So a caller can go on to
+    /// another log where this one ends.
     pub(super) fn advance(&mut self) -> Result<Option<Found>> {
         match &self.outcome {
             Some(Ok(_)) => return Ok(None),
@@ -277,8 +279,8 @@ impl Reader {
 
     /// The next record, or the next place where one is missing or damaged; `None` at the end.
     ///
-    /// For those who want what is left of a damaged log: unlike [`Reader::next`] it goes on after damage. Recovery
-    /// must not, since a write is lost in between. An error says why the log cannot be read on.
+    /// For callers that want the remains of a damaged log: unlike [`Reader::next`] it goes on after damage. Recovery
+    /// must not, because a write in between is lost. An error says why the log cannot be read further.
     pub(crate) fn next_part(&mut self) -> Result<Option<Part<'_>>> {
         if self.is_exhausted {
             return Ok(None);
@@ -308,7 +310,7 @@ impl Reader {
         Ok(Some(Part::Damage { error, start, end }))
     }
 
-    /// Goes to the first intact record after the place where reading stopped; where it begins.
+    /// Goes to the first intact record after the place where reading stopped; returns where it begins.
     fn skip_damage(&mut self) -> Result<Option<u64>> {
         let mut from = fragment_start(self.good_length) + 1;
         while let Some(offset) = self.find_first_fragment(from)? {
@@ -322,7 +324,7 @@ impl Reader {
         Ok(None)
     }
 
-    /// Where the first header of a record's first fragment is, at `from` or after it.
+    /// Finds the first header of a record's first fragment at or after `from`; returns its offset.
     fn find_first_fragment(&mut self, mut from: u64) -> Result<Option<u64>> {
         let end = self.limit.unwrap_or(u64::MAX).min(self.file_length);
         while from < end {
@@ -330,7 +332,7 @@ impl Reader {
                 if error.kind() != ErrorKind::Io {
                     return Err(error);
                 }
-                // A bad sector costs its block.
+                // If a sector cannot be read, skip its block.
                 from = (from + 1).next_multiple_of(BLOCK_BYTES);
                 continue;
             }
@@ -409,7 +411,8 @@ impl Reader {
         memory::append(&mut self.payload, bytes, RECORD)
     }
 
-    /// Its checksum is right, so tearing did not make it: it was written like this.
+    /// The error for a fragment out of place. Its checksum is right, so a torn write did not make it: it was written
+    /// like this.
     fn misplaced(&self, fragment: &Fragment) -> Error {
         let message = format!(
             "a fragment of type {} cannot follow here",
@@ -495,7 +498,7 @@ impl Reader {
         self.chunk.truncate(length);
         let mut read = self.file.read_at(from, &mut self.chunk);
         if read.is_err() && left > BLOCK_BYTES {
-            // What is before a bad sector counts.
+            // The blocks before an unreadable sector count.
             self.chunk.truncate(BLOCK_BYTES as usize);
             read = self.file.read_at(from, &mut self.chunk);
         }
@@ -504,7 +507,7 @@ impl Reader {
         read.map(|_| ())
     }
 
-    /// Ends the log for want of a good fragment after `at`, if that is no damage (WAL-7).
+    /// Ends the log because no good fragment follows at `at`, unless that is damage (WAL-7).
     fn stop(&mut self, at: u64, stop: Stop) -> Result<Option<Found>> {
         let at = fragment_start(at);
         if !self.is_searched {
@@ -525,7 +528,7 @@ impl Reader {
     fn finish(&mut self, torn: bool) -> Result<Option<Found>> {
         debug_assert!(
             self.synced.length() <= self.good_length || self.limit.is_some(),
-            "WAL-7: what was synced is there"
+            "WAL-7: the synced part is there"
         );
         self.outcome = Some(Ok(LogEnd {
             good_length: self.good_length,
@@ -535,9 +538,9 @@ impl Reader {
         Ok(None)
     }
 
-    /// Looks at every byte from `at` to the file's end for an intact fragment that knows of a later sync.
+    /// Searches from `at` to the file's end, at every byte, for an intact fragment that states a later sync.
     ///
-    /// Every byte, because after a damaged length nobody knows where the next one starts.
+    /// At every byte, because after a damaged length it is unknown where the next fragment starts.
     fn search_synced(&mut self, at: u64) -> Result<()> {
         let mut from = at;
         while from < self.file_length {
@@ -548,7 +551,7 @@ impl Reader {
             }
             from = self.chunk_start + self.chunk.len() as u64;
             while let Some(rest) = self.chunk.get(index..).filter(|rest| !rest.is_empty()) {
-                // The beginning of a header is not all zeros, and a log ends with many.
+                // The beginning of a header is never all zeros, but a log ends with many zeros, so skip them.
                 let zeros = leading_zeros(rest);
                 if zeros >= FIXED_HEADER_BYTES {
                     index += zeros - FIXED_HEADER_BYTES + 1;
@@ -590,7 +593,8 @@ fn newer(path: &Path, version: u32) -> Error {
     ))
 }
 
-/// The id of a log whose header is damaged: what two fragments with intact payloads agree on, or the only one says.
+/// The id of a log whose header is damaged: the one that two fragments with intact payloads agree on, or that of the
+/// only fragment.
 fn find_id(file: &dyn File) -> Result<Option<u64>> {
     let length = file.len()?;
     let mut said = Vec::new();
@@ -607,7 +611,7 @@ fn find_id(file: &dyn File) -> Result<Option<u64>> {
             let Some(log_id) = FragmentHeader::find_id(&block[at..read], offset) else {
                 continue;
             };
-            // Those that disagree have damaged headers, so they are few.
+            // Fragments that disagree have damaged headers, so they are few.
             if said.contains(&log_id) {
                 return Ok(Some(log_id));
             }

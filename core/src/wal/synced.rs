@@ -11,7 +11,7 @@
 //! * SYNCED-3  A place without room for the whole value says less, never more.
 //! * SYNCED-4  A log that ends before this length is damaged: the missing bytes were durable.
 //!
-//! Pure: no file is touched here. Elsewhere: who syncs (`db/logs/sync_group.rs`), the file SYNCED
+//! Pure: no file is touched here. Elsewhere: which thread syncs (`db/logs/sync_group.rs`), the file SYNCED
 //! (`synced_file.rs`).
 
 use std::fmt;
@@ -19,7 +19,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// So many bytes of a log are known to be durable. See the head of the file.
+/// How many bytes of a log are known to be durable. See the head of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Synced(u64);
 
@@ -36,7 +36,7 @@ impl Synced {
     /// The value in the header of the next log, for a log of `length` bytes: all but its last `unsynced` bytes.
     pub(super) fn all_but(unsynced: u32, length: u64) -> Synced {
         match unsynced {
-            // There may be more than fit (SYNCED-3).
+            // The number of unsynced bytes may not have fitted (SYNCED-3).
             u32::MAX => Synced::NOTHING,
             unsynced => Synced(length.saturating_sub(u64::from(unsynced))),
         }
@@ -45,16 +45,19 @@ impl Synced {
     /// How many bytes at the end of a log of `length` bytes are not known to be synced: the inverse of
     /// [`Synced::all_but`], or `u32::MAX` if the number does not fit.
     pub(super) fn unsynced_of(self, length: u64) -> u32 {
-        debug_assert!(self.0 <= length, "SYNCED-1: no more than the log");
+        debug_assert!(
+            self.0 <= length,
+            "SYNCED-1: no more bytes are synced than the log has"
+        );
         let unsynced = u32::try_from(length.saturating_sub(self.0)).unwrap_or(u32::MAX);
         debug_assert!(
             Synced::all_but(unsynced, length) <= self,
-            "SYNCED-3: a header says no more"
+            "SYNCED-3: a header does not state more than is synced"
         );
         unsynced
     }
 
-    /// Combines the values of two places (SYNCED-2).
+    /// Combines the values from two places (SYNCED-2).
     #[inline]
     #[must_use]
     pub(crate) fn and(self, other: Synced) -> Synced {
@@ -67,7 +70,7 @@ impl Synced {
         self.0
     }
 
-    /// Refuses the log at `path`, which ends at `length`, if that is before what was synced (SYNCED-4).
+    /// Refuses the log at `path`, which ends at `length`, if its synced part reaches further (SYNCED-4).
     pub(super) fn check_reached(self, path: &Path, length: u64) -> Result<()> {
         match self.0 > length {
             true => {

@@ -19,12 +19,12 @@ use crate::filename::SYNCED;
 use crate::key::FileNumber;
 use crate::sync::{Arc, Mutex};
 
-/// The only version there is.
+/// The only version so far.
 const VERSION: u32 = 1;
 const BYTES: usize = 32;
 const _: () = assert!(BYTES == 4 + 4 + 8 + 8 + 8);
 
-/// What the file says: how far a log was synced.
+/// The content of the file: how far a log was synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct SyncedLog {
     pub(crate) number: FileNumber,
@@ -33,26 +33,26 @@ pub(crate) struct SyncedLog {
 }
 
 impl SyncedLog {
-    /// The one in the database's directory `dir`; that of no log if none is known.
+    /// Reads the file in the database's directory `dir`; the default, which is about no log, if there is none.
     pub(crate) fn read(env: &dyn Env, dir: &Path) -> SyncedLog {
         let found = SyncedLog::read_at(env, &dir.join(SYNCED));
         found.ok().flatten().unwrap_or_default()
     }
 
-    /// The one in the file at `path`, whatever its name; `None` if it says nothing.
+    /// Reads the file at `path`, whatever its name; `None` if it is not intact.
     pub(crate) fn read_at(env: &dyn Env, path: &Path) -> Result<Option<SyncedLog>> {
         let mut bytes = [0; BYTES];
         env.open_read(path)?.read_at(0, &mut bytes)?;
         Ok(SyncedLog::decode(&bytes))
     }
 
-    /// Whether `bytes` begin with what [`SyncedFile::write`] writes.
+    /// Whether `bytes` begin with an intact content, as [`SyncedFile::write`] writes it.
     pub(crate) fn is_whole(bytes: &[u8]) -> bool {
         let bytes = bytes.first_chunk();
         bytes.is_some_and(|bytes| SyncedLog::decode(bytes).is_some())
     }
 
-    /// How far the log with this header is known to be synced by it.
+    /// How far it says that the log with this header was synced.
     pub(crate) fn of(&self, header: &LogHeader) -> Synced {
         match (self.number, self.log_id) == (header.number, header.log_id) {
             true => self.synced,
@@ -89,7 +89,7 @@ impl SyncedLog {
 pub(crate) struct SyncedFile(Mutex<Arc<dyn File>>);
 
 impl SyncedFile {
-    /// Opens the one in `dir`, or makes one. What an earlier life left in it stays until the next write.
+    /// Opens the file in `dir`, or makes it. Its old content stays until the next write.
     pub(crate) fn in_dir(env: &dyn Env, dir: &Path) -> Result<SyncedFile> {
         let path = dir.join(SYNCED);
         let file = match env.kind(&path)? {
@@ -99,14 +99,14 @@ impl SyncedFile {
         Ok(SyncedFile(Mutex::new(file)))
     }
 
-    /// Writes what a finished sync has covered.
+    /// Writes how far a finished sync has covered a log.
     pub(crate) fn write(&self, log: SyncedLog) {
-        // What it speaks of is durable without it: a disk that has no room for it, or refuses it, is no reason to fail.
+        // The log is durable without this file, so errors of writing it, also on a full disk, are ignored.
         let file = Arc::clone(&*self.0.lock());
         let _ = file.write_if_room(0, &log.encode(), EngineOnly);
     }
 
-    /// Closes the file; what is noted later is not.
+    /// Closes the file; later writes do nothing.
     pub(crate) fn let_go(&self) {
         let file = std::mem::replace(&mut *self.0.lock(), Arc::new(ClosedFile));
         drop(file);

@@ -1,4 +1,4 @@
-//! What a log gives back after it was written, torn, damaged or recycled.
+//! What can be read of a log after it was written, torn, damaged or recycled.
 
 mod edges;
 
@@ -23,7 +23,7 @@ use crate::sync::Arc;
 const NUMBER: FileNumber = FileNumber(7);
 const ID: u64 = 0x0123_4567_89ab_cdef;
 const HEADER: u64 = FILE_HEADER_BYTES as u64;
-/// The header of a fragment with a sequence number below 256 that knows of no sync.
+/// The length of the header of a fragment with a sequence number below 256 that states no sync.
 const SHORT_HEADER: u64 = FIXED_HEADER_BYTES as u64 + 1;
 
 fn dir() -> &'static Path {
@@ -34,7 +34,7 @@ fn create(env: &MemEnv) -> Writer {
     Writer::create(env, dir(), NUMBER, ID, Predecessor::default(), 0).unwrap()
 }
 
-/// Appends a record; answers the log's new length.
+/// Appends a record; returns the log's new length.
 fn append(writer: &mut Writer, sequence: u64, payload: &[u8], synced: u64) -> Result<u64> {
     writer.append(
         SequenceNumber(sequence),
@@ -64,7 +64,7 @@ fn with_bytes(bytes: &[u8]) -> MemEnv {
 
 type Records = Vec<(u64, Vec<u8>)>;
 
-/// All records and the end, or the error that stopped reading; and the records before it.
+/// All records, or those before an error; and the log's end, or the error.
 fn read(env: &MemEnv, limit: Option<u64>) -> (Records, Result<LogEnd>) {
     let mut records = Vec::new();
     let mut reader = match Reader::open(env, &log_path(dir(), NUMBER), NUMBER) {
@@ -95,7 +95,7 @@ fn read(env: &MemEnv, limit: Option<u64>) -> (Records, Result<LogEnd>) {
     }
 }
 
-/// `length` bytes, of each kind in turn, that differ from record to record.
+/// `length` bytes, whose kind and content depend on `seed`.
 fn payload(length: usize, seed: usize) -> Vec<u8> {
     Fill::ALL[seed % Fill::ALL.len()].bytes(seed as u64, length)
 }
@@ -206,7 +206,7 @@ fn a_log_of_every_record_size_fills_its_blocks() {
     assert!(end.unwrap().synced > Synced::NOTHING);
 }
 
-/// Three short records; the third knows that the first was synced. Answers the ends of all three.
+/// Writes three short records; the third states that the first was synced. Returns the ends of all three.
 fn small_log(env: &MemEnv) -> [u64; 3] {
     let mut writer = create(env);
     let one = append(&mut writer, 1, b"one", 0).unwrap();
@@ -229,7 +229,7 @@ fn every_flipped_bit_is_noticed_and_told_from_a_torn_tail() {
         let (records, end) = read(&with_bytes(&bytes), None);
         let end = end.map_err(|error| error.kind());
         if at < one {
-            // The header, and what the third record knows to have been synced.
+            // The header, and the part that the third record states as synced.
             assert_eq!(end, Err(ErrorKind::Corruption), "bit {bit}");
             assert!(records.is_empty());
         } else {
@@ -295,7 +295,7 @@ fn zeroed_out_records_below_what_was_synced_are_corruption() {
     let end = read(&with_bytes(&bytes), None).1.unwrap();
     assert_eq!(
         end.good_length, one,
-        "nobody said that the second was synced"
+        "no record states that the second was synced"
     );
 }
 
@@ -319,7 +319,7 @@ fn a_later_sync_known_many_blocks_on_turns_a_torn_record_into_corruption() {
     }
 }
 
-/// A fragment that knows of a sync up to `synced`, as it is written at `offset`.
+/// A fragment that states a sync up to `synced`, as it is written at `offset`.
 fn knowing_fragment(log_id: u64, offset: u64, payload: &[u8], synced: u64) -> Vec<u8> {
     let header = FragmentHeader {
         payload_checksum: payload_checksum(payload),
@@ -334,7 +334,7 @@ fn knowing_fragment(log_id: u64, offset: u64, payload: &[u8], synced: u64) -> Ve
 
 #[test]
 fn among_torn_bytes_only_a_whole_fragment_tells_of_a_sync() {
-    // Noise after a torn tail holds headers whose checksum is right by chance, if there is enough of it.
+    // Enough noise after a torn tail holds headers whose checksum is right by chance.
     let env = MemEnv::new();
     let mut writer = create(&env);
     let good = append(&mut writer, 1, b"good", 0).unwrap();
@@ -361,7 +361,7 @@ fn among_torn_bytes_only_a_whole_fragment_tells_of_a_sync() {
     for at in [
         good + 1,
         good + 5000,
-        // The last that one block, and one chunk of blocks, can hold, and the first of the next.
+        // At the last place that one block, and one chunk of blocks, can hold, and at the first of the next.
         BLOCK_BYTES - most,
         BLOCK_BYTES + 1,
         (1 << 20) - most,
@@ -391,7 +391,7 @@ fn among_torn_bytes_only_a_whole_fragment_tells_of_a_sync() {
         cut.truncate((at + whole) as usize - 1);
         assert!(!is_corrupt(&cut), "cut at byte {at}");
     }
-    // Where a fragment is expected, its header is enough.
+    // At the place where a fragment is expected, its header is enough.
     let mut damaged = knowing_fragment(ID, good, &payload, good);
     *damaged.last_mut().unwrap() ^= 1;
     bytes[good as usize..][..damaged.len()].copy_from_slice(&damaged);
@@ -403,7 +403,7 @@ fn among_torn_bytes_only_a_whole_fragment_tells_of_a_sync() {
 fn a_fragment_behind_zeros_is_found_although_its_header_begins_with_zeros() {
     for zeros in 0..40 {
         let offset = HEADER + 500 + zeros;
-        // Nothing but the checksum depends on the log's id: there is one for which it is 0.
+        // Only the checksum depends on the log's id, so there is an id for which the checksum is 0.
         let bytes = knowing_fragment(ID, offset, b"", HEADER + 1);
         let log_id = id_behind(0, offset, &[&bytes[4..]]);
         let fragment = knowing_fragment(log_id, offset, b"", HEADER + 1);
@@ -440,7 +440,7 @@ fn a_pre_zeroed_tail_is_the_end_and_no_damage() {
         assert!(length > writer.len() || size == 32 << 10);
         assert!(
             length <= writer.len().max(size),
-            "zeroes beyond what is expected"
+            "zeros beyond the expected length"
         );
         let (records, end) = read(&env, None);
         let end = end.unwrap();
@@ -463,7 +463,7 @@ fn a_large_record_is_zeroed_for_only_where_somebody_syncs() {
     let synced = Synced::up_to(writer.len());
     writer.append(SequenceNumber(2), &large, synced).unwrap();
     assert!(bytes_of(&env).len() as u64 > writer.len());
-    // Also by what is known of the log before.
+    // What is known about the log before counts too.
     let predecessor = Predecessor::new(FileNumber(3), 4096, SequenceNumber(0), Synced::up_to(4000));
     let env = MemEnv::new();
     let mut writer = Writer::create(&env, dir(), NUMBER, ID, predecessor, 64 << 20).unwrap();
@@ -488,7 +488,7 @@ fn records_of_an_earlier_life_are_not_read() {
     let none = Predecessor::default();
     let mut writer = Writer::create(&env, dir(), NUMBER, ID + 1, none, 0).unwrap();
     append(&mut writer, 900, &payload(100, 3), 0).unwrap();
-    // The new life covers the beginning of the old one, so the records after it are at their old places.
+    // The new log covers the beginning of the old one, so the old log's later records are still at their places.
     let mut bytes = bytes_of(&env);
     bytes.extend_from_slice(&old[bytes.len()..]);
     let (records, end) = read(&with_bytes(&bytes), None);
@@ -646,7 +646,7 @@ fn the_id_of_a_log_without_a_header_is_found_in_the_first_fragment_of_any_block(
     bytes[..second].fill(0x5a);
     let path = log_path(dir(), NUMBER);
     let reader = Reader::open_damaged(&with_bytes(&bytes), &path, NUMBER).unwrap();
-    // It need not be the id of the writer: many ids give the same checksum of 32 bits.
+    // It may differ from the writer's id, because many ids give the same 32-bit checksum.
     let id = reader.unwrap().header().log_id;
     assert!(FragmentHeader::decode(&bytes[second..], id, second as u64).is_some());
 }
@@ -745,7 +745,7 @@ fn arbitrary_bytes_never_panic() {
     }
 }
 
-/// The bytes of the fenced hex block after `marker` in docs/format.md; what follows two spaces is a remark.
+/// The bytes of the fenced hex block after `marker` in docs/format.md. Text after two spaces is a remark.
 fn documented_bytes(marker: &str) -> Vec<u8> {
     let text = include_str!("../../../docs/format.md");
     let (_, text) = text.split_once(marker).expect("the marker is there");
@@ -797,7 +797,7 @@ fn records_behind_damage_are_found_and_those_before_are_not_repeated() {
         // Some take several fragments.
         let mut payload = vec![number as u8; if number % 7 == 3 { 70_000 } else { 300 }];
         if number % 2 == 0 {
-            // What a batch of one operation begins with is not stored.
+            // The first bytes of a batch of one operation are not stored.
             payload = [&HEADER_OF_ONE[..], &payload].concat();
         }
         ends.push(append(&mut writer, number + 1, &payload, 0).unwrap());

@@ -29,18 +29,18 @@ use crate::sync::Arc;
 
 /// A write of more bytes is cut, so that a huge payload is not copied whole.
 const MAX_WRITE_BYTES: usize = 1 << 20;
-/// Where somebody syncs, the kernel is asked to write back each time this many bytes have been appended.
+/// If the log is synced, each time this many bytes have been appended the kernel is asked to write them back.
 const WRITEBACK_BYTES: u64 = 1 << 20;
 const PAGE_BYTES: u64 = 4 << 10;
-/// A put that needs zeros waits for so many.
+/// A put that needs zeros writes this many.
 const ZERO_PIECE_BYTES: u64 = 16 << 10;
-/// Where somebody syncs: the first sync after new zeros writes metadata too.
+/// The same if the log is synced: the first sync after new zeros writes metadata too.
 const SYNCED_ZERO_PIECE_BYTES: u64 = 64 << 10;
 /// A file is zeroed at most this far ahead.
 const MAX_ZERO_AHEAD: u64 = 1 << 20;
-/// Less than this is not worth its write.
+/// Fewer zeros than this are not worth a write.
 const MIN_ZERO_AHEAD: u64 = 4 << 10;
-/// Zeros for a record of this many bytes cost more than they save, unless it is synced.
+/// For records of at least this many bytes, zeros cost more than they save, unless the records are synced.
 const LARGE_RECORD_BYTES: u64 = 32 << 10;
 
 static ZEROS: [u8; SYNCED_ZERO_PIECE_BYTES as usize] = [0; SYNCED_ZERO_PIECE_BYTES as usize];
@@ -54,7 +54,7 @@ pub(crate) struct Writer {
     /// The file's bytes in `[len, zeroed)` are zeros.
     zeroed: u64,
     zero_ahead: u64,
-    /// Beyond this offset the log is expected to be given up for a new one: no zeros there.
+    /// The log is expected to end about here, so no zeros are written beyond.
     expected_len: u64,
     writeback_from: u64,
     buffer: Vec<u8>,
@@ -65,19 +65,19 @@ pub(crate) struct Writer {
 pub(crate) struct Blank {
     number: FileNumber,
     file: Arc<dyn File>,
-    /// How many zeros it holds; they are durable.
+    /// How many durable zeros it holds.
     zeros: u64,
 }
 
 impl Blank {
-    /// Creates a file with durable zeros at `path`, which no log has.
+    /// Creates a file with durable zeros at `path`, which is not a log's path.
     pub(crate) fn create(env: &dyn Env, path: &Path) -> Result<()> {
         let file = env.create_new(path)?;
         file.write_if_room(0, &ZEROS, EngineOnly)?;
         file.sync()
     }
 
-    /// Such a file that has since got the name of log `number` in `dir`.
+    /// Opens such a file after it got the name of log `number` in `dir`.
     pub(crate) fn open(env: &dyn Env, dir: &Path, number: FileNumber) -> Result<Blank> {
         let file = env.open_write(&log_path(dir, number))?;
         Ok(Blank {
@@ -87,7 +87,7 @@ impl Blank {
         })
     }
 
-    /// Creates the file of log `number` in `dir`, with nothing.
+    /// Creates an empty file for log `number` in `dir`.
     fn empty(env: &dyn Env, dir: &Path, number: FileNumber) -> Result<Blank> {
         let file = env.create_new(&log_path(dir, number))?;
         Ok(Blank {
@@ -115,7 +115,7 @@ impl Writer {
         Writer::create_in(blank, id, predecessor, expected_len)
     }
 
-    /// Like [`Writer::create`], in a file that is there already.
+    /// Like [`Writer::create`], but in an existing file.
     pub(crate) fn create_in(
         blank: Blank,
         id: impl Into<LogId>,
@@ -154,10 +154,10 @@ impl Writer {
         })
     }
 
-    /// Appends one record; answers its end, the log's new length.
+    /// Appends one record; returns its end, the log's new length.
     ///
-    /// `synced`: how far a finished sync has covered this log (WAL-3).
-    /// Any error poisons the log (WAL-1). The memory for it comes from [`Writer::reserve`].
+    /// `synced`: how far a finished sync has covered this log (WAL-3). Any error poisons the log (WAL-1).
+    /// [`Writer::reserve`] must have reserved the memory.
     pub(crate) fn append(
         &mut self,
         first_sequence: SequenceNumber,
@@ -169,7 +169,7 @@ impl Writer {
         }
         debug_assert!(
             synced.length() <= self.len,
-            "SYNCED-1: only what exists is synced"
+            "SYNCED-1: only bytes of the log are synced"
         );
         match self.write_record(first_sequence, payload, synced) {
             Ok(end) => {
@@ -196,10 +196,11 @@ impl Writer {
         }
     }
 
-    /// Asks for the memory that appending `payload` takes. Without it nothing has happened, and later appends go on.
+    /// Reserves the memory for appending `payload`. If there is none, nothing has changed, and later appends may
+    /// succeed.
     #[inline]
     pub(crate) fn reserve(&mut self, payload: &Payload<'_>) -> Result<()> {
-        // In each block, and in those it begins and ends in, a header, and zeros where none fits.
+        // Per block, and for the first and the last one, a header, or zeros where none fits.
         const _: () = assert!(BLOCK_BYTES as usize / 512 >= 2 * MAX_HEADER_BYTES);
         let length = payload.encoded().len();
         let most = (length + length / 512 + 4 * MAX_HEADER_BYTES).min(MAX_WRITE_BYTES);
@@ -219,7 +220,7 @@ impl Writer {
             false => (payload.encoded(), false),
         };
         let mut is_first = true;
-        // `[written, written + buffer.len())` is what the buffer holds.
+        // The buffer holds the bytes `[written, written + buffer.len())` of the file.
         let mut written = self.len;
         self.buffer.clear();
         loop {
@@ -272,26 +273,27 @@ impl Writer {
         let zeros = &ZEROS[..(end - self.zeroed) as usize];
         match self.file.write_if_room(self.zeroed, zeros, EngineOnly) {
             Ok(()) => self.zeroed = end,
-            // A full disk, most likely. Records may still fit into what is there, and their own writes will tell.
+            // Most likely the disk is full. Records may still fit into the existing zeros; their own writes will
+            // show.
             Err(_) => self.zero_ahead = 0,
         }
     }
 
-    /// Closes the file: the log gets nothing more.
+    /// Closes the file; the log gets no more records.
     pub(crate) fn let_go(&mut self) {
         self.file = Arc::new(ClosedFile);
         self.buffer = Vec::new();
     }
 
-    /// Zeroes no further: on a full disk that space is for records.
+    /// Writes no more zeros, because on a full disk the space is for records.
     pub(crate) fn stop_zeroing(&mut self) {
         self.zero_ahead = 0;
     }
 
-    /// Whether a record with `payload` bytes lies in what was zeroed, so that the disk has the space for it.
+    /// Whether a record with `payload` bytes fits into the zeros, so that the disk has space for it.
     #[inline]
     pub(crate) fn has_space_for(&self, payload: u64) -> bool {
-        // The header of each fragment, and what may be left unused at the end of the present block.
+        // The header of each fragment, and the bytes that may stay unused at the end of the current block.
         let headers = (payload / BLOCK_BYTES + 3) * MAX_HEADER_BYTES as u64;
         self.len.saturating_add(payload + headers) <= self.zeroed
     }
@@ -314,7 +316,8 @@ impl Writer {
         self.poison.as_ref()
     }
 
-    /// The end of the last good record, also when the log is poisoned: what a successor names as its length (WAL-4).
+    /// The end of the last good record, also when the log is poisoned. A successor names it as this log's length
+    /// (WAL-4).
     pub(crate) fn len(&self) -> u64 {
         self.len
     }

@@ -25,7 +25,7 @@ const _: () = assert!(CHUNK_SLOTS * MAX_CHUNKS <= 1 << 24, "24 bits of slot");
 /// contend. Under the model checker all threads share one.
 const SHARDS: usize = if cfg!(shuttle) { 1 } else { 16 };
 
-/// An object and the handle that was given out for it (HANDLE-2).
+/// An object and its handle (HANDLE-2).
 struct Entry<T> {
     handle: u64,
     object: T,
@@ -37,17 +37,17 @@ struct Slot<T> {
     entry: ArcSwapOption<Entry<T>>,
     /// The generation of the last handle given out (HANDLE-3); 0 before the first.
     generation: AtomicU32,
-    /// The link to the next slot of the free list this one is on.
+    /// The link to the next slot of the free list that this slot is on.
     next_free: AtomicU32,
-    /// The free list it returns to.
+    /// The free list to which it returns.
     shard: usize,
 }
 
-/// Objects by handle. All zeros while it is empty.
+/// Objects by handle. All zeros while the table is empty.
 pub(super) struct Table<T> {
     /// HANDLE-1.
     chunks: [AtomicPtr<Slot<T>>; MAX_CHUNKS],
-    /// Chunks handed out so far.
+    /// How many chunks are in use so far.
     chunks_used: AtomicUsize,
     /// Heads of the free lists: the link to the first slot in the low half, a count of changes in the high
     /// half, so that a compare-and-swap notices if a head was removed and put back (ABA). A link is a slot's
@@ -203,14 +203,14 @@ fn index_of(handle: u64) -> u32 {
     (handle >> 8) as u32 & 0xff_ffff
 }
 
-/// The free list this thread prefers.
+/// The free list that this thread prefers.
 fn shard_of_thread() -> usize {
     use std::sync::atomic::{AtomicUsize, Ordering};
     static THREADS: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static SHARD: usize = THREADS.fetch_add(1, Ordering::Relaxed) % SHARDS;
     }
-    // In a thread that is ending, its number may already be gone.
+    // A thread that is ending may no longer have its number.
     SHARD.try_with(|shard| *shard).unwrap_or(0)
 }
 

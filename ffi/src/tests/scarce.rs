@@ -1,4 +1,4 @@
-//! The allocator of these tests, which has no memory for what a test says; and calls that meet it.
+//! The allocator of these tests, which fails for sizes that a test sets; and calls that meet such a failure.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -11,7 +11,7 @@ struct Scarce;
 static ALLOCATOR: Scarce = Scarce;
 
 thread_local! {
-    /// This thread gets no piece of so many bytes or more.
+    /// This thread gets no piece of this many bytes or more.
     static TOO_MUCH: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
@@ -51,7 +51,7 @@ unsafe impl GlobalAlloc for Scarce {
     }
 }
 
-/// What `call` answers while this thread gets no piece of `bytes` or more.
+/// The result of `call` while this thread gets no piece of `bytes` bytes or more.
 fn without<T>(bytes: usize, call: impl FnOnce() -> T) -> T {
     TOO_MUCH.set(bytes);
     let answer = call();
@@ -59,7 +59,7 @@ fn without<T>(bytes: usize, call: impl FnOnce() -> T) -> T {
     answer
 }
 
-/// The keys were collected by an allocation that ends the process where there is no memory for it.
+/// The keys used to be collected by an allocation that ends the process if there is no memory.
 #[test]
 fn keys_of_get_many_that_do_not_fit_are_out_of_memory() {
     const COUNT: usize = 50_000;
@@ -68,7 +68,7 @@ fn keys_of_get_many_that_do_not_fit_are_out_of_memory() {
     let (keys, key_lens) = (vec![data(b"x"); COUNT], vec![1; COUNT]);
     let (mut values, mut lens) = (vec![ptr::null(); COUNT], vec![0; COUNT]);
     let mut buffer = ptr::null_mut();
-    // SAFETY: the arrays have as many places as the call is told, and the outputs are local places.
+    // SAFETY: the arrays have `count` places, and the outputs are local places.
     let mut get_many = || unsafe {
         aidb_get_many(
             store.db,
@@ -82,17 +82,17 @@ fn keys_of_get_many_that_do_not_fit_are_out_of_memory() {
             ptr::null_mut(),
         )
     };
-    // Less than any array of so many, and half the keys.
+    // Fewer bytes than any array of this many places, and than half the keys.
     for bytes in [COUNT, 8 * COUNT] {
         assert_eq!(without(bytes, &mut get_many), AIDB_OUT_OF_MEMORY);
     }
     assert_eq!(get_many(), AIDB_OK);
     assert_eq!(lens, key_lens);
-    // SAFETY: what the call above handed over.
+    // SAFETY: the call above returned this buffer.
     unsafe { aidb_free(buffer.cast()) };
 }
 
-/// The message of the refusal repeated the text, and a path was a copy of it.
+/// The message of the refusal used to repeat the text, and a path was a copy of it.
 #[test]
 fn texts_of_options_that_do_not_fit_twice_are_refused() {
     const LONG: usize = 1 << 20;

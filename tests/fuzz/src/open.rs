@@ -117,7 +117,7 @@ pub fn open(input: &[u8]) {
 const NOT_OURS: [&str; 3] = [
     "is not a database",
     "not of AiDb",
-    "holds nothing of a database",
+    "holds no part of an AiDb database",
 ];
 
 /// The answer; `None` if what was asked is damaged, or newer than this build, or so damaged that nothing tells any more that

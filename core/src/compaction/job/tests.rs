@@ -26,7 +26,7 @@ const OPTIONS: PickerOptions = PickerOptions {
     max_plan_tables: PLAN_TABLES,
 };
 
-/// Values of which the target size takes several.
+/// Values small enough that several fit the target size.
 const SMALL: Sizes = Sizes::new(60, 60);
 
 /// A tree, and every write that ever went into it.
@@ -86,7 +86,7 @@ impl Tree {
     fn run(&self, plan: &Plan, should_stop: &dyn Fn() -> bool) -> Result<Output> {
         let first_tries = Cell::new(0);
         let outcome = self.run_noting(plan, should_stop, &first_tries);
-        assert_eq!(first_tries.get(), 0, "nothing had to be tried once more");
+        assert_eq!(first_tries.get(), 0, "no job needed a second try");
         outcome.map_err(|failure| failure.error)
     }
 
@@ -110,7 +110,7 @@ impl Tree {
         }
     }
 
-    /// What retention is told of readers is `visible`, whoever there is.
+    /// Runs a plan in which retention gets `visible`, whatever readers there are.
     fn run_for(
         &self,
         visible: Vec<SequenceNumber>,
@@ -136,7 +136,7 @@ impl Tree {
         run(plan, &context)
     }
 
-    /// Runs a plan that has to fail twice and leave nothing after; why, and what is set aside.
+    /// Runs a plan that has to fail twice and leave no files; returns why it failed, and what is set aside.
     fn fail(&self, plan: &Plan) -> Failure {
         let before = self.table_names();
         let first_tries = Cell::new(0);
@@ -155,7 +155,7 @@ impl Tree {
         self.apply(&edit);
     }
 
-    /// Every key answers at every pinned number as the history says.
+    /// Checks that every key has at every pinned number the value that the history says.
     fn check(&self, label: &str) {
         let reading = Reading {
             tables: &self.bench.tables,
@@ -185,7 +185,7 @@ impl Tree {
         }
     }
 
-    /// Takes everything to the deepest level and rewrites it there.
+    /// Compacts everything to the deepest level and rewrites it there.
     fn compact_all(&mut self) {
         let before = self.bench.number();
         let deepest = self.version.deepest_level().unwrap_or(0).max(1);
@@ -240,7 +240,7 @@ fn random_histories_read_the_same_through_every_compaction() {
                 let released = random.index(tree.pinned.len());
                 tree.pinned.remove(released);
             }
-            // Several at once, finished in any order, with flushes in between.
+            // Several plans at once, finished in any order, with flushes in between.
             let mut plans = Vec::new();
             let mut running = Vec::new();
             while let Some(plan) = pick(&tree.version, &running, &OPTIONS) {
@@ -278,7 +278,7 @@ fn random_histories_read_the_same_through_every_compaction() {
     }
 }
 
-/// A tree with one plan that is no trivial move.
+/// A tree with one plan that is not a trivial move.
 fn tree_with_a_plan() -> (Tree, Plan) {
     let mut random = Random::new(7);
     let mut tree = Tree::new();
@@ -312,10 +312,10 @@ fn numbers_that_were_met_and_are_not_those_of_the_manifest_do_not_add_up() {
 #[test]
 fn outputs_have_about_the_target_size_and_never_split_a_key() {
     let (mut tree, plan) = tree_with_a_plan();
-    // Every version is pinned: keys have many.
+    // Every version is pinned, so keys have many.
     tree.pinned = (1..=tree.last).collect();
     let output = tree.run(&plan, &|| false).unwrap();
-    // Only tombstones over nothing go.
+    // Only tombstones that hide nothing are dropped.
     assert!(output.entries_read - output.entries_written < output.entries_read / 4);
     let sizes: Vec<u64> = output
         .edit
@@ -347,14 +347,10 @@ fn a_stopped_job_leaves_nothing_behind() {
         let stop = || asked.replace(asked.get() + 1) == questions;
         let error = tree.run(&plan, &stop).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Closed);
-        assert_eq!(
-            tree.table_names(),
-            before,
-            "stopped at question {questions}"
-        );
+        assert_eq!(tree.table_names(), before, "stopped at call {questions}");
     }
     tree.compact(&plan);
-    tree.check("carried out after all");
+    tree.check("carried out in the end");
 }
 
 #[test]
@@ -372,7 +368,7 @@ fn a_damaged_input_is_named_set_aside_and_leaves_nothing_behind() {
     assert_eq!(failure.set_aside, [file.number]);
 }
 
-/// A tree with two tables in level 0, of which the manifest says what `spoil` makes of the truth about the second.
+/// A tree with two tables in level 0. `spoil` falsifies the manifest's facts about the second.
 fn tree_that_is_lied_to(spoil: impl Fn(&mut TableInfo)) -> (Tree, Plan) {
     let mut tree = Tree::new();
     let mut edit = VersionEdit::default();
@@ -400,7 +396,7 @@ fn an_input_that_is_not_what_the_manifest_says_is_corruption_that_names_it() {
         Box::new(|table| table.content_sum = table.content_sum.map(|sum| sum ^ 1)),
         Box::new(|table| table.entries += 1),
         Box::new(|table| table.tombstones += 1),
-        // It begins with "k" at 3 and ends with "l" at 4.
+        // The table begins with "k" at 3 and ends with "l" at 4.
         Box::new(|table| table.smallest = key(b"kk", 3)),
         Box::new(|table| table.smallest = key(b"k", 4)),
         Box::new(|table| table.smallest = key(b"j", 3)),
@@ -454,7 +450,7 @@ fn a_job_that_does_not_add_up_although_its_inputs_do_sets_all_of_them_aside() {
     assert_eq!(failure.set_aside, inputs);
 }
 
-/// Asserts that a job was refused since it dropped what somebody needs, and left nothing after.
+/// Asserts that a job was refused because it dropped an entry that a reader needs, and that it left no files.
 fn assert_refused(tree: &Tree, before: usize, outcome: std::result::Result<Output, Failure>) {
     let error = outcome.expect_err("a job that must not succeed").error;
     assert!(error.is_unaccounted(), "{error}");
@@ -486,7 +482,7 @@ fn a_job_whose_retention_was_not_told_of_a_snapshot_is_refused() {
 
 #[test]
 fn a_job_whose_plan_lacks_a_deeper_level_or_a_table_of_one_is_refused() {
-    // Of two levels below the output one holds the key that the tombstone hides.
+    // One of the two levels below the output holds the key that the tombstone hides.
     for holder in [2, 3] {
         let mut tree = Tree::new();
         let put = |tree: &mut Tree, level: usize, keys: &[&[u8]]| {
@@ -562,7 +558,7 @@ fn damage_that_is_gone_at_the_second_look_is_passed_over() {
 
 #[test]
 fn a_job_that_is_stopped_at_its_second_try_is_closed_and_blames_no_input() {
-    // Told at the end of a try, when everything is read.
+    // The error is found at the end of a try, when everything is read.
     let (tree, plan) = tree_that_is_lied_to(|table| {
         table.content_sum = table.content_sum.map(|sum| sum ^ 1);
     });
@@ -638,7 +634,7 @@ fn a_tombstone_stays_over_deeper_data_and_goes_at_the_bottom() {
             .collect(),
     );
     tree.compact_all();
-    // The tombstones of 3 and 4 lie over data, that of 77 over none.
+    // The tombstones of 3 and 4 hide data in level 1; that of 77 hides nothing.
     let dead = [key(3), key(4), key(77)];
     tree.flush(dead.iter().map(|key| (key.clone(), None)).collect());
     tree.flush(vec![(key(2), Some(vec![1])), (key(9), Some(vec![1]))]);

@@ -1,4 +1,4 @@
-//! What a ledger notices, and what it lets pass.
+//! Tests of what a ledger notices, and what it accepts.
 
 use super::*;
 use crate::compaction::retention::{Fate, Retention};
@@ -22,7 +22,7 @@ fn numbers(numbers: &[u64]) -> Vec<SequenceNumber> {
         .collect()
 }
 
-/// The last of `visible` is what is published.
+/// Readers at `visible`, whose last number is the published one.
 fn readers(visible: &[SequenceNumber]) -> Readers {
     let (published, pinned) = visible.split_last().unwrap();
     Readers {
@@ -72,7 +72,7 @@ fn of_every_small_history_each_entry_that_retention_keeps_is_missed_by_somebody(
                 for place in 0..kept.len() {
                     let mut fewer = kept.clone();
                     let gone = fewer.remove(place);
-                    // A tombstone may be spared where another one, or nothing, says the same.
+                    // A tombstone may be dropped if another one, or the absence of entries, says the same.
                     let is_spared =
                         gone < 0 && (is_bottom || fewer.get(place).is_some_and(|&next| next < 0));
                     assert!(wronged(&fewer).is_some() || is_spared, "{label}, {gone}");
@@ -82,7 +82,7 @@ fn of_every_small_history_each_entry_that_retention_keeps_is_missed_by_somebody(
     }
 }
 
-/// Plays entries through a ledger: key, entry, whether it is written.
+/// Passes entries through a ledger: key, entry, whether it is written.
 fn play(entries: &[(&str, i64, bool)], visible: &[u64], holds_deeper: bool) -> Result<()> {
     let mut ledger = Ledger::new(readers(&numbers(visible)));
     let (mut read, mut written) = (Sum::default(), Sum::default());
@@ -107,7 +107,7 @@ fn a_version_that_a_reader_needs_is_missed_in_every_key() {
     let history = |spoilt: usize| {
         let mut entries: Vec<(&str, i64, bool)> = Vec::new();
         for (number, name) in names.iter().enumerate() {
-            // The third version is rightly dropped, the second only in the spoilt key.
+            // Dropping the third version is right. The second is dropped only in the spoilt key, wrongly.
             entries.push((name, 30, true));
             entries.push((name, 20, number != spoilt));
             entries.push((name, 10, false));
@@ -127,7 +127,7 @@ fn the_last_key_and_the_empty_key_are_judged_too() {
     play(&[("", 20, true), ("", 10, false)], &[30], true).unwrap();
     assert!(play(&[("", 20, true), ("", 10, false)], &[15, 30], true).is_err());
     assert!(play(&[("", 5, true), ("a", 20, false)], &[30], true).is_err());
-    // A tombstone hides what lies deeper; where nothing does it may go.
+    // A tombstone hides deeper entries; if there are none, it may be dropped.
     assert!(play(&[("a", -20, false)], &[30], true).is_err());
     play(&[("a", -20, false)], &[30], false).unwrap();
     // Above all visible numbers everything stays.

@@ -1,4 +1,4 @@
-//! Tables that are other than an edit says, or that nobody can open.
+//! Tables that differ from an edit's facts, or that cannot be opened.
 
 use super::*;
 use crate::env::MemEnv;
@@ -10,7 +10,7 @@ const DIR: &str = "/db";
 const NUMBER: FileNumber = FileNumber(7);
 const FILE_ID: u64 = 99;
 
-/// A disk with a table of these user keys, the first of which is deleted, and the edit that adds it.
+/// A disk with a table of these user keys, and the edit that adds it. The first key is deleted.
 fn written(keys: &[&[u8]]) -> (MemEnv, VersionEdit) {
     let env = MemEnv::new();
     env.create_dir_all(Path::new(DIR)).unwrap();
@@ -94,7 +94,7 @@ fn shortened_bounds_have_to_enclose_their_table_and_need_not_meet_it() {
     }
 }
 
-/// What was written elsewhere, or as something else, behind the builder's back.
+/// A table that another file replaced, or whose bytes changed, after the builder wrote it.
 #[test]
 fn every_byte_of_the_blocks_that_is_another_in_the_file_is_noticed() {
     let (env, edit) = written(&[b"b", b"c", b"d", b"e"]);
@@ -149,7 +149,7 @@ fn a_table_that_cannot_be_opened_is_a_fault_of_ours_and_a_missing_one_is_not() {
     let (env, edit) = written(&[b"b", b"c", b"d"]);
     let path = table_path(Path::new(DIR), NUMBER);
     let size = edit.added[0].1.size;
-    // The footer, then what lies before it.
+    // The footer, then the parts before it.
     for from_end in [1, 100, 150] {
         let file = env.open_write(&path).unwrap();
         let at = size - from_end;

@@ -30,8 +30,8 @@ impl Plan {
         }
     }
 
-    /// `Internal` if `edit`, which is to show what came of the plan, removes anything but its inputs, adds to another level,
-    /// or, as a trivial move, adds another table than it removes.
+    /// Checks `edit`, which is to show the plan's result. `Internal` if it removes anything but the plan's inputs,
+    /// adds to another level, or, as a trivial move, adds a table other than the one it removes.
     pub(crate) fn check_edit(&self, edit: &VersionEdit) -> Result<()> {
         match self.fault_of(edit) {
             Some(what) => Err(wrongly_planned(&what)),
@@ -67,7 +67,7 @@ impl Plan {
             .then(|| "its edit adds a table other than the one it moves".into())
     }
 
-    /// Why the plan, made of `version`, must not be carried out, if it must not (CHECK-1, CHECK-2).
+    /// If the plan, made from `version`, must not be carried out, the reason (CHECK-1, CHECK-2).
     pub(super) fn fault(&self, version: &Version) -> Option<String> {
         let numbers = |files: &Files| -> HashSet<FileNumber> {
             files.iter().map(|file| file.number).collect()
@@ -104,21 +104,23 @@ impl Plan {
         (found != count).then(|| "an input is not in its level".into())
     }
 
-    /// Whether `file` of `level`, which reaches into the range and is not taken, would have to be (CHECK-2).
+    /// Whether the plan would have to take `file` of `level`, which reaches into its range and is not an input
+    /// (CHECK-2).
     fn must_have(&self, level: usize, file: &FileMeta) -> bool {
         if level == self.level && level != self.output_level {
             let (first, last) = (file.smallest_key().user_key, file.largest_key().user_key);
-            // Between the inputs nothing of it is passed.
+            // A table of this level between the inputs is not passed. It matters only if an input overlaps it and it
+            // may have older entries.
             return self.upper.iter().any(|input| {
                 let is_older = file.smallest_sequence <= input.largest_sequence;
                 is_older && input.overlaps(Some(first), Some(last))
             });
         }
-        // Into it, or past it.
+        // The plan moves entries into this level, or past it.
         (self.level..=self.output_level).contains(&level)
     }
 
-    /// A plan that no picker would make, checked as a chosen one is.
+    /// A plan that the picker would never make, checked like a chosen one.
     #[cfg(test)]
     pub(crate) fn forged(
         version: &Version,

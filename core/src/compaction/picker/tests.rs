@@ -1,4 +1,4 @@
-//! Tests of the picker: tables of versions and what should be picked.
+//! Tests of the picker: versions of the tree, and the plans that it should pick.
 
 mod edges;
 mod forged;
@@ -63,7 +63,7 @@ pub(super) fn shown(plan: Option<&Plan>) -> String {
     )
 }
 
-/// What is picked first, and then beside all that was picked before, until nothing is.
+/// The plan that is picked first, then each one that is picked beside all earlier ones.
 fn all_picks(rows: &[Row]) -> Vec<String> {
     let version = version(rows);
     let mut running = Vec::new();
@@ -181,7 +181,7 @@ fn picks() {
                 (2, 4, "b", "e", 100),
                 (2, 5, "k", "o", 100),
             ],
-            // Table 1 takes table 4 and so the range to "e"; 2 and 3 are beyond it.
+            // Table 1 takes table 4, and so the range to "e"; tables 2 and 3 are beyond it.
             &["1>2: 2!", "1>2: 3!", "1>2: 1 4"],
         ),
         (
@@ -207,7 +207,7 @@ fn picks() {
 
 #[test]
 fn a_range_between_two_inputs_is_kept_free() {
-    // Level 0 reaches from "a" to "z"; a move of level 0 into the gap of level 1 must wait, as must a second
+    // Level 0 reaches from "a" to "z". A move of level 0 into the gap of level 1 must wait, and so must a second
     // compaction into level 2 under a wide one.
     let before = version(&[
         (1, 1, "a", "b", 10),
@@ -292,14 +292,14 @@ fn debt_counts_what_has_to_move() {
     let calm = version(&[(0, 1, "a", "b", 100), (1, 2, "a", "b", 1000)]);
     assert_eq!(debt_bytes(&calm, &OPTIONS), 0);
     let behind = version(&[(1, 2, "a", "b", 1500), (2, 3, "a", "b", 10_000)]);
-    // 500 bytes into level 2, and as many out of it again.
+    // 500 bytes go into level 2, and as many out of it again.
     assert_eq!(debt_bytes(&behind, &OPTIONS), 1000);
     assert!((scores(&behind, &OPTIONS)[1] - 1.5).abs() < 1e-9);
 }
 
 #[test]
 fn a_manual_plan_of_small_tables_is_cut_where_they_lie_over_much() {
-    // Tables of tombstones: small, and each lies over five tables of the level below.
+    // Small tables of tombstones, each over five tables of the level below.
     let rows = [
         (1, 1, "a", "b", 10),
         (1, 2, "c", "d", 10),

@@ -22,11 +22,11 @@ use crate::version::{FileMeta, LEVELS, Version};
 
 /// The share of its input that a plan has to free if the garbage is fresh.
 const FRESH_SHARE: f64 = 0.25;
-/// Garbage of this age has to be half as much, of twice this age a third, and so on.
+/// Garbage of this age has to be half as much, garbage of twice this age a third, and so on.
 const AGE_STEP_MICROS: u64 = 6 * 3600 * 1_000_000;
 /// A smaller amount is not worth waiting for.
 const LEAST_SHARE: f64 = 1.0 / 1024.0;
-/// The factor by which less is enough after a reader has passed a long run of garbage.
+/// After a reader has passed a long run of garbage, this many times less is enough.
 const HURRY: f64 = 8.0;
 
 /// The inputs of upkeep besides the tables.
@@ -47,11 +47,11 @@ pub(crate) struct Upkeep {
     pub(crate) plan: Option<Plan>,
     /// Snapshots whose release is a reason to check again.
     pub(crate) waits_for: Vec<SequenceNumber>,
-    /// The time, in microseconds since 1970-01-01 UTC, from which another look is worth while.
+    /// The time, in microseconds since 1970-01-01 UTC, from which another check is worthwhile.
     pub(crate) due_micros: Option<u64>,
 }
 
-/// A plan in the making, and what comes of it, in bytes.
+/// A possible plan, and its estimated results in bytes.
 struct Candidate {
     level: usize,
     files: Files,
@@ -64,7 +64,7 @@ struct Candidate {
     keeper: Option<SequenceNumber>,
 }
 
-/// The compaction that pays most and can start beside those `running`; without one, what to wait for (UPKEEP-2).
+/// The compaction that pays most and can start beside those `running`. If there is none, what to wait for (UPKEEP-2).
 pub(crate) fn pick_upkeep(
     version: &Version,
     running: &[RunningCompaction],
@@ -97,9 +97,9 @@ pub(crate) fn pick_upkeep(
         };
         if awaited >= LEAST_SHARE {
             let steps = FRESH_SHARE / awaited - 1.0;
-            // A second later: by then it is certain, however numbers were rounded.
+            // One second later, so that it is certainly due, however numbers were rounded.
             let wait = (steps * AGE_STEP_MICROS as f64) as u64 + 1_000_000;
-            // Nothing becomes due where no time is known.
+            // Nothing becomes due if the time is not known.
             let at = created_micros(&candidate.files).map(|made| made.saturating_add(wait));
             answer.due_micros = answer.due_micros.into_iter().chain(at).min();
         }
@@ -117,7 +117,7 @@ pub(crate) fn pick_upkeep(
     answer
 }
 
-/// What could be done about each table, or group of tables of level 0, that has something to free.
+/// The possible plan for each table, or group of tables of level 0, that has something to free.
 fn candidates(picker: &Picker<'_>, moment: &Moment<'_>) -> Vec<Candidate> {
     let mut found = Vec::new();
     for group in level0_groups(picker.version) {
@@ -151,8 +151,8 @@ fn has_reclaimable(file: &FileMeta) -> bool {
     file.tombstones > 0 || file.older_versions() > 0
 }
 
-/// The tables below `files` of `level` in the first level that has any, and whether tombstones that go one level down have
-/// none below them there.
+/// The tables below `files` of `level` in the first level that has any; and whether tombstones that go down one level
+/// have no table below them there.
 fn below(version: &Version, level: usize, files: &[Arc<FileMeta>]) -> (Files, bool) {
     let (start, end) = super::bounds(files.iter());
     let mut deeper =
@@ -171,7 +171,7 @@ fn below(version: &Version, level: usize, files: &[Arc<FileMeta>]) -> (Files, bo
     (next.unwrap_or_default(), is_bottom)
 }
 
-/// Bytes of `count` of a table's entries, as if all took the same.
+/// Bytes of `count` of a table's entries, as if all had the same size.
 fn bytes_of(file: &FileMeta, count: u64) -> f64 {
     file.size as f64 * count as f64 / file.entries.max(1) as f64
 }
@@ -187,7 +187,7 @@ fn created_micros(files: &[Arc<FileMeta>]) -> Option<u64> {
     made.filter(|micros| *micros > 0).min()
 }
 
-/// The share of what it reads that `candidate` has to free.
+/// The share of its input that `candidate` has to free.
 fn required_share(candidate: &Candidate, moment: &Moment<'_>) -> f64 {
     let made = created_micros(&candidate.files).unwrap_or(moment.wall_micros);
     let age = moment.wall_micros.saturating_sub(made) as f64;
@@ -218,7 +218,8 @@ impl Candidate {
         let largest = largest.unwrap_or_default();
         let pinned = &moment.visible[..moment.visible.len().saturating_sub(1)];
         let newest_pin = pinned[..pinned.partition_point(|pin| *pin < largest)].last();
-        // A tombstone hides one put at most, in what is older: lies deeper, or follows in level 0. Newest first.
+        // A tombstone hides at most one put, in an older table: one in a deeper level, or a later one of level 0.
+        // Newest first.
         let (mut hiding, mut hidden, mut hidden_bytes, mut free_bytes) = (0u64, 0u64, 0.0, 0.0);
         for (index, file) in upper.iter().chain(next).enumerate() {
             let count = hiding.min(puts(file));
@@ -227,7 +228,7 @@ impl Candidate {
             hidden_bytes += bytes;
             free_bytes += bytes * unseen_share(file, newest_pin.copied());
             hiding -= count;
-            // Those of the tables below hide nothing beside them.
+            // Tombstones of the lower tables hide nothing in the tables beside them.
             if index < upper.len() {
                 hiding += file.tombstones;
             }
@@ -235,7 +236,7 @@ impl Candidate {
         let smallest = upper.iter().map(|file| file.smallest_sequence).min();
         let keeper = newest_pin.filter(|pin| Some(**pin) >= smallest || free_bytes < hidden_bytes);
         let is_kept = keeper.is_some();
-        // A tombstone with nothing below it goes unless an older version of its key has to stay.
+        // A tombstone with nothing below it is dropped unless an older version of its key has to stay.
         let staying = tombstones.min(older.saturating_add(hidden)) as f64;
         let bottom_bytes = if is_bottom { tombstone_bytes } else { 0.0 };
         let going = match is_kept {
@@ -255,7 +256,7 @@ impl Candidate {
     }
 }
 
-/// The share of a table's entries that no snapshot up to `pin` sees, as if their numbers were spread evenly.
+/// The share of a table's entries that no snapshot up to `pin` sees, if their numbers are spread evenly.
 fn unseen_share(file: &FileMeta, pin: Option<SequenceNumber>) -> f64 {
     let (first, last) = (file.smallest_sequence.0, file.largest_sequence.0);
     match pin {

@@ -13,17 +13,17 @@ pub(in crate::db) struct Log {
     pub(in crate::db) memtable: Arc<Memtable>,
     /// The number of the last operation in the log.
     pub(in crate::db) last_sequence: SequenceNumber,
-    /// Up to this length of the log the reserve is known to suffice (RESERVE-1).
+    /// The reserve is known to suffice until the log has this length (RESERVE-1).
     pub(in crate::db) reserved_up_to: u64,
-    /// Whether its memtable is to be sealed before it is full (LOOK-3).
+    /// Whether the next write seals the memtable although it is not full (LOOK-3).
     pub(in crate::db) seals_next: bool,
     pub(in crate::db) counts: LogCounts,
-    /// Nothing is written any more: the database is closed.
+    /// Whether the database is closed, so that nothing more is written.
     pub(in crate::db) is_closed: bool,
 }
 
 impl Log {
-    /// The first log of a life, which has nothing in it.
+    /// The first log of an open database, still empty.
     pub(in crate::db) fn new(
         writer: wal::Writer,
         file: Arc<LogFile>,
@@ -42,8 +42,8 @@ impl Log {
         }
     }
 
-    /// Replaces the file and the memtable for good, the latter by `empty`. Requires that no flush needs the
-    /// memtable.
+    /// Closes the file, puts `empty` in place of the memtable and returns the old one. No flush may need it
+    /// any more.
     pub(super) fn let_go(&mut self, empty: &Arc<Memtable>) -> Arc<Memtable> {
         self.is_closed = true;
         self.writer.let_go();
@@ -67,6 +67,6 @@ pub(in crate::db) struct LogCounts {
 pub(super) struct Due {
     /// On the environment's clock.
     pub(super) micros: Option<u64>,
-    /// The log's last number at the last look.
+    /// The last number of the log when the memtable was last checked.
     pub(super) seen: SequenceNumber,
 }

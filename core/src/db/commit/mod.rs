@@ -41,14 +41,14 @@ pub(super) struct Commit {
     logs: Arc<Logs>,
     tree: Arc<Tree>,
     log: Lock<Log>,
-    /// The last number that was recovered from logs and is not known to be in tables yet (OPEN-2); 0 if there is none.
+    /// The last number that recovery took from logs, while it is not known to be in tables (OPEN-2); otherwise 0.
     recovered: AtomicU64,
     due: Mutex<Due>,
 }
 
 impl Commit {
-    /// Commits to `log`, its memtable and `tree`. `recovered`: the last number of what was recovered from older logs and is in
-    /// no table.
+    /// Commits to `log`, its memtable and `tree`. `recovered`: the last number that recovery took from older logs and
+    /// that is in no table.
     pub(super) fn new(
         order: &Arc<Order>,
         space: &Arc<Space>,
@@ -75,7 +75,7 @@ impl Commit {
         (log.counts, log.writer.len())
     }
 
-    /// The present log as far as it was written now, and the one before it.
+    /// The current log, with its current length, and the log before it.
     pub(super) fn chain(&self) -> (wal::Predecessor, wal::Predecessor) {
         let log = self.log.lock();
         let (number, length) = (log.file.number, log.writer.len());
@@ -83,7 +83,8 @@ impl Commit {
         (present, log.writer.predecessor())
     }
 
-    /// Refuses every call from now on; whether none was refused before. A write that is acknowledged later was in the log before.
+    /// Refuses every call from now on; returns whether this call closed the database, not an earlier one. A write that
+    /// is acknowledged later was already in the log.
     pub(super) fn close(&self, also: impl FnOnce()) -> bool {
         let _log = self.log.lock();
         let closes = self.context.close();
@@ -93,8 +94,8 @@ impl Commit {
         closes
     }
 
-    /// Replaces the log's file and memtable for good, the latter by `empty`. Requires that no flush needs the
-    /// memtable.
+    /// Closes the log's file, puts `empty` in place of its memtable and returns the old one. No flush may
+    /// need it any more.
     pub(super) fn let_go(&self, empty: &Arc<Memtable>) -> Arc<Memtable> {
         self.log.lock().let_go(empty)
     }
@@ -116,7 +117,8 @@ impl Commit {
         self.wait_until_durable(place)
     }
 
-    /// Waits until everything up to `place`, and what was recovered from older logs (OPEN-2), survives loss of power.
+    /// Waits until everything up to `place` survives loss of power, and so does what was recovered from older logs
+    /// (OPEN-2).
     fn wait_until_durable(&self, place: LogPlace) -> Result<()> {
         let recovered = self.recovered.load(Ordering::Relaxed);
         if recovered > 0 {
@@ -126,7 +128,7 @@ impl Commit {
         self.logs.wait_until_durable(place)
     }
 
-    /// A door for tests.
+    /// Access for tests.
     #[cfg(test)]
     pub(super) fn log(&self) -> Locked<'_, Log> {
         self.log.lock()

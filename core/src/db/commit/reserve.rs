@@ -36,7 +36,7 @@ impl Commit {
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::NoSpace && deletes_only(batch)? => {
-                // They would draw on the reserve like records.
+                // The zeros would draw on the reserve like records.
                 log.writer.stop_zeroing();
                 Ok(())
             }

@@ -23,7 +23,7 @@ use crate::version::VersionEdit;
 const MAX_SEALED_BY_FAILURES: usize = 8;
 
 impl Commit {
-    /// The error that stopped the present log, if any.
+    /// The error that stopped the current log, if any.
     pub(super) fn log_failure(&self, log: &Log) -> Option<Error> {
         if let Some(failure) = log.writer.poisoned() {
             return Some(failure.clone());
@@ -35,8 +35,8 @@ impl Commit {
         }
     }
 
-    /// Starts over with a new log if the present one has failed; the error of that failure if that is still not
-    /// possible.
+    /// Starts over with a new log if the current one has failed. If that is not possible yet, returns the error
+    /// of the old failure.
     pub(super) fn resume(&self, mut log: Locked<'_, Log>) -> Result<()> {
         let Some(failure) = self.log_failure(&log) else {
             return Ok(());
@@ -58,10 +58,10 @@ impl Commit {
         let sync_failed = self.logs.has_failed();
         let may_vanish = log.file.may_vanish(self.context.env());
         if may_vanish {
-            // Each try begins a new log: not before a sync works again.
+            // Each try begins a new log, so sync first: while syncs fail there is no new log.
             self.context.env().sync_dir(self.context.dir())?;
         }
-        // A new log that an earlier try has started is as good as another one.
+        // A new log that an earlier try has started will do.
         if log.writer.poisoned().is_some() || may_vanish || !log.memtable.is_empty() {
             if self.tree.load().sealed.len() >= MAX_SEALED_BY_FAILURES {
                 self.tree.wait_until_flushed(log.last_sequence)?;
@@ -80,8 +80,8 @@ impl Commit {
         Ok(())
     }
 
-    /// Makes the manifest name `log` as the oldest one needed, if the flushes have not done so (FLUSH-2): everything older is
-    /// in tables.
+    /// Makes the manifest name `log` as the oldest one needed, unless a flush has done so (FLUSH-2). Everything older
+    /// is in tables.
     fn begin_with(&self, log: &LogFile) -> Result<()> {
         if self.tree.versions().log_number() >= log.number {
             return Ok(());

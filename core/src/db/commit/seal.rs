@@ -23,7 +23,7 @@ impl Commit {
             // Another process may have the directory by now.
             return Err(Error::closed("the database"));
         }
-        // First: without memory for it nothing has changed.
+        // First, so that nothing has changed if there is no memory for it.
         let memtable = self.tree.new_memtable()?;
         let number = self.tree.new_number();
         let name = Names::made_from_now(self.context.env());
@@ -72,7 +72,8 @@ impl Commit {
         self.tree.tell_of_upkeep()
     }
 
-    /// Seals the active memtable if it holds anything and waits until all are in durable tables.
+    /// Seals the active memtable if it holds anything, and waits until all memtables are in durable
+    /// tables.
     pub(in crate::db) fn flush_all(&self) -> Result<()> {
         let mut log = self.log.lock();
         while self.log_failure(&log).is_some() {
@@ -80,7 +81,8 @@ impl Commit {
             self.resume(log)?;
             log = self.log.lock();
         }
-        // A write that is in the log and not yet in the memtable is flushed too: `close` lets it be acknowledged.
+        // Wait for writes that are in the log and not yet in the memtable: `close` lets them be acknowledged, so
+        // the flush must include them.
         self.order.wait_for(log.last_sequence)?;
         if !log.memtable.is_empty() {
             self.seal(&mut log)?;

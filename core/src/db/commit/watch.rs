@@ -18,16 +18,17 @@ use crate::key::SequenceNumber;
 use crate::sync::Arc;
 use crate::version::LEVELS;
 
-/// From the first write into a memtable, or one look at it, to the next.
+/// The time from the first write into a memtable to the first check of it, and from one check to
+/// the next.
 const LOOK_MICROS: u64 = 20 * 1_000_000;
-/// The least bytes that a flush must free, and the least share of all bytes.
+/// A flush for space must free at least this many bytes, and at least this share of all bytes.
 const LEAST_FREED_BYTES: u64 = 64 << 10;
 const LEAST_FREED_DIVISOR: u64 = 20;
-/// With this many tombstones a memtable is sealed at once after a reader has passed a long run of garbage.
+/// If a reader has passed a long run of garbage, a memtable with this many tombstones is sealed at once.
 const MET_TOMBSTONES: u64 = 1 << 13;
 
-/// About how many bytes a flush of a memtable with these entries may free: its log, and the entries that its
-/// tombstones hide in tables with this many bytes and entries.
+/// About how many bytes a flush of `memtable` may free: those of its log, and those of the entries that its
+/// tombstones hide. The tables have `table_bytes` bytes and `table_entries` entries.
 fn freed_by_flush(memtable: Sum, log_bytes: u64, table_bytes: u64, table_entries: u64) -> u64 {
     let hidden = memtable.tombstones.min(table_entries);
     let in_tables = u128::from(table_bytes) * u128::from(hidden) / u128::from(table_entries.max(1));
@@ -48,8 +49,8 @@ fn is_worth_a_flush(memtable: Sum, log_bytes: u64, table_bytes: u64, table_entri
 }
 
 impl Commit {
-    /// Schedules a check of the active memtable, and has it sealed with the next write if it has very many
-    /// tombstones. Called with the first write into a memtable, and from time to time (LOOK-1).
+    /// Schedules a check of the active memtable. If the memtable has very many tombstones, the next write
+    /// will seal it. Called with the first write into a memtable, and from time to time (LOOK-1).
     pub(super) fn watch_memtable(&self, log: &mut Log) {
         log.seals_next = log.memtable.sum().tombstones >= self.tree.early_tombstones()
             && self.tree.has_room_to_seal();
@@ -62,15 +63,15 @@ impl Commit {
         }
     }
 
-    /// How long the flush thread may wait until it is to look at the active memtable; `None`: for ever.
+    /// How long the flush thread may wait before it must check the active memtable; `None`: for ever.
     pub(in crate::db) fn until_look(&self) -> Option<Duration> {
         let due = self.due.lock().micros?;
         let left = Duration::from_micros(due.saturating_sub(self.context.env().now_micros()));
         Some(left)
     }
 
-    /// Does the checks that are due: of the active memtable; of tables after the release of a snapshot; of both
-    /// after a reader has passed a long run of garbage.
+    /// Makes the checks that are due. The active memtable's comes with time, the tables' when a snapshot was
+    /// released, and both when a reader has passed a long run of garbage.
     pub(in crate::db) fn look_around(&self) {
         self.context.step("the flush thread looks around");
         let was_released = self.order.take_released();
@@ -84,7 +85,7 @@ impl Commit {
         }
     }
 
-    /// Nothing is due until a later write asks for looks again.
+    /// Makes no check due until a later write asks for checks again.
     pub(in crate::db) fn look_no_more(&self) {
         self.due.lock().micros = None;
     }
@@ -106,14 +107,15 @@ impl Commit {
         drop(version);
         if is_worth && self.tree.has_room_to_seal() && !self.tree.must_wait_for_space() {
             self.look_no_more();
-            // The next writer gets the error, because the log is then poisoned; otherwise it does not matter.
+            // If the seal has poisoned the log, the next writer gets the error; any other error does not
+            // matter.
             let _ = self.seal(&mut log);
             return;
         }
         let mut due = self.due.lock();
         if due.seen == log.last_sequence {
             due.micros = None;
-            // The next write asks for looks again.
+            // The next write asks for checks again.
             log.reserved_up_to = 0;
         } else {
             due.seen = log.last_sequence;

@@ -26,7 +26,7 @@ use crate::options::WriteOptions;
 use crate::sync::{Arc, panicking};
 use crate::wal;
 
-/// Operations of a batch that are located before the first of them is inserted.
+/// At most this many operations of a batch are located before the first of them is inserted.
 const TOGETHER: usize = 8;
 
 impl Commit {
@@ -77,14 +77,14 @@ impl Commit {
         }
     }
 
-    /// Steps 1 to 3, or the obstacle to them. The caller waits for that one, because this function holds a
-    /// version, whose tables may take the very space that is missing.
+    /// Steps 1 to 3, or the obstacle to them. The caller waits for the obstacle to go: this function
+    /// cannot, because it holds a version, whose tables may take the very space that is missing.
     pub(in crate::db) fn try_commit(
         &self,
         batch: &WriteBatch,
         payload: &wal::Payload<'_>,
     ) -> Result<std::result::Result<Committed, Obstacle>> {
-        // While the log is written, the memory arrives that the insert will need.
+        // Prefetch the memory that the insert will need, while the log is written.
         let superversion = self.tree.load();
         let mut others = operations(batch.encoded())?;
         let first = others.next().transpose()?.zip(batch.contents().first());
@@ -179,7 +179,7 @@ impl Commit {
     ) -> Result<std::result::Result<Locked<'_, Log>, Obstacle>> {
         let mut log = loop {
             let log = self.log.lock();
-            // Under the lock, whenever it is taken: a close, or a panic, may have come in between.
+            // Checked each time the lock is taken: a close or a panic may have come in between.
             self.context.check_writable()?;
             self.order.check()?;
             // COMMIT-5.
@@ -212,8 +212,8 @@ impl Commit {
     }
 }
 
-/// Accounts for the operations of a batch and inserts them in `room`, numbered from after `before`: the `first`, which has been
-/// located, and the `others`.
+/// Inserts the operations of a batch in `room` and accounts for them: the `first`, which has been located, and the
+/// `others`. Their numbers follow `before`.
 fn insert<'a>(
     memtable: &'a Memtable,
     mut room: Room<'_>,
@@ -233,7 +233,7 @@ fn insert<'a>(
     match batch.contents() {
         [] | [_] => insert(first)?,
         [_, contents @ ..] => {
-            // Some are located before the first of them is inserted: their memory arrives together.
+            // Locating several before the first is inserted lets their memory arrive together.
             let mut located = [const { None }; TOGETHER];
             located[0] = Some(first);
             let mut count = 1;
@@ -265,7 +265,7 @@ fn insert<'a>(
     }
 }
 
-/// A batch that readers see, or will as soon as the commits before it are inserted.
+/// A batch that readers see, or will see as soon as the commits before it are inserted.
 #[derive(Debug)]
 pub(in crate::db) struct Committed {
     /// The end of its record.
@@ -277,19 +277,19 @@ pub(in crate::db) struct Committed {
 /// Why a batch cannot be committed yet.
 #[derive(Debug)]
 pub(in crate::db) enum Obstacle {
-    /// A compaction under way may need the space that there is.
+    /// There is too little space: a compaction under way may need all of it.
     Space,
-    /// As many memtables as may be wait for their flush.
+    /// The largest number of memtables is waiting for a flush.
     Sealed,
 }
 
-/// Stops publication, and with it writing, if a commit panics once it may append; or if it ends by an error between its log
-/// record and its publication: the numbers it took will never be published, so no later one can be.
+/// Stops publication, and with it writing, if a commit panics once it may append, or fails between its log record and
+/// its publication. The numbers it took will never be published, so no later ones can be.
 struct StopUnlessDefused<'a> {
     order: &'a Order,
-    /// Whether it has taken its numbers.
+    /// Whether the commit has taken its numbers.
     is_numbered: bool,
-    /// Whether a panic that is none of its own had begun before.
+    /// Whether the thread was panicking before this began.
     was_panicking: bool,
 }
 

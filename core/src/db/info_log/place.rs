@@ -12,11 +12,11 @@ use crate::filename::{FileKind, parse};
 use crate::options::Options;
 use crate::version::{Contents, inspect};
 
-/// Links to links that are followed; the system follows as many.
+/// At most this many links in a row are followed, as many as the system follows.
 const MAX_LINKS: usize = 40;
 
-/// Refuses the info log `log` for a database in `path` if lines in it would spoil the database, or if renaming it when it is
-/// full would move the database away.
+/// Refuses the info log `log` for a database in `path` if its lines would spoil the database, or if its rotation would
+/// move the database away.
 pub(in crate::db) fn refuse_own_files(path: &Path, log: &Path, options: &Options) -> Result<()> {
     let env = &*options.env;
     let refuse = |what: String| {
@@ -63,7 +63,8 @@ fn is_engines(name: &str) -> bool {
     !matches!(parse(name), None | Some(FileKind::InfoLog))
 }
 
-/// Also a damaged one: a line in a file of it may be the end of what can be salvaged.
+/// Counts a damaged one too: a log line in one of its files may destroy what could still be
+/// salvaged.
 fn is_database(env: &dyn Env, dir: &Path) -> bool {
     match inspect(env, dir) {
         Ok(contents) => contents != Contents::Nothing,
@@ -71,7 +72,7 @@ fn is_database(env: &dyn Env, dir: &Path) -> bool {
     }
 }
 
-/// The name that a full log `file` would be given, if the database in `dir` is in a folder of that name.
+/// If rotation would give `file` a name that is now a folder with the database `dir` in it, that folder.
 fn moved_by_rotation<'a>(file: &Path, dir: &'a Path, options: &Options) -> Option<&'a Path> {
     dir.ancestors().find(|ancestor| {
         let (Some(name), Some(old)) = (file.file_name(), ancestor.file_name()) else {
@@ -104,7 +105,7 @@ fn resolved(env: &dyn Env, path: &Path, links: usize) -> Result<PathBuf> {
     }
     match path.components().next_back() {
         Some(Component::Normal(name)) => Ok(resolved(env, parent, links)?.join(name)),
-        // After a folder that is missing yet, and will be no link.
+        // The part before it does not exist yet, and will be made as a folder, not as a link.
         Some(Component::ParentDir) => {
             let mut folder = resolved(env, parent, links)?;
             folder.pop();
@@ -131,7 +132,7 @@ mod tests {
         DB::open(dir, options(log))
     }
 
-    /// The names below `dir` with what is in the files.
+    /// The names below `dir`, and the contents of the files.
     fn contents(dir: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
         let mut found = Vec::new();
         for entry in fs::read_dir(dir).unwrap() {
@@ -157,7 +158,7 @@ mod tests {
         assert!(contents(around) == before, "{about}: something was written");
     }
 
-    /// A database with a table, a log and all else, and its files' names.
+    /// Makes a database with a table, a log and everything else; returns the names of its files.
     fn database(dir: &Path) -> Vec<String> {
         let db = DB::open(dir, Options::new()).unwrap();
         db.put(b"key", b"value").unwrap();
@@ -205,7 +206,7 @@ mod tests {
             fs::remove_file(&beside).unwrap();
             symlink(&path, &beside).unwrap();
             refused(name, &dir, &beside, around);
-            // Of another database too.
+            // The files of another database are refused too.
             refused(name, &around.join("other"), &path, around);
             fs::remove_file(&beside).unwrap();
         }
@@ -215,7 +216,7 @@ mod tests {
         for name in ["CURRENT", "000123.log"] {
             refused(name, &around.join("other"), &damaged.join(name), around);
         }
-        // A file of the engine that is a link itself.
+        // One of the engine's files is itself a link.
         fs::rename(dir.join("SYNCED"), &beside).unwrap();
         symlink(&beside, dir.join("SYNCED")).unwrap();
         refused("link", &dir, &beside, around);
@@ -289,7 +290,7 @@ mod tests {
         }
     }
 
-    /// No name that a full log is given is one of the engine's.
+    /// Rotation gives a log no name that the engine uses.
     #[test]
     fn what_a_full_log_is_renamed_to_is_nothing_of_the_engines() {
         for name in [

@@ -15,7 +15,7 @@ fn say(logger: &InfoLogger, words: &str) {
     logger.write(&OsEnv::new(), format_args!("{words}"));
 }
 
-/// What was said, line by line, without the time and with the database; each line must be whole.
+/// The lines of the log, without the time and with the database. Fails if a line is not whole.
 fn heard(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap_or_default();
     assert!(text.is_empty() || text.ends_with('\n'));
@@ -142,7 +142,7 @@ fn a_file_that_others_empty_rename_or_remove_is_followed() {
     fs::remove_file(&path).unwrap();
     say(&log, "removed");
     assert_eq!(heard(&path), ["/db: removed"]);
-    // A folder in its place costs lines until it is gone.
+    // While a folder has the log's name, lines are lost.
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
     say(&log, "lost");
@@ -189,7 +189,7 @@ fn every_failure_of_the_file_costs_lines_and_a_full_disk_keeps_nobody_from_openi
     assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 1);
 }
 
-/// A folder was renamed with the old logs.
+/// Rotation used to rename a folder along with the old logs.
 #[test]
 fn a_folder_with_an_old_logs_name_stays_and_the_full_log_is_emptied() {
     let dir = TestDir::new();

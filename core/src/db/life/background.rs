@@ -16,7 +16,7 @@ pub(in crate::db) const FLUSH_THREAD: &str = "aidb-flush";
 pub(in crate::db) const COMPACTION_THREAD: &str = "aidb-compact";
 
 /// Starts the flush thread and the compaction threads. On failure stops those that run. In a sandbox that refuses every
-/// thread, callers do their work.
+/// thread, callers do the background work.
 pub(super) fn start_threads(database: &Arc<Database>) -> Result<()> {
     let options = database.context.options();
     if options.read_only || options.manual_background {
@@ -24,7 +24,7 @@ pub(super) fn start_threads(database: &Arc<Database>) -> Result<()> {
     }
     let started = try_to_start(database);
     if started.is_err() {
-        // Report the error of starting.
+        // The error that is reported is the one that kept a thread from starting.
         let _ = database.close(Unflushed::LeaveInLogs);
     }
     // The recovered memtables are flushed now.
@@ -63,7 +63,7 @@ fn try_to_start(database: &Arc<Database>) -> Result<()> {
 impl Database {
     /// The flush thread.
     fn flush_loop(&self) {
-        // The requests that the last flush answered with a failure.
+        // The number of requests that the last flush failed to serve.
         let mut failed_for = None;
         let mut is_stopped = false;
         while !is_stopped {
@@ -83,8 +83,8 @@ impl Database {
             Ok(())
         });
         if let Err(panicked) = looked {
-            // Flushes and the end of the thread do not depend on it, and no thread waits for it: the next flush
-            // reports it.
+            // Upkeep stops neither flushes nor the end of this thread, and no thread waits for it. So the next
+            // flush reports the failure.
             self.context.note(format_args!("upkeep failed: {panicked}"));
             self.tree.upkeep_failed(panicked);
             self.commit.look_no_more();
@@ -92,7 +92,7 @@ impl Database {
         Ok(self.tree.flush_what_waits(failed_for))
     }
 
-    /// Does one piece of background work, if there is any; whether there was.
+    /// Does one piece of background work, if there is any; returns whether there was.
     pub(in crate::db) fn work(&self) -> Result<bool> {
         self.commit.look_around();
         self.tree.work()

@@ -26,13 +26,14 @@ impl Database {
     pub(in crate::db) fn close(&self, unflushed: Unflushed) -> Result<()> {
         let context = &self.context;
         if context.is_foreign() {
-            // A child's copy: threads and lock belong to the parent, and a lock here may be held for ever.
+            // This is a child's copy after `fork`. The threads and the directory's lock belong to the
+            // parent, and a mutex here may be locked for ever.
             context.close();
             self.walks.close();
             return Ok(());
         }
         let mut closing = self.closing.lock();
-        // Under the commit lock: a write that is acknowledged later than this was in the log before.
+        // This takes the log's lock, so a write that is acknowledged later was already in the log.
         if !self.commit.close(|| self.walks.close()) {
             return Ok(());
         }
@@ -56,7 +57,7 @@ impl Database {
         }
         self.let_go();
         if !is_read_only {
-            // The tables that only cursors kept from being deleted.
+            // Now also the tables that only cursors kept.
             self.tree.delete_obsolete_tables();
         }
         context.let_go();
@@ -71,7 +72,7 @@ impl Database {
         // A reader that loads the superversion from here on sees after the load that the database is closed.
         debug_assert!(
             self.context.check_open().is_err(),
-            "CLOSE-2: it says that it is closed before it shows nothing"
+            "CLOSE-2: the database is marked closed before it shows nothing"
         );
         self.walks.let_go();
         let active = Arc::new(Memtable::empty());

@@ -26,7 +26,7 @@ pub(in crate::db) struct Destination {
     env: Arc<dyn Env>,
     pub(in crate::db) dir: PathBuf,
     lock: Box<dyn DirLock>,
-    /// Whether the folder was made here.
+    /// Whether this call made the folder.
     is_new: bool,
 }
 
@@ -41,7 +41,7 @@ impl Destination {
             }
             PathKind::Directory => {
                 refuse_unless_free(&*env, path)?;
-                // Its own entry may not be durable yet.
+                // The folder's own entry may not be durable yet.
                 env.create_dir_all(path)?;
                 (false, mark(&*env, path)?)
             }
@@ -69,12 +69,14 @@ impl Destination {
         })
     }
 
-    /// Removes what an earlier attempt left. `made_mark`: the mark was made here, in an empty folder.
+    /// Removes what an earlier attempt left. `made_mark`: this call made the mark, in an empty
+    /// folder.
     fn clear(&self, made_mark: bool) -> Result<()> {
         let env = &*self.env;
         let names = env.list(&self.dir)?;
         let is_kept = |name: &str| name == LOCK || name == INCOMPLETE;
-        // Another process may have been faster and already finished: then the folder is its own.
+        // Another process may have been faster and already finished: then the folder belongs to
+        // that process.
         if made_mark && let Some(name) = names.iter().find(|name| !is_kept(name)) {
             return Err(not_empty(&self.dir, name));
         }
@@ -86,7 +88,8 @@ impl Destination {
         Ok(())
     }
 
-    /// Lets the folder go: as a database (DESTINATION-2), or after an error with everything that was made in it removed.
+    /// Completes the database in the folder (DESTINATION-2), or after an error removes everything that was made. Then
+    /// unlocks the folder.
     pub(in crate::db) fn finish(self, outcome: Result<()>) -> Result<()> {
         let outcome = outcome.and_then(|()| {
             let names = Names::made_from_now(&*self.env);
@@ -106,7 +109,8 @@ impl Destination {
     }
 }
 
-/// Makes the folder `path`, with the mark in it from the first moment; whether it was made here.
+/// Makes the folder `path`, with the mark in it from the first moment; returns whether this call
+/// made it.
 fn make_marked(env: &dyn Env, path: &Path) -> Result<bool> {
     let Some(name) = path.file_name() else {
         env.create_dir_all(path)?;
@@ -116,7 +120,7 @@ fn make_marked(env: &dyn Env, path: &Path) -> Result<bool> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    // Made before under the same name, if that was cut short.
+    // An earlier call that was cut short may have left it, under the same name.
     let staged = parent.join(format!(".aidb-new-{:08x}", crc(name.as_encoded_bytes())));
     env.create_dir_all(&staged)?;
     let renamed = refuse_unless_free(env, &staged)
@@ -143,8 +147,8 @@ fn make_marked(env: &dyn Env, path: &Path) -> Result<bool> {
     }
 }
 
-/// Puts the mark into `dir`, durably; whether it was missing. A torn one is made whole, since it is to prove the folder
-/// once there is more in it (IDENTITY-4).
+/// Puts the mark into `dir`, durably; returns whether it was missing. Makes a torn mark whole: later, with more in the
+/// folder, the mark has to prove that the folder is AiDb's (IDENTITY-4).
 fn mark(env: &dyn Env, dir: &Path) -> Result<bool> {
     let path = dir.join(INCOMPLETE);
     if env.kind(&path)? != PathKind::Missing {
@@ -153,7 +157,7 @@ fn mark(env: &dyn Env, dir: &Path) -> Result<bool> {
             file.write_at(0, MARK.as_bytes())?;
             file.set_len(MARK.len() as u64)?;
         }
-        // The process that wrote it may have been killed before this.
+        // The process that wrote it may have been killed before it synced it.
         file.sync()?;
         env.sync_dir(dir)?;
         return Ok(false);
@@ -173,7 +177,7 @@ fn mark(env: &dyn Env, dir: &Path) -> Result<bool> {
     }
 }
 
-/// Removes the mark that was put into `dir`, which contains nothing else; removes `dir` too if it was made here.
+/// Removes the mark that was put into `dir`, which contains nothing else; removes `dir` too if this process made it.
 ///
 /// Never fails: the caller reports the error that led to this, and a mark that stays does no harm.
 fn unmark(env: &dyn Env, dir: &Path, is_new: bool) {
@@ -184,7 +188,7 @@ fn unmark(env: &dyn Env, dir: &Path, is_new: bool) {
     };
 }
 
-/// Refuses a folder that is not empty, unless all that is in it was left by an earlier attempt (DESTINATION-4).
+/// Refuses a folder that is not empty, unless an earlier attempt left everything that is in it (DESTINATION-4).
 fn refuse_unless_free(env: &dyn Env, dir: &Path) -> Result<()> {
     let names = env.list(dir)?;
     let is_marked = names.iter().any(|name| name == INCOMPLETE);
@@ -202,7 +206,7 @@ fn not_empty(dir: &Path, name: &str) -> Error {
     Error::invalid_argument(format!("{} is not empty: it holds {name}", dir.display()))
 }
 
-/// The error for a folder that is marked: what it is, and what to do.
+/// The error for a folder with a mark; it says what the folder is, and what to do.
 pub(in crate::db) fn incomplete(env: &dyn Env, dir: &Path) -> Error {
     let mark = dir.join(INCOMPLETE);
     let mut head = [0; 16];
@@ -213,7 +217,7 @@ pub(in crate::db) fn incomplete(env: &dyn Env, dir: &Path) -> Error {
     let what = if MARK.as_bytes().starts_with(head) {
         "this is a copy (a checkpoint or a repair) that is not complete: make it again into this folder, or destroy it"
     } else if is_marked(env, dir).unwrap_or(false) {
-        // The mark was CURRENT, or another file that proved the folder.
+        // The mark began as CURRENT, or as another file that proved the folder to be AiDb's.
         "this database was being destroyed, and that was cut short: destroy it again"
     } else if head.iter().all(|byte| *byte == 0) {
         "this is a copy (a checkpoint or a repair) that is not complete, or a database that was being destroyed: if it is a \

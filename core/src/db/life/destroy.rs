@@ -28,7 +28,8 @@ pub(in crate::db) fn destroy(path: &Path, options: &Options) -> Result<()> {
         PathKind::File(_) | PathKind::Other => return Err(not_a_directory(env, path)),
     }
     let dir = env.canonical(path)?;
-    // DESTROY-1. Locking leaves a file, so this comes before; and again under the lock.
+    // DESTROY-1. Checked before locking, because locking leaves a file; and checked again under the
+    // lock.
     let names = env.list(&dir)?;
     if owner(env, &dir, &names)? == Owner::Nobody {
         return match names.is_empty() {
@@ -38,7 +39,7 @@ pub(in crate::db) fn destroy(path: &Path, options: &Options) -> Result<()> {
     }
     let lock = match env.lock(&dir, true, options.lock_timeout) {
         Ok(lock) => lock,
-        // Another call has destroyed it meanwhile.
+        // Another call has just destroyed it.
         Err(_) if env.kind(&dir)? == PathKind::Missing => return Ok(()),
         Err(error) => return Err(error),
     };
@@ -68,7 +69,7 @@ pub(in crate::db) fn remove_database(env: &dyn Env, dir: &Path) -> Result<()> {
     if let Some(name) = &marked {
         env.rename(&dir.join(name), &dir.join(INCOMPLETE))?;
     }
-    // DESTROY-2. A mark that is found may not be durable either.
+    // DESTROY-2. A mark that was found may not be durable yet either.
     env.sync_dir(dir)?;
     let is_last = |name: &String| name == LOCK || name == INCOMPLETE;
     for name in &ours {

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// Refuses what is no path: an empty one, and one with a NUL byte, which no file system has (`InvalidArgument`).
+/// Refuses an empty path, and a path with a NUL byte, which no file system accepts (`InvalidArgument`).
 ///
-/// Refuses also a path that begins with a scheme, `aidb://host/db` or `s3://bucket/db`: there is no client for any, and a folder
-/// of that name is not what the caller wants (`Unsupported`).
+/// Also refuses a path that begins with a scheme, such as `aidb://host/db` or `s3://bucket/db` (`Unsupported`). AiDb
+/// has no client for any scheme, and the caller does not want a folder of that name.
 ///
-/// What makes paths out of text, Python's `pathlib` and Node's `path.join`, leaves one slash of two, so `s3:/bucket` is
-/// refused as well. `./s3:/bucket` is a folder, as is whatever else does not begin with letters and a colon.
+/// Python's `pathlib` and Node's `path.join` turn two slashes into one, so `s3:/bucket` is refused as well.
+/// `./s3:/bucket` is a folder, and so is every path that does not begin with letters and a colon.
 pub(in crate::db) fn check_path(path: &Path) -> Result<()> {
     let bytes = path.as_os_str().as_encoded_bytes();
     if bytes.is_empty() {

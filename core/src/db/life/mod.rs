@@ -32,7 +32,7 @@ pub(super) use self::open::open;
 #[cfg(test)]
 pub(super) use self::recovery::replay;
 
-/// One open database: its rooms. Each names those below it only.
+/// One open database: its rooms. Each room uses only the rooms below it.
 pub(super) struct Database {
     pub(super) walks: Walks,
     pub(super) commit: Commit,
@@ -41,7 +41,7 @@ pub(super) struct Database {
     pub(super) space: Arc<Space>,
     pub(super) order: Arc<Order>,
     pub(super) context: Arc<Context>,
-    /// Taken by the thread that closes.
+    /// The thread that closes takes this lock.
     closing: Lock<Closing>,
 }
 

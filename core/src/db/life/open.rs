@@ -36,15 +36,16 @@ use crate::sync::Arc;
 use crate::version::{Contents, ObsoleteFiles, VersionEdit, VersionSet, inspect, not_a_directory};
 use crate::wal::{Expected, LogId, SyncedFile, SyncedLog, Writer};
 
-/// Descriptors left to the process beside those of tables.
+/// The process keeps this many descriptors for files other than tables.
 const OTHER_FILES: u64 = 24;
-/// Memtables and tables are not made smaller than this, the least that their options take, in bytes.
+/// Memtables and tables are not made smaller than this many bytes, the least that their options
+/// allow.
 const SMALLEST_FILE: u64 = 4 << 10;
-/// Tables kept open at once, at least and at most, where the options leave it open.
+/// Unless the options say how many tables to keep open, the number is within these bounds.
 const FEWEST_TABLES: u64 = 8;
 const MAX_TABLES: u64 = 4096;
 
-/// Pieces of memory that a database takes and does not ask for one by one.
+/// How many allocations of a database are not checked one by one.
 const DATABASE_PIECES: usize = 256;
 
 /// Opens the database in `path`; see `DB::open`.
@@ -78,7 +79,7 @@ pub(in crate::db) fn open(path: &Path, options: Options) -> Result<Arc<Database>
     Ok(database)
 }
 
-/// A directory that is ours while this is held.
+/// A directory that this process has locked while this exists.
 struct Place {
     dir: PathBuf,
     options: Options,
@@ -88,9 +89,9 @@ struct Place {
     lock: Box<dyn DirLock>,
 }
 
-/// The state found in the directory, and the files begun in it.
+/// The state that was found in the directory, and the files that were begun in it.
 struct Found {
-    /// The one that draws on the reserve.
+    /// The environment that draws on the reserve.
     env: Arc<dyn Env>,
     space: Space,
     doorbell: Arc<Doorbell>,
@@ -100,7 +101,7 @@ struct Found {
     log: FirstLog,
 }
 
-/// The log that this life begins with, and its memtable.
+/// The first log of this open database, and its memtable.
 struct FirstLog {
     writer: Writer,
     file: Arc<LogFile>,
@@ -111,7 +112,7 @@ struct FirstLog {
     spare_chunks: Arc<SpareChunks>,
 }
 
-/// Checks the options, and locks the directory, which it makes if it may.
+/// Checks the options and locks the directory. Makes the directory if the options allow it.
 fn lock_directory(path: &Path, mut options: Options) -> Result<Place> {
     options.validate()?;
     check_path(path)?;
@@ -126,7 +127,7 @@ fn lock_directory(path: &Path, mut options: Options) -> Result<Place> {
     keep_files_small(&mut options);
     make_directory(&*env, path, &options)?;
     let dir = env.canonical(path)?;
-    // Checked before it is locked, because locking leaves a file in it; and again under the lock.
+    // Checked before locking, because locking leaves a file; and checked again under the lock.
     let contents = inspect(&*env, &dir)?;
     refuse_by_options(contents, &dir, &options)?;
     let lock = env.lock(&dir, !options.read_only, options.lock_timeout)?;
@@ -156,7 +157,7 @@ fn open_space(place: &Place) -> Result<(Space, Arc<dyn Env>)> {
     }
 }
 
-/// The contents of the manifest; a new one in an empty directory.
+/// The contents of the manifest. In an empty directory makes a new manifest.
 fn find_version(
     place: &Place,
     env: &Arc<dyn Env>,
@@ -171,14 +172,15 @@ fn find_version(
         }
         Contents::Incomplete => Err(incomplete(&*env, dir)),
         Contents::Nothing => {
-            // The directory exists, but the process that made it may have been killed before it was durable.
+            // The directory exists, but the process that made it may have been killed before it made it
+            // durable.
             env.create_dir_all(dir)?;
             VersionSet::create(env, dir, obsolete)
         }
     }
 }
 
-/// The writes in the logs among the files `names` that are in no table.
+/// The writes that are in no table, from the logs among the files `names`.
 fn replay_logs(
     place: &Place,
     env: &dyn Env,
@@ -205,7 +207,7 @@ fn replay_logs(
     Ok(recovered)
 }
 
-/// Begins this life's log and its memtable.
+/// Begins the first log of this open database, and its memtable.
 fn begin_log(
     place: &Place,
     env: &dyn Env,
@@ -224,7 +226,7 @@ fn begin_log(
     );
     let synced_file = match options.read_only {
         true => None,
-        // It is optional, so it does not use the reserve.
+        // The file is optional, so it does not use the reserve.
         false => SyncedFile::in_dir(&*options.env, dir)
             .inspect_err(|error| place.info_log.write(env, format_args!("{error}")))
             .ok(),
@@ -242,9 +244,9 @@ fn begin_log(
     })
 }
 
-/// Makes a new manifest, and removes unneeded files (OPEN-1). The new `log` becomes the oldest needed one
-/// unless a memtable waits for a flush: then that flush names it. Without either, the old logs would stay
-/// for ever.
+/// Makes a new manifest, and removes unneeded files (OPEN-1). The manifest names the new `log` as the
+/// oldest needed one, unless a memtable waits for a flush: then that flush does. If neither did, the old
+/// logs would stay for ever.
 fn settle_directory(
     place: &Place,
     env: &dyn Env,
@@ -266,7 +268,7 @@ fn settle_directory(
     Ok(())
 }
 
-/// What rings `doorbell`.
+/// A function that rings `doorbell`.
 fn ring(doorbell: &Arc<Doorbell>) -> impl Fn() + Send + Sync + use<> {
     let doorbell = Arc::clone(doorbell);
     move || doorbell.ring()
@@ -408,20 +410,22 @@ fn start_log(
         env.open_write(&log_path(dir, number))?.sync()?;
     }
     let writer = Writer::create(env, dir, number, id, recovered.end, expected)?;
-    // CURRENT too: it may have been renamed by a life that was killed before it synced that.
+    // This covers CURRENT too: an earlier process may have renamed it and been killed before it
+    // synced that.
     let durable_name = name.sync(env, dir)?;
     Ok((writer, Some(durable_name)))
 }
 
-/// An environment in which only `dir` exists, for what a database opened read-only must not write.
+/// An environment in which only `dir` exists. A database opened read-only writes there what it must
+/// not write to disk.
 fn nowhere(dir: &Path) -> Result<Arc<dyn Env>> {
     let env = MemEnv::new();
     env.create_dir_all(dir)?;
     Ok(Arc::new(env))
 }
 
-/// Removes the leftovers of crashes; returns what could not be removed. `names`: the files that existed before
-/// this process wrote any.
+/// Removes the leftovers of crashes; returns which could not be removed, and why. `names`: the files that
+/// existed before this process wrote any.
 fn remove_orphans(
     env: &dyn Env,
     dir: &Path,
@@ -445,7 +449,7 @@ fn remove_orphans(
     })
 }
 
-/// Removes what crashes left behind: tables in no version, logs that are neither needed nor in the chain, replaced
+/// Removes what crashes left: tables in no version, logs that are neither needed nor in the chain, replaced
 /// manifests, half-made files. A file that is already gone, or cannot be removed now, does not matter: no file
 /// number is used twice, and the next open tries again. Returns what went wrong.
 fn delete_orphans(
@@ -462,15 +466,15 @@ fn delete_orphans(
         .collect()
 }
 
-/// The largest trigger of compactions with which the tables of a full level 0, which a walk or a compaction has open
-/// all at once, take no more than half the descriptors.
+/// The largest trigger of compactions with which a full level 0 takes at most half the descriptors: a walk or a
+/// compaction has all of its tables open at once.
 fn most_level0_trigger(env: &dyn Env) -> u64 {
     let tables = env.open_file_limit().saturating_sub(OTHER_FILES) / 2;
     (tables / STOP_FACTOR).max(1)
 }
 
-/// If file sizes are limited, limits the memtable (whose log and table are files) and the tables of compactions
-/// to half of the largest file, so that they fit with their overhead.
+/// If the system limits file sizes, limits memtables and the tables of compactions to half of the largest file.
+/// So a memtable's log and table, and the other tables, fit with their overhead.
 fn keep_files_small(options: &mut Options) {
     let most = (options.env.largest_file() / 2).max(SMALLEST_FILE);
     options.write_buffer_size = options.write_buffer_size.min(most);

@@ -28,12 +28,14 @@ pub(in crate::db) struct Recovered {
     pub(in crate::db) end: Predecessor,
     /// The logs of the chain, whose bytes may not be durable yet.
     pub(in crate::db) chain: Vec<FileNumber>,
-    /// Which database the logs say they belong to, those after a gap too: one that cannot be removed yet is met again. 0: none.
+    /// Which database the logs say they belong to, also those after a gap: one that cannot be removed yet is met again.
+    /// 0 if none says so.
     pub(in crate::db) database: u32,
 }
 
 impl Recovered {
-    /// Of a database that never had a log, with this number the last in its tables.
+    /// The result for a database that never had a log. `last_sequence`: the last number in its
+    /// tables.
     fn of_no_log(last_sequence: SequenceNumber) -> Recovered {
         let end = Predecessor {
             last_sequence,
@@ -85,9 +87,10 @@ pub(in crate::db) fn replay(
 
 /// Collects records into memtables.
 struct Replay {
-    /// The oldest log. The names of later ones may be uncertain, so only this one is named until all are flushed.
+    /// The oldest log. The names of later ones may be uncertain, so until all are flushed the manifest names only
+    /// this one.
     first: FileNumber,
-    /// Newest first; the one being filled is not among them.
+    /// Newest first, without the one being filled.
     memtables: Vec<Arc<Sealed>>,
     filling: Option<Loader>,
     write_buffer_size: u64,
@@ -125,7 +128,7 @@ impl Replay {
         if self.filling.as_ref().is_some_and(is_full) {
             self.seal()?;
         }
-        // Not moved: it is large, and this is asked for each record.
+        // Not moved out and back: it is large, and this runs for each record.
         if self.filling.is_none() {
             self.filling = Some(Loader::new(self.write_buffer_size as usize)?);
         }

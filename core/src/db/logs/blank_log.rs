@@ -19,7 +19,7 @@ use crate::key::FileNumber;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::wal;
 
-/// Such a file in a database's directory, if there is one.
+/// The blank log in a database's directory, if there is one.
 #[derive(Default)]
 pub(super) struct BlankLog {
     is_there: AtomicBool,
@@ -40,7 +40,7 @@ impl BlankLog {
         Ok(())
     }
 
-    /// Makes it the file of log `number`, if it is there.
+    /// Makes the blank log the file of log `number`, if there is one.
     pub(super) fn take(
         &self,
         env: &dyn Env,
@@ -62,7 +62,7 @@ impl BlankLog {
         opened.map(Some)
     }
 
-    /// Removes it, if it is there.
+    /// Removes the blank log, if there is one.
     pub(super) fn remove(&self, env: &dyn Env, dir: &Path) {
         if self.is_there.swap(false, Ordering::AcqRel) {
             discard(env, dir);

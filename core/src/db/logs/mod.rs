@@ -26,7 +26,7 @@ mod sync_group;
 pub(super) struct Logs {
     context: Arc<Context>,
     space: Arc<Space>,
-    /// Which database they name.
+    /// The id of the database, which each log names.
     database: u32,
     sync_group: SyncGroup,
     /// The file in which the next log is to begin, if it has been made.
@@ -54,8 +54,8 @@ impl Logs {
         }
     }
 
-    /// Makes a blank log unless there is one, or the database is being closed. Failing that, or on a disk with little room, the
-    /// next seal makes its log itself. Called by one thread at a time.
+    /// Makes a blank log unless there is one, or the database is being closed. If that fails, or the disk has little
+    /// room, the next seal makes its log without one. Called by one thread at a time.
     pub(super) fn prepare(&self) {
         let context = &self.context;
         if context.check_open().is_err() || !self.space.is_roomy() {
@@ -142,7 +142,7 @@ impl Logs {
         self.sync_group.has_failed()
     }
 
-    /// Why.
+    /// The error of that sync.
     pub(super) fn failure(&self) -> Option<Error> {
         self.sync_group.failure()
     }

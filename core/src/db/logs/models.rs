@@ -1,6 +1,6 @@
 //! Models of the sync group and of the log that is made ahead.
 //!
-//! Each comment names changes of the code that the model is there to catch.
+//! Each comment names changes of the code that the model has to catch.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ struct DiskLog {
 
 impl File for DiskLog {
     fn sync(&self) -> Result<()> {
-        // What is written while a sync runs may miss it.
+        // The sync may miss what is written while it runs.
         let written = self.written.load(SeqCst);
         if self.fails.swap(false, SeqCst) {
             return Err(Error::internal("the disk failed"));
@@ -120,7 +120,7 @@ impl Logs {
         *current = 1;
     }
 
-    /// What an acknowledged sync promises: the record and all before it.
+    /// Checks what an acknowledged sync promises: the record and all before it are durable.
     fn check(&self, place: LogPlace) {
         let at = place.log.0 as usize - 1;
         if at == 0 && self.in_tables.load(SeqCst) {
@@ -142,9 +142,10 @@ impl Logs {
     }
 }
 
-/// SYNC-1 and SYNC-2, while logs are switched and forgotten. Fails if `LogFile::sync` takes the end after its sync; if it
-/// does not sync the directory; if only the newest log is synced; if the leader or the timed waiter does not notify (SYNC-5), or the
-/// timed waiter stays one; if `switch`, as `seal`, lets appends into a log that the group does not know.
+/// SYNC-1 and SYNC-2, while logs are switched and forgotten. Fails if `LogFile::sync` takes the end after its sync; if
+/// it does not sync the directory; if only the newest log is synced; if the leader or the timed waiter does not notify
+/// (SYNC-5), or the timed waiter stays one; if `switch`, which acts as `seal`, lets appends into a log that the group
+/// does not know.
 #[test]
 fn a_synced_write_is_durable_with_all_before_it() {
     check("sync group", 2_000, || {
@@ -213,7 +214,7 @@ fn after_a_failed_sync_nothing_is_acknowledged_until_a_restart() {
         if logs.group.wait_for(place).is_ok() {
             panic!("SYNC-3: acknowledged after a failure");
         }
-        // As `start_over`: what was acknowledged is in tables, and a new log is begun.
+        // As `start_over` does: what was acknowledged is in tables, and a new log begins.
         logs.switch();
         logs.in_tables.store(true, SeqCst);
         logs.group.restart(logs.files[1].clone());

@@ -32,14 +32,16 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
 use crate::wal::{Synced, SyncedFile, SyncedLog};
 
-/// For more writers a sync waits this part of the time that the last one took, within these bounds.
+/// A sync waits for more writers: for this part of the time that the last sync took, within these
+/// bounds.
 const PATIENCE_DIVISOR: u64 = 2;
 const LEAST_PATIENCE_MICROS: u64 = 20;
 const MAX_PATIENCE_MICROS: u64 = 1_000;
-/// At most this many syncs do not wait after one that waited in vain.
+/// After a wait in vain, at most this many syncs do not wait.
 const MAX_SKIPS: u32 = 63;
 
-/// A place in the sequence of logs: everything in earlier logs, and this log's bytes below `offset`.
+/// A place in the sequence of logs. It stands for everything in earlier logs, and this log's bytes
+/// below `offset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::db) struct LogPlace {
     pub(in crate::db) log: FileNumber,
@@ -53,20 +55,20 @@ pub(in crate::db) type NoteSynced = dyn Fn(FileNumber, DurableName) -> Result<()
 pub(in crate::db) struct LogFile {
     pub(in crate::db) number: FileNumber,
     log_id: u64,
-    /// Closed once the database is.
+    /// Closed with the database.
     file: Mutex<Arc<dyn File>>,
-    /// Bytes appended; the committer stores it under the log's lock.
+    /// Bytes appended; the committing thread stores it under the log's lock.
     end: AtomicU64,
-    /// As [`LogFile::synced`] tells it.
+    /// The value that [`LogFile::synced`] returns.
     synced: AtomicU64,
-    /// When its name was made.
+    /// The point in time at which its name was made.
     name: Names,
     /// Whether its name is durable and the manifest records that it has synced records (SYNC-2).
     is_noted: AtomicBool,
 }
 
 impl LogFile {
-    /// A log of `end` bytes, of which nothing is synced.
+    /// A log of `end` bytes, none of them synced.
     pub(in crate::db) fn new(
         number: FileNumber,
         log_id: u64,
@@ -93,12 +95,12 @@ impl LogFile {
         self.end.store(end, Ordering::Release);
     }
 
-    /// How far it is known to be synced: what its next records carry, and the log after it.
+    /// How far it is known to be synced. Its next records carry this, and so does the log after it.
     pub(in crate::db) fn synced(&self) -> Synced {
         Synced::up_to(self.synced.load(Ordering::Relaxed))
     }
 
-    /// Whether its name may be lost, whatever is synced (SYNC-2).
+    /// Whether its name may be lost although its contents are synced (SYNC-2).
     pub(in crate::db) fn may_vanish(&self, env: &dyn Env) -> bool {
         !self.is_noted.load(Ordering::Relaxed) && self.name.are_uncertain(env)
     }
@@ -160,7 +162,7 @@ struct State {
     /// How many places were waited for when the last sync ended, and how long it took.
     expected_writers: usize,
     sync_micros: u64,
-    /// How many of the next syncs do not wait, and how many did not after the last wait in vain.
+    /// How many of the next syncs do not wait, and how many were to follow the last wait in vain.
     skips: u32,
     last_skips: u32,
     /// SYNC-3.
@@ -168,12 +170,12 @@ struct State {
 }
 
 impl State {
-    /// Whether a sync need not wait for others.
+    /// Whether a sync can begin without waiting for more writers.
     fn is_complete(&self) -> bool {
         self.skips > 0 || self.waiting.len() >= self.expected_writers
     }
 
-    /// Learns from whether as many writers have come as were expected.
+    /// Adapts `skips` to whether the expected writers have come.
     fn learn(&mut self) {
         if self.skips > 0 {
             self.skips -= 1;
@@ -308,14 +310,15 @@ impl SyncGroup {
                 is_patient = self.wait_for_writers(&mut state);
             }
         };
-        // The sync that reached it has taken it from the list, unless a flush did that for it.
+        // The sync that reached the place has taken it from the list. If a flush made it durable,
+        // it is still there.
         if let Some(at) = state.waiting.iter().position(|other| *other == place) {
             state.waiting.swap_remove(at);
         }
         outcome
     }
 
-    /// Waits for more writers, as the timed waiter; whether there is time left for it.
+    /// Waits for more writers, as the timed waiter; returns whether there is time left to wait.
     fn wait_for_writers(&self, state: &mut MutexGuard<'_, State>) -> bool {
         debug_assert!(
             !state.has_leader && !state.has_timed_waiter,
@@ -326,13 +329,13 @@ impl SyncGroup {
         let woken = self.finished.wait_for(state, patience);
         state.has_timed_waiter = false;
         if !state.has_leader {
-            // If this thread has nothing to wait for any more, another one leads.
+            // If this thread has nothing left to wait for, another thread has to lead.
             self.finished.notify_all();
         }
         !woken.timed_out()
     }
 
-    /// Syncs the logs and wakes all.
+    /// Syncs the logs and wakes all waiting writers.
     fn lead(&self, state: &mut MutexGuard<'_, State>) {
         debug_assert!(!state.has_leader, "SYNC-5: one leader at a time");
         state.has_leader = true;
@@ -340,7 +343,7 @@ impl SyncGroup {
         let logs: Vec<Arc<LogFile>> = state.logs.iter().cloned().collect();
         let (outcome, micros) = MutexGuard::unlocked(state, || {
             let started = self.env.now_micros();
-            // A panic is a failed sync too: others wait for this one.
+            // A panic counts as a failed sync, because others wait for this one.
             let outcome = guarded(|| self.sync_all(&logs));
             (outcome, self.env.now_micros().saturating_sub(started))
         });
@@ -370,7 +373,7 @@ impl SyncGroup {
         self.finished.notify_all();
     }
 
-    /// Syncs `logs` in order; how far the last one reached when its sync began.
+    /// Syncs `logs` in order; returns how far the last one reached when its sync began.
     fn sync_all(&self, logs: &[Arc<LogFile>]) -> Result<LogPlace> {
         let mut reached = LogPlace {
             log: FileNumber(0),
@@ -393,7 +396,8 @@ impl SyncGroup {
         Ok(reached)
     }
 
-    /// Whether an earlier sync failed (SYNC-3), or one of a directory that a log's name needs (SYNC-2).
+    /// Whether an earlier sync of a log failed (SYNC-3), or a sync of the directory that a log's name
+    /// needs (SYNC-2).
     #[inline]
     pub(super) fn has_failed(&self) -> bool {
         if self.env.failed_dir_syncs(EngineOnly) != self.seen_failures.load(Ordering::Relaxed) {
@@ -464,7 +468,8 @@ mod tests {
             state.learn();
         }
         assert_eq!(waits, [0, 4, 14, 36, 82, 146]);
-        // Nor does it wait often for a writer that comes every second time; one that always comes mends that.
+        // If a second writer comes only every other time, few syncs wait for it. Once it always comes, all
+        // syncs wait again.
         (state.skips, state.last_skips) = (0, 0);
         let mut waits = 0;
         for _ in 0..200 {

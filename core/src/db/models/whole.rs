@@ -1,6 +1,6 @@
 //! Models of the whole database: on files in memory, with its own flush and compaction threads.
 //!
-//! The smallest buffers, so that a few writes seal, flush and compact.
+//! Buffers are as small as possible, so that a few writes cause seals, flushes and compactions.
 
 use crate::batch::WriteBatch;
 use crate::compression::Compression;
@@ -29,7 +29,7 @@ fn environment() -> MemEnv {
     env
 }
 
-/// A value that says its number, long enough to fill a buffer soon.
+/// A value that contains its number, and is long enough to fill a buffer soon.
 fn value(number: u64) -> Vec<u8> {
     let mut bytes = number.to_be_bytes().to_vec();
     bytes.resize(PAD, b'.');
@@ -83,7 +83,7 @@ fn two_writers_and_a_reader_agree() {
             for (name, seen) in [b'a', b'b'].into_iter().zip(&mut seen) {
                 let (first, second) = pair(&db, name);
                 assert_eq!(first, second, "a batch is seen whole");
-                assert!(first >= *seen, "what was seen stays");
+                assert!(first >= *seen, "a number that was seen stays visible");
                 *seen = first;
             }
             let snapshot = db.snapshot().unwrap();
@@ -152,9 +152,8 @@ fn a_cursor_beside_a_flush_finds_the_newest_version_it_may_see() {
     });
 }
 
-/// COMMIT-1.
-/// A write that `close` finds in the log and not yet in the memtable will be acknowledged, so `close` flushes it too.
-/// Fails if `flush_all` does not wait for its publication.
+/// COMMIT-1. If `close` finds a write in the log that is not yet in the memtable, the write will be acknowledged, so
+/// `close` flushes it too. Fails if `flush_all` does not wait for its publication.
 #[test]
 fn a_close_flushes_a_write_that_is_still_between_log_and_memtable() {
     check("close in commit", 300, || {
@@ -175,8 +174,8 @@ fn a_close_flushes_a_write_that_is_still_between_log_and_memtable() {
     });
 }
 
-/// What was acknowledged before a close is there afterwards, and every call ends. Fails if `close` does not notify
-/// the flush and compaction threads, or sets `closed` without the commit lock.
+/// Writes acknowledged before a close are there afterwards, and every call ends. Fails if `close` does not notify the
+/// flush and compaction threads, or sets `closed` without the commit lock.
 #[test]
 fn a_close_beside_writers_keeps_what_was_acknowledged() {
     check("close", 100, || {
@@ -213,10 +212,9 @@ fn a_close_beside_writers_keeps_what_was_acknowledged() {
     });
 }
 
-/// SEAL-2.
-/// Synced writes survive a loss of power the moment they are acknowledged, while others switch the log. Fails if
-/// `seal` tells the sync group of the new log only after appends go there, if `sync_all` skips the earlier logs, or
-/// if a log is deleted before the edit that no longer needs it is durable.
+/// SEAL-2. Synced writes survive a loss of power from the moment they are acknowledged, even while other threads
+/// switch the log. Fails if `seal` tells the sync group of the new log only after appends go there, if `sync_all`
+/// skips the earlier logs, or if a log is deleted before the edit that no longer needs it is durable.
 #[test]
 fn a_synced_write_survives_loss_of_power_beside_a_seal() {
     check("synced", 100, || {

@@ -19,7 +19,7 @@ use self::publish::Publisher;
 mod models;
 mod publish;
 
-/// Pieces of memory that a snapshot takes: its pin, and a node of the list.
+/// How many allocations a snapshot makes: its pin, and a node of the list.
 const SNAPSHOT_PIECES: usize = 2;
 
 /// See the head of the file.
@@ -29,8 +29,8 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// Everything up to `last` is published. `wake` is called when a snapshot is released that held a
-    /// compaction back.
+    /// An order in which everything up to `last` is published. It calls `wake` after the release of a snapshot that
+    /// held a compaction back.
     pub(super) fn new(last: SequenceNumber, wake: impl Fn() + Send + Sync + 'static) -> Order {
         Order {
             publisher: Publisher::new(last),
@@ -44,8 +44,8 @@ impl Order {
         self.publisher.last()
     }
 
-    /// The number a read is made at: that of its snapshot, or the last published one, which is not before any write that was
-    /// acknowledged.
+    /// The number at which to read: the snapshot's, or the last published one, which is at or after that of every
+    /// acknowledged write.
     #[inline]
     pub(super) fn read_at(&self, snapshot: Option<&Snapshot>) -> Result<SequenceNumber> {
         match snapshot {
@@ -65,7 +65,8 @@ impl Order {
         }
     }
 
-    /// Publishes the numbers up to `last` of the commit with this ticket, now or as soon as all before it are.
+    /// Publishes the numbers up to `last` of the commit with this ticket, now or as soon as all earlier commits are
+    /// published.
     #[inline]
     pub(super) fn publish(&self, ticket: u64, last: SequenceNumber) -> Result<()> {
         self.publisher.publish(ticket, last)
@@ -93,18 +94,18 @@ impl Order {
 
     /// Pins the last published number.
     pub(super) fn snapshot(&self) -> Result<Snapshot> {
-        // Waits outside the list's lock; what is published meanwhile is seen too.
+        // Waits before it takes the list's lock. The snapshot also sees what is published in between.
         self.publisher.read_point()?;
         memory::room_ahead(SNAPSHOT_PIECES, "a snapshot")?;
         Ok(self.pin())
     }
 
-    /// [`Order::snapshot`] of what is published now.
+    /// [`Order::snapshot`] without the wait, of what is published now.
     pub(super) fn pin(&self) -> Snapshot {
         self.snapshots.pin(|| self.publisher.last())
     }
 
-    /// The oldest snapshot there is, once more.
+    /// Another snapshot at the number of the oldest one.
     pub(super) fn pin_oldest(&self) -> Option<Snapshot> {
         self.snapshots.pin_oldest()
     }
@@ -122,7 +123,7 @@ impl Order {
     /// The possible readers now, for a ledger.
     pub(super) fn readers(&self) -> Readers {
         Readers {
-            // While the list lacks a snapshot, there may be a reader at any number.
+            // While a snapshot is missing from the list, there may be a reader at any number.
             published: match self.snapshots.is_whole() {
                 true => self.publisher.last(),
                 false => SequenceNumber(0),
@@ -141,7 +142,7 @@ impl Order {
         self.snapshots.take_released()
     }
 
-    /// Spoils the list of snapshots: it does not know this one any more.
+    /// Spoils the list of snapshots: removes this one from it.
     #[cfg(test)]
     pub(super) fn forget(&self, sequence: SequenceNumber) {
         self.snapshots.forget(sequence);

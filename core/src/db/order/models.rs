@@ -1,6 +1,6 @@
 //! Models of publication.
 //!
-//! Each comment names changes of the code that the model is there to catch.
+//! Each comment names changes of the code that the model has to catch.
 
 use super::publish::Publisher;
 use crate::key::SequenceNumber;
@@ -8,10 +8,10 @@ use crate::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use crate::sync::checker::check;
 use crate::sync::{Arc, thread};
 
-/// PUBLISH-1 and PUBLISH-3. Fails if `publish` publishes before those before it have; if who has inserted does not look for
-/// those after it, or looks before `next` has moved; if a write that is not published yet is not noted as acknowledged; if
-/// `wake` is left out; if a waiter counts itself as parked only after it has looked at the number (a lost wakeup: shuttle
-/// reports the deadlock).
+/// PUBLISH-1 and PUBLISH-3. Fails if `publish` publishes before the earlier commits have; if a commit that has
+/// published does not look for later ones that have inserted, or looks before `next` has moved; if a write is
+/// acknowledged before it is published without being noted; if `wake` is left out; if a waiter counts itself as
+/// parked only after it has looked at the number (a lost wakeup: shuttle reports the deadlock).
 #[test]
 fn numbers_are_published_in_order_and_wake_who_waits() {
     check("publisher", 2_000, || {
@@ -61,7 +61,7 @@ fn a_stop_reaches_everyone_who_waits_for_a_number() {
         let threads = [1u64, 2].map(|number| {
             let publisher = publisher.clone();
             thread::spawn(move || {
-                // The second is as far ahead as there are slots, so it may wait for one.
+                // Ticket 2 is as far ahead of the first commit as there are slots, so it may have to wait for one.
                 let published = publisher.publish(number, SequenceNumber(number + 1));
                 if published.is_ok() {
                     publisher.read_point().unwrap_err();

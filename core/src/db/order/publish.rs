@@ -22,11 +22,11 @@ use crate::sync::atomic::{
 };
 use crate::sync::{Condvar, Mutex, spin_loop, yield_now};
 
-/// Few under the model checker, where parking is what matters.
+/// Only one under the model checker, which is to explore parking.
 const SPINS: u32 = if cfg!(shuttle) { 1 } else { 50 };
 const YIELDS: u32 = if cfg!(shuttle) { 1 } else { 2 };
-/// How many commits may have inserted before the first that has not; those after wait. Few under the model checker, so
-/// that some do.
+/// How far a commit may be ahead of the first one that has not inserted; one further ahead waits. Few under the model
+/// checker, so that some do wait.
 const SLOTS: u64 = if cfg!(shuttle) { 2 } else { 256 };
 
 /// The last number that readers may see.
@@ -34,7 +34,8 @@ pub(super) struct Publisher {
     published: AtomicU64,
     /// The last number that was acknowledged before it was published.
     acknowledged: AtomicU64,
-    /// How many commits are published or about to be: the ticket of the first that may not have inserted.
+    /// How many commits are published or about to be. This is the ticket of the first commit that may not have
+    /// inserted.
     next: AtomicU64,
     /// A commit that has inserted, in the slot of its ticket.
     inserted: Box<[Slot]>,
@@ -46,7 +47,7 @@ pub(super) struct Publisher {
 
 #[derive(Default)]
 struct Slot {
-    /// One more than the ticket it was last filled for.
+    /// One more than the ticket that last filled the slot.
     filled: AtomicU64,
     /// The last number of that commit.
     last: AtomicU64,
@@ -72,7 +73,7 @@ impl Publisher {
         SequenceNumber(self.published.load(Acquire))
     }
 
-    /// The last published number, once every write acknowledged so far is (PUBLISH-3).
+    /// The last published number, after waiting until every write acknowledged so far is published (PUBLISH-3).
     #[inline]
     pub(super) fn read_point(&self) -> Result<SequenceNumber> {
         match self.read_point_now() {
@@ -87,7 +88,7 @@ impl Publisher {
         }
     }
 
-    /// [`Publisher::read_point`] if there is nothing to wait for.
+    /// [`Publisher::read_point`] if it would not wait; otherwise `None`.
     #[inline]
     pub(super) fn read_point_now(&self) -> Option<SequenceNumber> {
         let published = self.last();
@@ -95,13 +96,14 @@ impl Publisher {
         (acknowledged <= published).then_some(published)
     }
 
-    /// Publishes the numbers up to `last` of the commit with this ticket, now or as soon as all before it are.
+    /// Publishes the numbers up to `last` of the commit with this ticket, now or as soon as all earlier commits are
+    /// published.
     pub(super) fn publish(&self, ticket: u64, last: SequenceNumber) -> Result<()> {
         if self.next.load(Acquire) == ticket {
             // No other commit publishes now: earlier ones have published, and later ones wait for this one.
             debug_assert!(
                 self.published.load(Relaxed) < last.0,
-                "PUBLISH-1: it only grows"
+                "PUBLISH-1: the number only grows"
             );
             self.published.store(last.0, Release);
             self.next.store(ticket + 1, Release);
@@ -119,8 +121,8 @@ impl Publisher {
             "PUBLISH-1: the commit that had the slot before is published"
         );
         slot.last.store(last.0, Relaxed);
-        // SeqCst here and at the load of the slot: either the commit before sees the slot, or this one sees
-        // that it is next.
+        // SeqCst here and at the load of the slot: either the earlier commit sees this slot filled, or this commit
+        // sees that it is next.
         slot.filled.store(ticket + 1, SeqCst);
         if self.publish_inserted() {
             self.wake();
@@ -131,7 +133,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// Publishes the next commits as far as they have inserted; whether one had.
+    /// Publishes the next commits as far as they have inserted; returns whether there was one.
     fn publish_inserted(&self) -> bool {
         let mut any = false;
         let mut next = self.next.load(SeqCst);
@@ -142,7 +144,8 @@ impl Publisher {
             }
             let last = slot.last.load(Relaxed);
             match self.next.compare_exchange(next, next + 1, SeqCst, SeqCst) {
-                // The slot was this ticket's when `last` was read: it is used again only after `next` has moved.
+                // The slot still belonged to this ticket when `last` was read, because it is used again only after
+                // `next` has moved.
                 Ok(_) => {
                     self.published.fetch_max(last, SeqCst);
                     any = true;
@@ -157,7 +160,7 @@ impl Publisher {
         &self.inserted[(ticket % SLOTS) as usize]
     }
 
-    /// Wakes the threads that wait for this change.
+    /// Wakes the threads that wait for a change of `next` or `published`.
     #[inline]
     fn wake(&self) {
         if self.parked.load(SeqCst) > 0 {

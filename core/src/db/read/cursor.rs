@@ -20,7 +20,7 @@ use crate::options::IterOptions;
 use crate::sstable::Span;
 use crate::sync::Arc;
 
-/// The number of allocations of a cursor that are not checked one by one.
+/// How many allocations of a cursor are not checked one by one.
 const CURSOR_PIECES: usize = 16;
 
 /// A position in the entries of a database as they were at one point in the sequence of writes.
@@ -74,8 +74,8 @@ impl Cursor {
         options: IterOptions,
     ) -> Result<Cursor> {
         tree.context().check_open()?;
-        // SUPERVERSION-2: first the superversion, then the number. That of a closed database is empty, and no cursor is made of
-        // it.
+        // SUPERVERSION-2: first the superversion, then the number. A closed database has an empty superversion; no
+        // cursor is made of that.
         let superversion = tree.load_full();
         let sequence = tree.order().read_at(options.snapshot.as_ref())?;
         let options = with_prefix_as_bounds(options)?;
@@ -259,7 +259,7 @@ impl Cursor {
                 }
                 // The cursor moves past the last entry copied even if that one filled the chunk.
                 let moved = stand.next(walk);
-                // Not asked at every entry: that would be a good part of a copy.
+                // Not checked at every entry, because the check costs a good part of a copy.
                 let is_enough = chunk.len().is_multiple_of(4) && effort::is_spent();
                 if chunk.bytes.len() >= max_bytes || (is_enough && moved.is_ok()) {
                     break;
@@ -383,7 +383,7 @@ impl Stand {
                 self.span = self.begin_span(walk);
                 let stepped = self.step_in_span(up);
                 if !stepped {
-                    // It is still on the inner iterator's entry.
+                    // The cursor is still on the inner iterator's entry.
                     self.span = None;
                 }
                 stepped
@@ -448,10 +448,10 @@ impl Stand {
             }
             Ok(false) => Ok(false),
             Err(error) => {
-                // If it was closed meanwhile the files may be gone.
+                // If the database was closed during the move, its files may be gone.
                 let error = self.holds.check_open().err().unwrap_or(error);
                 if error.kind() == ErrorKind::Closed {
-                    // Nothing is walked any more.
+                    // The walk is gone.
                     self.span = None;
                     *walk = None;
                 }
@@ -551,7 +551,7 @@ impl Chunk {
     }
 
     fn push(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        // The chunk may have room for it.
+        // Even if the chunk has room, the entry may use up the budget.
         effort::spend(key.len() + value.len())?;
         memory::reserve(&mut self.bytes, key.len() + value.len(), CHUNK)?;
         memory::reserve(&mut self.ends, 1, CHUNK)?;

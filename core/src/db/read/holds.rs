@@ -12,7 +12,7 @@
 
 #![expect(
     unsafe_code,
-    reason = "what is lent lies behind a lock that is not held while it is lent"
+    reason = "the lent bytes lie in a value whose lock is not held while they are lent"
 )]
 
 use super::source::{Kept, Source};
@@ -32,7 +32,7 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    /// The owner of the current entry's bytes, and nothing more.
+    /// Takes only the owner of the current entry's bytes.
     fn keep_entry(&mut self) -> Option<Kept> {
         match self.entries.standing() {
             Some(merged) => merged.current_mut().keep_entry(),
@@ -64,7 +64,7 @@ impl Hold {
             walk
         });
         drop(held);
-        // Closes tables and frees memtables: outside the lock.
+        // Outside the lock, because this closes tables and frees memtables.
         drop(walk);
     }
 }
@@ -72,7 +72,7 @@ impl Hold {
 /// The holds of all cursors of a database, and whether it is open. After closing this is all that a cursor
 /// keeps of it.
 pub(super) struct HoldList {
-    /// For cursors only: other reads and writes learn it from the context, which is set earlier.
+    /// For cursors only. Other reads and writes check the context, which is set earlier.
     closed: AtomicBool,
     list: Mutex<List>,
     /// The process it belongs to (HOLD-4).
@@ -84,7 +84,7 @@ struct List {
     holds: Vec<Option<Weak<Hold>>>,
     /// The free slots in `holds`.
     free: Vec<usize>,
-    /// The holds were taken (HOLD-3).
+    /// Whether closing has taken the holds (HOLD-3).
     is_over: bool,
 }
 
@@ -108,7 +108,7 @@ impl HoldList {
         Ok(())
     }
 
-    /// From now on moves are refused.
+    /// Refuses moves from now on.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
     }
@@ -144,7 +144,7 @@ impl HoldList {
         })
     }
 
-    /// Takes from every cursor all that it holds, except the bytes it lends. Waits for a move under way.
+    /// Takes everything from every cursor, except the bytes it lends. Waits for a move under way.
     pub(super) fn let_go(&self) {
         let mut list = self.list.lock();
         let List { holds, .. } = std::mem::replace(
@@ -169,7 +169,7 @@ impl HoldList {
     }
 }
 
-/// The bytes of an entry, somewhere.
+/// Pointers to the bytes of an entry.
 struct Lent {
     key: *const [u8],
     value: *const [u8],
@@ -207,7 +207,7 @@ impl Lease {
             return moves(&mut None);
         }
         let mut held = self.hold.0.lock();
-        // The bytes lent before, if closing took the walk meanwhile.
+        // If closing has taken the walk, the bytes lent until now.
         drop(held.kept.take());
         let moved = moves(&mut held.walk);
         if let Some(walk) = &held.walk
@@ -233,8 +233,8 @@ impl Lease {
     #[inline]
     pub(super) fn key(&self) -> &[u8] {
         // SAFETY: `with` took it from the walk in `self.hold`, and cleared it before every change since. The walk
-        // changes in `with` only, which needs `self` alone, so not while what is returned is borrowed (HOLD-1); or
-        // it is taken, and then what the entry lies in stays in the hold, which `self` keeps (HOLD-2).
+        // changes only in `with`, which borrows `self` mutably, so not while the returned slice is borrowed (HOLD-1).
+        // If closing takes the walk, the owner of the entry's bytes stays in the hold, which `self` keeps (HOLD-2).
         unsafe { &*self.lent.key }
     }
 

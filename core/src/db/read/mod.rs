@@ -51,7 +51,7 @@ impl Walks {
         self.holds.close();
     }
 
-    /// Takes from every cursor all that it holds, except the bytes it lends. Waits for a move under way.
+    /// Takes everything from every cursor, except the bytes it lends. Waits for a move under way.
     pub(super) fn let_go(&self) {
         self.holds.let_go();
     }

@@ -12,7 +12,7 @@ use crate::sstable::Span;
 use crate::sync::Arc;
 use crate::version::LevelIterator;
 
-/// The most bytes that a cursor reads ahead. It begins with one block, and then with a few, because most
+/// The most bytes that a cursor reads ahead. It begins with one block, then reads a few at a time, because most
 /// cursors stop after a few entries.
 pub(in crate::db) const READAHEAD_BYTES: usize = 256 << 10;
 
@@ -37,7 +37,7 @@ pub(in crate::db) fn sources(
         .chain(sealed)
         .filter(|memtable| !memtable.is_empty());
     let most = memtables.clone().count() + version.most_iterators();
-    // One allocation: most cursors live for a few entries.
+    // One allocation, because most cursors live for a few entries only.
     let mut sources = memory::room_for(most, "what a cursor reads")?;
     for memtable in memtables {
         sources.push(Source::Memtable(memtable.iter()));

@@ -19,12 +19,13 @@ use self::policy::{Plan, Sizes, left_at_close, plan};
 
 mod policy;
 
-/// The smallest reserve, also the bytes of log between two looks at the disk, as a part of the write buffer.
+/// The smallest reserve, as a part of the write buffer. It is also the number of log bytes between two checks of the
+/// disk.
 const STEP_DIVISOR: u64 = 64;
 pub(super) const SMALLEST_STEP: u64 = 64 << 10;
 pub(super) const MAX_STEP: u64 = 1 << 20;
-/// Bytes of log at which a memtable is sealed while the reserve is not whole, as a part of a unit: the logs of three
-/// memtables and what flushes leave alone are less than the smallest reserve.
+/// While the reserve is not whole, a memtable is sealed at this part of a unit in log bytes. The logs of three
+/// memtables, and the part that flushes may not draw on, are then less than the smallest reserve.
 const EARLY_SEAL_DIVISOR: u64 = 8;
 
 /// See the head of the file.
@@ -37,8 +38,8 @@ pub(super) struct Space {
 }
 
 impl Space {
-    /// The space of the database in `dir`, its reserve as it was left in `home`, and the environment in which all but
-    /// flushes and compactions write. Both count failed syncs of directories together.
+    /// The space of the database in `dir`, with the reserve that an earlier process left in `home`; and the
+    /// environment in which all but flushes and compactions write. Both use one count of failed directory syncs.
     pub(super) fn open(
         env: &Arc<dyn Env>,
         home: &Arc<dyn Env>,
@@ -66,12 +67,12 @@ impl Space {
         Ok((space, reserving(Share::All)))
     }
 
-    /// The environment of flushes, which leave deletes and the next open their part of the reserve.
+    /// The environment of flushes. They may not draw on the part of the reserve that deletes and the next open need.
     pub(super) fn for_flushes(&self) -> &dyn Env {
         &*self.flush_env
     }
 
-    /// The environment of compactions, which leave flushes theirs (SPACE-3).
+    /// The environment of compactions. They may not draw on the part that flushes need, either (SPACE-3).
     pub(super) fn for_compactions(&self) -> &dyn Env {
         &*self.compaction_env
     }
@@ -81,7 +82,7 @@ impl Space {
         self.reserve.bytes()
     }
 
-    /// For how many bytes of the log at a time space is checked and reserved.
+    /// Space is checked and reserved for this many bytes of the log at a time.
     pub(super) fn step(&self) -> u64 {
         self.reserve.piece()
     }
@@ -103,13 +104,14 @@ impl Space {
         self.reserve.free_space() >= bytes.saturating_add(self.step())
     }
 
-    /// Whether a memtable with so many bytes of log is sealed before it is full: while the reserve is not whole, so that
-    /// deletes use little space before a flush returns it.
+    /// Whether to seal a memtable with `log_bytes` bytes of log before it is full. This happens while the reserve is
+    /// not whole, so that deletes use little space before a flush returns it.
     pub(super) fn seals_early(&self, log_bytes: u64) -> bool {
         !self.is_whole() && log_bytes >= self.reserve.unit() / EARLY_SEAL_DIVISOR
     }
 
-    /// Sets aside what `needs` ask for; with `or_less` what there is, on a full disk. `NoSpace` if that is not all.
+    /// Sets aside what `needs` asks for; with `or_less`, on a full disk, whatever there is. `NoSpace` if that is not
+    /// all of it.
     pub(super) fn hold(&self, needs: Needs, or_less: bool) -> Result<()> {
         let free = self.reserve.free_space();
         let sizes = Sizes {
@@ -131,14 +133,14 @@ impl Space {
         })
     }
 
-    /// Leaves no more set aside than a closed database with tables of these sizes needs, if the disk is roomy.
+    /// On a roomy disk, shrinks the reserve to what a closed database with tables of these sizes needs.
     pub(super) fn leave(&self, tables: impl Iterator<Item = u64>, target_file_size: u64) {
         if self.is_roomy() {
             self.reserve.leave(left_at_close(tables, target_file_size));
         }
     }
 
-    /// Closes the file that holds the space.
+    /// Closes the reserve's file.
     pub(super) fn let_go(&self) {
         self.reserve.let_go();
     }

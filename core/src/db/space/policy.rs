@@ -23,7 +23,8 @@ const LEFT_BYTES: u64 = 2 * SMALLEST_UNIT;
 pub(in crate::db) struct Needs {
     /// All memtables.
     pub(in crate::db) unflushed: u64,
-    /// Whether no memtable holds an entry. An empty one takes memory too, more than a small database leaves on the disk.
+    /// Whether no memtable holds an entry. Even an empty memtable takes memory, more than a small database leaves on
+    /// the disk.
     pub(in crate::db) is_flushed: bool,
     /// The bytes about to be written to the log.
     pub(in crate::db) coming: u64,
@@ -34,9 +35,9 @@ pub(in crate::db) struct Needs {
 /// The reserve's own sizes, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sizes {
-    /// The smallest reserve that is held.
+    /// The smallest reserve.
     pub(super) piece: u64,
-    /// The unit of which its parts are fractions: `piece`, or less after a small reserve was found.
+    /// The unit that the parts of the reserve are fractions of: `piece`, or less after a small reserve was found.
     pub(super) unit: u64,
 }
 
@@ -45,7 +46,7 @@ pub(super) struct Sizes {
 pub(super) struct Plan {
     /// Bytes.
     pub(super) target: u64,
-    /// Bytes of it that compactions may not draw on; at most `target`.
+    /// The bytes of `target` that compactions may not draw on.
     pub(super) floor: u64,
     pub(super) is_roomy: bool,
 }
@@ -68,8 +69,8 @@ pub(super) fn plan(free: u64, needs: Needs, sizes: Sizes) -> Plan {
     }
 }
 
-/// Bytes that the largest compaction may write where the disk is not roomy: `upper`, levels 0 and 1 whole, and the
-/// largest tables of the levels below them, `deeper`, as many as one plan takes.
+/// Bytes that the largest compaction may write on a disk that is not roomy: all bytes of levels 0 and 1 (`upper`),
+/// and the largest tables of the levels below them (`deeper`), as many as one plan takes.
 pub(in crate::db) fn largest_compaction(
     upper: u64,
     mut deeper: Vec<u64>,
@@ -78,21 +79,21 @@ pub(in crate::db) fn largest_compaction(
     let all: u64 = deeper.iter().sum();
     let some = MAX_PLAN_TABLES as usize;
     if deeper.len() > some {
-        // Asked at every step of the log: not sorted, as there may be many.
+        // This runs at every step of the log and there may be many tables, so they are not sorted.
         deeper.select_nth_unstable_by(some, |a, b| b.cmp(a));
         deeper.truncate(some);
     }
-    // Tables may be larger than the target: moved from level 0, or from a life with another one.
+    // Tables may be larger than the target size: moved from level 0, or written while the option had another value.
     let largest: u64 = deeper.iter().sum();
     let planned = target_file_size.saturating_mul(MAX_PLAN_TABLES);
     upper + all.min(planned.max(largest))
 }
 
-/// Bytes that a database with `tables` of these sizes leaves set aside when it closes: what opening it, some deletes, a
-/// flush and a compaction of its tables into ones of `target_file_size` need.
+/// Bytes of reserve that a database with `tables` of these sizes keeps when it closes: enough for opening it, some
+/// deletes, a flush, and a compaction of its tables into ones of `target_file_size`.
 pub(super) fn left_at_close(tables: impl Iterator<Item = u64>, target_file_size: u64) -> u64 {
     let (count, bytes) = tables.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size));
-    // Small tables become one. Each is rounded up, and named in the manifest.
+    // Small tables become one. Each file's size is rounded up, and the manifest names each file.
     let written = (bytes / target_file_size + 1).min(count);
     LEFT_BYTES + 2 * (bytes.next_multiple_of(FILE_BYTES) + written * FILE_BYTES)
 }
@@ -174,13 +175,13 @@ mod tests {
         assert_eq!(left(&[], FILE_BYTES), LEFT_BYTES);
         let one = 2 * FILE_BYTES;
         assert_eq!(left(&[1], FILE_BYTES), LEFT_BYTES + 2 * one);
-        // Small ones become one.
+        // Small tables become one.
         assert_eq!(left(&[1; 9], 1 << 20), LEFT_BYTES + 2 * one);
         assert_eq!(
             left(&[FILE_BYTES; 9], 1 << 20),
             LEFT_BYTES + 20 * FILE_BYTES
         );
-        // If tables must be small, the number doubles.
+        // If tables must be small, there are twice as many.
         assert_eq!(
             left(&[FILE_BYTES; 9], FILE_BYTES),
             LEFT_BYTES + 36 * FILE_BYTES

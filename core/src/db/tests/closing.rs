@@ -1,4 +1,5 @@
-//! Tests of a close while other threads are in the middle of something, and of what it leaves to who still has handles.
+//! Tests of a close while other threads are in the middle of a call, and of what the holders of handles keep after
+//! it.
 
 use super::*;
 use crate::env::Hook;
@@ -6,7 +7,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 
 const WAIT: std::time::Duration = std::time::Duration::from_millis(300);
 
-/// A database of two tables that overlap, whose `hook` is called before every operation from now on.
+/// A database of two tables that overlap. Its environment calls `hook` before every operation from now on.
 fn with_hook(hook: impl FnOnce(DB, MemEnv) -> Hook) -> (DB, FaultEnv) {
     let disk = MemEnv::new();
     let faulty = FaultEnv::new(Arc::new(disk.clone()), 0);
@@ -56,7 +57,7 @@ fn a_close_lets_the_lock_go_only_when_a_manual_compaction_has_removed_its_tables
                     let closing = db.clone();
                     std::thread::spawn(move || closing.close())
                 });
-                // While this thread is here the directory is not let go, however long anybody waits.
+                // While this thread is here the directory stays locked, however long another opener waits.
                 let options = options(&disk).lock_timeout(WAIT);
                 let refused = DB::open("/db", options).err().expect("it is locked");
                 assert_eq!(refused.kind(), ErrorKind::Locked);
@@ -64,7 +65,7 @@ fn a_close_lets_the_lock_go_only_when_a_manual_compaction_has_removed_its_tables
             }
         })
     });
-    // Perhaps told that it was closed before it was done.
+    // It may fail because the database was closed during it.
     let _ = db.compact_range(None, None);
     assert!(removed.load(Ordering::Relaxed) > 0);
     db.close().unwrap();
@@ -89,7 +90,7 @@ fn a_close_waits_for_the_move_of_a_cursor_that_is_under_way() {
             while !db.is_closed() {
                 std::thread::yield_now();
             }
-            // This thread stands in a move: what it needs is not taken from it, and so the close is not over.
+            // This thread is inside a move, so closing must not take the walk, and must wait.
             std::thread::sleep(WAIT / 10);
             let closer = started.lock().take().expect("put there above");
             assert!(!closer.is_finished());
@@ -106,7 +107,7 @@ fn a_close_waits_for_the_move_of_a_cursor_that_is_under_way() {
     faulty.set_hook(None);
 }
 
-/// The tables, memtables and versions that a database has now, without keeping them.
+/// Weak references to the tables, memtables and versions that a database has now.
 fn held_by(db: &DB) -> Vec<std::sync::Weak<dyn std::any::Any + Send + Sync>> {
     fn weak<T: std::any::Any + Send + Sync>(
         held: &Arc<T>,
@@ -129,7 +130,8 @@ fn held_by(db: &DB) -> Vec<std::sync::Weak<dyn std::any::Any + Send + Sync>> {
     held
 }
 
-/// Keys of a sort each: in tables whose blocks are flat, in one whose blocks are not, in a memtable, large, overwritten.
+/// Puts keys of each sort: in tables whose blocks are flat, in one whose blocks are not, in a memtable, large,
+/// overwritten.
 fn fill_in_all_ways(db: &DB) {
     for key in 0..200u32 {
         db.put(format!("flat {key:03}").as_bytes(), &[1; 40])
@@ -155,7 +157,7 @@ fn a_close_takes_everything_from_who_still_has_cursors_but_the_entries_they_stan
             .block_cache_size(40 << 20);
         let db = DB::open("/db", options).unwrap();
         fill_in_all_ways(&db);
-        // Twice: then blocks have become flat.
+        // Blocks become flat when they are read again.
         for _ in 0..3 {
             assert_eq!(entries(&db).len(), 403);
         }
@@ -209,7 +211,7 @@ fn a_close_takes_everything_from_who_still_has_cursors_but_the_entries_they_stan
         assert_eq!(value, [2; 1500]);
         assert!(
             slabs.bytes() > 0,
-            "what is lent is counted as long as somebody has it"
+            "lent bytes are counted as long as a holder has them"
         );
         for mut cursor in cursors {
             assert_eq!(cursor.next().unwrap_err().kind(), ErrorKind::Closed);

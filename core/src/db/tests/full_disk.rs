@@ -29,12 +29,12 @@ fn open(env: &MemEnv) -> DB {
     DB::open("/db", options(env)).unwrap()
 }
 
-/// What most entries have.
+/// The sizes of most entries.
 const SMALL: Sizes = Sizes::new(1 << 10, 200);
-/// Of larger ones a few fill a write buffer, a log's zeros, or what was set aside.
+/// Also larger ones: a few fill a write buffer, a log's zeros, or the reserve.
 const MIXED: Sizes = Sizes::new(WRITE_BUFFER as usize + 1, 400);
 
-/// A value that does not compress: its length is what it takes on the disk.
+/// A value that does not compress, so that it takes its length on the disk.
 fn value(random: &mut Random) -> Vec<u8> {
     let length = match random.one_in(2) {
         true => random.size(&SMALL),
@@ -49,7 +49,7 @@ fn key(number: u32) -> Vec<u8> {
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// An entry of any kind and size, mostly with one of so many keys.
+/// An entry of any kind and size, mostly with one of the first `keys` keys.
 fn any_entry(random: &mut Random, keys: u64) -> (Vec<u8>, Vec<u8>) {
     let key = match random.one_in(50) {
         true => random.long_key(&MIXED),
@@ -73,7 +73,7 @@ fn fill(db: &DB, model: &mut Model, mut draw: impl FnMut() -> (Vec<u8>, Vec<u8>)
     }
 }
 
-/// Somebody else takes what is left of the disk.
+/// Takes the rest of the disk, as another program might.
 fn hog(env: &MemEnv) {
     let path = Path::new("/hog");
     let file = match env.kind(path).unwrap() {
@@ -81,7 +81,7 @@ fn hog(env: &MemEnv) {
         _ => env.open_write(path).unwrap(),
     };
     let free = env.free_space(path).unwrap();
-    // Somebody else may have been faster.
+    // Another thread may have been faster.
     let _ = file.allocate(file.len().unwrap() + free);
 }
 
@@ -113,7 +113,7 @@ fn on_a_full_disk_of(bytes: u64, seed: u64, is_closed: bool) {
     assert!(filled as u64 > bytes / 5, "{filled} bytes fitted");
     check(&db, &model);
 
-    // Opens and reads, whether it was closed well or not.
+    // The database opens and reads, whether it was closed or not.
     if is_closed {
         db.close().unwrap();
     }
@@ -122,7 +122,7 @@ fn on_a_full_disk_of(bytes: u64, seed: u64, is_closed: bool) {
     let db = open(&env);
     check(&db, &model);
 
-    // Deletes, flushes and compacts.
+    // It deletes, flushes and compacts.
     let doomed: Vec<_> = model
         .keys()
         .filter(|_| random.below(10) < 7)
@@ -146,7 +146,7 @@ fn on_a_full_disk_of(bytes: u64, seed: u64, is_closed: bool) {
         "{held} bytes of tables hold {live}"
     );
 
-    // Puts again, into what compaction has freed.
+    // It takes puts again, into the space that compaction has freed.
     let (mut taken, before) = (0, model.len());
     while taken < bytes / 20 {
         let (key, value) = (
@@ -165,7 +165,7 @@ fn on_a_full_disk_of(bytes: u64, seed: u64, is_closed: bool) {
 
 #[test]
 fn a_full_disk_still_opens_reads_deletes_and_compacts() {
-    // What is left over for a log's zeros, a table or a log record decides where the disk becomes full.
+    // The space left for a log's zeros, a table or a log record decides where the disk becomes full.
     let mut random = Random::new(23);
     for (seed, mebibytes) in (0..).zip([3, 5, 9]) {
         let bytes = (mebibytes << 20) + random.size(&Sizes::new(1 << 20, 1 << 18)) as u64;
@@ -176,7 +176,7 @@ fn a_full_disk_still_opens_reads_deletes_and_compacts() {
 
 #[test]
 fn a_full_disk_compacts_a_few_tombstones_over_many_tables_step_by_step() {
-    // The tombstones of a level fit into one plan, and what they lie over does not fit into the reserve.
+    // The tombstones of a level fit into one plan, but the tables below them do not fit into the reserve.
     let env = MemEnv::new();
     env.set_quota(Some(24 << 20));
     let db = DB::open("/db", options(&env).manual_background(true)).unwrap();
@@ -228,7 +228,7 @@ fn unless_the_disk_is_roomy_one_compaction_runs_at_a_time() {
     assert!(picks(1 << 30) > 1);
     assert_eq!(picks(2 << 20), 1);
     assert_eq!(picks(0), 1);
-    // A put has to wait for it. It says so before it waits, so that it holds no version meanwhile.
+    // A put has to wait for the compaction. It returns before it waits, so that it holds no version while waiting.
     let running = db.rooms().tree.pick(&mut db.rooms().tree.state());
     assert!(running.is_some());
     let mut batch = WriteBatch::new();
@@ -240,7 +240,7 @@ fn unless_the_disk_is_roomy_one_compaction_runs_at_a_time() {
     assert!(unwaiting.unwrap_err().is_given_up());
     assert!(db.get(b"a").unwrap().is_none());
     db.rooms().tree.state().running.clear();
-    // Now nothing under way could help.
+    // Now no compaction is under way that could help.
     let refused = db.put(b"a", b"1").unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::NoSpace);
     env.set_quota(None);
@@ -249,7 +249,7 @@ fn unless_the_disk_is_roomy_one_compaction_runs_at_a_time() {
 
 #[test]
 fn deletes_on_a_full_disk_zero_no_log_ahead_of_its_records() {
-    // There would be more zeros than bytes of a delete, and they would take the space that was set aside.
+    // Zeros would take more space than a delete, and they would take it from the reserve.
     let env = MemEnv::new();
     env.set_quota(Some(4 << 20));
     let db = DB::open("/db", options(&env).manual_background(true)).unwrap();
@@ -265,7 +265,7 @@ fn deletes_on_a_full_disk_zero_no_log_ahead_of_its_records() {
     hog(&env);
     let found = newest_log();
     let mut looked_at = 0;
-    // Later on compactions have freed so much that a log may be zeroed again.
+    // In the end compactions have freed so much that a log may be zeroed again.
     for key in model.keys().cycle().take(5_000) {
         db.delete(key).unwrap();
         let newest = newest_log();
@@ -317,7 +317,7 @@ fn a_flush_that_will_not_fit_leaves_deletes_their_part_and_gives_back_what_it_to
     }
     let held = db.stats().unwrap().reserve_bytes;
     hog(&env);
-    // At the end of its attempt, where it has taken what it may.
+    // At the end of its attempt, when it has taken all the space that it may.
     let (deleting, deleted) = (db.clone(), Arc::new(AtomicU64::new(0)));
     let (count, disk) = (Arc::clone(&deleted), env.clone());
     faulty.set_hook(Some(Arc::new(move |operation, path: &Path| {
@@ -447,7 +447,7 @@ fn a_small_database_that_was_closed_is_small_and_works_where_others_fill_the_dis
             env.used_bytes()
         );
 
-        // More than once: what the first life has drawn on must not be what the next one needs.
+        // More than once: one process must not draw on what the next open needs.
         for _ in 0..4 {
             hog(&env);
             let db = DB::open("/db", options()).unwrap();
@@ -481,7 +481,7 @@ fn what_a_small_database_leaves_set_aside_does_not_grow_with_every_table_of_one_
             db.put(b"openings", &[opening]).unwrap();
             db.close().unwrap();
         }
-        // A table takes a block, and a little in the manifest and in what is set aside for them together.
+        // A table takes a block, and a little of the manifest and of the reserve.
         let most = (112 << 10) + (6 << 10) * u64::from(openings);
         assert!(env.used_bytes() < most, "{} of {most}", env.used_bytes());
         hog(&env);
@@ -498,7 +498,7 @@ fn what_a_small_database_leaves_set_aside_does_not_grow_with_every_table_of_one_
 #[test]
 fn a_put_within_what_was_set_aside_for_looks_at_the_free_space_alone() {
     let env = MemEnv::new();
-    // So small a log is not zeroed ahead.
+    // A log as small as this is not zeroed ahead.
     let db = DB::open("/db", options(&env).write_buffer_size(4096)).unwrap();
     let reserved_up_to = || db.rooms().commit.log().reserved_up_to;
     db.put(b"a", b"1").unwrap();

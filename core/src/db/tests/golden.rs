@@ -1,4 +1,4 @@
-//! What becomes of a database of format version 1, as only the inside can tell.
+//! Tests of a database of format version 1 that need access to the inside.
 
 use super::*;
 

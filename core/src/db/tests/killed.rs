@@ -1,7 +1,7 @@
-//! Each background thread is killed, by a panic, at each of its steps and at each of its operations on files, once per run.
+//! Each run kills a background thread, by a panic, at another of its steps or operations on files.
 //!
-//! Whoever waits for the work of that thread gets an error, nobody hangs, and nothing that was acknowledged is lost. The
-//! thread works again afterwards, unless it was killed between the two halves of an installation, which stops writing.
+//! Threads that wait for its work get an error, no call hangs, and no acknowledged write is lost. The killed thread
+//! works again afterwards, unless it was killed between the two halves of an installation, which stops writing.
 
 use std::collections::BTreeSet;
 use std::sync::mpsc;
@@ -11,14 +11,14 @@ use super::*;
 use crate::db::life::{COMPACTION_THREAD, FLUSH_THREAD};
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// What takes longer hangs.
+/// A call that takes longer counts as hanging.
 const LONGEST: Duration = Duration::from_secs(60);
 const KEYS: u8 = 10;
 const TRIGGER: u64 = 2;
-/// How the message of a kill begins.
+/// The beginning of the message of a kill.
 const KILLED: &str = "killed: ";
 
-/// Ends a thread at the n-th thing it does.
+/// Ends a thread at its n-th step or file operation.
 struct Killer {
     thread: &'static str,
     nth: u64,
@@ -35,7 +35,7 @@ impl Killer {
         }
         let what = what();
         *self.killed_at.lock() = Some(what.clone());
-        // As a panic, without a message on the standard error stream.
+        // A panic that writes no message to the standard error stream.
         std::panic::resume_unwind(Box::new(format!("{KILLED}{what}")));
     }
 
@@ -44,14 +44,14 @@ impl Killer {
     }
 }
 
-/// One life of a database, and what it promised.
+/// One run of a database, and the writes that it acknowledged.
 struct Life {
     killer: Arc<Killer>,
     env: FaultEnv,
     db: DB,
     /// Per key, the last round whose put was acknowledged.
     acknowledged: BTreeMap<u8, u8>,
-    /// Calls that were told of the kill.
+    /// Calls that returned an error because of the kill.
     errors: u64,
     was_told_late: bool,
 }
@@ -93,8 +93,8 @@ impl Life {
         self.db.rooms().order.is_stopped()
     }
 
-    /// Notes how a call ended. With `strictly` it must have succeeded, but for one that is told of the kill: the thread
-    /// that was killed may report it late.
+    /// Notes how a call ended. With `strictly` calls must succeed, except one: the killed thread may report the kill
+    /// late.
     fn told<T>(&mut self, what: &str, outcome: Result<T>, strictly: bool) -> bool {
         if let Err(error) = &outcome {
             assert_eq!(error.kind(), ErrorKind::Internal, "{what}: {error}");
@@ -107,7 +107,7 @@ impl Life {
     }
 
     fn write(&mut self, rounds: std::ops::Range<u8>) {
-        // Once a thread was killed, and what it did could be done again, everything works.
+        // Once the thread was killed, and its work could be done again, everything works.
         let strictly = self.killer.has_killed() && !self.is_stopped();
         for round in rounds {
             for key in 0..KEYS {
@@ -138,7 +138,7 @@ impl Life {
         }
     }
 
-    /// Closes the database, opens it again, and finds what was acknowledged.
+    /// Closes the database, opens it again, and checks that acknowledged writes are there.
     fn end(mut self) -> (Option<String>, u64) {
         let strictly = self.killer.has_killed() && !self.is_stopped();
         let closed = self.db.close();
@@ -172,7 +172,7 @@ fn kill_everywhere(thread: &'static str, steps: &[&str]) {
     let mut met = BTreeSet::new();
     let (mut kills, mut errors) = (0, 0);
     for nth in 0.. {
-        let (at, told) = within(format!("{thread} killed at its step {nth}"), move || {
+        let (at, failed) = within(format!("{thread} killed at its step {nth}"), move || {
             let mut life = Life::new(thread, nth);
             life.write(0..4);
             life.write(4..6);
@@ -182,10 +182,10 @@ fn kill_everywhere(thread: &'static str, steps: &[&str]) {
             break;
         };
         kills += 1;
-        errors += told;
+        errors += failed;
         met.insert(at);
     }
-    println!("{thread}: {kills} kills, {errors} calls were told");
+    println!("{thread}: {kills} kills, {errors} calls failed");
     let unmet: Vec<_> = steps.iter().filter(|step| !met.contains(**step)).collect();
     assert!(unmet.is_empty(), "never killed at {unmet:?}");
     assert!(kills > steps.len() as u64 && errors > 0);
@@ -236,7 +236,7 @@ fn a_compaction_thread_that_panics_anywhere_is_told_of_hangs_nobody_and_loses_no
     );
 }
 
-/// Not a background thread, but one that others wait for: who syncs does it for all.
+/// This is not a background thread, but others wait for it: the writer that syncs does it for all.
 #[test]
 fn a_sync_that_panics_is_told_to_all_who_wait_for_it_and_the_next_one_succeeds() {
     let env = FaultEnv::new(Arc::new(MemEnv::new()), 0);
@@ -270,7 +270,7 @@ fn a_sync_that_panics_is_told_to_all_who_wait_for_it_and_the_next_one_succeeds()
         .iter()
         .filter_map(|outcome| outcome.as_ref().err())
         .collect();
-    assert!(!errors.is_empty(), "the one that synced is told");
+    assert!(!errors.is_empty(), "the writer that synced gets the error");
     assert!(
         errors
             .iter()
@@ -305,17 +305,20 @@ fn upkeep_that_panics_every_time_is_told_of_and_stands_in_the_way_of_no_flush_an
     let db = DB::open("/db", panicking).unwrap();
     for round in 0..3 {
         db.put(b"k", &[round]).unwrap();
-        let told = db.flush().err();
-        // The flush thread looks around before its first flush, and may not before each later one.
-        assert!(told.is_some() || round > 0, "nobody was told");
-        if let Some(error) = told {
+        let reported = db.flush().err();
+        // The flush thread looks around before its first flush, but perhaps not before each later one.
+        assert!(
+            reported.is_some() || round > 0,
+            "the panic was not reported"
+        );
+        if let Some(error) = reported {
             assert_eq!(error.kind(), ErrorKind::Internal);
             assert!(error.message().contains("the flush succeeded"), "{error}");
         }
         assert!(db.rooms().tree.load().active.is_empty());
     }
     db.close().unwrap();
-    // It tries at every bell, and not again and again.
+    // It looks around once per ring, not again and again.
     let looks = looks.load(Ordering::SeqCst);
     assert!((1..100).contains(&looks), "{looks}");
     let found = open(&env).get(b"k").unwrap();

@@ -1,4 +1,4 @@
-//! Tables that compactions leave out, and who is in the way of whom.
+//! Tables that compactions set aside, and which other work that holds up.
 
 use aidb_test_data::{Random, Sizes};
 
@@ -11,7 +11,7 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::version::{VersionEdit, gain_of};
 
-/// Levels 1 and 2 of a database whose level 1 is too large and lies over level 2, and is damaged as a whole.
+/// Makes levels 1 and 2 of a database. Level 1 is too large, overlaps level 2, and all of it is damaged.
 fn with_damage_in_level_1(env: &MemEnv) {
     let shape = |base: u64| {
         options(env)
@@ -66,7 +66,7 @@ fn damage_in_tables_that_level_0_does_not_need_stops_no_writer() {
             db.put(format!("z{written:05}").as_bytes(), &[7; 1000])
                 .unwrap_or_else(|error| panic!("put {written}: {error}"));
             written += 1;
-            assert!(written < 100_000, "nothing is left out");
+            assert!(written < 100_000, "no table is set aside");
         }
         for number in 0..written {
             let found = db.get(format!("z{number:05}").as_bytes()).unwrap();
@@ -92,7 +92,7 @@ fn a_compaction_whose_edit_is_refused_leaves_no_tables_and_is_not_begun_again() 
     let env = MemEnv::new();
     let opened: Arc<Mutex<Option<DB>>> = Arc::default();
     let meddler = Arc::clone(&opened);
-    // Another edit takes an input away, by mistake: then the one that follows removes what is not there.
+    // Another edit removes an input by mistake, so the compaction's edit removes a table that is not there.
     let whole_rounds = options(&env).write_buffer_size(1 << 20);
     let options = before_an_installation(whole_rounds, move || {
         let db = meddler.lock().clone().unwrap();
@@ -120,7 +120,7 @@ fn a_compaction_whose_edit_is_refused_leaves_no_tables_and_is_not_begun_again() 
     let names = env.list(Path::new("/db")).unwrap();
     let tables = names.iter().filter(|name| name.ends_with(".sst")).count();
     assert_eq!(tables, version.all_files().count(), "{names:?}");
-    // The cycle would keep it open.
+    // Otherwise the reference cycle would keep it open.
     *opened.lock() = None;
 }
 
@@ -140,7 +140,7 @@ fn a_table_in_use_is_not_removed_though_somebody_says_that_nobody_needs_it() {
 
 #[test]
 fn a_plan_that_was_made_wrongly_changes_nothing_is_told_and_never_picked_again() {
-    // Three tables of level 0 over each other: of a plan without the oldest a newer entry would lie below an older one.
+    // Three tables of level 0 overlap. A plan without the oldest would put a newer entry below an older one.
     let env = MemEnv::new();
     let db = DB::open("/db", options(&env).level0_compaction_trigger(3)).unwrap();
     for round in 0..3u8 {
@@ -174,14 +174,14 @@ fn a_plan_that_was_made_wrongly_changes_nothing_is_told_and_never_picked_again()
     let mut expected = numbers[..2].to_vec();
     expected.sort();
     assert_eq!(left_out, expected);
-    // Due, but left alone; who asks is told why.
+    // It is due but left alone, and a caller who asks for it gets the reason.
     assert!(!db.run_background_step().unwrap());
     let error = db.compact_range(None, None).unwrap_err();
     assert!(error.message().contains("planned wrongly"), "{error}");
     assert_eq!(db.get(b"a").unwrap().as_deref(), Some(&[2][..]));
     drop((before, after));
     drop(db);
-    // Opened again all is as before, and what is planned rightly is done.
+    // After opening again all is as before, and a right plan is carried out.
     let db = DB::open("/db", options(&env).level0_compaction_trigger(3)).unwrap();
     assert!(db.run_background_step().unwrap());
     assert_eq!(db.rooms().tree.load().version.files(0).len(), 0);

@@ -1,8 +1,8 @@
-//! Want of memory at each pass through the door (`memory/door.rs`), on every path.
+//! Lack of memory at each pass through the door (`memory/door.rs`), on every path.
 //!
-//! Each path is walked with its first pass failing, then with its second, and so on until a walk meets no failure. After
-//! each the kind of the error is looked at, the same call is made again without reopening, and everything that was
-//! acknowledged must be there, in this life and the next.
+//! A test walks each path with its first pass failing, then with its second, and so on until a walk meets no failure.
+//! After each walk it checks the kind of the error and makes the same call again without reopening. All acknowledged
+//! writes must be there, before and after reopening.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::env::test_passes::Passes;
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// A database and what it acknowledged.
+/// A database, and the writes that it acknowledged.
 struct Subject {
     env: MemEnv,
     /// `None` once it is closed.
@@ -22,7 +22,7 @@ struct Subject {
     has_copy: bool,
 }
 
-/// What is done on a path. Made again after a failure, it goes on where it stopped or begins anew.
+/// The work on a path. Called again after a failure, it goes on where it stopped or begins anew.
 type Call = fn(&mut Subject) -> Result<()>;
 
 fn options_of(env: &MemEnv) -> Options {
@@ -35,7 +35,7 @@ fn options_of(env: &MemEnv) -> Options {
 }
 
 impl Subject {
-    /// A database with tables, and with writes that are in a log alone; open, with nothing in its cache.
+    /// An open database with tables, with writes that are only in a log, and with an empty cache.
     fn new() -> Subject {
         let env = MemEnv::new();
         let mut subject = Subject {
@@ -83,7 +83,7 @@ impl Subject {
         Ok(())
     }
 
-    /// Everything acknowledged is there, however one looks for it.
+    /// Checks that every way of reading finds all acknowledged writes.
     fn check(&self, db: &DB, context: &str) {
         let expected: Vec<_> = self.model.clone().into_iter().collect();
         assert!(entries(db) == expected, "{context}");
@@ -99,7 +99,7 @@ fn key(number: u64) -> Vec<u8> {
     format!("key {number:06}").into_bytes()
 }
 
-/// Puts what is not there yet of `numbers`, each with a value of so many bytes.
+/// Puts the keys of `numbers` that are not there yet, each with a value of `length` bytes.
 fn put_missing(subject: &mut Subject, numbers: std::ops::Range<u64>, length: usize) -> Result<()> {
     for number in numbers {
         if !subject.model.contains_key(&key(number)) {
@@ -176,7 +176,7 @@ fn recover(subject: &mut Subject) -> Result<()> {
     subject.open()
 }
 
-/// A flush, and then what background work there is.
+/// Flushes, and then does the background work that is due.
 fn flush(subject: &mut Subject) -> Result<()> {
     subject.db().flush()?;
     while subject.db().run_background_step()? {}
@@ -212,7 +212,7 @@ const PATHS: [(&str, Call); 14] = [
     ("repair", repair),
 ];
 
-/// Walks a path with its `number`-th pass failing; whether one did.
+/// Walks a path whose `number`-th request for memory fails; returns whether there was one.
 fn walk_path(name: &str, call: Call, number: u64) -> bool {
     let context = format!("{name}, pass {number}");
     let mut subject = Subject::new();
@@ -232,7 +232,7 @@ fn walk_path(name: &str, call: Call, number: u64) -> bool {
         subject.open().unwrap();
     }
     subject.check(subject.db(), &context);
-    // What was acknowledged later is kept as well.
+    // Later acknowledged writes are kept as well.
     subject.put(b"later".to_vec(), b"1".to_vec()).unwrap();
     subject.open().unwrap();
     subject.check(subject.db(), &format!("{context}, reopened"));
@@ -243,7 +243,7 @@ fn walk_path(name: &str, call: Call, number: u64) -> bool {
 fn want_of_memory_at_any_pass_is_told_as_such_and_loses_nothing_and_the_same_call_succeeds_later() {
     for (name, call) in PATHS {
         let mut failures = 0;
-        // In a thread of its own, so that what a thread keeps is not there yet.
+        // In a thread of its own, which has no memory left over from before.
         while std::thread::spawn(move || walk_path(name, call, failures + 1))
             .join()
             .unwrap_or_else(|_| panic!("{name}, pass {}", failures + 1))
@@ -283,7 +283,7 @@ fn a_batch_that_finds_no_memory_for_the_leaves_it_splits_is_not_in_the_log() {
         let open = || DB::open("/db", options(&env).write_buffer_size(4 << 20)).unwrap();
         let db = open();
         let mut batch = WriteBatch::new();
-        // Keys in order fill leaves, of which each key of the batch then splits another one.
+        // Keys in order fill the leaves; each key of the batch then splits another leaf.
         for number in 0..300 * 64u32 {
             let key = number.to_be_bytes();
             db.put(&key, b"").unwrap();
@@ -296,7 +296,7 @@ fn a_batch_that_finds_no_memory_for_the_leaves_it_splits_is_not_in_the_log() {
         let outcome = db.write(&batch);
         drop(entered);
         if outcome.is_ok() {
-            assert_eq!(passes.failed(), 0, "a pass behind the record");
+            assert_eq!(passes.failed(), 0, "a request for memory after the record");
             break;
         }
         refusals += 1;
@@ -323,7 +323,7 @@ fn refused_puts_leave_no_memory_behind_in_the_memtable() {
             break;
         }
         failures += 1;
-        // A node that was asked for ahead stays.
+        // A node that was requested ahead stays.
         assert!(memory() < before + 5_000, "pass {failures}");
     }
     assert!(failures > 2, "the batch, the memtable, the log's buffer");
@@ -357,7 +357,10 @@ fn flush_and_compaction_threads_try_again_when_there_is_memory() {
         let mut state = tree.state();
         while tree.load().version.files(0).len() >= 2 {
             let timed_out = state.wait_until(tree.changed(), until).timed_out();
-            assert!(!timed_out, "pass {number}: it was not tried again");
+            assert!(
+                !timed_out,
+                "pass {number}: the compaction was not tried again"
+            );
         }
         drop(state);
         passes.arm(0);

@@ -1,4 +1,4 @@
-//! Verification, where the bytes on disk are right and reads do not find what is there, or the manifest says otherwise.
+//! Verification if the bytes on disk are right, but reads do not find the entries, or the manifest differs.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -48,7 +48,7 @@ fn large_table(env: &MemEnv) -> (DB, PathBuf) {
     (db, path)
 }
 
-/// The bytes of a whole table with this one's id and layout, in which one value is another.
+/// The bytes of a valid table with this one's id and layout, in which one value differs.
 fn with_another_value(env: &MemEnv, db: &DB) -> Vec<u8> {
     let (_, file) = only_table(db);
     let path = PathBuf::from("/other");
@@ -70,8 +70,8 @@ fn with_another_value(env: &MemEnv, db: &DB) -> Vec<u8> {
 /// READS-4.
 #[test]
 fn reads_that_find_other_entries_than_the_check_of_the_blocks_did_are_our_fault() {
-    // From one place of the verification to another the file serves other bytes, as valid as the first. The check of
-    // the raw bytes is the first seventh, then come three walks of the table, then the merge and the cursors.
+    // From one point of the verification to another the file serves other bytes, which are as valid as the first. The
+    // check of the raw bytes is the first seventh; three walks of the table follow, then the merge and the cursors.
     for (from, to, words) in [
         (1.1, 2.0, "a walk forward, block by block, finds"),
         (2.1, 3.0, "a walk forward, reading ahead, finds"),
@@ -90,8 +90,8 @@ fn reads_that_find_other_entries_than_the_check_of_the_blocks_did_are_our_fault(
         });
         let report = report.unwrap();
         assert!(!report.is_ok() && report.is_complete, "{words}");
-        let told = report.damage.iter().find(|one| one.message.contains(words));
-        let told = told.unwrap_or_else(|| panic!("{words}: {report:?}"));
+        let reported = report.damage.iter().find(|one| one.message.contains(words));
+        let reported = reported.unwrap_or_else(|| panic!("{words}: {report:?}"));
         assert!(
             report
                 .damage
@@ -99,10 +99,11 @@ fn reads_that_find_other_entries_than_the_check_of_the_blocks_did_are_our_fault(
                 .all(|one| one.kind == ErrorKind::Internal)
         );
         let is_of_table = words.starts_with("a walk");
-        assert_eq!(told.file == path, is_of_table, "{told:?}");
-        // Where the ways part, or between which keys that is.
-        let is_placed = told.message.contains("after \"") || told.message.contains("between \"");
-        assert_eq!(is_placed, is_of_table, "{told:?}");
+        assert_eq!(reported.file == path, is_of_table, "{reported:?}");
+        // The message says where the walks differ, or between which keys.
+        let is_placed =
+            reported.message.contains("after \"") || reported.message.contains("between \"");
+        assert_eq!(is_placed, is_of_table, "{reported:?}");
         overwrite(&env, &path, &right);
         assert!(db.verify().unwrap().is_ok());
     }
@@ -113,7 +114,7 @@ fn a_table_with_another_sum_than_the_manifest_says_is_damage_by_name() {
     let env = MemEnv::new();
     let (db, path) = large_table(&env);
     let (level, file) = only_table(&db);
-    // The same table under another number, since an edit that removes a table has its file deleted.
+    // The same table under another number, because the file of a table that an edit removes gets deleted.
     let mut info = file.info.clone();
     info.number = db.rooms().tree.new_number();
     info.content_sum = info.content_sum.map(|sum| sum ^ 1);
@@ -138,7 +139,7 @@ fn a_table_with_another_sum_than_the_manifest_says_is_damage_by_name() {
 fn a_sealed_memtable_that_does_not_hold_what_was_inserted_is_our_fault() {
     let env = MemEnv::new();
     let db = open(&env);
-    // Without a background thread they wait for their flush.
+    // Without a background thread the memtables wait for their flush.
     for key in 0..200u8 {
         if db.rooms().tree.load().sealed.is_empty() {
             db.put(&[key], &[key; 100]).unwrap();
@@ -189,7 +190,7 @@ fn a_verification_puts_no_block_into_the_cache() {
     let db = open(&env);
     assert!(db.verify().unwrap().is_ok());
     assert_eq!(db.rooms().tree.block_cache().stats().used, 0);
-    // Nor does it count as a miss: a block enters at its second one.
+    // It does not count as a miss either: a block enters the cache at its second miss.
     db.get(&[7]).unwrap();
     assert_eq!(db.rooms().tree.block_cache().stats().used, 0);
     db.get(&[7]).unwrap();
@@ -199,7 +200,7 @@ fn a_verification_puts_no_block_into_the_cache() {
 /// VERIFY-3.
 #[test]
 fn a_read_that_fails_is_damage_and_never_ends_a_verification() {
-    // Also that of a block which is in the cache, and is compared with the file.
+    // The reads that compare a cached block with the file count too.
     let env = MemEnv::new();
     let faulty = FaultEnv::new(Arc::new(env.clone()), 0);
     let db = DB::open("/db", options(&env).env(Arc::new(faulty.clone()))).unwrap();
@@ -210,7 +211,7 @@ fn a_read_that_fails_is_damage_and_never_ends_a_verification() {
     for key in 0..20u8 {
         db.get(&[key]).unwrap();
     }
-    let mut told = 0;
+    let mut reported = 0;
     for nth in 0.. {
         let before = faulty.injected();
         faulty.inject(Fault::new(&[Operation::Read], libc::EIO).after(nth));
@@ -223,9 +224,9 @@ fn a_read_that_fails_is_damage_and_never_ends_a_verification() {
             break;
         }
         let damage = report.damage.iter();
-        told += damage.filter(|one| one.kind == ErrorKind::Io).count();
+        reported += damage.filter(|one| one.kind == ErrorKind::Io).count();
     }
-    assert!(told > 5, "{told} of the reads were told");
+    assert!(reported > 5, "{reported} of the reads were reported");
 }
 
 #[test]
@@ -251,7 +252,8 @@ fn the_records_behind_one_with_a_wrong_number_are_looked_at_too() {
     );
 }
 
-/// A table that a build of ours might have written: the newest versions of what `db`'s only table has, and nothing older.
+/// A table that a faulty AiDb might have written: the newest versions of the keys of `db`'s only table, and nothing
+/// older.
 fn without_older_versions(env: &MemEnv, db: &DB, newest: &[(Vec<u8>, u64)]) -> VersionEdit {
     let (level, file) = only_table(db);
     let number = db.rooms().tree.new_number();
@@ -288,7 +290,7 @@ fn what_gets_at_a_snapshot_do_not_find_is_our_fault_although_the_newest_is_right
     }
     db.flush().unwrap();
     assert!(db.verify().unwrap().is_ok());
-    // Between the walks of the tables and the gets the older versions go, as if a compaction had dropped them.
+    // Between the walks of the tables and the gets the older versions vanish, as if a compaction had dropped them.
     let mut is_spoiled = false;
     let report = db.verify_with(&mut |at| {
         if at.bytes_done > at.bytes_total / 2 && !is_spoiled {
@@ -303,8 +305,8 @@ fn what_gets_at_a_snapshot_do_not_find_is_our_fault_although_the_newest_is_right
     let number = snapshot.sequence();
     for words in ["a get of \"", "a get of many keys"] {
         let words = format!("at number {number}, which a snapshot pins, {words}");
-        let told = report.damage.iter().any(|one| one.message.contains(&words));
-        assert!(told, "{words}: {report:?}");
+        let reported = report.damage.iter().any(|one| one.message.contains(&words));
+        assert!(reported, "{words}: {report:?}");
     }
     assert_eq!(report.damaged_places, 2, "{report:?}");
     assert!(
@@ -354,7 +356,7 @@ fn a_filter_in_memory_that_denies_a_key_of_its_table_is_our_fault() {
     let right = bytes_of(&env, &path);
     let options = db.rooms().tree.table_options();
     drop(db);
-    // When readers open the table it is one of other keys, with another filter.
+    // When readers open the table they get one with other keys and another filter.
     let other = PathBuf::from("/other");
     let made = env.create_new(&other).unwrap();
     let mut builder = Builder::new(made, other.clone(), file_id, options).unwrap();
@@ -368,16 +370,19 @@ fn a_filter_in_memory_that_denies_a_key_of_its_table_is_our_fault() {
     assert_eq!(builder.finish().unwrap().file_size, right.len() as u64);
     overwrite(&env, &path, &bytes_of(&env, &other));
     let db = open(&env);
-    // It has no such key, but is opened to find that out.
+    // It has no such key, but readers open it to find that out.
     assert!(db.get(&[PAIRS - 1]).unwrap().is_none());
     overwrite(&env, &path, &right);
     let report = db.verify().unwrap();
-    let told = report
+    let reported = report
         .damage
         .iter()
         .find(|one| one.message.contains("the filter says that"));
-    let told = told.unwrap_or_else(|| panic!("{report:?}"));
-    assert_eq!((&told.file, told.kind), (&path, ErrorKind::Internal));
+    let reported = reported.unwrap_or_else(|| panic!("{report:?}"));
+    assert_eq!(
+        (&reported.file, reported.kind),
+        (&path, ErrorKind::Internal)
+    );
 }
 
 #[test]
@@ -389,7 +394,11 @@ fn a_memtables_filter_that_denies_a_key_it_holds_is_our_fault() {
     db.delete(b"b").unwrap();
     assert!(db.verify().unwrap().is_ok());
     db.rooms().tree.load().active.forget_filter();
-    assert_eq!(db.get(b"a").unwrap(), None, "the fault that is looked for");
+    assert_eq!(
+        db.get(b"a").unwrap(),
+        None,
+        "the fault that verify has to find"
+    );
     let report = db.verify().unwrap();
     let is_told = report.damage.iter().any(|damage| {
         damage.kind == ErrorKind::Internal && damage.message.contains("do not find 3 entries")

@@ -1,4 +1,4 @@
-//! What an open refuses, and what it sets up by the options.
+//! Tests of what an open refuses, and of how it uses the options.
 
 use super::*;
 use crate::env::PathKind;
@@ -27,23 +27,23 @@ fn a_directory_is_opened_or_refused_as_the_options_say() {
         } else {
             "does not exist"
         };
-        let told = refusal(&env, options().read_only(true));
+        let reported = refusal(&env, options().read_only(true));
         assert!(
-            told.contains(expected) && told.contains("read_only"),
-            "{told}"
+            reported.contains(expected) && reported.contains("read_only"),
+            "{reported}"
         );
-        let told = refusal(&env, options().create_if_missing(false));
+        let reported = refusal(&env, options().create_if_missing(false));
         assert!(
-            told.contains(expected) && told.contains("create_if_missing"),
-            "{told}"
+            reported.contains(expected) && reported.contains("create_if_missing"),
+            "{reported}"
         );
-        // What was refused has left nothing.
+        // The refused calls have left nothing.
         let kind = env.kind(dir).unwrap();
         assert_eq!(kind == PathKind::Directory, is_there);
         assert!(!is_there || env.list(dir).unwrap().is_empty());
         drop(open(&env));
-        let told = refusal(&env, options().error_if_exists(true));
-        assert!(told.contains("error_if_exists"), "{told}");
+        let reported = refusal(&env, options().error_if_exists(true));
+        assert!(reported.contains("error_if_exists"), "{reported}");
         let present = options().create_if_missing(false);
         drop(DB::open(DIR, present.env(Arc::new(env.clone()))).unwrap());
         let present = options().read_only(true);
@@ -65,7 +65,7 @@ fn a_folder_with_a_current_that_is_not_ours_gets_no_lock_file() {
     let faulty = FaultEnv::new(Arc::new(env.clone()), 0);
     assert!(DB::open(DIR, options(&env).env(Arc::new(faulty.clone()))).is_err());
     assert_eq!(faulty.count(Operation::Lock), 0);
-    // A database of ours that has lost its own, or has one, is locked.
+    // An AiDb database is locked, whether its lock file is there or lost.
     for with_lock in [false, true] {
         let env = MemEnv::new();
         drop(open(&env));
@@ -95,7 +95,8 @@ fn a_database_has_the_threads_that_the_options_ask_for_and_none_where_the_caller
 #[test]
 fn what_the_options_leave_open_follows_from_the_machine() {
     let env = MemEnv::new();
-    // Of 1024 descriptors half is left to others, and so are 24 of the rest; a full level 0 has nine times the trigger.
+    // Of 1024 descriptors half are left to the program, and 24 of the rest to other files. A full level 0 has nine
+    // times the trigger.
     let large = options(&env).level0_compaction_trigger(64);
     let db = DB::open(DIR, large).unwrap();
     assert_eq!(db.rooms().context.options().level0_compaction_trigger, 55);
@@ -123,7 +124,7 @@ fn what_was_acknowledged_survives_loss_of_power_behind_a_close() {
     for seed in 0..20 {
         assert_eq!(entries(&open(&env.power_cut(seed))).len(), 1);
     }
-    // One opened read-only has nothing to flush, and may not.
+    // A database opened read-only has nothing to flush, and may not.
     open(&env).put(b"l", b"v").unwrap();
     let reader = DB::open(DIR, options(&env).read_only(true)).unwrap();
     assert_eq!(entries(&reader).len(), 2);
@@ -153,7 +154,7 @@ fn a_log_that_names_itself_as_its_predecessor_ends_the_chain() {
     assert_eq!(recovered.chain, [number]);
 }
 
-/// It took another id, and was refused when it met that log again before it could be removed.
+/// The database used to take another id. If the log could not be removed, the next open met it again and was refused.
 #[test]
 fn a_database_without_an_id_takes_that_of_a_log_beyond_a_gap() {
     use crate::db::life::replay;
@@ -162,7 +163,7 @@ fn a_database_without_an_id_takes_that_of_a_log_beyond_a_gap() {
     let env = MemEnv::new();
     let (dir, numbers) = (Path::new("/"), [FileNumber(1), FileNumber(2)]);
     let first = Writer::create(&env, dir, numbers[0], 1, Predecessor::default(), 0).unwrap();
-    // What the second knew of the first is lost.
+    // The first log has lost its end: the second one states a larger length for it.
     let longer = Predecessor::new(
         numbers[0],
         first.len() + 100,
@@ -198,13 +199,13 @@ fn a_log_that_ends_with_another_number_than_its_successor_says_is_damage() {
     use crate::key::{FileNumber, SequenceNumber};
     use crate::wal::{Expected, Payload, Predecessor, Synced, SyncedLog, Writer};
     let (dir, numbers) = (Path::new("/"), [FileNumber(1), FileNumber(2)]);
-    // (the number that the successor says, the last one in tables, whether that fits)
+    // (the log's last number as its successor states it, the last number in tables, whether that fits)
     for (named, in_tables, fits) in [
         (0, 0, false),
         (1, 0, true),
         (2, 0, false),
         (2, 1, false),
-        // What the log has lost is in tables (CHAIN-6).
+        // The writes that the log has lost are in tables (CHAIN-6).
         (2, 2, true),
         (2, 9, true),
     ] {
@@ -295,7 +296,8 @@ fn an_empty_path_and_one_with_a_nul_byte_are_invalid_arguments_wherever_a_path_i
     assert!(env.open_read(Path::new("CURRENT")).is_err());
 }
 
-/// What was left of a database looked like a creation that had been cut short, and was overwritten with an empty one.
+/// The remains of a database used to look like a creation that was cut short, and open overwrote them with an empty
+/// database.
 #[test]
 fn a_first_manifest_that_names_tables_is_what_is_left_of_a_database_and_not_of_its_creation() {
     let env = MemEnv::new();
@@ -317,9 +319,7 @@ fn a_first_manifest_that_names_tables_is_what_is_left_of_a_database_and_not_of_i
     }
     let size = env.open_read(first).unwrap().len().unwrap();
     for _ in 0..2 {
-        let error = DB::open("/db", options(&env))
-            .err()
-            .expect("it is no creation");
+        let error = DB::open("/db", options(&env)).err().expect("it is refused");
         assert_eq!(error.kind(), ErrorKind::Corruption, "{error}");
         assert!(error.message().contains("names tables"), "{error}");
     }

@@ -1,4 +1,4 @@
-//! Tests of what an open may rely on, and in which order it does things.
+//! Tests of what an open may rely on, and of the order of its steps.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ fn cut(env: &MemEnv, bytes: PowerLoss, names: PowerLoss) -> MemEnv {
     env.power_cut_as(cut, &mut BTreeSet::new())
 }
 
-/// Copies of the disk as `work` found it before each of its changes.
+/// Copies of the disk, one from before each change that `work` makes.
 fn copies(
     env: &MemEnv,
     copy: impl Fn(&MemEnv) -> MemEnv + Send + Sync + 'static,
@@ -40,7 +40,7 @@ fn copies(
     std::mem::take(&mut *copied.lock())
 }
 
-/// What kills left of a short life: its last changes are in the kernel's memory only.
+/// The disks that kills leave during a short run: the last changes are in the kernel's memory only.
 fn killed_lives() -> Vec<MemEnv> {
     let env = MemEnv::new();
     copies(&env, MemEnv::process_crash, |faulty| {
@@ -57,8 +57,8 @@ fn killed_lives() -> Vec<MemEnv> {
 /// CHAIN-2.
 #[test]
 fn power_may_be_lost_at_any_moment_of_an_open_behind_a_kill() {
-    // What open found may be in the kernel's memory only, and where there is no room for a new manifest the edits go into
-    // the one it found.
+    // The files that open finds may be in the kernel's memory only. Without room for a new manifest, the edits go
+    // into the one that open found.
     for (index, killed) in killed_lives().into_iter().enumerate() {
         for full in [false, true] {
             for (bytes, names) in [
@@ -96,7 +96,7 @@ fn an_open_that_cannot_sync_says_so() {
     let db = open(&env);
     db.put(b"k", b"v").unwrap();
     drop(db);
-    // Whether each of the syncs of an open, failing, fails it.
+    // For each sync of an open: whether its failure fails the open.
     let outcomes = |operation: Operation, on: &str| -> Vec<bool> {
         let mut outcomes = Vec::new();
         loop {
@@ -113,9 +113,9 @@ fn an_open_that_cannot_sync_says_so() {
             assert_eq!(entries(&open(&disk)).len(), 1);
         }
     };
-    // The log that is replayed, and the header of the new one.
+    // The syncs of the log that is replayed, and of the header of the new one.
     assert_eq!(outcomes(Operation::Sync, ".log"), [true, true]);
-    // After the new log; a new manifest, without which the old one goes on; CURRENT.
+    // The syncs after making the new log, the new manifest (without it the old one goes on), and CURRENT.
     assert_eq!(outcomes(Operation::SyncDir, "/db"), [true, false, true]);
 }
 
@@ -165,7 +165,7 @@ fn power_may_be_lost_at_any_moment_of_a_life() {
     }
 }
 
-/// The number and length of the present log, and the last number in it.
+/// The number and length of the current log, and the last sequence number in it.
 fn present_log(db: &DB) -> (FileNumber, u64, SequenceNumber) {
     let log = db.rooms().commit.log();
     (log.file.number, log.writer.len(), log.last_sequence)
@@ -175,7 +175,7 @@ fn present_log(db: &DB) -> (FileNumber, u64, SequenceNumber) {
 #[test]
 fn a_write_that_failed_and_arrived_whole_does_not_count_behind_the_length_that_the_next_log_names()
 {
-    // The same life twice, with the same ids: in one the write succeeds.
+    // The same run twice, with the same ids; in one of them the write succeeds.
     let life = |fails: bool| {
         let env = MemEnv::new();
         let faulty = FaultEnv::new(Arc::new(env.clone()), 0);
@@ -309,7 +309,7 @@ fn a_new_database_makes_the_directory_durable_that_it_finds() {
     }
 }
 
-/// A database whose memtables wait, and where its logs begin: each put takes one number.
+/// A database whose memtables wait for their flush, and the first number of each log. Each put takes one number.
 fn three_logs(env: &MemEnv, mut put: impl FnMut(&DB, u8)) -> (DB, Vec<(FileNumber, u64)>) {
     let db = open(env);
     let mut logs = vec![(present_log(&db).0, 1)];
@@ -351,10 +351,10 @@ fn a_gap_in_front_of_a_synced_log_is_damage_by_its_place() {
         db.put(&[number], &[number; 1000]).unwrap();
     });
     db.put_with(b"a", b"1", &WriteOptions::synced()).unwrap();
-    // This one knows of that sync.
+    // This record states that sync.
     db.put(b"b", b"2").unwrap();
     drop(db);
-    // The oldest one that is left, within what was written: how much a memtable takes is no matter here.
+    // The oldest log that is left, within its written part. How much fits into a memtable does not matter here.
     let mut paths = logs.iter().map(|log| log_path(Path::new("/db"), log.0));
     let cut = paths
         .find(|path| env.kind(path).unwrap() != crate::env::PathKind::Missing)
@@ -409,7 +409,7 @@ fn a_log_that_was_synced_without_a_record_has_lost_none() {
 
 #[test]
 fn a_first_open_that_failed_and_a_second_that_lost_power_leave_a_new_database() {
-    // The log of the first may have vanished, and that of the second names it.
+    // The first write's log may have vanished, and the second write's log names it.
     for failing in [Operation::Sync, Operation::SyncDir] {
         for nth in 0..8 {
             for (bytes, names) in [
@@ -456,7 +456,7 @@ fn a_manifest_from_before_the_first_log_is_no_new_database_where_later_logs_are(
         names.retain(|name| name == "CURRENT" || name.starts_with("MANIFEST"));
         names
     };
-    // The last moment at which CURRENT is there, and no log yet.
+    // The last disk on which CURRENT is there, but no log yet.
     let has_log = |disk: &MemEnv| {
         disk.list(dir)
             .unwrap()
@@ -527,7 +527,7 @@ fn damage_to_the_last_record_is_no_torn_tail_if_that_was_synced() {
         refused(&format!("cut to {at}"), &|file| file.set_len(at).unwrap());
     }
     refused("zeros", &|file| file.write_at(before, &[0; 512]).unwrap());
-    // What tells of the sync may itself be missing or damaged: nothing else is.
+    // Only the file that records the sync is missing or damaged.
     let synced = Path::new("/db").join(crate::filename::SYNCED);
     killed.open_write(&synced).unwrap().set_len(7).unwrap();
     assert_eq!(entries(&open(&killed.process_crash())).len(), 2);
@@ -537,7 +537,8 @@ fn damage_to_the_last_record_is_no_torn_tail_if_that_was_synced() {
 
 #[test]
 fn a_recovery_that_is_interrupted_between_two_flushes_of_several_logs_goes_on_later() {
-    // The first memtable has all of one log and a part of the next: its table knows numbers that the first log has not.
+    // The first memtable has all of one log and a part of the next, so its table has numbers that the first log
+    // lacks.
     for buffer in [5000, 6000, 7000, 9000] {
         let env = MemEnv::new();
         let (db, _) = three_logs(&env, |db, number| {
@@ -589,8 +590,8 @@ fn a_log_that_the_manifest_let_go_before_it_was_flushed_is_missed() {
     );
 }
 
-/// CHAIN-9.
-/// The first log of two databases has one number, and each takes the other's for its own if nothing tells them apart.
+/// CHAIN-9. The first logs of two databases have the same number. Without an id, each database would take the other's
+/// log for its own.
 #[test]
 fn a_log_of_another_database_under_an_old_name_is_told() {
     let env = MemEnv::new();
@@ -648,8 +649,8 @@ fn a_log_of_another_database_under_an_old_name_is_told() {
     );
 }
 
-/// A flush could not let the log go (FLUSH-2), and then it lost its end with the power. Opening knows that this is no damage,
-/// and `verify` told of one, where no new log takes the place of the old.
+/// A flush could not release the log (FLUSH-2), and then the log lost its end with the power. Opening knows that this
+/// is not damage, but `verify` used to report damage in a read-only database, which begins no new log.
 #[test]
 fn a_log_that_lost_what_tables_have_is_no_damage_to_verify_either() {
     let env = MemEnv::new();
@@ -660,7 +661,7 @@ fn a_log_that_lost_what_tables_have_is_no_damage_to_verify_either() {
     drop(db);
     let dir = Path::new("/db");
     env.remove_file(&log_path(dir, number)).unwrap();
-    // It knows of no write: all it had are gone.
+    // The log has no record: all that it had are gone.
     wal::Writer::create(&env, dir, number, 1, wal::Predecessor::default(), 0).unwrap();
     let db = DB::open(dir, options(&env).read_only(true)).unwrap();
     let report = db.verify().unwrap();

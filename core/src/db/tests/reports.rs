@@ -1,4 +1,4 @@
-//! What an open database says of itself: counters, properties, sizes; and how far a verification has come.
+//! Tests of an open database's reports: counters, properties, sizes, and the progress of a verification.
 
 use std::ops::ControlFlow;
 
@@ -29,7 +29,7 @@ fn counters_count_what_was_written_and_flushed() {
     assert_eq!(stats.levels[0].tables, 2);
     assert_eq!(stats.levels[0].entries, 5);
     assert_eq!(stats.flush_bytes_written, stats.levels[0].bytes);
-    // The logs before the present one count too.
+    // The logs before the current one count too.
     assert!(stats.wal_bytes > 4 * 100, "{}", stats.wal_bytes);
     assert_eq!(stats.stall_micros, 0);
     db.rooms().tree.add_stall_micros(7);
@@ -52,7 +52,7 @@ fn stats_as_json_name_every_counter_and_level_and_the_tables_set_aside() {
     }
     let stats = db.stats().unwrap();
     let tables: Vec<_> = stats.set_aside.iter().map(|one| one.table).collect();
-    assert_eq!(tables, [live], "a table that is gone is not told");
+    assert_eq!(tables, [live], "a table that is gone is not listed");
     let json = stats.to_json();
     assert!(json.starts_with("{\"sequence\":5,\"memtable_bytes\":"));
     assert!(json.contains("\"flushes\":2,"), "{json}");
@@ -91,7 +91,7 @@ fn properties_are_answered_by_their_names() {
     assert_eq!(property("aidb.num-snapshots").unwrap(), "0");
     let _snapshot = db.snapshot().unwrap();
     assert_eq!(property("aidb.num-snapshots").unwrap(), "1");
-    // Five entries, of which a tombstone hides perhaps another; and one that is not flushed.
+    // Five entries in tables, one of them a tombstone that may hide another; and one entry that is not flushed.
     assert_eq!(property("aidb.estimate-num-keys").unwrap(), "3");
     db.put(b"z", b"").unwrap();
     assert_eq!(property("aidb.estimate-num-keys").unwrap(), "4");
@@ -119,7 +119,7 @@ fn a_verification_counts_what_there_is_and_comes_to_the_end_of_it_step_by_step()
     let env = MemEnv::new();
     let db = with_two_tables(&env);
     for round in 0..3u8 {
-        // Each fills a memtable, which waits for its flush with its log.
+        // Each fills a memtable, which waits for its flush and keeps its log.
         if db.rooms().tree.load().sealed.len() < 2 {
             db.put(&[round], &[round; 5000]).unwrap();
         }

@@ -1,9 +1,9 @@
-//! Tests of tables that are spoiled after their builder has looked at them, and before the manifest names them.
+//! Tests of tables that are spoiled after their builder has checked them, and before the manifest names them.
 
 use super::*;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// A database of three keys, each written twice; the first time in a table.
+/// A database of three keys, each written twice. The first writes are in a table.
 fn begun() -> (MemEnv, FaultEnv, DB) {
     let disk = MemEnv::new();
     let faulty = FaultEnv::new(Arc::new(disk.clone()), 0);
@@ -23,7 +23,7 @@ fn is_table(path: &Path) -> bool {
     path.extension().is_some_and(|kind| kind == "sst")
 }
 
-/// Does `work` while the first `most` tables that are synced get another last byte; how many got one.
+/// Does `work` while the first `most` tables to be synced get a wrong last byte; returns how many did.
 fn while_footers_are_spoiled<T>(
     most: u64,
     disk: &MemEnv,
@@ -56,8 +56,7 @@ fn check_values(db: &DB) {
     assert_eq!(entries(db), expected);
 }
 
-/// FLUSH-6.
-/// The builder had looked at every block, the manifest named the table, and from then on nobody could open it.
+/// FLUSH-6. The builder had checked every block, but the table that the manifest named could not be opened.
 #[test]
 fn a_flushed_table_that_nobody_can_open_is_written_again_and_never_named_by_the_manifest() {
     let (disk, faulty, db) = begun();
@@ -91,8 +90,7 @@ fn a_compacted_table_that_nobody_can_open_is_written_again_and_never_takes_its_i
     }
 }
 
-/// LEDGER-3.
-/// Retention and the ledger both go by the list of snapshots.
+/// LEDGER-3. Retention and the ledger both rely on the list of snapshots.
 #[test]
 fn while_a_snapshot_is_lost_from_the_list_nothing_is_dropped() {
     let disk = MemEnv::new();

@@ -1,5 +1,5 @@
-//! Tests of uncertain names: a sync of the directory has failed, and the names it was for may be lost whatever is synced
-//! later (NAMES-1 of `env/names.rs`).
+//! Tests of uncertain names: a sync of the directory has failed, and the names that it should have made durable may
+//! be lost, whatever is synced later (NAMES-1 of `env/names.rs`).
 
 use super::*;
 
@@ -28,7 +28,7 @@ impl UncertainNames {
         self.faulty.clear();
     }
 
-    /// Whatever a loss of power makes of the names, these keys are there.
+    /// Checks that these keys are there, whichever names a loss of power keeps.
     fn keeps(&self, keys: &[&[u8]]) {
         for seed in 0..60 {
             let db = match DB::open("/db", options(&self.disk.power_cut(seed))) {
@@ -41,7 +41,7 @@ impl UncertainNames {
         }
     }
 
-    /// A flush whose table and new log are uncertain, tried again without a new log.
+    /// A flush whose table and new log are uncertain, then a second try without a new log.
     fn flushed_again(&self) -> DB {
         let db = self.open();
         db.put(b"a", b"1").unwrap();
@@ -61,7 +61,7 @@ fn a_flush_does_not_name_a_log_that_may_be_lost_and_keeps_the_one_before() {
 
 #[test]
 fn a_synced_write_does_not_rely_on_a_log_that_may_be_lost() {
-    // After a flush, so that nothing waits in memory, and before one.
+    // Once after a flush, so that nothing waits in memory, and once before one.
     let names = UncertainNames::new();
     let db = names.flushed_again();
     db.put_with(b"b", b"2", &WriteOptions::synced()).unwrap();
@@ -134,7 +134,7 @@ fn a_creation_that_may_be_lost_is_confirmed_by_the_next_open() {
     names.keeps(&[b"a"]);
 }
 
-/// How often a write that failed is there after a loss of power, if `work` succeeded between the two.
+/// How often a failed write is there after a loss of power, if `work` succeeded between the failure and the loss.
 fn failed_writes_that_came_back(work: impl Fn(&DB)) -> usize {
     let mut came_back = 0;
     for seed in 0..60 {
@@ -148,7 +148,7 @@ fn failed_writes_that_came_back(work: impl Fn(&DB)) -> usize {
         }
         let fault = Fault::new(&[Operation::Write], libc::EIO).on_path(".log");
         faulty.inject(fault.partial());
-        // The record ends with a zero: all but its last byte is the whole of it.
+        // The record ends with a zero byte, so without its last byte it still reads as whole.
         db.put(b"b", b"").unwrap_err();
         work(&db);
         for cut in 0..10 {

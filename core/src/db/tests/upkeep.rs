@@ -1,4 +1,5 @@
-//! What comes back by itself: of drained queues, released snapshots and idle databases, on a clock that the test holds.
+//! Tests of the space that upkeep frees by itself: of drained queues, released snapshots and idle databases. The test
+//! sets the clock.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use crate::options::ReadOptions;
 
 const SECOND: u64 = 1_000_000;
 const HOUR: u64 = 3600 * SECOND;
-/// Where the clock stands at first: clocks do not begin at 0.
+/// The first time on the clock; real clocks do not begin at 0.
 const START: u64 = 1000 * HOUR;
 
 fn held() -> MemEnv {
@@ -18,11 +19,11 @@ fn held() -> MemEnv {
     env
 }
 
-/// Does all background work that there is; how much there was.
+/// Does all background work that is due; returns how many units there were.
 fn settle(db: &DB) -> usize {
     let steps = (0..1000).take_while(|_| db.run_background_step().unwrap());
     let count = steps.count();
-    assert!(count < 1000, "there is no end to it");
+    assert!(count < 1000, "the work does not end");
     count
 }
 
@@ -86,7 +87,7 @@ fn everything_deleted_in_a_deep_tree_comes_back_and_nothing_is_rewritten_for_eve
         table_bytes(&db)
     );
     assert_eq!(db.iter().count(), 0);
-    // Nor later: what is left is too little, or goes once.
+    // After a long time the rest is gone, or too little for a compaction to pay.
     for day in 1..60 {
         env.hold_clock(Some(START + day * 24 * HOUR));
         settle(&db);
@@ -103,7 +104,7 @@ fn what_a_snapshot_kept_comes_back_after_its_release() {
     fill(&db, 0..200, 2);
     db.compact_range(None, None).unwrap();
     let both = table_bytes(&db);
-    assert_eq!(settle(&db), 0, "nothing can go yet");
+    assert_eq!(settle(&db), 0, "nothing can be dropped yet");
     let as_of = ReadOptions {
         snapshot: Some(&snapshot),
         ..ReadOptions::default()
@@ -139,7 +140,7 @@ fn a_release_wakes_the_threads_that_wait() {
     })));
     drop(snapshot);
     let begun = receive.recv_timeout(Duration::from_secs(60));
-    begun.expect("a compaction begins, although nobody writes");
+    begun.expect("a compaction begins without a write");
     env.set_hook(None);
     db.close().unwrap();
 }
@@ -157,12 +158,12 @@ fn an_idle_memtable_is_flushed_for_what_its_tombstones_hide_and_for_nothing_else
         env.hold_clock(Some(START + seconds * SECOND));
         settle(&db)
     };
-    // Only puts: looked at twice, and then no more.
+    // With puts only, the memtable is checked twice, and then no more.
     assert_eq!((look(19), look(20), look(40)), (0, 0, 0));
     assert_eq!(
         db.rooms().commit.until_look(),
         None,
-        "nobody is woken any more"
+        "no check is due any more"
     );
     assert_eq!(db.stats().unwrap().flushes, 0);
     db.flush().unwrap();
@@ -177,7 +178,7 @@ fn an_idle_memtable_is_flushed_for_what_its_tombstones_hide_and_for_nothing_else
     assert!(look(60) > 0);
     assert_eq!(table_bytes(&db), 0);
     assert_eq!(db.stats().unwrap().flushes, 2);
-    // One tombstone over nothing is not worth a flush, but the next look comes while writes come.
+    // One tombstone that hides nothing is not worth a flush, but while writes come there is a next check.
     db.delete(&key(1)).unwrap();
     assert_eq!(look(80), 0);
     db.delete(&key(2)).unwrap();
@@ -212,7 +213,7 @@ fn little_garbage_waits_until_it_is_old() {
     assert!(settle(&db) > 0);
     assert!(!has_reclaimable(&db));
     assert_eq!(db.rooms().tree.until_upkeep(&db.rooms().tree.state()), None);
-    // What is known of its age outlives the process.
+    // The recorded age outlives the process.
     fill(&db, 0..1000, 3);
     for number in 2000..2050 {
         db.delete(&key(number)).unwrap();
@@ -238,7 +239,7 @@ fn a_memtable_is_sealed_for_tombstones_that_hide_what_is_in_it_and_learns_when_t
     }
     assert_eq!(flushes(), 1);
     db.flush().unwrap();
-    // These hide nothing in the memtable: the first is sealed for them, the next is not.
+    // These hide nothing in their memtable. The first memtable is sealed for them, the next is not.
     for number in 0..60_000 {
         db.delete(&key(number)).unwrap();
     }
@@ -248,7 +249,7 @@ fn a_memtable_is_sealed_for_tombstones_that_hide_what_is_in_it_and_learns_when_t
         db.delete(&key(number)).unwrap();
     }
     assert_eq!(flushes(), first);
-    // A reader who has to walk over them has them flushed, and they go.
+    // A reader that has to walk over them causes a flush, and they go.
     assert_eq!(db.iter().count(), 0);
     assert_eq!(flushes(), first + 1);
     assert_eq!(table_bytes(&db), 0);
@@ -275,7 +276,7 @@ fn upkeep_keeps_off_a_disk_that_is_full_and_goes_on_when_there_is_space() {
     assert_eq!(table_bytes(&db), 0);
 }
 
-/// Long keys of which many are alike for longer than a bound that is kept.
+/// Long keys, many of which share a prefix that is longer than a kept bound.
 fn long_key(random: &mut Random) -> Vec<u8> {
     let alike = [10, 1020, 1024, 1500][random.index(4)];
     let mut key = vec![[b'p', 0xff][random.index(2)]; alike];

@@ -1,4 +1,4 @@
-//! Writes that are not to wait for others, or not to be made any more when they have waited.
+//! Writes that must not wait for others, or must not be made after they have waited.
 
 use super::*;
 use crate::db::tree::STOP_FACTOR;
@@ -7,7 +7,7 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 
 const VALUE: [u8; 1000] = [7; 1000];
 
-/// Makes the next write wait for something; the kinds of that, by what goes on meanwhile.
+/// Makes the next write wait for `what`: a flush or a compaction.
 fn make_wait(db: &DB, what: &str) {
     match what {
         "a flush" => {
@@ -52,7 +52,7 @@ fn a_write_that_would_wait_gives_up_before_any_of_it_is_in_the_log() {
         assert!(within(&ended, put).unwrap_err().is_given_up(), "{what}");
         assert_eq!((db.get(b"k").unwrap(), state()), (None, before), "{what}");
 
-        // Its end comes while it waits.
+        // The effort ends while the write waits.
         let before = state();
         let end = Arc::new(AtomicBool::new(false));
         let creations = Arc::new(Mutex::new(0));
@@ -69,7 +69,7 @@ fn a_write_that_would_wait_gives_up_before_any_of_it_is_in_the_log() {
         let waiting = Effort::WaitingUntil(Arc::clone(&end));
         assert!(within(&waiting, put).unwrap_err().is_given_up(), "{what}");
         faulty.set_hook(None);
-        assert!(*creations.lock() > 0, "{what}: nothing was waited for");
+        assert!(*creations.lock() > 0, "{what}: the write did not wait");
         assert_eq!((db.get(b"k").unwrap(), state()), (None, before), "{what}");
 
         make_wait(&db, what);
@@ -116,7 +116,7 @@ fn a_write_that_is_given_up_while_it_waits_for_the_logs_lock_is_not_made() {
             let waiting = Effort::WaitingUntil(Arc::clone(&end));
             within(&waiting, || db.put(b"k", b"old"))
         });
-        // Whoever gives it up writes next.
+        // Ending it lets the next write begin.
         end.store(true, Ordering::Relaxed);
         drop(log);
         let outcome = abandoned.join().unwrap();
@@ -133,7 +133,7 @@ fn memtables_with_large_values_are_sealed_one_at_a_time() {
     let db = open(&env);
     let large = vec![7; 3 << 20];
     db.put(b"1", &large).unwrap();
-    // None waits for its flush yet.
+    // No memtable waits for its flush yet.
     within(&Effort::Unwaiting, || db.put(b"2", &large)).unwrap();
     let third = within(&Effort::Unwaiting, || db.put(b"3", &large));
     assert!(third.unwrap_err().is_given_up());

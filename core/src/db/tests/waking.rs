@@ -1,11 +1,12 @@
-//! Tests with the database's own threads: who waits is woken, also by a failure, and nobody need wait for work to be done.
+//! Tests with the database's own threads: waiting threads are woken, also by a failure, and due work gets done
+//! without a call.
 
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::*;
 
-/// What takes longer hangs.
+/// A call that takes longer counts as hanging.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// Runs `work` on a thread of its own, so that a call which hangs fails the test.
@@ -42,7 +43,7 @@ fn a_flush_that_fails_wakes_who_waits_for_it_and_the_next_one_tries_again() {
     }
 }
 
-/// A sandbox without threads, whose callers come from several all the same: the filter may be younger than they are.
+/// A sandbox that allows no new threads. Several threads may call all the same, if they are older than the sandbox.
 #[test]
 fn where_no_thread_can_be_started_callers_flush_and_compact() {
     let faulty = FaultEnv::new(Arc::new(MemEnv::new()), 0);
@@ -72,7 +73,7 @@ fn where_no_thread_can_be_started_callers_flush_and_compact() {
     db.put(b"last", b"").unwrap();
     let closing = db.clone();
     within("close", move || closing.close()).unwrap();
-    // As where there are no more of them, or no memory for one.
+    // The errors of a system that has no more threads, or no memory for one.
     for code in [libc::EAGAIN, libc::ENOMEM] {
         faulty.clear();
         faulty.inject(Fault::new(&[Operation::Spawn], code).always());
@@ -81,7 +82,7 @@ fn where_no_thread_can_be_started_callers_flush_and_compact() {
         db.flush().unwrap();
         db.close().unwrap();
     }
-    // One compaction thread does where a second cannot be had, and none does not.
+    // One compaction thread is enough if a second cannot be started; none is not.
     let two = options.clone().background_threads(2);
     for (after, opens) in [(2, true), (1, false)] {
         faulty.clear();
@@ -114,12 +115,12 @@ fn a_sealed_memtable_is_flushed_although_nobody_waits_for_it() {
             db.put(&[key], &[key; 1500]).unwrap();
         }
         let flushed = receive.recv_timeout(LONGEST);
-        flushed.expect("the flush thread heard of the sealed memtable");
+        flushed.expect("the flush thread flushed the sealed memtable");
         faulty.set_hook(None);
     }
 }
 
-/// A database of so many tables in level 0, where every compaction fails; its attempts are told to `attempt`.
+/// A database with this many tables in level 0, where every compaction fails. It passes its attempts to `attempt`.
 fn where_compactions_fail(
     tables: u8,
     attempt: impl Fn() + Send + Sync + 'static,
@@ -149,7 +150,7 @@ fn a_compaction_that_fails_is_not_tried_again_at_once_by_the_other_thread() {
     let (send, receive) = mpsc::channel();
     let (_env, _db) = where_compactions_fail(2, move || {
         let _ = send.send(Instant::now());
-        // A slow disk: the other thread has come to its pause when this attempt fails.
+        // As on a slow disk: when this attempt fails, the other thread is already in its pause.
         std::thread::sleep(Duration::from_millis(5));
     });
     let attempts: Vec<Instant> = (0..6)
@@ -164,7 +165,7 @@ fn a_compaction_that_fails_is_not_tried_again_at_once_by_the_other_thread() {
 fn a_writer_who_is_stopped_gets_the_error_of_a_new_compaction_or_goes_on_at_once() {
     let (env, db) = where_compactions_fail(18, || ());
     let stopped = db.clone();
-    let refused = within("a write behind a failed compaction", move || {
+    let refused = within("a write after a failed compaction", move || {
         stopped.put(b"k", b"v")
     });
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Io);

@@ -60,7 +60,7 @@ fn a_range_has_the_keys_within_its_bounds() {
 fn an_entry_is_given_out_once_from_whichever_end_in_whatever_turns() {
     let env = MemEnv::new();
     let db = example(&env);
-    // One bit for each step: from the front, or from the back.
+    // One bit for each step says whether it is from the front or from the back.
     for turns in 0..64u32 {
         let mut iter = db.iter();
         let (mut front, mut back) = (String::new(), String::new());
@@ -158,7 +158,7 @@ fn a_chunk_holds_the_entries_one_behind_the_other_and_only_the_parts_asked_for()
     assert!(Chunk::new().is_empty());
 }
 
-/// A call for many keys looked after nothing else until it had all values, of whatever size.
+/// A call for many keys used to do nothing else until it had all values, whatever their sizes.
 #[test]
 fn the_first_of_many_keys_end_with_the_bytes_of_their_values() {
     let env = MemEnv::new();

@@ -45,7 +45,7 @@ impl Tree {
         }
     }
 
-    /// Waits until a compaction is needed and runs it; returns whether the thread must stop.
+    /// Waits until a compaction is due and runs it; returns whether the thread must stop.
     fn compaction_round(&self, pause: &mut Duration) -> Result<bool> {
         let mut state = self.state.lock();
         let plan = loop {
@@ -75,7 +75,7 @@ impl Tree {
         Ok(false)
     }
 
-    /// Waits, after a failure, until the tree changes or a writer waits for a compaction, at most as long as `pause`.
+    /// Pauses after a failure, until the tree changes or a writer waits for a compaction, for at most `pause`.
     fn pause_compacting(&self, pause: Duration) {
         let mut state = self.state.lock();
         let failed_on = Arc::clone(&self.superversion.load().version);
@@ -101,7 +101,7 @@ impl Tree {
     /// Takes the next compaction that the tree needs, if it needs one, and marks it as running.
     pub(in crate::db) fn pick(&self, state: &mut Locked<'_, State>) -> Option<Plan> {
         let version = Arc::clone(&self.superversion.load().version);
-        // After a stop nothing can be installed.
+        // After a stop no edit can be installed.
         if !self.has_space_to_compact(state) || self.order.is_stopped() {
             return None;
         }
@@ -161,17 +161,17 @@ impl Tree {
         outcome
     }
 
-    /// Announces work on files to `close`, which waits for its end.
+    /// Announces work on files, so that `close` waits for its end.
     fn begin_tidying(&self, state: &mut State) -> Tidying<'_> {
         state.tidying += 1;
         Tidying(self)
     }
 
-    /// Carries out a plan and shows its result. Notes whether it failed and tables are left out of compactions for that.
+    /// Carries out a plan and shows its result. Sets `has_set_aside` if it fails in a way that sets tables aside.
     fn compact(&self, plan: Plan, has_set_aside: &mut bool) -> Result<()> {
         let refuse = |error: Error, has_set_aside: &mut bool| {
-            // A plan or a table that came out wrong would come out wrong again: pick others instead of this one
-            // for ever.
+            // A plan or a table that came out wrong would come out wrong again. Setting the tables aside lets the
+            // picker pick others, not these for ever.
             if error.kind() == ErrorKind::Internal && !self.order.is_stopped() {
                 let inputs: Vec<_> = plan.inputs().map(|file| file.number).collect();
                 self.set_aside(&inputs, &error);
@@ -194,7 +194,8 @@ impl Tree {
             dir: self.context.dir(),
             tables: &self.tables,
             table_options: self.table_options(),
-            // SNAPSHOT-1: registered before this line, or at a number published now: kept either way.
+            // SNAPSHOT-1: every snapshot is either registered before this line, or at a number published later than
+            // this. The compaction keeps what it sees either way.
             visible: self.order.visible(),
             readers: &|| self.order.readers(),
             target_file_size: self.context.options().target_file_size,
@@ -238,7 +239,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Keeps compactions off `tables`, which stay readable, until the database is opened again.
+    /// Keeps compactions off `tables` until the database is opened again. The tables stay readable.
     fn set_aside(&self, tables: &[FileNumber], error: &Error) {
         let mut state = self.state.lock();
         for &number in tables {
@@ -254,7 +255,8 @@ impl Tree {
 
     /// Compacts a range of user keys in tables; see `DB::compact_range`.
     ///
-    /// Each level above the deepest that holds the range is taken down, then that one is rewritten.
+    /// Compacts each level into the next, from the top down to the deepest one with keys of the range, and then
+    /// rewrites that one.
     pub(in crate::db) fn compact_range(
         &self,
         start: Option<&[u8]>,
@@ -276,7 +278,7 @@ impl Tree {
         // The disk may have filled since the last look.
         tidying.run(|| self.adjust_reserve())?;
         let deepest = {
-            // Not kept: what it holds could not be deleted.
+            // Not kept in a variable: the tables that it holds could not be deleted.
             let version = Arc::clone(&self.superversion.load().version);
             let holds = |level: &usize| !version.overlapping(*level, start, end).is_empty();
             (1..LEVELS).rev().find(holds).unwrap_or(1)
@@ -291,7 +293,7 @@ impl Tree {
         })
     }
 
-    /// Runs the plans that `plan` answers, each from where the last one ended, until it is done.
+    /// Runs the plans that `plan` returns, each from where the last one ended, until `plan` has no more.
     fn compact_steps(
         &self,
         start: Option<&[u8]>,
@@ -326,8 +328,8 @@ impl Tree {
         }
     }
 
-    /// Admits `bytes` more to be written, at once unless compaction is behind. Errors: those of the compaction
-    /// that should have made room.
+    /// Admits a write of `bytes` bytes, at once unless compaction is behind. Errors: those of the compaction that
+    /// should have made room.
     #[inline]
     pub(in crate::db) fn admit(&self, bytes: u64) -> Result<()> {
         match self.stall.pace() {
@@ -355,8 +357,9 @@ impl Tree {
         outcome
     }
 
-    /// Waits until a compaction of level 0 has made `done` true. Errors: that of a compaction that began after this call and
-    /// failed, unless one of level 0 is under way or the failure left tables out that level 0 does not need.
+    /// Waits until a compaction of level 0 has made `done` true. Returns the error of a compaction that began after
+    /// this call and failed, unless one of level 0 is under way, or the failure set tables aside that level 0 does
+    /// not need.
     pub(super) fn wait_for_compaction(&self, done: impl Fn() -> bool) -> Result<()> {
         let mut state = self.state.lock();
         state.compaction_requests += 1;
@@ -369,8 +372,8 @@ impl Tree {
                 return Err(state.why_set_aside(number));
             }
             if self.works_in_callers() {
-                // Tries now, whatever an earlier step ran into. A step that fails and leaves tables out is no reason to
-                // stop: the next step picks others.
+                // Tries now, even if an earlier step failed. A step that fails and sets tables aside does not end the
+                // wait: the next step picks others.
                 let set_aside = state.set_aside.len();
                 drop(state);
                 let outcome = self.work();
@@ -390,7 +393,7 @@ impl Tree {
         Ok(())
     }
 
-    /// The table that was set aside without which level 0 cannot become smaller, if there is one.
+    /// A table that was set aside although level 0 needs it to become smaller, if there is one.
     fn level0_waits_for(&self, state: &State) -> Option<FileNumber> {
         if state.set_aside.is_empty() {
             return None;
@@ -399,14 +402,15 @@ impl Tree {
         compaction::level0_waits_for(&version, &state.taken(), &self.picker_options())
     }
 
-    /// Flushes the oldest memtable, and, unless a test decides when, does what compaction is needed by then.
+    /// Flushes the oldest memtable, and then runs the compactions that are due, unless a test decides when to run
+    /// them.
     pub(super) fn flush_in_caller(&self) -> Result<()> {
         // COMPACT-1.
         let _callers = self.callers.lock();
         self.flush_oldest()?;
         if !self.context.options().manual_background {
             let next = || self.pick(&mut self.state.lock());
-            // The threads that need it get the error; it is tried again after the next flush.
+            // The threads that need the compaction get the error. It is tried again after the next flush.
             while let Some(plan) = next()
                 && self.run_compaction(plan).is_ok()
             {}
@@ -415,7 +419,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Flushes a memtable or compacts, if either is due; whether there was something to do.
+    /// Flushes a memtable or compacts, if either is due; returns whether there was something to do.
     pub(in crate::db) fn work(&self) -> Result<bool> {
         {
             let _callers = self.callers.lock();
@@ -434,7 +438,7 @@ impl Tree {
     }
 }
 
-/// A compaction that is marked as running, until it is unmarked, which a panic does too (COMPACT-3).
+/// A compaction that is marked as running. Dropping this, as a panic does, removes the mark (COMPACT-3).
 struct Marked<'a> {
     tree: &'a Tree,
     id: FileNumber,
@@ -464,7 +468,7 @@ impl Drop for Marked<'_> {
     }
 }
 
-/// Work on files that `close` waits for; over when it is dropped.
+/// Work on files that `close` waits for. It ends when this is dropped.
 struct Tidying<'a>(&'a Tree);
 
 impl Tidying<'_> {

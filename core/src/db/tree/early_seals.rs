@@ -3,11 +3,11 @@
 use crate::content::Sum;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// Tombstones at which a memtable is sealed before it is full, at first; each flush that shows that they hid little of what
-/// was in it raises that by the step.
+/// At first, a memtable with this many tombstones is sealed before it is full. Each flush whose tombstones hid few of
+/// the memtable's entries multiplies the number by the step.
 const SEALED_TOMBSTONES: u64 = 1 << 15;
 const SEALED_STEP: u64 = 4;
-/// Of the entries of a memtable that was sealed early one in so many has to have been dropped.
+/// An early seal pays if the flush drops at least one in this many of the memtable's entries.
 const DROPPED_DIVISOR: u64 = 4;
 
 /// How many tombstones are worth sealing a memtable for.

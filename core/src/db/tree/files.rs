@@ -4,12 +4,12 @@ use super::Tree;
 use crate::filename;
 
 impl Tree {
-    /// Removes the tables that left the version and have no reader any more.
+    /// Removes the tables that have left the version and have no reader.
     pub(in crate::db) fn delete_obsolete_tables(&self) {
         while self.delete_obsolete_table() {}
     }
 
-    /// Removes one of them; whether there was one. If it cannot be removed now, the next open removes it.
+    /// Removes one of them; returns whether there was one. If it cannot be removed now, the next open removes it.
     pub(super) fn delete_obsolete_table(&self) -> bool {
         let Some(number) = self.obsolete.pop() else {
             return false;

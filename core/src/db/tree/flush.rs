@@ -40,12 +40,12 @@ use crate::version::{TableInfo, VersionEdit, shorten};
 
 /// Memtables that may wait for their flush before writers wait too.
 const MAX_SEALED: usize = 2;
-/// Memtables are taken to be of this size at least: what smaller ones hold beyond it, or a write brings, is not much.
+/// Memtables count as at least this large. Smaller ones may exceed their size without harm, as may a write.
 const SMALLEST_COUNTED_BYTES: u64 = 1 << 20;
 
 impl Tree {
-    /// Flushes the waiting memtables, on the flush thread; returns whether that must stop. `failed_for`: the
-    /// requests that the last flush failed.
+    /// Flushes the waiting memtables, on the flush thread; returns whether the thread must stop. `failed_for`: the
+    /// number of requests that the last flush failed to serve.
     pub(in crate::db) fn flush_what_waits(&self, failed_for: &mut Option<u64>) -> bool {
         loop {
             let state = self.state.lock();
@@ -66,7 +66,7 @@ impl Tree {
                     Err(_) => {}
                 }
             }
-            // One at a time: the next memtable may be full meanwhile.
+            // Removes one at a time, because the next memtable may become full.
             if !self.delete_obsolete_table() {
                 return false;
             }
@@ -81,7 +81,7 @@ impl Tree {
         self.changed.notify_all();
     }
 
-    /// Flushes the oldest sealed memtable; whether there was one. Called by one thread at a time.
+    /// Flushes the oldest sealed memtable; returns whether there was one. Called by one thread at a time.
     pub(super) fn flush_oldest(&self) -> Result<bool> {
         let superversion = self.superversion.load_full();
         let Some(sealed) = superversion.sealed.last() else {
@@ -130,7 +130,7 @@ impl Tree {
         };
         let number = self.file_numbers.allocate();
         let name = Names::made_from_now(self.context.env());
-        // SET-7: what the table was found to hold, not what the edit has.
+        // SET-7: the sum of what the table was found to hold, not of what the edit states.
         let gained = match self.write_table(self.context.dir(), number, sealed, &mut edit) {
             Err(error) if error.is_unaccounted() => {
                 self.context
@@ -140,7 +140,7 @@ impl Tree {
             outcome => outcome?,
         };
         self.context.step("a table is written");
-        // FLUSH-2; the table's entry too.
+        // FLUSH-2. This makes the table's entry durable too.
         let synced = name.sync(self.context.env(), self.context.dir())?;
         let log_name = self.logs.durable_name(log_number, synced);
         if let Some(name) = log_name {
@@ -158,7 +158,7 @@ impl Tree {
                     .sealed
                     .last()
                     .is_some_and(|oldest| Arc::ptr_eq(oldest, sealed)),
-                "COMPACT-1: nobody else flushes, and the oldest goes first"
+                "COMPACT-1: only one thread flushes, and the oldest goes first"
             );
             shown.sealed.retain(|other| !Arc::ptr_eq(other, sealed));
         })?;
@@ -174,9 +174,9 @@ impl Tree {
         Ok(())
     }
 
-    /// Writes what some reader may still see of a memtable to the new table `number` in `dir`, and adds that to `edit`,
-    /// which adds nothing yet; what the table holds. If there is nothing to see there is no table. After an error `edit` is as it
-    /// was.
+    /// Writes the entries of a memtable that some reader may still see to the new table `number` in `dir`. Adds the
+    /// table to `edit`, which must add none yet, and returns the sum of its entries. Without such entries makes no
+    /// table. After an error `edit` is as it was.
     pub(in crate::db) fn write_table(
         &self,
         dir: &Path,
@@ -222,7 +222,7 @@ impl Tree {
             let mut table = TableInfo::new(number, file_id, table);
             shorten(&mut [&mut table], None);
             edit.add(0, table);
-            // Last: nothing is changed any more.
+            // Last, so that nothing changes the edit after it is checked.
             check_added(edit, self.context.env(), dir)?;
             Ok(written)
         })();
@@ -293,15 +293,15 @@ impl Tree {
         Ok(())
     }
 
-    /// Makes `edit`, by which tables gain `gained`, durable, then shows the version it leads to, with `change` applied to the
-    /// superversion.
+    /// Makes `edit` durable, then shows the new version, with `change` applied to the superversion. `gained`: the sum
+    /// that the edit adds to the tables.
     pub(in crate::db) fn install(
         &self,
         edit: VersionEdit,
         gained: Sum,
         change: impl FnOnce(&mut SuperVersion),
     ) -> Result<()> {
-        // What another installation has left half done cannot be built upon.
+        // If an earlier installation ended halfway, no other may build upon it.
         self.order.check()?;
         let mut versions = self.versions.lock();
         self.context.step("an edit is to be made durable");
@@ -333,7 +333,7 @@ impl Drop for StopUnlessShown<'_> {
     }
 }
 
-/// Whether, beside `sealed` memtables that take `held` bytes with the active one, that may be sealed too (FLUSH-7).
+/// Whether the active memtable may be sealed (FLUSH-7) while `sealed` others are; together they take `held` bytes.
 fn may_seal(sealed: usize, held: u64, write_buffer_size: u64) -> bool {
     let most = write_buffer_size
         .max(SMALLEST_COUNTED_BYTES)
@@ -350,7 +350,7 @@ mod tests {
         const SIZE: u64 = SMALLEST_COUNTED_BYTES;
         assert!(
             may_seal(0, u64::MAX, SIZE),
-            "the flush of none is waited for"
+            "with none sealed there is no flush to wait for"
         );
         assert!(!may_seal(2, 0, SIZE));
         for size in [1, SIZE - 1, SIZE] {

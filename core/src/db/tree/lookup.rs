@@ -27,7 +27,7 @@ pub enum Remembered {
     Unknown,
 }
 
-/// A value where it was found.
+/// A value at the place where it was found.
 pub(in crate::db) enum Found<'a> {
     InMemtable(&'a [u8]),
     InTable(TableEntry<'a>),
@@ -51,7 +51,7 @@ pub(in crate::db) struct Get;
 impl Lookup for Get {
     type Answer = Option<Value>;
 
-    // A call of its own would move the value once more.
+    // Without this the call would move the value once more.
     #[inline(always)]
     fn feed(&mut self, trailer: Trailer, value: Found<'_>) -> ControlFlow<Result<Option<Value>>> {
         ControlFlow::Break(match kind_of(trailer) {
@@ -106,8 +106,8 @@ impl Tree {
         options: &ReadOptions<'_>,
         lookup: L,
     ) -> Result<L::Answer> {
-        // SUPERVERSION-2: first the superversion, then the number. After both loads it is open: what a closed database shows is
-        // nothing.
+        // SUPERVERSION-2: first the superversion, then the number. `check_open` comes after both loads, because a
+        // closed database has an empty superversion.
         let superversion = self.superversion.load();
         self.context.check_open()?;
         check_key(key)?;
@@ -126,7 +126,7 @@ impl Tree {
         key: &[u8],
         snapshot: Option<&Snapshot>,
     ) -> Result<Remembered> {
-        // As in `get`: after the load it is open.
+        // As in `get`, `check_open` comes after the load.
         let superversion = self.superversion.load();
         self.context.check_open()?;
         check_key(key)?;
@@ -149,13 +149,13 @@ impl Tree {
         options: &ReadOptions<'_>,
         most_bytes: usize,
     ) -> Result<Vec<Option<Value>>> {
-        // Held for longer than the lookups of one key: counted. After that, as for one key.
+        // Held for longer than the lookups of one key, so the reference is counted. Otherwise as for one key.
         let superversion = self.superversion.load_full();
         self.context.check_open()?;
         let target = Trailer::visible_at(self.order.read_at(options.snapshot)?);
         let mut values = memory::room_for(keys.len(), "the values of many keys")?;
         let mut open = OpenTables::default();
-        // Small and of one size.
+        // Small, and of a fixed size.
         let mut left = Vec::with_capacity(TOGETHER);
         let mut places = [0; TOGETHER];
         let mut bytes = 0;
@@ -229,7 +229,7 @@ impl Tree {
 }
 
 /// The result of `lookup` for the entries of `key` at or after `target` (LOOKUP-1).
-// All of it is a part of its callers: a value is large to move.
+// Always inlined: a value is large to move.
 #[inline(always)]
 fn look_up<L: Lookup, A: Access>(
     superversion: &SuperVersion,
@@ -254,7 +254,7 @@ fn look_up<L: Lookup, A: Access>(
 }
 
 /// Passes an entry of a table to `lookup`, and keeps its result.
-// Called in the several places where an entry may be found, so that the code exists once.
+// Not inlined: several places call it, and so the code exists once.
 #[inline(never)]
 fn feed_entry<L: Lookup>(
     lookup: &mut L,
@@ -281,7 +281,8 @@ fn feed_memtables<L: Lookup>(
     lookup: &mut L,
 ) -> ControlFlow<Result<L::Answer>, Trailer> {
     let sealed = superversion.sealed.iter().map(|sealed| &sealed.memtable);
-    // Whatever was published before the number was read is counted: an empty memtable has nothing to show.
+    // The count includes everything published before the number was read, so a memtable that counts as empty has
+    // nothing to show.
     let memtables = std::iter::once(&superversion.active)
         .chain(sealed)
         .filter(|memtable| !memtable.is_empty());

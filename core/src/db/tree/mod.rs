@@ -63,7 +63,7 @@ pub(super) struct Tree {
     /// Memory that flushed memtables leave to the next ones.
     spare_chunks: Arc<SpareChunks>,
     superversion: ArcSwap<SuperVersion>,
-    /// Held while an edit is made durable and shown, so that edits are shown in their order.
+    /// Held while an edit is made durable and shown, so that edits are shown in order.
     versions: Arc<Lock<VersionSet>>,
     file_numbers: Arc<FileNumbers>,
     state: Lock<State>,
@@ -71,11 +71,11 @@ pub(super) struct Tree {
     changed: Condvar,
     /// Whether no thread can be started here, so that callers do the background work.
     has_no_threads: AtomicBool,
-    /// Held by the caller that does it.
+    /// Held by the caller that does the background work.
     callers: Lock<()>,
     doorbell: Arc<Doorbell>,
     obsolete: Arc<ObsoleteFiles>,
-    /// Rung by cursors.
+    /// The alarm that cursors ring.
     met: Arc<Alarm>,
     stall: Stall,
     early_seals: EarlySeals,
@@ -174,7 +174,7 @@ impl Tree {
         self.versions.lock()
     }
 
-    /// A number that no file has had.
+    /// A number that no file has ever had.
     pub(super) fn new_number(&self) -> FileNumber {
         self.file_numbers.allocate()
     }
@@ -185,8 +185,9 @@ impl Tree {
         Memtable::recycling(size, Arc::clone(&self.spare_chunks)).map(Arc::new)
     }
 
-    /// Has writes go to log `number` from now on, and to `memtable`, unless the present one is empty; it is sealed then, `last`
-    /// being the number of its last write. The memtable that takes them. Called under the log's lock.
+    /// Directs writes to log `number` from now on. Unless the active memtable is empty, seals it, with `last` as the
+    /// number of its last write, and makes `memtable` the active one. Returns the active memtable. Called under the
+    /// log's lock.
     pub(super) fn seal(
         &self,
         memtable: Arc<Memtable>,
@@ -271,17 +272,17 @@ impl Tree {
         }
     }
 
-    /// Bytes of memory that memtables take, and what they have left for the next ones.
+    /// Bytes of memory that memtables take, including the chunks kept for the next ones.
     pub(super) fn memtable_bytes(&self) -> usize {
         self.superversion.load().memtable_bytes() + self.spare_chunks.bytes()
     }
 
-    /// The tables that no compaction takes any more, each with why.
+    /// The tables that compactions skip, each with the reason.
     pub(super) fn tables_set_aside(&self) -> Vec<(FileNumber, Error)> {
         self.state.lock().set_aside.clone()
     }
 
-    /// From now on callers do the background work.
+    /// Makes callers do the background work from now on.
     pub(super) fn do_without_threads(&self) {
         self.has_no_threads.store(true, Ordering::Relaxed);
     }
@@ -301,21 +302,21 @@ impl Tree {
         self.doorbell.wait(limit);
     }
 
-    /// Sets the stall according to how far compaction is behind, and reserves space: at open, before the first
-    /// write.
+    /// Called at open, before the first write: sets the stall according to how far compaction is behind, and reserves
+    /// space.
     pub(super) fn begin(&self) {
         let version = Arc::clone(&self.superversion.load().version);
         self.stall.update(self.pressure(&version));
         self.adjust_reserve();
     }
 
-    /// Wakes all who wait for flushes or compactions, to see that the database is closed.
+    /// Wakes all threads that wait for flushes or compactions, so that they see that the database is closed.
     pub(super) fn wake_all(&self) {
         drop(self.state.lock());
         self.changed.notify_all();
     }
 
-    /// Tells background threads to stop, and waits for compactions that run in callers' threads.
+    /// Makes the background threads stop, and waits for compactions that run in callers' threads.
     pub(super) fn stop(&self) {
         let mut state = self.state.lock();
         state.stop_compacting = true;
@@ -330,8 +331,8 @@ impl Tree {
         }
     }
 
-    /// Gives back memory, descriptors and tables, and `last`, the memtable that writes went to. `active` is the empty one that is
-    /// shown from now on.
+    /// Releases memory, descriptors and tables, and `last`, the memtable that took the writes. Shows `active`, an
+    /// empty memtable, from now on.
     pub(super) fn let_go(&self, active: Arc<Memtable>, last: Arc<Memtable>) {
         let mut versions = self.versions.lock();
         let version = versions.let_go();
@@ -345,7 +346,7 @@ impl Tree {
         let shown = self.show(&mut state, empty);
         drop(state);
         drop(versions);
-        // Before the memtables go, or it would keep their memory.
+        // Before the memtables go; otherwise it would keep their memory.
         self.spare_chunks.close();
         drop((last, version, shown));
         self.tables.close();

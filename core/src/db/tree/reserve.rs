@@ -28,7 +28,8 @@ use crate::sync::Arc;
 use crate::version::Version;
 
 impl Tree {
-    /// Sets aside what memtables, tables and `coming` bytes of log ask for; see [`Space::hold`](crate::db::space::Space::hold).
+    /// Sets aside the space that memtables, tables and `coming` bytes of log need; see
+    /// [`Space::hold`](crate::db::space::Space::hold).
     pub(in crate::db) fn hold_reserve(&self, coming: u64, or_less: bool) -> Result<()> {
         let superversion = self.superversion.load_full();
         let sealed = superversion.sealed.iter().map(|sealed| &sealed.memtable);
@@ -42,7 +43,7 @@ impl Tree {
         self.space.hold(needs, or_less)
     }
 
-    /// Bytes that the largest compaction of `version` may write where the disk is not roomy.
+    /// Bytes that the largest compaction of `version` may write on a disk that is not roomy.
     fn largest_compaction(&self, version: &Version) -> u64 {
         let tables = version.all_files().filter(|(level, _)| *level >= 2);
         let deeper = tables.map(|(_, file)| file.info.size).collect();
@@ -50,15 +51,15 @@ impl Tree {
         largest_compaction(upper, deeper, self.context.options().target_file_size)
     }
 
-    /// After work that changed the need and the free space: reserves the needed space again or, on a full disk,
-    /// all free space. The next put checks whether that is enough.
+    /// Called after work that changed the need and the free space. Reserves the needed space again or, on a full
+    /// disk, all free space. The next put checks whether that is enough.
     pub(in crate::db) fn adjust_reserve(&self) {
         if let Err(error) = self.hold_reserve(0, true) {
             self.context.note(format_args!("{error}"));
         }
     }
 
-    /// Leaves no more set aside than this database needs (RESERVE-7); it is closing.
+    /// Called at close: shrinks the reserve to what the closed database needs (RESERVE-7).
     pub(in crate::db) fn leave_reserve(&self) {
         let version = Arc::clone(&self.superversion.load().version);
         let sizes = version.all_files().map(|(_, file)| file.info.size);
@@ -66,7 +67,7 @@ impl Tree {
             .leave(sizes, self.context.options().target_file_size);
     }
 
-    /// Waits for the compaction under way if space is short: it may return some (RESERVE-4).
+    /// If space is short, waits for the compaction under way, which may free some (RESERVE-4).
     pub(in crate::db) fn wait_for_space(&self) -> Result<()> {
         let mut state = self.state.lock();
         while self.is_short_of_space(&state) {

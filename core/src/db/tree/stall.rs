@@ -15,7 +15,8 @@ use crate::version::Version;
 
 const SLOW_FACTOR: u64 = 5;
 pub(in crate::db) const STOP_FACTOR: u64 = 9;
-/// Level 1 sizes of debt at which writers are slowed, and of each further step; debt alone never stops them.
+/// Writers are slowed once the debt is this many times the size of level 1, and by a further step for each further
+/// such amount. Debt alone never stops them.
 const DEBT_FACTOR: u64 = 16;
 const DEBT_STEP: u64 = 4;
 const MAX_DEBT_STEPS: u64 = 16;
@@ -24,8 +25,8 @@ const FIRST_RATE: f64 = 64e6;
 const RATE_STEP: f64 = 0.8;
 const FREE: u64 = u64::MAX;
 const STOPPED: u64 = 0;
-/// No write waits longer than this for its share of the rate, nor shorter than that: a wait takes some 50 µs more than it
-/// should, so many short ones would slow writers far below the rate.
+/// No write waits longer than the first of these for its share of the rate, and none waits less than the second. A
+/// wait takes some 50 µs longer than requested, so many short ones would slow writers far below the rate.
 const MAX_WAIT_MICROS: u64 = 50_000;
 const SHORTEST_WAIT_MICROS: u64 = 1_000;
 
@@ -33,7 +34,7 @@ const SHORTEST_WAIT_MICROS: u64 = 1_000;
 pub(super) struct Stall {
     /// Bytes per second, [`FREE`] or [`STOPPED`].
     rate: AtomicU64,
-    /// When the bytes admitted so far will have been worked off, in nanoseconds on the environment's clock.
+    /// When the bytes admitted so far will be worked off, in nanoseconds on the environment's clock.
     busy_until: Mutex<u64>,
     changed: Condvar,
     micros: AtomicU64,
@@ -68,7 +69,7 @@ impl Stall {
         }
     }
 
-    /// Takes `bytes` of the `rate`, `now` (microseconds), and waits for what came before if it may.
+    /// Takes a share of `bytes` bytes of the `rate` at `now` (microseconds), and waits for earlier shares if it may.
     pub(super) fn take_share(&self, bytes: u64, rate: u64, now: u64, may_wait: bool) {
         let mut busy_until = self.busy_until.lock();
         let (until, wait) = share(*busy_until, now, bytes, rate);
@@ -94,7 +95,7 @@ impl Stall {
 pub(super) enum Pace {
     /// At once.
     Free,
-    /// At so many bytes per second.
+    /// At this many bytes per second.
     Rate(u64),
     /// Not before a compaction has made room.
     Stopped,
@@ -120,8 +121,8 @@ impl Pressure {
     }
 }
 
-/// For a write of `bytes` at `now` (microseconds), where what came before is worked off at `busy_until` (nanoseconds):
-/// when it is worked off too, and how many microseconds it waits.
+/// For a write of `bytes` bytes at `now` (microseconds), if earlier writes are worked off at `busy_until`
+/// (nanoseconds): when this one is worked off too, and how many microseconds it waits.
 fn share(busy_until: u64, now: u64, bytes: u64, rate: u64) -> (u64, u64) {
     let most = MAX_WAIT_MICROS * 1000;
     let cost = u128::from(bytes) * 1_000_000_000 / u128::from(rate);
@@ -146,7 +147,7 @@ fn rate_for(pressure: Pressure) -> u64 {
     if level0_tables >= STOP_FACTOR * trigger {
         return STOPPED;
     }
-    // Four steps for each trigger of tables; none below the factor.
+    // Four steps per trigger's number of tables; none below the factor.
     let by_tables = (level0_tables + 1).checked_sub(SLOW_FACTOR * trigger);
     let by_tables = by_tables
         .filter(|over| *over > 0)
@@ -227,7 +228,7 @@ mod tests {
     #[test]
     fn a_write_waits_for_what_came_before_unless_that_is_shorter_than_a_wait_or_too_long() {
         let now = 1_000_000;
-        // (microseconds until what came before is worked off, microseconds waited)
+        // (microseconds until earlier writes are worked off, microseconds waited)
         for (ahead, wait) in [
             (0, 0),
             (SHORTEST_WAIT_MICROS - 1, 0),

@@ -12,27 +12,29 @@ use crate::version::Version;
 #[derive(Default)]
 pub(in crate::db) struct State {
     pub(in crate::db) running: Vec<RunningCompaction>,
-    /// Tables that compactions skip, because one with them did not add up or found damage, each with the
-    /// reason.
+    /// Tables that compactions skip, because an earlier compaction of them did not add up or met damage; each with
+    /// the reason.
     pub(in crate::db) set_aside: Vec<(FileNumber, Error)>,
-    /// How many threads change files beside those of running compactions and of the background; `close` waits for them.
+    /// How many threads change files, not counting running compactions and background threads. `close` waits for
+    /// them.
     pub(in crate::db) tidying: usize,
-    /// The error of the last flush, until one succeeds, and how many were tried.
+    /// The error of the last flush, until one succeeds; and how many flushes were tried.
     pub(in crate::db) flush_failure: Option<Error>,
     pub(in crate::db) flush_attempts: u64,
     /// A panic of upkeep that has not been reported yet.
     pub(in crate::db) upkeep_failure: Option<Error>,
-    /// The number of flush requests: a failed flush is tried again when this has grown.
+    /// The number of flush requests. A failed flush is tried again when this has grown.
     pub(in crate::db) flush_requests: u64,
     /// The failure of the last compaction, until one succeeds.
     pub(in crate::db) compaction_failure: Option<CompactionFailure>,
-    /// How often a writer had to wait for a compaction: after a failure the next one does not pause when this has grown.
+    /// How often a writer had to wait for a compaction. If this has grown, the next compaction after a failure begins
+    /// without a pause.
     pub(in crate::db) compaction_requests: u64,
-    /// That no table is worth a compaction by itself, if that is known.
+    /// Set if it is known that no table is worth a compaction by itself.
     pub(in crate::db) settled: Option<Settled>,
-    /// No compaction starts any more, and running ones stop.
+    /// Whether no compaction may start any more, and running ones must stop.
     pub(in crate::db) stop_compacting: bool,
-    /// No flush starts any more.
+    /// Whether no flush may start any more.
     pub(in crate::db) stop_flushing: bool,
 }
 
@@ -50,7 +52,7 @@ impl State {
             self.running
                 .iter()
                 .all(|other| compaction.goes_beside(other)),
-            "PICKER-1, PICKER-2, PICKER-3: it keeps off those that run"
+            "PICKER-1, PICKER-2, PICKER-3: it keeps off running compactions"
         );
         self.running.push(compaction);
     }
@@ -74,7 +76,7 @@ impl State {
     }
 }
 
-/// That no table is worth a compaction, and until when that is known (LOOK-2).
+/// States that no table is worth a compaction, and until when (LOOK-2).
 pub(in crate::db) struct Settled {
     pub(super) version: Weak<Version>,
     /// Microseconds since 1970-01-01 UTC.

@@ -17,11 +17,11 @@ pub(in crate::db) struct Sealed {
     pub(in crate::db) memtable: Arc<Memtable>,
     /// The oldest log with a record of this memtable.
     pub(in crate::db) first_log: FileNumber,
-    /// The number of its last write; it may be flushed once that is published.
+    /// The number of its last write. It may be flushed once this number is published.
     pub(in crate::db) last_sequence: SequenceNumber,
 }
 
-/// All that a read looks at, newest first. Immutable; replaced as a whole.
+/// Everything that a read looks at, newest first. Immutable; replaced as a whole.
 #[derive(Clone)]
 pub(in crate::db) struct SuperVersion {
     pub(in crate::db) active: Arc<Memtable>,

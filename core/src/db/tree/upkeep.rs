@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::sync::Arc;
 use crate::version::Version;
 
-/// A wait for a time is never shorter: clocks are not exact.
+/// A wait for a point in time is never shorter than this, because clocks are not exact.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 
 impl Tree {
@@ -85,7 +85,7 @@ impl Tree {
             if found.plan.is_some() {
                 return found.plan;
             }
-            // A snapshot already released causes no wake-up.
+            // A snapshot that was already released causes no wake-up.
             if self.order.await_release(&found.waits_for) {
                 self.met.forget();
                 state.settled = Some(Settled {

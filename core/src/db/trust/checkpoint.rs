@@ -6,7 +6,7 @@
 //! * CHECKPOINT-1  The copy has a prefix of the sequence of batches, with at least those acknowledged before
 //!                 the call: all memtables are flushed first, oldest first, so the tables of any later version
 //!                 have such a prefix.
-//! * CHECKPOINT-2  The version is held until the last table is linked, so none of its tables is deleted meanwhile.
+//! * CHECKPOINT-2  The version is held until the last table is linked, so none of its tables is deleted before that.
 //! * CHECKPOINT-3  CURRENT is written last, durably. Until then the copy's folder is marked as incomplete
 //!                 (`destination.rs`), so the leftovers of a crash are not a database, and opening them fails
 //!                 with an error that says so.
@@ -20,7 +20,7 @@ use crate::key::SequenceNumber;
 use crate::memory;
 use crate::version::{TableInfo, VersionEdit, VersionSet};
 
-/// Bytes copied at once, and between two looks whether the database was closed.
+/// Copies this many bytes at once, and then checks whether the database was closed.
 const COPY_BYTES: usize = 1 << 20;
 
 impl Database {
@@ -44,7 +44,7 @@ impl Database {
             let versions = self.tree.versions();
             (versions.current(), versions.last_sequence())
         };
-        // After that: what a closed database shows is nothing.
+        // After the load, because a closed database has an empty superversion.
         self.context.check_open()?;
         let mut tables: Vec<(usize, TableInfo)> = Vec::new();
         for (level, file) in version.all_files() {
@@ -70,8 +70,8 @@ impl Database {
         VersionSet::create_from(self.context.env(), dir, tables, last_sequence)
     }
 
-    /// Gives the `size` bytes of `from` a second name, or copies them if the file system has no such thing to
-    /// offer: `to` is on another one, or the file has too many names.
+    /// Makes `to` a hard link to `from`, which has `size` bytes. Copies the file if it cannot be linked: `to` is on
+    /// another file system, or the file has too many links.
     fn link_or_copy(&self, from: &Path, to: &Path, size: u64) -> Result<()> {
         match self.context.env().hard_link(from, to) {
             Ok(()) => Ok(()),
@@ -90,7 +90,7 @@ impl Database {
             let length = (size - offset).min(COPY_BYTES as u64) as usize;
             let read = source.read_at(offset, &mut buffer[..length])?;
             if read < length {
-                let what = format!("the file ends here, it should have {size} bytes");
+                let what = format!("the file ends here, but it should have {size} bytes");
                 return Err(Error::corruption(from, offset + read as u64, what));
             }
             target.write_at(offset, &buffer[..length])?;
@@ -204,7 +204,7 @@ mod tests {
             let left = cut.list(Path::new(COPY)).unwrap_or_default();
             let env = FaultEnv::new(Arc::new(cut), 0);
             match DB::open(COPY, options(&env)) {
-                // An empty directory may become a new database; it is no copy, and does not look like one.
+                // An empty directory may become a new database. It is not a copy, and does not look like one.
                 Ok(copy) if left.iter().all(|name| name == "LOCK") => {
                     assert!(index < unfinished && entries(&copy).is_empty());
                 }
@@ -215,7 +215,7 @@ mod tests {
                     DB::destroy(COPY, &options(&env)).unwrap();
                 }
             }
-            // The database itself is as it was, whatever became of the copy.
+            // The database itself is as it was, whatever happened to the copy.
             let db = DB::open("/db", options(&env)).unwrap();
             assert!(entries(&db) == expected, "cut {index}");
         }
@@ -246,7 +246,11 @@ mod tests {
         env.inject(Fault::new(&[Operation::Link], libc::EXDEV).always());
         env.inject(Fault::new(&[Operation::Sync], libc::EIO).on_path("/copies"));
         let error = db.checkpoint(COPY).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Io, "a copy is durable or none");
+        assert_eq!(
+            error.kind(),
+            ErrorKind::Io,
+            "a copy is durable or does not exist"
+        );
         db.checkpoint(COPY).unwrap();
         let expected = entries(&db);
         db.close().unwrap();

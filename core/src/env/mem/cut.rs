@@ -18,26 +18,26 @@ use crate::sync::{Arc, RwLock};
 const SECTOR_BYTES: u64 = 512;
 const PAGE_BYTES: u64 = 4096;
 
-/// The fate of the unsynced changes of one file, or of one directory's names.
+/// What happens to the unsynced changes of one file, or of one directory's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PowerLoss {
     /// All arrive.
     Nothing,
     /// None arrives.
     Everything,
-    /// The first so many arrive.
+    /// The first ones arrive.
     Tail,
-    /// Each arrives or not by its own throw, later ones without earlier ones too.
+    /// For each it is random whether it arrives, so later ones may arrive without earlier ones.
     Any,
-    /// The first so many; of the next write some sectors of 512 bytes. Names: as `Tail`.
+    /// The first ones arrive; of the next write, some sectors of 512 bytes. Names: as `Tail`.
     Sectors,
-    /// The first so many; of the next write some pages of 4096 bytes. Names: as `Any`.
+    /// The first ones arrive; of the next write, some pages of 4096 bytes. Names: as `Any`.
     Pages,
     /// Each page of 4096 bytes has the writes up to a moment of its own, as the kernel writes them back. Names: as `Any`.
     Writeback,
-    /// The first so many; then the length of later ones, with zeros for their bytes. Names: as `Tail`.
+    /// The first ones arrive; of later ones the length, with zeros instead of the bytes. Names: as `Tail`.
     Zeros,
-    /// The first so many; then the length of later ones, with garbage for their bytes. Names: as `Any`.
+    /// The first ones arrive; of later ones the length, with garbage instead of the bytes. Names: as `Any`.
     Garbage,
 }
 
@@ -61,25 +61,25 @@ impl PowerLoss {
 pub enum Effect {
     /// A write, or a change of length, did not arrive.
     WriteDropped,
-    /// A write arrived, and an earlier one of the same file did not.
+    /// A write arrived, but an earlier one of the same file did not.
     WriteReordered,
     /// A write arrived in part, in sectors of 512 bytes.
     SectorTorn,
     /// A write arrived in part, in pages of 4096 bytes.
     PageTorn,
-    /// A page has a write, and another of the same file lacks an earlier one or a part of that one.
+    /// A page has a write, but another page of the same file lacks an earlier write or a part of the same one.
     PagesApart,
     /// A file got longer without its bytes, which are zeros.
     ZeroTail,
     /// A file got longer without its bytes, which are garbage.
     GarbageTail,
-    /// A created name is not there.
+    /// A created name is missing.
     CreateDropped,
     /// A rename has not happened.
     RenameDropped,
     /// A removed name is there again.
     UnlinkDropped,
-    /// A change of a name arrived, and an earlier one in its directory did not.
+    /// A change of a name arrived, but an earlier one in its directory did not.
     NameReordered,
     /// A directory with an unsynced entry is gone, with everything in it.
     DirectoryDropped,
@@ -103,14 +103,14 @@ impl Effect {
     ];
 }
 
-/// One way to lose power: what happens to bytes and to names. `None` throws for each file and directory.
+/// One way to lose power: what happens to bytes and to names. With `None` that is random for each file and directory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PowerCut {
     /// The fate of files' bytes.
     pub bytes: Option<PowerLoss>,
     /// The fate of directories' names.
     pub names: Option<PowerLoss>,
-    /// Decides what the losses leave open.
+    /// Decides what is random.
     pub seed: u64,
 }
 
@@ -136,7 +136,7 @@ impl Arrivals {
     }
 }
 
-/// What a power cut was seen to do.
+/// The effects that a power cut had.
 type Effects = BTreeSet<Effect>;
 
 /// Whether an uncertain change has arrived.
@@ -222,7 +222,7 @@ impl Content {
     }
 }
 
-/// What a write at `offset` has in each `unit`-sized piece of the file, and where that begins.
+/// The parts of a write at `offset` in each `unit`-sized piece of the file, and where each begins.
 fn pieces(offset: u64, written: &[u8], unit: u64) -> impl Iterator<Item = (u64, &[u8])> {
     let mut done = 0;
     std::iter::from_fn(move || {
@@ -234,7 +234,7 @@ fn pieces(offset: u64, written: &[u8], unit: u64) -> impl Iterator<Item = (u64, 
     })
 }
 
-/// Up to which of `count` waiting changes each page was written back.
+/// For each page: up to which of `count` waiting changes it was written back.
 struct Pages {
     count: usize,
     moments: BTreeMap<u64, usize>,
@@ -252,7 +252,7 @@ impl Pages {
         }
     }
 
-    /// Takes the pieces of change `index` whose page was written back after it.
+    /// Applies those pieces of change `index` whose page was written back after it.
     fn take(&mut self, change: &ByteChange, index: usize, dice: &mut Dice, bytes: &mut Vec<u8>) {
         let mut arrives = |page: u64, dice: &mut Dice| {
             let throw = || dice.below(self.count as u64 + 1) as usize;
@@ -277,7 +277,7 @@ impl Pages {
 }
 
 impl ByteChange {
-    /// Writes some of the `unit`-sized pieces; whether some but not all were.
+    /// Writes some of the `unit`-sized pieces; returns whether it wrote some but not all.
     fn tear(&self, unit: u64, dice: &mut Dice, bytes: &mut Vec<u8>) -> bool {
         let ByteChange::Written(offset, written) = self else {
             return false;
@@ -339,9 +339,9 @@ impl Directory {
 }
 
 impl MemEnv {
-    /// A possible result of a loss of power now, as `seed` decides. This environment continues unchanged.
+    /// A possible result of a loss of power now; `seed` decides which. This environment continues unchanged.
     ///
-    /// In the new one nothing is locked and everything is durable.
+    /// In the returned environment nothing is locked and everything is durable.
     pub fn power_cut(&self, seed: u64) -> MemEnv {
         let cut = PowerCut {
             seed,
@@ -350,7 +350,7 @@ impl MemEnv {
         self.power_cut_as(cut, &mut BTreeSet::new())
     }
 
-    /// [`MemEnv::power_cut`] with chosen losses; adds what it did to `effects`.
+    /// [`MemEnv::power_cut`] with chosen losses; adds its effects to `effects`.
     pub fn power_cut_as(&self, cut: PowerCut, effects: &mut Effects) -> MemEnv {
         let _still = self.shared.still.write();
         let mut dice = Dice::new(cut.seed);
@@ -378,7 +378,7 @@ impl MemEnv {
                 moved_back.push((path.clone(), old.clone()));
             }
             let mut names = directory.after(loss, &mut dice, effects);
-            // Two names of one file stay two names of one file.
+            // Two names of one file stay so.
             for file in names.values_mut() {
                 let new = files.entry(Arc::as_ptr(file)).or_insert_with(|| {
                     let loss = throw(cut.bytes, &mut dice);
@@ -401,7 +401,7 @@ impl MemEnv {
         }
         *env.shared.directories.lock() = after;
         for (path, old) in moved_back {
-            // As names are: whole, at one place or the other.
+            // The directory is whole, in its old place or in the new one.
             if env.rename_dir(&path, &old).is_ok() {
                 effects.insert(Effect::RenameDropped);
             }
@@ -441,8 +441,8 @@ impl MemEnv {
         env
     }
 
-    /// An environment without anything in it. Its random numbers begin at a place that this one's and `twist` lead to,
-    /// far from all that were drawn before: a file's id is never given twice.
+    /// An empty environment. Its random numbers depend on this one's and on `twist`, and are far from all earlier
+    /// ones, so that no file id is given twice.
     fn empty_copy(&self, twist: u64) -> MemEnv {
         let env = MemEnv::with(BTreeMap::new());
         let drawn = self.shared.random.load(Ordering::Relaxed);

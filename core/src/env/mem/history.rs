@@ -17,19 +17,19 @@ pub(super) trait Change {
 /// How far a change got.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// A sync has carried it.
+    /// A sync has made it durable.
     Durable,
     /// A sync for it has failed.
     Uncertain,
-    /// No sync has been asked for yet.
+    /// No sync was called since.
     Waiting,
 }
 
 #[derive(Clone)]
 pub(super) struct History<C: Change> {
-    /// Durable, whatever happens.
+    /// The durable state.
     base: Arc<C::Whole>,
-    /// What happened since, in order; the first is not durable.
+    /// The changes since then, in order; the first is not durable.
     changes: Vec<(Fate, C)>,
 }
 
@@ -40,7 +40,7 @@ impl<C: Change> Default for History<C> {
 }
 
 impl<C: Change> History<C> {
-    /// Nothing happened since `base` became durable.
+    /// A history without changes since `base` became durable.
     pub(super) fn new(base: Arc<C::Whole>) -> History<C> {
         History {
             base,
@@ -52,7 +52,7 @@ impl<C: Change> History<C> {
         self.changes.push((Fate::Waiting, change));
     }
 
-    /// A sync (HISTORY-1).
+    /// Notes a sync (HISTORY-1).
     pub(super) fn sync(&mut self) {
         self.decide(Fate::Durable);
         let changes = self.changes.iter();
@@ -66,7 +66,7 @@ impl<C: Change> History<C> {
         }
     }
 
-    /// A sync that fails (HISTORY-1).
+    /// Notes a failed sync (HISTORY-1).
     pub(super) fn fail_sync(&mut self) {
         self.decide(Fate::Uncertain);
     }

@@ -1,4 +1,4 @@
-//! What the system's files do where its calls fall short.
+//! How the system's files behave when its calls do less than they should.
 
 use super::*;
 use crate::ErrorKind;
@@ -61,7 +61,7 @@ fn a_file_beyond_a_limit_may_get_shorter_and_is_not_filled() {
         limited(Limit::FileSize, limit, || {
             assert_eq!(env.largest_file(), limit);
             let file = env.open_write(&path).unwrap();
-            // Were the system asked for more, it would end the process by a signal.
+            // If AiDb passed on a larger size, the system would end the process by a signal.
             for more in [1, 2, limit] {
                 let error = file.set_len(limit + 20 + more).unwrap_err();
                 assert!(error.message().contains("change the length"), "{error}");
@@ -84,7 +84,7 @@ fn a_limit_that_is_lowered_while_a_file_is_open_is_seen_by_its_next_page_of_writ
         let (dir, env) = (TestDir::new(), OsEnv::new());
         let page = LOOK_BYTES as usize;
         let limit = 3 * LOOK_BYTES;
-        // Each would end the process by a signal if the limit of when the file was opened were believed.
+        // If AiDb relied on the limit at the time of opening, each would end the process by a signal.
         type Write = fn(&dyn File, u64) -> Result<()>;
         let writes: [(&str, Write); 5] = [
             ("page", |file, limit| {
@@ -106,7 +106,7 @@ fn a_limit_that_is_lowered_while_a_file_is_open_is_seen_by_its_next_page_of_writ
             limited(Limit::FileSize, limit, || {
                 let error = write(&*file, limit).unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::Io, "{name}: {error}");
-                // One that is refused is looked at again: the next small one that fits is written.
+                // After a refusal the limit is checked again, so the next small write that fits succeeds.
                 file.write_at(limit - 1, b"x").unwrap();
                 file.write_at(limit - LOOK_BYTES, &vec![2; page]).unwrap();
             });

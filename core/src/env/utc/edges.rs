@@ -1,4 +1,4 @@
-//! Every day of five centuries, and every second of a day, beside a calendar that is counted day by day.
+//! Every day of five centuries, and every second of a day, compared with a calendar that is counted day by day.
 
 use super::*;
 

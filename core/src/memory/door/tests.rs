@@ -1,4 +1,4 @@
-//! Tests of the door, and how a test has a pass through it fail.
+//! Tests of the door, and of how a test makes a pass through it fail.
 
 use super::*;
 use crate::env::test_passes as passes;
@@ -58,7 +58,7 @@ fn room_ahead_is_asked_of_the_system_once_for_many_pieces() {
         assert_eq!(looks(), 0);
     }
     assert_eq!(looks(), 1);
-    // What is not left of that is asked for anew.
+    // When too few are left, there is a new check.
     room_ahead(AHEAD_PIECES, "a handle").unwrap();
     assert_eq!(SEEN_AHEAD.get(), 0);
     assert_eq!(MAPPED.get(), UNMAPPED.get());

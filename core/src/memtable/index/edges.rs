@@ -1,4 +1,4 @@
-//! A place sorts like the key that it was made of, however long that is; and what the index takes.
+//! A place sorts like the key from which it was made, however long that is; and how much memory the index takes.
 
 use aidb_test_data::Random;
 
@@ -44,7 +44,7 @@ fn insert(index: &Index, leaf: &Leaf, key: &[u8], trailer: Trailer) {
     index.insert(&mut room, leaf, key, trailer, b"").unwrap();
 }
 
-/// An index of so many keys in this order.
+/// An index of these keys, inserted in this order.
 fn index_of(numbers: impl Iterator<Item = u32>) -> Index {
     let index = Index::new(1 << 20, Arena::spare_chunks(1 << 20, 0));
     for number in numbers {
@@ -128,7 +128,7 @@ fn keys_that_descend_to_the_right_of_a_full_leaf_share_leaves() {
     }
 }
 
-/// How many leaves were made of what an index holds ahead.
+/// How many leaves were made of the nodes that an index allocates ahead.
 fn leaves_taken(index: &Index) -> usize {
     std::iter::successors(Some(&*index.first), |leaf| leaf.next()).count() - 1
 }
@@ -138,7 +138,7 @@ fn leaves_taken(index: &Index) -> usize {
 fn a_batch_claims_memory_for_as_many_leaves_as_it_can_split() {
     let full = 200 * SLOTS as u32;
     let before = |number: u32| number * 0x1_0000;
-    // The last key of each leaf, the first, one in the middle; then keys that split what those have left.
+    // The last key of each leaf, the first, one in the middle; then keys that split the leaves once more.
     let of_each = |slot: u32| (0..full).filter(move |number| number % SLOTS as u32 == slot);
     let zigzag = (0..400u32).flat_map(|pair| [0u32, 1].map(|next| 0x8000 - 2 * pair + next));
     let mut random = Random::new(29);

@@ -14,7 +14,7 @@ pub(in crate::sstable) type Moved = Result<(), Damage>;
 /// See the head of the file.
 pub(in crate::sstable) enum AnyCursor {
     Flat(FlatCursor),
-    /// Seldom needed, and three times as large: in a box it makes every cursor cheaper to make and to move.
+    /// Boxed because it is seldom needed and three times as large: every cursor is then cheaper to make and to move.
     Stored(Box<BlockCursor>),
 }
 
@@ -26,7 +26,7 @@ impl AnyCursor {
         }
     }
 
-    /// Moves to another block, on no entry; keeps buffers where it can.
+    /// Moves to another block, and there to no entry. Keeps buffers where it can.
     pub(in crate::sstable) fn reset(&mut self, block: Block) {
         match (FlatCursor::new(block), &mut *self) {
             (Ok(cursor), _) => *self = AnyCursor::Flat(cursor),
@@ -102,7 +102,7 @@ impl AnyCursor {
     }
 }
 
-/// Whether two blocks, each in whatever form, hold the same entries in the same order.
+/// Whether two blocks, in any forms, hold the same entries in the same order.
 pub(in crate::sstable) fn hold_the_same(a: Block, b: Block) -> bool {
     let (mut a, mut b) = (AnyCursor::new(a), AnyCursor::new(b));
     let mut moved = a.seek_to_first().and_then(|()| b.seek_to_first());

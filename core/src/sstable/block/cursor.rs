@@ -13,10 +13,10 @@ use super::stored::{ASTRAY, Damage, SHARED_TOO_MUCH, TOO_MUCH_TO_REBUILD};
 use crate::key::{KeyRef, Trailer};
 use crate::sstable::block_builder::MAX_REBUILT_BYTES;
 
-/// The place of the cursor's user key.
+/// Where the cursor's user key is.
 #[derive(Debug, Clone, Copy)]
 enum KeyPlace {
-    /// Nothing of it is shared: in the block.
+    /// In the block, because it shares no bytes.
     Block { start: usize, end: usize },
     /// Rebuilt, in `key`.
     Buffer,
@@ -24,7 +24,7 @@ enum KeyPlace {
     Stretch { start: usize, end: usize },
 }
 
-/// The entries from a restart point to where the cursor stood when it went backward.
+/// The entries from a restart point to where the cursor was when it went backward.
 #[derive(Default)]
 struct Stretch {
     entries: Vec<StretchEntry>,
@@ -47,7 +47,7 @@ pub(crate) struct BlockCursor {
     block: Block,
     /// The offset of the current entry; `entries_end` when there is none.
     at: usize,
-    /// The offset of the entry after.
+    /// The offset of the next entry.
     end: usize,
     value_start: usize,
     trailer: Trailer,
@@ -72,7 +72,7 @@ impl BlockCursor {
         }
     }
 
-    /// Moves to another block, on no entry; keeps the buffers.
+    /// Moves to another block, and there to no entry. Keeps the buffers.
     pub(crate) fn reset(&mut self, block: Block) {
         self.block = block;
         self.invalidate();
@@ -129,12 +129,12 @@ impl BlockCursor {
     fn jump(&mut self, restart: usize) -> Result<(), Damage> {
         self.invalidate();
         self.end = restart;
-        // Nothing before a restart point can be shared.
+        // An entry at a restart point shares no bytes.
         self.place = KeyPlace::Block { start: 0, end: 0 };
         self.step()
     }
 
-    /// Moves to the entry after; on none if this was the last. Requires `valid`.
+    /// Moves to the next entry; to none if this was the last. Requires `valid`.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<(), Damage> {
         debug_assert!(self.valid(), "BLOCK-5: from an entry to the next");
@@ -203,9 +203,9 @@ impl BlockCursor {
         Ok(())
     }
 
-    /// Moves to the entry before (from no entry: to the last one), or to none if this was the first.
+    /// Moves to the previous entry (from no entry: to the last one), or to none if this was the first.
     ///
-    /// Returns whether it stands on an entry.
+    /// Returns whether it is then on an entry.
     pub(crate) fn prev(&mut self) -> Result<bool, Damage> {
         let before = match self.stretch.position {
             Some(position) if position > 0 => position - 1,
@@ -298,7 +298,7 @@ mod tests {
         let mut cursor = BlockCursor::new(block);
         cursor.seek_to_last().unwrap();
         assert_eq!(cursor.stretch.entries.len(), 4);
-        // A mark that only a lookup passes on.
+        // Marks the entries in the stretch, so that `prev` shows where it takes an entry from.
         for entry in &mut cursor.stretch.entries {
             entry.trailer = trailer(99);
         }

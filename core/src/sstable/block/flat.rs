@@ -32,18 +32,18 @@ use crate::key::{KeyRef, TRAILER_BYTES, Trailer};
 use crate::memory;
 use crate::prefetch::{prefetch, prefetch_byte};
 
-/// Trailer and length of the user key.
+/// The trailer, and the length of the user key.
 pub(super) const ENTRY_HEAD_BYTES: usize = TRAILER_BYTES + 2;
-/// Entries larger than this on average are not worth copying: there are few to decode.
+/// If entries are larger than this on average, the block is not worth copying, because there are few to decode.
 const MAX_MEAN_ENTRY: usize = 1 << 10;
-/// More heads than this are halved before they are counted one by one.
+/// A search halves the heads until at most this many are left, and counts those one by one.
 const COUNTED_HEADS: usize = 64;
 
-/// How much a walk that enters a block asks for.
+/// How many bytes a walk prefetches when it enters a block.
 const EDGE_BYTES: usize = 512;
 pub(super) const LINE_BYTES: usize = 64;
 
-/// In an entry's length: the entry before has the same user key.
+/// A flag in an entry's length: the previous entry has the same user key.
 const REPEATS: u16 = 1 << 15;
 
 /// Which way a walk goes.
@@ -65,7 +65,7 @@ pub(super) struct Layout {
 #[derive(Clone, Copy)]
 struct Entry<'a> {
     key: KeyRef<'a>,
-    /// The place of its value in the block's bytes.
+    /// Where its value is in the block's bytes.
     value_start: usize,
     end: usize,
 }
@@ -77,7 +77,7 @@ pub(super) struct Flat<'a> {
     layout: Layout,
 }
 
-/// Lays the entries of a block out in `bytes`, whatever these were before. `None` if LAYOUT-1 or LAYOUT-2 forbid it, or there
+/// Lays the entries of a block out in `bytes`, overwriting them. `None` if LAYOUT-1 or LAYOUT-2 forbid it, or there
 /// is no memory.
 pub(super) fn lay_out(stored: Stored<'_>, bytes: &mut Vec<u8>) -> Option<Layout> {
     let (count, entry_bytes) = measure(stored)?;
@@ -91,7 +91,11 @@ pub(super) fn lay_out(stored: Stored<'_>, bytes: &mut Vec<u8>) -> Option<Layout>
     memory::reserve_exact(bytes, total, "a flat block").ok()?;
     bytes.resize(entries_start, 0);
     write_entries(stored, count, bytes)?;
-    debug_assert_eq!(bytes.len(), total, "LAYOUT-2: it takes what was measured");
+    debug_assert_eq!(
+        bytes.len(),
+        total,
+        "LAYOUT-2: the block has the measured size"
+    );
     Some(write_heads(count, bytes))
 }
 
@@ -146,7 +150,7 @@ fn write_entries(stored: Stored<'_>, count: usize, bytes: &mut Vec<u8>) -> Optio
     Some(())
 }
 
-/// Finds what all keys share (LAYOUT-3), and sets the heads; at least one entry is there.
+/// Finds how many bytes all keys share (LAYOUT-3), and sets the heads. There must be an entry.
 fn write_heads(count: usize, bytes: &mut [u8]) -> Layout {
     let flat = Flat {
         bytes,
@@ -160,7 +164,7 @@ fn write_heads(count: usize, bytes: &mut [u8]) -> Layout {
         let user_key = flat.entry(index).key.user_key;
         debug_assert!(
             user_key.starts_with(&flat.entry(0).key.user_key[..shared]),
-            "LAYOUT-3: all have it in common"
+            "LAYOUT-3: all keys share these bytes"
         );
         let head = head(&user_key[shared..]);
         bytes[4 * index..][..4].copy_from_slice(&head.to_le_bytes());
@@ -262,7 +266,7 @@ impl<'a> Flat<'a> {
         head_of(&self.bytes[4 * index..4 * index + 4])
     }
 
-    /// Of the entries from `low` on that have the head `wanted`, how many are before `target`, added to `low`.
+    /// `low` plus the number of entries before `target`, among those from `low` on that have the head `wanted`.
     #[inline]
     fn skip_equal_heads(self, low: usize, wanted: u32, target: KeyRef<'_>) -> usize {
         let mut high = low;
@@ -281,20 +285,20 @@ impl<'a> Flat<'a> {
         low
     }
 
-    /// The first entry at or after `target`, if it has the same user key: its trailer and where its value is.
+    /// The first entry at or after `target`, if it has the same user key: its trailer, and where its value is.
     #[inline]
     pub(super) fn get(self, target: KeyRef<'_>) -> Option<(Trailer, Range<usize>)> {
         self.get_from(self.first_with_head(target), target)
     }
 
-    /// [`Flat::get`] from where [`Flat::first_with_head`] said.
+    /// [`Flat::get`] from the result of [`Flat::first_with_head`].
     #[inline]
     pub(super) fn get_from(
         self,
         low: usize,
         target: KeyRef<'_>,
     ) -> Option<(Trailer, Range<usize>)> {
-        // A key without the shared bytes is in no entry, wherever its head leads.
+        // The head may lead anywhere if the key lacks the shared bytes; then no entry has the key.
         let wanted = head(target.user_key.get(self.layout.shared..)?);
         if low >= self.layout.count || self.head(low) != wanted {
             return None;
@@ -320,7 +324,7 @@ impl<'a> Flat<'a> {
         self.heads_below(head(rest.unwrap_or_default()))
     }
 
-    /// Asks for the first lines of entry `index`, or of the last one.
+    /// Prefetches the first cache lines of entry `index`, or of the last one.
     #[inline]
     pub(super) fn prefetch(self, index: usize) {
         let at = self.offset(index.min(self.layout.count - 1));
@@ -330,7 +334,7 @@ impl<'a> Flat<'a> {
         }
     }
 
-    /// Asks for the offsets and the entries at one end.
+    /// Prefetches the offsets and the entries at one end.
     #[inline]
     pub(super) fn prefetch_edge(self, way: Way) {
         let entries = 6 * self.layout.count;
@@ -352,7 +356,7 @@ impl<'a> Flat<'a> {
         let user_key = target.user_key;
         let wanted = head(user_key.get(shared..).unwrap_or_default());
         let low = self.heads_below(wanted);
-        // Any entry shows the shared bytes; this one is needed next.
+        // Any entry has the shared bytes; this one is needed next.
         let near = self.entry(low.min(count - 1)).key.user_key;
         match compare_shared(user_key, near, shared) {
             Ordering::Less => 0,
@@ -361,8 +365,8 @@ impl<'a> Flat<'a> {
         }
     }
 
-    /// From the heads: how many entries certainly have user keys < `user_key`, and up to which entry one may
-    /// have a key <= it. `near` is the user key of any entry.
+    /// What the heads show: how many entries certainly have user keys < `user_key`, and up to which entry a key may
+    /// be <= it. `near` is the user key of any entry.
     #[inline]
     pub(super) fn around(self, user_key: &[u8], near: &[u8]) -> Range<usize> {
         let Layout { count, shared } = self.layout;
@@ -382,7 +386,7 @@ impl<'a> Flat<'a> {
     }
 }
 
-/// How the first `shared` bytes of `user_key` compare with those of `near`, which has them all.
+/// Compares the first `shared` bytes of `user_key` with those of `near`, which has all of them.
 #[inline]
 fn compare_shared(user_key: &[u8], near: &[u8], shared: usize) -> Ordering {
     user_key[..shared.min(user_key.len())].cmp(&near[..shared])
@@ -400,9 +404,9 @@ fn head_of(bytes: &[u8]) -> u32 {
 pub(in crate::sstable) struct Spot {
     pub(super) index: usize,
     pub(in crate::sstable) trailer: Trailer,
-    /// Whether the entry before has the same user key.
+    /// Whether the previous entry has the same user key.
     pub(in crate::sstable) repeats: bool,
-    /// The place of its bytes.
+    /// Where its bytes are.
     pub(super) at: usize,
     pub(super) value_start: usize,
     pub(super) end: usize,

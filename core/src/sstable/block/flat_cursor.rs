@@ -14,9 +14,9 @@ use super::memory::Block;
 use crate::key::{KeyRef, Trailer};
 use crate::prefetch::prefetch_byte;
 
-/// How far ahead a step asks for bytes.
+/// How far ahead a step prefetches.
 const STEP_AHEAD_BYTES: usize = 512;
-/// How many lines after the entry that a seek finds it asks for.
+/// How many cache lines a seek prefetches after the entry that it finds.
 const SEEK_LINES: usize = 8;
 
 /// See the head of the file.
@@ -29,7 +29,7 @@ pub(crate) struct FlatCursor {
 }
 
 impl FlatCursor {
-    /// A cursor on no entry; gives the block back if it is not flat.
+    /// A cursor on no entry; returns the block if it is not flat.
     pub(in crate::sstable) fn new(block: Block) -> Result<FlatCursor, Block> {
         let Some(layout) = block.layout() else {
             return Err(block);
@@ -80,13 +80,13 @@ impl FlatCursor {
         self.layout.count
     }
 
-    /// The number of entries before this one; all of them if it is on none.
+    /// The number of entries before the current one; the number of all if the cursor is on none.
     #[inline]
     pub(in crate::sstable) fn index(&self) -> usize {
         self.spot.index
     }
 
-    /// Moves to entry `index`; on none if it is `count`.
+    /// Moves to entry `index`; to none if that is `count`.
     #[inline]
     pub(in crate::sstable) fn go(&mut self, index: usize) {
         debug_assert!(
@@ -100,22 +100,25 @@ impl FlatCursor {
         }
     }
 
-    /// The spot of the entry after. Requires that there is one.
+    /// The spot of the next entry. Requires that there is one.
     #[inline]
     pub(in crate::sstable) fn behind(&self) -> Spot {
         debug_assert!(
             self.spot.index + 1 < self.layout.count,
-            "FLAT-1: there is one"
+            "FLAT-1: there is a next entry"
         );
         let (flat, index) = (self.flat(), self.spot.index + 1);
         prefetch_byte(flat.bytes, self.spot.end + STEP_AHEAD_BYTES);
         flat.spot(index, self.spot.end, flat.offset(index + 1))
     }
 
-    /// The spot of the entry before. Requires that there is one.
+    /// The spot of the previous entry. Requires that there is one.
     #[inline]
     pub(in crate::sstable) fn before(&self) -> Spot {
-        debug_assert!(self.spot.index > 0 && self.valid(), "FLAT-1: there is one");
+        debug_assert!(
+            self.spot.index > 0 && self.valid(),
+            "FLAT-1: there is a previous entry"
+        );
         let (flat, index) = (self.flat(), self.spot.index - 1);
         prefetch_byte(flat.bytes, self.spot.at.wrapping_sub(STEP_AHEAD_BYTES));
         flat.spot(index, flat.offset(index), self.spot.at)
@@ -138,13 +141,13 @@ impl FlatCursor {
 
     /// Moves to the first entry at or after `target`; on none if all are before it.
     pub(in crate::sstable) fn seek(&mut self, target: KeyRef<'_>) {
-        // Found by the heads, and needed together with them: ask for both at once.
+        // The heads lead to the offsets, and both are needed, so prefetch them together.
         let offsets = 4 * self.layout.count;
         prefetch_byte(self.block.bytes(), offsets);
         prefetch_byte(self.block.bytes(), offsets + LINE_BYTES);
         let index = self.lower_bound(target);
         self.go(index);
-        // The entries of a short walk in either direction.
+        // Prefetch the entries of a short walk in either direction.
         for line in 1..=SEEK_LINES {
             let bytes = self.block.bytes();
             prefetch_byte(bytes, self.spot.at.wrapping_add(line * LINE_BYTES));
@@ -156,8 +159,8 @@ impl FlatCursor {
         self.flat().lower_bound(target)
     }
 
-    /// How many entries certainly have user keys smaller than `user_key`, and up to where they may have one that is not
-    /// larger. Cheaper than [`FlatCursor::lower_bound`]. Requires `valid`.
+    /// How many entries certainly have user keys < `user_key`, and up to which entry a key may be <= it. Cheaper than
+    /// [`FlatCursor::lower_bound`]. Requires `valid`.
     #[inline]
     pub(in crate::sstable) fn around(&self, user_key: &[u8]) -> Range<usize> {
         self.flat().around(user_key, self.key().user_key)
@@ -173,7 +176,7 @@ impl FlatCursor {
         }
     }
 
-    /// Moves to the entry before; on none if this was the first. Requires `valid`.
+    /// Moves to the previous entry; to none if this was the first. Requires `valid`.
     #[inline]
     pub(in crate::sstable) fn prev(&mut self) {
         debug_assert!(self.valid(), "FLAT-1");
@@ -184,13 +187,13 @@ impl FlatCursor {
         }
     }
 
-    /// Whether the entry before this one has another user key; `None` if it is in another block. Requires `valid`.
+    /// Whether the previous entry has another user key; `None` if that entry is in another block. Requires `valid`.
     #[inline]
     pub(in crate::sstable) fn is_first_of_key(&self) -> Option<bool> {
         (self.spot.index > 0).then_some(!self.spot.repeats)
     }
 
-    /// Whether the entry after this one has another user key; `None` if it is in another block. Requires `valid`.
+    /// Whether the next entry has another user key; `None` if that entry is in another block. Requires `valid`.
     #[inline]
     pub(in crate::sstable) fn is_last_of_key(&self) -> Option<bool> {
         let next = self.spot.index + 1;

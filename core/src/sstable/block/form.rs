@@ -19,11 +19,11 @@ use crate::memory::{MemoryGauge, Undecoded};
 use crate::sstable::format::RawBlock;
 use crate::sync::Arc;
 
-/// Blocks with more bytes keep them where they came in.
+/// Blocks with more bytes are not copied; they keep the allocation that they came in.
 pub(in crate::sstable) const LARGE_BYTES: usize = 64 << 10;
 
 thread_local! {
-    /// Where this thread lays a block out before it gets memory of its own: less than 64 KiB (LAYOUT-2).
+    /// In this buffer a thread lays a block out before the block gets memory of its own. Less than 64 KiB (LAYOUT-2).
     static LAID_OUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -71,7 +71,7 @@ impl Block {
         Block::new(raw, BlockId::new(0, 0), gauge).map_err(Undecoded::damage)
     }
 
-    /// The same entries in the flat form, made at most once; `None` for a block that is to stay as it is.
+    /// The same entries in the flat form, made at most once; `None` if the block is to stay as it is.
     #[cold]
     pub(crate) fn flatten(&self) -> Option<Block> {
         if !self.begin_to_flatten() {
@@ -82,7 +82,7 @@ impl Block {
             let layout = lay_out(self.stored(), &mut bytes)?;
             self.made_anew(&bytes, Form::flat(layout)).ok()
         });
-        // A thread that is about to end has no place for it any more.
+        // A thread that is about to end no longer has the buffer.
         made.ok().flatten()
     }
 
@@ -93,7 +93,7 @@ impl Block {
         Stored::parsed(self.bytes(), self.form().restarts)
     }
 
-    /// How a flat block is divided; `None` for one in the stored form.
+    /// The layout of a flat block; `None` for one in the stored form.
     #[inline]
     pub(super) fn layout(&self) -> Option<Layout> {
         let form = self.form();
@@ -103,14 +103,14 @@ impl Block {
         })
     }
 
-    /// A flat block and how it is divided; `None` for one in the stored form.
+    /// A flat block and its layout; `None` for one in the stored form.
     #[inline]
     pub(super) fn flat(&self) -> Option<Flat<'_>> {
         let layout = self.layout()?;
         Some(Flat::new(self.small_bytes(), layout))
     }
 
-    /// Asks for what a walk that enters a flat block at its first or last entry reads first.
+    /// Prefetches what a walk reads first when it enters a flat block at its first or last entry.
     #[inline]
     pub(crate) fn prefetch_edge(&self, way: Way) {
         if let Some(flat) = self.flat() {
@@ -118,8 +118,8 @@ impl Block {
         }
     }
 
-    /// Asks for the entry of a flat block that a lookup of `target` reads, or one beside it; returns where
-    /// [`Block::get_from`] may go on.
+    /// Prefetches the entry of a flat block that a lookup of `target` reads, or one beside it. Returns where
+    /// [`Block::get_from`] can go on.
     #[inline]
     pub(crate) fn prefetch_entry(&self, target: KeyRef<'_>) -> Option<usize> {
         let flat = self.flat()?;
@@ -137,8 +137,8 @@ impl Block {
         self.get_from(None, target)
     }
 
-    /// The first entry that is not before `target`, if it has the same user key: its trailer and where its value is.
-    /// `begun` is what [`Block::prefetch_entry`] returned for this target in this block, if it was asked.
+    /// The first entry at or after `target`, if it has the same user key: its trailer, and where its value is.
+    /// `begun` is the result of [`Block::prefetch_entry`] for this target in this block, if that was called.
     #[inline]
     pub(crate) fn get_from(
         &self,

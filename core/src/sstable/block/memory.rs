@@ -13,7 +13,7 @@
 
 #![expect(
     unsafe_code,
-    reason = "a block is a counted pointer to its head, with its bytes behind"
+    reason = "a block is a counted pointer to its head, which its bytes follow"
 )]
 
 use std::alloc;
@@ -27,7 +27,7 @@ use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sync::process::AtomicUsize;
 
-/// Bytes a cached block takes beyond its own and its head: its place in the cache's ring, and its slot.
+/// Bytes that a cached block takes besides its own bytes and its head: its place in the cache's ring, and its slot.
 const OVERHEAD_BYTES: usize = 24 + 8;
 /// An allocator's overhead for each allocation.
 const ALLOCATOR_BYTES: usize = 16;
@@ -37,18 +37,18 @@ pub(crate) struct Block(NonNull<Shared>);
 
 #[repr(C)]
 struct Shared {
-    /// How many hold the block.
+    /// How many references to the block there are.
     references: AtomicUsize,
     length: usize,
     head: Head,
 }
 
-/// The head of a block, before its bytes. The fields that a hit reads come last, next to the bytes that it
-/// reads then.
+/// The head of a block, before its bytes. The fields that a hit reads come last, next to the bytes that it reads
+/// afterwards.
 #[repr(C)]
 pub(crate) struct Head {
     gauge: Arc<MemoryGauge>,
-    /// The bytes of a large block in the stored form; those of any other stand after the head.
+    /// The bytes of a large block in the stored form. Those of any other block follow the head.
     pub(super) large: Box<[u8]>,
     id: BlockId,
     /// The block's place in the ring of its cache shard; written and read under that shard's lock.
@@ -56,7 +56,7 @@ pub(crate) struct Head {
     form: Form,
     /// Whether its memory is a piece of the gauge's slabs.
     in_slab: bool,
-    /// Whether someone has tried to make it flat.
+    /// Whether a thread has tried to make it flat.
     flattened: AtomicBool,
     /// Set by a hit, cleared by the cache's hand as it passes.
     touched: AtomicBool,
@@ -66,14 +66,14 @@ pub(crate) struct Head {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(super) struct Form {
-    /// How many restart points the stored form has; 0: it is flat.
+    /// How many restart points the stored form has; 0 if the block is flat.
     pub(super) restarts: u32,
-    /// How many entries the flat form has; 0: it is stored.
+    /// How many entries the flat form has; 0 if the block is stored.
     pub(super) flat_entries: u16,
     pub(super) flat_shared: u16,
 }
 
-/// Which block it is: what a block that is handed out is asked, lest one stand for another.
+/// Which block it is. Checked before a block is handed out, so that none is taken for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BlockId {
     /// The lower half of the table's random file id.
@@ -82,7 +82,7 @@ pub(crate) struct BlockId {
 }
 
 impl BlockId {
-    /// Of data block `number` of the table with this file id.
+    /// The identity of data block `number` of the table with this file id.
     #[inline]
     pub(crate) fn new(file_id: u64, number: usize) -> BlockId {
         BlockId {
@@ -96,13 +96,13 @@ impl BlockId {
 #[cfg(not(shuttle))]
 const _: () = assert!(size_of::<Shared>() == 64);
 
-// SAFETY: what all holders share is read only, atomic, or an `Arc` of something that is `Send` and `Sync`.
+// SAFETY: the holders share only data that is read-only, atomic, or in an `Arc` of a type that is `Send` and `Sync`.
 unsafe impl Send for Block {}
 // SAFETY: as above.
 unsafe impl Sync for Block {}
 
 impl Block {
-    /// A block of a copy of `bytes`, or of `large` as it is. The gauge counts it until its last reference is
+    /// A block with a copy of `bytes`, or with `large` itself. The gauge counts it until its last reference is
     /// dropped.
     ///
     /// Errors: `OutOfMemory`.
@@ -156,14 +156,15 @@ impl Block {
     /// The bytes after the head.
     #[inline]
     fn slice_behind(&self) -> &[u8] {
-        // SAFETY: BLOCK-7: that many bytes follow, initialised by `make`, unchanged and in place while `self` is held.
+        // SAFETY: BLOCK-7: that many bytes follow the head. `make` initialised them, and they do not change or move
+        // while `self` is held.
         unsafe {
             let behind = self.0.add(1).cast::<u8>();
             std::slice::from_raw_parts(behind.as_ptr(), self.0.as_ref().length)
         }
     }
 
-    /// All bytes of the block, in whatever form.
+    /// All bytes of the block, in its form.
     #[inline]
     pub(in crate::sstable) fn bytes(&self) -> &[u8] {
         match &*self.large {
@@ -185,7 +186,7 @@ impl Block {
         &self.bytes()[range]
     }
 
-    /// The form that [`Block::make`] was given.
+    /// The form that was passed to [`Block::make`].
     #[inline]
     pub(super) fn form(&self) -> Form {
         self.form
@@ -226,21 +227,21 @@ impl Block {
         self.touched.load(Ordering::Relaxed) && self.touched.swap(false, Ordering::Relaxed)
     }
 
-    /// Whether no thread has tried to make it flat yet.
+    /// Whether no thread has yet tried to make it flat.
     #[inline]
     pub(crate) fn may_flatten(&self) -> bool {
         self.form.flat_entries == 0 && !self.flattened.load(Ordering::Relaxed)
     }
 
-    /// Records that a thread tries to make it flat; returns whether it is the first.
+    /// Records that this thread tries to make it flat; returns whether it is the first to try.
     pub(super) fn begin_to_flatten(&self) -> bool {
         self.form.flat_entries == 0 && !self.flattened.swap(true, Ordering::Relaxed)
     }
 
-    /// Asks for what a lookup reads first.
+    /// Prefetches what a lookup reads first.
     #[inline]
     pub(crate) fn prefetch(&self) {
-        // The head, and heads and offsets of a usual flat block, take five cache lines.
+        // The block's head, and the entry heads and offsets of a usual flat block, take five cache lines.
         let head = self.0.as_ptr().cast::<u8>();
         for line in 0..5 {
             prefetch(head.wrapping_add(64 * line));
@@ -251,11 +252,11 @@ impl Block {
     ///
     /// # Safety
     ///
-    /// Nobody holds the block any more, and this is called once.
+    /// No reference to the block is left, and this is called once.
     #[cold]
     unsafe fn give_back(place: NonNull<Shared>) {
-        // SAFETY: `make` wrote it, and it is never read again: from here on it is `shared`, which is dropped
-        // last, and with it perhaps the slabs to which the memory returns.
+        // SAFETY: `make` wrote it, and it is never read again. From here on `shared` owns it, which is dropped last,
+        // and perhaps with it the slabs to which the memory returns.
         let shared = unsafe { place.read() };
         let head = &shared.head;
         let size = size_of::<Shared>() + shared.length;
@@ -273,7 +274,7 @@ impl Block {
     }
 }
 
-/// The memory that is counted for a block whose head and bytes after it take `size` bytes.
+/// The memory that is counted for a block whose head and following bytes take `size` bytes.
 fn charge_of(large: usize, size: usize, in_slab: bool) -> usize {
     let taken = match in_slab {
         true => Slabs::piece_bytes(size),
@@ -282,7 +283,7 @@ fn charge_of(large: usize, size: usize, in_slab: bool) -> usize {
     large + taken + OVERHEAD_BYTES
 }
 
-/// The memory of a block with so many bytes after its head.
+/// The memory layout of a block with `length` bytes after its head.
 fn memory_layout(length: usize) -> alloc::Layout {
     alloc::Layout::from_size_align(size_of::<Shared>() + length, align_of::<Shared>())
         .expect("a slice's length and a cache line fit half the address space")
@@ -295,7 +296,8 @@ impl Clone for Block {
         let before = unsafe { self.0.as_ref() }
             .references
             .fetch_add(1, Ordering::Relaxed);
-        // So many clones were forgotten, or the count would come around and the block go while it is held.
+        // This many references can only be forgotten clones. Further ones would wrap the count, and the block would
+        // be freed while it is held.
         if before > usize::MAX / 2 {
             std::process::abort();
         }
@@ -306,8 +308,8 @@ impl Clone for Block {
 impl Drop for Block {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: BLOCK-7: it lives while `self` is held. What others did with the block before they let it go comes before
-        // the last one's `give_back`: each of them releases, the last one acquires.
+        // SAFETY: BLOCK-7: it lives while `self` is held. Each holder's use of the block happens before the last
+        // holder's `give_back`, because each holder releases and the last one acquires.
         unsafe {
             let references = &self.0.as_ref().references;
             if references.fetch_sub(1, Ordering::Release) == 1 {
@@ -328,8 +330,8 @@ impl Deref for Block {
     }
 }
 
-// SAFETY: the pointer is the block's only part, so its value goes through as it is, together with the reference that the
-// block counts; two blocks with one address are one allocation with one count. None of these panics.
+// SAFETY: a block is just this pointer, so the conversions pass it on unchanged, together with the reference that it
+// counts. Two blocks with one address are one allocation with one count. None of these functions panics.
 #[cfg(not(shuttle))]
 unsafe impl crate::sync::RefCnt for Block {
     type Base = std::ffi::c_void;

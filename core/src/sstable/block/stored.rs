@@ -75,7 +75,7 @@ pub(super) struct Entry {
     pub(super) end: usize,
 }
 
-/// The raw bytes of a block in the stored form, wherever they are, its restart points checked.
+/// The raw bytes of a block in the stored form, wherever they are. Its restart points are checked.
 #[derive(Clone, Copy)]
 pub(in crate::sstable) struct Stored<'a> {
     bytes: &'a [u8],
@@ -89,7 +89,7 @@ impl<'a> Stored<'a> {
         Ok(Stored { bytes, restarts })
     }
 
-    /// The bytes that [`Stored::parse`] accepted before, with their number of restart points.
+    /// Bytes that [`Stored::parse`] has accepted before, with their number of restart points.
     #[inline]
     pub(super) fn parsed(bytes: &'a [u8], restarts: u32) -> Stored<'a> {
         debug_assert!(restarts > 0, "FORM-1: a stored block has a restart point");
@@ -126,7 +126,7 @@ impl<'a> Stored<'a> {
             .map(move |bytes| point(bytes) as usize)
     }
 
-    /// The entry at `at < entries_end`, and where the next one begins.
+    /// The entry at `at < entries_end`, and the offset of the next one.
     #[inline(always)]
     pub(in crate::sstable) fn entry(self, at: usize) -> Result<(StoredEntry<'a>, usize), Damage> {
         let entry = decode_entry(&self.bytes[..self.entries_end()], at)?;
@@ -202,8 +202,8 @@ impl<'a> Stored<'a> {
 
     /// The first entry >= `target`, if it has the same user key: its trailer and the place of its value.
     ///
-    /// Rebuilds no key: `matched`, the number of bytes that the previous entry has in common with the target,
-    /// decides the comparison of an entry that shares more than those.
+    /// Rebuilds no key. `matched` is the number of bytes that the previous entry has in common with the target; if an
+    /// entry shares more bytes than that, it compares like the previous entry.
     pub(super) fn get(self, target: KeyRef<'_>) -> Result<Option<(Trailer, Range<usize>)>, Damage> {
         let wanted = target.user_key;
         let mut at = self.restart_before(target)?;
@@ -240,7 +240,7 @@ impl<'a> Stored<'a> {
     }
 }
 
-/// Checks the restart points of a stored block; how many there are.
+/// Checks the restart points of a stored block; returns how many there are.
 fn check_restarts(bytes: &[u8]) -> Result<u32, Damage> {
     let damage = |at, what| Err(Damage { at, what });
     let Some((body, count)) = bytes.split_last_chunk::<4>() else {
@@ -318,7 +318,7 @@ fn lengths(rest: &[u8]) -> Option<(u64, u64, u64, usize)> {
     Some((shared, suffix, value, rest.len() - input.len()))
 }
 
-/// How many bytes `a` and `b` have in common at their heads.
+/// How many bytes `a` and `b` have in common at their beginnings.
 #[inline]
 pub(crate) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     let mut done = 0;

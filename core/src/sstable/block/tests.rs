@@ -1,5 +1,5 @@
-//! Blocks one entry at a time: the lengths at which decoding takes another way, what is said of damage and where, what a
-//! block is counted for, and how little of it a lookup reads.
+//! Blocks one entry at a time: the lengths at which decoding takes another way, which damage is reported and where,
+//! how many bytes a block counts as, and how little of it a lookup reads.
 
 use super::*;
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
@@ -42,7 +42,7 @@ fn seek_key(user_key: &[u8]) -> KeyRef<'_> {
     KeyRef::new(user_key, Trailer::NEWEST)
 }
 
-/// A length takes another byte from 128 on, and the three lengths of an entry are read together while none does.
+/// A length from 128 on takes a second byte. The three lengths of an entry are read together if none of them does.
 #[test]
 fn entries_read_the_same_on_both_sides_of_every_length_that_takes_another_byte() {
     let lengths = [0, 1, 126, 127, 128, 129, 255, 256, 16383, 16384];
@@ -91,7 +91,7 @@ fn entries_read_the_same_on_both_sides_of_every_length_that_takes_another_byte()
 #[test]
 fn a_lookup_and_a_seek_read_restart_points_and_one_stretch_only() {
     let mut bytes = four_stretches();
-    // The second entry of each stretch but the third shares more than there is.
+    // The second entry of each stretch but the third shares more bytes than the previous key has.
     for stretch in [0, 1, 3] {
         bytes[(4 * stretch + 1) * 12] = 5;
     }
@@ -102,7 +102,7 @@ fn a_lookup_and_a_seek_read_restart_points_and_one_stretch_only() {
         cursor.seek(seek_key(key)).unwrap();
         assert_eq!(cursor.key().user_key, key);
     }
-    // In the others the damage is met, at its place.
+    // Lookups in the other stretches find the damage, at its place.
     for (key, at) in [(b"c", 12), (b"g", 5 * 12), (b"o", 13 * 12)] {
         let what = SHARED_TOO_MUCH.what;
         let damage = Damage { at, what };
@@ -111,7 +111,7 @@ fn a_lookup_and_a_seek_read_restart_points_and_one_stretch_only() {
         assert_eq!(cursor.seek(seek_key(key)), Err(damage));
         assert!(!cursor.valid());
     }
-    // Going backward it is met first.
+    // A walk backward finds it first.
     let mut cursor = BlockCursor::new(block);
     let (at, what) = (13 * 12, SHARED_TOO_MUCH.what);
     assert_eq!(cursor.seek_to_last(), Err(Damage { at, what }));
@@ -153,7 +153,7 @@ fn damage_to_restart_points_is_told_with_its_byte() {
             "{index}: {value}"
         );
     }
-    // What is in order passes, though no entry may begin there.
+    // A point that keeps the order passes, although no entry may begin there.
     block_of(&with_restart(3, 97));
     block_of(&with_restart(3, 16 * 12 - 1));
 
@@ -175,7 +175,7 @@ fn damage_to_restart_points_is_told_with_its_byte() {
 /// STORED-1.
 #[test]
 fn an_entry_cut_anywhere_is_damage_at_its_first_byte() {
-    // One entry of key "ab" and value "xyz", after an entry of twelve bytes; lengths raised to end behind the entries.
+    // One entry with key "ab" and value "xyz", after an entry of twelve bytes. Raised lengths end after the entries.
     let bytes = stored(&[(b"a", b""), (b"bc", b"xyz")], 1);
     let with = |place: usize, length: u8| {
         let mut bytes = bytes.clone();
@@ -187,7 +187,7 @@ fn an_entry_cut_anywhere_is_damage_at_its_first_byte() {
     };
     let what = "an entry longer than its block";
     let damage = Err(Damage { at: 12, what });
-    // (the byte of the length, the most that fits)
+    // (which byte is the length, the largest length that fits)
     for (place, most) in [(1, 2), (2, 3)] {
         assert_eq!(with(place, most), Ok(3));
         for length in [most + 1, most + 3, most + 8, most + 9, 100, 127] {
@@ -205,7 +205,7 @@ fn an_entry_cut_anywhere_is_damage_at_its_first_byte() {
 /// BLOCK-7, BLOCK-8, GAUGE-1.
 #[test]
 fn a_block_counts_its_bytes_and_what_lies_around_them_until_nobody_holds_it() {
-    // 64 bytes of head, 16 of the allocator, 24 and 8 of the cache's ring and slot.
+    // 64 bytes of head, 16 of the allocator, 24 for the cache's ring, and 8 for the slot.
     let around = 64 + 16 + 32;
     for length in [
         LARGE_BYTES - 1,
@@ -218,7 +218,7 @@ fn a_block_counts_its_bytes_and_what_lies_around_them_until_nobody_holds_it() {
         bytes.extend_from_slice(&[0, 0, 0, 0, 1, 0, 0, 0]);
         let block = Block::unchecked(bytes.clone(), &gauge).unwrap();
         assert_eq!(block.bytes(), &bytes[..]);
-        // The bytes of a large one are kept where they came in.
+        // A large block keeps the allocation that its bytes came in.
         assert_eq!(
             block.large.len(),
             if length > 64 << 10 { length } else { 0 }
@@ -252,7 +252,7 @@ fn a_block_may_be_made_flat_once_and_a_flat_one_never() {
     assert!(block.flatten().is_none());
     assert!(!flat.may_flatten() && flat.layout().is_some());
     assert!(flat.flatten().is_none());
-    // Nor is one that was tried in vain.
+    // Neither is a block for which an earlier try failed.
     let long: [&[u8]; 2] = [&[b'a'; 3000], &[b'b'; 3000]];
     let block = block_of(&stored(&long.map(|key| (key, &b""[..])), 1));
     assert!(block.may_flatten());
@@ -270,7 +270,7 @@ fn a_touch_is_taken_once() {
     assert!(!block.take_touched());
     block.touch();
     assert!(block.take_touched());
-    // A flat block was hit before it was made.
+    // A flat block counts as hit, because the block was hit before it was made flat.
     let flat = block.flatten().unwrap();
     assert!(flat.take_touched());
     assert!(!flat.take_touched());
@@ -293,7 +293,8 @@ fn the_bytes_that_two_keys_have_in_common_are_counted_across_words() {
 
 #[test]
 fn a_block_that_is_too_much_to_rebuild_is_damage_going_backward_at_its_byte() {
-    // Three keys after a restart point share all but a byte: rebuilt they take what BLOCK-3 allows, or one byte more.
+    // Three keys after a restart point share all but one byte. Rebuilt they take exactly what BLOCK-3 allows, or one
+    // byte more.
     for excess in [0, 1] {
         let length = MAX_REBUILT_BYTES / 2 + excess - 1;
         let first = vec![b'a'; length];

@@ -1,4 +1,4 @@
-//! Where restart points are, what a block's size is on the way, and what memory is kept.
+//! Where restart points are, the size of a block while it is built, and how much memory is kept.
 
 use super::*;
 use crate::key::{SequenceNumber, Trailer, ValueKind};
@@ -7,7 +7,7 @@ fn key(user_key: &[u8]) -> KeyRef<'_> {
     KeyRef::new(user_key, Trailer::new(SequenceNumber(7), ValueKind::Put))
 }
 
-/// Where the restart points of a finished block say that entries begin.
+/// The offsets in the restart points of a finished block.
 fn restarts(bytes: &[u8]) -> Vec<u32> {
     let (rest, count) = bytes.split_last_chunk::<4>().unwrap();
     let table = rest.len() - 4 * u32::from_le_bytes(*count) as usize;
@@ -44,10 +44,10 @@ fn every_interval_of_entries_begins_with_a_restart_point_and_the_size_counts_it(
     }
 }
 
-/// BLOCK-3, which a reader that goes backward relies upon: it would refuse what takes more.
+/// BLOCK-3. A reader that goes backward relies on it: it refuses a block whose keys take more.
 #[test]
 fn keys_that_share_bytes_take_64_kib_between_restart_points_and_not_one_byte_more() {
-    // Four keys of a quarter each are rebuilt after the first, which stands alone and does not count.
+    // Four keys of a quarter each are rebuilt after the first, which is a restart point and does not count.
     for excess in [0, 1] {
         let mut builder = BlockBuilder::new(100);
         let length = (64 << 10) / 4;
@@ -59,14 +59,14 @@ fn keys_that_share_bytes_take_64_kib_between_restart_points_and_not_one_byte_mor
             builder.restarts.len() > before
         };
         assert!(add(0, length, b'a'));
-        // It shares nothing, and is not rebuilt.
+        // This key shares nothing, and so is not rebuilt.
         assert!(!add(0, length, b'b'));
         for last in [b'c', b'd', b'e'] {
             assert!(!add(length - 1, length, last));
         }
         let is_restart = add(length - 1, length + excess, b'f');
         assert_eq!(is_restart, excess == 1);
-        // After it the count begins anew.
+        // After a restart point the count begins anew.
         if is_restart {
             for last in [b'g', b'h', b'i', b'j'] {
                 assert!(!add(length - 1, length, last));

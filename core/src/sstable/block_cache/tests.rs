@@ -1,10 +1,10 @@
-//! What the block cache counts, to the byte, and which block goes for which.
+//! How many bytes the block cache counts, exactly, and which block it evicts for which.
 
 use super::*;
 use crate::env::test_passes::Passes;
 
 const MIB: usize = 1 << 20;
-/// The restart points with which a block of [`stored`] takes less than its flat form, as much, and more.
+/// With these numbers of restart points a block of [`stored`] takes less than its flat form, as much, and more.
 const GROWS: u32 = 1;
 const STAYS: u32 = 12;
 const SHRINKS: u32 = 30;
@@ -63,14 +63,14 @@ fn was_just_passed(cache: &BlockCache, slots: &BlockSlots, number: usize, charge
     cache.note_passed(slots, number, charge) == Passed::Lately
 }
 
-/// A cache of 32 MiB whose slabs have nearly 4 MiB that nobody uses: pages of nine sizes, one piece of each in use. As many
-/// bytes as `used` may be, before CACHE-7 keeps blocks outside the slabs out.
+/// A cache of 32 MiB whose slabs have nearly 4 MiB of unused memory: pages of nine sizes, with one piece of each in
+/// use. Also returns how large `used` may become before CACHE-7 refuses blocks outside the slabs.
 fn with_unused_slabs() -> (Arc<BlockCache>, Vec<Block>, usize) {
     let cache = BlockCache::new(32 * MIB);
     let sizes = [500, 1_000, 2_000, 3_000, 4_000, 5_000, 6_000, 9_000, 13_000];
     let pieces: Vec<_> = sizes.map(|size| opaque(&cache, size)).into();
     let taken: usize = pieces.iter().map(Block::charge).sum();
-    // A charge has 32 bytes for slot and ring beside the piece.
+    // A charge has 32 bytes for slot and ring in addition to the piece.
     let unused = 4 * MIB - (taken - 9 * 32);
     assert_eq!(cache.gauge().unused(), unused);
     (cache, pieces, 34 * MIB - unused)
@@ -85,7 +85,7 @@ fn the_three_kinds_of_blocks_grow_stay_and_shrink() {
     assert_eq!(
         [GROWS, STAYS, SHRINKS].map(difference),
         [44, 0, -72],
-        "17 bytes an entry instead of 12"
+        "17 bytes per entry instead of 12"
     );
 }
 
@@ -110,7 +110,7 @@ fn a_block_that_fits_to_the_byte_is_admitted_and_one_byte_more_is_not() {
             for number in 0..3 {
                 let block = opaque(&cache, 500);
                 let answer = insert(&cache, &slots, number, block.clone());
-                assert!(answer.is(&block), "it is used in any case");
+                assert!(answer.is(&block), "the caller gets its block in any case");
                 assert_eq!(is_in(&slots, number, &block), number < there);
             }
             let stats = cache.stats();
@@ -131,7 +131,10 @@ fn a_block_enters_at_its_second_miss_however_long_ago_the_first_one_was_if_there
             let cache = BlockCache::new(MIB);
             let slots = cache.slots(1).unwrap();
             let first = insert(&cache, &slots, 0, stored(&cache, GROWS));
-            assert!(first.may_flatten(), "nobody lays out what is not kept");
+            assert!(
+                first.may_flatten(),
+                "a block that is not kept is not laid out"
+            );
             assert!(slots.load(0).is_none());
             let stats = cache.stats();
             assert_eq!((stats.used, stats.passed, stats.inserts), (0, 1, 0));
@@ -258,7 +261,7 @@ fn the_flat_form_takes_the_place_of_the_stored_one_and_is_counted_instead() {
         let stats = cache.stats();
         assert_eq!(stats.used, other.charge() + after, "{restarts}");
         assert_eq!((stats.blocks, stats.evictions), (2, 0));
-        assert_eq!(stats.pinned, block.charge(), "who has it still holds it");
+        assert_eq!(stats.pinned, block.charge(), "its holder still has it");
         cache.release(&slots);
         assert_eq!((used(&cache), cache.stats().blocks), (0, 0), "CACHE-3");
     }
@@ -297,7 +300,7 @@ fn a_flat_form_that_the_stored_one_has_to_go_for_is_not_kept_either() {
 #[test]
 fn a_flat_form_without_room_leaves_the_stored_one_where_it_is() {
     let (before, after) = charges(GROWS);
-    // All but one byte too few is reserved by one who is about to insert, and no block can go.
+    // Another thread, about to insert, has reserved so much that one byte is missing, and no block can be evicted.
     let cache = BlockCache::new(10_000);
     let slots = cache.slots(1).unwrap();
     let block = stored(&cache, GROWS);
@@ -372,18 +375,18 @@ fn blocks_one_behind_the_other_are_in_different_shards() {
 #[test]
 fn a_block_outside_the_slabs_enters_as_long_as_it_and_unused_slabs_take_a_sixteenth_more() {
     let (cache, pieces, most) = with_unused_slabs();
-    assert!(
-        most < cache.capacity,
-        "CACHE-7 is what ends it, not CACHE-1"
-    );
+    assert!(most < cache.capacity, "CACHE-7 stops it, not CACHE-1");
     let block = outside(&cache);
     for (used, has_memory) in [(0, true), (most, true), (most + 1, false)] {
         cache.used.store(used, Ordering::Relaxed);
         assert_eq!(cache.has_memory_for(&block), has_memory, "{used}");
-        assert!(cache.has_memory_for(&pieces[0]), "it has its memory");
+        assert!(
+            cache.has_memory_for(&pieces[0]),
+            "its memory is already in use"
+        );
     }
 
-    // A block for which there is room counts itself among what is used.
+    // The block's own memory counts as used when its room is checked.
     let slots = missed(&cache, 1);
     for (excess, enters) in [(1, false), (0, true)] {
         let before = most - block.charge() + excess;
@@ -425,7 +428,7 @@ fn a_block_that_is_refused_its_memory_makes_four_others_go() {
 fn a_flat_form_that_has_no_memory_is_used_and_the_stored_one_stays() {
     let (cache, _pieces, most) = with_unused_slabs();
     let slots = cache.slots(1).unwrap();
-    // Stored it fits the largest piece, and flat, with four bytes more an entry, it does not.
+    // The stored form fits the largest piece, but the flat form, with four bytes more per entry, does not.
     let mut raw = Vec::new();
     for key in 0..107u8 {
         raw.extend([0, 1, 0x80 | 9, 1, key]);
@@ -436,7 +439,7 @@ fn a_flat_form_that_has_no_memory_is_used_and_the_stored_one_stays() {
     let block = Block::unchecked(raw, cache.gauge()).unwrap();
     assert!(cache.reserve(block.charge(), 0));
     let block = cache.enter(&slots, 0, block);
-    // The stored block's piece is no longer unused.
+    // The stored block's piece is now in use.
     let full = most + (16 << 10) + 1;
     cache.used.store(full, Ordering::Relaxed);
     let flat = cache.flatten(&slots, 0, &block);
@@ -459,14 +462,14 @@ fn the_hand_goes_around_and_spares_each_block_that_was_hit_once() {
         let block = ring.evict()?;
         blocks.iter().position(|other| other.is(&block))
     };
-    // It stands at 0, and the first that it comes to is 1.
+    // The hand is at 0, and the first entry that it comes to is 1.
     [1, 2, 4]
         .into_iter()
         .for_each(|number: usize| blocks[number].touch());
     assert_eq!(gone(&mut ring), Some(3));
     assert_eq!(gone(&mut ring), Some(0), "4 was spared");
-    assert_eq!(gone(&mut ring), Some(1), "and is not again, as are 1 and 2");
-    // Holes are filled before the ring grows: the last hole first, which lies right where the hand stands.
+    assert_eq!(gone(&mut ring), Some(1), "1 and 2 were spared, once");
+    // Holes are filled before the ring grows: the last hole first, which is right at the hand.
     ring.insert(&slots, 1, blocks[1].clone());
     assert_eq!(ring.entries.len(), 5);
     assert_eq!(gone(&mut ring), Some(2));
@@ -498,7 +501,7 @@ fn a_second_miss_comes_soon_in_the_same_period_or_the_next_one_and_no_later() {
         cache.passed_bytes.store(passed, Ordering::Relaxed);
         was_just_passed(&cache, slots, 0, 1)
     };
-    // Periods are named by a byte: after 255 of them names come again.
+    // A byte names the period, so after 255 periods the names repeat.
     for first in 0..600 {
         for later in (0..4).chain([100, 252, 253, 254]) {
             let slots = cache.slots(1).unwrap();

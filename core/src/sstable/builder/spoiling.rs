@@ -1,10 +1,10 @@
-//! Damages finished blocks on their way into the file, as a bad memory cell would: for tests of the checks that
-//! notice it.
+//! Damages finished blocks on their way into the file, like a bad memory cell. For tests of the checks that notice
+//! it.
 
 use std::cell::Cell;
 use std::ops::Range;
 
-/// Blocks that builders of one thread have finished, which of them get a wrong byte, and how many got one.
+/// How many blocks builders of one thread have finished, which of them get a wrong byte, and how many got one.
 #[derive(Clone, Copy)]
 struct Spoiling {
     finished: u64,
@@ -24,8 +24,8 @@ thread_local! {
     static SPOILING: Cell<Spoiling> = const { Cell::new(NONE) };
 }
 
-/// While `work` runs, the blocks with these `numbers` that builders of this thread finish get a wrong byte; numbers count
-/// from 0, over all tables. What `work` answers, and how many blocks were spoiled.
+/// Runs `work`. Of the blocks that builders of this thread finish during it, those with these `numbers` get a wrong
+/// byte; numbers count from 0, over all tables. Returns the result of `work`, and how many blocks were spoiled.
 pub(crate) fn while_spoiling<T>(numbers: Range<u64>, work: impl FnOnce() -> T) -> (T, u64) {
     SPOILING.set(Spoiling {
         first: numbers.start,
@@ -36,7 +36,7 @@ pub(crate) fn while_spoiling<T>(numbers: Range<u64>, work: impl FnOnce() -> T) -
     (answer, SPOILING.replace(NONE).spoiled)
 }
 
-/// A block of these stored bytes is finished.
+/// Called when a block with these stored bytes is finished; spoils it if it is one of them.
 pub(super) fn spoil(stored: &mut [u8]) {
     let mut spoiling = SPOILING.get();
     let is_due = (spoiling.first..spoiling.end).contains(&spoiling.finished);

@@ -1,4 +1,4 @@
-//! What the builder notices of itself before a table is used.
+//! The builder's own mistakes that it notices before a table is used.
 
 use super::spoiling::while_spoiling;
 use super::*;
@@ -15,7 +15,7 @@ fn put(sequence: u64) -> Trailer {
     Trailer::new(SequenceNumber(sequence), ValueKind::Put)
 }
 
-/// Nothing is compressed, so that sizes are known.
+/// Options without compression, so that sizes are known.
 fn plain(block_size: usize) -> TableOptions {
     TableOptions {
         block_size,
@@ -29,7 +29,7 @@ fn builder(options: TableOptions) -> Builder {
     Builder::new(file, PathBuf::from(PATH), 7, options).unwrap()
 }
 
-/// An output, and nothing in it.
+/// An empty output.
 fn output() -> Output {
     Output {
         file: MemEnv::new().create_new(Path::new(PATH)).unwrap(),
@@ -55,8 +55,7 @@ fn properties_of(file: &dyn File) -> Properties {
     Properties::decode(&block.into_bytes(), VERSION).unwrap()
 }
 
-/// TABLE-10.
-/// What a table is said to hold comes from its blocks alone; what was given is counted beside it.
+/// TABLE-10. The facts about a table come from its blocks alone; the added entries are counted separately.
 #[test]
 fn facts_told_of_the_blocks_that_are_not_those_of_what_was_added_are_noticed() {
     let written = |spoil: fn(&mut Tally)| {
@@ -86,7 +85,7 @@ fn facts_told_of_the_blocks_that_are_not_those_of_what_was_added_are_noticed() {
     }
 }
 
-/// Whether a filter is noticed that lacks the key with this number, of 1,100, in the file with this id.
+/// Whether the builder notices a filter that lacks key `forgotten` of 1,100, in the file with this id.
 fn is_loss_noticed(file_id: u64, forgotten: usize) -> bool {
     let hashes: Vec<u64> = (0..1100u32)
         .map(|key| key_hash(&key.to_be_bytes()))
@@ -96,7 +95,7 @@ fn is_loss_noticed(file_id: u64, forgotten: usize) -> bool {
     check_filter(whole, file_id, &hashes, path).unwrap();
     let mut others = hashes.clone();
     others.remove(forgotten);
-    // With a hundred bits a key the filter tells it apart for certain.
+    // With a hundred bits per key the filter distinguishes the missing key for certain.
     let block = filter::build(&others, 100).unwrap();
     let outcome = check_filter(block, file_id, &hashes, path);
     outcome.is_err_and(|error| error.is_unaccounted())
@@ -109,7 +108,7 @@ fn a_filter_that_forgot_a_key_among_the_first_is_noticed() {
     }
 }
 
-/// A fault that hit the same later keys of every filter lay beside the sample for ever, when that was every sixteenth key.
+/// When the sample was every sixteenth key, a fault that hit the same later keys of every filter was never noticed.
 #[test]
 fn of_sixteen_later_keys_each_is_missed_by_the_filters_of_some_files_and_by_no_others() {
     const FILES: u64 = 160;
@@ -165,15 +164,15 @@ fn a_block_is_read_back_from_the_bytes_that_the_file_gets() {
     write(compression, &spoiled, Some(&raw)).unwrap();
     write(Compression::None, &raw, Some(b"other")).unwrap();
     write(Compression::None, &spoiled, Some(&raw)).unwrap_err();
-    // A large block is not gathered, and is read back all the same.
+    // A large block is not gathered, but is read back all the same.
     let large = vec![b'x'; WRITE_BYTES];
     write(Compression::None, &large, None).unwrap_err();
 }
 
-/// Three rows after the first blocks, of each of which one block is unpacked again.
+/// The first blocks, and three rows after them; in each row one block is unpacked again.
 const BLOCKS: u64 = CHECKED_BLOCKS + 3 * CHECKED_BLOCK_IN;
 
-/// A table of so many blocks.
+/// A table of [`BLOCKS`] blocks.
 fn build_of_blocks(file_id: u64, compression: Compression) -> Result<TableSummary> {
     let file = MemEnv::new().create_new(Path::new(PATH))?;
     let options = TableOptions {
@@ -189,7 +188,7 @@ fn build_of_blocks(file_id: u64, compression: Compression) -> Result<TableSummar
     builder.finish()
 }
 
-/// The blocks that can be spoiled in this file without anybody noticing.
+/// The blocks of this file that the builder does not notice when they are spoiled.
 fn passed_over(file_id: u64, compression: Compression) -> Vec<u64> {
     let is_passed_over = |number: &u64| {
         let build = || build_of_blocks(file_id, compression);
@@ -202,14 +201,14 @@ fn passed_over(file_id: u64, compression: Compression) -> Vec<u64> {
     (0..BLOCKS).filter(is_passed_over).collect()
 }
 
-/// The row of a later block, and its place in it.
+/// The row of a later block, and its place in the row.
 fn row_of(number: u64) -> (usize, usize) {
     let later = number - CHECKED_BLOCKS;
     let row = later / CHECKED_BLOCK_IN;
     (row as usize, (later % CHECKED_BLOCK_IN) as usize)
 }
 
-/// TABLE-10: the first 64 blocks, one in eight later ones, and whatever is not compressed.
+/// TABLE-10: the first 64 blocks, one in eight later ones, and every block that is not compressed.
 #[test]
 fn spoiled_blocks_are_noticed_among_the_first_in_one_of_eight_later_and_in_all_that_are_stored_as_they_are()
  {
@@ -228,7 +227,7 @@ fn spoiled_blocks_are_noticed_among_the_first_in_one_of_eight_later_and_in_all_t
     }
 }
 
-/// A fault that hit odd blocks only was never seen, when every even one was unpacked.
+/// When every even block was unpacked, a fault that hit only odd blocks was never noticed.
 #[test]
 fn no_place_in_a_row_of_blocks_is_passed_over_in_every_file() {
     let mut noticed = [0; CHECKED_BLOCK_IN as usize];
@@ -244,7 +243,7 @@ fn no_place_in_a_row_of_blocks_is_passed_over_in_every_file() {
     assert!(noticed.iter().all(|noticed| *noticed >= 2), "{noticed:?}");
 }
 
-/// A builder whose blocks hold one entry each, so that these are finished when they are added.
+/// A builder whose blocks hold one entry each, so that a block is finished as soon as its entry is added.
 fn builder_of_blocks(keys: &[&[u8]]) -> Builder {
     let mut builder = builder(plain(1));
     for key in keys {
@@ -253,7 +252,7 @@ fn builder_of_blocks(keys: &[&[u8]]) -> Builder {
     builder
 }
 
-/// A lookup of a key before its block's fence reads the block before it, and finds nothing.
+/// If a key is before its block's fence, a lookup of it reads the previous block and finds nothing.
 #[test]
 fn a_fence_behind_its_blocks_first_key_is_noticed() {
     let mut builder = builder(plain(4096));
@@ -265,7 +264,8 @@ fn a_fence_behind_its_blocks_first_key_is_noticed() {
     assert!(error.is_unaccounted(), "{error}");
 }
 
-/// As it is if the key before it is that of an earlier block: lookups of the key between read the wrong one of two blocks.
+/// The fence that results if an earlier block's last key is taken for the previous one: lookups of keys in between
+/// read the wrong block.
 #[test]
 fn a_fence_that_does_not_lie_behind_the_block_before_is_noticed() {
     let mut builder = builder_of_blocks(&[b"a", b"bba"]);
@@ -346,7 +346,7 @@ fn the_memory_of_an_unpacked_block_is_kept_up_to_four_mib() {
     }
 }
 
-/// Notes the stretches it is asked to write back: where each begins, and how long it is.
+/// Notes the stretches that it is asked to write back: where each begins, and how long it is.
 #[derive(Default)]
 struct Recorder {
     written_back: Mutex<Vec<(u64, u64)>>,
@@ -392,7 +392,7 @@ fn each_mib_is_written_back_when_it_is_written_and_what_is_left_is_less() {
     let mut end = 0;
     for &(offset, length) in &stretches {
         assert_eq!(offset, end, "{stretches:?}");
-        // A piece that is written takes a quarter, and up to a block more.
+        // A written piece has a quarter of that, and up to a block more.
         assert!((MIB..MIB * 4 / 3).contains(&length), "{stretches:?}");
         end = offset + length;
     }

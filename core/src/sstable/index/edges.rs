@@ -1,4 +1,4 @@
-//! Indexes of many blocks, whose searches go by groups of heads; what an index says of its own size.
+//! Indexes of many blocks, in which searches go by groups of heads; and the size that an index states.
 
 use super::*;
 use crate::key::{SequenceNumber, ValueKind};
@@ -27,8 +27,8 @@ fn index_of(keys: &[Vec<u8>]) -> (Index, IndexBuilder) {
     )
 }
 
-/// Ascending keys, of which runs have their first eight bytes after the common prefix in common; the runs begin and end
-/// anywhere in the groups that are searched.
+/// Ascending keys. Runs of them share the first eight bytes after the common prefix; the runs begin and end anywhere
+/// in the groups that are searched.
 fn keys_in_runs(count: usize, run: usize) -> Vec<Vec<u8>> {
     (0..count)
         .map(|number| {
@@ -61,7 +61,7 @@ fn searches_by_groups_agree_with_a_walk_over_all_blocks() {
                 .collect();
             let mut targets = keys.clone();
             for key in &keys {
-                // Between the heads, after the tails, and without a tail.
+                // Targets between the heads, after the tails, and without a tail.
                 let mut between = key.clone();
                 between[8] += 1;
                 targets.extend([between, [&key[..], b"\0"].concat(), key[..9].to_vec()]);
@@ -74,7 +74,7 @@ fn searches_by_groups_agree_with_a_walk_over_all_blocks() {
             ]);
             let expected = |target: &[u8]| {
                 let behind = keys.partition_point(|key| &key[..] <= target);
-                // A fence may be shorter than the key, and so before a target that is before the key.
+                // A fence may be shorter than its key, and so be before a target that is before the key.
                 let block = behind.saturating_sub(1);
                 block..=behind.min(count - 1)
             };
@@ -89,7 +89,7 @@ fn searches_by_groups_agree_with_a_walk_over_all_blocks() {
                 let label = format!("{count} blocks in runs of {run}, {target:?}");
                 assert!(expected(target).contains(&found), "{label}: {found}");
                 assert_eq!(together, found, "{label}");
-                // Exactly: the last block whose fence is at or before the target.
+                // The right block is the last one whose fence is at or before the target.
                 let fences = fences.partition_point(|(user_key, trailer)| {
                     KeyRef::new(user_key, *trailer) <= key(target, 7)
                 });
@@ -119,7 +119,7 @@ fn a_block_begins_between_two_keys_unless_one_key_reaches_into_it() {
     assert_eq!(builder.count(), 5);
     let index = Index::parse(&builder.finish().unwrap(), 24, 24 + 5 * 15).unwrap();
     let known: Vec<bool> = (0..6).map(|block| index.is_between_keys(block)).collect();
-    // Nothing is before the first block, and none is behind the last.
+    // There is no key before the first block, and no block after the last.
     assert_eq!(known, [false, false, true, true, false, false]);
 }
 
@@ -132,7 +132,7 @@ fn an_index_says_what_it_takes_in_the_file_and_in_memory() {
         assert_eq!(
             builder.size(),
             raw.len() - 1,
-            "all but the count, which takes a byte"
+            "everything except the count, which takes a byte"
         );
         let fences = count - 1;
         let rests: usize = (0..fences)
@@ -146,7 +146,7 @@ fn an_index_says_what_it_takes_in_the_file_and_in_memory() {
 
 #[test]
 fn a_count_that_the_bytes_have_no_room_for_is_refused_before_memory_is_asked_for() {
-    // Each entry takes eleven bytes or more.
+    // Each entry takes at least eleven bytes.
     let message = |count: u64, bytes: usize| {
         let mut raw = Vec::new();
         put_varint(&mut raw, count);

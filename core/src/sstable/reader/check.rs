@@ -16,14 +16,14 @@ use crate::sstable::tally::{Tally, UNKNOWN_KIND};
 
 /// The results of the check.
 pub(crate) enum Checked {
-    /// A data block is after it; of a damaged one no entry counts.
+    /// Passed after each data block. The entries of a damaged one do not count.
     Block { bytes: u64, entries: u64 },
-    /// Something is wrong with what begins at `offset`.
+    /// There is damage in the part that begins at `offset`.
     Damage { offset: u64, error: Error },
 }
 
 impl Table {
-    /// Compares each data block, as it lies in the file, with its checksum. Unpacks none.
+    /// Compares the stored bytes of each data block with its checksum, without unpacking it.
     ///
     /// Errors: `Corruption` naming the first block that is not what was written; `OutOfMemory`; `Io`.
     pub(crate) fn check_stored(&self) -> Result<()> {
@@ -36,7 +36,7 @@ impl Table {
         })
     }
 
-    /// The same for block `first` and those after it that are read with it; how many these are.
+    /// The same for block `first` and the blocks that are read with it; returns how many these are.
     fn check_run(&self, first: usize, buffer: &mut Vec<u8>) -> Result<usize> {
         let blocks = self.read_run(first, LARGE_BYTES, buffer)?;
         for number in first..first + blocks {
@@ -50,7 +50,7 @@ impl Table {
     /// Checks the table block by block; calls `visit` with each block and with all damage; `visit` may end the
     /// check.
     ///
-    /// Returns the table's facts, or `None` if it is damaged or the check was ended. An error says why the
+    /// Returns the table's facts, or `None` if it is damaged or the check was ended. An error is the reason why the
     /// check could not go on.
     pub(crate) fn check(
         &self,
@@ -134,18 +134,18 @@ impl Table {
             }
             Ok(())
         });
-        let told = |damage: Damage| match damage.what == UNKNOWN_KIND.what {
+        let reported = |damage: Damage| match damage.what == UNKNOWN_KIND.what {
             true => Error::unsupported(format!(
                 "{} at byte {offset}: an entry of a kind that this build does not know",
                 self.path.display()
             )),
             false => self.damage(number, damage),
         };
-        outcome.map_err(|why| why.into_error(told))
+        outcome.map_err(|why| why.into_error(reported))
     }
 }
 
-/// A key that lookups seek in another block (FENCE-1).
+/// A key that lookups would seek in another block (FENCE-1).
 const ASTRAY_KEY: Damage = Damage {
     at: 0,
     what: "a key lies outside its block's fences",

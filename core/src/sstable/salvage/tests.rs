@@ -1,4 +1,4 @@
-//! Tables damaged in each of their parts: what is answered, and what is told of the rest.
+//! Tables damaged in each of their parts: the entries that are salvaged, and the reported losses.
 
 use super::*;
 use crate::env::MemEnv;
@@ -8,7 +8,7 @@ use crate::sstable::{Builder, TableOptions};
 
 const FILE_ID: u64 = 0x0123_4567_89ab_cdef;
 
-/// A table on a disk in memory, to be damaged.
+/// A table on a disk in memory, for a test to damage.
 struct Subject {
     env: MemEnv,
     path: PathBuf,
@@ -26,7 +26,7 @@ fn key(number: usize) -> Vec<u8> {
 }
 
 impl Subject {
-    /// A block for each value, stored as it is; keys ascend with the numbers of the values.
+    /// One uncompressed block for each value; keys ascend with the numbers of the values.
     fn new(values: &[Vec<u8>]) -> Subject {
         let env = MemEnv::new();
         env.create_dir_all(Path::new("/db")).unwrap();
@@ -106,7 +106,7 @@ impl Subject {
         self.spoil(self.bytes.len() as u64 - FOOTER_BYTES as u64);
     }
 
-    /// Puts `raw` in the place of a block of the same length, with a checksum of its own.
+    /// Replaces a block by `raw`, which has the same length, with the right checksum.
     fn replace_block(&mut self, block: usize, raw: &[u8]) {
         let handle = self.blocks[block];
         assert_eq!(raw.len() as u64, handle.length);
@@ -121,14 +121,17 @@ impl Subject {
         self.bytes[handle.offset as usize..][..handle.length as usize].to_vec()
     }
 
-    /// The table has exactly the entries of these blocks.
+    /// Asserts that the table has exactly the entries of these blocks.
     fn assert_has(&self, table: Option<SalvagedTable>, blocks: &[usize]) {
         let expected: Vec<_> = blocks
             .iter()
             .map(|&block| self.entries[block].clone())
             .collect();
         let Some(table) = table else {
-            assert!(expected.is_empty(), "nothing is answered of {blocks:?}");
+            assert!(
+                expected.is_empty(),
+                "no table is found, expected {blocks:?}"
+            );
             return;
         };
         assert_eq!(table.sum.entries(), expected.len() as u64);
@@ -148,7 +151,7 @@ impl Subject {
     }
 }
 
-/// What is told: (start, end, key before, key after).
+/// The losses as (start, end, key before, key after).
 fn told(lost: &[LostBlocks]) -> Vec<(u64, u64, Option<Vec<u8>>, Option<Vec<u8>>)> {
     lost.iter()
         .map(|lost| {
@@ -204,7 +207,7 @@ fn damaged_blocks_with_an_intact_one_between_are_told_apart() {
         subject.spoil_block(block);
     }
     let mut lost = vec![LostBlocks {
-        // Of another table, which ends where a block of this one begins.
+        // The damage of another table, at the end where a block of this one begins.
         error: Error::corruption(Path::new("/db/other"), 0, "damaged"),
         start: 0,
         end: subject.blocks[1].offset,
@@ -247,7 +250,7 @@ fn a_damaged_header_is_made_up_for_by_the_manifest_or_the_footer() {
     }
     let error = table_id(&subject.env, &subject.path).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corruption);
-    // With the index gone too, blocks are sought under the manifest's id.
+    // With the index gone too, the search for blocks uses the manifest's id.
     subject.spoil_index();
     let (table, lost) = subject.salvage(subject.known());
     subject.assert_has(table, &[0, 1, 2, 3, 4, 5, 6, 7]);
@@ -262,7 +265,7 @@ fn a_damaged_header_and_footer_without_a_manifest_lose_the_table_as_a_whole() {
     let (table, lost) = subject.salvage(None);
     subject.assert_has(table, &[]);
     assert_eq!(told(&lost), [(0, subject.bytes.len() as u64, None, None)]);
-    // The manifest names it: nothing is lost.
+    // The manifest names the id, so nothing is lost.
     let (table, lost) = subject.salvage(subject.known());
     subject.assert_has(table, &[0, 1, 2, 3, 4, 5, 6, 7]);
     assert!(lost.is_empty());
@@ -298,7 +301,7 @@ fn a_file_that_has_grown_is_read_by_the_size_in_the_manifest() {
     let known = subject.known();
     subject.bytes.extend_from_slice(&[0x5a; 100]);
     subject.spoil_block(2);
-    // The index is found at that size: one block is lost, not all after it.
+    // The index is found at that size, so one block is lost, not all after it.
     let (table, lost) = subject.salvage(known);
     subject.assert_has(table, &[0, 1, 3, 4, 5, 6, 7]);
     assert_eq!(lost.len(), 1);
@@ -350,7 +353,7 @@ fn blocks_are_found_whose_trailer_lies_across_the_bytes_that_are_read_at_once() 
     let around = 1 + 1 + 3 + 7 + 8 + 4 + 4;
     let sizes = (0..=7).map(|before| SEARCH_BYTES - before);
     for length in sizes.chain([SEARCH_BYTES + 1, 2 * SEARCH_BYTES - 6, 2 * SEARCH_BYTES]) {
-        // Zeros look like the kind of a trailer at every byte; of others there are few.
+        // Zeros look like the kind byte of a trailer at every offset; other values rarely do.
         let mut values = vec![vec![0xee; length - around], vec![1; 3]];
         values[0][length - around - 20..].fill(0);
         let mut subject = Subject::new(&values);
@@ -367,7 +370,7 @@ fn blocks_are_found_whose_trailer_lies_across_the_bytes_that_are_read_at_once() 
 fn a_block_whose_keys_are_not_behind_those_before_is_lost_though_its_checksum_is_right() {
     let mut subject = Subject::small();
     let (third, fourth) = (subject.raw_block(2), subject.raw_block(3));
-    // In the wrong order: what is in block 3 comes before what was answered of block 2.
+    // In the wrong order: the keys in block 3 come before those returned from block 2.
     subject.replace_block(2, &fourth);
     subject.replace_block(3, &third);
     subject.entries.swap(2, 3);
@@ -390,7 +393,7 @@ fn a_block_whose_keys_are_not_behind_those_before_is_lost_though_its_checksum_is
 fn what_a_newer_version_wrote_ends_the_salvage() {
     let mut subject = Subject::small();
     let mut raw = subject.raw_block(4);
-    // The lowest byte of the trailer is the kind: after three lengths and the key.
+    // The kind is the lowest byte of the trailer, after three lengths and the key.
     assert_eq!(raw[3 + 7], ValueKind::Put as u8);
     raw[3 + 7] = 99;
     subject.replace_block(4, &raw);
@@ -403,7 +406,7 @@ fn what_a_newer_version_wrote_ends_the_salvage() {
 fn a_block_that_does_not_decode_is_lost_with_the_byte_that_is_wrong() {
     let mut subject = Subject::small();
     let mut raw = subject.raw_block(5);
-    // What an entry at a restart point shares: nothing may be.
+    // An entry at a restart point must share no bytes.
     raw[0] = 1;
     subject.replace_block(5, &raw);
     let (table, lost) = subject.salvage(None);
@@ -440,7 +443,7 @@ fn what_the_properties_say_of_the_entries_is_told_beside_what_was_found() {
     let said = salvaged().expect("they can be read");
     assert!(said.agrees_with(written.sum));
 
-    // Other properties, as valid as the first.
+    // Different properties, as valid as the first ones.
     let file = env.open_write(path).unwrap();
     let footer_at = written.file_size - FOOTER_BYTES as u64;
     let footer = read_exact(&*file, path, footer_at, FOOTER_BYTES as u64).unwrap();

@@ -1,4 +1,4 @@
-//! Where a span's limits are, from every entry that it may stand on.
+//! The limits of a span, from every entry that it may be on.
 
 use super::*;
 use crate::sstable::block::Block;
@@ -21,7 +21,7 @@ fn cursor_at(index: usize) -> FlatCursor {
     cursor
 }
 
-/// The entries that a span walks that begins at `index` and is limited so: from the first to after the last.
+/// The range of entries that a span walks if it begins at `index` with these limits.
 fn walked(index: usize, limit: impl Fn(&mut Span)) -> Range<usize> {
     let mut span = Span::new(&cursor_at(index), SequenceNumber(9));
     limit(&mut span);
@@ -36,7 +36,7 @@ fn walked(index: usize, limit: impl Fn(&mut Span)) -> Range<usize> {
         assert_eq!(span.value(), b"v");
     }
     let end = span.index() + 1;
-    // And back again.
+    // The walk back visits the same entries.
     for index in (first..span.index()).rev() {
         assert!(span.backward());
         assert_eq!(span.index(), index);
@@ -68,7 +68,7 @@ fn a_span_that_begins_or_ends_here_keeps_the_entry_it_stands_on() {
 fn a_rival_ends_a_span_before_it_and_begins_it_behind_and_no_rival_takes_what_it_stands_on() {
     for index in 0..8 {
         for rival in b'a'..=b'r' {
-            // Entries before the rival's key, and those at or before it.
+            // The number of entries before the rival's key, and at or before it.
             let before = (usize::from(rival - b'a') / 2).min(8);
             let at_or_before = usize::from(rival - b'a' + 1) / 2;
             let label = format!("{index}, {}", rival as char);
@@ -81,7 +81,7 @@ fn a_rival_ends_a_span_before_it_and_begins_it_behind_and_no_rival_takes_what_it
             let start = at_or_before.min(index);
             let found = walked(index, |span| span.begin_behind_rival(&[rival]));
             assert_eq!(found, start..8, "{label}");
-            // A rival farther off changes nothing.
+            // A more distant rival changes nothing.
             let two = |span: &mut Span| {
                 span.end_before_rival(&[rival]);
                 span.end_before_rival(b"q");
@@ -135,13 +135,13 @@ fn a_step_is_not_taken_onto_what_the_reader_does_not_see() {
     assert_eq!(
         steps,
         [
-            // Nothing is before it, and what is after is newer than the reader.
+            // No entry comes before it, and the next one is newer than the reader.
             (false, false),
-            // A key with an older version may be stepped upon forward,
+            // A step forward may reach a key with an older version,
             (false, true),
-            // and is not left forward over that.
+            // but may not leave it over that version.
             (true, false),
-            // The older version itself is not seen, nor is a tombstone.
+            // The reader sees neither the older version nor a tombstone.
             (false, false),
         ]
     );

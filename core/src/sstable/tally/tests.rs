@@ -39,7 +39,7 @@ fn versions_of_a_key_that_do_not_descend_are_told_within_a_block_and_from_one_to
             told(&mut tally, &block(&[(0, b"k", number)])),
             Some(UNORDERED.what)
         );
-        // What failed is not counted, and the next block is compared with the last good one.
+        // The failed block is not counted, and the next block is compared with the last good one.
         assert_eq!(tally.facts.sum.entries(), 1);
         assert_eq!(
             told(&mut tally, &block(&[(0, b"k", 8), (0, b"l", 1)])),
@@ -69,7 +69,7 @@ fn keys_that_do_not_ascend_are_told_within_a_block_and_from_one_to_the_next() {
         let raw = block(&[(0, smaller, 9), (0, larger, 8)]);
         assert_eq!(told(&mut Tally::default(), &raw), None);
     }
-    // After what both share, too.
+    // Also if the keys differ after shared bytes.
     let raw = block(&[(0, b"kb", 9), (1, b"a", 8)]);
     assert_eq!(told(&mut Tally::default(), &raw), Some(UNORDERED.what));
 }
@@ -87,7 +87,7 @@ fn every_version_behind_the_first_of_its_key_counts_as_older() {
 
 #[test]
 fn the_keys_that_share_bytes_take_64_kib_rebuilt_and_not_a_byte_more() {
-    // Keys of 64 bytes, of which four are not shared.
+    // Keys of 64 bytes, which share all but four.
     let first = [&[b'k'; 60][..], &0u32.to_be_bytes()].concat();
     let suffixes: Vec<[u8; 4]> = (1..=1025u32).map(u32::to_be_bytes).collect();
     let with = |count: usize| {
@@ -110,7 +110,7 @@ fn a_fence_lies_behind_the_block_before_and_not_behind_the_first_key_of_its_own(
             Trailer::new(SequenceNumber(number), ValueKind::Put),
         )
     };
-    // Nothing lies before the first block.
+    // There is no key before the first block.
     assert!(tally.is_fence(key(b"", 1)) && tally.is_fence(key(b"a", 9)));
     assert!(!tally.is_fence(key(b"a", 8)));
     assert_eq!(told(&mut tally, &block(&[(0, b"c", 5)])), None);

@@ -1,11 +1,11 @@
-//! Models of the locks: nobody is let in beside another, and nobody sleeps for ever.
+//! Models of the locks: two threads never hold one at once, and none sleeps for ever.
 
 use super::*;
 use crate::sync::checker::check;
 use crate::sync::{Arc, thread};
 
-/// MUTEX-2 and MUTEX-3. Fails if a waiter takes the lock without its mark, if it sleeps without the inner lock, or if a release
-/// wakes nobody.
+/// MUTEX-2 and MUTEX-3. Fails if a waiter takes the lock without its mark, if it sleeps without the inner lock, or if
+/// a release wakes no waiter.
 #[test]
 fn each_of_three_threads_gets_a_mutex_and_has_it_alone() {
     check("mutex", 4_000, || {
@@ -28,7 +28,8 @@ fn each_of_three_threads_gets_a_mutex_and_has_it_alone() {
     });
 }
 
-/// MUTEX-3. Fails if a waiter gives the mutex free before it has the inner lock, or if who notifies does not take that.
+/// MUTEX-3. Fails if a waiter releases the mutex before it has the inner lock, or if the notifying thread does not
+/// take the inner lock.
 #[test]
 fn a_notification_reaches_who_waits() {
     for wake in [Condvar::notify_one, Condvar::notify_all] {
@@ -56,7 +57,7 @@ fn a_notification_reaches_who_waits() {
     }
 }
 
-/// MUTEX-5. Fails if a call for all wakes only the first, or if those left of an earlier call are forgotten by the next.
+/// MUTEX-5. Fails if waking all wakes only the first, or if a later call forgets sleepers that an earlier call left.
 #[test]
 fn a_call_for_all_reaches_who_waits_in_either_room() {
     check("condition with rooms", 4_000, || {

@@ -49,7 +49,7 @@ fn a_panic_under_a_lock_leaves_it_free() {
     assert_eq!((*mutex.lock(), *lock.read()), (1, 1));
 }
 
-/// Two threads hand a number to and fro: a lost wake-up would end in a hang.
+/// Two threads pass a number back and forth; a lost wake-up would end in a hang.
 #[test]
 fn no_wake_up_is_lost() {
     for wake in [Condvar::notify_one, Condvar::notify_all] {

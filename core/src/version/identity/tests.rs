@@ -8,7 +8,7 @@ const LOG: &[u8] = b"AiDb.log\x01\0\0\0";
 const TABLE: &[u8] = b"AiDbSST\0\x02\0\0\0";
 const HELD: &[u8] = b"pid 1 on host moon, since 2026-01-01 00:00:00 UTC\n";
 const INFO: &[u8] = b"2026-01-31 09:05:00 UTC opening\n";
-/// How a manifest of LevelDB begins: a checksum, a length, and the name of the order of its keys.
+/// The beginning of a manifest of LevelDB: a checksum, a length, and the name of its key order.
 const LEVELDB: &[u8] = b"\x56\xf9\xb8\xf8\x1c\0\x01\x01\x1aleveldb.BytewiseComparator";
 const NOISE: &[u8] = &[0x93, 0xfe, 0, 0x12];
 
@@ -38,7 +38,7 @@ fn a_folder_is_told_by_what_aidb_alone_writes() {
         (&[("CURRENT", OURS)], Ok(Database)),
         (&[("CURRENT", OURS), ("notes.txt", b"mine")], Ok(Database)),
         (&[("CURRENT", b"aidb 9 of the future")], Ok(Database)),
-        // A damaged CURRENT, beside what proves the folder.
+        // A damaged CURRENT, beside a file that proves the folder.
         (
             &[("CURRENT", b""), ("MANIFEST-000002", MANIFEST)],
             Ok(Database),
@@ -48,7 +48,7 @@ fn a_folder_is_told_by_what_aidb_alone_writes() {
             &[("CURRENT", b"my own"), ("000002.sst", TABLE)],
             Ok(Database),
         ),
-        // And without that.
+        // The same without such a file.
         (&[("CURRENT", b"")], foreign),
         (&[("CURRENT", NOISE)], foreign),
         (
@@ -56,7 +56,7 @@ fn a_folder_is_told_by_what_aidb_alone_writes() {
             foreign,
         ),
         (&[("CURRENT", b"MANIFEST-000004\n")], foreign),
-        // A store of another engine, into which a table was copied.
+        // Another engine's database, into which a table was copied.
         (
             &[("CURRENT", b"MANIFEST-000004\n"), ("000002.sst", TABLE)],
             foreign,
@@ -75,7 +75,7 @@ fn a_folder_is_told_by_what_aidb_alone_writes() {
             &[("AIDB-INCOMPLETE", MARK.as_bytes()), ("notes.txt", b"x")],
             Ok(Incomplete),
         ),
-        // The mark was another file.
+        // A mark that was made of another file.
         (
             &[("AIDB-INCOMPLETE", OURS), ("notes.txt", b"x")],
             Ok(Incomplete),
@@ -92,7 +92,7 @@ fn a_folder_is_told_by_what_aidb_alone_writes() {
             &[("AIDB-INCOMPLETE", TABLE), ("notes.txt", b"x")],
             Ok(Incomplete),
         ),
-        // Torn, as power leaves it, and that is only where nothing else is.
+        // A torn mark, as a loss of power leaves it; that happens only in an otherwise empty folder.
         (
             &[("AIDB-INCOMPLETE", &[0; 200]), ("LOCK", HELD)],
             Ok(Incomplete),
@@ -110,7 +110,7 @@ fn a_folder_is_told_by_what_aidb_alone_writes() {
             ],
             foreign,
         ),
-        // And one that somebody else wrote.
+        // A mark that another program wrote.
         (&[("AIDB-INCOMPLETE", b"do not touch")], foreign),
         (
             &[("AIDB-INCOMPLETE", b"do not touch"), ("CURRENT", OURS)],
@@ -130,7 +130,7 @@ fn a_folder_is_told_by_what_aidb_alone_writes() {
         (&[("000002.sst", NOISE)], foreign),
         (&[("notes.txt", b"x")], foreign),
         (&[("LOCK", b""), ("1.log", LOG)], foreign),
-        // What a creation leaves that was cut short, and what only looks like that.
+        // The remains of a creation that was cut short, and folders that only look like that.
         (
             &[
                 ("LOCK", HELD),
@@ -151,16 +151,16 @@ fn a_folder_is_told_by_what_aidb_alone_writes() {
         (&[("MANIFEST-000001", b"a list of goods\n")], foreign),
         (&[("CURRENT.tmp", b"my own")], foreign),
         (&[("RESERVE", b"my own")], foreign),
-        // Bytes that begin like a text, or consist of what is no text, are no text.
+        // Bytes that only begin like text, or are not text at all.
         (&[("RESERVE", b"my own\xff\xfe")], Ok(Nothing)),
         (&[("RESERVE", b"my \xc3\x28own")], Ok(Nothing)),
         (&[("RESERVE", b"my\x01own")], Ok(Nothing)),
         (&[("MANIFEST-000001", b"\x07\0\x01\0")], Ok(Nothing)),
         (&[("MANIFEST-000001", NOISE)], Ok(Nothing)),
-        // Another engine's.
+        // A manifest of another engine.
         (&[("MANIFEST-000001", LEVELDB)], foreign),
         (&[("MANIFEST-000001", LEVELDB), ("LOCK", b"")], foreign),
-        // A text may be cut in a character.
+        // A text may be cut inside a character.
         (&[("RESERVE", b"my caf\xc3")], foreign),
     ];
     for (files, expected) in cases {
@@ -304,7 +304,7 @@ fn a_file_that_cannot_be_read_proves_nothing_and_another_one_may() {
     assert_eq!(owner(&env, dir(), &names).unwrap(), proof);
     env.inject(reads(".log"));
     let error = owner(&env, dir(), &names).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Io, "it may be ours");
+    assert_eq!(error.kind(), ErrorKind::Io, "it may be AiDb's");
     assert!(env.injected() > 2);
 }
 
@@ -318,11 +318,11 @@ fn a_current_that_cannot_be_read_keeps_a_folder_from_all_but_repair() {
             .on_path("CURRENT")
             .always(),
     );
-    let told = [
+    let reported = [
         owner(&env, dir(), &names).map(|_| ()).unwrap_err(),
         inspect(&env, dir()).map(|_| ()).unwrap_err(),
     ];
-    assert!(told.iter().all(|error| error.kind() == ErrorKind::Io));
+    assert!(reported.iter().all(|error| error.kind() == ErrorKind::Io));
     assert!(is_ours(&env, dir(), &names).unwrap());
     assert!(env.injected() > 2);
 }
@@ -335,12 +335,12 @@ fn a_file_that_is_there_and_cannot_be_opened_is_not_taken_for_missing() {
         let env = FaultEnv::new(crate::sync::Arc::new(env), 0);
         let fault = Fault::new(&[Operation::Open], libc::EACCES);
         env.inject(fault.on_path(name).always());
-        let told = [
+        let reported = [
             head_of(&env, &dir().join(name)).map(|_| ()).unwrap_err(),
             inspect(&env, dir()).map(|_| ()).unwrap_err(),
             owner(&env, dir(), &names).map(|_| ()).unwrap_err(),
         ];
-        for error in told {
+        for error in reported {
             assert_eq!(error.kind(), ErrorKind::Io, "{name}: {error}");
         }
         assert_eq!(env.injected(), 3, "{name}");
@@ -369,7 +369,7 @@ fn a_log_without_its_beginning_is_known_by_its_records() {
     let names = env.list(dir()).unwrap();
     assert!(
         owner(&env, dir(), &names).is_err(),
-        "not by what is cheap to see"
+        "the cheap proofs are not enough"
     );
     assert!(is_ours(&env, dir(), &names).unwrap());
     let (env, names) = folder(&[("000002.log", b"precious")]);

@@ -213,7 +213,7 @@ fn power_cuts_keep_every_acknowledged_edit_and_no_half_one() {
             writer.file.sync().unwrap();
             let next = writer.slot.after(record.len() as u64);
             let slot = next.encode(file_id);
-            // Half of it: a torn slot.
+            // Half of the slot, as if it was torn.
             let offset = Slot::offset(next.generation);
             writer.file.write_at(offset, &slot[..14]).unwrap();
         }
@@ -342,22 +342,22 @@ fn a_whole_slot_that_counts_other_edits_than_there_are_is_corruption() {
 fn lengths_and_ids_are_compared_before_a_record_is_read() {
     let (env, dir, file_id) = written(1);
     let path = manifest_path(&dir, NUMBER);
-    let told = |file_id: u64| {
+    let reported = |file_id: u64| {
         let opened = ManifestReader::open(&env, &dir, NUMBER, file_id, false);
         let read = opened.and_then(|mut reader| reader.next_edit());
         read.unwrap_err().message().to_string()
     };
-    assert!(told(file_id + 1).contains("its file id is not the one CURRENT names"));
+    assert!(reported(file_id + 1).contains("its file id is not the one CURRENT names"));
     let file = env.open_write(&path).unwrap();
     let length = file.len().unwrap();
     let mut stored = [0; 4];
     let at = RECORDS_OFFSET + 4;
     assert_eq!(file.read_at(at, &mut stored).unwrap(), 4);
     file.write_at(at, &(1u32 << 28).to_le_bytes()).unwrap();
-    assert!(told(file_id).contains("a record is longer than what is left"));
+    assert!(reported(file_id).contains("a record is longer than what is left"));
     file.write_at(at, &stored).unwrap();
     file.set_len(length - 1).unwrap();
-    assert!(told(file_id).contains("the file ends here"));
+    assert!(reported(file_id).contains("the file ends here"));
 }
 
 #[test]
@@ -371,7 +371,7 @@ fn an_edit_that_would_not_be_read_as_it_is_meant_is_not_written() {
         entries: 2,
         ..TableInfo::default()
     };
-    // Without a content sum a table has no tail, so what stands there would be lost.
+    // Without a content sum a table has no tail, so the tail's facts would be lost.
     let without_tail = TableInfo {
         reclaimable: Some(Reclaimable {
             older_versions: 1,

@@ -1,4 +1,4 @@
-//! Tests of the version set: what it keeps over reopening, loss of power, damage and failed writes.
+//! Tests of the version set: what it keeps after reopening, loss of power, damage and failed writes.
 
 use super::super::tests::{Entries, build, insert};
 use super::*;
@@ -132,7 +132,7 @@ fn tables_whose_sizes_or_entries_do_not_add_up_to_a_number_are_refused() {
         |table| table.entries = u64::MAX / 2,
     ];
     for spoil in spoil {
-        // In one level, where the sum is kept, and in two.
+        // Once in one level, which keeps the sum itself, and once in two.
         for second_level in [5, 6] {
             let mut edit = VersionEdit::default();
             let mut apply = |level| {
@@ -181,7 +181,7 @@ fn a_failed_edit_changes_nothing_and_the_next_one_begins_a_new_manifest() {
     let (env, mut set) = created();
     let (first, second) = (table(&set), table(&set));
     set.log_and_apply_any(adding(0, first)).unwrap();
-    // As after a failed write: there is no writer any more.
+    // As after a failed write, there is no writer any more.
     set.writer = None;
     // A directory in CURRENT.tmp's place makes switching fail.
     let obstacle = dir().join(CURRENT_TMP);
@@ -268,7 +268,7 @@ fn every_acknowledged_edit_survives_loss_of_power() {
         let info = table(&set);
         let mut edit = adding(1 + round % 3, info);
         if round % 4 == 3 {
-            // A manifest after a failed write.
+            // As after a failed write, so that a new manifest begins.
             set.writer = None;
             let (level, file) = set
                 .current()
@@ -293,11 +293,11 @@ fn every_acknowledged_edit_survives_loss_of_power() {
     }
 }
 
-/// What a set did before something failed, and what may be on the disk after it.
+/// What a set did before a failure, and what may be on the disk afterwards.
 struct Walked {
     /// Levels and tables after the last edit that succeeded.
     current: Vec<(usize, u64)>,
-    /// The same after the edit that failed after it, if one did.
+    /// The same including the next edit, if that failed.
     tried: Option<Vec<(usize, u64)>>,
     failures: usize,
 }
@@ -313,7 +313,7 @@ fn walk(
         assert_eq!(inspect(env, &dir()).unwrap(), Contents::Nothing);
         match VersionSet::create(Arc::new(faulty.clone()), &dir(), obsolete.clone()) {
             Ok(set) => break set,
-            // The rename was made, only its sync failed: an opener finds a database.
+            // CURRENT was renamed and only its sync failed, so an opener finds a database.
             Err(_) if inspect(env, &dir()).unwrap() == Contents::Database => return None,
             Err(_) => {}
         }
@@ -359,7 +359,7 @@ fn walk(
                 }
             }
         }
-        // What nobody needs is deleted as it is queued.
+        // Delete the queued files.
         for number in obsolete.take() {
             env.remove_file(&table_path(&dir(), number)).unwrap();
         }
@@ -394,7 +394,7 @@ fn every_failing_change_leaves_the_old_or_the_new_version_and_the_next_edit_work
             failures += walked.failures;
         });
         if let Some(set) = &set {
-            // Every table that nobody names is gone, and every manifest but one.
+            // All tables that the version does not hold are gone, and all manifests but one.
             let mut names = env.list(&dir()).unwrap();
             names.retain(|name| name != CURRENT && name != CURRENT_TMP);
             assert_eq!(
@@ -432,7 +432,7 @@ fn a_full_disk_does_not_fill_up_with_attempts() {
         let error = set.log_and_apply_any(adding(0, info)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NoSpace);
     }
-    // The first edit may be on the disk; the others cannot be.
+    // Only the first edit may be on the disk.
     assert_eq!(obsolete.take(), tables[1..]);
     let names = env.list(&dir()).unwrap();
     assert_eq!(
@@ -479,7 +479,7 @@ fn an_edit_that_changes_what_tables_hold_by_anything_but_what_is_due_is_refused(
         assert!(error.is_unaccounted(), "{name}: {error}");
         assert_eq!(numbers(&set), before, "{name}");
         assert_eq!(set.check_disk().unwrap(), manifest, "{name}: not written");
-        // What it would have added is nobody's.
+        // The table that it would have added is obsolete.
         let obsolete = set.obsolete.pop();
         assert_eq!(obsolete, names_second.then_some(second.number), "{name}");
     }

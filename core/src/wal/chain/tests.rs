@@ -1,4 +1,4 @@
-//! Each rule on both sides, from headers that no file holds.
+//! Each rule, kept and broken, with headers made without files.
 
 use super::*;
 use crate::error::ErrorKind;
@@ -17,7 +17,7 @@ fn expected(needed: u64) -> Expected {
     }
 }
 
-/// The header of log `number`, of which `predecessor` says what came before.
+/// The header of log `number`, which names `predecessor`.
 fn header(number: u64, predecessor: Predecessor) -> LogHeader {
     LogHeader {
         database: DATABASE,
@@ -83,7 +83,7 @@ fn the_log_that_the_manifest_names_begins_the_chain_and_no_other_stands_in_for_i
     let what = "the manifest names this log, but it is missing or has no header";
     damaged(first(4, &[(3, 0), (5, 4)]), 4, 0, what);
     damaged(first(4, &[]), 4, 0, what);
-    // Where no log is named, it is the oldest there is, or there never was one.
+    // If the manifest names no log, the chain begins with the oldest one; without any log there never was one.
     assert_eq!(first(0, &[(5, 3), (3, 0)]).unwrap(), Some(3));
     assert_eq!(first(0, &[]).unwrap(), None);
 }
@@ -111,7 +111,7 @@ fn of_logs_with_one_predecessor_the_newest_counts_and_nothing_behind_the_others(
     let rivals = [(1, 0), (2, 1), (3, 2), (4, 1), (5, 4)];
     assert_eq!(cut_off(&rivals), [2, 3]);
     assert_eq!(cut_off(&[(1, 0), (2, 1), (3, 2)]), []);
-    // Those without a predecessor are no rivals: the headers of damaged logs say so.
+    // Logs that name no predecessor are not rivals. The headers of damaged logs name none.
     assert_eq!(cut_off(&[(1, 0), (2, 0), (3, 0)]), []);
     // The predecessor need not be there.
     assert_eq!(cut_off(&[(8, 7), (9, 7)]), [8]);
@@ -158,19 +158,25 @@ fn an_end_is_damage_if_a_dropped_log_was_synced() {
 /// CHAIN-4.
 #[test]
 fn the_chain_has_to_hold_the_log_that_was_synced_unless_that_is_older() {
-    let check = |needed, synced, walked: &[u64]| {
+    let check = |needed, synced, logs: &[(u64, u64)], walked: &[u64]| {
         let mut expected = expected(needed);
         expected.synced_log = FileNumber(synced);
         let walked: Vec<FileNumber> = walked.iter().copied().map(FileNumber).collect();
-        chain(expected, &[]).check_holds_synced(&walked)
+        chain(expected, logs).check_holds_synced(&walked)
     };
-    check(3, 4, &[3, 4]).unwrap();
-    check(3, 0, &[3]).unwrap();
-    check(3, 2, &[3]).unwrap();
-    let what = "the manifest says that this log was synced, but it is missing";
-    damaged(check(3, 4, &[3, 5]), 4, 0, what);
-    damaged(check(3, 3, &[]), 3, 0, what);
-    damaged(check(0, 4, &[]), 4, 0, what);
+    check(3, 4, &[(3, 0), (4, 3)], &[3, 4]).unwrap();
+    check(3, 0, &[(3, 0)], &[3]).unwrap();
+    check(3, 2, &[(3, 0)], &[3]).unwrap();
+    let missing = "says that this log was synced, but it is missing or has no header";
+    damaged(check(3, 4, &[(3, 0), (5, 3)], &[3, 5]), 4, 0, missing);
+    damaged(check(3, 3, &[], &[]), 3, 0, missing);
+    damaged(check(0, 4, &[], &[]), 4, 0, missing);
+    // The log is there, but after a gap, or an earlier recovery cut it off.
+    let beyond = "says that this log was synced, but the logs before it do not lead to it";
+    damaged(check(3, 5, &[(3, 0), (5, 4)], &[3]), 5, 0, beyond);
+    damaged(check(3, 4, &[(3, 0), (4, 3)], &[3]), 4, 0, beyond);
+    let rivals = [(3, 0), (4, 3), (5, 3)];
+    damaged(check(3, 4, &rivals, &[3, 5]), 4, 0, beyond);
 }
 
 /// CHAIN-1, CHAIN-4.
@@ -235,7 +241,7 @@ fn a_log_reaches_as_far_as_it_or_the_file_beside_it_was_told_to_be_synced() {
     let check = |expected: &Expected, length, records| {
         expected.check_length(&path, &log, length, Synced::up_to(records))
     };
-    // (length, what the records say, how far it was synced)
+    // (length of the log, synced according to its records, synced in all)
     for (length, records, synced) in [(80, 0, 80), (81, 81, 81), (90, 79, 80)] {
         let found = check(&expected, length, records).unwrap();
         assert_eq!(found, Synced::up_to(synced), "{length}, {records}");
@@ -244,7 +250,7 @@ fn a_log_reaches_as_far_as_it_or_the_file_beside_it_was_told_to_be_synced() {
     damaged(short, 1, 79, "the log ends, but it was synced up to 80");
     let short = check(&expected, 80, 81);
     damaged(short, 1, 80, "the log ends, but it was synced up to 81");
-    // The file is about another log.
+    // The file SYNCED is about another log.
     expected.synced_file.log_id += 1;
     assert_eq!(check(&expected, 79, 0).unwrap(), Synced::NOTHING);
 }
@@ -264,7 +270,7 @@ fn what_was_written_before_the_first_log_is_in_tables() {
     assert_eq!(expected.lost_before(&first), Some(lost));
     let what = "10 writes came before it, but the manifest knows of 8";
     damaged(chain(expected, &[(2, 1)]).first(), 2, 0, what);
-    // Where the manifest names no log as well.
+    // The same if the manifest names no log.
     expected.needed = FileNumber(0);
     damaged(chain(expected, &[(2, 1)]).first(), 2, 0, what);
 }
@@ -321,7 +327,7 @@ fn a_record_begins_with_the_number_after_the_last_one() {
         damaged(numbers.check(&path, &record(first)), 1, 70, &what);
         assert_eq!(numbers.last(), Some(SequenceNumber(8)));
     }
-    // After damage any may come, and then the one after it.
+    // After damage any number may come, and then the one after it.
     numbers.lose();
     assert_eq!(numbers.last(), None);
     numbers.take(&path, &record(30), 2).unwrap();

@@ -1,4 +1,5 @@
-//! Walks of small chains: what is answered, in which order, and where it ends. The rules by themselves: `chain/tests.rs`.
+//! Walks of small chains: which records are returned, in which order, and where the chain ends. The rules by
+//! themselves: `chain/tests.rs`.
 
 use super::*;
 use crate::batch::WriteBatch;
@@ -36,7 +37,7 @@ fn put(log: &mut Writer, first: u64, keys: &[&str], synced: u64) {
         .unwrap();
 }
 
-/// What the log names as its end.
+/// The predecessor that a log after this one names.
 fn end_of(log: &Writer, last: u64) -> Predecessor {
     Predecessor::new(
         log.number(),
@@ -80,7 +81,7 @@ fn records_come_in_order_from_log_to_log_and_none_from_behind_a_logs_end() {
     put(&mut first, 3, &[], 0);
     put(&mut first, 3, &["c"], 0);
     let end = end_of(&first, 3);
-    // It failed, and arrived nevertheless: the next log says that it does not count.
+    // This write failed but reached the file. The next log's header says that it does not count.
     put(&mut first, 4, &["never"], 0);
     let mut second = create(&env, 2, end);
     put(&mut second, 4, &["d"], 0);
@@ -110,7 +111,7 @@ fn logs_that_are_not_needed_are_not_opened_and_those_that_were_cut_off_not_answe
         last_sequence: SequenceNumber(1),
         ..EXPECTED
     };
-    // Log 0 is not there.
+    // Log 0 does not exist.
     let (walked, keys, _) = walk(&env, &[0, 1, 2, 3], later).unwrap().unwrap();
     assert_eq!((&walked[..], &keys[..]), (&[3][..], &["b".into()][..]));
 }
@@ -202,7 +203,7 @@ fn the_end_knows_the_last_number_in_tables_and_how_far_the_log_was_synced() {
         Synced::up_to(length),
     );
     assert_eq!(end, said);
-    // The file SYNCED knows of a later sync than the records.
+    // The file SYNCED states a later sync than the records do.
     let synced_file = SyncedLog {
         number: FileNumber(1),
         log_id: log.log_id(),
@@ -234,7 +235,7 @@ fn a_chain_needs_its_first_log_and_the_synced_one_and_may_have_none() {
         ..EXPECTED
     };
     assert!(walk(&env, &[], none).unwrap().is_none());
-    // A log whose creation was not finished is none.
+    // A log whose creation was not finished does not count.
     env.create_new(&log_path(dir(), FileNumber(1))).unwrap();
     assert!(walk(&env, &[1], none).unwrap().is_none());
     assert!(walk(&env, &[1], EXPECTED).is_err());
@@ -253,7 +254,7 @@ fn a_batch_that_cannot_be_decoded_is_told_by_its_place_and_keeps_its_kind_if_it_
     for (payload, kind) in [
         (&b"\x02"[..], ErrorKind::Corruption),
         (b"\x02\x00\x01\x00\x00\x00\x00", ErrorKind::Unsupported),
-        // In its only operation.
+        // The damage is in its only operation.
         (b"\x01\x00\x01\x00\x00\x00\x00\x01", ErrorKind::Corruption),
         (b"\x01\x00\x01\x00\x00\x00\x00\x05", ErrorKind::Unsupported),
     ] {

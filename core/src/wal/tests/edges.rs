@@ -1,8 +1,8 @@
-//! What a reader believes of a header, and what it makes of the unused end of a block and of a failed read.
+//! What a reader accepts of a header, and how it treats the unused end of a block and a failed read.
 
 use super::*;
 
-/// Appends two records, the second of which ends so many bytes before the end of the first block.
+/// Appends two records. The second ends `before_end` bytes before the end of the first block.
 fn up_to(writer: &mut Writer, before_end: u64) -> u64 {
     let two = |writer: &mut Writer, length: u64| {
         let first = append(writer, 1, b"x", 0).unwrap();
@@ -43,7 +43,7 @@ fn an_intact_header_tells_number_and_predecessor_of_a_log_whatever_else_is_damag
     let mut writer = Writer::create(&env, dir(), NUMBER, ID, predecessor, 0).unwrap();
     append(&mut writer, 10, b"x", 0).unwrap();
     let path = log_path(dir(), NUMBER);
-    let told = |env: &MemEnv| {
+    let reported = |env: &MemEnv| {
         let reader = Reader::open_damaged(env, &path, FileNumber(99))
             .unwrap()
             .unwrap();
@@ -54,19 +54,19 @@ fn an_intact_header_tells_number_and_predecessor_of_a_log_whatever_else_is_damag
             header.predecessor.last_sequence,
         )
     };
-    assert_eq!(told(&env), (NUMBER, FileNumber(3), SequenceNumber(9)));
-    // Without it, the name of the file tells the number, and nothing tells of the predecessor.
+    assert_eq!(reported(&env), (NUMBER, FileNumber(3), SequenceNumber(9)));
+    // Without the header the number comes from the file's name, and the predecessor is unknown.
     let mut bytes = bytes_of(&env);
     bytes[HEADER as usize - 1] ^= 1;
     assert_eq!(
-        told(&with_bytes(&bytes)),
+        reported(&with_bytes(&bytes)),
         (FileNumber(99), FileNumber(0), SequenceNumber(0))
     );
 }
 
 #[test]
 fn a_record_behind_an_unused_end_of_a_block_that_is_not_zero_does_not_count() {
-    // Where the longest header has no room, no fragment begins.
+    // No fragment begins where the longest header has no room.
     for less in [0, 1, 5] {
         let before_end = MAX_HEADER_BYTES as u64 - less;
         let env = MemEnv::new();
@@ -95,7 +95,7 @@ fn what_is_before_a_sector_that_cannot_be_read_counts_if_that_is_another_block()
     append(&mut writer, 3, &[b'z'; 5000], 0).unwrap();
     assert!(writer.len() > BLOCK_BYTES);
     let env = FaultEnv::new(Arc::new(memory), 1);
-    // The first read of many blocks fails, that of the first one does not.
+    // The first read, of many blocks, fails; the read of the first block alone does not.
     let mut reader = opened(&env);
     env.inject(Fault::new(&[Operation::Read], libc::EIO));
     assert_eq!(
@@ -103,7 +103,7 @@ fn what_is_before_a_sector_that_cannot_be_read_counts_if_that_is_another_block()
         SequenceNumber(1)
     );
     assert_eq!(env.injected(), 1);
-    // If that fails too, or there is no other, so does the reader.
+    // If that fails too, or there is only one block, the reader fails.
     let mut reader = opened(&env);
     env.inject(Fault::new(&[Operation::Read], libc::EIO).times(2));
     assert_eq!(reader.next().err().unwrap().kind(), ErrorKind::Io);
@@ -116,7 +116,7 @@ fn what_is_before_a_sector_that_cannot_be_read_counts_if_that_is_another_block()
     assert_eq!(reader.next().err().unwrap().kind(), ErrorKind::Io);
 }
 
-/// A log that is expected to get so many bytes, with one record in it.
+/// A log with one record that is expected to get `expected_len` bytes.
 fn expecting(env: &MemEnv, expected_len: u64) -> Writer {
     let none = Predecessor::default();
     let mut writer = Writer::create(env, dir(), NUMBER, ID, none, expected_len).unwrap();
@@ -158,7 +158,7 @@ fn there_is_space_for_a_record_if_it_and_its_headers_fit_into_what_was_zeroed() 
         }
         writer.stop_zeroing();
         let room = ahead(&writer);
-        // A header for each block, for the rest of this one, and one that finds no room in it.
+        // One header per block, one for the rest of this block, and one that has no room in it.
         let takes = |payload: u64| payload + (payload / BLOCK_BYTES + 3) * MAX_HEADER_BYTES as u64;
         for payload in 0..=room {
             let fits = takes(payload) <= room;

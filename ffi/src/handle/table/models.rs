@@ -1,6 +1,6 @@
 //! Models of the handle table: a few threads that make, look up and end handles, in every order.
 //!
-//! Each comment names changes of the code that the model is there to catch.
+//! Each comment names changes of the code that the model has to catch.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ impl Drop for Probe {
     }
 }
 
-/// A table, and a count of the objects in it that were dropped.
+/// A table, and a count of its objects that were dropped.
 struct Shared {
     table: Table<Probe>,
     drops: Arc<AtomicU64>,
@@ -69,8 +69,8 @@ impl Shared {
     }
 }
 
-/// HANDLE-2, HANDLE-4. Fails if a lookup does not compare the whole handle, if a slot is not emptied, or is free before it is
-/// empty.
+/// HANDLE-2, HANDLE-4. Fails if a lookup does not compare the whole handle, if a slot is not emptied, or if it is
+/// free before it is empty.
 #[test]
 fn a_handle_finds_its_own_object_or_none_while_slots_are_reused() {
     check("handles: reuse", 4_000, || {
@@ -82,7 +82,7 @@ fn a_handle_finds_its_own_object_or_none_while_slots_are_reused() {
             thread::spawn(move || {
                 assert!(shared.table.take(handle).is_some_and(|found| found.id == 1));
                 closed.store(true, SeqCst);
-                // Most likely into the slot that is free now.
+                // Most likely this takes the slot that is free now.
                 let next = shared.insert(2);
                 assert_ne!(next, handle, "HANDLE-3");
                 assert!(shared.use_it(next, 2));
@@ -95,7 +95,7 @@ fn a_handle_finds_its_own_object_or_none_while_slots_are_reused() {
                 let other = shared.insert(3);
                 assert!(shared.use_it(other, 3));
                 assert!(shared.table.take(other).is_some());
-                assert!(!shared.use_it(other, 3), "it was closed before");
+                assert!(!shared.use_it(other, 3), "the handle was closed before");
             })
         };
         for _ in 0..2 {
@@ -114,7 +114,7 @@ fn a_handle_finds_its_own_object_or_none_while_slots_are_reused() {
     });
 }
 
-/// HANDLE-4. Fails if `take` stores instead of exchanging, or does not look at what it exchanged.
+/// HANDLE-4. Fails if `take` stores instead of exchanging, or does not check the exchanged value.
 #[test]
 fn of_several_closers_one_gets_the_object_and_it_is_dropped_once() {
     check("handles: closers", 4_000, || {
@@ -129,7 +129,7 @@ fn of_several_closers_one_gets_the_object_and_it_is_dropped_once() {
                     thread::yield_now();
                     assert!(!found.dropped.load(SeqCst), "HANDLE-4");
                 }
-                // What was inserted into the slot since is not theirs to close.
+                // They must not close the object that was inserted into the slot since then.
                 let own = shared.insert(2);
                 assert!(shared.use_it(own, 2));
                 assert!(shared.table.take(own).is_some());
@@ -155,7 +155,7 @@ fn no_two_live_handles_share_a_slot() {
                 let first = shared.insert(id);
                 assert!(shared.table.take(first).is_some());
                 let second = shared.insert(id + 1);
-                assert!(shared.use_it(second, id + 1), "somebody else has the slot");
+                assert!(shared.use_it(second, id + 1), "another handle has the slot");
                 second
             })
         });
@@ -173,7 +173,7 @@ fn no_two_live_handles_share_a_slot() {
     });
 }
 
-/// Fails if a table at its end gives a slot out twice, or does not take one back.
+/// Fails if a full table gives a slot out twice, or does not take one back.
 #[test]
 fn a_full_table_refuses_and_has_room_again_after_a_close() {
     check("handles: full", 2_000, || {

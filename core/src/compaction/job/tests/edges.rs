@@ -1,4 +1,4 @@
-//! How often a job asks whether to stop, where it cuts its outputs, and what it has made durable when it ends.
+//! How often a job checks whether to stop, where it cuts its outputs, and what it has made durable when it ends.
 
 use aidb_test_data::{Fill, Random};
 
@@ -7,7 +7,7 @@ use crate::env::{Fault, FaultEnv, Operation};
 use crate::key::{FileNumber, KeyRef, Trailer};
 use crate::version::ObsoleteFiles;
 
-/// A tree with a plan for two tables of level 0, which hold every second one of `entries` entries.
+/// A tree with a plan for two tables of level 0; each holds every second one of `entries` entries.
 fn plan_over(entries: usize, value_bytes: usize) -> (Tree, Plan) {
     let mut tree = Tree::new();
     for part in 0..2 {
@@ -74,7 +74,7 @@ fn an_output_ends_when_it_has_passed_more_than_ten_target_sizes_of_the_level_bel
     let version = bench.apply(&Version::empty(), &edit);
     let mut below = Grandparents::new(version.files(3), 10);
     assert_eq!(below.limit, 100);
-    // A table is passed after its last key.
+    // A table counts as passed after its last key.
     let answers = ["a", "b", "c", "d", "e", "f", "g"];
     let passed = answers.map(|key| (below.ends_output(key.as_bytes()), below.passed));
     assert_eq!(
@@ -95,7 +95,7 @@ fn an_output_ends_when_it_has_passed_more_than_ten_target_sizes_of_the_level_bel
 fn outputs_are_cut_where_they_would_lie_over_much_and_what_lies_before_them_does_not_count() {
     let mut tree = Tree::new();
     let row = |first: usize| (first..first + 5).map(|key| format!("key-{key:03}").into_bytes());
-    // Far more than ten target sizes lie below keys 0 to 9, and as much between 9 and 500.
+    // Far more than ten target sizes are below the keys 0 to 9, and as much between 9 and 500.
     let mut edit = VersionEdit::default();
     for first in [0, 5, 100, 500] {
         let mut entries = Entries::new();
@@ -131,17 +131,17 @@ fn outputs_are_cut_where_they_would_lie_over_much_and_what_lies_before_them_does
             format!("{first} to {last}")
         })
         .collect();
-    // Sixteen target sizes are passed at 500, after three tables; the new output has passed none of them.
+    // At 500 sixteen target sizes have been passed, after three tables. The new output has passed none of them.
     assert_eq!(outputs, ["key-000 to key-009", "key-500 to key-604"]);
 }
 
 #[test]
 fn shortened_bounds_of_outputs_stay_within_those_of_the_inputs() {
     let mut tree = Tree::new();
-    // So long that their bounds are shortened where there is room for it: between two keys, but not at either end.
+    // Keys so long that bounds are shortened where possible: between two keys, but not at either end.
     let keys = [b'b', b'm', b'y'].map(|byte| vec![byte; 1500]);
     for _ in 0..2 {
-        // Of the target size each, so that every key gets an output.
+        // Each value has the target size, so that every key gets its own output.
         let value = Fill::Noise.bytes(1, OPTIONS.target_file_size as usize);
         let writes = keys.iter().map(|key| (key.clone(), Some(value.clone())));
         tree.flush(writes.collect());

@@ -1,8 +1,8 @@
-//! The picker's decisions one step to either side of where they change.
+//! The picker's decisions one step on either side of each threshold.
 
 use super::*;
 
-/// A table with so many of ten entries deleted.
+/// A table with `tombstones` of ten entries deleted.
 fn with_tombstones(tombstones: u64, table: TableInfo) -> TableInfo {
     TableInfo {
         tombstones,
@@ -25,7 +25,7 @@ fn named(found: &RangePlan) -> String {
     }
 }
 
-/// What is picked of level 1, where two tables of the same size are due.
+/// The plan that is picked for level 1, in which two tables of the same size are due.
 fn of_two(first: (u64, u64), second: (u64, u64)) -> String {
     let mut edit = VersionEdit::default();
     edit.add(1, with_tombstones(first.0, info(1, "a", "c", 600)));
@@ -39,7 +39,7 @@ fn of_two(first: (u64, u64), second: (u64, u64)) -> String {
 
 #[test]
 fn a_table_of_tombstones_counts_three_times_and_others_in_proportion() {
-    // (tombstones of ten entries, bytes below): the one that costs less for its weight goes.
+    // (tombstones of ten entries, bytes below) for each: the table that costs less for its weight goes.
     assert_eq!(of_two((1, 300), (0, 200)), "1>2: 2 4");
     assert_eq!(of_two((1, 239), (0, 200)), "1>2: 1 3");
     assert_eq!(of_two((3, 319), (0, 200)), "1>2: 1 3");
@@ -84,7 +84,7 @@ fn a_gap_in_the_range_of_a_running_compaction_is_kept_free_though_no_table_is_sh
     let running = [wide.running()];
     let gap = plan_range(&after, 1, Some(b"m"), Some(b"n"), &running, &OPTIONS);
     assert_eq!(named(&gap), "Busy");
-    // Into another level the same keys may go.
+    // The same keys may go into another level.
     let other = plan_range(&after, 4, Some(b"m"), Some(b"n"), &running, &OPTIONS);
     assert_eq!(named(&other), "4>5: 5!");
 }
@@ -100,7 +100,7 @@ fn ranges_that_share_one_end_key_only_keep_off_each_other() {
     let middle = ready(plan_range(&tree, 1, Some(b"c"), Some(b"e"), &[], &OPTIONS));
     assert_eq!(shown(Some(&middle)), "1>2: 1 2 3");
     let mut rest = Vec::new();
-    // The plan of another moment: its range begins, or ends, with the key that the running one has last, or first.
+    // A plan from another moment: its range begins with the last key of the running one, or ends with the first.
     for (first, last) in [("g", "g"), ("a", "a"), ("g\0", "h"), ("0", "9")] {
         let one = version(&[(1, 8, first, last, 10)]);
         let found = plan_range(&one, 1, None, None, &[middle.running()], &OPTIONS);
@@ -173,11 +173,11 @@ fn a_rewrite_takes_neighbours_older_than_asked_within_a_range_of_at_least_one_ke
         let found = plan_rewrite(&tree, 3, start, end, before, &[], &OPTIONS);
         named(&found)
     };
-    // Table 20 is new enough; what lies beyond it is the next plan's.
+    // Table 20 is new enough; the next plan takes the tables after it.
     assert_eq!(rewrite(b"a", b"z"), "3>3: 1");
     assert_eq!(rewrite(b"e", b"z"), "3>3: 2 3");
     assert_eq!(rewrite(b"m", b"m"), "3>3: 3");
-    // No key is in a range that ends before it starts, though a table lies over both.
+    // A range that ends before it starts has no key, although a table reaches over both ends.
     assert_eq!(rewrite(b"n", b"m"), "Done");
     assert_eq!(
         named(&plan_range(&tree, 3, Some(b"n"), Some(b"m"), &[], &OPTIONS)),
@@ -187,7 +187,7 @@ fn a_rewrite_takes_neighbours_older_than_asked_within_a_range_of_at_least_one_ke
 
 #[test]
 fn the_largest_plan_for_one_table_is_thirteen_target_sizes() {
-    // Itself, ten below it, and the tables that only its ends touch (`db/tree/reserve.rs` reserves so much).
+    // The table itself, ten below it, and the two that only its ends touch (`db/tree/reserve.rs` reserves this much).
     assert_eq!(MAX_PLAN_TABLES, 13);
     assert_eq!(max_grandparent_bytes(7), 70);
     assert_eq!(max_grandparent_bytes(u64::MAX), u64::MAX);
@@ -232,7 +232,7 @@ fn level_0_waits_for_a_table_set_aside_only_if_nothing_of_it_can_go_down_without
     };
     assert_eq!(waits_for(&rows[..1], &[aside(5)]), None);
     for number in [5, 8] {
-        // Table 9 can go, unless it is not there or set aside as well.
+        // Table 9 can go, unless it does not exist or is set aside as well.
         let running = [aside(number), aside(9)];
         let expected = Some(FileNumber(number));
         assert_eq!(waits_for(&rows, &running[..1]), None, "{number}");
@@ -243,7 +243,7 @@ fn level_0_waits_for_a_table_set_aside_only_if_nothing_of_it_can_go_down_without
             "{either:?}"
         );
     }
-    // What runs will end, whether it is of level 0 itself or only in its way.
+    // A running compaction will end, whether it is one of level 0 or only in its way.
     let tree = version(&rows);
     for (level, key) in [(0, b"x"), (1, b"b")] {
         let (start, end) = (Some(&key[..]), Some(&key[..]));

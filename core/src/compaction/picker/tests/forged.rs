@@ -1,20 +1,22 @@
-//! Plans and edits that no picker should make: each is found to be wrong (PICKER-5), and none that it makes is.
+//! Plans and edits that the picker must never make: each is refused (PICKER-5), and no plan of the picker's is.
 
 use aidb_test_data::Random;
 
 use super::*;
 
-/// What is wrong with a plan of these tables; "right" if nothing is.
+/// The fault of a plan with these tables; "right" if it has none.
 fn verdict(rows: &[Row], levels: [usize; 2], upper: &[u64], lower: &[u64]) -> String {
     let plan = Plan::forged(&version(rows), levels, upper, lower);
     match plan.check() {
         Ok(()) => "right".into(),
         Err(error) => {
             assert_eq!(error.kind(), crate::error::ErrorKind::Internal);
-            let told = error
+            let reported = error
                 .message()
                 .strip_prefix("a compaction was planned wrongly: ");
-            told.expect("it says whose fault it is").into()
+            reported
+                .expect("the error names the plan as the fault")
+                .into()
         }
     }
 }
@@ -112,9 +114,12 @@ fn a_rewrite_in_place_around_a_table_of_its_level_is_wrong() {
     ];
     assert_eq!(verdict(rows, [3, 3], &[1, 2, 3], &[]), "right");
     assert_eq!(verdict(rows, [3, 3], &[1, 2], &[]), "right");
-    let told = verdict(rows, [3, 3], &[1, 3], &[]);
-    assert!(told.starts_with("table 000002 of level 3"), "{told}");
-    // Down a level the one between is passed by nothing.
+    let reported = verdict(rows, [3, 3], &[1, 3], &[]);
+    assert!(
+        reported.starts_with("table 000002 of level 3"),
+        "{reported}"
+    );
+    // If the plan goes down a level, no entry passes the table between the inputs.
     assert_eq!(verdict(rows, [3, 4], &[1, 3], &[]), "right");
 }
 
@@ -147,10 +152,10 @@ fn a_plan_that_others_are_not_kept_off_or_that_moves_more_than_a_table_is_wrong(
     ] {
         let mut plan = forged();
         spoil(&mut plan);
-        let told = plan.ready(&tree).check().unwrap_err();
+        let reported = plan.ready(&tree).check().unwrap_err();
         assert!(
-            told.message().contains("the range it claims is not"),
-            "{told}"
+            reported.message().contains("the range it claims is not"),
+            "{reported}"
         );
     }
     let mut plan = forged();
@@ -163,10 +168,13 @@ fn a_plan_that_others_are_not_kept_off_or_that_moves_more_than_a_table_is_wrong(
     ] {
         assert!(plan.check().is_ok());
         plan.is_trivial_move = true;
-        let told = plan.ready(&tree).check().unwrap_err();
-        assert!(told.message().contains("not a move of one table"), "{told}");
+        let reported = plan.ready(&tree).check().unwrap_err();
+        assert!(
+            reported.message().contains("not a move of one table"),
+            "{reported}"
+        );
     }
-    // That nobody has looked at is no better.
+    // A plan that was not checked is refused as well.
     let unseen = Plan::new(&tree, 2, 3, forged().upper, Vec::new());
     assert!(unseen.check().is_err());
 }
@@ -175,7 +183,7 @@ fn a_plan_that_others_are_not_kept_off_or_that_moves_more_than_a_table_is_wrong(
 #[test]
 fn an_edit_that_removes_a_table_which_was_not_read_is_wrong() {
     let plan = Plan::forged(&version(TREE), [0, 1], &[9, 8, 7], &[5, 6]);
-    let told = |spoil: &dyn Fn(&mut VersionEdit)| {
+    let reported = |spoil: &dyn Fn(&mut VersionEdit)| {
         let mut edit = plan.removal();
         edit.add(1, info(10, "a", "z", 100));
         spoil(&mut edit);
@@ -184,7 +192,7 @@ fn an_edit_that_removes_a_table_which_was_not_read_is_wrong() {
             Err(error) => error.message().to_owned(),
         }
     };
-    assert_eq!(told(&|_| ()), "right");
+    assert_eq!(reported(&|_| ()), "right");
     for (spoil, words) in [
         (
             &(|edit: &mut VersionEdit| edit.remove(2, FileNumber(3))) as &dyn Fn(&mut VersionEdit),
@@ -200,8 +208,8 @@ fn an_edit_that_removes_a_table_which_was_not_read_is_wrong() {
         ),
         (&|edit| edit.added[0].0 = 2, "adds table 000010 to level 2"),
     ] {
-        let told = told(spoil);
-        assert!(told.contains(words), "{told}");
+        let reported = reported(spoil);
+        assert!(reported.contains(words), "{reported}");
     }
     let mut plan = Plan::forged(&version(TREE), [2, 3], &[3], &[]);
     plan.is_trivial_move = true;
@@ -217,7 +225,7 @@ fn an_edit_that_removes_a_table_which_was_not_read_is_wrong() {
     );
 }
 
-/// A tree of tables with keys of one letter pair each: level 0 anyhow, deeper ones side by side.
+/// A random tree of tables, which may overlap in level 0 and do not in deeper levels.
 fn random_tree(random: &mut Random) -> Version {
     let mut edit = VersionEdit::default();
     let key = |at: u64| format!("{at:03}");

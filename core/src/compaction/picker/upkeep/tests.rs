@@ -1,4 +1,4 @@
-//! Tests of upkeep: tables of versions, what pays, and what is waited for.
+//! Tests of upkeep: for versions of the tree, which compaction pays, and what upkeep waits for.
 
 use super::super::tests::{OPTIONS, info, shown};
 use super::*;
@@ -8,7 +8,8 @@ const HOUR: u64 = 3600 * 1_000_000;
 /// When the tables of these tests were made.
 const MADE: u64 = 1000 * HOUR;
 
-/// A table of 100 entries and as many bytes, its numbers from 10 times its own to 9 more, made at [`MADE`].
+/// A table of 100 entries and 100 bytes, made at [`MADE`]. Its sequence numbers are 10 times its own number and the 9
+/// after that.
 fn table(number: u64, smallest: &str, largest: &str, tombstones: u64, older: u64) -> TableInfo {
     TableInfo {
         entries: 100,
@@ -43,7 +44,7 @@ fn numbers(pins: &[u64]) -> Vec<SequenceNumber> {
         .collect()
 }
 
-/// What is answered `age` after the tables were made, with snapshots at `pins`.
+/// The result at `age` after the tables were made, with snapshots at `pins`.
 fn at(version: &Version, age: u64, pins: &[u64]) -> Upkeep {
     let visible = numbers(pins);
     let moment = Moment {
@@ -72,7 +73,7 @@ fn a_table_with_nothing_below_is_rewritten_for_a_quarter_of_tombstones_and_for_l
         let at_last = early.due_micros.expect("it is due some time") - MADE;
         assert!(at_last <= due * HOUR + 1_000_000, "{tombstones}: {at_last}");
         assert_eq!(picked(&tree, at_last, &[]), "2>2: 5", "{tombstones}");
-        // A little earlier it is not: one wait is enough, and not far too long.
+        // A little earlier it is not due: one wait is enough, and not far too long.
         let earlier = at(&tree, at_last - 2_000_000, &[]);
         assert_eq!(shown(earlier.plan.as_ref()), "nothing", "{tombstones}");
         assert_eq!(earlier.due_micros, Some(MADE + at_last));
@@ -101,7 +102,7 @@ fn a_table_whose_age_is_not_known_waits_for_no_time() {
 
 #[test]
 fn tombstones_go_down_where_what_they_hide_is_worth_what_is_rewritten() {
-    // A hundred tombstones over so many tables of a hundred puts: they hide one table's worth of them.
+    // A hundred tombstones over `tables` tables of a hundred puts: they hide one table's worth of puts.
     let over = |tables: u64| {
         let mut tree = vec![(1, table(90, "a", "y", 100, 0))];
         for (number, start) in (1..=tables).zip(b'a'..) {
@@ -116,7 +117,7 @@ fn tombstones_go_down_where_what_they_hide_is_worth_what_is_rewritten() {
     assert_eq!(shown(answer.plan.as_ref()), "nothing");
     assert!(answer.due_micros.is_some());
     assert_eq!(picked(&over(4), 6 * HOUR, &[]), "1>2: 90 1 2 3 4");
-    // What lies two levels below is hidden as well; the way there is free.
+    // Tombstones also hide entries two levels below, and the way there is free.
     let deep = version(vec![
         (1, table(90, "a", "b", 50, 0)),
         (3, table(1, "a", "b", 0, 0)),
@@ -132,7 +133,7 @@ fn level_0_goes_down_for_its_tombstones_before_it_has_its_number_of_tables() {
         (1, table(2, "m", "n", 0, 0)),
     ]);
     assert_eq!(picked(&over_puts, 0, &[]), "0>1: 9 1");
-    // Alone, with nothing below: rewritten into nothing, not moved.
+    // A table of tombstones with nothing below is rewritten to nothing, not moved.
     let alone = version(vec![(0, table(9, "a", "c", 100, 0))]);
     assert_eq!(picked(&alone, 0, &[]), "0>1: 9");
     let beside = version(vec![
@@ -140,7 +141,7 @@ fn level_0_goes_down_for_its_tombstones_before_it_has_its_number_of_tables() {
         (0, table(9, "b", "d", 60, 0)),
     ]);
     assert_eq!(picked(&beside, 0, &[]), "0>1: 9 8");
-    // Older tombstones hide nothing of a newer table.
+    // Older tombstones hide nothing in a newer table.
     let under = version(vec![
         (0, table(8, "a", "c", 30, 0)),
         (0, table(9, "b", "d", 0, 0)),
@@ -166,14 +167,14 @@ fn what_a_snapshot_keeps_is_not_rewritten_until_its_release() {
         assert_eq!(answer.waits_for, expected, "{pins:?}");
         assert_eq!(answer.plan.is_none(), waits_for.is_some(), "{pins:?}");
     }
-    // Tombstones that hide nothing go whatever is pinned; those over older versions stay with them.
+    // Tombstones that hide nothing are dropped whatever is pinned; those over older versions stay with them.
     let mixed = version(vec![(2, table(5, "c", "d", 60, 20))]);
     assert_eq!(picked(&mixed, 0, &[55]), "2>2: 5");
     let kept = version(vec![(2, table(5, "c", "d", 40, 40))]);
     let answer = at(&kept, 1000 * HOUR, &[55]);
     assert_eq!(shown(answer.plan.as_ref()), "nothing");
     assert_eq!(answer.waits_for, [SequenceNumber(55)]);
-    // Below tombstones too: the snapshot sees what they hide, or came before it was written.
+    // The same below tombstones: the snapshot sees the entries that they hide, or is older than those.
     let over = version(vec![
         (1, table(90, "a", "b", 100, 0)),
         (2, table(5, "a", "b", 0, 0)),
@@ -246,7 +247,8 @@ fn garbage_of_six_hours_has_to_be_half_as_much_and_of_twelve_a_third() {
     for (tombstones, hours) in [(13, 6), (9, 12)] {
         let tree = version(vec![(2, table(5, "c", "d", tombstones, 0))]);
         assert_eq!(picked(&tree, hours * HOUR, &[]), "2>2: 5", "{tombstones}");
-        // Nine hundredths are enough after less than eleven hours, thirteen after more than five and a half.
+        // Nine hundredths are enough after less than eleven hours, thirteen hundredths after more than five and a
+        // half.
         let earlier = hours * HOUR * 5 / 6;
         assert_eq!(picked(&tree, earlier, &[]), "nothing", "{tombstones}");
     }
@@ -297,7 +299,8 @@ fn a_snapshot_is_taken_to_see_the_share_of_a_table_that_its_number_divides() {
 
 #[test]
 fn what_a_snapshot_keeps_and_is_too_little_yet_is_looked_at_when_it_is_old_enough() {
-    // A tenth of it is garbage: enough after nine hours. Who looks only then learns of the snapshot, if it is still there.
+    // A tenth of it is garbage, which is enough after nine hours. Only the check at that time names the snapshot, if
+    // it is still there.
     let tree = version(vec![(2, table(5, "c", "d", 0, 10))]);
     let early = at(&tree, 0, &[55]);
     assert!(early.plan.is_none() && early.waits_for.is_empty());
@@ -308,7 +311,8 @@ fn what_a_snapshot_keeps_and_is_too_little_yet_is_looked_at_when_it_is_old_enoug
     let late = at(&tree, due, &[55]);
     assert!(late.plan.is_none() && late.due_micros.is_none());
     assert_eq!(late.waits_for, [SequenceNumber(55)]);
-    // Tombstones that are due by themselves are not waited for longer because of what the snapshot keeps beside them.
+    // Tombstones that become due by themselves do not wait longer because of the entries that the snapshot keeps
+    // beside them.
     let mixed = version(vec![(2, table(5, "c", "d", 20, 10))]);
     let both = at(&mixed, 0, &[55]);
     assert_eq!(both.waits_for, [SequenceNumber(55)]);

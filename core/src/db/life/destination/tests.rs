@@ -47,12 +47,13 @@ fn list(env: &dyn Env, dir: &str) -> Vec<String> {
     env.list(Path::new(dir)).unwrap_or_default()
 }
 
-/// The disk at each change that `make` asks for: as the death of the process leaves it, and power.
+/// The disk at each change that `make` asks for, as the death of the process leaves it, and as
+/// losses of power do.
 fn interrupted(disk: &MemEnv, env: &FaultEnv, make: Maker) -> Vec<MemEnv> {
     let left = Arc::new(Mutex::new(Vec::new()));
     let (sink, disk) = (Arc::clone(&left), disk.clone());
     env.set_hook(Some(Arc::new(move |operation, path: &Path| {
-        // What is done to the source is none of the target's.
+        // Only changes of the target count, not those of the source.
         if Operation::CHANGES.contains(&operation) && path.starts_with("/copies") {
             let mut left = sink.lock();
             left.push(disk.process_crash());
@@ -122,7 +123,7 @@ fn a_copy_that_was_cut_short_never_opens_and_is_made_again_or_destroyed() {
                 if found == "whole" {
                     continue;
                 }
-                // Made again, by either; and destroyed.
+                // Either way of making a copy makes it again, and it can be destroyed.
                 for (_, make) in MAKERS {
                     make(&again).unwrap_or_else(|error| panic!("{about}: {error}"));
                     assert_eq!(state(&again, &about), "whole", "{about}");
@@ -184,8 +185,8 @@ fn an_incomplete_copy_with_something_else_in_it_is_left_alone() {
     }
 }
 
-/// IDENTITY-4.
-/// The name alone told whose the folder was, and a database of others, or a user's own files, went with it.
+/// IDENTITY-4. A mark's name alone used to prove that a folder was AiDb's, so the call removed other
+/// databases or a user's own files.
 #[test]
 fn a_mark_that_somebody_else_made_gives_nobody_the_folder() {
     for (name, make) in MAKERS {
@@ -224,7 +225,7 @@ fn a_mark_that_somebody_else_made_gives_nobody_the_folder() {
     }
 }
 
-/// A torn mark stayed as it was while a copy was made beside it, and proved nothing once there were other files.
+/// A torn mark used to stay torn while a copy was made beside it; once there were other files it proved nothing.
 #[test]
 fn a_torn_mark_is_made_whole_before_anything_is_put_beside_it() {
     for (name, make) in MAKERS {
@@ -249,7 +250,7 @@ fn a_torn_mark_is_made_whole_before_anything_is_put_beside_it() {
     }
 }
 
-/// The mark of a database that is destroyed was CURRENT, also if that was damaged and proved nothing.
+/// Destroying used to turn CURRENT into the mark even if it was damaged, and then proved nothing.
 #[test]
 fn a_database_whose_current_is_damaged_can_be_destroyed_again_wherever_that_was_cut_short() {
     let (disk, env) = source();
@@ -307,7 +308,7 @@ fn a_copy_that_is_being_made_is_locked() {
     let is_asking = Arc::new(Mutex::new(false));
     env.set_hook(Some(Arc::new(move |operation, path: &Path| {
         if operation == Operation::Link && path.starts_with(COPY) {
-            // What is asked for here comes here too.
+            // The calls below come to this hook too.
             if std::mem::replace(&mut *is_asking.lock(), true) {
                 return;
             }

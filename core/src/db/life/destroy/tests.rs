@@ -16,7 +16,7 @@ fn options(env: &FaultEnv) -> Options {
         .write_buffer_size(4096)
 }
 
-/// A database with tables, a log, and a note of its user's.
+/// A database with tables, a log, and a file of the user's.
 fn example() -> (MemEnv, FaultEnv) {
     let disk = MemEnv::new();
     let env = FaultEnv::new(Arc::new(disk.clone()), 1);
@@ -44,8 +44,8 @@ fn write(env: &dyn Env, name: &str, text: &[u8]) {
     env.sync_dir(Path::new(DIR)).unwrap();
 }
 
-/// What is left after `disk` lost power is the whole database, or does not open and can be destroyed, or is nothing.
-/// Answers which.
+/// Checks what is left after `disk` lost power, and returns which of these it is: the whole database; one that does
+/// not open and can be destroyed; nothing.
 fn examine(disk: MemEnv, about: &str) -> &'static str {
     let env = FaultEnv::new(Arc::new(disk), 1);
     let left = list(&env);
@@ -78,7 +78,8 @@ fn examine(disk: MemEnv, about: &str) -> &'static str {
 /// DESTROY-2, DESTROY-3.
 #[test]
 fn a_destroy_that_loses_power_leaves_a_whole_database_or_what_can_be_destroyed() {
-    // CURRENT has to go first, and durably, and the mark last: else half a database opens, or nobody can tell whose it is.
+    // CURRENT has to go first, and durably; otherwise half a database opens. The mark has to go last; otherwise nothing
+    // proves that the rest is AiDb's.
     let (disk, env) = example();
     let cuts = Arc::new(Mutex::new(Vec::new()));
     let (sink, cut_disk) = (Arc::clone(&cuts), disk.clone());
@@ -102,7 +103,7 @@ fn a_destroy_that_loses_power_leaves_a_whole_database_or_what_can_be_destroyed()
         met.into_iter().collect::<Vec<_>>(),
         ["half", "nothing", "whole"]
     );
-    // And what is destroyed is gone for good.
+    // A destroyed database is gone for good.
     for seed in 0..200 {
         let cut = disk.power_cut(seed);
         assert_eq!(
@@ -161,7 +162,7 @@ fn a_failed_operation_is_told_and_destroying_again_finishes() {
         }
         failures += 1;
         if outcome.is_ok() {
-            // A file that could not be looked at was no proof, and another one was.
+            // A file that could not be read proved nothing, but another one did.
             assert_eq!(list(&env), [] as [&str; 0], "operation {nth}");
             continue;
         }
@@ -194,7 +195,7 @@ fn a_damaged_database_is_destroyed_whatever_is_left_of_it() {
             );
             destroyed += 1;
         } else {
-            // Space set aside, and room for the next log, have nothing in them that would tell.
+            // The reserve and the blank log have nothing in them that proves whose they are.
             assert!(
                 ["RESERVE", "BLANK-LOG.tmp"].contains(&kept.as_str()),
                 "{kept}"

@@ -6,7 +6,7 @@ use crate::env::MemEnv;
 use crate::key::SequenceNumber;
 use crate::options::Options;
 
-/// Takes so many entries, and answers with their numbers.
+/// Takes `most` entries, and returns their numbers.
 struct Gather {
     most: usize,
     numbers: Vec<u64>,
@@ -25,12 +25,12 @@ impl Lookup for Gather {
     }
 
     fn end(self) -> Result<Vec<u64>> {
-        assert!(self.numbers.len() < self.most, "done, and not answered");
+        assert!(self.numbers.len() < self.most, "ended although it was done");
         Ok(self.numbers)
     }
 }
 
-/// The numbers of the entries of `key` at or before `at` that a lookup is fed that takes `most` of them.
+/// The numbers of the entries of `key` at or before `at` that a lookup gets if it takes `most` of them.
 fn fed(db: &DB, key: &[u8], at: u64, most: usize) -> Vec<u64> {
     let tree = &db.rooms().tree;
     let superversion = tree.superversion.load();
@@ -52,9 +52,9 @@ fn a_lookup_that_gathers_is_fed_from_memtables_and_tables_in_one_order() {
     let mut snapshots = Vec::new();
     let mut numbers = Vec::new();
     for round in 0..40u64 {
-        // Kept by a snapshot each, so that no version goes.
+        // A snapshot keeps each version.
         match round % 3 {
-            // Not the oldest, which would hide nothing and go.
+            // Not as the oldest version, which would hide nothing and be dropped.
             2 => db.delete(b"k").unwrap(),
             _ => db.put(b"k", &round.to_le_bytes()).unwrap(),
         };

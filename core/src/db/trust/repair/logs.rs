@@ -26,8 +26,8 @@ pub(super) struct Logs {
 }
 
 impl Logs {
-    /// Those among the files `names` of the directory `from`. `in_tables`: the largest number in any table. `report` gets what
-    /// is missing.
+    /// Opens the logs that count, of the files `names` in the directory `from`. `in_tables`: the largest number in
+    /// any table. What is missing goes to `report`.
     pub(super) fn open(
         env: &dyn Env,
         from: &Path,
@@ -36,7 +36,7 @@ impl Logs {
         in_tables: SequenceNumber,
         report: &mut RepairReport,
     ) -> Result<Logs> {
-        // Without a whole manifest every log counts, and none is missed.
+        // Without a whole manifest every log counts, and no log is reported missing.
         let named = |log| match manifest.is_complete {
             true => log,
             false => FileNumber(0),
@@ -71,12 +71,13 @@ impl Logs {
         })
     }
 
-    /// The facts known of the logs before.
+    /// The facts that were known about the logs beforehand.
     pub(super) fn expected(&self) -> &Expected {
         self.chain.expected()
     }
 
-    /// Each of them in order, to be read as far as it counts, with what its successor says of it.
+    /// A reader for each log in order, which stops where the log ceases to count, with what the log's successor
+    /// states about it.
     pub(super) fn into_readers(self) -> impl Iterator<Item = (Reader, Option<Predecessor>)> {
         let chain = self.chain;
         self.readers.into_iter().map(move |(number, mut reader)| {
@@ -95,7 +96,7 @@ struct Search<'a> {
     from: &'a Path,
     expected: Expected,
     readers: BTreeMap<FileNumber, Reader>,
-    /// Logs that are there, and of which nothing can be read.
+    /// Logs that exist, but from which nothing can be read.
     unread: BTreeSet<FileNumber>,
     report: &'a mut RepairReport,
 }
@@ -118,7 +119,7 @@ impl Search<'_> {
                     if let Err(error) = self.expected.check_owner(&path, reader.header()) {
                         self.report.add(Loss::new(path, 0, 0, &error));
                     } else if self.expected.needs(number) && is_new {
-                        // A copy of a log says the same as the log.
+                        // A copy of a log has the same contents, so either will do.
                         self.readers.insert(number, reader);
                     }
                 }
@@ -134,9 +135,8 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Reports the logs that the manifest names but that are missing, and those that cannot be read at all.
-    /// Their writes came after those in tables (up to `in_tables`) and in the earlier logs; nothing more is
-    /// known.
+    /// Reports the logs that the manifest names but that are missing, and those that cannot be read at all. Their
+    /// writes came after those in tables (up to `in_tables`) and in the earlier logs; more is not known.
     fn note_unread(&mut self, in_tables: SequenceNumber) {
         let mut missing = self.expected.named();
         missing.retain(|log| !self.readers.contains_key(log) && !self.unread.contains(log));

@@ -9,7 +9,7 @@ use crate::key::KeyRef;
 use crate::memory;
 use crate::version::TableInfo;
 
-/// REPAIR-5; damage and a failing disk are what repair is for, anything else ends it.
+/// REPAIR-5. Passes over damage and disk errors, which repair is for; any other error ends the repair.
 pub(super) fn refuse_newer(error: Error) -> Result<()> {
     match error.kind() {
         ErrorKind::Corruption | ErrorKind::Io => Ok(()),
@@ -17,12 +17,12 @@ pub(super) fn refuse_newer(error: Error) -> Result<()> {
     }
 }
 
-/// The user key of `key`, to be shown.
+/// A copy of the user key of `key`, for the report.
 pub(super) fn user_key_of(key: KeyRef<'_>) -> Result<Vec<u8>> {
     memory::copy_of(key.user_key, "a key")
 }
 
-/// The keys and numbers of a table that is lost.
+/// Notes in `loss` the keys and numbers of a lost table.
 pub(super) fn tell_range(loss: &mut Loss, info: &TableInfo) -> Result<()> {
     loss.smallest_key = Some(user_key_of(info.smallest_key())?);
     loss.largest_key = Some(user_key_of(info.largest_key())?);

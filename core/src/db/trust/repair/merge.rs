@@ -12,7 +12,8 @@ use crate::key::{KeyRef, ValueKind};
 use crate::sstable::{SalvageIterator, SalvagedTable};
 use crate::version::TableInfo;
 
-/// Writes the newest entry of each key of `tables` to `output`: the tables of the new database, and their level.
+/// Writes the newest entry of each key of `tables` to `output`; returns the tables of the new database, and their
+/// level.
 pub(super) fn merge(
     env: &dyn Env,
     tables: Vec<SalvagedTable>,
@@ -27,7 +28,7 @@ pub(super) fn merge(
     let mut last: Option<Vec<u8>> = None;
     loop {
         let standing = runs.iter().enumerate().filter(|(_, run)| run.valid());
-        // The newest entry of the smallest key; equal entries of two files are one.
+        // The newest entry of the smallest key. Equal entries of two files count as one.
         let Some((index, run)) = standing.min_by(|(_, a), (_, b)| a.key().cmp(&b.key())) else {
             break;
         };

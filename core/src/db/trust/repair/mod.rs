@@ -5,7 +5,7 @@
 //! block by block. One merge of everything writes the newest entry of each key into new tables in the bottom
 //! level (`merge.rs`, `output.rs`). CURRENT makes it a database.
 //!
-//! * REPAIR-1  Nothing in the old directory is changed or removed; meanwhile repair holds its lock as a reader.
+//! * REPAIR-1  Repair changes and removes nothing in the old directory, and holds its lock as a reader.
 //! * REPAIR-2  The new directory is not a database before everything in it is durable (`destination.rs`).
 //!
 //! `survey.rs` and `logs.rs` state what counts (REPAIR-3, REPAIR-4, REPAIR-6, REPAIR-8), `losses.rs` what is
@@ -72,7 +72,7 @@ pub(in crate::db) fn repair(from: &Path, into: &Path, options: &Options) -> Resu
         let outcome = match target.dir.starts_with(&from) {
             // REPAIR-1.
             true => Err(Error::invalid_argument(
-                "`into` lies in the damaged directory",
+                "`into` is inside the damaged directory",
             )),
             false => repair.run(&names).map(|done| report = done),
         };
@@ -87,7 +87,7 @@ pub(in crate::db) fn repair(from: &Path, into: &Path, options: &Options) -> Resu
     outcome
 }
 
-/// Refuses a folder in which no database was, before anything is done to it (IDENTITY-1).
+/// Refuses a folder that never held a database, before changing anything in it (IDENTITY-1).
 fn refuse_unless_damaged(env: &dyn Env, from: &Path, names: &[String]) -> Result<()> {
     let is_data = |name: &&String| {
         matches!(
@@ -96,7 +96,7 @@ fn refuse_unless_damaged(env: &dyn Env, from: &Path, names: &[String]) -> Result
         )
     };
     let mut data: Vec<&String> = names.iter().filter(is_data).collect();
-    // CURRENT first, and the same message whatever the order in which the system lists them.
+    // CURRENT first, and then a fixed order, so that the message does not depend on the system's order.
     data.sort_unstable_by_key(|name| (*name != CURRENT, *name));
     let data = data.first().copied();
     if !is_ours(env, from, names)?
@@ -105,13 +105,13 @@ fn refuse_unless_damaged(env: &dyn Env, from: &Path, names: &[String]) -> Result
         return Err(foreign(env, from, names, name));
     }
     if names.iter().any(|name| name == INCOMPLETE) {
-        // A part of a copy is no damaged database, and its source is better than anything made of it.
+        // An incomplete copy is not a damaged database, and its source is better than anything made from it.
         return Err(incomplete(env, from));
     }
     match data {
         Some(_) => Ok(()),
         None => {
-            let what = format!("{} holds nothing of a database", from.display());
+            let what = format!("{} holds no part of an AiDb database", from.display());
             Err(Error::invalid_argument(what))
         }
     }
@@ -151,7 +151,7 @@ impl Repair<'_> {
         Ok(self.report)
     }
 
-    /// Replays the logs that count into temporary tables: their paths, and what they hold.
+    /// Replays the logs that count into temporary tables; returns the tables' paths and sums.
     fn replay(
         &mut self,
         names: &[String],
@@ -180,7 +180,7 @@ fn read_manifest(env: &dyn Env, from: &Path, report: &mut RepairReport) -> Resul
     Ok(manifest)
 }
 
-/// The temporary table at `path`, made of records that held `sum`. It was just written, so nothing of it may be lost.
+/// Opens the temporary table at `path`, made of records that held `sum`. It was just written, so it must be whole.
 fn replayed_table(env: &dyn Env, path: &Path, sum: Sum) -> Result<Option<SalvagedTable>> {
     let mut lost = Vec::new();
     let table = salvage_table(env, path, None, &mut lost)?;

@@ -42,7 +42,7 @@ struct Open {
 }
 
 impl<'a> Output<'a> {
-    /// Into the folder `into`, which holds no table.
+    /// Writes into the folder `into`, which holds no table.
     pub(super) fn new(env: &'a dyn Env, options: &'a Options, into: &'a Path) -> Output<'a> {
         Output {
             env,
@@ -54,8 +54,8 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Writes all entries of `memtable` to a temporary table, which is not part of the new database; its path, or `None` if
-    /// there are none.
+    /// Writes all entries of `memtable` to a temporary table, which is not part of the new database. Returns its
+    /// path, or `None` if there are no entries.
     pub(super) fn write_temporary(&mut self, memtable: &Arc<Memtable>) -> Result<Option<PathBuf>> {
         let mut entries = memtable.iter();
         entries.seek_to_first()?;
@@ -72,7 +72,7 @@ impl<'a> Output<'a> {
         Ok(Some(path))
     }
 
-    /// Adds the next entry: they come in the order of their keys, one for each.
+    /// Adds the next entry. Entries come in the order of their keys, one per key.
     pub(super) fn add(&mut self, key: KeyRef<'_>, value: &[u8]) -> Result<()> {
         let target = self.options.target_file_size;
         let is_full = |open: &Open| open.builder.estimated_size() >= target;
@@ -91,7 +91,7 @@ impl<'a> Output<'a> {
         open.builder.add(key, value)
     }
 
-    /// Completes the tables: those of the new database, and their level.
+    /// Completes the tables; returns those of the new database, and their level.
     pub(super) fn finish(mut self) -> Result<Vec<(usize, TableInfo)>> {
         self.complete()?;
         debug_assert!(

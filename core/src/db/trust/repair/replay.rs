@@ -31,12 +31,13 @@ pub(super) struct Replay<'a, 'o> {
     report: &'a mut RepairReport,
     memtable: Option<Loader>,
     tables: Vec<(PathBuf, Sum)>,
-    /// The last number read, or known to have been in a log before.
+    /// The last number that was read, or that an earlier log is known to have had.
     last: Option<SequenceNumber>,
 }
 
 impl<'a, 'o> Replay<'a, 'o> {
-    /// Of logs in the directory `from`, of which `expected` was known, with memtables of `write_buffer_size` bytes.
+    /// Replays logs in the directory `from` into memtables of `write_buffer_size` bytes. `expected`: the facts known
+    /// about the logs beforehand.
     pub(super) fn new(
         from: &'a Path,
         expected: Expected,
@@ -56,8 +57,8 @@ impl<'a, 'o> Replay<'a, 'o> {
         }
     }
 
-    /// Takes what can be read of a log, of which its successor says that it ends with number `last_of_log`. `reader` stops where
-    /// the log ceases to count.
+    /// Takes what can be read of a log. `reader` stops where the log ceases to count; `last_of_log` is the log's last
+    /// number as its successor states it.
     pub(super) fn log(
         &mut self,
         mut reader: Reader,
@@ -122,7 +123,7 @@ impl<'a, 'o> Replay<'a, 'o> {
         self.flush()
     }
 
-    /// The temporary tables: where they are, and what they hold.
+    /// The paths and sums of the temporary tables.
     pub(super) fn finish(self) -> Vec<(PathBuf, Sum)> {
         self.tables
     }

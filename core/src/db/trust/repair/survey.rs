@@ -60,7 +60,7 @@ impl<'a> Survey<'a> {
                 continue;
             };
             let path = self.from.join(name);
-            // A file is known by its id, whatever its name has become; if that is damaged, by its name.
+            // A file is known by its id, even under another name; if the id is damaged, by its name.
             let own = match table_id(self.env, &path) {
                 Ok(file_id) => numbers.get(&file_id).copied(),
                 Err(error) => {
@@ -150,8 +150,8 @@ impl<'a> Survey<'a> {
     }
 }
 
-/// How the entries `found` in a table with only readable blocks differ from what is stated of it; `None` if
-/// they do not (REPAIR-6).
+/// How the entries `found` in a table with only readable blocks differ from what the manifest or the properties
+/// state; `None` if they do not (REPAIR-6).
 fn other_entries(found: Sum, manifest: Option<Said>, properties: Option<Said>) -> Option<String> {
     let said = [
         (manifest, "the manifest says"),
@@ -167,7 +167,7 @@ fn other_entries(found: Sum, manifest: Option<Said>, properties: Option<Said>) -
     ))
 }
 
-/// A table that is not there.
+/// The loss of a table that is missing.
 fn missing_table(dir: &Path, info: &TableInfo, is_complete: bool) -> Result<Loss> {
     let path = table_path(dir, info.number);
     let what = match is_complete {
@@ -195,7 +195,7 @@ mod tests {
             tombstones: 1,
             terms: Some(5),
         };
-        // Of a table of format version 1 no sum is known.
+        // A table of format version 1 has no known sum.
         let older = Said {
             terms: None,
             ..right

@@ -1,4 +1,4 @@
-//! Repairs of whole databases, with logs and tables that no life would leave.
+//! Repairs of whole databases, with logs and tables that ordinary use never leaves.
 
 use super::*;
 use crate::batch::WriteBatch;
@@ -93,7 +93,7 @@ fn what_an_earlier_recovery_cut_off_and_what_lies_behind_a_logs_end_does_not_com
     put(&mut create(3, end), 2, b"last");
     let options = Options::new().env(Arc::new(env)).manual_background(true);
     let report = DB::repair(BAD, NEW, &options).unwrap();
-    // CURRENT is lost, and nothing else.
+    // Only CURRENT is lost.
     let counts = (report.logs, report.log_records, report.lost_places);
     assert_eq!(counts, (2, 2, 1), "{report:?}");
     let db = DB::open(NEW, options).unwrap();
@@ -138,7 +138,7 @@ fn a_table_that_is_not_what_the_manifest_says_gives_all_it_has_and_is_told() {
         let superversion = db.rooms().tree.load_full();
         let (level, file) = superversion.version.all_files().next().unwrap();
         let file = Arc::clone(file);
-        // The same table under another number, since an edit that removes a table has its file deleted.
+        // The same table under another number, because the file of a table that an edit removes gets deleted.
         let mut info = file.info.clone();
         info.number = db.rooms().tree.new_number();
         spoil(&mut info);
@@ -198,9 +198,9 @@ fn a_failed_operation_leaves_a_whole_database_or_nothing() {
             Ok(report) => {
                 let db = DB::open(NEW, options(&env)).unwrap();
                 let found: Vec<_> = db.iter().map(|entry| entry.unwrap()).collect();
-                // What could not be read is told.
+                // The report lists what could not be read.
                 assert!(found == expected || !report.is_ok(), "operation {nth}");
-                // What was durable then is durable now.
+                // Everything that was durable before the call is still durable.
                 let cut = FaultEnv::new(Arc::new(disk.power_cut(nth)), 0);
                 let db = DB::open(NEW, options(&cut)).unwrap();
                 assert_eq!(db.iter().count(), found.len());

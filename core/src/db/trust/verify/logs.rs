@@ -1,7 +1,7 @@
 //! Checks the logs with writes that are in no table: every record, and that the logs follow each other.
 //!
-//! It checks the logs that existed when the verification began (VERIFY-2). If a flush has made a log
-//! superfluous meanwhile, that log is skipped, even if it is damaged.
+//! It checks the logs that existed when the verification began (VERIFY-2). If a flush has since made a log
+//! superfluous, it skips that log, even if the log is damaged.
 //!
 //! Elsewhere: the rules by which logs follow each other (`wal/chain.rs`), continuing after damage
 //! (`wal/reader.rs`).
@@ -17,7 +17,7 @@ use crate::key::FileNumber;
 use crate::wal::{Expected, Joint, Numbers, Opened, Part, Predecessor, Reader, SyncedLog};
 
 impl Database {
-    /// The logs that hold what is not in tables, newest first, each with what of it counts.
+    /// The logs that hold writes which are not in tables, newest first; each with the part of it that counts.
     pub(super) fn logs(&self) -> Result<Vec<Predecessor>> {
         let (active, mut next) = self.commit.chain();
         let mut logs = match self.context.options().read_only {
@@ -45,7 +45,7 @@ impl Database {
         Expected {
             needed: versions.log_number(),
             synced_log: versions.synced_log(),
-            // The file is about the current log, whose length is known.
+            // SYNCED is about the current log, whose length is known.
             synced_file: SyncedLog::default(),
             last_sequence: versions.last_sequence(),
             database: versions.database(),
@@ -83,7 +83,7 @@ impl Walk<'_> {
         !self.database.expected().needs(log)
     }
 
-    /// Reads a log's records, also those after damage. The inner error is about the log as a whole.
+    /// Reads a log's records, including those after damage. The inner error concerns the log as a whole.
     fn records(
         &mut self,
         mut reader: Reader,
@@ -95,7 +95,7 @@ impl Walk<'_> {
         loop {
             let record = match reader.next_part() {
                 Ok(Some(Part::Record(record))) => record,
-                // VERIFY-2: what is removed is cut short.
+                // VERIFY-2: the end of a log that is being removed is cut off.
                 Ok(Some(Part::Damage { error, .. })) if self.is_superfluous(log.number) => {
                     return Ok(Err(error));
                 }
@@ -135,7 +135,7 @@ impl Walk<'_> {
     }
 }
 
-/// The operations of an encoded batch, each of them decoded.
+/// Decodes every operation of an encoded batch; returns how many there are.
 pub(in crate::db::trust) fn count(payload: &[u8]) -> Result<u64> {
     let mut count = 0;
     for operation in operations(payload)? {

@@ -33,7 +33,7 @@ impl Walk<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Walks a memtable, and gets each entry that can be seen at `number` as well.
+    /// Walks a memtable, and also gets each entry that is visible at `number`.
     fn memtable(
         &mut self,
         memtable: &Arc<Memtable>,
@@ -47,7 +47,7 @@ impl Walk<'_> {
                 not_found += u64::from(!is_found);
             }
         };
-        // In memory: no bytes of files, but it may be asked to end.
+        // This reads no bytes of files, but the callback may end it.
         let mut tell = |_| self.tell();
         let walked = walk(&mut memtable.iter(), Way::Forward, number, get, &mut tell)?;
         if not_found > 0 {
@@ -59,7 +59,8 @@ impl Walk<'_> {
     }
 }
 
-/// The fault of a memtable in which a walk found `found`, if the `inserted` entries are known.
+/// The fault of a memtable in which a walk found `found`, if there is one. `inserted`: the entries that were
+/// inserted, if known.
 fn unlike_inserted(found: Sum, inserted: Option<Sum>) -> Option<String> {
     let inserted = inserted.filter(|inserted| *inserted != found)?;
     Some(format!(

@@ -4,8 +4,8 @@
 //! * VERIFY-1  Bytes come from the files: tables are opened anew, bypassing the caches, and the manifest is
 //!       read again. Only the reads through the public paths use the caches, and they put no block there.
 //! * VERIFY-2  It checks one moment: the superversion and the logs from when it began. It holds the
-//!       superversion, so none of its tables is deleted meanwhile; it skips a log that a flush has made
-//!       superfluous.
+//!       superversion, so none of its tables is deleted during the verification. It skips a log that a flush
+//!       has made superfluous.
 //! * VERIFY-3  Damage is collected, not returned: an error means that the verification could not go on.
 //! * VERIFY-4  It holds no lock while it reads, except while it reads the manifest: edits wait that long,
 //!             writes do not.
@@ -45,10 +45,10 @@ use crate::sync::Arc;
 
 /// Bytes between two reports of progress.
 const REPORT_BYTES: u64 = 1 << 20;
-/// How often a table is read by itself: its raw bytes, and one walk each of READS-1.
+/// How often a table is read by itself: once for its raw bytes, and once for each walk of READS-1.
 const READS_OF_A_TABLE: u64 = 4;
-/// How often all tables are read together: by the merge, and by a cursor in each direction. Gets and seeks are
-/// few in comparison.
+/// How often all tables are read together: by the merge, and by a cursor in each direction. Gets and seeks read
+/// little in comparison.
 const READS_OF_ALL: u64 = 3;
 
 /// Called with the progress of a verification; may end it.
@@ -92,14 +92,14 @@ struct Walk<'a> {
     reported: u64,
     /// The sums of tables and memtables, each walked by itself.
     held: Walked,
-    /// VERIFY-5: whether all of that could be read.
+    /// VERIFY-5: whether all tables and memtables could be read.
     is_comparable: bool,
 }
 
 /// The state that is checked (VERIFY-5).
 struct Moment {
     snapshot: Snapshot,
-    /// The oldest one that a user holds.
+    /// The oldest snapshot that a user holds.
     oldest: Option<Snapshot>,
     superversion: Arc<SuperVersion>,
 }
@@ -118,10 +118,10 @@ impl Walk<'_> {
         let oldest = database.order.pin_oldest();
         let snapshot = database.order.pin();
         let superversion = database.tree.load_full();
-        // After that: what a closed database shows is nothing.
+        // After the load, because a closed database has an empty superversion.
         database.context.check_open()?;
         let moment = Moment {
-            // At the same number nothing else is seen.
+            // A snapshot at the same number shows the same.
             oldest: oldest.filter(|oldest| oldest.sequence() < snapshot.sequence()),
             snapshot,
             superversion,
@@ -159,7 +159,7 @@ impl Walk<'_> {
     /// Records the damage that `error` reports in `file`; an error that is not damage ends the verification
     /// (VERIFY-3).
     fn damage(&mut self, file: &Path, offset: u64, error: Error) -> Result<()> {
-        // After close anything may be missing.
+        // After close any file may be missing.
         self.database.context.check_open()?;
         match error.kind() {
             ErrorKind::Corruption | ErrorKind::Io | ErrorKind::Unsupported => {}
@@ -197,7 +197,7 @@ impl Walk<'_> {
         self.tell()
     }
 
-    /// Goes to the place `bytes_done`, wherever damage has led.
+    /// Sets the progress to `bytes_done`, even if damage has led elsewhere.
     fn advance_to(&mut self, bytes_done: u64) -> Result<ControlFlow<()>> {
         self.advance(bytes_done.saturating_sub(self.at.bytes_done))
     }
@@ -221,7 +221,7 @@ impl Walk<'_> {
     }
 }
 
-/// The part of `share` bytes of files that `walked` of `all` bytes of keys and values stand for.
+/// The part of `share` bytes of files that is done once `walked` of `all` bytes of keys and values are walked.
 fn in_proportion(walked: u64, share: u64, all: u64) -> u64 {
     let part = u128::from(walked) * u128::from(share) / u128::from(all.max(1));
     u64::try_from(part).map_or(share, |part| part.min(share))

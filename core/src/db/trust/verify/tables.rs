@@ -23,11 +23,11 @@ use crate::sstable::{BlockCache, Checked, Sought, Table, TableSummary};
 use crate::sync::Arc;
 use crate::version::{FileMeta, TableInfo};
 
-/// Blocks of the cache between two of them.
+/// After this many cached blocks, progress is reported again.
 const CACHED_BLOCKS: usize = 256;
 
 impl Walk<'_> {
-    /// Checks a table, and reads it as cursors do (READS-1).
+    /// Checks a table, and reads it the ways that cursors do (READS-1).
     pub(super) fn table(
         &mut self,
         file: &Arc<FileMeta>,
@@ -99,7 +99,7 @@ impl Walk<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Checks the blocks of a table; what it holds, unless it is damaged.
+    /// Checks the blocks of a table; returns what it holds, unless it is damaged.
     fn blocks(
         &mut self,
         table: &Table,
@@ -146,7 +146,7 @@ impl Walk<'_> {
         } = whole;
         let mut entries = table.iter(false, readahead);
         let is_first = (way, readahead) == (Way::Forward, 0);
-        // Its filter is in memory: what is read of the file says nothing of that.
+        // The filter is in memory, so reading the file does not check it.
         let asked = file.handle.opened().filter(|_| is_first);
         let mut denied: Option<Result<Vec<u8>>> = None;
         let look = |key: KeyRef<'_>| {
@@ -187,8 +187,8 @@ impl Walk<'_> {
         Ok(ControlFlow::Continue(true))
     }
 
-    /// Compares what readers find of a table in the block cache with the file (VERIFY-6), all of which could be read just now
-    /// if `is_whole`.
+    /// Compares a table's blocks in the block cache, which readers get, with the file (VERIFY-6). `is_whole`: all of
+    /// the file could be read just now.
     fn cached_blocks(
         &mut self,
         file: &Arc<FileMeta>,
@@ -241,7 +241,7 @@ impl Walk<'_> {
     }
 }
 
-/// A table with only intact blocks, to be walked in several ways.
+/// A table whose blocks are all intact, to be walked in several ways.
 struct Whole<'a> {
     file: &'a Arc<FileMeta>,
     table: &'a Arc<Table>,

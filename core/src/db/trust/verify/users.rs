@@ -16,7 +16,7 @@ use crate::snapshot::Snapshot;
 use crate::sync::Arc;
 
 impl Walk<'_> {
-    /// Reads the whole database in each way that users do (READS-2, READS-3).
+    /// Reads the whole database in each of the ways that users do (READS-2, READS-3).
     pub(super) fn reads(&mut self, moment: &Moment, end: u64) -> Result<ControlFlow<()>> {
         if !self.is_comparable {
             return Ok(ControlFlow::Continue(()));
@@ -57,7 +57,8 @@ impl Walk<'_> {
         };
         let outcome = comparison.run(&mut |walked| {
             let part = in_proportion(walked, share, bytes);
-            // The walk also passes entries inserted meanwhile.
+            // The walk also passes entries that were inserted during it, so it may have passed more bytes than
+            // expected.
             self.at.bytes_done = end.min(self.at.bytes_done + part);
             self.tell()
         });

@@ -1,4 +1,4 @@
-//! What each loss leaves, and no other: of bytes, of names and of directories.
+//! Exactly what each kind of loss leaves: of bytes, of names and of directories.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ fn content(env: &MemEnv) -> Vec<u8> {
     bytes
 }
 
-/// What is left of the file by any of many cuts of one kind, and what they did.
+/// The possible contents of the file after many cuts of one kind, and the effects of the cuts.
 fn outcomes(env: &MemEnv, loss: PowerLoss) -> (BTreeSet<Vec<u8>>, BTreeSet<Effect>) {
     let mut effects = BTreeSet::new();
     let left = (0..200).map(|seed| {
@@ -80,7 +80,7 @@ fn of_the_first_write_that_is_lost_some_sectors_or_pages_arrive() {
         let expected = set([b"", &both[..unit], &second, &both]);
         assert!(left == expected, "{loss:?}");
         assert_eq!(effects, [Effect::WriteDropped, torn].into());
-        // What is of one piece cannot be torn, and nothing after the first that is lost arrives.
+        // A write in one piece cannot be torn, and no write after the first lost one arrives.
         let (env, file) = with_file();
         for offset in 0..3 {
             file.write_at(offset, b"x").unwrap();
@@ -117,7 +117,7 @@ fn a_page_that_is_written_back_has_all_writes_up_to_its_moment() {
     }
     let (left, effects) = outcomes(&env, PowerLoss::Writeback);
     assert_eq!(left, set([b"", b"a", b"ab", b"abc"]));
-    // A page alone is not apart from another.
+    // With one page there is no other page to differ from.
     assert!(!effects.contains(&Effect::PagesApart));
 }
 
@@ -147,7 +147,7 @@ fn what_a_failed_sync_was_for_arrives_page_by_page_unless_everything_is_lost_or_
     assert!(outcomes(&env, PowerLoss::Nothing).0 == set([&both]));
 }
 
-/// Losses of power that differ in their seeds alone.
+/// Losses of power that differ only in their seeds.
 fn cuts_of_names(names: PowerLoss) -> impl Iterator<Item = PowerCut> {
     (0..40).map(move |seed| PowerCut {
         bytes: None,
@@ -202,7 +202,7 @@ fn what_a_crash_left_does_not_change_with_the_files_that_live_on() {
     file.write_at(0, b"behind").unwrap();
     file.sync().unwrap();
     assert_eq!(content(&crashed), b"before");
-    // Also where the name was not durable yet.
+    // Also if the name was not durable yet.
     let cut = PowerCut {
         bytes: Some(PowerLoss::Nothing),
         names: Some(PowerLoss::Nothing),

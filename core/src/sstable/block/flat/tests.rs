@@ -1,4 +1,4 @@
-//! Which blocks are worth a flat form, to the byte, and what the heads tell where keys have them in common.
+//! Which blocks get a flat form, to the byte, and what the heads show if keys share them.
 
 use super::*;
 use crate::key::{SequenceNumber, ValueKind};
@@ -26,7 +26,7 @@ fn stored(entries: &[(&[u8], u64, &[u8])]) -> Block {
 /// A flat block of these user keys, all of number 7 and without a value.
 fn flat_of(keys: &[&[u8]]) -> Block {
     let entries: Vec<(&[u8], u64, &[u8])> = keys.iter().map(|key| (*key, 7, &b""[..])).collect();
-    stored(&entries).flatten().expect("it is small")
+    stored(&entries).flatten().expect("the block is small")
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_block_is_made_flat_up_to_a_mean_entry_of_one_kibibyte() {
 #[test]
 fn a_flat_block_takes_65535_bytes_and_not_one_more() {
     for (excess, is_flat) in [(0, true), (1, false)] {
-        // 4 and 2 bytes of arrays for each of 70 entries, and 2; 11 bytes of head and key for each.
+        // For each of 70 entries 4 and 2 bytes in the arrays, and 11 bytes of head and key; 2 bytes more for all.
         let values = u16::MAX as usize - (70 * 6 + 2) - 70 * 11 + excess;
         let (each, last) = (values / 70, values / 70 + values % 70);
         let keys: Vec<[u8; 1]> = (0..70).map(|key| [key]).collect();
@@ -72,7 +72,7 @@ fn a_flat_block_takes_twice_the_stored_bytes_and_not_one_more() {
         .collect();
     let stored_bytes = (3 + 40 + 8) + 9 * (3 + 1 + 8) + 4 + 4;
     let flat_bytes = 10 * 6 + 2 + 10 * (10 + 40);
-    // A byte of a value counts once in the flat form, and twice in what it may take.
+    // A byte of a value counts once in the flat form, and twice in the size that the flat form may have.
     let values = flat_bytes - 2 * stored_bytes;
     for (values, is_flat) in [(values - 1, false), (values, true)] {
         let (first, second) = (vec![1; values / 2], vec![2; values - values / 2]);
@@ -154,7 +154,7 @@ fn the_heads_below_one_are_counted_in_blocks_of_every_length_about_where_halving
         let block = flat_of(&keys);
         let flat = block.flat().unwrap();
         for wanted in 0..=2 * u32::from(count) + 1 {
-            // What all keys share is no part of a head: one key has nothing else.
+            // The bytes that all keys share are not in the heads. With one key they are the whole key.
             let shift = 16 + 8 * flat.layout.shared as u32;
             let head = if shift == 32 { 0 } else { wanted << shift };
             let expected = (0..usize::from(count)).filter(|index| flat.head(*index) < head);
@@ -198,7 +198,7 @@ fn the_entries_that_may_have_a_key_are_those_with_its_head() {
     }
 }
 
-/// After the last head stand the first two offsets: read as a head, they are that of some key.
+/// The first two offsets come after the last head. Read as a head, they are the head of some key.
 #[test]
 fn a_key_whose_head_looks_like_the_offsets_is_found_and_missed_like_any_other() {
     // Two entries, the first without key and value: the arrays take 14 bytes, the first entry 10.

@@ -1,4 +1,4 @@
-//! A check compares each property of a table with what the entries say.
+//! A check compares each property of a table with the entries.
 
 use std::path::Path;
 
@@ -82,7 +82,7 @@ fn every_stored_block_is_compared_with_its_checksum_and_the_one_that_differs_is_
         ..TableOptions::default()
     };
     let mut builder = Builder::new(file, path.to_owned(), 1, options).unwrap();
-    // More blocks than are read at once, and one larger than that.
+    // More blocks than are read at once, one of them larger than one read.
     for number in 0..50u8 {
         let length = if number == 20 { LARGE_BYTES } else { 4000 };
         let trailer = Trailer::new(SequenceNumber(1), ValueKind::Put);

@@ -9,7 +9,7 @@ use crate::db::trust::verify::walk::{Way, first_difference, walk};
 use crate::key::{KeyRef, Trailer};
 use crate::version::TOGETHER;
 
-/// Entries in a vector, in the order that they are given in.
+/// Entries in a vector, in the order in which they were given.
 #[derive(Clone)]
 struct Entries {
     entries: Vec<(Vec<u8>, Trailer, Vec<u8>)>,
@@ -52,10 +52,10 @@ impl InternalIterator for Entries {
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// A cursor over a map, which remembers nothing but its place.
+/// A cursor over a map; it remembers only its place.
 struct MapCursor {
     pairs: Vec<(Vec<u8>, Vec<u8>)>,
-    /// One more than the pair it stands on.
+    /// One more than the index of the current pair.
     at: usize,
 }
 
@@ -99,7 +99,7 @@ impl Pairs for MapCursor {
     }
 }
 
-/// What the ways of reading make of some entries; all the same unless a test spoils one.
+/// The results of each way of reading some entries. All are the same unless a test spoils one.
 struct Case {
     entries: Entries,
     number: SequenceNumber,
@@ -111,7 +111,7 @@ struct Case {
     past: Option<PastCase>,
 }
 
-/// What is made of them at a smaller number.
+/// The results at a smaller number.
 struct PastCase {
     number: SequenceNumber,
     forward: Map,
@@ -146,7 +146,7 @@ impl Lookups for MapLookups<'_> {
 }
 
 impl Case {
-    /// Keys with several versions and tombstones, among them ones above the number that is read at, and more pairs
+    /// Keys with several versions and tombstones, some of them above the number at which they are read; more pairs
     /// than fit in a stretch.
     fn new() -> Case {
         Case::of(3 * RUN_PAIRS as u32)
@@ -159,7 +159,7 @@ impl Case {
             let key = key(at);
             let versions = 1 + at % 3;
             for version in (0..versions).rev() {
-                // The newest of some cannot be seen yet.
+                // The newest version of some keys is not visible yet.
                 let sequence = SequenceNumber(u64::from(at % 7 * 30 + version * 450 + 50));
                 let kind = match (at + version) % 5 {
                     4 => ValueKind::Delete,
@@ -195,7 +195,7 @@ impl Case {
         }
     }
 
-    /// The same, and what a reader at a number between those of the versions sees.
+    /// The same, with what a reader at a number between those of the versions sees.
     fn with_past() -> Case {
         let mut case = Case::new();
         let number = SequenceNumber(200);
@@ -220,7 +220,7 @@ impl Case {
 
     fn run(&self) -> Outcome {
         let compared = self.compare(&mut |_| Ok(ControlFlow::Continue(())));
-        compared.unwrap().expect("nobody told it to end")
+        compared.unwrap().expect("no callback ended it")
     }
 
     fn compare(&self, walking: Walking<'_>) -> Result<Option<Outcome>> {
@@ -245,7 +245,7 @@ impl Case {
         comparison.run(walking)
     }
 
-    /// The only difference that there is.
+    /// The only difference; fails if there are more or none.
     fn difference(&self, about: &str) -> String {
         let differences = self.run().differences;
         assert_eq!(differences.len(), 1, "{about}: {differences:?}");
@@ -322,7 +322,7 @@ fn a_pair_that_only_a_cursor_sees_is_a_difference() {
 #[test]
 fn a_get_that_finds_nothing_or_another_value_or_a_deleted_key_is_a_difference() {
     let whole = Case::new();
-    // Sampled are the keys whose place is a multiple of 16.
+    // The sample has the keys whose place is a multiple of 16.
     let present = (0..)
         .step_by(16)
         .find(|at| whole.gets.contains_key(&key(*at)));
@@ -408,7 +408,8 @@ fn what_a_reader_at_a_pinned_number_does_not_see_or_sees_too_early_is_a_differen
     let outcome = Case::with_past().run();
     assert_eq!(outcome.differences, Vec::<String>::new());
     assert_eq!(outcome.past_differences, Vec::<String>::new());
-    // A reader who is shown the newest instead: in each way of reading there are keys that are newer, or changed.
+    // A reader at the smaller number gets the newest entries instead. Each way of reading then finds keys that are
+    // newer, or changed.
     let spoils: [(fn(&mut PastCase) -> &mut Map, &str); 3] = [
         (|past| &mut past.forward, "going forward"),
         (|past| &mut past.gets, "a get of \""),
@@ -425,7 +426,7 @@ fn what_a_reader_at_a_pinned_number_does_not_see_or_sees_too_early_is_a_differen
         };
         assert!(difference.contains(words), "{difference}");
     }
-    // The last key of all, of which there is nothing yet; and one that has to be seen.
+    // The last key of all, which has no entry at the smaller number; and a key that must be visible there.
     let mut case = Case::with_past();
     let last = key(3 * RUN_PAIRS as u32);
     let trailer = Trailer::new(SequenceNumber(300), ValueKind::Put);
@@ -473,7 +474,7 @@ fn every_large_value_is_looked_up() {
         }
     }
     assert_eq!(case.run().looked_up, 40);
-    // One that is as large as that is not.
+    // One of exactly that size is not.
     let mut smaller = Case::of(0);
     smaller.entries.entries = case.entries.entries.clone();
     for entry in &mut smaller.entries.entries {
@@ -539,11 +540,11 @@ fn where_two_walks_part_is_told_by_the_keys_around_it() {
     for at in [0, 50, last] {
         let mut fewer = whole.clone();
         let lost = fewer.entries.remove(at);
-        let told = first_difference(&mut whole.clone(), &mut fewer);
-        let told = told.unwrap().unwrap();
-        assert!(told.contains(&Shown(&lost.0).to_string()), "{told}");
-        assert_eq!(told.contains("the beginning"), at == 0, "{told}");
-        assert_eq!(told.contains("the end"), at == last, "{told}");
+        let reported = first_difference(&mut whole.clone(), &mut fewer);
+        let reported = reported.unwrap().unwrap();
+        assert!(reported.contains(&Shown(&lost.0).to_string()), "{reported}");
+        assert_eq!(reported.contains("the beginning"), at == 0, "{reported}");
+        assert_eq!(reported.contains("the end"), at == last, "{reported}");
     }
     let mut other = whole.clone();
     other.entries[7].2.push(b'x');
@@ -571,13 +572,13 @@ fn a_walk_and_a_comparison_end_within_a_mebibyte_when_they_are_told_to() {
         .iter()
         .map(|one| one.0.len() as u64 + 100_000)
         .sum();
-    let mut told = 0;
+    let mut walked = 0;
     let compared = case.compare(&mut |bytes| {
-        told += bytes;
+        walked += bytes;
         Ok(ControlFlow::Continue(()))
     });
     assert!(compared.unwrap().is_some());
-    assert_eq!(told, whole);
+    assert_eq!(walked, whole);
     let outcome = case.compare(&mut |bytes| {
         most = most.max(bytes);
         calls += 1;

@@ -10,10 +10,10 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-# Five seconds each, about, on an idle core of 2026.
+# About three seconds each on an idle core of 2026.
 declare -A executions=(
-    [batch]=2000000 [block]=1000000 [interface]=3000 [manifest]=250000 [open]=12500
-    [options]=15000 [table]=250000 [version_edit]=2500000 [wal]=100000
+    [batch]=1000000 [block]=500000 [interface]=2500 [manifest]=125000 [open]=7500
+    [options]=7500 [table]=150000 [version_edit]=1000000 [wal]=50000
 )
 
 fixed=0

@@ -33,10 +33,13 @@ section_rust() {
     scripts/miri.sh --check
 }
 
-# Schedules of the concurrency models: docs/testing.md.
+# Schedules of the concurrency models: docs/testing.md. The crates are compiled for this alone, with all their tests, so
+# without optimisation, but for the model checker.
 section_models() {
     AIDB_SHUTTLE_RUNS=${AIDB_SHUTTLE_RUNS:-5} RUSTFLAGS='--cfg shuttle' RUST_BACKTRACE=0 CARGO_PROFILE_DEV_DEBUG=none \
-        cargo test -p aidb -p aidb-ffi --lib models --locked --target-dir target/shuttle -- --nocapture
+        cargo --config profile.dev.opt-level=0 --config 'profile.dev.package."*".opt-level=1' \
+        --config profile.dev.package.zstd-sys.opt-level=0 \
+        test -p aidb -p aidb-ffi --lib models --locked --target-dir target/shuttle -- --nocapture
 }
 
 section_c() {

@@ -23,11 +23,11 @@ pub const SEEDS_BEGIN_AT: u64 = 4;
 /// The tests that choose points, seeds and lives by the clock, and the seconds each goes on in `make test`; with 0 it
 /// does one round of what it does.
 pub const USUAL_SECONDS: &[(&str, u64)] = &[
-    ("power_is_cut_at_every_change_of_the_disk", 30),
-    ("every_operation_fails_once_and_for_good", 30),
-    ("damage_is_an_error_and_never_a_wrong_answer", 20),
-    ("killed_writers_keep_every_acknowledged_write", 25),
-    ("random_histories_hold_what_is_promised", 45),
+    ("power_is_cut_at_every_change_of_the_disk", 20),
+    ("every_operation_fails_once_and_for_good", 20),
+    ("damage_is_an_error_and_never_a_wrong_answer", 15),
+    ("killed_writers_keep_every_acknowledged_write", 20),
+    ("random_histories_hold_what_is_promised", 30),
     (
         "a_full_disk_loses_nothing_and_writing_goes_on_when_there_is_space",
         0,

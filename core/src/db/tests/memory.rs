@@ -37,6 +37,11 @@ fn options_of(env: &MemEnv) -> Options {
 impl Subject {
     /// An open database with tables, with writes that are only in a log, and with an empty cache.
     fn new() -> Subject {
+        Subject::closed().opened_copy()
+    }
+
+    /// The same, closed.
+    fn closed() -> Subject {
         let env = MemEnv::new();
         let mut subject = Subject {
             db: Some(DB::open("/db", options_of(&env)).unwrap()),
@@ -63,8 +68,19 @@ impl Subject {
         subject.db().delete(&key(3)).unwrap();
         subject.model.remove(&key(3));
         subject.db = None;
-        subject.open().unwrap();
         subject
+    }
+
+    /// A copy of a closed database, open.
+    fn opened_copy(&self) -> Subject {
+        let mut copy = Subject {
+            env: self.env.process_crash(),
+            db: None,
+            model: self.model.clone(),
+            has_copy: self.has_copy,
+        };
+        copy.open().unwrap();
+        copy
     }
 
     fn open(&mut self) -> Result<()> {
@@ -212,10 +228,10 @@ const PATHS: [(&str, Call); 14] = [
     ("repair", repair),
 ];
 
-/// Walks a path whose `number`-th request for memory fails; returns whether there was one.
-fn walk_path(name: &str, call: Call, number: u64) -> bool {
+/// Walks a path in a copy of `closed`; its `number`-th request for memory fails. Returns whether there was one.
+fn walk_path(closed: &Subject, name: &str, call: Call, number: u64) -> bool {
     let context = format!("{name}, pass {number}");
-    let mut subject = Subject::new();
+    let mut subject = closed.opened_copy();
     let passes = Passes::fail_at(number);
     let entered = passes.enter();
     let outcome = call(&mut subject);
@@ -241,11 +257,12 @@ fn walk_path(name: &str, call: Call, number: u64) -> bool {
 
 #[test]
 fn want_of_memory_at_any_pass_is_told_as_such_and_loses_nothing_and_the_same_call_succeeds_later() {
+    let closed = Subject::closed();
     for (name, call) in PATHS {
         let mut failures = 0;
         // In a thread of its own, which has no memory left over from before.
-        while std::thread::spawn(move || walk_path(name, call, failures + 1))
-            .join()
+        let walk = |number| walk_path(&closed, name, call, number);
+        while std::thread::scope(|scope| scope.spawn(|| walk(failures + 1)).join())
             .unwrap_or_else(|_| panic!("{name}, pass {}", failures + 1))
         {
             failures += 1;

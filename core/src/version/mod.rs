@@ -268,16 +268,17 @@ impl Version {
         sought: Sought<'_>,
         access: &A,
         lookup: &mut impl FnMut(Trailer, TableEntry<'_>) -> Need,
-    ) -> std::result::Result<Need, A::Error> {
+    ) -> std::result::Result<(), A::Error> {
         // Most lookups are done with the first entry.
-        let files = self.files(0);
-        for (index, file) in files.iter().enumerate() {
+        let mut files = self.files(0);
+        while let [file, later @ ..] = files {
+            files = later;
             if !file.may_answer(sought.key) {
                 continue;
             }
             let fed = access.look(&file.handle, sought, |trailer, entry| {
                 // Tables may also overlap in sequence numbers, so a later table may have a newer entry (VERSION-1).
-                let is_newest = trailer.sequence() >= rival_of(files, index);
+                let is_newest = trailer.sequence() >= rival_among(later);
                 is_newest.then(|| Rest::after(trailer, lookup(trailer, entry)))
             })?;
             if let Some(fed) = fed {
@@ -296,7 +297,7 @@ impl Version {
                 return self.feed_rest(rest, sought, access, lookup);
             }
         }
-        Ok(Need::Older)
+        Ok(())
     }
 
     /// Feeds `lookup` the entries that it still needs.
@@ -307,9 +308,9 @@ impl Version {
         sought: Sought<'_>,
         access: &A,
         lookup: &mut impl FnMut(Trailer, TableEntry<'_>) -> Need,
-    ) -> std::result::Result<Need, A::Error> {
+    ) -> std::result::Result<(), A::Error> {
         match rest {
-            Rest::Nothing => Ok(Need::Nothing),
+            Rest::Nothing => Ok(()),
             Rest::From(trailer) => self.feed_older(sought.from(trailer), access, lookup),
         }
     }
@@ -321,17 +322,17 @@ impl Version {
         mut sought: Sought<'_>,
         access: &A,
         lookup: &mut dyn FnMut(Trailer, TableEntry<'_>) -> Need,
-    ) -> std::result::Result<Need, A::Error> {
+    ) -> std::result::Result<(), A::Error> {
         for level in 0..LEVELS {
             while let Some((trailer, value)) = self.newest_in(level, sought, access)? {
                 let need = lookup(trailer, value.as_entry());
                 match Rest::after(trailer, need) {
-                    Rest::Nothing => return Ok(Need::Nothing),
+                    Rest::Nothing => return Ok(()),
                     Rest::From(older) => sought = sought.from(older),
                 }
             }
         }
-        Ok(Need::Older)
+        Ok(())
     }
 
     /// The newest entry of the key, at or after its trailer, in `level`.
@@ -443,7 +444,7 @@ impl Version {
     ) -> Option<(usize, SequenceNumber)> {
         let files = self.files(0);
         if let Some(index) = files.iter().position(|file| file.may_answer(sought.key)) {
-            let rival = rival_of(files, index);
+            let rival = rival_among(&files[index + 1..]);
             return Some((open.place(&files[index])?, rival));
         }
         let file = (1..LEVELS).find_map(|level| self.file_for(level, sought.key.user_key))?;
@@ -464,7 +465,7 @@ impl Version {
             if file.may_answer(sought.key)
                 && let Some(place) = open.holding(sought, file, tables)?
             {
-                return Ok(Some((place, rival_of(files, index))));
+                return Ok(Some((place, rival_among(&files[index + 1..]))));
             }
         }
         for level in 1..LEVELS {
@@ -489,11 +490,11 @@ impl Version {
     }
 }
 
-/// The largest number in the tables of level 0 after the one at `index`.
+/// The largest number in these tables of level 0.
 #[inline]
-fn rival_of(files: &[Arc<FileMeta>], index: usize) -> SequenceNumber {
-    let next = files.get(index + 1);
-    next.map_or(SequenceNumber(0), |next| next.largest_sequence)
+fn rival_among(files: &[Arc<FileMeta>]) -> SequenceNumber {
+    let first = files.first();
+    first.map_or(SequenceNumber(0), |file| file.largest_sequence)
 }
 
 impl fmt::Debug for Version {

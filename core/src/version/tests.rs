@@ -146,8 +146,8 @@ fn fed(bench: &Bench, version: &Version, key: &[u8], at: u64, most: usize) -> Ve
         alone.push(trailer.sequence().0);
         need(&alone)
     };
-    let left = version.feed(sought, &reading(bench), &mut gather).unwrap();
-    assert_eq!(left == Need::Nothing, alone.len() == most);
+    version.feed(sought, &reading(bench), &mut gather).unwrap();
+    assert!(alone.len() <= most, "fed after it was done");
     let others = [&b"absent"[..], b"a", b"z"].map(|key| Sought::new(key, Trailer::NEWEST));
     let keys = [others[0], others[1], sought, others[2]];
     let mut together = Vec::new();

@@ -46,7 +46,8 @@ impl Order {
 
     /// The number at which to read: the snapshot's, or the last published one, which is at or after that of every
     /// acknowledged write.
-    #[inline]
+    // Always inlined: the call would be one percent of a get.
+    #[inline(always)]
     pub(super) fn read_at(&self, snapshot: Option<&Snapshot>) -> Result<SequenceNumber> {
         match snapshot {
             None => self.publisher.read_point(),

@@ -104,7 +104,7 @@ impl Tree {
         &self,
         key: &[u8],
         options: &ReadOptions<'_>,
-        lookup: L,
+        mut lookup: L,
     ) -> Result<L::Answer> {
         // SUPERVERSION-2: first the superversion, then the number. `check_open` comes after both loads, because a
         // closed database has an empty superversion.
@@ -112,12 +112,26 @@ impl Tree {
         self.context.check_open()?;
         check_key(key)?;
         let target = Trailer::visible_at(self.order.read_at(options.snapshot)?);
+        let target = match feed_memtables(&superversion, key, target, &mut lookup) {
+            ControlFlow::Break(answer) => return answer,
+            ControlFlow::Continue(target) => target,
+        };
         let access = Reading {
             tables: &self.tables,
             fill_cache: options.fill_cache,
         };
-        look_up(&superversion, key, target, &access, lookup)
-            .map_err(|error| self.context.closed_or(error))
+        // Filled where the entry is found: a value is large to move.
+        let mut answer = None;
+        feed_tables(
+            &superversion,
+            key,
+            target,
+            &access,
+            &mut lookup,
+            &mut answer,
+        )
+        .map_err(|error| self.context.closed_or(error))?;
+        answer.unwrap_or_else(|| lookup.end())
     }
 
     /// [`Tree::get`] from memory only: it does not wait and reads no file.
@@ -135,11 +149,19 @@ impl Tree {
             return Ok(Remembered::Unknown);
         };
         let target = Trailer::visible_at(sequence);
-        match look_up(&superversion, key, target, &InMemory, Get) {
-            Ok(answer) => Ok(answer.map_or(Remembered::Absent, Remembered::Value)),
-            Err(Unread::NotInMemory) => Ok(Remembered::Unknown),
-            Err(Unread::Failed(error)) => Err(self.context.closed_or(error)),
+        let mut answer = None;
+        match feed_memtables(&superversion, key, target, &mut Get) {
+            ControlFlow::Break(value) => answer = Some(value),
+            ControlFlow::Continue(target) => {
+                match feed_tables(&superversion, key, target, &InMemory, &mut Get, &mut answer) {
+                    Ok(()) => {}
+                    Err(Unread::NotInMemory) => return Ok(Remembered::Unknown),
+                    Err(Unread::Failed(error)) => return Err(self.context.closed_or(error)),
+                }
+            }
         }
+        let value = answer.unwrap_or_else(|| Get.end())?;
+        Ok(value.map_or(Remembered::Absent, Remembered::Value))
     }
 
     /// The values of `keys` as of one point. Ends early, a few keys after the values have reached `most_bytes` bytes.
@@ -228,29 +250,19 @@ impl Tree {
     }
 }
 
-/// The result of `lookup` for the entries of `key` at or after `target` (LOOKUP-1).
-// Always inlined: a value is large to move.
+/// Passes the tables' entries of `key` at or after `target` to `lookup`, newest first; `answer` gets its result.
 #[inline(always)]
-fn look_up<L: Lookup, A: Access>(
+fn feed_tables<L: Lookup, A: Access>(
     superversion: &SuperVersion,
     key: &[u8],
     target: Trailer,
     access: &A,
-    mut lookup: L,
-) -> std::result::Result<L::Answer, A::Error> {
-    let target = match feed_memtables(superversion, key, target, &mut lookup) {
-        ControlFlow::Break(answer) => return answer.map_err(A::Error::from),
-        ControlFlow::Continue(target) => target,
-    };
-    let mut answer = None;
+    lookup: &mut L,
+    answer: &mut Option<Result<L::Answer>>,
+) -> std::result::Result<(), A::Error> {
+    let mut feed = |trailer, entry: TableEntry<'_>| feed_entry(lookup, trailer, entry, answer);
     let sought = Sought::new(key, target);
-    let mut feed =
-        |trailer, entry: TableEntry<'_>| feed_entry(&mut lookup, trailer, entry, &mut answer);
-    superversion.version.feed(sought, access, &mut feed)?;
-    match answer {
-        Some(answer) => answer.map_err(A::Error::from),
-        None => lookup.end().map_err(A::Error::from),
-    }
+    superversion.version.feed(sought, access, &mut feed)
 }
 
 /// Passes an entry of a table to `lookup`, and keeps its result.

@@ -40,8 +40,22 @@ fn fed(db: &DB, key: &[u8], at: u64, most: usize) -> Vec<u64> {
     };
     let numbers = Vec::new();
     let target = Trailer::visible_at(SequenceNumber(at));
-    let gather = Gather { most, numbers };
-    look_up(&superversion, key, target, &access, gather).unwrap()
+    let mut gather = Gather { most, numbers };
+    let target = match feed_memtables(&superversion, key, target, &mut gather) {
+        ControlFlow::Break(answer) => return answer.unwrap(),
+        ControlFlow::Continue(target) => target,
+    };
+    let mut answer = None;
+    feed_tables(
+        &superversion,
+        key,
+        target,
+        &access,
+        &mut gather,
+        &mut answer,
+    )
+    .unwrap();
+    answer.unwrap_or_else(|| gather.end()).unwrap()
 }
 
 /// LOOKUP-1.

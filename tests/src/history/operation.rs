@@ -10,7 +10,8 @@
     reason = "operations and their parts are named as in the interface they call"
 )]
 
-use crate::{Fill, Random, Sizes, Unit, Walk, edges_up_to};
+use crate::{Fill, Model, Random, Sizes, Unit, Walk, edges_up_to};
+use aidb::WriteBatch;
 use aidb::env::{Fault, Operation as Call};
 
 /// A value, as its length, its kind and the number that decides its bytes: short to print.
@@ -37,6 +38,28 @@ pub const MARK: &[u8] = b"\xff\xff\xff\xff\xff\xff\xff\xff#";
 
 /// A key, and the value put there; `None` deletes.
 pub type Entry = (Vec<u8>, Option<Content>);
+
+/// The entries as the batch that writes them.
+pub fn batch_of(entries: &[Entry]) -> aidb::Result<WriteBatch> {
+    let mut batch = WriteBatch::new();
+    for (key, content) in entries {
+        match content {
+            Some(content) => batch.put(key, &content.bytes())?,
+            None => batch.delete(key)?,
+        }
+    }
+    Ok(batch)
+}
+
+/// Does to the model what the batch of `entries` does.
+pub fn apply(model: &mut Model, entries: &[Entry]) {
+    for (key, content) in entries {
+        match content {
+            Some(content) => model.put(key, &content.bytes()),
+            None => model.delete(key),
+        }
+    }
+}
 
 /// A move of a cursor.
 #[derive(Clone, Debug)]

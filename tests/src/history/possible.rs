@@ -16,7 +16,7 @@ use aidb::DB;
 use crate::Model;
 
 use super::compare::{difference, holds};
-use super::operation::{Entry, MARK};
+use super::operation::{Entry, MARK, apply};
 
 /// The contents after some write.
 #[derive(Clone, Default)]
@@ -30,16 +30,11 @@ pub struct State {
 impl State {
     /// The contents after one more write.
     pub(super) fn after(&self, entries: &[Entry]) -> State {
-        let (mut mark, mut model) = (self.mark, Model::clone(&self.model));
-        for (key, content) in entries {
-            match content {
-                Some(content) => model.put(key, &content.bytes()),
-                None => model.delete(key),
-            }
-            if let (MARK, Some(content)) = (&key[..], content) {
-                mark = content.tag;
-            }
-        }
+        let mut model = Model::clone(&self.model);
+        apply(&mut model, entries);
+        let marks = entries.iter().rev().filter(|(key, _)| key == MARK);
+        let mark = marks.flat_map(|(_, content)| content).next();
+        let mark = mark.map_or(self.mark, |content| content.tag);
         let model = Arc::new(model);
         State { mark, model }
     }

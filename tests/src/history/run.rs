@@ -22,7 +22,7 @@ use aidb::{
 use super::compare::{
     Differs, contents, difference, get_differs, gets_differ, value_differs, walk_differs,
 };
-use super::operation::{Dealt, End, Entry, FaultPlan, History, Move, Operation};
+use super::operation::{Dealt, End, Entry, FaultPlan, History, Move, Operation, batch_of};
 use super::possible::Possible;
 
 /// Where a history is run.
@@ -381,14 +381,7 @@ impl Run {
                 self.write(db, &entries, *sync, || db.delete_with(key, &options))
             }
             Operation::Batch { entries, sync } => {
-                let mut batch = WriteBatch::new();
-                for (key, content) in entries {
-                    match content {
-                        Some(content) => batch.put(key, &content.bytes()),
-                        None => batch.delete(key),
-                    }
-                    .map_err(|error| error.to_string())?;
-                }
+                let batch = batch_of(entries).map_err(|error| error.to_string())?;
                 let options = WriteOptions::new().sync(*sync);
                 self.write(db, entries, *sync, || db.write_with(&batch, &options))
             }

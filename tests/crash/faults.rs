@@ -126,7 +126,7 @@ impl Plan {
             // Which do the background work.
             for step in &mut steps {
                 if matches!(step, Step::BackgroundSteps(_)) {
-                    *step = marked.batch(false);
+                    *step = marked.write();
                 }
             }
         }
@@ -608,7 +608,7 @@ impl Run {
             Operation::Create,
         ];
         let is_needed = needed.iter().any(|&operation| plan.fails(operation));
-        if !(self.story.run.is_open() && plan.is_sticky() && is_needed) {
+        if !(self.story.run.is_ready() && plan.is_sticky() && is_needed) {
             return;
         }
         let write = self.marked.batch(false);
@@ -621,6 +621,9 @@ impl Run {
 
     /// Reads what is open in every way. Each answers what is there, or the error of what failed in it. Whether all of it worked.
     fn read(&mut self) -> bool {
+        if !self.story.run.is_ready() {
+            return false;
+        }
         let keys: Vec<Vec<u8>> = (0..4).map(|_| self.keys.key()).collect();
         let outcome = self.story.run.read_some(&keys);
         let has_worked = outcome.unwrap_or_else(|what| {

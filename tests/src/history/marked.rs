@@ -135,17 +135,21 @@ impl Marked {
             },
             26 => Operation::Checkpoint {
                 options: random.next(),
-                read_only: random.one_in(2),
+                // Opening it is to change the disk too.
+                read_only: false,
                 cut: random.next(),
             },
-            _ => {
-                let sync = self.drawer.sync();
-                self.batch(sync)
-            }
+            _ => self.write(),
         }
     }
 
-    /// A write.
+    /// A write that may be synced.
+    pub fn write(&mut self) -> Operation {
+        let sync = self.drawer.sync();
+        self.batch(sync)
+    }
+
+    /// A write that is synced, or is not.
     pub fn batch(&mut self, sync: bool) -> Operation {
         self.batches += 1;
         let drawer = &mut self.drawer;

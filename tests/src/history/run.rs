@@ -1,7 +1,8 @@
 //! Runs a history against the engine and checks every answer.
 //!
 //! * RUN-1  On files in memory nothing but the history decides what happens: no threads, a clock that stands still, random
-//!          bits from a seed. In a folder of the machine the engine has its threads, and nothing can fail.
+//!          bits from a seed. In a folder of the machine the engine has its threads, and nothing can fail. Who brings a disk
+//!          of its own ([`Run::over`]) decides about both.
 //! * RUN-2  A call may fail only if a fault was injected while it ran, with the error kind of that fault. Where one [`Judge`]
 //!          knows more of the faults, it says.
 //! * RUN-3  What a call answers without an error is right, whatever else failed.
@@ -310,9 +311,9 @@ impl Run {
         Arc::clone(&self.possible)
     }
 
-    /// Whether the database is open.
-    pub fn is_open(&self) -> bool {
-        self.db.is_some()
+    /// Whether the database is open and what it held at first was read.
+    pub fn is_ready(&self) -> bool {
+        self.db.is_some() && self.is_read
     }
 
     /// Background work is done by threads.
@@ -520,11 +521,10 @@ impl Run {
             .map_err(|what| format!("at snapshot {}: {what}", snapshot.sequence()))
     }
 
-    /// Reads what is open in every way: walks, the first key and `keys`, alone and at once. Whether all of it worked.
+    /// Reads in every way from a database that is ready: walks, the first key and `keys`, alone and at once. Whether all of it
+    /// worked.
     pub fn read_some(&self, keys: &[Vec<u8>]) -> Checked<bool> {
-        let Some(db) = self.db.as_ref().filter(|_| self.is_read) else {
-            return Ok(false);
-        };
+        let db = self.db.as_ref().expect("it is ready");
         let failed = self.failed.get();
         let model = self.possible().now();
         self.read("walk", || walk_differs(db, &model, None, false))?;

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use aidb::env::Operation;
+use aidb_tests::history::FaultPlan;
 
-use crate::story::DIR;
+use crate::story::{DIR, ROOT};
 
 /// An operation that a call asked for.
 pub struct Asked {
@@ -64,9 +65,7 @@ impl Kind {
             _ if name.starts_with("MANIFEST-") => Kind::Manifest,
             _ if name.ends_with(".sst") => Kind::Table,
             _ if name.ends_with(".log") => Kind::Log,
-            _ if path.to_string_lossy().starts_with(DIR) && name.starts_with("db") => {
-                Kind::Directory
-            }
+            _ if path.parent() == Some(Path::new(ROOT)) => Kind::Directory,
             _ => Kind::Other,
         }
     }
@@ -299,33 +298,51 @@ pub fn place(asked: &[Asked], at: usize) -> String {
 /// What the call under way has asked for. Clones share it.
 #[derive(Clone, Default)]
 pub struct Trace {
-    asked: Arc<Mutex<Vec<Asked>>>,
-    is_over: Arc<Mutex<bool>>,
+    shared: Arc<Mutex<Traced>>,
+}
+
+#[derive(Default)]
+struct Traced {
+    asked: Vec<Asked>,
+    /// What fails, and how many operations of its kind were asked for since it does.
+    fault: Option<(FaultPlan, u64)>,
 }
 
 impl Trace {
     /// Another call begins.
     pub fn begin(&self) {
-        self.asked.lock().unwrap().clear();
+        self.shared.lock().unwrap().asked.clear();
     }
 
-    /// Takes in an operation, which will fail if it `is_due` and faults have not ended.
-    pub fn note(&self, operation: Operation, path: &Path, is_due: bool) {
-        let is_due = is_due && !*self.is_over.lock().unwrap();
-        self.asked.lock().unwrap().push(Asked {
+    /// From now on something fails.
+    pub fn fails(&self, plan: &FaultPlan) {
+        self.shared.lock().unwrap().fault = Some((plan.clone(), 0));
+    }
+
+    /// Faults have ended.
+    pub fn nothing_fails_any_more(&self) {
+        self.shared.lock().unwrap().fault = None;
+    }
+
+    /// Takes in an operation.
+    pub fn note(&self, operation: Operation, path: &Path) {
+        let traced = &mut *self.shared.lock().unwrap();
+        let mut is_due = false;
+        if let Some((plan, count)) = &mut traced.fault
+            && operation == plan.call
+        {
+            is_due = *count >= plan.after && *count - plan.after < plan.times;
+            *count += 1;
+        }
+        traced.asked.push(Asked {
             operation,
             path: path.to_path_buf(),
             is_due,
         });
     }
 
-    /// Faults have ended.
-    pub fn nothing_fails_any_more(&self) {
-        *self.is_over.lock().unwrap() = true;
-    }
-
     /// What the call asked for.
     pub fn asked(&self) -> Vec<Asked> {
-        std::mem::take(&mut *self.asked.lock().unwrap())
+        std::mem::take(&mut self.shared.lock().unwrap().asked)
     }
 }

@@ -438,7 +438,7 @@ fn is_intact(file: &str, damage: &Damage) -> bool {
 /// The first state that may be answered although something is lost: in the newest log, after what is known to be
 /// synced, a damage looks like the torn tail of a crash.
 fn fewest(subject: &Subject, file: &str, damage: &Damage) -> usize {
-    let all = subject.ledger.states.len() - 1;
+    let all = subject.possible.last();
     let Some(tail) = &subject.tail else {
         return all;
     };
@@ -451,7 +451,7 @@ fn fewest(subject: &Subject, file: &str, damage: &Damage) -> usize {
     if is_other || logs.any(|name| *name != tail.log) {
         // Its successor knows how far it was synced, or was synced itself. A log of another database may name the same
         // predecessor and take off its un-synced end, as a recovery does.
-        return subject.ledger.durable;
+        return subject.possible.durable();
     }
     let at = match damage {
         Damage::Flip(at, _) | Damage::Zero(at, _) | Damage::Overwrite(at, _) | Damage::Cut(at) => {
@@ -461,7 +461,7 @@ fn fewest(subject: &Subject, file: &str, damage: &Damage) -> usize {
         _ => 0,
     };
     // How far it was synced is in SYNCED.
-    subject.ledger.durable.max(tail.state_before(at))
+    subject.possible.durable().max(tail.state_before(at))
 }
 
 /// Whether the damage cannot be told: a log of another database under the name of the first log that counts. The

@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use aidb::env::{Env, MemEnv};
 use aidb::{Cursor, DB, Error, ErrorKind, IterOptions, Loss, Options, RepairReport};
+use aidb_tests::history::{Possible, contents, get_differs, gets_differ, mark_of};
 use aidb_tests::{Model, ModelCursor, Random, Walk, shown};
 
-use crate::story::{DIR, Ledger, State, counter};
+use crate::story::DIR;
 use crate::subject::{Subject, bytes_of};
 
 /// Every kind of file that a database needs.
@@ -123,19 +124,20 @@ impl Examination<'_> {
         if self.is_untold {
             return self.was_written(&db).map(|()| false);
         }
-        let states = &self.subject.ledger.states;
-        let last = states.len() - 1;
-        let index = match counter(&db) {
-            Ok(number) => self.state_of(number)?,
-            Err(error) => proper(&error).map(|()| last)?,
+        let possible = &self.subject.possible;
+        let index = match mark_of(&db) {
+            Ok(mark) => possible
+                .marked(mark)
+                .ok_or_else(|| format!("write {mark} was never made"))?,
+            Err(error) => proper(&error).map(|()| possible.last())?,
         };
         if index < self.floor {
             return Err(format!(
-                "answers as after batch {} of {} without an error",
-                states[index].number, states[last].number
+                "answers as after write {index} of {} without an error",
+                possible.last()
             ));
         }
-        let state = states[index].clone();
+        let state = Model::clone(&possible.state(index).model);
         let before = self.answers(&db, &state)?;
         if self.is_intact && !before.is_whole {
             return Err("nothing is damaged, and it answers an error".to_string());
@@ -156,28 +158,21 @@ impl Examination<'_> {
         Ok(!before.is_whole)
     }
 
-    /// The state after batch `number`.
-    fn state_of(&self, number: u64) -> Result<usize, String> {
-        let states = &self.subject.ledger.states;
-        let found = states.iter().position(|state| state.number == number);
-        found.ok_or_else(|| format!("batch {number} was never written"))
-    }
-
     /// Writes a key that no story writes: `state` with it.
-    fn probe(&self, db: &DB, mut state: State) -> Result<State, String> {
+    fn probe(&self, db: &DB, mut state: Model) -> Result<Model, String> {
         db.put(b"probe", b"1")
             .map_err(|error| format!("put: {error}"))?;
-        state.entries.insert(b"probe".to_vec(), b"1"[..].into());
+        state.put(b"probe", b"1");
         Ok(state)
     }
 
     /// What was open opens again, and answers no less.
-    fn reopen(&mut self, state: &State, before: &Answers) -> Result<(), String> {
+    fn reopen(&mut self, state: &Model, before: &Answers) -> Result<(), String> {
         let db = DB::open(DIR, self.options()).map_err(|error| format!("opened again: {error}"))?;
         self.answers_no_less(&db, state, before)
     }
 
-    fn answers_no_less(&mut self, db: &DB, state: &State, before: &Answers) -> Result<(), String> {
+    fn answers_no_less(&mut self, db: &DB, state: &Model, before: &Answers) -> Result<(), String> {
         let after = self.answers(db, state)?;
         if before.is_whole && !after.is_whole {
             return Err("what was whole answers an error".to_string());
@@ -192,7 +187,7 @@ impl Examination<'_> {
     fn rewrite(
         &mut self,
         db: DB,
-        state: State,
+        state: Model,
         before: &Answers,
         deed: Deed,
     ) -> Result<(), String> {
@@ -248,7 +243,7 @@ impl Examination<'_> {
     }
 
     /// A copy answers like its source, or is refused.
-    fn checkpoint(&mut self, db: &DB, state: &State, before: &Answers) -> Result<(), String> {
+    fn checkpoint(&mut self, db: &DB, state: &Model, before: &Answers) -> Result<(), String> {
         let about = |what: String| format!("checkpoint: {what}");
         let refused = match db.checkpoint(NEW) {
             Ok(()) => match DB::open(NEW, self.options().create_if_missing(false)) {
@@ -279,10 +274,10 @@ impl Examination<'_> {
     /// Repair changes nothing in the damaged directory, makes up no value, and tells of what it lacks.
     fn repair(&mut self) -> Result<(), String> {
         let about = |what: String| format!("repair: {what}");
-        let found = contents(self.mem);
+        let found = files_of(self.mem);
         let report = DB::repair(DIR, NEW, &self.options());
         let report = report.map_err(|error| about(error.to_string()))?;
-        if contents(self.mem) != found {
+        if files_of(self.mem) != found {
             return Err(about("the damaged directory has changed".to_string()));
         }
         let db = DB::open(NEW, self.options()).map_err(|error| about(error.to_string()))?;
@@ -293,10 +288,7 @@ impl Examination<'_> {
         if self.is_untold {
             return self.was_written(&db).map_err(about);
         }
-        let salvaged: BTreeMap<Vec<u8>, Vec<u8>> = db
-            .iter()
-            .collect::<aidb::Result<_>>()
-            .map_err(|error| about(error.to_string()))?;
+        let salvaged = contents(&db).map_err(|error| about(error.to_string()))?;
         self.count(match report.is_ok() {
             true => "repaired",
             false => "repaired with losses",
@@ -308,35 +300,27 @@ impl Examination<'_> {
     }
 
     /// What was salvaged is a state that may be answered, or every difference lies in a loss that `report` tells of.
-    fn compare_salvaged(
-        &self,
-        salvaged: &BTreeMap<Vec<u8>, Vec<u8>>,
-        report: &RepairReport,
-    ) -> Result<(), String> {
-        let ledger = &self.subject.ledger;
-        let is_state = |state: &State| {
-            state.entries.len() == salvaged.len()
-                && salvaged.iter().all(|(key, value)| holds(state, key, value))
-        };
-        if ledger.states[self.floor..].iter().any(is_state) {
+    fn compare_salvaged(&self, salvaged: &Model, report: &RepairReport) -> Result<(), String> {
+        let possible = &self.subject.possible;
+        let mut states = possible.states()[self.floor..].iter();
+        if states.any(|state| *state.model == *salvaged) {
             return Ok(());
         }
         let others = self.has_other_log.then_some(&self.subject.others);
-        let was =
-            |key, value| had(ledger, key, value) || others.is_some_and(|one| had(one, key, value));
+        let was = |key: &[u8], value: &[u8]| {
+            had(possible, key, value) || others.is_some_and(|one| had(one, key, value))
+        };
         if let Some((key, _)) = salvaged.iter().find(|(key, value)| !was(key, value)) {
             return Err(format!("{} is made up", shown(key)));
         }
-        let last = &ledger.last().entries;
-        let is_told = |key: &Vec<u8>| match self.has_other_log {
+        let last = possible.now();
+        let is_told = |key: &[u8]| match self.has_other_log {
             // What it says may be about any key.
             true => !report.is_ok(),
             false => report.lost.iter().any(|loss| covers(loss, key)),
         };
-        let is_newest = |key: &Vec<u8>| {
-            salvaged.get(key).map(Vec::as_slice) == last.get(key).map(|value| &value[..])
-        };
-        let mut keys = salvaged.keys().chain(last.keys());
+        let is_newest = |key: &[u8]| salvaged.get(key) == last.get(key);
+        let mut keys = salvaged.iter().chain(last.iter()).map(|(key, _)| key);
         match keys.find(|key| !is_newest(key) && !is_told(key)) {
             Some(key) => Err(format!(
                 "{} is not what it was, and no loss tells of it: {}",
@@ -354,66 +338,40 @@ impl Examination<'_> {
                 Ok(entry) => entry,
                 Err(error) => return proper(&error),
             };
-            if !had(&self.subject.ledger, &key, &value) && !had(&self.subject.others, &key, &value)
-            {
+            let Subject {
+                possible, others, ..
+            } = self.subject;
+            if !had(possible, &key, &value) && !had(others, &key, &value) {
                 return Err(format!("{} was never written", shown(&key)));
             }
         }
         Ok(())
     }
 
-    /// Compares every answer of `db` with `state`.
-    fn answers(&mut self, db: &DB, state: &State) -> Result<Answers, String> {
+    /// Compares every answer of `db` with `model`.
+    fn answers(&mut self, db: &DB, model: &Model) -> Result<Answers, String> {
         let mut answers = Answers::default();
-        let mut model = Model::new();
-        for (key, value) in &state.entries {
-            model.put(key, value);
-        }
-        for (key, value) in model.iter() {
-            match db.get(key) {
-                Ok(Some(got)) if got.as_ref() == value => {}
-                Ok(got) => {
-                    return Err(format!(
-                        "get of {} answers {:?} bytes",
-                        shown(key),
-                        got.map(|got| got.len())
-                    ));
-                }
-                Err(error) => {
-                    proper(&error)?;
-                    answers.unread.insert(key.to_vec());
-                }
+        for (key, _) in model.iter() {
+            if answers.take(get_differs(db, model, key))? {
+                answers.unread.insert(key.to_vec());
             }
         }
         answers.is_whole = answers.unread.is_empty();
         let mut keys: Vec<Vec<u8>> = (0..12).map(|_| self.random.key()).collect();
         for key in &keys {
-            let expected = model.get(key);
-            match db.get(key) {
-                Ok(got) if got.as_deref() == expected => {}
-                Ok(_) => return Err(format!("get of {} differs", shown(key))),
-                Err(error) => answers.note(&error)?,
-            }
+            answers.take(get_differs(db, model, key))?;
         }
         keys.extend(model.iter().map(|(key, _)| key.to_vec()));
         for _ in 0..4 {
-            let keys: Vec<&Vec<u8>> = (0..8).map(|_| self.random.pick(&keys)).collect();
-            match db.get_many(&keys) {
-                Ok(got) => {
-                    let differs = |at: &usize| got[*at].as_deref() != model.get(keys[*at]);
-                    if got.len() != keys.len() || (0..keys.len()).any(|at| differs(&at)) {
-                        return Err("get_many answers something else than get".to_string());
-                    }
-                }
-                Err(error) => answers.note(&error)?,
-            }
+            let keys: Vec<Vec<u8>> = (0..8).map(|_| self.random.pick(&keys).clone()).collect();
+            answers.take(gets_differ(db, model, &keys))?;
         }
         for reverse in [false, true] {
             let walk = Walk {
                 reverse,
                 ..Walk::default()
             };
-            self.walk(db, &model, &walk, &mut answers)?;
+            self.walk(db, model, &walk, &mut answers)?;
         }
         for _ in 0..3 {
             let bound = |random: &mut Random| random.one_in(2).then(|| random.key());
@@ -427,8 +385,8 @@ impl Examination<'_> {
                 }),
                 reverse: self.random.one_in(2),
             };
-            self.walk(db, &model, &walk, &mut answers)?;
-            self.seeks(db, &model, &walk, &mut answers)?;
+            self.walk(db, model, &walk, &mut answers)?;
+            self.seeks(db, model, &walk, &mut answers)?;
         }
         Ok(answers)
     }
@@ -520,6 +478,15 @@ struct Answers {
 }
 
 impl Answers {
+    /// Takes in what a read answered; whether that was an error.
+    fn take(&mut self, read: aidb::Result<Option<String>>) -> Result<bool, String> {
+        match read {
+            Ok(None) => Ok(false),
+            Ok(Some(what)) => Err(what),
+            Err(error) => self.note(&error).map(|()| true),
+        }
+    }
+
     fn note(&mut self, error: &Error) -> Result<(), String> {
         self.is_whole = false;
         proper(error)
@@ -547,13 +514,10 @@ fn differs(what: &str, walk: &Walk, cursor: &Cursor, expected: &ModelCursor) -> 
     format!("the {what} shows {found:?} instead of {expected:?} in {walk:?}")
 }
 
-fn holds(state: &State, key: &[u8], value: &[u8]) -> bool {
-    state.entries.get(key).is_some_and(|had| had[..] == *value)
-}
-
 /// Whether `key` had `value` at some time.
-fn had(ledger: &Ledger, key: &[u8], value: &[u8]) -> bool {
-    ledger.states.iter().any(|state| holds(state, key, value))
+fn had(possible: &Possible, key: &[u8], value: &[u8]) -> bool {
+    let mut states = possible.states().iter();
+    states.any(|state| state.model.get(key) == Some(value))
 }
 
 fn covers(loss: &Loss, key: &[u8]) -> bool {
@@ -566,7 +530,7 @@ fn covers(loss: &Loss, key: &[u8]) -> bool {
             .is_none_or(|largest| key <= largest)
 }
 
-fn contents(mem: &MemEnv) -> BTreeMap<String, Vec<u8>> {
+fn files_of(mem: &MemEnv) -> BTreeMap<String, Vec<u8>> {
     let names = mem.list(Path::new(DIR)).unwrap().into_iter();
     names
         .map(|name| (name.clone(), bytes_of(mem, &name)))

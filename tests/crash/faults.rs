@@ -8,38 +8,41 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::time::Duration;
 
-use aidb::env::{Env, Fault, FaultEnv, MemEnv, Operation};
-use aidb::{DB, ErrorKind, IterOptions};
+use aidb::env::{FaultEnv, MemEnv, Operation};
+use aidb::{Error, ErrorKind, Options};
 use aidb_tests::budget::SEEDS_BEGIN_AT;
+use aidb_tests::history::{Checked, FaultPlan, Judge, Marked, Operation as Step, print_shortest};
 use aidb_tests::{Budget, Random, Violations, options, tell_figures};
 
 use crate::bearable::{Asked, Trace, place, reason};
-use crate::power::{self, Tally};
-use crate::story::{LargeAtWork, Mismatch, State, Story};
+use crate::power::{Crash, Tally};
+use crate::story::{LargeAtWork, Story, has_large};
 
-const STEPS: u64 = 90;
+const STEPS: usize = 90;
+/// More background steps than a story leaves to do.
+const MAX_BACKGROUND_STEPS: usize = 10_000;
 /// Steps under a fault that stays, before it is taken away.
 const STEPS_UNDER_FAULT: u64 = 12;
 /// So many steps lie between two comparisons as long as nothing has failed.
-const STEPS_UNREAD: u64 = 8;
+const STEPS_UNREAD: usize = 8;
 /// Runs beside each other: those with threads wait half of the time.
 const RUNS_AT_ONCE: u64 = 3;
 /// A run that takes longer hangs.
 const MAX_RUN: Duration = Duration::from_secs(120);
 
-/// What fails, from the `n`-th on, and how.
-#[derive(Debug, Clone, Copy)]
+/// A place in a story: a step, and how many operations of the kind that fails come first in it.
+type At = (usize, u64);
+
+/// What fails, and from where on.
+#[derive(Debug, Clone)]
 struct Plan {
     seed: u64,
-    operation: Operation,
-    n: u64,
-    code: i32,
-    sticky: bool,
-    partial: bool,
+    at: At,
+    /// Without one nothing fails.
+    fault: Option<FaultPlan>,
     /// With background threads instead of steps.
     threads: bool,
 }
@@ -49,59 +52,88 @@ impl Plan {
     fn nothing(seed: u64, threads: bool) -> Plan {
         Plan {
             seed,
-            operation: Operation::Write,
-            n: u64::MAX,
-            code: libc::EIO,
-            sticky: false,
-            partial: false,
+            at: (0, 0),
+            fault: None,
             threads,
         }
     }
 
-    fn is_nothing(&self) -> bool {
-        self.n == u64::MAX
-    }
-
-    /// Every way in which the `n`-th `operation` may fail.
-    fn all(seed: u64, operation: Operation, n: u64) -> Vec<Plan> {
+    /// Every way in which `operation` may fail there.
+    fn all(seed: u64, operation: Operation, at: At) -> Vec<Plan> {
         let mut plans = Vec::new();
         for way in 0..16 {
-            let plan = Plan {
-                seed,
-                operation,
-                n,
+            let fault = FaultPlan {
+                call: operation,
                 code: [libc::EIO, libc::ENOSPC][way & 1],
-                sticky: way & 2 > 0,
+                path: "",
+                after: at.1,
+                times: [1, u64::MAX][way >> 1 & 1],
                 partial: way & 4 > 0,
-                threads: way & 8 > 0,
             };
-            let is_possible = (operation == Operation::Write || !plan.partial)
-                && (operation != Operation::Spawn || plan.threads);
+            let threads = way & 8 > 0;
+            let is_possible = (operation == Operation::Write || !fault.partial)
+                && (operation != Operation::Spawn || threads);
             if is_possible {
-                plans.push(plan);
+                plans.push(Plan {
+                    seed,
+                    at,
+                    fault: Some(fault),
+                    threads,
+                });
             }
         }
         plans
     }
 
+    fn fails(&self, operation: Operation) -> bool {
+        let fault = self.fault.as_ref();
+        fault.is_some_and(|fault| fault.call == operation)
+    }
+
+    fn is_sticky(&self) -> bool {
+        let fault = self.fault.as_ref();
+        fault.is_some_and(|fault| fault.times == u64::MAX)
+    }
+
+    fn is_of_space(&self) -> bool {
+        let fault = self.fault.as_ref();
+        fault.is_some_and(|fault| fault.code == libc::ENOSPC)
+    }
+
     fn kind(&self) -> ErrorKind {
-        match self.code {
-            libc::ENOSPC => ErrorKind::NoSpace,
-            _ => ErrorKind::Io,
+        match self.is_of_space() {
+            true => ErrorKind::NoSpace,
+            false => ErrorKind::Io,
         }
     }
 
     /// Its place in each dimension, as it is counted.
     fn ways(&self) -> [&'static str; 4] {
+        let is_partial = self.fault.as_ref().is_some_and(|fault| fault.partial);
         [
-            match self.code {
-                libc::ENOSPC => "ENOSPC",
-                _ => "EIO",
-            },
-            if self.sticky { "for good" } else { "once" },
-            if self.partial { "in part" } else { "wholly" },
+            if self.is_of_space() { "ENOSPC" } else { "EIO" },
+            if self.is_sticky() { "for good" } else { "once" },
+            if is_partial { "in part" } else { "wholly" },
             if self.threads { "threads" } else { "steps" },
         ]
+    }
+
+    /// The story, with the fault in its place, and what draws more of it.
+    fn story(&self) -> (Vec<Step>, Marked) {
+        let mut marked = Marked::new(self.seed, is_large(self.seed));
+        let mut steps = marked.take(STEPS);
+        if self.threads {
+            // Which do the background work.
+            for step in &mut steps {
+                if matches!(step, Step::BackgroundSteps(_)) {
+                    *step = marked.write();
+                }
+            }
+        }
+        let fault = self.fault.iter().cloned();
+        let inject = fault.map(|fault| Step::Inject(vec![fault]));
+        steps.splice(self.at.0..self.at.0, inject);
+        (steps, marked)
     }
 }
 
@@ -115,7 +147,7 @@ const WAYS: [&str; 8] = [
 struct Outcome {
     injected: u64,
     /// The places at which each operation is asked for, in a run in which nothing fails, and which of them is where.
-    places: BTreeMap<usize, BTreeMap<String, Vec<u64>>>,
+    places: BTreeMap<usize, BTreeMap<String, Vec<At>>>,
     /// Failures that no error told, by the reason.
     borne: BTreeMap<&'static str, u64>,
     /// Comparisons, and those of their reads that a fault made fail.
@@ -163,6 +195,8 @@ struct Total {
     large_keys: u64,
     large_values: u64,
     violations: Violations,
+    /// The first in which something was wrong.
+    failed: Option<Plan>,
 }
 
 impl Total {
@@ -177,11 +211,13 @@ impl Total {
         counts.contains(&0) || !OPERATIONS.iter().all(failed) || !WAYS.iter().all(went)
     }
 
-    fn add(&mut self, plan: Plan, outcome: &Outcome) {
+    fn add(&mut self, plan: &Plan, outcome: &Outcome) {
         self.runs += 1;
         self.states += outcome.states;
-        let operation = format!("{:?}", plan.operation);
-        *self.by_operation.entry(operation).or_default() += outcome.injected;
+        if let Some(fault) = &plan.fault {
+            let operation = format!("{:?}", fault.call);
+            *self.by_operation.entry(operation).or_default() += outcome.injected;
+        }
         for way in plan.ways() {
             *self.by_way.entry(way).or_default() += outcome.injected;
         }
@@ -196,6 +232,7 @@ impl Total {
         }
         for what in &outcome.violations {
             self.violations.add(&format!("{plan:?}"), what);
+            self.failed.get_or_insert_with(|| plan.clone());
         }
     }
 }
@@ -207,9 +244,9 @@ const FEW_LARGE_RUNS: usize = 15;
 fn every_operation_fails_once_and_for_good() {
     let budget = Budget::new("crash", "every_operation_fails_once_and_for_good");
     let total = Mutex::new(Total::default());
-    let run = |plan| {
-        let outcome = run_within(plan);
-        total.lock().unwrap().add(plan, &outcome);
+    let run = |plan: Plan| {
+        let outcome = run_within(&plan, plan.story().0);
+        total.lock().unwrap().add(&plan, &outcome);
         outcome.places
     };
     let mut random = Random::new(budget.seed);
@@ -218,8 +255,8 @@ fn every_operation_fails_once_and_for_good() {
     while !is_over() {
         let seed = budget.seed.wrapping_add(story);
         story += 1;
-        large += u64::from(has_large(seed));
-        let at_work = has_large(seed).then(LargeAtWork::begin);
+        large += u64::from(is_large(seed));
+        let at_work = is_large(seed).then(LargeAtWork::begin);
         let in_steps = run(Plan::nothing(seed, false));
         let in_threads = run(Plan::nothing(seed, true));
         let mut turns = Vec::new();
@@ -230,11 +267,12 @@ fn every_operation_fails_once_and_for_good() {
                 _ => &in_steps,
             };
             let places = places.get(&(operation as usize));
-            let places: Vec<&Vec<u64>> = places.into_iter().flat_map(BTreeMap::values).collect();
-            let reached: usize = places.iter().map(|place| place.len()).sum();
+            let places: Vec<&Vec<At>> = places.into_iter().flat_map(BTreeMap::values).collect();
+            let reached = places.iter().copied().flatten().count();
             let mut plans = Vec::new();
             if budget.all {
-                plans.extend((0..reached as u64).flat_map(|n| Plan::all(seed, operation, n)));
+                let everywhere = places.iter().copied().flatten();
+                plans.extend(everywhere.flat_map(|&at| Plan::all(seed, operation, at)));
                 random.shuffle(&mut plans);
             } else {
                 let count = match reached {
@@ -245,8 +283,8 @@ fn every_operation_fails_once_and_for_good() {
                 for _ in 0..count {
                     // A rare place fails as often as one that is met all the time.
                     let place = random.pick(&places);
-                    let n = *random.pick(place);
-                    plans.push(*random.pick(&Plan::all(seed, operation, n)));
+                    let at = *random.pick(place);
+                    plans.push(random.pick(&Plan::all(seed, operation, at)).clone());
                 }
             }
             turns.extend((0..).zip(plans));
@@ -274,6 +312,13 @@ fn every_operation_fails_once_and_for_good() {
         whole += u64::from(budget.all && plans.into_inner().unwrap().next().is_none());
     }
     let total = total.into_inner().unwrap();
+    if let Some(plan) = &total.failed {
+        println!("first to fail: {plan:?}");
+        print_shortest(&plan.story().0, |steps| {
+            let outcome = run_within(plan, steps.to_vec());
+            outcome.violations.into_iter().next()
+        });
+    }
     println!(
         "faults: {story} stories, {} runs, injected {:?}, {:?}, borne {:?}, {} comparisons with {} failed reads, \
          {} and {} of large keys and values, {} violations",
@@ -315,14 +360,15 @@ fn every_operation_fails_once_and_for_good() {
 }
 
 /// Whether the story of this seed has large data: one of four, the second of a run among them, since its runs take longer.
-fn has_large(seed: u64) -> bool {
+fn is_large(seed: u64) -> bool {
     seed % SEEDS_BEGIN_AT == 1
 }
 
-/// Runs `plan`, on another thread, so that a run that hangs or panics is noticed.
-fn run_within(plan: Plan) -> Outcome {
+/// Runs the story of `plan`, on another thread, so that a run that hangs or panics is noticed.
+fn run_within(plan: &Plan, steps: Vec<Step>) -> Outcome {
     let (send, receive) = mpsc::channel();
-    let thread = std::thread::spawn(move || send.send(Run::new(plan).tell()));
+    let plan = plan.clone();
+    let thread = std::thread::spawn(move || send.send(Run::new(plan).tell(&steps)));
     let what = match receive.recv_timeout(MAX_RUN) {
         Ok(outcome) => return outcome,
         Err(mpsc::RecvTimeoutError::Timeout) => "it hangs".to_string(),
@@ -336,78 +382,190 @@ fn run_within(plan: Plan) -> Outcome {
     }
 }
 
+/// Calls that change nothing.
+const READS: [&str; 5] = ["iterate", "walk", "walk back", "get", "get_many"];
+
+/// Judges each call of a story by what has failed in it.
+struct Told {
+    plan: Plan,
+    /// What the call under way has asked for; nothing if there are threads, and something fails.
+    trace: Trace,
+    /// The step in which a fault may be placed, and how many operations of each kind were asked for in it.
+    asked: Mutex<(Option<usize>, BTreeMap<usize, u64>)>,
+    outcome: Mutex<Outcome>,
+}
+
+impl Judge for Told {
+    fn begin(&self) {
+        self.trace.begin();
+    }
+
+    fn judge(&self, call: &str, error: Option<&Error>, injected: u64) -> Checked<()> {
+        let (plan, asked) = (&self.plan, self.trace.asked());
+        let mut wrong = Vec::new();
+        if let Some(error) = error {
+            if error.kind() != plan.kind() {
+                wrong.push(format!("it answers {error}"));
+            }
+            // A thread's failure, and a directory's of which a log's name is uncertain, may be reported later.
+            let may_be_late = plan.threads || plan.fails(Operation::SyncDir);
+            if injected == 0 && !may_be_late {
+                wrong.push(format!("nothing failed in it, and it answers {error}"));
+            }
+            if READS.contains(&call) {
+                self.outcome().failed_reads += 1;
+                let needs = [Operation::Read, Operation::Open, Operation::Look];
+                if injected == 0 || !needs.iter().any(|&operation| plan.fails(operation)) {
+                    wrong.push("nothing that it needs failed".to_string());
+                }
+            }
+        } else {
+            // Threads are started by the caller alone.
+            if plan.fails(Operation::Spawn) && injected > 0 {
+                wrong.push("it succeeds, though a thread did not start".to_string());
+            }
+            for at in (0..asked.len()).filter(|&at| asked[at].is_due) {
+                match reason(&asked, at) {
+                    Some(reason) => *self.outcome().borne.entry(reason).or_default() += 1,
+                    None => wrong.push(format!(
+                        "it succeeds, though {:?} of {} failed",
+                        asked[at].operation,
+                        asked[at].path.display()
+                    )),
+                }
+            }
+        }
+        if plan.fault.is_none() {
+            self.note_places(call, &asked);
+        }
+        let due = asked.iter().filter(|asked| asked.is_due).count() as u64;
+        if !plan.threads && due != injected {
+            wrong.push(format!(
+                "{injected} operations failed in it, {due} should have"
+            ));
+        }
+        let wrong = wrong.iter().map(|wrong| format!("{call}: {wrong}"));
+        self.outcome().violations.extend(wrong);
+        Ok(())
+    }
+}
+
+impl Told {
+    fn outcome(&self) -> MutexGuard<'_, Outcome> {
+        self.outcome.lock().unwrap()
+    }
+
+    fn begin_step(&self, step: Option<usize>) {
+        *self.asked.lock().unwrap() = (step, BTreeMap::new());
+    }
+
+    fn note_places(&self, call: &str, asked: &[Asked]) {
+        let (step, counts) = &mut *self.asked.lock().unwrap();
+        let Some(step) = *step else { return };
+        let mut outcome = self.outcome();
+        for at in 0..asked.len() {
+            let operation = asked[at].operation as usize;
+            let count = counts.entry(operation).or_default();
+            let place = match self.plan.threads {
+                true => call.to_string(),
+                false => format!("{call}: {}", place(asked, at)),
+            };
+            let places = outcome.places.entry(operation).or_default();
+            places.entry(place).or_default().push((step, *count));
+            *count += 1;
+        }
+    }
+}
+
 /// A story under a plan.
 struct Run {
-    plan: Plan,
     mem: MemEnv,
     env: FaultEnv,
     story: Story,
-    /// What the call under way has asked for; nothing if there are threads, and something fails.
-    trace: Trace,
+    told: Arc<Told>,
     /// Decides which crashes are looked at.
     random: Random,
     /// Decides which keys are read: the same for every plan of a story.
     keys: Random,
-    outcome: Outcome,
+    /// Draws what is done beside the steps of the story.
+    marked: Marked,
+    options: Options,
 }
 
 impl Run {
     fn new(plan: Plan) -> Run {
         let mem = MemEnv::new();
-        mem.create_dir_all(Path::new("/home")).unwrap();
-        let env = FaultEnv::new(Arc::new(mem.clone()), plan.seed ^ plan.n);
-        let mut fault = Fault::new(&[plan.operation], plan.code).after(plan.n);
-        if plan.sticky {
-            fault = fault.always();
-        }
-        if plan.partial {
-            fault = fault.partial();
-        }
-        env.inject(fault);
+        let seed = plan.seed ^ (plan.at.0 as u64) << 32 ^ plan.at.1;
+        let env = FaultEnv::new(Arc::new(mem.clone()), seed);
         let trace = Trace::default();
-        if !plan.threads || plan.is_nothing() {
-            let (trace, asked) = (trace.clone(), AtomicU64::new(0));
+        if !plan.threads || plan.fault.is_none() {
+            let trace = trace.clone();
             env.set_hook(Some(Arc::new(move |operation, path: &Path| {
-                let is_due = operation == plan.operation && {
-                    let index = asked.fetch_add(1, Ordering::Relaxed);
-                    index == plan.n || plan.sticky && index > plan.n
-                };
-                trace.note(operation, path, is_due);
+                trace.note(operation, path);
             })));
         }
-        let options = options(&mut Random::new(plan.seed))
-            .manual_background(!plan.threads)
-            .env(Arc::new(env.clone()));
-        let mut story = Story::new(plan.seed, options).with_large(has_large(plan.seed));
-        story.manual = !plan.threads;
-        Run {
+        let (_, marked) = plan.story();
+        let options = options(&mut Random::new(plan.seed)).manual_background(true);
+        let keys = Random::new(plan.seed);
+        let threads = plan.threads;
+        let told = Arc::new(Told {
             plan,
+            trace,
+            asked: Mutex::default(),
+            outcome: Mutex::default(),
+        });
+        let judge = Arc::clone(&told);
+        let mut story = Story::new(&mem, env.clone(), options.clone(), Some(judge));
+        if threads {
+            story.run = story.run.with_threads();
+        }
+        Run {
             mem,
             env,
             story,
-            trace,
-            random: Random::new(plan.seed ^ plan.n),
-            keys: Random::new(plan.seed),
-            outcome: Outcome::default(),
+            told,
+            random: Random::new(seed),
+            keys,
+            marked,
+            options,
         }
     }
 
-    fn tell(mut self) -> Outcome {
+    fn wrong(&self, what: impl Into<String>) {
+        self.told.outcome().violations.push(what.into());
+    }
+
+    /// Does one step; whether no call of it answered an error.
+    fn step(&mut self, step: &Step) -> bool {
+        self.story.step(step).unwrap_or_else(|what| {
+            let mark = self.mark();
+            self.wrong(format!("{} after write {mark}: {what}", step.name()));
+            false
+        })
+    }
+
+    fn mark(&self) -> u32 {
+        let possible = self.story.run.possible();
+        possible.state(possible.last()).mark
+    }
+
+    fn tell(mut self, steps: &[Step]) -> Outcome {
         let (mut under_fault, mut last_read) = (0, 0);
-        for step in 0..STEPS {
-            // Opening is a call of its own: what it may bear is less.
-            let opened = self.call("open", |story| Ok(story.open().map(drop)?));
-            let has_worked = match opened {
-                true => self.call("step", Story::step),
-                false => false,
-            };
+        let mut numbers = 0..;
+        for step in steps {
+            if let Step::Inject(plans) = step {
+                self.step(step);
+                plans.iter().for_each(|plan| self.told.trace.fails(plan));
+                continue;
+            }
+            let number = numbers.next().expect("they do not end");
+            self.told.begin_step(Some(number));
+            let has_worked = self.step(step);
             let is_injected = self.env.injected() > 0;
-            let is_new = {
-                let ledger = self.story.ledger();
-                let number = ledger.last().number;
-                ledger.holds_large && number != std::mem::replace(&mut last_read, number)
-            };
-            if is_injected || is_new || step % STEPS_UNREAD == 0 {
+            let mark = self.mark();
+            let is_new =
+                self.story.holds_large() && mark != std::mem::replace(&mut last_read, mark);
+            if is_injected || is_new || number % STEPS_UNREAD == 0 {
                 self.read();
             }
             if is_injected {
@@ -422,198 +580,103 @@ impl Run {
             if under_fault > STEPS_UNDER_FAULT {
                 self.clear();
             }
-            if self.outcome.violations.len() > 3 {
+            if self.told.outcome().violations.len() > 3 {
                 break;
             }
         }
-        self.outcome.injected = self.env.injected();
+        self.told.begin_step(None);
+        self.told.outcome().injected = self.env.injected();
         self.clear();
-        if let Err(what) = self.end() {
-            let what = format!("after the fault: {what}");
-            self.outcome.violations.push(what);
-        }
+        self.end();
         self.crash();
-        self.outcome
+        std::mem::take(&mut *self.told.outcome())
     }
 
     /// The disk works again.
     fn clear(&mut self) {
-        self.env.clear();
-        self.trace.nothing_fails_any_more();
+        self.step(&Step::ClearFaults);
+        self.told.trace.nothing_fails_any_more();
     }
 
     /// What fails for good is told at the latest by a write and a flush, whoever runs the flush.
     fn must_be_told(&mut self) {
-        let is_needed = matches!(
-            self.plan.operation,
-            Operation::Write | Operation::Sync | Operation::SyncDir | Operation::Create
-        );
-        let Some(db) = self
-            .story
-            .db
-            .clone()
-            .filter(|_| self.plan.sticky && is_needed)
-        else {
+        let plan = &self.told.plan;
+        let needed = [
+            Operation::Write,
+            Operation::Sync,
+            Operation::SyncDir,
+            Operation::Create,
+        ];
+        let is_needed = needed.iter().any(|&operation| plan.fails(operation));
+        if !(self.story.run.is_ready() && plan.is_sticky() && is_needed) {
             return;
-        };
-        let is_written = self.call("write", |story| {
-            story.settle()?;
-            Ok(story.write(&db, false)?)
-        });
-        let is_flushed = self.call("flush", |story| {
-            db.flush()?;
-            story.ledger().all_durable();
-            Ok(())
-        });
+        }
+        let write = self.marked.batch(false);
+        let is_written = self.step(&write);
+        let is_flushed = self.step(&Step::Flush);
         if is_written && is_flushed {
-            let what = "a write and a flush succeed, though what they need fails for good";
-            self.outcome.violations.push(what.to_string());
+            self.wrong("a write and a flush succeed, though what they need fails for good");
         }
     }
 
-    /// Makes a call and judges its answer by what has failed in it; whether it succeeded.
-    fn call(&mut self, what: &str, call: impl FnOnce(&mut Story) -> Result<(), Mismatch>) -> bool {
-        self.trace.begin();
-        let before = self.env.injected();
-        let answer = call(&mut self.story);
-        let failed = self.env.injected() - before;
-        let asked = self.trace.asked();
-        let mut wrong = Vec::new();
-        match &answer {
-            Err(Mismatch::Differs(found)) => wrong.push(found.clone()),
-            Err(Mismatch::Failed(error)) => {
-                if error.kind() != self.plan.kind() {
-                    wrong.push(format!("it answers {error}"));
-                }
-                // A thread's failure, and a directory's of which a log's name is uncertain, may be reported later.
-                let may_be_late = self.plan.threads || self.plan.operation == Operation::SyncDir;
-                if failed == 0 && !may_be_late {
-                    wrong.push(format!("nothing failed in it, and it answers {error}"));
-                }
-            }
-            Ok(()) => {
-                // Threads are started by the caller alone.
-                if self.plan.operation == Operation::Spawn && failed > 0 {
-                    wrong.push("it succeeds, though a thread did not start".to_string());
-                }
-                for at in (0..asked.len()).filter(|&at| asked[at].is_due) {
-                    match reason(&asked, at) {
-                        Some(reason) => *self.outcome.borne.entry(reason).or_default() += 1,
-                        None => wrong.push(format!(
-                            "it succeeds, though {:?} of {} failed",
-                            asked[at].operation,
-                            asked[at].path.display()
-                        )),
-                    }
-                }
-            }
+    /// Reads what is open in every way. Each answers what is there, or the error of what failed in it. Whether all of it worked.
+    fn read(&mut self) -> bool {
+        if !self.story.run.is_ready() {
+            return false;
         }
-        if self.plan.is_nothing() {
-            self.note_places(what, &asked);
-        }
-        let due = asked.iter().filter(|asked| asked.is_due).count() as u64;
-        if !self.plan.threads && due != failed {
-            wrong.push(format!(
-                "{failed} operations failed in it, {due} should have"
-            ));
-        }
-        let number = self.story.ledger().last().number;
-        let placed = |wrong: String| format!("{what} behind batch {number}: {wrong}");
-        self.outcome
-            .violations
-            .extend(wrong.into_iter().map(placed));
-        answer.is_ok()
-    }
-
-    fn note_places(&mut self, what: &str, asked: &[Asked]) {
-        for at in 0..asked.len() {
-            let operation = asked[at].operation as usize;
-            let places = self.outcome.places.entry(operation).or_default();
-            let n: usize = places.values().map(Vec::len).sum();
-            let place = match self.plan.threads {
-                true => what.to_string(),
-                false => format!("{what}: {}", place(asked, at)),
-            };
-            places.entry(place).or_default().push(n as u64);
-        }
-    }
-
-    /// Reads what is open in every way. Each answers what is there, or the error of what failed in it.
-    fn read(&mut self) {
-        let mut is_known = false;
-        self.call("settle", |story| {
-            is_known = story.settle()?;
-            Ok(())
-        });
-        let Some(db) = self.story.db.clone().filter(|_| is_known) else {
-            return;
-        };
-        let state = self.story.ledger().last().clone();
-        let (large_key, large_value) = state.has_large();
-        self.outcome.large_keys += u64::from(large_key);
-        self.outcome.large_values += u64::from(large_value);
         let keys: Vec<Vec<u8>> = (0..4).map(|_| self.keys.key()).collect();
-        self.outcome.reads += 1;
-        self.read_once(|| state.compare_walk(&db, IterOptions::default()));
-        self.read_once(|| state.compare_walk_back(&db));
-        for key in state.entries.keys().next().into_iter().chain(&keys) {
-            self.read_once(|| state.compare_get(&db, key));
-        }
-        self.read_once(|| state.compare_gets(&db, &keys));
-    }
-
-    fn read_once(&mut self, read: impl FnOnce() -> Result<(), Mismatch>) {
-        let before = self.env.injected();
-        let is_right = self.call("read", |_| read());
-        if is_right {
-            return;
-        }
-        self.outcome.failed_reads += 1;
-        let may_fail = matches!(
-            self.plan.operation,
-            Operation::Read | Operation::Open | Operation::Look
-        );
-        if !may_fail || self.env.injected() == before {
-            let what = "a read failed, and nothing that it needs had";
-            self.outcome.violations.push(what.to_string());
-        }
+        let outcome = self.story.run.read_some(&keys);
+        let has_worked = outcome.unwrap_or_else(|what| {
+            self.wrong(format!("after write {}: {what}", self.mark()));
+            false
+        });
+        let (large_key, large_value) = has_large(&self.story.run.possible().now());
+        let mut outcome = self.told.outcome();
+        outcome.large_keys += u64::from(large_key);
+        outcome.large_values += u64::from(large_value);
+        outcome.reads += 1;
+        has_worked
     }
 
     /// Everything works again, without reopening what is open.
-    fn end(&mut self) -> Result<(), Mismatch> {
-        let story = &mut self.story;
-        let db = story.open()?.clone();
-        story.settle()?;
-        let exact = |story: &Story, db: &DB| -> Result<(), Mismatch> {
-            let state: State = story.ledger().last().clone();
-            state.compare(db)
-        };
-        exact(story, &db)?;
-        story.write(&db, false)?;
-        story.write(&db, true)?;
-        exact(story, &db)?;
-        db.flush()?;
-        if story.manual {
-            while db.run_background_step()? {}
+    fn end(&mut self) {
+        let [write, synced, last] = [false, true, true].map(|sync| self.marked.batch(sync));
+        let idle = Step::BackgroundSteps(MAX_BACKGROUND_STEPS);
+        let has_opened = self.story.run.open().is_ok() && self.read();
+        let has_worked = has_opened
+            && self.all_work(&[write, synced])
+            && self.read()
+            && self.all_work(&[Step::Flush, idle])
+            && self.read()
+            && self.all_work(&[last]);
+        if !has_worked {
+            self.wrong("after the fault something fails still");
         }
-        story.ledger().all_durable();
-        exact(story, &db)?;
-        Ok(story.write(&db, true)?)
+    }
+
+    fn all_work(&mut self, steps: &[Step]) -> bool {
+        steps.iter().all(|step| self.step(step))
     }
 
     /// Kills the process, and the power, in copies of this moment.
     fn crash(&mut self) {
-        let ledger = self.story.ledger();
-        let options = self.story.options.clone().manual_background(true);
+        let holds_large = self.story.holds_large();
         let mut tally = Tally::default();
-        for _ in 0..if ledger.holds_large { 1 } else { 3 } {
-            let random = &mut self.random;
-            power::crash_and_check(&self.mem, &options, &ledger, random, "crashed", &mut tally);
+        let possible = self.story.run.possible();
+        for _ in 0..if holds_large { 1 } else { 3 } {
+            let crash = Crash {
+                mem: &self.mem,
+                options: &self.options,
+                possible: &possible,
+                holds_large,
+            };
+            crash.check(&mut self.random, "crashed", &mut tally);
         }
-        self.outcome.states += tally.states + tally.second_crashes;
+        let mut outcome = self.told.outcome();
+        outcome.states += tally.states + tally.second_crashes;
         if tally.violations.count() > 0 {
             let what = tally.violations.first().to_string();
-            self.outcome.violations.push(what);
+            outcome.violations.push(what);
         }
     }
 }

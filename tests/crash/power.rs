@@ -6,15 +6,16 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use aidb::env::{Effect, Env, FaultEnv, Hook, MemEnv, Operation, PathKind, PowerCut, PowerLoss};
 use aidb::{DB, Options, WriteOptions};
 use aidb_tests::budget::SEEDS_BEGIN_AT;
-use aidb_tests::{Budget, Random, Violations, options, tell_figures};
+use aidb_tests::history::{Marked, Operation as Step, Possible, holds, print_shortest};
+use aidb_tests::{Budget, Model, Random, Violations, options, tell_figures};
 
-use crate::story::{DIR, LargeAtWork, Ledger, Story};
+use crate::story::{DIR, LargeAtWork, ROOT, Story, has_large};
 
 /// What a run has seen.
 #[derive(Default)]
@@ -31,6 +32,8 @@ pub struct Tally {
     pub large_values: u64,
     pub effects: BTreeSet<Effect>,
     pub violations: Violations,
+    /// The first story in which something was wrong, and the step.
+    failed: Option<(u64, usize)>,
 }
 
 impl Tally {
@@ -48,7 +51,7 @@ impl Tally {
 }
 
 /// Steps of one story.
-const STEPS: u64 = 220;
+const STEPS: usize = 220;
 /// The first points of a story are all tried: some effects are possible only then.
 const FIRST_POINTS: u64 = 8;
 /// While there is large data a point is tried once in so many times, since each takes a second; of a short run's story at
@@ -57,6 +60,9 @@ const LARGE_POINTS_ONE_IN: u64 = 20;
 const FEW_LARGE_POINTS: u64 = 6;
 /// One of so many recoveries is cut at every change, the others at one.
 const WALKED_RECOVERIES: u64 = 50;
+/// States at a point where there are many, and at one where there are few.
+const MANY_STATES: u64 = 12;
+const FEW_STATES: u64 = 3;
 
 /// TABLE-4.
 #[test]
@@ -66,11 +72,13 @@ fn power_is_cut_at_every_change_of_the_disk() {
     let (mut stories, mut whole, mut large) = (0, 0, 0);
     while !budget.is_over(|| tally.lock().unwrap().is_lacking()) {
         let seed = budget.seed.wrapping_add(stories);
-        let at_work = has_large(seed).then(LargeAtWork::begin);
-        tell(seed, budget, &tally);
+        let is_large = is_large(seed);
+        let at_work = is_large.then(LargeAtWork::begin);
+        let steps = Marked::new(seed, is_large).take(STEPS);
+        tell(seed, &steps, Some(budget), &tally);
         drop(at_work);
         stories += 1;
-        large += u64::from(has_large(seed));
+        large += u64::from(is_large);
         whole += u64::from(budget.all && !budget.is_spent());
     }
     let tally = tally.lock().unwrap();
@@ -96,6 +104,10 @@ fn power_is_cut_at_every_change_of_the_disk() {
             ("violations", tally.violations.count()),
         ],
     );
+    if let Some((seed, step)) = tally.failed {
+        let steps = Marked::new(seed, is_large(seed)).take(step + 1);
+        print_shortest(&steps, |steps| fails(seed, steps));
+    }
     assert_eq!(tally.violations.count(), 0);
     assert!(tally.blank_logs > 0, "no log was made ahead");
     assert!(tally.second_crashes > 0, "no recovery was cut");
@@ -116,71 +128,115 @@ fn power_is_cut_at_every_change_of_the_disk() {
 }
 
 /// Whether the story of this seed has large data: one of four, the first of a run among them.
-fn has_large(seed: u64) -> bool {
+fn is_large(seed: u64) -> bool {
     seed.is_multiple_of(SEEDS_BEGIN_AT)
 }
 
-/// Runs one story, cutting power at its points.
-fn tell(seed: u64, budget: Budget, tally: &Arc<Mutex<Tally>>) {
-    let all = budget.all;
+/// What is wrong if power is cut at any change of the last of `steps`.
+fn fails(seed: u64, steps: &[Step]) -> Option<String> {
+    let tally = Arc::new(Mutex::new(Tally::default()));
+    tell(seed, steps, None, &tally);
+    let tally = tally.lock().unwrap();
+    (tally.violations.count() > 0).then(|| tally.violations.first().to_string())
+}
+
+/// Chooses the points of a story at which power is cut.
+struct Cutter {
+    /// Without one: all points of the last step.
+    budget: Option<Budget>,
+    random: Random,
+    points: u64,
+    large_points: u64,
+}
+
+impl Cutter {
+    /// How many states are looked at at the next point.
+    fn states(&mut self, holds_large: bool, is_last_step: bool, tally: &Tally) -> u64 {
+        let Some(budget) = self.budget else {
+            return if is_last_step { MANY_STATES } else { 0 };
+        };
+        let all = budget.all;
+        self.points += 1;
+        let is_chosen = match holds_large {
+            true => {
+                let is_enough = self.large_points >= FEW_LARGE_POINTS;
+                let is_chosen = self.random.one_in(LARGE_POINTS_ONE_IN) && (all || !is_enough);
+                self.large_points += u64::from(is_chosen);
+                is_chosen
+            }
+            false => all || self.points <= FIRST_POINTS || self.random.one_in(6),
+        };
+        match (holds_large, all) {
+            _ if !is_chosen || budget.is_over(|| tally.is_lacking()) => 0,
+            (true, _) => 1,
+            (false, true) => MANY_STATES,
+            (false, false) => FEW_STATES,
+        }
+    }
+}
+
+/// Runs the steps of a story, cutting power at its points: those that the budget has time for, or all of the last step.
+fn tell(seed: u64, steps: &[Step], budget: Option<Budget>, tally: &Arc<Mutex<Tally>>) {
     let mut random = Random::new(seed);
     let options = options(&mut random).manual_background(true);
     let mem = MemEnv::new();
-    mem.create_dir_all(Path::new("/home")).unwrap();
+    mem.create_dir_all(Path::new(ROOT)).unwrap();
     // An earlier life was killed when it had just made the directory.
     mem.leave_unsynced(Path::new(DIR)).unwrap();
     let env = FaultEnv::new(Arc::new(mem.clone()), seed);
-    let mut story =
-        Story::new(seed, options.clone().env(Arc::new(env.clone()))).with_large(has_large(seed));
+    let mut story = Story::new(&mem, env.clone(), options.clone(), None);
+    let at = Arc::new(AtomicUsize::new(0));
     let hook = {
-        let (ledger, tally, mem) = (story.ledger.clone(), tally.clone(), mem.clone());
-        let cutter = Mutex::new((random, 0u64));
-        let large_points = AtomicU64::new(0);
+        let (possible, holds_large) = (story.run.shared_possible(), story.holds_large.clone());
+        let (tally, at, last) = (tally.clone(), at.clone(), steps.len().saturating_sub(1));
+        let cutter = Mutex::new(Cutter {
+            budget,
+            random,
+            points: 0,
+            large_points: 0,
+        });
         move |operation: Operation, path: &Path| {
             if !Operation::CHANGES.contains(&operation) {
                 return;
             }
-            let mut cutter = cutter.lock().unwrap();
-            let (random, point) = &mut *cutter;
-            *point += 1;
-            let holds_large = ledger.lock().unwrap().holds_large;
-            let is_chosen = match holds_large {
-                true => {
-                    let is_enough = || large_points.load(Ordering::Relaxed) >= FEW_LARGE_POINTS;
-                    let is_chosen = random.one_in(LARGE_POINTS_ONE_IN) && (all || !is_enough());
-                    large_points.fetch_add(u64::from(is_chosen), Ordering::Relaxed);
-                    is_chosen
-                }
-                false => all || *point <= FIRST_POINTS || random.one_in(6),
-            };
-            let mut tally = tally.lock().unwrap();
-            if !is_chosen || budget.is_over(|| tally.is_lacking()) {
+            let (at, holds_large) = (
+                at.load(Ordering::Relaxed),
+                holds_large.load(Ordering::Relaxed),
+            );
+            let (mut cutter, mut tally) = (cutter.lock().unwrap(), tally.lock().unwrap());
+            let states = cutter.states(holds_large, at == last, &tally);
+            if states == 0 {
                 return;
             }
             tally.points += 1;
             tally.blank_logs += u64::from(has_blank_log(&mem));
-            let states = match (holds_large, all) {
-                (true, _) => 1,
-                (false, true) => 12,
-                (false, false) => 3,
-            };
+            let point = cutter.points;
+            let place = format!("seed {seed:#x} point {point}, before {operation:?} {path:?}");
             for _ in 0..states {
-                let place = format!("seed {seed:#x} point {point}, before {operation:?} {path:?}");
-                let ledger = ledger.lock().unwrap();
-                crash_and_check(&mem, &options, &ledger, random, &place, &mut tally);
+                let crash = Crash {
+                    mem: &mem,
+                    options: &options,
+                    possible: &possible.lock().unwrap(),
+                    holds_large,
+                };
+                crash.check(&mut cutter.random, &place, &mut tally);
+            }
+            if tally.violations.count() > 0 {
+                tally.failed.get_or_insert((seed, at));
             }
         }
     };
     env.set_hook(Some(Arc::new(hook) as Hook));
-    for step in 0..STEPS {
-        if budget.is_over(|| tally.lock().unwrap().is_lacking()) {
+    for (number, step) in steps.iter().enumerate() {
+        at.store(number, Ordering::Relaxed);
+        if budget.is_some_and(|budget| budget.is_over(|| tally.lock().unwrap().is_lacking())) {
             break;
         }
-        if let Err(error) = story.step() {
+        if let Err(error) = story.step(step) {
             let mut tally = tally.lock().unwrap();
-            tally
-                .violations
-                .add(&format!("seed {seed:#x} step {step}"), &error.to_string());
+            let place = format!("seed {seed:#x} step {number}");
+            tally.violations.add(&place, &error);
+            tally.failed.get_or_insert((seed, number));
             break;
         }
     }
@@ -193,42 +249,50 @@ fn has_blank_log(mem: &MemEnv) -> bool {
     mem.kind(&blank).unwrap() != PathKind::Missing
 }
 
-/// One state after a kill or a cut of power, and everything that must hold of it.
-pub fn crash_and_check(
-    mem: &MemEnv,
-    options: &Options,
-    ledger: &Ledger,
-    random: &mut Random,
-    place: &str,
-    tally: &mut Tally,
-) {
-    let cut = (!random.one_in(5)).then(|| throw_cut(random));
-    let (after, floor) = match cut {
-        Some(cut) => (mem.power_cut_as(cut, &mut tally.effects), ledger.durable),
-        None => (mem.process_crash(), ledger.states.len() - 1),
-    };
-    tally.states += 1;
-    let (large_key, large_value) = ledger.last().has_large();
-    tally.large_keys += u64::from(large_key);
-    tally.large_values += u64::from(large_value);
-    // A recovery of large data has many changes, and each disk is a copy.
-    let walk = !ledger.holds_large && random.one_in(WALKED_RECOVERIES);
-    let cuts = match check(&after, options, ledger, floor, random, walk) {
-        Ok(cuts) => cuts,
-        Err(what) => return tally.violations.add(&format!("{place}, {cut:?}"), &what),
-    };
-    tally.walked_recoveries += u64::from(walk && cuts.len() > 1);
-    for (after, again) in cuts {
-        tally.second_crashes += 1;
-        if let Err(what) = check(&after, options, ledger, ledger.durable, random, false) {
-            let place = format!("{place}, {cut:?}, then in recovery {again:?}");
-            tally.violations.add(&place, &what);
+/// A moment at which the process may die, or the power go.
+pub struct Crash<'a> {
+    pub mem: &'a MemEnv,
+    pub options: &'a Options,
+    pub possible: &'a Possible,
+    pub holds_large: bool,
+}
+
+impl Crash<'_> {
+    /// One state after a kill or a cut of power, and everything that must hold of it.
+    pub fn check(&self, random: &mut Random, place: &str, tally: &mut Tally) {
+        let possible = self.possible;
+        let cut = (!random.one_in(5)).then(|| throw_cut(random));
+        let (after, floor) = match cut {
+            Some(cut) => (
+                self.mem.power_cut_as(cut, &mut tally.effects),
+                possible.durable(),
+            ),
+            None => (self.mem.process_crash(), possible.last()),
+        };
+        tally.states += 1;
+        let (large_key, large_value) = has_large(&possible.now());
+        tally.large_keys += u64::from(large_key);
+        tally.large_values += u64::from(large_value);
+        // A recovery of large data has many changes, and each disk is a copy.
+        let walk = !self.holds_large && random.one_in(WALKED_RECOVERIES);
+        let cuts = match check(&after, self.options, possible, floor, random, walk) {
+            Ok(cuts) => cuts,
+            Err(what) => return tally.violations.add(&format!("{place}, {cut:?}"), &what),
+        };
+        tally.walked_recoveries += u64::from(walk && cuts.len() > 1);
+        for (after, again) in cuts {
+            tally.second_crashes += 1;
+            let floor = possible.durable();
+            if let Err(what) = check(&after, self.options, possible, floor, random, false) {
+                let place = format!("{place}, {cut:?}, then in recovery {again:?}");
+                tally.violations.add(&place, &what);
+            }
         }
     }
 }
 
 /// A cut of any kind.
-pub fn throw_cut(random: &mut Random) -> PowerCut {
+fn throw_cut(random: &mut Random) -> PowerCut {
     let mut loss = || match random.below(10) {
         0..=1 => None,
         2..=3 => Some(PowerLoss::Everything),
@@ -246,10 +310,10 @@ type Cuts = Vec<(MemEnv, PowerCut)>;
 
 /// Opens `disk` and checks it; also answers what a cut before one of the changes of this recovery would have left, or
 /// before each if it is to be walked.
-pub fn check(
+fn check(
     disk: &MemEnv,
     options: &Options,
-    ledger: &Ledger,
+    possible: &Possible,
     floor: usize,
     random: &mut Random,
     walk: bool,
@@ -278,12 +342,12 @@ pub fn check(
     let db = DB::open(DIR, options.clone().env(Arc::new(env.clone())))
         .map_err(|error| format!("does not open: {error}"))?;
     env.set_hook(None);
-    let found = ledger.check(&db, floor)?;
+    let found = possible.find(&db, floor)?;
 
     // Nothing that was cut off comes back, and nothing durable goes.
     let again = disk.power_cut_as(throw_cut(random), &mut BTreeSet::new());
     reopen(&again, options, |db| {
-        match ledger.check(db, ledger.durable)? {
+        match possible.find(db, possible.durable())? {
             fewer if fewer <= found => Ok(()),
             more => Err(format!("state {more} came back, it was {found}")),
         }
@@ -296,14 +360,10 @@ pub fn check(
         db.run_background_step()
             .map_err(|error| format!("background: {error}"))?;
     }
-    let mut expected = match found < ledger.states.len() {
-        true => ledger.states[found].clone(),
-        false => ledger.extra.clone().expect("it was found"),
-    };
-    let probe = b"probe".to_vec();
-    db.put_with(&probe, b"1", &WriteOptions::synced())
+    let mut expected = Model::clone(&possible.state(found).model);
+    db.put_with(b"probe", b"1", &WriteOptions::synced())
         .map_err(|error| format!("takes no write: {error}"))?;
-    expected.entries.insert(probe, b"1"[..].into());
+    expected.put(b"probe", b"1");
     let again = match random.below(3) {
         0 => {
             db.close().map_err(|error| format!("close: {error}"))?;
@@ -313,7 +373,7 @@ pub fn check(
         _ => disk.process_crash(),
     };
     drop(db);
-    reopen(&again, options, |db| Ok(expected.compare(db)?))
+    reopen(&again, options, |db| holds(db, &expected))
         .map_err(|what| format!("after a write behind the recovery: {what}"))?;
     Ok(std::mem::take(&mut *cuts.lock().unwrap()))
 }

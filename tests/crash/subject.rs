@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use aidb::env::{Env, Fault, FaultEnv, MemEnv, Operation, PathKind};
 use aidb::{DB, Options};
+use aidb_tests::history::{End, Marked, Operation as Step, Possible};
 use aidb_tests::{Random, options};
 
-use crate::story::{DIR, Ledger, Story};
+use crate::story::{DIR, Story};
 
 /// Bytes of a log before its first record.
 const LOG_HEADER: u64 = 64;
@@ -25,14 +26,14 @@ pub struct Subject {
     pub name: &'static str,
     pub mem: MemEnv,
     pub options: Options,
-    pub ledger: Ledger,
+    pub possible: Possible,
     /// The newest log, unless the database was closed: then no log holds anything that is in no table.
     pub tail: Option<Tail>,
     /// Its files at earlier moments.
     pub past: Past,
     /// The files of another database, and what it held.
     pub other: Past,
-    pub others: Ledger,
+    pub others: Possible,
 }
 
 /// The newest log, and what its records are known to hold.
@@ -53,7 +54,7 @@ impl Tail {
         }
     }
 
-    /// Looks at the newest log after the ledger went from state `before` to state `after`.
+    /// Looks at the newest log after the database went from state `before` to state `after`.
     fn follow(&mut self, mem: &MemEnv, before: usize, after: usize) {
         let log = newest_log(mem);
         let end = records_end(&bytes_of(mem, &log));
@@ -125,24 +126,28 @@ struct Life {
     mem: MemEnv,
     options: Options,
     story: Story,
+    marked: Marked,
+    random: Random,
     past: Past,
     tail: Tail,
 }
 
 impl Life {
     fn new(seed: u64, mem: MemEnv, steps: usize) -> Life {
-        mem.create_dir_all(Path::new("/home")).unwrap();
         let options = options(&mut Random::new(seed)).manual_background(true);
+        let env = FaultEnv::new(Arc::new(mem.clone()), 0);
         let mut life = Life {
-            story: Story::new(seed, options.clone().env(Arc::new(mem.clone()))),
+            story: Story::new(&mem, env, options.clone(), None),
             mem,
             options,
+            marked: Marked::new(seed, false),
+            random: Random::new(seed),
             past: Past::default(),
             tail: Tail::new(),
         };
         life.be_born();
-        for _ in 0..steps {
-            life.follow(|story| story.step().unwrap());
+        for step in life.marked.take(steps) {
+            life.step(&step);
         }
         life
     }
@@ -168,9 +173,9 @@ impl Life {
             .collect();
         numbers.sort_unstable();
         for number in numbers {
-            drop(self.story.leave());
+            self.leave(End::Drop);
             // After the log there are the manifest, the next log, the table.
-            let before = number.saturating_sub(1 + self.story.random.below(4));
+            let before = number.saturating_sub(1 + self.random.below(4));
             let passed = path(&format!("{before:06}.sst"));
             let is_free = self.mem.kind(&passed).unwrap() == PathKind::Missing;
             if is_free {
@@ -179,32 +184,34 @@ impl Life {
             for _ in 0..4 {
                 self.write(false);
             }
-            self.follow(|story| story.open().unwrap().flush().unwrap());
+            self.step(&Step::Flush);
         }
-    }
-
-    fn last_state(&self) -> usize {
-        self.story.ledger().states.len() - 1
     }
 
     /// Does `work`, and looks at what it has made of the files.
     fn follow(&mut self, work: impl FnOnce(&mut Story)) {
-        let before = self.last_state();
+        let before = self.story.run.possible().last();
         work(&mut self.story);
-        let after = self.last_state();
+        let after = self.story.run.possible().last();
         self.tail.follow(&self.mem, before, after);
         self.past.note(&self.mem);
     }
 
+    fn step(&mut self, step: &Step) {
+        self.follow(|story| assert!(story.step(step).unwrap()));
+    }
+
     fn write(&mut self, sync: bool) {
-        self.follow(|story| {
-            let db = story.open().unwrap().clone();
-            story.write(&db, sync).unwrap();
-        });
+        let write = self.marked.batch(sync);
+        self.step(&write);
+    }
+
+    fn leave(&mut self, end: End) {
+        self.story.run.end_life(end).unwrap();
     }
 
     fn end(mut self, seed: u64, name: &'static str) -> Subject {
-        drop(self.story.leave());
+        self.leave(End::Drop);
         let mem = MemEnv::new();
         for _ in 0..OTHER_IDS {
             mem.random().unwrap();
@@ -213,12 +220,12 @@ impl Life {
         other.go_along(&self.mem.list(Path::new(DIR)).unwrap());
         Subject {
             name,
-            ledger: take_ledger(&self.story),
+            possible: std::mem::take(&mut self.story.run.possible()),
             mem: self.mem,
             options: self.options,
             tail: (name == "killed").then_some(self.tail),
             past: self.past,
-            others: take_ledger(&other.story),
+            others: std::mem::take(&mut other.story.run.possible()),
             other: other.past,
         }
     }
@@ -228,8 +235,8 @@ impl Life {
 pub fn closed(seed: u64) -> Subject {
     let mut life = Life::new(seed, MemEnv::new(), STEPS);
     life.follow(|story| {
-        story.open().unwrap();
-        story.db.take().unwrap().close().unwrap();
+        story.run.open().unwrap();
+        story.run.end_life(End::Close).unwrap();
     });
     life.end(seed, "closed")
 }
@@ -250,10 +257,6 @@ pub fn killed(seed: u64) -> Subject {
         }
     }
     life.end(seed, "killed")
-}
-
-fn take_ledger(story: &Story) -> Ledger {
-    std::mem::replace(&mut *story.ledger(), Ledger::new())
 }
 
 pub fn path(file: &str) -> PathBuf {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use aidb_tests::history::{
     Flavour, History, MAX_SMALL, NAMES, Operation, Place, Tally, Written, calls, deck, fault_name,
-    options, printed, run, seed_of, shrink, whole_deal,
+    options, print_shortest, run, seed_of, whole_deal,
 };
 use aidb_tests::{Fill, Random, Unit, edges_up_to};
 
@@ -27,7 +27,6 @@ const SECONDS_VARIABLE: &str = "AIDB_META_SECONDS";
 const ENOUGH_HISTORIES: u64 = 300;
 /// Counts up to here and one more come in so many histories many times: batches have at most 300 operations.
 const MAX_COUNT: usize = 257;
-const SHRINK_TIME: Duration = Duration::from_secs(20);
 /// A history takes milliseconds: one that takes this long hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
 
@@ -140,36 +139,13 @@ fn report(seed: u64, failure: &str) -> ! {
         operations: operations.to_vec(),
         ..history.clone()
     };
-    let deadline = Instant::now() + SHRINK_TIME;
-    let fails = |operations: &[Operation]| check(&with(operations)).is_err();
-    let mut fewest = shrink(&history.operations, deadline, fails);
-    for at in 0..fewest.len() {
-        if let Operation::Batch { entries, sync } = fewest[at].clone() {
-            let mut trial = fewest.clone();
-            let entries = shrink(&entries, deadline, |entries| {
-                let mut trial = trial.clone();
-                let entries = entries.to_vec();
-                trial[at] = Operation::Batch { entries, sync };
-                fails(&trial)
-            });
-            trial[at] = Operation::Batch { entries, sync };
-            fewest = trial;
-        }
-    }
-    let shrunk = check(&with(&fewest)).err();
     eprintln!(
         "history {seed:#x} ({:?}) failed: {failure}",
         history.flavour
     );
-    eprintln!(
-        "shrunk from {} to {} operations, which fail with: {}",
-        history.operations.len(),
-        fewest.len(),
-        shrunk.as_deref().unwrap_or(failure)
-    );
-    for (at, operation) in fewest.iter().enumerate() {
-        eprintln!("  {at:3}  {}", printed(operation));
-    }
+    print_shortest(&history.operations, |operations| {
+        check(&with(operations)).err()
+    });
     eprintln!("first options: {:?}", options(history.options));
     eprintln!(
         "rerun: {SEED_VARIABLE}={seed:#x} cargo test -p aidb-tests --test metamorphic random_histories"

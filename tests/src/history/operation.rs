@@ -10,7 +10,8 @@
     reason = "operations and their parts are named as in the interface they call"
 )]
 
-use crate::{Fill, Random, Sizes, Unit, Walk, edges_up_to};
+use crate::{Fill, Model, Random, Sizes, Unit, Walk, edges_up_to};
+use aidb::WriteBatch;
 use aidb::env::{Fault, Operation as Call};
 
 /// A value, as its length, its kind and the number that decides its bytes: short to print.
@@ -32,8 +33,33 @@ impl Content {
     }
 }
 
+/// The key of the mark of a marked history, after all others: each write puts a content of its own there.
+pub const MARK: &[u8] = b"\xff\xff\xff\xff\xff\xff\xff\xff#";
+
 /// A key, and the value put there; `None` deletes.
 pub type Entry = (Vec<u8>, Option<Content>);
+
+/// The entries as the batch that writes them.
+pub fn batch_of(entries: &[Entry]) -> aidb::Result<WriteBatch> {
+    let mut batch = WriteBatch::new();
+    for (key, content) in entries {
+        match content {
+            Some(content) => batch.put(key, &content.bytes())?,
+            None => batch.delete(key)?,
+        }
+    }
+    Ok(batch)
+}
+
+/// Does to the model what the batch of `entries` does.
+pub fn apply(model: &mut Model, entries: &[Entry]) {
+    for (key, content) in entries {
+        match content {
+            Some(content) => model.put(key, &content.bytes()),
+            None => model.delete(key),
+        }
+    }
+}
 
 /// A move of a cursor.
 #[derive(Clone, Debug)]
@@ -106,6 +132,7 @@ pub enum Operation {
         snapshot: Option<usize>,
     },
     Snapshot,
+    /// Reads everything at it first.
     DropSnapshot(usize),
     OpenCursor {
         walk: Walk,
@@ -427,21 +454,22 @@ const DECODED_MEAN: usize = 200;
 /// Data of more bytes is counted.
 const SHORT: usize = 100;
 
-struct Drawer {
-    random: Random,
-    keys: Vec<Vec<u8>>,
-    flavour: Flavour,
-    tag: u32,
-    syncs_one_in: u64,
-    sizes: Sizes,
-    key_sizes: Sizes,
+pub(super) struct Drawer {
+    pub random: Random,
+    /// Keys that come again; with none each is drawn anew.
+    pub keys: Vec<Vec<u8>>,
+    pub flavour: Flavour,
+    pub tag: u32,
+    pub syncs_one_in: u64,
+    pub sizes: Sizes,
+    pub key_sizes: Sizes,
     /// What keys and values that are not short may still have in all.
-    bytes_left: usize,
+    pub bytes_left: usize,
 }
 
 impl Drawer {
-    fn key(&mut self) -> Vec<u8> {
-        if !self.random.one_in(20) {
+    pub fn key(&mut self) -> Vec<u8> {
+        if !self.keys.is_empty() && !self.random.one_in(20) {
             return self.random.pick(&self.keys).clone();
         }
         let mut key = self.random.any_key(&self.key_sizes);
@@ -465,7 +493,7 @@ impl Drawer {
         self.random.one_in(one_in).then(|| self.key())
     }
 
-    fn content(&mut self) -> Content {
+    pub fn content(&mut self) -> Content {
         self.tag += 1;
         let length = self.random.size(&self.sizes);
         Content {
@@ -520,7 +548,7 @@ impl Drawer {
             .then(|| self.random.below(8) as usize)
     }
 
-    fn sync(&mut self) -> bool {
+    pub fn sync(&mut self) -> bool {
         self.random.one_in(self.syncs_one_in)
     }
 

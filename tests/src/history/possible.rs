@@ -1,171 +1,181 @@
 //! What a database may hold: surely now, and after its process died or the power went.
 //!
 //! * POSSIBLE-1  While it is open its contents are known exactly: a write that failed is seen as a whole or not at all, and
-//!               which of the two its sequence number tells.
-//! * POSSIBLE-2  After the process died they are those of all acknowledged writes, and perhaps of failed ones after them.
-//! * POSSIBLE-3  After a power cut they are those of some prefix of the writes that ends at or after the last durable one.
-//! * POSSIBLE-4  A failed write that was not seen may still be the last of such a prefix.
+//!               its sequence number tells which.
+//! * POSSIBLE-2  After the process died they are those of all writes that were seen, and perhaps of a later one that was not.
+//! * POSSIBLE-3  After a power cut they are those of some prefix of these writes that ends at or after the last durable one.
+//! * POSSIBLE-4  A write that was not seen may be there only until another one is seen or everything is durable.
+//!
+//! Every state is kept, and states share their bytes. So a state that a crash left is found by its mark alone and then
+//! compared in one walk: the crash tests do that thousands of times a second.
 
-use crate::{Model, shown};
+use std::sync::Arc;
 
-use super::operation::Entry;
+use aidb::DB;
 
-struct Write {
-    entries: Vec<Entry>,
-    acknowledged: bool,
+use crate::Model;
+
+use super::compare::{difference, holds};
+use super::operation::{Entry, MARK, apply};
+
+/// The contents after some write.
+#[derive(Clone, Default)]
+pub struct State {
+    /// The tag of the last mark; 0 if nothing was marked.
+    pub mark: u32,
+    /// What is there.
+    pub model: Arc<Model>,
+}
+
+impl State {
+    /// The contents after one more write.
+    pub(super) fn after(&self, entries: &[Entry]) -> State {
+        let mut model = Model::clone(&self.model);
+        apply(&mut model, entries);
+        let marks = entries.iter().rev().filter(|(key, _)| key == MARK);
+        let mark = marks.flat_map(|(_, content)| content).next();
+        let mark = mark.map_or(self.mark, |content| content.tag);
+        let model = Arc::new(model);
+        State { mark, model }
+    }
 }
 
 /// The states a database may be in.
-#[derive(Default)]
 pub struct Possible {
-    /// What a power cut cannot take away.
-    durable: Model,
-    /// The writes since, in order.
-    writes: Vec<Write>,
-    /// Failed writes that were not seen, each with how many of `writes` come before it.
-    unseen: Vec<(usize, Vec<Entry>)>,
+    /// The contents after each write that was seen, in order; the first is empty.
+    states: Vec<State>,
+    /// The last of `states` that a power cut cannot take away.
+    durable: usize,
+    /// The contents after a write that is under way, and after each that failed and was not seen since the last that was:
+    /// one of them at most may be there.
+    unseen: Vec<State>,
     /// The power went since the database was last opened.
-    cut: bool,
-    /// What the open database holds (POSSIBLE-1).
-    pub now: Model,
+    is_cut: bool,
 }
 
-fn apply(model: &mut Model, entries: &[Entry]) {
-    for (key, content) in entries {
-        match content {
-            Some(content) => model.put(key, &content.bytes()),
-            None => model.delete(key),
+impl Default for Possible {
+    fn default() -> Possible {
+        Possible {
+            states: vec![State::default()],
+            durable: 0,
+            unseen: Vec::new(),
+            is_cut: false,
         }
     }
 }
 
 impl Possible {
-    /// A write that readers see.
-    pub fn wrote(&mut self, entries: &[Entry], acknowledged: bool) {
-        apply(&mut self.now, entries);
-        self.writes.push(Write {
-            entries: entries.to_vec(),
-            acknowledged,
-        });
+    /// The contents after each write that was seen, in order; the first is empty.
+    pub fn states(&self) -> &[State] {
+        &self.states
     }
 
-    /// A write that failed and that readers do not see.
-    pub fn failed_unseen(&mut self, entries: &[Entry]) {
-        self.unseen.push((self.writes.len(), entries.to_vec()));
+    /// What the open database holds (POSSIBLE-1).
+    pub fn now(&self) -> Arc<Model> {
+        Arc::clone(&self.states[self.last()].model)
+    }
+
+    /// The index of the last state.
+    pub fn last(&self) -> usize {
+        self.states.len() - 1
+    }
+
+    /// The index of the last state that a power cut cannot take away.
+    pub fn durable(&self) -> usize {
+        self.durable
+    }
+
+    /// The state of this index; those after the last are of writes that were not seen.
+    pub fn state(&self, index: usize) -> &State {
+        let unseen = index.checked_sub(self.states.len());
+        unseen.map_or_else(|| &self.states[index], |unseen| &self.unseen[unseen])
+    }
+
+    /// A write begins.
+    pub fn begin(&mut self, entries: &[Entry]) {
+        self.unseen.push(self.states[self.last()].after(entries));
+    }
+
+    /// Readers see the write that was begun last.
+    pub fn seen(&mut self) {
+        self.states.extend(self.unseen.pop());
+        self.unseen.clear();
     }
 
     /// Everything so far survives a loss of power.
     pub fn all_durable(&mut self) {
-        for write in self.writes.drain(..) {
-            apply(&mut self.durable, &write.entries);
-        }
+        self.durable = self.last();
         self.unseen.clear();
     }
 
     /// The power goes.
     pub fn power_cut(&mut self) {
-        self.cut = true;
+        self.is_cut = true;
     }
 
     /// Whether the end of the process changes nothing: all that was written is there, and nothing else can be.
     pub fn is_certain(&self) -> bool {
-        self.unseen.is_empty() && self.writes.iter().all(|write| write.acknowledged)
+        self.unseen.is_empty()
     }
 
-    /// The database was opened again and holds `found`. Errors: what is wrong with that.
-    pub fn reopened(&mut self, found: Model) -> Result<(), String> {
-        let acknowledged = self.writes.iter().rposition(|write| write.acknowledged);
-        let fewest = match self.cut {
-            true => 0,
-            false => acknowledged.map_or(0, |last| last + 1),
+    /// The database was opened again and holds `found`, which is durable now. Errors: what is wrong with that.
+    pub fn reopened(&mut self, found: &Model) -> Result<(), String> {
+        let floor = if self.is_cut {
+            self.durable
+        } else {
+            self.last()
         };
-        let mut state = self.durable.clone();
-        let mut at_least = None;
-        let mut reached: Option<(usize, Option<Vec<Entry>>)> = None;
-        for count in 0..=self.writes.len() {
-            if let Some(last) = count.checked_sub(1) {
-                apply(&mut state, &self.writes[last].entries);
-            }
-            if count < fewest {
-                continue;
-            }
-            if at_least.is_none() {
-                at_least = Some(state.clone());
-            }
-            for (_, entries) in self.unseen.iter().filter(|(behind, _)| *behind == count) {
-                let mut with = state.clone();
-                apply(&mut with, entries);
-                if with == found {
-                    reached = Some((count, Some(entries.clone())));
-                }
-            }
-            if state == found {
-                reached = Some((count, None));
-            }
-        }
-        let Some((count, unseen)) = reached else {
+        let end = self.states.len() + self.unseen.len();
+        let is_found = |index: &usize| *self.state(*index).model == *found;
+        let Some(index) = (floor..end).rev().find(is_found) else {
             return Err(format!(
-                "no prefix of the writes gives what is there after {}: {} writes since the durable state, at least \
-                 {fewest} had to survive\n  beside the least that had to survive: {}\n  beside all writes: {}",
-                if self.cut { "a power cut" } else { "reopening" },
-                self.writes.len(),
-                difference(&at_least.unwrap_or_default(), &found),
-                difference(&state, &found),
+                "no prefix of the writes gives what is there after {}: of {} writes at least {floor} had to survive\n  \
+                 beside the least that had to survive: {}\n  beside all writes: {}",
+                if self.is_cut {
+                    "a power cut"
+                } else {
+                    "reopening"
+                },
+                self.last(),
+                difference(&self.states[floor].model, found),
+                difference(&self.now(), found),
             ));
         };
-        self.writes.truncate(count);
-        self.unseen.clear();
-        if let Some(entries) = unseen {
-            self.writes.push(Write {
-                entries,
-                acknowledged: true,
-            });
-        }
-        if self.cut {
-            // What the disk holds now was never anywhere else.
-            self.durable = found.clone();
-            self.writes.clear();
-        }
-        for write in &mut self.writes {
-            write.acknowledged = true;
-        }
-        self.cut = false;
-        self.now = found;
+        let found = self.state(index).clone();
+        self.states.truncate(index);
+        self.states.push(found);
+        self.all_durable();
+        self.is_cut = false;
         Ok(())
+    }
+
+    /// The index of the state with this mark, as [`Self::state`] takes it.
+    pub fn marked(&self, mark: u32) -> Option<usize> {
+        let mut candidates = self.states.iter().chain(&self.unseen);
+        candidates.position(|state| state.mark == mark)
+    }
+
+    /// The index of the state that `db` holds, which is not before that of `floor`. Errors: what it holds instead.
+    pub fn find(&self, db: &DB, floor: usize) -> Result<usize, String> {
+        let mark = mark_of(db).map_err(|error| format!("get: {error}"))?;
+        let index = self.marked(mark);
+        let index = index.ok_or_else(|| format!("write {mark} was never seen"))?;
+        if index < floor {
+            let floor = self.states[floor].mark;
+            return Err(format!(
+                "lost: write {mark} is the last, {floor} must be there"
+            ));
+        }
+        holds(db, &self.state(index).model)
+            .map_err(|what| format!("after write {mark}: {what}"))?;
+        Ok(index)
     }
 }
 
-/// The first keys at which two states differ.
-pub fn difference(expected: &Model, found: &Model) -> String {
-    let text = |value: Option<&[u8]>| match value {
-        Some(value) => {
-            let tag: Vec<u8> = value.iter().take(4).copied().collect();
-            match <[u8; 4]>::try_from(tag) {
-                Ok(tag) => format!("{} bytes with tag {}", value.len(), u32::from_le_bytes(tag)),
-                Err(_) => format!("{} bytes", value.len()),
-            }
-        }
-        None => "nothing".to_string(),
-    };
-    let mut keys: Vec<&[u8]> = expected
-        .iter()
-        .chain(found.iter())
-        .map(|(key, _)| key)
-        .collect();
-    keys.sort();
-    keys.dedup();
-    keys.retain(|key| expected.get(key) != found.get(key));
-    let texts: Vec<String> = keys
-        .iter()
-        .take(5)
-        .map(|key| {
-            format!(
-                "\"{}\" has {} instead of {}",
-                shown(key),
-                text(found.get(key)),
-                text(expected.get(key))
-            )
-        })
-        .collect();
-    format!("{} keys differ: {}", keys.len(), texts.join("; "))
+/// The tag of the last mark in `db`; 0 if there is none.
+pub fn mark_of(db: &DB) -> aidb::Result<u32> {
+    let mark = db.get(MARK)?;
+    // A mark of another length was never written.
+    let tag = |mark: &[u8]| mark.try_into().map_or(u32::MAX, u32::from_le_bytes);
+    Ok(mark.map_or(0, |mark| tag(&mark)))
 }

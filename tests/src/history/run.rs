@@ -1,24 +1,30 @@
 //! Runs a history against the engine and checks every answer.
 //!
 //! * RUN-1  On files in memory nothing but the history decides what happens: no threads, a clock that stands still, random
-//!          bits from a seed. In a folder of the machine the engine has its threads, and nothing can fail.
-//! * RUN-2  A call may fail only if a fault was injected while it ran, with the error kind of that fault.
+//!          bits from a seed. In a folder of the machine the engine has its threads, and nothing can fail. Who brings a disk
+//!          of its own ([`Run::over`]) decides about both.
+//! * RUN-2  A call may fail only if a fault was injected while it ran, with the error kind of that fault. Where one [`Judge`]
+//!          knows more of the faults, it says.
 //! * RUN-3  What a call answers without an error is right, whatever else failed.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::{Fill, Model, ModelCursor, Random, Walk, shown, stem_of};
 use aidb::env::{Env, FaultEnv, MemEnv, Operation as Call, OsEnv};
 use aidb::{
-    Chunk, Cursor, DB, ErrorKind, IterOptions, Options, ReadOptions, SequenceNumber, Snapshot,
-    WriteBatch, WriteOptions,
+    Chunk, Cursor, DB, Error, ErrorKind, IterOptions, Options, ReadOptions, SequenceNumber,
+    Snapshot, WriteBatch, WriteOptions,
 };
 
-use super::operation::{Dealt, End, Entry, FaultPlan, History, Move, Operation};
-use super::possible::{Possible, difference};
+use super::compare::{
+    Differs, contents, difference, get_differs, gets_differ, value_differs, walk_differs,
+};
+use super::operation::{Dealt, End, Entry, FaultPlan, History, Move, Operation, batch_of};
+use super::possible::Possible;
 
 /// Where a history is run.
 #[derive(Clone, Debug)]
@@ -115,6 +121,31 @@ impl Tally {
 /// What went wrong, in words.
 pub type Checked<T> = Result<T, String>;
 
+/// Says whether a call may answer as it does.
+pub trait Judge {
+    /// A call begins.
+    fn begin(&self) {}
+
+    /// `call` has succeeded, or failed with `error`; while it ran so many operations on the disk were made to fail.
+    fn judge(&self, call: &str, error: Option<&Error>, injected: u64) -> Checked<()>;
+}
+
+/// RUN-2.
+struct Usual;
+
+impl Judge for Usual {
+    fn judge(&self, call: &str, error: Option<&Error>, injected: u64) -> Checked<()> {
+        match error.map(|error| (error, error.kind())) {
+            None => Ok(()),
+            Some((error, _)) if injected == 0 => Err(format!(
+                "{call} failed although no fault was injected: {error}"
+            )),
+            Some((_, ErrorKind::Io | ErrorKind::NoSpace)) => Ok(()),
+            Some((error, _)) => Err(format!("{call} made something else of a fault: {error}")),
+        }
+    }
+}
+
 /// Runs the history under the options of one side; a digest of each answer, and what was counted.
 pub fn run(history: &History, side: u64, place: &Place) -> Checked<(Vec<u64>, Tally)> {
     let mut run = Run::new(history, side, place);
@@ -151,6 +182,11 @@ pub fn options(number: u64) -> Options {
         .manual_background(true)
 }
 
+/// The two sides draw different options from one number.
+fn options_of(number: u64, side: u64) -> Options {
+    options(number.wrapping_add(side.wrapping_mul(0x9e37_79b9)))
+}
+
 struct OpenCursor {
     cursor: Cursor,
     model: ModelCursor,
@@ -158,7 +194,8 @@ struct OpenCursor {
     values: bool,
 }
 
-struct Run {
+/// A history at work.
+pub struct Run {
     /// Where the database and its copies are.
     root: PathBuf,
     /// The files, if they are in memory.
@@ -169,13 +206,20 @@ struct Run {
     plans: Vec<FaultPlan>,
     /// Injected in earlier environments, and how many of this one's are counted.
     counted: u64,
+    judge: Arc<dyn Judge>,
+    /// Calls that answered an error.
+    failed: Cell<u64>,
     db: Option<DB>,
+    /// What the open database held at first was read: `possible` knows what it holds.
+    is_read: bool,
     side: u64,
-    options: u64,
-    possible: Possible,
+    options: Options,
+    /// Background work is done in steps.
+    is_manual: bool,
+    possible: Arc<Mutex<Possible>>,
     /// What a read-only open found, which the next ordinary one must find too.
     looked: Option<Model>,
-    snapshots: Vec<(Snapshot, Model)>,
+    snapshots: Vec<(Snapshot, Arc<Model>)>,
     cursors: Vec<OpenCursor>,
     checkpoints: u64,
     answers: Vec<u64>,
@@ -193,37 +237,56 @@ pub fn digest(answer: impl Hash) -> u64 {
     hasher.finish()
 }
 
-fn contents(db: &DB) -> aidb::Result<Model> {
-    let mut model = Model::new();
-    for entry in db.iter() {
-        let (key, value) = entry?;
-        model.put(&key, &value);
-    }
-    Ok(model)
-}
-
 impl Run {
     fn new(history: &History, side: u64, place: &Place) -> Run {
-        let (root, memory) = match place {
-            Place::Memory => (PathBuf::from("/"), Some(MemEnv::new())),
-            Place::Folder(folder) => (folder.clone(), None),
-        };
-        memory.iter().for_each(quiet_disk);
-        let disk: Arc<dyn Env> = match &memory {
-            Some(memory) => Arc::new(memory.clone()),
-            None => Arc::new(OsEnv::new()),
-        };
+        let options = options_of(history.options, side);
+        match place {
+            Place::Memory => {
+                let memory = MemEnv::new();
+                quiet_disk(&memory);
+                let faults = FaultEnv::new(Arc::new(memory.clone()), 0);
+                Run {
+                    side,
+                    ..Run::over("/", memory, faults, options, None)
+                }
+            }
+            Place::Folder(folder) => {
+                let disk: Arc<dyn Env> = Arc::new(OsEnv::new());
+                let faults = FaultEnv::new(Arc::clone(&disk), 0);
+                let run = Run::over(folder, MemEnv::new(), faults, options, None);
+                Run {
+                    side,
+                    memory: None,
+                    disk,
+                    ..run.with_threads()
+                }
+            }
+        }
+    }
+
+    /// A database at `root/db` on `memory`, beneath `faults`, under `options`; background work is done in steps.
+    pub fn over(
+        root: impl Into<PathBuf>,
+        memory: MemEnv,
+        faults: FaultEnv,
+        options: Options,
+        judge: Option<Arc<dyn Judge>>,
+    ) -> Run {
         Run {
-            root,
-            faults: FaultEnv::new(Arc::clone(&disk), 0),
-            memory,
-            disk,
+            root: root.into(),
+            faults,
+            disk: Arc::new(memory.clone()),
+            memory: Some(memory),
             plans: Vec::new(),
             counted: 0,
+            judge: judge.unwrap_or(Arc::new(Usual)),
+            failed: Cell::new(0),
             db: None,
-            side,
-            options: history.options,
-            possible: Possible::default(),
+            is_read: false,
+            side: 0,
+            is_manual: true,
+            options: options.manual_background(true),
+            possible: Arc::default(),
             looked: None,
             snapshots: Vec::new(),
             cursors: Vec::new(),
@@ -233,10 +296,31 @@ impl Run {
         }
     }
 
-    /// The two sides draw different options from one number.
+    /// The options that a number decides.
     fn options(&self, number: u64) -> Options {
-        let number = number.wrapping_add(self.side.wrapping_mul(0x9e37_79b9));
-        options(number).manual_background(self.memory.is_some())
+        options_of(number, self.side).manual_background(self.is_manual)
+    }
+
+    /// What the database may hold.
+    pub fn possible(&self) -> MutexGuard<'_, Possible> {
+        self.possible.lock().expect("who panicked fails the test")
+    }
+
+    /// The same for whoever looks at the disk while a call is under way.
+    pub fn shared_possible(&self) -> Arc<Mutex<Possible>> {
+        Arc::clone(&self.possible)
+    }
+
+    /// Whether the database is open and what it held at first was read.
+    pub fn is_ready(&self) -> bool {
+        self.db.is_some() && self.is_read
+    }
+
+    /// Background work is done by threads.
+    pub fn with_threads(mut self) -> Run {
+        self.options = self.options.manual_background(false);
+        self.is_manual = false;
+        self
     }
 
     fn dir(&self) -> PathBuf {
@@ -257,7 +341,9 @@ impl Run {
         self.root.join(format!("copy-{}", self.checkpoints))
     }
 
-    fn step(&mut self, operation: &Operation) -> Checked<()> {
+    /// Does one operation; whether no call of it answered an error.
+    pub fn step(&mut self, operation: &Operation) -> Checked<bool> {
+        let failed = self.failed.get();
         *self.tally.operations.entry(operation.name()).or_default() += 1;
         match operation {
             Operation::Inject(plans) => self.inject(plans),
@@ -271,16 +357,14 @@ impl Run {
             Operation::Repair => self.repair()?,
             _ => {
                 // An earlier open failed: this one may too, while faults last.
-                if self.db.is_none() {
-                    self.open()?;
-                }
-                if let Some(db) = self.db.clone() {
+                self.open()?;
+                if let Some(db) = self.db.clone().filter(|_| self.is_read) {
                     self.on_open(&db, operation)?;
                 }
             }
         }
         self.count_faults();
-        Ok(())
+        Ok(self.failed.get() == failed)
     }
 
     fn on_open(&mut self, db: &DB, operation: &Operation) -> Checked<()> {
@@ -298,14 +382,7 @@ impl Run {
                 self.write(db, &entries, *sync, || db.delete_with(key, &options))
             }
             Operation::Batch { entries, sync } => {
-                let mut batch = WriteBatch::new();
-                for (key, content) in entries {
-                    match content {
-                        Some(content) => batch.put(key, &content.bytes()),
-                        None => batch.delete(key),
-                    }
-                    .map_err(|error| error.to_string())?;
-                }
+                let batch = batch_of(entries).map_err(|error| error.to_string())?;
                 let options = WriteOptions::new().sync(*sync);
                 self.write(db, entries, *sync, || db.write_with(&batch, &options))
             }
@@ -317,14 +394,17 @@ impl Run {
             Operation::GetMany { keys, snapshot } => self.get_many(db, keys, *snapshot),
             Operation::Snapshot => {
                 let snapshot = self.sure("snapshot", db.snapshot())?;
-                self.snapshots.push((snapshot, self.possible.now.clone()));
+                let model = self.possible().now();
+                self.snapshots.push((snapshot, model));
                 Ok(())
             }
             Operation::DropSnapshot(at) => {
-                if !self.snapshots.is_empty() {
-                    self.snapshots.swap_remove(at % self.snapshots.len());
+                if self.snapshots.is_empty() {
+                    return Ok(());
                 }
-                Ok(())
+                let at = at % self.snapshots.len();
+                let (snapshot, model) = self.snapshots.swap_remove(at);
+                self.read_at(db, &snapshot, &model)
             }
             Operation::OpenCursor {
                 walk,
@@ -335,7 +415,7 @@ impl Run {
             } => {
                 let (snapshot, model) = self.at(*snapshot);
                 let options = IterOptions::new()
-                    .snapshot(snapshot.cloned())
+                    .snapshot(snapshot)
                     .lower_bound(walk.lower.clone())
                     .upper_bound(walk.upper.clone())
                     .prefix(walk.prefix.clone())
@@ -343,7 +423,7 @@ impl Run {
                     .keys(*keys)
                     .values(*values)
                     .fill_cache(*fill_cache);
-                let model = ModelCursor::new(model, walk);
+                let model = ModelCursor::new(&model, walk);
                 let cursor = self.sure("cursor", db.cursor(options))?;
                 self.cursors.push(OpenCursor {
                     cursor,
@@ -370,11 +450,9 @@ impl Run {
                 db.compact_range(start.as_deref(), end.as_deref())
             }),
             Operation::BackgroundSteps(steps) => {
-                let steps = self.memory.as_ref().map_or(0, |_| *steps);
+                let steps = if self.is_manual { *steps } else { 0 };
                 for _ in 0..steps {
-                    let before = self.faults.injected();
-                    let outcome = db.run_background_step();
-                    if self.may_fail("background step", before, outcome)? == Some(false) {
+                    if self.call("background step", || db.run_background_step())? == Some(false) {
                         break;
                     }
                 }
@@ -387,13 +465,13 @@ impl Run {
                 cut,
             } => self.checkpoint(db, *options, *read_only, *cut),
             Operation::Report => {
-                let before = self.faults.injected();
-                let size = db.approximate_size(Some(b"a"), Some(b"b"));
-                let size = self.may_fail("approximate_size", before, size)?;
+                let size = self.call("approximate_size", || {
+                    db.approximate_size(Some(b"a"), Some(b"b"))
+                })?;
                 let levels = self.sure("stats", db.stats())?.levels;
                 let all: u64 = levels.iter().map(|level| level.bytes).sum();
                 // With threads the tables may be others by now.
-                if self.memory.is_some() && size.is_some_and(|size| size > all) {
+                if self.is_manual && size.is_some_and(|size| size > all) {
                     return Err(format!("a range takes {size:?} of {all} bytes"));
                 }
                 self.sure("property", db.property("aidb.stats"))?;
@@ -403,7 +481,7 @@ impl Run {
             Operation::Compare => self.compare(db),
             Operation::Verify => {
                 let before = self.faults.injected();
-                match self.may_fail("verify", before, db.verify())? {
+                match self.call("verify", || db.verify())? {
                     Some(report) if !report.is_ok() && self.faults.injected() == before => {
                         Err(format!("verify: {report:?}"))
                     }
@@ -419,20 +497,44 @@ impl Run {
     }
 
     /// RUN-2: what a call answered, or `None` if it failed as a fault made it.
-    fn may_fail<T>(&self, call: &str, before: u64, outcome: aidb::Result<T>) -> Checked<Option<T>> {
-        let error = match outcome {
-            Ok(answer) => return Ok(Some(answer)),
-            Err(error) => error,
-        };
-        if self.faults.injected() == before {
-            return Err(format!(
-                "{call} failed although no fault was injected: {error}"
-            ));
+    fn call<T>(&self, call: &str, work: impl FnOnce() -> aidb::Result<T>) -> Checked<Option<T>> {
+        self.judge.begin();
+        let before = self.faults.injected();
+        let outcome = work();
+        let injected = self.faults.injected() - before;
+        self.judge.judge(call, outcome.as_ref().err(), injected)?;
+        self.failed
+            .set(self.failed.get() + u64::from(outcome.is_err()));
+        Ok(outcome.ok())
+    }
+
+    /// RUN-3: reads and compares, where a fault does not make that fail.
+    fn read(&self, how: &str, read: impl FnOnce() -> aidb::Result<Differs>) -> Checked<()> {
+        match self.call(how, read)? {
+            Some(Some(what)) => Err(format!("{how}: {what}")),
+            _ => Ok(()),
         }
-        match error.kind() {
-            ErrorKind::Io | ErrorKind::NoSpace => Ok(None),
-            _ => Err(format!("{call} made something else of a fault: {error}")),
+    }
+
+    fn read_at(&self, db: &DB, snapshot: &Snapshot, model: &Model) -> Checked<()> {
+        self.read("walk", || walk_differs(db, model, Some(snapshot), false))
+            .map_err(|what| format!("at snapshot {}: {what}", snapshot.sequence()))
+    }
+
+    /// Reads in every way from a database that is ready: walks, the first key and `keys`, alone and at once. Whether all of it
+    /// worked.
+    pub fn read_some(&self, keys: &[Vec<u8>]) -> Checked<bool> {
+        let db = self.db.as_ref().expect("it is ready");
+        let failed = self.failed.get();
+        let model = self.possible().now();
+        self.read("walk", || walk_differs(db, &model, None, false))?;
+        self.read("walk back", || walk_differs(db, &model, None, true))?;
+        let first = model.iter().next().map(|(key, _)| key);
+        for key in first.into_iter().chain(keys.iter().map(Vec::as_slice)) {
+            self.read("get", || get_differs(db, &model, key))?;
         }
+        self.read("get_many", || gets_differ(db, &model, keys))?;
+        Ok(self.failed.get() == failed)
     }
 
     /// What a call answered that touches no disk.
@@ -440,13 +542,14 @@ impl Run {
         outcome.map_err(|error| format!("{call} failed: {error}"))
     }
 
-    fn at(&self, snapshot: Option<usize>) -> (Option<&Snapshot>, &Model) {
+    /// A snapshot, if it is to be one, and what is seen at it.
+    fn at(&self, snapshot: Option<usize>) -> (Option<Snapshot>, Arc<Model>) {
         match snapshot {
             Some(at) if !self.snapshots.is_empty() => {
                 let (snapshot, model) = &self.snapshots[at % self.snapshots.len()];
-                (Some(snapshot), model)
+                (Some(snapshot.clone()), Arc::clone(model))
             }
-            _ => (None, &self.possible.now),
+            _ => (None, self.possible().now()),
         }
     }
 
@@ -459,11 +562,16 @@ impl Run {
     ) -> Checked<()> {
         let number = |outcome: aidb::Result<Snapshot>| self.sure("snapshot", outcome);
         let first = number(db.snapshot())?.sequence().0;
-        let before = self.faults.injected();
-        let outcome = self.may_fail("the write", before, write())?;
+        if !entries.is_empty() {
+            self.possible().begin(entries);
+        }
+        let outcome = self.call("write", write)?;
         let taken = number(db.snapshot())?.sequence().0 - first;
         if taken != 0 && taken != entries.len() as u64 {
             return Err(format!("{taken} of {} operations are seen", entries.len()));
+        }
+        if taken != 0 {
+            self.possible().seen();
         }
         match outcome {
             Some(_) if taken != entries.len() as u64 => {
@@ -476,26 +584,19 @@ impl Run {
             }
             Some(_) => {
                 self.tally.data.add(entries);
-                self.possible.wrote(entries, true);
                 if sync {
-                    self.possible.all_durable();
+                    self.possible().all_durable();
                 }
             }
-            None => {
-                self.tally.writes_failed += 1;
-                match taken {
-                    0 => self.possible.failed_unseen(entries),
-                    _ => self.possible.wrote(entries, false),
-                }
-            }
+            None => self.tally.writes_failed += 1,
         }
         Ok(())
     }
 
     fn durably(&mut self, call: &str, work: impl FnOnce() -> aidb::Result<()>) -> Checked<()> {
-        let before = self.faults.injected();
-        if self.may_fail(call, before, work())?.is_some() {
-            self.possible.all_durable();
+        // What was not read yet may be less than all that was seen.
+        if self.call(call, work)?.is_some() && self.is_read {
+            self.possible().all_durable();
         }
         Ok(())
     }
@@ -507,19 +608,16 @@ impl Run {
         snapshot: Option<usize>,
         fill_cache: bool,
     ) -> Checked<()> {
-        let before = self.faults.injected();
         let (snapshot, model) = self.at(snapshot);
-        let options = ReadOptions::new().snapshot(snapshot).fill_cache(fill_cache);
-        let found = self.may_fail("get", before, db.get_with(key, &options))?;
-        let held = self.may_fail("contains_key", before, db.contains_key_with(key, &options))?;
+        let options = ReadOptions::new()
+            .snapshot(snapshot.as_ref())
+            .fill_cache(fill_cache);
+        let found = self.call("get", || db.get_with(key, &options))?;
+        let held = self.call("contains_key", || db.contains_key_with(key, &options))?;
         if let Some(found) = &found
-            && found.as_deref() != model.get(key)
+            && let Some(what) = value_differs(&model, key, found.as_deref())
         {
-            return Err(format!(
-                "get found {:?} bytes instead of {:?}",
-                found.as_deref().map(<[u8]>::len),
-                model.get(key).map(<[u8]>::len)
-            ));
+            return Err(format!("get: {what}"));
         }
         if held.is_some_and(|held| held != model.get(key).is_some()) {
             return Err(format!("contains_key answered {held:?}"));
@@ -530,17 +628,16 @@ impl Run {
     }
 
     fn get_many(&mut self, db: &DB, keys: &[Vec<u8>], snapshot: Option<usize>) -> Checked<()> {
-        let before = self.faults.injected();
         let (snapshot, model) = self.at(snapshot);
-        let options = ReadOptions::new().snapshot(snapshot);
-        let found = self.may_fail("get_many", before, db.get_many_with(keys, &options))?;
+        let options = ReadOptions::new().snapshot(snapshot.as_ref());
+        let found = self.call("get_many", || db.get_many_with(keys, &options))?;
         let Some(found) = found else { return Ok(()) };
         if found.len() != keys.len() {
             return Err(format!("{} answers for {} keys", found.len(), keys.len()));
         }
         for (key, value) in keys.iter().zip(&found) {
-            if value.as_deref() != model.get(key) {
-                return Err(format!("wrong value for \"{}\"", shown(key)));
+            if let Some(what) = value_differs(&model, key, value.as_deref()) {
+                return Err(format!("get_many: {what}"));
             }
         }
         let answer: Vec<_> = found.iter().map(|value| value.as_deref()).collect();
@@ -591,8 +688,10 @@ impl Run {
             let value = if values { value.to_vec() } else { Vec::new() };
             (key, value)
         };
-        let before = self.faults.injected();
-        let moved = match step {
+        if let Move::Chunk(most) = step {
+            return self.read_chunk(cursor, model, *most, visible);
+        }
+        let moved = self.call("move", || match step {
             Move::First => {
                 model.first();
                 cursor.first()
@@ -613,45 +712,12 @@ impl Run {
                 model.next();
                 cursor.next()
             }
-            Move::Prev => {
+            Move::Prev | Move::Chunk(_) => {
                 model.prev();
                 cursor.prev()
             }
-            Move::Chunk(most) => {
-                if model.is_new() {
-                    model.first();
-                }
-                let mut expected = Vec::new();
-                while expected.len() < *most
-                    && let Some((key, value)) = model.entry()
-                {
-                    expected.push(visible(key, value));
-                    model.next();
-                }
-                let mut chunk = Chunk::new();
-                let outcome = cursor.read_chunk(&mut chunk, *most, usize::MAX);
-                let Some(_) = self.may_fail("read_chunk", before, outcome)? else {
-                    return Ok(None);
-                };
-                let found: Vec<_> = chunk
-                    .iter()
-                    .map(|(k, v)| (k.to_vec(), v.to_vec()))
-                    .collect();
-                if found != expected {
-                    return Err(format!(
-                        "{} entries, expected {}, or others",
-                        found.len(),
-                        expected.len()
-                    ));
-                }
-                // What follows the chunk may have failed already: the next move says so.
-                if cursor.status().is_err() {
-                    return Ok(None);
-                }
-                return Ok(Some(digest(found)));
-            }
-        };
-        let Some(on) = self.may_fail("the move", before, moved)? else {
+        })?;
+        let Some(on) = moved else {
             return Ok(None);
         };
         let found = on.then(|| visible(cursor.key(), cursor.value()));
@@ -668,6 +734,49 @@ impl Run {
         Ok(Some(digest(found)))
     }
 
+    /// As [`Self::move_one`], over as many entries at once.
+    fn read_chunk(
+        &self,
+        cursor: &mut Cursor,
+        model: &mut ModelCursor,
+        most: usize,
+        visible: impl Fn(&[u8], &[u8]) -> (Vec<u8>, Vec<u8>),
+    ) -> Checked<Option<u64>> {
+        if model.is_new() {
+            model.first();
+        }
+        let mut expected = Vec::new();
+        while expected.len() < most
+            && let Some((key, value)) = model.entry()
+        {
+            expected.push(visible(key, value));
+            model.next();
+        }
+        let mut chunk = Chunk::new();
+        let outcome = self.call("read_chunk", || {
+            cursor.read_chunk(&mut chunk, most, usize::MAX)
+        })?;
+        if outcome.is_none() {
+            return Ok(None);
+        }
+        let found: Vec<_> = chunk
+            .iter()
+            .map(|(k, v)| (k.to_vec(), v.to_vec()))
+            .collect();
+        if found != expected {
+            return Err(format!(
+                "{} entries, expected {}, or others",
+                found.len(),
+                expected.len()
+            ));
+        }
+        // What follows the chunk may have failed already: the next move says so.
+        match cursor.status() {
+            Ok(()) => Ok(Some(digest(found))),
+            Err(_) => Ok(None),
+        }
+    }
+
     fn iterate(
         &mut self,
         db: &DB,
@@ -676,7 +785,6 @@ impl Run {
         from_the_back: &[bool],
     ) -> Checked<()> {
         use std::ops::Bound;
-        let before = self.faults.injected();
         let bound = (
             lower.clone().map_or(Bound::Unbounded, Bound::Included),
             upper.clone().map_or(Bound::Unbounded, Bound::Excluded),
@@ -686,27 +794,25 @@ impl Run {
             upper: upper.clone(),
             ..Walk::default()
         };
-        let expected = self.possible.now.entries(&walk);
-        let mut iter = db.range::<Vec<u8>>(bound);
-        let (mut front, mut back) = (Vec::new(), Vec::new());
-        for from_the_back in from_the_back.iter().copied() {
-            let (item, to) = match from_the_back {
-                true => (iter.next_back(), &mut back),
-                false => (iter.next(), &mut front),
-            };
-            let Some(item) = item else { break };
-            let Some(entry) = self.may_fail("iterate", before, item)? else {
-                return Ok(());
-            };
-            to.push(entry);
-        }
-        for item in iter {
-            let Some(entry) = self.may_fail("iterate", before, item)? else {
-                return Ok(());
-            };
-            front.push(entry);
-        }
-        front.extend(back.into_iter().rev());
+        let expected = self.possible().now().entries(&walk);
+        let found = self.call("iterate", || {
+            let mut iter = db.range::<Vec<u8>>(bound);
+            let (mut front, mut back) = (Vec::new(), Vec::new());
+            for from_the_back in from_the_back.iter().copied() {
+                let (item, to) = match from_the_back {
+                    true => (iter.next_back(), &mut back),
+                    false => (iter.next(), &mut front),
+                };
+                let Some(item) = item else { break };
+                to.push(item?);
+            }
+            for item in iter {
+                front.push(item?);
+            }
+            front.extend(back.into_iter().rev());
+            Ok(front)
+        })?;
+        let Some(front) = found else { return Ok(()) };
         if front != expected {
             return Err(format!(
                 "{} entries, expected {}, or others",
@@ -720,61 +826,63 @@ impl Run {
 
     fn checkpoint(&mut self, db: &DB, number: u64, read_only: bool, cut: u64) -> Checked<()> {
         let path = self.next_copy();
-        let before = self.faults.injected();
-        if self
-            .may_fail("checkpoint", before, db.checkpoint(&path))?
-            .is_none()
-        {
+        if self.call("checkpoint", || db.checkpoint(&path))?.is_none() {
             return Ok(());
         }
-        self.possible.all_durable();
+        self.possible().all_durable();
         // The power goes before the copy is destroyed.
         let after_cut = self.memory.as_ref().map(|memory| memory.power_cut(cut));
         after_cut.iter().for_each(quiet_disk);
-        self.holds_all(&path, number, read_only, &self.disk, "now")?;
+        let options = self.options(number).read_only(read_only);
+        self.holds_all(&path, options.clone().env(self.env()), "now")?;
         if let Some(after_cut) = after_cut {
-            let after_cut: Arc<dyn Env> = Arc::new(after_cut);
-            self.holds_all(&path, number, read_only, &after_cut, "after a power cut")?;
+            let options = options.env(Arc::new(after_cut));
+            self.surely_holds_all(&path, options, "after a power cut")?;
         }
         Ok(())
     }
 
-    /// A copy opens by itself and holds what the database does; then it is destroyed.
-    fn holds_all(
-        &self,
-        path: &Path,
-        number: u64,
-        read_only: bool,
-        disk: &Arc<dyn Env>,
-        when: &str,
-    ) -> Checked<()> {
-        let options = self.options(number).env(Arc::clone(disk));
-        let copy = DB::open(path, options.clone().read_only(read_only));
-        let copy = copy.map_err(|error| format!("the copy does not open {when}: {error}"))?;
-        let found = contents(&copy).map_err(|error| format!("the copy {when}: {error}"))?;
-        if found != self.possible.now {
-            let difference = difference(&self.possible.now, &found);
-            return Err(format!("the copy {when}: {difference}"));
+    /// As [`Self::holds_all`], where nothing can fail.
+    fn surely_holds_all(&self, path: &Path, options: Options, when: &str) -> Checked<()> {
+        let failed = self.failed.get();
+        self.holds_all(path, options, when)?;
+        match self.failed.get() == failed {
+            true => Ok(()),
+            false => Err(format!(
+                "the copy {when} cannot be opened, read and destroyed"
+            )),
         }
+    }
+
+    /// A copy opens by itself and holds what the database does; then it is destroyed.
+    fn holds_all(&self, path: &Path, options: Options, when: &str) -> Checked<()> {
+        let about = |what: String| format!("the copy {when}: {what}");
+        let open = || DB::open(path, options.clone().create_if_missing(false));
+        let Some(copy) = self.call("open", open).map_err(about)? else {
+            return Ok(());
+        };
+        let model = self.possible().now();
+        self.read("walk", || walk_differs(&copy, &model, None, false))
+            .map_err(about)?;
         drop(copy);
-        let destroyed = DB::destroy(path, &options);
-        destroyed.map_err(|error| format!("destroying the copy {when}: {error}"))
+        let destroyed = self.call("destroy", || DB::destroy(path, &options));
+        destroyed.map(drop).map_err(about)
     }
 
     /// A database that nothing has damaged loses nothing by a repair, whose process has ended too.
     fn repair(&mut self) -> Checked<()> {
-        if self.db.is_none() || !self.plans.is_empty() || !self.possible.is_certain() {
+        if !self.is_read || !self.plans.is_empty() || !self.possible().is_certain() {
             return Ok(());
         }
         self.end_life(End::Drop)?;
         let path = self.next_copy();
-        let options = self.options(self.options).env(Arc::clone(&self.disk));
+        let options = self.options.clone().env(Arc::clone(&self.disk));
         let report = DB::repair(self.dir(), &path, &options);
         let report = report.map_err(|error| format!("repair: {error}"))?;
         if !report.is_ok() {
             return Err(format!("repair: {report:?}"));
         }
-        self.holds_all(&path, self.options, false, &self.disk, "made by repair")?;
+        self.surely_holds_all(&path, options, "made by repair")?;
         self.open()
     }
 
@@ -809,44 +917,25 @@ impl Run {
 
     /// Everything, now and at every snapshot, by walking and by get.
     fn compare(&mut self, db: &DB) -> Checked<()> {
-        let before = self.faults.injected();
-        if let Some(found) = self.may_fail("iterate", before, contents(db))?
-            && found != self.possible.now
+        let model = self.possible().now();
+        if let Some(found) = self.call("iterate", || contents(db))?
+            && found != *model
         {
-            return Err(difference(&self.possible.now, &found));
+            return Err(difference(&model, &found));
         }
-        let before = self.faults.injected();
-        let backward: aidb::Result<Vec<_>> = db.iter().rev().collect();
-        if let Some(mut backward) = self.may_fail("iterate backward", before, backward)? {
+        let backward = self.call("iterate backward", || db.iter().rev().collect())?;
+        if let Some(backward) = backward {
+            let mut backward: Vec<_> = backward;
             backward.reverse();
-            if backward != self.possible.now.entries(&Walk::default()) {
+            if backward != model.entries(&Walk::default()) {
                 return Err("a walk backward differs from one forward".to_string());
             }
         }
-        for (key, value) in self.possible.now.iter() {
-            let before = self.faults.injected();
-            if let Some(found) = self.may_fail("get", before, db.get(key))?
-                && found.as_deref() != Some(value)
-            {
-                return Err(format!("get finds another value at \"{}\"", shown(key)));
-            }
+        for (key, _) in model.iter() {
+            self.read("get", || get_differs(db, &model, key))?;
         }
         for (snapshot, model) in &self.snapshots {
-            let before = self.faults.injected();
-            let options = IterOptions::new().snapshot(Some(snapshot.clone()));
-            let mut cursor = self.sure("cursor", db.cursor(options))?;
-            let mut found = Model::new();
-            loop {
-                match self.may_fail("walking a snapshot", before, cursor.next())? {
-                    Some(true) => found.put(cursor.key(), cursor.value()),
-                    Some(false) => break,
-                    None => return Ok(()),
-                }
-            }
-            if found != *model {
-                let difference = difference(model, &found);
-                return Err(format!("at snapshot {}: {difference}", snapshot.sequence()));
-            }
+            self.read_at(db, snapshot, model)?;
         }
         Ok(())
     }
@@ -859,7 +948,9 @@ impl Run {
         faults: &[FaultPlan],
     ) -> Checked<()> {
         self.end_life(end)?;
-        self.options = options.unwrap_or(self.options);
+        if let Some(number) = options {
+            self.options = self.options(number);
+        }
         if look_first
             && self
                 .disk
@@ -875,7 +966,8 @@ impl Run {
         self.open()
     }
 
-    fn end_life(&mut self, end: End) -> Checked<()> {
+    /// Ends a life of the database; the next operation that needs it opens it again.
+    pub fn end_life(&mut self, end: End) -> Checked<()> {
         if let End::PowerCut { seed } = end {
             let Some(memory) = &self.memory else {
                 return Err("a folder of the machine loses no power".to_string());
@@ -886,8 +978,9 @@ impl Run {
             self.snapshots.clear();
             self.cursors.clear();
             self.db = None;
+            self.is_read = false;
             self.replace_disk(after, seed);
-            self.possible.power_cut();
+            self.possible().power_cut();
             // What a read-only open saw may be gone.
             self.looked = None;
             self.tally.power_cuts += 1;
@@ -912,6 +1005,7 @@ impl Run {
         }
         self.cursors.clear();
         self.snapshots.clear();
+        self.is_read = false;
         Ok(())
     }
 
@@ -926,11 +1020,11 @@ impl Run {
 
     /// Opens read-only, without faults, and keeps what is seen for the ordinary open that follows.
     fn look(&mut self) -> Checked<()> {
-        let options = self.options(self.options).env(Arc::clone(&self.disk));
+        let options = self.options.clone().env(Arc::clone(&self.disk));
         let db = match DB::open(self.dir(), options.read_only(true)) {
             Ok(db) => db,
             // A database whose creation was cut short holds nothing, and only a writer may create it.
-            Err(error) if error.kind() == ErrorKind::InvalidArgument && self.tally_is_empty() => {
+            Err(error) if error.kind() == ErrorKind::InvalidArgument && self.is_empty() => {
                 return Ok(());
             }
             Err(error) => return Err(format!("read-only open: {error}")),
@@ -944,26 +1038,22 @@ impl Run {
         Ok(())
     }
 
-    fn tally_is_empty(&self) -> bool {
-        self.possible.now.is_empty()
+    fn is_empty(&self) -> bool {
+        self.possible().now().is_empty()
     }
 
-    fn open(&mut self) -> Checked<()> {
-        let options = self.options(self.options).env(self.env());
-        let before = self.faults.injected();
-        let Some(db) = self.may_fail("open", before, DB::open(self.dir(), options))? else {
-            self.tally.opens_failed += 1;
+    /// Opens the database, if it is not open, and reads what it holds then.
+    pub fn open(&mut self) -> Checked<()> {
+        if self.db.is_none() {
+            let options = self.options.clone().env(self.env());
+            self.db = self.call("open", || DB::open(self.dir(), options))?;
+            self.tally.opens_failed += u64::from(self.db.is_none());
+        }
+        let Some(db) = self.db.as_ref().filter(|_| !self.is_read) else {
             return Ok(());
         };
-        let before = self.faults.injected();
-        let found = match self.may_fail("iterate", before, contents(&db))? {
-            Some(found) => found,
-            None => {
-                self.count_faults();
-                self.faults.clear();
-                self.plans.clear();
-                contents(&db).map_err(|error| format!("iterate without faults: {error}"))?
-            }
+        let Some(found) = self.call("iterate", || contents(db))? else {
+            return Ok(());
         };
         if let Some(looked) = self.looked.take()
             && looked != found
@@ -971,8 +1061,8 @@ impl Run {
             let difference = difference(&looked, &found);
             return Err(format!("a read-only open saw something else: {difference}"));
         }
-        self.possible.reopened(found)?;
-        self.db = Some(db);
+        self.possible().reopened(&found)?;
+        self.is_read = true;
         Ok(())
     }
 
@@ -1025,9 +1115,7 @@ impl Run {
     /// Without faults everything works again, and holds across one more life; nothing is left lying about.
     fn finish(&mut self) -> Checked<()> {
         self.clear_faults();
-        if self.db.is_none() {
-            self.open()?;
-        }
+        self.open()?;
         let db = self.db.clone().ok_or("open failed without faults")?;
         self.compare(&db)?;
         self.durably("flush", || db.flush())?;
@@ -1038,17 +1126,18 @@ impl Run {
         self.reopen(End::Close, None, true, &[])?;
         let db = self.db.clone().ok_or("open failed without faults")?;
         self.compare(&db)?;
-        if self.memory.is_some() {
+        if self.is_manual {
             while self.sure("background step", db.run_background_step())? {}
         }
         self.measure(&db);
-        let left: Vec<_> = self.possible.now.iter().collect();
+        let left = self.possible().now();
+        let left: Vec<_> = left.iter().collect();
         let left = digest(left);
         self.answers.push(left);
-        match self.memory {
-            Some(_) => self.needs_every_file(&db),
+        match self.is_manual {
+            true => self.needs_every_file(&db),
             // Its threads may be at work.
-            None => Ok(()),
+            false => Ok(()),
         }
     }
 

@@ -3,14 +3,14 @@
 //! Every batch has a number and a mark that stays, and its number decides what else is in it. So the whole contents
 //! follow from which marks are there: those of all acknowledged batches, and any of those that answered an error.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use aidb::{DB, ErrorKind, Options, WriteBatch, WriteOptions};
-use aidb_tests::Random;
+use aidb::{DB, ErrorKind, Options, WriteOptions};
+use aidb_tests::history::{Content, Entry, apply, batch_of, contents, holds};
+use aidb_tests::{Fill, Model, Random};
 
 use crate::{mounts, say};
 
@@ -27,7 +27,7 @@ const DELETED_AT_ONCE: usize = 100;
 /// A write that fits may fail while the disk is full, and so may the next ones.
 const ATTEMPTS_ON_FULL_DISK: u64 = 20;
 /// The largest value.
-const MAX_BYTES: u64 = 30_000;
+const MAX_BYTES: usize = 30_000;
 /// Batches whose keys one clearing batch deletes.
 const CLEARED_AT_ONCE: u64 = 100;
 
@@ -128,7 +128,7 @@ impl Disk {
     /// Writes the next batch; false if there was no space for it.
     fn write(&mut self, clears: Option<Range<u64>>) -> bool {
         let number = self.batches.len() as u64;
-        let batch = make(self.seed, number, clears.as_ref());
+        let batch = batch_of(&make(self.seed, number, clears.as_ref())).unwrap();
         let sync = number.is_multiple_of(50);
         let acknowledged = match self
             .db()
@@ -162,7 +162,7 @@ impl Disk {
     /// Compares everything in the database with what must be there.
     fn compare(&self, when: &str) {
         let db = self.db();
-        let mut expected: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+        let mut expected = Model::new();
         for (number, batch) in (0u64..).zip(&self.batches) {
             let there = db.contains_key(&mark(number)).unwrap();
             assert!(
@@ -170,27 +170,14 @@ impl Disk {
                 "{when}: batch {number} of {} was acknowledged and is gone",
                 self.batches.len()
             );
-            if !there {
-                continue;
-            }
-            for (key, value) in make(self.seed, number, batch.clears.as_ref()).iter() {
-                match value {
-                    Some(value) => expected.insert(key.to_vec(), value.to_vec()),
-                    None => expected.remove(key),
-                };
+            if there {
+                apply(
+                    &mut expected,
+                    &make(self.seed, number, batch.clears.as_ref()),
+                );
             }
         }
-        let mut found = db.iter();
-        for (key, value) in &expected {
-            let entry = found.next().expect("the walk ends early").unwrap();
-            assert!(
-                entry.0 == *key && entry.1 == *value,
-                "{when}: there is {} instead of {}",
-                entry.0.escape_ascii(),
-                key.escape_ascii()
-            );
-        }
-        assert!(found.next().is_none(), "{when}: there is more");
+        self.holds(&expected, when);
     }
 
     /// Deletes the keys of all batches; false if there was no space for that.
@@ -258,29 +245,17 @@ impl Disk {
         self.open("on the full disk");
         self.compare("opened on the full disk");
 
-        let mut expected: BTreeMap<_, _> = self.db().iter().map(Result::unwrap).collect();
+        let mut expected = contents(self.db()).unwrap();
         let random = &mut Random::new(self.seed);
-        for key in expected.keys().cloned().collect::<Vec<_>>() {
-            if !random.one_in(4) {
-                let deleted = self.db().delete(&key);
-                deleted.unwrap_or_else(|error| self.fail("delete on the full disk", &error));
-                expected.remove(&key);
-            }
-        }
+        let mut deleted = keys_of(&expected);
+        deleted.retain(|_| !random.one_in(4));
+        self.delete(&deleted, &mut expected, "delete on the full disk");
         self.db().flush().expect("it flushes on the full disk");
         let compacted = self.db().compact_range(None, None);
         compacted.unwrap_or_else(|error| self.fail("compaction on the full disk", &error));
-        for number in 0..100 {
-            let (key, value) = (format!("new {number}").into_bytes(), vec![7; 10_000]);
-            let put = self.db().put(&key, &value);
-            put.unwrap_or_else(|error| {
-                self.fail(&format!("put {number} after a compaction"), &error)
-            });
-            expected.insert(key, value);
-        }
+        self.put_new(&mut expected, "put after a compaction");
         for when in ["afterwards", "reopened"] {
-            let found: BTreeMap<_, _> = self.db().iter().map(Result::unwrap).collect();
-            assert!(found == expected, "{when}: not what was written");
+            self.holds(&expected, when);
             self.db.take().unwrap().close().unwrap();
             self.open("afterwards");
         }
@@ -288,21 +263,34 @@ impl Disk {
         say(&format!("refused for want of space: {}", self.refused));
     }
 
-    /// Deletes some of what is expected: that works on a full disk too.
-    fn delete_some(&self, expected: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
-        let stride = (expected.len() / DELETED_AT_ONCE).max(1);
-        let some: Vec<_> = expected.keys().step_by(stride).cloned().collect();
-        for key in &some {
+    fn delete(&self, keys: &[Vec<u8>], expected: &mut Model, when: &str) {
+        for key in keys {
             let deleted = self.db().delete(key);
-            deleted.unwrap_or_else(|error| self.fail("delete on a filled disk", &error));
-            expected.remove(key);
+            deleted.unwrap_or_else(|error| self.fail(when, &error));
+            expected.delete(key);
         }
     }
 
+    /// Puts some entries for which there is space.
+    fn put_new(&self, expected: &mut Model, when: &str) {
+        for number in 0..100 {
+            let (key, value) = (format!("new {number}").into_bytes(), vec![7; 10_000]);
+            let put = self.db().put(&key, &value);
+            put.unwrap_or_else(|error| self.fail(&format!("{when}, number {number}"), &error));
+            expected.put(&key, &value);
+        }
+    }
+
+    /// Deletes some of what is expected: that works on a full disk too.
+    fn delete_some(&self, expected: &mut Model) {
+        let stride = (expected.len() / DELETED_AT_ONCE).max(1);
+        let some: Vec<_> = keys_of(expected).into_iter().step_by(stride).collect();
+        self.delete(&some, expected, "delete on a filled disk");
+    }
+
     /// Compares everything in the database with what is expected.
-    fn holds(&self, expected: &BTreeMap<Vec<u8>, Vec<u8>>, when: &str) {
-        let found: BTreeMap<_, _> = self.db().iter().map(Result::unwrap).collect();
-        assert!(found == *expected, "{when}: not what was written");
+    fn holds(&self, expected: &Model, when: &str) {
+        holds(self.db(), expected).unwrap_or_else(|what| panic!("{when}: {what}"));
     }
 
     /// Somebody else fills a disk that is roomy, while the database is open and idle and its reserve a small one.
@@ -317,7 +305,7 @@ impl Disk {
         self.fill();
         self.compare("on the filled disk, after refused writes");
 
-        let mut expected: BTreeMap<_, _> = self.db().iter().map(Result::unwrap).collect();
+        let mut expected = contents(self.db()).unwrap();
         self.delete_some(&mut expected);
         self.holds(&expected, "after deletes on the filled disk");
         // Closed, killed, or open all the time.
@@ -340,12 +328,7 @@ impl Disk {
         }
         // The same handle goes on at once.
         fs::remove_dir_all(&self.ballast).unwrap();
-        for number in 0..100 {
-            let (key, value) = (format!("new {number}").into_bytes(), vec![7; 10_000]);
-            let put = self.db().put(&key, &value);
-            put.unwrap_or_else(|error| self.fail("put where there is space again", &error));
-            expected.insert(key, value);
-        }
+        self.put_new(&mut expected, "put where there is space again");
         self.db().flush().unwrap();
         self.db().compact_range(None, None).unwrap();
         self.holds(&expected, "with space again");
@@ -410,17 +393,22 @@ fn keys(number: u64) -> impl Iterator<Item = Vec<u8>> {
     (0..1 + number % 3).map(move |index| format!("key {number:08} {index}").into_bytes())
 }
 
+fn keys_of(model: &Model) -> Vec<Vec<u8>> {
+    model.iter().map(|(key, _)| key.to_vec()).collect()
+}
+
 /// Batch `number`.
-fn make(seed: u64, number: u64, clears: Option<&Range<u64>>) -> WriteBatch {
-    let mut batch = WriteBatch::new();
-    batch.put(&mark(number), b"").unwrap();
-    for cleared in clears.cloned().into_iter().flatten() {
-        for key in keys(cleared) {
-            batch.delete(&key).unwrap();
-        }
-    }
-    if clears.is_some() {
-        return batch;
+fn make(seed: u64, number: u64, clears: Option<&Range<u64>>) -> Vec<Entry> {
+    let empty = Content {
+        length: 0,
+        fill: Fill::Noise,
+        tag: 0,
+    };
+    let mut entries: Vec<Entry> = vec![(mark(number), Some(empty))];
+    let gone = |number| keys(number).map(|key| (key, None));
+    if let Some(clears) = clears {
+        entries.extend(clears.clone().flat_map(gone));
+        return entries;
     }
     let mut random = Random::new(seed ^ number.wrapping_mul(0x2545_f491_4f6c_dd1d));
     for key in keys(number) {
@@ -428,17 +416,15 @@ fn make(seed: u64, number: u64, clears: Option<&Range<u64>>) -> WriteBatch {
             0 => MAX_BYTES,
             _ => 3_000,
         };
-        let length = random.below(length) as usize;
-        let mut value = Vec::with_capacity(length + 8);
-        while value.len() < length {
-            value.extend_from_slice(&random.next().to_le_bytes());
-        }
-        batch.put(&key, &value).unwrap();
+        let content = Content {
+            length: random.index(length),
+            tag: random.next() as u32,
+            ..empty
+        };
+        entries.push((key, Some(content)));
     }
     if number > 0 && random.one_in(4) {
-        for key in keys(random.below(number)) {
-            batch.delete(&key).unwrap();
-        }
+        entries.extend(gone(random.below(number)));
     }
-    batch
+    entries
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aidb::{DB, WriteBatch, WriteOptions};
+use aidb_tests::history::batch_of;
 use aidb_tests::{Random, options, work};
 
 use crate::{clock, say};
@@ -69,7 +70,9 @@ fn write(
             let busy = &busy;
             scope.spawn(move || {
                 for number in first..last {
-                    let (batch, options) = work::batch(seed, writer, number);
+                    let (entries, sync) = work::batch(seed, writer, number);
+                    let batch = batch_of(&entries).unwrap();
+                    let options = WriteOptions::new().sync(sync);
                     db.write_with(&batch, &options).unwrap();
                     say(&format!("did {writer} {number}"));
                 }

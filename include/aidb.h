@@ -196,7 +196,7 @@ typedef struct {
     size_t struct_size;
     /**
      * 0 (the default): the write survives a crash of the process. Otherwise the call returns only when the
-     * write, and every write acknowledged before it, would survive a loss of power.
+     * write, and every write acknowledged before it, would survive a power loss.
      */
     int32_t sync;
     /**
@@ -455,7 +455,7 @@ aidb_status aidb_open(const char *path,
  * values from aidb_get_pinned until they are freed, the key and value of an iterator until it moves or is
  * freed.
  *
- * When this returns AIDB_OK, every acknowledged write survives a loss of power.
+ * When this returns AIDB_OK, every acknowledged write survives a power loss.
  *
  * @return AIDB_OK; AIDB_CLOSED if it was closed before; AIDB_IO or AIDB_NO_SPACE if the flush failed: the
  *         database is closed all the same, and no acknowledged write is lost
@@ -576,7 +576,7 @@ aidb_status aidb_get_many(const aidb_db *db,
                           aidb_error **error);
 
 /**
- * Writes every write acknowledged so far to tables. When this returns, they survive a loss of power.
+ * Writes every write acknowledged so far to tables. When this returns, they survive a power loss.
  *
  * @return AIDB_OK, AIDB_CLOSED, AIDB_IO or AIDB_NO_SPACE; a failed flush loses no acknowledged write
  */

@@ -170,7 +170,7 @@ class Snapshot {
 };
 
 struct WriteOptions {
-  // Return only when this write, and all before it, would survive a loss of power.
+  // Return only when this write, and all before it, would survive a power loss.
   bool sync = false;
 };
 

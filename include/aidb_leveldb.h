@@ -212,7 +212,7 @@ static inline char *aidb_leveldb_link(const char *path) {
     char target[4096];
     const char *slash = strrchr(path, '/');
     ssize_t length = readlink(path, target, sizeof target - 1);
-    char *folder, *result;
+    char *directory, *result;
     if (length <= 0) {
         return NULL;
     }
@@ -220,35 +220,35 @@ static inline char *aidb_leveldb_link(const char *path) {
     if (target[0] == '/' || slash == NULL) {
         return aidb_leveldb_join(target, "", "");
     }
-    folder = aidb_leveldb_join(path, "", "");
-    folder[slash + 1 - path] = '\0';
-    result = aidb_leveldb_join(folder, target, "");
-    free(folder);
+    directory = aidb_leveldb_join(path, "", "");
+    directory[slash + 1 - path] = '\0';
+    result = aidb_leveldb_join(directory, target, "");
+    free(directory);
     return result;
 }
 
-/* The absolute path of a folder that is missing but whose parent exists. From malloc, or NULL. */
+/* The absolute path of a directory that is missing but whose parent exists. From malloc, or NULL. */
 static inline char *aidb_leveldb_missing(const char *path) {
     const char *slash = strrchr(path, '/');
     const char *last = slash != NULL ? slash + 1 : path;
-    char *folder = aidb_leveldb_join(slash != NULL ? path : ".", "", "");
+    char *directory = aidb_leveldb_join(slash != NULL ? path : ".", "", "");
     char *parent, *result = NULL;
     if (slash != NULL) {
-        folder[slash == path ? 1 : slash - path] = '\0';
+        directory[slash == path ? 1 : slash - path] = '\0';
     }
-    parent = realpath(folder, NULL);
+    parent = realpath(directory, NULL);
     if (parent != NULL && last[0] != '\0' && strcmp(last, ".") != 0 && strcmp(last, "..") != 0) {
         result = aidb_leveldb_join(parent, strcmp(parent, "/") == 0 ? "" : "/", last);
     }
     free(parent);
-    free(folder);
+    free(directory);
     return result;
 }
 
 /*
- * The path of the folder that `name` means, absolute and without symbolic links, whether the folder exists or not. So
- * new directories are made beside the folder and not beside a link to it, and a rename moves the folder itself. From
- * malloc.
+ * The path of the directory that `name` means, absolute and without symbolic links, whether the directory exists or
+ * not. So new directories are made beside the directory and not beside a link to it, and a rename moves the directory
+ * itself. From malloc.
  */
 static inline char *aidb_leveldb_place(const char *name) {
     char *path = aidb_leveldb_join(name, "", "");
@@ -371,8 +371,8 @@ static inline int aidb_leveldb_ascends(const leveldb_comparator_t *comparator, c
 
 /*
  * Whether it sorts pairs of keys of `length` bytes bytewise. The two keys differ in one byte, at the beginning, in the
- * middle or at the end; unless that is the last byte, their last bytes differ the opposite way. Both keys consist of 'k'
- * before the call and after it.
+ * middle or at the end; unless that is the last byte, their last bytes differ the opposite way. Both keys consist of
+ * 'k' before the call and after it.
  */
 static inline int aidb_leveldb_bytes_agree(const leveldb_comparator_t *comparator, char *smaller,
                                            char *larger, size_t length) {
@@ -780,7 +780,7 @@ static inline int aidb_leveldb_swap(const char *path, const char *repairing, con
         rename(path, damaged) == 0) {
         if (rename(repairing, path) == 0) {
             aidb_leveldb_move_others(damaged, path);
-            /* A working directory moves with its folder, so "." would now be the damaged one. */
+            /* A working directory moves with its directory, so "." would now be the damaged one. */
             if (stat(".", &here) == 0 && here.st_dev == about.st_dev && here.st_ino == about.st_ino &&
                 chdir(path) != 0) {
                 aidb_leveldb_report(errptr, "IO error: ", "what was repaired is not the working directory: ",

@@ -68,9 +68,9 @@ def copy_tree():
         if not copy.is_file() or copy.read_bytes() != content:
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(content)
-    for folder, _, names in os.walk(TREE):
+    for directory, _, names in os.walk(TREE):
         for name in names:
-            path = Path(folder) / name
+            path = Path(directory) / name
             if str(path.relative_to(TREE)) not in wanted:
                 path.unlink()
 
@@ -386,7 +386,7 @@ OUTCOMES = ["caught", "missed", "timeout", "unviable"]
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("out", type=Path, help="a folder with list.json, which cargo mutants --list --json printed")
+    parser.add_argument("out", type=Path, help="a directory with list.json, which cargo mutants --list --json printed")
     parser.add_argument("filters", nargs="+", help="parts of tests' names, with parts of those left out: in-out-out")
     parser.add_argument("--sample", type=int, default=0)
     parser.add_argument("--seed", default="1")

@@ -46,8 +46,8 @@ def main() -> int:
         ).stdout
     )
     stale = []
-    for package, folder in PACKAGES.items():
-        path = ROOT / folder / FILE
+    for package, directory in PACKAGES.items():
+        path = ROOT / directory / FILE
         text = notices(metadata, package)
         if "--check" not in sys.argv[1:]:
             path.write_text(text)
@@ -102,9 +102,9 @@ def licence(crate: dict) -> str:
 
 def licence_texts(crate: dict) -> list[str]:
     """The texts to be handed on with `crate`."""
-    folder = Path(crate["manifest_path"]).parent
+    directory = Path(crate["manifest_path"]).parent
     # What the crates of C code bring along; zstd is offered under BSD or GPL, and taken under the former.
-    files = sorted(path for pattern in ("*", "zstd/*") for path in folder.glob(pattern) if is_licence(path))
+    files = sorted(path for pattern in ("*", "zstd/*") for path in directory.glob(pattern) if is_licence(path))
     texts = [text for text in (tidy(path.read_text()) for path in files) if GPL_WORDS not in text]
     if "MIT" in [word.strip("()") for word in licence(crate).split(" OR ")]:
         mit = [text for text in texts if MIT_WORDS in text]

@@ -309,7 +309,7 @@ export interface VerifyReport {
 
 /** One place on disk that is not as it was written, or that some way of reading reads wrongly. */
 export interface Damage {
-  /** The file; the folder of the database if the error is in reading all of it together. */
+  /** The file; the directory of the database if the error is in reading all of it together. */
   file: string
   /** The offset in the file, in bytes, at which the damaged block or record begins. */
   offset: number
@@ -367,7 +367,7 @@ export interface Loss {
 
 /**
  * An AiDb database with the API of `abstract-level`: an ordered map from byte strings to byte
- * strings in a folder.
+ * strings in a directory.
  *
  * Keys have at most 16 MiB and values at most 4 GiB - 1, within Node's own limits for buffers
  * and strings; both may be empty. The package does its work on its own threads: only {@link
@@ -386,20 +386,20 @@ export class AidbLevel<KDefault = string, VDefault = string>
   /**
    * Makes a database object, which opens itself; operations wait until it is open.
    *
-   * @param location Path of the database's folder. One process (or worker) opens it at a time.
+   * @param location Path of the database's directory. One process (or worker) opens it at a time.
    */
   constructor (location: string, options?: DatabaseOptions<KDefault, VDefault> | undefined)
 
   /**
-   * Removes the database at `location`: its files, and the folder if nothing else is in it. A
-   * missing or empty folder is not an error.
+   * Removes the database at `location`: its files, and the directory if nothing else is in it. A
+   * missing or empty directory is not an error.
    *
    * Errors: `LEVEL_LOCKED` if it is open anywhere; `LEVEL_INVALID_ARGUMENT` if it is not a database; `LEVEL_IO_ERROR`.
    */
   static destroy (location: string): Promise<void>
 
   /**
-   * Makes a new database at `into`, a missing or empty folder, from what can still be read of
+   * Makes a new database at `into`, a missing or empty directory, from what can still be read of
    * the damaged one at `location`, which it does not change. Resolves to a report of what was
    * read, written and lost.
    *
@@ -502,13 +502,13 @@ export class AidbLevel<KDefault = string, VDefault = string>
   flush (): Promise<void>
 
   /**
-   * Makes a consistent copy at `location`, a missing or empty folder, while reads and writes go
+   * Makes a consistent copy at `location`, a missing or empty directory, while reads and writes go
    * on. The copy contains everything written before the call, is a database of its own, and
-   * survives a loss of power once this resolves. Its tables are hard links where the file
+   * survives a power loss once this resolves. Its tables are hard links where the file
    * system allows that. After an error the call removes what it made.
    *
-   * Errors: `LEVEL_DATABASE_NOT_OPEN`, `LEVEL_INVALID_ARGUMENT` if `location` is a file or a folder that is not empty,
-   * `LEVEL_LOCKED`, `LEVEL_IO_ERROR`, `LEVEL_NO_SPACE`, `LEVEL_CORRUPTION`.
+   * Errors: `LEVEL_DATABASE_NOT_OPEN`, `LEVEL_INVALID_ARGUMENT` if `location` is a file or a directory that is not
+   * empty, `LEVEL_LOCKED`, `LEVEL_IO_ERROR`, `LEVEL_NO_SPACE`, `LEVEL_CORRUPTION`.
    */
   checkpoint (location: string): Promise<void>
 

@@ -355,7 +355,7 @@ impl Error {
     /// Whether an empty directory was not removed for a harmless reason: a symbolic link leads to it, it is a mount
     /// point or a process's working directory, its parent may not be changed, or another process has put something
     /// into it.
-    pub(crate) fn is_of_a_folder_that_stays(&self) -> bool {
+    pub(crate) fn is_of_a_directory_that_stays(&self) -> bool {
         let mounted = [libc::ENOTDIR, libc::EBUSY, libc::EINVAL];
         let code = self.os_code();
         let is_mounted = code.is_some_and(|code| mounted.contains(&code));

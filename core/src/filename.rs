@@ -52,7 +52,7 @@ pub enum FileKind {
     Synced,
     /// A half-made file, which is useless once the process that was making it is gone.
     Temporary,
-    /// Marks a folder that is not yet a database, or no longer one.
+    /// Marks a directory that is not yet a database, or no longer one.
     Incomplete,
 }
 

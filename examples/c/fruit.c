@@ -24,7 +24,7 @@ int main(int argc, char **argv) {
     aidb_db *db = NULL;
     check(aidb_open(argc > 1 ? argv[1] : "fruit.db", NULL, &db, &error), &error);
 
-    /* Both fruits appear together, or neither; with sync, also after loss of power. */
+    /* Both fruits appear together, or neither; with sync, also after power loss. */
     aidb_batch *batch = aidb_batch_new();
     aidb_write_options durable = AIDB_WRITE_OPTIONS_INIT;
     durable.sync = 1;

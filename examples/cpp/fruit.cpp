@@ -8,7 +8,7 @@
 int main(int argc, char** argv) try {
   aidb::DB db(argc > 1 ? argv[1] : "fruit.db");
 
-  // Both fruits appear together, or neither; with sync, also after loss of power.
+  // Both fruits appear together, or neither; with sync, also after power loss.
   aidb::WriteBatch batch;
   batch.put("fruit:apple", "red");
   batch.put("fruit:banana", "yellow");

@@ -2,7 +2,7 @@
 
 // The small program of every language: open, write, read, walk, snapshot, close.
 //
-//   npm install <the aidb package> && node hello.js [folder of the database]
+//   npm install <the aidb package> && node hello.js [directory of the database]
 
 const fs = require('node:fs')
 const os = require('node:os')
@@ -13,7 +13,7 @@ async function main (location) {
   const db = new AidbLevel(location, { blockCacheSize: '64MiB' })
 
   await db.put('fruit/apple', 'red')
-  await db.put('fruit/banana', 'yellow', { sync: true }) // survives loss of power
+  await db.put('fruit/banana', 'yellow', { sync: true }) // survives power loss
 
   // Several writes that happen together or not at all.
   await db.batch([

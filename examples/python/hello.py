@@ -14,7 +14,7 @@ def main(directory: str) -> None:
 
         snapshot = db.snapshot()
 
-        # All of a batch is stored, or none of it; with sync it also survives loss of power.
+        # All of a batch is stored, or none of it; with sync it also survives power loss.
         with db.write_batch(transaction=True, sync=True) as batch:
             batch.put(b"banana", b"yellow")
             batch.put(b"cherry", b"dark red")

@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let snapshot = db.snapshot()?;
 
-    // All of a batch is stored, or none of it; with sync it also survives loss of power.
+    // All of a batch is stored, or none of it; with sync it also survives power loss.
     let mut batch = WriteBatch::new();
     batch.put(b"banana", b"yellow")?;
     batch.put(b"cherry", b"dark red")?;

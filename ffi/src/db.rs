@@ -23,7 +23,7 @@ pub struct aidb_write_options {
     /// sizeof(aidb_write_options)
     pub struct_size: usize,
     /// 0 (the default): the write survives a crash of the process. Otherwise the call returns only when the
-    /// write, and every write acknowledged before it, would survive a loss of power.
+    /// write, and every write acknowledged before it, would survive a power loss.
     pub sync: i32,
     /// 0
     pub reserved: i32,
@@ -172,7 +172,7 @@ pub unsafe extern "C-unwind" fn aidb_open(
 /// values from aidb_get_pinned until they are freed, the key and value of an iterator until it moves or is
 /// freed.
 ///
-/// When this returns AIDB_OK, every acknowledged write survives a loss of power.
+/// When this returns AIDB_OK, every acknowledged write survives a power loss.
 ///
 /// @return AIDB_OK; AIDB_CLOSED if it was closed before; AIDB_IO or AIDB_NO_SPACE if the flush failed: the
 ///         database is closed all the same, and no acknowledged write is lost
@@ -427,7 +427,7 @@ pub unsafe extern "C-unwind" fn aidb_get_many(
     }
 }
 
-/// Writes every write acknowledged so far to tables. When this returns, they survive a loss of power.
+/// Writes every write acknowledged so far to tables. When this returns, they survive a power loss.
 ///
 /// @return AIDB_OK, AIDB_CLOSED, AIDB_IO or AIDB_NO_SPACE; a failed flush loses no acknowledged write
 #[unsafe(no_mangle)]

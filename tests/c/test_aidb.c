@@ -555,7 +555,7 @@ static void damage_a_table(const char *directory) {
     CHECK(fclose(table) == 0);
 }
 
-/* No path at all is not the present folder. */
+/* No path at all is not the present directory. */
 static void test_empty_path(aidb_db *db) {
     aidb_db *other = NULL;
     FAILS(AIDB_INVALID_ARGUMENT, "empty", aidb_open("", NULL, &other, &error));
@@ -565,7 +565,7 @@ static void test_empty_path(aidb_db *db) {
     FAILS(AIDB_INVALID_ARGUMENT, "empty", aidb_repair(path, "", NULL, NULL, NULL, &error));
 }
 
-/* Paths that begin with a scheme name no folder. */
+/* Paths that begin with a scheme name no directory. */
 static void test_schemes(aidb_db *db) {
     static const char *const urls[] = {"aidb://host/db", "s3://bucket", "s3:/bucket", "file:///db"};
     aidb_db *other = NULL;
@@ -605,34 +605,34 @@ static bool has_file(const char *directory, const char *name, const char *text) 
 }
 
 /* What another engine wrote, or nobody knows who, is left alone. */
-static void test_foreign_folders(void) {
-    char folder[4096], into[4096], file[8192];
+static void test_foreign_directories(void) {
+    char directory[4096], into[4096], file[8192];
     aidb_db *other = NULL;
-    snprintf(folder, sizeof folder, "%s-foreign", path);
+    snprintf(directory, sizeof directory, "%s-foreign", path);
     snprintf(into, sizeof into, "%s-into", path);
-    CHECK(mkdir(folder, 0700) == 0);
-    write_file(folder, "CURRENT", "MANIFEST-000004\n");
-    write_file(folder, "000005.log", "precious");
-    write_file(folder, "LOCK", "x");
-    FAILS(AIDB_INVALID_ARGUMENT, "LevelDB", aidb_destroy(folder, NULL, &error));
-    FAILS(AIDB_INVALID_ARGUMENT, "LevelDB", aidb_open(folder, NULL, &other, &error));
+    CHECK(mkdir(directory, 0700) == 0);
+    write_file(directory, "CURRENT", "MANIFEST-000004\n");
+    write_file(directory, "000005.log", "precious");
+    write_file(directory, "LOCK", "x");
+    FAILS(AIDB_INVALID_ARGUMENT, "LevelDB", aidb_destroy(directory, NULL, &error));
+    FAILS(AIDB_INVALID_ARGUMENT, "LevelDB", aidb_open(directory, NULL, &other, &error));
     FAILS(AIDB_INVALID_ARGUMENT, "LevelDB",
-          aidb_repair(folder, into, NULL, NULL, NULL, &error));
-    CHECK(has_file(folder, "CURRENT", "MANIFEST-000004\n"));
-    CHECK(has_file(folder, "000005.log", "precious"));
-    CHECK(has_file(folder, "LOCK", "x"));
-    snprintf(file, sizeof file, "%s/CURRENT", folder);
+          aidb_repair(directory, into, NULL, NULL, NULL, &error));
+    CHECK(has_file(directory, "CURRENT", "MANIFEST-000004\n"));
+    CHECK(has_file(directory, "000005.log", "precious"));
+    CHECK(has_file(directory, "LOCK", "x"));
+    snprintf(file, sizeof file, "%s/CURRENT", directory);
     CHECK(remove(file) == 0);
-    FAILS(AIDB_INVALID_ARGUMENT, "000005.log", aidb_destroy(folder, NULL, &error));
-    /* A copy that was cut short is neither opened nor taken for an empty folder. */
-    snprintf(file, sizeof file, "%s/000005.log", folder);
+    FAILS(AIDB_INVALID_ARGUMENT, "000005.log", aidb_destroy(directory, NULL, &error));
+    /* A copy that was cut short is neither opened nor taken for an empty directory. */
+    snprintf(file, sizeof file, "%s/000005.log", directory);
     CHECK(remove(file) == 0);
-    snprintf(file, sizeof file, "%s/LOCK", folder);
+    snprintf(file, sizeof file, "%s/LOCK", directory);
     CHECK(remove(file) == 0);
-    write_file(folder, "AIDB-INCOMPLETE", "");
-    FAILS(AIDB_CORRUPTION, "destroy it", aidb_open(folder, NULL, &other, &error));
-    OK(aidb_destroy(folder, NULL, &error));
-    CHECK(rmdir(folder) != 0);
+    write_file(directory, "AIDB-INCOMPLETE", "");
+    FAILS(AIDB_CORRUPTION, "destroy it", aidb_open(directory, NULL, &other, &error));
+    OK(aidb_destroy(directory, NULL, &error));
+    CHECK(rmdir(directory) != 0);
 }
 
 static void test_copies(aidb_db *db) {
@@ -1000,7 +1000,7 @@ int main(int argc, char **argv) {
     test_copies(db);
     test_empty_path(db);
     test_schemes(db);
-    test_foreign_folders();
+    test_foreign_directories();
     test_wrong_handles(db);
     OK(aidb_close(db, &error));
     db = open_db();

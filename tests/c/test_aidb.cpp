@@ -230,7 +230,7 @@ void test_any_order_of_destruction(const std::string& path) {
 
 }  // namespace
 
-// C would end each of these texts at its NUL byte, and act on another folder.
+// C would end each of these texts at its NUL byte, and act on another directory.
 template <typename Call>
 static bool is_refused_for_nul(Call call) {
   try {

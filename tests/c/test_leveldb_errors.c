@@ -671,9 +671,9 @@ static void test_repair_works_again_and_again(const char *path) {
     free(slash);
 }
 
-/* How many names there are in `folder`, but for "." and "..". */
-static int count_names(const char *folder) {
-    DIR *directory = opendir(folder);
+/* How many names there are in `directory`, but for "." and "..". */
+static int count_names(const char *directory) {
+    DIR *directory = opendir(directory);
     int count = -2;
     CHECK(directory != NULL);
     while (directory != NULL && readdir(directory) != NULL) {
@@ -683,11 +683,11 @@ static int count_names(const char *folder) {
     return count;
 }
 
-/* What was made beside "." was "..repairing" inside the folder, and a link was renamed where the folder was meant. */
+/* What was made beside "." was "..repairing" inside the directory, and a link was renamed where the directory was meant. */
 static void test_repair_is_in_place_wherever_the_path_leads(const char *path) {
     static const char *const names[] = {".", "./", "../db/.", "../db//", "../link", "../link/", "../far", "../far/."};
     char *around = aidb_leveldb_join(path, "-around", ""), *home = realpath(".", NULL),
-         *folder = aidb_leveldb_join(around, "/db", ""), *link = aidb_leveldb_join(around, "/link", ""),
+         *directory = aidb_leveldb_join(around, "/db", ""), *link = aidb_leveldb_join(around, "/link", ""),
          *far = aidb_leveldb_join(around, "/far", ""), *below = aidb_leveldb_join(around, "/db/mine", ""),
          *damaged = aidb_leveldb_join(around, "/db.damaged", ""),
          *repairing = aidb_leveldb_join(around, "/db.repairing", "");
@@ -697,32 +697,32 @@ static void test_repair_is_in_place_wherever_the_path_leads(const char *path) {
     int round;
 
     CHECK(mkdir(around, 0700) == 0);
-    db = opened(folder);
+    db = opened(directory);
     put(db, "a", "first");
     put(db, "z", "last");
     leveldb_compact_range(db, NULL, 0, NULL, 0);
     leveldb_close(db);
-    CHECK(mkdir(below, 0700) == 0 && chdir(folder) == 0);
+    CHECK(mkdir(below, 0700) == 0 && chdir(directory) == 0);
     CHECK(symlink("db", link) == 0 && symlink("link/", far) == 0);
     for (name = 0; name < sizeof names / sizeof names[0]; name++) {
         for (round = 0; round < 3; round++) {
             repair(names[name]);
             CHECK(count_names(around) == 3 && aidb_leveldb_exists(below));
-            CHECK(stat(folder, &about) == 0 && stat(".", &here) == 0 && about.st_ino == here.st_ino);
+            CHECK(stat(directory, &about) == 0 && stat(".", &here) == 0 && about.st_ino == here.st_ino);
             CHECK(lstat(link, &about) == 0 && S_ISLNK(about.st_mode));
             db = opened(names[name]);
             CHECK(has(db, "a", "first") && has(db, "z", "last"));
             leveldb_close(db);
         }
         /* Killed between the two renames, while only links lead there. */
-        CHECK(chdir(around) == 0 && rename(folder, repairing) == 0);
+        CHECK(chdir(around) == 0 && rename(directory, repairing) == 0);
         db = opened("far");
         CHECK(has(db, "a", "first"));
         leveldb_close(db);
-        CHECK(!aidb_leveldb_exists(repairing) && rename(folder, repairing) == 0);
+        CHECK(!aidb_leveldb_exists(repairing) && rename(directory, repairing) == 0);
         repair("./link//");
-        CHECK(!aidb_leveldb_exists(repairing) && chdir(folder) == 0);
-        /* What is damaged stays beside the folder. */
+        CHECK(!aidb_leveldb_exists(repairing) && chdir(directory) == 0);
+        /* What is damaged stays beside the directory. */
         CHECK(damage("."));
         repair(names[name]);
         CHECK(count_names(around) == 4 && aidb_leveldb_exists(damaged));
@@ -740,10 +740,10 @@ static void test_repair_is_in_place_wherever_the_path_leads(const char *path) {
     CHECK(rmdir(below) == 0 && chdir(home) == 0);
     leveldb_destroy_db(options, far, &error);
     CHECK(error == NULL && !aidb_leveldb_exists(repairing));
-    CHECK(rmdir(folder) == 0 && remove(link) == 0 && remove(far) == 0 && rmdir(around) == 0);
+    CHECK(rmdir(directory) == 0 && remove(link) == 0 && remove(far) == 0 && rmdir(around) == 0);
     free(around);
     free(home);
-    free(folder);
+    free(directory);
     free(link);
     free(far);
     free(below);

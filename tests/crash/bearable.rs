@@ -5,25 +5,25 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use aidb::env::Operation;
+use aidb::env::Call;
 use aidb_tests::history::FaultPlan;
 
 use crate::story::{DIR, ROOT};
 
 /// An operation that a call asked for.
 pub struct Asked {
-    pub operation: Operation,
+    pub operation: Call,
     pub path: PathBuf,
     /// Whether it was made to fail.
     pub is_due: bool,
 }
 
 impl Asked {
-    fn is(&self, operation: Operation, kind: Kind) -> bool {
+    fn is(&self, operation: Call, kind: Kind) -> bool {
         self.operation == operation && Kind::of(&self.path) == kind
     }
 
-    fn works(&self, operation: Operation, kind: Kind) -> bool {
+    fn works(&self, operation: Call, kind: Kind) -> bool {
         self.is(operation, kind) && !self.is_due
     }
 
@@ -45,7 +45,7 @@ enum Kind {
     BlankLog,
     Reserve,
     Synced,
-    /// The folder of a copy before it has its name, or the mark in it.
+    /// The directory of a copy before it has its name, or the mark in it.
     Beside,
     /// The database's directory, or a copy's.
     Directory,
@@ -81,21 +81,21 @@ struct Failure<'a> {
 /// Operations that may fail in a call that succeeds.
 struct Bearable {
     reason: &'static str,
-    operations: &'static [Operation],
+    operations: &'static [Call],
     kinds: &'static [Kind],
     /// What else must be so.
     condition: fn(&Failure<'_>) -> bool,
 }
 
-/// Everything that may be borne. So these are always told: a sync of a log, of a table, of CURRENT, of a manifest that is
-/// in use, or of a directory for their names; a write of any of them; a read of a table, a manifest or CURRENT, but for a
-/// proof of whose a folder is; the lock; the making of a directory.
+/// Everything that may be borne. So these are always told: a sync of a log, of a table, of CURRENT, of a manifest
+/// that is in use, or of a directory for their names; a write of any of them; a read of a table, a manifest or
+/// CURRENT, but for a proof of whose a directory is; the lock; the making of a directory.
 const BEARABLE: [Bearable; 13] = [
-    // A full disk stops puts and nothing else (docs/durability.md): what finds no space draws on the reserve and is tried
-    // again, and the last try is judged by itself.
+    // A full disk stops puts and nothing else (docs/durability.md): what finds no space draws on the reserve and is
+    // tried again, and the last try is judged by itself.
     Bearable {
         reason: "drawn on the reserve",
-        operations: &[Operation::Write, Operation::Create, Operation::Rename],
+        operations: &[Call::Write, Call::Create, Call::Rename],
         kinds: &[
             Kind::Table,
             Kind::Log,
@@ -107,22 +107,22 @@ const BEARABLE: [Bearable; 13] = [
             let mut after = failure.after.iter();
             after
                 .next()
-                .is_some_and(|next| next.works(Operation::SetLen, Kind::Reserve))
+                .is_some_and(|next| next.works(Call::SetLen, Kind::Reserve))
                 && after
                     .next()
                     .is_some_and(|next| next.is_like(failure.failed))
         },
     },
-    // Without room for a new manifest the one that was found, or has grown long, takes the edit: its sync covers all of it
-    // (`VersionSet::persist`).
+    // Without room for a new manifest the one that was found, or has grown long, takes the edit: its sync covers all
+    // of it (`VersionSet::persist`).
     Bearable {
         reason: "the old manifest serves",
         operations: &[
-            Operation::Random,
-            Operation::Create,
-            Operation::Write,
-            Operation::Sync,
-            Operation::SyncDir,
+            Call::Random,
+            Call::Create,
+            Call::Write,
+            Call::Sync,
+            Call::SyncDir,
         ],
         kinds: &[Kind::Manifest, Kind::Directory, Kind::Other],
         condition: |failure| {
@@ -131,49 +131,43 @@ const BEARABLE: [Bearable; 13] = [
                 return false;
             };
             let is_another = |asked: &&Asked| {
-                asked.works(Operation::Sync, Kind::Manifest) && asked.path != removal.path
+                asked.works(Call::Sync, Kind::Manifest) && asked.path != removal.path
             };
             // The record, then the slot that makes it count.
-            removal.is(Operation::Look, Kind::Manifest)
-                && rest.iter().filter(is_another).count() >= 2
+            removal.is(Call::Look, Kind::Manifest) && rest.iter().filter(is_another).count() >= 2
         },
     },
     // Zeros ahead of the records spare syncs the file's length; the next record's write tells what is wrong.
     Bearable {
         reason: "zeros ahead of a log",
-        operations: &[Operation::Write],
+        operations: &[Call::Write],
         kinds: &[Kind::Log],
         condition: |failure| {
             let of_log = |asked: &&Asked| asked.path == failure.failed.path && !asked.is_due;
             let last = failure.before.iter().rev().find(of_log);
-            last.is_some_and(|last| last.operation == Operation::Write)
+            last.is_some_and(|last| last.operation == Call::Write)
         },
     },
     // A log can do without a file made ahead (decision 0032).
     Bearable {
         reason: "a log made ahead",
-        operations: &[
-            Operation::Create,
-            Operation::Write,
-            Operation::Sync,
-            Operation::Rename,
-        ],
+        operations: &[Call::Create, Call::Write, Call::Sync, Call::Rename],
         kinds: &[Kind::BlankLog],
         condition: |_| true,
     },
     Bearable {
         reason: "a log made ahead",
-        operations: &[Operation::Open],
+        operations: &[Call::Open],
         kinds: &[Kind::Log],
         condition: |failure| {
             let before = failure.before.last();
-            before.is_some_and(|before| before.works(Operation::Rename, Kind::BlankLog))
+            before.is_some_and(|before| before.works(Call::Rename, Kind::BlankLog))
         },
     },
     // Space is set aside again after each flush and compaction, and before the next put. Only a full disk refuses that.
     Bearable {
         reason: "space set aside",
-        operations: &[Operation::Create, Operation::SetLen],
+        operations: &[Call::Create, Call::SetLen],
         kinds: &[Kind::Reserve],
         condition: |_| true,
     },
@@ -181,26 +175,25 @@ const BEARABLE: [Bearable; 13] = [
     Bearable {
         reason: "a note of what was synced",
         operations: &[
-            Operation::Look,
-            Operation::Create,
-            Operation::Open,
-            Operation::Read,
-            Operation::Write,
+            Call::Look,
+            Call::Create,
+            Call::Open,
+            Call::Read,
+            Call::Write,
         ],
         kinds: &[Kind::Synced],
         condition: |_| true,
     },
-    // The same asks how much is free; and a flush lists the logs that it may remove. An open needs to know its files: only
-    // its last look, at what is free, may fail, after which it sets space aside. What a copy's open overlooks the
+    // The same asks how much is free; and a flush lists the logs that it may remove. An open needs to know its files:
+    // only its last look, at what is free, may fail, after which it sets space aside. What a copy's open overlooks the
     // comparison with the copy shows.
     Bearable {
         reason: "free space, old logs",
-        operations: &[Operation::Look],
+        operations: &[Call::Look],
         kinds: &[Kind::Directory],
         condition: |failure| {
-            let is_lock = |asked: &Asked| {
-                asked.operation == Operation::Lock && asked.path == failure.failed.path
-            };
+            let is_lock =
+                |asked: &Asked| asked.operation == Call::Lock && asked.path == failure.failed.path;
             let mut others = failure.before.iter().chain(failure.after);
             let is_copy = failure.failed.path != Path::new(DIR);
             let is_reserve = |asked: &Asked| Kind::of(&asked.path) == Kind::Reserve;
@@ -211,35 +204,34 @@ const BEARABLE: [Bearable; 13] = [
     // `destroy`, which begins by giving CURRENT another name.
     Bearable {
         reason: "removal of what nobody needs",
-        operations: &[Operation::Remove],
+        operations: &[Call::Remove],
         kinds: &[Kind::Table, Kind::Log, Kind::BlankLog, Kind::Manifest],
         condition: |failure| {
             let dir = failure.failed.path.parent();
-            let is_end = |asked: &Asked| {
-                asked.is(Operation::Rename, Kind::Current) && asked.path.parent() == dir
-            };
+            let is_end =
+                |asked: &Asked| asked.is(Call::Rename, Kind::Current) && asked.path.parent() == dir;
             !failure.before.iter().any(is_end)
         },
     },
     // A manifest is looked for before it is removed.
     Bearable {
         reason: "removal of what nobody needs",
-        operations: &[Operation::Look],
+        operations: &[Call::Look],
         kinds: &[Kind::Manifest],
         condition: |failure| {
-            let is_opened = |asked: &Asked| asked.is(Operation::Open, Kind::Current);
-            let is_named = |asked: &Asked| asked.works(Operation::Rename, Kind::Temporary);
+            let is_opened = |asked: &Asked| asked.is(Call::Open, Kind::Current);
+            let is_named = |asked: &Asked| asked.works(Call::Rename, Kind::Temporary);
             !failure.before.iter().any(is_opened) || failure.before.iter().any(is_named)
         },
     },
     // Where a file system has no links a checkpoint copies.
     Bearable {
         reason: "copied instead of linked",
-        operations: &[Operation::Link],
+        operations: &[Call::Link],
         kinds: &[Kind::Table],
         condition: |failure| {
             let is_copy = |asked: &Asked| {
-                asked.works(Operation::Create, Kind::Table) && asked.path == failure.failed.path
+                asked.works(Call::Create, Kind::Table) && asked.path == failure.failed.path
             };
             failure.after.iter().any(is_copy)
         },
@@ -247,23 +239,24 @@ const BEARABLE: [Bearable; 13] = [
     // What lies before a bad sector of a log counts: it is read again, in smaller pieces.
     Bearable {
         reason: "a log read again",
-        operations: &[Operation::Read],
+        operations: &[Call::Read],
         kinds: &[Kind::Log],
         condition: |failure| {
             let next = failure.after.first();
             next.is_some_and(|next| next.is_like(failure.failed) && !next.is_due)
         },
     },
-    // Whose a folder is each of several files can prove. CURRENT was read before, to see that no other engine wrote it.
+    // Whose a directory is each of several files can prove. CURRENT was read before, to see that no other engine
+    // wrote it.
     Bearable {
         reason: "proved by another file",
-        operations: &[Operation::Look, Operation::Open, Operation::Read],
+        operations: &[Call::Look, Call::Open, Call::Read],
         kinds: &[Kind::Current],
         condition: |failure| {
             let path = &failure.failed.path;
             let was_read =
-                |asked: &Asked| asked.works(Operation::Read, Kind::Current) && asked.path == *path;
-            let proves = |asked: &Asked| asked.operation == Operation::Read && !asked.is_due;
+                |asked: &Asked| asked.works(Call::Read, Kind::Current) && asked.path == *path;
+            let proves = |asked: &Asked| asked.operation == Call::Read && !asked.is_due;
             let rest = &failure.after;
             // The next that is read is not CURRENT itself, which would be what the call is about.
             let next = rest.iter().find(|asked| proves(asked));
@@ -325,7 +318,7 @@ impl Trace {
     }
 
     /// Takes in an operation.
-    pub fn note(&self, operation: Operation, path: &Path) {
+    pub fn note(&self, operation: Call, path: &Path) {
         let traced = &mut *self.shared.lock().unwrap();
         let mut is_due = false;
         if let Some((plan, count)) = &mut traced.fault

@@ -21,8 +21,8 @@ use crate::examination::{Counts, Deed, Examination, FILES, OUTCOMES};
 use crate::story::{DIR, LARGE_AT_WORK};
 use crate::subject::{Subject, bytes_of, closed, killed, path, records_end};
 
-/// Remembers the largest single allocation, and the most that was allocated at once: a length from a damaged file must not be
-/// believed.
+/// Remembers the largest single allocation, and the most that was allocated at once: a length from a damaged file
+/// must not be believed.
 struct Watched;
 
 static LARGEST: AtomicUsize = AtomicUsize::new(0);
@@ -180,7 +180,6 @@ fn damage_is_an_error_and_never_a_wrong_answer() {
                 touched: touched(&subject, &file, &damage),
                 is_intact: is_intact(&file, &damage),
                 floor: fewest(&subject, &file, &damage),
-                is_untold: is_untold(&subject, &file, &damage),
                 has_other_log: matches!(damage, Damage::Foreign(_)) && file.ends_with(".log"),
                 counts: &mut outcomes,
                 random: &mut random,
@@ -450,7 +449,7 @@ fn fewest(subject: &Subject, file: &str, damage: &Damage) -> usize {
     let is_other = matches!(damage, Damage::Foreign(_));
     if is_other || logs.any(|name| *name != tail.log) {
         // Its successor knows how far it was synced, or was synced itself. A log of another database may name the same
-        // predecessor and take off its un-synced end, as a recovery does.
+        // predecessor and take off its unsynced end, as a recovery does.
         return subject.possible.durable();
     }
     let at = match damage {
@@ -462,12 +461,4 @@ fn fewest(subject: &Subject, file: &str, damage: &Damage) -> usize {
     };
     // How far it was synced is in SYNCED.
     subject.possible.durable().max(tail.state_before(at))
-}
-
-/// Whether the damage cannot be told: a log of another database under the name of the first log that counts. The
-/// manifest knows logs by their numbers alone.
-fn is_untold(subject: &Subject, file: &str, damage: &Damage) -> bool {
-    let names = subject.mem.list(Path::new(DIR)).unwrap();
-    let first = names.iter().filter(|name| name.ends_with(".log")).min();
-    matches!(damage, Damage::Foreign(_)) && first.is_some_and(|first| first == file)
 }

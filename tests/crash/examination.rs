@@ -87,8 +87,6 @@ pub struct Examination<'a> {
     pub is_intact: bool,
     /// The first state that may be answered without an error.
     pub floor: usize,
-    /// What is wrong cannot be told from what is there.
-    pub is_untold: bool,
     /// A log of the other database is there: repair may salvage it too, but not without a word.
     pub has_other_log: bool,
     pub counts: &'a mut Counts,
@@ -121,9 +119,6 @@ impl Examination<'_> {
             }
             Err(error) => return proper(&error).map(|()| true),
         };
-        if self.is_untold {
-            return self.was_written(&db).map(|()| false);
-        }
         let possible = &self.subject.possible;
         let index = match mark_of(&db) {
             Ok(mark) => possible
@@ -285,9 +280,6 @@ impl Examination<'_> {
         if !verified.is_ok() {
             return Err(about(verified.to_json()));
         }
-        if self.is_untold {
-            return self.was_written(&db).map_err(about);
-        }
         let salvaged = contents(&db).map_err(|error| about(error.to_string()))?;
         self.count(match report.is_ok() {
             true => "repaired",
@@ -329,23 +321,6 @@ impl Examination<'_> {
             )),
             None => Ok(()),
         }
-    }
-
-    /// Every entry was written, to this database or the other.
-    fn was_written(&self, db: &DB) -> Result<(), String> {
-        for entry in db.iter() {
-            let (key, value) = match entry {
-                Ok(entry) => entry,
-                Err(error) => return proper(&error),
-            };
-            let Subject {
-                possible, others, ..
-            } = self.subject;
-            if !had(possible, &key, &value) && !had(others, &key, &value) {
-                return Err(format!("{} was never written", shown(&key)));
-            }
-        }
-        Ok(())
     }
 
     /// Compares every answer of `db` with `model`.

@@ -2,7 +2,7 @@
 //! work in steps and in threads.
 //!
 //! For each fault: the call that suffers answers an error of the right kind, unless `bearable.rs` says why it need not;
-//! what was acknowledged stays, also across a kill and a loss of power in that moment; a read answers what is there or
+//! what was acknowledged stays, also across a kill and a power loss in that moment; a read answers what is there or
 //! the error of what failed in it; when the cause is gone, the next write works without reopening. After a failed sync
 //! the model never makes durable what that sync was for.
 
@@ -11,10 +11,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::time::Duration;
 
-use aidb::env::{FaultEnv, MemEnv, Operation};
+use aidb::env::{Call, FaultEnv, MemEnv};
 use aidb::{Error, ErrorKind, Options};
 use aidb_tests::budget::SEEDS_BEGIN_AT;
-use aidb_tests::history::{Checked, FaultPlan, Judge, Marked, Operation as Step, print_shortest};
+use aidb_tests::history::{Checked, FaultPlan, Judge, Marked, Operation, print_shortest};
 use aidb_tests::{Budget, Random, Violations, options, tell_figures};
 
 use crate::bearable::{Asked, Trace, place, reason};
@@ -59,7 +59,7 @@ impl Plan {
     }
 
     /// Every way in which `operation` may fail there.
-    fn all(seed: u64, operation: Operation, at: At) -> Vec<Plan> {
+    fn all(seed: u64, operation: Call, at: At) -> Vec<Plan> {
         let mut plans = Vec::new();
         for way in 0..16 {
             let fault = FaultPlan {
@@ -71,8 +71,8 @@ impl Plan {
                 partial: way & 4 > 0,
             };
             let threads = way & 8 > 0;
-            let is_possible = (operation == Operation::Write || !fault.partial)
-                && (operation != Operation::Spawn || threads);
+            let is_possible = (operation == Call::Write || !fault.partial)
+                && (operation != Call::Spawn || threads);
             if is_possible {
                 plans.push(Plan {
                     seed,
@@ -85,7 +85,7 @@ impl Plan {
         plans
     }
 
-    fn fails(&self, operation: Operation) -> bool {
+    fn fails(&self, operation: Call) -> bool {
         let fault = self.fault.as_ref();
         fault.is_some_and(|fault| fault.call == operation)
     }
@@ -119,19 +119,19 @@ impl Plan {
     }
 
     /// The story, with the fault in its place, and what draws more of it.
-    fn story(&self) -> (Vec<Step>, Marked) {
+    fn story(&self) -> (Vec<Operation>, Marked) {
         let mut marked = Marked::new(self.seed, is_large(self.seed));
         let mut steps = marked.take(STEPS);
         if self.threads {
             // Which do the background work.
             for step in &mut steps {
-                if matches!(step, Step::BackgroundSteps(_)) {
+                if matches!(step, Operation::BackgroundSteps(_)) {
                     *step = marked.write();
                 }
             }
         }
         let fault = self.fault.iter().cloned();
-        let inject = fault.map(|fault| Step::Inject(vec![fault]));
+        let inject = fault.map(|fault| Operation::Inject(vec![fault]));
         steps.splice(self.at.0..self.at.0, inject);
         (steps, marked)
     }
@@ -162,22 +162,22 @@ struct Outcome {
 }
 
 /// The operations that a story reaches.
-const OPERATIONS: [Operation; 15] = [
-    Operation::Write,
-    Operation::Sync,
-    Operation::SyncDir,
-    Operation::Rename,
-    Operation::Create,
-    Operation::CreateDir,
-    Operation::Open,
-    Operation::Read,
-    Operation::Remove,
-    Operation::Look,
-    Operation::Random,
-    Operation::Lock,
-    Operation::SetLen,
-    Operation::Link,
-    Operation::Spawn,
+const OPERATIONS: [Call; 15] = [
+    Call::Write,
+    Call::Sync,
+    Call::SyncDir,
+    Call::Rename,
+    Call::Create,
+    Call::CreateDir,
+    Call::Open,
+    Call::Read,
+    Call::Remove,
+    Call::Look,
+    Call::Random,
+    Call::Lock,
+    Call::SetLen,
+    Call::Link,
+    Call::Spawn,
 ];
 
 /// What all runs did.
@@ -202,7 +202,7 @@ struct Total {
 impl Total {
     /// Whether something that a run must have seen was not.
     fn is_lacking(&self) -> bool {
-        let failed = |operation: &Operation| {
+        let failed = |operation: &Call| {
             let count = self.by_operation.get(&format!("{operation:?}")).copied();
             count.unwrap_or(0) > 0
         };
@@ -263,7 +263,7 @@ fn every_operation_fails_once_and_for_good() {
         for operation in OPERATIONS {
             let places = match operation {
                 // How many there are does not depend on the threads' pace.
-                Operation::Spawn => &in_threads,
+                Call::Spawn => &in_threads,
                 _ => &in_steps,
             };
             let places = places.get(&(operation as usize));
@@ -359,13 +359,14 @@ fn every_operation_fails_once_and_for_good() {
     }
 }
 
-/// Whether the story of this seed has large data: one of four, the second of a run among them, since its runs take longer.
+/// Whether the story of this seed has large data: one of four, the second of a run among them, since its runs take
+/// longer.
 fn is_large(seed: u64) -> bool {
     seed % SEEDS_BEGIN_AT == 1
 }
 
 /// Runs the story of `plan`, on another thread, so that a run that hangs or panics is noticed.
-fn run_within(plan: &Plan, steps: Vec<Step>) -> Outcome {
+fn run_within(plan: &Plan, steps: Vec<Operation>) -> Outcome {
     let (send, receive) = mpsc::channel();
     let plan = plan.clone();
     let thread = std::thread::spawn(move || send.send(Run::new(plan).tell(&steps)));
@@ -408,20 +409,20 @@ impl Judge for Told {
                 wrong.push(format!("it answers {error}"));
             }
             // A thread's failure, and a directory's of which a log's name is uncertain, may be reported later.
-            let may_be_late = plan.threads || plan.fails(Operation::SyncDir);
+            let may_be_late = plan.threads || plan.fails(Call::SyncDir);
             if injected == 0 && !may_be_late {
                 wrong.push(format!("nothing failed in it, and it answers {error}"));
             }
             if READS.contains(&call) {
                 self.outcome().failed_reads += 1;
-                let needs = [Operation::Read, Operation::Open, Operation::Look];
+                let needs = [Call::Read, Call::Open, Call::Look];
                 if injected == 0 || !needs.iter().any(|&operation| plan.fails(operation)) {
                     wrong.push("nothing that it needs failed".to_string());
                 }
             }
         } else {
             // Threads are started by the caller alone.
-            if plan.fails(Operation::Spawn) && injected > 0 {
+            if plan.fails(Call::Spawn) && injected > 0 {
                 wrong.push("it succeeds, though a thread did not start".to_string());
             }
             for at in (0..asked.len()).filter(|&at| asked[at].is_due) {
@@ -536,7 +537,7 @@ impl Run {
     }
 
     /// Does one step; whether no call of it answered an error.
-    fn step(&mut self, step: &Step) -> bool {
+    fn step(&mut self, step: &Operation) -> bool {
         self.story.step(step).unwrap_or_else(|what| {
             let mark = self.mark();
             self.wrong(format!("{} after write {mark}: {what}", step.name()));
@@ -549,11 +550,11 @@ impl Run {
         possible.state(possible.last()).mark
     }
 
-    fn tell(mut self, steps: &[Step]) -> Outcome {
+    fn tell(mut self, steps: &[Operation]) -> Outcome {
         let (mut under_fault, mut last_read) = (0, 0);
         let mut numbers = 0..;
         for step in steps {
-            if let Step::Inject(plans) = step {
+            if let Operation::Inject(plans) = step {
                 self.step(step);
                 plans.iter().for_each(|plan| self.told.trace.fails(plan));
                 continue;
@@ -594,32 +595,28 @@ impl Run {
 
     /// The disk works again.
     fn clear(&mut self) {
-        self.step(&Step::ClearFaults);
+        self.step(&Operation::ClearFaults);
         self.told.trace.nothing_fails_any_more();
     }
 
     /// What fails for good is told at the latest by a write and a flush, whoever runs the flush.
     fn must_be_told(&mut self) {
         let plan = &self.told.plan;
-        let needed = [
-            Operation::Write,
-            Operation::Sync,
-            Operation::SyncDir,
-            Operation::Create,
-        ];
+        let needed = [Call::Write, Call::Sync, Call::SyncDir, Call::Create];
         let is_needed = needed.iter().any(|&operation| plan.fails(operation));
         if !(self.story.run.is_ready() && plan.is_sticky() && is_needed) {
             return;
         }
         let write = self.marked.batch(false);
         let is_written = self.step(&write);
-        let is_flushed = self.step(&Step::Flush);
+        let is_flushed = self.step(&Operation::Flush);
         if is_written && is_flushed {
             self.wrong("a write and a flush succeed, though what they need fails for good");
         }
     }
 
-    /// Reads what is open in every way. Each answers what is there, or the error of what failed in it. Whether all of it worked.
+    /// Reads what is open in every way. Each answers what is there, or the error of what failed in it. Whether all of
+    /// it worked.
     fn read(&mut self) -> bool {
         if !self.story.run.is_ready() {
             return false;
@@ -641,12 +638,12 @@ impl Run {
     /// Everything works again, without reopening what is open.
     fn end(&mut self) {
         let [write, synced, last] = [false, true, true].map(|sync| self.marked.batch(sync));
-        let idle = Step::BackgroundSteps(MAX_BACKGROUND_STEPS);
+        let idle = Operation::BackgroundSteps(MAX_BACKGROUND_STEPS);
         let has_opened = self.story.run.open().is_ok() && self.read();
         let has_worked = has_opened
             && self.all_work(&[write, synced])
             && self.read()
-            && self.all_work(&[Step::Flush, idle])
+            && self.all_work(&[Operation::Flush, idle])
             && self.read()
             && self.all_work(&[last]);
         if !has_worked {
@@ -654,7 +651,7 @@ impl Run {
         }
     }
 
-    fn all_work(&mut self, steps: &[Step]) -> bool {
+    fn all_work(&mut self, steps: &[Operation]) -> bool {
         steps.iter().all(|step| self.step(step))
     }
 

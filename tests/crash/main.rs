@@ -1,4 +1,4 @@
-//! The promises of docs/durability.md, tried against loss of power, faults, damage, a full disk and small limits.
+//! The promises of docs/durability.md, tried against power loss, faults, damage, a full disk and small limits.
 //!
 //! Almost everything runs on files in memory (`aidb::env::MemEnv`), where a disk's every legal state can be made,
 //! and with background work done when the test says so: a seed repeats a run exactly.

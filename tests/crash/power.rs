@@ -9,10 +9,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use aidb::env::{Effect, Env, FaultEnv, Hook, MemEnv, Operation, PathKind, PowerCut, PowerLoss};
+use aidb::env::{Call, Effect, Env, FaultEnv, Hook, MemEnv, PathKind, PowerCut, PowerLoss};
 use aidb::{DB, Options, WriteOptions};
 use aidb_tests::budget::SEEDS_BEGIN_AT;
-use aidb_tests::history::{Marked, Operation as Step, Possible, holds, print_shortest};
+use aidb_tests::history::{Marked, Operation, Possible, holds, print_shortest};
 use aidb_tests::{Budget, Model, Random, Violations, options, tell_figures};
 
 use crate::story::{DIR, LargeAtWork, ROOT, Story, has_large};
@@ -133,7 +133,7 @@ fn is_large(seed: u64) -> bool {
 }
 
 /// What is wrong if power is cut at any change of the last of `steps`.
-fn fails(seed: u64, steps: &[Step]) -> Option<String> {
+fn fails(seed: u64, steps: &[Operation]) -> Option<String> {
     let tally = Arc::new(Mutex::new(Tally::default()));
     tell(seed, steps, None, &tally);
     let tally = tally.lock().unwrap();
@@ -176,7 +176,7 @@ impl Cutter {
 }
 
 /// Runs the steps of a story, cutting power at its points: those that the budget has time for, or all of the last step.
-fn tell(seed: u64, steps: &[Step], budget: Option<Budget>, tally: &Arc<Mutex<Tally>>) {
+fn tell(seed: u64, steps: &[Operation], budget: Option<Budget>, tally: &Arc<Mutex<Tally>>) {
     let mut random = Random::new(seed);
     let options = options(&mut random).manual_background(true);
     let mem = MemEnv::new();
@@ -195,8 +195,8 @@ fn tell(seed: u64, steps: &[Step], budget: Option<Budget>, tally: &Arc<Mutex<Tal
             points: 0,
             large_points: 0,
         });
-        move |operation: Operation, path: &Path| {
-            if !Operation::CHANGES.contains(&operation) {
+        move |operation: Call, path: &Path| {
+            if !Call::CHANGES.contains(&operation) {
                 return;
             }
             let (at, holds_large) = (
@@ -323,7 +323,7 @@ fn check(
     let (kept, mem) = (cuts.clone(), disk.clone());
     let dice = Mutex::new((Random::new(random.next()), 0));
     env.set_hook(Some(Arc::new(move |operation, _: &Path| {
-        if !Operation::CHANGES.contains(&operation) {
+        if !Call::CHANGES.contains(&operation) {
             return;
         }
         let (dice, changes) = &mut *dice.lock().unwrap();

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aidb::env::{Env, Fault, FaultEnv, MemEnv, Operation, PathKind};
+use aidb::env::{Call, Env, Fault, FaultEnv, MemEnv, PathKind};
 use aidb::{DB, Options};
-use aidb_tests::history::{End, Marked, Operation as Step, Possible};
+use aidb_tests::history::{End, Marked, Operation, Possible};
 use aidb_tests::{Random, options};
 
 use crate::story::{DIR, Story};
@@ -156,7 +156,7 @@ impl Life {
     fn be_born(&mut self) {
         for nth in 0.. {
             let env = FaultEnv::new(Arc::new(self.mem.clone()), 0);
-            env.inject(Fault::new(&[Operation::Create], libc::EIO).after(nth));
+            env.inject(Fault::new(&[Call::Create], libc::EIO).after(nth));
             assert!(DB::open(DIR, self.options.clone().env(Arc::new(env))).is_err());
             let names = self.mem.list(Path::new(DIR)).unwrap();
             if names.contains(&"CURRENT".to_string()) {
@@ -184,7 +184,7 @@ impl Life {
             for _ in 0..4 {
                 self.write(false);
             }
-            self.step(&Step::Flush);
+            self.step(&Operation::Flush);
         }
     }
 
@@ -197,7 +197,7 @@ impl Life {
         self.past.note(&self.mem);
     }
 
-    fn step(&mut self, step: &Step) {
+    fn step(&mut self, step: &Operation) {
         self.follow(|story| assert!(story.step(step).unwrap()));
     }
 

@@ -1,8 +1,8 @@
-//! Which parts of a folder of `core/src` a source file names, read off its text.
+//! Which parts of a directory of `core/src` a source file names, read off its text.
 //!
 //! An arrow is a path in code, in a `use` or not, that begins with `crate::`, `super::`, `self::` or, in a `mod.rs`,
 //! with the name of a child. What a `mod.rs` re-exports stands for the child that it comes from: a file that imports
-//! `super::Block` names `memory` if the folder says `pub use memory::Block`.
+//! `super::Block` names `memory` if the directory says `pub use memory::Block`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -134,16 +134,16 @@ fn is_re_exported(code: &str, at: usize) -> bool {
     line.starts_with("pub") && line.contains("use ")
 }
 
-/// A folder: its module, and which child each name comes from that its `mod.rs` re-exports.
-pub struct Folder {
+/// A directory: its module, and which child each name comes from that its `mod.rs` re-exports.
+pub struct Directory {
     pub module: Vec<String>,
     names: BTreeMap<String, String>,
     children: Vec<String>,
 }
 
-impl Folder {
-    /// The folder whose `mod.rs` has this text.
-    pub fn new(module: Vec<String>, text: &str) -> Folder {
+impl Directory {
+    /// The directory whose `mod.rs` has this text.
+    pub fn new(module: Vec<String>, text: &str) -> Directory {
         let code = code_of(text);
         let children: Vec<String> = children(&code).into_iter().map(str::to_string).collect();
         let mut roots: Vec<&str> = children.iter().map(|child| &child[..]).collect();
@@ -157,15 +157,15 @@ impl Folder {
                 names.insert(name.clone(), child.clone());
             }
         }
-        Folder {
+        Directory {
             module,
             names,
             children,
         }
     }
 
-    /// Which child of this folder a path from the root leads to; `mod` if to what `mod.rs` itself holds, `None` if out
-    /// of the folder.
+    /// Which child of this directory a path from the root leads to; `mod` if to what `mod.rs` itself holds, `None` if
+    /// out of the directory.
     pub fn child(&self, path: &[String]) -> Option<&str> {
         let [name, ..] = path.strip_prefix(&self.module[..])? else {
             return None;
@@ -176,7 +176,7 @@ impl Folder {
         }
     }
 
-    /// The arrows of the file of this folder that is `module` and has this text.
+    /// The arrows of the file of this directory that is `module` and has this text.
     pub fn arrows(&self, module: &[String], text: &str) -> Vec<Arrow> {
         let code = code_of(text);
         let is_mod = module == self.module;
@@ -203,14 +203,14 @@ mod tests {
 
     #[test]
     fn an_arrow_is_found_in_an_import_and_in_code_and_not_in_a_comment_or_behind_the_tests() {
-        let folder = Folder::new(
+        let directory = Directory::new(
             path("fruit"),
             "mod apple;\n#[cfg(test)]\nmod tests;\nmod pear;\npub use pear::Pip;\n",
         );
         let text = "//! super::pear\nuse super::{apple::Core,\n    Pip, pear::{Stalk, Skin}};\n\
             pub(in super::super) fn f() { crate::fruit::pear::peel::<u8>() }\n\
             #[cfg(test)]\nmod tests { use super::*; }\n";
-        let arrows = folder.arrows(&path("fruit::apple"), text);
+        let arrows = directory.arrows(&path("fruit::apple"), text);
         let mut found: Vec<_> = arrows
             .iter()
             .map(|arrow| (arrow.line, arrow.path.join("::")))
@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(found, expected.map(|(line, path)| (line, path.to_string())));
         let children: Vec<_> = arrows
             .iter()
-            .filter_map(|arrow| folder.child(&arrow.path))
+            .filter_map(|arrow| directory.child(&arrow.path))
             .collect();
         assert_eq!(children.iter().filter(|child| **child == "pear").count(), 4);
         assert!(!children.contains(&"mod"));
@@ -236,11 +236,11 @@ mod tests {
     fn what_a_mod_file_holds_itself_is_told_from_what_it_passes_on() {
         let text = "mod apple;\npub(crate) use self::apple::Core;\nuse apple::Seed;\n\
             fn f() { apple::grow() }\n";
-        let folder = Folder::new(path("fruit"), text);
-        assert_eq!(folder.child(&path("fruit::Core")), Some("apple"));
-        assert_eq!(folder.child(&path("fruit::Basket")), Some("mod"));
-        assert_eq!(folder.child(&path("tree::Basket")), None);
-        let lines: Vec<_> = folder
+        let directory = Directory::new(path("fruit"), text);
+        assert_eq!(directory.child(&path("fruit::Core")), Some("apple"));
+        assert_eq!(directory.child(&path("fruit::Basket")), Some("mod"));
+        assert_eq!(directory.child(&path("tree::Basket")), None);
+        let lines: Vec<_> = directory
             .arrows(&path("fruit"), text)
             .iter()
             .map(|arrow| (arrow.line, arrow.path.join("::")))

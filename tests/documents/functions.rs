@@ -1,6 +1,7 @@
 //! No function of the product, tests aside, has more than 70 lines: what is longer is read in named steps.
 //!
-//! The code is formatted, so a function ends at the first line that closes a brace at the indentation at which it begins.
+//! The code is formatted, so a function ends at the first line that closes a brace at the indentation at which it
+//! begins.
 
 use crate::constants::{is_test, without_test_modules};
 use crate::{files, root, shown};
@@ -58,7 +59,7 @@ fn lengths(text: &str) -> Vec<(String, usize)> {
 fn no_function_is_longer_than_seventy_lines() {
     let mut seen = 0;
     let mut long = Vec::new();
-    for path in SOURCES.iter().flat_map(|folder| files(folder, "rs")) {
+    for path in SOURCES.iter().flat_map(|directory| files(directory, "rs")) {
         if is_test(path.strip_prefix(root()).unwrap()) {
             continue;
         }

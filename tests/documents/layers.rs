@@ -1,10 +1,10 @@
-//! The layers of `core`, of the files in its folders and in the crates around it, and the one door to the system.
+//! The layers of `core`, of the files in its directories and in the crates around it, and the one door to the system.
 //!
-//! A module may name the ones below it, and itself; so may a file in its folder.
+//! A module may name the ones below it, and itself; so may a file in its directory.
 
 use std::path::Path;
 
-use crate::arrows::{Folder, module_of as path_of};
+use crate::arrows::{Directory, module_of as path_of};
 use crate::{files, read, root, shown};
 
 /// From top to bottom; modules of one line do not know each other.
@@ -31,8 +31,9 @@ const LAYERS: &[&str] = &[
     "error",
 ];
 
-/// The folders of `core/src`, and the order of what is in each, from top to bottom; files of one line do not know each
-/// other. `mod` is what the folder's `mod.rs` holds itself; what it passes on belongs to the file that it comes from.
+/// The directories of `core/src`, and the order of what is in each, from top to bottom; files of one line do not know
+/// each other. `mod` is what the directory's `mod.rs` holds itself; what it passes on belongs to the file that it
+/// comes from.
 const FOLDERS: &[(&str, &[&str])] = &[
     ("cache", &["table_cache"]),
     ("compaction", &["job", "ledger outputs picker retention"]),
@@ -183,7 +184,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Folders without an order: a file and its tests.
+/// Directories without an order: a file and its tests.
 const WITHOUT_ORDER: &[&str] = &["error", "sync"];
 
 /// The crates around core, and the order of their files as in [`FOLDERS`]. Their `lib.rs` names what it likes.
@@ -314,13 +315,13 @@ fn no_module_of_core_uses_one_above_it() {
     );
 }
 
-/// The arrows of one source file in `folder` to a child of it that is not below the file's own.
-fn climbing(folder: &Folder, order: &[&str], module: &[String], path: &Path) -> Vec<String> {
+/// The arrows of one source file in `directory` to a child of it that is not below the file's own.
+fn climbing(directory: &Directory, order: &[&str], module: &[String], path: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(path).unwrap();
-    let name = folder.child(module).unwrap_or("mod");
-    let arrows = folder.arrows(module, &text).into_iter();
+    let name = directory.child(module).unwrap_or("mod");
+    let arrows = directory.arrows(module, &text).into_iter();
     let climbing = arrows.filter_map(|arrow| {
-        let other = folder.child(&arrow.path)?;
+        let other = directory.child(&arrow.path)?;
         if other == name || is_test(Path::new(other)) {
             return None;
         }
@@ -332,17 +333,17 @@ fn climbing(folder: &Folder, order: &[&str], module: &[String], path: &Path) -> 
 }
 
 #[test]
-fn no_file_of_a_folder_uses_one_above_it() {
+fn no_file_of_a_directory_uses_one_above_it() {
     let mut found = Vec::new();
-    for (folder, order) in FOLDERS {
-        let dir = root().join("core/src").join(folder);
+    for (directory, order) in FOLDERS {
+        let dir = root().join("core/src").join(directory);
         let text = std::fs::read_to_string(dir.join("mod.rs")).unwrap();
-        let folder = Folder::new(path_of(Path::new(folder)), &text);
+        let directory = Directory::new(path_of(Path::new(directory)), &text);
         for path in files(&dir, "rs") {
             let inside = path.strip_prefix(root().join("core/src")).unwrap();
             let is_model = |part| part == "models.rs" || part == "models";
             if !is_test(inside) && !inside.iter().any(is_model) {
-                found.extend(climbing(&folder, order, &path_of(inside), &path));
+                found.extend(climbing(&directory, order, &path_of(inside), &path));
             }
         }
     }
@@ -354,7 +355,7 @@ fn no_file_of_the_crates_around_core_uses_one_above_it() {
     let mut found = Vec::new();
     for (name, order) in CRATES {
         let dir = root().join(name);
-        let krate = Folder::new(Vec::new(), &read(format!("{name}/lib.rs")));
+        let krate = Directory::new(Vec::new(), &read(format!("{name}/lib.rs")));
         for path in files(&dir, "rs") {
             let inside = path.strip_prefix(&dir).unwrap();
             if is_test(inside) || inside == Path::new("lib.rs") {
@@ -373,23 +374,23 @@ fn no_file_of_the_crates_around_core_uses_one_above_it() {
 }
 
 #[test]
-fn every_folder_of_core_has_an_order() {
+fn every_directory_of_core_has_an_order() {
     for entry in std::fs::read_dir(root().join("core/src")).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let is_known = FOLDERS.iter().any(|(folder, _)| *folder == name);
+        let is_known = FOLDERS.iter().any(|(directory, _)| *directory == name);
         assert!(
             !path.is_dir() || is_known || WITHOUT_ORDER.contains(&&name[..]),
             "core/src/{name}: add it to FOLDERS"
         );
     }
-    // Folders in folders that are more than a file's tests and parts.
+    // Directories in directories that are more than a file's tests and parts.
     for path in files("core/src", "rs") {
         let inside = path.strip_prefix(root().join("core/src")).unwrap();
-        let folder = inside.parent().unwrap().to_string_lossy();
+        let directory = inside.parent().unwrap().to_string_lossy();
         assert!(
-            !inside.ends_with("mod.rs") || FOLDERS.iter().any(|(known, _)| *known == folder),
-            "core/src/{folder}: add it to FOLDERS"
+            !inside.ends_with("mod.rs") || FOLDERS.iter().any(|(known, _)| *known == directory),
+            "core/src/{directory}: add it to FOLDERS"
         );
     }
 }

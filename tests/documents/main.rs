@@ -1,12 +1,13 @@
 //! What the documents say about the code, and what the code says about its own shape, checked by reading files.
 //!
-//! * `arrows.rs`   which parts of a folder a source file names, for `layers.rs`
+//! * `arrows.rs`   which parts of a directory a source file names, for `layers.rs`
 //! * `constants.rs` every integer constant of `core` is known to the generator of test data, or changes no path
 //! * `errors.rs`   docs/errors.md, the Rust kinds, the C header, the Python classes and the Node codes are one table
 //! * `functions.rs` no function has more than 70 lines
 //! * `header.rs`   include/aidb.h is what cbindgen makes of `ffi/`
 //! * `invariants.rs` every invariant has a name of its own, which an assertion or a test has too
-//! * `layers.rs`   modules of `core`, and files in its folders, use only those below; only `env/` touches the system
+//! * `layers.rs`   modules of `core`, and files in its directories, use only those below; only `env/` touches the
+//! system
 //! * `licences.rs` the packages carry the texts of their licences, and of what is linked in
 //! * `links.rs`    every link in a document leads somewhere
 //! * `memory.rs`   `core` asks for memory whose amount follows from data at one door

@@ -12,7 +12,7 @@ mod child;
 mod close;
 mod cursor;
 mod golden;
-mod group_commit;
+mod group_sync;
 mod load;
 mod lock;
 mod million;

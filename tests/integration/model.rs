@@ -1,5 +1,5 @@
-//! Random histories in a folder of the machine, with the engine's own threads, answer as on files in memory, where the model
-//! judges each answer.
+//! Random histories in a directory of the machine, with the engine's own threads, answer as on files in memory, where
+//! the model judges each answer.
 //!
 //! `AIDB_MODEL_SEED` reruns one history; `AIDB_MODEL_HISTORIES` runs more than the usual number.
 
@@ -42,16 +42,16 @@ fn random_histories_with_threads_and_files_answer_as_those_in_memory() {
     );
 }
 
-/// Runs the history of a seed in both places; how many levels it reached in the folder.
+/// Runs the history of a seed in both places; how many levels it reached in the directory.
 fn compare(seed: u64) -> usize {
     let history = History::draw_plain(seed);
     let dir = tempfile::tempdir().unwrap();
     let rerun = format!(
         "rerun: {SEED_VARIABLE}={seed:#x} cargo test -p aidb-tests --test integration random_histories_with_threads"
     );
-    let folder = Place::Folder(dir.path().to_path_buf());
+    let directory = Place::Directory(dir.path().to_path_buf());
     let (answers, tally) =
-        run(&history, 0, &folder).unwrap_or_else(|failure| panic!("{failure}\n{rerun}"));
+        run(&history, 0, &directory).unwrap_or_else(|failure| panic!("{failure}\n{rerun}"));
     let (expected, _) =
         run(&history, 0, &Place::Memory).unwrap_or_else(|failure| panic!("{failure}\n{rerun}"));
     assert!(answers == expected, "the answers differ\n{rerun}");

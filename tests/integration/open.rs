@@ -45,7 +45,7 @@ fn create_if_missing_and_error_if_exists_are_kept() {
 }
 
 #[test]
-fn a_folder_that_is_not_a_database_is_refused_and_left_alone() {
+fn a_directory_that_is_not_a_database_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("letter.txt"), "dear").unwrap();
     let error = DB::open(dir.path(), Options::new()).err().expect("refused");

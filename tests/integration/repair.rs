@@ -369,7 +369,8 @@ fn an_open_database_foreign_folders_and_full_targets_are_refused() {
     assert_eq!(kind(&path, &into), ErrorKind::InvalidArgument);
 }
 
-/// What is made beside a folder, and what is renamed, is the folder that is meant: not a link, nor something inside.
+/// What is made beside a directory, and what is renamed, is the directory that is meant: not a link, nor something
+/// inside.
 #[test]
 fn a_copy_is_made_wherever_the_path_leads_and_nothing_is_left_beside_it() {
     let example = Example::new(200);
@@ -399,7 +400,7 @@ fn a_copy_is_made_wherever_the_path_leads_and_nothing_is_left_beside_it() {
         "link/empty/",
         "real/empty/.",
     ] {
-        // A path that ends so is one of a folder that is there.
+        // A path that ends so is one of a directory that is there.
         if into.ends_with("/new/.") {
             std::fs::create_dir(at("real/new")).unwrap();
         }
@@ -421,13 +422,13 @@ fn a_copy_is_made_wherever_the_path_leads_and_nothing_is_left_beside_it() {
         for made in [copy, at(into)] {
             DB::destroy(&made, &options()).unwrap();
         }
-        // A folder stays that was there before, where no path to it can be removed.
+        // A directory stays that was there before, where no path to it can be removed.
         let _ = std::fs::remove_dir(at("real/new"));
         let _ = std::fs::create_dir(at("real/below"));
         assert_eq!(names(""), around_names, "{into}");
         assert_eq!(names("real"), real_names, "{into}");
     }
-    // A link to nothing is no place for a folder.
+    // A link to nothing is no place for a directory.
     std::os::unix::fs::symlink("nothing", at("dangling")).unwrap();
     DB::repair(at("damaged"), at("dangling"), &options()).unwrap_err();
     // What lies in the damaged database is refused, whatever the path.

@@ -1,5 +1,5 @@
-//! Few descriptors, little memory, memory that is reported, folders that are not what they should be, and the lock of one
-//! process against others.
+//! Few descriptors, little memory, memory that is reported, directories that are not what they should be, and the
+//! lock of one process against others.
 
 use std::fs;
 use std::path::Path;
@@ -65,13 +65,13 @@ fn the_memory_that_is_reported_is_the_memory_that_is_held() {
 }
 
 #[test]
-fn a_folder_that_nobody_may_write_to_is_read_and_not_changed() {
+fn a_directory_that_nobody_may_write_to_is_read_and_not_changed() {
     // Not below the build, which nobody but its owner may be able to enter.
     for how in ["permissions", "mount"] {
         let dir = tempfile::tempdir().unwrap();
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(dir.path(), open).unwrap();
-        if !passes("folders", &[how, &dir.path().display().to_string()]) {
+        if !passes("directories", &[how, &dir.path().display().to_string()]) {
             println!("a read-only {how}: not run");
         }
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -102,7 +102,7 @@ fn what_is_not_a_database_is_refused_and_left_as_it_was() {
     fs::write(path("letters/CURRENT"), "my current letter").unwrap();
     fs::write(path("letters/000001.log"), "dear log").unwrap();
     fs::create_dir(path("strange")).unwrap();
-    fs::create_dir(path("strange/folder")).unwrap();
+    fs::create_dir(path("strange/directory")).unwrap();
     fs::create_dir(path("other")).unwrap();
     fs::write(path("other/notes.txt"), "notes").unwrap();
     std::os::unix::fs::symlink("nowhere", path("dangling")).unwrap();
@@ -185,8 +185,8 @@ fn refused_openers_are_told_who_holds_the_lock_and_take_nothing_from_it() {
 
 #[test]
 fn a_limit_of_the_size_of_files_fails_no_write_that_fits_and_ends_no_process() {
-    // Below the largest reserve, at the smallest of it, where everything but the reserve is small too, and where many tables' edits
-    // do not fit into one manifest.
+    // Below the largest reserve, at the smallest of it, where everything but the reserve is small too, and where many
+    // tables' edits do not fit into one manifest.
     for bytes in [1_000_000, 64 << 10, 300_000, 48 << 10] {
         let dir = crate::directory();
         let path = dir.path().display().to_string();

@@ -4,7 +4,7 @@
 //! program `child` (`child/main.rs`), because a test binary with its threads can be neither killed nor forked.
 //!
 //! * `lives.rs`   SIGKILL at random moments, also inside open, flush, compaction and checkpoint
-//! * `limits.rs`  64 descriptors; folders that are read-only, not ours, no folders, links
+//! * `limits.rs`  64 descriptors; directories that are read-only, not ours, no directories, links
 //! * `forks.rs`   what a forked child may and may not do
 //! * `disk.rs`    a full disk, on file systems of 64 MiB
 //! * `refused.rs` sandboxes that refuse system calls

@@ -1,7 +1,7 @@
 'use strict'
 
 /**
- * The name of this platform's folder in `prebuilds`, for example `linux-x64-gnu`.
+ * The name of this platform's directory in `prebuilds`, for example `linux-x64-gnu`.
  */
 exports.target = function () {
   const { platform, arch } = process

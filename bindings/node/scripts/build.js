@@ -30,7 +30,7 @@ const cargo = spawnSync(
 if (cargo.error) fail(`cannot run cargo (${cargo.error.message}); Rust is at https://rustup.rs`)
 if (cargo.status !== 0) fail(`cargo build failed with status ${cargo.status}`)
 
-// Cargo says where it put the library, whatever the target folder and the platform's file name are.
+// Cargo says where it put the library, whatever the target directory and the platform's file name are.
 const library = cargo.stdout.split('\n')
   .filter((line) => line.startsWith('{'))
   .map((line) => JSON.parse(line))
@@ -40,11 +40,11 @@ const library = cargo.stdout.split('\n')
 
 if (library === undefined) fail('cargo built no library')
 
-const folder = path.join(__dirname, '..', 'prebuilds', target())
-const file = path.join(folder, 'aidb.node')
+const directory = path.join(__dirname, '..', 'prebuilds', target())
+const file = path.join(directory, 'aidb.node')
 
 // Under another name first: a process that has the old file loaded keeps it.
-fs.mkdirSync(folder, { recursive: true })
+fs.mkdirSync(directory, { recursive: true })
 fs.copyFileSync(library, file + '.new')
 fs.renameSync(file + '.new', file)
 console.log(`built ${file}`)

@@ -239,7 +239,7 @@ test('a database that is opened for reading only is read and not written', async
 
 test('errors of the operating system have their cause', async function () {
   const file = temporary()
-  fs.writeFileSync(file, 'not a folder')
+  fs.writeFileSync(file, 'not a directory')
 
   await assert.rejects(new AidbLevel(path.join(file, 'db')).open(), function (err) {
     assert.equal(err.cause.code, 'LEVEL_IO_ERROR')
@@ -249,13 +249,13 @@ test('errors of the operating system have their cause', async function () {
   })
 })
 
-test('a folder that is no database is refused', async function () {
-  const folder = temporary()
-  fs.mkdirSync(folder)
-  fs.writeFileSync(path.join(folder, 'letter.txt'), 'dear reader')
+test('a directory that is no database is refused', async function () {
+  const directory = temporary()
+  fs.mkdirSync(directory)
+  fs.writeFileSync(path.join(directory, 'letter.txt'), 'dear reader')
 
-  await assert.rejects(new AidbLevel(folder).open(), { code: 'LEVEL_DATABASE_NOT_OPEN' })
-  assert.equal(fs.readFileSync(path.join(folder, 'letter.txt'), 'utf8'), 'dear reader')
+  await assert.rejects(new AidbLevel(directory).open(), { code: 'LEVEL_DATABASE_NOT_OPEN' })
+  assert.equal(fs.readFileSync(path.join(directory, 'letter.txt'), 'utf8'), 'dear reader')
 })
 
 test('destroy removes a closed database, and refuses an open one', async function () {
@@ -278,19 +278,19 @@ const foreign = {
 }
 
 for (const [named, files] of Object.entries(foreign)) {
-  test(`a folder of somebody else's is not touched: ${named}`, async function () {
-    const folder = temporary()
-    fs.mkdirSync(folder)
-    for (const [name, text] of Object.entries(files)) fs.writeFileSync(path.join(folder, name), text)
+  test(`a directory of somebody else's is not touched: ${named}`, async function () {
+    const directory = temporary()
+    fs.mkdirSync(directory)
+    for (const [name, text] of Object.entries(files)) fs.writeFileSync(path.join(directory, name), text)
 
     const refused = (error) => error.code === 'LEVEL_INVALID_ARGUMENT' && error.message.includes(named)
     const into = temporary()
-    await assert.rejects(AidbLevel.destroy(folder), refused)
-    await assert.rejects(AidbLevel.repair(folder, into), refused)
-    await assert.rejects(new AidbLevel(folder).open(), (error) => refused(error.cause))
+    await assert.rejects(AidbLevel.destroy(directory), refused)
+    await assert.rejects(AidbLevel.repair(directory, into), refused)
+    await assert.rejects(new AidbLevel(directory).open(), (error) => refused(error.cause))
 
-    const names = fs.readdirSync(folder)
-    const left = names.map((name) => [name, fs.readFileSync(path.join(folder, name), 'utf8')])
+    const names = fs.readdirSync(directory)
+    const left = names.map((name) => [name, fs.readFileSync(path.join(directory, name), 'utf8')])
     assert.deepEqual(Object.fromEntries(left), files)
     assert.equal(fs.existsSync(into), false)
   })
@@ -318,7 +318,7 @@ test('a path with a NUL byte is an invalid argument, and an empty one is none', 
   await db.close()
 })
 
-test('a path with a scheme is unsupported and makes no folder', async function () {
+test('a path with a scheme is unsupported and makes no directory', async function () {
   const db = await open()
 
   for (const url of ['aidb://host/db', 's3://bucket/db', 'file:///tmp/db', path.join('s3://bucket', 'db')]) {

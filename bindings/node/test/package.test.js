@@ -7,8 +7,8 @@ const assert = require('node:assert')
 const fs = require('fs')
 const path = require('path')
 
-const folder = path.dirname(require.resolve('aidb/package.json'))
-const read = (name) => fs.readFileSync(path.join(folder, name))
+const directory = path.dirname(require.resolve('aidb/package.json'))
+const read = (name) => fs.readFileSync(path.join(directory, name))
 
 test('the package holds the texts of its licences and of what is linked in', () => {
   assert.match(read('LICENSE-MIT').toString(), /Permission is hereby granted/)
@@ -21,7 +21,7 @@ test('the package holds the texts of its licences and of what is linked in', () 
 })
 
 test('the native half is stripped of debug information and symbols', () => {
-  const addons = fs.readdirSync(path.join(folder, 'prebuilds'), { recursive: true }).filter((name) => name.endsWith('.node'))
+  const addons = fs.readdirSync(path.join(directory, 'prebuilds'), { recursive: true }).filter((name) => name.endsWith('.node'))
   assert.strictEqual(addons.length, 1)
   const addon = read(path.join('prebuilds', addons[0]))
   // As the names of an ELF file's sections stand in it.

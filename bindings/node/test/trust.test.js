@@ -88,7 +88,7 @@ test('verify ends by its signal, or by what its progress throws', async function
   await db.close()
 })
 
-test('repair salvages into a new folder and says what is lost', async function () {
+test('repair salvages into a new directory and says what is lost', async function () {
   const db = await filled()
   const into = temporary()
   await assert.rejects(AidbLevel.repair(db.location, into), { code: 'LEVEL_LOCKED' })

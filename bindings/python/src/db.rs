@@ -75,7 +75,7 @@ impl DB {
     /// Closes the database: flushes, stops its threads and unlocks the directory. Closing again is not an
     /// error.
     ///
-    /// When it returns, everything written survives a loss of power, and memory and files are released, even if
+    /// When it returns, everything written survives a power loss, and memory and files are released, even if
     /// handles still exist; views of values stay valid. Later calls on the database, its iterators, snapshots
     /// and batches raise `ClosedError`. Raises `IOError` or `NoSpaceError` if the flush fails; the database is
     /// closed all the same, and no acknowledged write is lost.
@@ -100,7 +100,7 @@ impl DB {
         Self::close(slf)
     }
 
-    /// Writes every write acknowledged so far to tables; when it returns, they survive a loss of power.
+    /// Writes every write acknowledged so far to tables; when it returns, they survive a power loss.
     fn flush(slf: &Bound<'_, Self>) -> PyResult<()> {
         let db = Arc::clone(&view(slf.as_super()).store);
         interruptible(slf.py(), move |_| db.flush())

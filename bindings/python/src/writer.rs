@@ -1,5 +1,5 @@
-//! `Writer`: writing, which databases and prefixed views share; and `PrefixedDB`, the part of a database under a key prefix,
-//! which a writer makes and which is one.
+//! `Writer`: writing, which databases and prefixed views share; and `PrefixedDB`, the part of a database under a key
+//! prefix, which a writer makes and which is one.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ const BATCH_PIECES: usize = 2;
 /// The read and write methods: the base class of `DB` and `PrefixedDB`. It cannot be created directly.
 ///
 /// Once its call has returned, a write survives a crash of the process; with `sync=True` it and every write
-/// acknowledged before it survive a loss of power. Besides the errors of `Reader`, writes raise
+/// acknowledged before it survive a power loss. Besides the errors of `Reader`, writes raise
 /// `InvalidArgumentError` (a key or value is too long) and `NoSpaceError` (free space and write again).
 #[pyclass(frozen, subclass, extends = Reader, module = "aidb")]
 pub(crate) struct Writer;
@@ -84,7 +84,7 @@ fn delete(writer: &Bound<'_, Writer>, key: &BytesLike<'_>, sync: bool) -> PyResu
 
 #[pymethods]
 impl Writer {
-    /// Stores `value` under `key`, replacing any earlier value; `sync` waits until it survives a loss of power.
+    /// Stores `value` under `key`, replacing any earlier value; `sync` waits until it survives a power loss.
     ///
     /// Ctrl-C raises at once if a put is waiting for a flush, a compaction, space or the disk, or if its value
     /// has more than 4 MiB. The put is then applied before the next write, or never.

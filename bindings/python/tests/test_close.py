@@ -12,7 +12,7 @@ import gc, os, resource, sys
 import aidb
 
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
-folder = sys.argv[1]
+directory = sys.argv[1]
 values = [os.urandom(1000) for _ in range(1500)]
 kept = []
 
@@ -65,7 +65,7 @@ def closed(path):
 
 before = descriptors()
 for number in range(120):
-    path = f"{folder}/{number}"
+    path = f"{directory}/{number}"
     kept.append(closed(path))
     aidb.destroy_db(path)
     open_now = descriptors()

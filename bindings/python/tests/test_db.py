@@ -322,7 +322,7 @@ def test_an_info_log_is_no_file_of_the_database(path, tmp_path):
     assert {file.name: file.read_bytes() for file in path.iterdir()} == before
 
 
-def test_repair_takes_a_folder_wherever_its_path_leads(path, tmp_path, monkeypatch):
+def test_repair_takes_a_directory_wherever_its_path_leads(path, tmp_path, monkeypatch):
     with aidb.open(path) as db:
         db.put(b"a", b"1")
     (tmp_path / "link").symlink_to(path)
@@ -339,7 +339,7 @@ def test_repair_takes_a_folder_wherever_its_path_leads(path, tmp_path, monkeypat
         monkeypatch.chdir(path)
         aidb.destroy_db("../new")
         assert sorted(os.listdir("..")) == ["db", "link"], (name, into)
-    # Into the present folder, and what lies in the damaged one is refused.
+    # Into the present directory, and what lies in the damaged one is refused.
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     assert aidb.repair_db("../link", ".")["is_ok"]
@@ -547,27 +547,27 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("named", FOREIGN)
-def test_a_folder_of_somebody_elses_is_not_touched(tmp_path, named):
-    folder = tmp_path / "theirs"
-    folder.mkdir()
+def test_a_directory_of_somebody_elses_is_not_touched(tmp_path, named):
+    directory = tmp_path / "theirs"
+    directory.mkdir()
     for name, text in FOREIGN[named].items():
-        (folder / name).write_text(text)
+        (directory / name).write_text(text)
     for call in (
-        lambda: aidb.destroy_db(folder),
-        lambda: aidb.open(folder),
-        lambda: aidb.open(folder, read_only=True),
-        lambda: aidb.open(folder, error_if_exists=True),
-        lambda: aidb.repair_db(folder, tmp_path / "new"),
+        lambda: aidb.destroy_db(directory),
+        lambda: aidb.open(directory),
+        lambda: aidb.open(directory, read_only=True),
+        lambda: aidb.open(directory, error_if_exists=True),
+        lambda: aidb.repair_db(directory, tmp_path / "new"),
     ):
         with pytest.raises(aidb.InvalidArgumentError, match=named):
             call()
-    found = {file.name: file.read_text() for file in folder.iterdir()}
+    found = {file.name: file.read_text() for file in directory.iterdir()}
     assert found == FOREIGN[named]
     assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("url", ["aidb://host/db", "s3://bucket/db", "file:///tmp/db", "S3://x"])
-def test_a_path_with_a_scheme_is_unsupported_and_makes_no_folder(path, tmp_path, monkeypatch, url):
+def test_a_path_with_a_scheme_is_unsupported_and_makes_no_directory(path, tmp_path, monkeypatch, url):
     monkeypatch.chdir(tmp_path)
     with aidb.open(path) as db:
         with pytest.raises(aidb.UnsupportedError, match="scheme|begins|URL"):

@@ -64,7 +64,7 @@ def test_the_wheel_holds_the_texts_of_its_licences_and_no_debug_information():
 def test_the_source_distribution_holds_the_texts_of_its_licences():
     sdist = tarfile.open(os.environ.get("AIDB_SDIST") or pytest.skip("AIDB_SDIST names no source distribution"))
 
-    # The package's own folder is the shallowest; crates below it may have such files too.
+    # The package's own directory is the shallowest; crates below it may have such files too.
     def read(end):
         found = sorted((name for name in sdist.getnames() if name.endswith("/" + end)), key=lambda name: name.count("/"))
         return sdist.extractfile(found[0]).read()

@@ -9,7 +9,8 @@
 //!                 descriptor.
 //! * TABLECACHE-2  One thread opens a table while others wait: it holds the handle's `opening` lock while it
 //!                 opens. No thread holds the ring's lock during I/O.
-//! * TABLECACHE-3  A handle that is dropped closes its table; the ring holds handles weakly and forgets them in passing.
+//! * TABLECACHE-3  A handle that is dropped closes its table; the ring holds handles weakly and forgets them in
+//!                 passing.
 //! * TABLECACHE-4  If the process has reached its limit of open files, every unused table is closed before an
 //!                 open fails because of it.
 
@@ -128,8 +129,8 @@ impl TableCache {
         })
     }
 
-    /// A cache for the same folder, with no open table, that keeps no blocks. With new handles, reads through it come
-    /// from the files.
+    /// A cache for the same directory, with no open table, that keeps no blocks. With new handles, reads through it
+    /// come from the files.
     pub(crate) fn past(&self) -> Arc<TableCache> {
         let env = Arc::clone(&self.env);
         TableCache::new(

@@ -6,7 +6,7 @@ use aidb_test_data::{Random, Sizes};
 
 use super::*;
 use crate::compression::Compression;
-use crate::env::{Env, Fault, FaultEnv, MemEnv, Operation};
+use crate::env::{Call, Env, Fault, FaultEnv, MemEnv};
 use crate::error::ErrorKind;
 use crate::filename::table_path;
 use crate::iterator::InternalIterator;
@@ -365,7 +365,7 @@ fn every_table_is_closed_where_the_process_may_open_no_more_files() {
     for handle in &handles[..2] {
         tables.get(handle).unwrap();
     }
-    faulty.inject(Fault::new(&[Operation::Open], libc::EMFILE));
+    faulty.inject(Fault::new(&[Call::Open], libc::EMFILE));
     tables.get(&handles[2]).unwrap();
     assert_eq!(faulty.injected(), 1);
     assert_eq!(tables.stats().open, 1, "TABLECACHE-4");

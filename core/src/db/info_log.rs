@@ -14,7 +14,7 @@ mod place;
 use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::env::{Env, LogFile, PathKind, utc_text, write_to_stderr};
+use crate::env::{Env, InfoLogFile, PathKind, utc_text, write_to_stderr};
 use crate::error::{ErrorKind, Result};
 use crate::options::{InfoLog, Options};
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -101,7 +101,7 @@ struct Rotated {
     most_bytes: u64,
     /// How many files are kept, this one included.
     files: u64,
-    open: Mutex<Option<Box<dyn LogFile>>>,
+    open: Mutex<Option<Box<dyn InfoLogFile>>>,
     /// Whether the log is closed. Changed under the lock of `open`.
     is_closed: AtomicBool,
 }
@@ -109,7 +109,7 @@ struct Rotated {
 impl Rotated {
     fn open(path: &Path, options: &Options) -> Result<Rotated> {
         let env = Arc::clone(&options.env);
-        let opened = match env.open_log(path) {
+        let opened = match env.open_info_log(path) {
             Ok(file) => Some(file),
             Err(error) if error.kind() == ErrorKind::NoSpace => None,
             Err(error) => return Err(error),
@@ -138,13 +138,13 @@ impl Rotated {
             return;
         }
         if !open.as_ref().is_some_and(|file| file.has_name(&self.path)) {
-            *open = self.env.open_log(&self.path).ok();
+            *open = self.env.open_info_log(&self.path).ok();
         }
         if let Some(file) = &*open
             && self.is_full(&**file, line)
         {
             file.alone(&mut || self.rotate(&**file, line));
-            *open = self.env.open_log(&self.path).ok();
+            *open = self.env.open_info_log(&self.path).ok();
         }
         if let Some(file) = &*open {
             let _ = file.append(line);
@@ -160,13 +160,13 @@ impl Rotated {
     }
 
     /// Whether `line` would make the file too large. A single line never does.
-    fn is_full(&self, file: &dyn LogFile, line: &[u8]) -> bool {
+    fn is_full(&self, file: &dyn InfoLogFile, line: &[u8]) -> bool {
         let bytes = file.len().unwrap_or(0);
         bytes > 0 && bytes.saturating_add(line.len() as u64) > self.most_bytes
     }
 
     /// Makes room for `line`, unless another handle already has.
-    fn rotate(&self, file: &dyn LogFile, line: &[u8]) {
+    fn rotate(&self, file: &dyn InfoLogFile, line: &[u8]) {
         if !file.has_name(&self.path) || !self.is_full(file, line) {
             return;
         }
@@ -174,7 +174,7 @@ impl Rotated {
         let last = self.files.saturating_sub(1);
         let free = (1..last).find(|number| matches!(kind(*number), Ok(PathKind::Missing)));
         let free = free.unwrap_or(last);
-        // A folder of that name is not an old log, and stays.
+        // A directory of that name is not an old log, and stays.
         let is_movable = (1..free).all(|number| matches!(kind(number), Ok(PathKind::File(_))));
         for number in (1..free).rev().filter(|_| is_movable) {
             let _ = self.env.rename(&self.old(number), &self.old(number + 1));

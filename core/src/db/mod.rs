@@ -1,7 +1,7 @@
 //! `DB`: the public interface of the store.
 //!
 //! Each method here checks its arguments and that the database is open, then calls the room that does the work.
-//! A room is a folder: a value with private fields and its own lock, which has a few entry points and uses only
+//! A room is a directory: a value with private fields and its own lock, which has a few entry points and uses only
 //! the rooms below it. From the top:
 //!
 //! * `mod.rs`, `iter.rs`, `stats.rs`  the public interface
@@ -313,7 +313,7 @@ impl DB {
         self.rooms().walks.cursor(options)
     }
 
-    /// Writes every write acknowledged so far to tables; when it returns, they survive a loss of power.
+    /// Writes every write acknowledged so far to tables; when it returns, they survive a power loss.
     ///
     /// Errors: `Closed`, `Io`, `NoSpace`; a failed flush loses no acknowledged write. `Internal`, once, after a
     /// panic in the database's background work; the message says so.
@@ -352,8 +352,8 @@ impl DB {
         self.while_open(|database| Ok(database.stats()))
     }
 
-    /// Makes a consistent copy in the directory `path`, which must be missing, empty, or an incomplete copy, while reads and
-    /// writes go on.
+    /// Makes a consistent copy in the directory `path`, which must be missing, empty, or an incomplete copy, while
+    /// reads and writes go on.
     ///
     /// The copy contains every write acknowledged before the call, and perhaps some made during it: a prefix of
     /// the sequence of writes. It is a database of its own; neither changes the other. It is durable when this
@@ -362,8 +362,8 @@ impl DB {
     /// [`DB::destroy`] removes it. Tables are hard links, so on the same file system the copy takes no space
     /// until the two databases differ; to another file system they are copied.
     ///
-    /// Errors: `InvalidArgument` if `path` is a file or a directory that is not empty; `Unsupported` if it begins with a
-    /// scheme; `Locked` if another process or thread is making a database there; `Closed`, `Io`, `NoSpace`,
+    /// Errors: `InvalidArgument` if `path` is a file or a directory that is not empty; `Unsupported` if it begins
+    /// with a scheme; `Locked` if another process or thread is making a database there; `Closed`, `Io`, `NoSpace`,
     /// `Corruption`. Cost: a flush, and a link or a copy per table.
     pub fn checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
         self.rooms().checkpoint(path.as_ref())
@@ -417,7 +417,7 @@ impl DB {
     /// current entry until its next move. An environment must not call this from inside a move of a cursor,
     /// because it waits for that move. Cost besides the flush: a pass over the allocator's free memory.
     ///
-    /// When this returns `Ok`, every acknowledged write survives a loss of power. Closing again is not an
+    /// When this returns `Ok`, every acknowledged write survives a power loss. Closing again is not an
     /// error. Errors: `Io`, `NoSpace`; the database is closed all the same, and no acknowledged write is lost.
     pub fn close(&self) -> Result<()> {
         self.rooms().close(Unflushed::Flush)

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use aidb_test_data::Random;
 
 use super::*;
-use crate::env::{Env, Fault, FaultEnv, MemEnv, Operation, PowerCut, PowerLoss};
+use crate::env::{Call, Env, Fault, FaultEnv, MemEnv, PowerCut, PowerLoss};
 use crate::error::ErrorKind;
 use crate::filename::BLANK_LOG_TMP;
 use crate::sync::Mutex;
@@ -237,7 +237,7 @@ fn memory_alone_answers_what_is_in_it_and_reads_nothing() {
     // A value in a table is known after two gets have missed its block, if the cache then keeps the block.
     for (cache, then) in [(1 << 20, value(&[7; 3000])), (0, Remembered::Unknown)] {
         let db = open(cache);
-        faulty.inject(Fault::new(&[Operation::Read], libc::EIO));
+        faulty.inject(Fault::new(&[Call::Read], libc::EIO));
         assert_eq!(ask(&db, b"b"), Remembered::Unknown, "the table is not open");
         assert_eq!(faulty.injected(), 0, "nothing was read");
         faulty.clear();
@@ -248,7 +248,7 @@ fn memory_alone_answers_what_is_in_it_and_reads_nothing() {
             "the block was missed once"
         );
         assert_eq!(db.get(b"b").unwrap().unwrap(), [7; 3000]);
-        faulty.inject(Fault::new(&[Operation::Read], libc::EIO));
+        faulty.inject(Fault::new(&[Call::Read], libc::EIO));
         assert_eq!(ask(&db, b"b"), then);
         assert_eq!(
             ask(&db, b"c"),
@@ -267,11 +267,11 @@ fn memory_alone_answers_what_is_in_it_and_reads_nothing() {
 /// removal was not synced.
 #[test]
 fn a_log_whose_creation_failed_does_not_cut_off_what_its_predecessor_got_later() {
-    let cases: [(Operation, &[Operation]); 4] = [
-        (Operation::Sync, &[]),
-        (Operation::Sync, &[Operation::Remove]),
-        (Operation::Sync, &[Operation::SyncDir]),
-        (Operation::Write, &[]),
+    let cases: [(Call, &[Call]); 4] = [
+        (Call::Sync, &[]),
+        (Call::Sync, &[Call::Remove]),
+        (Call::Sync, &[Call::SyncDir]),
+        (Call::Write, &[]),
     ];
     for (operation, then) in cases {
         let env = MemEnv::new();
@@ -309,7 +309,7 @@ fn a_flush_that_finds_a_failed_append_waits_for_its_tables_all_the_same() {
         let options = options(&env).env(Arc::new(faulty.clone()));
         let db = DB::open("/db", options).unwrap();
         db.put(b"acknowledged", b"1").unwrap();
-        faulty.inject(Fault::new(&[Operation::Write], libc::EIO).on_path(".log"));
+        faulty.inject(Fault::new(&[Call::Write], libc::EIO).on_path(".log"));
         db.put(b"lost", &[0; 100]).unwrap_err();
         faulty.clear();
         db.flush().unwrap();
@@ -407,7 +407,7 @@ fn tables_that_nobody_reads_are_closed_where_no_more_files_may_be_opened() {
         let before = open(&db);
         assert!(before > 0);
         let injected = faulty.injected();
-        faulty.inject(Fault::new(&[Operation::Open], code).on_path(".sst"));
+        faulty.inject(Fault::new(&[Call::Open], code).on_path(".sst"));
         db.get(&[2]).unwrap().unwrap();
         assert_eq!(faulty.injected(), injected + 1);
         assert_eq!(open(&db), 1, "the others made room");
@@ -447,7 +447,7 @@ fn a_synced_write_behind_a_recovery_does_not_rely_on_a_sync_that_failed_before_i
     let env = MemEnv::new();
     let faulty = FaultEnv::new(Arc::new(env.clone()), 0);
     let db = DB::open("/db", options(&env).env(Arc::new(faulty.clone()))).unwrap();
-    faulty.inject(Fault::new(&[Operation::Sync], libc::EIO).on_path(".log"));
+    faulty.inject(Fault::new(&[Call::Sync], libc::EIO).on_path(".log"));
     db.put(b"a", b"1").unwrap();
     db.put_with(b"b", b"2", &WriteOptions::synced())
         .unwrap_err();
@@ -492,7 +492,7 @@ fn a_recovery_makes_durable_what_it_found_before_it_removes_anything() {
 #[test]
 fn an_empty_synced_batch_resumes_like_any_other_write() {
     // The call used to return the old failure until something else was written.
-    for operation in [Operation::Write, Operation::Sync] {
+    for operation in [Call::Write, Call::Sync] {
         let env = MemEnv::new();
         let faulty = FaultEnv::new(Arc::new(env.clone()), 1);
         let db = DB::open("/db", options(&env).env(Arc::new(faulty.clone()))).unwrap();
@@ -551,7 +551,7 @@ fn a_panic_under_the_logs_lock_stops_writing_and_loses_nothing() {
     db.put(b"a", b"1").unwrap();
     faulty.set_hook(Some(Arc::new(|operation, path: &std::path::Path| {
         let is_log = path.extension().is_some_and(|end| end == "log");
-        assert!(operation != Operation::Write || !is_log, "as asked for");
+        assert!(operation != Call::Write || !is_log, "as asked for");
     })));
     let hit = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| db.put(b"b", b"2")));
     assert!(hit.is_err());
@@ -591,8 +591,8 @@ fn a_synced_record_at_the_end_of_a_log_with_an_unsynced_successor_is_no_torn_tai
 #[test]
 fn a_sync_that_fails_fails_the_call_that_needs_it() {
     // Each call may rely only on what it has synced, file or directory.
-    type Call = fn(&DB) -> Result<()>;
-    let calls: [(&str, Call); 4] = [
+    type Step = fn(&DB) -> Result<()>;
+    let calls: [(&str, Step); 4] = [
         ("put", |db| {
             db.put_with(b"new", b"v", &WriteOptions::synced()).map(drop)
         }),
@@ -600,7 +600,7 @@ fn a_sync_that_fails_fails_the_call_that_needs_it() {
         ("compact", |db| db.compact_range(None, None)),
         ("checkpoint", |db| db.checkpoint("/copy")),
     ];
-    for operation in [Operation::Sync, Operation::SyncDir] {
+    for operation in [Call::Sync, Call::SyncDir] {
         for (name, call) in calls {
             let mut failures = 0;
             for nth in 0.. {

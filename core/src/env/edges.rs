@@ -114,7 +114,7 @@ fn names_come_move_and_go() {
         let inner = path("inner");
         env.create_dir_all(&inner.join("deep")).unwrap();
         assert_eq!(env.kind(&inner).unwrap(), PathKind::Directory);
-        // A folder that is not empty is not removed.
+        // A directory that is not empty is not removed.
         assert!(env.remove_dir(&inner).is_err());
         env.remove_dir(&inner.join("deep")).unwrap();
         env.create_new(&inner.join("file")).unwrap();
@@ -245,7 +245,7 @@ fn names_stay_uncertain_after_a_failed_sync_and_later_ones_are_not() {
     let names = Names::made_from_now(&env);
     assert!(!names.are_uncertain(&env));
     names.sync(&env, dir).unwrap();
-    faults.inject(Fault::new(&[Operation::SyncDir], libc::EIO));
+    faults.inject(Fault::new(&[Call::SyncDir], libc::EIO));
     names.sync(&env, dir).unwrap_err();
     assert_eq!(env.failed_dir_syncs(EngineOnly), 1);
     assert!(names.are_uncertain(&env));
@@ -311,9 +311,9 @@ fn a_sync_reaches_the_disk_through_a_reserve() {
     let file = reserving(disk.clone(), dir)
         .create_new(&dir.join("file"))
         .unwrap();
-    let before = disk.count(Operation::Sync);
+    let before = disk.count(Call::Sync);
     file.sync().unwrap();
-    assert_eq!(disk.count(Operation::Sync), before + 1);
-    disk.inject(Fault::new(&[Operation::Sync], libc::EIO));
+    assert_eq!(disk.count(Call::Sync), before + 1);
+    disk.inject(Fault::new(&[Call::Sync], libc::EIO));
     assert_eq!(file.sync().unwrap_err().kind(), ErrorKind::Io);
 }

@@ -9,7 +9,7 @@
 //!            even if a later sync succeeds. (Modelled by [`super::MemEnv`]; the operating system's files
 //!            cannot show it.)
 //!
-//! Loss of power is [`super::MemEnv::power_cut`]: keep a clone of the `MemEnv` that this one wraps.
+//! Power loss is [`super::MemEnv::power_cut`]: keep a clone of the `MemEnv` that this one wraps.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ use crate::sync::{Arc, Mutex, RwLock};
 /// An operation of an [`Env`] or a [`File`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(usize)]
-pub enum Operation {
+pub enum Call {
     /// Opening an existing file.
     Open,
     /// Creating a file.
@@ -57,44 +57,44 @@ pub enum Operation {
     Random,
 }
 
-impl Operation {
+impl Call {
     /// Every operation.
-    pub const ALL: [Operation; 15] = [
-        Operation::Open,
-        Operation::Create,
-        Operation::Read,
-        Operation::Write,
-        Operation::Sync,
-        Operation::SetLen,
-        Operation::Look,
-        Operation::CreateDir,
-        Operation::Remove,
-        Operation::Rename,
-        Operation::Link,
-        Operation::SyncDir,
-        Operation::Lock,
-        Operation::Spawn,
-        Operation::Random,
+    pub const ALL: [Call; 15] = [
+        Call::Open,
+        Call::Create,
+        Call::Read,
+        Call::Write,
+        Call::Sync,
+        Call::SetLen,
+        Call::Look,
+        Call::CreateDir,
+        Call::Remove,
+        Call::Rename,
+        Call::Link,
+        Call::SyncDir,
+        Call::Lock,
+        Call::Spawn,
+        Call::Random,
     ];
 
     /// The operations that change what is on the disk, or make it durable.
-    pub const CHANGES: [Operation; 9] = [
-        Operation::Create,
-        Operation::Write,
-        Operation::Sync,
-        Operation::SetLen,
-        Operation::CreateDir,
-        Operation::Remove,
-        Operation::Rename,
-        Operation::Link,
-        Operation::SyncDir,
+    pub const CHANGES: [Call; 9] = [
+        Call::Create,
+        Call::Write,
+        Call::Sync,
+        Call::SetLen,
+        Call::CreateDir,
+        Call::Remove,
+        Call::Rename,
+        Call::Link,
+        Call::SyncDir,
     ];
 }
 
 /// Which operations are to fail, and how. Made by [`Fault::new`] and narrowed by its other methods.
 #[derive(Debug, Clone)]
 pub struct Fault {
-    operations: Vec<Operation>,
+    operations: Vec<Call>,
     path_part: String,
     skip: u64,
     times: u64,
@@ -104,7 +104,7 @@ pub struct Fault {
 
 impl Fault {
     /// Makes the next of `operations` fail, once, with the operating system's error `code` (such as `libc::EIO`).
-    pub fn new(operations: &[Operation], code: i32) -> Fault {
+    pub fn new(operations: &[Call], code: i32) -> Fault {
         Fault {
             operations: operations.to_vec(),
             path_part: String::new(),
@@ -144,7 +144,7 @@ impl Fault {
         self
     }
 
-    fn concerns(&self, operation: Operation, path: &Path) -> bool {
+    fn concerns(&self, operation: Call, path: &Path) -> bool {
         self.times > 0
             && self.operations.contains(&operation)
             && path.to_string_lossy().contains(&self.path_part)
@@ -152,17 +152,17 @@ impl Fault {
 }
 
 /// Called before every operation, on the thread that makes it. It may wait, or look at the disk.
-pub type Hook = Arc<dyn Fn(Operation, &Path) + Send + Sync>;
+pub type Hook = Arc<dyn Fn(Call, &Path) + Send + Sync>;
 
 /// Another environment, with faults. Clones share everything.
 #[derive(Clone)]
 pub struct FaultEnv {
     inner: Arc<dyn Env>,
-    shared: Arc<Shared>,
+    shared: Arc<Faults>,
 }
 
-struct Shared {
-    counts: [AtomicU64; Operation::ALL.len()],
+struct Faults {
+    counts: [AtomicU64; Call::ALL.len()],
     injected: AtomicU64,
     faults: Mutex<Vec<Fault>>,
     hook: RwLock<Option<Hook>>,
@@ -181,9 +181,9 @@ impl Due {
     }
 }
 
-impl Shared {
+impl Faults {
     /// Counts an operation, and decides whether it fails.
-    fn due(&self, operation: Operation, path: &Path) -> Option<Due> {
+    fn due(&self, operation: Call, path: &Path) -> Option<Due> {
         self.counts[operation as usize].fetch_add(1, Ordering::Relaxed);
         let hook = self.hook.read().clone();
         if let Some(hook) = hook {
@@ -205,7 +205,7 @@ impl Shared {
         })
     }
 
-    fn check(&self, operation: Operation, action: &str, path: &Path) -> Result<()> {
+    fn check(&self, operation: Call, action: &str, path: &Path) -> Result<()> {
         match self.due(operation, path) {
             Some(due) => Err(due.error(action, path)),
             None => Ok(()),
@@ -218,7 +218,7 @@ impl FaultEnv {
     pub fn new(inner: Arc<dyn Env>, seed: u64) -> FaultEnv {
         FaultEnv {
             inner,
-            shared: Arc::new(Shared {
+            shared: Arc::new(Faults {
                 counts: Default::default(),
                 injected: AtomicU64::new(0),
                 faults: Mutex::default(),
@@ -244,7 +244,7 @@ impl FaultEnv {
     }
 
     /// How many operations of this kind were called, failed ones included.
-    pub fn count(&self, operation: Operation) -> u64 {
+    pub fn count(&self, operation: Call) -> u64 {
         self.shared.counts[operation as usize].load(Ordering::Relaxed)
     }
 
@@ -264,18 +264,18 @@ impl FaultEnv {
 
 struct FaultFile {
     inner: Arc<dyn File>,
-    shared: Arc<Shared>,
+    shared: Arc<Faults>,
     path: PathBuf,
 }
 
 impl File for FaultFile {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
-        self.shared.check(Operation::Read, "read", &self.path)?;
+        self.shared.check(Call::Read, "read", &self.path)?;
         self.inner.read_at(offset, buffer)
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let Some(due) = self.shared.due(Operation::Write, &self.path) else {
+        let Some(due) = self.shared.due(Call::Write, &self.path) else {
             return self.inner.write_at(offset, bytes);
         };
         if due.partial && !bytes.is_empty() {
@@ -286,7 +286,7 @@ impl File for FaultFile {
     }
 
     fn sync(&self) -> Result<()> {
-        let checked = self.shared.check(Operation::Sync, "sync", &self.path);
+        let checked = self.shared.check(Call::Sync, "sync", &self.path);
         if checked.is_err() {
             self.inner.forget_unsynced(EngineOnly);
             return checked;
@@ -299,19 +299,19 @@ impl File for FaultFile {
     }
 
     fn len(&self) -> Result<u64> {
-        self.shared.check(Operation::Look, "stat", &self.path)?;
+        self.shared.check(Call::Look, "stat", &self.path)?;
         self.inner.len()
     }
 
     fn set_len(&self, length: u64) -> Result<()> {
         let action = "change the length of";
-        self.shared.check(Operation::SetLen, action, &self.path)?;
+        self.shared.check(Call::SetLen, action, &self.path)?;
         self.inner.set_len(length)
     }
 
     fn allocate(&self, length: u64) -> Result<()> {
         let action = "set space aside in";
-        self.shared.check(Operation::SetLen, action, &self.path)?;
+        self.shared.check(Call::SetLen, action, &self.path)?;
         self.inner.allocate(length)
     }
 
@@ -322,24 +322,22 @@ impl File for FaultFile {
 
 impl Env for FaultEnv {
     fn open_read(&self, path: &Path) -> Result<Arc<dyn File>> {
-        self.shared
-            .check(Operation::Open, "open for reading", path)?;
+        self.shared.check(Call::Open, "open for reading", path)?;
         self.file(self.inner.open_read(path), path)
     }
 
     fn open_write(&self, path: &Path) -> Result<Arc<dyn File>> {
-        self.shared
-            .check(Operation::Open, "open for writing", path)?;
+        self.shared.check(Call::Open, "open for writing", path)?;
         self.file(self.inner.open_write(path), path)
     }
 
     fn create_new(&self, path: &Path) -> Result<Arc<dyn File>> {
-        self.shared.check(Operation::Create, "create", path)?;
+        self.shared.check(Call::Create, "create", path)?;
         self.file(self.inner.create_new(path), path)
     }
 
     fn kind(&self, path: &Path) -> Result<PathKind> {
-        self.shared.check(Operation::Look, "stat", path)?;
+        self.shared.check(Call::Look, "stat", path)?;
         self.inner.kind(path)
     }
 
@@ -352,39 +350,39 @@ impl Env for FaultEnv {
     }
 
     fn list(&self, dir: &Path) -> Result<Vec<String>> {
-        self.shared.check(Operation::Look, "list", dir)?;
+        self.shared.check(Call::Look, "list", dir)?;
         self.inner.list(dir)
     }
 
     fn create_dir_all(&self, dir: &Path) -> Result<()> {
         let action = "create directory";
-        self.shared.check(Operation::CreateDir, action, dir)?;
+        self.shared.check(Call::CreateDir, action, dir)?;
         self.inner.create_dir_all(dir)
     }
 
     fn remove_file(&self, path: &Path) -> Result<()> {
-        self.shared.check(Operation::Remove, "remove", path)?;
+        self.shared.check(Call::Remove, "remove", path)?;
         self.inner.remove_file(path)
     }
 
     fn remove_dir(&self, dir: &Path) -> Result<()> {
         let action = "remove directory";
-        self.shared.check(Operation::Remove, action, dir)?;
+        self.shared.check(Call::Remove, action, dir)?;
         self.inner.remove_dir(dir)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
-        self.shared.check(Operation::Rename, "rename", from)?;
+        self.shared.check(Call::Rename, "rename", from)?;
         self.inner.rename(from, to)
     }
 
     fn hard_link(&self, from: &Path, to: &Path) -> Result<()> {
-        self.shared.check(Operation::Link, "link", to)?;
+        self.shared.check(Call::Link, "link", to)?;
         self.inner.hard_link(from, to)
     }
 
     fn sync_dir(&self, dir: &Path) -> Result<()> {
-        let checked = self.shared.check(Operation::SyncDir, "sync directory", dir);
+        let checked = self.shared.check(Call::SyncDir, "sync directory", dir);
         if checked.is_err() {
             self.inner.forget_unsynced(dir, EngineOnly);
             return checked;
@@ -398,17 +396,17 @@ impl Env for FaultEnv {
 
     fn free_space(&self, dir: &Path) -> Result<u64> {
         let action = "ask for the free space of";
-        self.shared.check(Operation::Look, action, dir)?;
+        self.shared.check(Call::Look, action, dir)?;
         self.inner.free_space(dir)
     }
 
     fn canonical(&self, path: &Path) -> Result<PathBuf> {
-        self.shared.check(Operation::Look, "resolve", path)?;
+        self.shared.check(Call::Look, "resolve", path)?;
         self.inner.canonical(path)
     }
 
     fn lock(&self, dir: &Path, exclusive: bool, timeout: Duration) -> Result<Box<dyn DirLock>> {
-        self.shared.check(Operation::Lock, "lock", dir)?;
+        self.shared.check(Call::Lock, "lock", dir)?;
         self.inner.lock(dir, exclusive, timeout)
     }
 
@@ -422,7 +420,7 @@ impl Env for FaultEnv {
 
     fn random(&self) -> Result<u64> {
         let path = Path::new("the random generator");
-        self.shared.check(Operation::Random, "read", path)?;
+        self.shared.check(Call::Random, "read", path)?;
         self.inner.random()
     }
 
@@ -436,8 +434,7 @@ impl Env for FaultEnv {
 
     fn spawn(&self, name: ThreadName, work: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Thread>> {
         let path = Path::new(name);
-        self.shared
-            .check(Operation::Spawn, "start the thread", path)?;
+        self.shared.check(Call::Spawn, "start the thread", path)?;
         self.inner.spawn(name, work)
     }
 }
@@ -458,7 +455,7 @@ mod tests {
     #[test]
     fn the_chosen_operation_fails_once_and_is_counted() {
         let (_, env) = faulty();
-        let fault = Fault::new(&[Operation::Write, Operation::Sync], libc::EIO);
+        let fault = Fault::new(&[Call::Write, Call::Sync], libc::EIO);
         env.inject(fault.on_path(".log").after(1));
         let other = env.create_new(Path::new("/a.sst")).unwrap();
         other.write_at(0, b"x").unwrap();
@@ -467,16 +464,16 @@ mod tests {
         assert_eq!(log.sync().unwrap_err().kind(), ErrorKind::Io);
         log.sync().unwrap();
         assert_eq!(env.injected(), 1);
-        assert_eq!(env.count(Operation::Sync), 2);
-        assert_eq!(env.count(Operation::Write), 2);
-        assert_eq!(env.count(Operation::Rename), 0);
+        assert_eq!(env.count(Call::Sync), 2);
+        assert_eq!(env.count(Call::Write), 2);
+        assert_eq!(env.count(Call::Rename), 0);
     }
 
     #[test]
     fn a_full_disk_stays_full_until_it_is_cleared() {
         let (_, env) = faulty();
         let file = env.create_new(Path::new("/a")).unwrap();
-        env.inject(Fault::new(&[Operation::Write, Operation::Create], libc::ENOSPC).always());
+        env.inject(Fault::new(&[Call::Write, Call::Create], libc::ENOSPC).always());
         for _ in 0..3 {
             let error = file.write_at(0, b"abc").unwrap_err();
             assert_eq!(error.kind(), ErrorKind::NoSpace);
@@ -492,11 +489,7 @@ mod tests {
     #[test]
     fn a_partial_write_leaves_a_beginning() {
         let (_, env) = faulty();
-        env.inject(
-            Fault::new(&[Operation::Write], libc::EIO)
-                .always()
-                .partial(),
-        );
+        env.inject(Fault::new(&[Call::Write], libc::EIO).always().partial());
         let mut lengths = std::collections::BTreeSet::new();
         for index in 0..50 {
             let file = env.create_new(Path::new(&format!("/{index}"))).unwrap();
@@ -516,7 +509,7 @@ mod tests {
         let file = env.create_new(Path::new("/a")).unwrap();
         env.sync_dir(Path::new("/")).unwrap();
         file.write_at(0, b"lost").unwrap();
-        env.inject(Fault::new(&[Operation::Sync], libc::EIO));
+        env.inject(Fault::new(&[Call::Sync], libc::EIO));
         file.sync().unwrap_err();
         file.write_at(4, b"kept").unwrap();
         file.sync().unwrap();
@@ -541,7 +534,7 @@ mod tests {
         env.sync_dir(root).unwrap();
         env.create_new(Path::new("/new")).unwrap();
         env.remove_file(Path::new("/old")).unwrap();
-        env.inject(Fault::new(&[Operation::SyncDir], libc::EIO));
+        env.inject(Fault::new(&[Call::SyncDir], libc::EIO));
         env.sync_dir(root).unwrap_err();
         env.create_new(Path::new("/later")).unwrap();
         env.sync_dir(root).unwrap();
@@ -576,8 +569,8 @@ mod tests {
         env.set_hook(None);
         env.create_new(Path::new("/b")).unwrap();
         let expected = [
-            (Operation::Create, PathKind::Missing),
-            (Operation::Remove, PathKind::File(0)),
+            (Call::Create, PathKind::Missing),
+            (Call::Remove, PathKind::File(0)),
         ];
         assert_eq!(*seen.lock(), expected);
     }

@@ -10,7 +10,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::unix::retry;
-use super::{LogFile, descriptors, unix};
+use super::{InfoLogFile, descriptors, unix};
 use crate::error::{Error, Result};
 
 /// A log of the operating system.
@@ -41,7 +41,7 @@ impl OsLog {
     }
 }
 
-impl LogFile for OsLog {
+impl InfoLogFile for OsLog {
     fn append(&self, line: &[u8]) -> Result<()> {
         let failed = |source| Error::io("write", &self.path, source);
         // The limit of every file (OS-4).
@@ -97,7 +97,10 @@ mod tests {
         let dir = TestDir::new();
         let path = dir.path().join("log");
         let env = OsEnv::new();
-        let (one, two) = (env.open_log(&path).unwrap(), env.open_log(&path).unwrap());
+        let (one, two) = (
+            env.open_info_log(&path).unwrap(),
+            env.open_info_log(&path).unwrap(),
+        );
         for _ in 0..3 {
             one.append(b"one\n").unwrap();
             two.append(b"two\n").unwrap();
@@ -121,7 +124,7 @@ mod tests {
         let dir = TestDir::new();
         let (path, other) = (dir.path().join("log"), dir.path().join("other"));
         let env = OsEnv::new();
-        let log = env.open_log(&path).unwrap();
+        let log = env.open_info_log(&path).unwrap();
         assert!(log.has_name(&path));
         fs::rename(&path, &other).unwrap();
         assert!(!log.has_name(&path) && log.has_name(&other));
@@ -136,7 +139,10 @@ mod tests {
         let dir = TestDir::new();
         let path = dir.path().join("log");
         let env = OsEnv::new();
-        let (one, two) = (env.open_log(&path).unwrap(), env.open_log(&path).unwrap());
+        let (one, two) = (
+            env.open_info_log(&path).unwrap(),
+            env.open_info_log(&path).unwrap(),
+        );
         let mut inner = None;
         assert!(one.alone(&mut || inner = Some(two.alone(&mut || ()))));
         assert_eq!(inner, Some(false));
@@ -146,16 +152,16 @@ mod tests {
     #[test]
     fn what_is_no_regular_file_is_no_log() {
         let env = OsEnv::new();
-        assert!(env.open_log(Path::new("/dev/null")).is_err());
-        assert!(env.open_log(TestDir::new().path()).is_err());
+        assert!(env.open_info_log(Path::new("/dev/null")).is_err());
+        assert!(env.open_info_log(TestDir::new().path()).is_err());
     }
 
     #[test]
     fn a_log_in_memory_goes_on_where_it_ended() {
         let env = MemEnv::new();
         let path = Path::new("/log");
-        env.open_log(path).unwrap().append(b"a\n").unwrap();
-        let log = env.open_log(path).unwrap();
+        env.open_info_log(path).unwrap().append(b"a\n").unwrap();
+        let log = env.open_info_log(path).unwrap();
         log.append(b"b\n").unwrap();
         assert_eq!((log.len().unwrap(), log.has_name(path)), (4, true));
         let mut ran = false;

@@ -1,4 +1,4 @@
-//! Files in memory, for fast tests, with a model of a loss of power.
+//! Files in memory, for fast tests, with a model of a power loss.
 //!
 //! Every file and directory exists twice: as running programs see it, and as it is on the disk. A change
 //! reaches the first at once and waits in a list until a sync moves it to the second. [`MemEnv::power_cut`]
@@ -44,10 +44,10 @@ const CLOCK_RUNS: u64 = u64::MAX;
 /// An environment in memory. Clones share everything, so a test can close a database and open it again.
 #[derive(Clone)]
 pub struct MemEnv {
-    shared: Arc<Shared>,
+    shared: Arc<Disk>,
 }
 
-struct Shared {
+struct Disk {
     /// Every change locks this for reading, a power cut for writing (MEM-3). Taken before all other locks here.
     still: RwLock<()>,
     directories: Mutex<BTreeMap<PathBuf, Directory>>,
@@ -123,12 +123,12 @@ impl Directory {
 
 #[derive(Default)]
 struct MemFile {
-    content: RwLock<Content>,
+    content: RwLock<FileContent>,
 }
 
 /// Copied on a change, if the environment of a power cut shares it.
 #[derive(Clone, Default)]
-struct Content {
+struct FileContent {
     bytes: Arc<Vec<u8>>,
     disk: History<ByteChange>,
 }
@@ -197,7 +197,7 @@ impl MemEnv {
 
     fn with(directories: BTreeMap<PathBuf, Directory>) -> MemEnv {
         MemEnv {
-            shared: Arc::new(Shared {
+            shared: Arc::new(Disk {
                 still: RwLock::new(()),
                 directories: Mutex::new(directories),
                 locks: Mutex::default(),
@@ -703,7 +703,7 @@ impl Env for MemEnv {
 }
 
 struct MemLock {
-    shared: Arc<Shared>,
+    shared: Arc<Disk>,
     dir: PathBuf,
 }
 

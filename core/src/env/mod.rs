@@ -3,10 +3,10 @@
 //! Nothing else in this crate touches `std::fs` or `std::time` (a test searches the sources for it), so one
 //! fault injector reaches every disk access and a test can control the clock.
 //!
-//! * `os.rs`    the operating system; its lock is in `os_lock.rs`, its unsafe code in `unix.rs` and in `descriptors.rs`,
-//!   which keeps files off the standard streams' descriptors
+//! * `os.rs`    the operating system; its lock is in `os_lock.rs`, its unsafe code in `unix.rs` and in
+//!   `descriptors.rs`, which keeps files off the standard streams' descriptors
 //! * `log_file.rs` its text log files; `stderr.rs` the standard error stream
-//! * `mem.rs`   files in memory, for fast tests; models the loss of power from a seed
+//! * `mem.rs`   files in memory, for fast tests; models the power loss from a seed
 //! * `pages.rs` memory from the system, in huge pages
 //! * `reserve.rs` wraps another environment: uses reserved space when the disk is full
 //! * `names.rs` whether names in a directory are durable, also after failed syncs
@@ -44,7 +44,7 @@ use crate::error::{Error, Result};
 use crate::sync::Arc;
 
 pub(crate) use closed::ClosedFile;
-pub use fault::{Fault, FaultEnv, Hook, Operation};
+pub use fault::{Call, Fault, FaultEnv, Hook};
 pub use mem::{Effect, MemEnv, PowerCut, PowerLoss};
 pub(crate) use names::{DirSyncs, DurableName, Names};
 pub use os::OsEnv;
@@ -109,8 +109,8 @@ pub trait File: Send + Sync {
     fn forget_unsynced(&self, _: EngineOnly) {}
 }
 
-/// A file of lines, opened by [`Env::open_log`].
-pub trait LogFile: Send + Sync {
+/// A file of lines, opened by [`Env::open_info_log`].
+pub trait InfoLogFile: Send + Sync {
     /// Adds `line` after the file's end. After an error a part of it may be there.
     fn append(&self, line: &[u8]) -> Result<()>;
 
@@ -181,7 +181,7 @@ pub trait Env: Send + Sync + 'static {
     fn create_new(&self, path: &Path) -> Result<Arc<dyn File>>;
 
     /// Opens a file of lines for people, created if it is missing.
-    fn open_log(&self, path: &Path) -> Result<Box<dyn LogFile>> {
+    fn open_info_log(&self, path: &Path) -> Result<Box<dyn InfoLogFile>> {
         Ok(Box::new(PlainLog::open(self, path)?))
     }
 
@@ -286,7 +286,7 @@ impl PlainLog {
     }
 }
 
-impl LogFile for PlainLog {
+impl InfoLogFile for PlainLog {
     fn append(&self, line: &[u8]) -> Result<()> {
         self.0.write_at(self.0.len()?, line)
     }

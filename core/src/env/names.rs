@@ -22,7 +22,7 @@ pub(crate) struct Names {
     failures: u64,
 }
 
-/// Proof that a name survives a loss of power (NAMES-3).
+/// Proof that a name survives a power loss (NAMES-3).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DurableName(());
 

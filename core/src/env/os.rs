@@ -25,8 +25,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::log_file::OsLog;
 use super::unix::{Uncancelled, retry};
 use super::{
-    DirLock, Env, File, FileIdentity, LogFile, PathKind, Thread, ThreadName, descriptors, os_lock,
-    unix,
+    DirLock, Env, File, FileIdentity, InfoLogFile, PathKind, Thread, ThreadName, descriptors,
+    os_lock, unix,
 };
 use crate::error::{Error, Result};
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -275,7 +275,7 @@ impl Env for OsEnv {
         open("create", path, options)
     }
 
-    fn open_log(&self, path: &Path) -> Result<Box<dyn LogFile>> {
+    fn open_info_log(&self, path: &Path) -> Result<Box<dyn InfoLogFile>> {
         Ok(Box::new(OsLog::open(path)?))
     }
 

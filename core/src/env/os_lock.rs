@@ -126,7 +126,7 @@ fn add(held: &mut HashMap<Identity, Held>, identity: Identity, exclusive: bool) 
 }
 
 enum FileLock {
-    /// Taken. `None` for a read-only folder without `LOCK`, in which no process can write.
+    /// Taken. `None` for a read-only directory without `LOCK`, in which no process can write.
     Taken(Option<&'static LockSlot>),
     HeldBy(Refusal),
 }
@@ -415,7 +415,7 @@ mod tests {
     /// On Linux no user can create files in /sys, not even root, who ignores ordinary permissions.
     #[test]
     #[cfg(target_os = "linux")]
-    fn a_folder_that_nobody_can_write_is_shared_without_a_lock_file() {
+    fn a_directory_that_nobody_can_write_is_shared_without_a_lock_file() {
         let dir = Path::new("/sys/kernel");
         if !dir.is_dir() {
             return;
@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_none_that_nobody_can_write() {
+    fn a_directory_that_is_not_there_is_none_that_nobody_can_write() {
         let dir = TestDir::new();
         let path = dir.path().join("gone").join(LOCK_NAME);
         for exclusive in [true, false] {

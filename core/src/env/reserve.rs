@@ -20,7 +20,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::names::DirSyncs;
-use super::{DirLock, EngineOnly, Env, File, FileIdentity, LogFile, PathKind, Thread, ThreadName};
+use super::{
+    DirLock, EngineOnly, Env, File, FileIdentity, InfoLogFile, PathKind, Thread, ThreadName,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex};
@@ -345,8 +347,8 @@ impl Env for ReservingEnv {
         created.map(|file| self.file(file))
     }
 
-    fn open_log(&self, path: &Path) -> Result<Box<dyn LogFile>> {
-        self.inner.open_log(path)
+    fn open_info_log(&self, path: &Path) -> Result<Box<dyn InfoLogFile>> {
+        self.inner.open_info_log(path)
     }
 
     fn kind(&self, path: &Path) -> Result<PathKind> {
@@ -442,7 +444,7 @@ impl Env for ReservingEnv {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::env::{Fault, FaultEnv, MemEnv, Operation};
+    use crate::env::{Call, Fault, FaultEnv, MemEnv};
 
     const PIECE: u64 = 16 << 10;
 
@@ -505,10 +507,10 @@ mod tests {
     #[test]
     fn what_cannot_be_set_aside_or_looked_at_fails_nothing() {
         for (operation, code) in [
-            (Operation::SetLen, libc::EFBIG),
-            (Operation::SetLen, libc::EPERM),
-            (Operation::Create, libc::EACCES),
-            (Operation::Look, libc::ENOSYS),
+            (Call::SetLen, libc::EFBIG),
+            (Call::SetLen, libc::EPERM),
+            (Call::Create, libc::EACCES),
+            (Call::Look, libc::ENOSYS),
         ] {
             let env = FaultEnv::new(Arc::new(MemEnv::new()), 1);
             let disk: Arc<dyn Env> = Arc::new(env.clone());
@@ -518,7 +520,7 @@ mod tests {
             reserve.hold(4 * PIECE, free, false).unwrap();
             assert!(env.injected() > 0, "{operation:?}");
             assert!(reserve.is_whole(), "puts are taken");
-            if operation != Operation::Look {
+            if operation != Call::Look {
                 assert_eq!(reserve.bytes(), 0);
             }
             // As soon as space can be reserved again, it is.
@@ -537,7 +539,7 @@ mod tests {
         reserve.hold(1023 * PIECE, u64::MAX, false).unwrap();
         let (share, dir_syncs) = (Share::All, Arc::new(DirSyncs::default()));
         let drawing = ReservingEnv::new(disk, Arc::clone(&reserve), share, dir_syncs);
-        env.inject(Fault::new(&[Operation::Create], libc::ENOSPC).always());
+        env.inject(Fault::new(&[Call::Create], libc::ENOSPC).always());
         let refused = drawing.create_new(Path::new("/log")).err().unwrap();
         assert_eq!(refused.kind(), ErrorKind::NoSpace);
         assert_eq!(reserve.bytes(), 0);

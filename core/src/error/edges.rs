@@ -96,9 +96,9 @@ fn damage_keeps_its_place_and_its_detail_through_contexts() {
 }
 
 #[test]
-fn what_the_system_says_of_a_folder_tells_whether_it_stays_and_whether_it_can_be_renamed() {
+fn what_the_system_says_of_a_directory_tells_whether_it_stays_and_whether_it_can_be_renamed() {
     let of_code = |code| Error::io("change", Path::new("x"), io::Error::from_raw_os_error(code));
-    // (code, is of a folder that stays, is of no renaming)
+    // (code, is of a directory that stays, is of no renaming)
     for (code, stays, keeps_its_name) in [
         (libc::ENOTDIR, true, false),
         (libc::EBUSY, true, false),
@@ -114,11 +114,11 @@ fn what_the_system_says_of_a_folder_tells_whether_it_stays_and_whether_it_can_be
         (libc::ENOSPC, false, false),
     ] {
         let error = of_code(code);
-        assert_eq!(error.is_of_a_folder_that_stays(), stays, "{error}");
+        assert_eq!(error.is_of_a_directory_that_stays(), stays, "{error}");
         assert_eq!(error.is_of_no_renaming(), keeps_its_name, "{error}");
     }
     let error = Error::internal("x");
-    assert!(!error.is_of_a_folder_that_stays() && !error.is_of_no_renaming());
+    assert!(!error.is_of_a_directory_that_stays() && !error.is_of_no_renaming());
 }
 
 #[test]

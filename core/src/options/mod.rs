@@ -87,8 +87,8 @@ impl Options {
     /// Sets the option `name` (snake_case) from text: `true`/`false`; a number; a size such as `64MiB`, `1GB` or
     /// `4096`; a codec name; for `lock_timeout` milliseconds; for `info_log` `none`, `stderr` or a path.
     ///
-    /// Errors: `InvalidArgument` for an unknown name (the message has up to three near ones) or a value out of its range
-    /// (the message says the range); the options are unchanged then.
+    /// Errors: `InvalidArgument` for an unknown name (the message has up to three near ones) or a value out of its
+    /// range (the message says the range); the options are unchanged then.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         let declared = lookup(name)?;
         let (shown, accepts) = (self.spelling(declared.name), &declared.accepts);
@@ -270,7 +270,7 @@ fn edit_distance(a: &str, b: &str) -> usize {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WriteOptions {
-    /// Acknowledge only when this write, and every write acknowledged before it, would survive loss of power.
+    /// Acknowledge only when this write, and every write acknowledged before it, would survive power loss.
     /// Default: false; the write then survives only the death of the process.
     pub sync: bool,
 }
@@ -289,7 +289,7 @@ impl WriteOptions {
         self
     }
 
-    /// Options that ask for durability against loss of power.
+    /// Options that ask for durability against power loss.
     pub fn synced() -> WriteOptions {
         WriteOptions { sync: true }
     }

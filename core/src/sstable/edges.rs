@@ -6,7 +6,7 @@ use super::filter::{Filter, build};
 use super::format::{FOOTER_BYTES, Footer};
 use super::*;
 use crate::compression::Compression;
-use crate::env::{Env, FaultEnv, MemEnv, Operation};
+use crate::env::{Call, Env, FaultEnv, MemEnv};
 use crate::iterator::InternalIterator;
 use crate::key::{KeyRef, MAX_KEY_BYTES, SequenceNumber, Trailer, ValueKind};
 use crate::sstable::BlockCache;
@@ -54,7 +54,7 @@ impl Disk {
     }
 
     fn reads(&self) -> u64 {
-        self.env.count(Operation::Read)
+        self.env.count(Call::Read)
     }
 }
 
@@ -286,7 +286,7 @@ fn a_table_goes_out_in_pieces_of_a_quarter_mebibyte_and_counts_its_entries() {
     for (value, entries) in [(1000, 2000), (300 << 10, 7)] {
         let disk = Disk::new();
         let mut builder = disk.builder(options(4096));
-        let before = disk.env.count(Operation::Write);
+        let before = disk.env.count(Call::Write);
         for number in 0..entries {
             assert_eq!(builder.entries(), number);
             let key = format!("{number:05}");
@@ -296,7 +296,7 @@ fn a_table_goes_out_in_pieces_of_a_quarter_mebibyte_and_counts_its_entries() {
         }
         assert_eq!(builder.entries(), entries);
         let size = builder.finish().unwrap().file_size;
-        let writes = disk.env.count(Operation::Write) - before;
+        let writes = disk.env.count(Call::Write) - before;
         let pieces = size / (256 << 10);
         // A block as large as a piece is written by itself, right after the bytes gathered before it.
         assert!(

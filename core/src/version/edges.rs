@@ -6,7 +6,7 @@ use super::manifest::{
 };
 use super::tests::{Bench, Entries, build, insert};
 use super::*;
-use crate::env::{Env, Fault, FaultEnv, MemEnv, Operation};
+use crate::env::{Call, Env, Fault, FaultEnv, MemEnv};
 use crate::error::{Error, ErrorKind};
 use crate::filename::{manifest_path, table_path};
 use crate::iterator::InternalIterator;
@@ -178,11 +178,11 @@ fn a_synced_log_is_noted_once_and_recovered() {
         (again.synced_log(), again.log_number()),
         (FileNumber(9), FileNumber(0))
     );
-    let writes = env.count(Operation::Write);
+    let writes = env.count(Call::Write);
     for known in [3, 9] {
         set.note_synced_log(FileNumber(known), name).unwrap();
     }
-    assert_eq!(env.count(Operation::Write), writes);
+    assert_eq!(env.count(Call::Write), writes);
     assert_eq!(set.synced_log(), FileNumber(9));
     // A log that is no longer needed is not noted.
     let edit = VersionEdit {
@@ -190,9 +190,9 @@ fn a_synced_log_is_noted_once_and_recovered() {
         ..VersionEdit::default()
     };
     set.log_and_apply_any(edit).unwrap();
-    let writes = env.count(Operation::Write);
+    let writes = env.count(Call::Write);
     set.note_synced_log(FileNumber(12), name).unwrap();
-    assert_eq!(env.count(Operation::Write), writes);
+    assert_eq!(env.count(Call::Write), writes);
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn the_largest_number_of_a_write_is_that_of_the_tables_and_of_the_edits() {
 /// A trivial move removes and adds the same table. If it fails, the table is still in its old level.
 #[test]
 fn a_move_that_fails_gives_no_live_table_away() {
-    for operation in [Operation::Write, Operation::Sync, Operation::Create] {
+    for operation in [Call::Write, Call::Sync, Call::Create] {
         let env = disk();
         let (mut set, obsolete) = created(&env);
         let info = table(&env, set.numbers().allocate().0);
@@ -257,7 +257,7 @@ fn a_move_that_fails_gives_no_live_table_away() {
 fn creation_is_confirmed_only_while_nothing_was_done_behind_it() {
     let env = disk();
     let (mut set, _) = created(&env);
-    let renames = |env: &FaultEnv| env.count(Operation::Rename);
+    let renames = |env: &FaultEnv| env.count(Call::Rename);
     let before = renames(&env);
     recover(&env).unwrap().confirm_creation().unwrap();
     assert_eq!(renames(&env), before + 1);

@@ -1,5 +1,5 @@
-//! Recognises other storage engines by their files in a folder. This is for messages only: an unrecognised
-//! folder is refused all the same, because nothing in it is AiDb's (`identity.rs`).
+//! Recognises other storage engines by their files in a directory. This is for messages only: an unrecognised
+//! directory is refused all the same, because nothing in it is AiDb's (`identity.rs`).
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use super::ends::head_of;
 use crate::env::Env;
 use crate::filename::CURRENT;
 
-/// At most this many files of a folder are read.
+/// At most this many files of a directory are read.
 const MAX_FILES: usize = 64;
 /// File names that only one engine uses.
 const NAMES: [(&str, &str); 10] = [
@@ -22,7 +22,7 @@ const NAMES: [(&str, &str); 10] = [
     ("PG_VERSION", "PostgreSQL"),
     ("ibdata1", "MySQL"),
 ];
-/// The first name of a pair counts only if the folder also has the second one.
+/// The first name of a pair counts only if the directory also has the second one.
 const COMPANIONS: [(&str, &str); 2] = [("partitions", "journals"), ("keyspaces", "version")];
 
 /// The place of an engine's magic bytes in a file.

@@ -1,17 +1,17 @@
-//! Determines what a folder is: a database, an empty place for one, an incomplete copy, or not AiDb's.
+//! Determines what a directory is: a database, an empty place for one, an incomplete copy, or not AiDb's.
 //!
-//! * IDENTITY-1  Nothing in a folder is changed unless it contains a file that only AiDb writes, which proves
-//!               that the folder is AiDb's, or contains only the leftovers of an interrupted creation.
-//! * IDENTITY-2  A CURRENT in the form that LevelDB and its descendants write makes the folder theirs, whatever
+//! * IDENTITY-1  Nothing in a directory is changed unless it contains a file that only AiDb writes, which proves
+//!               that the directory is AiDb's, or contains only the leftovers of an interrupted creation.
+//! * IDENTITY-2  A CURRENT in the form that LevelDB and its descendants write makes the directory theirs, whatever
 //!               else is in it.
-//! * IDENTITY-3  An AiDb folder with the mark of incompleteness is not a database, whatever else is in it
+//! * IDENTITY-3  An AiDb directory with the mark of incompleteness is not a database, whatever else is in it
 //!               (`db/life/destination.rs`).
-//! * IDENTITY-4  The content of the mark proves that a folder is AiDb's: AiDb's own text, or the beginning of
+//! * IDENTITY-4  The content of the mark proves that a directory is AiDb's: AiDb's own text, or the beginning of
 //!               the file that was renamed to the mark. The mark is durable before any other file is made, so
-//!               after a loss of power a torn mark has at most a LOCK beside it, which is also what an
+//!               after a power loss a torn mark has at most a LOCK beside it, which is also what an
 //!               interrupted creation leaves. If the mark proves nothing, the other files must.
 //!
-//! In an AiDb folder, a file is AiDb's if it has one of AiDb's names (`filename.rs`), so that a damaged file is
+//! In an AiDb directory, a file is AiDb's if it has one of AiDb's names (`filename.rs`), so that a damaged file is
 //! removed with the rest. The exception is the info log, whose name other programs use too.
 
 use std::path::Path;
@@ -57,14 +57,14 @@ pub(crate) fn inspect(env: &dyn Env, dir: &Path) -> Result<Contents> {
     if env.kind(dir)? == PathKind::Missing {
         return Ok(Contents::Nothing);
     }
-    // Most opened folders are databases with many files, and these two show it.
+    // Most opened directories are databases with many files, and these two show it.
     if proves(env, &dir.join(CURRENT), FileKind::Current)?
         && env.kind(&dir.join(INCOMPLETE))? == PathKind::Missing
     {
         return Ok(Contents::Database);
     }
     let mut names = env.list(dir)?;
-    // So the message for a folder does not depend on the order in which the system lists it.
+    // So the message for a directory does not depend on the order in which the system lists it.
     names.sort_unstable();
     let has_current = names.iter().any(|name| name == CURRENT);
     if has_current && is_of_others(env, dir)? {
@@ -127,7 +127,7 @@ fn names_tables(env: &dyn Env, dir: &Path) -> Result<bool> {
     Ok(!manifest.tables.is_empty() || !manifest.removed.is_empty())
 }
 
-/// The owner of a folder, for a caller that wants to remove the database in it.
+/// The owner of a directory, for a caller that wants to remove the database in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// It is AiDb's. Holds the name of a file that proves it.
@@ -197,13 +197,13 @@ pub(crate) fn is_ours(env: &dyn Env, dir: &Path, names: &[String]) -> Result<boo
     Ok(false)
 }
 
-/// Whether the file `name` in a folder of AiDb's belongs to the database.
+/// Whether the file `name` in a directory of AiDb's belongs to the database.
 pub(crate) fn belongs(env: &dyn Env, dir: &Path, name: &str) -> Result<bool> {
     let path = dir.join(name);
     Ok(match parse(name) {
         None => false,
         Some(kind @ FileKind::InfoLog) => !is_strange(env, dir, name, kind)?,
-        // A folder with such a name belongs to the user.
+        // A directory with such a name belongs to the user.
         Some(_) => matches!(env.kind(&path)?, PathKind::File(_)),
     })
 }
@@ -282,7 +282,7 @@ fn proves(env: &dyn Env, path: &Path, kind: FileKind) -> Result<bool> {
         FileKind::Log(_) => begins_log(&head),
         FileKind::Table(_) => is_table()?,
         FileKind::Temporary => begins_current(&head) || begins_log(&head) || begins_table(&head),
-        // The mark may be any file that proved the folder before it was destroyed.
+        // The mark may be any file that proved the directory before it was destroyed.
         FileKind::Incomplete => {
             head.starts_with(MARK_MAGIC)
                 || begins_current(&head)
@@ -295,7 +295,7 @@ fn proves(env: &dyn Env, path: &Path, kind: FileKind) -> Result<bool> {
     })
 }
 
-/// Whether the mark in `dir` proves by itself that the folder is AiDb's (IDENTITY-4).
+/// Whether the mark in `dir` proves by itself that the directory is AiDb's (IDENTITY-4).
 pub(crate) fn is_marked(env: &dyn Env, dir: &Path) -> Result<bool> {
     proves(env, &dir.join(INCOMPLETE), FileKind::Incomplete)
 }
@@ -337,7 +337,7 @@ fn is_left_by_creation(kind: FileKind) -> bool {
     }
 }
 
-/// Whether another program wrote a file of a kind that a creation leaves. A loss of power may leave AiDb's own
+/// Whether another program wrote a file of a kind that a creation leaves. A power loss may leave AiDb's own
 /// files in any state, but never with text or a manifest of another engine.
 fn is_strange(env: &dyn Env, dir: &Path, name: &str, kind: FileKind) -> Result<bool> {
     let path = dir.join(name);

@@ -19,7 +19,7 @@
 //! * `lookup.rs`    steps of a point lookup      * `access.rs`   disk or memory only
 //! * `salvage.rs`   what can be read of a damaged manifest
 //! * `iter.rs`      walks one level              * `set.rs`      the current version and its durable history
-//! * `identity.rs`  whether a folder is AiDb's   * `foreign.rs`  other engines
+//! * `identity.rs`  whether a directory is AiDb's   * `foreign.rs`  other engines
 
 mod access;
 mod bounds;
@@ -69,7 +69,7 @@ pub(crate) use set::{FileNumbers, VersionSet};
 pub(crate) const TOGETHER: usize = 8;
 
 /// The sums over all tables of a version.
-pub(crate) struct Content {
+pub(crate) struct TotalSum {
     pub(crate) sum: Sum,
     /// Whether the sum has the terms of all tables. Those of a table of format version 1 are not known.
     pub(crate) is_known: bool,
@@ -198,8 +198,8 @@ impl Version {
     }
 
     /// The sums over all tables.
-    pub(crate) fn content(&self) -> Content {
-        let mut content = Content {
+    pub(crate) fn content(&self) -> TotalSum {
+        let mut content = TotalSum {
             sum: Sum::default(),
             is_known: true,
         };

@@ -19,7 +19,7 @@
 //!          no file is removed before that.
 //!
 //! `log_and_apply` syncs the disk; the database calls it under a separate lock for the set. Elsewhere: whether
-//! a folder is a database (`identity.rs`), deleting tables and logs (`db`).
+//! a directory is a database (`identity.rs`), deleting tables and logs (`db`).
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

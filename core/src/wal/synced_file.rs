@@ -1,8 +1,8 @@
 //! The file SYNCED: how far the newest log was synced, which that log itself cannot say.
 //!
-//! No record follows the last synced one, so none has it below its watermark (WAL-3). So the thread that has
+//! No record follows the last synced one, so none says how far it was synced (WAL-3). So the thread that has
 //! synced a log writes the offset into the file SYNCED, in one write that is not synced itself. It survives a
-//! crash of the process; after a loss of power it may hold an older offset or nothing, never one too large.
+//! crash of the process; after a power loss it may hold an older offset or nothing, never one too large.
 //! Layout: docs/format.md, "SYNCED".
 //!
 //! Nothing requires the file: if it is missing, damaged, or about another log, it is ignored.

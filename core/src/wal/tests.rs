@@ -14,7 +14,7 @@ use super::format::{
 use super::*;
 use crate::batch::HEADER_OF_ONE;
 use crate::checksum::id_behind;
-use crate::env::{Env, Fault, FaultEnv, MemEnv, Operation, PathKind};
+use crate::env::{Call, Env, Fault, FaultEnv, MemEnv, PathKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::filename::log_path;
 use crate::key::{FileNumber, SequenceNumber};
@@ -554,7 +554,7 @@ fn whatever_write_fails_the_log_holds_the_acknowledged_records() {
     for failing in 0.. {
         let mem = MemEnv::new();
         let env = FaultEnv::new(Arc::new(mem.clone()), failing);
-        let fault = Fault::new(&[Operation::Write], libc::EIO).after(failing);
+        let fault = Fault::new(&[Call::Write], libc::EIO).after(failing);
         env.inject(fault.always().partial());
         let none = Predecessor::default();
         let Ok(mut writer) = Writer::create(&env, dir(), NUMBER, ID, none, 64 << 10) else {

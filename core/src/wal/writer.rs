@@ -99,7 +99,7 @@ impl Blank {
 }
 
 impl Writer {
-    /// Creates the log `number` in `dir` and syncs its header. It survives a loss of power only after the caller
+    /// Creates the log `number` in `dir` and syncs its header. It survives a power loss only after the caller
     /// has synced `dir`.
     ///
     /// `expected_len` is about how many bytes the log will get, to limit the zeroing ahead.

@@ -1,8 +1,8 @@
 //! A directory of one CURRENT, one manifest, one log and one table, all from the input: opened, read, checked, written
 //! to, reopened and repaired.
 //!
-//! Whatever the bytes are, each call answers or fails with `Corruption` or `Unsupported`; what was written to a database
-//! that opened is there when it opens again; and what repair makes is a sound database of what it says it is.
+//! Whatever the bytes are, each call answers or fails with `Corruption` or `Unsupported`; what was written to a
+//! database that opened is there when it opens again; and what repair makes is a sound database of what it says it is.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -113,15 +113,15 @@ pub fn open(input: &[u8]) {
     repair(&options);
 }
 
-/// What is said of a folder that nothing proves to be AiDb's.
+/// What is said of a directory that nothing proves to be AiDb's.
 const NOT_OURS: [&str; 3] = [
     "is not a database",
     "not of AiDb",
     "holds no part of an AiDb database",
 ];
 
-/// The answer; `None` if what was asked is damaged, or newer than this build, or so damaged that nothing tells any more that
-/// it was a database.
+/// The answer; `None` if what was asked is damaged, or newer than this build, or so damaged that nothing tells any
+/// more that it was a database.
 fn checked<T>(result: Result<T>) -> Option<T> {
     match result {
         Ok(answer) => Some(answer),

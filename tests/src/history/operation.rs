@@ -1,9 +1,10 @@
 //! Operations as plain data: what a history is made of, and how a seed draws one.
 //!
 //! * OPERATION-1  An operation says everything it needs, so a history stays meaningful when any others are taken out.
-//! * OPERATION-2  Indices of snapshots and cursors count modulo how many there are; with none the operation does nothing.
-//! * OPERATION-3  Sizes are dealt like cards: of histories that follow each other in a run, each gets the next ones at the
-//!                edges of thresholds, as lengths of keys and of values, until all are dealt and it begins anew.
+//! * OPERATION-2  Indices of snapshots and cursors count modulo how many there are; with none the operation does
+//!                nothing.
+//! * OPERATION-3  Sizes are dealt like cards: of histories that follow each other in a run, each gets the next ones
+//!                at the edges of thresholds, as lengths of keys and of values, until all are dealt and it begins anew.
 
 #![allow(
     missing_docs,
@@ -12,7 +13,7 @@
 
 use crate::{Fill, Model, Random, Sizes, Unit, Walk, edges_up_to};
 use aidb::WriteBatch;
-use aidb::env::{Fault, Operation as Call};
+use aidb::env::{Call, Fault};
 
 /// A value, as its length, its kind and the number that decides its bytes: short to print.
 #[derive(Clone, Copy, Debug)]
@@ -175,7 +176,7 @@ pub enum Operation {
     Compare,
     /// The report has no damage, where nothing fails.
     Verify,
-    /// Leaves the database without closing, repairs it into another folder, and opens it again, where nothing fails.
+    /// Leaves the database without closing, repairs it into another directory, and opens it again, where nothing fails.
     Repair,
     /// Writes with a key of so many bytes, more than a key may have.
     Refuse {
@@ -408,8 +409,8 @@ impl History {
         }
     }
 
-    /// The history that `bytes` spell, for a fuzzer. It is short and has few keys and little large data, so that a run takes
-    /// milliseconds.
+    /// The history that `bytes` spell, for a fuzzer. It is short and has few keys and little large data, so that a
+    /// run takes milliseconds.
     pub fn decode(bytes: &[u8]) -> History {
         let mut random = Random::of_bytes(bytes);
         let flavour = *random.pick(&[Flavour::Cuts, Flavour::Faults, Flavour::Plain]);
@@ -446,7 +447,8 @@ impl History {
     }
 }
 
-/// What a decoded history has at most: operations, keys that come again, and bytes of keys and values beyond the short ones.
+/// What a decoded history has at most: operations, keys that come again, and bytes of keys and values beyond the
+/// short ones.
 const DECODED_OPERATIONS: usize = 64;
 const DECODED_KEYS: usize = 24;
 const DECODED_BYTES: usize = 400 << 10;

@@ -1,9 +1,11 @@
 //! What a database may hold: surely now, and after its process died or the power went.
 //!
-//! * POSSIBLE-1  While it is open its contents are known exactly: a write that failed is seen as a whole or not at all, and
-//!               its sequence number tells which.
-//! * POSSIBLE-2  After the process died they are those of all writes that were seen, and perhaps of a later one that was not.
-//! * POSSIBLE-3  After a power cut they are those of some prefix of these writes that ends at or after the last durable one.
+//! * POSSIBLE-1  While it is open its contents are known exactly: a write that failed is seen as a whole or not at
+//!               all, and its sequence number tells which.
+//! * POSSIBLE-2  After the process died they are those of all writes that were seen, and perhaps of a later one that
+//!               was not.
+//! * POSSIBLE-3  After a power cut they are those of some prefix of these writes that ends at or after the last
+//!               durable one.
 //! * POSSIBLE-4  A write that was not seen may be there only until another one is seen or everything is durable.
 //!
 //! Every state is kept, and states share their bytes. So a state that a crash left is found by its mark alone and then
@@ -46,8 +48,8 @@ pub struct Possible {
     states: Vec<State>,
     /// The last of `states` that a power cut cannot take away.
     durable: usize,
-    /// The contents after a write that is under way, and after each that failed and was not seen since the last that was:
-    /// one of them at most may be there.
+    /// The contents after a write that is under way, and after each that failed and was not seen since the last that
+    /// was: one of them at most may be there.
     unseen: Vec<State>,
     /// The power went since the database was last opened.
     is_cut: bool,
@@ -102,7 +104,7 @@ impl Possible {
         self.unseen.clear();
     }
 
-    /// Everything so far survives a loss of power.
+    /// Everything so far survives a power loss.
     pub fn all_durable(&mut self) {
         self.durable = self.last();
         self.unseen.clear();

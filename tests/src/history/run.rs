@@ -1,10 +1,10 @@
 //! Runs a history against the engine and checks every answer.
 //!
-//! * RUN-1  On files in memory nothing but the history decides what happens: no threads, a clock that stands still, random
-//!          bits from a seed. In a folder of the machine the engine has its threads, and nothing can fail. Who brings a disk
-//!          of its own ([`Run::over`]) decides about both.
-//! * RUN-2  A call may fail only if a fault was injected while it ran, with the error kind of that fault. Where one [`Judge`]
-//!          knows more of the faults, it says.
+//! * RUN-1  On files in memory nothing but the history decides what happens: no threads, a clock that stands still,
+//!          random bits from a seed. In a directory of the machine the engine has its threads, and nothing can fail.
+//!          Who brings a disk of its own ([`Run::over`]) decides about both.
+//! * RUN-2  A call may fail only if a fault was injected while it ran, with the error kind of that fault. Where one
+//!          [`Judge`] knows more of the faults, it says.
 //! * RUN-3  What a call answers without an error is right, whatever else failed.
 
 use std::cell::Cell;
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::{Fill, Model, ModelCursor, Random, Walk, shown, stem_of};
-use aidb::env::{Env, FaultEnv, MemEnv, Operation as Call, OsEnv};
+use aidb::env::{Call, Env, FaultEnv, MemEnv, OsEnv};
 use aidb::{
     Chunk, Cursor, DB, Error, ErrorKind, IterOptions, Options, ReadOptions, SequenceNumber,
     Snapshot, WriteBatch, WriteOptions,
@@ -31,8 +31,9 @@ use super::possible::Possible;
 pub enum Place {
     /// On files in memory.
     Memory,
-    /// In this folder, which is empty, with the engine's own threads; only for histories in which nothing goes wrong.
-    Folder(PathBuf),
+    /// In this directory, which is empty, with the engine's own threads; only for histories in which nothing goes
+    /// wrong.
+    Directory(PathBuf),
 }
 
 /// What is counted over all histories.
@@ -250,10 +251,10 @@ impl Run {
                     ..Run::over("/", memory, faults, options, None)
                 }
             }
-            Place::Folder(folder) => {
+            Place::Directory(directory) => {
                 let disk: Arc<dyn Env> = Arc::new(OsEnv::new());
                 let faults = FaultEnv::new(Arc::clone(&disk), 0);
-                let run = Run::over(folder, MemEnv::new(), faults, options, None);
+                let run = Run::over(directory, MemEnv::new(), faults, options, None);
                 Run {
                     side,
                     memory: None,
@@ -335,7 +336,7 @@ impl Run {
         }
     }
 
-    /// Another folder beside the database's.
+    /// Another directory beside the database's.
     fn next_copy(&mut self) -> PathBuf {
         self.checkpoints += 1;
         self.root.join(format!("copy-{}", self.checkpoints))
@@ -521,8 +522,8 @@ impl Run {
             .map_err(|what| format!("at snapshot {}: {what}", snapshot.sequence()))
     }
 
-    /// Reads in every way from a database that is ready: walks, the first key and `keys`, alone and at once. Whether all of it
-    /// worked.
+    /// Reads in every way from a database that is ready: walks, the first key and `keys`, alone and at once. Whether
+    /// all of it worked.
     pub fn read_some(&self, keys: &[Vec<u8>]) -> Checked<bool> {
         let db = self.db.as_ref().expect("it is ready");
         let failed = self.failed.get();
@@ -970,7 +971,7 @@ impl Run {
     pub fn end_life(&mut self, end: End) -> Checked<()> {
         if let End::PowerCut { seed } = end {
             let Some(memory) = &self.memory else {
-                return Err("a folder of the machine loses no power".to_string());
+                return Err("a directory of the machine loses no power".to_string());
             };
             let after = memory.power_cut(seed);
             quiet_disk(&after);

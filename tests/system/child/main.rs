@@ -7,7 +7,7 @@
 //! * `holder.rs`     opens a database and keeps it
 //! * `closed.rs`     keeps handles of databases that it closes
 //! * `few_files.rs`  lives with 64 descriptors
-//! * `folders.rs`    folders that nobody may write to
+//! * `directories.rs`    directories that nobody may write to
 //! * `forks.rs`      forks, under load and to be killed
 //! * `full_disk.rs`  fills a small file system
 //! * `large_value.rs` watches how much memory a large value takes
@@ -21,8 +21,8 @@
 
 mod clock;
 mod closed;
+mod directories;
 mod few_files;
-mod folders;
 mod forks;
 mod full_disk;
 mod holder;
@@ -49,7 +49,7 @@ fn main() {
         "holder" => holder::run(rest),
         "closed" => closed::run(rest),
         "few-files" => few_files::run(rest),
-        "folders" => folders::run(rest),
+        "directories" => directories::run(rest),
         "fork-handles" => forks::handles(rest),
         "fork-load" => forks::under_load(rest),
         "fork-lock" => forks::lock(rest),

@@ -7,7 +7,7 @@
 b'apple'
 
 The methods are those of plyvel, with more beside them. Keys and values are bytes. A write survives the death of
-the process once its call has returned; with ``sync=True`` it survives loss of power, together with every write
+the process once its call has returned; with ``sync=True`` it survives power loss, together with every write
 acknowledged before it. ``flush``, ``close`` and leaving a ``with`` block do the same for everything written.
 
 What differs from plyvel: a missing database is created unless ``create_if_missing=False``; writes take ``sync``,

@@ -177,7 +177,7 @@ class DB(Reader):
         return self._reader.closed
 
     async def put(self, key: Buffer, value: Buffer, *, sync: bool = False) -> None:
-        """Store ``value`` under ``key``; ``sync`` waits until it survives a loss of power."""
+        """Store ``value`` under ``key``; ``sync`` waits until it survives a power loss."""
         await self._worker.run(self._reader.put, key, value, sync=sync)
 
     async def delete(self, key: Buffer, *, sync: bool = False) -> None:

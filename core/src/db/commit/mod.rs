@@ -117,7 +117,7 @@ impl Commit {
         self.wait_until_durable(place)
     }
 
-    /// Waits until everything up to `place` survives loss of power, and so does what was recovered from older logs
+    /// Waits until everything up to `place` survives power loss, and so does what was recovered from older logs
     /// (OPEN-2).
     fn wait_until_durable(&self, place: LogPlace) -> Result<()> {
         let recovered = self.recovered.load(Ordering::Relaxed);

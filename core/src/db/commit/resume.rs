@@ -2,7 +2,7 @@
 //!
 //! * A failed append: it is unknown whether the record counts, so nothing may follow it in its log. A new log
 //!   names the length up to which the old one is good. Writing continues in the new log once its name is
-//!   durable: otherwise the failed record might count after a loss of power.
+//!   durable: otherwise the failed record might count after a power loss.
 //! * A failed sync: no log can be trusted any more, because a later sync may report success for pages that the
 //!   kernel has dropped. The memtables still have every acknowledged write, so all of them are flushed, and the
 //!   edit that drops the logs is made durable, before the failure is cleared. A failed sync of the directory is

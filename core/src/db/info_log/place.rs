@@ -1,7 +1,7 @@
 //! Checks the path of the info log: it must not be a file of the engine, of this database or of another one.
 //!
-//! * PLACE-1  The check comes before anything is written; the folder of the database may not exist yet.
-//! * PLACE-2  In a database's folder the name decides, after links are followed, whether or not the file exists
+//! * PLACE-1  The check comes before anything is written; the directory of the database may not exist yet.
+//! * PLACE-2  In a database's directory the name decides, after links are followed, whether or not the file exists
 //!            yet. A hard link with another name is recognised by the file's identity.
 
 use std::path::{Component, Path, PathBuf};
@@ -28,7 +28,7 @@ pub(in crate::db) fn refuse_own_files(path: &Path, log: &Path, options: &Options
     let dir = resolved(env, path, MAX_LINKS)?;
     let file = resolved(env, log, MAX_LINKS)?;
     if dir.starts_with(&file) {
-        return refuse("this is the database's own folder, or a folder around it".to_owned());
+        return refuse("this is the database's own directory, or a directory around it".to_owned());
     }
     if let Some(moved) = moved_by_rotation(&file, &dir, options) {
         let moved = moved.display();
@@ -72,7 +72,7 @@ fn is_database(env: &dyn Env, dir: &Path) -> bool {
     }
 }
 
-/// If rotation would give `file` a name that is now a folder with the database `dir` in it, that folder.
+/// If rotation would give `file` a name that is now a directory with the database `dir` in it, that directory.
 fn moved_by_rotation<'a>(file: &Path, dir: &'a Path, options: &Options) -> Option<&'a Path> {
     dir.ancestors().find(|ancestor| {
         let (Some(name), Some(old)) = (file.file_name(), ancestor.file_name()) else {
@@ -88,7 +88,7 @@ fn moved_by_rotation<'a>(file: &Path, dir: &'a Path, options: &Options) -> Optio
     })
 }
 
-/// `path` made absolute, without links and `..`. Parts at its end that do not exist count as folders and a file
+/// `path` made absolute, without links and `..`. Parts at its end that do not exist count as directories and a file
 /// still to be made.
 fn resolved(env: &dyn Env, path: &Path, links: usize) -> Result<PathBuf> {
     if env.kind(path)? != PathKind::Missing {
@@ -105,11 +105,11 @@ fn resolved(env: &dyn Env, path: &Path, links: usize) -> Result<PathBuf> {
     }
     match path.components().next_back() {
         Some(Component::Normal(name)) => Ok(resolved(env, parent, links)?.join(name)),
-        // The part before it does not exist yet, and will be made as a folder, not as a link.
+        // The part before it does not exist yet, and will be made as a directory, not as a link.
         Some(Component::ParentDir) => {
-            let mut folder = resolved(env, parent, links)?;
-            folder.pop();
-            Ok(folder)
+            let mut directory = resolved(env, parent, links)?;
+            directory.pop();
+            Ok(directory)
         }
         _ => Ok(path.to_path_buf()),
     }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::env::test_dir::TestDir;
-use crate::env::{Fault, FaultEnv, MemEnv, Operation, OsEnv};
+use crate::env::{Call, Fault, FaultEnv, MemEnv, OsEnv};
 use std::fs;
 
 fn logger(path: &Path, dir: &str, bytes: u64, files: u64) -> InfoLogger {
@@ -33,11 +33,11 @@ fn heard(path: &Path) -> Vec<String> {
 fn a_line_stays_one_line_and_names_its_database() {
     let dir = TestDir::new();
     let path = dir.path().join("log");
-    let log = logger(&path, "/a\nfolder", 0, 1);
+    let log = logger(&path, "/a\ndirectory", 0, 1);
     say(&log, "first\r\nsecond\0 – third");
     assert_eq!(
         heard(&path),
-        ["/a\\nfolder: first\\r\\nsecond\\u{0} – third"]
+        ["/a\\ndirectory: first\\r\\nsecond\\u{0} – third"]
     );
 }
 
@@ -142,7 +142,7 @@ fn a_file_that_others_empty_rename_or_remove_is_followed() {
     fs::remove_file(&path).unwrap();
     say(&log, "removed");
     assert_eq!(heard(&path), ["/db: removed"]);
-    // While a folder has the log's name, lines are lost.
+    // While a directory has the log's name, lines are lost.
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
     say(&log, "lost");
@@ -160,7 +160,7 @@ fn where_a_file_cannot_be_renamed_it_is_emptied() {
         .info_log(InfoLog::File(path.into()))
         .info_log_file_size(300);
     let log = InfoLogger::open(Path::new("/db"), &options).unwrap();
-    env.inject(Fault::new(&[Operation::Rename], libc::EPERM).always());
+    env.inject(Fault::new(&[Call::Rename], libc::EPERM).always());
     (0..100).for_each(|number| log.write(&env, format_args!("{number}")));
     assert!(env.injected() > 0);
     assert!(env.open_read(path).unwrap().len().unwrap() <= 300);
@@ -174,9 +174,9 @@ fn every_failure_of_the_file_costs_lines_and_a_full_disk_keeps_nobody_from_openi
     let options = Options::new()
         .env(Arc::new(env.clone()))
         .info_log(InfoLog::File(path.into()));
-    env.inject(Fault::new(&[Operation::Create], libc::EIO));
+    env.inject(Fault::new(&[Call::Create], libc::EIO));
     assert!(InfoLogger::open(Path::new("/db"), &options).is_err());
-    env.inject(Fault::new(&[Operation::Create, Operation::Write], libc::ENOSPC).times(3));
+    env.inject(Fault::new(&[Call::Create, Call::Write], libc::ENOSPC).times(3));
     let log = InfoLogger::open(Path::new("/db"), &options).unwrap();
     for word in ["lost", "lost too", "there"] {
         log.write(&env, format_args!("{word}"));
@@ -189,13 +189,13 @@ fn every_failure_of_the_file_costs_lines_and_a_full_disk_keeps_nobody_from_openi
     assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 1);
 }
 
-/// Rotation used to rename a folder along with the old logs.
+/// Rotation used to rename a directory along with the old logs.
 #[test]
-fn a_folder_with_an_old_logs_name_stays_and_the_full_log_is_emptied() {
+fn a_directory_with_an_old_logs_name_stays_and_the_full_log_is_emptied() {
     let dir = TestDir::new();
     let path = dir.path().join("log");
-    let folder = dir.path().join("log.1");
-    fs::create_dir(&folder).unwrap();
+    let directory = dir.path().join("log.1");
+    fs::create_dir(&directory).unwrap();
     let log = logger(&path, "/db", 300, 5);
     for number in 0..20 {
         say(&log, &format!("{number}"));
@@ -206,6 +206,6 @@ fn a_folder_with_an_old_logs_name_stays_and_the_full_log_is_emptied() {
         .collect();
     names.sort_unstable();
     assert_eq!(names, ["log", "log.1"]);
-    assert!(folder.is_dir());
+    assert!(directory.is_dir());
     assert_eq!(heard(&path).last().unwrap(), "/db: 19");
 }

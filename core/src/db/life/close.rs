@@ -15,7 +15,7 @@ use crate::sync::Arc;
 /// What to do with writes that are not yet in tables.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::db) enum Unflushed {
-    /// Flush it: `close` promises that it survives loss of power.
+    /// Flush it: `close` promises that it survives power loss.
     Flush,
     /// Leave it in the logs, where it survives the death of the process: the last handle was merely dropped.
     LeaveInLogs,

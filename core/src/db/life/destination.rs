@@ -1,12 +1,12 @@
-//! The folder in which a checkpoint or a repair makes a database.
+//! The directory in which a checkpoint or a repair makes a database.
 //!
-//! * DESTINATION-1  Throughout, the folder is durably marked as incomplete, so that no opener takes it for a
-//!                  database or for an empty place for one. A missing folder is created with the mark already
-//!                  in it, by a rename; in an empty folder the mark is the first file, even before the lock.
-//! * DESTINATION-2  The mark is removed last, when everything else is durable. Then the folder is a database.
-//! * DESTINATION-3  The folder's lock is held while it is filled. After an error everything that was made is
+//! * DESTINATION-1  Throughout, the directory is durably marked as incomplete, so that no opener takes it for a
+//!                  database or for an empty place for one. A missing directory is created with the mark already
+//!                  in it, by a rename; in an empty directory the mark is the first file, even before the lock.
+//! * DESTINATION-2  The mark is removed last, when everything else is durable. Then the directory is a database.
+//! * DESTINATION-3  The directory's lock is held while it is filled. After an error everything that was made is
 //!                  removed.
-//! * DESTINATION-4  The leftovers of an earlier attempt in a marked folder are removed, if the folder contains
+//! * DESTINATION-4  The leftovers of an earlier attempt in a marked directory are removed, if the directory contains
 //!                  nothing else.
 
 use std::path::{Path, PathBuf};
@@ -21,17 +21,17 @@ use crate::filename::{INCOMPLETE, LOCK, parse};
 use crate::sync::Arc;
 use crate::version::{MARK, is_marked, not_a_directory, owner};
 
-/// A folder in which a database is being made, and its lock.
+/// A directory in which a database is being made, and its lock.
 pub(in crate::db) struct Destination {
     env: Arc<dyn Env>,
     pub(in crate::db) dir: PathBuf,
     lock: Box<dyn DirLock>,
-    /// Whether this call made the folder.
+    /// Whether this call made the directory.
     is_new: bool,
 }
 
 impl Destination {
-    /// Makes sure that `path` is a folder with nothing in it but the mark, and locks it (DESTINATION-1, 3 and 4).
+    /// Makes sure that `path` is a directory with nothing in it but the mark, and locks it (DESTINATION-1, 3 and 4).
     pub(in crate::db) fn prepare(env: Arc<dyn Env>, path: &Path) -> Result<Destination> {
         check_path(path)?;
         let (is_new, made_mark) = match env.kind(path)? {
@@ -41,7 +41,7 @@ impl Destination {
             }
             PathKind::Directory => {
                 refuse_unless_free(&*env, path)?;
-                // The folder's own entry may not be durable yet.
+                // The directory's own entry may not be durable yet.
                 env.create_dir_all(path)?;
                 (false, mark(&*env, path)?)
             }
@@ -52,7 +52,7 @@ impl Destination {
             Ok(destination)
         });
         if prepared.is_err() && made_mark {
-            // Leave the folder as it was found.
+            // Leave the directory as it was found.
             unmark(&*env, path, is_new);
         }
         prepared
@@ -70,12 +70,12 @@ impl Destination {
     }
 
     /// Removes what an earlier attempt left. `made_mark`: this call made the mark, in an empty
-    /// folder.
+    /// directory.
     fn clear(&self, made_mark: bool) -> Result<()> {
         let env = &*self.env;
         let names = env.list(&self.dir)?;
         let is_kept = |name: &str| name == LOCK || name == INCOMPLETE;
-        // Another process may have been faster and already finished: then the folder belongs to
+        // Another process may have been faster and already finished: then the directory belongs to
         // that process.
         if made_mark && let Some(name) = names.iter().find(|name| !is_kept(name)) {
             return Err(not_empty(&self.dir, name));
@@ -88,8 +88,8 @@ impl Destination {
         Ok(())
     }
 
-    /// Completes the database in the folder (DESTINATION-2), or after an error removes everything that was made. Then
-    /// unlocks the folder.
+    /// Completes the database in the directory (DESTINATION-2), or after an error removes everything that was made.
+    /// Then unlocks the directory.
     pub(in crate::db) fn finish(self, outcome: Result<()>) -> Result<()> {
         let outcome = outcome.and_then(|()| {
             let names = Names::made_from_now(&*self.env);
@@ -109,7 +109,7 @@ impl Destination {
     }
 }
 
-/// Makes the folder `path`, with the mark in it from the first moment; returns whether this call
+/// Makes the directory `path`, with the mark in it from the first moment; returns whether this call
 /// made it.
 fn make_marked(env: &dyn Env, path: &Path) -> Result<bool> {
     let Some(name) = path.file_name() else {
@@ -148,7 +148,7 @@ fn make_marked(env: &dyn Env, path: &Path) -> Result<bool> {
 }
 
 /// Puts the mark into `dir`, durably; returns whether it was missing. Makes a torn mark whole: later, with more in the
-/// folder, the mark has to prove that the folder is AiDb's (IDENTITY-4).
+/// directory, the mark has to prove that the directory is AiDb's (IDENTITY-4).
 fn mark(env: &dyn Env, dir: &Path) -> Result<bool> {
     let path = dir.join(INCOMPLETE);
     if env.kind(&path)? != PathKind::Missing {
@@ -170,7 +170,7 @@ fn mark(env: &dyn Env, dir: &Path) -> Result<bool> {
     match made {
         Ok(()) => Ok(true),
         Err(error) => {
-            // Leave an empty folder empty again.
+            // Leave an empty directory empty again.
             let _ = env.remove_file(&path);
             Err(error)
         }
@@ -188,7 +188,7 @@ fn unmark(env: &dyn Env, dir: &Path, is_new: bool) {
     };
 }
 
-/// Refuses a folder that is not empty, unless an earlier attempt left everything that is in it (DESTINATION-4).
+/// Refuses a directory that is not empty, unless an earlier attempt left everything that is in it (DESTINATION-4).
 fn refuse_unless_free(env: &dyn Env, dir: &Path) -> Result<()> {
     let names = env.list(dir)?;
     let is_marked = names.iter().any(|name| name == INCOMPLETE);
@@ -206,7 +206,7 @@ fn not_empty(dir: &Path, name: &str) -> Error {
     Error::invalid_argument(format!("{} is not empty: it holds {name}", dir.display()))
 }
 
-/// The error for a folder with a mark; it says what the folder is, and what to do.
+/// The error for a directory with a mark; it says what the directory is, and what to do.
 pub(in crate::db) fn incomplete(env: &dyn Env, dir: &Path) -> Error {
     let mark = dir.join(INCOMPLETE);
     let mut head = [0; 16];
@@ -215,17 +215,17 @@ pub(in crate::db) fn incomplete(env: &dyn Env, dir: &Path) -> Error {
         .and_then(|file| file.read_at(0, &mut head));
     let head = &head[..read.unwrap_or_default()];
     let what = if MARK.as_bytes().starts_with(head) {
-        "this is a copy (a checkpoint or a repair) that is not complete: make it again into this folder, or destroy it"
+        "this is a copy (a checkpoint or a repair) that is not complete: make it again into this directory, or destroy it"
     } else if is_marked(env, dir).unwrap_or(false) {
-        // The mark began as CURRENT, or as another file that proved the folder to be AiDb's.
+        // The mark began as CURRENT, or as another file that proved the directory to be AiDb's.
         "this database was being destroyed, and that was cut short: destroy it again"
     } else if head.iter().all(|byte| *byte == 0) {
         "this is a copy (a checkpoint or a repair) that is not complete, or a database that was being destroyed: if it is a \
-         copy, make it again into this folder, or destroy it"
+         copy, make it again into this directory, or destroy it"
     } else {
         "this file marks a database that is not complete, and AiDb did not write it, or it is damaged: remove it by hand if \
-         the database in this folder is known to be whole; if it is a copy (a checkpoint or a repair), make it again into \
-         this folder, or destroy it"
+         the database in this directory is known to be whole; if it is a copy (a checkpoint or a repair), make it again into \
+         this directory, or destroy it"
     };
     Error::corruption(&mark, 0, what)
 }

@@ -2,12 +2,12 @@
 //!
 //! * DESTROY-1  Only AiDb's files are changed (IDENTITY-1 of `version/identity.rs`), and only while the lock is
 //!              held.
-//! * DESTROY-2  First, the file that proves the folder (CURRENT, if it is intact) is durably renamed to the
-//!              mark of incompleteness. From then on the folder does not open, and the mark proves to the end
+//! * DESTROY-2  First, the file that proves the directory (CURRENT, if it is intact) is durably renamed to the
+//!              mark of incompleteness. From then on the directory does not open, and the mark proves to the end
 //!              that it is AiDb's. A rename takes no space, so it works on a full disk.
 //! * DESTROY-3  The mark is removed when the removal of everything else is durable. So a kill or a loss of
-//!              power leaves the whole database, a folder that can be destroyed again, or nothing.
-//! * DESTROY-4  The removal is durable: the folder is synced, and its parent too if the folder is removed.
+//!              power leaves the whole database, a directory that can be destroyed again, or nothing.
+//! * DESTROY-4  The removal is durable: the directory is synced, and its parent too if the directory is removed.
 
 use std::path::Path;
 
@@ -33,7 +33,7 @@ pub(in crate::db) fn destroy(path: &Path, options: &Options) -> Result<()> {
     let names = env.list(&dir)?;
     if owner(env, &dir, &names)? == Owner::Nobody {
         return match names.is_empty() {
-            true => remove_folder(env, path, &dir),
+            true => remove_directory(env, path, &dir),
             false => Ok(()),
         };
     }
@@ -46,7 +46,7 @@ pub(in crate::db) fn destroy(path: &Path, options: &Options) -> Result<()> {
     remove_database(env, &dir)?;
     drop(lock);
     match env.list(&dir)?.is_empty() {
-        true => remove_folder(env, path, &dir),
+        true => remove_directory(env, path, &dir),
         false => Ok(()),
     }
 }
@@ -88,17 +88,17 @@ pub(in crate::db) fn remove_database(env: &dyn Env, dir: &Path) -> Result<()> {
     env.sync_dir(dir)
 }
 
-/// Removes the empty folder `path`, which is `dir` without symbolic links.
-fn remove_folder(env: &dyn Env, path: &Path, dir: &Path) -> Result<()> {
+/// Removes the empty directory `path`, which is `dir` without symbolic links.
+fn remove_directory(env: &dyn Env, path: &Path, dir: &Path) -> Result<()> {
     if let Err(error) = env.remove_dir(path) {
-        return match error.is_of_a_folder_that_stays() || env.kind(path)? == PathKind::Missing {
+        return match error.is_of_a_directory_that_stays() || env.kind(path)? == PathKind::Missing {
             true => Ok(()),
             false => Err(error),
         };
     }
     // DESTROY-4.
     match env.sync_dir(dir.parent().unwrap_or(dir)) {
-        // The parent may be changed but not read, so it cannot be synced; at worst an empty folder comes back.
+        // The parent may be changed but not read, so it cannot be synced; at worst an empty directory comes back.
         Err(error) if error.is_denied() => Ok(()),
         outcome => outcome,
     }

@@ -7,14 +7,14 @@ use crate::error::{Error, Result};
 /// Refuses an empty path, and a path with a NUL byte, which no file system accepts (`InvalidArgument`).
 ///
 /// Also refuses a path that begins with a scheme, such as `aidb://host/db` or `s3://bucket/db` (`Unsupported`). AiDb
-/// has no client for any scheme, and the caller does not want a folder of that name.
+/// has no client for any scheme, and the caller does not want a directory of that name.
 ///
 /// Python's `pathlib` and Node's `path.join` turn two slashes into one, so `s3:/bucket` is refused as well.
-/// `./s3:/bucket` is a folder, and so is every path that does not begin with letters and a colon.
+/// `./s3:/bucket` is a directory, and so is every path that does not begin with letters and a colon.
 pub(in crate::db) fn check_path(path: &Path) -> Result<()> {
     let bytes = path.as_os_str().as_encoded_bytes();
     if bytes.is_empty() {
-        let what = "the path is empty (the current folder is \".\")";
+        let what = "the path is empty (the current directory is \".\")";
         return Err(Error::invalid_argument(what));
     }
     if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
@@ -30,10 +30,10 @@ pub(in crate::db) fn check_path(path: &Path) -> Result<()> {
     Err(Error::unsupported(
         match scheme.eq_ignore_ascii_case("file") {
             true => format!(
-                "{shown} is a URL, and a path is needed: leave out {scheme}:// (for a folder of that name, begin with ./)"
+                "{shown} is a URL, and a path is needed: leave out {scheme}:// (for a directory of that name, begin with ./)"
             ),
             false => format!(
-                "{shown} begins with {scheme}:, but this AiDb opens only folders of the file system (for a folder of that \
+                "{shown} begins with {scheme}:, but this AiDb opens only directories of the file system (for a directory of that \
                  name, begin with ./)"
             ),
         },
@@ -59,7 +59,7 @@ mod tests {
     use crate::error::ErrorKind;
 
     #[test]
-    fn a_scheme_is_told_from_a_folder() {
+    fn a_scheme_is_told_from_a_directory() {
         for path in [
             "aidb://host/db",
             "s3://bucket",

@@ -4,7 +4,7 @@
 //! full. So the thread that flushes prepares the file of the next log first. Sealing renames it to the log's
 //! name; records then overwrite zeros, and their sync writes only bytes.
 //!
-//! * BLANK-1  The file gets the name of a log only once its zeros are durable: after a loss of power a file
+//! * BLANK-1  The file gets the name of a log only once its zeros are durable: after a power loss a file
 //!            with unsynced bytes may contain anything. Recovery skips a log of zeros, because its creation was
 //!            not finished.
 //! * BLANK-2  `is_there` is false only after the last blank log was renamed or its removal was tried, so the
@@ -82,7 +82,7 @@ fn discard(env: &dyn Env, dir: &Path) {
 #[cfg(test)]
 mod tests {
     use crate::db::DB;
-    use crate::env::{Env, Fault, FaultEnv, MemEnv, Operation, PathKind};
+    use crate::env::{Call, Env, Fault, FaultEnv, MemEnv, PathKind};
     use crate::filename::BLANK_LOG_TMP;
     use crate::options::Options;
     use crate::sync::Arc;
@@ -91,11 +91,11 @@ mod tests {
     #[test]
     fn a_blank_log_that_cannot_be_made_or_used_is_done_without() {
         let cases = [
-            (Operation::Create, BLANK_LOG_TMP),
-            (Operation::Write, BLANK_LOG_TMP),
-            (Operation::Sync, BLANK_LOG_TMP),
-            (Operation::Rename, BLANK_LOG_TMP),
-            (Operation::Open, ".log"),
+            (Call::Create, BLANK_LOG_TMP),
+            (Call::Write, BLANK_LOG_TMP),
+            (Call::Sync, BLANK_LOG_TMP),
+            (Call::Rename, BLANK_LOG_TMP),
+            (Call::Open, ".log"),
         ];
         for (operation, path) in cases {
             let mem = Arc::new(MemEnv::new());

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::blank_log::BlankLog;
 use super::sync_group::{LogFile, LogPlace, SyncGroup};
-use crate::env::{Env, FaultEnv, File, MemEnv, Names, Operation, PowerCut, PowerLoss};
+use crate::env::{Call, Env, FaultEnv, File, MemEnv, Names, PowerCut, PowerLoss};
 use crate::error::{Error, Result};
 use crate::filename::log_path;
 use crate::key::FileNumber;
@@ -81,7 +81,7 @@ impl Logs {
         let files = [file(0), file(1)];
         let second = disk[1].clone();
         env.set_hook(Some(Arc::new(move |operation, _: &Path| {
-            if operation == Operation::SyncDir {
+            if operation == Call::SyncDir {
                 second.has_entry.store(true, SeqCst);
             }
         })));

@@ -212,7 +212,7 @@ fn a_close_beside_writers_keeps_what_was_acknowledged() {
     });
 }
 
-/// SEAL-2. Synced writes survive a loss of power from the moment they are acknowledged, even while other threads
+/// SEAL-2. Synced writes survive a power loss from the moment they are acknowledged, even while other threads
 /// switch the log. Fails if `seal` tells the sync group of the new log only after appends go there, if `sync_all`
 /// skips the earlier logs, or if a log is deleted before the edit that no longer needs it is durable.
 #[test]
@@ -243,7 +243,7 @@ fn a_synced_write_survives_loss_of_power_beside_a_seal() {
             let db = DB::open("/db", options(&cut).manual_background(true)).unwrap();
             assert_eq!(pair(&db, b'a'), (number, number), "synced, then lost");
             let (first, second) = pair(&db, b'b');
-            assert_eq!(first, second, "a batch is whole after a loss of power");
+            assert_eq!(first, second, "a batch is whole after a power loss");
         }
     });
 }

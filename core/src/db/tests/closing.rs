@@ -31,9 +31,7 @@ fn a_read_that_finds_its_table_gone_behind_a_close_says_closed() {
     for read in reads {
         let (db, faulty) = with_hook(|db, disk| {
             Arc::new(move |operation, path: &Path| {
-                if operation == Operation::Open
-                    && path.extension().is_some_and(|kind| kind == "sst")
-                {
+                if operation == Call::Open && path.extension().is_some_and(|kind| kind == "sst") {
                     db.close().unwrap();
                     DB::destroy("/db", &options(&disk)).unwrap();
                 }
@@ -51,8 +49,7 @@ fn a_close_lets_the_lock_go_only_when_a_manual_compaction_has_removed_its_tables
     let (db, faulty) = with_hook(|db, disk| {
         let closer = Mutex::new(None);
         Arc::new(move |operation, path: &Path| {
-            if operation == Operation::Remove && path.extension().is_some_and(|kind| kind == "sst")
-            {
+            if operation == Call::Remove && path.extension().is_some_and(|kind| kind == "sst") {
                 closer.lock().get_or_insert_with(|| {
                     let closing = db.clone();
                     std::thread::spawn(move || closing.close())
@@ -80,7 +77,7 @@ fn a_close_waits_for_the_move_of_a_cursor_that_is_under_way() {
     let (db, faulty) = with_hook(|db, _| {
         Arc::new(move |operation, path: &Path| {
             let is_table = path.extension().is_some_and(|kind| kind == "sst");
-            if operation != Operation::Open || !is_table {
+            if operation != Call::Open || !is_table {
                 return;
             }
             started.lock().get_or_insert_with(|| {

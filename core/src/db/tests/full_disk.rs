@@ -11,7 +11,7 @@ use crate::db::DB;
 use crate::db::commit::Obstacle;
 use crate::db::space::{MAX_STEP, SMALLEST_STEP};
 use crate::effort::{Effort, within};
-use crate::env::{Env, FaultEnv, MemEnv, Operation, PathKind};
+use crate::env::{Call, Env, FaultEnv, MemEnv, PathKind};
 use crate::options::Options;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -321,7 +321,7 @@ fn a_flush_that_will_not_fit_leaves_deletes_their_part_and_gives_back_what_it_to
     let (deleting, deleted) = (db.clone(), Arc::new(AtomicU64::new(0)));
     let (count, disk) = (Arc::clone(&deleted), env.clone());
     faulty.set_hook(Some(Arc::new(move |operation, path: &Path| {
-        if operation == Operation::Remove && path.extension().is_some_and(|kind| kind == "sst") {
+        if operation == Call::Remove && path.extension().is_some_and(|kind| kind == "sst") {
             hog(&disk);
             // By another thread: this one holds a lock that comes after the log's.
             std::thread::scope(|scope| {

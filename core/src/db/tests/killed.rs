@@ -247,7 +247,7 @@ fn a_sync_that_panics_is_told_to_all_who_wait_for_it_and_the_next_one_succeeds()
     let killed = Arc::clone(&kills);
     env.set_hook(Some(Arc::new(move |operation, path: &Path| {
         let is_log = path.extension().is_some_and(|end| end == "log");
-        if operation == Operation::Sync && is_log && killed.fetch_add(1, Ordering::SeqCst) == 0 {
+        if operation == Call::Sync && is_log && killed.fetch_add(1, Ordering::SeqCst) == 0 {
             std::panic::resume_unwind(Box::new("killed in a sync"));
         }
     })));

@@ -214,7 +214,7 @@ fn a_read_that_fails_is_damage_and_never_ends_a_verification() {
     let mut reported = 0;
     for nth in 0.. {
         let before = faulty.injected();
-        faulty.inject(Fault::new(&[Operation::Read], libc::EIO).after(nth));
+        faulty.inject(Fault::new(&[Call::Read], libc::EIO).after(nth));
         let report = db
             .verify()
             .unwrap_or_else(|error| panic!("read {nth}: {error}"));

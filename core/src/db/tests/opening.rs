@@ -56,7 +56,7 @@ fn a_directory_is_opened_or_refused_as_the_options_say() {
 
 /// IDENTITY-2.
 #[test]
-fn a_folder_with_a_current_that_is_not_ours_gets_no_lock_file() {
+fn a_directory_with_a_current_that_is_not_ours_gets_no_lock_file() {
     let env = MemEnv::new();
     let dir = Path::new(DIR);
     env.create_dir_all(dir).unwrap();
@@ -64,7 +64,7 @@ fn a_folder_with_a_current_that_is_not_ours_gets_no_lock_file() {
     current.write_at(0, b"MANIFEST-000001\n").unwrap();
     let faulty = FaultEnv::new(Arc::new(env.clone()), 0);
     assert!(DB::open(DIR, options(&env).env(Arc::new(faulty.clone()))).is_err());
-    assert_eq!(faulty.count(Operation::Lock), 0);
+    assert_eq!(faulty.count(Call::Lock), 0);
     // An AiDb database is locked, whether its lock file is there or lost.
     for with_lock in [false, true] {
         let env = MemEnv::new();
@@ -87,7 +87,7 @@ fn a_database_has_the_threads_that_the_options_ask_for_and_none_where_the_caller
         drop(open(&env));
         let faulty = FaultEnv::new(Arc::new(env), 0);
         let db = DB::open(DIR, options.env(Arc::new(faulty.clone()))).unwrap();
-        assert_eq!(faulty.count(Operation::Spawn), threads);
+        assert_eq!(faulty.count(Call::Spawn), threads);
         db.close().unwrap();
     }
 }
@@ -261,7 +261,7 @@ fn failed_appends_do_not_seal_memtables_without_end_and_flush_none_before() {
     let mut sealed = Vec::new();
     for key in 0..10u8 {
         db.put(&[key], b"v").unwrap();
-        faulty.inject(Fault::new(&[Operation::Write], libc::EIO).on_path(".log"));
+        faulty.inject(Fault::new(&[Call::Write], libc::EIO).on_path(".log"));
         db.put(b"lost", b"v").unwrap_err();
         faulty.clear();
         db.put(&[key], b"w").unwrap();

@@ -31,7 +31,7 @@ fn copies(
     let copied = Arc::new(Mutex::new(Vec::new()));
     let (list, mem) = (Arc::clone(&copied), env.clone());
     faulty.set_hook(Some(Arc::new(move |operation, _: &Path| {
-        if Operation::CHANGES.contains(&operation) {
+        if Call::CHANGES.contains(&operation) {
             list.lock().push(copy(&mem));
         }
     })));
@@ -71,7 +71,7 @@ fn power_may_be_lost_at_any_moment_of_an_open_behind_a_kill() {
                     move |mem| cut(mem, bytes, names),
                     |faulty| {
                         if full {
-                            let fault = Fault::new(&[Operation::Create], libc::ENOSPC);
+                            let fault = Fault::new(&[Call::Create], libc::ENOSPC);
                             faulty.inject(fault.on_path("MANIFEST-").always());
                         }
                         let opened = DB::open("/db", options(&disk).env(Arc::new(faulty.clone())));
@@ -97,7 +97,7 @@ fn an_open_that_cannot_sync_says_so() {
     db.put(b"k", b"v").unwrap();
     drop(db);
     // For each sync of an open: whether its failure fails the open.
-    let outcomes = |operation: Operation, on: &str| -> Vec<bool> {
+    let outcomes = |operation: Call, on: &str| -> Vec<bool> {
         let mut outcomes = Vec::new();
         loop {
             let disk = env.process_crash();
@@ -114,14 +114,14 @@ fn an_open_that_cannot_sync_says_so() {
         }
     };
     // The syncs of the log that is replayed, and of the header of the new one.
-    assert_eq!(outcomes(Operation::Sync, ".log"), [true, true]);
+    assert_eq!(outcomes(Call::Sync, ".log"), [true, true]);
     // The syncs after making the new log, the new manifest (without it the old one goes on), and CURRENT.
-    assert_eq!(outcomes(Operation::SyncDir, "/db"), [true, false, true]);
+    assert_eq!(outcomes(Call::SyncDir, "/db"), [true, false, true]);
 }
 
 #[test]
 fn a_failed_flush_leaves_no_table_behind() {
-    for operation in [Operation::Write, Operation::Sync] {
+    for operation in [Call::Write, Call::Sync] {
         let env = MemEnv::new();
         let faulty = FaultEnv::new(Arc::new(env.clone()), 0);
         let db = DB::open("/db", options(&env).env(Arc::new(faulty.clone()))).unwrap();
@@ -182,7 +182,7 @@ fn a_write_that_failed_and_arrived_whole_does_not_count_behind_the_length_that_t
         let db = DB::open("/db", options(&env).env(Arc::new(faulty.clone()))).unwrap();
         db.put(b"a", b"1").unwrap();
         if fails {
-            faulty.inject(Fault::new(&[Operation::Write], libc::EIO).on_path(".log"));
+            faulty.inject(Fault::new(&[Call::Write], libc::EIO).on_path(".log"));
         }
         assert_eq!(db.put(b"b", b"2").is_err(), fails);
         let (number, _, _) = present_log(&db);
@@ -410,7 +410,7 @@ fn a_log_that_was_synced_without_a_record_has_lost_none() {
 #[test]
 fn a_first_open_that_failed_and_a_second_that_lost_power_leave_a_new_database() {
     // The first write's log may have vanished, and the second write's log names it.
-    for failing in [Operation::Sync, Operation::SyncDir] {
+    for failing in [Call::Sync, Call::SyncDir] {
         for nth in 0..8 {
             for (bytes, names) in [
                 (PowerLoss::Everything, PowerLoss::Nothing),

@@ -33,7 +33,7 @@ fn while_footers_are_spoiled<T>(
     let spoiled = Arc::new(AtomicU64::new(0));
     let (count, disk) = (Arc::clone(&spoiled), disk.clone());
     faulty.set_hook(Some(Arc::new(move |operation, path: &Path| {
-        if operation == Operation::Sync && is_table(path) && count.load(Ordering::Relaxed) < most {
+        if operation == Call::Sync && is_table(path) && count.load(Ordering::Relaxed) < most {
             count.fetch_add(1, Ordering::Relaxed);
             let file = disk.open_write(path).unwrap();
             let (at, mut byte) = (file.len().unwrap() - 1, [0]);

@@ -23,12 +23,12 @@ impl UncertainNames {
     /// Runs `work` while syncs of directories fail.
     fn failing<T>(&self, work: impl FnOnce() -> Result<T>) {
         self.faulty
-            .inject(Fault::new(&[Operation::SyncDir], libc::EIO).always());
+            .inject(Fault::new(&[Call::SyncDir], libc::EIO).always());
         assert!(work().is_err());
         self.faulty.clear();
     }
 
-    /// Checks that these keys are there, whichever names a loss of power keeps.
+    /// Checks that these keys are there, whichever names a power loss keeps.
     fn keeps(&self, keys: &[&[u8]]) {
         for seed in 0..60 {
             let db = match DB::open("/db", options(&self.disk.power_cut(seed))) {
@@ -110,7 +110,7 @@ fn a_compaction_and_a_manifest_whose_names_may_be_lost_are_made_again() {
 #[test]
 fn a_creation_that_may_be_lost_is_confirmed_by_the_next_open() {
     let names = UncertainNames::new();
-    let fault = Fault::new(&[Operation::SyncDir], libc::EIO).after(1);
+    let fault = Fault::new(&[Call::SyncDir], libc::EIO).after(1);
     names.faulty.inject(fault);
     let options_of = |env: &FaultEnv| options(&names.disk).env(Arc::new(env.clone()));
     assert!(DB::open("/db", options_of(&names.faulty)).is_err());
@@ -121,7 +121,7 @@ fn a_creation_that_may_be_lost_is_confirmed_by_the_next_open() {
     names
         .faulty
         .set_hook(Some(Arc::new(move |operation, _: &Path| {
-            if Operation::CHANGES.contains(&operation) {
+            if Call::CHANGES.contains(&operation) {
                 list.lock().extend((0..20).map(|seed| disk.power_cut(seed)));
             }
         })));
@@ -134,7 +134,7 @@ fn a_creation_that_may_be_lost_is_confirmed_by_the_next_open() {
     names.keeps(&[b"a"]);
 }
 
-/// How often a failed write is there after a loss of power, if `work` succeeded between the failure and the loss.
+/// How often a failed write is there after a power loss, if `work` succeeded between the failure and the loss.
 fn failed_writes_that_came_back(work: impl Fn(&DB)) -> usize {
     let mut came_back = 0;
     for seed in 0..60 {
@@ -146,7 +146,7 @@ fn failed_writes_that_came_back(work: impl Fn(&DB)) -> usize {
             db.put(b"a", b"1").unwrap();
             db.flush().unwrap();
         }
-        let fault = Fault::new(&[Operation::Write], libc::EIO).on_path(".log");
+        let fault = Fault::new(&[Call::Write], libc::EIO).on_path(".log");
         faulty.inject(fault.partial());
         // The record ends with a zero byte, so without its last byte it still reads as whole.
         db.put(b"b", b"").unwrap_err();

@@ -134,7 +134,7 @@ fn a_release_wakes_the_threads_that_wait() {
     db.compact_range(None, None).unwrap();
     let (send, receive) = mpsc::channel();
     env.set_hook(Some(Arc::new(move |operation, path: &Path| {
-        if operation == Operation::Create && path.extension().is_some_and(|end| end == "sst") {
+        if operation == Call::Create && path.extension().is_some_and(|end| end == "sst") {
             let _ = send.send(());
         }
     })));

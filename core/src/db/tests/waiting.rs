@@ -58,9 +58,8 @@ fn a_write_that_would_wait_gives_up_before_any_of_it_is_in_the_log() {
         let creations = Arc::new(Mutex::new(0));
         faulty.set_hook(Some(Arc::new({
             let (end, creations) = (Arc::clone(&end), Arc::clone(&creations));
-            move |operation: Operation, path: &Path| {
-                if operation == Operation::Create && path.extension().is_some_and(|is| is == "sst")
-                {
+            move |operation: Call, path: &Path| {
+                if operation == Call::Create && path.extension().is_some_and(|is| is == "sst") {
                     *creations.lock() += 1;
                     end.store(true, Ordering::Relaxed);
                 }
@@ -88,7 +87,7 @@ fn a_write_that_would_have_to_begin_a_new_log_gives_up_first() {
     let faulty = FaultEnv::new(Arc::new(env.clone()), 1);
     let db = DB::open("/db", options(&env).env(Arc::new(faulty.clone()))).unwrap();
     db.put(b"kept", b"").unwrap();
-    faulty.inject(Fault::new(&[Operation::Sync], libc::EIO).on_path(".log"));
+    faulty.inject(Fault::new(&[Call::Sync], libc::EIO).on_path(".log"));
     let synced = WriteOptions { sync: true };
     db.put_with(b"k", b"", &synced).unwrap_err();
     faulty.clear();

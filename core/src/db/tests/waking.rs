@@ -31,7 +31,7 @@ fn a_flush_that_fails_wakes_who_waits_for_it_and_the_next_one_tries_again() {
     for _ in 0..5 {
         let (faulty, db) = threaded();
         db.put(b"k", b"v").unwrap();
-        let fault = Fault::new(&[Operation::Create], libc::EIO);
+        let fault = Fault::new(&[Call::Create], libc::EIO);
         faulty.inject(fault.on_path(".sst").always());
         let waiting = db.clone();
         let error = within("a failed flush", move || waiting.flush()).unwrap_err();
@@ -47,7 +47,7 @@ fn a_flush_that_fails_wakes_who_waits_for_it_and_the_next_one_tries_again() {
 #[test]
 fn where_no_thread_can_be_started_callers_flush_and_compact() {
     let faulty = FaultEnv::new(Arc::new(MemEnv::new()), 0);
-    faulty.inject(Fault::new(&[Operation::Spawn], libc::EPERM).always());
+    faulty.inject(Fault::new(&[Call::Spawn], libc::EPERM).always());
     let options = options(&MemEnv::new())
         .env(Arc::new(faulty.clone()))
         .manual_background(false)
@@ -76,7 +76,7 @@ fn where_no_thread_can_be_started_callers_flush_and_compact() {
     // The errors of a system that has no more threads, or no memory for one.
     for code in [libc::EAGAIN, libc::ENOMEM] {
         faulty.clear();
-        faulty.inject(Fault::new(&[Operation::Spawn], code).always());
+        faulty.inject(Fault::new(&[Call::Spawn], code).always());
         let db = DB::open("/db", options.clone()).unwrap();
         db.put(b"last", b"").unwrap();
         db.flush().unwrap();
@@ -87,13 +87,13 @@ fn where_no_thread_can_be_started_callers_flush_and_compact() {
     for (after, opens) in [(2, true), (1, false)] {
         faulty.clear();
         let before = faulty.injected();
-        faulty.inject(Fault::new(&[Operation::Spawn], libc::EAGAIN).after(after));
+        faulty.inject(Fault::new(&[Call::Spawn], libc::EAGAIN).after(after));
         assert_eq!(DB::open("/db", two.clone()).is_ok(), opens, "after {after}");
         assert_eq!(faulty.injected(), before + 1);
     }
     // Another failure to start one is an error.
     faulty.clear();
-    faulty.inject(Fault::new(&[Operation::Spawn], libc::EIO));
+    faulty.inject(Fault::new(&[Call::Spawn], libc::EIO));
     assert!(DB::open("/db", options.clone()).is_err());
     assert_eq!(entries(&DB::open("/db", options).unwrap()).len(), 301);
 }
@@ -107,7 +107,7 @@ fn a_sealed_memtable_is_flushed_although_nobody_waits_for_it() {
         db.flush().unwrap();
         let (send, receive) = mpsc::channel();
         faulty.set_hook(Some(Arc::new(move |operation, path: &Path| {
-            if operation == Operation::Create && path.extension().is_some_and(|end| end == "sst") {
+            if operation == Call::Create && path.extension().is_some_and(|end| end == "sst") {
                 let _ = send.send(());
             }
         })));
@@ -134,10 +134,10 @@ fn where_compactions_fail(
         db.flush().unwrap();
     }
     drop(db);
-    let fault = Fault::new(&[Operation::Create], libc::EIO);
+    let fault = Fault::new(&[Call::Create], libc::EIO);
     env.inject(fault.on_path(".sst").always());
     env.set_hook(Some(Arc::new(move |operation, path: &Path| {
-        if operation == Operation::Create && path.extension().is_some_and(|end| end == "sst") {
+        if operation == Call::Create && path.extension().is_some_and(|end| end == "sst") {
             attempt();
         }
     })));

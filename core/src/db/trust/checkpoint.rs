@@ -7,7 +7,7 @@
 //!                 the call: all memtables are flushed first, oldest first, so the tables of any later version
 //!                 have such a prefix.
 //! * CHECKPOINT-2  The version is held until the last table is linked, so none of its tables is deleted before that.
-//! * CHECKPOINT-3  CURRENT is written last, durably. Until then the copy's folder is marked as incomplete
+//! * CHECKPOINT-3  CURRENT is written last, durably. Until then the copy's directory is marked as incomplete
 //!                 (`destination.rs`), so the leftovers of a crash are not a database, and opening them fails
 //!                 with an error that says so.
 
@@ -104,7 +104,7 @@ impl Database {
 #[cfg(test)]
 mod tests {
     use crate::db::DB;
-    use crate::env::{Env, Fault, FaultEnv, MemEnv, Operation};
+    use crate::env::{Call, Env, Fault, FaultEnv, MemEnv};
     use crate::error::ErrorKind;
     use crate::options::{Options, WriteOptions};
     use crate::sync::{Arc, Mutex};
@@ -145,7 +145,7 @@ mod tests {
             let db = example(&env);
             let expected = entries(&db);
             env.inject(
-                Fault::new(&Operation::ALL, libc::EIO)
+                Fault::new(&Call::ALL, libc::EIO)
                     .on_path("/copies")
                     .after(nth),
             );
@@ -180,14 +180,14 @@ mod tests {
         let disk = MemEnv::new();
         let env = FaultEnv::new(Arc::new(disk.clone()), 0);
         if !links {
-            env.inject(Fault::new(&[Operation::Link], libc::EXDEV).always());
+            env.inject(Fault::new(&[Call::Link], libc::EXDEV).always());
         }
         let db = example(&env);
         let expected = entries(&db);
         let cuts = Arc::new(Mutex::new(Vec::new()));
         let (sink, cut_disk) = (Arc::clone(&cuts), disk.clone());
         env.set_hook(Some(Arc::new(move |operation, _: &Path| {
-            if Operation::CHANGES.contains(&operation) {
+            if Call::CHANGES.contains(&operation) {
                 let mut cuts = sink.lock();
                 for _ in 0..4 {
                     let seed = cuts.len() as u64;
@@ -243,8 +243,8 @@ mod tests {
     fn where_links_are_refused_tables_are_copied() {
         let env = FaultEnv::new(Arc::new(MemEnv::new()), 0);
         let db = example(&env);
-        env.inject(Fault::new(&[Operation::Link], libc::EXDEV).always());
-        env.inject(Fault::new(&[Operation::Sync], libc::EIO).on_path("/copies"));
+        env.inject(Fault::new(&[Call::Link], libc::EXDEV).always());
+        env.inject(Fault::new(&[Call::Sync], libc::EIO).on_path("/copies"));
         let error = db.checkpoint(COPY).unwrap_err();
         assert_eq!(
             error.kind(),

@@ -1,4 +1,4 @@
-//! The result of a loss of power on files in memory.
+//! The result of a power loss on files in memory.
 //!
 //! * CUT-1  Synced changes are kept (MEM-1).
 //! * CUT-2  Unsynced changes are subject to the [`PowerLoss`] that the caller chose; a rename happens completely or
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::history::{Change, Fate, History};
-use super::{ByteChange, Content, Dice, Directory, MemEnv, MemFile, NameChange, Names, write};
+use super::{ByteChange, Dice, Directory, FileContent, MemEnv, MemFile, NameChange, Names, write};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, RwLock};
 
@@ -33,7 +33,8 @@ pub enum PowerLoss {
     Sectors,
     /// The first ones arrive; of the next write, some pages of 4096 bytes. Names: as `Any`.
     Pages,
-    /// Each page of 4096 bytes has the writes up to a moment of its own, as the kernel writes them back. Names: as `Any`.
+    /// Each page of 4096 bytes has the writes up to a moment of its own, as the kernel writes them back. Names: as
+    /// `Any`.
     Writeback,
     /// The first ones arrive; of later ones the length, with zeros instead of the bytes. Names: as `Tail`.
     Zeros,
@@ -148,7 +149,7 @@ fn has_arrived(loss: PowerLoss, dice: &mut Dice) -> bool {
     }
 }
 
-impl Content {
+impl FileContent {
     /// The bytes after a power cut.
     fn after(&self, loss: PowerLoss, dice: &mut Dice, effects: &mut Effects) -> Arc<Vec<u8>> {
         if self.disk.changes().is_empty() {
@@ -339,7 +340,7 @@ impl Directory {
 }
 
 impl MemEnv {
-    /// A possible result of a loss of power now; `seed` decides which. This environment continues unchanged.
+    /// A possible result of a power loss now; `seed` decides which. This environment continues unchanged.
     ///
     /// In the returned environment nothing is locked and everything is durable.
     pub fn power_cut(&self, seed: u64) -> MemEnv {
@@ -383,7 +384,7 @@ impl MemEnv {
                 let new = files.entry(Arc::as_ptr(file)).or_insert_with(|| {
                     let loss = throw(cut.bytes, &mut dice);
                     let bytes = file.content.read().after(loss, &mut dice, effects);
-                    let content = Content {
+                    let content = FileContent {
                         disk: History::new(bytes.clone()),
                         bytes,
                     };
@@ -451,7 +452,7 @@ impl MemEnv {
         env
     }
 
-    fn new_file(content: Content) -> Arc<MemFile> {
+    fn new_file(content: FileContent) -> Arc<MemFile> {
         Arc::new(MemFile {
             content: RwLock::new(content),
         })

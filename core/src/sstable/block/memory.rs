@@ -4,7 +4,7 @@
 //! The bytes follow their head so that a lookup waits for one memory access, not for two in turn
 //! (docs/decisions/0024).
 //!
-//! * BLOCK-7  A block's memory begins with its `Shared`, followed by `length` bytes. They do not change while
+//! * BLOCK-7  A block's memory begins with its header, [`Counted`], followed by `length` bytes. They do not change while
 //!            the block has a holder; dropping the last reference frees the memory.
 //! * BLOCK-8  From `make` to `give_back` the gauge counts what [`Block::charge`] says.
 //!
@@ -33,10 +33,10 @@ const OVERHEAD_BYTES: usize = 24 + 8;
 const ALLOCATOR_BYTES: usize = 16;
 
 /// A data block. Cloning counts a reference.
-pub(crate) struct Block(NonNull<Shared>);
+pub(crate) struct Block(NonNull<Counted>);
 
 #[repr(C)]
-struct Shared {
+struct Counted {
     /// How many references to the block there are.
     references: AtomicUsize,
     length: usize,
@@ -94,7 +94,7 @@ impl BlockId {
 
 /// One cache line; the model checker's atomics are larger.
 #[cfg(not(shuttle))]
-const _: () = assert!(size_of::<Shared>() == 64);
+const _: () = assert!(size_of::<Counted>() == 64);
 
 // SAFETY: the holders share only data that is read-only, atomic, or in an `Arc` of a type that is `Send` and `Sync`.
 unsafe impl Send for Block {}
@@ -113,7 +113,7 @@ impl Block {
         form: Form,
         gauge: &Arc<MemoryGauge>,
     ) -> Result<Block> {
-        let size = size_of::<Shared>() + bytes.len();
+        let size = size_of::<Counted>() + bytes.len();
         let piece = gauge.slabs().and_then(|slabs| slabs.allocate(size));
         let place = match piece {
             Some(piece) => piece,
@@ -123,7 +123,7 @@ impl Block {
         if piece.is_some() {
             gauge.add_piece(Slabs::piece_bytes(size));
         }
-        let shared = Shared {
+        let shared = Counted {
             references: AtomicUsize::new(1),
             length: bytes.len(),
             head: Head {
@@ -137,10 +137,10 @@ impl Block {
                 touched: AtomicBool::new(form.flat_entries > 0),
             },
         };
-        // SAFETY: the memory is this function's alone, aligned for a `Shared` (slabs align to 64), and has room for it
+        // SAFETY: the memory is this function's alone, aligned for a `Counted` (slabs align to 64), and has room for it
         // and the bytes after it (BLOCK-7). It does not overlap `bytes`, which the caller owns.
         unsafe {
-            let place = place.cast::<Shared>();
+            let place = place.cast::<Counted>();
             place.write(shared);
             let behind = place.add(1).cast::<u8>();
             ptr::copy_nonoverlapping(bytes.as_ptr(), behind.as_ptr(), bytes.len());
@@ -210,7 +210,7 @@ impl Block {
 
     /// The memory that the block takes.
     pub(crate) fn charge(&self) -> usize {
-        let size = size_of::<Shared>() + self.slice_behind().len();
+        let size = size_of::<Counted>() + self.slice_behind().len();
         charge_of(self.large.len(), size, self.in_slab)
     }
 
@@ -254,12 +254,12 @@ impl Block {
     ///
     /// No reference to the block is left, and this is called once.
     #[cold]
-    unsafe fn give_back(place: NonNull<Shared>) {
+    unsafe fn give_back(place: NonNull<Counted>) {
         // SAFETY: `make` wrote it, and it is never read again. From here on `shared` owns it, which is dropped last,
         // and perhaps with it the slabs to which the memory returns.
         let shared = unsafe { place.read() };
         let head = &shared.head;
-        let size = size_of::<Shared>() + shared.length;
+        let size = size_of::<Counted>() + shared.length;
         match (head.in_slab, head.gauge.slabs()) {
             (true, Some(slabs)) => {
                 head.gauge.subtract_piece(Slabs::piece_bytes(size));
@@ -285,7 +285,7 @@ fn charge_of(large: usize, size: usize, in_slab: bool) -> usize {
 
 /// The memory layout of a block with `length` bytes after its head.
 fn memory_layout(length: usize) -> alloc::Layout {
-    alloc::Layout::from_size_align(size_of::<Shared>() + length, align_of::<Shared>())
+    alloc::Layout::from_size_align(size_of::<Counted>() + length, align_of::<Counted>())
         .expect("a slice's length and a cache line fit half the address space")
 }
 

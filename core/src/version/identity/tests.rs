@@ -12,7 +12,7 @@ const INFO: &[u8] = b"2026-01-31 09:05:00 UTC opening\n";
 const LEVELDB: &[u8] = b"\x56\xf9\xb8\xf8\x1c\0\x01\x01\x1aleveldb.BytewiseComparator";
 const NOISE: &[u8] = &[0x93, 0xfe, 0, 0x12];
 
-fn folder(files: &[(&str, &[u8])]) -> (MemEnv, Vec<String>) {
+fn directory(files: &[(&str, &[u8])]) -> (MemEnv, Vec<String>) {
     let env = MemEnv::new();
     env.create_dir_all(dir()).unwrap();
     for (name, bytes) in files {
@@ -30,7 +30,7 @@ fn dir() -> &'static Path {
 type Files<'a> = &'a [(&'a str, &'a [u8])];
 
 #[test]
-fn a_folder_is_told_by_what_aidb_alone_writes() {
+fn a_directory_is_told_by_what_aidb_alone_writes() {
     use Contents::{Database, Incomplete, Nothing};
     let (corruption, foreign) = (Err(ErrorKind::Corruption), Err(ErrorKind::InvalidArgument));
     let cases: [(Files<'_>, std::result::Result<Contents, ErrorKind>); 52] = [
@@ -38,7 +38,7 @@ fn a_folder_is_told_by_what_aidb_alone_writes() {
         (&[("CURRENT", OURS)], Ok(Database)),
         (&[("CURRENT", OURS), ("notes.txt", b"mine")], Ok(Database)),
         (&[("CURRENT", b"aidb 9 of the future")], Ok(Database)),
-        // A damaged CURRENT, beside a file that proves the folder.
+        // A damaged CURRENT, beside a file that proves the directory.
         (
             &[("CURRENT", b""), ("MANIFEST-000002", MANIFEST)],
             Ok(Database),
@@ -92,7 +92,7 @@ fn a_folder_is_told_by_what_aidb_alone_writes() {
             &[("AIDB-INCOMPLETE", TABLE), ("notes.txt", b"x")],
             Ok(Incomplete),
         ),
-        // A torn mark, as a loss of power leaves it; that happens only in an otherwise empty folder.
+        // A torn mark, as a power loss leaves it; that happens only in an otherwise empty directory.
         (
             &[("AIDB-INCOMPLETE", &[0; 200]), ("LOCK", HELD)],
             Ok(Incomplete),
@@ -130,7 +130,7 @@ fn a_folder_is_told_by_what_aidb_alone_writes() {
         (&[("000002.sst", NOISE)], foreign),
         (&[("notes.txt", b"x")], foreign),
         (&[("LOCK", b""), ("1.log", LOG)], foreign),
-        // The remains of a creation that was cut short, and folders that only look like that.
+        // The remains of a creation that was cut short, and directories that only look like that.
         (
             &[
                 ("LOCK", HELD),
@@ -164,7 +164,7 @@ fn a_folder_is_told_by_what_aidb_alone_writes() {
         (&[("RESERVE", b"my caf\xc3")], foreign),
     ];
     for (files, expected) in cases {
-        let (env, _) = folder(files);
+        let (env, _) = directory(files);
         let found = inspect(&env, dir()).map_err(|error| error.kind());
         assert_eq!(found, expected, "{files:?}");
     }
@@ -173,7 +173,7 @@ fn a_folder_is_told_by_what_aidb_alone_writes() {
 
 /// IDENTITY-1.
 #[test]
-fn only_what_aidb_alone_writes_proves_that_a_folder_may_be_destroyed() {
+fn only_what_aidb_alone_writes_proves_that_a_directory_may_be_destroyed() {
     let headless = [&[0; 100], &b"AiDbEnd\0"[..]].concat();
     let ours: [(Files<'_>, &str); 14] = [
         (&[("CURRENT", OURS), ("LOCK", b"")], "CURRENT"),
@@ -198,13 +198,13 @@ fn only_what_aidb_alone_writes_proves_that_a_folder_may_be_destroyed() {
         (&[("LOCK", HELD), ("MANIFEST-000001", NOISE)], "LOCK"),
     ];
     for (files, proof) in ours {
-        let (env, names) = folder(files);
+        let (env, names) = directory(files);
         let found = owner(&env, dir(), &names).unwrap();
         assert_eq!(found, Owner::Ours(proof.to_string()), "{files:?}");
     }
     let nobodys: [Files<'_>; 3] = [&[], &[("LOCK", b"")], &[("LOCK", &[0; 50])]];
     for files in nobodys {
-        let (env, names) = folder(files);
+        let (env, names) = directory(files);
         assert_eq!(
             owner(&env, dir(), &names).unwrap(),
             Owner::Nobody,
@@ -227,13 +227,13 @@ fn only_what_aidb_alone_writes_proves_that_a_folder_may_be_destroyed() {
         &[("LOCK", b""), ("LOG", b"x")],
         &[("LOCK", b""), ("RESERVE", b"")],
         &[("LOCK", HELD), ("notes.txt", b"x")],
-        &[("LOCK", b"pid 1234 is using this folder\n")],
+        &[("LOCK", b"pid 1234 is using this directory\n")],
         &[("LOCK", b"pid on host moon\n")],
         &[("LOCK", HELD), ("000001.log", b"precious")],
         &[("notes.txt", b"x")],
     ];
     for files in others {
-        let (env, names) = folder(files);
+        let (env, names) = directory(files);
         let error = owner(&env, dir(), &names).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{files:?}");
     }
@@ -260,7 +260,7 @@ fn the_message_names_the_other_engine_or_the_file() {
         ),
     ];
     for (files, part) in cases {
-        let (env, _) = folder(files);
+        let (env, _) = directory(files);
         let error = inspect(&env, dir()).unwrap_err();
         assert!(error.message().contains(part), "{error}");
         assert!(error.message().starts_with("/db is "), "{error}");
@@ -268,8 +268,8 @@ fn the_message_names_the_other_engine_or_the_file() {
 }
 
 #[test]
-fn a_users_own_files_in_a_folder_of_aidb_are_not_the_databases() {
-    let (env, _) = folder(&[
+fn a_users_own_files_in_a_directory_of_aidb_are_not_the_databases() {
+    let (env, _) = directory(&[
         ("CURRENT", OURS),
         ("000002.log", NOISE),
         ("LOG", b"a tree fell\n"),
@@ -291,14 +291,10 @@ fn a_users_own_files_in_a_folder_of_aidb_are_not_the_databases() {
 
 #[test]
 fn a_file_that_cannot_be_read_proves_nothing_and_another_one_may() {
-    use crate::env::{Fault, FaultEnv, Operation};
-    let (env, names) = folder(&[("MANIFEST-000002", MANIFEST), ("000002.log", LOG)]);
+    use crate::env::{Call, Fault, FaultEnv};
+    let (env, names) = directory(&[("MANIFEST-000002", MANIFEST), ("000002.log", LOG)]);
     let env = FaultEnv::new(crate::sync::Arc::new(env), 0);
-    let reads = |path| {
-        Fault::new(&[Operation::Read], libc::EIO)
-            .on_path(path)
-            .always()
-    };
+    let reads = |path| Fault::new(&[Call::Read], libc::EIO).on_path(path).always();
     env.inject(reads("MANIFEST"));
     let proof = Owner::Ours("000002.log".to_string());
     assert_eq!(owner(&env, dir(), &names).unwrap(), proof);
@@ -309,12 +305,12 @@ fn a_file_that_cannot_be_read_proves_nothing_and_another_one_may() {
 }
 
 #[test]
-fn a_current_that_cannot_be_read_keeps_a_folder_from_all_but_repair() {
-    use crate::env::{Fault, FaultEnv, Operation};
-    let (env, names) = folder(&[("CURRENT", OURS), ("000002.log", LOG)]);
+fn a_current_that_cannot_be_read_keeps_a_directory_from_all_but_repair() {
+    use crate::env::{Call, Fault, FaultEnv};
+    let (env, names) = directory(&[("CURRENT", OURS), ("000002.log", LOG)]);
     let env = FaultEnv::new(crate::sync::Arc::new(env), 0);
     env.inject(
-        Fault::new(&[Operation::Read], libc::EIO)
+        Fault::new(&[Call::Read], libc::EIO)
             .on_path("CURRENT")
             .always(),
     );
@@ -329,11 +325,11 @@ fn a_current_that_cannot_be_read_keeps_a_folder_from_all_but_repair() {
 
 #[test]
 fn a_file_that_is_there_and_cannot_be_opened_is_not_taken_for_missing() {
-    use crate::env::{Fault, FaultEnv, Operation};
+    use crate::env::{Call, Fault, FaultEnv};
     for name in ["CURRENT", "RESERVE"] {
-        let (env, names) = folder(&[(name, OURS)]);
+        let (env, names) = directory(&[(name, OURS)]);
         let env = FaultEnv::new(crate::sync::Arc::new(env), 0);
-        let fault = Fault::new(&[Operation::Open], libc::EACCES);
+        let fault = Fault::new(&[Call::Open], libc::EACCES);
         env.inject(fault.on_path(name).always());
         let reported = [
             head_of(&env, &dir().join(name)).map(|_| ()).unwrap_err(),
@@ -350,7 +346,7 @@ fn a_file_that_is_there_and_cannot_be_opened_is_not_taken_for_missing() {
 #[test]
 fn a_log_without_its_beginning_is_known_by_its_records() {
     use crate::wal::{Payload, Predecessor, Synced, Writer};
-    let (env, _) = folder(&[]);
+    let (env, _) = directory(&[]);
     let number = crate::key::FileNumber(2);
     let mut writer =
         Writer::create(&env, dir(), number, 77, Predecessor::default(), 1 << 20).unwrap();
@@ -372,6 +368,6 @@ fn a_log_without_its_beginning_is_known_by_its_records() {
         "the cheap proofs are not enough"
     );
     assert!(is_ours(&env, dir(), &names).unwrap());
-    let (env, names) = folder(&[("000002.log", b"precious")]);
+    let (env, names) = directory(&[("000002.log", b"precious")]);
     assert!(!is_ours(&env, dir(), &names).unwrap());
 }

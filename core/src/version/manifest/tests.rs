@@ -1,7 +1,7 @@
-//! Tests of the manifest: what a cut, a flip or a loss of power may do to it.
+//! Tests of the manifest: what a cut, a flip or a power loss may do to it.
 
 use super::*;
-use crate::env::{Fault, FaultEnv, MemEnv, Operation};
+use crate::env::{Call, Fault, FaultEnv, MemEnv};
 use crate::version::edit::{LEVELS, Reclaimable, TableInfo};
 
 const NUMBER: FileNumber = FileNumber(1);
@@ -89,8 +89,8 @@ fn a_record_behind_a_bad_slot_that_cannot_be_read_is_not_taken_for_none() {
     flip(&env, &path, Slot::offset(6));
     let faulty = FaultEnv::new(Arc::new(env.clone()), 0);
     assert_eq!(read(&faulty, &dir).unwrap().0, [0, 1, 2, 3, 4, 5]);
-    for nth in 0..faulty.count(Operation::Read) {
-        faulty.inject(Fault::new(&[Operation::Read], libc::EIO).after(nth));
+    for nth in 0..faulty.count(Call::Read) {
+        faulty.inject(Fault::new(&[Call::Read], libc::EIO).after(nth));
         let error = read(&faulty, &dir).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Io, "read {nth}");
         faulty.clear();
@@ -294,7 +294,7 @@ fn a_slot_of_the_last_generation_is_damage_since_none_could_follow() {
 
 #[test]
 fn nothing_is_appended_behind_a_failed_append() {
-    for operation in [Operation::Write, Operation::Sync] {
+    for operation in [Call::Write, Call::Sync] {
         for nth in 0..2 {
             let (mem, dir) = (MemEnv::new(), PathBuf::from("/db"));
             mem.create_dir_all(&dir).unwrap();
@@ -305,9 +305,9 @@ fn nothing_is_appended_behind_a_failed_append() {
             env.inject(Fault::new(&[operation], libc::EIO).after(nth));
             writer.append(&edit(1)).unwrap_err();
             env.clear();
-            let changes = env.count(Operation::Write) + env.count(Operation::Sync);
+            let changes = env.count(Call::Write) + env.count(Call::Sync);
             writer.append(&edit(2)).unwrap_err();
-            let after = env.count(Operation::Write) + env.count(Operation::Sync);
+            let after = env.count(Call::Write) + env.count(Call::Sync);
             assert_eq!(after, changes, "SLOT-5");
             for seed in 0..40 {
                 let (logs, _) = read(&mem.power_cut(seed), &dir).unwrap();

@@ -1,8 +1,8 @@
-//! Tests of the version set: what it keeps after reopening, loss of power, damage and failed writes.
+//! Tests of the version set: what it keeps after reopening, power loss, damage and failed writes.
 
 use super::super::tests::{Entries, build, insert};
 use super::*;
-use crate::env::{Fault, FaultEnv, MemEnv, Operation};
+use crate::env::{Call, Fault, FaultEnv, MemEnv};
 use crate::error::ErrorKind;
 use crate::filename::{CURRENT, CURRENT_TMP, FILE_NUMBER_LIMIT, log_path};
 use crate::version::{Contents, TableInfo, inspect};
@@ -375,11 +375,7 @@ fn every_failing_change_leaves_the_old_or_the_new_version_and_the_next_edit_work
         let env = MemEnv::new();
         env.create_dir_all(&dir()).unwrap();
         let faulty = FaultEnv::new(Arc::new(env.clone()), nth);
-        faulty.inject(
-            Fault::new(&Operation::CHANGES, libc::EIO)
-                .after(nth)
-                .partial(),
-        );
+        faulty.inject(Fault::new(&Call::CHANGES, libc::EIO).after(nth).partial());
         let set = walk(&env, &faulty, &mut |walked| {
             for after in [env.clone(), env.power_cut(nth), env.power_cut(nth + 1)] {
                 let found = recover(&after).unwrap_or_else(|e| panic!("change {nth}: {e}"));
@@ -421,7 +417,7 @@ fn a_full_disk_does_not_fill_up_with_attempts() {
     let set = VersionSet::recover(Arc::new(faulty.clone()), &dir(), obsolete.clone(), false);
     let mut set = set.unwrap();
     faulty.inject(
-        Fault::new(&[Operation::Write], libc::ENOSPC)
+        Fault::new(&[Call::Write], libc::ENOSPC)
             .on_path("MANIFEST")
             .always(),
     );

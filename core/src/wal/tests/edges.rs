@@ -97,7 +97,7 @@ fn what_is_before_a_sector_that_cannot_be_read_counts_if_that_is_another_block()
     let env = FaultEnv::new(Arc::new(memory), 1);
     // The first read, of many blocks, fails; the read of the first block alone does not.
     let mut reader = opened(&env);
-    env.inject(Fault::new(&[Operation::Read], libc::EIO));
+    env.inject(Fault::new(&[Call::Read], libc::EIO));
     assert_eq!(
         reader.next().unwrap().unwrap().first_sequence,
         SequenceNumber(1)
@@ -105,14 +105,14 @@ fn what_is_before_a_sector_that_cannot_be_read_counts_if_that_is_another_block()
     assert_eq!(env.injected(), 1);
     // If that fails too, or there is only one block, the reader fails.
     let mut reader = opened(&env);
-    env.inject(Fault::new(&[Operation::Read], libc::EIO).times(2));
+    env.inject(Fault::new(&[Call::Read], libc::EIO).times(2));
     assert_eq!(reader.next().err().unwrap().kind(), ErrorKind::Io);
     env.clear();
     let memory = MemEnv::new();
     append(&mut create(&memory), 1, b"x", 0).unwrap();
     let env = FaultEnv::new(Arc::new(memory), 1);
     let mut reader = opened(&env);
-    env.inject(Fault::new(&[Operation::Read], libc::EIO));
+    env.inject(Fault::new(&[Call::Read], libc::EIO));
     assert_eq!(reader.next().err().unwrap().kind(), ErrorKind::Io);
 }
 

@@ -3,7 +3,7 @@
 use aidb_test_data::{Fill, Random};
 
 use super::*;
-use crate::env::{Fault, FaultEnv, Operation};
+use crate::env::{Call, Fault, FaultEnv};
 use crate::key::{FileNumber, KeyRef, Trailer};
 use crate::version::ObsoleteFiles;
 
@@ -189,8 +189,8 @@ fn the_names_of_the_outputs_are_durable_when_the_edit_is_returned() {
     };
     let output = run(&plan, &context).unwrap();
     assert_eq!(output.edit.added.len(), 1);
-    assert_eq!(env.count(Operation::SyncDir), 1);
-    env.inject(Fault::new(&[Operation::SyncDir], libc::EIO));
+    assert_eq!(env.count(Call::SyncDir), 1);
+    env.inject(Fault::new(&[Call::SyncDir], libc::EIO));
     let before = tree.table_names();
     let failure = run(&plan, &context).unwrap_err();
     assert_eq!(failure.error.kind(), ErrorKind::Io, "{failure:?}");

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use crate::db::DB;
-use crate::env::{Env, FaultEnv, MemEnv, Operation, PathKind};
+use crate::env::{Call, Env, FaultEnv, MemEnv, PathKind};
 use crate::error::{ErrorKind, Result};
 use crate::options::Options;
 use crate::sync::{Arc, Mutex};
@@ -54,7 +54,7 @@ fn interrupted(disk: &MemEnv, env: &FaultEnv, make: Maker) -> Vec<MemEnv> {
     let (sink, disk) = (Arc::clone(&left), disk.clone());
     env.set_hook(Some(Arc::new(move |operation, path: &Path| {
         // Only changes of the target count, not those of the source.
-        if Operation::CHANGES.contains(&operation) && path.starts_with("/copies") {
+        if Call::CHANGES.contains(&operation) && path.starts_with("/copies") {
             let mut left = sink.lock();
             left.push(disk.process_crash());
             for _ in 0..6 {
@@ -68,7 +68,7 @@ fn interrupted(disk: &MemEnv, env: &FaultEnv, make: Maker) -> Vec<MemEnv> {
     std::mem::take(&mut *left.lock())
 }
 
-/// What the folder of a copy is: "missing", "empty", "incomplete" or "whole"; anything else is a failure.
+/// What the directory of a copy is: "missing", "empty", "incomplete" or "whole"; anything else is a failure.
 fn state(env: &FaultEnv, about: &str) -> &'static str {
     if env.kind(Path::new(COPY)).unwrap() == PathKind::Missing {
         return "missing";
@@ -90,7 +90,7 @@ fn state(env: &FaultEnv, about: &str) -> &'static str {
             );
             let says = error
                 .message()
-                .contains("make it again into this folder, or destroy it");
+                .contains("make it again into this directory, or destroy it");
             assert!(says, "{about}: {left:?}, {error}");
             for options in [
                 options(env).read_only(true),
@@ -137,7 +137,7 @@ fn a_copy_that_was_cut_short_never_opens_and_is_made_again_or_destroyed() {
                     "{about}"
                 );
             }
-            // A folder that was missing is never there without the mark.
+            // A directory that was missing is never there without the mark.
             let first = if is_there { "empty" } else { "missing" };
             let expected = BTreeSet::from([first, "incomplete", "whole"]);
             assert_eq!(met, expected, "{name}, {is_there}");
@@ -185,10 +185,10 @@ fn an_incomplete_copy_with_something_else_in_it_is_left_alone() {
     }
 }
 
-/// IDENTITY-4. A mark's name alone used to prove that a folder was AiDb's, so the call removed other
+/// IDENTITY-4. A mark's name alone used to prove that a directory was AiDb's, so the call removed other
 /// databases or a user's own files.
 #[test]
-fn a_mark_that_somebody_else_made_gives_nobody_the_folder() {
+fn a_mark_that_somebody_else_made_gives_nobody_the_directory() {
     for (name, make) in MAKERS {
         for text in [&b""[..], &[0; 50], b"do not touch\n", b"aidb"] {
             for others in [
@@ -260,7 +260,7 @@ fn a_database_whose_current_is_damaged_can_be_destroyed_again_wherever_that_was_
     let left = Arc::new(Mutex::new(Vec::new()));
     let (sink, seen) = (Arc::clone(&left), disk.clone());
     env.set_hook(Some(Arc::new(move |operation, _: &Path| {
-        if Operation::CHANGES.contains(&operation) {
+        if Call::CHANGES.contains(&operation) {
             sink.lock().push(seen.process_crash());
         }
     })));
@@ -307,7 +307,7 @@ fn a_copy_that_is_being_made_is_locked() {
     let sink = Arc::clone(&seen);
     let is_asking = Arc::new(Mutex::new(false));
     env.set_hook(Some(Arc::new(move |operation, path: &Path| {
-        if operation == Operation::Link && path.starts_with(COPY) {
+        if operation == Call::Link && path.starts_with(COPY) {
             // The calls below come to this hook too.
             if std::mem::replace(&mut *is_asking.lock(), true) {
                 return;

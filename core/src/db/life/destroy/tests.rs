@@ -1,7 +1,7 @@
 use super::*;
 use crate::batch::WriteBatch;
 use crate::db::DB;
-use crate::env::{Fault, FaultEnv, MemEnv, Operation};
+use crate::env::{Call, Fault, FaultEnv, MemEnv};
 use crate::error::ErrorKind;
 use crate::filename::parse;
 use crate::options::WriteOptions;
@@ -84,7 +84,7 @@ fn a_destroy_that_loses_power_leaves_a_whole_database_or_what_can_be_destroyed()
     let cuts = Arc::new(Mutex::new(Vec::new()));
     let (sink, cut_disk) = (Arc::clone(&cuts), disk.clone());
     env.set_hook(Some(Arc::new(move |operation, _: &Path| {
-        if Operation::CHANGES.contains(&operation) {
+        if Call::CHANGES.contains(&operation) {
             let mut cuts = sink.lock();
             for _ in 0..20 {
                 let seed = cuts.len() as u64;
@@ -116,29 +116,29 @@ fn a_destroy_that_loses_power_leaves_a_whole_database_or_what_can_be_destroyed()
 
 /// DESTROY-4.
 #[test]
-fn the_parent_of_a_folder_that_goes_is_synced_last() {
-    // Folders in memory are gone for good as soon as they are removed, so the disk cannot show it.
+fn the_parent_of_a_directory_that_goes_is_synced_last() {
+    // Directories in memory are gone for good as soon as they are removed, so the disk cannot show it.
     let (_, env) = example();
     let asked = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&asked);
     env.set_hook(Some(Arc::new(move |operation, path: &Path| {
-        if Operation::CHANGES.contains(&operation) {
+        if Call::CHANGES.contains(&operation) {
             sink.lock().push((operation, path.to_path_buf()));
         }
     })));
     DB::destroy(DIR, &options(&env)).unwrap();
     let asked = std::mem::take(&mut *asked.lock());
     let last = [
-        (Operation::SyncDir, Path::new(DIR).to_path_buf()),
-        (Operation::Remove, Path::new(DIR).to_path_buf()),
-        (Operation::SyncDir, Path::new("/").to_path_buf()),
+        (Call::SyncDir, Path::new(DIR).to_path_buf()),
+        (Call::Remove, Path::new(DIR).to_path_buf()),
+        (Call::SyncDir, Path::new("/").to_path_buf()),
     ];
     assert!(asked.ends_with(&last), "{asked:?}");
 }
 
 /// DESTROY-4.
 #[test]
-fn a_destroy_of_a_folder_that_stays_is_durable_too() {
+fn a_destroy_of_a_directory_that_stays_is_durable_too() {
     let (disk, env) = example();
     write(&env, "notes.txt", b"mine");
     DB::destroy(DIR, &options(&env)).unwrap();
@@ -152,7 +152,7 @@ fn a_failed_operation_is_told_and_destroying_again_finishes() {
     let mut failures = 0;
     for nth in 0.. {
         let (disk, env) = example();
-        env.inject(Fault::new(&Operation::ALL, libc::EIO).after(nth));
+        env.inject(Fault::new(&Call::ALL, libc::EIO).after(nth));
         let outcome = DB::destroy(DIR, &options(&env));
         let injected = env.injected();
         env.clear();
@@ -221,7 +221,7 @@ fn a_damaged_database_is_destroyed_whatever_is_left_of_it() {
 #[test]
 fn nothing_of_anybody_elses_is_touched() {
     type Files<'a> = &'a [(&'a str, &'a [u8])];
-    let folders: [Files<'_>; 7] = [
+    let directories: [Files<'_>; 7] = [
         &[
             ("CURRENT", b"MANIFEST-000004\n"),
             ("000005.log", b"x"),
@@ -239,7 +239,7 @@ fn nothing_of_anybody_elses_is_touched() {
         &[("MANIFEST-000001", b"a list of goods\n")],
         &[("000001.sst", b"")],
     ];
-    for files in folders {
+    for files in directories {
         let env = FaultEnv::new(Arc::new(MemEnv::new()), 0);
         env.create_dir_all(Path::new(DIR)).unwrap();
         for (name, bytes) in files {
@@ -249,7 +249,7 @@ fn nothing_of_anybody_elses_is_touched() {
         let changes = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&changes);
         env.set_hook(Some(Arc::new(move |operation, path: &Path| {
-            if Operation::CHANGES.contains(&operation) || operation == Operation::Lock {
+            if Call::CHANGES.contains(&operation) || operation == Call::Lock {
                 sink.lock().push((operation, path.to_path_buf()));
             }
         })));
@@ -291,7 +291,7 @@ fn a_lock_without_anything_in_it_is_nobodys_and_stays() {
 fn a_full_disk_is_no_obstacle() {
     let (disk, env) = example();
     disk.set_quota(Some(0));
-    env.inject(Fault::new(&[Operation::Create, Operation::Write], libc::ENOSPC).always());
+    env.inject(Fault::new(&[Call::Create, Call::Write], libc::ENOSPC).always());
     DB::destroy(DIR, &options(&env)).unwrap();
     assert_eq!(disk.kind(Path::new(DIR)).unwrap(), PathKind::Missing);
 }

@@ -87,7 +87,7 @@ pub(in crate::db) fn repair(from: &Path, into: &Path, options: &Options) -> Resu
     outcome
 }
 
-/// Refuses a folder that never held a database, before changing anything in it (IDENTITY-1).
+/// Refuses a directory that never held a database, before changing anything in it (IDENTITY-1).
 fn refuse_unless_damaged(env: &dyn Env, from: &Path, names: &[String]) -> Result<()> {
     let is_data = |name: &&String| {
         matches!(

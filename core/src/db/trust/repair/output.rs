@@ -3,7 +3,7 @@
 //! * SAVED-1  Each file has a number of its own, from 2 on: 1 is that of a new database's first manifest.
 //! * SAVED-2  The tables of the new database are in the bottom level, and no key is in two of them.
 //!
-//! Elsewhere: the manifest and CURRENT (`version/set.rs`), what makes the folder a database (`life/destination.rs`).
+//! Elsewhere: the manifest and CURRENT (`version/set.rs`), what makes the directory a database (`life/destination.rs`).
 
 use std::path::{Path, PathBuf};
 
@@ -42,7 +42,7 @@ struct Open {
 }
 
 impl<'a> Output<'a> {
-    /// Writes into the folder `into`, which holds no table.
+    /// Writes into the directory `into`, which holds no table.
     pub(super) fn new(env: &'a dyn Env, options: &'a Options, into: &'a Path) -> Output<'a> {
         Output {
             env,

@@ -3,7 +3,7 @@
 use super::*;
 use crate::batch::WriteBatch;
 use crate::db::DB;
-use crate::env::{Fault, FaultEnv, MemEnv, Operation};
+use crate::env::{Call, Fault, FaultEnv, MemEnv};
 use crate::filename::table_path;
 use crate::key::FileNumber;
 use crate::version::{TableInfo, gain_of};
@@ -181,7 +181,7 @@ fn a_failed_operation_leaves_a_whole_database_or_nothing() {
         let disk = MemEnv::new();
         let env = FaultEnv::new(Arc::new(disk.clone()), nth);
         let expected = example(&env);
-        env.inject(Fault::new(&Operation::ALL, libc::EIO).after(nth));
+        env.inject(Fault::new(&Call::ALL, libc::EIO).after(nth));
         let outcome = DB::repair(BAD, NEW, &options(&env));
         let injected = env.injected();
         env.clear();

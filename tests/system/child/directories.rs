@@ -1,4 +1,4 @@
-//! A database in a folder that nobody may write to: `folders mount|permissions DIR`.
+//! A database in a directory that nobody may write to: `directories mount|permissions DIR`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,7 +28,7 @@ fn bytes(dir: &Path) -> BTreeMap<String, (Vec<u8>, i64, i64)> {
 
 pub fn run(arguments: &[String]) {
     let [how, dir] = arguments else {
-        panic!("folders mount|permissions DIR");
+        panic!("directories mount|permissions DIR");
     };
     let dir = Path::new(dir).join("db");
     let options = || Options::new().write_buffer_size(16 << 10);
@@ -73,7 +73,7 @@ pub fn run(arguments: &[String]) {
         .err()
         .expect("nobody may write");
     assert_eq!(new.kind(), ErrorKind::Io, "{new}");
-    assert!(bytes(&dir) == before, "something in the folder changed");
+    assert!(bytes(&dir) == before, "something in the directory changed");
     say(&format!("read everything; to write answers: {error}"));
 }
 

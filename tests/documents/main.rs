@@ -7,7 +7,7 @@
 //! * `header.rs`   include/aidb.h is what cbindgen makes of `ffi/`
 //! * `invariants.rs` every invariant has a name of its own, which an assertion or a test has too
 //! * `layers.rs`   modules of `core`, and files in its directories, use only those below; only `env/` touches the
-//! system
+//!                 system
 //! * `licences.rs` the packages carry the texts of their licences, and of what is linked in
 //! * `links.rs`    every link in a document leads somewhere
 //! * `memory.rs`   `core` asks for memory whose amount follows from data at one door

@@ -4,6 +4,7 @@
 //! `source()`. A missing key is not an error. The numbers are the C API's `aidb_status` values and only grow:
 //! docs/errors.md has the same table for every language, and a test compares the two.
 
+use std::any::Any;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -223,6 +224,15 @@ impl Error {
         Error::new(ErrorKind::Internal, message)
     }
 
+    /// A panic `during` something, with its message. Names of invariants, which are for developers, are left out.
+    #[doc(hidden)]
+    pub fn panicked(during: &str, panic: &(dyn Any + Send)) -> Error {
+        let owned = panic.downcast_ref::<String>().map(String::as_str);
+        let text = owned.or_else(|| panic.downcast_ref::<&str>().copied());
+        let text = without_invariant(text.unwrap_or("without a message"));
+        Error::internal(format!("{during}: {text}"))
+    }
+
     /// The call would have to do more than its caller allows.
     #[cold]
     #[doc(hidden)]
@@ -421,6 +431,20 @@ impl std::error::Error for Error {
     }
 }
 
+/// `text` without the name of an invariant before it, such as `WAL-3: `.
+fn without_invariant(text: &str) -> &str {
+    let is_name = |name: &str| {
+        name.split_once('-').is_some_and(|(word, number)| {
+            let is_upper = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+            !word.is_empty() && word.bytes().all(is_upper) && number.parse::<u32>().is_ok()
+        })
+    };
+    match text.split_once(": ") {
+        Some((name, rest)) if is_name(name) => rest,
+        _ => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -478,6 +502,32 @@ mod tests {
         assert!(error.is_retryable());
         assert!(error.message().starts_with("flush: cannot read x"));
         assert!(std::error::Error::source(&error).is_some());
+    }
+
+    #[test]
+    fn a_panic_is_reported_without_the_name_of_an_invariant() {
+        let shown = |panic: Box<dyn Any + Send>| {
+            let error = Error::panicked("work panicked", &*panic);
+            assert_eq!(error.kind(), ErrorKind::Internal);
+            error.message().to_owned()
+        };
+        let told = "work panicked: a record is whole";
+        assert_eq!(shown(Box::new("WAL-3: a record is whole")), told);
+        assert_eq!(
+            shown(Box::new("MEM2-14: a record is whole".to_owned())),
+            told
+        );
+        for text in [
+            "index: 3",
+            "utf-8: no",
+            "WAL-3",
+            "WAL-: x",
+            "-3: x",
+            "A-1x: y",
+        ] {
+            assert_eq!(shown(Box::new(text)), format!("work panicked: {text}"));
+        }
+        assert_eq!(shown(Box::new(7)), "work panicked: without a message");
     }
 
     #[test]

@@ -6,7 +6,6 @@
 //! * GUARD-3  `pthread_cancel` never interrupts a call that may wait (`cancel.rs`): a cancelled thread ends
 //!            before a call does anything, or after it.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
@@ -74,7 +73,7 @@ unsafe extern "C" fn answer<F: FnOnce() -> Result<aidb_status>>(
     // A panic can leave only objects half changed that have their own locks, and the engine has stopped those by
     // then.
     let outcome = catch_unwind(AssertUnwindSafe(body))
-        .unwrap_or_else(|panic| Err(Error::internal(format!("panic: {}", text_of(&*panic)))));
+        .unwrap_or_else(|panic| Err(Error::panicked("panic", &*panic)));
     let (status, error) = match outcome {
         Ok(status) => (status, ptr::null_mut()),
         Err(error) if error_out.is_null() => (status_of(error.kind()), ptr::null_mut()),
@@ -117,14 +116,6 @@ pub(crate) fn quietly<T>(otherwise: T, body: impl FnOnce() -> Result<T>) -> T {
 pub(crate) fn releasing<T>(body: impl FnOnce() -> Result<T>) {
     let _uncancelled = HoldOff::begin();
     quietly((), || body().map(drop));
-}
-
-/// The message of a panic.
-fn text_of(panic: &(dyn Any + Send)) -> &str {
-    let owned = panic.downcast_ref::<String>().map(String::as_str);
-    owned
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("without a message")
 }
 
 #[cfg(test)]

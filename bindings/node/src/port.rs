@@ -174,9 +174,8 @@ impl PortShared {
         lock(&self.running).jobs += 1;
         let port = Arc::clone(self);
         let spawned = spawn(Box::new(move || {
-            let answer = catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(|_| {
-                Err(Error::internal("a job panicked; its message is on stderr"))
-            });
+            let answer = catch_unwind(AssertUnwindSafe(job))
+                .unwrap_or_else(|panic| Err(Error::panicked("panic", &*panic)));
             port.answer(number, answer);
         }));
         if let Err(error) = spawned {

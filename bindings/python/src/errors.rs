@@ -78,7 +78,7 @@ fn raise<'py>(py: Python<'py>, class: &str, arguments: impl pyo3::call::PyCallAr
 /// Runs `call` and returns its result; a panic in it becomes an error.
 pub(crate) fn caught<T>(call: impl FnOnce() -> aidb::Result<T>) -> aidb::Result<T> {
     catch_unwind(AssertUnwindSafe(call))
-        .unwrap_or_else(|_| Err(Error::internal("a panic; the message is on stderr")))
+        .unwrap_or_else(|panic| Err(Error::panicked("panic", &*panic)))
 }
 
 /// Drops `value`, whose drop may wait for the disk, detached from the interpreter (PYTHON-3). If there is no

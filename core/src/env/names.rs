@@ -23,7 +23,7 @@ pub(crate) struct Names {
 }
 
 /// Proof that a name survives a power loss (NAMES-3).
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct DurableName(());
 
 impl Names {

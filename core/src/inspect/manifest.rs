@@ -163,13 +163,14 @@ impl Edit {
     }
 
     fn new(edit: VersionEdit) -> Result<Edit> {
+        let (log_number, synced_log) = (edit.log_number(), edit.synced_log());
         let added = edit.added.into_iter();
         Ok(Edit {
             format_version: edit.format_version,
+            log_number,
+            synced_log,
             comparator: edit.comparator,
             database: edit.database,
-            log_number: edit.log_number,
-            synced_log: edit.synced_log,
             next_file_number: edit.next_file_number,
             last_sequence: edit.last_sequence,
             added: memory::collect(

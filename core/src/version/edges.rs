@@ -171,7 +171,7 @@ fn a_synced_log_is_noted_once_and_recovered() {
         .sync(&*env, dir())
         .unwrap();
     assert_eq!(set.synced_log(), FileNumber(0));
-    set.note_synced_log(FileNumber(9), name).unwrap();
+    set.note_synced_log(FileNumber(9), &name).unwrap();
     assert_eq!(set.synced_log(), FileNumber(9));
     let again = recover(&env).unwrap();
     assert_eq!(
@@ -180,7 +180,7 @@ fn a_synced_log_is_noted_once_and_recovered() {
     );
     let writes = env.count(Call::Write);
     for known in [3, 9] {
-        set.note_synced_log(FileNumber(known), name).unwrap();
+        set.note_synced_log(FileNumber(known), &name).unwrap();
     }
     assert_eq!(env.count(Call::Write), writes);
     assert_eq!(set.synced_log(), FileNumber(9));
@@ -191,7 +191,7 @@ fn a_synced_log_is_noted_once_and_recovered() {
     };
     set.log_and_apply_any(edit).unwrap();
     let writes = env.count(Call::Write);
-    set.note_synced_log(FileNumber(12), name).unwrap();
+    set.note_synced_log(FileNumber(12), &name).unwrap();
     assert_eq!(env.count(Call::Write), writes);
 }
 

@@ -291,9 +291,9 @@ pub(crate) struct VersionEdit {
     /// Random and not 0. A manifest that an earlier build began has none.
     pub(crate) database: Option<u32>,
     /// Logs with a smaller number are no longer needed.
-    pub(crate) log_number: Option<FileNumber>,
+    pub(super) log_number: Option<FileNumber>,
     /// A log with a synced record. It exists unless `log_number` is larger.
-    pub(crate) synced_log: Option<FileNumber>,
+    pub(super) synced_log: Option<FileNumber>,
     /// No file has this number or a larger one yet. The version set fills it in.
     pub(crate) next_file_number: Option<FileNumber>,
     /// At least the largest sequence number in any table.
@@ -305,8 +305,27 @@ pub(crate) struct VersionEdit {
 impl VersionEdit {
     /// Makes `log` the oldest needed one. Its name must be durable (FLUSH-2), because from now on its absence is
     /// damage.
-    pub(crate) fn begin_logs_with(&mut self, log: FileNumber, _: DurableName) {
+    pub(crate) fn begin_logs_with(&mut self, log: FileNumber, _: &DurableName) {
         self.log_number = Some(log);
+    }
+
+    /// An edit that makes `log` the oldest needed one, without a proof that its name is durable.
+    #[cfg(test)]
+    pub(crate) fn of_log(log: FileNumber) -> VersionEdit {
+        VersionEdit {
+            log_number: Some(log),
+            ..VersionEdit::default()
+        }
+    }
+
+    /// The oldest needed log, if the edit changes it.
+    pub(crate) fn log_number(&self) -> Option<FileNumber> {
+        self.log_number
+    }
+
+    /// A log with a synced record, if the edit names one.
+    pub(crate) fn synced_log(&self) -> Option<FileNumber> {
+        self.synced_log
     }
 
     /// Adds a table to `level`.

@@ -367,6 +367,22 @@ impl ManifestReader {
         ManifestReader::of_file(file, path, number, Some(file_id))
     }
 
+    /// Refuses a manifest with other bytes than zeros between head, slots and records, where nothing is written.
+    /// Opening ignores them: damage there loses nothing.
+    pub(crate) fn check_unused(&self) -> Result<()> {
+        for (sector, used) in [HEAD_BYTES, SLOT_BYTES, SLOT_BYTES].into_iter().enumerate() {
+            let mut bytes = [0u8; SECTOR_BYTES as usize];
+            let unused = &mut bytes[used..];
+            let offset = sector as u64 * SECTOR_BYTES + used as u64;
+            let length = self.file.read_at(offset, unused)?;
+            if let Some(at) = unused[..length].iter().position(|byte| *byte != 0) {
+                let what = "a byte that is never written is not zero";
+                return Err(Error::corruption(&self.path, offset + at as u64, what));
+            }
+        }
+        Ok(())
+    }
+
     /// Opens the manifest at `path` for reading, whatever its name, and whatever id CURRENT names.
     pub(crate) fn open_any(env: &dyn Env, path: &Path) -> Result<ManifestReader> {
         // Only a writer needs the number, and this reader never becomes one.

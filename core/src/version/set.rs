@@ -433,6 +433,7 @@ impl VersionSet {
         self.check_open()?;
         let (number, file_id) = read_current(&*self.env, &self.dir)?;
         let mut reader = ManifestReader::open(&*self.env, &self.dir, number, file_id, false)?;
+        reader.check_unused()?;
         let read = replay(&mut reader, &ObsoleteFiles::new(|| {}))?;
         let bytes = reader.length();
         if self.writer.is_none() && !self.is_read_only {
@@ -482,7 +483,7 @@ impl VersionSet {
 
     /// Records durably that the log `number`, whose name is durable, has a synced record. So its absence is later
     /// recognised as damage, and not taken for the result of a crash.
-    pub(crate) fn note_synced_log(&mut self, number: FileNumber, _: DurableName) -> Result<()> {
+    pub(crate) fn note_synced_log(&mut self, number: FileNumber, _: &DurableName) -> Result<()> {
         if number <= self.log_number.max(self.synced_log) {
             return Ok(());
         }

@@ -1,9 +1,9 @@
 //! How far one log is known to be synced (docs/durability.md).
 //!
-//! Four places say it. A record says how far its log was synced when the record was written. The header of
+//! Three places say it. A record says how far its log was synced when the record was written. The header of
 //! the next log says how many bytes at the end of this log were not synced. The file SYNCED says how far the
-//! newest log was last synced. Each of these is read as a [`Synced`], and the largest counts. The manifest,
-//! the fourth place, only says that a log was synced at all (CHAIN-4 of `chain.rs`).
+//! newest log was last synced. Each of these is read as a [`Synced`], and the largest counts. The manifest only
+//! says that a log was synced at all (CHAIN-4 of `chain.rs`).
 //!
 //! * SYNCED-1  It is a length that the log had when a sync began that succeeded: it never exceeds the log.
 //! * SYNCED-2  Of several values for one log the largest counts: each was true when it was written, and what

@@ -88,7 +88,7 @@ impl Commit {
         }
         let name = log.sync_name(self.context.env(), self.context.dir())?;
         let mut edit = VersionEdit::default();
-        edit.begin_logs_with(log.number, name);
+        edit.begin_logs_with(log.number, &name);
         self.tree.install(edit, Sum::default(), |_| {})
     }
 }

@@ -256,7 +256,7 @@ fn settle_directory(
     names: &[String],
 ) -> Result<()> {
     let mut edit = VersionEdit::default();
-    if let Some(name) = log.durable_name
+    if let Some(name) = &log.durable_name
         && recovered.sealed.is_empty()
     {
         edit.begin_logs_with(log.writer.number(), name);
@@ -291,7 +291,8 @@ fn assemble(place: Place, found: Found) -> Arc<Database> {
     let locks = Family::new();
     let versions = Arc::new(locks.lock(Rank::Versions, versions));
     let to_note = Arc::clone(&versions);
-    let note_synced = Box::new(move |log, name| to_note.lock().note_synced_log(log, name));
+    let note_synced =
+        Box::new(move |log, name: &DurableName| to_note.lock().note_synced_log(log, name));
 
     let context = Context::new(place.dir, env, place.options, place.info_log);
     let context = Arc::new(context);

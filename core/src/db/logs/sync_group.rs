@@ -49,7 +49,7 @@ pub(in crate::db) struct LogPlace {
 }
 
 /// Records in the manifest that a log, whose name is durable, has synced records (SYNC-2).
-pub(in crate::db) type NoteSynced = dyn Fn(FileNumber, DurableName) -> Result<()> + Send + Sync;
+pub(in crate::db) type NoteSynced = dyn Fn(FileNumber, &DurableName) -> Result<()> + Send + Sync;
 
 /// A log as the group sees it.
 pub(in crate::db) struct LogFile {
@@ -122,7 +122,7 @@ impl LogFile {
         file.sync()?;
         if !self.is_noted.load(Ordering::Relaxed) {
             let name = self.name.sync(env, dir)?;
-            note(self.number, name)?;
+            note(self.number, &name)?;
             self.is_noted.store(true, Ordering::Relaxed);
         }
         self.synced.fetch_max(end, Ordering::Relaxed);

@@ -571,10 +571,7 @@ fn a_log_that_the_manifest_let_go_before_it_was_flushed_is_missed() {
     let (db, logs) = three_logs(&env, |db, number| {
         db.put(&[number], &[number; 1000]).unwrap();
     });
-    let edit = VersionEdit {
-        log_number: Some(logs[2].0),
-        ..VersionEdit::default()
-    };
+    let edit = VersionEdit::of_log(logs[2].0);
     db.rooms()
         .tree
         .install(edit, Sum::default(), |_| {})

@@ -124,10 +124,8 @@ impl Tree {
             "FLUSH-1: every insert is done"
         );
         let log_number = superversion.log_after_flush();
-        let mut edit = VersionEdit {
-            last_sequence: Some(sealed.last_sequence),
-            ..VersionEdit::default()
-        };
+        let mut edit = VersionEdit::default();
+        edit.last_sequence = Some(sealed.last_sequence);
         let number = self.file_numbers.allocate();
         let name = Names::made_from_now(self.context.env());
         // SET-7: the sum of what the table was found to hold, not of what the edit states.
@@ -143,7 +141,7 @@ impl Tree {
         // FLUSH-2. This makes the table's entry durable too.
         let synced = name.sync(self.context.env(), self.context.dir())?;
         let log_name = self.logs.durable_name(log_number, synced);
-        if let Some(name) = log_name {
+        if let Some(name) = &log_name {
             edit.begin_logs_with(log_number, name);
         }
         let of_the_table = |table: &(usize, TableInfo)| (table.1.size, table.1.entries);

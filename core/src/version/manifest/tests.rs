@@ -54,6 +54,25 @@ fn edits_come_back_and_the_writer_goes_on() {
     assert_eq!(read(&env, &dir).unwrap(), ((0..=6).collect(), true));
 }
 
+#[test]
+fn a_byte_that_is_never_written_is_ignored_on_opening_and_reported_by_the_check() {
+    let (env, dir, file_id) = written(2);
+    let path = manifest_path(&dir, NUMBER);
+    let reader = || ManifestReader::open(&env, &dir, NUMBER, file_id, true).unwrap();
+    reader().check_unused().unwrap();
+    let sectors = [(0, HEAD_BYTES), (1, SLOT_BYTES), (2, SLOT_BYTES)];
+    for (sector, used) in sectors.map(|(sector, used)| (sector * SECTOR_BYTES, used as u64)) {
+        for offset in [sector + used, sector + SECTOR_BYTES - 1] {
+            flip(&env, &path, offset);
+            let error = reader().check_unused().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corruption);
+            assert!(error.to_string().contains(&offset.to_string()), "{error}");
+            assert_eq!(read(&env, &dir).unwrap(), ((0..=2).collect(), true));
+            flip(&env, &path, offset);
+        }
+    }
+}
+
 /// SLOT-3.
 #[test]
 fn bytes_behind_the_length_are_ignored_and_end_the_file() {

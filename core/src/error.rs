@@ -116,6 +116,7 @@ struct Inner {
 
 /// The process that holds a locked database, as it described itself when it opened the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Holder {
     /// Its process id, on its own host.
     pub pid: u32,

@@ -71,16 +71,12 @@ pub fn manifest(current: &[u8], manifest: &[u8]) -> Result<usize> {
     };
     checked(recover(true))?;
     let mut set = recover(false).expect("a database that opens read-only also opens");
-    let log_number = Some(FileNumber(set.log_number().0.max(3)));
-    let edit = VersionEdit {
-        log_number,
-        ..VersionEdit::default()
-    };
-    checked(set.log_and_apply(edit, Sum::default()))?;
+    let log_number = FileNumber(set.log_number().0.max(3));
+    checked(set.log_and_apply(VersionEdit::of_log(log_number), Sum::default()))?;
     let tables = set.current().all_files().count();
     drop(set);
     let set = recover(false).expect("a database that was open before opens again");
-    assert_eq!(Some(set.log_number()), log_number, "SLOT-1");
+    assert_eq!(set.log_number(), log_number, "SLOT-1");
     assert_eq!(set.current().all_files().count(), tables, "SLOT-1");
     Ok(tables)
 }

@@ -60,9 +60,9 @@ pub(crate) fn get_in_memory(env: &Env, opened: Arc<Opened>) -> napi::Result<Read
             opened.get()?.get_in_memory(key.bytes()?, &options)
         });
         match remembered {
-            Ok(Remembered::Unknown) => Answer::of(call.env, Null),
             Ok(Remembered::Absent) => answer(&call, how, Ok(None)),
             Ok(Remembered::Value(value)) => answer(&call, how, Ok(Some(value))),
+            Ok(_) => Answer::of(call.env, Null),
             Err(error) => answer(&call, how, Err(error)),
         }
     })

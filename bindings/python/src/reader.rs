@@ -71,7 +71,7 @@ impl Reader {
         match remembered.map_err(|error| error_to_python(py, &error))? {
             Remembered::Value(value) => Ok(to_python(py, &value)?.into_any()),
             Remembered::Absent => Ok(default),
-            Remembered::Unknown => Ok(unknown),
+            _ => Ok(unknown),
         }
     }
 

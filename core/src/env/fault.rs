@@ -24,6 +24,7 @@ use crate::sync::{Arc, Mutex, RwLock};
 /// An operation of an [`Env`] or a [`File`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(usize)]
+#[non_exhaustive]
 pub enum Call {
     /// Opening an existing file.
     Open,

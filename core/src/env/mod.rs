@@ -135,6 +135,7 @@ pub trait InfoLogFile: Send + Sync {
 
 /// The kind of thing at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PathKind {
     /// Nothing is there.
     Missing,

@@ -310,7 +310,7 @@ impl VersionEdit {
     }
 
     /// An edit that makes `log` the oldest needed one, without a proof that its name is durable.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn of_log(log: FileNumber) -> VersionEdit {
         VersionEdit {
             log_number: Some(log),

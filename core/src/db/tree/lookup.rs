@@ -18,6 +18,7 @@ use crate::version::{Access, InMemory, LEVELS, Need, OpenTables, Reading, TOGETH
 
 /// The result of a lookup in memory only: [`DB::get_in_memory`](crate::DB::get_in_memory).
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Remembered {
     /// The key has this value.
     Value(Value),

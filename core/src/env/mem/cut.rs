@@ -20,6 +20,7 @@ const PAGE_BYTES: u64 = 4096;
 
 /// What happens to the unsynced changes of one file, or of one directory's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum PowerLoss {
     /// All arrive.
     Nothing,
@@ -59,6 +60,7 @@ impl PowerLoss {
 
 /// The effects of a power cut, so that a test can check that it covered every kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Effect {
     /// A write, or a change of length, did not arrive.
     WriteDropped,

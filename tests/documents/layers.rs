@@ -65,7 +65,14 @@ const FOLDERS: &[(&str, &[&str])] = &[
     ),
     (
         "db/commit",
-        &["write resume", "reserve seal watch", "mod", "log"],
+        &[
+            "write",
+            "flush reserve",
+            "resume watch",
+            "seal",
+            "mod",
+            "log",
+        ],
     ),
     (
         "db/life",

@@ -15,7 +15,7 @@ use super::{Commit, Log};
 use crate::content::Sum;
 use crate::db::locks::Locked;
 use crate::db::logs::LogFile;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::sync::Arc;
 use crate::version::VersionEdit;
 
@@ -23,18 +23,6 @@ use crate::version::VersionEdit;
 const MAX_SEALED_BY_FAILURES: usize = 8;
 
 impl Commit {
-    /// The error that stopped the current log, if any.
-    pub(super) fn log_failure(&self, log: &Log) -> Option<Error> {
-        if let Some(failure) = log.writer.poisoned() {
-            return Some(failure.clone());
-        }
-        if self.logs.has_failed() {
-            self.logs.failure()
-        } else {
-            None
-        }
-    }
-
     /// Starts over with a new log if the current one has failed. If that is not possible yet, returns the error
     /// of the old failure.
     pub(super) fn resume(&self, mut log: Locked<'_, Log>) -> Result<()> {

@@ -93,8 +93,9 @@ const FOLDERS: &[(&str, &[&str])] = &[
     (
         "db/tree",
         &[
-            "compact flush lookup upkeep",
-            "files reserve",
+            "wait",
+            "compact flush lookup",
+            "files install reserve upkeep",
             "mod",
             "early_seals stall state superversion",
         ],

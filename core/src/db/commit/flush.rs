@@ -3,7 +3,6 @@
 //! Elsewhere: the flush of one memtable (`tree/flush.rs`), and of all of them after a failed sync (`resume.rs`).
 
 use super::Commit;
-use crate::db::logs::LogPlace;
 use crate::error::Result;
 
 impl Commit {
@@ -16,10 +15,7 @@ impl Commit {
                 self.resume(log)?;
                 log = self.log.lock();
             }
-            LogPlace {
-                log: log.file.number,
-                offset: log.writer.len(),
-            }
+            log.file.place(log.writer.len())
         };
         self.wait_until_durable(place)
     }

@@ -80,7 +80,7 @@ impl Commit {
     /// The current log, with its current length, and the log before it.
     pub(super) fn chain(&self) -> (wal::Predecessor, wal::Predecessor) {
         let log = self.log.lock();
-        let (number, length) = (log.file.number, log.writer.len());
+        let (number, length) = (log.file.number(), log.writer.len());
         let present = wal::Predecessor::new(number, length, log.last_sequence, log.file.synced());
         (present, log.writer.predecessor())
     }

@@ -38,7 +38,7 @@ impl Commit {
             return Err(failure);
         }
         self.context
-            .note(format_args!("writing again, log {}", log.file.number));
+            .note(format_args!("writing again, log {}", log.file.number()));
         Ok(())
     }
 
@@ -51,7 +51,7 @@ impl Commit {
         }
         // A new log that an earlier try has started will do.
         if log.writer.poisoned().is_some() || may_vanish || !log.memtable.is_empty() {
-            if self.tree.load().sealed.len() >= MAX_SEALED_BY_FAILURES {
+            if self.tree.load().sealed().len() >= MAX_SEALED_BY_FAILURES {
                 self.tree.wait_until_flushed(log.last_sequence)?;
             }
             self.seal(log)?;
@@ -71,12 +71,12 @@ impl Commit {
     /// Makes the manifest name `log` as the oldest one needed, unless a flush has done so (FLUSH-2). Everything older
     /// is in tables.
     fn begin_with(&self, log: &LogFile) -> Result<()> {
-        if self.tree.versions().log_number() >= log.number {
+        if self.tree.versions().log_number() >= log.number() {
             return Ok(());
         }
         let name = log.sync_name(self.context.env(), self.context.dir())?;
         let mut edit = VersionEdit::default();
-        edit.begin_logs_with(log.number, name);
+        edit.begin_logs_with(log.number(), name);
         self.tree.install(edit, Sum::default(), |_| {})
     }
 }

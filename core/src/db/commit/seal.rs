@@ -28,7 +28,7 @@ impl Commit {
         let number = self.tree.new_number();
         let name = Names::made_from_now(self.context.env());
         let predecessor = wal::Predecessor::new(
-            log.file.number,
+            log.file.number(),
             log.writer.len(),
             log.last_sequence,
             log.file.synced(),
@@ -45,7 +45,7 @@ impl Commit {
             }
         };
         debug_assert!(
-            writer.predecessor() == predecessor && number > log.file.number,
+            writer.predecessor() == predecessor && number > log.file.number(),
             "SEAL-1: it names the log before it, and has a later number"
         );
         let file = LogFile::new(

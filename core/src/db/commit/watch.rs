@@ -99,7 +99,7 @@ impl Commit {
             return;
         }
         let memtable = log.memtable.sum();
-        let version = Arc::clone(&self.tree.load().version);
+        let version = Arc::clone(self.tree.load().version());
         let bytes = (0..LEVELS).map(|level| version.level_bytes(level)).sum();
         let entries = version.all_files().map(|(_, file)| file.entries).sum();
         let is_worth = is_worth_a_flush(memtable, log.writer.len(), bytes, entries)

@@ -279,13 +279,16 @@ fn assemble(place: Place, found: Found) -> Arc<Database> {
     let Found { env, log, .. } = found;
     let (recovered, versions) = (found.recovered, found.versions);
     let last_sequence = recovered.end.last_sequence;
-    let unflushed = recovered.sealed.first().map(|sealed| sealed.last_sequence);
-    let superversion = SuperVersion {
-        active: Arc::clone(&log.memtable),
-        active_log: log.writer.number(),
-        sealed: recovered.sealed,
-        version: versions.current(),
-    };
+    let unflushed = recovered
+        .sealed
+        .first()
+        .map(|sealed| sealed.last_sequence());
+    let superversion = SuperVersion::new(
+        Arc::clone(&log.memtable),
+        log.writer.number(),
+        recovered.sealed,
+        versions.current(),
+    );
     let open_tables = open_tables(&*env, &place.options);
     let (file_numbers, database) = (versions.numbers(), versions.database());
     let locks = Family::new();

@@ -44,8 +44,15 @@ const MAX_SKIPS: u32 = 63;
 /// below `offset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::db) struct LogPlace {
-    pub(in crate::db) log: FileNumber,
-    pub(in crate::db) offset: u64,
+    pub(super) log: FileNumber,
+    pub(super) offset: u64,
+}
+
+impl LogPlace {
+    #[inline]
+    pub(in crate::db) fn offset(self) -> u64 {
+        self.offset
+    }
 }
 
 /// Records in the manifest that a log, whose name is durable, has synced records (SYNC-2).
@@ -53,7 +60,7 @@ pub(in crate::db) type NoteSynced = dyn Fn(FileNumber, DurableName) -> Result<()
 
 /// A log as the group sees it.
 pub(in crate::db) struct LogFile {
-    pub(in crate::db) number: FileNumber,
+    number: FileNumber,
     log_id: u64,
     /// Closed with the database.
     file: Mutex<Arc<dyn File>>,
@@ -85,6 +92,20 @@ impl LogFile {
             name,
             is_noted: AtomicBool::new(false),
         })
+    }
+
+    #[inline]
+    pub(in crate::db) fn number(&self) -> FileNumber {
+        self.number
+    }
+
+    /// The place `offset` bytes into it.
+    #[inline]
+    pub(in crate::db) fn place(&self, offset: u64) -> LogPlace {
+        LogPlace {
+            log: self.number,
+            offset,
+        }
     }
 
     pub(in crate::db) fn set_end(&self, end: u64) {

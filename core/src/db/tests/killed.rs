@@ -126,12 +126,12 @@ impl Life {
     fn settle(&self) {
         let tree = &self.db.rooms().tree;
         let mut state = tree.state();
-        let is_busy = |state: &crate::db::tree::State| {
-            let version = Arc::clone(&tree.load().version);
-            !state.running.is_empty() || version.files(0).len() >= TRIGGER as usize
+        let is_busy = |state: &mut crate::db::tree::State| {
+            let version = Arc::clone(tree.load().version());
+            !state.running().is_empty() || version.files(0).len() >= TRIGGER as usize
         };
-        while is_busy(&state)
-            && state.compaction_failure.is_none()
+        while is_busy(&mut state)
+            && !state.has_failed_to_compact()
             && !self.db.rooms().order.is_stopped()
         {
             state.wait(tree.changed());
@@ -315,7 +315,7 @@ fn upkeep_that_panics_every_time_is_told_of_and_stands_in_the_way_of_no_flush_an
             assert_eq!(error.kind(), ErrorKind::Internal);
             assert!(error.message().contains("the flush succeeded"), "{error}");
         }
-        assert!(db.rooms().tree.load().active.is_empty());
+        assert!(db.rooms().tree.load().active().is_empty());
     }
     db.close().unwrap();
     // It looks around once per ring, not again and again.

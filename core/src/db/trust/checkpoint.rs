@@ -58,12 +58,12 @@ impl Database {
             // A read-only database cannot flush replayed writes, so they are still in memtables.
             let superversion = self.tree.load_full();
             self.context.check_open()?;
-            for sealed in &superversion.sealed {
+            for sealed in superversion.sealed() {
                 let number = self.tree.new_number();
                 let mut edit = VersionEdit::default();
                 self.tree.write_table(dir, number, sealed, &mut edit)?;
                 tables.append(&mut edit.added);
-                last_sequence = SequenceNumber::max(last_sequence, sealed.last_sequence);
+                last_sequence = SequenceNumber::max(last_sequence, sealed.last_sequence());
             }
         }
         // Syncs the directory before it makes CURRENT (CHECKPOINT-3).

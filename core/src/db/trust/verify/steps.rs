@@ -60,7 +60,7 @@ impl Walk<'_> {
             snapshot,
             superversion,
         };
-        let version = &moment.superversion.version;
+        let version = moment.superversion.version();
         let in_tables = version.all_files().map(|(_, file)| file.size).sum::<u64>();
         let of_logs = logs.iter().map(|log| log.length).sum::<u64>();
         self.at.bytes_total = in_tables * (READS_OF_A_TABLE + READS_OF_ALL) + of_logs;

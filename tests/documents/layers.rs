@@ -97,7 +97,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
         &[
             "wait",
             "compact flush lookup",
-            "files install reserve upkeep",
+            "files install manifest reserve upkeep",
             "mod",
             "early_seals stall state superversion",
         ],

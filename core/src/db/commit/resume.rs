@@ -71,7 +71,7 @@ impl Commit {
     /// Makes the manifest name `log` as the oldest one needed, unless a flush has done so (FLUSH-2). Everything older
     /// is in tables.
     fn begin_with(&self, log: &LogFile) -> Result<()> {
-        if self.tree.versions().log_number() >= log.number() {
+        if self.tree.log_number() >= log.number() {
             return Ok(());
         }
         let name = log.sync_name(self.context.env(), self.context.dir())?;

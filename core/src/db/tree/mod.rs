@@ -14,6 +14,7 @@
 //! * `files.rs`         removing tables               * `reserve.rs`  disk space that flushes and compactions need
 //! * `state.rs`         the state shared by background work and the threads that wait for it
 //! * `early_seals.rs`   how many tombstones justify sealing a memtable
+//! * `manifest.rs`      what other rooms ask of the manifest
 
 use std::time::Duration;
 
@@ -43,6 +44,7 @@ mod files;
 mod flush;
 mod install;
 mod lookup;
+mod manifest;
 mod reserve;
 mod stall;
 mod state;
@@ -170,11 +172,6 @@ impl Tree {
     /// The alarm that cursors ring after a long run of garbage.
     pub(super) fn met(&self) -> Arc<Alarm> {
         Arc::clone(&self.met)
-    }
-
-    /// Locks the versions: no edit is made durable while this is held.
-    pub(super) fn versions(&self) -> Locked<'_, VersionSet> {
-        self.versions.lock()
     }
 
     /// A number that no file has ever had.

@@ -40,10 +40,7 @@ impl Database {
             // CHECKPOINT-1.
             self.commit.flush_all()?;
         }
-        let (version, mut last_sequence) = {
-            let versions = self.tree.versions();
-            (versions.current(), versions.last_sequence())
-        };
+        let (version, mut last_sequence) = self.tree.durable_version();
         // After the load, because a closed database has an empty superversion.
         self.context.check_open()?;
         let mut tables: Vec<(usize, TableInfo)> = Vec::new();

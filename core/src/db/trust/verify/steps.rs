@@ -91,7 +91,7 @@ impl Walk<'_> {
     }
 
     fn manifest(&mut self) -> Result<()> {
-        let checked = self.database.tree.versions().check_disk();
+        let checked = self.database.tree.check_manifest();
         match checked {
             Ok(bytes) => {
                 self.at.bytes_total += bytes;

@@ -173,13 +173,13 @@ pub(crate) unsafe fn growing<T: Copy>(
     name: &str,
 ) -> Result<T> {
     /// Larger than any version of any structure. A larger size means that the field was never set.
-    const LARGEST: usize = 4096;
+    const MAX_STRUCT_BYTES: usize = 4096;
     if options.is_null() {
         return Ok(defaults);
     }
     // SAFETY: not NULL, and the first field is a `size_t`.
     let size = unsafe { options.cast::<usize>().read_unaligned() };
-    if !(smallest..=LARGEST).contains(&size) {
+    if !(smallest..=MAX_STRUCT_BYTES).contains(&size) {
         return Err(Error::invalid_argument(format!(
             "{name}.struct_size is {size}: start from the structure's _INIT macro"
         )));

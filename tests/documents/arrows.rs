@@ -3,8 +3,11 @@
 //! An arrow is a path in code, in a `use` or not, that begins with `crate::`, `super::`, `self::` or, in a `mod.rs`,
 //! with the name of a child. What a `mod.rs` re-exports stands for the child that it comes from: a file that imports
 //! `super::Block` names `memory` if the directory says `pub use memory::Block`.
+//!
+//! A type's methods may be spread over files. So `self.name(` and `Self::name(` are arrows too, to the file beside this
+//! one that has the method `name` of the type ([`Methods`]). A call through another variable is not seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// A path in the code of a file, from the root of the crate, and the line that it stands in.
@@ -193,6 +196,85 @@ impl Directory {
     }
 }
 
+/// What the `impl` blocks of one file say of a type's methods.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Methods {
+    pub defined: BTreeSet<String>,
+    /// The methods called on `self` or `Self`, each with its line.
+    pub called: Vec<(usize, String)>,
+}
+
+/// The type that an `impl` block is of, by the block's first lines.
+fn type_of(header: &str) -> Option<String> {
+    let mut rest = header.strip_prefix("impl")?;
+    if rest.starts_with('<') {
+        let mut depth = 0;
+        let end = rest.char_indices().find_map(|(at, c)| {
+            depth += i32::from(c == '<') - i32::from(c == '>' && !rest[..at].ends_with('-'));
+            (depth == 0).then_some(at + 1)
+        })?;
+        rest = &rest[end..];
+    }
+    let (of, _) = rest.split_once('{').unwrap_or((rest, ""));
+    let (of, _) = of.split_once(" where").unwrap_or((of, ""));
+    let of = of.rsplit_once(" for ").map_or(of, |(_, of)| of);
+    let of = of.split(['<', '\n']).next()?.trim();
+    let name = of.rsplit("::").next()?;
+    name.chars().all(is_part_of_name).then(|| name.to_string())
+}
+
+/// The methods that `code` calls on `self` or `Self`, and where.
+fn calls(code: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for (root, joint) in [("self", "."), ("Self", "::")] {
+        for (at, _) in code.match_indices(root) {
+            if code[..at].ends_with(is_part_of_name) {
+                continue;
+            }
+            let Some(rest) = code[at + root.len()..].trim_start().strip_prefix(joint) else {
+                continue;
+            };
+            let end = rest.find(|c| !is_part_of_name(c)).unwrap_or(rest.len());
+            if rest[end..].starts_with('(') || rest[end..].starts_with("::<") {
+                found.push((at, rest[..end].to_string()));
+            }
+        }
+    }
+    found
+}
+
+/// The methods of each type that has an `impl` block in this text.
+pub fn methods(text: &str) -> BTreeMap<String, Methods> {
+    let code = code_of(text);
+    let mut found: BTreeMap<String, Methods> = BTreeMap::new();
+    let mut line = 1;
+    // A block ends with the first brace that is not indented.
+    for block in code.split_inclusive("\n}\n") {
+        let start = match block.starts_with("impl") {
+            true => Some(0),
+            false => block.find("\nimpl").map(|before| before + 1),
+        };
+        let of = start.and_then(|start| Some((start, type_of(&block[start..])?)));
+        if let Some((start, name)) = of {
+            let methods = found.entry(name).or_default();
+            let first = line + block[..start].matches('\n').count();
+            let block = &block[start..];
+            methods.defined.extend(block.lines().filter_map(|line| {
+                let (before, after) = line.split_once("fn ")?;
+                // Functions within functions are indented further.
+                let is_method = before.starts_with("    ") && !before.starts_with("     ");
+                let end = after.find(|c| !is_part_of_name(c))?;
+                is_method.then(|| after[..end].to_string())
+            }));
+            let called = calls(block).into_iter();
+            let called = called.map(|(at, name)| (first + block[..at].matches('\n').count(), name));
+            methods.called.extend(called);
+        }
+        line += block.matches('\n').count();
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,5 +330,21 @@ mod tests {
         // A mod file's own children are named without a root.
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert_eq!((lines[0].0, lines[1].0), (3, 4));
+    }
+    #[test]
+    fn a_types_methods_and_what_it_calls_on_itself_are_read_off_every_block() {
+        let text = "use a::B;\nstruct Pip<'a>(&'a u8);\nimpl<'a, F: Fn() -> u8> crate::Pip<'a, F> {\n    \
+            pub(super) fn peel(&self) {\n        self\n            .cut();\n        myself.eat();\n    }\n}\n\n\
+            impl Drop for Pip<'_> {\n    fn drop(&mut self) {\n        Self::grow::<u8>(self.0.fall(), self.field)\n        \
+            // self.rot()\n    }\n}\nimpl Core {\n    fn own() {\n        fn inner() {}\n    }\n}\n\
+            #[cfg(test)]\nmod tests {\n";
+        let found = methods(text);
+        let pip = &found["Pip"];
+        let names: Vec<_> = pip.defined.iter().map(|name| &name[..]).collect();
+        assert_eq!(names, ["drop", "peel"]);
+        let called = [(5, "cut"), (13, "grow")].map(|(line, name)| (line, name.to_string()));
+        assert_eq!(pip.called, called);
+        assert!(found["Core"].defined.contains("own") && found["Core"].defined.len() == 1);
+        assert_eq!(found.len(), 2);
     }
 }

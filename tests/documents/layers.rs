@@ -1,10 +1,12 @@
 //! The layers of `core`, of the files in its directories and in the crates around it, and the one door to the system.
 //!
-//! A module may name the ones below it, and itself; so may a file in its directory.
+//! A module may name the ones below it, and itself; so may a file in its directory. A method may call those of its type
+//! in the files below its own.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::arrows::{Directory, module_of as path_of};
+use crate::arrows::{Directory, Methods, methods, module_of as path_of};
 use crate::{files, read, root, shown};
 
 /// From top to bottom; modules of one line do not know each other.
@@ -65,7 +67,14 @@ const FOLDERS: &[(&str, &[&str])] = &[
     ),
     (
         "db/commit",
-        &["write resume", "reserve seal watch", "mod", "log"],
+        &[
+            "write",
+            "flush reserve",
+            "resume watch",
+            "seal",
+            "mod",
+            "log",
+        ],
     ),
     (
         "db/life",
@@ -86,8 +95,9 @@ const FOLDERS: &[(&str, &[&str])] = &[
     (
         "db/tree",
         &[
-            "compact flush lookup upkeep",
-            "files reserve",
+            "wait",
+            "compact flush lookup",
+            "files install manifest reserve upkeep",
             "mod",
             "early_seals stall state superversion",
         ],
@@ -103,6 +113,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
     (
         "db/trust/verify",
         &[
+            "steps",
             "logs memtables tables users",
             "mod",
             "reads",
@@ -341,13 +352,64 @@ fn no_file_of_a_directory_uses_one_above_it() {
         let directory = Directory::new(path_of(Path::new(directory)), &text);
         for path in files(&dir, "rs") {
             let inside = path.strip_prefix(root().join("core/src")).unwrap();
-            let is_model = |part| part == "models.rs" || part == "models";
-            if !is_test(inside) && !inside.iter().any(is_model) {
+            if !is_test_or_model(inside) {
                 found.extend(climbing(&directory, order, &path_of(inside), &path));
             }
         }
     }
     assert!(found.is_empty(), "arrows that climb:\n{}", found.join("\n"));
+}
+
+/// Whether a file of core holds tests or models alone.
+fn is_test_or_model(inside: &Path) -> bool {
+    let is_model = |part| part == "models.rs" || part == "models";
+    is_test(inside) || inside.iter().any(is_model)
+}
+
+/// The calls within `directory` of a method on `self` that the same type has in a file not below the caller's.
+fn climbing_calls(directory: &str, order: &[&str]) -> Vec<String> {
+    let dir = root().join("core/src").join(directory);
+    let text = std::fs::read_to_string(dir.join("mod.rs")).unwrap();
+    let folder = Directory::new(path_of(Path::new(directory)), &text);
+    let mut found: Vec<(String, String, BTreeMap<String, Methods>)> = Vec::new();
+    for path in files(&dir, "rs") {
+        let inside = path.strip_prefix(root().join("core/src")).unwrap();
+        if !is_test_or_model(inside) {
+            let child = folder.child(&path_of(inside)).unwrap_or("mod").to_string();
+            let text = std::fs::read_to_string(&path).unwrap();
+            found.push((child, shown(&path), methods(&text)));
+        }
+    }
+    let mut climbing = Vec::new();
+    for (here, path, types) in &found {
+        for (of, methods) in types {
+            for (line, name) in &methods.called {
+                let defines = |types: &BTreeMap<String, Methods>| {
+                    let methods = types.get(of);
+                    methods.is_some_and(|methods| methods.defined.contains(name))
+                };
+                let mut others = found.iter().filter(|(_, _, types)| defines(types));
+                // Defined in two places: two types have one name.
+                let (Some((there, ..)), None) = (others.next(), others.next()) else {
+                    continue;
+                };
+                let (to, from) = (place(order, there), place(order, here));
+                if there != here && (to.is_none() || from.is_none() || to <= from) {
+                    climbing.push(format!("{path}:{line}: {here} -> {there} ({of}::{name})"));
+                }
+            }
+        }
+    }
+    climbing
+}
+
+#[test]
+fn no_method_calls_one_of_its_type_in_a_file_above_it() {
+    let mut found = Vec::new();
+    for (directory, order) in FOLDERS {
+        found.extend(climbing_calls(directory, order));
+    }
+    assert!(found.is_empty(), "calls that climb:\n{}", found.join("\n"));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use aidb::{Accepts, Compression, Declared, IterOptions, Options, ReadOptions, Wr
 
 use crate::{read, root};
 
-const MOST_COLUMNS: usize = 100;
+const MAX_COLUMNS: usize = 100;
 const GUIDE: &str = "docs/guide.md";
 const STUBS: &str = "bindings/python/python/aidb/_aidb.pyi";
 /// Its methods take what those of the native module do.
@@ -87,7 +87,7 @@ fn wrapped(text: &str, indentation: &str, room: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
         match lines.last_mut() {
-            Some(line) if line.len() + 1 + word.len() + room <= MOST_COLUMNS => {
+            Some(line) if line.len() + 1 + word.len() + room <= MAX_COLUMNS => {
                 *line += &format!(" {word}");
             }
             _ => lines.push(format!("{indentation}{word}")),

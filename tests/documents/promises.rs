@@ -5,7 +5,7 @@ use std::fs;
 use crate::{files, read, root};
 
 /// Fewer words than this are no test's name: tests are named by sentences.
-const FEWEST_WORDS: usize = 4;
+const MIN_WORDS: usize = 4;
 
 #[test]
 fn every_test_that_a_promise_names_exists() {
@@ -22,7 +22,7 @@ fn every_test_that_a_promise_names_exists() {
     let (mut tests, mut missing) = (0, Vec::new());
     // Every second piece is between backticks.
     for name in table.split('`').skip(1).step_by(2) {
-        let is_test = name.split('_').count() >= FEWEST_WORDS && !name.contains('/');
+        let is_test = name.split('_').count() >= MIN_WORDS && !name.contains('/');
         let exists = match is_test {
             true => sources.iter().any(|source| {
                 source.contains(&format!("fn {name}(")) || source.contains(&format!("def {name}("))

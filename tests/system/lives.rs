@@ -24,7 +24,7 @@ const NAME: &str = "killed_writers_keep_every_acknowledged_write";
 /// Lives of one database.
 const LIVES: u64 = 40;
 /// Lives that a run has at least: a slow machine takes longer.
-const FEWEST_LIVES: u64 = 200;
+const MIN_LIVES: u64 = 200;
 /// One death in so many, at least, falls inside open. Two blows in five are aimed there.
 const LIVES_PER_OPEN: u64 = 10;
 /// Databases that are written and killed beside each other.
@@ -65,7 +65,7 @@ impl Tally {
 
     /// Whether there need be no more lives.
     fn is_enough(&self, budget: &Budget) -> bool {
-        self.violations.count() > 0 || budget.is_spent() && self.lives >= FEWEST_LIVES
+        self.violations.count() > 0 || budget.is_spent() && self.lives >= MIN_LIVES
     }
 }
 

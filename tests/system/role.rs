@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// The exit status of a role that this machine does not allow.
 const NOT_RUN: i32 = 77;
 /// A role that takes longer hangs.
-const LONGEST: Duration = Duration::from_secs(300);
+const MAX_TIME: Duration = Duration::from_secs(300);
 
 /// A child in a role; dropped, it is killed and waited for.
 pub struct Role {
@@ -88,7 +88,7 @@ pub fn passes_saying(name: &str, arguments: &[&str], last: &mut String) -> bool 
     let started = Instant::now();
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            if wait.recv_timeout(LONGEST) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            if wait.recv_timeout(MAX_TIME) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                 kill(pid);
             }
         });
@@ -99,7 +99,7 @@ pub fn passes_saying(name: &str, arguments: &[&str], last: &mut String) -> bool 
         drop(done);
     });
     let status = role.process.wait().unwrap();
-    assert!(started.elapsed() < LONGEST, "{name} {arguments:?} hangs");
+    assert!(started.elapsed() < MAX_TIME, "{name} {arguments:?} hangs");
     match status.code() {
         Some(0) => true,
         Some(NOT_RUN) => false,

@@ -6,14 +6,14 @@ const { markAsUntransferable } = require('worker_threads')
 // to make one with memory of its own takes longer than to read its value.
 const POOL_BYTES = 8 << 10
 // A pool with less room is left for a new one. A value that does not fit in has memory of its own.
-const LEAST_ROOM = POOL_BYTES / 8
+const MIN_ROOM = POOL_BYTES / 8
 
 let pool = Buffer.alloc(0)
 let used = 0
 
 // The pool in which the next value goes.
 exports.room = function () {
-  if (pool.byteLength - used < LEAST_ROOM) {
+  if (pool.byteLength - used < MIN_ROOM) {
     // Zeroed, since all of it is reachable from each value. Whoever gave it to another thread would take it from the others.
     pool = Buffer.alloc(POOL_BYTES)
     markAsUntransferable(pool.buffer)

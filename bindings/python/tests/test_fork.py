@@ -18,7 +18,7 @@ pytestmark = [
 ]
 
 # A child that takes so many seconds hangs.
-LONGEST = 60
+MAX_SECONDS = 60
 CHILDREN = 20
 
 
@@ -55,7 +55,7 @@ def run_child(db):
         next(it)
         child = context.Process(target=expect_closed, args=(db, it, snapshot, results))
         child.start()
-        child.join(LONGEST)
+        child.join(MAX_SECONDS)
         if child.is_alive():
             child.kill()
             pytest.fail("the child hangs")
@@ -144,7 +144,7 @@ CHILDREN_OF_THEIR_OWN = """
     import multiprocessing, sys, threading
     import aidb
 
-    LONGEST = 120
+    MAX_SECONDS = 120
     SMALL = dict(write_buffer_size="16KiB", block_cache_size="16KiB")
 
 
@@ -195,7 +195,7 @@ CHILDREN_OF_THEIR_OWN = """
         for number in range(children):
             child = context.Process(target=live, args=(path + "-child",))
             child.start()
-            child.join(LONGEST)
+            child.join(MAX_SECONDS)
             if child.is_alive():
                 child.kill()
                 print(f"child {number} hangs")
@@ -235,7 +235,7 @@ def fork_and_expect(body, *arguments):
     """Run ``body`` in a forked child; it must come to its end."""
     child = multiprocessing.get_context("fork").Process(target=body, args=arguments)
     child.start()
-    child.join(LONGEST)
+    child.join(MAX_SECONDS)
     if child.is_alive():
         child.kill()
         pytest.fail("the child hangs")

@@ -91,7 +91,7 @@ fn reads_fill_the_cache_up_to_its_capacity_and_no_further() {
 }
 
 /// One byte of entries, one restart point, and the count of restart points.
-const LEAST_BYTES: usize = 9;
+const MIN_BYTES: usize = 9;
 
 /// A stored block of `bytes` bytes with one restart point; its entries make no sense.
 fn block(cache: &BlockCache, bytes: usize) -> Block {
@@ -115,7 +115,7 @@ fn a_shift_of_block_sizes_takes_no_more_memory_than_the_cache_may_have() {
         for number in 0..blocks {
             // A full cache admits at the second miss.
             let bytes = match random.one_in(16) {
-                true => random.size(&odd).max(LEAST_BYTES),
+                true => random.size(&odd).max(MIN_BYTES),
                 false => bytes,
             };
             for _ in 0..2 {

@@ -180,17 +180,17 @@ impl Database {
         let cache = self.tree.block_cache().stats();
         let metrics = self.context.metrics();
         let levels = (0..LEVELS).map(|level| {
-            let files = superversion.version.files(level);
+            let files = superversion.version().files(level);
             LevelStats {
                 tables: files.len() as u64,
-                bytes: superversion.version.level_bytes(level),
+                bytes: superversion.version().level_bytes(level),
                 entries: files.iter().map(|file| file.entries).sum(),
             }
         });
         Stats {
             sequence: self.order.last().0,
             memtable_bytes: superversion.memtable_bytes() as u64,
-            immutable_memtables: superversion.sealed.len() as u64,
+            immutable_memtables: superversion.sealed().len() as u64,
             block_cache_bytes: cache.used as u64,
             block_cache_hits: cache.hits,
             block_cache_misses: cache.misses,
@@ -210,7 +210,7 @@ impl Database {
             stall_micros: self.tree.stall_micros(),
             reserve_bytes: self.space.bytes(),
             levels: levels.collect(),
-            set_aside: self.set_aside_tables(&superversion.version),
+            set_aside: self.set_aside_tables(superversion.version()),
         }
     }
 
@@ -236,11 +236,11 @@ impl Database {
             .or_else(|| name.strip_prefix("leveldb."))?;
         if let Some(level) = name.strip_prefix("num-files-at-level") {
             let level = level.parse().ok().filter(|level| *level < LEVELS)?;
-            return Some(self.tree.load().version.files(level).len().to_string());
+            return Some(self.tree.load().version().files(level).len().to_string());
         }
         Some(match name {
             "stats" => {
-                let version = Arc::clone(&self.tree.load().version);
+                let version = Arc::clone(self.tree.load().version());
                 self.stats()
                     .to_text(&scores(&version, &self.tree.picker_options()))
             }
@@ -262,7 +262,7 @@ impl Database {
     /// A line per table: level, number, bytes, entries, smallest and largest key.
     fn tables_text(&self) -> String {
         let mut out = String::new();
-        for (level, file) in self.tree.load().version.all_files() {
+        for (level, file) in self.tree.load().version().all_files() {
             let smallest = file.smallest_key().user_key.escape_ascii();
             let largest = file.largest_key().user_key.escape_ascii();
             let _ = writeln!(
@@ -278,7 +278,7 @@ impl Database {
     /// each.
     fn estimated_keys(&self) -> u64 {
         let superversion = self.tree.load();
-        let tables = superversion.version.all_files();
+        let tables = superversion.version().all_files();
         let in_tables: u64 = tables
             .map(|(_, file)| {
                 file.entries
@@ -286,10 +286,10 @@ impl Database {
             })
             .sum();
         let sealed: u64 = superversion
-            .sealed
+            .sealed()
             .iter()
-            .map(|sealed| sealed.memtable.entries())
+            .map(|sealed| sealed.memtable().entries())
             .sum();
-        in_tables + sealed + superversion.active.entries()
+        in_tables + sealed + superversion.active().entries()
     }
 }

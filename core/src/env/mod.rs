@@ -51,7 +51,7 @@ pub use os::OsEnv;
 #[cfg(test)]
 pub(crate) use pages::tests::{MAPPED, UNMAPPED};
 pub(crate) use pages::{Mapping, SYSTEM_PAGE_BYTES, discard, map, unmap};
-pub(crate) use reserve::{Reserve, ReservingEnv, SMALLEST_UNIT, Share};
+pub(crate) use reserve::{MIN_UNIT, Reserve, ReservingEnv, Share};
 pub(crate) use stderr::write_to_stderr;
 pub use unix::fork_count;
 pub(crate) use unix::return_free_memory;

@@ -28,13 +28,13 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex};
 
 /// The part of a unit that only the log and the manifest may draw on.
-const LEAST_DIVISOR: u64 = 4;
+const MIN_DIVISOR: u64 = 4;
 /// The part of a unit that is released first, unless more is needed.
 const FIRST_DIVISOR: u64 = 8;
 /// Fewer bytes than this are not worth setting aside.
-const SMALLEST_PART: u64 = 4 << 10;
+const MIN_PART: u64 = 4 << 10;
 /// The smallest unit, unless a piece is smaller.
-pub(crate) const SMALLEST_UNIT: u64 = 32 << 10;
+pub(crate) const MIN_UNIT: u64 = 32 << 10;
 
 /// The reserve: a file that only occupies space.
 pub(crate) struct Reserve {
@@ -87,7 +87,7 @@ impl Held {
     /// Adds `bytes`, or as much of them as there is: tries `bytes`, then a half, then a quarter, and so on, because
     /// the file system needs some space for itself.
     fn grow_by_at_most(&mut self, mut bytes: u64) {
-        while bytes >= SMALLEST_PART && self.grow(self.bytes + bytes).is_err() {
+        while bytes >= MIN_PART && self.grow(self.bytes + bytes).is_err() {
             bytes /= 2;
         }
     }
@@ -105,7 +105,7 @@ impl Reserve {
         }
         // Half of the remaining reserve is for the log and flushes, half for compactions.
         let unit = match held.file.is_some() && held.bytes < piece {
-            true => (held.bytes / 2).max(SMALLEST_UNIT).min(piece),
+            true => (held.bytes / 2).max(MIN_UNIT).min(piece),
             false => piece,
         };
         Ok(Arc::new(Reserve {
@@ -229,7 +229,7 @@ impl Reserve {
         loop {
             let floor = match share {
                 Share::All => 0,
-                Share::AboveLeast => self.unit() / LEAST_DIVISOR,
+                Share::AboveLeast => self.unit() / MIN_DIVISOR,
                 Share::AboveFloor => self.floor.load(Ordering::Relaxed),
             };
             match work() {

@@ -41,7 +41,7 @@ const MAX_BYTES: usize = 16 << 10;
 const SLABS: &str = "the block cache";
 const CLASSES: usize = MAX_BYTES / STEP_BYTES + 1;
 /// Smaller caches have no slabs.
-const SMALLEST_CACHE: usize = 32 << 20;
+const MIN_CACHE: usize = 32 << 20;
 /// The place of a page that is in no list.
 const NOWHERE: u32 = u32::MAX;
 
@@ -90,7 +90,7 @@ pub(crate) struct Slabs {
 impl Slabs {
     /// Slabs for a cache of `capacity` bytes; `None` for a small one.
     pub(crate) fn new(capacity: usize) -> Option<Slabs> {
-        (capacity >= SMALLEST_CACHE).then(|| Slabs {
+        (capacity >= MIN_CACHE).then(|| Slabs {
             state: Mutex::new(State {
                 slabs: Vec::new(),
                 left: None,
@@ -374,7 +374,7 @@ mod tests {
     use super::*;
 
     fn slabs() -> Slabs {
-        Slabs::new(SMALLEST_CACHE).unwrap()
+        Slabs::new(MIN_CACHE).unwrap()
     }
 
     fn fill(piece: NonNull<u8>, bytes: usize, with: u8) {
@@ -450,11 +450,8 @@ mod tests {
                 held.push(piece);
             }
             let handed_out = held.len() * Slabs::piece_bytes(bytes);
-            assert!(
-                handed_out > SMALLEST_CACHE / 16 * 14,
-                "{bytes}: {handed_out}"
-            );
-            assert!(handed_out <= SMALLEST_CACHE, "SLAB-4");
+            assert!(handed_out > MIN_CACHE / 16 * 14, "{bytes}: {handed_out}");
+            assert!(handed_out <= MIN_CACHE, "SLAB-4");
             for piece in held {
                 // SAFETY: it came from there and is not used again.
                 unsafe { slabs.free(piece) };
@@ -462,7 +459,7 @@ mod tests {
         }
         assert!(slabs.allocate(MAX_BYTES + 1).is_none());
         assert!(slabs.allocate(0).is_none());
-        assert!(Slabs::new(SMALLEST_CACHE - 1).is_none());
+        assert!(Slabs::new(MIN_CACHE - 1).is_none());
     }
 
     /// SLAB-3.

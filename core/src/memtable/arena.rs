@@ -34,7 +34,7 @@ use crate::sync::{Arc, Mutex};
 /// Bytes of a record before its key.
 const RECORD_HEADER_BYTES: usize = 16;
 
-const SMALLEST_CHUNK_BYTES: usize = 4 << 10;
+const MIN_CHUNK_BYTES: usize = 4 << 10;
 const MAX_CHUNK_BYTES: usize = 1 << 20;
 
 /// Bump allocation by many threads. See the head of the file.
@@ -202,7 +202,7 @@ impl Arena {
         let held = self.full_bytes.load(Ordering::Relaxed);
         let next_bytes = (held / 16)
             .next_power_of_two()
-            .clamp(SMALLEST_CHUNK_BYTES, self.chunk_limit);
+            .clamp(MIN_CHUNK_BYTES, self.chunk_limit);
         let spare = match bytes <= self.chunk_limit / 4 {
             true => self.spare.take(newest.chunk),
             false => None,
@@ -322,7 +322,7 @@ pub(super) fn record_bytes(key: usize, value: usize) -> usize {
 
 /// The size of an arena's chunks once it has grown.
 fn largest_chunk(capacity: usize) -> usize {
-    (capacity / 16).clamp(SMALLEST_CHUNK_BYTES, MAX_CHUNK_BYTES)
+    (capacity / 16).clamp(MIN_CHUNK_BYTES, MAX_CHUNK_BYTES)
 }
 
 fn too_long(what: &str) -> Error {
@@ -471,19 +471,19 @@ mod tests {
             let key = number.to_be_bytes();
             arena.write(&key, put(u64::from(number)), &[1; 80]).unwrap();
         };
-        let in_chunk = (SMALLEST_CHUNK_BYTES - head) / 100;
+        let in_chunk = (MIN_CHUNK_BYTES - head) / 100;
         for number in 1..=in_chunk {
             write(number as u32);
             let held = head + number * 100 + ALLOCATOR_BYTES;
             assert_eq!(arena.memory(), held, "{number} records");
         }
-        assert_eq!(current_bytes(&arena), SMALLEST_CHUNK_BYTES);
+        assert_eq!(current_bytes(&arena), MIN_CHUNK_BYTES);
         // One more record makes a second chunk; then the first one counts as a whole.
         write(0);
-        let held = SMALLEST_CHUNK_BYTES + ALLOCATOR_BYTES + head + 100 + ALLOCATOR_BYTES;
+        let held = MIN_CHUNK_BYTES + ALLOCATOR_BYTES + head + 100 + ALLOCATOR_BYTES;
         assert_eq!(arena.memory(), held);
         // A record of more than a quarter of a chunk gets a chunk of its own, exactly large enough.
-        let large = SMALLEST_CHUNK_BYTES / 4 + 1 - RECORD_HEADER_BYTES;
+        let large = MIN_CHUNK_BYTES / 4 + 1 - RECORD_HEADER_BYTES;
         arena.write(&[], put(1), &vec![1; large]).unwrap();
         let own = head + RECORD_HEADER_BYTES + large + ALLOCATOR_BYTES;
         assert_eq!(arena.memory(), held + own);
@@ -512,7 +512,7 @@ mod tests {
                 largest = largest.max(chunk);
                 assert!(chunk <= limit, "{chunk} of a capacity of {capacity}");
                 assert!(
-                    chunk <= (held / 8).max(SMALLEST_CHUNK_BYTES),
+                    chunk <= (held / 8).max(MIN_CHUNK_BYTES),
                     "ARENA-4: {chunk} of {held}"
                 );
                 assert!(chunk >= (held / 16).min(limit), "{chunk} of {held}");

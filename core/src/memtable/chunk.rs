@@ -35,7 +35,7 @@ use crate::sync::{Arc, Mutex};
 const CHUNK_ALIGN: usize = 16;
 
 /// A chunk of at least this many bytes is mapped (CHUNK-5).
-const SMALLEST_MAPPED_BYTES: usize = 128 << 10;
+const MIN_MAPPED_BYTES: usize = 128 << 10;
 
 /// The allocator's own overhead for a chunk.
 pub(super) const ALLOCATOR_BYTES: usize = 16;
@@ -62,7 +62,7 @@ impl Chunk {
     /// A chunk of `bytes` bytes, its head included, for many records. Fails only if there is no memory.
     pub(super) fn for_many(bytes: usize, previous: *mut Chunk) -> Result<*mut Chunk> {
         // Miri cannot map memory.
-        let source = match bytes >= SMALLEST_MAPPED_BYTES && !cfg!(miri) {
+        let source = match bytes >= MIN_MAPPED_BYTES && !cfg!(miri) {
             true => Source::System,
             false => Source::Allocator,
         };
@@ -332,9 +332,9 @@ mod tests {
     #[cfg(not(miri))]
     fn large_chunks_for_many_records_are_the_systems_again_when_they_are_freed() {
         for (bytes, is_mapped) in [
-            (SMALLEST_MAPPED_BYTES - 1, false),
-            (SMALLEST_MAPPED_BYTES, true),
-            (SMALLEST_MAPPED_BYTES + 1, true),
+            (MIN_MAPPED_BYTES - 1, false),
+            (MIN_MAPPED_BYTES, true),
+            (MIN_MAPPED_BYTES + 1, true),
         ] {
             let before = (MAPPED.get(), UNMAPPED.get());
             let spare = SpareChunks::new(4096, 0);

@@ -37,7 +37,7 @@ use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// The filter takes this part of the write buffer.
 const SHARE: usize = 64;
 /// Words of the smallest filter.
-const LEAST_WORDS: usize = 8;
+const MIN_WORDS: usize = 8;
 
 /// Whether a key may be in the memtable. See the head of the file.
 pub(super) struct Filter {
@@ -55,14 +55,14 @@ impl Filter {
     /// An empty filter for a memtable of `capacity` bytes. Fails only if there is no memory.
     pub(super) fn new(capacity: usize) -> Result<Filter> {
         Ok(Filter {
-            words: zeros((capacity / SHARE / 8).max(LEAST_WORDS))?,
+            words: zeros((capacity / SHARE / 8).max(MIN_WORDS))?,
         })
     }
 
     /// The smallest filter; it takes so little memory that it is not checked.
     pub(super) fn smallest() -> Filter {
         Filter {
-            words: (0..LEAST_WORDS).map(|_| AtomicU64::new(0)).collect(),
+            words: (0..MIN_WORDS).map(|_| AtomicU64::new(0)).collect(),
         }
     }
 

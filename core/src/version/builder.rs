@@ -14,7 +14,7 @@ use crate::sync::Arc;
 
 /// No version has more bytes or entries (VERSION-5). So sums over its tables, and what a process adds to them, cannot
 /// overflow.
-const MOST: u64 = u64::MAX / 2;
+const MAX_COUNT: u64 = u64::MAX / 2;
 
 impl Version {
     /// The version after `edit`, and the files of this version that are not in that one.
@@ -120,7 +120,7 @@ impl<'a> Builder<'a> {
             bytes = bytes.saturating_add(file.size);
             entries = entries.saturating_add(file.entries);
         }
-        if bytes.max(entries) > MOST {
+        if bytes.max(entries) > MAX_COUNT {
             return Err(Error::internal("the sizes of its tables are impossible"));
         }
         Ok((version, self.removed.into_values().collect()))

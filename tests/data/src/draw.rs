@@ -7,9 +7,13 @@ const STEMS: u64 = 3;
 
 /// A key as a test prints it: it may have megabytes.
 pub fn shown(key: &[u8]) -> String {
-    const MOST: usize = 40;
-    match key.len() > MOST {
-        true => format!("{}... ({} bytes)", key[..MOST].escape_ascii(), key.len()),
+    const MAX_SHOWN: usize = 40;
+    match key.len() > MAX_SHOWN {
+        true => format!(
+            "{}... ({} bytes)",
+            key[..MAX_SHOWN].escape_ascii(),
+            key.len()
+        ),
         false => key.escape_ascii().to_string(),
     }
 }

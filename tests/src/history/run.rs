@@ -161,12 +161,12 @@ pub fn run(history: &History, side: u64, place: &Place) -> Checked<(Vec<u64>, Ta
 
 /// An operation as it is printed: keys may have megabytes.
 pub fn printed(operation: &Operation) -> String {
-    const MOST: usize = 2000;
+    const MAX_SHOWN: usize = 2000;
     let mut text = format!("{operation:?}");
-    if text.len() > MOST {
-        let rest = text.len() - MOST;
+    if text.len() > MAX_SHOWN {
+        let rest = text.len() - MAX_SHOWN;
         // What Debug makes of bytes and names is ASCII.
-        text.truncate(MOST);
+        text.truncate(MAX_SHOWN);
         text.push_str(&format!("... and {rest} characters more"));
     }
     text

@@ -11,7 +11,7 @@ use aidb::{Cursor, DB, ErrorKind, Iter, IterOptions, Options, ReadOptions, Snaps
 use crate::say;
 
 /// A child that takes so many seconds hangs.
-const LONGEST: u32 = 30;
+const MAX_SECONDS: u32 = 30;
 /// Children of a process under load, and of one that opens and closes.
 const CHILDREN: u64 = 150;
 const CHILDREN_THAT_STAY: u64 = 40;
@@ -24,7 +24,7 @@ fn fork(work: impl FnOnce() -> i32) -> libc::pid_t {
     assert!(pid >= 0, "fork failed");
     if pid == 0 {
         // SAFETY: takes a number.
-        unsafe { libc::alarm(LONGEST) };
+        unsafe { libc::alarm(MAX_SECONDS) };
         let answer = work();
         // An ordinary end: destructors of the library and of the C library run too. Not that of Rust's own runtime, which waits
         // for a lock that a thread of the parent held when it was just starting or ending.

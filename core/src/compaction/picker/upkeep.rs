@@ -25,7 +25,7 @@ const FRESH_SHARE: f64 = 0.25;
 /// Garbage of this age has to be half as much, garbage of twice this age a third, and so on.
 const AGE_STEP_MICROS: u64 = 6 * 3600 * 1_000_000;
 /// A smaller amount is not worth waiting for.
-const LEAST_SHARE: f64 = 1.0 / 1024.0;
+const MIN_SHARE: f64 = 1.0 / 1024.0;
 /// After a reader has passed a long run of garbage, this many times less is enough.
 const HURRY: f64 = 8.0;
 
@@ -95,7 +95,7 @@ pub(crate) fn pick_upkeep(
             }
             _ => at_last,
         };
-        if awaited >= LEAST_SHARE {
+        if awaited >= MIN_SHARE {
             let steps = FRESH_SHARE / awaited - 1.0;
             // One second later, so that it is certainly due, however numbers were rounded.
             let wait = (steps * AGE_STEP_MICROS as f64) as u64 + 1_000_000;

@@ -1,6 +1,8 @@
 //! The current log and its memtable, which the log's lock guards, and when the memtable is next checked.
 
 use crate::db::logs::LogFile;
+#[cfg(test)]
+use crate::key::FileNumber;
 use crate::key::SequenceNumber;
 use crate::memtable::Memtable;
 use crate::sync::Arc;
@@ -8,18 +10,18 @@ use crate::wal;
 
 /// The log being appended to and its memtable.
 pub(in crate::db) struct Log {
-    pub(in crate::db) writer: wal::Writer,
-    pub(in crate::db) file: Arc<LogFile>,
-    pub(in crate::db) memtable: Arc<Memtable>,
+    pub(super) writer: wal::Writer,
+    pub(super) file: Arc<LogFile>,
+    pub(super) memtable: Arc<Memtable>,
     /// The number of the last operation in the log.
-    pub(in crate::db) last_sequence: SequenceNumber,
+    pub(super) last_sequence: SequenceNumber,
     /// The reserve is known to suffice until the log has this length (RESERVE-1).
-    pub(in crate::db) reserved_up_to: u64,
+    pub(super) reserved_up_to: u64,
     /// Whether the next write seals the memtable although it is not full (LOOK-3).
-    pub(in crate::db) seals_next: bool,
-    pub(in crate::db) counts: LogCounts,
+    pub(super) seals_next: bool,
+    pub(super) counts: LogCounts,
     /// Whether the database is closed, so that nothing more is written.
-    pub(in crate::db) is_closed: bool,
+    pub(super) is_closed: bool,
 }
 
 impl Log {
@@ -49,6 +51,26 @@ impl Log {
         self.writer.let_go();
         self.file.let_go();
         std::mem::replace(&mut self.memtable, Arc::clone(empty))
+    }
+}
+
+/// Access for tests.
+#[cfg(test)]
+impl Log {
+    pub(in crate::db) fn writer(&mut self) -> &mut wal::Writer {
+        &mut self.writer
+    }
+
+    pub(in crate::db) fn number(&self) -> FileNumber {
+        self.file.number()
+    }
+
+    pub(in crate::db) fn last_sequence(&self) -> SequenceNumber {
+        self.last_sequence
+    }
+
+    pub(in crate::db) fn reserved_up_to(&self) -> u64 {
+        self.reserved_up_to
     }
 }
 

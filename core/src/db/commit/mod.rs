@@ -5,6 +5,7 @@
 //! * `write.rs`    the commit path                    * `seal.rs`    the next log and memtable
 //! * `resume.rs`   recovery from a failed log         * `reserve.rs` refuses writes when the disk is full
 //! * `watch.rs`    an idle memtable                   * `log.rs`     what the log's lock guards
+//! * `flush.rs`    everything so far made durable
 
 pub(super) use self::log::{Log, LogCounts};
 #[cfg(test)]
@@ -19,13 +20,14 @@ use super::logs::{LogPlace, Logs};
 use super::order::Order;
 use super::space::Space;
 use super::tree::Tree;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::key::SequenceNumber;
 use crate::memtable::Memtable;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex};
 use crate::wal;
 
+mod flush;
 mod log;
 mod reserve;
 mod resume;
@@ -78,7 +80,7 @@ impl Commit {
     /// The current log, with its current length, and the log before it.
     pub(super) fn chain(&self) -> (wal::Predecessor, wal::Predecessor) {
         let log = self.log.lock();
-        let (number, length) = (log.file.number, log.writer.len());
+        let (number, length) = (log.file.number(), log.writer.len());
         let present = wal::Predecessor::new(number, length, log.last_sequence, log.file.synced());
         (present, log.writer.predecessor())
     }
@@ -100,21 +102,16 @@ impl Commit {
         self.log.lock().let_go(empty)
     }
 
-    /// Makes everything acknowledged so far durable.
-    fn sync_all(&self) -> Result<()> {
-        let place = {
-            let mut log = self.log.lock();
-            self.context.check_open()?;
-            while self.log_failure(&log).is_some() {
-                self.resume(log)?;
-                log = self.log.lock();
-            }
-            LogPlace {
-                log: log.file.number,
-                offset: log.writer.len(),
-            }
-        };
-        self.wait_until_durable(place)
+    /// The error that stopped the current log, if any.
+    fn log_failure(&self, log: &Log) -> Option<Error> {
+        if let Some(failure) = log.writer.poisoned() {
+            return Some(failure.clone());
+        }
+        if self.logs.has_failed() {
+            self.logs.failure()
+        } else {
+            None
+        }
     }
 
     /// Waits until everything up to `place` survives power loss, and so does what was recovered from older logs

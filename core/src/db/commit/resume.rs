@@ -15,7 +15,7 @@ use super::{Commit, Log};
 use crate::content::Sum;
 use crate::db::locks::Locked;
 use crate::db::logs::LogFile;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::sync::Arc;
 use crate::version::VersionEdit;
 
@@ -23,18 +23,6 @@ use crate::version::VersionEdit;
 const MAX_SEALED_BY_FAILURES: usize = 8;
 
 impl Commit {
-    /// The error that stopped the current log, if any.
-    pub(super) fn log_failure(&self, log: &Log) -> Option<Error> {
-        if let Some(failure) = log.writer.poisoned() {
-            return Some(failure.clone());
-        }
-        if self.logs.has_failed() {
-            self.logs.failure()
-        } else {
-            None
-        }
-    }
-
     /// Starts over with a new log if the current one has failed. If that is not possible yet, returns the error
     /// of the old failure.
     pub(super) fn resume(&self, mut log: Locked<'_, Log>) -> Result<()> {
@@ -50,7 +38,7 @@ impl Commit {
             return Err(failure);
         }
         self.context
-            .note(format_args!("writing again, log {}", log.file.number));
+            .note(format_args!("writing again, log {}", log.file.number()));
         Ok(())
     }
 
@@ -63,7 +51,7 @@ impl Commit {
         }
         // A new log that an earlier try has started will do.
         if log.writer.poisoned().is_some() || may_vanish || !log.memtable.is_empty() {
-            if self.tree.load().sealed.len() >= MAX_SEALED_BY_FAILURES {
+            if self.tree.load().sealed().len() >= MAX_SEALED_BY_FAILURES {
                 self.tree.wait_until_flushed(log.last_sequence)?;
             }
             self.seal(log)?;
@@ -83,12 +71,12 @@ impl Commit {
     /// Makes the manifest name `log` as the oldest one needed, unless a flush has done so (FLUSH-2). Everything older
     /// is in tables.
     fn begin_with(&self, log: &LogFile) -> Result<()> {
-        if self.tree.versions().log_number() >= log.number {
+        if self.tree.log_number() >= log.number() {
             return Ok(());
         }
         let name = log.sync_name(self.context.env(), self.context.dir())?;
         let mut edit = VersionEdit::default();
-        edit.begin_logs_with(log.number, &name);
+        edit.begin_logs_with(log.number(), &name);
         self.tree.install(edit, Sum::default(), |_| {})
     }
 }

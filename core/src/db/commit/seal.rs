@@ -1,4 +1,4 @@
-//! Seals the active memtable and starts the next log; flushes all memtables on request.
+//! Seals the active memtable and starts the next log.
 //!
 //! * SEAL-1  The log of the new memtable names its predecessor's number, final length and last sequence number.
 //!           So once such a log may exist, its predecessor gets no more records. If creating the log fails and
@@ -28,7 +28,7 @@ impl Commit {
         let number = self.tree.new_number();
         let name = Names::made_from_now(self.context.env());
         let predecessor = wal::Predecessor::new(
-            log.file.number,
+            log.file.number(),
             log.writer.len(),
             log.last_sequence,
             log.file.synced(),
@@ -45,7 +45,7 @@ impl Commit {
             }
         };
         debug_assert!(
-            writer.predecessor() == predecessor && number > log.file.number,
+            writer.predecessor() == predecessor && number > log.file.number(),
             "SEAL-1: it names the log before it, and has a later number"
         );
         let file = LogFile::new(
@@ -63,32 +63,5 @@ impl Commit {
         log.seals_next = false;
         self.tree.ring();
         Ok(())
-    }
-
-    /// Makes everything acknowledged so far durable in tables; see `DB::flush`.
-    pub(in crate::db) fn flush(&self) -> Result<()> {
-        self.context.check_writable()?;
-        self.flush_all()?;
-        self.tree.tell_of_upkeep()
-    }
-
-    /// Seals the active memtable if it holds anything, and waits until all memtables are in durable
-    /// tables.
-    pub(in crate::db) fn flush_all(&self) -> Result<()> {
-        let mut log = self.log.lock();
-        while self.log_failure(&log).is_some() {
-            // After a failed append this flushes nothing by itself.
-            self.resume(log)?;
-            log = self.log.lock();
-        }
-        // Wait for writes that are in the log and not yet in the memtable: `close` lets them be acknowledged, so
-        // the flush must include them.
-        self.order.wait_for(log.last_sequence)?;
-        if !log.memtable.is_empty() {
-            self.seal(&mut log)?;
-        }
-        let last = log.last_sequence;
-        drop(log);
-        self.tree.wait_until_flushed(last)
     }
 }

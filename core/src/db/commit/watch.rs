@@ -22,8 +22,8 @@ use crate::version::LEVELS;
 /// the next.
 const LOOK_MICROS: u64 = 20 * 1_000_000;
 /// A flush for space must free at least this many bytes, and at least this share of all bytes.
-const LEAST_FREED_BYTES: u64 = 64 << 10;
-const LEAST_FREED_DIVISOR: u64 = 20;
+const MIN_FREED_BYTES: u64 = 64 << 10;
+const MIN_FREED_DIVISOR: u64 = 20;
 /// If a reader has passed a long run of garbage, a memtable with this many tombstones is sealed at once.
 const MET_TOMBSTONES: u64 = 1 << 13;
 
@@ -45,7 +45,7 @@ fn is_worth_a_flush(memtable: Sum, log_bytes: u64, table_bytes: u64, table_entri
     }
     let freed = freed_by_flush(memtable, log_bytes, table_bytes, table_entries);
     let all = table_bytes.saturating_add(log_bytes);
-    freed >= LEAST_FREED_BYTES.max(all / LEAST_FREED_DIVISOR)
+    freed >= MIN_FREED_BYTES.max(all / MIN_FREED_DIVISOR)
 }
 
 impl Commit {
@@ -99,7 +99,7 @@ impl Commit {
             return;
         }
         let memtable = log.memtable.sum();
-        let version = Arc::clone(&self.tree.load().version);
+        let version = Arc::clone(self.tree.load().version());
         let bytes = (0..LEVELS).map(|level| version.level_bytes(level)).sum();
         let entries = version.all_files().map(|(_, file)| file.entries).sum();
         let is_worth = is_worth_a_flush(memtable, log.writer.len(), bytes, entries)

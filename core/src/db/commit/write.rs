@@ -93,7 +93,7 @@ impl Commit {
                 "a batch has fewer operations than it counts",
             ));
         };
-        let location = superversion.active.locate(first.key, content.key_hash);
+        let location = superversion.active().locate(first.key, content.key_hash);
 
         let newer;
         let (stop, memtable, room, before, ticket, place) = {
@@ -101,11 +101,11 @@ impl Commit {
                 Ok(log) => log,
                 Err(obstacle) => return Ok(Err(obstacle)),
             };
-            let is_same = Arc::ptr_eq(&log.memtable, &superversion.active);
+            let is_same = Arc::ptr_eq(&log.memtable, superversion.active());
             newer = (!is_same).then(|| Arc::clone(&log.memtable));
-            let memtable = newer.as_ref().unwrap_or(&superversion.active);
+            let memtable = newer.as_ref().unwrap_or(superversion.active());
             debug_assert!(
-                Arc::ptr_eq(memtable, &self.tree.load().active),
+                Arc::ptr_eq(memtable, self.tree.load().active()),
                 "COMMIT-3: under the log's lock no memtable is sealed"
             );
             // COMMIT-4.
@@ -125,11 +125,11 @@ impl Commit {
             let place = self.append(&mut log, batch, payload)?;
             stop.is_numbered = true;
             debug_assert_eq!(
-                place.offset,
+                place.offset(),
                 log.writer.len(),
                 "COMMIT-1: the batch is in the log"
             );
-            debug_assert!(log.file.synced().length() <= place.offset, "SYNCED-1");
+            debug_assert!(log.file.synced().length() <= place.offset(), "SYNCED-1");
             (stop, memtable, room, before, ticket, place)
         };
         let last = before.plus(u64::from(batch.count()));
@@ -166,10 +166,7 @@ impl Commit {
         log.last_sequence = log.last_sequence.plus(count);
         log.counts.operations += count;
         log.counts.batches += 1;
-        Ok(LogPlace {
-            log: log.file.number,
-            offset: end,
-        })
+        Ok(log.file.place(end))
     }
 
     /// The log's lock, with a healthy log, room in the memtable, and space on the disk for `batch`; or what to wait for.

@@ -40,9 +40,9 @@ use crate::wal::{Expected, LogId, SyncedFile, SyncedLog, Writer};
 const OTHER_FILES: u64 = 24;
 /// Memtables and tables are not made smaller than this many bytes, the least that their options
 /// allow.
-const SMALLEST_FILE: u64 = 4 << 10;
+const MIN_FILE: u64 = 4 << 10;
 /// Unless the options say how many tables to keep open, the number is within these bounds.
-const FEWEST_TABLES: u64 = 8;
+const MIN_TABLES: u64 = 8;
 const MAX_TABLES: u64 = 4096;
 
 /// How many allocations of a database are not checked one by one.
@@ -279,13 +279,16 @@ fn assemble(place: Place, found: Found) -> Arc<Database> {
     let Found { env, log, .. } = found;
     let (recovered, versions) = (found.recovered, found.versions);
     let last_sequence = recovered.end.last_sequence;
-    let unflushed = recovered.sealed.first().map(|sealed| sealed.last_sequence);
-    let superversion = SuperVersion {
-        active: Arc::clone(&log.memtable),
-        active_log: log.writer.number(),
-        sealed: recovered.sealed,
-        version: versions.current(),
-    };
+    let unflushed = recovered
+        .sealed
+        .first()
+        .map(|sealed| sealed.last_sequence());
+    let superversion = SuperVersion::new(
+        Arc::clone(&log.memtable),
+        log.writer.number(),
+        recovered.sealed,
+        versions.current(),
+    );
     let open_tables = open_tables(&*env, &place.options);
     let (file_numbers, database) = (versions.numbers(), versions.database());
     let locks = Family::new();
@@ -477,7 +480,7 @@ fn most_level0_trigger(env: &dyn Env) -> u64 {
 /// If the system limits file sizes, limits memtables and the tables of compactions to half of the largest file.
 /// So a memtable's log and table, and the other tables, fit with their overhead.
 fn keep_files_small(options: &mut Options) {
-    let most = (options.env.largest_file() / 2).max(SMALLEST_FILE);
+    let most = (options.env.largest_file() / 2).max(MIN_FILE);
     options.write_buffer_size = options.write_buffer_size.min(most);
     options.target_file_size = options.target_file_size.min(most);
 }
@@ -486,8 +489,8 @@ fn keep_files_small(options: &mut Options) {
 fn open_tables(env: &dyn Env, options: &Options) -> usize {
     let derived = (env.open_file_limit() / 2).saturating_sub(OTHER_FILES);
     let tables = match options.max_open_files {
-        0 => derived.clamp(FEWEST_TABLES, MAX_TABLES),
-        asked => asked.max(FEWEST_TABLES),
+        0 => derived.clamp(MIN_TABLES, MAX_TABLES),
+        asked => asked.max(MIN_TABLES),
     };
     tables as usize
 }

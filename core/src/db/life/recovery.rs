@@ -142,11 +142,7 @@ impl Replay {
         if let Some(loader) = self.filling.take() {
             let memtable = loader.finish()?;
             if !memtable.is_empty() {
-                let sealed = Sealed {
-                    memtable,
-                    first_log: self.first,
-                    last_sequence: self.last_sequence,
-                };
+                let sealed = Sealed::new(memtable, self.first, self.last_sequence);
                 self.memtables.insert(0, Arc::new(sealed));
             }
         }

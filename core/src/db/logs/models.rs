@@ -107,10 +107,7 @@ impl Logs {
         let current = self.current.lock();
         let end = self.disk[*current].written.fetch_add(10, SeqCst) + 10;
         self.files[*current].set_end(end);
-        LogPlace {
-            log: self.files[*current].number,
-            offset: end,
-        }
+        self.files[*current].place(end)
     }
 
     /// Goes on to the second log as `seal` does.

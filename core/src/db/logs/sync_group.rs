@@ -35,7 +35,7 @@ use crate::wal::{Synced, SyncedFile, SyncedLog};
 /// A sync waits for more writers: for this part of the time that the last sync took, within these
 /// bounds.
 const PATIENCE_DIVISOR: u64 = 2;
-const LEAST_PATIENCE_MICROS: u64 = 20;
+const MIN_PATIENCE_MICROS: u64 = 20;
 const MAX_PATIENCE_MICROS: u64 = 1_000;
 /// After a wait in vain, at most this many syncs do not wait.
 const MAX_SKIPS: u32 = 63;
@@ -44,8 +44,15 @@ const MAX_SKIPS: u32 = 63;
 /// below `offset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::db) struct LogPlace {
-    pub(in crate::db) log: FileNumber,
-    pub(in crate::db) offset: u64,
+    pub(super) log: FileNumber,
+    pub(super) offset: u64,
+}
+
+impl LogPlace {
+    #[inline]
+    pub(in crate::db) fn offset(self) -> u64 {
+        self.offset
+    }
 }
 
 /// Records in the manifest that a log, whose name is durable, has synced records (SYNC-2).
@@ -53,7 +60,7 @@ pub(in crate::db) type NoteSynced = dyn Fn(FileNumber, &DurableName) -> Result<(
 
 /// A log as the group sees it.
 pub(in crate::db) struct LogFile {
-    pub(in crate::db) number: FileNumber,
+    number: FileNumber,
     log_id: u64,
     /// Closed with the database.
     file: Mutex<Arc<dyn File>>,
@@ -85,6 +92,20 @@ impl LogFile {
             name,
             is_noted: AtomicBool::new(false),
         })
+    }
+
+    #[inline]
+    pub(in crate::db) fn number(&self) -> FileNumber {
+        self.number
+    }
+
+    /// The place `offset` bytes into it.
+    #[inline]
+    pub(in crate::db) fn place(&self, offset: u64) -> LogPlace {
+        LogPlace {
+            log: self.number,
+            offset,
+        }
     }
 
     pub(in crate::db) fn set_end(&self, end: u64) {
@@ -189,7 +210,7 @@ impl State {
 
     fn patience(&self) -> Duration {
         let micros = self.sync_micros / PATIENCE_DIVISOR;
-        Duration::from_micros(micros.clamp(LEAST_PATIENCE_MICROS, MAX_PATIENCE_MICROS))
+        Duration::from_micros(micros.clamp(MIN_PATIENCE_MICROS, MAX_PATIENCE_MICROS))
     }
 
     fn forget_before(&mut self, number: FileNumber) {

@@ -31,9 +31,9 @@ pub(in crate::db) fn sources(
     tables: &Arc<TableCache>,
     options: &IterOptions,
 ) -> Result<Vec<Source>> {
-    let version = &superversion.version;
-    let sealed = superversion.sealed.iter().map(|sealed| &sealed.memtable);
-    let memtables = std::iter::once(&superversion.active)
+    let version = superversion.version();
+    let sealed = superversion.sealed().iter().map(|sealed| sealed.memtable());
+    let memtables = std::iter::once(superversion.active())
         .chain(sealed)
         .filter(|memtable| !memtable.is_empty());
     let most = memtables.clone().count() + version.most_iterators();

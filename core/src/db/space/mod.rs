@@ -22,7 +22,7 @@ mod policy;
 /// The smallest reserve, as a part of the write buffer. It is also the number of log bytes between two checks of the
 /// disk.
 const STEP_DIVISOR: u64 = 64;
-pub(super) const SMALLEST_STEP: u64 = 64 << 10;
+pub(super) const MIN_STEP: u64 = 64 << 10;
 pub(super) const MAX_STEP: u64 = 1 << 20;
 /// While the reserve is not whole, a memtable is sealed at this part of a unit in log bytes. The logs of three
 /// memtables, and the part that flushes may not draw on, are then less than the smallest reserve.
@@ -46,7 +46,7 @@ impl Space {
         dir: &Path,
         options: &Options,
     ) -> Result<(Space, Arc<dyn Env>)> {
-        let step = (options.write_buffer_size / STEP_DIVISOR).clamp(SMALLEST_STEP, MAX_STEP);
+        let step = (options.write_buffer_size / STEP_DIVISOR).clamp(MIN_STEP, MAX_STEP);
         let reserve = Reserve::open(Arc::clone(home), dir.join(RESERVE), step)?;
         let dir_syncs = Arc::new(DirSyncs::default());
         let reserving = |share| -> Arc<dyn Env> {

@@ -8,7 +8,7 @@
 //! Elsewhere: reserving the space (`space/mod.rs`), the work that must not use it (`db/tree/reserve.rs`).
 
 use crate::compaction::MAX_PLAN_TABLES;
-use crate::env::SMALLEST_UNIT;
+use crate::env::MIN_UNIT;
 
 /// A disk is roomy if this many times the target is free.
 const ROOMY_FACTOR: u64 = 4;
@@ -16,7 +16,7 @@ const ROOMY_FACTOR: u64 = 4;
 const FILE_BYTES: u64 = 4 << 10;
 /// The space a closed database keeps besides room for its tables: half of the total is for the log and the
 /// flushes after the next open.
-const LEFT_BYTES: u64 = 2 * SMALLEST_UNIT;
+const LEFT_BYTES: u64 = 2 * MIN_UNIT;
 
 /// The possible needs for space, in bytes.
 #[derive(Debug, Clone, Copy)]

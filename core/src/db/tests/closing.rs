@@ -113,14 +113,14 @@ fn held_by(db: &DB) -> Vec<std::sync::Weak<dyn std::any::Any + Send + Sync>> {
         Arc::downgrade(&held)
     }
     let superversion = db.rooms().tree.load_full();
-    let mut held = vec![weak(&superversion.version), weak(&superversion.active)];
+    let mut held = vec![weak(superversion.version()), weak(superversion.active())];
     held.extend(
         superversion
-            .sealed
+            .sealed()
             .iter()
-            .map(|sealed| weak(&sealed.memtable)),
+            .map(|sealed| weak(sealed.memtable())),
     );
-    for (_, file) in superversion.version.all_files() {
+    for (_, file) in superversion.version().all_files() {
         held.extend(file.handle.opened().map(|table| weak(&table)));
     }
     held.push(weak(&superversion));

@@ -9,7 +9,7 @@ use super::*;
 use crate::compaction::MAX_PLAN_TABLES;
 use crate::db::DB;
 use crate::db::commit::Obstacle;
-use crate::db::space::{MAX_STEP, SMALLEST_STEP};
+use crate::db::space::{MAX_STEP, MIN_STEP};
 use crate::effort::{Effort, within};
 use crate::env::{Call, Env, FaultEnv, MemEnv, PathKind};
 use crate::options::Options;
@@ -222,7 +222,7 @@ fn unless_the_disk_is_roomy_one_compaction_runs_at_a_time() {
         db.rooms().tree.adjust_reserve();
         let mut state = db.rooms().tree.state();
         let plans: Vec<_> = std::iter::from_fn(|| db.rooms().tree.pick(&mut state)).collect();
-        state.running.clear();
+        state.running().clear();
         plans.len()
     };
     assert!(picks(1 << 30) > 1);
@@ -239,7 +239,7 @@ fn unless_the_disk_is_roomy_one_compaction_runs_at_a_time() {
     let unwaiting = within(&Effort::Unwaiting, || db.put(b"a", b"1"));
     assert!(unwaiting.unwrap_err().is_given_up());
     assert!(db.get(b"a").unwrap().is_none());
-    db.rooms().tree.state().running.clear();
+    db.rooms().tree.state().running().clear();
     // Now no compaction is under way that could help.
     let refused = db.put(b"a", b"1").unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::NoSpace);
@@ -395,7 +395,7 @@ fn a_roomy_disk_holds_a_small_reserve_and_a_narrow_one_what_is_needed() {
     let env = MemEnv::new();
     let db = DB::open("/db", options(&env).manual_background(true)).unwrap();
     let held = || db.stats().unwrap().reserve_bytes;
-    assert_eq!(held(), SMALLEST_STEP);
+    assert_eq!(held(), MIN_STEP);
     let mut random = Random::new(1);
     let write = |count: u32, random: &mut Random| {
         for number in 0..count {
@@ -403,7 +403,7 @@ fn a_roomy_disk_holds_a_small_reserve_and_a_narrow_one_what_is_needed() {
         }
     };
     write(5000, &mut random);
-    assert_eq!(held(), SMALLEST_STEP);
+    assert_eq!(held(), MIN_STEP);
     env.set_quota(Some(env.used_bytes() + (3 << 20)));
     write(500, &mut random);
     let tables: u64 = db
@@ -416,7 +416,7 @@ fn a_roomy_disk_holds_a_small_reserve_and_a_narrow_one_what_is_needed() {
     assert!(held() > tables.min(2 << 20), "{} of {tables}", held());
     env.set_quota(None);
     db.flush().unwrap();
-    assert_eq!(held(), SMALLEST_STEP);
+    assert_eq!(held(), MIN_STEP);
 }
 
 /// RESERVE-7.
@@ -500,10 +500,10 @@ fn a_put_within_what_was_set_aside_for_looks_at_the_free_space_alone() {
     let env = MemEnv::new();
     // A log as small as this is not zeroed ahead.
     let db = DB::open("/db", options(&env).write_buffer_size(4096)).unwrap();
-    let reserved_up_to = || db.rooms().commit.log().reserved_up_to;
+    let reserved_up_to = || db.rooms().commit.log().reserved_up_to();
     db.put(b"a", b"1").unwrap();
     let reserved = reserved_up_to();
-    assert!(reserved > db.rooms().commit.log().writer.len());
+    assert!(reserved > db.rooms().commit.log().writer().len());
     db.put(b"b", b"2").unwrap();
     assert_eq!(reserved_up_to(), reserved);
 }

@@ -16,7 +16,7 @@ fn a_table_of_format_1_has_no_sum_until_it_is_rewritten() {
     let db = DB::open(dir.path(), options).unwrap();
     let sums = || -> Vec<Option<u64>> {
         let superversion = db.rooms().tree.load();
-        let files = superversion.version.all_files();
+        let files = superversion.version().all_files();
         files.map(|(_, file)| file.content_sum).collect()
     };
     let old = sums().iter().filter(|sum| sum.is_none()).count();

@@ -12,7 +12,7 @@ use crate::db::life::{COMPACTION_THREAD, FLUSH_THREAD};
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// A call that takes longer counts as hanging.
-const LONGEST: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_secs(60);
 const KEYS: u8 = 10;
 const TRIGGER: u64 = 2;
 /// The beginning of the message of a kill.
@@ -126,12 +126,12 @@ impl Life {
     fn settle(&self) {
         let tree = &self.db.rooms().tree;
         let mut state = tree.state();
-        let is_busy = |state: &crate::db::tree::State| {
-            let version = Arc::clone(&tree.load().version);
-            !state.running.is_empty() || version.files(0).len() >= TRIGGER as usize
+        let is_busy = |state: &mut crate::db::tree::State| {
+            let version = Arc::clone(tree.load().version());
+            !state.running().is_empty() || version.files(0).len() >= TRIGGER as usize
         };
-        while is_busy(&state)
-            && state.compaction_failure.is_none()
+        while is_busy(&mut state)
+            && !state.has_failed_to_compact()
             && !self.db.rooms().order.is_stopped()
         {
             state.wait(tree.changed());
@@ -164,7 +164,7 @@ fn within<T: Send + 'static>(what: String, work: impl FnOnce() -> T + Send + 'st
     let (send, receive) = mpsc::channel();
     std::thread::spawn(move || send.send(work()));
     receive
-        .recv_timeout(LONGEST)
+        .recv_timeout(MAX_WAIT)
         .unwrap_or_else(|_| panic!("{what}: hangs or failed"))
 }
 
@@ -315,7 +315,7 @@ fn upkeep_that_panics_every_time_is_told_of_and_stands_in_the_way_of_no_flush_an
             assert_eq!(error.kind(), ErrorKind::Internal);
             assert!(error.message().contains("the flush succeeded"), "{error}");
         }
-        assert!(db.rooms().tree.load().active.is_empty());
+        assert!(db.rooms().tree.load().active().is_empty());
     }
     db.close().unwrap();
     // It looks around once per ring, not again and again.

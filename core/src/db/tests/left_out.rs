@@ -32,7 +32,7 @@ fn with_damage_in_level_1(env: &MemEnv) {
         db.flush().unwrap();
         while db.run_background_step().unwrap() {}
         if base > 4 << 10 {
-            let version = Arc::clone(&db.rooms().tree.load().version);
+            let version = Arc::clone(db.rooms().tree.load().version());
             let tables = [1, 2].map(|level| version.files(level).len());
             assert!(tables[0] > 5 && tables[1] > 1, "{tables:?}");
             for file in version.files(1) {
@@ -96,7 +96,7 @@ fn a_compaction_whose_edit_is_refused_leaves_no_tables_and_is_not_begun_again() 
     let whole_rounds = options(&env).write_buffer_size(1 << 20);
     let options = before_an_installation(whole_rounds, move || {
         let db = meddler.lock().clone().unwrap();
-        let version = Arc::clone(&db.rooms().tree.load().version);
+        let version = Arc::clone(db.rooms().tree.load().version());
         let mut edit = VersionEdit::default();
         edit.remove(0, version.files(0).last().unwrap().number);
         let gained = gain_of(&edit, &version);
@@ -116,7 +116,7 @@ fn a_compaction_whose_edit_is_refused_leaves_no_tables_and_is_not_begun_again() 
     assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
     assert!(!db.stats().unwrap().set_aside.is_empty());
     while db.rooms().work().unwrap() {}
-    let version = Arc::clone(&db.rooms().tree.load().version);
+    let version = Arc::clone(db.rooms().tree.load().version());
     let names = env.list(Path::new("/db")).unwrap();
     let tables = names.iter().filter(|name| name.ends_with(".sst")).count();
     assert_eq!(tables, version.all_files().count(), "{names:?}");
@@ -130,7 +130,7 @@ fn a_table_in_use_is_not_removed_though_somebody_says_that_nobody_needs_it() {
     let db = open(&env);
     db.put(b"a", b"1").unwrap();
     db.flush().unwrap();
-    let version = Arc::clone(&db.rooms().tree.load().version);
+    let version = Arc::clone(db.rooms().tree.load().version());
     let number = version.all_files().next().unwrap().1.number;
     db.rooms().tree.remove_later(number);
     db.rooms().tree.delete_obsolete_tables();
@@ -150,12 +150,12 @@ fn a_plan_that_was_made_wrongly_changes_nothing_is_told_and_never_picked_again()
     }
     let tree = &db.rooms().tree;
     let before = tree.load_full();
-    let version = &before.version;
+    let version = before.version();
     let numbers: Vec<_> = version.files(0).iter().map(|file| file.number.0).collect();
     assert_eq!(numbers.len(), 3);
     for upper in [&numbers[..1], &numbers[..2], &numbers[1..2]] {
         let plan = Plan::forged(version, [0, 1], upper, &[]);
-        tree.state().running.push(plan.running());
+        tree.state().running().push(plan.running());
         let error = tree.run_compaction(plan).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Internal);
         let words = "a compaction was planned wrongly: table";
@@ -163,10 +163,10 @@ fn a_plan_that_was_made_wrongly_changes_nothing_is_told_and_never_picked_again()
     }
     let after = tree.load_full();
     assert!(
-        Arc::ptr_eq(&before.version, &after.version),
+        Arc::ptr_eq(before.version(), after.version()),
         "nothing is installed"
     );
-    assert!(tree.state().running.is_empty());
+    assert!(tree.state().running().is_empty());
     let stats = db.stats().unwrap();
     let mut left_out: Vec<_> = stats.set_aside.iter().map(|aside| aside.table.0).collect();
     left_out.sort();
@@ -184,6 +184,6 @@ fn a_plan_that_was_made_wrongly_changes_nothing_is_told_and_never_picked_again()
     // After opening again all is as before, and a right plan is carried out.
     let db = DB::open("/db", options(&env).level0_compaction_trigger(3)).unwrap();
     assert!(db.run_background_step().unwrap());
-    assert_eq!(db.rooms().tree.load().version.files(0).len(), 0);
+    assert_eq!(db.rooms().tree.load().version().files(0).len(), 0);
     assert_eq!(db.get(b"a").unwrap().as_deref(), Some(&[2][..]));
 }

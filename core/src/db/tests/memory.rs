@@ -372,7 +372,7 @@ fn flush_and_compaction_threads_try_again_when_there_is_memory() {
         let tree = &db.rooms().tree;
         let until = Instant::now() + Duration::from_secs(60);
         let mut state = tree.state();
-        while tree.load().version.files(0).len() >= 2 {
+        while tree.load().version().files(0).len() >= 2 {
             let timed_out = state.wait_until(tree.changed(), until).timed_out();
             assert!(
                 !timed_out,

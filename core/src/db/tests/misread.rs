@@ -16,7 +16,7 @@ const VALUE_BYTES: usize = 100_000;
 
 fn only_table(db: &DB) -> (usize, Arc<FileMeta>) {
     let superversion = db.rooms().tree.load_full();
-    let mut files = superversion.version.all_files();
+    let mut files = superversion.version().all_files();
     let (level, file) = files.next().unwrap();
     assert!(files.next().is_none(), "one table");
     (level, Arc::clone(file))
@@ -125,7 +125,7 @@ fn a_table_with_another_sum_than_the_manifest_says_is_damage_by_name() {
     edit.remove(level, file.number);
     edit.add(level, info);
     drop(file);
-    let gained = gain_of(&edit, &db.rooms().tree.load().version);
+    let gained = gain_of(&edit, db.rooms().tree.load().version());
     db.rooms().tree.install(edit, gained, |_| {}).unwrap();
     let report = db.verify().unwrap();
     assert_eq!(report.damaged_places, 1, "{report:?}");
@@ -141,7 +141,7 @@ fn a_sealed_memtable_that_does_not_hold_what_was_inserted_is_our_fault() {
     let db = open(&env);
     // Without a background thread the memtables wait for their flush.
     for key in 0..200u8 {
-        if db.rooms().tree.load().sealed.is_empty() {
+        if db.rooms().tree.load().sealed().is_empty() {
             db.put(&[key], &[key; 100]).unwrap();
         }
     }
@@ -149,7 +149,7 @@ fn a_sealed_memtable_that_does_not_hold_what_was_inserted_is_our_fault() {
     let mut sum = Sum::default();
     let trailer = Trailer::new(SequenceNumber(1), ValueKind::Delete);
     sum.add_entry(b"never inserted", trailer, b"");
-    db.rooms().tree.load().sealed[0].memtable.account(sum);
+    db.rooms().tree.load().sealed()[0].memtable().account(sum);
     let report = db.verify().unwrap();
     assert_eq!(report.damaged_places, 1, "{report:?}");
     let damage = &report.damage[0];
@@ -166,7 +166,7 @@ fn a_flush_of_other_entries_than_were_inserted_is_refused_and_leaves_no_table() 
     let mut sum = Sum::default();
     let trailer = Trailer::new(SequenceNumber(2), ValueKind::Put);
     sum.add_entry(b"never inserted", trailer, b"2");
-    db.rooms().tree.load().active.account(sum);
+    db.rooms().tree.load().active().account(sum);
     let refused = db.flush().unwrap_err();
     assert!(refused.is_unaccounted(), "{refused}");
     assert_eq!(db.stats().unwrap().levels[0].tables, 0);
@@ -239,7 +239,7 @@ fn the_records_behind_one_with_a_wrong_number_are_looked_at_too() {
         let payload = crate::wal::Payload::new(batch.encoded());
         let mut log = db.rooms().commit.log();
         let number = SequenceNumber(number);
-        log.writer
+        log.writer()
             .append(number, &payload, crate::wal::Synced::NOTHING)
             .unwrap();
     }
@@ -296,7 +296,7 @@ fn what_gets_at_a_snapshot_do_not_find_is_our_fault_although_the_newest_is_right
         if at.bytes_done > at.bytes_total / 2 && !is_spoiled {
             is_spoiled = true;
             let edit = without_older_versions(&env, &db, &newest);
-            let gained = gain_of(&edit, &db.rooms().tree.load().version);
+            let gained = gain_of(&edit, db.rooms().tree.load().version());
             db.rooms().tree.install(edit, gained, |_| {}).unwrap();
         }
         ControlFlow::Continue(())
@@ -393,7 +393,7 @@ fn a_memtables_filter_that_denies_a_key_it_holds_is_our_fault() {
     db.put(b"a", b"2").unwrap();
     db.delete(b"b").unwrap();
     assert!(db.verify().unwrap().is_ok());
-    db.rooms().tree.load().active.forget_filter();
+    db.rooms().tree.load().active().forget_filter();
     assert_eq!(
         db.get(b"a").unwrap(),
         None,

@@ -247,7 +247,7 @@ fn as_many_memtables_as_may_wait_for_their_flush_and_no_more() {
     let mut most = 0;
     for key in 0..100u8 {
         db.put(&[key], &[key; 1000]).unwrap();
-        most = most.max(db.rooms().tree.load().sealed.len());
+        most = most.max(db.rooms().tree.load().sealed().len());
     }
     assert_eq!(most, 2);
     assert_eq!(entries(&db).len(), 100);
@@ -265,7 +265,7 @@ fn failed_appends_do_not_seal_memtables_without_end_and_flush_none_before() {
         db.put(b"lost", b"v").unwrap_err();
         faulty.clear();
         db.put(&[key], b"w").unwrap();
-        sealed.push(db.rooms().tree.load().sealed.len());
+        sealed.push(db.rooms().tree.load().sealed().len());
     }
     assert_eq!(sealed[..8], [1, 2, 3, 4, 5, 6, 7, 8]);
     assert!(sealed.iter().all(|count| *count <= 8), "{sealed:?}");

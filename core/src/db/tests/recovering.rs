@@ -167,8 +167,8 @@ fn power_may_be_lost_at_any_moment_of_a_life() {
 
 /// The number and length of the current log, and the last sequence number in it.
 fn present_log(db: &DB) -> (FileNumber, u64, SequenceNumber) {
-    let log = db.rooms().commit.log();
-    (log.file.number, log.writer.len(), log.last_sequence)
+    let mut log = db.rooms().commit.log();
+    (log.number(), log.writer().len(), log.last_sequence())
 }
 
 /// COMMIT-2.
@@ -333,7 +333,7 @@ fn a_read_finds_the_newest_of_several_memtables() {
     let (db, _) = three_logs(&env, |db, number| {
         db.put(&key_of(number), &[number; 1000]).unwrap();
     });
-    assert_eq!(db.rooms().tree.load().sealed.len(), 2);
+    assert_eq!(db.rooms().tree.load().sealed().len(), 2);
     // The last put is alone in the active memtable; both sealed ones have the key of the one before.
     let last = present_log(&db).2.0 as u8;
     for number in [last, last - 1] {

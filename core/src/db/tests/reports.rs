@@ -42,13 +42,13 @@ fn stats_as_json_name_every_counter_and_level_and_the_tables_set_aside() {
     let db = with_two_tables(&env);
     let live = {
         let superversion = db.rooms().tree.load_full();
-        let mut files = superversion.version.all_files();
+        let mut files = superversion.version().all_files();
         files.next().unwrap().1.number
     };
     let gone = crate::key::FileNumber(999);
     for number in [live, gone] {
         let error = Error::internal("it did not add up");
-        db.rooms().tree.state().set_aside.push((number, error));
+        db.rooms().tree.state().set_aside().push((number, error));
     }
     let stats = db.stats().unwrap();
     let tables: Vec<_> = stats.set_aside.iter().map(|one| one.table).collect();
@@ -120,7 +120,7 @@ fn a_verification_counts_what_there_is_and_comes_to_the_end_of_it_step_by_step()
     let db = with_two_tables(&env);
     for round in 0..3u8 {
         // Each fills a memtable, which waits for its flush and keeps its log.
-        if db.rooms().tree.load().sealed.len() < 2 {
+        if db.rooms().tree.load().sealed().len() < 2 {
             db.put(&[round], &[round; 5000]).unwrap();
         }
     }

@@ -28,12 +28,12 @@ fn settle(db: &DB) -> usize {
 }
 
 fn table_bytes(db: &DB) -> u64 {
-    let version = Arc::clone(&db.rooms().tree.load().version);
+    let version = Arc::clone(db.rooms().tree.load().version());
     version.all_files().map(|(_, file)| file.size).sum()
 }
 
 fn has_reclaimable(db: &DB) -> bool {
-    db.rooms().tree.load().version.has_reclaimable()
+    db.rooms().tree.load().version().has_reclaimable()
 }
 
 fn key(number: u32) -> [u8; 4] {
@@ -75,7 +75,7 @@ fn everything_deleted_in_a_deep_tree_comes_back_and_nothing_is_rewritten_for_eve
     db.flush().unwrap();
     settle(&db);
     let filled = table_bytes(&db);
-    assert!(db.rooms().tree.load().version.deepest_level() >= Some(2));
+    assert!(db.rooms().tree.load().version().deepest_level() >= Some(2));
     for number in 0..1000 {
         db.delete(&key(number)).unwrap();
     }
@@ -325,7 +325,7 @@ fn equals_a_map_where_keys_are_long_and_alike_for_long() {
                 db = DB::open("/db", tiny.clone()).unwrap();
             }
         }
-        let version = Arc::clone(&db.rooms().tree.load().version);
+        let version = Arc::clone(db.rooms().tree.load().version());
         let short =
             |file: &crate::version::TableInfo| file.shortened.smallest || file.shortened.largest;
         shortened += version

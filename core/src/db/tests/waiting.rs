@@ -91,7 +91,7 @@ fn a_write_that_would_have_to_begin_a_new_log_gives_up_first() {
     let synced = WriteOptions { sync: true };
     db.put_with(b"k", b"", &synced).unwrap_err();
     faulty.clear();
-    let log = || db.rooms().commit.log().file.number;
+    let log = || db.rooms().commit.log().number();
     let (put, failed) = (|| db.put(b"k", b""), log());
     assert!(within(&Effort::Unwaiting, put).unwrap_err().is_given_up());
     let ended = Effort::WaitingUntil(Arc::new(AtomicBool::new(true)));
@@ -136,7 +136,7 @@ fn memtables_with_large_values_are_sealed_one_at_a_time() {
     within(&Effort::Unwaiting, || db.put(b"2", &large)).unwrap();
     let third = within(&Effort::Unwaiting, || db.put(b"3", &large));
     assert!(third.unwrap_err().is_given_up());
-    assert_eq!(db.rooms().tree.load().sealed.len(), 1);
+    assert_eq!(db.rooms().tree.load().sealed().len(), 1);
     db.put(b"3", &large).unwrap();
     assert_eq!(entries(&db).len(), 3);
 }

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use super::*;
 
 /// A call that takes longer counts as hanging.
-const LONGEST: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// Runs `work` on a thread of its own, so that a call which hangs fails the test.
 fn within<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
     let (send, receive) = mpsc::channel();
     std::thread::spawn(move || send.send(work()));
     receive
-        .recv_timeout(LONGEST)
+        .recv_timeout(MAX_WAIT)
         .unwrap_or_else(|_| panic!("{what} hangs"))
 }
 
@@ -114,7 +114,7 @@ fn a_sealed_memtable_is_flushed_although_nobody_waits_for_it() {
         for key in 0..4u8 {
             db.put(&[key], &[key; 1500]).unwrap();
         }
-        let flushed = receive.recv_timeout(LONGEST);
+        let flushed = receive.recv_timeout(MAX_WAIT);
         flushed.expect("the flush thread flushed the sealed memtable");
         faulty.set_hook(None);
     }
@@ -154,7 +154,7 @@ fn a_compaction_that_fails_is_not_tried_again_at_once_by_the_other_thread() {
         std::thread::sleep(Duration::from_millis(5));
     });
     let attempts: Vec<Instant> = (0..6)
-        .map(|_| receive.recv_timeout(LONGEST).expect("it is tried again"))
+        .map(|_| receive.recv_timeout(MAX_WAIT).expect("it is tried again"))
         .collect();
     // Each of two threads tries at once, after 50 ms, and after 100 ms more.
     let took = attempts[5] - attempts[0];

@@ -9,9 +9,6 @@
 //! * FLUSH-4  A table is installed only if its entries and the dropped ones are together the entries that
 //!            commits inserted (LEDGER-1). If they do not add up, the memtable and its log stay: nothing is
 //!            lost, and the next try may succeed.
-//! * FLUSH-5  A panic between the two halves of an installation, on disk and in memory, stops all writing,
-//!            because the next edit would be based on an outdated version. Reads continue, and the next open
-//!            finds the durable state.
 //! * FLUSH-6  A table is installed only if a reader that opens it finds the facts that the edit states
 //!            (OUTPUT-1).
 //! * FLUSH-3  A log is deleted only after the edit that no longer needs it is durable.
@@ -19,6 +16,8 @@
 //!            Only one waits if it and the active memtable together take more than that many of
 //!            `write_buffer_size` would. The rule is the same for every write: if small writes could overtake a
 //!            large one that waits, it would wait for ever.
+//!
+//! Elsewhere: installing the table (`install.rs`, FLUSH-5), waiting for a flush (`wait.rs`).
 
 use std::path::Path;
 
@@ -26,13 +25,12 @@ use super::Tree;
 use super::superversion::{Sealed, SuperVersion};
 use crate::compaction::{Ledger, Reason, Retention, check_added};
 use crate::content::Sum;
-use crate::db::order::Order;
 use crate::db::panics::guarded;
 use crate::env::Names;
 use crate::error::{Error, Result};
 use crate::filename::table_path;
 use crate::iterator::InternalIterator;
-use crate::key::{FileNumber, SequenceNumber};
+use crate::key::FileNumber;
 use crate::memory;
 use crate::sstable::Builder;
 use crate::sync::Arc;
@@ -41,7 +39,7 @@ use crate::version::{TableInfo, VersionEdit, shorten};
 /// Memtables that may wait for their flush before writers wait too.
 const MAX_SEALED: usize = 2;
 /// Memtables count as at least this large. Smaller ones may exceed their size without harm, as may a write.
-const SMALLEST_COUNTED_BYTES: u64 = 1 << 20;
+const MIN_COUNTED_BYTES: u64 = 1 << 20;
 
 impl Tree {
     /// Flushes the waiting memtables, on the flush thread; returns whether the thread must stop. `failed_for`: the
@@ -241,100 +239,12 @@ impl Tree {
             self.context.options().write_buffer_size,
         )
     }
-
-    /// Waits until a flush has made room for another sealed memtable. If flushing fails, lets it try once more
-    /// and returns the error of that attempt.
-    pub(in crate::db) fn wait_for_room_to_seal(&self) -> Result<()> {
-        let started = self.context.env().now_micros();
-        let outcome = self.wait_for_flushes(|tree| tree.has_room_to_seal());
-        self.stall
-            .add_micros(self.context.env().now_micros().saturating_sub(started));
-        outcome
-    }
-
-    /// Waits until every memtable with a write at or before `last` is in a durable table.
-    pub(in crate::db) fn wait_until_flushed(&self, last: SequenceNumber) -> Result<()> {
-        self.wait_for_flushes(|tree| {
-            tree.superversion
-                .load()
-                .sealed
-                .iter()
-                .all(|sealed| sealed.last_sequence > last)
-        })
-    }
-
-    fn wait_for_flushes(&self, done: impl Fn(&Tree) -> bool) -> Result<()> {
-        let mut state = self.state.lock();
-        let seen = state.flush_attempts;
-        state.flush_requests += 1;
-        self.doorbell.ring();
-        while !done(self) {
-            if self.order.is_stopped() {
-                return self.order.check();
-            }
-            if state.stop_flushing {
-                return Err(Error::closed("the database"));
-            }
-            if let Some(failure) = &state.flush_failure
-                && state.flush_attempts > seen
-            {
-                return Err(failure.clone());
-            }
-            if self.works_in_callers() {
-                drop(state);
-                self.flush_in_caller()?;
-                state = self.state.lock();
-                continue;
-            }
-            state.wait(&self.changed);
-        }
-        Ok(())
-    }
-
-    /// Makes `edit` durable, then shows the new version, with `change` applied to the superversion. `gained`: the sum
-    /// that the edit adds to the tables.
-    pub(in crate::db) fn install(
-        &self,
-        edit: VersionEdit,
-        gained: Sum,
-        change: impl FnOnce(&mut SuperVersion),
-    ) -> Result<()> {
-        // If an earlier installation ended halfway, no other may build upon it.
-        self.order.check()?;
-        let mut versions = self.versions.lock();
-        self.context.step("an edit is to be made durable");
-        let version = versions.log_and_apply(edit, gained)?;
-        let half_done = StopUnlessShown(&self.order);
-        self.context.step("an edit is durable");
-        let mut state = self.state.lock();
-        let mut next = SuperVersion {
-            version,
-            ..(**self.superversion.load()).clone()
-        };
-        change(&mut next);
-        let old = self.show(&mut state, next);
-        std::mem::forget(half_done);
-        drop(state);
-        self.context.step("an edit is shown");
-        drop(versions);
-        drop(old);
-        Ok(())
-    }
-}
-
-/// Stops writing if it is dropped, which a panic does (FLUSH-5).
-struct StopUnlessShown<'a>(&'a Order);
-
-impl Drop for StopUnlessShown<'_> {
-    fn drop(&mut self) {
-        self.0.stop();
-    }
 }
 
 /// Whether the active memtable may be sealed (FLUSH-7) while `sealed` others are; together they take `held` bytes.
 fn may_seal(sealed: usize, held: u64, write_buffer_size: u64) -> bool {
     let most = write_buffer_size
-        .max(SMALLEST_COUNTED_BYTES)
+        .max(MIN_COUNTED_BYTES)
         .saturating_mul(MAX_SEALED as u64 + 1);
     sealed == 0 || sealed < MAX_SEALED && held <= most
 }
@@ -345,7 +255,7 @@ mod tests {
 
     #[test]
     fn memtables_are_sealed_until_they_take_more_than_they_are_to() {
-        const SIZE: u64 = SMALLEST_COUNTED_BYTES;
+        const SIZE: u64 = MIN_COUNTED_BYTES;
         assert!(
             may_seal(0, u64::MAX, SIZE),
             "with none sealed there is no flush to wait for"

@@ -8,11 +8,13 @@
 //! the replaced superversion, to be dropped after the lock is released.
 //!
 //! * `superversion.rs`  what a reader pins           * `lookup.rs`   point reads
-//! * `flush.rs`         memtable to table             * `compact.rs`  tables to tables, and waiting for it
+//! * `flush.rs`         memtable to table             * `compact.rs`  tables to tables
+//! * `wait.rs`          waiting for either            * `install.rs`  edits, on disk and for readers
 //! * `upkeep.rs`        compactions for garbage only  * `stall.rs`    how fast writers are admitted
 //! * `files.rs`         removing tables               * `reserve.rs`  disk space that flushes and compactions need
 //! * `state.rs`         the state shared by background work and the threads that wait for it
 //! * `early_seals.rs`   how many tombstones justify sealing a memtable
+//! * `manifest.rs`      what other rooms ask of the manifest
 
 use std::time::Duration;
 
@@ -40,12 +42,15 @@ mod compact;
 mod early_seals;
 mod files;
 mod flush;
+mod install;
 mod lookup;
+mod manifest;
 mod reserve;
 mod stall;
 mod state;
 mod superversion;
 mod upkeep;
+mod wait;
 
 pub use self::lookup::Remembered;
 pub(super) use self::lookup::{Contains, Get};
@@ -167,11 +172,6 @@ impl Tree {
     /// The alarm that cursors ring after a long run of garbage.
     pub(super) fn met(&self) -> Arc<Alarm> {
         Arc::clone(&self.met)
-    }
-
-    /// Locks the versions: no edit is made durable while this is held.
-    pub(super) fn versions(&self) -> Locked<'_, VersionSet> {
-        self.versions.lock()
     }
 
     /// A number that no file has ever had.
@@ -300,14 +300,6 @@ impl Tree {
     /// Called by the flush thread: waits until it is woken, at most for `limit`.
     pub(super) fn wait_for_ring(&self, limit: Option<Duration>) {
         self.doorbell.wait(limit);
-    }
-
-    /// Called at open, before the first write: sets the stall according to how far compaction is behind, and reserves
-    /// space.
-    pub(super) fn begin(&self) {
-        let version = Arc::clone(&self.superversion.load().version);
-        self.stall.update(self.pressure(&version));
-        self.adjust_reserve();
     }
 
     /// Wakes all threads that wait for flushes or compactions, so that they see that the database is closed.

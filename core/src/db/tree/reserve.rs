@@ -59,6 +59,14 @@ impl Tree {
         }
     }
 
+    /// Called at open, before the first write: sets the stall according to how far compaction is behind, and reserves
+    /// space.
+    pub(in crate::db) fn begin(&self) {
+        let version = Arc::clone(&self.superversion.load().version);
+        self.stall.update(self.pressure(&version));
+        self.adjust_reserve();
+    }
+
     /// Called at close: shrinks the reserve to what the closed database needs (RESERVE-7).
     pub(in crate::db) fn leave_reserve(&self) {
         let version = Arc::clone(&self.superversion.load().version);

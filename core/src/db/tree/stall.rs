@@ -28,7 +28,7 @@ const STOPPED: u64 = 0;
 /// No write waits longer than the first of these for its share of the rate, and none waits less than the second. A
 /// wait takes some 50 µs longer than requested, so many short ones would slow writers far below the rate.
 const MAX_WAIT_MICROS: u64 = 50_000;
-const SHORTEST_WAIT_MICROS: u64 = 1_000;
+const MIN_WAIT_MICROS: u64 = 1_000;
 
 /// The rate at which writers are admitted.
 pub(super) struct Stall {
@@ -131,7 +131,7 @@ fn share(busy_until: u64, now: u64, bytes: u64, rate: u64) -> (u64, u64) {
     let wait = busy_until.saturating_sub(now).min(most);
     let until = now.saturating_add(wait).saturating_add(cost);
     match wait / 1000 {
-        short if short < SHORTEST_WAIT_MICROS => (until, 0),
+        short if short < MIN_WAIT_MICROS => (until, 0),
         micros => (until, micros),
     }
 }
@@ -218,10 +218,10 @@ mod tests {
             assert!(took <= most, "{bytes} at {rate}: {took} of {wanted}");
             let least = wanted.min(writes * MAX_WAIT_MICROS);
             assert!(
-                took + MAX_WAIT_MICROS + SHORTEST_WAIT_MICROS >= least - least / 10,
+                took + MAX_WAIT_MICROS + MIN_WAIT_MICROS >= least - least / 10,
                 "{bytes} at {rate}: {took} of {wanted}"
             );
-            assert!(waits <= 1 + took / SHORTEST_WAIT_MICROS);
+            assert!(waits <= 1 + took / MIN_WAIT_MICROS);
         }
     }
 
@@ -231,8 +231,8 @@ mod tests {
         // (microseconds until earlier writes are worked off, microseconds waited)
         for (ahead, wait) in [
             (0, 0),
-            (SHORTEST_WAIT_MICROS - 1, 0),
-            (SHORTEST_WAIT_MICROS, SHORTEST_WAIT_MICROS),
+            (MIN_WAIT_MICROS - 1, 0),
+            (MIN_WAIT_MICROS, MIN_WAIT_MICROS),
             (MAX_WAIT_MICROS, MAX_WAIT_MICROS),
             (MAX_WAIT_MICROS + 1, MAX_WAIT_MICROS),
         ] {

@@ -11,43 +11,43 @@ use crate::version::Version;
 /// The state shared by the background work and the threads that wait for it.
 #[derive(Default)]
 pub(in crate::db) struct State {
-    pub(in crate::db) running: Vec<RunningCompaction>,
+    pub(super) running: Vec<RunningCompaction>,
     /// Tables that compactions skip, because an earlier compaction of them did not add up or met damage; each with
     /// the reason.
-    pub(in crate::db) set_aside: Vec<(FileNumber, Error)>,
+    pub(super) set_aside: Vec<(FileNumber, Error)>,
     /// How many threads change files, not counting running compactions and background threads. `close` waits for
     /// them.
-    pub(in crate::db) tidying: usize,
+    pub(super) tidying: usize,
     /// The error of the last flush, until one succeeds; and how many flushes were tried.
-    pub(in crate::db) flush_failure: Option<Error>,
-    pub(in crate::db) flush_attempts: u64,
+    pub(super) flush_failure: Option<Error>,
+    pub(super) flush_attempts: u64,
     /// A panic of upkeep that has not been reported yet.
-    pub(in crate::db) upkeep_failure: Option<Error>,
+    pub(super) upkeep_failure: Option<Error>,
     /// The number of flush requests. A failed flush is tried again when this has grown.
-    pub(in crate::db) flush_requests: u64,
+    pub(super) flush_requests: u64,
     /// The failure of the last compaction, until one succeeds.
-    pub(in crate::db) compaction_failure: Option<CompactionFailure>,
+    pub(super) compaction_failure: Option<CompactionFailure>,
     /// How often a writer had to wait for a compaction. If this has grown, the next compaction after a failure begins
     /// without a pause.
-    pub(in crate::db) compaction_requests: u64,
+    pub(super) compaction_requests: u64,
     /// Set if it is known that no table is worth a compaction by itself.
-    pub(in crate::db) settled: Option<Settled>,
+    pub(super) settled: Option<Settled>,
     /// Whether no compaction may start any more, and running ones must stop.
-    pub(in crate::db) stop_compacting: bool,
+    pub(super) stop_compacting: bool,
     /// Whether no flush may start any more.
-    pub(in crate::db) stop_flushing: bool,
+    pub(super) stop_flushing: bool,
 }
 
 /// Why a compaction failed.
-pub(in crate::db) struct CompactionFailure {
-    pub(in crate::db) error: Error,
+pub(super) struct CompactionFailure {
+    pub(super) error: Error,
     /// [`State::compaction_requests`] when it began.
-    pub(in crate::db) requests: u64,
+    pub(super) requests: u64,
 }
 
 impl State {
     /// Marks a compaction as running.
-    pub(in crate::db) fn mark(&mut self, compaction: RunningCompaction) {
+    pub(super) fn mark(&mut self, compaction: RunningCompaction) {
         debug_assert!(
             self.running
                 .iter()
@@ -76,8 +76,24 @@ impl State {
     }
 }
 
+/// Access for tests.
+#[cfg(test)]
+impl State {
+    pub(in crate::db) fn running(&mut self) -> &mut Vec<RunningCompaction> {
+        &mut self.running
+    }
+
+    pub(in crate::db) fn set_aside(&mut self) -> &mut Vec<(FileNumber, Error)> {
+        &mut self.set_aside
+    }
+
+    pub(in crate::db) fn has_failed_to_compact(&self) -> bool {
+        self.compaction_failure.is_some()
+    }
+}
+
 /// States that no table is worth a compaction, and until when (LOOK-2).
-pub(in crate::db) struct Settled {
+pub(super) struct Settled {
     pub(super) version: Weak<Version>,
     /// Microseconds since 1970-01-01 UTC.
     pub(super) due_micros: Option<u64>,

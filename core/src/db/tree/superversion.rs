@@ -14,25 +14,80 @@ use crate::version::Version;
 
 /// A memtable that takes no more writes and waits for its flush.
 pub(in crate::db) struct Sealed {
-    pub(in crate::db) memtable: Arc<Memtable>,
+    pub(super) memtable: Arc<Memtable>,
     /// The oldest log with a record of this memtable.
-    pub(in crate::db) first_log: FileNumber,
+    pub(super) first_log: FileNumber,
     /// The number of its last write. It may be flushed once this number is published.
-    pub(in crate::db) last_sequence: SequenceNumber,
+    pub(super) last_sequence: SequenceNumber,
+}
+
+impl Sealed {
+    pub(in crate::db) fn new(
+        memtable: Arc<Memtable>,
+        first_log: FileNumber,
+        last_sequence: SequenceNumber,
+    ) -> Sealed {
+        Sealed {
+            memtable,
+            first_log,
+            last_sequence,
+        }
+    }
+
+    #[inline]
+    pub(in crate::db) fn memtable(&self) -> &Arc<Memtable> {
+        &self.memtable
+    }
+
+    #[inline]
+    pub(in crate::db) fn last_sequence(&self) -> SequenceNumber {
+        self.last_sequence
+    }
 }
 
 /// Everything that a read looks at, newest first. Immutable; replaced as a whole.
 #[derive(Clone)]
 pub(in crate::db) struct SuperVersion {
-    pub(in crate::db) active: Arc<Memtable>,
+    pub(super) active: Arc<Memtable>,
     /// The oldest log with a record of the active memtable.
-    pub(in crate::db) active_log: FileNumber,
+    pub(super) active_log: FileNumber,
     /// Newest first.
-    pub(in crate::db) sealed: Vec<Arc<Sealed>>,
-    pub(in crate::db) version: Arc<Version>,
+    pub(super) sealed: Vec<Arc<Sealed>>,
+    pub(super) version: Arc<Version>,
 }
 
 impl SuperVersion {
+    /// What opening found, with an empty memtable for log `active_log`. `sealed`: newest first.
+    pub(in crate::db) fn new(
+        active: Arc<Memtable>,
+        active_log: FileNumber,
+        sealed: Vec<Arc<Sealed>>,
+        version: Arc<Version>,
+    ) -> SuperVersion {
+        SuperVersion {
+            active,
+            active_log,
+            sealed,
+            version,
+        }
+    }
+
+    #[inline]
+    pub(in crate::db) fn active(&self) -> &Arc<Memtable> {
+        &self.active
+    }
+
+    /// Newest first.
+    #[inline]
+    pub(in crate::db) fn sealed(&self) -> &[Arc<Sealed>] {
+        &self.sealed
+    }
+
+    #[inline]
+    pub(in crate::db) fn version(&self) -> &Arc<Version> {
+        &self.version
+    }
+
     /// Bytes of all memtables.
     pub(in crate::db) fn memtable_bytes(&self) -> usize {
         let sealed: usize = self

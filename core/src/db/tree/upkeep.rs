@@ -21,7 +21,7 @@ use crate::sync::Arc;
 use crate::version::Version;
 
 /// A wait for a point in time is never shorter than this, because clocks are not exact.
-const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+const MIN_WAIT: Duration = Duration::from_secs(1);
 
 impl Tree {
     /// Tombstones at which a memtable is sealed before it is full.
@@ -101,6 +101,6 @@ impl Tree {
     pub(in crate::db) fn until_upkeep(&self, state: &State) -> Option<Duration> {
         let due = state.settled.as_ref()?.due_micros?;
         let left = Duration::from_micros(due.saturating_sub(self.context.env().wall_micros()));
-        Some(left.max(SHORTEST_WAIT))
+        Some(left.max(MIN_WAIT))
     }
 }

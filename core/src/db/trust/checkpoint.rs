@@ -40,10 +40,7 @@ impl Database {
             // CHECKPOINT-1.
             self.commit.flush_all()?;
         }
-        let (version, mut last_sequence) = {
-            let versions = self.tree.versions();
-            (versions.current(), versions.last_sequence())
-        };
+        let (version, mut last_sequence) = self.tree.durable_version();
         // After the load, because a closed database has an empty superversion.
         self.context.check_open()?;
         let mut tables: Vec<(usize, TableInfo)> = Vec::new();
@@ -58,12 +55,12 @@ impl Database {
             // A read-only database cannot flush replayed writes, so they are still in memtables.
             let superversion = self.tree.load_full();
             self.context.check_open()?;
-            for sealed in &superversion.sealed {
+            for sealed in superversion.sealed() {
                 let number = self.tree.new_number();
                 let mut edit = VersionEdit::default();
                 self.tree.write_table(dir, number, sealed, &mut edit)?;
                 tables.append(&mut edit.added);
-                last_sequence = SequenceNumber::max(last_sequence, sealed.last_sequence);
+                last_sequence = SequenceNumber::max(last_sequence, sealed.last_sequence());
             }
         }
         // Syncs the directory before it makes CURRENT (CHECKPOINT-3).

@@ -136,7 +136,7 @@ fn a_table_that_is_not_what_the_manifest_says_gives_all_it_has_and_is_told() {
         let expected = example(&env);
         let db = DB::open(BAD, options(&env)).unwrap();
         let superversion = db.rooms().tree.load_full();
-        let (level, file) = superversion.version.all_files().next().unwrap();
+        let (level, file) = superversion.version().all_files().next().unwrap();
         let file = Arc::clone(file);
         // The same table under another number, because the file of a table that an edit removes gets deleted.
         let mut info = file.info.clone();
@@ -151,7 +151,7 @@ fn a_table_that_is_not_what_the_manifest_says_gives_all_it_has_and_is_told() {
         let mut edit = crate::version::VersionEdit::default();
         edit.remove(level, file.number);
         edit.add(level, info.clone());
-        let gained = gain_of(&edit, &superversion.version);
+        let gained = gain_of(&edit, superversion.version());
         db.rooms().tree.install(edit, gained, |_| {}).unwrap();
         let replaced = table_path(Path::new(BAD), file.number);
         drop((file, superversion, db));

@@ -14,7 +14,7 @@ use crate::db::life::Database;
 use crate::error::{Error, Result};
 use crate::filename::log_path;
 use crate::key::FileNumber;
-use crate::wal::{Expected, Joint, Numbers, Opened, Part, Predecessor, Reader, SyncedLog};
+use crate::wal::{Joint, Numbers, Opened, Part, Predecessor, Reader};
 
 impl Database {
     /// The logs that hold writes which are not in tables, newest first; each with the part of it that counts.
@@ -25,7 +25,7 @@ impl Database {
             true => Vec::new(),
             false => vec![active],
         };
-        let expected = self.expected();
+        let expected = self.tree.expected_logs();
         while next.number.0 != 0 && expected.needs(next.number) {
             logs.push(next);
             let path = log_path(self.context.dir(), next.number);
@@ -38,19 +38,6 @@ impl Database {
         }
         Ok(logs)
     }
-
-    /// The manifest's current facts about the logs.
-    fn expected(&self) -> Expected {
-        let versions = self.tree.versions();
-        Expected {
-            needed: versions.log_number(),
-            synced_log: versions.synced_log(),
-            // SYNCED is about the current log, whose length is known.
-            synced_file: SyncedLog::default(),
-            last_sequence: versions.last_sequence(),
-            database: versions.database(),
-        }
-    }
 }
 
 impl Walk<'_> {
@@ -61,7 +48,12 @@ impl Walk<'_> {
         self.report.logs += 1;
         let outcome = match Reader::open(self.database.context.env(), &path, log.number) {
             Ok(Opened::Log(reader)) => {
-                match self.database.expected().check_owner(&path, reader.header()) {
+                match self
+                    .database
+                    .tree
+                    .expected_logs()
+                    .check_owner(&path, reader.header())
+                {
                     Ok(()) => self.records(reader, log)?,
                     Err(error) => Err(error),
                 }
@@ -80,7 +72,7 @@ impl Walk<'_> {
     }
 
     fn is_superfluous(&self, log: FileNumber) -> bool {
-        !self.database.expected().needs(log)
+        !self.database.tree.expected_logs().needs(log)
     }
 
     /// Reads a log's records, including those after damage. The inner error concerns the log as a whole.
@@ -124,7 +116,7 @@ impl Walk<'_> {
                 return Ok(Ok(ControlFlow::Break(())));
             }
         }
-        let expected = self.database.expected();
+        let expected = self.database.tree.expected_logs();
         let last = numbers.last();
         let joint = last.map(|last| expected.joint(last, log.last_sequence));
         if matches!(joint, Some(Joint::Lacks | Joint::Exceeds)) {

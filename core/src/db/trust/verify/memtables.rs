@@ -16,11 +16,14 @@ impl Walk<'_> {
     pub(super) fn memtables(&mut self, moment: &Moment) -> Result<ControlFlow<()>> {
         let dir = self.database.context.dir();
         let superversion = &moment.superversion;
-        let sealed = superversion.sealed.iter().map(|sealed| {
-            let is_complete = sealed.last_sequence <= moment.number();
-            (&sealed.memtable, is_complete.then(|| sealed.memtable.sum()))
+        let sealed = superversion.sealed().iter().map(|sealed| {
+            let is_complete = sealed.last_sequence() <= moment.number();
+            (
+                sealed.memtable(),
+                is_complete.then(|| sealed.memtable().sum()),
+            )
         });
-        for (memtable, inserted) in sealed.chain([(&superversion.active, None)]) {
+        for (memtable, inserted) in sealed.chain([(superversion.active(), None)]) {
             let Some(found) = self.memtable(memtable, moment.number())? else {
                 return Ok(ControlFlow::Break(()));
             };

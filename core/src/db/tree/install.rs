@@ -1,0 +1,55 @@
+//! Installs version edits: on disk first, then for readers.
+//!
+//! * FLUSH-5  A panic between the two halves of an installation, on disk and in memory, stops all writing,
+//!            because the next edit would be based on an outdated version. Reads continue, and the next open
+//!            finds the durable state.
+//!
+//! Locks: `versions` for both halves, so that edits are shown in the order in which they were made durable.
+
+use super::Tree;
+use super::superversion::SuperVersion;
+use crate::content::Sum;
+use crate::db::order::Order;
+use crate::error::Result;
+use crate::version::VersionEdit;
+
+impl Tree {
+    /// Makes `edit` durable, then shows the new version, with `change` applied to the superversion. `gained`: the sum
+    /// that the edit adds to the tables.
+    pub(in crate::db) fn install(
+        &self,
+        edit: VersionEdit,
+        gained: Sum,
+        change: impl FnOnce(&mut SuperVersion),
+    ) -> Result<()> {
+        // If an earlier installation ended halfway, no other may build upon it.
+        self.order.check()?;
+        let mut versions = self.versions.lock();
+        self.context.step("an edit is to be made durable");
+        let version = versions.log_and_apply(edit, gained)?;
+        let half_done = StopUnlessShown(&self.order);
+        self.context.step("an edit is durable");
+        let mut state = self.state.lock();
+        let mut next = SuperVersion {
+            version,
+            ..(**self.superversion.load()).clone()
+        };
+        change(&mut next);
+        let old = self.show(&mut state, next);
+        std::mem::forget(half_done);
+        drop(state);
+        self.context.step("an edit is shown");
+        drop(versions);
+        drop(old);
+        Ok(())
+    }
+}
+
+/// Stops writing if it is dropped, which a panic does (FLUSH-5).
+struct StopUnlessShown<'a>(&'a Order);
+
+impl Drop for StopUnlessShown<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
